@@ -1,0 +1,1 @@
+"""supervise: run a command under limits, and say why it ended."""

@@ -1,0 +1,37 @@
+"""What the user asked for: the part of the options that the machine decides by."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Stream = Literal["stdout", "stderr"]
+Evidence = Literal["cpu", "socket", "connection", "output", "io"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """Limits and manners of one run.  Durations are seconds; None is a limit that is off."""
+
+    access_timeout: float | None = None
+    timeout: float | None = None
+    idle_timeout: float | None = None
+    idle_on: frozenset[Stream] = frozenset({"stdout", "stderr"})
+    idle_grace: float = 0.0
+    """How far activity may put an idle stop off, in all, since the last byte."""
+
+    warn_at: tuple[float, ...] = (60.0, 10.0)
+    warn_signal: int | None = None
+
+    max_extension: float = 0.0
+    extend_by: float = 120.0
+    extend_on: frozenset[Evidence] = frozenset({"cpu", "socket"})
+    activity_window: float = 30.0
+    cpu_threshold: float = 10.0
+    """Percent of one core, over the window."""
+
+    signal: int = 15
+    kill_after: float = 10.0
+    stragglers: Literal["report", "kill", "wait"] = "report"
+    drain: float = 2.0
+
+    preserve_status: bool = False
+    success_codes: frozenset[int] = frozenset({0})

@@ -1,0 +1,174 @@
+"""The one table of run's options.
+
+The fast reader (`argv`), the typer app (`cli`), the environment, the man page and the completions are all made from
+it.  Plain classes and built-in types only: this is imported before the command is born, and a dataclass costs 17 ms.
+"""
+
+
+class Option:
+    """One row.  `kind` names the reader in `values.READERS`; `default` is written as a user would write it."""
+
+    __slots__ = ("aliases", "choices", "default", "help", "kind", "metavar", "name", "panel", "short")
+
+    def __init__(
+        self,
+        panel: str,
+        name: str,
+        short: str,
+        kind: str,
+        default: str,
+        metavar: str,
+        help: str,
+        *,
+        aliases: "tuple[str, ...]" = (),
+        choices: "tuple[str, ...]" = (),
+    ) -> None:
+        self.panel = panel
+        self.name = name
+        self.short = short
+        self.kind = kind
+        self.default = default
+        self.metavar = metavar
+        self.help = help
+        self.aliases = aliases
+        self.choices = choices
+
+    @property
+    def is_flag(self) -> bool:
+        """It takes no value on the command line."""
+        return self.kind == "flag"
+
+    @property
+    def key(self) -> str:
+        """Its name in Python."""
+        return self.name.replace("-", "_")
+
+    @property
+    def variables(self) -> "tuple[str, ...]":
+        """The environment variables that set it, the first of them that is not empty wins."""
+        return tuple("SUPERVISE_" + name.replace("-", "_").upper() for name in (self.name, *self.aliases))
+
+
+LIMITS, WARNINGS, EXTENSION, STOPPING, RESULT, OUTPUT = (
+    "Limits",
+    "Warnings",
+    "Extension",
+    "Stopping",
+    "Result",
+    "Output",
+)
+EVIDENCE = ("cpu", "socket", "connection", "output", "io")
+
+OPTIONS = (
+    Option(
+        LIMITS, "access-timeout", "a", "limit", "off", "DURATION",
+        "Stop (122) if the command has not come up this long after its start: no byte on stdout or stderr.",
+    ),
+    Option(
+        LIMITS, "timeout", "t", "limit", "off", "DURATION",
+        "Stop (124) if the command runs longer than this, counted from access.",
+        aliases=("completion-timeout",),
+    ),
+    Option(
+        LIMITS, "idle-timeout", "i", "limit", "off", "DURATION",
+        "Stop (123) if no byte of output comes for this long, counted from access.",
+    ),
+    Option(
+        LIMITS, "idle-on", "", "choice", "both", "STREAM",
+        "The output that resets the idle clock.",
+        choices=("stdout", "stderr", "both"),
+    ),
+    Option(
+        LIMITS, "idle-grace", "", "cap", "off", "DURATION",
+        "How far measured activity may put an idle stop off, in all, since the last byte.",
+    ),
+    Option(
+        WARNINGS, "warn-at", "", "marks", "60s,10s", "DURATION,...",
+        "Warn when this much is left before a deadline; off for never.",
+    ),
+    Option(
+        WARNINGS, "warn-signal", "", "signal", "", "SIGNAL",
+        "Also send SIGNAL to the command itself, once, at the first mark of the completion deadline.",
+    ),
+    Option(
+        EXTENSION, "max-extension", "x", "cap", "off", "DURATION",
+        "How much may be added to the completion deadline in all, while the process tree is active.",
+    ),
+    Option(
+        EXTENSION, "extend-by", "", "step", "2m", "DURATION",
+        "How much one extension adds.",
+    ),
+    Option(
+        EXTENSION, "extend-on", "", "set", "cpu,socket", "EVIDENCE,...",
+        "What counts as activity: CPU time, bytes on TCP sockets, an established connection, output, bytes read or "
+        "written.",
+        choices=EVIDENCE,
+    ),
+    Option(
+        EXTENSION, "activity-window", "", "step", "30s", "DURATION",
+        "How far back activity counts; at most a quarter of the limit.",
+    ),
+    Option(
+        EXTENSION, "cpu-threshold", "", "percent", "10", "PERCENT",
+        "The least CPU use over the window, in percent of one core, that counts as activity.",
+    ),
+    Option(
+        STOPPING, "signal", "s", "signal", "TERM", "SIGNAL",
+        "The signal that asks the process tree to stop.",
+    ),
+    Option(
+        STOPPING, "kill-after", "k", "delay", "10s", "DURATION",
+        "How long after that signal what is left is killed; 0 is at once.",
+    ),
+    Option(
+        STOPPING, "stragglers", "", "choice", "report", "WHAT",
+        "What to do with processes that outlive a command that ended by itself.",
+        choices=("report", "kill", "wait"),
+    ),
+    Option(
+        STOPPING, "drain", "", "delay", "2s", "DURATION",
+        "How long to wait for more output while somebody else still holds the pipe of a command that has ended.",
+    ),
+    Option(
+        RESULT, "preserve-status", "p", "flag", "", "",
+        "Exit with the command's own status even if it was stopped.",
+    ),
+    Option(
+        RESULT, "success-codes", "", "codes", "0", "CODE,...",
+        "Exit codes of the command that mean success: supervise exits 0.",
+    ),
+    Option(
+        RESULT, "report", "", "path", "", "FILE",
+        "Write what happened as one JSON object, whole or not at all.",
+    ),
+    Option(
+        RESULT, "events", "", "path", "", "FILE",
+        "Append what happens as it happens, one JSON object a line.",
+    ),
+    Option(
+        RESULT, "no-record", "", "flag", "", "",
+        "Leave no record of the run on disk.",
+    ),
+    Option(
+        OUTPUT, "quiet", "q", "flag", "", "",
+        "Say nothing but errors and the final message.",
+    ),
+    Option(
+        OUTPUT, "verbose", "v", "flag", "", "",
+        "Say more: start, access, every end.",
+    ),
+)  # fmt: skip
+
+COMMANDS = ("run",)
+"""The first words that are commands of ours."""
+
+
+def option_names() -> "dict[str, Option]":
+    """Every way to write an option, `--long` and `-s`, and the row that it means."""
+    names = {}
+    for option in OPTIONS:
+        if option.short:
+            names["-" + option.short] = option
+        for name in (option.name, *option.aliases):
+            names["--" + name] = option
+    return names

@@ -1,0 +1,1 @@
+"""The system part: processes, pipes, signals, sockets. It knows nothing of the machine that decides."""

@@ -1,0 +1,223 @@
+"""Words to values: one reader for each kind of option.  Nothing is imported but what is built in.
+
+A reader takes the option's row and the word, and returns the value or raises BadValueError with one clear line.
+"""
+
+from supervise.options import Option
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+UNITS = {
+    "ms": 0.001,
+    "s": 1.0,
+    "sec": 1.0,
+    "m": 60.0,
+    "min": 60.0,
+    "h": 3600.0,
+    "d": 86400.0,
+}
+ISO_DATE_UNITS = {"W": 604800.0, "D": 86400.0}
+ISO_TIME_UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0}
+OFF_WORDS = ("off", "infinity")
+LONGEST = 100 * 365 * 86400.0
+"""A century: beyond it the arithmetic of epoll and of dates is no longer safe."""
+DURATION_FORMS = "a duration (90, 90s, 1.5m, 1h30m, 2d, 500ms, PT1H30M)"
+
+
+class BadValueError(Exception):
+    """The word is not one of those the option takes.  Its text is the whole message."""
+
+
+def _bad(got: str, takes: str) -> BadValueError:
+    return BadValueError(f"got {got!r}, takes {takes}" if got else f"got nothing, takes {takes}")
+
+
+def _number(digits: str) -> "float | None":
+    """A plain decimal number; None for what else float() would take: 1e5, nan, inf, 1_000, spaces, other scripts."""
+    if not digits.isascii() or not digits.replace(".", "", 1).isdigit():
+        return None
+    return float(digits)
+
+
+def _numbers_with_units(text: str, units: "dict[str, float]") -> "float | None":
+    """`1h30m` by the table; None where a number, a unit or the falling order of units is missing."""
+    total, rest, last = 0.0, text, None
+    while rest:
+        digits = 0
+        while digits < len(rest) and (rest[digits] in "0123456789."):
+            digits += 1
+        letters = digits
+        while letters < len(rest) and rest[letters] not in "0123456789.":
+            letters += 1
+        number, factor = _number(rest[:digits]), units.get(rest[digits:letters])
+        if number is None or factor is None or (last is not None and factor >= last):
+            return None
+        total, rest, last = total + number * factor, rest[letters:], factor
+    return total
+
+
+def duration(text: str) -> "float | None":
+    """Seconds of `90`, `1.5m`, `1h30m`, `500ms`, `PT1H30M`; None where it is not a duration (ISO 8601-1, 5.5.2)."""
+    seconds = _number(text)
+    if seconds is None and text.startswith("P"):
+        date, mark, time = text[1:].partition("T")
+        if not (date or time) or (mark and not time):
+            return None
+        days, hours = _numbers_with_units(date, ISO_DATE_UNITS), _numbers_with_units(time, ISO_TIME_UNITS)
+        seconds = None if days is None or hours is None else days + hours
+    elif seconds is None and text:
+        seconds = _numbers_with_units(text, UNITS)
+    if seconds is None or seconds > LONGEST:
+        return None
+    return seconds
+
+
+def read_limit(option: Option, word: str) -> "float | None":
+    """Seconds, or None where the limit is off."""
+    if word in OFF_WORDS:
+        return None
+    seconds = duration(word)
+    if seconds is None:
+        raise _bad(word, DURATION_FORMS + "; 0, off or infinity for no limit")
+    return seconds or None
+
+
+def read_cap(option: Option, word: str) -> float:
+    """Seconds, 0 where it is off.  `infinity` is refused: as a cap one would read it as `without end`."""
+    seconds = 0.0 if word == "off" else duration(word)
+    if seconds is None:
+        raise _bad(word, DURATION_FORMS + "; 0 or off for none")
+    return seconds
+
+
+def read_delay(option: Option, word: str) -> float:
+    """Seconds; 0 is at once."""
+    seconds = duration(word)
+    if seconds is None:
+        raise _bad(word, DURATION_FORMS + "; 0 for at once")
+    return seconds
+
+
+def read_step(option: Option, word: str) -> float:
+    """Seconds, more than none."""
+    seconds = duration(word)
+    if not seconds:
+        raise _bad(word, DURATION_FORMS + " longer than 0")
+    return seconds
+
+
+def read_marks(option: Option, word: str) -> "tuple[float, ...]":
+    """Seconds before a deadline, the longest first; nothing where warnings are off."""
+    if word in ("0", "off"):
+        return ()
+    marks = [duration(part) for part in word.split(",")]
+    if not all(marks):
+        raise _bad(word, DURATION_FORMS + " or several with commas between; off for none")
+    return tuple(sorted({mark for mark in marks if mark}, reverse=True))
+
+
+def signal_table() -> "dict[str, int]":
+    """Names without SIG and their numbers on this system."""
+    import _signal
+
+    return {
+        name[3:]: int(getattr(_signal, name))
+        for name in dir(_signal)
+        if name.startswith("SIG") and not name.startswith(("SIG_", "SIGRT"))
+    }
+
+
+def signal_name(number: int) -> str:
+    """`TERM` for 15; `64` for one without a name."""
+    names = [name for name, known in signal_table().items() if known == number]
+    # Some have an old name beside their own: CLD, POLL, IOT.
+    return next((name for name in names if name not in ("CLD", "POLL", "IOT")), str(number))
+
+
+def read_signal(option: Option, word: str) -> int:
+    """The number of `TERM`, `SIGTERM` or `15`."""
+    number = signal_table().get(word.upper().removeprefix("SIG"))
+    if number is None and word.isascii() and word.isdigit() and 1 <= int(word[:4]) <= 64:
+        number = int(word)
+    if number is None:
+        raise _bad(word, "a signal (TERM, SIGTERM, 15)")
+    return number
+
+
+def read_choice(option: Option, word: str) -> str:
+    """One of the row's choices."""
+    if word not in option.choices:
+        raise _bad(word, " or ".join((", ".join(option.choices[:-1]), option.choices[-1])))
+    return word
+
+
+def read_set(option: Option, word: str) -> "tuple[str, ...]":
+    """Some of the row's choices, with commas between."""
+    parts = tuple(word.split(","))
+    if not all(part in option.choices for part in parts):
+        raise _bad(word, "some of " + ",".join(option.choices) + " with commas between")
+    return parts
+
+
+def read_percent(option: Option, word: str) -> float:
+    """Percent of one core, above 0; several cores make more than 100."""
+    number = _number(word)
+    if not number or number > 100_000:
+        raise _bad(word, "a percentage of one core above 0 (10, 0.5, 250)")
+    return number
+
+
+def read_codes(option: Option, word: str) -> "tuple[int, ...]":
+    """Exit codes, 0 to 255."""
+    parts = word.split(",")
+    if not all(part.isascii() and part.isdigit() and int(part[:4]) <= 255 for part in parts):
+        raise _bad(word, "exit codes from 0 to 255 with commas between (0,3)")
+    return tuple(sorted({int(part) for part in parts}))
+
+
+def read_path(option: Option, word: str) -> str:
+    """A file's path."""
+    if not word or "\0" in word:
+        raise _bad(word, "the path of a file")
+    return word
+
+
+def read_flag(option: Option, word: str) -> bool:
+    """For the environment and the configuration; on the command line a flag has no value."""
+    answer = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    if word.lower() not in answer:
+        raise _bad(word, "1, true, yes or on; 0, false, no or off")
+    return answer[word.lower()]
+
+
+READERS: "dict[str, Callable[[Option, str], object]]" = {
+    "limit": read_limit,
+    "cap": read_cap,
+    "delay": read_delay,
+    "step": read_step,
+    "marks": read_marks,
+    "signal": read_signal,
+    "choice": read_choice,
+    "set": read_set,
+    "percent": read_percent,
+    "codes": read_codes,
+    "path": read_path,
+    "flag": read_flag,
+}
+
+
+def read(option: Option, word: str) -> object:
+    """The value of the word for that option.
+
+    Raises BadValueError.
+    """
+    return READERS[option.kind](option, word)
+
+
+def default(option: Option) -> object:
+    """The value where nobody said anything; None for an option that has none (a path, a warn signal)."""
+    if option.is_flag:
+        return False
+    return read(option, option.default) if option.default else None

@@ -1,0 +1,218 @@
+"""A tree of processes as /proc shows it (Linux): who is in it, what each of them is doing, who is still alive.
+
+Imported by the guardian, a small process, before the command exists: built-in modules only, annotations as strings.
+Everything here is tolerant of processes that vanish between two system calls; nothing here raises.
+"""
+
+import posix
+
+
+class Stat:
+    """What proc(5) tells in /proc/PID/stat, as far as we need it.  Times are clock ticks (sysconf SC_CLK_TCK).
+
+    `name` is made fit to be shown: a process chooses its name freely, line breaks and escape sequences included, so
+    what cannot be printed is a `?`, as in ps(1).
+    """
+
+    __slots__ = (
+        "cstime",
+        "cutime",
+        "name",
+        "num_threads",
+        "pgrp",
+        "pid",
+        "ppid",
+        "session",
+        "starttime",
+        "state",
+        "stime",
+        "utime",
+    )
+
+    def __init__(
+        self,
+        pid: "int",
+        name: "str",
+        state: "str",
+        ppid: "int",
+        pgrp: "int",
+        session: "int",
+        utime: "int",
+        stime: "int",
+        cutime: "int",
+        cstime: "int",
+        num_threads: "int",
+        starttime: "int",
+    ) -> "None":
+        self.pid = pid
+        self.name = name
+        self.state = state
+        self.ppid = ppid
+        self.pgrp = pgrp
+        self.session = session
+        self.utime = utime
+        self.stime = stime
+        self.cutime = cutime
+        self.cstime = cstime
+        self.num_threads = num_threads
+        self.starttime = starttime
+
+
+def stat(pid: "int") -> "Stat | None":
+    """The process as it is now; None if it is gone or may not be read."""
+    raw = read(f"/proc/{pid}/stat")
+    # The name may hold anything, `) R 1 (` included, so the fields begin after the last parenthesis, not the first.
+    end = raw.rfind(b")")
+    if end < 0:
+        return None
+    name = raw[raw.find(b"(") + 1 : end].decode("utf-8", "replace")
+    if not name.isprintable():
+        name = "".join(c if c.isprintable() else "?" for c in name)
+    field = raw[end + 2 :].split(None, 20)
+    return Stat(
+        pid,
+        name,
+        field[0].decode(),
+        int(field[1]),
+        int(field[2]),
+        int(field[3]),
+        int(field[11]),
+        int(field[12]),
+        int(field[13]),
+        int(field[14]),
+        int(field[17]),
+        int(field[19]),
+    )
+
+
+def is_alive(stat: "Stat") -> "bool":
+    """It is not dead.  A process whose first thread has exited shows as a zombie for as long as another thread runs."""
+    return stat.state not in ("Z", "X", "x") or stat.num_threads > 1
+
+
+def has_children_file() -> "bool":
+    """The kernel tells the children of a process (CONFIG_PROC_CHILDREN); where it does not, all of /proc is read."""
+    try:
+        posix.stat("/proc/thread-self/children")
+    except OSError:
+        return False
+    return True
+
+
+def children(pid: "int") -> "list[int]":
+    """The children of all threads of the process, oldest first, zombies included; none if it is gone."""
+    try:
+        threads = posix.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return []
+    found = []
+    for thread in threads:
+        found += _children_of_thread(pid, thread)
+    return found
+
+
+def scan() -> "dict[int, Stat]":
+    """Every process that can be seen, by its pid."""
+    try:
+        names = posix.listdir("/proc")
+    except OSError:
+        return {}
+    found = {}
+    for name in names:
+        if name.isdigit():
+            process = stat(int(name))
+            if process is not None:
+                found[process.pid] = process
+    return found
+
+
+def walk(root: "int") -> "list[int]":
+    """The pids of all descendants of `root`, itself left out, in order of generation: the youngest come last."""
+    if not has_children_file():
+        return list(_snapshot_by_scan(root))[1:]
+    order = [root]
+    # A child can be met twice: its parent dies on the way, and a subreaper inside the tree takes it.
+    seen = {root}
+    for pid in order:
+        for child in children(pid):
+            if child not in seen:
+                seen.add(child)
+                order.append(child)
+    return order[1:]
+
+
+def snapshot(root: "int") -> "dict[int, Stat]":
+    """`root` and all its descendants by pid, the dead that nobody has waited for included, youngest generation last.
+
+    Empty if the root is gone.
+    """
+    if not has_children_file():
+        return _snapshot_by_scan(root)
+    found = {}
+    order = [root]
+    seen = {root}
+    for pid in order:
+        process = stat(pid)
+        if process is None:
+            continue
+        found[pid] = process
+        # One thread is the rule, and the number is known by now: that saves reading a folder per process.
+        for child in _children_of_thread(pid, pid) if process.num_threads == 1 else children(pid):
+            if child not in seen:
+                seen.add(child)
+                order.append(child)
+    return found
+
+
+def describe(pid: "int") -> "tuple[int, str, int, str, str] | None":
+    """A process as it is named to people: pid, name, real user id (-1 unknown), state, what it waits in ('' unknown).
+
+    None if it is gone.  The command line is not read: it lies in the memory of the process, and reading it can block
+    for as long as the process itself is stuck.
+    """
+    process = stat(pid)
+    if process is None:
+        return None
+    uid = -1
+    for line in read(f"/proc/{pid}/status").splitlines():
+        # Not the owner of /proc/PID: that is root for a set-user-id program.
+        if line.startswith(b"Uid:"):
+            uid = int(line.split()[1])
+    waits_in = read(f"/proc/{pid}/wchan").decode("utf-8", "replace")
+    return (pid, process.name, uid, process.state, "" if waits_in == "0" else waits_in)
+
+
+def read(path: "str") -> "bytes":
+    """The whole of a file of /proc; empty if it is gone or may not be read."""
+    try:
+        fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+    except OSError:
+        return b""
+    try:
+        # The kernel hands these files out a page at a time: a short read is not the end of one.
+        whole = chunk = posix.read(fd, 4096)
+        while chunk:
+            chunk = posix.read(fd, 4096)
+            whole += chunk
+    except OSError:
+        return b""
+    finally:
+        posix.close(fd)
+    return whole
+
+
+def _children_of_thread(pid: "int", thread: "int | str") -> "list[int]":
+    return [int(child) for child in read(f"/proc/{pid}/task/{thread}/children").split()]
+
+
+def _snapshot_by_scan(root: "int") -> "dict[int, Stat]":
+    everyone = scan()
+    by_parent: "dict[int, list[int]]" = {}
+    for process in everyone.values():
+        by_parent.setdefault(process.ppid, []).append(process.pid)
+    found = {}
+    order = [root] if root in everyone else []
+    for pid in order:
+        found[pid] = everyone[pid]
+        order += [child for child in by_parent.get(pid, ()) if child not in found]
+    return found

@@ -1,0 +1,227 @@
+"""The way in: guardian, spawn, first bytes, and only for a command that is still alive then, the runner.
+
+What is imported here is loaded before the command is born: built-in modules and small files of ours alone.
+"""
+
+import os
+import select
+import sys
+from time import gmtime, monotonic, strftime, time
+
+from supervise.argv import Request
+from supervise.process import guardian, outlet, signals, system
+from supervise.process.inbox import Inbox
+from supervise.process.line import Line
+from supervise.process.pump import Pump
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+SHORT = 0.030
+"""Seconds that a command may take and still be done with without any library."""
+REAP = 1.0
+"""Seconds that the guardian may take to go when all is over."""
+
+
+class Launched:
+    """A command on its way, with all that the runner needs to go on from here."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.started = monotonic()
+        """When the run began: the zero of its times."""
+        self.started_at = time()
+        """The same in epoch seconds."""
+        self.run_id = f"{strftime('%Y%m%d-%H%M%S', gmtime())}-{os.urandom(3).hex()}"
+        self.heard: list[tuple[object, ...]] = []
+        """Messages of the guardian that came before the runner."""
+        self.posted: list[tuple[object, ...]] = []
+        """What the threads posted before the runner came."""
+        self.guardian = 0
+        self.line: Line
+        self.inbox: Inbox
+        self.taken: frozenset[int]
+        self.outlets: tuple[outlet.Outlet, outlet.Outlet]
+        self.pumps: tuple[Pump, ...] = ()
+        self.cut = -1
+        """Closed, it tells the pumps to wait for nothing more."""
+        self.has_terminal = False
+        self.is_subreaper = False
+
+    def dismiss_guardian(self) -> None:
+        """Tell it that all is over, and reap it: nothing of ours is left behind, not even for init."""
+        self.line.send("bye")
+        if not self.guardian:
+            return
+        try:
+            # Its end of the line hangs up when it goes, which can be waited for with a bound.
+            poll = select.poll()
+            poll.register(self.line, select.POLLHUP)
+            until = monotonic() + REAP
+            while monotonic() < until:
+                if os.waitpid(self.guardian, os.WNOHANG if poll.poll(20) == [] else 0)[0]:
+                    break
+        except ChildProcessError:
+            pass
+
+
+def run(request: Request) -> "NoReturn":
+    """Run the command, and end this process as the run has ended."""
+    launched = Launched(request)
+    refusal = _check_report(request)
+    if refusal:
+        refuse(refusal)
+    _fill_stdio()
+    launched.taken = signals.block()
+    launched.has_terminal = _has_terminal()
+    launched.is_subreaper = system.become_subreaper()
+    try:
+        _start(launched)
+    except (OSError, RuntimeError) as error:
+        refuse(f"cannot start: {str(error).lower()}")
+    _watch(launched, monotonic() + SHORT)
+    status = _plain_end(launched)
+    if status is not None:
+        launched.dismiss_guardian()
+        os._exit(status)
+    # The pumps need the interpreter while the libraries load: a line must not wait for a whole import.
+    sys.setswitchinterval(0.0005)
+    from supervise import runner
+
+    runner.run(launched)
+
+
+def refuse(why: str) -> "NoReturn":
+    """Say it on stderr and exit with 125."""
+    try:
+        os.write(2, f"supervise: {why}\n".encode(errors="surrogateescape"))
+    except OSError:
+        pass
+    os._exit(125)
+
+
+def _start(launched: Launched) -> None:
+    values, command = launched.request.values, launched.request.command
+    environ = _environ(launched.request.taken)
+    environ[b"SUPERVISE_RUN_ID"] = launched.run_id.encode()
+
+    def on_lost() -> None:
+        if values["report"]:
+            from supervise import lost
+
+            lost.write_report(launched)
+
+    launched.guardian, launched.line = guardian.fork(
+        command, environ, values["signal"], values["kill_after"], on_lost, launched.has_terminal
+    )
+    out, out_sink = os.pipe()
+    err, err_sink = os.pipe()
+    launched.line.send("spawn", {}, fds=(0, out_sink, err_sink))
+    os.close(out_sink)
+    os.close(err_sink)
+    launched.inbox = Inbox()
+    cut, launched.cut = os.pipe()
+    launched.outlets = outlet.of_stdio()
+    launched.pumps = (
+        Pump("stdout", out, launched.outlets[0], cut, launched.inbox),
+        Pump("stderr", err, launched.outlets[1], cut, launched.inbox),
+    )
+    for pump in launched.pumps:
+        pump.start()
+    signals.take(launched.taken, launched.inbox)
+
+
+def _watch(launched: Launched, until: float) -> None:
+    """Hear what comes until the command has ended and its bytes are through, a signal comes, or time is up."""
+    poll = select.poll()
+    poll.register(launched.line, select.POLLIN)
+    poll.register(launched.inbox, select.POLLIN)
+    while not _is_over(launched):
+        left = until - monotonic()
+        if left <= 0 or not poll.poll(left * 1000):
+            return
+        launched.posted += launched.inbox.take()
+        try:
+            got = launched.line.receive()
+        except BlockingIOError:
+            pass
+        else:
+            if got is None:
+                return
+            launched.heard.append(got[0])
+        if any(item[0] == "signal" and item[1] in signals.CANCELLING for item in launched.posted):
+            return
+
+
+def _is_over(launched: Launched) -> bool:
+    if any(message[0] == "failed" for message in launched.heard):
+        return True
+    has_exited = any(message[0] == "exited" for message in launched.heard)
+    return has_exited and all(pump.has_ended for pump in launched.pumps)
+
+
+def _plain_end(launched: Launched) -> "int | None":
+    """The exit code of a command that has ended by itself, with nobody left and nothing to be said or written."""
+    values = launched.request.values
+    if values["report"] or values["events"] or values["verbose"] or values["success_codes"] != (0,):
+        return None
+    if not _is_over(launched) or any(pump.failure for pump in launched.pumps):
+        return None
+    for message in launched.heard:
+        match message:
+            case ("exited", int(status), _, False) if os.WIFEXITED(status):
+                return os.WEXITSTATUS(status)
+    return None
+
+
+def _check_report(request: Request) -> str:
+    path = request.values["report"]
+    if not path:
+        return ""
+    from supervise.faces import report
+
+    why = report.check(path)
+    return f"--report: {why}" if why else ""
+
+
+def _fill_stdio() -> None:
+    """Where 0, 1 or 2 are closed, put something there: else a pipe of ours would get the number."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            # Writing to what is open for reading only fails, as writing to a closed descriptor does.
+            os.open(os.devnull, os.O_RDONLY)
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
+
+
+def _environ(taken: "tuple[str, ...]") -> "dict[bytes, bytes]":
+    """The command's environment: ours, without the variables that were for us."""
+    environ = {name: value for name, value in os.environb.items() if name.decode(errors="replace") not in taken}
+    # Python sets LC_CTYPE for itself in the C locale (PEP 538); the command shall not see that.
+    if environ.get(b"LC_CTYPE") in (b"C.UTF-8", b"C.utf8", b"UTF-8") and not _had_lc_ctype():
+        del environ[b"LC_CTYPE"]
+    return environ
+
+
+def _had_lc_ctype() -> bool:
+    """As the kernel has our first environment (proc(5), /proc/PID/environ)."""
+    try:
+        fd = os.open("/proc/self/environ", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return True
+    try:
+        first = b"\0"
+        while more := os.read(fd, 1 << 16):
+            first += more
+    finally:
+        os.close(fd)
+    return b"\0LC_CTYPE=" in first

@@ -1,0 +1,194 @@
+"""Whoever holds the command: spawns it, reaps its tree, answers for it, and stops all of it.
+
+It is served by the guardian, and by us ourselves should the guardian die: its children and their statuses fall to us.
+
+    what it is told                     what it says
+    ("spawn", variables) + stdio        ("started", pid, at) or ("failed", kind, reason)
+    ("ask", number)                     ("alive", number), after ("exited", ...) if the command has ended
+    ("stop", signal, skip_signal)       -
+    ("kill",)                           ("empty", survivors) if the command has been spawned
+    ("root", signal)                    -
+    ("list",)                           ("listed", processes)
+    ("usage",)                          ("used", cpu_seconds, max_rss_bytes)
+    ("bye",)                            the end: nothing is stopped any more
+                                        ("exited", status, at, others) as it happens; status as of wait(2)
+                                        ("empty", survivors) when the command and all others are gone
+
+Times are seconds of CLOCK_MONOTONIC, which all processes share.
+"""
+
+import os
+import select
+from time import monotonic
+
+import _signal
+from supervise.process.line import Line
+from supervise.process.spawn import SpawnError, spawn
+
+WALL = 0x40000000
+"""__WALL of wait(2): also children that were made by clone without SIGCHLD."""
+SETTLED = 50
+"""Milliseconds after which the modules for stopping are loaded: a short command never needs them, and a long one must
+not depend on a disk that may be gone by then."""
+
+
+class Holder:
+    """One end of the line, one command at a time, and everything that descends from it."""
+
+    def __init__(self, line: Line, wake: int, command: "list[str]", environ: "dict[bytes, bytes]") -> None:
+        self.line = line
+        self.wake = wake
+        """Readable when a child may have died."""
+        self.command = command
+        self.environ = environ
+        self.new_session = True
+        self.group: int | None = None
+        """The process group in which the command is started, where it does not get a session of its own."""
+        self.root = 0
+        self.is_root_alive = False
+        self.was_emptied = True
+        self.stopping_since = 0.0
+
+    def serve(self) -> bool:
+        """Serve the line; True where it was ended by a word, False where the other end died."""
+        poll = select.poll()
+        poll.register(self.wake, select.POLLIN)
+        poll.register(self.line, select.POLLIN)
+        timeout: int | None = SETTLED
+        while True:
+            ready = poll.poll(timeout)
+            if not ready:
+                timeout = None
+                self._load()
+            if any(fd == self.wake for fd, _ in ready):
+                self._clear_wake()
+                self.reap()
+            if any(fd == self.line.fileno() for fd, _ in ready):
+                try:
+                    got = self.line.receive()
+                except BlockingIOError:
+                    continue
+                if got is None:
+                    return False
+                message, fds = got
+                if message[0] == "bye":
+                    return True
+                self._obey(message, fds)
+
+    def stop_alone(self, number: int, grace: float) -> None:
+        """What is left to do when the other end has died: ask, wait out the grace, kill."""
+        stop = self._load()
+        if not self.stopping_since:
+            stop.ask_all(os.getpid(), number, skip_signal=False)
+            self.stopping_since = monotonic()
+        until = self.stopping_since + grace
+        while not self.reap() and monotonic() < until:
+            self._wait(until - monotonic())
+        stop.kill_all(os.getpid(), self._own_group(), self.reap, self._wait)
+
+    def reap(self) -> bool:
+        """Take the statuses of all who have died, and tell of the command's; True where nobody is left."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG | WALL)
+            except ChildProcessError:
+                if self.root and not self.is_root_alive and not self.was_emptied:
+                    self.was_emptied = True
+                    self.line.send("empty", [])
+                return True
+            if pid == 0:
+                return False
+            if pid == self.root and self.is_root_alive:
+                self.is_root_alive = False
+                at = monotonic()
+                self.line.send("exited", status, at, self._has_others())
+
+    def _has_others(self) -> bool:
+        try:
+            # WNOWAIT: only look.  CLONE children count as well.
+            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT | WALL)
+        except ChildProcessError:
+            return False
+        return True
+
+    def _obey(self, message: "tuple[object, ...]", fds: "list[int]") -> None:
+        match message:
+            case ("spawn", dict(variables)):
+                self._spawn(variables, (fds[0], fds[1], fds[2]))
+            case ("ask", int(number)):
+                self.reap()
+                self.line.send("alive", number)
+            case ("stop", int(number), bool(skip_signal)):
+                self.stopping_since = monotonic()
+                self._load().ask_all(os.getpid(), number, skip_signal=skip_signal)
+                self.reap()
+            case ("kill",):
+                self.stopping_since = self.stopping_since or monotonic()
+                survivors = self._load().kill_all(os.getpid(), self._own_group(), self.reap, self._wait)
+                if survivors:
+                    self.line.send("empty", survivors)
+            case ("root", int(number)):
+                self._signal_root(number)
+            case ("list",):
+                self.line.send("listed", self._list())
+            case ("usage",):
+                self.line.send("used", *_usage())
+
+    def _spawn(self, variables: "dict[bytes, bytes]", stdio: "tuple[int, int, int]") -> None:
+        self.stopping_since = 0.0
+        try:
+            environ = {**self.environ, **variables}
+            self.root = spawn(self.command, environ, stdio, new_session=self.new_session, group=self.group)
+        except SpawnError as error:
+            self.line.send("failed", error.kind, error.reason)
+        else:
+            self.is_root_alive, self.was_emptied = True, False
+            self.line.send("started", self.root, monotonic())
+        finally:
+            for fd in stdio:
+                os.close(fd)
+
+    def _signal_root(self, number: int) -> None:
+        # Until we reap it, its pid is nobody else's.
+        self.reap()
+        if self.is_root_alive:
+            try:
+                os.kill(self.root, number)
+            except OSError:
+                pass
+
+    def _list(self) -> "list[tuple[int, str, int, str, str]]":
+        from supervise.process import tree
+
+        self.reap()
+        seen = ((pid, tree.stat(pid)) for pid in tree.walk(os.getpid()))
+        return [tree.describe(pid) for pid, now in seen if now is not None and tree.is_alive(now)]
+
+    def _own_group(self) -> int:
+        return self.group or os.getpgrp()
+
+    def _wait(self, seconds: float) -> None:
+        """Wait so long, at most, for a child to die."""
+        poll = select.poll()
+        poll.register(self.wake, select.POLLIN)
+        if poll.poll(max(0, int(seconds * 1000) + 1)):
+            self._clear_wake()
+
+    def _clear_wake(self) -> None:
+        try:
+            os.read(self.wake, 4096)
+        except BlockingIOError:
+            pass
+
+    def _load(self):  # type: ignore[no-untyped-def]
+        from supervise.process import stop
+
+        return stop
+
+
+def _usage() -> "tuple[float, int]":
+    """Seconds of CPU of all that was reaped, and the resident memory in bytes of the largest of them (getrusage(2))."""
+    import resource
+
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime, used.ru_maxrss * 1024

@@ -1,0 +1,38 @@
+"""What the threads have to tell the one loop: a queue that poll can wait for."""
+
+import os
+from collections import deque
+
+
+class Inbox:
+    """Any thread posts; one takes."""
+
+    def __init__(self) -> None:
+        self._items: deque[tuple[object, ...]] = deque()
+        self._wake, self._trigger = os.pipe()
+        os.set_blocking(self._wake, False)
+        os.set_blocking(self._trigger, False)
+
+    def fileno(self) -> int:
+        """Readable when something is there."""
+        return self._wake
+
+    def post(self, *item: object) -> None:
+        """Add it and wake who waits."""
+        self._items.append(item)
+        try:
+            os.write(self._trigger, b"!")
+        except BlockingIOError:
+            # Full of wake-ups already.
+            pass
+
+    def take(self) -> "list[tuple[object, ...]]":
+        """All that is there."""
+        try:
+            os.read(self._wake, 4096)
+        except BlockingIOError:
+            pass
+        items = []
+        while self._items:
+            items.append(self._items.popleft())
+        return items

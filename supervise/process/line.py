@@ -1,0 +1,77 @@
+"""The line between us and the guardian: whole messages over a SEQPACKET socketpair (unix(7)).
+
+A message is a tuple of plain values, written by `marshal`: built in, and both ends are the same program.
+"""
+
+import marshal
+from sys import byteorder
+
+import _socket
+
+LONGEST = 1 << 16
+RIGHTS = 8
+"""File descriptors that one message may carry."""
+
+
+class Line:
+    """One end.  What the other end's death leaves behind, EOF or any error, reads as None (see `receive`)."""
+
+    __slots__ = ("_socket",)
+
+    def __init__(self, socket: "_socket.socket") -> None:
+        self._socket = socket
+
+    def fileno(self) -> int:
+        """For poll."""
+        return self._socket.fileno()
+
+    def send(self, *message: object, fds: "tuple[int, ...]" = ()) -> bool:
+        """Send it, with copies of the descriptors; False where the other end is gone."""
+        rights = b"".join(fd.to_bytes(4, byteorder) for fd in fds)
+        ancillary = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)] if fds else []
+        try:
+            self._socket.sendmsg([marshal.dumps(message)], ancillary, _socket.MSG_NOSIGNAL)
+        except OSError:
+            return False
+        return True
+
+    def receive(self, *, wait: bool = False) -> "tuple[tuple[object, ...], list[int]] | None":
+        """The next message and its descriptors (close-on-exec); None where the other end is gone.
+
+        Raises BlockingIOError where nothing is there and we do not wait.
+        """
+        flags = _socket.MSG_CMSG_CLOEXEC | (0 if wait else _socket.MSG_DONTWAIT)
+        try:
+            data, ancillary, _, _ = self._socket.recvmsg(LONGEST, _socket.CMSG_SPACE(4 * RIGHTS), flags)
+        except BlockingIOError:
+            raise
+        except OSError:
+            # With words of its unread, the far end of a dead process gives ECONNRESET and not EOF: any error is a death.
+            return None
+        if not data:
+            return None
+        fds = [
+            int.from_bytes(rights[at : at + 4], byteorder)
+            for level, kind, rights in ancillary
+            if (level, kind) == (_socket.SOL_SOCKET, _socket.SCM_RIGHTS)
+            for at in range(0, len(rights) - 3, 4)
+        ]
+        return marshal.loads(data), fds
+
+    def close(self) -> None:
+        """Hang up."""
+        self._socket.close()
+
+
+def pair() -> "tuple[Line, Line]":
+    """Two ends.
+
+    Raises OSError where there are no more descriptors.
+    """
+    ours, theirs = _new_sockets()
+    return Line(ours), Line(theirs)
+
+
+def _new_sockets() -> "tuple[_socket.socket, _socket.socket]":
+    ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+    return ours, theirs

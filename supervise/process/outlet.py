@@ -1,0 +1,94 @@
+"""Where our own words and the command's bytes go out together, without ever waiting for each other's reader."""
+
+import os
+import select
+from collections import deque
+
+import _thread
+
+MOST_WAITING = 1000
+"""Messages that may wait for a reader; later ones are dropped rather than kept without bound."""
+
+
+class Outlet:
+    """A descriptor of ours, stdout or stderr.  Two that are the same file (a terminal, `2>&1`) share one."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.lock = _thread.allocate_lock()
+        """Held during a write, so that a message does not land inside another's bytes."""
+        self.at_line_start = True
+
+    def write(self, data: "bytes | memoryview") -> None:
+        """Write all of it, however long it takes.
+
+        Raises OSError.
+        """
+        with self.lock:
+            self._write_all(data)
+            self.at_line_start = data[-1] == 10
+
+    def write_line(self, line: bytes) -> None:
+        """Write one line, from the start of a line."""
+        with self.lock:
+            self._write_all(line if self.at_line_start else b"\n" + line)
+            self.at_line_start = True
+
+    def _write_all(self, data: "bytes | memoryview") -> None:
+        while data:
+            try:
+                data = data[os.write(self.fd, data) :]
+            except BlockingIOError:
+                # Somebody who shares the file has made it non-blocking.
+                poll = select.poll()
+                poll.register(self.fd, select.POLLOUT)
+                poll.poll()
+
+
+def of_stdio() -> "tuple[Outlet, Outlet]":
+    """The outlets of stdout and stderr: one and the same where they are the same file."""
+    out, err = os.fstat(1), os.fstat(2)
+    stdout = Outlet(1)
+    return stdout, stdout if (out.st_dev, out.st_ino) == (err.st_dev, err.st_ino) else Outlet(2)
+
+
+class Messenger:
+    """Writes lines in a thread of its own: whoever speaks never waits, and what finds no reader is dropped."""
+
+    def __init__(self, outlet: Outlet) -> None:
+        self._outlet = outlet
+        self._waiting: deque[bytes] = deque()
+        self._guard = _thread.allocate_lock()
+        self._busy = _thread.allocate_lock()
+        """Held as long as something waits to be written."""
+        self.is_gone = False
+
+    def say(self, line: bytes) -> None:
+        """Have it written."""
+        with self._guard:
+            if self.is_gone or len(self._waiting) >= MOST_WAITING:
+                return
+            self._waiting.append(line)
+            if self._busy.acquire(blocking=False):
+                _thread.start_new_thread(self._write, ())
+
+    def flush(self, seconds: float) -> bool:
+        """Wait for all of it to be written, at most so long; False where some is not."""
+        if not self._busy.acquire(timeout=seconds):
+            return False
+        self._busy.release()
+        return True
+
+    def _write(self) -> None:
+        while True:
+            with self._guard:
+                if not self._waiting:
+                    self._busy.release()
+                    return
+                line = self._waiting.popleft()
+            try:
+                self._outlet.write_line(line)
+            except OSError:
+                with self._guard:
+                    self.is_gone = True
+                    self._waiting.clear()

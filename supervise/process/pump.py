@@ -1,0 +1,119 @@
+"""The way of the bytes: a thread for each stream that reads the command's pipe and writes our own stdout or stderr.
+
+Threads that block, so that no reader of ours can delay a deadline, and so that a stdout which others share is never
+made non-blocking under them.  One buffer is used again and again: fresh bytes objects are three times slower.
+"""
+
+import errno
+import os
+import select
+import sys
+from time import monotonic
+
+import _thread
+from supervise.process.inbox import Inbox
+from supervise.process.outlet import Outlet
+
+BUFFER = 1 << 18
+MUCH = 1 << 16
+"""Bytes in one read that show that the command writes much: the pipe as it comes is full (pipe(7))."""
+PIPE = 1 << 20
+"""Bytes to which such a pipe is enlarged (fcntl(2), F_SETPIPE_SZ)."""
+
+
+class Pump:
+    """One stream.  Its counters are written by its thread alone and read by anybody."""
+
+    def __init__(self, stream: str, source: int, outlet: Outlet, cut: int, inbox: Inbox) -> None:
+        self.stream = stream
+        self.count = 0
+        self.first = 0.0
+        self.last = 0.0
+        """CLOCK_MONOTONIC of the first and of the last byte."""
+        self.has_ended = False
+        self.failure = ""
+        """Why bytes could not be written; empty where the reader has left, which is the command's affair."""
+        self._source = source
+        self._outlet = outlet
+        self._cut = cut
+        self._inbox = inbox
+        self._limit = sys.maxsize
+        os.set_blocking(source, False)
+
+    def start(self) -> None:
+        """Start its thread, which posts `("first", pump)` and `("ended", pump)`.
+
+        Raises RuntimeError where there can be no more threads.
+        """
+        _thread.start_new_thread(self._run, ())
+
+    def is_pending(self) -> bool:
+        """Bytes of the command's are still unread in its pipe."""
+        if self.has_ended:
+            return False
+        poll = select.poll()
+        poll.register(self._source, select.POLLIN)
+        return any(events & select.POLLIN for _, events in poll.poll(0))
+
+    def limit_to_pending(self) -> None:
+        """Take what is in the pipe now, and no more, however fast somebody writes.  (`cut` ends the waiting.)"""
+        import fcntl
+        import termios
+
+        try:
+            pending = int.from_bytes(fcntl.ioctl(self._source, termios.FIONREAD, b"\0\0\0\0"), sys.byteorder)
+        except OSError:
+            pending = 0
+        # One buffer more: what has been read and is not counted yet.
+        self._limit = self.count + pending + BUFFER
+
+    def _run(self) -> None:
+        try:
+            self._stream()
+        except OSError as error:
+            if error.errno != errno.EPIPE:
+                self.failure = os.strerror(error.errno or 0)
+        self.has_ended = True
+        # Closed, the pipe tells the command what our reader told us: EPIPE, SIGPIPE.
+        os.close(self._source)
+        self._inbox.post("ended", self)
+
+    def _stream(self) -> None:
+        source = self._source
+        buffer = bytearray(BUFFER)
+        into = [buffer]
+        view = memoryview(buffer)
+        poll = select.poll()
+        poll.register(source, select.POLLIN)
+        # Not for writing: only to hear that the reader has left while the command is silent.
+        poll.register(self._outlet.fd, 0)
+        poll.register(self._cut, 0)
+        is_enlarged = False
+        while self.count < self._limit:
+            try:
+                size = os.readv(source, into)
+            except BlockingIOError:
+                ready = dict(poll.poll())
+                if self._outlet.fd in ready or (self._cut in ready and source not in ready):
+                    return
+                continue
+            if not size:
+                return
+            self.last = monotonic()
+            self.count += size
+            if self.count == size:
+                self.first = self.last
+                self._inbox.post("first", self)
+            self._outlet.write(view[:size])
+            if size >= MUCH and not is_enlarged:
+                is_enlarged = True
+                self._enlarge()
+
+    def _enlarge(self) -> None:
+        import fcntl
+
+        try:
+            fcntl.fcntl(self._source, fcntl.F_SETPIPE_SZ, PIPE)
+        except (AttributeError, OSError):
+            # Not Linux, or the user's share of memory for pipes is used up (pipe(7)).
+            pass

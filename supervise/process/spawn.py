@@ -1,0 +1,136 @@
+"""Start a command as a shell would, with `posix_spawn` (posix_spawn(3)): no copy of our memory is made for it."""
+
+import errno
+import os
+
+import _signal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SHELL = "/bin/sh"
+DEFAULT_PATH = "/bin:/usr/bin"
+"""Where PATH is not set (environ(7), exec(3))."""
+OURS_TO_ANSWER_FOR = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+
+
+class SpawnError(Exception):
+    """The command could not be started.  `kind`: not_found (127), not_executable (126), error (125)."""
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
+        self.reason = reason
+
+
+def _not_executable(path: str, number: int) -> SpawnError:
+    return SpawnError("not_executable", f"{path}: {os.strerror(number)[0].lower()}{os.strerror(number)[1:]}")
+
+
+def find(name: str, search_path: str) -> str:
+    """The file that a shell would run for that name (POSIX, XCU 2.9.1.4).
+
+    Raises SpawnError.
+    """
+    if "/" in name:
+        return name
+    denied = None
+    for folder in search_path.split(":"):
+        path = f"{folder or '.'}/{name}"
+        try:
+            mode = os.stat(path).st_mode
+        except OSError:
+            continue
+        if mode & 0o170000 != 0o100000:
+            denied = denied or (path, errno.EISDIR if mode & 0o170000 == 0o040000 else errno.EACCES)
+        elif os.access(path, os.X_OK):
+            return path
+        else:
+            denied = (path, errno.EACCES)
+    # As in a shell, a folder of that name somewhere on the PATH is not a finding.
+    if denied and denied[1] != errno.EISDIR:
+        raise _not_executable(*denied)
+    raise SpawnError("not_found", f"{name}: not found" if name else "'': not found")
+
+
+def spawn(
+    command: "list[str]",
+    environ: "Mapping[bytes, bytes]",
+    stdio: "tuple[int, int, int]",
+    *,
+    new_session: bool,
+    group: "int | None",
+) -> int:
+    """Start the command and return its pid.  In a session of its own, or in the given process group of ours.
+
+    Its signal mask is empty; SIGPIPE and SIGXFSZ, which Python ignores, are back to default.
+    Raises SpawnError.
+    """
+    path = find(command[0], os.fsdecode(environ.get(b"PATH", DEFAULT_PATH.encode())))
+    try:
+        return _exec(path, command, environ, stdio, new_session, group)
+    except OSError as error:
+        number = error.errno or 0
+    if number == errno.ENOEXEC and _looks_like_text(path):
+        try:
+            return _exec(SHELL, [SHELL, path, *command[1:]], environ, stdio, new_session, group)
+        except OSError as error:
+            number = error.errno or 0
+    if number in OURS_TO_ANSWER_FOR:
+        raise SpawnError("error", f"cannot start a process: {os.strerror(number).lower()}")
+    if number in (errno.ENOENT, errno.ENOTDIR):
+        if number == errno.ENOENT and _exists(path):
+            raise SpawnError("not_executable", f"{path}: its interpreter was not found")
+        raise SpawnError("not_found", f"{path}: {'not a directory' if number == errno.ENOTDIR else 'not found'}")
+    if number == errno.EACCES and _is_folder(path):
+        number = errno.EISDIR
+    raise _not_executable(path, number)
+
+
+def _exec(
+    path: str,
+    command: "list[str]",
+    environ: "Mapping[bytes, bytes]",
+    stdio: "tuple[int, int, int]",
+    new_session: bool,
+    group: "int | None",
+) -> int:
+    actions = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(stdio)]
+    defaults = (_signal.SIGPIPE, _signal.SIGXFSZ)
+    if group is None:
+        return os.posix_spawn(
+            path, command, environ, file_actions=actions, setsid=new_session, setsigmask=(), setsigdef=defaults
+        )
+    return os.posix_spawn(
+        path, command, environ, file_actions=actions, setpgroup=group, setsigmask=(), setsigdef=defaults
+    )
+
+
+def _exists(path: str) -> bool:
+    try:
+        os.stat(path)
+    except OSError:
+        return False
+    return True
+
+
+def _is_folder(path: str) -> bool:
+    try:
+        return os.stat(path).st_mode & 0o170000 == 0o040000
+    except OSError:
+        return False
+
+
+def _looks_like_text(path: str) -> bool:
+    """No NUL in the first bytes: the test by which shells refuse a binary of another kind."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return b"\0" not in os.read(fd, 128)
+    except OSError:
+        return False
+    finally:
+        os.close(fd)

@@ -1,0 +1,104 @@
+"""The fast reader: the words of a plain run to a Request, by the table alone.
+
+What it does not know whole (help, an error, another command) it leaves to `cli`, which gives the same result for the
+same words or says what is wrong.  It is imported before the command is born, so built-in modules only; argparse or
+typer would cost more than the command's own start.
+"""
+
+from supervise.options import OPTIONS, Option, option_names
+from supervise.values import BadValueError, default
+from supervise.values import read as read_value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+
+class Request:
+    """What the words ask for."""
+
+    __slots__ = ("command", "taken", "values")
+
+    def __init__(self, values: "dict[str, Any]", command: "list[str]", taken: "tuple[str, ...]") -> None:
+        self.values = values
+        """The value of every option, by its key."""
+        self.command = command
+        """The program and its arguments; never empty."""
+        self.taken = taken
+        """The environment variables that were for us and that the command must not inherit."""
+
+
+def read(words: "list[str]", environ: "Mapping[str, str]") -> "Request | None":
+    """The Request of `run [OPTIONS] [--] COMMAND...` or `[OPTIONS] -- COMMAND...`; None for whatever else."""
+    is_bare = words[:1] != ["run"]
+    rest = list(words if is_bare else words[1:])
+    said = take_options(rest)
+    if said is None:
+        return None
+    has_dashes = rest[:1] == ["--"]
+    command = rest[1:] if has_dashes else rest
+    if not command or (is_bare and not has_dashes):
+        return None
+    try:
+        return fill(said, command, environ)
+    except BadValueError:
+        return None
+
+
+def take_options(rest: "list[str]") -> "dict[str, str] | None":
+    """Take the options off the front of `rest`: their words by key, the last one where an option stands twice.
+
+    A flag's word is what the environment would say for it.  None where a word is not one of ours or has no value.
+    """
+    names = option_names()
+    said: dict[str, str] = {}
+    while rest and rest[0].startswith("-") and rest[0] not in ("-", "--"):
+        word = rest.pop(0)
+        if word.startswith("--"):
+            name, equals, value = word.partition("=")
+            option = names.get(name)
+            if option is None or (option.is_flag and equals):
+                return None
+        else:
+            while (option := names.get(word[:2])) is not None and option.is_flag and len(word) > 2:
+                said[option.key] = "on"
+                word = "-" + word[2:]
+            if option is None:
+                return None
+            equals = value = word[2:]
+        if option.is_flag:
+            value = "on"
+        elif not equals:
+            if not rest:
+                return None
+            value = rest.pop(0)
+        said[option.key] = value
+    return said
+
+
+def fill(said: "Mapping[str, str]", command: "list[str]", environ: "Mapping[str, str]") -> Request:
+    """The Request for the words that the command line said, with the environment's and the defaults for the others.
+
+    Raises BadValueError, its text beginning with the option's or the variable's name.
+    """
+    values = {}
+    for option in OPTIONS:
+        source, word = _source(option, said, environ)
+        try:
+            values[option.key] = read_value(option, word) if source else default(option)
+        except BadValueError as error:
+            raise BadValueError(f"{source}: {error}") from None
+    # All of them, used or not: a supervise inside the command is not governed by what was said to this one.
+    taken = tuple(name for option in OPTIONS for name in option.variables if name in environ)
+    return Request(values, command, taken)
+
+
+def _source(option: Option, said: "Mapping[str, str]", environ: "Mapping[str, str]") -> "tuple[str, str]":
+    """Who says something about the option, and what; two empty strings where nobody does."""
+    if option.key in said:
+        return "--" + option.name, said[option.key]
+    for variable in option.variables:
+        if word := environ.get(variable):
+            return variable, word
+    return "", ""

@@ -1,6 +1,7 @@
 """The way in: guardian, spawn, first bytes, and only for a command that is still alive then, the runner.
 
-What is imported here is loaded before the command is born: built-in modules and small files of ours alone.
+What is imported at the top is loaded before the command is born: built-in modules and small files of ours alone.  What
+moves its bytes is loaded while the guardian starts it.
 """
 
 import os
@@ -8,15 +9,17 @@ import select
 import sys
 from time import gmtime, monotonic, strftime, time
 
-from supervise.argv import Request
-from supervise.process import guardian, outlet, signals, system
-from supervise.process.inbox import Inbox
-from supervise.process.line import Line
-from supervise.process.pump import Pump
+from supervise.process import guardian, signals, system
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
+
+    from supervise.argv import Request
+    from supervise.process.inbox import Inbox
+    from supervise.process.line import Line
+    from supervise.process.outlet import Outlet
+    from supervise.process.pump import Pump
 
 SHORT = 0.030
 """Seconds that a command may take and still be done with without any library."""
@@ -27,7 +30,7 @@ REAP = 1.0
 class Launched:
     """A command on its way, with all that the runner needs to go on from here."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: "Request") -> None:
         self.request = request
         self.started = monotonic()
         """When the run began: the zero of its times."""
@@ -39,15 +42,42 @@ class Launched:
         self.posted: list[tuple[object, ...]] = []
         """What the threads posted before the runner came."""
         self.guardian = 0
-        self.line: Line
-        self.inbox: Inbox
+        self.line: "Line"
+        self.inbox: "Inbox"
         self.taken: frozenset[int]
-        self.outlets: tuple[outlet.Outlet, outlet.Outlet]
-        self.pumps: tuple[Pump, ...] = ()
+        self.outlets: "tuple[Outlet, Outlet]"
+        self.pumps: "tuple[Pump, ...]" = ()
         self.cut = -1
         """Closed, it tells the pumps to wait for nothing more."""
+        self.own_holder_trigger = -1
+        """Written to, it wakes the holder that we are ourselves, should the guardian have died."""
+        self.environ: dict[bytes, bytes] = {}
+        """The command's environment."""
         self.has_terminal = False
         self.is_subreaper = False
+
+    def child_died(self) -> None:
+        """SIGCHLD came: for whoever holds the command, if that is us now; else for the orphans that PID 1 must reap."""
+        if self.own_holder_trigger >= 0:
+            os.write(self.own_holder_trigger, b"!")
+        elif os.getpid() == 1:
+            self._reap_orphans()
+
+    def _reap_orphans(self) -> None:
+        try:
+            while (pid := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
+                if pid.si_pid == self.guardian:
+                    # Its end shows on the line.
+                    return
+                os.waitpid(pid.si_pid, 0)
+        except ChildProcessError:
+            pass
+
+    def wait_for_line(self, seconds: float) -> bool:
+        """Wait, at most so long, for a message of whoever holds the command."""
+        poll = select.poll()
+        poll.register(self.line, select.POLLIN)
+        return bool(poll.poll(seconds * 1000))
 
     def dismiss_guardian(self) -> None:
         """Tell it that all is over, and reap it: nothing of ours is left behind, not even for init."""
@@ -66,7 +96,7 @@ class Launched:
             pass
 
 
-def run(request: Request) -> "NoReturn":
+def run(request: "Request") -> "NoReturn":
     """Run the command, and end this process as the run has ended."""
     launched = Launched(request)
     refusal = _check_report(request)
@@ -85,6 +115,8 @@ def run(request: Request) -> "NoReturn":
     if status is not None:
         launched.dismiss_guardian()
         os._exit(status)
+    # Signals have waited until now: a thread less for the short ones.
+    signals.take(launched.taken, launched.inbox)
     # The pumps need the interpreter while the libraries load: a line must not wait for a whole import.
     sys.setswitchinterval(0.0005)
     from supervise import runner
@@ -103,8 +135,8 @@ def refuse(why: str) -> "NoReturn":
 
 def _start(launched: Launched) -> None:
     values, command = launched.request.values, launched.request.command
-    environ = _environ(launched.request.taken)
-    environ[b"SUPERVISE_RUN_ID"] = launched.run_id.encode()
+    launched.environ = _environ(launched.request.taken)
+    launched.environ[b"SUPERVISE_RUN_ID"] = launched.run_id.encode()
 
     def on_lost() -> None:
         if values["report"]:
@@ -113,13 +145,18 @@ def _start(launched: Launched) -> None:
             lost.write_report(launched)
 
     launched.guardian, launched.line = guardian.fork(
-        command, environ, values["signal"], values["kill_after"], on_lost, launched.has_terminal
+        command, launched.environ, values["signal"], values["kill_after"], on_lost, launched.has_terminal
     )
     out, out_sink = os.pipe()
     err, err_sink = os.pipe()
     launched.line.send("spawn", {}, fds=(0, out_sink, err_sink))
     os.close(out_sink)
     os.close(err_sink)
+    # From here on the command is being started beside us.
+    from supervise.process import outlet
+    from supervise.process.inbox import Inbox
+    from supervise.process.pump import Pump
+
     launched.inbox = Inbox()
     cut, launched.cut = os.pipe()
     launched.outlets = outlet.of_stdio()
@@ -129,11 +166,10 @@ def _start(launched: Launched) -> None:
     )
     for pump in launched.pumps:
         pump.start()
-    signals.take(launched.taken, launched.inbox)
 
 
 def _watch(launched: Launched, until: float) -> None:
-    """Hear what comes until the command has ended and its bytes are through, a signal comes, or time is up."""
+    """Hear what comes until the command has ended and its bytes are through, or time is up."""
     poll = select.poll()
     poll.register(launched.line, select.POLLIN)
     poll.register(launched.inbox, select.POLLIN)
@@ -150,8 +186,6 @@ def _watch(launched: Launched, until: float) -> None:
             if got is None:
                 return
             launched.heard.append(got[0])
-        if any(item[0] == "signal" and item[1] in signals.CANCELLING for item in launched.posted):
-            return
 
 
 def _is_over(launched: Launched) -> bool:
@@ -175,7 +209,7 @@ def _plain_end(launched: Launched) -> "int | None":
     return None
 
 
-def _check_report(request: Request) -> str:
+def _check_report(request: "Request") -> str:
     path = request.values["report"]
     if not path:
         return ""

@@ -25,6 +25,12 @@ import _signal
 from supervise.process.line import Line
 from supervise.process.spawn import SpawnError, spawn
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+
+UNKNOWN_STATUS = -1
+"""Of a command whose status died with the guardian."""
 WALL = 0x40000000
 """__WALL of wait(2): also children that were made by clone without SIGCHLD."""
 SETTLED = 50
@@ -161,8 +167,9 @@ class Holder:
         from supervise.process import tree
 
         self.reap()
-        seen = ((pid, tree.stat(pid)) for pid in tree.walk(os.getpid()))
-        return [tree.describe(pid) for pid, now in seen if now is not None and tree.is_alive(now)]
+        found = ((pid, tree.stat(pid)) for pid in tree.walk(os.getpid()))
+        alive = [pid for pid, now in found if now is not None and tree.is_alive(now)]
+        return [seen for pid in alive if (seen := tree.describe(pid))]
 
     def _own_group(self) -> int:
         return self.group or os.getpgrp()
@@ -180,7 +187,30 @@ class Holder:
         except BlockingIOError:
             pass
 
-    def _load(self):  # type: ignore[no-untyped-def]
+    def take_over(self, root: int) -> None:
+        """Hold a command that another has started, and whose tree has fallen to us."""
+        from supervise.process import tree
+
+        self._load()
+        self.was_emptied = False
+        found = {pid: tree.stat(pid) for pid in tree.children(os.getpid())}
+        started = {pid: now.starttime for pid, now in found.items() if now is not None}
+        if root:
+            self.root = root
+        elif started:
+            # It was never told which of them the command is: whoever is the oldest.
+            self.root = min(started, key=started.__getitem__)
+        self.is_root_alive = self.root in started
+        if not self.root:
+            self.line.send("failed", "error", "the guardian died before it could start the command")
+        elif not root:
+            self.line.send("started", self.root, monotonic())
+        if self.root and not self.is_root_alive:
+            # Its status died with who had taken it.
+            self.line.send("exited", UNKNOWN_STATUS, monotonic(), bool(started))
+        self.reap()
+
+    def _load(self) -> "ModuleType":
         from supervise.process import stop
 
         return stop

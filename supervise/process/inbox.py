@@ -1,7 +1,7 @@
 """What the threads have to tell the one loop: a queue that poll can wait for."""
 
 import os
-from collections import deque
+from _collections import deque
 
 
 class Inbox:

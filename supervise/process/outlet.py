@@ -2,7 +2,7 @@
 
 import os
 import select
-from collections import deque
+from _collections import deque
 
 import _thread
 

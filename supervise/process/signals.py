@@ -7,10 +7,14 @@ from time import monotonic
 
 import _signal
 import _thread
-from supervise.process.inbox import Inbox
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from supervise.process.inbox import Inbox
 
 CANCELLING = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT)
 PASSED_ON = (_signal.SIGUSR1, _signal.SIGUSR2, _signal.SIGWINCH, _signal.SIGCONT)
+CHLD, TSTP, STOP = _signal.SIGCHLD, _signal.SIGTSTP, _signal.SIGSTOP
 MAY_STAY_IGNORED = (_signal.SIGHUP, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGTSTP)
 """nohup and `&` ignore them for us and for the command."""
 FROM_KERNEL = 0x80
@@ -27,7 +31,7 @@ def block() -> "frozenset[int]":
     return frozenset(taken)
 
 
-def take(taken: "frozenset[int]", inbox: Inbox) -> None:
+def take(taken: "frozenset[int]", inbox: "Inbox") -> None:
     """Post each as `("signal", number, code, sender's pid, CLOCK_MONOTONIC)` from now on.
 
     Raises RuntimeError where there can be no more threads.
@@ -35,7 +39,7 @@ def take(taken: "frozenset[int]", inbox: Inbox) -> None:
     _thread.start_new_thread(_take, (taken, inbox))
 
 
-def _take(taken: "frozenset[int]", inbox: Inbox) -> None:
+def _take(taken: "frozenset[int]", inbox: "Inbox") -> None:
     while True:
         info = _signal.sigwaitinfo(taken)
         inbox.post("signal", info.si_signo, info.si_code, info.si_pid, monotonic())

@@ -77,7 +77,7 @@ def kill_all(holder: int, group: int, reap: "Callable[[], bool]", wait: "Callabl
         fresh = _kill_tree(holder, group, refused, killed)
         alive = _alive(holder)
         if monotonic() > until or (alive and not fresh and all(pid in refused for pid in alive)):
-            return [tree.describe(pid) for pid in alive]
+            return [seen for pid in alive if (seen := tree.describe(pid))]
         if not fresh:
             wait(PAUSE)
     return []

@@ -1,0 +1,59 @@
+"""The loop: trio waits for the line, for the threads and for the next deadline, and hands each to the runner."""
+
+from collections.abc import Callable
+from time import monotonic
+
+import trio
+
+from supervise.runner import Runner
+
+
+def watch(runner: Runner) -> None:
+    """Serve the runner until the run has its outcome."""
+    trio.run(_watch, runner)
+
+
+async def _watch(runner: Runner) -> None:
+    # trio's clock is the monotonic clock with a random offset.
+    offset = trio.current_time() - monotonic() + runner.launched.started
+    async with trio.open_nursery() as nursery:
+        alarm = Alarm(runner, offset)
+        runner.on_wake_at = alarm.set
+        nursery.start_soon(alarm.ring)
+        # The line's number is asked anew each time: it is another one once the guardian has died.
+        nursery.start_soon(_hear, runner.hear_line, lambda: runner.launched.line.fileno())
+        nursery.start_soon(_hear, runner.hear_threads, runner.launched.inbox.fileno)
+        await alarm.is_over.wait()
+        nursery.cancel_scope.cancel()
+    runner.on_wake_at = lambda: None
+
+
+class Alarm:
+    """Sleeps until the machine's `wake_at`, which may move at any time."""
+
+    def __init__(self, runner: Runner, offset: float) -> None:
+        self.is_over = trio.Event()
+        self._runner = runner
+        self._offset = offset
+        self._scope = trio.CancelScope()
+
+    def set(self) -> None:
+        """Take note of where `wake_at` is now."""
+        self._scope.deadline = self._runner.machine.wake_at + self._offset
+        if self._runner.outcome is not None:
+            self.is_over.set()
+
+    async def ring(self) -> None:
+        """Tick whenever it is time."""
+        while True:
+            self._scope = trio.CancelScope()
+            self.set()
+            with self._scope:
+                await trio.sleep_forever()
+            self._runner.tick()
+
+
+async def _hear(hear: Callable[[], None], fileno: Callable[[], int]) -> None:
+    while True:
+        await trio.lowlevel.wait_readable(fileno())
+        hear()

@@ -1,0 +1,301 @@
+"""The thin shell around the machine: the world becomes events, actions become system calls.
+
+There is no queue and no polling: `dispatch` hands one event to the machine and performs what it orders; the loop sleeps
+until `wake_at` or until somebody has something to tell.
+"""
+
+import os
+import sys
+from collections import deque
+from time import monotonic, time
+from typing import TYPE_CHECKING, NoReturn
+
+from supervise.adoption import adopt
+from supervise.core.events import (
+    Action,
+    Announce,
+    Answered,
+    Ask,
+    Cancel,
+    Cut,
+    Drained,
+    Emptied,
+    Event,
+    Exited,
+    KillTree,
+    Output,
+    Paused,
+    Probe,
+    Process,
+    Resumed,
+    Sample,
+    Sampled,
+    Settle,
+    SignalRoot,
+    SpawnFailed,
+    Started,
+    StopTree,
+    Tick,
+)
+from supervise.core.machine import Machine
+from supervise.core.outcome import Exit, Outcome
+from supervise.core.policy import Policy
+from supervise.launch import Launched
+from supervise.process import signals, tree
+from supervise.process.pump import Pump
+from supervise.teller import Teller
+from supervise.values import signal_name
+
+if TYPE_CHECKING:
+    from supervise.process.sampling import Sampler
+
+ANSWER = 0.2
+"""Seconds that the guardian may take to answer the last questions, when all is over."""
+STRAGGLING = 0.05
+"""Seconds that processes may outlive the command before they are called stragglers: the rest of a pipeline."""
+
+
+def policy_of(values: dict[str, object]) -> Policy:
+    """The machine's part of the options."""
+    fields = {name: values[name] for name in Policy.__dataclass_fields__}
+    idle_on = values["idle_on"]
+    fields["idle_on"] = frozenset(("stdout", "stderr") if idle_on == "both" else (idle_on,))
+    fields["extend_on"] = frozenset(values["extend_on"])  # type: ignore[call-overload]
+    fields["success_codes"] = frozenset(values["success_codes"])  # type: ignore[call-overload]
+    return Policy(**fields)  # type: ignore[arg-type]
+
+
+class Runner:
+    """One run, from the moment its command is on its way."""
+
+    def __init__(self, launched: Launched) -> None:
+        self.launched = launched
+        self.policy = policy_of(launched.request.values)
+        self.machine = Machine(self.policy)
+        self.teller = Teller(launched, self.wall)
+        self.outcome: Outcome | None = None
+        self.on_wake_at = self._nobody_waits
+        """Told when `machine.wake_at` may have moved."""
+        self._told = dict.fromkeys(launched.pumps, 0)
+        self._asked = 0
+        self._root = 0
+        self._is_empty = False
+        self._followers: deque[Event] = deque()
+        self._sampler: Sampler | None = None
+
+    def now(self) -> float:
+        """Seconds since the run began."""
+        return monotonic() - self.launched.started
+
+    def wall(self, at: float) -> float:
+        """Epoch seconds of a moment of the run, by today's clocks: they may have been set, and machines sleep."""
+        return time() + (at - self.now())
+
+    # --- events in, actions out
+
+    def dispatch(self, event: Event, at: float | None = None) -> None:
+        """Hand it to the machine, as of `at` (now), and do what it says."""
+        self._followers.append(event)
+        while self._followers:
+            event = self._followers.popleft()
+            self.teller.tell(event)
+            for action in self.machine.handle(event, self.now() if at is None else at):
+                self._perform(action)
+        self.on_wake_at()
+
+    def tick(self) -> None:
+        """Time has passed."""
+        self._tell_output()
+        self.dispatch(Tick())
+
+    def _perform(self, action: Action) -> None:
+        line = self.launched.line
+        match action:
+            case Ask():
+                self._asked += 1
+                line.send("ask", self._asked)
+            case Probe():
+                self._followers.append(Sampled(self._sample()))
+            case SignalRoot(signal):
+                line.send("root", signal)
+            case StopTree(signal, skip_signal):
+                line.send("stop", signal, skip_signal)
+            case KillTree():
+                line.send("kill")
+            case Cut():
+                self._cut()
+            case Announce(notice):
+                self.teller.tell(notice)
+            case Settle(outcome):
+                self.outcome = outcome
+
+    def _nobody_waits(self) -> None:
+        """Before the loop, and after it."""
+
+    def _tell_output(self) -> None:
+        for pump, told in self._told.items():
+            count, last = pump.count, pump.last - self.launched.started
+            if count > told:
+                self._told[pump] = count
+                first = last if told else pump.first - self.launched.started
+                self.dispatch(Output(pump.stream, count - told, first, last))  # type: ignore[arg-type]
+
+    def _sample(self) -> Sample:
+        from supervise.core.events import Busy
+        from supervise.process.sampling import Sampler
+
+        if self._sampler is None:
+            kinds = frozenset(self.policy.extend_on)
+            self._sampler = Sampler(self.holder(), kinds=kinds, now=self.now)
+        self._sampler.holder_pid = self.holder()
+        look = self._sampler.sample()
+        return Sample(**{**look._asdict(), "busy": tuple(Busy(*one) for one in look.busy)})
+
+    def _cut(self) -> None:
+        for pump in self.launched.pumps:
+            if not pump.has_ended:
+                pump.limit_to_pending()
+        if self.launched.cut >= 0:
+            os.close(self.launched.cut)
+            self.launched.cut = -1
+
+    def holder(self) -> int:
+        """The pid of whoever holds the command."""
+        return self.launched.guardian or os.getpid()
+
+    # --- what the others have to tell
+
+    def hear_line(self) -> None:
+        """Take all that whoever holds the command has to tell now."""
+        while self.outcome is None:
+            try:
+                got = self.launched.line.receive()
+            except BlockingIOError:
+                return
+            if got is None:
+                adopt(self.launched, self._root)
+            else:
+                self.hear_message(got[0])
+
+    def hear_threads(self) -> None:
+        """Take all that the threads have to tell now."""
+        for item in self.launched.inbox.take():
+            self.hear_item(item)
+
+    def hear_message(self, message: tuple[object, ...]) -> None:
+        """One message of the holder."""
+        match message:
+            case ("started", int(pid), float(at)):
+                self._root = pid
+                self.dispatch(Started(pid), at - self.launched.started)
+            case ("failed", str(kind), str(reason)):
+                self.dispatch(SpawnFailed(kind, reason))  # type: ignore[arg-type]
+            case ("exited", int(status), float(at), bool()):
+                self._tell_output()
+                self.dispatch(Exited(_exit_of(status), at - self.launched.started))
+            case ("empty", list(survivors)):
+                self._is_empty = not survivors
+                self.dispatch(Emptied(tuple(Process(*one) for one in survivors)))
+            case ("alive", int(number)) if number == self._asked:
+                self._tell_output()
+                counting = [pump for pump in self.launched.pumps if pump.stream in self.policy.idle_on]
+                self.dispatch(Answered(any(pump.is_pending() for pump in counting)))
+
+    def hear_item(self, item: tuple[object, ...]) -> None:
+        """One thing that a thread posted."""
+        match item:
+            case ("first", Pump()):
+                self._tell_output()
+            case ("ended", Pump()):
+                self._tell_output()
+                if all(pump.has_ended for pump in self.launched.pumps):
+                    self.dispatch(Drained())
+            case ("signal", int(number), int(code), int(sender), float(at)):
+                self._hear_signal(number, code, sender, at - self.launched.started)
+
+    def _hear_signal(self, number: int, code: int, sender: int, at: float) -> None:
+        is_from_terminal = code == signals.FROM_KERNEL
+        if number == signals.CHLD:
+            self.launched.child_died()
+        elif not is_from_terminal and self._is_inside(sender):
+            # `kill 0` in the command: it meant its own.
+            pass
+        elif number in signals.CANCELLING:
+            source = f"signal {signal_name(number)}"
+            seen = None if is_from_terminal or sender in (0, os.getpid()) else tree.stat(sender)
+            if seen is not None:
+                source += f" from pid {sender} ({seen.name})"
+            self.dispatch(Cancel(number, at, delivered=is_from_terminal, source=source))
+        elif number == signals.TSTP:
+            self.dispatch(Paused())
+            os.kill(os.getpid(), signals.STOP)
+            self.dispatch(Resumed())
+        elif number in signals.PASSED_ON:
+            self.launched.line.send("root", number)
+
+    def _is_inside(self, pid: int) -> bool:
+        return pid == self._root or pid in tree.walk(self.holder())
+
+    # --- the end
+
+    def finish(self) -> NoReturn:
+        """Say and write what is to be said and written, and end this process as the run has ended."""
+        outcome = self.outcome
+        assert outcome is not None
+        stragglers = self._stragglers() if outcome.cause is None and self._root and not self._is_empty else ()
+        usage = self._request("usage", "used") if self.teller.wants_usage else None
+        self.teller.finish(outcome, stragglers, usage)
+        self.launched.dismiss_guardian()
+        if outcome.die_of:
+            signals.die_of(outcome.die_of)
+        os._exit(outcome.exit_code)
+
+    def _stragglers(self) -> tuple[Process, ...]:
+        until = monotonic() + STRAGGLING
+        while True:
+            answer = self._request("list", "listed")
+            listed = answer[1] if answer else []
+            if not listed or monotonic() > until:
+                return tuple(Process(*one) for one in listed)  # type: ignore[attr-defined]
+            # Only where something is left at all; nothing tells us of its end in a bounded way.
+            self.launched.wait_for_line(0.01)
+
+    def _request(self, question: str, answer: str) -> tuple[object, ...] | None:
+        """Ask the holder and wait for the answer, for a bounded time."""
+        self.launched.line.send(question)
+        until = monotonic() + ANSWER
+        while (left := until - monotonic()) > 0 and self.launched.wait_for_line(left):
+            got = self.launched.line.receive()
+            if got is None:
+                return None
+            if got[0][0] == answer:
+                return got[0]
+        return None
+
+
+def _exit_of(status: int) -> Exit:
+    if status < 0:
+        # Whoever held the command died with its status untold.
+        return Exit(None)
+    if os.WIFSIGNALED(status):
+        return Exit(None, os.WTERMSIG(status), os.WCOREDUMP(status))
+    return Exit(os.WEXITSTATUS(status))
+
+
+def run(launched: Launched) -> NoReturn:
+    """Go on from the launch to the end of the run, and end this process."""
+    runner = Runner(launched)
+    for message in launched.heard:
+        runner.hear_message(message)
+    for item in launched.posted:
+        runner.hear_item(item)
+    runner.hear_line()
+    runner.hear_threads()
+    runner.tick()
+    if runner.outcome is None:
+        from supervise import loop
+
+        loop.watch(runner)
+    sys.setswitchinterval(0.005)
+    runner.finish()
+

@@ -59,6 +59,8 @@ def dump(states: frozenset[int] = CARRYING) -> list[Tcp] | None:
     None if the answer was not whole: try again another time.  OSError where the kernel does not answer at all.
     It never waits: the kernel makes the next part of an answer before it hands out the one before.
     """
+    if not hasattr(socket, "AF_NETLINK"):
+        raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
     found: list[Tcp] = []
     # A netlink socket for each dump costs 15 us; a lasting one would keep the rest of an answer that broke off.
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_SOCK_DIAG) as netlink:

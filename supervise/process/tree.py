@@ -188,17 +188,16 @@ def read(path: "str") -> "bytes":
         fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
     except OSError:
         return b""
+    parts = []
     try:
         # The kernel hands these files out a page at a time: a short read is not the end of one.
-        whole = chunk = posix.read(fd, 4096)
-        while chunk:
-            chunk = posix.read(fd, 4096)
-            whole += chunk
+        while part := posix.read(fd, 4096):
+            parts.append(part)
     except OSError:
         return b""
     finally:
         posix.close(fd)
-    return whole
+    return b"".join(parts)
 
 
 def _children_of_thread(pid: "int", thread: "int | str") -> "list[int]":

@@ -1,0 +1,214 @@
+"""What the TCP sockets of a process tree are doing (Linux): bytes moved, connections to the outside, who talks to whom.
+
+A socket that cannot be read, or whose process cannot be, is no evidence and no error.
+"""
+
+import errno
+import os
+import socket
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
+
+from supervise.process import sock_diag, tree
+
+STATES = {
+    1: "ESTABLISHED", 2: "SYN_SENT", 3: "SYN_RECV", 4: "FIN_WAIT1", 5: "FIN_WAIT2", 8: "CLOSE_WAIT", 9: "LAST_ACK",
+    10: "LISTEN", 11: "CLOSING",
+}  # fmt: skip
+"""The states that a socket with an owner can have, linux/tcp_states.h."""
+
+_PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
+
+Processes = Mapping[int, tree.Stat]
+"""The tree, by pid."""
+
+
+class Bytes:
+    """Counts the bytes that were moved from one look to the next."""
+
+    def __init__(self) -> None:
+        self.unavailable = ""
+        """Why the kernel tells no byte counts; empty where it does."""
+        self._last: dict[int, int] | None = None
+        self._absent: dict[int, int] = {}
+        self._octets: dict[str, int] = {}
+
+    def look(self, processes: Processes) -> tuple[int, int]:
+        """How many TCP sockets of the tree moved bytes since the look before, and how many bytes in all.
+
+        Bytes of data, sent (and acknowledged) or received; a connection inside the tree is two sockets that both move
+        them.  The first look is a baseline and sees nothing.
+
+        A network namespace other than ours counts as one socket, with the octets that its IPv4 layer has sent and
+        received: they are what an unprivileged user can see of it, they hold headers and UDP too, and those of
+        processes outside the tree if it shares the namespace with any.
+        """
+        here = self._look_here(processes)
+        elsewhere = self._look_elsewhere(processes)
+        return here[0] + elsewhere[0], here[1] + elsewhere[1]
+
+    def _look_here(self, processes: Processes) -> tuple[int, int]:
+        if self.unavailable:
+            return 0, 0
+        try:
+            table = sock_diag.dump()
+        except OSError as error:
+            if error.errno not in _PASSING:
+                self.unavailable = os.strerror(error.errno) if error.errno else str(error)
+            return 0, 0
+        if table is None:
+            return 0, 0
+        last = self._last
+        self._last = now = {tcp.inode: tcp.sent + tcp.received for tcp in table}
+        if last is None:
+            return 0, 0
+        moved = {}
+        for inode, total in now.items():
+            before = last.get(inode)
+            if before is None:
+                # Born since the last look, unless that look passed over it: the kernel's table can change while it is
+                # being told.  Then all its bytes would seem to be of this moment.
+                before = self._absent.get(inode, 0)
+            if total > before:
+                moved[inode] = total - before
+        self._absent = {inode: last[inode] for inode in last.keys() - now.keys()}
+        # Whose they are is asked only of sockets that moved: it takes a system call for each descriptor of the tree.
+        ours = owners(processes, moved)
+        return len(ours), sum(moved[inode] for inode in ours)
+
+    def _look_elsewhere(self, processes: Processes) -> tuple[int, int]:
+        last = self._octets
+        self._octets = {}
+        sockets = count = 0
+        for namespace, place in _namespaces(processes).items():
+            if namespace == _link("/proc/self/ns/net"):
+                continue
+            octets = _octets(tree.read(f"{place}/net/netstat"))
+            if octets is None:
+                continue
+            self._octets[namespace] = octets
+            if octets > last.get(namespace, octets):
+                sockets += 1
+                count += octets - last[namespace]
+        return sockets, count
+
+
+class TcpSocket(NamedTuple):
+    """One TCP socket of a process, as it is shown to people.  `peer` is empty for one that listens; counts are bytes."""
+
+    pid: int
+    local: str
+    peer: str
+    state: str
+    sent: int
+    received: int
+
+
+def tcp_sockets(processes: Processes) -> list[TcpSocket]:
+    """The TCP sockets of these processes in our network namespace; none where the kernel tells no byte counts."""
+    try:
+        table = sock_diag.dump(frozenset(STATES)) or []
+    except OSError:
+        return []
+    found = {tcp.inode: tcp for tcp in table}
+    return [
+        TcpSocket(
+            pid,
+            _address(tcp.family, tcp.ends[4:20], tcp.ends[0:2]),
+            "" if tcp.state == sock_diag.LISTEN else _address(tcp.family, tcp.ends[20:36], tcp.ends[2:4]),
+            STATES[tcp.state],
+            tcp.sent,
+            tcp.received,
+        )
+        for inode, pid in owners(processes, found).items()
+        for tcp in (found[inode],)
+    ]
+
+
+def connections(processes: Processes) -> int:
+    """How many established TCP connections the tree has whose other end is not in it.
+
+    From /proc/PID/net/tcp and tcp6, which exist for each network namespace; byte counts are not needed here.
+    """
+    established = {}
+    for namespace, place in _namespaces(processes).items():
+        for family in ("tcp", "tcp6"):
+            for line in tree.read(f"{place}/net/{family}").splitlines()[1:]:
+                field = line.split()
+                if field[3] == b"01":
+                    established[int(field[9])] = (namespace, _mapped(field[1]), _mapped(field[2]))
+    ends = {established[inode] for inode in owners(processes, established)}
+    return sum((namespace, peer, own) not in ends for namespace, own, peer in ends)
+
+
+def owners(processes: Processes, inodes: Collection[int]) -> dict[int, int]:
+    """Which of these sockets the tree holds: inode to the pid of one that holds it."""
+    wanted = {f"socket:[{inode}]": inode for inode in inodes}
+    found: dict[int, int] = {}
+    for process in processes.values():
+        if len(found) == len(wanted):
+            break
+        folder = _place(process) + "/fd"
+        for descriptor in _list(folder):
+            inode = wanted.get(_link(f"{folder}/{descriptor}"))
+            if inode is not None:
+                found.setdefault(inode, process.pid)
+    return found
+
+
+def _namespaces(processes: Processes) -> dict[str, str]:
+    """The network namespaces of the tree, each with the folder in /proc of a process that is in it."""
+    found: dict[str, str] = {}
+    for process in processes.values():
+        place = _place(process)
+        namespace = _link(f"{place}/ns/net")
+        if namespace:
+            found.setdefault(namespace, place)
+    return found
+
+
+def _place(process: tree.Stat) -> str:
+    """The folder in /proc that shows what the process holds.
+
+    That of a process whose first thread has exited shows nothing; those of its other threads do.
+    """
+    if process.state == "Z" and process.num_threads > 1:
+        for thread in _list(f"/proc/{process.pid}/task"):
+            if thread != str(process.pid):
+                return f"/proc/{process.pid}/task/{thread}"
+    return f"/proc/{process.pid}"
+
+
+def _octets(netstat: bytes) -> int | None:
+    """InOctets and OutOctets of the namespace; None if they are not told."""
+    rows = [line.split() for line in netstat.splitlines() if line.startswith(b"IpExt:")]
+    if len(rows) != 2:
+        return None
+    count = dict(zip(*rows, strict=False))
+    return int(count.get(b"InOctets", 0)) + int(count.get(b"OutOctets", 0))
+
+
+def _mapped(address: bytes) -> bytes:
+    """An address of /proc/net/tcp as /proc/net/tcp6 writes it: the two ends of one connection can be of either kind."""
+    return address if len(address) > 13 else b"0000000000000000FFFF0000" + address
+
+
+def _address(family: int, address: bytes, port: bytes) -> str:
+    number = int.from_bytes(port, "big")
+    if family == socket.AF_INET:
+        return f"{socket.inet_ntop(family, address[:4])}:{number}"
+    return f"[{socket.inet_ntop(family, address)}]:{number}"
+
+
+def _list(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
+def _link(path: str) -> str:
+    try:
+        return os.readlink(path)
+    except OSError:
+        return ""

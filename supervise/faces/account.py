@@ -1,0 +1,154 @@
+"""The account of a run: hears what happens as it happens, and makes the report of it at any time."""
+
+from dataclasses import dataclass
+
+from supervise.core.events import Access, Emptied, Exited, Extended, Killing, PutOff, Started, Verdict, Warned
+from supervise.core.outcome import Outcome
+from supervise.faces import fields
+from supervise.faces.fields import Fields
+from supervise.faces.items import Item, Moment, Stragglers, Usage
+
+UNFINISHED: Fields = {
+    "outcome": "lost",
+    "timeout_cause": None,
+    "limit": None,
+    "limit_seconds": None,
+    "reason": None,
+    "exit_code": None,
+    "command_exit": None,
+}
+"""How a run ended of which no outcome was heard: the supervisor died."""
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One child's life, as far as it is known."""
+
+    pid: int
+    started_at: float
+    """Epoch seconds, as `ended_at`."""
+    ended_at: float | None = None
+    access: Fields | None = None
+    exit: Fields | None = None
+    outcome: str = "lost"
+
+    def report(self, number: int) -> Fields:
+        """Its part of the report."""
+        return {
+            "number": number,
+            "pid": self.pid,
+            "started_at": fields.time(self.started_at),
+            "ended_at": None if self.ended_at is None else fields.time(self.ended_at),
+            "outcome": self.outcome,
+            "command_exit": self.exit,
+            "access": self.access,
+        }
+
+
+class Account:
+    """What the report of one run is made of.
+
+    As long as no outcome was heard, the report is that of a run which was lost: whoever outlives the supervisor needs
+    no more than the facts of the start.
+    """
+
+    def __init__(
+        self,
+        *,
+        run_id: str,
+        command: list[str],
+        cwd: str,
+        host: str,
+        pid: int,
+        started_at: float,
+        name: str | None = None,
+    ) -> None:
+        """`pid` is the supervisor's own, `started_at` in epoch seconds."""
+        self._start: Fields = {
+            "schema": fields.SCHEMA,
+            "run_id": run_id,
+            "name": None if name is None else fields.text(name),
+            "command": [fields.text(word) for word in command],
+            "cwd": fields.text(cwd),
+            "host": fields.text(host),
+            "pid": pid,
+            "started_at": fields.time(started_at),
+        }
+        self._attempts: list[Attempt] = []
+        self._outcome: Outcome | None = None
+        self._ended: Moment | None = None
+        self._warnings: list[Fields] = []
+        self._extensions: list[Fields] = []
+        self._put_offs: list[Fields] = []
+        self._stop: Fields | None = None
+        self._stragglers: list[Fields] = []
+        self._survivors: list[Fields] = []
+
+    def hear(self, item: Item, moment: Moment) -> None:
+        """Take note of what happened."""
+        at = fields.time(moment.epoch)
+        match item:
+            case Started(pid):
+                self._attempts.append(Attempt(pid, moment.epoch))
+                self._outcome = self._ended = self._stop = None
+            case Access(t, how) if self._attempts:
+                self._attempts[-1].access = {"at": fields.time(moment.wall(t)), "how": fields.text(how)}
+            case Exited(exit) if self._attempts:
+                self._attempts[-1].exit = fields.command_exit(exit)
+            case Warned():
+                self._warnings.append({"at": at, **fields.warning(item, moment)})
+            case Extended():
+                self._extensions.append({"at": at, **fields.extension(item, moment)})
+            case PutOff():
+                self._put_offs.append({"at": at, **fields.put_off(item, moment)})
+            case Verdict(cause, signal, kill_after):
+                self._stop = {
+                    "at": fields.time(moment.wall(cause.at)),
+                    "signal": fields.signal(signal),
+                    "kill_after": fields.seconds(kill_after),
+                    "killed": False,
+                }
+            case Killing() if self._stop:
+                self._stop["killed"] = True
+            case Emptied(survivors):
+                self._survivors = [fields.process(one) for one in survivors]
+            case Stragglers(processes):
+                self._stragglers = [fields.process(one) for one in processes]
+            case Outcome():
+                self._hear_end(item, moment)
+
+    def _hear_end(self, outcome: Outcome, moment: Moment) -> None:
+        self._outcome, self._ended = outcome, moment
+        if self._attempts:
+            self._attempts[-1].ended_at = moment.epoch
+            self._attempts[-1].outcome = outcome.name
+            if outcome.exit is not None:
+                self._attempts[-1].exit = fields.command_exit(outcome.exit)
+
+    def report(self, moment: Moment, usage: Usage | None = None) -> Fields:
+        """The report, as valid by `report.schema.json`; `moment` is the end of a run of which no other end is known."""
+        ended = self._ended or moment
+        last = self._attempts[-1] if self._attempts else None
+        end = fields.outcome(self._outcome) if self._outcome else UNFINISHED
+        used = usage or Usage()
+        return {
+            **self._start,
+            "ended_at": fields.time(ended.epoch),
+            "duration": fields.seconds(ended.t),
+            **end,
+            "command_exit": last.exit if last else None,
+            "access": last.access if last else None,
+            "stop": self._stop,
+            "warnings": self._warnings,
+            "extensions": self._extensions,
+            "put_offs": self._put_offs,
+            "attempts": [one.report(number) for number, one in enumerate(self._attempts, 1)],
+            "usage": {
+                "cpu_seconds": fields.seconds(used.cpu_seconds),
+                "max_rss_bytes": used.max_rss_bytes,
+                "stdout_bytes": used.stdout_bytes,
+                "stderr_bytes": used.stderr_bytes,
+            },
+            "stragglers": self._stragglers,
+            "survivors": self._survivors,
+        }

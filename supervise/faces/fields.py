@@ -1,0 +1,131 @@
+"""Values as programs read them: the parts of which the report and the events are made."""
+
+import re
+from datetime import UTC, datetime
+
+from supervise.core.events import Activity, Extended, Process, PutOff, Warned
+from supervise.core.outcome import Cause, Exit, Outcome
+from supervise.faces.items import Moment
+from supervise.values import signal_name
+
+SCHEMA = 1
+"""Goes up by one when a field changes its meaning or goes away; a new field alone does not raise it."""
+
+Fields = dict[str, object]
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_TIMEOUTS = {"access_timeout": "access", "completion_timeout": "completion", "idle_timeout": "idle"}
+
+
+def time(epoch: float) -> str:
+    """`2026-11-22T13:07:00.123Z` (RFC 3339)."""
+    return datetime.fromtimestamp(epoch, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def seconds(value: float | None) -> float | None:
+    """To the millisecond."""
+    return None if value is None else round(value, 3)
+
+
+def text(value: str) -> str:
+    r"""The text, a byte that is not UTF-8 written as `\xff`: JSON has no way to carry it, and readers differ."""
+    return _SURROGATE.sub(_marked, value)
+
+
+def signal(number: int | None) -> str | None:
+    """`TERM`."""
+    return None if number is None else signal_name(number)
+
+
+def command_exit(value: Exit | None) -> Fields | None:
+    """How the command itself ended; code and signal both null where nobody could tell."""
+    return None if value is None else {"code": value.code, "signal": signal(value.signal), "core": value.core}
+
+
+def evidence(value: Activity | None) -> Fields | None:
+    """What was measured, and which of it counted."""
+    if value is None:
+        return None
+    busiest = value.busiest
+    return {
+        "counts": sorted(value.counts),
+        "cpu_percent": round(value.cpu_percent, 1),
+        "busiest": {"pid": busiest.pid, "name": text(busiest.name)} if busiest else None,
+        "sockets": value.sockets,
+        "socket_bytes": value.socket_bytes,
+        "connections": value.connections,
+        "io_bytes": value.io_bytes,
+    }
+
+
+def process(value: Process) -> Fields:
+    """A process; null for what is not known of it."""
+    return {
+        "pid": value.pid,
+        "name": text(value.name),
+        "uid": value.uid if value.uid >= 0 else None,
+        "state": text(value.state) if value.state != "?" else None,
+        "waits_in": text(value.waits_in) or None,
+    }
+
+
+def warning(value: Warned, moment: Moment) -> Fields:
+    """A mark that was reached."""
+    return {
+        "limit": value.limit,
+        "mark": seconds(value.mark),
+        "left": seconds(value.left),
+        "deadline": time(moment.wall(value.deadline)),
+        "extension": evidence(value.extension),
+        "signal": signal(value.signal),
+    }
+
+
+def extension(value: Extended, moment: Moment) -> Fields:
+    """A deadline that moved; without evidence it was moved by hand."""
+    return {
+        "limit": value.limit,
+        "by": seconds(value.by),
+        "deadline": time(moment.wall(value.deadline)),
+        "used": seconds(value.used),
+        "cap": seconds(value.cap),
+        "evidence": evidence(value.evidence),
+    }
+
+
+def put_off(value: PutOff, moment: Moment) -> Fields:
+    """An idle stop that was put off."""
+    return {
+        "by": seconds(value.by),
+        "deadline": time(moment.wall(value.deadline)),
+        "first": value.first,
+        "evidence": evidence(value.evidence),
+    }
+
+
+def outcome(value: Outcome) -> Fields:
+    """How a run or an attempt ended, and why."""
+    cause = value.cause
+    timeout_cause = _TIMEOUTS.get(value.name)
+    return {
+        "outcome": value.name,
+        "timeout_cause": timeout_cause,
+        "limit": (cause.limit if cause else None) or timeout_cause,
+        "limit_seconds": seconds(cause.limit_seconds) if cause else None,
+        "reason": _reason(value, cause),
+        "exit_code": value.exit_code,
+        "command_exit": command_exit(value.exit),
+    }
+
+
+def _reason(value: Outcome, cause: Cause | None) -> str | None:
+    reason = value.reason or (cause.reason or cause.source if cause else "")
+    if not reason and cause and cause.kind == "cancelled":
+        reason = f"signal {signal(cause.signal)}"
+    return text(reason) or None
+
+
+def _marked(match: "re.Match[str]") -> str:
+    number = ord(match[0])
+    # os.fsdecode stores the byte 0xff as U+DCFF (PEP 383).
+    return f"\\x{number - 0xDC00:02x}" if 0xDC80 <= number <= 0xDCFF else f"\\u{number:04x}"

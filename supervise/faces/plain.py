@@ -1,0 +1,190 @@
+"""Text for people: what happens, as lines for stderr.
+
+A verdict is announced when it falls, before the clean-up; when all is over, one final message says the end, in which
+the exit code stands.  A command that ended by itself has no final message, whatever its code.
+"""
+
+from typing import Literal
+
+from supervise.core.events import (
+    Access,
+    Emptied,
+    Exited,
+    Extended,
+    Killing,
+    Paused,
+    Process,
+    PutOff,
+    Refused,
+    Resumed,
+    Started,
+    Verdict,
+    Warned,
+)
+from supervise.core.outcome import Cause, Outcome
+from supervise.core.policy import Policy
+from supervise.faces import words
+from supervise.faces.items import Item, Moment, Stragglers, Trouble
+from supervise.values import signal_name
+
+Verbosity = Literal["quiet", "normal", "verbose"]
+
+PREFIX = "supervise: "
+MOST_NAMED = 10
+"""Processes named in a message; the report names them all."""
+KILL = 9
+
+
+class Plain:
+    """Puts into words, for one run and as much as was asked for."""
+
+    def __init__(self, command: list[str], policy: Policy, verbosity: Verbosity) -> None:
+        self._command = command
+        self._policy = policy
+        self._verbosity = verbosity
+
+    def lines(self, item: Item, moment: Moment) -> list[str]:
+        """What is to be said of it: whole lines, without their ends; often none."""
+        texts = self._always(item, moment)
+        if self._verbosity != "quiet":
+            texts += self._normally(item, moment)
+        if self._verbosity == "verbose":
+            texts += self._verbosely(item, moment)
+        return [PREFIX + words.clean(text) for text in texts]
+
+    def _always(self, item: Item, moment: Moment) -> list[str]:
+        """Errors and the final message."""
+        match item:
+            case Trouble(text):
+                return [text]
+            case Emptied(survivors):
+                return _named("could not kill", survivors)
+            case Outcome():
+                return _final(item, moment)
+        return []
+
+    def _normally(self, item: Item, moment: Moment) -> list[str]:
+        match item:
+            case Warned():
+                return [self._warning(item, moment)]
+            case Extended():
+                return [_extension(item, moment)]
+            case PutOff(first=True):
+                return [_put_off(item, moment)]
+            case Refused(what, why):
+                return [f"{what} refused: {why}"]
+            case Verdict(cause, signal, kill_after):
+                return [f"{_verdict(cause)}; {_stopping(signal, kill_after)}"]
+            case Killing(why):
+                again = "asked again: " if why == "again" else ""
+                return [f"{again}killing what is left with KILL"]
+            case Stragglers(processes):
+                return _named("left running", processes)
+        return []
+
+    def _verbosely(self, item: Item, moment: Moment) -> list[str]:
+        match item:
+            case Started(pid):
+                return [f"started: pid {pid}: {words.quoted(self._command)}"]
+            case Access(at, how):
+                return [f"access after {words.measured(at)}: {how}"]
+            case PutOff(first=False):
+                return [_put_off(item, moment)]
+            case Paused():
+                return ["paused: all clocks stop"]
+            case Resumed():
+                return ["resumed: all clocks go on"]
+            case Exited(exit, at):
+                return [f"the command ended after {words.measured(at)}: {words.end(exit)}"]
+            case Outcome() if not _final(item, moment):
+                return [f"{item.name} after {words.measured(moment.t)} ({_codes(item)})"]
+        return []
+
+    def _warning(self, item: Warned, moment: Moment) -> str:
+        """Which limit, how long is left, when that is, and what will happen then."""
+        head = f"{item.limit} limit in {words.measured(item.left)} ({_time(item.deadline, moment)}): "
+        if item.extension is not None:
+            text = f"an extension is likely: {words.activity(item.extension)}"
+        else:
+            text = f"{self._so_far(item)}the command will be stopped with {signal_name(self._policy.signal)}"
+        return head + text + (f"; sent it {signal_name(item.signal)}" if item.signal else "")
+
+    def _so_far(self, item: Warned) -> str:
+        if item.limit == "access":
+            return "not up yet; "
+        # With a grace the deadline may have been put off already, and then this is not the time since the last byte.
+        if item.limit == "idle" and self._policy.idle_timeout and not self._policy.idle_grace:
+            return f"no output for {words.measured(self._policy.idle_timeout - item.left)}; "
+        return ""
+
+
+def _time(t: float, moment: Moment) -> str:
+    return words.local_time(moment.wall(t), moment.epoch)
+
+
+def _extension(item: Extended, moment: Moment) -> str:
+    by, until = words.duration(item.by), _time(item.deadline, moment)
+    if item.evidence is None:
+        return f"{item.limit} limit extended by {by} to {until}, by hand"
+    used, cap = words.duration(item.used), words.duration(item.cap)
+    return f"extended by {by} to {until} ({used} of {cap} used): {words.activity(item.evidence)}"
+
+
+def _put_off(item: PutOff, moment: Moment) -> str:
+    by, until = words.measured(item.by), _time(item.deadline, moment)
+    return f"idle stop put off by {by} to {until}: {words.activity(item.evidence)}"
+
+
+def _cause(cause: Cause) -> str:
+    """`completion timeout`, `cancelled by signal INT`."""
+    if cause.kind == "cancelled":
+        return f"cancelled by {cause.source or f'signal {signal_name(cause.signal or 0)}'}"
+    return cause.kind.replace("_", " ")
+
+
+def _verdict(cause: Cause) -> str:
+    limit = words.duration(cause.limit_seconds or 0)
+    match cause:
+        case Cause("completion_timeout", limit="total"):
+            return f"{_cause(cause)}: the total of {limit} is used up"
+        case Cause("completion_timeout"):
+            return f"{_cause(cause)}: ran longer than {limit}"
+        case Cause("idle_timeout"):
+            return f"{_cause(cause)}: no output for {limit}"
+        case Cause("access_timeout"):
+            return f"{_cause(cause)}: not up after {limit}"
+    return _cause(cause)
+
+
+def _stopping(signal: int, kill_after: float) -> str:
+    if signal == KILL:
+        return "stopping with KILL"
+    return (
+        f"stopping with {signal_name(signal)}, KILL {f'in {words.duration(kill_after)}' if kill_after else 'at once'}"
+    )
+
+
+def _final(outcome: Outcome, moment: Moment) -> list[str]:
+    """The one final message where we had a part in the end; none for a command that ended by itself."""
+    cause, after = outcome.cause, words.measured(moment.t)
+    if outcome.name == "signaled":
+        return [f"the command was {words.end(outcome.exit)} after {after} (exit {outcome.exit_code})"]
+    if outcome.name in ("error", "not_executable", "not_found", "busy", "lost"):
+        return [outcome.reason or (cause.reason if cause else "") or outcome.name.replace("_", " ")]
+    if cause is None:
+        return []
+    return [f"{_cause(cause)}: the command was stopped after {after} ({_codes(outcome)})"]
+
+
+def _codes(outcome: Outcome) -> str:
+    """Our exit code, and the command's own status where that is another."""
+    own, code = outcome.exit, outcome.exit_code
+    if own is None or (own.signal is None and own.code == code):
+        return f"exit {code}"
+    return f"exit {code}; its own status: {words.end(own)}"
+
+
+def _named(what: str, processes: tuple[Process, ...]) -> list[str]:
+    lines = [f"{what}: {words.process(one)}" for one in processes[:MOST_NAMED]]
+    more = len(processes) - len(lines)
+    return lines + ([f"{what}: and {more} more"] if more else [])

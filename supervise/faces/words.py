@@ -1,0 +1,116 @@
+"""Values as people read them.  Whatever comes from outside is made harmless here: one line, no control characters."""
+
+import shlex
+from datetime import datetime
+
+from supervise.core.events import Activity, Process
+from supervise.core.outcome import Exit
+from supervise.values import signal_name
+
+UNITS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000))
+"""In milliseconds; seconds are written with what is left of them."""
+SIZES = ("kB", "MB", "GB", "TB", "PB")
+
+
+def duration(seconds: float) -> str:
+    """`1m30s`, `2h`, `1h0m3s`, `0.5s`: as the options take it, exact to the millisecond."""
+    rest = max(0, round(seconds * 1000))
+    parts: list[str] = []
+    for unit, milliseconds in UNITS:
+        number, rest = divmod(rest, milliseconds)
+        if number or (parts and rest):
+            parts.append(f"{number}{unit}")
+    if rest or not parts:
+        parts.append(f"{rest / 1000:.3f}".rstrip("0").rstrip(".") + "s")
+    return "".join(parts)
+
+
+def measured(seconds: float) -> str:
+    """A duration that was measured, in no more digits than matter: `0.04s`, `9.9s`, `1h0m3s`."""
+    return duration(round(seconds, 2 if seconds < 1 else 1 if seconds < 60 else 0))
+
+
+def local_time(epoch: float, now: float) -> str:
+    """`14:07:00+01:00`, with the date in front where it is not that of `now`; both in epoch seconds."""
+    moment, today = (datetime.fromtimestamp(round(seconds)).astimezone() for seconds in (epoch, now))
+    text = moment.isoformat(sep=" ", timespec="seconds")
+    return text if moment.date() != today.date() else text.partition(" ")[2]
+
+
+def size(count: int) -> str:
+    """`999 B`, `1.2 MB`, `12 MB`, in powers of 1000."""
+    if count < 1000:
+        return f"{count} B"
+    number, units = count / 1000, list(SIZES)
+    while round(number) >= 1000 and len(units) > 1:
+        number /= 1000
+        del units[0]
+    return f"{number:.1f} {units[0]}" if round(number, 1) < 10 else f"{number:.0f} {units[0]}"
+
+
+def clean(text: str) -> str:
+    r"""The text with all that does not print written as escapes: `\n`, `\x1b`, and `\xff` for a byte not of UTF-8."""
+    return text if text.isprintable() else "".join(map(_escaped, text))
+
+
+def quoted(command: list[str]) -> str:
+    """The command as one would type it into bash."""
+    return " ".join(shlex.quote(word) if word.isprintable() else _ansi_quoted(word) for word in command)
+
+
+def process(one: Process) -> str:
+    """`pid 812 sudo (uid 0, state S, waits in do_wait)`, with what is known of it."""
+    known = [
+        f"uid {one.uid}" if one.uid >= 0 else "",
+        f"state {one.state}" if one.state != "?" else "",
+        f"waits in {one.waits_in}" if one.waits_in else "",
+    ]
+    details = ", ".join(filter(None, known))
+    return clean(f"pid {one.pid} {one.name}" + (f" ({details})" if details else ""))
+
+
+def activity(seen: Activity) -> str:
+    """`cpu 97% (pid 812 cc1plus), 1.2 MB on 2 sockets`: only what counts."""
+    parts = []
+    if "cpu" in seen.counts:
+        busiest = seen.busiest
+        who = f"pid {busiest.pid} {clean(busiest.name)}" if busiest else "processes that came and went"
+        parts.append(f"cpu {_percent(seen.cpu_percent)} ({who})")
+    if "socket" in seen.counts:
+        parts.append(f"{size(seen.socket_bytes)} on {_number(seen.sockets, 'socket')}")
+    if "connection" in seen.counts:
+        parts.append(_number(seen.connections, "open connection"))
+    if "io" in seen.counts:
+        parts.append(f"{size(seen.io_bytes)} read or written")
+    if "output" in seen.counts:
+        parts.append("output")
+    return ", ".join(parts)
+
+
+def end(exit: Exit | None) -> str:
+    """How the command itself ended: `exit 3`, `killed by SEGV (core dumped)`, `unknown`."""
+    if exit is not None and exit.signal is not None:
+        return f"killed by {signal_name(exit.signal)}" + (" (core dumped)" if exit.core else "")
+    return "unknown" if exit is None or exit.code is None else f"exit {exit.code}"
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _percent(value: float) -> str:
+    return f"{value:.0f}%" if value >= 10 else f"{round(value, 1):g}%"
+
+
+def _escaped(letter: str) -> str:
+    if letter.isprintable():
+        return letter
+    if "\udc80" <= letter <= "\udcff":
+        # A byte that was not UTF-8, as os.fsdecode stores it (PEP 383).
+        return f"\\x{ord(letter) - 0xDC00:02x}"
+    return letter.encode("unicode_escape").decode("ascii")
+
+
+def _ansi_quoted(word: str) -> str:
+    escaped = (("\\" if letter in "\\'" else "") + _escaped(letter) for letter in word)
+    return "$'" + "".join(escaped) + "'"

@@ -1,8 +1,8 @@
 """If the guardian dies, its children and their statuses fall to us: we do its work, by the same code and words."""
 
+import _thread
 import os
 
-import _thread
 from supervise.launch import Launched
 from supervise.process import line
 from supervise.process.holder import Holder

@@ -32,6 +32,7 @@ class Launched:
 
     def __init__(self, request: "Request") -> None:
         self.request = request
+        self.pid = os.getpid()
         self.started = monotonic()
         """When the run began: the zero of its times."""
         self.started_at = time()
@@ -49,6 +50,8 @@ class Launched:
         self.pumps: "tuple[Pump, ...]" = ()
         self.cut = -1
         """Closed, it tells the pumps to wait for nothing more."""
+        self.events = -1
+        """The descriptor of the events file."""
         self.own_holder_trigger = -1
         """Written to, it wakes the holder that we are ourselves, should the guardian have died."""
         self.environ: dict[bytes, bytes] = {}
@@ -99,10 +102,9 @@ class Launched:
 def run(request: "Request") -> "NoReturn":
     """Run the command, and end this process as the run has ended."""
     launched = Launched(request)
-    refusal = _check_report(request)
-    if refusal:
-        refuse(refusal)
     _fill_stdio()
+    _check_report(request)
+    launched.events = _open_events(request)
     launched.taken = signals.block()
     launched.has_terminal = _has_terminal()
     launched.is_subreaper = system.become_subreaper()
@@ -209,14 +211,28 @@ def _plain_end(launched: Launched) -> "int | None":
     return None
 
 
-def _check_report(request: "Request") -> str:
+def _check_report(request: "Request") -> None:
+    """Say at once, before the command starts, that the report cannot be written."""
     path = request.values["report"]
-    if not path:
-        return ""
-    from supervise.faces import report
+    if path:
+        from supervise.faces import report
 
-    why = report.check(path)
-    return f"--report: {why}" if why else ""
+        why = report.check(path)
+        if why:
+            refuse(f"--report: {why}")
+
+
+def _open_events(request: "Request") -> int:
+    """Open the events file for appending; -1 where none was asked for."""
+    path = request.values["events"]
+    if not path:
+        return -1
+    try:
+        is_fifo = os.path.exists(path) and os.stat(path).st_mode & 0o170000 == 0o010000
+        # A FIFO is opened for reading too: without a reader the open would wait for one, for ever.
+        return os.open(path, (os.O_RDWR if is_fifo else os.O_WRONLY) | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        refuse(f"--events: {path}: {(error.strerror or '').lower()}")
 
 
 def _fill_stdio() -> None:

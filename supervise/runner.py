@@ -7,7 +7,7 @@ until `wake_at` or until somebody has something to tell.
 import os
 import sys
 from collections import deque
-from time import monotonic, time
+from time import monotonic
 from typing import TYPE_CHECKING, NoReturn
 
 from supervise.adoption import adopt
@@ -40,6 +40,7 @@ from supervise.core.events import (
 from supervise.core.machine import Machine
 from supervise.core.outcome import Exit, Outcome
 from supervise.core.policy import Policy
+from supervise.faces.items import Stragglers, Usage
 from supervise.launch import Launched
 from supervise.process import signals, tree
 from supervise.process.pump import Pump
@@ -72,7 +73,7 @@ class Runner:
         self.launched = launched
         self.policy = policy_of(launched.request.values)
         self.machine = Machine(self.policy)
-        self.teller = Teller(launched, self.wall)
+        self.teller = Teller(launched, self.policy, self.now)
         self.outcome: Outcome | None = None
         self.on_wake_at = self._nobody_waits
         """Told when `machine.wake_at` may have moved."""
@@ -86,10 +87,6 @@ class Runner:
     def now(self) -> float:
         """Seconds since the run began."""
         return monotonic() - self.launched.started
-
-    def wall(self, at: float) -> float:
-        """Epoch seconds of a moment of the run, by today's clocks: they may have been set, and machines sleep."""
-        return time() + (at - self.now())
 
     # --- events in, actions out
 
@@ -242,9 +239,10 @@ class Runner:
         """Say and write what is to be said and written, and end this process as the run has ended."""
         outcome = self.outcome
         assert outcome is not None
-        stragglers = self._stragglers() if outcome.cause is None and self._root and not self._is_empty else ()
-        usage = self._request("usage", "used") if self.teller.wants_usage else None
-        self.teller.finish(outcome, stragglers, usage)
+        if outcome.cause is None and self._root and not self._is_empty and (left := self._stragglers()):
+            self.teller.tell(Stragglers(left))
+        self.teller.tell(outcome)
+        self.teller.finish(self._usage() if self.teller.wants_usage else Usage())
         self.launched.dismiss_guardian()
         if outcome.die_of:
             signals.die_of(outcome.die_of)
@@ -259,6 +257,12 @@ class Runner:
                 return tuple(Process(*one) for one in listed)  # type: ignore[attr-defined]
             # Only where something is left at all; nothing tells us of its end in a bounded way.
             self.launched.wait_for_line(0.01)
+
+    def _usage(self) -> Usage:
+        used = self._request("usage", "used")
+        cpu, rss = (used[1], used[2]) if used else (None, None)
+        counts = {pump.stream: pump.count for pump in self.launched.pumps}
+        return Usage(cpu, rss, counts["stdout"], counts["stderr"])  # type: ignore[arg-type]
 
     def _request(self, question: str, answer: str) -> tuple[object, ...] | None:
         """Ask the holder and wait for the answer, for a bounded time."""
@@ -298,4 +302,3 @@ def run(launched: Launched) -> NoReturn:
         loop.watch(runner)
     sys.setswitchinterval(0.005)
     runner.finish()
-

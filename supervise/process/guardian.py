@@ -4,9 +4,9 @@ When we die, by KILL too, it stops the tree.  It leaves our process group first,
 must not take it along.
 """
 
+import _signal
 import os
 
-import _signal
 from supervise.process import line, system
 from supervise.process.holder import Holder
 

@@ -21,7 +21,6 @@ import os
 import select
 from time import monotonic
 
-import _signal
 from supervise.process.line import Line
 from supervise.process.spawn import SpawnError, spawn
 

@@ -3,10 +3,13 @@
 A message is a tuple of plain values, written by `marshal`: built in, and both ends are the same program.
 """
 
-import marshal
+import _socket
+from marshal import dumps, loads
 from sys import byteorder
 
-import _socket
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 LONGEST = 1 << 16
 RIGHTS = 8
@@ -25,12 +28,12 @@ class Line:
         """For poll."""
         return self._socket.fileno()
 
-    def send(self, *message: object, fds: "tuple[int, ...]" = ()) -> bool:
+    def send(self, *message: "Any", fds: "tuple[int, ...]" = ()) -> bool:
         """Send it, with copies of the descriptors; False where the other end is gone."""
         rights = b"".join(fd.to_bytes(4, byteorder) for fd in fds)
         ancillary = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)] if fds else []
         try:
-            self._socket.sendmsg([marshal.dumps(message)], ancillary, _socket.MSG_NOSIGNAL)
+            self._socket.sendmsg([dumps(message)], ancillary, _socket.MSG_NOSIGNAL)
         except OSError:
             return False
         return True
@@ -56,7 +59,7 @@ class Line:
             if (level, kind) == (_socket.SOL_SOCKET, _socket.SCM_RIGHTS)
             for at in range(0, len(rights) - 3, 4)
         ]
-        return marshal.loads(data), fds
+        return loads(data), fds
 
     def close(self) -> None:
         """Hang up."""
@@ -68,10 +71,5 @@ def pair() -> "tuple[Line, Line]":
 
     Raises OSError where there are no more descriptors.
     """
-    ours, theirs = _new_sockets()
-    return Line(ours), Line(theirs)
-
-
-def _new_sockets() -> "tuple[_socket.socket, _socket.socket]":
     ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
-    return ours, theirs
+    return Line(ours), Line(theirs)

@@ -1,10 +1,9 @@
 """Where our own words and the command's bytes go out together, without ever waiting for each other's reader."""
 
+import _thread
 import os
 import select
 from _collections import deque
-
-import _thread
 
 MOST_WAITING = 1000
 """Messages that may wait for a reader; later ones are dropped rather than kept without bound."""

@@ -4,13 +4,13 @@ Threads that block, so that no reader of ours can delay a deadline, and so that 
 made non-blocking under them.  One buffer is used again and again: fresh bytes objects are three times slower.
 """
 
+import _thread
 import errno
 import os
 import select
 import sys
 from time import monotonic
 
-import _thread
 from supervise.process.inbox import Inbox
 from supervise.process.outlet import Outlet
 

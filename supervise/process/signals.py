@@ -3,10 +3,9 @@
 So none is lost while libraries are loaded, none interrupts a system call, it works as PID 1, and we learn who sent it.
 """
 
-from time import monotonic
-
 import _signal
 import _thread
+from time import monotonic
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +22,8 @@ FROM_KERNEL = 0x80
 
 def block() -> "frozenset[int]":
     """Block and return those that we take.  SIGCHLD goes back to default: a caller may have ignored it, and statuses
-    would be lost."""
+    would be lost.
+    """
     ignored = {number for number in MAY_STAY_IGNORED if _signal.getsignal(number) == _signal.SIG_IGN}
     taken = {*CANCELLING, *PASSED_ON, _signal.SIGTSTP, _signal.SIGCHLD} - ignored
     _signal.pthread_sigmask(_signal.SIG_BLOCK, taken)

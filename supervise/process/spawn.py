@@ -1,9 +1,8 @@
 """Start a command as a shell would, with `posix_spawn` (posix_spawn(3)): no copy of our memory is made for it."""
 
+import _signal
 import errno
 import os
-
-import _signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

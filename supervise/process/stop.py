@@ -5,11 +5,11 @@ has exited; a process group is left by whoever wants to.  What leaves nobody is 
 `waitpid(-1)` says ECHILD: that is the proof of zero.
 """
 
+import _signal
 import errno
 import os
 from time import monotonic
 
-import _signal
 from supervise.process import tree
 
 TYPE_CHECKING = False

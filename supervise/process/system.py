@@ -10,14 +10,14 @@ PR_SET_CHILD_SUBREAPER = 36
 
 
 def prctl(option: int, argument: "int | bytes") -> bool:
-    """prctl(2) with one argument; False where it is not to be had."""
+    """One call of prctl(2) with one argument; False where it is not to be had."""
     if sys.platform != "linux":
         return False
     try:
         import _ctypes
 
-        address = _ctypes.dlsym(_ctypes.dlopen(None, 0), "prctl")
-        return _ctypes.call_function(address, (option, argument, 0, 0, 0)) == 0
+        address = _ctypes.dlsym(_ctypes.dlopen(None, 0), "prctl")  # type: ignore[arg-type]
+        return bool(_ctypes.call_function(address, (option, argument, 0, 0, 0)) == 0)
     except (ImportError, OSError):
         return False
 

@@ -1,0 +1,77 @@
+"""What is told about one run, and to whom: people on stderr, programs in the events file and the report."""
+
+import os
+from collections.abc import Callable
+from time import time
+
+from supervise.core.policy import Policy
+from supervise.faces import jsonl, report
+from supervise.faces.account import Account
+from supervise.faces.items import Item, Moment, Trouble, Usage
+from supervise.faces.plain import Plain, Verbosity
+from supervise.launch import Launched
+from supervise.process.outlet import Messenger, Outlet
+
+LAST_WORDS = 0.2
+"""Seconds that whoever reads our messages has for the last of them, when all is over."""
+
+
+class Teller:
+    """Passes on all that happens to the faces, and their words to where they are read."""
+
+    def __init__(self, launched: Launched, policy: Policy, now: Callable[[], float]) -> None:
+        values = launched.request.values
+        verbosity: Verbosity = "quiet" if values["quiet"] else "verbose" if values["verbose"] else "normal"
+        self._now = now
+        self._run_id = launched.run_id
+        self._plain = Plain(launched.request.command, policy, verbosity)
+        self._people = Messenger(launched.outlets[1])
+        self._programs = Messenger(Outlet(launched.events)) if launched.events >= 0 else None
+        self._report: str | None = values["report"]
+        self._account = account_of(launched)
+
+    def tell(self, item: Item) -> None:
+        """Something happened, or is to be said."""
+        t = self._now()
+        # Absolute times are made anew each time: clocks are set, and machines sleep.
+        moment = Moment(t, time())
+        for line in self._plain.lines(item, moment):
+            self._people.say(os.fsencode(line) + b"\n")
+        if self._programs and (text := jsonl.line(item, moment, self._run_id)):
+            self._programs.say(text.encode() + b"\n")
+        self._account.hear(item, moment)
+
+    @property
+    def wants_usage(self) -> bool:
+        """Somebody will read what the command has used."""
+        return bool(self._report)
+
+    def finish(self, usage: Usage) -> None:
+        """Nothing more will be told: write the report, and see that all arrives, for as long as that is bearable."""
+        if self._report:
+            failure = report.write(self._report, self._account.report(Moment(self._now(), time()), usage))
+            if failure:
+                self.tell(Trouble(f"--report: {failure}"))
+        self._people.flush(LAST_WORDS)
+        if self._programs:
+            self._programs.flush(LAST_WORDS)
+
+
+def account_of(launched: Launched) -> Account:
+    """The account of a run of which only the start is known."""
+    return Account(
+        run_id=launched.run_id,
+        command=launched.request.command,
+        cwd=_cwd(),
+        host=os.uname().nodename,
+        pid=launched.pid,
+        started_at=launched.started_at,
+    )
+
+
+def _cwd() -> str:
+    try:
+        return os.getcwd()
+    except OSError:
+        # It was removed under us.
+        return ""

@@ -2,7 +2,18 @@
 
 from dataclasses import dataclass
 
-from supervise.core.events import Access, Emptied, Exited, Extended, Killing, PutOff, Started, Verdict, Warned
+from supervise.core.events import (
+    Access,
+    Emptied,
+    Exited,
+    Extended,
+    Killing,
+    PutOff,
+    SpawnFailed,
+    Started,
+    Verdict,
+    Warned,
+)
 from supervise.core.outcome import Outcome
 from supervise.faces import fields
 from supervise.faces.fields import Fields
@@ -22,9 +33,9 @@ UNFINISHED: Fields = {
 
 @dataclass(slots=True)
 class Attempt:
-    """One child's life, as far as it is known."""
+    """One child's life, as far as it is known.  `pid` is None where there could be no child."""
 
-    pid: int
+    pid: int | None
     started_at: float
     """Epoch seconds, as `ended_at`."""
     ended_at: float | None = None
@@ -89,8 +100,9 @@ class Account:
         at = fields.time(moment.epoch)
         match item:
             case Started(pid):
-                self._attempts.append(Attempt(pid, moment.epoch))
-                self._outcome = self._ended = self._stop = None
+                self._hear_start(Attempt(pid, moment.epoch))
+            case SpawnFailed():
+                self._hear_start(Attempt(None, moment.epoch))
             case Access(t, how) if self._attempts:
                 self._attempts[-1].access = {"at": fields.time(moment.wall(t)), "how": fields.text(how)}
             case Exited(exit) if self._attempts:
@@ -116,6 +128,10 @@ class Account:
                 self._stragglers = [fields.process(one) for one in processes]
             case Outcome():
                 self._hear_end(item, moment)
+
+    def _hear_start(self, attempt: Attempt) -> None:
+        self._attempts.append(attempt)
+        self._outcome = self._ended = self._stop = None
 
     def _hear_end(self, outcome: Outcome, moment: Moment) -> None:
         self._outcome, self._ended = outcome, moment

@@ -42,7 +42,8 @@ def write(path: str, report: "Mapping[str, object]") -> "str | None":
 
     A regular file, or one that is not there yet, is replaced by a rename, so that whoever reads it finds the old
     report or the new one.  Without fsync: that guards against a loss of power alone, in which the run is lost too, and
-    on a busy disk it would hold up our exit for seconds.  Anything else is written in place, and given up where nobody reads for two seconds.
+    on a busy disk it would hold up our exit for seconds.  Anything else is written in place, and given up where nobody
+    reads for two seconds.
     """
     import json
 

@@ -178,8 +178,8 @@ def read_codes(option: Option, word: str) -> "tuple[int, ...]":
 
 
 def read_path(option: Option, word: str) -> str:
-    """A file's path."""
-    if not word or "\0" in word:
+    """A file's path; `--` is not one: after `--report` with its value forgotten it is the mark before the command."""
+    if not word or word == "--" or "\0" in word:
         raise _bad(word, "the path of a file")
     return word
 

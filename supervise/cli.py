@@ -1,0 +1,225 @@
+"""The typer app: help, version, errors, and any words that the fast reader does not know whole.
+
+It is built from the same table as the fast reader and its words are read by the same readers, so that the same words
+mean the same both ways (a property test holds the two equal).
+"""
+
+import difflib
+import inspect
+import io
+import os
+import shlex
+import sys
+from collections.abc import Mapping
+from typing import Annotated, NoReturn
+
+import typer
+from typer.main import get_command
+
+from supervise import __version__
+from supervise.argv import Request, fill
+from supervise.options import COMMANDS, OPTIONS, Option, option_names
+from supervise.values import BadValueError
+
+EXIT_REFUSED = 125
+USAGE = "supervise run [OPTIONS] [--] COMMAND [ARG]..."
+SHORT_HELP = (
+    "runs a command under limits: it stops one that never comes up, goes silent or runs too long, and says why",
+    f"usage: {USAGE}",
+    "for example: supervise run --timeout 30m --idle-timeout 5m -- make",
+    "see supervise --help",
+)
+ABOUT = (
+    "Run a command under limits: stop it when it never came up, went silent or ran too long, and say why.\n\n"
+    "The short form [bold]supervise \\[OPTIONS] -- COMMAND[/bold] is the same as "
+    "[bold]supervise run \\[OPTIONS] \\[--] COMMAND[/bold]. "
+    "Options stand before the command; everything from its first word on belongs to it."
+)
+EPILOG = (
+    "Durations: 90, 90s, 1.5m, 1h30m, 2d, 500ms, PT1H30M; 0, off or infinity switch a limit off.\n\n"
+    "Every option can come from the environment too: SUPERVISE_IDLE_TIMEOUT=15m.\n\n"
+    "Exit codes: the command's own; 122 access timeout, 123 idle timeout, 124 completion timeout, 125 supervise itself "
+    "failed or was called wrongly, 126 not executable, 127 not found, 128+N ended by signal N.\n\n"
+    "More in the manual: man supervise."
+)
+ALONE = ("--help", "--version")
+HABITS = {"-h": "--help", "-?": "--help", "-V": "--version", "help": "--help", "version": "--version"}
+"""What people write who know other programs."""
+
+# Some versions of typer depend on click and others carry it inside; its exceptions are found by way of typer's own.
+UsageError: type[Exception] = typer.BadParameter.__bases__[0]
+
+LONGEST_QUOTE = 200
+"""Characters of the caller's words that a message repeats."""
+
+Said = tuple[dict[str, str], list[str]]
+"""The words of the options by key, and the command."""
+
+
+def main(words: list[str], environ: Mapping[str, str]) -> Request:
+    """The Request for the words; help, version and refusals end in SystemExit, with 0 or 125."""
+    if not words:
+        refuse(*SHORT_HELP)
+    is_bare = words[0].startswith("-") and words[0] not in ("-", *ALONE)
+    if not is_bare and words[0] not in (*COMMANDS, *ALONE):
+        refuse(_no_such_command(words))
+    try:
+        said, command = _parse(["run", *words] if is_bare else words)
+        if not command:
+            refuse("there is no COMMAND to run", f"usage: {USAGE}")
+        if is_bare and words[-len(command) - 1] != "--":
+            refuse(_not_separated(words, command))
+        return fill(said, command, environ)
+    except BadValueError as error:
+        refuse(str(error))
+    except UsageError as error:
+        refuse(_explain(error))
+
+
+def refuse(*lines: str) -> NoReturn:
+    """Say why on stderr and exit with 125.
+
+    Raises SystemExit.
+    """
+    text = "".join(f"supervise: {line}\n" for line in lines)
+    try:
+        os.write(2, text.encode(sys.getfilesystemencoding(), "backslashreplace"))
+    except OSError:
+        pass
+    raise SystemExit(EXIT_REFUSED)
+
+
+def _parse(words: list[str]) -> Said:
+    """What typer makes of the words, or the end of the program where it has shown help or the version."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Rich cuts names that are too wide with a character that not every encoding has.
+        sys.stdout.reconfigure(errors="replace")
+    try:
+        result = get_command(_app()).main(words, prog_name="supervise", standalone_mode=False)
+        if isinstance(result, tuple):
+            return result
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        _forget_stdout()
+        refuse(f"cannot write to stdout: {(error.strerror or str(error)).lower()}")
+    except SystemExit:
+        # Typer and rich exit with 1 where the reader has left, as `| head -1` does: that is no error.
+        _forget_stdout()
+    raise SystemExit(0)
+
+
+def _forget_stdout() -> None:
+    """Keep the interpreter's own last flush from failing as ours has."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def _app() -> typer.Typer:
+    # A bare call is parsed by `run`, which alone knows where COMMAND begins; the group has the options for its help.
+    app = typer.Typer(add_completion=False, rich_markup_mode="rich")
+    app.callback(
+        help=ABOUT,
+        epilog=EPILOG,
+        invoke_without_command=True,
+        subcommand_metavar="-- COMMAND [ARG]...",
+    )(_collect)
+    app.command(
+        "run",
+        help="Run COMMAND under limits.",
+        epilog=EPILOG,
+        options_metavar="[OPTIONS] [--] COMMAND [ARG]...",
+        # COMMAND is no parameter of typer's: its validator refuses words that are not UTF-8.
+        context_settings={"allow_interspersed_args": False, "allow_extra_args": True},
+    )(_collect)
+    return app
+
+
+def _collect(context: typer.Context, version: bool, **words: str | bool | None) -> Said:
+    said = {
+        key: "on" if word is True else word for key, word in words.items() if word is not None and word is not False
+    }
+    return said, list(context.args)
+
+
+def _parameters() -> list[inspect.Parameter]:
+    """What typer makes its options from: a parameter for each row of the table."""
+    annotations = {"context": typer.Context, "version": Annotated[bool, _version_option()]}
+    for option in OPTIONS:
+        annotations[option.key] = Annotated[bool if option.is_flag else str | None, _typer_option(option)]
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    unsaid = {option.key: False if option.is_flag else None for option in OPTIONS} | {"version": False}
+    return [
+        inspect.Parameter(key, keyword, annotation=annotation, default=unsaid.get(key, inspect.Parameter.empty))
+        for key, annotation in annotations.items()
+    ]
+
+
+def _version_option() -> object:
+    def show(asked: bool) -> None:
+        if asked:
+            print("supervise", __version__)
+            raise typer.Exit
+
+    return typer.Option("--version", metavar="", callback=show, is_eager=True, help="Show the version and exit.")
+
+
+def _typer_option(option: Option) -> object:
+    return typer.Option(
+        *(name for name, row in option_names().items() if row is option),
+        help=_help(option),
+        metavar=option.metavar,
+        rich_help_panel=option.panel,
+        show_default=False,
+        # The readers of values come later; typer's own for text refuses what is not UTF-8.
+        parser=None if option.is_flag else str,
+    )
+
+
+def _help(option: Option) -> str:
+    choices = f" One of {', '.join(option.choices)}." if option.kind == "choice" else ""
+    choices = f" Of {', '.join(option.choices)}." if option.kind == "set" else choices
+    default = f" [dim]\\[default: {option.default}][/dim]" if option.default else ""
+    return option.help + choices + default
+
+
+_collect.__signature__ = inspect.Signature(_parameters())  # type: ignore[attr-defined]
+
+
+# --- what is wrong, in one line --------------------------------------------------------------------------------------
+
+
+def _explain(error: Exception) -> str:
+    """What typer did not like, in our words."""
+    name = getattr(error, "option_name", None)
+    if name is None:
+        return getattr(error, "message", str(error))
+    option = option_names().get(name)
+    if option is not None and not option.is_flag:
+        return f"{name}: needs a value ({option.metavar})"
+    if option is not None or name in ALONE:
+        return f"{name}: takes no value"
+    known = [*option_names(), *ALONE]
+    near = HABITS.get(name) or next(iter(difflib.get_close_matches(name, known, n=1)), None)
+    return f"no such option {_shown([name])}; " + (f"did you mean {near}?" if near else "see supervise --help")
+
+
+def _no_such_command(words: list[str]) -> str:
+    first, *rest = words
+    if first in HABITS:
+        return f"no such command {first!r}; did you mean: supervise {HABITS[first]}"
+    near = difflib.get_close_matches(first, COMMANDS, n=1)
+    meant = [near[0], *rest] if near else ["run", *words]
+    return f"no such command {first!r}; did you mean: supervise {_shown(meant)}"
+
+
+def _not_separated(words: list[str], command: list[str]) -> str:
+    options = words[: len(words) - len(command)]
+    if command[0] in COMMANDS:
+        return f"options stand after {command[0]}: supervise {_shown([command[0], *options, *command[1:]])}"
+    return f"put -- before the command: supervise {_shown([*options, '--', *command])}"
+
+
+def _shown(words: list[str]) -> str:
+    """The words as one would type them, on one line whatever is in them, and shortened where they are very many."""
+    text = " ".join(shlex.quote(word) if word.isprintable() else repr(word) for word in words)
+    return text if len(text) <= LONGEST_QUOTE else text[:LONGEST_QUOTE] + " ..."

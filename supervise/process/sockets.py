@@ -94,7 +94,7 @@ class Bytes:
 
 
 class TcpSocket(NamedTuple):
-    """One TCP socket of a process, as it is shown to people.  `peer` is empty for one that listens; counts are bytes."""
+    """One TCP socket of a process, as it is shown to people: `peer` is empty for one that listens; counts are bytes."""
 
     pid: int
     local: str

@@ -50,16 +50,22 @@ def send(pid: int, started: int, signals: "tuple[int, ...]") -> int:
 def ask_all(holder: int, number: int, *, skip_signal: bool) -> None:
     """Send the signal, then CONT, to every descendant of the holder, to each once."""
     signals = (_signal.SIGCONT,) if skip_signal else (number, _signal.SIGCONT)
-    asked: set[int] = set()
-    # The second look finds what was forked during the first; the children of those who have their signal already are
-    # left alone, as they may be the clean-up itself.
-    for _ in range(2):
-        for pid in tree.walk(holder):
-            now = tree.stat(pid)
-            if now is None or pid in asked or now.ppid in asked:
-                continue
-            asked.add(pid)
-            send(pid, now.starttime, signals)
+    first = tree.walk(holder)
+    for pid in first:
+        _send_to(pid, signals)
+    # The second look finds what was forked during the first.  Children of those who had their signal by then are left
+    # alone: they may be the clean-up itself.
+    asked = set(first)
+    for pid in tree.walk(holder):
+        now = tree.stat(pid)
+        if now is not None and pid not in asked and now.ppid not in asked:
+            _send_to(pid, signals)
+
+
+def _send_to(pid: int, signals: "tuple[int, ...]") -> None:
+    now = tree.stat(pid)
+    if now is not None:
+        send(pid, now.starttime, signals)
 
 
 def kill_all(holder: int, group: int, reap: "Callable[[], bool]", wait: "Callable[[float], None]") -> list[Survivor]:

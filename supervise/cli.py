@@ -95,7 +95,7 @@ def _parse(words: list[str]) -> Said:
         # Rich cuts names that are too wide with a character that not every encoding has.
         sys.stdout.reconfigure(errors="replace")
     try:
-        result = get_command(_app()).main(words, prog_name="supervise", standalone_mode=False)
+        result = APP.main(words, prog_name="supervise", standalone_mode=False)
         if isinstance(result, tuple):
             return result
         if sys.stdout is not None:
@@ -183,6 +183,7 @@ def _help(option: Option) -> str:
 
 
 _collect.__signature__ = inspect.Signature(_parameters())  # type: ignore[attr-defined]
+APP = get_command(_app())
 
 
 # --- what is wrong, in one line --------------------------------------------------------------------------------------

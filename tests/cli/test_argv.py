@@ -1,0 +1,259 @@
+"""The fast reader and the typer app: what each makes of words, and that they agree."""
+
+import contextlib
+import io
+import os
+import sys
+import tempfile
+from unittest import mock
+
+import pytest
+from hypothesis import HealthCheck, event, example, given, settings
+from hypothesis import strategies as st
+
+from supervise import __main__ as entry
+from supervise import argv, cli, launch
+from supervise.options import OPTIONS, option_names
+from supervise.values import default
+
+
+def told(request):
+    """A Request as plain data."""
+    return request and (request.values, request.command, request.taken)
+
+
+@contextlib.contextmanager
+def messages():
+    """What is written to descriptor 2 inside, to be asked for afterwards; stdout is kept away."""
+    text = []
+    with tempfile.TemporaryFile() as file, contextlib.redirect_stdout(io.StringIO()):
+        kept = os.dup(2)
+        os.dup2(file.fileno(), 2)
+        try:
+            yield lambda: text[0]
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            file.seek(0)
+            text.append(file.read().decode())
+
+
+def refusal(words, environ):
+    """The code and the text with which the typer way refuses."""
+    with messages() as text, pytest.raises(SystemExit) as stop:
+        cli.main(words, environ)
+    return stop.value.code, text()
+
+
+def values(**changed):
+    return {option.key: default(option) for option in OPTIONS} | changed
+
+
+# --- the fast reader -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "changed", "command"),
+    [
+        (["run", "make"], {}, ["make"]),
+        (["run", "--", "make"], {}, ["make"]),
+        (["--", "make"], {}, ["make"]),
+        (["--", "run", "make"], {}, ["run", "make"]),
+        (["run", "run"], {}, ["run"]),
+        (["run", "make", "--timeout", "5"], {}, ["make", "--timeout", "5"]),
+        (["run", "make", "--", "-j"], {}, ["make", "--", "-j"]),
+        (["run", "--", "--", "x"], {}, ["--", "x"]),
+        (["run", "--", "--timeout"], {}, ["--timeout"]),
+        (["run", "-", "x"], {}, ["-", "x"]),
+        (["run", ""], {}, [""]),
+        (["run", "--timeout", "5", "make"], {"timeout": 5.0}, ["make"]),
+        (["run", "--timeout=5", "make"], {"timeout": 5.0}, ["make"]),
+        (["run", "--completion-timeout=5", "make"], {"timeout": 5.0}, ["make"]),
+        (["run", "-t", "5", "make"], {"timeout": 5.0}, ["make"]),
+        (["run", "-t5", "make"], {"timeout": 5.0}, ["make"]),
+        (["run", "-t5", "--timeout", "6", "make"], {"timeout": 6.0}, ["make"]),
+        (["run", "-t", "nonsense", "-t6", "make"], {"timeout": 6.0}, ["make"]),
+        (["run", "-t5", "-toff", "make"], {"timeout": None}, ["make"]),
+        (["run", "-qv", "make"], {"quiet": True, "verbose": True}, ["make"]),
+        (["run", "-qt5", "make"], {"quiet": True, "timeout": 5.0}, ["make"]),
+        (["run", "-qt", "5", "make"], {"quiet": True, "timeout": 5.0}, ["make"]),
+        (["-qt", "5", "--", "make"], {"quiet": True, "timeout": 5.0}, ["make"]),
+        (["run", "--report", "-x", "make"], {"report": "-x"}, ["make"]),
+        (["run", "--report=a=b", "make"], {"report": "a=b"}, ["make"]),
+        (["run", "--report", "\udcff", "\udcff"], {"report": "\udcff"}, ["\udcff"]),
+        (["run", "--idle-on", "stderr", "-k0", "x"], {"idle_on": "stderr", "kill_after": 0.0}, ["x"]),
+    ],
+)  # fmt: skip
+def test_plain_runs_are_read_fast_and_the_typer_way_agrees(words, changed, command):
+    assert told(argv.read(words, {})) == (values(**changed), command, ())
+    assert told(cli.main(words, {})) == (values(**changed), command, ())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["run"],
+        ["run", "--"],
+        ["--"],
+        ["-"],
+        [""],
+        ["make"],
+        ["--timeout", "5", "make"],
+        ["--quiet", "run", "make"],
+        ["--help"],
+        ["--version"],
+        ["run", "--help"],
+        ["run", "-q", "--help", "make"],
+        ["run", "--timeout"],
+        ["run", "-t"],
+        ["run", "--timeout", "5"],
+        ["run", "--timeout", "5x", "make"],
+        ["run", "--timeout=", "make"],
+        ["run", "-t=5", "make"],
+        ["run", "--timeou", "5", "make"],
+        ["run", "--quiet=1", "make"],
+        ["run", "-q5", "make"],
+        ["run", "-z", "make"],
+        ["run", "-q-", "make"],
+        ["run", "--report", "--", "make"],
+        ["--report", "--", "make"],
+        ["ps"],
+    ],
+)
+def test_what_the_fast_reader_does_not_know_whole_is_left_to_typer(words):
+    assert argv.read(words, {}) is None
+
+
+# --- the environment -------------------------------------------------------------------------------------------------
+
+
+def test_the_environment_fills_what_the_command_line_did_not_say():
+    environ = {"SUPERVISE_IDLE_TIMEOUT": "15m", "SUPERVISE_TIMEOUT": "9", "SUPERVISE_QUIET": "yes", "HOME": "/"}
+    for read in (argv.read, cli.main):
+        request = read(["run", "-t5", "make"], environ)
+        assert request.values == values(idle_timeout=900.0, timeout=5.0, quiet=True)
+        assert sorted(request.taken) == ["SUPERVISE_IDLE_TIMEOUT", "SUPERVISE_QUIET", "SUPERVISE_TIMEOUT"]
+
+
+def test_an_empty_variable_is_unset_but_taken_out_all_the_same():
+    request = argv.read(["run", "make"], {"SUPERVISE_TIMEOUT": "", "SUPERVISE_COMPLETION_TIMEOUT": "7"})
+    assert request.values == values(timeout=7.0)
+    assert sorted(request.taken) == ["SUPERVISE_COMPLETION_TIMEOUT", "SUPERVISE_TIMEOUT"]
+
+
+def test_the_first_name_of_an_option_wins_over_its_alias():
+    assert (
+        argv.read(["run", "x"], {"SUPERVISE_TIMEOUT": "6", "SUPERVISE_COMPLETION_TIMEOUT": "7"}).values["timeout"]
+        == 6.0
+    )
+
+
+def test_variables_that_set_no_option_are_the_commands():
+    assert argv.read(["run", "make"], {"SUPERVISE_RUN_ID": "x", "SUPERVISE_ATTEMPT": "1"}).taken == ()
+
+
+def test_a_bad_variable_is_named():
+    environ = {"SUPERVISE_IDLE_TIMEOUT": "5x"}
+    assert argv.read(["run", "make"], environ) is None
+    code, text = refusal(["run", "make"], environ)
+    assert code == 125
+    assert text.startswith("supervise: SUPERVISE_IDLE_TIMEOUT: got '5x', takes a duration (")
+
+
+def test_a_bad_variable_that_the_command_line_overrules_harms_nothing():
+    environ = {"SUPERVISE_IDLE_TIMEOUT": "5x"}
+    for read in (argv.read, cli.main):
+        assert read(["run", "-i5", "make"], environ).values["idle_timeout"] == 5.0
+
+
+@pytest.mark.parametrize(("word", "value"), [("1", True), ("on", True), ("No", False), ("0", False)])
+def test_a_flag_from_the_environment_takes_yes_and_no(word, value):
+    assert argv.read(["run", "make"], {"SUPERVISE_QUIET": word}).values["quiet"] is value
+
+
+# --- both ways agree -------------------------------------------------------------------------------------------------
+
+names = st.sampled_from([*option_names(), "--help", "--version", "--nonsense", "-z", "--timeou", "--no-quiet"])
+words_of_values = st.sampled_from(
+    ["5", "0", "off", "infinity", "1h30m", "5x", "", "-1", "TERM", "15", "99", "stderr", "both", "cpu,socket", "cpu,",
+     "60s,10s", "0,3", "report", "kill", "/tmp/x", "250", "nan", "--", "-", "=", "\udcff", "é\n", "M", "PT1H"]
+)  # fmt: skip
+commands = st.sampled_from(["make", "run", "-j", "--timeout", "-t5", "ps", "", "-", "\udcff", "é", "a b"])
+pieces = st.one_of(
+    st.tuples(names, words_of_values).map(list),
+    st.tuples(names, words_of_values).map(lambda pair: ["=".join(pair)]),
+    st.tuples(names, words_of_values).map(lambda pair: ["".join(pair)]),
+    names.map(lambda name: [name]),
+    st.sampled_from([["-qv"], ["-qt5"], ["-pq"], ["-qz"], ["-vk"], ["-q-"]]),
+    st.text(max_size=6).map(lambda text: [text.replace("\0", "")]),
+)
+# Good options are drawn more often than anything else: a list is read whole only where every piece is good.
+good_pieces = st.sampled_from(
+    [["-t5"], ["-t", "5"], ["--timeout=1h"], ["--completion-timeout", "off"], ["-qv"], ["-qi5"], ["--warn-at=60s,10s"],
+     ["--signal", "INT"], ["-sKILL"], ["--extend-on=io,cpu"], ["--report", "/tmp/\udcff"], ["--report=--x"],
+     ["--success-codes", "0,3"], ["--cpu-threshold=0.5"], ["--no-record"], ["-p"], ["--stragglers", "wait"]]
+)  # fmt: skip
+lists = st.builds(
+    lambda start, options, dashes, command: [*start, *(word for piece in options for word in piece), *dashes, *command],
+    st.sampled_from([[], ["run"], ["run"]]),
+    st.lists(st.one_of(good_pieces, good_pieces, good_pieces, pieces), max_size=4),
+    st.sampled_from([[], ["--"], ["--"]]),
+    st.one_of(st.lists(commands, min_size=1, max_size=3), st.lists(commands, max_size=2)),
+)
+environs = st.dictionaries(
+    st.sampled_from([name for option in OPTIONS for name in option.variables]), words_of_values, max_size=2
+)
+environs = st.one_of(st.just({}), st.just({"SUPERVISE_TIMEOUT": "5", "SUPERVISE_QUIET": "1"}), environs)
+thousand = settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@thousand
+@given(lists, environs)
+@example(["--report", "--", "make"], {})
+@example(["-q", "--report", "x", "--", "make"], {"SUPERVISE_REPORT": "--"})
+def test_both_ways_agree_on_any_words(words, environ):
+    fast = argv.read(words, environ)
+    event("read fast" if fast else "left to typer")
+    if fast is not None:
+        assert told(cli.main(words, environ)) == told(fast)
+    else:
+        refusal(words, environ)
+
+
+@given(st.lists(good_pieces, max_size=5), st.sampled_from([["run"], ["run", "--"], ["--"]]), st.lists(commands))
+def test_good_options_are_always_read_fast(options, form, rest):
+    run, dashes = (form[:1], form[1:]) if form[0] == "run" else ([], form)
+    words = [*run, *(word for piece in options for word in piece), *dashes, "make", *rest]
+    fast = argv.read(words, {})
+    assert fast is not None
+    assert fast.command == ["make", *rest]
+    assert told(cli.main(words, {})) == told(fast)
+
+
+@thousand
+@given(lists, environs)
+def test_the_entry_ends_cleanly_on_any_words(words, environ):
+    """Everything up to the launch: a Request, or a clean end with 0 or 125 and one to four lines on stderr."""
+    code = None
+    with (
+        mock.patch.object(launch, "run") as run,
+        mock.patch.object(sys, "argv", ["supervise", *words]),
+        mock.patch.object(os, "environ", environ),
+        messages() as text,
+    ):
+        try:
+            entry.main()
+        except SystemExit as stop:
+            code = stop.code
+    event(f"ended with {code}")
+    if code is None:
+        assert run.call_args.args[0].command
+    elif code == 0:
+        assert text() == ""
+        assert any(word.startswith(("--help", "--version")) for word in words)
+    else:
+        assert code == 125
+        lines = text().splitlines()
+        assert 1 <= len(lines) <= 4
+        assert all(line.startswith("supervise: ") for line in lines)

@@ -31,7 +31,7 @@ class Bytes:
         """Why the kernel tells no byte counts; empty where it does."""
         self._last: dict[int, int] | None = None
         self._absent: dict[int, int] = {}
-        self._octets: dict[str, int] = {}
+        self._elsewhere: dict[str, tuple[int, int]] = {}
 
     def look(self, processes: Processes) -> tuple[int, int]:
         """How many TCP sockets of the tree moved bytes since the look before, and how many bytes in all.
@@ -39,9 +39,9 @@ class Bytes:
         Bytes of data, sent (and acknowledged) or received; a connection inside the tree is two sockets that both move
         them.  The first look is a baseline and sees nothing.
 
-        A network namespace other than ours counts as one socket, with the octets that its IPv4 layer has sent and
-        received: they are what an unprivileged user can see of it, they hold headers and UDP too, and those of
-        processes outside the tree if it shares the namespace with any.
+        A network namespace other than ours counts as one socket, with the octets that its IP layer has sent and
+        received, if there were TCP segments among them.  That is what an unprivileged user can see of it: the octets
+        hold headers, and those of processes outside the tree if it shares the namespace with any.
         """
         here = self._look_here(processes)
         elsewhere = self._look_elsewhere(processes)
@@ -77,19 +77,17 @@ class Bytes:
         return len(ours), sum(moved[inode] for inode in ours)
 
     def _look_elsewhere(self, processes: Processes) -> tuple[int, int]:
-        last = self._octets
-        self._octets = {}
+        last, self._elsewhere = self._elsewhere, {}
+        ours = _link("/proc/self/ns/net")
         sockets = count = 0
         for namespace, place in _namespaces(processes).items():
-            if namespace == _link("/proc/self/ns/net"):
+            if namespace == ours:
                 continue
-            octets = _octets(tree.read(f"{place}/net/netstat"))
-            if octets is None:
-                continue
-            self._octets[namespace] = octets
-            if octets > last.get(namespace, octets):
+            self._elsewhere[namespace] = segments, octets = _traffic(place)
+            segments_before, octets_before = last.get(namespace, (segments, octets))
+            if segments > segments_before and octets > octets_before:
                 sockets += 1
-                count += octets - last[namespace]
+                count += octets - octets_before
         return sockets, count
 
 
@@ -179,13 +177,22 @@ def _place(process: tree.Stat) -> str:
     return f"/proc/{process.pid}"
 
 
-def _octets(netstat: bytes) -> int | None:
-    """InOctets and OutOctets of the namespace; None if they are not told."""
-    rows = [line.split() for line in netstat.splitlines() if line.startswith(b"IpExt:")]
-    if len(rows) != 2:
-        return None
-    count = dict(zip(*rows, strict=False))
-    return int(count.get(b"InOctets", 0)) + int(count.get(b"OutOctets", 0))
+def _traffic(place: str) -> tuple[int, int]:
+    """TCP segments of the namespace, and octets of its IPv4 and IPv6, in and out, since it was made."""
+    tcp = _row(tree.read(f"{place}/net/snmp"), b"Tcp:")
+    ip4 = _row(tree.read(f"{place}/net/netstat"), b"IpExt:")
+    ip6 = dict(line.split() for line in tree.read(f"{place}/net/snmp6").splitlines())
+    return (
+        int(tcp.get(b"InSegs", 0)) + int(tcp.get(b"OutSegs", 0)),
+        int(ip4.get(b"InOctets", 0)) + int(ip4.get(b"OutOctets", 0))
+        + int(ip6.get(b"Ip6InOctets", 0)) + int(ip6.get(b"Ip6OutOctets", 0)),
+    )  # fmt: skip
+
+
+def _row(text: bytes, name: bytes) -> dict[bytes, bytes]:
+    """Counters of /proc/net/snmp and netstat: a line of names and one of values, that begin alike."""
+    lines = [line.split() for line in text.splitlines() if line.startswith(name)]
+    return dict(zip(*lines, strict=False)) if len(lines) == 2 else {}
 
 
 def _mapped(address: bytes) -> bytes:

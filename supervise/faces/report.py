@@ -134,7 +134,7 @@ def _replace(target: str, data: bytes) -> bool:
     try:
         fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     except OSError as error:
-        if error.errno in REFUSALS:
+        if error.errno in REFUSALS and os.path.exists(target):
             return False
         raise
     try:
@@ -146,7 +146,7 @@ def _replace(target: str, data: bytes) -> bool:
         os.rename(beside, target)
     except OSError as error:
         os.unlink(beside)
-        if error.errno in REFUSALS:
+        if error.errno in REFUSALS and os.path.exists(target):
             return False
         raise
     return True

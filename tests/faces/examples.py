@@ -1,0 +1,172 @@
+"""Things that faces are told: a few by hand, and all by hypothesis."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+from hypothesis import strategies as st
+
+import supervise
+from supervise.core.events import (
+    Access,
+    Activity,
+    Answered,
+    Busy,
+    Cancel,
+    Drained,
+    Emptied,
+    Exited,
+    Extend,
+    Extended,
+    Killing,
+    Output,
+    Paused,
+    Process,
+    PutOff,
+    Ready,
+    Refused,
+    Resumed,
+    Sample,
+    Sampled,
+    SpawnFailed,
+    Started,
+    Tick,
+    Verdict,
+    Warned,
+)
+from supervise.core.outcome import Cause, Exit, Outcome
+from supervise.faces.items import Item, Moment, Stragglers, Trouble, Usage
+
+EPOCH = 1_795_352_820.0
+"""2026-11-22T13:07:00Z."""
+NOW = Moment(600.0, EPOCH)
+
+COMPILER = Activity(
+    counts=frozenset({"cpu", "socket"}),
+    cpu_percent=96.7,
+    busiest=Busy(812, 1, "cc1plus", 3.0),
+    sockets=2,
+    socket_bytes=1_234_567,
+)
+SUDO = Process(812, "sudo", 0, "S", "do_wait")
+SLEEP = Process(813, "sleep", 1000, "S")
+
+
+def validator(name: str) -> jsonschema.Draft202012Validator:
+    """Of the schema of that name that is shipped in the package."""
+    path = Path(supervise.__file__).parent / "schema" / f"{name}.schema.json"
+    schema: Any = json.loads(path.read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema)
+
+
+# Any text that os.fsdecode can give, and some that it cannot.
+text = st.text(st.characters(), max_size=20)
+some_text = text.filter(bool)
+time = st.floats(0, 6.4e9)
+"""Up to two centuries: the longest limit and the longest extension of it."""
+count = st.integers(0, 2**63)
+pid = st.integers(1, 2**22)
+signal = st.integers(1, 64)
+limit = st.sampled_from(["access", "completion", "idle", "total"])
+activity = st.builds(
+    Activity,
+    st.frozensets(st.sampled_from(["cpu", "socket", "connection", "output", "io"]), min_size=1),
+    st.floats(0, 1e6),
+    st.none() | st.builds(Busy, pid, count, text, time),
+    count,
+    count,
+    count,
+    count,
+)
+process = st.builds(Process, pid, text, st.integers(-1, 2**32), some_text, text)
+processes = st.lists(process, max_size=15).map(tuple)
+command_exit = (
+    st.builds(Exit, st.integers(0, 255))
+    | st.builds(Exit, st.none(), signal, st.booleans())
+    | st.just(Exit(None))
+)  # fmt: skip
+timeout = (
+    st.builds(Cause, st.just("access_timeout"), time, st.just("access"), time)
+    | st.builds(Cause, st.just("idle_timeout"), time, st.just("idle"), time)
+    | st.builds(Cause, st.just("completion_timeout"), time, st.sampled_from(["completion", "total"]), time)
+)
+cancellation = st.builds(Cause, st.just("cancelled"), time, signal=signal, source=text)
+code = st.integers(0, 255)
+ended_by_us = timeout.flatmap(
+    lambda cause: st.builds(Outcome, st.just(cause.kind), code, st.just(cause), st.none() | command_exit)
+) | st.builds(Outcome, st.just("cancelled"), code, cancellation, st.none() | command_exit, die_of=st.none() | signal)
+ended_by_itself = (
+    st.builds(Outcome, st.just("completed"), st.just(0), exit=command_exit)
+    | st.builds(Outcome, st.just("failed"), code, exit=command_exit)
+    | st.builds(Outcome, st.just("resumable"), st.just(75), exit=st.just(Exit(75)))
+)
+signaled = signal.flatmap(
+    lambda number: st.builds(Outcome, st.just("signaled"), st.just(128 + number), exit=st.just(Exit(None, number)))
+)
+not_started = st.sampled_from([("not_found", 127), ("not_executable", 126), ("error", 125)]).flatmap(
+    lambda kind: st.builds(
+        Outcome,
+        st.just(kind[0]),
+        st.just(kind[1]),
+        st.builds(Cause, st.just("spawn_failed"), time, failure=st.just(kind[0]), reason=some_text),
+    )
+)
+outcome = ended_by_us | ended_by_itself | signaled | not_started
+
+notice = (
+    st.builds(Access, time, text)
+    | st.builds(Warned, limit, time, time, time, st.none() | activity, st.none() | signal)
+    | st.builds(Extended, limit, time, time, time, time, st.none() | activity)
+    | st.builds(PutOff, time, time, activity, st.booleans())
+    | st.builds(Refused, text, text)
+)
+others = (
+    st.builds(Emptied, processes)
+    | st.builds(Stragglers, processes)
+    | st.builds(Trouble, text)
+    | st.sampled_from([Paused(), Resumed()])
+)
+heard = (
+    st.builds(Started, pid)
+    | st.builds(SpawnFailed, st.sampled_from(["not_found", "not_executable", "error"]), text)
+    | st.builds(Verdict, timeout | cancellation, signal, time)
+    | st.builds(Killing, st.sampled_from(["grace", "again"]))
+    | st.builds(Exited, command_exit, time)
+    | notice
+    | others
+    | outcome
+)
+"""What is an event to others."""
+unheard = st.sampled_from(
+    [
+        Tick(),
+        Drained(),
+        Output("stdout", 1, 0.0, 0.0),
+        Ready("manual", 1.0),
+        Sampled(Sample(1.0)),
+        Answered(False),
+        Extend(60.0),
+        Cancel(15, 1.0),
+    ]
+)
+item = heard | unheard
+usage = st.builds(Usage, st.none() | time, st.none() | count, st.none() | count, st.none() | count)
+
+
+@st.composite
+def _runs(draw: st.DrawFn) -> list[Item]:
+    """A run as the machine and the runner tell it, up to any moment."""
+    end = draw(outcome)
+    if end.name in ("not_found", "not_executable"):
+        return [SpawnFailed(end.name, "x: not found"), end]
+    told: list[Item] = [Started(draw(pid)), *draw(st.lists(notice | others, max_size=5))]
+    if end.cause and end.cause.kind != "spawn_failed":
+        told += [Verdict(end.cause, draw(signal), draw(time)), *draw(st.lists(st.just(Killing("grace")), max_size=1))]
+    told += [Exited(end.exit or Exit(None), draw(time)), end]
+    return told[: draw(st.integers(0, len(told)))]
+
+
+run = _runs()
+moment = st.builds(Moment, time, st.floats(0, 4e9))

@@ -1,0 +1,353 @@
+import json
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from supervise.core.events import (
+    Access,
+    Emptied,
+    Event,
+    Exited,
+    Extended,
+    Killing,
+    Notice,
+    PutOff,
+    SpawnFailed,
+    Started,
+    Verdict,
+    Warned,
+)
+from supervise.core.outcome import Cause, Exit, Outcome, OutcomeName
+from supervise.core.policy import Evidence
+from supervise.faces.account import Account
+from supervise.faces.fields import Fields
+from supervise.faces.items import Item, Moment, Stragglers, Usage
+from tests.faces import examples
+from tests.faces.examples import COMPILER, EPOCH, SLEEP, SUDO, validator
+
+VALIDATOR = validator("report")
+USED = Usage(1.23456, 50_000_000, 10, 0)
+
+COMPLETION = Cause("completion_timeout", 60.0, "completion", 60.0)
+TOTAL = Cause("completion_timeout", 60.0, "total", 60.0)
+IDLE = Cause("idle_timeout", 60.0, "idle", 60.0)
+ACCESS = Cause("access_timeout", 60.0, "access", 60.0)
+INT = Cause("cancelled", 60.0, signal=2, source="signal INT")
+UNSOURCED = Cause("cancelled", 60.0, signal=15)
+NOT_FOUND = Cause("spawn_failed", 0.0, failure="not_found", reason="nosuch: not found")
+
+
+ORDER = {"at": "2026-11-22T13:08:00.000Z", "signal": "TERM", "kill_after": 10.0, "killed": False}
+
+
+def moment(t: float) -> Moment:
+    return Moment(t, EPOCH + t)
+
+
+def account() -> Account:
+    return Account(
+        run_id="20261122-130700-abc123",
+        command=["make", "-j4", "\udcff"],
+        cwd="/src",
+        host="builder",
+        pid=700,
+        started_at=EPOCH,
+    )
+
+
+def report(*items: Item, usage: Usage | None = USED) -> Fields:
+    """The report of a run to which these things happened, one a second."""
+    heard = account()
+    for second, item in enumerate(items):
+        heard.hear(item, moment(second))
+    return valid(heard.report(moment(90.0), usage))
+
+
+def valid(obj: Fields) -> Fields:
+    VALIDATOR.validate(json.loads(json.dumps(obj)))
+    return obj
+
+
+STARTED = Started(812)
+UP = Access(0.5, "output")
+TERMED = Exit(None, 15)
+
+ENDS: list[tuple[list[Item], dict[str, Any]]] = [
+    (
+        [STARTED, UP, Exited(Exit(0), 2.0), Outcome("completed", 0, None, Exit(0))],
+        {"outcome": "completed", "exit_code": 0, "timeout_cause": None, "limit": None, "reason": None, "stop": None},
+    ),
+    (
+        [STARTED, Outcome("completed", 0, None, Exit(3))],
+        {"outcome": "completed", "exit_code": 0, "command_exit": {"code": 3, "signal": None, "core": False}},
+    ),
+    ([STARTED, Outcome("failed", 122, None, Exit(122))], {"outcome": "failed", "exit_code": 122}),
+    (
+        [STARTED, Outcome("signaled", 139, None, Exit(None, 11, True))],
+        {"outcome": "signaled", "command_exit": {"code": None, "signal": "SEGV", "core": True}},
+    ),
+    ([STARTED, Outcome("resumable", 75, None, Exit(75))], {"outcome": "resumable", "exit_code": 75}),
+    (
+        [STARTED, Verdict(ACCESS, 15, 10.0), Outcome("access_timeout", 122, ACCESS, TERMED)],
+        {"timeout_cause": "access", "limit": "access", "limit_seconds": 60.0, "access": None},
+    ),
+    (
+        [STARTED, UP, Verdict(IDLE, 15, 10.0), Outcome("idle_timeout", 123, IDLE, Exit(0))],
+        {"timeout_cause": "idle", "limit": "idle", "command_exit": {"code": 0, "signal": None, "core": False}},
+    ),
+    (
+        [STARTED, UP, Verdict(COMPLETION, 15, 10.0), Outcome("completion_timeout", 124, COMPLETION, TERMED)],
+        {"timeout_cause": "completion", "limit": "completion", "exit_code": 124},
+    ),
+    (
+        [STARTED, Outcome("completion_timeout", 124, TOTAL, TERMED)],
+        {"timeout_cause": "completion", "limit": "total", "exit_code": 124},
+    ),
+    (
+        [STARTED, Verdict(IDLE, 15, 10.0), Killing("grace"), Outcome("idle_timeout", 0, IDLE, Exit(0))],
+        {"exit_code": 0, "stop": {**ORDER, "killed": True}},
+    ),
+    (
+        [STARTED, Verdict(INT, 2, 10.0), Outcome("cancelled", 130, INT, Exit(None, 2), die_of=2)],
+        {"outcome": "cancelled", "reason": "signal INT", "timeout_cause": None, "limit": None, "exit_code": 130},
+    ),
+    ([STARTED, Outcome("cancelled", 143, UNSOURCED, Exit(None))], {"reason": "signal TERM"}),
+    (
+        [SpawnFailed("not_found", "nosuch: not found"), Outcome("not_found", 127, NOT_FOUND)],
+        {"outcome": "not_found", "reason": "nosuch: not found", "command_exit": None, "exit_code": 127},
+    ),
+    (
+        [SpawnFailed("not_executable", "d"), Outcome("not_executable", 126, reason="./d: is a directory")],
+        {"outcome": "not_executable", "reason": "./d: is a directory", "command_exit": None},
+    ),
+    ([Outcome("error", 125, reason="no memory")], {"outcome": "error", "attempts": []}),
+    ([Outcome("busy", 75, reason="held by pid 9")], {"outcome": "busy", "exit_code": 75}),
+    ([], {"outcome": "lost", "exit_code": None, "command_exit": None, "duration": 90.0}),
+    ([STARTED], {"outcome": "lost", "exit_code": None, "command_exit": None}),
+    ([STARTED, Verdict(IDLE, 15, 10.0)], {"outcome": "lost", "timeout_cause": None}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("items", "expected"), ENDS)
+def test_every_kind_of_end_is_told_and_valid(items: list[Item], expected: dict[str, Any]) -> None:
+    made = report(*items)
+    assert {name: made[name] for name in expected} == expected
+
+
+def test_the_whole_report_of_an_eventful_run() -> None:
+    evidence = {
+        "counts": ["cpu", "socket"],
+        "cpu_percent": 96.7,
+        "busiest": {"pid": 812, "name": "cc1plus"},
+        "sockets": 2,
+        "socket_bytes": 1234567,
+        "connections": 0,
+        "io_bytes": 0,
+    }
+    made = report(
+        STARTED,
+        UP,
+        Warned("completion", 10.0, 9.9987, 60.0, COMPILER, 10),
+        Extended("completion", 120.0, 180.0, 120.0, 7200.0, COMPILER),
+        PutOff(30.0, 630.0, COMPILER, True),
+        Extended("completion", 60.0, 240.0, 0.0, 0.0, None),
+        Verdict(COMPLETION, 15, 10.0),
+        Exited(TERMED, 6.5),
+        Emptied((SUDO,)),
+        Outcome("completion_timeout", 124, COMPLETION, TERMED),
+    )
+    command_exit = {"code": None, "signal": "TERM", "core": False}
+    access = {"at": "2026-11-22T13:07:00.500Z", "how": "output"}
+    assert made == {
+        "schema": 1,
+        "run_id": "20261122-130700-abc123",
+        "name": None,
+        "command": ["make", "-j4", "\\xff"],
+        "cwd": "/src",
+        "host": "builder",
+        "pid": 700,
+        "started_at": "2026-11-22T13:07:00.000Z",
+        "ended_at": "2026-11-22T13:07:09.000Z",
+        "duration": 9.0,
+        "outcome": "completion_timeout",
+        "timeout_cause": "completion",
+        "limit": "completion",
+        "limit_seconds": 60.0,
+        "reason": None,
+        "exit_code": 124,
+        "command_exit": command_exit,
+        "access": access,
+        "stop": ORDER,
+        "warnings": [
+            {
+                "at": "2026-11-22T13:07:02.000Z",
+                "limit": "completion",
+                "mark": 10.0,
+                "left": 9.999,
+                "deadline": "2026-11-22T13:08:00.000Z",
+                "extension": evidence,
+                "signal": "USR1",
+            }
+        ],
+        "extensions": [
+            {
+                "at": "2026-11-22T13:07:03.000Z",
+                "limit": "completion",
+                "by": 120.0,
+                "deadline": "2026-11-22T13:10:00.000Z",
+                "used": 120.0,
+                "cap": 7200.0,
+                "evidence": evidence,
+            },
+            {
+                "at": "2026-11-22T13:07:05.000Z",
+                "limit": "completion",
+                "by": 60.0,
+                "deadline": "2026-11-22T13:11:00.000Z",
+                "used": 0.0,
+                "cap": 0.0,
+                "evidence": None,
+            },
+        ],
+        "put_offs": [
+            {
+                "at": "2026-11-22T13:07:04.000Z",
+                "by": 30.0,
+                "deadline": "2026-11-22T13:17:30.000Z",
+                "first": True,
+                "evidence": evidence,
+            }
+        ],
+        "attempts": [
+            {
+                "number": 1,
+                "pid": 812,
+                "started_at": "2026-11-22T13:07:00.000Z",
+                "ended_at": "2026-11-22T13:07:09.000Z",
+                "outcome": "completion_timeout",
+                "command_exit": command_exit,
+                "access": access,
+            }
+        ],
+        "usage": {"cpu_seconds": 1.235, "max_rss_bytes": 50_000_000, "stdout_bytes": 10, "stderr_bytes": 0},
+        "stragglers": [],
+        "survivors": [{"pid": 812, "name": "sudo", "uid": 0, "state": "S", "waits_in": "do_wait"}],
+    }
+
+
+def test_stragglers_are_told() -> None:
+    made = report(STARTED, Stragglers((SLEEP,)), Outcome("completed", 0, None, Exit(0)))
+    assert made["stragglers"] == [{"pid": 813, "name": "sleep", "uid": 1000, "state": "S", "waits_in": None}]
+
+
+def test_the_last_of_several_attempts_speaks_for_the_run() -> None:
+    made = report(
+        STARTED,
+        UP,
+        Verdict(IDLE, 15, 10.0),
+        Outcome("idle_timeout", 123, IDLE, TERMED),
+        Started(900),
+        Exited(Exit(0), 4.5),
+        Outcome("completed", 0, None, Exit(0)),
+    )
+    assert (made["outcome"], made["access"], made["stop"]) == ("completed", None, None)
+    attempts: Any = made["attempts"]
+    assert [(one["number"], one["pid"], one["outcome"]) for one in attempts] == [
+        (1, 812, "idle_timeout"),
+        (2, 900, "completed"),
+    ]
+    assert attempts[0]["access"]["how"] == "output"
+
+
+def test_a_run_lost_in_its_second_attempt() -> None:
+    made = report(STARTED, Outcome("idle_timeout", 123, IDLE, TERMED), Started(900))
+    assert (made["outcome"], made["exit_code"], made["ended_at"]) == ("lost", None, "2026-11-22T13:08:30.000Z")
+    attempts: Any = made["attempts"]
+    assert attempts[1]["outcome"] == "lost"
+    assert attempts[1]["ended_at"] is None
+
+
+def test_usage_that_nobody_could_tell_is_null() -> None:
+    made = report(STARTED, usage=None)
+    assert made["usage"] == dict.fromkeys(("cpu_seconds", "max_rss_bytes", "stdout_bytes", "stderr_bytes"))
+
+
+WRONG: list[tuple[list[Item], dict[str, Any]]] = [
+    (ENDS[7][0], {"timeout_cause": None}),
+    (ENDS[7][0], {"timeout_cause": "idle"}),
+    (ENDS[7][0], {"limit": "idle"}),
+    (ENDS[7][0], {"limit_seconds": None}),
+    (ENDS[7][0], {"exit_code": None}),
+    (ENDS[7][0], {"outcome": "cancelled"}),
+    (ENDS[7][0], {"outcome": "timeout"}),
+    (ENDS[5][0], {"stop": None}),
+    (ENDS[0][0], {"timeout_cause": "completion"}),
+    (ENDS[0][0], {"limit": "completion"}),
+    (ENDS[0][0], {"exit_code": 1}),
+    (ENDS[0][0], {"command_exit": None}),
+    (ENDS[0][0], {"command_exit": {"code": 0, "signal": "TERM", "core": False}}),
+    (ENDS[0][0], {"command_exit": {"code": 0, "signal": 15, "core": False}}),
+    (ENDS[0][0], {"duration": "2"}),
+    (ENDS[0][0], {"started_at": "2026-11-22 13:07:00"}),
+    (ENDS[0][0], {"command": []}),
+    (ENDS[0][0], {"warnings": None}),
+    (ENDS[0][0], {"stop": ORDER}),
+    (ENDS[3][0], {"exit_code": 11}),
+    (ENDS[3][0], {"command_exit": {"code": 139, "signal": None, "core": False}}),
+    (ENDS[10][0], {"reason": None}),
+    (ENDS[12][0], {"exit_code": 1}),
+    (ENDS[12][0], {"command_exit": {"code": 127, "signal": None, "core": False}}),
+    (ENDS[16][0], {"exit_code": 125}),
+]
+
+
+@pytest.mark.parametrize(("items", "wrong"), WRONG)
+def test_the_schema_refuses_what_cannot_be(items: list[Item], wrong: dict[str, Any]) -> None:
+    assert not VALIDATOR.is_valid({**report(*items), **wrong})
+
+
+@pytest.mark.parametrize("name", list(report(STARTED)))
+def test_the_schema_misses_what_is_missing(name: str) -> None:
+    made = report(STARTED)
+    del made[name]
+    assert not VALIDATOR.is_valid(made)
+
+
+def test_the_schema_refuses_what_is_too_much() -> None:
+    assert not VALIDATOR.is_valid({**report(STARTED), "surprise": 1})
+
+
+def test_the_schemas_say_the_same_of_the_same_things() -> None:
+    here, there = VALIDATOR.schema["$defs"], validator("event").schema["$defs"]
+    assert {name: here[name] for name in there} == there
+
+
+def test_the_schema_has_the_words_of_the_core() -> None:
+    defs = VALIDATOR.schema["$defs"]
+    assert set(defs["outcome"]["enum"]) == set(get_args(OutcomeName))
+    assert set(defs["evidence"]["properties"]["counts"]["items"]["enum"]) == set(get_args(Evidence))
+    events = {one["title"] for one in validator("event").schema["oneOf"]}
+    notices = {kind.__name__ for kind in get_args(Notice) + get_args(Event)}
+    assert {"".join(part.title() for part in name.split("_")) for name in events} - notices == {
+        "Settled",
+        "Stragglers",
+        "Trouble",
+    }
+
+
+@given(examples.run, examples.moment, st.none() | examples.usage)
+def test_the_report_of_every_run_is_valid(items: list[Item], start: Moment, usage: Usage | None) -> None:
+    heard = account()
+    for item in items:
+        heard.hear(item, start)
+    valid(heard.report(start, usage))
+
+
+@given(st.lists(examples.item, max_size=12), examples.moment)
+def test_no_history_at_all_makes_it_fail(items: list[Item], start: Moment) -> None:
+    heard = account()
+    for item in items:
+        heard.hear(item, start)
+    json.dumps(heard.report(start), allow_nan=False).encode("ascii")

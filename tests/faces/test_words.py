@@ -1,0 +1,178 @@
+import shutil
+import subprocess
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from supervise.core.events import Activity, Busy, Process
+from supervise.core.outcome import Exit
+from supervise.faces import words
+from supervise.values import duration as read_duration
+from tests.faces.examples import COMPILER, EPOCH, SLEEP, SUDO, activity, process, text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (90, "1m30s"),
+        (7200, "2h"),
+        (240, "4m"),
+        (0.5, "0.5s"),
+        (3600, "1h"),
+        (3603, "1h0m3s"),
+        (0, "0s"),
+        (-1, "0s"),
+        (0.0004, "0s"),
+        (0.05, "0.05s"),
+        (1.25, "1.25s"),
+        (59.9996, "1m"),
+        (90.5, "1m30.5s"),
+        (86400, "1d"),
+        (86700, "1d0h5m"),
+        (90000, "1d1h"),
+    ],
+)
+def test_a_duration(seconds: float, expected: str) -> None:
+    assert words.duration(seconds) == expected
+
+
+@given(st.floats(0, 3e9))
+def test_a_duration_can_be_read_again(seconds: float) -> None:
+    assert read_duration(words.duration(seconds)) == pytest.approx(seconds, abs=0.00051)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(0.0412, "0.04s"), (9.9987, "10s"), (9.94, "9.9s"), (59.96, "1m"), (3603.4, "1h0m3s"), (0.0, "0s")],
+)
+def test_a_measured_duration(seconds: float, expected: str) -> None:
+    assert words.measured(seconds) == expected
+
+
+@pytest.mark.parametrize(
+    ("ahead", "expected"),
+    [
+        (0, "14:07:00+01:00"),
+        (-0.4, "14:07:00+01:00"),
+        (0.6, "14:07:01+01:00"),
+        (9 * 3600, "23:07:00+01:00"),
+        (10 * 3600, "2026-11-23 00:07:00+01:00"),
+        (365 * 86400, "2027-11-22 14:07:00+01:00"),
+    ],
+)
+def test_a_local_time(ahead: float, expected: str) -> None:
+    assert words.local_time(EPOCH + ahead, EPOCH) == expected
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (1_234_567, "1.2 MB"),
+        (9_960_000, "10 MB"),
+        (12_345_678, "12 MB"),
+        (999_600, "1.0 MB"),
+        (10**12, "1.0 TB"),
+        (10**18, "1000 PB"),
+        (10**20, "100000 PB"),
+    ],
+)
+def test_a_size(count: int, expected: str) -> None:
+    assert words.size(count) == expected
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected"),
+    [
+        (COMPILER, "cpu 97% (pid 812 cc1plus), 1.2 MB on 2 sockets"),
+        (Activity(frozenset({"cpu"}), 97.4), "cpu 97% (processes that came and went)"),
+        (Activity(frozenset({"cpu"}), 0.52), "cpu 0.5% (processes that came and went)"),
+        (Activity(frozenset({"cpu"}), 250.0), "cpu 250% (processes that came and went)"),
+        (Activity(frozenset({"socket"}), 97.4, sockets=1, socket_bytes=10), "10 B on 1 socket"),
+        (Activity(frozenset({"connection"}), connections=1), "1 open connection"),
+        (Activity(frozenset({"connection"}), connections=2), "2 open connections"),
+        (
+            Activity(frozenset({"output", "io"}), io_bytes=5_000_000, socket_bytes=5),
+            "5.0 MB read or written, output",
+        ),
+        (
+            Activity(frozenset({"cpu"}), 50.0, Busy(7, 1, "a\x1b[2J\nb\udcff", 1.0)),
+            r"cpu 50% (pid 7 a\x1b[2J\nb\xff)",
+        ),
+    ],
+)
+def test_an_activity(seen: Activity, expected: str) -> None:
+    assert words.activity(seen) == expected
+
+
+@pytest.mark.parametrize(
+    ("one", "expected"),
+    [
+        (SUDO, "pid 812 sudo (uid 0, state S, waits in do_wait)"),
+        (SLEEP, "pid 813 sleep (uid 1000, state S)"),
+        (Process(814, "x\ty"), r"pid 814 x\ty"),
+    ],
+)
+def test_a_process(one: Process, expected: str) -> None:
+    assert words.process(one) == expected
+
+
+@pytest.mark.parametrize(
+    ("exit", "expected"),
+    [
+        (Exit(0), "exit 0"),
+        (Exit(3), "exit 3"),
+        (Exit(None, 15), "killed by TERM"),
+        (Exit(None, 11, True), "killed by SEGV (core dumped)"),
+        (Exit(None, 40), "killed by 40"),
+        (Exit(None), "unknown"),
+        (None, "unknown"),
+    ],
+)
+def test_an_end(exit: Exit | None, expected: str) -> None:
+    assert words.end(exit) == expected
+
+
+@given(text)
+def test_what_is_clean_prints_and_stays_clean(anything: str) -> None:
+    cleaned = words.clean(anything)
+    assert cleaned.isprintable()
+    assert words.clean(cleaned) == cleaned
+    if anything.isprintable():
+        assert cleaned == anything
+
+
+def test_direction_overrides_and_line_separators_do_not_print() -> None:
+    assert words.clean("a\u202eb\u2028c\x85d\x7f") == r"a\u202eb\u2028c\x85d\x7f"
+
+
+@given(activity, process)
+def test_no_name_reaches_a_terminal_as_it_is(seen: Activity, one: Process) -> None:
+    assert words.activity(seen).isprintable()
+    assert words.process(one).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        (["make", "-j4"], "make -j4"),
+        (["sh", "-c", "exit 1; echo 'x'"], """sh -c 'exit 1; echo '"'"'x'"'"''"""),
+        (["", "é"], "'' 'é'"),
+        (["a\nb'\\\udcff"], r"$'a\nb\'\\\xff'"),
+    ],
+)
+def test_a_quoted_command(command: list[str], expected: str) -> None:
+    assert words.quoted(command) == expected
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="there is no bash here to ask")
+def test_bash_reads_a_quoted_command_as_it_was() -> None:
+    # Every byte but NUL, and letters that do not print; each before a digit that an escape must not swallow.
+    command = [bytes([number, 0x31]).decode(errors="surrogateescape") for number in range(1, 256)]
+    command += ["\u202e1", "\U000e00011", "$HOME 1", "'", "\\", "!x", "~", "é\udcc3"]
+    script = f"printf '%s\\0' {words.quoted(command)}"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, check=True, env={"LC_ALL": "C.UTF-8"})
+    assert done.stdout.decode(errors="surrogateescape").split("\0")[:-1] == command

@@ -1,23 +1,66 @@
 """The entry: the fast way in, or the typer app for whatever the fast reader does not know whole."""
 
+import gc
+import os
 import sys
 
 
 def main() -> None:
     """Run supervise with the words of the command line."""
-    import os
-
+    # Start-up makes no garbage worth a collection; the runner turns it on again.
+    gc.disable()
+    _fill_stdio()
+    words = sys.argv[1:]
+    # Only `run` needs a guardian, and only it has these words.
+    guardian = _fork_guardian() if words[:1] == ["run"] or "--" in words else None
     from supervise import argv
 
-    request = argv.read(sys.argv[1:], os.environ)
+    request = argv.read(words, os.environ)
     if request is None:
+        if guardian:
+            guardian.dismiss()
         from supervise import cli
 
-        request = cli.main(sys.argv[1:], os.environ)
+        request = cli.main(words, os.environ)
+        guardian = None
     from supervise import launch
 
-    launch.run(request)
+    launch.run(request, guardian or _fork_guardian())
 
+
+def _fill_stdio() -> None:
+    """Where 0, 1 or 2 are closed, put something there: else a pipe of ours would get the number."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            # Writing to what is open for reading only fails, as writing to a closed descriptor does.
+            os.open(os.devnull, os.O_RDONLY)
+
+
+def _fork_guardian() -> "guardian.Guardian":
+    from supervise.process import guardian
+
+    try:
+        return guardian.fork(_write_lost)
+    except OSError as error:
+        from supervise.launch import refuse
+
+        refuse(f"cannot start a guardian: {(error.strerror or '').lower()}")
+
+
+def _write_lost(facts: "tuple[Any, ...]") -> None:
+    """In the guardian, when we have died."""
+    from supervise import lost
+
+    lost.write_report(*facts)
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from supervise.process import guardian
 
 if __name__ == "__main__":
     main()

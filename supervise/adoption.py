@@ -12,16 +12,13 @@ def adopt(launched: Launched, root: int) -> None:
     """Hold the command ourselves from now on, in a thread; `root` is its pid, 0 where it was never told."""
     launched.line.close()
     try:
-        os.waitpid(launched.guardian, 0)
+        os.waitpid(launched.guardian.pid, 0)
     except ChildProcessError:
         pass
-    launched.guardian = 0
     launched.line, theirs = line.pair()
     wake, launched.own_holder_trigger = os.pipe()
     os.set_blocking(wake, False)
     os.set_blocking(launched.own_holder_trigger, False)
-    holder = Holder(theirs, wake, launched.request.command, launched.environ)
-    holder.new_session = not launched.has_terminal
-    holder.group = os.getpgrp() if launched.has_terminal else None
+    holder = Holder(theirs, wake, os.getpgrp() if launched.guardian.has_terminal else None)
     holder.take_over(root)
     _thread.start_new_thread(holder.serve, ())

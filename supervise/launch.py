@@ -1,21 +1,19 @@
 """The way in: guardian, spawn, first bytes, and only for a command that is still alive then, the runner.
 
-What is imported at the top is loaded before the command is born: built-in modules and small files of ours alone.  What
-moves its bytes is loaded while the guardian starts it.
+What is imported at the top is loaded while the guardian gets ready: built-in modules and small files of ours alone.
+What moves the command's bytes is loaded while the guardian starts it.
 """
 
 import os
-import select
 import sys
 from time import gmtime, monotonic, strftime, time
-
-from supervise.process import guardian, signals, system
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
     from supervise.argv import Request
+    from supervise.process.guardian import Guardian
     from supervise.process.inbox import Inbox
     from supervise.process.line import Line
     from supervise.process.outlet import Outlet
@@ -23,16 +21,14 @@ if TYPE_CHECKING:
 
 SHORT = 0.030
 """Seconds that a command may take and still be done with without any library."""
-REAP = 1.0
-"""Seconds that the guardian may take to go when all is over."""
 
 
 class Launched:
     """A command on its way, with all that the runner needs to go on from here."""
 
-    def __init__(self, request: "Request") -> None:
+    def __init__(self, request: "Request", guardian: "Guardian") -> None:
         self.request = request
-        self.pid = os.getpid()
+        self.guardian = guardian
         self.started = monotonic()
         """When the run began: the zero of its times."""
         self.started_at = time()
@@ -42,8 +38,8 @@ class Launched:
         """Messages of the guardian that came before the runner."""
         self.posted: list[tuple[object, ...]] = []
         """What the threads posted before the runner came."""
-        self.guardian = 0
-        self.line: "Line"
+        self.line: Line = guardian.line
+        """To whoever holds the command."""
         self.inbox: "Inbox"
         self.taken: frozenset[int]
         self.outlets: "tuple[Outlet, Outlet]"
@@ -54,10 +50,6 @@ class Launched:
         """The descriptor of the events file."""
         self.own_holder_trigger = -1
         """Written to, it wakes the holder that we are ourselves, should the guardian have died."""
-        self.environ: dict[bytes, bytes] = {}
-        """The command's environment."""
-        self.has_terminal = False
-        self.is_subreaper = False
 
     def child_died(self) -> None:
         """SIGCHLD came: for whoever holds the command, if that is us now; else for the orphans that PID 1 must reap."""
@@ -69,7 +61,7 @@ class Launched:
     def _reap_orphans(self) -> None:
         try:
             while (pid := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
-                if pid.si_pid == self.guardian:
+                if pid.si_pid == self.guardian.pid:
                     # Its end shows on the line.
                     return
                 os.waitpid(pid.si_pid, 0)
@@ -78,36 +70,18 @@ class Launched:
 
     def wait_for_line(self, seconds: float) -> bool:
         """Wait, at most so long, for a message of whoever holds the command."""
+        import select
+
         poll = select.poll()
         poll.register(self.line, select.POLLIN)
         return bool(poll.poll(seconds * 1000))
 
-    def dismiss_guardian(self) -> None:
-        """Tell it that all is over, and reap it: nothing of ours is left behind, not even for init."""
-        self.line.send("bye")
-        if not self.guardian:
-            return
-        try:
-            # Its end of the line hangs up when it goes, which can be waited for with a bound.
-            poll = select.poll()
-            poll.register(self.line, select.POLLHUP)
-            until = monotonic() + REAP
-            while monotonic() < until:
-                if os.waitpid(self.guardian, os.WNOHANG if poll.poll(20) == [] else 0)[0]:
-                    break
-        except ChildProcessError:
-            pass
 
-
-def run(request: "Request") -> "NoReturn":
+def run(request: "Request", guardian: "Guardian") -> "NoReturn":
     """Run the command, and end this process as the run has ended."""
-    launched = Launched(request)
-    _fill_stdio()
+    launched = Launched(request, guardian)
     _check_report(request)
     launched.events = _open_events(request)
-    launched.taken = signals.block()
-    launched.has_terminal = _has_terminal()
-    launched.is_subreaper = system.become_subreaper()
     try:
         _start(launched)
     except (OSError, RuntimeError) as error:
@@ -115,8 +89,10 @@ def run(request: "Request") -> "NoReturn":
     _watch(launched, monotonic() + SHORT)
     status = _plain_end(launched)
     if status is not None:
-        launched.dismiss_guardian()
+        guardian.dismiss()
         os._exit(status)
+    from supervise.process import signals
+
     # Signals have waited until now: a thread less for the short ones.
     signals.take(launched.taken, launched.inbox)
     # The pumps need the interpreter while the libraries load: a line must not wait for a whole import.
@@ -137,25 +113,15 @@ def refuse(why: str) -> "NoReturn":
 
 def _start(launched: Launched) -> None:
     values, command = launched.request.values, launched.request.command
-    launched.environ = _environ(launched.request.taken)
-    launched.environ[b"SUPERVISE_RUN_ID"] = launched.run_id.encode()
-
-    def on_lost() -> None:
-        if values["report"]:
-            from supervise import lost
-
-            lost.write_report(launched)
-
-    launched.guardian, launched.line = guardian.fork(
-        command, launched.environ, values["signal"], values["kill_after"], on_lost, launched.has_terminal
-    )
+    facts = (values["report"], launched.run_id, command, os.getpid(), launched.started_at, launched.started)
+    launched.line.send("orders", values["signal"], values["kill_after"], facts)
     out, out_sink = os.pipe()
     err, err_sink = os.pipe()
-    launched.line.send("spawn", {}, fds=(0, out_sink, err_sink))
+    launched.line.send("spawn", command, _variables(launched), fds=(0, out_sink, err_sink))
     os.close(out_sink)
     os.close(err_sink)
     # From here on the command is being started beside us.
-    from supervise.process import outlet
+    from supervise.process import outlet, signals, system
     from supervise.process.inbox import Inbox
     from supervise.process.pump import Pump
 
@@ -168,10 +134,15 @@ def _start(launched: Launched) -> None:
     )
     for pump in launched.pumps:
         pump.start()
+    launched.taken = signals.choose()
+    # Should the guardian die, the tree falls to us.
+    system.become_subreaper()
 
 
 def _watch(launched: Launched, until: float) -> None:
     """Hear what comes until the command has ended and its bytes are through, or time is up."""
+    import select
+
     poll = select.poll()
     poll.register(launched.line, select.POLLIN)
     poll.register(launched.inbox, select.POLLIN)
@@ -235,31 +206,14 @@ def _open_events(request: "Request") -> int:
         refuse(f"--events: {path}: {(error.strerror or '').lower()}")
 
 
-def _fill_stdio() -> None:
-    """Where 0, 1 or 2 are closed, put something there: else a pipe of ours would get the number."""
-    for number in range(3):
-        try:
-            os.fstat(number)
-        except OSError:
-            # Writing to what is open for reading only fails, as writing to a closed descriptor does.
-            os.open(os.devnull, os.O_RDONLY)
-
-
-def _has_terminal() -> bool:
-    try:
-        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
-    except OSError:
-        return False
-    return True
-
-
-def _environ(taken: "tuple[str, ...]") -> "dict[bytes, bytes]":
-    """The command's environment: ours, without the variables that were for us."""
-    environ = {name: value for name, value in os.environb.items() if name.decode(errors="replace") not in taken}
+def _variables(launched: Launched) -> "dict[bytes, bytes | None]":
+    """What the command's environment has beside ours, and, as None, has not."""
+    variables: dict[bytes, bytes | None] = {os.fsencode(name): None for name in launched.request.taken}
     # Python sets LC_CTYPE for itself in the C locale (PEP 538); the command shall not see that.
-    if environ.get(b"LC_CTYPE") in (b"C.UTF-8", b"C.utf8", b"UTF-8") and not _had_lc_ctype():
-        del environ[b"LC_CTYPE"]
-    return environ
+    if os.environb.get(b"LC_CTYPE") in (b"C.UTF-8", b"C.utf8", b"UTF-8") and not _had_lc_ctype():
+        variables[b"LC_CTYPE"] = None
+    variables[b"SUPERVISE_RUN_ID"] = launched.run_id.encode()
+    return variables
 
 
 def _had_lc_ctype() -> bool:

@@ -6,15 +6,19 @@ from time import monotonic, time
 
 from supervise.faces import report
 from supervise.faces.items import Moment
-from supervise.launch import Launched
 from supervise.teller import account_of
 
 
-def write_report(launched: Launched) -> None:
-    """Write the report with the outcome `lost`, unless the run's own is there already."""
-    path = launched.request.values["report"]
-    if not _is_written(path, launched.run_id):
-        report.write(path, account_of(launched).report(Moment(monotonic() - launched.started, time())))
+def write_report(
+    path: str | None, run_id: str, command: list[str], pid: int, started_at: float, started: float
+) -> None:
+    """Write the report with the outcome `lost`, unless the run's own is there already.
+
+    `pid` is the supervisor's; `started_at` in epoch seconds, `started` the same moment by CLOCK_MONOTONIC.
+    """
+    if path and not _is_written(path, run_id):
+        account = account_of(run_id, command, pid, started_at)
+        report.write(path, account.report(Moment(monotonic() - started, time())))
 
 
 def _is_written(path: str, run_id: str) -> bool:

@@ -158,7 +158,7 @@ class Runner:
 
     def holder(self) -> int:
         """The pid of whoever holds the command."""
-        return self.launched.guardian or os.getpid()
+        return os.getpid() if self.launched.own_holder_trigger >= 0 else self.launched.guardian.pid
 
     # --- what the others have to tell
 
@@ -243,7 +243,7 @@ class Runner:
             self.teller.tell(Stragglers(left))
         self.teller.tell(outcome)
         self.teller.finish(self._usage() if self.teller.wants_usage else Usage())
-        self.launched.dismiss_guardian()
+        self.launched.guardian.dismiss()
         if outcome.die_of:
             signals.die_of(outcome.die_of)
         os._exit(outcome.exit_code)

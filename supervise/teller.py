@@ -28,7 +28,7 @@ class Teller:
         self._people = Messenger(launched.outlets[1])
         self._programs = Messenger(Outlet(launched.events)) if launched.events >= 0 else None
         self._report: str | None = values["report"]
-        self._account = account_of(launched)
+        self._account = account_of(launched.run_id, launched.request.command, os.getpid(), launched.started_at)
 
     def tell(self, item: Item) -> None:
         """Something happened, or is to be said."""
@@ -57,16 +57,9 @@ class Teller:
             self._programs.flush(LAST_WORDS)
 
 
-def account_of(launched: Launched) -> Account:
+def account_of(run_id: str, command: list[str], pid: int, started_at: float) -> Account:
     """The account of a run of which only the start is known."""
-    return Account(
-        run_id=launched.run_id,
-        command=launched.request.command,
-        cwd=_cwd(),
-        host=os.uname().nodename,
-        pid=launched.pid,
-        started_at=launched.started_at,
-    )
+    return Account(run_id=run_id, command=command, cwd=_cwd(), host=os.uname().nodename, pid=pid, started_at=started_at)
 
 
 def _cwd() -> str:

@@ -1,42 +1,61 @@
-"""The guardian: a small process of ours beside us, forked before anything heavy is loaded, that holds the command.
+"""The guardian: a small process of ours beside us, forked before anything else is done, that holds the command.
 
 When we die, by KILL too, it stops the tree.  It leaves our process group first, since whoever kills us by `killpg`
-must not take it along.
+must not take it along.  Being forked so early it is small, and gets ready on another core while we read our words.
 """
 
 import _signal
 import os
 
-from supervise.process import line, system
-from supervise.process.holder import Holder
+from supervise.process import line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 NAME = b"supervise-guard"
+REAP = 1.0
+"""Seconds that it may take to go when all is over."""
 
 
-def fork(
-    command: "list[str]",
-    environ: "dict[bytes, bytes]",
-    signal: int,
-    grace: float,
-    on_lost: "Callable[[], None]",
-    has_terminal: bool,
-) -> "tuple[int, line.Line]":
-    """Fork it: its pid and our end of the line.
+class Guardian:
+    """The guardian as we see it."""
 
-    `signal` and `grace` (seconds) are how it stops the tree when we have died; `on_lost` is called when it has.
-    All signals that we take must be blocked already.
+    def __init__(self, pid: int, line: line.Line, has_terminal: bool) -> None:
+        self.pid = pid
+        self.line = line
+        self.has_terminal = has_terminal
+        """We have a controlling terminal, and the command shares it with us."""
+
+    def dismiss(self) -> None:
+        """Tell it that all is over, and reap it: nothing of ours is left behind, not even for init."""
+        import select
+
+        self.line.send("bye")
+        # Its end of the line hangs up when it goes, which can be waited for with a bound.
+        poll = select.poll()
+        poll.register(self.line, select.POLLHUP)
+        try:
+            os.waitpid(self.pid, 0 if poll.poll(REAP * 1000) else os.WNOHANG)
+        except ChildProcessError:
+            pass
+
+
+def fork(on_lost: "Callable[[tuple[Any, ...]], None]") -> Guardian:
+    """Fork it.  All signals are blocked from here on, so that none is lost before there is somebody to take it.
+
+    `on_lost` is called in the guardian, with the facts that it was told, when we have died and the tree is stopped.
     Raises OSError where no process can be had.
     """
     ours, theirs = line.pair()
+    has_terminal = _has_terminal()
     group = os.getpgrp()
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, _signal.valid_signals())
     pid = os.fork()
     if pid:
         theirs.close()
-        return pid, ours
+        return Guardian(pid, ours, has_terminal)
     code = 70
     try:
         ours.close()
@@ -44,32 +63,46 @@ def fork(
             os.setpgid(0, 0)
         else:
             os.setsid()
-        holder = Holder(theirs, _prepare(), command, environ)
-        # On a terminal the command stays in the caller's group, as under `timeout --foreground`: a group of its own
-        # breaks pipelines and the script loops around us, and hides a second Ctrl-C from us.
-        holder.new_session, holder.group = not has_terminal, group if has_terminal else None
-        if not holder.serve():
-            holder.stop_alone(signal, grace)
-            on_lost()
+        _hold(theirs, group if has_terminal else None, on_lost)
         code = 0
     finally:
         os._exit(code)
 
 
-def _prepare() -> int:
-    """Make a guardian of a fresh copy of us; returns what becomes readable when a child dies."""
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
+
+
+def _hold(ours: line.Line, group: "int | None", on_lost: "Callable[[tuple[Any, ...]], None]") -> None:
+    from supervise.process import system
+    from supervise.process.holder import Holder
+
     system.become_subreaper()
     system.prctl(system.PR_SET_NAME, NAME)
-    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    holder = Holder(ours, _prepare(), group)
+    if not holder.serve():
+        holder.stop_alone()
+        if holder.facts:
+            on_lost(holder.facts)
+
+
+def _prepare() -> int:
+    """Make a guardian of a fresh copy of us; returns what becomes readable when a child dies."""
+    null = os.open(os.devnull, os.O_RDWR)
     for number in range(3):
         os.dup2(null, number)
-    os.close(null)
+    if null > 2:
+        os.close(null)
     wake, trigger = os.pipe()
     os.set_blocking(wake, False)
     os.set_blocking(trigger, False)
     _signal.set_wakeup_fd(trigger, warn_on_full_buffer=False)
     _signal.signal(_signal.SIGCHLD, _noted)
-    _signal.pthread_sigmask(_signal.SIG_SETMASK, _signal.valid_signals() - {_signal.SIGCHLD})
+    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, {_signal.SIGCHLD})
     return wake
 
 

@@ -3,7 +3,8 @@
 It is served by the guardian, and by us ourselves should the guardian die: its children and their statuses fall to us.
 
     what it is told                     what it says
-    ("spawn", variables) + stdio        ("started", pid, at) or ("failed", kind, reason)
+    ("orders", signal, grace, facts)    how the tree is to be stopped, and what is to be known, if we die
+    ("spawn", command, variables) + 3   ("started", pid, at) or ("failed", kind, reason)
     ("ask", number)                     ("alive", number), after ("exited", ...) if the command has ended
     ("stop", signal, skip_signal)       -
     ("kill",)                           ("empty", survivors) if the command has been spawned
@@ -27,6 +28,7 @@ from supervise.process.spawn import SpawnError, spawn
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
+    from typing import Any
 
 UNKNOWN_STATUS = -1
 """Of a command whose status died with the guardian."""
@@ -40,15 +42,19 @@ not depend on a disk that may be gone by then."""
 class Holder:
     """One end of the line, one command at a time, and everything that descends from it."""
 
-    def __init__(self, line: Line, wake: int, command: "list[str]", environ: "dict[bytes, bytes]") -> None:
+    def __init__(self, line: Line, wake: int, group: "int | None") -> None:
         self.line = line
         self.wake = wake
         """Readable when a child may have died."""
-        self.command = command
-        self.environ = environ
-        self.new_session = True
-        self.group: int | None = None
-        """The process group in which the command is started, where it does not get a session of its own."""
+        self.group = group
+        """The process group in which the command is started; None for a session of its own.
+
+        On a terminal the command stays in the caller's group, as under `timeout --foreground`: a group of its own
+        breaks pipelines and the script loops around us, and hides a second Ctrl-C from us.
+        """
+        self.facts: tuple[Any, ...] = ()
+        self._stop_signal = 15
+        self._grace = 0.0
         self.root = 0
         self.is_root_alive = False
         self.was_emptied = True
@@ -80,13 +86,15 @@ class Holder:
                     return True
                 self._obey(message, fds)
 
-    def stop_alone(self, number: int, grace: float) -> None:
+    def stop_alone(self) -> None:
         """What is left to do when the other end has died: ask, wait out the grace, kill."""
+        if self.reap():
+            return
         stop = self._load()
         if not self.stopping_since:
-            stop.ask_all(os.getpid(), number, skip_signal=False)
+            stop.ask_all(os.getpid(), self._stop_signal, skip_signal=False)
             self.stopping_since = monotonic()
-        until = self.stopping_since + grace
+        until = self.stopping_since + self._grace
         while not self.reap() and monotonic() < until:
             self._wait(until - monotonic())
         stop.kill_all(os.getpid(), self._own_group(), self.reap, self._wait)
@@ -118,8 +126,10 @@ class Holder:
 
     def _obey(self, message: "tuple[object, ...]", fds: "list[int]") -> None:
         match message:
-            case ("spawn", dict(variables)):
-                self._spawn(variables, (fds[0], fds[1], fds[2]))
+            case ("orders", int(number), float(grace), tuple(facts)):
+                self._stop_signal, self._grace, self.facts = number, grace, facts
+            case ("spawn", list(command), dict(variables)):
+                self._spawn(command, variables, (fds[0], fds[1], fds[2]))
             case ("ask", int(number)):
                 self.reap()
                 self.line.send("alive", number)
@@ -139,11 +149,14 @@ class Holder:
             case ("usage",):
                 self.line.send("used", *_usage())
 
-    def _spawn(self, variables: "dict[bytes, bytes]", stdio: "tuple[int, int, int]") -> None:
+    def _spawn(
+        self, command: "list[str]", variables: "dict[bytes, bytes | None]", stdio: "tuple[int, int, int]"
+    ) -> None:
         self.stopping_since = 0.0
+        environ = {**os.environb, **variables}
+        kept = {name: value for name, value in environ.items() if value is not None}
         try:
-            environ = {**self.environ, **variables}
-            self.root = spawn(self.command, environ, stdio, new_session=self.new_session, group=self.group)
+            self.root = spawn(command, kept, stdio, group=self.group)
         except SpawnError as error:
             self.line.send("failed", error.kind, error.reason)
         else:

@@ -49,7 +49,7 @@ class Line:
         except BlockingIOError:
             raise
         except OSError:
-            # With words of its unread, the far end of a dead process gives ECONNRESET and not EOF: any error is a death.
+            # With words of its unread, the far end of a dead process gives ECONNRESET, not EOF: any error is a death.
             return None
         if not data:
             return None

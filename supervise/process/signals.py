@@ -20,14 +20,15 @@ FROM_KERNEL = 0x80
 """si_code SI_KERNEL: the terminal sent it, to its whole foreground group (sigaction(2))."""
 
 
-def block() -> "frozenset[int]":
-    """Block and return those that we take.  SIGCHLD goes back to default: a caller may have ignored it, and statuses
-    would be lost.
+def choose() -> "frozenset[int]":
+    """Choose those that we take, and leave all others as they were: the guardian's birth had blocked them all.
+
+    SIGCHLD goes back to default: a caller may have ignored it, and statuses would be lost.
     """
     ignored = {number for number in MAY_STAY_IGNORED if _signal.getsignal(number) == _signal.SIG_IGN}
-    taken = {*CANCELLING, *PASSED_ON, _signal.SIGTSTP, _signal.SIGCHLD} - ignored
-    _signal.pthread_sigmask(_signal.SIG_BLOCK, taken)
-    _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+    taken = {*CANCELLING, *PASSED_ON, TSTP, CHLD} - ignored
+    _signal.signal(CHLD, _signal.SIG_DFL)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, taken)
     return frozenset(taken)
 
 

@@ -58,22 +58,21 @@ def spawn(
     environ: "Mapping[bytes, bytes]",
     stdio: "tuple[int, int, int]",
     *,
-    new_session: bool,
     group: "int | None",
 ) -> int:
-    """Start the command and return its pid.  In a session of its own, or in the given process group of ours.
+    """Start the command and return its pid.  In that process group, or in a session of its own.
 
     Its signal mask is empty; SIGPIPE and SIGXFSZ, which Python ignores, are back to default.
     Raises SpawnError.
     """
     path = find(command[0], os.fsdecode(environ.get(b"PATH", DEFAULT_PATH.encode())))
     try:
-        return _exec(path, command, environ, stdio, new_session, group)
+        return _exec(path, command, environ, stdio, group)
     except OSError as error:
         number = error.errno or 0
     if number == errno.ENOEXEC and _looks_like_text(path):
         try:
-            return _exec(SHELL, [SHELL, path, *command[1:]], environ, stdio, new_session, group)
+            return _exec(SHELL, [SHELL, path, *command[1:]], environ, stdio, group)
         except OSError as error:
             number = error.errno or 0
     if number in OURS_TO_ANSWER_FOR:
@@ -92,14 +91,13 @@ def _exec(
     command: "list[str]",
     environ: "Mapping[bytes, bytes]",
     stdio: "tuple[int, int, int]",
-    new_session: bool,
     group: "int | None",
 ) -> int:
     actions = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(stdio)]
     defaults = (_signal.SIGPIPE, _signal.SIGXFSZ)
     if group is None:
         return os.posix_spawn(
-            path, command, environ, file_actions=actions, setsid=new_session, setsigmask=(), setsigdef=defaults
+            path, command, environ, file_actions=actions, setsid=True, setsigmask=(), setsigdef=defaults
         )
     return os.posix_spawn(
         path, command, environ, file_actions=actions, setpgroup=group, setsigmask=(), setsigdef=defaults

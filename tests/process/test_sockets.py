@@ -453,14 +453,19 @@ def test_a_passing_lack_is_not_taken_for_a_kernel_that_does_not_answer(monkeypat
 
 def looks(monkeypatch: pytest.MonkeyPatch, *tables: dict[int, int] | None) -> list[tuple[int, int]]:
     """What a counter sees in these tables of inodes and bytes, all of them the tree's."""
-    answers = [
-        None if table is None else [sock_diag.Tcp(inode, 2, 1, b"", count, 0) for inode, count in table.items()]
-        for table in tables
-    ]
-    monkeypatch.setattr(sock_diag, "dump", lambda: answers.pop(0))
+    answers = iter(tables)
+    monkeypatch.setattr(sock_diag, "dump", lambda: table(next(answers)))
     monkeypatch.setattr(sockets, "owners", lambda _, inodes: dict.fromkeys(inodes, 1))
     counter = sockets.Bytes()
-    return [counter.look({}) for _ in tables]
+    return [counter.look({1: process(1)}) for _ in tables]
+
+
+def table(counts: dict[int, int] | None) -> list[sock_diag.Tcp] | None:
+    return None if counts is None else [sock_diag.Tcp(inode, 2, 1, b"", count, 0) for inode, count in counts.items()]
+
+
+def process(pid: int) -> tree.Stat:
+    return tree.Stat(pid, "made up", "S", 0, 0, 0, 0, 0, 0, 0, 1, 7)
 
 
 def test_a_look_that_failed_is_made_up_for_by_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -474,3 +479,21 @@ def test_a_socket_that_one_look_passed_over_is_not_new(monkeypatch: pytest.Monke
 
 def test_an_inode_used_again_is_no_evidence(monkeypatch: pytest.MonkeyPatch) -> None:
     assert looks(monkeypatch, {1: 5000}, {1: 3}, {1: 4}) == [(0, 0), (0, 0), (1, 1)]
+
+
+def test_whose_a_socket_is_is_asked_once_while_its_process_lives(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def owners(processes: sockets.Processes, inodes: list[int]) -> dict[int, int]:
+        asked.append(inodes)
+        return {inode: min(processes) for inode in inodes if inode != other}
+
+    ours, other = 3, 4
+    counts = iter(range(5))
+    monkeypatch.setattr(sockets, "owners", owners)
+    monkeypatch.setattr(sock_diag, "dump", lambda: table(dict.fromkeys((ours, other), next(counts))))
+    counter = sockets.Bytes()
+    both = {1: process(1), 2: process(2)}
+    assert [counter.look(both) for _ in range(3)] == [(0, 0), (1, 1), (1, 1)]
+    assert counter.look({2: process(2)}) == (1, 1)
+    assert asked == [[ours, other], [other], [ours, other]]

@@ -6,7 +6,7 @@ It is served by the guardian, and by us ourselves should the guardian die: its c
     ("orders", signal, grace, facts)    how the tree is to be stopped, and what is to be known, if we die
     ("spawn", command, variables) + 3   ("started", pid, at) or ("failed", kind, reason)
     ("ask", number)                     ("alive", number), after ("exited", ...) if the command has ended
-    ("stop", signal, skip_signal)       -
+    ("stop", signal, was_delivered)       -
     ("kill",)                           ("empty", survivors) if the command has been spawned
     ("root", signal)                    -
     ("list",)                           ("listed", processes)
@@ -92,7 +92,7 @@ class Holder:
             return
         stop = self._load()
         if not self.stopping_since:
-            stop.ask_all(os.getpid(), self._stop_signal, skip_signal=False)
+            stop.ask_all(os.getpid(), self._stop_signal)
             self.stopping_since = monotonic()
         until = self.stopping_since + self._grace
         while not self.reap() and monotonic() < until:
@@ -133,9 +133,10 @@ class Holder:
             case ("ask", int(number)):
                 self.reap()
                 self.line.send("alive", number)
-            case ("stop", int(number), bool(skip_signal)):
+            case ("stop", int(number), bool(was_delivered)):
                 self.stopping_since = monotonic()
-                self._load().ask_all(os.getpid(), number, skip_signal=skip_signal)
+                spared = self.group if was_delivered else None
+                self._load().ask_all(os.getpid(), number, spared_group=spared)
                 self.reap()
             case ("kill",):
                 self.stopping_since = self.stopping_since or monotonic()

@@ -47,24 +47,27 @@ def send(pid: int, started: int, signals: "tuple[int, ...]") -> int:
     return 0
 
 
-def ask_all(holder: int, number: int, *, skip_signal: bool) -> None:
-    """Send the signal, then CONT, to every descendant of the holder, to each once."""
-    signals = (_signal.SIGCONT,) if skip_signal else (number, _signal.SIGCONT)
+def ask_all(holder: int, number: int, *, spared_group: int | None = None) -> None:
+    """Send the signal, then CONT, to every descendant of the holder, to each once.
+
+    The members of `spared_group` have it already, from the terminal: they get the CONT alone.
+    """
     first = tree.walk(holder)
     for pid in first:
-        _send_to(pid, signals)
+        _ask(pid, number, spared_group)
     # The second look finds what was forked during the first.  Children of those who had their signal by then are left
     # alone: they may be the clean-up itself.
     asked = set(first)
     for pid in tree.walk(holder):
         now = tree.stat(pid)
         if now is not None and pid not in asked and now.ppid not in asked:
-            _send_to(pid, signals)
+            _ask(pid, number, spared_group)
 
 
-def _send_to(pid: int, signals: "tuple[int, ...]") -> None:
+def _ask(pid: int, number: int, spared_group: int | None) -> None:
     now = tree.stat(pid)
     if now is not None:
+        signals = (_signal.SIGCONT,) if now.pgrp == spared_group else (number, _signal.SIGCONT)
         send(pid, now.starttime, signals)
 
 

@@ -106,11 +106,10 @@ def put_off(value: PutOff, moment: Moment) -> Fields:
 def outcome(value: Outcome) -> Fields:
     """How a run or an attempt ended, and why."""
     cause = value.cause
-    timeout_cause = _TIMEOUTS.get(value.name)
     return {
         "outcome": value.name,
-        "timeout_cause": timeout_cause,
-        "limit": (cause.limit if cause else None) or timeout_cause,
+        "timeout_cause": _TIMEOUTS.get(value.name),
+        "limit": cause.limit if cause else None,
         "limit_seconds": seconds(cause.limit_seconds) if cause else None,
         "reason": _reason(value, cause),
         "exit_code": value.exit_code,

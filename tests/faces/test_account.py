@@ -261,6 +261,12 @@ def test_the_last_of_several_attempts_speaks_for_the_run() -> None:
     assert attempts[0]["access"]["how"] == "output"
 
 
+def test_a_failed_start_is_an_attempt() -> None:
+    made = report(SpawnFailed("not_found", "nosuch: not found"), Outcome("not_found", 127, NOT_FOUND))
+    attempts: Any = made["attempts"]
+    assert [(one["number"], one["pid"], one["outcome"]) for one in attempts] == [(1, None, "not_found")]
+
+
 def test_a_run_lost_in_its_second_attempt() -> None:
     made = report(STARTED, Outcome("idle_timeout", 123, IDLE, TERMED), Started(900))
     assert (made["outcome"], made["exit_code"], made["ended_at"]) == ("lost", None, "2026-11-22T13:08:30.000Z")

@@ -1,5 +1,6 @@
 import json
 import os
+import select
 import socket
 import stat
 import subprocess
@@ -12,9 +13,9 @@ import pytest
 
 from supervise.faces import report
 
-REPORT = {"outcome": "completed", "exit_code": 0}
+REPORT: dict[str, object] = {"outcome": "completed", "exit_code": 0}
 WRITTEN = b'{"outcome": "completed", "exit_code": 0}\n'
-LARGE = {"command": ["x" * 1000] * 1000}
+LARGE: dict[str, object] = {"command": ["x" * 1000] * 1000}
 """More than a pipe holds."""
 
 is_root = os.geteuid() == 0
@@ -43,6 +44,16 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip(f"cannot mount here: {mounted.stderr.decode().strip()}")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
+
+
+def bounded_write(path: Path, obj: dict[str, object]) -> str | None:
+    """As `report.write`, in a thread: should it hang, the test fails and goes on."""
+    answers: list[str | None] = []
+    thread = threading.Thread(target=lambda: answers.append(report.write(str(path), obj)), daemon=True)
+    thread.start()
+    thread.join(30)
+    assert answers, "it hangs"
+    return answers[0]
 
 
 def as_nobody(call: str, path: Path) -> str:
@@ -163,12 +174,26 @@ def test_a_fifo_with_a_reader(tmp_path: Path) -> None:
     assert stat.S_ISFIFO(path.stat().st_mode)
 
 
+def test_a_fifo_whose_reader_comes_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    readers: list[int] = []
+
+    def come(seconds: float) -> None:
+        readers.append(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
+
+    monkeypatch.setattr(report, "sleep", come)
+    assert bounded_write(path, REPORT) is None
+    assert os.read(readers[0], 1000) == WRITTEN
+    os.close(readers[0])
+
+
 @pytest.mark.usefixtures("impatient")
 def test_a_fifo_without_a_reader_is_given_up(tmp_path: Path) -> None:
     path = tmp_path / "fifo"
     os.mkfifo(path)
     assert report.check(str(path)) is None, "a reader may still come"
-    assert report.write(str(path), REPORT) == f"cannot write '{path}': nobody reads from it"
+    assert bounded_write(path, REPORT) == f"cannot write '{path}': nobody reads from it"
 
 
 @pytest.mark.usefixtures("impatient")
@@ -177,7 +202,7 @@ def test_a_fifo_whose_reader_does_not_read_is_given_up(tmp_path: Path) -> None:
     os.mkfifo(path)
     reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
-        assert report.write(str(path), LARGE) == f"cannot write '{path}': its reader does not read"
+        assert bounded_write(path, LARGE) == f"cannot write '{path}': its reader does not read"
     finally:
         os.close(reader)
 
@@ -188,21 +213,15 @@ def test_a_fifo_whose_reader_leaves(tmp_path: Path) -> None:
     reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
 
     def leave() -> None:
-        while not os.get_blocking(reader) and not _take_one(reader):
-            pass
+        poll = select.poll()
+        poll.register(reader, select.POLLIN)
+        poll.poll(10_000)
         os.close(reader)
 
     thread = threading.Thread(target=leave)
     thread.start()
-    assert report.write(str(path), LARGE) == f"cannot write '{path}': broken pipe"
+    assert bounded_write(path, LARGE) == f"cannot write '{path}': broken pipe"
     thread.join(10)
-
-
-def _take_one(fd: int) -> bytes:
-    try:
-        return os.read(fd, 1)
-    except BlockingIOError:
-        return b""
 
 
 # --- descriptors

@@ -10,10 +10,21 @@ OutcomeName = Literal[
     "not_executable", "not_found", "cancelled", "busy", "lost",
 ]  # fmt: skip
 
+ERROR = 125
+TRY_AGAIN = 75
+"""EX_TEMPFAIL of sysexits.h."""
+SIGNALED = 128
+"""What a shell adds to the number of a signal."""
+INT = 2
+"""The number of SIGINT, the same on every system (POSIX, `kill -2`)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """How the command's own process ended: `code`, or the number of the `signal` (and whether it dumped core)."""
+    """How the command's own process ended: `code`, or the number of the `signal` (and whether it dumped core).
+
+    Both None where nobody can tell any more.
+    """
 
     code: int | None
     signal: int | None = None
@@ -51,4 +62,48 @@ class Outcome:
 
 def settle(cause: Cause | None, exit: Exit | None, policy: Policy) -> Outcome:
     """The outcome of a cause (None: the command ended by itself) and of the command's own end (None: it never ran)."""
-    raise NotImplementedError
+    if cause is None:
+        return _own_end(exit, policy)
+    if cause.kind == "spawn_failed":
+        return _spawn_failure(cause)
+    if policy.preserve_status and (status := _status(exit)) is not None:
+        return Outcome(cause.kind, status, cause, exit)
+    match cause.kind:
+        case "access_timeout":
+            return Outcome(cause.kind, 122, cause, exit)
+        case "idle_timeout":
+            return Outcome(cause.kind, 123, cause, exit)
+        case "completion_timeout":
+            return Outcome(cause.kind, 124, cause, exit)
+        case "cancelled":
+            signal = cause.signal or 0
+            # A shell stops its script or loop for a child that died of INT, not for one that exited with 130.
+            return Outcome(cause.kind, SIGNALED + signal, cause, exit, die_of=INT if signal == INT else None)
+
+
+def _own_end(exit: Exit | None, policy: Policy) -> Outcome:
+    status = _status(exit)
+    if exit is None or status is None:
+        return Outcome("error", ERROR, exit=exit, reason="how the command ended is not known: its status was lost")
+    if exit.signal is not None:
+        return Outcome("signaled", status, exit=exit)
+    if status == 0 or status in policy.success_codes:
+        return Outcome("completed", 0, exit=exit)
+    return Outcome("resumable" if status == TRY_AGAIN else "failed", status, exit=exit)
+
+
+def _spawn_failure(cause: Cause) -> Outcome:
+    reason = cause.reason or None
+    match cause.failure:
+        case "not_found":
+            return Outcome("not_found", 127, cause, reason=reason)
+        case "not_executable":
+            return Outcome("not_executable", 126, cause, reason=reason)
+    return Outcome("error", ERROR, cause, reason=reason)
+
+
+def _status(exit: Exit | None) -> int | None:
+    """The command's own status as a shell gives it; None where there is none or nobody can tell."""
+    if exit is None:
+        return None
+    return exit.code if exit.signal is None else SIGNALED + exit.signal

@@ -1,0 +1,127 @@
+"""All that is known of one child's life.  Whole for each child: on a retry it is replaced, never reset."""
+
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from math import inf
+
+from supervise.core.activity import Samples
+from supervise.core.deadlines import Deadline, Deadlines
+from supervise.core.events import Activity, Event
+from supervise.core.outcome import Cause, Exit
+from supervise.core.policy import Policy
+
+PROBES = 5
+"""Steps of a window at whose ends the tree is looked at."""
+
+
+class Phase(Enum):
+    """Where a run is."""
+
+    STARTING = auto()
+    """Until the command exists."""
+    RUNNING = auto()
+    """The limits are in force."""
+    STOPPING = auto()
+    """Until nothing of the tree is alive."""
+    DRAINING = auto()
+    """Until its last bytes are delivered."""
+    DONE = auto()
+
+
+@dataclass(slots=True)
+class Question:
+    """Whoever holds the command has been asked whether it has ended."""
+
+    asked: float
+    """When: the answer is good for what was due then."""
+    until: float
+    """When no answer is an answer."""
+
+    def shift(self, by: float) -> None:
+        """The clocks stood still for so long."""
+        self.asked += by
+        self.until += by
+
+
+@dataclass(slots=True)
+class Attempt:
+    """The state of one child, which the functions of `running` and `ending` change."""
+
+    policy: Policy
+    phase: Phase = Phase.STARTING
+    deadlines: Deadlines = field(init=False)
+    samples: Samples = field(init=False)
+    probed: float = -inf
+    """When the tree was last looked at."""
+    last_byte: float = -inf
+    """When a byte last came, on whichever stream."""
+    question: Question | None = None
+    waiting: list[Event] = field(default_factory=list)
+    """Told before the command existed, or while a question was open: handled right after."""
+    has_warn_signal: bool = False
+    """--warn-signal has been sent."""
+    cause: Cause | None = None
+    exit: Exit | None = None
+    cancels: int = 0
+    bound: float = inf
+    """When the waiting of this phase is over: the grace, the kill, the drain."""
+    is_killing: bool = False
+    is_empty: bool = False
+    is_drained: bool = False
+    is_cut: bool = False
+
+    def __post_init__(self) -> None:
+        """What the policy makes of it."""
+        self.deadlines = Deadlines(self.policy)
+        self.samples = Samples(self.policy)
+
+    @property
+    def is_ready_for_waiting(self) -> bool:
+        """What waits can be handled now."""
+        return self.phase is not Phase.STARTING and self.question is None
+
+    @property
+    def wake_at(self) -> float:
+        """When time alone will change something."""
+        if self.phase is not Phase.RUNNING:
+            return self.bound
+        if self.question:
+            return self.question.until
+        checks = (check for one in self.deadlines.in_force() for check in one.checks())
+        return min(self.probe_at, *checks, inf)
+
+    @property
+    def probe_at(self) -> float:
+        """When to look at the tree next: at the beginning of the window before a check, then each step of it.
+
+        Not at the check itself: before a verdict it is looked at with the question, and a warning is content with what
+        was seen up to the step before it.
+        """
+        due = inf
+        for one in filter(self.needs_probe, self.deadlines.in_force()):
+            for check in one.checks():
+                begin = check - one.window
+                probe = begin if self.probed < begin else self.probed + one.window / PROBES
+                if probe < check:
+                    due = min(due, probe)
+        return due
+
+    def needs_probe(self, deadline: Deadline) -> bool:
+        """Whether it may move hinges on what is measured."""
+        return deadline.has_room and self.policy.extend_on != {"output"}
+
+    def activity(self, deadline: Deadline, check: float) -> Activity | None:
+        """What counts as activity in the window before that check; None also where it could not move the deadline."""
+        if not deadline.has_room:
+            return None
+        return self.samples.activity(check - deadline.window, self.last_byte)
+
+    def shift(self, by: float) -> None:
+        """Move every time by so much: the clocks stood still meanwhile."""
+        self.deadlines.shift(by)
+        self.samples.shift(by)
+        self.probed += by
+        self.last_byte += by
+        self.bound += by
+        if self.question:
+            self.question.shift(by)

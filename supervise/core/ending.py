@@ -1,0 +1,186 @@
+"""An attempt from its cause, or its own end, to its outcome: stop, grace, kill, drain."""
+
+from math import inf
+from typing import Literal
+
+from supervise.core import outcome
+from supervise.core.attempt import Attempt, Phase
+from supervise.core.events import (
+    Action,
+    Announce,
+    Cancel,
+    Cut,
+    Drained,
+    Emptied,
+    Exited,
+    Extend,
+    Killing,
+    KillTree,
+    Ready,
+    Refused,
+    Settle,
+    StopTree,
+    Tick,
+    Verdict,
+)
+from supervise.core.outcome import Cause
+
+KILL = 9
+"""The number of SIGKILL, the same on every system (POSIX, `kill -9`)."""
+GIVE_UP = 10.0
+"""Seconds after which a KILL that is never answered (a process in an uninterruptible sleep, a dead kernel thread) is
+waited for no longer.  Whoever kills gives up before that and names the survivors."""
+LAST = 0.5
+"""Seconds that a reader has for what was left in the pipes when the drain was cut, after a cause of ours."""
+
+
+def stop(attempt: Attempt, cause: Cause, signal: int, now: float, *, skip_signal: bool = False) -> list[Action]:
+    """The cause is fixed: the signal first, then the announcement, then the grace."""
+    attempt.cause = cause
+    attempt.phase = Phase.STOPPING
+    # Who was sent KILL has no use for a grace; what forks meanwhile is left to the kill.
+    kill_after = 0.0 if signal == KILL else attempt.policy.kill_after
+    attempt.bound = now + kill_after
+    actions: list[Action] = [StopTree(signal, skip_signal), Announce(Verdict(cause, signal, kill_after))]
+    return actions if kill_after else actions + _kill(attempt, "grace", now)
+
+
+def kill_stragglers(attempt: Attempt, now: float) -> list[Action]:
+    """The command ended by itself, and whoever it left shall not live on."""
+    attempt.phase = Phase.STOPPING
+    return _order_kill(attempt, now)
+
+
+def give_up_start(attempt: Attempt) -> list[Action]:
+    """The command never came into being, and the run was cancelled meanwhile: should it still come, it is killed."""
+    first = next(event for event in attempt.waiting if isinstance(event, Cancel))
+    attempt.cause = Cause("cancelled", first.at, signal=first.signal, source=first.source)
+    return [KillTree(), *settle(attempt)]
+
+
+def settle(attempt: Attempt) -> list[Action]:
+    """It is over."""
+    attempt.phase = Phase.DONE
+    attempt.bound = inf
+    return [Settle(outcome.settle(attempt.cause, attempt.exit, attempt.policy))]
+
+
+def drain(attempt: Attempt, since: float, now: float) -> list[Action]:
+    """Wait for the last bytes: as long as somebody else may hold the pipe, for the policy's time from `since` on."""
+    if attempt.is_drained:
+        return settle(attempt)
+    attempt.phase = Phase.DRAINING
+    attempt.bound = since + attempt.policy.drain
+    return _drain_on(attempt, now)
+
+
+def _drain_on(attempt: Attempt, now: float) -> list[Action]:
+    if now < attempt.bound:
+        return []
+    if attempt.is_cut and attempt.cause:
+        return settle(attempt)
+    # What is in the pipe is delivered, however slow the reader; only after a cause of ours is that bounded too.
+    attempt.is_cut = True
+    attempt.bound = now + LAST if attempt.cause else inf
+    return [Cut()]
+
+
+def _order_kill(attempt: Attempt, now: float) -> list[Action]:
+    attempt.is_killing = True
+    attempt.bound = now + GIVE_UP
+    return [KillTree()]
+
+
+def _kill(attempt: Attempt, why: Literal["grace", "again"], now: float) -> list[Action]:
+    return [*_order_kill(attempt, now), Announce(Killing(why))]
+
+
+# --- STOPPING
+
+
+def tick_stopping(attempt: Attempt, event: Tick, now: float) -> list[Action]:
+    """The grace is over: kill; and if even that is never answered, go on without."""
+    if now < attempt.bound:
+        return []
+    return drain(attempt, now, now) if attempt.is_killing else _kill(attempt, "grace", now)
+
+
+def cancel_stopping(attempt: Attempt, event: Cancel, now: float) -> list[Action]:
+    """The first is passed on and changes neither the cause nor the grace, the second kills at once."""
+    if attempt.cause is None:
+        # Only the stragglers of a command that ended by itself are being killed, and not all is over yet.
+        attempt.cancels = 1
+        attempt.cause = Cause("cancelled", event.at, signal=event.signal, source=event.source)
+        return [Announce(Verdict(attempt.cause, KILL, 0.0))]
+    attempt.cancels += 1
+    if attempt.is_killing:
+        return []
+    if attempt.cancels > 1 or event.signal == KILL:
+        return _kill(attempt, "again", now)
+    return [StopTree(event.signal, event.delivered)]
+
+
+def exited_stopping(attempt: Attempt, event: Exited, now: float) -> list[Action]:
+    """Its status goes into the outcome; others of the tree may still live."""
+    attempt.exit = event.exit
+    return []
+
+
+def emptied_stopping(attempt: Attempt, event: Emptied, now: float) -> list[Action]:
+    """First zero, then drain."""
+    attempt.is_empty = True
+    return drain(attempt, now, now)
+
+
+def drained_stopping(attempt: Attempt, event: Drained, now: float) -> list[Action]:
+    """The streams can close long before the tree is gone."""
+    attempt.is_drained = True
+    return []
+
+
+def extend_late(attempt: Attempt, event: Extend, now: float) -> list[Action]:
+    """What was decided stays."""
+    return [Announce(Refused("extend", _too_late(attempt)))]
+
+
+def ready_late(attempt: Attempt, event: Ready, now: float) -> list[Action]:
+    """After the access limit has fired nothing revives the run; where the command was up, it is no news."""
+    if attempt.deadlines.has_access:
+        return []
+    return [Announce(Refused("ready", _too_late(attempt)))]
+
+
+def _too_late(attempt: Attempt) -> str:
+    return "the command is being stopped" if attempt.cause else "the command has ended"
+
+
+# --- DRAINING
+
+
+def tick_draining(attempt: Attempt, event: Tick, now: float) -> list[Action]:
+    """The wait for more output is over."""
+    return _drain_on(attempt, now)
+
+
+def cancel_draining(attempt: Attempt, event: Cancel, now: float) -> list[Action]:
+    """Not everything has been delivered, so the run is cancelled, and whoever was left of the tree with it."""
+    if attempt.cause:
+        # Nobody is left to be stopped, and this wait is short.
+        return []
+    cause = Cause("cancelled", event.at, signal=event.signal, source=event.source)
+    attempt.cancels = 1
+    if not attempt.is_empty:
+        return stop(attempt, cause, event.signal, now, skip_signal=event.delivered)
+    attempt.cause = cause
+    return settle(attempt)
+
+
+def emptied_draining(attempt: Attempt, event: Emptied, now: float) -> list[Action]:
+    """Stragglers are not waited for, but whether there are any matters to a cancellation."""
+    attempt.is_empty = True
+    return []
+
+
+def drained_draining(attempt: Attempt, event: Drained, now: float) -> list[Action]:
+    """All is delivered."""
+    return settle(attempt)

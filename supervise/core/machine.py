@@ -1,0 +1,136 @@
+"""The machine that decides: it is told what happened and when, and says what to do.
+
+Told late is told in time.  Output comes in bulk, just before each Tick and Answered, and at once only for the first
+byte; so a deadline in force may be stale, and moves once the news is here.  Probe is answered by Sampled before any
+other event, whether from within the loop over the actions or right after it.
+
+    Limits.  Access runs from the start until the first sign that the command is up; completion and idle run from
+    then on.  Without an access limit the start is access.  Access comes once; a sign later than the deadline revives
+    nothing.  Idle runs from the later of access and the last byte that counts.
+
+    The question.  When a deadline is due, whoever holds the command is asked whether it has ended, for at most 50 ms.
+    An exit wins.  Bytes that are there and unread make idle start anew: our slowness is not the command's idleness.
+    Else the deadline moves, where the tree is active and a cap has room; else it is the cause of the end.  Of several
+    that are due the earliest is decided first, at a tie access, completion, idle.
+
+    Warnings.  Each mark once for each value of a deadline; of several reached at once, the nearest.  A deadline that
+    moved has those marks again that are still to come.  After the first extension a mark is silent where the next
+    extension is likely.
+
+    The cause is fixed once: a timeout, a cancellation, a failure to start.  A deadline due no later than a
+    cancellation is settled before it.  Then: the signal, the announcement, the grace, KILL, until nothing is alive;
+    then the last bytes, for a bounded time.  A second cancellation kills at once, the first after a timeout is only
+    passed on.
+
+    A command that ends by itself has no cause.  What it left is reported, killed or waited for; its bytes are waited
+    for as long as somebody reads, but more bytes only for the time of the drain.  A cancellation meanwhile is a cause.
+
+    Time stands still while we are stopped: from Paused to Resumed nothing falls due, and then everything is later by
+    as much.  That is the machine's own, in every phase; the table has all else.
+
+    The outcome is settled once.  After that nothing is ordered and nothing is heard.
+"""
+
+from math import inf
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from supervise.core import ending, running
+from supervise.core.attempt import Attempt, Phase
+from supervise.core.events import (
+    Action,
+    Answered,
+    Cancel,
+    Drained,
+    Emptied,
+    Event,
+    Exited,
+    Extend,
+    Limit,
+    Output,
+    Paused,
+    Ready,
+    Resumed,
+    Sampled,
+    SpawnFailed,
+    Started,
+    Tick,
+)
+from supervise.core.pause import Pauses
+from supervise.core.policy import Policy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Handler: TypeAlias = "Callable[[Attempt, Any, float], list[Action]]"
+
+
+def ignored(attempt: Attempt, event: Event, now: float) -> list[Action]:
+    """Ignored on purpose."""
+    return []
+
+
+PHASES = (Phase.STARTING, Phase.RUNNING, Phase.STOPPING, Phase.DRAINING)
+
+TABLE: dict[type[Event], tuple[Handler, Handler, Handler, Handler]] = {
+    #              STARTING              RUNNING           STOPPING                  DRAINING
+    Started:      (running.started,      ignored,          ignored,                  ignored),
+    SpawnFailed:  (running.spawn_failed, ignored,          ignored,                  ignored),
+    Output:       (running.wait,         running.output,   ignored,                  ignored),
+    Ready:        (running.wait,         running.ready,    ending.ready_late,        ending.ready_late),
+    Sampled:      (ignored,              running.sampled,  ignored,                  ignored),
+    Answered:     (ignored,              running.answered, ignored,                  ignored),
+    Extend:       (running.wait,         running.extend,   ending.extend_late,       ending.extend_late),
+    Cancel:       (running.cancel_start, running.cancel,   ending.cancel_stopping,   ending.cancel_draining),
+    Exited:       (ignored,              running.exited,   ending.exited_stopping,   ignored),
+    Emptied:      (ignored,              running.emptied,  ending.emptied_stopping,  ending.emptied_draining),
+    Drained:      (running.wait,         running.drained,  ending.drained_stopping,  ending.drained_draining),
+    Tick:         (running.tick_start,   running.tick,     ending.tick_stopping,     ending.tick_draining),
+}  # fmt: skip
+
+
+class Machine:
+    """One run."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._attempt = Attempt(policy)
+        self._pauses = Pauses()
+
+    @property
+    def phase(self) -> Phase:
+        """Where the run is."""
+        return self._attempt.phase
+
+    @property
+    def wake_at(self) -> float:
+        """When a Tick is needed, infinity where time alone changes nothing; may lie in the past."""
+        return inf if self._pauses.is_on else self._attempt.wake_at
+
+    @property
+    def deadlines(self) -> dict[Limit, float]:
+        """The deadlines in force, for a display; one that hinges on output may be stale until the next Tick."""
+        if self.phase is not Phase.RUNNING:
+            return {}
+        return {one.limit: one.at for one in self._attempt.deadlines.in_force()}
+
+    def handle(self, event: Event, now: float) -> list[Action]:
+        """Take the event in, and say what is to be done, in that order.  `now`: seconds since the run began."""
+        match event:
+            case Paused():
+                self._pauses.begin(now)
+                return []
+            case Resumed():
+                self._attempt.shift(self._pauses.end(now))
+                return []
+            case Tick() if self._pauses.is_on:
+                return []
+        attempt, now = self._attempt, self._pauses.moved(now)
+        actions = _handle(attempt, self._pauses.moved_event(event), now)
+        while attempt.waiting and attempt.is_ready_for_waiting:
+            actions += _handle(attempt, attempt.waiting.pop(0), now)
+        return actions
+
+
+def _handle(attempt: Attempt, event: Event, now: float) -> list[Action]:
+    if attempt.phase is Phase.DONE:
+        return []
+    return TABLE[type(event)][PHASES.index(attempt.phase)](attempt, event, now)

@@ -1,0 +1,56 @@
+"""Pauses: while we ourselves are stopped, time stands still."""
+
+from dataclasses import replace
+
+from supervise.core.events import Cancel, Event, Exited, Output, Ready, Sampled
+
+
+class Pauses:
+    """Since a pause all times in the machine are later by its length, as if there had been none.
+
+    So a time from before the pause that is told after it has to be moved as well, and one from within it (the command's
+    keeper is not stopped when we are) to its end.
+    """
+
+    def __init__(self) -> None:
+        self._past: list[tuple[float, float]] = []
+        self._since: float | None = None
+
+    @property
+    def is_on(self) -> bool:
+        """Time stands still now."""
+        return self._since is not None
+
+    def begin(self, now: float) -> None:
+        """We were stopped; a second time changes nothing."""
+        if self._since is None:
+            self._since = now
+
+    def end(self, now: float) -> float:
+        """We go on; the seconds by which everything moves, 0 where we had not been stopped."""
+        if self._since is None:
+            return 0.0
+        since, self._since = self._since, None
+        if now <= since:
+            return 0.0
+        self._past.append((since, now))
+        return now - since
+
+    def moved(self, t: float) -> float:
+        """Where that time is now."""
+        moved = t
+        for since, until in self._past:
+            if t < until:
+                moved += until - max(since, t)
+        return moved if self._since is None else min(moved, self._since)
+
+    def moved_event(self, event: Event) -> Event:
+        """The event with its times where they are now."""
+        match event:
+            case Output():
+                return replace(event, first=self.moved(event.first), last=self.moved(event.last))
+            case Ready() | Exited() | Cancel():
+                return replace(event, at=self.moved(event.at))
+            case Sampled(sample):
+                return Sampled(replace(sample, at=self.moved(sample.at)))
+        return event

@@ -1,0 +1,243 @@
+"""An attempt up to its cause: start, access, deadlines, warnings, extensions, and the question before each verdict."""
+
+from math import inf
+from typing import Literal
+
+from supervise.core.attempt import Attempt, Phase, Question
+from supervise.core.deadlines import Deadline, Name
+from supervise.core.ending import drain, give_up_start, kill_stragglers, settle, stop
+from supervise.core.events import (
+    Access,
+    Action,
+    Announce,
+    Answered,
+    Ask,
+    Cancel,
+    Drained,
+    Emptied,
+    Event,
+    Exited,
+    Extend,
+    Extended,
+    Output,
+    Probe,
+    PutOff,
+    Ready,
+    Refused,
+    Sampled,
+    SignalRoot,
+    SpawnFailed,
+    Started,
+    Tick,
+    Warned,
+)
+from supervise.core.outcome import Cause
+
+ASK_BOUND = 0.050
+"""Seconds that an answer may take: longer than a busy machine needs, shorter than anybody notices."""
+GIVE_UP_START = 10.0
+"""Seconds after a cancellation for which a command that does not even come into being (exec on a dead network disk) is
+waited for."""
+TIMEOUTS: dict[Name, Literal["access_timeout", "completion_timeout", "idle_timeout"]] = {
+    "access": "access_timeout",
+    "completion": "completion_timeout",
+    "idle": "idle_timeout",
+}
+
+
+# --- STARTING
+
+
+def started(attempt: Attempt, event: Started, now: float) -> list[Action]:
+    """The limits begin."""
+    attempt.phase = Phase.RUNNING
+    attempt.bound = inf
+    attempt.deadlines.begin(now)
+    return []
+
+
+def spawn_failed(attempt: Attempt, event: SpawnFailed, now: float) -> list[Action]:
+    """There is nothing to stop and nothing to wait for; a cancellation that came meanwhile stopped nothing."""
+    attempt.cause = Cause("spawn_failed", now, failure=event.kind, reason=event.reason)
+    return settle(attempt)
+
+
+def wait(attempt: Attempt, event: Event, now: float) -> list[Action]:
+    """Handled as soon as the command exists: its first bytes can be faster than the news of its birth."""
+    attempt.waiting.append(event)
+    return []
+
+
+def cancel_start(attempt: Attempt, event: Cancel, now: float) -> list[Action]:
+    """Handled as soon as the command exists."""
+    attempt.bound = min(attempt.bound, now + GIVE_UP_START)
+    return wait(attempt, event, now)
+
+
+def tick_start(attempt: Attempt, event: Tick, now: float) -> list[Action]:
+    """A cancelled start that never comes is given up."""
+    return give_up_start(attempt) if now >= attempt.bound else []
+
+
+# --- RUNNING
+
+
+def output(attempt: Attempt, event: Output, now: float) -> list[Action]:
+    """Access at the first byte, and the idle clock counts from the last."""
+    attempt.last_byte = max(attempt.last_byte, event.last)
+    actions = _give_access(attempt, "output", event.first)
+    if event.stream in attempt.policy.idle_on:
+        attempt.deadlines.hear_byte(event.last, now)
+    return actions
+
+
+def ready(attempt: Attempt, event: Ready, now: float) -> list[Action]:
+    """Access by other evidence than output."""
+    access = attempt.deadlines.access
+    if access and event.at > access.at:
+        return [Announce(Refused("ready", "the access limit has run out"))]
+    return _give_access(attempt, event.how, event.at)
+
+
+def _give_access(attempt: Attempt, how: str, at: float) -> list[Action]:
+    access = attempt.deadlines.access
+    # One that came too late revives nothing, even if we have not come to the verdict yet.
+    if access is None or at > access.at:
+        return []
+    attempt.deadlines.give_access(at)
+    return [Announce(Access(at, how))]
+
+
+def sampled(attempt: Attempt, event: Sampled, now: float) -> list[Action]:
+    """What the tree was seen to do is kept for the next check."""
+    attempt.samples.add(event.sample)
+    return []
+
+
+def extend(attempt: Attempt, event: Extend, now: float) -> list[Action]:
+    """The user adds to the deadline in force, by hand and beyond any cap."""
+    deadline = attempt.deadlines.access or attempt.deadlines.completion
+    if deadline is None:
+        return [Announce(Refused("extend", "no limit is in force that could be extended"))]
+    if event.by <= 0:
+        return [Announce(Refused("extend", "a deadline moves later only"))]
+    deadline.add(event.by, now)
+    return [Announce(Extended(deadline.limit, event.by, deadline.at, 0.0, 0.0, None))]
+
+
+def cancel(attempt: Attempt, event: Cancel, now: float) -> list[Action]:
+    """Stop, unless a deadline was due no later: then the question comes first, and at an exact tie the timeout wins."""
+    if attempt.question:
+        return wait(attempt, event, now)
+    if attempt.deadlines.first_due(min(event.at, now)):
+        return wait(attempt, event, now) + _ask(attempt, now)
+    attempt.cancels = 1
+    cause = Cause("cancelled", event.at, signal=event.signal, source=event.source)
+    return stop(attempt, cause, event.signal, now, skip_signal=event.delivered)
+
+
+def exited(attempt: Attempt, event: Exited, now: float) -> list[Action]:
+    """The command ended by itself, which wins over a question that is still open."""
+    attempt.exit = event.exit
+    if attempt.policy.stragglers == "wait":
+        return []
+    attempt.question = None
+    if attempt.policy.stragglers == "kill":
+        return kill_stragglers(attempt, now)
+    return drain(attempt, event.at, now)
+
+
+def emptied(attempt: Attempt, event: Emptied, now: float) -> list[Action]:
+    """The last straggler is gone, if that was waited for."""
+    if attempt.exit is None:
+        return []
+    attempt.question = None
+    attempt.is_empty = True
+    return drain(attempt, now, now)
+
+
+def drained(attempt: Attempt, event: Drained, now: float) -> list[Action]:
+    """The command has closed both streams, and may live on for long."""
+    attempt.is_drained = True
+    return []
+
+
+def answered(attempt: Attempt, event: Answered, now: float) -> list[Action]:
+    """It lives; an answer to nothing is none."""
+    return _decide(attempt, now, event.pending) if attempt.question else []
+
+
+def tick(attempt: Attempt, event: Tick, now: float) -> list[Action]:
+    """Ask where a deadline is due; else look at the tree where that is due, and say the warnings that are."""
+    if attempt.question:
+        return _decide(attempt, now, pending=False) if now >= attempt.question.until else []
+    if attempt.deadlines.first_due(now):
+        return _ask(attempt, now)
+    actions = _probe(attempt, now) if now >= attempt.probe_at else []
+    for deadline in attempt.deadlines.in_force():
+        actions += _warn(attempt, deadline, now)
+    return actions
+
+
+def _probe(attempt: Attempt, now: float) -> list[Action]:
+    attempt.probed = now
+    return [Probe()]
+
+
+def _ask(attempt: Attempt, now: float) -> list[Action]:
+    attempt.question = Question(now, now + ASK_BOUND)
+    due = (one for one in attempt.deadlines.in_force() if one.at <= now)
+    # The look at the tree is taken while the answer is on its way.
+    return [Ask(), *(_probe(attempt, now) if any(map(attempt.needs_probe, due)) else [])]
+
+
+def _decide(attempt: Attempt, now: float, pending: bool) -> list[Action]:
+    """The command is alive: whatever was due when that was asked moves, or is the cause."""
+    assert attempt.question
+    asked, attempt.question = attempt.question.asked, None
+    actions: list[Action] = []
+    while due := attempt.deadlines.first_due(asked):
+        if due.limit == "idle" and pending:
+            # Its bytes are there and we have not read them: it is our reader who is slow.
+            due.restart(now, now)
+        elif moved := _move(attempt, due, now):
+            actions += moved
+        else:
+            cause = Cause(TIMEOUTS[due.limit], now, limit=due.limit, limit_seconds=due.granted + due.added)
+            return actions + stop(attempt, cause, attempt.policy.signal, now)
+    # After the cancellations that wait: what fell due since then.
+    attempt.waiting.append(Tick())
+    return actions
+
+
+def _move(attempt: Attempt, deadline: Deadline, now: float) -> list[Action]:
+    """Move it because the tree is active; nothing where it is not, or may not move."""
+    is_first = deadline.added == 0
+    activity = attempt.activity(deadline, deadline.at)
+    by = deadline.extend(now) if activity else 0.0
+    if not activity or not by:
+        return []
+    if deadline.limit == "idle":
+        return [Announce(PutOff(by, deadline.at, activity, is_first))]
+    return [Announce(Extended(deadline.limit, by, deadline.at, deadline.added, deadline.cap, activity))]
+
+
+def _warn(attempt: Attempt, deadline: Deadline, now: float) -> list[Action]:
+    mark = deadline.reach(now)
+    if mark is None:
+        return []
+    activity = attempt.activity(deadline, deadline.at - mark)
+    signal = _warn_signal(attempt) if deadline.limit == "completion" else None
+    # After the first extension the next one is no news; a signal that is sent is told in any case.
+    if deadline.added and activity and signal is None:
+        return []
+    warned = Warned(deadline.limit, mark, deadline.at - now, deadline.at, activity, signal)
+    return [*([] if signal is None else [SignalRoot(signal)]), Announce(warned)]
+
+
+def _warn_signal(attempt: Attempt) -> int | None:
+    """The signal that is to be sent now: once, and to a command that has not ended."""
+    if attempt.has_warn_signal or attempt.exit:
+        return None
+    attempt.has_warn_signal = True
+    return attempt.policy.warn_signal

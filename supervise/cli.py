@@ -94,6 +94,11 @@ def _parse(words: list[str]) -> Said:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Rich cuts names that are too wide with a character that not every encoding has.
         sys.stdout.reconfigure(errors="replace")
+    if os.environ.get("CLICOLOR") == "0" and not os.environ.get("FORCE_COLOR"):
+        # Rich knows NO_COLOR and FORCE_COLOR by itself, this one not.  The import is slow, and an error needs no rich.
+        from typer import rich_utils
+
+        rich_utils.COLOR_SYSTEM = None
     try:
         result = APP.main(words, prog_name="supervise", standalone_mode=False)
         if isinstance(result, tuple):

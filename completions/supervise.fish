@@ -1,0 +1,71 @@
+# Completion of supervise(1) for fish.
+# Made by `python -m supervise.pages` from the table of options; change it there.
+
+function __supervise_rest --description 'The words of COMMAND up to the cursor; fails where COMMAND has not begun'
+    set -l words (commandline -opc)[2..]
+    set -l form bare
+    if contains -- "$words[1]" run
+        set form run
+        set -e words[1]
+    end
+    while set -q words[1]
+        switch $words[1]
+            case --
+                set -q words[2]; and string escape -- $words[2..]
+                commandline -ct
+                return 0
+            case -a --access-timeout -t --timeout --completion-timeout -i --idle-timeout --idle-on --idle-grace --warn-at --warn-signal -x --max-extension --extend-by --extend-on --activity-window --cpu-threshold -s --signal -k --kill-after --stragglers --drain --success-codes --report --events
+                # Where its value is missing, that is what is being typed.
+                set -q words[2]; or return 1
+                set -e words[1..2]
+            case '-?*'
+                # -qt is -q and -t with its value still to come.
+                if string match -qr -- '^-[pqv]+[atixsk]$' $words[1]
+                    set -q words[2]; or return 1
+                    set -e words[1]
+                end
+                set -e words[1]
+            case '*'
+                test $form = run; or return 1
+                string escape -- $words
+                commandline -ct
+                return 0
+        end
+    end
+    test $form = run; or return 1
+    string match -q -- '-*' (commandline -ct); and return 1
+    commandline -ct
+end
+
+function __supervise_command --description 'Hand over to the completion of COMMAND'
+    complete -C (string join ' ' -- (__supervise_rest))
+end
+
+complete -c supervise -f
+complete -c supervise -n 'test (count (commandline -opc)) = 1' -a 'run'
+complete -c supervise -n '__supervise_rest >/dev/null' -x -a '(__supervise_command)'
+complete -c supervise -n 'not __supervise_rest >/dev/null' -s a -l access-timeout -x -d 'Stop (122) if the command has not come up this long after its start: no byte on stdout or stderr'
+complete -c supervise -n 'not __supervise_rest >/dev/null' -s t -l timeout -l completion-timeout -x -d 'Stop (124) if the command runs longer than this, counted from access'
+complete -c supervise -n 'not __supervise_rest >/dev/null' -s i -l idle-timeout -x -d 'Stop (123) if no byte of output comes for this long, counted from access'
+complete -c supervise -n 'not __supervise_rest >/dev/null' -l idle-on -x -a 'stdout stderr both' -d 'The output that resets the idle clock'
+complete -c supervise -n 'not __supervise_rest >/dev/null' -l idle-grace -x -d 'How far measured activity may put an idle stop off, in all, since the last byte'
+complete -c supervise -n 'not __supervise_rest >/dev/null' -l warn-at -x -d 'Warn when this much is left before a deadline; off for never'
+complete -c supervise -n 'not __supervise_rest >/dev/null' -l warn-signal -x -a 'TERM INT HUP QUIT KILL USR1 USR2 ABRT ALRM CONT STOP TSTP WINCH' -d 'Also send SIGNAL to the command itself, once, at the first mark of the completion deadline'
+complete -c supervise -n 'not __supervise_rest >/dev/null' -s x -l max-extension -x -d 'How much may be added to the completion deadline in all, while the process tree is active'
+complete -c supervise -n 'not __supervise_rest >/dev/null' -l extend-by -x -d 'How much one extension adds'
+complete -c supervise -n 'not __supervise_rest >/dev/null' -l extend-on -x -a '(__fish_append , cpu socket connection output io)' -d 'What counts as activity: CPU time, bytes on TCP sockets, an established connection, output, bytes read or written'
+complete -c supervise -n 'not __supervise_rest >/dev/null' -l activity-window -x -d 'How far back activity counts; at most a quarter of the limit'
+complete -c supervise -n 'not __supervise_rest >/dev/null' -l cpu-threshold -x -d 'The least CPU use over the window, in percent of one core, that counts as activity'
+complete -c supervise -n 'not __supervise_rest >/dev/null' -s s -l signal -x -a 'TERM INT HUP QUIT KILL USR1 USR2 ABRT ALRM CONT STOP TSTP WINCH' -d 'The signal that asks the process tree to stop'
+complete -c supervise -n 'not __supervise_rest >/dev/null' -s k -l kill-after -x -d 'How long after that signal what is left is killed; 0 is at once'
+complete -c supervise -n 'not __supervise_rest >/dev/null' -l stragglers -x -a 'report kill wait' -d 'What to do with processes that outlive a command that ended by itself'
+complete -c supervise -n 'not __supervise_rest >/dev/null' -l drain -x -d 'How long to wait for more output while somebody else still holds the pipe of a command that has ended'
+complete -c supervise -n 'not __supervise_rest >/dev/null' -s p -l preserve-status -d 'Exit with the command\'s own status even if it was stopped'
+complete -c supervise -n 'not __supervise_rest >/dev/null' -l success-codes -x -d 'Exit codes of the command that mean success: supervise exits 0'
+complete -c supervise -n 'not __supervise_rest >/dev/null' -l report -r -F -d 'Write what happened as one JSON object, whole or not at all'
+complete -c supervise -n 'not __supervise_rest >/dev/null' -l events -r -F -d 'Append what happens as it happens, one JSON object a line'
+complete -c supervise -n 'not __supervise_rest >/dev/null' -l no-record -d 'Leave no record of the run on disk'
+complete -c supervise -n 'not __supervise_rest >/dev/null' -s q -l quiet -d 'Say nothing but errors and the final message'
+complete -c supervise -n 'not __supervise_rest >/dev/null' -s v -l verbose -d 'Say more: start, access, every end'
+complete -c supervise -n 'not __supervise_rest >/dev/null' -l help -d 'Show a help page and exit'
+complete -c supervise -n 'not __supervise_rest >/dev/null' -l version -d 'Show the version and exit'

@@ -1,0 +1,20 @@
+"""Write every page into the folders `man` and `completions` of the current directory."""
+
+import sys
+from pathlib import Path
+
+from supervise.pages.making import pages
+
+
+def main() -> int:
+    """Exit status: 0, or 1 where a page could not be written."""
+    try:
+        for path, text in pages().items():
+            Path(path).write_text(text, encoding="ascii")
+    except OSError as error:
+        print(f"supervise.pages: {error}; it is run at the top of the checkout", file=sys.stderr)
+        return 1
+    return 0
+
+
+sys.exit(main())

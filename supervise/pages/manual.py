@@ -1,0 +1,67 @@
+"""What the man page says of the options, the exit codes and the environment, in man(7)."""
+
+import re
+import textwrap
+
+from supervise.options import OPTIONS, Option, option_names
+
+WIDTH = 72
+"""Characters of a source line before its escapes; mandoc's lint wants no more than 80 with them."""
+EXIT_CODES = (
+    ("0", "completed", "The command ended by itself with a code of \\-\\-success\\-codes."),
+    ("its own", "failed", "The command ended by itself with another code."),
+    ("75", "resumable", "The command ended by itself with 75 (EX_TEMPFAIL of sysexits.h: try again later)."),
+    ("122", "access_timeout", "It did not come up in time."),
+    ("123", "idle_timeout", "It went silent."),
+    ("124", "completion_timeout", "It ran too long."),
+    ("125", "error", "Supervise itself failed, or was called wrongly."),
+    ("126", "not_executable", "The command was found and could not be run."),
+    ("127", "not_found", "The command was not found."),
+    ("128+N", "signaled", "The command was ended by signal N, which supervise had not sent."),
+    ("128+N", "cancelled", "Signal N to supervise cancelled the run; after INT supervise dies of INT itself."),
+)
+
+
+def parts() -> dict[str, str]:
+    """The parts of the template."""
+    panels = list(dict.fromkeys(option.panel for option in OPTIONS))
+    return {
+        "OPTIONS": "\n".join(f".SS {panel}\n" + "\n".join(_options(panel)) for panel in panels),
+        "EXIT_CODES": "\n".join(
+            f'.TP\n.BR {code.replace(" ", chr(92) + " ")} " ({_escaped(name)})"\n{_wrapped(text)}'
+            for code, name, text in EXIT_CODES
+        ),
+    }
+
+
+def _options(panel: str) -> list[str]:
+    return [f".TP\n{_names(option)}\n{_text(option)}" for option in OPTIONS if option.panel == panel]
+
+
+def _names(option: Option) -> str:
+    names = [name for name, row in option_names().items() if row is option]
+    value = f" \\fI{option.metavar}\\fR" if option.metavar else ""
+    return ", ".join(f"\\fB{_escaped(name)}\\fR" for name in names) + value
+
+
+def _text(option: Option) -> str:
+    text = option.help
+    if option.kind == "choice":
+        text += f" One of {', '.join(option.choices)}."
+    if option.kind == "set":
+        text += f" Of {', '.join(option.choices)}."
+    if option.default:
+        text += f" The default is {option.default}."
+    return _wrapped(_escaped(text))
+
+
+def _wrapped(text: str) -> str:
+    """Each sentence begins a line: at the end of a line man(7) knows the end of a sentence, and spaces it so."""
+    return "\n".join(
+        textwrap.fill(sentence, WIDTH, break_long_words=False, break_on_hyphens=False)
+        for sentence in re.split(r"(?<=\.) (?=[A-Z])", text)
+    )
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\e").replace("-", "\\-")

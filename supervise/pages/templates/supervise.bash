@@ -1,0 +1,94 @@
+# Completion of supervise(1) for bash.
+# Made by `python -m supervise.pages` from the table of options; change it there.
+
+_supervise()
+{
+    local cur=${COMP_WORDS[COMP_CWORD]} at=1 form=bare word option value
+    COMPREPLY=()
+    if (( COMP_CWORD > 1 )) && [[ ${COMP_WORDS[1]} == @(@COMMAND_PATTERN@) ]]; then
+        at=2 form=run
+    fi
+    while (( at < COMP_CWORD )); do
+        word=${COMP_WORDS[at]}
+        case $word in
+            --)
+                _supervise_command $((at + 1))
+                return ;;
+            -?*)
+                option=$word
+                if [[ $word != --* ]]; then
+                    # -qt5 and -qt are -q -t with the value 5 and without one.
+                    word=${word#-}
+                    while (( ${#word} > 1 )) && [[ @SHORT_FLAGS@ == *"${word:0:1}"* ]]; do
+                        word=${word:1}
+                    done
+                    option=-$word
+                fi
+                at=$((at + 1))
+                if [[ $option == @(@WITH_VALUE@) ]]; then
+                    # Where = breaks words, --name=value is three of them.
+                    [[ ${COMP_WORDS[at]} == = ]] && (( at < COMP_CWORD )) && at=$((at + 1))
+                    if (( at >= COMP_CWORD )); then
+                        [[ $cur == = ]] && cur=
+                        _supervise_value "$option"
+                        return
+                    fi
+                    at=$((at + 1))
+                fi ;;
+            *)
+                [[ $form == run ]] && _supervise_command "$at"
+                return ;;
+        esac
+    done
+    if [[ $cur == -* ]]; then
+        _supervise_words '@OPTIONS@'
+    elif [[ $form == run ]]; then
+        _supervise_command "$COMP_CWORD"
+    elif (( COMP_CWORD == 1 )); then
+        _supervise_words '@COMMANDS@'
+    fi
+}
+
+_supervise_value()
+{
+    case $1 in
+@VALUES@
+    esac
+}
+
+_supervise_words()
+{
+    mapfile -t COMPREPLY < <(compgen -W "$1" -- "$cur")
+}
+
+# Several words with commas between: the last one is completed.
+_supervise_list()
+{
+    local before=
+    [[ $cur == *,* ]] && before=${cur%,*},
+    mapfile -t COMPREPLY < <(compgen -P "$before" -W "$1" -- "${cur#"$before"}")
+    compopt -o nospace 2>/dev/null
+}
+
+_supervise_files()
+{
+    compopt -o filenames 2>/dev/null
+    mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+}
+
+# Hand over to the completion of the command that begins at word $1.
+_supervise_command()
+{
+    if declare -F _comp_command_offset >/dev/null; then
+        _comp_command_offset "$1"
+    elif declare -F _command_offset >/dev/null; then
+        _command_offset "$1"
+    elif (( COMP_CWORD == $1 )); then
+        # Without the package bash-completion: the name of a command, then files.
+        mapfile -t COMPREPLY < <(compgen -c -- "$cur" | sort -u)
+    else
+        compopt -o bashdefault -o default 2>/dev/null
+    fi
+}
+
+complete -F _supervise supervise

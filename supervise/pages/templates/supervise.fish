@@ -1,0 +1,47 @@
+# Completion of supervise(1) for fish.
+# Made by `python -m supervise.pages` from the table of options; change it there.
+
+function __supervise_rest --description 'The words of COMMAND up to the cursor; fails where COMMAND has not begun'
+    set -l words (commandline -opc)[2..]
+    set -l form bare
+    if contains -- "$words[1]" @COMMANDS@
+        set form run
+        set -e words[1]
+    end
+    while set -q words[1]
+        switch $words[1]
+            case --
+                set -q words[2]; and string escape -- $words[2..]
+                commandline -ct
+                return 0
+            case @WITH_VALUE@
+                # Where its value is missing, that is what is being typed.
+                set -q words[2]; or return 1
+                set -e words[1..2]
+            case '-?*'
+                # -qt is -q and -t with its value still to come.
+                if string match -qr -- '^-[@SHORT_FLAGS@]+[@SHORTS_WITH_VALUE@]$' $words[1]
+                    set -q words[2]; or return 1
+                    set -e words[1]
+                end
+                set -e words[1]
+            case '*'
+                test $form = run; or return 1
+                string escape -- $words
+                commandline -ct
+                return 0
+        end
+    end
+    test $form = run; or return 1
+    string match -q -- '-*' (commandline -ct); and return 1
+    commandline -ct
+end
+
+function __supervise_command --description 'Hand over to the completion of COMMAND'
+    complete -C (string join ' ' -- (__supervise_rest))
+end
+
+complete -c supervise -f
+complete -c supervise -n 'test (count (commandline -opc)) = 1' -a '@COMMANDS@'
+complete -c supervise -n '__supervise_rest >/dev/null' -x -a '(__supervise_command)'
+@OPTIONS@

@@ -1,0 +1,250 @@
+"""The completions in a real bash, zsh and fish, as somebody at a terminal would have them."""
+
+import contextlib
+import os
+import pty
+import re
+import select
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from supervise.options import OPTIONS
+from supervise.pages.completions import NAMES
+
+COMPLETIONS = Path(__file__).parents[2] / "completions"
+LONG_NAMES = {name for name in NAMES if name.startswith("--")} | {"--help", "--version"}
+BOUND = 30.0
+"""Seconds that a shell may take for an answer on a busy machine; they are never waited out where it comes."""
+
+BASH_RC = """
+PS1='ready> '
+bind 'set bell-style none'
+bind 'set show-all-if-ambiguous on'
+bind 'set enable-bracketed-paste off'
+source {completions}/supervise.bash
+"""
+BASH_CALL = r"""
+source "$1"; shift
+COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+_supervise
+printf '%s\n' "${COMPREPLY[@]}"
+"""
+# Stands in for the package bash-completion, which hands over by a function of this name and argument.
+BASH_PACKAGE = r"""
+_command_offset() { COMPREPLY=("handed-over-from-$1"); }
+"""
+ZSH_RC = """
+PS1='ready> '
+unsetopt BEEP PROMPT_CR PROMPT_SP
+unset zle_bracketed_paste
+LISTMAX=1000
+fpath=({completions} $fpath)
+autoload -Uz compinit
+compinit -u -D
+"""
+
+
+def program(name):
+    """The shell's path; without it no test, but where CI is set a missing shell is a failure."""
+    found = shutil.which(name)
+    if found is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"there is no {name} on this machine")
+    return found
+
+
+@pytest.fixture
+def home(tmp_path):
+    """An empty home, the working directory of the shells, with one file of an awkward name."""
+    (tmp_path / "my report.json").touch()
+    return tmp_path
+
+
+def environ(home):
+    return {"HOME": str(home), "ZDOTDIR": str(home), "PATH": os.environ["PATH"], "TERM": "dumb", "LC_ALL": "C"}
+
+
+class Terminal:
+    """A shell that one types to."""
+
+    def __init__(self, fd):
+        self.fd = fd
+        self.seen = ""
+
+    def wait_for(self, *patterns):
+        """Read on until each of them was shown since the last wait."""
+        until = time.monotonic() + BOUND
+        while not all(re.search(pattern, self.seen) for pattern in patterns):
+            ready = select.select([self.fd], [], [], max(0.0, until - time.monotonic()))[0]
+            assert ready, f"not {patterns} in {self.seen!r}"
+            try:
+                self.seen += os.read(self.fd, 65536).decode(errors="replace")
+            except OSError:
+                pytest.fail(f"the shell ended after {self.seen!r}")
+        self.seen = ""
+
+    def complete(self, line, *patterns):
+        """Type the line and a TAB, see what comes, and take the line away again."""
+        os.write(self.fd, line.encode() + b"\t")
+        self.wait_for(*patterns)
+        os.write(self.fd, b"\x15")
+
+
+@contextlib.contextmanager
+def interactive(command, home):
+    # Not pty.fork(): a fork of a test run with threads is a warning, and here warnings are errors.
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        command, stdin=theirs, stdout=theirs, stderr=theirs, cwd=home, env=environ(home), start_new_session=True
+    )  # fmt: skip
+    os.close(theirs)
+    try:
+        terminal = Terminal(ours)
+        terminal.wait_for("ready> ")
+        yield terminal
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+
+
+def bash_offers(words, home, before=""):
+    """What the function puts into COMPREPLY; the last word is the one under the cursor."""
+    call = subprocess.run(
+        [program("bash"), "--norc", "-c", before + BASH_CALL, "bash", COMPLETIONS / "supervise.bash", *words],
+        env=environ(home), cwd=home, capture_output=True, text=True, timeout=BOUND, check=True,
+    )  # fmt: skip
+    assert call.stderr == ""
+    return call.stdout.split("\n")[:-1]
+
+
+def fish_offers(line, home):
+    call = subprocess.run(
+        [program("fish"), "-c", f"source {COMPLETIONS}/supervise.fish; complete -C $argv[1]", line],
+        env=environ(home), cwd=home, capture_output=True, text=True, timeout=BOUND, check=True,
+    )  # fmt: skip
+    assert call.stderr == ""
+    return [offer.split("\t")[0] for offer in call.stdout.splitlines()]
+
+
+# --- bash ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "offers"),
+    [
+        (["supervise", ""], ["run"]),
+        (["supervise", "--idle-t"], ["--idle-timeout"]),
+        (["supervise", "run", "--idle-t"], ["--idle-timeout"]),
+        (["supervise", "run", "-q", "--timeout", "=", "5", "--idle-t"], ["--idle-timeout"]),
+        (["supervise", "--signal", "T"], ["TERM", "TSTP"]),
+        (["supervise", "--signal", "=", "T"], ["TERM", "TSTP"]),
+        (["supervise", "run", "-qs", "T"], ["TERM", "TSTP"]),
+        (["supervise", "--stragglers", "="], ["report", "kill", "wait"]),
+        (["supervise", "--idle-on", "std"], ["stdout", "stderr"]),
+        (["supervise", "--extend-on", "cpu,s"], ["cpu,socket"]),
+        (["supervise", "--report", "my"], ["my report.json"]),
+        (["supervise", "--timeout", ""], []),
+        (["supervise", "make", ""], []),
+        (["supervise", "-q", ""], []),
+        (["supervise", "run", "mkdi"], ["mkdir"]),
+    ],
+)
+def test_bash(words, offers, home):
+    assert [offer for offer in bash_offers(words, home) if offer] == offers
+
+
+def test_bash_offers_every_option(home):
+    assert set(bash_offers(["supervise", "--"], home)) == LONG_NAMES
+
+
+@pytest.mark.parametrize(
+    ("words", "offset"),
+    [
+        (["supervise", "run", "mkdir", "--par"], 2),
+        (["supervise", "run", "-qt", "5", "mkdir", "--par"], 4),
+        (["supervise", "run", "-qt5", "--timeout", "=", "5", "mkdir", ""], 6),
+        (["supervise", "run", "--", "-x", ""], 3),
+        (["supervise", "--", ""], 2),
+        (["supervise", "-t", "5", "--", "mkdir", "--par"], 4),
+        (["supervise", "--report", "run", "--", "mkdir", "--par"], 4),
+        (["supervise", "run", "make", "--", "-j"], 2),
+    ],
+)
+def test_bash_hands_over_from_the_first_word_of_the_command(words, offset, home):
+    assert bash_offers(words, home, before=BASH_PACKAGE) == [f"handed-over-from-{offset}"]
+
+
+def test_bash_at_a_terminal(home):
+    rc = home / "rc"
+    rc.write_text(BASH_RC.format(completions=COMPLETIONS))
+    with interactive([program("bash"), "--noprofile", "--rcfile", str(rc), "-i"], home) as terminal:
+        terminal.complete("supervise --idle-t", "--idle-timeout ")
+        terminal.complete("supervise --signal=T", "TERM", "TSTP")
+        terminal.complete("supervise --extend-on cpu,s", "cpu,socket")
+        terminal.complete("supervise run --report my", r"my\\ report.json ")
+        terminal.complete("supervise run -t5 mkdi", "mkdir ")
+        # Without the package bash-completion: files.
+        terminal.complete("supervise run cat my", r"my\\ report.json ")
+
+
+# --- zsh -------------------------------------------------------------------------------------------------------------
+
+
+def test_zsh_at_a_terminal(home):
+    (home / ".zshrc").write_text(ZSH_RC.format(completions=COMPLETIONS))
+    with interactive([program("zsh"), "-i"], home) as terminal:
+        terminal.complete("supervise ru", "supervise run ")
+        terminal.complete("supervise --idle-t", "--idle-timeout=")
+        terminal.complete("supervise run -q --idle-t", "--idle-timeout=")
+        terminal.complete("supervise --signal T", "TERM", "TSTP")
+        terminal.complete("supervise --signal=T", "TERM", "TSTP")
+        terminal.complete("supervise run -qs T", "TERM", "TSTP")
+        terminal.complete("supervise --extend-on cpu,so", "cpu,socket")
+        terminal.complete("supervise --report my", r"my\\ report.json ")
+        terminal.complete("supervise run mkdi", "mkdir ")
+        terminal.complete("supervise run -qt5 mkdir --par", "--parents ")
+        terminal.complete("supervise run -t 5 -- mkdir --par", "--parents ")
+        terminal.complete("supervise -t 5 -- mkdir --par", "--parents ")
+        terminal.complete("supervise run supervise run --idle-t", "--idle-timeout=")
+        terminal.complete("supervise --", *(f"{name}\\b" for name in LONG_NAMES))
+
+
+# --- fish ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "offers"),
+    [
+        ("supervise ", ["run"]),
+        ("supervise --idle-t", ["--idle-timeout"]),
+        ("supervise run -q --idle-t", ["--idle-timeout"]),
+        ("supervise --signal T", ["TERM", "TSTP"]),
+        ("supervise --signal=T", ["--signal=TERM", "--signal=TSTP"]),
+        ("supervise run -qs T", ["TERM", "TSTP"]),
+        ("supervise --extend-on cpu,s", ["cpu,socket"]),
+        ("supervise --report my", ["my report.json"]),
+        ("supervise --timeout ", []),
+        ("supervise make ", []),
+        ("supervise -q ", []),
+        ("supervise run mkdi", ["mkdir"]),
+        ("supervise run mkdir --par", ["--parents"]),
+        ("supervise run -qt 5 mkdir --par", ["--parents"]),
+        ("supervise run -qt5 --timeout=5 mkdir --par", ["--parents"]),
+        ("supervise run -t 5 -- mkdir --par", ["--parents"]),
+        ("supervise -t 5 -- mkdir --par", ["--parents"]),
+        ("supervise run mkdir 'a b' --par", ["--parents"]),
+        ("supervise run supervise run --idle-t", ["--idle-timeout"]),
+        ("supervise run cat my", ["my report.json"]),
+    ],
+)
+def test_fish(line, offers, home):
+    assert fish_offers(line, home) == offers
+
+
+def test_fish_offers_every_option(home):
+    assert set(fish_offers("supervise --", home)) == LONG_NAMES
+    assert set(fish_offers("supervise -", home)) >= {"-" + option.short for option in OPTIONS if option.short}

@@ -1,0 +1,85 @@
+"""The man page and the completions that are checked in: what the table says, and well formed."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from supervise.options import OPTIONS, option_names
+from supervise.pages import making
+
+ROOT = Path(__file__).parents[2]
+MANUAL = ROOT / "man" / "supervise.1"
+
+
+def program(name):
+    """Its path; without it no test, but where CI is set a missing program is a failure."""
+    found = shutil.which(name)
+    if found is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"there is no {name} on this machine")
+    return found
+
+
+def section(title):
+    """The lines of one section of the man page, as text without escapes."""
+    text = MANUAL.read_text(encoding="ascii").split(f"\n.SH {title}\n")[1].split("\n.SH ")[0]
+    return re.sub(r"\\f[BIR]|\\&", "", text).replace("\\-", "-").replace("\\e", "\\").splitlines()
+
+
+@pytest.mark.parametrize("path", making.pages())
+def test_every_page_is_up_to_date(path):
+    made, there = making.pages()[path], (ROOT / path).read_text(encoding="ascii")
+    assert made == there, "run python -m supervise.pages at the top of the checkout"
+
+
+def test_no_part_of_a_template_is_left_open():
+    for text in making.pages().values():
+        assert not re.search(r"@[A-Z_]+@", text)
+
+
+def test_the_documented_command_writes_them(tmp_path):
+    for folder in ("man", "completions"):
+        (tmp_path / folder).mkdir()
+    subprocess.run([sys.executable, "-m", "supervise.pages"], cwd=tmp_path, env=with_ours(), check=True, timeout=60)
+    written = {str(path.relative_to(tmp_path)): path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
+    assert written == making.pages()
+
+
+def test_elsewhere_it_says_what_is_wrong(tmp_path):
+    call = subprocess.run(
+        [sys.executable, "-m", "supervise.pages"], cwd=tmp_path, env=with_ours(), capture_output=True, text=True,
+        timeout=60, check=False,
+    )  # fmt: skip
+    assert call.returncode == 1
+    assert re.fullmatch(r"supervise\.pages: .*\n", call.stderr)
+
+
+def with_ours():
+    return os.environ | {"PYTHONPATH": str(ROOT)}
+
+
+def test_mandoc_finds_nothing_to_say_about_the_man_page():
+    call = subprocess.run(
+        [program("mandoc"), "-T", "lint", "-W", "all", MANUAL], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (call.returncode, call.stdout, call.stderr) == (0, "", "")
+
+
+def test_the_man_page_has_every_option_with_its_names_once_and_in_order():
+    named = [line for line in section("OPTIONS") if line.startswith("-")]
+    expected = []
+    for option in OPTIONS:
+        names = ", ".join(name for name, row in option_names().items() if row is option)
+        expected.append(f"{names} {option.metavar}".rstrip())
+    assert named == [*expected, "--help", "--version"]
+
+
+def test_the_man_page_names_no_option_that_is_not_there():
+    # Of other programs it names single-dash options only.
+    text = re.sub(r"\\f[BIR]|\\&", "", MANUAL.read_text(encoding="ascii")).replace("\\-", "-")
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text))
+    assert named - {"--epochs"} == {name for name in option_names() if name.startswith("--")} | {"--help", "--version"}

@@ -1,0 +1,310 @@
+"""A program of many vices: it does what the words of its command line say, one after the other.
+
+    children.py ignore=TERM ready stay
+    children.py fork setsid mark=FILE stay end exit=3
+
+A word is `name` or `name=value`; `fork ... end` and `double_fork ... end` have a child do the words between.  Nobody
+outlives LIFETIME, whatever goes wrong with the test.  Few imports: a test starts many of these.
+"""
+
+import os
+import signal
+import sys
+import time
+
+LIFETIME = 150
+"""Seconds after which SIGALRM ends any of us."""
+BLOCK = 1 << 16
+
+
+def write(data: bytes, fd: int = 1) -> None:
+    while data:
+        data = data[os.write(fd, data) :]
+
+
+def number_of(name: str) -> int:
+    return int(getattr(signal, "SIG" + name))
+
+
+# --- to be found, and to wait
+
+
+def mark(path: str) -> None:
+    """Write our pid to that file, whole or not at all: we are this far, and no byte of output has told."""
+    with open(f"{path}.{os.getpid()}", "w") as file:
+        file.write(str(os.getpid()))
+    os.rename(f"{path}.{os.getpid()}", path)
+
+
+def wait_for(path: str) -> None:
+    """Go on when that file is there."""
+    while not os.path.exists(path):
+        time.sleep(0.005)
+
+
+def stay(_: str) -> None:
+    """For ever."""
+    while True:
+        time.sleep(60)
+
+
+# --- signals
+
+
+def ignore(name: str) -> None:
+    signal.signal(number_of(name), signal.SIG_IGN)
+
+
+def exit_on(value: str) -> None:
+    """`exit_on=TERM,0`: leave with that code when the signal comes."""
+    name, code = value.split(",")
+    signal.signal(number_of(name), lambda *_: os._exit(int(code)))
+
+
+def last_words(name: str) -> None:
+    """Say something when the signal comes, on both streams, and leave with 1."""
+
+    def speak(*_: object) -> None:
+        write(b"last words\n")
+        write(b"last words on stderr\n", 2)
+        os._exit(1)
+
+    signal.signal(number_of(name), speak)
+
+
+def print_signals(_: str) -> None:
+    """Say `got NAME` for each that comes, and go on."""
+    for name in ("TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "CONT", "WINCH"):
+        signal.signal(number_of(name), lambda number, _: write(f"got {signal.Signals(number).name[3:]}\n".encode()))
+
+
+def stop(_: str) -> None:
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+# --- output
+
+
+def tick(value: str) -> None:
+    """`tick=0.2,10`: a line on stdout, ten times, after so many seconds each."""
+    ticking(value, 1)
+
+
+def tick_err(value: str) -> None:
+    ticking(value, 2)
+
+
+def ticking(value: str, fd: int) -> None:
+    pause, count = value.split(",")
+    for number in range(int(count)):
+        time.sleep(float(pause))
+        write(f"tick {number}\n".encode(), fd)
+
+
+def flood(count: str) -> None:
+    """So many bytes in one line without an end, on stdout."""
+    left = int(count)
+    block = b"x" * BLOCK
+    while left:
+        left -= os.write(1, block[: min(left, BLOCK)])
+
+
+def flood_until_broken(path: str) -> None:
+    """Write until the reader has left, and mark that we were told so."""
+    try:
+        while True:
+            write(b"x" * 1000 + b"\n")
+    except BrokenPipeError:
+        mark(path)
+
+
+def wait_until_broken(path: str) -> None:
+    """Write nothing, and mark when stdout has lost its reader."""
+    import select
+
+    poll = select.poll()
+    poll.register(1, 0)
+    poll.poll()
+    mark(path)
+
+
+def close_pipes(_: str) -> None:
+    """Leave stdin, stdout and stderr, as a daemon does."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in range(3):
+        os.dup2(null, fd)
+    os.close(null)
+
+
+def cat(_: str) -> None:
+    """Stdin to stdout."""
+    while data := os.read(0, BLOCK):
+        write(data)
+
+
+def env(name: str) -> None:
+    write(f"{name}={os.environ.get(name)!r}\n".encode())
+
+
+def fds(_: str) -> None:
+    """The numbers of our open files."""
+    listing = os.open("/proc/self/fd", os.O_RDONLY)
+    numbers = sorted(int(fd) for fd in os.listdir(listing) if int(fd) != listing)
+    os.close(listing)
+    # The listing's own second descriptor is closed by now.
+    write(" ".join(str(fd) for fd in numbers if os.path.lexists(f"/proc/self/fd/{fd}")).encode() + b"\n")
+
+
+def group(_: str) -> None:
+    write(f"pid {os.getpid()} group {os.getpgrp()} session {os.getsid(0)}\n".encode())
+
+
+# --- work
+
+
+def burn_cpu(seconds: str) -> None:
+    until = time.monotonic() + float(seconds)
+    while time.monotonic() < until:
+        pass
+
+
+def burn_in_short_children(seconds: str) -> None:
+    until = time.monotonic() + float(seconds)
+    while time.monotonic() < until:
+        if not (pid := os.fork()):
+            burn_cpu("0.02")
+            os._exit(0)
+        os.waitpid(pid, 0)
+
+
+def tcp_talk(seconds: str) -> None:
+    """Move bytes over a connection with ourselves, with little CPU."""
+    here, there = loopback()
+    until = time.monotonic() + float(seconds)
+    while time.monotonic() < until:
+        here.sendall(b"x" * 1000)
+        there.recv(BLOCK)
+        time.sleep(0.02)
+
+
+def tcp_silent(_: str) -> None:
+    """Hold a connection with ourselves, and say nothing on it."""
+    kept.extend(loopback())
+
+
+def connect(port: str) -> None:
+    """Hold a connection with somebody else on this machine, and say nothing on it."""
+    import socket
+
+    kept.append(socket.create_connection(("127.0.0.1", int(port))))
+
+
+kept: list[object] = []
+
+
+def loopback() -> tuple:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        here = socket.create_connection(server.getsockname())
+        there, _ = server.accept()
+    return here, there
+
+
+def read_zeros(seconds: str) -> None:
+    """Read, with little CPU."""
+    zero = os.open("/dev/zero", os.O_RDONLY)
+    until = time.monotonic() + float(seconds)
+    while time.monotonic() < until:
+        os.read(zero, 1000)
+        time.sleep(0.02)
+
+
+# --- the end
+
+
+def kill(name: str) -> None:
+    """By a signal of our own."""
+    if name != "KILL":
+        signal.signal(number_of(name), signal.SIG_DFL)
+    os.kill(os.getpid(), number_of(name))
+
+
+VICES = {
+    "mark": mark,
+    "wait_for": wait_for,
+    "sleep": lambda seconds: time.sleep(float(seconds)),
+    "stay": stay,
+    "ready": lambda _: write(b"ready\n"),
+    "ready_err": lambda _: write(b"ready\n", 2),
+    "say": lambda text: write(text.encode() + b"\n"),
+    "say_err": lambda text: write(text.encode() + b"\n", 2),
+    "bytes": lambda digits: write(bytes.fromhex(digits)),
+    "bytes_err": lambda digits: write(bytes.fromhex(digits), 2),
+    "ignore": ignore,
+    "exit_on": exit_on,
+    "last_words": last_words,
+    "print_signals": print_signals,
+    "stop": stop,
+    "tick": tick,
+    "tick_err": tick_err,
+    "flood": flood,
+    "flood_until_broken": flood_until_broken,
+    "wait_until_broken": wait_until_broken,
+    "close_pipes": close_pipes,
+    "cat": cat,
+    "env": env,
+    "fds": fds,
+    "group": group,
+    "setsid": lambda _: os.setsid(),
+    "burn_cpu": burn_cpu,
+    "burn_in_short_children": burn_in_short_children,
+    "tcp_talk": tcp_talk,
+    "tcp_silent": tcp_silent,
+    "connect": connect,
+    "read_zeros": read_zeros,
+    "kill": kill,
+    "exit": lambda code: os._exit(int(code)),
+}
+
+
+def perform(words: list[str]) -> None:
+    # An alarm is not inherited by a child.
+    signal.alarm(LIFETIME)
+    while words:
+        name, _, value = words[0].partition("=")
+        words = words[1:]
+        if name in ("fork", "double_fork"):
+            inner, words = split(words)
+            start(inner, leave=name == "double_fork")
+        else:
+            VICES[name](value)
+
+
+def split(words: list[str]) -> tuple[list[str], list[str]]:
+    """The words up to the `end` that belongs to us, and those after it."""
+    depth = 1
+    for index, word in enumerate(words):
+        depth += (word in ("fork", "double_fork")) - (word == "end")
+        if depth == 0:
+            return words[:index], words[index + 1 :]
+    raise SystemExit("fork without end")
+
+
+def start(words: list[str], *, leave: bool) -> None:
+    """Have a child do these words; if it is to leave, in a session of its own and with its parent gone."""
+    pid = os.fork()
+    if pid:
+        if leave:
+            os.waitpid(pid, 0)
+        return
+    if leave:
+        os.setsid()
+        if os.fork():
+            os._exit(0)
+    perform(words)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    perform(sys.argv[1:])

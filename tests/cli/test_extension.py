@@ -1,0 +1,184 @@
+"""The completion deadline moves while the tree is seen to work, up to the cap, and not otherwise."""
+
+import re
+import socket
+
+import pytest
+
+from tests.harness import Ended, Place, child
+
+SHORT_HUNGRY_LOOP = "while :; do (i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done); done"
+
+
+def bys(ended: Ended) -> list[float]:
+    return [extension["by"] for extension in ended.report["extensions"]]
+
+
+def is_extended_to_the_cap(ended: Ended, seconds: float, cap: float) -> None:
+    """Exactly, not past it, and then 124."""
+    assert ended.code == 124
+    assert sum(bys(ended)) == pytest.approx(cap, abs=0.002)
+    assert ended.report["extensions"][-1]["used"] == ended.report["extensions"][-1]["cap"] == cap
+    assert ended.report["limit_seconds"] == seconds + cap
+    deadlines = [extension["deadline"] for extension in ended.report["extensions"]]
+    assert deadlines == sorted(deadlines)
+    [verdict] = ended.events_named("verdict")
+    assert verdict["t"] >= seconds + cap
+    assert ended.report["stop"]["at"] >= deadlines[-1]
+    assert not ended.left
+
+
+def test_busy_and_silent(supervise: Place) -> None:
+    ended = supervise("-t", "2", "-x", "2.5", "--extend-by", "1", "--", *child("burn_cpu=60"), events=True)
+    is_extended_to_the_cap(ended, 2, 2.5)
+    assert len(bys(ended)) == 3
+    evidence = ended.report["extensions"][0]["evidence"]
+    assert evidence["counts"] == ["cpu"]
+    assert evidence["cpu_percent"] > 10
+    assert evidence["busiest"]["pid"] == ended.report["attempts"][0]["pid"]
+
+
+def test_every_move_is_announced(supervise: Place) -> None:
+    ended = supervise("-t", "2", "-x", "2", "--extend-by", "1", "--", *child("burn_cpu=60"))
+    said = [message for message in ended.messages if message.startswith("extended by")]
+    assert len(said) == len(bys(ended)) == 2
+    clock = r"(\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d[+-]\d\d:\d\d"
+    for used, message in zip(("1s", "2s"), said, strict=True):
+        assert re.fullmatch(rf"extended by 1s to {clock} \({used} of 2s used\): cpu \d+% \(pid \d+ .*\)", message)
+
+
+def test_one_step_is_never_longer_than_the_cap(supervise: Place) -> None:
+    """With the default step of two minutes."""
+    ended = supervise("-t", "1.5", "-x", "1", "--", *child("burn_cpu=60"), events=True)
+    is_extended_to_the_cap(ended, 1.5, 1)
+    assert bys(ended) == [pytest.approx(1, abs=0.002)]
+
+
+def test_short_hungry_processes(supervise: Place) -> None:
+    """None of them lives long enough to be seen at work."""
+    ended = supervise("-t", "2", "-x", "1.5", "--extend-by", "1", "--", "sh", "-c", SHORT_HUNGRY_LOOP, events=True)
+    is_extended_to_the_cap(ended, 2, 1.5)
+
+
+def test_short_hungry_children(supervise: Place) -> None:
+    ended = supervise("-t", "2", "-x", "1", "--", *child("burn_in_short_children=60"), events=True)
+    is_extended_to_the_cap(ended, 2, 1)
+
+
+def test_busy_orphans(supervise: Place) -> None:
+    """What has left the command's session is of its tree all the same."""
+    ended = supervise("-t", "2", "-x", "1", "--", *child("double_fork", "burn_cpu=60", "end", "stay"), events=True)
+    is_extended_to_the_cap(ended, 2, 1)
+
+
+def test_that_processes_come_and_go_is_no_evidence(supervise: Place) -> None:
+    ended = supervise("-t", "2", "-x", "20", "--", "sh", "-c", "while sleep 0.3; do :; done")
+    assert ended.code == 124
+    assert bys(ended) == []
+
+
+def test_silent_and_idle(supervise: Place) -> None:
+    ended = supervise("-t", "2", "-x", "20", "--", *child("ready", "stay"))
+    assert ended.code == 124
+    assert bys(ended) == []
+    assert ended.report["limit_seconds"] == 2
+
+
+def test_bytes_over_tcp(supervise: Place) -> None:
+    ended = supervise(
+        "-t", "2", "-x", "1.5", "--extend-by", "1", "--extend-on", "socket", "--", *child("tcp_talk=60"), events=True
+    )  # fmt: skip
+    is_extended_to_the_cap(ended, 2, 1.5)
+    evidence = ended.report["extensions"][0]["evidence"]
+    assert evidence["counts"] == ["socket"]
+    assert evidence["sockets"] >= 1
+    assert evidence["socket_bytes"] >= 1000
+    assert re.search(r": \S+ k?B on \d sockets?$", next(m for m in ended.messages if m.startswith("extended by")))
+
+
+def test_an_open_silent_connection_is_no_activity(supervise: Place) -> None:
+    ended = supervise("-t", "2", "-x", "20", "--", *child("tcp_silent", "ready", "stay"))
+    assert ended.code == 124
+    assert bys(ended) == []
+
+
+def test_an_open_silent_connection_as_evidence_of_its_own(supervise: Place) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        ended = supervise(
+            "-t", "2", "-x", "1", "--extend-on", "connection", "--", *child(f"connect={port}", "stay"), events=True
+        )  # fmt: skip
+    is_extended_to_the_cap(ended, 2, 1)
+    assert ended.report["extensions"][0]["evidence"]["connections"] == 1
+
+
+def test_a_connection_within_the_tree_is_none(supervise: Place) -> None:
+    ended = supervise("-t", "2", "-x", "20", "--extend-on", "connection", "--", *child("tcp_silent", "stay"))
+    assert ended.code == 124
+    assert bys(ended) == []
+
+
+@pytest.mark.parametrize(
+    ("extend_on", "word"),
+    [("output", "tick=0.05,1000"), ("output", "tick_err=0.05,1000"), ("io", "read_zeros=60")],
+)
+def test_other_evidence(supervise: Place, extend_on: str, word: str) -> None:
+    ended = supervise("-t", "2", "-x", "1", "--extend-on", extend_on, "--", *child(word), events=True)
+    is_extended_to_the_cap(ended, 2, 1)
+    assert ended.report["extensions"][0]["evidence"]["counts"] == [extend_on]
+
+
+@pytest.mark.parametrize(
+    ("extend_on", "word"),
+    [("cpu", "tcp_talk=60"), ("cpu", "tick=0.1,1000"), ("socket", "burn_cpu=60"), ("output", "burn_cpu=60")],
+)
+def test_only_what_was_asked_for_counts(supervise: Place, extend_on: str, word: str) -> None:
+    ended = supervise("-t", "2", "-x", "20", "--extend-on", extend_on, "--cpu-threshold", "50", "--", *child(word))
+    assert ended.code == 124
+    assert bys(ended) == []
+
+
+def test_a_threshold_that_is_not_reached(supervise: Place) -> None:
+    ended = supervise("-t", "2", "-x", "20", "--cpu-threshold", "400", "--", *child("burn_cpu=60"))
+    assert ended.code == 124
+    assert bys(ended) == []
+
+
+def test_off_unless_asked_for(supervise: Place) -> None:
+    assert bys(supervise("-t", "2", "--", *child("burn_cpu=60"))) == []
+
+
+def test_stops_being_active(supervise: Place) -> None:
+    """It is stopped at the deadline it had by then."""
+    ended = supervise(
+        "-t", "2", "-x", "20", "--extend-by", "2", "--", *child("burn_cpu=2.4", "stay"), events=True
+    )  # fmt: skip
+    assert ended.code == 124
+    assert bys(ended) == [pytest.approx(2, abs=0.05)]
+    assert ended.report["limit_seconds"] == pytest.approx(4, abs=0.05)
+    assert ended.events_named("verdict")[0]["t"] >= 4
+
+
+def test_activity_before_the_window_does_not_count(supervise: Place) -> None:
+    """The window is at most a quarter of the limit."""
+    ended = supervise("-t", "3", "-x", "20", "--", *child("burn_cpu=1.2", "stay"))
+    assert ended.code == 124
+    assert bys(ended) == []
+
+
+def test_ends_within_an_extension(supervise: Place) -> None:
+    ended = supervise("-t", "2", "-x", "20", "--extend-by", "10", "--", *child("burn_cpu=3", "exit=3"))
+    assert ended.code == 3
+    assert ended.report["outcome"] == "failed"
+    assert len(bys(ended)) == 1
+
+
+def test_access_and_idle_are_never_extended(supervise: Place) -> None:
+    assert supervise("-a", "1.5", "-t", "30", "-x", "20", "--", *child("burn_cpu=60")).code == 122
+    assert supervise("-i", "1.5", "-t", "30", "-x", "20", "--", *child("ready", "burn_cpu=60")).code == 123
+
+
+def test_a_cap_without_a_limit_extends_nothing(supervise: Place) -> None:
+    ended = supervise("-x", "20", "--", *child("burn_cpu=0.5", "exit=3"))
+    assert ended.code == 3
+    assert bys(ended) == []

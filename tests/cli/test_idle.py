@@ -1,0 +1,121 @@
+"""What resets the idle clock, what does not, and how measured activity puts an idle stop off."""
+
+import os
+
+import pytest
+
+from tests.harness import Place, child, wait_until
+
+
+@pytest.mark.parametrize("word", ["tick", "tick_err"])
+def test_reset_by_any_output(supervise: Place, word: str) -> None:
+    """Twice the limit long, and never silent for a third of it; by stderr alone as well."""
+    assert supervise("-i", "1.5", "--", *child(f"{word}=0.25,12", "exit=3")).code == 3
+
+
+@pytest.mark.parametrize(("idle_on", "word"), [("stdout", "tick_err"), ("stderr", "tick")])
+def test_idle_on_one_stream(supervise: Place, idle_on: str, word: str) -> None:
+    """Bytes on the other stream do not count."""
+    ended = supervise("-i", "1", "--idle-on", idle_on, "--", *child(f"{word}=0.1,1000"))
+    assert ended.code == 123
+    assert b"tick" in ended.out + ended.err
+
+
+@pytest.mark.parametrize(("idle_on", "word"), [("stdout", "tick"), ("stderr", "tick_err"), ("both", "tick_err")])
+def test_idle_on_that_stream(supervise: Place, idle_on: str, word: str) -> None:
+    assert supervise("-i", "1.5", "--idle-on", idle_on, "--", *child(f"{word}=0.25,10", "exit=3")).code == 3
+
+
+def test_a_byte_without_a_line_end_counts(supervise: Place) -> None:
+    words = ["sleep=0.5", "bytes=2e"] * 5
+    ended = supervise("-i", "1.5", "--", *child(*words, "exit=0"))
+    assert ended.code == 0
+    assert ended.out == b"....."
+
+
+def test_counted_from_access(supervise: Place) -> None:
+    ended = supervise("-a", "20", "-i", "1", "--", *child("sleep=1.8", "ready", "stay"), events=True)
+    assert ended.code == 123
+    assert ended.events_named("verdict")[0]["t"] >= ended.events_named("access")[0]["t"] + 0.999
+
+
+def test_counted_from_the_last_byte(supervise: Place) -> None:
+    ended = supervise("-i", "1", "--", *child("tick=0.3,5", "stay"), events=True)
+    assert ended.code == 123
+    assert ended.out.endswith(b"tick 4\n")
+    assert ended.events_named("verdict")[0]["t"] >= 5 * 0.3 + 1
+
+
+@pytest.mark.parametrize("work", ["burn_cpu=60", "tcp_talk=60"])
+def test_activity_alone_does_not_feed_it(supervise: Place, work: str) -> None:
+    ended = supervise("-i", "1", "--", *child("ready", work))
+    assert ended.code == 123
+    assert ended.report["put_offs"] == []
+
+
+def test_our_own_messages_do_not_feed_it(supervise: Place) -> None:
+    """Its warnings go to the same stderr as the command's."""
+    ended = supervise("-i", "2", "--warn-at", "1s,0.8s,0.6s,0.4s,0.2s", "--", *child("ready", "stay"))
+    assert ended.code == 123
+    assert [warning["mark"] for warning in ended.report["warnings"]] == [1, 0.8, 0.6, 0.4, 0.2]
+
+
+def test_a_reader_that_does_not_read_makes_nobody_idle(supervise: Place) -> None:
+    """The pipes are full, and the command waits for us: that is our slowness, not its."""
+    ours, theirs = os.pipe()
+    try:
+        running = supervise.start(
+            "-i", "1", "--", *child("flood=6000000", "exit=3"), stdout=theirs, events=True
+        )  # fmt: skip
+        os.close(theirs)
+        theirs = -1
+        # Somebody else's clock: three times the limit.
+        supervise.popen(["sleep", "3"]).wait()
+        assert running.process.poll() is None
+        count = 0
+        while data := os.read(ours, 1 << 20):
+            count += len(data)
+        ended = running.wait()
+    finally:
+        os.close(ours)
+        if theirs >= 0:
+            os.close(theirs)
+    assert ended.code == 3
+    assert count == 6_000_000
+    assert ended.report["usage"]["stdout_bytes"] == 6_000_000
+
+
+def test_grace_puts_it_off_while_something_works(supervise: Place) -> None:
+    ended = supervise("-i", "1", "--idle-grace", "1.5", "--", *child("ready", "burn_cpu=60"), events=True)
+    assert ended.code == 123
+    assert ended.events_named("verdict")[0]["t"] >= 2.5
+    assert sum(put_off["by"] for put_off in ended.report["put_offs"]) == pytest.approx(1.5, abs=0.01)
+    assert any("put off" in message and "cpu" in message for message in ended.messages)
+
+
+def test_grace_is_nothing_for_who_does_nothing(supervise: Place) -> None:
+    ended = supervise("-i", "1", "--idle-grace", "20", "--", *child("ready", "stay"))
+    assert ended.code == 123
+    assert ended.report["put_offs"] == []
+
+
+def test_grace_is_whole_again_after_a_byte(supervise: Place) -> None:
+    """Twice in a row busy and silent for longer than the limit, each time within the grace."""
+    words = ("ready", "burn_cpu=1.6", "ready", "burn_cpu=1.6", "exit=3")
+    ended = supervise("-i", "1", "--idle-grace", "1.2", "--", *child(*words))
+    assert ended.code == 3
+    assert sum(put_off["by"] for put_off in ended.report["put_offs"]) > 0
+
+
+def test_a_process_that_holds_the_pipe_feeds_it_too(supervise: Place) -> None:
+    """Per byte of output, whoever of the tree writes it."""
+    words = ("double_fork", "tick=0.25,12", "end", "sleep=3", "exit=3")
+    assert supervise("-i", "1.5", "--", *child(*words)).code == 3
+
+
+def test_exit_while_idle_is_no_timeout(supervise: Place) -> None:
+    running = supervise.start("-i", "30", "--", *child("ready", f"wait_for={supervise.file('go')}", "exit=3"))
+    running.wait_for_out(b"ready")
+    supervise.file("go").touch()
+    assert wait_until(lambda: running.process.poll() is not None)
+    assert running.wait().code == 3

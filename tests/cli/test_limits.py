@@ -1,0 +1,226 @@
+"""The three limits, through the installed program: alone, together, off, and said in other places."""
+
+import signal
+
+import pytest
+
+from tests.harness import Ended, Place, child, state_of, wait_for_file, wait_until
+
+
+def is_timeout(ended: Ended, limit: str, seconds: float) -> None:
+    """It ended by that limit, and everybody says the same."""
+    code = {"access": 122, "idle": 123, "completion": 124}[limit]
+    assert ended.code == code
+    assert ended.report["exit_code"] == code
+    assert ended.report["outcome"] == f"{limit}_timeout"
+    assert ended.report["timeout_cause"] == ended.report["limit"] == limit
+    assert ended.report["limit_seconds"] == seconds
+    assert ended.report["duration"] >= seconds
+    assert ended.messages[-1].startswith(f"{limit} timeout: ")
+    assert len(ended.finals) == 1
+    assert not ended.left
+
+
+# --- alone
+
+
+def test_completion_limit(supervise: Place) -> None:
+    ended = supervise("-t", "1", "--", *child("ready", "stay"))
+    is_timeout(ended, "completion", 1)
+    assert ended.out == b"ready\n"
+    assert ended.report["command_exit"] == {"code": None, "signal": "TERM", "core": False}
+
+
+def test_access_limit(supervise: Place) -> None:
+    ended = supervise("-a", "1", "--", *child("stay"))
+    is_timeout(ended, "access", 1)
+    assert ended.report["access"] is None
+
+
+def test_idle_limit(supervise: Place) -> None:
+    ended = supervise("-i", "1", "--", *child("ready", "stay"))
+    is_timeout(ended, "idle", 1)
+
+
+@pytest.mark.parametrize(("option", "code"), [("-a", 122), ("-i", 123), ("-t", 124)])
+def test_without_a_report(supervise: Place, option: str, code: int) -> None:
+    ended = supervise.start(option, "1", "--", *child("stay"), report=False).wait()
+    assert ended.code == code
+    assert len(ended.finals) == 1
+
+
+@pytest.mark.parametrize("limit", ["-a", "-i", "-t"])
+def test_a_command_that_keeps_its_limit(supervise: Place, limit: str) -> None:
+    ended = supervise(limit, "20", "--", *child("ready", "exit=7"))
+    assert ended.code == 7
+    assert ended.report["outcome"] == "failed"
+    assert ended.report["timeout_cause"] is None
+    assert ended.err == b""
+
+
+# --- together: whichever is first
+
+
+def test_access_is_first(supervise: Place) -> None:
+    is_timeout(supervise("-a", "1", "-t", "30", "-i", "30", "--", *child("stay")), "access", 1)
+
+
+def test_completion_is_first(supervise: Place) -> None:
+    is_timeout(supervise("-a", "30", "-t", "1", "-i", "30", "--", *child("ready", "stay")), "completion", 1)
+
+
+def test_idle_is_first(supervise: Place) -> None:
+    is_timeout(supervise("-a", "30", "-t", "30", "-i", "1", "--", *child("ready", "stay")), "idle", 1)
+
+
+def test_completion_is_first_while_the_command_talks(supervise: Place) -> None:
+    is_timeout(supervise("-t", "1.5", "-i", "20", "--", *child("ready", "tick=0.1,1000")), "completion", 1.5)
+
+
+# --- access
+
+
+def test_completion_is_counted_from_the_first_byte(supervise: Place) -> None:
+    ended = supervise("-a", "20", "-t", "1", "--", *child("sleep=1.5", "ready", "stay"), events=True)
+    assert ended.code == 124
+    [access] = ended.events_named("access")
+    [verdict] = ended.events_named("verdict")
+    assert access["t"] >= 1.5
+    assert verdict["t"] >= access["t"] + 0.999
+    assert ended.report["access"]["at"] == access["at"]
+
+
+def test_a_byte_on_stderr_is_access(supervise: Place) -> None:
+    ended = supervise("-a", "2", "-t", "20", "--", *child("ready_err", "sleep=2.5", "exit=0"))
+    assert ended.code == 0
+    assert ended.report["access"]["how"] == "output"
+
+
+def test_completion_does_not_run_before_access(supervise: Place) -> None:
+    """The command is alone three times as long as its completion limit before it comes up."""
+    ended = supervise("-a", "20", "-t", "0.7", "--", *child("sleep=2.1", "ready", "exit=5"))
+    assert ended.code == 5
+
+
+def test_access_limit_with_a_shorter_completion_limit(supervise: Place) -> None:
+    is_timeout(supervise("-a", "2", "-t", "1", "--", *child("stay")), "access", 2)
+
+
+def test_access_happens_once(supervise: Place) -> None:
+    """What comes after the first byte moves the completion deadline no further."""
+    ended = supervise("-a", "20", "-t", "1.5", "--", *child("ready", "tick=0.1,1000"), events=True)
+    is_timeout(ended, "completion", 1.5)
+    assert len(ended.events_named("access")) == 1
+
+
+def test_nothing_revives_a_run_after_the_access_limit(supervise: Place) -> None:
+    ended = supervise("-a", "1", "-t", "20", "--", *child("last_words=TERM", "stay"))
+    is_timeout(ended, "access", 1)
+    assert ended.report["access"] is None
+    assert ended.out == b"last words\n"
+
+
+def test_ends_before_access(supervise: Place) -> None:
+    ended = supervise("-a", "20", "--", "sh", "-c", "exit 3")
+    assert ended.code == 3
+    assert ended.report["access"] is None
+
+
+def test_without_an_access_limit_access_is_at_spawn(supervise: Place) -> None:
+    """Silent for longer than its completion limit: it does not wait for a byte."""
+    ended = supervise("-t", "1", "--", *child("stay"))
+    is_timeout(ended, "completion", 1)
+    assert ended.report["access"]["at"] is not None
+
+
+# --- off
+
+
+@pytest.mark.parametrize("off", ["0", "off", "infinity", "0s", "PT0S"])
+def test_off(supervise: Place, off: str) -> None:
+    ended = supervise("-a", off, "-t", off, "-i", off, "--", *child("sleep=0.8", "ready", "exit=4"))
+    assert ended.code == 4
+    assert ended.err == b""
+
+
+def test_the_last_of_an_option_counts(supervise: Place) -> None:
+    assert supervise("-t", "1", "-t", "off", "--", *child("sleep=1.5", "exit=4")).code == 4
+
+
+@pytest.mark.parametrize("duration", ["1000ms", "1", "1s", "0.5s500ms", "PT1S", "1.0"])
+def test_durations(supervise: Place, duration: str) -> None:
+    is_timeout(supervise(f"--timeout={duration}", "--", *child("stay")), "completion", 1)
+
+
+def test_the_other_name_of_the_completion_limit(supervise: Place) -> None:
+    is_timeout(supervise("--completion-timeout", "1", "--", *child("stay")), "completion", 1)
+
+
+# --- from the environment
+
+
+@pytest.mark.parametrize(
+    ("variable", "code"),
+    [
+        ("SUPERVISE_ACCESS_TIMEOUT", 122),
+        ("SUPERVISE_IDLE_TIMEOUT", 123),
+        ("SUPERVISE_TIMEOUT", 124),
+        ("SUPERVISE_COMPLETION_TIMEOUT", 124),
+    ],
+)
+def test_from_the_environment(supervise: Place, variable: str, code: int) -> None:
+    assert supervise("--", *child("stay"), env={variable: "1s"}).code == code
+
+
+def test_the_command_line_comes_before_the_environment(supervise: Place) -> None:
+    ended = supervise("-t", "off", "--", *child("sleep=1.5", "exit=6"), env={"SUPERVISE_TIMEOUT": "1"})
+    assert ended.code == 6
+
+
+def test_an_empty_variable_is_unset(supervise: Place) -> None:
+    assert supervise("--", *child("exit=0"), env={"SUPERVISE_TIMEOUT": "", "SUPERVISE_SIGNAL": ""}).code == 0
+
+
+def test_variables_of_options_do_not_reach_the_command(supervise: Place) -> None:
+    ours = {"SUPERVISE_TIMEOUT": "30", "SUPERVISE_WARN_AT": "off", "SUPERVISE_IDLE_TIMEOUT": ""}
+    others = {"SUPERVISED": "1", "TIMEOUT": "5"}
+    seen = "env=SUPERVISE_TIMEOUT env=SUPERVISE_WARN_AT env=SUPERVISE_IDLE_TIMEOUT env=SUPERVISED env=TIMEOUT"
+    ended = supervise("--", *child(*seen.split()), env={**ours, **others})
+    assert ended.code == 0
+    assert ended.out.decode().splitlines() == [
+        "SUPERVISE_TIMEOUT=None",
+        "SUPERVISE_WARN_AT=None",
+        "SUPERVISE_IDLE_TIMEOUT=None",
+        "SUPERVISED='1'",
+        "TIMEOUT='5'",
+    ]
+
+
+def test_an_inner_supervise_is_not_governed_by_them(supervise: Place) -> None:
+    inner = (str(supervise.program), "--", *child("sleep=1.5", "exit=9"))
+    assert supervise("-t", "30", "--", *inner, env={"SUPERVISE_IDLE_TIMEOUT": "20"}).code == 9
+    ended = supervise("-t", "off", "--", *inner, env={"SUPERVISE_TIMEOUT": "1"})
+    assert ended.code == 9
+
+
+# --- clocks
+
+
+def test_a_command_that_somebody_stopped_runs_out_of_time(supervise: Place) -> None:
+    is_timeout(supervise("-t", "1", "--", *child("ready", "stop")), "completion", 1)
+
+
+def test_our_own_stop_stops_all_clocks(supervise: Place) -> None:
+    """Ctrl-Z: while we are stopped no time passes."""
+    stopped, later = supervise.file("stopped"), supervise.file("later")
+    words = ("ready", f"wait_for={stopped}", "sleep=1.5", f"mark={later}", "sleep=1", "exit=3")
+    running = supervise.start("-t", "2", "-i", "2", "--", *child(*words), events=True)
+    running.wait_for_out(b"ready")
+    running.send(signal.SIGTSTP)
+    wait_until(lambda: state_of(running.pid) == "T")
+    stopped.touch()
+    wait_for_file(later)
+    running.send(signal.SIGCONT)
+    ended = running.wait()
+    assert ended.code == 3
+    assert [len(ended.events_named(name)) for name in ("paused", "resumed")] == [1, 1]

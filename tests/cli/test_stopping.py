@@ -1,0 +1,172 @@
+"""A timeout or a cancellation ends the whole tree, however it tries to stay."""
+
+import os
+import signal
+import subprocess
+
+import pytest
+
+from tests.harness import Place, child, is_alive, wait_for_file
+
+ESCAPES = {
+    "ignores TERM": ["ignore=TERM", "ready", "stay"],
+    "ignores all it can": ["ignore=TERM", "ignore=INT", "ignore=HUP", "ignore=QUIT", "ignore=PIPE", "ready", "stay"],
+    "a session of its own": ["fork", "setsid", "ignore=TERM", "ready", "stay", "end", "stay"],
+    "double fork": ["double_fork", "ready", "stay", "end", "stay"],
+    "double fork that ignores TERM": ["double_fork", "ignore=TERM", "ready", "stay", "end", "stay"],
+    "a daemon": ["double_fork", "ignore=TERM", "ready", "close_pipes", "stay", "end", "stay"],
+    "stopped": ["ready", "stop"],
+    "stopped, ignoring TERM": ["ignore=TERM", "ready", "stop"],
+    "a stopped daemon": ["double_fork", "ready", "stop", "end", "stay"],
+    "holds the pipe": ["fork", "ignore=TERM", "ignore=HUP", "ready", "stay", "end", "stay"],
+    "forks when asked to stop": ["fork", "ready", "stay", "end", "last_words=TERM", "stay"],
+    "generations": ["double_fork", "double_fork", "fork", "ready", "stay", *["end", "stay"] * 3],
+    "many": ["fork", "stay", "end"] * 20 + ["ready", "stay"],
+}  # fmt: skip
+
+FORKS_FOR_EVER = "trap '' TERM; echo ready; while :; do (trap '' TERM; sleep 30) & sleep 0.01; done"
+
+
+@pytest.mark.parametrize("words", ESCAPES.values(), ids=ESCAPES)
+@pytest.mark.parametrize("manner", ["timeout", "cancelled"])
+def test_nobody_escapes(supervise: Place, words: list[str], manner: str) -> None:
+    limit = "1" if manner == "timeout" else "30"
+    running = supervise.start("-t", limit, "-k", "0.3", "--", *child(*words))
+    running.wait_for_out(b"ready")
+    if manner == "cancelled":
+        running.send(signal.SIGTERM)
+    ended = running.wait()
+    assert ended.left == []
+    assert ended.code == (124 if manner == "timeout" else 143)
+    assert ended.report["survivors"] == []
+
+
+def test_forks_during_the_kill(supervise: Place) -> None:
+    ended = supervise("-t", "1", "-k", "0.2", "--", "sh", "-c", FORKS_FOR_EVER)
+    assert ended.code == 124
+    assert ended.left == []
+
+
+def test_a_tree_that_goes_when_asked_is_not_killed(supervise: Place) -> None:
+    words = ["double_fork", "stay", "end", "fork", "setsid", "stay", "end", "ready", "stay"]
+    ended = supervise("-t", "1", "-k", "30", "--", *child(*words))
+    assert ended.code == 124
+    assert ended.left == []
+    assert ended.report["stop"]["killed"] is False
+
+
+def test_killed_after_the_grace(supervise: Place) -> None:
+    ended = supervise("-t", "1", "-k", "0.5", "--", *child("ignore=TERM", "ready", "stay"), events=True)
+    assert ended.code == 124
+    assert ended.report["stop"]["killed"] is True
+    assert ended.report["command_exit"]["signal"] == "KILL"
+    [verdict], [killing] = ended.events_named("verdict"), ended.events_named("killing")
+    assert killing["t"] >= verdict["t"] + 0.499
+
+
+def test_grace_of_the_whole_tree(supervise: Place) -> None:
+    """The command goes at once; what it leaves has the same grace to clean up."""
+    words = ("double_fork", "exit_on=TERM,0", "ready", "stay", "end", "stay")
+    ended = supervise("-t", "1", "-k", "30", "--", *child(*words))
+    assert ended.code == 124
+    assert ended.report["stop"]["killed"] is False
+    ended = supervise(
+        "-t", "1", "-k", "0.5", "--", *child("double_fork", "ignore=TERM", "ready", "stay", "end", "stay")
+    )
+    assert ended.report["stop"]["killed"] is True
+    assert ended.report["command_exit"]["signal"] == "TERM"
+
+
+def test_without_grace(supervise: Place) -> None:
+    ended = supervise(
+        "-t", "1", "-k", "0", "--", *child("double_fork", "ignore=TERM", "stay", "end", "ignore=TERM", "stay")
+    )
+    assert ended.code == 124
+    assert ended.left == []
+
+
+@pytest.mark.parametrize("name", ["INT", "SIGHUP", "2", "kill"])
+def test_another_signal(supervise: Place, name: str) -> None:
+    names = {"INT": "INT", "SIGHUP": "HUP", "2": "INT", "kill": "KILL"}
+    ended = supervise("-t", "1", "-s", name, "--", *child("ready", "stay"))
+    assert ended.code == 124
+    # Python makes an exception of INT, and ends by it all the same.
+    assert ended.report["command_exit"]["signal"] == names[name]
+    assert ended.report["stop"]["signal"] == names[name]
+
+
+def test_the_last_words_arrive(supervise: Place) -> None:
+    ended = supervise("-t", "1", "--", *child("last_words=TERM", "ready", "stay"))
+    assert ended.code == 124
+    assert ended.out == b"ready\nlast words\n"
+    assert b"last words on stderr\n" in ended.err
+    assert ended.report["command_exit"]["code"] == 1
+
+
+def test_each_process_gets_the_signal_once(supervise: Place) -> None:
+    words = ("fork", "setsid", "print_signals", "ready", "stay", "end", "print_signals", "ready", "stay")
+    ended = supervise("-t", "1.5", "-k", "0.7", "--", *child(*words))
+    assert ended.out.count(b"ready") == 2
+    assert ended.out.count(b"got TERM") == 2
+
+
+def test_a_stopped_process_can_clean_up(supervise: Place) -> None:
+    """TERM, then CONT."""
+    ended = supervise("-t", "1", "-k", "30", "--", *child("last_words=TERM", "ready", "stop", "stay"))
+    assert ended.code == 124
+    assert ended.out == b"ready\nlast words\n"
+
+
+def test_announced_when_it_falls(supervise: Place) -> None:
+    """Not when the clean-up is over: the command is still there."""
+    pid_file = supervise.file("pid")
+    running = supervise.start("-t", "1", "-k", "30", "--", *child("ignore=TERM", f"mark={pid_file}", "stay"))
+    pid = wait_for_file(pid_file)
+    running.wait_for_err(b"completion timeout: ran longer than 1s")
+    assert is_alive(pid)
+    assert running.process.poll() is None
+    running.send(signal.SIGTERM)
+    assert running.wait().code == 124
+
+
+def test_a_cancellation_during_the_clean_up_kills_at_once(supervise: Place) -> None:
+    """It is the timeout's run all the same: the first cause wins."""
+    running = supervise.start("-t", "1", "-k", "1h", "--", *child("ignore=TERM", "ignore=INT", "ready", "stay"))
+    running.wait_for_err(b"completion timeout")
+    running.send(signal.SIGINT)
+    ended = running.wait()
+    assert ended.code == 124
+    assert ended.report["outcome"] == "completion_timeout"
+    assert ended.left == []
+
+
+def test_a_second_signal_kills_at_once(supervise: Place) -> None:
+    running = supervise.start("-k", "1h", "--", *child("ignore=TERM", "ready", "stay"))
+    running.wait_for_out(b"ready")
+    running.send(signal.SIGTERM)
+    running.wait_for_err(b"cancelled by signal TERM")
+    running.send(signal.SIGTERM)
+    ended = running.wait()
+    assert ended.code == 143
+    assert ended.report["stop"]["killed"] is True
+    assert ended.left == []
+
+
+def test_a_flood_after_the_verdict_is_bounded(supervise: Place) -> None:
+    """What ignores TERM and writes without end is stopped with the rest."""
+    command = ("sh", "-c", "trap '' TERM; exec yes")
+    ended = supervise("-t", "1", "-k", "0.3", "-q", "--", *command, stdout=subprocess.DEVNULL)
+    assert ended.code == 124
+    assert ended.left == []
+
+
+def test_a_reader_that_does_not_read_delays_no_stop(supervise: Place) -> None:
+    """It ends although nobody takes its last bytes: after a timeout that wait is bounded."""
+    ours, theirs = os.pipe()
+    try:
+        ended = supervise("-t", "1", "--", *child("flood=50000000", "stay"), stdout=theirs)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert ended.code == 124
+    assert ended.left == []

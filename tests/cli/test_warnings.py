@@ -1,0 +1,125 @@
+"""Warnings before a deadline, and the signal that goes with the first."""
+
+import re
+
+import pytest
+
+from tests.harness import Ended, Place, child
+
+CLOCK = r"\d\d:\d\d:\d\d[+-]\d\d:\d\d"
+
+
+def marks(ended: Ended) -> list[float]:
+    return [warning["mark"] for warning in ended.report["warnings"]]
+
+
+@pytest.mark.parametrize(
+    ("option", "limit", "words"),
+    [("-t", "completion", ("ready", "stay")), ("-i", "idle", ("ready", "stay")), ("-a", "access", ("stay",))],
+)
+def test_each_mark_once(supervise: Place, option: str, limit: str, words: tuple[str, ...]) -> None:
+    ended = supervise(option, "2", "--warn-at", "0.4s,0.8s", "--", *child(*words))
+    assert ended.code in (122, 123, 124)
+    assert marks(ended) == [0.8, 0.4]
+    assert {warning["limit"] for warning in ended.report["warnings"]} == {limit}
+    said = [message for message in ended.messages if message.startswith(f"{limit} limit in ")]
+    assert len(said) == 2
+    for message in said:
+        assert re.match(
+            rf"{limit} limit in 0\.\d+s \((\d{{4}}-\d\d-\d\d )?{CLOCK}\): .*will be stopped with TERM", message
+        )
+
+
+def test_none_in_the_report_where_none_was_due(supervise: Place) -> None:
+    assert supervise("-t", "30", "--", *child("exit=0")).report["warnings"] == []
+
+
+def test_absent_where_the_limit_is_not_longer_than_the_mark(supervise: Place) -> None:
+    """The default's marks of 60 and 10 seconds too."""
+    assert marks(supervise("-t", "1", "--", *child("ready", "stay"))) == []
+    assert marks(supervise("-t", "1", "--warn-at", "5s,1s", "--", *child("ready", "stay"))) == []
+    assert marks(supervise("-t", "1", "--warn-at", "5s,1s,0.3s", "--", *child("ready", "stay"))) == [0.3]
+
+
+def test_idle_marks_longer_than_half_the_limit_are_skipped(supervise: Place) -> None:
+    assert marks(supervise("-i", "1", "--warn-at", "0.6s,0.3s", "--", *child("ready", "stay"))) == [0.3]
+
+
+@pytest.mark.parametrize("off", ["off", "0"])
+def test_off(supervise: Place, off: str) -> None:
+    ended = supervise("-t", "1", "--warn-at", off, "--", *child("ready", "stay"))
+    assert marks(ended) == []
+    assert ended.code == 124
+
+
+def test_said_again_for_a_new_deadline(supervise: Place) -> None:
+    """Every byte makes a new idle deadline; each silence of its own is warned of."""
+    words = ("ready", "sleep=1.5", "ready", "sleep=1.5", "exit=0")
+    ended = supervise("-i", "2", "--warn-at", "1s", "--", *child(*words))
+    assert ended.code == 0
+    assert marks(ended) == [1, 1]
+
+
+def test_armed_again_after_an_extension(supervise: Place) -> None:
+    """First with the prospect of an extension; then, when the cap is used up, without."""
+    ended = supervise(
+        "-t", "2", "-x", "2", "--extend-by", "1", "--warn-at", "0.5s", "--", *child("ready", "burn_cpu=60")
+    )  # fmt: skip
+    assert ended.code == 124
+    assert len(ended.report["extensions"]) == 2
+    first, *_, last = ended.report["warnings"]
+    assert first["extension"]["counts"] == ["cpu"]
+    assert last["extension"] is None
+    assert first["deadline"] < last["deadline"]
+    # In between it was only said where none was likely any more.
+    assert marks(ended) == [0.5, 0.5]
+    said = [message for message in ended.messages if "completion limit in" in message]
+    assert "an extension is likely: cpu" in said[0]
+    assert "will be stopped" in said[1]
+
+
+def test_quiet(supervise: Place) -> None:
+    """Not said, but in the report."""
+    ended = supervise("-q", "-t", "1", "--warn-at", "0.3s", "--", *child("ready", "stay"))
+    assert marks(ended) == [0.3]
+    assert ended.messages == ended.finals
+    assert len(ended.finals) == 1
+
+
+def test_warn_signal(supervise: Place) -> None:
+    """Once a run, at the first mark, to the command's own process."""
+    other = supervise.file("other")
+    words = (
+        "fork",
+        "print_signals",
+        f"mark={other}",
+        "stay",
+        "end",
+        "print_signals",
+        f"wait_for={other}",
+        "ready",
+        "stay",
+    )
+    ended = supervise(
+        "-t", "2", "--warn-at", "1s,0.5s", "--warn-signal", "USR1", "--kill-after", "0", "--", *child(*words)
+    )
+    assert ended.code == 124
+    assert ended.out.count(b"got USR1") == 1
+    assert [warning["signal"] for warning in ended.report["warnings"]] == ["USR1", None]
+
+
+def test_warn_signal_lets_it_save_its_work(supervise: Place) -> None:
+    ended = supervise(
+        "-t", "20", "--warn-at", "19s", "--warn-signal", "INT", "--", *child("exit_on=INT,75", "ready", "stay")
+    )
+    assert ended.code == 75
+    assert ended.report["outcome"] == "resumable"
+
+
+def test_warn_signal_is_for_the_completion_deadline_alone(supervise: Place) -> None:
+    ended = supervise(
+        "-i", "2", "--warn-at", "0.5s", "--warn-signal", "USR1", "--", *child("print_signals", "ready", "stay")
+    )
+    assert ended.code == 123
+    assert b"got USR1" not in ended.out
+    assert ended.report["warnings"][0]["signal"] is None

@@ -1,0 +1,25 @@
+"""Fixtures of the end-to-end tests."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import harness
+
+
+@pytest.fixture(scope="session")
+def program() -> Path:
+    """The installed `supervise` of the environment that runs the tests."""
+    path = Path(sys.executable).with_name("supervise")
+    if not path.exists():
+        pytest.fail(f"{path} is not there: install the package into the environment that runs the tests")
+    return path
+
+
+@pytest.fixture
+def supervise(tmp_path: Path, program: Path) -> Iterator[harness.Place]:
+    """Runs the installed program in an empty folder; nothing may be left of it when the test is over."""
+    with harness.place(tmp_path, program) as place:
+        yield place

@@ -1,0 +1,352 @@
+"""The installed program, run as a user would, in an empty folder; and what is left behind when it has ended."""
+
+import ctypes
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, TypeVar
+
+from jsonschema import Draft202012Validator
+
+BOUND = 40.0
+"""Seconds after which a program is taken to hang, and a condition never to come: many times what any of them takes."""
+CHILDREN = Path(__file__).with_name("children.py")
+PYTHON = (sys.executable, "-I", "-S")
+TOKEN = "E2E_TOKEN"
+"""The variable by which the processes of a test are known."""
+SET_CHILD_SUBREAPER = 36
+"""PR_SET_CHILD_SUBREAPER of prctl(2)."""
+
+T = TypeVar("T")
+
+
+def child(*words: str) -> tuple[str, ...]:
+    """The command line of children.py for these words."""
+    return (*PYTHON, str(CHILDREN), *words)
+
+
+def wait_until(condition: Callable[[], T], bound: float = BOUND) -> T:
+    """The first true answer."""
+    end = time.monotonic() + bound
+    while not (answer := condition()):
+        assert time.monotonic() < end, f"not within {bound:.0f} s"
+        time.sleep(0.002)
+    return answer
+
+
+def wait_for_file(path: Path) -> int:
+    """The number in a file, as soon as it is there: a pid that `mark` wrote."""
+    return int(wait_until(lambda: path.exists() and path.read_text()))
+
+
+def state_of(pid: int) -> str:
+    """Its letter of proc(5); X where it is gone."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return "X"
+    return chr(stat[stat.rindex(b")") + 2])
+
+
+def is_alive(pid: int) -> bool:
+    return state_of(pid) not in "XZ"
+
+
+def name_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return "?"
+
+
+def parent_of(pid: int) -> int:
+    stat = Path(f"/proc/{pid}/stat").read_bytes()
+    return int(stat[stat.rindex(b")") + 2 :].split()[1])
+
+
+def alive_with(token: str) -> list[int]:
+    """The processes, zombies left out, in whose first environment the token is."""
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit() and int(name) != os.getpid():
+            try:
+                environ = Path(f"/proc/{name}/environ").read_bytes()
+            except OSError:
+                continue
+            if token.encode() in environ and is_alive(int(name)):
+                found.append(int(name))
+    return found
+
+
+@cache
+def validator(name: str) -> Draft202012Validator:
+    """For a schema that the program ships: `report`, `event`."""
+    schema = json.loads((files("supervise") / "schema" / f"{name}.schema.json").read_text())
+    Draft202012Validator.check_schema(schema)
+    return Draft202012Validator(schema)
+
+
+class Reader(threading.Thread):
+    """Collects what comes through a pipe, so that nobody has to wait for us."""
+
+    def __init__(self, file: Any) -> None:
+        super().__init__(daemon=True)
+        self._file = file
+        self._collected = bytearray()
+        self.start()
+
+    @property
+    def data(self) -> bytes:
+        return bytes(self._collected)
+
+    def run(self) -> None:
+        with self._file:
+            while data := os.read(self._file.fileno(), 1 << 16):
+                self._collected += data
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A program that has ended."""
+
+    code: int
+    """As subprocess has it: negative where a signal ended it."""
+    out: bytes
+    err: bytes
+    left: list[str]
+    """The processes of the test that were alive the moment it had ended."""
+    report: Any
+    """None where there is none."""
+    events: list[Any]
+
+    @property
+    def messages(self) -> list[str]:
+        """What supervise said: the lines of stderr that begin as all of ours do."""
+        lines = self.err.decode(errors="replace").splitlines()
+        return [line.removeprefix("supervise: ") for line in lines if line.startswith("supervise: ")]
+
+    @property
+    def finals(self) -> list[str]:
+        """The messages in which our exit code stands."""
+        return [message for message in self.messages if "(exit " in message]
+
+    def events_named(self, name: str) -> list[Any]:
+        return [event for event in self.events if event["event"] == name]
+
+
+@dataclass
+class Running:
+    """A program that was started."""
+
+    process: "subprocess.Popen[bytes]"
+    place: "Place"
+    report_path: Path
+    events_path: Path
+    readers: dict[str, Reader] = field(default_factory=dict)
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def out(self) -> bytes:
+        """Stdout as far as it has come."""
+        return self.readers["out"].data
+
+    @property
+    def err(self) -> bytes:
+        return self.readers["err"].data
+
+    def wait_for_out(self, text: bytes) -> None:
+        wait_until(lambda: text in self.out or self._has_ended())
+        assert text in self.out, f"it has ended: {self.err!r}"
+
+    def wait_for_err(self, text: bytes) -> None:
+        wait_until(lambda: text in self.err or self._has_ended())
+        assert text in self.err, f"it has ended: {self.err!r}"
+
+    def _has_ended(self) -> bool:
+        return self.process.poll() is not None and not any(reader.is_alive() for reader in self.readers.values())
+
+    def guardian(self) -> int:
+        """Its pid: the child that the program names as such."""
+        return wait_until(lambda: next((pid for pid in self.children() if name_of(pid) == "supervise-guard"), 0))
+
+    def children(self) -> list[int]:
+        try:
+            text = "".join(path.read_text() for path in Path(f"/proc/{self.pid}/task").glob("*/children"))
+        except OSError:
+            return []
+        return [int(pid) for pid in text.split()]
+
+    def send(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def wait(self, bound: float = BOUND) -> Ended:
+        """Wait for its end, and look at once who is left."""
+        try:
+            code = self.process.wait(bound)
+        except subprocess.TimeoutExpired:
+            alive = [f"{pid} {name_of(pid)} {state_of(pid)}" for pid in self.place.alive()]
+            self.place.sweep()
+            raise AssertionError(f"hangs; alive: {alive}; stderr: {self.err[-2000:]!r}") from None
+        left = [f"{pid} {name_of(pid)}" for pid in self.place.alive()]
+        for reader in self.readers.values():
+            reader.join(BOUND)
+            assert not reader.is_alive(), f"somebody still holds our pipe: {left}"
+        report = json.loads(self.report_path.read_bytes()) if self.report_path.exists() else None
+        if report is not None:
+            validator("report").validate(report)
+        events = []
+        if self.events_path.exists():
+            events = [json.loads(line) for line in self.events_path.read_bytes().splitlines()]
+        for event in events:
+            validator("event").validate(event)
+        data = {name: reader.data for name, reader in self.readers.items()}
+        return Ended(code, data.get("out", b""), data.get("err", b""), left, report, events)
+
+
+class Place:
+    """Where one test runs its programs.  Calling it runs `supervise run` with a report, and waits for its end."""
+
+    def __init__(self, folder: Path, program: Path, token: str) -> None:
+        self.folder = folder / "work"
+        self.program = program
+        self._token = token
+        self._home, self._temporary = folder / "home", folder / "tmp"
+        for path in (self.folder, self._home, self._temporary):
+            path.mkdir()
+        self.environ = {
+            "PATH": f"{program.parent}:{os.environ['PATH']}",
+            "HOME": str(self._home),
+            "TMPDIR": str(self._temporary),
+            "LANG": "C.UTF-8",
+            TOKEN: token,
+        }
+        self._started: list[Running] = []
+
+    def __call__(self, *words: str, **manner: Any) -> Ended:
+        """`supervise run --report FILE WORDS`, to its end."""
+        return self.start(*words, **manner).wait()
+
+    def start(self, *words: str, report: bool = True, events: bool = False, **manner: Any) -> Running:
+        """The same, without waiting.  Without a report the call is the bare one."""
+        number = len(self._started)
+        options = ["--report", str(self.report_path(number))] if report else []
+        options += ["--events", str(self.events_path(number))] if events else []
+        return self.popen([str(self.program), *(["run"] if options else []), *options, *words], **manner)
+
+    def shell(self, script: str, *arguments: str, shell: str = "bash", **manner: Any) -> Ended:
+        """A script, to its end; its arguments are `$@`, and `supervise` is on its PATH."""
+        return self.popen([shell, "-c", script, shell, *arguments], **manner).wait()
+
+    def popen(
+        self,
+        command: list[str],
+        env: Mapping[str, str] | None = None,
+        stdin: bytes | int = subprocess.DEVNULL,
+        stdout: int | None = None,
+        stderr: int | None = None,
+        **manner: Any,
+    ) -> Running:
+        """Any program, in a session of its own (so without a terminal), its stdout and stderr read where not given."""
+        is_text = isinstance(stdin, bytes)
+        process = subprocess.Popen(
+            command,
+            cwd=manner.pop("cwd", self.folder),
+            env={**self.environ, **(env or {})},
+            stdin=subprocess.PIPE if is_text else stdin,
+            stdout=subprocess.PIPE if stdout is None else stdout,
+            stderr=subprocess.PIPE if stderr is None else stderr,
+            start_new_session=True,
+            **manner,
+        )
+        number = len(self._started)
+        running = Running(process, self, self.report_path(number), self.events_path(number))
+        self._started.append(running)
+        for name, file in (("out", process.stdout), ("err", process.stderr)):
+            if file is not None:
+                running.readers[name] = Reader(file)
+        if is_text:
+            assert process.stdin is not None
+            with process.stdin:
+                process.stdin.write(stdin)
+        return running
+
+    def report_path(self, number: int) -> Path:
+        return self.folder / f"report-{number}.json"
+
+    def events_path(self, number: int) -> Path:
+        return self.folder / f"events-{number}.jsonl"
+
+    def file(self, name: str) -> Path:
+        """A path for a child to mark."""
+        return self.folder / name
+
+    def alive(self) -> list[int]:
+        return alive_with(self._token)
+
+    def sweep(self) -> list[str]:
+        """Kill whoever is alive; who that was."""
+        swept = {pid: name_of(pid) for pid in self.alive()}
+        wait_until(lambda: not self._kill_alive())
+        for running in self._started:
+            running.process.wait(BOUND)
+            for reader in running.readers.values():
+                reader.join(BOUND)
+        reap_orphans()
+        return [f"{pid} {name}" for pid, name in swept.items()]
+
+    def _kill_alive(self) -> list[int]:
+        alive = self.alive()
+        for pid in alive:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        return alive
+
+    def litter(self) -> list[str]:
+        """Files of ours that should not be there any more."""
+        return [str(path) for path in (*self._temporary.rglob("*"), *self.folder.rglob(".supervise-*"))]
+
+
+def reap_orphans() -> None:
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        pass
+
+
+@contextmanager
+def place(folder: Path, program: Path) -> Iterator[Place]:
+    """A place for one test, and at its end the proof that nothing is left: no process, no descriptor, no file."""
+    prctl = ctypes.CDLL(None).prctl
+    # A core of a child that dies on purpose would be litter.
+    core = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, core[1]))
+    files_before = sorted(os.listdir("/proc/self/fd"))
+    # Whoever is orphaned falls to us, and not to an init that may be slow to reap.
+    prctl(SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    here = Place(folder, program, f"{os.getpid()}-{os.urandom(8).hex()}")
+    try:
+        yield here
+    finally:
+        swept = here.sweep()
+        resource.setrlimit(resource.RLIMIT_CORE, core)
+        prctl(SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+    assert not swept, f"left alive: {swept}"
+    assert not here.litter(), f"left behind: {here.litter()}"
+    assert sorted(os.listdir("/proc/self/fd")) == files_before, "the test has left descriptors open"

@@ -37,8 +37,9 @@ class Attempt:
 
     pid: int | None
     started_at: float
-    """Epoch seconds, as `ended_at`."""
+    """Epoch seconds."""
     ended_at: float | None = None
+    """Of the command itself, where that is known; else of the attempt, its clean-up included."""
     access: Fields | None = None
     exit: Fields | None = None
     outcome: str = "lost"
@@ -105,8 +106,9 @@ class Account:
                 self._hear_start(Attempt(None, moment.epoch))
             case Access(t, how) if self._attempts:
                 self._attempts[-1].access = {"at": fields.time(moment.wall(t)), "how": fields.text(how)}
-            case Exited(exit) if self._attempts:
+            case Exited(exit, t) if self._attempts:
                 self._attempts[-1].exit = fields.command_exit(exit)
+                self._attempts[-1].ended_at = moment.wall(t)
             case Warned():
                 self._warnings.append({"at": at, **fields.warning(item, moment)})
             case Extended():
@@ -136,10 +138,10 @@ class Account:
     def _hear_end(self, outcome: Outcome, moment: Moment) -> None:
         self._outcome, self._ended = outcome, moment
         if self._attempts:
-            self._attempts[-1].ended_at = moment.epoch
-            self._attempts[-1].outcome = outcome.name
-            if outcome.exit is not None:
-                self._attempts[-1].exit = fields.command_exit(outcome.exit)
+            last = self._attempts[-1]
+            last.outcome = outcome.name
+            last.exit = fields.command_exit(outcome.exit) or last.exit
+            last.ended_at = moment.epoch if last.ended_at is None else last.ended_at
 
     def report(self, moment: Moment, usage: Usage | None = None) -> Fields:
         """The report, as valid by `report.schema.json`; `moment` is the end of a run of which no other end is known."""

@@ -97,7 +97,7 @@ class Plain:
             case Exited(exit, at):
                 return [f"the command ended after {words.measured(at)}: {words.end(exit)}"]
             case Outcome() if not _final(item, moment):
-                return [f"{item.name} after {words.measured(moment.t)} ({_codes(item)})"]
+                return [f"{item.name} ({_codes(item)})"]
         return []
 
     def _warning(self, item: Warned, moment: Moment) -> str:
@@ -166,14 +166,14 @@ def _stopping(signal: int, kill_after: float) -> str:
 
 def _final(outcome: Outcome, moment: Moment) -> list[str]:
     """The one final message where we had a part in the end; none for a command that ended by itself."""
-    cause, after = outcome.cause, words.measured(moment.t)
+    cause = outcome.cause
     if outcome.name == "signaled":
-        return [f"the command was {words.end(outcome.exit)} after {after} (exit {outcome.exit_code})"]
+        return [f"the command was {words.end(outcome.exit)} (exit {outcome.exit_code})"]
     if outcome.name in ("error", "not_executable", "not_found", "busy", "lost"):
         return [outcome.reason or (cause.reason if cause else "") or outcome.name.replace("_", " ")]
     if cause is None:
         return []
-    return [f"{_cause(cause)}: the command was stopped after {after} ({_codes(outcome)})"]
+    return [f"{_cause(cause)}: the command was stopped after {words.measured(moment.t)} ({_codes(outcome)})"]
 
 
 def _codes(outcome: Outcome) -> str:

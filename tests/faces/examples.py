@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 import supervise
@@ -60,6 +61,9 @@ def validator(name: str) -> jsonschema.Draft202012Validator:
     jsonschema.Draft202012Validator.check_schema(schema)
     return jsonschema.Draft202012Validator(schema)
 
+
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A busy machine is no failure."""
 
 # Any text that os.fsdecode can give, and some that it cannot.
 text = st.text(st.characters(), max_size=20)

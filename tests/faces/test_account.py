@@ -1,5 +1,5 @@
 import json
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import pytest
 from hypothesis import given
@@ -19,8 +19,8 @@ from supervise.core.events import (
     Verdict,
     Warned,
 )
-from supervise.core.outcome import Cause, Exit, Outcome, OutcomeName
-from supervise.core.policy import Evidence
+from supervise.core.outcome import Cause, Exit, Outcome, OutcomeName, settle
+from supervise.core.policy import Evidence, Policy
 from supervise.faces.account import Account
 from supervise.faces.fields import Fields
 from supervise.faces.items import Item, Moment, Stragglers, Usage
@@ -225,7 +225,7 @@ def test_the_whole_report_of_an_eventful_run() -> None:
                 "number": 1,
                 "pid": 812,
                 "started_at": "2026-11-22T13:07:00.000Z",
-                "ended_at": "2026-11-22T13:07:09.000Z",
+                "ended_at": "2026-11-22T13:07:06.500Z",
                 "outcome": "completion_timeout",
                 "command_exit": command_exit,
                 "access": access,
@@ -271,8 +271,10 @@ def test_a_run_lost_in_its_second_attempt() -> None:
     made = report(STARTED, Outcome("idle_timeout", 123, IDLE, TERMED), Started(900))
     assert (made["outcome"], made["exit_code"], made["ended_at"]) == ("lost", None, "2026-11-22T13:08:30.000Z")
     attempts: Any = made["attempts"]
-    assert attempts[1]["outcome"] == "lost"
-    assert attempts[1]["ended_at"] is None
+    assert [(one["outcome"], one["ended_at"]) for one in attempts] == [
+        ("idle_timeout", "2026-11-22T13:07:01.000Z"),
+        ("lost", None),
+    ]
 
 
 def test_usage_that_nobody_could_tell_is_null() -> None:
@@ -343,6 +345,7 @@ def test_the_schema_has_the_words_of_the_core() -> None:
     }
 
 
+@examples.unhurried
 @given(examples.run, examples.moment, st.none() | examples.usage)
 def test_the_report_of_every_run_is_valid(items: list[Item], start: Moment, usage: Usage | None) -> None:
     heard = account()
@@ -351,6 +354,28 @@ def test_the_report_of_every_run_is_valid(items: list[Item], start: Moment, usag
     valid(heard.report(start, usage))
 
 
+@examples.unhurried
+@given(
+    st.none() | examples.timeout | examples.cancellation,
+    examples.command_exit,
+    st.builds(Policy, preserve_status=st.booleans(), success_codes=st.frozensets(st.integers(0, 255))),
+)
+def test_the_report_of_every_end_that_there_is_is_valid(cause: Cause | None, exit: Exit, policy: Policy) -> None:
+    verdict: list[Item] = [Verdict(cause, 15, 10.0)] if cause else []
+    made = report(STARTED, *verdict, settle(cause, exit, policy))
+    assert made["outcome"] not in ("not_found", "not_executable", "lost", "busy")
+
+
+@pytest.mark.parametrize("failure", ["not_found", "not_executable", "error"])
+def test_the_report_of_every_failure_to_start_is_valid(
+    failure: Literal["not_found", "not_executable", "error"],
+) -> None:
+    cause = Cause("spawn_failed", 0.0, failure=failure, reason="x: why")
+    made = report(SpawnFailed(failure, "x: why"), settle(cause, None, Policy()))
+    assert (made["outcome"], made["reason"]) == (failure, "x: why")
+
+
+@examples.unhurried
 @given(st.lists(examples.item, max_size=12), examples.moment)
 def test_no_history_at_all_makes_it_fail(items: list[Item], start: Moment) -> None:
     heard = account()

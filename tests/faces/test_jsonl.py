@@ -184,6 +184,7 @@ def test_a_name_that_is_not_utf_8_is_marked() -> None:
     assert json.loads(line)["extension"]["busiest"]["name"] == "a\\xff\n"
 
 
+@examples.unhurried
 @given(examples.heard, examples.moment)
 def test_every_event_is_one_line_and_valid(item: Item, moment: Moment) -> None:
     line = jsonl.line(item, moment, "a-1")
@@ -193,6 +194,7 @@ def test_every_event_is_one_line_and_valid(item: Item, moment: Moment) -> None:
     VALIDATOR.validate(json.loads(line))
 
 
+@examples.unhurried
 @given(examples.unheard, examples.moment)
 def test_what_is_no_event_makes_no_line(item: Item, moment: Moment) -> None:
     assert jsonl.line(item, moment, "a-1") is None

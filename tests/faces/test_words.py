@@ -9,7 +9,7 @@ from supervise.core.events import Activity, Busy, Process
 from supervise.core.outcome import Exit
 from supervise.faces import words
 from supervise.values import duration as read_duration
-from tests.faces.examples import COMPILER, EPOCH, SLEEP, SUDO, activity, process, text
+from tests.faces.examples import COMPILER, EPOCH, SLEEP, SUDO, activity, process, text, unhurried
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,7 @@ def test_a_duration(seconds: float, expected: str) -> None:
     assert words.duration(seconds) == expected
 
 
+@unhurried
 @given(st.floats(0, 3e9))
 def test_a_duration_can_be_read_again(seconds: float) -> None:
     assert read_duration(words.duration(seconds)) == pytest.approx(seconds, abs=0.00051)
@@ -136,6 +137,7 @@ def test_an_end(exit: Exit | None, expected: str) -> None:
     assert words.end(exit) == expected
 
 
+@unhurried
 @given(text)
 def test_what_is_clean_prints_and_stays_clean(anything: str) -> None:
     cleaned = words.clean(anything)
@@ -149,6 +151,7 @@ def test_direction_overrides_and_line_separators_do_not_print() -> None:
     assert words.clean("a\u202eb\u2028c\x85d\x7f") == r"a\u202eb\u2028c\x85d\x7f"
 
 
+@unhurried
 @given(activity, process)
 def test_no_name_reaches_a_terminal_as_it_is(seen: Activity, one: Process) -> None:
     assert words.activity(seen).isprintable()

@@ -1,0 +1,235 @@
+"""The escape artists by name, and how one of them is run under a supervisor and looked after.
+
+Not a test: test_escape.py and the bench of survivors both use it.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+HERE = Path(__file__).parent
+ARTISTS = HERE / "artists"
+KEEPER = (sys.executable, "-S", "-E", str(HERE / "keeper.py"))
+BOUND = 180.0
+"""Seconds after which a keeper is taken to hang: it bounds all that it does by less."""
+NOT_ALLOWED = 77
+"""What an artist exits with where the system does not let it do what it wants."""
+ORDINARY = 65534
+"""nobody, wherever there is one."""
+HOGS = 3
+
+
+@dataclass(frozen=True)
+class Artist:
+    """One way to escape."""
+
+    name: str
+    what: str
+    language: str = "c"
+    is_storm: bool = False
+    """It is a load on the machine as long as it lives: once is enough."""
+
+
+SIMPLE = (
+    Artist("setsid", "a session of its own", "python"),
+    Artist("double-fork", "a daemon whose session leader stays", "python"),
+    Artist("double-fork-leader-gone", "a daemon whose session leader has gone", "python"),
+    Artist("own-group", "a process group of its own", "python"),
+    Artist("ignored-signals", "every signal ignored", "python"),
+    Artist("blocked-signals", "every signal blocked", "python"),
+    Artist("stopped", "stopped by SIGSTOP, in a session of its own", "python"),
+    Artist("pipe-holder", "holds stdout and stderr open and writes on", "python"),
+    Artist("closed-descriptors", "no open descriptor, no working directory", "python"),
+    Artist("emptied-environment", "no environment, no arguments, a name to break readers of /proc", "python"),
+    Artist("shell-jobs", "nohup, subshells, setsid and pipelines in the background", "sh"),
+    Artist("nested-subreaper", "orphans that fall to a subreaper inside the tree"),
+    Artist("pid-namespace", "a pid namespace with an init of its own"),
+    Artist("user-namespace", "a user namespace"),
+    Artist("non-dumpable", "PR_SET_DUMPABLE 0: its /proc belongs to root"),
+    Artist("fork-on-term", "forks when it is asked to stop, and so does the copy"),
+    Artist("vfork", "a parent that sleeps in the kernel in vfork"),
+    Artist("thread-forks", "a child of a thread that is not the first"),
+    Artist("clone-parent", "CLONE_PARENT: a sibling, not a child"),
+    Artist("clone-without-sigchld", "a child that tells its parent nothing"),
+    Artist("leader-thread-gone", "its first thread has exited: shown as a zombie, alive"),
+    Artist("traced", "stopped under ptrace by its own parent"),
+    Artist("zombies", "fifty dead that nobody waits for"),
+)
+STORMS = (
+    Artist("exec-loop", "another program every millisecond, in the same process", is_storm=True),
+    Artist("chain-50ms", "forks and leaves every 50 ms", is_storm=True),
+    Artist("chain-50ms-setsid", "the same, each in a new session", is_storm=True),
+    Artist("chain-1ms", "forks and leaves every millisecond", is_storm=True),
+    Artist("chain-1ms-setsid", "the same, each in a new session", is_storm=True),
+    Artist("chain-0ms", "forks and leaves as fast as it can", is_storm=True),
+    Artist("chain-0ms-setsid", "the same, each in a new session", is_storm=True),
+    Artist("pair", "two that fork each other anew when one dies", is_storm=True),
+    Artist("bomb-300", "three hundred that replace each other, up to a thousand births", is_storm=True),
+    Artist("wide-1000", "a thousand children, half of them in sessions of their own", is_storm=True),
+    Artist("deep-100", "a hundred generations, each in a session of its own", is_storm=True),
+    Artist("orphans-1000", "a thousand orphans in sessions of their own", is_storm=True),
+)
+ALL = (*SIMPLE, *STORMS)
+CHAINS = tuple(artist for artist in ALL if artist.name.startswith("chain-"))
+ROOT_OWNED = Artist("root-owned", "set-user-id root, all its user ids root's, under an ordinary user")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the keeper saw; its own words (keeper.py), and what the program printed."""
+
+    stood: bool
+    has_acted: bool
+    has_ended: bool
+    status: int | None
+    lasted: float
+    ended_after: float
+    emptied_after: float | None
+    survivors: list[str]
+    out: str = field(repr=False)
+    err: str
+
+
+class NoCompilerError(Exception):
+    """The artists that are written in C cannot be built."""
+
+
+@cache
+def _built() -> Path:
+    """The C artists, compiled into a folder that everybody may look into and that goes with us."""
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if not compiler:
+        raise NoCompilerError("no gcc and no cc to build the artists in C with")
+    program = folder() / "artist"
+    source = str(ARTISTS / "artist.c")
+    subprocess.run([compiler, "-O2", "-Wall", "-Wextra", "-pthread", "-o", str(program), source], check=True)
+    return program
+
+
+@cache
+def _folder() -> "tempfile.TemporaryDirectory[str]":
+    kept = tempfile.TemporaryDirectory(prefix="escape-", ignore_cleanup_errors=True)
+    os.chmod(kept.name, 0o755)
+    return kept
+
+
+def folder() -> Path:
+    """A folder for what is built once."""
+    return Path(_folder().name)
+
+
+def command_of(artist: Artist, ready: Path) -> list[str]:
+    """Its command line.
+
+    Raises NoCompilerError.
+    """
+    if artist.language == "python":
+        return [sys.executable, "-S", "-E", str(_copied("artist.py")), artist.name, str(ready)]
+    if artist.language == "sh":
+        return ["sh", str(_copied("artist.sh")), artist.name, str(ready)]
+    words = [str(_built()), artist.name, str(ready)]
+    return [*words, str(_root_owned())] if artist is ROOT_OWNED else words
+
+
+@cache
+def _copied(name: str) -> Path:
+    """A copy that an ordinary user may read, wherever the checkout is."""
+    return Path(shutil.copy(ARTISTS / name, folder()))
+
+
+@cache
+def _root_owned() -> Path:
+    """The artists once more, set-user-id root.  Only root can make it."""
+    program = Path(shutil.copy(_built(), folder() / "root-owned"))
+    program.chmod(0o4755)
+    return program
+
+
+def why_not_root_owned() -> str:
+    """Why nothing can be made set-user-id root here; empty where it can."""
+    if os.getuid():
+        return "only root can make a set-user-id root program"
+    if os.statvfs(folder()).f_flag & os.ST_NOSUID:
+        return f"{folder()} is on a filesystem without set-user-id"
+    return ""
+
+
+@cache
+def as_ordinary_user(program: str) -> tuple[str, ...]:
+    """The words that make root an ordinary user who can start that program; none where that cannot be done."""
+    if os.getuid() or not shutil.which("setpriv"):
+        return ()
+    plain = ("setpriv", f"--reuid={ORDINARY}", f"--regid={ORDINARY}", "--clear-groups")
+    # An interpreter below a closed home of root: may it be found and read, nothing else.
+    reading = (*plain, "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
+    for words in (plain, reading):
+        tried = subprocess.run([*words, program, "--version"], capture_output=True, cwd="/")
+        if tried.returncode == 0:
+            return words
+    return ()
+
+
+@contextmanager
+def stage() -> Iterator[Path]:
+    """An empty folder that everybody may write to."""
+    with tempfile.TemporaryDirectory(prefix="escape-run-", ignore_cleanup_errors=True) as name:
+        os.chmod(name, 0o777)
+        yield Path(name)
+
+
+def run(
+    command: list[str],
+    place: Path,
+    *,
+    act: str = "none",
+    number: int = 0,
+    after: float | None = None,
+    patience: float = 20.0,
+    settle: float = 0.0,
+) -> Result:
+    """Run it in `place` under a keeper, whose words these are; the artist's ready file is `place / "ready"`."""
+    wanted = {
+        "command": command,
+        "cwd": str(place),
+        "env": {"PATH": os.environ["PATH"], "HOME": str(place), "TMPDIR": str(place), "LANG": "C.UTF-8"},
+        "ready": str(place / "ready"),
+        "act": act,
+        "signal": number,
+        "after": after,
+        "patience": patience,
+        "settle": settle,
+    }
+    keeper = subprocess.Popen([*KEEPER, json.dumps(wanted)], stdout=subprocess.PIPE, text=True)
+    try:
+        printed, _ = keeper.communicate(timeout=BOUND)
+    except BaseException:
+        # It kills whoever is left before it goes.
+        keeper.terminate()
+        keeper.communicate()
+        raise
+    assert keeper.returncode == 0, f"the keeper failed: {keeper.returncode}"
+    out, err = ((place / name).read_text(errors="replace") for name in ("out", "err"))
+    return Result(**json.loads(printed), out=out, err=err)
+
+
+@contextmanager
+def hogs(count: int = HOGS) -> Iterator[None]:
+    """So many busy loops beside us, none of which outlives two minutes."""
+    code = "import signal; signal.alarm(120)\nwhile True: pass"
+    started = [subprocess.Popen([sys.executable, "-S", "-E", "-c", code]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for one in started:
+            one.send_signal(signal.SIGKILL)
+        for one in started:
+            one.wait()

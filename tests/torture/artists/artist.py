@@ -1,0 +1,175 @@
+"""Escape artists that need nothing but Python: `python -S -E artist.py NAME READY_FILE`.
+
+Each writes READY_FILE, and `ready` on stdout, when all that it consists of stands, and is bounded by itself: no process
+outlives LIFE, and nothing forks in a loop.
+"""
+
+import os
+import signal
+import sys
+import time
+
+LIFE = 60
+DEADLINE = time.monotonic() + LIFE
+ASKING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+
+
+def rest() -> None:
+    """Live on until the deadline."""
+    while (left := DEADLINE - time.monotonic()) > 0:
+        time.sleep(left)
+    os._exit(0)
+
+
+def be_stubborn() -> None:
+    for number in ASKING:
+        signal.signal(number, signal.SIG_IGN)
+
+
+class Stage:
+    """The parts tell the lead that they stand by a pipe; the lead tells the world."""
+
+    def __init__(self, ready: str) -> None:
+        self.ready = ready
+        self.hears, self.tells = os.pipe()
+
+    def stand(self) -> None:
+        os.write(self.tells, b"!")
+
+    def lead(self, expected: int) -> None:
+        """Wait for the others, say ready, and then live as a server would: until asked to stop."""
+        for _ in range(expected):
+            os.read(self.hears, 1)
+        os.close(self.hears)
+        os.close(self.tells)
+        with open(self.ready, "w"):
+            pass
+        os.write(1, b"ready\n")
+        rest()
+
+
+def setsid(stage: Stage) -> None:
+    if not os.fork():
+        os.setsid()
+        stage.stand()
+        rest()
+    stage.lead(1)
+
+
+def double_fork(stage: Stage, *, leader_stays: bool) -> None:
+    leader = os.fork()
+    if not leader:
+        os.setsid()
+        if not os.fork():
+            be_stubborn()
+            while not leader_stays and os.getppid() == os.getsid(0):
+                time.sleep(0.001)
+            stage.stand()
+            rest()
+        if not leader_stays:
+            os._exit(0)
+        rest()
+    stage.lead(1)
+
+
+def own_group(stage: Stage) -> None:
+    if not os.fork():
+        os.setpgid(0, 0)
+        stage.stand()
+        rest()
+    stage.lead(1)
+
+
+def ignored_signals(stage: Stage) -> None:
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        try:
+            signal.signal(number, signal.SIG_IGN)
+        except OSError:
+            # Those that the C library keeps for itself.
+            pass
+    if not os.fork():
+        stage.stand()
+        rest()
+    stage.lead(1)
+
+
+def blocked_signals(stage: Stage) -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
+    if not os.fork():
+        stage.stand()
+        rest()
+    stage.lead(1)
+
+
+def stopped(stage: Stage) -> None:
+    child = os.fork()
+    if not child:
+        os.setsid()
+        be_stubborn()
+        os.kill(os.getpid(), signal.SIGSTOP)
+        # Somebody let it go on; that is no reason to leave.
+        rest()
+    os.waitpid(child, os.WUNTRACED)
+    stage.lead(0)
+
+
+def pipe_holder(stage: Stage) -> None:
+    """It holds our stdout and stderr open and writes now and then, so that nobody who waits for EOF sees one."""
+    if not os.fork():
+        os.setsid()
+        be_stubborn()
+        stage.stand()
+        while time.monotonic() < DEADLINE:
+            time.sleep(0.1)
+            try:
+                os.write(1, b"still here\n")
+            except OSError:
+                pass
+        os._exit(0)
+    stage.lead(1)
+
+
+def closed_descriptors(stage: Stage) -> None:
+    if not os.fork():
+        os.setsid()
+        be_stubborn()
+        stage.stand()
+        os.closerange(0, 1024)
+        os.chdir("/")
+        rest()
+    stage.lead(1)
+
+
+def emptied_environment(stage: Stage) -> None:
+    """Neither a variable nor a name nor an argument of ours is left, and the name is made to break readers of stat."""
+    child = os.fork()
+    if not child:
+        os.setsid()
+        be_stubborn()
+        rename = f"import time; open('/proc/self/comm', 'w').write(') Z 1 1 1'); time.sleep({LIFE})"
+        os.execve(sys.executable, ["-", "-S", "-E", "-c", rename], {})
+    while name_of(child) != ") Z 1 1 1\n":
+        time.sleep(0.001)
+    stage.lead(0)
+
+
+def name_of(pid: int) -> str:
+    with open(f"/proc/{pid}/comm") as comm:
+        return comm.read()
+
+
+ARTISTS = {
+    "setsid": setsid,
+    "double-fork": lambda stage: double_fork(stage, leader_stays=True),
+    "double-fork-leader-gone": lambda stage: double_fork(stage, leader_stays=False),
+    "own-group": own_group,
+    "ignored-signals": ignored_signals,
+    "blocked-signals": blocked_signals,
+    "stopped": stopped,
+    "pipe-holder": pipe_holder,
+    "closed-descriptors": closed_descriptors,
+    "emptied-environment": emptied_environment,
+}
+
+if __name__ == "__main__":
+    ARTISTS[sys.argv[1]](Stage(sys.argv[2]))

@@ -1,0 +1,218 @@
+"""Runs one program with an escape artist under it, does something to it, and says who was left: `keeper.py JSON`.
+
+It is a subreaper, so that whoever leaves the program's tree falls to it, however it has left: `waitpid` saying ECHILD
+is the proof that nobody is left, and all its descendants are all that is left.  It needs no mark on anybody, and
+nothing of the supervisor that it tests.  What is left is killed when it has been counted.
+
+    command, cwd, env   what to run, its stdout and stderr in the files `out` and `err` of cwd
+    ready               a file that the artist makes when it stands
+    act                 "none", "signal", "group", "guardian", "both": whom the signal goes to
+    signal              its number
+    after               seconds from the start at which we act; null: when the artist stands
+    patience            seconds that the program may take to end from then on; it is killed after that
+    settle              seconds that whoever is left may take to die when the program has ended
+
+Started with `-S -E`: standard library, few imports.
+"""
+
+import ctypes
+import json
+import os
+import signal
+import sys
+import time
+from typing import Any
+
+SET_CHILD_SUBREAPER = 36
+WALL = 0x40000000
+STANDS = 30.0
+"""Seconds that an artist may take to stand."""
+LONGEST = 60.0
+"""Seconds that the clean-up may take: by then every artist has ended by itself."""
+LOOK = 0.001
+
+
+class Keeper:
+    """The parent of one program, and the heir of all who leave it."""
+
+    def __init__(self, wanted: dict[str, Any]) -> None:
+        self.wanted = wanted
+        self.program = 0
+        self.status: int | None = None
+        self.ended_at = 0.0
+
+    def start(self) -> None:
+        wanted = self.wanted
+        self.program = os.fork()
+        if self.program:
+            return
+        try:
+            os.setsid()
+            for number, name in ((1, "out"), (2, "err")):
+                os.dup2(
+                    os.open(os.path.join(wanted["cwd"], name), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666), number
+                )
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+            os.chdir(wanted["cwd"])
+            os.execvpe(wanted["command"][0], wanted["command"], wanted["env"])
+        finally:
+            os._exit(126)
+
+    def reap(self) -> bool:
+        """Take all statuses; True where nobody at all is left."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG | WALL)
+            except ChildProcessError:
+                return True
+            if not pid:
+                return False
+            if pid == self.program:
+                self.status, self.ended_at = os.waitstatus_to_exitcode(status), time.monotonic()
+
+    def wait(self, seconds: float, is_met: Any) -> bool:
+        """Reap until it is met, for so long."""
+        until = time.monotonic() + seconds
+        while not is_met():
+            if time.monotonic() > until:
+                return False
+            self.reap()
+            time.sleep(LOOK)
+        return True
+
+    def act(self) -> bool:
+        """Do it; False where there is nobody to do it to."""
+        kind, number = self.wanted["act"], self.wanted["signal"]
+        self.reap()
+        if kind == "none":
+            return True
+        if self.status is not None:
+            return False
+        if kind == "group":
+            os.killpg(self.program, number)
+            return True
+        guardian = next((pid for pid in children(self.program) if comm(pid) == "supervise-guard"), 0)
+        whom = {"signal": (self.program,), "guardian": (guardian,), "both": (guardian, self.program)}[kind]
+        if 0 in whom:
+            return False
+        for pid in whom:
+            os.kill(pid, number)
+        return True
+
+    def run(self) -> dict[str, Any]:
+        wanted = self.wanted
+        started = time.monotonic()
+        self.start()
+        if wanted["after"] is None:
+            self.wait(STANDS, lambda: self.status is not None or os.path.exists(wanted["ready"]))
+        else:
+            self.wait(wanted["after"], lambda: self.status is not None)
+        has_acted, acted_at = self.act(), time.monotonic()
+        has_ended = self.wait(wanted["patience"], lambda: self.status is not None)
+        if not has_ended:
+            os.kill(self.program, signal.SIGKILL)
+            self.wait(LONGEST, lambda: self.status is not None)
+        self.wait(wanted["settle"], self.reap)
+        is_empty = self.reap()
+        emptied_at = time.monotonic()
+        survivors = [] if is_empty else self.survivors()
+        return {
+            "stood": os.path.exists(wanted["ready"]),
+            "has_acted": has_acted,
+            "has_ended": has_ended,
+            "status": self.status,
+            "lasted": self.ended_at - started,
+            "ended_after": self.ended_at - acted_at,
+            "emptied_after": emptied_at - acted_at if is_empty else None,
+            "survivors": survivors,
+        }
+
+    def survivors(self) -> list[str]:
+        """Who is alive of our descendants; somebody is, if not exactly those: a fork chain has moved on meanwhile."""
+        found = [one for pid in descendants(os.getpid()) if (one := describe(pid))]
+        return found or ["one that was gone before it could be named"]
+
+    def clean(self) -> None:
+        """Kill all descendants."""
+        until = time.monotonic() + LONGEST
+        own = f"/proc/self/task/{os.getpid()}/children"
+        while not self.reap():
+            # Mostly what is our own child: who forks faster than we can walk falls to us with every kill.
+            for _ in range(50):
+                for pid in reversed(numbers(own)):
+                    kill(pid)
+                if self.reap():
+                    return
+            for pid in descendants(os.getpid()):
+                kill(pid)
+            if time.monotonic() > until:
+                raise RuntimeError(f"still alive: {self.survivors()}")
+            time.sleep(LOOK)
+
+
+def read(path: str) -> bytes:
+    try:
+        with open(path, "rb", 0) as file:
+            return file.read()
+    except OSError:
+        return b""
+
+
+def numbers(path: str) -> list[int]:
+    return [int(number) for number in read(path).split()]
+
+
+def comm(pid: int) -> str:
+    return read(f"/proc/{pid}/comm").decode(errors="replace").strip()
+
+
+def children(pid: int) -> list[int]:
+    try:
+        tasks = os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return []
+    return [child for task in tasks for child in numbers(f"/proc/{pid}/task/{task}/children")]
+
+
+def descendants(root: int) -> list[int]:
+    found = [root]
+    seen = {root}
+    for pid in found:
+        new = [child for child in children(pid) if child not in seen]
+        found += new
+        seen.update(new)
+    return found[1:]
+
+
+def describe(pid: int) -> str:
+    """`pid name uid state`; empty where it is dead.  The dead whose other threads live are not."""
+    stat = read(f"/proc/{pid}/stat")
+    fields = stat[stat.rfind(b")") + 1 :].split()
+    if not fields or (fields[0] in (b"Z", b"X") and int(fields[17]) < 2):
+        return ""
+    uid = next((line.split()[1] for line in read(f"/proc/{pid}/status").splitlines() if line.startswith(b"Uid:")), b"?")
+    return f"{pid} {comm(pid)} uid={uid.decode()} {fields[0].decode()}"
+
+
+def kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def main() -> None:
+    ctypes.CDLL(None).prctl(SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    # Whoever asks us to end shall not leave the storm to the machine.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
+    keeper = Keeper(json.loads(sys.argv[1]))
+    try:
+        result = keeper.run()
+    finally:
+        keeper.clean()
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,7 +1,8 @@
 """Text for people: what happens, as lines for stderr.
 
-A verdict is announced when it falls, before the clean-up; when all is over, one final message says the end, in which
-the exit code stands.  A command that ended by itself has no final message, whatever its code.
+A verdict is announced when it falls, before the clean-up; when all is over, one final message says how it ended, with
+the exit code.  A failure to start is said as a shell says it; of a command that ended by itself nothing is said, whatever
+its code.
 """
 
 from typing import Literal

@@ -1,8 +1,8 @@
 """Text for people: what happens, as lines for stderr.
 
 A verdict is announced when it falls, before the clean-up; when all is over, one final message says how it ended, with
-the exit code.  A failure to start is said as a shell says it; of a command that ended by itself nothing is said, whatever
-its code.
+the exit code.  A failure to start is said as a shell says it.  Of a command that ended by itself nothing is said,
+whatever its code.
 """
 
 from typing import Literal

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from supervise.process.line import Line
     from supervise.process.outlet import Outlet
     from supervise.process.pump import Pump
+    from supervise.process.terminal import Own, Shared
 
 SHORT = 0.030
 """Seconds that a command may take and still be done with without any library."""
@@ -46,6 +47,9 @@ class Launched:
         self.pumps: "tuple[Pump, ...]" = ()
         self.cut = -1
         """Closed, it tells the pumps to wait for nothing more."""
+        self.terminal: Shared | None = None
+        self.own_terminal: Own | None = None
+        """With --pty."""
         self.events = -1
         """The descriptor of the events file."""
         self.own_holder_trigger = -1
@@ -115,11 +119,13 @@ def _start(launched: Launched) -> None:
     values, command = launched.request.values, launched.request.command
     facts = (values["report"], launched.run_id, command, os.getpid(), launched.started_at, launched.started)
     launched.line.send("orders", values["signal"], values["kill_after"], facts)
-    out, out_sink = os.pipe()
-    err, err_sink = os.pipe()
-    launched.line.send("spawn", command, _variables(launched), fds=(0, out_sink, err_sink))
-    os.close(out_sink)
-    os.close(err_sink)
+    if launched.guardian.has_terminal:
+        from supervise.process import terminal
+
+        launched.terminal = terminal.share()
+        if launched.terminal:
+            launched.line.send("terminal", launched.terminal.saved)
+    sources = _spawn_on_terminal(launched) if values["pty"] else _spawn_on_pipes(launched)
     # From here on the command is being started beside us.
     from supervise.process import outlet, signals, system
     from supervise.process.inbox import Inbox
@@ -128,15 +134,38 @@ def _start(launched: Launched) -> None:
     launched.inbox = Inbox()
     cut, launched.cut = os.pipe()
     launched.outlets = outlet.of_stdio()
-    launched.pumps = (
-        Pump("stdout", out, launched.outlets[0], cut, launched.inbox),
-        Pump("stderr", err, launched.outlets[1], cut, launched.inbox),
+    launched.pumps = tuple(
+        Pump(stream, source, sink, cut, launched.inbox)
+        for stream, source, sink in zip(("stdout", "stderr"), sources, launched.outlets, strict=False)
     )
     for pump in launched.pumps:
         pump.start()
     launched.taken = signals.choose()
     # Should the guardian die, the tree falls to us.
     system.become_subreaper()
+
+
+def _spawn_on_pipes(launched: Launched) -> "tuple[int, ...]":
+    out, out_sink = os.pipe()
+    err, err_sink = os.pipe()
+    launched.line.send(*_spawn_message(launched, ""), fds=(0, out_sink, err_sink))
+    os.close(out_sink)
+    os.close(err_sink)
+    return out, err
+
+
+def _spawn_on_terminal(launched: Launched) -> "tuple[int, ...]":
+    from supervise.process import terminal
+
+    launched.own_terminal = own = terminal.Own()
+    launched.line.send(*_spawn_message(launched, own.name), fds=(own.theirs,) * 3)
+    os.close(own.theirs)
+    own.take_keys()
+    return (own.ours,)
+
+
+def _spawn_message(launched: Launched, terminal: str) -> "tuple[object, ...]":
+    return "spawn", launched.request.command, _variables(launched), terminal
 
 
 def _watch(launched: Launched, until: float) -> None:

@@ -1,5 +1,6 @@
 """The loop: trio waits for the line, for the threads and for the next deadline, and hands each to the runner."""
 
+import sys
 from collections.abc import Callable
 from time import monotonic
 
@@ -10,6 +11,8 @@ from supervise.runner import Runner
 
 def watch(runner: Runner) -> None:
     """Serve the runner until the run has its outcome."""
+    # All is loaded: nothing holds the interpreter for long any more.
+    sys.setswitchinterval(0.005)
     trio.run(_watch, runner)
 
 

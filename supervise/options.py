@@ -130,6 +130,16 @@ OPTIONS = (
         "How long to wait for more output while somebody else still holds the pipe of a command that has ended.",
     ),
     Option(
+        STOPPING, "diagnose", "", "choice", "on", "on|off",
+        "Show what the process tree was doing when a limit stopped it.",
+        choices=("on", "off"),
+    ),
+    Option(
+        STOPPING, "dump-signal", "", "signal", "", "SIGNAL",
+        "Before a limit stops the tree, send SIGNAL to the command so that it can dump its state (QUIT for JVM and Go, "
+        "USR1 for faulthandler), and give it a second to.",
+    ),
+    Option(
         RESULT, "preserve-status", "p", "flag", "", "",
         "Exit with the command's own status even if it was stopped.",
     ),
@@ -148,6 +158,10 @@ OPTIONS = (
     Option(
         RESULT, "no-record", "", "flag", "", "",
         "Leave no record of the run on disk.",
+    ),
+    Option(
+        OUTPUT, "pty", "", "flag", "", "",
+        "Give the command a terminal of its own: it does not buffer in blocks, and the keys are its own.",
     ),
     Option(
         OUTPUT, "quiet", "q", "flag", "", "",

@@ -4,8 +4,8 @@ There is no queue and no polling: `dispatch` hands one event to the machine and 
 until `wake_at` or until somebody has something to tell.
 """
 
+import gc
 import os
-import sys
 from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING, NoReturn
@@ -40,7 +40,7 @@ from supervise.core.events import (
 from supervise.core.machine import Machine
 from supervise.core.outcome import Exit, Outcome
 from supervise.core.policy import Policy
-from supervise.faces.items import Stragglers, Usage
+from supervise.faces.items import Stragglers, Trouble, Usage
 from supervise.launch import Launched
 from supervise.process import signals, tree
 from supervise.process.pump import Pump
@@ -84,6 +84,8 @@ class Runner:
         self._followers: deque[Event] = deque()
         self._sampler: Sampler | None = None
 
+        self._take_terminal()
+
     def now(self) -> float:
         """Seconds since the run began."""
         return monotonic() - self.launched.started
@@ -95,7 +97,7 @@ class Runner:
         self._followers.append(event)
         while self._followers:
             event = self._followers.popleft()
-            self.teller.tell(event)
+            self.teller.tell(event, at)
             for action in self.machine.handle(event, self.now() if at is None else at):
                 self._perform(action)
         self.on_wake_at()
@@ -146,6 +148,8 @@ class Runner:
             self._sampler = Sampler(self.holder(), kinds=kinds, now=self.now)
         self._sampler.holder_pid = self.holder()
         look = self._sampler.sample()
+        for text in self._sampler.unmeasured():
+            self.teller.tell(Trouble(text))
         return Sample(**{**look._asdict(), "busy": tuple(Busy(*one) for one in look.busy)})
 
     def _cut(self) -> None:
@@ -205,6 +209,8 @@ class Runner:
                 self._tell_output()
             case ("ended", Pump()):
                 self._tell_output()
+                if self.launched.own_terminal:
+                    self.launched.own_terminal.close()
                 if all(pump.has_ended for pump in self.launched.pumps):
                     self.dispatch(Drained())
             case ("signal", int(number), int(code), int(sender), float(at)):
@@ -224,11 +230,42 @@ class Runner:
                 source += f" from pid {sender} ({seen.name})"
             self.dispatch(Cancel(number, at, delivered=is_from_terminal, source=source))
         elif number == signals.TSTP:
-            self.dispatch(Paused())
-            os.kill(os.getpid(), signals.STOP)
-            self.dispatch(Resumed())
+            self._pause()
         elif number in signals.PASSED_ON:
+            self._pass_on(number)
+
+    def _pause(self) -> None:
+        """Stop ourselves, as we were asked to, and go on when we are continued."""
+        self.dispatch(Paused())
+        if self.launched.own_terminal:
+            self._give_terminal_back()
+        os.kill(os.getpid(), signals.STOP)
+        self._take_terminal()
+        self.dispatch(Resumed())
+
+    def _pass_on(self, number: int) -> None:
+        if number == signals.CONT:
+            self._take_terminal()
+        own = self.launched.own_terminal
+        if own and number == signals.WINCH:
+            own.copy_size()
+        else:
             self.launched.line.send("root", number)
+
+    def _take_terminal(self) -> None:
+        """With --pty: the keys are the command's, as soon as we are in the foreground."""
+        own = self.launched.own_terminal
+        if own:
+            own.take_keys()
+            own.copy_size()
+            for outlet in self.launched.outlets:
+                outlet.is_raw = own.is_raw and os.isatty(outlet.fd)
+
+    def _give_terminal_back(self) -> None:
+        if self.launched.terminal:
+            self.launched.terminal.restore()
+            for outlet in self.launched.outlets:
+                outlet.is_raw = False
 
     def _is_inside(self, pid: int) -> bool:
         return pid == self._root or pid in tree.walk(self.holder())
@@ -239,6 +276,9 @@ class Runner:
         """Say and write what is to be said and written, and end this process as the run has ended."""
         outcome = self.outcome
         assert outcome is not None
+        if outcome.cause or self.launched.own_terminal:
+            # Where we did not stop it, what the command itself has set (`stty`, say) stays.
+            self._give_terminal_back()
         if outcome.cause is None and self._root and not self._is_empty and (left := self._stragglers()):
             self.teller.tell(Stragglers(left))
         self.teller.tell(outcome)
@@ -288,6 +328,7 @@ def _exit_of(status: int) -> Exit:
 
 def run(launched: Launched) -> NoReturn:
     """Go on from the launch to the end of the run, and end this process."""
+    gc.enable()
     runner = Runner(launched)
     for message in launched.heard:
         runner.hear_message(message)
@@ -300,5 +341,4 @@ def run(launched: Launched) -> NoReturn:
         from supervise import loop
 
         loop.watch(runner)
-    sys.setswitchinterval(0.005)
     runner.finish()

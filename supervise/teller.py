@@ -30,11 +30,12 @@ class Teller:
         self._report: str | None = values["report"]
         self._account = account_of(launched.run_id, launched.request.command, os.getpid(), launched.started_at)
 
-    def tell(self, item: Item) -> None:
-        """Something happened, or is to be said."""
-        t = self._now()
+    def tell(self, item: Item, at: float | None = None) -> None:
+        """Something happened, or is to be said, `at` that moment of the run (now)."""
+        now = self._now()
+        t = now if at is None else at
         # Absolute times are made anew each time: clocks are set, and machines sleep.
-        moment = Moment(t, time())
+        moment = Moment(t, time() - (now - t))
         for line in self._plain.lines(item, moment):
             self._people.say(os.fsencode(line) + b"\n")
         if self._programs and (text := jsonl.line(item, moment, self._run_id)):

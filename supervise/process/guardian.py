@@ -86,6 +86,8 @@ def _hold(ours: line.Line, group: "int | None", on_lost: "Callable[[tuple[Any, .
     holder = Holder(ours, _prepare(), group)
     if not holder.serve():
         holder.stop_alone()
+        if holder.modes:
+            _restore_terminal(holder.modes, group)
         if holder.facts:
             on_lost(holder.facts)
 
@@ -104,6 +106,14 @@ def _prepare() -> int:
     _signal.signal(_signal.SIGCHLD, _noted)
     _signal.pthread_sigmask(_signal.SIG_UNBLOCK, {_signal.SIGCHLD})
     return wake
+
+
+def _restore_terminal(modes: "list[Any]", group: "int | None") -> None:
+    from supervise.process import terminal
+
+    shared = terminal.share(modes, group)
+    if shared:
+        shared.restore()
 
 
 def _noted(number: int, frame: object) -> None:

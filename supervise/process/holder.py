@@ -4,9 +4,11 @@ It is served by the guardian, and by us ourselves should the guardian die: its c
 
     what it is told                     what it says
     ("orders", signal, grace, facts)    how the tree is to be stopped, and what is to be known, if we die
-    ("spawn", command, variables) + 3   ("started", pid, at) or ("failed", kind, reason)
+    ("terminal", modes)                 the terminal's modes, to be restored if we die
+    ("spawn", command, variables,       ("started", pid, at) or ("failed", kind, reason)
+        terminal) + stdio
     ("ask", number)                     ("alive", number), after ("exited", ...) if the command has ended
-    ("stop", signal, was_delivered)       -
+    ("stop", signal, was_delivered)     -
     ("kill",)                           ("empty", survivors) if the command has been spawned
     ("root", signal)                    -
     ("list",)                           ("listed", processes)
@@ -53,6 +55,7 @@ class Holder:
         breaks pipelines and the script loops around us, and hides a second Ctrl-C from us.
         """
         self.facts: tuple[Any, ...] = ()
+        self.modes: list[Any] = []
         self._stop_signal = 15
         self._grace = 0.0
         self.root = 0
@@ -128,8 +131,10 @@ class Holder:
         match message:
             case ("orders", int(number), float(grace), tuple(facts)):
                 self._stop_signal, self._grace, self.facts = number, grace, facts
-            case ("spawn", list(command), dict(variables)):
-                self._spawn(command, variables, (fds[0], fds[1], fds[2]))
+            case ("terminal", list(modes)):
+                self.modes = modes
+            case ("spawn", list(command), dict(variables), str(terminal)):
+                self._spawn(command, variables, (fds[0], fds[1], fds[2]), terminal)
             case ("ask", int(number)):
                 self.reap()
                 self.line.send("alive", number)
@@ -151,13 +156,17 @@ class Holder:
                 self.line.send("used", *_usage())
 
     def _spawn(
-        self, command: "list[str]", variables: "dict[bytes, bytes | None]", stdio: "tuple[int, int, int]"
+        self,
+        command: "list[str]",
+        variables: "dict[bytes, bytes | None]",
+        stdio: "tuple[int, int, int]",
+        terminal: str,
     ) -> None:
         self.stopping_since = 0.0
         environ = {**os.environb, **variables}
         kept = {name: value for name, value in environ.items() if value is not None}
         try:
-            self.root = spawn(command, kept, stdio, group=self.group)
+            self.root = spawn(command, kept, stdio, group=None if terminal else self.group, terminal=terminal)
         except SpawnError as error:
             self.line.send("failed", error.kind, error.reason)
         else:

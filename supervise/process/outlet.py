@@ -17,6 +17,8 @@ class Outlet:
         self.lock = _thread.allocate_lock()
         """Held during a write, so that a message does not land inside another's bytes."""
         self.at_line_start = True
+        self.is_raw = False
+        """It is a terminal that does not go to the first column by itself."""
 
     def write(self, data: "bytes | memoryview") -> None:
         """Write all of it, however long it takes.
@@ -28,9 +30,10 @@ class Outlet:
             self.at_line_start = data[-1] == 10
 
     def write_line(self, line: bytes) -> None:
-        """Write one line, from the start of a line."""
+        """Write one line, which comes with its end, from the start of a line."""
         with self.lock:
-            self._write_all(line if self.at_line_start else b"\n" + line)
+            whole = line if self.at_line_start else b"\n" + line
+            self._write_all(whole.replace(b"\n", b"\r\n") if self.is_raw else whole)
             self.at_line_start = True
 
     def _write_all(self, data: "bytes | memoryview") -> None:

@@ -97,6 +97,11 @@ class Pump:
                 if self._outlet.fd in ready or (self._cut in ready and source not in ready):
                     return
                 continue
+            except OSError as error:
+                # A terminal reads so when nobody is left at its other side: its end of file.
+                if error.errno == errno.EIO:
+                    return
+                raise
             if not size:
                 return
             self.last = monotonic()

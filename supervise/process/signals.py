@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 CANCELLING = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT)
 PASSED_ON = (_signal.SIGUSR1, _signal.SIGUSR2, _signal.SIGWINCH, _signal.SIGCONT)
 CHLD, TSTP, STOP = _signal.SIGCHLD, _signal.SIGTSTP, _signal.SIGSTOP
+CONT, WINCH = _signal.SIGCONT, _signal.SIGWINCH
 MAY_STAY_IGNORED = (_signal.SIGHUP, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGTSTP)
 """nohup and `&` ignore them for us and for the command."""
 FROM_KERNEL = 0x80

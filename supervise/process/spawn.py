@@ -59,20 +59,23 @@ def spawn(
     stdio: "tuple[int, int, int]",
     *,
     group: "int | None",
+    terminal: str,
 ) -> int:
-    """Start the command and return its pid.  In that process group, or in a session of its own.
+    """Start the command and return its pid: in that process group, or in a session of its own.
+
+    `terminal` names the controlling terminal of such a session, which is then its stdio; '' for none.
 
     Its signal mask is empty; SIGPIPE and SIGXFSZ, which Python ignores, are back to default.
     Raises SpawnError.
     """
     path = find(command[0], os.fsdecode(environ.get(b"PATH", DEFAULT_PATH.encode())))
     try:
-        return _exec(path, command, environ, stdio, group)
+        return _exec(path, command, environ, stdio, group, terminal)
     except OSError as error:
         number = error.errno or 0
     if number == errno.ENOEXEC and _looks_like_text(path):
         try:
-            return _exec(SHELL, [SHELL, path, *command[1:]], environ, stdio, group)
+            return _exec(SHELL, [SHELL, path, *command[1:]], environ, stdio, group, terminal)
         except OSError as error:
             number = error.errno or 0
     if number in OURS_TO_ANSWER_FOR:
@@ -92,8 +95,12 @@ def _exec(
     environ: "Mapping[bytes, bytes]",
     stdio: "tuple[int, int, int]",
     group: "int | None",
+    terminal: str,
 ) -> int:
-    actions = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(stdio)]
+    actions: list[tuple[object, ...]] = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(stdio)]
+    if terminal:
+        # The first terminal that a session leader opens becomes its controlling one (tty_ioctl(4)).
+        actions.insert(0, (os.POSIX_SPAWN_OPEN, 0, terminal, os.O_RDWR, 0))
     defaults = (_signal.SIGPIPE, _signal.SIGXFSZ)
     if group is None:
         return os.posix_spawn(

@@ -10,7 +10,7 @@ PR_SET_CHILD_SUBREAPER = 36
 
 
 def prctl(option: int, argument: "int | bytes") -> bool:
-    """Call prctl with one argument, see prctl(2); False where it is not to be had."""
+    """Set an attribute of this process, see prctl(2); False where that is not to be had."""
     if sys.platform != "linux":
         return False
     try:

@@ -10,7 +10,7 @@ PR_SET_CHILD_SUBREAPER = 36
 
 
 def prctl(option: int, argument: "int | bytes") -> bool:
-    """Set an attribute of this process, see prctl(2); False where that is not to be had."""
+    """Set one attribute of this process; False where that is not to be had (`man 2 prctl`)."""
     if sys.platform != "linux":
         return False
     try:

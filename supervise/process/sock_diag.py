@@ -106,7 +106,7 @@ def _receive(netlink: socket.socket, found: list[Tcp]) -> bool:
         while at + _HEADER_SIZE <= part:
             (length, kind, flags, family, state, ends, inode,
              size, attribute, acked, received, sent, again) = unpack(_ROOM, at)  # fmt: skip
-            if flags & _NLM_F_DUMP_INTR or at + length > part:
+            if flags & _NLM_F_DUMP_INTR or not _HEADER_SIZE <= length <= part - at:
                 return False
             if kind in (_NLMSG_DONE, _NLMSG_ERROR):
                 code = _CODE.unpack_from(_ROOM, at + _HEADER_SIZE)[0]

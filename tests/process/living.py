@@ -1,6 +1,7 @@
 """Real processes for tests to look at: started, spoken to, and gone at the end with all they have started."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -27,27 +28,33 @@ def until(condition: Callable[[], T]) -> T:
 class Program:
     """A program that we exchange lines with."""
 
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
+    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
         self.pid = process.pid
-        self.process = process
+        self._stdin = process.stdin.fileno()
+        self._stdout = process.stdout.fileno()
+        self._unread = b""
 
     def says(self) -> str:
         """Its next line; waits for it."""
-        line = self.process.stdout.readline()  # type: ignore[union-attr]
-        assert line, "the program has ended"
-        return line.strip()
+        while b"\n" not in self._unread:
+            ready, _, _ = select.select([self._stdout], [], [], BOUND)
+            assert ready, f"nothing said within {BOUND:.0f} s"
+            chunk = os.read(self._stdout, 65536)
+            assert chunk, f"the program has ended, its last words: {self._unread!r}"
+            self._unread += chunk
+        line, _, self._unread = self._unread.partition(b"\n")
+        return line.decode()
 
     def hears(self, line: str = "go") -> None:
-        self.process.stdin.write(line + "\n")  # type: ignore[union-attr]
-        self.process.stdin.flush()  # type: ignore[union-attr]
+        os.write(self._stdin, line.encode() + b"\n")
 
 
 @contextmanager
 def running(*command: str) -> Iterator[Program]:
     """Run a program in a session of its own; what is left of that session at the end is killed."""
-    process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
-    )  # fmt: skip
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
     try:
         yield Program(process)
     finally:

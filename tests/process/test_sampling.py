@@ -181,7 +181,7 @@ os.wait()
 def test_a_process_that_a_walk_passed_over_is_not_new_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     burn = "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done"
     with running("/bin/sh", "-c", f"({burn}; echo; exec sleep 60) & wait") as sh:
-        sh.process.stdout.readline()  # type: ignore[union-attr]
+        sh.says()
         until(lambda: any(stat.name == "sleep" for stat in tree.snapshot(sh.pid).values()))
         sampler = Sampler(sh.pid, kinds=frozenset({"cpu"}), now=clock())
         first = sampler.sample()

@@ -409,7 +409,8 @@ def test_a_kernel_without_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         pytest.param(BlockingIOError(errno.EAGAIN, "nothing there"), id="breaks off"),
         pytest.param(OSError(errno.ENOBUFS, "overrun"), id="overrun"),
-        pytest.param(bytes(1 << 16), id="truncated"),
+        pytest.param(told_socket(1, info(1, 2)) * 200, id="truncated"),
+        pytest.param(bytes(20), id="empty"),
         pytest.param(told_socket(1, info(1, 2))[:-8], id="cut"),
         pytest.param(message(20, told_socket(1, info(1, 2))[16:], flags=0x12) + DONE, id="interrupted"),
     ],

@@ -58,6 +58,7 @@ def test_stat_agrees_with_the_system() -> None:
 
 
 def test_stat_tells_times_in_ticks() -> None:
+    subprocess.run(["sh", "-c", "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done"], check=True)
     before = os.times()
     seen = tree.stat(os.getpid())
     after = os.times()
@@ -196,6 +197,12 @@ def test_describe_names_a_process() -> None:
         assert (pid, name, uid, state) == (sleep.pid, "sleep", os.getuid(), "S")
         assert waits_in in (Path(f"/proc/{sleep.pid}/wchan").read_text(), "")
         assert waits_in != "0"
+
+
+def test_a_process_that_runs_waits_in_nothing() -> None:
+    with running("sh", "-c", "echo; while :; do :; done") as sh:
+        sh.says()
+        assert until(lambda: (tree.describe(sh.pid) or "?")[-1] == "")
 
 
 def test_only_built_in_modules_are_imported() -> None:

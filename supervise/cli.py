@@ -105,12 +105,12 @@ def _parse(words: list[str]) -> Said:
             return result
         if sys.stdout is not None:
             sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):
+        # The reader has left, as `| head -1` does: that is no error.  Typer and rich make an exit with 1 of it.
+        _forget_stdout()
     except OSError as error:
         _forget_stdout()
         refuse(f"cannot write to stdout: {(error.strerror or str(error)).lower()}")
-    except SystemExit:
-        # Typer and rich exit with 1 where the reader has left, as `| head -1` does: that is no error.
-        _forget_stdout()
     raise SystemExit(0)
 
 

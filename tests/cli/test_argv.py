@@ -1,6 +1,7 @@
 """The fast reader and the typer app: what each makes of words, and that they agree."""
 
 import contextlib
+import gc
 import io
 import os
 import sys
@@ -172,6 +173,37 @@ def test_a_flag_from_the_environment_takes_yes_and_no(word, value):
     assert argv.read(["run", "make"], {"SUPERVISE_QUIET": word}).values["quiet"] is value
 
 
+@pytest.mark.parametrize(
+    ("option", "word", "takes"),
+    [
+        ("--idle-timeout", "5x", "a duration ("),
+        ("--idle-timeout", "", "a duration ("),
+        ("--idle-timeout", "-1", "a duration ("),
+        ("--idle-timeout", "5M", "a duration ("),
+        ("--idle-timeout", "nan", "a duration ("),
+        ("--kill-after", "off", "a duration ("),
+        ("--extend-by", "0", "a duration ("),
+        ("--max-extension", "infinity", "a duration ("),
+        ("--warn-at", "60s,", "a duration ("),
+        ("--signal", "TERMINATE", "a signal ("),
+        ("--signal", "0", "a signal ("),
+        ("--warn-signal", "99", "a signal ("),
+        ("--idle-on", "stdin", "stdout, stderr or both"),
+        ("--extend-on", "cpu,disk", "some of "),
+        ("--cpu-threshold", "0", "a percentage "),
+        ("--success-codes", "256", "exit codes "),
+        ("--report", "", "the path of a file"),
+    ],
+)
+def test_a_bad_value_is_named_with_what_is_taken(option, word, takes):
+    got = repr(word) if word else "nothing"
+    variable = option_names()[option].variables[0]
+    assert refusal(["run", f"{option}={word}", "x"], {})[1].startswith(f"supervise: {option}: got {got}, takes {takes}")
+    if word:
+        text = refusal(["run", "x"], {variable: word})[1]
+        assert text.startswith(f"supervise: {variable}: got {got}, takes {takes}")
+
+
 # --- both ways agree -------------------------------------------------------------------------------------------------
 
 names = st.sampled_from([*option_names(), "--help", "--version", "--nonsense", "-z", "--timeou", "--no-quiet"])
@@ -238,6 +270,8 @@ def test_the_entry_ends_cleanly_on_any_words(words, environ):
     code = None
     with (
         mock.patch.object(launch, "run") as run,
+        mock.patch.object(entry, "_fork_guardian"),
+        mock.patch.object(gc, "disable"),
         mock.patch.object(sys, "argv", ["supervise", *words]),
         mock.patch.object(os, "environ", environ),
         messages() as text,

@@ -1,0 +1,193 @@
+"""Help, version and refusals of the installed program: where they go, what they say, with which code."""
+
+import os
+import re
+import subprocess
+
+import pytest
+
+from supervise import __version__
+from supervise.options import OPTIONS, option_names
+
+BOUND = 60.0
+PLAIN = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "COLUMNS": "120"}
+BOX = "╭╮╰╯│"
+
+
+@pytest.fixture
+def call(program, tmp_path):
+    """Calls the program in an empty folder; standard streams are pipes unless said otherwise."""
+
+    def call(*words, environ=None, **streams):
+        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | streams
+        return subprocess.run(
+            [program, *words], env=PLAIN | (environ or {}), cwd=tmp_path, timeout=BOUND, check=False, **streams
+        )
+
+    return call
+
+
+def refused(ended):
+    """The lines of a refusal, without their beginning."""
+    assert ended.returncode == 125
+    assert ended.stdout == b""
+    lines = ended.stderr.decode().splitlines()
+    assert 1 <= len(lines) <= 4
+    assert all(line.startswith("supervise: ") for line in lines)
+    assert ended.stderr.endswith(b"\n")
+    return [line.removeprefix("supervise: ") for line in lines]
+
+
+# --- help ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["-q", "--help"], ["run", "-t", "5", "--help"]])
+def test_help_is_on_stdout_and_no_error(call, words):
+    ended = call(*words)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    assert "\x1b" not in ended.stdout.decode()
+
+
+@pytest.mark.parametrize("words", [["--help"], ["run", "--help"]])
+def test_help_has_every_option_in_the_panels_of_the_table(call, words):
+    text = call(*words).stdout.decode()
+    panels = list(dict.fromkeys(option.panel for option in OPTIONS))
+    # The first panel has --help and --version.
+    titles = re.findall(r"^╭─ ([A-Z]\w+) ─", text, re.MULTILINE)
+    assert [title for title in titles if title != "Commands"] == ["Options", *panels]
+    for name, option in option_names().items():
+        panel = text.split(f"╭─ {option.panel} ─")[1].split("╰─")[0]
+        assert re.search(rf"(?<![\w-]){name}(?![\w-])", panel), name
+
+
+def test_help_says_defaults_and_choices(call):
+    text = re.sub(rf"[{BOX}\s]+", " ", call("--help").stdout.decode())
+    assert "[default: 60s,10s]" in text
+    assert "One of report, kill, wait. [default: report]" in text
+
+
+def test_an_option_of_the_command_is_not_ours(call):
+    """`--help` after the first word of COMMAND belongs to COMMAND."""
+    ended = call("run", "echo", "--help")
+    assert ended.returncode == 0
+    assert "supervise" not in ended.stdout.decode()
+
+
+def test_version(call):
+    for words in (["--version"], ["run", "--version"]):
+        ended = call(*words)
+        assert (ended.returncode, ended.stdout, ended.stderr) == (0, f"supervise {__version__}\n".encode(), b"")
+
+
+@pytest.mark.parametrize("columns", ["1", "20", "40", "1000"])
+def test_help_in_any_width(call, columns):
+    ended = call("--help", environ={"COLUMNS": columns})
+    assert (ended.returncode, ended.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-16"])
+def test_help_in_any_encoding(call, encoding):
+    ended = call("--help", environ={"PYTHONIOENCODING": encoding, "COLUMNS": "60"})
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    assert "idle" in ended.stdout.decode(encoding)
+
+
+def test_colours_as_they_are_asked_for(call):
+    coloured = re.compile(r"\x1b\[(\d+;)*3\d")
+    assert coloured.search(call("--help", environ={"FORCE_COLOR": "1"}).stdout.decode())
+    assert not coloured.search(call("--help", environ={"FORCE_COLOR": "1", "NO_COLOR": "1"}).stdout.decode())
+
+
+def test_a_reader_that_leaves_early_is_no_error(call):
+    for words in (["--help"], ["--version"]):
+        read, write = os.pipe()
+        os.close(read)
+        ended = call(*words, stdout=write)
+        os.close(write)
+        assert (ended.returncode, ended.stderr) == (0, b"")
+
+
+def test_a_full_disk_is_one(call):
+    with open("/dev/full", "wb") as full:
+        for words in (["--help"], ["--version"]):
+            ended = call(*words, stdout=full)
+            assert ended.returncode == 125
+            assert ended.stderr == b"supervise: cannot write to stdout: no space left on device\n"
+
+
+def test_closed_streams(program):
+    for closed in (">&-", "2>&-", "<&-", "<&- >&- 2>&-"):
+        for words, code in (("--help", 0), ("--version", 0), ("", 125), ("run -t5x x", 125)):
+            ended = subprocess.run(
+                ["sh", "-c", f"exec '{program}' {words} {closed}"],
+                env=PLAIN,
+                capture_output=True,
+                timeout=BOUND,
+                check=False,
+            )
+            assert ended.returncode == code, (words, closed)
+            assert b"Traceback" not in ended.stderr
+
+
+# --- refusals --------------------------------------------------------------------------------------------------------
+
+
+def test_no_words_at_all_show_a_short_help(call):
+    lines = refused(call())
+    assert any(line.startswith("usage: supervise run [OPTIONS] [--] COMMAND") for line in lines)
+    assert "see supervise --help" in lines
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["run", "--idle-timout", "5", "x"], "no such option --idle-timout; did you mean --idle-timeout?"),
+        (["--idle-timout=5", "--", "x"], "no such option --idle-timout; did you mean --idle-timeout?"),
+        (["run", "-z", "x"], "no such option -z; see supervise --help"),
+        (["run", "-qz", "x"], "no such option -z; see supervise --help"),
+        (["run", "--xyzzy", "x"], "no such option --xyzzy; see supervise --help"),
+        (["-h"], "no such option -h; did you mean --help?"),
+        (["run", "--timeout"], "--timeout: needs a value (DURATION)"),
+        (["run", "-qt"], "-t: needs a value (DURATION)"),
+        (["run", "--report", "--", "make"], "--report: got '--', takes the path of a file"),
+        (["run", "--quiet=yes", "x"], "--quiet: takes no value"),
+        (["--help=yes"], "--help: takes no value"),
+        (["make"], "no such command 'make'; did you mean: supervise run make"),
+        (["make", "-j", "two words"], "no such command 'make'; did you mean: supervise run make -j 'two words'"),
+        (["rum", "make"], "no such command 'rum'; did you mean: supervise run make"),
+        (["help"], "no such command 'help'; did you mean: supervise --help"),
+        ([""], "no such command ''; did you mean: supervise run ''"),
+        (["-"], "no such command '-'; did you mean: supervise run -"),
+        (["--timeout", "5", "make"], "put -- before the command: supervise --timeout 5 -- make"),
+        (["-qt5", "make", "--", "x"], "put -- before the command: supervise -qt5 -- make -- x"),
+        (["--quiet", "run", "make"], "options stand after run: supervise run --quiet make"),
+        (["--quiet", "run", "--", "make"], "options stand after run: supervise run --quiet -- make"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(call, words, message):
+    assert refused(call(*words)) == [message]
+
+
+@pytest.mark.parametrize("words", [["run"], ["run", "--"], ["--"], ["-q"], ["run", "-t", "5"], ["-t5", "--"]])
+def test_no_command(call, words):
+    assert refused(call(*words))[0] == "there is no COMMAND to run"
+
+
+def test_a_bad_value_is_named_with_what_is_taken(call):
+    takes = "takes a duration (90, 90s, 1.5m, 1h30m, 2d, 500ms, PT1H30M); 0, off or infinity for no limit"
+    assert refused(call("run", "-i", "5x", "true")) == [f"--idle-timeout: got '5x', {takes}"]
+    assert refused(call("run", "true", environ={"SUPERVISE_IDLE_TIMEOUT": "5x"})) == [
+        f"SUPERVISE_IDLE_TIMEOUT: got '5x', {takes}"
+    ]
+
+
+def test_odd_bytes_and_line_breaks_do_not_break_the_line(call):
+    assert refused(call(b"m\xffke\nx"))[0].startswith("no such command 'm\\udcffke\\nx'; did you mean: ")
+    assert refused(call("run", b"--t\xffm\n\x1b[31m", "x"))[0].startswith("no such option '--t\\udcffm\\n\\x1b[31m'; ")
+    assert refused(call("run", b"-t\xff\n", "x"))[0].startswith("--timeout: got '\\udcff\\n', takes a duration ")
+    assert refused(call("-q", b"m\xff\n"))[0] == "put -- before the command: supervise -q -- 'm\\udcff\\n'"
+
+
+def test_a_very_long_call_is_not_repeated_whole(call):
+    (line,) = refused(call(*["word"] * 10_000))
+    assert len(line) < 400

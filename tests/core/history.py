@@ -1,0 +1,107 @@
+"""Histories as tables: what happens and when, and beside it what the machine orders."""
+
+from dataclasses import dataclass
+
+from supervise.core.events import (
+    Activity,
+    Announce,
+    Answered,
+    Event,
+    Exited,
+    Killing,
+    Limit,
+    Notice,
+    Output,
+    Sample,
+    Sampled,
+    Settle,
+    Tick,
+    Verdict,
+)
+from supervise.core.machine import Machine
+from supervise.core.outcome import Cause, Exit, Outcome
+from supervise.core.policy import Policy, Stream
+
+INT, KILL, TERM = 2, 9, 15
+
+
+@dataclass(frozen=True)
+class Late:
+    """An event that comes after a Tick was wanted: we are slow."""
+
+    event: Event
+
+
+TICK = Tick()
+"""At the very time for which it was asked."""
+LATE = Late(TICK)
+ALIVE = Answered(pending=False)
+UNREAD = Answered(pending=True)
+
+Row = tuple[object, ...]
+
+
+def play(policy: Policy, *rows: Row) -> Machine:
+    """Play rows of (time, event, action...).
+
+    A notice stands for its announcement.  The machine must not have wanted a Tick before the next row: what it waits
+    for is part of the history.
+    """
+    machine = Machine(policy)
+    for number, (now, event, *expected) in enumerate(rows, 1):
+        assert isinstance(now, int | float)
+        row = f"row {number}, {event} at {now}"
+        if isinstance(event, Late):
+            assert machine.wake_at < now, f"{row}: not late, a tick was wanted at {machine.wake_at}"
+            event = event.event
+        elif event is TICK:
+            assert machine.wake_at == now, f"{row}: a tick was wanted at {machine.wake_at}"
+        else:
+            assert machine.wake_at >= now, f"{row}: a tick was wanted at {machine.wake_at}"
+        got = machine.handle(event, now)  # type: ignore[arg-type]
+        assert got == [Announce(one) if isinstance(one, Notice) else one for one in expected], row
+    return machine
+
+
+def out(at: float, stream: Stream = "stdout", first: float | None = None) -> Output:
+    """Bytes, the last of them at `at`."""
+    return Output(stream, 1, at if first is None else first, at)
+
+
+def ended(at: float, code: int | None = 0, signal: int | None = None) -> Exited:
+    """The command's own process ended."""
+    return Exited(Exit(code, signal), at)
+
+
+def sample(at: float, **seen: object) -> Sampled:
+    """One look at the tree."""
+    return Sampled(Sample(at, **seen))  # type: ignore[arg-type]
+
+
+def cpu(percent: float) -> Activity:
+    """Only the CPU was busy, and nobody in particular."""
+    return Activity(frozenset({"cpu"}), percent)
+
+
+def timeout(limit: Limit, at: float, granted: float) -> Cause:
+    """A timeout as a cause."""
+    return Cause(f"{limit}_timeout", at, limit=limit, limit_seconds=granted)  # type: ignore[arg-type]
+
+
+def cancelled(at: float, signal: int = INT) -> Cause:
+    """A cancellation as a cause."""
+    return Cause("cancelled", at, signal=signal)
+
+
+def verdict(cause: Cause, signal: int = TERM, kill_after: float = 10.0) -> Verdict:
+    """As it is announced."""
+    return Verdict(cause, signal, kill_after)
+
+
+def settled(cause: Cause | None, exit: Exit | None, code: int, name: str = "", **more: object) -> Settle:
+    """The end."""
+    return Settle(Outcome(name or (cause.kind if cause else ""), code, cause, exit, **more))  # type: ignore[arg-type]
+
+
+GRACE = Killing("grace")
+AGAIN = Killing("again")

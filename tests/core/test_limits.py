@@ -1,0 +1,292 @@
+"""Three limits: access, completion, idle; the question before each verdict."""
+
+import pytest
+
+from supervise.core.attempt import Phase
+from supervise.core.events import Access, Ask, Drained, Emptied, Extend, Extended, Ready, Refused, Started, StopTree
+from supervise.core.outcome import Exit
+from supervise.core.policy import Policy
+from tests.core.history import (
+    ALIVE,
+    LATE,
+    TERM,
+    TICK,
+    UNREAD,
+    ended,
+    out,
+    play,
+    settled,
+    timeout,
+    verdict,
+)
+
+
+def policy(**values: object) -> Policy:
+    """Limits alone: no warnings."""
+    return Policy(warn_at=(), **values)  # type: ignore[arg-type]
+
+
+def test_without_limits_only_the_end_matters() -> None:
+    machine = play(
+        policy(),
+        (0.0, Started(1)),
+        (5.0, out(5.0)),
+        (9.0, ended(9.0, 3)),
+        (9.0, Emptied()),
+        (9.1, Drained(), settled(None, Exit(3), 3, "failed")),
+    )
+    assert machine.phase is Phase.DONE
+    assert machine.wake_at == float("inf")
+
+
+def test_completion_counts_from_the_start_without_an_access_limit() -> None:
+    cause = timeout("completion", 10.001, 10)
+    play(
+        policy(timeout=10),
+        (0.0, Started(1)),
+        (9.0, out(9.0)),
+        (10.0, TICK, Ask()),
+        (10.001, ALIVE, StopTree(TERM), verdict(cause)),
+        (10.1, ended(10.1, None, TERM)),
+        (10.1, Emptied()),
+        (10.1, Drained(), settled(cause, Exit(None, TERM), 124)),
+    )
+
+
+def test_completion_counts_from_access() -> None:
+    play(
+        policy(access_timeout=60, timeout=10),
+        (0.0, Started(1)),
+        (30.0, out(30.0), Access(30.0, "output")),
+        (35.0, out(35.0)),
+        (40.0, TICK, Ask()),
+        (40.0, ALIVE, StopTree(TERM), verdict(timeout("completion", 40.0, 10))),
+    )
+
+
+def test_access_does_not_come_in_time() -> None:
+    cause = timeout("access", 5.0, 5)
+    play(
+        policy(access_timeout=5, timeout=100, idle_timeout=1),
+        (0.0, Started(1)),
+        (5.0, TICK, Ask()),
+        (5.0, ALIVE, StopTree(TERM), verdict(cause)),
+        (5.1, ended(5.1, 0)),
+        (5.1, Emptied()),
+        (5.1, Drained(), settled(cause, Exit(0), 122)),
+    )
+
+
+def test_access_by_a_byte_on_stderr_which_does_not_count_for_idle() -> None:
+    play(
+        policy(access_timeout=5, idle_timeout=10, idle_on=frozenset({"stdout"})),
+        (0.0, Started(1)),
+        (2.0, out(2.0, "stderr"), Access(2.0, "output")),
+        (11.0, out(11.0, "stderr")),
+        (12.0, TICK, Ask()),
+        (12.0, ALIVE, StopTree(TERM), verdict(timeout("idle", 12.0, 10))),
+    )
+
+
+def test_access_by_other_evidence_and_only_once() -> None:
+    play(
+        policy(access_timeout=5, timeout=10),
+        (0.0, Started(1)),
+        (2.0, Ready("port=8080", 1.5), Access(1.5, "port=8080")),
+        (3.0, out(3.0)),
+        (4.0, Ready("manual", 4.0)),
+        (11.5, TICK, Ask()),
+    )
+
+
+def test_a_byte_of_before_the_deadline_told_after_it_is_access() -> None:
+    play(
+        policy(access_timeout=5, timeout=10),
+        (0.0, Started(1)),
+        (5.0, TICK, Ask()),
+        (5.01, out(6.0, first=5.0), Access(5.0, "output")),
+        (5.02, ALIVE),
+        (15.0, TICK, Ask()),
+    )
+
+
+@pytest.mark.parametrize("late", [out(5.001), Ready("manual", 5.001)])
+def test_what_comes_after_the_access_deadline_revives_nothing(late: object) -> None:
+    refusal = [Refused("ready", "the access limit has run out")] if isinstance(late, Ready) else []
+    play(
+        policy(access_timeout=5, timeout=10),
+        (0.0, Started(1)),
+        (5.0, TICK, Ask()),
+        (5.01, late, *refusal),
+        (5.02, ALIVE, StopTree(TERM), verdict(timeout("access", 5.02, 5))),
+        (5.03, out(5.03)),
+    )
+
+
+def test_even_before_we_came_to_ask() -> None:
+    play(
+        policy(access_timeout=5),
+        (0.0, Started(1)),
+        (5.0, out(5.001)),
+        (5.002, LATE, Ask()),
+        (5.003, ALIVE, StopTree(TERM), verdict(timeout("access", 5.003, 5))),
+    )
+
+
+def test_the_first_bytes_can_be_told_before_the_start() -> None:
+    play(
+        policy(access_timeout=5, idle_timeout=10),
+        (0.01, out(0.01)),
+        (0.02, Drained()),
+        (0.02, Started(1), Access(0.01, "output")),
+        (10.02, TICK, Ask()),
+        (10.02, ended(10.02, 0), settled(None, Exit(0), 0, "completed")),
+    )
+
+
+def test_idle_counts_from_the_last_byte_even_where_it_is_told_late() -> None:
+    play(
+        policy(idle_timeout=10),
+        (0.0, Started(1)),
+        (10.0, out(7.0, "stderr")),
+        (17.0, out(16.0)),
+        (26.0, TICK, Ask()),
+        (26.0, ALIVE, StopTree(TERM), verdict(timeout("idle", 26.0, 10))),
+    )
+
+
+def test_news_of_output_during_the_question_saves_the_command() -> None:
+    play(
+        policy(idle_timeout=10),
+        (0.0, Started(1)),
+        (10.0, TICK, Ask()),
+        (10.01, out(9.75)),
+        (10.01, ALIVE),
+        (19.75, TICK, Ask()),
+    )
+
+
+def test_unread_bytes_are_our_slowness() -> None:
+    play(
+        policy(idle_timeout=10),
+        (0.0, Started(1)),
+        (10.0, TICK, Ask()),
+        (10.02, UNREAD),
+        (20.02, TICK, Ask()),
+        (20.03, UNREAD),
+        (30.03, TICK, Ask()),
+        (30.04, ALIVE, StopTree(TERM), verdict(timeout("idle", 30.04, 10))),
+    )
+
+
+def test_unread_bytes_save_nobody_from_another_limit() -> None:
+    play(
+        policy(timeout=10, idle_timeout=10),
+        (0.0, Started(1)),
+        (10.0, TICK, Ask()),
+        (10.02, UNREAD, StopTree(TERM), verdict(timeout("completion", 10.02, 10))),
+    )
+
+
+def test_an_answer_that_does_not_come_is_waited_for_50_ms() -> None:
+    play(
+        policy(timeout=10),
+        (0.0, Started(1)),
+        (10.0, TICK, Ask()),
+        (10.05, TICK, StopTree(TERM), verdict(timeout("completion", 10.05, 10))),
+        (10.06, ALIVE),
+    )
+
+
+def test_an_exit_during_the_question_wins() -> None:
+    play(
+        policy(timeout=10),
+        (0.0, Started(1)),
+        (10.0, TICK, Ask()),
+        (10.01, ended(10.005, 0)),
+        (10.01, ALIVE),
+        (10.01, Emptied()),
+        (10.02, Drained(), settled(None, Exit(0), 0, "completed")),
+    )
+
+
+def test_the_earliest_deadline_is_the_cause_also_where_we_are_late() -> None:
+    play(
+        policy(timeout=10, idle_timeout=4),
+        (0.0, Started(1)),
+        (3.0, out(3.0)),
+        (12.0, LATE, Ask()),
+        (12.0, ALIVE, StopTree(TERM), verdict(timeout("idle", 12.0, 4))),
+    )
+
+
+def test_at_a_tie_completion_comes_before_idle() -> None:
+    play(
+        policy(timeout=10, idle_timeout=10),
+        (0.0, Started(1)),
+        (10.0, TICK, Ask()),
+        (10.0, ALIVE, StopTree(TERM), verdict(timeout("completion", 10.0, 10))),
+    )
+
+
+def test_what_fell_due_after_the_question_needs_its_own() -> None:
+    play(
+        policy(timeout=10.03, idle_timeout=10),
+        (0.0, Started(1)),
+        (10.0, TICK, Ask()),
+        (10.04, UNREAD, Ask()),
+        (10.05, ended(10.045, 0)),
+    )
+
+
+def test_the_user_extends_the_deadline_in_force() -> None:
+    machine = play(
+        policy(access_timeout=5, timeout=10),
+        (0.0, Started(1)),
+        (4.0, Extend(3.0), Extended("access", 3.0, 8.0, 0.0, 0.0, None)),
+        (7.0, out(7.0), Access(7.0, "output")),
+        (8.0, Extend(60.0), Extended("completion", 60.0, 77.0, 0.0, 0.0, None)),
+        (8.5, Extend(0.0), Refused("extend", "a deadline moves later only")),
+    )
+    assert machine.deadlines == {"completion": 77.0}
+
+
+def test_the_user_extends_during_the_question() -> None:
+    play(
+        policy(timeout=10),
+        (0.0, Started(1)),
+        (10.0, TICK, Ask()),
+        (10.01, Extend(1.0), Extended("completion", 1.0, 11.0, 0.0, 0.0, None)),
+        (10.02, ALIVE),
+        (11.0, TICK, Ask()),
+        (11.0, ALIVE, StopTree(TERM), verdict(timeout("completion", 11.0, 11))),
+        (11.1, Extend(1.0), Refused("extend", "the command is being stopped")),
+        (11.1, Ready("manual", 11.1)),
+    )
+
+
+def test_nothing_to_extend() -> None:
+    play(
+        policy(idle_timeout=10),
+        (0.0, Started(1)),
+        (4.0, Extend(3.0), Refused("extend", "no limit is in force that could be extended")),
+    )
+
+
+def test_a_ready_that_comes_after_the_verdict_is_refused() -> None:
+    play(
+        policy(access_timeout=5),
+        (0.0, Started(1)),
+        (5.0, TICK, Ask()),
+        (5.0, ALIVE, StopTree(TERM), verdict(timeout("access", 5.0, 5))),
+        (6.0, Ready("manual", 6.0), Refused("ready", "the command is being stopped")),
+    )
+
+
+def test_deadlines_for_a_display() -> None:
+    machine = play(policy(access_timeout=5, timeout=10, idle_timeout=3), (1.0, Started(1)))
+    assert machine.deadlines == {"access": 6.0}
+    machine.handle(out(2.0), 2.0)
+    assert machine.deadlines == {"completion": 12.0, "idle": 5.0}
+    machine.handle(ended(4.0), 4.0)
+    assert machine.deadlines == {}

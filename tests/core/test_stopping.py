@@ -1,0 +1,442 @@
+"""From the cause, or the command's own end, to the outcome: cancellation, grace, kill, stragglers, drain."""
+
+import pytest
+
+from supervise.core.attempt import Phase
+from supervise.core.events import (
+    Announce,
+    Ask,
+    Cancel,
+    Cut,
+    Drained,
+    Emptied,
+    Event,
+    KillTree,
+    Process,
+    Settle,
+    SpawnFailed,
+    Started,
+    StopTree,
+    Verdict,
+)
+from supervise.core.machine import Machine
+from supervise.core.outcome import Cause, Exit
+from supervise.core.policy import Policy
+from tests.core.history import (
+    AGAIN,
+    ALIVE,
+    GRACE,
+    INT,
+    KILL,
+    LATE,
+    TERM,
+    TICK,
+    Late,
+    cancelled,
+    ended,
+    out,
+    play,
+    settled,
+    timeout,
+    verdict,
+)
+
+STARTED = (0.0, Started(1))
+DIED_OF_INT = Exit(None, INT)
+
+
+# --- cancellation
+
+
+def test_a_cancellation_passes_its_signal_on() -> None:
+    cause = cancelled(5.0)
+    play(
+        Policy(),
+        STARTED,
+        (5.0, Cancel(INT, 5.0), StopTree(INT), verdict(cause, INT)),
+        (5.1, ended(5.1, None, INT)),
+        (5.1, Emptied()),
+        (5.1, Drained(), settled(cause, DIED_OF_INT, 130, die_of=INT)),
+    )
+
+
+def test_one_that_the_terminal_has_delivered_is_not_sent_again() -> None:
+    play(
+        Policy(),
+        STARTED,
+        (5.0, Cancel(INT, 5.0, delivered=True), StopTree(INT, skip_signal=True), verdict(cancelled(5.0), INT)),
+    )
+
+
+def test_a_second_cancellation_kills_at_once() -> None:
+    cause = cancelled(5.0, TERM)
+    play(
+        Policy(),
+        STARTED,
+        (5.0, Cancel(TERM, 5.0), StopTree(TERM), verdict(cause)),
+        (6.0, Cancel(INT, 6.0), KillTree(), AGAIN),
+        (6.5, Cancel(INT, 6.5)),
+        (7.0, ended(7.0, None, KILL)),
+        (7.0, Emptied()),
+        (7.0, Drained(), settled(cause, Exit(None, KILL), 143)),
+    )
+
+
+def test_after_a_timeout_the_first_is_passed_on_and_the_second_kills() -> None:
+    cause = timeout("completion", 10.0, 10)
+    play(
+        Policy(timeout=10),
+        STARTED,
+        (10.0, TICK, Ask()),
+        (10.0, ALIVE, StopTree(TERM), verdict(cause)),
+        (11.0, Cancel(INT, 11.0, delivered=True), StopTree(INT, skip_signal=True)),
+        (12.0, Cancel(INT, 12.0), KillTree(), AGAIN),
+        (13.0, ended(13.0, 0)),
+        (13.0, Emptied()),
+        (13.0, Drained(), settled(cause, Exit(0), 124)),
+    )
+
+
+def test_a_first_cancellation_leaves_the_grace_as_it_is() -> None:
+    play(
+        Policy(timeout=10, kill_after=5),
+        STARTED,
+        (10.0, TICK, Ask()),
+        (10.0, ALIVE, StopTree(TERM), verdict(timeout("completion", 10.0, 10), kill_after=5)),
+        (14.0, Cancel(INT, 14.0), StopTree(INT)),
+        (15.0, TICK, KillTree(), GRACE),
+    )
+
+
+@pytest.mark.parametrize("come", [(10.0, Cancel(INT, 10.0)), (10.5, Late(Cancel(INT, 10.25)))])
+def test_a_deadline_that_was_due_no_later_is_settled_first(come: tuple[float, Event]) -> None:
+    play(
+        Policy(timeout=10),
+        STARTED,
+        (*come, Ask()),
+        (come[0], ALIVE, StopTree(TERM), verdict(timeout("completion", come[0], 10)), StopTree(INT)),
+    )
+
+
+def test_a_deadline_that_was_due_later_is_not() -> None:
+    play(
+        Policy(timeout=10),
+        STARTED,
+        (10.0, Cancel(INT, 9.5), StopTree(INT), verdict(cancelled(9.5), INT)),
+    )
+
+
+def test_a_stale_deadline_does_not_hide_a_cancellation() -> None:
+    play(
+        Policy(idle_timeout=10),
+        STARTED,
+        (10.0, Cancel(INT, 10.0), Ask()),
+        (10.01, out(9.0)),
+        (10.01, ALIVE, StopTree(INT), verdict(cancelled(10.0), INT)),
+    )
+
+
+def test_two_cancellations_during_the_question() -> None:
+    play(
+        Policy(timeout=10),
+        STARTED,
+        (10.0, TICK, Ask()),
+        (10.01, Cancel(INT, 10.01)),
+        (10.02, Cancel(INT, 10.02)),
+        (
+            10.03,
+            ALIVE,
+            StopTree(TERM),
+            verdict(timeout("completion", 10.03, 10)),
+            StopTree(INT),
+            KillTree(),
+            AGAIN,
+        ),
+    )
+
+
+def test_a_cancellation_before_the_start() -> None:
+    play(
+        Policy(),
+        (0.01, Cancel(INT, 0.01)),
+        (0.02, Started(1), StopTree(INT), verdict(cancelled(0.01), INT)),
+    )
+
+
+def test_a_failure_to_start_wins_over_a_cancellation() -> None:
+    cause = Cause("spawn_failed", 0.02, failure="not_found", reason="no such command")
+    play(
+        Policy(),
+        (0.01, Cancel(INT, 0.01)),
+        (
+            0.02,
+            SpawnFailed("not_found", "no such command"),
+            settled(cause, None, 127, "not_found", reason=cause.reason),
+        ),
+        (0.03, Drained()),
+    )
+
+
+def test_a_cancelled_start_that_never_comes_is_given_up() -> None:
+    play(
+        Policy(),
+        (1.0, Cancel(TERM, 1.0)),
+        (2.0, Cancel(TERM, 2.0)),
+        (11.0, TICK, KillTree(), settled(cancelled(1.0, TERM), None, 143)),
+        (12.0, Started(1)),
+    )
+
+
+# --- grace and kill
+
+
+def test_whoever_ignores_the_signal_is_killed_after_the_grace() -> None:
+    cause = timeout("completion", 10.0, 10)
+    play(
+        Policy(timeout=10, kill_after=3),
+        STARTED,
+        (10.0, TICK, Ask()),
+        (10.0, ALIVE, StopTree(TERM), verdict(cause, kill_after=3)),
+        (11.0, ended(11.0, 0)),
+        (13.0, TICK, KillTree(), GRACE),
+        (13.1, Emptied()),
+        (13.1, Drained(), settled(cause, Exit(0), 124)),
+    )
+
+
+def test_a_tree_that_goes_in_time_is_not_killed() -> None:
+    cause = timeout("completion", 10.0, 10)
+    play(
+        Policy(timeout=10),
+        STARTED,
+        (10.0, TICK, Ask()),
+        (10.0, ALIVE, StopTree(TERM), verdict(cause)),
+        (10.5, Drained()),
+        (11.0, ended(11.0, 0)),
+        (11.5, Emptied(), settled(cause, Exit(0), 124)),
+    )
+
+
+def test_no_grace_at_all() -> None:
+    play(
+        Policy(timeout=10, kill_after=0),
+        STARTED,
+        (10.0, TICK, Ask()),
+        (
+            10.0,
+            ALIVE,
+            StopTree(TERM),
+            verdict(timeout("completion", 10.0, 10), kill_after=0.0),
+            KillTree(),
+            GRACE,
+        ),
+    )
+
+
+def test_kill_as_the_signal_needs_no_grace() -> None:
+    play(
+        Policy(signal=KILL, timeout=10),
+        STARTED,
+        (10.0, TICK, Ask()),
+        (
+            10.0,
+            ALIVE,
+            StopTree(KILL),
+            verdict(timeout("completion", 10.0, 10), KILL, 0.0),
+            KillTree(),
+            GRACE,
+        ),
+    )
+
+
+def test_a_kill_that_is_never_answered_is_given_up() -> None:
+    cause = timeout("completion", 10.0, 10)
+    play(
+        Policy(timeout=10, kill_after=0),
+        STARTED,
+        (10.0, TICK, Ask()),
+        (10.0, ALIVE, StopTree(TERM), verdict(cause, kill_after=0.0), KillTree(), GRACE),
+        (20.0, TICK),
+        (22.0, TICK, Cut()),
+        (22.5, TICK, settled(cause, None, 124)),
+    )
+
+
+def test_survivors_are_not_waited_for() -> None:
+    cause = timeout("completion", 10.0, 10)
+    play(
+        Policy(timeout=10, kill_after=0),
+        STARTED,
+        (10.0, TICK, Ask()),
+        (10.0, ALIVE, StopTree(TERM), verdict(cause, kill_after=0.0), KillTree(), GRACE),
+        (15.0, Emptied((Process(1, "su"),))),
+        (17.0, TICK, Cut()),
+        (17.1, Drained(), settled(cause, None, 124)),
+    )
+
+
+def test_after_a_cause_a_slow_reader_is_waited_for_a_bounded_time() -> None:
+    cause = cancelled(5.0, TERM)
+    play(
+        Policy(),
+        STARTED,
+        (5.0, Cancel(TERM, 5.0), StopTree(TERM), verdict(cause)),
+        (5.5, ended(5.5, 0)),
+        (5.5, Emptied()),
+        (6.0, Cancel(TERM, 6.0)),
+        (7.5, TICK, Cut()),
+        (8.0, TICK, settled(cause, Exit(0), 143)),
+    )
+
+
+def test_no_drain_at_all() -> None:
+    cause = cancelled(5.0, TERM)
+    play(
+        Policy(drain=0),
+        STARTED,
+        (5.0, Cancel(TERM, 5.0), StopTree(TERM), verdict(cause)),
+        (5.5, ended(5.5, 0)),
+        (5.5, Emptied(), Cut()),
+        (6.0, TICK, settled(cause, Exit(0), 143)),
+    )
+
+
+# --- the command's own end
+
+
+def test_who_holds_the_pipe_is_waited_for_as_long_as_the_drain_and_a_reader_without_bound() -> None:
+    machine = play(
+        Policy(timeout=10),
+        STARTED,
+        (5.0, ended(4.5, 0)),
+        (6.5, TICK, Cut()),
+        (500.0, Drained(), settled(None, Exit(0), 0, "completed")),
+    )
+    assert machine.phase is Phase.DONE
+
+
+def test_an_end_that_is_told_after_its_drain() -> None:
+    play(Policy(), STARTED, (9.0, ended(4.5, 0), Cut()), (9.1, Drained(), settled(None, Exit(0), 0, "completed")))
+
+
+def test_stragglers_are_killed() -> None:
+    play(
+        Policy(stragglers="kill"),
+        STARTED,
+        (5.0, ended(5.0, 4), KillTree()),
+        (5.1, Emptied()),
+        (5.2, Drained(), settled(None, Exit(4), 4, "failed")),
+    )
+
+
+def test_stragglers_that_cannot_be_killed_are_given_up() -> None:
+    play(
+        Policy(stragglers="kill"),
+        STARTED,
+        (5.0, ended(5.0, 4), KillTree()),
+        (15.0, TICK),
+        (17.0, TICK, Cut()),
+        (18.0, Drained(), settled(None, Exit(4), 4, "failed")),
+    )
+
+
+def test_stragglers_are_waited_for_under_the_limits_in_force() -> None:
+    cause = timeout("completion", 20.0, 20)
+    play(
+        Policy(stragglers="wait", timeout=20, idle_timeout=8, warn_at=()),
+        STARTED,
+        (5.0, ended(5.0, 0)),
+        (8.0, out(7.0)),
+        (14.0, out(13.0)),
+        (20.0, TICK, Ask()),
+        (20.0, ALIVE, StopTree(TERM), verdict(cause)),
+        (20.1, Emptied()),
+        (20.1, Drained(), settled(cause, Exit(0), 124)),
+    )
+
+
+def test_the_last_straggler_ends_the_run() -> None:
+    play(
+        Policy(stragglers="wait", timeout=20, warn_at=()),
+        STARTED,
+        (5.0, ended(5.0, 3)),
+        (20.0, TICK, Ask()),
+        (20.001, Emptied()),
+        (20.002, ALIVE),
+        (20.003, Drained(), settled(None, Exit(3), 3, "failed")),
+    )
+
+
+def test_a_cancellation_while_stragglers_are_waited_for() -> None:
+    cause = cancelled(9.0)
+    play(
+        Policy(stragglers="wait"),
+        STARTED,
+        (5.0, ended(5.0, 0)),
+        (9.0, Cancel(INT, 9.0), StopTree(INT), verdict(cause, INT)),
+        (9.1, Emptied()),
+        (9.1, Drained(), settled(cause, Exit(0), 130, die_of=INT)),
+    )
+
+
+def test_a_cancellation_while_stragglers_are_killed() -> None:
+    cause = cancelled(6.0)
+    play(
+        Policy(stragglers="kill"),
+        STARTED,
+        (5.0, ended(5.0, 0), KillTree()),
+        (6.0, Cancel(INT, 6.0), verdict(cause, KILL, 0.0)),
+        (6.1, Emptied()),
+        (8.1, TICK, Cut()),
+        (8.6, TICK, settled(cause, Exit(0), 130, die_of=INT)),
+    )
+
+
+def test_a_cancellation_while_only_a_reader_is_waited_for_settles_at_once() -> None:
+    play(
+        Policy(),
+        STARTED,
+        (5.0, ended(5.0, 0)),
+        (5.0, Emptied()),
+        (7.0, TICK, Cut()),
+        (60.0, Cancel(INT, 60.0), settled(cancelled(60.0), Exit(0), 130, die_of=INT)),
+        (60.1, Drained()),
+        (60.1, Cancel(INT, 60.1)),
+    )
+
+
+def test_a_cancellation_while_somebody_still_holds_the_pipe_stops_the_tree() -> None:
+    cause = cancelled(6.0)
+    play(
+        Policy(),
+        STARTED,
+        (5.0, ended(5.0, 0)),
+        (6.0, Cancel(INT, 6.0), StopTree(INT), verdict(cause, INT)),
+        (7.0, Cancel(INT, 7.0), KillTree(), AGAIN),
+        (7.1, Emptied()),
+        (7.1, Drained(), settled(cause, Exit(0), 130, die_of=INT)),
+    )
+
+
+def test_the_signal_goes_out_before_it_is_announced() -> None:
+    machine = Machine(Policy())
+    machine.handle(Started(1), 0.0)
+    kinds = [type(one) for one in machine.handle(Cancel(TERM, 1.0), 1.0)]
+    assert kinds == [StopTree, Announce]
+
+
+def test_a_status_that_was_lost() -> None:
+    machine = Machine(Policy())
+    machine.handle(Started(1), 0.0)
+    machine.handle(ended(1.0, None), 1.0)
+    (end,) = machine.handle(Drained(), 1.0)
+    assert isinstance(end, Settle)
+    assert (end.outcome.name, end.outcome.exit_code) == ("error", 125)
+
+
+def test_the_verdict_of_a_late_tick_has_the_time_at_which_it_fell() -> None:
+    machine = play(Policy(timeout=10, warn_at=()), STARTED, (12.0, LATE, Ask()))
+    (_, said) = machine.handle(ALIVE, 12.5)
+    assert isinstance(said, Announce)
+    assert isinstance(said.notice, Verdict)
+    assert said.notice.cause.at == 12.5

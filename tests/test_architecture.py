@@ -1,0 +1,155 @@
+"""The arrows between our modules and what they may load, from the code's own imports."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import supervise
+
+PACKAGE = Path(supervise.__file__).parent
+BOUND = 60.0
+
+OURS = {
+    "core": {"core"},
+    "process": {"process"},
+    "runs": {"runs"},
+    "faces": {"core", "faces", "values"},
+    "options": set(),
+    "values": {"options"},
+    "argv": {"options", "values"},
+    "cli": {"argv", "options", "values"},
+    "pages": {"pages", "options"},
+    "launch": {"argv", "faces", "process", "runner"},
+}
+"""What of ours each part may import.  For the files between launch and runner, which are not here, see below."""
+STANDARD_IN_CORE = {"collections.abc", "dataclasses", "enum", "math", "typing"}
+LIBRARIES = {
+    "typer": {"cli"},
+    "rich": {"faces.live"},
+    "trio": {"loop", "runner"},
+    "psutil": {"process.portable", "process.sockets"},
+    "tomli_w": {"config"},
+    "platformdirs": {"config", "runs.records"},
+}
+"""Which modules of ours may import each library; there are no others."""
+SLOW = {
+    "asyncio",
+    "ctypes",
+    "dataclasses",
+    "enum",
+    "logging",
+    "re",
+    "signal",
+    "socket",
+    "subprocess",
+    "threading",
+    "typing",
+}
+"""What costs too much before the command is born, and need not be loaded at all for one that is done at once."""
+
+
+def modules():
+    """Our modules by their name within the package: `core.machine`, and `core` for core/__init__.py."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        found[".".join(parts if parts[-1] != "__init__" else parts[:-1])] = path
+    return found
+
+
+MODULES = modules()
+
+
+def imports(name):
+    """All that a module imports, anywhere in it; `from a import b` is `a.b` where that is a module of ours."""
+    found = set()
+    for node in ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "ours are imported by their full names"
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                found.add(full if full.removeprefix("supervise.") in MODULES else node.module)
+    return found
+
+
+def ours(name):
+    return {one.removeprefix("supervise.") for one in imports(name) if one.startswith("supervise.")}
+
+
+def part(name):
+    return name.split(".")[0]
+
+
+def test_the_modules_were_found():
+    assert {"core.machine", "process.guardian", "faces.plain", "argv", "cli", "runner", "__main__"} <= set(MODULES)
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if part(name) in OURS])
+def test_arrows_run_one_way(name):
+    assert {part(one) for one in ours(name)} <= OURS[part(name)]
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if part(name) not in OURS])
+def test_the_files_between_import_neither_the_way_in_by_words_nor_the_pages(name):
+    assert {part(one) for one in ours(name)} & {"cli", "pages"} <= ({"cli"} if name == "__main__" else set())
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if part(name) == "core"])
+def test_core_is_pure(name):
+    assert {one for one in imports(name) if part(one) != "supervise"} <= STANDARD_IN_CORE
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_libraries_are_imported_in_their_places_alone(name):
+    foreign = {part(one) for one in imports(name)} - set(sys.stdlib_module_names) - {"supervise"}
+    assert {library for library in foreign if name not in LIBRARIES.get(library, set())} == set()
+
+
+@pytest.mark.parametrize("name", ["options", "values", "argv"])
+def test_the_fast_reader_imports_only_itself(name):
+    """But for types, which no run imports, and `_signal`, which is built in."""
+    assert {one for one in imports(name) if part(one) != "supervise"} <= {"collections.abc", "typing", "_signal"}
+    needed = {"options": [], "values": ["options"], "argv": ["options", "values"]}[name]
+    assert loaded(f"import supervise.{name}") == {"supervise", *(f"supervise.{one}" for one in [*needed, name])}
+
+
+def loaded(code):
+    """What a new interpreter loads for that code, beyond what every interpreter has."""
+    script = f"""
+import sys
+sys.path.insert(0, {str(PACKAGE.parent)!r})
+before = set(sys.modules)
+{code}
+print(*set(sys.modules) - before)
+"""
+    call = subprocess.run(
+        [sys.executable, "-I", "-c", script], capture_output=True, text=True, timeout=BOUND, check=True
+    )  # fmt: skip
+    return set(call.stdout.split())
+
+
+def test_importing_the_package_loads_nothing():
+    assert loaded("import supervise") == {"supervise"}
+
+
+def loaded_by(*words):
+    """What an interpreter says on stderr that it has loaded, with these words."""
+    call = subprocess.run(
+        [sys.executable, "-X", "importtime", *words], capture_output=True, text=True, timeout=BOUND, check=True
+    )
+    lines = [line for line in call.stderr.splitlines() if line.startswith("import time:")]
+    assert lines
+    return {line.rsplit("|", 1)[1].strip() for line in lines}
+
+
+def test_a_short_run_loads_nothing_slow(program):
+    foreign = loaded_by(program, "run", "--", "true") - loaded_by("-c", "pass")
+    assert "supervise.launch" in foreign
+    assert foreign & SLOW == set()
+    assert {part(one) for one in foreign} & set(LIBRARIES) == set()
+    assert not any(one.startswith(("supervise.core", "supervise.runner", "supervise.cli")) for one in foreign)

@@ -1,0 +1,183 @@
+"""What is built and installed, and that man page, README and program say the same."""
+
+import json
+import re
+import subprocess
+import sys
+import tarfile
+import zipfile
+from importlib.metadata import distribution
+from pathlib import Path
+
+import pytest
+
+from supervise.cli import EPILOG
+from supervise.core.outcome import Cause, Exit, settle
+from supervise.core.policy import Policy
+from supervise.options import option_names
+from supervise.pages.manual import EXIT_CODES
+
+ROOT = Path(__file__).parents[1]
+BOUND = 300.0
+SHARED = {
+    "share/man/man1/supervise.1": "man/supervise.1",
+    "share/bash-completion/completions/supervise": "completions/supervise.bash",
+    "share/zsh/site-functions/_supervise": "completions/_supervise",
+    "share/fish/vendor_completions.d/supervise.fish": "completions/supervise.fish",
+}
+
+
+def build(target, folder):
+    """Build a wheel or an sdist of the checkout, with the back end that is installed here."""
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", folder],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        timeout=BOUND,
+    )
+    (built,) = folder.iterdir()
+    return built
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    with zipfile.ZipFile(build("wheel", tmp_path_factory.mktemp("wheel"))) as file:
+        yield file
+
+
+def named(wheel, ending):
+    """The one file of the wheel whose name ends so."""
+    (name,) = [name for name in wheel.namelist() if name.endswith(ending)]
+    return wheel.read(name).decode()
+
+
+# --- what is built ---------------------------------------------------------------------------------------------------
+
+
+def test_the_wheel_has_our_own_script_and_no_entry_point(wheel):
+    # What pip makes of `#!python` is the interpreter's path; an entry point it would wrap in a script that imports re.
+    assert named(wheel, ".data/scripts/supervise").startswith("#!python\nfrom supervise.__main__ import main\n")
+    assert not any(name.endswith("entry_points.txt") for name in wheel.namelist())
+
+
+@pytest.mark.parametrize("place", SHARED)
+def test_the_wheel_installs_the_man_page_and_the_completions(wheel, place):
+    assert named(wheel, f".data/data/{place}") == (ROOT / SHARED[place]).read_text()
+
+
+def test_the_wheel_has_every_file_of_the_package(wheel):
+    there = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "supervise").rglob("*")
+        if path.is_file() and path.suffix != ".pyc" and path.name != "script"
+    }
+    assert {name for name in wheel.namelist() if name.startswith("supervise/")} == there
+    assert {"supervise/py.typed", "supervise/schema/report.schema.json"} <= there
+
+
+def test_the_sdist_builds_the_same_wheel_and_has_the_tests(wheel, tmp_path):
+    sdist = build("sdist", tmp_path)
+    with tarfile.open(sdist) as file:
+        names = {name.split("/", 1)[1] for name in file.getnames()}
+    assert {
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+        "supervise/script",
+        "tests/conftest.py",
+        *SHARED.values(),
+    } <= names
+    assert {name for name in wheel.namelist() if name.startswith("supervise/")} <= names
+
+
+def test_the_checkout_has_no_other_visible_folder():
+    """What git ignores is not the checkout's."""
+    made = {"dist", "build", "__pycache__"}
+    visible = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")} - made
+    assert visible == {"supervise", "tests", "completions", "man"}
+
+
+# --- what is installed -----------------------------------------------------------------------------------------------
+
+
+def test_the_installed_program_is_that_script(program):
+    first, *rest = program.read_text().splitlines(keepends=True)
+    interpreter = Path(first.removeprefix("#!").strip())
+    assert interpreter.is_absolute()
+    assert interpreter.resolve() == Path(sys.executable).resolve()
+    assert "".join(rest) == (ROOT / "supervise" / "script").read_text().split("\n", 1)[1]
+
+
+def test_no_console_script_is_installed():
+    assert [one for one in distribution("supervise").entry_points if one.group == "console_scripts"] == []
+
+
+@pytest.mark.slow
+def test_pip_installs_it_into_a_fresh_environment(tmp_path):
+    """Without its dependencies: a plain short run loads none of them."""
+    wheel = build("wheel", tmp_path / "dist")
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True, timeout=BOUND)
+    pip = [tmp_path / "venv" / "bin" / "python", "-m", "pip", "--isolated", "--disable-pip-version-check"]
+    subprocess.run([*pip, "install", "--quiet", "--no-index", "--no-deps", wheel], check=True, timeout=BOUND)
+    script = tmp_path / "venv" / "bin" / "supervise"
+    first, rest = script.read_text().split("\n", 1)
+    assert first.startswith(f"#!{tmp_path}/venv/bin/python")
+    assert rest == (ROOT / "supervise" / "script").read_text().split("\n", 1)[1]
+    for place, source in SHARED.items():
+        assert (tmp_path / "venv" / place).read_text() == (ROOT / source).read_text()
+    ended = subprocess.run([script, "run", "--", "sh", "-c", "exit 3"], timeout=BOUND, check=False)
+    assert ended.returncode == 3
+
+
+# --- what is said ----------------------------------------------------------------------------------------------------
+
+ENDS = {
+    "completed": (None, Exit(0)),
+    "failed": (None, Exit(3)),
+    "resumable": (None, Exit(75)),
+    "signaled": (None, Exit(None, 11)),
+    "access_timeout": (Cause("access_timeout", 1.0, "access"), Exit(0)),
+    "idle_timeout": (Cause("idle_timeout", 1.0, "idle"), Exit(0)),
+    "completion_timeout": (Cause("completion_timeout", 1.0, "completion"), Exit(0)),
+    "cancelled": (Cause("cancelled", 1.0, signal=15), Exit(0)),
+    "error": (Cause("spawn_failed", 1.0, failure="error"), None),
+    "not_executable": (Cause("spawn_failed", 1.0, failure="not_executable"), None),
+    "not_found": (Cause("spawn_failed", 1.0, failure="not_found"), None),
+}
+
+
+@pytest.mark.parametrize(("code", "name"), [(code, name) for code, name, _ in EXIT_CODES])
+def test_the_exit_codes_of_the_man_page_are_the_programs(code, name):
+    outcome = settle(*ENDS[name], Policy())
+    signal = {"signaled": 11, "cancelled": 15}.get(name, 0)
+    assert outcome.name == name
+    assert outcome.exit_code == int({"its own": "3", "128+N": str(128 + signal)}.get(code, code))
+
+
+def test_the_man_page_has_every_outcome_that_a_run_can_have():
+    assert {name for _, name, _ in EXIT_CODES} == set(ENDS)
+
+
+def test_the_man_page_has_every_name_of_the_report():
+    schema = json.loads((ROOT / "supervise" / "schema" / "report.schema.json").read_text())
+    text = (ROOT / "man" / "supervise.1").read_text().split(".SS The report")[1].split(".SS The events")[0]
+    assert set(schema["required"]) <= set(re.findall(r"[a-z_]+", text))
+
+
+def test_the_help_has_the_exit_codes_of_the_man_page():
+    codes = {code for code, name, _ in EXIT_CODES if re.fullmatch(r"12.*", code)}
+    assert set(re.findall(r"\b12[\dN+]+", EPILOG)) == codes
+
+
+@pytest.mark.parametrize(("code", "name"), [(code, name) for code, name, _ in EXIT_CODES if code.isdigit()])
+def test_the_readme_has_the_exit_codes_of_the_man_page(code, name):
+    lines = (ROOT / "README.md").read_text().replace("_", " ").splitlines()
+    assert any(re.search(rf"\b{code}\b", line) and name.replace("_", " ") in line for line in lines)
+
+
+def test_the_readme_names_no_option_that_is_not_there():
+    text = (ROOT / "README.md").read_text()
+    # Of each line what stands after our name and before the command's own words.
+    ours = " ".join(part.split(" -- ")[0] for part in re.findall(r"\bsupervise\b(.*)", text))
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", ours)) <= {*option_names(), "--help", "--version"}

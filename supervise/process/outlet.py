@@ -29,6 +29,16 @@ class Outlet:
             self._write_all(data)
             self.at_line_start = data[-1] == 10
 
+    def splice(self, source: int, size: int) -> int:
+        """Move up to so many bytes from that pipe, in which they are; how many (splice(2)).
+
+        Raises OSError: EINVAL where this file does not take part in that.
+        """
+        with self.lock:
+            moved = os.splice(source, self.fd, size)
+            self.at_line_start = False
+        return moved
+
     def write_line(self, line: bytes) -> None:
         """Write one line, which comes with its end, from the start of a line."""
         with self.lock:

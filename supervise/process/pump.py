@@ -1,7 +1,8 @@
 """The way of the bytes: a thread for each stream that reads the command's pipe and writes our own stdout or stderr.
 
 Threads that block, so that no reader of ours can delay a deadline, and so that a stdout which others share is never
-made non-blocking under them.  One buffer is used again and again: fresh bytes objects are three times slower.
+made non-blocking under them.  One buffer is used again and again: fresh bytes objects are three times slower.  A flood
+is handed over without any copy (splice(2)), all but its end, so that we always know how the last line looks.
 """
 
 import _thread
@@ -18,7 +19,9 @@ BUFFER = 1 << 18
 MUCH = 1 << 16
 """Bytes in one read that show that the command writes much: the pipe as it comes is full (pipe(7))."""
 PIPE = 1 << 20
-"""Bytes to which such a pipe is enlarged (fcntl(2), F_SETPIPE_SZ)."""
+"""Bytes to which such a pipe, and the pipe that we write, are enlarged (fcntl(2), F_SETPIPE_SZ)."""
+KEPT = 1 << 16
+"""Bytes that are left in the pipe by splice, and read by us."""
 
 
 class Pump:
@@ -38,6 +41,7 @@ class Pump:
         self._cut = cut
         self._inbox = inbox
         self._limit = sys.maxsize
+        self._can_splice = hasattr(os, "splice")
         os.set_blocking(source, False)
 
     def start(self) -> None:
@@ -57,15 +61,18 @@ class Pump:
 
     def limit_to_pending(self) -> None:
         """Take what is in the pipe now, and no more, however fast somebody writes.  (`cut` ends the waiting.)"""
+        # One buffer more: what has been read and is not counted yet.
+        self._limit = self.count + self._pending() + BUFFER
+
+    def _pending(self) -> int:
+        """Bytes in the pipe (ioctl_tty(2), FIONREAD)."""
         import fcntl
         import termios
 
         try:
-            pending = int.from_bytes(fcntl.ioctl(self._source, termios.FIONREAD, b"\0\0\0\0"), sys.byteorder)
+            return int.from_bytes(fcntl.ioctl(self._source, termios.FIONREAD, bytes(4)), sys.byteorder)
         except OSError:
-            pending = 0
-        # One buffer more: what has been read and is not counted yet.
-        self._limit = self.count + pending + BUFFER
+            return 0
 
     def _run(self) -> None:
         try:
@@ -110,15 +117,40 @@ class Pump:
                 self.first = self.last
                 self._inbox.post("first", self)
             self._outlet.write(view[:size])
-            if size >= MUCH and not is_enlarged:
-                is_enlarged = True
-                self._enlarge()
+            if size >= MUCH:
+                if not is_enlarged:
+                    is_enlarged = True
+                    _enlarge(source)
+                    _enlarge(self._outlet.fd)
+                if self._can_splice:
+                    self._hand_over()
 
-    def _enlarge(self) -> None:
-        import fcntl
+    def _hand_over(self) -> None:
+        """Move what is in the pipe into our stdout or stderr as it is, all but the last of it.
 
+        Raises OSError where it cannot be written.
+        """
+        pending = self._pending()
+        if pending <= KEPT:
+            return
         try:
-            fcntl.fcntl(self._source, fcntl.F_SETPIPE_SZ, PIPE)
-        except (AttributeError, OSError):
-            # Not Linux, or the user's share of memory for pipes is used up (pipe(7)).
+            self.count += self._outlet.splice(self._source, pending - KEPT)
+        except BlockingIOError:
+            # Somebody who shares our stdout has made it non-blocking; `write` can wait for it.
             pass
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            # A terminal, or a file opened for appending.
+            self._can_splice = False
+        self.last = monotonic()
+
+
+def _enlarge(pipe: int) -> None:
+    import fcntl
+
+    try:
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE)
+    except (AttributeError, OSError):
+        # No pipe, not Linux, or the user's share of memory for pipes is used up (pipe(7)).
+        pass

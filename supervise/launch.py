@@ -127,7 +127,7 @@ def _start(launched: Launched) -> None:
             launched.line.send("terminal", launched.terminal.saved)
     sources = _spawn_on_terminal(launched) if values["pty"] else _spawn_on_pipes(launched)
     # From here on the command is being started beside us.
-    from supervise.process import outlet, signals, system
+    from supervise.process import outlet, signals
     from supervise.process.inbox import Inbox
     from supervise.process.pump import Pump
 
@@ -141,8 +141,6 @@ def _start(launched: Launched) -> None:
     for pump in launched.pumps:
         pump.start()
     launched.taken = signals.choose()
-    # Should the guardian die, the tree falls to us.
-    system.become_subreaper()
 
 
 def _spawn_on_pipes(launched: Launched) -> "tuple[int, ...]":

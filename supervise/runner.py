@@ -283,7 +283,8 @@ class Runner:
             self.teller.tell(Stragglers(left))
         self.teller.tell(outcome)
         self.teller.finish(self._usage() if self.teller.wants_usage else Usage())
-        self.launched.guardian.dismiss()
+        if self.holder() != os.getpid():
+            self.launched.guardian.dismiss()
         if outcome.die_of:
             signals.die_of(outcome.die_of)
         os._exit(outcome.exit_code)

@@ -7,7 +7,7 @@ must not take it along.  Being forked so early it is small, and gets ready on an
 import _signal
 import os
 
-from supervise.process import line
+from supervise.process import line, system
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ def fork(on_lost: "Callable[[tuple[Any, ...]], None]") -> Guardian:
     has_terminal = _has_terminal()
     group = os.getpgrp()
     _signal.pthread_sigmask(_signal.SIG_SETMASK, _signal.valid_signals())
+    # Should it die, the tree falls to us: from the command's first moment on, so before there is a guardian at all.
+    system.become_subreaper()
     pid = os.fork()
     if pid:
         theirs.close()
@@ -78,7 +80,6 @@ def _has_terminal() -> bool:
 
 
 def _hold(ours: line.Line, group: "int | None", on_lost: "Callable[[tuple[Any, ...]], None]") -> None:
-    from supervise.process import system
     from supervise.process.holder import Holder
 
     system.become_subreaper()

@@ -62,6 +62,8 @@ class Attempt:
     """--warn-signal has been sent."""
     cause: Cause | None = None
     exit: Exit | None = None
+    undelivered: str = ""
+    """Why bytes of the command's are lost."""
     cancels: int = 0
     bound: float = inf
     """When the waiting of this phase is over: the grace, the kill, the drain."""

@@ -21,6 +21,7 @@ from supervise.core.events import (
     Settle,
     StopTree,
     Tick,
+    Undelivered,
     Verdict,
 )
 from supervise.core.outcome import Cause
@@ -62,7 +63,7 @@ def settle(attempt: Attempt) -> list[Action]:
     """It is over."""
     attempt.phase = Phase.DONE
     attempt.bound = inf
-    return [Settle(outcome.settle(attempt.cause, attempt.exit, attempt.policy))]
+    return [Settle(outcome.settle(attempt.cause, attempt.exit, attempt.policy, attempt.undelivered))]
 
 
 def drain(attempt: Attempt, since: float, now: float) -> list[Action]:
@@ -93,6 +94,14 @@ def _order_kill(attempt: Attempt, now: float) -> list[Action]:
 
 def _kill(attempt: Attempt, why: Literal["grace", "again"], now: float) -> list[Action]:
     return [*_order_kill(attempt, now), Announce(Killing(why))]
+
+
+def undelivered(attempt: Attempt, event: Undelivered, now: float) -> list[Action]:
+    """Whatever the command says of itself, its output is not whole."""
+    attempt.undelivered = (
+        attempt.undelivered or f"{event.stream} could not be written, and is not whole: {event.reason}"
+    )
+    return []
 
 
 # --- STOPPING

@@ -117,13 +117,21 @@ class Drained:
 
 
 @dataclass(frozen=True, slots=True)
+class Undelivered:
+    """Bytes of the command's could not be written, and are lost: a full disk, say.  A reader that left is none of it."""
+
+    stream: Stream
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """Time has passed.  Harmless at any moment."""
 
 
 Event = (
     Started | SpawnFailed | Output | Ready | Sampled | Answered | Extend | Cancel | Paused | Resumed | Exited
-    | Emptied | Drained | Tick
+    | Emptied | Drained | Undelivered | Tick
 )  # fmt: skip
 
 

@@ -120,24 +120,27 @@ def test_a_stopped_process_can_clean_up(supervise: Place) -> None:
 def test_announced_when_it_falls(supervise: Place) -> None:
     """Not when the clean-up is over: the command is still there."""
     pid_file = supervise.file("pid")
-    running = supervise.start("-t", "1", "-k", "30", "--", *child("ignore=TERM", f"mark={pid_file}", "stay"))
+    running = supervise.start("-t", "1", "-k", "1h", "--", *child("ignore=TERM", f"mark={pid_file}", "stay"))
     pid = wait_for_file(pid_file)
     running.wait_for_err(b"completion timeout: ran longer than 1s")
     assert is_alive(pid)
     assert running.process.poll() is None
-    running.send(signal.SIGTERM)
+    os.kill(pid, signal.SIGKILL)
     assert running.wait().code == 124
 
 
-def test_a_cancellation_during_the_clean_up_kills_at_once(supervise: Place) -> None:
-    """It is the timeout's run all the same: the first cause wins."""
-    running = supervise.start("-t", "1", "-k", "1h", "--", *child("ignore=TERM", "ignore=INT", "ready", "stay"))
-    running.wait_for_err(b"completion timeout")
+def test_cancelled_during_the_clean_up(supervise: Place) -> None:
+    """The first cause stays; the first signal is passed on, the second kills at once."""
+    running = supervise.start("-t", "1", "-k", "1h", "--", *child("print_signals", "ready", "stay"))
+    running.wait_for_out(b"got TERM")
+    running.send(signal.SIGINT)
+    running.wait_for_out(b"got INT")
     running.send(signal.SIGINT)
     ended = running.wait()
     assert ended.code == 124
     assert ended.report["outcome"] == "completion_timeout"
     assert ended.left == []
+    assert len(ended.finals) == 1
 
 
 def test_a_second_signal_kills_at_once(supervise: Place) -> None:

@@ -118,7 +118,16 @@ def test_warn_signal_lets_it_save_its_work(supervise: Place) -> None:
 
 def test_warn_signal_is_for_the_completion_deadline_alone(supervise: Place) -> None:
     ended = supervise(
-        "-i", "2", "--warn-at", "0.5s", "--warn-signal", "USR1", "--", *child("print_signals", "ready", "stay")
+        "-i",
+        "2",
+        "-k",
+        "0",
+        "--warn-at",
+        "0.5s",
+        "--warn-signal",
+        "USR1",
+        "--",
+        *child("print_signals", "ready", "stay"),
     )
     assert ended.code == 123
     assert b"got USR1" not in ended.out

@@ -396,8 +396,17 @@ def test_bytes_sent_again_or_not_yet_there_do_not_count(monkeypatch: pytest.Monk
 
 def test_an_older_kernel_tells_less(monkeypatch: pytest.MonkeyPatch) -> None:
     before_4_19, before_4_2 = info(101, 5, size=200), info(101, 5, size=104)
-    table = dumped(monkeypatch, told_socket(1, before_4_19) + told_socket(2, before_4_2) + DONE, DONE)
-    assert table == [(1, 101, 5), (2, 0, 0)]
+    table = dumped(
+        monkeypatch, told_socket(1, before_4_19) + told_socket(2, before_4_2) + told_socket(3, before_4_19) + DONE, DONE
+    )
+    assert table == [(1, 101, 5), (2, 0, 0), (3, 101, 5)]
+
+
+def test_a_short_message_is_not_read_on_into_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    # At the place of the first one's tcp_info, the second has the header of the third: with a 2 where one is looked for.
+    long, short = told_socket(1, attribute(8, bytes(140)), info(1, 2)), told_socket(2, info(10, 20, size=136))
+    table = dumped(monkeypatch, long + short + told_socket(3, info(3, 4)) + DONE, DONE)
+    assert table == [(1, 1, 2), (2, 10, 20), (3, 3, 4)]
 
 
 def test_a_kernel_without_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -133,7 +133,8 @@ def command_of(artist: Artist, ready: Path) -> list[str]:
     Raises NoCompilerError.
     """
     if artist.language == "python":
-        return [sys.executable, "-S", "-E", str(_copied("artist.py")), artist.name, str(ready)]
+        # `env`, since access(2), by which a command is looked for, leaves out what `as_ordinary_user` may have to keep.
+        return ["env", sys.executable, "-S", "-E", str(_copied("artist.py")), artist.name, str(ready)]
     if artist.language == "sh":
         return ["sh", str(_copied("artist.sh")), artist.name, str(ready)]
     words = [str(_built()), artist.name, str(ready)]

@@ -78,6 +78,13 @@ def print_signals(_: str) -> None:
         signal.signal(number_of(name), lambda number, _: write(f"got {signal.Signals(number).name[3:]}\n".encode()))
 
 
+def print_ignored(_: str) -> None:
+    """The names of those that are ignored, with a space around each; by the kernel's word, Python ignores some itself."""
+    with open("/proc/self/status") as file:
+        mask = int(file.read().split("SigIgn:")[1].split()[0], 16)
+    write(f" {' '.join(one.name[3:] for one in signal.Signals if mask >> one - 1 & 1)} \n".encode())
+
+
 def stop(_: str) -> None:
     os.kill(os.getpid(), signal.SIGSTOP)
 
@@ -245,6 +252,7 @@ VICES = {
     "exit_on": exit_on,
     "last_words": last_words,
     "print_signals": print_signals,
+    "print_ignored": print_ignored,
     "stop": stop,
     "tick": tick,
     "tick_err": tick_err,
@@ -307,4 +315,7 @@ def start(words: list[str], *, leave: bool) -> None:
 
 
 if __name__ == "__main__":
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+        # No exception: INT ends us as it ends most programs.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     perform(sys.argv[1:])

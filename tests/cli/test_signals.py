@@ -1,0 +1,233 @@
+"""Signals to us: those that cancel, those that are passed on, those that were ignored."""
+
+import os
+import signal
+import subprocess
+
+import pytest
+
+from tests.harness import Place, child, is_alive, name_of, state_of, wait_for_file, wait_until
+
+CODES = {"INT": -signal.SIGINT, "TERM": 143, "HUP": 129, "QUIT": 131}
+"""After INT we die of INT ourselves, so that a script around us stops."""
+
+
+@pytest.mark.parametrize("report", [True, False], ids=["report", "without"])
+@pytest.mark.parametrize("name", CODES)
+def test_cancelled(supervise: Place, name: str, report: bool) -> None:
+    running = supervise.start("-t", "30", "--", *child("ready", "stay"), report=report)
+    running.wait_for_out(b"ready")
+    running.send(getattr(signal, f"SIG{name}"))
+    ended = running.wait()
+    assert ended.code == CODES[name]
+    assert ended.left == []
+    assert len(ended.finals) == 1
+    assert f"cancelled by signal {name}" in ended.finals[0]
+    assert b"Traceback" not in ended.err
+    if report:
+        assert ended.report["outcome"] == "cancelled"
+        assert ended.report["exit_code"] == 128 + getattr(signal, f"SIG{name}")
+        assert ended.report["timeout_cause"] is None
+        assert ended.report["limit"] is None
+        assert name in ended.report["reason"]
+        assert ended.report["stop"]["signal"] == name
+
+
+def test_the_same_signal_goes_to_the_tree(supervise: Place) -> None:
+    """Not the one of --signal, and to each process once."""
+    words = ("fork", "setsid", "print_signals", "ready", "stay", "end", "print_signals", "ready", "stay")
+    running = supervise.start("-s", "USR1", "-k", "0.5", "--", *child(*words))
+    wait_until(lambda: running.out.count(b"ready") == 2)
+    running.send(signal.SIGINT)
+    ended = running.wait()
+    assert ended.code == -signal.SIGINT
+    assert ended.out.count(b"got INT") == 2
+    assert b"got USR1" not in ended.out
+    assert ended.report["stop"]["killed"] is True
+
+
+def test_a_command_that_handles_it(supervise: Place) -> None:
+    """It stays a cancellation, and its own code is in the report."""
+    running = supervise.start("--", *child("exit_on=TERM,0", "ready", "stay"))
+    running.wait_for_out(b"ready")
+    running.send(signal.SIGTERM)
+    ended = running.wait()
+    assert ended.code == 143
+    assert ended.report["command_exit"]["code"] == 0
+    assert ended.report["outcome"] == "cancelled"
+
+
+def test_preserve_status(supervise: Place) -> None:
+    running = supervise.start("-p", "--", *child("exit_on=TERM,5", "ready", "stay"))
+    running.wait_for_out(b"ready")
+    running.send(signal.SIGTERM)
+    assert running.wait().code == 5
+
+
+def test_seen_by_a_shell(supervise: Place) -> None:
+    pid_file = supervise.file("pid")
+    script = 'supervise -- "$@"; echo "after $?"'
+    running = supervise.popen(["sh", "-c", script, "sh", *child(f"mark={pid_file}", "stay")])
+    wait_for_file(pid_file)
+    [pid] = [pid for pid in running.children() if name_of(pid).startswith("supervise")]
+    os.kill(pid, signal.SIGINT)
+    ended = running.wait()
+    assert ended.out == b"after 130\n"
+
+
+def test_a_loop_around_us_stops(supervise: Place) -> None:
+    """As it would around the command itself: INT to the whole group, as a terminal sends it."""
+    pid_file = supervise.file("pid")
+    script = 'for i in 1 2 3; do echo round $i; supervise -- "$@"; done; echo after'
+    running = supervise.popen(["bash", "-c", script, "bash", *child(f"mark={pid_file}", "stay")])
+    wait_for_file(pid_file)
+    os.killpg(running.pid, signal.SIGINT)
+    ended = running.wait()
+    assert ended.out == b"round 1\n"
+    assert ended.code == -signal.SIGINT
+    assert ended.left == []
+
+
+@pytest.mark.parametrize("name", ["USR1", "USR2", "WINCH", "CONT"])
+def test_passed_on(supervise: Place, name: str) -> None:
+    """To the command's own process, and it is no cancellation."""
+    other = supervise.file("other")
+    words = ("fork", "print_signals", f"mark={other}", "stay", "end", f"wait_for={other}")
+    running = supervise.start("-k", "0", "--", *child(*words, "print_signals", "ready", "stay"))
+    running.wait_for_out(b"ready")
+    running.send(getattr(signal, f"SIG{name}"))
+    running.wait_for_out(f"got {name}\n".encode())
+    assert running.out.count(b"got") == 1
+    running.send(signal.SIGTERM)
+    ended = running.wait()
+    # The last of them, TERM, and the CONT after it, are the other's first.
+    assert ended.out.split(b"got TERM")[0].count(b"got") == 1
+    assert ended.report["outcome"] == "cancelled"
+
+
+@pytest.mark.parametrize("name", ["HUP", "INT", "QUIT"])
+def test_ignored_at_our_start_stays_ignored(supervise: Place, name: str) -> None:
+    """`nohup` and `&`: for us and for the command."""
+    script = f"trap '' {name}; exec supervise -t 30 -- \"$@\""
+    running = supervise.popen(["sh", "-c", script, "sh", *child("print_ignored", "exit_on=USR1,4", "ready", "stay")])
+    running.wait_for_out(b"ready")
+    assert f" {name} ".encode() in running.out
+    # Of two that wait for us the one of the lower number is taken first: were it heard, it would cancel.
+    running.send(getattr(signal, f"SIG{name}"))
+    running.send(signal.SIGUSR1)
+    assert running.wait().code == 4
+
+
+def test_nohup(supervise: Place) -> None:
+    running = supervise.popen(["nohup", str(supervise.program), "--", *child("ready", "stay")])
+    running.wait_for_out(b"ready")
+    running.send(signal.SIGHUP)
+    running.send(signal.SIGTERM)
+    ended = running.wait()
+    assert ended.code == 143
+
+
+def test_started_with_sigchld_ignored(supervise: Place) -> None:
+    script = "trap '' CHLD; exec supervise \"$@\""
+    assert supervise.shell(script, "-t", "30", "--", "sh", "-c", "exit 7").code == 7
+    assert supervise.shell(script, "-t", "1", "--", *child("double_fork", "stay", "end", "stay")).code == 124
+    assert supervise.shell(script, "--", "sh", "-c", "sleep 0.4; exit 7").code == 7
+
+
+def test_started_with_sigpipe_ignored(supervise: Place) -> None:
+    """The command has it as usual, and so `| head` ends it."""
+    script = "trap '' PIPE; supervise -- yes | head -1; echo ${PIPESTATUS[*]}"
+    ended = supervise.shell(script)
+    assert ended.out.split() == [b"y", b"141", b"0"]
+
+
+def test_started_with_signals_blocked(supervise: Place) -> None:
+    """The command's mask is empty, and we hear ours."""
+    start = "import os, signal, sys; signal.pthread_sigmask(0, range(1, 32)); os.execv(sys.argv[1], sys.argv[1:])"
+    words = [str(supervise.program), "run", "--report", "report-0.json", "-k", "1h", "--", *child("ready", "stay")]
+    running = supervise.popen([child()[0], "-c", start, *words])
+    running.wait_for_out(b"ready")
+    running.send(signal.SIGTERM)
+    ended = running.wait()
+    assert ended.code == 143
+    assert ended.report["stop"]["killed"] is False
+
+
+def test_a_signal_from_inside_is_the_commands_own(supervise: Place) -> None:
+    """`kill 0` and `kill $PPID` in the command do not cancel us."""
+    script = "trap '' TERM; kill 0; sleep 0.3; exit 3"
+    assert supervise("-t", "30", "--", "sh", "-c", script).code == 3
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.2])
+def test_at_any_moment_of_the_start(supervise: Place, delay: float) -> None:
+    """Before, while and after the command is born and our libraries are loaded: no orphan, and a true code."""
+    pause = subprocess.Popen(["sleep", str(delay)])
+    running = supervise.start("-t", "30", "--", *child("stay"))
+    pause.wait()
+    running.send(signal.SIGTERM)
+    ended = running.wait()
+    # Before our first line the signal has its way with us: then there is no command yet.
+    assert ended.code in (143, -signal.SIGTERM)
+    wait_until(lambda: not supervise.alive())
+    if ended.code == 143:
+        assert ended.left == []
+        assert ended.report["outcome"] == "cancelled"
+
+
+# --- as PID 1
+
+
+@pytest.fixture
+def as_pid_1(supervise: Place) -> list[str]:
+    """The words that run a program as PID 1 of a namespace of its own."""
+    words = ["unshare", "--pid", "--fork", "--mount-proc"]
+    words += [] if os.getuid() == 0 else ["--map-root-user"]
+    if subprocess.run([*words, "true"], capture_output=True).returncode:
+        pytest.skip("no namespaces here")
+    return words
+
+
+def test_as_pid_1(supervise: Place, as_pid_1: list[str]) -> None:
+    def run(*words: str) -> int:
+        return supervise.popen([*as_pid_1, str(supervise.program), *words]).wait().code
+
+    assert run("--", "sh", "-c", "exit 7") == 7
+    assert run("-t", "30", "--", *child("ready", "sleep=0.5", "exit=7")) == 7
+    assert run("-t", "1", "-k", "0.3", "--", *child("double_fork", "ignore=TERM", "stay", "end", "stay")) == 124
+    assert run("--", "./missing") == 127
+    assert run("--", *child("kill=SEGV")) == 139
+
+
+@pytest.mark.parametrize(("name", "code"), [("INT", 130), ("TERM", 143), ("HUP", 129)])
+def test_cancelled_as_pid_1(supervise: Place, as_pid_1: list[str], name: str, code: int) -> None:
+    running = supervise.popen([*as_pid_1, str(supervise.program), "--", *child("ready", "stay")])
+    running.wait_for_out(b"ready")
+    [pid] = running.children()
+    os.kill(pid, getattr(signal, f"SIG{name}"))
+    ended = running.wait()
+    assert ended.code == code
+    assert ended.left == []
+
+
+def test_orphans_of_others_are_reaped_as_pid_1(supervise: Place, as_pid_1: list[str]) -> None:
+    """Those of the command's tree, however they were orphaned."""
+    words = ["double_fork", "end"] * 20 + ["ready", "stay"]
+    running = supervise.popen([*as_pid_1, str(supervise.program), "--", *child(*words)])
+    running.wait_for_out(b"ready")
+    [ours] = running.children()
+    wait_until(lambda: not zombies_below(ours))
+    os.kill(ours, signal.SIGTERM)
+    assert running.wait().code == 143
+
+
+def zombies_below(pid: int) -> list[int]:
+    found, todo = [], [pid]
+    while todo:
+        with open(f"/proc/{todo[-1]}/task/{todo.pop()}/children") as file:
+            for one in map(int, file.read().split()):
+                if state_of(one) == "Z":
+                    found.append(one)
+                elif is_alive(one):
+                    todo.append(one)
+    return found

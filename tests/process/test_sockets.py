@@ -403,7 +403,7 @@ def test_an_older_kernel_tells_less(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_short_message_is_not_read_on_into_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
-    # At the place of the first one's tcp_info, the second has the header of the third: with a 2 where one is looked for.
+    # Where the first one has its tcp_info, the second has the header of the third, with a 2 in the right place.
     long, short = told_socket(1, attribute(8, bytes(140)), info(1, 2)), told_socket(2, info(10, 20, size=136))
     table = dumped(monkeypatch, long + short + told_socket(3, info(3, 4)) + DONE, DONE)
     assert table == [(1, 1, 2), (2, 10, 20), (3, 3, 4)]

@@ -6,6 +6,7 @@ until `wake_at` or until somebody has something to tell.
 
 import gc
 import os
+import traceback
 from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING, NoReturn
@@ -36,12 +37,13 @@ from supervise.core.events import (
     Started,
     StopTree,
     Tick,
+    Undelivered,
 )
 from supervise.core.machine import Machine
 from supervise.core.outcome import Exit, Outcome
 from supervise.core.policy import Policy
 from supervise.faces.items import Stragglers, Trouble, Usage
-from supervise.launch import Launched
+from supervise.launch import Launched, refuse
 from supervise.process import signals, tree
 from supervise.process.pump import Pump
 from supervise.teller import Teller
@@ -207,8 +209,10 @@ class Runner:
         match item:
             case ("first", Pump()):
                 self._tell_output()
-            case ("ended", Pump()):
+            case ("ended", Pump() as pump):
                 self._tell_output()
+                if pump.failure:
+                    self.dispatch(Undelivered(pump.stream, pump.failure))  # type: ignore[arg-type]
                 if self.launched.own_terminal:
                     self.launched.own_terminal.close()
                 if all(pump.has_ended for pump in self.launched.pumps):
@@ -330,6 +334,15 @@ def _exit_of(status: int) -> Exit:
 def run(launched: Launched) -> NoReturn:
     """Go on from the launch to the end of the run, and end this process."""
     gc.enable()
+    try:
+        _run(launched)
+    except Exception as error:
+        # A fault of ours.  The guardian stops the command, since we leave it without a word.
+        at = traceback.extract_tb(error.__traceback__)[-1]
+        refuse(f"internal error: {type(error).__name__}: {error} ({at.name}, line {at.lineno}); stopping the command")
+
+
+def _run(launched: Launched) -> NoReturn:
     runner = Runner(launched)
     for message in launched.heard:
         runner.hear_message(message)

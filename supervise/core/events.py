@@ -118,7 +118,7 @@ class Drained:
 
 @dataclass(frozen=True, slots=True)
 class Undelivered:
-    """Bytes of the command's could not be written, and are lost: a full disk, say.  A reader that left is none of it."""
+    """Bytes of the command's could not be written, and are lost: a full disk, say; but not a reader that left."""
 
     stream: Stream
     reason: str

@@ -54,6 +54,7 @@ from supervise.core.events import (
     SpawnFailed,
     Started,
     Tick,
+    Undelivered,
 )
 from supervise.core.pause import Pauses
 from supervise.core.policy import Policy
@@ -84,6 +85,7 @@ TABLE: dict[type[Event], tuple[Handler, Handler, Handler, Handler]] = {
     Exited:       (ignored,              running.exited,   ending.exited_stopping,   ignored),
     Emptied:      (ignored,              running.emptied,  ending.emptied_stopping,  ending.emptied_draining),
     Drained:      (running.wait,         running.drained,  ending.drained_stopping,  ending.drained_draining),
+    Undelivered:  (ending.undelivered,   ending.undelivered, ending.undelivered,    ending.undelivered),
     Tick:         (running.tick_start,   running.tick,     ending.tick_stopping,     ending.tick_draining),
 }  # fmt: skip
 

@@ -60,10 +60,13 @@ class Outcome:
     die_of: int | None = None
 
 
-def settle(cause: Cause | None, exit: Exit | None, policy: Policy) -> Outcome:
-    """The outcome of a cause (None: the command ended by itself) and of the command's own end (None: it never ran)."""
+def settle(cause: Cause | None, exit: Exit | None, policy: Policy, undelivered: str = "") -> Outcome:
+    """The outcome of a cause (None: the command ended by itself) and of the command's own end (None: it never ran).
+
+    `undelivered` says why some of its output is lost: that is no success, even where the command knows nothing of it.
+    """
     if cause is None:
-        return _own_end(exit, policy)
+        return Outcome("error", ERROR, exit=exit, reason=undelivered) if undelivered else _own_end(exit, policy)
     if cause.kind == "spawn_failed":
         return _spawn_failure(cause)
     if policy.preserve_status and (status := _status(exit)) is not None:

@@ -79,7 +79,7 @@ class Pump:
             self._stream()
         except OSError as error:
             if error.errno != errno.EPIPE:
-                self.failure = os.strerror(error.errno or 0)
+                self.failure = os.strerror(error.errno or 0).lower()
         self.has_ended = True
         # Closed, the pipe tells the command what our reader told us: EPIPE, SIGPIPE.
         os.close(self._source)

@@ -133,34 +133,31 @@ def _app() -> typer.Typer:
         help="Run COMMAND under limits.",
         epilog=EPILOG,
         options_metavar="[OPTIONS] [--] COMMAND [ARG]...",
-        # COMMAND is no parameter of typer's: its validator refuses words that are not UTF-8.
+        # COMMAND is no parameter of typer's, whose versions write one into the usage line each in its own way.
         context_settings={"allow_interspersed_args": False, "allow_extra_args": True},
     )(_collect)
     return app
 
 
-def _collect(context: typer.Context, version: bool, **words: str | bool | None) -> Said:
-    said = {
-        key: "on" if word is True else word for key, word in words.items() if word is not None and word is not False
-    }
+def _collect(context: typer.Context, version: bool | None, **words: str | bool | None) -> Said:
+    said = {key: "on" if word is True else str(word) for key, word in words.items() if word is not None}
     return said, list(context.args)
 
 
 def _parameters() -> list[inspect.Parameter]:
     """What typer makes its options from: a parameter for each row of the table."""
-    annotations = {"context": typer.Context, "version": Annotated[bool, _version_option()]}
-    for option in OPTIONS:
-        annotations[option.key] = Annotated[bool if option.is_flag else str | None, _typer_option(option)]
     keyword = inspect.Parameter.KEYWORD_ONLY
-    unsaid = {option.key: False if option.is_flag else None for option in OPTIONS} | {"version": False}
+    annotations = {"version": Annotated[bool | None, _version_option()]}
+    for option in OPTIONS:
+        annotations[option.key] = Annotated[(bool if option.is_flag else str) | None, _typer_option(option)]
     return [
-        inspect.Parameter(key, keyword, annotation=annotation, default=unsaid.get(key, inspect.Parameter.empty))
-        for key, annotation in annotations.items()
+        inspect.Parameter("context", keyword, annotation=typer.Context),
+        *(inspect.Parameter(key, keyword, annotation=kind, default=None) for key, kind in annotations.items()),
     ]
 
 
 def _version_option() -> object:
-    def show(asked: bool) -> None:
+    def show(asked: bool | None) -> None:
         if asked:
             print("supervise", __version__)
             raise typer.Exit
@@ -175,8 +172,6 @@ def _typer_option(option: Option) -> object:
         metavar=option.metavar,
         rich_help_panel=option.panel,
         show_default=False,
-        # The readers of values come later; typer's own for text refuses what is not UTF-8.
-        parser=None if option.is_flag else str,
     )
 
 

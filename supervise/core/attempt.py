@@ -8,6 +8,7 @@ from supervise.core.activity import Samples
 from supervise.core.deadlines import Deadline, Deadlines
 from supervise.core.events import Activity, Event
 from supervise.core.outcome import Cause, Exit
+from supervise.core.pause import with_times
 from supervise.core.policy import Policy
 
 PROBES = 5
@@ -125,5 +126,6 @@ class Attempt:
         self.probed += by
         self.last_byte += by
         self.bound += by
+        self.waiting = [with_times(event, lambda t: t + by) for event in self.waiting]
         if self.question:
             self.question.shift(by)

@@ -56,7 +56,7 @@ from supervise.core.events import (
     Tick,
     Undelivered,
 )
-from supervise.core.pause import Pauses
+from supervise.core.pause import Pauses, with_times
 from supervise.core.policy import Policy
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class Machine:
             case Tick() if self._pauses.is_on:
                 return []
         attempt, now = self._attempt, self._pauses.moved(now)
-        actions = _handle(attempt, self._pauses.moved_event(event), now)
+        actions = _handle(attempt, with_times(event, self._pauses.moved), now)
         while attempt.waiting and attempt.is_ready_for_waiting:
             actions += _handle(attempt, attempt.waiting.pop(0), now)
         return actions

@@ -1,8 +1,12 @@
 """Pauses: while we ourselves are stopped, time stands still."""
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from supervise.core.events import Cancel, Event, Exited, Output, Ready, Sampled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Pauses:
@@ -44,13 +48,14 @@ class Pauses:
                 moved += until - max(since, t)
         return moved if self._since is None else min(moved, self._since)
 
-    def moved_event(self, event: Event) -> Event:
-        """The event with its times where they are now."""
-        match event:
-            case Output():
-                return replace(event, first=self.moved(event.first), last=self.moved(event.last))
-            case Ready() | Exited() | Cancel():
-                return replace(event, at=self.moved(event.at))
-            case Sampled(sample):
-                return Sampled(replace(sample, at=self.moved(sample.at)))
-        return event
+
+def with_times(event: Event, move: "Callable[[float], float]") -> Event:
+    """The event with each of its times moved."""
+    match event:
+        case Output():
+            return replace(event, first=move(event.first), last=move(event.last))
+        case Ready() | Exited() | Cancel():
+            return replace(event, at=move(event.at))
+        case Sampled(sample):
+            return Sampled(replace(sample, at=move(sample.at)))
+    return event

@@ -1,0 +1,397 @@
+"""What holds in every history: a world of chance around the machine, with a float for a clock.
+
+All times are multiples of a power of two, so that sums are exact and a twin machine that is paused now and then can be
+compared to the last bit.
+"""
+
+from dataclasses import replace
+from math import inf
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+
+from supervise.core import running
+from supervise.core.attempt import Phase
+from supervise.core.events import (
+    Access,
+    Action,
+    Announce,
+    Answered,
+    Ask,
+    Cancel,
+    Drained,
+    Emptied,
+    Event,
+    Exited,
+    Extend,
+    Extended,
+    KillTree,
+    Output,
+    Paused,
+    Probe,
+    PutOff,
+    Ready,
+    Resumed,
+    Sample,
+    Sampled,
+    Settle,
+    SignalRoot,
+    SpawnFailed,
+    Started,
+    StopTree,
+    Tick,
+    Verdict,
+    Warned,
+)
+from supervise.core.machine import Machine
+from supervise.core.outcome import Cause, Exit
+from supervise.core.policy import Policy, Stream
+
+ASK_BOUND = 1 / 16
+"""Stands in for 50 ms, of which binary floats know no exact sums."""
+SPAN = st.integers(0, 16 * 12).map(lambda number: number / 16)
+MOMENT = st.integers(0, 16).map(lambda number: number / 16)
+STREAMS = st.sampled_from(["stdout", "stderr"])
+POLICIES = st.builds(
+    Policy,
+    access_timeout=st.sampled_from([None, 5.0, 20.0]),
+    timeout=st.sampled_from([None, 5.0, 20.0, 40.0]),
+    idle_timeout=st.sampled_from([None, 5.0, 10.0, 20.0]),
+    idle_on=st.sampled_from([frozenset({"stdout", "stderr"}), frozenset({"stdout"})]),
+    idle_grace=st.sampled_from([0.0, 2.0, 20.0]),
+    warn_at=st.sampled_from([(), (10.0, 2.5), (5.0, 1.25, 0.5)]),
+    warn_signal=st.sampled_from([None, 10]),
+    max_extension=st.sampled_from([0.0, 5.0, 60.0]),
+    extend_by=st.sampled_from([2.5, 10.0, 100.0]),
+    extend_on=st.sampled_from([frozenset({"cpu", "socket"}), frozenset({"output"}), frozenset({"connection", "io"})]),
+    activity_window=st.sampled_from([2.5, 30.0]),
+    kill_after=st.sampled_from([0.0, 5.0]),
+    stragglers=st.sampled_from(["report", "kill", "wait"]),
+    drain=st.sampled_from([0.0, 2.0]),
+)
+
+
+class World(RuleBasedStateMachine):
+    """The runner, the guardian and the command, as chance will have them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.asked: float | None = None
+        """When the open question was asked."""
+        self.news: list[Output] = []
+        """Output that is not told yet."""
+        self.has_output = False
+        self.is_root_alive = False
+        self.is_tree_alive = False
+        self.is_drained = False
+        self.cpu = 0.0
+        self.activity = "silent"
+        # What the checks remember.
+        self.access: float | None = None
+        self.last_byte = -inf
+        self.granted: dict[str, float] = {}
+        self.warned: set[tuple[str, float, float]] = set()
+        self.warn_signals = 0
+        self.cause: Cause | None = None
+        self.kill_due = inf
+        self.is_killed = False
+        self.settled = 0
+        self.offset = 0.0
+
+    @initialize(policy=POLICIES)
+    def begin(self, policy: Policy) -> None:
+        self.policy = policy
+        self.machine, self.twin = Machine(policy), Machine(policy)
+        self.pauses: list[tuple[float, float]] = []
+
+    # --- telling the machine, and what holds whatever it is told
+
+    def tell(self, event: Event) -> list[Action]:
+        before, wake_before = dict(self.machine.deadlines), self.machine.wake_at
+        phase_before = self.machine.phase
+        actions = self.machine.handle(event, self.now)
+        self.check_twin(event, actions)
+        if isinstance(event, Answered | Exited | Emptied):
+            asked = self.asked
+            self.asked = None if self.policy.stragglers != "wait" or not isinstance(event, Exited) else asked
+        else:
+            asked = self.asked
+        if asked is not None and self.now >= asked + ASK_BOUND and isinstance(event, Tick):
+            self.asked = None
+        if phase_before is Phase.DONE:
+            assert actions == []
+        if isinstance(event, Tick):
+            self.check_tick(actions, wake_before)
+        for action in actions:
+            self.check(action, event, asked, before)
+        self.check_deadlines(event, before)
+        for action in actions:
+            if action == Ask():
+                self.asked = self.now
+        if Probe() in actions:
+            self.tell(Sampled(self.sample()))
+        return actions
+
+    def check_tick(self, actions: list[Action], wake_before: float) -> None:
+        assert self.machine.wake_at > self.now
+        if self.now < wake_before:
+            assert actions == []
+            assert self.machine.wake_at == wake_before
+        if self.now >= self.kill_due and self.machine.phase is Phase.STOPPING:
+            assert self.is_killed or KillTree() in actions
+
+    def check(self, action: Action, event: Event, asked: float | None, before: dict[str, float]) -> None:
+        match action:
+            case KillTree():
+                self.is_killed = True
+            case StopTree():
+                assert self.machine.phase is not Phase.DONE
+            case SignalRoot():
+                self.warn_signals += 1
+                assert self.warn_signals == 1
+                assert self.is_root_alive
+            case Announce(Access(at)):
+                assert self.access is None
+                self.access = at
+            case Announce(Warned(limit, mark, left, deadline)):
+                assert (limit, mark, deadline) not in self.warned
+                self.warned.add((limit, mark, deadline))
+                assert 0 < left <= mark
+                assert left == deadline - self.now
+            case Announce(Extended(limit, by, deadline, used, cap, evidence)):
+                assert by > 0
+                assert deadline > self.now or evidence is None
+                assert used <= cap
+                if evidence is None:
+                    self.granted[limit] = self.granted.get(limit, 0.0) + by
+            case Announce(PutOff(by, deadline)):
+                assert by > 0
+                assert deadline > self.now
+            case Announce(Verdict(cause)):
+                assert self.cause is None
+                self.cause = cause
+                self.kill_due = self.now + self.policy.kill_after
+                self.check_verdict(cause, event, asked, before)
+            case Settle(outcome):
+                self.settled += 1
+                assert self.settled == 1
+                assert self.machine.phase is Phase.DONE
+                if self.cause:
+                    assert outcome.cause == self.cause
+                elif outcome.cause:
+                    assert outcome.cause.kind in ("cancelled", "spawn_failed")
+
+    def check_verdict(self, cause: Cause, event: Event, asked: float | None, before: dict[str, float]) -> None:
+        if cause.kind == "cancelled":
+            # Nothing that was due no later than it was passed over, unless the question saved the command.
+            assert all(at > cause.at for at in self.machine.deadlines.values())
+            return
+        assert asked is not None
+        assert cause.limit
+        assert isinstance(event, Answered) or (isinstance(event, Tick) and self.now >= asked + ASK_BOUND)
+        assert before[cause.limit] <= asked
+        assert before[cause.limit] == min(at for at in before.values() if at <= asked) or event == Answered(True)
+        assert self.is_root_alive or self.policy.stragglers == "wait"
+        if cause.limit == "idle":
+            assert event != Answered(True)
+            assert self.policy.idle_timeout
+            silent = asked - max(self.last_byte, self.access or 0.0)
+            assert silent >= self.policy.idle_timeout
+
+    def check_deadlines(self, event: Event, before: dict[str, float]) -> None:
+        after = self.machine.deadlines
+        for limit in before.keys() & after.keys():
+            assert after[limit] >= before[limit]
+        if "completion" in after and self.access is not None:
+            assert self.policy.timeout
+            by_hand = self.granted.get("completion", 0.0)
+            most = max(self.access, self.start) + self.policy.timeout + by_hand + self.policy.max_extension
+            assert after["completion"] <= most
+        if "idle" in after and self.access is not None and not isinstance(event, Answered):
+            assert self.policy.idle_timeout
+            assert after["idle"] <= self.now + self.policy.idle_timeout + self.policy.idle_grace
+
+    # --- the twin, which is paused now and then
+
+    def check_twin(self, event: Event, actions: list[Action]) -> None:
+        now = self.now + self.offset
+        got = [self.of_twin(one) for one in self.twin.handle(self.for_twin(event), now)]
+        assert got == [_without_times_of_the_end(one) for one in actions]
+        assert self.twin.phase is self.machine.phase
+        assert self.twin.wake_at - self.offset == self.machine.wake_at
+        assert {name: at - self.offset for name, at in self.twin.deadlines.items()} == self.machine.deadlines
+
+    def for_twin(self, event: Event) -> Event:
+        match event:
+            case Output():
+                return replace(event, first=self.later(event.first), last=self.later(event.last))
+            case Ready() | Exited() | Cancel():
+                return replace(event, at=self.later(event.at))
+            case Sampled(sample):
+                return Sampled(replace(sample, at=self.later(sample.at)))
+        return event
+
+    def later(self, t: float) -> float:
+        """When it happened in the twin's world."""
+        return t + sum(length for at, length in self.pauses if t >= at)
+
+    def of_twin(self, action: Action) -> Action:
+        match action:
+            case Announce(Access() as notice):
+                return Announce(replace(notice, at=notice.at - self.offset))
+            case Announce(Warned() | Extended() | PutOff() as notice):
+                return Announce(replace(notice, deadline=notice.deadline - self.offset))
+            case Announce(Verdict() as notice):
+                return Announce(replace(notice, cause=replace(notice.cause, at=notice.cause.at - self.offset)))
+        return _without_times_of_the_end(action)
+
+    @rule(length=SPAN.filter(bool))
+    def pause_the_twin(self, length: float) -> None:
+        wake, deadlines = self.twin.wake_at, self.twin.deadlines
+        now = self.now + self.offset
+        assert self.twin.handle(Paused(), now) == []
+        assert self.twin.wake_at == inf
+        assert self.twin.handle(Tick(), now + length / 2) == []
+        assert self.twin.handle(Resumed(), now + length) == []
+        self.pauses.append((self.now, length))
+        self.offset += length
+        assert self.twin.wake_at == wake + length
+        assert self.twin.deadlines == {name: at + length for name, at in deadlines.items()}
+
+    # --- time
+
+    @rule(span=SPAN, answers=st.sampled_from([None, False, False, True]))
+    def time_goes_by(self, span: float, answers: bool | None) -> None:
+        """Whoever is asked answers at once, or (None) never."""
+        until = self.now + span
+        while self.machine.wake_at <= until:
+            self.now = max(self.now, self.machine.wake_at)
+            self.tick()
+            if self.asked == self.now and answers is not None:
+                self.answer(answers)
+        self.now = max(self.now, until)
+
+    @rule(span=SPAN)
+    def we_are_slow(self, span: float) -> None:
+        self.now += span
+        self.tick()
+
+    @rule()
+    def tick(self) -> None:
+        self.tell_news()
+        self.tell(Tick())
+
+    def tell_news(self) -> None:
+        for one in self.news:
+            self.last_byte = max(self.last_byte, one.last if one.stream in self.policy.idle_on else -inf)
+            self.tell(one)
+        self.news = []
+
+    # --- the command
+
+    @precondition(lambda self: self.machine.phase is Phase.STARTING)
+    @rule()
+    def start(self) -> None:
+        self.start = self.now  # type: ignore[method-assign,assignment]
+        self.is_root_alive = self.is_tree_alive = True
+        if self.policy.access_timeout is None:
+            self.access = self.now
+        self.tell(Started(1))
+
+    @precondition(lambda self: self.machine.phase is Phase.STARTING)
+    @rule()
+    def fail_to_start(self) -> None:
+        self.tell(SpawnFailed("not_found", "why"))
+
+    @rule(stream=STREAMS)
+    def print(self, stream: Stream) -> None:
+        if self.is_drained:
+            return
+        self.news.append(Output(stream, 1, self.now, self.now))
+        if not self.has_output:
+            self.has_output = True
+            self.tell_news()
+
+    @rule(activity=st.sampled_from(["silent", "busy", "connected"]))
+    def become(self, activity: str) -> None:
+        self.activity = activity
+
+    def sample(self) -> Sample:
+        if self.activity == "silent":
+            return Sample(self.now, cpu=self.cpu)
+        if self.activity == "connected":
+            return Sample(self.now, cpu=self.cpu, connections=1, sockets_moved=1, socket_bytes=5, io_bytes=5)
+        self.cpu = max(self.cpu, self.now)
+        return Sample(self.now, cpu=self.cpu)
+
+    @precondition(lambda self: self.is_root_alive)
+    @rule(code=st.sampled_from([0, 3]), ago=MOMENT)
+    def exit(self, code: int, ago: float) -> None:
+        self.tell_news()
+        self.is_root_alive = False
+        self.tell(Exited(Exit(code), self.now - ago))
+
+    @precondition(lambda self: self.is_tree_alive and not self.is_root_alive)
+    @rule()
+    def empty(self) -> None:
+        self.is_tree_alive = False
+        self.tell(Emptied())
+
+    @precondition(lambda self: not self.is_drained)
+    @rule()
+    def close(self) -> None:
+        self.tell_news()
+        self.is_drained = True
+        self.tell(Drained())
+
+    # --- whoever holds it, and the user
+
+    @precondition(lambda self: self.asked is not None)
+    @rule(pending=st.booleans())
+    def answer(self, pending: bool) -> None:
+        self.tell_news()
+        self.tell(Answered(pending))
+
+    @rule(at=MOMENT)
+    def ready(self, at: float) -> None:
+        self.tell(Ready("manual", self.now - at))
+
+    @rule(by=st.sampled_from([0.5, 30.0]))
+    def extend(self, by: float) -> None:
+        self.tell(Extend(by))
+
+    @rule(signal=st.sampled_from([2, 15]), ago=MOMENT, delivered=st.booleans())
+    def cancel(self, signal: int, ago: float, delivered: bool) -> None:
+        self.tell(Cancel(signal, self.now - ago, delivered))
+
+    def teardown(self) -> None:
+        """However it went so far, it ends, and once."""
+        if not hasattr(self, "machine"):
+            return
+        if self.machine.phase is Phase.STARTING:
+            self.fail_to_start()
+        for step in (self.exit, self.empty, self.close):
+            if {self.exit: self.is_root_alive, self.empty: self.is_tree_alive, self.close: not self.is_drained}[step]:
+                step(*(0, 0.0) if step == self.exit else ())
+            self.time_goes_by(0.0, False)
+        assert self.machine.phase is Phase.DONE
+        assert self.settled == 1
+        assert self.machine.wake_at == inf
+
+
+def _without_times_of_the_end(action: Action) -> Action:
+    """A cause keeps the time it was given; what the pauses since have moved is not known to it."""
+    if isinstance(action, Settle) and action.outcome.cause:
+        return Settle(replace(action.outcome, cause=replace(action.outcome.cause, at=0.0)))
+    return action
+
+
+def test_what_holds_in_every_history(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "ASK_BOUND", ASK_BOUND)
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        World,
+        settings=settings(max_examples=200, stateful_step_count=40, deadline=None, derandomize=True, database=None),
+    )

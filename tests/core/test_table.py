@@ -1,0 +1,125 @@
+"""Any event in any phase is handled, or ignored on purpose; nothing is ordered twice or after the end."""
+
+from typing import get_args
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from supervise.core.attempt import Phase
+from supervise.core.events import (
+    Action,
+    Announce,
+    Answered,
+    Cancel,
+    Drained,
+    Emptied,
+    Event,
+    Exited,
+    Extend,
+    Output,
+    Paused,
+    Probe,
+    Ready,
+    Resumed,
+    Sample,
+    Sampled,
+    Settle,
+    SpawnFailed,
+    Started,
+    Tick,
+    Undelivered,
+    Verdict,
+)
+from supervise.core.machine import PHASES, TABLE, Machine
+from supervise.core.outcome import Exit
+from supervise.core.policy import Policy
+
+EVENTS: tuple[Event, ...] = (
+    Started(1),
+    SpawnFailed("error", "why"),
+    Output("stdout", 1, 1.0, 1.0),
+    Ready("manual", 1.0),
+    Sampled(Sample(1.0, cpu=1.0, connections=1)),
+    Answered(pending=False),
+    Answered(pending=True),
+    Extend(1.0),
+    Cancel(15, 1.0),
+    Cancel(9, 1.0),
+    Paused(),
+    Resumed(),
+    Exited(Exit(0), 1.0),
+    Emptied(),
+    Drained(),
+    Undelivered("stdout", "no space left on device"),
+    Tick(),
+)
+WAYS: dict[Phase, tuple[Event, ...]] = {
+    Phase.STARTING: (),
+    Phase.RUNNING: (Started(1),),
+    Phase.STOPPING: (Started(1), Cancel(15, 1.0)),
+    Phase.DRAINING: (Started(1), Exited(Exit(0), 1.0)),
+    Phase.DONE: (Started(1), Exited(Exit(0), 1.0), Drained()),
+}
+
+
+def test_the_table_has_every_event_and_every_phase() -> None:
+    assert set(TABLE) == set(get_args(Event)) - {Paused, Resumed}
+    assert {*PHASES, Phase.DONE} == set(Phase)
+    assert {type(event) for event in EVENTS} == set(get_args(Event))
+
+
+@pytest.mark.parametrize("phase", Phase)
+@pytest.mark.parametrize("event", EVENTS, ids=repr)
+def test_any_event_in_any_phase(phase: Phase, event: Event) -> None:
+    machine = Machine(Policy(access_timeout=5, timeout=5))
+    for step in WAYS[phase]:
+        machine.handle(step, 1.0)
+    assert machine.phase is phase
+    actions = machine.handle(event, 1.0)
+    if phase is Phase.DONE:
+        assert actions == []
+    assert isinstance(actions, list)
+
+
+POLICIES = st.builds(
+    Policy,
+    access_timeout=st.none() | st.floats(0.01, 50),
+    timeout=st.none() | st.floats(0.01, 50),
+    idle_timeout=st.none() | st.floats(0.01, 50),
+    idle_grace=st.floats(0, 50),
+    max_extension=st.floats(0, 50),
+    extend_by=st.floats(0.01, 50),
+    extend_on=st.frozensets(st.sampled_from(["cpu", "socket", "connection", "output", "io"]), min_size=1),
+    warn_at=st.sampled_from([(), (10.0, 1.0)]),
+    warn_signal=st.none() | st.just(10),
+    kill_after=st.floats(0, 20),
+    drain=st.floats(0, 5),
+    stragglers=st.sampled_from(["report", "kill", "wait"]),
+)
+TIMES = st.floats(0, 100)
+ANY_EVENT = st.sampled_from(EVENTS) | st.one_of(
+    st.builds(Output, st.sampled_from(["stdout", "stderr"]), st.just(1), TIMES, TIMES),
+    st.builds(Ready, st.just("manual"), TIMES),
+    st.builds(Cancel, st.sampled_from([2, 15]), TIMES, st.booleans()),
+    st.builds(Exited, st.just(Exit(1)), TIMES),
+    st.builds(Sampled, st.builds(Sample, TIMES, cpu=TIMES, socket_bytes=st.integers(0, 9))),
+)
+
+
+@settings(deadline=None, max_examples=300, derandomize=True, database=None)
+@given(POLICIES, st.lists(st.tuples(ANY_EVENT, st.floats(0, 10)), max_size=40))
+def test_any_events_in_any_order_at_any_time(policy: Policy, events: list[tuple[Event, float]]) -> None:
+    machine, now, actions = Machine(policy), 0.0, list[Action]()
+    for event, later in events:
+        now += later
+        answers = machine.handle(event, now)
+        if Probe() in answers:
+            answers += machine.handle(Sampled(Sample(now, cpu=now)), now)
+        actions += answers
+    settles = [one for one in actions if isinstance(one, Settle)]
+    verdicts = [one for one in actions if isinstance(one, Announce) and isinstance(one.notice, Verdict)]
+    assert len(settles) == (machine.phase is Phase.DONE)
+    assert len(verdicts) <= 1
+    if settles:
+        assert actions[-1] is settles[-1]

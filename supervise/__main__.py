@@ -39,14 +39,18 @@ def _fill_stdio() -> None:
 
 
 def _fork_guardian() -> "guardian.Guardian":
-    from supervise.process import guardian
+    if sys.platform == "linux":
+        from supervise.process import guardian
 
-    try:
-        return guardian.fork(_write_lost)
-    except OSError as error:
-        from supervise.launch import refuse
+        try:
+            return guardian.fork(_write_lost)
+        except OSError as error:
+            why = f"cannot start a guardian: {(error.strerror or '').lower()}"
+    else:
+        why = f"cannot run a command on {sys.platform}: without Linux's subreaper no end of its tree could be promised"
+    from supervise.launch import refuse
 
-        refuse(f"cannot start a guardian: {(error.strerror or '').lower()}")
+    refuse(why)
 
 
 def _write_lost(facts: "tuple[Any, ...]") -> None:

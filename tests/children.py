@@ -72,6 +72,12 @@ def last_words(name: str) -> None:
     signal.signal(number_of(name), speak)
 
 
+def mark_on(value: str) -> None:
+    """`mark_on=TERM,FILE`: mark it when the signal comes, and go on."""
+    name, path = value.split(",")
+    signal.signal(number_of(name), lambda *_: mark(path))
+
+
 def print_signals(_: str) -> None:
     """Say `got NAME` for each that comes, and go on."""
     for name in ("TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "CONT", "WINCH"):
@@ -79,7 +85,7 @@ def print_signals(_: str) -> None:
 
 
 def print_ignored(_: str) -> None:
-    """The names of those that are ignored, with a space around each; by the kernel's word, Python ignores some itself."""
+    """The names of those that are ignored, a space around each; by the kernel, since Python ignores some itself."""
     with open("/proc/self/status") as file:
         mask = int(file.read().split("SigIgn:")[1].split()[0], 16)
     write(f" {' '.join(one.name[3:] for one in signal.Signals if mask >> one - 1 & 1)} \n".encode())
@@ -251,6 +257,7 @@ VICES = {
     "ignore": ignore,
     "exit_on": exit_on,
     "last_words": last_words,
+    "mark_on": mark_on,
     "print_signals": print_signals,
     "print_ignored": print_ignored,
     "stop": stop,

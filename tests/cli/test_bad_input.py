@@ -1,0 +1,209 @@
+"""A call that is wrong: a clear message, 125, and nothing was started or written."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.harness import Ended, Place, child
+
+DURATION = "a duration (90, 90s, 1.5m, 1h30m, 2d, 500ms, PT1H30M)"
+
+
+def is_refused(ended: Ended, *needles: str) -> None:
+    assert ended.code == 125
+    assert ended.out == b""
+    lines = ended.err.decode().splitlines()
+    assert 1 <= len(lines) <= 4
+    assert all(line.startswith("supervise: ") for line in lines)
+    assert "Traceback" not in ended.err.decode()
+    assert all(ord(letter) >= 32 for line in lines for letter in line)
+    for needle in needles:
+        assert needle in lines[0]
+
+
+def refused(supervise: Place, *words: str, **manner: object) -> Ended:
+    """The words come before a command that would leave its mark."""
+    started = supervise.file("started")
+    ended = supervise.start(*words, "--", *child(f"mark={started}"), report=False, **manner).wait()
+    assert not started.exists()
+    return ended
+
+
+BAD_DURATIONS = (
+    "-1", "-1s", "1x", "", " ", "5M", "1e5", "nan", "inf", "1_000", "1h 30m", "30m1h", "1m1m", "h", ".", "1..5", "0x10",
+    "P", "PT", "P1H", "1,5", "٣", "5 ", "99999999999h", "\n", "1s\n", "soon",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("word", BAD_DURATIONS)
+def test_durations(supervise: Place, word: str) -> None:
+    """The option's name, what it got, what it takes."""
+    got = f"got {word!r}" if word else "got nothing"
+    is_refused(refused(supervise, "--timeout", word), "--timeout: ", got, f"takes {DURATION}")
+
+
+@pytest.mark.parametrize(
+    ("option", "word"),
+    [
+        ("--access-timeout", "x"),
+        ("--idle-timeout", "x"),
+        ("--completion-timeout", "x"),
+        ("--kill-after", "off"),
+        ("--kill-after", "infinity"),
+        ("--kill-after", "-1"),
+        ("--drain", "off"),
+        ("--extend-by", "0"),
+        ("--extend-by", "off"),
+        ("--activity-window", "0"),
+        ("--max-extension", "infinity"),
+        ("--idle-grace", "x"),
+        ("--warn-at", "10s,x"),
+        ("--warn-at", "10s,,5s"),
+        ("--warn-at", ""),
+        ("--signal", "FOO"),
+        ("--signal", "0"),
+        ("--signal", "65"),
+        ("--signal", ""),
+        ("--warn-signal", "-9"),
+        ("--idle-on", "stdin"),
+        ("--extend-on", "cpu,disk"),
+        ("--extend-on", ""),
+        ("--stragglers", "leave"),
+        ("--cpu-threshold", "0"),
+        ("--cpu-threshold", "10%"),
+        ("--success-codes", "256"),
+        ("--success-codes", "0,-1"),
+        ("--success-codes", ""),
+        ("--report", ""),
+        ("--events", ""),
+    ],
+)
+def test_values(supervise: Place, option: str, word: str) -> None:
+    name = "--timeout" if option == "--completion-timeout" else option
+    for words in ((option, word), (f"{option}={word}",)):
+        is_refused(refused(supervise, *words), f"{name}: got ", "takes ")
+
+
+@pytest.mark.parametrize(
+    "variable", ["SUPERVISE_TIMEOUT", "SUPERVISE_COMPLETION_TIMEOUT", "SUPERVISE_SIGNAL", "SUPERVISE_QUIET"]
+)
+def test_variables(supervise: Place, variable: str) -> None:
+    """Named as they are."""
+    is_refused(refused(supervise, "-i", "30", env={variable: "nonsense"}), f"{variable}: got 'nonsense', takes ")
+
+
+@pytest.mark.parametrize(
+    ("words", "needle"),
+    [
+        ((), "runs a command under limits"),
+        (("run",), "no COMMAND"),
+        (("--",), "no COMMAND"),
+        (("run", "--"), "no COMMAND"),
+        (("-t", "5"), "no COMMAND"),
+        (("-t", "5", "--"), "no COMMAND"),
+        (("make",), "did you mean: supervise run make"),
+        (("make", "-j", "4"), "did you mean: supervise run make -j 4"),
+        (("rnu", "make"), "did you mean: supervise run make"),
+        (("",), "no such command ''"),
+        (("-t", "5", "make"), "supervise -t 5 -- make"),
+        (("-t", "5", "run", "make"), "supervise run -t 5 make"),
+        (("--timout", "5", "--", "make"), "did you mean --timeout"),
+        (("--no-such-option-at-all", "--", "make"), "no such option"),
+        (("-Z", "--", "make"), "no such option"),
+        (("--quiet=1", "--", "make"), "takes no value"),
+        (("-q=1", "--", "make"), "no such option"),
+        (("-t",), "needs a value"),
+        (("run", "--timeout"), "needs a value"),
+    ],
+)
+def test_words(supervise: Place, words: tuple[str, ...], needle: str) -> None:
+    is_refused(supervise.start(*words, report=False).wait(), needle)
+
+
+@pytest.mark.parametrize("word", ["\udcff\udcfe", "a\nb", "\x1b[31m", "x" * 5000, "\x7f", "\u2028"])
+def test_whatever_is_in_a_word_is_shown_harmlessly(supervise: Place, word: str) -> None:
+    """On its line, without control characters, and not at any length."""
+    for words in ((word,), ("--timeout", word), (f"--{word}",), ("-t", "5", word)):
+        ended = supervise.start(*words, report=False).wait()
+        is_refused(ended)
+        assert len(ended.err) < 6000
+
+
+def test_a_value_that_was_forgotten(supervise: Place) -> None:
+    is_refused(supervise.start("--report", "--", "true", report=False).wait(), "--report")
+
+
+# --- files that cannot be written: said at once
+
+
+@pytest.mark.parametrize("option", ["--report", "--events"])
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("missing/report.json", "no such file or directory"),
+        ("folder", "is a directory"),
+        ("folder/", "is a directory"),
+        ("file/report.json", "not a directory"),
+        ("x" * 300, "too long"),
+        ("/proc/report.json", ""),
+    ],
+)
+def test_unwritable(supervise: Place, option: str, path: str, why: str) -> None:
+    (supervise.folder / "folder").mkdir()
+    (supervise.folder / "file").touch()
+    is_refused(refused(supervise, option, path), option, why)
+
+
+@pytest.mark.parametrize("option", ["--report", "--events"])
+def test_not_permitted(supervise: Place, option: str) -> None:
+    somebody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if os.getuid() == 0 else []
+    if supervise.popen([*somebody, str(supervise.program), "--", "true"]).wait().code:
+        pytest.skip("the program is installed where only root may run it")
+    supervise.folder.chmod(0o555)
+    try:
+        words = [str(supervise.program), option, "report.json", "--", "echo", "started"]
+        is_refused(supervise.popen([*somebody, *words]).wait(), option, "permission denied")
+    finally:
+        supervise.folder.chmod(0o755)
+
+
+def test_a_refused_call_writes_no_report(supervise: Place) -> None:
+    is_refused(supervise("--timeout", "soon", "--", "true"), "--timeout")
+    assert not list(Path(supervise.folder).iterdir())
+
+
+def test_a_check_of_the_report_leaves_what_is_there(supervise: Place) -> None:
+    """Until the new one is whole."""
+    path = supervise.report_path(0)
+    path.write_text("old")
+    running = supervise.start("--", *child("ready", f"wait_for={supervise.file('go')}"))
+    running.wait_for_out(b"ready")
+    assert path.read_text() == "old"
+    supervise.file("go").touch()
+    assert running.wait().report["outcome"] == "completed"
+
+
+# --- no traceback where nothing is as it should be
+
+
+def test_without_home_and_path(supervise: Place) -> None:
+    ended = supervise.popen(["env", "-i", str(supervise.program), "-t", "30", "--", "echo", "started"]).wait()
+    assert (ended.code, ended.out, ended.err) == (0, b"started\n", b"")
+
+
+def test_in_a_folder_that_is_gone(supervise: Place) -> None:
+    script = "mkdir gone; cd gone; rmdir ../gone; exec supervise -t 30 -- echo started"
+    ended = supervise.shell(script, shell="sh")
+    assert (ended.code, ended.out, ended.err) == (0, b"started\n", b"")
+    script = f"mkdir gone; cd gone; rmdir ../gone; exec supervise --report {supervise.file('report')} -- echo started"
+    assert supervise.shell(script, shell="sh").code == 0
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_with_closed_files(supervise: Place, closed: str) -> None:
+    ended = supervise.shell(f"supervise -t 30 -- sh -c 'sleep 0.4; exit 3' {closed}; exit $?", shell="sh")
+    assert ended.code == 3
+    ended = supervise.shell(f"supervise --timeout nonsense -- true {closed}; exit $?", shell="sh")
+    assert ended.code == 125
+    assert b"Traceback" not in ended.err

@@ -1,0 +1,113 @@
+"""What we say on stderr, how much of it, and that nobody waits for its reader."""
+
+import os
+import re
+import signal
+
+import pytest
+
+from tests.harness import Place, child
+
+TIMEOUT = ("-t", "1", "-k", "0.3", "--warn-at", "0.5s", "--", *child("ignore=TERM", "ready", "stay"))
+
+
+def test_normally(supervise: Place) -> None:
+    ended = supervise(*TIMEOUT)
+    warning, verdict, killing, final = ended.messages
+    assert warning.startswith("completion limit in 0.")
+    assert verdict == "completion timeout: ran longer than 1s; stopping with TERM, KILL in 0.3s"
+    assert "KILL" in killing
+    assert re.fullmatch(
+        r"completion timeout: the command was stopped after \d+\.?\d*s \(exit 124; its own status: killed by KILL\)",
+        final,
+    )
+
+
+def test_quiet(supervise: Place) -> None:
+    """The final message alone."""
+    for words, env in ((("-q",), {}), ((), {"SUPERVISE_QUIET": "yes"})):
+        ended = supervise(*words, *TIMEOUT, env=env)
+        assert len(ended.messages) == len(ended.finals) == 1
+
+
+def test_verbose(supervise: Place) -> None:
+    ended = supervise("-v", *TIMEOUT)
+    assert len(ended.messages) > 4
+    assert ended.messages[0].startswith("started: pid ")
+    assert len(ended.finals) == 1
+
+
+@pytest.mark.parametrize("code", [0, 1, 3, 75, 124])
+def test_nothing_of_a_command_that_ended_by_itself(supervise: Place, code: int) -> None:
+    """Whatever its code; -v says it."""
+    command = ("sh", "-c", f"exit {code}")
+    for words in ((), ("-q",), ("-t", "30", "-i", "30")):
+        assert supervise(*words, "--", *command).err == b""
+        assert supervise.start(*words, "--", *command, report=False).wait().err == b""
+    ended = supervise("-v", "--", *command)
+    assert ended.code == code
+    assert len(ended.finals) == 1
+
+
+def test_in_an_if(supervise: Place) -> None:
+    ended = supervise.shell("if supervise -- grep -q x /dev/null; then echo yes; else echo no; fi")
+    assert (ended.out, ended.err) == (b"no\n", b"")
+
+
+def test_nothing_on_stdout(supervise: Place) -> None:
+    assert supervise("-v", *TIMEOUT).out == b"ready\n"
+
+
+def test_a_full_stderr_delays_nothing(supervise: Place) -> None:
+    """Nobody reads it, its pipe is full: what we have to say is dropped."""
+    ours, theirs = os.pipe()
+    os.set_blocking(theirs, False)
+    try:
+        while True:
+            os.write(theirs, b"x" * 4096)
+    except BlockingIOError:
+        os.set_blocking(theirs, True)
+    try:
+        ended = supervise("-v", *TIMEOUT, stderr=theirs)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert ended.code == 124
+    assert ended.left == []
+    assert ended.out == b"ready\n"
+
+
+def test_a_stderr_whose_reader_is_gone(supervise: Place) -> None:
+    ours, theirs = os.pipe()
+    os.close(ours)
+    try:
+        ended = supervise("-v", *TIMEOUT, stderr=theirs)
+    finally:
+        os.close(theirs)
+    assert ended.code == 124
+    assert ended.out == b"ready\n"
+
+
+def test_a_stderr_that_is_gone_does_not_stop_stdout(supervise: Place) -> None:
+    ours, theirs = os.pipe()
+    os.close(ours)
+    try:
+        ended = supervise("-t", "30", "--", *child("say=one", "sleep=0.5", "say=two", "exit=3"), stderr=theirs)
+    finally:
+        os.close(theirs)
+    assert (ended.code, ended.out) == (3, b"one\ntwo\n")
+
+
+def test_who_cancelled(supervise: Place) -> None:
+    running = supervise.start("--", *child("ready", "stay"))
+    running.wait_for_out(b"ready")
+    running.send(signal.SIGTERM)
+    assert f"from pid {os.getpid()}" in running.wait().finals[0]
+
+
+def test_control_characters_of_a_command_are_shown(supervise: Place) -> None:
+    """Its name cannot forge a line of ours."""
+    ended = supervise("-t", "30", "--", "./no\nsupervise: forged\x1b[31m")
+    assert ended.code == 127
+    [line] = ended.err.decode().splitlines()
+    assert "\x1b" not in line

@@ -173,7 +173,8 @@ def as_ordinary_user(program: str) -> tuple[str, ...]:
     # An interpreter below a closed home of root: may it be found and read, nothing else.
     reading = (*plain, "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
     for words in (plain, reading):
-        tried = subprocess.run([*words, program, "--version"], capture_output=True, cwd="/")
+        # `env`: setpriv itself still has root's ways when it looks for a program.
+        tried = subprocess.run([*words, "env", program, "--version"], capture_output=True, cwd="/")
         if tried.returncode == 0:
             return words
     return ()

@@ -172,4 +172,6 @@ ARTISTS = {
 }
 
 if __name__ == "__main__":
+    # Python's own handler would print a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     ARTISTS[sys.argv[1]](Stage(sys.argv[2]))

@@ -28,7 +28,13 @@ class Teller:
         self._people = Messenger(launched.outlets[1])
         self._programs = Messenger(Outlet(launched.events)) if launched.events >= 0 else None
         self._report: str | None = values["report"]
-        self._account = account_of(launched.run_id, launched.request.command, os.getpid(), launched.started_at)
+        self._account = account_of(
+            launched.run_id,
+            launched.request.command,
+            os.getpid(),
+            launched.started_at,
+            has_access_limit=values["access_timeout"] is not None,
+        )
 
     def tell(self, item: Item, at: float | None = None) -> None:
         """Something happened, or is to be said, `at` that moment of the run (now)."""
@@ -58,9 +64,19 @@ class Teller:
             self._programs.flush(LAST_WORDS)
 
 
-def account_of(run_id: str, command: list[str], pid: int, started_at: float) -> Account:
+def account_of(
+    run_id: str, command: list[str], pid: int, started_at: float, *, has_access_limit: bool = False
+) -> Account:
     """The account of a run of which only the start is known."""
-    return Account(run_id=run_id, command=command, cwd=_cwd(), host=os.uname().nodename, pid=pid, started_at=started_at)
+    return Account(
+        run_id=run_id,
+        command=command,
+        cwd=_cwd(),
+        host=os.uname().nodename,
+        pid=pid,
+        started_at=started_at,
+        has_access_limit=has_access_limit,
+    )
 
 
 def _cwd() -> str:

@@ -74,8 +74,9 @@ class Account:
         pid: int,
         started_at: float,
         name: str | None = None,
+        has_access_limit: bool = False,
     ) -> None:
-        """`pid` is the supervisor's own, `started_at` in epoch seconds."""
+        """`pid` is the supervisor's own, `started_at` in epoch seconds; without an access limit access is at spawn."""
         self._start: Fields = {
             "schema": fields.SCHEMA,
             "run_id": run_id,
@@ -86,6 +87,7 @@ class Account:
             "pid": pid,
             "started_at": fields.time(started_at),
         }
+        self._has_access_limit = has_access_limit
         self._attempts: list[Attempt] = []
         self._outcome: Outcome | None = None
         self._ended: Moment | None = None
@@ -101,7 +103,8 @@ class Account:
         at = fields.time(moment.epoch)
         match item:
             case Started(pid):
-                self._hear_start(Attempt(pid, moment.epoch))
+                access = None if self._has_access_limit else {"at": at, "how": "spawn"}
+                self._hear_start(Attempt(pid, moment.epoch, access=access))
             case SpawnFailed():
                 self._hear_start(Attempt(None, moment.epoch))
             case Access(t, how) if self._attempts:

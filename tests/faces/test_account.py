@@ -46,7 +46,7 @@ def moment(t: float) -> Moment:
     return Moment(t, EPOCH + t)
 
 
-def account() -> Account:
+def account(*, has_access_limit: bool = True) -> Account:
     return Account(
         run_id="20261122-130700-abc123",
         command=["make", "-j4", "\udcff"],
@@ -54,6 +54,7 @@ def account() -> Account:
         host="builder",
         pid=700,
         started_at=EPOCH,
+        has_access_limit=has_access_limit,
     )
 
 
@@ -382,3 +383,9 @@ def test_no_history_at_all_makes_it_fail(items: list[Item], start: Moment) -> No
     for item in items:
         heard.hear(item, start)
     json.dumps(heard.report(start), allow_nan=False).encode("ascii")
+
+
+def test_without_an_access_limit_access_is_at_spawn() -> None:
+    heard = account(has_access_limit=False)
+    heard.hear(Started(812), moment(1.0))
+    assert heard.report(moment(2.0))["access"] == {"at": "2026-11-22T13:07:01.000Z", "how": "spawn"}

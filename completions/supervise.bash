@@ -25,7 +25,7 @@ _supervise()
                     option=-$word
                 fi
                 at=$((at + 1))
-                if [[ $option == @(-a|--access-timeout|-t|--timeout|--completion-timeout|-i|--idle-timeout|--idle-on|--idle-grace|--warn-at|--warn-signal|-x|--max-extension|--extend-by|--extend-on|--activity-window|--cpu-threshold|-s|--signal|-k|--kill-after|--stragglers|--drain|--success-codes|--report|--events) ]]; then
+                if [[ $option == @(-a|--access-timeout|-t|--timeout|--completion-timeout|-i|--idle-timeout|--idle-on|--idle-grace|--warn-at|--warn-signal|-x|--max-extension|--extend-by|--extend-on|--activity-window|--cpu-threshold|-s|--signal|-k|--kill-after|--stragglers|--drain|--diagnose|--dump-signal|--success-codes|--report|--events) ]]; then
                     # Where = breaks words, --name=value is three of them.
                     [[ ${COMP_WORDS[at]} == = ]] && (( at < COMP_CWORD )) && at=$((at + 1))
                     if (( at >= COMP_CWORD )); then
@@ -41,7 +41,7 @@ _supervise()
         esac
     done
     if [[ $cur == -* ]]; then
-        _supervise_words '-a --access-timeout -t --timeout --completion-timeout -i --idle-timeout --idle-on --idle-grace --warn-at --warn-signal -x --max-extension --extend-by --extend-on --activity-window --cpu-threshold -s --signal -k --kill-after --stragglers --drain -p --preserve-status --success-codes --report --events --no-record -q --quiet -v --verbose --help --version'
+        _supervise_words '-a --access-timeout -t --timeout --completion-timeout -i --idle-timeout --idle-on --idle-grace --warn-at --warn-signal -x --max-extension --extend-by --extend-on --activity-window --cpu-threshold -s --signal -k --kill-after --stragglers --drain --diagnose --dump-signal -p --preserve-status --success-codes --report --events --no-record --pty -q --quiet -v --verbose --help --version'
     elif [[ $form == run ]]; then
         _supervise_command "$COMP_CWORD"
     elif (( COMP_CWORD == 1 )); then
@@ -56,6 +56,8 @@ _supervise_value()
         --warn-signal) _supervise_words 'TERM INT HUP QUIT KILL USR1 USR2 ABRT ALRM CONT STOP TSTP WINCH' ;;
         -s|--signal) _supervise_words 'TERM INT HUP QUIT KILL USR1 USR2 ABRT ALRM CONT STOP TSTP WINCH' ;;
         --stragglers) _supervise_words 'report kill wait' ;;
+        --diagnose) _supervise_words 'on off' ;;
+        --dump-signal) _supervise_words 'TERM INT HUP QUIT KILL USR1 USR2 ABRT ALRM CONT STOP TSTP WINCH' ;;
         --extend-on) _supervise_list 'cpu socket connection output io' ;;
         --report|--events) _supervise_files ;;
     esac

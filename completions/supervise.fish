@@ -14,7 +14,7 @@ function __supervise_rest --description 'The words of COMMAND up to the cursor; 
                 set -q words[2]; and string escape -- $words[2..]
                 commandline -ct
                 return 0
-            case -a --access-timeout -t --timeout --completion-timeout -i --idle-timeout --idle-on --idle-grace --warn-at --warn-signal -x --max-extension --extend-by --extend-on --activity-window --cpu-threshold -s --signal -k --kill-after --stragglers --drain --success-codes --report --events
+            case -a --access-timeout -t --timeout --completion-timeout -i --idle-timeout --idle-on --idle-grace --warn-at --warn-signal -x --max-extension --extend-by --extend-on --activity-window --cpu-threshold -s --signal -k --kill-after --stragglers --drain --diagnose --dump-signal --success-codes --report --events
                 # Where its value is missing, that is what is being typed.
                 set -q words[2]; or return 1
                 set -e words[1..2]
@@ -60,11 +60,14 @@ complete -c supervise -n 'not __supervise_rest >/dev/null' -s s -l signal -x -a 
 complete -c supervise -n 'not __supervise_rest >/dev/null' -s k -l kill-after -x -d 'How long after that signal what is left is killed; 0 is at once'
 complete -c supervise -n 'not __supervise_rest >/dev/null' -l stragglers -x -a 'report kill wait' -d 'What to do with processes that outlive a command that ended by itself'
 complete -c supervise -n 'not __supervise_rest >/dev/null' -l drain -x -d 'How long to wait for more output while somebody else still holds the pipe of a command that has ended'
+complete -c supervise -n 'not __supervise_rest >/dev/null' -l diagnose -x -a 'on off' -d 'Show what the process tree was doing when a limit stopped it'
+complete -c supervise -n 'not __supervise_rest >/dev/null' -l dump-signal -x -a 'TERM INT HUP QUIT KILL USR1 USR2 ABRT ALRM CONT STOP TSTP WINCH' -d 'Before a limit stops the tree, send SIGNAL to the command so that it can dump its state (QUIT for JVM and Go, USR1 for faulthandler), and give it a second to'
 complete -c supervise -n 'not __supervise_rest >/dev/null' -s p -l preserve-status -d 'Exit with the command\'s own status even if it was stopped'
 complete -c supervise -n 'not __supervise_rest >/dev/null' -l success-codes -x -d 'Exit codes of the command that mean success: supervise exits 0'
 complete -c supervise -n 'not __supervise_rest >/dev/null' -l report -r -F -d 'Write what happened as one JSON object, whole or not at all'
 complete -c supervise -n 'not __supervise_rest >/dev/null' -l events -r -F -d 'Append what happens as it happens, one JSON object a line'
 complete -c supervise -n 'not __supervise_rest >/dev/null' -l no-record -d 'Leave no record of the run on disk'
+complete -c supervise -n 'not __supervise_rest >/dev/null' -l pty -d 'Give the command a terminal of its own: it does not buffer in blocks, and the keys are its own'
 complete -c supervise -n 'not __supervise_rest >/dev/null' -s q -l quiet -d 'Say nothing but errors and the final message'
 complete -c supervise -n 'not __supervise_rest >/dev/null' -s v -l verbose -d 'Say more: start, access, every end'
 complete -c supervise -n 'not __supervise_rest >/dev/null' -l help -d 'Show a help page and exit'

@@ -55,7 +55,7 @@ class Bytes:
             table = sock_diag.dump()
         except OSError as error:
             if error.errno not in _PASSING:
-                self.unavailable = os.strerror(error.errno) if error.errno else str(error)
+                self.unavailable = error.strerror or str(error)
             return 0, 0
         if table is None:
             return 0, 0

@@ -194,7 +194,7 @@ def test_a_process_that_a_walk_passed_over_is_not_new_to_the_next(monkeypatch: p
 
 def test_what_cannot_be_measured_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_: object) -> None:
-        raise PermissionError(errno.EPERM, "no")
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
     sampler = Sampler(os.getpid(), kinds=ALL, now=clock())
     monkeypatch.setattr(socket, "socket", refused)

@@ -103,7 +103,7 @@ class Account:
         at = fields.time(moment.epoch)
         match item:
             case Started(pid):
-                access = None if self._has_access_limit else {"at": at, "how": "spawn"}
+                access: Fields | None = None if self._has_access_limit else {"at": at, "how": "spawn"}
                 self._hear_start(Attempt(pid, moment.epoch, access=access))
             case SpawnFailed():
                 self._hear_start(Attempt(None, moment.epoch))

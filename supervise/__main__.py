@@ -1,5 +1,6 @@
 """The entry: the fast way in, or the typer app for whatever the fast reader does not know whole."""
 
+import _signal
 import gc
 import os
 import sys
@@ -9,6 +10,9 @@ def main() -> None:
     """Run supervise with the words of the command line."""
     # Start-up makes no garbage worth a collection; the runner turns it on again.
     gc.disable()
+    if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+        # Ctrl-C while a library loads ends us as it ends any program, without a traceback.
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
     _fill_stdio()
     words = sys.argv[1:]
     # Only `run` needs a guardian, and only it has these words.
@@ -19,6 +23,7 @@ def main() -> None:
     if request is None:
         if guardian:
             guardian.dismiss()
+            _signal.pthread_sigmask(_signal.SIG_SETMASK, guardian.mask)
         from supervise import cli
 
         request = cli.main(words, os.environ)
@@ -38,7 +43,7 @@ def _fill_stdio() -> None:
             os.open(os.devnull, os.O_RDONLY)
 
 
-def _fork_guardian() -> "guardian.Guardian":
+def _fork_guardian() -> "guardian.Guardian":  # noqa: RET503 - `refuse` does not return
     if sys.platform == "linux":
         from supervise.process import guardian
 

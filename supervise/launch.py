@@ -24,6 +24,10 @@ SHORT = 0.030
 """Seconds that a command may take and still be done with without any library."""
 
 
+class Refusal(Exception):  # noqa: N818 - it is what it says
+    """The call cannot be carried out; its text is the whole message."""
+
+
 class Launched:
     """A command on its way, with all that the runner needs to go on from here."""
 
@@ -84,12 +88,13 @@ class Launched:
 def run(request: "Request", guardian: "Guardian") -> "NoReturn":
     """Run the command, and end this process as the run has ended."""
     launched = Launched(request, guardian)
-    _check_report(request)
-    launched.events = _open_events(request)
     try:
+        _check_report(request)
+        launched.events = _open_events(request)
         _start(launched)
-    except (OSError, RuntimeError) as error:
-        refuse(f"cannot start: {str(error).lower()}")
+    except (OSError, RuntimeError, Refusal) as error:
+        guardian.dismiss()
+        refuse(str(error) if isinstance(error, Refusal) else f"cannot start: {str(error).lower()}")
     _watch(launched, monotonic() + SHORT)
     status = _plain_end(launched)
     if status is not None:
@@ -217,7 +222,7 @@ def _check_report(request: "Request") -> None:
 
         why = report.check(path)
         if why:
-            refuse(f"--report: {why}")
+            raise Refusal(f"--report: {why}")
 
 
 def _open_events(request: "Request") -> int:
@@ -230,7 +235,7 @@ def _open_events(request: "Request") -> int:
         # A FIFO is opened for reading too: without a reader the open would wait for one, for ever.
         return os.open(path, (os.O_RDWR if is_fifo else os.O_WRONLY) | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
     except OSError as error:
-        refuse(f"--events: {path}: {(error.strerror or '').lower()}")
+        raise Refusal(f"--events: cannot write {path!r}: {(error.strerror or '').lower()}") from None
 
 
 def _variables(launched: Launched) -> "dict[bytes, bytes | None]":

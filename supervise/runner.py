@@ -83,9 +83,9 @@ class Runner:
         self._asked = 0
         self._root = 0
         self._is_empty = False
+        self._is_killing = False
         self._followers: deque[Event] = deque()
         self._sampler: Sampler | None = None
-
         self._take_terminal()
 
     def now(self) -> float:
@@ -122,6 +122,7 @@ class Runner:
             case StopTree(signal, skip_signal):
                 line.send("stop", signal, skip_signal)
             case KillTree():
+                self._is_killing = True
                 line.send("kill")
             case Cut():
                 self._cut()
@@ -177,6 +178,9 @@ class Runner:
                 return
             if got is None:
                 adopt(self.launched, self._root)
+                if self._is_killing:
+                    # The order died with the guardian.
+                    self.launched.line.send("kill")
             else:
                 self.hear_message(got[0])
 
@@ -307,7 +311,7 @@ class Runner:
         used = self._request("usage", "used")
         cpu, rss = (used[1], used[2]) if used else (None, None)
         counts = {pump.stream: pump.count for pump in self.launched.pumps}
-        return Usage(cpu, rss, counts["stdout"], counts["stderr"])  # type: ignore[arg-type]
+        return Usage(cpu, rss, counts["stdout"], counts.get("stderr", 0))  # type: ignore[arg-type]
 
     def _request(self, question: str, answer: str) -> tuple[object, ...] | None:
         """Ask the holder and wait for the answer, for a bounded time."""

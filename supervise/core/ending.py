@@ -31,6 +31,9 @@ KILL = 9
 GIVE_UP = 10.0
 """Seconds after which a KILL that is never answered (a process in an uninterruptible sleep, a dead kernel thread) is
 waited for no longer.  Whoever kills gives up before that and names the survivors."""
+ECHO = 0.1
+"""Seconds in which the same signal is not a second one: timeout(1), and CI runners, send it to a process and then to
+its whole group; nobody presses a key twice so fast."""
 LAST = 0.5
 """Seconds that a reader has for what was left in the pipes when the drain was cut, after a cause of ours."""
 
@@ -115,12 +118,14 @@ def tick_stopping(attempt: Attempt, event: Tick, now: float) -> list[Action]:
 
 
 def cancel_stopping(attempt: Attempt, event: Cancel, now: float) -> list[Action]:
-    """The first is passed on and changes neither the cause nor the grace, the second kills at once."""
+    """The first is passed on and changes neither the cause nor the grace, the second kills at once; no echo does."""
     if attempt.cause is None:
         # Only the stragglers of a command that ended by itself are being killed, and not all is over yet.
         attempt.cancels = 1
         attempt.cause = Cause("cancelled", event.at, signal=event.signal, source=event.source)
         return [Announce(Verdict(attempt.cause, KILL, 0.0))]
+    if event.at < attempt.cause.at + ECHO and event.signal == attempt.cause.signal:
+        return []
     attempt.cancels += 1
     if attempt.is_killing:
         return []

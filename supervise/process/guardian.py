@@ -22,11 +22,13 @@ REAP = 1.0
 class Guardian:
     """The guardian as we see it."""
 
-    def __init__(self, pid: int, line: line.Line, has_terminal: bool) -> None:
+    def __init__(self, pid: int, line: line.Line, has_terminal: bool, mask: "set[int]") -> None:
         self.pid = pid
         self.line = line
         self.has_terminal = has_terminal
         """We have a controlling terminal, and the command shares it with us."""
+        self.mask = mask
+        """Our signal mask as it was before."""
 
     def dismiss(self) -> None:
         """Tell it that all is over, and reap it: nothing of ours is left behind, not even for init."""
@@ -51,13 +53,13 @@ def fork(on_lost: "Callable[[tuple[Any, ...]], None]") -> Guardian:
     ours, theirs = line.pair()
     has_terminal = _has_terminal()
     group = os.getpgrp()
-    _signal.pthread_sigmask(_signal.SIG_SETMASK, _signal.valid_signals())
+    mask = _signal.pthread_sigmask(_signal.SIG_SETMASK, _signal.valid_signals())
     # Should it die, the tree falls to us: from the command's first moment on, so before there is a guardian at all.
     system.become_subreaper()
     pid = os.fork()
     if pid:
         theirs.close()
-        return Guardian(pid, ours, has_terminal)
+        return Guardian(pid, ours, has_terminal, mask)
     code = 70
     try:
         ours.close()

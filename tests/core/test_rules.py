@@ -53,19 +53,20 @@ ASK_BOUND = 1 / 16
 """Stands in for 50 ms, of which binary floats know no exact sums."""
 SPAN = st.integers(0, 16 * 12).map(lambda number: number / 16)
 MOMENT = st.integers(0, 16).map(lambda number: number / 16)
+RARELY = st.sampled_from([False, False, False, True])
 STREAMS = st.sampled_from(["stdout", "stderr"])
 POLICIES = st.builds(
     Policy,
-    access_timeout=st.sampled_from([None, 5.0, 20.0]),
-    timeout=st.sampled_from([None, 5.0, 20.0, 40.0]),
-    idle_timeout=st.sampled_from([None, 5.0, 10.0, 20.0]),
+    access_timeout=st.sampled_from([None, None, 5.0, 20.0]),
+    timeout=st.sampled_from([20.0, 5.0, 40.0, None]),
+    idle_timeout=st.sampled_from([None, None, 5.0, 10.0, 20.0]),
     idle_on=st.sampled_from([frozenset({"stdout", "stderr"}), frozenset({"stdout"})]),
-    idle_grace=st.sampled_from([0.0, 2.0, 20.0]),
-    warn_at=st.sampled_from([(), (10.0, 2.5), (5.0, 1.25, 0.5)]),
-    warn_signal=st.sampled_from([None, 10]),
-    max_extension=st.sampled_from([0.0, 5.0, 60.0]),
+    idle_grace=st.sampled_from([20.0, 2.0, 0.0]),
+    warn_at=st.sampled_from([(10.0, 2.5), (5.0, 1.25, 0.5), ()]),
+    warn_signal=st.sampled_from([10, None]),
+    max_extension=st.sampled_from([60.0, 5.0, 0.0]),
     extend_by=st.sampled_from([2.5, 10.0, 100.0]),
-    extend_on=st.sampled_from([frozenset({"cpu", "socket"}), frozenset({"output"}), frozenset({"connection", "io"})]),
+    extend_on=st.sampled_from([frozenset({"cpu", "socket"}), frozenset({"connection", "io"}), frozenset({"output"})]),
     activity_window=st.sampled_from([2.5, 30.0]),
     kill_after=st.sampled_from([0.0, 5.0]),
     stragglers=st.sampled_from(["report", "kill", "wait"]),
@@ -88,8 +89,9 @@ class World(RuleBasedStateMachine):
         self.is_tree_alive = False
         self.is_drained = False
         self.cpu = 0.0
-        self.activity = "silent"
+        self.activity = "busy"
         # What the checks remember.
+        self.started = 0.0
         self.access: float | None = None
         self.last_byte = -inf
         self.granted: dict[str, float] = {}
@@ -101,11 +103,13 @@ class World(RuleBasedStateMachine):
         self.settled = 0
         self.offset = 0.0
 
-    @initialize(policy=POLICIES)
-    def begin(self, policy: Policy) -> None:
+    @initialize(policy=POLICIES, at_once=st.sampled_from([True, True, True, False]))
+    def begin(self, policy: Policy, at_once: bool) -> None:
         self.policy = policy
         self.machine, self.twin = Machine(policy), Machine(policy)
         self.pauses: list[tuple[float, float]] = []
+        if at_once:
+            self.start()
 
     # --- telling the machine, and what holds whatever it is told
 
@@ -208,7 +212,7 @@ class World(RuleBasedStateMachine):
         if "completion" in after and self.access is not None:
             assert self.policy.timeout
             by_hand = self.granted.get("completion", 0.0)
-            most = max(self.access, self.start) + self.policy.timeout + by_hand + self.policy.max_extension
+            most = max(self.access, self.started) + self.policy.timeout + by_hand + self.policy.max_extension
             assert after["completion"] <= most
         if "idle" in after and self.access is not None and not isinstance(event, Answered):
             assert self.policy.idle_timeout
@@ -263,8 +267,8 @@ class World(RuleBasedStateMachine):
 
     # --- time
 
-    @rule(span=SPAN, answers=st.sampled_from([None, False, False, True]))
-    def time_goes_by(self, span: float, answers: bool | None) -> None:
+    @rule(span=SPAN)
+    def time_goes_by(self, span: float, answers: bool | None = False) -> None:
         """Whoever is asked answers at once, or (None) never."""
         until = self.now + span
         while self.machine.wake_at <= until:
@@ -273,6 +277,10 @@ class World(RuleBasedStateMachine):
             if self.asked == self.now and answers is not None:
                 self.answer(answers)
         self.now = max(self.now, until)
+
+    @rule(span=SPAN, answers=st.sampled_from([None, True]))
+    def time_goes_by_otherwise(self, span: float, answers: bool | None) -> None:
+        self.time_goes_by(span, answers)
 
     @rule(span=SPAN)
     def we_are_slow(self, span: float) -> None:
@@ -295,15 +303,17 @@ class World(RuleBasedStateMachine):
     @precondition(lambda self: self.machine.phase is Phase.STARTING)
     @rule()
     def start(self) -> None:
-        self.start = self.now  # type: ignore[method-assign,assignment]
+        self.started = self.now
         self.is_root_alive = self.is_tree_alive = True
         if self.policy.access_timeout is None:
             self.access = self.now
         self.tell(Started(1))
 
     @precondition(lambda self: self.machine.phase is Phase.STARTING)
-    @rule()
-    def fail_to_start(self) -> None:
+    @rule(happens=RARELY)
+    def fail_to_start(self, happens: bool = True) -> None:
+        if not happens:
+            return
         self.tell(SpawnFailed("not_found", "why"))
 
     @rule(stream=STREAMS)
@@ -315,7 +325,7 @@ class World(RuleBasedStateMachine):
             self.has_output = True
             self.tell_news()
 
-    @rule(activity=st.sampled_from(["silent", "busy", "connected"]))
+    @rule(activity=st.sampled_from(["busy", "connected", "silent"]))
     def become(self, activity: str) -> None:
         self.activity = activity
 
@@ -328,21 +338,27 @@ class World(RuleBasedStateMachine):
         return Sample(self.now, cpu=self.cpu)
 
     @precondition(lambda self: self.is_root_alive)
-    @rule(code=st.sampled_from([0, 3]), ago=MOMENT)
-    def exit(self, code: int, ago: float) -> None:
+    @rule(happens=RARELY, code=st.sampled_from([0, 3]), ago=MOMENT)
+    def exit(self, happens: bool = True, code: int = 0, ago: float = 0.0) -> None:
+        if not happens:
+            return
         self.tell_news()
         self.is_root_alive = False
         self.tell(Exited(Exit(code), self.now - ago))
 
     @precondition(lambda self: self.is_tree_alive and not self.is_root_alive)
-    @rule()
-    def empty(self) -> None:
+    @rule(happens=RARELY)
+    def empty(self, happens: bool = True) -> None:
+        if not happens:
+            return
         self.is_tree_alive = False
         self.tell(Emptied())
 
     @precondition(lambda self: not self.is_drained)
-    @rule()
-    def close(self) -> None:
+    @rule(happens=RARELY)
+    def close(self, happens: bool = True) -> None:
+        if not happens:
+            return
         self.tell_news()
         self.is_drained = True
         self.tell(Drained())
@@ -355,17 +371,19 @@ class World(RuleBasedStateMachine):
         self.tell_news()
         self.tell(Answered(pending))
 
-    @rule(at=MOMENT)
-    def ready(self, at: float) -> None:
-        self.tell(Ready("manual", self.now - at))
+    @rule(ago=MOMENT)
+    def ready(self, ago: float) -> None:
+        self.tell(Ready("manual", self.now - ago))
 
-    @rule(by=st.sampled_from([0.5, 30.0]))
-    def extend(self, by: float) -> None:
-        self.tell(Extend(by))
+    @rule(happens=RARELY, by=st.sampled_from([0.5, 30.0]))
+    def extend(self, happens: bool, by: float) -> None:
+        if happens:
+            self.tell(Extend(by))
 
-    @rule(signal=st.sampled_from([2, 15]), ago=MOMENT, delivered=st.booleans())
-    def cancel(self, signal: int, ago: float, delivered: bool) -> None:
-        self.tell(Cancel(signal, self.now - ago, delivered))
+    @rule(happens=RARELY, signal=st.sampled_from([2, 15]), ago=MOMENT, delivered=st.booleans())
+    def cancel(self, happens: bool, signal: int, ago: float, delivered: bool) -> None:
+        if happens:
+            self.tell(Cancel(signal, self.now - ago, delivered))
 
     def teardown(self) -> None:
         """However it went so far, it ends, and once."""
@@ -373,10 +391,12 @@ class World(RuleBasedStateMachine):
             return
         if self.machine.phase is Phase.STARTING:
             self.fail_to_start()
-        for step in (self.exit, self.empty, self.close):
-            if {self.exit: self.is_root_alive, self.empty: self.is_tree_alive, self.close: not self.is_drained}[step]:
-                step(*(0, 0.0) if step == self.exit else ())
-            self.time_goes_by(0.0, False)
+        if self.is_root_alive:
+            self.exit()
+        if self.is_tree_alive:
+            self.empty()
+        if not self.is_drained:
+            self.close()
         assert self.machine.phase is Phase.DONE
         assert self.settled == 1
         assert self.machine.wake_at == inf

@@ -1,0 +1,98 @@
+"""supervise beside what a user would take instead, in one run on one machine.
+
+    python tests/bench/bench.py [--quick] [NAME...]
+
+Prints a table and then the same as JSON.  `P` is a whole `python -c pass` of the same interpreter.  With --quick the
+figures mean little, but each is there.
+"""
+
+import json
+import os
+import platform
+import shutil
+import sys
+
+import bench_flowing
+import bench_sampling
+import bench_starting
+import bench_waiting
+from bench_tools import row
+
+COLUMNS = ("supervise", "P", "timeout", "tini", "cat", "pv", "psutil", "alone")
+PROGRAMS = ("timeout", "tini", "pv")
+MIB = 1 << 20
+
+
+def _sampled(found: dict[str, object], reach: str) -> dict[str, object]:
+    ours, theirs = float(str(found["supervise_ms"])), float(str(found["psutil_ms"]))
+    return row(str(found["what"]), "ms", {"supervise": ours, "psutil": theirs}, ours / theirs, reach)
+
+
+WHOLE = {
+    "born": bench_starting.born,
+    "shortest": bench_starting.shortest,
+    "end": bench_starting.end,
+    "pipe": bench_flowing.pipe_to_pipe,
+    "null": bench_flowing.to_null,
+    "line": bench_flowing.line,
+    "line_at_start": bench_flowing.line_at_start,
+    "tree": lambda: _sampled(bench_sampling.tree_of_ten(), "<= 0.01 x psutil"),
+    "sockets": lambda: _sampled(bench_sampling.thousand_sockets(), "<= 0.333 x psutil"),
+    "memory": bench_waiting.memory,
+    "cpu": bench_waiting.cpu,
+    "lateness": bench_waiting.lateness,
+}
+QUICK = {
+    "born": lambda: bench_starting.born(3),
+    "shortest": lambda: bench_starting.shortest(3),
+    "end": lambda: bench_starting.end(1),
+    "pipe": lambda: bench_flowing.pipe_to_pipe(1, 64 * MIB),
+    "null": lambda: bench_flowing.to_null(1, 64 * MIB),
+    "line": lambda: bench_flowing.line(1, 200),
+    "line_at_start": lambda: bench_flowing.line_at_start(1),
+    "tree": lambda: _sampled(bench_sampling.tree_of_ten(1), "<= 0.01 x psutil"),
+    "sockets": lambda: _sampled(bench_sampling.thousand_sockets(1), "<= 0.333 x psutil"),
+    "memory": lambda: bench_waiting.memory(1, 1.0),
+    "cpu": lambda: bench_waiting.cpu(1.0, 1.0),
+    "lateness": lambda: bench_waiting.lateness(1),
+}
+
+
+def machine() -> str:
+    with open("/proc/cpuinfo") as file:
+        model = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), "unknown CPU")
+    return f"{os.cpu_count()} x {model}, Linux {platform.release()}, Python {platform.python_version()}"
+
+
+def missing(name: str) -> str:
+    """Of a program that does not do the same the cell is empty."""
+    return "not found" if name in PROGRAMS and not shutil.which(name) else ""
+
+
+def table(rows: list[dict[str, object]]) -> str:
+    lines = [f"| what | {' | '.join(COLUMNS)} | reach | here |", "| --- " * (len(COLUMNS) + 3) + "|"]
+    for one in rows:
+        figures = one["figures"]
+        assert isinstance(figures, dict)
+        cells = [f"{figures[name]:.3g} {one['unit']}" if name in figures else missing(name) for name in COLUMNS]
+        mark = "" if one["reached"] else " (missed)"
+        lines.append(f"| {one['what']} | {' | '.join(cells)} | {one['reach']} | {one['value']}{mark} |")
+    return "\n".join(lines)
+
+
+def main(words: list[str]) -> None:
+    """Measure those that are named, or all."""
+    benches = WHOLE
+    if "--quick" in words:
+        benches, bench_sampling.OTHERS = QUICK, 100
+    names = [word for word in words if word != "--quick"] or list(benches)
+    rows = []
+    for name in names:
+        print(f"{name} ...", file=sys.stderr)
+        rows.append({"name": name, **benches[name]()})
+    print(table(rows))
+    print(json.dumps({"machine": machine(), "rows": rows}, indent=2))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,114 @@
+"""How fast bytes flow through us, and how soon a single line is through."""
+
+import os
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench_tools import ENVIRON, SUPERVISE, in_turn, medians, probe, quantile, row, start, whole
+
+PIECE = 1 << 28
+"""Bytes of the file in memory that is written again and again."""
+STARTING = 0.4
+"""Seconds in which our libraries are loaded."""
+US = 1_000_000
+
+
+@contextmanager
+def flood(total: int) -> Iterator[tuple[str, int]]:
+    """The words that write so many bytes, a file in memory several times over, and how many these are."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        path, piece = Path(folder) / "piece", min(PIECE, total)
+        with path.open("wb") as file:
+            for _ in range(piece // (1 << 20)):
+                file.write(os.urandom(1 << 20))
+        times = total // piece
+        yield "cat" + f" {path}" * times, piece * times
+
+
+def _rates(ways: dict[str, str], rounds: int, size: int) -> dict[str, float]:
+    kinds = {name: ["sh", "-c", script] for name, script in ways.items()}
+    return medians(in_turn(kinds, rounds, lambda words: size / whole(words) / 1e9))
+
+
+def pipe_to_pipe(rounds: int = 7, total: int = 3 << 30) -> dict[str, object]:
+    """Two pipes each way: from the source into us, or cat, or pv, and on into a last cat."""
+    with flood(total) as (source, size):
+        ways = {
+            "supervise": f"{SUPERVISE} --no-record -- {source} | cat > /dev/null",
+            "cat": f"{source} | cat | cat > /dev/null",
+            "pv": f"{source} | pv -q | cat > /dev/null",
+        }
+        if not shutil.which("pv"):
+            del ways["pv"]
+        found = _rates(ways, rounds, size)
+    worst = min(found["supervise"] / found["cat"] / 1.2, found["supervise"] / found.get("pv", 1e-9))
+    what = f"pipe to pipe, {size / (1 << 30):.2g} GiB"
+    return row(what, "GB/s", found, worst, ">= 1 of the greater of 1.2 x cat and pv -q")
+
+
+def to_null(rounds: int = 7, total: int = 3 << 30) -> dict[str, object]:
+    """One pipe each way: from the source into us, or cat, and into /dev/null."""
+    with flood(total) as (source, size):
+        ways = {
+            "supervise": f"{SUPERVISE} --no-record -- {source} > /dev/null",
+            "cat": f"{source} | cat > /dev/null",
+        }
+        found = _rates(ways, rounds, size)
+    return row("to /dev/null", "GB/s", found, found["supervise"] / found["cat"], ">= 0.9 x cat")
+
+
+def _lags(words: list[str]) -> list[tuple[float, float]]:
+    """For each line of the probe: the instant of its writing since the first, and its way's length, in seconds."""
+    ours, theirs = os.pipe()
+    pid = start(words, stdout=theirs)
+    os.close(theirs)
+    found, rest = [], b""
+    try:
+        while data := os.read(ours, 1 << 16):
+            now = time.monotonic()
+            *lines, rest = (rest + data).split(b"\n")
+            found += [(int(line) / 1e9, now - int(line) / 1e9) for line in lines]
+    finally:
+        os.close(ours)
+        os.wait4(pid, 0)
+    first = found[0][0]
+    return [(written - first, lag) for written, lag in found]
+
+
+def _ways(program: str, count: int, microseconds: int) -> dict[str, list[str]]:
+    words = f"{program} ticks {count} {microseconds}"
+    return {
+        "supervise": [SUPERVISE, "--no-record", "--", *words.split()],
+        "cat": ["sh", "-c", f"{words} | cat"],
+        "alone": words.split(),
+    }
+
+
+def line(rounds: int = 5, count: int = 400) -> dict[str, object]:
+    """A line now and then, when all is loaded."""
+    found: dict[str, list[float]] = {"supervise": [], "cat": [], "alone": []}
+    with probe() as (program, _):
+        for _ in range(rounds):
+            for name, words in _ways(program, count, 5000).items():
+                found[name] += [lag * US for written, lag in _lags(words) if written > count * 0.005 / 2]
+    figures = {name: statistics.median(values) for name, values in found.items()}
+    return row("a single line through us", "us", figures, figures["supervise"] / figures["cat"], "<= 1.5 x cat")
+
+
+def line_at_start(rounds: int = 20) -> dict[str, object]:
+    """A line every millisecond while our libraries are being loaded: the slowest in a hundred."""
+    found: dict[str, list[float]] = {"supervise": [], "cat": [], "alone": []}
+    with probe() as (program, _):
+        for _ in range(rounds):
+            for name, words in _ways(program, 400, 1000).items():
+                found[name] += [lag * 1000 for written, lag in _lags(words) if written < STARTING]
+    figures = {name: quantile(values, 0.99) for name, values in found.items()}
+    return row("a line while trio is imported, p99", "ms", figures, figures["supervise"], "<= 8 ms")
+
+
+assert "PYTHONUNBUFFERED" not in ENVIRON

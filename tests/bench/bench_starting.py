@@ -1,0 +1,45 @@
+"""How soon the command is born, how long the shortest run takes, how soon its end is ours."""
+
+import os
+import time
+
+from bench_tools import PYTHON_PASS, in_turn, medians, probe, row, stamps, start, whole, wrapped
+
+MS = 1000
+
+
+def born(rounds: int = 100) -> dict[str, object]:
+    """From just before the wrapper's exec to the command's first instruction, against a whole `python -c pass`."""
+    with probe() as (program, file):
+
+        def birth(words: list[str]) -> float:
+            if words == PYTHON_PASS:
+                return whole(words) * MS
+            begin = time.monotonic()
+            os.wait4(start(words), 0)
+            return (stamps(file)[0] - begin) * MS
+
+        kinds = {**wrapped(program, "birth", str(file)), "P": PYTHON_PASS}
+        found = medians(in_turn(kinds, rounds, birth))
+    return row("command born after our exec", "ms", found, found["supervise"] / found["P"], "<= 1.3 P")
+
+
+def shortest(rounds: int = 100) -> dict[str, object]:
+    """`supervise --no-record -- true`, whole."""
+    kinds = {**wrapped("true"), "P": PYTHON_PASS}
+    found = medians(in_turn(kinds, rounds, lambda words: whole(words) * MS))
+    return row("`supervise --no-record -- true`, whole", "ms", found, found["supervise"] / found["P"], "<= 1.4 P")
+
+
+def end(rounds: int = 30, seconds: float = 0.8) -> dict[str, object]:
+    """From the command's last instruction to our own end, in a run that has long outlived the fast way in."""
+    with probe() as (program, file):
+
+        def lag(words: list[str]) -> float:
+            os.wait4(start(words), 0)
+            ended = time.monotonic()
+            return (ended - stamps(file)[0]) * MS
+
+        found = medians(in_turn(wrapped(program, "end", str(seconds), str(file)), rounds, lag))
+    beside = found.get("timeout", float("nan"))
+    return row("child's exit to ours, long run", "ms", found, found["supervise"] / beside, "<= 8 x timeout")

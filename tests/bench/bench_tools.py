@@ -1,0 +1,96 @@
+"""What the measurements share: the programs, how they are started and waited for, and the probe."""
+
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+SUPERVISE = str(Path(sys.executable).with_name("supervise"))
+PYTHON_PASS = [sys.executable, "-c", "pass"]
+OURS = ("SUPERVISE_", "PYTHON")
+ENVIRON = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+"""Without what changes how supervise or Python behaves: PYTHONUNBUFFERED hides what buffering does."""
+
+
+def wrapped(*command: str) -> dict[str, list[str]]:
+    """The command under each wrapper that there is: its name, and all the words."""
+    ways = {
+        "supervise": [SUPERVISE, "--no-record", "--", *command],
+        "timeout": ["timeout", "60", *command],
+        "tini": ["tini", "-s", "--", *command],
+        "alone": [*command],
+    }
+    return {name: words for name, words in ways.items() if shutil.which(words[0])}
+
+
+def start(words: list[str], stdout: int | None = None) -> int:
+    """Start a program as cheaply as can be; its pid."""
+    path = shutil.which(words[0])
+    assert path, words[0]
+    null = os.open(os.devnull, os.O_RDWR)
+    try:
+        files = [(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, null if stdout is None else stdout, 1)]
+        return os.posix_spawn(path, words, ENVIRON, file_actions=files)
+    finally:
+        os.close(null)
+
+
+def whole(words: list[str]) -> float:
+    """Seconds from just before its start to its end."""
+    begin = time.monotonic()
+    os.wait4(start(words), 0)
+    return time.monotonic() - begin
+
+
+@contextmanager
+def probe() -> Iterator[tuple[str, Path]]:
+    """The path of the probe, and a file in memory for what it writes."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        path = Path(folder) / "probe"
+        source = Path(__file__).with_name("probe.c")
+        subprocess.run(["cc", "-O2", "-o", path, source], check=True)
+        yield str(path), Path(folder) / "stamps"
+
+
+def stamps(file: Path) -> list[float]:
+    """What the probe wrote, in seconds; the file is emptied for the next."""
+    found = [int(line) / 1e9 for line in file.read_text().split()]
+    file.unlink()
+    return found
+
+
+def in_turn(kinds: dict[str, list[str]], rounds: int, measure: object) -> dict[str, list[float]]:
+    """Measure each kind once a round, one after the other, so that all meet the same weather."""
+    found: dict[str, list[float]] = {name: [] for name in kinds}
+    for _ in range(rounds):
+        for name, words in kinds.items():
+            found[name].append(measure(words))  # type: ignore[operator]
+    return found
+
+
+def medians(found: dict[str, list[float]]) -> dict[str, float]:
+    return {name: statistics.median(values) for name, values in found.items()}
+
+
+def quantile(values: list[float], part: float) -> float:
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * part))]
+
+
+def row(what: str, unit: str, figures: dict[str, float], value: float, reach: str) -> dict[str, object]:
+    """One line of the table.  `reach` is `<= 1.3 P` or the like; `value` is what is held against its number."""
+    sign, number = reach.split()[:2]
+    return {
+        "what": what,
+        "unit": unit,
+        "figures": {name: round(figure, 4) for name, figure in figures.items()},
+        "value": round(value, 3),
+        "reach": reach,
+        "reached": value <= float(number) if sign == "<=" else value >= float(number),
+    }

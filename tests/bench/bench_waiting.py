@@ -1,0 +1,101 @@
+"""What we cost while the command runs on, and how late a deadline is on a busy machine."""
+
+import os
+import signal
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench_tools import SUPERVISE, probe, quantile, row, stamps, start, wrapped
+
+LIMITS = ("-t", "1h", "-i", "1h", "-x", "1h")
+
+
+def _family(pid: int) -> list[int]:
+    """The wrapper, and those of its descendants that are its own processes."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(int(one) for one in children if Path(f"/proc/{one}/comm").read_text() == "supervise-guard\n")]
+
+
+@contextmanager
+def _waiting(words: list[str], settled: float) -> Iterator[list[int]]:
+    pid = start(words)
+    try:
+        time.sleep(settled)
+        yield _family(pid)
+    finally:
+        os.kill(pid, signal.SIGTERM)
+        os.wait4(pid, 0)
+
+
+def _long(name: str) -> list[str]:
+    words = wrapped("sleep", "600")
+    if name == "timeout":
+        return ["timeout", "600", "sleep", "600"]
+    return [SUPERVISE, "--no-record", *LIMITS, "--", "sleep", "600"] if name == "supervise" else words[name]
+
+
+def _pss(pid: int) -> float:
+    """Megabytes, shared pages divided by those who share them (this benchmark's own Python is one of them)."""
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return int(text.split("\nPss:")[1].split()[0]) / 1000
+
+
+def _cpu(pid: int) -> float:
+    """Milliseconds of CPU of all its threads so far (clock ticks of 10 ms would be too coarse)."""
+    return sum(int(path.read_text().split()[0]) for path in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e6
+
+
+def memory(rounds: int = 3, settled: float = 3.0) -> dict[str, object]:
+    """The sum over our processes, three seconds after the start."""
+    figures = {}
+    for name in wrapped("sleep"):
+        if name != "alone":
+            found = []
+            for _ in range(rounds):
+                with _waiting(_long(name), settled) as pids:
+                    found.append(sum(map(_pss, pids)))
+            figures[name] = statistics.median(found)
+    return row("memory in the steady state, sum of PSS", "MB", figures, figures["supervise"], "<= 30 MB")
+
+
+def cpu(span: float = 20.0, settled: float = 3.0) -> dict[str, object]:
+    """Of our processes while nothing happens, with three limits set, as for a minute."""
+    figures = {}
+    for name in wrapped("sleep"):
+        if name != "alone":
+            with _waiting(_long(name), settled) as pids:
+                before = sum(map(_cpu, pids))
+                time.sleep(span)
+                figures[name] = (sum(map(_cpu, pids)) - before) * 60 / span
+    return row("CPU while waiting, in a minute", "ms", figures, figures["supervise"], "<= 40 ms")
+
+
+@contextmanager
+def _busy(count: int) -> Iterator[None]:
+    pids = [start(["sh", "-c", "while :; do :; done"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+            os.wait4(pid, 0)
+
+
+def lateness(rounds: int = 30) -> dict[str, object]:
+    """From a second after the command's first instruction to its TERM, with two busy loops beside."""
+    with probe() as (program, file), _busy(2):
+        ways = {
+            "supervise": [SUPERVISE, "--no-record", "-q", "-t", "1", "--", program, "term", str(file)],
+            "timeout": ["timeout", "1", program, "term", str(file)],
+        }
+        found: dict[str, list[float]] = {name: [] for name in ways}
+        for _ in range(rounds):
+            for name, words in ways.items():
+                os.wait4(start(words), 0)
+                birth, term = stamps(file)
+                found[name].append((term - birth - 1) * 1000)
+    figures = {name: quantile(values, 0.9) for name, values in found.items()}
+    return row("deadline lateness beside two busy loops, p90", "ms", figures, figures["supervise"], "<= 15 ms")

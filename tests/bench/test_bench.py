@@ -1,0 +1,26 @@
+"""Each bench runs and has its figures; what they are is for people to read, and no test's affair."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCH = Path(__file__).with_name("bench.py")
+
+
+@pytest.mark.slow
+def test_every_figure_comes_out() -> None:
+    if not shutil.which("cc"):
+        pytest.skip("the benches need a C compiler")
+    done = subprocess.run([sys.executable, BENCH, "--quick"], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    table, _, text = done.stdout.partition("{")
+    rows = json.loads("{" + text)["rows"]
+    assert len(rows) == table.count("\n") - 2 == 12
+    for row in rows:
+        assert row["figures"]["supervise"] is not None
+        assert len(row["figures"]) > 1
+        assert row["value"] == row["value"], "not a number"

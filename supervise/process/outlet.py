@@ -47,9 +47,12 @@ class Outlet:
             self.at_line_start = True
 
     def _write_all(self, data: "bytes | memoryview") -> None:
-        while data:
+        while True:
             try:
-                data = data[os.write(self.fd, data) :]
+                size = os.write(self.fd, data)
+                if size == len(data):
+                    return
+                data = data[size:]
             except BlockingIOError:
                 # Somebody who shares the file has made it non-blocking.
                 poll = select.poll()

@@ -95,15 +95,15 @@ class Pump:
         # Not for writing: only to hear that the reader has left while the command is silent.
         poll.register(self._outlet.fd, 0)
         poll.register(self._cut, 0)
+        # To poll first, and to look closer only where it is not this, takes half the time of a read that fails.
+        usual = [(source, select.POLLIN)]
         is_enlarged = False
         while self.count < self._limit:
+            ready = poll.poll()
+            if ready != usual and self._is_over(dict(ready)):
+                return
             try:
                 size = os.readv(source, into)
-            except BlockingIOError:
-                ready = dict(poll.poll())
-                if self._outlet.fd in ready or (self._cut in ready and source not in ready):
-                    return
-                continue
             except OSError as error:
                 # A terminal reads so when nobody is left at its other side: its end of file.
                 if error.errno == errno.EIO:
@@ -124,6 +124,10 @@ class Pump:
                     _enlarge(self._outlet.fd)
                 if self._can_splice:
                     self._hand_over()
+
+    def _is_over(self, ready: "dict[int, int]") -> bool:
+        """The reader has left, or nothing is there and nobody shall wait for more."""
+        return self._outlet.fd in ready or (self._cut in ready and self._source not in ready)
 
     def _hand_over(self) -> None:
         """Move what is in the pipe into our stdout or stderr as it is, all but the last of it.

@@ -1,6 +1,5 @@
 """An attempt up to its cause: start, access, deadlines, warnings, extensions, and the question before each verdict."""
 
-from math import inf
 from typing import Literal
 
 from supervise.core.attempt import Attempt, Phase, Question
@@ -51,7 +50,6 @@ TIMEOUTS: dict[Name, Literal["access_timeout", "completion_timeout", "idle_timeo
 def started(attempt: Attempt, event: Started, now: float) -> list[Action]:
     """The limits begin."""
     attempt.phase = Phase.RUNNING
-    attempt.bound = inf
     attempt.deadlines.begin(now)
     return []
 

@@ -65,6 +65,15 @@ def test_news_of_nothing_newer_moves_nothing() -> None:
     assert (deadline.at, deadline.armed) == (111.0, (10.0,))
 
 
+def test_news_of_nothing_newer_takes_back_nothing() -> None:
+    deadline = completion(cap=50.0, step=20.0)
+    deadline.extend(110.0)
+    deadline.restart(10.0, now=111.0)
+    assert deadline.at == 130.0
+    deadline.restart(11.0, now=111.0)
+    assert deadline.at == 111.0
+
+
 def test_access_comes_first_and_alone() -> None:
     deadlines = Deadlines(Policy(access_timeout=5, timeout=100, idle_timeout=40, warn_at=(60, 20, 4)))
     deadlines.begin(1.0)

@@ -7,12 +7,15 @@ from supervise.core.events import (
     Emptied,
     Extend,
     Extended,
+    Paused,
     Probe,
     PutOff,
+    Resumed,
     Started,
     StopTree,
+    Warned,
 )
-from supervise.core.policy import Policy
+from supervise.core.policy import Evidence, Policy
 from tests.core.history import (
     ALIVE,
     INT,
@@ -197,6 +200,34 @@ def test_an_exit_during_the_question_is_no_extension() -> None:
         (20.005, ended(20.0)),
         (20.006, Emptied()),
         (20.01, ALIVE),
+    )
+
+
+def test_a_pause_within_the_window_is_no_part_of_it() -> None:
+    seen = Activity(frozenset({"cpu", "output"}), 100.0)
+    both = frozenset[Evidence]({"cpu", "output"})
+    later = [(now + 60, TICK, Probe()) for now in (17.0, 18.0, 19.0)]
+    play(
+        policy(max_extension=5, extend_by=3, extend_on=both),
+        STARTED,
+        *BUSY_WINDOW[:4],
+        (16.5, out(15.0)),
+        (16.5, Paused()),
+        (76.5, Resumed()),
+        *later,
+        (80.0, TICK, Ask(), Probe()),
+        (80.0, sample(80.0, cpu=6.0)),
+        (80.0, ALIVE, Extended("completion", 3, 83.0, 3, 5, seen)),
+    )
+
+
+def test_nobody_looks_at_a_mark_itself() -> None:
+    play(
+        Policy(timeout=20, activity_window=2.5, max_extension=5, warn_at=(10.0,)),
+        STARTED,
+        *((now, TICK, Probe()) for now in (7.5, 8.0, 8.5, 9.0, 9.5)),
+        (10.0, TICK, Warned("completion", 10.0, 10.0, 20.0)),
+        (17.5, TICK, Probe()),
     )
 
 

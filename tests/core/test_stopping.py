@@ -155,6 +155,24 @@ def test_two_cancellations_during_the_question() -> None:
     )
 
 
+def test_a_cancellation_during_the_question_whose_answer_is_the_end() -> None:
+    play(
+        Policy(timeout=10),
+        STARTED,
+        (10.0, TICK, Ask()),
+        (10.01, Cancel(INT, 10.01)),
+        (10.02, ended(10.0), StopTree(INT), verdict(cancelled(10.01), INT)),
+    )
+    play(
+        Policy(timeout=10, stragglers="wait"),
+        STARTED,
+        (5.0, ended(5.0)),
+        (10.0, TICK, Ask()),
+        (10.01, Cancel(INT, 10.01)),
+        (10.02, Emptied(), settled(cancelled(10.01), Exit(0), 130, die_of=INT)),
+    )
+
+
 def test_a_cancellation_before_the_start() -> None:
     play(
         Policy(),

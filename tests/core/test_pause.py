@@ -25,6 +25,7 @@ from tests.core.history import (
     LATE,
     TERM,
     TICK,
+    Late,
     cancelled,
     ended,
     out,
@@ -128,6 +129,23 @@ def test_the_grace_moves() -> None:
         (21.0, Paused()),
         (61.0, Resumed()),
         (70.0, TICK, KillTree(), GRACE),
+    )
+
+
+def test_what_is_due_already_waits_for_the_end_of_the_pause() -> None:
+    machine = play(Policy(timeout=10, warn_at=()), STARTED, (20.0, Late(Paused())))
+    assert machine.handle(TICK, 25.0) == []
+    machine.handle(Resumed(), 30.0)
+    assert machine.handle(TICK, 30.0) == [Ask()]
+
+
+def test_what_waits_for_the_start_moves_too() -> None:
+    play(
+        Policy(),
+        (1.0, Cancel(INT, 1.0)),
+        (2.0, Paused()),
+        (5.0, Resumed()),
+        (6.0, Started(1), StopTree(INT), verdict(cancelled(4.0), INT)),
     )
 
 

@@ -59,6 +59,34 @@ class Launched:
         self.own_holder_trigger = -1
         """Written to, it wakes the holder that we are ourselves, should the guardian have died."""
 
+    def share_terminal(self) -> None:
+        """Note how our terminal is before the command has it, for us and, should we be killed, for the guardian."""
+        if self.guardian.has_terminal and self.terminal is None:
+            from supervise.process import terminal
+
+            self.terminal = terminal.share()
+            if self.terminal:
+                self.line.send("terminal", self.terminal.facts)
+
+    def take_terminal(self) -> None:
+        """With --pty: the keys are the command's, as long as we are in the foreground."""
+        from supervise.process import terminal
+
+        assert self.own_terminal
+        self.own_terminal.copy_size()
+        # Started in the background, we have not seen the terminal yet as it is for us.
+        self.share_terminal()
+        if self.terminal and terminal.make_raw():
+            for outlet in self.outlets:
+                outlet.is_raw = os.isatty(outlet.fd)
+
+    def give_terminal_back(self) -> None:
+        """To whoever has started us, as it was."""
+        if self.terminal:
+            self.terminal.restore()
+            for outlet in self.outlets:
+                outlet.is_raw = False
+
     def child_died(self) -> None:
         """SIGCHLD came: for whoever holds the command, if that is us now; else for the orphans that PID 1 must reap."""
         if self.own_holder_trigger >= 0:
@@ -93,15 +121,18 @@ def run(request: "Request", guardian: "Guardian") -> "NoReturn":
         launched.events = _open_events(request)
         _start(launched)
     except (OSError, RuntimeError, Refusal) as error:
+        launched.give_terminal_back()
         guardian.dismiss()
         refuse(str(error) if isinstance(error, Refusal) else f"cannot start: {str(error).lower()}")
     _watch(launched, monotonic() + SHORT)
-    status = _plain_end(launched)
-    if status is not None:
-        guardian.dismiss()
-        os._exit(status)
     from supervise.process import signals
 
+    status = _plain_end(launched)
+    if status is not None and not signals.is_cancelling_pending():
+        if launched.own_terminal:
+            launched.give_terminal_back()
+        guardian.dismiss()
+        os._exit(status)
     # Signals have waited until now: a thread less for the short ones.
     signals.take(launched.taken, launched.inbox)
     # The pumps need the interpreter while the libraries load: a line must not wait for a whole import.
@@ -124,12 +155,7 @@ def _start(launched: Launched) -> None:
     values, command = launched.request.values, launched.request.command
     facts = (values["report"], launched.run_id, command, os.getpid(), launched.started_at, launched.started)
     launched.line.send("orders", values["signal"], values["kill_after"], facts)
-    if launched.guardian.has_terminal:
-        from supervise.process import terminal
-
-        launched.terminal = terminal.share()
-        if launched.terminal:
-            launched.line.send("terminal", launched.terminal.saved)
+    launched.share_terminal()
     sources = _spawn_on_terminal(launched) if values["pty"] else _spawn_on_pipes(launched)
     # From here on the command is being started beside us.
     from supervise.process import outlet, signals
@@ -145,6 +171,9 @@ def _start(launched: Launched) -> None:
     )
     for pump in launched.pumps:
         pump.start()
+    if launched.own_terminal:
+        launched.take_terminal()
+        launched.own_terminal.start(launched.inbox)
     launched.taken = signals.choose()
 
 
@@ -163,7 +192,6 @@ def _spawn_on_terminal(launched: Launched) -> "tuple[int, ...]":
     launched.own_terminal = own = terminal.Own()
     launched.line.send(*_spawn_message(launched, own.name), fds=(own.theirs,) * 3)
     os.close(own.theirs)
-    own.take_keys()
     return (own.ours,)
 
 

@@ -52,6 +52,8 @@ from supervise.values import signal_name
 if TYPE_CHECKING:
     from supervise.process.sampling import Sampler
 
+TOGETHER = 0.05
+"""Seconds within which two processes hear of a signal that was sent to both."""
 ANSWER = 0.2
 """Seconds that the guardian may take to answer the last questions, when all is over."""
 STRAGGLING = 0.05
@@ -84,6 +86,7 @@ class Runner:
         self._root = 0
         self._is_empty = False
         self._is_killing = False
+        self._is_cancelled = False
         self._followers: deque[Event] = deque()
         self._sampler: Sampler | None = None
         self._take_terminal()
@@ -199,7 +202,9 @@ class Runner:
                 self.dispatch(SpawnFailed(kind, reason))  # type: ignore[arg-type]
             case ("exited", int(status), float(at), bool()):
                 self._tell_output()
-                self.dispatch(Exited(_exit_of(status), at - self.launched.started))
+                ended = _exit_of(status)
+                self._hear_signals_before(ended)
+                self.dispatch(Exited(ended, at - self.launched.started))
             case ("empty", list(survivors)):
                 self._is_empty = not survivors
                 self.dispatch(Emptied(tuple(Process(*one) for one in survivors)))
@@ -221,62 +226,69 @@ class Runner:
                     self.launched.own_terminal.close()
                 if all(pump.has_ended for pump in self.launched.pumps):
                     self.dispatch(Drained())
-            case ("signal", int(number), int(code), int(sender), float(at)):
-                self._hear_signal(number, code, sender, at - self.launched.started)
+            case ("foreground",):
+                self._take_terminal()
+            case ("signal", int(number), int(code), int(sender), float(at), list(ancestry)):
+                self._hear_signal(number, code, sender, at - self.launched.started, ancestry)
 
-    def _hear_signal(self, number: int, code: int, sender: int, at: float) -> None:
+    def _hear_signal(self, number: int, code: int, sender: int, at: float, ancestry: list[tree.Stat]) -> None:
         is_from_terminal = code == signals.FROM_KERNEL
         if number == signals.CHLD:
             self.launched.child_died()
-        elif not is_from_terminal and self._is_inside(sender):
+        elif not is_from_terminal and self._is_inside(sender, ancestry):
             # `kill 0` in the command: it meant its own.
             pass
         elif number in signals.CANCELLING:
             source = f"signal {signal_name(number)}"
-            seen = None if is_from_terminal or sender in (0, os.getpid()) else tree.stat(sender)
-            if seen is not None:
-                source += f" from pid {sender} ({seen.name})"
+            if ancestry and sender != os.getpid():
+                source += f" from pid {sender} ({ancestry[0].name})"
+            self._is_cancelled = True
             self.dispatch(Cancel(number, at, delivered=is_from_terminal, source=source))
-        elif number == signals.TSTP:
-            self._pause()
+        elif number in signals.STOPPING:
+            # What the terminal sends is for the kernel to judge; whoever else wants us stopped can continue us as well.
+            self._pause(number if is_from_terminal else signals.STOP)
         elif number in signals.PASSED_ON:
-            self._pass_on(number)
+            self._pass_on(number, is_from_terminal)
 
-    def _pause(self) -> None:
+    def _hear_signals_before(self, exit: Exit) -> None:
+        """What has ended the command may have come to us as well (Ctrl-C): then the run was cancelled, and a script's
+        loop around us stops, whoever is the faster.
+        """
+        self.hear_threads()
+        is_shared = self.launched.guardian.has_terminal and not self.launched.own_terminal
+        until = monotonic() + TOGETHER
+        while (signals.is_cancelling_pending() or (is_shared and exit.signal in signals.CANCELLING)) and (
+            not self._is_cancelled and (left := until - monotonic()) > 0
+        ):
+            self.launched.inbox.wait(left)
+            self.hear_threads()
+
+    def _pause(self, number: int) -> None:
         """Stop ourselves, as we were asked to, and go on when we are continued."""
         self.dispatch(Paused())
         if self.launched.own_terminal:
-            self._give_terminal_back()
-        os.kill(os.getpid(), signals.STOP)
+            self.launched.give_terminal_back()
+        signals.stop(number)
         self._take_terminal()
         self.dispatch(Resumed())
 
-    def _pass_on(self, number: int) -> None:
+    def _pass_on(self, number: int, is_from_terminal: bool) -> None:
         if number == signals.CONT:
             self._take_terminal()
         own = self.launched.own_terminal
         if own and number == signals.WINCH:
             own.copy_size()
-        else:
+        elif own or not is_from_terminal:
+            # What the terminal sends, it has sent to the command too, where that is in our group.
             self.launched.line.send("root", number)
 
     def _take_terminal(self) -> None:
-        """With --pty: the keys are the command's, as soon as we are in the foreground."""
-        own = self.launched.own_terminal
-        if own:
-            own.take_keys()
-            own.copy_size()
-            for outlet in self.launched.outlets:
-                outlet.is_raw = own.is_raw and os.isatty(outlet.fd)
+        if self.launched.own_terminal:
+            self.launched.take_terminal()
 
-    def _give_terminal_back(self) -> None:
-        if self.launched.terminal:
-            self.launched.terminal.restore()
-            for outlet in self.launched.outlets:
-                outlet.is_raw = False
-
-    def _is_inside(self, pid: int) -> bool:
-        return pid == self._root or pid in tree.walk(self.holder())
+    def _is_inside(self, sender: int, ancestry: list[tree.Stat]) -> bool:
+        inside = (self._root, self.holder())
+        return sender in inside or any(process.pid in inside for process in ancestry)
 
     # --- the end
 
@@ -284,9 +296,12 @@ class Runner:
         """Say and write what is to be said and written, and end this process as the run has ended."""
         outcome = self.outcome
         assert outcome is not None
-        if outcome.cause or self.launched.own_terminal:
-            # Where we did not stop it, what the command itself has set (`stty`, say) stays.
-            self._give_terminal_back()
+        was_killed = outcome.exit is None or outcome.exit.code is None
+        if outcome.cause or was_killed or self.launched.own_terminal:
+            # Where the command ended by itself, what it has set (`stty`, say) stays.
+            self.launched.give_terminal_back()
+        elif self.launched.terminal:
+            self.launched.terminal.give_back()
         if outcome.cause is None and self._root and not self._is_empty and (left := self._stragglers()):
             self.teller.tell(Stragglers(left))
         self.teller.tell(outcome)

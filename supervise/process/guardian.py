@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from supervise.process.terminal import Shared
+
 NAME = b"supervise-guard"
 REAP = 1.0
 """Seconds that it may take to go when all is over."""
@@ -88,9 +90,13 @@ def _hold(ours: line.Line, group: "int | None", on_lost: "Callable[[tuple[Any, .
     system.prctl(system.PR_SET_NAME, NAME)
     holder = Holder(ours, _prepare(), group)
     if not holder.serve():
+        shared = _find_terminal(group, holder.terminal)
+        if shared:
+            # At once: whoever comes after us need not wait for the command's grace.
+            shared.restore()
         holder.stop_alone()
-        if holder.modes:
-            _restore_terminal(holder.modes, group)
+        if shared:
+            shared.give_back()
         if holder.facts:
             on_lost(holder.facts)
 
@@ -111,12 +117,12 @@ def _prepare() -> int:
     return wake
 
 
-def _restore_terminal(modes: "list[Any]", group: "int | None") -> None:
+def _find_terminal(group: "int | None", facts: "tuple[Any, ...]") -> "Shared | None":
+    if group is None or not facts:
+        return None
     from supervise.process import terminal
 
-    shared = terminal.share(modes, group)
-    if shared:
-        shared.restore()
+    return terminal.found_again(group, *facts)
 
 
 def _noted(number: int, frame: object) -> None:

@@ -4,7 +4,7 @@ It is served by the guardian, and by us ourselves should the guardian die: its c
 
     what it is told                     what it says
     ("orders", signal, grace, facts)    how the tree is to be stopped, and what is to be known, if we die
-    ("terminal", modes)                 the terminal's modes, to be restored if we die
+    ("terminal", facts)                 the terminal's modes and more of it, to be restored if we die
     ("spawn", command, variables,       ("started", pid, at) or ("failed", kind, reason)
         terminal) + stdio
     ("ask", number)                     ("alive", number), after ("exited", ...) if the command has ended
@@ -55,7 +55,7 @@ class Holder:
         breaks pipelines and the script loops around us, and hides a second Ctrl-C from us.
         """
         self.facts: tuple[Any, ...] = ()
-        self.modes: list[Any] = []
+        self.terminal: tuple[Any, ...] = ()
         self._stop_signal = 15
         self._grace = 0.0
         self.root = 0
@@ -131,8 +131,8 @@ class Holder:
         match message:
             case ("orders", int(number), float(grace), tuple(facts)):
                 self._stop_signal, self._grace, self.facts = number, grace, facts
-            case ("terminal", list(modes)):
-                self.modes = modes
+            case ("terminal", tuple(facts)):
+                self.terminal = facts
             case ("spawn", list(command), dict(variables), str(terminal)):
                 self._spawn(command, variables, (fds[0], fds[1], fds[2]), terminal)
             case ("ask", int(number)):

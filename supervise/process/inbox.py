@@ -26,6 +26,14 @@ class Inbox:
             # Full of wake-ups already.
             pass
 
+    def wait(self, seconds: float) -> None:
+        """Wait, at most so long, for something to be there."""
+        import select
+
+        poll = select.poll()
+        poll.register(self._wake, select.POLLIN)
+        poll.poll(seconds * 1000)
+
     def take(self) -> "list[tuple[object, ...]]":
         """All that is there."""
         try:

@@ -13,10 +13,14 @@ if TYPE_CHECKING:
 
 CANCELLING = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT)
 PASSED_ON = (_signal.SIGUSR1, _signal.SIGUSR2, _signal.SIGWINCH, _signal.SIGCONT)
-CHLD, TSTP, STOP = _signal.SIGCHLD, _signal.SIGTSTP, _signal.SIGSTOP
+STOPPING = (_signal.SIGTSTP, _signal.SIGTTIN, _signal.SIGTTOU)
+"""Of job control.  We do nothing ourselves for which a terminal sends the last two, since we block them; but it sends
+them to the whole process group when the command in the background wants the terminal, and the job must stop as one:
+a shell continues only what it has seen to stop."""
+CHLD, STOP, INT, QUIT, HUP = _signal.SIGCHLD, _signal.SIGSTOP, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGHUP
 CONT, WINCH = _signal.SIGCONT, _signal.SIGWINCH
-MAY_STAY_IGNORED = (_signal.SIGHUP, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGTSTP)
-"""nohup and `&` ignore them for us and for the command."""
+MAY_STAY_IGNORED = (HUP, INT, QUIT, *STOPPING)
+"""nohup, `&` and shells ignore them for us and for the command."""
 FROM_KERNEL = 0x80
 """si_code SI_KERNEL: the terminal sent it, to its whole foreground group (sigaction(2))."""
 
@@ -27,14 +31,17 @@ def choose() -> "frozenset[int]":
     SIGCHLD goes back to default: a caller may have ignored it, and statuses would be lost.
     """
     ignored = {number for number in MAY_STAY_IGNORED if _signal.getsignal(number) == _signal.SIG_IGN}
-    taken = {*CANCELLING, *PASSED_ON, TSTP, CHLD} - ignored
+    taken = {*CANCELLING, *PASSED_ON, *STOPPING, CHLD} - ignored
     _signal.signal(CHLD, _signal.SIG_DFL)
     _signal.pthread_sigmask(_signal.SIG_SETMASK, taken)
     return frozenset(taken)
 
 
 def take(taken: "frozenset[int]", inbox: "Inbox") -> None:
-    """Post each as `("signal", number, code, sender's pid, CLOCK_MONOTONIC)` from now on.
+    """Post each as `("signal", number, code, sender's pid, CLOCK_MONOTONIC, sender's ancestry)` from now on.
+
+    The ancestry is read at once, since whoever sends a signal may end right after it: `kill 0` in the command hits the
+    sender too.  It is empty for a sender that is gone, or that is not asked for: the kernel, a child of ours.
 
     Raises RuntimeError where there can be no more threads.
     """
@@ -42,9 +49,28 @@ def take(taken: "frozenset[int]", inbox: "Inbox") -> None:
 
 
 def _take(taken: "frozenset[int]", inbox: "Inbox") -> None:
+    from supervise.process import tree
+
     while True:
         info = _signal.sigwaitinfo(taken)
-        inbox.post("signal", info.si_signo, info.si_code, info.si_pid, monotonic())
+        is_sent = info.si_code != FROM_KERNEL and info.si_signo != CHLD
+        line = tree.ancestry(info.si_pid) if is_sent else []
+        inbox.post("signal", info.si_signo, info.si_code, info.si_pid, monotonic(), line)
+
+
+def is_cancelling_pending() -> bool:
+    """One of those was sent to us and has not been taken yet."""
+    return not _signal.sigpending().isdisjoint(CANCELLING)
+
+
+def stop(number: int) -> None:
+    """Stop as whoever did not handle that signal, until we are continued.
+
+    So the kernel, which knows it, leaves us alone where no shell could ever continue us (an orphaned process group).
+    """
+    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, {number} - {STOP})
+    _signal.raise_signal(number)
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, {number} - {STOP})
 
 
 def die_of(number: int) -> None:

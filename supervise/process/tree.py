@@ -164,6 +164,15 @@ def snapshot(root: "int") -> "dict[int, Stat]":
     return found
 
 
+def ancestry(pid: "int") -> "list[Stat]":
+    """The process, its parent, and so on up to the first process; empty if it is gone."""
+    line = []
+    while pid and (process := stat(pid)) is not None:
+        line.append(process)
+        pid = process.ppid
+    return line
+
+
 def describe(pid: "int") -> "tuple[int, str, int, str, str] | None":
     """A process as it is named to people: pid, name, real user id (-1 unknown), state, what it waits in ('' unknown).
 

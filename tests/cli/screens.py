@@ -1,0 +1,260 @@
+"""A terminal with a person at it: what is typed, and what the screen shows, as a terminal's emulator (pyte) draws it.
+
+Nothing here sleeps: every step waits, with a bound, for what a person would wait to see.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import termios
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from time import monotonic
+
+import pexpect
+import pyte
+
+from tests.harness import BOUND, Place, state_of, wait_until
+
+ROWS, COLUMNS = 24, 80
+SHELLS = {
+    "bash": ["bash", "--norc", "--noprofile", "-i"],
+    "sh": ["dash", "-i"],
+}
+CTRL_C, CTRL_D, CTRL_Z, CTRL_BACKSLASH = "\x03", "\x04", "\x1a", "\x1c"
+
+
+class Screen:
+    """A program on a terminal of 24 lines of 80 characters."""
+
+    def __init__(self, place: Place, words: list[str], env: dict[str, str] | None = None) -> None:
+        environ = {**place.environ, "TERM": "xterm", "PS1": r"[\#]$ ", "HISTFILE": "/dev/null", **(env or {})}
+        self._child = pexpect.spawn(
+            words[0], words[1:], cwd=str(place.folder), env=environ, dimensions=(ROWS, COLUMNS), timeout=BOUND
+        )
+        self._child.delaybeforesend = None
+        self._screen = pyte.Screen(COLUMNS, ROWS)
+        self._stream = pyte.ByteStream(self._screen)
+        self.transcript = b""
+        """Every byte that has come."""
+
+    @property
+    def pid(self) -> int:
+        return int(self._child.pid)
+
+    @property
+    def text(self) -> str:
+        """The lines that show something."""
+        return "\n".join(line.rstrip() for line in self._screen.display).strip("\n")
+
+    @property
+    def lines(self) -> list[str]:
+        return [line.rstrip() for line in self._screen.display]
+
+    @property
+    def cursor_line(self) -> str:
+        return self.lines[self._screen.cursor.y]
+
+    @property
+    def cursor_column(self) -> int:
+        return int(self._screen.cursor.x)
+
+    def type(self, keys: str) -> None:
+        self._child.send(keys)
+
+    def enter(self, line: str) -> None:
+        self.type(line + "\r")
+
+    def wait_until(self, condition: Callable[[], object], what: str = "") -> None:
+        """Take in what comes until the screen is so."""
+        end = monotonic() + BOUND
+        while not condition():
+            assert monotonic() < end, f"{what or 'it'} has not come; the screen:\n{self.text}"
+            try:
+                data = self._child.read_nonblocking(1 << 16, timeout=0.05)
+            except pexpect.TIMEOUT:
+                continue
+            except pexpect.EOF:
+                assert condition(), f"it has ended without {what or 'that'}; the screen:\n{self.text}"
+                return
+            self.transcript += data
+            self._stream.feed(data)
+
+    def wait_for(self, pattern: str) -> str:
+        """Wait for a part of the screen; what the first group, or all of it, has matched."""
+        self.wait_until(lambda: re.search(pattern, self.text, re.M), repr(pattern))
+        found = re.search(pattern, self.text, re.M)
+        assert found
+        return found[1] if found.groups() else found[0]
+
+    def wait_for_prompt(self, number: int) -> None:
+        """The shell waits for its command of that number."""
+        self.wait_until(lambda: self.cursor_line == f"[{number}]$", f"prompt {number}")
+
+    def resize(self, rows: int, columns: int) -> None:
+        self._child.setwinsize(rows, columns)
+        self._screen.resize(rows, columns)
+
+    def modes(self) -> list[object]:
+        """Of the terminal, as its kernel has them now."""
+        return termios.tcgetattr(self._child.fd)
+
+    def foreground(self) -> int:
+        """The process group in the foreground."""
+        return os.tcgetpgrp(self._child.fd)
+
+    def hang_up(self) -> None:
+        """Close the window."""
+        self._child.fileobj.close() if hasattr(self._child, "fileobj") else os.close(self._child.fd)
+        self._child.closed = True
+
+    def wait_for_end(self) -> int:
+        """Wait for its end; its exit code, as a shell says it."""
+        end = monotonic() + BOUND
+        while True:
+            try:
+                data = self._child.read_nonblocking(1 << 16, timeout=0.05)
+            except pexpect.TIMEOUT:
+                assert monotonic() < end, f"it has not ended; the screen:\n{self.text}"
+            except pexpect.EOF:
+                break
+            else:
+                self.transcript += data
+                self._stream.feed(data)
+        self._child.wait()
+        return 128 + self._child.signalstatus if self._child.signalstatus else int(self._child.exitstatus)
+
+    def close(self) -> None:
+        """End whatever is left, so that the sweep of the place finds what has escaped, and not the shell."""
+        if self._child.isalive():
+            os.kill(self.pid, signal.SIGKILL)
+        if not self._child.closed:
+            self._child.close(force=True)
+
+
+@contextmanager
+def screen(place: Place, words: list[str], env: dict[str, str] | None = None) -> Iterator[Screen]:
+    """Any program on a terminal."""
+    one = Screen(place, words, env)
+    try:
+        yield one
+    finally:
+        one.close()
+
+
+class Shell:
+    """An interactive shell on a terminal, with job control; it counts its prompts."""
+
+    def __init__(self, on: Screen) -> None:
+        self.screen = on
+        self.number = 1
+        on.wait_for_prompt(1)
+
+    def start(self, line: str) -> None:
+        """Enter a line, and do not wait for its end."""
+        self.screen.enter(line)
+        self.number += 1
+
+    def wait_for_prompt(self) -> None:
+        self.screen.wait_for_prompt(self.number)
+
+    def run(self, line: str) -> None:
+        """Enter a line and wait for the next prompt."""
+        self.start(line)
+        self.wait_for_prompt()
+
+    def wait_for(self, pattern: str) -> str:
+        return self.screen.wait_for(pattern)
+
+    def type(self, keys: str) -> None:
+        self.screen.type(keys)
+
+    def check_usable(self) -> None:
+        """What is typed is seen, and an `Enter` enters it; no job is left."""
+        self.run("clear; jobs; echo us''able")
+        assert "usable" in self.screen.lines, self.screen.text
+        assert self.screen.lines[0] == "usable", f"a job is left:\n{self.screen.text}"
+
+    def exit(self) -> None:
+        """Leave it as a person does."""
+        self.screen.enter("exit 0")
+        self.screen.wait_for_end()
+
+
+@contextmanager
+def shell(place: Place, env: dict[str, str] | None = None) -> Iterator[Shell]:
+    """A bash on a terminal; when all went well it must be usable to the end, with no job and no process left."""
+    with screen(place, SHELLS["bash"], env) as on:
+        one = Shell(on)
+        yield one
+        one.check_usable()
+        one.exit()
+
+
+class Tmux:
+    """A tmux of our own with one window."""
+
+    def __init__(self, place: Place, command: str) -> None:
+        self._socket = place.folder / "tmux"
+        self._environ = {**place.environ, "TERM": "xterm", "PS1": r"[\#]$ ", "HISTFILE": "/dev/null"}
+        self._call("-f", "/dev/null", "new-session", "-d", "-x", str(COLUMNS), "-y", str(ROWS), command)
+        self.pid = int(self._call("display-message", "-p", "#{pid}"))
+
+    def _call(self, *words: str) -> str:
+        return subprocess.run(
+            ["tmux", "-S", str(self._socket), *words],
+            env=self._environ,
+            cwd=self._socket.parent,
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=BOUND,
+        ).stdout
+
+    @property
+    def text(self) -> str:
+        return self._call("capture-pane", "-p").strip("\n")
+
+    def type(self, *keys: str) -> None:
+        """By tmux's names: `C-c`, `Enter`; anything else as it is."""
+        self._call("send-keys", *keys)
+
+    def enter(self, line: str) -> None:
+        self.type(line, "Enter")
+
+    def wait_for(self, pattern: str) -> str:
+        def match() -> "re.Match[str] | None":
+            return re.search(pattern, self.text, re.M)
+
+        try:
+            found = wait_until(match)
+        except AssertionError:
+            raise AssertionError(f"{pattern!r} has not come; the screen:\n{self.text}") from None
+        assert found
+        return found[1] if found.groups() else found[0]
+
+    def wait_for_prompt(self, number: int) -> None:
+        self.wait_for(rf"^\[{number}\]\$ *\Z")
+
+    def resize(self, rows: int, columns: int) -> None:
+        self._call("resize-window", "-x", str(columns), "-y", str(rows))
+
+    def kill_window(self) -> None:
+        """As the person who clicks the window away."""
+        self._call("kill-window")
+
+    def close(self) -> None:
+        subprocess.run(["tmux", "-S", str(self._socket), "kill-server"], env=self._environ, capture_output=True)
+        wait_until(lambda: state_of(self.pid) in "XZ")
+        self._socket.unlink(missing_ok=True)
+
+
+@contextmanager
+def tmux(place: Place, command: str = "bash --norc --noprofile -i") -> Iterator[Tmux]:
+    """A shell in a window of tmux."""
+    one = Tmux(place, command)
+    try:
+        yield one
+    finally:
+        one.close()

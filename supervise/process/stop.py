@@ -20,9 +20,14 @@ TIGHT = 0.020
 """Seconds of killing only what is our own child, before the next look at the whole tree: what forks faster than a
 walk takes is caught here, since each kill makes its child ours."""
 PAUSE = 0.010
-"""Seconds to wait for deaths where everybody alive has had his KILL."""
+"""Seconds to do nothing but reap where all who live have had their KILL: a look at each death of a thousand would
+take longer than the deaths."""
+LEAVING = 0.5
+"""Seconds in which those whom we may not kill may leave by themselves, as sudo does when its command is dead."""
 LONGEST = 5.0
 """Seconds after which what is still alive (uninterruptible sleep, no permission) is named and left."""
+HAS_PIDFD = hasattr(os, "pidfd_open") and hasattr(_signal, "pidfd_send_signal")
+"""Pythons that were built with old headers, uv's among them, do not have them."""
 
 Survivor = tuple[int, str, int, str, str]
 """pid, name, uid, state, what it waits in."""
@@ -30,21 +35,38 @@ Survivor = tuple[int, str, int, str, str]
 
 def send(pid: int, started: int, signals: "tuple[int, ...]") -> int:
     """Send to that very process, not to a later one of the same pid; 0, or an errno (ESRCH: it is gone)."""
+    fd = -1
     try:
-        fd = os.pidfd_open(pid)
-    except OSError as error:
-        return error.errno or errno.ESRCH
-    try:
+        if HAS_PIDFD:
+            fd = _open(pid)
         now = tree.stat(pid)
         if now is None or now.starttime != started:
             return errno.ESRCH
         for number in signals:
-            _signal.pidfd_send_signal(fd, number)
+            if fd < 0:
+                # Between the look and this are microseconds, and a pid comes again when all others have been used.
+                os.kill(pid, number)
+            else:
+                _signal.pidfd_send_signal(fd, number)
     except OSError as error:
         return error.errno or errno.ESRCH
     finally:
-        os.close(fd)
+        if fd >= 0:
+            os.close(fd)
     return 0
+
+
+def _open(pid: int) -> int:
+    """A pidfd, or -1 where there are none: before Linux 5.3, and in containers whose filter does not know the call.
+
+    Raises ProcessLookupError.
+    """
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        raise
+    except OSError:
+        return -1
 
 
 def ask_all(holder: int, number: int, *, spared_group: int | None = None) -> None:
@@ -77,71 +99,89 @@ def kill_all(holder: int, group: int, reap: "Callable[[], bool]", wait: "Callabl
     `reap` reaps what has died and says whether nothing is left to wait for; `wait` waits so many seconds for a death.
     `group` is the process group we were started in, which is never killed as one.
     """
-    until = monotonic() + LONGEST
-    refused: set[int] = set()
     killed: set[tuple[int, int]] = set()
+    until = monotonic() + LONGEST
+    # Everybody alive has refused for as long as this has not moved.
+    leaving_until = monotonic() + LEAVING
     while not reap():
-        if _kill_children(holder, refused, reap):
+        if _kill_children(holder, reap):
             break
-        fresh = _kill_tree(holder, group, refused, killed)
-        alive = _alive(holder)
-        if monotonic() > until or (alive and not fresh and all(pid in refused for pid in alive)):
+        alive, refused, is_fresh = _kill_tree(holder, group, killed)
+        now = monotonic()
+        if is_fresh or refused != alive:
+            leaving_until = now + LEAVING
+        if now > until or (alive and now > leaving_until):
             return [seen for pid in alive if (seen := tree.describe(pid))]
-        if not fresh:
-            wait(PAUSE)
+        if not is_fresh and _reap_for(PAUSE, reap, wait):
+            break
     return []
 
 
-def _alive(holder: int) -> list[int]:
-    found = ((pid, tree.stat(pid)) for pid in tree.walk(holder))
-    return [pid for pid, now in found if now is not None and tree.is_alive(now)]
+def _reap_for(seconds: float, reap: "Callable[[], bool]", wait: "Callable[[float], None]") -> bool:
+    """True as soon as nothing is left at all."""
+    until = monotonic() + seconds
+    while (left := until - monotonic()) > 0:
+        wait(left)
+        if reap():
+            return True
+    return False
 
 
-def _kill_children(holder: int, refused: set[int], reap: "Callable[[], bool]") -> bool:
+def _kill_children(holder: int, reap: "Callable[[], bool]") -> bool:
     """Kill our own children, the newest first, as long as there are new ones; True where nothing is left at all."""
     until = monotonic() + TIGHT
-    killed: set[int] = set()
+    done: set[int] = set()
     while monotonic() < until:
-        fresh = [pid for pid in tree.children(holder) if pid not in killed and pid not in refused]
+        children = tree.children(holder)
+        # What was reaped may come again under the same pid: a storm wraps pid_max within seconds.
+        done.intersection_update(children)
+        fresh = [pid for pid in children if pid not in done]
         if not fresh:
             break
         for pid in reversed(fresh):
             # A child of ours keeps its pid until we reap it: no other process can be hit.
             try:
                 os.kill(pid, _signal.SIGKILL)
-            except ProcessLookupError:
-                pass
             except OSError:
-                refused.add(pid)
-            killed.add(pid)
+                # Not ours to kill: the look at the whole tree takes note of it.
+                pass
+            done.add(pid)
         if reap():
             return True
-        # What was reaped may come again under the same pid: a storm wraps pid_max within seconds.
-        killed.intersection_update(tree.children(holder))
     return False
 
 
-def _kill_tree(holder: int, group: int, refused: set[int], killed: set[tuple[int, int]]) -> bool:
-    """Kill all there is at one look, and the process groups made inside the tree; True where somebody was new."""
-    fresh = False
+def _kill_tree(holder: int, group: int, killed: set[tuple[int, int]]) -> tuple[list[int], list[int], bool]:
+    """Kill all there is at one look, and the process groups made inside the tree.
+
+    Who was alive, who of them may not be killed, and whether somebody was killed who had not been before.
+    """
+    alive, refused, is_fresh = [], [], False
     pids = tree.walk(holder)
-    groups = set()
-    inside = set(pids)
+    inside, groups = set(pids), {group}
     for pid in reversed(pids):
         now = tree.stat(pid)
         if now is None or not tree.is_alive(now):
             continue
-        if now.pgrp in inside and now.pgrp != group:
+        alive.append(pid)
+        if now.pgrp in inside and now.pgrp not in groups:
+            # While one of the group lives its number is nobody else's; and no fork within it outruns this.
             groups.add(now.pgrp)
+            _kill_group(now.pgrp)
         if (pid, now.starttime) in killed:
             continue
-        if send(pid, now.starttime, (_signal.SIGKILL,)) == errno.EPERM:
-            refused.add(pid)
-        killed.add((pid, now.starttime))
-        fresh = True
-    for one in groups:
-        try:
-            os.killpg(one, _signal.SIGKILL)
-        except OSError:
-            pass
-    return fresh
+        error = send(pid, now.starttime, (_signal.SIGKILL,))
+        if error == errno.EPERM:
+            # Asked again at the next look: it may have become somebody else.
+            refused.append(pid)
+        elif not error:
+            killed.add((pid, now.starttime))
+            is_fresh = True
+    return alive, refused, is_fresh
+
+
+def _kill_group(group: int) -> None:
+    try:
+        os.killpg(group, _signal.SIGKILL)
+    except OSError:
+        pass

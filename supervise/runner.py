@@ -333,7 +333,11 @@ class Runner:
         self.launched.line.send(question)
         until = monotonic() + ANSWER
         while (left := until - monotonic()) > 0 and self.launched.wait_for_line(left):
-            got = self.launched.line.receive()
+            try:
+                got = self.launched.line.receive()
+            except BlockingIOError:
+                # A part of a long answer: a thousand processes do not go into one packet.
+                continue
             if got is None:
                 return None
             if got[0][0] == answer:

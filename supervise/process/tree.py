@@ -101,6 +101,12 @@ def has_children_file() -> "bool":
 
 def children(pid: "int") -> "list[int]":
     """The children of all threads of the process, oldest first, zombies included; none if it is gone."""
+    if not has_children_file():
+        return [process.pid for process in scan().values() if process.ppid == pid]
+    return _children_of_threads(pid)
+
+
+def _children_of_threads(pid: "int") -> "list[int]":
     try:
         threads = posix.listdir(f"/proc/{pid}/task")
     except OSError:
@@ -134,7 +140,7 @@ def walk(root: "int") -> "list[int]":
     # A child can be met twice: its parent dies on the way, and a subreaper inside the tree takes it.
     seen = {root}
     for pid in order:
-        for child in children(pid):
+        for child in _children_of_threads(pid):
             if child not in seen:
                 seen.add(child)
                 order.append(child)
@@ -157,7 +163,7 @@ def snapshot(root: "int") -> "dict[int, Stat]":
             continue
         found[pid] = process
         # One thread is the rule, and the number is known by now: that saves reading a folder per process.
-        for child in _children_of_thread(pid, pid) if process.num_threads == 1 else children(pid):
+        for child in _children_of_thread(pid, pid) if process.num_threads == 1 else _children_of_threads(pid):
             if child not in seen:
                 seen.add(child)
                 order.append(child)

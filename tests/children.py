@@ -42,6 +42,13 @@ def wait_for(path: str) -> None:
         time.sleep(0.005)
 
 
+def sleep_until_age(seconds: str) -> None:
+    """Until our process is so old, whatever its start has taken (in clock ticks: 10 ms)."""
+    with open("/proc/self/stat") as file:
+        started = int(file.read().rsplit(")", 1)[1].split()[19]) / os.sysconf("SC_CLK_TCK")
+    time.sleep(max(0.0, started + float(seconds) - time.clock_gettime(time.CLOCK_BOOTTIME)))
+
+
 def stay(_: str) -> None:
     """For ever."""
     while True:
@@ -247,6 +254,7 @@ VICES = {
     "mark": mark,
     "wait_for": wait_for,
     "sleep": lambda seconds: time.sleep(float(seconds)),
+    "sleep_until_age": sleep_until_age,
     "stay": stay,
     "ready": lambda _: write(b"ready\n"),
     "ready_err": lambda _: write(b"ready\n", 2),

@@ -125,7 +125,7 @@ class Ended:
     out: bytes
     err: bytes
     left: list[str]
-    """The processes of the test that were alive the moment it had ended."""
+    """The processes of its tree that were alive the moment it had ended."""
     report: Any
     """None where there is none."""
     events: list[Any]
@@ -151,6 +151,7 @@ class Running:
 
     process: "subprocess.Popen[bytes]"
     place: "Place"
+    token: str
     report_path: Path
     events_path: Path
     readers: dict[str, Reader] = field(default_factory=dict)
@@ -198,10 +199,10 @@ class Running:
         try:
             code = self.process.wait(bound)
         except subprocess.TimeoutExpired:
-            alive = [f"{pid} {name_of(pid)} {state_of(pid)}" for pid in self.place.alive()]
+            alive = [f"{pid} {name_of(pid)} {state_of(pid)}" for pid in alive_with(self.token)]
             self.place.sweep()
             raise AssertionError(f"hangs; alive: {alive}; stderr: {self.err[-2000:]!r}") from None
-        left = [f"{pid} {name_of(pid)}" for pid in self.place.alive()]
+        left = [f"{pid} {name_of(pid)}" for pid in alive_with(self.token)]
         for reader in self.readers.values():
             reader.join(BOUND)
             assert not reader.is_alive(), f"somebody still holds our pipe: {left}"
@@ -232,7 +233,6 @@ class Place:
             "HOME": str(self._home),
             "TMPDIR": str(self._temporary),
             "LANG": "C.UTF-8",
-            TOKEN: token,
         }
         self._started: list[Running] = []
 
@@ -262,18 +262,19 @@ class Place:
     ) -> Running:
         """Any program, in a session of its own (so without a terminal), its stdout and stderr read where not given."""
         is_text = isinstance(stdin, bytes)
+        number = len(self._started)
+        token = f"{self._token}-{number};"
         process = subprocess.Popen(
             command,
             cwd=manner.pop("cwd", self.folder),
-            env={**self.environ, **(env or {})},
+            env={**self.environ, TOKEN: token, **(env or {})},
             stdin=subprocess.PIPE if is_text else stdin,
             stdout=subprocess.PIPE if stdout is None else stdout,
             stderr=subprocess.PIPE if stderr is None else stderr,
             start_new_session=True,
             **manner,
         )
-        number = len(self._started)
-        running = Running(process, self, self.report_path(number), self.events_path(number))
+        running = Running(process, self, token, self.report_path(number), self.events_path(number))
         self._started.append(running)
         for name, file in (("out", process.stdout), ("err", process.stderr)):
             if file is not None:

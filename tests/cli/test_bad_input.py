@@ -32,7 +32,7 @@ def refused(supervise: Place, *words: str, **manner: object) -> Ended:
 
 BAD_DURATIONS = (
     "-1", "-1s", "1x", "", " ", "5M", "1e5", "nan", "inf", "1_000", "1h 30m", "30m1h", "1m1m", "h", ".", "1..5", "0x10",
-    "P", "PT", "P1H", "1,5", "٣", "5 ", "99999999999h", "\n", "1s\n", "soon",
+    "P", "PT", "P1H", "1,5", "٣", "99999999999h", "1s\n", "soon",
 )  # fmt: skip
 
 
@@ -81,8 +81,7 @@ def test_durations(supervise: Place, word: str) -> None:
 )
 def test_values(supervise: Place, option: str, word: str) -> None:
     name = "--timeout" if option == "--completion-timeout" else option
-    for words in ((option, word), (f"{option}={word}",)):
-        is_refused(refused(supervise, *words), f"{name}: got ", "takes ")
+    is_refused(refused(supervise, f"{option}={word}"), f"{name}: got ", "takes ")
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,9 @@ def test_ends_before_access(supervise: Place) -> None:
 
 def test_without_an_access_limit_access_is_at_spawn(supervise: Place) -> None:
     """Silent for longer than its completion limit: it does not wait for a byte."""
-    is_timeout(supervise("-t", "1", "--", *child("stay")), "completion", 1)
+    ended = supervise("-t", "1", "--", *child("stay"))
+    is_timeout(ended, "completion", 1)
+    assert ended.report["access"]["at"] >= ended.report["started_at"]
 
 
 # --- off

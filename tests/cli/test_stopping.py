@@ -30,8 +30,8 @@ FORKS_FOR_EVER = "trap '' TERM; echo ready; while :; do (trap '' TERM; sleep 30)
 @pytest.mark.parametrize("words", ESCAPES.values(), ids=ESCAPES)
 @pytest.mark.parametrize("manner", ["timeout", "cancelled"])
 def test_nobody_escapes(supervise: Place, words: list[str], manner: str) -> None:
-    limit = "1" if manner == "timeout" else "30"
-    running = supervise.start("-t", limit, "-k", "0.3", "--", *child(*words))
+    limit = "0.7" if manner == "timeout" else "30"
+    running = supervise.start("-t", limit, "-k", "0.2", "--", *child(*words))
     running.wait_for_out(b"ready")
     if manner == "cancelled":
         running.send(signal.SIGTERM)

@@ -30,7 +30,31 @@ def main() -> None:
         guardian = None
     from supervise import launch
 
-    launch.run(request, guardian or _fork_guardian())
+    launched = launch.run(request, guardian or _fork_guardian())
+    # The command runs, and its bytes flow.  The pumps need the interpreter while the libraries load: a line must not
+    # wait for a whole import.
+    sys.setswitchinterval(0.0005)
+    gc.enable()
+    try:
+        _go_on(launched)
+    except Exception as error:
+        # A fault of ours.  The guardian stops the command, since we leave it without a word.
+        trace = error.__traceback__
+        while trace and trace.tb_next:
+            trace = trace.tb_next
+        where = f"{trace.tb_frame.f_code.co_name}, line {trace.tb_lineno}" if trace else "nowhere"
+        launch.refuse(f"internal error: {type(error).__name__}: {error} ({where}); stopping the command")
+
+
+def _go_on(launched: "Launched") -> "NoReturn":
+    from supervise import runner
+
+    run = runner.begin(launched)
+    if run.outcome is None:
+        from supervise import loop
+
+        loop.watch(run)
+    run.finish()
 
 
 def _fill_stdio() -> None:
@@ -67,8 +91,9 @@ def _write_lost(facts: "tuple[Any, ...]") -> None:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, NoReturn
 
+    from supervise.launch import Launched
     from supervise.process import guardian
 
 if __name__ == "__main__":

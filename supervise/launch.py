@@ -1,11 +1,10 @@
-"""The way in: guardian, spawn, first bytes, and only for a command that is still alive then, the runner.
+"""The way in: spawn, first bytes, and for a short command the end.
 
 What is imported at the top is loaded while the guardian gets ready: built-in modules and small files of ours alone.
 What moves the command's bytes is loaded while the guardian starts it.
 """
 
 import os
-import sys
 from time import gmtime, monotonic, strftime, time
 
 TYPE_CHECKING = False
@@ -113,8 +112,8 @@ class Launched:
         return bool(poll.poll(seconds * 1000))
 
 
-def run(request: "Request", guardian: "Guardian") -> "NoReturn":
-    """Run the command, and end this process as the run has ended."""
+def run(request: "Request", guardian: "Guardian") -> Launched:
+    """Start the command.  Where nothing is left to be done for a short one, this process ends here as it did."""
     launched = Launched(request, guardian)
     try:
         _check_report(request)
@@ -135,11 +134,7 @@ def run(request: "Request", guardian: "Guardian") -> "NoReturn":
         os._exit(status)
     # Signals have waited until now: a thread less for the short ones.
     signals.take(launched.taken, launched.inbox)
-    # The pumps need the interpreter while the libraries load: a line must not wait for a whole import.
-    sys.setswitchinterval(0.0005)
-    from supervise import runner
-
-    runner.run(launched)
+    return launched
 
 
 def refuse(why: str) -> "NoReturn":

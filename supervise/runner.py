@@ -4,9 +4,7 @@ There is no queue and no polling: `dispatch` hands one event to the machine and 
 until `wake_at` or until somebody has something to tell.
 """
 
-import gc
 import os
-import traceback
 from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING, NoReturn
@@ -43,7 +41,7 @@ from supervise.core.machine import Machine
 from supervise.core.outcome import Exit, Outcome
 from supervise.core.policy import Policy
 from supervise.faces.items import Stragglers, Trouble, Usage
-from supervise.launch import Launched, refuse
+from supervise.launch import Launched
 from supervise.process import signals, tree
 from supervise.process.pump import Pump
 from supervise.teller import Teller
@@ -354,18 +352,8 @@ def _exit_of(status: int) -> Exit:
     return Exit(os.WEXITSTATUS(status))
 
 
-def run(launched: Launched) -> NoReturn:
-    """Go on from the launch to the end of the run, and end this process."""
-    gc.enable()
-    try:
-        _run(launched)
-    except Exception as error:
-        # A fault of ours.  The guardian stops the command, since we leave it without a word.
-        at = traceback.extract_tb(error.__traceback__)[-1]
-        refuse(f"internal error: {type(error).__name__}: {error} ({at.name}, line {at.lineno}); stopping the command")
-
-
-def _run(launched: Launched) -> NoReturn:
+def begin(launched: Launched) -> Runner:
+    """The runner of that run, told all that has happened so far."""
     runner = Runner(launched)
     for message in launched.heard:
         runner.hear_message(message)
@@ -374,8 +362,4 @@ def _run(launched: Launched) -> NoReturn:
     runner.hear_line()
     runner.hear_threads()
     runner.tick()
-    if runner.outcome is None:
-        from supervise import loop
-
-        loop.watch(runner)
-    runner.finish()
+    return runner

@@ -40,6 +40,8 @@ class Launched:
         self.run_id = f"{strftime('%Y%m%d-%H%M%S', gmtime())}-{os.urandom(3).hex()}"
         self.heard: list[tuple[object, ...]] = []
         """Messages of the guardian that came before the runner."""
+        self.early: set[int] = set()
+        """Signals that may have come before the command was there: it did not get them from the terminal."""
         self.posted: list[tuple[object, ...]] = []
         """What the threads posted before the runner came."""
         self.line: Line = guardian.line
@@ -57,6 +59,10 @@ class Launched:
         """The descriptor of the events file."""
         self.own_holder_trigger = -1
         """Written to, it wakes the holder that we are ourselves, should the guardian have died."""
+
+    def has_heard(self, word: str) -> bool:
+        """The guardian has sent such a message."""
+        return any(message[0] == word for message in self.heard)
 
     def share_terminal(self) -> None:
         """Note how our terminal is before the command has it, for us and, should we be killed, for the guardian."""
@@ -126,8 +132,10 @@ def run(request: "Request", guardian: "Guardian") -> Launched:
     _watch(launched, monotonic() + SHORT)
     from supervise.process import signals
 
+    if not launched.has_heard("started"):
+        launched.early = signals.pending()
     status = _plain_end(launched)
-    if status is not None and not signals.is_cancelling_pending():
+    if status is not None and not signals.pending():
         if launched.own_terminal:
             launched.give_terminal_back()
         guardian.dismiss()
@@ -198,6 +206,8 @@ def _watch(launched: Launched, until: float) -> None:
     """Hear what comes until the command has ended and its bytes are through, or time is up."""
     import select
 
+    from supervise.process import signals
+
     poll = select.poll()
     poll.register(launched.line, select.POLLIN)
     poll.register(launched.inbox, select.POLLIN)
@@ -214,13 +224,14 @@ def _watch(launched: Launched, until: float) -> None:
             if got is None:
                 return
             launched.heard.append(got[0])
+            if got[0][0] == "started":
+                launched.early = signals.pending()
 
 
 def _is_over(launched: Launched) -> bool:
-    if any(message[0] == "failed" for message in launched.heard):
+    if launched.has_heard("failed"):
         return True
-    has_exited = any(message[0] == "exited" for message in launched.heard)
-    return has_exited and all(pump.has_ended for pump in launched.pumps)
+    return launched.has_heard("exited") and all(pump.has_ended for pump in launched.pumps)
 
 
 def _plain_end(launched: Launched) -> "int | None":

@@ -241,7 +241,9 @@ class Runner:
             if ancestry and sender != os.getpid():
                 source += f" from pid {sender} ({ancestry[0].name})"
             self._is_cancelled = True
-            self.dispatch(Cancel(number, at, delivered=is_from_terminal, source=source))
+            self.dispatch(
+                Cancel(number, at, delivered=is_from_terminal and self._root_was_there(number), source=source)
+            )
         elif number in signals.STOPPING:
             # What the terminal sends is for the kernel to judge; whoever else wants us stopped can continue us as well.
             self._pause(number if is_from_terminal else signals.STOP)
@@ -255,7 +257,7 @@ class Runner:
         self.hear_threads()
         is_shared = self.launched.guardian.has_terminal and not self.launched.own_terminal
         until = monotonic() + TOGETHER
-        while (signals.is_cancelling_pending() or (is_shared and exit.signal in signals.CANCELLING)) and (
+        while (signals.pending() or (is_shared and exit.signal in signals.CANCELLING)) and (
             not self._is_cancelled and (left := until - monotonic()) > 0
         ):
             self.launched.inbox.wait(left)
@@ -283,6 +285,12 @@ class Runner:
     def _take_terminal(self) -> None:
         if self.launched.own_terminal:
             self.launched.take_terminal()
+
+    def _root_was_there(self, number: int) -> bool:
+        """The command existed already when that signal came to its process group."""
+        is_early = number in self.launched.early
+        self.launched.early.discard(number)
+        return bool(self._root) and not is_early
 
     def _is_inside(self, sender: int, ancestry: list[tree.Stat]) -> bool:
         inside = (self._root, self.holder())

@@ -58,9 +58,9 @@ def _take(taken: "frozenset[int]", inbox: "Inbox") -> None:
         inbox.post("signal", info.si_signo, info.si_code, info.si_pid, monotonic(), line)
 
 
-def is_cancelling_pending() -> bool:
-    """One of those was sent to us and has not been taken yet."""
-    return not _signal.sigpending().isdisjoint(CANCELLING)
+def pending() -> "set[int]":
+    """Those cancelling ones that were sent to us and have not been taken yet."""
+    return set(_signal.sigpending().intersection(CANCELLING))
 
 
 def stop(number: int) -> None:

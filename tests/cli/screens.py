@@ -98,15 +98,15 @@ class Screen:
 
     def modes(self) -> list[object]:
         """Of the terminal, as its kernel has them now."""
-        return termios.tcgetattr(self._child.fd)
+        return termios.tcgetattr(self._child.child_fd)
 
     def foreground(self) -> int:
         """The process group in the foreground."""
-        return os.tcgetpgrp(self._child.fd)
+        return os.tcgetpgrp(self._child.child_fd)
 
     def hang_up(self) -> None:
         """Close the window."""
-        self._child.fileobj.close() if hasattr(self._child, "fileobj") else os.close(self._child.fd)
+        self._child.fileobj.close() if hasattr(self._child, "fileobj") else os.close(self._child.child_fd)
         self._child.closed = True
 
     def wait_for_end(self) -> int:
@@ -166,6 +166,16 @@ class Shell:
 
     def wait_for(self, pattern: str) -> str:
         return self.screen.wait_for(pattern)
+
+    def wait_until(self, condition: Callable[[], object], what: str) -> None:
+        self.screen.wait_until(condition, what)
+
+    def count(self, text: str) -> int:
+        """How often it is on the screen."""
+        return self.screen.text.count(text)
+
+    def has_line(self, line: str) -> bool:
+        return line in self.screen.lines
 
     def type(self, keys: str) -> None:
         self.screen.type(keys)

@@ -1,0 +1,213 @@
+"""On a terminal, without --pty: the command is in our process group, and the keys of job control reach both of us."""
+
+import json
+import os
+import signal
+from typing import Any
+
+import pytest
+
+from tests.cli.screens import CTRL_BACKSLASH, CTRL_C, CTRL_Z, Shell, shell, tmux
+from tests.harness import Place, child, state_of, validator, wait_for_file, wait_until
+
+# pexpect forks; that other threads of the test are at rest then is known.
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+
+
+def words(*vices: str) -> str:
+    return " ".join(f"'{word}'" for word in child(*vices))
+
+
+def report(supervise: Place) -> Any:
+    path = supervise.file("report.json")
+    wait_until(path.exists)
+    read = json.loads(path.read_text())
+    validator("report").validate(read)
+    return read
+
+
+def lines_with(sh: Shell, text: str) -> list[str]:
+    return [line for line in sh.screen.lines if text in line]
+
+
+# --- Ctrl-C
+
+
+def test_ctrl_c_reaches_the_command_once_and_ends_us_by_int(supervise: Place) -> None:
+    with shell(supervise) as sh:
+        command = words("print_signals", "exit_on=TERM,7", "mark=pid", "ready", "stay")
+        sh.start(f"supervise run --report report.json -- {command}")
+        sh.wait_for("^ready")
+        sh.type(CTRL_C)
+        # We send it CONT, so that whoever is stopped can obey; an INT of ours would have come before.
+        sh.wait_for("got CONT")
+        os.kill(wait_for_file(supervise.file("pid")), signal.SIGTERM)
+        sh.wait_for_prompt()
+        assert sh.count("got INT") == 1
+        assert report(supervise)["outcome"] == "cancelled"
+        sh.run("echo code $?")
+        assert sh.has_line("code 130")
+
+
+def test_ctrl_c_ends_a_loop_around_us(supervise: Place) -> None:
+    with shell(supervise) as sh:
+        sh.start("for i in 1 2 3; do supervise -- sh -c 'echo up; exec sleep 100'; done")
+        sh.wait_for("^up")
+        sh.type(CTRL_C)
+        sh.wait_for_prompt()
+        assert sh.screen.lines.count("up") == 1
+
+
+@pytest.mark.parametrize("interpreter", ["bash", "dash"])
+def test_ctrl_c_ends_a_script_around_us(supervise: Place, interpreter: str) -> None:
+    supervise.file("script").write_text("supervise -- sh -c 'echo up; exec sleep 100'\necho the script goes on\n")
+    with shell(supervise) as sh:
+        sh.start(f"{interpreter} ./script")
+        sh.wait_for("^up")
+        sh.type(CTRL_C)
+        sh.wait_for_prompt()
+        assert not sh.has_line("the script goes on")
+
+
+def test_ctrl_c_at_any_moment_of_the_start_ends_the_loop(supervise: Place) -> None:
+    """Also while our libraries load, and where the command is dead of it before we have heard."""
+    with shell(supervise) as sh:
+        for pause in ("", "0", "0.02", "0.05", "0.1", "0.15", "0.2", "0.3"):
+            inner = f"sleep {pause}; " if pause else ""
+            sh.run("clear")
+            sh.start(f"for i in 1 2 3; do supervise -- sh -c '{inner}echo u''p; exec sleep 100'; done")
+            sh.wait_for("^up")
+            sh.type(CTRL_C)
+            sh.wait_for_prompt()
+            assert sh.screen.lines.count("up") == 1
+
+
+def test_ctrl_c_twice_kills_at_once(supervise: Place) -> None:
+    with shell(supervise) as sh:
+        sh.start(f"supervise run --report report.json -k 1h -- {words('ignore=INT', 'ready', 'stay')}")
+        sh.wait_for("^ready")
+        sh.type(CTRL_C)
+        sh.wait_for("supervise: cancelled by signal INT")
+        sh.type(CTRL_C)
+        sh.wait_for_prompt()
+        assert report(supervise)["stop"]["killed"] is True
+
+
+def test_ctrl_backslash(supervise: Place) -> None:
+    with shell(supervise) as sh:
+        sh.run("ulimit -c 0")
+        sh.start(f"supervise -k 1h -- {words('print_signals', 'exit_on=QUIT,3', 'ready', 'stay')}")
+        sh.wait_for("^ready")
+        sh.type(CTRL_BACKSLASH)
+        sh.wait_for_prompt()
+        assert lines_with(sh, "cancelled by signal QUIT")
+        sh.run("echo code $?")
+        assert sh.has_line("code 131")
+
+
+def test_members_of_the_tree_outside_the_foreground_get_the_signal_from_us(supervise: Place) -> None:
+    """Once, and those inside not a second time."""
+    inner = ["fork", "setsid", "print_signals", "mark=outside", "stay", "end"]
+    with shell(supervise) as sh:
+        sh.start(f"supervise -k 1h -- {words(*inner, 'print_signals', 'wait_for=outside', 'ready', 'stay')}")
+        sh.wait_for("^ready")
+        sh.type(CTRL_C)
+        sh.wait_until(lambda: sh.count("got INT") == 2, "INT for both")
+        sh.wait_until(lambda: sh.count("got CONT") == 2, "what came after INT")
+        assert sh.count("got INT") == 2
+        sh.type(CTRL_C)
+        sh.wait_for_prompt()
+
+
+# --- Ctrl-Z
+
+
+def test_ctrl_z_and_fg_stop_the_clocks(supervise: Place) -> None:
+    """Time goes on for the world, and neither idle nor completion run out."""
+    with shell(supervise) as sh:
+        command = words("ready", "wait_for=go", "sleep=0.4", "exit=3")
+        sh.start(f"supervise run --report report.json -t 1.5 -i 1.5 -- {command}")
+        sh.wait_for("^ready")
+        sh.type(CTRL_Z)
+        sh.wait_for_prompt()
+        assert lines_with(sh, "Stopped")
+        sh.run("sleep 2; touch go")
+        sh.start("fg")
+        sh.wait_for_prompt()
+        sh.run("echo code $?")
+        assert sh.has_line("code 3")
+        assert report(supervise)["outcome"] == "failed"
+
+
+def test_ctrl_z_shifts_the_deadline_by_the_time_stopped(supervise: Place) -> None:
+    with shell(supervise) as sh:
+        sh.start(f"supervise run --report report.json --events events -t 1 -- {words('ready', 'stay')}")
+        sh.wait_for("^ready")
+        sh.type(CTRL_Z)
+        sh.wait_for_prompt()
+        sh.run("sleep 2")
+        sh.start("fg")
+        sh.wait_for_prompt()
+        read = report(supervise)
+        assert read["outcome"] == "completion_timeout"
+        assert read["duration"] >= 3
+        events = [json.loads(line) for line in supervise.file("events").read_text().splitlines()]
+        assert [one["event"] for one in events if one["event"] in ("paused", "resumed")] == ["paused", "resumed"]
+
+
+def test_ctrl_z_then_bg(supervise: Place) -> None:
+    with shell(supervise) as sh:
+        sh.start(f"supervise run --report report.json -- {words('ready', 'wait_for=go', 'say=done')}")
+        sh.wait_for("^ready")
+        sh.type(CTRL_Z)
+        sh.wait_for_prompt()
+        sh.run("bg")
+        sh.run("clear; touch go; wait; echo code $?")
+        assert "done" in sh.screen.text
+        assert sh.has_line("code 0")
+
+
+def test_ctrl_z_where_nobody_could_continue_us(supervise: Place) -> None:
+    """The program of a window, with no shell behind it: the kernel lets Ctrl-Z stop nothing there."""
+    command = f"{supervise.program} -- {words('ready', 'wait_for=go', 'say=done', 'wait_for=gone')}"
+    with tmux(supervise, command) as window:
+        window.wait_for("^ready")
+        window.type("C-z")
+        supervise.file("go").touch()
+        window.wait_for("done$")
+        supervise.file("gone").touch()
+        wait_until(lambda: not [pid for pid in supervise.alive() if pid != window.pid])
+
+
+def test_stopped_and_continued_from_outside(supervise: Place) -> None:
+    with shell(supervise) as sh:
+        sh.start(f"supervise -- {words('print_signals', 'ready', 'wait_for=go', 'say=done')}")
+        sh.wait_for("^ready")
+        pid = our_pid(sh)
+        for stop in (signal.SIGTSTP, signal.SIGSTOP):
+            os.kill(pid, stop)
+            sh.wait_for_prompt()
+            assert state_of(pid) == "T"
+            sh.start("clear; fg")
+            sh.wait_for("got CONT")
+        supervise.file("go").touch()
+        sh.wait_for("^done")
+        sh.wait_for_prompt()
+
+
+def our_pid(sh: Shell) -> int:
+    """The job in the foreground is led by us."""
+    return sh.screen.foreground()
+
+
+def test_a_job_in_the_background_that_wants_the_terminal_stops_as_one(supervise: Place) -> None:
+    with shell(supervise) as sh:
+        sh.run("supervise run --report report.json -t 1 -- cat &")
+        sh.run("wait %1; echo wa''ited")
+        sh.wait_for("Stopped")
+        sh.start("fg")
+        sh.wait_for("^supervise run .* cat$")
+        sh.screen.enter("hello")
+        sh.wait_until(lambda: sh.screen.lines.count("hello") == 2, "the echo and the line")
+        sh.wait_for_prompt()
+        assert report(supervise)["outcome"] == "completion_timeout"

@@ -6,7 +6,7 @@ from math import inf
 
 from supervise.core.activity import Samples
 from supervise.core.deadlines import Deadline, Deadlines
-from supervise.core.events import Activity, Event
+from supervise.core.events import Activity, Cancel, Event
 from supervise.core.outcome import Cause, Exit
 from supervise.core.pause import with_times
 from supervise.core.policy import Policy
@@ -65,7 +65,7 @@ class Attempt:
     exit: Exit | None = None
     undelivered: str = ""
     """Why bytes of the command's are lost."""
-    cancels: int = 0
+    last_cancel: Cancel | None = None
     bound: float = inf
     """When the waiting of this phase is over: the grace, the kill, the drain."""
     is_killing: bool = False

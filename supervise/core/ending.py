@@ -31,9 +31,11 @@ KILL = 9
 GIVE_UP = 10.0
 """Seconds after which a KILL that is never answered (a process in an uninterruptible sleep, a dead kernel thread) is
 waited for no longer.  Whoever kills gives up before that and names the survivors."""
+HANGUP = 1
+"""The number of SIGHUP, the same on every system (POSIX, `kill -1`)."""
 ECHO = 0.1
 """Seconds in which the same signal is not a second one: timeout(1), and CI runners, send it to a process and then to
-its whole group; nobody presses a key twice so fast."""
+its whole group."""
 LAST = 0.5
 """Seconds that a reader has for what was left in the pipes when the drain was cut, after a cause of ours."""
 
@@ -49,6 +51,17 @@ def stop(attempt: Attempt, cause: Cause, signal: int, now: float, *, skip_signal
     return actions if kill_after else actions + _kill(attempt, "grace", now)
 
 
+def cancel(attempt: Attempt, event: Cancel, now: float) -> list[Action]:
+    """Stop with the signal that came, to whoever has not got it already."""
+    attempt.last_cancel = event
+    return stop(attempt, cancellation(event), event.signal, now, skip_signal=event.delivered)
+
+
+def cancellation(event: Cancel) -> Cause:
+    """It as a cause."""
+    return Cause("cancelled", event.at, signal=event.signal, source=event.source)
+
+
 def kill_stragglers(attempt: Attempt, now: float) -> list[Action]:
     """The command ended by itself, and whoever it left shall not live on."""
     attempt.phase = Phase.STOPPING
@@ -58,7 +71,7 @@ def kill_stragglers(attempt: Attempt, now: float) -> list[Action]:
 def give_up_start(attempt: Attempt) -> list[Action]:
     """The command never came into being, and the run was cancelled meanwhile: should it still come, it is killed."""
     first = next(event for event in attempt.waiting if isinstance(event, Cancel))
-    attempt.cause = Cause("cancelled", first.at, signal=first.signal, source=first.source)
+    attempt.cause = cancellation(first)
     return [KillTree(), *settle(attempt)]
 
 
@@ -119,19 +132,24 @@ def tick_stopping(attempt: Attempt, event: Tick, now: float) -> list[Action]:
 
 def cancel_stopping(attempt: Attempt, event: Cancel, now: float) -> list[Action]:
     """The first is passed on and changes neither the cause nor the grace, the second kills at once; no echo does."""
+    last = attempt.last_cancel
+    if last and event.signal == last.signal and _is_echo(event, last):
+        return []
+    attempt.last_cancel = event
     if attempt.cause is None:
         # Only the stragglers of a command that ended by itself are being killed, and not all is over yet.
-        attempt.cancels = 1
-        attempt.cause = Cause("cancelled", event.at, signal=event.signal, source=event.source)
+        attempt.cause = cancellation(event)
         return [Announce(Verdict(attempt.cause, KILL, 0.0))]
-    if event.at < attempt.cause.at + ECHO and event.signal == attempt.cause.signal:
-        return []
-    attempt.cancels += 1
     if attempt.is_killing:
         return []
-    if attempt.cancels > 1 or event.signal == KILL:
+    if last or event.signal == KILL:
         return _kill(attempt, "again", now)
     return [StopTree(event.signal, event.delivered)]
+
+
+def _is_echo(event: Cancel, last: Cancel) -> bool:
+    # A window is closed once: its shell says so when it leaves, and the terminal when that has left.
+    return event.signal == HANGUP or (not event.delivered and event.at < last.at + ECHO)
 
 
 def exited_stopping(attempt: Attempt, event: Exited, now: float) -> list[Action]:
@@ -181,11 +199,9 @@ def cancel_draining(attempt: Attempt, event: Cancel, now: float) -> list[Action]
     if attempt.cause:
         # Nobody is left to be stopped, and this wait is short.
         return []
-    cause = Cause("cancelled", event.at, signal=event.signal, source=event.source)
-    attempt.cancels = 1
     if not attempt.is_empty:
-        return stop(attempt, cause, event.signal, now, skip_signal=event.delivered)
-    attempt.cause = cause
+        return cancel(attempt, event, now)
+    attempt.cause = cancellation(event)
     return settle(attempt)
 
 

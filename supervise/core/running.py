@@ -2,9 +2,9 @@
 
 from typing import Literal
 
+from supervise.core import ending
 from supervise.core.attempt import Attempt, Phase, Question
 from supervise.core.deadlines import Deadline, Name
-from supervise.core.ending import drain, give_up_start, kill_stragglers, settle, stop
 from supervise.core.events import (
     Access,
     Action,
@@ -57,7 +57,7 @@ def started(attempt: Attempt, event: Started, now: float) -> list[Action]:
 def spawn_failed(attempt: Attempt, event: SpawnFailed, now: float) -> list[Action]:
     """There is nothing to stop and nothing to wait for; a cancellation that came meanwhile stopped nothing."""
     attempt.cause = Cause("spawn_failed", now, failure=event.kind, reason=event.reason)
-    return settle(attempt)
+    return ending.settle(attempt)
 
 
 def wait(attempt: Attempt, event: Event, now: float) -> list[Action]:
@@ -74,7 +74,7 @@ def cancel_start(attempt: Attempt, event: Cancel, now: float) -> list[Action]:
 
 def tick_start(attempt: Attempt, event: Tick, now: float) -> list[Action]:
     """A cancelled start that never comes is given up."""
-    return give_up_start(attempt) if now >= attempt.bound else []
+    return ending.give_up_start(attempt) if now >= attempt.bound else []
 
 
 # --- RUNNING
@@ -129,9 +129,7 @@ def cancel(attempt: Attempt, event: Cancel, now: float) -> list[Action]:
         return wait(attempt, event, now)
     if attempt.deadlines.first_due(min(event.at, now)):
         return wait(attempt, event, now) + _ask(attempt, now)
-    attempt.cancels = 1
-    cause = Cause("cancelled", event.at, signal=event.signal, source=event.source)
-    return stop(attempt, cause, event.signal, now, skip_signal=event.delivered)
+    return ending.cancel(attempt, event, now)
 
 
 def exited(attempt: Attempt, event: Exited, now: float) -> list[Action]:
@@ -141,8 +139,8 @@ def exited(attempt: Attempt, event: Exited, now: float) -> list[Action]:
         return []
     attempt.question = None
     if attempt.policy.stragglers == "kill":
-        return kill_stragglers(attempt, now)
-    return drain(attempt, event.at, now)
+        return ending.kill_stragglers(attempt, now)
+    return ending.drain(attempt, event.at, now)
 
 
 def emptied(attempt: Attempt, event: Emptied, now: float) -> list[Action]:
@@ -151,7 +149,7 @@ def emptied(attempt: Attempt, event: Emptied, now: float) -> list[Action]:
         return []
     attempt.question = None
     attempt.is_empty = True
-    return drain(attempt, now, now)
+    return ending.drain(attempt, now, now)
 
 
 def drained(attempt: Attempt, event: Drained, now: float) -> list[Action]:
@@ -202,7 +200,7 @@ def _decide(attempt: Attempt, now: float, pending: bool) -> list[Action]:
             actions += moved
         else:
             cause = Cause(TIMEOUTS[due.limit], now, limit=due.limit, limit_seconds=due.granted + due.added)
-            return actions + stop(attempt, cause, attempt.policy.signal, now)
+            return actions + ending.stop(attempt, cause, attempt.policy.signal, now)
     # After the cancellations that wait: what fell due since then.
     attempt.waiting.append(Tick())
     return actions

@@ -22,7 +22,7 @@ from supervise.core.machine import Machine
 from supervise.core.outcome import Cause, Exit, Outcome
 from supervise.core.policy import Policy, Stream
 
-INT, KILL, TERM = 2, 9, 15
+HUP, INT, KILL, TERM = 1, 2, 9, 15
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from tests.core.history import (
     AGAIN,
     ALIVE,
     GRACE,
+    HUP,
     INT,
     KILL,
     LATE,
@@ -97,6 +98,52 @@ def test_after_a_timeout_the_first_is_passed_on_and_the_second_kills() -> None:
     )
 
 
+def test_the_same_signal_at_once_is_an_echo_and_no_second_one() -> None:
+    play(
+        Policy(),
+        STARTED,
+        (5.0, Cancel(TERM, 5.0), StopTree(TERM), verdict(cancelled(5.0, TERM))),
+        (5.05, Cancel(TERM, 5.05)),
+        (5.08, Cancel(TERM, 5.08)),
+        (5.25, Cancel(TERM, 5.25), KillTree(), AGAIN),
+    )
+    play(
+        Policy(),
+        STARTED,
+        (5.0, Cancel(TERM, 5.0), StopTree(TERM), verdict(cancelled(5.0, TERM))),
+        (5.05, Cancel(INT, 5.05), KillTree(), AGAIN),
+    )
+
+
+def test_a_key_is_no_echo() -> None:
+    play(
+        Policy(),
+        STARTED,
+        (5.0, Cancel(INT, 5.0, delivered=True), StopTree(INT, skip_signal=True), verdict(cancelled(5.0), INT)),
+        (5.05, Cancel(INT, 5.05, delivered=True), KillTree(), AGAIN),
+    )
+
+
+def test_a_window_is_closed_once() -> None:
+    play(
+        Policy(),
+        STARTED,
+        (5.0, Cancel(HUP, 5.0), StopTree(HUP), verdict(cancelled(5.0, HUP), HUP)),
+        (7.0, Cancel(HUP, 7.0, delivered=True)),
+    )
+
+
+def test_an_echo_after_a_timeout() -> None:
+    play(
+        Policy(timeout=10),
+        STARTED,
+        (10.0, TICK, Ask()),
+        (10.0, ALIVE, StopTree(TERM), verdict(timeout("completion", 10.0, 10))),
+        (11.0, Cancel(TERM, 11.0), StopTree(TERM)),
+        (11.05, Cancel(TERM, 11.05)),
+    )
+
+
 def test_a_first_cancellation_leaves_the_grace_as_it_is() -> None:
     play(
         Policy(timeout=10, kill_after=5),
@@ -142,7 +189,7 @@ def test_two_cancellations_during_the_question() -> None:
         STARTED,
         (10.0, TICK, Ask()),
         (10.01, Cancel(INT, 10.01)),
-        (10.02, Cancel(INT, 10.02)),
+        (10.02, Cancel(TERM, 10.02)),
         (
             10.03,
             ALIVE,
@@ -247,6 +294,7 @@ def test_no_grace_at_all() -> None:
             verdict(timeout("completion", 10.0, 10), kill_after=0.0),
             KillTree(),
             GRACE,
+            HUP,
         ),
     )
 
@@ -263,6 +311,7 @@ def test_kill_as_the_signal_needs_no_grace() -> None:
             verdict(timeout("completion", 10.0, 10), KILL, 0.0),
             KillTree(),
             GRACE,
+            HUP,
         ),
     )
 

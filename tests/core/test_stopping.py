@@ -294,7 +294,6 @@ def test_no_grace_at_all() -> None:
             verdict(timeout("completion", 10.0, 10), kill_after=0.0),
             KillTree(),
             GRACE,
-            HUP,
         ),
     )
 
@@ -311,7 +310,6 @@ def test_kill_as_the_signal_needs_no_grace() -> None:
             verdict(timeout("completion", 10.0, 10), KILL, 0.0),
             KillTree(),
             GRACE,
-            HUP,
         ),
     )
 

@@ -22,6 +22,8 @@ PIPE = 1 << 20
 """Bytes to which such a pipe, and the pipe that we write, are enlarged (fcntl(2), F_SETPIPE_SZ)."""
 KEPT = 1 << 16
 """Bytes that are left in the pipe by splice, and read by us."""
+TAIL = 200
+"""Bytes that are kept of the last line."""
 
 
 class Pump:
@@ -33,6 +35,8 @@ class Pump:
         self.first = 0.0
         self.last = 0.0
         """CLOCK_MONOTONIC of the first and of the last byte."""
+        self.tail = b""
+        """The last bytes so far, TAIL of them at most: the last line."""
         self.has_ended = False
         self.failure = ""
         """Why bytes could not be written; empty where the reader has left, which is the command's affair."""
@@ -113,6 +117,8 @@ class Pump:
                 return
             self.last = monotonic()
             self.count += size
+            # After a splice a whole tail has been left to us.
+            self.tail = bytes(view[size - TAIL : size]) if size >= TAIL else (self.tail + view[:size])[-TAIL:]
             if self.count == size:
                 self.first = self.last
                 self._inbox.post("first", self)

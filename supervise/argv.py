@@ -5,7 +5,7 @@ same words or says what is wrong.  It is imported before the command is born, so
 typer would cost more than the command's own start.
 """
 
-from supervise.options import OPTIONS, Option, option_names
+from supervise.options import OPTIONS, PREFIX, Option, option_names
 from supervise.values import BadValueError, default
 from supervise.values import read as read_value
 
@@ -83,14 +83,15 @@ def fill(said: "Mapping[str, str]", command: "list[str]", environ: "Mapping[str,
     Raises BadValueError, its text beginning with the option's or the variable's name.
     """
     values = {}
+    ours = {name: word for name, word in environ.items() if name.startswith(PREFIX)}
     for option in OPTIONS:
-        source, word = _source(option, said, environ)
+        source, word = _source(option, said, ours)
         try:
             values[option.key] = read_value(option, word) if source else default(option)
         except BadValueError as error:
             raise BadValueError(f"{source}: {error}") from None
     # All of them, used or not: a supervise inside the command is not governed by what was said to this one.
-    taken = tuple(name for option in OPTIONS for name in option.variables if name in environ)
+    taken = tuple(name for option in OPTIONS for name in option.variables if name in ours) if ours else ()
     return Request(values, command, taken)
 
 
@@ -98,7 +99,7 @@ def _source(option: Option, said: "Mapping[str, str]", environ: "Mapping[str, st
     """Who says something about the option, and what; two empty strings where nobody does."""
     if option.key in said:
         return "--" + option.name, said[option.key]
-    for variable in option.variables:
+    for variable in option.variables if environ else ():
         if word := environ.get(variable):
             return variable, word
     return "", ""

@@ -4,6 +4,9 @@ The fast reader (`argv`), the typer app (`cli`), the environment, the man page a
 it.  Plain classes and built-in types only: this is imported before the command is born, and a dataclass costs 17 ms.
 """
 
+PREFIX = "SUPERVISE_"
+"""How the environment variables begin that set an option."""
+
 
 class Option:
     """One row.  `kind` names the reader in `values.READERS`; `default` is written as a user would write it."""
@@ -46,7 +49,7 @@ class Option:
     @property
     def variables(self) -> "tuple[str, ...]":
         """The environment variables that set it, the first of them that is not empty wins."""
-        return tuple("SUPERVISE_" + name.replace("-", "_").upper() for name in (self.name, *self.aliases))
+        return tuple(PREFIX + name.replace("-", "_").upper() for name in (self.name, *self.aliases))
 
 
 LIMITS, WARNINGS, EXTENSION, STOPPING, RESULT, OUTPUT = (

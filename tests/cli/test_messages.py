@@ -8,14 +8,14 @@ import pytest
 
 from tests.harness import Place, child
 
-TIMEOUT = ("-t", "1", "-k", "0.3", "--warn-at", "0.5s", "--", *child("ignore=TERM", "ready", "stay"))
+TIMEOUT = ("-t", "2", "-k", "0.3", "--warn-at", "0.5s", "--", *child("ignore=TERM", "ready", "stay"))
 
 
 def test_normally(supervise: Place) -> None:
     ended = supervise(*TIMEOUT)
     warning, verdict, killing, final = ended.messages
     assert warning.startswith("completion limit in 0.")
-    assert verdict == "completion timeout: ran longer than 1s; stopping with TERM, KILL in 0.3s"
+    assert verdict == "completion timeout: ran longer than 2s; stopping with TERM, KILL in 0.3s"
     assert "KILL" in killing
     assert re.fullmatch(
         r"completion timeout: the command was stopped after \d+\.?\d*s \(exit 124; its own status: killed by KILL\)",

@@ -33,7 +33,7 @@ def test_what_it_tells(supervise: Place) -> None:
     assert report["exit_code"] == report["command_exit"]["code"] == 3
     assert report["usage"]["stdout_bytes"] == len(running.out)
     assert report["usage"]["stderr_bytes"] == len(b"four\n")
-    assert report["usage"]["cpu_seconds"] > 0.05
+    assert report["usage"]["cpu_seconds"] > 0.02
     assert report["usage"]["max_rss_bytes"] > 1_000_000
     [attempt] = report["attempts"]
     assert attempt["command_exit"] == report["command_exit"]
@@ -49,12 +49,12 @@ def test_of_a_very_short_run(supervise: Place) -> None:
 
 def test_usage_counts_the_whole_tree(supervise: Place) -> None:
     report = supervise("--", *child("burn_in_short_children=0.5", "exit=0")).report
-    assert report["usage"]["cpu_seconds"] > 0.15
+    assert report["usage"]["cpu_seconds"] > 0.04
 
 
 def test_usage_counts_what_was_killed(supervise: Place) -> None:
     report = supervise("-t", "1", "-k", "0", "--", *child("double_fork", "burn_cpu=60", "end", "stay")).report
-    assert report["usage"]["cpu_seconds"] > 0.3
+    assert report["usage"]["cpu_seconds"] > 0.1
 
 
 def test_bytes_that_are_not_utf_8(supervise: Place) -> None:

@@ -156,7 +156,7 @@ def test_both_into_one_pipe(supervise: Place) -> None:
 
 
 def test_our_messages_stand_on_lines_of_their_own(supervise: Place) -> None:
-    ended = supervise("-t", "1", "--warn-at", "0.5s", "--", *child("bytes_err=7061727469616c", "stay"))
+    ended = supervise("-t", "2", "--warn-at", "0.5s", "--", *child("bytes_err=7061727469616c", "stay"))
     lines = ended.err.decode().splitlines()
     assert lines[0] == "partial"
     assert all(line.startswith("supervise: ") for line in lines[1:])

@@ -38,11 +38,11 @@ def test_absent_where_the_limit_is_not_longer_than_the_mark(supervise: Place) ->
     """The default's marks of 60 and 10 seconds too."""
     assert marks(supervise("-t", "1", "--", *child("ready", "stay"))) == []
     assert marks(supervise("-t", "1", "--warn-at", "5s,1s", "--", *child("ready", "stay"))) == []
-    assert marks(supervise("-t", "1", "--warn-at", "5s,1s,0.3s", "--", *child("ready", "stay"))) == [0.3]
+    assert marks(supervise("-t", "2", "--warn-at", "5s,2s,0.4s", "--", *child("ready", "stay"))) == [0.4]
 
 
 def test_idle_marks_longer_than_half_the_limit_are_skipped(supervise: Place) -> None:
-    assert marks(supervise("-i", "1", "--warn-at", "0.6s,0.3s", "--", *child("ready", "stay"))) == [0.3]
+    assert marks(supervise("-i", "2", "--warn-at", "1.1s,0.4s", "--", *child("ready", "stay"))) == [0.4]
 
 
 @pytest.mark.parametrize("off", ["off", "0"])
@@ -80,8 +80,8 @@ def test_armed_again_after_an_extension(supervise: Place) -> None:
 
 def test_quiet(supervise: Place) -> None:
     """Not said, but in the report."""
-    ended = supervise("-q", "-t", "1", "--warn-at", "0.3s", "--", *child("ready", "stay"))
-    assert marks(ended) == [0.3]
+    ended = supervise("-q", "-t", "2", "--warn-at", "0.4s", "--", *child("ready", "stay"))
+    assert marks(ended) == [0.4]
     assert ended.messages == ended.finals
     assert len(ended.finals) == 1
 

@@ -4,12 +4,15 @@ There is no queue and no polling: `dispatch` hands one event to the machine and 
 until `wake_at` or until somebody has something to tell.
 """
 
+import _thread
 import os
 from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING, NoReturn
 
 from supervise.adoption import adopt
+from supervise.core.attempt import PROBES
+from supervise.core.ending import PICTURE
 from supervise.core.events import (
     Action,
     Announce,
@@ -30,10 +33,12 @@ from supervise.core.events import (
     Sample,
     Sampled,
     Settle,
+    ShowPicture,
     SignalRoot,
     SpawnFailed,
     Started,
     StopTree,
+    TakePicture,
     Tick,
     Undelivered,
 )
@@ -48,7 +53,8 @@ from supervise.teller import Teller
 from supervise.values import signal_name
 
 if TYPE_CHECKING:
-    from supervise.process.sampling import Sampler
+    from supervise.diagnosis import Diagnosing
+    from supervise.process.sampling import Look, Sampler
 
 TOGETHER = 0.05
 """Seconds within which two processes hear of a signal that was sent to both."""
@@ -65,6 +71,9 @@ def policy_of(values: dict[str, object]) -> Policy:
     fields["idle_on"] = frozenset(("stdout", "stderr") if idle_on == "both" else (idle_on,))
     fields["extend_on"] = frozenset(values["extend_on"])  # type: ignore[call-overload]
     fields["success_codes"] = frozenset(values["success_codes"])  # type: ignore[call-overload]
+    # Where nobody would be told, the signal need not wait for a look at the tree.
+    is_heard = not values["quiet"] or values["report"] or values["events"]
+    fields["diagnose"] = values["diagnose"] == "on" and bool(is_heard)
     return Policy(**fields)  # type: ignore[arg-type]
 
 
@@ -87,6 +96,9 @@ class Runner:
         self._is_cancelled = False
         self._followers: deque[Event] = deque()
         self._sampler: Sampler | None = None
+        self._looks: deque[Look] = deque(maxlen=PROBES + 1)
+        """The last of them: one window."""
+        self._diagnosing: Diagnosing | None = None
         self._take_terminal()
 
     def now(self) -> float:
@@ -120,6 +132,11 @@ class Runner:
                 self._followers.append(Sampled(self._sample()))
             case SignalRoot(signal):
                 line.send("root", signal)
+            case TakePicture():
+                self._take_picture()
+            case ShowPicture():
+                if self._diagnosing:
+                    self.teller.tell(self._diagnosing.result())
             case StopTree(signal, skip_signal):
                 line.send("stop", signal, skip_signal)
             case KillTree():
@@ -152,9 +169,32 @@ class Runner:
             self._sampler = Sampler(self.holder(), kinds=kinds, now=self.now)
         self._sampler.holder_pid = self.holder()
         look = self._sampler.sample()
+        self._looks.append(look)
         for text in self._sampler.unmeasured():
             self.teller.tell(Trouble(text))
         return Sample(**{**look._asdict(), "busy": tuple(Busy(*one) for one in look.busy)})
+
+    def _take_picture(self) -> None:
+        """In a thread, the loading of it included: neither a read of /proc that blocks nor a disk that is gone may hold
+        up the signal for longer.
+        """
+        taken = _thread.allocate_lock()
+        taken.acquire()
+        try:
+            _thread.start_new_thread(self._look, (monotonic() + PICTURE, taken))
+        except RuntimeError:
+            # No more threads: no diagnosis.
+            return
+        taken.acquire(timeout=PICTURE)
+
+    def _look(self, until: float, taken: "_thread.LockType") -> None:
+        try:
+            from supervise.diagnosis import Diagnosing
+
+            self._diagnosing = Diagnosing(self.launched, self.policy, self.holder(), tuple(self._looks), until)
+            self._diagnosing.look()
+        finally:
+            taken.release()
 
     def _cut(self) -> None:
         for pump in self.launched.pumps:

@@ -67,7 +67,9 @@ class Attempt:
     """Why bytes of the command's are lost."""
     last_cancel: Cancel | None = None
     bound: float = inf
-    """When the waiting of this phase is over: the grace, the kill, the drain."""
+    """When the waiting of this phase is over: the dump, the grace, the kill, the drain."""
+    is_dumping: bool = False
+    """--dump-signal has been sent, and the signal that stops has not."""
     is_killing: bool = False
     is_empty: bool = False
     is_drained: bool = False

@@ -19,7 +19,10 @@ from supervise.core.events import (
     Ready,
     Refused,
     Settle,
+    ShowPicture,
+    SignalRoot,
     StopTree,
+    TakePicture,
     Tick,
     Undelivered,
     Verdict,
@@ -36,19 +39,46 @@ HANGUP = 1
 ECHO = 0.1
 """Seconds in which the same signal is not a second one: timeout(1), and CI runners, send it to a process and then to
 its whole group."""
+DUMP = 1.0
+"""Seconds that a command has to write the dump for which --dump-signal asks."""
+PICTURE = 0.050
+"""Seconds that a look at the tree may take before the signal.  The grace counts from the signal."""
 LAST = 0.5
 """Seconds that a reader has for what was left in the pipes when the drain was cut, after a cause of ours."""
 
 
 def stop(attempt: Attempt, cause: Cause, signal: int, now: float, *, skip_signal: bool = False) -> list[Action]:
-    """The cause is fixed: the signal first, then the announcement, then the grace."""
+    """The cause is fixed: the signal first, then the announcement, then the grace.
+
+    At a limit the tree is looked at before the signal, and the command is asked for a dump before that.
+    """
     attempt.cause = cause
     attempt.phase = Phase.STOPPING
+    dump_signal = attempt.policy.dump_signal if cause.limit and attempt.exit is None else None
+    announcement = Announce(Verdict(cause, signal, _grace(attempt, signal), dump_signal))
+    if dump_signal is None:
+        return _send_stop(attempt, signal, now, announcement, skip_signal=skip_signal)
+    attempt.is_dumping = True
+    attempt.bound = now + DUMP
+    return [SignalRoot(dump_signal), announcement]
+
+
+def _send_stop(
+    attempt: Attempt, signal: int, now: float, *announcement: Announce, skip_signal: bool = False
+) -> list[Action]:
+    attempt.is_dumping = False
+    is_shown = attempt.policy.diagnose and attempt.cause and attempt.cause.limit
+    grace = _grace(attempt, signal)
+    attempt.bound = now + (PICTURE if is_shown else 0.0) + grace
+    actions: list[Action] = [StopTree(signal, skip_signal), *announcement]
+    if not grace:
+        actions += _kill(attempt, "grace", now)
+    return [TakePicture(), *actions, ShowPicture()] if is_shown else actions
+
+
+def _grace(attempt: Attempt, signal: int) -> float:
     # Who was sent KILL has no use for a grace; what forks meanwhile is left to the kill.
-    kill_after = 0.0 if signal == KILL else attempt.policy.kill_after
-    attempt.bound = now + kill_after
-    actions: list[Action] = [StopTree(signal, skip_signal), Announce(Verdict(cause, signal, kill_after))]
-    return actions if kill_after else actions + _kill(attempt, "grace", now)
+    return 0.0 if signal == KILL else attempt.policy.kill_after
 
 
 def cancel(attempt: Attempt, event: Cancel, now: float) -> list[Action]:
@@ -104,6 +134,7 @@ def _drain_on(attempt: Attempt, now: float) -> list[Action]:
 
 def _order_kill(attempt: Attempt, now: float) -> list[Action]:
     attempt.is_killing = True
+    attempt.is_dumping = False
     attempt.bound = now + GIVE_UP
     return [KillTree()]
 
@@ -124,9 +155,11 @@ def undelivered(attempt: Attempt, event: Undelivered, now: float) -> list[Action
 
 
 def tick_stopping(attempt: Attempt, event: Tick, now: float) -> list[Action]:
-    """The grace is over: kill; and if even that is never answered, go on without."""
+    """The dump has had its time: stop; the grace is over: kill; and if even that is never answered, go on without."""
     if now < attempt.bound:
         return []
+    if attempt.is_dumping:
+        return _send_stop(attempt, attempt.policy.signal, now)
     return drain(attempt, now, now) if attempt.is_killing else _kill(attempt, "grace", now)
 
 
@@ -144,7 +177,13 @@ def cancel_stopping(attempt: Attempt, event: Cancel, now: float) -> list[Action]
         return []
     if last or event.signal == KILL:
         return _kill(attempt, "again", now)
-    return [StopTree(event.signal, event.delivered)]
+    passed_on: list[Action] = [StopTree(event.signal, event.delivered)]
+    if not attempt.is_dumping:
+        return passed_on
+    # Nobody waits for the dump any more; and what is the same signal, a process gets once.
+    is_same = event.signal == attempt.policy.signal
+    actions = _send_stop(attempt, attempt.policy.signal, now, skip_signal=is_same and event.delivered)
+    return actions if is_same or attempt.is_killing else actions + passed_on
 
 
 def _is_echo(event: Cancel, last: Cancel) -> bool:
@@ -155,7 +194,7 @@ def _is_echo(event: Cancel, last: Cancel) -> bool:
 def exited_stopping(attempt: Attempt, event: Exited, now: float) -> list[Action]:
     """Its status goes into the outcome; others of the tree may still live."""
     attempt.exit = event.exit
-    return []
+    return _send_stop(attempt, attempt.policy.signal, now) if attempt.is_dumping else []
 
 
 def emptied_stopping(attempt: Attempt, event: Emptied, now: float) -> list[Action]:

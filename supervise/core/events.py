@@ -216,6 +216,16 @@ class SignalRoot:
 
 
 @dataclass(frozen=True, slots=True)
+class TakePicture:
+    """Look at what each process of the tree is doing, within 50 ms: the signal waits for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShowPicture:
+    """Tell what was seen."""
+
+
+@dataclass(frozen=True, slots=True)
 class StopTree:
     """Send the signal, then CONT, to every process of the tree.  `skip_signal`: they have it already; only CONT."""
 
@@ -247,7 +257,7 @@ class Settle:
     outcome: Outcome
 
 
-Action = Ask | Probe | SignalRoot | StopTree | KillTree | Cut | Announce | Settle
+Action = Ask | Probe | SignalRoot | TakePicture | ShowPicture | StopTree | KillTree | Cut | Announce | Settle
 
 
 # --- notices: what the machine has to say ----------------------------------------------------------------------------
@@ -315,6 +325,8 @@ class Verdict:
     cause: Cause
     signal: int
     kill_after: float
+    dump_signal: int | None = None
+    """The --dump-signal that was sent, for whose dump the signal that stops waits."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,9 @@ class Policy:
     kill_after: float = 10.0
     stragglers: Literal["report", "kill", "wait"] = "report"
     drain: float = 2.0
+    diagnose: bool = False
+    """Show what the tree was doing when a limit stopped it."""
+    dump_signal: int | None = None
 
     preserve_status: bool = False
     success_codes: frozenset[int] = frozenset({0})

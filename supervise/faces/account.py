@@ -17,7 +17,7 @@ from supervise.core.events import (
 from supervise.core.outcome import Outcome
 from supervise.faces import fields
 from supervise.faces.fields import Fields
-from supervise.faces.items import Item, Moment, Stragglers, Usage
+from supervise.faces.items import Diagnosis, Item, Moment, Stragglers, Usage
 
 UNFINISHED: Fields = {
     "outcome": "lost",
@@ -95,6 +95,7 @@ class Account:
         self._extensions: list[Fields] = []
         self._put_offs: list[Fields] = []
         self._stop: Fields | None = None
+        self._diagnosis: Fields | None = None
         self._stragglers: list[Fields] = []
         self._survivors: list[Fields] = []
 
@@ -118,15 +119,18 @@ class Account:
                 self._extensions.append({"at": at, **fields.extension(item, moment)})
             case PutOff():
                 self._put_offs.append({"at": at, **fields.put_off(item, moment)})
-            case Verdict(cause, signal, kill_after):
+            case Verdict(cause, signal, kill_after, dump_signal):
                 self._stop = {
                     "at": fields.time(moment.wall(cause.at)),
+                    "dump_signal": fields.signal(dump_signal),
                     "signal": fields.signal(signal),
                     "kill_after": fields.seconds(kill_after),
                     "killed": False,
                 }
             case Killing() if self._stop:
                 self._stop["killed"] = True
+            case Diagnosis():
+                self._diagnosis = {"at": at, **fields.diagnosis(item, moment)}
             case Emptied(survivors):
                 self._survivors = [fields.process(one) for one in survivors]
             case Stragglers(processes):
@@ -136,7 +140,7 @@ class Account:
 
     def _hear_start(self, attempt: Attempt) -> None:
         self._attempts.append(attempt)
-        self._outcome = self._ended = self._stop = None
+        self._outcome = self._ended = self._stop = self._diagnosis = None
 
     def _hear_end(self, outcome: Outcome, moment: Moment) -> None:
         self._outcome, self._ended = outcome, moment
@@ -160,6 +164,7 @@ class Account:
             "command_exit": last.exit if last else None,
             "access": last.access if last else None,
             "stop": self._stop,
+            "diagnosis": self._diagnosis,
             "warnings": self._warnings,
             "extensions": self._extensions,
             "put_offs": self._put_offs,

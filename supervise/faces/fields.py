@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from supervise.core.events import Activity, Extended, Process, PutOff, Warned
 from supervise.core.outcome import Cause, Exit, Outcome
-from supervise.faces.items import Moment
+from supervise.faces.items import Diagnosis, Doing, LastLine, Moment, Socket
 from supervise.values import signal_name
 
 SCHEMA = 1
@@ -66,6 +66,51 @@ def process(value: Process) -> Fields:
         "uid": value.uid if value.uid >= 0 else None,
         "state": text(value.state) if value.state != "?" else None,
         "waits_in": text(value.waits_in) or None,
+    }
+
+
+def diagnosis(value: Diagnosis, moment: Moment) -> Fields:
+    """What the tree was doing."""
+    return {
+        "cpu_span": seconds(value.cpu_span),
+        "processes": [_doing(one) for one in value.processes],
+        "more": value.more,
+        "complete": value.is_whole,
+        "last_line": _last_line(value.last_line, moment) if value.last_line else None,
+        "hint": "block_buffering" if value.is_held_back else None,
+    }
+
+
+def _doing(value: Doing) -> Fields:
+    return {
+        "pid": value.pid,
+        "parent": value.parent,
+        "depth": value.depth,
+        "name": text(value.name),
+        "state": text(value.state),
+        "waits_in": text(value.waits_in) or None,
+        "cpu_percent": round(value.cpu_percent, 1),
+        "threads": value.threads,
+        "sockets": [_socket(one) for one in value.sockets],
+    }
+
+
+def _socket(value: Socket) -> Fields:
+    return {
+        "local": value.local,
+        "peer": value.peer or None,
+        "state": value.state,
+        "sent_bytes": value.sent,
+        "received_bytes": value.received,
+    }
+
+
+def _last_line(value: LastLine, moment: Moment) -> Fields:
+    return {
+        "stream": value.stream,
+        "at": time(moment.wall(value.at)),
+        "text": text(value.text),
+        "cut": value.is_cut,
     }
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from supervise.core.events import Event, Notice, Process
 from supervise.core.outcome import Outcome
+from supervise.core.policy import Stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,65 @@ class Stragglers:
 
 
 @dataclass(frozen=True, slots=True)
+class Socket:
+    """A TCP socket; `peer` is empty for one that listens.  Addresses are `127.0.0.1:80`, `[::1]:80`."""
+
+    local: str
+    peer: str
+    state: str
+    """`ESTABLISHED`, as ss(8) and netstat(8) have it."""
+    sent: int
+    """Bytes that the other end has acknowledged."""
+    received: int
+
+
+@dataclass(frozen=True, slots=True)
+class Doing:
+    """What a process was doing."""
+
+    pid: int
+    parent: int
+    depth: int
+    """Generations below the command."""
+    name: str
+    state: str
+    """The letter of proc(5)."""
+    waits_in: str
+    """The function of the kernel in which its first thread waits; empty where it does not or nobody could tell."""
+    cpu_percent: float
+    """Of one core."""
+    threads: int
+    sockets: tuple[Socket, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LastLine:
+    """The last thing that was printed, at `at` seconds of the run; `is_cut`: it began earlier."""
+
+    stream: Stream
+    at: float
+    text: str
+    is_cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What the tree was doing when a limit stopped it, before the signal."""
+
+    processes: tuple[Doing, ...]
+    """In the order of the tree, children after their parent."""
+    more: int = 0
+    """How many there were beside them."""
+    cpu_span: float | None = None
+    """The seconds over which `cpu_percent` was measured; None where it is that of each process since its start."""
+    is_whole: bool = True
+    """Nothing is missing for want of time."""
+    last_line: LastLine | None = None
+    is_held_back: bool = False
+    """A process that prints into our pipe is busy, and nothing has come for long: it may buffer in blocks."""
+
+
+@dataclass(frozen=True, slots=True)
 class Trouble:
     """Something of ours went wrong and the run goes on; `text` is one plain line, without an end."""
 
@@ -46,5 +106,5 @@ class Usage:
     stderr_bytes: int | None = None
 
 
-Item = Event | Notice | Outcome | Stragglers | Trouble
+Item = Event | Notice | Outcome | Stragglers | Diagnosis | Trouble
 """Anything a face may be told.  It says nothing to what does not concern it."""

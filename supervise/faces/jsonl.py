@@ -24,7 +24,7 @@ from supervise.core.events import (
 from supervise.core.outcome import Cause, Outcome
 from supervise.faces import fields
 from supervise.faces.fields import Fields
-from supervise.faces.items import Item, Moment, Stragglers, Trouble
+from supervise.faces.items import Diagnosis, Item, Moment, Stragglers, Trouble
 
 
 def line(item: Item, moment: Moment, run_id: str) -> str | None:
@@ -80,6 +80,8 @@ def _event(item: Item, moment: Moment) -> Fields | None:
             return {"event": "emptied", "survivors": [fields.process(one) for one in survivors]}
         case Stragglers(processes):
             return {"event": "stragglers", "stragglers": [fields.process(one) for one in processes]}
+        case Diagnosis():
+            return {"event": "diagnosis", **fields.diagnosis(item, moment)}
         case Trouble(text):
             return {"event": "trouble", "text": fields.text(text)}
         case Outcome():
@@ -96,4 +98,5 @@ def _verdict(item: Verdict) -> Fields:
         "source": fields.text(cause.source) or None,
         "signal": fields.signal(item.signal),
         "kill_after": fields.seconds(item.kill_after),
+        "dump_signal": fields.signal(item.dump_signal),
     }

@@ -25,7 +25,7 @@ from supervise.core.events import (
 from supervise.core.outcome import Cause, Outcome
 from supervise.core.policy import Policy
 from supervise.faces import words
-from supervise.faces.items import Item, Moment, Stragglers, Trouble
+from supervise.faces.items import Diagnosis, Item, Moment, Stragglers, Trouble
 from supervise.values import signal_name
 
 Verbosity = Literal["quiet", "normal", "verbose"]
@@ -33,6 +33,9 @@ Verbosity = Literal["quiet", "normal", "verbose"]
 PREFIX = "supervise: "
 MOST_NAMED = 10
 """Processes named in a message; the report names them all."""
+MOST_SHOWN = 20
+"""Processes of a diagnosis, each on a line of its own."""
+HELD_BACK = "the CPU is busy but nothing is printed: its output may be held back by block buffering; try --pty"
 KILL = 9
 
 
@@ -74,11 +77,13 @@ class Plain:
                 return [_put_off(item, moment)]
             case Refused(what, why):
                 return [f"{what} refused: {why}"]
-            case Verdict(cause, signal, kill_after):
-                return [f"{_verdict(cause)}; {_stopping(signal, kill_after)}"]
+            case Verdict():
+                return [f"{_verdict(item.cause)}; {_stopping(item)}"]
             case Killing(why):
                 again = "asked again: " if why == "again" else ""
                 return [f"{again}killing what is left with KILL"]
+            case Diagnosis():
+                return _diagnosis(item, moment)
             case Stragglers(processes):
                 return _named("left running", processes)
         return []
@@ -157,12 +162,27 @@ def _verdict(cause: Cause) -> str:
     return _cause(cause)
 
 
-def _stopping(signal: int, kill_after: float) -> str:
-    if signal == KILL:
-        return "stopping with KILL"
-    return (
-        f"stopping with {signal_name(signal)}, KILL {f'in {words.duration(kill_after)}' if kill_after else 'at once'}"
-    )
+def _stopping(item: Verdict) -> str:
+    dump = f"asking for a dump with {signal_name(item.dump_signal)}, then " if item.dump_signal else ""
+    if item.signal == KILL:
+        return f"{dump}stopping with KILL"
+    grace = f"in {words.duration(item.kill_after)}" if item.kill_after else "at once"
+    return f"{dump}stopping with {signal_name(item.signal)}, KILL {grace}"
+
+
+def _diagnosis(item: Diagnosis, moment: Moment) -> list[str]:
+    lines, shown = [], item.processes[:MOST_SHOWN]
+    if shown:
+        so_far = "" if item.is_whole else ", as far as it could be read in time"
+        span = f"over the last {words.measured(item.cpu_span)}" if item.cpu_span else "since the start of each"
+        lines = [f"what it was doing{so_far}, and its CPU use {span}:"]
+        lines += [f"  {words.doing(one)}" for one in shown]
+    more = len(item.processes) - len(shown) + item.more
+    if more:
+        lines.append(f"  and {more} more")
+    if item.last_line:
+        lines.append(words.last_line(item.last_line, moment.t))
+    return lines + ([HELD_BACK] if item.is_held_back else [])
 
 
 def _final(outcome: Outcome, moment: Moment) -> list[str]:

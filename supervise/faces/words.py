@@ -5,11 +5,27 @@ from datetime import datetime
 
 from supervise.core.events import Activity, Process
 from supervise.core.outcome import Exit
+from supervise.faces.items import Doing, LastLine, Socket
 from supervise.values import signal_name
 
 UNITS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000))
 """In milliseconds; seconds are written with what is left of them."""
 SIZES = ("kB", "MB", "GB", "TB", "PB")
+STATES = {
+    "R": "running",
+    "S": "sleeping",
+    "D": "in uninterruptible sleep",
+    "T": "stopped",
+    "t": "stopped by a debugger",
+    "Z": "a zombie",
+    "X": "dead",
+    "I": "idle",
+}
+"""The letters of proc(5)."""
+DEEPEST = 10
+"""Generations that are indented: a line must have room for what it says."""
+SOCKETS_NAMED = 3
+"""Of one process; the report names more."""
 
 
 def duration(seconds: float) -> str:
@@ -67,6 +83,29 @@ def process(one: Process) -> str:
     ]
     details = ", ".join(filter(None, known))
     return clean(f"pid {one.pid} {one.name}" + (f" ({details})" if details else ""))
+
+
+def doing(one: Doing) -> str:
+    """`pid 812 curl: sleeping in wait_woken, cpu 0%; tcp 10.0.0.2:4000 > 10.0.0.3:80 ESTABLISHED, sent 5 B, ...`."""
+    state = STATES.get(one.state, f"state {one.state}") + (f" in {one.waits_in}" if one.waits_in else "")
+    threads = f", {one.threads} threads" if one.threads > 1 else ""
+    sockets = [f"tcp {_socket(socket)}" for socket in one.sockets[:SOCKETS_NAMED]]
+    if len(one.sockets) > SOCKETS_NAMED:
+        sockets.append(f"and {_number(len(one.sockets) - SOCKETS_NAMED, 'more socket')}")
+    text = "; ".join([f"pid {one.pid} {one.name}: {state}, cpu {_percent(one.cpu_percent)}{threads}", *sockets])
+    return "  " * min(one.depth, DEEPEST) + clean(text)
+
+
+def _socket(one: Socket) -> str:
+    if not one.peer:
+        return f"{one.local} {one.state}"
+    return f"{one.local} > {one.peer} {one.state}, sent {size(one.sent)}, received {size(one.received)}"
+
+
+def last_line(one: LastLine, t: float) -> str:
+    """`last line, 10m before, on stdout: Compiling ...`, said at `t` of the run."""
+    text = ("..." if one.is_cut else "") + clean(one.text)
+    return f"last line, {measured(t - one.at)} before, on {one.stream}: {text}"
 
 
 def activity(seen: Activity) -> str:

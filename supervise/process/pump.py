@@ -55,6 +55,13 @@ class Pump:
         """
         _thread.start_new_thread(self._run, ())
 
+    def source_name(self) -> str:
+        """Its pipe as /proc/PID/fd names the command's end of it; '' where it is closed."""
+        try:
+            return "" if self.has_ended else f"pipe:[{os.fstat(self._source).st_ino}]"
+        except OSError:
+            return ""
+
     def is_pending(self) -> bool:
         """Bytes of the command's are still unread in its pipe."""
         if self.has_ended:

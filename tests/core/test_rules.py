@@ -12,7 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from supervise.core import running
+from supervise.core import ending, running
 from supervise.core.attempt import Phase
 from supervise.core.events import (
     Access,
@@ -21,6 +21,7 @@ from supervise.core.events import (
     Answered,
     Ask,
     Cancel,
+    Cut,
     Drained,
     Emptied,
     Event,
@@ -98,7 +99,10 @@ class World(RuleBasedStateMachine):
         self.warned: set[tuple[str, float, float]] = set()
         self.warn_signals = 0
         self.cause: Cause | None = None
+        self.anchor = -inf
+        """From when idle counts."""
         self.kill_due = inf
+        self.last_call = inf
         self.is_killed = False
         self.settled = 0
         self.offset = 0.0
@@ -130,7 +134,7 @@ class World(RuleBasedStateMachine):
         if isinstance(event, Tick):
             self.check_tick(actions, wake_before)
         for action in actions:
-            self.check(action, event, asked, before)
+            self.check(action, event, asked, before, actions)
         self.check_deadlines(event, before)
         for action in actions:
             if action == Ask():
@@ -146,11 +150,17 @@ class World(RuleBasedStateMachine):
             assert self.machine.wake_at == wake_before
         if self.now >= self.kill_due and self.machine.phase is Phase.STOPPING:
             assert self.is_killed or KillTree() in actions
+        if self.cause and self.machine.phase is Phase.DRAINING:
+            assert self.now < self.last_call
 
-    def check(self, action: Action, event: Event, asked: float | None, before: dict[str, float]) -> None:
+    def check(
+        self, action: Action, event: Event, asked: float | None, before: dict[str, float], actions: list[Action]
+    ) -> None:
         match action:
             case KillTree():
                 self.is_killed = True
+            case Cut() if self.cause:
+                self.last_call = self.now + ending.LAST
             case StopTree():
                 assert self.machine.phase is not Phase.DONE
             case SignalRoot():
@@ -159,6 +169,7 @@ class World(RuleBasedStateMachine):
                 assert self.is_root_alive
             case Announce(Access(at)):
                 assert self.access is None
+                assert at <= before.get("access", inf)
                 self.access = at
             case Announce(Warned(limit, mark, left, deadline)):
                 assert (limit, mark, deadline) not in self.warned
@@ -178,7 +189,7 @@ class World(RuleBasedStateMachine):
                 assert self.cause is None
                 self.cause = cause
                 self.kill_due = self.now + self.policy.kill_after
-                self.check_verdict(cause, event, asked, before)
+                self.check_verdict(cause, event, asked, before, actions)
             case Settle(outcome):
                 self.settled += 1
                 assert self.settled == 1
@@ -188,7 +199,9 @@ class World(RuleBasedStateMachine):
                 elif outcome.cause:
                     assert outcome.cause.kind in ("cancelled", "spawn_failed")
 
-    def check_verdict(self, cause: Cause, event: Event, asked: float | None, before: dict[str, float]) -> None:
+    def check_verdict(
+        self, cause: Cause, event: Event, asked: float | None, before: dict[str, float], actions: list[Action]
+    ) -> None:
         if cause.kind == "cancelled":
             # Nothing that was due no later than it was passed over, unless the question saved the command.
             assert all(at > cause.at for at in self.machine.deadlines.values())
@@ -197,7 +210,15 @@ class World(RuleBasedStateMachine):
         assert cause.limit
         assert isinstance(event, Answered) or (isinstance(event, Tick) and self.now >= asked + ASK_BOUND)
         assert before[cause.limit] <= asked
-        assert before[cause.limit] == min(at for at in before.values() if at <= asked) or event == Answered(True)
+        # Of those that were due and could not be moved, the earliest.
+        moved = {"idle"} if event == Answered(True) else set()
+        for action in actions:
+            match action:
+                case Announce(PutOff()):
+                    moved.add("idle")
+                case Announce(Extended(limit)):
+                    moved.add(limit)
+        assert before[cause.limit] == min(at for limit, at in before.items() if limit not in moved)
         assert self.is_root_alive or self.policy.stragglers == "wait"
         if cause.limit == "idle":
             assert event != Answered(True)
@@ -214,9 +235,14 @@ class World(RuleBasedStateMachine):
             by_hand = self.granted.get("completion", 0.0)
             most = max(self.access, self.started) + self.policy.timeout + by_hand + self.policy.max_extension
             assert after["completion"] <= most
-        if "idle" in after and self.access is not None and not isinstance(event, Answered):
+        if "idle" in after and self.access is not None:
             assert self.policy.idle_timeout
-            assert after["idle"] <= self.now + self.policy.idle_timeout + self.policy.idle_grace
+            anchor, self.anchor = self.anchor, max(self.anchor, self.access, self.started, self.last_byte)
+            if event == Answered(True) and after["idle"] == self.now + self.policy.idle_timeout:
+                self.anchor = self.now
+            assert after["idle"] <= self.anchor + self.policy.idle_timeout + self.policy.idle_grace
+            if self.anchor > anchor:
+                assert after["idle"] == self.anchor + self.policy.idle_timeout
 
     # --- the twin, which is paused now and then
 
@@ -413,5 +439,5 @@ def test_what_holds_in_every_history(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running, "ASK_BOUND", ASK_BOUND)
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         World,
-        settings=settings(max_examples=200, stateful_step_count=40, deadline=None, derandomize=True, database=None),
+        settings=settings(max_examples=300, stateful_step_count=30, deadline=None, derandomize=True, database=None),
     )

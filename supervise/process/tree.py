@@ -6,6 +6,10 @@ Everything here is tolerant of processes that vanish between two system calls; n
 
 import posix
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 
 class Stat:
     """What proc(5) tells in /proc/PID/stat, as far as we need it.  Times are clock ticks (sysconf SC_CLK_TCK).
@@ -152,22 +156,26 @@ def snapshot(root: "int") -> "dict[int, Stat]":
 
     Empty if the root is gone.
     """
+    return {process.pid: process for process in look(root)}
+
+
+def look(root: "int") -> "Iterator[Stat]":
+    """The same one by one, each as it was a moment ago, for whoever must be quick."""
     if not has_children_file():
-        return _snapshot_by_scan(root)
-    found = {}
+        yield from _snapshot_by_scan(root).values()
+        return
     order = [root]
     seen = {root}
     for pid in order:
         process = stat(pid)
         if process is None:
             continue
-        found[pid] = process
         # One thread is the rule, and the number is known by now: that saves reading a folder per process.
         for child in _children_of_thread(pid, pid) if process.num_threads == 1 else _children_of_threads(pid):
             if child not in seen:
                 seen.add(child)
                 order.append(child)
-    return found
+        yield process
 
 
 def ancestry(pid: "int") -> "list[Stat]":

@@ -26,7 +26,8 @@ OURS = {
     "adoption": {"launch", "process"},
     "teller": {"core", "faces", "launch", "process"},
     "lost": {"faces", "teller"},
-    "runner": {"adoption", "core", "faces", "launch", "process", "teller", "values"},
+    "diagnosis": {"core", "faces", "launch", "process"},
+    "runner": {"adoption", "core", "diagnosis", "faces", "launch", "process", "teller", "values"},
     "loop": {"runner"},
 }
 """What of ours each part may import; arrows run one way, from the last line to the first."""

@@ -154,7 +154,8 @@ class Camera:
             ago, before = self._earlier
             for one in self._each():
                 ticks = one.utime + one.stime + one.cutime + one.cstime
-                self._percent[one.pid] = 100 * (ticks / TICKS - before.get((one.pid, one.starttime), 0.0)) / ago
+                used = ticks / TICKS - before.get((one.pid, one.starttime), 0.0)
+                self._percent[one.pid] = max(0.0, 100 * used / ago)
             self._span = ago
         elif self._first:
             last = max(at for _, at in self._first.values())

@@ -37,7 +37,17 @@ from supervise.core.events import (
     Warned,
 )
 from supervise.core.outcome import Cause, Exit, Outcome
-from supervise.faces.items import Item, Moment, Stragglers, Trouble, Usage
+from supervise.faces.items import (
+    Diagnosis,
+    Doing,
+    Item,
+    LastLine,
+    Moment,
+    Socket,
+    Stragglers,
+    Trouble,
+    Usage,
+)
 
 EPOCH = 1_795_352_820.0
 """2026-11-22T13:07:00Z."""
@@ -52,6 +62,71 @@ COMPILER = Activity(
 )
 SUDO = Process(812, "sudo", 0, "S", "do_wait")
 SLEEP = Process(813, "sleep", 1000, "S")
+
+HANGING = Diagnosis(
+    (
+        Doing(812, 811, 0, "sh", "S", "do_wait", 0.0, 1),
+        Doing(
+            813,
+            812,
+            1,
+            "cu\udcffrl",
+            "S",
+            "wait_woken",
+            0.31,
+            4,
+            (
+                Socket("10.0.0.2:4000", "10.0.0.3:80", "ESTABLISHED", 1_200_000, 0),
+                Socket("[::]:80", "", "LISTEN", 0, 0),
+            ),
+        ),
+    ),
+    more=2,
+    cpu_span=0.03,
+    is_whole=False,
+    last_line=LastLine("stderr", 540.0, "fetching\x1b[0m", True),
+    is_held_back=True,
+)
+HANGING_FIELDS: dict[str, Any] = {
+    "cpu_span": 0.03,
+    "processes": [
+        {
+            "pid": 812,
+            "parent": 811,
+            "depth": 0,
+            "name": "sh",
+            "state": "S",
+            "waits_in": "do_wait",
+            "cpu_percent": 0.0,
+            "threads": 1,
+            "sockets": [],
+        },
+        {
+            "pid": 813,
+            "parent": 812,
+            "depth": 1,
+            "name": "cu\\xffrl",
+            "state": "S",
+            "waits_in": "wait_woken",
+            "cpu_percent": 0.3,
+            "threads": 4,
+            "sockets": [
+                {
+                    "local": "10.0.0.2:4000",
+                    "peer": "10.0.0.3:80",
+                    "state": "ESTABLISHED",
+                    "sent_bytes": 1_200_000,
+                    "received_bytes": 0,
+                },
+                {"local": "[::]:80", "peer": None, "state": "LISTEN", "sent_bytes": 0, "received_bytes": 0},
+            ],
+        },
+    ],
+    "more": 2,
+    "complete": False,
+    "last_line": {"stream": "stderr", "at": "2026-11-22T13:16:00.000Z", "text": "fetching\x1b[0m", "cut": True},
+    "hint": "block_buffering",
+}
 
 
 def validator(name: str) -> jsonschema.Draft202012Validator:
@@ -86,6 +161,31 @@ activity = st.builds(
 )
 process = st.builds(Process, pid, text, st.integers(-1, 2**32), some_text, text)
 processes = st.lists(process, max_size=15).map(tuple)
+socket = st.builds(
+    Socket, st.just("127.0.0.1:80"), st.sampled_from(["", "[::1]:8080"]), st.just("LISTEN"), count, count
+)
+doing = st.builds(
+    Doing,
+    pid,
+    st.just(0) | pid,
+    st.integers(0, 300),
+    text,
+    st.sampled_from("RSDTtZXIP"),
+    text,
+    st.floats(0, 1e6),
+    st.integers(0, 1000),
+    st.lists(socket, max_size=5).map(tuple),
+)
+last_line = st.builds(LastLine, st.sampled_from(["stdout", "stderr"]), time, text, st.booleans())
+diagnosis = st.builds(
+    Diagnosis,
+    st.lists(doing, max_size=25).map(tuple),
+    count,
+    st.none() | time,
+    st.booleans(),
+    st.none() | last_line,
+    st.booleans(),
+)
 command_exit = (
     st.builds(Exit, st.integers(0, 255))
     | st.builds(Exit, st.none(), signal, st.booleans())
@@ -140,6 +240,7 @@ heard = (
     | st.builds(Exited, command_exit, time)
     | notice
     | others
+    | diagnosis
     | outcome
 )
 """What is an event to others."""
@@ -168,6 +269,8 @@ def _runs(draw: st.DrawFn) -> list[Item]:
     told: list[Item] = [Started(draw(pid)), *draw(st.lists(notice | others, max_size=5))]
     if end.cause and end.cause.kind != "spawn_failed":
         told += [Verdict(end.cause, draw(signal), draw(time)), *draw(st.lists(st.just(Killing("grace")), max_size=1))]
+        if end.cause.limit:
+            told += draw(st.lists(diagnosis, max_size=1))
     told += [Exited(end.exit or Exit(None), draw(time)), end]
     return told[: draw(st.integers(0, len(told)))]
 

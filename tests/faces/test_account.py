@@ -25,7 +25,7 @@ from supervise.faces.account import Account
 from supervise.faces.fields import Fields
 from supervise.faces.items import Item, Moment, Stragglers, Usage
 from tests.faces import examples
-from tests.faces.examples import COMPILER, EPOCH, SLEEP, SUDO, validator
+from tests.faces.examples import COMPILER, EPOCH, HANGING, HANGING_FIELDS, SLEEP, SUDO, validator
 
 VALIDATOR = validator("report")
 USED = Usage(1.23456, 50_000_000, 10, 0)
@@ -39,7 +39,7 @@ UNSOURCED = Cause("cancelled", 60.0, signal=15)
 NOT_FOUND = Cause("spawn_failed", 0.0, failure="not_found", reason="nosuch: not found")
 
 
-ORDER = {"at": "2026-11-22T13:08:00.000Z", "signal": "TERM", "kill_after": 10.0, "killed": False}
+ORDER = {"at": "2026-11-22T13:08:00.000Z", "signal": "TERM", "kill_after": 10.0, "dump_signal": None, "killed": False}
 
 
 def moment(t: float) -> Moment:
@@ -58,12 +58,13 @@ def account(*, has_access_limit: bool = True) -> Account:
     )
 
 
-def report(*items: Item, usage: Usage | None = USED) -> Fields:
+def report(*items: Item, usage: Usage | None = USED, checked: bool = True) -> Fields:
     """The report of a run to which these things happened, one a second."""
     heard = account()
     for second, item in enumerate(items):
         heard.hear(item, moment(second))
-    return valid(heard.report(moment(90.0), usage))
+    made = heard.report(moment(90.0), usage)
+    return valid(made) if checked else made
 
 
 def valid(obj: Fields) -> Fields:
@@ -155,6 +156,7 @@ def test_the_whole_report_of_an_eventful_run() -> None:
         PutOff(30.0, 630.0, COMPILER, True),
         Extended("completion", 60.0, 240.0, 0.0, 0.0, None),
         Verdict(COMPLETION, 15, 10.0),
+        HANGING,
         Exited(TERMED, 6.5),
         Emptied((SUDO,)),
         Outcome("completion_timeout", 124, COMPLETION, TERMED),
@@ -170,8 +172,8 @@ def test_the_whole_report_of_an_eventful_run() -> None:
         "host": "builder",
         "pid": 700,
         "started_at": "2026-11-22T13:07:00.000Z",
-        "ended_at": "2026-11-22T13:07:09.000Z",
-        "duration": 9.0,
+        "ended_at": "2026-11-22T13:07:10.000Z",
+        "duration": 10.0,
         "outcome": "completion_timeout",
         "timeout_cause": "completion",
         "limit": "completion",
@@ -181,6 +183,7 @@ def test_the_whole_report_of_an_eventful_run() -> None:
         "command_exit": command_exit,
         "access": access,
         "stop": ORDER,
+        "diagnosis": {"at": "2026-11-22T13:07:07.000Z", **HANGING_FIELDS},
         "warnings": [
             {
                 "at": "2026-11-22T13:07:02.000Z",
@@ -236,6 +239,21 @@ def test_the_whole_report_of_an_eventful_run() -> None:
         "stragglers": [],
         "survivors": [{"pid": 812, "name": "sudo", "uid": 0, "state": "S", "waits_in": "do_wait"}],
     }
+
+
+def test_the_signal_that_asks_for_a_dump_is_told() -> None:
+    made = report(STARTED, Verdict(IDLE, 15, 10.0, 3))
+    assert made["stop"] == {**ORDER, "dump_signal": "QUIT"}
+
+
+def test_without_a_stop_there_is_no_diagnosis() -> None:
+    made = report(STARTED, HANGING, Outcome("completed", 0, None, Exit(0)), checked=False)
+    assert not VALIDATOR.is_valid(made)
+
+
+def test_a_diagnosis_is_of_the_attempt_that_was_stopped() -> None:
+    again = report(STARTED, Verdict(IDLE, 15, 10.0), HANGING, Started(813))
+    assert again["diagnosis"] is None
 
 
 def test_stragglers_are_told() -> None:
@@ -340,6 +358,7 @@ def test_the_schema_has_the_words_of_the_core() -> None:
     events = {one["title"] for one in validator("event").schema["oneOf"]}
     notices = {kind.__name__ for kind in get_args(Notice) + get_args(Event)}
     assert {"".join(part.title() for part in name.split("_")) for name in events} - notices == {
+        "Diagnosis",
         "Settled",
         "Stragglers",
         "Trouble",

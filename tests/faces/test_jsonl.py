@@ -26,7 +26,7 @@ from supervise.core.outcome import Cause, Exit, Outcome
 from supervise.faces import jsonl
 from supervise.faces.items import Item, Moment, Stragglers, Trouble
 from tests.faces import examples
-from tests.faces.examples import COMPILER, NOW, SUDO, validator
+from tests.faces.examples import COMPILER, HANGING, HANGING_FIELDS, NOW, SUDO, validator
 
 VALIDATOR = validator("event")
 IDLE = Cause("idle_timeout", 599.5, "idle", 600.0)
@@ -93,6 +93,7 @@ EVENTS: list[tuple[Item, dict[str, Any]]] = [
             "source": None,
             "signal": "TERM",
             "kill_after": 10.0,
+            "dump_signal": None,
         },
     ),
     (
@@ -106,6 +107,15 @@ EVENTS: list[tuple[Item, dict[str, Any]]] = [
             "source": "supervise stop",
             "signal": "TERM",
             "kill_after": 10.0,
+            "dump_signal": None,
+        },
+    ),
+    (
+        HANGING,
+        {
+            **HANGING_FIELDS,
+            "event": "diagnosis",
+            "last_line": {**HANGING_FIELDS["last_line"], "at": "2026-11-22T13:06:00.000Z"},
         },
     ),
     (Killing("again"), {"event": "killing", "why": "again"}),

@@ -22,10 +22,10 @@ from supervise.core.events import (
 )
 from supervise.core.outcome import Cause, Exit, Outcome
 from supervise.core.policy import Policy
-from supervise.faces.items import Item, Moment, Stragglers, Trouble
+from supervise.faces.items import Diagnosis, Doing, Item, Moment, Stragglers, Trouble
 from supervise.faces.plain import PREFIX, Plain, Verbosity
 from tests.faces import examples
-from tests.faces.examples import COMPILER, NOW, SLEEP, SUDO
+from tests.faces.examples import COMPILER, HANGING, NOW, SLEEP, SUDO
 
 COMMAND = ["make", "-j4"]
 POLICY = Policy(access_timeout=30, timeout=3600, idle_timeout=600, max_extension=7200)
@@ -43,6 +43,8 @@ FOLDER = Cause("spawn_failed", 0.0, failure="not_executable", reason="./dir: is 
 FULL = Cause("spawn_failed", 0.0, failure="error", reason="cannot start a process: no memory")
 
 SEEN = "cpu 97% (pid 812 cc1plus), 1.2 MB on 2 sockets"
+
+TCP = "tcp 10.0.0.2:4000 > 10.0.0.3:80 ESTABLISHED, sent 1.2 MB, received 0 B; tcp [::]:80 LISTEN"
 
 NORMAL: list[tuple[Item, list[str]]] = [
     # warnings
@@ -93,6 +95,30 @@ NORMAL: list[tuple[Item, list[str]]] = [
     (Verdict(MAKE, 9, 10.0), ["cancelled by signal TERM from pid 99 (make); stopping with KILL"]),
     (Verdict(STOP, 15, 10.0), ["cancelled by supervise stop; stopping with TERM, KILL in 10s"]),
     (Verdict(UNSOURCED, 1, 10.0), ["cancelled by signal HUP; stopping with HUP, KILL in 10s"]),
+    (
+        Verdict(IDLE, 15, 10.0, 3),
+        ["idle timeout: no output for 10m; asking for a dump with QUIT, then stopping with TERM, KILL in 10s"],
+    ),
+    (
+        Verdict(IDLE, 9, 0.0, 3),
+        ["idle timeout: no output for 10m; asking for a dump with QUIT, then stopping with KILL"],
+    ),
+    (
+        HANGING,
+        [
+            "what it was doing, as far as it could be read in time, and its CPU use over the last 0.03s:",
+            "  pid 812 sh: sleeping in do_wait, cpu 0%",
+            rf"    pid 813 cu\xffrl: sleeping in wait_woken, cpu 0.3%, 4 threads; {TCP}",
+            "  and 2 more",
+            r"last line, 1m before, on stderr: ...fetching\x1b[0m",
+            "the CPU is busy but nothing is printed: its output may be held back by block buffering; try --pty",
+        ],
+    ),
+    (
+        Diagnosis((Doing(812, 1, 0, "x", "R", "", 97.4, 1),)),
+        ["what it was doing, and its CPU use since the start of each:", "  pid 812 x: running, cpu 97%"],
+    ),
+    (Diagnosis(()), []),
     (Killing("grace"), ["killing what is left with KILL"]),
     (Killing("again"), ["asked again: killing what is left with KILL"]),
     (
@@ -222,6 +248,14 @@ def test_of_many_processes_some_are_named() -> None:
     assert said(Stragglers(many), "normal") == prefixed(
         [*(f"left running: pid {pid} sleep" for pid in range(1, 11)), "left running: and 20 more"]
     )
+
+
+def test_of_a_large_tree_its_beginning_is_shown() -> None:
+    many = tuple(Doing(pid, 1, 0, "x", "S", "", 0.0, 1) for pid in range(1, 301))
+    lines = said(Diagnosis(many, more=50), "normal")
+    assert len(lines) == 1 + 20 + 1
+    assert lines[20] == "supervise:   pid 20 x: sleeping, cpu 0%"
+    assert lines[21] == "supervise:   and 330 more"
 
 
 @examples.unhurried

@@ -1,5 +1,6 @@
 import shutil
 import subprocess
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -8,8 +9,21 @@ from hypothesis import strategies as st
 from supervise.core.events import Activity, Busy, Process
 from supervise.core.outcome import Exit
 from supervise.faces import words
+from supervise.faces.items import Doing, LastLine, Socket
 from supervise.values import duration as read_duration
-from tests.faces.examples import COMPILER, EPOCH, SLEEP, SUDO, activity, process, text, unhurried
+from tests.faces.examples import (
+    COMPILER,
+    EPOCH,
+    SLEEP,
+    SUDO,
+    activity,
+    doing,
+    last_line,
+    process,
+    text,
+    time,
+    unhurried,
+)
 
 
 @pytest.mark.parametrize(
@@ -121,6 +135,15 @@ def test_a_process(one: Process, expected: str) -> None:
     assert words.process(one) == expected
 
 
+def test_what_a_process_was_doing() -> None:
+    one = Doing(7, 1, 0, "x", "D", "folio_wait", 0.0, 1)
+    assert words.doing(one) == "pid 7 x: in uninterruptible sleep in folio_wait, cpu 0%"
+    assert words.doing(replace(one, state="P", waits_in="")) == "pid 7 x: state P, cpu 0%"
+    assert words.doing(replace(one, depth=100)).index("pid") == 2 * words.DEEPEST
+    many = replace(one, sockets=(Socket("a:1", "", "LISTEN", 0, 0),) * 4)
+    assert words.doing(many).endswith("; tcp a:1 LISTEN; tcp a:1 LISTEN; tcp a:1 LISTEN; and 1 more socket")
+
+
 @pytest.mark.parametrize(
     ("exit", "expected"),
     [
@@ -156,6 +179,13 @@ def test_direction_overrides_and_line_separators_do_not_print() -> None:
 def test_no_name_reaches_a_terminal_as_it_is(seen: Activity, one: Process) -> None:
     assert words.activity(seen).isprintable()
     assert words.process(one).isprintable()
+
+
+@unhurried
+@given(doing, last_line, time)
+def test_nothing_that_was_read_reaches_a_terminal_as_it_is(one: Doing, line: LastLine, t: float) -> None:
+    assert words.doing(one).isprintable()
+    assert words.last_line(line, t).isprintable()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,203 @@
+"""At a limit: the look at the tree before the signal, and the dump that --dump-signal asks for before that."""
+
+import pytest
+
+from supervise.core.attempt import Phase
+from supervise.core.ending import DUMP, PICTURE
+from supervise.core.events import (
+    Ask,
+    Cancel,
+    Drained,
+    Emptied,
+    KillTree,
+    Paused,
+    Resumed,
+    ShowPicture,
+    SignalRoot,
+    Started,
+    StopTree,
+    TakePicture,
+    Verdict,
+)
+from supervise.core.outcome import Exit
+from supervise.core.policy import Policy
+from tests.core.history import (
+    AGAIN,
+    ALIVE,
+    GRACE,
+    INT,
+    KILL,
+    TERM,
+    TICK,
+    Row,
+    cancelled,
+    ended,
+    out,
+    play,
+    settled,
+    timeout,
+    verdict,
+)
+
+QUIT = 3
+STARTED = (0.0, Started(1))
+CAUSE = timeout("completion", 10.0, 10)
+DUMPED = Verdict(CAUSE, TERM, 10.0, QUIT)
+ASKED = (10.0, TICK, Ask())
+DUMPING: tuple[Row, ...] = (STARTED, ASKED, (10.0, ALIVE, SignalRoot(QUIT), DUMPED))
+BOTH = Policy(timeout=10, diagnose=True, dump_signal=QUIT)
+DUMP_ONLY = Policy(timeout=10, dump_signal=QUIT)
+STOP = (TakePicture(), StopTree(TERM), ShowPicture())
+
+
+# --- the picture
+
+
+@pytest.mark.parametrize(
+    ("policy", "limit", "rows"),
+    [
+        (Policy(access_timeout=10, diagnose=True), "access", []),
+        (Policy(timeout=10, diagnose=True), "completion", []),
+        (Policy(idle_timeout=6, diagnose=True), "idle", [(4.0, out(4.0))]),
+    ],
+)
+def test_a_picture_is_taken_before_the_signal_and_shown_after_the_announcement(
+    policy: Policy, limit: str, rows: list[Row]
+) -> None:
+    granted = policy.access_timeout or policy.timeout or policy.idle_timeout
+    assert granted
+    cause = timeout(limit, 10.0, granted)  # type: ignore[arg-type]
+    said = verdict(cause)
+    play(policy, STARTED, *rows, ASKED, (10.0, ALIVE, TakePicture(), StopTree(TERM), said, ShowPicture()))
+
+
+def test_the_grace_counts_from_the_signal() -> None:
+    policy = Policy(timeout=10, diagnose=True, kill_after=5)
+    machine = play(
+        policy,
+        STARTED,
+        ASKED,
+        (10.0, ALIVE, TakePicture(), StopTree(TERM), verdict(CAUSE, kill_after=5), ShowPicture()),
+    )
+    assert machine.wake_at == 10.0 + PICTURE + 5
+
+
+def test_without_a_grace_it_is_shown_after_the_kill() -> None:
+    said = verdict(CAUSE, kill_after=0)
+    actions = (TakePicture(), StopTree(TERM), said, KillTree(), GRACE, ShowPicture())
+    play(Policy(timeout=10, diagnose=True, kill_after=0), STARTED, ASKED, (10.0, ALIVE, *actions))
+
+
+def test_a_cancellation_has_no_picture_and_no_dump() -> None:
+    play(BOTH, STARTED, (5.0, Cancel(INT, 5.0), StopTree(INT), verdict(cancelled(5.0), INT)))
+
+
+def test_an_exit_that_came_first_has_none() -> None:
+    play(BOTH, STARTED, ASKED, (10.0, ended(10.0)), (10.0, Drained(), settled(None, Exit(0), 0, "completed")))
+
+
+# --- the dump
+
+
+def test_the_command_is_asked_for_a_dump_and_stopped_a_second_later() -> None:
+    machine = play(BOTH, *DUMPING, (10.0 + DUMP, TICK, *STOP))
+    assert machine.phase is Phase.STOPPING
+    assert machine.wake_at == 10.0 + DUMP + PICTURE + 10.0
+
+
+def test_a_dump_without_a_picture() -> None:
+    play(
+        DUMP_ONLY,
+        *DUMPING,
+        (10.5, out(10.5)),
+        (11.0, TICK, StopTree(TERM)),
+        (21.0, TICK, KillTree(), GRACE),
+        (21.0, ended(21.0, None, KILL)),
+        (21.0, Emptied()),
+        (21.0, Drained(), settled(CAUSE, Exit(None, KILL), 124)),
+    )
+
+
+def test_a_command_that_dies_of_it_is_not_waited_for() -> None:
+    play(
+        BOTH,
+        *DUMPING,
+        (10.2, ended(10.2, None, QUIT), *STOP),
+        (10.2, Emptied()),
+        (10.2, Drained(), settled(CAUSE, Exit(None, QUIT), 124)),
+    )
+
+
+def test_what_such_a_command_leaves_has_its_grace() -> None:
+    play(
+        DUMP_ONLY,
+        *DUMPING,
+        (10.2, ended(10.2, None, QUIT), StopTree(TERM)),
+        (20.2, TICK, KillTree(), GRACE),
+    )
+
+
+def test_a_command_that_has_ended_is_asked_for_nothing() -> None:
+    policy = Policy(timeout=10, dump_signal=QUIT, stragglers="wait")
+    play(policy, STARTED, (5.0, ended(5.0)), ASKED, (10.0, ALIVE, StopTree(TERM), verdict(CAUSE)))
+
+
+def test_a_signal_of_kill_comes_after_the_dump_too() -> None:
+    play(
+        Policy(timeout=10, dump_signal=QUIT, signal=KILL),
+        STARTED,
+        ASKED,
+        (10.0, ALIVE, SignalRoot(QUIT), Verdict(CAUSE, KILL, 0.0, QUIT)),
+        (11.0, TICK, StopTree(KILL), KillTree(), GRACE),
+    )
+
+
+# --- a cancellation meanwhile
+
+
+def test_a_cancellation_cuts_the_dump_short_and_is_passed_on() -> None:
+    play(
+        BOTH,
+        *DUMPING,
+        (10.5, Cancel(INT, 10.5, delivered=True), *STOP, StopTree(INT, skip_signal=True)),
+        (10.9, Cancel(INT, 10.9), KillTree(), AGAIN),
+    )
+
+
+@pytest.mark.parametrize("delivered", [False, True])
+def test_nobody_gets_the_same_signal_twice(delivered: bool) -> None:
+    machine = play(
+        DUMP_ONLY, *DUMPING, (10.5, Cancel(TERM, 10.5, delivered=delivered), StopTree(TERM, skip_signal=delivered))
+    )
+    assert machine.wake_at == 20.5
+
+
+def test_a_cancellation_by_kill_kills() -> None:
+    play(
+        BOTH,
+        *DUMPING,
+        (10.5, Cancel(KILL, 10.5), KillTree(), AGAIN),
+        (10.6, ended(10.6, None, KILL)),
+        (10.6, Emptied()),
+        (10.6, Drained(), settled(CAUSE, Exit(None, KILL), 124)),
+    )
+
+
+def test_where_there_is_no_grace_nothing_is_passed_on_to_the_dead() -> None:
+    play(
+        Policy(timeout=10, dump_signal=QUIT, kill_after=0),
+        STARTED,
+        ASKED,
+        (10.0, ALIVE, SignalRoot(QUIT), Verdict(CAUSE, TERM, 0.0, QUIT)),
+        (10.5, Cancel(INT, 10.5), StopTree(TERM), KillTree(), GRACE),
+    )
+
+
+def test_a_pause_leaves_the_rest_of_its_time() -> None:
+    play(
+        DUMP_ONLY,
+        *DUMPING,
+        (10.5, Paused()),
+        (100.5, Resumed()),
+        (101.0, TICK, StopTree(TERM)),
+    )

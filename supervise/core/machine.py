@@ -2,7 +2,7 @@
 
 Told late is told in time.  Output comes in bulk, just before each Tick and Answered, and at once only for the first
 byte; so a deadline in force may be stale, and moves once the news is here.  Probe is answered by Sampled before any
-other event, whether from within the loop over the actions or right after it.
+other event, whether from within the loop over the actions or right after it.  Answered is told for the last Ask alone.
 
     Limits.  Access runs from the start until the first sign that the command is up; completion and idle run from
     then on.  Without an access limit the start is access.  Access comes once; a sign later than the deadline revives
@@ -19,8 +19,8 @@ other event, whether from within the loop over the actions or right after it.
 
     The cause is fixed once: a timeout, a cancellation, a failure to start.  A deadline due no later than a
     cancellation is settled before it.  Then: the signal, the announcement, the grace, KILL, until nothing is alive;
-    then the last bytes, for a bounded time.  A second cancellation kills at once, the first after a timeout is only
-    passed on.
+    then the last bytes, for a bounded time.  A second cancellation kills at once, unless it is an echo of the first;
+    the first after a timeout is only passed on.
 
     At a limit the tree is looked at before the signal, and what was seen is told after the announcement.  Before that
     look the command may be asked for a dump, and has a second to write it; an end or a cancellation cuts that short.

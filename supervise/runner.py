@@ -7,6 +7,7 @@ until `wake_at` or until somebody has something to tell.
 import _thread
 import os
 from collections import deque
+from sys import getswitchinterval
 from time import monotonic
 from typing import TYPE_CHECKING, NoReturn
 
@@ -178,14 +179,16 @@ class Runner:
         """In a thread, the loading of it included: neither a read of /proc that blocks nor a disk that is gone may hold
         up the signal for longer.
         """
+        # The thread may hold the interpreter for as long again before we have it.
+        patience = PICTURE - getswitchinterval()
         taken = _thread.allocate_lock()
         taken.acquire()
         try:
-            _thread.start_new_thread(self._look, (monotonic() + PICTURE, taken))
+            _thread.start_new_thread(self._look, (monotonic() + patience, taken))
         except RuntimeError:
             # No more threads: no diagnosis.
             return
-        taken.acquire(timeout=PICTURE)
+        taken.acquire(timeout=patience)
 
     def _look(self, until: float, taken: "_thread.LockType") -> None:
         try:

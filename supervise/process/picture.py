@@ -16,6 +16,8 @@ MOST = 300
 """Processes of which more is read than that they exist."""
 SPAN = 0.030
 """Seconds between two looks at the CPU time, where nobody has looked before: several turns of the scheduler."""
+LEAST = 0.010
+"""Seconds below which two looks tell nothing."""
 
 
 class Earlier(NamedTuple):
@@ -159,13 +161,14 @@ class Camera:
             self._span = ago
         elif self._first:
             last = max(at for _, at in self._first.values())
-            if last + SPAN > self._until:
+            span = max(min(SPAN, self._until - last), monotonic() - last)
+            if span < LEAST:
                 return
-            sleep(max(0.0, last + SPAN - monotonic()))
+            sleep(max(0.0, last + span - monotonic()))
             for pid, (first, at) in self._first.items():
                 if (cpu := _cpu(pid)) is not None:
                     self._percent[pid] = 100 * (cpu - first) / (monotonic() - at)
-            self._span = SPAN
+            self._span = span
 
 
 def _cpu(pid: int) -> float | None:

@@ -30,10 +30,8 @@ def refused(supervise: Place, *words: str, **manner: object) -> Ended:
     return ended
 
 
-BAD_DURATIONS = (
-    "-1", "-1s", "1x", "", " ", "5M", "1e5", "nan", "inf", "1_000", "1h 30m", "30m1h", "1m1m", "h", ".", "1..5", "0x10",
-    "P", "PT", "P1H", "1,5", "٣", "99999999999h", "1s\n", "soon",
-)  # fmt: skip
+# What a duration is and is not, word by word, is tested beside its reader.
+BAD_DURATIONS = ("-1", "1x", "", "5M", "nan", "30m1h", "P1H", "99999999999h", "1s\n")
 
 
 @pytest.mark.parametrize("word", BAD_DURATIONS)
@@ -47,34 +45,22 @@ def test_durations(supervise: Place, word: str) -> None:
     ("option", "word"),
     [
         ("--access-timeout", "x"),
-        ("--idle-timeout", "x"),
         ("--completion-timeout", "x"),
         ("--kill-after", "off"),
-        ("--kill-after", "infinity"),
         ("--kill-after", "-1"),
         ("--drain", "off"),
         ("--extend-by", "0"),
-        ("--extend-by", "off"),
-        ("--activity-window", "0"),
         ("--max-extension", "infinity"),
         ("--idle-grace", "x"),
         ("--warn-at", "10s,x"),
-        ("--warn-at", "10s,,5s"),
-        ("--warn-at", ""),
         ("--signal", "FOO"),
-        ("--signal", "0"),
         ("--signal", "65"),
-        ("--signal", ""),
         ("--warn-signal", "-9"),
         ("--idle-on", "stdin"),
         ("--extend-on", "cpu,disk"),
-        ("--extend-on", ""),
         ("--stragglers", "leave"),
         ("--cpu-threshold", "0"),
-        ("--cpu-threshold", "10%"),
         ("--success-codes", "256"),
-        ("--success-codes", "0,-1"),
-        ("--success-codes", ""),
         ("--report", ""),
         ("--events", ""),
     ],
@@ -120,7 +106,7 @@ def test_words(supervise: Place, words: tuple[str, ...], needle: str) -> None:
     is_refused(supervise.start(*words, report=False).wait(), needle)
 
 
-@pytest.mark.parametrize("word", ["\udcff\udcfe", "a\nb", "\x1b[31m", "x" * 5000, "\x7f", "\u2028"])
+@pytest.mark.parametrize("word", ["\udcff\udcfe", "a\nb\x1b[31m\u2028", "x" * 5000])
 def test_whatever_is_in_a_word_is_shown_harmlessly(supervise: Place, word: str) -> None:
     """On its line, without control characters, and not at any length."""
     for words in ((word,), ("--timeout", word), (f"--{word}",), ("-t", "5", word)):

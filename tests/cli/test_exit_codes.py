@@ -69,20 +69,25 @@ def test_success_codes_do_not_excuse_a_timeout(supervise: Place) -> None:
 # --- a timeout never exits 0
 
 
-@pytest.mark.parametrize(("option", "code"), [("-a", 122), ("-i", 123), ("-t", 124)])
-def test_a_trap_that_exits_0_after_a_timeout(supervise: Place, option: str, code: int) -> None:
-    ended = supervise(option, "1", "--", "sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.1; done")
-    assert ended.code == code
-    assert ended.report["command_exit"] == {"code": 0, "signal": None, "core": False}
-    assert len(ended.finals) == 1
-    assert "its own status: exit 0" in ended.finals[0]
+def test_a_trap_that_exits_0_after_a_timeout(supervise: Place) -> None:
+    limits = {"-a": 122, "-i": 123, "-t": 124}
+    trap = ("sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.1; done")
+    running = {limit: supervise.start(limit, "1", "--", *trap) for limit in limits}
+    for limit, one in running.items():
+        ended = one.wait()
+        assert ended.code == limits[limit]
+        assert ended.report["command_exit"] == {"code": 0, "signal": None, "core": False}
+        assert len(ended.finals) == 1
+        assert "its own status: exit 0" in ended.finals[0]
 
 
 def test_preserve_status(supervise: Place) -> None:
     """The one way in which a timeout may exit 0; the report still tells."""
-    for words, code in (("exit_on=TERM,0", 0), ("exit_on=TERM,9", 9), ("say=plain", 143)):
-        ended = supervise("-p", "-t", "1", "--", *child(words, "stay"))
-        assert ended.code == ended.report["exit_code"] == code
+    codes = {"exit_on=TERM,0": 0, "exit_on=TERM,9": 9, "say=plain": 143}
+    running = {word: supervise.start("-p", "-t", "1", "--", *child(word, "stay")) for word in codes}
+    for word, one in running.items():
+        ended = one.wait()
+        assert ended.code == ended.report["exit_code"] == codes[word]
         assert ended.report["outcome"] == "completion_timeout"
 
 

@@ -118,24 +118,26 @@ def test_a_connection_within_the_tree_is_none(supervise: Place) -> None:
     assert bys(ended) == []
 
 
-@pytest.mark.parametrize(
-    ("extend_on", "word"),
-    [("output", "tick=0.05,1000"), ("output", "tick_err=0.05,1000"), ("io", "read_zeros=60")],
-)
-def test_other_evidence(supervise: Place, extend_on: str, word: str) -> None:
-    ended = supervise("-t", "2", "-x", "1", "--extend-on", extend_on, "--", *child(word), events=True)
-    is_extended_to_the_cap(ended, 2, 1)
-    assert ended.report["extensions"][0]["evidence"]["counts"] == [extend_on]
+def test_other_evidence(supervise: Place) -> None:
+    evidence = (("output", "tick=0.05,1000"), ("output", "tick_err=0.05,1000"), ("io", "read_zeros=60"))
+    running = [
+        supervise.start("-t", "2", "-x", "1", "--extend-on", kind, "--", *child(word), events=True)
+        for kind, word in evidence
+    ]
+    for one, (kind, _) in zip(running, evidence, strict=True):
+        ended = one.wait()
+        is_extended_to_the_cap(ended, 2, 1)
+        assert ended.report["extensions"][0]["evidence"]["counts"] == [kind]
 
 
-@pytest.mark.parametrize(
-    ("extend_on", "word"),
-    [("cpu", "tcp_talk=60"), ("cpu", "tick=0.1,1000"), ("socket", "burn_cpu=60"), ("output", "burn_cpu=60")],
-)
-def test_only_what_was_asked_for_counts(supervise: Place, extend_on: str, word: str) -> None:
-    ended = supervise("-t", "2", "-x", "20", "--extend-on", extend_on, "--cpu-threshold", "50", "--", *child(word))
-    assert ended.code == 124
-    assert bys(ended) == []
+def test_only_what_was_asked_for_counts(supervise: Place) -> None:
+    for one in [
+        supervise.start("-t", "2", "-x", "20", "--extend-on", kind, "--cpu-threshold", "50", "--", *child(word))
+        for kind, word in (("cpu", "tcp_talk=60"), ("cpu", "tick=0.1,1000"), ("socket", "burn_cpu=60"))
+    ]:
+        ended = one.wait()
+        assert ended.code == 124
+        assert bys(ended) == []
 
 
 def test_a_threshold_that_is_not_reached(supervise: Place) -> None:
@@ -174,8 +176,9 @@ def test_ends_within_an_extension(supervise: Place) -> None:
 
 
 def test_access_and_idle_are_never_extended(supervise: Place) -> None:
-    assert supervise("-a", "1.5", "-t", "30", "-x", "20", "--", *child("burn_cpu=60")).code == 122
-    assert supervise("-i", "1.5", "-t", "30", "-x", "20", "--", *child("ready", "burn_cpu=60")).code == 123
+    access = supervise.start("-a", "1.5", "-t", "30", "-x", "20", "--", *child("burn_cpu=60"))
+    idle = supervise.start("-i", "1.5", "-t", "30", "-x", "20", "--", *child("ready", "burn_cpu=60"))
+    assert (access.wait().code, idle.wait().code) == (122, 123)
 
 
 def test_a_cap_without_a_limit_extends_nothing(supervise: Place) -> None:

@@ -7,23 +7,30 @@ import pytest
 from tests.harness import Place, child, wait_until
 
 
-@pytest.mark.parametrize("word", ["tick", "tick_err"])
-def test_reset_by_any_output(supervise: Place, word: str) -> None:
+def test_reset_by_any_output(supervise: Place) -> None:
     """Twice the limit long, and never silent for a third of it; by stderr alone as well."""
-    assert supervise("-i", "1.5", "--", *child(f"{word}=0.25,12", "exit=3")).code == 3
+    words = ("tick=0.25,12", "tick_err=0.25,12")
+    for one in [supervise.start("-i", "1.5", "--", *child(word, "exit=3")) for word in words]:
+        assert one.wait().code == 3
 
 
-@pytest.mark.parametrize(("idle_on", "word"), [("stdout", "tick_err"), ("stderr", "tick")])
-def test_idle_on_one_stream(supervise: Place, idle_on: str, word: str) -> None:
-    """Bytes on the other stream do not count."""
-    ended = supervise("-i", "1", "--idle-on", idle_on, "--", *child(f"{word}=0.1,1000"))
-    assert ended.code == 123
-    assert b"tick" in ended.out + ended.err
+def test_idle_on_the_other_stream(supervise: Place) -> None:
+    """Its bytes do not count."""
+    for one in [
+        supervise.start("-i", "1", "--idle-on", idle_on, "--", *child(f"{word}=0.1,1000"))
+        for idle_on, word in (("stdout", "tick_err"), ("stderr", "tick"))
+    ]:
+        ended = one.wait()
+        assert ended.code == 123
+        assert b"tick" in ended.out + ended.err
 
 
-@pytest.mark.parametrize(("idle_on", "word"), [("stdout", "tick"), ("stderr", "tick_err"), ("both", "tick_err")])
-def test_idle_on_that_stream(supervise: Place, idle_on: str, word: str) -> None:
-    assert supervise("-i", "1.5", "--idle-on", idle_on, "--", *child(f"{word}=0.25,10", "exit=3")).code == 3
+def test_idle_on_that_stream(supervise: Place) -> None:
+    for one in [
+        supervise.start("-i", "1.5", "--idle-on", idle_on, "--", *child(f"{word}=0.25,10", "exit=3"))
+        for idle_on, word in (("stdout", "tick"), ("stderr", "tick_err"), ("both", "tick_err"))
+    ]:
+        assert one.wait().code == 3
 
 
 def test_a_byte_without_a_line_end_counts(supervise: Place) -> None:

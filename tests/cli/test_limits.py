@@ -42,11 +42,12 @@ def test_idle_limit(supervise: Place) -> None:
     is_timeout(ended, "idle", 1)
 
 
-@pytest.mark.parametrize(("option", "code"), [("-a", 122), ("-i", 123), ("-t", 124)])
-def test_without_a_report(supervise: Place, option: str, code: int) -> None:
-    ended = supervise.start(option, "1", "--", *child("stay"), report=False).wait()
-    assert ended.code == code
-    assert len(ended.finals) == 1
+def test_without_a_report(supervise: Place) -> None:
+    limits = {"-a": 122, "-i": 123, "-t": 124}
+    running = {limit: supervise.start(limit, "1", "--", *child("stay"), report=False) for limit in limits}
+    ended = {limit: one.wait() for limit, one in running.items()}
+    assert {limit: one.code for limit, one in ended.items()} == limits
+    assert [len(one.finals) for one in ended.values()] == [1, 1, 1]
 
 
 @pytest.mark.parametrize("limit", ["-a", "-i", "-t"])
@@ -136,20 +137,26 @@ def test_without_an_access_limit_access_is_at_spawn(supervise: Place) -> None:
 # --- off
 
 
-@pytest.mark.parametrize("off", ["0", "off", "infinity", "0s", "PT0S"])
-def test_off(supervise: Place, off: str) -> None:
-    ended = supervise("-a", off, "-t", off, "-i", off, "--", *child("sleep=0.8", "ready", "exit=4"))
-    assert ended.code == 4
-    assert ended.err == b""
+def test_off(supervise: Place) -> None:
+    words = child("sleep=0.8", "ready", "exit=4")
+    for one in [
+        supervise.start("-a", off, "-t", off, "-i", off, "--", *words) for off in ("0", "off", "infinity", "0s", "PT0S")
+    ]:
+        ended = one.wait()
+        assert ended.code == 4
+        assert ended.err == b""
 
 
 def test_the_last_of_an_option_counts(supervise: Place) -> None:
     assert supervise("-t", "1", "-t", "off", "--", *child("sleep=1.5", "exit=4")).code == 4
 
 
-@pytest.mark.parametrize("duration", ["1000ms", "1", "1s", "0.5s500ms", "PT1S", "1.0"])
-def test_durations(supervise: Place, duration: str) -> None:
-    is_timeout(supervise(f"--timeout={duration}", "--", *child("stay")), "completion", 1)
+def test_durations(supervise: Place) -> None:
+    for one in [
+        supervise.start(f"--timeout={duration}", "--", *child("stay"))
+        for duration in ("1000ms", "1", "1s", "0.5s500ms", "PT1S", "1.0")
+    ]:
+        is_timeout(one.wait(), "completion", 1)
 
 
 def test_the_other_name_of_the_completion_limit(supervise: Place) -> None:
@@ -159,17 +166,15 @@ def test_the_other_name_of_the_completion_limit(supervise: Place) -> None:
 # --- from the environment
 
 
-@pytest.mark.parametrize(
-    ("variable", "code"),
-    [
-        ("SUPERVISE_ACCESS_TIMEOUT", 122),
-        ("SUPERVISE_IDLE_TIMEOUT", 123),
-        ("SUPERVISE_TIMEOUT", 124),
-        ("SUPERVISE_COMPLETION_TIMEOUT", 124),
-    ],
-)
-def test_from_the_environment(supervise: Place, variable: str, code: int) -> None:
-    assert supervise("--", *child("stay"), env={variable: "1s"}).code == code
+def test_from_the_environment(supervise: Place) -> None:
+    variables = {
+        "SUPERVISE_ACCESS_TIMEOUT": 122,
+        "SUPERVISE_IDLE_TIMEOUT": 123,
+        "SUPERVISE_TIMEOUT": 124,
+        "SUPERVISE_COMPLETION_TIMEOUT": 124,
+    }
+    running = {name: supervise.start("--", *child("stay"), env={name: "1s"}) for name in variables}
+    assert {name: one.wait().code for name, one in running.items()} == variables
 
 
 def test_the_command_line_comes_before_the_environment(supervise: Place) -> None:

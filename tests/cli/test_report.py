@@ -149,25 +149,24 @@ def test_a_full_disk(supervise: Place) -> None:
 # --- after each kind of end
 
 
-@pytest.mark.parametrize(
-    ("outcome", "options", "words"),
-    [
-        ("completed", (), ("exit=0",)),
-        ("failed", (), ("exit=3",)),
-        ("signaled", (), ("kill=SEGV",)),
-        ("resumable", (), ("exit=75",)),
-        ("access_timeout", ("-a", "1"), ("stay",)),
-        ("idle_timeout", ("-i", "1"), ("stay",)),
-        ("completion_timeout", ("-t", "1"), ("stay",)),
-    ],
-)
-def test_after_each_end(supervise: Place, outcome: str, options: tuple[str, ...], words: tuple[str, ...]) -> None:
-    ended = supervise(*options, "--", *child(*words))
-    report = ended.report
-    assert report["outcome"] == report["attempts"][0]["outcome"] == outcome
-    assert report["exit_code"] == ended.code
-    assert report["timeout_cause"] == (outcome.removesuffix("_timeout") if "timeout" in outcome else None)
-    assert (report["stop"] is None) == ("timeout" not in outcome)
+def test_after_each_end(supervise: Place) -> None:
+    ends = {
+        "completed": ((), "exit=0"),
+        "failed": ((), "exit=3"),
+        "signaled": ((), "kill=SEGV"),
+        "resumable": ((), "exit=75"),
+        "access_timeout": (("-a", "1"), "stay"),
+        "idle_timeout": (("-i", "1"), "stay"),
+        "completion_timeout": (("-t", "1"), "stay"),
+    }
+    running = {name: supervise.start(*options, "--", *child(word)) for name, (options, word) in ends.items()}
+    for outcome, one in running.items():
+        ended = one.wait()
+        report = ended.report
+        assert report["outcome"] == report["attempts"][0]["outcome"] == outcome
+        assert report["exit_code"] == ended.code
+        assert report["timeout_cause"] == (outcome.removesuffix("_timeout") if "timeout" in outcome else None)
+        assert (report["stop"] is None) == ("timeout" not in outcome)
 
 
 def test_after_a_cancellation_while_stopping(supervise: Place) -> None:

@@ -13,21 +13,25 @@ def marks(ended: Ended) -> list[float]:
     return [warning["mark"] for warning in ended.report["warnings"]]
 
 
-@pytest.mark.parametrize(
-    ("option", "limit", "words"),
-    [("-t", "completion", ("ready", "stay")), ("-i", "idle", ("ready", "stay")), ("-a", "access", ("stay",))],
-)
-def test_each_mark_once(supervise: Place, option: str, limit: str, words: tuple[str, ...]) -> None:
-    ended = supervise(option, "2", "--warn-at", "0.4s,0.8s", "--", *child(*words))
-    assert ended.code in (122, 123, 124)
-    assert marks(ended) == [0.8, 0.4]
-    assert {warning["limit"] for warning in ended.report["warnings"]} == {limit}
-    said = [message for message in ended.messages if message.startswith(f"{limit} limit in ")]
-    assert len(said) == 2
-    for message in said:
-        assert re.match(
-            rf"{limit} limit in 0\.\d+s \((\d{{4}}-\d\d-\d\d )?{CLOCK}\): .*will be stopped with TERM", message
+def test_each_mark_once(supervise: Place) -> None:
+    running = {
+        limit: supervise.start(option, "2", "--warn-at", "0.4s,0.8s", "--", *child(*words))
+        for option, limit, words in (
+            ("-t", "completion", ("ready", "stay")),
+            ("-i", "idle", ("ready", "stay")),
+            ("-a", "access", ("stay",)),
         )
+    }
+    for limit, one in running.items():
+        ended = one.wait()
+        assert ended.code in (122, 123, 124)
+        assert marks(ended) == [0.8, 0.4]
+        assert {warning["limit"] for warning in ended.report["warnings"]} == {limit}
+        said = [message for message in ended.messages if message.startswith(f"{limit} limit in ")]
+        assert len(said) == 2
+        when = rf"{limit} limit in 0\.\d+s \((\d{{4}}-\d\d-\d\d )?{CLOCK}\): "
+        for message in said:
+            assert re.match(rf"{when}.*will be stopped with TERM", message)
 
 
 def test_none_in_the_report_where_none_was_due(supervise: Place) -> None:

@@ -1,0 +1,302 @@
+"""What the tree was doing when a limit stopped it, and the dump that the command is asked for before."""
+
+import re
+import signal
+import socket
+import sys
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from tests.harness import Ended, Place, child
+
+HINT = "the CPU is busy but nothing is printed: its output may be held back by block buffering; try --pty"
+ASKED = b"asking for a dump"
+LISTED = 300
+"""Processes that a report names, more or less: not all of a storm."""
+
+
+def python(code: str) -> tuple[str, ...]:
+    """A program as its author runs it: its output into a pipe is held back in blocks."""
+    return (sys.executable, "-S", "-c", code)
+
+
+def picture(ended: Ended) -> list[str]:
+    """The lines of the processes."""
+    return [line.removeprefix("  ") for line in ended.messages if line.startswith("  ")]
+
+
+def processes(ended: Ended) -> list[dict[str, Any]]:
+    return list(ended.report["diagnosis"]["processes"])
+
+
+# --- when it is taken and told
+
+
+@pytest.mark.parametrize(("limit", "words"), [("-a", ()), ("-i", ("ready",)), ("-t", ("ready",))])
+def test_at_each_limit(supervise: Place, limit: str, words: tuple[str, ...]) -> None:
+    ended = supervise(limit, "1", "--", *child("fork", "stay", "end", *words, "stay"), events=True)
+    verdict, header, first, second, *rest = ended.messages
+    assert "timeout" in verdict
+    assert re.fullmatch(r"what it was doing, .*and its CPU use over the last 0\.0\ds:", header)
+    assert re.fullmatch(r"  pid \d+ python\S*: sleeping in \w+nanosleep, cpu \d+%", first)
+    assert re.fullmatch(r"    pid \d+ python\S*: sleeping in \w+nanosleep, cpu \d+%", second)
+    assert len(rest) == 1 + len(words), "the last line, if there was one, and the final message"
+    assert [one["depth"] for one in processes(ended)] == [0, 1]
+    assert processes(ended)[0]["pid"] == processes(ended)[1]["parent"] == ended.report["attempts"][0]["pid"]
+    assert not ended.left
+    names = [event["event"] for event in ended.events]
+    assert names.index("verdict") + 1 == names.index("diagnosis")
+    event = ended.events_named("diagnosis")[0]
+    assert event["processes"] == processes(ended)
+
+
+def test_not_at_a_cancellation_nor_at_an_end_of_its_own(supervise: Place) -> None:
+    running = supervise.start("-t", "30", "--dump-signal", "QUIT", "--", *child("print_signals", "ready", "stay"))
+    running.wait_for_out(b"ready")
+    for name in (signal.SIGTERM, signal.SIGINT):
+        running.send(name)
+    ended = running.wait()
+    assert ended.report["diagnosis"] is None
+    assert b"QUIT" not in ended.out
+    assert "what it was doing" not in ended.err.decode()
+    assert supervise("-t", "30", "--", *child("exit=3")).report["diagnosis"] is None
+
+
+def test_off(supervise: Place) -> None:
+    ended = supervise("--diagnose", "off", "-t", "1", "--", *child("ready", "stay"), events=True)
+    assert len(ended.messages) == 2
+    assert ended.report["diagnosis"] is None
+    assert not ended.events_named("diagnosis")
+
+
+def test_quiet(supervise: Place) -> None:
+    """The report has it all the same."""
+    ended = supervise("-q", "-t", "1", "--", *child("ready", "stay"))
+    assert ended.messages == ended.finals
+    assert len(processes(ended)) == 1
+
+
+def test_the_signal_comes_after_it(supervise: Place) -> None:
+    """A picture of a command that leaves at the signal shows it alive."""
+    ended = supervise("-t", "1", "--", *child("exit_on=TERM,0", "ready", "stay"))
+    assert ended.report["command_exit"]["code"] == 0
+    assert [one["state"] for one in processes(ended)] == ["S"]
+
+
+# --- what it shows
+
+
+def test_a_read_from_a_socket(supervise: Place) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        code = f"import socket; s = socket.create_connection(('127.0.0.1', {port})); s.sendall(b'hello'); s.recv(1)"
+        running = supervise.start("-t", "2", "--", *python(code))
+        with server.accept()[0] as peer:
+            assert peer.recv(5, socket.MSG_WAITALL) == b"hello"
+            ended = running.wait()
+    [one] = processes(ended)
+    [connection] = one["sockets"]
+    assert connection["peer"] == f"127.0.0.1:{port}"
+    assert (connection["sent_bytes"], connection["received_bytes"]) == (5, 0)
+    assert one["state"] == "S"
+    assert f"{connection['local']} > 127.0.0.1:{port} ESTABLISHED, sent 5 B, received 0 B" in picture(ended)[0]
+    assert f"sleeping in {one['waits_in']}" in picture(ended)[0]
+
+
+def test_who_is_stopped(supervise: Place) -> None:
+    ended = supervise("-t", "1.5", "--", *child("fork", "stop", "end", "ready", "stay"))
+    assert [one["state"] for one in processes(ended)] == ["S", "T"]
+    assert ": stopped in do_signal_stop, cpu 0%" in picture(ended)[1]
+
+
+def test_over_the_window_that_was_looked_at_for_an_extension(supervise: Place) -> None:
+    ended = supervise("-t", "4", "-x", "1", "--extend-by", "1", "--", *child("ready", "burn_cpu=60"))
+    assert len(ended.report["extensions"]) == 1
+    assert ended.report["diagnosis"]["cpu_span"] > 0.5
+    assert processes(ended)[0]["cpu_percent"] > 10
+
+
+def test_of_very_many_the_first(supervise: Place) -> None:
+    code = f"""
+import os, signal, time
+for _ in range({LISTED} + 30):
+    if not os.fork():
+        time.sleep(60)
+        os._exit(0)
+def end(*_):
+    print(time.time())
+    raise SystemExit
+signal.signal(signal.SIGTERM, end)
+time.sleep(60)
+"""
+    ended = supervise("-t", "2", "--", *python(code), events=True)
+    assert ended.code == 124
+    assert not ended.left
+    assert len(processes(ended)) <= LISTED
+    if ended.report["diagnosis"]["complete"]:
+        assert len(processes(ended)) + ended.report["diagnosis"]["more"] == LISTED + 31
+    assert len(picture(ended)) <= 21
+    assert re.fullmatch(r"and \d+ more", picture(ended)[-1])
+    verdict = datetime.fromisoformat(ended.events_named("verdict")[0]["at"]).timestamp()
+    print(f"{LISTED + 31} processes: TERM {(float(ended.out) - verdict) * 1000:.0f} ms after the verdict")
+
+
+# --- the last line
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (("say=one", "say=two"), "on stdout: two"),
+        (("say=one", "sleep=0.1", "say_err=two"), "on stderr: two"),
+        (("bytes=6f6e650a74776f",), "on stdout: two"),
+        (("bytes=0d3130250d2032302520",), "on stdout: 20%"),
+        (("say=" + "long " * 100,), "on stdout: ..." + ("long " * 40)[1:].strip()),
+        (("bytes=1b5b324aff0a",), r"on stdout: \x1b[2J\xff"),
+    ],
+    ids=["stdout", "stderr", "no end", "progress", "long", "hostile"],
+)
+def test_the_last_line(supervise: Place, words: tuple[str, ...], shown: str) -> None:
+    ended = supervise("-t", "1", "--", *child(*words, "stay"))
+    [line] = [line for line in ended.messages if line.startswith("last line")]
+    assert re.fullmatch(r"last line, [\d.]+s before, ", line.removesuffix(shown))
+
+
+def test_the_last_line_of_a_flood(supervise: Place) -> None:
+    """Most of it is handed over without being looked at."""
+    ended = supervise("-t", "2", "--", *child("flood=20000000", "say=", "say=last", "stay"))
+    assert len(ended.out) == 20_000_000 + 6
+    assert ended.report["diagnosis"]["last_line"]["text"] == "last"
+
+
+def test_names_and_lines_that_would_harm_a_terminal(supervise: Place) -> None:
+    code = r"""
+import time
+with open("/proc/self/comm", "wb") as file: file.write(b"\x1b[2J)\n\xff")
+print("\x1b]0;x\x07\u202e", flush=True)
+time.sleep(60)
+"""
+    ended = supervise("-t", "1", "--", *python(code))
+    assert len(picture(ended)) == 1
+    assert all(line.isprintable() for line in ended.messages)
+    assert r"\x1b]0;x\x07\u202e" in ended.err.decode()
+
+
+# --- what may hold it back
+
+
+BUSY = "print('hidden')\nwhile True: pass"
+
+
+def test_a_busy_program_whose_output_is_held_back(supervise: Place) -> None:
+    ended = supervise("-t", "1", "--", *python(BUSY))
+    assert ended.out == b""
+    assert ended.messages[-2] == HINT
+    assert ended.report["diagnosis"]["hint"] == "block_buffering"
+
+
+def test_the_remedy_helps(supervise: Place) -> None:
+    ended = supervise("--pty", "-t", "1.5", "--", *python(BUSY))
+    assert ended.out == b"hidden\r\n"
+    assert ended.report["diagnosis"]["hint"] is None
+    assert ended.report["diagnosis"]["last_line"]["text"] == "hidden"
+
+
+@pytest.mark.parametrize(
+    ("what", "code"),
+    [
+        ("idle", "import time; print('hidden'); time.sleep(60)"),
+        ("talks", "while True: print('here', flush=True)"),
+        ("elsewhere", "import os, sys; os.dup2(os.open('file', os.O_WRONLY | os.O_CREAT), 1)\nwhile True: pass"),
+    ],
+    ids=lambda value: value if value.isalpha() else "",
+)
+def test_no_hint_to_a_program_that(supervise: Place, what: str, code: str) -> None:
+    ended = supervise("-t", "1.5", "--", *python(code))
+    assert ended.code == 124
+    assert HINT not in ended.messages
+    assert ended.report["diagnosis"]["hint"] is None
+
+
+# --- the dump
+
+
+JVM = """
+import os, signal, time
+def dump(*_):
+    for number in range(100):
+        os.write(1, b"thread %d: waiting\\n" % number)
+        time.sleep(0.003)
+    os.write(1, b"end of dump\\n")
+def end(*_):
+    os.write(1, b"terminated\\n")
+    os._exit(143)
+signal.signal(signal.SIGQUIT, dump)
+signal.signal(signal.SIGTERM, end)
+print("ready", flush=True)
+while True: time.sleep(60)
+"""
+
+
+def test_a_dump_is_streamed_whole_before_the_stop(supervise: Place) -> None:
+    ended = supervise("-t", "1", "--dump-signal", "QUIT", "--", *python(JVM), events=True)
+    dump = [b"thread %d: waiting" % number for number in range(100)]
+    assert ended.out.splitlines() == [b"ready", *dump, b"end of dump", b"terminated"]
+    assert ended.messages[0].endswith("; asking for a dump with QUIT, then stopping with TERM, KILL in 10s")
+    assert ended.report["stop"]["dump_signal"] == ended.events_named("verdict")[0]["dump_signal"] == "QUIT"
+    # The picture is of the moment before the stop.
+    assert ended.report["diagnosis"]["last_line"]["text"] == "end of dump"
+    assert ended.report["command_exit"]["code"] == 143
+
+
+def test_the_stack_of_a_python_program(supervise: Place) -> None:
+    code = """
+import faulthandler, signal, time
+faulthandler.register(signal.SIGUSR1)
+def stuck():
+    time.sleep(60)
+print("ready", flush=True)
+stuck()
+"""
+    ended = supervise("-i", "1", "--dump-signal", "USR1", "--", *python(code))
+    assert ended.code == 123
+    assert b"most recent call first" in ended.err
+    assert b"in stuck" in ended.err
+
+
+def test_a_command_that_dies_of_it(supervise: Place) -> None:
+    ended = supervise("-t", "1", "--dump-signal", "USR1", "--", "sleep", "60")
+    assert ended.code == 124
+    assert ended.report["command_exit"]["signal"] == "USR1"
+
+
+def test_what_it_leaves_is_stopped(supervise: Place) -> None:
+    words = ("fork", "ignore=TERM", "stay", "end", "ready", "stay")
+    ended = supervise("-t", "1", "-k", "0.3", "--dump-signal", "USR1", "--", *child(*words))
+    assert ended.code == 124
+    assert ended.report["command_exit"]["signal"] == "USR1"
+    assert ended.report["stop"]["killed"]
+    assert not ended.left
+
+
+def test_only_the_command_itself_is_asked(supervise: Place) -> None:
+    words = ("fork", "print_signals", "ready", "stay", "end", "ignore=QUIT", "stay")
+    ended = supervise("-t", "1", "-k", "0.5", "--dump-signal", "QUIT", "--", *child(*words))
+    assert b"got TERM" in ended.out
+    assert b"QUIT" not in ended.out
+
+
+def test_a_cancellation_cuts_it_short(supervise: Place) -> None:
+    words = ("print_signals", "ready", "stay")
+    options = ("-t", "1", "-k", "1", "--dump-signal", "QUIT")
+    running = supervise.start(*options, "--", *child(*words))
+    running.wait_for_err(ASKED)
+    running.wait_for_out(b"got QUIT")
+    running.send(signal.SIGHUP)
+    ended = running.wait()
+    assert ended.code == 124
+    # Python looks at what came at once in the order of the numbers.
+    said = sorted(line for line in ended.out.splitlines() if line != b"got CONT")
+    assert said == [b"got HUP", b"got QUIT", b"got TERM", b"ready"]

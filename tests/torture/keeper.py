@@ -42,18 +42,25 @@ class Keeper:
         self.ended_at = 0.0
 
     def start(self) -> None:
+        """Start it, and go on when it is no copy of us any more."""
         wanted = self.wanted
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        stdio = (
+            os.open(os.devnull, os.O_RDONLY),
+            os.open(os.path.join(wanted["cwd"], "out"), flags, 0o666),
+            os.open(os.path.join(wanted["cwd"], "err"), flags, 0o666),
+        )
+        executed, unexecuted = os.pipe()
         self.program = os.fork()
         if self.program:
+            os.close(unexecuted)
+            os.read(executed, 1)
             return
         try:
             os.setsid()
-            for number, name in ((1, "out"), (2, "err")):
-                os.dup2(
-                    os.open(os.path.join(wanted["cwd"], name), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666), number
-                )
-            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
             os.chdir(wanted["cwd"])
+            for number, fd in enumerate(stdio):
+                os.dup2(fd, number)
             os.execvpe(wanted["command"][0], wanted["command"], wanted["env"])
         finally:
             os._exit(126)

@@ -121,10 +121,17 @@ def test_nobody_survives(artist: Artist, way: str, user: tuple[str, ...], progra
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", ["timeout", "killed", "guardian-killed"])
 @every_artist
 @pytest.mark.usefixtures("hogs")
-def test_nobody_survives_beside_busy_loops(artist: Artist, way: str, program: Path) -> None:
+def test_nobody_survives_beside_busy_loops(artist: Artist, program: Path) -> None:
+    is_over(perform(artist, WAYS["timeout"], (str(program),)), WAYS["timeout"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["interrupted", "killed", "guardian-killed"])
+@pytest.mark.parametrize("artist", arena.STORMS, ids=lambda artist: artist.name)
+@pytest.mark.usefixtures("hogs")
+def test_no_storm_survives_beside_busy_loops(artist: Artist, way: str, program: Path) -> None:
     is_over(perform(artist, WAYS[way], (str(program),)), WAYS[way])
 
 

@@ -81,16 +81,13 @@ class Launched:
         self.own_terminal.copy_size()
         # Started in the background, we have not seen the terminal yet as it is for us.
         self.share_terminal()
-        if self.terminal and terminal.make_raw():
-            for outlet in self.outlets:
-                outlet.is_raw = os.isatty(outlet.fd)
+        if self.terminal:
+            terminal.make_raw()
 
     def give_terminal_back(self) -> None:
         """To whoever has started us, as it was."""
         if self.terminal:
             self.terminal.restore()
-            for outlet in self.outlets:
-                outlet.is_raw = False
 
     def child_died(self) -> None:
         """SIGCHLD came: for whoever holds the command, if that is us now; else for the orphans that PID 1 must reap."""

@@ -235,6 +235,10 @@ class Holder:
     def _load(self) -> "ModuleType":
         from supervise.process import stop
 
+        if self.terminal:
+            # Needed when we die, and then at once.
+            from supervise.process import terminal  # noqa: F401
+
         return stop
 
 

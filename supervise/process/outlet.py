@@ -17,8 +17,7 @@ class Outlet:
         self.lock = _thread.allocate_lock()
         """Held during a write, so that a message does not land inside another's bytes."""
         self.at_line_start = True
-        self.is_raw = False
-        """It is a terminal that does not go to the first column by itself."""
+        self._is_terminal = os.isatty(fd)
 
     def write(self, data: "bytes | memoryview") -> None:
         """Write all of it, however long it takes.
@@ -43,8 +42,22 @@ class Outlet:
         """Write one line, which comes with its end, from the start of a line."""
         with self.lock:
             whole = line if self.at_line_start else b"\n" + line
-            self._write_all(whole.replace(b"\n", b"\r\n") if self.is_raw else whole)
+            if self._is_raw():
+                # Also where the command ended its last line without going back to the first column.
+                whole = b"\r" + whole.replace(b"\n", b"\r\n")
+            self._write_all(whole)
             self.at_line_start = True
+
+    def _is_raw(self) -> bool:
+        """It is a terminal that does not go to the first column by itself: we, or the command, have set it so."""
+        if not self._is_terminal:
+            return False
+        import termios
+
+        try:
+            return not termios.tcgetattr(self.fd)[1] & termios.OPOST
+        except termios.error:
+            return False
 
     def _write_all(self, data: "bytes | memoryview") -> None:
         while True:

@@ -52,11 +52,12 @@ class Shared:
             pass
 
     def give_back(self) -> None:
-        """Take it for our group where the one that has it is dead: whoever comes after us could not read from it."""
+        """Where the group that has it is dead, take it for ours: whoever comes after us could not read from it."""
         try:
             if not _is_alive(os.tcgetpgrp(self._fd)):
                 os.tcsetpgrp(self._fd, self._group)
-        except OSError:
+                termios.tcsetattr(self._fd, termios.TCSANOW, self.saved)
+        except (OSError, termios.error):
             pass
 
     def _is_others(self) -> bool:
@@ -230,15 +231,13 @@ class Own:
             poll.poll(AGAIN * 1000)
 
 
-def make_raw() -> bool:
-    """Have the terminal that is our stdin hand on every key; False where it is none, or we are in the background."""
+def make_raw() -> None:
+    """Have the terminal that is our stdin hand on every key, if it is one and we are in its foreground."""
     try:
-        if os.tcgetpgrp(0) != os.getpgrp():
-            return False
-        termios.tcsetattr(0, termios.TCSANOW, raw(termios.tcgetattr(0)))
+        if os.tcgetpgrp(0) == os.getpgrp():
+            termios.tcsetattr(0, termios.TCSANOW, raw(termios.tcgetattr(0)))
     except (OSError, termios.error):
-        return False
-    return True
+        pass
 
 
 def _is_background() -> bool:

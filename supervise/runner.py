@@ -140,15 +140,22 @@ class Runner:
                     self.teller.tell(self._diagnosing.result())
             case StopTree(signal, skip_signal):
                 line.send("stop", signal, skip_signal)
+                self._wake_holder()
             case KillTree():
                 self._is_killing = True
                 line.send("kill")
+                self._wake_holder()
             case Cut():
                 self._cut()
             case Announce(notice):
                 self.teller.tell(notice)
             case Settle(outcome):
                 self.outcome = outcome
+
+    def _wake_holder(self) -> None:
+        # It is ours until we have reaped it, and then we hold the command ourselves.
+        if self.holder() != os.getpid():
+            self.launched.guardian.wake()
 
     def _nobody_waits(self) -> None:
         """Before the loop, and after it."""

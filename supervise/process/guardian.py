@@ -32,6 +32,10 @@ class Guardian:
         self.mask = mask
         """Our signal mask as it was before."""
 
+    def wake(self) -> None:
+        """Let it go on, should the command have stopped it (`kill -STOP $PPID`)."""
+        os.kill(self.pid, _signal.SIGCONT)
+
     def dismiss(self) -> None:
         """Tell it that all is over, and reap it: nothing of ours is left behind, not even for init."""
         import select
@@ -88,6 +92,8 @@ def _hold(ours: line.Line, group: "int | None", on_lost: "Callable[[tuple[Any, .
 
     system.become_subreaper()
     system.prctl(system.PR_SET_NAME, NAME)
+    # The command can stop its parent; then we could not see that the other end has died.
+    system.prctl(system.PR_SET_PDEATHSIG, _signal.SIGCONT)
     holder = Holder(ours, _prepare(), group)
     if not holder.serve():
         shared = _find_terminal(group, holder.terminal)

@@ -50,6 +50,7 @@ SIMPLE = (
     Artist("pipe-holder", "holds stdout and stderr open and writes on", "python"),
     Artist("closed-descriptors", "no open descriptor, no working directory", "python"),
     Artist("emptied-environment", "no environment, no arguments, a name to break readers of /proc", "python"),
+    Artist("stops-its-parent", "SIGSTOP to whoever started it", "python"),
     Artist("shell-jobs", "nohup, subshells, setsid and pipelines in the background", "sh"),
     Artist("nested-subreaper", "orphans that fall to a subreaper inside the tree"),
     Artist("pid-namespace", "a pid namespace with an init of its own"),

@@ -158,6 +158,14 @@ def name_of(pid: int) -> str:
         return comm.read()
 
 
+def stops_its_parent(stage: Stage) -> None:
+    """Whoever started us is to wait for us, and cannot."""
+    if os.getppid() > 1:
+        # In a pid namespace of its own it is 0, which would be ourselves.
+        os.kill(os.getppid(), signal.SIGSTOP)
+    stage.lead(0)
+
+
 ARTISTS = {
     "setsid": setsid,
     "double-fork": lambda stage: double_fork(stage, leader_stays=True),
@@ -169,6 +177,7 @@ ARTISTS = {
     "pipe-holder": pipe_holder,
     "closed-descriptors": closed_descriptors,
     "emptied-environment": emptied_environment,
+    "stops-its-parent": stops_its_parent,
 }
 
 if __name__ == "__main__":

@@ -8,7 +8,18 @@ import pytest
 
 from tests.harness import Place, child
 
-TIMEOUT = ("-t", "2", "-k", "0.3", "--warn-at", "0.5s", "--", *child("ignore=TERM", "ready", "stay"))
+TIMEOUT = (
+    "-t",
+    "2",
+    "-k",
+    "0.3",
+    "--warn-at",
+    "0.5s",
+    "--diagnose",
+    "off",
+    "--",
+    *child("ignore=TERM", "ready", "stay"),
+)
 
 
 def test_normally(supervise: Place) -> None:

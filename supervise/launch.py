@@ -33,6 +33,7 @@ class Launched:
     def __init__(self, request: "Request", guardian: "Guardian") -> None:
         self.request = request
         self.guardian = guardian
+        self.parent = os.getppid()
         self.started = monotonic()
         """When the run began: the zero of its times."""
         self.started_at = time()
@@ -47,7 +48,6 @@ class Launched:
         self.line: Line = guardian.line
         """To whoever holds the command."""
         self.inbox: "Inbox"
-        self.taken: frozenset[int]
         self.outlets: "tuple[Outlet, Outlet]"
         self.pumps: "tuple[Pump, ...]" = ()
         self.cut = -1
@@ -127,18 +127,12 @@ def run(request: "Request", guardian: "Guardian") -> Launched:
         guardian.dismiss()
         refuse(str(error) if isinstance(error, Refusal) else f"cannot start: {str(error).lower()}")
     _watch(launched, monotonic() + SHORT)
-    from supervise.process import signals
-
-    if not launched.has_heard("started"):
-        launched.early = signals.pending()
     status = _plain_end(launched)
-    if status is not None and not signals.pending():
+    if status is not None and not _is_cancelled(launched):
         if launched.own_terminal:
             launched.give_terminal_back()
         guardian.dismiss()
         os._exit(status)
-    # Signals have waited until now: a thread less for the short ones.
-    signals.take(launched.taken, launched.inbox)
     return launched
 
 
@@ -163,6 +157,9 @@ def _start(launched: Launched) -> None:
     from supervise.process.pump import Pump
 
     launched.inbox = Inbox()
+    launched.early = signals.pending()
+    # At once, since whoever sends one may be gone a moment later.
+    signals.take(signals.choose(), launched.inbox)
     cut, launched.cut = os.pipe()
     launched.outlets = outlet.of_stdio()
     launched.pumps = tuple(
@@ -174,7 +171,6 @@ def _start(launched: Launched) -> None:
     if launched.own_terminal:
         launched.take_terminal()
         launched.own_terminal.start(launched.inbox)
-    launched.taken = signals.choose()
 
 
 def _spawn_on_pipes(launched: Launched) -> "tuple[int, ...]":
@@ -203,8 +199,6 @@ def _watch(launched: Launched, until: float) -> None:
     """Hear what comes until the command has ended and its bytes are through, or time is up."""
     import select
 
-    from supervise.process import signals
-
     poll = select.poll()
     poll.register(launched.line, select.POLLIN)
     poll.register(launched.inbox, select.POLLIN)
@@ -221,14 +215,20 @@ def _watch(launched: Launched, until: float) -> None:
             if got is None:
                 return
             launched.heard.append(got[0])
-            if got[0][0] == "started":
-                launched.early = signals.pending()
 
 
 def _is_over(launched: Launched) -> bool:
     if launched.has_heard("failed"):
         return True
     return launched.has_heard("exited") and all(pump.has_ended for pump in launched.pumps)
+
+
+def _is_cancelled(launched: Launched) -> bool:
+    from supervise.process import signals
+
+    launched.posted += launched.inbox.take()
+    taken = {item[1] for item in launched.posted if item[0] == "signal"}
+    return not taken.isdisjoint(signals.CANCELLING) or bool(signals.pending())
 
 
 def _plain_end(launched: Launched) -> "int | None":

@@ -7,6 +7,7 @@ until `wake_at` or until somebody has something to tell.
 import _thread
 import os
 from collections import deque
+from math import inf
 from sys import getswitchinterval
 from time import monotonic
 from typing import TYPE_CHECKING, NoReturn
@@ -48,7 +49,7 @@ from supervise.core.outcome import Exit, Outcome
 from supervise.core.policy import Policy
 from supervise.faces.items import Stragglers, Trouble, Usage
 from supervise.launch import Launched
-from supervise.process import signals, tree
+from supervise.process import senders, signals, tree
 from supervise.process.pump import Pump
 from supervise.teller import Teller
 from supervise.values import signal_name
@@ -92,6 +93,7 @@ class Runner:
         self._told = dict.fromkeys(launched.pumps, 0)
         self._asked = 0
         self._root = 0
+        self._root_since = inf
         self._is_empty = False
         self._is_killing = False
         self._is_cancelled = False
@@ -245,6 +247,7 @@ class Runner:
         match message:
             case ("started", int(pid), float(at)):
                 self._root = pid
+                self._root_since = at - self.launched.started
                 self.dispatch(Started(pid), at - self.launched.started)
             case ("failed", str(kind), str(reason)):
                 self.dispatch(SpawnFailed(kind, reason))  # type: ignore[arg-type]
@@ -283,7 +286,7 @@ class Runner:
         is_from_terminal = code == signals.FROM_KERNEL
         if number == signals.CHLD:
             self.launched.child_died()
-        elif not is_from_terminal and self._is_inside(sender, ancestry):
+        elif not is_from_terminal and self._is_from_inside(number, sender, at, ancestry):
             # `kill 0` in the command: it meant its own.
             pass
         elif number in signals.CANCELLING:
@@ -292,7 +295,7 @@ class Runner:
                 source += f" from pid {sender} ({ancestry[0].name})"
             self._is_cancelled = True
             self.dispatch(
-                Cancel(number, at, delivered=is_from_terminal and self._root_was_there(number), source=source)
+                Cancel(number, at, delivered=is_from_terminal and self._is_for_root(number, at), source=source)
             )
         elif number in signals.STOPPING:
             # What the terminal sends is for the kernel to judge; whoever else wants us stopped can continue us as well.
@@ -305,9 +308,8 @@ class Runner:
         loop around us stops, whoever is the faster.
         """
         self.hear_threads()
-        is_shared = self.launched.guardian.has_terminal and not self.launched.own_terminal
         until = monotonic() + TOGETHER
-        while (signals.pending() or (is_shared and exit.signal in signals.CANCELLING)) and (
+        while (signals.pending() or (self._shares_group and exit.signal in signals.CANCELLING)) and (
             not self._is_cancelled and (left := until - monotonic()) > 0
         ):
             self.launched.inbox.wait(left)
@@ -336,15 +338,30 @@ class Runner:
         if self.launched.own_terminal:
             self.launched.take_terminal()
 
-    def _root_was_there(self, number: int) -> bool:
-        """The command existed already when that signal came to its process group."""
+    def _is_for_root(self, number: int, at: float) -> bool:
+        """The command was there already when that signal came to its process group."""
         is_early = number in self.launched.early
         self.launched.early.discard(number)
-        return bool(self._root) and not is_early
+        # The program of a window: of a hang-up the terminal tells the leader of its session alone (tty_ioctl(4)).
+        is_ours_alone = number == signals.HUP and os.getsid(0) == os.getpid()
+        return at >= self._root_since and not is_early and not is_ours_alone
 
-    def _is_inside(self, sender: int, ancestry: list[tree.Stat]) -> bool:
-        inside = (self._root, self.holder())
-        return sender in inside or any(process.pid in inside for process in ancestry)
+    def _is_from_inside(self, number: int, sender: int, at: float, ancestry: list[tree.Stat]) -> bool:
+        if sender == self._root or senders.came_from(ancestry, self.holder()):
+            return True
+        # A number of 0 stands for whoever is outside our pid namespace.
+        if ancestry or sender in (0, self.launched.parent):
+            return False
+        # It is gone.
+        return (
+            self._shares_group
+            and number in signals.FATAL
+            and senders.hit_others(number, at + self.launched.started, self.holder())
+        )
+
+    @property
+    def _shares_group(self) -> bool:
+        return self.launched.guardian.has_terminal and not self.launched.own_terminal
 
     # --- the end
 

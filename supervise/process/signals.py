@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 CANCELLING = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT)
 PASSED_ON = (_signal.SIGUSR1, _signal.SIGUSR2, _signal.SIGWINCH, _signal.SIGCONT)
+FATAL = (*CANCELLING, _signal.SIGUSR1, _signal.SIGUSR2)
+"""Those of which a process dies that does not handle them (signal(7))."""
 STOPPING = (_signal.SIGTSTP, _signal.SIGTTIN, _signal.SIGTTOU)
 """Of job control.  We do nothing ourselves for which a terminal sends the last two, since we block them; but it sends
 them to the whole process group when the command in the background wants the terminal, and the job must stop as one:

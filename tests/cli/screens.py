@@ -5,9 +5,9 @@ Nothing here sleeps: every step waits, with a bound, for what a person would wai
 
 import os
 import re
+import shlex
 import signal
 import subprocess
-import termios
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
@@ -15,7 +15,7 @@ from time import monotonic
 import pexpect
 import pyte
 
-from tests.harness import BOUND, Place, state_of, wait_until
+from tests.harness import BOUND, TOKEN, Place, child, state_of, wait_until
 
 ROWS, COLUMNS = 24, 80
 SHELLS = {
@@ -25,16 +25,35 @@ SHELLS = {
 CTRL_C, CTRL_D, CTRL_Z, CTRL_BACKSLASH = "\x03", "\x04", "\x1a", "\x1c"
 
 
+def words(*vices: str) -> str:
+    """The command line of children.py, for a shell."""
+    return shlex.join(child(*vices))
+
+
+def environ_of(place: Place) -> dict[str, str]:
+    """Of a shell of the place, by which its processes are found as well; prompts are numbered."""
+    more = {"TERM": "xterm", "PS1": r"[\#]$ ", "HISTFILE": "/dev/null", TOKEN: f"{place._token}-shell;"}
+    return {**place.environ, **more}
+
+
+class Emulator(pyte.Screen):
+    """pyte knows no private attributes (vim asks a terminal of xterm's kind for such), which show nothing."""
+
+    def select_graphic_rendition(self, *attributes: int, private: bool = False) -> None:
+        if not private:
+            super().select_graphic_rendition(*attributes)
+
+
 class Screen:
     """A program on a terminal of 24 lines of 80 characters."""
 
     def __init__(self, place: Place, words: list[str], env: dict[str, str] | None = None) -> None:
-        environ = {**place.environ, "TERM": "xterm", "PS1": r"[\#]$ ", "HISTFILE": "/dev/null", **(env or {})}
+        environ = {**environ_of(place), **(env or {})}
         self._child = pexpect.spawn(
             words[0], words[1:], cwd=str(place.folder), env=environ, dimensions=(ROWS, COLUMNS), timeout=BOUND
         )
         self._child.delaybeforesend = None
-        self._screen = pyte.Screen(COLUMNS, ROWS)
+        self._screen = Emulator(COLUMNS, ROWS)
         self._stream = pyte.ByteStream(self._screen)
         self.transcript = b""
         """Every byte that has come."""
@@ -95,10 +114,6 @@ class Screen:
     def resize(self, rows: int, columns: int) -> None:
         self._child.setwinsize(rows, columns)
         self._screen.resize(rows, columns)
-
-    def modes(self) -> list[object]:
-        """Of the terminal, as its kernel has them now."""
-        return termios.tcgetattr(self._child.child_fd)
 
     def foreground(self) -> int:
         """The process group in the foreground."""
@@ -207,7 +222,7 @@ class Tmux:
 
     def __init__(self, place: Place, command: str) -> None:
         self._socket = place.folder / "tmux"
-        self._environ = {**place.environ, "TERM": "xterm", "PS1": r"[\#]$ ", "HISTFILE": "/dev/null"}
+        self._environ = environ_of(place)
         self._call("-f", "/dev/null", "new-session", "-d", "-x", str(COLUMNS), "-y", str(ROWS), command)
         self.pid = int(self._call("display-message", "-p", "#{pid}"))
 

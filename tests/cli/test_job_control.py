@@ -7,15 +7,11 @@ from typing import Any
 
 import pytest
 
-from tests.cli.screens import CTRL_BACKSLASH, CTRL_C, CTRL_Z, Shell, shell, tmux
-from tests.harness import Place, child, state_of, validator, wait_for_file, wait_until
+from tests.cli.screens import CTRL_BACKSLASH, CTRL_C, CTRL_Z, Shell, shell, tmux, words
+from tests.harness import Place, state_of, validator, wait_for_file, wait_until
 
 # pexpect forks; that other threads of the test are at rest then is known.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
-
-
-def words(*vices: str) -> str:
-    return " ".join(f"'{word}'" for word in child(*vices))
 
 
 def report(supervise: Place) -> Any:

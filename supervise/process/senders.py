@@ -1,0 +1,46 @@
+"""Who sent us a signal: somebody of the command's own, or somebody from outside.
+
+On a terminal the command is in our process group, and its `kill 0` hits us as well: it meant its own.  A sender that
+is still there, as a zombie too, tells by its ancestry.  One that is gone (the subshell that did it, but also `sudo
+kill`) leaves nothing to ask; its process group would not tell either, since a script around us is in ours too.  Then it
+counts whom else the signal has hit: what came to us alone was meant for us.
+"""
+
+import os
+from time import CLOCK_BOOTTIME, clock_gettime, monotonic, sleep
+
+from supervise.process import tree
+
+SETTLED = 0.02
+"""Seconds after which whoever was hit together with us is dead of it, or has it pending; and by which a process must be
+older than the signal for its survival to tell anything, since the kernel counts births in ticks."""
+MASKS = (b"SigIgn:", b"SigCgt:", b"SigBlk:", b"ShdPnd:")
+"""Lines of /proc/PID/status (proc(5))."""
+
+
+def came_from(ancestry: "list[tree.Stat]", holder: int) -> bool:
+    """A descendant of `holder`, or `holder`, is the sender, of which `ancestry` tells."""
+    return any(process.pid == holder for process in ancestry)
+
+
+def hit_others(number: int, at: float, holder: int) -> bool:
+    """The signal of `at` (CLOCK_MONOTONIC) may have come to the descendants of `holder` in our group as to us.
+
+    False where one of them lives on whom it would have ended.  Takes up to SETTLED.
+    """
+    sleep(max(0.0, at + SETTLED - monotonic()))
+    ticks = os.sysconf("SC_CLK_TCK")
+    born_before = at - SETTLED + clock_gettime(CLOCK_BOOTTIME) - monotonic()
+    for pid in tree.walk(holder):
+        now = tree.stat(pid)
+        if now is None or not tree.is_alive(now) or now.pgrp != os.getpgrp():
+            continue
+        if now.starttime / ticks < born_before and _would_be_dead(pid, number):
+            return False
+    return True
+
+
+def _would_be_dead(pid: int, number: int) -> bool:
+    """It neither ignores, catches nor blocks the signal, and does not have it pending (while it is stopped)."""
+    masks = [line.split()[1] for line in tree.read(f"/proc/{pid}/status").splitlines() if line.startswith(MASKS)]
+    return bool(masks) and not any(int(mask, 16) >> (number - 1) & 1 for mask in masks)

@@ -1,6 +1,7 @@
 """Where our own words and the command's bytes go out together, without ever waiting for each other's reader."""
 
 import _thread
+import errno
 import os
 import select
 from _collections import deque
@@ -17,7 +18,7 @@ class Outlet:
         self.lock = _thread.allocate_lock()
         """Held during a write, so that a message does not land inside another's bytes."""
         self.at_line_start = True
-        self._is_terminal = os.isatty(fd)
+        self.is_terminal = os.isatty(fd)
 
     def write(self, data: "bytes | memoryview") -> None:
         """Write all of it, however long it takes.
@@ -50,7 +51,7 @@ class Outlet:
 
     def _is_raw(self) -> bool:
         """It is a terminal that does not go to the first column by itself: we, or the command, have set it so."""
-        if not self._is_terminal:
+        if not self.is_terminal:
             return False
         import termios
 
@@ -71,6 +72,12 @@ class Outlet:
                 poll = select.poll()
                 poll.register(self.fd, select.POLLOUT)
                 poll.poll()
+            except OSError as error:
+                # A terminal that has hung up has no reader that left: the command gets HUP, and what it says while it
+                # cleans up goes where it would go without us.
+                if self.is_terminal and error.errno == errno.EIO:
+                    return
+                raise
 
 
 def of_stdio() -> "tuple[Outlet, Outlet]":

@@ -103,8 +103,9 @@ class Pump:
         view = memoryview(buffer)
         poll = select.poll()
         poll.register(source, select.POLLIN)
-        # Not for writing: only to hear that the reader has left while the command is silent.
-        poll.register(self._outlet.fd, 0)
+        if not self._outlet.is_terminal:
+            # Not for writing: only to hear that the reader has left while the command is silent.
+            poll.register(self._outlet.fd, 0)
         poll.register(self._cut, 0)
         # To poll first, and to look closer only where it is not this, takes half the time of a read that fails.
         usual = [(source, select.POLLIN)]

@@ -276,7 +276,7 @@ class Tmux:
 
 
 @contextmanager
-def tmux(place: Place, command: str = "bash --norc --noprofile -i") -> Iterator[Tmux]:
+def tmux(place: Place, command: str = r"PS1='[\#]$ ' exec bash --norc --noprofile -i") -> Iterator[Tmux]:
     """A shell in a window of tmux."""
     one = Tmux(place, command)
     try:

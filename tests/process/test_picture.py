@@ -44,6 +44,7 @@ def never_exec():
 
 def with_children():
     child(wait)
+    child(wait)
     wait()
 
 def rename():
@@ -87,11 +88,12 @@ def only(seen: Picture) -> Seen:
 
 def test_the_order_is_that_of_the_tree() -> None:
     with python(DO + "child(with_children); child(wait); child(with_children); tell()") as program:
-        seen = seen_when(program.pid, lambda one: len(one.processes) == 5)
-    first, its_child, second, third, its_other = seen.processes
-    assert [one.depth for one in seen.processes] == [0, 1, 0, 0, 1]
+        seen = seen_when(program.pid, lambda one: len(one.processes) == 7)
+    first, its_child, its_other, second, third, *_ = seen.processes
+    assert [one.depth for one in seen.processes] == [0, 1, 1, 0, 0, 1, 1]
     assert first.parent == second.parent == third.parent == program.pid
-    assert (its_child.parent, its_other.parent) == (first.pid, third.pid)
+    assert its_child.parent == its_other.parent == first.pid
+    assert its_child.pid < its_other.pid
     assert first.pid < second.pid < third.pid
     assert seen.more == 0
 
@@ -99,8 +101,8 @@ def test_the_order_is_that_of_the_tree() -> None:
 def test_where_the_kernel_tells_no_children(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tree, "has_children_file", lambda: False)
     with python(DO + "child(with_children); tell()") as program:
-        seen = seen_when(program.pid, lambda one: len(one.processes) == 2)
-    assert [one.depth for one in seen.processes] == [0, 1]
+        seen = seen_when(program.pid, lambda one: len(one.processes) == 3)
+    assert [one.depth for one in seen.processes] == [0, 1, 1]
 
 
 def test_of_three_hundred_and_some_the_first_are_listed_and_the_others_counted() -> None:

@@ -146,7 +146,8 @@ class Holder:
             case ("kill",):
                 self.stopping_since = self.stopping_since or monotonic()
                 survivors = self._load().kill_all(os.getpid(), self._own_group(), self.reap, self._wait)
-                if survivors:
+                if not self.was_emptied:
+                    # Also where nobody is alive, and only a debugger of somebody else's keeps one from being reaped.
                     self.line.send("empty", survivors)
             case ("root", int(number)):
                 self._signal_root(number)

@@ -1,0 +1,373 @@
+"""--pty: the command has a terminal of its own, and the keys are the command's."""
+
+import hashlib
+import os
+import signal
+import subprocess
+
+import pytest
+
+from tests.cli.screens import CTRL_C, CTRL_D, CTRL_Z, screen, shell, tmux, words
+from tests.cli.test_terminal import named, script, supervisor
+from tests.harness import PYTHON, Place, is_alive, state_of, wait_for_file, wait_until
+
+# pexpect forks; that other threads of the test are at rest then is known.
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+
+PROBE = """
+import os, sys, termios
+print("ttys", *(os.isatty(fd) for fd in range(3)))
+print("one", len({os.ttyname(fd) for fd in range(3)}))
+print("leader", os.getsid(0) == os.getpid() == os.getpgrp() == os.tcgetpgrp(0))
+os.close(os.open("/dev/tty", os.O_RDWR))
+print("size", *os.get_terminal_size())
+print("only", sorted(map(int, os.listdir("/proc/self/fd")))[:-1])
+"""
+LINES = 1500
+"""Of 40 bytes: the last 60 KB."""
+
+
+def python(code: str) -> tuple[str, ...]:
+    return (*PYTHON, "-c", code)
+
+
+# --- what the command has
+
+
+def test_a_terminal_of_its_own(supervise: Place) -> None:
+    """Also where we have none; of the usual size, then."""
+    ended = supervise("--pty", "--", *python(PROBE))
+    assert ended.out.decode().splitlines() == [
+        "ttys True True True",
+        "one 1",
+        "leader True",
+        "size 80 24",
+        "only [0, 1, 2]",
+    ]
+    assert ended.err == b""
+
+
+def test_stdout_and_stderr_are_one_stream(supervise: Place) -> None:
+    ended = supervise("--pty", "--", "sh", "-c", "echo one; echo two >&2; echo three")
+    assert ended.out == b"one\r\ntwo\r\nthree\r\n"
+    assert ended.report["usage"]["stdout_bytes"] == len(ended.out)
+    assert ended.report["usage"]["stderr_bytes"] == 0
+
+
+def test_without_it_there_is_none(supervise: Place) -> None:
+    assert supervise("--", "sh", "-c", "test -t 0 || test -t 1 || test -t 2").code == 1
+
+
+def test_the_size_is_copied_and_followed(supervise: Place) -> None:
+    with shell(supervise) as sh:
+        sh.start("""supervise --pty -- sh -c 'trap "stty size" WINCH; stty size; while :; do sleep 0.05; done'""")
+        sh.wait_for("^24 80$")
+        sh.screen.resize(30, 90)
+        sh.wait_for("^30 90$")
+        sh.type(CTRL_C)
+        sh.wait_for_prompt()
+        assert sh.count("30 90") == 1
+
+
+def test_the_size_in_tmux(supervise: Place) -> None:
+    with tmux(supervise) as window:
+        window.wait_for_prompt(1)
+        window.enter("supervise --pty -- sh -c 'trap \"stty size\" WINCH; echo ready; while :; do sleep 0.05; done'")
+        window.wait_for("^ready$")
+        window.resize(20, 70)
+        window.wait_for("^20 70$")
+        window.type("C-c")
+        window.wait_for_prompt(2)
+
+
+# --- keys
+
+
+def test_ctrl_c_is_the_commands(supervise: Place) -> None:
+    """A REPL interrupts what it does, and we hear nothing of it."""
+    with shell(supervise) as sh:
+        sh.start("supervise --pty -- python3 -q")
+        sh.wait_for("^>>> ?$")
+        sh.screen.enter("6 * 7")
+        sh.wait_for("^42$")
+        sh.screen.enter("import time; print('sleeping'); time.sleep(100)")
+        sh.wait_for("^sleeping$")
+        sh.type(CTRL_C)
+        sh.wait_for("^KeyboardInterrupt$")
+        sh.screen.enter("'still ' + 'here'")
+        sh.wait_for("^'still here'$")
+        sh.type(CTRL_D)
+        sh.wait_for_prompt()
+        sh.run("echo code $?")
+        assert sh.has_line("code 0")
+        assert sh.count("cancelled") == 0
+
+
+def test_a_command_that_dies_of_ctrl_c(supervise: Place) -> None:
+    """That is its own affair: a signal that we did not send ended it."""
+    with shell(supervise) as sh:
+        sh.start("supervise --pty -- sh -c 'echo ready; exec sleep 100'; echo code $?")
+        sh.wait_for("^ready")
+        sh.type(CTRL_C)
+        sh.wait_for("^code 130$")
+        sh.wait_for_prompt()
+        assert sh.count("cancelled") == 0
+        assert sh.count("killed by INT") == 1
+
+
+def test_every_key_is_a_byte_for_who_wants_it_so(supervise: Place) -> None:
+    code = (
+        "import os, tty; tty.setraw(0); os.write(1, b'ready'); n = b''\n"
+        "while b'q' not in n: n += os.read(0, 100)\n"
+        "print(n, end='\\r\\n')"
+    )
+    with shell(supervise) as sh:
+        supervise.file("keys.py").write_text(code)
+        sh.start("supervise --pty -- python3 -IS keys.py")
+        sh.wait_for("^ready")
+        sh.type("\x03\x04\x1a\x1c\x13\x11\r\x7f\x00\xffq")
+        sh.wait_for(r"""b'\\x03\\x04\\x1a\\x1c\\x13\\x11\\r\\x7f\\x00\S*q'""")
+        sh.wait_for_prompt()
+
+
+def test_a_shell_with_jobs_of_its_own(supervise: Place) -> None:
+    """Ctrl-Z stops the inner shell's job, and neither it nor us."""
+    with shell(supervise) as sh:
+        sh.start("supervise --pty -- env PS1='inner> ' bash --norc --noprofile -i")
+        sh.wait_for("^inner>$")
+        sh.screen.enter("sleep 100")
+        wait_until(lambda: named(supervise, "sleep"))
+        sh.type(CTRL_Z)
+        sh.wait_for("Stopped +sleep 100")
+        sh.screen.enter("kill %1; wait; echo jobs are done")
+        sh.wait_for("^jobs are done$")
+        sh.screen.enter("exit 5")
+        sh.wait_for_prompt()
+        sh.run("echo code $?")
+        assert sh.has_line("code 5")
+
+
+def test_a_paste_of_many_lines(supervise: Place) -> None:
+    with shell(supervise) as sh:
+        sh.start("supervise --pty -- sh -c 'stty -echo; echo ready; sha256sum'")
+        sh.wait_for("^ready$")
+        text = "".join(f"line {number} of a long text\n" for number in range(3000))
+        for start in range(0, len(text), 1000):
+            sh.type(text[start : start + 1000].replace("\n", "\r"))
+        sh.type(CTRL_D)
+        sh.wait_for(hashlib.sha256(text.encode()).hexdigest())
+        sh.wait_for_prompt()
+
+
+# --- the end of stdin
+
+
+READERS = {
+    "cat": (["cat"], b"", b""),
+    "a line": (["sh", "-c", "stty -echo; touch ready; cat"], b"hello\n", b"hello\r\n"),
+    "an unfinished line": (["sh", "-c", "stty -echo; touch ready; cat"], b"hello", b"hello"),
+    "one reader after the other": (["sh", "-c", "cat; cat; cat; echo end"], b"", b"end\r\n"),
+    "a reader that comes late": (["sh", "-c", "sleep 1; cat; echo end"], b"", b"end\r\n"),
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_the_end_of_stdin_reaches_the_command(supervise: Place, name: str) -> None:
+    command, text, expected = READERS[name]
+    running = supervise.start("--pty", "--", *command, stdin=subprocess.PIPE)
+    assert running.process.stdin
+    with running.process.stdin as stdin:
+        if text:
+            wait_until(supervise.file("ready").exists)
+            stdin.write(text)
+    ended = running.wait()
+    assert ended.code == 0
+    assert ended.out == expected
+
+
+@pytest.mark.parametrize("repl", [["python3", "-q"], ["bash", "--norc", "-i"], ["python3", "-"]], ids=" ".join)
+def test_a_repl_ends_with_an_empty_stdin(supervise: Place, repl: list[str]) -> None:
+    """Also one that takes single keys, for which a terminal has no end of file."""
+    assert supervise("--pty", "-t", "20", "--", *repl).code == 0
+
+
+def test_much_through_stdin(supervise: Place) -> None:
+    text = b"".join(b"%d\n" % number for number in range(20000))
+    command = ("sh", "-c", "stty -echo; touch ready; exec sha256sum")
+    running = supervise.start("--pty", "--", *command, stdin=subprocess.PIPE)
+    assert running.process.stdin
+    with running.process.stdin as stdin:
+        wait_until(supervise.file("ready").exists)
+        stdin.write(text)
+    ended = running.wait()
+    assert ended.out.split()[0].decode() == hashlib.sha256(text).hexdigest()
+
+
+def test_a_pipe_into_it_on_a_terminal(supervise: Place) -> None:
+    with script(supervise, "seq 3 | supervise --pty -- sh -c 'stty -echo; sleep 0.5; cat'") as sh:
+        sh.wait_for("^code 0$")
+
+
+# --- the output
+
+
+def test_through_a_pipe(supervise: Place) -> None:
+    """Its stdout is a terminal, ours is none; the keys still are the command's."""
+    with script(supervise, "supervise --pty -- sh -c 'test -t 1 && read word && echo got $word' | cat") as sh:
+        wait_until(lambda: named(supervise, "supervise"))
+        sh.screen.enter("hello")
+        sh.wait_for("got hello$")
+        sh.wait_for("^code 0$")
+
+
+def test_the_bytes_of_a_terminal_are_the_commands(supervise: Place) -> None:
+    """Raw, it is whole, byte for byte."""
+    code = "import os, sys, tty; tty.setraw(1); [os.write(1, bytes(range(256))) for _ in range(2000)]"
+    ended = supervise("--pty", "--", *python(code))
+    assert ended.out == bytes(range(256)) * 2000
+
+
+def tail() -> bytes:
+    return b"".join(b"%039d\r\n" % number for number in range(LINES))
+
+
+def test_the_tail_is_whole(supervise: Place) -> None:
+    ended = supervise("--pty", "--", *python(f"import os; os.write(1, {tail()!r}.replace(b'\\r', b''))"))
+    assert ended.out == tail()
+
+
+@pytest.mark.slow
+def test_the_tail_is_whole_200_times(supervise: Place) -> None:
+    """Written just before the end, when a terminal that was closed too early would lose it."""
+    code = f"import os; os.write(1, b''.join(b'%039d\\n' % number for number in range({LINES})))"
+    for _ in range(200):
+        ended = supervise.start("--pty", "--", *python(code), report=False).wait()
+        assert ended.out == tail()
+        assert ended.code == 0
+
+
+def test_the_tail_at_a_timeout(supervise: Place) -> None:
+    command = "exec 2>/dev/null; trap 'seq 10000; echo last; exit' TERM; echo up; while :; do sleep 0.05; done"
+    ended = supervise("--pty", "-t", "1", "--", "sh", "-c", command)
+    assert ended.code == 124
+    assert ended.out == b"".join(b"%s\r\n" % line for line in [b"up", *(b"%d" % n for n in range(1, 10001)), b"last"])
+
+
+# --- the end
+
+
+ENDS = {
+    "by itself": ("", "exit 3", 3),
+    "at once": ("", "", 0),
+    "after a while": ("", "sleep 0.5; exit 3", 3),
+    "completion timeout": ("-t 1", "sleep 100", 124),
+    "idle timeout": ("-i 1", "echo up; sleep 100", 123),
+    "killed after the grace": ("-t 1 -k 0.2", "trap '' TERM HUP; sleep 100 & wait; wait; sleep 100", 124),
+    "killed by itself": ("", "kill -KILL $$", 137),
+    "not found": ("", None, 127),
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_the_terminal_is_restored(supervise: Place, name: str) -> None:
+    options, command, code = ENDS[name]
+    words = "no-such-command" if command is None else f'sh -c "{command}"'.replace("$$", r"\$\$")
+    with script(supervise, f"supervise --pty {options} -- {words}") as sh:
+        sh.wait_for(f"^code {code}$")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT])
+def test_the_terminal_is_restored_after_a_cancellation(supervise: Place, number: int) -> None:
+    with script(supervise, "trap '' INT QUIT; (trap - INT QUIT; exec supervise --pty -- sleep 100)") as sh:
+        wait_until(lambda: named(supervise, "sleep"))
+        os.kill(supervisor(supervise), number)
+        sh.wait_for(f"^code {128 + number}$")
+
+
+def test_the_terminal_is_restored_where_no_shell_mends_it(supervise: Place) -> None:
+    """An interactive dash leaves the terminal as it finds it, and has taken it by the time the guardian comes."""
+    with screen(supervise, ["dash", "-i"], {"PS1": "> "}) as on:
+        on.wait_for("^>$")
+        on.enter("stty -a >before; supervise --pty -- sleep 100")
+        wait_until(lambda: named(supervise, "sleep"))
+        os.kill(supervisor(supervise), signal.SIGKILL)
+        wait_until(lambda: not named(supervise, "supervise-guard"))
+        on.enter("stty -a >after; cmp before after && echo sa''me")
+        on.wait_for("^same$")
+        on.enter("exit")
+        on.wait_for_end()
+
+
+def test_messages_begin_in_the_first_column(supervise: Place) -> None:
+    """Although the terminal is raw, and the command has left a line unfinished."""
+    with shell(supervise) as sh:
+        sh.run("supervise -v --pty -t 1.5 --warn-at 1 -k 1 -- sh -c 'printf unfinished; sleep 100'")
+        assert sh.has_line("unfinished")
+        assert sh.count("supervise: ") >= 3
+        ours = [line for line in sh.screen.lines if "supervise: " in line and not line.startswith("[")]
+        assert all(line.startswith("supervise: ") for line in ours), sh.screen.text
+
+
+# --- in the background
+
+
+def test_in_the_background_and_brought_to_the_foreground(supervise: Place) -> None:
+    with shell(supervise) as sh:
+        sh.run("supervise --pty -- sh -c 'stty size; read word; echo got $word' &")
+        sh.wait_for("24 80$")
+        sh.run("jobs; clear; echo typed in the meantime")
+        assert sh.has_line("typed in the meantime")
+        sh.start("fg")
+        sh.wait_for("^supervise --pty .*$")
+        sh.screen.enter("hello")
+        sh.wait_for("^got hello$")
+        sh.wait_for_prompt()
+
+
+def test_stopped_and_continued(supervise: Place) -> None:
+    """By others, since Ctrl-Z is the command's: the terminal is the shell's meanwhile."""
+    with shell(supervise) as sh:
+        sh.start("supervise --pty -- python3 -q")
+        sh.wait_for("^>>> ?$")
+        for stop in (signal.SIGTSTP, signal.SIGSTOP):
+            pid = supervisor(supervise)
+            os.kill(pid, stop)
+            wait_until(lambda pid=pid: state_of(pid) == "T")
+            sh.wait_for_prompt()
+            sh.run("clear; echo in the shell; stty -a | grep -c -e '-icanon'")
+            assert sh.has_line("in the shell")
+            assert sh.has_line("0")
+            sh.start("fg")
+            sh.screen.enter("'in python ' * 2")
+            sh.wait_for("^'in python in python '$")
+        sh.type(CTRL_D)
+        sh.wait_for_prompt()
+
+
+def test_resized_while_stopped(supervise: Place) -> None:
+    with shell(supervise) as sh:
+        sh.start("""supervise --pty -- sh -c 'trap "stty size" WINCH; echo ready; while :; do sleep 0.05; done'""")
+        sh.wait_for("^ready$")
+        os.kill(supervisor(supervise), signal.SIGTSTP)
+        sh.wait_for_prompt()
+        sh.screen.resize(30, 90)
+        sh.start("fg")
+        sh.wait_for("^30 90$")
+        sh.type(CTRL_C)
+        sh.wait_for_prompt()
+
+
+def test_our_guardian_is_killed(supervise: Place) -> None:
+    """We do its work, and the terminal is restored as well."""
+    with script(supervise, "supervise --pty -t 3 -- sh -c 'echo $$ >pid; exec sleep 100'") as sh:
+        pid = wait_for_file(supervise.file("pid"))
+        (guardian,) = named(supervise, "supervise-guard")
+        os.kill(guardian, signal.SIGKILL)
+        sh.wait_for("^code 124$")
+        wait_until(lambda: not is_alive(pid))
+
+
+def test_words_are_said_before_the_terminal_is_raw(supervise: Place) -> None:
+    with shell(supervise) as sh:
+        sh.run(f"supervise --pty --report /no/such/report -- {words('exit=0')}; echo code $?")
+        assert sh.has_line("code 125")

@@ -36,7 +36,7 @@ def test_of_a_timeout(supervise: Place) -> None:
     assert ended.code == 124
     # When the picture of the tree is ready is no part of the order.
     order = [name for name in names(ended) if name not in ("warned", "diagnosis", "emptied")]
-    assert order == ["started", "access", "extended", "verdict", "diagnosis", "killing", "exited", "settled"]
+    assert order == ["started", "access", "extended", "verdict", "killing", "exited", "settled"]
     times = [event["t"] for event in ended.events]
     assert all(later >= earlier - 0.1 for earlier, later in pairwise(times))
     for event, entry in zip(ended.events_named("warned"), ended.report["warnings"], strict=True):

@@ -1,0 +1,28 @@
+"""The bench of survivors runs, finds nobody under supervise, and sees who is left under another."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.slow
+def test_survivors_are_seen() -> None:
+    if not shutil.which("cc"):
+        pytest.skip("the benches need a C compiler")
+    words = [sys.executable, "-m", "tests.bench.bench_survivors", "--quick", "setsid"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=240, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    table, _, text = done.stdout.partition("{")
+    found = json.loads("{" + text)
+    [row] = found["rows"]
+    assert row["left"]["supervise"] == 0
+    assert row["left"]["timeout -k"] == 1
+    assert "| supervise | 0 of 1 |" in table
+    assert "| timeout -k | 1 of 1 | all |" in table
+    assert [one["artist"] for one in found["kill_phase"]] == ["wide-1000", "orphans-1000", "chain-1ms"]

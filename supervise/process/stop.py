@@ -77,23 +77,21 @@ def ask_all(holder: int, number: int, *, spared_group: int | None = None) -> Non
 
     The members of `spared_group` have it already, from the terminal: they get the CONT alone.
     """
-    first = tree.walk(holder)
-    for pid in first:
-        _ask(pid, number, spared_group)
+    asked = set()
+    for process in tree.look(holder):
+        if process.pid != holder:
+            _ask(process, number, spared_group)
+            asked.add(process.pid)
     # The second look finds what was forked during the first.  Children of those who had their signal by then are left
     # alone: they may be the clean-up itself.
-    asked = set(first)
-    for pid in tree.walk(holder):
-        now = tree.stat(pid)
-        if now is not None and pid not in asked and now.ppid not in asked:
-            _ask(pid, number, spared_group)
+    for process in tree.look(holder):
+        if process.pid not in asked and process.ppid not in asked and process.pid != holder:
+            _ask(process, number, spared_group)
 
 
-def _ask(pid: int, number: int, spared_group: int | None) -> None:
-    now = tree.stat(pid)
-    if now is not None:
-        signals = (_signal.SIGCONT,) if now.pgrp == spared_group else (number, _signal.SIGCONT)
-        send(pid, now.starttime, signals)
+def _ask(process: tree.Stat, number: int, spared_group: int | None) -> None:
+    signals = (_signal.SIGCONT,) if process.pgrp == spared_group else (number, _signal.SIGCONT)
+    send(process.pid, process.starttime, signals)
 
 
 def kill_all(holder: int, group: int, reap: "Callable[[], bool]", wait: "Callable[[float], None]") -> list[Survivor]:

@@ -60,6 +60,11 @@ class Launched:
         self.own_holder_trigger = -1
         """Written to, it wakes the holder that we are ourselves, should the guardian have died."""
 
+    def take_posted(self) -> "list[tuple[object, ...]]":
+        """All that the threads have to tell, from the start on."""
+        posted, self.posted = self.posted, []
+        return posted + self.inbox.take()
+
     def has_heard(self, word: str) -> bool:
         """The guardian has sent such a message."""
         return any(message[0] == word for message in self.heard)

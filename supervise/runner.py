@@ -239,7 +239,7 @@ class Runner:
 
     def hear_threads(self) -> None:
         """Take all that the threads have to tell now."""
-        for item in self.launched.inbox.take():
+        for item in self.launched.take_posted():
             self.hear_item(item)
 
     def hear_message(self, message: tuple[object, ...]) -> None:
@@ -432,8 +432,6 @@ def begin(launched: Launched) -> Runner:
     runner = Runner(launched)
     for message in launched.heard:
         runner.hear_message(message)
-    for item in launched.posted:
-        runner.hear_item(item)
     runner.hear_line()
     runner.hear_threads()
     runner.tick()

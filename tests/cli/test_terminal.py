@@ -67,7 +67,7 @@ def test_a_full_screen_program_is_stopped_by_a_timeout(supervise: Place, name: s
         sh.wait_for(sign)
         sh.wait_for("^code 124$")
         # Each message begins in the first column.
-        assert [line for line in sh.screen.lines if line.startswith("supervise: ") and "(exit 124" in line]
+        assert [line for line in sh.screen.lines if line.startswith("supervise: completion timeout: the command was")]
 
 
 def test_a_pager_without_a_terminal_of_its_own_is_a_cat(supervise: Place) -> None:

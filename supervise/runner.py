@@ -259,10 +259,11 @@ class Runner:
             case ("empty", list(survivors)):
                 self._is_empty = not survivors
                 self.dispatch(Emptied(tuple(Process(*one) for one in survivors)))
-            case ("alive", int(number)) if number == self._asked:
+            case ("alive", int(number), float(at)) if number == self._asked:
                 self._tell_output()
                 counting = [pump for pump in self.launched.pumps if pump.stream in self.policy.idle_on]
-                self.dispatch(Answered(any(pump.is_pending() for pump in counting)))
+                pending = any(pump.is_pending() for pump in counting)
+                self.dispatch(Answered(pending, at - self.launched.started))
 
     def hear_item(self, item: tuple[object, ...]) -> None:
         """One thing that a thread posted."""

@@ -59,10 +59,12 @@ class Sampled:
 class Answered:
     """The answer to Ask: the command is alive.  (If it has ended, Exited is dispatched before this.)
 
-    `pending`: bytes of the command's are still unread in a pipe that counts for idle.
+    `pending`: bytes of the command's are still unread in a pipe that counts for idle.  `at`: when it was found alive,
+    and so the latest moment of which the answer speaks; None for the moment at which it is told.
     """
 
     pending: bool
+    at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

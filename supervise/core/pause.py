@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from supervise.core.events import Cancel, Event, Exited, Output, Ready, Sampled
+from supervise.core.events import Answered, Cancel, Event, Exited, Output, Ready, Sampled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,6 +54,8 @@ def with_times(event: Event, move: "Callable[[float], float]") -> Event:
     match event:
         case Output():
             return replace(event, first=move(event.first), last=move(event.last))
+        case Answered(pending, float(at)):
+            return Answered(pending, move(at))
         case Ready() | Exited() | Cancel():
             return replace(event, at=move(event.at))
         case Sampled(sample):

@@ -160,13 +160,14 @@ def drained(attempt: Attempt, event: Drained, now: float) -> list[Action]:
 
 def answered(attempt: Attempt, event: Answered, now: float) -> list[Action]:
     """It lives; an answer to nothing is none."""
-    return _decide(attempt, now, event.pending) if attempt.question else []
+    at = now if event.at is None else min(event.at, now)
+    return _decide(attempt, now, event.pending, at) if attempt.question else []
 
 
 def tick(attempt: Attempt, event: Tick, now: float) -> list[Action]:
     """Ask where a deadline is due; else look at the tree where that is due, and say the warnings that are."""
     if attempt.question:
-        return _decide(attempt, now, pending=False) if now >= attempt.question.until else []
+        return _decide(attempt, now, pending=False, at=now) if now >= attempt.question.until else []
     if attempt.deadlines.first_due(now):
         return _ask(attempt, now)
     actions = _probe(attempt, now) if now >= attempt.probe_at else []
@@ -187,8 +188,8 @@ def _ask(attempt: Attempt, now: float) -> list[Action]:
     return [Ask(), *(_probe(attempt, now) if any(map(attempt.needs_probe, due)) else [])]
 
 
-def _decide(attempt: Attempt, now: float, pending: bool) -> list[Action]:
-    """The command is alive: whatever was due when that was asked moves, or is the cause."""
+def _decide(attempt: Attempt, now: float, pending: bool, at: float) -> list[Action]:
+    """The command was alive `at` that moment: whatever was due when that was asked moves, or is the cause."""
     assert attempt.question
     asked, attempt.question = attempt.question.asked, None
     actions: list[Action] = []
@@ -199,7 +200,8 @@ def _decide(attempt: Attempt, now: float, pending: bool) -> list[Action]:
         elif moved := _move(attempt, due, now):
             actions += moved
         else:
-            cause = Cause(TIMEOUTS[due.limit], now, limit=due.limit, limit_seconds=due.granted + due.added)
+            # As of that moment: it may have ended since, and an exit before the verdict would have to win.
+            cause = Cause(TIMEOUTS[due.limit], at, limit=due.limit, limit_seconds=due.granted + due.added)
             return actions + ending.stop(attempt, cause, attempt.policy.signal, now)
     # After the cancellations that wait: what fell due since then.
     attempt.waiting.append(Tick())

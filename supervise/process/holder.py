@@ -7,7 +7,7 @@ It is served by the guardian, and by us ourselves should the guardian die: its c
     ("terminal", facts)                 the terminal's modes and more of it, to be restored if we die
     ("spawn", command, variables,       ("started", pid, at) or ("failed", kind, reason)
         terminal) + stdio
-    ("ask", number)                     ("alive", number), after ("exited", ...) if the command has ended
+    ("ask", number)                     ("alive", number, at), after ("exited", ...) if the command has ended
     ("stop", signal, was_delivered)     -
     ("kill",)                           ("empty", survivors) if the command has been spawned
     ("root", signal)                    -
@@ -137,7 +137,7 @@ class Holder:
                 self._spawn(command, variables, (fds[0], fds[1], fds[2]), terminal)
             case ("ask", int(number)):
                 self.reap()
-                self.line.send("alive", number)
+                self.line.send("alive", number, monotonic())
             case ("stop", int(number), bool(was_delivered)):
                 self.stopping_since = monotonic()
                 spared = self.group if was_delivered else None

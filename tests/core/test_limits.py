@@ -3,7 +3,19 @@
 import pytest
 
 from supervise.core.attempt import Phase
-from supervise.core.events import Access, Ask, Drained, Emptied, Extend, Extended, Ready, Refused, Started, StopTree
+from supervise.core.events import (
+    Access,
+    Answered,
+    Ask,
+    Drained,
+    Emptied,
+    Extend,
+    Extended,
+    Ready,
+    Refused,
+    Started,
+    StopTree,
+)
 from supervise.core.outcome import Exit
 from supervise.core.policy import Policy
 from tests.core.history import (
@@ -290,3 +302,17 @@ def test_deadlines_for_a_display() -> None:
     assert machine.deadlines == {"completion": 12.0, "idle": 5.0}
     machine.handle(ended(4.0), 4.0)
     assert machine.deadlines == {}
+
+
+def test_the_verdict_is_as_of_the_moment_at_which_the_command_was_found_alive() -> None:
+    cause = timeout("completion", 10.001, 10)
+    play(
+        policy(timeout=10),
+        (0.0, Started(1)),
+        (10.0, TICK, Ask()),
+        (10.004, Answered(pending=False, at=10.001), StopTree(TERM), verdict(cause)),
+        # Told late: it ended between that moment and the answer's arrival.
+        (10.005, ended(10.002, 3)),
+        (10.005, Emptied()),
+        (10.005, Drained(), settled(cause, Exit(3), 124)),
+    )

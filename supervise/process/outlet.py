@@ -55,8 +55,9 @@ class Outlet:
             return False
         import termios
 
+        goes_back = termios.OPOST | termios.ONLCR
         try:
-            return not termios.tcgetattr(self.fd)[1] & termios.OPOST
+            return termios.tcgetattr(self.fd)[1] & goes_back != goes_back
         except termios.error:
             return False
 

@@ -122,6 +122,18 @@ def test_the_guardian_is_killed(supervise: Place) -> None:
     assert ended.left == []
 
 
+def test_the_guardian_is_killed_where_sigchld_was_ignored(supervise: Place) -> None:
+    """The kernel would throw the command's status away."""
+    go, pid_file = supervise.file("go"), supervise.file("pid")
+    script = "trap '' CHLD; exec supervise -t 30 -- \"$@\""
+    running = supervise.popen(["sh", "-c", script, "sh", *child(f"mark={pid_file}", f"wait_for={go}", "exit=7")])
+    pid = wait_for_file(pid_file)
+    os.kill(running.guardian(), signal.SIGKILL)
+    wait_until(lambda: parent_of(pid) == running.pid)
+    go.touch()
+    assert running.wait().code == 7
+
+
 def test_a_timeout_after_the_guardian_was_killed(supervise: Place) -> None:
     words = ("double_fork", "ignore=TERM", "stay", "end", "ignore=TERM", "stay")
     ended = without_guardian(supervise, *words, options=("-t", "2", "-k", "0.3")).wait()

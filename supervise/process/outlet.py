@@ -57,7 +57,7 @@ class Outlet:
 
         goes_back = termios.OPOST | termios.ONLCR
         try:
-            return termios.tcgetattr(self.fd)[1] & goes_back != goes_back
+            return bool(termios.tcgetattr(self.fd)[1] & goes_back != goes_back)
         except termios.error:
             return False
 

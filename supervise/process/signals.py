@@ -23,6 +23,8 @@ CHLD, STOP, INT, QUIT, HUP = _signal.SIGCHLD, _signal.SIGSTOP, _signal.SIGINT, _
 CONT, WINCH = _signal.SIGCONT, _signal.SIGWINCH
 MAY_STAY_IGNORED = (HUP, INT, QUIT, *STOPPING)
 """nohup, `&` and shells ignore them for us and for the command."""
+SHORT = 0.030
+"""Seconds after which a command is no short one."""
 FROM_KERNEL = 0x80
 """si_code SI_KERNEL: the terminal sent it, to its whole foreground group (sigaction(2))."""
 
@@ -51,13 +53,16 @@ def take(taken: "frozenset[int]", inbox: "Inbox") -> None:
 
 
 def _take(taken: "frozenset[int]", inbox: "Inbox") -> None:
+    # What ancestry needs is loaded before the first signal where there is time: a short command does not pay for it.
+    info = _signal.sigtimedwait(taken, SHORT)
     from supervise.process import tree
 
     while True:
+        if info is not None:
+            is_sent = info.si_code != FROM_KERNEL and info.si_signo != CHLD
+            line = tree.ancestry(info.si_pid) if is_sent else []
+            inbox.post("signal", info.si_signo, info.si_code, info.si_pid, monotonic(), line)
         info = _signal.sigwaitinfo(taken)
-        is_sent = info.si_code != FROM_KERNEL and info.si_signo != CHLD
-        line = tree.ancestry(info.si_pid) if is_sent else []
-        inbox.post("signal", info.si_signo, info.si_code, info.si_pid, monotonic(), line)
 
 
 def pending() -> "set[int]":

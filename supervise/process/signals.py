@@ -9,7 +9,10 @@ from time import monotonic
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from signal import struct_siginfo
+
     from supervise.process.inbox import Inbox
+    from supervise.process.tree import Stat
 
 CANCELLING = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT)
 PASSED_ON = (_signal.SIGUSR1, _signal.SIGUSR2, _signal.SIGWINCH, _signal.SIGCONT)
@@ -53,16 +56,22 @@ def take(taken: "frozenset[int]", inbox: "Inbox") -> None:
 
 
 def _take(taken: "frozenset[int]", inbox: "Inbox") -> None:
-    # What ancestry needs is loaded before the first signal where there is time: a short command does not pay for it.
     info = _signal.sigtimedwait(taken, SHORT)
-    from supervise.process import tree
-
+    if info is None:
+        # Loaded before the first signal where there is time: a short command does not pay for it.
+        from supervise.process import tree  # noqa: F401
     while True:
         if info is not None:
-            is_sent = info.si_code != FROM_KERNEL and info.si_signo != CHLD
-            line = tree.ancestry(info.si_pid) if is_sent else []
-            inbox.post("signal", info.si_signo, info.si_code, info.si_pid, monotonic(), line)
+            inbox.post("signal", info.si_signo, info.si_code, info.si_pid, monotonic(), _ancestry(info))
         info = _signal.sigwaitinfo(taken)
+
+
+def _ancestry(info: "struct_siginfo") -> "list[Stat]":
+    if info.si_code == FROM_KERNEL or info.si_signo == CHLD:
+        return []
+    from supervise.process import tree
+
+    return tree.ancestry(info.si_pid)
 
 
 def pending() -> "set[int]":

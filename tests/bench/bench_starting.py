@@ -31,7 +31,7 @@ def shortest(rounds: int = 100) -> dict[str, object]:
     return row("`supervise --no-record -- true`, whole", "ms", found, found["supervise"] / found["P"], "<= 1.4 P")
 
 
-def end(rounds: int = 30, seconds: float = 0.8) -> dict[str, object]:
+def end(rounds: int = 20, seconds: float = 1.5) -> dict[str, object]:
     """From the command's last instruction to our own end, in a run that has long outlived the fast way in."""
     with probe() as (program, file):
 

@@ -88,7 +88,19 @@ def lateness(rounds: int = 30) -> dict[str, object]:
     """From a second after the command's first instruction to its TERM, with two busy loops beside."""
     with probe() as (program, file), _busy(2):
         ways = {
-            "supervise": [SUPERVISE, "--no-record", "-q", "--diagnose", "off", "-t", "1", "--", program, "term", str(file)],
+            "supervise": [
+                SUPERVISE,
+                "--no-record",
+                "-q",
+                "--diagnose",
+                "off",
+                "-t",
+                "1",
+                "--",
+                program,
+                "term",
+                str(file),
+            ],
             "timeout": ["timeout", "1", program, "term", str(file)],
         }
         found: dict[str, list[float]] = {name: [] for name in ways}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bench_tools import SUPERVISE, probe, quantile, row, stamps, start, wrapped
 
+QUIETLY = ("-q", "--diagnose", "off")
 LIMITS = ("-t", "1h", "-i", "1h", "-x", "1h")
 
 

@@ -142,7 +142,7 @@ def test_a_timeout_after_the_guardian_was_killed(supervise: Place) -> None:
 
 
 def test_an_extension_after_the_guardian_was_killed(supervise: Place) -> None:
-    running = without_guardian(supervise, "burn_cpu=60", options=("-t", "3", "-x", "1"))
+    running = without_guardian(supervise, "burn_cpu=60", options=("-t", "3", "-x", "1", "--cpu-threshold", "2"))
     ended = running.wait()
     assert ended.code == 124
     assert sum(extension["by"] for extension in ended.report["extensions"]) == pytest.approx(1, abs=0.002)

@@ -62,7 +62,7 @@ def test_activity_alone_does_not_feed_it(supervise: Place, work: str) -> None:
 
 def test_our_own_messages_do_not_feed_it(supervise: Place) -> None:
     """Its warnings go to the same stderr as the command's."""
-    ended = supervise("-i", "2", "--warn-at", "1s,0.8s,0.6s,0.4s,0.2s", "--", *child("ready", "stay"))
+    ended = supervise("-i", "3", "--warn-at", "1s,0.8s,0.6s,0.4s,0.2s", "--", *child("ready", "stay"))
     assert ended.code == 123
     assert [warning["mark"] for warning in ended.report["warnings"]] == [1, 0.8, 0.6, 0.4, 0.2]
 
@@ -93,9 +93,10 @@ def test_a_reader_that_does_not_read_makes_nobody_idle(supervise: Place) -> None
 
 
 def test_grace_puts_it_off_while_something_works(supervise: Place) -> None:
-    ended = supervise("-i", "2", "--idle-grace", "1.5", "--", *child("ready", "burn_cpu=60"), events=True)
+    options = ("-i", "3", "--idle-grace", "1.5", "--cpu-threshold", "2")
+    ended = supervise(*options, "--", *child("ready", "burn_cpu=60"), events=True)
     assert ended.code == 123
-    assert ended.events_named("verdict")[0]["t"] >= 3.5
+    assert ended.events_named("verdict")[0]["t"] >= 4.5
     assert sum(put_off["by"] for put_off in ended.report["put_offs"]) == pytest.approx(1.5, abs=0.01)
     assert any("put off" in message and "cpu" in message for message in ended.messages)
 
@@ -108,8 +109,8 @@ def test_grace_is_nothing_for_who_does_nothing(supervise: Place) -> None:
 
 def test_grace_is_whole_again_after_a_byte(supervise: Place) -> None:
     """Twice in a row busy and silent for longer than the limit, each time within the grace."""
-    words = ("ready", "burn_cpu=3", "ready", "burn_cpu=3", "exit=3")
-    ended = supervise("-i", "2", "--idle-grace", "1.5", "--", *child(*words))
+    words = ("ready", "burn_cpu=4.2", "ready", "burn_cpu=4.2", "exit=3")
+    ended = supervise("-i", "3", "--idle-grace", "2", "--cpu-threshold", "2", "--", *child(*words))
     assert ended.code == 3
     assert [put_off["first"] for put_off in ended.report["put_offs"]].count(True) == 2
 

@@ -15,7 +15,7 @@ def marks(ended: Ended) -> list[float]:
 
 def test_each_mark_once(supervise: Place) -> None:
     running = {
-        limit: supervise.start(option, "2", "--warn-at", "0.4s,0.8s", "--", *child(*words))
+        limit: supervise.start(option, "3", "--warn-at", "0.4s,0.8s", "--", *child(*words))
         for option, limit, words in (
             ("-t", "completion", ("ready", "stay")),
             ("-i", "idle", ("ready", "stay")),
@@ -58,17 +58,16 @@ def test_off(supervise: Place, off: str) -> None:
 
 def test_said_again_for_a_new_deadline(supervise: Place) -> None:
     """Every byte makes a new idle deadline; each silence of its own is warned of."""
-    words = ("ready", "sleep=1.5", "ready", "sleep=1.5", "exit=0")
-    ended = supervise("-i", "2", "--warn-at", "1s", "--", *child(*words))
+    words = ("ready", "sleep=2.4", "ready", "sleep=2.4", "exit=0")
+    ended = supervise("-i", "3", "--warn-at", "1s", "--", *child(*words))
     assert ended.code == 0
     assert marks(ended) == [1, 1]
 
 
 def test_armed_again_after_an_extension(supervise: Place) -> None:
     """First with the prospect of an extension; then, when the cap is used up, without."""
-    ended = supervise(
-        "-t", "2", "-x", "2", "--extend-by", "1", "--warn-at", "0.5s", "--", *child("ready", "burn_cpu=60")
-    )  # fmt: skip
+    options = ("-t", "3", "-x", "2", "--extend-by", "1", "--warn-at", "0.5s", "--cpu-threshold", "2")
+    ended = supervise(*options, "--", *child("burn_cpu=60"))
     assert ended.code == 124
     assert len(ended.report["extensions"]) == 2
     first, *_, last = ended.report["warnings"]
@@ -105,7 +104,7 @@ def test_warn_signal(supervise: Place) -> None:
         "stay",
     )
     ended = supervise(
-        "-t", "2", "--warn-at", "1s,0.5s", "--warn-signal", "USR1", "--kill-after", "0", "--", *child(*words)
+        "-t", "3", "--warn-at", "1s,0.5s", "--warn-signal", "USR1", "--kill-after", "0", "--", *child(*words)
     )
     assert ended.code == 124
     assert ended.out.count(b"got USR1") == 1

@@ -102,6 +102,8 @@ class Runner:
         self._looks: deque[Look] = deque(maxlen=PROBES + 1)
         """The last of them: one window."""
         self._diagnosing: Diagnosing | None = None
+        self._taking = _thread.allocate_lock()
+        """Held as long as a picture is being taken."""
         self._take_terminal()
 
     def now(self) -> float:
@@ -138,8 +140,7 @@ class Runner:
             case TakePicture():
                 self._take_picture()
             case ShowPicture():
-                if self._diagnosing:
-                    self.teller.tell(self._diagnosing.result())
+                self._show_picture()
             case StopTree(signal, skip_signal):
                 line.send("stop", signal, skip_signal)
                 self._wake_holder()
@@ -190,14 +191,21 @@ class Runner:
         """
         # The thread may hold the interpreter for as long again before we have it.
         patience = PICTURE - getswitchinterval()
-        taken = _thread.allocate_lock()
+        self._taking = taken = _thread.allocate_lock()
         taken.acquire()
         try:
             _thread.start_new_thread(self._look, (monotonic() + patience, taken))
         except RuntimeError:
             # No more threads: no diagnosis.
             return
-        taken.acquire(timeout=patience)
+        if taken.acquire(timeout=patience):
+            taken.release()
+
+    def _show_picture(self) -> None:
+        # Now that the signal is sent there is time for a thread that has hardly come to run on a busy machine.
+        self._taking.acquire(timeout=PICTURE)
+        if self._diagnosing:
+            self.teller.tell(self._diagnosing.result())
 
     def _look(self, until: float, taken: "_thread.LockType") -> None:
         try:

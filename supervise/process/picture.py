@@ -80,9 +80,9 @@ class Camera:
     def take(self) -> None:
         """Read all of it, the most telling first."""
         for step in (self._walk, self._look_closer, self._look_at_sockets, self._look_again):
-            step()
             if self._is_late():
                 return
+            step()
         self._is_whole = True
 
     def picture(self) -> Picture:
@@ -154,7 +154,7 @@ class Camera:
         """At the CPU time, so that its use is known; where somebody has looked before, that was a better look."""
         if self._earlier is not None:
             ago, before = self._earlier
-            for one in self._each():
+            for _, one in self._found:
                 ticks = one.utime + one.stime + one.cutime + one.cstime
                 used = ticks / TICKS - before.get((one.pid, one.starttime), 0.0)
                 self._percent[one.pid] = max(0.0, 100 * used / ago)

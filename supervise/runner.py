@@ -124,6 +124,8 @@ class Runner:
 
     def tick(self) -> None:
         """Time has passed."""
+        # On a busy machine the command's end may be told and unread: it comes before any verdict.
+        self._hear_told()
         self._tell_output()
         self.dispatch(Tick())
 
@@ -244,6 +246,17 @@ class Runner:
                     self.launched.line.send("kill")
             else:
                 self.hear_message(got[0])
+
+    def _hear_told(self) -> None:
+        """Take what was told; a line that has ended is left to `hear_line`."""
+        while self.outcome is None:
+            try:
+                got = self.launched.line.receive()
+            except BlockingIOError:
+                return
+            if got is None:
+                return
+            self.hear_message(got[0])
 
     def hear_threads(self) -> None:
         """Take all that the threads have to tell now."""

@@ -3,6 +3,7 @@
 Not a test: test_escape.py and the bench of survivors both use it.
 """
 
+import fcntl
 import json
 import os
 import shutil
@@ -36,7 +37,7 @@ class Artist:
     what: str
     language: str = "c"
     is_storm: bool = False
-    """It is a load on the machine as long as it lives: once is enough."""
+    """It is a load on the machine as long as it lives: one at a time is enough."""
 
 
 SIMPLE = (
@@ -179,6 +180,15 @@ def as_ordinary_user(program: str) -> tuple[str, ...]:
         if tried.returncode == 0:
             return words
     return ()
+
+
+@contextmanager
+def turn(artist: Artist) -> Iterator[None]:
+    """Wait until no other storm is on, where this is one, also among tests that run side by side."""
+    with open(__file__) as file:
+        if artist.is_storm:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @contextmanager

@@ -88,7 +88,7 @@ def perform(
     **act: Any,
 ) -> Result:
     """Run the artist under supervise, and end it in that way."""
-    with arena.stage() as place:
+    with arena.turn(artist), arena.stage() as place:
         words = [*supervise, "run", *way.options, *STOPPING, *options, "--", *_command(artist, place)]
         result = arena.run(words, place, **{**way.act, **act})
     if result.status == arena.NOT_ALLOWED and not result.stood:
@@ -212,7 +212,7 @@ def test_killed_at_any_moment(whom: str, program: Path) -> None:
         # A third of them where the guardian and the command are born.
         moment = dice.uniform(0, 0.05 if number % 3 == 0 else 0.6)
         name = dice.choice(["fork-on-term", "double-fork", "chain-1ms-setsid", "deep-100", "nested-subreaper"])
-        with arena.stage() as place:
+        with arena.turn(NAMES[name]), arena.stage() as place:
             report = place / "report.json"
             words = [str(program), "run", *way.options, *STOPPING, "--", *_command(NAMES[name], place)]
             result = arena.run(words, place, act=whom, number=signal.SIGKILL, after=moment, settle=WITHIN)

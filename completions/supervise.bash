@@ -5,7 +5,7 @@ _supervise()
 {
     local cur=${COMP_WORDS[COMP_CWORD]} at=1 form=bare word option value
     COMPREPLY=()
-    if (( COMP_CWORD > 1 )) && [[ ${COMP_WORDS[1]} == @(run) ]]; then
+    if (( COMP_CWORD > 1 )) && [[ ${COMP_WORDS[1]} == @(run|sleep) ]]; then
         at=2 form=run
     fi
     while (( at < COMP_CWORD )); do
@@ -45,7 +45,7 @@ _supervise()
     elif [[ $form == run ]]; then
         _supervise_command "$COMP_CWORD"
     elif (( COMP_CWORD == 1 )); then
-        _supervise_words 'run'
+        _supervise_words 'run sleep'
     fi
 }
 

@@ -4,7 +4,7 @@
 function __supervise_rest --description 'The words of COMMAND up to the cursor; fails where COMMAND has not begun'
     set -l words (commandline -opc)[2..]
     set -l form bare
-    if contains -- "$words[1]" run
+    if contains -- "$words[1]" run sleep
         set form run
         set -e words[1]
     end
@@ -42,7 +42,7 @@ function __supervise_command --description 'Hand over to the completion of COMMA
 end
 
 complete -c supervise -f
-complete -c supervise -n 'test (count (commandline -opc)) = 1' -a 'run'
+complete -c supervise -n 'test (count (commandline -opc)) = 1' -a 'run sleep'
 complete -c supervise -n '__supervise_rest >/dev/null' -x -a '(__supervise_command)'
 complete -c supervise -n 'not __supervise_rest >/dev/null' -s a -l access-timeout -x -d 'Stop (122) if the command has not come up this long after its start: no byte on stdout or stderr'
 complete -c supervise -n 'not __supervise_rest >/dev/null' -s t -l timeout -l completion-timeout -x -d 'Stop (124) if the command runs longer than this, counted from access'

@@ -16,18 +16,30 @@ def main() -> None:
     _fill_stdio()
     words = sys.argv[1:]
     # Only `run` needs a guardian, and only it has these words.
-    guardian = _fork_guardian() if words[:1] == ["run"] or "--" in words else None
+    is_run = words[:1] == ["run"] or (words[0][:1] == "-" and "--" in words if words else False)
+    guardian = _fork_guardian() if is_run else None
     from supervise import argv
 
-    request = argv.read(words, os.environ)
+    request = argv.read(words, os.environ) if is_run else None
     if request is None:
         if guardian:
             guardian.dismiss()
             _signal.pthread_sigmask(_signal.SIG_SETMASK, guardian.mask)
-        from supervise import cli
+            guardian = None
+        from supervise.commands import reading
 
-        request = cli.main(words, os.environ)
-        guardian = None
+        call = reading.read(words)
+        if call is None:
+            from supervise import cli
+
+            asked = cli.main(words, os.environ)
+            if isinstance(asked, reading.Call):
+                call = asked
+            else:
+                request = asked
+        if call:
+            reading.carry_out(call)
+    assert request
     from supervise import launch
 
     launched = launch.run(request, guardian or _fork_guardian())

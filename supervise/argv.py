@@ -33,7 +33,7 @@ def read(words: "list[str]", environ: "Mapping[str, str]") -> "Request | None":
     """The Request of `run [OPTIONS] [--] COMMAND...` or `[OPTIONS] -- COMMAND...`; None for whatever else."""
     is_bare = words[:1] != ["run"]
     rest = list(words if is_bare else words[1:])
-    said = take_options(rest)
+    said = take_options(rest, option_names())
     if said is None:
         return None
     has_dashes = rest[:1] == ["--"]
@@ -46,12 +46,11 @@ def read(words: "list[str]", environ: "Mapping[str, str]") -> "Request | None":
         return None
 
 
-def take_options(rest: "list[str]") -> "dict[str, str] | None":
-    """Take the options off the front of `rest`: their words by key, the last one where an option stands twice.
+def take_options(rest: "list[str]", names: "Mapping[str, Option]") -> "dict[str, str] | None":
+    """Take the options of these names off the front of `rest`: their words by key, the last one where one stands twice.
 
     A flag's word is what the environment would say for it.  None where a word is not one of ours or has no value.
     """
-    names = option_names()
     said: dict[str, str] = {}
     while rest and rest[0].startswith("-") and rest[0] not in ("-", "--"):
         word = rest.pop(0)

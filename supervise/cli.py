@@ -10,7 +10,7 @@ import io
 import os
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, NoReturn
 
 import typer
@@ -18,7 +18,9 @@ from typer.main import get_command
 
 from supervise import __version__
 from supervise.argv import Request, fill
-from supervise.options import COMMANDS, OPTIONS, Option, option_names
+from supervise.commands import reading, table
+from supervise.commands.table import SUBCOMMANDS, Subcommand
+from supervise.options import OPTIONS, Option, option_names
 from supervise.values import BadValueError
 
 EXIT_REFUSED = 125
@@ -56,15 +58,18 @@ Said = tuple[dict[str, str], list[str]]
 """The words of the options by key, and the command."""
 
 
-def main(words: list[str], environ: Mapping[str, str]) -> Request:
-    """The Request for the words; help, version and refusals end in SystemExit, with 0 or 125."""
+def main(words: list[str], environ: Mapping[str, str]) -> Request | reading.Call:
+    """What the words ask for; help, version and refusals end in SystemExit, with 0 or 125."""
     if not words:
         refuse(*SHORT_HELP)
     is_bare = words[0].startswith("-") and words[0] not in ("-", *ALONE)
-    if not is_bare and words[0] not in (*COMMANDS, *ALONE):
+    if not is_bare and words[0] not in (*table.first_words(), *ALONE):
         refuse(_no_such_command(words))
+    row = table.find(words)
     try:
         said, command = _parse(["run", *words] if is_bare else words)
+        if row:
+            return reading.fill(row, said, command)
         if not command:
             refuse("there is no COMMAND to run", f"usage: {USAGE}")
         if is_bare and words[-len(command) - 1] != "--":
@@ -73,7 +78,7 @@ def main(words: list[str], environ: Mapping[str, str]) -> Request:
     except BadValueError as error:
         refuse(str(error))
     except UsageError as error:
-        refuse(_explain(error))
+        refuse(_explain(error, option_names(row.options if row else OPTIONS)))
 
 
 def refuse(*lines: str) -> NoReturn:
@@ -136,7 +141,28 @@ def _app() -> typer.Typer:
         # COMMAND is no parameter of typer's, whose versions write one into the usage line each in its own way.
         context_settings={"allow_interspersed_args": False, "allow_extra_args": True},
     )(_collect)
+    groups: dict[str, typer.Typer] = {}
+    for row in SUBCOMMANDS:
+        *group, name = row.name.split()
+        if group and group[0] not in groups:
+            groups[group[0]] = typer.Typer(add_completion=False)
+            app.add_typer(groups[group[0]], name=group[0], help=f"See supervise {group[0]} --help.")
+        (groups[group[0]] if group else app).command(
+            name,
+            help=row.help + (f"\n\n{row.about}" if row.about else ""),
+            short_help=row.help,
+            options_metavar=" ".join(filter(None, ("[OPTIONS]" if row.options else "", row.operands))),
+            context_settings={"allow_extra_args": True},
+        )(_collector(row))
     return app
+
+
+def _collector(row: Subcommand) -> Callable[..., Said]:
+    def collect(context: typer.Context, **words: str | bool | None) -> Said:
+        return _collect(context, None, **words)
+
+    collect.__signature__ = inspect.Signature(_parameters(row.options))  # type: ignore[attr-defined]
+    return collect
 
 
 def _collect(context: typer.Context, version: bool | None, **words: str | bool | None) -> Said:
@@ -144,12 +170,13 @@ def _collect(context: typer.Context, version: bool | None, **words: str | bool |
     return said, list(context.args)
 
 
-def _parameters() -> list[inspect.Parameter]:
-    """What typer makes its options from: a parameter for each row of the table."""
+def _parameters(rows: tuple[Option, ...]) -> list[inspect.Parameter]:
+    """What typer makes its options from: a parameter for each row of a table."""
     keyword = inspect.Parameter.KEYWORD_ONLY
-    annotations = {"version": Annotated[bool | None, _version_option()]}
-    for option in OPTIONS:
-        annotations[option.key] = Annotated[(bool if option.is_flag else str) | None, _typer_option(option)]
+    annotations: dict[str, object] = {}
+    names = option_names(rows)
+    for option in rows:
+        annotations[option.key] = Annotated[(bool if option.is_flag else str) | None, _typer_option(option, names)]
     return [
         inspect.Parameter("context", keyword, annotation=typer.Context),
         *(inspect.Parameter(key, keyword, annotation=kind, default=None) for key, kind in annotations.items()),
@@ -165,12 +192,12 @@ def _version_option() -> object:
     return typer.Option("--version", metavar="", callback=show, is_eager=True, help="Show the version and exit.")
 
 
-def _typer_option(option: Option) -> object:
+def _typer_option(option: Option, names: Mapping[str, Option]) -> object:
     return typer.Option(
-        *(name for name, row in option_names().items() if row is option),
+        *(name for name, row in names.items() if row is option),
         help=_help(option),
         metavar=option.metavar,
-        rich_help_panel=option.panel,
+        rich_help_panel=option.panel or None,
         show_default=False,
     )
 
@@ -182,24 +209,34 @@ def _help(option: Option) -> str:
     return option.help + choices + default
 
 
-_collect.__signature__ = inspect.Signature(_parameters())  # type: ignore[attr-defined]
+def _parameters_of_run() -> list[inspect.Parameter]:
+    context, *others = _parameters(OPTIONS)
+    version = Annotated[bool | None, _version_option()]
+    return [
+        context,
+        inspect.Parameter("version", inspect.Parameter.KEYWORD_ONLY, annotation=version, default=None),
+        *others,
+    ]
+
+
+_collect.__signature__ = inspect.Signature(_parameters_of_run())  # type: ignore[attr-defined]
 APP = get_command(_app())
 
 
 # --- what is wrong, in one line --------------------------------------------------------------------------------------
 
 
-def _explain(error: Exception) -> str:
-    """What typer did not like, in our words."""
+def _explain(error: Exception, names: Mapping[str, Option]) -> str:
+    """What typer did not like, in our words; `names` are those of the options that there are."""
     name = getattr(error, "option_name", None)
     if name is None:
-        return getattr(error, "message", str(error))
-    option = option_names().get(name)
+        return str(getattr(error, "message", error)).splitlines()[0]
+    option = names.get(name)
     if option is not None and not option.is_flag:
         return f"{name}: needs a value ({option.metavar})"
     if option is not None or name in ALONE:
         return f"{name}: takes no value"
-    known = [*option_names(), *ALONE]
+    known = [*names, *ALONE]
     near = HABITS.get(name) or next(iter(difflib.get_close_matches(name, known, n=1)), None)
     return f"no such option {_shown([name])}; " + (f"did you mean {near}?" if near else "see supervise --help")
 
@@ -208,14 +245,14 @@ def _no_such_command(words: list[str]) -> str:
     first, *rest = words
     if first in HABITS:
         return f"no such command {first!r}; did you mean: supervise {HABITS[first]}"
-    near = difflib.get_close_matches(first, COMMANDS, n=1)
+    near = difflib.get_close_matches(first, table.first_words(), n=1)
     meant = [near[0], *rest] if near else ["run", *words]
     return f"no such command {first!r}; did you mean: supervise {_shown(meant)}"
 
 
 def _not_separated(words: list[str], command: list[str]) -> str:
     options = words[: len(words) - len(command)]
-    if command[0] in COMMANDS:
+    if command[0] in table.first_words():
         return f"options stand after {command[0]}: supervise {_shown([command[0], *options, *command[1:]])}"
     return f"put -- before the command: supervise {_shown([*options, '--', *command])}"
 

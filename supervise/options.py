@@ -176,14 +176,11 @@ OPTIONS = (
     ),
 )  # fmt: skip
 
-COMMANDS = ("run",)
-"""The first words that are commands of ours."""
 
-
-def option_names() -> "dict[str, Option]":
+def option_names(rows: "tuple[Option, ...]" = OPTIONS) -> "dict[str, Option]":
     """Every way to write an option, `--long` and `-s`, and the row that it means."""
     names = {}
-    for option in OPTIONS:
+    for option in rows:
         if option.short:
             names["-" + option.short] = option
         for name in (option.name, *option.aliases):

@@ -20,8 +20,9 @@ OURS = {
     "options": set(),
     "values": {"options"},
     "argv": {"options", "values"},
-    "cli": {"argv", "options", "values"},
-    "pages": {"pages", "options"},
+    "commands": {"argv", "commands", "options", "runs", "values"},
+    "cli": {"argv", "commands", "options", "values"},
+    "pages": {"commands", "pages", "options"},
     "launch": {"argv", "faces", "process"},
     "adoption": {"launch", "process"},
     "teller": {"core", "faces", "launch", "process"},
@@ -151,6 +152,13 @@ def loaded_by(*words):
     lines = [line for line in call.stderr.splitlines() if line.startswith("import time:")]
     assert lines
     return {line.rsplit("|", 1)[1].strip() for line in lines}
+
+
+def test_a_command_that_only_asks_loads_nothing_slow(program):
+    foreign = loaded_by(program, "sleep", "0") - loaded_by("-c", "pass")
+    assert "supervise.commands.reading" in foreign
+    assert {part(one) for one in foreign} & set(LIBRARIES) == set()
+    assert not any(one.startswith(("supervise.core", "supervise.runner", "supervise.cli")) for one in foreign)
 
 
 def test_a_short_run_loads_nothing_slow(program):

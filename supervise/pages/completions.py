@@ -2,7 +2,8 @@
 
 import shlex
 
-from supervise.options import COMMANDS, OPTIONS, Option, option_names
+from supervise.commands.table import first_words
+from supervise.options import OPTIONS, Option, option_names
 
 SIGNALS = ("TERM", "INT", "HUP", "QUIT", "KILL", "USR1", "USR2", "ABRT", "ALRM", "CONT", "STOP", "TSTP", "WINCH")
 """Those that one would send to stop or to tell something; any other can be typed.  The same on every system."""
@@ -45,8 +46,8 @@ def bash_parts() -> dict[str, str]:
         "VALUES": "\n".join(arms),
         "WITH_VALUE": "|".join(WITH_VALUE),
         "SHORT_FLAGS": SHORT_FLAGS,
-        "COMMANDS": " ".join(COMMANDS),
-        "COMMAND_PATTERN": "|".join(COMMANDS),
+        "COMMANDS": " ".join(first_words()),
+        "COMMAND_PATTERN": "|".join(first_words()),
     }
 
 
@@ -62,8 +63,8 @@ def zsh_parts() -> dict[str, str]:
     specs += [shlex.quote(f"(- *){name}[{text}]") for name, text in ALONE.items()]
     return {
         "OPTIONS": "\n".join("    " + spec for spec in specs),
-        "COMMANDS": " ".join(COMMANDS),
-        "COMMAND_PATTERN": "|".join(COMMANDS),
+        "COMMANDS": " ".join(first_words()),
+        "COMMAND_PATTERN": "|".join(first_words()),
     }
 
 
@@ -98,7 +99,7 @@ def fish_parts() -> dict[str, str]:
         "WITH_VALUE": " ".join(WITH_VALUE),
         "SHORT_FLAGS": SHORT_FLAGS,
         "SHORTS_WITH_VALUE": SHORTS_WITH_VALUE,
-        "COMMANDS": " ".join(COMMANDS),
+        "COMMANDS": " ".join(first_words()),
     }
 
 

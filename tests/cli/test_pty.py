@@ -139,7 +139,7 @@ def test_a_shell_with_jobs_of_its_own(supervise: Place) -> None:
         wait_until(lambda: named(supervise, "sleep"))
         sh.type(CTRL_Z)
         sh.wait_for("Stopped +sleep 100")
-        # TERM and CONT to a stopped job: bash can see it stopped once more before it sees its end.  KILL leaves no such gap.
+        # Not TERM, which takes a CONT as well: bash can see the job stopped once more before it sees its end.
         sh.screen.enter("kill -KILL %1")
         wait_until(lambda: not named(supervise, "sleep"))
         sh.screen.enter("jobs; echo jobs are done")

@@ -1,0 +1,68 @@
+"""The one table of the commands beside `run`.
+
+The fast reader (`commands.reading`), the typer app (`cli`), the man page and the completions are all made from it.
+What a command does is `main(values, operands)` in the module of its name.
+"""
+
+from supervise.options import Option
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class Subcommand:
+    """One row.  `operands` are written as in a usage line: `RUN DURATION`, `[RUN]`."""
+
+    __slots__ = ("about", "help", "name", "operands", "options")
+
+    def __init__(
+        self, name: str, operands: str, help: str, *, about: str = "", options: "tuple[Option, ...]" = ()
+    ) -> None:
+        self.name = name
+        """One word, or two: `config show`."""
+        self.operands = operands
+        self.help = help
+        """One sentence."""
+        self.about = about
+        """More sentences, for the man page."""
+        self.options = options
+
+    @property
+    def module(self) -> str:
+        """Where its `main` is."""
+        return "supervise.commands." + self.name.replace(" ", "_")
+
+    @property
+    def usage(self) -> str:
+        """`extend RUN DURATION`."""
+        return " ".join(filter(None, (self.name, "[OPTIONS]" if self.options else "", self.operands)))
+
+    @property
+    def least(self) -> int:
+        """How many operands there must be."""
+        return len([word for word in self.operands.split() if not word.startswith("[")])
+
+    @property
+    def most(self) -> int:
+        """How many there may be."""
+        return len(self.operands.split())
+
+
+SUBCOMMANDS: "tuple[Subcommand, ...]" = (
+    Subcommand(
+        "sleep", "DURATION",
+        "Sleep, or exit with 75 at once where that would outlast the run that this is part of.",
+        about="For the command of a run: what would be stopped in its sleep can end in time, and be tried again later.",
+    ),
+)  # fmt: skip
+
+
+def find(words: "list[str]") -> "Subcommand | None":
+    """The row that the words begin with."""
+    return next((row for row in SUBCOMMANDS if words[: len(row.name.split())] == row.name.split()), None)
+
+
+def first_words(rows: "Iterable[Subcommand]" = SUBCOMMANDS) -> "tuple[str, ...]":
+    """The first words that are commands of ours."""
+    return tuple(dict.fromkeys(("run", *(row.name.split()[0] for row in rows))))

@@ -1,0 +1,98 @@
+"""The commands beside `run`: what is the same for all of them."""
+
+import importlib
+import os
+import subprocess
+
+import pytest
+
+from supervise import cli
+from supervise.commands import reading
+from supervise.commands.table import SUBCOMMANDS, first_words
+from tests.cli.test_argv import refusal
+
+BOUND = 60.0
+FILLED = {"RUN": "20261124-1", "DURATION": "5s", "KEY": "timeout", "VALUE": "5m"}
+
+
+def words_of(row):
+    return [*row.name.split(), *(FILLED.get(word.strip("[]"), "x") for word in row.operands.split())]
+
+
+def told(call):
+    return call and (call.row, call.values, call.operands)
+
+
+@pytest.fixture
+def call(program, tmp_path):
+    def call(*words, **environ):
+        environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "LC_ALL": "C.UTF-8", "COLUMNS": "100", **environ}
+        return subprocess.run(
+            [program, *words], env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=BOUND, check=False
+        )
+
+    return call
+
+
+@pytest.mark.parametrize("row", SUBCOMMANDS, ids=lambda row: row.name)
+class TestEach:
+    def test_its_module_does_it(self, row):
+        assert callable(importlib.import_module(row.module).main)
+
+    def test_both_ways_agree(self, row):
+        words = words_of(row)
+        assert told(reading.read(words)) == told(cli.main(words, {}))
+
+    def test_too_many_operands(self, row):
+        words = [*words_of(row), "x"]
+        assert reading.read(words) is None
+        code, text = refusal(words, {})
+        assert code == 125
+        assert text == f"supervise: {row.name}: 'x' is too much; usage: supervise {row.usage}\n"
+
+    def test_too_few_operands(self, row):
+        if row.least:
+            words = words_of(row)[: len(row.name.split()) + row.least - 1]
+            assert reading.read(words) is None
+            code, text = refusal(words, {})
+            assert code == 125
+            assert text == f"supervise: {row.name}: there is something missing; usage: supervise {row.usage}\n"
+
+    def test_its_help_names_all_of_its_options(self, row, call):
+        ended = call(*row.name.split(), "--help")
+        assert (ended.returncode, ended.stderr) == (0, "")
+        assert f"supervise {row.name} " in ended.stdout
+        assert all(f"--{option.name}" in ended.stdout for option in row.options)
+
+    def test_an_option_that_it_has_not(self, row):
+        code, text = refusal([*row.name.split(), "--xyzzy"], {})
+        assert code == 125
+        assert text == "supervise: no such option --xyzzy; see supervise --help\n"
+
+
+def test_help_lists_them(call):
+    text = call("--help").stdout
+    assert all(f"│ {word} " in text for word in first_words())
+
+
+def test_a_command_that_is_not_there_gets_a_hint(call):
+    ended = call("slep", "1")
+    assert ended.returncode == 125
+    assert ended.stderr == "supervise: no such command 'slep'; did you mean: supervise sleep 1\n"
+
+
+def test_a_bad_operand_is_named_with_what_is_taken(call):
+    ended = call("sleep", "5x")
+    assert ended.returncode == 125
+    assert ended.stderr.startswith("supervise: sleep: got '5x', takes a duration (")
+
+
+def test_a_sleep_within_the_budget(call):
+    ended = call("sleep", "0.01")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+
+
+def test_a_sleep_that_would_outlast_the_run_is_none(call):
+    ended = call("sleep", "1h", SUPERVISE_DEADLINE="1000000000")
+    assert (ended.returncode, ended.stdout) == (75, "")
+    assert ended.stderr.startswith("supervise: not sleeping 1h: the run ends ")

@@ -4,7 +4,8 @@
 function __supervise_rest --description 'The words of COMMAND up to the cursor; fails where COMMAND has not begun'
     set -l words (commandline -opc)[2..]
     set -l form bare
-    if contains -- "$words[1]" run sleep
+    contains -- "$words[1]" sleep; and return 1
+    if test "$words[1]" = run
         set form run
         set -e words[1]
     end
@@ -41,34 +42,54 @@ function __supervise_command --description 'Hand over to the completion of COMMA
     complete -C (string join ' ' -- (__supervise_rest))
 end
 
+function __supervise_asks --description 'Whether the words up to the cursor begin with another command than run, or with this one'
+    set -l words (commandline -opc)[2..]
+    if set -q argv[1]
+        test "$words[1..$(count $argv)]" = "$argv"
+    else
+        contains -- "$words[1]" sleep
+    end
+end
+
+function __supervise_group --description 'Whether this word alone stands before the cursor'
+    set -l words (commandline -opc)[2..]
+    test (count $words) = 1 -a "$words[1]" = $argv[1]
+end
+
+function __supervise_runs
+    supervise ps --all --quiet 2>/dev/null
+end
+
 complete -c supervise -f
-complete -c supervise -n 'test (count (commandline -opc)) = 1' -a 'run sleep'
+complete -c supervise -n 'test (count (commandline -opc)) = 1' -a run -d 'Run a command under limits'
+complete -c supervise -n 'test (count (commandline -opc)) = 1' -a sleep -d 'Sleep, or exit with 75 at once where that would outlast the run that this is part of'
+complete -c supervise -n '__supervise_asks sleep' -l help -d 'Show a help page and exit'
 complete -c supervise -n '__supervise_rest >/dev/null' -x -a '(__supervise_command)'
-complete -c supervise -n 'not __supervise_rest >/dev/null' -s a -l access-timeout -x -d 'Stop (122) if the command has not come up this long after its start: no byte on stdout or stderr'
-complete -c supervise -n 'not __supervise_rest >/dev/null' -s t -l timeout -l completion-timeout -x -d 'Stop (124) if the command runs longer than this, counted from access'
-complete -c supervise -n 'not __supervise_rest >/dev/null' -s i -l idle-timeout -x -d 'Stop (123) if no byte of output comes for this long, counted from access'
-complete -c supervise -n 'not __supervise_rest >/dev/null' -l idle-on -x -a 'stdout stderr both' -d 'The output that resets the idle clock'
-complete -c supervise -n 'not __supervise_rest >/dev/null' -l idle-grace -x -d 'How far measured activity may put an idle stop off, in all, since the last byte'
-complete -c supervise -n 'not __supervise_rest >/dev/null' -l warn-at -x -d 'Warn when this much is left before a deadline; off for never'
-complete -c supervise -n 'not __supervise_rest >/dev/null' -l warn-signal -x -a 'TERM INT HUP QUIT KILL USR1 USR2 ABRT ALRM CONT STOP TSTP WINCH' -d 'Also send SIGNAL to the command itself, once, at the first mark of the completion deadline'
-complete -c supervise -n 'not __supervise_rest >/dev/null' -s x -l max-extension -x -d 'How much may be added to the completion deadline in all, while the process tree is active'
-complete -c supervise -n 'not __supervise_rest >/dev/null' -l extend-by -x -d 'How much one extension adds'
-complete -c supervise -n 'not __supervise_rest >/dev/null' -l extend-on -x -a '(__fish_append , cpu socket connection output io)' -d 'What counts as activity: CPU time, bytes on TCP sockets, an established connection, output, bytes read or written'
-complete -c supervise -n 'not __supervise_rest >/dev/null' -l activity-window -x -d 'How far back activity counts; at most a quarter of the limit'
-complete -c supervise -n 'not __supervise_rest >/dev/null' -l cpu-threshold -x -d 'The least CPU use over the window, in percent of one core, that counts as activity'
-complete -c supervise -n 'not __supervise_rest >/dev/null' -s s -l signal -x -a 'TERM INT HUP QUIT KILL USR1 USR2 ABRT ALRM CONT STOP TSTP WINCH' -d 'The signal that asks the process tree to stop'
-complete -c supervise -n 'not __supervise_rest >/dev/null' -s k -l kill-after -x -d 'How long after that signal what is left is killed; 0 is at once'
-complete -c supervise -n 'not __supervise_rest >/dev/null' -l stragglers -x -a 'report kill wait' -d 'What to do with processes that outlive a command that ended by itself'
-complete -c supervise -n 'not __supervise_rest >/dev/null' -l drain -x -d 'How long to wait for more output while somebody else still holds the pipe of a command that has ended'
-complete -c supervise -n 'not __supervise_rest >/dev/null' -l diagnose -x -a 'on off' -d 'Show what the process tree was doing when a limit stopped it'
-complete -c supervise -n 'not __supervise_rest >/dev/null' -l dump-signal -x -a 'TERM INT HUP QUIT KILL USR1 USR2 ABRT ALRM CONT STOP TSTP WINCH' -d 'Before a limit stops the tree, send SIGNAL to the command so that it can dump its state (QUIT for JVM and Go, USR1 for faulthandler), and give it a second to'
-complete -c supervise -n 'not __supervise_rest >/dev/null' -s p -l preserve-status -d 'Exit with the command\'s own status even if it was stopped'
-complete -c supervise -n 'not __supervise_rest >/dev/null' -l success-codes -x -d 'Exit codes of the command that mean success: supervise exits 0'
-complete -c supervise -n 'not __supervise_rest >/dev/null' -l report -r -F -d 'Write what happened as one JSON object, whole or not at all'
-complete -c supervise -n 'not __supervise_rest >/dev/null' -l events -r -F -d 'Append what happens as it happens, one JSON object a line'
-complete -c supervise -n 'not __supervise_rest >/dev/null' -l no-record -d 'Leave no record of the run on disk'
-complete -c supervise -n 'not __supervise_rest >/dev/null' -l pty -d 'Give the command a terminal of its own: it does not buffer in blocks, and the keys are its own'
-complete -c supervise -n 'not __supervise_rest >/dev/null' -s q -l quiet -d 'Say nothing but errors and the final message'
-complete -c supervise -n 'not __supervise_rest >/dev/null' -s v -l verbose -d 'Say more: start, access, every end'
-complete -c supervise -n 'not __supervise_rest >/dev/null' -l help -d 'Show a help page and exit'
-complete -c supervise -n 'not __supervise_rest >/dev/null' -l version -d 'Show the version and exit'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -s a -l access-timeout -x -d 'Stop (122) if the command has not come up this long after its start: no byte on stdout or stderr'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -s t -l timeout -l completion-timeout -x -d 'Stop (124) if the command runs longer than this, counted from access'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -s i -l idle-timeout -x -d 'Stop (123) if no byte of output comes for this long, counted from access'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l idle-on -x -a 'stdout stderr both' -d 'The output that resets the idle clock'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l idle-grace -x -d 'How far measured activity may put an idle stop off, in all, since the last byte'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l warn-at -x -d 'Warn when this much is left before a deadline; off for never'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l warn-signal -x -a 'TERM INT HUP QUIT KILL USR1 USR2 ABRT ALRM CONT STOP TSTP WINCH' -d 'Also send SIGNAL to the command itself, once, at the first mark of the completion deadline'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -s x -l max-extension -x -d 'How much may be added to the completion deadline in all, while the process tree is active'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l extend-by -x -d 'How much one extension adds'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l extend-on -x -a '(__fish_append , cpu socket connection output io)' -d 'What counts as activity: CPU time, bytes on TCP sockets, an established connection, output, bytes read or written'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l activity-window -x -d 'How far back activity counts; at most a quarter of the limit'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l cpu-threshold -x -d 'The least CPU use over the window, in percent of one core, that counts as activity'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -s s -l signal -x -a 'TERM INT HUP QUIT KILL USR1 USR2 ABRT ALRM CONT STOP TSTP WINCH' -d 'The signal that asks the process tree to stop'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -s k -l kill-after -x -d 'How long after that signal what is left is killed; 0 is at once'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l stragglers -x -a 'report kill wait' -d 'What to do with processes that outlive a command that ended by itself'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l drain -x -d 'How long to wait for more output while somebody else still holds the pipe of a command that has ended'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l diagnose -x -a 'on off' -d 'Show what the process tree was doing when a limit stopped it'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l dump-signal -x -a 'TERM INT HUP QUIT KILL USR1 USR2 ABRT ALRM CONT STOP TSTP WINCH' -d 'Before a limit stops the tree, send SIGNAL to the command so that it can dump its state (QUIT for JVM and Go, USR1 for faulthandler), and give it a second to'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -s p -l preserve-status -d 'Exit with the command\'s own status even if it was stopped'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l success-codes -x -d 'Exit codes of the command that mean success: supervise exits 0'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l report -r -F -d 'Write what happened as one JSON object, whole or not at all'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l events -r -F -d 'Append what happens as it happens, one JSON object a line'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l no-record -d 'Leave no record of the run on disk'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l pty -d 'Give the command a terminal of its own: it does not buffer in blocks, and the keys are its own'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -s q -l quiet -d 'Say nothing but errors and the final message'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -s v -l verbose -d 'Say more: start, access, every end'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l help -d 'Show a help page and exit'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l version -d 'Show the version and exit'

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from supervise.cli import EPILOG
+from supervise.commands.table import SUBCOMMANDS
 from supervise.core.outcome import Cause, Exit, settle
 from supervise.core.policy import Policy
-from supervise.options import option_names
+from supervise.options import OPTIONS, option_names
 from supervise.pages.manual import EXIT_CODES
 
 ROOT = Path(__file__).parents[1]
@@ -180,4 +181,5 @@ def test_the_readme_names_no_option_that_is_not_there():
     text = (ROOT / "README.md").read_text()
     # Of each line what stands after our name and before the command's own words.
     ours = " ".join(part.split(" -- ")[0] for part in re.findall(r"\bsupervise\b(.*)", text))
-    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", ours)) <= {*option_names(), "--help", "--version"}
+    rows = (*OPTIONS, *(option for row in SUBCOMMANDS for option in row.options))
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", ours)) <= {*option_names(rows), "--help", "--version"}

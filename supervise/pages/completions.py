@@ -2,7 +2,7 @@
 
 import shlex
 
-from supervise.commands.table import first_words
+from supervise.commands.table import SUBCOMMANDS, Subcommand, first_words
 from supervise.options import OPTIONS, Option, option_names
 
 SIGNALS = ("TERM", "INT", "HUP", "QUIT", "KILL", "USR1", "USR2", "ABRT", "ALRM", "CONT", "STOP", "TSTP", "WINCH")
@@ -47,25 +47,89 @@ def bash_parts() -> dict[str, str]:
         "WITH_VALUE": "|".join(WITH_VALUE),
         "SHORT_FLAGS": SHORT_FLAGS,
         "COMMANDS": " ".join(first_words()),
-        "COMMAND_PATTERN": "|".join(first_words()),
+        "SUBCOMMAND_PATTERN": "|".join(first_words()[1:]),
+        **_bash_subcommands(),
     }
+
+
+def _bash_subcommands() -> dict[str, str]:
+    groups = [
+        f"        {group})\n"
+        f"            (( COMP_CWORD == 2 )) && {{ _supervise_words '{' '.join(words)}'; return; }}\n"
+        f'            name+=" ${{COMP_WORDS[2]}}" ;;'
+        for group, words in _groups().items()
+    ]
+    rows = [
+        f"        {shlex.quote(row.name)}) options='{' '.join([*option_names(row.options), '--help'])}'"
+        f"{' has_run=yes' if 'RUN' in row.operands else ''} ;;"
+        for row in SUBCOMMANDS
+    ]
+    values = []
+    for row in SUBCOMMANDS:
+        for name, option in option_names(row.options).items():
+            if not option.is_flag:
+                words = " ".join(words_for(option))
+                then = "_supervise_files" if option.kind == "path" else f"_supervise_words {shlex.quote(words)}"
+                values.append(f"        '{row.name} {name}') {then}; return ;;")
+    return {
+        "GROUPS": "\n".join(groups) or "        *) ;;",
+        "SUBCOMMANDS": "\n".join(rows),
+        "SUBCOMMAND_VALUES": "\n".join(values) or "        *) ;;",
+    }
+
+
+def _groups() -> dict[str, list[str]]:
+    """The first words that need a second one, with those."""
+    groups: dict[str, list[str]] = {}
+    for row in SUBCOMMANDS:
+        first, *second = row.name.split()
+        if second:
+            groups.setdefault(first, []).extend(second)
+    return groups
 
 
 def zsh_parts() -> dict[str, str]:
     """Specs of `_arguments` (zshcompsys(1)): excluded names, names, description, what the value is."""
-    specs = []
-    for option in OPTIONS:
-        names = names_of(option)
-        described = "[" + _zsh_text(option.help) + "]"
-        value = "" if option.is_flag else f":{option.metavar}:{_zsh_action(option)}"
-        excluded = f"({' '.join(names)})"
-        specs += [shlex.quote(excluded + _zsh_name(name, option) + described + value) for name in names]
+    specs = [spec for option in OPTIONS for spec in _zsh_specs(option, names_of(option))]
     specs += [shlex.quote(f"(- *){name}[{text}]") for name, text in ALONE.items()]
     return {
         "OPTIONS": "\n".join("    " + spec for spec in specs),
         "COMMANDS": " ".join(first_words()),
-        "COMMAND_PATTERN": "|".join(first_words()),
+        "SUBCOMMAND_PATTERN": "|".join(first_words()[1:]),
+        "GROUPS": "\n".join(map(_zsh_group, _groups().items())) or "    *) ;;",
+        "SUBCOMMANDS": "\n".join(map(_zsh_subcommand, SUBCOMMANDS)),
     }
+
+
+def _zsh_specs(option: Option, names: list[str]) -> list[str]:
+    described = "[" + _zsh_text(option.help) + "]"
+    value = "" if option.is_flag else f":{option.metavar}:{_zsh_action(option)}"
+    excluded = f"({' '.join(names)})"
+    return [shlex.quote(excluded + _zsh_name(name, option) + described + value) for name in names]
+
+
+def _zsh_group(group: "tuple[str, list[str]]") -> str:
+    first, words = group
+    return (
+        f"    {first})\n"
+        f"      if (( CURRENT == 2 )); then\n        compadd {' '.join(words)}\n        return\n      fi\n"
+        f'      name+=" $words[2]"\n      shift words\n      (( CURRENT-- )) ;;'
+    )
+
+
+def _zsh_subcommand(row: Subcommand) -> str:
+    names = option_names(row.options)
+    specs = [
+        spec
+        for option in row.options
+        for spec in _zsh_specs(option, [name for name, one in names.items() if one is option])
+    ]
+    specs.append("'(- *)--help[Show a help page and exit]'")
+    for number, word in enumerate(row.operands.split(), 1):
+        bare = word.strip("[]")
+        action = "_supervise_runs" if bare == "RUN" else " "
+        specs.append(f"'{number}:{bare}:{action}'")
+    return f"    {shlex.quote(row.name)})\n      _arguments -s -S {' '.join(specs)} ;;"
 
 
 def _zsh_name(name: str, option: Option) -> str:
@@ -99,13 +163,37 @@ def fish_parts() -> dict[str, str]:
         "WITH_VALUE": " ".join(WITH_VALUE),
         "SHORT_FLAGS": SHORT_FLAGS,
         "SHORTS_WITH_VALUE": SHORTS_WITH_VALUE,
-        "COMMANDS": " ".join(first_words()),
+        "SUBCOMMANDS": " ".join(first_words()[1:]),
+        "SUBCOMMAND_LINES": "\n".join(_fish_subcommands()),
     }
 
 
+def _fish_subcommands() -> list[str]:
+    is_first = "test (count (commandline -opc)) = 1"
+    lines = [_fish_call(is_first, ["-a", group, "-d", f"See {group} --help"]) for group in _groups()]
+    for row in SUBCOMMANDS:
+        first, *second = row.name.split()
+        text = row.help.removesuffix(".")
+        condition = f"__supervise_group {first}" if second else is_first
+        lines.append(_fish_call(condition, ["-a", second[0] if second else first, "-d", text]))
+        asks = f"__supervise_asks {row.name}"
+        names = option_names(row.options)
+        for option in row.options:
+            words = _fish_names([name for name, one in names.items() if one is option])
+            lines.append(_fish_call(asks, [*words, *_fish_value(option), "-d", option.help.removesuffix(".")]))
+        lines.append(_fish_call(asks, ["-l", "help", "-d", ALONE["--help"]]))
+        if "RUN" in row.operands:
+            lines.append(_fish_call(asks, ["-k", "-a", "(__supervise_runs)"]))
+    return lines
+
+
+def _fish_call(condition: str, words: list[str]) -> str:
+    return " ".join(_fish_quoted(word) for word in ["complete", "-c", "supervise", "-n", condition, *words])
+
+
 def _fish_line(names: list[str], value: list[str], text: str) -> str:
-    words = ["complete", "-c", "supervise", "-n", "not __supervise_rest >/dev/null"]
-    return " ".join(_fish_quoted(word) for word in [*words, *names, *value, "-d", text.removesuffix(".")])
+    condition = "not __supervise_rest >/dev/null; and not __supervise_asks"
+    return _fish_call(condition, [*names, *value, "-d", text.removesuffix(".")])
 
 
 def _fish_names(names: list[str]) -> list[str]:

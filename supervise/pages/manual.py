@@ -3,6 +3,7 @@
 import re
 import textwrap
 
+from supervise.commands.table import SUBCOMMANDS, Subcommand
 from supervise.options import OPTIONS, Option, option_names
 
 WIDTH = 72
@@ -27,6 +28,7 @@ def parts() -> dict[str, str]:
     panels = list(dict.fromkeys(option.panel for option in OPTIONS))
     return {
         "OPTIONS": "\n".join(f".SS {panel}\n" + "\n".join(_options(panel)) for panel in panels),
+        "COMMANDS": "\n".join(_command(row) for row in SUBCOMMANDS),
         "EXIT_CODES": "\n".join(
             f'.TP\n.BR {code.replace(" ", chr(92) + " ")} " ({_escaped(name)})"\n{_wrapped(text)}'
             for code, name, text in EXIT_CODES
@@ -35,11 +37,24 @@ def parts() -> dict[str, str]:
 
 
 def _options(panel: str) -> list[str]:
-    return [f".TP\n{_names(option)}\n{_text(option)}" for option in OPTIONS if option.panel == panel]
+    return [_option(option, option_names()) for option in OPTIONS if option.panel == panel]
 
 
-def _names(option: Option) -> str:
-    names = [name for name, row in option_names().items() if row is option]
+def _command(row: Subcommand) -> str:
+    text = [f".TP\n\\fBsupervise {row.name}\\fR" + (f" \\fI{row.operands}\\fR" if row.operands else "")]
+    text.append(_wrapped(_escaped(" ".join(filter(None, (row.help, row.about))))))
+    if row.options:
+        names = option_names(row.options)
+        text += [".RS", *(_option(option, names) for option in row.options), ".RE"]
+    return "\n".join(text)
+
+
+def _option(option: Option, names: "dict[str, Option]") -> str:
+    return f".TP\n{_names(option, names)}\n{_text(option)}"
+
+
+def _names(option: Option, known: "dict[str, Option]") -> str:
+    names = [name for name, row in known.items() if row is option]
     value = f" \\fI{option.metavar}\\fR" if option.metavar else ""
     return ", ".join(f"\\fB{_escaped(name)}\\fR" for name in names) + value
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from supervise.commands.table import first_words
 from supervise.options import OPTIONS
 from supervise.pages.completions import NAMES
 
@@ -136,7 +137,10 @@ def fish_offers(line, home):
 @pytest.mark.parametrize(
     ("words", "offers"),
     [
-        (["supervise", ""], ["run"]),
+        (["supervise", ""], [*first_words()]),
+        (["supervise", "sl"], ["sleep"]),
+        (["supervise", "sleep", "--"], ["--help"]),
+        (["supervise", "sleep", ""], []),
         (["supervise", "--idle-t"], ["--idle-timeout"]),
         (["supervise", "run", "--idle-t"], ["--idle-timeout"]),
         (["supervise", "run", "-q", "--timeout", "=", "5", "--idle-t"], ["--idle-timeout"]),
@@ -198,6 +202,8 @@ def test_zsh_at_a_terminal(home):
     (home / ".zshrc").write_text(ZSH_RC.format(completions=COMPLETIONS))
     with interactive([program("zsh"), "-i"], home) as terminal:
         terminal.complete("supervise ru", "supervise run ")
+        terminal.complete("supervise sl", "supervise sleep ")
+        terminal.complete("supervise sleep --h", "--help ")
         terminal.complete("supervise --idle-t", "--idle-timeout=")
         terminal.complete("supervise run -q --idle-t", "--idle-timeout=")
         terminal.complete("supervise --signal T", "TERM", "TSTP")
@@ -219,7 +225,10 @@ def test_zsh_at_a_terminal(home):
 @pytest.mark.parametrize(
     ("line", "offers"),
     [
-        ("supervise ", ["run"]),
+        ("supervise ", sorted(first_words())),
+        ("supervise sl", ["sleep"]),
+        ("supervise sleep --", ["--help"]),
+        ("supervise sleep ", []),
         ("supervise --idle-t", ["--idle-timeout"]),
         ("supervise run -q --idle-t", ["--idle-timeout"]),
         ("supervise --signal T", ["TERM", "TSTP"]),

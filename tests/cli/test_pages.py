@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from supervise.commands.table import SUBCOMMANDS
 from supervise.options import OPTIONS, option_names
 from supervise.pages import making
 
@@ -82,4 +83,11 @@ def test_the_man_page_names_no_option_that_is_not_there():
     # Of other programs it names single-dash options only.
     text = re.sub(r"\\f[BIR]|\\&", "", MANUAL.read_text(encoding="ascii")).replace("\\-", "-")
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text))
-    assert named - {"--epochs"} == {name for name in option_names() if name.startswith("--")} | {"--help", "--version"}
+    rows = [*OPTIONS, *(option for row in SUBCOMMANDS for option in row.options)]
+    known = {name for name in option_names(tuple(rows)) if name.startswith("--")} | {"--help", "--version"}
+    assert named - {"--epochs"} == known
+
+
+def test_the_man_page_has_every_command_with_its_operands_once_and_in_order():
+    named = [line for line in section("COMMANDS") if line.startswith("supervise ")]
+    assert named == [f"supervise {row.name} {row.operands}".rstrip() for row in SUBCOMMANDS]

@@ -5,8 +5,11 @@ _supervise()
 {
     local cur=${COMP_WORDS[COMP_CWORD]} at=1 form=bare word option value
     COMPREPLY=()
-    if (( COMP_CWORD > 1 )) && [[ ${COMP_WORDS[1]} == @(@COMMAND_PATTERN@) ]]; then
+    if (( COMP_CWORD > 1 )) && [[ ${COMP_WORDS[1]} == run ]]; then
         at=2 form=run
+    elif (( COMP_CWORD > 1 )) && [[ ${COMP_WORDS[1]} == @(@SUBCOMMAND_PATTERN@) ]]; then
+        _supervise_subcommand
+        return
     fi
     while (( at < COMP_CWORD )); do
         word=${COMP_WORDS[at]}
@@ -46,6 +49,26 @@ _supervise()
         _supervise_command "$COMP_CWORD"
     elif (( COMP_CWORD == 1 )); then
         _supervise_words '@COMMANDS@'
+    fi
+}
+
+# Another command than run: its options, their values, and runs.
+_supervise_subcommand()
+{
+    local name=${COMP_WORDS[1]} options= has_run=
+    case $name in
+@GROUPS@
+    esac
+    case $name in
+@SUBCOMMANDS@
+    esac
+    case "$name ${COMP_WORDS[COMP_CWORD - 1]}" in
+@SUBCOMMAND_VALUES@
+    esac
+    if [[ $cur == -* ]]; then
+        _supervise_words "$options"
+    elif [[ -n $has_run ]]; then
+        _supervise_words "$(supervise ps --all --quiet 2>/dev/null)"
     fi
 }
 

@@ -4,7 +4,8 @@
 function __supervise_rest --description 'The words of COMMAND up to the cursor; fails where COMMAND has not begun'
     set -l words (commandline -opc)[2..]
     set -l form bare
-    if contains -- "$words[1]" @COMMANDS@
+    contains -- "$words[1]" @SUBCOMMANDS@; and return 1
+    if test "$words[1]" = run
         set form run
         set -e words[1]
     end
@@ -41,7 +42,26 @@ function __supervise_command --description 'Hand over to the completion of COMMA
     complete -C (string join ' ' -- (__supervise_rest))
 end
 
+function __supervise_asks --description 'Whether the words up to the cursor begin with another command than run, or with this one'
+    set -l words (commandline -opc)[2..]
+    if set -q argv[1]
+        test "$words[1..$(count $argv)]" = "$argv"
+    else
+        contains -- "$words[1]" @SUBCOMMANDS@
+    end
+end
+
+function __supervise_group --description 'Whether this word alone stands before the cursor'
+    set -l words (commandline -opc)[2..]
+    test (count $words) = 1 -a "$words[1]" = $argv[1]
+end
+
+function __supervise_runs
+    supervise ps --all --quiet 2>/dev/null
+end
+
 complete -c supervise -f
-complete -c supervise -n 'test (count (commandline -opc)) = 1' -a '@COMMANDS@'
+complete -c supervise -n 'test (count (commandline -opc)) = 1' -a run -d 'Run a command under limits'
+@SUBCOMMAND_LINES@
 complete -c supervise -n '__supervise_rest >/dev/null' -x -a '(__supervise_command)'
 @OPTIONS@

@@ -15,9 +15,10 @@ BOUND = 60.0
 OURS = {
     "core": {"core"},
     "process": {"process"},
-    "runs": {"runs"},
+    "runs": {"folders", "runs"},
     "faces": {"core", "faces", "values"},
     "options": set(),
+    "folders": set(),
     "values": {"options"},
     "argv": {"options", "values"},
     "commands": {"argv", "commands", "options", "runs", "values"},
@@ -39,7 +40,7 @@ LIBRARIES = {
     "trio": {"loop"},
     "psutil": {"process.portable", "process.sockets"},
     "tomli_w": {"config"},
-    "platformdirs": {"config", "runs.records"},
+    "platformdirs": {"folders"},
 }
 """Which modules of ours may import each library; there are no others."""
 SLOW = {

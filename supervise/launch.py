@@ -50,6 +50,8 @@ class Launched:
         self.inbox: "Inbox"
         self.outlets: "tuple[Outlet, Outlet]"
         self.pumps: "tuple[Pump, ...]" = ()
+        self.is_ordered = False
+        """The guardian was told to start the command."""
         self.cut = -1
         """Closed, it tells the pumps to wait for nothing more."""
         self.terminal: Shared | None = None
@@ -127,10 +129,12 @@ def run(request: "Request", guardian: "Guardian") -> Launched:
         _check_report(request)
         launched.events = _open_events(request)
         _start(launched)
-    except (OSError, RuntimeError, Refusal) as error:
+    except (OSError, RuntimeError, ImportError, Refusal) as error:
         launched.give_terminal_back()
+        if launched.is_ordered:
+            _take_back(launched)
         guardian.dismiss()
-        refuse(str(error) if isinstance(error, Refusal) else f"cannot start: {str(error).lower()}")
+        refuse(str(error) if isinstance(error, Refusal) else f"cannot start: {_why(error)}")
     _watch(launched, monotonic() + SHORT)
     status = _plain_end(launched)
     if status is not None and not _is_cancelled(launched):
@@ -148,6 +152,21 @@ def refuse(why: str) -> "NoReturn":
     except OSError:
         pass
     os._exit(125)
+
+
+def _take_back(launched: Launched) -> None:
+    """Whatever has been started of the command is killed: it is not left alone."""
+    launched.line.send("kill")
+    # Without poll, which there may be no descriptor left to load.  The kill is bounded.
+    while (got := launched.line.receive(wait=True)) is not None:
+        if got[0][0] in ("empty", "failed"):
+            return
+
+
+def _why(error: Exception) -> str:
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    # A module that cannot be loaded: what is the matter stands at the end.
+    return text.rpartition(": ")[2].lower()
 
 
 def _start(launched: Launched) -> None:
@@ -181,7 +200,7 @@ def _start(launched: Launched) -> None:
 def _spawn_on_pipes(launched: Launched) -> "tuple[int, ...]":
     out, out_sink = os.pipe()
     err, err_sink = os.pipe()
-    launched.line.send(*_spawn_message(launched, ""), fds=(0, out_sink, err_sink))
+    launched.is_ordered = launched.line.send(*_spawn_message(launched, ""), fds=(0, out_sink, err_sink))
     os.close(out_sink)
     os.close(err_sink)
     return out, err
@@ -191,7 +210,7 @@ def _spawn_on_terminal(launched: Launched) -> "tuple[int, ...]":
     from supervise.process import terminal
 
     launched.own_terminal = own = terminal.Own()
-    launched.line.send(*_spawn_message(launched, own.name), fds=(own.theirs,) * 3)
+    launched.is_ordered = launched.line.send(*_spawn_message(launched, own.name), fds=(own.theirs,) * 3)
     os.close(own.theirs)
     return (own.ours,)
 

@@ -38,16 +38,22 @@ class Guardian:
 
     def dismiss(self) -> None:
         """Tell it that all is over, and reap it: nothing of ours is left behind, not even for init."""
-        import select
-
         self.line.send("bye")
-        # Its end of the line hangs up when it goes, which can be waited for with a bound.
-        poll = select.poll()
-        poll.register(self.line, select.POLLHUP)
         try:
-            os.waitpid(self.pid, 0 if poll.poll(REAP * 1000) else os.WNOHANG)
+            os.waitpid(self.pid, 0 if self._has_hung_up() else os.WNOHANG)
         except ChildProcessError:
             pass
+
+    def _has_hung_up(self) -> bool:
+        """Its end of the line hangs up when it goes, which can be waited for with a bound."""
+        try:
+            import select
+        except ImportError:
+            # No descriptor is left to load it.
+            return True
+        poll = select.poll()
+        poll.register(self.line, select.POLLHUP)
+        return bool(poll.poll(REAP * 1000))
 
 
 def fork(on_lost: "Callable[[tuple[Any, ...]], None]") -> Guardian:

@@ -105,8 +105,14 @@ class Messenger:
             if self.is_gone or len(self._waiting) >= MOST_WAITING:
                 return
             self._waiting.append(line)
-            if self._busy.acquire(blocking=False):
+            if not self._busy.acquire(blocking=False):
+                return
+            try:
                 _thread.start_new_thread(self._write, ())
+            except RuntimeError:
+                # No more threads.  A line that finds room delays nobody; else it waits for the next one, or is dropped.
+                self._busy.release()
+                self._write_what_finds_room()
 
     def flush(self, seconds: float) -> bool:
         """Wait for all of it to be written, at most so long; False where some is not."""
@@ -114,6 +120,20 @@ class Messenger:
             return False
         self._busy.release()
         return True
+
+    def _write_what_finds_room(self) -> None:
+        poll = select.poll()
+        poll.register(self._outlet.fd, select.POLLOUT)
+        # A pipe with any room has it for so much (PIPE_BUF, pipe(7)).
+        while self._waiting and len(self._waiting[0]) < select.PIPE_BUF and poll.poll(0):
+            if not self._outlet.lock.acquire(blocking=False):
+                return
+            self._outlet.lock.release()
+            try:
+                self._outlet.write_line(self._waiting.popleft())
+            except OSError:
+                self.is_gone = True
+                self._waiting.clear()
 
     def _write(self) -> None:
         while True:

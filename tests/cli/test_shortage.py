@@ -1,0 +1,127 @@
+"""Where there is too little or too much: descriptors, processes, room. A clear message, and the command never alone."""
+
+import os
+import resource
+import subprocess
+
+import pytest
+
+from tests.harness import PYTHON, Place, child
+from tests.torture.arena import as_ordinary_user
+
+MANY = min(20_000, resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 100)
+TOO_FEW = range(5, 16)
+"""Descriptors: from what Python itself can hardly start with to what is enough."""
+FEW_PROCESSES = range(10)
+LINES = 40_000
+FLOOD = 64 << 20
+
+
+def opening(count: int, then: list[str]) -> list[str]:
+    """The words that open so many files for a program, and become it."""
+    code = (
+        "import os, resource, sys\n"
+        f"resource.setrlimit(resource.RLIMIT_NOFILE, ({count + 100}, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))\n"
+        f"null = os.open(os.devnull, os.O_RDWR)\n"
+        f"os.set_inheritable(null, True)\n"
+        f"for _ in range({count} - 1): os.set_inheritable(os.dup(null), True)\n"
+        "os.execv(sys.argv[1], sys.argv[1:])\n"
+    )
+    return [*PYTHON, "-c", code, *then]
+
+
+def test_very_many_open_files(supervise: Place) -> None:
+    """They are the command's, as without us; and they are in nobody's way."""
+    count = [*PYTHON, "-c", "import os; print(len(os.listdir('/proc/self/fd')) - 1)"]
+    ended = supervise.popen(opening(MANY, [str(supervise.program), "run", "-t", "30", "--", *count])).wait()
+    assert (ended.code, ended.out, ended.err) == (0, b"%d\n" % (MANY + 3), b"")
+    words = ["run", "-t", "1", "-k", "0.2", "--", *child("fork", "ready", "stay", "end", "ready", "stay")]
+    ended = supervise.popen(opening(MANY, [str(supervise.program), *words])).wait()
+    assert ended.code == 124
+    assert ended.left == []
+    assert ended.out == b"ready\nready\n"
+
+
+@pytest.mark.parametrize("report", [False, True])
+def test_too_few_descriptors(supervise: Place, report: bool) -> None:
+    """The command's output is whole, or supervise says in one line what it lacks."""
+    enough = 0
+    for limit in TOO_FEW:
+        words = [str(supervise.program), "run", *(["--report", "r"] if report else []), "--", "/bin/echo", "hello"]
+        ended = supervise.popen(["prlimit", f"--nofile={limit}", *words]).wait()
+        if b"Python runtime" in ended.err or b"shared libraries" in ended.err or b"Error processing line" in ended.err:
+            # The interpreter itself did not come up.
+            continue
+        assert b"Traceback" not in ended.err, (limit, ended.err)
+        if ended.code == 0:
+            enough += 1
+            assert ended.out == b"hello\n"
+        else:
+            assert ended.code == 125, (limit, ended.err)
+            assert "too many open files" in ended.messages[-1], (limit, ended.err)
+        assert ended.left == []
+    assert enough
+
+
+def test_too_few_processes(supervise: Place) -> None:
+    """RLIMIT_NPROC, threads included, at every point of the start and of a stop."""
+    user = as_ordinary_user(str(supervise.program))
+    if not user:
+        pytest.skip("only root can become an ordinary user whose processes are counted")
+    stays = child("ignore=TERM", "ready", "stay")
+    codes = set()
+    for limit in FEW_PROCESSES:
+        few = [*user, "prlimit", f"--nproc={limit}", "env", str(supervise.program), "run"]
+        for words, code in ((["--", "/bin/echo", "hello"], 0), (["-t", "1", "-k", "0.2", "--", *stays], 124)):
+            ended = supervise.popen([*few, *words], cwd="/").wait()
+            codes.add(ended.code)
+            assert ended.code in (code, 125) or b"Resource temporarily unavailable" in ended.err, (limit, ended.err)
+            assert b"Traceback" not in ended.err, (limit, ended.err)
+            assert b"internal error" not in ended.err, (limit, ended.err)
+            if ended.code == 125:
+                assert "cannot start" in ended.messages[-1], (limit, ended.err)
+            assert ended.left == [], (limit, ended.err)
+    assert codes >= {0, 125}
+
+
+def test_a_megabyte_in_a_handler_is_streamed_whole(supervise: Place) -> None:
+    code = (
+        "import os, signal, sys, time\n"
+        "def leave(*_):\n"
+        "    view = memoryview(b'x' * (1 << 20) + b'\\nlast line\\n')\n"
+        "    while view: view = view[os.write(1, view):]\n"
+        "    os._exit(0)\n"
+        "signal.signal(signal.SIGTERM, leave)\n"
+        "print('ready', flush=True)\n"
+        "while True: time.sleep(60)\n"
+    )
+    ended = supervise("-a", "30", "-t", "0.6", "--", *PYTHON, "-c", code)
+    assert ended.code == 124
+    assert ended.out == b"ready\n" + b"x" * (1 << 20) + b"\nlast line\n"
+
+
+def test_a_flood_that_is_cut_is_cut_at_a_byte(supervise: Place) -> None:
+    """What arrived is the beginning of what was written: nothing torn out, nothing in another order."""
+    code = (
+        "import os, signal\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        f"for start in range(0, {FLOOD} // 8, 8192):\n"
+        "    view = memoryview(b''.join(b'%07d\\n' % n for n in range(start, start + 8192)))\n"
+        "    while view: view = view[os.write(1, view):]\n"
+        "while True: os.write(1, b'.')\n"
+    )
+    ours, theirs = os.pipe()
+    slow = "import os, time\nwhile data := os.read(0, 1 << 20): os.write(1, data); time.sleep(0.02)"
+    reader = subprocess.Popen([*PYTHON, "-c", slow], stdin=ours, stdout=subprocess.PIPE)
+    os.close(ours)
+    words = ("-a", "30", "-t", "0.5", "-k", "0.1", "-q", "--", *PYTHON, "-c", code)
+    running = supervise.start(*words, stdout=theirs)
+    os.close(theirs)
+    out, _ = reader.communicate(timeout=60)
+    ended = running.wait()
+    assert ended.code == 124
+    assert ended.report["usage"]["stdout_bytes"] >= len(out) > 0
+    whole = b"".join(b"%07d\n" % number for number in range(min(FLOOD, len(out)) // 8 + 1))
+    numbered, dots = out[: min(FLOOD, len(out))], out[FLOOD:]
+    assert numbered == whole[: len(numbered)]
+    assert dots == b"." * len(dots)

@@ -15,7 +15,7 @@ function __supervise_rest --description 'The words of COMMAND up to the cursor; 
                 set -q words[2]; and string escape -- $words[2..]
                 commandline -ct
                 return 0
-            case -a --access-timeout -t --timeout --completion-timeout -i --idle-timeout --idle-on --idle-grace --warn-at --warn-signal -x --max-extension --extend-by --extend-on --activity-window --cpu-threshold -s --signal -k --kill-after --stragglers --drain --diagnose --dump-signal --success-codes --report --events
+            case -a --access-timeout -t --timeout --completion-timeout -i --idle-timeout --idle-on --idle-grace --access-on --warn-at --warn-signal -x --max-extension --extend-by --extend-on --activity-window --cpu-threshold -s --signal -k --kill-after --stragglers --drain --diagnose --dump-signal --success-codes --report --events
                 # Where its value is missing, that is what is being typed.
                 set -q words[2]; or return 1
                 set -e words[1..2]
@@ -65,11 +65,12 @@ complete -c supervise -n 'test (count (commandline -opc)) = 1' -a run -d 'Run a 
 complete -c supervise -n 'test (count (commandline -opc)) = 1' -a sleep -d 'Sleep, or exit with 75 at once where that would outlast the run that this is part of'
 complete -c supervise -n '__supervise_asks sleep' -l help -d 'Show a help page and exit'
 complete -c supervise -n '__supervise_rest >/dev/null' -x -a '(__supervise_command)'
-complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -s a -l access-timeout -x -d 'Stop (122) if the command has not come up this long after its start: no byte on stdout or stderr'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -s a -l access-timeout -x -d 'Stop (122) if the command has not come up this long after its start: no byte on stdout or stderr, or what --access-on says'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -s t -l timeout -l completion-timeout -x -d 'Stop (124) if the command runs longer than this, counted from access'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -s i -l idle-timeout -x -d 'Stop (123) if no byte of output comes for this long, counted from access'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l idle-on -x -a 'stdout stderr both' -d 'The output that resets the idle clock'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l idle-grace -x -d 'How far measured activity may put an idle stop off, in all, since the last byte'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l access-on -x -a 'output match= port= listen file= http= notify command= attach manual' -d 'What shows that the command is up; it can stand several times, and any one is enough: output, match=REGEX, port=[HOST:]PORT, listen, file=PATH, http=URL, notify, command=SHELL COMMAND, attach, manual. Without it, output'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l warn-at -x -d 'Warn when this much is left before a deadline; off for never'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l warn-signal -x -a 'TERM INT HUP QUIT KILL USR1 USR2 ABRT ALRM CONT STOP TSTP WINCH' -d 'Also send SIGNAL to the command itself, once, at the first mark of the completion deadline'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -s x -l max-extension -x -d 'How much may be added to the completion deadline in all, while the process tree is active'

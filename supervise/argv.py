@@ -5,7 +5,7 @@ same words or says what is wrong.  It is imported before the command is born, so
 typer would cost more than the command's own start.
 """
 
-from supervise.options import OPTIONS, PREFIX, Option, option_names
+from supervise.options import BETWEEN, OPTIONS, PREFIX, Option, option_names
 from supervise.values import BadValueError, default
 from supervise.values import read as read_value
 
@@ -49,7 +49,8 @@ def read(words: "list[str]", environ: "Mapping[str, str]") -> "Request | None":
 def take_options(rest: "list[str]", names: "Mapping[str, Option]") -> "dict[str, str] | None":
     """Take the options of these names off the front of `rest`: their words by key, the last one where one stands twice.
 
-    A flag's word is what the environment would say for it.  None where a word is not one of ours or has no value.
+    Of one that is repeatable all of them, with BETWEEN between.  A flag's word is what the environment would say.
+    None where a word is not one of ours or has no value.
     """
     said: dict[str, str] = {}
     while rest and rest[0].startswith("-") and rest[0] not in ("-", "--"):
@@ -72,7 +73,8 @@ def take_options(rest: "list[str]", names: "Mapping[str, Option]") -> "dict[str,
             if not rest:
                 return None
             value = rest.pop(0)
-        said[option.key] = value
+        is_added = option.is_repeatable and option.key in said
+        said[option.key] = said[option.key] + BETWEEN + value if is_added else value
     return said
 
 
@@ -89,6 +91,10 @@ def fill(said: "Mapping[str, str]", command: "list[str]", environ: "Mapping[str,
             values[option.key] = read_value(option, word) if source else default(option)
         except BadValueError as error:
             raise BadValueError(f"{source}: {error}") from None
+    if values["access_on"] and values["access_timeout"] is None:
+        raise BadValueError(
+            "--access-on: needs an access limit (--access-timeout); without one, access is at the start"
+        )
     # All of them, used or not: a supervise inside the command is not governed by what was said to this one.
     taken = tuple(name for option in OPTIONS for name in option.variables if name in ours) if ours else ()
     return Request(values, command, taken)
@@ -100,5 +106,5 @@ def _source(option: Option, said: "Mapping[str, str]", environ: "Mapping[str, st
         return "--" + option.name, said[option.key]
     for variable in option.variables if environ else ():
         if word := environ.get(variable):
-            return variable, word
+            return variable, BETWEEN.join(filter(None, word.split("\n"))) if option.is_repeatable else word
     return "", ""

@@ -20,7 +20,7 @@ from supervise import __version__
 from supervise.argv import Request, fill
 from supervise.commands import reading, table
 from supervise.commands.table import SUBCOMMANDS, Subcommand
-from supervise.options import OPTIONS, Option, option_names
+from supervise.options import BETWEEN, OPTIONS, Option, option_names
 from supervise.values import BadValueError
 
 EXIT_REFUSED = 125
@@ -158,15 +158,20 @@ def _app() -> typer.Typer:
 
 
 def _collector(row: Subcommand) -> Callable[..., Said]:
-    def collect(context: typer.Context, **words: str | bool | None) -> Said:
+    def collect(context: typer.Context, **words: str | bool | list[str] | None) -> Said:
         return _collect(context, None, **words)
 
     collect.__signature__ = inspect.Signature(_parameters(row.options))  # type: ignore[attr-defined]
     return collect
 
 
-def _collect(context: typer.Context, version: bool | None, **words: str | bool | None) -> Said:
-    said = {key: "on" if word is True else str(word) for key, word in words.items() if word is not None}
+def _collect(context: typer.Context, version: bool | None, **words: str | bool | list[str] | None) -> Said:
+    said: dict[str, str] = {}
+    for key, word in words.items():
+        if isinstance(word, list | tuple):
+            said |= {key: BETWEEN.join(word)} if word else {}
+        elif word is not None:
+            said[key] = "on" if word is True else str(word)
     return said, list(context.args)
 
 
@@ -176,7 +181,8 @@ def _parameters(rows: tuple[Option, ...]) -> list[inspect.Parameter]:
     annotations: dict[str, object] = {}
     names = option_names(rows)
     for option in rows:
-        annotations[option.key] = Annotated[(bool if option.is_flag else str) | None, _typer_option(option, names)]
+        kind = bool if option.is_flag else list[str] if option.is_repeatable else str
+        annotations[option.key] = Annotated[kind | None, _typer_option(option, names)]
     return [
         inspect.Parameter("context", keyword, annotation=typer.Context),
         *(inspect.Parameter(key, keyword, annotation=kind, default=None) for key, kind in annotations.items()),

@@ -6,6 +6,8 @@ it.  Plain classes and built-in types only: this is imported before the command 
 
 PREFIX = "SUPERVISE_"
 """How the environment variables begin that set an option."""
+BETWEEN = "\0"
+"""Stands between the words of an option that may be given several times: no word of a command line can hold it."""
 
 
 class Option:
@@ -42,6 +44,11 @@ class Option:
         return self.kind == "flag"
 
     @property
+    def is_repeatable(self) -> bool:
+        """Where it stands twice, both count; in the environment one a line, in a configuration a list."""
+        return self.kind == "evidences"
+
+    @property
     def key(self) -> str:
         """Its name in Python."""
         return self.name.replace("-", "_")
@@ -52,8 +59,9 @@ class Option:
         return tuple(PREFIX + name.replace("-", "_").upper() for name in (self.name, *self.aliases))
 
 
-LIMITS, WARNINGS, EXTENSION, STOPPING, RESULT, OUTPUT = (
+LIMITS, ACCESS, WARNINGS, EXTENSION, STOPPING, RESULT, OUTPUT = (
     "Limits",
+    "Access",
     "Warnings",
     "Extension",
     "Stopping",
@@ -61,11 +69,16 @@ LIMITS, WARNINGS, EXTENSION, STOPPING, RESULT, OUTPUT = (
     "Output",
 )
 EVIDENCE = ("cpu", "socket", "connection", "output", "io")
+SIGNS = (
+    "output", "match=", "port=", "listen", "file=", "http=", "notify", "command=", "attach", "manual",
+)  # fmt: skip
+"""Of access; what ends with `=` takes a value."""
 
 OPTIONS = (
     Option(
         LIMITS, "access-timeout", "a", "limit", "off", "DURATION",
-        "Stop (122) if the command has not come up this long after its start: no byte on stdout or stderr.",
+        "Stop (122) if the command has not come up this long after its start: no byte on stdout or stderr, or what "
+        "--access-on says.",
     ),
     Option(
         LIMITS, "timeout", "t", "limit", "off", "DURATION",
@@ -84,6 +97,13 @@ OPTIONS = (
     Option(
         LIMITS, "idle-grace", "", "cap", "off", "DURATION",
         "How far measured activity may put an idle stop off, in all, since the last byte.",
+    ),
+    Option(
+        ACCESS, "access-on", "", "evidences", "", "SIGN",
+        "What shows that the command is up; it can stand several times, and any one is enough: output, match=REGEX, "
+        "port=[HOST:]PORT, listen, file=PATH, http=URL, notify, command=SHELL COMMAND, attach, manual. Without it, "
+        "output.",
+        choices=SIGNS,
     ),
     Option(
         WARNINGS, "warn-at", "", "marks", "60s,10s", "DURATION,...",

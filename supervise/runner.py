@@ -70,6 +70,7 @@ def policy_of(values: dict[str, object]) -> Policy:
     """The machine's part of the options."""
     fields = {name: values[name] for name in Policy.__dataclass_fields__}
     idle_on = values["idle_on"]
+    fields["access_on"] = frozenset(values["access_on"] or ("output",))  # type: ignore[call-overload]
     fields["idle_on"] = frozenset(("stdout", "stderr") if idle_on == "both" else (idle_on,))
     fields["extend_on"] = frozenset(values["extend_on"])  # type: ignore[call-overload]
     fields["success_codes"] = frozenset(values["success_codes"])  # type: ignore[call-overload]

@@ -59,6 +59,8 @@ class Attempt:
     question: Question | None = None
     waiting: list[Event] = field(default_factory=list)
     """Told before the command existed, or while a question was open: handled right after."""
+    tried: dict[str, str] = field(default_factory=dict)
+    """Why each sign of access that was looked for was not there, the last time."""
     has_warn_signal: bool = False
     """--warn-signal has been sent."""
     cause: Cause | None = None

@@ -216,9 +216,13 @@ def extend_late(attempt: Attempt, event: Extend, now: float) -> list[Action]:
 
 def ready_late(attempt: Attempt, event: Ready, now: float) -> list[Action]:
     """After the access limit has fired nothing revives the run; where the command was up, it is no news."""
-    if attempt.deadlines.has_access:
-        return []
-    return [Announce(Refused("ready", _too_late(attempt)))]
+    return [] if attempt.deadlines.has_access else refuse_ready(attempt, event, _too_late(attempt))
+
+
+def refuse_ready(attempt: Attempt, event: Ready, why: str) -> list[Action]:
+    """Whoever says so by hand is told why; what the command or a probe of ours shows is passed over."""
+    is_meant = event.how == "manual" or (event.how == "attach" and "attach" in attempt.policy.access_on)
+    return [Announce(Refused("ready", why))] if is_meant else []
 
 
 def _too_late(attempt: Attempt) -> str:

@@ -42,10 +42,18 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The command showed, at `at`, that it is up; `how` names the evidence (`manual`, `port=8080` ...)."""
+    """The command showed, at `at`, that it is up; `how` is the word of the policy (`manual`, `port=8080` ...)."""
 
     how: str
     at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """That sign of access was looked for and is not there yet; `why` is for people."""
+
+    how: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +140,7 @@ class Tick:
 
 
 Event = (
-    Started | SpawnFailed | Output | Ready | Sampled | Answered | Extend | Cancel | Paused | Resumed | Exited
+    Started | SpawnFailed | Output | Ready | Tried | Sampled | Answered | Extend | Cancel | Paused | Resumed | Exited
     | Emptied | Drained | Undelivered | Tick
 )  # fmt: skip
 

@@ -4,7 +4,8 @@ Told late is told in time.  Output comes in bulk, just before each Tick and Answ
 byte; so a deadline in force may be stale, and moves once the news is here.  Probe is answered by Sampled before any
 other event, whether from within the loop over the actions or right after it.  Answered is told for the last Ask alone.
 
-    Limits.  Access runs from the start until the first sign that the command is up; completion and idle run from
+    Limits.  Access runs from the start until the first of the signs that were asked for, output alone if none were;
+    a request that was not asked for is refused, any other sign is passed over.  Completion and idle run from
     then on.  Without an access limit the start is access.  Access comes once; a sign later than the deadline revives
     nothing.  Idle runs from the later of access and the last byte that counts.
 
@@ -57,6 +58,7 @@ from supervise.core.events import (
     SpawnFailed,
     Started,
     Tick,
+    Tried,
     Undelivered,
 )
 from supervise.core.pause import Pauses, with_times
@@ -81,6 +83,7 @@ TABLE: dict[type[Event], tuple[Handler, Handler, Handler, Handler]] = {
     SpawnFailed:  (running.spawn_failed, ignored,          ignored,                  ignored),
     Output:       (running.wait,         running.output,   ignored,                  ignored),
     Ready:        (running.wait,         running.ready,    ending.ready_late,        ending.ready_late),
+    Tried:        (ignored,              running.tried,    ignored,                  ignored),
     Sampled:      (ignored,              running.sampled,  ignored,                  ignored),
     Answered:     (ignored,              running.answered, ignored,                  ignored),
     Extend:       (running.wait,         running.extend,   ending.extend_late,       ending.extend_late),

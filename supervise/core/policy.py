@@ -12,6 +12,8 @@ class Policy:
     """Limits and manners of one run.  Durations are seconds; None is a limit that is off."""
 
     access_timeout: float | None = None
+    access_on: frozenset[str] = frozenset({"output"})
+    """What gives access, any one of it, in the user's words: `output`, `port=8080`, `manual`."""
     timeout: float | None = None
     idle_timeout: float | None = None
     idle_on: frozenset[Stream] = frozenset({"stdout", "stderr"})

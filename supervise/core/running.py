@@ -28,6 +28,7 @@ from supervise.core.events import (
     SpawnFailed,
     Started,
     Tick,
+    Tried,
     Warned,
 )
 from supervise.core.outcome import Cause
@@ -81,20 +82,30 @@ def tick_start(attempt: Attempt, event: Tick, now: float) -> list[Action]:
 
 
 def output(attempt: Attempt, event: Output, now: float) -> list[Action]:
-    """Access at the first byte, and the idle clock counts from the last."""
+    """Access at the first byte, where that is a sign of it, and the idle clock counts from the last."""
     attempt.last_byte = max(attempt.last_byte, event.last)
-    actions = _give_access(attempt, "output", event.first)
+    actions = _give_access(attempt, "output", event.first) if "output" in attempt.policy.access_on else []
     if event.stream in attempt.policy.idle_on:
         attempt.deadlines.hear_byte(event.last, now)
     return actions
 
 
 def ready(attempt: Attempt, event: Ready, now: float) -> list[Action]:
-    """Access by other evidence than output."""
+    """Access by another sign than output."""
     access = attempt.deadlines.access
-    if access and event.at > access.at:
-        return [Announce(Refused("ready", "the access limit has run out"))]
+    if access is None:
+        return []
+    if event.how not in attempt.policy.access_on:
+        return ending.refuse_ready(attempt, event, f"{event.how} is not among --access-on")
+    if event.at > access.at:
+        return ending.refuse_ready(attempt, event, "the access limit has run out")
     return _give_access(attempt, event.how, event.at)
+
+
+def tried(attempt: Attempt, event: Tried, now: float) -> list[Action]:
+    """Not there yet: kept, to be told with a verdict."""
+    attempt.tried[event.how] = event.why
+    return []
 
 
 def _give_access(attempt: Attempt, how: str, at: float) -> list[Action]:
@@ -201,11 +212,21 @@ def _decide(attempt: Attempt, now: float, pending: bool, at: float) -> list[Acti
             actions += moved
         else:
             # As of that moment: it may have ended since, and an exit before the verdict would have to win.
-            cause = Cause(TIMEOUTS[due.limit], at, limit=due.limit, limit_seconds=due.granted + due.added)
+            cause = Cause(
+                TIMEOUTS[due.limit],
+                at,
+                limit=due.limit,
+                limit_seconds=due.granted + due.added,
+                reason=_last_tried(attempt) if due.limit == "access" else "",
+            )
             return actions + ending.stop(attempt, cause, attempt.policy.signal, now)
     # After the cancellations that wait: what fell due since then.
     attempt.waiting.append(Tick())
     return actions
+
+
+def _last_tried(attempt: Attempt) -> str:
+    return "last tried " + "; ".join(attempt.tried.values()) if attempt.tried else ""
 
 
 def _move(attempt: Attempt, deadline: Deadline, now: float) -> list[Action]:

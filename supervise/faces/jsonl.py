@@ -18,6 +18,7 @@ from supervise.core.events import (
     Resumed,
     SpawnFailed,
     Started,
+    Tried,
     Verdict,
     Warned,
 )
@@ -58,6 +59,8 @@ def _event(item: Item, moment: Moment) -> Fields | None:
             return {"event": "spawn_failed", "kind": kind, "reason": fields.text(reason)}
         case Access(_, how):
             return {"event": "access", "how": fields.text(how)}
+        case Tried(how, why):
+            return {"event": "tried", "how": fields.text(how), "why": fields.text(why)}
         case Warned():
             return {"event": "warned", **fields.warning(item, moment)}
         case Extended():
@@ -96,6 +99,7 @@ def _verdict(item: Verdict) -> Fields:
         "limit": cause.limit,
         "limit_seconds": fields.seconds(cause.limit_seconds),
         "source": fields.text(cause.source) or None,
+        "reason": fields.text(cause.reason) or None,
         "signal": fields.signal(item.signal),
         "kill_after": fields.seconds(item.kill_after),
         "dump_signal": fields.signal(item.dump_signal),

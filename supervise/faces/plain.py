@@ -19,6 +19,7 @@ from supervise.core.events import (
     Refused,
     Resumed,
     Started,
+    Tried,
     Verdict,
     Warned,
 )
@@ -94,6 +95,8 @@ class Plain:
                 return [f"started: pid {pid}: {words.quoted(self._command)}"]
             case Access(at, how):
                 return [f"access after {words.measured(at)}: {how}"]
+            case Tried(_, why):
+                return [f"not up yet: {why}"]
             case PutOff(first=False):
                 return [_put_off(item, moment)]
             case Paused():
@@ -158,7 +161,7 @@ def _verdict(cause: Cause) -> str:
         case Cause("idle_timeout"):
             return f"{_cause(cause)}: no output for {limit}"
         case Cause("access_timeout"):
-            return f"{_cause(cause)}: not up after {limit}"
+            return f"{_cause(cause)}: not up after {limit}" + (f"; {cause.reason}" if cause.reason else "")
     return _cause(cause)
 
 

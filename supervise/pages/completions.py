@@ -34,7 +34,7 @@ def bash_parts() -> dict[str, str]:
         ]
 
     listed = [option for option in OPTIONS if option.kind in ("choice", "signal")]
-    several = [option for option in OPTIONS if option.kind == "set"]
+    several = [option for option in OPTIONS if option.kind in ("set", "evidences")]
     paths = [name for option in OPTIONS if option.kind == "path" for name in names_of(option)]
     arms = [
         *values("_supervise_words", listed),
@@ -104,7 +104,7 @@ def zsh_parts() -> dict[str, str]:
 def _zsh_specs(option: Option, names: list[str]) -> list[str]:
     described = "[" + _zsh_text(option.help) + "]"
     value = "" if option.is_flag else f":{option.metavar}:{_zsh_action(option)}"
-    excluded = f"({' '.join(names)})"
+    excluded = "*" if option.is_repeatable else f"({' '.join(names)})"
     return [shlex.quote(excluded + _zsh_name(name, option) + described + value) for name in names]
 
 
@@ -144,6 +144,9 @@ def _zsh_action(option: Option) -> str:
         return f"_sequence compadd - {words}"
     if option.kind == "path":
         return "_files"
+    if option.is_repeatable:
+        # Some of the words want more right behind them.
+        return f"compadd -S '' - {words}"
     # A space: nothing can be completed, but zsh says what is expected.
     return f"({words})" if words else " "
 

@@ -79,6 +79,19 @@ def values(**changed):
         (["run", "-qt5", "make"], {"quiet": True, "timeout": 5.0}, ["make"]),
         (["run", "-qt", "5", "make"], {"quiet": True, "timeout": 5.0}, ["make"]),
         (["-qt", "5", "--", "make"], {"quiet": True, "timeout": 5.0}, ["make"]),
+        (
+            ["run", "-a5", "--access-on", "output", "--access-on=match=a, b", "--access-on", "output", "make"],
+            {"access_timeout": 5.0, "access_on": ("output", "match=a, b")},
+            ["make"],
+        ),
+        (
+            [
+                *["-a5", "--access-on", "command=a\nb", "--access-on=port=[::1]:80"],
+                *["--access-on", "http=https://x/", "--", "x"],
+            ],
+            {"access_timeout": 5.0, "access_on": ("command=a\nb", "port=[::1]:80", "http=https://x/")},
+            ["x"],
+        ),
         (["run", "--report", "-x", "make"], {"report": "-x"}, ["make"]),
         (["run", "--report=a=b", "make"], {"report": "a=b"}, ["make"]),
         (["run", "--report", "\udcff", "\udcff"], {"report": "\udcff"}, ["\udcff"]),
@@ -150,6 +163,24 @@ def test_the_first_name_of_an_option_wins_over_its_alias():
     )
 
 
+def test_a_repeatable_option_has_a_line_for_each_in_the_environment():
+    environ = {"SUPERVISE_ACCESS_ON": "port=80\n\nmatch=a b,c\n", "SUPERVISE_ACCESS_TIMEOUT": "5"}
+    for read in (argv.read, cli.main):
+        request = read(["run", "make"], environ)
+        assert request.values == values(access_timeout=5.0, access_on=("port=80", "match=a b,c"))
+    assert argv.read(["run", "--access-on", "listen", "make"], environ).values["access_on"] == ("listen",)
+
+
+@pytest.mark.parametrize("words", [["--access-on", "output"], ["-a", "off", "--access-on", "listen"]])
+def test_signs_of_access_without_an_access_limit_are_refused(words):
+    assert argv.read(["run", *words, "make"], {}) is None
+    code, text = refusal(["run", *words, "make"], {})
+    assert code == 125
+    assert text == (
+        "supervise: --access-on: needs an access limit (--access-timeout); without one, access is at the start\n"
+    )
+
+
 def test_variables_that_set_no_option_are_the_commands():
     assert argv.read(["run", "make"], {"SUPERVISE_RUN_ID": "x", "SUPERVISE_ATTEMPT": "1"}).taken == ()
 
@@ -193,6 +224,20 @@ def test_a_flag_from_the_environment_takes_yes_and_no(word, value):
         ("--cpu-threshold", "0", "a percentage "),
         ("--success-codes", "256", "exit codes "),
         ("--report", "", "the path of a file"),
+        ("--access-on", "", "one of output, match=..., port=..., "),
+        ("--access-on", "outputs", "one of output, "),
+        ("--access-on", "output=", "one of output, "),
+        ("--access-on", "match", "one of output, "),
+        ("--access-on", "file=", "one of output, "),
+        ("--access-on", "port=0", "port=PORT or port=HOST:PORT ("),
+        ("--access-on", "port=65536", "port=PORT or port=HOST:PORT ("),
+        ("--access-on", "port=:80", "port=PORT or port=HOST:PORT ("),
+        ("--access-on", "port=::1:80", "port=PORT or port=HOST:PORT ("),
+        ("--access-on", "http=localhost:80", "http=URL, "),
+        ("--access-on", "http=http://", "http=URL, "),
+        ("--access-on", "http=http://x:0/", "http=URL, "),
+        ("--access-on", "http=http://x/ y", "http=URL, "),
+        ("--access-on", "http=http://me@x/", "http=URL, "),
     ],
 )
 def test_a_bad_value_is_named_with_what_is_taken(option, word, takes):
@@ -209,7 +254,8 @@ def test_a_bad_value_is_named_with_what_is_taken(option, word, takes):
 names = st.sampled_from([*option_names(), "--help", "--version", "--nonsense", "-z", "--timeou", "--no-quiet"])
 words_of_values = st.sampled_from(
     ["5", "0", "off", "infinity", "1h30m", "5x", "", "-1", "TERM", "15", "99", "stderr", "both", "cpu,socket", "cpu,",
-     "60s,10s", "0,3", "report", "kill", "/tmp/x", "250", "nan", "--", "-", "=", "\udcff", "é\n", "M", "PT1H"]
+     "60s,10s", "0,3", "report", "kill", "/tmp/x", "250", "nan", "--", "-", "=", "listen", "port=80", "\udcff", "é\n",
+     "M", "PT1H"]
 )  # fmt: skip
 commands = st.sampled_from(["make", "run", "-j", "--timeout", "-t5", "ps", "", "-", "\udcff", "é", "a b"])
 pieces = st.one_of(
@@ -224,7 +270,8 @@ pieces = st.one_of(
 good_pieces = st.sampled_from(
     [["-t5"], ["-t", "5"], ["--timeout=1h"], ["--completion-timeout", "off"], ["-qv"], ["-qi5"], ["--warn-at=60s,10s"],
      ["--signal", "INT"], ["-sKILL"], ["--extend-on=io,cpu"], ["--report", "/tmp/\udcff"], ["--report=--x"],
-     ["--success-codes", "0,3"], ["--cpu-threshold=0.5"], ["--no-record"], ["-p"], ["--stragglers", "wait"]]
+     ["--success-codes", "0,3"], ["--cpu-threshold=0.5"], ["--no-record"], ["-p"], ["-a9"],
+     ["-a9", "--access-on", "port=80"], ["-a1", "--access-on=match=x,y"], ["--stragglers", "wait"]]
 )  # fmt: skip
 lists = st.builds(
     lambda start, options, dashes, command: [*start, *(word for piece in options for word in piece), *dashes, *command],

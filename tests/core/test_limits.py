@@ -15,8 +15,9 @@ from supervise.core.events import (
     Refused,
     Started,
     StopTree,
+    Tried,
 )
-from supervise.core.outcome import Exit
+from supervise.core.outcome import Cause, Exit
 from supervise.core.policy import Policy
 from tests.core.history import (
     ALIVE,
@@ -102,12 +103,85 @@ def test_access_by_a_byte_on_stderr_which_does_not_count_for_idle() -> None:
 
 def test_access_by_other_evidence_and_only_once() -> None:
     play(
-        policy(access_timeout=5, timeout=10),
+        policy(access_timeout=5, access_on=frozenset({"port=8080", "manual"}), timeout=10),
         (0.0, Started(1)),
+        (1.0, out(1.0)),
+        (1.1, Tried("port=8080", "127.0.0.1:8080: connection refused")),
         (2.0, Ready("port=8080", 1.5), Access(1.5, "port=8080")),
         (3.0, out(3.0)),
         (4.0, Ready("manual", 4.0)),
         (11.5, TICK, Ask()),
+    )
+
+
+def test_any_one_of_several_signs_is_enough() -> None:
+    for event, access in (
+        (out(2.0), Access(2.0, "output")),
+        (Ready("attach", 2.0), Access(2.0, "attach")),
+        (Ready("match=up", 2.0), Access(2.0, "match=up")),
+    ):
+        play(
+            policy(access_timeout=5, access_on=frozenset({"output", "attach", "match=up"})),
+            (0.0, Started(1)),
+            (2.0, event, access),
+        )
+
+
+def test_a_sign_that_was_not_asked_for_is_none_and_a_user_is_told_so() -> None:
+    play(
+        policy(access_timeout=5, access_on=frozenset({"file=/up"})),
+        (0.0, Started(1)),
+        (1.0, out(1.0)),
+        (1.0, Ready("notify", 1.0)),
+        (1.0, Ready("attach", 1.0)),
+        (2.0, Ready("manual", 2.0), Refused("ready", "manual is not among --access-on")),
+        (2.5, Ready("file=/up", 2.5), Access(2.5, "file=/up")),
+        (3.0, Ready("manual", 3.0)),
+    )
+
+
+def test_output_that_is_no_sign_of_access_counts_for_idle() -> None:
+    play(
+        policy(access_timeout=5, access_on=frozenset({"listen"}), idle_timeout=10),
+        (0.0, Started(1)),
+        (3.0, out(3.0)),
+        (4.0, Ready("listen", 2.0), Access(2.0, "listen")),
+        (13.0, TICK, Ask()),
+    )
+
+
+def test_what_was_tried_last_is_told_with_the_verdict() -> None:
+    cause = Cause(
+        "access_timeout",
+        5.0,
+        limit="access",
+        limit_seconds=5,
+        reason="last tried 127.0.0.1:80: connection reset; /up: not there",
+    )
+    play(
+        policy(access_timeout=5, access_on=frozenset({"port=80", "file=/up"})),
+        (0.0, Started(1)),
+        (0.1, Tried("port=80", "127.0.0.1:80: connection refused")),
+        (0.1, Tried("file=/up", "/up: not there")),
+        (3.0, Tried("port=80", "127.0.0.1:80: connection reset")),
+        (5.0, TICK, Ask()),
+        (5.0, ALIVE, StopTree(TERM), verdict(cause)),
+        (5.1, Tried("port=80", "127.0.0.1:80: connection refused")),
+        (5.1, Ready("port=80", 4.9)),
+        (5.1, ended(5.1, 0)),
+        (5.1, Emptied()),
+        (5.1, Drained(), settled(cause, Exit(0), 122)),
+    )
+
+
+def test_the_command_ends_before_access() -> None:
+    play(
+        policy(access_timeout=5, access_on=frozenset({"file=/up", "manual"})),
+        (0.0, Started(1)),
+        (1.0, ended(1.0, 3)),
+        (1.0, Ready("file=/up", 0.9)),
+        (1.0, Ready("manual", 1.0), Refused("ready", "the command has ended")),
+        (1.1, Drained(), settled(None, Exit(3), 3, "failed")),
     )
 
 
@@ -122,11 +196,11 @@ def test_a_byte_of_before_the_deadline_told_after_it_is_access() -> None:
     )
 
 
-@pytest.mark.parametrize("late", [out(5.001), Ready("manual", 5.001)])
+@pytest.mark.parametrize("late", [out(5.001), Ready("manual", 5.001), Ready("port=80", 5.001)])
 def test_what_comes_after_the_access_deadline_revives_nothing(late: object) -> None:
-    refusal = [Refused("ready", "the access limit has run out")] if isinstance(late, Ready) else []
+    refusal = [Refused("ready", "the access limit has run out")] if late == Ready("manual", 5.001) else []
     play(
-        policy(access_timeout=5, timeout=10),
+        policy(access_timeout=5, access_on=frozenset({"output", "manual", "port=80"}), timeout=10),
         (0.0, Started(1)),
         (5.0, TICK, Ask()),
         (5.01, late, *refusal),

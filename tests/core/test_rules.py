@@ -34,6 +34,7 @@ from supervise.core.events import (
     Probe,
     PutOff,
     Ready,
+    Refused,
     Resumed,
     Sample,
     Sampled,
@@ -43,6 +44,7 @@ from supervise.core.events import (
     Started,
     StopTree,
     Tick,
+    Tried,
     Verdict,
     Warned,
 )
@@ -59,6 +61,7 @@ STREAMS = st.sampled_from(["stdout", "stderr"])
 POLICIES = st.builds(
     Policy,
     access_timeout=st.sampled_from([None, None, 5.0, 20.0]),
+    access_on=st.sampled_from([frozenset({"output"}), frozenset({"output", "port=80"}), frozenset({"manual"})]),
     timeout=st.sampled_from([20.0, 5.0, 40.0, None]),
     idle_timeout=st.sampled_from([None, None, 5.0, 10.0, 20.0]),
     idle_on=st.sampled_from([frozenset({"stdout", "stderr"}), frozenset({"stdout"})]),
@@ -89,6 +92,7 @@ class World(RuleBasedStateMachine):
         self.is_root_alive = False
         self.is_tree_alive = False
         self.is_drained = False
+        self.tried = ""
         self.cpu = 0.0
         self.activity = "busy"
         # What the checks remember.
@@ -167,8 +171,9 @@ class World(RuleBasedStateMachine):
                 self.warn_signals += 1
                 assert self.warn_signals == 1
                 assert self.is_root_alive
-            case Announce(Access(at)):
+            case Announce(Access(at, how)):
                 assert self.access is None
+                assert how in self.policy.access_on
                 assert at <= before.get("access", inf)
                 self.access = at
             case Announce(Warned(limit, mark, left, deadline)):
@@ -210,6 +215,7 @@ class World(RuleBasedStateMachine):
         assert cause.limit
         assert isinstance(event, Answered) or (isinstance(event, Tick) and self.now >= asked + ASK_BOUND)
         assert before[cause.limit] <= asked
+        assert cause.reason == (f"last tried {self.tried}" if cause.limit == "access" and self.tried else "")
         # Of those that were due and could not be moved, the earliest.
         moved = {"idle"} if event == Answered(True) else set()
         for action in actions:
@@ -397,9 +403,17 @@ class World(RuleBasedStateMachine):
         self.tell_news()
         self.tell(Answered(pending))
 
-    @rule(ago=MOMENT)
-    def ready(self, ago: float) -> None:
-        self.tell(Ready("manual", self.now - ago))
+    @rule(ago=MOMENT, how=st.sampled_from(["manual", "port=80", "notify"]))
+    def ready(self, ago: float, how: str) -> None:
+        actions = self.tell(Ready(how, self.now - ago))
+        assert how == "manual" or not any(
+            isinstance(one, Announce) and isinstance(one.notice, Refused) for one in actions
+        )
+
+    @rule(why=st.sampled_from(["refused", "reset"]))
+    def try_in_vain(self, why: str) -> None:
+        assert self.tell(Tried("port=80", why)) == []
+        self.tried = why if self.machine.phase is Phase.RUNNING else self.tried
 
     @rule(happens=RARELY, by=st.sampled_from([0.5, 30.0]))
     def extend(self, happens: bool, by: float) -> None:

@@ -28,6 +28,7 @@ from supervise.core.events import (
     SpawnFailed,
     Started,
     Tick,
+    Tried,
     Undelivered,
     Verdict,
 )
@@ -40,6 +41,8 @@ EVENTS: tuple[Event, ...] = (
     SpawnFailed("error", "why"),
     Output("stdout", 1, 1.0, 1.0),
     Ready("manual", 1.0),
+    Ready("port=80", 1.0),
+    Tried("port=80", "127.0.0.1:80: connection refused"),
     Sampled(Sample(1.0, cpu=1.0, connections=1)),
     Answered(pending=False),
     Answered(pending=True),
@@ -85,6 +88,7 @@ def test_any_event_in_any_phase(phase: Phase, event: Event) -> None:
 POLICIES = st.builds(
     Policy,
     access_timeout=st.none() | st.floats(0.01, 50),
+    access_on=st.frozensets(st.sampled_from(["output", "manual", "port=80"]), min_size=1),
     timeout=st.none() | st.floats(0.01, 50),
     idle_timeout=st.none() | st.floats(0.01, 50),
     idle_grace=st.floats(0, 50),

@@ -33,6 +33,7 @@ from supervise.core.events import (
     SpawnFailed,
     Started,
     Tick,
+    Tried,
     Verdict,
     Warned,
 )
@@ -236,6 +237,7 @@ heard = (
     st.builds(Started, pid)
     | st.builds(SpawnFailed, st.sampled_from(["not_found", "not_executable", "error"]), text)
     | st.builds(Verdict, timeout | cancellation, signal, time)
+    | st.just(Tried("port=80", "127.0.0.1:80: connection refused"))
     | st.builds(Killing, st.sampled_from(["grace", "again"]))
     | st.builds(Exited, command_exit, time)
     | notice

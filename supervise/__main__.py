@@ -84,7 +84,7 @@ def _fork_guardian() -> "guardian.Guardian":  # noqa: RET503 - `refuse` does not
         from supervise.process import guardian
 
         try:
-            return guardian.fork(_write_lost)
+            return guardian.fork(_clear_up)
         except OSError as error:
             why = f"cannot start a guardian: {(error.strerror or '').lower()}"
     else:
@@ -94,10 +94,11 @@ def _fork_guardian() -> "guardian.Guardian":  # noqa: RET503 - `refuse` does not
     refuse(why)
 
 
-def _write_lost(facts: "tuple[Any, ...]") -> None:
+def _clear_up(facts: "tuple[Any, ...]", left: "list[tuple[str, str]]") -> None:
     """In the guardian, when we have died."""
     from supervise import lost
 
+    lost.remove_sockets(left)
     lost.write_report(*facts)
 
 

@@ -7,6 +7,7 @@ from time import monotonic
 import trio
 
 from supervise.runner import Runner
+from supervise.steering import Steering, open_control
 
 
 def watch(runner: Runner) -> None:
@@ -21,12 +22,23 @@ async def _watch(runner: Runner) -> None:
     offset = trio.current_time() - monotonic() + runner.launched.started
     async with trio.open_nursery() as nursery:
         alarm = Alarm(runner, offset)
-        runner.on_wake_at = alarm.set
+        steering = Steering(runner)
+
+        def notice() -> None:
+            alarm.set()
+            steering.settle()
+
+        runner.on_wake_at = notice
+        control = open_control(runner, steering)
+        if control:
+            nursery.start_soon(control.serve)
         nursery.start_soon(alarm.ring)
         # The line's number is asked anew each time: it is another one once the guardian has died.
         nursery.start_soon(_hear, runner.hear_line, lambda: runner.launched.line.fileno())
         nursery.start_soon(_hear, runner.hear_threads, runner.launched.inbox.fileno)
         await alarm.is_over.wait()
+        if control:
+            control.finish(steering.last_words())
         nursery.cancel_scope.cancel()
     runner.on_wake_at = lambda: None
 

@@ -1,4 +1,4 @@
-"""What the guardian still has to write when we have died: the report of a run that is lost."""
+"""What the guardian still has to do when we have died: the report of a run that is lost, and our socket."""
 
 import json
 import os
@@ -6,6 +6,7 @@ from time import monotonic, time
 
 from supervise.faces import report
 from supervise.faces.items import Moment
+from supervise.runs import sockets
 from supervise.teller import account_of
 
 
@@ -19,6 +20,12 @@ def write_report(
     if path and not _is_written(path, run_id):
         account = account_of(run_id, command, pid, started_at)
         report.write(path, account.report(Moment(monotonic() - started, time())))
+
+
+def remove_sockets(left: list[tuple[str, str]]) -> None:
+    """Remove the control socket from the folders in which it may be."""
+    for folder, run_id in left:
+        sockets.remove(folder, run_id)
 
 
 def _is_written(path: str, run_id: str) -> bool:

@@ -7,6 +7,7 @@ until `wake_at` or until somebody has something to tell.
 import _thread
 import os
 from collections import deque
+from collections.abc import Callable
 from math import inf
 from sys import getswitchinterval
 from time import monotonic
@@ -27,6 +28,7 @@ from supervise.core.events import (
     Event,
     Exited,
     KillTree,
+    Notice,
     Output,
     Paused,
     Probe,
@@ -91,6 +93,10 @@ class Runner:
         self.outcome: Outcome | None = None
         self.on_wake_at = self._nobody_waits
         """Told when `machine.wake_at` may have moved."""
+        self.on_notice: Callable[[Notice], None] = _ignore
+        """Told what the machine has to say, besides the teller."""
+        self.on_finish = self._nobody_waits
+        """Told when all is said and written."""
         self._told = dict.fromkeys(launched.pumps, 0)
         self._asked = 0
         self._root = 0
@@ -155,6 +161,7 @@ class Runner:
                 self._cut()
             case Announce(notice):
                 self.teller.tell(notice)
+                self.on_notice(notice)
             case Settle(outcome):
                 self.outcome = outcome
 
@@ -226,6 +233,11 @@ class Runner:
         if self.launched.cut >= 0:
             os.close(self.launched.cut)
             self.launched.cut = -1
+
+    @property
+    def root(self) -> int:
+        """The pid of the command's own process; 0 where it is not known yet."""
+        return self._root
 
     def holder(self) -> int:
         """The pid of whoever holds the command."""
@@ -402,6 +414,7 @@ class Runner:
             self.teller.tell(Stragglers(left))
         self.teller.tell(outcome)
         self.teller.finish(self._usage() if self.teller.wants_usage else Usage())
+        self.on_finish()
         if self.holder() != os.getpid():
             self.launched.guardian.dismiss()
         if outcome.die_of:
@@ -439,6 +452,10 @@ class Runner:
             if got[0][0] == answer:
                 return got[0]
         return None
+
+
+def _ignore(notice: Notice) -> None:
+    """Where nobody waits for it."""
 
 
 def _exit_of(status: int) -> Exit:

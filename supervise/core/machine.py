@@ -114,6 +114,11 @@ class Machine:
         return inf if self._pauses.is_on else self._attempt.wake_at
 
     @property
+    def is_waiting(self) -> bool:
+        """An event was told that is handled later: the command does not exist yet, or a question is open."""
+        return bool(self._attempt.waiting)
+
+    @property
     def deadlines(self) -> dict[Limit, float]:
         """The deadlines in force, for a display; one that hinges on output may be stale until the next Tick."""
         if self.phase is not Phase.RUNNING:

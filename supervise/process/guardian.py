@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from supervise.process.terminal import Shared
 
+    OnLost = Callable[[tuple[Any, ...], list[tuple[str, str]]], None]
+
 NAME = b"supervise-guard"
 REAP = 1.0
 """Seconds that it may take to go when all is over."""
@@ -56,10 +58,11 @@ class Guardian:
         return bool(poll.poll(REAP * 1000))
 
 
-def fork(on_lost: "Callable[[tuple[Any, ...]], None]") -> Guardian:
+def fork(on_lost: "OnLost") -> Guardian:
     """Fork it.  All signals are blocked from here on, so that none is lost before there is somebody to take it.
 
-    `on_lost` is called in the guardian, with the facts that it was told, when we have died and the tree is stopped.
+    `on_lost` is called in the guardian, with the facts and the sockets that it was told, when we have died and the tree
+    is stopped.
     Raises OSError where no process can be had.
     """
     ours, theirs = line.pair()
@@ -93,7 +96,7 @@ def _has_terminal() -> bool:
     return True
 
 
-def _hold(ours: line.Line, group: "int | None", on_lost: "Callable[[tuple[Any, ...]], None]") -> None:
+def _hold(ours: line.Line, group: "int | None", on_lost: "OnLost") -> None:
     from supervise.process.holder import Holder
 
     system.become_subreaper()
@@ -110,7 +113,7 @@ def _hold(ours: line.Line, group: "int | None", on_lost: "Callable[[tuple[Any, .
         if shared:
             shared.give_back()
         if holder.facts:
-            on_lost(holder.facts)
+            on_lost(holder.facts, holder.sockets)
 
 
 def _prepare() -> int:

@@ -5,6 +5,7 @@ It is served by the guardian, and by us ourselves should the guardian die: its c
     what it is told                     what it says
     ("orders", signal, grace, facts)    how the tree is to be stopped, and what is to be known, if we die
     ("terminal", facts)                 the terminal's modes and more of it, to be restored if we die
+    ("socket", folder, run_id)          where our control socket is, to be removed if we die
     ("spawn", command, variables,       ("started", pid, at) or ("failed", kind, reason)
         terminal) + stdio
     ("ask", number)                     ("alive", number, at), after ("exited", ...) if the command has ended
@@ -56,6 +57,7 @@ class Holder:
         """
         self.facts: tuple[Any, ...] = ()
         self.terminal: tuple[Any, ...] = ()
+        self.sockets: list[tuple[str, str]] = []
         self._stop_signal = 15
         self._grace = 0.0
         self.root = 0
@@ -133,6 +135,8 @@ class Holder:
                 self._stop_signal, self._grace, self.facts = number, grace, facts
             case ("terminal", tuple(facts)):
                 self.terminal = facts
+            case ("socket", str(folder), str(run_id)):
+                self.sockets.append((folder, run_id))
             case ("spawn", list(command), dict(variables), str(terminal)):
                 self._spawn(command, variables, (fds[0], fds[1], fds[2]), terminal)
             case ("ask", int(number)):

@@ -1,0 +1,190 @@
+"""The socket by which a run is asked and steered: JSON lines, each way one object a line (unix(7), RFC 8259).
+
+It knows nothing of what is asked: a handler answers.  Whoever is not this user, or root, is not listened to.  Whatever
+a client does, stalls or sends, it costs a bounded piece of memory, and nobody waits for it.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from math import inf
+from typing import Any
+
+import trio
+
+from supervise.runs import sockets
+
+Fields = dict[str, Any]
+
+LONGEST = 1 << 16
+"""Bytes of one request."""
+MOST_UNREAD = 1 << 17
+"""Bytes of answers that may wait for a client; one that leaves more unread is dropped."""
+MOST_CLIENTS = 256
+"""Clients at a time."""
+PATIENCE = 30.0
+"""Seconds that a client has for its first request: who has nothing to ask takes nobody's place."""
+LAST_ANSWERS = 2.0
+"""Seconds that a client which asks nothing more has to read its answers."""
+
+
+class Client:
+    """One connection."""
+
+    def __init__(self, socket: Any) -> None:
+        self._socket = socket
+        self._in = bytearray()
+        self._out = bytearray()
+        self._answered = trio.Event()
+        self._changed = trio.Event()
+        self._written = trio.Event()
+        self._is_dropped = False
+        self.on_leave: Callable[[], None] = _nothing
+        """Called when it has left or was dropped."""
+
+    @property
+    def has_read_all(self) -> bool:
+        """Nothing waits to be read by it."""
+        return not self._out
+
+    def answer(self, fields: Fields) -> None:
+        """The answer to its request, exactly once for each."""
+        self.tell(fields)
+        self._answered.set()
+
+    def tell(self, fields: Fields) -> None:
+        """Have it told; what it does not read is kept within a bound, and then it is dropped."""
+        self._out += json.dumps(fields, allow_nan=False).encode() + b"\n"
+        self._is_dropped = self._is_dropped or len(self._out) > MOST_UNREAD
+        self._changed.set()
+
+    def tell_last(self, fields: Fields) -> None:
+        """The last that it will be told, at once or never."""
+        self.tell(fields)
+        try:
+            self._socket.send(self._out)
+        except OSError:
+            pass
+
+    async def serve(self, handle: Callable[[Fields, "Client"], None]) -> None:
+        """Hand its requests on, one after the other, until it leaves."""
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._write, nursery.cancel_scope)
+                await self._read(handle)
+                with trio.move_on_after(LAST_ANSWERS):
+                    await self._flush()
+                nursery.cancel_scope.cancel()
+        except* OSError:
+            # It is gone.
+            pass
+        self._socket.close()
+
+    async def _read(self, handle: Callable[[Fields, "Client"], None]) -> None:
+        with trio.move_on_after(PATIENCE) as patience:
+            while (line := await self._line()) is not None:
+                patience.deadline = inf
+                request = _request(line)
+                if request is None:
+                    self.tell({"ok": False, "why": "not a request: one JSON object a line, with `do`"})
+                    return
+                self._answered = trio.Event()
+                self._hand_on(request, handle)
+                await self._answered.wait()
+
+    def _hand_on(self, request: Fields, handle: Callable[[Fields, "Client"], None]) -> None:
+        try:
+            handle(request, self)
+        except Exception as error:
+            # A fault of ours, for which no command shall be stopped.
+            self.answer({"ok": False, "why": f"internal error: {type(error).__name__}: {error}"})
+
+    async def _line(self) -> bytes | None:
+        while (end := self._in.find(b"\n")) < 0:
+            if len(self._in) > LONGEST:
+                return b""
+            await trio.lowlevel.wait_readable(self._socket)
+            try:
+                data = self._socket.recv(LONGEST)
+            except BlockingIOError:
+                continue
+            if not data:
+                return None
+            self._in += data
+        # Also where it is all here already: whoever sends many at once gives way to the others.
+        await trio.lowlevel.checkpoint()
+        line = bytes(self._in[:end])
+        del self._in[: end + 1]
+        return line
+
+    async def _write(self, scope: trio.CancelScope) -> None:
+        while not self._is_dropped:
+            if self._out:
+                await trio.lowlevel.wait_writable(self._socket)
+                try:
+                    del self._out[: self._socket.send(self._out)]
+                except BlockingIOError:
+                    pass
+            else:
+                self._written.set()
+                self._changed = trio.Event()
+                await self._changed.wait()
+        scope.cancel()
+
+    async def _flush(self) -> None:
+        while self._out:
+            self._written = trio.Event()
+            await self._written.wait()
+
+
+class Control:
+    """The socket of one run."""
+
+    def __init__(self, listener: sockets.Listener, handle: Callable[[Fields, Client], None]) -> None:
+        self._listener = listener
+        self._handle = handle
+        self._clients: set[Client] = set()
+
+    async def serve(self) -> None:
+        """Accept clients, for ever."""
+        socket = self._listener.socket
+        async with trio.open_nursery() as nursery:
+            while True:
+                await trio.lowlevel.wait_readable(socket)
+                try:
+                    one, _ = socket.accept()
+                except BlockingIOError:
+                    continue
+                except OSError:
+                    # No more descriptors: it can wait.
+                    await trio.sleep(0.1)
+                    continue
+                one.setblocking(False)
+                if sockets.peer(one)[1] not in (0, os.geteuid()) or len(self._clients) >= MOST_CLIENTS:
+                    one.close()
+                    continue
+                client = Client(one)
+                self._clients.add(client)
+                nursery.start_soon(self._serve, client)
+
+    async def _serve(self, client: Client) -> None:
+        await client.serve(self._handle)
+        self._clients.discard(client)
+        client.on_leave()
+
+    def finish(self, fields: Fields) -> None:
+        """Tell all clients so; the end of their connections is the end of this process."""
+        for client in self._clients:
+            client.tell_last(fields)
+
+
+def _nothing() -> None:
+    """Where nobody minds."""
+
+
+def _request(line: bytes) -> Fields | None:
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) and isinstance(found.get("do"), str) else None

@@ -1,0 +1,175 @@
+"""Where the control sockets of runs are: `RUN_ID.sock`, in a folder that nobody else can enter (unix(7)).
+
+A socket's address has room for 107 bytes only, so the folder is named by a descriptor, /proc/self/fd/N, wherever it is.
+Built-in modules only: commands that merely ask need no more.
+"""
+
+import _socket
+import errno
+import os
+from sys import byteorder
+
+SUFFIX = ".sock"
+CREDENTIALS = 12
+"""Bytes of struct ucred: pid, uid and gid (unix(7), SO_PEERCRED)."""
+
+
+class UnsafeError(Exception):
+    """The folder is not ours alone; the text says why."""
+
+
+def wanted() -> "list[str]":
+    """The folders in which a run of ours may have its socket: the first that can be had."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    # As the XDG Base Directory Specification has it, a relative path is none.
+    first = [f"{runtime}/supervise"] if runtime.startswith("/") else []
+    return [*first, f"/tmp/supervise-{os.geteuid()}"]
+
+
+def _known() -> "list[str]":
+    """And those where one may have it that was started in another environment."""
+    return list(dict.fromkeys([*wanted(), f"/run/user/{os.geteuid()}/supervise"]))
+
+
+def open_folder(path: str) -> int:
+    """A descriptor of that folder.
+
+    Raises UnsafeError where it is a link, somebody else's or open to others, OSError where it cannot be had.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in (errno.ENOTDIR, errno.ELOOP):
+            raise UnsafeError(f"{path} is no folder of ours") from None
+        raise
+    found = os.fstat(fd)
+    if found.st_uid == os.geteuid() and not found.st_mode & 0o077:
+        return fd
+    os.close(fd)
+    if found.st_uid != os.geteuid():
+        raise UnsafeError(f"{path} belongs to another user")
+    raise UnsafeError(f"{path} is open to other users")
+
+
+class Listener:
+    """The socket of a run: bound, listening, and only then under its name, so that whoever is refused there knows that
+    its run is dead.
+    """
+
+    def __init__(self, folder: str, fd: int, run_id: str) -> None:
+        self.folder = folder
+        self._fd = fd
+        self._name = run_id + SUFFIX
+        self.socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_NONBLOCK)
+        unnamed = run_id + ".new"
+        try:
+            self.socket.bind(_address(folder, fd, unnamed))
+            os.chmod(unnamed, 0o600, dir_fd=fd)
+            self.socket.listen(128)
+            os.rename(unnamed, self._name, src_dir_fd=fd, dst_dir_fd=fd)
+        except OSError:
+            self.socket.close()
+            remove(folder, run_id)
+            os.close(fd)
+            raise
+
+    def remove(self) -> None:
+        """Nobody shall find it any more."""
+        try:
+            os.unlink(self._name, dir_fd=self._fd)
+        except OSError:
+            pass
+
+
+def listen(run_id: str) -> Listener:
+    """The socket of that run, in the first folder that can be had.
+
+    Raises UnsafeError or OSError, which say what is wrong with the last of them.
+    """
+    *others, last = wanted()
+    for path in others:
+        try:
+            return _listen(path, run_id)
+        except (OSError, UnsafeError):
+            # XDG_RUNTIME_DIR is another user's (sudo), or gone with the last login.
+            pass
+    return _listen(last, run_id)
+
+
+def _listen(path: str, run_id: str) -> Listener:
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        pass
+    return Listener(path, open_folder(path), run_id)
+
+
+def remove(folder: str, run_id: str) -> None:
+    """Remove what a run that is dead has left there."""
+    for name in (run_id + SUFFIX, run_id + ".new"):
+        try:
+            os.unlink(f"{folder}/{name}")
+        except OSError:
+            pass
+
+
+def connect(run_id: str, seconds: float) -> "_socket.socket | None":
+    """A connection to that run, each of whose calls waits so long at most; None where it has no socket.
+
+    Raises OSError where it cannot be reached.
+    """
+    for path in _known():
+        try:
+            fd = open_folder(path)
+        except (OSError, UnsafeError):
+            continue
+        try:
+            found = _connect(path, fd, run_id, seconds)
+        finally:
+            os.close(fd)
+        if found:
+            return found
+    return None
+
+
+def _connect(path: str, fd: int, run_id: str, seconds: float) -> "_socket.socket | None":
+    one = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+    one.settimeout(seconds)
+    try:
+        one.connect(_address(path, fd, run_id + SUFFIX))
+    except OSError as error:
+        one.close()
+        if error.errno == errno.ECONNREFUSED:
+            # It and its guardian were killed.
+            remove(path, run_id)
+        elif error.errno != errno.ENOENT:
+            raise
+        return None
+    return one
+
+
+def ids() -> "list[str]":
+    """The ids of the runs that have a socket, the oldest first; some may be dead."""
+    found = set()
+    for path in _known():
+        try:
+            fd = open_folder(path)
+        except (OSError, UnsafeError):
+            continue
+        try:
+            found |= {name.removesuffix(SUFFIX) for name in os.listdir(fd) if name.endswith(SUFFIX)}
+        finally:
+            os.close(fd)
+    return sorted(found)
+
+
+def peer(one: "_socket.socket") -> "tuple[int, int]":
+    """Pid and uid of who is at the other end: who called connect, or listen."""
+    data = one.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, CREDENTIALS)
+    pid, uid = (int.from_bytes(data[at : at + 4], byteorder, signed=True) for at in (0, 4))
+    return pid, uid
+
+
+def _address(folder: str, fd: int, name: str) -> str:
+    by_fd = f"/proc/self/fd/{fd}"
+    return f"{by_fd if os.path.exists(by_fd) else folder}/{name}"

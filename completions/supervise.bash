@@ -7,7 +7,7 @@ _supervise()
     COMPREPLY=()
     if (( COMP_CWORD > 1 )) && [[ ${COMP_WORDS[1]} == run ]]; then
         at=2 form=run
-    elif (( COMP_CWORD > 1 )) && [[ ${COMP_WORDS[1]} == @(sleep) ]]; then
+    elif (( COMP_CWORD > 1 )) && [[ ${COMP_WORDS[1]} == @(ready|extend|stop|sleep) ]]; then
         _supervise_subcommand
         return
     fi
@@ -48,7 +48,7 @@ _supervise()
     elif [[ $form == run ]]; then
         _supervise_command "$COMP_CWORD"
     elif (( COMP_CWORD == 1 )); then
-        _supervise_words 'run sleep'
+        _supervise_words 'run ready extend stop sleep'
     fi
 }
 
@@ -60,10 +60,14 @@ _supervise_subcommand()
         *) ;;
     esac
     case $name in
+        ready) options='--help' has_run=yes ;;
+        extend) options='--help' has_run=yes ;;
+        stop) options='-s --signal --help' has_run=yes ;;
         sleep) options='--help' ;;
     esac
     case "$name ${COMP_WORDS[COMP_CWORD - 1]}" in
-        *) ;;
+        'stop -s') _supervise_words 'TERM INT HUP QUIT KILL USR1 USR2 ABRT ALRM CONT STOP TSTP WINCH'; return ;;
+        'stop --signal') _supervise_words 'TERM INT HUP QUIT KILL USR1 USR2 ABRT ALRM CONT STOP TSTP WINCH'; return ;;
     esac
     if [[ $cur == -* ]]; then
         _supervise_words "$options"

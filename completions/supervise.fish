@@ -4,7 +4,7 @@
 function __supervise_rest --description 'The words of COMMAND up to the cursor; fails where COMMAND has not begun'
     set -l words (commandline -opc)[2..]
     set -l form bare
-    contains -- "$words[1]" sleep; and return 1
+    contains -- "$words[1]" ready extend stop sleep; and return 1
     if test "$words[1]" = run
         set form run
         set -e words[1]
@@ -47,7 +47,7 @@ function __supervise_asks --description 'Whether the words up to the cursor begi
     if set -q argv[1]
         test "$words[1..$(count $argv)]" = "$argv"
     else
-        contains -- "$words[1]" sleep
+        contains -- "$words[1]" ready extend stop sleep
     end
 end
 
@@ -62,6 +62,16 @@ end
 
 complete -c supervise -f
 complete -c supervise -n 'test (count (commandline -opc)) = 1' -a run -d 'Run a command under limits'
+complete -c supervise -n 'test (count (commandline -opc)) = 1' -a ready -d 'Say that the command of a run is up'
+complete -c supervise -n '__supervise_asks ready' -l help -d 'Show a help page and exit'
+complete -c supervise -n '__supervise_asks ready' -k -a '(__supervise_runs)'
+complete -c supervise -n 'test (count (commandline -opc)) = 1' -a extend -d 'Add to the deadline of a run that is in force, the access limit\'s before access, else the completion limit\'s'
+complete -c supervise -n '__supervise_asks extend' -l help -d 'Show a help page and exit'
+complete -c supervise -n '__supervise_asks extend' -k -a '(__supervise_runs)'
+complete -c supervise -n 'test (count (commandline -opc)) = 1' -a stop -d 'Cancel a run, and wait for its end'
+complete -c supervise -n '__supervise_asks stop' -s s -l signal -x -a 'TERM INT HUP QUIT KILL USR1 USR2 ABRT ALRM CONT STOP TSTP WINCH' -d 'The signal that asks the process tree to stop'
+complete -c supervise -n '__supervise_asks stop' -l help -d 'Show a help page and exit'
+complete -c supervise -n '__supervise_asks stop' -k -a '(__supervise_runs)'
 complete -c supervise -n 'test (count (commandline -opc)) = 1' -a sleep -d 'Sleep, or exit with 75 at once where that would outlast the run that this is part of'
 complete -c supervise -n '__supervise_asks sleep' -l help -d 'Show a help page and exit'
 complete -c supervise -n '__supervise_rest >/dev/null' -x -a '(__supervise_command)'

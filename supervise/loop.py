@@ -6,7 +6,9 @@ from time import monotonic
 
 import trio
 
+from supervise.faces.items import Trouble
 from supervise.runner import Runner
+from supervise.runs.control import Control
 from supervise.steering import Steering, open_control
 
 
@@ -31,7 +33,7 @@ async def _watch(runner: Runner) -> None:
         runner.on_wake_at = notice
         control = open_control(runner, steering)
         if control:
-            nursery.start_soon(control.serve)
+            nursery.start_soon(_serve, control, runner)
         nursery.start_soon(alarm.ring)
         # The line's number is asked anew each time: it is another one once the guardian has died.
         nursery.start_soon(_hear, runner.hear_line, lambda: runner.launched.line.fileno())
@@ -66,6 +68,14 @@ class Alarm:
             with self._scope:
                 await trio.sleep_forever()
             self._runner.tick()
+
+
+async def _serve(control: Control, runner: Runner) -> None:
+    try:
+        await control.serve()
+    except Exception as error:
+        # A fault of ours, for which no command shall be stopped.
+        runner.teller.tell(Trouble(f"nobody can steer this run any more: {type(error).__name__}: {error}"))
 
 
 async def _hear(hear: Callable[[], None], fileno: Callable[[], int]) -> None:

@@ -28,7 +28,7 @@ class Steering:
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
         self._waiting: deque[tuple[str, Client]] = deque()
-        """Who waits to hear what the machine makes of `ready` or `extend`: it decides in the order in which they came."""
+        """Who waits to hear what the machine makes of `ready` or `extend`.  It decides in the order of their coming."""
         runner.on_notice = self._hear
 
     def handle(self, request: Fields, client: Client) -> None:
@@ -63,7 +63,7 @@ class Steering:
         self.settle()
 
     def settle(self) -> None:
-        """Something was dispatched: who still waits while the machine has nothing more to decide gets the last answer."""
+        """Something was dispatched: who still waits where the machine has nothing left to decide is answered."""
         is_over = self._runner.outcome is not None
         while self._waiting and (is_over or not self._runner.machine.is_waiting):
             what, client = self._waiting.popleft()

@@ -225,13 +225,14 @@ class Place:
         self.folder = folder / "work"
         self.program = program
         self._token = token
-        self._home, self._temporary = folder / "home", folder / "tmp"
-        for path in (self.folder, self._home, self._temporary):
+        self._home, self._temporary, self.runtime = folder / "home", folder / "tmp", folder / "run"
+        for path in (self.folder, self._home, self._temporary, self.runtime):
             path.mkdir()
         self.environ = {
             "PATH": f"{program.parent}:{os.environ['PATH']}",
             "HOME": str(self._home),
             "TMPDIR": str(self._temporary),
+            "XDG_RUNTIME_DIR": str(self.runtime),
             "LANG": "C.UTF-8",
         }
         self._started: list[Running] = []
@@ -320,7 +321,8 @@ class Place:
 
     def litter(self) -> list[str]:
         """Files of ours that should not be there any more."""
-        return [str(path) for path in (*self._temporary.rglob("*"), *self.folder.rglob(".supervise-*"))]
+        sockets = [path for path in self.runtime.rglob("*") if not path.is_dir()]
+        return [str(path) for path in (*self._temporary.rglob("*"), *self.folder.rglob(".supervise-*"), *sockets)]
 
 
 def reap_orphans() -> None:

@@ -51,6 +51,24 @@ class Subcommand:
 
 SUBCOMMANDS: "tuple[Subcommand, ...]" = (
     Subcommand(
+        "ready", "RUN",
+        "Say that the command of a run is up.",
+        about="That is access where manual is among --access-on; too late, it is refused.",
+    ),
+    Subcommand(
+        "extend", "RUN DURATION",
+        "Add to the deadline of a run that is in force, the access limit's before access, else the completion limit's.",
+        about="By hand it is not bound by --max-extension.",
+    ),
+    Subcommand(
+        "stop", "RUN",
+        "Cancel a run, and wait for its end.",
+        about="It ends as if its supervise had got the signal: with 128+N, which is 143 without --signal.",
+        options=(
+            Option("", "signal", "s", "signal", "TERM", "SIGNAL", "The signal that asks the process tree to stop."),
+        ),
+    ),
+    Subcommand(
         "sleep", "DURATION",
         "Sleep, or exit with 75 at once where that would outlast the run that this is part of.",
         about="For the command of a run: what would be stopped in its sleep can end in time, and be tried again later.",

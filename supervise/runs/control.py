@@ -6,6 +6,7 @@ a client does, stalls or sends, it costs a bounded piece of memory, and nobody w
 
 import json
 import os
+import socket
 from collections.abc import Callable
 from math import inf
 from typing import Any
@@ -31,7 +32,7 @@ LAST_ANSWERS = 2.0
 class Client:
     """One connection."""
 
-    def __init__(self, socket: Any) -> None:
+    def __init__(self, socket: socket.socket) -> None:
         self._socket = socket
         self._in = bytearray()
         self._out = bytearray()
@@ -141,18 +142,17 @@ class Control:
     """The socket of one run."""
 
     def __init__(self, listener: sockets.Listener, handle: Callable[[Fields, Client], None]) -> None:
-        self._listener = listener
+        self._socket = socket.socket(fileno=listener.socket.detach())
         self._handle = handle
         self._clients: set[Client] = set()
 
     async def serve(self) -> None:
         """Accept clients, for ever."""
-        socket = self._listener.socket
         async with trio.open_nursery() as nursery:
             while True:
-                await trio.lowlevel.wait_readable(socket)
+                await trio.lowlevel.wait_readable(self._socket)
                 try:
-                    one, _ = socket.accept()
+                    one, _ = self._socket.accept()
                 except BlockingIOError:
                     continue
                 except OSError:

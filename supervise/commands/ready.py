@@ -1,0 +1,11 @@
+"""`supervise ready`: the command of a run is up, and whoever knows it says so."""
+
+from typing import Any
+
+from supervise.commands import asking
+
+
+def main(values: dict[str, Any], operands: list[str]) -> int:
+    """Tell the run; it refuses where that comes too late."""
+    asking.ask(operands[0], "ready")
+    return 0

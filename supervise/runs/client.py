@@ -1,0 +1,124 @@
+"""The other end of a run's control socket: a client that waits, with a bound.  Built-in modules only."""
+
+import _socket
+import os
+from time import monotonic, sleep
+from typing import Any
+
+from supervise.runs import sockets, text
+
+Fields = dict[str, Any]
+
+ANSWER = 10.0
+"""Seconds that a run may take to answer: far more than a busy machine needs."""
+AGAIN = 0.02
+"""Seconds between two looks for a socket that is not there yet: a run's library is still being loaded."""
+
+
+class ClientError(Exception):
+    """The run could not be asked, or has refused; the text is the whole message."""
+
+
+class Connection:
+    """To one run."""
+
+    def __init__(self, socket: _socket.socket) -> None:
+        self.socket = socket
+        self._in = b""
+
+    def fileno(self) -> int:
+        """For poll."""
+        return self.socket.fileno()
+
+    def send(self, do: str, **fields: str | float | bool | None) -> None:
+        """Ask for something.
+
+        Raises OSError.
+        """
+        self.socket.sendall(text.write({"do": do, **fields}).encode() + b"\n")
+
+    def receive(self) -> Fields | None:
+        """The next line; None where the run has closed the connection, which it does at its end.
+
+        Raises TimeoutError, and ValueError for what is no line of a run's.
+        """
+        while (end := self._in.find(b"\n")) < 0:
+            try:
+                data = self.socket.recv(1 << 16)
+            except ConnectionError:
+                return None
+            if not data:
+                return None
+            self._in += data
+        line, self._in = self._in[:end], self._in[end + 1 :]
+        found = text.read(line.decode())
+        if not isinstance(found, dict):
+            raise ValueError("not an object")
+        return found
+
+    @property
+    def has_line(self) -> bool:
+        """A whole line is here already."""
+        return b"\n" in self._in
+
+
+def connect(run_id: str, is_alive: "Callable[[], bool]", seconds: float = ANSWER) -> Connection | None:
+    """A connection to that run; None where it has none, and `is_alive` no longer.
+
+    Raises ClientError where it lives and cannot be reached for so long.
+    """
+    until = monotonic() + seconds
+    why = "it has no control socket"
+    while True:
+        try:
+            socket = sockets.connect(run_id, ANSWER)
+        except OSError as error:
+            # BlockingIOError: very many others are about to ask it.
+            socket, why = None, os.strerror(error.errno or 0).lower()
+        if socket:
+            return Connection(socket)
+        if not is_alive():
+            return None
+        if monotonic() > until:
+            raise ClientError(f"run {run_id} cannot be reached: {why}")
+        sleep(AGAIN)
+
+
+def ask(connection: Connection, run_id: str, do: str, **fields: str | float | bool | None) -> Fields | None:
+    """What the run answers; None where it ended before it could.
+
+    Raises ClientError where it refuses, or does not answer.
+    """
+    try:
+        connection.send(do, **fields)
+        answer = connection.receive()
+    except ConnectionError:
+        return None
+    except (TimeoutError, ValueError):
+        raise ClientError(_silent(connection, run_id)) from None
+    if answer is None:
+        return None
+    if not answer.get("ok"):
+        raise ClientError(f"{do} refused: {answer.get('why')}")
+    return answer
+
+
+def _silent(connection: Connection, run_id: str) -> str:
+    pid, _ = sockets.peer(connection.socket)
+    if _state_of(pid) == "T":
+        return f"run {run_id} does not answer: its supervise is stopped (continue it: kill -CONT {pid})"
+    return f"run {run_id} does not answer within {ANSWER:.0f} s"
+
+
+def _state_of(pid: int) -> str:
+    """As proc(5) has it; X where it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return chr(file.read().rpartition(b") ")[2][0])
+    except (OSError, IndexError):
+        return "X"
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable

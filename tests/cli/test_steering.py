@@ -1,0 +1,129 @@
+"""A run is asked and steered through its control socket: `ready`, `extend`, `stop`."""
+
+import json
+import os
+import signal
+import socket
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.harness import BOUND, Place, Running, child, wait_until
+
+
+def socket_of(supervise: Place, number: int = 0) -> Path:
+    """The control socket of a run, as soon as there is one."""
+    return wait_until(
+        lambda: (sorted((supervise.runtime / "supervise").glob("*.sock")) or [None] * (number + 1))[number]
+    )
+
+
+def connect(path: Path) -> socket.socket:
+    one = socket.socket(socket.AF_UNIX)
+    one.settimeout(BOUND)
+    # The address has no room for a long path.
+    fd = os.open(path.parent, os.O_RDONLY)
+    one.connect(f"/proc/self/fd/{fd}/{path.name}")
+    os.close(fd)
+    return one
+
+
+def ask(path: Path, **request: Any) -> Any:
+    """The run's answer to one request."""
+    with connect(path) as one, one.makefile("rw") as file:
+        file.write(json.dumps(request) + "\n")
+        file.flush()
+        return json.loads(file.readline())
+
+
+def steered(supervise: Place, *words: str, **manner: Any) -> tuple[Running, str]:
+    """A run that can be steered, and its id."""
+    running = supervise.start(*words, **manner)
+    return running, socket_of(supervise).stem
+
+
+def command(supervise: Place, *words: str, **manner: Any) -> Any:
+    return supervise.popen([str(supervise.program), *words], **manner).wait()
+
+
+def test_the_socket_is_ours_alone_and_goes_with_the_run(supervise: Place) -> None:
+    running, run_id = steered(supervise, "--", *child("ready", "stay"))
+    path = socket_of(supervise)
+    assert stat.S_IMODE(path.lstat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.lstat().st_mode) == 0o700
+    assert command(supervise, "stop", run_id).code == 0
+    assert running.wait().code == 143
+    assert not path.exists()
+
+
+def test_stop_cancels_and_waits_for_the_end(supervise: Place) -> None:
+    running, run_id = steered(supervise, "-k", "1", "--", *child("fork", "ignore=TERM", "stay", "end", "ready", "stay"))
+    running.wait_for_out(b"ready")
+    ended = command(supervise, "stop", run_id)
+    assert (ended.code, ended.out, ended.err) == (0, b"", b"")
+    assert running.process.wait(1) == 143
+    run = running.wait()
+    assert run.report["outcome"] == "cancelled"
+    (final,) = run.finals
+    assert final.startswith("cancelled by supervise stop: the command was stopped after")
+    assert final.endswith("(exit 143; its own status: killed by TERM)")
+
+
+@pytest.mark.parametrize(("name", "code"), [("INT", -2), ("KILL", 137), ("USR1", 138), ("SIGHUP", 129)])
+def test_stop_with_a_signal(supervise: Place, name: str, code: int) -> None:
+    running, run_id = steered(supervise, "--", *child("ready", "stay"))
+    running.wait_for_out(b"ready")
+    assert command(supervise, "stop", "--signal", name, run_id).code == 0
+    assert running.wait().code == code
+
+
+def test_extend_adds_to_the_deadline_in_force(supervise: Place) -> None:
+    running, run_id = steered(supervise, "-t", "3", "--warn-at", "off", "--", *child("sleep_until_age=4", "exit=5"))
+    ended = command(supervise, "extend", run_id, "1h")
+    assert ended.code == 0
+    assert ended.messages[0].startswith("the completion limit is extended by 1h")
+    run = running.wait()
+    assert run.code == 5
+    (extension,) = run.report["extensions"]
+    assert (extension["by"], extension["evidence"]) == (3600, None)
+
+
+def test_extend_is_refused_where_there_is_no_limit(supervise: Place) -> None:
+    running, run_id = steered(supervise, "--", *child("ready", "stay"))
+    ended = command(supervise, "extend", run_id, "1h")
+    assert (ended.code, ended.messages) == (
+        125,
+        ["extend: extend refused: no limit is in force that could be extended"],
+    )
+    running.send(signal.SIGTERM)
+    running.wait()
+
+
+def test_status_says_how_the_run_is(supervise: Place) -> None:
+    running, run_id = steered(supervise, "-a", "1h", "-t", "2h", "--", *child("wait_for=go", "ready", "stay"))
+    path = socket_of(supervise)
+    status = ask(path, do="status")
+    assert status["ok"]
+    assert (status["run_id"], status["phase"], status["supervisor_pid"]) == (run_id, "running", running.pid)
+    assert [one["limit"] for one in status["deadlines"]] == ["access"]
+    assert 3500 < status["deadlines"][0]["left"] <= 3600
+    supervise.file("go").touch()
+    running.wait_for_out(b"ready")
+    status = ask(path, do="status")
+    assert [one["limit"] for one in status["deadlines"]] == ["completion"]
+    running.send(signal.SIGTERM)
+    running.wait()
+
+
+def test_a_run_answers_while_it_is_stopping(supervise: Place) -> None:
+    running, _ = steered(supervise, "-k", "1h", "--", *child("ignore=TERM", "ready", "stay"))
+    running.wait_for_out(b"ready")
+    running.send(signal.SIGTERM)
+    running.wait_for_err(b"cancelled")
+    path = socket_of(supervise)
+    assert ask(path, do="status")["phase"] == "stopping"
+    assert ask(path, do="extend", by=60) == {"ok": False, "why": "the command is being stopped"}
+    assert ask(path, do="stop", signal=9)["ok"]
+    assert running.wait().code == 143

@@ -15,7 +15,7 @@ function __supervise_rest --description 'The words of COMMAND up to the cursor; 
                 set -q words[2]; and string escape -- $words[2..]
                 commandline -ct
                 return 0
-            case -a --access-timeout -t --timeout --completion-timeout -i --idle-timeout --idle-on --idle-grace --access-on --warn-at --warn-signal -x --max-extension --extend-by --extend-on --activity-window --cpu-threshold -s --signal -k --kill-after --stragglers --drain --diagnose --dump-signal --success-codes --report --events
+            case -a --access-timeout -t --timeout --completion-timeout -i --idle-timeout --idle-on --idle-grace --access-on --warn-at --warn-signal -x --max-extension --extend-by --extend-on --activity-window --cpu-threshold -s --signal -k --kill-after --stragglers --drain --diagnose --dump-signal --success-codes --report --events --name
                 # Where its value is missing, that is what is being typed.
                 set -q words[2]; or return 1
                 set -e words[1..2]
@@ -98,6 +98,7 @@ complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_a
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l success-codes -x -d 'Exit codes of the command that mean success: supervise exits 0'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l report -r -F -d 'Write what happened as one JSON object, whole or not at all'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l events -r -F -d 'Append what happens as it happens, one JSON object a line'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l name -x -d 'A name by which the run can be found: the last run of that name'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l no-record -d 'Leave no record of the run on disk'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l pty -d 'Give the command a terminal of its own: it does not buffer in blocks, and the keys are its own'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -s q -l quiet -d 'Say nothing but errors and the final message'

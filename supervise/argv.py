@@ -18,15 +18,19 @@ if TYPE_CHECKING:
 class Request:
     """What the words ask for."""
 
-    __slots__ = ("command", "taken", "values")
+    __slots__ = ("command", "said", "taken", "values")
 
-    def __init__(self, values: "dict[str, Any]", command: "list[str]", taken: "tuple[str, ...]") -> None:
+    def __init__(
+        self, values: "dict[str, Any]", command: "list[str]", taken: "tuple[str, ...]", said: "dict[str, str]"
+    ) -> None:
         self.values = values
         """The value of every option, by its key."""
         self.command = command
         """The program and its arguments; never empty."""
         self.taken = taken
         """The environment variables that were for us and that the command must not inherit."""
+        self.said = said
+        """The words of all options that are not as the table has them, by their names: said again, they do the same."""
 
 
 def read(words: "list[str]", environ: "Mapping[str, str]") -> "Request | None":
@@ -83,7 +87,7 @@ def fill(said: "Mapping[str, str]", command: "list[str]", environ: "Mapping[str,
 
     Raises BadValueError, its text beginning with the option's or the variable's name.
     """
-    values = {}
+    values, words = {}, {}
     ours = {name: word for name, word in environ.items() if name.startswith(PREFIX)}
     for option in OPTIONS:
         source, word = _source(option, said, ours)
@@ -91,13 +95,15 @@ def fill(said: "Mapping[str, str]", command: "list[str]", environ: "Mapping[str,
             values[option.key] = read_value(option, word) if source else default(option)
         except BadValueError as error:
             raise BadValueError(f"{source}: {error}") from None
+        if source:
+            words[option.name] = word
     if values["access_on"] and values["access_timeout"] is None:
         raise BadValueError(
             "--access-on: needs an access limit (--access-timeout); without one, access is at the start"
         )
     # All of them, used or not: a supervise inside the command is not governed by what was said to this one.
     taken = tuple(name for option in OPTIONS for name in option.variables if name in ours) if ours else ()
-    return Request(values, command, taken)
+    return Request(values, command, taken, words)
 
 
 def _source(option: Option, said: "Mapping[str, str]", environ: "Mapping[str, str]") -> "tuple[str, str]":

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from supervise.process.outlet import Outlet
     from supervise.process.pump import Pump
     from supervise.process.terminal import Own, Shared
+    from supervise.runs.records import Record
 
 SHORT = 0.030
 """Seconds that a command may take and still be done with without any library."""
@@ -38,7 +39,8 @@ class Launched:
         """When the run began: the zero of its times."""
         self.started_at = time()
         """The same in epoch seconds."""
-        self.run_id = f"{strftime('%Y%m%d-%H%M%S', gmtime())}-{os.urandom(3).hex()}"
+        self.run_id = _id_of(self.started_at)
+        self.record: Record | None = None
         self.heard: list[tuple[object, ...]] = []
         """Messages of the guardian that came before the runner."""
         self.early: set[int] = set()
@@ -128,6 +130,8 @@ def run(request: "Request", guardian: "Guardian") -> Launched:
     try:
         _check_report(request)
         launched.events = _open_events(request)
+        if not request.values["no_record"]:
+            launched.record = _begin_record(launched)
         _start(launched)
     except (OSError, RuntimeError, ImportError, Refusal) as error:
         launched.give_terminal_back()
@@ -143,6 +147,11 @@ def run(request: "Request", guardian: "Guardian") -> Launched:
         guardian.dismiss()
         os._exit(status)
     return launched
+
+
+def _id_of(epoch: float) -> str:
+    """The id of a run that began then: ids sort by time."""
+    return f"{strftime('%Y%m%d-%H%M%S', gmtime(int(epoch)))}-{int(epoch % 1 * 1e6):06}{os.urandom(2).hex()}"
 
 
 def refuse(why: str) -> "NoReturn":
@@ -171,7 +180,8 @@ def _why(error: Exception) -> str:
 
 def _start(launched: Launched) -> None:
     values, command = launched.request.values, launched.request.command
-    facts = (values["report"], launched.run_id, command, os.getpid(), launched.started_at, launched.started)
+    pid, name = os.getpid(), values["name"]
+    facts = (values["report"], launched.run_id, command, pid, launched.started_at, launched.started, name)
     launched.line.send("orders", values["signal"], values["kill_after"], facts)
     launched.share_terminal()
     sources = _spawn_on_terminal(launched) if values["pty"] else _spawn_on_pipes(launched)
@@ -256,7 +266,7 @@ def _is_cancelled(launched: Launched) -> bool:
 
 
 def _plain_end(launched: Launched) -> "int | None":
-    """The exit code of a command that has ended by itself, with nobody left and nothing to be said or written."""
+    """The exit code of a command that has ended by itself, with nobody left and nothing to be said."""
     values = launched.request.values
     if values["report"] or values["events"] or values["verbose"] or values["success_codes"] != (0,):
         return None
@@ -264,9 +274,50 @@ def _plain_end(launched: Launched) -> "int | None":
         return None
     for message in launched.heard:
         match message:
-            case ("exited", int(status), _, False) if os.WIFEXITED(status):
-                return os.WEXITSTATUS(status)
+            case ("exited", int(status), float(at), False) if os.WIFEXITED(status):
+                code = os.WEXITSTATUS(status)
+                return code if launched.record is None or _end_record(launched, launched.record, code, at) else None
     return None
+
+
+def _begin_record(launched: Launched) -> "Record | None":
+    """Before the command: whatever of it is found later is found with its record."""
+    from supervise import recording
+
+    request, pid = launched.request, launched.guardian.pid
+    return recording.begin(launched.run_id, launched.started_at, request.command, request.values, request.said, pid)
+
+
+def _end_record(launched: Launched, record: "Record", code: int, ended: float) -> bool:
+    """Write the end of a short run; False where that could not be done."""
+    from supervise import recording
+    from supervise.runs.brief import Brief
+
+    started = launched.started
+    pid, spawned = next((message[1:3] for message in launched.heard if message[0] == "started"), (None, 0.0))
+    first = min((pump.first for pump in launched.pumps if pump.count), default=None)
+    brief = Brief(
+        record.facts,
+        launched.started_at,
+        pid=pid,  # type: ignore[arg-type]
+        spawned=spawned - started,  # type: ignore[operator]
+        limit=launched.request.values["access_timeout"],
+        first=None if first is None else first - started,
+        code=code,
+        ended=ended - started,
+    )
+    used = _ask_usage(launched)
+    counts = {pump.stream: pump.count for pump in launched.pumps}
+    return recording.end(record, brief, monotonic() - started, used, counts)
+
+
+def _ask_usage(launched: Launched) -> "dict[str, object]":
+    """What the command has used, where the guardian says so at once."""
+    launched.line.send("usage")
+    while launched.wait_for_line(0.1) and (got := launched.line.receive()):
+        if got[0][0] == "used":
+            return {"cpu_seconds": round(got[0][1], 3), "max_rss_bytes": got[0][2]}
+    return {}
 
 
 def _check_report(request: "Request") -> None:

@@ -11,14 +11,20 @@ from supervise.teller import account_of
 
 
 def write_report(
-    path: str | None, run_id: str, command: list[str], pid: int, started_at: float, started: float
+    path: str | None,
+    run_id: str,
+    command: list[str],
+    pid: int,
+    started_at: float,
+    started: float,
+    name: str | None,
 ) -> None:
     """Write the report with the outcome `lost`, unless the run's own is there already.
 
     `pid` is the supervisor's; `started_at` in epoch seconds, `started` the same moment by CLOCK_MONOTONIC.
     """
     if path and not _is_written(path, run_id):
-        account = account_of(run_id, command, pid, started_at)
+        account = account_of(run_id, command, pid, started_at, name=name)
         report.write(path, account.report(Moment(monotonic() - started, time())))
 
 

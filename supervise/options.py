@@ -59,13 +59,14 @@ class Option:
         return tuple(PREFIX + name.replace("-", "_").upper() for name in (self.name, *self.aliases))
 
 
-LIMITS, ACCESS, WARNINGS, EXTENSION, STOPPING, RESULT, OUTPUT = (
+LIMITS, ACCESS, WARNINGS, EXTENSION, STOPPING, RESULT, RECORD, OUTPUT = (
     "Limits",
     "Access",
     "Warnings",
     "Extension",
     "Stopping",
     "Result",
+    "Record",
     "Output",
 )
 EVIDENCE = ("cpu", "socket", "connection", "output", "io")
@@ -179,7 +180,11 @@ OPTIONS = (
         "Append what happens as it happens, one JSON object a line.",
     ),
     Option(
-        RESULT, "no-record", "", "flag", "", "",
+        RECORD, "name", "", "name", "", "NAME",
+        "A name by which the run can be found: the last run of that name.",
+    ),
+    Option(
+        RECORD, "no-record", "", "flag", "", "",
         "Leave no record of the run on disk.",
     ),
     Option(

@@ -77,7 +77,7 @@ def policy_of(values: dict[str, object]) -> Policy:
     fields["extend_on"] = frozenset(values["extend_on"])  # type: ignore[call-overload]
     fields["success_codes"] = frozenset(values["success_codes"])  # type: ignore[call-overload]
     # Where nobody would be told, the signal need not wait for a look at the tree.
-    is_heard = not values["quiet"] or values["report"] or values["events"]
+    is_heard = not values["quiet"] or values["report"] or values["events"] or not values["no_record"]
     fields["diagnose"] = values["diagnose"] == "on" and bool(is_heard)
     return Policy(**fields)  # type: ignore[arg-type]
 

@@ -26,13 +26,16 @@ class Teller:
         self._run_id = launched.run_id
         self._plain = Plain(launched.request.command, policy, verbosity)
         self._people = Messenger(launched.outlets[1])
-        self._programs = Messenger(Outlet(launched.events)) if launched.events >= 0 else None
+        self._record = launched.record
+        descriptors = [launched.events, launched.record.events if launched.record else -1]
+        self._programs = [Messenger(Outlet(fd)) for fd in descriptors if fd >= 0]
         self._report: str | None = values["report"]
         self._account = account_of(
             launched.run_id,
             launched.request.command,
             os.getpid(),
             launched.started_at,
+            name=values["name"],
             has_access_limit=values["access_timeout"] is not None,
         )
 
@@ -45,27 +48,40 @@ class Teller:
         for line in self._plain.lines(item, moment):
             self._people.say(os.fsencode(line) + b"\n")
         if self._programs and (text := jsonl.line(item, moment, self._run_id)):
-            self._programs.say(text.encode() + b"\n")
+            for program in self._programs:
+                program.say(text.encode() + b"\n")
         self._account.hear(item, moment)
 
     @property
     def wants_usage(self) -> bool:
         """Somebody will read what the command has used."""
-        return bool(self._report)
+        return bool(self._report or self._record)
 
     def finish(self, usage: Usage) -> None:
         """Nothing more will be told: write the report, and see that all arrives, for as long as that is bearable."""
+        whole = self._account.report(Moment(self._now(), time()), usage)
         if self._report:
-            failure = report.write(self._report, self._account.report(Moment(self._now(), time()), usage))
+            failure = report.write(self._report, whole)
             if failure:
                 self.tell(Trouble(f"--report: {failure}"))
+        for program in self._programs:
+            program.flush(LAST_WORDS)
+        if self._record:
+            try:
+                self._record.end(whole)
+            except OSError as error:
+                self.tell(Trouble(f"the record of the run is not complete: {(error.strerror or str(error)).lower()}"))
         self._people.flush(LAST_WORDS)
-        if self._programs:
-            self._programs.flush(LAST_WORDS)
 
 
 def account_of(
-    run_id: str, command: list[str], pid: int, started_at: float, *, has_access_limit: bool = False
+    run_id: str,
+    command: list[str],
+    pid: int,
+    started_at: float,
+    *,
+    name: str | None = None,
+    has_access_limit: bool = False,
 ) -> Account:
     """The account of a run of which only the start is known."""
     return Account(
@@ -75,6 +91,7 @@ def account_of(
         host=os.uname().nodename,
         pid=pid,
         started_at=started_at,
+        name=name,
         has_access_limit=has_access_limit,
     )
 

@@ -23,6 +23,7 @@ ISO_TIME_UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0}
 OFF_WORDS = ("off", "infinity")
 LONGEST = 100 * 365 * 86400.0
 """A century: beyond it the arithmetic of epoll and of dates is no longer safe."""
+LONGEST_NAME = 64
 DURATION_FORMS = "a duration (90, 90s, 1.5m, 1h30m, 2d, 500ms, PT1H30M)"
 
 
@@ -184,6 +185,17 @@ def read_path(option: Option, word: str) -> str:
     return word
 
 
+def read_name(option: Option, word: str) -> str:
+    """A name that is a file's name as well, and that nobody takes for an option or for the id of a run."""
+    plain = word.replace("-", "").replace("_", "").replace(".", "")
+    is_id = word[:8].isdigit() and word[8:9] == "-"
+    if not (plain.isascii() and plain.isalnum()) or word[0] in "-." or len(word) > LONGEST_NAME or is_id:
+        raise _bad(
+            word, f"up to {LONGEST_NAME} letters, digits, _, - and ., the first no - or ., and not like the id of a run"
+        )
+    return word
+
+
 def read_flag(option: Option, word: str) -> bool:
     """For the environment and the configuration; on the command line a flag has no value."""
     answer = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
@@ -243,6 +255,7 @@ READERS: "dict[str, Callable[[Option, str], object]]" = {
     "codes": read_codes,
     "evidences": read_evidences,
     "path": read_path,
+    "name": read_name,
     "flag": read_flag,
 }
 

@@ -235,6 +235,8 @@ class Place:
             "XDG_RUNTIME_DIR": str(self.runtime),
             "LANG": "C.UTF-8",
         }
+        self.state = str(self._home / ".local/state/supervise")
+        """Where the records are."""
         self._started: list[Running] = []
 
     def __call__(self, *words: str, **manner: Any) -> Ended:

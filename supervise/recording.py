@@ -1,0 +1,66 @@
+"""The record of this run, as the way in needs it: begun before the command, and ended for a short one."""
+
+import os
+
+from supervise import folders
+from supervise.options import BETWEEN
+from supervise.runs import records
+from supervise.runs.brief import Brief
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+
+def begin(
+    run_id: str,
+    started_at: float,
+    command: "list[str]",
+    values: "Mapping[str, Any]",
+    said: "Mapping[str, str]",
+    guardian: int,
+) -> "records.Record | None":
+    """Begin it; where that cannot be done, say so once, and the run goes on without."""
+    options = {name: word.split(BETWEEN) if BETWEEN in word else word for name, word in said.items()}
+    facts = records.facts_of(run_id, values["name"], command, started_at, guardian, options)
+    state = folders.state(os.environ)
+    try:
+        if state is None:
+            raise OSError(2, "no home folder is known")
+        return records.create(state, run_id, facts)
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        _warn(f"this run is not recorded: {(error.strerror or str(error)).lower()}{where}")
+    return None
+
+
+def end(
+    record: records.Record, brief: Brief, settled: float, used: "Mapping[str, object]", counts: "Mapping[str, int]"
+) -> bool:
+    """Write the end of a short run, over at `settled`; False where that could not be done."""
+    usage = {
+        "cpu_seconds": used.get("cpu_seconds"),
+        "max_rss_bytes": used.get("max_rss_bytes"),
+        "stdout_bytes": counts["stdout"],
+        "stderr_bytes": counts.get("stderr", 0),
+    }
+    try:
+        os.write(record.events, brief.events(settled).encode())
+        record.end(brief.report(settled, usage))
+    except OSError:
+        return False
+    return True
+
+
+def _warn(text: str) -> None:
+    """Say it on stderr, unless that is full."""
+    import select
+
+    poll = select.poll()
+    poll.register(2, select.POLLOUT)
+    try:
+        if poll.poll(0):
+            os.write(2, f"supervise: {text}\n".encode(errors="surrogateescape"))
+    except OSError:
+        pass

@@ -1,0 +1,120 @@
+"""The end of a short run, written without the faces: loading them would take longer than the whole run did.
+
+What is written is what they would have written, field by field; a test holds the two equal.
+"""
+
+from supervise.runs import plain
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+SCHEMA = 1
+TRY_AGAIN = 75
+"""EX_TEMPFAIL of sysexits.h."""
+
+
+class Brief:
+    """A command that has ended by itself, with an exit code, before any limit and with nobody left."""
+
+    __slots__ = ("access", "code", "ended", "facts", "is_limited", "pid", "spawned", "started_at")
+
+    def __init__(
+        self,
+        facts: "Mapping[str, object]",
+        started_at: float,
+        *,
+        pid: "int | None",
+        spawned: float,
+        limit: "float | None",
+        first: "float | None",
+        code: int,
+        ended: float,
+    ) -> None:
+        """`facts` are those of run.toml; `started_at`, in epoch seconds, is when the run began, and all other times are
+        seconds since then.  `limit` is the one for access, `first` when the first byte came.
+        """
+        self.facts = facts
+        self.started_at = started_at
+        self.pid = pid
+        self.spawned = spawned
+        self.is_limited = limit is not None
+        is_access = limit is not None and first is not None and first <= spawned + limit
+        self.access = first if is_access else None
+        self.code = code
+        self.ended = ended
+
+    @property
+    def outcome(self) -> str:
+        """Its name."""
+        return "completed" if self.code == 0 else "resumable" if self.code == TRY_AGAIN else "failed"
+
+    def events(self, settled: float) -> str:
+        """The lines of events.jsonl; `settled` is when the run was over."""
+        lines = [self._line(self.spawned, "started", pid=self.pid)]
+        if self.access is not None:
+            lines.append(self._line(self.access, "access", how="output"))
+        lines += (
+            self._line(self.ended, "exited", command_exit=self._exit()),
+            self._line(settled, "settled", **self._outcome()),
+        )
+        return "".join(lines)
+
+    def report(self, settled: float, usage: "dict[str, object]") -> "dict[str, object]":
+        """The report."""
+        how = self._how()
+        return {
+            "schema": SCHEMA,
+            **{key: self.facts[key] for key in ("run_id", "name", "command", "cwd", "host", "pid")},
+            "started_at": self._time(0),
+            "ended_at": self._time(settled),
+            "duration": round(settled, 3),
+            **self._outcome(),
+            "access": how,
+            "stop": None,
+            "diagnosis": None,
+            "warnings": [],
+            "extensions": [],
+            "put_offs": [],
+            "attempts": [
+                {
+                    "number": 1,
+                    "pid": self.pid,
+                    "started_at": self._time(self.spawned),
+                    "ended_at": self._time(self.ended),
+                    "outcome": self.outcome,
+                    "command_exit": self._exit(),
+                    "access": how,
+                }
+            ],
+            "usage": usage,
+            "stragglers": [],
+            "survivors": [],
+        }
+
+    def _line(self, t: float, event: str, **values: "Any") -> str:
+        head = {"schema": SCHEMA, "run_id": self.facts["run_id"], "at": self._time(t), "t": round(t, 3)}
+        return plain.json({**head, "event": event, **values}) + "\n"
+
+    def _time(self, t: float) -> str:
+        return plain.time(self.started_at + t)
+
+    def _exit(self) -> "dict[str, object]":
+        return {"code": self.code, "signal": None, "core": False}
+
+    def _how(self) -> "dict[str, object] | None":
+        if not self.is_limited:
+            return {"at": self._time(self.spawned), "how": "spawn"}
+        return None if self.access is None else {"at": self._time(self.access), "how": "output"}
+
+    def _outcome(self) -> "dict[str, object]":
+        return {
+            "outcome": self.outcome,
+            "timeout_cause": None,
+            "limit": None,
+            "limit_seconds": None,
+            "reason": None,
+            "exit_code": self.code,
+            "command_exit": self._exit(),
+        }

@@ -1,0 +1,71 @@
+"""Values as TOML and JSON, without the libraries: importing them would cost a short command more than its own start."""
+
+from _json import encode_basestring, encode_basestring_ascii
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def toml(values: "Mapping[str, object]") -> str:
+    """A document of bare keys; a value is a text, a number, a list of texts, or a table of such.  None is left out.
+
+    A text must be of characters alone (see `marked`).
+    """
+    plain = {key: value for key, value in values.items() if not isinstance(value, dict)}
+    lines = [f"{key} = {_toml_value(value)}\n" for key, value in plain.items() if value is not None]
+    for key, table in values.items():
+        if isinstance(table, dict) and table:
+            lines += f"\n[{key}]\n", toml(table)
+    return "".join(lines)
+
+
+def _toml_value(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        # A JSON text is a basic string of TOML but for DEL (TOML 1.0, String).
+        return encode_basestring(value).replace("\x7f", "\\u007f")
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_toml_value, value))}]"
+    return repr(value)
+
+
+def json(value: object) -> str:
+    """As json.dumps writes it: ASCII alone; for plain values without NaN and infinity."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return encode_basestring_ascii(value)
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{encode_basestring_ascii(key)}: {json(one)}" for key, one in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(json, value))}]"
+    return repr(value)
+
+
+def marked(text: str) -> str:
+    r"""The text, a byte that is not UTF-8 written as `\xff`, as the report has it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "".join(map(_marked, text))
+    return text
+
+
+def _marked(character: str) -> str:
+    number = ord(character)
+    if 0xDC80 <= number <= 0xDCFF:
+        # os.fsdecode stores the byte 0xff as U+DCFF (PEP 383).
+        return f"\\x{number - 0xDC00:02x}"
+    return f"\\u{number:04x}" if 0xD800 <= number <= 0xDFFF else character
+
+
+def time(epoch: float) -> str:
+    """`2026-11-22T13:07:00.123Z` (RFC 3339)."""
+    from time import gmtime, strftime
+
+    milliseconds = int(round(epoch * 1e6) // 1000)
+    return f"{strftime('%Y-%m-%dT%H:%M:%S', gmtime(milliseconds // 1000))}.{milliseconds % 1000:03}Z"

@@ -1,0 +1,238 @@
+"""Finding the records of runs and reading them: whatever lies in the folder, an answer and never a crash.
+
+Everything is read as it is now, by anybody, also while it is being written.  Built-in modules at the top: to ask must
+be quick.
+"""
+
+import os
+
+from supervise import folders
+from supervise.runs.records import END, EVENTS, LIVE, LOCK, NAMES, RUN, RUNS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any, Literal
+
+    State = Literal["running", "ended", "lost"]
+
+MOST = 1 << 24
+"""Bytes of a file of facts that are read: more than any has that is ours."""
+UNKNOWN = "?"
+
+
+class NotFoundError(Exception):
+    """There is no such run, or more than one.  Its text is the whole message."""
+
+
+class Record:
+    """A run on record, ended or not."""
+
+    __slots__ = ("_facts", "folder", "run_id", "state")
+
+    def __init__(self, state: str, run_id: str) -> None:
+        self.state = state
+        """The folder of the state."""
+        self.run_id = run_id
+        self.folder = f"{state}/{RUNS}/{run_id}"
+        self._facts: dict[str, Any] | None = None
+
+    @property
+    def facts(self) -> "dict[str, Any]":
+        """What stands in run.toml; empty where that is gone or broken."""
+        if self._facts is None:
+            self._facts = _toml(f"{self.folder}/{RUN}")
+        return self._facts
+
+    @property
+    def command(self) -> "list[str]":
+        """The words that were run, byte for byte; empty where nobody can tell."""
+        return _unhexed(self.facts.get("command_hex")) or _texts(self.facts.get("command"))
+
+    @property
+    def name(self) -> "str | None":
+        """By `--name`."""
+        name = self.facts.get("name")
+        return name if isinstance(name, str) else None
+
+    @property
+    def has_end(self) -> bool:
+        """Its report was written."""
+        return os.path.lexists(f"{self.folder}/{END}")
+
+    def end(self) -> "dict[str, Any] | None":
+        """The report; None where the run has not ended, or where it is broken."""
+        return _json(f"{self.folder}/{END}")
+
+    def events(self) -> "Iterator[dict[str, Any]]":
+        """What happened, the oldest first; a line that is broken is left out."""
+        for line in _read(f"{self.folder}/{EVENTS}").splitlines():
+            event = _parsed(line)
+            if event is not None:
+                yield event
+
+
+def state_of(record: Record) -> "State":
+    """Whether it goes on, has ended, or is lost: not ended, and nobody holds its lock.
+
+    A run whose supervisor has died is lost from that moment on, also where nobody has written it down yet.
+    """
+    if not record.has_end:
+        if is_locked(record):
+            return "running"
+        # It may have ended between the two looks.
+        if not record.has_end:
+            return "lost"
+    # A report that is broken was written all the same.
+    return "lost" if (record.end() or {}).get("outcome") == "lost" else "ended"
+
+
+def is_locked(record: Record) -> bool:
+    """Its supervisor lives.  (Asked with a shared lock: two who ask at once must not see each other.)"""
+    import fcntl
+
+    try:
+        fd = os.open(f"{record.folder}/{LOCK}", os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        pass
+    finally:
+        os.close(fd)
+    return False
+
+
+def state_folder() -> str:
+    """Where the records are kept.
+
+    Raises NotFoundError where the user has no home.
+    """
+    state = folders.state(os.environ)
+    if state is None:
+        raise NotFoundError("there are no records: no home folder is known")
+    return state
+
+
+def ids(state: str) -> "list[str]":
+    """The ids of all runs, the newest first."""
+    return sorted(filter(is_id, _listed(f"{state}/{RUNS}")), reverse=True)
+
+
+def unfinished(state: str) -> "list[Record]":
+    """The runs of which no end is written, the newest first: those that go on, and those that are lost."""
+    found = sorted(filter(is_id, _listed(f"{state}/{LIVE}")), reverse=True)
+    return [record for record in (Record(state, one) for one in found) if os.path.isdir(record.folder)]
+
+
+def find(word: str, state: "str | None" = None) -> Record:
+    """The run that is meant: an id, a name, the unambiguous beginning of an id, or `-` for the newest.
+
+    Raises NotFoundError.
+    """
+    state = state_folder() if state is None else state
+    if word == "-":
+        newest = next(iter(ids(state)), None)
+        if newest is None:
+            raise NotFoundError("there is no run on record")
+        return Record(state, newest)
+    if is_id(word) and os.path.isdir(f"{state}/{RUNS}/{word}"):
+        return Record(state, word)
+    if (named := last_of_name(word, state)) is not None:
+        return named
+    meant = [one for one in ids(state) if word and one.startswith(word)]
+    if len(meant) == 1:
+        return Record(state, meant[0])
+    if meant:
+        raise NotFoundError(f"{len(meant)} runs begin with {word!r}: {', '.join(meant[:3])}{' ...' * (len(meant) > 3)}")
+    raise NotFoundError(f"no run {word!r} on record; see supervise ps --all")
+
+
+def last_of_name(name: str, state: "str | None" = None) -> "Record | None":
+    """The last run that was started under that name, None where none is on record."""
+    state = state_folder() if state is None else state
+    if not name or "/" in name or "\0" in name or name.startswith("."):
+        return None
+    try:
+        run_id = os.readlink(f"{state}/{NAMES}/{name}")
+    except OSError:
+        return None
+    return Record(state, run_id) if is_id(run_id) and os.path.isdir(f"{state}/{RUNS}/{run_id}") else None
+
+
+def is_id(name: str) -> bool:
+    """It has the form of a run's id: `20261124-200139-123456abcd`."""
+    day, _, rest = name.partition("-")
+    second, _, rest = rest.partition("-")
+    return (
+        len(day) == 8
+        and len(second) == 6
+        and len(rest) == 10
+        and (day + second).isdecimal()
+        and all(one in "0123456789abcdef" for one in rest)
+    )
+
+
+def _listed(folder: str) -> "list[str]":
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
+def _read(path: str) -> bytes:
+    """What stands in a file; nothing where that is no file of ours."""
+    try:
+        # A FIFO or a device that somebody has put there shall not hold us up.
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except (OSError, ValueError):
+        return b""
+    try:
+        if os.fstat(fd).st_mode & 0o170000 != 0o100000:
+            return b""
+        data = b""
+        while len(data) < MOST and (more := os.read(fd, 1 << 20)):
+            data += more
+        return data
+    except OSError:
+        return b""
+    finally:
+        os.close(fd)
+
+
+def _toml(path: str) -> "dict[str, Any]":
+    import tomllib
+
+    try:
+        return tomllib.loads(_read(path).decode())
+    except (ValueError, RecursionError):
+        return {}
+
+
+def _json(path: str) -> "dict[str, Any] | None":
+    data = _read(path)
+    return _parsed(data) if data else None
+
+
+def _parsed(data: bytes) -> "dict[str, Any] | None":
+    import json
+
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _texts(value: object) -> "list[str]":
+    return value if isinstance(value, list) and all(isinstance(one, str) for one in value) else []
+
+
+def _unhexed(value: object) -> "list[str]":
+    try:
+        return [os.fsdecode(bytes.fromhex(one)) for one in _texts(value)]
+    except ValueError:
+        return []

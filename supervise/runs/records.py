@@ -1,0 +1,219 @@
+"""Writing the record of a run: what is run, what happens, what it prints, how it ended.
+
+    runs/RUN_ID/      0700, all files 0600
+      run.toml        what is run and by whom; there, whole, from the first moment on
+      lock            held (flock(2)) for as long as the supervisor lives: the one proof that it does
+      events.jsonl    what happens as it happens, a line each, as `--events` has it
+      output ...      what was printed (see `output`)
+      end.json        the report, when all is over; there whole or not at all
+    live/RUN_ID       there as long as end.json is not: who looks for unfinished runs need not look at all others
+    names/NAME        a link that names the last run of that name
+
+Ids sort by time, so nothing else keeps order.  Built-in modules alone: all this is imported before the command is born.
+"""
+
+import fcntl
+import os
+
+from supervise.runs import identity, plain
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+RUNS, LIVE, NAMES = "runs", "live", "names"
+RUN, LOCK, EVENTS, END = "run.toml", "lock", "events.jsonl", "end.json"
+SCHEMA = 1
+FRESH = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Record:
+    """The record of this run, open for writing."""
+
+    __slots__ = ("_lock", "events", "facts", "folder", "is_ended", "run_id", "state")
+
+    def __init__(self, state: str, run_id: str, facts: "Mapping[str, object]", lock: int, events: int) -> None:
+        self.state = state
+        self.run_id = run_id
+        self.facts = facts
+        """What stands in run.toml."""
+        self.folder = f"{state}/{RUNS}/{run_id}"
+        self.events = events
+        """The descriptor of events.jsonl."""
+        self.is_ended = False
+        self._lock = lock
+        """Never closed: it goes when we go, in whatever way."""
+
+    def end(self, report: "Mapping[str, object]") -> None:
+        """Write how the run ended.
+
+        Raises OSError.
+        """
+        finish(self.state, self.run_id, report)
+        self.is_ended = True
+
+
+def create(state: str, run_id: str, facts: "Mapping[str, object]") -> Record:
+    """Begin a record under the folder of the state; it is seen by others when it is whole and locked, not before.
+
+    Raises OSError.
+    """
+    runs = f"{state}/{RUNS}"
+    making = f"{runs}/.{run_id}"
+    _make_folders(state)
+    os.mkdir(making, 0o700)
+    lock = events = -1
+    try:
+        lock = os.open(f"{making}/{LOCK}", FRESH, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        write_whole(f"{making}/{RUN}", plain.toml(facts).encode())
+        events = os.open(f"{making}/{EVENTS}", FRESH | os.O_APPEND, 0o600)
+        os.close(os.open(f"{state}/{LIVE}/{run_id}", FRESH, 0o600))
+        os.rename(making, f"{runs}/{run_id}")
+    except OSError:
+        for fd in (lock, events):
+            if fd >= 0:
+                os.close(fd)
+        remove(state, f".{run_id}")
+        raise
+    if name := facts.get("name"):
+        _point(f"{state}/{NAMES}/{name}", run_id)
+    return Record(state, run_id, facts, lock, events)
+
+
+def facts_of(
+    run_id: str,
+    name: "str | None",
+    command: "list[str]",
+    started_at: float,
+    guardian: int,
+    options: "Mapping[str, str | list[str]]",
+) -> "dict[str, object]":
+    """What stands in run.toml.  `started_at` in epoch seconds; `options` as a user would write them."""
+    cwd = _cwd()
+    pid = os.getpid()
+    return {
+        "schema": SCHEMA,
+        "run_id": run_id,
+        "name": name,
+        "command": [plain.marked(word) for word in command],
+        # The bytes themselves, where they are no text.
+        "command_hex": _hex(command),
+        "cwd": plain.marked(cwd),
+        "cwd_hex": None if plain.marked(cwd) is cwd else os.fsencode(cwd).hex(),
+        "host": os.uname().nodename,
+        "boot_id": identity.boot_id(),
+        "pid": pid,
+        "pid_started": identity.starttime(pid),
+        "guardian": guardian,
+        "guardian_started": identity.starttime(guardian),
+        "started_at": plain.time(started_at),
+        "options": {key: _marked(word) for key, word in options.items()},
+    }
+
+
+def finish(state: str, run_id: str, report: "Mapping[str, object]") -> None:
+    """Write end.json, and take the run off the list of the unfinished.
+
+    Raises OSError.
+    """
+    write_whole(f"{state}/{RUNS}/{run_id}/{END}", plain.json(report).encode() + b"\n")
+    settle(state, run_id)
+
+
+def settle(state: str, run_id: str) -> None:
+    """Take the run off the list of the unfinished."""
+    try:
+        os.unlink(f"{state}/{LIVE}/{run_id}")
+    except OSError:
+        pass
+
+
+def write_whole(path: str, data: bytes) -> None:
+    """A file that is there whole or not at all, in whatever moment we are killed.
+
+    Raises OSError.
+    """
+    beside = f"{path}.{os.getpid()}"
+    fd = os.open(beside, FRESH, 0o600)
+    try:
+        try:
+            while data:
+                data = data[os.write(fd, data) :]
+        finally:
+            os.close(fd)
+        os.rename(beside, path)
+    except OSError:
+        os.unlink(beside)
+        raise
+
+
+def remove(state: str, name: str) -> None:
+    """Remove that folder of a run, as far as it can be; what links to it is left to dangle."""
+    folder = f"{state}/{RUNS}/{name}"
+    try:
+        for one in os.listdir(folder):
+            os.unlink(f"{folder}/{one}")
+        os.rmdir(folder)
+    except OSError:
+        pass
+    settle(state, name.removeprefix("."))
+
+
+def _make_folders(state: str) -> None:
+    """The folders that all runs share.
+
+    Raises OSError.
+    """
+    for one in (RUNS, LIVE, NAMES):
+        try:
+            os.mkdir(f"{state}/{one}", 0o700)
+        except FileExistsError:
+            pass
+        except FileNotFoundError:
+            _make_state(state)
+            os.mkdir(f"{state}/{one}", 0o700)
+
+
+def _make_state(state: str) -> None:
+    home = os.environ.get("HOME", "").rstrip("/")
+    folder = os.path.dirname(state)
+    # A home that is not there is not made: it would be one only by its name.
+    if state == home or not folder:
+        raise FileNotFoundError(2, "No such file or directory", state)
+    try:
+        os.mkdir(state, 0o700)
+    except FileExistsError:
+        pass
+    except FileNotFoundError:
+        _make_state(folder)
+        os.mkdir(state, 0o700)
+
+
+def _point(link: str, run_id: str) -> None:
+    """Name the last run of that name; without it the run is found by its id alone."""
+    beside = f"{link}.{run_id}"
+    try:
+        os.symlink(run_id, beside)
+        os.rename(beside, link)
+    except OSError:
+        pass
+
+
+def _marked(words: "str | list[str]") -> "str | list[str]":
+    return plain.marked(words) if isinstance(words, str) else [plain.marked(word) for word in words]
+
+
+def _hex(words: "list[str]") -> "list[str] | None":
+    """The words as bytes, in hexadecimal; None where all of them are texts."""
+    if all(plain.marked(word) is word for word in words):
+        return None
+    return [os.fsencode(word).hex() for word in words]
+
+
+def _cwd() -> str:
+    try:
+        return os.getcwd()
+    except OSError:
+        # It was removed under us.
+        return ""

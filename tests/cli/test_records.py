@@ -1,0 +1,176 @@
+"""The record of a run: there from the first moment on, truthful, private, and never in the way of the command."""
+
+import json
+import os
+import signal
+import stat
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from supervise.runs import reading
+from tests.harness import Place, child, state_of, validator, wait_for_file, wait_until
+
+
+def records_of(place: Place) -> list[reading.Record]:
+    """The newest first."""
+    return [reading.Record(place.state, one) for one in reading.ids(place.state)]
+
+
+def only(place: Place) -> reading.Record:
+    [record] = records_of(place)
+    return record
+
+
+def facts(record: reading.Record) -> dict[str, Any]:
+    return tomllib.loads(Path(record.folder, "run.toml").read_text())
+
+
+def test_of_a_short_run(supervise: Place) -> None:
+    ended = supervise.start("--", "sh", "-c", "echo hello; exit 3", report=False).wait()
+    assert ended.code == 3
+    record = only(supervise)
+    assert reading.state_of(record) == "ended"
+    report = record.end()
+    validator("report").validate(report)
+    assert report is not None
+    assert (report["outcome"], report["exit_code"]) == ("failed", 3)
+    assert report["usage"]["stdout_bytes"] == 6
+    assert report["usage"]["max_rss_bytes"] > 0
+    events = list(record.events())
+    for event in events:
+        validator("event").validate(event)
+    assert [event["event"] for event in events] == ["started", "exited", "settled"]
+
+
+def test_it_is_the_report(supervise: Place) -> None:
+    ended = supervise("-t", "1", "--", *child("stay"), events=True)
+    record = only(supervise)
+    assert record.end() == ended.report
+    assert list(record.events()) == ended.events
+
+
+def test_what_was_run(supervise: Place) -> None:
+    running = supervise.start("-t", "30", "--name", "night", "-q", "--", *child("ready", "stay"))
+    running.wait_for_out(b"ready")
+    record = only(supervise)
+    assert reading.state_of(record) == "running"
+    found = facts(record)
+    assert found["command"] == list(child("ready", "stay"))
+    assert (found["name"], found["pid"], found["guardian"]) == ("night", running.pid, running.guardian())
+    assert found["cwd"] == str(supervise.folder)
+    assert found["options"]["timeout"] == "30"
+    assert found["boot_id"] == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    fields = Path(f"/proc/{running.pid}/stat").read_text().rpartition(")")[2].split()
+    assert found["pid_started"] == int(fields[19])
+    running.send(signal.SIGTERM)
+    assert running.wait().report["name"] == "night"
+    assert reading.state_of(record) == "ended"
+
+
+def test_words_that_are_no_text(supervise: Place) -> None:
+    words = ["echo", "\udcff", "\x7f\x01", "a\nb", "é🙂", '"']
+    supervise.start("--", *words, report=False).wait()
+    assert only(supervise).command == words
+    assert facts(only(supervise))["command"][1] == r"\xff"
+
+
+def test_nobody_else_can_read_it(supervise: Place) -> None:
+    supervise.shell("umask 0; supervise -- echo hello; supervise -- sleep 0.5")
+    for path in [Path(supervise.state), *Path(supervise.state).rglob("*")]:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        assert mode == (0o700 if path.is_dir() else 0o600), path
+
+
+def test_no_record(supervise: Place) -> None:
+    assert supervise("--no-record", "-t", "30", "--", "sleep", "0.5").code == 0
+    assert not os.path.exists(supervise.state)
+
+
+def test_nothing_else_is_left(supervise: Place) -> None:
+    supervise.start("--", "true", report=False).wait()
+    supervise.start("--", "sleep", "0.5", report=False).wait()
+    assert os.listdir(f"{supervise.state}/live") == []
+    assert len(os.listdir(f"{supervise.state}/runs")) == 2
+
+
+def test_ids_sort_by_time(supervise: Place) -> None:
+    supervise.shell("for i in 1 2 3 4 5 6; do supervise -- echo $i; done")
+    assert [one.command[1] for one in reversed(records_of(supervise))] == ["1", "2", "3", "4", "5", "6"]
+
+
+def test_found_by_name(supervise: Place) -> None:
+    for word in ("one", "two"):
+        supervise.start("--name", "night", "--", "echo", word, report=False).wait()
+    assert reading.find("night", supervise.state).command == ["echo", "two"]
+    assert reading.find("-", supervise.state).command == ["echo", "two"]
+
+
+# --- our own death
+
+
+def test_a_supervisor_that_is_killed_is_lost(supervise: Place) -> None:
+    mark = supervise.file("pid")
+    running = supervise.start("-k", "1h", "--", *child("ignore=TERM", f"mark={mark}", "stay"), report=False)
+    wait_for_file(mark)
+    record = only(supervise)
+    running.send(signal.SIGSTOP)
+    wait_until(lambda: state_of(running.pid) == "T")
+    assert reading.state_of(record) == "running"
+    running.send(signal.SIGKILL)
+    running.process.wait()
+    # Neither the guardian nor the command, which both live, holds what proves our life.
+    assert supervise.alive()
+    assert reading.state_of(record) == "lost"
+    assert [one.run_id for one in reading.unfinished(supervise.state)] == [record.run_id]
+    supervise.sweep()
+
+
+# --- where nothing can be written
+
+
+def one_warning(err: bytes) -> bool:
+    lines = err.decode().splitlines()
+    return len(lines) == 1 and lines[0].startswith("supervise: this run is not recorded: ")
+
+
+def test_a_home_that_is_not_there(supervise: Place) -> None:
+    ended = supervise.shell('HOME="$PWD/none" supervise -- sh -c "echo hello; exit 3"')
+    assert (ended.code, ended.out) == (3, b"hello\n")
+    assert one_warning(ended.err)
+    assert not supervise.file("none").exists()
+
+
+def test_a_state_folder_that_is_a_file(supervise: Place) -> None:
+    supervise.file("state").write_text("")
+    ended = supervise.shell('XDG_STATE_HOME="$PWD/state" supervise -- sh -c "echo hello; exit 3"')
+    assert (ended.code, ended.out) == (3, b"hello\n")
+    assert one_warning(ended.err)
+
+
+def test_nobody_reads_the_warning(supervise: Place) -> None:
+    """A stderr that is full does not hold up the command."""
+    script = """
+        mkfifo fifo
+        exec 3<>fifo
+        head -c 65536 /dev/zero >&3
+        HOME=/none supervise -- sh -c 'echo hello; exit 3' 2>&3
+    """
+    ended = supervise.shell(script)
+    assert (ended.code, ended.out) == (3, b"hello\n")
+
+
+@pytest.mark.parametrize("name", ["", "-a", ".", "..", "a/b", "a b", "é", "x" * 65, "20261124-200139", "_\n"])
+def test_names_that_are_refused(supervise: Place, name: str) -> None:
+    ended = supervise.start(f"--name={name}", "--", "true", report=False).wait()
+    assert ended.code == 125
+    assert "--name" in ended.messages[0]
+    assert not os.path.exists(supervise.state)
+
+
+def test_the_record_of_a_failed_start(supervise: Place) -> None:
+    assert supervise("--", "./missing").code == 127
+    record = only(supervise)
+    assert json.loads(Path(record.folder, "end.json").read_text())["outcome"] == "not_found"

@@ -1,0 +1,65 @@
+"""What is written of a short run is what the faces would have written."""
+
+import json
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from supervise.core.events import Access, Event, Exited, Started
+from supervise.core.outcome import Exit, settle
+from supervise.core.policy import Policy
+from supervise.faces import jsonl
+from supervise.faces.account import Account
+from supervise.faces.items import Item, Moment, Usage
+from supervise.runs import plain
+from supervise.runs.brief import Brief
+
+STARTED_AT = 1763816820.123456
+FACTS: dict[str, Any] = {
+    "run_id": "20251122-130700-123456abcd",
+    "name": "nightly",
+    "command": ["echo", r"\xff", "é"],
+    "cwd": "/",
+    "host": "here",
+    "pid": 7,
+    "boot_id": "not in the report",
+}
+TIMES = st.tuples(*[st.floats(0, 0.05)] * 4).map(sorted)
+
+
+@given(TIMES, st.integers(0, 255), st.sampled_from([None, 0.001, 10.0]), st.booleans())
+def test_as_the_faces_have_it(times: list[float], code: int, limit: float | None, is_printing: bool) -> None:
+    spawned, first, ended, settled = times
+    brief = Brief(
+        FACTS,
+        STARTED_AT,
+        pid=8,
+        spawned=spawned,
+        limit=limit,
+        first=first if is_printing else None,
+        code=code,
+        ended=ended,
+    )
+    told: list[tuple[Item, float]] = [(Started(8), spawned)]
+    if limit is not None and is_printing and first <= spawned + limit:
+        told.append((Access(first, "output"), first))
+    own_end = Exit(code)
+    event: Event = Exited(own_end, ended)
+    told += (event, ended), (settle(None, own_end, Policy()), settled)
+
+    account = Account(
+        **{key: FACTS[key] for key in ("run_id", "name", "command", "cwd", "host", "pid")},
+        started_at=STARTED_AT,
+        has_access_limit=limit is not None,
+    )
+    lines = []
+    for item, t in told:
+        moment = Moment(t, STARTED_AT + t)
+        account.hear(item, moment)
+        lines.append(jsonl.line(item, moment, FACTS["run_id"]))
+    assert brief.events(settled).splitlines() == lines
+    usage = {"cpu_seconds": 0.001, "max_rss_bytes": 5, "stdout_bytes": 3, "stderr_bytes": 0}
+    whole = account.report(Moment(settled, STARTED_AT + settled), Usage(0.001, 5, 3, 0))
+    assert json.loads(plain.json(brief.report(settled, usage))) == whole
+    assert list(brief.report(settled, usage)) == list(whole)

@@ -1,0 +1,44 @@
+"""What is written by hand reads as what it was."""
+
+import json
+import tomllib
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from supervise.faces import fields
+from supervise.runs import plain
+
+CHARACTERS = st.text(st.characters(exclude_categories=["Cs"]))
+KEYS = st.from_regex(r"[a-z_-]{1,8}", fullmatch=True)
+VALUES = st.one_of(CHARACTERS, st.integers(), st.booleans(), st.lists(CHARACTERS))
+DEEP = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), CHARACTERS),
+    lambda inner: st.one_of(st.lists(inner), st.dictionaries(CHARACTERS, inner)),
+)
+
+
+@given(st.dictionaries(KEYS, VALUES), st.dictionaries(KEYS, VALUES))
+def test_toml(values: dict[str, object], table: dict[str, object]) -> None:
+    whole = {**values, **({"table": table} if table else {})}
+    assert tomllib.loads(plain.toml(whole)) == whole
+
+
+def test_toml_leaves_out_what_is_not_there() -> None:
+    assert plain.toml({"a": None, "b": 1, "c": {}}) == "b = 1\n"
+
+
+@given(DEEP)
+def test_json(value: object) -> None:
+    assert plain.json(value) == json.dumps(value)
+
+
+@given(st.binary())
+def test_a_byte_that_is_no_text(data: bytes) -> None:
+    word = data.decode(errors="surrogateescape")
+    assert plain.marked(word) == fields.text(word)
+
+
+@given(st.floats(0, 4e9))
+def test_time(epoch: float) -> None:
+    assert plain.time(epoch) == fields.time(epoch)

@@ -15,17 +15,11 @@ def main() -> None:
         _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
     _fill_stdio()
     words = sys.argv[1:]
-    # Only `run` needs a guardian, and only it has these words.
     is_run = words[:1] == ["run"] or (words[0][:1] == "-" and "--" in words if words else False)
-    guardian = _fork_guardian() if is_run else None
     from supervise import argv
 
     request = argv.read(words, os.environ) if is_run else None
     if request is None:
-        if guardian:
-            guardian.dismiss()
-            _signal.pthread_sigmask(_signal.SIG_SETMASK, guardian.mask)
-            guardian = None
         from supervise.commands import reading
 
         call = reading.read(words)
@@ -42,7 +36,7 @@ def main() -> None:
     assert request
     from supervise import launch
 
-    launched = launch.run(request, guardian or _fork_guardian())
+    launched = launch.run(request, _clear_up)
     # The command runs, and its bytes flow.  The pumps need the interpreter while the libraries load: a line must not
     # wait for a whole import.
     sys.setswitchinterval(0.0005)
@@ -79,21 +73,6 @@ def _fill_stdio() -> None:
             os.open(os.devnull, os.O_RDONLY)
 
 
-def _fork_guardian() -> "guardian.Guardian":  # noqa: RET503 - `refuse` does not return
-    if sys.platform == "linux":
-        from supervise.process import guardian
-
-        try:
-            return guardian.fork(_clear_up)
-        except OSError as error:
-            why = f"cannot start a guardian: {(error.strerror or '').lower()}"
-    else:
-        why = f"cannot run a command on {sys.platform}: without Linux's subreaper no end of its tree could be promised"
-    from supervise.launch import refuse
-
-    refuse(why)
-
-
 def _clear_up(facts: "tuple[Any, ...]", left: "list[tuple[str, str]]") -> None:
     """In the guardian, when we have died."""
     from supervise import lost
@@ -107,7 +86,6 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
     from supervise.launch import Launched
-    from supervise.process import guardian
 
 if __name__ == "__main__":
     main()

@@ -1,10 +1,13 @@
 """The way in: spawn, first bytes, and for a short command the end.
 
-What is imported at the top is loaded while the guardian gets ready: built-in modules and small files of ours alone.
-What moves the command's bytes is loaded while the guardian starts it.
+What is imported at the top is loaded before the command is there: built-in modules and small files of ours alone.
+What moves the command's bytes is loaded when there are any, or when it turns out not to be done at once.
 """
 
+import _signal
 import os
+import select
+import sys
 from time import gmtime, monotonic, strftime, time
 
 TYPE_CHECKING = False
@@ -12,7 +15,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from supervise.argv import Request
-    from supervise.process.guardian import Guardian
+    from supervise.process.guardian import Guardian, Message, OnLost
     from supervise.process.inbox import Inbox
     from supervise.process.line import Line
     from supervise.process.outlet import Outlet
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 
 SHORT = 0.030
 """Seconds that a command may take and still be done with without any library."""
+GLANCE = 0.004
+"""Seconds after which we look for signals, as long as no thread takes them."""
 
 
 class Refusal(Exception):  # noqa: N818 - it is what it says
@@ -31,9 +36,9 @@ class Refusal(Exception):  # noqa: N818 - it is what it says
 class Launched:
     """A command on its way, with all that the runner needs to go on from here."""
 
-    def __init__(self, request: "Request", guardian: "Guardian") -> None:
+    def __init__(self, request: "Request") -> None:
         self.request = request
-        self.guardian = guardian
+        self.guardian: Guardian
         self.parent = os.getppid()
         self.started = monotonic()
         """When the run began: the zero of its times."""
@@ -47,13 +52,13 @@ class Launched:
         """Signals that may have come before the command was there: it did not get them from the terminal."""
         self.posted: list[tuple[object, ...]] = []
         """What the threads posted before the runner came."""
-        self.line: Line = guardian.line
+        self.line: Line
         """To whoever holds the command."""
+        self.sources: tuple[int, ...] = ()
+        """Our ends of the command's stdout and stderr, or of its terminal."""
         self.inbox: "Inbox"
         self.outlets: "tuple[Outlet, Outlet]"
         self.pumps: "tuple[Pump, ...]" = ()
-        self.is_ordered = False
-        """The guardian was told to start the command."""
         self.cut = -1
         """Closed, it tells the pumps to wait for nothing more."""
         self.terminal: Shared | None = None
@@ -73,23 +78,17 @@ class Launched:
         """The guardian has sent such a message."""
         return any(message[0] == word for message in self.heard)
 
-    def share_terminal(self) -> None:
-        """Note how our terminal is before the command has it, for us and, should we be killed, for the guardian."""
-        if self.guardian.has_terminal and self.terminal is None:
-            from supervise.process import terminal
-
-            self.terminal = terminal.share()
-            if self.terminal:
-                self.line.send("terminal", self.terminal.facts)
-
     def take_terminal(self) -> None:
         """With --pty: the keys are the command's, as long as we are in the foreground."""
         from supervise.process import terminal
 
         assert self.own_terminal
         self.own_terminal.copy_size()
-        # Started in the background, we have not seen the terminal yet as it is for us.
-        self.share_terminal()
+        if self.guardian.has_terminal and self.terminal is None:
+            # Started in the background, we have not seen the terminal yet as it is for us.
+            self.terminal = terminal.share()
+            if self.terminal:
+                self.line.send("terminal", self.terminal.facts)
         if self.terminal:
             terminal.make_raw()
 
@@ -117,41 +116,35 @@ class Launched:
 
     def wait_for_line(self, seconds: float) -> bool:
         """Wait, at most so long, for a message of whoever holds the command."""
-        import select
-
         poll = select.poll()
         poll.register(self.line, select.POLLIN)
         return bool(poll.poll(seconds * 1000))
 
 
-def run(request: "Request", guardian: "Guardian") -> Launched:
-    """Start the command.  Where nothing is left to be done for a short one, this process ends here as it did."""
-    launched = Launched(request, guardian)
+def run(request: "Request", on_lost: "OnLost") -> Launched:
+    """Start the command.  Where nothing is left to be done for a short one, this process ends here as it did.
+
+    `on_lost` is for the guardian, should we die.
+    """
+    launched = Launched(request)
     try:
         _check_report(request)
         launched.events = _open_events(request)
-        if not request.values["no_record"]:
-            launched.record = _begin_record(launched)
-        _start(launched)
-    except (OSError, RuntimeError, ImportError, Refusal) as error:
-        launched.give_terminal_back()
-        if launched.is_ordered:
-            _take_back(launched)
-        guardian.dismiss()
+        _start(launched, on_lost)
+    except (OSError, ImportError, Refusal) as error:
         refuse(str(error) if isinstance(error, Refusal) else f"cannot start: {_why(error)}")
-    _watch(launched, monotonic() + SHORT)
-    status = _plain_end(launched)
-    if status is not None and not _is_cancelled(launched):
-        if launched.own_terminal:
-            launched.give_terminal_back()
-        guardian.dismiss()
-        os._exit(status)
+    until = monotonic() + SHORT
+    if _is_done_in_silence(launched, until):
+        _end_plainly(launched)
+    try:
+        _start_threads(launched)
+    except (OSError, RuntimeError, ImportError) as error:
+        launched.give_terminal_back()
+        _take_back(launched)
+        refuse(f"cannot start: {_why(error)}")
+    _watch(launched, until)
+    _end_plainly(launched)
     return launched
-
-
-def _id_of(epoch: float) -> str:
-    """The id of a run that began then: ids sort by time."""
-    return f"{strftime('%Y%m%d-%H%M%S', gmtime(int(epoch)))}-{int(epoch % 1 * 1e6):06}{os.urandom(2).hex()}"
 
 
 def refuse(why: str) -> "NoReturn":
@@ -163,13 +156,9 @@ def refuse(why: str) -> "NoReturn":
     os._exit(125)
 
 
-def _take_back(launched: Launched) -> None:
-    """Whatever has been started of the command is killed: it is not left alone."""
-    launched.line.send("kill")
-    # Without poll, which there may be no descriptor left to load.  The kill is bounded.
-    while (got := launched.line.receive(wait=True)) is not None:
-        if got[0][0] in ("empty", "failed"):
-            return
+def _id_of(epoch: float) -> str:
+    """The id of a run that began then: ids sort by time."""
+    return f"{strftime('%Y%m%d-%H%M%S', gmtime(int(epoch)))}-{int(epoch % 1 * 1e6):06}{os.urandom(2).hex()}"
 
 
 def _why(error: Exception) -> str:
@@ -178,27 +167,121 @@ def _why(error: Exception) -> str:
     return text.rpartition(": ")[2].lower()
 
 
-def _start(launched: Launched) -> None:
+def _take_back(launched: Launched) -> None:
+    """Whatever has been started of the command is killed: it is not left alone."""
+    launched.line.send("kill")
+    # The kill is bounded.
+    while not launched.has_heard("empty") and not launched.has_heard("failed"):
+        got = launched.line.receive(wait=True)
+        if got is None:
+            break
+        launched.heard.append(got[0])
+    launched.guardian.dismiss()
+
+
+def _start(launched: Launched, on_lost: "OnLost") -> None:
+    if sys.platform != "linux":
+        raise Refusal(
+            f"cannot run a command on {sys.platform}: without Linux's subreaper no end of its tree could be promised"
+        )
+    from supervise.process import guardian
+
     values, command = launched.request.values, launched.request.command
     pid, name = os.getpid(), values["name"]
     facts = (values["report"], launched.run_id, command, pid, launched.started_at, launched.started, name)
-    launched.line.send("orders", values["signal"], values["kill_after"], facts)
-    launched.share_terminal()
-    sources = _spawn_on_terminal(launched) if values["pty"] else _spawn_on_pipes(launched)
-    # From here on the command is being started beside us.
+    first: list[Message] = [(("orders", values["signal"], values["kill_after"], facts), ())]
+    has_terminal = guardian.has_terminal()
+    if has_terminal:
+        from supervise.process import terminal
+
+        # As it is before the command has it.
+        launched.terminal = terminal.share()
+        if launched.terminal:
+            first.append((("terminal", launched.terminal.facts), ()))
+    stdio, tty = _terminal_of_its_own(launched) if values["pty"] else _pipes(launched)
+    spawn = ("spawn", command, _variables(launched), tty)
+    unneeded = {*launched.sources, launched.events} - {-1}
+    if values["no_record"]:
+        first.append((spawn, stdio))
+    else:
+        # Before the command there is a record, and before that the guardian, which it names.
+        unneeded |= {*stdio} - {0}
+    try:
+        launched.guardian = guardian.fork(first, unneeded=unneeded, has_terminal=has_terminal, on_lost=on_lost)
+    except OSError as error:
+        raise Refusal(f"cannot start a guardian: {(error.strerror or '').lower()}") from None
+    launched.early = {*_signal.sigpending()}
+    launched.line = launched.guardian.line
+    if not values["no_record"]:
+        try:
+            launched.record = _begin_record(launched)
+        except ImportError:
+            launched.guardian.dismiss()
+            raise
+        launched.line.send(*spawn, fds=stdio)
+    for fd in {*stdio} - {0}:
+        os.close(fd)
+
+
+def _pipes(launched: Launched) -> "tuple[tuple[int, int, int], str]":
+    out, out_sink = os.pipe()
+    err, err_sink = os.pipe()
+    launched.sources = out, err
+    return (0, out_sink, err_sink), ""
+
+
+def _terminal_of_its_own(launched: Launched) -> "tuple[tuple[int, int, int], str]":
+    from supervise.process import terminal
+
+    launched.own_terminal = own = terminal.Own()
+    launched.sources = (own.ours,)
+    return (own.theirs,) * 3, own.name
+
+
+def _is_done_in_silence(launched: Launched, until: float) -> bool:
+    """Wait as long as the command is silent and nobody sends us a signal; True where it has ended, and that is all."""
+    if launched.own_terminal:
+        return False
+    poll = select.poll()
+    for source in launched.sources:
+        poll.register(source, select.POLLIN)
+    silent = {*launched.sources}
+    while silent:
+        left = until - monotonic()
+        if left <= 0 or _signal.sigpending():
+            return False
+        ready = poll.poll(min(left, GLANCE) * 1000)
+        if any(events & select.POLLIN for _, events in ready):
+            return False
+        for source, _ in ready:
+            poll.unregister(source)
+            silent.remove(source)
+    # Nobody holds its pipes any more.
+    while not _has_ended(launched):
+        left = until - monotonic()
+        if left <= 0 or not launched.wait_for_line(min(left, GLANCE)) or not _hear(launched):
+            return False
+    return True
+
+
+def _start_threads(launched: Launched) -> None:
+    """Take signals and bytes from now on.
+
+    Raises RuntimeError where there can be no more threads.
+    """
     from supervise.process import outlet, signals
     from supervise.process.inbox import Inbox
     from supervise.process.pump import Pump
 
     launched.inbox = Inbox()
-    launched.early = signals.pending()
-    # At once, since whoever sends one may be gone a moment later.
+    launched.early &= {*signals.CANCELLING}
+    # First, since whoever sends one may be gone a moment later.
     signals.take(signals.choose(), launched.inbox)
     cut, launched.cut = os.pipe()
     launched.outlets = outlet.of_stdio()
     launched.pumps = tuple(
         Pump(stream, source, sink, cut, launched.inbox)
-        for stream, source, sink in zip(("stdout", "stderr"), sources, launched.outlets, strict=False)
+        for stream, source, sink in zip(("stdout", "stderr"), launched.sources, launched.outlets, strict=False)
     )
     for pump in launched.pumps:
         pump.start()
@@ -207,70 +290,62 @@ def _start(launched: Launched) -> None:
         launched.own_terminal.start(launched.inbox)
 
 
-def _spawn_on_pipes(launched: Launched) -> "tuple[int, ...]":
-    out, out_sink = os.pipe()
-    err, err_sink = os.pipe()
-    launched.is_ordered = launched.line.send(*_spawn_message(launched, ""), fds=(0, out_sink, err_sink))
-    os.close(out_sink)
-    os.close(err_sink)
-    return out, err
-
-
-def _spawn_on_terminal(launched: Launched) -> "tuple[int, ...]":
-    from supervise.process import terminal
-
-    launched.own_terminal = own = terminal.Own()
-    launched.is_ordered = launched.line.send(*_spawn_message(launched, own.name), fds=(own.theirs,) * 3)
-    os.close(own.theirs)
-    return (own.ours,)
-
-
-def _spawn_message(launched: Launched, terminal: str) -> "tuple[object, ...]":
-    return "spawn", launched.request.command, _variables(launched), terminal
-
-
 def _watch(launched: Launched, until: float) -> None:
     """Hear what comes until the command has ended and its bytes are through, or time is up."""
-    import select
-
     poll = select.poll()
     poll.register(launched.line, select.POLLIN)
     poll.register(launched.inbox, select.POLLIN)
-    while not _is_over(launched):
+    while not (_has_ended(launched) and all(pump.has_ended for pump in launched.pumps)):
         left = until - monotonic()
-        if left <= 0 or not poll.poll(left * 1000):
+        if left <= 0 or not poll.poll(left * 1000) or not _hear(launched):
             return
         launched.posted += launched.inbox.take()
-        try:
-            got = launched.line.receive()
-        except BlockingIOError:
-            pass
-        else:
-            if got is None:
-                return
-            launched.heard.append(got[0])
 
 
-def _is_over(launched: Launched) -> bool:
-    if launched.has_heard("failed"):
+def _hear(launched: Launched) -> bool:
+    """Take one message, if there is one; False where the guardian is gone."""
+    try:
+        got = launched.line.receive()
+    except BlockingIOError:
         return True
-    return launched.has_heard("exited") and all(pump.has_ended for pump in launched.pumps)
+    if got is not None:
+        launched.heard.append(got[0])
+    return got is not None
+
+
+def _has_ended(launched: Launched) -> bool:
+    return launched.has_heard("exited") or launched.has_heard("failed")
+
+
+def _end_plainly(launched: Launched) -> None:
+    """End as the command did, if it has ended by itself, with nobody left and nothing to be said or written."""
+    status = None if _is_cancelled(launched) else _plain_end(launched)
+    if status is None:
+        return
+    if launched.own_terminal:
+        launched.give_terminal_back()
+    launched.guardian.dismiss()
+    os._exit(status)
 
 
 def _is_cancelled(launched: Launched) -> bool:
+    if _signal.sigpending() - {_signal.SIGCHLD}:
+        return True
+    if not launched.pumps:
+        return False
     from supervise.process import signals
 
     launched.posted += launched.inbox.take()
     taken = {item[1] for item in launched.posted if item[0] == "signal"}
-    return not taken.isdisjoint(signals.CANCELLING) or bool(signals.pending())
+    return not taken.isdisjoint(signals.CANCELLING)
 
 
 def _plain_end(launched: Launched) -> "int | None":
-    """The exit code of a command that has ended by itself, with nobody left and nothing to be said."""
+    """The exit code of a command of which there is nothing to be said."""
     values = launched.request.values
     if values["report"] or values["events"] or values["verbose"] or values["success_codes"] != (0,):
         return None
-    if not _is_over(launched) or any(pump.failure for pump in launched.pumps):
+    if not all(pump.has_ended and not pump.failure for pump in launched.pumps):
         return None
     for message in launched.heard:
         match message:
@@ -307,7 +382,7 @@ def _end_record(launched: Launched, record: "Record", code: int, ended: float) -
         ended=ended - started,
     )
     used = _ask_usage(launched)
-    counts = {pump.stream: pump.count for pump in launched.pumps}
+    counts = {"stdout": 0, **{pump.stream: pump.count for pump in launched.pumps}}
     return recording.end(record, brief, monotonic() - started, used, counts)
 
 

@@ -1,18 +1,24 @@
 """The guardian: a small process of ours beside us, forked before anything else is done, that holds the command.
 
 When we die, by KILL too, it stops the tree.  It leaves our process group first, since whoever kills us by `killpg`
-must not take it along.  Being forked so early it is small, and gets ready on another core while we read our words.
+must not take it along.  It is forked when all that the command's start takes is loaded and known, and neither a thread
+nor a library is there yet: what is touched after the fork, by it or by us, is copied page by page.
 """
 
 import _signal
 import os
+import select
 
 from supervise.process import line, system
+from supervise.process.holder import Holder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import Any
+
+    Message = tuple[tuple[Any, ...], tuple[int, ...]]
+    """What a line carries: the words, and the descriptors."""
 
     from supervise.process.terminal import Shared
 
@@ -26,13 +32,11 @@ REAP = 1.0
 class Guardian:
     """The guardian as we see it."""
 
-    def __init__(self, pid: int, line: line.Line, has_terminal: bool, mask: "set[int]") -> None:
+    def __init__(self, pid: int, line: line.Line, has_terminal: bool) -> None:
         self.pid = pid
         self.line = line
         self.has_terminal = has_terminal
         """We have a controlling terminal, and the command shares it with us."""
-        self.mask = mask
-        """Our signal mask as it was before."""
 
     def wake(self) -> None:
         """Let it go on, should the command have stopped it (`kill -STOP $PPID`)."""
@@ -41,54 +45,55 @@ class Guardian:
     def dismiss(self) -> None:
         """Tell it that all is over, and reap it: nothing of ours is left behind, not even for init."""
         self.line.send("bye")
+        # Its end of the line hangs up when it goes, which can be waited for with a bound.
+        poll = select.poll()
+        poll.register(self.line, select.POLLHUP)
         try:
-            os.waitpid(self.pid, 0 if self._has_hung_up() else os.WNOHANG)
+            os.waitpid(self.pid, 0 if poll.poll(REAP * 1000) else os.WNOHANG)
         except ChildProcessError:
             pass
 
-    def _has_hung_up(self) -> bool:
-        """Its end of the line hangs up when it goes, which can be waited for with a bound."""
-        try:
-            import select
-        except ImportError:
-            # No descriptor is left to load it.
-            return True
-        poll = select.poll()
-        poll.register(self.line, select.POLLHUP)
-        return bool(poll.poll(REAP * 1000))
 
+def fork(
+    first: "Iterable[Message]",
+    *,
+    unneeded: "Iterable[int]",
+    has_terminal: bool,
+    on_lost: "OnLost",
+) -> Guardian:
+    """Fork it, with the first of what it is told: no line is faster.
 
-def fork(on_lost: "OnLost") -> Guardian:
-    """Fork it.  All signals are blocked from here on, so that none is lost before there is somebody to take it.
-
-    `on_lost` is called in the guardian, with the facts and the sockets that it was told, when we have died and the tree
-    is stopped.
+    All signals are blocked from here on, so that none is lost before there is somebody to take it.  `unneeded` are
+    descriptors of ours that it must not hold.  `on_lost` is called in the guardian, with the facts and the sockets that
+    it was told, when we have died and the tree is stopped.
     Raises OSError where no process can be had.
     """
     ours, theirs = line.pair()
-    has_terminal = _has_terminal()
     group = os.getpgrp()
-    mask = _signal.pthread_sigmask(_signal.SIG_SETMASK, _signal.valid_signals())
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, _signal.valid_signals())
     # Should it die, the tree falls to us: from the command's first moment on, so before there is a guardian at all.
     system.become_subreaper()
     pid = os.fork()
     if pid:
         theirs.close()
-        return Guardian(pid, ours, has_terminal, mask)
+        return Guardian(pid, ours, has_terminal)
     code = 70
     try:
-        ours.close()
         if has_terminal:
             os.setpgid(0, 0)
         else:
             os.setsid()
-        _hold(theirs, group if has_terminal else None, on_lost)
+        ours.close()
+        for fd in unneeded:
+            os.close(fd)
+        _hold(Holder(theirs, _listen(), group if has_terminal else None), first, on_lost)
         code = 0
     finally:
         os._exit(code)
 
 
-def _has_terminal() -> bool:
+def has_terminal() -> bool:
+    """We have a controlling terminal."""
     try:
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
     except OSError:
@@ -96,16 +101,16 @@ def _has_terminal() -> bool:
     return True
 
 
-def _hold(ours: line.Line, group: "int | None", on_lost: "OnLost") -> None:
-    from supervise.process.holder import Holder
-
+def _hold(holder: Holder, first: "Iterable[Message]", on_lost: "OnLost") -> None:
     system.become_subreaper()
     system.prctl(system.PR_SET_NAME, NAME)
     # The command can stop its parent; then we could not see that the other end has died.
     system.prctl(system.PR_SET_PDEATHSIG, _signal.SIGCONT)
-    holder = Holder(ours, _prepare(), group)
+    for message, fds in first:
+        holder.obey(message, fds)
+    _leave_stdio()
     if not holder.serve():
-        shared = _find_terminal(group, holder.terminal)
+        shared = _find_terminal(holder.group, holder.terminal)
         if shared:
             # At once: whoever comes after us need not wait for the command's grace.
             shared.restore()
@@ -116,13 +121,8 @@ def _hold(ours: line.Line, group: "int | None", on_lost: "OnLost") -> None:
             on_lost(holder.facts, holder.sockets)
 
 
-def _prepare() -> int:
-    """Make a guardian of a fresh copy of us; returns what becomes readable when a child dies."""
-    null = os.open(os.devnull, os.O_RDWR)
-    for number in range(3):
-        os.dup2(null, number)
-    if null > 2:
-        os.close(null)
+def _listen() -> int:
+    """Returns what becomes readable when a child dies."""
     wake, trigger = os.pipe()
     os.set_blocking(wake, False)
     os.set_blocking(trigger, False)
@@ -130,6 +130,14 @@ def _prepare() -> int:
     _signal.signal(_signal.SIGCHLD, _noted)
     _signal.pthread_sigmask(_signal.SIG_UNBLOCK, {_signal.SIGCHLD})
     return wake
+
+
+def _leave_stdio() -> None:
+    """Whoever reads what we and the command write must not wait for the guardian's end."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in range(3):
+        os.dup2(null, number)
+    os.close(null)
 
 
 def _find_terminal(group: "int | None", facts: "tuple[Any, ...]") -> "Shared | None":

@@ -30,6 +30,7 @@ from supervise.process.spawn import SpawnError, spawn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import ModuleType
     from typing import Any
 
@@ -89,7 +90,7 @@ class Holder:
                 message, fds = got
                 if message[0] == "bye":
                     return True
-                self._obey(message, fds)
+                self.obey(message, fds)
 
     def stop_alone(self) -> None:
         """What is left to do when the other end has died: ask, wait out the grace, kill."""
@@ -129,7 +130,8 @@ class Holder:
             return False
         return True
 
-    def _obey(self, message: "tuple[object, ...]", fds: "list[int]") -> None:
+    def obey(self, message: "tuple[object, ...]", fds: "Sequence[int]") -> None:
+        """Do what the other end says."""
         match message:
             case ("orders", int(number), float(grace), tuple(facts)):
                 self._stop_signal, self._grace, self.facts = number, grace, facts
@@ -178,7 +180,8 @@ class Holder:
             self.is_root_alive, self.was_emptied = True, False
             self.line.send("started", self.root, monotonic())
         finally:
-            for fd in stdio:
+            # With the first command these are our own, all the same with a terminal, and the lowest stay.
+            for fd in {*stdio} - {0, 1, 2}:
                 os.close(fd)
 
     def _signal_root(self, number: int) -> None:

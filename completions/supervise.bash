@@ -7,7 +7,7 @@ _supervise()
     COMPREPLY=()
     if (( COMP_CWORD > 1 )) && [[ ${COMP_WORDS[1]} == run ]]; then
         at=2 form=run
-    elif (( COMP_CWORD > 1 )) && [[ ${COMP_WORDS[1]} == @(ready|extend|stop|sleep) ]]; then
+    elif (( COMP_CWORD > 1 )) && [[ ${COMP_WORDS[1]} == @(ready|extend|stop|sleep|config) ]]; then
         _supervise_subcommand
         return
     fi
@@ -28,7 +28,7 @@ _supervise()
                     option=-$word
                 fi
                 at=$((at + 1))
-                if [[ $option == @(-a|--access-timeout|-t|--timeout|--completion-timeout|-i|--idle-timeout|--idle-on|--idle-grace|--access-on|--warn-at|--warn-signal|-x|--max-extension|--extend-by|--extend-on|--activity-window|--cpu-threshold|-s|--signal|-k|--kill-after|--stragglers|--drain|--diagnose|--dump-signal|--success-codes|--report|--events|--name) ]]; then
+                if [[ $option == @(-a|--access-timeout|-t|--timeout|--completion-timeout|-i|--idle-timeout|--idle-on|--idle-grace|--access-on|--warn-at|--warn-signal|-x|--max-extension|--extend-by|--extend-on|--activity-window|--cpu-threshold|-s|--signal|-k|--kill-after|--stragglers|--drain|--diagnose|--dump-signal|--success-codes|--report|--events|--name|--config|--profile) ]]; then
                     # Where = breaks words, --name=value is three of them.
                     [[ ${COMP_WORDS[at]} == = ]] && (( at < COMP_CWORD )) && at=$((at + 1))
                     if (( at >= COMP_CWORD )); then
@@ -44,11 +44,11 @@ _supervise()
         esac
     done
     if [[ $cur == -* ]]; then
-        _supervise_words '-a --access-timeout -t --timeout --completion-timeout -i --idle-timeout --idle-on --idle-grace --access-on --warn-at --warn-signal -x --max-extension --extend-by --extend-on --activity-window --cpu-threshold -s --signal -k --kill-after --stragglers --drain --diagnose --dump-signal -p --preserve-status --success-codes --report --events --name --no-record --pty -q --quiet -v --verbose --help --version'
+        _supervise_words '-a --access-timeout -t --timeout --completion-timeout -i --idle-timeout --idle-on --idle-grace --access-on --warn-at --warn-signal -x --max-extension --extend-by --extend-on --activity-window --cpu-threshold -s --signal -k --kill-after --stragglers --drain --diagnose --dump-signal -p --preserve-status --success-codes --report --events --name --no-record --pty -q --quiet -v --verbose --config --profile --help --version'
     elif [[ $form == run ]]; then
         _supervise_command "$COMP_CWORD"
     elif (( COMP_CWORD == 1 )); then
-        _supervise_words 'run ready extend stop sleep'
+        _supervise_words 'run ready extend stop sleep config'
     fi
 }
 
@@ -57,17 +57,29 @@ _supervise_subcommand()
 {
     local name=${COMP_WORDS[1]} options= has_run=
     case $name in
-        *) ;;
+        config)
+            (( COMP_CWORD == 2 )) && { _supervise_words 'show set path check'; return; }
+            name+=" ${COMP_WORDS[2]}" ;;
     esac
     case $name in
         ready) options='--help' has_run=yes ;;
         extend) options='--help' has_run=yes ;;
         stop) options='-s --signal --help' has_run=yes ;;
         sleep) options='--help' ;;
+        'config show') options='--config --profile --json --help' ;;
+        'config set') options='--config --profile --help' ;;
+        'config path') options='--config --help' ;;
+        'config check') options='--config --help' ;;
     esac
     case "$name ${COMP_WORDS[COMP_CWORD - 1]}" in
         'stop -s') _supervise_words 'TERM INT HUP QUIT KILL USR1 USR2 ABRT ALRM CONT STOP TSTP WINCH'; return ;;
         'stop --signal') _supervise_words 'TERM INT HUP QUIT KILL USR1 USR2 ABRT ALRM CONT STOP TSTP WINCH'; return ;;
+        'config show --config') _supervise_files; return ;;
+        'config show --profile') _supervise_words ''; return ;;
+        'config set --config') _supervise_files; return ;;
+        'config set --profile') _supervise_words ''; return ;;
+        'config path --config') _supervise_files; return ;;
+        'config check --config') _supervise_files; return ;;
     esac
     if [[ $cur == -* ]]; then
         _supervise_words "$options"
@@ -87,7 +99,7 @@ _supervise_value()
         --dump-signal) _supervise_words 'TERM INT HUP QUIT KILL USR1 USR2 ABRT ALRM CONT STOP TSTP WINCH' ;;
         --access-on) _supervise_list 'output match= port= listen file= http= notify command= attach manual' ;;
         --extend-on) _supervise_list 'cpu socket connection output io' ;;
-        --report|--events) _supervise_files ;;
+        --report|--events|--config) _supervise_files ;;
     esac
 }
 

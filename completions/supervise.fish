@@ -4,7 +4,7 @@
 function __supervise_rest --description 'The words of COMMAND up to the cursor; fails where COMMAND has not begun'
     set -l words (commandline -opc)[2..]
     set -l form bare
-    contains -- "$words[1]" ready extend stop sleep; and return 1
+    contains -- "$words[1]" ready extend stop sleep config; and return 1
     if test "$words[1]" = run
         set form run
         set -e words[1]
@@ -15,7 +15,7 @@ function __supervise_rest --description 'The words of COMMAND up to the cursor; 
                 set -q words[2]; and string escape -- $words[2..]
                 commandline -ct
                 return 0
-            case -a --access-timeout -t --timeout --completion-timeout -i --idle-timeout --idle-on --idle-grace --access-on --warn-at --warn-signal -x --max-extension --extend-by --extend-on --activity-window --cpu-threshold -s --signal -k --kill-after --stragglers --drain --diagnose --dump-signal --success-codes --report --events --name
+            case -a --access-timeout -t --timeout --completion-timeout -i --idle-timeout --idle-on --idle-grace --access-on --warn-at --warn-signal -x --max-extension --extend-by --extend-on --activity-window --cpu-threshold -s --signal -k --kill-after --stragglers --drain --diagnose --dump-signal --success-codes --report --events --name --config --profile
                 # Where its value is missing, that is what is being typed.
                 set -q words[2]; or return 1
                 set -e words[1..2]
@@ -47,13 +47,13 @@ function __supervise_asks --description 'Whether the words up to the cursor begi
     if set -q argv[1]
         test "$words[1..$(count $argv)]" = "$argv"
     else
-        contains -- "$words[1]" ready extend stop sleep
+        contains -- "$words[1]" ready extend stop sleep config
     end
 end
 
 function __supervise_group --description 'Whether this word alone stands before the cursor'
     set -l words (commandline -opc)[2..]
-    test (count $words) = 1 -a "$words[1]" = $argv[1]
+    test "$words" = $argv[1]
 end
 
 function __supervise_runs
@@ -62,6 +62,7 @@ end
 
 complete -c supervise -f
 complete -c supervise -n 'test (count (commandline -opc)) = 1' -a run -d 'Run a command under limits'
+complete -c supervise -n 'test (count (commandline -opc)) = 1' -a config -d 'See config --help'
 complete -c supervise -n 'test (count (commandline -opc)) = 1' -a ready -d 'Say that the command of a run is up'
 complete -c supervise -n '__supervise_asks ready' -l help -d 'Show a help page and exit'
 complete -c supervise -n '__supervise_asks ready' -k -a '(__supervise_runs)'
@@ -74,6 +75,21 @@ complete -c supervise -n '__supervise_asks stop' -l help -d 'Show a help page an
 complete -c supervise -n '__supervise_asks stop' -k -a '(__supervise_runs)'
 complete -c supervise -n 'test (count (commandline -opc)) = 1' -a sleep -d 'Sleep, or exit with 75 at once where that would outlast the run that this is part of'
 complete -c supervise -n '__supervise_asks sleep' -l help -d 'Show a help page and exit'
+complete -c supervise -n '__supervise_group config' -a show -d 'Show every option of run as it would be now, and who says so: a variable, a line of the configuration, or the default'
+complete -c supervise -n '__supervise_asks config show' -l config -r -F -d 'Read the configuration from FILE instead of the user\'s own; /dev/null for none'
+complete -c supervise -n '__supervise_asks config show' -l profile -x -d 'Use the options of this profile of the configuration, too'
+complete -c supervise -n '__supervise_asks config show' -l json -d 'Print JSON'
+complete -c supervise -n '__supervise_asks config show' -l help -d 'Show a help page and exit'
+complete -c supervise -n '__supervise_group config' -a set -d 'Write the value of an option into the configuration'
+complete -c supervise -n '__supervise_asks config set' -l config -r -F -d 'Read the configuration from FILE instead of the user\'s own; /dev/null for none'
+complete -c supervise -n '__supervise_asks config set' -l profile -x -d 'Set it in this profile'
+complete -c supervise -n '__supervise_asks config set' -l help -d 'Show a help page and exit'
+complete -c supervise -n '__supervise_group config' -a path -d 'Print the path of the configuration, there or not'
+complete -c supervise -n '__supervise_asks config path' -l config -r -F -d 'Read the configuration from FILE instead of the user\'s own; /dev/null for none'
+complete -c supervise -n '__supervise_asks config path' -l help -d 'Show a help page and exit'
+complete -c supervise -n '__supervise_group config' -a check -d 'Say all that is wrong in the configuration, each with its line; exit with 125 where something is'
+complete -c supervise -n '__supervise_asks config check' -l config -r -F -d 'Read the configuration from FILE instead of the user\'s own; /dev/null for none'
+complete -c supervise -n '__supervise_asks config check' -l help -d 'Show a help page and exit'
 complete -c supervise -n '__supervise_rest >/dev/null' -x -a '(__supervise_command)'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -s a -l access-timeout -x -d 'Stop (122) if the command has not come up this long after its start: no byte on stdout or stderr, or what --access-on says'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -s t -l timeout -l completion-timeout -x -d 'Stop (124) if the command runs longer than this, counted from access'
@@ -103,5 +119,7 @@ complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_a
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l pty -d 'Give the command a terminal of its own: it does not buffer in blocks, and the keys are its own'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -s q -l quiet -d 'Say nothing but errors and the final message'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -s v -l verbose -d 'Say more: start, access, every end'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l config -r -F -d 'Read the configuration from FILE instead of the user\'s own; /dev/null for none'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l profile -x -d 'Use the options of this profile of the configuration, too'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l help -d 'Show a help page and exit'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l version -d 'Show the version and exit'

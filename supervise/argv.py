@@ -5,6 +5,9 @@ same words or says what is wrong.  It is imported before the command is born, so
 typer would cost more than the command's own start.
 """
 
+import os
+
+from supervise import folders
 from supervise.options import BETWEEN, OPTIONS, PREFIX, Option, option_names
 from supervise.values import BadValueError, default
 from supervise.values import read as read_value
@@ -13,6 +16,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
+
+    from supervise.config import Setting
+
+
+FILE = "config.toml"
+CONFIG, PROFILE = option_names()["--config"], option_names()["--profile"]
 
 
 class Request:
@@ -89,14 +98,20 @@ def fill(said: "Mapping[str, str]", command: "list[str]", environ: "Mapping[str,
     """
     values, words = {}, {}
     ours = {name: word for name, word in environ.items() if name.startswith(PREFIX)}
+    configured = configuration(said, environ)
     for option in OPTIONS:
-        source, word = _source(option, said, ours)
+        source, word = source_of(option, said, ours)
+        setting = None if source else configured.get(option.key)
         try:
-            values[option.key] = read_value(option, word) if source else default(option)
+            values[option.key] = read_value(option, word) if source else setting.value if setting else default(option)
         except BadValueError as error:
             raise BadValueError(f"{source}: {error}") from None
-        if source:
-            words[option.name] = word
+        if source or setting:
+            words[option.name] = setting.word if setting else word
+    if configured or values["config"]:
+        # What is configured now is in those words; what will be then shall add nothing.
+        words["config"] = os.devnull
+        words.pop("profile", None)
     if values["access_on"] and values["access_timeout"] is None:
         raise BadValueError(
             "--access-on: needs an access limit (--access-timeout); without one, access is at the start"
@@ -106,7 +121,7 @@ def fill(said: "Mapping[str, str]", command: "list[str]", environ: "Mapping[str,
     return Request(values, command, taken, words)
 
 
-def _source(option: Option, said: "Mapping[str, str]", environ: "Mapping[str, str]") -> "tuple[str, str]":
+def source_of(option: Option, said: "Mapping[str, str]", environ: "Mapping[str, str]") -> "tuple[str, str]":
     """Who says something about the option, and what; two empty strings where nobody does."""
     if option.key in said:
         return "--" + option.name, said[option.key]
@@ -114,3 +129,50 @@ def _source(option: Option, said: "Mapping[str, str]", environ: "Mapping[str, st
         if word := environ.get(variable):
             return variable, BETWEEN.join(filter(None, word.split("\n"))) if option.is_repeatable else word
     return "", ""
+
+
+def configuration(said: "Mapping[str, str]", environ: "Mapping[str, str]") -> "Mapping[str, Setting]":
+    """What the configuration says of each option, by its key.
+
+    Raises BadValueError.
+    """
+    path, profile = configuration_file(said, environ), source_of(PROFILE, said, environ)
+    if not path:
+        if profile[0]:
+            raise BadValueError(f"{profile[0]}: there is no configuration that could have a profile {profile[1]!r}")
+        return {}
+    from supervise import config
+
+    return config.load(path).settings(profile[1] if profile[0] else None)
+
+
+def configuration_file(said: "Mapping[str, str]", environ: "Mapping[str, str]") -> str:
+    """The file that was named, there or not, or the user's own where there is one; empty where there is none.
+
+    Never one of the current folder, unless it is named.
+    Raises BadValueError.
+    """
+    source, path = source_of(CONFIG, said, environ)
+    if source:
+        try:
+            read_value(CONFIG, path)
+        except BadValueError as error:
+            raise BadValueError(f"{source}: {error}") from None
+        return path
+    path = users_file(environ)
+    try:
+        if path:
+            os.stat(path)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        # Also where we may not look into the folder: the home is another user's.
+        return ""
+    except OSError:
+        # What is wrong with it is said when it is read.
+        pass
+    return path
+
+
+def users_file(environ: "Mapping[str, str]") -> str:
+    """The user's own configuration, there or not; empty where the user has no home."""
+    folder = folders.config(environ)
+    return os.path.join(folder, FILE) if folder else ""

@@ -59,7 +59,7 @@ class Option:
         return tuple(PREFIX + name.replace("-", "_").upper() for name in (self.name, *self.aliases))
 
 
-LIMITS, ACCESS, WARNINGS, EXTENSION, STOPPING, RESULT, RECORD, OUTPUT = (
+LIMITS, ACCESS, WARNINGS, EXTENSION, STOPPING, RESULT, RECORD, OUTPUT, CONFIGURATION = (
     "Limits",
     "Access",
     "Warnings",
@@ -68,6 +68,7 @@ LIMITS, ACCESS, WARNINGS, EXTENSION, STOPPING, RESULT, RECORD, OUTPUT = (
     "Result",
     "Record",
     "Output",
+    "Configuration",
 )
 EVIDENCE = ("cpu", "socket", "connection", "output", "io")
 SIGNS = (
@@ -198,6 +199,14 @@ OPTIONS = (
     Option(
         OUTPUT, "verbose", "v", "flag", "", "",
         "Say more: start, access, every end.",
+    ),
+    Option(
+        CONFIGURATION, "config", "", "path", "", "FILE",
+        "Read the configuration from FILE instead of the user's own; /dev/null for none.",
+    ),
+    Option(
+        CONFIGURATION, "profile", "", "profile", "", "NAME",
+        "Use the options of this profile of the configuration, too.",
     ),
 )  # fmt: skip
 

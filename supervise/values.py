@@ -196,6 +196,13 @@ def read_name(option: Option, word: str) -> str:
     return word
 
 
+def read_profile(option: Option, word: str) -> str:
+    """The name of a profile; whether there is such a one is for the configuration to say."""
+    if not word or word == "--":
+        raise _bad(word, "the name of a profile")
+    return word
+
+
 def read_flag(option: Option, word: str) -> bool:
     """For the environment and the configuration; on the command line a flag has no value."""
     answer = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
@@ -256,6 +263,7 @@ READERS: "dict[str, Callable[[Option, str], object]]" = {
     "evidences": read_evidences,
     "path": read_path,
     "name": read_name,
+    "profile": read_profile,
     "flag": read_flag,
 }
 

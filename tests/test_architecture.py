@@ -20,8 +20,11 @@ OURS = {
     "options": set(),
     "folders": set(),
     "values": {"options"},
-    "argv": {"options", "values"},
-    "commands": {"argv", "commands", "options", "runs", "values"},
+    "plain_toml": set(),
+    "toml_lines": set(),
+    "config": {"options", "plain_toml", "toml_lines", "values"},
+    "argv": {"config", "folders", "options", "values"},
+    "commands": {"argv", "commands", "config", "options", "runs", "values"},
     "cli": {"argv", "commands", "options", "values"},
     "pages": {"commands", "pages", "options"},
     "recording": {"folders", "options", "runs"},
@@ -41,7 +44,7 @@ LIBRARIES = {
     "rich": {"faces.live"},
     "trio": {"loop", "runs.control"},
     "psutil": {"process.portable", "process.sockets"},
-    "tomli_w": {"config"},
+    "tomli_w": {"commands.config_set"},
     "platformdirs": {"folders"},
 }
 """Which modules of ours may import each library; there are no others."""
@@ -122,9 +125,9 @@ def test_libraries_are_imported_in_their_places_alone(name):
 
 @pytest.mark.parametrize("name", ["options", "values", "argv"])
 def test_the_fast_reader_imports_only_itself(name):
-    """But for types, which no run imports, and `_signal`, which is built in."""
-    assert {one for one in imports(name) if part(one) != "supervise"} <= {"collections.abc", "typing", "_signal"}
-    needed = {"options": [], "values": ["options"], "argv": ["options", "values"]}[name]
+    """But for types, which no run imports, and what every interpreter has."""
+    assert {one for one in imports(name) if part(one) != "supervise"} <= {"collections.abc", "os", "typing", "_signal"}
+    needed = {"options": [], "values": ["options"], "argv": ["folders", "options", "values"]}[name]
     assert loaded(f"import supervise.{name}") == {"supervise", *(f"supervise.{one}" for one in [*needed, name])}
 
 
@@ -172,3 +175,11 @@ def test_a_short_run_loads_nothing_slow(program):
     assert foreign & SLOW == set()
     assert {part(one) for one in foreign} & set(LIBRARIES) == set()
     assert not any(one.startswith(("supervise.core", "supervise.runner", "supervise.cli")) for one in foreign)
+
+
+def test_a_plain_configuration_costs_no_library(program, tmp_path):
+    file = tmp_path / "config.toml"
+    file.write_text('warn-at = ["5m", "1m"]  # for all\n\n[profiles.ci]\ntimeout = "1h"\n')
+    foreign = loaded_by(program, "--config", file, "--profile", "ci", "--", "true") - loaded_by("-c", "pass")
+    assert "supervise.config" in foreign
+    assert foreign & {*SLOW, "tomllib", "supervise.toml_lines", "supervise.cli"} == set()

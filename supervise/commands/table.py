@@ -4,7 +4,7 @@ The fast reader (`commands.reading`), the typer app (`cli`), the man page and th
 What a command does is `main(values, operands)` in the module of its name.
 """
 
-from supervise.options import Option
+from supervise.options import Option, option_names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,6 +49,9 @@ class Subcommand:
         return len(self.operands.split())
 
 
+CONFIG = option_names()["--config"]
+JSON = Option("", "json", "", "flag", "", "", "Print JSON.")
+
 SUBCOMMANDS: "tuple[Subcommand, ...]" = (
     Subcommand(
         "ready", "RUN",
@@ -72,6 +75,28 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
         "sleep", "DURATION",
         "Sleep, or exit with 75 at once where that would outlast the run that this is part of.",
         about="For the command of a run: what would be stopped in its sleep can end in time, and be tried again later.",
+    ),
+    Subcommand(
+        "config show", "",
+        "Show every option of run as it would be now, and who says so: a variable, a line of the configuration, or the "
+        "default.",
+        options=(CONFIG, option_names()["--profile"], JSON),
+    ),
+    Subcommand(
+        "config set", "KEY VALUE",
+        "Write the value of an option into the configuration.",
+        about="The file is written whole or not at all; comments in it are lost, and that is said.",
+        options=(CONFIG, Option("", "profile", "", "profile", "", "NAME", "Set it in this profile.")),
+    ),
+    Subcommand(
+        "config path", "",
+        "Print the path of the configuration, there or not.",
+        options=(CONFIG,),
+    ),
+    Subcommand(
+        "config check", "",
+        "Say all that is wrong in the configuration, each with its line; exit with 125 where something is.",
+        options=(CONFIG,),
     ),
 )  # fmt: skip
 

@@ -6,6 +6,7 @@ import io
 import os
 import sys
 import tempfile
+from pathlib import Path
 from unittest import mock
 
 import pytest
@@ -13,9 +14,16 @@ from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 
 from supervise import __main__ as entry
-from supervise import argv, cli, launch
+from supervise import argv, cli, folders, launch
 from supervise.options import OPTIONS, option_names
 from supervise.values import default
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nobody():
+    """Whoever runs the tests may have a configuration: without HOME there is none here."""
+    with mock.patch.object(folders, "_home", return_value=""):
+        yield
 
 
 def told(request):
@@ -249,8 +257,86 @@ def test_a_bad_value_is_named_with_what_is_taken(option, word, takes):
         assert text.startswith(f"supervise: {variable}: got {got}, takes {takes}")
 
 
+# --- the configuration -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def file(tmp_path):
+    """The user's own, with defaults and profiles."""
+    file = tmp_path / "supervise" / "config.toml"
+    file.parent.mkdir()
+    file.write_text(
+        """
+timeout = 5
+idle-timeout = "6s"
+quiet = true
+
+[profiles.ci]
+timeout = 7
+warn-at = ["5m", 60]
+"""
+    )
+    return file
+
+
+@pytest.mark.parametrize("read", [argv.read, cli.main])
+@pytest.mark.parametrize(
+    ("words", "environ", "changed"),
+    [
+        ([], {}, {"timeout": 5.0}),
+        (["--profile", "ci"], {}, {"timeout": 7.0, "warn_at": (300.0, 60.0), "profile": "ci"}),
+        ([], {"SUPERVISE_PROFILE": "ci"}, {"timeout": 7.0, "warn_at": (300.0, 60.0), "profile": "ci"}),
+        (["--profile", "ci"], {"SUPERVISE_PROFILE": "no"}, {"timeout": 7.0, "warn_at": (300.0, 60.0), "profile": "ci"}),
+        ([], {"SUPERVISE_TIMEOUT": "8"}, {"timeout": 8.0}),
+        ([], {"SUPERVISE_COMPLETION_TIMEOUT": "8"}, {"timeout": 8.0}),
+        ([], {"SUPERVISE_TIMEOUT": ""}, {"timeout": 5.0}),
+        (
+            ["--profile=ci", "-t9"],
+            {"SUPERVISE_TIMEOUT": "8"},
+            {"timeout": 9.0, "warn_at": (300.0, 60.0), "profile": "ci"},
+        ),
+        (["-t", "off"], {}, {"timeout": None}),
+    ],
+)  # fmt: skip
+def test_command_line_then_environment_then_profile_then_defaults(file, read, words, environ, changed):
+    request = read(["run", *words, "x"], {"XDG_CONFIG_HOME": str(file.parents[1]), **environ})
+    assert request.values == values(idle_timeout=6.0, quiet=True) | changed
+
+
+@pytest.mark.parametrize("read", [argv.read, cli.main])
+def test_a_configuration_that_was_named_is_the_only_one(file, read, tmp_path):
+    other = tmp_path / "other.toml"
+    other.write_text('signal = "INT"\n')
+    own = {"XDG_CONFIG_HOME": str(file.parents[1])}
+    for path in (str(other), "/dev/null"):
+        signal = {"signal": 2} if path == str(other) else {}
+        request = read(["run", "--config", path, "x"], own)
+        assert request.values == values(config=path, **signal)
+        request = read(["run", "x"], {**own, "SUPERVISE_CONFIG": path})
+        assert request.values == values(config=path, **signal)
+        assert request.taken == ("SUPERVISE_CONFIG",)
+        assert read(["run", "--config", path, "x"], {"SUPERVISE_CONFIG": "no"}).values["config"] == path
+
+
+def test_what_was_said_holds_the_configuration_too(file):
+    """Said again, with the configuration changed meanwhile, the words do the same."""
+    environ = {"XDG_CONFIG_HOME": str(file.parents[1]), "SUPERVISE_PROFILE": "ci", "SUPERVISE_SIGNAL": "INT"}
+    said = {"idle-timeout": "6s", "quiet": "on", "timeout": "7", "warn-at": "5m,60", "signal": "INT", "drain": "1s"}
+    assert argv.read(["run", "--drain=1s", "x"], environ).said == {**said, "config": "/dev/null"}
+    assert argv.read(["run", "--drain=1s", "x"], {"SUPERVISE_SIGNAL": "INT"}).said == {"signal": "INT", "drain": "1s"}
+
+
+@pytest.mark.parametrize("home", [{}, {"HOME": ""}, {"HOME": "/nonexistent"}, {"XDG_CONFIG_HOME": "supervise"}])
+def test_no_configuration_comes_from_the_current_folder(file, monkeypatch, home):
+    monkeypatch.chdir(file.parents[1])
+    for folder in (file.parents[1], file.parent):
+        monkeypatch.chdir(folder)
+        assert argv.read(["run", "x"], home).values == values()
+
+
 # --- both ways agree -------------------------------------------------------------------------------------------------
 
+CONFIGURATION = str(Path(__file__).with_name("example.toml"))
 names = st.sampled_from([*option_names(), "--help", "--version", "--nonsense", "-z", "--timeou", "--no-quiet"])
 words_of_values = st.sampled_from(
     ["5", "0", "off", "infinity", "1h30m", "5x", "", "-1", "TERM", "15", "99", "stderr", "both", "cpu,socket", "cpu,",
@@ -265,12 +351,14 @@ pieces = st.one_of(
     names.map(lambda name: [name]),
     st.sampled_from([["-qv"], ["-qt5"], ["-pq"], ["-qz"], ["-vk"], ["-q-"]]),
     st.text(max_size=6).map(lambda text: [text.replace("\0", "")]),
+    st.sampled_from([["--config", CONFIGURATION], ["--config", __file__], ["--profile", "ci"], ["--profile=no"]]),
 )
 # Good options are drawn more often than anything else: a list is read whole only where every piece is good.
 good_pieces = st.sampled_from(
     [["-t5"], ["-t", "5"], ["--timeout=1h"], ["--completion-timeout", "off"], ["-qv"], ["-qi5"], ["--warn-at=60s,10s"],
      ["--signal", "INT"], ["-sKILL"], ["--extend-on=io,cpu"], ["--report", "/tmp/\udcff"], ["--report=--x"],
      ["--success-codes", "0,3"], ["--cpu-threshold=0.5"], ["--no-record"], ["-p"], ["-a9"],
+     ["--config", CONFIGURATION, "--profile=ci"],
      ["-a9", "--access-on", "port=80"], ["-a1", "--access-on=match=x,y"], ["--stragglers", "wait"]]
 )  # fmt: skip
 lists = st.builds(

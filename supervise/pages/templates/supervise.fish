@@ -53,7 +53,7 @@ end
 
 function __supervise_group --description 'Whether this word alone stands before the cursor'
     set -l words (commandline -opc)[2..]
-    test (count $words) = 1 -a "$words[1]" = $argv[1]
+    test "$words" = $argv[1]
 end
 
 function __supervise_runs

@@ -1,0 +1,25 @@
+"""`supervise config check`: all that is wrong with the configuration."""
+
+import os
+import sys
+from typing import Any
+
+from supervise import config
+from supervise.commands.config_path import path_of
+
+EXIT_WRONG = 125
+
+
+def main(values: dict[str, Any], operands: list[str]) -> int:
+    """Say what is wrong, each with its line; 0 where nothing is, a configuration that is not there included."""
+    path = path_of(values)
+    if not values["config"] and not os.environ.get("SUPERVISE_CONFIG") and not os.path.lexists(path):
+        print(f"{path}: not there")
+        return 0
+    configuration = config.load(path)
+    told = configuration.told(configuration.problems())
+    for line in told:
+        sys.stderr.write(f"supervise: {line}\n")
+    if not told:
+        print(f"{path}: no errors")
+    return EXIT_WRONG if told else 0

@@ -1,0 +1,57 @@
+"""`supervise config show`: each option of `run` as it would be here and now, and who says so."""
+
+import os
+from typing import Any
+
+from supervise import argv, config
+from supervise.options import BETWEEN, OPTIONS, Option
+from supervise.values import BadValueError
+from supervise.values import read as read_value
+
+
+def main(values: dict[str, Any], operands: list[str]) -> int:
+    """A line for each, or with --json one object."""
+    said = {key: values[key] for key in config.NOT_CONFIGURED if values[key]}
+    path = argv.configuration_file(said, os.environ)
+    settings = argv.configuration(said, os.environ)
+    lines = config.load(path).lines if settings else {}
+    rows = [_row(option, settings.get(option.key), path, lines) for option in OPTIONS if option.name not in said]
+    rows = [row for row in rows if row["option"] not in config.NOT_CONFIGURED]
+    if values["json"]:
+        import json
+
+        print(json.dumps({"file": path or None, "options": rows}))
+        return 0
+    width = max(len(row["option"]) for row in rows)
+    value_width = max(len(_shown(row["value"])) for row in rows if len(_shown(row["value"])) <= 20)
+    for row in rows:
+        print(f"{row['option']:{width}}  {_shown(row['value']):{value_width}}  {row['from']}")
+    return 0
+
+
+def _row(
+    option: Option, setting: "config.Setting | None", path: str, lines: dict[tuple[str, ...], int]
+) -> dict[str, Any]:
+    """`value` is the word that one would say on the command line, several in a list."""
+    variable, word = argv.source_of(option, {}, os.environ)
+    row: dict[str, Any] = {"option": option.name, "from": "default", "file": None, "line": None, "profile": None}
+    if variable:
+        try:
+            read_value(option, word)
+        except BadValueError as error:
+            raise BadValueError(f"{variable}: {error}") from None
+        row["from"] = variable
+    elif setting:
+        word, line = setting.word, lines.get(setting.path, 1)
+        row |= {"from": f"{config.shown(path)}:{line}", "file": path, "line": line}
+        if len(setting.path) > 1:
+            row["profile"] = setting.path[1]
+            row["from"] += f" (profile {config.shown(setting.path[1])})"
+    else:
+        word = "off" if option.is_flag else option.default
+    return row | {"value": word.split(BETWEEN) if option.is_repeatable and word else word or None}
+
+
+def _shown(value: "str | list[str] | None") -> str:
+    text = " ".join(value) if isinstance(value, list) else value or "-"
+    return text if text.isprintable() else repr(text)

@@ -1,0 +1,77 @@
+"""Where in a TOML document each key stands, which `tomllib` does not tell."""
+
+import tomllib
+from typing import Any
+
+CLOSERS = ('"""', "'''", "]", "}")
+"""Only with one of them on its last line can a statement end that is longer than a line."""
+
+
+def lines_of(text: str) -> dict[tuple[str, ...], int]:
+    """The line on which the statement begins that brings each key, by the path to it: `("profiles", "ci", "timeout")`.
+
+    The document is one that tomllib reads.  A statement is what is whole by itself, so each is read alone.
+    """
+    lines: dict[tuple[str, ...], int] = {}
+    header: tuple[str, ...] = ()
+    statement, begin = "", 1
+    for number, line in enumerate(text.split("\n"), 1):
+        if not statement:
+            begin = number
+        statement += line + "\n"
+        if begin < number and not any(closer in line for closer in CLOSERS):
+            continue
+        try:
+            part = tomllib.loads(statement)
+        except tomllib.TOMLDecodeError:
+            continue
+        above = header
+        if statement.lstrip().startswith("["):
+            above = ()
+            header = _innermost(part)
+        for path in _paths(part):
+            lines.setdefault(above + path, begin)
+        statement = ""
+    return lines
+
+
+def _paths(table: dict[str, Any]) -> list[tuple[str, ...]]:
+    found: list[tuple[str, ...]] = []
+    for key, value in table.items():
+        found.append((key,))
+        if isinstance(value, dict):
+            found += [(key, *path) for path in _paths(value)]
+    return found
+
+
+def _innermost(table: dict[str, Any]) -> tuple[str, ...]:
+    """The path of a header, which alone is a table within a table; within a list for `[[name]]`."""
+    path: tuple[str, ...] = ()
+    while table:
+        (key,) = table
+        path += (key,)
+        inner = table[key]
+        table = inner[0] if isinstance(inner, list) else inner
+    return path
+
+
+def line_of_error(error: Exception, text: str) -> int:
+    """The line on which tomllib gave up; the last one where it missed something at the end."""
+    _, at, rest = str(error).rpartition("(at line ")
+    number = rest.partition(",")[0]
+    if at and number.isdigit():
+        return int(number)
+    if isinstance(error, tomllib.TOMLDecodeError):
+        return text.rstrip("\n").count("\n") + 1
+    return next((number for number, line in enumerate(text.split("\n"), 1) if _is_beyond(line)), 1)
+
+
+def _is_beyond(line: str) -> bool:
+    """It is TOML, but too much for tomllib: a number of thousands of digits, lists within lists without end."""
+    try:
+        tomllib.loads(line)
+    except tomllib.TOMLDecodeError:
+        return False
+    except (ValueError, RecursionError):
+        return True
+    return False

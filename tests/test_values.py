@@ -1,0 +1,99 @@
+"""Words to values: whatever the word, a value that the option can have, or one clear line."""
+
+import math
+
+import pytest
+from hypothesis import event, example, given, settings
+from hypothesis import strategies as st
+
+from supervise import values
+from supervise.faces import words
+from supervise.options import OPTIONS, Option, option_names
+from supervise.values import BadValueError
+
+TWO_THOUSAND = settings(max_examples=2000, deadline=None)
+DURATIONS = [option for option in OPTIONS if option.kind in ("limit", "cap", "delay", "step")]
+SIGNALS = [option for option in OPTIONS if option.kind == "signal"]
+
+digits = st.one_of(st.integers(0, 10**20).map(str), st.floats(0, 1e15).map(lambda number: f"{number:f}"), st.just("0"))
+units = st.sampled_from(
+    ["ms", "s", "sec", "m", "min", "h", "d", "M", "y", "us", "S", "H", "", "P", "PT", "T", "W", "D"]
+)
+numbers = st.lists(st.tuples(digits, units).map("".join), min_size=1, max_size=4).map("".join)
+duration_words = st.one_of(
+    numbers, numbers.map("PT".__add__), numbers.map("P".__add__), st.text(max_size=8),
+    st.sampled_from(["off", "infinity", "nan", "inf", "-1", "+1", "1e5", "1_0", " 5", "٣", "²", "1,5", ".5", "5."]),
+)  # fmt: skip
+signal_words = st.one_of(
+    st.sampled_from(sorted(values.signal_table())),
+    st.builds(
+        str.__add__,
+        st.sampled_from(["", "SIG", "sig", "Sig"]),
+        st.one_of(st.sampled_from(sorted(values.signal_table())), st.text(max_size=5)),
+    ),
+    st.integers(-5, 200).map(str),
+    st.text(max_size=5),
+    st.sampled_from(["0", "64", "65", "0x9", "٩", "15 ", "9" * 5000, "SIGSIGTERM", "RTMIN", "SIG_BLOCK", "_IGN"]),
+)
+
+
+def read_or_clear_error(option: Option, word: str) -> object:
+    try:
+        return values.read(option, word)
+    except BadValueError as error:
+        event("refused")
+        text = str(error)
+        assert text.startswith(f"got {word!r}, takes " if word else "got nothing, takes ")
+        assert text.isprintable()
+        return "refused"
+
+
+@TWO_THOUSAND
+@given(st.sampled_from(DURATIONS), duration_words)
+@example(option_names()["--timeout"], "9" * 400)
+@example(option_names()["--drain"], "0.0000000000001ms")
+def test_any_word_for_a_duration(option, word):
+    value = read_or_clear_error(option, word)
+    if value != "refused":
+        event("read")
+        assert value is None or (isinstance(value, float) and 0 <= value <= values.LONGEST)
+        assert value is not None or option.kind == "limit"
+        assert value != 0 or option.kind in ("cap", "delay")
+
+
+@given(st.integers(0, int(values.LONGEST) * 1000))
+def test_a_duration_that_we_write_is_read_as_the_same(milliseconds):
+    seconds = milliseconds / 1000
+    read = values.duration(words.duration(seconds))
+    assert read is not None
+    assert math.isclose(read, seconds, abs_tol=0.0005)
+
+
+@TWO_THOUSAND
+@given(st.sampled_from(SIGNALS), signal_words)
+def test_any_word_for_a_signal(option, word):
+    value = read_or_clear_error(option, word)
+    if value != "refused":
+        event("read")
+        assert isinstance(value, int)
+        assert 1 <= value <= 64
+        assert values.read(option, values.signal_name(value)) == value
+        assert values.read(option, str(value)) == value
+
+
+@TWO_THOUSAND
+@given(st.sampled_from(OPTIONS), st.one_of(duration_words, signal_words, st.text(max_size=10)))
+def test_any_word_for_any_option(option, word):
+    try:
+        values.read(option, word)
+    except BadValueError as error:
+        event("refused")
+        said = str(error)
+    else:
+        said = "takes it"
+    assert "takes " in said
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
+def test_every_default_is_a_word_that_the_option_takes(option):
+    values.default(option)

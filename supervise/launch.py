@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from supervise.process.line import Line
     from supervise.process.outlet import Outlet
     from supervise.process.pump import Pump
+    from supervise.process.signs import Signs
     from supervise.process.terminal import Own, Shared
     from supervise.runs.records import Record
 
@@ -64,6 +65,10 @@ class Launched:
         self.terminal: Shared | None = None
         self.own_terminal: Own | None = None
         """With --pty."""
+        self.signs: Signs | None = None
+        """Of access, where any but output is asked for."""
+        self.variables: dict[bytes, bytes | None] = {}
+        """What the command's environment has beside ours, and, as None, has not."""
         self.events = -1
         """The descriptor of the events file."""
         self.own_holder_trigger = -1
@@ -107,12 +112,19 @@ class Launched:
     def _reap_orphans(self) -> None:
         try:
             while (pid := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
-                if pid.si_pid == self.guardian.pid:
-                    # Its end shows on the line.
+                if pid.si_pid == self.guardian.pid or self._is_waited_for(pid.si_pid):
+                    # Its end shows on the line, or to whoever waits for it.
                     return
                 os.waitpid(pid.si_pid, 0)
         except ChildProcessError:
             pass
+
+    def _is_waited_for(self, pid: int) -> bool:
+        if self.signs is None:
+            return False
+        from supervise.process import helpers
+
+        return helpers.is_one(pid)
 
     def wait_for_line(self, seconds: float) -> bool:
         """Wait, at most so long, for a message of whoever holds the command."""
@@ -129,6 +141,7 @@ def run(request: "Request", on_lost: "OnLost") -> Launched:
     launched = Launched(request)
     try:
         _check_report(request)
+        _check_signs(request)
         launched.events = _open_events(request)
         _start(launched, on_lost)
     except (OSError, ImportError, Refusal) as error:
@@ -199,7 +212,8 @@ def _start(launched: Launched, on_lost: "OnLost") -> None:
         if launched.terminal:
             first.append((("terminal", launched.terminal.facts), ()))
     stdio, tty = _terminal_of_its_own(launched) if values["pty"] else _pipes(launched)
-    spawn = ("spawn", command, _variables(launched), tty)
+    launched.variables = _variables(launched)
+    spawn = ("spawn", command, launched.variables, tty)
     unneeded = {*launched.sources, launched.events} - {-1}
     if values["no_record"]:
         first.append((spawn, stdio))
@@ -283,11 +297,21 @@ def _start_threads(launched: Launched) -> None:
         Pump(stream, source, sink, cut, launched.inbox)
         for stream, source, sink in zip(("stdout", "stderr"), launched.sources, launched.outlets, strict=False)
     )
+    if wanted := launched.request.values["access_on"]:
+        _look_for_signs(launched, wanted)
     for pump in launched.pumps:
         pump.start()
     if launched.own_terminal:
         launched.take_terminal()
         launched.own_terminal.start(launched.inbox)
+
+
+def _look_for_signs(launched: Launched, wanted: "tuple[str, ...]") -> None:
+    from supervise.process.signs import Signs
+
+    launched.signs = Signs(wanted, launched.inbox)
+    for pump, copy in zip(launched.pumps, launched.signs.copy_lines(), strict=False):
+        pump.copy = copy
 
 
 def _watch(launched: Launched, until: float) -> None:
@@ -344,6 +368,8 @@ def _plain_end(launched: Launched) -> "int | None":
     """The exit code of a command of which there is nothing to be said."""
     values = launched.request.values
     if values["report"] or values["events"] or values["verbose"] or values["success_codes"] != (0,):
+        return None
+    if launched.signs:
         return None
     if not all(pump.has_ended and not pump.failure for pump in launched.pumps):
         return None
@@ -404,6 +430,17 @@ def _check_report(request: "Request") -> None:
         why = report.check(path)
         if why:
             raise Refusal(f"--report: {why}")
+
+
+def _check_signs(request: "Request") -> None:
+    """Say at once, before the command starts, that an expression is none."""
+    expressions = tuple(sign for sign in request.values["access_on"] if sign.startswith("match="))
+    if expressions:
+        from supervise.process import lines
+
+        why = lines.check(expressions)
+        if why:
+            raise Refusal(f"--access-on: {why}")
 
 
 def _open_events(request: "Request") -> int:

@@ -33,6 +33,7 @@ from supervise.core.events import (
     Paused,
     Probe,
     Process,
+    Ready,
     Resumed,
     Sample,
     Sampled,
@@ -44,6 +45,7 @@ from supervise.core.events import (
     StopTree,
     TakePicture,
     Tick,
+    Tried,
     Undelivered,
 )
 from supervise.core.machine import Machine
@@ -127,6 +129,8 @@ class Runner:
             self.teller.tell(event, at)
             for action in self.machine.handle(event, self.now() if at is None else at):
                 self._perform(action)
+        if self.launched.signs:
+            self.launched.signs.look(self.machine.wants_access, self.holder, self.launched.variables)
         self.on_wake_at()
 
     def tick(self) -> None:
@@ -180,6 +184,18 @@ class Runner:
                 self._told[pump] = count
                 first = last if told else pump.first - self.launched.started
                 self.dispatch(Output(pump.stream, count - told, first, last))  # type: ignore[arg-type]
+
+        self._tell_signs()
+
+    def _tell_signs(self) -> None:
+        for item in self.launched.signs.take() if self.launched.signs else ():
+            match item:
+                case ("ready", str(sign), float(at)):
+                    self.dispatch(Ready(sign, at - self.launched.started))
+                case ("tried", str(sign), str(why)):
+                    self.dispatch(Tried(sign, why))
+                case ("trouble", str(text)):
+                    self.teller.tell(Trouble(text))
 
     def _sample(self) -> Sample:
         from supervise.core.events import Busy
@@ -302,7 +318,7 @@ class Runner:
     def hear_item(self, item: tuple[object, ...]) -> None:
         """One thing that a thread posted."""
         match item:
-            case ("first", Pump()):
+            case ("first", Pump()) | ("signs",):
                 self._tell_output()
             case ("ended", Pump() as pump):
                 self._tell_output()
@@ -404,6 +420,7 @@ class Runner:
         """Say and write what is to be said and written, and end this process as the run has ended."""
         outcome = self.outcome
         assert outcome is not None
+        self._end_signs()
         was_killed = outcome.exit is None or outcome.exit.code is None
         if outcome.cause or was_killed or self.launched.own_terminal:
             # Where the command ended by itself, what it has set (`stty`, say) stays.
@@ -420,6 +437,13 @@ class Runner:
         if outcome.die_of:
             signals.die_of(outcome.die_of)
         os._exit(outcome.exit_code)
+
+    def _end_signs(self) -> None:
+        if self.launched.signs:
+            from supervise.process import helpers
+
+            self.launched.signs.stop()
+            helpers.sweep(self.launched.guardian.pid)
 
     def _stragglers(self) -> tuple[Process, ...]:
         until = monotonic() + STRAGGLING

@@ -231,6 +231,38 @@ def loopback() -> tuple:
     return here, there
 
 
+def listen(port: str) -> None:
+    """Accept connections on that port of this machine, by the kernel alone."""
+    import socket
+
+    kept.append(socket.create_server(("127.0.0.1", int(port))))
+
+
+def answer_http(value: str) -> None:
+    """`answer_http=8080,503,200`: to each request one of these codes, and the last one to all that come after."""
+    import socket
+
+    port, *codes = value.split(",")
+    with socket.create_server(("127.0.0.1", int(port))) as server:
+        while True:
+            link = server.accept()[0]
+            link.settimeout(5)
+            try:
+                link.recv(BLOCK)
+                link.sendall(f"HTTP/1.1 {codes[0]} So it is\r\nContent-Length: 0\r\n\r\n".encode())
+            except OSError:
+                pass
+            link.close()
+            codes = codes[1:] or codes
+
+
+def say_endless(value: str) -> None:
+    """`say_endless=100000000,text`: a line of so many bytes and then the text, with an end after all."""
+    count, text = value.split(",")
+    flood(count)
+    write(text.encode() + b"\n")
+
+
 def read_zeros(seconds: str) -> None:
     """Read, with little CPU."""
     zero = os.open("/dev/zero", os.O_RDONLY)
@@ -285,6 +317,9 @@ VICES = {
     "tcp_talk": tcp_talk,
     "tcp_silent": tcp_silent,
     "connect": connect,
+    "listen": listen,
+    "answer_http": answer_http,
+    "say_endless": say_endless,
     "read_zeros": read_zeros,
     "kill": kill,
     "exit": lambda code: os._exit(int(code)),

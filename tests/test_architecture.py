@@ -14,7 +14,7 @@ BOUND = 60.0
 
 OURS = {
     "core": {"core"},
-    "process": {"process"},
+    "process": {"process", "values"},
     "runs": {"folders", "runs"},
     "faces": {"core", "faces", "values"},
     "options": set(),

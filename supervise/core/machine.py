@@ -109,6 +109,11 @@ class Machine:
         return self._attempt.phase
 
     @property
+    def wants_access(self) -> bool:
+        """The command runs, and has not come up yet."""
+        return self.phase is Phase.RUNNING and self._attempt.deadlines.access is not None
+
+    @property
     def wake_at(self) -> float:
         """When a Tick is needed, infinity where time alone changes nothing; may lie in the past."""
         return inf if self._pauses.is_on else self._attempt.wake_at

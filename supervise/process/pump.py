@@ -40,6 +40,8 @@ class Pump:
         self.has_ended = False
         self.failure = ""
         """Why bytes could not be written; empty where the reader has left, which is the command's affair."""
+        self.copy = -1
+        """A pipe for all that is read here as well, as long as somebody reads it; the thread closes it."""
         self._source = source
         self._outlet = outlet
         self._cut = cut
@@ -91,6 +93,7 @@ class Pump:
         except OSError as error:
             if error.errno != errno.EPIPE:
                 self.failure = os.strerror(error.errno or 0).lower()
+        self._close_copy()
         self.has_ended = True
         # Closed, the pipe tells the command what our reader told us: EPIPE, SIGPIPE.
         os.close(self._source)
@@ -131,13 +134,28 @@ class Pump:
                 self.first = self.last
                 self._inbox.post("first", self)
             self._outlet.write(view[:size])
+            if self.copy >= 0:
+                self._write_copy(view[:size])
             if size >= MUCH:
                 if not is_enlarged:
                     is_enlarged = True
                     _enlarge(source)
                     _enlarge(self._outlet.fd)
-                if self._can_splice:
+                if self._can_splice and self.copy < 0:
                     self._hand_over()
+
+    def _write_copy(self, data: memoryview) -> None:
+        try:
+            while data:
+                data = data[os.write(self.copy, data) :]
+        except OSError:
+            # Whoever looked into it has seen enough.
+            self._close_copy()
+
+    def _close_copy(self) -> None:
+        if self.copy >= 0:
+            os.close(self.copy)
+            self.copy = -1
 
     def _is_over(self, ready: "dict[int, int]") -> bool:
         """The reader has left, or nothing is there and nobody shall wait for more."""

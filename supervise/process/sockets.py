@@ -154,6 +154,30 @@ def connections(processes: Processes) -> int:
     return sum((namespace, peer, own) not in ends for namespace, own, peer in ends)
 
 
+def listens(processes: Processes) -> bool:
+    """The tree has a TCP socket that listens, in whatever network namespace."""
+    here = _link("/proc/self/ns/net")
+    found: set[int] = set()
+    for namespace, place in _namespaces(processes).items():
+        table = _dump_listening() if namespace == here else None
+        found |= _in_state(place, b"0A") if table is None else table
+    return bool(owners(processes, found))
+
+
+def _dump_listening() -> set[int] | None:
+    try:
+        table = sock_diag.dump(frozenset({sock_diag.LISTEN}))
+    except OSError:
+        return None
+    return None if table is None else {tcp.inode for tcp in table}
+
+
+def _in_state(place: str, state: bytes) -> set[int]:
+    """The inodes of the sockets of that namespace that are in this state (proc(5), /proc/net/tcp)."""
+    lines = [line for name in ("tcp", "tcp6") for line in tree.read(f"{place}/net/{name}").splitlines()[1:]]
+    return {int(field[9]) for field in map(bytes.split, lines) if field[3] == state}
+
+
 def owners(processes: Processes, inodes: Collection[int]) -> dict[int, int]:
     """Which of these sockets the tree holds: inode to the pid of one that holds it."""
     wanted = {f"socket:[{inode}]": inode for inode in inodes}

@@ -1,0 +1,94 @@
+"""Looking for lines of the command's output, with the help of a process of our own (`matcher`)."""
+
+import _signal
+import _thread
+import os
+import sys
+
+from supervise.process import helpers
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from supervise.process.signs import Signs
+
+PROGRAM = os.path.join(os.path.dirname(__file__), "matcher.py")
+NAME = "match="
+
+
+def check(signs: "tuple[str, ...]") -> str:
+    """Why one of these signs is none, empty where all can be looked for."""
+    import re
+    import warnings
+
+    from supervise.process.matcher import compiled
+
+    # An expression that may mean something else in a later Python: nothing that we have to say.
+    warnings.simplefilter("ignore")
+    for sign in signs:
+        try:
+            compiled([sign.removeprefix(NAME)])
+        except (re.error, RecursionError, OverflowError) as error:
+            return f"got {sign!r}, takes match= and a regular expression: {error}"
+    return ""
+
+
+def pipe() -> "tuple[int, int]":
+    """A pipe whose ends have numbers above all that the matcher has.
+
+    Raises OSError.
+    """
+    import fcntl
+
+    ends = os.pipe()
+    try:
+        reader, writer = (fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 4) for end in ends)
+    finally:
+        for end in ends:
+            os.close(end)
+    return reader, writer
+
+
+class Lines:
+    """One matcher, for the two streams of one attempt.  `copies` are for the pumps, who close them."""
+
+    def __init__(self, wanted: "tuple[str, ...]", signs: "Signs") -> None:
+        """Start it.
+
+        Raises OSError.
+        """
+        self._wanted = wanted
+        self._signs = signs
+        self._is_stopped = False
+        out, out_copy = pipe()
+        err, err_copy = pipe()
+        answer, answer_sink = pipe()
+        words = [sys.executable, "-I", "-S", PROGRAM, *(one.removeprefix(NAME) for one in wanted)]
+        try:
+            self._helper = helpers.Helper(words, {0: out, 1: answer_sink, 3: err})
+        except OSError:
+            for fd in (out_copy, err_copy, answer):
+                os.close(fd)
+            raise
+        finally:
+            for fd in (out, err, answer_sink):
+                os.close(fd)
+        self.copies = (out_copy, err_copy)
+        _thread.start_new_thread(self._hear, (answer,))
+
+    def stop(self) -> None:
+        """It is of no use any more."""
+        self._is_stopped = True
+        self._helper.kill()
+
+    def _hear(self, answer: int) -> None:
+        said = os.read(answer, 256).split()
+        os.close(answer)
+        status = self._helper.wait()
+        if said:
+            self._signs.found(self._wanted[int(said[0])], float(said[1]))
+        elif os.WIFSIGNALED(status) and not self._is_stopped:
+            number = os.WTERMSIG(status)
+            why = "a line took it too long" if number == _signal.SIGVTALRM else f"it was killed by signal {number}"
+            self._signs.failed(f"--access-on: no longer looking for {' or '.join(self._wanted)}: {why}")
+        elif status and not self._is_stopped:
+            self._signs.failed(f"--access-on: cannot look for {' or '.join(self._wanted)}: its process failed")

@@ -1,0 +1,144 @@
+"""One look for a sign of access: '' where it is there, else why not, in words for people.
+
+Each may wait, for a bounded time, and for no longer once `stopped` has hung up.
+"""
+
+import errno
+import os
+import select
+import socket
+from collections.abc import Mapping
+from time import monotonic
+
+from supervise.process import helpers, sockets, tree
+from supervise.values import port_of
+
+CONNECTING = 1.0
+"""Seconds that a connection may take,"""
+ANSWERING = 10.0
+"""an answer to a request,"""
+RUNNING = 30.0
+"""and a command."""
+HERE = ("127.0.0.1", "::1")
+"""Where a port is looked for without a host."""
+
+
+def port(argument: str, stopped: int) -> str:
+    """It accepts a connection."""
+    found = port_of(argument)
+    assert found
+    host, number = found
+    why = ""
+    for one in (host,) if host else HERE:
+        failure = _connect(one, number, stopped)
+        if not failure:
+            return ""
+        why = why or f"{_shown(one)}:{number}: {failure}"
+    return why
+
+
+def _shown(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _connect(host: str, number: int, stopped: int) -> str:
+    try:
+        addresses = socket.getaddrinfo(host, number, type=socket.SOCK_STREAM)
+    except OSError as error:
+        return _words(error)
+    why = "no address"
+    for family, kind, protocol, _, address in addresses:
+        try:
+            with socket.socket(family, kind | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, protocol) as link:
+                code = link.connect_ex(address)
+                if code in (errno.EINPROGRESS, errno.EAGAIN):
+                    code = _wait_for(link, stopped)
+                if not code and link.getsockname() == link.getpeername():
+                    # Nobody is there: with both ports the same by chance, it is connected to itself.
+                    code = errno.ECONNREFUSED
+        except OSError as error:
+            why = _words(error)
+        else:
+            if not code:
+                return ""
+            why = "no answer" if code == errno.ETIMEDOUT else os.strerror(code).lower()
+    return why
+
+
+def _wait_for(link: socket.socket, stopped: int) -> int:
+    """The errno with which the connection has failed, 0 where it stands."""
+    poll = select.poll()
+    poll.register(link, select.POLLOUT)
+    poll.register(stopped, 0)
+    ready = dict(poll.poll(CONNECTING * 1000))
+    if link.fileno() not in ready:
+        return errno.ETIMEDOUT
+    return link.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+
+
+def file(path: str) -> str:
+    """It is there, whatever it is."""
+    try:
+        os.stat(path)
+    except OSError as error:
+        return f"{path}: {_words(error)}"
+    return ""
+
+
+def listen(holder: int) -> str:
+    """A descendant of `holder` listens on some TCP port."""
+    return "" if sockets.listens(tree.snapshot(holder)) else "no process of the tree listens on a TCP port"
+
+
+def http(url: str) -> str:
+    """A GET is answered with 2xx or 3xx."""
+    from supervise.process.http import get
+
+    try:
+        status, reason = get(url, ANSWERING)
+    except OSError as error:
+        return f"{url}: {_words(error)}"
+    return "" if 200 <= status < 400 else f"{url}: {f'{status} {reason}'.strip()}"
+
+
+def command(line: str, environ: Mapping[bytes, bytes], stopped: int) -> str:
+    """A shell ends with 0 for it."""
+    try:
+        helper = helpers.Helper(["/bin/sh", "-c", line], {}, environ)
+    except OSError as error:
+        return f"{line}: {_words(error)}"
+    has_ended = _wait_for_end(helper, stopped)
+    # What it has left in its group goes with it.
+    helper.kill()
+    status = helper.wait()
+    if not has_ended:
+        return f"{line}: not done after {RUNNING:.0f}s"
+    if os.WIFSIGNALED(status):
+        return f"{line}: killed by signal {os.WTERMSIG(status)}"
+    code = os.WEXITSTATUS(status)
+    return f"{line}: exit {code}" if code else ""
+
+
+def _wait_for_end(helper: helpers.Helper, stopped: int) -> bool:
+    """Whether it has ended in time, and before all was stopped."""
+    ended = helper.fileno()
+    poll = select.poll()
+    poll.register(stopped, 0)
+    if ended < 0:
+        until = monotonic() + RUNNING
+        while not helper.has_ended() and monotonic() < until:
+            if poll.poll(10):
+                return False
+        return helper.has_ended()
+    poll.register(ended, select.POLLIN)
+    try:
+        return ended in dict(poll.poll(RUNNING * 1000))
+    finally:
+        os.close(ended)
+
+
+def _words(error: OSError) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer"
+    text = error.strerror or str(error)
+    return text[:1].lower() + text[1:]

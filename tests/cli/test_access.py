@@ -1,0 +1,384 @@
+"""--access-on through the installed program: each sign against the real thing, alone and with others."""
+
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.harness import PYTHON, Ended, Place, child, wait_until
+
+
+def free_port() -> int:
+    """One of this machine's on which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def is_access(ended: Ended, how: str, after: float = 0.0) -> None:
+    """It came up by that sign, not before, and everybody says the same."""
+    [access] = ended.events_named("access")
+    assert access["how"] == how
+    assert access["t"] >= after
+    assert ended.report["access"] == {"at": access["at"], "how": how}
+    assert not ended.left
+
+
+def is_access_timeout(ended: Ended, *tried: str) -> None:
+    """It did not come up, and what was tried last is told by all."""
+    assert ended.code == 122
+    assert ended.report["outcome"] == "access_timeout"
+    assert ended.report["access"] is None
+    assert not ended.events_named("access")
+    [verdict] = ended.events_named("verdict")
+    reason = ended.report["reason"]
+    assert verdict["reason"] == reason
+    if tried:
+        assert reason == "last tried " + "; ".join(tried)
+        assert any(
+            message.startswith("access timeout: not up after ") and reason in message for message in ended.messages
+        )
+    else:
+        assert reason is None
+    assert not ended.left
+
+
+def run(supervise: Place, *words: str, **manner: object) -> Ended:
+    return supervise.start(*words, events=True, **manner).wait()
+
+
+# --- output
+
+
+def test_output_is_a_sign_where_it_is_named(supervise: Place) -> None:
+    is_access(run(supervise, "-a", "20", "--access-on", "output", "--", *child("ready")), "output")
+
+
+def test_output_is_no_sign_where_others_are_named(supervise: Place) -> None:
+    ended = run(supervise, "-a", "1", "--access-on", "manual", "--", *child("ready", "stay"))
+    is_access_timeout(ended)
+    assert ended.messages[0].startswith("access timeout: not up after 1s; stopping with ")
+
+
+# --- match
+
+
+@pytest.mark.parametrize(
+    ("expression", "words"),
+    [
+        ("^up and running$", ("say=up and running",)),
+        ("^up and running$", ("say_err=up and running",)),
+        ("^up and running$", ("say=not up and running", "bytes=757020616e", "sleep=0.3", "bytes=642072756e6e696e670a")),
+        ("up", ("bytes=75", "bytes_err=70", "sleep=0.2", "bytes=0a", "bytes_err=0a", "sleep=0.2", "say_err=up")),
+        ("^up$", ("bytes=75700d0a",)),
+        ("^up$", ("bytes=7570", "close_pipes", "sleep=0.3")),
+        ("^zürück \\w$", ("say=zürück é",)),
+        ("a.b", ("bytes=61ff620a",)),
+        ("(?i)UP", ("say=up",)),
+    ],
+    ids=["stdout", "stderr", "pieces", "not across streams", "carriage return", "no end", "UTF-8", "bytes", "flags"],
+)
+def test_a_line_that_matches(supervise: Place, expression: str, words: tuple[str, ...]) -> None:
+    ended = run(supervise, "-a", "20", "--access-on", f"match={expression}", "--", *child(*words, "sleep=1"))
+    assert ended.code == 0
+    is_access(ended, f"match={expression}")
+
+
+def test_lines_that_do_not_match(supervise: Place) -> None:
+    lines = ("say=up", "say_err=and", "say=ready", "bytes=61", "bytes=0a")
+    ended = run(supervise, "-a", "1.5", "--access-on", "match=^up and|a$|a\\nb", "--", *child(*lines[:3], "stay"))
+    is_access_timeout(ended)
+
+
+def test_any_of_several_expressions(supervise: Place) -> None:
+    signs = ("--access-on", "match=never", "--access-on", "match=up", "--access-on", "file=/nowhere")
+    is_access(run(supervise, "-a", "20", *signs, "--", *child("say=up", "sleep=1")), "match=up")
+
+
+def test_a_line_of_a_terminal(supervise: Place) -> None:
+    ended = run(supervise, "--pty", "-a", "20", "--access-on", "match=^up$", "--", *child("say=up", "sleep=1"))
+    is_access(ended, "match=^up$")
+
+
+def test_completion_is_counted_from_the_line(supervise: Place) -> None:
+    words = child("ready", "sleep=1.5", "say=up", "stay")
+    ended = run(supervise, "-a", "20", "-t", "1", "--access-on", "match=up", "--", *words)
+    assert ended.code == 124
+    is_access(ended, "match=up", 1.5)
+    assert ended.events_named("verdict")[0]["t"] >= ended.events_named("access")[0]["t"] + 0.999
+
+
+def test_a_line_of_a_hundred_megabytes(supervise: Place) -> None:
+    """The end of the line is found, and neither we nor our helper keep the line: two of it would be too much."""
+    words = ("-a", "60", "--access-on", "match=x{9}up$", "--", *child("say_endless=100000000,up", "sleep=0.5"))
+    bound = 200 << 20
+    ended = run(
+        supervise,
+        *words,
+        stdout=subprocess.DEVNULL,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (bound, bound)),
+    )
+    assert ended.code == 0, ended.err
+    is_access(ended, "match=x{9}up$")
+    assert ended.report["usage"]["stdout_bytes"] == 100_000_003
+
+
+def test_a_flood_before_the_line_is_searched_to_the_last_byte(supervise: Place) -> None:
+    """The way without copies must not be taken over bytes that somebody wants to see."""
+    script = "yes no | head -c 3000000; echo yes; yes no | head -c 3000000; sleep 0.5"
+    ended = run(supervise, "-a", "30", "--access-on", "match=^yes$", "--", "sh", "-c", script)
+    assert ended.code == 0
+    is_access(ended, "match=^yes$")
+    assert len(ended.out) == 6_000_004
+
+
+def test_an_expression_that_takes_for_ever_delays_nothing(supervise: Place) -> None:
+    """Two to the power of sixty steps; the deadline falls all the same, and so does a cancellation."""
+    words = ("--access-on", "match=^(a+)+$", "--", *child(f"say={'a' * 60}b", "ready", "stay"))
+    ended = run(supervise, "-a", "1", *words)
+    is_access_timeout(ended)
+    assert ended.events_named("verdict")[0]["t"] < 2
+    running = supervise.start("-a", "30", *words)
+    running.wait_for_err(b"no longer looking for match=^(a+)+$: a line took it too long")
+    running.wait_for_out(b"ready")
+    running.send(signal.SIGTERM)
+    assert running.wait().code == 143
+
+
+def test_nothing_of_it_outlives_our_death(supervise: Place) -> None:
+    running = supervise.start("-a", "30", "--access-on", "match=up", "--", *child("ready", "stay"))
+    running.wait_for_out(b"ready")
+    running.send(signal.SIGKILL)
+    running.process.wait()
+    wait_until(lambda: not supervise.alive())
+    running.wait()
+
+
+@pytest.mark.parametrize("expression", ["(", "*", "[a", "(?P<x", "a{2,1}", "(?<=a+)b"])
+def test_what_is_no_expression_is_refused_before_the_start(supervise: Place, expression: str) -> None:
+    ended = supervise("-a", "5", "--access-on", f"match={expression}", "--", *child(f"mark={supervise.file('x')}"))
+    assert ended.code == 125
+    [message] = ended.messages
+    assert message.startswith(f"--access-on: got 'match={expression}', takes match= and a regular expression: ")
+    assert not supervise.file("x").exists()
+
+
+# --- port
+
+
+def test_a_port_of_a_server_that_starts_late(supervise: Place) -> None:
+    port = free_port()
+    server = f"sleep 1; exec {sys.executable} -m http.server {port} --bind 127.0.0.1"
+    ended = run(supervise, "-v", "-a", "20", "-t", "1", "--access-on", f"port={port}", "--", "sh", "-c", server)
+    assert ended.code == 124
+    is_access(ended, f"port={port}", 1)
+    assert f"not up yet: 127.0.0.1:{port}: connection refused" in ended.messages
+    assert [(one["how"], one["why"]) for one in ended.events_named("tried")] == [
+        (f"port={port}", f"127.0.0.1:{port}: connection refused")
+    ]
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+def test_a_port_of_a_host(supervise: Place, host: str) -> None:
+    port = free_port()
+    sign = f"port={host}:{port}"
+    is_access(run(supervise, "-a", "20", "-t", "1", "--access-on", sign, "--", *child(f"listen={port}", "stay")), sign)
+
+
+@pytest.mark.skipif(not Path("/proc/net/if_inet6").exists(), reason="no IPv6 here")
+def test_a_port_of_ipv6_alone(supervise: Place) -> None:
+    port = free_port()
+    server = f"import socket, time; s = socket.create_server(('::1', {port}), family=socket.AF_INET6); time.sleep(60)"
+    for sign in (f"port=[::1]:{port}", f"port={port}"):
+        ended = run(supervise, "-a", "20", "-t", "0.5", "--access-on", sign, "--", *PYTHON, "-c", server)
+        is_access(ended, sign)
+
+
+def test_a_port_where_nobody_listens(supervise: Place) -> None:
+    port = free_port()
+    ended = run(supervise, "-a", "1", "--access-on", f"port={port}", "--", *child("stay"))
+    is_access_timeout(ended, f"127.0.0.1:{port}: connection refused")
+
+
+def test_a_host_that_is_none(supervise: Place) -> None:
+    ended = run(supervise, "-a", "1", "--access-on", "port=no.such.host.invalid:80", "--", *child("stay"))
+    assert ended.code == 122
+    assert ended.events_named("verdict")[0]["t"] < 2
+
+
+# --- file
+
+
+def test_a_file_that_comes(supervise: Place) -> None:
+    file = supervise.file("up")
+    ended = run(supervise, "-a", "20", "--access-on", "file=up", "--", *child("sleep=1", f"mark={file}", "sleep=1.5"))
+    assert ended.code == 0
+    is_access(ended, "file=up", 1)
+
+
+def test_a_file_that_never_comes(supervise: Place) -> None:
+    ended = run(supervise, "-a", "1", "--access-on", "file=up", "--", *child("stay"))
+    is_access_timeout(ended, "up: no such file or directory")
+
+
+# --- http
+
+
+def test_an_answer_over_http(supervise: Place) -> None:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/health?now=1"
+    server = child("sleep=0.5", f"answer_http={port},503,404,302")
+    ended = run(supervise, "-v", "-a", "20", "-t", "1", "--access-on", f"http={url}", "--", *server)
+    assert ended.code == 124
+    is_access(ended, f"http={url}", 0.5)
+    assert [message for message in ended.messages if message.startswith("not up yet")] == [
+        f"not up yet: {url}: connection refused",
+        f"not up yet: {url}: 503 So it is",
+        f"not up yet: {url}: 404 So it is",
+    ]
+
+
+def test_a_real_server_over_http(supervise: Place) -> None:
+    port = free_port()
+    server = f"sleep 0.5; exec {sys.executable} -m http.server {port} --bind 127.0.0.1"
+    sign = f"http=http://localhost:{port}/"
+    ended = run(supervise, "-a", "20", "-t", "0.5", "--access-on", sign, "--", "sh", "-c", server)
+    is_access(ended, sign, 0.5)
+
+
+def test_what_answers_and_does_not_speak_http(supervise: Place) -> None:
+    port = free_port()
+    server = (
+        "import socket\n"
+        f"server = socket.create_server(('127.0.0.1', {port}))\n"
+        "while True:\n"
+        "    link = server.accept()[0]\n"
+        "    link.sendall(b'220 mail\\r\\n')\n"
+        "    link.close()\n"
+    )
+    url = f"http://127.0.0.1:{port}/"
+    ended = run(supervise, "-a", "1.5", "--access-on", f"http={url}", "--", *PYTHON, "-c", server)
+    assert ended.code == 122
+    # Where it hangs up before it has read the request, that is all there is to be said.
+    assert ended.report["reason"] in (
+        f"last tried {url}: what answers does not speak HTTP",
+        f"last tried {url}: connection reset by peer",
+    )
+
+
+def test_a_server_that_never_answers_delays_no_deadline(supervise: Place) -> None:
+    port = free_port()
+    ended = run(
+        supervise, "-a", "1", "--access-on", f"http=http://127.0.0.1:{port}/", "--", *child(f"listen={port}", "stay")
+    )
+    assert ended.code == 122
+    assert ended.events_named("verdict")[0]["t"] < 2
+
+
+# --- listen
+
+
+def test_a_grandchild_that_listens(supervise: Place) -> None:
+    words = ("sleep=0.8", "double_fork", "close_pipes", f"listen={free_port()}", "stay", "end", "stay")
+    ended = run(supervise, "-v", "-a", "20", "-t", "1", "--access-on", "listen", "--", *child(*words))
+    assert ended.code == 124
+    is_access(ended, "listen", 0.8)
+    assert "not up yet: no process of the tree listens on a TCP port" in ended.messages
+
+
+def test_whoever_listens_outside_of_the_tree_is_no_sign(supervise: Place) -> None:
+    with socket.create_server(("127.0.0.1", 0)):
+        ended = run(supervise, "-a", "1", "--access-on", "listen", "--", *child("tcp_silent", "stay"))
+    is_access_timeout(ended, "no process of the tree listens on a TCP port")
+
+
+# --- command
+
+
+def test_a_command_that_succeeds(supervise: Place) -> None:
+    sign = "command=test -e up && echo hidden"
+    words = child("sleep=0.5", f"mark={supervise.file('up')}", "sleep=1.5")
+    ended = run(supervise, "-v", "-a", "20", "--access-on", sign, "--", *words)
+    is_access(ended, sign, 0.5)
+    assert ended.out == b""
+    assert "not up yet: test -e up && echo hidden: exit 1" in ended.messages
+
+
+def test_a_command_that_is_killed_is_no_success(supervise: Place) -> None:
+    ended = run(supervise, "-a", "1", "--access-on", "command=kill -9 $$", "--", *child("stay"))
+    is_access_timeout(ended, "kill -9 $$: killed by signal 9")
+
+
+def test_a_command_that_hangs_is_swept_and_delays_nothing(supervise: Place) -> None:
+    """It, what it has started in a session of its own, and what has lost its parents."""
+    hanging = "(setsid sleep 50 &); sleep 51 & sleep 52"
+    ended = run(supervise, "-a", "1", "--access-on", f"command={hanging}", "--", *child("stay"))
+    assert ended.code == 122
+    assert ended.events_named("verdict")[0]["t"] < 2
+    assert not ended.left
+
+
+def test_what_a_command_leaves_behind_is_swept(supervise: Place) -> None:
+    ended = run(supervise, "-a", "20", "--access-on", "command=(setsid sleep 50 &)", "--", *child("sleep=1"))
+    is_access(ended, "command=(setsid sleep 50 &)")
+
+
+def test_a_command_has_the_environment_of_the_command(supervise: Place) -> None:
+    sign = 'command=test "$SUPERVISE_RUN_ID" && test ! "$SUPERVISE_QUIET" && test "$MINE" = 1'
+    ended = run(
+        supervise, "-a", "5", "--access-on", sign, "--", *child("sleep=1"), env={"SUPERVISE_QUIET": "1", "MINE": "1"}
+    )
+    is_access(ended, sign)
+
+
+# --- races, and what is not asked for
+
+
+def test_the_command_ends_before_access(supervise: Place) -> None:
+    ended = run(
+        supervise, "-a", "20", "--access-on", "file=up", "--access-on", "match=up", "--", *child("sleep=0.5", "exit=3")
+    )
+    assert ended.code == 3
+    assert ended.report["outcome"] == "failed"
+    assert ended.report["access"] is None
+    assert ended.messages == []
+
+
+def test_signs_after_access_are_passed_over(supervise: Place) -> None:
+    signs = ("--access-on", "output", "--access-on", "file=up", "--access-on", "match=up")
+    words = child("ready", "sleep=0.5", f"mark={supervise.file('up')}", "say=up", "sleep=1")
+    ended = run(supervise, "-v", "-a", "20", *signs, "--", *words)
+    assert ended.code == 0
+    is_access(ended, "output")
+
+
+def test_a_sign_after_the_access_limit_revives_nothing(supervise: Place) -> None:
+    words = child("mark_on=TERM," + str(supervise.file("up")), "stay")
+    ended = run(supervise, "-a", "1", "-k", "1.5", "--access-on", "file=up", "--", *words)
+    assert supervise.file("up").exists()
+    is_access_timeout(ended, "up: no such file or directory")
+
+
+def test_a_short_command_with_a_sign_that_never_comes(supervise: Place) -> None:
+    ended = run(supervise, "-a", "20", "--access-on", "match=never", "--access-on", "listen", "--", "true")
+    assert ended.code == 0
+    assert ended.report["access"] is None
+
+
+def test_the_death_of_the_guardian_changes_nothing(supervise: Place) -> None:
+    """Its children fall to us then, beside the helpers that are ours."""
+    up = supervise.file("up")
+    signs = ("--access-on", "command=test -e up", "--access-on", "match=never")
+    running = supervise.start(
+        "-a", "30", "-t", "1", *signs, "--", *child("ready", f"wait_for={up}", "stay"), events=True
+    )
+    running.wait_for_out(b"ready")
+    os.kill(running.guardian(), signal.SIGKILL)
+    up.touch()
+    ended = running.wait()
+    assert ended.code == 124
+    is_access(ended, "command=test -e up")

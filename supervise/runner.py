@@ -443,7 +443,9 @@ class Runner:
             from supervise.process import helpers
 
             self.launched.signs.stop()
-            helpers.sweep(self.launched.guardian.pid)
+            if self.holder() != os.getpid():
+                # Else what the command has left behind is ours too.
+                helpers.sweep(self.launched.guardian.pid)
 
     def _stragglers(self) -> tuple[Process, ...]:
         until = monotonic() + STRAGGLING

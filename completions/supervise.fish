@@ -21,7 +21,7 @@ function __supervise_rest --description 'The words of COMMAND up to the cursor; 
                 set -e words[1..2]
             case '-?*'
                 # -qt is -q and -t with its value still to come.
-                if string match -qr -- '^-[pqv]+[atixsk]$' $words[1]
+                if string match -qr -- '^-[pdqv]+[atixsk]$' $words[1]
                     set -q words[2]; or return 1
                     set -e words[1]
                 end
@@ -117,6 +117,7 @@ complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_a
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l name -x -d 'A name by which the run can be found: the last run of that name'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l no-record -d 'Leave no record of the run on disk'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l pty -d 'Give the command a terminal of its own: it does not buffer in blocks, and the keys are its own'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -s d -l detach -d 'Print the id of the run as soon as the command runs, and come back; its output goes into the record alone'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -s q -l quiet -d 'Say nothing but errors and the final message'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -s v -l verbose -d 'Say more: start, access, every end'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l config -r -F -d 'Read the configuration from FILE instead of the user\'s own; /dev/null for none'

@@ -36,7 +36,8 @@ def main() -> None:
     assert request
     from supervise import launch
 
-    launched = launch.run(request, _clear_up)
+    told = launch.detach() if request.values["detach"] else -1
+    launched = launch.run(request, _clear_up, told)
     # The command runs, and its bytes flow.  The pumps need the interpreter while the libraries load: a line must not
     # wait for a whole import.
     sys.setswitchinterval(0.0005)

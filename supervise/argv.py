@@ -116,6 +116,8 @@ def fill(said: "Mapping[str, str]", command: "list[str]", environ: "Mapping[str,
         raise BadValueError(
             "--access-on: needs an access limit (--access-timeout); without one, access is at the start"
         )
+    if values["detach"] and values["no_record"]:
+        raise BadValueError("--detach: its output goes into the record, of which --no-record leaves none")
     # All of them, used or not: a supervise inside the command is not governed by what was said to this one.
     taken = tuple(name for option in OPTIONS for name in option.variables if name in ours) if ours else ()
     return Request(values, command, taken, words)

@@ -37,7 +37,7 @@ class Refusal(Exception):  # noqa: N818 - it is what it says
 class Launched:
     """A command on its way, with all that the runner needs to go on from here."""
 
-    def __init__(self, request: "Request") -> None:
+    def __init__(self, request: "Request", told: int) -> None:
         self.request = request
         self.guardian: Guardian
         self.parent = os.getppid()
@@ -60,6 +60,8 @@ class Launched:
         self.inbox: "Inbox"
         self.outlets: "tuple[Outlet, Outlet]"
         self.pumps: "tuple[Pump, ...]" = ()
+        self.messages: "Outlet"
+        """Where our own words go."""
         self.cut = -1
         """Closed, it tells the pumps to wait for nothing more."""
         self.terminal: Shared | None = None
@@ -71,6 +73,8 @@ class Launched:
         """What the command's environment has beside ours, and, as None, has not."""
         self.events = -1
         """The descriptor of the events file."""
+        self.told = told
+        """With --detach: where who called us waits for the command to be there; -1 when that has been told."""
         self.own_holder_trigger = -1
         """Written to, it wakes the holder that we are ourselves, should the guardian have died."""
 
@@ -82,6 +86,19 @@ class Launched:
     def has_heard(self, word: str) -> bool:
         """The guardian has sent such a message."""
         return any(message[0] == word for message in self.heard)
+
+    def tell_started(self) -> None:
+        """The command is there: who called us need not wait any more, if they do."""
+        if self.told >= 0:
+            from supervise import detaching
+
+            detaching.tell(self.told, self.run_id)
+            self.told = -1
+
+    @property
+    def is_detached(self) -> bool:
+        """We have neither a terminal nor a reader."""
+        return bool(self.request.values["detach"])
 
     def take_terminal(self) -> None:
         """With --pty: the keys are the command's, as long as we are in the foreground."""
@@ -133,12 +150,22 @@ class Launched:
         return bool(poll.poll(seconds * 1000))
 
 
-def run(request: "Request", on_lost: "OnLost") -> Launched:
+def detach() -> int:
+    """Go on in a process of our own; returns where its caller waits for the command to be there."""
+    from supervise import detaching
+
+    try:
+        return detaching.leave()
+    except OSError as error:
+        refuse(f"cannot go on in a process of its own: {(error.strerror or '').lower()}")
+
+
+def run(request: "Request", on_lost: "OnLost", told: int = -1) -> Launched:
     """Start the command.  Where nothing is left to be done for a short one, this process ends here as it did.
 
     `on_lost` is for the guardian, should we die.
     """
-    launched = Launched(request)
+    launched = Launched(request, told)
     try:
         _check_report(request)
         _check_signs(request)
@@ -214,7 +241,7 @@ def _start(launched: Launched, on_lost: "OnLost") -> None:
     stdio, tty = _terminal_of_its_own(launched) if values["pty"] else _pipes(launched)
     launched.variables = _variables(launched)
     spawn = ("spawn", command, launched.variables, tty)
-    unneeded = {*launched.sources, launched.events} - {-1}
+    unneeded = {*launched.sources, launched.events, launched.told} - {-1}
     if values["no_record"]:
         first.append((spawn, stdio))
     else:
@@ -254,7 +281,7 @@ def _terminal_of_its_own(launched: Launched) -> "tuple[tuple[int, int, int], str
 
 def _is_done_in_silence(launched: Launched, until: float) -> bool:
     """Wait as long as the command is silent and nobody sends us a signal; True where it has ended, and that is all."""
-    if launched.own_terminal:
+    if launched.own_terminal or launched.is_detached:
         return False
     poll = select.poll()
     for source in launched.sources:
@@ -293,6 +320,9 @@ def _start_threads(launched: Launched) -> None:
     signals.take(signals.choose(), launched.inbox)
     cut, launched.cut = os.pipe()
     launched.outlets = outlet.of_stdio()
+    launched.messages = launched.outlets[1]
+    if launched.is_detached:
+        launched.outlets = (launched.outlets[0],) * 2
     launched.pumps = tuple(
         Pump(stream, source, sink, cut, launched.inbox)
         for stream, source, sink in zip(("stdout", "stderr"), launched.sources, launched.outlets, strict=False)
@@ -303,7 +333,8 @@ def _start_threads(launched: Launched) -> None:
         pump.start()
     if launched.own_terminal:
         launched.take_terminal()
-        launched.own_terminal.start(launched.inbox)
+        if not launched.is_detached:
+            launched.own_terminal.start(launched.inbox)
 
 
 def _look_for_signs(launched: Launched, wanted: "tuple[str, ...]") -> None:
@@ -334,6 +365,8 @@ def _hear(launched: Launched) -> bool:
         return True
     if got is not None:
         launched.heard.append(got[0])
+        if got[0][0] == "started":
+            launched.tell_started()
     return got is not None
 
 

@@ -193,6 +193,10 @@ OPTIONS = (
         "Give the command a terminal of its own: it does not buffer in blocks, and the keys are its own.",
     ),
     Option(
+        OUTPUT, "detach", "d", "flag", "", "",
+        "Print the id of the run as soon as the command runs, and come back; its output goes into the record alone.",
+    ),
+    Option(
         OUTPUT, "quiet", "q", "flag", "", "",
         "Say nothing but errors and the final message.",
     ),

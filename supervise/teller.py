@@ -25,7 +25,7 @@ class Teller:
         self._now = now
         self._run_id = launched.run_id
         self._plain = Plain(launched.request.command, policy, verbosity)
-        self._people = Messenger(launched.outlets[1])
+        self._people = Messenger(launched.messages)
         self._record = launched.record
         descriptors = [launched.events, launched.record.events if launched.record else -1]
         self._programs = [Messenger(Outlet(fd)) for fd in descriptors if fd >= 0]

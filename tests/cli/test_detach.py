@@ -1,0 +1,136 @@
+"""`--detach`: the id comes back once the command runs, and the run goes on without whoever called."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.screens import SHELLS, screen, words
+from tests.cli.test_steering import command
+from tests.harness import Ended, Place, child, is_alive, wait_for_file, wait_until
+
+
+def stop(supervise: Place, run_id: str) -> dict[str, object]:
+    """End a run, and read its report as soon as it is there."""
+    ended = command(supervise, "stop", run_id)
+    assert ended.code == 0, ended.err
+    return report_of(supervise)
+
+
+def report_of(supervise: Place) -> dict[str, object]:
+    path = supervise.report_path(0)
+    wait_until(path.exists)
+    report: dict[str, object] = json.loads(path.read_bytes())
+    wait_until(lambda: not supervise.alive())
+    return report
+
+
+def detached(supervise: Place, *words: str, options: tuple[str, ...] = ()) -> tuple[str, Ended]:
+    """The id that came back, and how the call itself ended."""
+    ended = supervise("--detach", *options, "--", *words)
+    assert ended.code == 0
+    assert ended.err == b""
+    return ended.out.decode().strip(), ended
+
+
+def test_the_id_comes_back_and_the_run_goes_on(supervise: Place) -> None:
+    pid_file = supervise.file("pid")
+    run_id, ended = detached(supervise, *child("say=hello", "say_err=and hello", f"mark={pid_file}", "stay"))
+    # Its pipes have ended, so nobody holds them: an ssh would have come back.
+    assert ended.out.decode() == f"{run_id}\n"
+    pid = wait_for_file(pid_file)
+    assert is_alive(pid)
+    assert os.getsid(pid) == pid
+    assert [os.readlink(f"/proc/{pid}/fd/0"), os.path.exists("/dev/tty")] == ["/dev/null", True]
+    report = stop(supervise, run_id)
+    assert (report["run_id"], report["outcome"], report["exit_code"]) == (run_id, "cancelled", 143)
+    assert not is_alive(pid)
+
+
+def test_a_short_command(supervise: Place) -> None:
+    run_id, _ = detached(supervise, "sh", "-c", "exit 3")
+    report = report_of(supervise)
+    assert (report["run_id"], report["exit_code"]) == (run_id, 3)
+
+
+def test_the_environment_can_ask_for_it(supervise: Place) -> None:
+    ended = supervise("--", "true", env={"SUPERVISE_DETACH": "1"})
+    assert ended.out.decode().startswith("20")
+    report_of(supervise)
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "text"),
+    [
+        (("--", "./nosuch"), 127, "./nosuch: not found"),
+        (("--", "/etc/passwd"), 126, "/etc/passwd: permission denied"),
+        (("--events", "/nowhere/events", "--", "true"), 125, "--events: cannot write"),
+        (("--no-record", "--", "true"), 125, "--detach: its output goes into the record, of which --no-record leaves none"),
+        (("--detac", "--", "true"), 125, "no such option --detac"),
+    ],
+)  # fmt: skip
+def test_what_cannot_start_is_said_with_its_code(supervise: Place, said: tuple[str, ...], code: int, text: str) -> None:
+    ended = supervise("--detach", *said)
+    assert (ended.code, ended.out) == (code, b"")
+    (message,) = ended.messages
+    assert text in message
+    assert ended.left == []
+
+
+def test_it_outlives_the_terminal(supervise: Place) -> None:
+    """Called in a shell whose window is then closed."""
+    pid_file = supervise.file("pid")
+    with screen(supervise, SHELLS["bash"]) as on:
+        on.enter(
+            f"supervise run --detach --report {supervise.report_path(0)} -- {words(f'mark={pid_file}', 'stay')} > id"
+        )
+        on.wait_for_prompt(2)
+        pid = wait_for_file(pid_file)
+        on.hang_up()
+    run_id = supervise.file("id").read_text().strip()
+    assert stop(supervise, run_id)["outcome"] == "cancelled"
+    assert not is_alive(pid)
+
+
+def test_nothing_of_the_callers_is_held(supervise: Place) -> None:
+    """Neither its pipes nor a lock on a descriptor that it happens to have open."""
+    reading, writing = os.pipe()
+    pid_file = supervise.file("pid")
+    running = supervise.start("--detach", "--", *child(f"mark={pid_file}", "stay"), pass_fds=(writing,))
+    run_id = running.wait().out.decode().strip()
+    os.close(writing)
+    assert os.read(reading, 1) == b""
+    os.close(reading)
+    assert is_alive(wait_for_file(pid_file))
+    stop(supervise, run_id)
+
+
+def test_a_terminal_of_its_own_has_no_end_of_file(supervise: Place) -> None:
+    """Its keys come from whoever attaches."""
+    pid_file, seen = supervise.file("pid"), supervise.file("seen")
+    script = (
+        "import os, sys; open(sys.argv[1], 'w').write(str(os.getpid())); os.ttyname(0); input(); open(sys.argv[2], 'w')"
+    )
+    script = script.replace("; ", "\n")
+    run_id, _ = detached(
+        supervise, sys.executable, "-c", script, str(pid_file), str(seen), options=("--pty", "-t", "1")
+    )
+    assert is_alive(wait_for_file(pid_file))
+    assert report_of(supervise)["outcome"] == "completion_timeout"
+    assert not seen.exists()
+
+
+def test_its_signals_are_as_they_were(supervise: Place) -> None:
+    """The one that was called has had a guardian; what is left in its place has the caller's mask."""
+    run_id, _ = detached(supervise, "sh", "-c", "grep SigBlk /proc/self/status > mask; sleep 60")
+    wait_until(lambda: Path(supervise.file("mask")).exists() and Path(supervise.file("mask")).read_text())
+    assert Path(supervise.file("mask")).read_text().split()[1].strip("0") == ""
+    stop(supervise, run_id)
+
+
+def test_a_limit_holds(supervise: Place) -> None:
+    detached(supervise, *child("stay"), options=("-t", "0.7"))
+    report = report_of(supervise)
+    assert (report["outcome"], report["exit_code"]) == ("completion_timeout", 124)

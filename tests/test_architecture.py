@@ -28,7 +28,8 @@ OURS = {
     "cli": {"argv", "commands", "options", "values"},
     "pages": {"commands", "pages", "options"},
     "recording": {"folders", "options", "runs"},
-    "launch": {"argv", "faces", "process", "recording", "runs"},
+    "detaching": set(),
+    "launch": {"detaching", "argv", "faces", "process", "recording", "runs"},
     "adoption": {"launch", "process"},
     "teller": {"core", "faces", "launch", "process"},
     "lost": {"faces", "runs", "teller"},
@@ -150,18 +151,27 @@ def test_importing_the_package_loads_nothing():
     assert loaded("import supervise") == {"supervise"}
 
 
-def loaded_by(*words):
-    """What an interpreter says on stderr that it has loaded, with these words."""
-    call = subprocess.run(
-        [sys.executable, "-X", "importtime", *words], capture_output=True, text=True, timeout=BOUND, check=True
-    )
+def loaded_by(*words, code=0):
+    """What an interpreter says on stderr that it has loaded, with these words; they must end with that code."""
+    call = subprocess.run([sys.executable, "-X", "importtime", *words], capture_output=True, text=True, timeout=BOUND)
+    assert call.returncode == code, call.stderr
     lines = [line for line in call.stderr.splitlines() if line.startswith("import time:")]
     assert lines
     return {line.rsplit("|", 1)[1].strip() for line in lines}
 
 
-def test_a_command_that_only_asks_loads_nothing_slow(program):
-    foreign = loaded_by(program, "sleep", "0") - loaded_by("-c", "pass")
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["sleep", "0"], 0),
+        (["ready", "20000101-000000-123456abcd"], 125),
+        (["extend", "20000101-000000-123456abcd", "5m"], 125),
+        (["stop", "20000101-000000-123456abcd"], 125),
+        (["wait", "20000101-000000-123456abcd"], 125),
+    ],
+)
+def test_a_command_that_only_asks_loads_nothing_slow(program, words, code):
+    foreign = loaded_by(program, *words, code=code) - loaded_by("-c", "pass")
     assert "supervise.commands.reading" in foreign
     assert {part(one) for one in foreign} & set(LIBRARIES) == set()
     assert not any(one.startswith(("supervise.core", "supervise.runner", "supervise.cli")) for one in foreign)

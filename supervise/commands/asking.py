@@ -3,38 +3,72 @@
 import os
 from typing import Any
 
-from supervise.runs import client, sockets
+from supervise.runs import client, reading, sockets
 from supervise.values import BadValueError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from supervise.runs.reading import Record
 
-def find(word: str) -> str:
-    """The id of the run that is meant.
+
+class Target:
+    """The run that is meant.  One with --no-record has no record, and is found by its socket alone."""
+
+    def __init__(self, run_id: str, record: "Record | None") -> None:
+        self.run_id = run_id
+        self.record = record
+
+    def is_running(self) -> bool:
+        """Its supervisor lives, as far as the record can tell."""
+        return self.record is not None and reading.state_of(self.record) == "running"
+
+    def connect(self) -> client.Connection | None:
+        """A connection to it; None where it runs no longer.
+
+        Raises BadValueError where it cannot be reached.
+        """
+        try:
+            return client.connect(self.run_id, self.is_running)
+        except client.ClientError as error:
+            raise BadValueError(str(error)) from None
+
+    def ask(self, do: str, **fields: str | float | bool | None) -> tuple[client.Connection, dict[str, Any]]:
+        """What it answers, and the connection, for more.
+
+        Raises BadValueError where it refuses, runs no longer or does not answer.
+        """
+        connection = self.connect()
+        try:
+            answer = connection and client.ask(connection, self.run_id, do, **fields)
+        except client.ClientError as error:
+            raise BadValueError(str(error)) from None
+        if not connection or not answer:
+            raise BadValueError(f"run {self.run_id} {self.ending()}")
+        return connection, answer
+
+    def ending(self) -> str:
+        """How it has ended: `has ended: completed (exit 0)`."""
+        end = self.record and self.record.end()
+        if end:
+            return f"has ended: {end.get('outcome')} (exit {end.get('exit_code')})"
+        return "is lost: its supervise was killed" if self.record and not self.is_running() else "has ended"
+
+
+def find(word: str) -> Target:
+    """The run that is meant: an id, the beginning of one, a name, or `-` for the newest.
 
     Raises BadValueError.
     """
-    found = sockets.ids()
-    if word == "-" and found:
-        return found[-1]
-    found = [run_id for run_id in found if run_id.startswith(word)]
-    if len(found) == 1:
-        return found[0]
-    raise BadValueError(f"{word!r} is the beginning of {len(found)} runs" if found else f"there is no run {word!r}")
-
-
-def ask(word: str, do: str, **fields: str | float | bool | None) -> tuple[client.Connection, dict[str, Any]]:
-    """What that run answers, and the connection, for more.
-
-    Raises BadValueError where it refuses, has ended or does not answer.
-    """
-    run_id = find(word)
     try:
-        connection = client.connect(run_id, lambda: False)
-        answer = connection and client.ask(connection, run_id, do, **fields)
-    except client.ClientError as error:
-        raise BadValueError(str(error)) from None
-    if not connection or not answer:
-        raise BadValueError(f"run {run_id} has ended")
-    return connection, answer
+        record = reading.find(word)
+    except reading.NotFoundError as error:
+        unrecorded = [run_id for run_id in sockets.ids() if word == "-" or (word and run_id.startswith(word))]
+        if not unrecorded or (len(unrecorded) > 1 and word != "-"):
+            raise BadValueError(str(error)) from None
+        return Target(unrecorded[-1], None)
+    if word == "-" and (unrecorded := [run_id for run_id in sockets.ids() if run_id > record.run_id]):
+        return Target(unrecorded[-1], None)
+    return Target(record.run_id, record)
 
 
 def say(text: str) -> None:

@@ -4,20 +4,18 @@ from typing import Any
 
 from supervise.commands import asking
 from supervise.options import Option
-from supervise.values import read_step
+from supervise.values import BadValueError, read_step
 
 DURATION = Option("", "duration", "", "step", "", "DURATION", "")
 
 
 def main(values: dict[str, Any], operands: list[str]) -> int:
     """Tell the run, and say where its deadline is now."""
-    from supervise.values import BadValueError
-
     try:
         seconds = read_step(DURATION, operands[1])
     except BadValueError as error:
         raise BadValueError(f"DURATION: {error}") from None
-    _, answer = asking.ask(operands[0], "extend", by=seconds)
+    _, answer = asking.find(operands[0]).ask("extend", by=seconds)
     left = f"{answer['left']:.0f} s"
     asking.say(f"the {answer['limit']} limit is extended by {operands[1]}; {left} are left")
     return 0

@@ -7,5 +7,5 @@ from supervise.commands import asking
 
 def main(values: dict[str, Any], operands: list[str]) -> int:
     """Tell the run; it refuses where that comes too late."""
-    asking.ask(operands[0], "ready")
+    asking.find(operands[0]).ask("ready")
     return 0

@@ -10,7 +10,7 @@ END = 3600.0
 
 def main(values: dict[str, Any], operands: list[str]) -> int:
     """Have it stopped as by that signal to its supervise, and come back when nothing of it is left."""
-    connection, _ = asking.ask(operands[0], "stop", signal=values["signal"])
+    connection, _ = asking.find(operands[0]).ask("stop", signal=values["signal"])
     connection.socket.settimeout(END)
     while connection.receive() is not None:
         pass

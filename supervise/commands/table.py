@@ -72,6 +72,11 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
         ),
     ),
     Subcommand(
+        "wait", "RUN",
+        "Wait for the end of a run, and exit with its code.",
+        about="Nothing is printed. Of a run that is lost the code is 125; of one that has ended already, its own.",
+    ),
+    Subcommand(
         "sleep", "DURATION",
         "Sleep, or exit with 75 at once where that would outlast the run that this is part of.",
         about="For the command of a run: what would be stopped in its sleep can end in time, and be tried again later.",

@@ -5,7 +5,7 @@ import os
 from time import monotonic, sleep
 from typing import Any
 
-from supervise.runs import sockets, text
+from supervise.runs import plain, sockets, text
 
 Fields = dict[str, Any]
 
@@ -35,7 +35,7 @@ class Connection:
 
         Raises OSError.
         """
-        self.socket.sendall(text.write({"do": do, **fields}).encode() + b"\n")
+        self.socket.sendall(plain.json({"do": do, **fields}).encode() + b"\n")
 
     def receive(self) -> Fields | None:
         """The next line; None where the run has closed the connection, which it does at its end.
@@ -91,7 +91,9 @@ def ask(connection: Connection, run_id: str, do: str, **fields: str | float | bo
     """
     try:
         connection.send(do, **fields)
-        answer = connection.receive()
+        while (answer := connection.receive()) is not None and "event" in answer:
+            # News of the run, which may come before the answer.
+            pass
     except ConnectionError:
         return None
     except (TimeoutError, ValueError):

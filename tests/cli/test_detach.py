@@ -67,7 +67,7 @@ def test_the_environment_can_ask_for_it(supervise: Place) -> None:
         (("--", "./nosuch"), 127, "./nosuch: not found"),
         (("--", "/etc/passwd"), 126, "/etc/passwd: permission denied"),
         (("--events", "/nowhere/events", "--", "true"), 125, "--events: cannot write"),
-        (("--no-record", "--", "true"), 125, "--detach: its output goes into the record, of which --no-record leaves none"),
+        (("--no-record", "--", "true"), 125, "--detach: its output goes into the record, of which"),
         (("--detac", "--", "true"), 125, "no such option --detac"),
     ],
 )  # fmt: skip
@@ -114,9 +114,7 @@ def test_a_terminal_of_its_own_has_no_end_of_file(supervise: Place) -> None:
         "import os, sys; open(sys.argv[1], 'w').write(str(os.getpid())); os.ttyname(0); input(); open(sys.argv[2], 'w')"
     )
     script = script.replace("; ", "\n")
-    run_id, _ = detached(
-        supervise, sys.executable, "-c", script, str(pid_file), str(seen), options=("--pty", "-t", "1")
-    )
+    detached(supervise, sys.executable, "-c", script, str(pid_file), str(seen), options=("--pty", "-t", "1"))
     assert is_alive(wait_for_file(pid_file))
     assert report_of(supervise)["outcome"] == "completion_timeout"
     assert not seen.exists()

@@ -1,0 +1,45 @@
+"""`supervise wait`: come back when a run is over, with its exit code."""
+
+import fcntl
+import os
+from typing import Any
+
+from supervise.commands import asking
+from supervise.runs.records import LOCK
+from supervise.values import BadValueError
+
+LOST = 125
+
+
+def main(values: dict[str, Any], operands: list[str]) -> int:
+    """Wait for it, without a word, and without asking again and again."""
+    target = asking.find(operands[0])
+    if target.record is None:
+        return _wait_for_word(target)
+    _wait_for_lock(f"{target.record.folder}/{LOCK}")
+    code = (target.record.end() or {}).get("exit_code")
+    return code if isinstance(code, int) else LOST
+
+
+def _wait_for_lock(path: str) -> None:
+    """The run holds it until it is over.  Shared: whoever asks meanwhile whether it lives must not take us for it."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return
+    fcntl.flock(fd, fcntl.LOCK_SH)
+
+
+def _wait_for_word(target: asking.Target) -> int:
+    """A run without a record says it to whoever is connected."""
+    connection = target.connect()
+    if connection is None:
+        raise BadValueError(f"run {target.run_id} {target.ending()}")
+    connection.socket.settimeout(None)
+    code = LOST
+    # Who has nothing to ask is not kept.
+    connection.send("status")
+    while (word := connection.receive()) is not None:
+        if word.get("event") == "ended":
+            code = word["exit_code"]
+    return code

@@ -1,0 +1,97 @@
+"""`supervise wait`: a run's own code, when it is over, and not a word."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.cli.test_steering import ask, command, socket_of
+from tests.harness import Place, child, state_of, wait_until
+
+
+def has_socket(pid: int) -> bool:
+    return any("socket:" in os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir())
+
+
+def id_of(supervise: Place) -> str:
+    """Of the one run on record, as soon as there is one."""
+    runs = Path(supervise.environ["HOME"]) / ".local/state/supervise/runs"
+    return wait_until(lambda: next((path.name for path in runs.glob("2*")), ""))
+
+
+@pytest.mark.parametrize(
+    ("options", "words", "code"),
+    [
+        ((), ("exit=0",), 0),
+        ((), ("exit=7",), 7),
+        ((), ("kill=KILL",), 137),
+        (("-t", "0.5"), ("stay",), 124),
+        (("-p", "-t", "0.5"), ("exit_on=TERM,9", "stay"), 9),
+    ],
+)
+def test_the_code_of_a_run(supervise: Place, options: tuple[str, ...], words: tuple[str, ...], code: int) -> None:
+    go = supervise.file("go")
+    running = supervise.start(*options, "--", *child(f"wait_for={go}", *words))
+    run_id = id_of(supervise)
+    waiting = supervise.popen([str(supervise.program), "wait", run_id])
+    wait_until(lambda: state_of(waiting.pid) == "S")
+    go.touch()
+    ended = waiting.wait()
+    assert (ended.code, ended.out, ended.err) == (code, b"", b"")
+    assert running.process.wait(5) == code
+    again = command(supervise, "wait", run_id)
+    assert (again.code, again.out, again.err) == (code, b"", b"")
+    running.wait()
+
+
+def test_a_run_that_is_cancelled(supervise: Place) -> None:
+    running = supervise.start("--", *child("ready", "stay"))
+    running.wait_for_out(b"ready")
+    waiting = supervise.popen([str(supervise.program), "wait", "-"])
+    assert command(supervise, "stop", "-").code == 0
+    assert waiting.wait().code == 143
+    assert running.wait().code == 143
+
+
+def test_a_run_that_is_lost(supervise: Place) -> None:
+    running = supervise.start("-k", "0.2", "--", *child("ready", "stay"))
+    running.wait_for_out(b"ready")
+    waiting = supervise.popen([str(supervise.program), "wait", "-"])
+    wait_until(lambda: state_of(waiting.pid) == "S")
+    running.send(signal.SIGKILL)
+    running.process.wait()
+    ended = waiting.wait()
+    assert (ended.code, ended.out, ended.err) == (125, b"", b"")
+    wait_until(lambda: not supervise.alive())
+    assert command(supervise, "wait", "-").code == 125
+    running.wait()
+
+
+def test_a_run_without_a_record(supervise: Place) -> None:
+    running = supervise.start("--no-record", "--", *child("exit_on=TERM,4", "ready", "stay"))
+    run_id = socket_of(supervise).stem
+    waiting = supervise.popen([str(supervise.program), "wait", run_id[:10]])
+    running.wait_for_out(b"ready")
+    wait_until(lambda: has_socket(waiting.pid))
+    # Clients are served in the order of their coming.
+    ask(socket_of(supervise), do="status")
+    os.kill(running.pid, signal.SIGTERM)
+    ended = waiting.wait()
+    assert (ended.code, ended.out, ended.err) == (143, b"", b"")
+    running.wait()
+
+
+def test_many_wait(supervise: Place) -> None:
+    running = supervise.start("--", *child("wait_for=go", "exit=3"))
+    id_of(supervise)
+    waiting = [supervise.popen([str(supervise.program), "wait", "-"]) for _ in range(10)]
+    wait_until(lambda: all(state_of(one.pid) == "S" for one in waiting))
+    supervise.file("go").touch()
+    assert [one.wait().code for one in waiting] == [3] * 10
+    running.wait()
+
+
+def test_there_is_no_such_run(supervise: Place) -> None:
+    ended = command(supervise, "wait", "nobody")
+    assert (ended.code, ended.messages) == (125, ["wait: no run 'nobody' on record; see supervise ps --all"])

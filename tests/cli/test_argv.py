@@ -406,6 +406,7 @@ def test_the_entry_ends_cleanly_on_any_words(words, environ):
     with (
         mock.patch.object(launch, "run") as run,
         mock.patch.object(entry, "_go_on"),
+        mock.patch.object(launch, "detach"),
         mock.patch.object(gc, "disable"),
         mock.patch.object(sys, "argv", ["supervise", *words]),
         mock.patch.object(os, "environ", environ),

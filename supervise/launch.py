@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from supervise.argv import Request
+    from supervise.process.copying import Copier
     from supervise.process.guardian import Guardian, Message, OnLost
     from supervise.process.inbox import Inbox
     from supervise.process.line import Line
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from supervise.process.pump import Pump
     from supervise.process.signs import Signs
     from supervise.process.terminal import Own, Shared
+    from supervise.runs.log import Log
     from supervise.runs.records import Record
 
 SHORT = 0.030
@@ -47,6 +49,9 @@ class Launched:
         """The same in epoch seconds."""
         self.run_id = _id_of(self.started_at)
         self.record: Record | None = None
+        self.log: Log | None = None
+        self.copier: Copier | None = None
+        """The way of the output to both."""
         self.heard: list[tuple[object, ...]] = []
         """Messages of the guardian that came before the runner."""
         self.early: set[int] = set()
@@ -170,6 +175,7 @@ def run(request: "Request", on_lost: "OnLost", told: int = -1) -> Launched:
         _check_report(request)
         _check_signs(request)
         launched.events = _open_events(request)
+        launched.log = _open_log(request)
         _start(launched, on_lost)
     except (OSError, ImportError, Refusal) as error:
         refuse(str(error) if isinstance(error, Refusal) else f"cannot start: {_why(error)}")
@@ -241,7 +247,8 @@ def _start(launched: Launched, on_lost: "OnLost") -> None:
     stdio, tty = _terminal_of_its_own(launched) if values["pty"] else _pipes(launched)
     launched.variables = _variables(launched)
     spawn = ("spawn", command, launched.variables, tty)
-    unneeded = {*launched.sources, launched.events, launched.told} - {-1}
+    log = launched.log.fd if launched.log else -1
+    unneeded = {*launched.sources, launched.events, launched.told, log} - {-1}
     if values["no_record"]:
         first.append((spawn, stdio))
     else:
@@ -323,8 +330,9 @@ def _start_threads(launched: Launched) -> None:
     launched.messages = launched.outlets[1]
     if launched.is_detached:
         launched.outlets = (launched.outlets[0],) * 2
+    launched.copier = _copier_of(launched)
     launched.pumps = tuple(
-        Pump(stream, source, sink, cut, launched.inbox)
+        Pump(stream, source, sink, cut, launched.inbox, launched.copier)
         for stream, source, sink in zip(("stdout", "stderr"), launched.sources, launched.outlets, strict=False)
     )
     if wanted := launched.request.values["access_on"]:
@@ -406,6 +414,8 @@ def _plain_end(launched: Launched) -> "int | None":
         return None
     if not all(pump.has_ended and not pump.failure for pump in launched.pumps):
         return None
+    if launched.copier and (not launched.copier.flush() or launched.copier.has_failed):
+        return None
     for message in launched.heard:
         match message:
             case ("exited", int(status), float(at), False) if os.WIFEXITED(status):
@@ -420,6 +430,16 @@ def _begin_record(launched: Launched) -> "Record | None":
 
     request, pid = launched.request, launched.guardian.pid
     return recording.begin(launched.run_id, launched.started_at, request.command, request.values, request.said, pid)
+
+
+def _copier_of(launched: Launched) -> "Copier | None":
+    most = launched.request.values["log_max"]
+    record = launched.record if most else None
+    if not record and not launched.log:
+        return None
+    from supervise import recording
+
+    return recording.copier(record, most, launched.log, lambda name, why: launched.inbox.post("uncopied", name, why))
 
 
 def _end_record(launched: Launched, record: "Record", code: int, ended: float) -> bool:
@@ -474,6 +494,18 @@ def _check_signs(request: "Request") -> None:
         why = lines.check(expressions)
         if why:
             raise Refusal(f"--access-on: {why}")
+
+
+def _open_log(request: "Request") -> "Log | None":
+    path = request.values["log"]
+    if not path:
+        return None
+    from supervise.runs.log import Log
+
+    try:
+        return Log(path)
+    except OSError as error:
+        raise Refusal(f"--log: cannot write {path!r}: {(error.strerror or '').lower()}") from None
 
 
 def _open_events(request: "Request") -> int:

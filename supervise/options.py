@@ -185,6 +185,14 @@ OPTIONS = (
         "A name by which the run can be found: the last run of that name.",
     ),
     Option(
+        RECORD, "log", "", "path", "", "FILE",
+        "Append a plain copy of the output to FILE.",
+    ),
+    Option(
+        RECORD, "log-max", "", "size", "64MiB", "SIZE",
+        "How much of the output the record keeps: the first quarter and the last three quarters of this; 0 for none.",
+    ),
+    Option(
         RECORD, "no-record", "", "flag", "", "",
         "Leave no record of the run on disk.",
     ),

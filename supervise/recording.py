@@ -9,8 +9,16 @@ from supervise.runs.brief import Brief
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any
+
+    from supervise.process.copying import Copier, Sink
+    from supervise.runs.log import Log
+
+PATIENCE = 0.05
+"""Seconds that the command's output waits for a disk, once, before what comes is left out of the record."""
+PATIENCE_FOR_LOG = 2.5
+"""The same for `--log`, whose reader may be slow."""
 
 
 def begin(
@@ -35,6 +43,19 @@ def begin(
     return None
 
 
+def copier(
+    record: "records.Record | None", most: int, log: "Log | None", on_failure: "Callable[[str, str], None]"
+) -> "Copier":
+    """The way of the output into that record, up to so many bytes, and into that log."""
+    from supervise.process.copying import Copier
+    from supervise.runs.output import Writer
+
+    sinks: list[Sink] = [Writer(record.folder, most)] if record else []
+    if log:
+        sinks.append(log)
+    return Copier(sinks, PATIENCE_FOR_LOG if log else PATIENCE, on_failure)
+
+
 def end(
     record: records.Record, brief: Brief, settled: float, used: "Mapping[str, object]", counts: "Mapping[str, int]"
 ) -> bool:
@@ -46,10 +67,14 @@ def end(
         "stderr_bytes": counts.get("stderr", 0),
     }
     try:
-        os.write(record.events, brief.events(settled).encode())
         record.end(brief.report(settled, usage))
     except OSError:
         return False
+    try:
+        os.write(record.events, brief.events(settled).encode())
+    except OSError:
+        # What is left to be told stands in the report.
+        pass
     return True
 
 

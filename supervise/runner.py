@@ -329,6 +329,8 @@ class Runner:
                     self.launched.own_terminal.close()
                 if all(pump.has_ended for pump in self.launched.pumps):
                     self.dispatch(Drained())
+            case ("uncopied", str(name), str(why)):
+                self.teller.complain(name, why)
             case ("foreground",):
                 self._take_terminal()
             case ("signal", int(number), int(code), int(sender), float(at), list(ancestry)):
@@ -431,6 +433,9 @@ class Runner:
         if outcome.cause is None and self._root and not self._is_empty and (left := self._stragglers()):
             self.teller.tell(Stragglers(left))
         self.teller.tell(outcome)
+        if self.launched.copier:
+            self.launched.copier.flush()
+            self.hear_threads()
         self.teller.finish(self._usage() if self.teller.wants_usage else Usage())
         self.on_finish()
         if self.holder() != os.getpid():

@@ -27,6 +27,7 @@ class Teller:
         self._plain = Plain(launched.request.command, policy, verbosity)
         self._people = Messenger(launched.messages)
         self._record = launched.record
+        self._complained: set[str] = set()
         descriptors = [launched.events, launched.record.events if launched.record else -1]
         self._programs = [Messenger(Outlet(fd)) for fd in descriptors if fd >= 0]
         self._report: str | None = values["report"]
@@ -57,6 +58,13 @@ class Teller:
         """Somebody will read what the command has used."""
         return bool(self._report or self._record)
 
+    def complain(self, name: str, why: str) -> None:
+        """The record or the log of the output cannot be written any more; it is said once of each."""
+        if name not in self._complained:
+            self._complained.add(name)
+            what = "the record of this run is not complete" if name == "record" else f"{name}: no more is written"
+            self.tell(Trouble(f"{what}: {why}"))
+
     def finish(self, usage: Usage) -> None:
         """Nothing more will be told: write the report, and see that all arrives, for as long as that is bearable."""
         whole = self._account.report(Moment(self._now(), time()), usage)
@@ -70,7 +78,7 @@ class Teller:
             try:
                 self._record.end(whole)
             except OSError as error:
-                self.tell(Trouble(f"the record of the run is not complete: {(error.strerror or str(error)).lower()}"))
+                self.complain("record", (error.strerror or str(error)).lower())
         self._people.flush(LAST_WORDS)
 
 

@@ -23,6 +23,13 @@ ISO_TIME_UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0}
 OFF_WORDS = ("off", "infinity")
 LONGEST = 100 * 365 * 86400.0
 """A century: beyond it the arithmetic of epoll and of dates is no longer safe."""
+SIZES = {
+    unit + ending: 1024**power
+    for power, unit in enumerate(("", "K", "M", "G", "T"))
+    for ending in (("", "B", "iB") if unit else ("", "B"))
+}
+LEAST_SIZE = 1 << 16
+LARGEST_SIZE = 1 << 44
 LONGEST_NAME = 64
 DURATION_FORMS = "a duration (90, 90s, 1.5m, 1h30m, 2d, 500ms, PT1H30M)"
 
@@ -185,6 +192,17 @@ def read_path(option: Option, word: str) -> str:
     return word
 
 
+def read_size(option: Option, word: str) -> int:
+    """Bytes: 0, or so many that a beginning and an end can be told apart."""
+    word = "0" if word in OFF_WORDS[:1] else word
+    digits = word.rstrip("KMGTiB")
+    number, factor = _number(digits), SIZES.get(word[len(digits) :])
+    size = None if number is None or factor is None else int(number * factor)
+    if size is None or (size < LEAST_SIZE and size) or size > LARGEST_SIZE:
+        raise _bad(word, "a size of 64KiB or more (500KiB, 64MiB, 1.5GiB; K, M and G are the same); 0 or off for none")
+    return size
+
+
 def read_name(option: Option, word: str) -> str:
     """A name that is a file's name as well, and that nobody takes for an option or for the id of a run."""
     plain = word.replace("-", "").replace("_", "").replace(".", "")
@@ -263,6 +281,7 @@ READERS: "dict[str, Callable[[Option, str], object]]" = {
     "evidences": read_evidences,
     "path": read_path,
     "name": read_name,
+    "size": read_size,
     "profile": read_profile,
     "flag": read_flag,
 }

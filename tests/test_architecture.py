@@ -27,7 +27,7 @@ OURS = {
     "commands": {"argv", "commands", "config", "options", "runs", "values"},
     "cli": {"argv", "commands", "options", "values"},
     "pages": {"commands", "pages", "options"},
-    "recording": {"folders", "options", "runs"},
+    "recording": {"folders", "options", "process", "runs"},
     "detaching": set(),
     "launch": {"detaching", "argv", "faces", "process", "recording", "runs"},
     "adoption": {"launch", "process"},

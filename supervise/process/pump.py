@@ -15,6 +15,10 @@ from time import monotonic
 from supervise.process.inbox import Inbox
 from supervise.process.outlet import Outlet
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from supervise.process.copying import Copier
+
 BUFFER = 1 << 18
 MUCH = 1 << 16
 """Bytes in one read that show that the command writes much: the pipe as it comes is full (pipe(7))."""
@@ -29,7 +33,9 @@ TAIL = 200
 class Pump:
     """One stream.  Its counters are written by its thread alone and read by anybody."""
 
-    def __init__(self, stream: str, source: int, outlet: Outlet, cut: int, inbox: Inbox) -> None:
+    def __init__(
+        self, stream: str, source: int, outlet: Outlet, cut: int, inbox: Inbox, copier: "Copier | None" = None
+    ) -> None:
         self.stream = stream
         self.count = 0
         self.first = 0.0
@@ -46,6 +52,10 @@ class Pump:
         self._outlet = outlet
         self._cut = cut
         self._inbox = inbox
+        self._copier = copier
+        """The way of the bytes to the record and the log."""
+        self._ahead = 0
+        """Bytes that have gone there, and are still to be passed on."""
         self._limit = sys.maxsize
         self._can_splice = hasattr(os, "splice")
         os.set_blocking(source, False)
@@ -101,9 +111,8 @@ class Pump:
 
     def _stream(self) -> None:
         source = self._source
-        buffer = bytearray(BUFFER)
-        into = [buffer]
-        view = memoryview(buffer)
+        view = memoryview(bytearray(BUFFER))
+        into = [view]
         poll = select.poll()
         poll.register(source, select.POLLIN)
         if not self._outlet.is_terminal:
@@ -133,16 +142,29 @@ class Pump:
             if self.count == size:
                 self.first = self.last
                 self._inbox.post("first", self)
-            self._outlet.write(view[:size])
+            try:
+                self._outlet.write(view[:size])
+            finally:
+                self._leave_copy(view[:size])
             if self.copy >= 0:
                 self._write_copy(view[:size])
             if size >= MUCH:
                 if not is_enlarged:
                     is_enlarged = True
-                    _enlarge(source)
-                    _enlarge(self._outlet.fd)
+                    enlarge(source)
+                    enlarge(self._outlet.fd)
+                    if self._copier:
+                        # What is read is copied once more in memory, what is handed over is not.
+                        into = [view[:KEPT]]
                 if self._can_splice and self.copy < 0:
                     self._hand_over()
+
+    def _leave_copy(self, data: memoryview) -> None:
+        if self._copier:
+            ahead = min(self._ahead, len(data))
+            self._ahead -= ahead
+            if ahead < len(data):
+                self._copier.put(self.stream, data[ahead:])
 
     def _write_copy(self, data: memoryview) -> None:
         try:
@@ -169,8 +191,17 @@ class Pump:
         pending = self._pending()
         if pending <= KEPT:
             return
+        size = pending - KEPT
+        if self._copier:
+            if not self._ahead:
+                self._ahead = self._copier.tee(self.stream, self._source, size)
+            size = self._ahead
+            if not size:
+                return
         try:
-            self.count += self._outlet.splice(self._source, pending - KEPT)
+            moved = self._outlet.splice(self._source, size)
+            self.count += moved
+            self._ahead = max(0, self._ahead - moved)
         except BlockingIOError:
             # Somebody who shares our stdout has made it non-blocking; `write` can wait for it.
             pass
@@ -182,7 +213,8 @@ class Pump:
         self.last = monotonic()
 
 
-def _enlarge(pipe: int) -> None:
+def enlarge(pipe: int) -> None:
+    """Give it room for a flood, where that is to be had."""
     import fcntl
 
     try:

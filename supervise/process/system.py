@@ -5,6 +5,11 @@
 
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+SPLICE_F_NONBLOCK = 2
 PR_SET_PDEATHSIG = 1
 PR_SET_NAME = 15
 PR_SET_CHILD_SUBREAPER = 36
@@ -15,10 +20,7 @@ def prctl(option: int, argument: "int | bytes") -> bool:
     if sys.platform != "linux":
         return False
     try:
-        import _ctypes
-
-        address = _ctypes.dlsym(_ctypes.dlopen(None, 0), "prctl")  # type: ignore[arg-type]
-        return bool(_ctypes.call_function(address, (option, argument, 0, 0, 0)) == 0)
+        return _call("prctl", option, argument, 0, 0, 0) == 0
     except (ImportError, OSError):
         return False
 
@@ -26,3 +28,35 @@ def prctl(option: int, argument: "int | bytes") -> bool:
 def become_subreaper() -> bool:
     """Orphans of our tree become our children, instead of init's: PR_SET_CHILD_SUBREAPER (Linux 3.4)."""
     return prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def tee(source: int, sink: int, size: int) -> int:
+    """Duplicate up to so many bytes of one pipe into another, without waiting; how many, -1 where none (tee(2))."""
+    try:
+        return _call("tee", source, sink, size, SPLICE_F_NONBLOCK)
+    except (ImportError, OSError):
+        return -1
+
+
+def is_writable(fd: int) -> bool:
+    """It takes a byte, or will never take one again."""
+    import select
+
+    poll = select.poll()
+    poll.register(fd, select.POLLOUT)
+    return bool(poll.poll(0))
+
+
+def _call(name: str, *arguments: "int | bytes") -> int:
+    """A function of the C library; its arguments and its result as int (or pointers to bytes).
+
+    Raises OSError, ImportError where it is not to be had.
+    """
+    import _ctypes
+
+    if name not in _addresses:
+        _addresses[name] = _ctypes.dlsym(_ctypes.dlopen(None, 0), name)  # type: ignore[arg-type]
+    return int(_ctypes.call_function(_addresses[name], arguments))
+
+
+_addresses: "dict[str, Any]" = {}

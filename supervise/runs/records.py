@@ -24,13 +24,16 @@ if TYPE_CHECKING:
 RUNS, LIVE, NAMES = "runs", "live", "names"
 RUN, LOCK, EVENTS, END = "run.toml", "lock", "events.jsonl", "end.json"
 SCHEMA = 1
+KEPT = 4096
+"""Bytes of the disk that the lock takes, so that the end can be written where there are no others left."""
+LISTS = ("warnings", "extensions", "put_offs", "attempts", "stragglers", "survivors")
 FRESH = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Record:
     """The record of this run, open for writing."""
 
-    __slots__ = ("_lock", "events", "facts", "folder", "is_ended", "run_id", "state")
+    __slots__ = ("_lock", "events", "facts", "folder", "run_id", "state")
 
     def __init__(self, state: str, run_id: str, facts: "Mapping[str, object]", lock: int, events: int) -> None:
         self.state = state
@@ -40,7 +43,6 @@ class Record:
         self.folder = f"{state}/{RUNS}/{run_id}"
         self.events = events
         """The descriptor of events.jsonl."""
-        self.is_ended = False
         self._lock = lock
         """Never closed: it goes when we go, in whatever way."""
 
@@ -49,8 +51,22 @@ class Record:
 
         Raises OSError.
         """
-        finish(self.state, self.run_id, report)
-        self.is_ended = True
+        try:
+            write_end(self.state, self.run_id, report)
+        except OSError:
+            self._end_in_place(report)
+        settle(self.state, self.run_id)
+
+    def _end_in_place(self, report: "Mapping[str, object]") -> None:
+        """On a full disk: in the room that was kept, so that nobody takes the run for lost."""
+        data = plain.json(report).encode() + b"\n"
+        if len(data) > KEPT:
+            # Whatever may be long and may be missing.
+            data = plain.json({**report, "diagnosis": None, **dict.fromkeys(LISTS, ())}).encode() + b"\n"
+        if len(data) <= KEPT:
+            os.pwrite(self._lock, data, 0)
+            os.ftruncate(self._lock, len(data))
+        os.rename(f"{self.folder}/{LOCK}", f"{self.folder}/{END}")
 
 
 def create(state: str, run_id: str, facts: "Mapping[str, object]") -> Record:
@@ -66,6 +82,7 @@ def create(state: str, run_id: str, facts: "Mapping[str, object]") -> Record:
     try:
         lock = os.open(f"{making}/{LOCK}", FRESH, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.write(lock, b" " * KEPT)
         write_whole(f"{making}/{RUN}", plain.toml(facts).encode())
         events = os.open(f"{making}/{EVENTS}", FRESH | os.O_APPEND, 0o600)
         os.close(os.open(f"{state}/{LIVE}/{run_id}", FRESH, 0o600))
@@ -112,13 +129,12 @@ def facts_of(
     }
 
 
-def finish(state: str, run_id: str, report: "Mapping[str, object]") -> None:
-    """Write end.json, and take the run off the list of the unfinished.
+def write_end(state: str, run_id: str, report: "Mapping[str, object]") -> None:
+    """Write end.json.  (Then `settle` it.)
 
     Raises OSError.
     """
     write_whole(f"{state}/{RUNS}/{run_id}/{END}", plain.json(report).encode() + b"\n")
-    settle(state, run_id)
 
 
 def settle(state: str, run_id: str) -> None:

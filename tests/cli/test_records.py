@@ -4,13 +4,16 @@ import json
 import os
 import signal
 import stat
+import subprocess
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from supervise.runs import reading
+from supervise.runs.output import Reader
 from tests.harness import Place, child, state_of, validator, wait_for_file, wait_until
 
 
@@ -174,3 +177,134 @@ def test_the_record_of_a_failed_start(supervise: Place) -> None:
     assert supervise("--", "./missing").code == 127
     record = only(supervise)
     assert json.loads(Path(record.folder, "end.json").read_text())["outcome"] == "not_found"
+
+
+# --- what was printed
+
+
+def printed(record: reading.Record, stream: str = "") -> bytes:
+    return b"".join(chunk.data for chunk in Reader(record.folder).chunks() if stream in ("", chunk.stream))
+
+
+def test_its_output_by_stream(supervise: Place) -> None:
+    supervise.start("--", "sh", "-c", "echo one; echo two >&2; sleep 0.3; echo three", report=False).wait()
+    record = only(supervise)
+    assert printed(record, "stdout") == b"one\nthree\n"
+    assert printed(record, "stderr") == b"two\n"
+    first, *_, last = Reader(record.folder).chunks()
+    assert 0.2 < last.at - first.at < 20
+
+
+def test_of_a_terminal(supervise: Place) -> None:
+    supervise.start("--pty", "--", "echo", "hello", report=False).wait()
+    assert printed(only(supervise)) == b"hello\r\n"
+
+
+def test_a_flood(supervise: Place) -> None:
+    """It is handed over without a copy, and recorded all the same."""
+    ended = supervise.shell("seq 3000000 | supervise --log copy -- cat | cksum; cksum < copy; seq 3000000 | cksum")
+    assert len(set(ended.out.splitlines())) == 1
+    assert printed(only(supervise)) == supervise.file("copy").read_bytes()
+
+
+def test_a_flood_that_is_only_recorded(supervise: Place) -> None:
+    ended = supervise.shell("seq 3000000 | supervise -- cat | cat > copy; cksum < copy; seq 3000000 | cksum")
+    assert len(set(ended.out.splitlines())) == 1
+    assert printed(only(supervise)) == supervise.file("copy").read_bytes()
+
+
+def test_a_flood_into_a_file_that_takes_no_pipe(supervise: Place) -> None:
+    supervise.shell("seq 1000000 | supervise -- cat >> copy")
+    assert printed(only(supervise)) == supervise.file("copy").read_bytes()
+
+
+def test_a_bound(supervise: Place) -> None:
+    supervise.start("--log-max", "64KiB", "--", "seq", "200000", report=False).wait()
+    record = only(supervise)
+    assert sum(path.stat().st_size for path in Path(record.folder).glob("output*")) <= 1 << 16
+    chunks = list(Reader(record.folder).chunks())
+    assert chunks[0].data.startswith(b"1\n2\n")
+    assert chunks[-1].data.endswith(b"200000\n")
+    assert sum(len(one.data) + one.left_out for one in chunks) == sum(len(f"{n}\n") for n in range(1, 200001))
+
+
+def test_no_output_is_kept(supervise: Place) -> None:
+    supervise.start("--log-max", "0", "--", "echo", "hello", report=False).wait()
+    assert printed(only(supervise)) == b""
+
+
+def test_a_log_is_appended_to(supervise: Place) -> None:
+    for word in ("one", "two"):
+        command = ("--log", "log", "--no-record", "--", "sh", "-c", f"echo {word}; echo {word} >&2")
+        supervise.start(*command, report=False).wait()
+    assert sorted(supervise.file("log").read_text().split()) == ["one", "one", "two", "two"]
+
+
+def test_a_log_that_cannot_be_written(supervise: Place) -> None:
+    ended = supervise.start("--log", "none/log", "--", "touch", "mark", report=False).wait()
+    assert ended.code == 125
+    assert ended.messages == ["--log: cannot write 'none/log': no such file or directory"]
+    assert not supervise.file("mark").exists()
+
+
+def test_a_log_on_a_full_disk(supervise: Place) -> None:
+    ended = supervise.start("--log", "/dev/full", "--", "sh", "-c", "echo hello; exit 3", report=False).wait()
+    assert (ended.code, ended.out) == (3, b"hello\n")
+    assert ended.messages == ["--log: no more is written: no space left on device"]
+    assert printed(only(supervise)) == b"hello\n"
+
+
+def test_a_log_that_nobody_reads(supervise: Place) -> None:
+    """The command's own output does not wait for it for ever."""
+    os.mkfifo(supervise.file("fifo"))
+    ended = supervise.start("--log", "fifo", "--", "sh", "-c", "seq 300000; exit 3", report=False).wait()
+    assert (ended.code, ended.out[-7:]) == (3, b"300000\n")
+    assert len(ended.messages) == 1
+    assert ended.messages[0].startswith("--log: no more is written")
+    assert printed(only(supervise)) == ended.out
+
+
+@pytest.fixture
+def small_disk(supervise: Place) -> Iterator[Path]:
+    """A file system of 256 KiB."""
+    folder = supervise.file("disk")
+    folder.mkdir()
+    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "none", folder], capture_output=True)
+    if mount.returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_a_disk_that_fills_up(supervise: Place, small_disk: Path) -> None:
+    """One warning; output and exit code are as they were, and the record still says how it ended."""
+    script = "seq 200000; sleep 0.3; seq 200000; exit 3"
+    ended = supervise.popen(
+        [str(supervise.program), "--", "sh", "-c", script], env={"XDG_STATE_HOME": str(small_disk)}
+    ).wait()
+    assert (ended.code, ended.out) == (3, b"".join(b"%d\n" % n for n in range(1, 200001)) * 2)
+    assert ended.messages == ["the record of this run is not complete: no space left on device"]
+    state = str(small_disk / "supervise")
+    [run_id] = reading.ids(state)
+    record = reading.Record(state, run_id)
+    assert reading.state_of(record) == "ended"
+    assert reading.unfinished(state) == []
+    report = record.end()
+    validator("report").validate(report)
+    assert report is not None
+    assert (report["outcome"], report["exit_code"]) == ("failed", 3)
+    assert ended.out.startswith(printed(record))
+    assert len(printed(record)) > 100_000
+
+
+def test_a_disk_that_is_full(supervise: Place, small_disk: Path) -> None:
+    subprocess.run(["dd", "if=/dev/zero", f"of={small_disk}/filler", "bs=4096"], capture_output=True)
+    for script in ("echo hello; exit 3", "echo hello; sleep 0.4; exit 3"):
+        ended = supervise.popen(
+            [str(supervise.program), "--", "sh", "-c", script], env={"XDG_STATE_HOME": str(small_disk)}
+        ).wait()
+        assert (ended.code, ended.out) == (3, b"hello\n")
+        assert one_warning(ended.err)
+    assert reading.ids(str(small_disk / "supervise")) == []

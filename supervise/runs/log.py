@@ -1,0 +1,48 @@
+"""A plain copy of the output for the user (`--log FILE`): appended, as `tee -a` does."""
+
+import errno
+import os
+import select
+
+PATIENCE = 2000
+"""Milliseconds for which a reader of a FIFO, say, may not read."""
+PIECE = 1 << 18
+
+
+class Log:
+    """That file.  A sink for `process.copying`; its methods raise OSError."""
+
+    name = "--log"
+
+    def __init__(self, path: str) -> None:
+        """Raises OSError."""
+        is_fifo = os.path.exists(path) and os.stat(path).st_mode & 0o170000 == 0o010000
+        # A FIFO is opened for reading too: without a reader the open would wait for one, for ever.
+        how = os.O_RDWR if is_fifo else os.O_WRONLY
+        # Appending: others may write to the same file.
+        self.fd = os.open(path, how | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, 0o666)
+        self._buffer: memoryview | None = None
+
+    def write(self, stream: str, at: float, data: "bytes | memoryview") -> None:
+        """Append these bytes."""
+        while data:
+            try:
+                data = data[os.write(self.fd, data) :]
+            except BlockingIOError:
+                poll = select.poll()
+                poll.register(self.fd, select.POLLOUT)
+                if not poll.poll(PATIENCE):
+                    raise TimeoutError(errno.ETIMEDOUT, "Its reader does not read") from None
+
+    def take(self, stream: str, at: float, pipe: int, size: int) -> None:
+        """Append so many bytes that are in that pipe."""
+        if self._buffer is None:
+            self._buffer = memoryview(bytearray(PIECE))
+        while size:
+            got = os.readv(pipe, [self._buffer[: min(size, PIECE)]])
+            self.write(stream, at, self._buffer[:got])
+            size -= got
+
+    def skip(self, size: int) -> None:
+        """So many bytes are left out here: it says so."""
+        self.write("", 0, f"\nsupervise: {size} bytes are left out here: this file took them too slowly\n".encode())

@@ -1,0 +1,150 @@
+"""Copies of the command's bytes are taken away in order, and nobody waits long for where they go."""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from supervise.process import system
+from supervise.process.copying import MOST, Copier
+
+BOUND = 20.0
+
+
+class Sink:
+    """Notes what it is given, when it is let to."""
+
+    name = "sink"
+
+    def __init__(self) -> None:
+        self.open = threading.Event()
+        self.open.set()
+        self.taken = b""
+        self.skipped = 0
+        self.error: OSError | None = None
+
+    def write(self, stream: str, at: float, data: bytes) -> None:
+        assert self.open.wait(BOUND)
+        if self.error:
+            raise self.error
+        self.taken += data
+
+    def take(self, stream: str, at: float, pipe: int, size: int) -> None:
+        while size:
+            data = os.read(pipe, size)
+            size -= len(data)
+            self.write(stream, at, data)
+
+    def skip(self, size: int) -> None:
+        self.skipped += size
+
+
+def copy_to(*sinks: Sink, patience: float = 0.05) -> tuple[Copier, list[tuple[str, str]]]:
+    failures: list[tuple[str, str]] = []
+    return Copier(list(sinks), patience, lambda name, why: failures.append((name, why))), failures
+
+
+def put(copy: Copier, data: bytes) -> None:
+    copy.put("stdout", memoryview(data))
+
+
+def seconds(work: Callable[[], object]) -> float:
+    begin = time.monotonic()
+    work()
+    return time.monotonic() - begin
+
+
+def test_all_of_it_in_order() -> None:
+    sink = Sink()
+    copy, failures = copy_to(sink)
+    for number in range(5000):
+        put(copy, b"%d\n" % number)
+        if number % 1000 == 0:
+            assert copy.flush()
+    assert copy.flush()
+    assert sink.taken == b"".join(b"%d\n" % number for number in range(5000))
+    assert (sink.skipped, failures) == (0, [])
+
+
+@pytest.mark.parametrize("sinks", [1, 2])
+def test_of_a_pipe(sinks: int) -> None:
+    """Duplicated, and left where it is."""
+    found = [Sink() for _ in range(sinks)]
+    copy, _ = copy_to(*found)
+    ours, theirs = os.pipe()
+    try:
+        os.write(theirs, b"one two")
+        put(copy, b"zero ")
+        assert copy.tee("stdout", ours, 4) == 4
+        assert os.read(ours, 100) == b"one two"
+        put(copy, b"end")
+        assert copy.flush()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert [one.taken for one in found] == [b"zero one end"] * sinks
+
+
+def test_what_is_no_pipe_cannot_be_duplicated() -> None:
+    copy, _ = copy_to(Sink())
+    with open("/dev/zero", "rb") as file:
+        assert copy.tee("stdout", file.fileno(), 10) == 0
+    assert system.tee(-1, -1, 10) == -1
+
+
+def test_a_sink_that_hangs_holds_nobody_up() -> None:
+    sink = Sink()
+    sink.open.clear()
+    copy, _ = copy_to(sink)
+    piece = bytes(1 << 18)
+    # The first pieces find room, one waits in vain, and then nobody waits any more.
+    assert seconds(lambda: [put(copy, piece) for _ in range(100)]) < 5
+    sink.open.set()
+    assert copy.flush()
+    assert len(sink.taken) <= MOST + 2 * len(piece)
+    assert len(sink.taken) + sink.skipped == 100 * len(piece)
+    # It is through: the next one is taken again.
+    put(copy, b"later")
+    assert copy.flush()
+    assert sink.taken.endswith(b"later")
+
+
+def test_a_sink_that_is_slower_misses_nothing() -> None:
+    class Slow(Sink):
+        def write(self, stream: str, at: float, data: bytes) -> None:
+            time.sleep(0.001)
+            super().write(stream, at, data)
+
+    sink = Slow()
+    copy, _ = copy_to(sink, patience=BOUND)
+    for _ in range(100):
+        put(copy, bytes(1 << 17))
+    assert copy.flush()
+    assert (len(sink.taken), sink.skipped) == (100 << 17, 0)
+
+
+def test_one_that_fails_is_told_of_once_and_the_other_goes_on() -> None:
+    bad, good = Sink(), Sink()
+    bad.name, bad.error = "bad", OSError(28, "")
+    copy, failures = copy_to(bad, good)
+    for _ in range(10):
+        put(copy, b"x")
+        assert copy.flush()
+    assert failures == [("bad", "no space left on device")]
+    assert good.taken == b"x" * 10
+    assert copy.has_failed
+    assert not copy.is_gone
+
+
+def test_where_all_have_failed_nothing_is_kept() -> None:
+    sink = Sink()
+    sink.error = OSError(5, "")
+    copy, failures = copy_to(sink)
+    for _ in range(100):
+        put(copy, bytes(1 << 20))
+    assert copy.flush()
+    assert copy.is_gone
+    assert len(failures) == 1
+    assert copy.tee("stdout", -1, 10) == 10

@@ -1,0 +1,171 @@
+"""What was printed is read as it was written, within its bound, whatever has become of the files."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from supervise.runs.output import LEAST, PARTS, SIZE, Chunk, Reader, Writer
+
+NOW = 1763816820.5
+FRESH = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+PIECES = st.lists(st.tuples(st.sampled_from(["stdout", "stderr"]), st.integers(1, 9000)), max_size=60)
+
+
+@pytest.fixture
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("run")
+
+
+def fresh(folder: Path) -> str:
+    new = folder / os.urandom(8).hex()
+    new.mkdir()
+    return str(new)
+
+
+def read(path: str) -> list[Chunk]:
+    return list(Reader(path).chunks())
+
+
+def size_of(path: str) -> int:
+    return sum(one.stat().st_size for one in Path(path).iterdir())
+
+
+def data_of(chunks: list[Chunk], stream: str = "") -> bytes:
+    return b"".join(chunk.data for chunk in chunks if stream in ("", chunk.stream))
+
+
+def test_each_chunk_has_its_stream_and_its_time(folder: Path) -> None:
+    path = fresh(folder)
+    writer = Writer(path, LEAST)
+    writer.write("stdout", NOW, b"one\n")
+    writer.write("stderr", NOW + 1, b"two\n")
+    assert [(one.stream, one.at, one.data, one.left_out) for one in read(path)] == [
+        ("stdout", NOW, b"one\n", 0),
+        ("stderr", NOW + 1, b"two\n", 0),
+    ]
+
+
+def test_of_bytes_in_a_pipe(folder: Path) -> None:
+    path = fresh(folder)
+    writer = Writer(path, 1 << 20)
+    ours, theirs = os.pipe()
+    try:
+        for number in range(40):
+            os.write(theirs, bytes([number]) * 30_000)
+            writer.take("stdout", NOW, ours, 30_000)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    whole = b"".join(bytes([number]) * 30_000 for number in range(40))
+    chunks = read(path)
+    assert size_of(path) <= 1 << 20
+    assert whole.startswith(data_of(chunks)[: 1 << 17])
+    assert whole.endswith(data_of(chunks)[-(1 << 17) :])
+    assert len(data_of(chunks)) + sum(one.left_out for one in chunks) == len(whole)
+
+
+@FRESH
+@given(pieces=PIECES, most=st.integers(LEAST, 2 * LEAST))
+def test_the_beginning_and_the_end_are_kept(folder: Path, pieces: list[tuple[str, int]], most: int) -> None:
+    path, whole, count = fresh(folder), b"", 0
+    writer = Writer(path, most)
+    for stream, size in pieces:
+        data = b"".join(b"%07d\n" % (count + number) for number in range(size // 8 + 1))
+        count += size // 8 + 1
+        whole += data
+        writer.write(stream, NOW, data)
+        assert size_of(path) <= most
+    chunks = read(path)
+    kept = data_of(chunks)
+    gaps = [at for at, one in enumerate(chunks) if one.left_out]
+    if not gaps:
+        assert kept == whole
+        return
+    [gap] = gaps
+    head, tail = data_of(chunks[:gap]), data_of(chunks[gap:])
+    assert whole.startswith(head)
+    assert whole.endswith(tail)
+    assert len(head) + len(tail) + chunks[gap].left_out == len(whole)
+    heads = SIZE * (len(pieces) + 2)
+    assert most // 4 - heads <= len(head) <= most // 4
+    assert len(tail) >= most * 3 // 4 * (PARTS - 1) // PARTS - heads - SIZE * PARTS * 2
+
+
+def test_what_was_left_out_for_a_slow_disk(folder: Path) -> None:
+    path = fresh(folder)
+    writer = Writer(path, LEAST)
+    writer.write("stdout", NOW, b"one\n")
+    writer.skip(1000)
+    writer.write("stdout", NOW, b"two\n")
+    assert [one.left_out for one in read(path)] == [0, 1000]
+
+
+def test_read_as_it_grows(folder: Path) -> None:
+    path = fresh(folder)
+    reader = Reader(path)
+    assert list(reader.chunks(is_over=False)) == []
+    writer, found = Writer(path, LEAST), b""
+    for number in range(20_000):
+        writer.write("stdout", NOW, b"%d\n" % number)
+        if number % 7 == 0:
+            found += data_of(list(reader.chunks(is_over=False)))
+    found += data_of(list(reader.chunks()))
+    assert found == b"".join(b"%d\n" % number for number in range(20_000))
+
+
+def test_a_chunk_that_is_being_written_is_left_for_later(folder: Path) -> None:
+    path = fresh(folder)
+    Writer(path, LEAST).write("stdout", NOW, b"whole\n")
+    whole = Path(path, "output").read_bytes()
+    Path(path, "output").write_bytes(whole[:-2])
+    reader = Reader(path)
+    assert list(reader.chunks(is_over=False)) == []
+    Path(path, "output").write_bytes(whole)
+    assert data_of(list(reader.chunks(is_over=False))) == b"whole\n"
+
+
+def test_of_a_run_that_was_killed_in_the_middle_of_a_chunk(folder: Path) -> None:
+    path = fresh(folder)
+    Writer(path, LEAST).write("stdout", NOW, b"whole\n")
+    whole = Path(path, "output").read_bytes()
+    for size in range(len(whole)):
+        Path(path, "output").write_bytes(whole[:size])
+        assert data_of(read(path)) == b"whole\n"[: max(0, size - SIZE)]
+
+
+@FRESH
+@given(garbage=st.binary(max_size=200), at=st.integers(0, 400), length=st.integers(0, 100))
+def test_garbage_harms_only_what_it_replaces(folder: Path, garbage: bytes, at: int, length: int) -> None:
+    path = fresh(folder)
+    writer = Writer(path, LEAST)
+    for number in range(10):
+        writer.write("stdout", NOW, b"line %d\n" % number)
+    file = Path(path, "output")
+    whole = file.read_bytes()
+    file.write_bytes(whole[:at] + garbage + whole[at + length :])
+    # What comes before it is there in any case.
+    intact = at // (SIZE + 7)
+    assert data_of(read(path)).startswith(b"".join(b"line %d\n" % number for number in range(min(10, intact))))
+
+
+@FRESH
+@given(data=st.binary(max_size=3000))
+def test_nothing_but_garbage(folder: Path, data: bytes) -> None:
+    path = fresh(folder)
+    Path(path, "output").write_bytes(data)
+    Path(path, "output.7").write_bytes(data[::-1])
+    read(path)
+
+
+def test_what_is_no_file_of_ours(folder: Path) -> None:
+    path = fresh(folder)
+    os.mkfifo(f"{path}/output")
+    Path(path, "output.1").mkdir()
+    Path(path, "output.2").symlink_to("/dev/zero")
+    for name in ("output.x", "output.-1", "output.", "output.03", "output.99999999999999999999"):
+        Path(path, name).write_bytes(b"x")
+    assert read(path) == []
+    assert read(f"{path}/none") == []

@@ -79,7 +79,8 @@ def _clear_up(facts: "tuple[Any, ...]", left: "list[tuple[str, str]]") -> None:
     from supervise import lost
 
     lost.remove_sockets(left)
-    lost.write_report(*facts)
+    *start, is_recorded = facts
+    lost.write(*start, is_recorded=is_recorded)
 
 
 TYPE_CHECKING = False

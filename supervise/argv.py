@@ -118,6 +118,8 @@ def fill(said: "Mapping[str, str]", command: "list[str]", environ: "Mapping[str,
         )
     if values["detach"] and values["no_record"]:
         raise BadValueError("--detach: its output goes into the record, of which --no-record leaves none")
+    if values["no_record"] and values["on_interrupt"] == "rerun":
+        raise BadValueError("--on-interrupt: a run is found again by its record, of which --no-record leaves none")
     # All of them, used or not: a supervise inside the command is not governed by what was said to this one.
     taken = tuple(name for option in OPTIONS for name in option.variables if name in ours) if ours else ()
     return Request(values, command, taken, words)

@@ -233,9 +233,7 @@ def _start(launched: Launched, on_lost: "OnLost") -> None:
     from supervise.process import guardian
 
     values, command = launched.request.values, launched.request.command
-    pid, name = os.getpid(), values["name"]
-    facts = (values["report"], launched.run_id, command, pid, launched.started_at, launched.started, name)
-    first: list[Message] = [(("orders", values["signal"], values["kill_after"], facts), ())]
+    first: list[Message] = [(("orders", values["signal"], values["kill_after"], _facts(launched)), ())]
     has_terminal = guardian.has_terminal()
     if has_terminal:
         from supervise.process import terminal
@@ -269,6 +267,20 @@ def _start(launched: Launched, on_lost: "OnLost") -> None:
         launched.line.send(*spawn, fds=stdio)
     for fd in {*stdio} - {0}:
         os.close(fd)
+
+
+def _facts(launched: Launched) -> "tuple[object, ...]":
+    """What the guardian has to know should we die."""
+    values = launched.request.values
+    start = {
+        "run_id": launched.run_id,
+        "name": values["name"],
+        "command": launched.request.command,
+        "access_limit": values["access_timeout"] is not None,
+        "rerun": values["on_interrupt"] == "rerun",
+    }
+    times = launched.started_at, launched.started
+    return (*times, os.getpid(), start, values["report"], not values["no_record"])
 
 
 def _pipes(launched: Launched) -> "tuple[tuple[int, int, int], str]":

@@ -1,31 +1,43 @@
-"""What the guardian still has to do when we have died: the report of a run that is lost, and our socket."""
+"""What the guardian still has to do when we have died: to write that the run is lost, and our socket."""
 
 import json
 import os
 from time import monotonic, time
 
+from supervise import folders
 from supervise.faces import report
-from supervise.faces.items import Moment
-from supervise.runs import sockets
-from supervise.teller import account_of
+from supervise.runs import plain, reading, records, remains, sockets
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
-def write_report(
-    path: str | None,
-    run_id: str,
-    command: list[str],
-    pid: int,
-    started_at: float,
-    started: float,
-    name: str | None,
+def write(
+    started_at: float, started: float, pid: int, start: "dict[str, Any]", path: str | None, *, is_recorded: bool
 ) -> None:
-    """Write the report with the outcome `lost`, unless the run's own is there already.
+    """Write the end of the run into its report and its record, with the outcome `lost`.
 
-    `pid` is the supervisor's; `started_at` in epoch seconds, `started` the same moment by CLOCK_MONOTONIC.
+    Where we died after the run's own end was written to one of them, that is what stands in both.
+    `pid` is the supervisor's; `started_at` in epoch seconds, `started` the same moment by CLOCK_MONOTONIC; `start` is
+    the run's id, name and command, whether it has an access limit, and whether it is to be run again.
     """
-    if path and not _is_written(path, run_id):
-        account = account_of(run_id, command, pid, started_at, name=name)
-        report.write(path, account.report(Moment(monotonic() - started, time())))
+    run_id = start["run_id"]
+    record = _find(run_id) if is_recorded else None
+    own = _written(path, run_id) if path else None
+    end = own or (record.end() if record else None)
+    if end is None:
+        whole = {**_facts(start), "pid": pid, "started_at": plain.time(started_at)}
+        events = record.events() if record else ()
+        end = remains.report(whole, events, time(), monotonic() - started, remains.CRASH)
+    if path and not own:
+        report.write(path, end)
+    if record:
+        try:
+            _end(record, end, is_kept=start["rerun"])
+        except OSError:
+            # Whoever looks sees that nobody holds its lock.
+            pass
 
 
 def remove_sockets(left: list[tuple[str, str]]) -> None:
@@ -34,12 +46,45 @@ def remove_sockets(left: list[tuple[str, str]]) -> None:
         sockets.remove(folder, run_id)
 
 
-def _is_written(path: str, run_id: str) -> bool:
-    """We may have died after the report and before our last word to the guardian."""
+def _find(run_id: str) -> reading.Record | None:
+    """The record; one of which only a part had been made is removed."""
+    state = folders.state(os.environ)
+    if state is None:
+        return None
+    record = reading.Record(state, run_id)
+    if os.path.isdir(record.folder):
+        return record
+    records.remove(state, f".{run_id}")
+    return None
+
+
+def _facts(start: "dict[str, Any]") -> "dict[str, Any]":
+    name = start["name"]
+    return {
+        **start,
+        "name": None if name is None else plain.marked(name),
+        "command": [plain.marked(word) for word in start["command"]],
+        "cwd": plain.marked(records.cwd()),
+        "host": os.uname().nodename,
+    }
+
+
+def _end(record: reading.Record, end: "dict[str, Any]", *, is_kept: bool) -> None:
+    if end["outcome"] == "lost":
+        remains.write(record.state, end, is_kept=is_kept)
+    elif not record.has_end:
+        records.finish(record.state, record.run_id, end)
+    else:
+        records.settle(record.state, record.run_id)
+
+
+def _written(path: str, run_id: str) -> "dict[str, Any] | None":
+    """The run's own report: we may have died after it and before our last word to the guardian."""
     if not os.path.isfile(path):
-        return False
+        return None
     try:
         with open(path, encoding="ascii") as file:
-            return bool(json.load(file)["run_id"] == run_id)
+            found = json.load(file)
+        return found if found["run_id"] == run_id and found["outcome"] else None
     except (OSError, ValueError, LookupError, TypeError):
-        return False
+        return None

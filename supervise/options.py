@@ -197,6 +197,20 @@ OPTIONS = (
         "Leave no record of the run on disk.",
     ),
     Option(
+        RECORD, "on-interrupt", "", "choice", "nothing", "WHAT",
+        "What supervise recover does when supervise itself was killed or the machine went down under the run: nothing "
+        "but stop what is left of it, or run it again as well.",
+        choices=("nothing", "rerun"),
+    ),
+    Option(
+        RECORD, "max-recoveries", "", "count", "1", "N",
+        "How often, at most, a run is run again by supervise recover.",
+    ),
+    Option(
+        RECORD, "keep-env", "", "names", "", "NAME,...",
+        "Variables of the environment to keep in the record, for when the run is run again; no others are.",
+    ),
+    Option(
         OUTPUT, "pty", "", "flag", "", "",
         "Give the command a terminal of its own: it does not buffer in blocks, and the keys are its own.",
     ),

@@ -221,6 +221,21 @@ def read_profile(option: Option, word: str) -> str:
     return word
 
 
+def read_count(option: Option, word: str) -> int:
+    """How often, or how many."""
+    if not (word.isascii() and word.isdigit() and len(word) <= 9):
+        raise _bad(word, "a number from 0 on")
+    return int(word)
+
+
+def read_names(option: Option, word: str) -> "tuple[str, ...]":
+    """Names of environment variables, with commas between (POSIX, XBD 8.1)."""
+    parts = tuple(word.split(","))
+    if not all(part.isascii() and part.isidentifier() for part in parts):
+        raise _bad(word, "names of variables with commas between (PATH,LANG)")
+    return parts
+
+
 def read_flag(option: Option, word: str) -> bool:
     """For the environment and the configuration; on the command line a flag has no value."""
     answer = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
@@ -283,6 +298,8 @@ READERS: "dict[str, Callable[[Option, str], object]]" = {
     "name": read_name,
     "size": read_size,
     "profile": read_profile,
+    "count": read_count,
+    "names": read_names,
     "flag": read_flag,
 }
 

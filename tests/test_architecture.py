@@ -32,7 +32,7 @@ OURS = {
     "launch": {"detaching", "argv", "faces", "process", "recording", "runs"},
     "adoption": {"launch", "process"},
     "teller": {"core", "faces", "launch", "process"},
-    "lost": {"faces", "runs", "teller"},
+    "lost": {"faces", "folders", "runs"},
     "diagnosis": {"core", "faces", "launch", "process"},
     "runner": {"adoption", "core", "diagnosis", "faces", "launch", "process", "teller", "values"},
     "steering": {"core", "faces", "runner", "runs", "values"},

@@ -107,7 +107,7 @@ def facts_of(
     options: "Mapping[str, str | list[str]]",
 ) -> "dict[str, object]":
     """What stands in run.toml.  `started_at` in epoch seconds; `options` as a user would write them."""
-    cwd = _cwd()
+    folder = cwd()
     pid = os.getpid()
     return {
         "schema": SCHEMA,
@@ -116,8 +116,8 @@ def facts_of(
         "command": [plain.marked(word) for word in command],
         # The bytes themselves, where they are no text.
         "command_hex": _hex(command),
-        "cwd": plain.marked(cwd),
-        "cwd_hex": None if plain.marked(cwd) is cwd else os.fsencode(cwd).hex(),
+        "cwd": plain.marked(folder),
+        "cwd_hex": None if plain.marked(folder) is folder else os.fsencode(folder).hex(),
         "host": os.uname().nodename,
         "boot_id": identity.boot_id(),
         "pid": pid,
@@ -139,10 +139,7 @@ def write_end(state: str, run_id: str, report: "Mapping[str, object]") -> None:
 
 def settle(state: str, run_id: str) -> None:
     """Take the run off the list of the unfinished."""
-    try:
-        os.unlink(f"{state}/{LIVE}/{run_id}")
-    except OSError:
-        pass
+    _unlink(f"{state}/{LIVE}/{run_id}")
 
 
 def write_whole(path: str, data: bytes) -> None:
@@ -150,18 +147,47 @@ def write_whole(path: str, data: bytes) -> None:
 
     Raises OSError.
     """
-    beside = f"{path}.{os.getpid()}"
-    fd = os.open(beside, FRESH, 0o600)
+    beside = _write_beside(path, data)
     try:
-        try:
-            while data:
-                data = data[os.write(fd, data) :]
-        finally:
-            os.close(fd)
         os.rename(beside, path)
     except OSError:
         os.unlink(beside)
         raise
+
+
+def write_new(path: str, data: bytes) -> bool:
+    """The same, unless it is there already: then False.
+
+    Raises OSError.
+    """
+    beside = _write_beside(path, data)
+    try:
+        os.link(beside, path, follow_symlinks=False)
+    except FileExistsError:
+        return False
+    except OSError:
+        # A file system without hard links.
+        if os.path.lexists(path):
+            return False
+        os.rename(beside, path)
+        return True
+    finally:
+        _unlink(beside)
+    return True
+
+
+def _write_beside(path: str, data: bytes) -> str:
+    beside = f"{path}.{os.getpid()}"
+    fd = os.open(beside, FRESH, 0o600)
+    try:
+        while data:
+            data = data[os.write(fd, data) :]
+    except OSError:
+        os.unlink(beside)
+        raise
+    finally:
+        os.close(fd)
+    return beside
 
 
 def remove(state: str, name: str) -> None:
@@ -216,6 +242,13 @@ def _point(link: str, run_id: str) -> None:
         pass
 
 
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        pass
+
+
 def _marked(words: "str | list[str]") -> "str | list[str]":
     return plain.marked(words) if isinstance(words, str) else [plain.marked(word) for word in words]
 
@@ -227,7 +260,8 @@ def _hex(words: "list[str]") -> "list[str] | None":
     return [os.fsencode(word).hex() for word in words]
 
 
-def _cwd() -> str:
+def cwd() -> str:
+    """The working directory; empty where there is none any more."""
     try:
         return os.getcwd()
     except OSError:

@@ -1,0 +1,163 @@
+"""What is known of a run whose supervisor died, and how it is written down: the report with the outcome `lost`.
+
+It is made of what the run had told of itself until then; whatever of that is broken is left out.
+"""
+
+import json
+import os
+
+from supervise.runs import plain, records
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any
+
+SCHEMA = 1
+CRASH, REBOOT = "supervisor died", "reboot"
+"""Why a run is lost."""
+START = ("run_id", "name", "command", "cwd", "host", "pid", "started_at")
+HEAD = ("schema", "run_id", "at", "t", "event")
+"""What each event begins with."""
+LISTS = {"warned": "warnings", "extended": "extensions", "put_off": "put_offs"}
+
+
+def report(
+    start: "Mapping[str, Any]",
+    events: "Iterable[dict[str, Any]]",
+    found_at: float,
+    seconds: float,
+    reason: str,
+    survivors: "Iterable[tuple[int, str, int, str, str]]" = (),
+) -> "dict[str, Any]":
+    """The report: how the run began, what happened, and that at `found_at` (epoch seconds) it was found to be lost.
+
+    `start` is what the report begins with, and `access_limit`, whether there was one; `seconds` is how long the run
+    took; `survivors` are those who could not be killed, as `tree.describe` has them.
+    """
+    whole: dict[str, Any] = {
+        "schema": SCHEMA,
+        **{key: start[key] for key in START},
+        "ended_at": plain.time(found_at),
+        "duration": round(max(0.0, seconds), 3),
+        "outcome": "lost",
+        "timeout_cause": None,
+        "limit": None,
+        "limit_seconds": None,
+        "reason": reason,
+        "exit_code": None,
+        "command_exit": None,
+        "access": None,
+        "stop": None,
+        "diagnosis": None,
+        "warnings": [],
+        "extensions": [],
+        "put_offs": [],
+        "attempts": [],
+        "usage": dict.fromkeys(("cpu_seconds", "max_rss_bytes", "stdout_bytes", "stderr_bytes")),
+        "stragglers": [],
+        "survivors": [_process(one) for one in survivors],
+    }
+    for event in events:
+        try:
+            # Numbers that JSON does not have are none of ours, though Python reads them.
+            json.dumps(event, allow_nan=False)
+            _hear(event, whole, has_access_limit=bool(start["access_limit"]))
+        except (ValueError, LookupError, TypeError, AttributeError):
+            # It was not written by us.
+            continue
+    return whole
+
+
+def event(run_id: str, found_at: float, seconds: float, reason: str) -> "dict[str, Any]":
+    """The last line of the events."""
+    at, t = plain.time(found_at), round(max(0.0, seconds), 3)
+    return {"schema": SCHEMA, "run_id": run_id, "at": at, "t": t, "event": "lost", "reason": reason}
+
+
+def write(state: str, whole: "Mapping[str, Any]", *, is_kept: bool) -> bool:
+    """Write that report into the record, and the last line of its events; False where the record has an end already.
+
+    `is_kept`: the run stays on the list of the unfinished, since it is to be run again.
+    Raises OSError.
+    """
+    run_id = whole["run_id"]
+    folder = f"{state}/{records.RUNS}/{run_id}"
+    if os.path.lexists(f"{folder}/{records.END}"):
+        return False
+    found = event(run_id, 0, whole["duration"], whole["reason"]) | {"at": whole["ended_at"]}
+    _append(f"{folder}/{records.EVENTS}", plain.json(found).encode() + b"\n")
+    is_ours = records.write_new(f"{folder}/{records.END}", plain.json(whole).encode() + b"\n")
+    if is_ours and not is_kept:
+        records.settle(state, run_id)
+    return is_ours
+
+
+def _append(path: str, line: bytes) -> None:
+    """Add the line, on a line of its own also where the last one was cut short; without it, the report tells."""
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        size = os.lseek(fd, 0, os.SEEK_END)
+        if size and os.pread(fd, 1, size - 1) != b"\n":
+            line = b"\n" + line
+        os.write(fd, line)
+    except OSError:
+        pass
+    finally:
+        os.close(fd)
+
+
+def _hear(event: "dict[str, Any]", whole: "dict[str, Any]", *, has_access_limit: bool) -> None:
+    """Take note of what happened.
+
+    Raises ValueError, LookupError, TypeError or AttributeError where it is no event of ours.
+    """
+    at, attempts = event["at"], whole["attempts"]
+    told = {key: value for key, value in event.items() if key not in HEAD}
+    match event["event"]:
+        case "started":
+            # As in the account of a run: without a limit for it, access is at the start.
+            access = None if has_access_limit else {"at": at, "how": "spawn"}
+            attempts.append(_attempt(len(attempts) + 1, int(event["pid"]), at, access))
+            whole.update(access=access, command_exit=None, stop=None, diagnosis=None)
+        case "access":
+            whole["access"] = attempts[-1]["access"] = {"at": at, "how": event["how"]}
+        case "exited":
+            how = event["command_exit"]
+            whole["command_exit"] = how
+            attempts[-1].update(ended_at=at, command_exit=how)
+        case "warned" | "extended" | "put_off" as name:
+            whole[LISTS[name]].append({"at": at, **told})
+        case "verdict":
+            kept = {key: event[key] for key in ("dump_signal", "signal", "kill_after")}
+            whole["stop"] = {"at": at, **kept, "killed": False}
+        case "killing":
+            whole["stop"]["killed"] = True
+        case "diagnosis":
+            whole["diagnosis"] = {"at": at, **told}
+
+
+def _attempt(number: int, pid: int, at: str, access: "dict[str, Any] | None") -> "dict[str, Any]":
+    return {
+        "number": number,
+        "pid": pid,
+        "started_at": at,
+        "ended_at": None,
+        "outcome": "lost",
+        "command_exit": None,
+        "access": access,
+    }
+
+
+def _process(one: "tuple[int, str, int, str, str]") -> "dict[str, Any]":
+    pid, name, uid, state, waits_in = one
+    return {
+        "pid": pid,
+        "name": plain.marked(name),
+        "uid": uid if uid >= 0 else None,
+        "state": state if state != "?" else None,
+        "waits_in": waits_in or None,
+    }

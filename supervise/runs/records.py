@@ -52,10 +52,10 @@ class Record:
         Raises OSError.
         """
         try:
-            write_end(self.state, self.run_id, report)
+            finish(self.state, self.run_id, report)
         except OSError:
             self._end_in_place(report)
-        settle(self.state, self.run_id)
+            settle(self.state, self.run_id)
 
     def _end_in_place(self, report: "Mapping[str, object]") -> None:
         """On a full disk: in the room that was kept, so that nobody takes the run for lost."""
@@ -129,12 +129,13 @@ def facts_of(
     }
 
 
-def write_end(state: str, run_id: str, report: "Mapping[str, object]") -> None:
-    """Write end.json.  (Then `settle` it.)
+def finish(state: str, run_id: str, report: "Mapping[str, object]") -> None:
+    """Write end.json, and take the run off the list of the unfinished.
 
     Raises OSError.
     """
     write_whole(f"{state}/{RUNS}/{run_id}/{END}", plain.json(report).encode() + b"\n")
+    settle(state, run_id)
 
 
 def settle(state: str, run_id: str) -> None:

@@ -4,7 +4,7 @@
 function __supervise_rest --description 'The words of COMMAND up to the cursor; fails where COMMAND has not begun'
     set -l words (commandline -opc)[2..]
     set -l form bare
-    contains -- "$words[1]" ready extend stop wait sleep config; and return 1
+    contains -- "$words[1]" ready extend stop wait recover sleep config; and return 1
     if test "$words[1]" = run
         set form run
         set -e words[1]
@@ -47,7 +47,7 @@ function __supervise_asks --description 'Whether the words up to the cursor begi
     if set -q argv[1]
         test "$words[1..$(count $argv)]" = "$argv"
     else
-        contains -- "$words[1]" ready extend stop wait sleep config
+        contains -- "$words[1]" ready extend stop wait recover sleep config
     end
 end
 
@@ -76,6 +76,10 @@ complete -c supervise -n '__supervise_asks stop' -k -a '(__supervise_runs)'
 complete -c supervise -n 'test (count (commandline -opc)) = 1' -a wait -d 'Wait for the end of a run, and exit with its code'
 complete -c supervise -n '__supervise_asks wait' -l help -d 'Show a help page and exit'
 complete -c supervise -n '__supervise_asks wait' -k -a '(__supervise_runs)'
+complete -c supervise -n 'test (count (commandline -opc)) = 1' -a recover -d 'Find the runs that were lost, stop what is left of them, and run again those that are to be'
+complete -c supervise -n '__supervise_asks recover' -l dry-run -d 'Only say what would be done'
+complete -c supervise -n '__supervise_asks recover' -l json -d 'Print JSON'
+complete -c supervise -n '__supervise_asks recover' -l help -d 'Show a help page and exit'
 complete -c supervise -n 'test (count (commandline -opc)) = 1' -a sleep -d 'Sleep, or exit with 75 at once where that would outlast the run that this is part of'
 complete -c supervise -n '__supervise_asks sleep' -l help -d 'Show a help page and exit'
 complete -c supervise -n '__supervise_group config' -a show -d 'Show every option of run as it would be now, and who says so: a variable, a line of the configuration, or the default'

@@ -10,6 +10,8 @@ import select
 import sys
 from time import gmtime, monotonic, strftime, time
 
+from supervise.options import RECOVERED_FROM
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
@@ -80,6 +82,8 @@ class Launched:
         """The descriptor of the events file."""
         self.told = told
         """With --detach: where who called us waits for the command to be there; -1 when that has been told."""
+        self._root = 0
+        """The command's pid."""
         self.own_holder_trigger = -1
         """Written to, it wakes the holder that we are ourselves, should the guardian have died."""
 
@@ -92,8 +96,11 @@ class Launched:
         """The guardian has sent such a message."""
         return any(message[0] == word for message in self.heard)
 
-    def tell_started(self) -> None:
-        """The command is there: who called us need not wait any more, if they do."""
+    def hear_start(self, root: int) -> None:
+        """The command is there: that is noted, and who called us need not wait any more, if they do."""
+        if self.record and root != self._root:
+            self.record.note_root(root)
+        self._root = root
         if self.told >= 0:
             from supervise import detaching
 
@@ -244,6 +251,8 @@ def _start(launched: Launched, on_lost: "OnLost") -> None:
             first.append((("terminal", launched.terminal.facts), ()))
     stdio, tty = _terminal_of_its_own(launched) if values["pty"] else _pipes(launched)
     launched.variables = _variables(launched)
+    if values["name"] or RECOVERED_FROM in os.environ:
+        _hear_of_predecessor(launched)
     spawn = ("spawn", command, launched.variables, tty)
     log = launched.log.fd if launched.log else -1
     unneeded = {*launched.sources, launched.events, launched.told, log} - {-1}
@@ -281,6 +290,17 @@ def _facts(launched: Launched) -> "tuple[object, ...]":
     }
     times = launched.started_at, launched.started
     return (*times, os.getpid(), start, values["report"], not values["no_record"])
+
+
+def _hear_of_predecessor(launched: Launched) -> None:
+    """The last run of that name, or the one that this runs again, was lost: that is said, and the command knows it."""
+    from supervise import recording
+
+    said = recording.predecessor(launched.request.values["name"])
+    if said and not launched.request.values["quiet"]:
+        recording.warn(said)
+    if said or recording.recovered_from():
+        launched.variables[b"SUPERVISE_PREVIOUS_OUTCOME"] = b"lost"
 
 
 def _pipes(launched: Launched) -> "tuple[tuple[int, int, int], str]":
@@ -386,7 +406,7 @@ def _hear(launched: Launched) -> bool:
     if got is not None:
         launched.heard.append(got[0])
         if got[0][0] == "started":
-            launched.tell_started()
+            launched.hear_start(got[0][1])
     return got is not None
 
 
@@ -539,6 +559,8 @@ def _variables(launched: Launched) -> "dict[bytes, bytes | None]":
     # Python sets LC_CTYPE for itself in the C locale (PEP 538); the command shall not see that.
     if os.environb.get(b"LC_CTYPE") in (b"C.UTF-8", b"C.utf8", b"UTF-8") and not _had_lc_ctype():
         variables[b"LC_CTYPE"] = None
+    if RECOVERED_FROM in os.environ:
+        variables[RECOVERED_FROM.encode()] = None
     variables[b"SUPERVISE_RUN_ID"] = launched.run_id.encode()
     return variables
 

@@ -6,7 +6,7 @@ from time import monotonic, time
 
 from supervise import folders
 from supervise.faces import report
-from supervise.runs import plain, reading, records, remains, sockets
+from supervise.runs import losing, plain, reading, records, remains, sockets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def write(
     if end is None:
         whole = {**_facts(start), "pid": pid, "started_at": plain.time(started_at)}
         events = record.events() if record else ()
-        end = remains.report(whole, events, time(), monotonic() - started, remains.CRASH)
+        end = remains.report(whole, events, time(), monotonic() - started, losing.CRASH)
     if path and not own:
         report.write(path, end)
     if record:
@@ -72,10 +72,10 @@ def _facts(start: "dict[str, Any]") -> "dict[str, Any]":
 def _end(record: reading.Record, end: "dict[str, Any]", *, is_kept: bool) -> None:
     if end["outcome"] == "lost":
         remains.write(record.state, end, is_kept=is_kept)
-    elif not record.has_end:
-        records.finish(record.state, record.run_id, end)
-    else:
-        records.settle(record.state, record.run_id)
+        return
+    if not record.has_end:
+        records.write_end(record.state, record.run_id, end)
+    records.settle(record.state, record.run_id)
 
 
 def _written(path: str, run_id: str) -> "dict[str, Any] | None":

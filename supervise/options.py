@@ -6,6 +6,8 @@ it.  Plain classes and built-in types only: this is imported before the command 
 
 PREFIX = "SUPERVISE_"
 """How the environment variables begin that set an option."""
+RECOVERED_FROM = PREFIX + "RECOVERED_FROM"
+"""The variable by which `recover` tells a run which lost one it runs again, and for which time."""
 BETWEEN = "\0"
 """Stands between the words of an option that may be given several times: no word of a command line can hold it."""
 

@@ -3,7 +3,7 @@
 import os
 
 from supervise import folders
-from supervise.options import BETWEEN
+from supervise.options import BETWEEN, RECOVERED_FROM
 from supervise.runs import records
 from supervise.runs.brief import Brief
 
@@ -30,8 +30,9 @@ def begin(
     guardian: int,
 ) -> "records.Record | None":
     """Begin it; where that cannot be done, say so once, and the run goes on without."""
+    kept = {name: os.environ[name] for name in values["keep_env"] or () if name in os.environ}
     options = {name: word.split(BETWEEN) if BETWEEN in word else word for name, word in said.items()}
-    facts = records.facts_of(run_id, values["name"], command, started_at, guardian, options)
+    facts = records.facts_of(run_id, values["name"], command, started_at, guardian, options, kept, recovered_from())
     state = folders.state(os.environ)
     try:
         if state is None:
@@ -39,8 +40,23 @@ def begin(
         return records.create(state, run_id, facts)
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
-        _warn(f"this run is not recorded: {(error.strerror or str(error)).lower()}{where}")
+        warn(f"this run is not recorded: {(error.strerror or str(error)).lower()}{where}")
     return None
+
+
+def recovered_from() -> "tuple[str, int] | None":
+    """The lost run that this one runs again, and for which time."""
+    run_id, _, times = os.environ.get(RECOVERED_FROM, "").partition(" ")
+    return (run_id, int(times)) if times.isdecimal() else None
+
+
+def predecessor(name: "str | None") -> str:
+    """That the last run of that name was lost, where it was; else empty."""
+    from supervise.runs import previous
+
+    state = folders.state(os.environ)
+    found = previous.lost(state, name) if state and name else None
+    return f"the last run of {name}, {found[0]}, was lost: {found[1]}" if found else ""
 
 
 def copier(
@@ -78,7 +94,7 @@ def end(
     return True
 
 
-def _warn(text: str) -> None:
+def warn(text: str) -> None:
     """Say it on stderr, unless that is full."""
     import select
 

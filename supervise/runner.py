@@ -298,7 +298,7 @@ class Runner:
             case ("started", int(pid), float(at)):
                 self._root = pid
                 self._root_since = at - self.launched.started
-                self.launched.tell_started()
+                self.launched.hear_start(pid)
                 self.dispatch(Started(pid), at - self.launched.started)
             case ("failed", str(kind), str(reason)):
                 self.dispatch(SpawnFailed(kind, reason))  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ BOUND = 60.0
 OURS = {
     "core": {"core"},
     "process": {"process", "values"},
-    "runs": {"folders", "runs"},
+    "runs": {"folders", "options", "process", "runs", "values"},
     "faces": {"core", "faces", "values"},
     "options": set(),
     "folders": set(),
@@ -29,7 +29,7 @@ OURS = {
     "pages": {"commands", "pages", "options"},
     "recording": {"folders", "options", "process", "runs"},
     "detaching": set(),
-    "launch": {"detaching", "argv", "faces", "process", "recording", "runs"},
+    "launch": {"detaching", "argv", "faces", "options", "process", "recording", "runs"},
     "adoption": {"launch", "process"},
     "teller": {"core", "faces", "launch", "process"},
     "lost": {"faces", "folders", "runs"},

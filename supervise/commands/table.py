@@ -77,6 +77,16 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
         about="Nothing is printed. Of a run that is lost the code is 125; of one that has ended already, its own.",
     ),
     Subcommand(
+        "recover", "",
+        "Find the runs that were lost, stop what is left of them, and run again those that are to be.",
+        about="A run is lost where supervise was killed under it or the machine went down; see RECOVERY. The exit code "
+        "is 0 where nothing was lost, 1 where something was, 125 where not all could be done.",
+        options=(
+            Option("", "dry-run", "", "flag", "", "", "Only say what would be done."),
+            JSON,
+        ),
+    ),
+    Subcommand(
         "sleep", "DURATION",
         "Sleep, or exit with 75 at once where that would outlast the run that this is part of.",
         about="For the command of a run: what would be stopped in its sleep can end in time, and be tried again later.",

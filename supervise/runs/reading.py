@@ -50,6 +50,19 @@ class Record:
         return _unhexed(self.facts.get("command_hex")) or _texts(self.facts.get("command"))
 
     @property
+    def cwd(self) -> str:
+        """Where it was run, byte for byte; empty where nobody can tell."""
+        return next(iter(_unhexed([self.facts.get("cwd_hex")])), "") or next(iter(_texts([self.facts.get("cwd")])), "")
+
+    @property
+    def environment(self) -> "dict[str, str]":
+        """The variables that were kept (`--keep-env`)."""
+        kept, in_hex = self.facts.get("environment"), self.facts.get("environment_hex")
+        found = {name: _texts([word]) for name, word in kept.items()} if isinstance(kept, dict) else {}
+        found |= {name: _unhexed([word]) for name, word in in_hex.items()} if isinstance(in_hex, dict) else {}
+        return {name: word for name, words in found.items() for word in words if "\0" not in word and "=" not in name}
+
+    @property
     def name(self) -> "str | None":
         """By `--name`."""
         name = self.facts.get("name")
@@ -66,7 +79,7 @@ class Record:
 
     def events(self) -> "Iterator[dict[str, Any]]":
         """What happened, the oldest first; a line that is broken is left out."""
-        for line in _read(f"{self.folder}/{EVENTS}").splitlines():
+        for line in read(f"{self.folder}/{EVENTS}").splitlines():
             event = _parsed(line)
             if event is not None:
                 yield event
@@ -183,7 +196,7 @@ def _listed(folder: str) -> "list[str]":
         return []
 
 
-def _read(path: str) -> bytes:
+def read(path: str) -> bytes:
     """What stands in a file; nothing where that is no file of ours."""
     try:
         # A FIFO or a device that somebody has put there shall not hold us up.
@@ -207,13 +220,13 @@ def _toml(path: str) -> "dict[str, Any]":
     import tomllib
 
     try:
-        return tomllib.loads(_read(path).decode())
+        return tomllib.loads(read(path).decode())
     except (ValueError, RecursionError):
         return {}
 
 
 def _json(path: str) -> "dict[str, Any] | None":
-    data = _read(path)
+    data = read(path)
     return _parsed(data) if data else None
 
 

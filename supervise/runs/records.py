@@ -3,6 +3,7 @@
     runs/RUN_ID/      0700, all files 0600
       run.toml        what is run and by whom; there, whole, from the first moment on
       lock            held (flock(2)) for as long as the supervisor lives: the one proof that it does
+      roots           the command of each attempt, a line each: its pid and its start time
       events.jsonl    what happens as it happens, a line each, as `--events` has it
       output ...      what was printed (see `output`)
       end.json        the report, when all is over; there whole or not at all
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 RUNS, LIVE, NAMES = "runs", "live", "names"
-RUN, LOCK, EVENTS, END = "run.toml", "lock", "events.jsonl", "end.json"
+RUN, LOCK, ROOTS, EVENTS, END = "run.toml", "lock", "roots", "events.jsonl", "end.json"
 SCHEMA = 1
 KEPT = 4096
 """Bytes of the disk that the lock takes, so that the end can be written where there are no others left."""
@@ -45,6 +46,23 @@ class Record:
         """The descriptor of events.jsonl."""
         self._lock = lock
         """Never closed: it goes when we go, in whatever way."""
+
+    def note_root(self, pid: int) -> None:
+        """Write down which process the command is, for whoever has to find it when we and the guardian are dead."""
+        started = identity.starttime(pid)
+        if not started:
+            return
+        try:
+            fd = os.open(f"{self.folder}/{ROOTS}", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError:
+            # It carries the run's id all the same.
+            return
+        try:
+            os.write(fd, b"%d %d\n" % (pid, started))
+        except OSError:
+            pass
+        finally:
+            os.close(fd)
 
     def end(self, report: "Mapping[str, object]") -> None:
         """Write how the run ended.
@@ -105,8 +123,13 @@ def facts_of(
     started_at: float,
     guardian: int,
     options: "Mapping[str, str | list[str]]",
+    kept: "Mapping[str, str]",
+    recovered_from: "tuple[str, int] | None",
 ) -> "dict[str, object]":
-    """What stands in run.toml.  `started_at` in epoch seconds; `options` as a user would write them."""
+    """What stands in run.toml.  `started_at` in epoch seconds; `options` as a user would write them.
+
+    `kept` are variables of the environment; a run that runs a lost one again was `recovered_from` that, for which time.
+    """
     folder = cwd()
     pid = os.getpid()
     return {
@@ -125,7 +148,13 @@ def facts_of(
         "guardian": guardian,
         "guardian_started": identity.starttime(guardian),
         "started_at": plain.time(started_at),
+        "recovered_from": recovered_from and recovered_from[0],
+        "recoveries": recovered_from and recovered_from[1],
         "options": {key: _marked(word) for key, word in options.items()},
+        "environment": {name: word for name, word in kept.items() if plain.marked(word) is word},
+        "environment_hex": {
+            name: os.fsencode(word).hex() for name, word in kept.items() if plain.marked(word) is not word
+        },
     }
 
 

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 SCHEMA = 1
-CRASH, REBOOT = "supervisor died", "reboot"
-"""Why a run is lost."""
 START = ("run_id", "name", "command", "cwd", "host", "pid", "started_at")
 HEAD = ("schema", "run_id", "at", "t", "event")
 """What each event begins with."""

@@ -133,3 +133,60 @@ def test_where_no_record_could_be_made(supervise: Place) -> None:
     os.mkfifo(state / "runs")
     running = killed(supervise, report=True)
     assert running.wait().report["outcome"] == "lost"
+
+
+# --- the next run of the name
+
+
+def next_one(place: Place, *options: str, name: str = "night") -> tuple[list[str], bytes]:
+    """What it says, and what its command is told of the last one."""
+    ended = place.start("--name", name, *options, "--", "sh", "-c", 'echo "$SUPERVISE_PREVIOUS_OUTCOME"', report=False)
+    waited = ended.wait()
+    return waited.messages, waited.out.strip()
+
+
+def test_the_next_run_of_the_name_says_so(supervise: Place) -> None:
+    killed(supervise, "--name", "night")
+    [lost] = records_of(supervise)
+    [message], told = next_one(supervise)
+    assert message.startswith(f"the last run of night, {lost.run_id}, was lost: supervisor died, found 20")
+    assert told == b"lost"
+    assert next_one(supervise) == ([], b"")
+
+
+def test_also_where_nobody_has_written_it_down(supervise: Place) -> None:
+    pid_file = supervise.file("pid")
+    running = supervise.start("--name", "night", "--", *child(f"mark={pid_file}", "stay"), report=False)
+    wait_for_file(pid_file)
+    os.kill(running.guardian(), signal.SIGKILL)
+    running.send(signal.SIGKILL)
+    running.process.wait()
+    [message], told = next_one(supervise)
+    assert "was lost: supervisor died, last seen 20" in message
+    assert message.endswith("; supervise recover stops what is left of it")
+    assert told == b"lost"
+    supervise.sweep()
+
+
+def test_in_silence_where_that_was_asked_for(supervise: Place) -> None:
+    killed(supervise, "--name", "night")
+    assert next_one(supervise, "-q") == ([], b"lost")
+
+
+def test_not_the_next_run_of_another_name(supervise: Place) -> None:
+    killed(supervise, "--name", "night")
+    assert next_one(supervise, name="day") == ([], b"")
+
+
+def test_not_where_the_last_one_goes_on(supervise: Place) -> None:
+    running = supervise.start("--name", "night", "--", *child("ready", "stay"), report=False)
+    running.wait_for_out(b"ready")
+    assert next_one(supervise) == ([], b"")
+    running.send(signal.SIGTERM)
+    running.wait()
+
+
+def test_a_report_that_speaks_of_loss_is_none(supervise: Place) -> None:
+    """The words are the command's own."""
+    supervise.start("--name", "night", "--", "echo", '"outcome": "lost"', report=False).wait()
+    assert next_one(supervise) == ([], b"")

@@ -1,0 +1,82 @@
+"""`supervise recover`: what to do after a crash or a reboot, for all runs that were lost by it."""
+
+import json
+import shlex
+from typing import Any
+
+from supervise.runs import losing, reading, recovery, rerunning
+from supervise.runs.recovery import Lost
+from supervise.values import BadValueError
+
+SCHEMA = 1
+SOME_LOST, FAILED = 1, 125
+
+
+def main(values: dict[str, Any], operands: list[str]) -> int:
+    """Recover them, and say what was done; 0 where nothing was lost."""
+    try:
+        state = reading.state_folder()
+    except reading.NotFoundError as error:
+        raise BadValueError(str(error)) from None
+    is_dry = values["dry_run"]
+    losses = recovery.preview(state) if is_dry else recovery.recover(state, rerunning.rerun)
+    if values["json"]:
+        print(json.dumps({"schema": SCHEMA, "dry_run": is_dry, "lost": [_fields(lost) for lost in losses]}))
+    else:
+        for lost in losses:
+            print("\n".join(_lines(lost, is_dry=is_dry)))
+        if not losses:
+            print("nothing was lost")
+    if any(lost.has_failed for lost in losses):
+        return FAILED
+    return SOME_LOST if losses else 0
+
+
+def _lines(lost: Lost, *, is_dry: bool) -> list[str]:
+    record = lost.record
+    name = f" ({record.name})" if record.name else ""
+    seen = f", last seen {losing.local(lost.last_seen)}" if lost.last_seen else ""
+    lines = [f"{record.run_id}{name}: lost: {lost.reason}{seen}: {_quoted(record.command)}"]
+    if lost.is_taken:
+        return [*lines, "  somebody else recovers it just now"]
+    if lost.stopped:
+        lines.append(f"  {'would stop' if is_dry else 'stopped'} {_named(lost.stopped)}")
+    if lost.survivors:
+        lines.append(f"  could not kill {_named([(pid, name) for pid, name, *_ in lost.survivors])}")
+    if lost.rerun:
+        lines.append(f"  run again: {lost.rerun}")
+    elif is_dry and lost.is_to_rerun:
+        lines.append("  would run it again")
+    if lost.trouble:
+        lines.append(f"  {_clean(lost.trouble)}")
+    return lines
+
+
+def _fields(lost: Lost) -> dict[str, Any]:
+    record = lost.record
+    return {
+        "run_id": record.run_id,
+        "name": record.name,
+        "command": record.facts.get("command"),
+        "reason": lost.reason,
+        "last_seen": None if lost.last_seen is None else lost.last_seen,
+        "taken": lost.is_taken,
+        "stopped": [{"pid": pid, "name": name} for pid, name in lost.stopped],
+        "survivors": [{"pid": pid, "name": name} for pid, name, *_ in lost.survivors],
+        "run_again": lost.is_to_rerun and not (lost.trouble and not lost.rerun),
+        "rerun": lost.rerun,
+        "trouble": lost.trouble or None,
+    }
+
+
+def _named(processes: list[tuple[int, str]]) -> str:
+    return ", ".join(f"pid {pid} {_clean(name)}" for pid, name in processes)
+
+
+def _quoted(command: list[str]) -> str:
+    return _clean(shlex.join(command)) if command else reading.UNKNOWN
+
+
+def _clean(text: str) -> str:
+    """On one line, without control characters."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)

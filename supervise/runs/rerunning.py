@@ -1,0 +1,80 @@
+"""Running a run again as its record has it: its command, in its folder, with its options and what was kept for it."""
+
+import os
+import sys
+
+from supervise.options import OPTIONS, RECOVERED_FROM
+from supervise.runs.recovery import RerunError
+from supervise.values import BadValueError, read
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from supervise.options import Option
+    from supervise.runs.reading import Record
+
+ANSWER = 60.0
+"""Seconds that it may take to be there."""
+
+
+def rerun(record: "Record", times: int) -> str:
+    """Start it again, detached, for that time; returns the new run's id.
+
+    Raises RerunError.
+    """
+    import subprocess
+
+    folder = record.cwd
+    if not os.path.isdir(folder):
+        raise RerunError(f"not run again: there is no folder {folder!r} now", is_final=False)
+    words = [*program(), "run", *_options(record), "--", *record.command]
+    environ = environment(record, os.environ) | {RECOVERED_FROM: f"{record.run_id} {times}"}
+    try:
+        ended = subprocess.run(
+            words, cwd=folder, env=environ, stdin=subprocess.DEVNULL, capture_output=True, timeout=ANSWER, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise RerunError(f"run again, but it has not begun within {ANSWER:.0f} s") from None
+    except (OSError, ValueError) as error:
+        raise RerunError(f"not run again: {error}") from None
+    if ended.returncode:
+        why = os.fsdecode(ended.stderr).strip().splitlines() or [f"exit {ended.returncode}"]
+        raise RerunError(f"not run again: {why[-1].removeprefix('supervise: ')}")
+    return ended.stdout.decode().strip()
+
+
+def program() -> "list[str]":
+    """How we were started, without our words."""
+    ours = sys.orig_argv[: len(sys.orig_argv) - len(sys.argv[1:])]
+    return [sys.executable, *ours[1:]]
+
+
+def environment(record: "Record", ours: "Mapping[str, str]") -> "dict[str, str]":
+    """Ours, without what is meant for one run alone, and with what was kept for that one."""
+    of_options = {name for option in OPTIONS for name in option.variables}
+    of_runs = ("RUN_ID", "ATTEMPT", "PREVIOUS_OUTCOME", "DEADLINE", "RECOVERED_FROM")
+    left_out = of_options | {f"SUPERVISE_{name}" for name in of_runs}
+    return {name: word for name, word in ours.items() if name not in left_out} | record.environment
+
+
+def _options(record: "Record") -> "list[str]":
+    """Its options as words.  What the configuration says by now is not among them."""
+    said = record.facts.get("options")
+    words = ["--detach", "--config=/dev/null"]
+    for option in OPTIONS:
+        told = said.get(option.name) if isinstance(said, dict) else None
+        for word in told if isinstance(told, list) else [told]:
+            if isinstance(word, str) and option.name not in ("detach", "config", "profile"):
+                words += _words(option, word)
+    return words
+
+
+def _words(option: "Option", word: str) -> "list[str]":
+    try:
+        value = read(option, word)
+    except BadValueError as error:
+        raise RerunError(f"not run again: --{option.name}: {error}") from None
+    if option.is_flag:
+        return [f"--{option.name}"] if value else []
+    return [f"--{option.name}={word}"]

@@ -72,10 +72,10 @@ def _facts(start: "dict[str, Any]") -> "dict[str, Any]":
 def _end(record: reading.Record, end: "dict[str, Any]", *, is_kept: bool) -> None:
     if end["outcome"] == "lost":
         remains.write(record.state, end, is_kept=is_kept)
-        return
-    if not record.has_end:
-        records.write_end(record.state, record.run_id, end)
-    records.settle(record.state, record.run_id)
+    elif not record.has_end:
+        records.finish(record.state, record.run_id, end)
+    else:
+        records.settle(record.state, record.run_id)
 
 
 def _written(path: str, run_id: str) -> "dict[str, Any] | None":

@@ -42,9 +42,9 @@ def started(place: Place, *words: str, options: tuple[str, ...] = ()) -> tuple[R
 def kill_both(running: Running) -> None:
     """Supervise and its guardian at once: neither is there to do anything about the death of the other."""
     guardian = running.guardian()
-    os.kill(guardian, signal.SIGSTOP)
-    running.send(signal.SIGKILL)
+    running.send(signal.SIGSTOP)
     os.kill(guardian, signal.SIGKILL)
+    running.send(signal.SIGKILL)
     running.process.wait()
     wait_until(lambda: not is_alive(guardian))
 
@@ -283,9 +283,9 @@ def test_at_most_so_often(supervise: Place) -> None:
 def end_by_force(place: Place, record: reading.Record) -> None:
     """Supervise and the guardian of that run are killed."""
     found = facts(record)
-    os.kill(found["guardian"], signal.SIGSTOP)
-    os.kill(found["pid"], signal.SIGKILL)
+    os.kill(found["pid"], signal.SIGSTOP)
     os.kill(found["guardian"], signal.SIGKILL)
+    os.kill(found["pid"], signal.SIGKILL)
     wait_until(lambda: not is_alive(found["pid"]) and not is_alive(found["guardian"]))
 
 

@@ -7,7 +7,7 @@ _supervise()
     COMPREPLY=()
     if (( COMP_CWORD > 1 )) && [[ ${COMP_WORDS[1]} == run ]]; then
         at=2 form=run
-    elif (( COMP_CWORD > 1 )) && [[ ${COMP_WORDS[1]} == @(ready|extend|stop|wait|recover|sleep|config) ]]; then
+    elif (( COMP_CWORD > 1 )) && [[ ${COMP_WORDS[1]} == @(ready|extend|stop|attach|wait|recover|sleep|config) ]]; then
         _supervise_subcommand
         return
     fi
@@ -48,7 +48,7 @@ _supervise()
     elif [[ $form == run ]]; then
         _supervise_command "$COMP_CWORD"
     elif (( COMP_CWORD == 1 )); then
-        _supervise_words 'run ready extend stop wait recover sleep config'
+        _supervise_words 'run ready extend stop attach wait recover sleep config'
     fi
 }
 
@@ -65,6 +65,7 @@ _supervise_subcommand()
         ready) options='--help' has_run=yes ;;
         extend) options='--help' has_run=yes ;;
         stop) options='-s --signal --help' has_run=yes ;;
+        attach) options='-r --read-only --help' has_run=yes ;;
         wait) options='--help' has_run=yes ;;
         recover) options='--dry-run --json --help' ;;
         sleep) options='--help' ;;

@@ -4,7 +4,7 @@
 function __supervise_rest --description 'The words of COMMAND up to the cursor; fails where COMMAND has not begun'
     set -l words (commandline -opc)[2..]
     set -l form bare
-    contains -- "$words[1]" ready extend stop wait recover sleep config; and return 1
+    contains -- "$words[1]" ready extend stop attach wait recover sleep config; and return 1
     if test "$words[1]" = run
         set form run
         set -e words[1]
@@ -47,7 +47,7 @@ function __supervise_asks --description 'Whether the words up to the cursor begi
     if set -q argv[1]
         test "$words[1..$(count $argv)]" = "$argv"
     else
-        contains -- "$words[1]" ready extend stop wait recover sleep config
+        contains -- "$words[1]" ready extend stop attach wait recover sleep config
     end
 end
 
@@ -73,6 +73,10 @@ complete -c supervise -n 'test (count (commandline -opc)) = 1' -a stop -d 'Cance
 complete -c supervise -n '__supervise_asks stop' -s s -l signal -x -a 'TERM INT HUP QUIT KILL USR1 USR2 ABRT ALRM CONT STOP TSTP WINCH' -d 'The signal that asks the process tree to stop'
 complete -c supervise -n '__supervise_asks stop' -l help -d 'Show a help page and exit'
 complete -c supervise -n '__supervise_asks stop' -k -a '(__supervise_runs)'
+complete -c supervise -n 'test (count (commandline -opc)) = 1' -a attach -d 'Show what a run has printed and what it prints, to its end, and exit with its code'
+complete -c supervise -n '__supervise_asks attach' -s r -l read-only -d 'Only watch: neither keys nor the size are passed on'
+complete -c supervise -n '__supervise_asks attach' -l help -d 'Show a help page and exit'
+complete -c supervise -n '__supervise_asks attach' -k -a '(__supervise_runs)'
 complete -c supervise -n 'test (count (commandline -opc)) = 1' -a wait -d 'Wait for the end of a run, and exit with its code'
 complete -c supervise -n '__supervise_asks wait' -l help -d 'Show a help page and exit'
 complete -c supervise -n '__supervise_asks wait' -k -a '(__supervise_runs)'

@@ -72,7 +72,7 @@ STRAGGLING = 0.05
 
 def policy_of(values: dict[str, object]) -> Policy:
     """The machine's part of the options."""
-    fields = {name: values[name] for name in Policy.__dataclass_fields__ if name in values}
+    fields = {name: values[name] for name in Policy.__dataclass_fields__}
     idle_on = values["idle_on"]
     fields["access_on"] = frozenset(values["access_on"] or ("output",))  # type: ignore[call-overload]
     fields["idle_on"] = frozenset(("stdout", "stderr") if idle_on == "both" else (idle_on,))
@@ -97,6 +97,8 @@ class Runner:
         """Told when `machine.wake_at` may have moved."""
         self.on_notice: Callable[[Notice], None] = _ignore
         """Told what the machine has to say, besides the teller."""
+        self.on_copied = self._nobody_waits
+        """Told when more of the output is in the record, and somebody has asked for that."""
         self.on_finish = self._nobody_waits
         """Told when all is said and written."""
         self._told = dict.fromkeys(launched.pumps, 0)
@@ -331,6 +333,8 @@ class Runner:
                     self.dispatch(Drained())
             case ("uncopied", str(name), str(why)):
                 self.teller.complain(name, why)
+            case ("copied",):
+                self.on_copied()
             case ("foreground",):
                 self._take_terminal()
             case ("signal", int(number), int(code), int(sender), float(at), list(ancestry)):

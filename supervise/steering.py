@@ -19,7 +19,65 @@ from supervise.values import signal_name
 
 LAST_SIGNAL = 64
 """The highest number of a signal (signal(7))."""
+LARGEST = 65535
+"""Rows and columns of a terminal (tty_ioctl(4), struct winsize)."""
 OVER = "the run is over"
+
+
+class Following:
+    """Clients that read the record of the output beside us, and wait to hear that there is more of it.
+
+    They are told when they ask and not before: whoever stalls is not waited for, and nothing is kept for them.
+    """
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self._copied = 0
+        """How often something was written into the record; by the thread that does it."""
+        self._known: dict[Client, int] = {}
+        """What it was when each was last answered."""
+        self._waiting: list[Client] = []
+        self._is_awaited = False
+        runner.on_copied = self.tell
+
+    @property
+    def has_output(self) -> bool:
+        """There is a record of the output."""
+        launched = self._runner.launched
+        return bool(launched.record and launched.copier and launched.request.values["log_max"])
+
+    def wait(self, client: Client) -> None:
+        """Answer it as soon as there is more than there was when it was last answered."""
+        copy = self._runner.launched.copier
+        if not self.has_output or copy is None:
+            client.answer(_refusal("there is no record of its output"))
+            return
+        copy.on_written = self._written
+        self._waiting.append(client)
+        client.on_leave = lambda: self._forget(client)
+        self.tell()
+
+    def tell(self) -> None:
+        """Answer all for whom there is more."""
+        # Before the look: what is written after it is told anew.
+        self._is_awaited = True
+        count = self._copied
+        for client in [one for one in self._waiting if self._known.get(one) != count]:
+            self._waiting.remove(client)
+            self._known[client] = count
+            client.answer({"ok": True})
+        self._is_awaited = bool(self._waiting)
+
+    def _written(self) -> None:
+        self._copied += 1
+        if self._is_awaited:
+            self._is_awaited = False
+            self._runner.launched.inbox.post("copied")
+
+    def _forget(self, client: Client) -> None:
+        self._known.pop(client, None)
+        if client in self._waiting:
+            self._waiting.remove(client)
 
 
 class Steering:
@@ -29,6 +87,7 @@ class Steering:
         self._runner = runner
         self._waiting: deque[tuple[str, Client]] = deque()
         """Who waits to hear what the machine makes of `ready` or `extend`.  It decides in the order of their coming."""
+        self._following = Following(runner)
         runner.on_notice = self._hear
 
     def handle(self, request: Fields, client: Client) -> None:
@@ -45,6 +104,14 @@ class Steering:
                 self._dispatch("extend", Extend(float(by)), client)
             case {"do": "ready"}:
                 self._dispatch("ready", Ready("manual", self._runner.now()), client)
+            case {"do": "attach"}:
+                self._dispatch("attach", Ready("attach", self._runner.now()), client)
+            case {"do": "more"}:
+                self._following.wait(client)
+            case {"do": "keys", "text": str(text)}:
+                client.answer(self._type(text))
+            case {"do": "size", "rows": int(rows), "columns": int(columns)}:
+                client.answer(self._set_size(rows, columns, client))
             case {"do": "stop", "signal": int(number)} if 1 <= number <= LAST_SIGNAL:
                 self._runner.dispatch(Cancel(number, self._runner.now(), source="supervise stop"))
                 client.answer({"ok": True, "signal": signal_name(number)})
@@ -68,7 +135,7 @@ class Steering:
         while self._waiting and (is_over or not self._runner.machine.is_waiting):
             what, client = self._waiting.popleft()
             # The machine says nothing of a sign that the command is up where that is known already.
-            client.answer({"ok": True} if what == "ready" and not is_over else _refusal(OVER))
+            client.answer(_refusal(OVER) if is_over or what == "extend" else self._agreed(what))
 
     def _hear(self, notice: Notice) -> None:
         match notice:
@@ -76,8 +143,10 @@ class Steering:
                 self._answer(what, _refusal(why))
             case Extended(limit, by, deadline, evidence=None):
                 self._answer("extend", {"ok": True, "limit": limit, "by": by, **self._moment(deadline)})
-            case Access(_, how):
-                self._answer("ready", {"ok": True, "how": how})
+            case Access():
+                # Whatever gave it, nobody needs to give it any more.
+                for what in ("ready", "attach"):
+                    self._answer(what, self._agreed(what))
 
     def _answer(self, what: str, answer: Fields) -> None:
         for one in self._waiting:
@@ -85,6 +154,35 @@ class Steering:
                 self._waiting.remove(one)
                 one[1].answer(answer)
                 return
+
+    def _agreed(self, what: str) -> Fields:
+        if what == "ready":
+            return {"ok": True}
+        launched = self._runner.launched
+        folder = launched.record.folder if launched.record and self._following.has_output else None
+        return {"ok": True, "has_pty": launched.own_terminal is not None, "folder": folder}
+
+    def _type(self, text: str) -> Fields:
+        own = self._runner.launched.own_terminal
+        if own is None:
+            return _refusal("it has no terminal of its own (--pty)")
+        try:
+            # A byte is a character of the same number: keys need not be UTF-8.
+            return {"ok": True, "taken": own.type(text.encode("latin-1"))}
+        except (OSError, ValueError):
+            return _refusal("its terminal does not take them")
+
+    def _set_size(self, rows: int, columns: int, client: Client) -> Fields:
+        own = self._runner.launched.own_terminal
+        if own is None or not (0 < rows <= LARGEST and 0 < columns <= LARGEST):
+            return _refusal("there is no such size")
+        try:
+            own.set_size(rows, columns)
+        except OSError:
+            return _refusal("its terminal is closed")
+        # When whoever has seen it so has left, it is as large as ours again, if we have one.
+        client.on_leave = own.copy_size
+        return {"ok": True}
 
     def _status(self) -> Fields:
         runner = self._runner

@@ -1,9 +1,11 @@
 """How commands find a run and ask it for something."""
 
+import fcntl
 import os
 from typing import Any
 
 from supervise.runs import client, reading, sockets
+from supervise.runs.records import LOCK
 from supervise.values import BadValueError
 
 TYPE_CHECKING = False
@@ -21,6 +23,22 @@ class Target:
     def is_running(self) -> bool:
         """Its supervisor lives, as far as the record can tell."""
         return self.record is not None and reading.state_of(self.record) == "running"
+
+    def wait_for_end(self) -> None:
+        """Its supervisor holds the lock of the record until it is gone, in whatever way.
+
+        Shared: whoever asks meanwhile whether it lives must not take us for it.
+        """
+        if self.record is None:
+            return
+        try:
+            fd = os.open(f"{self.record.folder}/{LOCK}", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            return
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH)
+        finally:
+            os.close(fd)
 
     def connect(self) -> client.Connection | None:
         """A connection to it; None where it runs no longer.
@@ -71,6 +89,9 @@ def find(word: str) -> Target:
     return Target(record.run_id, record)
 
 
-def say(text: str) -> None:
+def say(text: str, end: str = "\n") -> None:
     """A line for people, on stderr."""
-    os.write(2, f"supervise: {text}\n".encode(errors="backslashreplace"))
+    try:
+        os.write(2, f"supervise: {text}{end}".encode(errors="backslashreplace"))
+    except OSError:
+        pass

@@ -72,6 +72,15 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
         ),
     ),
     Subcommand(
+        "attach", "RUN",
+        "Show what a run has printed and what it prints, to its end, and exit with its code.",
+        about="With --pty keys and the size of the window are passed on to the command. Ctrl-\\ pressed twice "
+        "detaches, which leaves the run as it is; without --pty Ctrl-C does that. To attach is access where attach is "
+        "among --access-on; after the access limit has fired it is refused. Of very much output the middle is left "
+        "out.",
+        options=(Option("", "read-only", "r", "flag", "", "", "Only watch: neither keys nor the size are passed on."),),
+    ),
+    Subcommand(
         "wait", "RUN",
         "Wait for the end of a run, and exit with its code.",
         about="Nothing is printed. Of a run that is lost the code is 125; of one that has ended already, its own.",

@@ -1,11 +1,8 @@
 """`supervise wait`: come back when a run is over, with its exit code."""
 
-import fcntl
-import os
 from typing import Any
 
 from supervise.commands import asking
-from supervise.runs.records import LOCK
 from supervise.values import BadValueError
 
 LOST = 125
@@ -16,18 +13,9 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
     target = asking.find(operands[0])
     if target.record is None:
         return _wait_for_word(target)
-    _wait_for_lock(f"{target.record.folder}/{LOCK}")
+    target.wait_for_end()
     code = (target.record.end() or {}).get("exit_code")
     return code if isinstance(code, int) else LOST
-
-
-def _wait_for_lock(path: str) -> None:
-    """The run holds it until it is over.  Shared: whoever asks meanwhile whether it lives must not take us for it."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        return
-    fcntl.flock(fd, fcntl.LOCK_SH)
 
 
 def _wait_for_word(target: asking.Target) -> int:

@@ -16,7 +16,6 @@ from supervise.core.events import (
     Extend,
     Killing,
     KillTree,
-    Output,
     Ready,
     Refused,
     Settle,
@@ -99,16 +98,10 @@ def kill_stragglers(attempt: Attempt, now: float) -> list[Action]:
     return _order_kill(attempt, now)
 
 
-def clear(attempt: Attempt, now: float) -> list[Action]:
-    """It is over, but whoever it left shall not live beside the next attempt."""
-    attempt.phase = Phase.STOPPING
-    attempt.is_drained = True
-    return _order_kill(attempt, now)
-
-
-def give_up_start(attempt: Attempt, cause: Cause) -> list[Action]:
-    """The command never came into being, and the run is to end: should it still come, it is killed."""
-    attempt.cause = cause
+def give_up_start(attempt: Attempt) -> list[Action]:
+    """The command never came into being, and the run was cancelled meanwhile: should it still come, it is killed."""
+    first = next(event for event in attempt.waiting if isinstance(event, Cancel))
+    attempt.cause = cancellation(first)
     return [KillTree(), *settle(attempt)]
 
 
@@ -155,12 +148,6 @@ def undelivered(attempt: Attempt, event: Undelivered, now: float) -> list[Action
     attempt.undelivered = (
         attempt.undelivered or f"{event.stream} could not be written, and is not whole: {event.reason}"
     )
-    return []
-
-
-def output_late(attempt: Attempt, event: Output, now: float) -> list[Action]:
-    """Neither access nor an idle clock hinge on it any more."""
-    attempt.has_output = True
     return []
 
 
@@ -229,16 +216,18 @@ def extend_late(attempt: Attempt, event: Extend, now: float) -> list[Action]:
 
 def ready_late(attempt: Attempt, event: Ready, now: float) -> list[Action]:
     """After the access limit has fired nothing revives the run; where the command was up, it is no news."""
-    return [] if attempt.deadlines.has_access else refuse_ready(attempt, event, _too_late(attempt))
+    return [] if attempt.deadlines.has_access else refuse_ready(event, _too_late(attempt))
 
 
-def refuse_ready(attempt: Attempt, event: Ready, why: str) -> list[Action]:
+def refuse_ready(event: Ready, why: str) -> list[Action]:
     """Whoever says so by hand is told why; what the command or a probe of ours shows is passed over."""
-    is_meant = event.how == "manual" or (event.how == "attach" and "attach" in attempt.policy.access_on)
-    return [Announce(Refused("ready", why))] if is_meant else []
+    what = {"manual": "ready", "attach": "attach"}.get(event.how)
+    return [Announce(Refused(what, why))] if what else []
 
 
 def _too_late(attempt: Attempt) -> str:
+    if attempt.cause and attempt.cause.kind == "access_timeout":
+        return "the access limit has run out"
     return "the command is being stopped" if attempt.cause else "the command has ended"
 
 
@@ -253,8 +242,7 @@ def tick_draining(attempt: Attempt, event: Tick, now: float) -> list[Action]:
 def cancel_draining(attempt: Attempt, event: Cancel, now: float) -> list[Action]:
     """Not everything has been delivered, so the run is cancelled, and whoever was left of the tree with it."""
     if attempt.cause:
-        # Nobody is left to be stopped, and this wait is short.  But there is no other attempt.
-        attempt.last_cancel = attempt.last_cancel or event
+        # Nobody is left to be stopped, and this wait is short.
         return []
     if not attempt.is_empty:
         return cancel(attempt, event, now)

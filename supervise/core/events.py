@@ -6,11 +6,10 @@ All times are seconds since the run began, on the monotonic clock.
 from dataclasses import dataclass
 from typing import Literal
 
-from supervise.core.outcome import Cause, Exit, Outcome, OutcomeName
+from supervise.core.outcome import Cause, Exit, Outcome
 from supervise.core.policy import Evidence, Stream
 
-Limit = Literal["access", "completion", "idle", "total", "outer"]
-"""`total`: of all attempts.  `outer`: of a run around us."""
+Limit = Literal["access", "completion", "idle", "total"]
 
 
 # --- events: told to the machine ---------------------------------------------------------------------------------
@@ -255,15 +254,6 @@ class Cut:
 
 
 @dataclass(frozen=True, slots=True)
-class StartAttempt:
-    """Run the command once more; answered by Started or SpawnFailed.  What was left of the last one is dead."""
-
-    number: int
-    previous: OutcomeName
-    """How the attempt before it ended."""
-
-
-@dataclass(frozen=True, slots=True)
 class Announce:
     """Say it."""
 
@@ -277,9 +267,7 @@ class Settle:
     outcome: Outcome
 
 
-Action = (
-    Ask | Probe | SignalRoot | TakePicture | ShowPicture | StopTree | KillTree | Cut | StartAttempt | Announce | Settle
-)
+Action = Ask | Probe | SignalRoot | TakePicture | ShowPicture | StopTree | KillTree | Cut | Announce | Settle
 
 
 # --- notices: what the machine has to say ----------------------------------------------------------------------------
@@ -358,14 +346,4 @@ class Killing:
     why: Literal["grace", "again"]
 
 
-@dataclass(frozen=True, slots=True)
-class Retrying:
-    """An attempt is over, with `outcome`, and in `delay` seconds the next one begins: `number` of at most `most`."""
-
-    number: int
-    most: int
-    delay: float
-    outcome: Outcome
-
-
-Notice = Access | Warned | Extended | PutOff | Refused | Verdict | Killing | Retrying
+Notice = Access | Warned | Extended | PutOff | Refused | Verdict | Killing

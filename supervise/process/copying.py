@@ -62,6 +62,8 @@ class Copier:
         self._is_late = False
         """Somebody has waited in vain: nobody waits again before all is through."""
         self._pipes: dict[str, tuple[int, int]] = {}
+        self.on_written: Callable[[], None] | None = None
+        """Called in our thread whenever something was taken away."""
         self._guard = _thread.allocate_lock()
         self._wake = _thread.allocate_lock()
         self._wake.acquire()
@@ -164,6 +166,8 @@ class Copier:
                     self._each("skip", what)
                 else:
                     self._each("take", stream, at, pipe, what)
+                if self.on_written:
+                    self.on_written()
             with self._guard:
                 if not self._sinks:
                     self._give_up()

@@ -155,6 +155,26 @@ class Own:
         except OSError:
             pass
 
+    def set_size(self, rows: int, columns: int) -> None:
+        """Give it that window size.
+
+        Raises OSError.
+        """
+        with self._guard:
+            fcntl.ioctl(self._into, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def type(self, keys: bytes) -> int:
+        """Hand on as many of these keys as it takes now; how many.
+
+        Raises OSError.
+        """
+        with self._guard:
+            try:
+                return os.write(self._into, keys)
+            except BlockingIOError:
+                # Its buffer is full until the command reads.
+                return 0
+
     def start(self, inbox: Inbox) -> None:
         """Start the thread that hands our stdin on; it posts `("foreground",)` when we have come there.
 

@@ -196,9 +196,17 @@ def test_a_byte_of_before_the_deadline_told_after_it_is_access() -> None:
     )
 
 
-@pytest.mark.parametrize("late", [out(5.001), Ready("manual", 5.001), Ready("port=80", 5.001)])
-def test_what_comes_after_the_access_deadline_revives_nothing(late: object) -> None:
-    refusal = [Refused("ready", "the access limit has run out")] if late == Ready("manual", 5.001) else []
+@pytest.mark.parametrize(
+    ("late", "refused"),
+    [
+        (out(5.001), None),
+        (Ready("port=80", 5.001), None),
+        (Ready("manual", 5.001), "ready"),
+        (Ready("attach", 5.001), "attach"),
+    ],
+)
+def test_what_comes_after_the_access_deadline_revives_nothing(late: object, refused: str | None) -> None:
+    refusal = [Refused(refused, "the access limit has run out")] if refused else []
     play(
         policy(access_timeout=5, access_on=frozenset({"output", "manual", "port=80"}), timeout=10),
         (0.0, Started(1)),
@@ -365,7 +373,30 @@ def test_a_ready_that_comes_after_the_verdict_is_refused() -> None:
         (0.0, Started(1)),
         (5.0, TICK, Ask()),
         (5.0, ALIVE, StopTree(TERM), verdict(timeout("access", 5.0, 5))),
-        (6.0, Ready("manual", 6.0), Refused("ready", "the command is being stopped")),
+        (6.0, Ready("manual", 6.0), Refused("ready", "the access limit has run out")),
+        (6.0, Ready("attach", 6.0), Refused("attach", "the access limit has run out")),
+        (6.0, Ready("port=80", 6.0)),
+    )
+
+
+def test_who_attaches_may_want_no_more_than_to_see() -> None:
+    play(
+        policy(access_timeout=5),
+        (0.0, Started(1)),
+        (1.0, Ready("attach", 1.0)),
+        (2.0, out(2.0), Access(2.0, "output")),
+        (3.0, Ready("attach", 3.0)),
+    )
+
+
+def test_access_by_attach_comes_once() -> None:
+    play(
+        policy(access_timeout=5, access_on=frozenset({"attach"}), timeout=10),
+        (0.0, Started(1)),
+        (1.0, out(1.0)),
+        (2.0, Ready("attach", 2.0), Access(2.0, "attach")),
+        (3.0, Ready("attach", 3.0)),
+        (12.0, TICK, Ask()),
     )
 
 

@@ -1,0 +1,206 @@
+"""`supervise attach`: what was printed, what is printed, and the keys of a run's terminal."""
+
+import re
+import shlex
+import signal
+from contextlib import AbstractContextManager
+
+import pytest
+
+from tests.cli.screens import CTRL_BACKSLASH, CTRL_C, Screen, screen
+from tests.cli.test_detach import detached, stop
+from tests.cli.test_steering import command, steered
+from tests.harness import Place, Running, child, wait_until
+
+PYTHON_REPL = ("python3", "-q", "-i")
+
+
+def attach(supervise: Place, *said: str, **manner: object) -> Running:
+    return supervise.popen([str(supervise.program), "attach", *said], **manner)  # type: ignore[arg-type]
+
+
+def attached(supervise: Place, run_id: str) -> AbstractContextManager[Screen]:
+    """A person on a terminal, attached to the run."""
+    return screen(supervise, [str(supervise.program), "attach", run_id])
+
+
+def test_what_was_printed_and_what_comes(supervise: Place) -> None:
+    go = supervise.file("go")
+    said = ("say=one", "say_err=two", f"wait_for={go}", "say=three", "say_err=four", "exit=3")
+    running = supervise.start("--", *child(*said))
+    running.wait_for_out(b"one\n")
+    running.wait_for_err(b"two\n")
+    watching = attach(supervise, "-")
+    watching.wait_for_out(b"one\n")
+    watching.wait_for_err(b"two\n")
+    assert watching.out == b"one\n"
+    go.touch()
+    ended = watching.wait()
+    assert (ended.code, ended.out, ended.err) == (3, b"one\nthree\n", b"two\nfour\n")
+    assert running.wait().out == b"one\nthree\n"
+
+
+def test_it_is_left_with_ctrl_c_and_the_run_goes_on(supervise: Place) -> None:
+    run_id, _ = detached(supervise, *child("say=hello", "stay"))
+    with screen(supervise, [str(supervise.program), "attach", run_id]) as on:
+        on.wait_for("hello")
+        on.type(CTRL_C)
+        assert on.wait_for_end() == 130
+    assert stop(supervise, run_id)["outcome"] == "cancelled"
+
+
+def test_a_run_that_has_ended_is_refused(supervise: Place) -> None:
+    supervise("--", *child("exit=7"))
+    ended = attach(supervise, "-").wait()
+    assert ended.code == 125
+    assert re.fullmatch(r"attach: run \S+ has ended: failed \(exit 7\)", *ended.messages)
+
+
+def test_a_run_that_is_killed(supervise: Place) -> None:
+    running = supervise.start("-k", "0.1", "--", *child("say=hello", "stay"))
+    running.wait_for_out(b"hello")
+    watching = attach(supervise, "-")
+    watching.wait_for_out(b"hello")
+    running.send(signal.SIGKILL)
+    ended = watching.wait()
+    assert (ended.code, ended.out) == (125, b"hello\n")
+    assert "is lost: its supervise was killed" in ended.messages[0]
+    running.process.wait()
+    wait_until(lambda: not supervise.alive())
+    running.wait()
+
+
+# --- access
+
+
+def test_attaching_is_access_once(supervise: Place) -> None:
+    options = ("-a", "1h", "--access-on", "attach", "-t", "1.5", "-v")
+    running, run_id = steered(supervise, *options, "--", *child("ready", "stay"), events=True)
+    watching = [attach(supervise, run_id), attach(supervise, run_id)]
+    run = running.wait()
+    assert [one.wait().code for one in watching] == [124, 124]
+    assert run.report["outcome"] == "completion_timeout"
+    (access,) = run.events_named("access")
+    assert access["how"] == "attach"
+    (verdict,) = run.events_named("verdict")
+    assert verdict["t"] - access["t"] == pytest.approx(1.5, abs=0.3)
+
+
+def test_ready_is_access_once(supervise: Place) -> None:
+    options = ("-a", "1h", "--access-on", "manual", "-t", "1.5")
+    running, run_id = steered(supervise, *options, "--", *child("ready", "stay"), events=True)
+    assert [command(supervise, "ready", run_id).code for _ in range(2)] == [0, 0]
+    run = running.wait()
+    (access,) = run.events_named("access")
+    assert (access["how"], run.report["outcome"]) == ("manual", "completion_timeout")
+
+
+@pytest.mark.parametrize("what", ["ready", "attach"])
+def test_after_the_access_limit_it_is_too_late(supervise: Place, what: str) -> None:
+    options = ("-a", "1", "-k", "1h", "--access-on", what.replace("ready", "manual"))
+    running, run_id = steered(supervise, *options, "--", *child("ignore=TERM", "ready", "stay"))
+    running.wait_for_err(b"access timeout")
+    ended = command(supervise, what, run_id)
+    assert (ended.code, ended.messages) == (125, [f"{what}: {what} refused: the access limit has run out"])
+    command(supervise, "stop", "--signal", "KILL", run_id)
+    run = running.wait()
+    assert (run.code, run.report["access"]) == (122, None)
+
+
+# --- a terminal
+
+
+def test_keys_and_size_in_a_run_with_a_terminal(supervise: Place) -> None:
+    run_id, _ = detached(supervise, *PYTHON_REPL, options=("--pty",))
+    with attached(supervise, run_id) as on:
+        on.wait_for(">>>")
+        on.enter("6 * 7")
+        on.wait_for("^42$")
+        on.enter("import os; os.get_terminal_size()")
+        on.wait_for("columns=80, lines=24")
+        on.resize(30, 90)
+        on.wait_until(lambda: _has_size(on, 90, 30), "the new size")
+        on.enter("import time; print('sleep' + 'ing'); time.sleep(100)")
+        on.wait_for("^sleeping")
+        on.type(CTRL_C)
+        on.wait_for("KeyboardInterrupt")
+        on.type(CTRL_BACKSLASH + CTRL_BACKSLASH)
+        on.wait_for("detached; run .* goes on")
+        assert on.wait_for_end() == 0
+    with attached(supervise, run_id) as on:
+        on.wait_for("^42$")
+        on.enter("exit(5)")
+        assert on.wait_for_end() == 5
+
+
+def _has_size(on: Screen, columns: int, lines: int) -> bool:
+    on.enter("os.get_terminal_size()")
+    on.wait_for(r"columns=\d+, lines=\d+\)\n>>>\Z")
+    return f"columns={columns}, lines={lines}" in on.text
+
+
+def test_one_ctrl_backslash_is_a_key(supervise: Place) -> None:
+    run_id, _ = detached(supervise, *child("print_signals", "ready", "stay"), options=("--pty",))
+    with attached(supervise, run_id) as on:
+        on.wait_for("ready")
+        on.type(CTRL_BACKSLASH)
+        on.wait_for("QUIT")
+        on.type(CTRL_BACKSLASH + CTRL_C)
+        on.wait_until(lambda: on.text.count("got QUIT") == 2 and "got INT" in on.text, "both keys")
+        on.type(CTRL_BACKSLASH + CTRL_BACKSLASH)
+        assert on.wait_for_end() == 0
+    stop(supervise, run_id)
+
+
+def test_the_terminal_is_given_back(supervise: Place) -> None:
+    run_id, _ = detached(supervise, *PYTHON_REPL, options=("--pty",))
+    script = f"stty -a > before; supervise attach {run_id}; stty -a > after; echo is back"
+    with screen(supervise, ["sh", "-c", script]) as on:
+        on.wait_for(">>>")
+        on.type(CTRL_BACKSLASH + CTRL_BACKSLASH)
+        on.wait_for("is back")
+    assert supervise.file("before").read_text() == supervise.file("after").read_text()
+    stop(supervise, run_id)
+
+
+def test_only_watching(supervise: Place) -> None:
+    run_id, _ = detached(supervise, *PYTHON_REPL, options=("--pty",))
+    with screen(supervise, [str(supervise.program), "attach", "--read-only", run_id]) as on:
+        on.wait_for(">>>")
+        on.enter("exit(5)")
+        on.type(CTRL_C)
+        assert on.wait_for_end() == 130
+    assert stop(supervise, run_id)["exit_code"] == 143
+
+
+def test_what_is_piped_into_it(supervise: Place) -> None:
+    run_id, _ = detached(supervise, *PYTHON_REPL, options=("--pty",))
+    script = f"printf 'print(6 * 7)\\nexit(4)\\n' | supervise attach {shlex.quote(run_id)}"
+    ended = supervise.shell(script)
+    assert ended.code == 4
+    assert b"42\r\n" in ended.out
+    wait_until(lambda: not supervise.alive())
+
+
+# --- many, and much
+
+
+def test_ten_attached_and_one_of_them_stalled(supervise: Place) -> None:
+    """Nobody waits for it, and it misses nothing that is kept."""
+    go = supervise.file("go")
+    running = supervise.start("--", *child("say=hello", f"wait_for={go}", "flood=20000000", "say=bye", "exit=0"))
+    running.wait_for_out(b"hello")
+    watching = [attach(supervise, "-") for _ in range(10)]
+    for one in watching:
+        one.wait_for_out(b"hello")
+    watching[0].send(signal.SIGSTOP)
+    go.touch()
+    out = running.wait().out
+    assert out.endswith(b"bye\n")
+    for one in watching[1:]:
+        ended = one.wait()
+        assert (ended.code, ended.err) == (0, b"")
+        assert ended.out == out
+    watching[0].send(signal.SIGCONT)
+    ended = watching[0].wait()
+    assert (ended.code, ended.out == out) == (0, True)

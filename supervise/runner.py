@@ -72,7 +72,7 @@ STRAGGLING = 0.05
 
 def policy_of(values: dict[str, object]) -> Policy:
     """The machine's part of the options."""
-    fields = {name: values[name] for name in Policy.__dataclass_fields__}
+    fields = {name: values[name] for name in Policy.__dataclass_fields__ if name in values}
     idle_on = values["idle_on"]
     fields["access_on"] = frozenset(values["access_on"] or ("output",))  # type: ignore[call-overload]
     fields["idle_on"] = frozenset(("stdout", "stderr") if idle_on == "both" else (idle_on,))

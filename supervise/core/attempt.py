@@ -7,7 +7,7 @@ from math import inf
 from supervise.core.activity import Samples
 from supervise.core.deadlines import Deadline, Deadlines
 from supervise.core.events import Activity, Cancel, Event
-from supervise.core.outcome import Cause, Exit
+from supervise.core.outcome import Cause, Exit, OutcomeName
 from supervise.core.pause import with_times
 from supervise.core.policy import Policy
 
@@ -26,6 +26,8 @@ class Phase(Enum):
     """Until nothing of the tree is alive."""
     DRAINING = auto()
     """Until its last bytes are delivered."""
+    BACKOFF = auto()
+    """Until the next attempt begins."""
     DONE = auto()
 
 
@@ -49,6 +51,11 @@ class Attempt:
     """The state of one child, which the functions of `running` and `ending` change."""
 
     policy: Policy
+    bounds: tuple[Deadline, ...] = ()
+    """The deadlines of the whole run."""
+    number: int = 1
+    previous: OutcomeName | None = None
+    """How the attempt before it ended."""
     phase: Phase = Phase.STARTING
     deadlines: Deadlines = field(init=False)
     samples: Samples = field(init=False)
@@ -61,15 +68,18 @@ class Attempt:
     """Told before the command existed, or while a question was open: handled right after."""
     tried: dict[str, str] = field(default_factory=dict)
     """Why each sign of access that was looked for was not there, the last time."""
+    has_output: bool = False
+    """A byte was shown, whenever that was."""
     has_warn_signal: bool = False
-    """--warn-signal has been sent."""
+    """--warn-signal has been sent, in this attempt or before."""
     cause: Cause | None = None
     exit: Exit | None = None
     undelivered: str = ""
     """Why bytes of the command's are lost."""
     last_cancel: Cancel | None = None
     bound: float = inf
-    """When the waiting of this phase is over: the dump, the grace, the kill, the drain."""
+    """When the waiting of this phase is over: a start that never comes, the dump, the grace, the kill, the drain, the
+    back-off."""
     is_dumping: bool = False
     """--dump-signal has been sent, and the signal that stops has not."""
     is_killing: bool = False
@@ -79,7 +89,7 @@ class Attempt:
 
     def __post_init__(self) -> None:
         """What the policy makes of it."""
-        self.deadlines = Deadlines(self.policy)
+        self.deadlines = Deadlines(self.policy, self.bounds)
         self.samples = Samples(self.policy)
 
     @property
@@ -90,12 +100,12 @@ class Attempt:
     @property
     def wake_at(self) -> float:
         """When time alone will change something."""
-        if self.phase is not Phase.RUNNING:
+        if self.phase not in (Phase.RUNNING, Phase.BACKOFF):
             return self.bound
         if self.question:
             return self.question.until
         checks = (check for one in self.deadlines.in_force() for check in one.checks())
-        return min(self.probe_at, *checks, inf)
+        return min(self.probe_at, *checks, self.bound if self.phase is Phase.BACKOFF else inf)
 
     @property
     def probe_at(self) -> float:

@@ -1,15 +1,18 @@
 """The deadlines of one attempt: when each falls due, how far it may move, and which warnings are still to be said.
 
+Those of the whole run, which bound the others, go from one attempt to the next.
+
 Times are seconds since the run began.  A deadline is always the same sum of the same three numbers, so that what
 `wake_at` promised is due at exactly that time, and a cap that is used up is reached exactly.
 """
 
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 from supervise.core.policy import Policy
 
-Name = Literal["access", "completion", "idle"]
+Name = Literal["access", "completion", "idle", "total", "outer"]
 
 
 @dataclass(slots=True)
@@ -31,6 +34,8 @@ class Deadline:
     """How many seconds before a check activity counts."""
     added: float = 0.0
     """How many it has added."""
+    bounds: tuple["Deadline", ...] = ()
+    """Those beyond which this one never is."""
     armed: tuple[float, ...] = ()
     """The marks that are still to come."""
 
@@ -41,12 +46,35 @@ class Deadline:
     @property
     def at(self) -> float:
         """When it falls due."""
+        return min(self._own, self._most)
+
+    @property
+    def _own(self) -> float:
         return self.start + self.granted + self.added
+
+    @property
+    def _most(self) -> float:
+        return earliest(self.bounds)
+
+    @property
+    def is_bounded(self) -> bool:
+        """Another one falls due no later, and is the one to be told of."""
+        return self._own >= self._most
+
+    @property
+    def used(self) -> float:
+        """How many seconds activity has added, as far as they count."""
+        return min(self.added, self.at - self.start - self.granted) if self.is_bounded else self.added
+
+    @property
+    def latest(self) -> float:
+        """When it falls due at the latest, unless the user moves it."""
+        return min(self.start + self.granted + max(self.cap, self.added), self._most)
 
     @property
     def has_room(self) -> bool:
         """Activity could still add something."""
-        return self.added < self.cap
+        return self.added < self.cap and not self.is_bounded
 
     def restart(self, at: float, now: float) -> None:
         """Count from `at` on, if that is later: what activity had added is forgotten."""
@@ -54,10 +82,14 @@ class Deadline:
             self.start, self.added = at, 0.0
             self._arm(now)
 
-    def add(self, by: float, now: float) -> None:
-        """Add what the user gives, which no cap bounds."""
+    def add(self, by: float, now: float) -> float:
+        """Add what the user gives, which no cap bounds; by how much it moves."""
+        if self.is_bounded:
+            return 0.0
+        before = self.at
         self.granted += by
         self._arm(now)
+        return self.at - before if self.is_bounded else by
 
     def extend(self, now: float) -> float:
         """Add one step, within the cap; the seconds added, 0 where not even the whole cap reaches beyond `now`.
@@ -71,9 +103,9 @@ class Deadline:
             added = min(self.cap, now - due + self.step)
         if due + added <= now:
             return 0.0
-        by, self.added = added - self.added, added
+        before, by, self.added = self.at, added - self.added, added
         self._arm(now)
-        return by
+        return self.at - before if self.is_bounded else by
 
     def _arm(self, now: float) -> None:
         self.armed = tuple(mark for mark in self.marks if self.at - mark > now)
@@ -89,11 +121,32 @@ class Deadline:
         return [self.at, *(self.at - mark for mark in self.armed)]
 
 
-class Deadlines:
-    """The limits of one attempt.  Access comes first and alone, then completion and idle together."""
+def of_run(policy: Policy) -> tuple[Deadline, ...]:
+    """Those of the whole run, in the order in which they win an exact tie; they count from its beginning."""
+    limits: list[tuple[Name, float | None]] = [("outer", policy.outer_deadline), ("total", policy.total_timeout)]
+    return tuple(
+        Deadline(name, 0.0, limit, tuple(mark for mark in policy.warn_at if mark < limit))
+        for name, limit in limits
+        if limit is not None
+    )
 
-    def __init__(self, policy: Policy) -> None:
+
+def earliest(deadlines: tuple[Deadline, ...]) -> float:
+    """When the first of them falls due; infinity where there are none."""
+    return min((one.at for one in deadlines), default=inf)
+
+
+class Deadlines:
+    """The limits of one attempt.  Access comes first and alone, then completion and idle together.
+
+    `bounds` are those of the run, always in force.
+    """
+
+    def __init__(self, policy: Policy, bounds: tuple[Deadline, ...] = ()) -> None:
         self._policy = policy
+        self.bounds = bounds
+        self.ahead = 0.0
+        """What the user has added to the first of them before it began."""
         self._started = 0.0
         self._last_byte = 0.0
         self.has_access = False
@@ -108,7 +161,10 @@ class Deadlines:
         if limit is None:
             self.give_access(now)
         else:
-            self.access = Deadline("access", now, limit, tuple(mark for mark in self._policy.warn_at if mark < limit))
+            marks = tuple(mark for mark in self._policy.warn_at if mark < limit)
+            self.access = Deadline("access", now, limit, marks, bounds=self.bounds)
+        if first := self.access or self.completion:
+            first.add(self.ahead, now)
 
     def give_access(self, at: float) -> None:
         """The command came up at `at`."""
@@ -118,13 +174,22 @@ class Deadlines:
         if (limit := policy.timeout) is not None:
             marks = tuple(mark for mark in policy.warn_at if mark < limit)
             window = min(policy.activity_window, limit / 4)
-            self.completion = Deadline("completion", at, limit, marks, policy.max_extension, policy.extend_by, window)
+            self.completion = Deadline(
+                "completion", at, limit, marks, policy.max_extension, policy.extend_by, window, bounds=self.bounds
+            )
         if (limit := policy.idle_timeout) is not None:
             # A program that prints now and then is not nagged.
             marks = tuple(mark for mark in policy.warn_at if mark <= limit / 2)
             window = min(policy.activity_window, limit / 4)
             anchor = max(at, self._last_byte)
-            self.idle = Deadline("idle", anchor, limit, marks, policy.idle_grace, window, window)
+            self.idle = Deadline("idle", anchor, limit, marks, policy.idle_grace, window, window, bounds=self.bounds)
+
+    def first_at(self, begin: float) -> Deadline | None:
+        """The first deadline as it will be for a command that exists from `begin` on; None where there will be none."""
+        preview = Deadlines(self._policy, self.bounds)
+        preview.ahead = self.ahead
+        preview.begin(begin)
+        return preview.access or preview.completion
 
     def hear_byte(self, last: float, now: float) -> None:
         """A byte that counts for idle came at `last`."""
@@ -134,7 +199,17 @@ class Deadlines:
 
     def in_force(self) -> list[Deadline]:
         """All that run now, in the order in which they win an exact tie."""
-        return [one for one in (self.access, self.completion, self.idle) if one]
+        return [*self.bounds, *(one for one in (self.access, self.completion, self.idle) if one)]
+
+    @property
+    def latest(self) -> float:
+        """The latest instant that the attempt may live, unless the user moves it; infinity where there is none."""
+        own = inf
+        if self.completion:
+            own = self.completion.latest
+        elif self.access and self._policy.timeout is not None:
+            own = self.access.at + self._policy.timeout + self._policy.max_extension
+        return min(own, earliest(self.bounds))
 
     def first_due(self, by: float) -> Deadline | None:
         """The one that fell due first, if any has at `by`."""

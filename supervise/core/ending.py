@@ -16,6 +16,7 @@ from supervise.core.events import (
     Extend,
     Killing,
     KillTree,
+    Output,
     Ready,
     Refused,
     Settle,
@@ -98,10 +99,16 @@ def kill_stragglers(attempt: Attempt, now: float) -> list[Action]:
     return _order_kill(attempt, now)
 
 
-def give_up_start(attempt: Attempt) -> list[Action]:
-    """The command never came into being, and the run was cancelled meanwhile: should it still come, it is killed."""
-    first = next(event for event in attempt.waiting if isinstance(event, Cancel))
-    attempt.cause = cancellation(first)
+def clear(attempt: Attempt, now: float) -> list[Action]:
+    """It is over, but whoever it left shall not live beside the next attempt."""
+    attempt.phase = Phase.STOPPING
+    attempt.is_drained = True
+    return _order_kill(attempt, now)
+
+
+def give_up_start(attempt: Attempt, cause: Cause) -> list[Action]:
+    """The command never came into being, and the run is to end: should it still come, it is killed."""
+    attempt.cause = cause
     return [KillTree(), *settle(attempt)]
 
 
@@ -148,6 +155,12 @@ def undelivered(attempt: Attempt, event: Undelivered, now: float) -> list[Action
     attempt.undelivered = (
         attempt.undelivered or f"{event.stream} could not be written, and is not whole: {event.reason}"
     )
+    return []
+
+
+def output_late(attempt: Attempt, event: Output, now: float) -> list[Action]:
+    """Neither access nor an idle clock hinge on it any more."""
+    attempt.has_output = True
     return []
 
 
@@ -242,7 +255,8 @@ def tick_draining(attempt: Attempt, event: Tick, now: float) -> list[Action]:
 def cancel_draining(attempt: Attempt, event: Cancel, now: float) -> list[Action]:
     """Not everything has been delivered, so the run is cancelled, and whoever was left of the tree with it."""
     if attempt.cause:
-        # Nobody is left to be stopped, and this wait is short.
+        # Nobody is left to be stopped, and this wait is short.  But there is no other attempt.
+        attempt.last_cancel = attempt.last_cancel or event
         return []
     if not attempt.is_empty:
         return cancel(attempt, event, now)

@@ -6,10 +6,11 @@ All times are seconds since the run began, on the monotonic clock.
 from dataclasses import dataclass
 from typing import Literal
 
-from supervise.core.outcome import Cause, Exit, Outcome
+from supervise.core.outcome import Cause, Exit, Outcome, OutcomeName
 from supervise.core.policy import Evidence, Stream
 
-Limit = Literal["access", "completion", "idle", "total"]
+Limit = Literal["access", "completion", "idle", "total", "outer"]
+"""`total`: of all attempts.  `outer`: of a run around us."""
 
 
 # --- events: told to the machine ---------------------------------------------------------------------------------
@@ -254,6 +255,15 @@ class Cut:
 
 
 @dataclass(frozen=True, slots=True)
+class StartAttempt:
+    """Run the command once more; answered by Started or SpawnFailed.  What was left of the last one is dead."""
+
+    number: int
+    previous: OutcomeName
+    """How the attempt before it ended."""
+
+
+@dataclass(frozen=True, slots=True)
 class Announce:
     """Say it."""
 
@@ -267,7 +277,9 @@ class Settle:
     outcome: Outcome
 
 
-Action = Ask | Probe | SignalRoot | TakePicture | ShowPicture | StopTree | KillTree | Cut | Announce | Settle
+Action = (
+    Ask | Probe | SignalRoot | TakePicture | ShowPicture | StopTree | KillTree | Cut | StartAttempt | Announce | Settle
+)
 
 
 # --- notices: what the machine has to say ----------------------------------------------------------------------------
@@ -346,4 +358,14 @@ class Killing:
     why: Literal["grace", "again"]
 
 
-Notice = Access | Warned | Extended | PutOff | Refused | Verdict | Killing
+@dataclass(frozen=True, slots=True)
+class Retrying:
+    """An attempt is over, with `outcome`, and in `delay` seconds the next one begins: `number` of at most `most`."""
+
+    number: int
+    most: int
+    delay: float
+    outcome: Outcome
+
+
+Notice = Access | Warned | Extended | PutOff | Refused | Verdict | Killing | Retrying

@@ -32,13 +32,24 @@ other event, whether from within the loop over the actions or right after it.  A
     Time stands still while we are stopped: from Paused to Resumed nothing falls due, and then everything is later by
     as much.  That is the machine's own, in every phase; the table has all else.
 
-    The outcome is settled once.  After that nothing is ordered and nothing is heard.
+    Again.  An attempt that ended in a way of --retry-on is followed by another one, as long as some are left, nobody
+    has cancelled, the run has time, and, if that was asked for, not one byte was shown.  First whoever it left is
+    killed.  Then comes a back-off, twice as long each time and never longer than what is left; a cancellation ends the
+    run there, and what the user adds is for the attempt to come.  Each attempt is a new one in all but what is the
+    run's: its deadlines, the signal that warns once, and what was said.
+
+    The run's deadlines, the total and that of a run around us, are in force in every attempt and between them.  They
+    bound all others, activity and the user move them never, and at an exact tie they are the cause.  One that falls due
+    in a back-off ends the run without a question.
+
+    The outcome, the last attempt's or that of the run itself, is settled once.  After that nothing is ordered and
+    nothing is heard.
 """
 
 from math import inf
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from supervise.core import ending, running
+from supervise.core import again, ending, running
 from supervise.core.attempt import Attempt, Phase
 from supervise.core.events import (
     Action,
@@ -55,12 +66,14 @@ from supervise.core.events import (
     Ready,
     Resumed,
     Sampled,
+    Settle,
     SpawnFailed,
     Started,
     Tick,
     Tried,
     Undelivered,
 )
+from supervise.core.outcome import Outcome
 from supervise.core.pause import Pauses, with_times
 from supervise.core.policy import Policy
 
@@ -75,32 +88,37 @@ def ignored(attempt: Attempt, event: Event, now: float) -> list[Action]:
     return []
 
 
-PHASES = (Phase.STARTING, Phase.RUNNING, Phase.STOPPING, Phase.DRAINING)
+PHASES = (Phase.STARTING, Phase.RUNNING, Phase.STOPPING, Phase.DRAINING, Phase.BACKOFF)
 
-TABLE: dict[type[Event], tuple[Handler, Handler, Handler, Handler]] = {
-    #              STARTING              RUNNING           STOPPING                  DRAINING
-    Started:      (running.started,      ignored,          ignored,                  ignored),
-    SpawnFailed:  (running.spawn_failed, ignored,          ignored,                  ignored),
-    Output:       (running.wait,         running.output,   ignored,                  ignored),
-    Ready:        (running.wait,         running.ready,    ending.ready_late,        ending.ready_late),
-    Tried:        (ignored,              running.tried,    ignored,                  ignored),
-    Sampled:      (ignored,              running.sampled,  ignored,                  ignored),
-    Answered:     (ignored,              running.answered, ignored,                  ignored),
-    Extend:       (running.wait,         running.extend,   ending.extend_late,       ending.extend_late),
-    Cancel:       (running.cancel_start, running.cancel,   ending.cancel_stopping,   ending.cancel_draining),
-    Exited:       (ignored,              running.exited,   ending.exited_stopping,   ignored),
-    Emptied:      (ignored,              running.emptied,  ending.emptied_stopping,  ending.emptied_draining),
-    Drained:      (running.wait,         running.drained,  ending.drained_stopping,  ending.drained_draining),
-    Undelivered:  (ending.undelivered,   ending.undelivered, ending.undelivered,    ending.undelivered),
-    Tick:         (running.tick_start,   running.tick,     ending.tick_stopping,     ending.tick_draining),
+TABLE: dict[type[Event], tuple[Handler, Handler, Handler, Handler, Handler]] = {
+    #              STARTING              RUNNING           STOPPING                  DRAINING                 BACKOFF
+    Started:      (running.started,      ignored,          ignored,                  ignored,                 ignored),
+    SpawnFailed:  (running.spawn_failed, ignored,          ignored,                  ignored,                 ignored),
+    Output:       (running.wait,         running.output,   ending.output_late,       ending.output_late,      ignored),
+    Ready:        (running.wait,         running.ready,    ending.ready_late,        ending.ready_late,
+                   again.ready_backoff),
+    Tried:        (ignored,              running.tried,    ignored,                  ignored,                 ignored),
+    Sampled:      (ignored,              running.sampled,  ignored,                  ignored,                 ignored),
+    Answered:     (ignored,              running.answered, ignored,                  ignored,                 ignored),
+    Extend:       (running.wait,         running.extend,   ending.extend_late,       ending.extend_late,
+                   again.extend_backoff),
+    Cancel:       (running.cancel_start, running.cancel,   ending.cancel_stopping,   ending.cancel_draining,
+                   again.cancel_backoff),
+    Exited:       (ignored,              running.exited,   ending.exited_stopping,   ignored,                 ignored),
+    Emptied:      (ignored,              running.emptied,  ending.emptied_stopping,  ending.emptied_draining, ignored),
+    Drained:      (running.wait,         running.drained,  ending.drained_stopping,  ending.drained_draining, ignored),
+    Undelivered:  (ending.undelivered,   ending.undelivered, ending.undelivered,     ending.undelivered,      ignored),
+    Tick:         (running.tick_start,   running.tick,     ending.tick_stopping,     ending.tick_draining,
+                   again.tick_backoff),
 }  # fmt: skip
 
 
 class Machine:
-    """One run."""
+    """One run.  `jitter`: a number of chance from 0 up to 1, since none is made here."""
 
-    def __init__(self, policy: Policy) -> None:
-        self._attempt = Attempt(policy)
+    def __init__(self, policy: Policy, jitter: float = 0.0) -> None:
+        self._attempt = again.first(policy)
+        self._jitter = jitter
         self._pauses = Pauses()
 
     @property
@@ -112,6 +130,11 @@ class Machine:
     def wants_access(self) -> bool:
         """The command runs, and has not come up yet."""
         return self.phase is Phase.RUNNING and self._attempt.deadlines.access is not None
+
+    @property
+    def attempt_number(self) -> int:
+        """Which attempt it is; in a back-off the next one's."""
+        return self._attempt.number
 
     @property
     def wake_at(self) -> float:
@@ -126,9 +149,14 @@ class Machine:
     @property
     def deadlines(self) -> dict[Limit, float]:
         """The deadlines in force, for a display; one that hinges on output may be stale until the next Tick."""
-        if self.phase is not Phase.RUNNING:
+        if self.phase not in (Phase.RUNNING, Phase.BACKOFF):
             return {}
         return {one.limit: one.at for one in self._attempt.deadlines.in_force()}
+
+    @property
+    def latest(self) -> float:
+        """The latest instant that this attempt may live, infinity where there is none; to go with `deadlines`."""
+        return self._attempt.deadlines.latest
 
     def handle(self, event: Event, now: float) -> list[Action]:
         """Take the event in, and say what is to be done, in that order.  `now`: seconds since the run began."""
@@ -141,14 +169,24 @@ class Machine:
                 return []
             case Tick() if self._pauses.is_on:
                 return []
-        attempt, now = self._attempt, self._pauses.moved(now)
-        actions = _handle(attempt, with_times(event, self._pauses.moved), now)
-        while attempt.waiting and attempt.is_ready_for_waiting:
-            actions += _handle(attempt, attempt.waiting.pop(0), now)
+        now = self._pauses.moved(now)
+        actions = self._handle(with_times(event, self._pauses.moved), now)
+        while self._attempt.waiting and self._attempt.is_ready_for_waiting:
+            actions += self._handle(self._attempt.waiting.pop(0), now)
         return actions
 
+    def _handle(self, event: Event, now: float) -> list[Action]:
+        attempt = self._attempt
+        if attempt.phase is Phase.DONE:
+            return []
+        actions = TABLE[type(event)][PHASES.index(attempt.phase)](attempt, event, now)
+        match actions:
+            case [*before, Settle(outcome)] if again.is_wanted(attempt, outcome, now):
+                return before + self._try_again(outcome, now)
+        return actions
 
-def _handle(attempt: Attempt, event: Event, now: float) -> list[Action]:
-    if attempt.phase is Phase.DONE:
-        return []
-    return TABLE[type(event)][PHASES.index(attempt.phase)](attempt, event, now)
+    def _try_again(self, outcome: Outcome, now: float) -> list[Action]:
+        if again.has_left(self._attempt):
+            return ending.clear(self._attempt, now)
+        self._attempt, actions = again.following(self._attempt, outcome, self._jitter, now)
+        return actions

@@ -1,6 +1,6 @@
 """How a run ends: the cause, fixed once, and the one function that turns it into an outcome and an exit code."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from supervise.core.policy import Policy
@@ -35,9 +35,9 @@ class Exit:
 class Cause:
     """Why we ended a run that had not ended by itself.  Fixed once, never re-worded."""
 
-    kind: Literal["access_timeout", "idle_timeout", "completion_timeout", "cancelled", "spawn_failed"]
+    kind: Literal["access_timeout", "idle_timeout", "completion_timeout", "outer_deadline", "cancelled", "spawn_failed"]
     at: float
-    limit: Literal["access", "completion", "idle", "total"] | None = None
+    limit: Literal["access", "completion", "idle", "total", "outer"] | None = None
     limit_seconds: float | None = None
     """What was granted, extensions included."""
     signal: int | None = None
@@ -67,17 +67,24 @@ def settle(cause: Cause | None, exit: Exit | None, policy: Policy, undelivered: 
     """
     if cause is None:
         return Outcome("error", ERROR, exit=exit, reason=undelivered) if undelivered else _own_end(exit, policy)
-    if cause.kind == "spawn_failed":
-        return _spawn_failure(cause)
     if policy.preserve_status and (status := _status(exit)) is not None:
-        return Outcome(cause.kind, status, cause, exit)
+        return replace(_stopped(cause, exit), exit_code=status, die_of=None)
+    return _stopped(cause, exit)
+
+
+def _stopped(cause: Cause, exit: Exit | None) -> Outcome:
     match cause.kind:
+        case "spawn_failed":
+            return _spawn_failure(cause)
         case "access_timeout":
             return Outcome(cause.kind, 122, cause, exit)
         case "idle_timeout":
             return Outcome(cause.kind, 123, cause, exit)
         case "completion_timeout":
             return Outcome(cause.kind, 124, cause, exit)
+        case "outer_deadline":
+            # Not our own limit, and so no timeout: where there is more time, it can go on.
+            return Outcome("resumable", TRY_AGAIN, cause, exit, reason=cause.kind)
         case "cancelled":
             signal = cause.signal or 0
             # A shell stops its script or loop for a child that died of INT, not for one that exited with 130.

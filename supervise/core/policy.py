@@ -5,6 +5,7 @@ from typing import Literal
 
 Stream = Literal["stdout", "stderr"]
 Evidence = Literal["cpu", "socket", "connection", "output", "io"]
+RetryOn = Literal["access", "idle", "completion", "failed", "signaled", "resumable"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +38,21 @@ class Policy:
     diagnose: bool = False
     """Show what the tree was doing when a limit stopped it."""
     dump_signal: int | None = None
+
+    retries: int = 0
+    """How many attempts there may be after the first."""
+    retry_on: frozenset[RetryOn] = frozenset({"access", "idle", "resumable"})
+    retry_codes: frozenset[int] = frozenset()
+    """Exit codes of the command after which it is run again, whatever `retry_on` says."""
+    retry_delay: float = 1.0
+    """Before the first retry; it doubles each time."""
+    retry_delay_max: float = 300.0
+    retry_if_silent: bool = False
+    """Only where not one byte of output was shown."""
+    total_timeout: float | None = None
+    """Of all attempts and what is between them, counted from the beginning of the run."""
+    outer_deadline: float | None = None
+    """When our part of the time of a run around us is over, in seconds since our own began."""
 
     preserve_status: bool = False
     success_codes: frozenset[int] = frozenset({0})

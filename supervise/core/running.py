@@ -1,5 +1,6 @@
 """An attempt up to its cause: start, access, deadlines, warnings, extensions, and the question before each verdict."""
 
+from dataclasses import replace
 from typing import Literal
 
 from supervise.core import ending
@@ -38,11 +39,15 @@ ASK_BOUND = 0.050
 GIVE_UP_START = 10.0
 """Seconds after a cancellation for which a command that does not even come into being (exec on a dead network disk) is
 waited for."""
-TIMEOUTS: dict[Name, Literal["access_timeout", "completion_timeout", "idle_timeout"]] = {
+CAUSES: dict[Name, Literal["access_timeout", "completion_timeout", "idle_timeout", "outer_deadline"]] = {
     "access": "access_timeout",
     "completion": "completion_timeout",
     "idle": "idle_timeout",
+    "total": "completion_timeout",
+    "outer": "outer_deadline",
 }
+WITH_SIGNAL = ("completion", "total", "outer")
+"""The limits that a command has time to prepare for: at their marks --warn-signal is sent."""
 
 
 # --- STARTING
@@ -74,8 +79,14 @@ def cancel_start(attempt: Attempt, event: Cancel, now: float) -> list[Action]:
 
 
 def tick_start(attempt: Attempt, event: Tick, now: float) -> list[Action]:
-    """A cancelled start that never comes is given up."""
-    return ending.give_up_start(attempt) if now >= attempt.bound else []
+    """A start that never comes is given up where the run was cancelled, or has no time any more."""
+    if now < attempt.bound:
+        return []
+    first = next((event for event in attempt.waiting if isinstance(event, Cancel)), None)
+    due = attempt.deadlines.first_due(now)
+    if first:
+        return ending.give_up_start(attempt, ending.cancellation(first))
+    return ending.give_up_start(attempt, timeout(due, now)) if due else []
 
 
 # --- RUNNING
@@ -83,6 +94,7 @@ def tick_start(attempt: Attempt, event: Tick, now: float) -> list[Action]:
 
 def output(attempt: Attempt, event: Output, now: float) -> list[Action]:
     """Access at the first byte, where that is a sign of it, and the idle clock counts from the last."""
+    attempt.has_output = True
     attempt.last_byte = max(attempt.last_byte, event.last)
     actions = _give_access(attempt, "output", event.first) if "output" in attempt.policy.access_on else []
     if event.stream in attempt.policy.idle_on:
@@ -127,12 +139,19 @@ def sampled(attempt: Attempt, event: Sampled, now: float) -> list[Action]:
 def extend(attempt: Attempt, event: Extend, now: float) -> list[Action]:
     """The user adds to the deadline in force, by hand and beyond any cap."""
     deadline = attempt.deadlines.access or attempt.deadlines.completion
+    return [Announce(add(deadline, event, now))]
+
+
+def add(deadline: Deadline | None, event: Extend, now: float) -> Extended | Refused:
+    """Add what the user gives; what is to be said of it."""
     if deadline is None:
-        return [Announce(Refused("extend", "no limit is in force that could be extended"))]
+        return Refused("extend", "no limit is in force that could be extended")
     if event.by <= 0:
-        return [Announce(Refused("extend", "a deadline moves later only"))]
-    deadline.add(event.by, now)
-    return [Announce(Extended(deadline.limit, event.by, deadline.at, 0.0, 0.0, None))]
+        return Refused("extend", "a deadline moves later only")
+    by = deadline.add(event.by, now)
+    if not by:
+        return Refused("extend", "the time of the whole run bounds it")
+    return Extended(deadline.limit, by, deadline.at, 0.0, 0.0, None)
 
 
 def cancel(attempt: Attempt, event: Cancel, now: float) -> list[Action]:
@@ -184,7 +203,7 @@ def tick(attempt: Attempt, event: Tick, now: float) -> list[Action]:
         return _ask(attempt, now)
     actions = _probe(attempt, now) if now >= attempt.probe_at else []
     for deadline in attempt.deadlines.in_force():
-        actions += _warn(attempt, deadline, now)
+        actions += warn(attempt, deadline, now)
     return actions
 
 
@@ -213,13 +232,9 @@ def _decide(attempt: Attempt, now: float, pending: bool, at: float) -> list[Acti
             actions += moved
         else:
             # As of that moment: it may have ended since, and an exit before the verdict would have to win.
-            cause = Cause(
-                TIMEOUTS[due.limit],
-                at,
-                limit=due.limit,
-                limit_seconds=due.granted + due.added,
-                reason=_last_tried(attempt) if due.limit == "access" else "",
-            )
+            cause = timeout(due, at)
+            if due.limit == "access":
+                cause = replace(cause, reason=_last_tried(attempt))
             return actions + ending.stop(attempt, cause, attempt.policy.signal, now)
     # After the cancellations that wait: what fell due since then.
     attempt.waiting.append(Tick())
@@ -228,6 +243,11 @@ def _decide(attempt: Attempt, now: float, pending: bool, at: float) -> list[Acti
 
 def _last_tried(attempt: Attempt) -> str:
     return "last tried " + "; ".join(attempt.tried.values()) if attempt.tried else ""
+
+
+def timeout(due: Deadline, at: float) -> Cause:
+    """That deadline as a cause."""
+    return Cause(CAUSES[due.limit], at, limit=due.limit, limit_seconds=due.granted + due.added)
 
 
 def _move(attempt: Attempt, deadline: Deadline, now: float) -> list[Action]:
@@ -239,15 +259,17 @@ def _move(attempt: Attempt, deadline: Deadline, now: float) -> list[Action]:
         return []
     if deadline.limit == "idle":
         return [Announce(PutOff(by, deadline.at, activity, is_first))]
-    return [Announce(Extended(deadline.limit, by, deadline.at, deadline.added, deadline.cap, activity))]
+    return [Announce(Extended(deadline.limit, by, deadline.at, deadline.used, deadline.cap, activity))]
 
 
-def _warn(attempt: Attempt, deadline: Deadline, now: float) -> list[Action]:
+def warn(attempt: Attempt, deadline: Deadline, now: float) -> list[Action]:
+    """Say the mark that is reached, if one is."""
     mark = deadline.reach(now)
-    if mark is None:
+    # Where another deadline comes no later, its own marks tell.
+    if mark is None or deadline.is_bounded:
         return []
     activity = attempt.activity(deadline, deadline.at - mark)
-    signal = _warn_signal(attempt) if deadline.limit == "completion" else None
+    signal = _warn_signal(attempt) if deadline.limit in WITH_SIGNAL else None
     # After the first extension the next one is no news; a signal that is sent is told in any case.
     if deadline.added and activity and signal is None:
         return []
@@ -257,7 +279,7 @@ def _warn(attempt: Attempt, deadline: Deadline, now: float) -> list[Action]:
 
 def _warn_signal(attempt: Attempt) -> int | None:
     """The signal that is to be sent now: once, and to a command that has not ended."""
-    if attempt.has_warn_signal or attempt.exit:
+    if attempt.has_warn_signal or attempt.exit or attempt.phase is not Phase.RUNNING:
         return None
     attempt.has_warn_signal = True
     return attempt.policy.warn_signal

@@ -11,7 +11,7 @@ from time import time
 from supervise.options import OPTIONS
 from supervise.process import orphans, tree
 from supervise.process.orphans import Orphans
-from supervise.runs import losing, plain, reading, records, remains
+from supervise.runs import losing, plain, reading, records, remains, sockets
 from supervise.values import BadValueError, default, read
 
 TYPE_CHECKING = False
@@ -189,6 +189,8 @@ def _settle(lost: Lost, rerun: "Rerun") -> None:
     Raises OSError.
     """
     record = lost.record
+    for folder in sockets.known():
+        sockets.remove(folder, record.run_id)
     if lost.orphans:
         lost.survivors, lost.stopped = lost.orphans.survivors, _met(lost.orphans)
     try:

@@ -26,7 +26,7 @@ def wanted() -> "list[str]":
     return [*first, f"/tmp/supervise-{os.geteuid()}"]
 
 
-def _known() -> "list[str]":
+def known() -> "list[str]":
     """And those where one may have it that was started in another environment."""
     return list(dict.fromkeys([*wanted(), f"/run/user/{os.geteuid()}/supervise"]))
 
@@ -118,7 +118,7 @@ def connect(run_id: str, seconds: float) -> "_socket.socket | None":
 
     Raises OSError where it cannot be reached.
     """
-    for path in _known():
+    for path in known():
         try:
             fd = open_folder(path)
         except (OSError, UnsafeError):
@@ -151,7 +151,7 @@ def _connect(path: str, fd: int, run_id: str, seconds: float) -> "_socket.socket
 def ids() -> "list[str]":
     """The ids of the runs that have a socket, the oldest first; some may be dead."""
     found = set()
-    for path in _known():
+    for path in known():
         try:
             fd = open_folder(path)
         except (OSError, UnsafeError):

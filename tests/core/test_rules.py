@@ -6,13 +6,14 @@ compared to the last bit.
 
 from dataclasses import replace
 from math import inf
+from typing import get_args
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from supervise.core import ending, running
+from supervise.core import again, ending, running
 from supervise.core.attempt import Phase
 from supervise.core.events import (
     Access,
@@ -36,11 +37,13 @@ from supervise.core.events import (
     Ready,
     Refused,
     Resumed,
+    Retrying,
     Sample,
     Sampled,
     Settle,
     SignalRoot,
     SpawnFailed,
+    StartAttempt,
     Started,
     StopTree,
     Tick,
@@ -49,8 +52,8 @@ from supervise.core.events import (
     Warned,
 )
 from supervise.core.machine import Machine
-from supervise.core.outcome import Cause, Exit
-from supervise.core.policy import Policy, Stream
+from supervise.core.outcome import Cause, Exit, Outcome
+from supervise.core.policy import Policy, RetryOn, Stream
 
 ASK_BOUND = 1 / 16
 """Stands in for 50 ms, of which binary floats know no exact sums."""
@@ -75,7 +78,32 @@ POLICIES = st.builds(
     kill_after=st.sampled_from([0.0, 5.0]),
     stragglers=st.sampled_from(["report", "kill", "wait"]),
     drain=st.sampled_from([0.0, 2.0]),
+    total_timeout=st.sampled_from([None, None, 30.0, 100.0]),
+    outer_deadline=st.sampled_from([None, None, 15.0, 60.0]),
 )
+PERSISTENT = st.builds(
+    Policy,
+    access_timeout=st.sampled_from([None, 5.0]),
+    timeout=st.sampled_from([20.0, None]),
+    idle_timeout=st.sampled_from([5.0, 10.0]),
+    warn_at=st.sampled_from([(5.0, 1.25, 0.5), ()]),
+    warn_signal=st.sampled_from([10, None]),
+    max_extension=st.sampled_from([60.0, 0.0]),
+    extend_on=st.just(frozenset({"output"})),
+    kill_after=st.sampled_from([0.0, 5.0]),
+    stragglers=st.sampled_from(["report", "kill", "wait"]),
+    drain=st.sampled_from([0.0, 2.0]),
+    retries=st.sampled_from([3, 2]),
+    retry_on=st.sampled_from([frozenset(get_args(RetryOn)), frozenset({"idle", "resumable"})]),
+    retry_codes=st.sampled_from([frozenset({3}), frozenset()]),
+    retry_delay=st.sampled_from([1.0, 0.0, 20.0]),
+    retry_delay_max=st.sampled_from([2.0, 100.0]),
+    retry_if_silent=st.sampled_from([False, False, True]),
+    total_timeout=st.sampled_from([None, None, 60.0]),
+    outer_deadline=st.sampled_from([None, None, None, 60.0]),
+)
+"""Of runs that try again."""
+OF_RUN = ("total", "outer")
 
 
 class World(RuleBasedStateMachine):
@@ -95,27 +123,36 @@ class World(RuleBasedStateMachine):
         self.tried = ""
         self.cpu = 0.0
         self.activity = "busy"
-        # What the checks remember.
+        # What the checks remember, of the run.
+        self.warned: set[tuple[str, float, float]] = set()
+        self.warn_signals = 0
+        self.attempts = 1
+        self.is_cancelled = False
+        self.settled = 0
+        self.offset = 0.0
+        self.forget()
+
+    def forget(self) -> None:
+        """What the checks remember of one attempt."""
         self.started = 0.0
         self.access: float | None = None
         self.last_byte = -inf
         self.granted: dict[str, float] = {}
-        self.warned: set[tuple[str, float, float]] = set()
-        self.warn_signals = 0
         self.cause: Cause | None = None
         self.anchor = -inf
         """From when idle counts."""
         self.kill_due = inf
         self.last_call = inf
         self.is_killed = False
-        self.settled = 0
-        self.offset = 0.0
+        self.was_shown = False
+        self.tried = ""
 
     @initialize(policy=POLICIES, at_once=st.sampled_from([True, True, True, False]))
     def begin(self, policy: Policy, at_once: bool) -> None:
         self.policy = policy
-        self.machine, self.twin = Machine(policy), Machine(policy)
+        self.machine, self.twin = Machine(policy, 0.5), Machine(policy, 0.5)
         self.pauses: list[tuple[float, float]] = []
+        self.is_at_once = at_once
         if at_once:
             self.start()
 
@@ -124,6 +161,8 @@ class World(RuleBasedStateMachine):
     def tell(self, event: Event) -> list[Action]:
         before, wake_before = dict(self.machine.deadlines), self.machine.wake_at
         phase_before = self.machine.phase
+        self.is_cancelled |= isinstance(event, Cancel)
+        self.was_shown |= isinstance(event, Output) and phase_before is not Phase.BACKOFF
         actions = self.machine.handle(event, self.now)
         self.check_twin(event, actions)
         if isinstance(event, Answered | Exited | Emptied):
@@ -145,10 +184,13 @@ class World(RuleBasedStateMachine):
                 self.asked = self.now
         if Probe() in actions:
             self.tell(Sampled(self.sample()))
+        if any(isinstance(action, StartAttempt) for action in actions) and self.is_at_once:
+            self.start()
         return actions
 
     def check_tick(self, actions: list[Action], wake_before: float) -> None:
-        assert self.machine.wake_at > self.now
+        # A back-off may take no time, and there may be a mark that was reached while the attempt ended.
+        assert self.machine.wake_at > self.now or self.machine.phase is Phase.BACKOFF
         if self.now < wake_before:
             assert actions == []
             assert self.machine.wake_at == wake_before
@@ -195,14 +237,47 @@ class World(RuleBasedStateMachine):
                 self.cause = cause
                 self.kill_due = self.now + self.policy.kill_after
                 self.check_verdict(cause, event, asked, before, actions)
+            case Announce(Retrying(number, most, delay, outcome)):
+                self.attempts += 1
+                assert number == self.attempts == self.machine.attempt_number
+                assert number <= most == self.policy.retries + 1
+                self.check_retry(outcome, delay, before)
+                self.forget()
+                # What is in the pipe of an attempt that is over, nobody reads.
+                self.news = []
+                self.is_drained = True
+            case StartAttempt(number):
+                assert number == self.attempts
+                assert not self.is_cancelled
+                assert all(self.now < at for at in before.values())
+                self.is_drained = self.has_output = False
             case Settle(outcome):
                 self.settled += 1
                 assert self.settled == 1
                 assert self.machine.phase is Phase.DONE
                 if self.cause:
                     assert outcome.cause == self.cause
+                elif outcome.cause and outcome.cause.limit:
+                    # In a back-off, or where the command has never come to exist.
+                    assert outcome.cause.limit in OF_RUN
+                    assert outcome.name == ("resumable" if outcome.cause.limit == "outer" else "completion_timeout")
                 elif outcome.cause:
                     assert outcome.cause.kind in ("cancelled", "spawn_failed")
+
+    def check_retry(self, outcome: Outcome, delay: float, before: dict[str, float]) -> None:
+        """It was worth another attempt, and nothing of it is alive that could have been killed."""
+        assert not self.is_cancelled
+        assert outcome.cause == self.cause
+        assert not (self.policy.retry_if_silent and self.was_shown)
+        assert self.is_killed or not self.is_tree_alive
+        code = outcome.exit.code if outcome.exit and not outcome.cause else None
+        name = outcome.name.removesuffix("_timeout")
+        assert name in self.policy.retry_on or (outcome.name != "completed" and code in self.policy.retry_codes)
+        nominal = min(self.policy.retry_delay * 2 ** (self.attempts - 2), self.policy.retry_delay_max)
+        left = min((at for limit, at in self.machine.deadlines.items() if limit in OF_RUN), default=inf) - self.now
+        assert left > 0
+        assert min(0.75 * nominal, left) <= delay <= min(nominal, left)
+        assert self.machine.phase is Phase.BACKOFF
 
     def check_verdict(
         self, cause: Cause, event: Event, asked: float | None, before: dict[str, float], actions: list[Action]
@@ -225,6 +300,8 @@ class World(RuleBasedStateMachine):
                 case Announce(Extended(limit)):
                     moved.add(limit)
         assert before[cause.limit] == min(at for limit, at in before.items() if limit not in moved)
+        # Of those that are due at the same moment, the run's.
+        assert cause.limit in OF_RUN or all(before[cause.limit] < before.get(limit, inf) for limit in OF_RUN)
         assert self.is_root_alive or self.policy.stragglers == "wait"
         if cause.limit == "idle":
             assert event != Answered(True)
@@ -234,6 +311,10 @@ class World(RuleBasedStateMachine):
 
     def check_deadlines(self, event: Event, before: dict[str, float]) -> None:
         after = self.machine.deadlines
+        end = min((after.get(limit, inf) for limit in OF_RUN), default=inf)
+        assert all(at <= end for limit, at in after.items() if limit not in OF_RUN)
+        assert all(self.policy.total_timeout == after["total"] for limit in after if limit == "total")
+        assert all(at <= max(self.machine.latest, self.now) for limit, at in after.items() if limit == "completion")
         for limit in before.keys() & after.keys():
             assert after[limit] >= before[limit]
         if "completion" in after and self.access is not None:
@@ -244,11 +325,11 @@ class World(RuleBasedStateMachine):
         if "idle" in after and self.access is not None:
             assert self.policy.idle_timeout
             anchor, self.anchor = self.anchor, max(self.anchor, self.access, self.started, self.last_byte)
-            if event == Answered(True) and after["idle"] == self.now + self.policy.idle_timeout:
-                self.anchor = self.now
+            if event == Answered(True) and after["idle"] == min(self.now + self.policy.idle_timeout, end):
+                self.anchor = max(self.anchor, self.now)
             assert after["idle"] <= self.anchor + self.policy.idle_timeout + self.policy.idle_grace
             if self.anchor > anchor:
-                assert after["idle"] == self.anchor + self.policy.idle_timeout
+                assert after["idle"] == min(self.anchor + self.policy.idle_timeout, end)
 
     # --- the twin, which is paused now and then
 
@@ -259,6 +340,8 @@ class World(RuleBasedStateMachine):
         assert self.twin.phase is self.machine.phase
         assert self.twin.wake_at - self.offset == self.machine.wake_at
         assert {name: at - self.offset for name, at in self.twin.deadlines.items()} == self.machine.deadlines
+        assert self.twin.latest - self.offset == self.machine.latest
+        assert self.twin.attempt_number == self.machine.attempt_number
 
     def for_twin(self, event: Event) -> Event:
         match event:
@@ -370,7 +453,7 @@ class World(RuleBasedStateMachine):
         return Sample(self.now, cpu=self.cpu)
 
     @precondition(lambda self: self.is_root_alive)
-    @rule(happens=RARELY, code=st.sampled_from([0, 3]), ago=MOMENT)
+    @rule(happens=RARELY, code=st.sampled_from([0, 3, 75]), ago=MOMENT)
     def exit(self, happens: bool = True, code: int = 0, ago: float = 0.0) -> None:
         if not happens:
             return
@@ -437,21 +520,63 @@ class World(RuleBasedStateMachine):
             self.empty()
         if not self.is_drained:
             self.close()
+        if self.machine.phase is Phase.BACKOFF:
+            self.tell(Cancel(2, self.now))
         assert self.machine.phase is Phase.DONE
         assert self.settled == 1
         assert self.machine.wake_at == inf
 
 
+class Again(World):
+    """The same for runs of several attempts, whose commands do not live long."""
+
+    @initialize(policy=PERSISTENT, at_once=st.just(True))
+    def begin(self, policy: Policy, at_once: bool) -> None:
+        super().begin(policy, at_once)
+
+    @precondition(lambda self: self.is_root_alive)
+    @rule(code=st.sampled_from([75, 3]), is_alone=st.booleans(), talks=RARELY)
+    def fail(self, code: int, is_alone: bool, talks: bool) -> None:
+        """All at once, as most do, or with somebody left."""
+        if talks:
+            self.print("stdout")
+        self.exit(code=code)
+        if is_alone and self.is_tree_alive:
+            self.empty()
+        if not self.is_drained:
+            self.close()
+
+    @precondition(lambda self: self.is_killed and self.is_tree_alive)
+    @rule()
+    def die(self) -> None:
+        """As whoever is killed does."""
+        if self.is_root_alive:
+            self.exit(code=3)
+        if self.is_tree_alive:
+            self.empty()
+
+    @rule()
+    def wait(self) -> None:
+        """For whatever comes next, a back-off's end say."""
+        if self.machine.wake_at < inf:
+            self.time_goes_by(max(0.0, self.machine.wake_at - self.now))
+
+
 def _without_times_of_the_end(action: Action) -> Action:
     """A cause keeps the time it was given; what the pauses since have moved is not known to it."""
-    if isinstance(action, Settle) and action.outcome.cause:
-        return Settle(replace(action.outcome, cause=replace(action.outcome.cause, at=0.0)))
+    match action:
+        case Settle(Outcome(cause=Cause() as cause) as outcome):
+            return Settle(replace(outcome, cause=replace(cause, at=0.0)))
+        case Announce(Retrying(outcome=Outcome(cause=Cause() as cause) as outcome) as notice):
+            return Announce(replace(notice, outcome=replace(outcome, cause=replace(cause, at=0.0))))
     return action
 
 
-def test_what_holds_in_every_history(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("world", [World, Again])
+def test_what_holds_in_every_history(world: type[World], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running, "ASK_BOUND", ASK_BOUND)
+    monkeypatch.setattr(again, "SPREAD", 0.25)
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        World,
+        world,
         settings=settings(max_examples=300, stateful_step_count=30, deadline=None, derandomize=True, database=None),
     )

@@ -22,10 +22,12 @@ from supervise.core.events import (
     Probe,
     Ready,
     Resumed,
+    Retrying,
     Sample,
     Sampled,
     Settle,
     SpawnFailed,
+    StartAttempt,
     Started,
     Tick,
     Tried,
@@ -62,6 +64,7 @@ WAYS: dict[Phase, tuple[Event, ...]] = {
     Phase.RUNNING: (Started(1),),
     Phase.STOPPING: (Started(1), Cancel(15, 1.0)),
     Phase.DRAINING: (Started(1), Exited(Exit(0), 1.0)),
+    Phase.BACKOFF: (Started(1), Exited(Exit(75), 1.0), Emptied(), Drained()),
     Phase.DONE: (Started(1), Exited(Exit(0), 1.0), Drained()),
 }
 
@@ -75,7 +78,7 @@ def test_the_table_has_every_event_and_every_phase() -> None:
 @pytest.mark.parametrize("phase", Phase)
 @pytest.mark.parametrize("event", EVENTS, ids=repr)
 def test_any_event_in_any_phase(phase: Phase, event: Event) -> None:
-    machine = Machine(Policy(access_timeout=5, timeout=5))
+    machine = Machine(Policy(access_timeout=5, timeout=5, retries=1))
     for step in WAYS[phase]:
         machine.handle(step, 1.0)
     assert machine.phase is phase
@@ -100,6 +103,12 @@ POLICIES = st.builds(
     kill_after=st.floats(0, 20),
     drain=st.floats(0, 5),
     stragglers=st.sampled_from(["report", "kill", "wait"]),
+    retries=st.integers(0, 3),
+    retry_on=st.frozensets(st.sampled_from(["access", "idle", "completion", "failed", "signaled", "resumable"])),
+    retry_delay=st.floats(0, 20),
+    retry_if_silent=st.booleans(),
+    total_timeout=st.none() | st.floats(0.01, 100),
+    outer_deadline=st.none() | st.floats(-1, 100),
 )
 TIMES = st.floats(0, 100)
 ANY_EVENT = st.sampled_from(EVENTS) | st.one_of(
@@ -123,7 +132,11 @@ def test_any_events_in_any_order_at_any_time(policy: Policy, events: list[tuple[
         actions += answers
     settles = [one for one in actions if isinstance(one, Settle)]
     verdicts = [one for one in actions if isinstance(one, Announce) and isinstance(one.notice, Verdict)]
+    retries = [one for one in actions if isinstance(one, Announce) and isinstance(one.notice, Retrying)]
+    starts = [one for one in actions if isinstance(one, StartAttempt)]
     assert len(settles) == (machine.phase is Phase.DONE)
-    assert len(verdicts) <= 1
+    assert len(starts) <= len(retries) <= len(starts) + 1
+    assert len(retries) <= policy.retries
+    assert len(verdicts) <= 1 + len(starts)
     if settles:
         assert actions[-1] is settles[-1]

@@ -1,0 +1,104 @@
+"""KILL at moments spread over the whole life of a run, the making of its record included: what is on record is true."""
+
+import json
+import os
+import random
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from supervise.runs import reading
+from tests.harness import Place, Running, child, is_alive, name_of, validator, wait_until
+from tests.torture.test_random_moments import TREE, wait
+
+TIMES = 60
+OPTIONS = ("-t", "0.6", "-k", "0.1", "--stragglers", "kill")
+ENDS = {"failed", "completion_timeout"}
+
+
+def moments(seed: int) -> list[float]:
+    """Most of them in the first 60 ms, where the guardian, the record and the command are born."""
+    dice = random.Random(seed)
+    return [dice.uniform(0, 0.9) if one % 3 == 0 else dice.uniform(0, 0.06) for one in range(TIMES)]
+
+
+def valid(record: reading.Record) -> dict[str, Any]:
+    """Its end; whatever there is of the record can be read and is whole."""
+    assert record.facts["run_id"] == record.run_id
+    for line in Path(record.folder, "events.jsonl").read_bytes().splitlines():
+        validator("event").validate(json.loads(line))
+    end = record.end()
+    assert end is not None
+    validator("report").validate(end)
+    return end
+
+
+def nothing_half_made(place: Place) -> None:
+    """Neither a part of a record nor one that is called unfinished."""
+    runs = Path(place.state, "runs")
+    assert all(reading.is_id(path.name) for path in runs.glob("*")) if runs.exists() else True
+    assert list(Path(place.state, "live").glob("*")) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(5))
+def test_supervise_is_killed(supervise: Place, seed: int) -> None:
+    """The guardian ends the tree, and writes the record and the report: the same, and the truth."""
+    outcomes = []
+    for moment in moments(seed):
+        known = set(reading.ids(supervise.state))
+        running = supervise.start(*OPTIONS, "--", *child(*TREE))
+        wait(moment)
+        running.send(signal.SIGKILL)
+        code = running.process.wait()
+        wait_until(lambda: not supervise.alive())
+        nothing_half_made(supervise)
+        new = [reading.Record(supervise.state, one) for one in reading.ids(supervise.state) if one not in known]
+        report = running.wait().report
+        if not new:
+            # Before there was a record.  The guardian is there a little earlier.
+            assert report is None or report["outcome"] == "lost"
+            continue
+        [record] = new
+        end = valid(record)
+        assert report == end
+        outcomes.append(end["outcome"])
+        assert end["outcome"] in ({"lost"} if code == -signal.SIGKILL else set()) | ENDS
+        assert reading.state_of(record) == ("lost" if end["outcome"] == "lost" else "ended")
+    assert "lost" in outcomes
+    ended = supervise.popen([str(supervise.program), "recover"]).wait()
+    assert (ended.code, ended.out) == (0, b"nothing was lost\n")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(10, 13))
+def test_both_are_killed(supervise: Place, seed: int) -> None:
+    """Whoever recovers finds what is left; of two who do at once, one does it."""
+    recovered: list[str] = []
+    for moment in moments(seed)[: TIMES // 2]:
+        running = supervise.start(*OPTIONS, "--", *child(*TREE), report=False)
+        wait(moment)
+        kill_both(running)
+        calls = [supervise.popen([str(supervise.program), "recover", "--json"]) for _ in range(2)]
+        for call in calls:
+            recovered += [one["run_id"] for one in json.loads(call.wait().out)["lost"] if not one["taken"]]
+        running.process.wait()
+        wait_until(lambda: not supervise.alive())
+        assert reading.unfinished(supervise.state) == []
+    assert len(recovered) == len(set(recovered)) > 0
+    for run_id in reading.ids(supervise.state):
+        end = valid(reading.Record(supervise.state, run_id))
+        assert end["outcome"] == "lost" if run_id in recovered else end["outcome"] in ENDS | {"lost"}
+
+
+def kill_both(running: Running) -> None:
+    """Supervise cannot do anything about the guardian's death, nor the other way round."""
+    running.send(signal.SIGSTOP)
+    for pid in running.children():
+        if name_of(pid) == "supervise-guard":
+            os.kill(pid, signal.SIGKILL)
+            wait_until(lambda pid=pid: not is_alive(pid))  # type: ignore[misc]
+    running.send(signal.SIGKILL)
+    wait_until(lambda: not is_alive(running.pid))

@@ -86,7 +86,7 @@ def find(state: str) -> "list[Lost]":
     """All that were lost and of which something is to be done, the oldest first."""
     unfinished = {record.run_id for record in reading.unfinished(state)}
     candidates = (reading.Record(state, run_id) for run_id in reversed(reading.ids(state)))
-    found = (_look(one, is_listed=one.run_id in unfinished) for one in candidates)
+    found = (_look(one, is_listed=one.run_id in unfinished) for one in candidates if os.path.isdir(one.folder))
     return [lost for lost in found if lost]
 
 

@@ -1,0 +1,225 @@
+"""Recovering whatever lies in the state folder: an answer, never a crash, and nobody else's process is hit."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from supervise.process import orphans, stop
+from supervise.runs import losing, plain, reading, records, recovery
+from tests.harness import validator
+
+RUN_ID = "20261124-200139-123456abcd"
+SOUND: dict[str, Any] = {
+    "schema": 1,
+    "run_id": RUN_ID,
+    "name": "night",
+    "command": ["make", "all"],
+    "cwd": "/",
+    "host": "here",
+    "boot_id": "",
+    "pid": 4_000_000,
+    "pid_started": 1,
+    "guardian": 4_000_001,
+    "guardian_started": 2,
+    "started_at": "2026-11-24T20:01:39.123Z",
+    "recoveries": 0,
+    "options": {"on-interrupt": "rerun", "kill-after": "0", "access-timeout": "5"},
+    "environment": {"A": "b"},
+}
+STARTED = {"schema": 1, "run_id": RUN_ID, "at": "2026-11-24T20:01:39.124Z", "t": 0.001, "event": "started", "pid": 7}
+
+
+@pytest.fixture(autouse=True)
+def _nobody_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """But for the processes that a test invents; and whoever would be hit is not."""
+    monkeypatch.setattr(orphans.tree, "scan", dict)
+    monkeypatch.setattr(orphans, "sleep", lambda _: None)
+    monkeypatch.setattr(stop, "send", lambda *_: pytest.fail("somebody was hit"))
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    made(tmp_path)
+    return tmp_path
+
+
+def made(state: Path, run_id: str = RUN_ID, toml: str | bytes = plain.toml(SOUND)) -> Path:
+    folder = state / "runs" / run_id
+    folder.mkdir(parents=True)
+    (state / "live").mkdir(exist_ok=True)
+    (state / "live" / run_id).touch()
+    (folder / "lock").touch()
+    (folder / "run.toml").write_bytes(toml if isinstance(toml, bytes) else toml.encode())
+    (folder / "events.jsonl").write_text(json.dumps(STARTED) + "\n")
+    return folder
+
+
+def again(seen: list[str]) -> "recovery.Rerun":
+    def rerun(record: reading.Record, times: int) -> str:
+        seen.append(f"{record.run_id} {times}")
+        return "new"
+
+    return rerun
+
+
+def refuse(record: reading.Record, times: int) -> str:
+    raise recovery.RerunError("not run again: no")
+
+
+def test_a_sound_one(state: Path) -> None:
+    seen: list[str] = []
+    [lost] = recovery.recover(str(state), again(seen))
+    assert (lost.rerun, seen) == ("new", [f"{RUN_ID} 1"])
+    end = reading.Record(str(state), RUN_ID).end()
+    validator("report").validate(end)
+    assert end is not None
+    assert (end["name"], end["command"], end["access"]) == ("night", ["make", "all"], None)
+    assert [one["pid"] for one in end["attempts"]] == [7]
+    assert recovery.recover(str(state), again(seen)) == []
+
+
+def test_one_that_is_on_no_list(state: Path) -> None:
+    """Somebody has tidied up the folder of the unfinished."""
+    shutil.rmtree(state / "live")
+    [lost] = recovery.recover(str(state), again([]))
+    assert lost.record.has_end
+    assert lost.rerun is None
+
+
+def test_what_is_not_allowed_now_is_not_taken_back(state: Path) -> None:
+    [lost] = recovery.recover(str(state), refuse)
+    assert (lost.rerun, lost.trouble) == (None, "not run again: no")
+    assert recovery.recover(str(state), refuse) == []
+
+
+def foreign(folder: Path, name: str) -> Iterator[None]:
+    """All that may stand where a file of ours should."""
+    path = folder / name
+    path.unlink(missing_ok=True)
+    yield
+    path.mkdir()
+    yield
+    path.rmdir()
+    os.mkfifo(path)
+    yield
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    yield
+    path.unlink()
+    path.symlink_to(name)
+    yield
+    path.unlink()
+    path.write_bytes(b"")
+    yield
+    path.write_bytes(b"\xff\0" * 5000)
+    yield
+
+
+@pytest.mark.parametrize("name", ["run.toml", "events.jsonl", "roots", "lock", "output"])
+def test_foreign_files(tmp_path: Path, name: str) -> None:
+    state = tmp_path / "0"
+    folder = made(state)
+    for number, _ in enumerate(foreign(folder, name), 1):
+        [lost] = recovery.recover(str(state), again([]))
+        assert lost.reason == losing.CRASH
+        end = reading.Record(str(state), RUN_ID).end()
+        validator("report").validate(end)
+        (folder / records.END).unlink()
+        (state / "live" / RUN_ID).touch()
+        assert number
+
+
+def test_a_claim_that_cannot_be_had(state: Path) -> None:
+    (state / "runs" / RUN_ID / recovery.CLAIM).mkdir()
+    [lost] = recovery.recover(str(state), again([]))
+    assert (lost.has_failed, lost.trouble) == (True, "cannot be recovered: is a directory")
+    assert not lost.record.has_end
+
+
+def test_what_is_no_run(state: Path) -> None:
+    for name in ("x", ".hidden", "20261124", RUN_ID + "0"):
+        (state / "runs" / name).mkdir()
+        (state / "live" / name).touch()
+    (state / "runs" / "20261124-200139-000000abcd").write_text("no folder")
+    (state / "live" / "20261124-200140-000000abcd").touch()
+    assert [lost.record.run_id for lost in recovery.recover(str(state), again([]))] == [RUN_ID]
+
+
+def test_an_end_that_is_broken_is_an_end(state: Path) -> None:
+    """It was written: the run has ended, only nobody knows how."""
+    (state / "runs" / RUN_ID / records.END).write_text("{")
+    assert recovery.recover(str(state), again([])) == []
+    assert reading.unfinished(str(state)) == []
+
+
+def test_a_process_of_the_run_by_its_pid_alone_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the right start time it would be (the other tests see to that)."""
+    ours = orphans.tree.stat(os.getpid())
+    assert ours is not None
+    monkeypatch.setattr(orphans, "ourselves", set)
+    monkeypatch.setattr(orphans.tree, "scan", lambda: {ours.pid: ours})
+    folder = made(tmp_path, toml=plain.toml({**SOUND, "guardian": ours.pid}))
+    (folder / "roots").write_text(f"{ours.pid} {ours.starttime + 1}\n{ours.pid}\n{ours.pid} x\n\n-1 -1\n")
+    [lost] = recovery.recover(str(tmp_path), again([]))
+    assert lost.stopped == []
+
+
+WORDS = st.text(max_size=20) | st.sampled_from(["", "\0", "a=b", "\x7f", "nan", "-1", "1e999", "rerun"])
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(1 << 70), 1 << 70) | st.floats() | WORDS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=3),
+    max_leaves=5,
+)
+KEPT = st.dictionaries(st.sampled_from([*SOUND, "command_hex", "cwd_hex", "environment_hex"]), VALUES, max_size=4)
+OPTIONS = st.dictionaries(
+    st.sampled_from(["on-interrupt", "kill-after", "signal", "max-recoveries", "timeout", "quiet", "name"]), VALUES
+)
+LINES = st.lists(
+    st.binary(max_size=40)
+    | VALUES.map(lambda value: json.dumps(value).encode())
+    | st.dictionaries(
+        st.sampled_from(["event", "at", "t", "pid", "how", "signal", "kill_after", "dump_signal", "command_exit"]),
+        st.sampled_from(["started", "access", "exited", "verdict", "killing", "warned", "lost"]) | VALUES,
+    ).map(lambda value: json.dumps(value).encode()),
+    max_size=6,
+)
+
+
+def toml_of(values: dict[str, Any]) -> bytes:
+    import tomli_w
+
+    def fit(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: fit(one) for key, one in value.items() if one is not None}
+        if isinstance(value, list):
+            return [fit(one) for one in value if one is not None]
+        return value
+
+    return tomli_w.dumps(fit(values)).encode(errors="surrogatepass")
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(KEPT, OPTIONS, LINES, st.binary(max_size=60), st.integers(0, 400))
+def test_fuzzed_files(
+    changed: dict[str, Any], options: dict[str, Any], lines: list[bytes], roots: bytes, cut: int
+) -> None:
+    """Every record gets its end, and that can be read; no word of it makes us do anything else."""
+    with tempfile.TemporaryDirectory() as place:
+        text = toml_of({**SOUND, "options": options, **changed})
+        folder = made(Path(place), toml=text[: len(text) - cut] if cut < 100 else text)
+        (folder / "events.jsonl").write_bytes(b"\n".join(lines))
+        (folder / "roots").write_bytes(roots)
+        recovery.preview(place)
+        [lost] = recovery.recover(place, again([]))
+        assert lost.record.has_end
+        assert lost.record.end() is not None, "it can be read"
+        assert reading.state_of(lost.record) == "lost"
+        assert recovery.recover(place, again([])) == []

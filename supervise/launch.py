@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from supervise.process.guardian import Guardian, Message, OnLost
     from supervise.process.inbox import Inbox
     from supervise.process.line import Line
+    from supervise.process.notify import Notify
     from supervise.process.outlet import Outlet
     from supervise.process.pump import Pump
     from supervise.process.signs import Signs
@@ -78,6 +79,8 @@ class Launched:
         """Of access, where any but output is asked for."""
         self.variables: dict[bytes, bytes | None] = {}
         """What the command's environment has beside ours, and, as None, has not."""
+        self.notify: Notify | None = None
+        """What the command says of itself, where it was asked to."""
         self.events = -1
         """The descriptor of the events file."""
         self.told = told
@@ -155,6 +158,10 @@ class Launched:
 
         return helpers.is_one(pid)
 
+    def holder(self) -> int:
+        """The pid of whoever holds the command."""
+        return os.getpid() if self.own_holder_trigger >= 0 else self.guardian.pid
+
     def wait_for_line(self, seconds: float) -> bool:
         """Wait, at most so long, for a message of whoever holds the command."""
         poll = select.poll()
@@ -185,6 +192,8 @@ def run(request: "Request", on_lost: "OnLost", told: int = -1) -> Launched:
         launched.log = _open_log(request)
         _start(launched, on_lost)
     except (OSError, ImportError, Refusal) as error:
+        if launched.notify:
+            launched.notify.remove()
         refuse(str(error) if isinstance(error, Refusal) else f"cannot start: {_why(error)}")
     until = monotonic() + SHORT
     if _is_done_in_silence(launched, until):
@@ -194,6 +203,8 @@ def run(request: "Request", on_lost: "OnLost", told: int = -1) -> Launched:
     except (OSError, RuntimeError, ImportError) as error:
         launched.give_terminal_back()
         _take_back(launched)
+        if launched.notify:
+            launched.notify.remove()
         refuse(f"cannot start: {_why(error)}")
     _watch(launched, until)
     _end_plainly(launched)
@@ -253,9 +264,14 @@ def _start(launched: Launched, on_lost: "OnLost") -> None:
     launched.variables = _variables(launched)
     if values["name"] or RECOVERED_FROM in os.environ:
         _hear_of_predecessor(launched)
+    if values["notify"] or "notify" in values["access_on"]:
+        launched.notify = _hear_notify(launched)
+        # Whoever is left of us when we are killed removes it.
+        first.append((("socket", launched.notify.folder, launched.run_id), ()))
     spawn = ("spawn", command, launched.variables, tty)
     log = launched.log.fd if launched.log else -1
-    unneeded = {*launched.sources, launched.events, launched.told, log} - {-1}
+    said = launched.notify.fileno() if launched.notify else -1
+    unneeded = {*launched.sources, launched.events, launched.told, log, said} - {-1}
     if values["no_record"]:
         first.append((spawn, stdio))
     else:
@@ -367,6 +383,8 @@ def _start_threads(launched: Launched) -> None:
         Pump(stream, source, sink, cut, launched.inbox, launched.copier)
         for stream, source, sink in zip(("stdout", "stderr"), launched.sources, launched.outlets, strict=False)
     )
+    if launched.notify:
+        launched.notify.start(launched.inbox, launched.holder)
     if wanted := launched.request.values["access_on"]:
         _look_for_signs(launched, wanted)
     for pump in launched.pumps:
@@ -375,6 +393,19 @@ def _start_threads(launched: Launched) -> None:
         launched.take_terminal()
         if not launched.is_detached:
             launched.own_terminal.start(launched.inbox)
+
+
+def _hear_notify(launched: Launched) -> "Notify":
+    from supervise.process.notify import Notify
+    from supervise.runs import sockets
+
+    try:
+        found = sockets.bind_notify(launched.run_id)
+    except (OSError, sockets.UnsafeError) as error:
+        raise Refusal(f"cannot have a socket for sd_notify: {_why(error)}") from None
+    notify = Notify(*found)
+    launched.variables |= notify.variables(launched.request.values["idle_timeout"])
+    return notify
 
 
 def _look_for_signs(launched: Launched, wanted: "tuple[str, ...]") -> None:
@@ -442,7 +473,7 @@ def _plain_end(launched: Launched) -> "int | None":
     values = launched.request.values
     if values["report"] or values["events"] or values["verbose"] or values["success_codes"] != (0,):
         return None
-    if launched.signs:
+    if launched.signs or launched.notify:
         return None
     if not all(pump.has_ended and not pump.failure for pump in launched.pumps):
         return None

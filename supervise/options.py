@@ -110,6 +110,11 @@ OPTIONS = (
         choices=SIGNS,
     ),
     Option(
+        ACCESS, "notify", "", "flag", "", "",
+        "Hear what the command says of itself by sd_notify(3), its status and that it is alive, also where access does "
+        "not hinge on it.",
+    ),
+    Option(
         WARNINGS, "warn-at", "", "marks", "60s,10s", "DURATION,...",
         "Warn when this much is left before a deadline; off for never.",
     ),

@@ -18,6 +18,7 @@ from supervise.core.attempt import PROBES
 from supervise.core.ending import PICTURE
 from supervise.core.events import (
     Action,
+    Alive,
     Announce,
     Answered,
     Ask,
@@ -33,6 +34,7 @@ from supervise.core.events import (
     Paused,
     Probe,
     Process,
+    Prolong,
     Ready,
     Resumed,
     Sample,
@@ -43,6 +45,7 @@ from supervise.core.events import (
     SpawnFailed,
     Started,
     StopTree,
+    Stuck,
     TakePicture,
     Tick,
     Tried,
@@ -51,7 +54,7 @@ from supervise.core.events import (
 from supervise.core.machine import Machine
 from supervise.core.outcome import Exit, Outcome
 from supervise.core.policy import Policy
-from supervise.faces.items import Stragglers, Trouble, Usage
+from supervise.faces.items import Said, Stragglers, Trouble, Usage
 from supervise.launch import Launched
 from supervise.process import senders, signals, tree
 from supervise.process.pump import Pump
@@ -188,6 +191,21 @@ class Runner:
                 self.dispatch(Output(pump.stream, count - told, first, last))  # type: ignore[arg-type]
 
         self._tell_signs()
+        self._tell_said()
+
+    def _tell_said(self) -> None:
+        for item in self.launched.notify.take() if self.launched.notify else ():
+            match item:
+                case ("ready", float(at)):
+                    self.dispatch(Ready("notify", at - self.launched.started))
+                case ("alive", float(at)):
+                    self.dispatch(Alive(at - self.launched.started))
+                case ("stuck", float(at)):
+                    self.dispatch(Stuck(at - self.launched.started))
+                case ("prolong", float(at), float(by)):
+                    self.dispatch(Prolong(by, at - self.launched.started))
+                case ("status" | "stopping" | "main pid" as what, _, str(text)):
+                    self.teller.tell(Said(what, text))
 
     def _tell_signs(self) -> None:
         for item in self.launched.signs.take() if self.launched.signs else ():
@@ -259,7 +277,7 @@ class Runner:
 
     def holder(self) -> int:
         """The pid of whoever holds the command."""
-        return os.getpid() if self.launched.own_holder_trigger >= 0 else self.launched.guardian.pid
+        return self.launched.holder()
 
     # --- what the others have to tell
 
@@ -321,7 +339,7 @@ class Runner:
     def hear_item(self, item: tuple[object, ...]) -> None:
         """One thing that a thread posted."""
         match item:
-            case ("first", Pump()) | ("signs",):
+            case ("first", Pump()) | ("signs",) | ("said",):
                 self._tell_output()
             case ("ended", Pump() as pump):
                 self._tell_output()
@@ -428,6 +446,10 @@ class Runner:
         outcome = self.outcome
         assert outcome is not None
         self._end_signs()
+        if self.launched.notify:
+            # What it has said to the last.
+            self._tell_said()
+            self.launched.notify.remove()
         was_killed = outcome.exit is None or outcome.exit.code is None
         if outcome.cause or was_killed or self.launched.own_terminal:
             # Where the command ended by itself, what it has set (`stty`, say) stays.

@@ -141,7 +141,7 @@ class Steering:
         match notice:
             case Refused(what, why):
                 self._answer(what, _refusal(why))
-            case Extended(limit, by, deadline, evidence=None):
+            case Extended(limit, by, deadline, source="user"):
                 self._answer("extend", {"ok": True, "limit": limit, "by": by, **self._moment(deadline)})
             case Access():
                 # Whatever gave it, nobody needs to give it any more.
@@ -200,8 +200,16 @@ class Steering:
             "started_at": round(runner.launched.started_at, 3),
             "deadlines": [{"limit": limit, **self._moment(at)} for limit, at in deadlines],
             "latest": None,
-            "notify": None,
+            "notify": self._said(),
         }
+
+    def _said(self) -> Fields | None:
+        """What the command has said of itself; None where it cannot."""
+        notify = self._runner.launched.notify
+        if notify is None:
+            return None
+        status = fields.text(notify.status) or None
+        return {"status": status, "is_stopping": notify.is_stopping, "main_pid": notify.main_pid or None}
 
     def _moment(self, t: float) -> dict[str, Any]:
         left = t - self._runner.now()

@@ -70,6 +70,8 @@ class Attempt:
     """Why each sign of access that was looked for was not there, the last time."""
     has_output: bool = False
     """A byte was shown, whenever that was."""
+    has_refused: bool = False
+    """It was said once that the command gets no more time, however often it asks."""
     has_warn_signal: bool = False
     """--warn-signal has been sent, in this attempt or before."""
     cause: Cause | None = None

@@ -107,6 +107,13 @@ class Deadline:
         self._arm(now)
         return self.at - before if self.is_bounded else by
 
+    def stretch(self, by: float, now: float) -> float:
+        """Add what the command has asked for, and the cap allows; by how much it moves."""
+        before = self.at
+        self.added += by
+        self._arm(now)
+        return self.at - before if self.is_bounded else by
+
     def _arm(self, now: float) -> None:
         self.armed = tuple(mark for mark in self.marks if self.at - mark > now)
 
@@ -153,6 +160,8 @@ class Deadlines:
         self.access: Deadline | None = None
         self.completion: Deadline | None = None
         self.idle: Deadline | None = None
+        self.stuck: Deadline | None = None
+        """The command has said that it is."""
 
     def begin(self, now: float) -> None:
         """The command exists.  Without an access limit this is access."""
@@ -170,12 +179,14 @@ class Deadlines:
         """The command came up at `at`."""
         policy = self._policy
         at = max(at, self._started)
+        used = self.access.added if self.access else 0.0
         self.access, self.has_access = None, True
         if (limit := policy.timeout) is not None:
             marks = tuple(mark for mark in policy.warn_at if mark < limit)
             window = min(policy.activity_window, limit / 4)
+            cap = policy.max_extension - used
             self.completion = Deadline(
-                "completion", at, limit, marks, policy.max_extension, policy.extend_by, window, bounds=self.bounds
+                "completion", at, limit, marks, cap, policy.extend_by, window, bounds=self.bounds
             )
         if (limit := policy.idle_timeout) is not None:
             # A program that prints now and then is not nagged.
@@ -197,9 +208,13 @@ class Deadlines:
         if self.idle:
             self.idle.restart(last, now)
 
+    def hear_stuck(self, at: float) -> None:
+        """That is an idle deadline, and this one does not move."""
+        self.stuck = self.stuck or Deadline("idle", at, 0.0, ())
+
     def in_force(self) -> list[Deadline]:
         """All that run now, in the order in which they win an exact tie."""
-        return [*self.bounds, *(one for one in (self.access, self.completion, self.idle) if one)]
+        return [*self.bounds, *(one for one in (self.access, self.completion, self.idle, self.stuck) if one)]
 
     @property
     def latest(self) -> float:
@@ -208,7 +223,7 @@ class Deadlines:
         if self.completion:
             own = self.completion.latest
         elif self.access and self._policy.timeout is not None:
-            own = self.access.at + self._policy.timeout + self._policy.max_extension
+            own = self.access.at + self._policy.timeout + self._policy.max_extension - self.access.added
         return min(own, earliest(self.bounds))
 
     def first_due(self, by: float) -> Deadline | None:

@@ -58,6 +58,28 @@ class Tried:
 
 
 @dataclass(frozen=True, slots=True)
+class Alive:
+    """The command said, at `at`, that it is alive (sd_notify, WATCHDOG=1): for the idle clock that is a byte."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stuck:
+    """The command said, at `at`, that it is not (WATCHDOG=trigger)."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Prolong:
+    """The command asked, at `at`, for `by` seconds from then on (EXTEND_TIMEOUT_USEC)."""
+
+    by: float
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Sampled:
     """The answer to Probe, and the only way activity becomes known."""
 
@@ -141,8 +163,8 @@ class Tick:
 
 
 Event = (
-    Started | SpawnFailed | Output | Ready | Tried | Sampled | Answered | Extend | Cancel | Paused | Resumed | Exited
-    | Emptied | Drained | Undelivered | Tick
+    Started | SpawnFailed | Output | Ready | Tried | Alive | Stuck | Prolong | Sampled | Answered | Extend | Cancel
+    | Paused | Resumed | Exited | Emptied | Drained | Undelivered | Tick
 )  # fmt: skip
 
 
@@ -311,7 +333,10 @@ class Warned:
 
 @dataclass(frozen=True, slots=True)
 class Extended:
-    """The deadline moved by `by` to `deadline`; `used` of `cap` seconds are gone (0 of 0 where the user moved it)."""
+    """The deadline moved by `by` to `deadline`; `used` of `cap` seconds are gone (0 of 0 where the user moved it).
+
+    `evidence`: that of activity; None where the user moved it by hand, or the command asked for it.
+    """
 
     limit: Limit
     by: float
@@ -319,7 +344,13 @@ class Extended:
     used: float
     cap: float
     evidence: Activity | None
-    """None where the user moved it by hand."""
+
+    @property
+    def source(self) -> Literal["activity", "user", "command"]:
+        """Who moved it."""
+        if self.evidence:
+            return "activity"
+        return "command" if self.cap else "user"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,10 @@ other event, whether from within the loop over the actions or right after it.  A
     Else the deadline moves, where the tree is active and a cap has room; else it is the cause of the end.  Of several
     that are due the earliest is decided first, at a tie access, completion, idle.
 
+    What the command says.  That it is alive is for the idle clock a byte.  That it is stuck is an idle deadline at that
+    moment, whatever the limits, which nothing moves.  More time that it asks for is given within the cap, which access
+    and completion share.
+
     Warnings.  Each mark once for each value of a deadline; of several reached at once, the nearest.  A deadline that
     moved has those marks again that are still to come.  After the first extension a mark is silent where the next
     extension is likely.
@@ -53,6 +57,7 @@ from supervise.core import again, ending, running
 from supervise.core.attempt import Attempt, Phase
 from supervise.core.events import (
     Action,
+    Alive,
     Answered,
     Cancel,
     Drained,
@@ -63,12 +68,14 @@ from supervise.core.events import (
     Limit,
     Output,
     Paused,
+    Prolong,
     Ready,
     Resumed,
     Sampled,
     Settle,
     SpawnFailed,
     Started,
+    Stuck,
     Tick,
     Tried,
     Undelivered,
@@ -98,6 +105,9 @@ TABLE: dict[type[Event], tuple[Handler, Handler, Handler, Handler, Handler]] = {
     Ready:        (running.wait,         running.ready,    ending.ready_late,        ending.ready_late,
                    again.ready_backoff),
     Tried:        (ignored,              running.tried,    ignored,                  ignored,                 ignored),
+    Alive:        (running.wait,         running.alive,    ignored,                  ignored,                 ignored),
+    Stuck:        (running.wait,         running.stuck,    ignored,                  ignored,                 ignored),
+    Prolong:      (running.wait,         running.prolong,  ignored,                  ignored,                 ignored),
     Sampled:      (ignored,              running.sampled,  ignored,                  ignored,                 ignored),
     Answered:     (ignored,              running.answered, ignored,                  ignored,                 ignored),
     Extend:       (running.wait,         running.extend,   ending.extend_late,       ending.extend_late,
@@ -151,7 +161,8 @@ class Machine:
         """The deadlines in force, for a display; one that hinges on output may be stale until the next Tick."""
         if self.phase not in (Phase.RUNNING, Phase.BACKOFF):
             return {}
-        return {one.limit: one.at for one in self._attempt.deadlines.in_force()}
+        deadlines = self._attempt.deadlines
+        return {one.limit: one.at for one in deadlines.in_force() if one is not deadlines.stuck}
 
     @property
     def latest(self) -> float:

@@ -3,7 +3,18 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from supervise.core.events import Answered, Cancel, Event, Exited, Output, Ready, Sampled
+from supervise.core.events import (
+    Alive,
+    Answered,
+    Cancel,
+    Event,
+    Exited,
+    Output,
+    Prolong,
+    Ready,
+    Sampled,
+    Stuck,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +67,7 @@ def with_times(event: Event, move: "Callable[[float], float]") -> Event:
             return replace(event, first=move(event.first), last=move(event.last))
         case Answered(pending, float(at)):
             return Answered(pending, move(at))
-        case Ready() | Exited() | Cancel():
+        case Ready() | Alive() | Stuck() | Prolong() | Exited() | Cancel():
             return replace(event, at=move(event.at))
         case Sampled(sample):
             return Sampled(replace(sample, at=move(sample.at)))

@@ -9,6 +9,7 @@ from supervise.core.deadlines import Deadline, Name
 from supervise.core.events import (
     Access,
     Action,
+    Alive,
     Announce,
     Answered,
     Ask,
@@ -21,6 +22,7 @@ from supervise.core.events import (
     Extended,
     Output,
     Probe,
+    Prolong,
     PutOff,
     Ready,
     Refused,
@@ -28,6 +30,7 @@ from supervise.core.events import (
     SignalRoot,
     SpawnFailed,
     Started,
+    Stuck,
     Tick,
     Tried,
     Warned,
@@ -39,6 +42,7 @@ ASK_BOUND = 0.050
 GIVE_UP_START = 10.0
 """Seconds after a cancellation for which a command that does not even come into being (exec on a dead network disk) is
 waited for."""
+STUCK = "the command says that it is stuck (WATCHDOG=trigger)"
 CAUSES: dict[Name, Literal["access_timeout", "completion_timeout", "idle_timeout", "outer_deadline"]] = {
     "access": "access_timeout",
     "completion": "completion_timeout",
@@ -128,6 +132,38 @@ def _give_access(attempt: Attempt, how: str, at: float) -> list[Action]:
         return []
     attempt.deadlines.give_access(at)
     return [Announce(Access(at, how))]
+
+
+def alive(attempt: Attempt, event: Alive, now: float) -> list[Action]:
+    """The idle clock counts from there."""
+    attempt.deadlines.hear_byte(min(event.at, now), now)
+    return []
+
+
+def stuck(attempt: Attempt, event: Stuck, now: float) -> list[Action]:
+    """An idle verdict is due, and like any other it comes after the question."""
+    attempt.deadlines.hear_stuck(min(event.at, now))
+    return [] if attempt.question else _ask(attempt, now)
+
+
+def prolong(attempt: Attempt, event: Prolong, now: float) -> list[Action]:
+    """The deadline in force moves as far as the command asks, within the cap; what is far enough stays."""
+    deadline = attempt.deadlines.access or attempt.deadlines.completion
+    if deadline is None or event.at > deadline.at or event.at + event.by <= deadline.at:
+        return []
+    cap = deadline.cap if deadline.limit == "completion" else attempt.policy.max_extension
+    by = min(event.at + event.by - deadline.at, cap - deadline.added)
+    if by > 0 and not deadline.is_bounded:
+        by = deadline.stretch(by, now)
+        return [Announce(Extended(deadline.limit, by, deadline.at, deadline.used, cap, None))]
+    if attempt.has_refused:
+        return []
+    attempt.has_refused = True
+    if by > 0:
+        why = "the time of the whole run bounds it"
+    else:
+        why = "--max-extension is used up" if attempt.policy.max_extension else "there is no --max-extension"
+    return [Announce(Refused("more time for the command", why))]
 
 
 def sampled(attempt: Attempt, event: Sampled, now: float) -> list[Action]:
@@ -225,7 +261,7 @@ def _decide(attempt: Attempt, now: float, pending: bool, at: float) -> list[Acti
     asked, attempt.question = attempt.question.asked, None
     actions: list[Action] = []
     while due := attempt.deadlines.first_due(asked):
-        if due.limit == "idle" and pending:
+        if due is attempt.deadlines.idle and pending:
             # Its bytes are there and we have not read them: it is our reader who is slow.
             due.restart(now, now)
         elif moved := _move(attempt, due, now):
@@ -233,7 +269,9 @@ def _decide(attempt: Attempt, now: float, pending: bool, at: float) -> list[Acti
         else:
             # As of that moment: it may have ended since, and an exit before the verdict would have to win.
             cause = timeout(due, at)
-            if due.limit == "access":
+            if due is attempt.deadlines.stuck:
+                cause = replace(cause, limit_seconds=None, reason=STUCK)
+            elif due.limit == "access":
                 cause = replace(cause, reason=_last_tried(attempt))
             return actions + ending.stop(attempt, cause, attempt.policy.signal, now)
     # After the cancellations that wait: what fell due since then.

@@ -17,7 +17,7 @@ from supervise.core.events import (
 from supervise.core.outcome import Outcome
 from supervise.faces import fields
 from supervise.faces.fields import Fields
-from supervise.faces.items import Diagnosis, Item, Moment, Stragglers, Usage
+from supervise.faces.items import Diagnosis, Item, Moment, Said, Stragglers, Usage
 
 UNFINISHED: Fields = {
     "outcome": "lost",
@@ -98,6 +98,7 @@ class Account:
         self._diagnosis: Fields | None = None
         self._stragglers: list[Fields] = []
         self._survivors: list[Fields] = []
+        self._status: str | None = None
 
     def hear(self, item: Item, moment: Moment) -> None:
         """Take note of what happened."""
@@ -135,6 +136,8 @@ class Account:
                 self._survivors = [fields.process(one) for one in survivors]
             case Stragglers(processes):
                 self._stragglers = [fields.process(one) for one in processes]
+            case Said("status", text):
+                self._status = fields.text(text) or None
             case Outcome():
                 self._hear_end(item, moment)
 
@@ -163,6 +166,7 @@ class Account:
             **end,
             "command_exit": last.exit if last else None,
             "access": last.access if last else None,
+            "status": self._status,
             "stop": self._stop,
             "diagnosis": self._diagnosis,
             "warnings": self._warnings,

@@ -134,6 +134,7 @@ def extension(value: Extended, moment: Moment) -> Fields:
         "deadline": time(moment.wall(value.deadline)),
         "used": seconds(value.used),
         "cap": seconds(value.cap),
+        "source": value.source,
         "evidence": evidence(value.evidence),
     }
 

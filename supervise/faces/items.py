@@ -1,6 +1,7 @@
 """What faces are told beside the machine's events, notices and outcome."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from supervise.core.events import Event, Notice, Process
 from supervise.core.outcome import Outcome
@@ -96,6 +97,14 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """What the command has said of itself by sd_notify(3)."""
+
+    what: Literal["status", "stopping", "main pid"]
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """What the whole tree has used; None where nobody could tell."""
 
@@ -106,5 +115,5 @@ class Usage:
     stderr_bytes: int | None = None
 
 
-Item = Event | Notice | Outcome | Stragglers | Diagnosis | Trouble
+Item = Event | Notice | Outcome | Stragglers | Diagnosis | Trouble | Said
 """Anything a face may be told.  It says nothing to what does not concern it."""

@@ -25,7 +25,7 @@ from supervise.core.events import (
 from supervise.core.outcome import Cause, Outcome
 from supervise.faces import fields
 from supervise.faces.fields import Fields
-from supervise.faces.items import Diagnosis, Item, Moment, Stragglers, Trouble
+from supervise.faces.items import Diagnosis, Item, Moment, Said, Stragglers, Trouble
 
 
 def line(item: Item, moment: Moment, run_id: str) -> str | None:
@@ -85,6 +85,8 @@ def _event(item: Item, moment: Moment) -> Fields | None:
             return {"event": "stragglers", "stragglers": [fields.process(one) for one in processes]}
         case Diagnosis():
             return {"event": "diagnosis", **fields.diagnosis(item, moment)}
+        case Said(what, text):
+            return {"event": "said", "what": what.replace(" ", "_"), "text": fields.text(text)}
         case Trouble(text):
             return {"event": "trouble", "text": fields.text(text)}
         case Outcome():

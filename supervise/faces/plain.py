@@ -26,7 +26,7 @@ from supervise.core.events import (
 from supervise.core.outcome import Cause, Outcome
 from supervise.core.policy import Policy
 from supervise.faces import words
-from supervise.faces.items import Diagnosis, Item, Moment, Stragglers, Trouble
+from supervise.faces.items import Diagnosis, Item, Moment, Said, Stragglers, Trouble
 from supervise.values import signal_name
 
 Verbosity = Literal["quiet", "normal", "verbose"]
@@ -97,6 +97,8 @@ class Plain:
                 return [f"access after {words.measured(at)}: {how}"]
             case Tried(_, why):
                 return [f"not up yet: {why}"]
+            case Said(what, text):
+                return [f"the command says: {what}" + (f": {text}" if text else "")]
             case PutOff(first=False):
                 return [_put_off(item, moment)]
             case Paused():
@@ -133,9 +135,12 @@ def _time(t: float, moment: Moment) -> str:
 
 def _extension(item: Extended, moment: Moment) -> str:
     by, until = words.duration(item.by), _time(item.deadline, moment)
-    if item.evidence is None:
+    if item.source == "user":
         return f"{item.limit} limit extended by {by} to {until}, by hand"
     used, cap = words.duration(item.used), words.duration(item.cap)
+    if item.evidence is None:
+        by, used, cap = (words.measured(one) for one in (item.by, item.used, item.cap))
+        return f"{item.limit} limit extended by {by} to {until} ({used} of {cap} used), as the command asks"
     return f"extended by {by} to {until} ({used} of {cap} used): {words.activity(item.evidence)}"
 
 
@@ -159,7 +164,7 @@ def _verdict(cause: Cause) -> str:
         case Cause("completion_timeout"):
             return f"{_cause(cause)}: ran longer than {limit}"
         case Cause("idle_timeout"):
-            return f"{_cause(cause)}: no output for {limit}"
+            return f"{_cause(cause)}: {cause.reason or f'no output for {limit}'}"
         case Cause("access_timeout"):
             return f"{_cause(cause)}: not up after {limit}" + (f"; {cause.reason}" if cause.reason else "")
     return _cause(cause)

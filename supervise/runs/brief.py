@@ -72,6 +72,7 @@ class Brief:
             "duration": round(settled, 3),
             **self._outcome(),
             "access": how,
+            "status": None,
             "stop": None,
             "diagnosis": None,
             "warnings": [],

@@ -10,6 +10,14 @@ import os
 from sys import byteorder
 
 SUFFIX = ".sock"
+NOTIFY = ".notify"
+"""Of the socket by which the command speaks to us."""
+LONGEST_PATH = 107
+"""Bytes of a path in the address of a socket (unix(7))."""
+FOR_ALL = "/run/supervise-notify"
+"""Where root has the latter: a server may speak to us when it is no longer root, and must find the way.  Nobody can see
+what is in there, and who speaks is looked at.
+"""
 CREDENTIALS = 12
 """Bytes of struct ucred: pid, uid and gid (unix(7), SO_PEERCRED)."""
 
@@ -31,8 +39,8 @@ def known() -> "list[str]":
     return list(dict.fromkeys([*wanted(), f"/run/user/{os.geteuid()}/supervise"]))
 
 
-def open_folder(path: str) -> int:
-    """A descriptor of that folder.
+def open_folder(path: str, may_enter: int = 0) -> int:
+    """A descriptor of that folder, in which others may do nothing but what these bits of its mode say.
 
     Raises UnsafeError where it is a link, somebody else's or open to others, OSError where it cannot be had.
     """
@@ -43,7 +51,7 @@ def open_folder(path: str) -> int:
             raise UnsafeError(f"{path} is no folder of ours") from None
         raise
     found = os.fstat(fd)
-    if found.st_uid == os.geteuid() and not found.st_mode & 0o077:
+    if found.st_uid == os.geteuid() and not found.st_mode & 0o077 & ~may_enter:
         return fd
     os.close(fd)
     if found.st_uid != os.geteuid():
@@ -106,11 +114,48 @@ def _listen(path: str, run_id: str) -> Listener:
 
 def remove(folder: str, run_id: str) -> None:
     """Remove what a run that is dead has left there."""
-    for name in (run_id + SUFFIX, run_id + ".new"):
+    for name in (run_id + SUFFIX, run_id + ".new", run_id + NOTIFY):
         try:
             os.unlink(f"{folder}/{name}")
         except OSError:
             pass
+
+
+def bind_notify(run_id: str) -> "tuple[_socket.socket, str, str]":
+    """The socket to which the command of that run can send datagrams, its folder, and its path.
+
+    Raises UnsafeError or OSError, which say what is wrong with the last of the folders.
+    """
+    *others, last = ([(FOR_ALL, 0o711)] if os.geteuid() == 0 else []) + [(path, 0o700) for path in wanted()]
+    for path, mode in others:
+        try:
+            return _bind_notify(path, mode, run_id)
+        except (OSError, UnsafeError):
+            pass
+    return _bind_notify(*last, run_id)
+
+
+def _bind_notify(folder: str, mode: int, run_id: str) -> "tuple[_socket.socket, str, str]":
+    path = f"{folder}/{run_id}{NOTIFY}"
+    if len(os.fsencode(path)) > LONGEST_PATH:
+        # Others have to find it by its whole path.
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+    try:
+        os.mkdir(folder, mode)
+    except FileExistsError:
+        pass
+    os.close(open_folder(folder, may_enter=mode & 0o011))
+    one = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)
+    try:
+        # From the first message on.
+        one.setsockopt(_socket.SOL_SOCKET, _socket.SO_PASSCRED, 1)
+        one.bind(path)
+        os.chmod(path, 0o666 if mode & 0o011 else 0o600)
+    except OSError:
+        one.close()
+        remove(folder, run_id)
+        raise
+    return one, folder, path
 
 
 def connect(run_id: str, seconds: float) -> "_socket.socket | None":

@@ -18,6 +18,7 @@ from supervise.core.attempt import Phase
 from supervise.core.events import (
     Access,
     Action,
+    Alive,
     Announce,
     Answered,
     Ask,
@@ -33,6 +34,7 @@ from supervise.core.events import (
     Output,
     Paused,
     Probe,
+    Prolong,
     PutOff,
     Ready,
     Refused,
@@ -46,6 +48,7 @@ from supervise.core.events import (
     StartAttempt,
     Started,
     StopTree,
+    Stuck,
     Tick,
     Tried,
     Verdict,
@@ -121,6 +124,8 @@ class World(RuleBasedStateMachine):
         self.is_tree_alive = False
         self.is_drained = False
         self.tried = ""
+        self.has_said_stuck = False
+        self.used_in_access = 0.0
         self.cpu = 0.0
         self.activity = "busy"
         # What the checks remember, of the run.
@@ -227,7 +232,12 @@ class World(RuleBasedStateMachine):
                 assert by > 0
                 assert deadline > self.now or evidence is None
                 assert used <= cap
-                if evidence is None:
+                assert used + (self.used_in_access if limit == "completion" else 0.0) <= self.policy.max_extension
+                if evidence is None and cap:
+                    assert isinstance(event, Prolong)
+                    assert deadline <= event.at + event.by
+                    self.used_in_access += by if limit == "access" else 0.0
+                elif evidence is None:
                     self.granted[limit] = self.granted.get(limit, 0.0) + by
             case Announce(PutOff(by, deadline)):
                 assert by > 0
@@ -282,6 +292,11 @@ class World(RuleBasedStateMachine):
     def check_verdict(
         self, cause: Cause, event: Event, asked: float | None, before: dict[str, float], actions: list[Action]
     ) -> None:
+        if cause.reason == running.STUCK:
+            assert self.has_said_stuck
+            assert cause.kind == "idle_timeout"
+            assert asked is not None
+            return
         if cause.kind == "cancelled":
             # Nothing that was due no later than it was passed over, unless the question saved the command.
             assert all(at > cause.at for at in self.machine.deadlines.values())
@@ -347,7 +362,7 @@ class World(RuleBasedStateMachine):
         match event:
             case Output():
                 return replace(event, first=self.later(event.first), last=self.later(event.last))
-            case Ready() | Exited() | Cancel():
+            case Ready() | Alive() | Stuck() | Prolong() | Exited() | Cancel():
                 return replace(event, at=self.later(event.at))
             case Sampled(sample):
                 return Sampled(replace(sample, at=self.later(sample.at)))
@@ -492,6 +507,23 @@ class World(RuleBasedStateMachine):
         assert how == "manual" or not any(
             isinstance(one, Announce) and isinstance(one.notice, Refused) for one in actions
         )
+
+    @rule(ago=MOMENT)
+    def say_alive(self, ago: float) -> None:
+        """Told late it may come before news of bytes that were earlier."""
+        if self.machine.phase is Phase.RUNNING:
+            self.last_byte = max(self.last_byte, self.now - ago)
+        self.tell(Alive(self.now - ago))
+
+    @rule(happens=RARELY)
+    def say_stuck(self, happens: bool) -> None:
+        if happens and self.machine.phase is not Phase.STARTING:
+            self.has_said_stuck = self.has_said_stuck or self.machine.phase is Phase.RUNNING
+            self.tell(Stuck(self.now))
+
+    @rule(ago=MOMENT, by=st.sampled_from([1.0, 20.0]))
+    def ask_for_time(self, ago: float, by: float) -> None:
+        self.tell(Prolong(by, self.now - ago))
 
     @rule(why=st.sampled_from(["refused", "reset"]))
     def try_in_vain(self, why: str) -> None:

@@ -12,6 +12,7 @@ import supervise
 from supervise.core.events import (
     Access,
     Activity,
+    Alive,
     Answered,
     Busy,
     Cancel,
@@ -24,6 +25,7 @@ from supervise.core.events import (
     Output,
     Paused,
     Process,
+    Prolong,
     PutOff,
     Ready,
     Refused,
@@ -32,6 +34,7 @@ from supervise.core.events import (
     Sampled,
     SpawnFailed,
     Started,
+    Stuck,
     Tick,
     Tried,
     Verdict,
@@ -44,6 +47,7 @@ from supervise.faces.items import (
     Item,
     LastLine,
     Moment,
+    Said,
     Socket,
     Stragglers,
     Trouble,
@@ -237,6 +241,7 @@ heard = (
     st.builds(Started, pid)
     | st.builds(SpawnFailed, st.sampled_from(["not_found", "not_executable", "error"]), text)
     | st.builds(Verdict, timeout | cancellation, signal, time)
+    | st.builds(Said, st.sampled_from(["status", "stopping", "main pid"]), text)
     | st.just(Tried("port=80", "127.0.0.1:80: connection refused"))
     | st.builds(Killing, st.sampled_from(["grace", "again"]))
     | st.builds(Exited, command_exit, time)
@@ -253,6 +258,9 @@ unheard = st.sampled_from(
         Output("stdout", 1, 0.0, 0.0),
         Ready("manual", 1.0),
         Sampled(Sample(1.0)),
+        Alive(1.0),
+        Stuck(1.0),
+        Prolong(1.0, 1.0),
         Answered(False),
         Extend(60.0),
         Cancel(15, 1.0),

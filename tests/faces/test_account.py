@@ -23,7 +23,7 @@ from supervise.core.outcome import Cause, Exit, Outcome, OutcomeName, settle
 from supervise.core.policy import Evidence, Policy
 from supervise.faces.account import Account
 from supervise.faces.fields import Fields
-from supervise.faces.items import Item, Moment, Stragglers, Usage
+from supervise.faces.items import Item, Moment, Said, Stragglers, Usage
 from tests.faces import examples
 from tests.faces.examples import COMPILER, EPOCH, HANGING, HANGING_FIELDS, SLEEP, SUDO, validator
 
@@ -182,6 +182,7 @@ def test_the_whole_report_of_an_eventful_run() -> None:
         "exit_code": 124,
         "command_exit": command_exit,
         "access": access,
+        "status": None,
         "stop": ORDER,
         "diagnosis": {"at": "2026-11-22T13:07:07.000Z", **HANGING_FIELDS},
         "warnings": [
@@ -203,6 +204,7 @@ def test_the_whole_report_of_an_eventful_run() -> None:
                 "deadline": "2026-11-22T13:10:00.000Z",
                 "used": 120.0,
                 "cap": 7200.0,
+                "source": "activity",
                 "evidence": evidence,
             },
             {
@@ -212,6 +214,7 @@ def test_the_whole_report_of_an_eventful_run() -> None:
                 "deadline": "2026-11-22T13:11:00.000Z",
                 "used": 0.0,
                 "cap": 0.0,
+                "source": "user",
                 "evidence": None,
             },
         ],
@@ -239,6 +242,19 @@ def test_the_whole_report_of_an_eventful_run() -> None:
         "stragglers": [],
         "survivors": [{"pid": 812, "name": "sudo", "uid": 0, "state": "S", "waits_in": "do_wait"}],
     }
+
+
+def test_the_last_word_of_the_command_on_itself_is_told() -> None:
+    words = (Said("status", "loading"), Said("main pid", "813"), Said("status", "up\udcff"), Said("stopping"))
+    assert report(STARTED, *words)["status"] == "up\\xff"
+    assert report(STARTED, Said("status", "up"), Said("status", ""))["status"] is None
+
+
+def test_a_command_that_was_stuck_has_no_limit_that_was_used_up() -> None:
+    cause = Cause("idle_timeout", 1.0, limit="idle", reason="the command says that it is stuck")
+    made = report(STARTED, Verdict(cause, 15, 10.0), Outcome("idle_timeout", 123, cause, TERMED))
+    assert (made["limit"], made["limit_seconds"]) == ("idle", None)
+    assert made["reason"] == "the command says that it is stuck"
 
 
 def test_the_signal_that_asks_for_a_dump_is_told() -> None:
@@ -363,6 +379,7 @@ def test_the_schema_has_the_words_of_the_core() -> None:
         "Settled",
         "Stragglers",
         "Trouble",
+        "Said",
     }
 
 

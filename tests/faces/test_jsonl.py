@@ -19,12 +19,13 @@ from supervise.core.events import (
     SpawnFailed,
     Started,
     Tick,
+    Tried,
     Verdict,
     Warned,
 )
 from supervise.core.outcome import Cause, Exit, Outcome
 from supervise.faces import jsonl
-from supervise.faces.items import Item, Moment, Stragglers, Trouble
+from supervise.faces.items import Item, Moment, Said, Stragglers, Trouble
 from tests.faces import examples
 from tests.faces.examples import COMPILER, HANGING, HANGING_FIELDS, NOW, SUDO, validator
 
@@ -68,6 +69,7 @@ EVENTS: list[tuple[Item, dict[str, Any]]] = [
             "deadline": "2026-11-22T13:09:00.000Z",
             "used": 240.0,
             "cap": 7200.0,
+            "source": "activity",
             "evidence": EVIDENCE,
         },
     ),
@@ -120,6 +122,13 @@ EVENTS: list[tuple[Item, dict[str, Any]]] = [
             "last_line": {**HANGING_FIELDS["last_line"], "at": "2026-11-22T13:06:00.000Z"},
         },
     ),
+    (Said("status", "up\udcff"), {"event": "said", "what": "status", "text": "up\\xff"}),
+    (Said("main pid", "812"), {"event": "said", "what": "main_pid", "text": "812"}),
+    (Tried("port=80", "127.0.0.1:80: connection refused"), {
+        "event": "tried",
+        "how": "port=80",
+        "why": "127.0.0.1:80: connection refused",
+    }),
     (Killing("again"), {"event": "killing", "why": "again"}),
     (Paused(), {"event": "paused"}),
     (Resumed(), {"event": "resumed"}),

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,12 +19,13 @@ from supervise.core.events import (
     SpawnFailed,
     Started,
     Tick,
+    Tried,
     Verdict,
     Warned,
 )
 from supervise.core.outcome import Cause, Exit, Outcome
 from supervise.core.policy import Policy
-from supervise.faces.items import Diagnosis, Doing, Item, Moment, Stragglers, Trouble
+from supervise.faces.items import Diagnosis, Doing, Item, Moment, Said, Stragglers, Trouble
 from supervise.faces.plain import PREFIX, Plain, Verbosity
 from tests.faces import examples
 from tests.faces.examples import COMPILER, HANGING, NOW, SLEEP, SUDO
@@ -82,6 +85,10 @@ NORMAL: list[tuple[Item, list[str]]] = [
         ["idle limit extended by 5m to 14:12:00+01:00, by hand"],
     ),
     (
+        Extended("access", 1.5, 600.0, 61.5, 7200.0, None),
+        ["access limit extended by 1.5s to 14:07:00+01:00 (1m2s of 2h used), as the command asks"],
+    ),
+    (
         PutOff(30.0, 630.0, Activity(frozenset({"cpu"}), 97.0), True),
         ["idle stop put off by 30s to 14:07:30+01:00: cpu 97% (processes that came and went)"],
     ),
@@ -91,6 +98,14 @@ NORMAL: list[tuple[Item, list[str]]] = [
     (Verdict(TOTAL, 15, 10.0), ["completion timeout: the total of 2h is used up; stopping with TERM, KILL in 10s"]),
     (Verdict(IDLE, 2, 0.5), ["idle timeout: no output for 10m; stopping with INT, KILL in 0.5s"]),
     (Verdict(ACCESS, 15, 0.0), ["access timeout: not up after 30s; stopping with TERM, KILL at once"]),
+    (
+        Verdict(replace(ACCESS, reason="last tried x:80: connection refused"), 15, 0.0),
+        ["access timeout: not up after 30s; last tried x:80: connection refused; stopping with TERM, KILL at once"],
+    ),
+    (
+        Verdict(replace(IDLE, limit_seconds=None, reason="the command says that it is stuck"), 15, 0.0),
+        ["idle timeout: the command says that it is stuck; stopping with TERM, KILL at once"],
+    ),
     (Verdict(INT, 2, 10.0), ["cancelled by signal INT; stopping with INT, KILL in 10s"]),
     (Verdict(MAKE, 9, 10.0), ["cancelled by signal TERM from pid 99 (make); stopping with KILL"]),
     (Verdict(STOP, 15, 10.0), ["cancelled by supervise stop; stopping with TERM, KILL in 10s"]),
@@ -179,6 +194,9 @@ VERBOSE: list[tuple[Item, list[str]]] = [
         PutOff(30.0, 630.0, Activity(frozenset({"cpu"}), 97.0), False),
         ["idle stop put off by 30s to 14:07:30+01:00: cpu 97% (processes that came and went)"],
     ),
+    (Tried("port=80", "x:80: connection refused"), ["not up yet: x:80: connection refused"]),
+    (Said("status", "all\nis well"), [r"the command says: status: all\nis well"]),
+    (Said("stopping"), ["the command says: stopping"]),
     (Paused(), ["paused: all clocks stop"]),
     (Resumed(), ["resumed: all clocks go on"]),
     (Exited(Exit(3), 599.0), ["the command ended after 9m59s: exit 3"]),

@@ -1,0 +1,190 @@
+"""What the command says of itself: the far end of sd_notify(3).
+
+A datagram is lines of NAME=VALUE.  Only those of the command's tree are heard; what is not known is passed over, and
+descriptors that come along are closed, which is all that BARRIER=1 asks for.  However much is said, only the last of
+each kind is kept until the runner takes it.
+"""
+
+import _socket
+import _thread
+import os
+from time import monotonic, sleep
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from supervise.process.inbox import Inbox
+
+LONGEST = 4096
+"""Bytes of a message; a longer one is passed over whole, as systemd does."""
+MOST_FDS = 253
+"""SCM_MAX_FD of the kernel."""
+CREDENTIALS = 12
+"""Bytes of struct ucred: pid, uid and gid (unix(7))."""
+LONGEST_WAIT = 100 * 365 * 86400.0
+"""Seconds that can be asked for: a century."""
+AT_ONCE, PAUSE = 64, 0.02
+"""Messages in a burst, and the seconds after it: whoever says more has to wait, and not we."""
+URGENT = ("ready", "stuck", "prolong", "stopping")
+LAZY = 0.05
+"""Seconds that other news may wait to be told, together with what else has come by then."""
+
+
+def read(data: bytes) -> "list[tuple[str, float, str]]":
+    """What a datagram says: kind, number, text, in the order of its lines; nothing where it is nonsense."""
+    said: list[tuple[str, float, str]] = []
+    for line in data.split(b"\n"):
+        name, equals, value = line.partition(b"=")
+        text = value.decode("utf-8", "surrogateescape")
+        match name if equals else b"":
+            case b"READY" if value == b"1":
+                said.append(("ready", 0.0, ""))
+            case b"STOPPING" if value == b"1":
+                said.append(("stopping", 0.0, ""))
+            case b"STATUS":
+                said.append(("status", 0.0, text.replace("\0", "\ufffd")))
+            case b"WATCHDOG" if value == b"1":
+                said.append(("alive", 0.0, ""))
+            case b"WATCHDOG" if value == b"trigger":
+                said.append(("stuck", 0.0, ""))
+            case b"EXTEND_TIMEOUT_USEC" if (microseconds := _number(value)) is not None:
+                said.append(("prolong", min(microseconds / 1e6, LONGEST_WAIT), ""))
+            case b"MAINPID" if (pid := _number(value)) is not None and 1 < pid < 1 << 31:
+                said.append(("main pid", 0.0, str(pid)))
+    return said
+
+
+def _number(digits: bytes) -> "int | None":
+    return int(digits) if 0 < len(digits) <= 20 and digits.isdigit() else None
+
+
+class Notify:
+    """The socket of one run, and what has come by it."""
+
+    def __init__(self, socket: "_socket.socket", folder: str, path: str) -> None:
+        """`socket` is bound there, and has SO_PASSCRED."""
+        self.folder = folder
+        self.status = ""
+        self.is_stopping = False
+        self.main_pid = 0
+        self._socket = socket
+        self._path = path
+        self._guard = _thread.allocate_lock()
+        self._news: dict[str, tuple[object, ...]] = {}
+        """By its kind, in the order of the last of each."""
+
+    def fileno(self) -> int:
+        """Of the socket."""
+        return self._socket.fileno()
+
+    def variables(self, idle_timeout: "float | None") -> "dict[bytes, bytes | None]":
+        """By which the command finds it, and learns how often it is to say that it is alive (sd_watchdog_enabled(3)):
+        WATCHDOG_PID, where it is set, is somebody else's.
+        """
+        watchdog = None if idle_timeout is None else b"%d" % (idle_timeout * 1e6)
+        return {b"NOTIFY_SOCKET": os.fsencode(self._path), b"WATCHDOG_USEC": watchdog, b"WATCHDOG_PID": None}
+
+    def start(self, inbox: "Inbox", holder: "Callable[[], int]") -> None:
+        """Hear from now on; `("said",)` is posted when there is something.  `holder` is the pid of the command's.
+
+        Raises RuntimeError where there can be no more threads.
+        """
+        _thread.start_new_thread(self._hear, (inbox, holder))
+
+    def remove(self) -> None:
+        """Nobody shall find it any more."""
+        try:
+            os.unlink(self._path)
+        except OSError:
+            pass
+
+    def take(self) -> "list[tuple[object, ...]]":
+        """All that is new: `("ready" | "alive" | "stuck", at)`, `("prolong", at, by)`,
+        `("status" | "stopping" | "main pid", at, text)`.  `at` is CLOCK_MONOTONIC, `by` seconds.
+        """
+        with self._guard:
+            news, self._news = self._news, {}
+        return list(news.values())
+
+    def _hear(self, inbox: "Inbox", holder: "Callable[[], int]") -> None:
+        import select
+
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        began, count, is_waiting = 0.0, 0, False
+        while True:
+            if not poll.poll(LAZY * 1000 if is_waiting else None):
+                is_waiting = False
+                inbox.post("said")
+                continue
+            kinds = self._receive(holder)
+            is_waiting = is_waiting or not kinds.isdisjoint(("status", "main pid"))
+            if not kinds.isdisjoint(URGENT):
+                is_waiting = False
+                inbox.post("said")
+            count += 1
+            if count == AT_ONCE:
+                now, count = monotonic(), 0
+                if now - began < PAUSE:
+                    sleep(PAUSE)
+                    if is_waiting:
+                        inbox.post("said")
+                        is_waiting = False
+                began = monotonic()
+
+    def _receive(self, holder: "Callable[[], int]") -> "set[str]":
+        """Take one datagram; the kinds of what it says."""
+        room = _socket.CMSG_SPACE(CREDENTIALS) + _socket.CMSG_SPACE(MOST_FDS * 4)
+        try:
+            data, more, flags, _ = self._socket.recvmsg(LONGEST, room, _socket.MSG_CMSG_CLOEXEC)
+        except OSError:
+            # No memory, no descriptors: its sender has not been heard.
+            sleep(PAUSE)
+            return set()
+        at = monotonic()
+        try:
+            if flags & _socket.MSG_TRUNC or not _is_from_inside(more, holder()):
+                return set()
+            return self._keep(read(data), at)
+        finally:
+            # After that: who waits for it may end then, and be gone.
+            _close_fds(more)
+
+    def _keep(self, said: "list[tuple[str, float, str]]", at: float) -> "set[str]":
+        with self._guard:
+            for kind, number, text in said:
+                self._news.pop(kind, None)
+                match kind:
+                    case "status" | "main pid" | "stopping":
+                        self._news[kind] = kind, at, text
+                    case "prolong":
+                        self._news[kind] = kind, at, number
+                    case _:
+                        self._news[kind] = kind, at
+                if kind == "status":
+                    self.status = text
+                elif kind == "main pid":
+                    self.main_pid = int(text)
+                elif kind == "stopping":
+                    self.is_stopping = True
+        return {kind for kind, _, _ in said}
+
+
+def _is_from_inside(more: "list[tuple[int, int, bytes]]", holder: int) -> bool:
+    """A descendant of `holder` has sent it.  One that is gone is taken at its word if it was the same user's."""
+    from supervise.process import senders, tree
+
+    for level, kind, data in more:
+        if (level, kind) == (_socket.SOL_SOCKET, _socket.SCM_CREDENTIALS) and len(data) >= CREDENTIALS:
+            pid, uid = memoryview(data[:8]).cast("i")
+            ancestry = tree.ancestry(pid) if pid else []
+            return senders.came_from(ancestry, holder) if ancestry else uid == os.geteuid()
+    return False
+
+
+def _close_fds(more: "list[tuple[int, int, bytes]]") -> None:
+    for level, kind, data in more:
+        if (level, kind) == (_socket.SOL_SOCKET, _socket.SCM_RIGHTS):
+            for fd in memoryview(data[: len(data) - len(data) % 4]).cast("i"):
+                os.close(fd)

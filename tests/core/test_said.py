@@ -1,0 +1,212 @@
+"""What the command says of itself: that it is alive, that it is stuck, that it needs more time."""
+
+from supervise.core.events import (
+    Access,
+    Alive,
+    Ask,
+    Cancel,
+    Emptied,
+    Extended,
+    Paused,
+    Prolong,
+    Ready,
+    Refused,
+    Resumed,
+    Started,
+    StopTree,
+    Stuck,
+    Warned,
+)
+from supervise.core.outcome import Cause
+from supervise.core.policy import Policy
+from supervise.core.running import STUCK
+from tests.core.history import ALIVE, INT, TERM, TICK, UNREAD, cancelled, ended, out, play, timeout, verdict
+
+STARTED = (0.0, Started(1))
+NO_CAP = Refused("more time for the command", "there is no --max-extension")
+USED_UP = Refused("more time for the command", "--max-extension is used up")
+
+
+def policy(**values: object) -> Policy:
+    """Limits alone: no warnings."""
+    return Policy(warn_at=(), **values)  # type: ignore[arg-type]
+
+
+def stuck(at: float) -> Cause:
+    return Cause("idle_timeout", at, limit="idle", reason=STUCK)
+
+
+# --- alive
+
+
+def test_that_it_is_alive_is_for_idle_what_a_byte_is() -> None:
+    play(
+        policy(idle_timeout=10),
+        STARTED,
+        (5.0, out(5.0)),
+        (9.0, Alive(8.0)),
+        (18.0, TICK, Ask()),
+        (18.0, ALIVE, StopTree(TERM), verdict(timeout("idle", 18.0, 10))),
+    )
+
+
+def test_that_it_was_alive_told_while_the_question_is_open_saves_it() -> None:
+    play(
+        policy(idle_timeout=10),
+        STARTED,
+        (10.0, TICK, Ask()),
+        (10.01, Alive(9.9)),
+        (10.02, ALIVE),
+        (19.9, TICK, Ask()),
+    )
+
+
+def test_that_it_is_alive_is_no_sign_of_access() -> None:
+    play(
+        policy(access_timeout=5, idle_timeout=10),
+        STARTED,
+        (4.0, Alive(4.0)),
+        (4.5, out(4.5), Access(4.5, "output")),
+        (14.5, TICK, Ask()),
+    )
+
+
+# --- stuck
+
+
+def test_that_it_is_stuck_is_an_idle_timeout_whatever_the_limits() -> None:
+    for limits in ({}, {"access_timeout": 5.0}, {"idle_timeout": 60.0}, {"timeout": 60.0, "max_extension": 60.0}):
+        play(
+            policy(**limits),
+            STARTED,
+            (1.0, Stuck(0.9), Ask()),
+            (1.01, UNREAD, StopTree(TERM), verdict(Cause("idle_timeout", 1.01, limit="idle", reason=STUCK))),
+        )
+
+
+def test_an_end_wins_over_being_stuck() -> None:
+    play(policy(), STARTED, (1.0, Stuck(1.0), Ask()), (1.01, ended(0.99, 3)))
+
+
+def test_stuck_while_another_question_is_open_comes_after_it() -> None:
+    play(
+        policy(idle_timeout=10),
+        STARTED,
+        (10.0, TICK, Ask()),
+        (10.01, Stuck(10.01)),
+        (10.02, UNREAD, Ask()),
+        (10.03, UNREAD, StopTree(TERM), verdict(stuck(10.03))),
+    )
+
+
+def test_of_being_stuck_and_a_cancellation_the_first_wins() -> None:
+    play(
+        policy(),
+        STARTED,
+        (1.0, Stuck(1.0), Ask()),
+        (1.01, Cancel(INT, 1.005)),
+        (1.02, ALIVE, StopTree(TERM), verdict(stuck(1.02)), StopTree(INT)),
+    )
+    play(policy(), STARTED, (1.0, Cancel(INT, 1.0), StopTree(INT), verdict(cancelled(1.0), INT)), (1.01, Stuck(1.01)))
+
+
+def test_stuck_before_the_command_is_there_is_heard_then() -> None:
+    play(policy(), (0.0, Stuck(0.0)), (0.1, Started(1), Ask()), (0.11, ALIVE, StopTree(TERM), verdict(stuck(0.11))))
+
+
+# --- more time
+
+
+def test_more_time_is_given_as_asked_and_within_the_cap() -> None:
+    play(
+        policy(timeout=10, max_extension=15, extend_on=frozenset({"output"})),
+        STARTED,
+        (4.0, Prolong(5.0, 4.0)),
+        (8.0, Prolong(10.0, 8.0), Extended("completion", 8.0, 18.0, 8.0, 15, None)),
+        (9.0, Prolong(60.0, 9.0), Extended("completion", 7.0, 25.0, 15.0, 15, None)),
+        (9.5, Prolong(60.0, 9.5), USED_UP),
+        (9.6, Prolong(60.0, 9.6)),
+        (25.0, TICK, Ask()),
+        (25.0, ALIVE, StopTree(TERM), verdict(timeout("completion", 25.0, 25))),
+    )
+
+
+def test_access_and_completion_share_the_cap() -> None:
+    play(
+        policy(access_timeout=5, access_on=frozenset({"notify"}), timeout=10, max_extension=6),
+        STARTED,
+        (4.0, Prolong(5.0, 4.0), Extended("access", 4.0, 9.0, 4.0, 6, None)),
+        (8.0, Ready("notify", 8.0), Access(8.0, "notify")),
+        (15.0, Prolong(60.0, 15.0), Extended("completion", 2.0, 20.0, 2.0, 2.0, None)),
+        (15.5, Prolong(60.0, 15.5), USED_UP),
+    )
+
+
+def test_without_a_cap_there_is_no_more_time_and_that_is_said_once() -> None:
+    play(
+        policy(access_timeout=5, access_on=frozenset({"notify"})),
+        STARTED,
+        (1.0, Prolong(2.0, 1.0)),
+        (2.0, Prolong(9.0, 2.0), NO_CAP),
+        (3.0, Prolong(9.0, 3.0)),
+        (5.0, TICK, Ask()),
+        (5.0, ALIVE, StopTree(TERM), verdict(timeout("access", 5.0, 5))),
+    )
+
+
+def test_without_a_limit_there_is_nothing_to_prolong() -> None:
+    play(policy(idle_timeout=5, max_extension=60), STARTED, (1.0, Prolong(9.0, 1.0)), (5.0, TICK, Ask()))
+
+
+def test_asked_in_time_and_told_late_is_in_time_and_asked_late_is_not() -> None:
+    limits = policy(timeout=10, max_extension=60, extend_on=frozenset({"output"}))
+    play(
+        limits,
+        STARTED,
+        (10.0, TICK, Ask()),
+        (10.01, Prolong(5.0, 9.9), Extended("completion", 4.9, 14.9, 4.9, 60, None)),
+        (10.02, ALIVE),
+        (14.9, TICK, Ask()),
+    )
+    play(
+        limits,
+        STARTED,
+        (10.0, TICK, Ask()),
+        (10.01, Prolong(5.0, 10.005)),
+        (10.02, ALIVE, StopTree(TERM), verdict(timeout("completion", 10.02, 10))),
+    )
+
+
+def test_a_deadline_that_was_prolonged_has_its_marks_again() -> None:
+    play(
+        Policy(timeout=10, max_extension=60, warn_at=(3.0,), extend_on=frozenset({"output"})),
+        STARTED,
+        (7.0, TICK, Warned("completion", 3.0, 3.0, 10.0)),
+        (8.0, Prolong(9.0, 8.0), Extended("completion", 7.0, 17.0, 7.0, 60, None)),
+        (14.0, TICK, Warned("completion", 3.0, 3.0, 17.0)),
+    )
+
+
+def test_what_is_said_after_a_pause_is_moved_with_all_else() -> None:
+    play(
+        policy(idle_timeout=10, timeout=20, max_extension=60),
+        STARTED,
+        (5.0, Paused()),
+        (105.0, Resumed()),
+        (106.0, Alive(4.0)),
+        (106.0, Prolong(20.0, 4.0), Extended("completion", 4.0, 124.0, 4.0, 60, None)),
+        (114.0, TICK, Ask()),
+        (114.0, ended(114.0, 0)),
+        (114.0, Emptied()),
+    )
+
+
+def test_nothing_of_it_is_heard_when_the_command_is_being_stopped() -> None:
+    play(
+        policy(timeout=5, max_extension=60, extend_on=frozenset({"output"})),
+        STARTED,
+        (1.0, Cancel(INT, 1.0), StopTree(INT), verdict(cancelled(1.0), INT)),
+        (1.1, Prolong(60.0, 1.1)),
+        (1.1, Alive(1.1)),
+        (1.1, Stuck(1.1)),
+    )

@@ -46,6 +46,7 @@ def report(
         "exit_code": None,
         "command_exit": None,
         "access": None,
+        "status": None,
         "stop": None,
         "diagnosis": None,
         "warnings": [],
@@ -129,6 +130,8 @@ def _hear(event: "dict[str, Any]", whole: "dict[str, Any]", *, has_access_limit:
             attempts[-1].update(ended_at=at, command_exit=how)
         case "warned" | "extended" | "put_off" as name:
             whole[LISTS[name]].append({"at": at, **told})
+        case "said" if event["what"] == "status":
+            whole["status"] = event["text"] or None
         case "verdict":
             kept = {key: event[key] for key in ("dump_signal", "signal", "kill_after")}
             whole["stop"] = {"at": at, **kept, "killed": False}

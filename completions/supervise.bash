@@ -7,7 +7,7 @@ _supervise()
     COMPREPLY=()
     if (( COMP_CWORD > 1 )) && [[ ${COMP_WORDS[1]} == run ]]; then
         at=2 form=run
-    elif (( COMP_CWORD > 1 )) && [[ ${COMP_WORDS[1]} == @(ready|extend|stop|attach|wait|recover|sleep|config) ]]; then
+    elif (( COMP_CWORD > 1 )) && [[ ${COMP_WORDS[1]} == @(ps|logs|prune|ready|extend|stop|attach|wait|recover|sleep|config) ]]; then
         _supervise_subcommand
         return
     fi
@@ -48,7 +48,7 @@ _supervise()
     elif [[ $form == run ]]; then
         _supervise_command "$COMP_CWORD"
     elif (( COMP_CWORD == 1 )); then
-        _supervise_words 'run ready extend stop attach wait recover sleep config'
+        _supervise_words 'run ps logs prune ready extend stop attach wait recover sleep config'
     fi
 }
 
@@ -62,6 +62,9 @@ _supervise_subcommand()
             name+=" ${COMP_WORDS[2]}" ;;
     esac
     case $name in
+        ps) options='-a --all -n --number --json --help' ;;
+        logs) options='--timestamps --stdout --stderr -n --lines --help' has_run=yes ;;
+        prune) options='--older-than --keep --help' ;;
         ready) options='--help' has_run=yes ;;
         extend) options='--help' has_run=yes ;;
         stop) options='-s --signal --help' has_run=yes ;;
@@ -75,6 +78,12 @@ _supervise_subcommand()
         'config check') options='--config --help' ;;
     esac
     case "$name ${COMP_WORDS[COMP_CWORD - 1]}" in
+        'ps -n') _supervise_words ''; return ;;
+        'ps --number') _supervise_words ''; return ;;
+        'logs -n') _supervise_words ''; return ;;
+        'logs --lines') _supervise_words ''; return ;;
+        'prune --older-than') _supervise_words ''; return ;;
+        'prune --keep') _supervise_words ''; return ;;
         'stop -s') _supervise_words 'TERM INT HUP QUIT KILL USR1 USR2 ABRT ALRM CONT STOP TSTP WINCH'; return ;;
         'stop --signal') _supervise_words 'TERM INT HUP QUIT KILL USR1 USR2 ABRT ALRM CONT STOP TSTP WINCH'; return ;;
         'config show --config') _supervise_files; return ;;

@@ -4,7 +4,7 @@
 function __supervise_rest --description 'The words of COMMAND up to the cursor; fails where COMMAND has not begun'
     set -l words (commandline -opc)[2..]
     set -l form bare
-    contains -- "$words[1]" ready extend stop attach wait recover sleep config; and return 1
+    contains -- "$words[1]" ps logs prune ready extend stop attach wait recover sleep config; and return 1
     if test "$words[1]" = run
         set form run
         set -e words[1]
@@ -47,7 +47,7 @@ function __supervise_asks --description 'Whether the words up to the cursor begi
     if set -q argv[1]
         test "$words[1..$(count $argv)]" = "$argv"
     else
-        contains -- "$words[1]" ready extend stop attach wait recover sleep config
+        contains -- "$words[1]" ps logs prune ready extend stop attach wait recover sleep config
     end
 end
 
@@ -63,6 +63,22 @@ end
 complete -c supervise -f
 complete -c supervise -n 'test (count (commandline -opc)) = 1' -a run -d 'Run a command under limits'
 complete -c supervise -n 'test (count (commandline -opc)) = 1' -a config -d 'See config --help'
+complete -c supervise -n 'test (count (commandline -opc)) = 1' -a ps -d 'List the runs that go on, the newest first, and those that are lost and not recovered yet'
+complete -c supervise -n '__supervise_asks ps' -s a -l all -d 'Those that have ended, too'
+complete -c supervise -n '__supervise_asks ps' -s n -l number -x -d 'No more than the newest N; with --all 20 without this'
+complete -c supervise -n '__supervise_asks ps' -l json -d 'Print JSON'
+complete -c supervise -n '__supervise_asks ps' -l help -d 'Show a help page and exit'
+complete -c supervise -n 'test (count (commandline -opc)) = 1' -a logs -d 'Print what a run has printed, as far as it is kept'
+complete -c supervise -n '__supervise_asks logs' -l timestamps -d 'Begin each line with its time and its stream'
+complete -c supervise -n '__supervise_asks logs' -l stdout -d 'What came on stdout alone'
+complete -c supervise -n '__supervise_asks logs' -l stderr -d 'What came on stderr alone'
+complete -c supervise -n '__supervise_asks logs' -s n -l lines -x -d 'The last LINES alone'
+complete -c supervise -n '__supervise_asks logs' -l help -d 'Show a help page and exit'
+complete -c supervise -n '__supervise_asks logs' -k -a '(__supervise_runs)'
+complete -c supervise -n 'test (count (commandline -opc)) = 1' -a prune -d 'Remove the records of runs that ended long ago, and of the oldest where there are too many'
+complete -c supervise -n '__supervise_asks prune' -l older-than -x -d 'What is longer ago than this'
+complete -c supervise -n '__supervise_asks prune' -l keep -x -d 'How many there may be'
+complete -c supervise -n '__supervise_asks prune' -l help -d 'Show a help page and exit'
 complete -c supervise -n 'test (count (commandline -opc)) = 1' -a ready -d 'Say that the command of a run is up'
 complete -c supervise -n '__supervise_asks ready' -l help -d 'Show a help page and exit'
 complete -c supervise -n '__supervise_asks ready' -k -a '(__supervise_runs)'

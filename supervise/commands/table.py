@@ -54,6 +54,34 @@ JSON = Option("", "json", "", "flag", "", "", "Print JSON.")
 
 SUBCOMMANDS: "tuple[Subcommand, ...]" = (
     Subcommand(
+        "ps", "",
+        "List the runs that go on, the newest first, and those that are lost and not recovered yet.",
+        options=(
+            Option("", "all", "a", "flag", "", "", "Those that have ended, too."),
+            Option("", "number", "n", "count", "", "N", "No more than the newest N; with --all 20 without this."),
+            JSON,
+        ),
+    ),
+    Subcommand(
+        "logs", "RUN",
+        "Print what a run has printed, as far as it is kept.",
+        options=(
+            Option("", "timestamps", "", "flag", "", "", "Begin each line with its time and its stream."),
+            Option("", "stdout", "", "flag", "", "", "What came on stdout alone."),
+            Option("", "stderr", "", "flag", "", "", "What came on stderr alone."),
+            Option("", "lines", "n", "count", "", "LINES", "The last LINES alone."),
+        ),
+    ),
+    Subcommand(
+        "prune", "",
+        "Remove the records of runs that ended long ago, and of the oldest where there are too many.",
+        about="Every run does so by itself, now and then. One that goes on is never removed.",
+        options=(
+            Option("", "older-than", "", "delay", "30d", "DURATION", "What is longer ago than this."),
+            Option("", "keep", "", "count", "500", "N", "How many there may be."),
+        ),
+    ),
+    Subcommand(
         "ready", "RUN",
         "Say that the command of a run is up.",
         about="That is access where manual is among --access-on; too late, it is refused.",

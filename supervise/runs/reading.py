@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 MOST = 1 << 24
 """Bytes of a file of facts that are read: more than any has that is ours."""
 UNKNOWN = "?"
+EPOCH = 719468
+"""Days from the first of March of the year 0 to the first of January of 1970."""
 
 
 class NotFoundError(Exception):
@@ -132,12 +134,12 @@ def state_folder() -> str:
 
 def ids(state: str) -> "list[str]":
     """The ids of all runs, the newest first."""
-    return sorted(filter(is_id, _listed(f"{state}/{RUNS}")), reverse=True)
+    return sorted(filter(is_id, listed(f"{state}/{RUNS}")), reverse=True)
 
 
 def unfinished(state: str) -> "list[Record]":
     """The runs of which no end is written, the newest first: those that go on, and those that are lost."""
-    found = sorted(filter(is_id, _listed(f"{state}/{LIVE}")), reverse=True)
+    found = sorted(filter(is_id, listed(f"{state}/{LIVE}")), reverse=True)
     return [record for record in (Record(state, one) for one in found) if os.path.isdir(record.folder)]
 
 
@@ -189,7 +191,33 @@ def is_id(name: str) -> bool:
     )
 
 
-def _listed(folder: str) -> "list[str]":
+def epoch(moment: object) -> "float | None":
+    """Epoch seconds of `2026-11-22T13:07:00.123Z`; None for what is no such time."""
+    if not isinstance(moment, str) or not moment.endswith("Z") or len(moment) > 40:
+        return None
+    whole, _, part = moment[:-1].partition(".")
+    date, _, clock = whole.partition("T")
+    seconds = epoch_of(date.replace("-", ""), clock.replace(":", ""))
+    if seconds is None or not (part or "0").isdecimal():
+        return None
+    return seconds + int(part or "0") / float(10 ** len(part))
+
+
+def epoch_of(date: str, clock: str) -> "float | None":
+    """Of `20261122` and `130700`, UTC."""
+    if len(date) != 8 or len(clock) != 6 or not (date + clock).isascii() or not (date + clock).isdecimal():
+        return None
+    year, month, day = int(date[:4]), int(date[4:6]), int(date[6:])
+    if not (1 <= month <= 12 and 1 <= day <= 31):
+        return None
+    # Days since the first of March of the year 0: then a leap day is the last of its year.
+    year, month = (year, month - 3) if month > 2 else (year - 1, month + 9)
+    days = year * 365 + year // 4 - year // 100 + year // 400 + (month * 153 + 2) // 5 + day - 1
+    return (days - EPOCH) * 86400.0 + int(clock[:2]) * 3600 + int(clock[2:4]) * 60 + int(clock[4:])
+
+
+def listed(folder: str) -> "list[str]":
+    """The names in it; none where it is not there."""
     try:
         return os.listdir(folder)
     except OSError:

@@ -15,6 +15,7 @@ Ids sort by time, so nothing else keeps order.  Built-in modules alone: all this
 
 import fcntl
 import os
+from time import time
 
 from supervise.runs import identity, plain
 
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 RUNS, LIVE, NAMES = "runs", "live", "names"
 RUN, LOCK, ROOTS, EVENTS, END = "run.toml", "lock", "roots", "events.jsonl", "end.json"
+PRUNED = "pruned"
+"""Of the time at which old records were last looked for."""
+EVERY = 3600.0
+"""Seconds between two times at which a run does so."""
 SCHEMA = 1
 KEPT = 4096
 """Bytes of the disk that the lock takes, so that the end can be written where there are no others left."""
@@ -74,6 +79,10 @@ class Record:
         except OSError:
             self._end_in_place(report)
             settle(self.state, self.run_id)
+        if not _is_fresh(f"{self.state}/{PRUNED}"):
+            from supervise.runs import pruning
+
+            pruning.prune_for_a_moment(self.state)
 
     def _end_in_place(self, report: "Mapping[str, object]") -> None:
         """On a full disk: in the room that was kept, so that nobody takes the run for lost."""
@@ -169,7 +178,7 @@ def finish(state: str, run_id: str, report: "Mapping[str, object]") -> None:
 
 def settle(state: str, run_id: str) -> None:
     """Take the run off the list of the unfinished."""
-    _unlink(f"{state}/{LIVE}/{run_id}")
+    unlink(f"{state}/{LIVE}/{run_id}")
 
 
 def write_whole(path: str, data: bytes) -> None:
@@ -202,7 +211,7 @@ def write_new(path: str, data: bytes) -> bool:
         os.rename(beside, path)
         return True
     finally:
-        _unlink(beside)
+        unlink(beside)
     return True
 
 
@@ -272,7 +281,15 @@ def _point(link: str, run_id: str) -> None:
         pass
 
 
-def _unlink(path: str) -> None:
+def _is_fresh(mark: str) -> bool:
+    try:
+        return abs(time() - os.stat(mark).st_mtime) < EVERY
+    except OSError:
+        return False
+
+
+def unlink(path: str) -> None:
+    """Remove a file, if it can be."""
     try:
         os.unlink(path)
     except OSError:

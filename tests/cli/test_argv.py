@@ -343,7 +343,7 @@ words_of_values = st.sampled_from(
      "60s,10s", "0,3", "report", "kill", "/tmp/x", "250", "nan", "--", "-", "=", "listen", "port=80", "\udcff", "é\n",
      "M", "PT1H"]
 )  # fmt: skip
-commands = st.sampled_from(["make", "run", "-j", "--timeout", "-t5", "ps", "", "-", "\udcff", "é", "a b"])
+commands = st.sampled_from(["make", "run", "-j", "--timeout", "-t5", "htop", "", "-", "\udcff", "é", "a b"])
 pieces = st.one_of(
     st.tuples(names, words_of_values).map(list),
     st.tuples(names, words_of_values).map(lambda pair: ["=".join(pair)]),

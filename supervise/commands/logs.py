@@ -1,0 +1,142 @@
+"""`supervise logs`: what a run printed."""
+
+from collections import deque
+from typing import Any
+
+from supervise.commands import showing
+from supervise.runs import plain
+from supervise.runs.output import Chunk, Reader
+
+LONGEST = 1 << 16
+"""Bytes of a line with its time that are waited for; the rest is shown as a line of its own."""
+
+
+def main(values: dict[str, Any], operands: list[str]) -> int:
+    """Print it."""
+    record = showing.find(operands[0])
+    printer = printer_of(values)
+    for chunk in Reader(record.folder).chunks():
+        printer.show(chunk)
+    printer.finish()
+    return 0
+
+
+def printer_of(values: dict[str, Any]) -> "Plain | Timed":
+    """What shows the chunks as the options want it."""
+    wanted = [stream for stream in ("stdout", "stderr") if values[stream]] or ["stdout", "stderr"]
+    out = Out() if values["lines"] is None else Last(values["lines"])
+    return (Timed if values["timestamps"] else Plain)(out, wanted)
+
+
+class Out:
+    """Stdout, which knows whether a line is begun."""
+
+    def __init__(self) -> None:
+        self.at_line_start = True
+
+    def write(self, data: bytes) -> None:
+        """Write it."""
+        if data:
+            self.at_line_start = data.endswith(b"\n")
+            showing.write(data)
+
+    def finish(self) -> None:
+        """Nothing more comes."""
+
+
+class Last(Out):
+    """Keeps the last lines, and writes them at the end."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._lines: deque[bytes] = deque(maxlen=most)
+        self._is_through = False
+
+    def write(self, data: bytes) -> None:
+        """Keep it."""
+        if self._is_through:
+            super().write(data)
+            return
+        lines = data.splitlines(keepends=True) if b"\r" not in data else _lines(data)
+        if lines and self._lines and not self.at_line_start:
+            self._lines[-1] += lines.pop(0)
+        self._lines += lines
+        if data:
+            self.at_line_start = data.endswith(b"\n")
+
+    def finish(self) -> None:
+        """Write what is kept; what comes later is written at once."""
+        if not self._is_through:
+            self._is_through = True
+            showing.write(b"".join(self._lines))
+            self._lines.clear()
+
+
+class Plain:
+    """The bytes as they were."""
+
+    def __init__(self, out: Out, wanted: list[str]) -> None:
+        self._out = out
+        self._wanted = wanted
+
+    def show(self, chunk: Chunk) -> None:
+        """One chunk, and what was left out before it."""
+        if chunk.left_out:
+            self._out.write(b"\n" * (not self._out.at_line_start) + _left_out(chunk))
+        if chunk.stream in self._wanted:
+            self._out.write(chunk.data)
+
+    def finish(self) -> None:
+        """All there is has been shown."""
+        self._out.finish()
+
+
+class Timed:
+    """Whole lines, each with the time at which it began and its stream."""
+
+    def __init__(self, out: Out, wanted: list[str]) -> None:
+        self._out = out
+        self._begun: dict[str, tuple[float, bytes]] = dict.fromkeys(wanted, (0.0, b""))
+
+    def show(self, chunk: Chunk) -> None:
+        """One chunk, and what was left out before it."""
+        if chunk.left_out:
+            self._end_lines()
+            self._out.write(_left_out(chunk))
+        if chunk.stream not in self._begun:
+            return
+        at, begun = self._begun[chunk.stream]
+        lines = _lines(chunk.data)
+        for line in lines:
+            whole = begun + line
+            if not begun:
+                at = chunk.at
+            if whole.endswith(b"\n") or len(whole) >= LONGEST:
+                self._write(chunk.stream, at, whole)
+                whole = b""
+            begun = whole
+        self._begun[chunk.stream] = at, begun
+
+    def finish(self) -> None:
+        """All there is has been shown."""
+        self._end_lines()
+        self._out.finish()
+
+    def _end_lines(self) -> None:
+        for stream, (at, begun) in self._begun.items():
+            if begun:
+                self._write(stream, at, begun)
+                self._begun[stream] = at, b""
+
+    def _write(self, stream: str, at: float, line: bytes) -> None:
+        self._out.write(f"{plain.time(at)} {stream} ".encode() + line + b"\n" * (not line.endswith(b"\n")))
+
+
+def _left_out(chunk: Chunk) -> bytes:
+    return f"supervise: {showing.size(chunk.left_out)} ({chunk.left_out} bytes) of output are left out here\n".encode()
+
+
+def _lines(data: bytes) -> list[bytes]:
+    """With their ends; a carriage return ends none."""
+    lines = data.split(b"\n")
+    return [line + b"\n" for line in lines[:-1]] + ([lines[-1]] if lines[-1] else [])

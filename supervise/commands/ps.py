@@ -1,0 +1,45 @@
+"""`supervise ps`: the runs that go on, or all that are on record."""
+
+from time import time
+from typing import Any
+
+from supervise.commands import showing
+from supervise.runs import plain, reading
+from supervise.values import BadValueError
+
+TITLES = ["RUN", "NAME", "STATE", "STARTED", "TOOK", "COMMAND"]
+USUAL = 20
+"""Runs that --all shows."""
+
+
+def main(values: dict[str, Any], operands: list[str]) -> int:
+    """Show them, the newest first."""
+    try:
+        state = reading.state_folder()
+    except reading.NotFoundError as error:
+        raise BadValueError(str(error)) from None
+    number = values["number"]
+    if values["all"]:
+        records = [reading.Record(state, one) for one in reading.ids(state)[: USUAL if number is None else number]]
+    else:
+        records = reading.unfinished(state)[:number]
+    now = time()
+    # One that has ended between the two looks goes on no longer.
+    found = [
+        one for one in (showing.Summary(record, now) for record in records) if values["all"] or one.state != "ended"
+    ]
+    if values["json"]:
+        showing.print_line(plain.json([one.fields() for one in found]))
+        return 0
+    rows = [[one.record.run_id, one.record.name or "-", one.verdict, *_times(one), _command(one)] for one in found]
+    for line in showing.table([TITLES, *rows], showing.terminal_width()):
+        showing.print_line(line)
+    return 0
+
+
+def _times(one: showing.Summary) -> tuple[str, str]:
+    return showing.local_time(one.started), showing.took(one.duration)
+
+
+def _command(one: showing.Summary) -> str:
+    return showing.command_line(one.record.command) or reading.UNKNOWN

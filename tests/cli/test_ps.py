@@ -1,0 +1,257 @@
+"""The commands that read what is on record: ps, logs, prune."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from supervise.runs import plain, reading, records
+from tests.harness import Ended, Place, child
+
+DAY = 86400.0
+
+
+def ask(place: Place, *words: str, **environ: str) -> Ended:
+    return place.popen([str(place.program), *words], env=environ).wait()
+
+
+def lines(ended: Ended) -> list[str]:
+    assert ended.code == 0, ended.err
+    return ended.out.decode().splitlines()
+
+
+def listed(place: Place, *words: str) -> list[dict[str, Any]]:
+    ended = ask(place, "ps", *words, "--json")
+    assert ended.code == 0, ended.err
+    found: list[dict[str, Any]] = json.loads(ended.out)
+    return found
+
+
+def make(state: str, started: float, **end: Any) -> str:
+    """A record that another process has left behind, ended so long after its start or not at all."""
+    moment = time.strftime("%Y%m%d-%H%M%S", time.gmtime(started))
+    run_id = f"{moment}-{os.urandom(5).hex()}"
+    record = records.create(state, run_id, {"run_id": run_id, "command": ["true"], "started_at": plain.time(started)})
+    os.close(record.events)
+    if end:
+        record.end({"run_id": run_id, "outcome": "completed", "exit_code": 0, "duration": 1.0, **end})
+        os.utime(f"{record.folder}/end.json", (started, started))
+    os.close(record._lock)
+    return run_id
+
+
+# --- ps
+
+
+def test_of_none(supervise: Place) -> None:
+    assert len(lines(ask(supervise, "ps"))) == 1
+    assert listed(supervise, "--all") == []
+    assert not os.path.exists(supervise.state)
+
+
+def test_those_that_go_on(supervise: Place) -> None:
+    supervise.start("--", "true", report=False).wait()
+    running = supervise.start("--name", "night", "--", *child("ready", "stay"), report=False)
+    running.wait_for_out(b"ready")
+    [one] = listed(supervise)
+    assert (one["state"], one["name"], one["pid"]) == ("running", "night", running.pid)
+    assert one["command"] == list(child("ready", "stay"))
+    assert one["outcome"] is None
+    _, row = lines(ask(supervise, "ps"))
+    assert one["run_id"] in row
+    assert " night  running " in row
+    running.send(signal.SIGTERM)
+    running.wait()
+    assert listed(supervise) == []
+
+
+def test_all_the_newest_first(supervise: Place) -> None:
+    for code in ("0", "3"):
+        supervise.start("--", "sh", "-c", f"exit {code}", report=False).wait()
+    newest, oldest = listed(supervise, "--all")
+    assert (newest["outcome"], newest["exit_code"]) == ("failed", 3)
+    assert (oldest["outcome"], oldest["exit_code"]) == ("completed", 0)
+    assert [one["exit_code"] for one in listed(supervise, "--all", "-n", "1")] == [3]
+    assert "failed (3)" in lines(ask(supervise, "ps", "-a"))[1]
+
+
+def test_one_that_is_lost(supervise: Place) -> None:
+    run_id = make(supervise.state, time.time() - 60)
+    [one] = listed(supervise)
+    assert (one["run_id"], one["state"]) == (run_id, "lost")
+
+
+def test_a_command_of_many_lines_takes_one(supervise: Place) -> None:
+    supervise.start("--", "echo", "a\nb", "it's", "\x1b[31m", report=False).wait()
+    [_, row] = lines(ask(supervise, "ps", "--all"))
+    assert row.endswith(r"echo $'a\x0ab' 'it'\''s' $'\x1b[31m'")
+
+
+def test_what_is_not_ours_in_the_folder(supervise: Place) -> None:
+    supervise.start("--", "true", report=False).wait()
+    state = Path(supervise.state)
+    for folder in ("runs", "live", "names"):
+        (state / folder / "foreign").mkdir()
+        (state / folder / "20261124-200139-123456abc").write_text("x")
+        (state / folder / "20261124-200139-123456abcd").write_text("x")
+    broken = state / "runs" / "20261124-200139-123456abce"
+    broken.mkdir()
+    for name in ("run.toml", "end.json", "events.jsonl", "output"):
+        (broken / name).write_bytes(b"\xff\x00{[")
+    empty = state / "runs" / "20261124-200139-123456abcf"
+    empty.mkdir()
+    for name in ("run.toml", "end.json", "events.jsonl", "output", "lock"):
+        (empty / name).touch()
+    odd = state / "runs" / "20261124-200139-123456abd0"
+    (odd / "run.toml").mkdir(parents=True)
+    os.mkfifo(odd / "end.json")
+    os.mkfifo(odd / "output")
+    (odd / "events.jsonl").symlink_to("/dev/zero")
+    found = {one["run_id"]: one["state"] for one in listed(supervise, "--all")}
+    assert found[broken.name] == found[empty.name] == found[odd.name] == "ended"
+    assert sorted(found.values()) == ["ended"] * 4 + ["lost"] * (len(found) - 4)
+    assert len(lines(ask(supervise, "ps", "--all"))) == len(found) + 1
+    for one in (broken, empty, odd):
+        for command in ("logs", "wait"):
+            assert b"Traceback" not in ask(supervise, command, one.name).err
+    assert ask(supervise, "prune").code == 0
+
+
+# --- which run is meant
+
+
+def test_no_such_run(supervise: Place) -> None:
+    supervise.start("--name", "night", "--", "echo", "x", report=False).wait()
+    for word in ("none", "2020", "../night", "", "/"):
+        ended = ask(supervise, "logs", word)
+        assert ended.code == 125
+        assert len(ended.messages) == 1
+    for word in ("-", "night", reading.ids(supervise.state)[0][:10]):
+        assert ask(supervise, "logs", word).out == b"x\n"
+
+
+def test_more_than_one(supervise: Place) -> None:
+    for _ in range(2):
+        supervise.start("--", "true", report=False).wait()
+    ended = ask(supervise, "logs", "2")
+    assert ended.code == 125
+    assert "2 runs begin with '2'" in ended.messages[0]
+
+
+# --- logs
+
+
+@pytest.fixture
+def printed(supervise: Place) -> Place:
+    script = "echo one; sleep 0.05; echo two >&2; sleep 0.05; printf thr; sleep 0.05; echo ee; sleep 0.05; printf end"
+    supervise.start("--", "sh", "-c", script, report=False).wait()
+    return supervise
+
+
+def test_as_it_was(printed: Place) -> None:
+    assert ask(printed, "logs", "-").out == b"one\ntwo\nthree\nend"
+
+
+def test_one_stream(printed: Place) -> None:
+    assert ask(printed, "logs", "-", "--stderr").out == b"two\n"
+    assert ask(printed, "logs", "--stdout", "-").out == b"one\nthree\nend"
+    assert ask(printed, "logs", "--stdout", "--stderr", "-").out == b"one\ntwo\nthree\nend"
+
+
+@pytest.mark.parametrize(("number", "out"), [(0, b""), (1, b"end"), (2, b"three\nend"), (9, b"one\ntwo\nthree\nend")])
+def test_the_last_lines(printed: Place, number: int, out: bytes) -> None:
+    assert ask(printed, "logs", "-n", str(number), "-").out == out
+
+
+def test_times(printed: Place) -> None:
+    found = [line.split(" ") for line in lines(ask(printed, "logs", "--timestamps", "-"))]
+    assert [words[1:] for words in found] == [
+        ["stdout", "one"],
+        ["stderr", "two"],
+        ["stdout", "three"],
+        ["stdout", "end"],
+    ]
+    times = [reading.epoch(words[0]) for words in found]
+    assert None not in times
+    assert times == sorted(times)  # type: ignore[type-var]
+    assert abs(float(times[0] or 0) - time.time()) < 60
+
+
+def test_what_was_left_out_is_said(supervise: Place) -> None:
+    supervise.start("--log-max", "64KiB", "--", "seq", "100000", report=False).wait()
+    for options in ((), ("--timestamps",), ("--stderr",)):
+        text = ask(supervise, "logs", "-", *options).out.decode()
+        assert text.count("of output are left out here\n") == 1
+    assert text.startswith("supervise: ")
+
+
+def test_a_reader_that_leaves(supervise: Place) -> None:
+    supervise.start("--", "seq", "100000", report=False).wait()
+    ended = supervise.shell("supervise logs - | head -1; echo ${PIPESTATUS[0]}")
+    assert ended.out == b"1\n0\n"
+    assert ended.err == b""
+
+
+# --- prune
+
+
+def test_by_age(supervise: Place) -> None:
+    now = time.time()
+    old = make(supervise.state, now - 40 * DAY, exit_code=0)
+    young = make(supervise.state, now - 20 * DAY, exit_code=0)
+    lost = make(supervise.state, now - 50 * DAY)
+    assert lines(ask(supervise, "prune")) == ["2 runs removed"]
+    assert reading.ids(supervise.state) == [young]
+    assert old != lost
+    assert os.listdir(f"{supervise.state}/live") == []
+    assert lines(ask(supervise, "prune", "--older-than", "10d")) == ["1 run removed"]
+
+
+def test_by_number(supervise: Place) -> None:
+    now = time.time()
+    made = [make(supervise.state, now - index, exit_code=0) for index in range(10)]
+    lost = make(supervise.state, now - 100)
+    assert lines(ask(supervise, "prune", "--keep", "3")) == ["7 runs removed"]
+    assert reading.ids(supervise.state) == [*made[:3], lost]
+
+
+def test_one_that_goes_on_stays(supervise: Place) -> None:
+    running = supervise.start("--", *child("ready", "stay"), report=False)
+    running.wait_for_out(b"ready")
+    assert lines(ask(supervise, "prune", "--keep", "0", "--older-than", "0")) == ["0 runs removed"]
+    running.send(signal.SIGTERM)
+    assert running.wait().code == 143
+    assert len(reading.ids(supervise.state)) == 1
+
+
+def test_by_itself_now_and_then(supervise: Place) -> None:
+    make(supervise.state, time.time() - 40 * DAY, exit_code=0)
+    mark = Path(supervise.state, "pruned")
+    os.utime(mark, (0, 0))
+    supervise.start("--", "true", report=False).wait()
+    assert len(reading.ids(supervise.state)) == 1
+    assert time.time() - mark.stat().st_mtime < 600
+    make(supervise.state, time.time() - 40 * DAY, exit_code=0)
+    supervise.start("--", "true", report=False).wait()
+    assert len(reading.ids(supervise.state)) == 3
+
+
+def test_what_was_never_whole(supervise: Place) -> None:
+    supervise.start("--", "true", report=False).wait()
+    state = Path(supervise.state)
+    half = state / "runs" / ".20261124-200139-123456abcd"
+    half.mkdir()
+    (half / "lock").touch()
+    (state / "live" / half.name[1:]).touch()
+    (state / "names" / "gone").symlink_to(half.name[1:])
+    assert lines(ask(supervise, "prune")) == ["0 runs removed"]
+    assert half.exists()
+    for path in (half, state / "live" / half.name[1:], state / "names" / "gone"):
+        os.utime(path, (0, 0), follow_symlinks=False)
+    ask(supervise, "prune")
+    assert not half.exists()
+    assert os.listdir(state / "live") == os.listdir(state / "names") == []

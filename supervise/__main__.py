@@ -38,6 +38,10 @@ def main() -> None:
 
     told = launch.detach() if request.values["detach"] else -1
     launched = launch.run(request, _clear_up, told)
+    if launched.turned_away:
+        from supervise import turning_away
+
+        turning_away.end(launched, launched.turned_away)
     # The command runs, and its bytes flow.  The pumps need the interpreter while the libraries load: a line must not
     # wait for a whole import.
     sys.setswitchinterval(0.0005)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from supervise.argv import Request
+    from supervise.locking import TurnedAway
     from supervise.process.copying import Copier
     from supervise.process.guardian import Guardian, Message, OnLost
     from supervise.process.inbox import Inbox
@@ -85,6 +86,8 @@ class Launched:
         """The descriptor of the events file."""
         self.told = told
         """With --detach: where who called us waits for the command to be there; -1 when that has been told."""
+        self.turned_away: TurnedAway | None = None
+        """Why the run does not begin at all: its lock was not to be had."""
         self._root = 0
         """The command's pid."""
         self.own_holder_trigger = -1
@@ -189,6 +192,10 @@ def run(request: "Request", on_lost: "OnLost", told: int = -1) -> Launched:
         _check_report(request)
         _check_signs(request)
         launched.events = _open_events(request)
+        if request.values["lock"]:
+            _take_lock(launched)
+            if launched.turned_away:
+                return launched
         launched.log = _open_log(request)
         _start(launched, on_lost)
     except (OSError, ImportError, Refusal) as error:
@@ -292,6 +299,21 @@ def _start(launched: Launched, on_lost: "OnLost") -> None:
         launched.line.send(*spawn, fds=stdio)
     for fd in {*stdio} - {0}:
         os.close(fd)
+
+
+def _take_lock(launched: Launched) -> None:
+    """Until we end, and the guardian: the descriptor is left open."""
+    from supervise import locking
+
+    try:
+        locking.take(launched.request.values, launched.run_id, locking.cancelling())
+    except locking.TurnedAway as why:
+        launched.turned_away = why
+    except locking.UnlockableError as error:
+        raise Refusal(str(error)) from None
+    else:
+        # The wait is no part of the run.
+        launched.started, launched.started_at = monotonic(), time()
 
 
 def _facts(launched: Launched) -> "tuple[object, ...]":

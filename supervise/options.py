@@ -61,13 +61,14 @@ class Option:
         return tuple(PREFIX + name.replace("-", "_").upper() for name in (self.name, *self.aliases))
 
 
-LIMITS, ACCESS, WARNINGS, EXTENSION, STOPPING, RESULT, RECORD, OUTPUT, CONFIGURATION = (
+LIMITS, ACCESS, WARNINGS, EXTENSION, STOPPING, RESULT, LOCK, RECORD, OUTPUT, CONFIGURATION = (
     "Limits",
     "Access",
     "Warnings",
     "Extension",
     "Stopping",
     "Result",
+    "Lock",
     "Record",
     "Output",
     "Configuration",
@@ -186,6 +187,15 @@ OPTIONS = (
     Option(
         RESULT, "events", "", "path", "", "FILE",
         "Append what happens as it happens, one JSON object a line.",
+    ),
+    Option(
+        LOCK, "lock", "", "name", "", "NAME",
+        "One at a time: while another run of yours on this machine holds the lock of that name, exit with 75 and say "
+        "who it is.",
+    ),
+    Option(
+        LOCK, "lock-wait", "", "delay", "0", "DURATION",
+        "How long to wait for the lock; 0 for not at all.",
     ),
     Option(
         RECORD, "name", "", "name", "", "NAME",

@@ -29,12 +29,14 @@ OURS = {
     "pages": {"commands", "pages", "options"},
     "recording": {"folders", "options", "process", "runs"},
     "detaching": set(),
-    "launch": {"detaching", "argv", "faces", "options", "process", "recording", "runs"},
+    "locking": {"recording", "runs"},
+    "launch": {"detaching", "argv", "locking", "faces", "options", "process", "recording", "runs"},
     "adoption": {"launch", "process"},
     "teller": {"core", "faces", "launch", "process"},
     "lost": {"faces", "folders", "runs"},
     "diagnosis": {"core", "faces", "launch", "process"},
     "runner": {"adoption", "core", "diagnosis", "faces", "launch", "process", "teller", "values"},
+    "turning_away": {"core", "faces", "launch", "locking", "process", "runner", "teller", "values"},
     "steering": {"core", "faces", "runner", "runs", "values"},
     "loop": {"faces", "runner", "runs", "steering"},
 }
@@ -182,6 +184,7 @@ def test_a_short_run_loads_nothing_slow(program):
     runs = [loaded_by(program, "run", "--", "true") for _ in range(3)]
     foreign = min(runs, key=len) - loaded_by("-c", "pass")
     assert "supervise.launch" in foreign
+    assert foreign & {"supervise.locking", "supervise.config"} == set()
     assert foreign & SLOW == set()
     assert {part(one) for one in foreign} & set(LIBRARIES) == set()
     assert not any(one.startswith(("supervise.core", "supervise.runner", "supervise.cli")) for one in foreign)

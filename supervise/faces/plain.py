@@ -198,7 +198,11 @@ def _final(outcome: Outcome, moment: Moment) -> list[str]:
     cause = outcome.cause
     if outcome.name == "signaled":
         return [f"the command was {words.end(outcome.exit)} (exit {outcome.exit_code})"]
-    if outcome.name in ("error", "not_executable", "not_found", "busy", "lost"):
+    if outcome.name == "busy":
+        return [f"{outcome.reason} ({_codes(outcome)})"]
+    if cause is not None and cause.kind == "cancelled" and cause.reason:
+        return [f"{_cause(cause)} {cause.reason} ({_codes(outcome)})"]
+    if outcome.name in ("error", "not_executable", "not_found", "lost"):
         return [outcome.reason or (cause.reason if cause else "") or outcome.name.replace("_", " ")]
     if cause is None:
         return []

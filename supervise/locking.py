@@ -1,0 +1,75 @@
+"""The lock of a run: taken before anything of its command is there, or the run is turned away."""
+
+import _signal
+import os
+from time import time
+
+from supervise.runs import sockets
+from supervise.runs.locks import Lock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class TurnedAway(Exception):  # noqa: N818 - it is what it says
+    """The run does not begin: another has the lock, or a signal came while we waited for it."""
+
+    def __init__(self, why: str, signal: int = 0) -> None:
+        super().__init__(why)
+        self.why = why
+        self.signal = signal
+        """0 where it was none."""
+
+
+class UnlockableError(Exception):
+    """There can be no such lock; the text says why."""
+
+
+def take(values: "dict[str, Any]", run_id: str, cancelling: "set[int]") -> int:
+    """The descriptor that holds the lock, after a wait where that was asked for.
+
+    Raises TurnedAway, UnlockableError.
+    """
+    name = values["lock"]
+    try:
+        lock = Lock(name)
+        if not lock.take():
+            _wait(lock, values, cancelling)
+        lock.write_holder(run_id)
+        lock.forget_folder()
+    except (OSError, RuntimeError, sockets.UnsafeError) as error:
+        why = (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)
+        raise UnlockableError(f"--lock: {why}") from None
+    return lock.fd
+
+
+def _wait(lock: Lock, values: "dict[str, Any]", cancelling: "set[int]") -> None:
+    seconds, holder = values["lock_wait"], lock.holder()
+    # The run around us does not wait for us longer than that.
+    seconds = min(seconds, _left_around(seconds))
+    if seconds > 0:
+        if not values["quiet"]:
+            from supervise import recording
+
+            recording.warn(f"waiting for the lock {lock.name}, held by {holder}")
+        number = lock.wait(seconds, cancelling)
+        if number == 0:
+            return
+        if number:
+            raise TurnedAway(f"while it waited for the lock {lock.name}, held by {lock.holder()}", number)
+        holder = lock.holder()
+    raise TurnedAway(f"busy: the lock {lock.name} is held by {holder}")
+
+
+def _left_around(seconds: float) -> float:
+    try:
+        return float(os.environ["SUPERVISE_DEADLINE"]) - time()
+    except (LookupError, ValueError):
+        return seconds
+
+
+def cancelling() -> "set[int]":
+    """The signals that cancel a run, but for those that our caller ignores for us (nohup)."""
+    numbers = {_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT}
+    return {number for number in numbers if _signal.getsignal(number) != _signal.SIG_IGN}

@@ -1,0 +1,243 @@
+"""--lock: one run at a time, the holder is named, and the lock is free when the last of the run's tree is gone."""
+
+import os
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.test_bad_input import is_refused
+from tests.harness import Place, Running, child, is_alive, state_of, wait_for_file, wait_until
+
+HOLDER = r"run (\d{8}-\d{6}-[0-9a-f]+) \(pid (\d+)\) since \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
+FOLDER = Path(f"/tmp/supervise-{os.geteuid()}")
+
+
+@pytest.fixture
+def name() -> Iterator[str]:
+    """Nobody else's."""
+    name = f"test-{os.getpid()}-{os.urandom(4).hex()}"
+    yield name
+    (FOLDER / f"{name}.lock").unlink(missing_ok=True)
+
+
+def hold(supervise: Place, name: str, *words: str, go: str = "go") -> Running:
+    """A run that has the lock until that file is there."""
+    running = supervise.start("--lock", name, *words, "--", *child("ready", f"wait_for={supervise.file(go)}"))
+    running.wait_for_out(b"ready")
+    return running
+
+
+def wait_for_wait(running: Running) -> None:
+    """It waits for the lock, and its thread is in the kernel."""
+    running.wait_for_err(b"waiting for the lock")
+    wait_until(lambda: "FLOCK" in _waiters(running.pid))
+
+
+def _waiters(pid: int) -> str:
+    """Its lines of /proc/locks (proc(5)): `1: -> FLOCK  ADVISORY  WRITE 4711 ...`."""
+    lines = Path("/proc/locks").read_text().splitlines()
+    return "\n".join(line for line in lines if "->" in line and f" {pid} " in line)
+
+
+@pytest.mark.parametrize("report", [True, False])
+def test_another_is_turned_away(supervise: Place, name: str, report: bool) -> None:
+    holder = hold(supervise, name)
+    started = supervise.file("started")
+    words = ("--lock", name, "--", *child(f"mark={started}"))
+    ended = supervise.start(*words, report=report, events=report).wait()
+    assert (ended.code, ended.out) == (75, b"")
+    (message,) = ended.finals
+    assert len(ended.messages) == 1
+    found = re.fullmatch(rf"busy: the lock {name} is held by {HOLDER} \(exit 75\)", message)
+    assert found
+    assert int(found[2]) == holder.pid
+    assert not started.exists()
+    if report:
+        assert ended.report["outcome"] == "busy"
+        assert ended.report["reason"] == message.removesuffix(" (exit 75)")
+        assert ended.report["attempts"] == []
+        assert [event["event"] for event in ended.events] == ["settled"]
+        assert ended.events[0]["outcome"] == "busy"
+    supervise.file("go").touch()
+    ended_holder = holder.wait()
+    assert ended_holder.report["run_id"] == found[1]
+    assert supervise.start(*words, report=report).wait().code == 0
+    assert started.exists()
+
+
+def test_another_name_is_another_lock(supervise: Place, name: str) -> None:
+    holder = hold(supervise, name)
+    assert supervise("--lock", f"{name}-2", "--", "true").code == 0
+    (FOLDER / f"{name}-2.lock").unlink()
+    supervise.file("go").touch()
+    holder.wait()
+
+
+def test_who_waits_gets_in_and_the_wait_is_no_part_of_the_run(supervise: Place, name: str) -> None:
+    holder = hold(supervise, name)
+    waiter = supervise.start("--lock", name, "--lock-wait", "60", "-t", "30", "--", "echo", "in")
+    wait_for_wait(waiter)
+    assert re.search(rf"waiting for the lock {name}, held by {HOLDER}", waiter.err.decode())
+    supervise.file("go").touch()
+    end_of_holder = holder.wait().report["ended_at"]
+    ended = waiter.wait()
+    assert (ended.code, ended.out) == (0, b"in\n")
+    assert ended.report["started_at"] >= end_of_holder
+
+
+def test_a_wait_has_an_end(supervise: Place, name: str) -> None:
+    holder = hold(supervise, name)
+    ended = supervise("--lock", name, "--lock-wait", "0.3", "-q", "--", "true")
+    assert ended.code == 75
+    assert len(ended.messages) == 1
+    assert ended.report["outcome"] == "busy"
+    assert ended.report["duration"] >= 0.3
+    # One that the run around us would not live to see is not begun.
+    ended = supervise("--lock", name, "--lock-wait", "1h", "--", "true", env={"SUPERVISE_DEADLINE": "1000.5"})
+    assert ended.report["outcome"] == "busy"
+    supervise.file("go").touch()
+    holder.wait()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_wait_is_cancelled(supervise: Place, name: str, number: int) -> None:
+    holder = hold(supervise, name)
+    waiter = supervise.start("--lock", name, "--lock-wait", "60", "--", "echo", "in")
+    wait_for_wait(waiter)
+    waiter.send(number)
+    ended = waiter.wait()
+    assert ended.code == (-number if number == signal.SIGINT else 128 + number)
+    assert ended.out == b""
+    assert ended.report["outcome"] == "cancelled"
+    assert ended.report["exit_code"] == 128 + number
+    assert ended.report["reason"].startswith(f"while it waited for the lock {name}, held by run ")
+    (message,) = ended.finals
+    assert message.startswith(f"cancelled by signal {signal.Signals(number).name[3:]} while it waited for the lock")
+    supervise.file("go").touch()
+    assert holder.wait().code == 0
+
+
+def test_a_signal_that_our_caller_ignores_cancels_no_wait(supervise: Place, name: str) -> None:
+    holder = hold(supervise, name)
+    waiter = supervise.popen(["nohup", str(supervise.program), "--lock", name, "--lock-wait", "60", "--", "echo", "in"])
+    wait_for_wait(waiter)
+    waiter.send(signal.SIGHUP)
+    waiter.send(signal.SIGURG)
+    supervise.file("go").touch()
+    holder.wait()
+    assert waiter.wait().out == b"in\n"
+
+
+def test_a_kill_frees_it_when_the_tree_is_gone_and_not_before(supervise: Place, name: str) -> None:
+    root = supervise.file("root")
+    holder = supervise.start(
+        "--lock", name, "--kill-after", "0.5", "--", *child("ignore=TERM", f"mark={root}", "ready", "stay")
+    )  # fmt: skip
+    holder.wait_for_out(b"ready")
+    pid = wait_for_file(root)
+    waiter = supervise.start("--lock", name, "--lock-wait", "60", "--", "cat", f"/proc/{pid}/comm")
+    wait_for_wait(waiter)
+    holder.send(signal.SIGKILL)
+    wait_until(lambda: not is_alive(holder.pid))
+    if is_alive(pid):
+        ended = supervise("--lock", name, "--", "true")
+        if ended.code:
+            assert "killed, and its command is still being stopped) since " in ended.finals[0]
+    assert waiter.wait().code == 1
+    assert state_of(pid) == "X"
+    holder.wait()
+
+
+def test_it_stays_when_the_guardian_is_killed(supervise: Place, name: str) -> None:
+    holder = hold(supervise, name)
+    guardian = holder.guardian()
+    os.kill(guardian, signal.SIGKILL)
+    wait_until(lambda: not is_alive(guardian))
+    assert supervise("--lock", name, "--", "true").code == 75
+    supervise.file("go").touch()
+    assert holder.wait().code == 0
+    assert supervise("--lock", name, "--", "true").code == 0
+
+
+def test_the_command_and_what_it_leaves_do_not_have_it(supervise: Place, name: str) -> None:
+    ended = supervise("--lock", name, "--", "sh", "-c", "ls -l /proc/$$/fd; sleep 60 >/dev/null 2>&1 &")
+    assert ended.code == 0
+    assert b".lock" not in ended.out
+    assert supervise("--lock", name, "--", "true").code == 0
+    supervise.sweep()
+
+
+def test_a_tidy_tmp_makes_no_two_holders_of_those_who_come_later(supervise: Place, name: str) -> None:
+    first = hold(supervise, name, go="first")
+    waiter = supervise.start("--lock", name, "--lock-wait", "60", "--", "cat", str(supervise.file("second")))
+    wait_for_wait(waiter)
+    (FOLDER / f"{name}.lock").unlink()
+    second = hold(supervise, name, go="second")
+    supervise.file("first").touch()
+    first.wait()
+    # What it waited for is no longer the lock; it waits for the one that is.
+    wait_until(lambda: len({*re.findall(r"\S+:\S+:\d+", _waiters(waiter.pid))}) == 1 and _is_on(waiter, name))
+    assert waiter.out == b""
+    supervise.file("second").write_text("over")
+    second.wait()
+    assert waiter.wait().out == b"over"
+
+
+def _is_on(running: Running, name: str) -> bool:
+    """It waits on the file that has the name now."""
+    return f":{(FOLDER / f'{name}.lock').stat().st_ino} " in _waiters(running.pid)
+
+
+def test_of_many_at_once_one_gets_it(supervise: Place, name: str) -> None:
+    go = supervise.file("go")
+    running = [
+        supervise.start("--lock", name, "--", *child("ready", f"wait_for={go}"), report=False) for _ in range(12)
+    ]
+    wait_until(lambda: sum(one.process.poll() == 75 for one in running) == 11)
+    go.touch()
+    assert sorted(one.wait().code for one in running) == [0, *[75] * 11]
+
+
+@pytest.mark.slow
+def test_two_hundred_who_wait_get_in_once_each(supervise: Place, name: str) -> None:
+    holder = hold(supervise, name)
+    script = "mkdir inside || echo two; echo $1 >>log; rmdir inside"
+    running = [
+        supervise.start(
+            "-q", "--no-record", "--lock", name, "--lock-wait", "10m", "--", "sh", "-c", script, "sh", str(number),
+            report=False,
+        )
+        for number in range(200)
+    ]  # fmt: skip
+    wait_until(lambda: all("FLOCK" in _waiters(one.pid) for one in running), 120)
+    supervise.file("go").touch()
+    assert holder.wait().code == 0
+    for one in running:
+        ended = one.wait(120)
+        assert (ended.code, ended.out, ended.err) == (0, b"", b"")
+    assert sorted(map(int, (supervise.folder / "log").read_text().split())) == list(range(200))
+
+
+def test_detached_it_is_turned_away_before_the_id(supervise: Place, name: str) -> None:
+    holder = hold(supervise, name)
+    ended = supervise.start("run", "--detach", "--lock", name, "--", "true", report=False).wait()
+    assert (ended.code, ended.out) == (75, b"")
+    assert ended.finals[0].startswith(f"busy: the lock {name} is held by run ")
+    supervise.file("go").touch()
+    holder.wait()
+
+
+@pytest.mark.parametrize("word", ["", "a/b", ".", "..", "a b", "-x", "x" * 300])
+def test_a_name_is_a_name(supervise: Place, word: str) -> None:
+    is_refused(supervise.start(f"--lock={word}", "--", "true", report=False).wait(), "--lock: got ", "takes ")
+
+
+def test_a_file_that_is_none_of_ours(supervise: Place, name: str) -> None:
+    (FOLDER / f"{name}.lock").symlink_to(supervise.file("other"))
+    is_refused(
+        supervise.start("--lock", name, "--", "true", report=False).wait(), "--lock: too many levels of symbolic"
+    )
+    assert not supervise.file("other").exists()

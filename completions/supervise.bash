@@ -7,7 +7,7 @@ _supervise()
     COMPREPLY=()
     if (( COMP_CWORD > 1 )) && [[ ${COMP_WORDS[1]} == run ]]; then
         at=2 form=run
-    elif (( COMP_CWORD > 1 )) && [[ ${COMP_WORDS[1]} == @(ps|logs|prune|ready|extend|stop|attach|wait|recover|sleep|config) ]]; then
+    elif (( COMP_CWORD > 1 )) && [[ ${COMP_WORDS[1]} == @(ps|show|logs|prune|ready|extend|stop|attach|wait|recover|sleep|config) ]]; then
         _supervise_subcommand
         return
     fi
@@ -48,7 +48,7 @@ _supervise()
     elif [[ $form == run ]]; then
         _supervise_command "$COMP_CWORD"
     elif (( COMP_CWORD == 1 )); then
-        _supervise_words 'run ps logs prune ready extend stop attach wait recover sleep config'
+        _supervise_words 'run ps show logs prune ready extend stop attach wait recover sleep config'
     fi
 }
 
@@ -63,6 +63,7 @@ _supervise_subcommand()
     esac
     case $name in
         ps) options='-a --all -n --number --json --help' ;;
+        show) options='--json --help' has_run=yes ;;
         logs) options='--timestamps --stdout --stderr -n --lines --help' has_run=yes ;;
         prune) options='--older-than --keep --help' ;;
         ready) options='--help' has_run=yes ;;

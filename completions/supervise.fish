@@ -4,7 +4,7 @@
 function __supervise_rest --description 'The words of COMMAND up to the cursor; fails where COMMAND has not begun'
     set -l words (commandline -opc)[2..]
     set -l form bare
-    contains -- "$words[1]" ps logs prune ready extend stop attach wait recover sleep config; and return 1
+    contains -- "$words[1]" ps show logs prune ready extend stop attach wait recover sleep config; and return 1
     if test "$words[1]" = run
         set form run
         set -e words[1]
@@ -47,7 +47,7 @@ function __supervise_asks --description 'Whether the words up to the cursor begi
     if set -q argv[1]
         test "$words[1..$(count $argv)]" = "$argv"
     else
-        contains -- "$words[1]" ps logs prune ready extend stop attach wait recover sleep config
+        contains -- "$words[1]" ps show logs prune ready extend stop attach wait recover sleep config
     end
 end
 
@@ -68,6 +68,10 @@ complete -c supervise -n '__supervise_asks ps' -s a -l all -d 'Those that have e
 complete -c supervise -n '__supervise_asks ps' -s n -l number -x -d 'No more than the newest N; with --all 20 without this'
 complete -c supervise -n '__supervise_asks ps' -l json -d 'Print JSON'
 complete -c supervise -n '__supervise_asks ps' -l help -d 'Show a help page and exit'
+complete -c supervise -n 'test (count (commandline -opc)) = 1' -a show -d 'Show how a run went: its verdict, its time line with the deadlines, what it used, its last lines, and how to run it again'
+complete -c supervise -n '__supervise_asks show' -l json -d 'Print JSON'
+complete -c supervise -n '__supervise_asks show' -l help -d 'Show a help page and exit'
+complete -c supervise -n '__supervise_asks show' -k -a '(__supervise_runs)'
 complete -c supervise -n 'test (count (commandline -opc)) = 1' -a logs -d 'Print what a run has printed, as far as it is kept'
 complete -c supervise -n '__supervise_asks logs' -l timestamps -d 'Begin each line with its time and its stream'
 complete -c supervise -n '__supervise_asks logs' -l stdout -d 'What came on stdout alone'

@@ -7,6 +7,7 @@ from time import monotonic
 import trio
 
 from supervise.faces.items import Trouble
+from supervise.gauging import gauge
 from supervise.runner import Runner
 from supervise.runs.control import Control
 from supervise.steering import Steering, open_control
@@ -35,6 +36,7 @@ async def _watch(runner: Runner) -> None:
         if control:
             nursery.start_soon(_serve, control, runner)
         nursery.start_soon(alarm.ring)
+        nursery.start_soon(gauge, runner)
         # The line's number is asked anew each time: it is another one once the guardian has died.
         nursery.start_soon(_hear, runner.hear_line, lambda: runner.launched.line.fileno())
         nursery.start_soon(_hear, runner.hear_threads, runner.launched.inbox.fileno)

@@ -66,7 +66,8 @@ def took(seconds: float | None) -> str:
     if seconds is None:
         return reading.UNKNOWN
     if seconds < 60:
-        return f"{max(0.0, seconds):.{2 if seconds < 1 else 1}f}s"
+        text = f"{max(0.0, seconds):.{2 if seconds < 1 else 1}f}"
+        return text.rstrip("0").rstrip(".") + "s"
     rest, parts = round(seconds), list[str]()
     for unit, size in UNITS:
         number, rest = divmod(rest, size)

@@ -63,6 +63,12 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
         ),
     ),
     Subcommand(
+        "show", "RUN",
+        "Show how a run went: its verdict, its time line with the deadlines, what it used, its last lines, and how to "
+        "run it again.",
+        options=(JSON,),
+    ),
+    Subcommand(
         "logs", "RUN",
         "Print what a run has printed, as far as it is kept.",
         options=(

@@ -5,9 +5,10 @@ be quick.
 """
 
 import os
+from math import inf
 
 from supervise import folders
-from supervise.runs.records import END, EVENTS, LIVE, LOCK, NAMES, RUN, RUNS
+from supervise.runs.records import END, EVENTS, LIVE, LOCK, NAMES, RUN, RUNS, SAMPLES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,6 +86,17 @@ class Record:
             event = _parsed(line)
             if event is not None:
                 yield event
+
+    def samples(self) -> "Iterator[tuple[float, float, int, int]]":
+        """What it had used, from time to time: seconds of the run and of CPU, bytes on stdout and on stderr."""
+        for line in read(f"{self.folder}/{SAMPLES}").splitlines():
+            words = line.split()
+            try:
+                t, cpu, out, err = float(words[0]), float(words[1]), int(words[2]), int(words[3])
+            except (ValueError, LookupError):
+                continue
+            if 0 <= t < inf and 0 <= cpu < inf:
+                yield t, cpu, out, err
 
 
 def state_of(record: Record) -> "State":

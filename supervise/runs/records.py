@@ -5,6 +5,7 @@
       lock            held (flock(2)) for as long as the supervisor lives: the one proof that it does
       roots           the command of each attempt, a line each: its pid and its start time
       events.jsonl    what happens as it happens, a line each, as `--events` has it
+      samples         what a long run has used, now and then
       output ...      what was printed (see `output`)
       end.json        the report, when all is over; there whole or not at all
     live/RUN_ID       there as long as end.json is not: who looks for unfinished runs need not look at all others
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 RUNS, LIVE, NAMES = "runs", "live", "names"
-RUN, LOCK, ROOTS, EVENTS, END = "run.toml", "lock", "roots", "events.jsonl", "end.json"
+RUN, LOCK, ROOTS, EVENTS, SAMPLES, END = "run.toml", "lock", "roots", "events.jsonl", "samples", "end.json"
 PRUNED = "pruned"
 """Of the time at which old records were last looked for."""
 EVERY = 3600.0

@@ -1,0 +1,149 @@
+"""`supervise show`: how a run went."""
+
+import json
+import os
+import shlex
+import signal
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from supervise.commands import show, story
+from supervise.runs import reading
+from tests.harness import Place, child, wait_until
+
+
+def show_text(place: Place, *words: str, **environ: str) -> str:
+    ended = place.popen([str(place.program), "show", *words], env=environ).wait()
+    assert (ended.code, ended.err) == (0, b"")
+    return ended.out.decode()
+
+
+def told(place: Place, word: str = "-") -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(show_text(place, word, "--json"))
+    return found
+
+
+def test_of_a_timeout(supervise: Place) -> None:
+    options = ("-a", "20", "-t", "3", "-x", "1", "--warn-at", "0.5s", "-k", "0.3", "--cpu-threshold", "2")
+    ended = supervise(*options, "--name", "night", "--", *child("ignore=TERM", "ready", "burn_cpu=60"))
+    assert ended.code == 124
+    text = show_text(supervise, "night")
+    first, *lines = text.splitlines()
+    assert first.startswith("completion_timeout (124): it ran longer than 4")
+    assert "(night)" in first
+    marks = next(line for line in lines if line.strip().startswith("A"))
+    assert marks.index("A") < marks.index("x") < marks.index("V") < marks.index("K")
+    bar = next(line for line in lines if line.startswith("time "))
+    assert bar.index("█") < bar.index("▓")
+    assert any(line.startswith("limits ") and "completion limit of 3s" in line for line in lines)
+    assert any(line.startswith("cpu ") and "█" in line for line in lines)
+    assert "completion limit extended by" in text
+    assert "  ready\n" in text
+    again = told(supervise)
+    assert [one["name"] for one in again["phases"]][:1] == ["starting"]
+    assert "--timeout=3" in again["again"]
+    assert again["report"] == ended.report
+
+
+def test_the_command_to_run_it_again_does(supervise: Place) -> None:
+    """Byte for byte, from wherever one is."""
+    words = ["-t", "9", "-q", "--access-on", "output", "-a", "5", "--access-on=match=a b"]
+    command = [
+        "sh",
+        "-c",
+        'pwd > "$1"; printf "%s|" "$@" >> "$1"',
+        "x",
+        str(supervise.file("said")),
+        "it's",
+        "a\nb",
+        "é",
+    ]
+    assert supervise.start("run", *words, "--", *command, report=False).wait().code == 0
+    first = supervise.file("said").read_bytes()
+    line = show_text(supervise, "-").splitlines()[-1]
+    supervise.file("said").unlink()
+    assert supervise.shell(f"cd /; {line.strip()}").code == 0
+    assert supervise.file("said").read_bytes() == first
+    assert supervise.shell("supervise ps --all --json").out.count(b'"run_id"') == 2
+    assert told(supervise)["again"] == shlex.split(line.partition("&&")[2].replace("$'a\\x0ab'", "'a\nb'"))
+
+
+def test_of_one_that_goes_on(supervise: Place) -> None:
+    running = supervise.start("-t", "60", "--", *child("ready", "stay"), report=False)
+    running.wait_for_out(b"ready")
+    assert show_text(supervise, "-").startswith("running   ")
+    wait_until(lambda: told(supervise)["samples"])
+    text = show_text(supervise, "-")
+    assert "\ncpu " in text
+    assert "\noutput " in text
+    running.send(signal.SIGTERM)
+    running.wait()
+    assert show_text(supervise, "-").startswith("cancelled (143): signal TERM")
+
+
+def test_a_terminal_without_unicode(supervise: Place) -> None:
+    supervise.start("--", "echo", "é", report=False).wait()
+    text = show_text(supervise, "-", LC_ALL="C", PYTHONCOERCECLOCALE="0", PYTHONUTF8="0")
+    assert text.isascii()
+
+
+def test_output_is_harmless(supervise: Place) -> None:
+    supervise.start("--", "printf", r"\033[31mred\007\n[bold]x[/bold]\n\377\n", report=False).wait()
+    lines = show_text(supervise, "-").splitlines()
+    at = lines.index("last lines")
+    assert lines[at + 1 : at + 4] == [r"  \x1b[31mred\x07", "  [bold]x[/bold]", r"  \xff"]
+
+
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5)),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=5), inner, max_size=3)),
+    max_leaves=5,
+)
+EVENTS = st.fixed_dictionaries(
+    {"event": st.sampled_from([*story.MARKS, "started", "exited", "settled"])},
+    optional={
+        "t": st.one_of(st.floats(), st.floats(0, 100), JSON),
+        **dict.fromkeys(("deadline", "evidence", "limit", "by", "used", "cap", "left", "cause", "source", "how"), JSON),
+    },
+)
+ENDS = st.dictionaries(
+    st.sampled_from(
+        [
+            "outcome",
+            "exit_code",
+            "duration",
+            "limit",
+            "limit_seconds",
+            "reason",
+            "started_at",
+            "ended_at",
+            "usage",
+            "command_exit",
+            "attempts",
+        ]
+    ),
+    st.one_of(JSON, st.sampled_from(["completion_timeout", "signaled", "2026-11-24T20:01:39.123Z"])),
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200)
+@given(
+    events=st.lists(st.one_of(EVENTS, JSON), max_size=8),
+    end=st.one_of(ENDS, JSON),
+    run=st.one_of(st.binary(max_size=100), st.just(b'command = 1\n[options]\ntimeout = ["x"]\nquiet = 3\n')),
+    samples=st.binary(max_size=60),
+)
+def test_whatever_the_record_holds(tmp_path: Path, events: list[Any], end: Any, run: bytes, samples: bytes) -> None:
+    record = reading.Record(str(tmp_path), f"20261124-200139-{os.urandom(5).hex()}")
+    folder = Path(record.folder)
+    folder.mkdir(parents=True)
+    (folder / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
+    (folder / "end.json").write_text(json.dumps(end))
+    (folder / "run.toml").write_bytes(run)
+    (folder / "samples").write_bytes(b"1 0.5 10 0\n3 nan 1 1\n2 1 -5 0\n" + samples)
+    found = story.tell(record)
+    show._draw(found)
+    json.dumps(show._fields(found))

@@ -256,6 +256,14 @@ def answer_http(value: str) -> None:
             codes = codes[1:] or codes
 
 
+def notify(message: str) -> None:
+    """Say it by sd_notify."""
+    import socket
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as link:
+        link.sendto(message.encode(), os.environ["NOTIFY_SOCKET"])
+
+
 def say_endless(value: str) -> None:
     """`say_endless=100000000,text`: a line of so many bytes and then the text, with an end after all."""
     count, text = value.split(",")
@@ -319,6 +327,7 @@ VICES = {
     "connect": connect,
     "listen": listen,
     "answer_http": answer_http,
+    "notify": notify,
     "say_endless": say_endless,
     "read_zeros": read_zeros,
     "kill": kill,

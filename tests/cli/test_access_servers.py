@@ -1,0 +1,87 @@
+"""--access-on with real servers: redis and nginx, as their packages bring them."""
+
+import os
+import shutil
+
+import pytest
+
+from tests.cli.test_access import free_port, is_access, run
+from tests.harness import Place
+
+
+def program(name: str) -> str:
+    """Its path; without it no test, but where CI is set a missing program is a failure."""
+    found = shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin")
+    if found is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"there is no {name} on this machine")
+    return found
+
+
+def redis(place: Place, port: int, *more: str) -> list[str]:
+    words = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(place.folder), *more]
+    return [program("redis-server"), *words]
+
+
+def nginx(place: Place, port: int) -> list[str]:
+    """Two workers of a master; it has no word to say on its output."""
+    path = place.file("nginx.conf")
+    path.write_text(
+        f"daemon off; worker_processes 2; pid {place.file('nginx.pid')}; error_log {place.file('error.log')};\n"
+        "events {}\n"
+        f"http {{ access_log off; client_body_temp_path {place.folder}; proxy_temp_path {place.folder};\n"
+        f" fastcgi_temp_path {place.folder}; uwsgi_temp_path {place.folder}; scgi_temp_path {place.folder};\n"
+        f" server {{ listen 127.0.0.1:{port};\n"
+        "  location / { return 503; } location /health { return 204; } location /old { return 301 /health; } } }\n"
+    )
+    return [program("nginx"), "-e", str(place.file("error.log")), "-c", str(path)]
+
+
+SIGNS = (
+    "port={port}",
+    "listen",
+    "match=Ready to accept connections",
+    "command=redis-cli -p {port} ping | grep -q PONG",
+)
+
+
+@pytest.mark.parametrize("sign", SIGNS)
+def test_redis(supervise: Place, sign: str) -> None:
+    port = free_port()
+    program("redis-cli")
+    how = sign.format(port=port)
+    late = ("sh", "-c", 'sleep 0.5; exec "$@"', "sh", *redis(supervise, port))
+    ended = run(supervise, "-a", "30", "-t", "1", "--access-on", how, "--", *late)
+    assert ended.code == 124
+    is_access(ended, how, 0.5)
+
+
+def test_redis_speaks_sd_notify(supervise: Place) -> None:
+    ended = run(
+        supervise, "-a", "30", "-t", "1", "--access-on", "notify", "--",
+        *redis(supervise, free_port(), "--supervised", "systemd"),
+    )  # fmt: skip
+    assert ended.code == 124
+    if b"libsystemd" in ended.out or b"--supervised systemd" in ended.out:
+        pytest.skip("this redis was built without libsystemd")
+    is_access(ended, "notify")
+    assert ended.report["status"]
+
+
+@pytest.mark.parametrize(
+    "sign",
+    ["port=127.0.0.1:{port}", "listen", "http=http://localhost:{port}/health", "http=http://127.0.0.1:{port}/old"],
+)
+def test_nginx(supervise: Place, sign: str) -> None:
+    port = free_port()
+    how = sign.format(port=port)
+    ended = run(supervise, "-a", "30", "-t", "0.5", "--access-on", how, "--", *nginx(supervise, port))
+    assert ended.code == 124
+    is_access(ended, how)
+
+
+def test_nginx_that_has_nothing_to_say_but_503(supervise: Place) -> None:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/"
+    ended = run(supervise, "-a", "1.5", "--access-on", f"http={url}", "--", *nginx(supervise, port))
+    assert ended.code == 122
+    assert ended.report["reason"] == f"last tried {url}: 503 Service Temporarily Unavailable"

@@ -1,0 +1,257 @@
+"""What the command says of itself by sd_notify, through the installed program: by libraries and programs that do so."""
+
+import os
+import shutil
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from supervise.runs import client
+from tests.harness import Ended, Place, alive_with, wait_until
+
+NOTIFY = ("--access-on", "notify")
+
+
+def systemd_notify() -> str:
+    """The program of the package `systemd`; without it no test, but where CI is set that is a failure."""
+    found = shutil.which("systemd-notify")
+    if found is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("there is no systemd-notify on this machine")
+    return found
+
+
+def run(supervise: Place, *words: str, **manner: object) -> Ended:
+    ended = supervise.start(*words, events=True, **manner).wait()
+    assert not ended.left
+    folders = ("/run/supervise-notify", f"/tmp/supervise-{os.geteuid()}", supervise.environ["XDG_RUNTIME_DIR"])
+    assert not any(path for folder in folders for path in Path(folder).rglob(f"{ended.report['run_id']}*"))
+    return ended
+
+
+def python(script: str) -> tuple[str, ...]:
+    """A program with the library of the environment; `say` sends a message, `n` is the notifier."""
+    return (
+        sys.executable,
+        "-c",
+        f"import sdnotify, time, os, sys\nn = sdnotify.SystemdNotifier(debug=True)\nsay = n.notify\n{script}",
+    )
+
+
+# --- access
+
+
+def test_ready_by_the_library_sdnotify(supervise: Place) -> None:
+    script = "print('not yet', flush=True)\ntime.sleep(1)\nsay('STATUS=loaded')\nsay('READY=1')\ntime.sleep(9)"
+    ended = run(supervise, "-v", "-a", "20", "-t", "1", *NOTIFY, "--", *python(script))
+    assert ended.code == 124
+    [access] = ended.events_named("access")
+    assert access["how"] == "notify"
+    assert access["t"] >= 1
+    assert ended.report["access"]["how"] == "notify"
+    assert ended.report["status"] == "loaded"
+    assert "the command says: status: loaded" in ended.messages
+    assert [(one["what"], one["text"]) for one in ended.events_named("said")] == [("status", "loaded")]
+
+
+def test_ready_by_systemd_notify_which_does_not_wait_for_us(supervise: Place) -> None:
+    """It asks for an answer (BARRIER), and gives up after five seconds where there is none."""
+    systemd_notify()
+    script = "systemd-notify --ready --status='all is well' && echo done && sleep 0.7"
+    began = time.monotonic()
+    ended = run(supervise, "-a", "20", *NOTIFY, "--", "sh", "-c", script)
+    assert ended.code == 0
+    assert ended.out == b"done\n"
+    assert ended.report["access"]["how"] == "notify"
+    assert ended.report["status"] == "all is well"
+    assert time.monotonic() - began < 4
+
+
+def test_not_ready_in_time(supervise: Place) -> None:
+    ended = run(supervise, "-a", "1", *NOTIFY, "--", *python("say('STATUS=loading')\nprint('up')\ntime.sleep(60)"))
+    assert ended.code == 122
+    assert ended.report["access"] is None
+    assert ended.report["status"] == "loading"
+
+
+def test_ready_is_no_access_where_it_is_not_asked_for(supervise: Place) -> None:
+    ended = run(supervise, "-a", "1.5", "--notify", "--", *python("say('READY=1')\ntime.sleep(60)"))
+    assert ended.code == 122
+
+
+def test_the_first_words_of_the_command_are_heard(supervise: Place) -> None:
+    """Said before any library of ours is loaded, more than the kernel keeps for us, by one that ends at once."""
+    script = "for i in range(50): say(f'STATUS={i}')\nsay('READY=1')"
+    ended = run(supervise, "-a", "20", *NOTIFY, "--", *python(script))
+    assert ended.code == 0
+    assert ended.report["access"]["how"] == "notify"
+    assert ended.report["status"] == "49"
+
+
+def test_a_grandchild_speaks_for_the_command(supervise: Place) -> None:
+    script = (
+        "if not os.fork():\n    os.setsid()\n    if not os.fork():\n        time.sleep(0.3)\n        say('READY=1')\n"
+        "        time.sleep(0.3)\n    os._exit(0)\nos.wait()\ntime.sleep(2)"
+    )
+    ended = run(supervise, "-a", "20", *NOTIFY, "--", *python(script))
+    assert ended.code == 0
+    assert ended.report["access"]["how"] == "notify"
+
+
+def test_whoever_is_outside_of_the_tree_is_not_heard(supervise: Place) -> None:
+    running = supervise.start("-a", "2", *NOTIFY, "--", "sh", "-c", "echo $NOTIFY_SOCKET; sleep 60")
+    wait_until(lambda: b"\n" in running.out)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as one:
+        one.sendto(b"READY=1\nSTATUS=forged", running.out.decode().strip())
+        # Alive until it has been looked at.
+        ended = running.wait()
+    assert ended.code == 122
+    assert ended.report["status"] is None
+
+
+# --- the environment
+
+
+def test_without_it_there_is_no_socket_and_an_outer_one_stays_the_commands(supervise: Place) -> None:
+    script = 'echo "${NOTIFY_SOCKET-unset} ${WATCHDOG_USEC-unset}"'
+    assert supervise("--", "sh", "-c", script).out == b"unset unset\n"
+    outer = {"NOTIFY_SOCKET": "/run/outer", "WATCHDOG_USEC": "5", "WATCHDOG_PID": "7"}
+    assert supervise("--", "sh", "-c", script, env=outer).out == b"/run/outer 5\n"
+    ended = supervise("--notify", "--", "sh", "-c", script, env=outer)
+    assert ended.out.endswith(b".notify unset\n")
+
+
+def test_the_idle_limit_is_the_interval_of_the_watchdog(supervise: Place) -> None:
+    script = 'echo "$WATCHDOG_USEC ${WATCHDOG_PID-unset}"'
+    ended = supervise("--notify", "-i", "1.5", "--", "sh", "-c", script, env={"WATCHDOG_PID": "7"})
+    assert ended.out == b"1500000 unset\n"
+
+
+# --- alive and stuck
+
+
+def test_that_it_is_alive_feeds_the_idle_clock(supervise: Place) -> None:
+    script = "say('READY=1')\nfor _ in range(10):\n    time.sleep(0.3)\n    say('WATCHDOG=1')\nsys.exit(7)"
+    ended = run(supervise, "--notify", "-i", "1", "--", *python(script))
+    assert ended.code == 7
+
+
+def test_silent_and_no_longer_alive(supervise: Place) -> None:
+    script = "for _ in range(5):\n    time.sleep(0.3)\n    say('WATCHDOG=1')\ntime.sleep(60)"
+    ended = run(supervise, "--notify", "-i", "1", "--", *python(script))
+    assert ended.code == 123
+    assert ended.events_named("verdict")[0]["t"] >= 2.5
+
+
+def test_stuck_by_its_own_word(supervise: Place) -> None:
+    ended = run(supervise, "--notify", "--", *python("time.sleep(0.3)\nsay('WATCHDOG=trigger')\ntime.sleep(60)"))
+    assert ended.code == 123
+    assert ended.report["outcome"] == "idle_timeout"
+    assert ended.report["limit_seconds"] is None
+    assert ended.report["reason"] == "the command says that it is stuck (WATCHDOG=trigger)"
+    assert ended.messages[0].startswith("idle timeout: the command says that it is stuck (WATCHDOG=trigger); stopping ")
+
+
+# --- more time
+
+
+def test_more_time_for_the_start_and_for_the_work_within_one_cap(supervise: Place) -> None:
+    script = (
+        "say('EXTEND_TIMEOUT_USEC=2000000')\ntime.sleep(1.5)\nsay('READY=1')\n"
+        "say('EXTEND_TIMEOUT_USEC=90000000')\ntime.sleep(60)"
+    )
+    ended = run(supervise, "-a", "1", "-t", "1", "-x", "3", "--extend-on", "output", *NOTIFY, "--", *python(script))
+    assert ended.code == 124
+    first, second = ended.report["extensions"]
+    assert [(one["limit"], one["source"], one["evidence"]) for one in (first, second)] == [
+        ("access", "command", None),
+        ("completion", "command", None),
+    ]
+    assert 0.9 < first["by"] <= 2
+    assert first["by"] + second["by"] == pytest.approx(3, abs=0.005)
+    [verdict] = ended.events_named("verdict")
+    [access] = ended.events_named("access")
+    assert verdict["t"] == pytest.approx(access["t"] + 1 + second["by"], abs=0.4)
+
+
+def test_without_a_cap_there_is_no_more_time(supervise: Place) -> None:
+    script = "for _ in range(3): say('EXTEND_TIMEOUT_USEC=90000000')\ntime.sleep(60)"
+    ended = run(supervise, "-t", "1", "--notify", "--", *python(script))
+    assert ended.code == 124
+    refusals = [message for message in ended.messages if "refused" in message]
+    assert refusals == ["more time for the command refused: there is no --max-extension"]
+
+
+# --- the rest
+
+
+def test_what_changes_nothing_is_told(supervise: Place) -> None:
+    ended = run(
+        supervise, "-v", "--notify", "--", *python("say(f'MAINPID={os.getpid()}\\nSTOPPING=1\\nX=1')\ntime.sleep(0.5)")
+    )
+    assert ended.code == 0
+    told = {one["what"]: one["text"] for one in ended.events_named("said")}
+    assert told == {"main_pid": str(ended.report["attempts"][0]["pid"]), "stopping": ""}
+    assert "the command says: stopping" in ended.messages
+
+
+def test_whoever_asks_the_run_is_told(supervise: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", supervise.environ["XDG_RUNTIME_DIR"])
+    script = "say('STATUS=up and running\\nMAINPID=4711')\nprint(os.environ['SUPERVISE_RUN_ID'], flush=True)\n"
+    script += "time.sleep(60)"
+    running = supervise.start("--notify", "--", *python(script))
+    wait_until(lambda: b"\n" in running.out)
+    run_id = running.out.decode().strip()
+    connection = wait_until(lambda: client.connect(run_id, lambda: True))
+    answer = client.ask(connection, run_id, "status")
+    connection.socket.close()
+    assert answer
+    assert answer["notify"] == {"status": "up and running", "is_stopping": False, "main_pid": 4711}
+    running.send(signal.SIGTERM)
+    assert running.wait().code == 143
+
+
+def test_garbage_harms_nothing(supervise: Place) -> None:
+    script = (
+        "import socket\ns = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\n"
+        "s.connect(os.environ['NOTIFY_SOCKET'])\n"
+        "for i in range(300): s.send(os.urandom(i * 40 % 6000))\n"
+        "s.send(b'\\n'.join([b'STATUS=\\x1b[31m\\xff', b'READY=1']))\ntime.sleep(0.5)"
+    )
+    ended = run(supervise, "-v", "-a", "20", *NOTIFY, "--", *python(script))
+    assert ended.code == 0
+    assert ended.report["access"]["how"] == "notify"
+    assert b"\x1b" not in ended.err
+    assert ended.report["status"] == "\x1b[31m\\xff"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")
+def test_a_server_that_is_no_longer_root_finds_the_way(supervise: Place) -> None:
+    script = "os.setgroups([])\nos.setgid(65534)\nos.setuid(65534)\nsay('READY=1')\ntime.sleep(1)"
+    ended = run(supervise, "-a", "20", *NOTIFY, "--", *python(script))
+    assert ended.code == 0
+    assert ended.report["access"]["how"] == "notify"
+
+
+def test_the_socket_is_removed_when_we_are_killed(supervise: Place) -> None:
+    running = supervise.start("-a", "20", *NOTIFY, "--", "sh", "-c", "echo $NOTIFY_SOCKET; sleep 60")
+    wait_until(lambda: b"\n" in running.out)
+    path = Path(running.out.decode().strip())
+    assert path.exists()
+    running.process.kill()
+    running.process.wait()
+    wait_until(lambda: not alive_with(running.token))
+    assert not path.exists()
+    running.wait()
+
+
+def test_a_long_runtime_folder_is_no_obstacle(supervise: Place) -> None:
+    """A socket's address has room for 107 bytes."""
+    folder = supervise.folder / ("x" * 120)
+    folder.mkdir(mode=0o700)
+    script = "say('READY=1')\ntime.sleep(0.5)"
+    ended = run(supervise, "-a", "20", *NOTIFY, "--", *python(script), env={"XDG_RUNTIME_DIR": str(folder)})
+    assert ended.report["access"]["how"] == "notify"

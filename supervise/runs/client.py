@@ -11,6 +11,8 @@ Fields = dict[str, Any]
 
 ANSWER = 10.0
 """Seconds that a run may take to answer: far more than a busy machine needs."""
+LOOK = 0.5
+"""Seconds without an answer after which it is looked whether the run can answer at all."""
 AGAIN = 0.02
 """Seconds between two looks for a socket that is not there yet: a run's library is still being loaded."""
 
@@ -91,13 +93,13 @@ def ask(connection: Connection, run_id: str, do: str, **fields: str | float | bo
     """
     try:
         connection.send(do, **fields)
-        while (answer := connection.receive()) is not None and "event" in answer:
+        while (answer := _wait_for_answer(connection, run_id)) is not None and "event" in answer:
             # News of the run, which may come before the answer.
             pass
     except ConnectionError:
         return None
     except (TimeoutError, ValueError):
-        raise ClientError(_silent(connection, run_id)) from None
+        raise ClientError(f"run {run_id} gives no answer") from None
     if answer is None:
         return None
     if not answer.get("ok"):
@@ -105,11 +107,22 @@ def ask(connection: Connection, run_id: str, do: str, **fields: str | float | bo
     return answer
 
 
-def _silent(connection: Connection, run_id: str) -> str:
-    pid, _ = sockets.peer(connection.socket)
-    if _state_of(pid) == "T":
-        return f"run {run_id} does not answer: its supervise is stopped (continue it: kill -CONT {pid})"
-    return f"run {run_id} does not answer within {ANSWER:.0f} s"
+def _wait_for_answer(connection: Connection, run_id: str) -> Fields | None:
+    until = monotonic() + ANSWER
+    connection.socket.settimeout(LOOK)
+    try:
+        while True:
+            try:
+                return connection.receive()
+            except TimeoutError:
+                pid, _ = sockets.peer(connection.socket)
+                if _state_of(pid) == "T":
+                    how = f"its supervise is stopped (continue it: kill -CONT {pid})"
+                    raise ClientError(f"run {run_id} does not answer: {how}") from None
+                if monotonic() > until:
+                    raise
+    finally:
+        connection.socket.settimeout(ANSWER)
 
 
 def _state_of(pid: int) -> str:

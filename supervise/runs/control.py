@@ -6,6 +6,7 @@ a client does, stalls or sends, it costs a bounded piece of memory, and nobody w
 
 import json
 import os
+import select
 import socket
 from collections.abc import Callable
 from math import inf
@@ -25,6 +26,8 @@ MOST_CLIENTS = 256
 """Clients at a time."""
 PATIENCE = 30.0
 """Seconds that a client has for its first request: who has nothing to ask takes nobody's place."""
+GLANCE = 0.2
+"""Seconds between two looks whether a client is still there that has sent more than is wanted yet."""
 LAST_ANSWERS = 2.0
 """Seconds that a client which asks nothing more has to read its answers."""
 
@@ -91,7 +94,28 @@ class Client:
                     return
                 self._answered = trio.Event()
                 self._hand_on(request, handle)
-                await self._answered.wait()
+                if not self._answered.is_set():
+                    await self._wait_for_answer()
+
+    async def _wait_for_answer(self) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._notice_hang_up)
+            await self._answered.wait()
+            nursery.cancel_scope.cancel()
+
+    async def _notice_hang_up(self) -> None:
+        """Whoever has left waits for nothing any more; who has only nothing more to ask does.
+
+        Raises BrokenPipeError.
+        """
+        poll = select.poll()
+        poll.register(self._socket, 0)
+        while not poll.poll(0):
+            # It stays readable where there is more to read, or its end: so not asked for at once again.
+            await trio.lowlevel.wait_readable(self._socket)
+            if not poll.poll(0):
+                await trio.sleep(GLANCE)
+        raise BrokenPipeError
 
     def _hand_on(self, request: Fields, handle: Callable[[Fields, "Client"], None]) -> None:
         try:

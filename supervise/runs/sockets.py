@@ -18,6 +18,8 @@ FOR_ALL = "/run/supervise-notify"
 """Where root has the latter: a server may speak to us when it is no longer root, and must find the way.  Nobody can see
 what is in there, and who speaks is looked at.
 """
+TEMPORARY = "/tmp"
+"""Where the folder is without a runtime directory.  Not TMPDIR, which may be another one in the next shell."""
 CREDENTIALS = 12
 """Bytes of struct ucred: pid, uid and gid (unix(7), SO_PEERCRED)."""
 
@@ -31,7 +33,7 @@ def wanted() -> "list[str]":
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     # As the XDG Base Directory Specification has it, a relative path is none.
     first = [f"{runtime}/supervise"] if runtime.startswith("/") else []
-    return [*first, f"/tmp/supervise-{os.geteuid()}"]
+    return [*first, f"{TEMPORARY}/supervise-{os.geteuid()}"]
 
 
 def known() -> "list[str]":
@@ -80,6 +82,11 @@ class Listener:
             remove(folder, run_id)
             os.close(fd)
             raise
+
+    def close(self) -> None:
+        """Let go of it."""
+        self.socket.close()
+        os.close(self._fd)
 
     def remove(self) -> None:
         """Nobody shall find it any more."""

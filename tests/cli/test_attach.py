@@ -140,7 +140,7 @@ def _has_size(on: Screen, columns: int, lines: int) -> bool:
 
 
 def test_one_ctrl_backslash_is_a_key(supervise: Place) -> None:
-    run_id, _ = detached(supervise, *child("print_signals", "ready", "stay"), options=("--pty",))
+    run_id, _ = detached(supervise, *child("print_signals", "ready", "stay"), options=("--pty", "-k", "0.1"))
     with attached(supervise, run_id) as on:
         on.wait_for("ready")
         on.type(CTRL_BACKSLASH)

@@ -25,8 +25,13 @@ def connect(path: Path) -> socket.socket:
     one.settimeout(BOUND)
     # The address has no room for a long path.
     fd = os.open(path.parent, os.O_RDONLY)
-    one.connect(f"/proc/self/fd/{fd}/{path.name}")
-    os.close(fd)
+    try:
+        one.connect(f"/proc/self/fd/{fd}/{path.name}")
+    except OSError:
+        one.close()
+        raise
+    finally:
+        os.close(fd)
     return one
 
 

@@ -1,0 +1,360 @@
+"""The control socket itself: who gets in, what it survives, and what is left of it."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from supervise.runs import sockets
+from tests.cli.test_steering import ask, command, connect, socket_of, steered
+from tests.harness import BOUND, Place, child, wait_until
+
+
+def stop(supervise: Place, run_id: str) -> None:
+    assert command(supervise, "stop", run_id).code == 0
+
+
+# --- where it is
+
+
+def test_a_long_path(supervise: Place) -> None:
+    """Longer than an address may be (108 bytes, unix(7))."""
+    runtime = supervise.folder / ("long" * 40) / ("longer" * 30)
+    runtime.mkdir(parents=True)
+    environ = {"XDG_RUNTIME_DIR": str(runtime)}
+    running = supervise.start("--", *child("ready", "stay"), env=environ)
+    path = wait_until(lambda: next(runtime.glob("supervise/*.sock"), None))
+    assert ask(path, do="status")["ok"]
+    assert command(supervise, "stop", path.stem, env=environ).code == 0
+    assert running.wait().code == 143
+    assert not path.exists()
+
+
+PLANTED = [
+    ("mkdir -m 700 {0}-mine; ln -s {0}-mine {0}", "is no folder of ours"),
+    ("touch {0}", "is no folder of ours"),
+    ("mkdir {0}; chmod 777 {0}", "is open to other users"),
+]
+
+
+@pytest.fixture
+def fallback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder where there is no runtime directory."""
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    monkeypatch.setattr(sockets, "TEMPORARY", str(tmp_path))
+    return tmp_path / f"supervise-{os.geteuid()}"
+
+
+def test_the_fallback(fallback: Path) -> None:
+    listener = sockets.listen("20000101-000000-123456abcd")
+    (path,) = fallback.iterdir()
+    assert [stat.S_IMODE(one.lstat().st_mode) for one in (fallback, path)] == [0o700, 0o600]
+    listener.remove()
+    assert not path.exists()
+    listener.close()
+
+
+@pytest.mark.parametrize(("plant", "why"), PLANTED, ids=["link", "file", "open"])
+def test_a_fallback_that_is_not_ours_alone_is_refused(fallback: Path, plant: str, why: str) -> None:
+    subprocess.run(["sh", "-c", plant.format(fallback)], check=True)
+    with pytest.raises(sockets.UnsafeError, match=why):
+        sockets.listen("20000101-000000-123456abcd")
+    assert sockets.ids() == []
+    assert sockets.connect("20000101-000000-123456abcd", 1) is None
+
+
+@pytest.mark.skipif(os.getuid() != 0 or not shutil.which("setpriv"), reason="only root can become another user")
+@pytest.mark.parametrize(
+    ("plant", "why"),
+    [*PLANTED, ("mkdir -m 700 {0}", "belongs to another user")],
+    ids=["link", "file", "open", "foreign"],
+)
+def test_a_run_whose_folder_somebody_has_planted(supervise: Place, plant: str, why: str) -> None:
+    """One warning, and the command runs on, without a socket."""
+    uid = 1_000_000 + os.getpid()
+    folder = f"/tmp/supervise-{uid}"
+    capabilities = "+dac_read_search"
+    become = [
+        "setpriv",
+        f"--reuid={uid}",
+        "--clear-groups",
+        f"--inh-caps={capabilities}",
+        f"--ambient-caps={capabilities}",
+    ]
+    script = f"while ! [ -e go ]; do sleep 0.05; done; find {folder}* -type s; exit 3"
+    owner = 0 if "belongs" in why else uid
+    try:
+        subprocess.run(["sh", "-c", f"{plant.format(folder)}; chown -h {owner} {folder}*"], check=True)
+        words = [str(supervise.program), "run", "--no-record", "--", "sh", "-c", script]
+        running = supervise.popen([*become, *words], env={"XDG_RUNTIME_DIR": ""})
+        running.wait_for_err(b"supervise: ")
+        supervise.file("go").touch()
+        ended = running.wait()
+    finally:
+        subprocess.run(["sh", "-c", f"rm -rf {folder} {folder}-mine"], check=True)
+    assert (ended.code, ended.out) == (3, b"")
+    assert ended.messages == [f"no control socket, so nobody can steer this run: {folder} {why}"]
+
+
+# --- who gets in
+
+AS_NOBODY = """
+import os, sys
+from importlib import import_module
+from supervise.commands import reading
+call = reading.read(sys.argv[1:])
+import_module(call.row.module)
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+reading.carry_out(call)
+"""
+"""A command of ours by another user, who cannot read where the program is; but with our environment."""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+def test_another_user_gets_nowhere(supervise: Place) -> None:
+    """Neither to the socket, nor, should its folder be open by mistake, to the run behind it."""
+    running, run_id = steered(supervise, "-t", "1h", "--", *child("ready", "stay"))
+    path = socket_of(supervise)
+    program = (
+        "import os, socket, sys\n"
+        "os.chdir(sys.argv[1]); os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+        "one = socket.socket(socket.AF_UNIX)\n"
+        "one.connect(sys.argv[2])\n"
+        'one.sendall(b\'{"do": "stop", "signal": 9}\\n\')\n'
+        "print(one.recv(100))\n"
+    )
+
+    def intrude() -> "subprocess.CompletedProcess[str]":
+        words = [sys.executable, "-c", program, str(path.parent), path.name]
+        return subprocess.run(words, capture_output=True, text=True, timeout=BOUND)
+
+    assert "PermissionError" in intrude().stderr
+    path.parent.chmod(0o711)
+    path.chmod(0o666)
+    refused = intrude()
+    assert refused.stdout == "b''\n" or "BrokenPipeError" in refused.stderr or "ConnectionReset" in refused.stderr
+    path.parent.chmod(0o700)
+    assert ask(path, do="status")["phase"] == "running"
+    for words in (["stop", run_id], ["extend", run_id, "1h"], ["attach", run_id], ["ready", run_id], ["wait", run_id]):
+        ended = supervise.popen([sys.executable, "-c", AS_NOBODY, *words]).wait()
+        assert (ended.code, ended.messages[0].split(":")[0]) == (125, words[0])
+    assert running.process.poll() is None
+    stop(supervise, run_id)
+    run = running.wait()
+    assert (run.code, run.report["extensions"]) == (143, [])
+
+
+# --- what it survives
+
+REQUESTS = st.fixed_dictionaries(
+    {"do": st.sampled_from(["status", "extend", "ready", "attach", "more", "keys", "size", "stop", "x"])},
+    optional={
+        "by": st.one_of(st.integers(), st.floats(), st.text(max_size=5), st.booleans(), st.none()),
+        "signal": st.one_of(st.integers(max_value=0), st.integers(min_value=65), st.text(max_size=5), st.floats()),
+        "text": st.one_of(st.text(max_size=20), st.integers()),
+        "rows": st.integers(),
+        "columns": st.one_of(st.integers(), st.lists(st.integers(), max_size=2)),
+    },
+)
+GARBAGE = st.one_of(
+    st.binary(max_size=200),
+    REQUESTS.map(lambda request: json.dumps(request).encode() + b"\n"),
+    st.lists(REQUESTS, max_size=20).map(lambda many: b"".join(json.dumps(one).encode() + b"\n" for one in many)),
+    st.tuples(REQUESTS, st.integers(0, 60)).map(lambda cut: json.dumps(cut[0]).encode()[: cut[1]]),
+    st.sampled_from(
+        [b"[" * 60000 + b"\n", b"x" * 70000, b"\n" * 1000, b'{"do": "status"}\n' * 100, b"\0\n", b"\xff\n"]
+    ),
+)
+
+
+def survives(supervise: Place, count: int, options: tuple[str, ...]) -> None:
+    running, run_id = steered(supervise, *options, "--", *child("ready", "stay"))
+    path = socket_of(supervise)
+
+    @settings(max_examples=count, deadline=None, database=None)
+    @given(GARBAGE)
+    def throw(data: bytes) -> None:
+        with connect(path) as one:
+            try:
+                one.sendall(data)
+                one.shutdown(socket.SHUT_WR)
+                got = b""
+                # An answer that may never come (to `more`) is not waited for.
+                one.settimeout(0.02 if b'"more"' in data else BOUND)
+                while more := one.recv(1 << 16):
+                    got += more
+            except (BrokenPipeError, ConnectionResetError, TimeoutError):
+                return
+        for line in got.splitlines():
+            assert json.loads(line)["ok"] in (True, False)
+
+    throw()
+    assert ask(path, do="status")["phase"] == "running"
+    stop(supervise, run_id)
+    run = running.wait()
+    assert (run.code, run.finals[-1].count("cancelled by supervise stop")) == (143, 1)
+
+
+def test_garbage(supervise: Place) -> None:
+    survives(supervise, 200, ("-t", "1h"))
+
+
+@pytest.mark.slow
+def test_much_garbage(supervise: Place) -> None:
+    survives(supervise, 5000, ("--pty", "-a", "1h", "--access-on", "attach"))
+
+
+def test_clients_that_leave_while_they_wait(supervise: Place) -> None:
+    """They take nobody's place: there are more of them than are served at a time."""
+    running, run_id = steered(supervise, "-t", "1h", "--", *child("ready", "stay"))
+    running.wait_for_out(b"ready")
+    path = socket_of(supervise)
+    for _ in range(300):
+        with connect(path) as one, one.makefile("rw") as file:
+            file.write('{"do": "more"}\n')
+            file.flush()
+            assert json.loads(file.readline())["ok"]
+            file.write('{"do": "more"}\n')
+            file.flush()
+    wait_until(lambda: _answers(path))
+    stop(supervise, run_id)
+    running.wait()
+
+
+def test_clients_that_stall_harm_nobody(supervise: Place) -> None:
+    """They ask and never read; they connect and never ask; they stop in the middle of a word."""
+    running, run_id = steered(supervise, "-t", "1h", "--", *child("ready", "stay"))
+    path = socket_of(supervise)
+    idle = [connect(path) for _ in range(40)]
+    for number, one in enumerate(idle):
+        if number % 3 == 0:
+            one.sendall(b'{"do": "sta')
+        elif number % 3 == 1:
+            one.setblocking(False)
+            try:
+                while True:
+                    one.send(b'{"do": "status"}\n' * 1000)
+            except (BlockingIOError, ConnectionError):
+                pass
+    for _ in range(20):
+        assert ask(path, do="status")["ok"]
+    memory = int(Path(f"/proc/{running.pid}/statm").read_text().split()[1]) * 4096
+    assert memory < 200_000_000
+    stop(supervise, run_id)
+    assert running.wait().code == 143
+    for one in idle:
+        one.close()
+
+
+def test_more_clients_than_it_serves(supervise: Place) -> None:
+    running, run_id = steered(supervise, "-t", "1h", "--", *child("ready", "stay"))
+    path = socket_of(supervise)
+    many = [wait_until(lambda: _connect(path)) for _ in range(300)]
+    wait_until(lambda: _is_closed(many[-1]))
+    for one in many:
+        one.close()
+    wait_until(lambda: _answers(path))
+    stop(supervise, run_id)
+    running.wait()
+
+
+def _connect(path: Path) -> socket.socket | None:
+    try:
+        return connect(path)
+    except BlockingIOError:
+        # So many that it has not come to accept them.
+        return None
+
+
+def _is_closed(one: socket.socket) -> bool:
+    one.setblocking(False)
+    try:
+        return one.recv(1) == b""
+    except BlockingIOError:
+        return False
+
+
+def _answers(path: Path) -> bool:
+    try:
+        return bool(ask(path, do="status")["ok"])
+    except (ValueError, OSError):
+        return False
+
+
+# --- what is left
+
+
+@pytest.mark.parametrize("also_guardian", [False, True])
+def test_killed_it_leaves_no_socket(supervise: Place, also_guardian: bool) -> None:
+    """The guardian removes it; where that was killed too, whoever finds nobody there."""
+    running, run_id = steered(supervise, "-k", "0.1", "--", *child("ready", "stay"))
+    path = socket_of(supervise)
+    if also_guardian:
+        os.kill(running.guardian(), signal.SIGSTOP)
+        os.kill(running.guardian(), signal.SIGKILL)
+    running.send(signal.SIGKILL)
+    running.process.wait()
+    if also_guardian:
+        assert path.exists()
+        assert command(supervise, "stop", run_id).code == 125
+    wait_until(lambda: not path.exists())
+    supervise.sweep()
+    running.wait()
+
+
+def test_a_run_that_is_stopped_itself(supervise: Place) -> None:
+    running, run_id = steered(supervise, "-t", "1h", "--", *child("ready", "stay"))
+    running.send(signal.SIGTSTP)
+    wait_until(lambda: _state(running.pid) == "T")
+    ended = command(supervise, "extend", run_id, "5m")
+    assert ended.code == 125
+    assert ended.messages == [
+        f"extend: run {run_id} does not answer: its supervise is stopped (continue it: kill -CONT {running.pid})"
+    ]
+    running.send(signal.SIGCONT)
+    stop(supervise, run_id)
+    running.wait()
+
+
+def _state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+# --- many
+
+
+@pytest.mark.slow
+def test_two_hundred_runs_each_with_a_client_of_its_own(supervise: Place) -> None:
+    """Every client is answered by its own run, and nothing crosses over."""
+    count = 200
+    ids = [
+        supervise.popen([str(supervise.program), "run", "-d", "-t", "1h", "--", "sleep", "300"]) for _ in range(count)
+    ]
+    names = [one.wait().out.decode().strip() for one in ids]
+    assert len(set(names)) == count
+    wait_until(lambda: len(list((supervise.runtime / "supervise").glob("*.sock"))) == count, 120)
+    for step in range(0, count, 20):
+        clients = [
+            supervise.popen([str(supervise.program), "extend", name, f"{step + number + 1}m"])
+            for number, name in enumerate(names[step : step + 20])
+        ]
+        assert [one.wait().code for one in clients] == [0] * len(clients)
+    for number, name in enumerate(names):
+        status = ask(supervise.runtime / "supervise" / f"{name}.sock", do="status")
+        assert status["run_id"] == name
+        (deadline,) = status["deadlines"]
+        assert deadline["limit"] == "completion"
+        left = 3600 + 60 * (number + 1)
+        assert left - 180 < deadline["left"] <= left
+    for name in names:
+        assert ask(supervise.runtime / "supervise" / f"{name}.sock", do="stop", signal=9)["ok"]
+    wait_until(lambda: not supervise.alive())

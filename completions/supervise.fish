@@ -15,7 +15,7 @@ function __supervise_rest --description 'The words of COMMAND up to the cursor; 
                 set -q words[2]; and string escape -- $words[2..]
                 commandline -ct
                 return 0
-            case -a --access-timeout -t --timeout --completion-timeout -i --idle-timeout --idle-on --idle-grace --access-on --warn-at --warn-signal -x --max-extension --extend-by --extend-on --activity-window --cpu-threshold -s --signal -k --kill-after --stragglers --drain --diagnose --dump-signal --success-codes --report --events --lock --lock-wait --name --log --log-max --on-interrupt --max-recoveries --keep-env --config --profile
+            case -a --access-timeout -t --timeout --completion-timeout -i --idle-timeout --idle-on --idle-grace --access-on --warn-at --warn-signal -x --max-extension --extend-by --extend-on --activity-window --cpu-threshold -s --signal -k --kill-after --stragglers --drain --diagnose --dump-signal --retries --retry-on --retry-delay --retry-delay-max --total-timeout --success-codes --report --events --lock --lock-wait --name --log --log-max --on-interrupt --max-recoveries --keep-env --config --profile
                 # Where its value is missing, that is what is being typed.
                 set -q words[2]; or return 1
                 set -e words[1..2]
@@ -142,6 +142,12 @@ complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_a
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l drain -x -d 'How long to wait for more output while somebody else still holds the pipe of a command that has ended'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l diagnose -x -a 'on off' -d 'Show what the process tree was doing when a limit stopped it'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l dump-signal -x -a 'TERM INT HUP QUIT KILL USR1 USR2 ABRT ALRM CONT STOP TSTP WINCH' -d 'Before a limit stops the tree, send SIGNAL to the command so that it can dump its state (QUIT for JVM and Go, USR1 for faulthandler), and give it a second to'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l retries -x -d 'Run the command again, up to so many times; --retry-on says after which ends'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l retry-on -x -a '(__fish_append , access idle completion failed signaled resumable code=)' -d 'After which ends: the limits access, idle and completion, failed, signaled, resumable (75), or code=N, the command\'s exit code'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l retry-delay -x -d 'How long to wait before the first retry, at most; it doubles with each'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l retry-delay-max -x -d 'The longest that it gets'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l retry-if-silent -d 'Retry only where not one byte of output was shown'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l total-timeout -x -d 'Stop (124) if all attempts together, and the waits between them, take longer than this'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -s p -l preserve-status -d 'Exit with the command\'s own status even if it was stopped'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l success-codes -x -d 'Exit codes of the command that mean success: supervise exits 0'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l report -r -F -d 'Write what happened as one JSON object, whole or not at all'

@@ -10,11 +10,13 @@ import select
 import sys
 from time import gmtime, monotonic, strftime, time
 
-from supervise.options import RECOVERED_FROM
+from supervise.options import DEADLINE, RECOVERED_FROM
+from supervise.values import LONGEST
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NoReturn
+    from collections.abc import Mapping
+    from typing import Any, NoReturn
 
     from supervise.argv import Request
     from supervise.locking import TurnedAway
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
 SHORT = 0.030
 """Seconds that a command may take and still be done with without any library."""
+HEADWAY = 1.0
+"""Seconds, and our own grace, that we are to be done before a run around us is."""
 GLANCE = 0.004
 """Seconds after which we look for signals, as long as no thread takes them."""
 
@@ -52,6 +56,8 @@ class Launched:
         self.started_at = time()
         """The same in epoch seconds."""
         self.run_id = _id_of(self.started_at)
+        self.outer = _outer_deadline(request.values["kill_after"], self.started_at)
+        """When our part of the time of a run around us is over, in seconds of the run; None where there is none."""
         self.record: Record | None = None
         self.log: Log | None = None
         self.copier: Copier | None = None
@@ -69,10 +75,14 @@ class Launched:
         self.inbox: "Inbox"
         self.outlets: "tuple[Outlet, Outlet]"
         self.pumps: "tuple[Pump, ...]" = ()
+        self.shown = {"stdout": 0, "stderr": 0}
+        """Bytes of the attempts that are over."""
         self.messages: "Outlet"
         """Where our own words go."""
         self.cut = -1
         """Closed, it tells the pumps to wait for nothing more."""
+        self.cut_heard = -1
+        """Its other end, at which they hear that."""
         self.terminal: Shared | None = None
         self.own_terminal: Own | None = None
         """With --pty."""
@@ -267,7 +277,7 @@ def _start(launched: Launched, on_lost: "OnLost") -> None:
         launched.terminal = terminal.share()
         if launched.terminal:
             first.append((("terminal", launched.terminal.facts), ()))
-    stdio, tty = _terminal_of_its_own(launched) if values["pty"] else _pipes(launched)
+    stdio, tty = open_stdio(launched)
     launched.variables = _variables(launched)
     if values["name"] or RECOVERED_FROM in os.environ:
         _hear_of_predecessor(launched)
@@ -341,6 +351,14 @@ def _hear_of_predecessor(launched: Launched) -> None:
         launched.variables[b"SUPERVISE_PREVIOUS_OUTCOME"] = b"lost"
 
 
+def open_stdio(launched: Launched) -> "tuple[tuple[int, int, int], str]":
+    """What the command's stdin, stdout and stderr are to be, and the name of its terminal; ours are in `sources`.
+
+    Raises OSError.
+    """
+    return _terminal_of_its_own(launched) if launched.request.values["pty"] else _pipes(launched)
+
+
 def _pipes(launched: Launched) -> "tuple[tuple[int, int, int], str]":
     out, out_sink = os.pipe()
     err, err_sink = os.pipe()
@@ -351,7 +369,11 @@ def _pipes(launched: Launched) -> "tuple[tuple[int, int, int], str]":
 def _terminal_of_its_own(launched: Launched) -> "tuple[tuple[int, int, int], str]":
     from supervise.process import terminal
 
-    launched.own_terminal = own = terminal.Own()
+    if launched.own_terminal:
+        launched.own_terminal.open()
+    else:
+        launched.own_terminal = terminal.Own()
+    own = launched.own_terminal
     launched.sources = (own.ours,)
     return (own.theirs,) * 3, own.name
 
@@ -389,20 +411,30 @@ def _start_threads(launched: Launched) -> None:
     """
     from supervise.process import outlet, signals
     from supervise.process.inbox import Inbox
-    from supervise.process.pump import Pump
 
     launched.inbox = Inbox()
     launched.early &= {*signals.CANCELLING}
     # First, since whoever sends one may be gone a moment later.
     signals.take(signals.choose(), launched.inbox)
-    cut, launched.cut = os.pipe()
     launched.outlets = outlet.of_stdio()
     launched.messages = launched.outlets[1]
     if launched.is_detached:
         launched.outlets = (launched.outlets[0],) * 2
     launched.copier = _copier_of(launched)
+    start_pumps(launched)
+
+
+def start_pumps(launched: Launched) -> None:
+    """Take the bytes of the command that is being started, and hand it the keys.
+
+    Raises OSError, and RuntimeError where there can be no more threads.
+    """
+    from supervise.process.pump import Pump
+
+    launched.cut_heard, launched.cut = os.pipe()
+    before = launched.pumps
     launched.pumps = tuple(
-        Pump(stream, source, sink, cut, launched.inbox, launched.copier)
+        Pump(stream, source, sink, launched.cut_heard, launched.inbox, launched.copier, before)
         for stream, source, sink in zip(("stdout", "stderr"), launched.sources, launched.outlets, strict=False)
     )
     if launched.notify:
@@ -494,6 +526,8 @@ def _plain_end(launched: Launched) -> "int | None":
     """The exit code of a command of which there is nothing to be said."""
     values = launched.request.values
     if values["report"] or values["events"] or values["verbose"] or values["success_codes"] != (0,):
+        return None
+    if values["retries"]:
         return None
     if launched.signs or launched.notify:
         return None
@@ -615,7 +649,41 @@ def _variables(launched: Launched) -> "dict[bytes, bytes | None]":
     if RECOVERED_FROM in os.environ:
         variables[RECOVERED_FROM.encode()] = None
     variables[b"SUPERVISE_RUN_ID"] = launched.run_id.encode()
+    # What an outer run has said of itself is not true of this one.
+    variables[b"SUPERVISE_PREVIOUS_OUTCOME"] = None
+    variables.update(of_attempt(launched, 1))
     return variables
+
+
+def of_attempt(launched: Launched, number: int) -> "dict[bytes, bytes | None]":
+    """The variables of an attempt that begins now."""
+    latest = _latest(launched.request.values, monotonic() - launched.started, launched.outer)
+    # In a call of `date` or a script's sum whole seconds are enough, but not for a limit of two.
+    deadline = None if latest is None else f"{time() + latest - (monotonic() - launched.started):.3f}".encode()
+    return {b"SUPERVISE_ATTEMPT": b"%d" % number, DEADLINE.encode(): deadline}
+
+
+def _latest(values: "Mapping[str, Any]", begin: float, outer: "float | None") -> "float | None":
+    """The latest instant that an attempt may live, in seconds of the run; None where there is none."""
+    bounds = [values["total_timeout"], outer]
+    if values["timeout"] is not None:
+        bounds.append(begin + (values["access_timeout"] or 0.0) + values["timeout"] + values["max_extension"])
+    return min((bound for bound in bounds if bound is not None), default=None)
+
+
+def _outer_deadline(kill_after: float, now: float) -> "float | None":
+    """Our part of what a run around us has left, in seconds from now: there has to be time for our own end in it.
+
+    The wall clock is asked this once.  A time that has passed says nothing: that run is over and has left us, or was
+    given more by hand, or we are its clean-up.
+    """
+    try:
+        left = float(os.environ[DEADLINE]) - now
+    except (LookupError, ValueError):
+        return None
+    if not 0 < left < LONGEST:
+        return None
+    return left - min(kill_after + HEADWAY, left / 2)
 
 
 def _had_lc_ctype() -> bool:

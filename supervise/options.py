@@ -6,6 +6,8 @@ it.  Plain classes and built-in types only: this is imported before the command 
 
 PREFIX = "SUPERVISE_"
 """How the environment variables begin that set an option."""
+DEADLINE = PREFIX + "DEADLINE"
+"""Where a command finds the latest instant that it may live, in epoch seconds."""
 RECOVERED_FROM = PREFIX + "RECOVERED_FROM"
 """The variable by which `recover` tells a run which lost one it runs again, and for which time."""
 BETWEEN = "\0"
@@ -61,12 +63,13 @@ class Option:
         return tuple(PREFIX + name.replace("-", "_").upper() for name in (self.name, *self.aliases))
 
 
-LIMITS, ACCESS, WARNINGS, EXTENSION, STOPPING, RESULT, LOCK, RECORD, OUTPUT, CONFIGURATION = (
+LIMITS, ACCESS, WARNINGS, EXTENSION, STOPPING, AGAIN, RESULT, LOCK, RECORD, OUTPUT, CONFIGURATION = (
     "Limits",
     "Access",
     "Warnings",
     "Extension",
     "Stopping",
+    "Again",
     "Result",
     "Lock",
     "Record",
@@ -78,6 +81,8 @@ SIGNS = (
     "output", "match=", "port=", "listen", "file=", "http=", "notify", "command=", "attach", "manual",
 )  # fmt: skip
 """Of access; what ends with `=` takes a value."""
+CAUSES = ("access", "idle", "completion", "failed", "signaled", "resumable", "code=")
+"""Of another attempt; what ends with `=` takes a value."""
 
 OPTIONS = (
     Option(
@@ -171,6 +176,32 @@ OPTIONS = (
         STOPPING, "dump-signal", "", "signal", "", "SIGNAL",
         "Before a limit stops the tree, send SIGNAL to the command so that it can dump its state (QUIT for JVM and Go, "
         "USR1 for faulthandler), and give it a second to.",
+    ),
+    Option(
+        AGAIN, "retries", "", "count", "0", "N",
+        "Run the command again, up to so many times; --retry-on says after which ends.",
+    ),
+    Option(
+        AGAIN, "retry-on", "", "causes", "access,idle,resumable", "CAUSE,...",
+        "After which ends: the limits access, idle and completion, failed, signaled, resumable (75), or code=N, the "
+        "command's exit code.",
+        choices=CAUSES,
+    ),
+    Option(
+        AGAIN, "retry-delay", "", "delay", "1s", "DURATION",
+        "How long to wait before the first retry, at most; it doubles with each.",
+    ),
+    Option(
+        AGAIN, "retry-delay-max", "", "delay", "5m", "DURATION",
+        "The longest that it gets.",
+    ),
+    Option(
+        AGAIN, "retry-if-silent", "", "flag", "", "",
+        "Retry only where not one byte of output was shown.",
+    ),
+    Option(
+        AGAIN, "total-timeout", "", "limit", "off", "DURATION",
+        "Stop (124) if all attempts together, and the waits between them, take longer than this.",
     ),
     Option(
         RESULT, "preserve-status", "p", "flag", "", "",

@@ -13,8 +13,9 @@ from sys import getswitchinterval
 from time import monotonic
 from typing import TYPE_CHECKING, NoReturn
 
+from supervise import attempts
 from supervise.adoption import adopt
-from supervise.core.attempt import PROBES
+from supervise.core.attempt import PROBES, Phase
 from supervise.core.ending import PICTURE
 from supervise.core.events import (
     Action,
@@ -37,12 +38,14 @@ from supervise.core.events import (
     Prolong,
     Ready,
     Resumed,
+    Retrying,
     Sample,
     Sampled,
     Settle,
     ShowPicture,
     SignalRoot,
     SpawnFailed,
+    StartAttempt,
     Started,
     StopTree,
     Stuck,
@@ -73,9 +76,13 @@ STRAGGLING = 0.05
 """Seconds that processes may outlive the command before they are called stragglers: the rest of a pipeline."""
 
 
-def policy_of(values: dict[str, object]) -> Policy:
-    """The machine's part of the options."""
+def policy_of(values: dict[str, object], outer_deadline: float | None = None) -> Policy:
+    """The machine's part of the options; `outer_deadline` is a run's around us, in seconds of ours."""
     fields = {name: values[name] for name in Policy.__dataclass_fields__ if name in values}
+    fields["outer_deadline"] = outer_deadline
+    causes: tuple[str, ...] = values["retry_on"]  # type: ignore[assignment]
+    fields["retry_on"] = frozenset(cause for cause in causes if "=" not in cause)
+    fields["retry_codes"] = frozenset(int(cause.partition("=")[2]) for cause in causes if "=" in cause)
     idle_on = values["idle_on"]
     fields["access_on"] = frozenset(values["access_on"] or ("output",))  # type: ignore[call-overload]
     fields["idle_on"] = frozenset(("stdout", "stderr") if idle_on == "both" else (idle_on,))
@@ -92,8 +99,8 @@ class Runner:
 
     def __init__(self, launched: Launched) -> None:
         self.launched = launched
-        self.policy = policy_of(launched.request.values)
-        self.machine = Machine(self.policy)
+        self.policy = policy_of(launched.request.values, launched.outer)
+        self.machine = Machine(self.policy, int.from_bytes(os.urandom(2)) / 0x10000)
         self.teller = Teller(launched, self.policy, self.now)
         self.outcome: Outcome | None = None
         self.on_wake_at = self._nobody_waits
@@ -168,11 +175,32 @@ class Runner:
                 self._wake_holder()
             case Cut():
                 self._cut()
+            case StartAttempt(number, previous):
+                self._start_attempt(number, previous)
             case Announce(notice):
                 self.teller.tell(notice)
                 self.on_notice(notice)
+                if isinstance(notice, Retrying):
+                    self._forget_attempt()
             case Settle(outcome):
                 self.outcome = outcome
+
+    def _forget_attempt(self) -> None:
+        """It is over; until the next one the keys are ours."""
+        self._root, self._root_since = 0, inf
+        self._is_killing = False
+        self._looks.clear()
+        self._diagnosing = None
+        self.launched.give_terminal_back()
+
+    def _start_attempt(self, number: int, previous: str) -> None:
+        try:
+            attempts.start(self.launched, number, previous)
+        except (OSError, RuntimeError) as error:
+            self.launched.line.send("kill")
+            why = (error.strerror if isinstance(error, OSError) else None) or str(error)
+            self._followers.append(SpawnFailed("error", f"cannot start attempt {number}: {why.lower()}"))
+        self._told = dict.fromkeys(self.launched.pumps, 0)
 
     def _wake_holder(self) -> None:
         # It is ours until we have reaped it, and then we hold the command ourselves.
@@ -314,8 +342,12 @@ class Runner:
 
     def hear_message(self, message: tuple[object, ...]) -> None:
         """One message of the holder."""
+        if self.machine.phase is Phase.BACKOFF:
+            # Of an attempt that is over.
+            return
         match message:
             case ("started", int(pid), float(at)):
+                self._is_empty = False
                 self._root = pid
                 self._root_since = at - self.launched.started
                 self.launched.hear_start(pid)
@@ -341,7 +373,7 @@ class Runner:
         match item:
             case ("first", Pump()) | ("signs",) | ("said",):
                 self._tell_output()
-            case ("ended", Pump() as pump):
+            case ("ended", Pump() as pump) if pump in self._told:
                 self._tell_output()
                 if pump.failure:
                     self.dispatch(Undelivered(pump.stream, pump.failure))  # type: ignore[arg-type]
@@ -492,8 +524,10 @@ class Runner:
     def _usage(self) -> Usage:
         used = self._request("usage", "used")
         cpu, rss = (used[1], used[2]) if used else (None, None)
-        counts = {pump.stream: pump.count for pump in self.launched.pumps}
-        return Usage(cpu, rss, counts["stdout"], counts.get("stderr", 0))  # type: ignore[arg-type]
+        counts = dict(self.launched.shown)
+        for pump in self.launched.pumps:
+            counts[pump.stream] += pump.count
+        return Usage(cpu, rss, counts["stdout"], counts["stderr"])  # type: ignore[arg-type]
 
     def _request(self, question: str, answer: str) -> tuple[object, ...] | None:
         """Ask the holder and wait for the answer, for a bounded time."""

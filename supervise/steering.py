@@ -187,6 +187,7 @@ class Steering:
     def _status(self) -> Fields:
         runner = self._runner
         values = runner.launched.request.values
+        latest = runner.machine.latest
         deadlines = sorted(runner.machine.deadlines.items(), key=lambda one: one[1])
         return {
             "ok": True,
@@ -195,11 +196,11 @@ class Steering:
             "phase": runner.machine.phase.name.lower(),
             "supervisor_pid": os.getpid(),
             "pid": runner.root or None,
-            "attempt": 1,
+            "attempt": runner.machine.attempt_number,
             "has_pty": values["pty"],
             "started_at": round(runner.launched.started_at, 3),
             "deadlines": [{"limit": limit, **self._moment(at)} for limit, at in deadlines],
-            "latest": None,
+            "latest": self._moment(latest) if isfinite(latest) else None,
             "notify": self._said(),
         }
 

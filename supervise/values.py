@@ -169,6 +169,17 @@ def read_set(option: Option, word: str) -> "tuple[str, ...]":
     return parts
 
 
+def read_causes(option: Option, word: str) -> "tuple[str, ...]":
+    """Ends of a command after which it is run again, with commas between; `code=3` for an exit code but 0."""
+    parts = tuple(word.split(","))
+    for part in parts:
+        name, equals, code = part.partition("=")
+        is_code = code.isascii() and code.isdigit() and 1 <= int(code[:4]) <= 255
+        if name + equals not in option.choices or (equals and not is_code):
+            raise _bad(word, "some of access,idle,completion,failed,signaled,resumable,code=N, N from 1 to 255")
+    return parts
+
+
 def read_percent(option: Option, word: str) -> float:
     """Percent of one core, above 0; several cores make more than 100."""
     number = _number(word)
@@ -299,6 +310,7 @@ READERS: "dict[str, Callable[[Option, str], object]]" = {
     "size": read_size,
     "profile": read_profile,
     "count": read_count,
+    "causes": read_causes,
     "names": read_names,
     "flag": read_flag,
 }

@@ -9,6 +9,7 @@ from supervise.core.events import (
     Extended,
     Killing,
     PutOff,
+    Retrying,
     SpawnFailed,
     Started,
     Verdict,
@@ -43,6 +44,14 @@ class Attempt:
     access: Fields | None = None
     exit: Fields | None = None
     outcome: str = "lost"
+    is_over: bool = False
+    """Another one follows, so that the outcome of the run is not its own."""
+
+    def end(self, outcome: Outcome, moment: Moment) -> None:
+        """So it ended."""
+        self.outcome = outcome.name
+        self.exit = fields.command_exit(outcome.exit) or self.exit
+        self.ended_at = moment.epoch if self.ended_at is None else self.ended_at
 
     def report(self, number: int) -> Fields:
         """Its part of the report."""
@@ -130,6 +139,10 @@ class Account:
                 }
             case Killing() if self._stop:
                 self._stop["killed"] = True
+            case Retrying(outcome=outcome) if self._attempts:
+                self._attempts[-1].end(outcome, moment)
+                self._attempts[-1].is_over = True
+                self._stop = self._diagnosis = None
             case Diagnosis():
                 self._diagnosis = {"at": at, **fields.diagnosis(item, moment)}
             case Emptied(survivors):
@@ -147,11 +160,8 @@ class Account:
 
     def _hear_end(self, outcome: Outcome, moment: Moment) -> None:
         self._outcome, self._ended = outcome, moment
-        if self._attempts:
-            last = self._attempts[-1]
-            last.outcome = outcome.name
-            last.exit = fields.command_exit(outcome.exit) or last.exit
-            last.ended_at = moment.epoch if last.ended_at is None else last.ended_at
+        if self._attempts and not self._attempts[-1].is_over:
+            self._attempts[-1].end(outcome, moment)
 
     def report(self, moment: Moment, usage: Usage | None = None) -> Fields:
         """The report, as valid by `report.schema.json`; `moment` is the end of a run of which no other end is known."""

@@ -16,6 +16,7 @@ from supervise.core.events import (
     PutOff,
     Refused,
     Resumed,
+    Retrying,
     SpawnFailed,
     Started,
     Tried,
@@ -73,6 +74,14 @@ def _event(item: Item, moment: Moment) -> Fields | None:
             return {"event": "verdict", **_verdict(item)}
         case Killing(why):
             return {"event": "killing", "why": why}
+        case Retrying(number, most, delay, outcome):
+            return {
+                "event": "retrying",
+                "attempt": number,
+                "most": most,
+                "delay": fields.seconds(delay),
+                **fields.outcome(outcome),
+            }
         case Paused():
             return {"event": "paused"}
         case Resumed():

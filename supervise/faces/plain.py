@@ -18,6 +18,7 @@ from supervise.core.events import (
     PutOff,
     Refused,
     Resumed,
+    Retrying,
     Started,
     Tried,
     Verdict,
@@ -47,9 +48,13 @@ class Plain:
         self._command = command
         self._policy = policy
         self._verbosity = verbosity
+        self._waits_for = 0
+        """The number of the attempt that is to come; 0 while there is one."""
 
     def lines(self, item: Item, moment: Moment) -> list[str]:
         """What is to be said of it: whole lines, without their ends; often none."""
+        if isinstance(item, Retrying | Started):
+            self._waits_for = item.number if isinstance(item, Retrying) else 0
         texts = self._always(item, moment)
         if self._verbosity != "quiet":
             texts += self._normally(item, moment)
@@ -65,7 +70,7 @@ class Plain:
             case Emptied(survivors):
                 return _named("could not kill", survivors)
             case Outcome():
-                return _final(item, moment)
+                return self._final(item, moment)
         return []
 
     def _normally(self, item: Item, moment: Moment) -> list[str]:
@@ -83,6 +88,8 @@ class Plain:
             case Killing(why):
                 again = "asked again: " if why == "again" else ""
                 return [f"{again}killing what is left with KILL"]
+            case Retrying():
+                return [f"attempt {item.number} of {item.most} in {words.measured(item.delay)}: {_why(item.outcome)}"]
             case Diagnosis():
                 return _diagnosis(item, moment)
             case Stragglers(processes):
@@ -107,7 +114,7 @@ class Plain:
                 return ["resumed: all clocks go on"]
             case Exited(exit, at):
                 return [f"the command ended after {words.measured(at)}: {words.end(exit)}"]
-            case Outcome() if not _final(item, moment):
+            case Outcome() if not self._final(item, moment):
                 return [f"{item.name} ({_codes(item)})"]
         return []
 
@@ -116,9 +123,16 @@ class Plain:
         head = f"{item.limit} limit in {words.measured(item.left)} ({_time(item.deadline, moment)}): "
         if item.extension is not None:
             text = f"an extension is likely: {words.activity(item.extension)}"
+        elif self._waits_for:
+            text = "no other attempt will follow then"
         else:
             text = f"{self._so_far(item)}the command will be stopped with {signal_name(self._policy.signal)}"
         return head + text + (f"; sent it {signal_name(item.signal)}" if item.signal else "")
+
+    def _final(self, outcome: Outcome, moment: Moment) -> list[str]:
+        if self._waits_for and outcome.cause and outcome.cause.kind != "spawn_failed":
+            return [f"{_verdict(outcome.cause)}, before attempt {self._waits_for} (exit {outcome.exit_code})"]
+        return _final(outcome, moment)
 
     def _so_far(self, item: Warned) -> str:
         if item.limit == "access":
@@ -156,11 +170,18 @@ def _cause(cause: Cause) -> str:
     return cause.kind.replace("_", " ")
 
 
+def _why(outcome: Outcome) -> str:
+    """Why another attempt follows that one."""
+    return _cause(outcome.cause) if outcome.cause else words.end(outcome.exit)
+
+
 def _verdict(cause: Cause) -> str:
     limit = words.duration(cause.limit_seconds or 0)
     match cause:
         case Cause("completion_timeout", limit="total"):
             return f"{_cause(cause)}: the total of {limit} is used up"
+        case Cause("outer_deadline"):
+            return f"{_cause(cause)}: the run around this one leaves no more time"
         case Cause("completion_timeout"):
             return f"{_cause(cause)}: ran longer than {limit}"
         case Cause("idle_timeout"):

@@ -34,7 +34,7 @@ def bash_parts() -> dict[str, str]:
         ]
 
     listed = [option for option in OPTIONS if option.kind in ("choice", "signal")]
-    several = [option for option in OPTIONS if option.kind in ("set", "evidences")]
+    several = [option for option in OPTIONS if option.kind in ("set", "evidences", "causes")]
     paths = [name for option in OPTIONS if option.kind == "path" for name in names_of(option)]
     arms = [
         *values("_supervise_words", listed),
@@ -140,7 +140,7 @@ def _zsh_name(name: str, option: Option) -> str:
 
 def _zsh_action(option: Option) -> str:
     words = " ".join(words_for(option))
-    if option.kind == "set":
+    if option.kind in ("set", "causes"):
         return f"_sequence compadd - {words}"
     if option.kind == "path":
         return "_files"
@@ -209,7 +209,7 @@ def _fish_value(option: Option) -> list[str]:
         return []
     if option.kind == "path":
         return ["-r", "-F"]
-    if option.kind == "set":
+    if option.kind in ("set", "causes"):
         return ["-x", "-a", f"(__fish_append , {words})"]
     return ["-x", "-a", words] if words else ["-x"]
 

@@ -34,8 +34,16 @@ class Pump:
     """One stream.  Its counters are written by its thread alone and read by anybody."""
 
     def __init__(
-        self, stream: str, source: int, outlet: Outlet, cut: int, inbox: Inbox, copier: "Copier | None" = None
+        self,
+        stream: str,
+        source: int,
+        outlet: Outlet,
+        cut: int,
+        inbox: Inbox,
+        copier: "Copier | None" = None,
+        after: "tuple[Pump, ...]" = (),
     ) -> None:
+        """`after`: those whose bytes come before any of this one."""
         self.stream = stream
         self.count = 0
         self.first = 0.0
@@ -56,6 +64,9 @@ class Pump:
         """The way of the bytes to the record and the log."""
         self._ahead = 0
         """Bytes that have gone there, and are still to be passed on."""
+        self._after = after
+        self._end = _thread.allocate_lock()
+        """Held until it has ended."""
         self._limit = sys.maxsize
         self._can_splice = hasattr(os, "splice")
         os.set_blocking(source, False)
@@ -65,6 +76,7 @@ class Pump:
 
         Raises RuntimeError where there can be no more threads.
         """
+        self._end.acquire()
         _thread.start_new_thread(self._run, ())
 
     def source_name(self) -> str:
@@ -87,6 +99,10 @@ class Pump:
         # One buffer more: what has been read and is not counted yet.
         self._limit = self.count + self._pending() + BUFFER
 
+    def abandon(self) -> None:
+        """Take nothing more: what has been read is written, and that is all."""
+        self._limit = 0
+
     def _pending(self) -> int:
         """Bytes in the pipe (ioctl_tty(2), FIONREAD)."""
         import fcntl
@@ -108,6 +124,7 @@ class Pump:
         # Closed, the pipe tells the command what our reader told us: EPIPE, SIGPIPE.
         os.close(self._source)
         self._inbox.post("ended", self)
+        self._end.release()
 
     def _stream(self) -> None:
         source = self._source
@@ -126,6 +143,8 @@ class Pump:
             ready = poll.poll()
             if ready != usual and self._is_over(dict(ready)):
                 return
+            if self.count >= self._limit:
+                return
             try:
                 size = os.readv(source, into)
             except OSError as error:
@@ -142,6 +161,7 @@ class Pump:
             if self.count == size:
                 self.first = self.last
                 self._inbox.post("first", self)
+                self._wait_for_others()
             try:
                 self._outlet.write(view[:size])
             finally:
@@ -158,6 +178,12 @@ class Pump:
                         into = [view[:KEPT]]
                 if self._can_splice and self.copy < 0:
                     self._hand_over()
+
+    def _wait_for_others(self) -> None:
+        for one in self._after:
+            with one._end:
+                pass
+        self._after = ()
 
     def _leave_copy(self, data: memoryview) -> None:
         if self._copier:

@@ -136,12 +136,23 @@ class Own:
     """
 
     def __init__(self) -> None:
-        self.ours, self.theirs = os.openpty()
-        self.name = os.ttyname(self.theirs)
-        self._into = os.dup(self.ours)
-        """Another descriptor than that which the pump reads, and closes when it is done."""
         self._guard = _thread.allocate_lock()
         self._window = next((fd for fd in range(3) if os.isatty(fd)), -1)
+        self._into = -1
+        """Another descriptor than that which the pump reads, and closes when it is done."""
+        self._is_handing_on = False
+        self.open()
+
+    def open(self) -> None:
+        """Open it, or another one for the next attempt; `theirs` is to be closed by who has handed it over.
+
+        Raises OSError.
+        """
+        self.close()
+        self.ours, self.theirs = os.openpty()
+        self.name = os.ttyname(self.theirs)
+        with self._guard:
+            self._into = os.dup(self.ours)
         self.copy_size()
 
     def copy_size(self) -> None:
@@ -180,7 +191,11 @@ class Own:
 
         Raises RuntimeError where there can be no more threads.
         """
-        _thread.start_new_thread(self._run, (inbox,))
+        with self._guard:
+            # One of an earlier attempt may wait for the next key still.
+            if not self._is_handing_on:
+                _thread.start_new_thread(self._run, (inbox,))
+                self._is_handing_on = True
 
     def close(self) -> None:
         """The command's side has ended, or nobody reads it any more: it hangs up."""
@@ -197,6 +212,8 @@ class Own:
         except (OSError, termios.error):
             # The terminal is gone, the command's or ours.
             pass
+        with self._guard:
+            self._is_handing_on = False
 
     def _read(self, inbox: Inbox) -> bytes:
         while True:

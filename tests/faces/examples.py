@@ -30,6 +30,7 @@ from supervise.core.events import (
     Ready,
     Refused,
     Resumed,
+    Retrying,
     Sample,
     Sampled,
     SpawnFailed,
@@ -153,7 +154,7 @@ time = st.floats(0, 6.4e9)
 count = st.integers(0, 2**63)
 pid = st.integers(1, 2**22)
 signal = st.integers(1, 64)
-limit = st.sampled_from(["access", "completion", "idle", "total"])
+limit = st.sampled_from(["access", "completion", "idle", "total", "outer"])
 activity = st.builds(
     Activity,
     st.frozensets(st.sampled_from(["cpu", "socket", "connection", "output", "io"]), min_size=1),
@@ -203,9 +204,16 @@ timeout = (
 )
 cancellation = st.builds(Cause, st.just("cancelled"), time, signal=signal, source=text)
 code = st.integers(0, 255)
-ended_by_us = timeout.flatmap(
-    lambda cause: st.builds(Outcome, st.just(cause.kind), code, st.just(cause), st.none() | command_exit)
-) | st.builds(Outcome, st.just("cancelled"), code, cancellation, st.none() | command_exit, die_of=st.none() | signal)
+outer = st.builds(Cause, st.just("outer_deadline"), time, st.just("outer"), time)
+ended_by_us = (
+    timeout.flatmap(
+        lambda cause: st.builds(Outcome, st.just(cause.kind), code, st.just(cause), st.none() | command_exit)
+    )
+    | st.builds(
+        Outcome, st.just("resumable"), st.just(75), outer, st.none() | command_exit, reason=st.just("outer_deadline")
+    )
+    | st.builds(Outcome, st.just("cancelled"), code, cancellation, st.none() | command_exit, die_of=st.none() | signal)
+)
 ended_by_itself = (
     st.builds(Outcome, st.just("completed"), st.just(0), exit=command_exit)
     | st.builds(Outcome, st.just("failed"), code, exit=command_exit)
@@ -230,6 +238,7 @@ notice = (
     | st.builds(Extended, limit, time, time, time, time, st.none() | activity)
     | st.builds(PutOff, time, time, activity, st.booleans())
     | st.builds(Refused, text, text)
+    | st.builds(Retrying, st.integers(2, 9), st.integers(9, 99), time, ended_by_us | ended_by_itself)
 )
 others = (
     st.builds(Emptied, processes)
@@ -240,7 +249,7 @@ others = (
 heard = (
     st.builds(Started, pid)
     | st.builds(SpawnFailed, st.sampled_from(["not_found", "not_executable", "error"]), text)
-    | st.builds(Verdict, timeout | cancellation, signal, time)
+    | st.builds(Verdict, timeout | outer | cancellation, signal, time)
     | st.builds(Said, st.sampled_from(["status", "stopping", "main pid"]), text)
     | st.just(Tried("port=80", "127.0.0.1:80: connection refused"))
     | st.builds(Killing, st.sampled_from(["grace", "again"]))

@@ -289,6 +289,6 @@ def test_every_line_is_one_line_that_prints(
 @examples.unhurried
 @given(examples.outcome, examples.moment)
 def test_there_is_one_final_message_or_none(outcome: Outcome, moment: Moment) -> None:
-    by_itself = outcome.name in ("completed", "failed", "resumable")
+    by_itself = outcome.cause is None and outcome.name in ("completed", "failed", "resumable")
     assert len(Plain(COMMAND, POLICY, "quiet").lines(outcome, moment)) == (0 if by_itself else 1)
     assert len(Plain(COMMAND, POLICY, "verbose").lines(outcome, moment)) == 1

@@ -7,7 +7,7 @@ _supervise()
     COMPREPLY=()
     if (( COMP_CWORD > 1 )) && [[ ${COMP_WORDS[1]} == run ]]; then
         at=2 form=run
-    elif (( COMP_CWORD > 1 )) && [[ ${COMP_WORDS[1]} == @(ps|show|logs|prune|ready|extend|stop|attach|wait|recover|sleep|config) ]]; then
+    elif (( COMP_CWORD > 1 )) && [[ ${COMP_WORDS[1]} == @(ps|show|logs|prune|ready|extend|stop|attach|wait|recover|left|sleep|config) ]]; then
         _supervise_subcommand
         return
     fi
@@ -48,7 +48,7 @@ _supervise()
     elif [[ $form == run ]]; then
         _supervise_command "$COMP_CWORD"
     elif (( COMP_CWORD == 1 )); then
-        _supervise_words 'run ps show logs prune ready extend stop attach wait recover sleep config'
+        _supervise_words 'run ps show logs prune ready extend stop attach wait recover left sleep config'
     fi
 }
 
@@ -72,6 +72,7 @@ _supervise_subcommand()
         attach) options='-r --read-only --help' has_run=yes ;;
         wait) options='--help' has_run=yes ;;
         recover) options='--dry-run --json --help' ;;
+        left) options='--json --help' ;;
         sleep) options='--help' ;;
         'config show') options='--config --profile --json --help' ;;
         'config set') options='--config --profile --help' ;;

@@ -4,7 +4,7 @@
 function __supervise_rest --description 'The words of COMMAND up to the cursor; fails where COMMAND has not begun'
     set -l words (commandline -opc)[2..]
     set -l form bare
-    contains -- "$words[1]" ps show logs prune ready extend stop attach wait recover sleep config; and return 1
+    contains -- "$words[1]" ps show logs prune ready extend stop attach wait recover left sleep config; and return 1
     if test "$words[1]" = run
         set form run
         set -e words[1]
@@ -47,7 +47,7 @@ function __supervise_asks --description 'Whether the words up to the cursor begi
     if set -q argv[1]
         test "$words[1..$(count $argv)]" = "$argv"
     else
-        contains -- "$words[1]" ps show logs prune ready extend stop attach wait recover sleep config
+        contains -- "$words[1]" ps show logs prune ready extend stop attach wait recover left sleep config
     end
 end
 
@@ -104,6 +104,9 @@ complete -c supervise -n 'test (count (commandline -opc)) = 1' -a recover -d 'Fi
 complete -c supervise -n '__supervise_asks recover' -l dry-run -d 'Only say what would be done'
 complete -c supervise -n '__supervise_asks recover' -l json -d 'Print JSON'
 complete -c supervise -n '__supervise_asks recover' -l help -d 'Show a help page and exit'
+complete -c supervise -n 'test (count (commandline -opc)) = 1' -a left -d 'Print the seconds that are left to the run that this is part of: to the deadline in force, and to the latest instant that it may live'
+complete -c supervise -n '__supervise_asks left' -l json -d 'Print JSON'
+complete -c supervise -n '__supervise_asks left' -l help -d 'Show a help page and exit'
 complete -c supervise -n 'test (count (commandline -opc)) = 1' -a sleep -d 'Sleep, or exit with 75 at once where that would outlast the run that this is part of'
 complete -c supervise -n '__supervise_asks sleep' -l help -d 'Show a help page and exit'
 complete -c supervise -n '__supervise_group config' -a show -d 'Show every option of run as it would be now, and who says so: a variable, a line of the configuration, or the default'

@@ -4,8 +4,9 @@ import os
 from time import sleep, time
 from typing import Any
 
+from supervise.commands.left import latest_of_environment
 from supervise.options import Option
-from supervise.values import read_delay
+from supervise.values import LONGEST, read_delay
 
 TRY_AGAIN = 75
 """EX_TEMPFAIL of sysexits.h."""
@@ -14,19 +15,23 @@ DURATION = Option("", "sleep", "", "delay", "", "DURATION", "")
 
 def main(values: dict[str, Any], operands: list[str]) -> int:
     """Sleep for the duration; 75 at once where that would outlast the latest instant of the run."""
-    seconds = read_delay(DURATION, operands[0])
-    latest = _latest()
+    word = operands[0]
+    # As sleep(1) has it.
+    seconds = LONGEST if word == "infinity" else read_delay(DURATION, word)
+    latest = latest_of_environment()
     if latest is not None and (over := time() + seconds - latest) > 0:
-        why = f"not sleeping {operands[0]}: the run ends {over:.1f} s before that would be over"
+        by = "" if word == "infinity" else f"{_shown(over)} "
+        why = f"not sleeping {word}: the run ends {by}before that would be over (exit {TRY_AGAIN})"
         os.write(2, f"supervise: {why}\n".encode())
         return TRY_AGAIN
     sleep(seconds)
     return 0
 
 
-def _latest() -> float | None:
-    """In epoch seconds; None where nothing bounds us, or nobody can tell."""
-    try:
-        return float(os.environ["SUPERVISE_DEADLINE"])
-    except (LookupError, ValueError):
-        return None
+def _shown(seconds: float) -> str:
+    """`1h2m3s`, or `0.3s`: what is less than a minute in more detail."""
+    if seconds < 60:
+        return f"{seconds:.1f}s"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return "".join(f"{number}{unit}" for number, unit in ((hours, "h"), (minutes, "m"), (rest, "s")) if number)

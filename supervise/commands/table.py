@@ -130,6 +130,13 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
         ),
     ),
     Subcommand(
+        "left", "",
+        "Print the seconds that are left to the run that this is part of: to the deadline in force, and to the latest "
+        "instant that it may live.",
+        about="Whole seconds, and infinity where there is no such limit. An idle limit is not among them.",
+        options=(JSON,),
+    ),
+    Subcommand(
         "sleep", "DURATION",
         "Sleep, or exit with 75 at once where that would outlast the run that this is part of.",
         about="For the command of a run: what would be stopped in its sleep can end in time, and be tried again later.",

@@ -5,6 +5,7 @@ from time import monotonic
 from typing import NoReturn
 
 from supervise.core.outcome import TRY_AGAIN, Cause, Outcome, settle
+from supervise.core.policy import Policy
 from supervise.faces.items import Usage
 from supervise.launch import Launched
 from supervise.locking import TurnedAway
@@ -22,14 +23,18 @@ def end(launched: Launched, why: TurnedAway) -> NoReturn:
 
     policy = policy_of(launched.request.values)
     launched.messages = outlet.of_stdio()[1]
-    if why.signal:
-        source = f"signal {signal_name(why.signal)}"
-        outcome = settle(Cause("cancelled", now(), signal=why.signal, source=source, reason=why.why), None, policy)
-    else:
-        outcome = Outcome("busy", TRY_AGAIN, reason=why.why)
+    outcome = outcome_of(why, now(), policy)
     teller = Teller(launched, policy, now)
     teller.tell(outcome)
     teller.finish(Usage())
     if outcome.die_of:
         signals.die_of(outcome.die_of)
     os._exit(outcome.exit_code)
+
+
+def outcome_of(why: TurnedAway, at: float, policy: Policy) -> Outcome:
+    """Busy, or cancelled where a signal came, at that moment of the run."""
+    if not why.signal:
+        return Outcome("busy", TRY_AGAIN, reason=why.why)
+    source = f"signal {signal_name(why.signal)}"
+    return settle(Cause("cancelled", at, signal=why.signal, source=source, reason=why.why), None, policy)

@@ -15,8 +15,10 @@ from supervise.cli import EPILOG
 from supervise.commands.table import SUBCOMMANDS
 from supervise.core.outcome import Cause, Exit, settle
 from supervise.core.policy import Policy
+from supervise.locking import TurnedAway
 from supervise.options import OPTIONS, option_names
 from supervise.pages.manual import EXIT_CODES
+from supervise.turning_away import outcome_of
 
 ROOT = Path(__file__).parents[1]
 BOUND = 300.0
@@ -150,14 +152,14 @@ ENDS = {
 
 @pytest.mark.parametrize(("code", "name"), [(code, name) for code, name, _ in EXIT_CODES])
 def test_the_exit_codes_of_the_man_page_are_the_programs(code, name):
-    outcome = settle(*ENDS[name], Policy())
+    outcome = outcome_of(TurnedAway("busy"), 1.0, Policy()) if name == "busy" else settle(*ENDS[name], Policy())
     signal = {"signaled": 11, "cancelled": 15}.get(name, 0)
     assert outcome.name == name
     assert outcome.exit_code == int({"its own": "3", "128+N": str(128 + signal)}.get(code, code))
 
 
 def test_the_man_page_has_every_outcome_that_a_run_can_have():
-    assert {name for _, name, _ in EXIT_CODES} == set(ENDS)
+    assert {name for _, name, _ in EXIT_CODES} == {*ENDS, "busy"}
 
 
 def test_the_man_page_has_every_name_of_the_report():

@@ -12,6 +12,7 @@ EXIT_CODES = (
     ("0", "completed", "The command ended by itself with a code of \\-\\-success\\-codes."),
     ("its own", "failed", "The command ended by itself with another code."),
     ("75", "resumable", "The command ended by itself with 75 (EX_TEMPFAIL of sysexits.h: try again later)."),
+    ("75", "busy", "Another run holds the lock of \\-\\-lock; nothing was started."),
     ("122", "access_timeout", "It did not come up in time."),
     ("123", "idle_timeout", "It went silent."),
     ("124", "completion_timeout", "It ran too long."),

@@ -66,6 +66,8 @@ def main(words: list[str], environ: Mapping[str, str]) -> Request | reading.Call
     if not is_bare and words[0] not in (*table.first_words(), *ALONE):
         refuse(_no_such_command(words))
     row = table.find(words)
+    if row is None and (parts := table.second_words(words[0])) and "--help" not in words[1:2]:
+        refuse(f"{words[0]}: takes one of {', '.join(parts)}" + "".join(f", got {_shown([one])}" for one in words[1:2]))
     try:
         said, command = _parse(["run", *words] if is_bare else words)
         if row:

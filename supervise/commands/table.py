@@ -171,6 +171,12 @@ def find(words: "list[str]") -> "Subcommand | None":
     return next((row for row in SUBCOMMANDS if words[: len(row.name.split())] == row.name.split()), None)
 
 
+def second_words(first: str) -> "tuple[str, ...]":
+    """The second words of the commands of two that begin with it."""
+    names = [row.name.split() for row in SUBCOMMANDS]
+    return tuple(name[1] for name in names if len(name) == 2 and name[0] == first)
+
+
 def first_words(rows: "Iterable[Subcommand]" = SUBCOMMANDS) -> "tuple[str, ...]":
     """The first words that are commands of ours."""
     return tuple(dict.fromkeys(("run", *(row.name.split()[0] for row in rows))))

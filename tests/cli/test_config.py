@@ -285,3 +285,12 @@ def test_of_many_at_once_none_is_lost(supervise: Place, file: Path) -> None:
 
 def test_a_set_that_cannot_be_written_changes_nothing(supervise: Place, file: Path) -> None:
     is_refused(call(supervise, "config", "set", "timeout", "5", "--config", "/proc/x/config.toml"), "config set: ")
+
+
+# --- config alone ----------------------------------------------------------------------------------------------------
+
+
+def test_which_of_them_is_asked_for(supervise: Place) -> None:
+    is_refused(call(supervise, "config"), "config: takes one of show, set, path, check")
+    is_refused(call(supervise, "config", "get"), "config: takes one of show, set, path, check, got get")
+    assert b"check" in call(supervise, "config", "--help").out

@@ -40,13 +40,13 @@ class Target:
         finally:
             os.close(fd)
 
-    def connect(self) -> client.Connection | None:
-        """A connection to it; None where it runs no longer.
+    def connect(self, seconds: float = client.ANSWER) -> client.Connection | None:
+        """A connection to it, which may take so long; None where it runs no longer.
 
         Raises BadValueError where it cannot be reached.
         """
         try:
-            return client.connect(self.run_id, self.is_running)
+            return client.connect(self.run_id, self.is_running, seconds)
         except client.ClientError as error:
             raise BadValueError(str(error)) from None
 

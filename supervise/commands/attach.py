@@ -5,7 +5,7 @@ import os
 import select
 from typing import Any
 
-from supervise.commands import asking
+from supervise.commands import asking, showing
 from supervise.commands.keyboard import Detached, Keyboard
 from supervise.runs.client import Connection
 from supervise.runs.following import Follower
@@ -24,7 +24,7 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
     follower = Follower(answer["folder"], connection)
     keys = target.connect() if answer["has_pty"] and not values["read_only"] else None
     if keys is None:
-        for chunk in follower.chunks(lambda: _wait(connection)):
+        for chunk in follower.chunks(connection.wait):
             show(chunk)
         return _code(follower, target)
     with Keyboard(keys) as keyboard:
@@ -52,17 +52,10 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
 def show(chunk: Chunk, end: str = "\n") -> None:
     """Write it where the command has written it; what was left out before it is said."""
     if chunk.left_out:
-        asking.say(f"{chunk.left_out} bytes of output are left out here", end)
+        asking.say(f"{showing.size(chunk.left_out)} of output are left out here", end)
     data, fd = chunk.data, 2 if chunk.stream == "stderr" else 1
     while data:
         data = data[os.write(fd, data) :]
-
-
-def _wait(connection: Connection) -> None:
-    if not connection.has_line:
-        poll = select.poll()
-        poll.register(connection, select.POLLIN)
-        poll.poll()
 
 
 def _type(connection: Connection, keyboard: Keyboard) -> None:

@@ -1,12 +1,19 @@
 """`supervise logs`: what a run printed."""
 
 from collections import deque
+from time import sleep
 from typing import Any
 
-from supervise.commands import showing
+from supervise.commands import asking, showing
 from supervise.runs import plain
+from supervise.runs.following import Follower
 from supervise.runs.output import Chunk, Reader
+from supervise.values import BadValueError
 
+AGAIN = 0.2
+"""Seconds between two looks for more, where the run cannot tell of it."""
+MOMENT = 1.0
+"""Seconds that a run may take to have a socket."""
 LONGEST = 1 << 16
 """Bytes of a line with its time that are waited for; the rest is shown as a line of its own."""
 
@@ -15,10 +22,39 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
     """Print it."""
     record = showing.find(operands[0])
     printer = printer_of(values)
-    for chunk in Reader(record.folder).chunks():
-        printer.show(chunk)
+    if values["follow"]:
+        _follow(asking.Target(record.run_id, record), record.folder, printer)
+    else:
+        for chunk in Reader(record.folder).chunks():
+            printer.show(chunk)
     printer.finish()
     return 0
+
+
+def _follow(target: asking.Target, folder: str, printer: "Plain | Timed") -> None:
+    """Show what there is, and what comes until the run is over."""
+    try:
+        connection = target.connect(MOMENT)
+    except BadValueError:
+        # It has no socket: it cannot say that there is more.
+        connection = None
+    if connection is None:
+        reader = Reader(folder)
+        while target.is_running():
+            for chunk in reader.chunks(is_over=False):
+                printer.show(chunk)
+            printer.catch_up()
+            sleep(AGAIN)
+        for chunk in reader.chunks():
+            printer.show(chunk)
+        return
+
+    def wait() -> None:
+        printer.catch_up()
+        connection.wait()
+
+    for chunk in Follower(folder, connection).chunks(wait):
+        printer.show(chunk)
 
 
 def printer_of(values: dict[str, Any]) -> "Plain | Timed":
@@ -86,6 +122,10 @@ class Plain:
         if chunk.stream in self._wanted:
             self._out.write(chunk.data)
 
+    def catch_up(self) -> None:
+        """All that is there so far has been shown."""
+        self._out.finish()
+
     def finish(self) -> None:
         """All there is has been shown."""
         self._out.finish()
@@ -116,6 +156,10 @@ class Timed:
                 whole = b""
             begun = whole
         self._begun[chunk.stream] = at, begun
+
+    def catch_up(self) -> None:
+        """All that is there so far has been shown, but for lines that have no end yet."""
+        self._out.finish()
 
     def finish(self) -> None:
         """All there is has been shown."""

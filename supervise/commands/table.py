@@ -71,7 +71,9 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
     Subcommand(
         "logs", "RUN",
         "Print what a run has printed, as far as it is kept.",
+        about="With --follow also what it prints from then on, until it ends.",
         options=(
+            Option("", "follow", "f", "flag", "", "", "Go on with what comes, until the run is over."),
             Option("", "timestamps", "", "flag", "", "", "Begin each line with its time and its stream."),
             Option("", "stdout", "", "flag", "", "", "What came on stdout alone."),
             Option("", "stderr", "", "flag", "", "", "What came on stderr alone."),

@@ -58,6 +58,15 @@ class Connection:
             raise ValueError("not an object")
         return found
 
+    def wait(self) -> None:
+        """Wait, for as long as it takes, until `receive` will not."""
+        if not self.has_line:
+            import select
+
+            poll = select.poll()
+            poll.register(self.socket, select.POLLIN)
+            poll.poll()
+
     @property
     def has_line(self) -> bool:
         """A whole line is here already."""

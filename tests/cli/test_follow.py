@@ -1,0 +1,121 @@
+"""`supervise logs -f`: what was printed, and what comes."""
+
+import os
+import signal
+import subprocess
+
+import pytest
+
+from tests.cli.test_attach import attach
+from tests.cli.test_steering import socket_of
+from tests.harness import Place, Running, child, wait_until
+
+
+def follow(supervise: Place, *words: str) -> Running:
+    return supervise.popen([str(supervise.program), "logs", "-f", "-", *words])
+
+
+def test_to_the_end_of_the_run(supervise: Place) -> None:
+    go = supervise.file("go")
+    running = supervise.start("--", *child("say=one", "say_err=two", f"wait_for={go}", "say=three", "exit=3"))
+    running.wait_for_err(b"two")
+    following = follow(supervise)
+    following.wait_for_out(b"two")
+    go.touch()
+    ended = following.wait()
+    assert (ended.code, ended.err) == (0, b"")
+    # The streams are two ways: which of the first two comes first is not said.
+    assert ended.out in (b"one\ntwo\nthree\n", b"two\none\nthree\n")
+    running.wait()
+    # Of one that has ended it is all there is.
+    assert follow(supervise).wait().out == ended.out
+
+
+def test_the_last_lines_and_what_comes(supervise: Place) -> None:
+    go = supervise.file("go")
+    running = supervise.start("--", *child("say=one", "say=two", f"wait_for={go}", "say=three", "exit=0"))
+    running.wait_for_out(b"two")
+    following = follow(supervise, "-n", "1")
+    following.wait_for_out(b"two")
+    go.touch()
+    assert following.wait().out == b"two\nthree\n"
+    running.wait()
+
+
+def test_with_times_a_line_stays_whole(supervise: Place) -> None:
+    go = supervise.file("go")
+    script = 'echo one; printf begun; while ! [ -e "$1" ]; do sleep 0.02; done; echo " and ended"'
+    running = supervise.start("--", "sh", "-c", script, "sh", str(go))
+    running.wait_for_out(b"begun")
+    following = follow(supervise, "--timestamps")
+    following.wait_for_out(b"stdout one\n")
+    go.touch()
+    lines = following.wait().out.decode().splitlines()
+    assert [line.split(" ", 1)[1] for line in lines] == ["stdout one", "stdout begun and ended"]
+    running.wait()
+
+
+def test_a_run_without_a_socket(supervise: Place) -> None:
+    """It cannot tell of more, which is looked for now and then."""
+    go = supervise.file("go")
+    running = supervise.start("--", *child("say=one", f"wait_for={go}", "say=two", "exit=0"))
+    path = socket_of(supervise)
+    running.wait_for_out(b"one")
+    os.rename(path, path.with_suffix(".gone"))
+    following = follow(supervise)
+    following.wait_for_out(b"one")
+    go.touch()
+    assert following.wait().out == b"one\ntwo\n"
+    running.wait()
+    path.with_suffix(".gone").unlink()
+
+
+def test_a_run_that_is_killed(supervise: Place) -> None:
+    running = supervise.start("-k", "0.1", "--", *child("say=one", "stay"))
+    running.wait_for_out(b"one")
+    following = follow(supervise)
+    following.wait_for_out(b"one")
+    running.send(signal.SIGKILL)
+    assert following.wait().out == b"one\n"
+    running.process.wait()
+    wait_until(lambda: not supervise.alive())
+    running.wait()
+
+
+COUNT = """
+import os, sys
+line = b"%015d\\n"
+def count(begin, end):
+    for number in range(begin, end, 1000):
+        data = b"".join(line % one for one in range(number, number + 1000))
+        while data:
+            data = data[os.write(1, data):]
+count(0, int(sys.argv[1]))
+os.write(2, b"ready\\n")
+while not os.path.exists(sys.argv[3]): pass
+count(int(sys.argv[1]), int(sys.argv[2]))
+"""
+"""Prints numbered lines of 16 bytes, so many, and more when it is told to."""
+
+
+@pytest.mark.slow
+def test_attached_to_a_run_that_has_printed_200_megabytes(supervise: Place) -> None:
+    """What is kept comes first, with a word where the middle is left out; then what comes, each line once."""
+    go = supervise.file("go")
+    before, after = 13_000_000, 13_250_000
+    words = ("python3", "-S", "-c", COUNT, str(before), str(after), str(go))
+    running = supervise.start("--log-max", "8M", "--", *words, stdout=subprocess.DEVNULL)
+    running.wait_for_err(b"ready")
+    watching = [attach(supervise, "-") for _ in range(2)]
+    for one in watching:
+        one.wait_for_out(b"%015d\n" % (before - 1))
+    go.touch()
+    for one in watching:
+        ended = one.wait()
+        assert ended.code == 0
+        assert b"left out here" in ended.err
+        head, _, tail = ended.out.partition(b"%015d\n" % 131_000)
+        assert len(head) == 131_000 * 16
+        numbers = [int(line) for line in tail.splitlines()[-(after - before) - 1000 :]]
+        assert numbers == list(range(after - len(numbers), after))
+    running.wait()

@@ -244,6 +244,9 @@ class Runner:
                     self.dispatch(Tried(sign, why))
                 case ("trouble", str(text)):
                     self.teller.tell(Trouble(text))
+                case ("helper", int(pid), bool(is_there)):
+                    # Should we die, nobody else knows of it.
+                    self.launched.line.send("helper", pid, is_there)
 
     def _sample(self) -> Sample:
         from supervise.core.events import Busy

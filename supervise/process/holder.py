@@ -6,6 +6,7 @@ It is served by the guardian, and by us ourselves should the guardian die: its c
     ("orders", signal, grace, facts)    how the tree is to be stopped, and what is to be known, if we die
     ("terminal", facts)                 the terminal's modes and more of it, to be restored if we die
     ("socket", folder, run_id)          where our control socket is, to be removed if we die
+    ("helper", pid, is_there)           a process of ours in a group of its own, to be killed if we die
     ("spawn", command, variables,       ("started", pid, at) or ("failed", kind, reason)
         terminal) + stdio
     ("ask", number)                     ("alive", number, at), after ("exited", ...) if the command has ended
@@ -21,6 +22,7 @@ It is served by the guardian, and by us ourselves should the guardian die: its c
 Times are seconds of CLOCK_MONOTONIC, which all processes share.
 """
 
+import _signal
 import os
 import select
 from time import monotonic
@@ -59,6 +61,7 @@ class Holder:
         self.facts: tuple[Any, ...] = ()
         self.terminal: tuple[Any, ...] = ()
         self.sockets: list[tuple[str, str]] = []
+        self._helpers: set[int] = set()
         self._stop_signal = 15
         self._grace = 0.0
         self.root = 0
@@ -94,6 +97,8 @@ class Holder:
 
     def stop_alone(self) -> None:
         """What is left to do when the other end has died: ask, wait out the grace, kill."""
+        for pid in self._helpers:
+            _kill_group(pid)
         if self.reap():
             return
         stop = self._load()
@@ -139,6 +144,8 @@ class Holder:
                 self.terminal = facts
             case ("socket", str(folder), str(run_id)):
                 self.sockets.append((folder, run_id))
+            case ("helper", int(pid), bool(is_there)):
+                (self._helpers.add if is_there else self._helpers.discard)(pid)
             case ("spawn", list(command), dict(variables), str(terminal)):
                 self._spawn(command, variables, (fds[0], fds[1], fds[2]), terminal)
             case ("ask", int(number)):
@@ -248,6 +255,15 @@ class Holder:
             from supervise.process import terminal  # noqa: F401
 
         return stop
+
+
+def _kill_group(pid: int) -> None:
+    """Of a process that leads a session, if it still does: else the number may be somebody else's by now."""
+    try:
+        if os.getsid(pid) == pid:
+            os.killpg(pid, _signal.SIGKILL)
+    except OSError:
+        pass
 
 
 def _usage() -> "tuple[float, int]":

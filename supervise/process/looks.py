@@ -7,7 +7,7 @@ import errno
 import os
 import select
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from time import monotonic
 
 from supervise.process import helpers, sockets, tree
@@ -101,16 +101,18 @@ def http(url: str) -> str:
     return "" if 200 <= status < 400 else f"{url}: {f'{status} {reason}'.strip()}"
 
 
-def command(line: str, environ: Mapping[bytes, bytes], stopped: int) -> str:
-    """A shell ends with 0 for it."""
+def command(line: str, environ: Mapping[bytes, bytes], stopped: int, mind: Callable[[int, bool], None]) -> str:
+    """A shell ends with 0 for it; `mind` is told of its process, and when it is gone."""
     try:
         helper = helpers.Helper(["/bin/sh", "-c", line], {}, environ)
     except OSError as error:
         return f"{line}: {_words(error)}"
+    mind(helper.pid, True)
     has_ended = _wait_for_end(helper, stopped)
     # What it has left in its group goes with it.
     helper.kill()
     status = helper.wait()
+    mind(helper.pid, False)
     if not has_ended:
         return f"{line}: not done after {RUNNING:.0f}s"
     if os.WIFSIGNALED(status):

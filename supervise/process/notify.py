@@ -71,6 +71,7 @@ class Notify:
         self._socket = socket
         self._path = path
         self._guard = _thread.allocate_lock()
+        self._is_heard = False
         self._news: dict[str, tuple[object, ...]] = {}
         """By its kind, in the order of the last of each."""
 
@@ -88,9 +89,14 @@ class Notify:
     def start(self, inbox: "Inbox", holder: "Callable[[], int]") -> None:
         """Hear from now on; `("said",)` is posted when there is something.  `holder` is the pid of the command's.
 
+        For another attempt all is forgotten that the one before has said.
         Raises RuntimeError where there can be no more threads.
         """
-        _thread.start_new_thread(self._hear, (inbox, holder))
+        with self._guard:
+            self._news, self.status, self.is_stopping, self.main_pid = {}, "", False, 0
+        if not self._is_heard:
+            self._is_heard = True
+            _thread.start_new_thread(self._hear, (inbox, holder))
 
     def remove(self) -> None:
         """Nobody shall find it any more."""

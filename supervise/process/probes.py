@@ -67,7 +67,7 @@ class Probes:
             case "http":
                 return lambda: looks.http(argument)
             case "command":
-                return lambda: looks.command(argument, self._environ, self._stopped)
+                return lambda: looks.command(argument, self._environ, self._stopped, self._signs.mind)
         return lambda: looks.listen(self._holder())
 
     def _look_for(self, sign: str, look: Callable[[], str]) -> None:

@@ -74,6 +74,10 @@ class Signs:
         """It is not there yet."""
         self._tell("tried", sign, why)
 
+    def mind(self, pid: int, is_there: bool) -> None:
+        """A helper is there, or no longer."""
+        self._tell("helper", pid, is_there)
+
     def failed(self, text: str) -> None:
         """It cannot be looked for."""
         self._tell("trouble", text)
@@ -83,7 +87,9 @@ class Signs:
         self._inbox.post("signs")
 
     def take(self) -> "list[tuple[object, ...]]":
-        """All that is new: `("ready", sign, at)`, `("tried", sign, why)`, `("trouble", text)`."""
+        """All that is new: `("ready", sign, at)`, `("tried", sign, why)`, `("trouble", text)`,
+        `("helper", pid, is_there)`.
+        """
         news = []
         while self._news:
             news.append(self._news.popleft())

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import PYTHON, Ended, Place, child, wait_until
+from tests.harness import PYTHON, Ended, Place, child, name_of, wait_until
 
 
 def free_port() -> int:
@@ -150,8 +150,15 @@ def test_an_expression_that_takes_for_ever_delays_nothing(supervise: Place) -> N
 
 
 def test_nothing_of_it_outlives_our_death(supervise: Place) -> None:
-    running = supervise.start("-a", "30", "--access-on", "match=up", "--", *child("ready", "stay"))
-    running.wait_for_out(b"ready")
+    signs = ("--access-on", "match=up", "--access-on", "command=test -e up || exit 1; sleep 50 & sleep 51")
+    running = supervise.start("-v", "-a", "30", *signs, "--", *child("print_signals", "ready", "stay"))
+    # All is loaded then.
+    running.wait_for_err(b"not up yet")
+    supervise.file("up").touch()
+    wait_until(lambda: [name_of(pid) for pid in supervise.alive()].count("sleep") == 2)
+    # What the threads have told so far is heard before a signal that is passed on.
+    running.send(signal.SIGUSR1)
+    wait_until(lambda: running.out.count(b"got USR1"))
     running.send(signal.SIGKILL)
     running.process.wait()
     wait_until(lambda: not supervise.alive())

@@ -142,7 +142,7 @@ class Account:
             case Retrying(outcome=outcome) if self._attempts:
                 self._attempts[-1].end(outcome, moment)
                 self._attempts[-1].is_over = True
-                self._stop = self._diagnosis = None
+                self._stop = self._diagnosis = self._status = None
             case Diagnosis():
                 self._diagnosis = {"at": at, **fields.diagnosis(item, moment)}
             case Emptied(survivors):
@@ -156,7 +156,7 @@ class Account:
 
     def _hear_start(self, attempt: Attempt) -> None:
         self._attempts.append(attempt)
-        self._outcome = self._ended = self._stop = self._diagnosis = None
+        self._outcome = self._ended = self._stop = self._diagnosis = self._status = None
 
     def _hear_end(self, outcome: Outcome, moment: Moment) -> None:
         self._outcome, self._ended = outcome, moment

@@ -121,7 +121,7 @@ def _hear(event: "dict[str, Any]", whole: "dict[str, Any]", *, has_access_limit:
             # As in the account of a run: without a limit for it, access is at the start.
             access = None if has_access_limit else {"at": at, "how": "spawn"}
             attempts.append(_attempt(len(attempts) + 1, int(event["pid"]), at, access))
-            whole.update(access=access, command_exit=None, stop=None, diagnosis=None)
+            whole.update(access=access, command_exit=None, status=None, stop=None, diagnosis=None)
         case "access":
             whole["access"] = attempts[-1]["access"] = {"at": at, "how": event["how"]}
         case "exited":

@@ -389,3 +389,30 @@ def test_the_death_of_the_guardian_changes_nothing(supervise: Place) -> None:
     ended = running.wait()
     assert ended.code == 124
     is_access(ended, "command=test -e up")
+
+
+# --- again
+
+
+def test_each_attempt_comes_up_anew(supervise: Place) -> None:
+    """What the first one has shown is not the second one's; its lines are looked at by a helper of their own."""
+    script = 'test "$SUPERVISE_ATTEMPT" = 1 || { sleep 0.3; echo up; sleep 0.3; exit 0; }; echo down; sleep 60'
+    retries = ("--retries", "1", "--retry-delay", "0.1")
+    ended = run(supervise, "-v", "-a", "1", *retries, "--access-on", "match=^up$", "--", "sh", "-c", script)
+    assert ended.code == 0, ended.err
+    first, second = ended.report["attempts"]
+    assert (first["outcome"], first["access"]) == ("access_timeout", None)
+    assert second["outcome"] == "completed"
+    assert second["access"]["how"] == "match=^up$"
+
+
+def test_each_attempt_is_probed_anew(supervise: Place) -> None:
+    port = free_port()
+    script = f'test "$SUPERVISE_ATTEMPT" = 2 || exec sleep 60; exec {sys.executable} -m http.server {port}'
+    signs = ("--access-on", f"port={port}", "--access-on", "command=false")
+    retries = ("--retries", "1", "--retry-delay", "0.1", "--retry-on", "access")
+    ended = run(supervise, "-a", "2", "-t", "0.5", *retries, *signs, "--", "sh", "-c", script)
+    assert ended.code == 124
+    first, second = ended.report["attempts"]
+    assert (first["outcome"], first["access"]) == ("access_timeout", None)
+    assert (second["outcome"], second["access"]["how"]) == ("completion_timeout", f"port={port}")

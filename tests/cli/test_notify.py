@@ -255,3 +255,15 @@ def test_a_long_runtime_folder_is_no_obstacle(supervise: Place) -> None:
     script = "say('READY=1')\ntime.sleep(0.5)"
     ended = run(supervise, "-a", "20", *NOTIFY, "--", *python(script), env={"XDG_RUNTIME_DIR": str(folder)})
     assert ended.report["access"]["how"] == "notify"
+
+
+def test_each_attempt_speaks_for_itself(supervise: Place) -> None:
+    script = "say('STATUS=first')\nsay('READY=1')\nsys.exit(75)"
+    again = f"if os.environ['SUPERVISE_ATTEMPT'] == '1':\n    {script.replace(chr(10), '; ')}\ntime.sleep(60)"
+    retries = ("--retries", "1", "--retry-delay", "0.1")
+    ended = run(supervise, "-a", "1.5", *retries, *NOTIFY, "--", *python(again))
+    assert ended.code == 122
+    first, second = ended.report["attempts"]
+    assert (first["outcome"], first["access"]["how"]) == ("resumable", "notify")
+    assert (second["outcome"], second["access"]) == ("access_timeout", None)
+    assert ended.report["status"] is None

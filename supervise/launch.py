@@ -335,6 +335,7 @@ def _facts(launched: Launched) -> "tuple[object, ...]":
         "command": launched.request.command,
         "access_limit": values["access_timeout"] is not None,
         "rerun": values["on_interrupt"] == "rerun",
+        "events": values["events"],
     }
     times = launched.started_at, launched.started
     return (*times, os.getpid(), start, values["report"], not values["no_record"])

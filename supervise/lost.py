@@ -20,7 +20,7 @@ def write(
 
     Where we died after the run's own end was written to one of them, that is what stands in both.
     `pid` is the supervisor's; `started_at` in epoch seconds, `started` the same moment by CLOCK_MONOTONIC; `start` is
-    the run's id, name and command, whether it has an access limit, and whether it is to be run again.
+    the run's id, name and command, whether it has an access limit and is to be run again, and its events file.
     """
     run_id = start["run_id"]
     record = _find(run_id) if is_recorded else None
@@ -30,6 +30,8 @@ def write(
         whole = {**_facts(start), "pid": pid, "started_at": plain.time(started_at)}
         events = record.events() if record else ()
         end = remains.report(whole, events, time(), monotonic() - started, losing.CRASH)
+        if start["events"] and os.path.isfile(start["events"]):
+            remains.append_event(start["events"], end)
     if path and not own:
         report.write(path, end)
     if record:

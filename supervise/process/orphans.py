@@ -100,7 +100,8 @@ class Orphans:
             self._ask(late)
         else:
             self._killing_since = self._killing_since or now
-            self._kill(alive)
+            groups = self._leaders - {everyone[pid].pgrp for pid in spared if pid in everyone}
+            self._kill(alive, groups)
             if now > self._killing_since + stop.LONGEST:
                 self.survivors = [seen for one in alive if (seen := tree.describe(one.pid))]
                 self.is_done = True
@@ -118,11 +119,24 @@ class Orphans:
             self._asked.add(one.pid)
             stop.send(one.pid, one.starttime, (self.signal, _signal.SIGCONT))
 
-    def _kill(self, alive: "list[tree.Stat]") -> None:
+    def _kill(self, alive: "list[tree.Stat]", groups: "set[int]") -> None:
         for one in alive:
+            if one.pgrp in groups:
+                # No fork within it outruns this.
+                _kill_group_of(one)
             is_new = _key(one) not in self._killed
             if is_new and stop.send(one.pid, one.starttime, (_signal.SIGKILL,)) != errno.EPERM:
                 self._killed.add(_key(one))
+
+
+def _kill_group_of(process: tree.Stat) -> None:
+    """Kill the process group, if that very process is in it now: its number is nobody else's as long as it is."""
+    now = tree.stat(process.pid)
+    if now is not None and _key(now) == _key(process) and now.pgrp == process.pgrp:
+        try:
+            os.killpg(now.pgrp, _signal.SIGKILL)
+        except OSError:
+            pass
 
 
 class Ids:

@@ -3,7 +3,7 @@
 Asked before the command is born, so nothing is loaded that is not needed where it was not.
 """
 
-from supervise.runs import reading
+from supervise.runs import losing, reading
 from supervise.runs.records import END
 
 MARK = b'"outcome": "lost"'
@@ -19,24 +19,12 @@ def lost(state: str, name: str) -> "tuple[str, str] | None":
         end = (record.end() or {}) if MARK in reading.read(f"{record.folder}/{END}") else {}
         if end.get("outcome") != "lost":
             return None
-        return record.run_id, f"{end.get('reason')}, found {_local(str(end.get('ended_at')))}"
+        found = reading.epoch(end.get("ended_at"))
+        when = "" if found is None else f", found {losing.local(found)}"
+        return record.run_id, f"{end.get('reason')}{when}"
     if reading.is_locked(record) or record.has_end:
         # It goes on, or has just ended.
         return None
-    from supervise.runs import losing
-
     seen = losing.last_seen(record)
     when = f", last seen {losing.local(seen)}" if seen else ""
     return record.run_id, f"{losing.reason_of(record)}{when}; supervise recover stops what is left of it"
-
-
-def _local(text: str) -> str:
-    """A time of the report as the clock on the wall has it."""
-    from datetime import datetime
-
-    from supervise.runs import losing
-
-    try:
-        return losing.local(datetime.fromisoformat(text).timestamp())
-    except ValueError:
-        return text

@@ -58,6 +58,17 @@ class Record:
         return next(iter(_unhexed([self.facts.get("cwd_hex")])), "") or next(iter(_texts([self.facts.get("cwd")])), "")
 
     @property
+    def options(self) -> "dict[str, list[str]]":
+        """The words of its options by their names, byte for byte; several where an option was given several times."""
+        said, in_hex = self.facts.get("options"), self.facts.get("options_hex")
+        found: dict[str, list[str]] = {}
+        for name, word in said.items() if isinstance(said, dict) else ():
+            found[name] = _texts(word if isinstance(word, list) else [word])
+        for name, words in in_hex.items() if isinstance(in_hex, dict) else ():
+            found[name] = _unhexed(words)
+        return found
+
+    @property
     def environment(self) -> "dict[str, str]":
         """The variables that were kept (`--keep-env`)."""
         kept, in_hex = self.facts.get("environment"), self.facts.get("environment_hex")

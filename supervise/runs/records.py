@@ -161,6 +161,7 @@ def facts_of(
         "recovered_from": recovered_from and recovered_from[0],
         "recoveries": recovered_from and recovered_from[1],
         "options": {key: _marked(word) for key, word in options.items()},
+        "options_hex": {key: found for key, word in options.items() if (found := _hex(_words(word)))},
         "environment": {name: word for name, word in kept.items() if plain.marked(word) is word},
         "environment_hex": {
             name: os.fsencode(word).hex() for name, word in kept.items() if plain.marked(word) is not word
@@ -299,6 +300,10 @@ def unlink(path: str) -> None:
 
 def _marked(words: "str | list[str]") -> "str | list[str]":
     return plain.marked(words) if isinstance(words, str) else [plain.marked(word) for word in words]
+
+
+def _words(words: "str | list[str]") -> "list[str]":
+    return [words] if isinstance(words, str) else words
 
 
 def _hex(words: "list[str]") -> "list[str] | None":

@@ -240,10 +240,9 @@ def _times(record: "Record") -> "int | None":
 def _said(record: "Record", key: str) -> "Any":
     """The value of an option of that run; the default where the record does not say it well."""
     option = next(one for one in OPTIONS if one.key == key)
-    options = record.facts.get("options")
-    word = options.get(option.name) if isinstance(options, dict) else None
+    words = record.options.get(option.name)
     try:
-        return read(option, word) if isinstance(word, str) else default(option)
+        return read(option, words[-1]) if words else default(option)
     except BadValueError:
         return default(option)
 
@@ -266,12 +265,9 @@ def _seconds(lost: Lost) -> float:
 
 def _begun(record: "Record") -> float:
     """Epoch seconds, by its id, since what else stands there may be broken."""
-    from calendar import timegm
-
     day, second, rest = record.run_id.split("-")
-    parts = (day[:4], day[4:6], day[6:], second[:2], second[2:4], second[4:])
     micros = rest[:6]
-    return timegm((*map(int, parts), 0, 0, 0)) + (int(micros) / 1e6 if micros.isdecimal() else 0.0)
+    return (reading.epoch_of(day, second) or 0.0) + (int(micros) / 1e6 if micros.isdecimal() else 0.0)
 
 
 def _start(record: "Record") -> "dict[str, Any]":

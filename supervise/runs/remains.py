@@ -68,12 +68,6 @@ def report(
     return whole
 
 
-def event(run_id: str, found_at: float, seconds: float, reason: str) -> "dict[str, Any]":
-    """The last line of the events."""
-    at, t = plain.time(found_at), round(max(0.0, seconds), 3)
-    return {"schema": SCHEMA, "run_id": run_id, "at": at, "t": t, "event": "lost", "reason": reason}
-
-
 def write(state: str, whole: "Mapping[str, Any]", *, is_kept: bool) -> bool:
     """Write that report into the record, and the last line of its events; False where the record has an end already.
 
@@ -84,18 +78,22 @@ def write(state: str, whole: "Mapping[str, Any]", *, is_kept: bool) -> bool:
     folder = f"{state}/{records.RUNS}/{run_id}"
     if os.path.lexists(f"{folder}/{records.END}"):
         return False
-    found = event(run_id, 0, whole["duration"], whole["reason"]) | {"at": whole["ended_at"]}
-    _append(f"{folder}/{records.EVENTS}", plain.json(found).encode() + b"\n")
+    append_event(f"{folder}/{records.EVENTS}", whole)
     is_ours = records.write_new(f"{folder}/{records.END}", plain.json(whole).encode() + b"\n")
     if is_ours and not is_kept:
         records.settle(state, run_id)
     return is_ours
 
 
-def _append(path: str, line: bytes) -> None:
-    """Add the line, on a line of its own also where the last one was cut short; without it, the report tells."""
+def append_event(path: str, whole: "Mapping[str, Any]") -> None:
+    """Add the last line to these events, on a line of its own also where the last one was cut short.
+
+    Without it, the report tells.
+    """
+    head = {"schema": SCHEMA, "run_id": whole["run_id"], "at": whole["ended_at"], "t": whole["duration"]}
+    line = plain.json({**head, "event": "lost", "reason": whole["reason"]}).encode() + b"\n"
     try:
-        fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return
     try:

@@ -60,12 +60,11 @@ def environment(record: "Record", ours: "Mapping[str, str]") -> "dict[str, str]"
 
 def _options(record: "Record") -> "list[str]":
     """Its options as words.  What the configuration says by now is not among them."""
-    said = record.facts.get("options")
-    words = ["--detach", "--config=/dev/null"]
+    said = record.options
+    words = ["--detach", f"--config={os.devnull}"]
     for option in OPTIONS:
-        told = said.get(option.name) if isinstance(said, dict) else None
-        for word in told if isinstance(told, list) else [told]:
-            if isinstance(word, str) and option.name not in ("detach", "config", "profile"):
+        if option.name not in ("detach", "config", "profile"):
+            for word in said.get(option.name, ()):
                 words += _words(option, word)
     return words
 

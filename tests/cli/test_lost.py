@@ -51,6 +51,15 @@ def test_the_record_is_the_report(supervise: Place) -> None:
     assert running.wait().report == only(supervise).end()
 
 
+def test_the_events_file_says_it_too(supervise: Place) -> None:
+    pid_file = supervise.file("pid")
+    running = supervise.start("-k", "0.3", "--", *child(f"mark={pid_file}", "stay"), events=True)
+    wait_for_file(pid_file)
+    kill(supervise, running)
+    assert running.wait().events == list(only(supervise).events())
+    assert running.wait().events[-1]["event"] == "lost"
+
+
 def test_what_was_known_until_then_is_in_it(supervise: Place) -> None:
     """Here: that the command was there, had access, was warned, and its time was over."""
     limits = ("-a", "30", "-t", "1", "--warn-at", "0.5", "-k", "1.5")

@@ -207,6 +207,23 @@ def test_who_recovers_is_spared(supervise: Place) -> None:
     assert ended.out.decode().splitlines()[-1] == "1"
 
 
+def test_one_who_recovers_is_killed(supervise: Place) -> None:
+    """Amid the grace: the next one goes on from there."""
+    pid_file, asked = supervise.file("pid"), supervise.file("asked")
+    words = child(f"mark_on=TERM,{asked}", f"mark={pid_file}", "stay")
+    running = supervise.start("-k", "1.5", "--", *words, report=False)
+    wait_for_file(pid_file)
+    kill_both(running)
+    first = supervise.popen([str(supervise.program), "recover"])
+    wait_for_file(asked)
+    first.send(signal.SIGKILL)
+    first.wait()
+    [lost] = recovered(supervise)
+    assert [one["pid"] for one in lost["stopped"]] == [wait_for_file(pid_file)]
+    assert not supervise.alive()
+    checked(only(supervise))
+
+
 # --- run again
 
 
@@ -245,6 +262,16 @@ def test_it_is_run_again_as_it_was(supervise: Place) -> None:
     supervise.file("go").touch()
     wait_until(lambda: reading.state_of(record) == "ended")
     assert checked(record)["outcome"] == "completed"
+
+
+def test_options_that_are_no_text(supervise: Place) -> None:
+    report = "a\udcffb.json"
+    running, _ = started(supervise, options=("--on-interrupt", "rerun", "--report", report))
+    kill_both(running)
+    [lost] = recovered(supervise)
+    again = reading.Record(supervise.state, lost["rerun"])
+    assert again.options["report"] == [report]
+    supervise.sweep()
 
 
 def test_of_the_environment_nothing_is_kept_unasked(supervise: Place) -> None:

@@ -135,6 +135,9 @@ def _hear(event: "dict[str, Any]", whole: "dict[str, Any]", *, has_access_limit:
             whole["stop"] = {"at": at, **kept, "killed": False}
         case "killing":
             whole["stop"]["killed"] = True
+        case "retrying":
+            attempts[-1]["outcome"] = event["outcome"]
+            whole.update(stop=None, diagnosis=None)
         case "diagnosis":
             whole["diagnosis"] = {"at": at, **told}
 

@@ -76,6 +76,18 @@ def test_what_was_known_until_then_is_in_it(supervise: Place) -> None:
     assert (report["stop"]["signal"], report["stop"]["killed"]) == ("TERM", False)
 
 
+def test_lost_between_two_attempts(supervise: Place) -> None:
+    """How the first had ended is known."""
+    retry = ("--retries", "2", "--retry-on", "code=3", "--retry-delay", "1h")
+    running = supervise.start(*retry, "--", *child("exit=3"))
+    wait_until(lambda: any(one["event"] == "retrying" for run in records_of(supervise) for one in run.events()))
+    kill(supervise, running)
+    report = running.wait().report
+    assert report == only(supervise).end()
+    assert report["outcome"] == "lost"
+    assert [one["outcome"] for one in report["attempts"]] == ["failed"]
+
+
 def test_without_a_record_the_report_says_it(supervise: Place) -> None:
     running = killed(supervise, "--no-record", report=True)
     assert running.wait().report["outcome"] == "lost"

@@ -262,6 +262,7 @@ def test_it_is_run_again_as_it_was(supervise: Place) -> None:
     supervise.file("go").touch()
     wait_until(lambda: reading.state_of(record) == "ended")
     assert checked(record)["outcome"] == "completed"
+    wait_until(lambda: not supervise.alive())
 
 
 def test_options_that_are_no_text(supervise: Place) -> None:
@@ -279,8 +280,8 @@ def test_of_the_environment_nothing_is_kept_unasked(supervise: Place) -> None:
     wait_for_file(supervise.file("pid"))
     kill_both(running)
     assert not any(b"lost" in path.read_bytes() for path in Path(only(supervise).folder).iterdir())
-    supervise.file("go").touch()
     recover(supervise)
+    supervise.sweep()
 
 
 def test_it_is_run_again_after_its_guardian_had_stopped_it(supervise: Place) -> None:

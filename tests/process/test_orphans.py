@@ -14,7 +14,8 @@ from supervise.process import orphans, stop, tree
 from supervise.process.orphans import Ids, Orphans
 from tests.harness import child, is_alive, wait_until
 
-RUN_ID = "20261124-200139-123456abcd"
+RUN_ID = f"20261124-200139-{os.getpid() % 10**6:06}abcd"
+"""Tests beside this one are not to be hit."""
 Start = Callable[..., int]
 
 

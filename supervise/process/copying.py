@@ -90,7 +90,7 @@ class Copier:
             return size
         pipe, ours = self._pipes.get(stream) or self._pipe(stream)
         done = system.tee(source, ours, size)
-        if done < 0 and self._busy.locked() and self._wait_for(lambda: system.is_writable(ours)):
+        if done < 0 and self._busy.locked() and self._wait_for(lambda: system.is_writable(ours, TURN)):
             done = system.tee(source, ours, size)
         if done <= 0:
             return 0
@@ -124,7 +124,7 @@ class Copier:
             if monotonic() >= until:
                 self._is_late = True
                 return False
-            sleep(TURN)
+            sleep(TURN / 10)
         return True
 
     def _post(self, stream: str, what: "bytes | int", pipe: int) -> None:

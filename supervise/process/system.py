@@ -38,13 +38,13 @@ def tee(source: int, sink: int, size: int) -> int:
         return -1
 
 
-def is_writable(fd: int) -> bool:
-    """It takes a byte, or will never take one again."""
+def is_writable(fd: int, seconds: float = 0) -> bool:
+    """It takes a byte, or will never take one again: now, or within that time."""
     import select
 
     poll = select.poll()
     poll.register(fd, select.POLLOUT)
-    return bool(poll.poll(0))
+    return bool(poll.poll(seconds * 1000))
 
 
 def _call(name: str, *arguments: "int | bytes") -> int:

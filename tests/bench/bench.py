@@ -13,12 +13,13 @@ import shutil
 import sys
 
 import bench_flowing
+import bench_records
 import bench_sampling
 import bench_starting
 import bench_waiting
 from bench_tools import row
 
-COLUMNS = ("supervise", "P", "timeout", "tini", "cat", "pv", "psutil", "alone")
+COLUMNS = ("supervise", "P", "timeout", "tini", "cat", "pv", "psutil", "tee", "--no-record", "alone")
 PROGRAMS = ("timeout", "tini", "pv")
 MIB = 1 << 20
 
@@ -41,6 +42,11 @@ WHOLE = {
     "memory": bench_waiting.memory,
     "cpu": bench_waiting.cpu,
     "lateness": bench_waiting.lateness,
+    "record": bench_records.shortest,
+    "record_pipe": bench_records.pipe_to_pipe,
+    "log": bench_records.log,
+    "ps": bench_records.asked,
+    "ps_all": bench_records.asked_for_all,
 }
 QUICK = {
     "born": lambda: bench_starting.born(3),
@@ -55,6 +61,11 @@ QUICK = {
     "memory": lambda: bench_waiting.memory(1, 1.0),
     "cpu": lambda: bench_waiting.cpu(1.0, 1.0),
     "lateness": lambda: bench_waiting.lateness(1),
+    "record": lambda: bench_records.shortest(3),
+    "record_pipe": lambda: bench_records.pipe_to_pipe(1, 64 * MIB),
+    "log": lambda: bench_records.log(1, 64 * MIB),
+    "ps": lambda: bench_records.asked(1, 100),
+    "ps_all": lambda: bench_records.asked_for_all(1, 100),
 }
 
 

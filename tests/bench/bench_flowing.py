@@ -30,7 +30,7 @@ def flood(total: int) -> Iterator[tuple[str, int]]:
         yield "cat" + f" {path}" * times, piece * times
 
 
-def _rates(ways: dict[str, str], rounds: int, size: int) -> dict[str, float]:
+def rates(ways: dict[str, str], rounds: int, size: int) -> dict[str, float]:
     kinds = {name: ["sh", "-c", script] for name, script in ways.items()}
     return medians(in_turn(kinds, rounds, lambda words: size / whole(words) / 1e9))
 
@@ -45,7 +45,7 @@ def pipe_to_pipe(rounds: int = 7, total: int = 3 << 30) -> dict[str, object]:
         }
         if not shutil.which("pv"):
             del ways["pv"]
-        found = _rates(ways, rounds, size)
+        found = rates(ways, rounds, size)
     worst = min(found["supervise"] / found["cat"] / 1.2, found["supervise"] / found.get("pv", 1e-9))
     what = f"pipe to pipe, {size / (1 << 30):.2g} GiB"
     return row(what, "GB/s", found, worst, ">= 1 of the greater of 1.2 x cat and pv -q")
@@ -58,7 +58,7 @@ def to_null(rounds: int = 7, total: int = 3 << 30) -> dict[str, object]:
             "supervise": f"{SUPERVISE} --no-record -- {source} > /dev/null",
             "cat": f"{source} | cat > /dev/null",
         }
-        found = _rates(ways, rounds, size)
+        found = rates(ways, rounds, size)
     return row("to /dev/null", "GB/s", found, found["supervise"] / found["cat"], ">= 0.9 x cat")
 
 

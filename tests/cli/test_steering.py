@@ -122,6 +122,20 @@ def test_status_says_how_the_run_is(supervise: Place) -> None:
     running.wait()
 
 
+def test_a_run_answers_between_its_attempts(supervise: Place) -> None:
+    options = ("--retries", "3", "--retry-on", "failed", "--retry-delay", "1h", "--retry-delay-max", "1h")
+    running = supervise.start(*options, "--", *child("say=hello", "exit=1"))
+    path = socket_of(supervise)
+    status = wait_until(lambda: (found := ask(path, do="status"))["phase"] == "backoff" and found)
+    assert (status["attempt"], status["pid"]) == (2, None)
+    watching = supervise.popen([str(supervise.program), "attach", path.stem])
+    watching.wait_for_out(b"hello\n")
+    assert ask(path, do="ready") == {"ok": False, "why": "the next attempt has not begun"}
+    assert command(supervise, "stop", path.stem).code == 0
+    assert running.wait().code == 143
+    assert watching.wait().code == 143
+
+
 def test_a_run_answers_while_it_is_stopping(supervise: Place) -> None:
     running, _ = steered(supervise, "-k", "1h", "--", *child("ignore=TERM", "ready", "stay"))
     running.wait_for_out(b"ready")

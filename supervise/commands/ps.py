@@ -8,6 +8,8 @@ from supervise.runs import plain, reading
 from supervise.values import BadValueError
 
 TITLES = ["RUN", "NAME", "STATE", "STARTED", "TOOK", "COMMAND"]
+LONGEST_STATUS = 40
+"""Characters of what a command says of itself that are shown."""
 USUAL = 20
 """Runs that --all shows."""
 
@@ -31,10 +33,18 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
     if values["json"]:
         showing.print_line(plain.json([one.fields() for one in found]))
         return 0
-    rows = [[one.record.run_id, one.record.name or "-", one.verdict, *_times(one), _command(one)] for one in found]
+    rows = [[one.record.run_id, one.record.name or "-", _state(one), *_times(one), _command(one)] for one in found]
     for line in showing.table([TITLES, *rows], showing.terminal_width()):
         showing.print_line(line)
     return 0
+
+
+def _state(one: showing.Summary) -> str:
+    """Of one that goes on also how it says it is."""
+    said = "".join(c if c.isprintable() else "?" for c in one.status) if one.state == "running" else ""
+    if not said:
+        return one.verdict
+    return f"{one.verdict}: {said if len(said) <= LONGEST_STATUS else said[: LONGEST_STATUS - 3] + '...'}"
 
 
 def _times(one: showing.Summary) -> tuple[str, str]:

@@ -95,6 +95,8 @@ def _facts(told: story.Story) -> list[tuple[str, str]]:
         ("in", _shown(f"{facts.get('cwd', '?')} on {facts.get('host', '?')}")),
         ("started", f"{showing.local_time(summary.started)}{until}, took {showing.took(summary.duration)}"),
     ]
+    if summary.status:
+        found.append(("says", _shown(summary.status)))
     usage = summary.end.get("usage")
     if isinstance(usage, dict):
         cpu, rss = usage.get("cpu_seconds"), usage.get("max_rss_bytes")

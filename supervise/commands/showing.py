@@ -131,6 +131,14 @@ class Summary:
         name = outcome if isinstance(outcome, str) and outcome.isprintable() else reading.UNKNOWN
         return f"{name} ({code})" if isinstance(code, int) and code else name
 
+    @property
+    def status(self) -> str:
+        """What the command last said of itself; '' where it said nothing."""
+        if self.state == "running":
+            return self.record.status()
+        said = self.end.get("status")
+        return said if isinstance(said, str) else ""
+
     def fields(self) -> dict[str, Any]:
         """For programs."""
         record, end = self.record, self.end
@@ -140,6 +148,7 @@ class Summary:
             "state": self.state,
             "outcome": end.get("outcome"),
             "exit_code": end.get("exit_code"),
+            "status": self.status or None,
             "started_at": record.facts.get("started_at"),
             "ended_at": end.get("ended_at"),
             "duration": None if self.duration is None else round(self.duration, 3),

@@ -70,7 +70,8 @@ class Story:
         if form and isinstance(limit, (int, float)):
             if end.get("limit") == "total":
                 return f"all attempts took longer than {showing.took(limit)}"
-            return form.format(limit=showing.took(limit))
+            reason = end.get("reason")
+            return form.format(limit=showing.took(limit)) + (f"; {reason}" if isinstance(reason, str) else "")
         if isinstance(reason := end.get("reason"), str):
             return reason
         signal = _dict(end.get("command_exit")).get("signal")

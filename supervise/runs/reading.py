@@ -98,6 +98,17 @@ class Record:
             if event is not None:
                 yield event
 
+    def status(self) -> str:
+        """What the command last said of itself (sd_notify, STATUS) in its last attempt; '' where it said nothing."""
+        for line in reversed(read(f"{self.folder}/{EVENTS}").splitlines()):
+            if b'"event": "started"' in line:
+                break
+            event = _parsed(line) if b'"event": "said"' in line else None
+            if event and event.get("event") == "said" and event.get("what") == "status":
+                text = event.get("text")
+                return text if isinstance(text, str) else ""
+        return ""
+
     def samples(self) -> "Iterator[tuple[float, float, int, int]]":
         """What it had used, from time to time: seconds of the run and of CPU, bytes on stdout and on stderr."""
         for line in read(f"{self.folder}/{SAMPLES}").splitlines():

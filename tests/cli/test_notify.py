@@ -1,5 +1,6 @@
 """What the command says of itself by sd_notify, through the installed program: by libraries and programs that do so."""
 
+import json
 import os
 import shutil
 import signal
@@ -210,8 +211,13 @@ def test_whoever_asks_the_run_is_told(supervise: Place, monkeypatch: pytest.Monk
     connection.socket.close()
     assert answer
     assert answer["notify"] == {"status": "up and running", "is_stopping": False, "main_pid": 4711}
+    listed = json.loads(supervise.popen([str(supervise.program), "ps", "--json"]).wait().out)
+    assert [(one["run_id"], one["status"]) for one in listed] == [(run_id, "up and running")]
+    assert b" running: up and running " in supervise.popen([str(supervise.program), "ps"]).wait().out
     running.send(signal.SIGTERM)
     assert running.wait().code == 143
+    shown = supervise.popen([str(supervise.program), "show", run_id]).wait().out.decode()
+    assert any(line.split() == ["says", "up", "and", "running"] for line in shown.splitlines())
 
 
 def test_garbage_harms_nothing(supervise: Place) -> None:

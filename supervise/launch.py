@@ -316,14 +316,16 @@ def _take_lock(launched: Launched) -> None:
     from supervise import locking
 
     try:
-        locking.take(launched.request.values, launched.run_id, locking.cancelling())
+        locking.take(launched.request.values, launched.run_id, locking.cancelling(), launched.outer)
     except locking.TurnedAway as why:
         launched.turned_away = why
     except locking.UnlockableError as error:
         raise Refusal(str(error)) from None
     else:
-        # The wait is no part of the run.
-        launched.started, launched.started_at = monotonic(), time()
+        # The wait is no part of the run, but of what the run around us has left.
+        began, launched.started, launched.started_at = launched.started, monotonic(), time()
+        if launched.outer is not None:
+            launched.outer -= launched.started - began
 
 
 def _facts(launched: Launched) -> "tuple[object, ...]":

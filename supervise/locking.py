@@ -1,8 +1,6 @@
 """The lock of a run: taken before anything of its command is there, or the run is turned away."""
 
 import _signal
-import os
-from time import time
 
 from supervise.runs import sockets
 from supervise.runs.locks import Lock
@@ -26,16 +24,17 @@ class UnlockableError(Exception):
     """There can be no such lock; the text says why."""
 
 
-def take(values: "dict[str, Any]", run_id: str, cancelling: "set[int]") -> int:
+def take(values: "dict[str, Any]", run_id: str, cancelling: "set[int]", outer: "float | None") -> int:
     """The descriptor that holds the lock, after a wait where that was asked for.
 
+    It is not waited for beyond `outer` seconds, our part of what a run around us has left.
     Raises TurnedAway, UnlockableError.
     """
     name = values["lock"]
     try:
         lock = Lock(name)
         if not lock.take():
-            _wait(lock, values, cancelling)
+            _wait(lock, values, cancelling, outer)
         lock.write_holder(run_id)
         lock.forget_folder()
     except (OSError, RuntimeError, sockets.UnsafeError) as error:
@@ -44,10 +43,10 @@ def take(values: "dict[str, Any]", run_id: str, cancelling: "set[int]") -> int:
     return lock.fd
 
 
-def _wait(lock: Lock, values: "dict[str, Any]", cancelling: "set[int]") -> None:
+def _wait(lock: Lock, values: "dict[str, Any]", cancelling: "set[int]", outer: "float | None") -> None:
     seconds, holder = values["lock_wait"], lock.holder()
-    # The run around us does not wait for us longer than that.
-    seconds = min(seconds, _left_around(seconds))
+    if outer is not None:
+        seconds = min(seconds, outer)
     if seconds > 0:
         if not values["quiet"]:
             from supervise import recording
@@ -60,13 +59,6 @@ def _wait(lock: Lock, values: "dict[str, Any]", cancelling: "set[int]") -> None:
             raise TurnedAway(f"while it waited for the lock {lock.name}, held by {lock.holder()}", number)
         holder = lock.holder()
     raise TurnedAway(f"busy: the lock {lock.name} is held by {holder}")
-
-
-def _left_around(seconds: float) -> float:
-    try:
-        return float(os.environ["SUPERVISE_DEADLINE"]) - time()
-    except (LookupError, ValueError):
-        return seconds
 
 
 def cancelling() -> "set[int]":

@@ -8,10 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from supervise.options import option_names
 from tests.harness import Ended, Place, wait_until
-
-has_budget = pytest.mark.skipif("--retries" not in option_names(), reason="runs tell their commands no budget yet")
 
 
 def left(ended: Ended) -> list[str]:
@@ -33,7 +30,6 @@ def test_without_a_run_there_is_no_end(supervise: Place) -> None:
     assert told == {"deadline": None, "deadline_in": None, "latest": None, "latest_in": None}
 
 
-@has_budget
 @pytest.mark.parametrize("record", [[], ["--no-record"]], ids=["record", "no record"])
 def test_of_a_completion_limit_and_what_it_may_be_extended_by(supervise: Place, record: list[str]) -> None:
     """At once, while the run's library is still being loaded, and later."""
@@ -43,7 +39,6 @@ def test_of_a_completion_limit_and_what_it_may_be_extended_by(supervise: Place, 
         assert is_about(pair[1], 1500)
 
 
-@has_budget
 def test_before_access_it_is_the_access_limit(supervise: Place) -> None:
     file = supervise.file("left")
     ended = supervise("-a", "100", "-t", "1000", "-i", "50", "--", "sh", "-c", f"supervise left >{file}; echo up")
@@ -56,7 +51,6 @@ def test_an_idle_limit_is_no_end(supervise: Place) -> None:
     assert left(supervise("-i", "50", "--", "supervise", "left")) == ["infinity", "infinity"]
 
 
-@has_budget
 def test_as_json(supervise: Place) -> None:
     before = time.time()
     told = json.loads(supervise("-t", "1000", "-x", "500", "--", "supervise", "left", "--json").out)
@@ -112,7 +106,6 @@ def test_a_sleep_beyond_it_ends_at_once(supervise: Place, word: str, said: str) 
     assert message.endswith(" before that would be over (exit 75)")
 
 
-@has_budget
 def test_the_run_is_resumable(supervise: Place) -> None:
     begin = time.monotonic()
     ended = supervise("-t", "10m", "--", "sh", "-c", "echo work; supervise sleep 20m || exit $?; echo more")
@@ -123,7 +116,6 @@ def test_the_run_is_resumable(supervise: Place) -> None:
     assert ended.messages[0].startswith("not sleeping 20m: the run ends 10m")
 
 
-@has_budget
 def test_with_retries_it_runs_again(supervise: Place) -> None:
     script = "echo work $SUPERVISE_ATTEMPT; supervise sleep 20m || exit $?; echo more"
     ended = supervise("-t", "10m", "--retries", "1", "--retry-delay", "0", "--", "sh", "-c", script)

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -96,10 +97,27 @@ def test_a_wait_has_an_end(supervise: Place, name: str) -> None:
     assert ended.report["outcome"] == "busy"
     assert ended.report["duration"] >= 0.3
     # One that the run around us would not live to see is not begun.
-    ended = supervise("--lock", name, "--lock-wait", "1h", "--", "true", env={"SUPERVISE_DEADLINE": "1000.5"})
+    environ = {"SUPERVISE_DEADLINE": str(time.time() + 2)}
+    ended = supervise("--lock", name, "--lock-wait", "1h", "--", "true", env=environ)
     assert ended.report["outcome"] == "busy"
     supervise.file("go").touch()
     holder.wait()
+
+
+def test_a_wait_takes_from_what_the_run_around_us_has_left(supervise: Place, name: str) -> None:
+    holder = hold(supervise, name)
+    deadline = time.time() + 100
+    waiter = supervise.start(
+        "--lock", name, "--lock-wait", "60", "-k", "0", "--", "sh", "-c", "echo $SUPERVISE_DEADLINE",
+        env={"SUPERVISE_DEADLINE": str(deadline)},
+    )  # fmt: skip
+    wait_for_wait(waiter)
+    begin = time.monotonic()
+    wait_until(lambda: time.monotonic() > begin + 2)
+    supervise.file("go").touch()
+    holder.wait()
+    # One second earlier, so that it is done in time; not later for the wait.
+    assert abs(float(waiter.wait().out) - (deadline - 1)) < 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])

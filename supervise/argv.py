@@ -21,7 +21,20 @@ if TYPE_CHECKING:
 
 
 FILE = "config.toml"
-CONFIG, PROFILE = option_names()["--config"], option_names()["--profile"]
+NAMES = option_names()
+CONFIG, PROFILE = NAMES["--config"], NAMES["--profile"]
+
+
+class Values(dict[str, "Any"]):
+    """The value of every option, by its key; those of which nobody said anything are read when they are asked for."""
+
+    def __missing__(self, key: str) -> "Any":  # noqa: D105 - the docstring above tells
+        value = self[key] = default(next(option for option in OPTIONS if option.key == key))
+        return value
+
+    def whole(self) -> "dict[str, Any]":
+        """All of them."""
+        return {option.key: self[option.key] for option in OPTIONS}
 
 
 class Request:
@@ -29,11 +42,8 @@ class Request:
 
     __slots__ = ("command", "said", "taken", "values")
 
-    def __init__(
-        self, values: "dict[str, Any]", command: "list[str]", taken: "tuple[str, ...]", said: "dict[str, str]"
-    ) -> None:
+    def __init__(self, values: Values, command: "list[str]", taken: "tuple[str, ...]", said: "dict[str, str]") -> None:
         self.values = values
-        """The value of every option, by its key."""
         self.command = command
         """The program and its arguments; never empty."""
         self.taken = taken
@@ -46,7 +56,7 @@ def read(words: "list[str]", environ: "Mapping[str, str]") -> "Request | None":
     """The Request of `run [OPTIONS] [--] COMMAND...` or `[OPTIONS] -- COMMAND...`; None for whatever else."""
     is_bare = words[:1] != ["run"]
     rest = list(words if is_bare else words[1:])
-    said = take_options(rest, option_names())
+    said = take_options(rest, NAMES)
     if said is None:
         return None
     has_dashes = rest[:1] == ["--"]
@@ -96,18 +106,19 @@ def fill(said: "Mapping[str, str]", command: "list[str]", environ: "Mapping[str,
 
     Raises BadValueError, its text beginning with the option's or the variable's name.
     """
-    values, words = {}, {}
+    values, words = Values(), {}
     ours = {name: word for name, word in environ.items() if name.startswith(PREFIX)}
     configured = configuration(said, environ)
-    for option in OPTIONS:
+    for option in OPTIONS if said or ours or configured else ():
         source, word = source_of(option, said, ours)
         setting = None if source else configured.get(option.key)
+        if not (source or setting):
+            continue
         try:
-            values[option.key] = read_value(option, word) if source else setting.value if setting else default(option)
+            values[option.key] = setting.value if setting else read_value(option, word)
         except BadValueError as error:
             raise BadValueError(f"{source}: {error}") from None
-        if source or setting:
-            words[option.name] = setting.word if setting else word
+        words[option.name] = setting.word if setting else word
     if configured or values["config"]:
         # What is configured now is in those words; what will be then shall add nothing.
         words["config"] = os.devnull

@@ -70,6 +70,8 @@ class Launched:
         """What the threads posted before the runner came."""
         self.line: Line
         """To whoever holds the command."""
+        self.silence: Line | None = None
+        """The other end of the line, where nobody is there any more."""
         self.sources: tuple[int, ...] = ()
         """Our ends of the command's stdout and stderr, or of its terminal."""
         self.inbox: "Inbox"
@@ -215,6 +217,8 @@ def run(request: "Request", on_lost: "OnLost", told: int = -1) -> Launched:
     until = monotonic() + SHORT
     if _is_done_in_silence(launched, until):
         _end_plainly(launched)
+    if not launched.guardian.keep():
+        _hear_last_words(launched)
     try:
         _start_threads(launched)
     except (OSError, RuntimeError, ImportError) as error:
@@ -295,7 +299,13 @@ def _start(launched: Launched, on_lost: "OnLost") -> None:
         # Before the command there is a record, and before that the guardian, which it names.
         unneeded |= {*stdio} - {0}
     try:
-        launched.guardian = guardian.fork(first, unneeded=unneeded, has_terminal=has_terminal, on_lost=on_lost)
+        launched.guardian = guardian.fork(
+            first,
+            unneeded=unneeded,
+            has_terminal=has_terminal,
+            may_leave=values["no_record"] and _is_nothing_to_be_told(launched),
+            on_lost=on_lost,
+        )
     except OSError as error:
         raise Refusal(f"cannot start a guardian: {(error.strerror or '').lower()}") from None
     launched.early = {*_signal.sigpending()}
@@ -527,12 +537,7 @@ def _is_cancelled(launched: Launched) -> bool:
 
 def _plain_end(launched: Launched) -> "int | None":
     """The exit code of a command of which there is nothing to be said."""
-    values = launched.request.values
-    if values["report"] or values["events"] or values["verbose"] or values["success_codes"] != (0,):
-        return None
-    if values["retries"]:
-        return None
-    if launched.signs or launched.notify:
+    if launched.signs or launched.notify or not _is_nothing_to_be_told(launched):
         return None
     if not all(pump.has_ended and not pump.failure for pump in launched.pumps):
         return None
@@ -544,6 +549,22 @@ def _plain_end(launched: Launched) -> "int | None":
                 code = os.WEXITSTATUS(status)
                 return code if launched.record is None or _end_record(launched, launched.record, code, at) else None
     return None
+
+
+def _is_nothing_to_be_told(launched: Launched) -> bool:
+    """Where the command ends by itself, nobody wants to hear of it, and it is not run again."""
+    values = launched.request.values
+    is_told = values["report"] or values["events"] or values["verbose"] or values["success_codes"] != (0,)
+    return not is_told and not values["retries"]
+
+
+def _hear_last_words(launched: Launched) -> None:
+    """The guardian has gone of a command that has ended: from here on its line is silent."""
+    while (got := launched.line.receive(wait=True)) is not None:
+        launched.heard.append(got[0])
+    from supervise.process import line
+
+    launched.line, launched.silence = line.pair()
 
 
 def _begin_record(launched: Launched) -> "Record | None":

@@ -32,11 +32,17 @@ REAP = 1.0
 class Guardian:
     """The guardian as we see it."""
 
-    def __init__(self, pid: int, line: line.Line, has_terminal: bool) -> None:
+    def __init__(self, pid: int, line: line.Line, has_terminal: bool, leave: int) -> None:
         self.pid = pid
         self.line = line
         self.has_terminal = has_terminal
         """We have a controlling terminal, and the command shares it with us."""
+        self._leave = leave
+
+    def keep(self) -> bool:
+        """It stays until it is dismissed; False where it has gone already, of a command that ended by itself."""
+        leave, self._leave = self._leave, -1
+        return leave < 0 or bool(os.read(leave, 1))
 
     def wake(self) -> None:
         """Let it go on, should the command have stopped it (`kill -STOP $PPID`)."""
@@ -44,7 +50,8 @@ class Guardian:
 
     def dismiss(self) -> None:
         """Tell it that all is over, and reap it: nothing of ours is left behind, not even for init."""
-        self.line.send("bye")
+        if self.keep():
+            self.line.send("bye")
         # Its end of the line hangs up when it goes, which can be waited for with a bound.
         poll = select.poll()
         poll.register(self.line, select.POLLHUP)
@@ -59,24 +66,34 @@ def fork(
     *,
     unneeded: "Iterable[int]",
     has_terminal: bool,
+    may_leave: bool,
     on_lost: "OnLost",
 ) -> Guardian:
     """Fork it, with the first of what it is told: no line is faster.
 
     All signals are blocked from here on, so that none is lost before there is somebody to take it.  `unneeded` are
-    descriptors of ours that it must not hold.  `on_lost` is called in the guardian, with the facts and the sockets that
+    descriptors of ours that it must not hold.  With `may_leave` it goes by itself when the command has ended by itself
+    with nobody left, unless we `keep` it.  `on_lost` is called in the guardian, with the facts and the sockets that
     it was told, when we have died and the tree is stopped.
     Raises OSError where no process can be had.
     """
     ours, theirs = line.pair()
-    group = os.getpgrp()
+    leave = _leave() if may_leave else -1
+    wake, trigger = os.pipe()
+    holder = Holder(theirs, wake, os.getpgrp() if has_terminal else None)
+    holder.leave = leave
+    for message, _ in first:
+        if message[0] == "spawn":
+            holder.prepare(message[1], message[2])
     _signal.pthread_sigmask(_signal.SIG_SETMASK, _signal.valid_signals())
     # Should it die, the tree falls to us: from the command's first moment on, so before there is a guardian at all.
     system.become_subreaper()
     pid = os.fork()
     if pid:
         theirs.close()
-        return Guardian(pid, ours, has_terminal)
+        os.close(wake)
+        os.close(trigger)
+        return Guardian(pid, ours, has_terminal, leave)
     code = 70
     try:
         if has_terminal:
@@ -86,7 +103,8 @@ def fork(
         ours.close()
         for fd in unneeded:
             os.close(fd)
-        _hold(Holder(theirs, _listen(), group if has_terminal else None), first, on_lost)
+        _listen(wake, trigger)
+        _hold(holder, first, on_lost)
         code = 0
     finally:
         os._exit(code)
@@ -121,15 +139,21 @@ def _hold(holder: Holder, first: "Iterable[Message]", on_lost: "OnLost") -> None
             on_lost(holder.facts, holder.sockets)
 
 
-def _listen() -> int:
-    """Returns what becomes readable when a child dies."""
-    wake, trigger = os.pipe()
+def _leave() -> int:
+    """What gives one byte, to whoever is first."""
+    leave, give = os.pipe()
+    os.write(give, b"!")
+    os.close(give)
+    return leave
+
+
+def _listen(wake: int, trigger: int) -> None:
+    """When a child dies, `wake` becomes readable."""
     os.set_blocking(wake, False)
     os.set_blocking(trigger, False)
     _signal.set_wakeup_fd(trigger, warn_on_full_buffer=False)
     _signal.signal(_signal.SIGCHLD, _noted)
     _signal.pthread_sigmask(_signal.SIG_UNBLOCK, {_signal.SIGCHLD})
-    return wake
 
 
 def _leave_stdio() -> None:

@@ -28,7 +28,7 @@ import select
 from time import monotonic
 
 from supervise.process.line import Line
-from supervise.process.spawn import SpawnError, spawn
+from supervise.process.spawn import SpawnError, find, spawn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,6 +64,11 @@ class Holder:
         self._helpers: set[int] = set()
         self._stop_signal = 15
         self._grace = 0.0
+        self.leave = -1
+        """A descriptor that gives one byte to whoever is first: read here, we go as soon as the command has ended by
+        itself with nobody left, and need not be told to."""
+        self._has_leave = False
+        self._prepared: tuple[str, dict[bytes, bytes]] | None = None
         self.root = 0
         self.is_root_alive = False
         self.was_emptied = True
@@ -83,6 +88,8 @@ class Holder:
             if any(fd == self.wake for fd, _ in ready):
                 self._clear_wake()
                 self.reap()
+                if self._has_leave:
+                    return True
             if any(fd == self.line.fileno() for fd, _ in ready):
                 try:
                     got = self.line.receive()
@@ -125,7 +132,10 @@ class Holder:
             if pid == self.root and self.is_root_alive:
                 self.is_root_alive = False
                 at = monotonic()
-                self.line.send("exited", status, at, self._has_others())
+                has_others = self._has_others()
+                if self.leave >= 0 and os.WIFEXITED(status) and not has_others:
+                    self._has_leave = bool(os.read(self.leave, 1))
+                self.line.send("exited", status, at, has_others)
 
     def _has_others(self) -> bool:
         try:
@@ -169,6 +179,15 @@ class Holder:
             case ("usage",):
                 self.line.send("used", *_usage())
 
+    def prepare(self, command: "list[str]", variables: "dict[bytes, bytes | None]") -> None:
+        """Do what can be done of a spawn before the fork: after it, each page that is touched is copied."""
+        kept = _environment(variables)
+        try:
+            self._prepared = find(command[0], kept), kept
+        except SpawnError:
+            # It is looked for again, and the reason told, by whoever spawns.
+            pass
+
     def _spawn(
         self,
         command: "list[str]",
@@ -177,10 +196,11 @@ class Holder:
         terminal: str,
     ) -> None:
         self.stopping_since = 0.0
-        environ = {**os.environb, **variables}
-        kept = {name: value for name, value in environ.items() if value is not None}
+        prepared, self._prepared = self._prepared, None
         try:
-            self.root = spawn(command, kept, stdio, group=None if terminal else self.group, terminal=terminal)
+            path, kept = prepared or (None, _environment(variables))
+            group = None if terminal else self.group
+            self.root = spawn(path or find(command[0], kept), command, kept, stdio, group=group, terminal=terminal)
         except SpawnError as error:
             self.line.send("failed", error.kind, error.reason)
         else:
@@ -264,6 +284,12 @@ def _kill_group(pid: int) -> None:
             os.killpg(pid, _signal.SIGKILL)
     except OSError:
         pass
+
+
+def _environment(variables: "dict[bytes, bytes | None]") -> "dict[bytes, bytes]":
+    """Ours, with these instead; without those that are None."""
+    environ = {**os.environb, **variables}
+    return {name: value for name, value in environ.items() if value is not None}
 
 
 def _usage() -> "tuple[float, int]":

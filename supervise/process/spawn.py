@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SHELL = "/bin/sh"
-DEFAULT_PATH = "/bin:/usr/bin"
+DEFAULT_PATH = b"/bin:/usr/bin"
 """Where PATH is not set (environ(7), exec(3))."""
 OURS_TO_ANSWER_FOR = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 
@@ -27,7 +27,7 @@ def _not_executable(path: str, number: int) -> SpawnError:
     return SpawnError("not_executable", f"{path}: {os.strerror(number)[0].lower()}{os.strerror(number)[1:]}")
 
 
-def find(name: str, search_path: str) -> str:
+def find(name: str, environ: "Mapping[bytes, bytes]") -> str:
     """The file that a shell would run for that name (POSIX, XCU 2.9.1.4).
 
     Raises SpawnError.
@@ -35,7 +35,7 @@ def find(name: str, search_path: str) -> str:
     if "/" in name:
         return name
     denied = None
-    for folder in search_path.split(":"):
+    for folder in os.fsdecode(environ.get(b"PATH", DEFAULT_PATH)).split(":"):
         path = f"{folder or '.'}/{name}"
         try:
             mode = os.stat(path).st_mode
@@ -54,6 +54,7 @@ def find(name: str, search_path: str) -> str:
 
 
 def spawn(
+    path: str,
     command: "list[str]",
     environ: "Mapping[bytes, bytes]",
     stdio: "tuple[int, int, int]",
@@ -63,12 +64,12 @@ def spawn(
 ) -> int:
     """Start the command and return its pid: in that process group, or in a session of its own.
 
+    `path` is its file (see `find`).
     `terminal` names the controlling terminal of such a session, which is then its stdio; '' for none.
 
     Its signal mask is empty; SIGPIPE and SIGXFSZ, which Python ignores, are back to default.
     Raises SpawnError.
     """
-    path = find(command[0], os.fsdecode(environ.get(b"PATH", DEFAULT_PATH.encode())))
     try:
         return _exec(path, command, environ, stdio, group, terminal)
     except OSError as error:

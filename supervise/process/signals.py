@@ -59,7 +59,7 @@ def _take(taken: "frozenset[int]", inbox: "Inbox") -> None:
     info = _signal.sigtimedwait(taken, SHORT)
     if info is None:
         # Loaded before the first signal where there is time: a short command does not pay for it.
-        from supervise.process import tree  # noqa: F401
+        _ancestry_of(0)
     while True:
         if info is not None:
             inbox.post("signal", info.si_signo, info.si_code, info.si_pid, monotonic(), _ancestry(info))
@@ -69,9 +69,16 @@ def _take(taken: "frozenset[int]", inbox: "Inbox") -> None:
 def _ancestry(info: "struct_siginfo") -> "list[Stat]":
     if info.si_code == FROM_KERNEL or info.si_signo == CHLD:
         return []
-    from supervise.process import tree
+    return _ancestry_of(info.si_pid)
 
-    return tree.ancestry(info.si_pid)
+
+def _ancestry_of(pid: int) -> "list[Stat]":
+    try:
+        from supervise.process import tree
+    except (ImportError, OSError):
+        # No descriptor is left to load it with.
+        return []
+    return tree.ancestry(pid)
 
 
 def pending() -> "set[int]":

@@ -231,3 +231,19 @@ def zombies_below(pid: int) -> list[int]:
                 elif is_alive(one):
                     todo.append(one)
     return found
+
+
+def test_a_signal_in_the_last_moment_of_a_short_command(supervise: Place) -> None:
+    """The guardian goes by itself when it has ended: whatever comes at that moment finds the run in order."""
+    hit = "read -r _ _ _ parent _ </proc/$PPID/stat; kill -TERM $parent; exit 3"
+    for _ in range(8):
+        ended = supervise("--no-record", "--", "sh", "-c", hit)
+        # Its own signal is no cancellation.
+        assert (ended.code, ended.err, ended.left) == (3, b"", [])
+
+
+def test_short_commands_leave_nobody(supervise: Place) -> None:
+    for words, code in ((["true"], 0), (["sh", "-c", "echo x; exit 4"], 4), (["sh", "-c", "exec >&- 2>&-; exit 5"], 5)):
+        for _ in range(8):
+            ended = supervise("--no-record", "--", *words)
+            assert (ended.code, ended.err, ended.left) == (code, b"", [])

@@ -56,7 +56,7 @@ class Launched:
         self.started_at = time()
         """The same in epoch seconds."""
         self.run_id = _id_of(self.started_at)
-        self.outer = _outer_deadline(request.values["kill_after"], self.started_at)
+        self.outer: float | None = None
         """When our part of the time of a run around us is over, in seconds of the run; None where there is none."""
         self.record: Record | None = None
         self.log: Log | None = None
@@ -282,6 +282,7 @@ def _start(launched: Launched, on_lost: "OnLost") -> None:
         if launched.terminal:
             first.append((("terminal", launched.terminal.facts), ()))
     stdio, tty = open_stdio(launched)
+    launched.outer = _outer_deadline(values["kill_after"], launched.started_at)
     launched.variables = _variables(launched)
     if values["name"] or RECOVERED_FROM in os.environ:
         _hear_of_predecessor(launched)

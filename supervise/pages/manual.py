@@ -11,11 +11,15 @@ WIDTH = 72
 EXIT_CODES = (
     ("0", "completed", "The command ended by itself with a code of \\-\\-success\\-codes."),
     ("its own", "failed", "The command ended by itself with another code."),
-    ("75", "resumable", "The command ended by itself with 75 (EX_TEMPFAIL of sysexits.h: try again later)."),
+    (
+        "75",
+        "resumable",
+        "The command ended by itself with 75 (EX_TEMPFAIL: try again later), or the time of an outer run was over.",
+    ),
     ("75", "busy", "Another run holds the lock of \\-\\-lock; nothing was started."),
     ("122", "access_timeout", "It did not come up in time."),
     ("123", "idle_timeout", "It went silent."),
-    ("124", "completion_timeout", "It ran too long."),
+    ("124", "completion_timeout", "It ran too long, or all attempts together did."),
     ("125", "error", "Supervise itself failed, or was called wrongly."),
     ("126", "not_executable", "The command was found and could not be run."),
     ("127", "not_found", "The command was not found."),

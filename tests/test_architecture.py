@@ -192,6 +192,14 @@ def test_a_short_run_loads_nothing_slow(program):
     assert not any(one.startswith(("supervise.core", "supervise.runner", "supervise.cli")) for one in foreign)
 
 
+def test_a_long_run_loads_nothing_of_what_it_does_not_use(program):
+    """What looks for signs of access, hears sd_notify or starts another attempt."""
+    foreign = loaded_by(program, "run", "-a", "30", "--", "sh", "-c", "sleep 0.5; echo")
+    assert "supervise.loop" in foreign
+    unused = {"signs", "probes", "looks", "lines", "matcher", "helpers", "http", "notify"}
+    assert foreign & {f"supervise.process.{one}" for one in unused} == set()
+
+
 def test_a_plain_configuration_costs_no_library(program, tmp_path):
     file = tmp_path / "config.toml"
     file.write_text('warn-at = ["5m", "1m"]  # for all\n\n[profiles.ci]\ntimeout = "1h"\n')

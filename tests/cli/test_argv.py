@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from supervise import __main__ as entry
 from supervise import argv, cli, folders, launch
-from supervise.options import OPTIONS, option_names
-from supervise.values import default
+from supervise.options import BETWEEN, OPTIONS, SIGNS, option_names
+from supervise.values import BadValueError, default, read_evidences
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -386,6 +386,29 @@ def test_both_ways_agree_on_any_words(words, environ):
         assert told(cli.main(words, environ)) == told(fast)
     else:
         refusal(words, environ)
+
+
+signs = st.tuples(
+    st.sampled_from([*SIGNS, "port", "http", "output=", ""]),
+    st.sampled_from(["", "80", "[::1]:80", "::", "http://x", "https://x:1/a?b#c", "(", "\udcff"])
+    | st.text(max_size=12),
+).map("".join)  # fmt: skip
+
+
+@settings(max_examples=2000, deadline=None)
+@given(st.lists(signs, min_size=1, max_size=3))
+def test_any_signs_of_access_are_read_or_refused_in_one_line(words):
+    try:
+        found = read_evidences(option_names()["--access-on"], BETWEEN.join(words))
+    except BadValueError as error:
+        found, why = (), str(error)
+        event("refused")
+    else:
+        why = "got "
+    assert why.startswith("got ")
+    assert "\n" not in why
+    assert set(found) <= {part for word in words for part in word.split(BETWEEN)}
+    assert all(sign.startswith(SIGNS) for sign in found)
 
 
 @given(st.lists(good_pieces, max_size=5), st.sampled_from([["run"], ["run", "--"], ["--"]]), st.lists(commands))

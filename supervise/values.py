@@ -49,6 +49,11 @@ def _number(digits: str) -> "float | None":
     return float(digits)
 
 
+def _whole(digits: str) -> int:
+    """A whole number of up to nine digits; -1 for whatever else."""
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 9 else -1
+
+
 def _numbers_with_units(text: str, units: "dict[str, float]") -> "float | None":
     """`1h30m` by the table; None where a number, a unit or the falling order of units is missing."""
     total, rest, last = 0.0, text, None
@@ -147,8 +152,8 @@ def signal_name(number: int) -> str:
 def read_signal(option: Option, word: str) -> int:
     """The number of `TERM`, `SIGTERM` or `15`."""
     number = signal_table().get(word.upper().removeprefix("SIG"))
-    if number is None and word.isascii() and word.isdigit() and 1 <= int(word[:4]) <= 64:
-        number = int(word)
+    if number is None and 1 <= _whole(word) <= 64:
+        number = _whole(word)
     if number is None:
         raise _bad(word, "a signal (TERM, SIGTERM, 15)")
     return number
@@ -174,7 +179,7 @@ def read_causes(option: Option, word: str) -> "tuple[str, ...]":
     parts = tuple(word.split(","))
     for part in parts:
         name, equals, code = part.partition("=")
-        is_code = code.isascii() and code.isdigit() and 1 <= int(code[:4]) <= 255
+        is_code = 1 <= _whole(code) <= 255
         if name + equals not in option.choices or (equals and not is_code):
             raise _bad(word, "some of access,idle,completion,failed,signaled,resumable,code=N, N from 1 to 255")
     return parts
@@ -190,10 +195,10 @@ def read_percent(option: Option, word: str) -> float:
 
 def read_codes(option: Option, word: str) -> "tuple[int, ...]":
     """Exit codes, 0 to 255."""
-    parts = word.split(",")
-    if not all(part.isascii() and part.isdigit() and int(part[:4]) <= 255 for part in parts):
+    codes = {_whole(part) for part in word.split(",")}
+    if not all(0 <= code <= 255 for code in codes):
         raise _bad(word, "exit codes from 0 to 255 with commas between (0,3)")
-    return tuple(sorted({int(part) for part in parts}))
+    return tuple(sorted(codes))
 
 
 def read_path(option: Option, word: str) -> str:
@@ -208,10 +213,10 @@ def read_size(option: Option, word: str) -> int:
     word = "0" if word in OFF_WORDS[:1] else word
     digits = word.rstrip("KMGTiB")
     number, factor = _number(digits), SIZES.get(word[len(digits) :])
-    size = None if number is None or factor is None else int(number * factor)
+    size = None if number is None or factor is None else number * factor
     if size is None or (size < LEAST_SIZE and size) or size > LARGEST_SIZE:
         raise _bad(word, "a size of 64KiB or more (500KiB, 64MiB, 1.5GiB; K, M and G are the same); 0 or off for none")
-    return size
+    return int(size)
 
 
 def read_name(option: Option, word: str) -> str:
@@ -234,9 +239,9 @@ def read_profile(option: Option, word: str) -> str:
 
 def read_count(option: Option, word: str) -> int:
     """How often, or how many."""
-    if not (word.isascii() and word.isdigit() and len(word) <= 9):
+    if _whole(word) < 0:
         raise _bad(word, "a number from 0 on")
-    return int(word)
+    return _whole(word)
 
 
 def read_names(option: Option, word: str) -> "tuple[str, ...]":
@@ -276,7 +281,7 @@ def port_of(argument: str) -> "tuple[str, int] | None":
         host = host[1:-1]
     elif ":" in host:
         return None
-    if (colon and not host) or not (digits.isascii() and digits.isdigit() and 1 <= int(digits[:6]) <= 65535):
+    if (colon and not host) or not 1 <= _whole(digits) <= 65535:
         return None
     return host, int(digits)
 

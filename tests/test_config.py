@@ -67,6 +67,10 @@ def wrong(write, text, profile=None):
         ('extend-on = "cpu,io"', "extend_on", ("cpu", "io")),
         ('access-on = ["port=80", "match=a,b"]', "access_on", ("port=80", "match=a,b")),
         ('access-on = "match=a,b"', "access_on", ("match=a,b",)),
+        ("retries = 3", "retries", 3),
+        ('retry-on = ["idle", "code=3"]', "retry_on", ("idle", "code=3")),
+        ('keep-env = ["PATH", "LANG"]', "keep_env", ("PATH", "LANG")),
+        ("log-max = 1000000", "log_max", 1000000),
         ('report = "run.json"', "report", "run.json"),
     ],
 )

@@ -94,6 +94,26 @@ def test_any_word_for_any_option(option, word):
     assert "takes " in said
 
 
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [
+        ("--signal", "00065"),
+        ("--signal", "0" * 5000),
+        ("--success-codes", "0001234"),
+        ("--success-codes", "0" * 5000),
+        ("--retry-on", "code=0000999"),
+        ("--retries", "0" * 5000),
+        ("--log-max", "9" * 400),
+        ("--access-on", "port=" + "0" * 5000 + "80"),
+        ("--access-on", "port=0000065536"),
+    ],
+    ids=lambda word: word[:15],
+)
+def test_numbers_that_are_too_long_or_too_large(name, word):
+    with pytest.raises(BadValueError, match="takes "):
+        values.read(option_names()[name], word)
+
+
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
 def test_every_default_is_a_word_that_the_option_takes(option):
     values.default(option)

@@ -141,7 +141,7 @@ def test_an_expression_that_takes_for_ever_delays_nothing(supervise: Place) -> N
     words = ("--access-on", "match=^(a+)+$", "--", *child(f"say={'a' * 60}b", "ready", "stay"))
     ended = run(supervise, "-a", "1", *words)
     is_access_timeout(ended)
-    assert ended.events_named("verdict")[0]["t"] < 2
+    assert ended.events_named("verdict")[0]["t"] < 5
     running = supervise.start("-a", "30", *words)
     running.wait_for_err(b"no longer looking for match=^(a+)+$: a line took it too long")
     running.wait_for_out(b"ready")
@@ -214,7 +214,7 @@ def test_a_port_where_nobody_listens(supervise: Place) -> None:
 def test_a_host_that_is_none(supervise: Place) -> None:
     ended = run(supervise, "-a", "1", "--access-on", "port=no.such.host.invalid:80", "--", *child("stay"))
     assert ended.code == 122
-    assert ended.events_named("verdict")[0]["t"] < 2
+    assert ended.events_named("verdict")[0]["t"] < 5
 
 
 # --- file
@@ -283,7 +283,7 @@ def test_a_server_that_never_answers_delays_no_deadline(supervise: Place) -> Non
         supervise, "-a", "1", "--access-on", f"http=http://127.0.0.1:{port}/", "--", *child(f"listen={port}", "stay")
     )
     assert ended.code == 122
-    assert ended.events_named("verdict")[0]["t"] < 2
+    assert ended.events_named("verdict")[0]["t"] < 5
 
 
 # --- listen
@@ -325,7 +325,7 @@ def test_a_command_that_hangs_is_swept_and_delays_nothing(supervise: Place) -> N
     hanging = "(setsid sleep 50 &); sleep 51 & sleep 52"
     ended = run(supervise, "-a", "1", "--access-on", f"command={hanging}", "--", *child("stay"))
     assert ended.code == 122
-    assert ended.events_named("verdict")[0]["t"] < 2
+    assert ended.events_named("verdict")[0]["t"] < 5
     assert not ended.left
 
 

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pexpect
 import pytest
 
 from tests.harness import Ended, Place, child, is_alive, wait_for_file, wait_until
@@ -401,3 +402,31 @@ def test_a_sleep_that_would_outlast_the_run_is_tried_again(supervise: Place) -> 
     assert (ended.code, ended.out) == (75, b"work\nwork\n")
     assert outcomes(ended) == ["resumable", "resumable"]
     assert ended.report["duration"] < 30
+
+
+def on_terminal(supervise: Place, *options: str) -> "pexpect.spawn[bytes]":
+    command = ["run", "--pty", *options, "--", *script("read x; echo got $x; exit 75")]
+    return pexpect.spawn(str(supervise.program), command, env=supervise.environ, cwd=str(supervise.folder), timeout=40)
+
+
+def test_in_a_back_off_the_keys_are_ours(supervise: Place) -> None:
+    screen = on_terminal(supervise, "--retries", "3", "--retry-delay", "60")
+    screen.sendline("one")
+    screen.expect(b"got one")
+    screen.expect(b"attempt 2 of 4 in [^\n]*\n")
+    screen.sendintr()
+    screen.expect(pexpect.EOF)
+    screen.close()
+    assert screen.signalstatus == signal.SIGINT
+
+
+def test_the_keys_go_to_each_attempt_in_turn(supervise: Place) -> None:
+    screen = on_terminal(supervise, "--retries", "1", *AT_ONCE)
+    screen.sendline("one")
+    screen.expect(b"got one")
+    screen.expect(b"attempt 2 of 2 in [^\n]*\n")
+    screen.sendline("two")
+    screen.expect(b"got two")
+    screen.expect(pexpect.EOF)
+    screen.close()
+    assert screen.exitstatus == 75

@@ -5,6 +5,8 @@ import os
 import signal
 import stat
 import subprocess
+import sys
+import textwrap
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -85,6 +87,25 @@ def test_nobody_else_can_read_it(supervise: Place) -> None:
     for path in [Path(supervise.state), *Path(supervise.state).rglob("*")]:
         mode = stat.S_IMODE(path.stat().st_mode)
         assert mode == (0o700 if path.is_dir() else 0o600), path
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_another_user_reads_nothing(supervise: Place) -> None:
+    """Also where all folders above are open to everybody."""
+    supervise.start("--", "echo", "secret", report=False).wait()
+    folder = only(supervise).folder
+    script = """
+        import os, sys
+        os.setgroups([]); os.setgid(65534); os.setuid(65534)
+        for path in sys.argv[1:]:
+            try:
+                print(os.listdir(path) if not os.path.splitext(path)[1] else open(path).read())
+            except PermissionError:
+                print("refused")
+    """
+    paths = [supervise.state, folder, f"{folder}/run.toml", f"{folder}/events.jsonl"]
+    ended = supervise.popen([sys.executable, "-c", textwrap.dedent(script), *paths]).wait()
+    assert ended.out.split() == [b"refused"] * 4
 
 
 def test_no_record(supervise: Place) -> None:

@@ -455,12 +455,13 @@ def start_pumps(launched: Launched) -> None:
         launched.notify.start(launched.inbox, launched.holder)
     if wanted := launched.request.values["access_on"]:
         _look_for_signs(launched, wanted)
+    if launched.own_terminal:
+        # Before the command's first word is seen: whoever waits for it types from then on.
+        launched.take_terminal()
     for pump in launched.pumps:
         pump.start()
-    if launched.own_terminal:
-        launched.take_terminal()
-        if not launched.is_detached:
-            launched.own_terminal.start(launched.inbox)
+    if launched.own_terminal and not launched.is_detached:
+        launched.own_terminal.start(launched.inbox)
 
 
 def _hear_notify(launched: Launched) -> "Notify":

@@ -48,6 +48,9 @@ class Orphans:
         self.survivors: list[stop.Survivor] = []
         """Who could not be killed."""
         self.is_done = False
+        self.patience = 0.0
+        """Seconds for which nobody must have been seen: a command may be on its way whose guardian died starting it."""
+        self._seen_at = monotonic()
         self._known = {*known, guardian}
         self._guardian = guardian
         self._leaders = {pid for pid, _ in self._known}
@@ -86,7 +89,8 @@ class Orphans:
         self._began = self._began or now
         alive = self.find(everyone, ids, spared)
         self._looks = 0 if alive else self._looks + 1
-        if self._looks > 1:
+        self._seen_at = now if alive else self._seen_at
+        if self._looks > 1 and now >= self._seen_at + (0 if self.met else self.patience):
             # A child that was forked during the first look is seen in the second.
             self.is_done = True
         if not alive or (self._has_guardian(alive) and now < self._began + self.grace + stop.LONGEST + MARGIN):

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     Rerun = Callable[[Record, int], str]
     """Runs it again, for which time, and returns the id of the new run.  Raises RerunError."""
 
+FRESH, PATIENCE = 5.0, 0.5
+"""Seconds since a run was last seen in which its command may still be on its way, and how long that is waited for."""
 CLAIM = "recovering"
 """Locked (flock(2)) by whoever recovers the run."""
 
@@ -167,6 +169,8 @@ def _orphans_of(lost: Lost) -> "Orphans | None":
     guardian = _number(record, "guardian"), _number(record, "guardian_started")
     signal, grace = _said(record, "signal"), _said(record, "kill_after")
     lost.orphans = Orphans(record.run_id, _roots(record), guardian, signal, grace)
+    if lost.last_seen and abs(time() - lost.last_seen) < FRESH:
+        lost.orphans.patience = PATIENCE
     return lost.orphans
 
 

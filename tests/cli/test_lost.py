@@ -62,7 +62,7 @@ def test_the_events_file_says_it_too(supervise: Place) -> None:
 
 def test_what_was_known_until_then_is_in_it(supervise: Place) -> None:
     """Here: that the command was there, had access, was warned, and its time was over."""
-    limits = ("-a", "30", "-t", "1", "--warn-at", "0.5", "-k", "1.5")
+    limits = ("-a", "30", "-t", "2.5", "--warn-at", "1", "-k", "2")
     running = supervise.start(*limits, "--", *child("ignore=TERM", "say=up", "stay"))
     running.wait_for_err(b"completion timeout")
     wait_until(lambda: any(one["event"] == "verdict" for one in only(supervise).events()))
@@ -72,7 +72,7 @@ def test_what_was_known_until_then_is_in_it(supervise: Place) -> None:
     [attempt] = report["attempts"]
     assert (attempt["outcome"], attempt["access"]) == ("lost", report["access"])
     assert report["access"]["how"] == "output"
-    assert [one["mark"] for one in report["warnings"]] == [0.5]
+    assert [one["mark"] for one in report["warnings"]] == [1]
     assert (report["stop"]["signal"], report["stop"]["killed"]) == ("TERM", False)
 
 

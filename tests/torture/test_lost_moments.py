@@ -77,7 +77,7 @@ def test_supervise_is_killed(supervise: Place, seed: int) -> None:
 def test_both_are_killed(supervise: Place, seed: int) -> None:
     """Whoever recovers finds what is left; of two who do at once, one does it."""
     recovered: list[str] = []
-    for moment in moments(seed)[: TIMES // 2]:
+    for moment in moments(seed)[: TIMES // 3]:
         running = supervise.start(*OPTIONS, "--", *child(*TREE), report=False)
         wait(moment)
         kill_both(running)

@@ -189,7 +189,7 @@ def survives(supervise: Place, count: int, options: tuple[str, ...]) -> None:
                 one.shutdown(socket.SHUT_WR)
                 got = b""
                 # An answer that may never come (to `more`) is not waited for.
-                one.settimeout(0.02 if b'"more"' in data else BOUND)
+                one.settimeout(0.002 if b'"more"' in data else BOUND)
                 while more := one.recv(1 << 16):
                     got += more
             except (BrokenPipeError, ConnectionResetError, TimeoutError):

@@ -136,6 +136,17 @@ def test_a_run_answers_between_its_attempts(supervise: Place) -> None:
     assert watching.wait().code == 143
 
 
+def test_a_run_answers_while_it_is_draining(supervise: Place) -> None:
+    """The command has ended, and somebody of its tree still holds the pipe."""
+    running, run_id = steered(supervise, "--drain", "1h", "--", *child("fork", "stay", "end", "sleep=1", "exit=0"))
+    path = socket_of(supervise)
+    wait_until(lambda: ask(path, do="status")["phase"] == "draining")
+    assert ask(path, do="extend", by=60) == {"ok": False, "why": "the command has ended"}
+    assert command(supervise, "stop", run_id).code == 0
+    run = running.wait()
+    assert (run.code, run.report["outcome"], run.left) == (143, "cancelled", [])
+
+
 def test_a_run_answers_while_it_is_stopping(supervise: Place) -> None:
     running, _ = steered(supervise, "-k", "1h", "--", *child("ignore=TERM", "ready", "stay"))
     running.wait_for_out(b"ready")

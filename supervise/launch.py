@@ -204,6 +204,8 @@ def run(request: "Request", on_lost: "OnLost", told: int = -1) -> Launched:
         _check_report(request)
         _check_signs(request)
         launched.events = _open_events(request)
+        # The wait for a lock is within it, too.
+        launched.outer = _outer_deadline(request.values["kill_after"], launched.started_at)
         if request.values["lock"]:
             _take_lock(launched)
             if launched.turned_away:
@@ -282,7 +284,6 @@ def _start(launched: Launched, on_lost: "OnLost") -> None:
         if launched.terminal:
             first.append((("terminal", launched.terminal.facts), ()))
     stdio, tty = open_stdio(launched)
-    launched.outer = _outer_deadline(values["kill_after"], launched.started_at)
     launched.variables = _variables(launched)
     if values["name"] or RECOVERED_FROM in os.environ:
         _hear_of_predecessor(launched)

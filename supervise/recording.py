@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from supervise.process.copying import Copier, Sink
     from supervise.runs.log import Log
 
-PATIENCE = 0.05
+PATIENCE = 0.5
 """Seconds that the command's output waits for a disk, once, before what comes is left out of the record."""
 PATIENCE_FOR_LOG = 2.5
 """The same for `--log`, whose reader may be slow."""

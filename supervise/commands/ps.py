@@ -30,6 +30,10 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
     found = [
         one for one in (showing.Summary(record, now) for record in records) if values["all"] or one.state != "ended"
     ]
+    if values["quiet"]:
+        for one in found:
+            showing.print_line(one.record.run_id)
+        return 0
     if values["json"]:
         showing.print_line(plain.json([one.fields() for one in found]))
         return 0

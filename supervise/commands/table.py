@@ -59,6 +59,7 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
         options=(
             Option("", "all", "a", "flag", "", "", "Those that have ended, too."),
             Option("", "number", "n", "count", "", "N", "No more than the newest N; with --all 20 without this."),
+            Option("", "quiet", "q", "flag", "", "", "Their ids alone."),
             JSON,
         ),
     ),

@@ -255,3 +255,12 @@ def test_what_was_never_whole(supervise: Place) -> None:
     ask(supervise, "prune")
     assert not half.exists()
     assert os.listdir(state / "live") == os.listdir(state / "names") == []
+
+
+def test_ids_alone_for_scripts_and_completions(supervise: Place) -> None:
+    for _ in range(2):
+        supervise("--", "true")
+    ids = supervise.popen([str(supervise.program), "ps", "--all", "--quiet"]).wait().out.decode().split()
+    assert len(ids) == 2
+    assert ids == sorted(ids, reverse=True)
+    assert supervise.popen([str(supervise.program), "show", ids[0]]).wait().code == 0

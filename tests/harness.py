@@ -60,7 +60,14 @@ def state_of(pid: int) -> str:
 
 
 def is_alive(pid: int) -> bool:
-    return state_of(pid) not in "XZ"
+    """A zombie too, as long as other threads than its first are not gone: they hold its files and locks."""
+    state = state_of(pid)
+    if state != "Z":
+        return state != "X"
+    try:
+        return len(os.listdir(f"/proc/{pid}/task")) > 1
+    except OSError:
+        return False
 
 
 def name_of(pid: int) -> str:

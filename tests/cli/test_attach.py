@@ -9,7 +9,7 @@ import pytest
 
 from tests.cli.screens import CTRL_BACKSLASH, CTRL_C, Screen, screen
 from tests.cli.test_detach import detached, stop
-from tests.cli.test_steering import command, steered
+from tests.cli.test_steering import command, newest, steered
 from tests.harness import Place, Running, child, wait_until
 
 PYTHON_REPL = ("python3", "-q", "-i")
@@ -30,7 +30,7 @@ def test_what_was_printed_and_what_comes(supervise: Place) -> None:
     running = supervise.start("--", *child(*said))
     running.wait_for_out(b"one\n")
     running.wait_for_err(b"two\n")
-    watching = attach(supervise, "-")
+    watching = attach(supervise, newest(supervise))
     watching.wait_for_out(b"one\n")
     watching.wait_for_err(b"two\n")
     assert watching.out == b"one\n"
@@ -51,7 +51,7 @@ def test_it_is_left_with_ctrl_c_and_the_run_goes_on(supervise: Place) -> None:
 
 def test_a_run_that_has_ended_is_refused(supervise: Place) -> None:
     supervise("--", *child("exit=7"))
-    ended = attach(supervise, "-").wait()
+    ended = attach(supervise, newest(supervise)).wait()
     assert ended.code == 125
     assert re.fullmatch(r"attach: run \S+ has ended: failed \(exit 7\)", *ended.messages)
 
@@ -59,7 +59,7 @@ def test_a_run_that_has_ended_is_refused(supervise: Place) -> None:
 def test_a_run_that_is_killed(supervise: Place) -> None:
     running = supervise.start("-k", "0.1", "--", *child("say=hello", "stay"))
     running.wait_for_out(b"hello")
-    watching = attach(supervise, "-")
+    watching = attach(supervise, newest(supervise))
     watching.wait_for_out(b"hello")
     running.send(signal.SIGKILL)
     ended = watching.wait()
@@ -190,7 +190,7 @@ def test_ten_attached_and_one_of_them_stalled(supervise: Place) -> None:
     go = supervise.file("go")
     running = supervise.start("--", *child("say=hello", f"wait_for={go}", "flood=20000000", "say=bye", "exit=0"))
     running.wait_for_out(b"hello")
-    watching = [attach(supervise, "-") for _ in range(10)]
+    watching = [attach(supervise, newest(supervise)) for _ in range(10)]
     for one in watching:
         one.wait_for_out(b"hello")
     watching[0].send(signal.SIGSTOP)

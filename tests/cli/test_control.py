@@ -177,8 +177,9 @@ GARBAGE = st.one_of(
 
 
 def survives(supervise: Place, count: int, options: tuple[str, ...]) -> None:
-    # Not one of ours that ends by itself: on a busy machine so many inputs take their time.
-    running, run_id = steered(supervise, *options, "--", "sleep", "1000")
+    # Among the keys is Ctrl-C now and then, which must be no more than a byte.
+    command = ("sh", "-c", "if [ -t 0 ]; then stty raw -echo; fi; exec sleep 1000")
+    running, run_id = steered(supervise, *options, "--", *command)
     path = socket_of(supervise)
 
     @settings(max_examples=count, deadline=None, database=None)

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from tests.cli.test_attach import attach
-from tests.cli.test_steering import socket_of
+from tests.cli.test_steering import newest, socket_of
 from tests.harness import Place, Running, child, wait_until
 
 
@@ -106,7 +106,7 @@ def test_attached_to_a_run_that_has_printed_200_megabytes(supervise: Place) -> N
     words = ("python3", "-S", "-c", COUNT, str(before), str(after), str(go))
     running = supervise.start("--log-max", "8M", "--", *words, stdout=subprocess.DEVNULL)
     running.wait_for_err(b"ready")
-    watching = [attach(supervise, "-") for _ in range(2)]
+    watching = [attach(supervise, newest(supervise)) for _ in range(2)]
     for one in watching:
         one.wait_for_out(b"%015d\n" % (before - 1))
     go.touch()

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from supervise.runs import reading
 from tests.harness import BOUND, Place, Running, child, wait_until
 
 
@@ -18,6 +19,11 @@ def socket_of(supervise: Place, number: int = 0) -> Path:
     return wait_until(
         lambda: (sorted((supervise.runtime / "supervise").glob("*.sock")) or [None] * (number + 1))[number]
     )
+
+
+def newest(supervise: Place) -> str:
+    """The id of this test's newest run.  `-` may be a run of another test, in the folder that all tests share."""
+    return wait_until(lambda: reading.ids(supervise.state)[:1])[0]
 
 
 def connect(path: Path) -> socket.socket:

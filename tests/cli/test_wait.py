@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_steering import ask, command, socket_of
+from tests.cli.test_steering import ask, command, newest, socket_of
 from tests.harness import Place, child, state_of, wait_until
 
 
@@ -55,8 +55,8 @@ def test_the_code_of_a_run(supervise: Place, options: tuple[str, ...], words: tu
 def test_a_run_that_is_cancelled(supervise: Place) -> None:
     running = supervise.start("--", *child("ready", "stay"))
     running.wait_for_out(b"ready")
-    waiting = supervise.popen([str(supervise.program), "wait", "-"])
-    assert command(supervise, "stop", "-").code == 0
+    waiting = supervise.popen([str(supervise.program), "wait", newest(supervise)])
+    assert command(supervise, "stop", newest(supervise)).code == 0
     assert waiting.wait().code == 143
     assert running.wait().code == 143
 
@@ -64,14 +64,14 @@ def test_a_run_that_is_cancelled(supervise: Place) -> None:
 def test_a_run_that_is_lost(supervise: Place) -> None:
     running = supervise.start("-k", "0.2", "--", *child("ready", "stay"))
     running.wait_for_out(b"ready")
-    waiting = supervise.popen([str(supervise.program), "wait", "-"])
+    waiting = supervise.popen([str(supervise.program), "wait", newest(supervise)])
     wait_until(lambda: state_of(waiting.pid) == "S")
     running.send(signal.SIGKILL)
     running.process.wait()
     ended = waiting.wait()
     assert (ended.code, ended.out, ended.err) == (125, b"", b"")
     wait_until(lambda: not supervise.alive())
-    assert command(supervise, "wait", "-").code == 125
+    assert command(supervise, "wait", newest(supervise)).code == 125
     running.wait()
 
 
@@ -92,7 +92,7 @@ def test_a_run_without_a_record(supervise: Place) -> None:
 def test_many_wait(supervise: Place) -> None:
     running = supervise.start("--", *child("wait_for=go", "exit=3"))
     id_of(supervise)
-    waiting = [supervise.popen([str(supervise.program), "wait", "-"]) for _ in range(10)]
+    waiting = [supervise.popen([str(supervise.program), "wait", newest(supervise)]) for _ in range(10)]
     wait_until(lambda: all(state_of(one.pid) == "S" for one in waiting))
     supervise.file("go").touch()
     assert [one.wait().code for one in waiting] == [3] * 10

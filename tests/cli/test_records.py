@@ -329,3 +329,13 @@ def test_a_disk_that_is_full(supervise: Place, small_disk: Path) -> None:
         assert (ended.code, ended.out) == (3, b"hello\n")
         assert one_warning(ended.err)
     assert reading.ids(str(small_disk / "supervise")) == []
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can mount a read-only disk")
+def test_a_read_only_state_folder(supervise: Place) -> None:
+    mount = 'mkdir -p "$HOME/.local" && mount -t tmpfs -o ro none "$HOME/.local"'
+    script = mount + ' && exec supervise -- sh -c "echo out; exit 3"'
+    ended = supervise.popen(["unshare", "--mount", "sh", "-c", script]).wait()
+    assert (ended.code, ended.out) == (3, b"out\n")
+    assert len(ended.messages) == 1
+    assert "this run is not recorded: read-only file system" in ended.messages[0]

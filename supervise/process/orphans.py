@@ -51,7 +51,9 @@ class Orphans:
         self.patience = 0.0
         """Seconds for which nobody must have been seen: a command may be on its way whose guardian died starting it."""
         self._seen_at = monotonic()
-        self._known = {*known, guardian}
+        # A run that died early has no pids on record.  And 0 is the session and the group, as /proc shows them, of all
+        # that came into our pid namespace from outside (docker exec, nsenter).
+        self._known = {(pid, started) for pid, started in (*known, guardian) if pid}
         self._guardian = guardian
         self._leaders = {pid for pid, _ in self._known}
         """Numbers of sessions and groups that may be the run's, where one of its own is in them."""

@@ -96,6 +96,17 @@ def test_a_group_whose_leader_the_command_was(start: Start) -> None:
     assert {ours, other} <= set(found(quarry(known)))
 
 
+def test_sessions_from_outside_of_a_container(start: Start) -> None:
+    """/proc shows the number 0 for all of them (docker exec, nsenter): it is nobody's, in the record of a run neither."""
+    ours, other = start(run_id=RUN_ID), start()
+    everyone = tree.scan()
+    for one in everyone.values():
+        one.session = one.pgrp = 0
+    run = quarry((0, 0))
+    assert [one.pid for one in run.find(everyone, Ids(), set())] == [ours]
+    assert is_alive(other)
+
+
 def test_whoever_is_spared_shows_nobody_the_way(start: Start) -> None:
     leader = start(run_id=RUN_ID)
     member = start(group=leader)

@@ -97,7 +97,7 @@ def test_a_group_whose_leader_the_command_was(start: Start) -> None:
 
 
 def test_sessions_from_outside_of_a_container(start: Start) -> None:
-    """/proc shows the number 0 for all of them (docker exec, nsenter): it is nobody's, in the record of a run neither."""
+    """/proc shows the number 0 for all of them (docker exec, nsenter), and so does a record that knows no pid."""
     ours, other = start(run_id=RUN_ID), start()
     everyone = tree.scan()
     for one in everyone.values():

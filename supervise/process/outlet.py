@@ -5,7 +5,12 @@ import errno
 import os
 import select
 from _collections import deque
+from time import monotonic
 
+from supervise.process.system import is_writable
+
+SLOW = 3.0
+"""Seconds that the last words may take on a busy machine, though nobody refuses them."""
 MOST_WAITING = 1000
 """Messages that may wait for a reader; later ones are dropped rather than kept without bound."""
 
@@ -115,9 +120,12 @@ class Messenger:
                 self._write_what_finds_room()
 
     def flush(self, seconds: float) -> bool:
-        """Wait for all of it to be written, at most so long; False where some is not."""
-        if not self._busy.acquire(timeout=seconds):
-            return False
+        """Wait for all of it to be written, at most so long for a reader; False where some is not."""
+        until = monotonic() + SLOW
+        while not self._busy.acquire(timeout=seconds):
+            # Where there is room, it is not the reader who is slow but the machine: our thread has not come to run.
+            if monotonic() > until or not is_writable(self._outlet.fd):
+                return False
         self._busy.release()
         return True
 

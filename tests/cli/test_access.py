@@ -308,11 +308,13 @@ def test_whoever_listens_outside_of_the_tree_is_no_sign(supervise: Place) -> Non
 
 def test_a_command_that_succeeds(supervise: Place) -> None:
     sign = "command=test -e up && echo hidden"
-    words = child("sleep=0.5", f"mark={supervise.file('up')}", "sleep=1.5")
-    ended = run(supervise, "-v", "-a", "20", "--access-on", sign, "--", *words)
-    is_access(ended, sign, 0.5)
+    words = child("wait_for=up", "sleep=2")
+    running = supervise.start("-v", "-a", "30", "--access-on", sign, "--", *words, events=True)
+    running.wait_for_err(b"not up yet: test -e up && echo hidden: exit 1")
+    supervise.file("up").touch()
+    ended = running.wait()
+    is_access(ended, sign, 0)
     assert ended.out == b""
-    assert "not up yet: test -e up && echo hidden: exit 1" in ended.messages
 
 
 def test_a_command_that_is_killed_is_no_success(supervise: Place) -> None:

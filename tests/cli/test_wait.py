@@ -78,7 +78,7 @@ def test_a_run_that_is_lost(supervise: Place) -> None:
 def test_a_run_without_a_record(supervise: Place) -> None:
     running = supervise.start("--no-record", "--", *child("exit_on=TERM,4", "ready", "stay"))
     run_id = socket_of(supervise).stem
-    waiting = supervise.popen([str(supervise.program), "wait", run_id[:10]])
+    waiting = supervise.popen([str(supervise.program), "wait", run_id[:-1]])
     running.wait_for_out(b"ready")
     wait_until(lambda: has_socket(waiting.pid))
     # Clients are served in the order of their coming.

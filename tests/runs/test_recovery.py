@@ -37,11 +37,27 @@ SOUND: dict[str, Any] = {
 STARTED = {"schema": 1, "run_id": RUN_ID, "at": "2026-11-24T20:01:39.124Z", "t": 0.001, "event": "started", "pid": 7}
 
 
+class Clock:
+    """Goes as fast as somebody sleeps: of a run just lost, half a second is waited for a command on its way."""
+
+    def __init__(self) -> None:
+        self._now = 1.0
+
+    def read(self) -> float:
+        return self._now
+
+    def sleep(self, seconds: float) -> None:
+        assert seconds > 0, "it would turn round and round"
+        self._now += seconds
+
+
 @pytest.fixture(autouse=True)
 def _nobody_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """But for the processes that a test invents; and whoever would be hit is not."""
     monkeypatch.setattr(orphans.tree, "scan", dict)
-    monkeypatch.setattr(orphans, "sleep", lambda _: None)
+    clock = Clock()
+    monkeypatch.setattr(orphans, "monotonic", clock.read)
+    monkeypatch.setattr(orphans, "sleep", clock.sleep)
     monkeypatch.setattr(stop, "send", lambda *_: pytest.fail("somebody was hit"))
 
 

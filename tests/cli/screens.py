@@ -224,7 +224,7 @@ class Tmux:
         self._socket = place.folder / "tmux"
         self._environ = environ_of(place)
         self._call("-f", "/dev/null", "new-session", "-d", "-x", str(COLUMNS), "-y", str(ROWS), command)
-        self.pid = int(self._call("display-message", "-p", "#{pid}"))
+        self.pid, self._shell = map(int, self._call("display-message", "-p", "#{pid} #{pane_pid}").split())
 
     def _call(self, *words: str) -> str:
         return subprocess.run(
@@ -271,7 +271,8 @@ class Tmux:
 
     def close(self) -> None:
         subprocess.run(["tmux", "-S", str(self._socket), "kill-server"], env=self._environ, capture_output=True)
-        wait_until(lambda: state_of(self.pid) in "XZ")
+        # The shell hears of it when its terminal is gone.
+        wait_until(lambda: state_of(self.pid) in "XZ" and state_of(self._shell) in "XZ")
         self._socket.unlink(missing_ok=True)
 
 

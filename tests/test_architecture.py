@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import supervise
+from tests.harness import wait_until
 
 PACKAGE = Path(supervise.__file__).parent
 BOUND = 60.0
@@ -164,6 +165,16 @@ def loaded_by(*words, code=0):
     return {line.rsplit("|", 1)[1].strip() for line in lines}
 
 
+def loaded_by_a_short_run(*words):
+    """On a busy machine one of `true` is not always short: then the engine was loaded as well, and it is run again."""
+
+    def of_a_short_one():
+        found = loaded_by(*words)
+        return found if "supervise.runner" not in found else None
+
+    return wait_until(of_a_short_one)
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [
@@ -182,9 +193,7 @@ def test_a_command_that_only_asks_loads_nothing_slow(program, words, code):
 
 
 def test_a_short_run_loads_nothing_slow(program):
-    # On a busy machine a run is not always a short one.
-    runs = [loaded_by(program, "run", "--", "true") for _ in range(3)]
-    foreign = min(runs, key=len) - loaded_by("-c", "pass")
+    foreign = loaded_by_a_short_run(program, "run", "--", "true") - loaded_by("-c", "pass")
     assert "supervise.launch" in foreign
     assert foreign & {"supervise.locking", "supervise.config"} == set()
     assert foreign & SLOW == set()
@@ -203,6 +212,7 @@ def test_a_long_run_loads_nothing_of_what_it_does_not_use(program):
 def test_a_plain_configuration_costs_no_library(program, tmp_path):
     file = tmp_path / "config.toml"
     file.write_text('warn-at = ["5m", "1m"]  # for all\n\n[profiles.ci]\ntimeout = "1h"\n')
-    foreign = loaded_by(program, "--config", file, "--profile", "ci", "--", "true") - loaded_by("-c", "pass")
+    words = ("--config", file, "--profile", "ci", "--", "true")
+    foreign = loaded_by_a_short_run(program, *words) - loaded_by("-c", "pass")
     assert "supervise.config" in foreign
     assert foreign & {*SLOW, "tomllib", "supervise.toml_lines", "supervise.cli"} == set()

@@ -104,6 +104,9 @@ class Steering:
                 self._dispatch("extend", Extend(float(by)), client)
             case {"do": "ready"}:
                 self._dispatch("ready", Ready("manual", self._runner.now()), client)
+            case {"do": "attach"} if not self._following.has_output:
+                # Before it could be a sign: nobody has attached.
+                client.answer(_refusal("no output is kept that could be shown (--no-record, --log-max 0)"))
             case {"do": "attach"}:
                 self._dispatch("attach", Ready("attach", self._runner.now()), client)
             case {"do": "more"}:
@@ -159,8 +162,8 @@ class Steering:
         if what == "ready":
             return {"ok": True}
         launched = self._runner.launched
-        folder = launched.record.folder if launched.record and self._following.has_output else None
-        return {"ok": True, "has_pty": launched.own_terminal is not None, "folder": folder}
+        assert launched.record
+        return {"ok": True, "has_pty": launched.own_terminal is not None, "folder": launched.record.folder}
 
     def _type(self, text: str) -> Fields:
         own = self._runner.launched.own_terminal

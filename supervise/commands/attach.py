@@ -10,7 +10,6 @@ from supervise.commands.keyboard import Detached, Keyboard
 from supervise.runs.client import Connection
 from supervise.runs.following import Follower
 from supervise.runs.output import Chunk
-from supervise.values import BadValueError
 
 LOST = 125
 
@@ -19,8 +18,6 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
     """Follow the run to its end, and end with its code; 0 where the user has detached, which leaves it running."""
     target = asking.find(operands[0])
     connection, answer = target.ask("attach")
-    if not answer["folder"]:
-        raise BadValueError(f"of run {target.run_id} no output is kept that could be shown")
     follower = Follower(answer["folder"], connection)
     keys = target.connect() if answer["has_pty"] and not values["read_only"] else None
     if keys is None:

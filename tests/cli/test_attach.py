@@ -107,6 +107,20 @@ def test_after_the_access_limit_it_is_too_late(supervise: Place, what: str) -> N
     assert (run.code, run.report["access"]) == (122, None)
 
 
+@pytest.mark.parametrize("without", [("--no-record",), ("--log-max", "0")], ids=" ".join)
+def test_where_nothing_can_be_shown_nobody_has_attached(supervise: Place, without: tuple[str, ...]) -> None:
+    """The refusal comes before the access, and a sign of another kind is still to come."""
+    options = ("-a", "1h", "--access-on", "attach", "--access-on", "manual", *without)
+    running, run_id = steered(supervise, *options, "--", *child("ready", "stay"), events=True)
+    ended = command(supervise, "attach", run_id)
+    why = "no output is kept that could be shown (--no-record, --log-max 0)"
+    assert (ended.code, ended.messages) == (125, [f"attach: attach refused: {why}"])
+    assert command(supervise, "ready", run_id).code == 0
+    assert command(supervise, "stop", run_id).code == 0
+    (access,) = running.wait().events_named("access")
+    assert access["how"] == "manual"
+
+
 # --- a terminal
 
 

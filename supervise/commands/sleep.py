@@ -8,8 +8,6 @@ from supervise.commands.left import latest_of_environment
 from supervise.options import Option
 from supervise.values import LONGEST, read_delay
 
-TRY_AGAIN = 75
-"""EX_TEMPFAIL of sysexits.h."""
 DURATION = Option("", "sleep", "", "delay", "", "DURATION", "")
 
 
@@ -21,9 +19,9 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
     latest = latest_of_environment()
     if latest is not None and (over := time() + seconds - latest) > 0:
         by = "" if word == "infinity" else f"{_shown(over)} "
-        why = f"not sleeping {word}: the run ends {by}before that would be over (exit {TRY_AGAIN})"
+        why = f"not sleeping {word}: the run ends {by}before that would be over (exit {os.EX_TEMPFAIL})"
         os.write(2, f"supervise: {why}\n".encode())
-        return TRY_AGAIN
+        return os.EX_TEMPFAIL
     sleep(seconds)
     return 0
 

@@ -12,7 +12,7 @@ OutcomeName = Literal[
 
 ERROR = 125
 TRY_AGAIN = 75
-"""EX_TEMPFAIL of sysexits.h."""
+"""EX_TEMPFAIL of sysexits.h, which everybody else has from os; here nothing of the system is known."""
 SIGNALED = 128
 """What a shell adds to the number of a signal."""
 INT = 2

@@ -3,6 +3,8 @@
 What is written is what they would have written, field by field; a test holds the two equal.
 """
 
+import os
+
 from supervise.runs import plain
 
 TYPE_CHECKING = False
@@ -11,8 +13,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 SCHEMA = 1
-TRY_AGAIN = 75
-"""EX_TEMPFAIL of sysexits.h."""
 
 
 class Brief:
@@ -48,7 +48,7 @@ class Brief:
     @property
     def outcome(self) -> str:
         """Its name."""
-        return "completed" if self.code == 0 else "resumable" if self.code == TRY_AGAIN else "failed"
+        return "completed" if self.code == 0 else "resumable" if self.code == os.EX_TEMPFAIL else "failed"
 
     def events(self, settled: float) -> str:
         """The lines of events.jsonl; `settled` is when the run was over."""

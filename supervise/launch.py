@@ -328,7 +328,7 @@ def _take_lock(launched: Launched) -> None:
     from supervise import locking
 
     try:
-        locking.take(launched.request.values, launched.run_id, locking.cancelling(), launched.outer)
+        locking.take(launched.request.values, launched.run_id, locking.cancelling(), launched.outer, launched.events)
     except locking.TurnedAway as why:
         launched.turned_away = why
     except locking.UnlockableError as error:

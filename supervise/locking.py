@@ -1,6 +1,7 @@
 """The lock of a run: taken before anything of its command is there, or the run is turned away."""
 
 import _signal
+import os
 
 from supervise.runs import sockets
 from supervise.runs.locks import Lock
@@ -24,8 +25,8 @@ class UnlockableError(Exception):
     """There can be no such lock; the text says why."""
 
 
-def take(values: "dict[str, Any]", run_id: str, cancelling: "set[int]", outer: "float | None") -> int:
-    """The descriptor that holds the lock, after a wait where that was asked for.
+def take(values: "dict[str, Any]", run_id: str, cancelling: "set[int]", outer: "float | None", events: int = -1) -> int:
+    """The descriptor that holds the lock, after a wait where that was asked for, of which `events` is told.
 
     It is not waited for beyond `outer` seconds, our part of what a run around us has left.
     Raises TurnedAway, UnlockableError.
@@ -34,7 +35,7 @@ def take(values: "dict[str, Any]", run_id: str, cancelling: "set[int]", outer: "
     try:
         lock = Lock(name)
         if not lock.take():
-            _wait(lock, values, cancelling, outer)
+            _wait(lock, values, run_id, cancelling, outer, events)
         lock.write_holder(run_id)
         lock.forget_folder()
     except (OSError, RuntimeError, sockets.UnsafeError) as error:
@@ -43,7 +44,9 @@ def take(values: "dict[str, Any]", run_id: str, cancelling: "set[int]", outer: "
     return lock.fd
 
 
-def _wait(lock: Lock, values: "dict[str, Any]", cancelling: "set[int]", outer: "float | None") -> None:
+def _wait(
+    lock: Lock, values: "dict[str, Any]", run_id: str, cancelling: "set[int]", outer: "float | None", events: int
+) -> None:
     seconds, holder = values["lock_wait"], lock.holder()
     if outer is not None:
         seconds = min(seconds, outer)
@@ -52,6 +55,8 @@ def _wait(lock: Lock, values: "dict[str, Any]", cancelling: "set[int]", outer: "
             from supervise import recording
 
             recording.warn(f"waiting for the lock {lock.name}, held by {holder}")
+        if events >= 0:
+            _tell(events, run_id, lock.name, holder)
         number = lock.wait(seconds, cancelling)
         if number == 0:
             return
@@ -59,6 +64,25 @@ def _wait(lock: Lock, values: "dict[str, Any]", cancelling: "set[int]", outer: "
             raise TurnedAway(f"while it waited for the lock {lock.name}, held by {lock.holder()}", number)
         holder = lock.holder()
     raise TurnedAway(f"busy: the lock {lock.name} is held by {holder}")
+
+
+def _tell(events: int, run_id: str, name: str, holder: str) -> None:
+    """That it waits, before the run begins and anything of it is loaded that could tell it."""
+    import select
+    from time import time
+
+    from supervise.runs import plain, records
+
+    head = {"schema": records.SCHEMA, "run_id": run_id, "at": plain.time(time()), "t": 0.0}
+    line = plain.json({**head, "event": "waiting", "lock": name, "holder": holder}).encode() + b"\n"
+    poll = select.poll()
+    poll.register(events, select.POLLOUT)
+    try:
+        # Whoever does not read (a FIFO) misses it, and holds up nobody.
+        if poll.poll(0):
+            os.write(events, line)
+    except OSError:
+        pass
 
 
 def cancelling() -> "set[int]":

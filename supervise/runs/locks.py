@@ -14,11 +14,13 @@ import os
 from fcntl import LOCK_EX, LOCK_NB, flock
 from time import gmtime, monotonic, sleep, strftime, time
 
+from supervise.process import signals
 from supervise.runs import sockets
 
 SUFFIX = ".lock"
 WAKE = _signal.SIGURG
 """Sent to the thread that waits, by the one that has got the lock; nobody else has a use for it."""
+PAUSE = _signal.SIGTSTP
 NAMED = 0.1
 """Seconds that a holder may take to write its name."""
 STEP = 0.002
@@ -59,17 +61,24 @@ class Lock:
 
     def wait(self, seconds: float, cancelling: "set[int]") -> "int | None":
         """Wait for it, asleep, for so long at most; 0 as soon as we have it, or the number of a signal that came, or
-        None where the time is up.
+        None where the time is up, which stands still while Ctrl-Z has stopped us.
 
-        `cancelling` are blocked, and stay so.
+        `cancelling` are blocked, and stay so; and so is that of Ctrl-Z.
         """
         until = monotonic() + seconds
-        _signal.pthread_sigmask(_signal.SIG_BLOCK, {*cancelling, WAKE})
+        pausing = {PAUSE} if _signal.getsignal(PAUSE) != _signal.SIG_IGN else set()
+        awaited = {*cancelling, *pausing, WAKE}
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, awaited)
         while True:
             _thread.start_new_thread(self._block, (_thread.get_ident(),))
             while True:
                 left = until - monotonic()
-                info = _signal.sigtimedwait({*cancelling, WAKE}, left) if left > 0 else None
+                info = _signal.sigtimedwait(awaited, left) if left > 0 else None
+                if info is not None and info.si_signo == PAUSE:
+                    since = monotonic()
+                    signals.stop(PAUSE)
+                    until += monotonic() - since
+                    continue
                 if info is None or info.si_signo != WAKE:
                     return info.si_signo if info else None
                 if info.si_pid == os.getpid():

@@ -3,12 +3,13 @@
 import json
 import os
 import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.cli.screens import CTRL_BACKSLASH, CTRL_C, CTRL_Z, Shell, shell, tmux, words
-from tests.harness import Place, state_of, validator, wait_for_file, wait_until
+from tests.harness import Place, child, state_of, validator, wait_for_file, wait_until
 
 # pexpect forks; that other threads of the test are at rest then is known.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
@@ -149,6 +150,62 @@ def test_ctrl_z_shifts_the_deadline_by_the_time_stopped(supervise: Place) -> Non
         assert read["duration"] >= 3
         events = [json.loads(line) for line in supervise.file("events").read_text().splitlines()]
         assert [one["event"] for one in events if one["event"] in ("paused", "resumed")] == ["paused", "resumed"]
+
+
+def events(supervise: Place) -> list[Any]:
+    return [json.loads(line) for line in supervise.file("events").read_text().splitlines()]
+
+
+def test_ctrl_z_between_two_attempts_puts_the_next_one_off(supervise: Place) -> None:
+    """By the time stopped: the delay stands still as well."""
+    retries = "--retries 1 --retry-on failed --retry-delay 2"
+    with shell(supervise) as sh:
+        sh.start(f"supervise run --report report.json --events events {retries} -- {words('say=up', 'exit=3')}")
+        sh.wait_for("attempt 2 of 2")
+        sh.type(CTRL_Z)
+        sh.wait_for_prompt()
+        assert lines_with(sh, "Stopped")
+        sh.run("sleep 4")
+        assert sh.screen.lines.count("up") == 1
+        sh.start("fg")
+        sh.wait_for_prompt()
+        assert sh.screen.lines.count("up") == 2
+        assert len(report(supervise)["attempts"]) == 2
+    first, again, stopped, on, second = (
+        next(one for one in events(supervise)[place:] if one["event"] == name)
+        for place, name in enumerate(("started", "retrying", "paused", "resumed", "started"))
+    )
+    assert first is not second
+    assert on["t"] - stopped["t"] > 3
+    assert second["t"] - again["t"] >= again["delay"] + on["t"] - stopped["t"] - 0.01
+
+
+@pytest.mark.parametrize(("wait", "is_in_time"), [(4, True), (1, False)])
+def test_ctrl_z_while_a_lock_is_waited_for_stops_its_time(supervise: Place, wait: int, is_in_time: bool) -> None:
+    name = f"test-{os.getpid()}-{os.urandom(4).hex()}"
+    holder = supervise.start("--lock", name, "--", *child("ready", "wait_for=go"))
+    holder.wait_for_out(b"ready")
+    with shell(supervise) as sh:
+        sh.start(f"supervise run --report report.json --lock {name} --lock-wait {wait} -- echo in''side")
+        sh.wait_for("waiting for the lock")
+        sh.type(CTRL_Z)
+        sh.wait_for_prompt()
+        assert lines_with(sh, "Stopped")
+        sh.run(f"sleep {wait + 1}")
+        if is_in_time:
+            sh.start("fg")
+            sh.wait_for("^supervise run ")
+            supervise.file("go").touch()
+            sh.wait_for("^inside$")
+            sh.wait_for_prompt()
+        else:
+            sh.run("fg")
+            sh.run("echo code $?")
+            assert sh.has_line("code 75")
+            assert report(supervise)["duration"] >= wait + wait + 1
+            supervise.file("go").touch()
+    assert holder.wait().code == 0
+    Path(f"/tmp/supervise-{os.geteuid()}/{name}.lock").unlink()
 
 
 def test_ctrl_z_then_bg(supervise: Place) -> None:

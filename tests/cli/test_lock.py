@@ -1,7 +1,9 @@
 """--lock: one run at a time, the holder is named, and the lock is free when the last of the run's tree is gone."""
 
+import json
 import os
 import re
+import select
 import signal
 import time
 from collections.abc import Iterator
@@ -79,14 +81,40 @@ def test_another_name_is_another_lock(supervise: Place, name: str) -> None:
 
 def test_who_waits_gets_in_and_the_wait_is_no_part_of_the_run(supervise: Place, name: str) -> None:
     holder = hold(supervise, name)
-    waiter = supervise.start("--lock", name, "--lock-wait", "60", "-t", "30", "--", "echo", "in")
+    waiter = supervise.start("--lock", name, "--lock-wait", "60", "-t", "30", "--", "echo", "in", events=True)
     wait_for_wait(waiter)
     assert re.search(rf"waiting for the lock {name}, held by {HOLDER}", waiter.err.decode())
+    # What is known by now; the rest comes with the run.
+    (waiting,) = [json.loads(line) for line in waiter.events_path.read_text().splitlines()]
+    assert (waiting["event"], waiting["t"], waiting["lock"]) == ("waiting", 0, name)
+    found = re.fullmatch(HOLDER, waiting["holder"])
+    assert found
+    assert int(found[2]) == holder.pid
     supervise.file("go").touch()
     end_of_holder = holder.wait().report["ended_at"]
     ended = waiter.wait()
     assert (ended.code, ended.out) == (0, b"in\n")
     assert ended.report["started_at"] >= end_of_holder
+    assert [event["event"] for event in ended.events][:2] == ["waiting", "started"]
+    assert {event["run_id"] for event in ended.events} == {ended.report["run_id"]}
+
+
+def test_whoever_does_not_read_the_events_holds_up_no_wait(supervise: Place, name: str) -> None:
+    holder = hold(supervise, name)
+    path = supervise.file("fifo")
+    os.mkfifo(path)
+    full = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+    try:
+        while os.write(full, bytes(select.PIPE_BUF)):
+            pass
+    except BlockingIOError:
+        pass
+    waiter = supervise.start("--events", str(path), "--lock", name, "--lock-wait", "60", "--", "echo", "in")
+    wait_for_wait(waiter)
+    supervise.file("go").touch()
+    assert holder.wait().code == 0
+    assert waiter.wait().out == b"in\n"
+    os.close(full)
 
 
 def test_a_wait_has_an_end(supervise: Place, name: str) -> None:

@@ -380,6 +380,7 @@ def test_the_schema_has_the_words_of_the_core() -> None:
         "Stragglers",
         "Trouble",
         "Said",
+        "Waiting",
     }
 
 

@@ -42,6 +42,7 @@ def main() -> None:
         from supervise import turning_away
 
         turning_away.end(launched, launched.turned_away)
+    _let_flow(launched)
     # The command runs, and its bytes flow.  The pumps need the interpreter while the libraries load: a line must not
     # wait for a whole import.
     sys.setswitchinterval(0.0005)
@@ -55,6 +56,18 @@ def main() -> None:
             trace = trace.tb_next
         where = f"{trace.tb_frame.f_code.co_name}, line {trace.tb_lineno}" if trace else "nowhere"
         launch.refuse(f"internal error: {type(error).__name__}: {error} ({where}); stopping the command")
+
+
+def _let_flow(launched: "Launched") -> None:
+    from supervise import launch
+
+    try:
+        from supervise import flowing
+
+        flowing.start(launched)
+    except (OSError, RuntimeError, ImportError) as error:
+        launch.take_back(launched, error)
+    flowing.watch(launched)
 
 
 def _go_on(launched: "Launched") -> "NoReturn":

@@ -8,9 +8,7 @@ typer would cost more than the command's own start.
 import os
 
 from supervise import folders
-from supervise.options import BETWEEN, OPTIONS, PREFIX, Option, option_names
-from supervise.values import BadValueError, default
-from supervise.values import read as read_value
+from supervise.options import BETWEEN, OPTIONS, PREFIX, BadValueError, Option, option_names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,20 +19,10 @@ if TYPE_CHECKING:
 
 
 FILE = "config.toml"
+ON = "on"
+"""The word of a flag that stands on the command line."""
 NAMES = option_names()
 CONFIG, PROFILE = NAMES["--config"], NAMES["--profile"]
-
-
-class Values(dict[str, "Any"]):
-    """The value of every option, by its key; those of which nobody said anything are read when they are asked for."""
-
-    def __missing__(self, key: str) -> "Any":  # noqa: D105 - the docstring above tells
-        value = self[key] = default(next(option for option in OPTIONS if option.key == key))
-        return value
-
-    def whole(self) -> "dict[str, Any]":
-        """All of them."""
-        return {option.key: self[option.key] for option in OPTIONS}
 
 
 class Request:
@@ -42,8 +30,11 @@ class Request:
 
     __slots__ = ("command", "said", "taken", "values")
 
-    def __init__(self, values: Values, command: "list[str]", taken: "tuple[str, ...]", said: "dict[str, str]") -> None:
+    def __init__(
+        self, values: "dict[str, Any]", command: "list[str]", taken: "tuple[str, ...]", said: "dict[str, str]"
+    ) -> None:
         self.values = values
+        """Of every option, by its key."""
         self.command = command
         """The program and its arguments; never empty."""
         self.taken = taken
@@ -85,13 +76,13 @@ def take_options(rest: "list[str]", names: "Mapping[str, Option]") -> "dict[str,
                 return None
         else:
             while (option := names.get(word[:2])) is not None and option.is_flag and len(word) > 2:
-                said[option.key] = "on"
+                said[option.key] = ON
                 word = "-" + word[2:]
             if option is None:
                 return None
             equals = value = word[2:]
         if option.is_flag:
-            value = "on"
+            value = ON
         elif not equals:
             if not rest:
                 return None
@@ -106,7 +97,7 @@ def fill(said: "Mapping[str, str]", command: "list[str]", environ: "Mapping[str,
 
     Raises BadValueError, its text beginning with the option's or the variable's name.
     """
-    values, words = Values(), {}
+    values, words = {option.key: option.value for option in OPTIONS}, {}
     ours = {name: word for name, word in environ.items() if name.startswith(PREFIX)}
     configured = configuration(said, environ)
     for option in OPTIONS if said or ours or configured else ():
@@ -115,7 +106,7 @@ def fill(said: "Mapping[str, str]", command: "list[str]", environ: "Mapping[str,
         if not (source or setting):
             continue
         try:
-            values[option.key] = setting.value if setting else read_value(option, word)
+            values[option.key] = setting.value if setting else _read(option, word)
         except BadValueError as error:
             raise BadValueError(f"{source}: {error}") from None
         words[option.name] = setting.word if setting else word
@@ -170,7 +161,7 @@ def configuration_file(said: "Mapping[str, str]", environ: "Mapping[str, str]") 
     source, path = source_of(CONFIG, said, environ)
     if source:
         try:
-            read_value(CONFIG, path)
+            _read(CONFIG, path)
         except BadValueError as error:
             raise BadValueError(f"{source}: {error}") from None
         return path
@@ -191,3 +182,12 @@ def users_file(environ: "Mapping[str, str]") -> str:
     """The user's own configuration, there or not; empty where the user has no home."""
     folder = folders.config(environ)
     return os.path.join(folder, FILE) if folder else ""
+
+
+def _read(option: Option, word: str) -> object:
+    if option.is_flag and word == ON:
+        return True
+    # Not for a run of which nothing else is said: it would be the largest file but one that is loaded for it.
+    from supervise import values
+
+    return values.read(option, word)

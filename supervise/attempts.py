@@ -2,7 +2,7 @@
 
 import os
 
-from supervise import launch
+from supervise import flowing, launch
 from supervise.launch import Launched
 
 
@@ -13,7 +13,7 @@ def start(launched: Launched, number: int, previous: str) -> None:
     """
     _leave(launched)
     stdio, tty = launch.open_stdio(launched)
-    launch.start_pumps(launched)
+    flowing.start_pumps(launched)
     launched.variables |= {
         **launch.of_attempt(launched, number),
         b"SUPERVISE_PREVIOUS_OUTCOME": previous.encode(),

@@ -20,8 +20,7 @@ from supervise import __version__
 from supervise.argv import Request, fill
 from supervise.commands import reading, table
 from supervise.commands.table import SUBCOMMANDS, Subcommand
-from supervise.options import BETWEEN, OPTIONS, Option, option_names
-from supervise.values import BadValueError
+from supervise.options import BETWEEN, OPTIONS, BadValueError, Option, option_names
 
 EXIT_REFUSED = 125
 USAGE = "supervise run [OPTIONS] [--] COMMAND [ARG]..."

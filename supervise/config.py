@@ -12,9 +12,8 @@ defaults and at its own profile, `config check` at all of it.
 
 import os
 
-from supervise.options import BETWEEN, OPTIONS, Option, option_names
+from supervise.options import BETWEEN, OPTIONS, BadValueError, Option, option_names
 from supervise.plain_toml import read as read_plainly
-from supervise.values import BadValueError
 from supervise.values import read as read_value
 
 TYPE_CHECKING = False

@@ -1,7 +1,7 @@
-"""The way in: spawn, first bytes, and for a short command the end.
+"""The way in: the guardian, the spawn, and for a short and silent command the end.
 
 What is imported at the top is loaded before the command is there: built-in modules and small files of ours alone.
-What moves the command's bytes is loaded when there are any, or when it turns out not to be done at once.
+Each thing that only some runs ask for has a file of its own, loaded by them alone.
 """
 
 import _signal
@@ -10,8 +10,7 @@ import select
 import sys
 from time import gmtime, monotonic, strftime, time
 
-from supervise.options import DEADLINE, RECOVERED_FROM
-from supervise.values import LONGEST
+from supervise.options import DEADLINE, RECOVERED_FROM, BadValueError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
 
 SHORT = 0.030
 """Seconds that a command may take and still be done with without any library."""
-HEADWAY = 1.0
-"""Seconds, and our own grace, that we are to be done before a run around us is."""
 GLANCE = 0.004
 """Seconds after which we look for signals, as long as no thread takes them."""
 
@@ -68,6 +65,8 @@ class Launched:
         """Signals that may have come before the command was there: it did not get them from the terminal."""
         self.posted: list[tuple[object, ...]] = []
         """What the threads posted before the runner came."""
+        self.short_until = 0.0
+        """When the command is no short one any more, by CLOCK_MONOTONIC."""
         self.line: Line
         """To whoever holds the command."""
         self.silence: Line | None = None
@@ -149,30 +148,6 @@ class Launched:
         if self.terminal:
             self.terminal.restore()
 
-    def child_died(self) -> None:
-        """SIGCHLD came: for whoever holds the command, if that is us now; else for the orphans that PID 1 must reap."""
-        if self.own_holder_trigger >= 0:
-            os.write(self.own_holder_trigger, b"!")
-        elif os.getpid() == 1:
-            self._reap_orphans()
-
-    def _reap_orphans(self) -> None:
-        try:
-            while (pid := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
-                if pid.si_pid == self.guardian.pid or self._is_waited_for(pid.si_pid):
-                    # Its end shows on the line, or to whoever waits for it.
-                    return
-                os.waitpid(pid.si_pid, 0)
-        except ChildProcessError:
-            pass
-
-    def _is_waited_for(self, pid: int) -> bool:
-        if self.signs is None:
-            return False
-        from supervise.process import helpers
-
-        return helpers.is_one(pid)
-
     def holder(self) -> int:
         """The pid of whoever holds the command."""
         return os.getpid() if self.own_holder_trigger >= 0 else self.guardian.pid
@@ -201,37 +176,50 @@ def run(request: "Request", on_lost: "OnLost", told: int = -1) -> Launched:
     """
     launched = Launched(request, told)
     try:
-        _check_report(request)
-        _check_signs(request)
-        launched.events = _open_events(request)
-        # The wait for a lock is within it, too.
-        launched.outer = _outer_deadline(request.values["kill_after"], launched.started_at)
-        if request.values["lock"]:
+        values = request.values
+        if values["report"] or values["access_on"] or values["events"]:
+            from supervise import beside
+
+            beside.check(values)
+            launched.events = beside.open_events(values["events"])
+        if DEADLINE in os.environ:
+            from supervise import outer
+
+            # The wait for a lock is within it, too.
+            launched.outer = outer.our_part(values["kill_after"], launched.started_at)
+        if values["lock"]:
             _take_lock(launched)
             if launched.turned_away:
                 return launched
-        launched.log = _open_log(request)
+        if values["log"]:
+            from supervise import beside
+
+            launched.log = beside.open_log(values["log"])
         _start(launched, on_lost)
-    except (OSError, ImportError, Refusal) as error:
+    except (OSError, ImportError, BadValueError, Refusal) as error:
         if launched.notify:
             launched.notify.remove()
-        refuse(str(error) if isinstance(error, Refusal) else f"cannot start: {_why(error)}")
-    until = monotonic() + SHORT
-    if _is_done_in_silence(launched, until):
-        _end_plainly(launched)
-    if not launched.guardian.keep():
-        _hear_last_words(launched)
-    try:
-        _start_threads(launched)
-    except (OSError, RuntimeError, ImportError) as error:
-        launched.give_terminal_back()
-        _take_back(launched)
-        if launched.notify:
-            launched.notify.remove()
-        refuse(f"cannot start: {_why(error)}")
-    _watch(launched, until)
-    _end_plainly(launched)
+        refuse(str(error) if isinstance(error, (BadValueError, Refusal)) else f"cannot start: {reason_of(error)}")
+    launched.short_until = monotonic() + SHORT
+    if _is_done_in_silence(launched):
+        end_plainly(launched)
     return launched
+
+
+def take_back(launched: Launched, error: Exception) -> "NoReturn":
+    """It cannot go on: whatever has been started of the command is killed, not left alone, and that is said."""
+    launched.give_terminal_back()
+    launched.line.send("kill")
+    # The kill is bounded.
+    while not launched.has_heard("empty") and not launched.has_heard("failed"):
+        got = launched.line.receive(wait=True)
+        if got is None:
+            break
+        launched.heard.append(got[0])
+    launched.guardian.dismiss()
+    if launched.notify:
+        launched.notify.remove()
+    refuse(f"cannot start: {reason_of(error)}")
 
 
 def refuse(why: str) -> "NoReturn":
@@ -248,22 +236,11 @@ def _id_of(epoch: float) -> str:
     return f"{strftime('%Y%m%d-%H%M%S', gmtime(int(epoch)))}-{int(epoch % 1 * 1e6):06}{os.urandom(2).hex()}"
 
 
-def _why(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """What is the matter, without where."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     # A module that cannot be loaded: what is the matter stands at the end.
     return text.rpartition(": ")[2].lower()
-
-
-def _take_back(launched: Launched) -> None:
-    """Whatever has been started of the command is killed: it is not left alone."""
-    launched.line.send("kill")
-    # The kill is bounded.
-    while not launched.has_heard("empty") and not launched.has_heard("failed"):
-        got = launched.line.receive(wait=True)
-        if got is None:
-            break
-        launched.heard.append(got[0])
-    launched.guardian.dismiss()
 
 
 def _start(launched: Launched, on_lost: "OnLost") -> None:
@@ -286,7 +263,10 @@ def _start(launched: Launched, on_lost: "OnLost") -> None:
     stdio, tty = open_stdio(launched)
     launched.variables = _variables(launched)
     if values["name"] or RECOVERED_FROM in os.environ:
-        _hear_of_predecessor(launched)
+        from supervise import recording
+
+        if recording.was_predecessor_lost(values):
+            launched.variables[b"SUPERVISE_PREVIOUS_OUTCOME"] = b"lost"
     if values["notify"] or "notify" in values["access_on"]:
         launched.notify = _hear_notify(launched)
         # Whoever is left of us when we are killed removes it.
@@ -355,17 +335,6 @@ def _facts(launched: Launched) -> "tuple[object, ...]":
     return (*times, os.getpid(), start, values["report"], not values["no_record"])
 
 
-def _hear_of_predecessor(launched: Launched) -> None:
-    """The last run of that name, or the one that this runs again, was lost: that is said, and the command knows it."""
-    from supervise import recording
-
-    said = recording.predecessor(launched.request.values["name"])
-    if said and not launched.request.values["quiet"]:
-        recording.warn(said)
-    if said or recording.recovered_from():
-        launched.variables[b"SUPERVISE_PREVIOUS_OUTCOME"] = b"lost"
-
-
 def open_stdio(launched: Launched) -> "tuple[tuple[int, int, int], str]":
     """What the command's stdin, stdout and stderr are to be, and the name of its terminal; ours are in `sources`.
 
@@ -393,7 +362,7 @@ def _terminal_of_its_own(launched: Launched) -> "tuple[tuple[int, int, int], str
     return (own.theirs,) * 3, own.name
 
 
-def _is_done_in_silence(launched: Launched, until: float) -> bool:
+def _is_done_in_silence(launched: Launched) -> bool:
     """Wait as long as the command is silent and nobody sends us a signal; True where it has ended, and that is all."""
     if launched.own_terminal or launched.is_detached:
         return False
@@ -402,7 +371,7 @@ def _is_done_in_silence(launched: Launched, until: float) -> bool:
         poll.register(source, select.POLLIN)
     silent = {*launched.sources}
     while silent:
-        left = until - monotonic()
+        left = launched.short_until - monotonic()
         if left <= 0 or _signal.sigpending():
             return False
         ready = poll.poll(min(left, GLANCE) * 1000)
@@ -412,57 +381,11 @@ def _is_done_in_silence(launched: Launched, until: float) -> bool:
             poll.unregister(source)
             silent.remove(source)
     # Nobody holds its pipes any more.
-    while not _has_ended(launched):
-        left = until - monotonic()
-        if left <= 0 or not launched.wait_for_line(min(left, GLANCE)) or not _hear(launched):
+    while not has_ended(launched):
+        left = launched.short_until - monotonic()
+        if left <= 0 or not launched.wait_for_line(min(left, GLANCE)) or not hear(launched):
             return False
     return True
-
-
-def _start_threads(launched: Launched) -> None:
-    """Take signals and bytes from now on.
-
-    Raises RuntimeError where there can be no more threads.
-    """
-    from supervise.process import outlet, signals
-    from supervise.process.inbox import Inbox
-
-    launched.inbox = Inbox()
-    launched.early &= {*signals.CANCELLING}
-    # First, since whoever sends one may be gone a moment later.
-    signals.take(signals.choose(), launched.inbox)
-    launched.outlets = outlet.of_stdio()
-    launched.messages = launched.outlets[1]
-    if launched.is_detached:
-        launched.outlets = (launched.outlets[0],) * 2
-    launched.copier = _copier_of(launched)
-    start_pumps(launched)
-
-
-def start_pumps(launched: Launched) -> None:
-    """Take the bytes of the command that is being started, and hand it the keys.
-
-    Raises OSError, and RuntimeError where there can be no more threads.
-    """
-    from supervise.process.pump import Pump
-
-    launched.cut_heard, launched.cut = os.pipe()
-    before = launched.pumps
-    launched.pumps = tuple(
-        Pump(stream, source, sink, launched.cut_heard, launched.inbox, launched.copier, before)
-        for stream, source, sink in zip(("stdout", "stderr"), launched.sources, launched.outlets, strict=False)
-    )
-    if launched.notify:
-        launched.notify.start(launched.inbox, launched.holder)
-    if wanted := launched.request.values["access_on"]:
-        _look_for_signs(launched, wanted)
-    if launched.own_terminal:
-        # Before the command's first word is seen: whoever waits for it types from then on.
-        launched.take_terminal()
-    for pump in launched.pumps:
-        pump.start()
-    if launched.own_terminal and not launched.is_detached:
-        launched.own_terminal.start(launched.inbox)
 
 
 def _hear_notify(launched: Launched) -> "Notify":
@@ -472,33 +395,13 @@ def _hear_notify(launched: Launched) -> "Notify":
     try:
         found = sockets.bind_notify(launched.run_id)
     except (OSError, sockets.UnsafeError) as error:
-        raise Refusal(f"cannot have a socket for sd_notify: {_why(error)}") from None
+        raise Refusal(f"cannot have a socket for sd_notify: {reason_of(error)}") from None
     notify = Notify(*found)
     launched.variables |= notify.variables(launched.request.values["idle_timeout"])
     return notify
 
 
-def _look_for_signs(launched: Launched, wanted: "tuple[str, ...]") -> None:
-    from supervise.process.signs import Signs
-
-    launched.signs = Signs(wanted, launched.inbox)
-    for pump, copy in zip(launched.pumps, launched.signs.copy_lines(), strict=False):
-        pump.copy = copy
-
-
-def _watch(launched: Launched, until: float) -> None:
-    """Hear what comes until the command has ended and its bytes are through, or time is up."""
-    poll = select.poll()
-    poll.register(launched.line, select.POLLIN)
-    poll.register(launched.inbox, select.POLLIN)
-    while not (_has_ended(launched) and all(pump.has_ended for pump in launched.pumps)):
-        left = until - monotonic()
-        if left <= 0 or not poll.poll(left * 1000) or not _hear(launched):
-            return
-        launched.posted += launched.inbox.take()
-
-
-def _hear(launched: Launched) -> bool:
+def hear(launched: Launched) -> bool:
     """Take one message, if there is one; False where the guardian is gone."""
     try:
         got = launched.line.receive()
@@ -511,11 +414,12 @@ def _hear(launched: Launched) -> bool:
     return got is not None
 
 
-def _has_ended(launched: Launched) -> bool:
+def has_ended(launched: Launched) -> bool:
+    """The command has, or it never was."""
     return launched.has_heard("exited") or launched.has_heard("failed")
 
 
-def _end_plainly(launched: Launched) -> None:
+def end_plainly(launched: Launched) -> None:
     """End as the command did, if it has ended by itself, with nobody left and nothing to be said or written."""
     status = None if _is_cancelled(launched) else _plain_end(launched)
     if status is None:
@@ -561,31 +465,12 @@ def _is_nothing_to_be_told(launched: Launched) -> bool:
     return not is_told and not values["retries"]
 
 
-def _hear_last_words(launched: Launched) -> None:
-    """The guardian has gone of a command that has ended: from here on its line is silent."""
-    while (got := launched.line.receive(wait=True)) is not None:
-        launched.heard.append(got[0])
-    from supervise.process import line
-
-    launched.line, launched.silence = line.pair()
-
-
 def _begin_record(launched: Launched) -> "Record | None":
     """Before the command: whatever of it is found later is found with its record."""
     from supervise import recording
 
     request, pid = launched.request, launched.guardian.pid
     return recording.begin(launched.run_id, launched.started_at, request.command, request.values, request.said, pid)
-
-
-def _copier_of(launched: Launched) -> "Copier | None":
-    most = launched.request.values["log_max"]
-    record = launched.record if most else None
-    if not record and not launched.log:
-        return None
-    from supervise import recording
-
-    return recording.copier(record, most, launched.log, lambda name, why: launched.inbox.post("uncopied", name, why))
 
 
 def _end_record(launched: Launched, record: "Record", code: int, ended: float) -> bool:
@@ -620,53 +505,6 @@ def _ask_usage(launched: Launched) -> "dict[str, object]":
     return {}
 
 
-def _check_report(request: "Request") -> None:
-    """Say at once, before the command starts, that the report cannot be written."""
-    path = request.values["report"]
-    if path:
-        from supervise.faces import report
-
-        why = report.check(path)
-        if why:
-            raise Refusal(f"--report: {why}")
-
-
-def _check_signs(request: "Request") -> None:
-    """Say at once, before the command starts, that an expression is none."""
-    expressions = tuple(sign for sign in request.values["access_on"] if sign.startswith("match="))
-    if expressions:
-        from supervise.process import lines
-
-        why = lines.check(expressions)
-        if why:
-            raise Refusal(f"--access-on: {why}")
-
-
-def _open_log(request: "Request") -> "Log | None":
-    path = request.values["log"]
-    if not path:
-        return None
-    from supervise.runs.log import Log
-
-    try:
-        return Log(path)
-    except OSError as error:
-        raise Refusal(f"--log: cannot write {path!r}: {(error.strerror or '').lower()}") from None
-
-
-def _open_events(request: "Request") -> int:
-    """Open the events file for appending; -1 where none was asked for."""
-    path = request.values["events"]
-    if not path:
-        return -1
-    try:
-        is_fifo = os.path.exists(path) and os.stat(path).st_mode & 0o170000 == 0o010000
-        # A FIFO is opened for reading too: without a reader the open would wait for one, for ever.
-        return os.open(path, (os.O_RDWR if is_fifo else os.O_WRONLY) | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    except OSError as error:
-        raise Refusal(f"--events: cannot write {path!r}: {(error.strerror or '').lower()}") from None
-
-
 def _variables(launched: Launched) -> "dict[bytes, bytes | None]":
     """What the command's environment has beside ours, and, as None, has not."""
     variables: dict[bytes, bytes | None] = {os.fsencode(name): None for name in launched.request.taken}
@@ -696,21 +534,6 @@ def _latest(values: "Mapping[str, Any]", begin: float, outer: "float | None") ->
     if values["timeout"] is not None:
         bounds.append(begin + (values["access_timeout"] or 0.0) + values["timeout"] + values["max_extension"])
     return min((bound for bound in bounds if bound is not None), default=None)
-
-
-def _outer_deadline(kill_after: float, now: float) -> "float | None":
-    """Our part of what a run around us has left, in seconds from now: there has to be time for our own end in it.
-
-    The wall clock is asked this once.  A time that has passed says nothing: that run is over and has left us, or was
-    given more by hand, or we are its clean-up.
-    """
-    try:
-        left = float(os.environ[DEADLINE]) - now
-    except (LookupError, ValueError):
-        return None
-    if not 0 < left < LONGEST:
-        return None
-    return left - min(kill_after + HEADWAY, left / 2)
 
 
 def _had_lc_ctype() -> bool:

@@ -14,10 +14,17 @@ BETWEEN = "\0"
 """Stands between the words of an option that may be given several times: no word of a command line can hold it."""
 
 
-class Option:
-    """One row.  `kind` names the reader in `values.READERS`; `default` is written as a user would write it."""
+class BadValueError(Exception):
+    """The word is not one of those the option takes.  Its text is the whole message."""
 
-    __slots__ = ("aliases", "choices", "default", "help", "kind", "metavar", "name", "panel", "short")
+
+class Option:
+    """One row.  `kind` names the reader in `values.READERS`; `default` is written as a user would write it.
+
+    `value` is what that reader makes of it, said here so that a run of which nobody says anything needs none of them.
+    """
+
+    __slots__ = ("aliases", "choices", "default", "help", "key", "kind", "metavar", "name", "panel", "short", "value")
 
     def __init__(
         self,
@@ -31,6 +38,7 @@ class Option:
         *,
         aliases: "tuple[str, ...]" = (),
         choices: "tuple[str, ...]" = (),
+        value: object = None,
     ) -> None:
         self.panel = panel
         self.name = name
@@ -41,6 +49,9 @@ class Option:
         self.help = help
         self.aliases = aliases
         self.choices = choices
+        self.value = False if kind == "flag" else default if kind == "choice" else value
+        self.key = name.replace("-", "_")
+        """Its name in Python."""
 
     @property
     def is_flag(self) -> bool:
@@ -51,11 +62,6 @@ class Option:
     def is_repeatable(self) -> bool:
         """Where it stands twice, both count; in the environment one a line, in a configuration a list."""
         return self.kind == "evidences"
-
-    @property
-    def key(self) -> str:
-        """Its name in Python."""
-        return self.name.replace("-", "_")
 
     @property
     def variables(self) -> "tuple[str, ...]":
@@ -107,6 +113,7 @@ OPTIONS = (
     Option(
         LIMITS, "idle-grace", "", "cap", "off", "DURATION",
         "How far measured activity may put an idle stop off, in all, since the last byte.",
+        value=0.0,
     ),
     Option(
         ACCESS, "access-on", "", "evidences", "", "SIGN",
@@ -114,6 +121,7 @@ OPTIONS = (
         "port=[HOST:]PORT, listen, file=PATH, http=URL, notify, command=SHELL COMMAND, attach, manual. Without it, "
         "output.",
         choices=SIGNS,
+        value=(),
     ),
     Option(
         ACCESS, "notify", "", "flag", "", "",
@@ -123,6 +131,7 @@ OPTIONS = (
     Option(
         WARNINGS, "warn-at", "", "marks", "60s,10s", "DURATION,...",
         "Warn when this much is left before a deadline; off for never.",
+        value=(60.0, 10.0),
     ),
     Option(
         WARNINGS, "warn-signal", "", "signal", "", "SIGNAL",
@@ -131,32 +140,39 @@ OPTIONS = (
     Option(
         EXTENSION, "max-extension", "x", "cap", "off", "DURATION",
         "How much may be added to the completion deadline in all, while the process tree is active.",
+        value=0.0,
     ),
     Option(
         EXTENSION, "extend-by", "", "step", "2m", "DURATION",
         "How much one extension adds.",
+        value=120.0,
     ),
     Option(
         EXTENSION, "extend-on", "", "set", "cpu,socket", "EVIDENCE,...",
         "What counts as activity: CPU time, bytes on TCP sockets, an established connection, output, bytes read or "
         "written.",
         choices=EVIDENCE,
+        value=("cpu", "socket"),
     ),
     Option(
         EXTENSION, "activity-window", "", "step", "30s", "DURATION",
         "How far back activity counts; at most a quarter of the limit.",
+        value=30.0,
     ),
     Option(
         EXTENSION, "cpu-threshold", "", "percent", "10", "PERCENT",
         "The least CPU use over the window, in percent of one core, that counts as activity.",
+        value=10.0,
     ),
     Option(
         STOPPING, "signal", "s", "signal", "TERM", "SIGNAL",
         "The signal that asks the process tree to stop.",
+        value=15,
     ),
     Option(
         STOPPING, "kill-after", "k", "delay", "10s", "DURATION",
         "How long after that signal what is left is killed; 0 is at once.",
+        value=10.0,
     ),
     Option(
         STOPPING, "stragglers", "", "choice", "report", "WHAT",
@@ -166,6 +182,7 @@ OPTIONS = (
     Option(
         STOPPING, "drain", "", "delay", "2s", "DURATION",
         "How long to wait for more output while somebody else still holds the pipe of a command that has ended.",
+        value=2.0,
     ),
     Option(
         STOPPING, "diagnose", "", "choice", "on", "on|off",
@@ -180,20 +197,24 @@ OPTIONS = (
     Option(
         AGAIN, "retries", "", "count", "0", "N",
         "Run the command again, up to so many times; --retry-on says after which ends.",
+        value=0,
     ),
     Option(
         AGAIN, "retry-on", "", "causes", "access,idle,resumable", "CAUSE,...",
         "After which ends: the limits access, idle and completion, failed, signaled, resumable (75), or code=N, the "
         "command's exit code.",
         choices=CAUSES,
+        value=("access", "idle", "resumable"),
     ),
     Option(
         AGAIN, "retry-delay", "", "delay", "1s", "DURATION",
         "How long to wait before the first retry, at most; it doubles with each.",
+        value=1.0,
     ),
     Option(
         AGAIN, "retry-delay-max", "", "delay", "5m", "DURATION",
         "The longest that it gets.",
+        value=300.0,
     ),
     Option(
         AGAIN, "retry-if-silent", "", "flag", "", "",
@@ -210,6 +231,7 @@ OPTIONS = (
     Option(
         RESULT, "success-codes", "", "codes", "0", "CODE,...",
         "Exit codes of the command that mean success: supervise exits 0.",
+        value=(0,),
     ),
     Option(
         RESULT, "report", "", "path", "", "FILE",
@@ -227,6 +249,7 @@ OPTIONS = (
     Option(
         LOCK, "lock-wait", "", "delay", "0", "DURATION",
         "How long to wait for the lock; 0 for not at all.",
+        value=0.0,
     ),
     Option(
         RECORD, "name", "", "name", "", "NAME",
@@ -239,6 +262,7 @@ OPTIONS = (
     Option(
         RECORD, "log-max", "", "size", "64MiB", "SIZE",
         "How much of the output the record keeps: the first quarter and the last three quarters of this; 0 for none.",
+        value=64 << 20,
     ),
     Option(
         RECORD, "no-record", "", "flag", "", "",
@@ -253,6 +277,7 @@ OPTIONS = (
     Option(
         RECORD, "max-recoveries", "", "count", "1", "N",
         "How often, at most, a run is run again by supervise recover.",
+        value=1,
     ),
     Option(
         RECORD, "keep-env", "", "names", "", "NAME,...",

@@ -50,13 +50,15 @@ def recovered_from() -> "tuple[str, int] | None":
     return (run_id, int(times)) if times.isdecimal() else None
 
 
-def predecessor(name: "str | None") -> str:
-    """That the last run of that name was lost, where it was; else empty."""
+def was_predecessor_lost(values: "Mapping[str, Any]") -> bool:
+    """The last run of that name, or the one that this runs again, was lost; of the first that is said."""
     from supervise.runs import previous
 
-    state = folders.state(os.environ)
+    name, state = values["name"], folders.state(os.environ)
     found = previous.lost(state, name) if state and name else None
-    return f"the last run of {name}, {found[0]}, was lost: {found[1]}" if found else ""
+    if found and not values["quiet"]:
+        warn(f"the last run of {name}, {found[0]}, was lost: {found[1]}")
+    return bool(found or recovered_from())
 
 
 def copier(

@@ -13,7 +13,7 @@ from sys import getswitchinterval
 from time import monotonic
 from typing import TYPE_CHECKING, NoReturn
 
-from supervise import attempts
+from supervise import attempts, reaping
 from supervise.adoption import adopt
 from supervise.core.attempt import PROBES, Phase
 from supervise.core.ending import PICTURE
@@ -396,7 +396,7 @@ class Runner:
     def _hear_signal(self, number: int, code: int, sender: int, at: float, ancestry: list[tree.Stat]) -> None:
         is_from_terminal = code == signals.FROM_KERNEL
         if number == signals.CHLD:
-            self.launched.child_died()
+            reaping.child_died(self.launched)
         elif not is_from_terminal and self._is_from_inside(number, sender, at, ancestry):
             # `kill 0` in the command: it meant its own.
             pass

@@ -3,7 +3,7 @@
 A reader takes the option's row and the word, and returns the value or raises BadValueError with one clear line.
 """
 
-from supervise.options import BETWEEN, Option
+from supervise.options import BETWEEN, BadValueError, Option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,10 +32,6 @@ LEAST_SIZE = 1 << 16
 LARGEST_SIZE = 1 << 44
 LONGEST_NAME = 64
 DURATION_FORMS = "a duration (90, 90s, 1.5m, 1h30m, 2d, 500ms, PT1H30M)"
-
-
-class BadValueError(Exception):
-    """The word is not one of those the option takes.  Its text is the whole message."""
 
 
 def _bad(got: str, takes: str) -> BadValueError:
@@ -327,12 +323,3 @@ def read(option: Option, word: str) -> object:
     Raises BadValueError.
     """
     return READERS[option.kind](option, word)
-
-
-def default(option: Option) -> object:
-    """The value where nobody said anything; None for an option that has none (a path, a warn signal)."""
-    if option.is_flag:
-        return False
-    if option.is_repeatable and not option.default:
-        return ()
-    return read(option, option.default) if option.default else None

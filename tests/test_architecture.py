@@ -30,14 +30,29 @@ OURS = {
     "pages": {"commands", "pages", "options"},
     "recording": {"folders", "options", "process", "runs"},
     "detaching": set(),
+    "beside": {"faces", "options", "process", "runs"},
+    "outer": {"options", "values"},
     "locking": {"recording", "runs"},
-    "launch": {"detaching", "argv", "locking", "faces", "options", "process", "recording", "runs", "values"},
-    "attempts": {"launch"},
+    "launch": {"argv", "beside", "detaching", "locking", "options", "outer", "process", "recording", "runs"},
+    "flowing": {"launch", "process", "recording"},
+    "attempts": {"flowing", "launch"},
+    "reaping": {"launch", "process"},
     "adoption": {"launch", "process"},
     "teller": {"core", "faces", "launch", "process"},
     "lost": {"faces", "folders", "runs"},
     "diagnosis": {"core", "faces", "launch", "process"},
-    "runner": {"adoption", "attempts", "core", "diagnosis", "faces", "launch", "process", "teller", "values"},
+    "runner": {
+        "adoption",
+        "attempts",
+        "core",
+        "diagnosis",
+        "faces",
+        "launch",
+        "process",
+        "reaping",
+        "teller",
+        "values",
+    },
     "turning_away": {"core", "faces", "launch", "locking", "process", "runner", "teller", "values"},
     "steering": {"core", "faces", "runner", "runs", "values"},
     "gauging": {"process", "runner", "runs"},
@@ -133,7 +148,7 @@ def test_libraries_are_imported_in_their_places_alone(name):
 def test_the_fast_reader_imports_only_itself(name):
     """But for types, which no run imports, and what every interpreter has."""
     assert {one for one in imports(name) if part(one) != "supervise"} <= {"collections.abc", "os", "typing", "_signal"}
-    needed = {"options": [], "values": ["options"], "argv": ["folders", "options", "values"]}[name]
+    needed = {"options": [], "values": ["options"], "argv": ["folders", "options"]}[name]
     assert loaded(f"import supervise.{name}") == {"supervise", *(f"supervise.{one}" for one in [*needed, name])}
 
 

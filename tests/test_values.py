@@ -7,9 +7,9 @@ from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 
 from supervise import values
+from supervise.commands.table import SUBCOMMANDS
 from supervise.faces import words
-from supervise.options import OPTIONS, Option, option_names
-from supervise.values import BadValueError
+from supervise.options import OPTIONS, BadValueError, Option, option_names
 
 TWO_THOUSAND = settings(max_examples=2000, deadline=None)
 DURATIONS = [option for option in OPTIONS if option.kind in ("limit", "cap", "delay", "step")]
@@ -114,6 +114,12 @@ def test_numbers_that_are_too_long_or_too_large(name, word):
         values.read(option_names()[name], word)
 
 
-@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
-def test_every_default_is_a_word_that_the_option_takes(option):
-    values.default(option)
+ROWS = [*OPTIONS, *(option for row in SUBCOMMANDS for option in row.options if option not in OPTIONS)]
+
+
+@pytest.mark.parametrize("option", ROWS, ids=lambda option: option.name)
+def test_the_value_of_every_default_is_what_its_word_says(option):
+    if option.default:
+        assert option.value == values.read(option, option.default)
+    else:
+        assert option.value == {"flag": False, "evidences": ()}.get(option.kind)

@@ -4,9 +4,9 @@ import fcntl
 import os
 from typing import Any
 
+from supervise.options import BadValueError
 from supervise.runs import client, reading, sockets
 from supervise.runs.records import LOCK
-from supervise.values import BadValueError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ import os
 from typing import Any
 
 from supervise import argv
-from supervise.values import BadValueError
+from supervise.options import BadValueError
 
 
 def main(values: dict[str, Any], operands: list[str]) -> int:

@@ -10,8 +10,7 @@ import tomli_w
 
 from supervise import config
 from supervise.commands.config_path import path_of
-from supervise.options import BETWEEN, Option, option_names
-from supervise.values import BadValueError
+from supervise.options import BETWEEN, BadValueError, Option, option_names
 from supervise.values import read as read_value
 
 

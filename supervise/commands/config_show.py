@@ -4,8 +4,7 @@ import os
 from typing import Any
 
 from supervise import argv, config
-from supervise.options import BETWEEN, OPTIONS, Option
-from supervise.values import BadValueError
+from supervise.options import BETWEEN, OPTIONS, BadValueError, Option
 from supervise.values import read as read_value
 
 

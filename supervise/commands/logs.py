@@ -5,10 +5,10 @@ from time import sleep
 from typing import Any
 
 from supervise.commands import asking, showing
+from supervise.options import BadValueError
 from supervise.runs import plain
 from supervise.runs.following import Follower
 from supervise.runs.output import Chunk, Reader
-from supervise.values import BadValueError
 
 AGAIN = 0.2
 """Seconds between two looks for more, where the run cannot tell of it."""

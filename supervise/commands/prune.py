@@ -3,8 +3,8 @@
 from typing import Any
 
 from supervise.commands import showing
+from supervise.options import BadValueError
 from supervise.runs import pruning, reading
-from supervise.values import BadValueError
 
 
 def main(values: dict[str, Any], operands: list[str]) -> int:

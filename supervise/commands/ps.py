@@ -4,8 +4,8 @@ from time import time
 from typing import Any
 
 from supervise.commands import showing
+from supervise.options import BadValueError
 from supervise.runs import plain, reading
-from supervise.values import BadValueError
 
 TITLES = ["RUN", "NAME", "STATE", "STARTED", "TOOK", "COMMAND"]
 LONGEST_STATUS = 40

@@ -6,8 +6,7 @@ from importlib import import_module
 
 from supervise.argv import take_options
 from supervise.commands.table import Subcommand, find
-from supervise.options import option_names
-from supervise.values import BadValueError, default
+from supervise.options import BadValueError, option_names
 from supervise.values import read as read_value
 
 TYPE_CHECKING = False
@@ -65,7 +64,7 @@ def fill(row: Subcommand, said: "Mapping[str, str]", operands: "list[str]") -> C
     values = {}
     for option in row.options:
         try:
-            values[option.key] = read_value(option, said[option.key]) if option.key in said else default(option)
+            values[option.key] = read_value(option, said[option.key]) if option.key in said else option.value
         except BadValueError as error:
             raise BadValueError(f"--{option.name}: {error}") from None
     return Call(row, values, operands)

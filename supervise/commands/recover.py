@@ -4,9 +4,9 @@ import json
 import shlex
 from typing import Any
 
+from supervise.options import BadValueError
 from supervise.runs import losing, reading, recovery, rerunning
 from supervise.runs.recovery import Lost
-from supervise.values import BadValueError
 
 SCHEMA = 1
 SOME_LOST, FAILED = 1, 125

@@ -4,8 +4,8 @@ import os
 from time import localtime, strftime
 from typing import Any
 
+from supervise.options import BadValueError
 from supervise.runs import reading
-from supervise.values import BadValueError
 
 UNITS = (("d", 86400), ("h", 3600), ("m", 60))
 PLAIN = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./-_"

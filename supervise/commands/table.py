@@ -86,8 +86,8 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
         "Remove the records of runs that ended long ago, and of the oldest where there are too many.",
         about="Every run does so by itself, now and then. One that goes on is never removed.",
         options=(
-            Option("", "older-than", "", "delay", "30d", "DURATION", "What is longer ago than this."),
-            Option("", "keep", "", "count", "500", "N", "How many there may be."),
+            Option("", "older-than", "", "delay", "30d", "DURATION", "What is longer ago than this.", value=2592000.0),
+            Option("", "keep", "", "count", "500", "N", "How many there may be.", value=500),
         ),
     ),
     Subcommand(
@@ -105,7 +105,10 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
         "Cancel a run, and wait for its end.",
         about="It ends as if its supervise had got the signal: with 128+N, which is 143 without --signal.",
         options=(
-            Option("", "signal", "s", "signal", "TERM", "SIGNAL", "The signal that asks the process tree to stop."),
+            Option(
+                "", "signal", "s", "signal", "TERM", "SIGNAL", "The signal that asks the process tree to stop.",
+                value=15,
+            ),
         ),
     ),
     Subcommand(

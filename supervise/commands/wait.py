@@ -3,7 +3,7 @@
 from typing import Any
 
 from supervise.commands import asking
-from supervise.values import BadValueError
+from supervise.options import BadValueError
 
 LOST = 125
 

@@ -8,11 +8,11 @@ import fcntl
 import os
 from time import time
 
-from supervise.options import OPTIONS
+from supervise.options import OPTIONS, BadValueError
 from supervise.process import orphans, tree
 from supervise.process.orphans import Orphans
 from supervise.runs import losing, plain, reading, records, remains, sockets
-from supervise.values import BadValueError, default, read
+from supervise.values import read
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -246,9 +246,9 @@ def _said(record: "Record", key: str) -> "Any":
     option = next(one for one in OPTIONS if one.key == key)
     words = record.options.get(option.name)
     try:
-        return read(option, words[-1]) if words else default(option)
+        return read(option, words[-1]) if words else option.value
     except BadValueError:
-        return default(option)
+        return option.value
 
 
 def _number(record: "Record", key: str) -> int:

@@ -3,9 +3,9 @@
 import os
 import sys
 
-from supervise.options import OPTIONS, RECOVERED_FROM
+from supervise.options import OPTIONS, RECOVERED_FROM, BadValueError
 from supervise.runs.recovery import RerunError
-from supervise.values import BadValueError, read
+from supervise.values import read
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from supervise import __main__ as entry
 from supervise import argv, cli, folders, launch
-from supervise.options import BETWEEN, OPTIONS, SIGNS, option_names
-from supervise.values import BadValueError, default, read_evidences
+from supervise.options import BETWEEN, OPTIONS, SIGNS, BadValueError, option_names
+from supervise.values import read_evidences
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -28,7 +28,7 @@ def nobody():
 
 def told(request):
     """A Request as plain data."""
-    return request and (request.values.whole(), request.command, request.taken)
+    return request and (request.values, request.command, request.taken)
 
 
 @contextlib.contextmanager
@@ -55,7 +55,7 @@ def refusal(words, environ):
 
 
 def values(**changed):
-    return {option.key: default(option) for option in OPTIONS} | changed
+    return {option.key: option.value for option in OPTIONS} | changed
 
 
 # --- the fast reader -------------------------------------------------------------------------------------------------
@@ -154,13 +154,13 @@ def test_the_environment_fills_what_the_command_line_did_not_say():
     environ = {"SUPERVISE_IDLE_TIMEOUT": "15m", "SUPERVISE_TIMEOUT": "9", "SUPERVISE_QUIET": "yes", "HOME": "/"}
     for read in (argv.read, cli.main):
         request = read(["run", "-t5", "make"], environ)
-        assert request.values.whole() == values(idle_timeout=900.0, timeout=5.0, quiet=True)
+        assert request.values == values(idle_timeout=900.0, timeout=5.0, quiet=True)
         assert sorted(request.taken) == ["SUPERVISE_IDLE_TIMEOUT", "SUPERVISE_QUIET", "SUPERVISE_TIMEOUT"]
 
 
 def test_an_empty_variable_is_unset_but_taken_out_all_the_same():
     request = argv.read(["run", "make"], {"SUPERVISE_TIMEOUT": "", "SUPERVISE_COMPLETION_TIMEOUT": "7"})
-    assert request.values.whole() == values(timeout=7.0)
+    assert request.values == values(timeout=7.0)
     assert sorted(request.taken) == ["SUPERVISE_COMPLETION_TIMEOUT", "SUPERVISE_TIMEOUT"]
 
 
@@ -175,7 +175,7 @@ def test_a_repeatable_option_has_a_line_for_each_in_the_environment():
     environ = {"SUPERVISE_ACCESS_ON": "port=80\n\nmatch=a b,c\n", "SUPERVISE_ACCESS_TIMEOUT": "5"}
     for read in (argv.read, cli.main):
         request = read(["run", "make"], environ)
-        assert request.values.whole() == values(access_timeout=5.0, access_on=("port=80", "match=a b,c"))
+        assert request.values == values(access_timeout=5.0, access_on=("port=80", "match=a b,c"))
     assert argv.read(["run", "--access-on", "listen", "make"], environ).values["access_on"] == ("listen",)
 
 
@@ -300,7 +300,7 @@ warn-at = ["5m", 60]
 )  # fmt: skip
 def test_command_line_then_environment_then_profile_then_defaults(file, read, words, environ, changed):
     request = read(["run", *words, "x"], {"XDG_CONFIG_HOME": str(file.parents[1]), **environ})
-    assert request.values.whole() == values(idle_timeout=6.0, quiet=True) | changed
+    assert request.values == values(idle_timeout=6.0, quiet=True) | changed
 
 
 @pytest.mark.parametrize("read", [argv.read, cli.main])
@@ -311,9 +311,9 @@ def test_a_configuration_that_was_named_is_the_only_one(file, read, tmp_path):
     for path in (str(other), "/dev/null"):
         signal = {"signal": 2} if path == str(other) else {}
         request = read(["run", "--config", path, "x"], own)
-        assert request.values.whole() == values(config=path, **signal)
+        assert request.values == values(config=path, **signal)
         request = read(["run", "x"], {**own, "SUPERVISE_CONFIG": path})
-        assert request.values.whole() == values(config=path, **signal)
+        assert request.values == values(config=path, **signal)
         assert request.taken == ("SUPERVISE_CONFIG",)
         assert read(["run", "--config", path, "x"], {"SUPERVISE_CONFIG": "no"}).values["config"] == path
 
@@ -331,7 +331,7 @@ def test_no_configuration_comes_from_the_current_folder(file, monkeypatch, home)
     monkeypatch.chdir(file.parents[1])
     for folder in (file.parents[1], file.parent):
         monkeypatch.chdir(folder)
-        assert argv.read(["run", "x"], home).values.whole() == values()
+        assert argv.read(["run", "x"], home).values == values()
 
 
 # --- both ways agree -------------------------------------------------------------------------------------------------
@@ -428,6 +428,7 @@ def test_the_entry_ends_cleanly_on_any_words(words, environ):
     code = None
     with (
         mock.patch.object(launch, "run", return_value=mock.Mock(turned_away=None)) as run,
+        mock.patch.object(entry, "_let_flow"),
         mock.patch.object(entry, "_go_on"),
         mock.patch.object(launch, "detach"),
         mock.patch.object(gc, "disable"),

@@ -1,0 +1,103 @@
+"""The command's bytes: the threads that move them, from the first of them on or when it is not done at once.
+
+A short command may end here yet, before any library is loaded.
+"""
+
+import os
+import select
+from time import monotonic
+
+from supervise import launch
+from supervise.launch import Launched
+from supervise.process import line, outlet, signals
+from supervise.process.inbox import Inbox
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from supervise.process.copying import Copier
+
+
+def start(launched: Launched) -> None:
+    """Take signals and bytes from now on.
+
+    Raises OSError, and RuntimeError where there can be no more threads.
+    """
+    if not launched.guardian.keep():
+        _hear_last_words(launched)
+    launched.inbox = Inbox()
+    launched.early &= {*signals.CANCELLING}
+    # First, since whoever sends one may be gone a moment later.
+    signals.take(signals.choose(), launched.inbox)
+    launched.outlets = outlet.of_stdio()
+    launched.messages = launched.outlets[1]
+    if launched.is_detached:
+        launched.outlets = (launched.outlets[0],) * 2
+    launched.copier = _copier_of(launched)
+    start_pumps(launched)
+
+
+def watch(launched: Launched) -> None:
+    """Hear what comes until the command has ended and its bytes are through, or it is no short one.
+
+    Where nothing is left to be done for it then, this process ends.
+    """
+    poll = select.poll()
+    poll.register(launched.line, select.POLLIN)
+    poll.register(launched.inbox, select.POLLIN)
+    while not (launch.has_ended(launched) and all(pump.has_ended for pump in launched.pumps)):
+        left = launched.short_until - monotonic()
+        if left <= 0 or not poll.poll(left * 1000) or not launch.hear(launched):
+            break
+        launched.posted += launched.inbox.take()
+    launch.end_plainly(launched)
+
+
+def start_pumps(launched: Launched) -> None:
+    """Take the bytes of the command that is being started, and hand it the keys.
+
+    Raises OSError, and RuntimeError where there can be no more threads.
+    """
+    from supervise.process.pump import Pump
+
+    launched.cut_heard, launched.cut = os.pipe()
+    before = launched.pumps
+    launched.pumps = tuple(
+        Pump(stream, source, sink, launched.cut_heard, launched.inbox, launched.copier, before)
+        for stream, source, sink in zip(("stdout", "stderr"), launched.sources, launched.outlets, strict=False)
+    )
+    if launched.notify:
+        launched.notify.start(launched.inbox, launched.holder)
+    if wanted := launched.request.values["access_on"]:
+        _look_for_signs(launched, wanted)
+    if launched.own_terminal:
+        # Before the command's first word is seen: whoever waits for it types from then on.
+        launched.take_terminal()
+    for pump in launched.pumps:
+        pump.start()
+    if launched.own_terminal and not launched.is_detached:
+        launched.own_terminal.start(launched.inbox)
+
+
+def _copier_of(launched: Launched) -> "Copier | None":
+    most = launched.request.values["log_max"]
+    record = launched.record if most else None
+    if not record and not launched.log:
+        return None
+    from supervise import recording
+
+    return recording.copier(record, most, launched.log, lambda name, why: launched.inbox.post("uncopied", name, why))
+
+
+def _look_for_signs(launched: Launched, wanted: "tuple[str, ...]") -> None:
+    from supervise.process.signs import Signs
+
+    launched.signs = Signs(wanted, launched.inbox)
+    for pump, copy in zip(launched.pumps, launched.signs.copy_lines(), strict=False):
+        pump.copy = copy
+
+
+def _hear_last_words(launched: Launched) -> None:
+    """The guardian has gone of a command that has ended: from here on its line is silent."""
+    while (got := launched.line.receive(wait=True)) is not None:
+        launched.heard.append(got[0])
+    launched.line, launched.silence = line.pair()

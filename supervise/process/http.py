@@ -14,7 +14,8 @@ PORTS = {"http": 80, "https": 443}
 def get(url: str, seconds: float) -> tuple[int, str]:
     """Status and reason of the answer to a GET, which may take so many seconds.
 
-    Raises OSError: TimeoutError where it takes longer, EPROTO where what answers does not speak HTTP.
+    Raises OSError: TimeoutError where it takes longer, EPROTO where what answers does not speak HTTP, or has no
+    certificate that is good for it.
     """
     until = monotonic() + seconds
     parts = urlsplit(url)
@@ -24,19 +25,37 @@ def get(url: str, seconds: float) -> tuple[int, str]:
         f"GET {target} HTTP/1.1\r\nHost: {parts.netloc}\r\nUser-Agent: supervise\r\nAccept: */*\r\n"
         "Connection: close\r\n\r\n"
     )
-    with socket.create_connection((host, parts.port or PORTS[scheme]), timeout=seconds) as plain:
-        link = _secured(plain, host, until) if scheme == "https" else plain
-        with link:
-            link.settimeout(_left(until))
-            link.sendall(request.encode("ascii"))
-            return _status(link, until)
+    try:
+        with socket.create_connection((host, parts.port or PORTS[scheme]), timeout=seconds) as plain:
+            link = _secured(plain, host, until) if scheme == "https" else plain
+            with link:
+                link.settimeout(_left(until))
+                link.sendall(request.encode("ascii"))
+                return _status(link, until)
+    except OSError as error:
+        if scheme != "https":
+            raise
+        raise _plainly(error) from None
 
 
 def _secured(plain: socket.socket, host: str, until: float) -> socket.socket:
+    """Its certificate must be good for that host, here too: whoever else has taken the port is not the command."""
     import ssl
 
     plain.settimeout(_left(until))
     return ssl.create_default_context().wrap_socket(plain, server_hostname=host)
+
+
+def _plainly(error: OSError) -> OSError:
+    """The same without the places in the library's source (`(_ssl.c:1006)`)."""
+    import ssl
+
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return OSError(errno.EPROTO, f"certificate verify failed: {error.verify_message.rstrip('.')}")
+    if isinstance(error, ssl.SSLError) and error.reason:
+        # One of the server's refusals can come after what TLS 1.3 calls the handshake.
+        return OSError(errno.EPROTO, f"handshake of TLS failed: {error.reason.replace('_', ' ').lower()}")
+    return error
 
 
 def _left(until: float) -> float:

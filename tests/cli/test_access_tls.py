@@ -1,0 +1,90 @@
+"""--access-on http=https://...: as curl has it, a certificate that nobody vouches for is no answer."""
+
+import subprocess
+import time
+
+import pytest
+
+from tests.cli.test_access import free_port, is_access, run
+from tests.cli.test_access_servers import program
+from tests.harness import PYTHON, Ended, Place, child
+
+SERVER = """
+import http.server, ssl, sys
+server = http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), http.server.SimpleHTTPRequestHandler)
+if sys.argv[2:]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*sys.argv[2:])
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+print("up", flush=True)
+server.serve_forever()
+"""
+
+
+@pytest.fixture
+def certificate(supervise: Place) -> tuple[str, str]:
+    """Of 127.0.0.1 and by itself, as a developer makes one: its file, and that of its key."""
+    paths = str(supervise.file("cert.pem")), str(supervise.file("key.pem"))
+    subprocess.run(
+        [
+            program("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+            "-days", "1", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1",
+            "-out", paths[0], "-keyout", paths[1],
+        ],
+        check=True,
+        capture_output=True,
+    )  # fmt: skip
+    return paths
+
+
+def access_of(supervise: Place, host: str, *certificate: str, limit: str = "3", **manner: object) -> tuple[str, Ended]:
+    """The URL of a server that was there before, and a run that looks for it."""
+    port = free_port()
+    server = supervise.popen([*PYTHON, "-c", SERVER, str(port), *certificate])
+    server.wait_for_out(b"up")
+    url = f"https://{host}:{port}/"
+    words = ("-a", limit, "-t", "0.5", "--access-on", f"http={url}", "--", *child("ready", "stay"))
+    ended = run(supervise, *words, **manner)
+    server.process.terminate()
+    server.wait()
+    return url, ended
+
+
+def last_tried(url: str, ended: Ended) -> str:
+    """Why it is not up, in the words that everybody is told."""
+    assert ended.code == 122
+    assert ended.report["access"] is None
+    reason = str(ended.report["reason"])
+    assert any(reason in message for message in ended.messages), ended.messages
+    # Whatever OpenSSL says, without the lines of its source.
+    assert "_ssl.c" not in reason
+    return reason.removeprefix(f"last tried {url}: ")
+
+
+def test_a_certificate_by_itself_is_no_answer(supervise: Place, certificate: tuple[str, str]) -> None:
+    why = last_tried(*access_of(supervise, "127.0.0.1", *certificate))
+    # OpenSSL 1.1 wrote it in two words.
+    assert why.replace("self-signed", "self signed") == "certificate verify failed: self signed certificate"
+
+
+def test_one_that_our_environment_vouches_for_is(supervise: Place, certificate: tuple[str, str]) -> None:
+    url, ended = access_of(supervise, "127.0.0.1", *certificate, limit="40", env={"SSL_CERT_FILE": certificate[0]})
+    assert ended.code == 124
+    is_access(ended, f"http={url}")
+
+
+def test_one_for_another_host_is_none(supervise: Place, certificate: tuple[str, str]) -> None:
+    why = last_tried(*access_of(supervise, "localhost", *certificate, env={"SSL_CERT_FILE": certificate[0]}))
+    assert why == "certificate verify failed: Hostname mismatch, certificate is not valid for 'localhost'"
+
+
+def test_a_server_without_tls(supervise: Place) -> None:
+    assert last_tried(*access_of(supervise, "127.0.0.1")).startswith("handshake of TLS failed: ")
+
+
+def test_a_handshake_that_never_ends_delays_no_deadline(supervise: Place) -> None:
+    port = free_port()
+    words = ("-a", "2", "--access-on", f"http=https://127.0.0.1:{port}/", "--", *child(f"listen={port}", "stay"))
+    begin = time.monotonic()
+    assert run(supervise, *words).code == 122
+    assert time.monotonic() - begin < 8

@@ -25,7 +25,7 @@ OURS = {
     "toml_lines": set(),
     "config": {"options", "plain_toml", "toml_lines", "values"},
     "argv": {"config", "folders", "options", "values"},
-    "commands": {"argv", "commands", "config", "options", "process", "runs", "values"},
+    "commands": {"argv", "commands", "config", "folders", "options", "process", "runs", "values"},
     "cli": {"argv", "commands", "options", "values"},
     "pages": {"commands", "pages", "options"},
     "recording": {"folders", "options", "process", "runs"},

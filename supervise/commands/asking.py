@@ -4,6 +4,7 @@ import fcntl
 import os
 from typing import Any
 
+from supervise import folders
 from supervise.options import BadValueError
 from supervise.runs import client, reading, sockets
 from supervise.runs.records import LOCK
@@ -80,13 +81,30 @@ def find(word: str) -> Target:
     try:
         record = reading.find(word)
     except reading.NotFoundError as error:
-        unrecorded = [run_id for run_id in sockets.ids() if word == "-" or (word and run_id.startswith(word))]
-        if not unrecorded or (len(unrecorded) > 1 and word != "-"):
+        unrecorded = [run_id for run_id in sockets.ids() if word and run_id.startswith(word)]
+        if word == "-" and (newest := _newest_unrecorded("")):
+            unrecorded = [newest]
+        if len(unrecorded) != 1:
             raise BadValueError(str(error)) from None
-        return Target(unrecorded[-1], None)
-    if word == "-" and (unrecorded := [run_id for run_id in sockets.ids() if run_id > record.run_id]):
-        return Target(unrecorded[-1], None)
+        return Target(unrecorded[0], None)
+    if word == "-" and (newest := _newest_unrecorded(record.run_id)):
+        return Target(newest, None)
     return Target(record.run_id, record)
+
+
+def _newest_unrecorded(after: str) -> str:
+    """The newest run that has a socket and began after that one; empty where there is none.
+
+    One that keeps its records elsewhere is not meant: the folders of the sockets are the user's, whatever HOME is, and
+    so a job of cron's, or somebody else's tests, would be stopped for one's own run.
+    Raises BadValueError.
+    """
+    ours = folders.state(os.environ)
+    newer = (run_id for run_id in reversed(sockets.ids()) if run_id > after)
+    try:
+        return next((run_id for run_id in newer if client.has_state(run_id, ours)), "")
+    except client.ClientError as error:
+        raise BadValueError(str(error)) from None
 
 
 def say(text: str, end: str = "\n") -> None:

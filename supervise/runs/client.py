@@ -5,7 +5,8 @@ import os
 from time import monotonic, sleep
 from typing import Any
 
-from supervise.runs import plain, sockets, text
+from supervise import folders
+from supervise.runs import plain, reading, sockets, text
 
 Fields = dict[str, Any]
 
@@ -132,6 +133,25 @@ def _wait_for_answer(connection: Connection, run_id: str) -> Fields | None:
                     raise
     finally:
         connection.socket.settimeout(ANSWER)
+
+
+def has_state(run_id: str, state: "str | None") -> bool:
+    """That run is there, and was started where that is the folder of records, into which it need not write any.
+
+    By its environment (proc(5)) and not by its word: also one that is stopped must not be taken for another's.
+    Raises ClientError where it cannot be reached.
+    """
+    try:
+        connection = sockets.connect(run_id, ANSWER)
+    except OSError as error:
+        raise ClientError(f"run {run_id} cannot be reached: {os.strerror(error.errno or 0).lower()}") from None
+    if connection is None:
+        return False
+    pid, _ = sockets.peer(connection)
+    connection.close()
+    pairs = os.fsdecode(reading.read(f"/proc/{pid}/environ")).split("\0")
+    environ = {name: value for name, is_one, value in (pair.partition("=") for pair in pairs) if is_one}
+    return bool(environ) and folders.state(environ) == state
 
 
 def _state_of(pid: int) -> str:

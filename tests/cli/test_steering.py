@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from supervise.runs import reading
-from tests.harness import BOUND, Place, Running, child, wait_until
+from tests.harness import BOUND, Place, Running, child, state_of, wait_until
 
 
 def socket_of(supervise: Place, number: int = 0) -> Path:
@@ -163,3 +163,28 @@ def test_a_run_answers_while_it_is_stopping(supervise: Place) -> None:
     assert ask(path, do="extend", by=60) == {"ok": False, "why": "the command is being stopped"}
     assert ask(path, do="stop", signal=9)["ok"]
     assert running.wait().code == 143
+
+
+def test_the_newest_run_is_one_of_our_own(supervise: Place) -> None:
+    """Not one of another HOME, recorded or not, though its socket lies beside ours."""
+    elsewhere = {"HOME": str(supervise.file("home"))}
+    supervise.file("home").mkdir()
+    ours, _ = steered(supervise, "--no-record", "--", *child("ready", "stay"))
+    others = []
+    for number, without in enumerate(([], ["--no-record"]), 2):
+        others.append(supervise.start(*without, "--", *child("ready", "stay"), env=elsewhere))
+        wait_until(lambda number=number: len([*(supervise.runtime / "supervise").glob("*.sock")]) == number)
+    # Also where it cannot say whose it is.
+    ours.send(signal.SIGSTOP)
+    wait_until(lambda: state_of(ours.pid) == "T")
+    # (What it has been asked it does when it goes on.)
+    ended = command(supervise, "ready", "-")
+    assert ended.code == 125
+    assert "its supervise is stopped" in ended.messages[0]
+    ours.send(signal.SIGCONT)
+    assert command(supervise, "stop", "-").code == 0
+    assert ours.wait().code == 143
+    assert command(supervise, "stop", "-").messages == ["stop: there is no run on record"]
+    for other in reversed(others):
+        assert command(supervise, "stop", "-", env=elsewhere).code == 0
+        assert other.wait().code == 143

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from supervise.process.pump import Pump
     from supervise.process.signs import Signs
     from supervise.process.terminal import Own, Shared
+    from supervise.process.wall import Wall
     from supervise.runs.log import Log
     from supervise.runs.records import Record
 
@@ -97,6 +98,8 @@ class Launched:
         """The descriptor of the events file."""
         self.told = told
         """With --detach: where who called us waits for the command to be there; -1 when that has been told."""
+        self.wall: Wall | None = None
+        """What falls on the command where we and the guardian are killed both."""
         self.turned_away: TurnedAway | None = None
         """Why the run does not begin at all: its lock was not to be had."""
         self._root = 0

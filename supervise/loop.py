@@ -8,6 +8,7 @@ import trio
 
 from supervise.faces.items import Trouble
 from supervise.gauging import gauge
+from supervise.process import wall
 from supervise.runner import Runner
 from supervise.runs.control import Control
 from supervise.steering import Steering, open_control
@@ -17,6 +18,12 @@ def watch(runner: Runner) -> None:
     """Serve the runner until the run has its outcome."""
     # All is loaded: nothing holds the interpreter for long any more.
     sys.setswitchinterval(0.005)
+    launched = runner.launched
+    if launched.holder() == launched.guardian.pid:
+        launched.wall = wall.build(launched.run_id)
+        if launched.wall:
+            launched.line.send("wall", launched.wall.folder, fds=(launched.wall.held,))
+            launched.guardian.wake()
     trio.run(_watch, runner)
 
 

@@ -480,6 +480,8 @@ class Runner:
         """Say and write what is to be said and written, and end this process as the run has ended."""
         outcome = self.outcome
         assert outcome is not None
+        if self.launched.wall:
+            self.launched.wall.lower(self.launched.guardian.pid)
         self._end_signs()
         if self.launched.notify:
             # What it has said to the last.
@@ -501,6 +503,8 @@ class Runner:
         self.on_finish()
         if self.holder() != os.getpid():
             self.launched.guardian.dismiss()
+        if self.launched.wall:
+            self.launched.wall.remove()
         if outcome.die_of:
             signals.die_of(outcome.die_of)
         os._exit(outcome.exit_code)

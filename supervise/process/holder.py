@@ -7,6 +7,7 @@ It is served by the guardian, and by us ourselves should the guardian die: its c
     ("terminal", facts)                 the terminal's modes and more of it, to be restored if we die
     ("socket", folder, run_id)          where our control socket is, to be removed if we die
     ("helper", pid, is_there)           a process of ours in a group of its own, to be killed if we die
+    ("wall", folder) + descriptor       a cgroup to go into with all the tree; the descriptor is to be kept open
     ("spawn", command, variables,       ("started", pid, at) or ("failed", kind, reason)
         terminal) + stdio
     ("ask", number)                     ("alive", number, at), after ("exited", ...) if the command has ended
@@ -62,6 +63,8 @@ class Holder:
         self.terminal: tuple[Any, ...] = ()
         self.sockets: list[tuple[str, str]] = []
         self._helpers: set[int] = set()
+        self.spared = 0
+        """Where we hold the command ourselves: a child of ours that is not of its tree, the watcher of the wall."""
         self._stop_signal = 15
         self._grace = 0.0
         self.leave = -1
@@ -123,11 +126,10 @@ class Holder:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG | WALL)
             except ChildProcessError:
-                if self.root and not self.is_root_alive and not self.was_emptied:
-                    self.was_emptied = True
-                    self.line.send("empty", [])
-                return True
+                break
             if pid == 0:
+                if self.spared and not self._has_others():
+                    break
                 return False
             if pid == self.root and self.is_root_alive:
                 self.is_root_alive = False
@@ -136,8 +138,16 @@ class Holder:
                 if self.leave >= 0 and os.WIFEXITED(status) and not has_others:
                     self._has_leave = bool(os.read(self.leave, 1))
                 self.line.send("exited", status, at, has_others)
+        if self.root and not self.is_root_alive and not self.was_emptied:
+            self.was_emptied = True
+            self.line.send("empty", [])
+        return True
 
     def _has_others(self) -> bool:
+        if self.spared:
+            from supervise.process import tree
+
+            return any(pid != self.spared for pid in tree.children(os.getpid()))
         try:
             # WNOWAIT: only look.  CLONE children count as well.
             os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT | WALL)
@@ -156,6 +166,10 @@ class Holder:
                 self.sockets.append((folder, run_id))
             case ("helper", int(pid), bool(is_there)):
                 (self._helpers.add if is_there else self._helpers.discard)(pid)
+            case ("wall", str(folder)):
+                from supervise.process import wall
+
+                wall.enter(folder, self.spared, self.reap)
             case ("spawn", list(command), dict(variables), str(terminal)):
                 self._spawn(command, variables, (fds[0], fds[1], fds[2]), terminal)
             case ("ask", int(number)):
@@ -224,7 +238,7 @@ class Holder:
         from supervise.process import tree
 
         self.reap()
-        found = ((pid, tree.stat(pid)) for pid in tree.walk(os.getpid()))
+        found = ((pid, tree.stat(pid)) for pid in tree.walk(os.getpid()) if pid != self.spared)
         alive = [pid for pid, now in found if now is not None and tree.is_alive(now)]
         return [seen for pid in alive if (seen := tree.describe(pid))]
 
@@ -250,7 +264,7 @@ class Holder:
 
         self._load()
         self.was_emptied = False
-        found = {pid: tree.stat(pid) for pid in tree.children(os.getpid())}
+        found = {pid: tree.stat(pid) for pid in tree.children(os.getpid()) if pid != self.spared}
         started = {pid: now.starttime for pid, now in found.items() if now is not None}
         if root:
             self.root = root

@@ -206,6 +206,7 @@ def run(
     act: str = "none",
     number: int = 0,
     after: float | None = None,
+    walled: bool = False,
     patience: float = 20.0,
     settle: float = 0.0,
 ) -> Result:
@@ -218,6 +219,7 @@ def run(
         "act": act,
         "signal": number,
         "after": after,
+        "walled": walled,
         "patience": patience,
         "settle": settle,
     }

@@ -6,9 +6,10 @@ nothing of the supervisor that it tests.  What is left is killed when it has bee
 
     command, cwd, env   what to run, its stdout and stderr in the files `out` and `err` of cwd
     ready               a file that the artist makes when it stands
-    act                 "none", "signal", "group", "guardian", "both": whom the signal goes to
+    act                 "none", "signal", "group", "guardian", "both", "both-reversed": whom the signal goes to
     signal              its number
     after               seconds from the start at which we act; null: when the artist stands
+    walled              wait, too, until all below the guardian are in a cgroup of their own (supervise/process/wall.py)
     patience            seconds that the program may take to end from then on; it is killed after that
     settle              seconds that whoever is left may take to die when the program has ended
 
@@ -87,6 +88,10 @@ class Keeper:
             time.sleep(LOOK)
         return True
 
+    def guardian(self) -> int:
+        """Its pid; 0 where there is none."""
+        return next((pid for pid in children(self.program) if comm(pid) == "supervise-guard"), 0)
+
     def act(self) -> bool:
         """Do it; False where there is nobody to do it to."""
         kind, number = self.wanted["act"], self.wanted["signal"]
@@ -98,8 +103,9 @@ class Keeper:
         if kind == "group":
             os.killpg(self.program, number)
             return True
-        guardian = next((pid for pid in children(self.program) if comm(pid) == "supervise-guard"), 0)
-        whom = {"signal": (self.program,), "guardian": (guardian,), "both": (guardian, self.program)}[kind]
+        guardian = self.guardian()
+        both = (guardian, self.program)
+        whom = {"signal": both[1:], "guardian": both[:1], "both": both, "both-reversed": both[::-1]}[kind]
         if 0 in whom:
             return False
         for pid in whom:
@@ -114,6 +120,8 @@ class Keeper:
             self.wait(STANDS, lambda: self.status is not None or os.path.exists(wanted["ready"]))
         else:
             self.wait(wanted["after"], lambda: self.status is not None)
+        if wanted["walled"]:
+            self.wait(STANDS, lambda: self.status is not None or self.is_walled())
         has_acted, acted_at = self.act(), time.monotonic()
         has_ended = self.wait(wanted["patience"], lambda: self.status is not None)
         if not has_ended:
@@ -133,6 +141,14 @@ class Keeper:
             "emptied_after": emptied_at - acted_at if is_empty else None,
             "survivors": survivors,
         }
+
+    def is_walled(self) -> bool:
+        """The guardian has gone into a cgroup of its own, and has everybody in it."""
+        guardian = self.guardian()
+        inside = cgroup(guardian)
+        # A dead one is in none, or in the root's.
+        found = [cgroup(pid) for pid in descendants(guardian) if describe(pid)] if b"/supervise-" in inside else []
+        return bool(found) and all(one.startswith(inside) for one in found if one)
 
     def survivors(self) -> list[str]:
         """Who is alive of our descendants; somebody is, if not exactly those: a fork chain has moved on meanwhile."""
@@ -167,6 +183,16 @@ def read(path: str) -> bytes:
 
 def numbers(path: str) -> list[int]:
     return [int(number) for number in read(path).split()]
+
+
+def cgroup(pid: int) -> bytes:
+    """The path of its cgroup, of version 2; empty where it is gone.  Its first thread may have exited elsewhere."""
+    try:
+        thread = max(os.listdir(f"/proc/{pid}/task"), key=int)
+    except OSError:
+        return b""
+    lines = read(f"/proc/{pid}/task/{thread}/cgroup").splitlines()
+    return next((line[3:] for line in lines if line.startswith(b"0::")), b"")
 
 
 def comm(pid: int) -> str:

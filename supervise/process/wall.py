@@ -1,0 +1,240 @@
+"""The wall around the command: a cgroup (cgroups(7), version 2) that is killed whole when both of us are dead.
+
+As long as we or the guardian live, the tree is stopped by whoever is left, with its signal and its grace.  When both
+are killed a small shell beside us is left, the watcher: it reads from a pipe that we and the guardian hold open and
+write nothing to, whose end is the end of both; then it writes to `cgroup.kill` and removes the cgroup.
+
+The guardian goes inside itself, so whatever it starts from then on is born there, the later attempts too; who was born
+before is brought in.  A cgroup from before the first spawn was not taken: the first move of all waits for the kernel,
+10 ms and more, which a short command shall not pay.
+
+There is no wall, and nothing is said of it, where we may not make a cgroup, or the kernel does not know `cgroup.kill`
+(before 5.14); as PID 1, with whom everybody dies anyway; and where our own cgroup has a limit of memory or CPU: some
+programs that fit themselves to it look in their own cgroup alone, and would take all of the machine for theirs.
+"""
+
+import _signal
+import os
+from time import monotonic, sleep
+
+from supervise.process import tree
+from supervise.process.spawn import SHELL
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NAME = "supervise-"
+"""Of the cgroup; the run's id follows."""
+GATHERING = 0.1
+"""Seconds that bringing in who was born outside may take: meanwhile the guardian does nothing else."""
+CHILDREN = 30
+"""Quick looks at our youngest child before each at the whole tree."""
+EMPTY = 2
+"""Looks in a row that must find nobody outside: one that falls to its grandparent during a look is missed by it."""
+LETTING_OUT = 0.2
+"""Seconds that letting out who lives on may take."""
+REMOVING = 0.05
+"""Seconds in which the dead may leave: they do so a moment after they have been waited for."""
+LIMITS = ("memory.max", "cpu.max")
+WATCH = """
+cd /
+while read -r _; do :; done
+tries=0
+while [ -d "$1" ] && [ $tries -lt 100 ]; do
+    [ $tries = 0 ] || sleep 0.05
+    tries=$((tries + 1))
+    echo 1 >"$1/cgroup.kill"
+    # Which misses a process whose first thread has exited; and that may be missing from cgroup.procs.
+    kill -9 $(find "$1" -name cgroup.threads -exec cat {} +)
+    find "$1" -depth -type d -exec rmdir {} ';'
+done
+"""
+
+
+class Wall:
+    """The wall as we see it, who have built it."""
+
+    def __init__(self, home: str, folder: str, watcher: int, held: int) -> None:
+        self._home = home
+        self.folder = folder
+        self.watcher = watcher
+        """Its pid: a child of ours that is neither the guardian nor of the tree."""
+        self.held = held
+        """What the watcher waits for the end of."""
+
+    def lower(self, spared: int) -> None:
+        """It falls on nobody any more, and who is inside is let out; but for the guardian, which is about to go."""
+        self._end_watcher()
+        until = monotonic() + LETTING_OUT
+        while monotonic() < until:
+            inside = [pid for pid in _inside(self.folder) if pid != spared]
+            if not inside:
+                break
+            for pid in inside:
+                _move(pid, self._home)
+
+    def remove(self) -> None:
+        """Nobody is inside; where somebody is all the same, in a cgroup of their own within ours, it stays."""
+        until = monotonic() + REMOVING
+        while monotonic() < until:
+            try:
+                os.rmdir(self.folder)
+            except FileNotFoundError:
+                return
+            except OSError:
+                sleep(0.001)
+            else:
+                return
+
+    def _end_watcher(self) -> None:
+        try:
+            # Only looked at: where the guardian is dead, another thread of ours takes the status of every child.
+            os.waitid(os.P_PID, self.watcher, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+            os.kill(self.watcher, _signal.SIGKILL)
+            os.waitpid(self.watcher, 0)
+        except (ChildProcessError, ProcessLookupError):
+            pass
+
+
+def build(run_id: str) -> Wall | None:
+    """A wall with nobody inside, and its watcher; None where there can be none."""
+    home = _home()
+    if not home or os.getpid() == 1 or not os.access(home, os.W_OK) or _is_limited(home):
+        return None
+    folder = f"{home}/{NAME}{run_id}"
+    try:
+        heard, held = os.pipe()
+    except OSError:
+        return None
+    try:
+        watcher = _watch(folder, heard)
+    except OSError:
+        os.close(held)
+        return None
+    finally:
+        os.close(heard)
+    wall = Wall(home, folder, watcher, held)
+    try:
+        # After the watcher: should we be killed in between, somebody removes it.
+        os.mkdir(folder)
+        os.stat(f"{folder}/cgroup.kill")
+    except OSError:
+        wall.lower(0)
+        wall.remove()
+        os.close(held)
+        return None
+    return wall
+
+
+def enter(folder: str, spared: int, reap: "Callable[[], object]") -> None:
+    """Go inside, and bring in all who descend from us, but for `spared`.  `reap` reaps our dead.
+
+    Those who are in another cgroup than we were have been put there by somebody, and stay.
+    """
+    home = _cgroup("self")
+    if not home or not _move(os.getpid(), folder):
+        return
+    until = monotonic() + GATHERING
+    empty = 0
+    # One whose first thread has exited shows the cgroup that this was in, for good.
+    moved: set[tuple[int, int]] = set()
+    while empty < EMPTY and monotonic() < until:
+        empty += 1
+        _bring_in_children(folder, home, spared, reap)
+        for one in tree.look(os.getpid()):
+            key = one.pid, one.starttime
+            if one.pid == spared or key in moved or not tree.is_alive(one) or _cgroup(one.pid) != home:
+                continue
+            empty = 0
+            if _is_there(one) and _move(one.pid, folder):
+                moved.add(key)
+
+
+def _bring_in_children(folder: str, home: bytes, spared: int, reap: "Callable[[], object]") -> None:
+    """The newest of our own children, again and again: of a fork chain that is the only one alive, and not for long."""
+    for _ in range(CHILDREN):
+        # The dead would make each look longer than the one before.
+        reap()
+        children = [pid for pid in tree.children(os.getpid()) if pid != spared]
+        if not children or _cgroup(children[-1]) != home:
+            return
+        # Until we reap it, its pid is nobody else's.
+        _move(children[-1], folder)
+
+
+def _is_there(process: tree.Stat) -> bool:
+    now = tree.stat(process.pid)
+    return now is not None and now.starttime == process.starttime
+
+
+def _watch(folder: str, heard: int) -> int:
+    """Start the watcher; its pid.
+
+    In a session of its own, deaf to whatever is sent to all that is ours: only KILL ends it before its time.
+    Raises OSError.
+    """
+    return os.posix_spawn(
+        SHELL,
+        [SHELL, "-c", WATCH, f"{NAME}wall", folder],
+        {**os.environb, b"PATH": os.environb.get(b"PATH", b"") + b":/usr/bin:/bin"},
+        file_actions=[
+            (os.POSIX_SPAWN_DUP2, heard, 0),
+            (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_RDWR, 0),
+            (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_RDWR, 0),
+        ],
+        setsid=True,
+        # A shell waits for its own children by CHLD.
+        setsigmask=_signal.valid_signals() - {_signal.SIGCHLD},
+        setsigdef=(_signal.SIGPIPE, _signal.SIGXFSZ),
+    )
+
+
+def _home() -> str:
+    """The folder of our own cgroup; empty where it is not to be seen."""
+    own = _cgroup("self")
+    if not own or b"/.." in own:
+        return ""
+    for line in tree.read("/proc/self/mountinfo").splitlines():
+        # proc(5): id, parent, device, root, mount point, options, more of them, a hyphen, type, source, options.
+        before, _, after = line.partition(b" - ")
+        root, point = before.split(b" ")[3:5]
+        inside = own.removeprefix(root.rstrip(b"/"))
+        # What has a space in its name is written with a backslash, and is not worth reading.
+        if after.startswith(b"cgroup2 ") and own.startswith(root) and inside[:1] in (b"", b"/") and b"\\" not in point:
+            return os.fsdecode(point + inside).rstrip("/")
+    return ""
+
+
+def _cgroup(pid: int | str) -> bytes:
+    """The path of its cgroup; empty where there is none, or it is gone."""
+    for line in tree.read(f"/proc/{pid}/cgroup").splitlines():
+        if line.startswith(b"0::"):
+            return line[3:]
+    return b""
+
+
+def _is_limited(folder: str) -> bool:
+    limits = (tree.read(f"{folder}/{name}") for name in LIMITS)
+    return any(limit and not limit.startswith(b"max") for limit in limits)
+
+
+def _inside(folder: str) -> list[int]:
+    # One whose first thread has exited may be missing from cgroup.procs, and any thread stands for all of its process.
+    # 0 is whoever is outside our pid namespace.
+    return [thread for thread in map(int, tree.read(f"{folder}/cgroup.threads").split()) if thread]
+
+
+def _move(pid: int, folder: str) -> bool:
+    """True where that process is in there now."""
+    try:
+        fd = os.open(f"{folder}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        os.write(fd, b"%d" % pid)
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+    return True

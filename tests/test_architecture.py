@@ -210,7 +210,7 @@ def test_a_command_that_only_asks_loads_nothing_slow(program, words, code):
 def test_a_short_run_loads_nothing_slow(program):
     foreign = loaded_by_a_short_run(program, "run", "--", "true") - loaded_by("-c", "pass")
     assert "supervise.launch" in foreign
-    assert foreign & {"supervise.locking", "supervise.config"} == set()
+    assert foreign & {"supervise.locking", "supervise.config", "supervise.process.wall"} == set()
     assert foreign & SLOW == set()
     assert {part(one) for one in foreign} & set(LIBRARIES) == set()
     assert not any(one.startswith(("supervise.core", "supervise.runner", "supervise.cli")) for one in foreign)

@@ -89,6 +89,8 @@ ROOT_OWNED = Artist("root-owned", "set-user-id root, all its user ids root's, un
 class Result:
     """What the keeper saw; its own words (keeper.py), and what the program printed."""
 
+    wall: str
+    """The cgroup of the guardian before anything was done to it; empty where there is none."""
     stood: bool
     has_acted: bool
     has_ended: bool
@@ -182,6 +184,43 @@ def as_ordinary_user(program: str) -> tuple[str, ...]:
     return ()
 
 
+def unified() -> Path:
+    """Our own cgroup, of version 2.
+
+    Raises OSError where there is none.
+    """
+    lines = Path("/proc/self/cgroup").read_text().splitlines()
+    own = next((line.removeprefix("0::") for line in lines if line.startswith("0::")), "")
+    mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
+    points = [mount[1] for mount in mounts if mount[2] == "cgroup2"]
+    if not own or not points:
+        raise OSError("no cgroup of version 2 is mounted")
+    return Path(points[0] + own)
+
+
+def why_no_wall() -> str:
+    """Why no cgroup that can be killed whole is to be had here; empty where one is."""
+    try:
+        folder = unified() / f"probe-{os.getpid()}"
+        folder.mkdir()
+    except OSError as error:
+        return str(error)
+    can_be_killed = (folder / "cgroup.kill").exists()
+    folder.rmdir()
+    return "" if can_be_killed else "this kernel cannot kill a whole cgroup"
+
+
+def cgroup_of(pid: int) -> str:
+    """The path of its cgroup of version 2."""
+    lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+    return next(line.removeprefix("0::") for line in lines if line.startswith("0::"))
+
+
+def folder_of(cgroup: str) -> Path:
+    """Where that cgroup is, below our own."""
+    return unified() / Path(cgroup).name
+
+
 @contextmanager
 def turn(artist: Artist) -> Iterator[None]:
     """Wait until no other storm is on, where this is one, also among tests that run side by side."""
@@ -207,6 +246,8 @@ def run(
     number: int = 0,
     after: float | None = None,
     walled: bool = False,
+    linger: float = 0.0,
+    gap: float = 0.0,
     patience: float = 20.0,
     settle: float = 0.0,
 ) -> Result:
@@ -220,6 +261,8 @@ def run(
         "signal": number,
         "after": after,
         "walled": walled,
+        "linger": linger,
+        "gap": gap,
         "patience": patience,
         "settle": settle,
     }

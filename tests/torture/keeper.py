@@ -9,6 +9,8 @@ nothing of the supervisor that it tests.  What is left is killed when it has bee
     act                 "none", "signal", "group", "guardian", "both", "both-reversed": whom the signal goes to
     signal              its number
     after               seconds from the start at which we act; null: when the artist stands
+    linger              seconds to wait when all that is so
+    gap                 seconds between the deaths of both
     walled              wait, too, until all below the guardian are in a cgroup of their own (supervise/process/wall.py)
     patience            seconds that the program may take to end from then on; it is killed after that
     settle              seconds that whoever is left may take to die when the program has ended
@@ -109,7 +111,13 @@ class Keeper:
         if 0 in whom:
             return False
         for pid in whom:
-            os.kill(pid, number)
+            if pid != whom[0]:
+                time.sleep(self.wanted["gap"])
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                # The guardian goes by itself when we have been killed, and nobody is left.
+                pass
         return True
 
     def run(self) -> dict[str, Any]:
@@ -122,6 +130,8 @@ class Keeper:
             self.wait(wanted["after"], lambda: self.status is not None)
         if wanted["walled"]:
             self.wait(STANDS, lambda: self.status is not None or self.is_walled())
+        time.sleep(wanted["linger"])
+        wall = cgroup(self.guardian()).decode()
         has_acted, acted_at = self.act(), time.monotonic()
         has_ended = self.wait(wanted["patience"], lambda: self.status is not None)
         if not has_ended:
@@ -132,6 +142,7 @@ class Keeper:
         emptied_at = time.monotonic()
         survivors = [] if is_empty else self.survivors()
         return {
+            "wall": wall,
             "stood": os.path.exists(wanted["ready"]),
             "has_acted": has_acted,
             "has_ended": has_ended,

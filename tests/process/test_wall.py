@@ -1,0 +1,72 @@
+"""The wall: where our own cgroup is, and whether there can be one below it.  The rest is shown on the installed program
+(torture/test_both_killed.py).
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from supervise.process import tree, wall
+
+V2 = "31 23 0:28 / /sys/fs/cgroup rw - cgroup2 cgroup rw"
+HYBRID = """31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755
+40 31 0:37 / /sys/fs/cgroup/systemd rw,relatime - cgroup cgroup rw,name=systemd
+41 31 0:38 / /sys/fs/cgroup/unified rw,relatime shared:9 master:2 - cgroup2 cgroup2 rw"""
+CONTAINER = "41 31 0:38 /docker/abc /sys/fs/cgroup ro - cgroup2 cgroup rw"
+
+Says = Callable[[dict[str, str]], None]
+
+
+@pytest.fixture
+def says(monkeypatch: pytest.MonkeyPatch) -> Says:
+    """What /proc/self says."""
+    return lambda files: monkeypatch.setattr(
+        tree, "read", lambda path: files.get(path.removeprefix("/proc/self/"), "").encode()
+    )
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "mounts", "home"),
+    [
+        ("0::/", V2, "/sys/fs/cgroup"),
+        ("0::/user.slice/a.service", V2, "/sys/fs/cgroup/user.slice/a.service"),
+        ("1:cpu:/other\n0::/a", HYBRID, "/sys/fs/cgroup/unified/a"),
+        ("0::/docker/abc", CONTAINER, "/sys/fs/cgroup"),
+        ("0::/docker/abc/d", CONTAINER, "/sys/fs/cgroup/d"),
+        # Not below what is mounted.
+        ("0::/docker/abcd", CONTAINER, ""),
+        ("0::/", CONTAINER, ""),
+        ("0::/../other", V2, ""),
+        # Version 1 alone; no cgroup at all.
+        ("1:cpu:/a", HYBRID, ""),
+        ("0::/a", HYBRID.replace("cgroup2", "tmpfs"), ""),
+        ("", "", ""),
+        ("0::/", V2.replace("/sys/fs/cgroup", "/sys/fs/c\\040group"), ""),
+    ],
+)
+def test_our_own_cgroup(says: Says, cgroup: str, mounts: str, home: str) -> None:
+    says({"cgroup": f"{cgroup}\n", "mountinfo": f"{mounts}\n"})
+    assert wall._home() == home
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "is_limited"),
+    [
+        ("memory.max", "max\n", False),
+        ("memory.max", "1073741824\n", True),
+        ("cpu.max", "max 100000\n", False),
+        ("cpu.max", "200000 100000\n", True),
+        ("other", "1", False),
+    ],
+)
+def test_a_limit_of_its_own(tmp_path: Path, name: str, text: str, is_limited: bool) -> None:
+    (tmp_path / name).write_text(text)
+    assert wall._is_limited(str(tmp_path)) is is_limited
+
+
+def test_where_none_can_be_made_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that is no cgroup has no `cgroup.kill` in it."""
+    monkeypatch.setattr(wall, "_home", lambda: str(tmp_path))
+    assert wall.build("20000101-000000-123456abcd") is None
+    assert list(tmp_path.iterdir()) == []

@@ -15,7 +15,7 @@ from supervise.steering import Steering, open_control
 
 
 def watch(runner: Runner) -> None:
-    """Serve the runner until the run has its outcome."""
+    """Serve the runner until the run has its outcome, and end this process as the run has ended."""
     # All is loaded: nothing holds the interpreter for long any more.
     sys.setswitchinterval(0.005)
     launched = runner.launched
@@ -48,10 +48,11 @@ async def _watch(runner: Runner) -> None:
         nursery.start_soon(_hear, runner.hear_line, lambda: runner.launched.line.fileno())
         nursery.start_soon(_hear, runner.hear_threads, runner.launched.inbox.fileno)
         await alarm.is_over.wait()
+        runner.on_wake_at = lambda: None
         if control:
             control.finish(steering.last_words())
-        nursery.cancel_scope.cancel()
-    runner.on_wake_at = lambda: None
+        # Here and not when the loop is taken apart, which takes longer than all that is left to be done.
+        runner.finish()
 
 
 class Alarm:

@@ -357,7 +357,8 @@ class Runner:
                 self.dispatch(Started(pid), at - self.launched.started)
             case ("failed", str(kind), str(reason)):
                 self.dispatch(SpawnFailed(kind, reason))  # type: ignore[arg-type]
-            case ("exited", int(status), float(at), bool()):
+            case ("exited", int(status), float(at), bool(has_others)):
+                self._is_empty = not has_others
                 self._tell_output()
                 ended = _exit_of(status)
                 self._hear_signals_before(ended)

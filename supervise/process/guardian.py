@@ -100,11 +100,18 @@ def fork(
             os.setpgid(0, 0)
         else:
             os.setsid()
+        # A caller may ignore it for us: the command's status would be lost, and it would ignore it too.
+        _signal.signal(_signal.SIGCHLD, _noted)
+        system.become_subreaper()
+        # The command can stop its parent; then we could not see that the other end has died.
+        system.prctl(system.PR_SET_PDEATHSIG, _signal.SIGCONT)
+        for message, fds in first:
+            holder.obey(message, fds)
+        # What can wait comes after the command: the pages that it touches are copied while that is being loaded.
         ours.close()
         for fd in unneeded:
             os.close(fd)
-        _listen(wake, trigger)
-        _hold(holder, first, on_lost)
+        _hold(holder, trigger, on_lost)
         code = 0
     finally:
         os._exit(code)
@@ -119,14 +126,10 @@ def has_terminal() -> bool:
     return True
 
 
-def _hold(holder: Holder, first: "Iterable[Message]", on_lost: "OnLost") -> None:
-    system.become_subreaper()
-    system.prctl(system.PR_SET_NAME, NAME)
-    # The command can stop its parent; then we could not see that the other end has died.
-    system.prctl(system.PR_SET_PDEATHSIG, _signal.SIGCONT)
-    for message, fds in first:
-        holder.obey(message, fds)
+def _hold(holder: Holder, trigger: int, on_lost: "OnLost") -> None:
+    _listen(holder.wake, trigger)
     _leave_stdio()
+    system.prctl(system.PR_SET_NAME, NAME)
     if not holder.serve():
         shared = _find_terminal(holder.group, holder.terminal)
         if shared:
@@ -148,11 +151,10 @@ def _leave() -> int:
 
 
 def _listen(wake: int, trigger: int) -> None:
-    """When a child dies, `wake` becomes readable."""
+    """When a child dies, `wake` becomes readable: also for one that has died already, its signal is blocked so far."""
     os.set_blocking(wake, False)
     os.set_blocking(trigger, False)
     _signal.set_wakeup_fd(trigger, warn_on_full_buffer=False)
-    _signal.signal(_signal.SIGCHLD, _noted)
     _signal.pthread_sigmask(_signal.SIG_UNBLOCK, {_signal.SIGCHLD})
 
 

@@ -55,7 +55,11 @@ def main() -> None:
         while trace and trace.tb_next:
             trace = trace.tb_next
         where = f"{trace.tb_frame.f_code.co_name}, line {trace.tb_lineno}" if trace else "nowhere"
-        launch.refuse(f"internal error: {type(error).__name__}: {error} ({where}); stopping the command")
+        what = f"internal error: {type(error).__name__}: {error}"
+        if isinstance(error, (OSError, ImportError)):
+            # Most likely no fault of ours: a library that cannot be loaded.
+            what = f"cannot go on: {launch.reason_of(error)}"
+        launch.refuse(f"{what} ({where}); stopping the command")
 
 
 def _let_flow(launched: "Launched") -> None:

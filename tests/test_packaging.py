@@ -60,7 +60,7 @@ def named(wheel, ending):
 
 def test_the_wheel_has_our_own_script_and_no_entry_point(wheel):
     # What pip makes of `#!python` is the interpreter's path; an entry point it would wrap in a script that imports re.
-    assert named(wheel, ".data/scripts/supervise").startswith("#!python\nfrom supervise.__main__ import main\n")
+    assert named(wheel, ".data/scripts/supervise").startswith("#!python\nimport sys\n")
     assert not any(name.endswith("entry_points.txt") for name in wheel.namelist())
 
 
@@ -110,6 +110,16 @@ def test_the_installed_program_is_that_script(program):
     assert interpreter.is_absolute()
     assert interpreter.resolve() == Path(sys.executable).resolve()
     assert "".join(rest) == (ROOT / "supervise" / "script").read_text().split("\n", 1)[1]
+
+
+def test_nothing_beside_the_script_is_taken_for_a_module(program, tmp_path):
+    script = tmp_path / "supervise"
+    script.write_text(program.read_text())
+    script.chmod(0o755)
+    for name in ("select", "_ctypes", "trio"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit(99)\n")
+    words = [script, "--no-record", "-t", "30", "--", "sleep", "0.2"]
+    assert subprocess.run(words, timeout=BOUND, check=False).returncode == 0
 
 
 def test_no_console_script_is_installed():

@@ -103,6 +103,8 @@ def fork(
         # A caller may ignore it for us: the command's status would be lost, and it would ignore it too.
         _signal.signal(_signal.SIGCHLD, _noted)
         system.become_subreaper()
+        # Whoever sees the command sees by whom it is held.
+        system.prctl(system.PR_SET_NAME, NAME)
         # The command can stop its parent; then we could not see that the other end has died.
         system.prctl(system.PR_SET_PDEATHSIG, _signal.SIGCONT)
         for message, fds in first:
@@ -129,7 +131,6 @@ def has_terminal() -> bool:
 def _hold(holder: Holder, trigger: int, on_lost: "OnLost") -> None:
     _listen(holder.wake, trigger)
     _leave_stdio()
-    system.prctl(system.PR_SET_NAME, NAME)
     if not holder.serve():
         shared = _find_terminal(holder.group, holder.terminal)
         if shared:

@@ -79,13 +79,14 @@ class Wall:
         until = monotonic() + REMOVING
         while monotonic() < until:
             try:
-                os.rmdir(self.folder)
+                # A run within ours that was killed whole, its watcher as well, has left its own below.
+                for folder, _, _ in os.walk(self.folder, topdown=False):
+                    os.rmdir(folder)
+                return
             except FileNotFoundError:
                 return
             except OSError:
                 sleep(0.001)
-            else:
-                return
 
     def _end_watcher(self) -> None:
         try:

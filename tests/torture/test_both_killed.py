@@ -191,3 +191,17 @@ def test_whoever_has_a_cgroup_of_its_own_keeps_it(supervise: Place) -> None:
     assert running.wait().code == 124
     assert not wall.exists()
     own.rmdir()
+
+
+def test_what_a_run_within_has_left_is_removed_too(supervise: Place) -> None:
+    """Killed whole, its watcher as well: nobody of it is left to do that."""
+    inner = (str(supervise.program), "--no-record", "--", *child("ignore=TERM", "ready", "stay"))
+    running = supervise.start("-t", "2", "-k", "0", "--", *inner)
+    running.wait_for_out(b"ready")
+    wall = wall_of(running)
+    wait_until(lambda: list(wall.glob("supervise-*")))
+    ended = running.wait()
+    assert (ended.code, ended.left, wall.exists()) == (124, [], False)
+    for left in supervise.runtime.rglob("*.sock"):
+        # That run's, for `recover`.
+        left.unlink()

@@ -156,18 +156,22 @@ class Pump:
                 return
             self.last = monotonic()
             self.count += size
+            data = view[:size]
             # After a splice a whole tail has been left to us.
-            self.tail = bytes(view[size - TAIL : size]) if size >= TAIL else (self.tail + view[:size])[-TAIL:]
-            if self.count == size:
+            self.tail = bytes(data[-TAIL:]) if size >= TAIL else (self.tail + data)[-TAIL:]
+            if not self.first:
                 self.first = self.last
                 self._inbox.post("first", self)
                 self._wait_for_others()
-            try:
-                self._outlet.write(view[:size])
-            finally:
-                self._leave_copy(view[:size])
+            if self._copier:
+                try:
+                    self._outlet.write(data)
+                finally:
+                    self._leave_copy(data)
+            else:
+                self._outlet.write(data)
             if self.copy >= 0:
-                self._write_copy(view[:size])
+                self._write_copy(data)
             if size >= MUCH:
                 if not is_enlarged:
                     is_enlarged = True

@@ -77,6 +77,14 @@ def name_of(pid: int) -> str:
         return "?"
 
 
+def is_watcher(pid: int) -> bool:
+    """It waits for the death of a supervise and its guardian (supervise/process/wall.py)."""
+    try:
+        return b"\0supervise-wall\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
 def parent_of(pid: int) -> int:
     stat = Path(f"/proc/{pid}/stat").read_bytes()
     return int(stat[stat.rindex(b")") + 2 :].split()[1])
@@ -322,6 +330,9 @@ class Place:
     def _kill_alive(self) -> list[int]:
         alive = self.alive()
         for pid in alive:
+            if is_watcher(pid):
+                # It goes when the others are dead, and takes their cgroup along.
+                continue
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:

@@ -196,12 +196,17 @@ def test_whoever_has_a_cgroup_of_its_own_keeps_it(supervise: Place) -> None:
 def test_what_a_run_within_has_left_is_removed_too(supervise: Place) -> None:
     """Killed whole, its watcher as well: nobody of it is left to do that."""
     inner = (str(supervise.program), "--no-record", "--", *child("ignore=TERM", "ready", "stay"))
-    running = supervise.start("-t", "2", "-k", "0", "--", *inner)
-    running.wait_for_out(b"ready")
+    # Once all is inside: one that looks for its cgroup before that has it beside ours.
+    script = 'until [ -e go ]; do sleep 0.02; done; exec "$@"'
+    running = supervise.start("-k", "0", "--", "sh", "-c", script, "sh", *inner)
     wall = wall_of(running)
+    wait_until(lambda: any(inside(pid, wall) for pid in supervise.alive() if pid != running.guardian()))
+    supervise.file("go").touch()
+    running.wait_for_out(b"ready")
     wait_until(lambda: list(wall.glob("supervise-*")))
+    running.send(signal.SIGTERM)
     ended = running.wait()
-    assert (ended.code, ended.left, wall.exists()) == (124, [], False)
+    assert (ended.code, ended.left, wall.exists()) == (143, [], False)
     for left in supervise.runtime.rglob("*.sock"):
         # That run's, for `recover`.
         left.unlink()

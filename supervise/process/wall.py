@@ -65,7 +65,7 @@ class Wall:
 
     def lower(self, spared: int) -> None:
         """It falls on nobody any more, and who is inside is let out; but for the guardian, which is about to go."""
-        self._end_watcher()
+        self._kill_watcher()
         until = monotonic() + LETTING_OUT
         while monotonic() < until:
             inside = [pid for pid in _inside(self.folder) if pid != spared]
@@ -76,24 +76,36 @@ class Wall:
 
     def remove(self) -> None:
         """Nobody is inside; where somebody is all the same, in a cgroup of their own within ours, it stays."""
+        try:
+            # It had all the time since to die in.
+            os.waitpid(self.watcher, 0)
+        except ChildProcessError:
+            pass
         until = monotonic() + REMOVING
         while monotonic() < until:
             try:
-                # A run within ours that was killed whole, its watcher as well, has left its own below.
-                for folder, _, _ in os.walk(self.folder, topdown=False):
-                    os.rmdir(folder)
+                os.rmdir(self.folder)
                 return
             except FileNotFoundError:
                 return
             except OSError:
+                self._remove_what_is_below()
                 sleep(0.001)
 
-    def _end_watcher(self) -> None:
+    def _remove_what_is_below(self) -> None:
+        """What a run within ours has left there that was killed whole, its watcher as well."""
+        for folder, _, _ in os.walk(self.folder, topdown=False):
+            if folder != self.folder:
+                try:
+                    os.rmdir(folder)
+                except OSError:
+                    return
+
+    def _kill_watcher(self) -> None:
         try:
             # Only looked at: where the guardian is dead, another thread of ours takes the status of every child.
             os.waitid(os.P_PID, self.watcher, os.WEXITED | os.WNOWAIT | os.WNOHANG)
             os.kill(self.watcher, _signal.SIGKILL)
-            os.waitpid(self.watcher, 0)
         except (ChildProcessError, ProcessLookupError):
             pass
 

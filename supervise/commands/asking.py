@@ -81,15 +81,31 @@ def find(word: str) -> Target:
     try:
         record = reading.find(word)
     except reading.NotFoundError as error:
-        unrecorded = [run_id for run_id in sockets.ids() if word and run_id.startswith(word)]
-        if word == "-" and (newest := _newest_unrecorded("")):
-            unrecorded = [newest]
-        if len(unrecorded) != 1:
+        found = _newest_unrecorded("") if word == "-" else _unrecorded(word)
+        if not found:
             raise BadValueError(str(error)) from None
-        return Target(unrecorded[0], None)
+        return Target(found, None)
     if word == "-" and (newest := _newest_unrecorded(record.run_id)):
         return Target(newest, None)
     return Target(record.run_id, record)
+
+
+def _unrecorded(word: str) -> str:
+    """The one whose id begins so; empty where there is none.
+
+    Of several it is ours that is meant: others have their records elsewhere, or were killed and have left a socket.
+    Raises BadValueError.
+    """
+    meant = [run_id for run_id in sockets.ids() if word and run_id.startswith(word)]
+    if len(meant) > 1:
+        ours = folders.state(os.environ)
+        try:
+            meant = [run_id for run_id in meant if client.has_state(run_id, ours)]
+        except client.ClientError as error:
+            raise BadValueError(str(error)) from None
+    if len(meant) > 1:
+        raise BadValueError(f"{len(meant)} runs begin with {word!r}: {', '.join(meant[:3])}{' ...' * (len(meant) > 3)}")
+    return meant[0] if meant else ""
 
 
 def _newest_unrecorded(after: str) -> str:

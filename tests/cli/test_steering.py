@@ -16,9 +16,8 @@ from tests.harness import BOUND, Place, Running, child, state_of, wait_until
 
 def socket_of(supervise: Place, number: int = 0) -> Path:
     """The control socket of a run, as soon as there is one."""
-    return wait_until(
-        lambda: (sorted((supervise.runtime / "supervise").glob("*.sock")) or [None] * (number + 1))[number]
-    )
+    folder = supervise.runtime / "supervise"
+    return wait_until(lambda: sorted(folder.glob("*.sock"))[number : number + 1])[0]
 
 
 def newest(supervise: Place) -> str:

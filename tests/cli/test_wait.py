@@ -2,6 +2,7 @@
 
 import os
 import signal
+import stat
 from pathlib import Path
 
 import pytest
@@ -77,8 +78,12 @@ def test_a_run_that_is_lost(supervise: Place) -> None:
 
 def test_a_run_without_a_record(supervise: Place) -> None:
     running = supervise.start("--no-record", "--", *child("exit_on=TERM,4", "ready", "stay"))
-    run_id = socket_of(supervise).stem
-    waiting = supervise.popen([str(supervise.program), "wait", run_id[:-1]])
+    path = socket_of(supervise)
+    run_id = path.stem
+    # What others leave who were killed.
+    dead = path.with_name(f"{run_id[:10]}00000-0123456789.sock")
+    os.mknod(dead, stat.S_IFSOCK | 0o600)
+    waiting = supervise.popen([str(supervise.program), "wait", run_id[:10]])
     running.wait_for_out(b"ready")
     wait_until(lambda: has_socket(waiting.pid))
     # Clients are served in the order of their coming.
@@ -87,6 +92,19 @@ def test_a_run_without_a_record(supervise: Place) -> None:
     ended = waiting.wait()
     assert (ended.code, ended.out, ended.err) == (143, b"", b"")
     running.wait()
+    assert not dead.exists()
+
+
+def test_the_beginning_of_two_runs_without_records(supervise: Place) -> None:
+    first = supervise.start("--no-record", "--", *child("ready", "stay"))
+    second = supervise.start("--no-record", "--", *child("ready", "stay"))
+    run_ids = sorted([socket_of(supervise, 0).stem, socket_of(supervise, 1).stem])
+    ended = command(supervise, "wait", "20")
+    assert ended.code == 125
+    assert ended.messages == [f"wait: 2 runs begin with '20': {', '.join(run_ids)}"]
+    for one in (first, second):
+        one.send(signal.SIGTERM)
+        assert one.wait().code == 143
 
 
 def test_many_wait(supervise: Place) -> None:

@@ -11,13 +11,14 @@ from pathlib import Path
 from bench_tools import SUPERVISE, probe, quantile, row, stamps, start, wrapped
 
 QUIETLY = ("-q", "--diagnose", "off")
+OURS = ("supervise-guard", "sh")
 LIMITS = ("-t", "1h", "-i", "1h", "-x", "1h")
 
 
 def _family(pid: int) -> list[int]:
-    """The wrapper, and those of its descendants that are its own processes."""
+    """The wrapper, and those of its descendants that are its own processes: the guardian, the watcher of the wall."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *(int(one) for one in children if Path(f"/proc/{one}/comm").read_text() == "supervise-guard\n")]
+    return [pid, *(int(one) for one in children if Path(f"/proc/{one}/comm").read_text().strip() in OURS)]
 
 
 @contextmanager

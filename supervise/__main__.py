@@ -50,7 +50,6 @@ def main() -> None:
     try:
         _go_on(launched)
     except Exception as error:
-        # A fault of ours.  The guardian stops the command, since we leave it without a word.
         trace = error.__traceback__
         while trace and trace.tb_next:
             trace = trace.tb_next
@@ -59,7 +58,7 @@ def main() -> None:
         if isinstance(error, (OSError, ImportError)):
             # Most likely no fault of ours: a library that cannot be loaded.
             what = f"cannot go on: {launch.reason_of(error)}"
-        launch.refuse(f"{what} ({where}); stopping the command")
+        launch.give_up(launched, f"{what} ({where}); stopping the command")
 
 
 def _let_flow(launched: "Launched") -> None:

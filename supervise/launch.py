@@ -227,11 +227,31 @@ def take_back(launched: Launched, error: Exception) -> "NoReturn":
 
 def refuse(why: str) -> "NoReturn":
     """Say it on stderr and exit with 125."""
+    _say(why)
+    os._exit(125)
+
+
+def give_up(launched: Launched, why: str) -> "NoReturn":
+    """After a fault of ours: say so and exit with 125.
+
+    To the guardian we are as good as dead: it stops the command and tells that the run is lost.  That is waited for.
+    """
+    _say(why)
+    launched.line.close()
     try:
-        os.write(2, f"supervise: {why}\n".encode(errors="surrogateescape"))
+        launched.guardian.wake()
+        os.waitpid(launched.guardian.pid, 0)
     except OSError:
+        # It has died before us: the command is ours now, and falls to init.
         pass
     os._exit(125)
+
+
+def _say(text: str) -> None:
+    try:
+        os.write(2, f"supervise: {text}\n".encode(errors="surrogateescape"))
+    except OSError:
+        pass
 
 
 def _id_of(epoch: float) -> str:

@@ -176,3 +176,18 @@ def test_the_command_is_killed(supervise: Place) -> None:
     assert ended.code == 137
     assert ended.report["outcome"] == "signaled"
     assert not is_alive(pid)
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"), [("1 / 0", "internal error: ZeroDivisionError: "), ("import nothing", "cannot go on: ")]
+)
+def test_a_fault_of_ours_leaves_nobody_alone(supervise: Place, fault: str, said: str) -> None:
+    """The guardian stops the command, with its grace, and we end when it has."""
+    supervise.file("trio.py").write_text(fault)
+    words = ("-t", "60", "-k", "0.3", "--", *child("ignore=TERM", "fork", "ready", "stay", "end", "ready", "stay"))
+    ended = supervise.start(*words, env={"PYTHONPATH": str(supervise.folder)}).wait()
+    assert ended.code == 125
+    assert ended.left == []
+    assert ended.messages[-1].startswith(said)
+    assert ended.messages[-1].endswith("; stopping the command")
+    assert ended.report["outcome"] == "lost"

@@ -18,16 +18,29 @@ def watch(runner: Runner) -> None:
     """Serve the runner until the run has its outcome, and end this process as the run has ended."""
     # All is loaded: nothing holds the interpreter for long any more.
     sys.setswitchinterval(0.005)
+    is_to_wait = wall.is_to_wait()
+    if not is_to_wait:
+        _build_wall(runner)
+    trio.run(_watch, runner, is_to_wait)
+
+
+def _build_wall(runner: Runner) -> None:
     launched = runner.launched
     if launched.holder() == launched.guardian.pid:
         launched.wall = wall.build(launched.run_id)
         if launched.wall:
             launched.line.send("wall", launched.wall.folder, fds=(launched.wall.held,))
             launched.guardian.wake()
-    trio.run(_watch, runner)
 
 
-async def _watch(runner: Runner) -> None:
+async def _build_wall_within(runner: Runner) -> None:
+    until = monotonic() + wall.PATIENCE
+    while wall.is_to_wait() and monotonic() < until:
+        await trio.sleep(0.02)
+    _build_wall(runner)
+
+
+async def _watch(runner: Runner, is_to_wait: bool) -> None:
     # trio's clock is the monotonic clock with a random offset.
     offset = trio.current_time() - monotonic() + runner.launched.started
     async with trio.open_nursery() as nursery:
@@ -44,6 +57,8 @@ async def _watch(runner: Runner) -> None:
             nursery.start_soon(_serve, control, runner)
         nursery.start_soon(alarm.ring)
         nursery.start_soon(gauge, runner)
+        if is_to_wait:
+            nursery.start_soon(_build_wall_within, runner)
         # The line's number is asked anew each time: it is another one once the guardian has died.
         nursery.start_soon(_hear, runner.hear_line, lambda: runner.launched.line.fileno())
         nursery.start_soon(_hear, runner.hear_threads, runner.launched.inbox.fileno)

@@ -8,6 +8,9 @@ The guardian goes inside itself, so whatever it starts from then on is born ther
 before is brought in.  A cgroup from before the first spawn was not taken: the first move of all waits for the kernel,
 10 ms and more, which a short command shall not pay.
 
+That of a run within ours is below ours, so that it falls with ours and is removed with it; so a run that begins while
+the one around it has no wall yet waits for that, a little.
+
 There is no wall, and nothing is said of it, where we may not make a cgroup, or the kernel does not know `cgroup.kill`
 (before 5.14); as PID 1, with whom everybody dies anyway; and where our own cgroup has a limit of memory or CPU: some
 programs that fit themselves to it look in their own cgroup alone, and would take all of the machine for theirs.
@@ -34,6 +37,8 @@ EMPTY = 2
 """Looks in a row that must find nobody outside: one that falls to its grandparent during a look is missed by it."""
 LETTING_OUT = 0.2
 """Seconds that letting out who lives on may take."""
+PATIENCE = 1.0
+"""Seconds that the wall of a run around ours is waited for; it may be a run that has none."""
 REMOVING = 0.05
 """Seconds in which the dead may leave: they do so a moment after they have been waited for."""
 LIMITS = ("memory.max", "cpu.max")
@@ -49,6 +54,9 @@ while [ -d "$1" ] && [ $tries -lt 100 ]; do
     kill -9 $(find "$1" -name cgroup.threads -exec cat {} +)
     find "$1" -depth -type d -exec rmdir {} ';'
 done
+# Of a run around ours that has ended, and could not remove it while ours was in it.
+outer=${1%/*}
+case ${outer##*/} in supervise-[0-9]*) rmdir "$outer" ;; esac
 """
 
 
@@ -66,6 +74,10 @@ class Wall:
     def lower(self, spared: int) -> None:
         """It falls on nobody any more, and who is inside is let out; but for the guardian, which is about to go."""
         self._kill_watcher()
+        now = _home()
+        if now != self.folder:
+            # A run around ours may have ended meanwhile, and let us out.
+            self._home = now or self._home
         until = monotonic() + LETTING_OUT
         while monotonic() < until:
             inside = [pid for pid in _inside(self.folder) if pid != spared]
@@ -85,12 +97,14 @@ class Wall:
         while monotonic() < until:
             try:
                 os.rmdir(self.folder)
-                return
             except FileNotFoundError:
-                return
+                pass
             except OSError:
                 self._remove_what_is_below()
                 sleep(0.001)
+                continue
+            self._remove_what_is_around()
+            return
 
     def _remove_what_is_below(self) -> None:
         """What a run within ours has left there that was killed whole, its watcher as well."""
@@ -101,6 +115,16 @@ class Wall:
                 except OSError:
                     return
 
+    def _remove_what_is_around(self) -> None:
+        """What a run around ours has left there that ended before ours; while it lives its guardian is inside."""
+        folder = os.path.dirname(self.folder)
+        while os.path.basename(folder).startswith(NAME):
+            try:
+                os.rmdir(folder)
+            except OSError:
+                return
+            folder = os.path.dirname(folder)
+
     def _kill_watcher(self) -> None:
         try:
             # Only looked at: where the guardian is dead, another thread of ours takes the status of every child.
@@ -108,6 +132,12 @@ class Wall:
             os.kill(self.watcher, _signal.SIGKILL)
         except (ChildProcessError, ProcessLookupError):
             pass
+
+
+def is_to_wait() -> bool:
+    """There is a run around ours whose wall we are not within, or not yet."""
+    outer = os.environb.get(b"SUPERVISE_RUN_ID")
+    return bool(outer) and b"/%s%s" % (NAME.encode(), outer or b"") not in _cgroup("self")
 
 
 def build(run_id: str) -> Wall | None:
@@ -145,32 +175,34 @@ def enter(folder: str, spared: int, reap: "Callable[[], object]") -> None:
 
     Those who are in another cgroup than we were have been put there by somebody, and stay.
     """
-    home = _cgroup("self")
-    if not home or not _move(os.getpid(), folder):
+    before = _cgroup("self")
+    if not before or not _move(os.getpid(), folder):
         return
+    # A run around us may be about to bring us in: then some of us are where the wall stands, and some not yet.
+    homes = {before, _cgroup("self").rpartition(b"/")[0] or b"/"}
     until = monotonic() + GATHERING
     empty = 0
     # One whose first thread has exited shows the cgroup that this was in, for good.
     moved: set[tuple[int, int]] = set()
     while empty < EMPTY and monotonic() < until:
         empty += 1
-        _bring_in_children(folder, home, spared, reap)
+        _bring_in_children(folder, homes, spared, reap)
         for one in tree.look(os.getpid()):
             key = one.pid, one.starttime
-            if one.pid == spared or key in moved or not tree.is_alive(one) or _cgroup(one.pid) != home:
+            if one.pid == spared or key in moved or not tree.is_alive(one) or _cgroup(one.pid) not in homes:
                 continue
             empty = 0
             if _is_there(one) and _move(one.pid, folder):
                 moved.add(key)
 
 
-def _bring_in_children(folder: str, home: bytes, spared: int, reap: "Callable[[], object]") -> None:
+def _bring_in_children(folder: str, homes: set[bytes], spared: int, reap: "Callable[[], object]") -> None:
     """The newest of our own children, again and again: of a fork chain that is the only one alive, and not for long."""
     for _ in range(CHILDREN):
         # The dead would make each look longer than the one before.
         reap()
         children = [pid for pid in tree.children(os.getpid()) if pid != spared]
-        if not children or _cgroup(children[-1]) != home:
+        if not children or _cgroup(children[-1]) not in homes:
             return
         # Until we reap it, its pid is nobody else's.
         _move(children[-1], folder)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import Place, Running, child, is_alive, wait_for_file, wait_until
+from tests.harness import Place, Running, child, is_alive, name_of, wait_for_file, wait_until
 from tests.torture import arena
 from tests.torture.arena import Artist
 from tests.torture.test_random_moments import TREE
@@ -18,6 +18,8 @@ from tests.torture.test_random_moments import TREE
 WITHIN = 15.0
 STOPPING = ("-k", "0.2s", "--no-record")
 TIMES = 25
+GUARDED = 2
+"""A guardian and its command."""
 QUICK = ("double-fork", "emptied-environment", "leader-thread-gone", "stops-its-parent", "chain-1ms-setsid")
 
 why_not = arena.why_no_wall()
@@ -86,6 +88,12 @@ def inside(pid: int, wall: Path) -> bool:
 def is_over(supervise: Place, wall: Path) -> None:
     """No process is alive, the watcher neither, and the cgroup is gone."""
     wait_until(lambda: not supervise.alive() and not wall.exists())
+
+
+def remove_sockets(supervise: Place) -> None:
+    """Of runs that were killed whole, which `recover` would remove."""
+    for left in supervise.runtime.rglob("*.sock"):
+        left.unlink()
 
 
 def is_recovered(supervise: Place) -> None:
@@ -194,19 +202,45 @@ def test_whoever_has_a_cgroup_of_its_own_keeps_it(supervise: Place) -> None:
 
 
 def test_what_a_run_within_has_left_is_removed_too(supervise: Place) -> None:
-    """Killed whole, its watcher as well: nobody of it is left to do that."""
+    """Killed whole, its watcher as well: nobody of it is left to do that.
+
+    It looks for its cgroup while ours is not there yet, and has it below ours all the same.
+    """
     inner = (str(supervise.program), "--no-record", "--", *child("ignore=TERM", "ready", "stay"))
-    # Once all is inside: one that looks for its cgroup before that has it beside ours.
-    script = 'until [ -e go ]; do sleep 0.02; done; exec "$@"'
-    running = supervise.start("-k", "0", "--", "sh", "-c", script, "sh", *inner)
+    running = supervise.start("-k", "0", "--", *inner)
     wall = wall_of(running)
-    wait_until(lambda: any(inside(pid, wall) for pid in supervise.alive() if pid != running.guardian()))
-    supervise.file("go").touch()
     running.wait_for_out(b"ready")
-    wait_until(lambda: list(wall.glob("supervise-*")))
+    (within,) = wait_until(lambda: list(wall.glob("supervise-*")))
+    wait_until(lambda: len((within / "cgroup.procs").read_text().split()) >= GUARDED)
     running.send(signal.SIGTERM)
     ended = running.wait()
     assert (ended.code, ended.left, wall.exists()) == (143, [], False)
-    for left in supervise.runtime.rglob("*.sock"):
-        # That run's, for `recover`.
-        left.unlink()
+    remove_sockets(supervise)
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_a_run_within_outlives_ours(supervise: Place, is_killed: bool) -> None:
+    """What had to stay of ours goes with what was within, and who lives on is then where ours began."""
+    go, mark = supervise.file("go"), supervise.file("mark")
+    script = 'inner=$("$@") || exit; until [ -e inside ]; do sleep 0.02; done; echo $inner'
+    words = child("double_fork", "close_pipes", f"mark={mark}", "stay", "end", f"wait_for={go}")
+    running = supervise.start("--", "sh", "-c", script, "sh", str(supervise.program), "--detach", "--", *words)
+    pid, wall = wait_for_file(mark), wall_of(running)
+    (within,) = wait_until(lambda: list(wall.glob("supervise-*")))
+    wait_until(lambda: inside(pid, within))
+    supervise.file("inside").touch()
+    ended = running.wait()
+    assert ended.code == 0
+    assert within.exists()
+    if is_killed:
+        for one in supervise.alive():
+            if name_of(one) in ("supervise", "supervise-guard"):
+                os.kill(one, signal.SIGKILL)
+    else:
+        go.touch()
+    wait_until(lambda: not wall.exists())
+    assert is_alive(pid) != is_killed
+    if not is_killed:
+        assert arena.cgroup_of(pid) == arena.cgroup_of(os.getpid())
+    supervise.sweep()
+    remove_sockets(supervise)

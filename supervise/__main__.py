@@ -50,6 +50,9 @@ def main() -> None:
     try:
         _go_on(launched)
     except Exception as error:
+        while isinstance(error, ExceptionGroup):
+            # Of trio's, whatever it was: what it is itself is told.
+            error = error.exceptions[0]
         trace = error.__traceback__
         while trace and trace.tb_next:
             trace = trace.tb_next

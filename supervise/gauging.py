@@ -22,7 +22,11 @@ async def gauge(runner: Runner) -> None:
     if record is None:
         return
     messenger = None
-    sampler = Sampler(runner.holder(), kinds=frozenset({"cpu"}), now=runner.now)
+    try:
+        sampler = Sampler(runner.holder(), kinds=frozenset({"cpu"}), now=runner.now)
+    except (OSError, ImportError):
+        # No more descriptors, or the disk is gone: no command shall be stopped for this.
+        return
     while True:
         await trio.sleep(max(LEAST, runner.now() / PART))
         if messenger is None:

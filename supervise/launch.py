@@ -241,8 +241,12 @@ def give_up(launched: Launched, why: str) -> "NoReturn":
     try:
         launched.guardian.wake()
         os.waitpid(launched.guardian.pid, 0)
+        if launched.wall:
+            # To its watcher as well, which removes the cgroup.
+            os.close(launched.wall.held)
+            os.waitpid(launched.wall.watcher, 0)
     except OSError:
-        # It has died before us: the command is ours now, and falls to init.
+        # The guardian has died before us: the command is ours now, and falls to init.
         pass
     os._exit(125)
 

@@ -290,6 +290,9 @@ class Runner:
 
             self._diagnosing = Diagnosing(self.launched, self.policy, self.holder(), tuple(self._looks), until)
             self._diagnosing.look()
+        except (OSError, ImportError):
+            # No more descriptors, or the disk is gone: it is shown as far as it came.
+            pass
         finally:
             taken.release()
 

@@ -12,6 +12,8 @@ from tests.torture.arena import as_ordinary_user
 MANY = min(20_000, resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 100)
 TOO_FEW = range(5, 16)
 """Descriptors: from what Python itself can hardly start with to what is enough."""
+FEW = range(16, 25)
+"""Descriptors: enough for the start of a long run, and more and more of what it would do besides."""
 FEW_PROCESSES = range(10)
 LINES = 40_000
 FLOOD = 64 << 20
@@ -61,6 +63,23 @@ def test_too_few_descriptors(supervise: Place, report: bool) -> None:
             assert "too many open files" in ended.messages[-1], (limit, ended.err)
         assert ended.left == []
     assert enough
+
+
+@pytest.mark.parametrize("options", [(), ("--retries", "1", "--retry-on", "completion", "--retry-delay", "0")])
+def test_too_few_descriptors_for_all_of_a_long_run(supervise: Place, options: tuple[str, ...]) -> None:
+    """What can be done without is done without; else it is said what is lacking."""
+    codes = set()
+    for limit in FEW:
+        words = [str(supervise.program), "run", "-t", "0.3", *options, "--", *child("stay")]
+        ended = supervise.popen(["prlimit", f"--nofile={limit}", *words]).wait()
+        codes.add(ended.code)
+        assert ended.code in (124, 125), (limit, ended.err)
+        assert all(line.startswith("supervise: ") for line in ended.err.decode().splitlines()), (limit, ended.err)
+        assert b"internal error" not in ended.err, (limit, ended.err)
+        if ended.code == 125:
+            assert "too many open files" in ended.messages[-1], (limit, ended.err)
+        assert ended.left == [], (limit, ended.err)
+    assert 124 in codes
 
 
 def test_too_few_processes(supervise: Place) -> None:

@@ -148,7 +148,7 @@ class Steering:
                 self._answer("extend", {"ok": True, "limit": limit, "by": by, **self._moment(deadline)})
             case Access():
                 # Whatever gave it, nobody needs to give it any more.
-                for what in ("ready", "attach"):
+                for what in {what for what, _ in self._waiting if what in ("ready", "attach")}:
                     self._answer(what, self._agreed(what))
 
     def _answer(self, what: str, answer: Fields) -> None:

@@ -229,3 +229,9 @@ def test_our_own_stop_stops_all_clocks(supervise: Place) -> None:
     ended = running.wait()
     assert ended.code == 3
     assert [len(ended.events_named(name)) for name in ("paused", "resumed")] == [1, 1]
+
+
+def test_access_when_all_is_loaded_and_nothing_is_recorded(supervise: Place) -> None:
+    ended = supervise("--no-record", "-a", "30", "-t", "0.5", "--", *child("sleep=1", "ready", "stay"))
+    assert (ended.code, ended.report["timeout_cause"]) == (124, "completion")
+    assert ended.report["access"]["how"] == "output"

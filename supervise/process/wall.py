@@ -33,8 +33,9 @@ GATHERING = 0.1
 """Seconds that bringing in who was born outside may take: meanwhile the guardian does nothing else."""
 CHILDREN = 30
 """Quick looks at our youngest child before each at the whole tree."""
-EMPTY = 2
-"""Looks in a row that must find nobody outside: one that falls to its grandparent during a look is missed by it."""
+EMPTY = 4
+"""Looks in a row that must find nobody outside: one that falls to its grandparent during a look is missed by it, and of
+a chain of forks most looks find only who is gone a moment later."""
 LETTING_OUT = 0.2
 """Seconds that letting out who lives on may take."""
 PATIENCE = 1.0
@@ -179,30 +180,31 @@ def enter(folder: str, spared: int, reap: "Callable[[], object]") -> None:
     if not before or not _move(os.getpid(), folder):
         return
     # A run around us may be about to bring us in: then some of us are where the wall stands, and some not yet.
-    homes = {before, _cgroup("self").rpartition(b"/")[0] or b"/"}
+    # Where a process has gone before its cgroup could be read, its child may be there.
+    outside = {before, _cgroup("self").rpartition(b"/")[0] or b"/", b""}
     until = monotonic() + GATHERING
     empty = 0
     # One whose first thread has exited shows the cgroup that this was in, for good.
     moved: set[tuple[int, int]] = set()
     while empty < EMPTY and monotonic() < until:
         empty += 1
-        _bring_in_children(folder, homes, spared, reap)
+        _bring_in_children(folder, outside, spared, reap)
         for one in tree.look(os.getpid()):
             key = one.pid, one.starttime
-            if one.pid == spared or key in moved or not tree.is_alive(one) or _cgroup(one.pid) not in homes:
+            if one.pid == spared or key in moved or not tree.is_alive(one) or _cgroup(one.pid) not in outside:
                 continue
             empty = 0
             if _is_there(one) and _move(one.pid, folder):
                 moved.add(key)
 
 
-def _bring_in_children(folder: str, homes: set[bytes], spared: int, reap: "Callable[[], object]") -> None:
+def _bring_in_children(folder: str, outside: set[bytes], spared: int, reap: "Callable[[], object]") -> None:
     """The newest of our own children, again and again: of a fork chain that is the only one alive, and not for long."""
     for _ in range(CHILDREN):
         # The dead would make each look longer than the one before.
         reap()
         children = [pid for pid in tree.children(os.getpid()) if pid != spared]
-        if not children or _cgroup(children[-1]) not in homes:
+        if not children or _cgroup(children[-1]) not in outside:
             return
         # Until we reap it, its pid is nobody else's.
         _move(children[-1], folder)

@@ -206,6 +206,8 @@ class Runner:
         # It is ours until we have reaped it, and then we hold the command ourselves.
         if self.holder() != os.getpid():
             self.launched.guardian.wake()
+            if self.launched.wall:
+                self.launched.wall.thaw()
 
     def _nobody_waits(self) -> None:
         """Before the loop, and after it."""

@@ -72,6 +72,10 @@ class Wall:
         self.held = held
         """What the watcher waits for the end of."""
 
+    def thaw(self) -> None:
+        """Let all inside go on, should the command have frozen them: the guardian is one of them."""
+        _write(f"{self.folder}/cgroup.freeze", b"0")
+
     def lower(self, spared: int) -> None:
         """It falls on nobody any more, and who is inside is let out; but for the guardian, which is about to go."""
         self._kill_watcher()
@@ -274,12 +278,16 @@ def _inside(folder: str) -> list[int]:
 
 def _move(pid: int, folder: str) -> bool:
     """True where that process is in there now."""
+    return _write(f"{folder}/cgroup.procs", b"%d" % pid)
+
+
+def _write(path: str, what: bytes) -> bool:
     try:
-        fd = os.open(f"{folder}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     except OSError:
         return False
     try:
-        os.write(fd, b"%d" % pid)
+        os.write(fd, what)
     except OSError:
         return False
     finally:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import Place, Running, child, is_alive, name_of, wait_for_file, wait_until
+from tests.harness import Place, Running, child, is_alive, name_of, parent_of, wait_for_file, wait_until
 from tests.torture import arena
 from tests.torture.arena import Artist
 from tests.torture.test_random_moments import TREE
@@ -199,6 +199,20 @@ def test_whoever_has_a_cgroup_of_its_own_keeps_it(supervise: Place) -> None:
     assert running.wait().code == 124
     assert not wall.exists()
     own.rmdir()
+
+
+def test_a_command_that_freezes_its_cgroup(supervise: Place) -> None:
+    """With the guardian inside: a limit stops it all the same."""
+    script = "until [ -e go ]; do sleep 0.02; done; echo 1 >$(cat go)/cgroup.freeze; sleep 100"
+    running = supervise.start("-t", "4", "--", "sh", "-c", script)
+    wall = wall_of(running)
+    pid = running.guardian()
+    wait_until(lambda: all(inside(one, wall) for one in supervise.alive() if parent_of(one) == pid))
+    supervise.file("go.new").write_text(str(wall))
+    supervise.file("go.new").rename(supervise.file("go"))
+    wait_until(lambda: "frozen 1" in (wall / "cgroup.events").read_text())
+    ended = running.wait()
+    assert (ended.code, ended.left, wall.exists()) == (124, [], False)
 
 
 def test_what_a_run_within_has_left_is_removed_too(supervise: Place) -> None:

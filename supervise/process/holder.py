@@ -33,7 +33,7 @@ from supervise.process.spawn import SpawnError, find, spawn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from types import ModuleType
     from typing import Any
 
@@ -65,6 +65,8 @@ class Holder:
         self._helpers: set[int] = set()
         self.spared = 0
         """Where we hold the command ourselves: a child of ours that is not of its tree, the watcher of the wall."""
+        self._gathering: Iterator[None] | None = None
+        """What is left to be done to bring the tree behind the wall."""
         self._stop_signal = 15
         self._grace = 0.0
         self.leave = -1
@@ -84,8 +86,10 @@ class Holder:
         poll.register(self.line, select.POLLIN)
         timeout: int | None = SETTLED
         while True:
-            ready = poll.poll(timeout)
-            if not ready:
+            ready = poll.poll(timeout if self._gathering is None else 0)
+            if self._gathering is not None:
+                self._gather()
+            elif not ready:
                 timeout = None
                 self._load()
             if any(fd == self.wake for fd, _ in ready):
@@ -104,6 +108,11 @@ class Holder:
                 if message[0] == "bye":
                     return True
                 self.obey(message, fds)
+
+    def _gather(self) -> None:
+        """Bring more of the tree behind the wall, for a moment."""
+        if self._gathering is not None and next(self._gathering, self) is self:
+            self._gathering = None
 
     def stop_alone(self) -> None:
         """What is left to do when the other end has died: ask, wait out the grace, kill."""
@@ -169,7 +178,8 @@ class Holder:
             case ("wall", str(folder)):
                 from supervise.process import wall
 
-                wall.enter(folder, self.spared, self.reap)
+                self._gathering = wall.enter(folder, self.spared, self.reap)
+                self._gather()
             case ("spawn", list(command), dict(variables), str(terminal)):
                 self._spawn(command, variables, (fds[0], fds[1], fds[2]), terminal)
             case ("ask", int(number)):

@@ -25,12 +25,14 @@ from supervise.process.spawn import SHELL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 NAME = "supervise-"
 """Of the cgroup; the run's id follows."""
-GATHERING = 0.1
-"""Seconds that bringing in who was born outside may take: meanwhile the guardian does nothing else."""
+BURST = 0.05
+"""Seconds for which who was born outside is brought in at once: meanwhile the guardian does nothing else."""
+GATHERING = 2.0
+"""Seconds after which whoever is still outside stays there."""
 CHILDREN = 30
 """Quick looks at our youngest child before each at the whole tree."""
 EMPTY = 4
@@ -175,10 +177,11 @@ def build(run_id: str) -> Wall | None:
     return wall
 
 
-def enter(folder: str, spared: int, reap: "Callable[[], object]") -> None:
+def enter(folder: str, spared: int, reap: "Callable[[], object]") -> "Iterator[None]":
     """Go inside, and bring in all who descend from us, but for `spared`.  `reap` reaps our dead.
 
-    Those who are in another cgroup than we were have been put there by somebody, and stay.
+    Those who are in another cgroup than we were have been put there by somebody, and stay.  It pauses now and then, for
+    whoever has something more urgent to do: a thousand processes, on a busy machine, take longer than that may wait.
     """
     before = _cgroup("self")
     if not before or not _move(os.getpid(), folder):
@@ -186,11 +189,12 @@ def enter(folder: str, spared: int, reap: "Callable[[], object]") -> None:
     # A run around us may be about to bring us in: then some of us are where the wall stands, and some not yet.
     # Where a process has gone before its cgroup could be read, its child may be there.
     outside = {before, _cgroup("self").rpartition(b"/")[0] or b"/", b""}
-    until = monotonic() + GATHERING
+    now = monotonic()
+    until, pause = now + GATHERING, now + BURST
     empty = 0
     # One whose first thread has exited shows the cgroup that this was in, for good.
     moved: set[tuple[int, int]] = set()
-    while empty < EMPTY and monotonic() < until:
+    while empty < EMPTY and now < until:
         empty += 1
         _bring_in_children(folder, outside, spared, reap)
         for one in tree.look(os.getpid()):
@@ -200,6 +204,13 @@ def enter(folder: str, spared: int, reap: "Callable[[], object]") -> None:
             empty = 0
             if _is_there(one) and _move(one.pid, folder):
                 moved.add(key)
+            if monotonic() > pause:
+                break
+        now = monotonic()
+        if now > pause:
+            yield
+            now = monotonic()
+            pause = now + BURST
 
 
 def _bring_in_children(folder: str, outside: set[bytes], spared: int, reap: "Callable[[], object]") -> None:

@@ -98,7 +98,8 @@ def test_a_run_without_a_record(supervise: Place) -> None:
 def test_the_beginning_of_two_runs_without_records(supervise: Place) -> None:
     first = supervise.start("--no-record", "--", *child("ready", "stay"))
     second = supervise.start("--no-record", "--", *child("ready", "stay"))
-    run_ids = sorted([socket_of(supervise, 0).stem, socket_of(supervise, 1).stem])
+    socket_of(supervise, 1)
+    run_ids = [socket_of(supervise, number).stem for number in (0, 1)]
     ended = command(supervise, "wait", "20")
     assert ended.code == 125
     assert ended.messages == [f"wait: 2 runs begin with '20': {', '.join(run_ids)}"]

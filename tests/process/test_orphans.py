@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -28,6 +29,8 @@ def start() -> Iterator[Start]:
         environ = {"PATH": os.environ["PATH"], **(other or {})} | ({"SUPERVISE_RUN_ID": run_id} if run_id else {})
         words = words or ("sleep", "100")
         started.append(subprocess.Popen(words, env=environ, process_group=group, stdout=subprocess.PIPE))
+        # Popen is back a moment before the kernel shows the environment of the new program.
+        wait_until(Path(f"/proc/{started[-1].pid}/environ").read_bytes)
         return started[-1].pid
 
     yield start

@@ -169,11 +169,11 @@ def why_not_root_owned() -> str:
 
 
 @cache
-def as_ordinary_user(program: str) -> tuple[str, ...]:
+def as_ordinary_user(program: str, user: int = ORDINARY) -> tuple[str, ...]:
     """The words that make root an ordinary user who can start that program; none where that cannot be done."""
     if os.getuid() or not shutil.which("setpriv"):
         return ()
-    plain = ("setpriv", f"--reuid={ORDINARY}", f"--regid={ORDINARY}", "--clear-groups")
+    plain = ("setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups")
     # An interpreter below a closed home of root: may it be found and read, nothing else.
     reading = (*plain, "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
     for words in (plain, reading):

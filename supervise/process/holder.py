@@ -142,6 +142,8 @@ class Holder:
                 return False
             if pid == self.root and self.is_root_alive:
                 self.is_root_alive = False
+                # Whoever is left now may be let out a moment later.
+                self._gathering = None
                 at = monotonic()
                 has_others = self._has_others()
                 if self.leave >= 0 and os.WIFEXITED(status) and not has_others:

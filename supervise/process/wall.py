@@ -42,8 +42,10 @@ LETTING_OUT = 0.2
 """Seconds that letting out who lives on may take."""
 PATIENCE = 1.0
 """Seconds that the wall of a run around ours is waited for; it may be a run that has none."""
-REMOVING = 0.05
-"""Seconds in which the dead may leave: they do so a moment after they have been waited for."""
+STAYING = 0.05
+"""Seconds after which those inside whom we have not let out are there to stay."""
+LEAVING = 2.0
+"""Seconds in which the dead may leave: they do so after they have been waited for, on a busy machine not at once."""
 LIMITS = ("memory.max", "cpu.max")
 WATCH = """
 cd /
@@ -100,18 +102,24 @@ class Wall:
             os.waitpid(self.watcher, 0)
         except ChildProcessError:
             pass
-        until = monotonic() + REMOVING
-        while monotonic() < until:
+        began = monotonic()
+        while True:
             try:
                 os.rmdir(self.folder)
             except FileNotFoundError:
                 pass
             except OSError:
                 self._remove_what_is_below()
+                if monotonic() > began + (STAYING if self._is_inhabited() else LEAVING):
+                    return
                 sleep(0.001)
                 continue
             self._remove_what_is_around()
             return
+
+    def _is_inhabited(self) -> bool:
+        """Somebody is alive inside, or below; the dead are not shown any more."""
+        return any(_inside(folder) for folder, _, _ in os.walk(self.folder))
 
     def _remove_what_is_below(self) -> None:
         """What a run within ours has left there that was killed whole, its watcher as well."""

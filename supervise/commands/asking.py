@@ -104,7 +104,7 @@ def _unrecorded(word: str) -> str:
         except client.ClientError as error:
             raise BadValueError(str(error)) from None
     if len(meant) > 1:
-        raise BadValueError(f"{len(meant)} runs begin with {word!r}: {', '.join(meant[:3])}{' ...' * (len(meant) > 3)}")
+        raise BadValueError(reading.several(word, meant))
     return meant[0] if meant else ""
 
 

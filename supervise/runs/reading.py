@@ -196,8 +196,13 @@ def find(word: str, state: "str | None" = None) -> Record:
     if len(meant) == 1:
         return Record(state, meant[0])
     if meant:
-        raise NotFoundError(f"{len(meant)} runs begin with {word!r}: {', '.join(meant[:3])}{' ...' * (len(meant) > 3)}")
+        raise NotFoundError(several(word, meant))
     raise NotFoundError(f"no run {word!r} on record; see supervise ps --all")
+
+
+def several(word: str, meant: "list[str]") -> str:
+    """What is said where the ids of several runs begin so."""
+    return f"{len(meant)} runs begin with {word!r}: {', '.join(meant[:3])}{' ...' * (len(meant) > 3)}"
 
 
 def last_of_name(name: str, state: "str | None" = None) -> "Record | None":

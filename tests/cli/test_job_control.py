@@ -23,8 +23,19 @@ def report(supervise: Place) -> Any:
     return read
 
 
+def events(supervise: Place) -> list[Any]:
+    return [json.loads(line) for line in supervise.file("events").read_text().splitlines()]
+
+
 def lines_with(sh: Shell, text: str) -> list[str]:
     return [line for line in sh.screen.lines if text in line]
+
+
+def stop_by_key(sh: Shell) -> None:
+    """Ctrl-Z, and the shell says so."""
+    sh.type(CTRL_Z)
+    sh.wait_for_prompt()
+    assert lines_with(sh, "Stopped")
 
 
 # --- Ctrl-C
@@ -125,9 +136,7 @@ def test_ctrl_z_and_fg_stop_the_clocks(supervise: Place) -> None:
         command = words("ready", "wait_for=go", "sleep=0.4", "exit=3")
         sh.start(f"supervise run --report report.json -t 1.5 -i 1.5 -- {command}")
         sh.wait_for("^ready")
-        sh.type(CTRL_Z)
-        sh.wait_for_prompt()
-        assert lines_with(sh, "Stopped")
+        stop_by_key(sh)
         sh.run("sleep 2; touch go")
         sh.start("fg")
         sh.wait_for_prompt()
@@ -148,12 +157,8 @@ def test_ctrl_z_shifts_the_deadline_by_the_time_stopped(supervise: Place) -> Non
         read = report(supervise)
         assert read["outcome"] == "completion_timeout"
         assert read["duration"] >= 3
-        events = [json.loads(line) for line in supervise.file("events").read_text().splitlines()]
-        assert [one["event"] for one in events if one["event"] in ("paused", "resumed")] == ["paused", "resumed"]
-
-
-def events(supervise: Place) -> list[Any]:
-    return [json.loads(line) for line in supervise.file("events").read_text().splitlines()]
+        names = [one["event"] for one in events(supervise)]
+        assert [name for name in names if name in ("paused", "resumed")] == ["paused", "resumed"]
 
 
 def test_ctrl_z_between_two_attempts_puts_the_next_one_off(supervise: Place) -> None:
@@ -162,9 +167,7 @@ def test_ctrl_z_between_two_attempts_puts_the_next_one_off(supervise: Place) -> 
     with shell(supervise) as sh:
         sh.start(f"supervise run --report report.json --events events {retries} -- {words('say=up', 'exit=3')}")
         sh.wait_for("attempt 2 of 2")
-        sh.type(CTRL_Z)
-        sh.wait_for_prompt()
-        assert lines_with(sh, "Stopped")
+        stop_by_key(sh)
         sh.run("sleep 4")
         assert sh.screen.lines.count("up") == 1
         sh.start("fg")
@@ -188,9 +191,7 @@ def test_ctrl_z_while_a_lock_is_waited_for_stops_its_time(supervise: Place, wait
     with shell(supervise) as sh:
         sh.start(f"supervise run --report report.json --lock {name} --lock-wait {wait} -- echo in''side")
         sh.wait_for("waiting for the lock")
-        sh.type(CTRL_Z)
-        sh.wait_for_prompt()
-        assert lines_with(sh, "Stopped")
+        stop_by_key(sh)
         sh.run(f"sleep {wait + 1}")
         if is_in_time:
             sh.start("fg")

@@ -85,7 +85,8 @@ def test_too_few_descriptors_for_all_of_a_long_run(supervise: Place, options: tu
 def test_too_few_processes(supervise: Place) -> None:
     """RLIMIT_NPROC, threads included, at every point of the start and of a stop."""
     # One of its own: what other tests run as an ordinary user would be counted too.
-    user = as_ordinary_user(str(supervise.program), 100_000 + os.getpid())
+    number = 100_000 + os.getpid()
+    user = as_ordinary_user(str(supervise.program), number)
     if not user:
         pytest.skip("only root can become an ordinary user whose processes are counted")
     stays = child("ignore=TERM", "ready", "stay")
@@ -102,6 +103,8 @@ def test_too_few_processes(supervise: Place) -> None:
                 assert "cannot start" in ended.messages[-1], (limit, ended.err)
             assert ended.left == [], (limit, ended.err)
     assert codes >= {0, 125}
+    # Its folder for sockets is nobody else's, and empty.
+    os.rmdir(f"/tmp/supervise-{number}")
 
 
 def test_a_megabyte_in_a_handler_is_streamed_whole(supervise: Place) -> None:

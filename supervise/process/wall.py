@@ -81,8 +81,7 @@ class Wall:
         _write(f"{self.folder}/cgroup.freeze", b"0")
 
     def lower(self, spared: int) -> None:
-        """It falls on nobody any more, and who is inside is let out; but for the guardian, which is about to go."""
-        self._kill_watcher()
+        """Who is inside is let out; but for the guardian, which is about to go."""
         now = _home()
         if now != self.folder:
             # A run around ours may have ended meanwhile, and let us out.
@@ -97,25 +96,26 @@ class Wall:
 
     def remove(self) -> None:
         """Nobody is inside; where somebody is all the same, in a cgroup of their own within ours, it stays."""
-        try:
-            # It had all the time since to die in.
-            os.waitpid(self.watcher, 0)
-        except ChildProcessError:
-            pass
+        if self._is_removed():
+            self._remove_what_is_around()
+        # And not before: should we be killed in between, nobody else would remove it.
+        self._end_watcher()
+
+    def _is_removed(self) -> bool:
+        """It is gone; False where it stays."""
         began = monotonic()
         while True:
             try:
                 os.rmdir(self.folder)
             except FileNotFoundError:
-                pass
+                return True
             except OSError:
                 self._remove_what_is_below()
                 if monotonic() > began + (STAYING if self._is_inhabited() else LEAVING):
-                    return
+                    return False
                 sleep(0.001)
-                continue
-            self._remove_what_is_around()
-            return
+            else:
+                return True
 
     def _is_inhabited(self) -> bool:
         """Somebody is alive inside, or below; the dead are not shown any more."""
@@ -140,11 +140,12 @@ class Wall:
                 return
             folder = os.path.dirname(folder)
 
-    def _kill_watcher(self) -> None:
+    def _end_watcher(self) -> None:
         try:
             # Only looked at: where the guardian is dead, another thread of ours takes the status of every child.
             os.waitid(os.P_PID, self.watcher, os.WEXITED | os.WNOWAIT | os.WNOHANG)
             os.kill(self.watcher, _signal.SIGKILL)
+            os.waitpid(self.watcher, 0)
         except (ChildProcessError, ProcessLookupError):
             pass
 

@@ -147,6 +147,20 @@ def test_the_guardian_is_killed_and_supervise_later(supervise: Place) -> None:
     is_recovered(supervise)
 
 
+def test_both_are_killed_when_all_but_the_last_is_done(supervise: Place) -> None:
+    """It is over and said, and waits for a reader of the report: who is to remove the cgroup is still there."""
+    report = supervise.file("fifo")
+    os.mkfifo(report)
+    running = supervise.start("-v", "--report", str(report), "--", *child("sleep=1", "exit=3"), report=False)
+    wall = wall_of(running)
+    running.wait_for_err(b"(exit 3)")
+    os.kill(running.guardian(), signal.SIGKILL)
+    running.send(signal.SIGKILL)
+    is_over(supervise, wall)
+    assert running.wait().code == -signal.SIGKILL
+    remove_sockets(supervise)
+
+
 @pytest.mark.slow
 def test_supervise_is_killed(supervise: Place) -> None:
     """The guardian does its work as ever: the grace, the report; and the cgroup is removed."""

@@ -25,7 +25,7 @@ from supervise.process.spawn import SHELL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
 NAME = "supervise-"
 """Of the cgroup; the run's id follows."""
@@ -96,49 +96,9 @@ class Wall:
 
     def remove(self) -> None:
         """Nobody is inside; where somebody is all the same, in a cgroup of their own within ours, it stays."""
-        if self._is_removed():
-            self._remove_what_is_around()
+        _remove(self.folder)
         # And not before: should we be killed in between, nobody else would remove it.
         self._end_watcher()
-
-    def _is_removed(self) -> bool:
-        """It is gone; False where it stays."""
-        began = monotonic()
-        while True:
-            try:
-                os.rmdir(self.folder)
-            except FileNotFoundError:
-                return True
-            except OSError:
-                self._remove_what_is_below()
-                if monotonic() > began + (STAYING if self._is_inhabited() else LEAVING):
-                    return False
-                sleep(0.001)
-            else:
-                return True
-
-    def _is_inhabited(self) -> bool:
-        """Somebody is alive inside, or below; the dead are not shown any more."""
-        return any(_inside(folder) for folder, _, _ in os.walk(self.folder))
-
-    def _remove_what_is_below(self) -> None:
-        """What a run within ours has left there that was killed whole, its watcher as well."""
-        for folder, _, _ in os.walk(self.folder, topdown=False):
-            if folder != self.folder:
-                try:
-                    os.rmdir(folder)
-                except OSError:
-                    return
-
-    def _remove_what_is_around(self) -> None:
-        """What a run around ours has left there that ended before ours; while it lives its guardian is inside."""
-        folder = os.path.dirname(self.folder)
-        while os.path.basename(folder).startswith(NAME):
-            try:
-                os.rmdir(folder)
-            except OSError:
-                return
-            folder = os.path.dirname(folder)
 
     def _end_watcher(self) -> None:
         try:
@@ -234,6 +194,59 @@ def _bring_in_children(folder: str, outside: set[bytes], spared: int, reap: "Cal
         _move(children[-1], folder)
 
 
+def remove_left(run_ids: "Collection[str]") -> None:
+    """Remove what those runs have left that were killed whole, their watchers as well, wherever it is."""
+    names = {f"{NAME}{run_id}" for run_id in run_ids}
+    for _, point in _mounts():
+        for folder, _, _ in os.walk(os.fsdecode(point)):
+            if os.path.basename(folder) in names:
+                _remove(folder)
+
+
+def _remove(folder: str) -> None:
+    """Remove it, all that is below, and what is around and was waiting for that; where somebody is inside it stays."""
+    began = monotonic()
+    while True:
+        try:
+            os.rmdir(folder)
+        except FileNotFoundError:
+            pass
+        except OSError:
+            _remove_what_is_below(folder)
+            if monotonic() > began + (STAYING if _is_inhabited(folder) else LEAVING):
+                return
+            sleep(0.001)
+            continue
+        _remove_what_is_around(folder)
+        return
+
+
+def _is_inhabited(folder: str) -> bool:
+    """Somebody is alive inside, or below; the dead are not shown any more."""
+    return any(_inside(one) for one, _, _ in os.walk(folder))
+
+
+def _remove_what_is_below(folder: str) -> None:
+    """What a run within that one has left there that was killed whole, its watcher as well."""
+    for one, _, _ in os.walk(folder, topdown=False):
+        if one != folder:
+            try:
+                os.rmdir(one)
+            except OSError:
+                return
+
+
+def _remove_what_is_around(folder: str) -> None:
+    """What a run around that one has left there that ended before it; while it lives its guardian is inside."""
+    folder = os.path.dirname(folder)
+    while os.path.basename(folder).startswith(NAME):
+        try:
+            os.rmdir(folder)
+        except OSError:
+            return
+        folder = os.path.dirname(folder)
+
+
 def _is_there(process: tree.Stat) -> bool:
     now = tree.stat(process.pid)
     return now is not None and now.starttime == process.starttime
@@ -266,15 +279,22 @@ def _home() -> str:
     own = _cgroup("self")
     if not own or b"/.." in own:
         return ""
+    for root, point in _mounts():
+        inside = own.removeprefix(root.rstrip(b"/"))
+        if own.startswith(root) and inside[:1] in (b"", b"/"):
+            return os.fsdecode(point + inside).rstrip("/")
+    return ""
+
+
+def _mounts() -> "Iterator[tuple[bytes, bytes]]":
+    """Which cgroup is to be seen where."""
     for line in tree.read("/proc/self/mountinfo").splitlines():
         # proc(5): id, parent, device, root, mount point, options, more of them, a hyphen, type, source, options.
         before, _, after = line.partition(b" - ")
         root, point = before.split(b" ")[3:5]
-        inside = own.removeprefix(root.rstrip(b"/"))
         # What has a space in its name is written with a backslash, and is not worth reading.
-        if after.startswith(b"cgroup2 ") and own.startswith(root) and inside[:1] in (b"", b"/") and b"\\" not in point:
-            return os.fsdecode(point + inside).rstrip("/")
-    return ""
+        if after.startswith(b"cgroup2 ") and b"\\" not in point:
+            yield root, point
 
 
 def _cgroup(pid: int | str) -> bytes:

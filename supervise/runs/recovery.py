@@ -9,7 +9,7 @@ import os
 from time import time
 
 from supervise.options import OPTIONS, BadValueError
-from supervise.process import orphans, tree
+from supervise.process import orphans, tree, wall
 from supervise.process.orphans import Orphans
 from supervise.runs import losing, plain, reading, records, remains, sockets
 from supervise.values import read
@@ -124,6 +124,8 @@ def recover(state: str, rerun: "Rerun") -> "list[Lost]":
             lost.trouble = f"cannot be recovered: {(error.strerror or str(error)).lower()}"
         losses.append(lost)
     orphans.stop_all([found for lost in ours if (found := _orphans_of(lost))])
+    if ours:
+        wall.remove_left([lost.record.run_id for lost in ours])
     for lost in ours:
         try:
             _settle(lost, rerun)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import Place, Running, child, is_alive, name_of, parent_of, wait_for_file, wait_until
+from tests.harness import Place, Running, child, is_alive, is_watcher, name_of, parent_of, wait_for_file, wait_until
 from tests.torture import arena
 from tests.torture.arena import Artist
 from tests.torture.test_random_moments import TREE
@@ -159,6 +159,22 @@ def test_both_are_killed_when_all_but_the_last_is_done(supervise: Place) -> None
     is_over(supervise, wall)
     assert running.wait().code == -signal.SIGKILL
     remove_sockets(supervise)
+
+
+def test_the_watcher_is_killed_too(supervise: Place) -> None:
+    """Before both: nobody is left, and whoever recovers the run removes the cgroup, and what somebody made in it."""
+    running = supervise.start("-k", "0.2", "--", *child("ready", "stay"), report=False)
+    running.wait_for_out(b"ready")
+    wall = wall_of(running)
+    (wall / "more").mkdir()
+    (watcher,) = filter(is_watcher, running.children())
+    for pid in (watcher, running.guardian(), running.pid):
+        os.kill(pid, signal.SIGKILL)
+    running.process.wait()
+    assert wall.exists()
+    is_recovered(supervise)
+    assert not wall.exists()
+    assert not supervise.alive()
 
 
 @pytest.mark.slow

@@ -6,14 +6,14 @@ A run that is lost and of which nobody has written it down is kept as long as it
 import os
 from time import monotonic, time
 
-from supervise.runs import reading, records
+from supervise.runs import reading, records, sockets
 
 AGE = 30 * 86400.0
 NUMBER = 500
 BUDGET = 0.02
 """Seconds of a run's own time."""
 MAKING = 3600.0
-"""Seconds after which a record that was never whole is given up."""
+"""Seconds after which a record that was never whole, or a socket that nobody has, is given up."""
 
 
 def prune(state: str, age: float = AGE, number: int = NUMBER, until: float = float("inf")) -> "tuple[list[str], bool]":
@@ -65,7 +65,8 @@ def _began(run_id: str) -> float:
 
 
 def _sweep(state: str, now: float) -> None:
-    """What those leave who were killed while they made or removed a record."""
+    """What those leave who were killed while they made or removed a record, and the sockets of the killed."""
+    sockets.sweep(now - MAKING)
     for folder in (records.RUNS, records.LIVE, records.NAMES):
         for name in reading.listed(f"{state}/{folder}"):
             path = f"{state}/{folder}/{name}"

@@ -10,6 +10,8 @@ import os
 from sys import byteorder
 
 SUFFIX = ".sock"
+UNNAMED = ".new"
+"""Of one that nobody can connect to yet."""
 NOTIFY = ".notify"
 """Of the socket by which the command speaks to us."""
 LONGEST_PATH = 107
@@ -71,7 +73,7 @@ class Listener:
         self._fd = fd
         self._name = run_id + SUFFIX
         self.socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_NONBLOCK)
-        unnamed = run_id + ".new"
+        unnamed = run_id + UNNAMED
         try:
             self.socket.bind(_address(folder, fd, unnamed))
             os.chmod(unnamed, 0o600, dir_fd=fd)
@@ -121,11 +123,53 @@ def _listen(path: str, run_id: str) -> Listener:
 
 def remove(folder: str, run_id: str) -> None:
     """Remove what a run that is dead has left there."""
-    for name in (run_id + SUFFIX, run_id + ".new", run_id + NOTIFY):
+    for name in (run_id + SUFFIX, run_id + UNNAMED, run_id + NOTIFY):
         try:
             os.unlink(f"{folder}/{name}")
         except OSError:
             pass
+
+
+def sweep(before: float) -> None:
+    """Remove what is older (epoch seconds) and was left by runs that were killed whole, on record or not."""
+    for path, may_enter in (*((path, 0) for path in known()), (FOR_ALL, 0o011)):
+        try:
+            fd = open_folder(path, may_enter)
+        except (OSError, UnsafeError):
+            continue
+        try:
+            for name in os.listdir(fd):
+                if name.endswith((SUFFIX, UNNAMED, NOTIFY)):
+                    _remove_dead(path, fd, name, before)
+        finally:
+            os.close(fd)
+
+
+def _remove_dead(folder: str, fd: int, name: str, before: float) -> None:
+    try:
+        if os.lstat(name, dir_fd=fd).st_mtime < before and _is_dead(_address(folder, fd, name), name.endswith(NOTIFY)):
+            os.unlink(name, dir_fd=fd)
+    except OSError:
+        # Its run has ended meanwhile.
+        pass
+
+
+def _is_dead(address: str, is_notify: bool) -> bool:
+    """Nobody has that socket any more.
+
+    It is called as what it is not, a stream or datagrams: whoever has it refuses that too, but does not hear of it.
+    """
+    one = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM if is_notify else _socket.SOCK_DGRAM)
+    try:
+        one.connect(address)
+    except ConnectionRefusedError:
+        return True
+    except OSError:
+        # EPROTOTYPE, where it is alive.
+        pass
+    finally:
+        one.close()
+    return False
 
 
 def bind_notify(run_id: str) -> "tuple[_socket.socket, str, str]":

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from supervise.runs import plain, reading, records
-from tests.harness import Ended, Place, child
+from tests.harness import Ended, Place, child, wait_until
 
 DAY = 86400.0
 
@@ -258,6 +259,39 @@ def test_what_was_never_whole(supervise: Place) -> None:
     ask(supervise, "prune")
     assert not half.exists()
     assert os.listdir(state / "live") == os.listdir(state / "names") == []
+
+
+def bind(path: Path) -> socket.socket:
+    """A socket of that name, as a run has it."""
+    one = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM if path.suffix == ".notify" else socket.SOCK_STREAM)
+    folder = os.open(path.parent, os.O_RDONLY)
+    # The whole path has no room in an address.
+    one.bind(f"/proc/self/fd/{folder}/{path.name}")
+    os.close(folder)
+    return one
+
+
+def test_sockets_of_those_who_were_killed_whole(supervise: Place) -> None:
+    """Of one, on no record, that had no time to give its socket a name; and those of one that goes on."""
+    running = supervise.start("--no-record", "--notify", "--", *child("ready", "stay"), report=False)
+    running.wait_for_out(b"ready")
+    folder = supervise.runtime / "supervise"
+    alive = {*wait_until(lambda: [*folder.glob("*.sock")])} | {*folder.glob("*.notify")}
+    dead = {folder / f"20261124-200139-123456abcd.{suffix}" for suffix in ("new", "sock", "notify")}
+    young = folder / "20261124-200140-123456abcd.new"
+    for path in (*dead, young):
+        bind(path).close()
+    # Not listening yet, and stopped for long.
+    slow = folder / "20261124-200141-123456abcd.new"
+    with bind(slow):
+        for path in (*dead, *alive, slow):
+            os.utime(path, (0, 0))
+        assert lines(ask(supervise, "prune")) == ["0 runs removed"]
+    assert {*folder.iterdir()} == {young, slow, *alive}
+    young.unlink()
+    slow.unlink()
+    running.send(signal.SIGTERM)
+    assert running.wait().code == 143
 
 
 def test_ids_alone_for_scripts_and_completions(supervise: Place) -> None:

@@ -8,10 +8,16 @@ from typing import Any
 from supervise.commands import showing, story
 from supervise.runs import plain, reading
 
-LEGEND = {"starting": "not up yet", "running": "running", "stopping": "stopping", "draining": "last bytes"}
-STYLES = {"starting": "yellow", "running": "green", "stopping": "red", "draining": "cyan"}
-BARS = {"starting": "░", "running": "█", "stopping": "▓", "draining": "▒"}
-PLAIN_BARS = {"starting": ".", "running": "=", "stopping": "#", "draining": "-"}
+LEGEND = {
+    "starting": "not up yet",
+    "running": "running",
+    "stopping": "stopping",
+    "draining": "last bytes",
+    "waiting": "between attempts",
+}
+STYLES = {"starting": "yellow", "running": "green", "stopping": "red", "draining": "cyan", "waiting": "dim"}
+BARS = {"starting": "░", "running": "█", "stopping": "▓", "draining": "▒", "waiting": "┄"}
+PLAIN_BARS = {"starting": ".", "running": "=", "stopping": "#", "draining": "-", "waiting": "_"}
 HEIGHTS, PLAIN_HEIGHTS = " ▁▂▃▄▅▆▇█", " .:-=+*#%@"
 WIDEST = 100
 MOST_MARKS = 20
@@ -57,7 +63,7 @@ def _draw(told: story.Story) -> None:
     summary, record = told.summary, told.summary.record
     style = GOOD if summary.verdict in ("completed", "running") else BAD
     name = f" ({record.name})" if record.name else ""
-    why = f": {_shown(told.why)}" if told.why else ""
+    why = f": {_shown(told.why or told.doing)}" if told.why or told.doing else ""
     console.print(Text.assemble((summary.verdict, style), f"{why}   {record.run_id}{name}"))
     for title, value in _facts(told):
         console.print(Text.assemble((f"{title:<9}", "dim"), value))
@@ -78,7 +84,11 @@ def _draw(told: story.Story) -> None:
     if told.last_lines:
         console.print(Text("\nlast lines", "dim"))
         for text in told.last_lines:
-            console.print(Text(f"  {text}", no_wrap=True, overflow="ellipsis"), soft_wrap=False)
+            # In a pipe a line stays whole, as in the tables.
+            line = Text(f"  {text}")
+            if console.is_terminal:
+                line.truncate(console.width, overflow="ellipsis")
+            console.print(line)
     if record.command:
         console.print(Text("\nrun it again", "dim"))
         folder = story.folder_of(record)
@@ -90,10 +100,13 @@ def _facts(told: story.Story) -> list[tuple[str, str]]:
     summary, facts = told.summary, told.summary.record.facts
     ended = summary.end.get("ended_at")
     until = f", ended {showing.local_time(reading.epoch(ended))}" if ended else ""
+    length = showing.took(summary.duration)
+    length = f"{length} ago" if summary.state == "running" else f"took {length}"
     found = [
         ("command", _shown(showing.command_line(summary.record.command) or "?")),
-        ("in", _shown(f"{facts.get('cwd', '?')} on {facts.get('host', '?')}")),
-        ("started", f"{showing.local_time(summary.started)}{until}, took {showing.took(summary.duration)}"),
+        # One that was removed has no name.
+        ("in", _shown(f"{facts.get('cwd', '?') or 'a removed folder'} on {facts.get('host', '?')}")),
+        ("started", f"{showing.local_time(summary.started)}{until}, {length}"),
     ]
     if summary.status:
         found.append(("says", _shown(summary.status)))
@@ -138,7 +151,7 @@ def _time_line(told: story.Story, width: int, is_plain: bool) -> "list[Any]":
         line.append(letter, style)
     line.append(f"  {showing.took(span)}", "")
     marks, limits = [" "] * width, [" "] * width
-    for mark in sorted(told.marks, key=lambda one: "wxAKVL".find(one.letter)):
+    for mark in sorted(told.marks, key=lambda one: "wxRAKVL".find(one.letter)):
         marks[column(mark.t)] = mark.letter
     for limit in told.deadlines:
         if limit.t <= span:

@@ -20,7 +20,22 @@ LINES = 10
 """Of the output that are shown."""
 LONGEST = 1000
 """Bytes of a line that are kept."""
-MARKS = {"access": "A", "warned": "w", "extended": "x", "put_off": "x", "verdict": "V", "killing": "K", "lost": "L"}
+MARKS = {
+    "access": "A",
+    "warned": "w",
+    "extended": "x",
+    "put_off": "x",
+    "verdict": "V",
+    "killing": "K",
+    "retrying": "R",
+    "lost": "L",
+}
+DOING = {
+    "starting": "not up yet",
+    "stopping": "it is being stopped",
+    "draining": "the command has ended",
+    "waiting": "between two attempts",
+}
 WHY = {
     "access_timeout": "it did not come up within {limit}",
     "idle_timeout": "it was silent for {limit}",
@@ -39,7 +54,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """From when to when: `starting` (before access), `running`, `stopping`, `draining`."""
+    """From when to when: `starting` (before access), `running`, `stopping`, `draining`, `waiting` (to try again)."""
 
     name: str
     begin: float
@@ -76,6 +91,11 @@ class Story:
             return reason
         signal = _dict(end.get("command_exit")).get("signal")
         return f"ended by signal {signal}" if end.get("outcome") == "signaled" and isinstance(signal, str) else ""
+
+    @property
+    def doing(self) -> str:
+        """What goes on now, in words; empty where it is over, or where running says it all."""
+        return DOING.get(self.phases[-1].name, "") if self.phases and self.summary.state == "running" else ""
 
     @property
     def cpu_rates(self) -> list[tuple[float, float, float]]:
@@ -148,6 +168,8 @@ def _phases(events: list[Fields], length: float, *, has_access_limit: bool) -> l
                 turn("stopping", t)
             case "exited" if name:
                 turn("draining" if name in ("starting", "running") else name, t)
+            case "retrying":
+                turn("waiting", t)
             case "settled":
                 turn("", t)
     turn("", length)
@@ -155,16 +177,17 @@ def _phases(events: list[Fields], length: float, *, has_access_limit: bool) -> l
 
 
 def _deadlines(story: Story) -> list[Mark]:
+    """Each attempt has its own, but for the total."""
     record, found = story.summary.record, list[Mark]()
-    started = next((event["t"] for event in story.events if event.get("event") == "started"), None)
-    access = next((event["t"] for event in story.events if event.get("event") == "access"), None)
-    limit = _limit(record, "access-timeout")
-    if limit is not None and started is not None:
-        found.append(Mark(started + limit, "a", f"access limit of {showing.took(limit)}"))
-    begin = access if limit is not None else started
-    completion = _limit(record, "timeout")
-    if completion is not None and begin is not None:
-        found.append(Mark(begin + completion, "c", f"completion limit of {showing.took(completion)}"))
+    access, completion, total = (_limit(record, name) for name in ("access-timeout", "timeout", "total-timeout"))
+    for event in story.events:
+        t = event["t"]
+        if event.get("event") == "started" and access is not None:
+            found.append(Mark(t + access, "a", f"access limit of {showing.took(access)}"))
+        if event.get("event") == ("started" if access is None else "access") and completion is not None:
+            found.append(Mark(t + completion, "c", f"completion limit of {showing.took(completion)}"))
+    if total is not None:
+        found.append(Mark(total, "t", f"total limit of {showing.took(total)}"))
     zero = reading.epoch(record.facts.get("started_at"))
     for event in story.events:
         at = reading.epoch(event.get("deadline"))
@@ -195,6 +218,9 @@ def _text(event: Fields) -> str:
             return f"{event.get('cause')}{source}{signal}"
         case "killing":
             return "KILL to what is left"
+        case "retrying":
+            attempt = f"attempt {event.get('attempt')} of {event.get('most')}"
+            return f"{attempt} in {_took(event.get('delay'))}, after {event.get('outcome')}"
     return "the supervisor died"
 
 

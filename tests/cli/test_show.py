@@ -7,12 +7,13 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import pexpect
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from supervise.commands import show, story
 from supervise.runs import reading
-from tests.harness import Place, child, wait_until
+from tests.harness import BOUND, Place, child, wait_until
 
 
 def show_text(place: Place, *words: str, **environ: str) -> str:
@@ -82,6 +83,55 @@ def test_of_one_that_goes_on(supervise: Place) -> None:
     running.send(signal.SIGTERM)
     running.wait()
     assert show_text(supervise, "-").startswith("cancelled (143): signal TERM")
+
+
+def test_between_two_attempts(supervise: Place) -> None:
+    options = ("--retries", "1", "--retry-on", "failed", "--retry-delay", "60s", "-t", "90", "--total-timeout", "90")
+    running = supervise.start(*options, "--", "sh", "-c", "echo once; sleep 0.3; exit 3", report=False)
+    running.wait_for_err(b"attempt 2 of 2 in ")
+    wait_until(lambda: told(supervise)["phases"][-1]["name"] == "waiting")
+    first, *lines = show_text(supervise, "-").splitlines()
+    assert first.startswith("running: between two attempts   ")
+    assert any(line.startswith("started ") and line.endswith(" ago") for line in lines)
+    bar = next(line for line in lines if line.startswith("time "))
+    assert bar.index("█") < bar.index("┄")
+    assert any(line.startswith("  R ") and "attempt 2 of 2 in " in line and "after failed" in line for line in lines)
+    assert {one["text"] for one in told(supervise)["deadlines"]} == {
+        "completion limit of 1m30s",
+        "total limit of 1m30s",
+    }
+    running.send(signal.SIGTERM)
+    running.wait()
+
+
+def test_each_attempt_has_its_deadline(supervise: Place) -> None:
+    options = ("--retries", "1", "--retry-on", "failed", "--retry-delay", "0", "-t", "90")
+    supervise.start(*options, "--", "false", report=False).wait()
+    found = told(supervise)
+    starts = [event["t"] for event in found["events"] if event["event"] == "started"]
+    assert len(starts) == 2
+    assert [one["t"] for one in found["deadlines"]] == [start + 90 for start in starts]
+
+
+def test_a_folder_that_was_removed(supervise: Place) -> None:
+    gone = supervise.file("gone")
+    gone.mkdir()
+    assert supervise.shell(f"cd {gone} && rmdir {gone} && supervise -- true").code == 0
+    assert "\nin       a removed folder on " in show_text(supervise, "-")
+
+
+def test_a_long_line_is_cut_in_a_terminal_alone(supervise: Place) -> None:
+    supervise.start("--", "printf", "%0999d", "0", report=False).wait()
+    line = "  " + "0" * 999
+    assert line in show_text(supervise, "-").splitlines()
+    environ = {**supervise.environ, "TERM": "xterm"}
+    shower = pexpect.spawn(
+        str(supervise.program), ["show", "-"], cwd=str(supervise.folder), env=environ, dimensions=(24, 60)
+    )
+    shower.expect(pexpect.EOF, timeout=BOUND)
+    shower.close()
+    shown = shower.before
+    assert [line for line in shown.decode().splitlines() if line.startswith("  00")] == ["  " + "0" * 57 + "…"]
 
 
 def test_a_terminal_without_unicode(supervise: Place) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+BOM = b"\xef\xbb\xbf"
 MOST = 1 << 20
 """Bytes of a file that can be a configuration."""
 PROFILES = "profiles"
@@ -164,7 +165,8 @@ def _text(file: str) -> str:
     if len(data) > MOST:
         raise BadValueError(f"{shown(file)}: is longer than {MOST} bytes")
     try:
-        return data.decode().replace("\r\n", "\n")
+        # Some editors begin a file of UTF-8 with a mark of that.
+        return data.removeprefix(BOM).decode().replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise BadValueError(f"{shown(file)}:{line}: is not UTF-8") from None
@@ -182,6 +184,8 @@ def _read_table(table: "Mapping[str, Any]", path: "tuple[str, ...]", problems: "
                 problems.append(Problem(here, f"{key}: got {_described(value)}, takes tables: [{PROFILES}.NAME]"))
         elif option is None:
             problems.append(Problem(here, f"no such option {key!r}; {did_you_mean(key, configurable())}"))
+        elif option.name == "profile" and isinstance(value, dict):
+            problems.append(Problem(here, f"no such table {key!r}; did you mean [{PROFILES}.NAME]?"))
         elif option.name in NOT_CONFIGURED:
             problems.append(Problem(here, f"{key}: is not for the configuration, but for the command line"))
         elif any(other != key and names.get(other) is option for other in table):

@@ -133,6 +133,7 @@ def test_what_is_wrong_in_a_profile_that_is_not_used_harms_no_run(write):
         ("timeout = 1\ncompletion-timeout = 2", "1: timeout: is set twice, by two names (1 more)"),
         ("config = 'x'", "1: config: is not for the configuration, but for the command line"),
         ("profile = 'x'", "1: profile: is not for the configuration, but for the command line"),
+        ("[profile.ci]\ntimeout = 1", "1: no such table 'profile'; did you mean [profiles.NAME]?"),
         ("profiles = 3", "1: profiles: got the number 3, takes tables: [profiles.NAME]"),
         ("\n\nprofiles = []", "3: profiles: got a list, takes tables: [profiles.NAME]"),
         ("a = 1\nb = 2\nc = 3", "1: no such option 'a'; see supervise run --help (2 more)"),
@@ -167,7 +168,6 @@ def test_what_is_wrong_in_the_profile_is_told_with_its_line(write, text, profile
         (f"\na = {'9' * 9999}\n", "2: not TOML: too long or too deep"),
         (f"\n\na = {'[' * 9999}\n", "3: not TOML: too long or too deep"),
         (b"a = 1\n# \xff", "2: is not UTF-8"),
-        (b"\xef\xbb\xbfa = 1", "1: not TOML: "),
         ("a = '\x01'", "1: not TOML: "),
     ],
 )  # fmt: skip
@@ -191,6 +191,11 @@ def test_what_is_not_toml_is_told_with_its_line(write, text, said):
 def test_a_profile_that_is_not_there(write, text, said):
     with pytest.raises(BadValueError, match=r"config\.toml: " + said.replace("?", r"\?")):
         write(text).settings("c")
+
+
+def test_a_mark_of_utf_8_at_the_begin_is_no_part_of_it(write):
+    assert write(b"\xef\xbb\xbftimeout = 5\r\n").settings(None)["timeout"].value == 5
+    assert wrong(write, b"\xef\xbb\xbftimeout = 5\nx = 1\n").startswith("2: ")
 
 
 def test_a_message_is_one_line_and_not_endless(write):

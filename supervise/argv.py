@@ -114,17 +114,28 @@ def fill(said: "Mapping[str, str]", command: "list[str]", environ: "Mapping[str,
         # What is configured now is in those words; what will be then shall add nothing.
         words["config"] = os.devnull
         words.pop("profile", None)
+    _check_together(values)
+    # All of them, used or not: a supervise inside the command is not governed by what was said to this one.
+    taken = tuple(name for option in OPTIONS for name in option.variables if name in ours) if ours else ()
+    return Request(values, command, taken, words)
+
+
+def _check_together(values: "Mapping[str, Any]") -> None:
+    """Raises BadValueError for options that make no sense together, whoever says each of them."""
     if values["access_on"] and values["access_timeout"] is None:
         raise BadValueError(
             "--access-on: needs an access limit (--access-timeout); without one, access is at the start"
         )
+    if values["access_on"] and not {*values["access_on"]} - {"attach"}:
+        # Where a record was to be and cannot be made, that is said, and the access limit ends it.
+        if values["no_record"]:
+            raise BadValueError("--access-on: nobody can attach without the record, of which --no-record leaves none")
+        if not values["log_max"]:
+            raise BadValueError("--access-on: nobody can attach without recorded output, of which --log-max keeps none")
     if values["detach"] and values["no_record"]:
         raise BadValueError("--detach: its output goes into the record, of which --no-record leaves none")
     if values["no_record"] and values["on_interrupt"] == "rerun":
         raise BadValueError("--on-interrupt: a run is found again by its record, of which --no-record leaves none")
-    # All of them, used or not: a supervise inside the command is not governed by what was said to this one.
-    taken = tuple(name for option in OPTIONS for name in option.variables if name in ours) if ours else ()
-    return Request(values, command, taken, words)
 
 
 def source_of(option: Option, said: "Mapping[str, str]", environ: "Mapping[str, str]") -> "tuple[str, str]":

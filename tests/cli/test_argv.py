@@ -189,6 +189,24 @@ def test_signs_of_access_without_an_access_limit_are_refused(words):
     )
 
 
+NOBODY_CAN_ATTACH = {
+    "--no-record": "nobody can attach without the record, of which --no-record leaves none",
+    "--log-max=0": "nobody can attach without recorded output, of which --log-max keeps none",
+}
+
+
+@pytest.mark.parametrize(("without", "why"), NOBODY_CAN_ATTACH.items(), ids=NOBODY_CAN_ATTACH)
+@pytest.mark.parametrize("variables", [{}, {"SUPERVISE_ACCESS_ON": "attach\nattach"}], ids=["words", "environment"])
+def test_an_attachment_that_cannot_come_is_no_only_sign(without, why, variables):
+    signs = [] if variables else ["--access-on", "attach"]
+    words = ["run", "-a5", without, *signs]
+    assert argv.read([*words, "make"], variables) is None
+    assert refusal([*words, "make"], variables) == (125, f"supervise: --access-on: {why}\n")
+    if not variables:
+        for other in ("output", "manual"):
+            assert argv.read([*words, "--access-on", other, "make"], {}).values["access_on"] == ("attach", other)
+
+
 def test_variables_that_set_no_option_are_the_commands():
     assert argv.read(["run", "make"], {"SUPERVISE_RUN_ID": "x", "SUPERVISE_ATTEMPT": "1"}).taken == ()
 

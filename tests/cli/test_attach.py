@@ -86,8 +86,9 @@ def test_attaching_is_access_once(supervise: Place) -> None:
     assert verdict["t"] - access["t"] == pytest.approx(1.5, abs=0.3)
 
 
-def test_ready_is_access_once(supervise: Place) -> None:
-    options = ("-a", "1h", "--access-on", "manual", "-t", "1.5")
+@pytest.mark.parametrize("without", [(), ("--no-record",)], ids=" ".join)
+def test_ready_is_access_once(supervise: Place, without: tuple[str, ...]) -> None:
+    options = ("-a", "1h", "--access-on", "manual", "-t", "1.5", *without)
     running, run_id = steered(supervise, *options, "--", *child("ready", "stay"), events=True)
     assert [command(supervise, "ready", run_id).code for _ in range(2)] == [0, 0]
     run = running.wait()

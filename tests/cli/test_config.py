@@ -47,6 +47,16 @@ def test_defaults_are_for_every_run(supervise: Place, file: Path) -> None:
     assert supervise("-i", "off", "--", *child("ready", "sleep=0.5")).code == 0
 
 
+def test_what_makes_no_sense_together_is_refused_whoever_says_it(supervise: Place, file: Path) -> None:
+    """Before the start; a sign that can come beside it is enough."""
+    file.write_text('access-timeout = 5\naccess-on = "attach"\n[profiles.bare]\nno-record = true\n')
+    why = "supervise: --access-on: nobody can attach without the record, of which --no-record leaves none\n"
+    assert refused(supervise, "--no-record") == why
+    assert refused(supervise, env={"SUPERVISE_NO_RECORD": "1"}) == why
+    assert refused(supervise, "--profile", "bare") == why
+    assert call(supervise, "--no-record", "--access-on", "manual", "--", *child("exit=3")).code == 3
+
+
 def test_a_profile_is_for_those_who_ask_for_it(supervise: Place, file: Path) -> None:
     file.write_text('verbose = true\n[profiles.short]\ntimeout = 0.3\nwarn-at = "off"')
     assert call(supervise, "--", "true").messages[-1] == "completed (exit 0)"

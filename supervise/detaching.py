@@ -4,7 +4,10 @@ That is forked before anything of the run is there.  Who called us waits, as our
 spawned.
 """
 
+import _signal
 import os
+
+from supervise.process import system
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,11 +23,16 @@ def leave() -> int:
     Raises OSError where no process can be had.
     """
     answer, told = os.pipe()
+    caller = os.getpid()
     pid = os.fork()
     if pid:
         os.close(told)
         _answer(answer, pid)
     os.setsid()
+    # Where they give up (Ctrl-C while we wait for a lock), nobody would ever know of what began later.
+    system.prctl(system.PR_SET_PDEATHSIG, _signal.SIGTERM)
+    if os.getppid() != caller:
+        os._exit(FAILED)
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(null, 1)
@@ -35,7 +43,8 @@ def leave() -> int:
 
 
 def tell(told: int, run_id: str) -> None:
-    """The command runs: tell who called us, and let go of what is theirs."""
+    """The command runs: tell who called us, and let go of what is theirs; their end is not ours any more."""
+    system.prctl(system.PR_SET_PDEATHSIG, 0)
     try:
         os.write(told, run_id.encode() + b"\n")
     except OSError:

@@ -29,7 +29,7 @@ OURS = {
     "cli": {"argv", "commands", "options", "values"},
     "pages": {"commands", "pages", "options"},
     "recording": {"folders", "options", "process", "runs"},
-    "detaching": set(),
+    "detaching": {"process"},
     "beside": {"faces", "options", "process", "runs"},
     "outer": {"options", "values"},
     "locking": {"recording", "runs"},

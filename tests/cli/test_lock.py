@@ -276,6 +276,24 @@ def test_detached_it_is_turned_away_before_the_id(supervise: Place, name: str) -
     holder.wait()
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_detached_run_does_not_wait_on_for_a_caller_that_has_given_up(
+    supervise: Place, name: str, number: int
+) -> None:
+    holder = hold(supervise, name)
+    started = supervise.file("started")
+    words = ("--lock", name, "--lock-wait", "60", "--", *child(f"mark={started}"))
+    caller = supervise.start("run", "--detach", *words, report=False)
+    caller.wait_for_err(b"waiting for the lock")
+    caller.send(number)
+    ended = caller.wait()
+    assert (ended.code, ended.out) == (-number, b"")
+    assert ended.finals[0].startswith(f"cancelled by signal TERM while it waited for the lock {name}")
+    supervise.file("go").touch()
+    assert holder.wait().code == 0
+    assert not started.exists()
+
+
 @pytest.mark.parametrize("word", ["", "a/b", ".", "..", "a b", "-x", "x" * 300])
 def test_a_name_is_a_name(supervise: Place, word: str) -> None:
     is_refused(supervise.start(f"--lock={word}", "--", "true", report=False).wait(), "--lock: got ", "takes ")

@@ -110,7 +110,7 @@ def create(state: str, run_id: str, facts: "Mapping[str, object]") -> Record:
     try:
         lock = os.open(f"{making}/{LOCK}", FRESH, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.write(lock, b" " * KEPT)
+        _write_all(lock, b" " * KEPT)
         write_whole(f"{making}/{RUN}", plain.toml(facts).encode())
         events = os.open(f"{making}/{EVENTS}", FRESH | os.O_APPEND, 0o600)
         os.close(os.open(f"{state}/{LIVE}/{run_id}", FRESH, 0o600))
@@ -221,14 +221,22 @@ def _write_beside(path: str, data: bytes) -> str:
     beside = f"{path}.{os.getpid()}"
     fd = os.open(beside, FRESH, 0o600)
     try:
-        while data:
-            data = data[os.write(fd, data) :]
+        _write_all(fd, data)
     except OSError:
         os.unlink(beside)
         raise
     finally:
         os.close(fd)
     return beside
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    """A part is written where the disk, or what one file may have (`ulimit -f`), has room for that alone.
+
+    Raises OSError.
+    """
+    while data:
+        data = data[os.write(fd, data) :]
 
 
 def remove(state: str, name: str) -> None:

@@ -107,6 +107,21 @@ def test_too_few_processes(supervise: Place) -> None:
     os.rmdir(f"/tmp/supervise-{number}")
 
 
+def test_where_files_may_be_small_alone_no_run_is_taken_for_lost(supervise: Place) -> None:
+    """RLIMIT_FSIZE: either there is no record, which is said, or its end is on it."""
+    for bound in (0, 1, 1000, 1024, 2048, 4095, 4096, 5000):
+
+        def limit(bound: int = bound) -> None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (bound, bound))
+
+        ended = supervise.start("--", "sh", "-c", "sleep 0.1; exit 3", report=False, preexec_fn=limit).wait()
+        assert ended.code == 3
+        said = b"this run is not recorded: file too large" in ended.err
+        shown = supervise.shell("supervise ps --all -q").out.split()
+        assert said != bool(shown)
+        assert supervise.shell("supervise ps -q; supervise prune --keep 0").out.splitlines()[:-1] == []
+
+
 def test_a_megabyte_in_a_handler_is_streamed_whole(supervise: Place) -> None:
     code = (
         "import os, signal, sys, time\n"

@@ -34,18 +34,11 @@ def check(values: "Mapping[str, Any]") -> None:
 
 
 def open_events(path: "str | None") -> int:
-    """Open the events file for appending; -1 where none was asked for.
+    """Open the events file; -1 where none was asked for.
 
     Raises BadValueError.
     """
-    if not path:
-        return -1
-    try:
-        is_fifo = os.path.exists(path) and os.stat(path).st_mode & 0o170000 == 0o010000
-        # A FIFO is opened for reading too: without a reader the open would wait for one, for ever.
-        return os.open(path, (os.O_RDWR if is_fifo else os.O_WRONLY) | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    except OSError as error:
-        raise BadValueError(f"--events: cannot write {path!r}: {(error.strerror or '').lower()}") from None
+    return _open_to_append("--events", path) if path else -1
 
 
 def open_log(path: str) -> "Log":
@@ -55,7 +48,15 @@ def open_log(path: str) -> "Log":
     """
     from supervise.runs.log import Log
 
+    return Log(_open_to_append("--log", path))
+
+
+def _open_to_append(option: str, path: str) -> int:
+    """A descriptor of that file, to which others may write as well, and that never blocks."""
     try:
-        return Log(path)
+        is_fifo = os.path.exists(path) and os.stat(path).st_mode & 0o170000 == 0o010000
+        # A FIFO is opened for reading too: without a reader the open would wait for one, for ever, or fail.
+        how = os.O_RDWR if is_fifo else os.O_WRONLY
+        return os.open(path, how | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, 0o666)
     except OSError as error:
-        raise BadValueError(f"--log: cannot write {path!r}: {(error.strerror or '').lower()}") from None
+        raise BadValueError(f"{option}: cannot write {path!r}: {(error.strerror or '').lower()}") from None

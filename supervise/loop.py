@@ -18,13 +18,14 @@ def watch(runner: Runner) -> None:
     """Serve the runner until the run has its outcome, and end this process as the run has ended."""
     # All is loaded: nothing holds the interpreter for long any more.
     sys.setswitchinterval(0.005)
-    is_to_wait = wall.is_to_wait()
-    if not is_to_wait:
-        _build_wall(runner)
-    trio.run(_watch, runner, is_to_wait)
+    trio.run(_watch, runner)
 
 
-def _build_wall(runner: Runner) -> None:
+async def _build_wall(runner: Runner) -> None:
+    """As soon as the wall of a run around ours is there, or has been waited for."""
+    until = monotonic() + wall.PATIENCE
+    while wall.is_to_wait() and monotonic() < until:
+        await trio.sleep(0.02)
     launched = runner.launched
     if launched.holder() == launched.guardian.pid:
         launched.wall = wall.build(launched.run_id)
@@ -33,14 +34,7 @@ def _build_wall(runner: Runner) -> None:
             launched.guardian.wake()
 
 
-async def _build_wall_within(runner: Runner) -> None:
-    until = monotonic() + wall.PATIENCE
-    while wall.is_to_wait() and monotonic() < until:
-        await trio.sleep(0.02)
-    _build_wall(runner)
-
-
-async def _watch(runner: Runner, is_to_wait: bool) -> None:
+async def _watch(runner: Runner) -> None:
     # trio's clock is the monotonic clock with a random offset.
     offset = trio.current_time() - monotonic() + runner.launched.started
     async with trio.open_nursery() as nursery:
@@ -57,8 +51,7 @@ async def _watch(runner: Runner, is_to_wait: bool) -> None:
             nursery.start_soon(_serve, control, runner)
         nursery.start_soon(alarm.ring)
         nursery.start_soon(gauge, runner)
-        if is_to_wait:
-            nursery.start_soon(_build_wall_within, runner)
+        nursery.start_soon(_build_wall, runner)
         # The line's number is asked anew each time: it is another one once the guardian has died.
         nursery.start_soon(_hear, runner.hear_line, lambda: runner.launched.line.fileno())
         nursery.start_soon(_hear, runner.hear_threads, runner.launched.inbox.fileno)

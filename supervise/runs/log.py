@@ -14,13 +14,9 @@ class Log:
 
     name = "--log"
 
-    def __init__(self, path: str) -> None:
-        """Raises OSError."""
-        is_fifo = os.path.exists(path) and os.stat(path).st_mode & 0o170000 == 0o010000
-        # A FIFO is opened for reading too: without a reader the open would wait for one, for ever.
-        how = os.O_RDWR if is_fifo else os.O_WRONLY
-        # Appending: others may write to the same file.
-        self.fd = os.open(path, how | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, 0o666)
+    def __init__(self, fd: int) -> None:
+        """`fd` is that file, open to append, and does not block."""
+        self.fd = fd
         self._buffer: memoryview | None = None
 
     def write(self, stream: str, at: float, data: "bytes | memoryview") -> None:

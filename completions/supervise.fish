@@ -168,6 +168,7 @@ complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_a
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l keep-env -x -d 'Variables of the environment to keep in the record, for when the run is run again; no others are'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l pty -d 'Give the command a terminal of its own: it does not buffer in blocks, and the keys are its own'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -s d -l detach -d 'Print the id of the run as soon as the command runs, and come back; its output goes into the record alone'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l live -d 'While the command is silent, show in a line on the terminal where the run is, and how long is left; the line is gone before the next byte'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -s q -l quiet -d 'Say nothing but errors and the final message'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -s v -l verbose -d 'Say more: start, access, every end'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l config -r -F -d 'Read the configuration from FILE instead of the user\'s own; /dev/null for none'

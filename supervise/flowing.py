@@ -29,6 +29,8 @@ def start(launched: Launched) -> None:
     # First, since whoever sends one may be gone a moment later.
     signals.take(signals.choose(), launched.inbox)
     launched.outlets = outlet.of_stdio()
+    if launched.request.values["live"]:
+        _lay_over(launched)
     launched.messages = launched.outlets[1]
     if launched.is_detached:
         launched.outlets = (launched.outlets[0],) * 2
@@ -76,6 +78,18 @@ def start_pumps(launched: Launched) -> None:
         pump.start()
     if launched.own_terminal and not launched.is_detached:
         launched.own_terminal.start(launched.inbox)
+
+
+def _lay_over(launched: Launched) -> None:
+    """The live line, where that can be drawn."""
+    values = launched.request.values
+    if values["quiet"] or values["pty"] or launched.is_detached:
+        return
+    from supervise.process import overlay
+
+    laid = overlay.lay_over(launched.outlets)
+    if laid:
+        launched.outlets, launched.overlay = laid, laid[1]
 
 
 def _copier_of(launched: Launched) -> "Copier | None":

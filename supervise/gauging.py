@@ -40,5 +40,6 @@ async def gauge(runner: Runner) -> None:
         counts = {pump.stream: pump.count for pump in runner.launched.pumps}
         out, err = counts.get("stdout", 0), counts.get("stderr", 0)
         t = monotonic() - runner.launched.started
+        runner.gauged.append((t, cpu))
         # In a thread of its own: no disk may hold up a deadline.
         messenger.say(f"{t:.3f} {cpu:.3f} {out} {err}\n".encode())

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from supervise.process.line import Line
     from supervise.process.notify import Notify
     from supervise.process.outlet import Outlet
+    from supervise.process.overlay import Overlay
     from supervise.process.pump import Pump
     from supervise.process.signs import Signs
     from supervise.process.terminal import Own, Shared
@@ -81,6 +82,8 @@ class Launched:
         """Bytes of the attempts that are over."""
         self.messages: "Outlet"
         """Where our own words go."""
+        self.overlay: Overlay | None = None
+        """The same with the line of --live over it, where that can be drawn."""
         self.cut = -1
         """Closed, it tells the pumps to wait for nothing more."""
         self.cut_heard = -1
@@ -236,6 +239,8 @@ def give_up(launched: Launched, why: str) -> "NoReturn":
 
     To the guardian we are as good as dead: it stops the command and tells that the run is lost.  That is waited for.
     """
+    if launched.overlay:
+        launched.overlay.hide()
     _say(why)
     launched.line.close()
     try:

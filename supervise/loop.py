@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from time import monotonic
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -12,6 +13,10 @@ from supervise.process import wall
 from supervise.runner import Runner
 from supervise.runs.control import Control
 from supervise.steering import Steering, open_control
+
+if TYPE_CHECKING:
+    from supervise.faces.live import Live
+    from supervise.process.overlay import Overlay
 
 
 def watch(runner: Runner) -> None:
@@ -51,6 +56,8 @@ async def _watch(runner: Runner) -> None:
             nursery.start_soon(_serve, control, runner)
         nursery.start_soon(alarm.ring)
         nursery.start_soon(gauge, runner)
+        if runner.launched.overlay and runner.teller.live:
+            nursery.start_soon(_draw, runner, runner.launched.overlay, runner.teller.live)
         nursery.start_soon(_build_wall, runner)
         # The line's number is asked anew each time: it is another one once the guardian has died.
         nursery.start_soon(_hear, runner.hear_line, lambda: runner.launched.line.fileno())
@@ -94,6 +101,17 @@ async def _serve(control: Control, runner: Runner) -> None:
     except Exception as error:
         # A fault of ours, for which no command shall be stopped.
         runner.teller.tell(Trouble(f"nobody can steer this run any more: {type(error).__name__}: {error}"))
+
+
+async def _draw(runner: Runner, overlay: "Overlay", live: "Live") -> None:
+    from supervise.drawing import draw
+
+    try:
+        await draw(runner, overlay, live)
+    except Exception as error:
+        # The same.
+        overlay.hide()
+        runner.teller.tell(Trouble(f"there is no live line any more: {type(error).__name__}: {error}"))
 
 
 async def _hear(hear: Callable[[], None], fileno: Callable[[], int]) -> None:

@@ -292,6 +292,11 @@ OPTIONS = (
         "Print the id of the run as soon as the command runs, and come back; its output goes into the record alone.",
     ),
     Option(
+        OUTPUT, "live", "", "flag", "", "",
+        "While the command is silent, show in a line on the terminal where the run is, and how long is left; the line "
+        "is gone before the next byte.",
+    ),
+    Option(
         OUTPUT, "quiet", "q", "flag", "", "",
         "Say nothing but errors and the final message.",
     ),

@@ -111,6 +111,8 @@ class Runner:
         """Told when more of the output is in the record, and somebody has asked for that."""
         self.on_finish = self._nobody_waits
         """Told when all is said and written."""
+        self.gauged: deque[tuple[float, float]] = deque(maxlen=2)
+        """The last looks at what the run uses, for a display: the moment of each, and seconds of CPU."""
         self._told = dict.fromkeys(launched.pumps, 0)
         self._asked = 0
         self._root = 0
@@ -435,11 +437,16 @@ class Runner:
     def _pause(self, number: int) -> None:
         """Stop ourselves, as we were asked to, and go on when we are continued."""
         self.dispatch(Paused())
+        self._hide_line()
         if self.launched.own_terminal:
             self.launched.give_terminal_back()
         signals.stop(number)
         self._take_terminal()
         self.dispatch(Resumed())
+
+    def _hide_line(self) -> None:
+        if self.launched.overlay:
+            self.launched.overlay.hide()
 
     def _pass_on(self, number: int, is_from_terminal: bool) -> None:
         if number == signals.CONT:
@@ -486,6 +493,7 @@ class Runner:
         """Say and write what is to be said and written, and end this process as the run has ended."""
         outcome = self.outcome
         assert outcome is not None
+        self._hide_line()
         if self.launched.wall:
             self.launched.wall.lower(self.launched.guardian.pid)
         self._end_signs()

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from time import time
+from typing import TYPE_CHECKING
 
 from supervise.core.policy import Policy
 from supervise.faces import jsonl, report
@@ -11,6 +12,9 @@ from supervise.faces.items import Item, Moment, Trouble, Usage
 from supervise.faces.plain import Plain, Verbosity
 from supervise.launch import Launched
 from supervise.process.outlet import Messenger, Outlet
+
+if TYPE_CHECKING:
+    from supervise.faces.live import Live
 
 LAST_WORDS = 0.2
 """Seconds that whoever reads our messages has for the last of them, when all is over."""
@@ -25,6 +29,7 @@ class Teller:
         self._now = now
         self._run_id = launched.run_id
         self._plain = Plain(launched.request.command, policy, verbosity)
+        self.live = _live(policy) if launched.overlay else None
         self._people = Messenger(launched.messages)
         self._record = launched.record
         self._complained: set[str] = set()
@@ -52,6 +57,8 @@ class Teller:
             for program in self._programs:
                 program.say(text.encode() + b"\n")
         self._account.hear(item, moment)
+        if self.live:
+            self.live.hear(item)
 
     @property
     def wants_usage(self) -> bool:
@@ -102,6 +109,12 @@ def account_of(
         name=name,
         has_access_limit=has_access_limit,
     )
+
+
+def _live(policy: Policy) -> "Live":
+    from supervise.faces.live import Live
+
+    return Live(policy)
 
 
 def _cwd() -> str:

@@ -169,6 +169,11 @@ class Machine:
         """The latest instant that this attempt may live, infinity where there is none; to go with `deadlines`."""
         return self._attempt.deadlines.latest
 
+    @property
+    def bound(self) -> float:
+        """When the waiting of a phase without deadlines is over, infinity where nothing bounds it; for a display."""
+        return self._attempt.bound
+
     def handle(self, event: Event, now: float) -> list[Action]:
         """Take the event in, and say what is to be done, in that order.  `now`: seconds since the run began."""
         match event:

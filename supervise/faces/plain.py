@@ -89,7 +89,9 @@ class Plain:
                 again = "asked again: " if why == "again" else ""
                 return [f"{again}killing what is left with KILL"]
             case Retrying():
-                return [f"attempt {item.number} of {item.most} in {words.measured(item.delay)}: {_why(item.outcome)}"]
+                return [
+                    f"attempt {item.number} of {item.most} in {words.measured(item.delay)}: {words.why(item.outcome)}"
+                ]
             case Diagnosis():
                 return _diagnosis(item, moment)
             case Stragglers(processes):
@@ -163,32 +165,20 @@ def _put_off(item: PutOff, moment: Moment) -> str:
     return f"idle stop put off by {by} to {until}: {words.activity(item.evidence)}"
 
 
-def _cause(cause: Cause) -> str:
-    """`completion timeout`, `cancelled by signal INT`."""
-    if cause.kind == "cancelled":
-        return f"cancelled by {cause.source or f'signal {signal_name(cause.signal or 0)}'}"
-    return cause.kind.replace("_", " ")
-
-
-def _why(outcome: Outcome) -> str:
-    """Why another attempt follows that one."""
-    return _cause(outcome.cause) if outcome.cause else words.end(outcome.exit)
-
-
 def _verdict(cause: Cause) -> str:
     limit = words.duration(cause.limit_seconds or 0)
     match cause:
         case Cause("completion_timeout", limit="total"):
-            return f"{_cause(cause)}: the total of {limit} is used up"
+            return f"{words.cause(cause)}: the total of {limit} is used up"
         case Cause("outer_deadline"):
-            return f"{_cause(cause)}: the run around this one leaves no more time"
+            return f"{words.cause(cause)}: the run around this one leaves no more time"
         case Cause("completion_timeout"):
-            return f"{_cause(cause)}: ran longer than {limit}"
+            return f"{words.cause(cause)}: ran longer than {limit}"
         case Cause("idle_timeout"):
-            return f"{_cause(cause)}: {cause.reason or f'no output for {limit}'}"
+            return f"{words.cause(cause)}: {cause.reason or f'no output for {limit}'}"
         case Cause("access_timeout"):
-            return f"{_cause(cause)}: not up after {limit}" + (f"; {cause.reason}" if cause.reason else "")
-    return _cause(cause)
+            return f"{words.cause(cause)}: not up after {limit}" + (f"; {cause.reason}" if cause.reason else "")
+    return words.cause(cause)
 
 
 def _stopping(item: Verdict) -> str:
@@ -222,12 +212,12 @@ def _final(outcome: Outcome, moment: Moment) -> list[str]:
     if outcome.name == "busy":
         return [f"{outcome.reason} ({_codes(outcome)})"]
     if cause is not None and cause.kind == "cancelled" and cause.reason:
-        return [f"{_cause(cause)} {cause.reason} ({_codes(outcome)})"]
+        return [f"{words.cause(cause)} {cause.reason} ({_codes(outcome)})"]
     if outcome.name in ("error", "not_executable", "not_found", "lost"):
         return [outcome.reason or (cause.reason if cause else "") or outcome.name.replace("_", " ")]
     if cause is None:
         return []
-    return [f"{_cause(cause)}: the command was stopped after {words.measured(moment.t)} ({_codes(outcome)})"]
+    return [f"{words.cause(cause)}: the command was stopped after {words.measured(moment.t)} ({_codes(outcome)})"]
 
 
 def _codes(outcome: Outcome) -> str:

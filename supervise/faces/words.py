@@ -4,7 +4,7 @@ import shlex
 from datetime import datetime
 
 from supervise.core.events import Activity, Process
-from supervise.core.outcome import Exit
+from supervise.core.outcome import Cause, Exit, Outcome
 from supervise.faces.items import Doing, LastLine, Socket
 from supervise.values import signal_name
 
@@ -92,7 +92,7 @@ def doing(one: Doing) -> str:
     sockets = [f"tcp {_socket(socket)}" for socket in one.sockets[:SOCKETS_NAMED]]
     if len(one.sockets) > SOCKETS_NAMED:
         sockets.append(f"and {_number(len(one.sockets) - SOCKETS_NAMED, 'more socket')}")
-    text = "; ".join([f"pid {one.pid} {one.name}: {state}, cpu {_percent(one.cpu_percent)}{threads}", *sockets])
+    text = "; ".join([f"pid {one.pid} {one.name}: {state}, cpu {percent(one.cpu_percent)}{threads}", *sockets])
     return "  " * min(one.depth, DEEPEST) + clean(text)
 
 
@@ -114,7 +114,7 @@ def activity(seen: Activity) -> str:
     if "cpu" in seen.counts:
         busiest = seen.busiest
         who = f"pid {busiest.pid} {clean(busiest.name)}" if busiest else "processes that came and went"
-        parts.append(f"cpu {_percent(seen.cpu_percent)} ({who})")
+        parts.append(f"cpu {percent(seen.cpu_percent)} ({who})")
     if "socket" in seen.counts:
         parts.append(f"{size(seen.socket_bytes)} on {_number(seen.sockets, 'socket')}")
     if "connection" in seen.counts:
@@ -133,11 +133,24 @@ def end(exit: Exit | None) -> str:
     return "unknown" if exit is None or exit.code is None else f"exit {exit.code}"
 
 
+def cause(one: Cause) -> str:
+    """`completion timeout`, `cancelled by signal INT`."""
+    if one.kind == "cancelled":
+        return f"cancelled by {one.source or f'signal {signal_name(one.signal or 0)}'}"
+    return one.kind.replace("_", " ")
+
+
+def why(outcome: Outcome) -> str:
+    """Why another attempt follows that one."""
+    return cause(outcome.cause) if outcome.cause else end(outcome.exit)
+
+
 def _number(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def _percent(value: float) -> str:
+def percent(value: float) -> str:
+    """`97%`, `0.3%`."""
     return f"{value:.0f}%" if value >= 10 else f"{round(value, 1):g}%"
 
 

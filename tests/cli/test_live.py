@@ -1,0 +1,342 @@
+"""The live line, by the installed program on a real terminal: seen while the command is silent; never in its way."""
+
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.cli.screens import CTRL_C, CTRL_Z, Screen, screen, shell, tmux, words
+from tests.harness import BOUND, Place, child, wait_for_file, wait_until
+
+# pexpect forks; that other threads of the test are at rest then is known.
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+
+DRAWN = re.compile(rb"\r(supervise: [^\r\n]*)\x1b\[K\r")
+"""Each drawing of it, among the bytes that come to the terminal."""
+ERASED = re.compile(rb"\r\x1b\[[KJ]")
+IN_TIME = "2.2"
+"""Seconds of silence in which it is drawn, on a machine that is not too busy."""
+PAUSE = "pause() { until rm go 2>>errors; do sleep 0.03; done; }\n"
+"""A shell's wait for a word of ours, which comes once the line was drawn."""
+NO_PAUSE = "pause() { sleep 0.1; }\n"
+
+
+def run(supervise: Place, line: str, script: str, pauses: int = 0, live: str = "1") -> Screen:
+    """That line of a shell, to its end, on a terminal of its own; `script` is a file.
+
+    At each of its pauses the line is waited for.
+    """
+    supervise.file("script").write_text((PAUSE if live else NO_PAUSE) + script)
+    with screen(supervise, ["bash", "-c", line], {"SUPERVISE_LIVE": live}) as on:
+        for number in range(pauses if live else 0):
+            wait_to_be_drawn(on, f"drawing {number + 1}")
+            supervise.file("go").touch()
+            wait_until(lambda: not supervise.file("go").exists())
+        on.wait_for_end()
+    return on
+
+
+def wait_to_be_drawn(on: Screen, what: str) -> None:
+    """Once more than it was."""
+    before = len(on.transcript)
+    on.wait_until(lambda: DRAWN.search(on.transcript, before), what)
+
+
+def cells(on: Screen) -> list[list[Any]]:
+    """The whole screen, colours and all, and where the cursor is."""
+    one = on._screen
+    return [[one.buffer[y][x] for x in range(one.columns)] for y in range(one.lines)] + [[one.cursor.x, one.cursor.y]]
+
+
+def without_the_line(transcript: bytes) -> bytes:
+    return ERASED.sub(b"", DRAWN.sub(b"", transcript))
+
+
+def live(supervise: Place, *options: str) -> list[str]:
+    return [str(supervise.program), "--live", *options, "--"]
+
+
+# --- what is seen
+
+
+def test_it_appears_after_a_silence_and_counts_down(supervise: Place) -> None:
+    command = child("ready", "wait_for=go", "ready", "stay")
+    with screen(supervise, [*live(supervise, "-t", "5m"), *command]) as on:
+        line = r"supervise: running for \d+s, completion limit in 4m(\d+)s, no output for \d+s(, cpu [\d.]+%)?\Z"
+        first = int(on.wait_for(rf"^ready\n{line}"))
+        on.wait_until(lambda: int(on.wait_for(rf"^ready\n{line}")) < first - 1, "a later one")
+        assert on.cursor_column == 0
+        supervise.file("go").touch()
+        on.wait_for(rf"^ready\nready\n{line}")
+        on.type(CTRL_C)
+        on.wait_for_end()
+        assert "cancelled by signal INT" in on.text
+        assert "running" not in on.text
+
+
+def test_the_cpu_as_it_is_noted_for_the_record(supervise: Place) -> None:
+    with screen(supervise, [*live(supervise), *child("burn_cpu=60")]) as on:
+        on.wait_for(r"^supervise: running for \d+s, no output yet, cpu \d\d+%$")
+        on.type(CTRL_C)
+        on.wait_for_end()
+
+
+def test_not_up_and_stopping(supervise: Place) -> None:
+    options = ["-a", "5", "-k", "5", "--warn-at", "off", "--diagnose", "off"]
+    with screen(supervise, [*live(supervise, *options), *child("ignore=TERM", "stay")]) as on:
+        on.wait_for(r"^supervise: not up yet after \d+s, access limit in \ds, no output yet(, cpu [\d.]+%)?\Z")
+        on.wait_for(r"^supervise: stopping \(access timeout\), KILL in \ds\Z")
+        assert on.wait_for_end() == 122
+        assert not re.search(r"\(access timeout\)|not up yet", on.text), on.text
+
+
+def test_between_attempts_and_in_the_second(supervise: Place) -> None:
+    script = "[ $SUPERVISE_ATTEMPT = 2 ] || exit 75; until rm go; do sleep 0.03; done 2>errors"
+    with screen(supervise, [*live(supervise, "--retries", "2", "--retry-delay", "6"), "sh", "-c", script]) as on:
+        on.wait_for(r"^supervise: attempt 2 of 3 in \ds \(exit 75\)\Z")
+        on.wait_for(r"^supervise: running for \d+s, attempt 2 of 3, no output yet(, cpu [\d.]+%)?\Z")
+        supervise.file("go").touch()
+        assert on.wait_for_end() == 0
+        assert re.fullmatch(r"supervise: attempt 2 of 3 in [\d.]+s: exit 75", on.text)
+
+
+def test_waiting_for_more_output(supervise: Place) -> None:
+    command = child("fork", "ignore=HUP", "mark=straggler", "stay", "end", "wait_for=straggler", "ready")
+    with screen(supervise, [*live(supervise, "--drain", "6"), *command]) as on:
+        on.wait_for(r"^ready\nsupervise: waiting for more output, \ds at most\Z")
+        assert on.wait_for_end() == 0
+        assert "waiting" not in on.text
+        os.kill(wait_for_file(supervise.file("straggler")), signal.SIGKILL)
+
+
+def test_a_warning_comes_in_its_place(supervise: Place) -> None:
+    on = run(supervise, "supervise -t 8 --warn-at 3s --diagnose off -- sh script", "echo ready; exec sleep 100")
+    assert DRAWN.search(on.transcript)
+    ready, *messages = on.text.splitlines()
+    assert ready == "ready"
+    assert [line[:38] for line in messages if line.startswith("supervise: ")] == [
+        "supervise: completion limit in 3s (" + messages[0][35:38],
+        "supervise: completion timeout: ran lon",
+        "supervise: completion timeout: the com",
+    ]
+
+
+def test_what_the_command_says_of_itself_is_made_harmless(supervise: Place) -> None:
+    """Wide letters are counted as they are shown, and what is no letter is none on the screen."""
+    status = "STATUS=\x1b[2J\x1b]0;title\x07\u4f60\u597d" + "\u4e16\u754c" * 60
+    command = child("ready", f"notify={status}", "wait_for=go", "ready")
+    with screen(supervise, [*live(supervise, "--notify"), *command]) as on:
+        shown = r'"\x1b[2J\x1b]0;title\x07' + "\u4f60\u597d"
+        on.wait_for(rf"^ready\nsupervise: running for \d+s, no output for \d+s, {re.escape(shown)}\S+\Z")
+        supervise.file("go").touch()
+        on.wait_for_end()
+        assert on.text == "ready\nready"
+
+
+# --- and nothing of it stays
+
+SAME = {
+    "stdout": "echo one; pause; echo two",
+    "stderr": "echo one >&2; pause; echo two >&2",
+    "one after the other": "echo one; pause; echo two >&2; pause; echo three; pause",
+    "nothing": "pause",
+    "an unfinished end": "echo one; pause; printf two",
+    "longer than a line": "seq -s ' ' 50; pause; seq -s ' ' 100",
+    "a full screen": "seq 60; pause; seq 3",
+    "colours": "printf 'a \\033[1;32mgreen\\033[0m word\\n'; pause; printf 'a \\033[44mblue\\033[0m one\\n'",
+    "colours, taken back": "printf '\\033[1;32ma\\033[39;22m\\n'; pause; printf '\\033[7mb\\033[m\\033[K\\n'; pause",
+    "back on its own": "printf 'a\\nb\\n'; pause; printf '\\033[1A\\033[Kc\\n'; pause; printf '\\033[1Ad\\n'",
+    "an empty line": "echo; pause; echo; echo",
+    "a second attempt": "[ $SUPERVISE_ATTEMPT = 2 ] || { pause; echo one; exit 75; }; pause; echo two",
+}
+
+
+@pytest.mark.parametrize("script", SAME.values(), ids=SAME)
+def test_in_the_end_the_screen_is_as_it_is_without(supervise: Place, script: str) -> None:
+    line = "supervise -q --retries 1 --retry-delay 0 -- sh script; echo; echo code $?"
+    plain = run(supervise, line, script, live="")
+    on = run(supervise, line.replace(" -q", ""), script, script.count("pause"))
+    retrying = rb"supervise: attempt 2 of 2 in 0s: exit 75\r\n"
+    assert re.sub(retrying, b"", without_the_line(on.transcript)) == plain.transcript
+    if "ATTEMPT" not in script:
+        assert cells(on) == cells(plain)
+
+
+@pytest.mark.parametrize("reader", ["cat", "tee file", "sed -u s/n/N/"])
+def test_a_reader_of_stdout_on_the_same_terminal(supervise: Place, reader: str) -> None:
+    """The line is gone before it gets to read."""
+    line, script = f"supervise -- sh script | {reader}", "echo one; pause; echo two; pause; printf end"
+    plain = run(supervise, line, script, live="")
+    on = run(supervise, line, script, script.count("pause"))
+    assert cells(on) == cells(plain)
+    assert without_the_line(on.transcript) == plain.transcript
+
+
+TORN = {
+    "a prompt": "printf 'Name? '; sleep $S; echo Ann",
+    "a prompt on stderr": "printf 'Name? ' >&2; sleep $S; echo Ann >&2",
+    "a progress bar": "printf '10 %%\\r'; sleep $S; printf '\\r20 %%\\r'; sleep $S; echo done",
+    "a cursor elsewhere": "printf 'one\\n\\033[5;5H'; sleep $S; echo two",
+    "colours": "printf '\\033[44mblue\\n'; sleep $S; printf 'and more\\033[m\\n'",
+    "a password": "stty -echo; sleep $S; stty echo; echo done",
+    "single keys": "stty -icanon; sleep $S; stty icanon; echo done",
+    "raw": "stty raw; sleep $S; stty cooked; echo done",
+}
+
+
+@pytest.mark.parametrize("reader", ["", " | cat"], ids=["terminal", "pipe"])
+@pytest.mark.parametrize("torn", TORN.values(), ids=TORN)
+def test_nothing_is_drawn_where_it_could_tear_something(supervise: Place, torn: str, reader: str) -> None:
+    script = f"S={IN_TIME}; echo up; pause; echo torn; sleep 0.2; {torn}"
+    line = f"supervise -- sh script{reader}"
+    plain = run(supervise, line, script, live="")
+    on = run(supervise, line, script, 1)
+    assert without_the_line(on.transcript) == plain.transcript
+    assert not DRAWN.search(on.transcript.partition(b"torn")[2])
+
+
+NOWHERE = {
+    "no terminal": "supervise -- sh script 2>file; cat file",
+    "a pipe": "supervise -- sh script 2>&1 | cat",
+    "not asked for": "env -u SUPERVISE_LIVE supervise -- sh script",
+    "a dumb one": "TERM=dumb supervise -- sh script",
+    "an unknown one": "env -u TERM supervise -- sh script",
+    "an empty name": "TERM= supervise -- sh script",
+    "--quiet": "supervise -q -- sh script",
+    "--pty": "supervise --pty -- sh script",
+    "--detach": "id=$(supervise -d -- sh script); supervise wait $id; supervise logs $id",
+    "in the background": "set -m; supervise -- sh script & wait",
+    "by two names": "supervise -- sh script >/dev/tty",
+}
+
+
+@pytest.mark.parametrize("line", NOWHERE.values(), ids=NOWHERE)
+def test_nothing_is_drawn_and_nothing_said_of_it(supervise: Place, line: str) -> None:
+    on = run(supervise, line, f"echo one; sleep {IN_TIME}; echo two")
+    assert [line for line in on.text.splitlines() if "Done" not in line] == ["one", "two"]
+    assert not DRAWN.search(on.transcript)
+
+
+@pytest.mark.parametrize("into", [">out", "| cat >out"], ids=["file", "pipe"])
+def test_what_goes_elsewhere_is_the_same_byte_for_byte(supervise: Place, into: str) -> None:
+    """And it is output: the silence is over."""
+    data = bytes(range(256)) * 5000 + b"\n"
+    supervise.file("data").write_bytes(data)
+    on = run(supervise, f"supervise -- sh script {into}", "cat data; pause; cat data; pause; cat data", 2)
+    assert re.search(rb"no output for \ds", on.transcript)
+    assert without_the_line(on.transcript) == b""
+    assert supervise.file("out").read_bytes() == data * 3
+
+
+def test_fifty_megabytes_arrive_whole_on_the_terminal(supervise: Place) -> None:
+    script = f"{PAUSE} seq 3300000; pause; seq 3300000"
+    got = bytearray()
+    with screen(supervise, [*live(supervise, "--log-max", "0"), "sh", "-c", script]) as on:
+        # No emulator: it would take minutes.
+        while data := read(on):
+            got += data
+            if DRAWN.search(got, max(0, len(got) - 200)):
+                supervise.file("go").touch()
+        on.wait_for_end()
+    numbers = subprocess.run(["seq", "3300000"], capture_output=True, timeout=BOUND).stdout.replace(b"\n", b"\r\n")
+    assert len(numbers) > 25_000_000
+    assert without_the_line(bytes(got)) == 2 * numbers
+    assert len(got) > len(numbers) * 2
+
+
+def read(on: Screen) -> bytes:
+    try:
+        return os.read(on._child.child_fd, 1 << 16)
+    except OSError:
+        # So a terminal says that nobody is left at its other side.
+        return b""
+
+
+# --- keys, jobs, windows
+
+
+def test_ctrl_z_takes_it_away_and_fg_brings_it_back(supervise: Place) -> None:
+    with shell(supervise) as sh:
+        sh.start(f"clear; supervise --live -- {words('ready', 'wait_for=go', 'ready')}")
+        sh.wait_for(r"^ready\nsupervise: running")
+        sh.type(CTRL_Z)
+        sh.wait_for_prompt()
+        assert sh.count("Stopped") == 1
+        assert "pervise: running" not in sh.screen.text
+        sh.start("clear; fg")
+        sh.wait_for(r"^supervise: running for")
+        supervise.file("go").touch()
+        sh.wait_for_prompt()
+        assert "pervise: running" not in sh.screen.text
+        assert sh.has_line("ready")
+
+
+def test_in_the_background_it_leaves_the_prompt_alone(supervise: Place) -> None:
+    with shell(supervise) as sh:
+        sh.start(f"supervise --live -- {words('ready', 'wait_for=go')}")
+        sh.wait_for(r"^ready\nsupervise: running")
+        sh.type(CTRL_Z)
+        sh.wait_for_prompt()
+        drawn = len(DRAWN.findall(sh.screen.transcript))
+        sh.run(f"bg; sleep {IN_TIME}")
+        supervise.file("go").touch()
+        sh.run("wait")
+        assert len(DRAWN.findall(sh.screen.transcript)) == drawn
+
+
+@pytest.mark.parametrize("end", ["ctrl-c", "stop", "timeout", "the terminal's other modes"])
+def test_whatever_ends_the_run_it_is_taken_away(supervise: Place, end: str) -> None:
+    how: dict[str, Callable[[], object]] = {
+        "ctrl-c": lambda: sh.type(CTRL_C),
+        "stop": lambda: supervise.shell("supervise stop it"),
+        "timeout": lambda: None,
+        "the terminal's other modes": supervise.file("go").touch,
+    }
+    command = {"the terminal's other modes": f"sh -c '{PAUSE.strip()}; echo ready; pause; stty sane'"}
+    with shell(supervise) as sh:
+        options = "-t 8" if end == "timeout" else "--name it"
+        run = command.get(end, words("ready", "stay"))
+        sh.start(f"clear; supervise --live {options} --warn-at off --diagnose off -- {run}")
+        sh.wait_for(r"^ready\nsupervise: running")
+        how[end]()
+        sh.wait_for_prompt()
+        assert not re.search(r"pervise: (running|stopping)", sh.screen.text), sh.screen.text
+        assert sh.screen.lines[0] == "ready"
+
+
+def test_a_window_that_becomes_narrower(supervise: Place) -> None:
+    """A terminal that breaks lines anew (tmux) makes several of it: they go, too.
+
+    At the foot of the screen: elsewhere tmux moves the cursor away from the line in which it was.
+    """
+    with tmux(supervise) as on:
+        on.wait_for_prompt(1)
+        command = words("ready", "wait_for=go", "ready", "wait_for=on", "ready")
+        on.enter(f"clear; seq 50; supervise --live -t 50m -- {command}")
+        on.wait_for(
+            r"^50\nready\nsupervise: running for \d+s, completion limit in [^,]+, no output for \d+s(, cpu [\d.]+%)?\Z"
+        )
+        on.resize(24, 30)
+        on.wait_for(r"^50\nready\nsupervise: running for \d+s, c?o?\Z")
+        supervise.file("go").touch()
+        on.wait_for(r"^50\nready\nready\nsupervise: running for \d+s, c?o?\Z")
+        on.resize(24, 80)
+        on.wait_for(
+            r"^50\nready\nready\nsupervise: running for \d+s, completion .*no output for \d+s(, cpu [\d.]+%)?\Z"
+        )
+        on.resize(24, 20)
+        supervise.file("on").touch()
+        on.wait_for(r"^50\nready\nready\nready\n\[2\]\$ *\Z")
+
+
+def test_a_terminal_that_takes_nothing_delays_no_deadline(supervise: Place) -> None:
+    """Stopped (Ctrl-S) while the line stands there: it is left, and the timeout comes in its time."""
+    options = ["-t", "8", "--warn-at", "off", "--diagnose", "off"]
+    with screen(supervise, [*live(supervise, *options), *child("stay")]) as on:
+        on.wait_for("^supervise: running")
+        on.type("\x13")
+        assert on.wait_for_end() == 124

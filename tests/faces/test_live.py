@@ -1,0 +1,173 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from supervise.core.attempt import Phase
+from supervise.core.events import Access, Exited, Extended, Killing, Retrying, Started, Verdict, Warned
+from supervise.core.outcome import Cause, Exit, Outcome
+from supervise.core.policy import Policy
+from supervise.faces.items import Item, Said
+from supervise.faces.live import Glance, Live
+from tests.faces import examples
+from tests.faces.examples import COMPILER
+
+POLICY = Policy(access_timeout=30, timeout=3600, idle_timeout=600, max_extension=7200, retries=2)
+
+COMPLETION = Cause("completion_timeout", 600.0, "completion", 3600.0)
+INT = Cause("cancelled", 600.0, signal=2, source="signal INT")
+IDLE = Outcome("idle_timeout", 123, Cause("idle_timeout", 600.0, "idle", 600.0), Exit(None, 15))
+RETRYING = Retrying(2, 3, 4.0, IDLE)
+STARTED = Started(812)
+ACCESS = Access(2.0, "output")
+MOVED = Extended("completion", 120.0, 4920.0, 240.0, 7200.0, COMPILER)
+ASKED = Extended("access", 30.0, 60.0, 30.0, 7200.0, None)
+STATUS = Said("status", "compiling foo")
+STOP = Verdict(COMPLETION, 15, 10.0)
+
+
+def at(t: float, phase: Phase, **more: object) -> Glance:
+    return Glance(**{"t": t, "phase": phase, "deadlines": {}, **more})  # type: ignore[arg-type]
+
+
+def running(t: float, **more: object) -> Glance:
+    return at(t, Phase.RUNNING, **more)
+
+
+HISTORIES: list[tuple[list[Item], Glance, str]] = [
+    # up, or not
+    ([], at(3.9, Phase.STARTING), "starting for 3s"),
+    ([STARTED], running(12.0, deadlines={"access": 30.0}), "not up yet after 12s, access limit in 18s, no output yet"),
+    ([STARTED], running(723.4), "running for 12m3s, no output yet"),
+    ([STARTED, ACCESS], running(62.4, last_byte=2.2), "running for 1m2s, no output for 1m"),
+    # the nearest deadline first; a part of a second that is left is one
+    (
+        [STARTED, ACCESS],
+        running(60.0, deadlines={"completion": 3602.0, "idle": 651.9, "total": 9000.0}, last_byte=51.9),
+        "running for 1m, idle limit in 9m52s, completion limit in 59m2s, total limit in 2h29m, no output for 8s",
+    ),
+    (
+        [STARTED, ACCESS],
+        running(3602.001, deadlines={"completion": 3602.0}),
+        "running for 1h0m2s, completion limit in 0s, no output yet",
+    ),
+    # the cap
+    (
+        [STARTED, ACCESS, MOVED],
+        running(4000.0, deadlines={"completion": 4920.0}, last_byte=3990.0),
+        "running for 1h6m40s, completion limit in 15m20s (4m of 2h used), no output for 10s",
+    ),
+    (
+        [STARTED, ASKED],
+        running(40.0, deadlines={"access": 60.0}, last_byte=30.0),
+        "not up yet after 40s, access limit in 20s (30s of 2h used), no output for 10s",
+    ),
+    (
+        [STARTED, ASKED, ACCESS, MOVED],
+        running(4000.0, deadlines={"completion": 4920.0, "idle": 4590.0}, last_byte=3990.0),
+        "running for 1h6m40s, idle limit in 9m50s, completion limit in 15m20s (4m30s of 2h used), no output for 10s",
+    ),
+    (
+        [STARTED, ACCESS, Extended("completion", 60.0, 3662.0, 0.0, 0.0, None)],
+        running(4.0, deadlines={"completion": 3662.0}, last_byte=2.0),
+        "running for 4s, completion limit in 1h0m58s, no output for 2s",
+    ),
+    # what was measured, and what it says of itself
+    (
+        [STARTED, ACCESS, STATUS],
+        running(9.0, last_byte=2.0, cpu_percent=97.2),
+        'running for 9s, no output for 7s, cpu 97%, "compiling foo"',
+    ),
+    ([STARTED, STATUS, Said("status", "")], running(9.0, last_byte=2.0), "running for 9s, no output for 7s"),
+    (
+        [STARTED, Said("status", "\x1b[2J\n\u4f60\u597d\u202e")],
+        running(9.0, last_byte=2.0),
+        'running for 9s, no output for 7s, "\\x1b[2J\\n\u4f60\u597d\\u202e"',
+    ),
+    # the end
+    (
+        [STARTED, ACCESS, STATUS, STOP],
+        at(603.0, Phase.STOPPING, bound=610.2),
+        'stopping (completion timeout), KILL in 8s, "compiling foo"',
+    ),
+    (
+        [STARTED, Verdict(INT, 2, 10.0)],
+        at(603.0, Phase.STOPPING, bound=610.0),
+        "stopping (cancelled by signal INT), KILL in 7s",
+    ),
+    (
+        [STARTED, Verdict(COMPLETION, 15, 10.0, 3)],
+        at(600.5, Phase.STOPPING, bound=601.0),
+        "stopping (completion timeout)",
+    ),
+    ([STARTED, STOP, Killing("grace")], at(611.0, Phase.STOPPING, bound=620.0), "killing what is left"),
+    ([STARTED, Verdict(COMPLETION, 9, 10.0)], at(601.0, Phase.STOPPING, bound=610.0), "killing what is left"),
+    ([STARTED, Exited(Exit(0), 5.0)], at(6.0, Phase.STOPPING, bound=16.0), "killing what is left"),
+    ([STARTED, Exited(Exit(0), 5.0)], at(6.0, Phase.DRAINING, bound=7.0), "waiting for more output, 1s at most"),
+    ([STARTED, Exited(Exit(0), 5.0)], at(9.0, Phase.DRAINING), "waiting for more output"),
+    (
+        [STARTED, ACCESS, Exited(Exit(0), 5.0)],
+        running(70.0, deadlines={"completion": 100.0}, last_byte=10.0),
+        "waiting for what it left running, 1m10s, completion limit in 30s, no output for 1m",
+    ),
+    # again: of an attempt that is over nothing is left
+    (
+        [STARTED, ACCESS, STATUS, MOVED, RETRYING],
+        at(700.5, Phase.BACKOFF, bound=704.0, deadlines={"total": 1000.0}),
+        "attempt 2 of 3 in 4s (idle timeout), total limit in 5m",
+    ),
+    (
+        [STARTED, ACCESS, STATUS, MOVED, STOP, RETRYING, STARTED],
+        running(710.0, deadlines={"access": 734.0}),
+        "not up yet after 11m50s, attempt 2 of 3, access limit in 24s, no output yet",
+    ),
+    (
+        [STARTED, RETRYING, STARTED, ACCESS],
+        running(710.0, deadlines={"completion": 4310.0}, last_byte=705.0),
+        "running for 11m50s, attempt 2 of 3, completion limit in 1h, no output for 5s",
+    ),
+    (
+        [Retrying(2, 2, 1.0, Outcome("resumable", 75, None, Exit(75)))],
+        at(1.0, Phase.BACKOFF, bound=2.0),
+        "attempt 2 of 2 in 1s (exit 75)",
+    ),
+    # what is said elsewhere
+    (
+        [STARTED, ACCESS, Warned("completion", 60.0, 60.0, 3602.0)],
+        running(5.0, last_byte=2.0),
+        "running for 5s, no output for 3s",
+    ),
+]
+
+
+def text(items: list[Item], glance: Glance, columns: int = 1000) -> str:
+    live = Live(POLICY)
+    for item in items:
+        live.hear(item)
+    return live.text(glance, columns)
+
+
+@pytest.mark.parametrize(("items", "glance", "expected"), HISTORIES, ids=[one[2] for one in HISTORIES])
+def test_histories(items: list[Item], glance: Glance, expected: str) -> None:
+    assert text(items, glance) == "supervise: " + expected
+
+
+WIDE = [STARTED, Said("status", "\u4f60\u597d" * 50)]
+
+
+@pytest.mark.parametrize("columns", range(1, 140))
+def test_it_is_shorter_than_the_window_is_wide(columns: int) -> None:
+    """By the cells it takes, and by no more than the half of a letter."""
+    shown = text(WIDE, running(9.0, last_byte=2.0), columns)
+    assert columns - 2 <= cell_len(shown) < columns
+
+
+@given(examples.item, st.text(), st.integers(1, 200))
+def test_whatever_happens_it_is_one_harmless_line(item: Item, status: str, columns: int) -> None:
+    live = Live(POLICY)
+    live.hear(Said("status", status))
+    live.hear(item)
+    for phase in Phase:
+        shown = live.text(at(9.0, phase, last_byte=2.0, bound=12.0), columns)
+        assert shown.isprintable()
+        assert cell_len(shown) < columns

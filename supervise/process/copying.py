@@ -31,13 +31,18 @@ if TYPE_CHECKING:
         def skip(self, size: int) -> None:
             """So many were left out here."""
 
+        def settle(self) -> None:
+            """Nothing comes for now: what was made ready for more is given back.  Raises nothing."""
+
 
 MOST = 1 << 20
-"""Bytes that wait in memory, and in the pipe of each stream."""
+"""Bytes that wait in memory, and in each pipe."""
+PIPES = 3
+"""While one is emptied the next is filled: whoever fills one that is being emptied waits for its lock."""
 PIECE = 1 << 18
 LEAST_PATIENCE = 1.0
 """Seconds, when all is over."""
-TURN = 0.001
+TURN = 0.0001
 """Seconds between two looks for room."""
 
 
@@ -55,13 +60,16 @@ class Copier:
         self._sinks = sinks
         self._patience = patience
         self._on_failure = on_failure
-        self._waiting: deque[tuple[str, float, bytes | int, int]] = deque()
-        """Stream, time, and the bytes, or how many in which pipe, or (-1) how many are left out."""
+        self._waiting: deque[tuple[str, float, bytes | int, tuple[int, int] | None]] = deque()
+        """Stream, time, and the bytes, or how many in which pipe, or (in none) how many are left out."""
         self._put = self._taken = 0
         """Bytes in memory, so far."""
         self._is_late = False
         """Somebody has waited in vain: nobody waits again before all is through."""
-        self._pipes: dict[str, tuple[int, int]] = {}
+        self._pipes = 0
+        """So many have been made."""
+        self._empty: list[tuple[int, int]] = []
+        """Those of them in which nothing waits."""
         self.on_written: Callable[[], None] | None = None
         """Called in our thread whenever something was taken away."""
         self._guard = _thread.allocate_lock()
@@ -75,9 +83,9 @@ class Copier:
         """Have a copy of these bytes taken away."""
         size = len(data)
         if self._has_room_for(size) or self._wait_for(lambda: self._has_room_for(size)):
-            self._post(stream, bytes(data), 0)
+            self._post(stream, bytes(data))
         else:
-            self._post(stream, size, -1)
+            self._post(stream, size)
 
     def tee(self, stream: str, source: int, size: int) -> int:
         """Duplicate up to so many bytes that are in that pipe, and leave them there; how many.
@@ -88,19 +96,24 @@ class Copier:
 
         if self.is_gone:
             return size
-        pipe, ours = self._pipes.get(stream) or self._pipe(stream)
-        done = system.tee(source, ours, size)
-        if done < 0 and self._busy.locked() and self._wait_for(lambda: system.is_writable(ours, TURN)):
-            done = system.tee(source, ours, size)
+        if not self._empty and self._pipes < PIPES:
+            self._make_pipe()
+        if not self._empty and not self._wait_for(lambda: bool(self._empty)):
+            return 0
+        pipe = self._empty.pop()
+        done = system.tee(source, pipe[1], size)
         if done <= 0:
+            self._empty.append(pipe)
             return 0
         self._post(stream, done, pipe)
         return done
 
     def flush(self) -> bool:
-        """Wait, as long as that is bearable, for all to be taken away; False where some is not."""
+        """Wait, as long as that is bearable, for all to be taken away and settled; False where some is not."""
         if not self._busy.acquire(timeout=max(self._patience, LEAST_PATIENCE)):
             return False
+        for sink in self._sinks:
+            sink.settle()
         self._busy.release()
         return True
 
@@ -108,14 +121,13 @@ class Copier:
         held = self._put - self._taken
         return not held or held + size <= MOST
 
-    def _pipe(self, stream: str) -> "tuple[int, int]":
+    def _make_pipe(self) -> None:
         from supervise.process.pump import enlarge
 
         pipe = os.pipe()
-        os.set_blocking(pipe[1], False)
         enlarge(pipe[1])
-        self._pipes[stream] = pipe
-        return pipe
+        self._empty.append(pipe)
+        self._pipes += 1
 
     def _wait_for(self, has_room: "Callable[[], bool]") -> bool:
         """Wait for room, as long as that is bearable."""
@@ -124,18 +136,21 @@ class Copier:
             if monotonic() >= until:
                 self._is_late = True
                 return False
-            sleep(TURN / 10)
+            sleep(TURN)
         return True
 
-    def _post(self, stream: str, what: "bytes | int", pipe: int) -> None:
+    def _post(self, stream: str, what: "bytes | int", pipe: "tuple[int, int] | None" = None) -> None:
         with self._guard:
             if self.is_gone:
                 return
             if isinstance(what, bytes):
                 self._put += len(what)
-            elif pipe < 0 and self._waiting and self._waiting[-1][3] < 0:
-                # However long it takes, one such entry is enough.
-                what += self._waiting.pop()[2]
+            elif not pipe and self._waiting:
+                *_, before, its_pipe = self._waiting[-1]
+                if isinstance(before, int) and not its_pipe:
+                    # However long it takes, one such entry is enough.
+                    what += before
+                    self._waiting.pop()
             self._waiting.append((stream, time(), what, pipe))
             if not self._busy.acquire(blocking=False):
                 return
@@ -156,16 +171,18 @@ class Copier:
             while self._waiting:
                 with self._guard:
                     stream, at, what, pipe = self._waiting.popleft()
-                if isinstance(what, int) and pipe >= 0 and len(self._sinks) > 1:
-                    for data in _read(pipe, what):
-                        self._each("write", stream, at, data)
-                elif isinstance(what, bytes):
+                if isinstance(what, bytes):
                     self._each("write", stream, at, what)
                     self._taken += len(what)
-                elif pipe < 0:
+                elif not pipe:
                     self._each("skip", what)
                 else:
-                    self._each("take", stream, at, pipe, what)
+                    if len(self._sinks) > 1:
+                        for data in _read(pipe[0], what):
+                            self._each("write", stream, at, data)
+                    else:
+                        self._each("take", stream, at, pipe[0], what)
+                    self._empty.append(pipe)
                 if self.on_written:
                     self.on_written()
             with self._guard:

@@ -10,7 +10,7 @@ import errno
 import os
 import select
 import sys
-from time import monotonic
+from time import monotonic, sleep
 
 from supervise.process.inbox import Inbox
 from supervise.process.outlet import Outlet
@@ -24,8 +24,14 @@ MUCH = 1 << 16
 """Bytes in one read that show that the command writes much: the pipe as it comes is full (pipe(7))."""
 PIPE = 1 << 20
 """Bytes to which such a pipe, and the pipe that we write, are enlarged (fcntl(2), F_SETPIPE_SZ)."""
-KEPT = 1 << 16
+KEPT = 1 << 12
 """Bytes that are left in the pipe by splice, and read by us."""
+LEAST = 1 << 15
+"""Bytes that are worth to be handed over: fewer are copied sooner."""
+ENOUGH = 1 << 19
+"""Bytes that are worth to be handed over to two."""
+A_MOMENT = 0.0001
+"""Seconds in which a flood fills its pipe."""
 TAIL = 200
 """Bytes that are kept of the last line."""
 
@@ -138,13 +144,16 @@ class Pump:
         poll.register(self._cut, 0)
         # To poll first, and to look closer only where it is not this, takes half the time of a read that fails.
         usual = [(source, select.POLLIN)]
-        is_enlarged = False
+        is_enlarged = is_flood = False
+        seen = 0
         while self.count < self._limit:
             ready = poll.poll()
             if ready != usual and self._is_over(dict(ready)):
                 return
             if self.count >= self._limit:
                 return
+            if is_flood and self._hand_over():
+                continue
             try:
                 size = os.readv(source, into)
             except OSError as error:
@@ -172,16 +181,15 @@ class Pump:
                 self._outlet.write(data)
             if self.copy >= 0:
                 self._write_copy(data)
-            if size >= MUCH:
-                if not is_enlarged:
-                    is_enlarged = True
-                    enlarge(source)
-                    enlarge(self._outlet.fd)
-                    if self._copier:
-                        # What is read is copied once more in memory, what is handed over is not.
-                        into = [view[:KEPT]]
-                if self._can_splice and self.copy < 0:
-                    self._hand_over()
+            # Or so much was handed over since the last read.
+            is_flood, seen = self.count - seen >= MUCH, self.count
+            if is_flood and not is_enlarged:
+                is_enlarged = True
+                enlarge(source)
+                enlarge(self._outlet.fd)
+                if self._copier:
+                    # What is read is copied once more in memory, what is handed over is not.
+                    into = [view[:MUCH]]
 
     def _wait_for_others(self) -> None:
         for one in self._after:
@@ -213,34 +221,41 @@ class Pump:
         """The reader has left, or nothing is there and nobody shall wait for more."""
         return self._outlet.fd in ready or (self._cut in ready and self._source not in ready)
 
-    def _hand_over(self) -> None:
-        """Move what is in the pipe into our stdout or stderr as it is, all but the last of it.
+    def _hand_over(self) -> bool:
+        """Move what is in the pipe, but for the last of it, into our stdout or stderr as it is.
 
-        Raises OSError where it cannot be written.
+        False where that is little or cannot be done: it is to be read.  Raises OSError where it cannot be written.
         """
-        pending = self._pending()
-        if pending <= KEPT:
-            return
-        size = pending - KEPT
+        if not self._can_splice or self.copy >= 0:
+            return False
+        size = self._pending() - KEPT
+        if self._copier and not self._ahead and LEAST <= size < ENOUGH:
+            # One turn for much instead of several: each wakes the source, the reader and the copier.
+            sleep(A_MOMENT)
+            size = self._pending() - KEPT
+        if size < LEAST and not self._ahead:
+            return False
         if self._copier:
             if not self._ahead:
                 self._ahead = self._copier.tee(self.stream, self._source, size)
             size = self._ahead
             if not size:
-                return
+                return False
         try:
             moved = self._outlet.splice(self._source, size)
             self.count += moved
             self._ahead = max(0, self._ahead - moved)
         except BlockingIOError:
             # Somebody who shares our stdout has made it non-blocking; `write` can wait for it.
-            pass
+            return False
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise
             # A terminal, or a file opened for appending.
             self._can_splice = False
+            return False
         self.last = monotonic()
+        return True
 
 
 def enlarge(pipe: int) -> None:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 SPLICE_F_NONBLOCK = 2
+FALLOC_FL_KEEP_SIZE = 1
 PR_SET_PDEATHSIG = 1
 PR_SET_NAME = 15
 PR_SET_CHILD_SUBREAPER = 36
@@ -36,6 +37,28 @@ def tee(source: int, sink: int, size: int) -> int:
         return _call("tee", source, sink, size, SPLICE_F_NONBLOCK)
     except (ImportError, OSError):
         return -1
+
+
+def reserve(fd: int, position: int, size: int) -> bool:
+    """Have blocks of the disk at hand for so many bytes from there on, the size of the file as it is (fallocate(2))."""
+    if sys.platform != "linux" or not size:
+        return False
+    try:
+        return _call("fallocate", fd, FALLOC_FL_KEEP_SIZE, _long(position), _long(size)) == 0
+    except (ImportError, OSError):
+        return False
+
+
+def _long(number: int) -> "Any":
+    """As an argument that is wider than an int."""
+    import _ctypes
+
+    if not _longs:
+        _longs.append(type("Long", (_ctypes._SimpleCData,), {"_type_": "l"}))
+    return _longs[0](number)
+
+
+_longs: "list[Any]" = []
 
 
 def is_writable(fd: int, seconds: float = 0) -> bool:

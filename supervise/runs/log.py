@@ -42,3 +42,6 @@ class Log:
     def skip(self, size: int) -> None:
         """So many bytes are left out here: it says so."""
         self.write("", 0, f"\nsupervise: {size} bytes are left out here: this file took them too slowly\n".encode())
+
+    def settle(self) -> None:
+        """Nothing was made ready."""

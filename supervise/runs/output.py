@@ -8,6 +8,7 @@ what was left out, by the bound or by a disk that was too slow, shows as a jump.
 """
 
 import os
+import sys
 from _struct import calcsize, pack, unpack_from
 
 TYPE_CHECKING = False
@@ -23,6 +24,8 @@ SIZE = calcsize(HEAD)
 STREAMS = {b"o": "stdout", b"e": "stderr"}
 LETTERS = {stream: letter for letter, stream in STREAMS.items()}
 PARTS = 32
+AHEAD = 1 << 22
+"""Bytes for which a flood has blocks reserved: a third of the work of a write is to find them one by one."""
 LARGEST = 1 << 24
 """Bytes of a chunk: more than any has that is ours."""
 LEAST = 1 << 16
@@ -43,6 +46,10 @@ class Writer:
         self._number = 0
         self._fd = -1
         self._room = 0
+        self._written = 0
+        """Bytes in the file that is open."""
+        self._reserved = 0
+        """Bytes up to which that has blocks; more than it can have where it is no use to ask."""
         self._before = 0
         """Bytes that were printed so far, kept or not."""
 
@@ -61,6 +68,8 @@ class Writer:
         """Add a chunk of bytes that are in that pipe."""
         while size:
             piece = min(size, self._make_room())
+            if self._written + SIZE + piece > self._reserved:
+                self._reserve(min(AHEAD, self._room))
             _write_all(self._fd, self._head_of(stream, at, piece))
             size -= piece
             while piece:
@@ -70,11 +79,28 @@ class Writer:
         """So many bytes are left out here."""
         self._before += size
 
+    def settle(self) -> None:
+        """Give back the blocks that were reserved in vain."""
+        if self._reserved > self._written:
+            self._reserved = self._written
+            try:
+                os.ftruncate(self._fd, self._written)
+            except OSError:
+                # The file is right as it is, and `prune` will take it whole.
+                return
+
     def _head_of(self, stream: str, at: float, size: int) -> bytes:
         head = pack(HEAD, MARK, LETTERS[stream], size, int(at * 1e6), self._before)
         self._before += size
         self._room -= SIZE + size
+        self._written += SIZE + size
         return head
+
+    def _reserve(self, size: int) -> None:
+        from supervise.process import system
+
+        is_done = system.reserve(self._fd, self._written, size)
+        self._reserved = self._written + size if is_done else sys.maxsize
 
     def _make_room(self) -> int:
         """How many bytes of a chunk the file takes that is open now."""
@@ -86,6 +112,7 @@ class Writer:
                     os.unlink(_path(self._folder, self._number - PARTS))
             self._fd = os.open(_path(self._folder, self._number), FRESH, 0o600)
             self._room = self._part if self._number else self._head
+            self._written = self._reserved = 0
         return self._room - SIZE
 
 

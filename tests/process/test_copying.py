@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from supervise.process import system
-from supervise.process.copying import MOST, Copier
+from supervise.process.copying import MOST, PIPES, Copier
 
 BOUND = 20.0
 
@@ -23,6 +23,7 @@ class Sink:
         self.open.set()
         self.taken = b""
         self.skipped = 0
+        self.settled = -1
         self.error: OSError | None = None
 
     def write(self, stream: str, at: float, data: bytes) -> None:
@@ -39,6 +40,9 @@ class Sink:
 
     def skip(self, size: int) -> None:
         self.skipped += size
+
+    def settle(self) -> None:
+        self.settled = len(self.taken)
 
 
 def copy_to(*sinks: Sink, patience: float = 0.05) -> tuple[Copier, list[tuple[str, str]]]:
@@ -85,6 +89,26 @@ def test_of_a_pipe(sinks: int) -> None:
         os.close(ours)
         os.close(theirs)
     assert [one.taken for one in found] == [b"zero one end"] * sinks
+
+
+def test_a_pipe_that_is_being_emptied_is_not_waited_for() -> None:
+    sink = Sink()
+    sink.open.clear()
+    copy, _ = copy_to(sink)
+    ours, theirs = os.pipe()
+    try:
+        os.write(theirs, b"0123456789")
+        # Nothing is taken away yet: each goes into a pipe of its own, and then there is none any more.
+        assert [copy.tee("stdout", ours, size) for size in (*range(1, PIPES + 1), 9)] == [*range(1, PIPES + 1), 0]
+        sink.open.set()
+        assert copy.flush()
+        assert copy.tee("stdout", ours, 9) == 9
+        assert copy.flush()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert sink.taken == b"".join(b"0123456789"[:size] for size in (*range(1, PIPES + 1), 9))
+    assert sink.settled == len(sink.taken)
 
 
 def test_what_is_no_pipe_cannot_be_duplicated() -> None:

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from supervise.runs.output import LEAST, PARTS, SIZE, Chunk, Reader, Writer
+from supervise.process import system
+from supervise.runs.output import AHEAD, LEAST, PARTS, SIZE, Chunk, Reader, Writer
 
 NOW = 1763816820.5
 FRESH = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
@@ -65,6 +66,40 @@ def test_of_bytes_in_a_pipe(folder: Path) -> None:
     assert whole.startswith(data_of(chunks)[: 1 << 17])
     assert whole.endswith(data_of(chunks)[-(1 << 17) :])
     assert len(data_of(chunks)) + sum(one.left_out for one in chunks) == len(whole)
+
+
+def test_blocks_are_reserved_for_a_flood_and_given_back(folder: Path) -> None:
+    path = fresh(folder)
+    writer = Writer(path, 1 << 30)
+    file = Path(path) / "output"
+    ours, theirs = os.pipe()
+    try:
+        for data in (b"a" * 30_000, b"b" * 30_000):
+            os.write(theirs, data)
+            writer.take("stdout", NOW, ours, len(data))
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    with (folder / "other").open("wb") as other:
+        if not system.reserve(other.fileno(), 0, 1 << 12):
+            pytest.skip("this file system reserves nothing")
+    size = file.stat().st_size
+    assert file.stat().st_blocks * 512 >= AHEAD
+    writer.settle()
+    assert file.stat().st_size == size
+    assert file.stat().st_blocks * 512 <= size + (1 << 16)
+    writer.write("stdout", NOW, b"end")
+    assert data_of(read(path)) == b"a" * 30_000 + b"b" * 30_000 + b"end"
+
+
+def test_reserved_beyond_four_gigabytes(folder: Path) -> None:
+    with (folder / "sparse").open("wb") as file:
+        if not system.reserve(file.fileno(), 0, 1 << 12):
+            pytest.skip("this file system reserves nothing")
+        # As an int of 32 bits it would be 0, where blocks are already.
+        assert system.reserve(file.fileno(), 1 << 33, 1 << 12)
+        assert os.fstat(file.fileno()).st_size == 0
+        assert os.fstat(file.fileno()).st_blocks * 512 == 2 << 12
 
 
 @FRESH

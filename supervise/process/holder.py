@@ -75,6 +75,8 @@ class Holder:
         self._has_leave = False
         self._prepared: tuple[str, dict[bytes, bytes]] | None = None
         self.root = 0
+        self._leads_group = False
+        """The command has a session, and so a group, of its own."""
         self.is_root_alive = False
         self.was_emptied = True
         self.stopping_since = 0.0
@@ -123,10 +125,12 @@ class Holder:
         stop = self._load()
         if not self.stopping_since:
             stop.ask_all(os.getpid(), self._stop_signal)
+            self._signal_unseen(self._stop_signal)
             self.stopping_since = monotonic()
         until = self.stopping_since + self._grace
         while not self.reap() and monotonic() < until:
             self._wait(until - monotonic())
+        self._signal_unseen(_signal.SIGKILL)
         stop.kill_all(os.getpid(), self._own_group(), self.reap, self._wait)
 
     def reap(self) -> bool:
@@ -191,10 +195,13 @@ class Holder:
                 self.stopping_since = monotonic()
                 spared = self.group if was_delivered else None
                 self._load().ask_all(os.getpid(), number, spared_group=spared)
+                self._signal_unseen(_signal.SIGCONT if was_delivered else number)
                 self.reap()
             case ("kill",):
                 self.stopping_since = self.stopping_since or monotonic()
-                survivors = self._load().kill_all(os.getpid(), self._own_group(), self.reap, self._wait)
+                stop = self._load()
+                self._signal_unseen(_signal.SIGKILL)
+                survivors = stop.kill_all(os.getpid(), self._own_group(), self.reap, self._wait)
                 if not self.was_emptied:
                     # Also where nobody is alive, and only a debugger of somebody else's keeps one from being reaped.
                     self.line.send("empty", survivors)
@@ -226,6 +233,7 @@ class Holder:
         try:
             path, kept = prepared or (None, _environment(variables))
             group = None if terminal else self.group
+            self._leads_group = group is None
             self.root = spawn(path or find(command[0], kept), command, kept, stdio, group=group, terminal=terminal)
         except SpawnError as error:
             self.line.send("failed", error.kind, error.reason)
@@ -243,6 +251,24 @@ class Holder:
         if self.is_root_alive:
             try:
                 os.kill(self.root, number)
+            except OSError:
+                pass
+
+    def _signal_unseen(self, number: int) -> None:
+        """Where nothing is seen of the tree (a chroot without /proc): to the command and its group, as timeout(1) does.
+
+        A group keeps its number as long as one of it is there, and somebody is: else nobody would have to be stopped.
+        """
+        from supervise.process import tree
+
+        if tree.stat(os.getpid()) is not None or not self.root or self.reap():
+            return
+        for signal in (number, _signal.SIGCONT):
+            try:
+                if self._leads_group:
+                    os.killpg(self.root, signal)
+                elif self.is_root_alive:
+                    os.kill(self.root, signal)
             except OSError:
                 pass
 

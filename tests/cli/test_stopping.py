@@ -35,6 +35,27 @@ def test_nobody_outlives_a_timeout(supervise: Place) -> None:
         assert ended.report["survivors"] == []
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may unmount /proc")
+@pytest.mark.parametrize(
+    ("script", "signal"),
+    [
+        ("sleep 60 & sleep 60", "TERM"),
+        ("trap '' TERM; sleep 60 & sleep 60", "KILL"),
+        ("(trap '' TERM; sleep 60) & sleep 60", "TERM"),
+    ],
+)
+def test_without_proc_the_command_and_its_group_are_stopped(supervise: Place, script: str, signal: str) -> None:
+    """In a build's chroot, say: as timeout(1) does, which needs none."""
+    report = supervise.report_path(0)
+    words = ["run", "--report", str(report), "-t", "0.5", "-k", "0.3", "--", "sh", "-c", script]
+    ended = supervise.popen(
+        ["unshare", "--mount", "sh", "-c", 'umount -l /proc && exec "$@"', "sh", str(supervise.program), *words]
+    ).wait()
+    assert (ended.code, ended.left) == (124, [])
+    assert ended.report["command_exit"]["signal"] == signal
+    assert ended.report["duration"] < 30
+
+
 @pytest.mark.parametrize("words", ESCAPES.values(), ids=ESCAPES)
 def test_nobody_outlives_a_cancellation(supervise: Place, words: list[str]) -> None:
     running = supervise.start("-t", "30", "-k", "0.1", "--", *child(*words))

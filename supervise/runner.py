@@ -240,7 +240,7 @@ class Runner:
                     self.teller.tell(Said(what, text))
 
     def _tell_signs(self) -> None:
-        for item in self.launched.signs.take() if self.launched.signs else ():
+        for item in self.launched.signs.news.take() if self.launched.signs else ():
             match item:
                 case ("ready", str(sign), float(at)):
                     self.dispatch(Ready(sign, at - self.launched.started))

@@ -221,7 +221,7 @@ def test_a_long_run_loads_nothing_of_what_it_does_not_use(program):
     """What looks for signs of access, hears sd_notify or starts another attempt."""
     foreign = loaded_by(program, "run", "-a", "30", "--", "sh", "-c", "sleep 0.5; echo")
     assert "supervise.loop" in foreign
-    unused = {"signs", "probes", "looks", "lines", "matcher", "helpers", "http", "notify"}
+    unused = {"signs", "news", "probes", "looks", "lines", "matcher", "helpers", "http", "notify"}
     assert foreign & {f"supervise.process.{one}" for one in unused} == set()
 
 

@@ -122,10 +122,10 @@ class Copier:
         return not held or held + size <= MOST
 
     def _make_pipe(self) -> None:
-        from supervise.process.pump import enlarge
+        from supervise.process import system
 
         pipe = os.pipe()
-        enlarge(pipe[1])
+        system.enlarge(pipe[1])
         self._empty.append(pipe)
         self._pipes += 1
 

@@ -9,7 +9,7 @@ from supervise.process import helpers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from supervise.process.signs import Signs
+    from supervise.process.news import News
 
 PROGRAM = os.path.join(os.path.dirname(__file__), "matcher.py")
 NAME = "match="
@@ -51,13 +51,13 @@ def pipe() -> "tuple[int, int]":
 class Lines:
     """One matcher, for the two streams of one attempt.  `copies` are for the pumps, who close them."""
 
-    def __init__(self, wanted: "tuple[str, ...]", signs: "Signs") -> None:
+    def __init__(self, wanted: "tuple[str, ...]", news: "News") -> None:
         """Start it.
 
         Raises OSError.
         """
         self._wanted = wanted
-        self._signs = signs
+        self._news = news
         self._is_stopped = False
         out, out_copy = pipe()
         err, err_copy = pipe()
@@ -85,10 +85,10 @@ class Lines:
         os.close(answer)
         status = self._helper.wait()
         if said:
-            self._signs.found(self._wanted[int(said[0])], float(said[1]))
+            self._news.found(self._wanted[int(said[0])], float(said[1]))
         elif os.WIFSIGNALED(status) and not self._is_stopped:
             number = os.WTERMSIG(status)
             why = "a line took it too long" if number == _signal.SIGVTALRM else f"it was killed by signal {number}"
-            self._signs.failed(f"--access-on: no longer looking for {' or '.join(self._wanted)}: {why}")
+            self._news.failed(f"--access-on: no longer looking for {' or '.join(self._wanted)}: {why}")
         elif status and not self._is_stopped:
-            self._signs.failed(f"--access-on: cannot look for {' or '.join(self._wanted)}: its process failed")
+            self._news.failed(f"--access-on: cannot look for {' or '.join(self._wanted)}: its process failed")

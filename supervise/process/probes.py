@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from time import monotonic
 
 from supervise.process import looks
-from supervise.process.signs import Signs
+from supervise.process.news import News
 
 FIRST = 0.05
 """Seconds before the first look,"""
@@ -22,8 +22,8 @@ GROWTH = 1.5
 class Probes:
     """Those of one attempt."""
 
-    def __init__(self, signs: Signs, holder: Callable[[], int], environ: Mapping[bytes, bytes]) -> None:
-        self._signs = signs
+    def __init__(self, news: News, holder: Callable[[], int], environ: Mapping[bytes, bytes]) -> None:
+        self._news = news
         self._holder = holder
         self._environ = environ
         self._stopped, self._stop = os.pipe()
@@ -38,7 +38,7 @@ class Probes:
             try:
                 _thread.start_new_thread(self._run, (sign,))
             except RuntimeError:
-                self._signs.failed(f"--access-on: cannot look for {sign}: no more threads")
+                self._news.failed(f"--access-on: cannot look for {sign}: no more threads")
                 self._leave()
 
     def stop(self) -> None:
@@ -67,7 +67,7 @@ class Probes:
             case "http":
                 return lambda: looks.http(argument)
             case "command":
-                return lambda: looks.command(argument, self._environ, self._stopped, self._signs.mind)
+                return lambda: looks.command(argument, self._environ, self._stopped, self._news.mind)
         return lambda: looks.listen(self._holder())
 
     def _look_for(self, sign: str, look: Callable[[], str]) -> None:
@@ -79,11 +79,11 @@ class Probes:
                 # A fault of ours, or a machine that has run out of something: it is looked for again.
                 why = f"{sign}: {type(error).__name__}: {error}"
             if not why:
-                self._signs.found(sign, monotonic())
+                self._news.found(sign, monotonic())
                 return
             if why != said:
                 said = why
-                self._signs.missed(sign, why)
+                self._news.missed(sign, why)
             pause = min(pause * GROWTH, LONGEST)
 
     def _is_stopped_within(self, seconds: float) -> bool:

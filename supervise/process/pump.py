@@ -14,6 +14,7 @@ from time import monotonic, sleep
 
 from supervise.process.inbox import Inbox
 from supervise.process.outlet import Outlet
+from supervise.process.system import enlarge
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 BUFFER = 1 << 18
 MUCH = 1 << 16
 """Bytes in one read that show that the command writes much: the pipe as it comes is full (pipe(7))."""
-PIPE = 1 << 20
-"""Bytes to which such a pipe, and the pipe that we write, are enlarged (fcntl(2), F_SETPIPE_SZ)."""
 KEPT = 1 << 12
 """Bytes that are left in the pipe by splice, and read by us."""
 LEAST = 1 << 15
@@ -256,14 +255,3 @@ class Pump:
             return False
         self.last = monotonic()
         return True
-
-
-def enlarge(pipe: int) -> None:
-    """Give it room for a flood, where that is to be had."""
-    import fcntl
-
-    try:
-        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE)
-    except (AttributeError, OSError):
-        # No pipe, not Linux, or the user's share of memory for pipes is used up (pipe(7)).
-        pass

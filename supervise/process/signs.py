@@ -1,12 +1,9 @@
-"""Signs of access other than the first byte: what looks for them, and what it has found.
-
-Whatever finds something does so in a thread of its own; the runner is woken, and takes the news.
-"""
+"""Signs of access other than the first byte: what looks for them."""
 
 import os
-from _collections import deque
 
 from supervise.process.inbox import Inbox
+from supervise.process.news import News
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,8 +22,7 @@ class Signs:
     def __init__(self, wanted: "tuple[str, ...]", inbox: Inbox) -> None:
         self._lines_wanted = tuple(one for one in wanted if one.startswith(LINES))
         self._probes_wanted = tuple(one for one in wanted if one.startswith(PROBES))
-        self._inbox = inbox
-        self._news: deque[tuple[object, ...]] = deque()
+        self.news = News(inbox)
         self._lines: "Lines | None" = None
         self._probes: "Probes | None" = None
         self._is_looking = False
@@ -40,7 +36,7 @@ class Signs:
             return -1, -1
         from supervise.process.lines import Lines
 
-        self._lines = Lines(self._lines_wanted, self)
+        self._lines = Lines(self._lines_wanted, self.news)
         return self._lines.copies
 
     def look(self, is_wanted: bool, holder: "Callable[[], int]", variables: "dict[bytes, bytes | None]") -> None:
@@ -54,7 +50,9 @@ class Signs:
             from supervise.process.probes import Probes
 
             environ = {**os.environb, **variables}
-            self._probes = Probes(self, holder, {name: value for name, value in environ.items() if value is not None})
+            self._probes = Probes(
+                self.news, holder, {name: value for name, value in environ.items() if value is not None}
+            )
             self._probes.start(self._probes_wanted)
 
     def stop(self) -> None:
@@ -63,34 +61,3 @@ class Signs:
             self._lines.stop()
         if self._probes:
             self._probes.stop()
-
-    # --- told by threads
-
-    def found(self, sign: str, at: float) -> None:
-        """It was there, at `at` of CLOCK_MONOTONIC."""
-        self._tell("ready", sign, at)
-
-    def missed(self, sign: str, why: str) -> None:
-        """It is not there yet."""
-        self._tell("tried", sign, why)
-
-    def mind(self, pid: int, is_there: bool) -> None:
-        """A helper is there, or no longer."""
-        self._tell("helper", pid, is_there)
-
-    def failed(self, text: str) -> None:
-        """It cannot be looked for."""
-        self._tell("trouble", text)
-
-    def _tell(self, *news: object) -> None:
-        self._news.append(news)
-        self._inbox.post("signs")
-
-    def take(self) -> "list[tuple[object, ...]]":
-        """All that is new: `("ready", sign, at)`, `("tried", sign, why)`, `("trouble", text)`,
-        `("helper", pid, is_there)`.
-        """
-        news = []
-        while self._news:
-            news.append(self._news.popleft())
-        return news

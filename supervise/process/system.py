@@ -9,6 +9,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+PIPE = 1 << 20
+"""Bytes in an enlarged pipe: as many as anybody may ask for (pipe(7))."""
 SPLICE_F_NONBLOCK = 2
 FALLOC_FL_KEEP_SIZE = 1
 PR_SET_PDEATHSIG = 1
@@ -37,6 +39,17 @@ def tee(source: int, sink: int, size: int) -> int:
         return _call("tee", source, sink, size, SPLICE_F_NONBLOCK)
     except (ImportError, OSError):
         return -1
+
+
+def enlarge(pipe: int) -> None:
+    """Give it room for a flood, where that is to be had (fcntl(2), F_SETPIPE_SZ)."""
+    import fcntl
+
+    try:
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE)
+    except (AttributeError, OSError):
+        # No pipe, not Linux, or the user's share of memory for pipes is used up (pipe(7)).
+        pass
 
 
 def reserve(fd: int, position: int, size: int) -> bool:

@@ -50,6 +50,9 @@ def _wait(
     seconds, holder = values["lock_wait"], lock.holder()
     if outer is not None:
         seconds = min(seconds, outer)
+    if seconds > 0 and lock.is_held_around_us():
+        # The one would wait for the other.
+        raise TurnedAway(f"busy: the lock {lock.name} is held by {holder}, of which this run is a part")
     if seconds > 0:
         if not values["quiet"]:
             from supervise import recording

@@ -108,19 +108,31 @@ class Lock:
         """Who has it, for people: `run ID (pid N) since 2026-11-24T20:01:39Z`."""
         until = monotonic() + NAMED
         while True:
-            text = os.pread(self.fd, CONTENT, 0).decode("ascii", "replace")
-            run_id, _, rest = text.rstrip("\n").partition(" ")
-            pid, _, since = rest.partition(" ")
-            is_whole = text.endswith("\n") and pid.isdecimal() and since.isdecimal()
-            is_alive = is_whole and _is_alive(int(pid))
+            run_id, pid, since = self._written()
+            is_alive = _is_alive(pid)
             if is_alive or monotonic() > until:
                 break
             # Whoever has it has not written its name yet, and what stands there is its predecessor's.
             sleep(STEP)
-        if not is_whole:
+        if not pid:
             return "another run"
         gone = "" if is_alive else ", killed, and its command is still being stopped"
-        return f"run {run_id} (pid {pid}{gone}) since {strftime('%Y-%m-%dT%H:%M:%SZ', gmtime(int(since)))}"
+        return f"run {run_id} (pid {pid}{gone}) since {strftime('%Y-%m-%dT%H:%M:%SZ', gmtime(since))}"
+
+    def is_held_around_us(self) -> bool:
+        """Who has it is a process above us, as far as that can be seen: it does not let go as long as we wait."""
+        from supervise.process import tree
+
+        _, pid, _ = self._written()
+        return any(one.pid == pid for one in tree.ancestry(os.getpid()))
+
+    def _written(self) -> "tuple[str, int, int]":
+        """Run id, pid and epoch seconds of whoever wrote its name there last; no pid where that is not whole."""
+        text = os.pread(self.fd, CONTENT, 0).decode("ascii", "replace")
+        run_id, _, rest = text.rstrip("\n").partition(" ")
+        pid, _, since = rest.partition(" ")
+        is_whole = text.endswith("\n") and pid.isdecimal() and since.isdecimal()
+        return (run_id, int(pid), int(since)) if is_whole else ("", 0, 0)
 
     def _open(self) -> int:
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC

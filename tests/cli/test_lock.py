@@ -267,6 +267,17 @@ def test_two_hundred_who_wait_get_in_once_each(supervise: Place, name: str) -> N
     assert sorted(map(int, (supervise.folder / "log").read_text().split())) == list(range(200))
 
 
+@pytest.mark.parametrize("between", [(), ("--", "setsid", "-f", "-w", "sh", "-c", '"$@"', "sh", "supervise")])
+def test_a_run_within_does_not_wait_for_the_one_around_it(
+    supervise: Place, name: str, between: tuple[str, ...]
+) -> None:
+    words = ("--lock", name, "--lock-wait", "1h", "--", "true")
+    ended = supervise("--lock", name, *between, "--", "supervise", *words)
+    (message,) = ended.finals
+    assert ended.code == 75
+    assert re.fullmatch(rf"busy: the lock {name} is held by {HOLDER}, of which this run is a part \(exit 75\)", message)
+
+
 def test_detached_it_is_turned_away_before_the_id(supervise: Place, name: str) -> None:
     holder = hold(supervise, name)
     ended = supervise.start("run", "--detach", "--lock", name, "--", "true", report=False).wait()

@@ -111,9 +111,12 @@ def account_of(
     )
 
 
-def _live(policy: Policy) -> "Live":
-    from supervise.faces.live import Live
-
+def _live(policy: Policy) -> "Live | None":
+    try:
+        from supervise.faces.live import Live
+    except (OSError, ImportError):
+        # No more descriptors, or the disk is gone: no command shall be stopped for this.
+        return None
     return Live(policy)
 
 

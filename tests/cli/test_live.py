@@ -188,10 +188,15 @@ TORN = {
 }
 
 
-@pytest.mark.parametrize("reader", ["", " | cat"], ids=["terminal", "pipe"])
-@pytest.mark.parametrize("torn", TORN.values(), ids=TORN)
-def test_nothing_is_drawn_where_it_could_tear_something(supervise: Place, torn: str, reader: str) -> None:
-    script = f"S={IN_TIME}; echo up; pause; echo torn; sleep 0.2; {torn}"
+READ_BY_CAT = ("a prompt", "a progress bar", "colours")
+"""What cat shows there in its turn."""
+
+
+@pytest.mark.parametrize(
+    ("name", "reader"), [(name, "") for name in TORN] + [(name, " | cat") for name in READ_BY_CAT], ids=str
+)
+def test_nothing_is_drawn_where_it_could_tear_something(supervise: Place, name: str, reader: str) -> None:
+    script = f"S={IN_TIME}; echo up; pause; echo torn; sleep 0.2; {TORN[name]}"
     line = f"supervise -- sh script{reader}"
     plain = run(supervise, line, script, live="")
     on = run(supervise, line, script, 1)

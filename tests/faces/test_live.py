@@ -1,8 +1,11 @@
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from supervise import teller
 from supervise.core.attempt import Phase
 from supervise.core.events import Access, Exited, Extended, Killing, Retrying, Started, Verdict, Warned
 from supervise.core.outcome import Cause, Exit, Outcome
@@ -171,3 +174,9 @@ def test_whatever_happens_it_is_one_harmless_line(item: Item, status: str, colum
         shown = live.text(at(9.0, phase, last_byte=2.0, bound=12.0), columns)
         assert shown.isprintable()
         assert cell_len(shown) < columns
+
+
+def test_no_run_hinges_on_what_only_the_line_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk is gone, say: then there is none."""
+    monkeypatch.setitem(sys.modules, "supervise.faces.live", None)
+    assert teller._live(POLICY) is None

@@ -55,7 +55,7 @@ async def _watch(runner: Runner) -> None:
         if control:
             nursery.start_soon(_serve, control, runner)
         nursery.start_soon(alarm.ring)
-        nursery.start_soon(gauge, runner)
+        gauge(runner)
         if runner.launched.overlay and runner.teller.live:
             nursery.start_soon(_draw, runner, runner.launched.overlay, runner.teller.live)
         nursery.start_soon(_build_wall, runner)

@@ -64,7 +64,7 @@ STANDARD_IN_CORE = {"collections.abc", "dataclasses", "enum", "math", "typing"}
 LIBRARIES = {
     "typer": {"cli"},
     "rich": {"commands.show", "faces.live"},
-    "trio": {"drawing", "gauging", "loop", "runs.control"},
+    "trio": {"drawing", "loop", "runs.control"},
     "psutil": {"process.portable", "process.sockets"},
     "tomli_w": {"commands.config_set"},
     "platformdirs": {"folders"},

@@ -1,0 +1,40 @@
+"""What is noted for the record of a long run: in a thread of its own, that holds up nobody.
+
+Shown with a run that is none, whose tree takes as long to look at as we want.  What a real one notes: cli/test_show.py.
+"""
+
+import os
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from supervise import gauging
+from supervise.runs.records import SAMPLES
+from tests.harness import BOUND, wait_until
+
+
+def test_a_look_that_takes_long_holds_up_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gauging, "LEAST", 0.0)
+    go, is_over, has_ended = threading.Event(), threading.Event(), threading.Event()
+
+    def holder() -> int:
+        assert go.wait(BOUND)
+        if is_over.is_set():
+            has_ended.set()
+            raise SystemExit
+        return os.getpid()
+
+    pumps = (SimpleNamespace(stream="stdout", count=7),)
+    launched = SimpleNamespace(record=SimpleNamespace(folder=str(tmp_path)), pumps=pumps, started=0.0)
+    runner: Any = SimpleNamespace(launched=launched, holder=holder, now=lambda: 0.0, gauged=[])
+    gauging.gauge(runner)
+    samples = tmp_path / SAMPLES
+    assert not samples.exists()
+    go.set()
+    first = wait_until(lambda: samples.exists() and samples.read_text().splitlines()).pop(0)
+    is_over.set()
+    assert has_ended.wait(BOUND)
+    assert first.split()[2:] == ["7", "0"]

@@ -30,18 +30,21 @@ def rerun(record: "Record", times: int) -> str:
         raise RerunError(f"not run again: there is no folder {folder!r} now", is_final=False)
     words = [*program(), "run", *_options(record), "--", *record.command]
     environ = environment(record, os.environ) | {RECOVERED_FROM: f"{record.run_id} {times}"}
+    pipe = subprocess.PIPE
     try:
-        ended = subprocess.run(
-            words, cwd=folder, env=environ, stdin=subprocess.DEVNULL, capture_output=True, timeout=ANSWER, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise RerunError(f"run again, but it has not begun within {ANSWER:.0f} s") from None
+        caller = subprocess.Popen(words, cwd=folder, env=environ, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe)
     except (OSError, ValueError) as error:
         raise RerunError(f"not run again: {error}") from None
-    if ended.returncode:
-        why = os.fsdecode(ended.stderr).strip().splitlines() or [f"exit {ended.returncode}"]
-        raise RerunError(f"not run again: {why[-1].removeprefix('supervise: ')}")
-    return ended.stdout.decode().strip()
+    try:
+        out, err = caller.communicate(timeout=ANSWER)
+    except subprocess.TimeoutExpired:
+        # Not killed: a run that waits for its lock gives up when its caller does.
+        raise RerunError(f"run again, but it has not begun within {ANSWER:.0f} s") from None
+    if caller.returncode:
+        why = os.fsdecode(err).strip().splitlines() or [f"exit {caller.returncode}"]
+        is_busy = caller.returncode == os.EX_TEMPFAIL
+        raise RerunError(f"not run again: {why[-1].removeprefix('supervise: ')}", is_final=not is_busy)
+    return out.decode().strip()
 
 
 def program() -> "list[str]":

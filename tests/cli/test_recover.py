@@ -65,6 +65,14 @@ def bystander() -> Iterator[int]:
     process.wait()
 
 
+@pytest.fixture
+def lock() -> Iterator[str]:
+    """Of nobody else."""
+    name = f"test-{os.getpid()}-{os.urandom(4).hex()}"
+    yield name
+    Path(f"/tmp/supervise-{os.geteuid()}/{name}.lock").unlink(missing_ok=True)
+
+
 def test_nothing_was_lost(supervise: Place) -> None:
     supervise.start("--", "true", report=False).wait()
     ended = recover(supervise)
@@ -340,6 +348,41 @@ def test_its_folder_is_gone_for_now(supervise: Place) -> None:
     away.rename(here)
     [lost] = recovered(supervise)
     assert lost["rerun"]
+    supervise.sweep()
+
+
+def test_another_has_its_lock_for_now(supervise: Place, lock: str) -> None:
+    """The next one who recovers tries again."""
+    running, _ = started(supervise, options=("--on-interrupt", "rerun", "--lock", lock))
+    kill_both(running)
+    holder = supervise.start("--no-record", "--lock", lock, "--", *child("ready", "stay"), report=False)
+    holder.wait_for_out(b"ready")
+    [lost] = recovered(supervise)
+    assert lost["trouble"].startswith(f"not run again: busy: the lock {lock} is held by run ")
+    holder.send(signal.SIGTERM)
+    holder.wait()
+    [lost] = recovered(supervise)
+    assert lost["rerun"]
+    supervise.sweep()
+
+
+def test_one_that_waits_for_its_lock_for_long_is_left_to(supervise: Place, lock: str) -> None:
+    options = ("--on-interrupt", "rerun", "--lock", lock, "--lock-wait", "5m")
+    mark = supervise.file("marked")
+    running = supervise.start(*options, "-k", "0.3", "--", *child("ready", f"mark={mark}", "stay"), report=False)
+    wait_for_file(mark)
+    kill_both(running)
+    mark.unlink()
+    holder = supervise.start("--no-record", "--lock", lock, "--", *child("ready", "stay"), report=False)
+    holder.wait_for_out(b"ready")
+    code = "from supervise.runs import rerunning; rerunning.ANSWER = 1.0; from supervise.__main__ import main; main()"
+    ended = supervise.popen([str(supervise.program.parent / "python"), "-c", code, "recover", "--json"]).wait()
+    [lost] = json.loads(ended.out)["lost"]
+    assert lost["trouble"] == "run again, but it has not begun within 1 s"
+    assert not mark.exists()
+    holder.send(signal.SIGTERM)
+    holder.wait()
+    wait_for_file(mark)
     supervise.sweep()
 
 

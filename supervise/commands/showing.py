@@ -61,6 +61,12 @@ def _escaped(character: str) -> str:
     return "".join(f"\\x{byte:02x}" for byte in os.fsencode(character))
 
 
+def number(value: object) -> float | None:
+    """What stands on record as a number of seconds; None where it is none, or none that makes sense."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e12
+    return float(value) if is_number else None  # type: ignore[arg-type]
+
+
 def took(seconds: float | None) -> str:
     """`0.04s`, `9.9s`, `1m30s`, `2h13m`: the two units that matter."""
     if seconds is None:
@@ -116,8 +122,7 @@ class Summary:
         self.state = reading.state_of(record)
         self.end: dict[str, Any] = (record.end() or {}) if self.state != "running" else {}
         self.started = reading.epoch(record.facts.get("started_at") or self.end.get("started_at"))
-        duration = self.end.get("duration")
-        self.duration = duration if isinstance(duration, (int, float)) else None
+        self.duration = number(self.end.get("duration"))
         if self.state == "running" and self.started is not None:
             self.duration = max(0.0, now - self.started)
 

@@ -133,7 +133,7 @@ def tell(record: reading.Record) -> Story:
     """The story of that run."""
     now = time()
     summary = showing.Summary(record, now)
-    events = [event for event in record.events() if _number(event.get("t")) is not None]
+    events = [event for event in record.events() if showing.number(event.get("t")) is not None]
     samples = sorted(record.samples())
     ends = [summary.duration or 0.0, *(event["t"] for event in events), *(sample[0] for sample in samples)]
     story = Story(summary, events, samples, max(ends))
@@ -237,7 +237,7 @@ def _evidence(event: Fields) -> str:
 
 
 def _took(value: object) -> str:
-    return showing.took(_number(value))
+    return showing.took(showing.number(value))
 
 
 def _last_lines(record: reading.Record) -> list[str]:
@@ -264,11 +264,6 @@ def _printable(line: bytes) -> str:
 
 def _dict(value: object) -> Fields:
     return value if isinstance(value, dict) else {}
-
-
-def _number(value: object) -> float | None:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e12
-    return float(value) if is_number else None  # type: ignore[arg-type]
 
 
 def folder_of(record: reading.Record) -> str:

@@ -1,6 +1,7 @@
 """`supervise show`: how a run went."""
 
 import json
+import math
 import os
 import shlex
 import signal
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pexpect
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from supervise.commands import show, story
@@ -186,6 +187,8 @@ ENDS = st.dictionaries(
     run=st.one_of(st.binary(max_size=100), st.just(b'command = 1\n[options]\ntimeout = ["x"]\nquiet = 3\n')),
     samples=st.binary(max_size=60),
 )
+@example(events=[], end={"duration": math.nan}, run=b"", samples=b"")
+@example(events=[], end={"duration": math.inf}, run=b"", samples=b"")
 def test_whatever_the_record_holds(tmp_path: Path, events: list[Any], end: Any, run: bytes, samples: bytes) -> None:
     record = reading.Record(str(tmp_path), f"20261124-200139-{os.urandom(5).hex()}")
     folder = Path(record.folder)

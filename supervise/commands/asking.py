@@ -46,10 +46,21 @@ class Target:
 
         Raises BadValueError where it cannot be reached.
         """
+        owner = self._owner()
         try:
-            return client.connect(self.run_id, self.is_running, seconds)
+            # The sockets of another are not where ours are; a file system can call what is ours another's.
+            return client.connect(self.run_id, self.is_running, seconds if owner is None else 0.0)
         except client.ClientError as error:
-            raise BadValueError(str(error)) from None
+            whose = "" if owner is None else f"; it is a run of the user {owner}, and we are {os.geteuid()}"
+            raise BadValueError(f"{error}{whose}") from None
+
+    def _owner(self) -> int | None:
+        """The id of the user whose record it is; None where that is us, or nobody knows."""
+        try:
+            owner = os.stat(self.record.folder).st_uid if self.record else os.geteuid()
+        except OSError:
+            return None
+        return None if owner == os.geteuid() else owner
 
     def ask(self, do: str, **fields: str | float | bool | None) -> tuple[client.Connection, dict[str, Any]]:
         """What it answers, and the connection, for more.

@@ -119,6 +119,23 @@ reading.carry_out(call)
 """A command of ours by another user, who cannot read where the program is; but with our environment."""
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder away")
+def test_whose_run_it_is_is_said(supervise: Place) -> None:
+    """Its socket is where another user's are, which is no reason to wait for it."""
+    running, run_id = steered(supervise, "-t", "1h", "--", *child("ready", "stay"))
+    path, folder = socket_of(supervise), f"{supervise.state}/runs/{run_id}"
+    path.rename(f"{path}.away")
+    os.chown(folder, 65534, 65534)
+    ended = command(supervise, "stop", run_id)
+    assert ended.code == 125
+    whose = "it has no control socket; it is a run of the user 65534, and we are 0"
+    assert ended.messages == [f"stop: run {run_id} cannot be reached: {whose}"]
+    os.chown(folder, 0, 0)
+    Path(f"{path}.away").rename(path)
+    assert command(supervise, "stop", run_id).code == 0
+    running.wait()
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
 def test_another_user_gets_nowhere(supervise: Place) -> None:
     """Neither to the socket, nor, should its folder be open by mistake, to the run behind it."""

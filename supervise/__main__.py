@@ -78,13 +78,14 @@ def _let_flow(launched: "Launched") -> None:
 
 def _go_on(launched: "Launched") -> "NoReturn":
     from supervise import runner
+    from supervise.finishing import finish
 
     run = runner.begin(launched)
     if run.outcome is None:
         from supervise import loop
 
         loop.watch(run)
-    run.finish()
+    finish(run)
 
 
 def _fill_stdio() -> None:

@@ -154,6 +154,11 @@ class Launched:
         if self.terminal:
             self.terminal.restore()
 
+    def hide_line(self) -> None:
+        """The one of --live."""
+        if self.overlay:
+            self.overlay.hide()
+
     def holder(self) -> int:
         """The pid of whoever holds the command."""
         return os.getpid() if self.own_holder_trigger >= 0 else self.guardian.pid
@@ -239,8 +244,7 @@ def give_up(launched: Launched, why: str) -> "NoReturn":
 
     To the guardian we are as good as dead: it stops the command and tells that the run is lost.  That is waited for.
     """
-    if launched.overlay:
-        launched.overlay.hide()
+    launched.hide_line()
     _say(why)
     launched.line.close()
     try:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from supervise.faces.items import Trouble
+from supervise.finishing import finish
 from supervise.gauging import gauge
 from supervise.process import wall
 from supervise.runner import Runner
@@ -67,7 +68,7 @@ async def _watch(runner: Runner) -> None:
         if control:
             control.finish(steering.last_words())
         # Here and not when the loop is taken apart, which takes longer than all that is left to be done.
-        runner.finish()
+        finish(runner)
 
 
 class Alarm:

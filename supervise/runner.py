@@ -4,19 +4,15 @@ There is no queue and no polling: `dispatch` hands one event to the machine and 
 until `wake_at` or until somebody has something to tell.
 """
 
-import _thread
 import os
 from collections import deque
 from collections.abc import Callable
 from math import inf
-from sys import getswitchinterval
 from time import monotonic
-from typing import TYPE_CHECKING, NoReturn
 
 from supervise import attempts, reaping
 from supervise.adoption import adopt
-from supervise.core.attempt import PROBES, Phase
-from supervise.core.ending import PICTURE
+from supervise.core.attempt import Phase
 from supervise.core.events import (
     Action,
     Alive,
@@ -39,7 +35,6 @@ from supervise.core.events import (
     Ready,
     Resumed,
     Retrying,
-    Sample,
     Sampled,
     Settle,
     ShowPicture,
@@ -56,42 +51,17 @@ from supervise.core.events import (
 )
 from supervise.core.machine import Machine
 from supervise.core.outcome import Exit, Outcome
-from supervise.core.policy import Policy
-from supervise.faces.items import Said, Stragglers, Trouble, Usage
+from supervise.faces.items import Said, Trouble
 from supervise.launch import Launched
+from supervise.observing import Observer
+from supervise.policies import policy_of
 from supervise.process import senders, signals, tree
 from supervise.process.pump import Pump
 from supervise.teller import Teller
 from supervise.values import signal_name
 
-if TYPE_CHECKING:
-    from supervise.diagnosis import Diagnosing
-    from supervise.process.sampling import Look, Sampler
-
 TOGETHER = 0.05
 """Seconds within which two processes hear of a signal that was sent to both."""
-ANSWER = 0.2
-"""Seconds that the guardian may take to answer the last questions, when all is over."""
-STRAGGLING = 0.05
-"""Seconds that processes may outlive the command before they are called stragglers: the rest of a pipeline."""
-
-
-def policy_of(values: dict[str, object], outer_deadline: float | None = None) -> Policy:
-    """The machine's part of the options; `outer_deadline` is a run's around us, in seconds of ours."""
-    fields = {name: values[name] for name in Policy.__dataclass_fields__ if name in values}
-    fields["outer_deadline"] = outer_deadline
-    causes: tuple[str, ...] = values["retry_on"]  # type: ignore[assignment]
-    fields["retry_on"] = frozenset(cause for cause in causes if "=" not in cause)
-    fields["retry_codes"] = frozenset(int(cause.partition("=")[2]) for cause in causes if "=" in cause)
-    idle_on = values["idle_on"]
-    fields["access_on"] = frozenset(values["access_on"] or ("output",))  # type: ignore[call-overload]
-    fields["idle_on"] = frozenset(("stdout", "stderr") if idle_on == "both" else (idle_on,))
-    fields["extend_on"] = frozenset(values["extend_on"])  # type: ignore[call-overload]
-    fields["success_codes"] = frozenset(values["success_codes"])  # type: ignore[call-overload]
-    # Where nobody would be told, the signal need not wait for a look at the tree.
-    is_heard = not values["quiet"] or values["report"] or values["events"] or not values["no_record"]
-    fields["diagnose"] = values["diagnose"] == "on" and bool(is_heard)
-    return Policy(**fields)  # type: ignore[arg-type]
 
 
 class Runner:
@@ -117,16 +87,12 @@ class Runner:
         self._asked = 0
         self._root = 0
         self._root_since = inf
-        self._is_empty = False
+        self.is_empty = False
+        """Nothing is left of the command's tree, as whoever holds it has told."""
         self._is_killing = False
         self._is_cancelled = False
         self._followers: deque[Event] = deque()
-        self._sampler: Sampler | None = None
-        self._looks: deque[Look] = deque(maxlen=PROBES + 1)
-        """The last of them: one window."""
-        self._diagnosing: Diagnosing | None = None
-        self._taking = _thread.allocate_lock()
-        """Held as long as a picture is being taken."""
+        self._observer = Observer(launched, self.policy, self.teller, self.now)
         self._take_terminal()
 
     def now(self) -> float:
@@ -161,13 +127,13 @@ class Runner:
                 self._asked += 1
                 line.send("ask", self._asked)
             case Probe():
-                self._followers.append(Sampled(self._sample()))
+                self._followers.append(Sampled(self._observer.sample()))
             case SignalRoot(signal):
                 line.send("root", signal)
             case TakePicture():
-                self._take_picture()
+                self._observer.take_picture()
             case ShowPicture():
-                self._show_picture()
+                self._observer.show_picture()
             case StopTree(signal, skip_signal):
                 line.send("stop", signal, skip_signal)
                 self._wake_holder()
@@ -191,8 +157,7 @@ class Runner:
         """It is over; until the next one the keys are ours."""
         self._root, self._root_since = 0, inf
         self._is_killing = False
-        self._looks.clear()
-        self._diagnosing = None
+        self._observer.forget()
         self.launched.give_terminal_back()
 
     def _start_attempt(self, number: int, previous: str) -> None:
@@ -223,9 +188,10 @@ class Runner:
                 self.dispatch(Output(pump.stream, count - told, first, last))  # type: ignore[arg-type]
 
         self._tell_signs()
-        self._tell_said()
+        self.tell_said()
 
-    def _tell_said(self) -> None:
+    def tell_said(self) -> None:
+        """Tell all that sd_notify has brought by now."""
         for item in self.launched.notify.take() if self.launched.notify else ():
             match item:
                 case ("ready", float(at)):
@@ -251,54 +217,6 @@ class Runner:
                 case ("helper", int(pid), bool(is_there)):
                     # Should we die, nobody else knows of it.
                     self.launched.line.send("helper", pid, is_there)
-
-    def _sample(self) -> Sample:
-        from supervise.core.events import Busy
-        from supervise.process.sampling import Sampler
-
-        if self._sampler is None:
-            kinds = frozenset(self.policy.extend_on)
-            self._sampler = Sampler(self.holder(), kinds=kinds, now=self.now)
-        self._sampler.holder_pid = self.holder()
-        look = self._sampler.sample()
-        self._looks.append(look)
-        for text in self._sampler.unmeasured():
-            self.teller.tell(Trouble(text))
-        return Sample(**{**look._asdict(), "busy": tuple(Busy(*one) for one in look.busy)})
-
-    def _take_picture(self) -> None:
-        """In a thread, the loading of it included: neither a read of /proc that blocks nor a disk that is gone may hold
-        up the signal for longer.
-        """
-        # The thread may hold the interpreter for as long again before we have it.
-        patience = PICTURE - getswitchinterval()
-        self._taking = taken = _thread.allocate_lock()
-        taken.acquire()
-        try:
-            _thread.start_new_thread(self._look, (monotonic() + patience, taken))
-        except RuntimeError:
-            # No more threads: no diagnosis.
-            return
-        if taken.acquire(timeout=patience):
-            taken.release()
-
-    def _show_picture(self) -> None:
-        # Now that the signal is sent there is time for a thread that has hardly come to run on a busy machine.
-        self._taking.acquire(timeout=PICTURE)
-        if self._diagnosing:
-            self.teller.tell(self._diagnosing.result())
-
-    def _look(self, until: float, taken: "_thread.LockType") -> None:
-        try:
-            from supervise.diagnosis import Diagnosing
-
-            self._diagnosing = Diagnosing(self.launched, self.policy, self.holder(), tuple(self._looks), until)
-            self._diagnosing.look()
-        except (OSError, ImportError):
-            # No more descriptors, or the disk is gone: it is shown as far as it came.
-            pass
-        finally:
-            taken.release()
 
     def _cut(self) -> None:
         for pump in self.launched.pumps:
@@ -357,7 +275,7 @@ class Runner:
             return
         match message:
             case ("started", int(pid), float(at)):
-                self._is_empty = False
+                self.is_empty = False
                 self._root = pid
                 self._root_since = at - self.launched.started
                 self.launched.hear_start(pid)
@@ -365,13 +283,13 @@ class Runner:
             case ("failed", str(kind), str(reason)):
                 self.dispatch(SpawnFailed(kind, reason))  # type: ignore[arg-type]
             case ("exited", int(status), float(at), bool(has_others)):
-                self._is_empty = not has_others
+                self.is_empty = not has_others
                 self._tell_output()
                 ended = _exit_of(status)
                 self._hear_signals_before(ended)
                 self.dispatch(Exited(ended, at - self.launched.started))
             case ("empty", list(survivors)):
-                self._is_empty = not survivors
+                self.is_empty = not survivors
                 self.dispatch(Emptied(tuple(Process(*one) for one in survivors)))
             case ("alive", int(number), float(at)) if number == self._asked:
                 self._tell_output()
@@ -437,16 +355,12 @@ class Runner:
     def _pause(self, number: int) -> None:
         """Stop ourselves, as we were asked to, and go on when we are continued."""
         self.dispatch(Paused())
-        self._hide_line()
+        self.launched.hide_line()
         if self.launched.own_terminal:
             self.launched.give_terminal_back()
         signals.stop(number)
         self._take_terminal()
         self.dispatch(Resumed())
-
-    def _hide_line(self) -> None:
-        if self.launched.overlay:
-            self.launched.overlay.hide()
 
     def _pass_on(self, number: int, is_from_terminal: bool) -> None:
         if number == signals.CONT:
@@ -486,85 +400,6 @@ class Runner:
     @property
     def _shares_group(self) -> bool:
         return self.launched.guardian.has_terminal and not self.launched.own_terminal
-
-    # --- the end
-
-    def finish(self) -> NoReturn:
-        """Say and write what is to be said and written, and end this process as the run has ended."""
-        outcome = self.outcome
-        assert outcome is not None
-        self._hide_line()
-        if self.launched.wall:
-            self.launched.wall.lower(self.launched.guardian.pid)
-        self._end_signs()
-        if self.launched.notify:
-            # What it has said to the last.
-            self._tell_said()
-            self.launched.notify.remove()
-        was_killed = outcome.exit is None or outcome.exit.code is None
-        if outcome.cause or was_killed or self.launched.own_terminal:
-            # Where the command ended by itself, what it has set (`stty`, say) stays.
-            self.launched.give_terminal_back()
-        elif self.launched.terminal:
-            self.launched.terminal.give_back()
-        if outcome.cause is None and self._root and not self._is_empty and (left := self._stragglers()):
-            self.teller.tell(Stragglers(left))
-        self.teller.tell(outcome)
-        if self.launched.copier:
-            self.launched.copier.flush()
-            self.hear_threads()
-        self.teller.finish(self._usage() if self.teller.wants_usage else Usage())
-        self.on_finish()
-        if self.holder() != os.getpid():
-            self.launched.guardian.dismiss()
-        if self.launched.wall:
-            self.launched.wall.remove()
-        if outcome.die_of:
-            signals.die_of(outcome.die_of)
-        os._exit(outcome.exit_code)
-
-    def _end_signs(self) -> None:
-        if self.launched.signs:
-            from supervise.process import helpers
-
-            self.launched.signs.stop()
-            if self.holder() != os.getpid():
-                # Else what the command has left behind is ours too.
-                helpers.sweep(self.launched.guardian.pid)
-
-    def _stragglers(self) -> tuple[Process, ...]:
-        until = monotonic() + STRAGGLING
-        while True:
-            answer = self._request("list", "listed")
-            listed = answer[1] if answer else []
-            if not listed or monotonic() > until:
-                return tuple(Process(*one) for one in listed)  # type: ignore[attr-defined]
-            # Only where something is left at all; nothing tells us of its end in a bounded way.
-            self.launched.wait_for_line(0.01)
-
-    def _usage(self) -> Usage:
-        used = self._request("usage", "used")
-        cpu, rss = (used[1], used[2]) if used else (None, None)
-        counts = dict(self.launched.shown)
-        for pump in self.launched.pumps:
-            counts[pump.stream] += pump.count
-        return Usage(cpu, rss, counts["stdout"], counts["stderr"])  # type: ignore[arg-type]
-
-    def _request(self, question: str, answer: str) -> tuple[object, ...] | None:
-        """Ask the holder and wait for the answer, for a bounded time."""
-        self.launched.line.send(question)
-        until = monotonic() + ANSWER
-        while (left := until - monotonic()) > 0 and self.launched.wait_for_line(left):
-            try:
-                got = self.launched.line.receive()
-            except BlockingIOError:
-                # A part of a long answer: a thousand processes do not go into one packet.
-                continue
-            if got is None:
-                return None
-            if got[0][0] == answer:
-                return got[0]
-        return None
 
 
 def _ignore(notice: Notice) -> None:

@@ -9,8 +9,8 @@ from supervise.core.policy import Policy
 from supervise.faces.items import Usage
 from supervise.launch import Launched
 from supervise.locking import TurnedAway
+from supervise.policies import policy_of
 from supervise.process import outlet, signals
-from supervise.runner import policy_of
 from supervise.teller import Teller
 from supervise.values import signal_name
 

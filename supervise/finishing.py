@@ -1,0 +1,98 @@
+"""The end of a run: what is left is told, what is to be written is written, and this process ends as the run has."""
+
+import os
+from time import monotonic
+from typing import NoReturn
+
+from supervise.core.events import Process
+from supervise.faces.items import Stragglers, Usage
+from supervise.launch import Launched
+from supervise.process import signals
+from supervise.runner import Runner
+
+ANSWER = 0.2
+"""Seconds that the guardian may take to answer the last questions, when all is over."""
+STRAGGLING = 0.05
+"""Seconds that processes may outlive the command before they are called stragglers: the rest of a pipeline."""
+
+
+def finish(runner: Runner) -> NoReturn:
+    """Say and write what is to be said and written, and end this process as the run has ended."""
+    launched, teller, outcome = runner.launched, runner.teller, runner.outcome
+    assert outcome is not None
+    launched.hide_line()
+    if launched.wall:
+        launched.wall.lower(launched.guardian.pid)
+    _end_signs(launched)
+    if launched.notify:
+        # What it has said to the last.
+        runner.tell_said()
+        launched.notify.remove()
+    was_killed = outcome.exit is None or outcome.exit.code is None
+    if outcome.cause or was_killed or launched.own_terminal:
+        # Where the command ended by itself, what it has set (`stty`, say) stays.
+        launched.give_terminal_back()
+    elif launched.terminal:
+        launched.terminal.give_back()
+    if outcome.cause is None and runner.root and not runner.is_empty and (left := _stragglers(launched)):
+        teller.tell(Stragglers(left))
+    teller.tell(outcome)
+    if launched.copier:
+        launched.copier.flush()
+        runner.hear_threads()
+    teller.finish(_usage(launched) if teller.wants_usage else Usage())
+    runner.on_finish()
+    if launched.holder() != os.getpid():
+        launched.guardian.dismiss()
+    if launched.wall:
+        launched.wall.remove()
+    if outcome.die_of:
+        signals.die_of(outcome.die_of)
+    os._exit(outcome.exit_code)
+
+
+def _end_signs(launched: Launched) -> None:
+    if launched.signs:
+        from supervise.process import helpers
+
+        launched.signs.stop()
+        if launched.holder() != os.getpid():
+            # Else what the command has left behind is ours too.
+            helpers.sweep(launched.guardian.pid)
+
+
+def _stragglers(launched: Launched) -> tuple[Process, ...]:
+    until = monotonic() + STRAGGLING
+    while True:
+        answer = _request(launched, "list", "listed")
+        listed = answer[1] if answer else []
+        if not listed or monotonic() > until:
+            return tuple(Process(*one) for one in listed)  # type: ignore[attr-defined]
+        # Only where something is left at all; nothing tells us of its end in a bounded way.
+        launched.wait_for_line(0.01)
+
+
+def _usage(launched: Launched) -> Usage:
+    used = _request(launched, "usage", "used")
+    cpu, rss = (used[1], used[2]) if used else (None, None)
+    counts = dict(launched.shown)
+    for pump in launched.pumps:
+        counts[pump.stream] += pump.count
+    return Usage(cpu, rss, counts["stdout"], counts["stderr"])  # type: ignore[arg-type]
+
+
+def _request(launched: Launched, question: str, answer: str) -> tuple[object, ...] | None:
+    """Ask whoever holds the command and wait for the answer, for a bounded time."""
+    launched.line.send(question)
+    until = monotonic() + ANSWER
+    while (left := until - monotonic()) > 0 and launched.wait_for_line(left):
+        try:
+            got = launched.line.receive()
+        except BlockingIOError:
+            # A part of a long answer: a thousand processes do not go into one packet.
+            continue
+        if got is None:
+            return None
+        if got[0][0] == answer:
+            return got[0]
+    return None

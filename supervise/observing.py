@@ -1,0 +1,93 @@
+"""The looks at the command's tree: samples as evidence of activity, and a picture where a limit stops it."""
+
+import _thread
+from collections import deque
+from collections.abc import Callable
+from sys import getswitchinterval
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from supervise.core.attempt import PROBES
+from supervise.core.ending import PICTURE
+from supervise.core.events import Busy, Sample
+from supervise.core.policy import Policy
+from supervise.faces.items import Trouble
+from supervise.launch import Launched
+from supervise.teller import Teller
+
+if TYPE_CHECKING:
+    from supervise.diagnosis import Diagnosing
+    from supervise.process.sampling import Look, Sampler
+
+
+class Observer:
+    """Looks when the runner wants it, for one run."""
+
+    def __init__(self, launched: Launched, policy: Policy, teller: Teller, now: Callable[[], float]) -> None:
+        """`now`: seconds since the run began."""
+        self._launched = launched
+        self._policy = policy
+        self._teller = teller
+        self._now = now
+        self._sampler: Sampler | None = None
+        self._looks: deque[Look] = deque(maxlen=PROBES + 1)
+        """The last of them: one window."""
+        self._diagnosing: Diagnosing | None = None
+        self._taking = _thread.allocate_lock()
+        """Held as long as a picture is being taken."""
+
+    def forget(self) -> None:
+        """The attempt is over: what was seen of it says nothing of the next one."""
+        self._looks.clear()
+        self._diagnosing = None
+
+    def sample(self) -> Sample:
+        """What the tree has done since the last one; what cannot be measured is told once."""
+        from supervise.process.sampling import Sampler
+
+        if self._sampler is None:
+            kinds = frozenset(self._policy.extend_on)
+            self._sampler = Sampler(self._launched.holder(), kinds=kinds, now=self._now)
+        self._sampler.holder_pid = self._launched.holder()
+        look = self._sampler.sample()
+        self._looks.append(look)
+        for text in self._sampler.unmeasured():
+            self._teller.tell(Trouble(text))
+        return Sample(**{**look._asdict(), "busy": tuple(Busy(*one) for one in look.busy)})
+
+    def take_picture(self) -> None:
+        """Take one of the tree, as far as that goes in PICTURE seconds."""
+        # In a thread, the loading of it included: neither a read of /proc that blocks nor a disk that is gone may hold
+        # up the signal for longer.
+        # The thread may hold the interpreter for as long again before we have it.
+        patience = PICTURE - getswitchinterval()
+        self._taking = taken = _thread.allocate_lock()
+        taken.acquire()
+        try:
+            _thread.start_new_thread(self._look, (monotonic() + patience, taken))
+        except RuntimeError:
+            # No more threads: no diagnosis.
+            return
+        if taken.acquire(timeout=patience):
+            taken.release()
+
+    def show_picture(self) -> None:
+        """Tell what is to be seen in the one that was taken, if there is one."""
+        # Now that the signal is sent there is time for a thread that has hardly come to run on a busy machine.
+        self._taking.acquire(timeout=PICTURE)
+        if self._diagnosing:
+            self._teller.tell(self._diagnosing.result())
+
+    def _look(self, until: float, taken: "_thread.LockType") -> None:
+        try:
+            from supervise.diagnosis import Diagnosing
+
+            self._diagnosing = Diagnosing(
+                self._launched, self._policy, self._launched.holder(), tuple(self._looks), until
+            )
+            self._diagnosing.look()
+        except (OSError, ImportError):
+            # No more descriptors, or the disk is gone: it is shown as far as it came.
+            pass
+        finally:
+            taken.release()

@@ -1,0 +1,21 @@
+"""The machine's policy, from what the options say."""
+
+from supervise.core.policy import Policy
+
+
+def policy_of(values: dict[str, object], outer_deadline: float | None = None) -> Policy:
+    """The machine's part of the options; `outer_deadline` is a run's around us, in seconds of ours."""
+    fields = {name: values[name] for name in Policy.__dataclass_fields__ if name in values}
+    fields["outer_deadline"] = outer_deadline
+    causes: tuple[str, ...] = values["retry_on"]  # type: ignore[assignment]
+    fields["retry_on"] = frozenset(cause for cause in causes if "=" not in cause)
+    fields["retry_codes"] = frozenset(int(cause.partition("=")[2]) for cause in causes if "=" in cause)
+    idle_on = values["idle_on"]
+    fields["access_on"] = frozenset(values["access_on"] or ("output",))  # type: ignore[call-overload]
+    fields["idle_on"] = frozenset(("stdout", "stderr") if idle_on == "both" else (idle_on,))
+    fields["extend_on"] = frozenset(values["extend_on"])  # type: ignore[call-overload]
+    fields["success_codes"] = frozenset(values["success_codes"])  # type: ignore[call-overload]
+    # Where nobody would be told, the signal need not wait for a look at the tree.
+    is_heard = not values["quiet"] or values["report"] or values["events"] or not values["no_record"]
+    fields["diagnose"] = values["diagnose"] == "on" and bool(is_heard)
+    return Policy(**fields)  # type: ignore[arg-type]

@@ -255,13 +255,13 @@ class Holder:
                 pass
 
     def _signal_unseen(self, number: int) -> None:
-        """Where nothing is seen of the tree (a chroot without /proc): to the command and its group, as timeout(1) does.
+        """Where nothing is seen of the tree (no /proc of ours): to the command and its group, as timeout(1) does.
 
         A group keeps its number as long as one of it is there, and somebody is: else nobody would have to be stopped.
         """
         from supervise.process import tree
 
-        if tree.stat(os.getpid()) is not None or not self.root or self.reap():
+        if tree.IS_OURS or not self.root or self.reap():
             return
         for signal in (number, _signal.SIGCONT):
             try:

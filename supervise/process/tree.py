@@ -11,6 +11,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+def _is_ours() -> "bool":
+    try:
+        return posix.readlink("/proc/self") == str(posix.getpid())
+    except OSError:
+        return False
+
+
+IS_OURS = _is_ours()
+"""/proc is there, and knows the processes by the numbers that they have for us.
+
+Not so in a pid namespace without a /proc of its own (`unshare --pid --fork`): who has our number there is somebody
+else, and so is whom we would stop.
+"""
+
+
 class Stat:
     """What proc(5) tells in /proc/PID/stat, as far as we need it.  Times are clock ticks (sysconf SC_CLK_TCK).
 
@@ -64,6 +79,8 @@ class Stat:
 
 def stat(pid: "int") -> "Stat | None":
     """The process as it is now; None if it is gone or may not be read."""
+    if not IS_OURS:
+        return None
     raw = read(f"/proc/{pid}/stat")
     # The name may hold anything, `) R 1 (` included, so the fields begin after the last parenthesis, not the first.
     end = raw.rfind(b")")
@@ -96,6 +113,8 @@ def is_alive(stat: "Stat") -> "bool":
 
 def has_children_file() -> "bool":
     """The kernel tells the children of a process (CONFIG_PROC_CHILDREN); where it does not, all of /proc is read."""
+    if not IS_OURS:
+        return False
     try:
         posix.stat("/proc/thread-self/children")
     except OSError:
@@ -122,7 +141,9 @@ def _children_of_threads(pid: "int") -> "list[int]":
 
 
 def scan() -> "dict[int, Stat]":
-    """Every process that can be seen, by its pid."""
+    """Every process that can be seen, by its pid; none where /proc is not ours."""
+    if not IS_OURS:
+        return {}
     try:
         names = posix.listdir("/proc")
     except OSError:

@@ -10,10 +10,14 @@ import os
 from _collections import deque
 from time import monotonic, sleep, time
 
+from supervise.process import system
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import Protocol
+    from typing import Protocol, TypeVar
+
+    T = TypeVar("T")
 
     class Sink(Protocol):
         """Where the bytes go; each method raises OSError where they cannot."""
@@ -66,10 +70,12 @@ class Copier:
         """Bytes in memory, so far."""
         self._is_late = False
         """Somebody has waited in vain: nobody waits again before all is through."""
-        self._pipes = 0
-        """So many have been made."""
+        self._to_make = PIPES
+        """Pipes that may still be made."""
+        self._has_pipes = True
+        """There is one, or may be."""
         self._empty: list[tuple[int, int]] = []
-        """Those of them in which nothing waits."""
+        """Those in which nothing waits."""
         self.on_written: Callable[[], None] | None = None
         """Called in our thread whenever something was taken away."""
         self._guard = _thread.allocate_lock()
@@ -92,15 +98,11 @@ class Copier:
 
         0 where that cannot be done (now): then they are read and `put`.
         """
-        from supervise.process import system
-
         if self.is_gone:
             return size
-        if not self._empty and self._pipes < PIPES:
-            self._make_pipe()
-        if not self._empty and not self._wait_for(lambda: bool(self._empty)):
+        pipe = self._take_pipe() or (self._wait_for(self._take_pipe) if self._has_pipes else None)
+        if not pipe:
             return 0
-        pipe = self._empty.pop()
         done = system.tee(source, pipe[1], size)
         if done <= 0:
             self._empty.append(pipe)
@@ -121,23 +123,33 @@ class Copier:
         held = self._put - self._taken
         return not held or held + size <= MOST
 
-    def _make_pipe(self) -> None:
-        from supervise.process import system
-
-        pipe = os.pipe()
+    def _take_pipe(self) -> "tuple[int, int] | None":
+        """An empty one, which is nobody else's from then on."""
+        # The other stream's pump is here, too.
+        with self._guard:
+            if self._empty:
+                return self._empty.pop()
+            if not self._to_make:
+                return None
+            try:
+                pipe = os.pipe()
+            except OSError:
+                # No more descriptors: those that there are must do, or none.
+                self._has_pipes, self._to_make = self._to_make < PIPES, 0
+                return None
+            self._to_make -= 1
         system.enlarge(pipe[1])
-        self._empty.append(pipe)
-        self._pipes += 1
+        return pipe
 
-    def _wait_for(self, has_room: "Callable[[], bool]") -> bool:
+    def _wait_for(self, room: "Callable[[], T]") -> "T | None":
         """Wait for room, as long as that is bearable."""
         until = monotonic() + (0 if self._is_late else self._patience)
-        while not has_room():
+        while not (found := room()):
             if monotonic() >= until:
                 self._is_late = True
-                return False
+                return None
             sleep(TURN)
-        return True
+        return found
 
     def _post(self, stream: str, what: "bytes | int", pipe: "tuple[int, int] | None" = None) -> None:
         with self._guard:

@@ -110,12 +110,13 @@ class Pump:
 
     def _pending(self) -> int:
         """Bytes in the pipe (ioctl_tty(2), FIONREAD)."""
-        import fcntl
-        import termios
-
         try:
+            import fcntl
+            import termios
+
             return int.from_bytes(fcntl.ioctl(self._source, termios.FIONREAD, bytes(4)), sys.byteorder)
-        except OSError:
+        except (OSError, ImportError):
+            # No more descriptors to load it with, or the disk is gone.
             return 0
 
     def _run(self) -> None:

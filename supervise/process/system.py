@@ -43,12 +43,12 @@ def tee(source: int, sink: int, size: int) -> int:
 
 def enlarge(pipe: int) -> None:
     """Give it room for a flood, where that is to be had (fcntl(2), F_SETPIPE_SZ)."""
-    import fcntl
-
     try:
+        import fcntl
+
         fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE)
-    except (AttributeError, OSError):
-        # No pipe, not Linux, or the user's share of memory for pipes is used up (pipe(7)).
+    except (AttributeError, OSError, ImportError):
+        # No pipe, not Linux, the user's share of memory for pipes is used up (pipe(7)), or no descriptor is left.
         pass
 
 

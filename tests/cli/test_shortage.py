@@ -82,6 +82,20 @@ def test_too_few_descriptors_for_all_of_a_long_run(supervise: Place, options: tu
     assert 124 in codes
 
 
+def test_too_few_descriptors_for_a_flood(supervise: Place) -> None:
+    """It is handed over with fewer pipes, or none, and arrives whole."""
+    codes = set()
+    for limit in FEW:
+        words = [str(supervise.program), "run", "--log-max", "1G", "--", "head", "-c", "30000000", "/dev/zero"]
+        ended = supervise.popen(["prlimit", f"--nofile={limit}", *words]).wait()
+        codes.add(ended.code)
+        assert b"could not be written" not in ended.err, (limit, ended.err)
+        # Where not even the loop can be loaded the command was stopped for that.
+        assert ended.code == 0 or "cannot go on: too many open files" in ended.messages[-1], (limit, ended.err)
+        assert ended.code != 0 or len(ended.out) == 30_000_000, (limit, ended.err)
+    assert 0 in codes
+
+
 def test_too_few_processes(supervise: Place) -> None:
     """RLIMIT_NPROC, threads included, at every point of the start and of a stop."""
     # One of its own: what other tests run as an ordinary user would be counted too.

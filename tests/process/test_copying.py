@@ -1,6 +1,7 @@
 """Copies of the command's bytes are taken away in order, and nobody waits long for where they go."""
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -109,6 +110,59 @@ def test_a_pipe_that_is_being_emptied_is_not_waited_for() -> None:
         os.close(theirs)
     assert sink.taken == b"".join(b"0123456789"[:size] for size in (*range(1, PIPES + 1), 9))
     assert sink.settled == len(sink.taken)
+
+
+def test_two_floods_never_get_the_same_pipe() -> None:
+    sink = Sink()
+    copy, _ = copy_to(sink, patience=BOUND)
+    ends = [os.pipe() for _ in "oe"]
+    taken: list[int] = []
+
+    def flood(source: int) -> None:
+        taken.extend(copy.tee("stdout", source, 3) for _ in range(3000))
+
+    before, floods = sys.getswitchinterval(), [threading.Thread(target=flood, args=(ours,)) for ours, _ in ends]
+    sys.setswitchinterval(1e-6)
+    try:
+        for (_, theirs), data, one in zip(ends, (b"one", b"two"), floods, strict=True):
+            os.write(theirs, data)
+            one.start()
+        for one in floods:
+            one.join(BOUND)
+        assert copy.flush()
+    finally:
+        sys.setswitchinterval(before)
+        for end in ends:
+            os.close(end[0])
+            os.close(end[1])
+    assert taken == [3] * 6000
+    assert len(sink.taken) == 18_000
+    assert sink.taken.count(b"one") == sink.taken.count(b"two") == 3000
+
+
+@pytest.mark.parametrize("left", range(PIPES))
+def test_without_descriptors_there_are_fewer_pipes_and_nobody_waits_for_another(
+    monkeypatch: pytest.MonkeyPatch, left: int
+) -> None:
+    sink = Sink()
+    copy, _ = copy_to(sink, patience=BOUND)
+    ours, theirs = os.pipe()
+    pipes = [os.pipe() for _ in range(left)]
+
+    def pipe() -> tuple[int, int]:
+        if not pipes:
+            raise OSError(24, "Too many open files")
+        return pipes.pop()
+
+    try:
+        os.write(theirs, b"0123456789")
+        monkeypatch.setattr(os, "pipe", pipe)
+        assert seconds(lambda: [copy.tee("stdout", ours, 10) for _ in range(20)]) < BOUND / 2
+        assert copy.flush()
+        assert sink.taken == b"0123456789" * (20 if left else 0)
+    finally:
+        os.close(ours)
+        os.close(theirs)
 
 
 def test_what_is_no_pipe_cannot_be_duplicated() -> None:

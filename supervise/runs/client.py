@@ -113,7 +113,7 @@ def ask(connection: Connection, run_id: str, do: str, **fields: str | float | bo
     if answer is None:
         return None
     if not answer.get("ok"):
-        raise ClientError(f"{do} refused: {answer.get('why')}")
+        raise ClientError(f"refused: {answer.get('why')}")
     return answer
 
 

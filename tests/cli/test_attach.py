@@ -102,7 +102,7 @@ def test_after_the_access_limit_it_is_too_late(supervise: Place, what: str) -> N
     running, run_id = steered(supervise, *options, "--", *child("ignore=TERM", "ready", "stay"))
     running.wait_for_err(b"access timeout")
     ended = command(supervise, what, run_id)
-    assert (ended.code, ended.messages) == (125, [f"{what}: {what} refused: the access limit has run out"])
+    assert (ended.code, ended.messages) == (125, [f"{what}: refused: the access limit has run out"])
     command(supervise, "stop", "--signal", "KILL", run_id)
     run = running.wait()
     assert (run.code, run.report["access"]) == (122, None)
@@ -115,7 +115,7 @@ def test_where_nothing_can_be_shown_nobody_has_attached(supervise: Place, withou
     running, run_id = steered(supervise, *options, "--", *child("ready", "stay"), events=True)
     ended = command(supervise, "attach", run_id)
     why = "no output is kept that could be shown (--no-record, --log-max 0)"
-    assert (ended.code, ended.messages) == (125, [f"attach: attach refused: {why}"])
+    assert (ended.code, ended.messages) == (125, [f"attach: refused: {why}"])
     assert command(supervise, "ready", run_id).code == 0
     assert command(supervise, "stop", run_id).code == 0
     (access,) = running.wait().events_named("access")

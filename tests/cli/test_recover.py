@@ -13,7 +13,7 @@ import pytest
 from supervise.runs import reading
 from tests.cli.test_lost import checked, kill
 from tests.cli.test_records import facts, only, records_of
-from tests.harness import Ended, Place, Running, child, is_alive, wait_for_file, wait_until
+from tests.harness import Ended, Place, Running, child, is_alive, is_watcher, state_of, wait_for_file, wait_until
 
 BOUND = 60.0
 OTHER_BOOT = "00000000-0000-4000-8000-000000000000"
@@ -40,13 +40,18 @@ def started(place: Place, *words: str, options: tuple[str, ...] = ()) -> tuple[R
 
 
 def kill_both(running: Running) -> None:
-    """Supervise and its guardian at once: neither is there to do anything about the death of the other."""
+    """Supervise and its guardian, and the watcher of the wall where there is one by now: nobody is there to do anything
+    about the death of the others.
+    """
     guardian = running.guardian()
     running.send(signal.SIGSTOP)
-    os.kill(guardian, signal.SIGKILL)
+    wait_until(lambda: state_of(running.pid) == "T")
+    dying = [guardian, *filter(is_watcher, running.children())]
+    for pid in dying:
+        os.kill(pid, signal.SIGKILL)
     running.send(signal.SIGKILL)
     running.process.wait()
-    wait_until(lambda: not is_alive(guardian))
+    wait_until(lambda: not any(map(is_alive, dying)))
 
 
 def rewrite(record: reading.Record, name: str, value: str) -> None:

@@ -26,8 +26,9 @@ CLEAR_BELOW = b"\x1b[J"
 """ECMA-48, EL and ED: from the cursor to the end of the line, and of the screen."""
 ATTRIBUTES = re.compile(rb"\x1b\[([\d;:]*)m")
 """ECMA-48, SGR."""
-NONE = re.compile(rb"(0?|2[2-9]|[345]9)(;(0?|2[2-9]|[345]9))*")
-"""Those that take attributes away."""
+AWAY = rb"(0*|10|2[2-9]|[34]9|5[459])"
+NONE = re.compile(rb"%b(;%b)*" % (AWAY, AWAY))
+"""Those that take attributes away; 00 is as good as 0, as in 39;49;00 (Pygments)."""
 END = 1 << 12
 """Bytes at the end of a write that are looked at for such."""
 

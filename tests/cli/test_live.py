@@ -149,6 +149,7 @@ SAME = {
     "a full screen": "seq 60; pause; seq 3",
     "colours": "printf 'a \\033[1;32mgreen\\033[0m word\\n'; pause; printf 'a \\033[44mblue\\033[0m one\\n'",
     "colours, taken back": "printf '\\033[1;32ma\\033[39;22m\\n'; pause; printf '\\033[7mb\\033[m\\033[K\\n'; pause",
+    "taken back by 00": "printf '\\033[01;34ma\\033[39;49;00m\\n'; pause; printf '\\033[41mb\\033[00m\\n'; pause",
     "back on its own": "printf 'a\\nb\\n'; pause; printf '\\033[1A\\033[Kc\\n'; pause; printf '\\033[1Ad\\n'",
     "an empty line": "echo; pause; echo; echo",
     "a second attempt": "[ $SUPERVISE_ATTEMPT = 2 ] || { pause; echo one; exit 75; }; pause; echo two",

@@ -136,24 +136,34 @@ class Overlay(Outlet):
             self._busy.release()
 
     def _draw(self, line: bytes) -> None:
-        # Whoever has it writes now: that is no silence.
+        # Whoever has one of them writes now: that is no silence.
         if not self.lock.acquire(blocking=False):
             return
         try:
-            if not self._is_ours():
-                # Whoever has it may have written there since: it is left to them.
-                self._standing = 0
-            elif self._is_clear() and self.columns == self._for and is_writable(self.fd):
-                if self._for < self._standing:
-                    self._erase()
-                self._standing = self._for
-                super()._write_all(b"\r" + line + CLEAR_LINE + b"\r")
+            if not self.beside:
+                self._draw_where_clear(line)
+            elif self.beside.lock.acquire(blocking=False):
+                try:
+                    self._draw_where_clear(line)
+                finally:
+                    self.beside.lock.release()
         finally:
             self.lock.release()
 
+    def _draw_where_clear(self, line: bytes) -> None:
+        if not self._is_ours():
+            # Whoever has it may have written there since: it is left to them.
+            self._standing = 0
+        elif self._is_clear() and self.columns == self._for and is_writable(self.fd):
+            if self._for < self._standing:
+                self._erase()
+            self._standing = self._for
+            super()._write_all(b"\r" + line + CLEAR_LINE + b"\r")
+
     def _is_clear(self) -> bool:
-        """The cursor is in the first column, and no attribute is set."""
-        return all(one.at_line_start and one.is_plain for one in (self, self.beside) if one)
+        """The cursor is in the first column, no attribute is set, and nobody is about to show anything."""
+        is_clear = all(one.at_line_start and one.is_plain for one in (self, self.beside) if one)
+        return is_clear and not (self.beside and self.beside.is_pending())
 
     def _is_ours(self) -> bool:
         """We are in the foreground, and keys are shown and come by the line: no shell's prompt, no password, no editor.
@@ -183,9 +193,36 @@ class Beside(Outlet):
 
         Raises OSError.
         """
-        self._overlay.make_way()
         self.is_plain = leaves_plain(data, self.is_plain)
         super().write(data)
+
+    def splice(self, source: int, size: int) -> int:
+        """Move up to so many bytes from that pipe, after the line is gone.
+
+        Raises OSError.
+        """
+        with self.lock:
+            self._overlay.make_way()
+            moved = os.splice(source, self.fd, size)
+            self.at_line_start = False
+        return moved
+
+    def is_pending(self) -> bool:
+        """Its reader has not read all of it yet, and may show that at any moment (unix(7), SIOCOUTQ; pipe(7))."""
+        import fcntl
+        import termios
+
+        for request in (termios.TIOCOUTQ, termios.FIONREAD):
+            try:
+                return any(fcntl.ioctl(self.fd, request, bytes(4)))
+            except OSError:
+                # The first one is a socket's, the other one a pipe's.
+                continue
+        return False
+
+    def _write_all(self, data: "bytes | memoryview") -> None:
+        self._overlay.make_way()
+        super()._write_all(data)
 
 
 def leaves_plain(data: "bytes | memoryview", was_plain: bool) -> bool:

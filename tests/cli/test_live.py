@@ -177,6 +177,16 @@ def test_a_reader_of_stdout_on_the_same_terminal(supervise: Place, reader: str) 
     assert without_the_line(on.transcript) == plain.transcript
 
 
+def test_what_the_reader_of_stdout_has_not_read_yet_is_waited_for(supervise: Place) -> None:
+    """It may show that at any moment."""
+    line, script = f"supervise -- sh script | (sleep {IN_TIME}; cat)", "echo one; pause; echo two"
+    plain = run(supervise, line, script, live="")
+    on = run(supervise, line, script, 1)
+    assert cells(on) == cells(plain)
+    assert without_the_line(on.transcript) == plain.transcript
+    assert not DRAWN.search(on.transcript.partition(b"one")[0])
+
+
 TORN = {
     "a prompt": "printf 'Name? '; sleep $S; echo Ann",
     "a prompt on stderr": "printf 'Name? ' >&2; sleep $S; echo Ann >&2",

@@ -7,6 +7,8 @@ from supervise.options import BadValueError, Option
 from supervise.values import read_step
 
 DURATION = Option("", "duration", "", "step", "", "DURATION", "")
+MILLISECOND = 0.001
+"""What a sum of times may be off."""
 
 
 def main(values: dict[str, Any], operands: list[str]) -> int:
@@ -16,6 +18,8 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
     except BadValueError as error:
         raise BadValueError(f"DURATION: {error}") from None
     _, answer = asking.find(operands[0]).ask("extend", by=seconds)
-    left = f"{answer['left']:.0f} s"
-    asking.say(f"the {answer['limit']} limit is extended by {operands[1]}; {left} are left")
+    by = operands[1]
+    if answer["by"] < seconds - MILLISECOND:
+        by = f"{answer['by']:.1f} s of {by}, since the time of the whole run bounds it"
+    asking.say(f"the {answer['limit']} limit is extended by {by}; {answer['left']:.0f} s are left")
     return 0

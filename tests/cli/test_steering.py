@@ -97,7 +97,22 @@ def test_extend_adds_to_the_deadline_in_force(supervise: Place) -> None:
     run = running.wait()
     assert run.code == 5
     (extension,) = run.report["extensions"]
-    assert (extension["by"], extension["evidence"]) == (3600, None)
+    assert (extension["source"], extension["by"], extension["evidence"]) == ("user", 3600, None)
+
+
+def test_extend_says_how_much_the_total_has_left_of_it(supervise: Place) -> None:
+    options = ("-t", "1h", "-x", "1", "--total-timeout", "61m")
+    running, run_id = steered(supervise, *options, "--", *child("ready", "stay"))
+    ended = command(supervise, "extend", run_id, "2h")
+    assert ended.code == 0
+    (message,) = ended.messages
+    assert message.startswith("the completion limit is extended by ")
+    assert " s of 2h, since the time of the whole run bounds it; 36" in message
+    assert command(supervise, "extend", run_id, "1s").messages == ["extend: refused: the time of the whole run bounds it"]
+    assert command(supervise, "stop", run_id).code == 0
+    (extension,) = running.wait().report["extensions"]
+    # The limit counts from the start of the command, the total from that of the run.
+    assert (extension["source"], 55 < extension["by"] <= 60) == ("user", True)
 
 
 def test_extend_is_refused_where_there_is_no_limit(supervise: Place) -> None:

@@ -6,6 +6,8 @@ import signal
 import socket
 import subprocess
 import sys
+import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -342,6 +344,39 @@ def test_a_command_has_the_environment_of_the_command(supervise: Place) -> None:
         supervise, "-a", "5", "--access-on", sign, "--", *child("sleep=1"), env={"SUPERVISE_QUIET": "1", "MINE": "1"}
     )
     is_access(ended, sign)
+
+
+# --- how it is looked for
+
+
+def looked(file: Path) -> list[float]:
+    """When each look was, by the clock that all processes have in common."""
+    return [float(line) for line in file.read_text().split()] if file.exists() else []
+
+
+@pytest.mark.slow
+def test_it_is_looked_for_gently_and_not_after_access(supervise: Place) -> None:
+    """Soon, then ever less often, once a second in the end."""
+    looks, up, over = (supervise.file(name) for name in ("looks", "up", "over"))
+    # A shell may take longer than a look that is early.
+    sign = f"command=cut -d' ' -f1 /proc/uptime >> {looks}; false"
+    options = ("-a", "1h", "--access-on", sign, "--access-on", f"file={up}")
+    running = supervise.start(*options, "--", *child(f"wait_for={over}", "exit=0"), events=True)
+    wait_until(lambda: len(looked(looks)) >= 11)
+    found = looked(looks)[:11]
+    pauses = [later - earlier for earlier, later in pairwise(found)]
+    # From the end of one to the begin of the next, so more is no fault; the clock ticks in hundredths.
+    least = [0.075, 0.11, 0.16, 0.25, 0.37, 0.56, 0.85, 1, 1, 1]
+    assert all(pause > one - 0.02 for pause, one in zip(pauses, least, strict=True))
+    up.touch()
+    wait_until(lambda: b'"access"' in running.events_path.read_bytes())
+    known = wait_until(lambda: looked(looks))
+    began = time.monotonic()
+    wait_until(lambda: time.monotonic() > began + 2.5)
+    # One may have been on its way.
+    assert len(looked(looks)) <= len(known) + 1
+    over.touch()
+    is_access(running.wait(), f"file={up}")
 
 
 # --- races, and what is not asked for

@@ -304,6 +304,11 @@ warn-at = ["5m", 60]
         ([], {}, {"timeout": 5.0}),
         (["--profile", "ci"], {}, {"timeout": 7.0, "warn_at": (300.0, 60.0), "profile": "ci"}),
         ([], {"SUPERVISE_PROFILE": "ci"}, {"timeout": 7.0, "warn_at": (300.0, 60.0), "profile": "ci"}),
+        (
+            ["--profile", "ci"],
+            {"SUPERVISE_TIMEOUT": "8"},
+            {"timeout": 8.0, "warn_at": (300.0, 60.0), "profile": "ci"},
+        ),
         (["--profile", "ci"], {"SUPERVISE_PROFILE": "no"}, {"timeout": 7.0, "warn_at": (300.0, 60.0), "profile": "ci"}),
         ([], {"SUPERVISE_TIMEOUT": "8"}, {"timeout": 8.0}),
         ([], {"SUPERVISE_COMPLETION_TIMEOUT": "8"}, {"timeout": 8.0}),

@@ -367,8 +367,16 @@ def test_two_hundred_runs_each_with_a_client_of_its_own(supervise: Place) -> Non
             for number, name in enumerate(names[step : step + 20])
         ]
         assert [one.wait().code for one in clients] == [0] * len(clients)
+    # All of them at the same time, and the answers in another order than the questions.
+    clients = [connect(supervise.runtime / "supervise" / f"{name}.sock") for name in names]
+    for client in clients:
+        client.sendall(b'{"do": "status"}\n')
+    answers = {}
+    for name, client in sorted(zip(names, clients, strict=True), key=lambda pair: pair[0][::-1]):
+        with client, client.makefile() as file:
+            answers[name] = json.loads(file.readline())
     for number, name in enumerate(names):
-        status = ask(supervise.runtime / "supervise" / f"{name}.sock", do="status")
+        status = answers[name]
         assert status["run_id"] == name
         (deadline,) = status["deadlines"]
         assert deadline["limit"] == "completion"

@@ -2,8 +2,10 @@
 
 import os
 import re
+import shlex
 import subprocess
 
+import pexpect
 import pytest
 
 from supervise import __version__
@@ -96,6 +98,18 @@ def test_colours_as_they_are_asked_for(call):
     coloured = re.compile(r"\x1b\[(\d+;)*3\d")
     assert coloured.search(call("--help", environ={"FORCE_COLOR": "1"}).stdout.decode())
     assert not coloured.search(call("--help", environ={"FORCE_COLOR": "1", "NO_COLOR": "1"}).stdout.decode())
+
+
+@pytest.mark.parametrize("words", [["--help"], ["show", "-"]], ids=" ".join)
+@pytest.mark.parametrize(("variable", "are_there"), [("X=1", True), ("NO_COLOR=1", False), ("CLICOLOR=0", False)])
+def test_colours_on_a_terminal(program, tmp_path, words, variable, are_there):
+    name, _, value = variable.partition("=")
+    environ = PLAIN | {"TERM": "xterm-256color", "HOME": str(tmp_path), name: value}
+    subprocess.run([program, "--", "false"], env=environ, timeout=BOUND, check=False)
+    text, _ = pexpect.run(
+        shlex.join([str(program), *words]), env=environ, cwd=tmp_path, timeout=BOUND, withexitstatus=True
+    )
+    assert bool(re.search(rb"\x1b\[(\d+;)*[34]\d[;m]", text)) is are_there
 
 
 def test_a_reader_that_leaves_early_is_no_error(call):

@@ -144,6 +144,41 @@ def test_more_than_one(supervise: Place) -> None:
     assert "2 runs begin with '2'" in ended.messages[0]
 
 
+# --- very many
+
+
+@pytest.mark.slow
+def test_ten_thousand(supervise: Place) -> None:
+    """Each answer is as right as among a few."""
+    count, now = 10_000, time.time()
+    lost = {make(supervise.state, now - 60 - count), make(supervise.state, now - 60 - count / 2)}
+    made = [make(supervise.state, now - 60 - index, exit_code=index % 7) for index in range(count - len(lost))]
+    running = supervise.start("--name", "night", "--log-max", "0", "--", *child("ready", "stay"), report=False)
+    running.wait_for_out(b"ready")
+    newest = listed(supervise)[0]
+    # Those that ended long before the 500 newest ones go little by little, with each start.
+    removed = set(made) - {*reading.ids(supervise.state)}
+    assert not removed & {*made[:499]}
+    assert [(one["run_id"], one["state"]) for one in listed(supervise)] == [
+        (newest["run_id"], "running"),
+        *((one, "lost") for one in sorted(lost, reverse=True)),
+    ]
+    found = listed(supervise, "--all", "-n", "20")
+    assert [(one["run_id"], one["exit_code"]) for one in found] == [
+        (newest["run_id"], None),
+        *((one, index % 7) for index, one in enumerate(made[:19])),
+    ]
+    assert ask(supervise, "wait", made[20]).code == 6
+    assert ask(supervise, "stop", "night").code == 0
+    assert running.wait().code == 143
+    assert ask(supervise, "wait", "-").code == 143
+    said = json.loads(ask(supervise, "recover", "--json").out)["lost"]
+    assert {one["run_id"] for one in said} == lost
+    assert listed(supervise) == []
+    assert ask(supervise, "prune").code == 0
+    assert reading.ids(supervise.state) == [newest["run_id"], *made[:499]]
+
+
 # --- logs
 
 
@@ -221,6 +256,13 @@ def test_by_number(supervise: Place) -> None:
     lost = make(supervise.state, now - 100)
     assert lines(ask(supervise, "prune", "--keep", "3")) == ["7 runs removed"]
     assert reading.ids(supervise.state) == [*made[:3], lost]
+
+
+def test_by_number_unless_said_otherwise(supervise: Place) -> None:
+    now = time.time()
+    made = [make(supervise.state, now - index, exit_code=0) for index in range(503)]
+    assert lines(ask(supervise, "prune")) == ["3 runs removed"]
+    assert reading.ids(supervise.state) == made[:500]
 
 
 def test_one_that_goes_on_stays(supervise: Place) -> None:

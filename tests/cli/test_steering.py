@@ -108,7 +108,9 @@ def test_extend_says_how_much_the_total_has_left_of_it(supervise: Place) -> None
     (message,) = ended.messages
     assert message.startswith("the completion limit is extended by ")
     assert " s of 2h, since the time of the whole run bounds it; 36" in message
-    assert command(supervise, "extend", run_id, "1s").messages == ["extend: refused: the time of the whole run bounds it"]
+    assert command(supervise, "extend", run_id, "1s").messages == [
+        "extend: refused: the time of the whole run bounds it"
+    ]
     assert command(supervise, "stop", run_id).code == 0
     (extension,) = running.wait().report["extensions"]
     # The limit counts from the start of the command, the total from that of the run.

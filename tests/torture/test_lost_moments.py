@@ -53,6 +53,9 @@ def test_supervise_is_killed(supervise: Place, seed: int) -> None:
         wait(moment)
         running.send(signal.SIGKILL)
         code = running.process.wait()
+        # Of one that is dead nobody says that it runs, from the first moment on.
+        states = {reading.state_of(reading.Record(supervise.state, one)) for one in reading.ids(supervise.state)}
+        assert states <= {"lost", "ended"}
         wait_until(lambda: not supervise.alive())
         nothing_half_made(supervise)
         new = [reading.Record(supervise.state, one) for one in reading.ids(supervise.state) if one not in known]

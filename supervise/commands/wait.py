@@ -15,7 +15,7 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
         return _wait_for_word(target)
     target.wait_for_end()
     code = (target.record.end() or {}).get("exit_code")
-    return code if isinstance(code, int) else LOST
+    return code if isinstance(code, int) and 0 <= code <= 255 else LOST
 
 
 def _wait_for_word(target: asking.Target) -> int:

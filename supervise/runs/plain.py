@@ -32,7 +32,9 @@ def _toml_value(value: object) -> str:
 
 
 def json(value: object) -> str:
-    """As json.dumps writes it: ASCII alone; for plain values without NaN and infinity."""
+    """As json.dumps writes it: ASCII alone.  What JSON has no form for is null: dates, NaN and infinity, which a record
+    may hold that is none of ours.
+    """
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -43,7 +45,8 @@ def json(value: object) -> str:
         return "{" + ", ".join(f"{encode_basestring_ascii(key)}: {json(one)}" for key, one in value.items()) + "}"
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(json, value))}]"
-    return repr(value)
+    # NaN less NaN is NaN, and so is infinity less itself.
+    return repr(value) if isinstance(value, (int, float)) and value - value == 0 else "null"
 
 
 def marked(text: str) -> str:

@@ -161,7 +161,7 @@ complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_a
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l lock-wait -x -d 'How long to wait for the lock; 0 for not at all'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l name -x -d 'A name by which the run can be found: the last run of that name'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l log -r -F -d 'Append a plain copy of the output to FILE'
-complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l log-max -x -d 'How much of the output the record keeps: the first quarter and the last three quarters of this; 0 for none'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l log-max -x -d 'How much of the output the record keeps, 64KiB or more: the first quarter and the last three quarters of this; 0 for none'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l no-record -d 'Leave no record of the run on disk'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l on-interrupt -x -a 'nothing rerun' -d 'What supervise recover does when supervise itself was killed or the machine went down under the run: nothing but stop what is left of it, or run it again as well'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l max-recoveries -x -d 'How often, at most, a run is run again by supervise recover'

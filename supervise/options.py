@@ -261,8 +261,8 @@ OPTIONS = (
     ),
     Option(
         RECORD, "log-max", "", "size", "64MiB", "SIZE",
-        "How much of the output the record keeps, 64KiB or more: the first quarter and the last three quarters of this; "
-        "0 for none.",
+        "How much of the output the record keeps, 64KiB or more: the first quarter and the last three quarters of "
+        "this; 0 for none.",
         value=64 << 20,
     ),
     Option(

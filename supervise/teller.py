@@ -33,8 +33,9 @@ class Teller:
         self._people = Messenger(launched.messages)
         self._record = launched.record
         self._complained: set[str] = set()
-        descriptors = [launched.events, launched.record.events if launched.record else -1]
-        self._programs = [Messenger(Outlet(fd)) for fd in descriptors if fd >= 0]
+        self._events = Messenger(Outlet(launched.events)) if launched.events >= 0 else None
+        record = [Messenger(Outlet(launched.record.events))] if launched.record else []
+        self._programs = [*filter(None, [self._events]), *record]
         self._report: str | None = values["report"]
         self._account = account_of(
             launched.run_id,
@@ -56,6 +57,7 @@ class Teller:
         if self._programs and (text := jsonl.line(item, moment, self._run_id)):
             for program in self._programs:
                 program.say(text.encode() + b"\n")
+        self._complain_of_events()
         self._account.hear(item, moment)
         if self.live:
             self.live.hear(item)
@@ -66,11 +68,16 @@ class Teller:
         return bool(self._report or self._record)
 
     def complain(self, name: str, why: str) -> None:
-        """The record or the log of the output cannot be written any more; it is said once of each."""
+        """The record, the log of the output or the events cannot be written any more; it is said once of each."""
         if name not in self._complained:
             self._complained.add(name)
             what = "the record of this run is not complete" if name == "record" else f"{name}: no more is written"
             self.tell(Trouble(f"{what}: {why}"))
+
+    def _complain_of_events(self) -> None:
+        """A thread writes them: what has failed shows at the next one, or at the end."""
+        if self._events and self._events.is_gone:
+            self.complain("--events", self._events.why)
 
     def finish(self, usage: Usage) -> None:
         """Nothing more will be told: write the report, and see that all arrives, for as long as that is bearable."""
@@ -81,6 +88,7 @@ class Teller:
                 self.tell(Trouble(f"--report: {failure}"))
         for program in self._programs:
             program.flush(LAST_WORDS)
+        self._complain_of_events()
         if self._record:
             try:
                 self._record.end(whole)

@@ -43,7 +43,7 @@ def _fields(told: story.Story) -> dict[str, Any]:
         **told.summary.fields(),
         "why": told.why or None,
         "phases": [{"name": one.name, "begin": one.begin, "end": one.end} for one in told.phases],
-        "deadlines": [{"t": one.t, "text": one.text} for one in told.deadlines],
+        "deadlines": [{"t": round(one.t, 3), "text": one.text} for one in told.deadlines],
         "events": told.events,
         "samples": [
             {"t": t, "cpu_seconds": cpu, "stdout_bytes": out, "stderr_bytes": err} for t, cpu, out, err in told.samples

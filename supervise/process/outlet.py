@@ -103,6 +103,8 @@ class Messenger:
         self._busy = _thread.allocate_lock()
         """Held as long as something waits to be written."""
         self.is_gone = False
+        self.why = ""
+        """The reason, once that is so: what has refused a line takes no more."""
 
     def say(self, line: bytes) -> None:
         """Have it written."""
@@ -139,9 +141,8 @@ class Messenger:
             self._outlet.lock.release()
             try:
                 self._outlet.write_line(self._waiting.popleft())
-            except OSError:
-                self.is_gone = True
-                self._waiting.clear()
+            except OSError as error:
+                self._give_up(error)
 
     def _write(self) -> None:
         while True:
@@ -152,7 +153,11 @@ class Messenger:
                 line = self._waiting.popleft()
             try:
                 self._outlet.write_line(line)
-            except OSError:
+            except OSError as error:
                 with self._guard:
-                    self.is_gone = True
-                    self._waiting.clear()
+                    self._give_up(error)
+
+    def _give_up(self, error: OSError) -> None:
+        self.why = (error.strerror or str(error)).lower()
+        self.is_gone = True
+        self._waiting.clear()

@@ -6,7 +6,10 @@ import signal
 import subprocess
 from itertools import pairwise
 
-from tests.harness import Ended, Place, child, validator
+import pytest
+
+from tests.cli.test_steering import command, newest
+from tests.harness import Ended, Place, child, validator, wait_until
 
 
 def names(ended: Ended) -> list[str]:
@@ -94,7 +97,19 @@ def test_into_a_fifo_that_nobody_reads(supervise: Place) -> None:
     assert supervise.start("--events", str(fifo), "-t", "1", "--", *child("stay"), report=False).wait().code == 124
 
 
-def test_a_full_disk(supervise: Place) -> None:
-    ended = supervise.start("--events", "/dev/full", "--", "sh", "-c", "exit 3", report=False).wait()
-    assert ended.code == 3
-    assert b"Traceback" not in ended.err
+@pytest.mark.parametrize("words", [("exit=3",), ("sleep=1.5", "exit=3")], ids=["short", "long"])
+def test_a_full_disk(supervise: Place, words: tuple[str, ...]) -> None:
+    """One warning, and the end is as it was."""
+    ended = supervise.start("--events", "/dev/full", "--", *child(*words), report=False).wait()
+    assert (ended.code, ended.messages) == (3, ["--events: no more is written: no space left on device"])
+
+
+def test_a_full_disk_is_said_as_soon_as_something_happens(supervise: Place) -> None:
+    options = ("-v", "--events", "/dev/full", "-t", "1h", "--warn-at", "off")
+    running = supervise.start(*options, "--", *child("ready", "stay"), report=False)
+    run_id = newest(supervise)
+    wait_until(lambda: command(supervise, "extend", run_id, "1m").code == 0)
+    running.wait_for_err(b"--events: no more is written: no space left on device")
+    assert command(supervise, "stop", run_id).code == 0
+    ended = running.wait()
+    assert sum(message.startswith("--events") for message in ended.messages) == 1

@@ -385,7 +385,7 @@ class Runner:
         return at >= self._root_since and not is_early and not is_ours_alone
 
     def _is_from_inside(self, number: int, sender: int, at: float, ancestry: list[tree.Stat]) -> bool:
-        if sender == self._root or senders.came_from(ancestry, self.holder()):
+        if senders.is_own(sender, ancestry, self._root, self.holder()):
             return True
         # A number of 0 stands for whoever is outside our pid namespace.
         if ancestry or sender in (0, self.launched.parent):

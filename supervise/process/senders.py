@@ -23,6 +23,15 @@ def came_from(ancestry: "list[tree.Stat]", holder: int) -> bool:
     return any(process.pid == holder for process in ancestry)
 
 
+def is_own(sender: int, ancestry: "list[tree.Stat]", root: int, holder: int) -> bool:
+    """The sender, of which `ancestry` tells, is the command, or `holder`, or a descendant of that.
+
+    `root` is the command's pid, 0 where it is not known yet.  A sender of 0 is outside of our pid namespace
+    (sigaction(2)) and so nobody's of ours.
+    """
+    return 0 < sender == root or came_from(ancestry, holder)
+
+
 def hit_others(number: int, at: float, holder: int) -> bool:
     """The signal of `at` (CLOCK_MONOTONIC) may have come to the descendants of `holder` in our group as to us.
 

@@ -1,0 +1,90 @@
+"""One look for a sign of access: what counts as one, and that none waits for ever."""
+
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from supervise.process import looks
+from tests.harness import wait_until
+
+
+@contextmanager
+def answering(answer: Callable[[socket.socket], object]) -> Iterator[str]:
+    """The URL of a server that does so with one client."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            link, _ = server.accept()
+            with link:
+                link.recv(1 << 16)
+                try:
+                    answer(link)
+                except OSError:
+                    # It has left.
+                    pass
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/"
+        thread.join()
+
+
+def statuses(*codes: int) -> Callable[[socket.socket], object]:
+    return lambda link: link.sendall(b"".join(b"HTTP/1.1 %d So\r\nA: b\r\n\r\n" % code for code in codes))
+
+
+@pytest.mark.parametrize("codes", [(200,), (299,), (300,), (399,), (100, 204), (103, 100, 302)])
+def test_an_answer_of_2xx_or_3xx(codes: tuple[int, ...]) -> None:
+    with answering(statuses(*codes)) as url:
+        assert looks.http(url) == ""
+
+
+@pytest.mark.parametrize("codes", [(101,), (199, 400), (400,), (499,), (500,), (600,)])
+def test_an_answer_that_is_no_sign(codes: tuple[int, ...]) -> None:
+    with answering(statuses(*codes)) as url:
+        assert looks.http(url) == f"{url}: {codes[-1]} So"
+
+
+def test_an_answer_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one of which there is a little more each time."""
+    monkeypatch.setattr(looks, "ANSWERING", 0.5)
+    gone = threading.Event()
+
+    def trickle(link: socket.socket) -> None:
+        link.sendall(b"HTTP/1.1 ")
+        for _ in range(100):
+            if gone.wait(0.1):
+                return
+            link.sendall(b" ")
+
+    with answering(trickle) as url:
+        why = looks.http(url)
+        gone.set()
+        assert why == f"{url}: no answer"
+
+
+def test_a_command_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is killed, and what it has started with it."""
+    monkeypatch.setattr(looks, "RUNNING", 1.0)
+    reader, writer = os.pipe()
+    minded: list[tuple[int, bool]] = []
+    why = looks.command("sleep 60 & sleep 61", os.environb, reader, lambda pid, is_ours: minded.append((pid, is_ours)))
+    os.close(writer)
+    os.close(reader)
+    assert why == "sleep 60 & sleep 61: not done after 1s"
+    (begun, is_begun), (ended, is_left) = minded
+    assert (begun, is_begun, is_left) == (ended, True, False)
+    # Who has lost its parent is in the group until its new one has taken note of its end.
+    wait_until(lambda: not has_members(begun))
+
+
+def has_members(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True

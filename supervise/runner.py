@@ -385,6 +385,9 @@ class Runner:
         return at >= self._root_since and not is_early and not is_ours_alone
 
     def _is_from_inside(self, number: int, sender: int, at: float, ancestry: list[tree.Stat]) -> bool:
+        if not self._root:
+            # It may be told and unread which process the command is: of one that has ended nothing else tells.
+            self._hear_told()
         if senders.is_own(sender, ancestry, self._root, self.holder()):
             return True
         # A number of 0 stands for whoever is outside our pid namespace.

@@ -30,13 +30,13 @@ async def draw(runner: Runner, overlay: Overlay, live: Live) -> None:
 
 def glance(runner: Runner) -> Glance:
     """Where the run is now."""
-    machine, last = runner.machine, max((pump.last for pump in runner.launched.pumps), default=0.0)
+    machine, started, last = runner.machine, runner.launched.started, _last_byte(runner)
     return Glance(
         t=runner.now(),
         phase=machine.phase,
         deadlines=machine.deadlines,
         bound=machine.bound,
-        last_byte=last - runner.launched.started if last else None,
+        last_byte=last - started if last > started else None,
         cpu_percent=cpu_percent(runner.gauged),
     )
 

@@ -54,7 +54,7 @@ def enlarge(pipe: int) -> None:
 
 def reserve(fd: int, position: int, size: int) -> bool:
     """Have blocks of the disk at hand for so many bytes from there on, the size of the file as it is (fallocate(2))."""
-    if sys.platform != "linux" or not size:
+    if sys.platform != "linux":
         return False
     try:
         return _call("fallocate", fd, FALLOC_FL_KEEP_SIZE, _long(position), _long(size)) == 0

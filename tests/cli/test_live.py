@@ -56,6 +56,13 @@ def without_the_line(transcript: bytes) -> bytes:
     return ERASED.sub(b"", DRAWN.sub(b"", transcript))
 
 
+def without_and_with(supervise: Place, line: str, script: str, pauses: int) -> tuple[Screen, Screen]:
+    """Both ways: but for the line, the same bytes have come."""
+    plain, on = run(supervise, line, script, live=""), run(supervise, line, script, pauses)
+    assert without_the_line(on.transcript) == plain.transcript
+    return plain, on
+
+
 def live(supervise: Place, *options: str) -> list[str]:
     return [str(supervise.program), "--live", *options, "--"]
 
@@ -171,19 +178,15 @@ def test_in_the_end_the_screen_is_as_it_is_without(supervise: Place, script: str
 def test_a_reader_of_stdout_on_the_same_terminal(supervise: Place, reader: str) -> None:
     """The line is gone before it gets to read."""
     line, script = f"supervise -- sh script | {reader}", "echo one; pause; echo two; pause; printf end"
-    plain = run(supervise, line, script, live="")
-    on = run(supervise, line, script, script.count("pause"))
+    plain, on = without_and_with(supervise, line, script, script.count("pause"))
     assert cells(on) == cells(plain)
-    assert without_the_line(on.transcript) == plain.transcript
 
 
 def test_what_the_reader_of_stdout_has_not_read_yet_is_waited_for(supervise: Place) -> None:
     """It may show that at any moment."""
     line, script = f"supervise -- sh script | (sleep {IN_TIME}; cat)", "echo one; pause; echo two"
-    plain = run(supervise, line, script, live="")
-    on = run(supervise, line, script, 1)
+    plain, on = without_and_with(supervise, line, script, 1)
     assert cells(on) == cells(plain)
-    assert without_the_line(on.transcript) == plain.transcript
     assert not DRAWN.search(on.transcript.partition(b"one")[0])
 
 
@@ -209,9 +212,7 @@ READ_BY_CAT = ("a prompt", "a progress bar", "colours")
 def test_nothing_is_drawn_where_it_could_tear_something(supervise: Place, name: str, reader: str) -> None:
     script = f"S={IN_TIME}; echo up; pause; echo torn; sleep 0.2; {TORN[name]}"
     line = f"supervise -- sh script{reader}"
-    plain = run(supervise, line, script, live="")
-    on = run(supervise, line, script, 1)
-    assert without_the_line(on.transcript) == plain.transcript
+    _, on = without_and_with(supervise, line, script, 1)
     assert not DRAWN.search(on.transcript.partition(b"torn")[2])
 
 

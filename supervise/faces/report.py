@@ -52,7 +52,7 @@ def write(path: str, report: "Mapping[str, object]") -> "str | None":
         target, is_descriptor = _follow(path)
         if is_descriptor:
             _write_descriptor(target, data)
-        elif not _is_replaceable(target) or not _replace(target, data):
+        elif not _is_replaceable(target) or not _replace(target, f".supervise-{report['run_id']}", data):
             _write_in_place(target, data)
     except (OSError, ValueError) as error:
         return _line(path, error)
@@ -124,14 +124,14 @@ def _is_replaceable(target: str) -> bool:
         return True
 
 
-def _replace(target: str, data: bytes) -> bool:
-    """Put a new file in the place of the old one; False where the folder does not allow it.
+def _replace(target: str, name: str, data: bytes) -> bool:
+    """Put a new file, of that name until it is whole, in the place of the old one; False where the folder forbids it.
 
     Raises OSError where the new file cannot be written whole: then the old one stays as it was.
     """
-    # Not made of the target's name, which may be as long as a name can be.
-    beside = os.path.join(os.path.dirname(target), f".supervise-{os.getpid()}-{os.urandom(4).hex()}")
+    beside = os.path.join(os.path.dirname(target), name)
     try:
+        _remove(beside)
         fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     except OSError as error:
         if error.errno in REFUSALS and os.path.exists(target):
@@ -150,6 +150,14 @@ def _replace(target: str, data: bytes) -> bool:
             return False
         raise
     return True
+
+
+def _remove(beside: str) -> None:
+    """What a supervisor who was killed here has left to its guardian, who writes the report again."""
+    try:
+        os.unlink(beside)
+    except FileNotFoundError:
+        pass
 
 
 def _keep_mode(target: str, fd: int) -> None:

@@ -11,15 +11,10 @@ from tests.cli.test_steering import ask, command, newest, socket_of
 from tests.harness import Place, child, state_of, wait_until
 
 
-def has_socket(pid: int) -> bool:
-    """It has one; what it opens and closes meanwhile is not looked at."""
-    for path in Path(f"/proc/{pid}/fd").iterdir():
-        try:
-            if "socket:" in os.readlink(path):
-                return True
-        except FileNotFoundError:
-            pass
-    return False
+def are_connected(path: Path, number: int) -> bool:
+    """So many have a connection to that run's socket, accepted or not yet (proc_pid_net(5): the state 03)."""
+    lines = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()]
+    return sum(len(words) == 8 and words[5] == "03" and path.stem in words[7] for words in lines) == number
 
 
 def id_of(supervise: Place) -> str:
@@ -77,22 +72,24 @@ def test_a_run_that_is_lost(supervise: Place) -> None:
 
 
 def test_a_run_without_a_record(supervise: Place) -> None:
-    running = supervise.start("--no-record", "--", *child("exit_on=TERM,4", "ready", "stay"))
+    running = supervise.start("--no-record", "-t", "1h", "--", *child("exit_on=TERM,4", "ready", "stay"))
     path = socket_of(supervise)
     run_id = path.stem
     # What others leave who were killed.
     dead = path.with_name(f"{run_id[:10]}00000-0123456789.sock")
     os.mknod(dead, stat.S_IFSOCK | 0o600)
-    waiting = supervise.popen([str(supervise.program), "wait", run_id[:10]])
     running.wait_for_out(b"ready")
-    wait_until(lambda: has_socket(waiting.pid))
-    # Clients are served in the order of their coming.
-    ask(socket_of(supervise), do="status")
+    assert command(supervise, "extend", run_id[:10], "1s").code == 0
+    assert not dead.exists()
+    waiting = supervise.popen([str(supervise.program), "wait", run_id[:10]])
+    wait_until(lambda: are_connected(path, 1))
+    # It has asked, and waits for the answer at least; and clients are served in the order of their coming.
+    wait_until(lambda: state_of(waiting.pid) == "S")
+    ask(path, do="status")
     os.kill(running.pid, signal.SIGTERM)
     ended = waiting.wait()
     assert (ended.code, ended.out, ended.err) == (143, b"", b"")
     running.wait()
-    assert not dead.exists()
 
 
 def test_the_beginning_of_two_runs_without_records(supervise: Place) -> None:

@@ -13,9 +13,9 @@ import pytest
 
 from supervise.faces import report
 
-REPORT: dict[str, object] = {"outcome": "completed", "exit_code": 0}
-WRITTEN = b'{"outcome": "completed", "exit_code": 0}\n'
-LARGE: dict[str, object] = {"command": ["x" * 1000] * 1000}
+REPORT: dict[str, object] = {"run_id": "a", "outcome": "completed"}
+WRITTEN = b'{"run_id": "a", "outcome": "completed"}\n'
+LARGE: dict[str, object] = {"run_id": "a", "command": ["x" * 1000] * 1000}
 """More than a pipe holds."""
 
 is_root = os.geteuid() == 0
@@ -75,7 +75,7 @@ def as_nobody(call: str, path: Path) -> str:
 
 
 CHECK = "check(sys.argv[1])"
-WRITE = "write(sys.argv[1], {'outcome': 'completed', 'exit_code': 0})"
+WRITE = "write(sys.argv[1], {'run_id': 'a', 'outcome': 'completed'})"
 
 
 @pytest.fixture
@@ -145,6 +145,15 @@ def test_links_are_followed(tmp_path: Path, is_there: bool) -> None:
     assert (tmp_path / "one").is_symlink()
     assert (tmp_path / "two").is_symlink()
     assert names(tmp_path / "far") == ["r.json"]
+
+
+def test_what_a_killed_writer_has_left(tmp_path: Path) -> None:
+    """The guardian writes the report of the same run; what belongs to another run stays."""
+    (tmp_path / ".supervise-a").write_text("half a repo")
+    (tmp_path / ".supervise-b").write_text("another's")
+    assert report.write(str(tmp_path / "r.json"), REPORT) is None
+    assert (tmp_path / "r.json").read_bytes() == WRITTEN
+    assert names(tmp_path) == [".supervise-b", "r.json"]
 
 
 def test_a_name_as_long_as_a_name_can_be(tmp_path: Path) -> None:
@@ -375,10 +384,12 @@ def test_a_full_disk_leaves_no_half_report_in_place(
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "rename", refuse)
-    assert report.write(str(path), {"x": "y" * 40_000}) is None, "there is room for it once"
-    assert report.write(str(path), {"x": "y" * 20_000}) is None, "there is no rename, and the old one is cut off"
-    assert json.loads(path.read_bytes()) == {"x": "y" * 20_000}
-    monkeypatch.setattr(report, "_replace", lambda target, data: False)
+    assert report.write(str(path), {"run_id": "a", "x": "y" * 40_000}) is None, "there is room for it once"
+    assert report.write(str(path), {"run_id": "a", "x": "y" * 20_000}) is None, (
+        "there is no rename, and the old one is cut off"
+    )
+    assert json.loads(path.read_bytes()) == {"run_id": "a", "x": "y" * 20_000}
+    monkeypatch.setattr(report, "_replace", lambda target, name, data: False)
     assert report.write(str(path), LARGE) == f"cannot write '{path}': no space left on device"
     assert path.read_bytes() == b""
     assert names(small_disk) == ["r.json"]

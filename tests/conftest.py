@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests import harness
+from tests import users as users_module
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +24,12 @@ def supervise(tmp_path: Path, program: Path) -> Iterator[harness.Place]:
     """Runs the installed program in an empty folder; nothing may be left of it when the test is over."""
     with harness.place(tmp_path, program) as place:
         yield place
+
+
+@pytest.fixture
+def users(program: Path) -> Iterator[users_module.Users]:
+    """Two ordinary users beside root, and a supervise that they can execute."""
+    if why := users_module.why_not():
+        pytest.skip(why)
+    with users_module.users(program) as found:
+        yield found

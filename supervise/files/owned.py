@@ -1,0 +1,106 @@
+"""Files and folders of supervise's own: the state, the records, the configuration, locks and sockets.
+
+They count only where they belong to the effective user and where no other user may write them or put something else in
+their place.  So each folder on the way belongs to the effective user or to root, and is closed to others or sticky; in
+one that is sticky and open, what is entered belongs to the effective user or to root.  Then no name on the way can be
+changed by another user any more, and the path itself may be used for what lies below: its meaning cannot change between
+a look and a use.
+"""
+
+import os
+from stat import S_ISREG
+
+from supervise.files import trust, walk
+from supervise.files.trust import UntrustedError
+
+
+def open_folder(path: str, make_below: "str | None" = None, mode: int = 0o700) -> int:
+    """A descriptor (O_PATH) of a folder of the effective user's; the caller closes it.
+
+    What is missing below the folder `make_below` is made, with exactly that mode whatever the umask.
+    Raises OSError; UntrustedError where another user owns it, may write it, or may put another one in its place.
+    """
+    fd = walk.open_folder(path, RULE, make_below, mode)
+    try:
+        found = os.fstat(fd)
+        if not trust.is_us(found.st_uid):
+            raise UntrustedError(f"It belongs to another user ({trust.name(found.st_uid)})", path)
+        if trust.is_open(found, fd):
+            raise UntrustedError("Other users may write it", path, is_ours=True)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def check_folder(path: str, make_below: "str | None" = None) -> None:
+    """The same, where the path itself is used from then on.
+
+    Raises OSError; UntrustedError.
+    """
+    os.close(open_folder(path, make_below))
+
+
+def is_anothers(path: str) -> bool:
+    """What there is of that path leads through a folder that another user owns or may replace."""
+    try:
+        os.close(walk.open_folder(path, RULE))
+    except UntrustedError as error:
+        return not error.is_ours
+    except OSError:
+        # It ends before that.
+        return False
+    return False
+
+
+def open_to_read(path: str) -> int:
+    """A descriptor of a regular file, for reading, that the effective user or root has made.
+
+    Raises OSError; UntrustedError where another user owns it, may write it, or may put another one in its place.
+    """
+    entry = walk.find(path, RULE)
+    try:
+        fd = os.open(
+            entry.name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=entry.folder
+        )  # fmt: skip
+        try:
+            judge_file(fd, path)
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd
+    finally:
+        entry.close()
+
+
+def judge_file(fd: int, shown: str) -> None:
+    """See whether an open file is the effective user's or root's, and closed to others.
+
+    Raises UntrustedError.
+    """
+    found = os.fstat(fd)
+    if not trust.is_trusted(found.st_uid):
+        raise UntrustedError(f"It belongs to another user ({trust.name(found.st_uid)})", shown)
+    if S_ISREG(found.st_mode) and trust.is_open(found, fd):
+        raise UntrustedError("Other users may write it", shown, is_ours=trust.is_us(found.st_uid))
+
+
+class _Rule:
+    def enter(self, fd: int, found: os.stat_result, shown: str) -> None:
+        """Raises UntrustedError for a folder in which another user may replace what comes next."""
+        if not trust.is_trusted(found.st_uid):
+            raise UntrustedError(f"It belongs to another user ({trust.name(found.st_uid)})", shown)
+        if not trust.is_sticky(found) and trust.is_open(found, fd):
+            raise UntrustedError("Other users may write it", shown, is_ours=trust.is_us(found.st_uid))
+
+    def follow(self, folder: int, of_folder: os.stat_result, link: os.stat_result, shown: str) -> None:
+        """Raises UntrustedError for a link that another user has planted in a sticky folder."""
+        if not trust.is_open(of_folder, folder):
+            return
+        if not trust.is_trusted(link.st_uid):
+            raise UntrustedError(f"The link belongs to another user ({trust.name(link.st_uid)})", shown)
+        if link.st_nlink > 1:
+            raise UntrustedError("The link has another name as well, and others may make names there", shown)
+
+
+RULE = _Rule()

@@ -1,0 +1,157 @@
+"""Files at paths that the user names (`--report`, `--log`, `--events`), wherever they lie.
+
+Whether the user may write there is the kernel's to judge.  What is judged here is what another user may have planted:
+
+- A link is followed where its folder is closed to others, and elsewhere only where the caller, root or the owner of the
+  folder made the link.
+- A file, FIFO or device that is there already is used on the same condition in a folder that is sticky or open to all,
+  as the kernel's protected_regular and protected_fifos have it.
+- The owner of a folder counts for that only where the folder itself was not made by that user in a folder open to
+  others: whoever may make `/tmp/x` may make `/tmp/x/report.json` with it.
+- A file or link with a second name counts as planted in a folder open to others: any user can give a file of the
+  caller's another name there (link(2), where protected_hardlinks is off).
+"""
+
+import os
+from errno import EEXIST
+from stat import S_ISDIR, S_ISFIFO, S_ISREG, S_IWOTH
+
+from supervise.files import trust, walk
+from supervise.files.trust import UntrustedError
+from supervise.files.walk import Entry
+
+APPEND = os.O_APPEND | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC
+TRIES = 10
+"""How often a file is opened again that another process makes or removes at the same moment."""
+
+
+def find(path: str) -> Entry:
+    """The place that a path leads to, judged; the caller closes it.
+
+    Raises OSError; UntrustedError where another user has planted what stands there or a link on the way.
+    """
+    entry = walk.find(path, _Rule())
+    try:
+        judge(entry)
+    except BaseException:
+        entry.close()
+        raise
+    return entry
+
+
+def judge(entry: Entry) -> None:
+    """See whether what stands at that place was planted there.
+
+    Raises UntrustedError.
+    """
+    if entry.found is not None and not entry.is_descriptor and not S_ISDIR(entry.found.st_mode):
+        _judge(entry.folder, entry.of_folder, entry.found, entry.shown)
+
+
+def open_at(entry: Entry, flags: int) -> int:
+    """A descriptor of what stands at that place, judged again by what was opened.
+
+    Raises OSError.
+    """
+    fd = os.open(entry.name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=entry.folder)
+    try:
+        _judge(entry.folder, entry.of_folder, os.fstat(fd), entry.shown)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def open_to_append(path: str, *, may_make: bool = True) -> int:
+    """A descriptor of that file to append to, which others may write as well, and which never blocks.
+
+    Raises OSError.
+    """
+    for _ in range(TRIES):
+        entry = find(path)
+        try:
+            if entry.is_descriptor:
+                return os.open(entry.name, os.O_WRONLY | APPEND & ~os.O_NOFOLLOW, dir_fd=entry.folder)
+            if entry.found is None:
+                if not may_make:
+                    raise FileNotFoundError(2, os.strerror(2), path)
+                return os.open(
+                    entry.name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | APPEND, 0o666, dir_fd=entry.folder
+                )  # fmt: skip
+            # A FIFO is opened for reading too: without a reader the open would wait for one, for ever, or fail.
+            return open_at(entry, (os.O_RDWR if S_ISFIFO(entry.found.st_mode) else os.O_WRONLY) | APPEND)
+        except FileExistsError:
+            continue
+        except FileNotFoundError:
+            if not may_make:
+                raise
+        finally:
+            entry.close()
+    raise FileExistsError(EEXIST, "Another process keeps changing it", path)
+
+
+def open_to_read(path: str) -> int:
+    """A descriptor of that regular file, for reading.
+
+    Raises OSError.
+    """
+    entry = find(path)
+    try:
+        if entry.is_descriptor or entry.found is None or not S_ISREG(entry.found.st_mode):
+            raise FileNotFoundError(2, os.strerror(2), path)
+        return open_at(entry, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    finally:
+        entry.close()
+
+
+class _Rule:
+    def enter(self, fd: int, found: os.stat_result, shown: str) -> None:
+        """Any folder will do: the kernel judges what the user may do in it."""
+
+    def follow(self, folder: int, of_folder: os.stat_result, link: os.stat_result, shown: str) -> None:
+        """Raises UntrustedError for a link that another user has planted."""
+        _judge_owner("link", folder, of_folder, link, shown, is_shared=trust.is_open(of_folder, folder))
+        _judge_names(folder, of_folder, link, shown)
+
+
+def _judge(folder: int, of_folder: os.stat_result, found: os.stat_result, shown: str) -> None:
+    is_for_all = bool(of_folder.st_mode & S_IWOTH)
+    is_shared = is_for_all or (trust.is_sticky(of_folder) and trust.is_open(of_folder, folder))
+    kind = "FIFO" if S_ISFIFO(found.st_mode) else "file"
+    _judge_owner(kind, folder, of_folder, found, shown, is_shared=is_shared)
+    if S_ISREG(found.st_mode):
+        _judge_names(folder, of_folder, found, shown)
+
+
+def _judge_owner(
+    kind: str, folder: int, of_folder: os.stat_result, found: os.stat_result, shown: str, *, is_shared: bool
+) -> None:
+    if trust.is_trusted(found.st_uid):
+        return
+    if (is_shared and found.st_uid != of_folder.st_uid) or _is_planted(folder, of_folder):
+        raise UntrustedError(f"The {kind} there was made by another user ({trust.name(found.st_uid)})", shown)
+
+
+def _judge_names(folder: int, of_folder: os.stat_result, found: os.stat_result, shown: str) -> None:
+    if found.st_nlink > 1 and trust.is_open(of_folder, folder):
+        raise UntrustedError("What stands there has another name as well, and others may make names there", shown)
+
+
+def _is_planted(folder: int, of_folder: os.stat_result) -> bool:
+    """The folder, or one above, was made by another user in a folder that is open to others."""
+    at = os.dup(folder)
+    try:
+        while not trust.is_trusted(of_folder.st_uid):
+            above = os.open("..", walk.HOLD_FOLDER, dir_fd=at)
+            os.close(at)
+            at = above
+            of_above = os.fstat(at)
+            if trust.is_open(of_above, at) and of_above.st_uid != of_folder.st_uid:
+                return True
+            if os.path.samestat(of_above, of_folder):
+                # The root folder belongs to another user.
+                return False
+            of_folder = of_above
+        return False
+    finally:
+        os.close(at)

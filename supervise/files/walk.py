@@ -1,0 +1,271 @@
+"""Going down a path one component at a time, by descriptors (openat(2)), so that each step can be judged.
+
+The kernel resolves a path in one go and tells nothing of the links on the way.  Its settings protected_symlinks,
+protected_regular and protected_fifos (proc_sys_fs(5)) judge only in folders that are sticky and open to all, and may be
+off.  Here each folder is held open before the next name in it is looked up, and a link is read through a descriptor of
+the link itself: what was judged is what is followed.
+"""
+
+import os
+from errno import EISDIR, ELOOP, ENOENT, ENOTDIR
+from stat import S_ISLNK
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class Rule(Protocol):
+        """What a walk may pass.  Both raise OSError where the walk ends."""
+
+        def enter(self, fd: int, found: os.stat_result, shown: str) -> None:
+            """Judge a folder that the walk has opened."""
+
+        def follow(self, folder: int, of_folder: os.stat_result, link: os.stat_result, shown: str) -> None:
+            """Judge a link in a folder before the walk follows the link."""
+
+
+HOLD = getattr(os, "O_PATH", os.O_RDONLY) | os.O_NOFOLLOW | os.O_CLOEXEC
+"""Needs no permission to read what is there, and opens neither a FIFO nor a device."""
+HOLD_FOLDER = HOLD | os.O_DIRECTORY
+"""With O_DIRECTORY an automount point is mounted, which O_PATH alone would not do (open(2))."""
+MOST_LINKS = 40
+"""As many as the kernel follows (path_resolution(7))."""
+MOST_CHANGES = 20
+"""How often a walk looks again at a name that another process changes under it."""
+
+
+class Entry:
+    """The place that a path leads to: a name in a folder that is held open."""
+
+    __slots__ = ("folder", "found", "is_descriptor", "name", "of_folder", "shown")
+
+    def __init__(
+        self, folder: int, of_folder: os.stat_result, name: str, shown: str, found: "os.stat_result | None"
+    ) -> None:
+        self.folder = folder
+        """A descriptor of the folder (O_PATH)."""
+        self.of_folder = of_folder
+        self.name = name
+        self.shown = shown
+        """The path for messages."""
+        self.found = found
+        """What stands there, which is no link; None where nothing does."""
+        self.is_descriptor = False
+        """The name is the number of an open file of a process: the folder is `/proc/PID/fd` (proc(5))."""
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        os.close(self.folder)
+
+
+def open_folder(path: str, rule: "Rule", make_below: "str | None" = None, mode: int = 0o700) -> int:
+    """A descriptor (O_PATH) of the folder at that path.
+
+    What is missing below the folder `make_below` is made, with exactly that mode whatever the umask.
+    Raises OSError.
+    """
+    walk = _Walk(rule)
+    try:
+        walk.begin(path, len(_words(path)) if make_below is None else len(_words(make_below)), mode)
+        while walk.pending:
+            walk.step()
+    except BaseException:
+        walk.close()
+        raise
+    return walk.folder
+
+
+def find(path: str, rule: "Rule") -> Entry:
+    """The place that a path leads to, through all the links that the rule lets pass.  The caller closes it.
+
+    Raises OSError.
+    """
+    if path.rpartition("/")[2] in ("", ".", ".."):
+        raise _error(EISDIR if path else ENOENT, path)
+    walk = _Walk(rule)
+    try:
+        walk.begin(path, len(path), 0)
+        while True:
+            while len(walk.pending) > 1:
+                walk.step()
+            if not walk.pending:
+                # A link that leads to the root folder or to a folder above.
+                raise _error(EISDIR, path)
+            entry = walk.look()
+            if entry:
+                return entry
+    except BaseException:
+        walk.close()
+        raise
+
+
+class _Walk:
+    """Where a walk has come to: in `folder`, with the components that are still to go, the next one last."""
+
+    __slots__ = ("_changes", "_links", "_mode", "_rule", "folder", "of_folder", "pending", "shown")
+
+    def __init__(self, rule: "Rule") -> None:
+        self._rule = rule
+        self._mode = 0o700
+        self._links = self._changes = 0
+        self.folder = -1
+        self.of_folder: os.stat_result
+        self.shown = ""
+        self.pending: list[tuple[str, bool]] = []
+        """Each with whether a folder of that name may be made."""
+
+    def begin(self, path: str, kept: int, mode: int) -> None:
+        """Begin at the root or at the current folder; folders after the first `kept` components may be made."""
+        if not path or "\0" in path:
+            raise _error(ENOENT, path)
+        self._mode = mode
+        self.pending = [(word, at >= kept) for at, word in enumerate(_words(path))][::-1]
+        self._enter_first(path)
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        if self.folder >= 0:
+            os.close(self.folder)
+            self.folder = -1
+
+    def step(self) -> None:
+        """Enter the folder that comes next, or replace the link that stands there by the components of its target."""
+        word, may_make = self.pending.pop()
+        here = self._shown(word)
+        try:
+            fd = os.open(word, HOLD_FOLDER, dir_fd=self.folder)
+        except FileNotFoundError:
+            if not may_make:
+                raise _error(ENOENT, here) from None
+            self._make(word, here)
+        except NotADirectoryError:
+            try:
+                held = os.open(word, HOLD, dir_fd=self.folder)
+            except FileNotFoundError:
+                self._look_again(word, here, may_make=may_make)
+            else:
+                self._pass_link(held, word, here)
+        except OSError as error:
+            error.filename = here
+            raise
+        else:
+            self._enter(fd, here)
+
+    def look(self) -> "Entry | None":
+        """What stands at the last component; None where it is a link, whose target is now to be gone to."""
+        word, _ = self.pending.pop()
+        here = self._shown(word)
+        try:
+            held = os.open(word, HOLD, dir_fd=self.folder)
+        except FileNotFoundError:
+            return Entry(self.folder, self.of_folder, word, here, None)
+        except OSError as error:
+            error.filename = here
+            raise
+        found = os.fstat(held)
+        if not S_ISLNK(found.st_mode):
+            os.close(held)
+            return Entry(self.folder, self.of_folder, word, here, found)
+        if word.isdecimal() and _is_on_proc(found):
+            os.close(held)
+            entry = Entry(self.folder, self.of_folder, word, here, os.stat(word, dir_fd=self.folder))
+            entry.is_descriptor = True
+            return entry
+        self._pass_link(held, word, here)
+        return None
+
+    def _enter(self, fd: int, here: str) -> None:
+        try:
+            found = os.fstat(fd)
+            self._rule.enter(fd, found, here)
+        except BaseException:
+            os.close(fd)
+            raise
+        self.close()
+        self.folder, self.of_folder, self.shown = fd, found, here
+
+    def _enter_first(self, path: str) -> None:
+        first = "/" if path[0] == "/" else "."
+        self._enter(os.open(first, HOLD_FOLDER), first)
+
+    def _pass_link(self, held: int, word: str, here: str) -> None:
+        """Take the link that is held open, and close it."""
+        try:
+            found = os.fstat(held)
+            if not S_ISLNK(found.st_mode):
+                raise _error(ENOTDIR, here)
+            self._links += 1
+            if self._links > MOST_LINKS:
+                raise _error(ELOOP, here)
+            if self.pending and _is_on_proc(found):
+                # A link of proc(5) is no text: the kernel alone knows what it leads to, and made it.
+                self._enter(os.open(word, HOLD_FOLDER & ~os.O_NOFOLLOW, dir_fd=self.folder), here)
+                return
+            self._rule.follow(self.folder, self.of_folder, found, here)
+            target = os.readlink("", dir_fd=held)
+        finally:
+            os.close(held)
+        self.pending += [(one, False) for one in _words(target)][::-1]
+        if target[:1] == "/":
+            self._enter_first(target)
+
+    def _make(self, word: str, here: str) -> None:
+        """Make the folder, and enter it unless another process has made something of that name meanwhile."""
+        try:
+            os.mkdir(word, self._mode, dir_fd=self.folder)
+        except FileExistsError:
+            self._look_again(word, here, may_make=True)
+            return
+        except OSError as error:
+            error.filename = here
+            raise
+        parent = os.dup(self.folder)
+        try:
+            self._enter(os.open(word, HOLD_FOLDER, dir_fd=parent), here)
+            if self.of_folder.st_mode & 0o777 != self._mode:
+                self._set_mode(word, parent)
+        except BaseException:
+            # A server that maps the user to another one (root squash): nothing of that is left behind.
+            try:
+                os.rmdir(word, dir_fd=parent)
+            except OSError:
+                pass
+            raise
+        finally:
+            os.close(parent)
+
+    def _set_mode(self, word: str, parent: int) -> None:
+        """The umask has taken bits away.  (fchmod(2) takes no descriptor of O_PATH.)"""
+        try:
+            os.chmod(f"/proc/self/fd/{self.folder}", self._mode)
+        except FileNotFoundError:
+            # Without /proc; nobody but the caller can have changed what the name stands for.
+            os.chmod(word, self._mode, dir_fd=parent)
+        self.of_folder = os.fstat(self.folder)
+
+    def _look_again(self, word: str, here: str, *, may_make: bool) -> None:
+        """The name has changed between two looks."""
+        self._changes += 1
+        if self._changes > MOST_CHANGES:
+            raise _error(ENOENT, here)
+        self.pending.append((word, may_make))
+
+    def _shown(self, word: str) -> str:
+        if self.shown in ("/", "."):
+            return word if self.shown == "." else f"/{word}"
+        return f"{self.shown}/{word}"
+
+
+def _words(path: str) -> "list[str]":
+    return [word for word in path.split("/") if word not in ("", ".")]
+
+
+def _is_on_proc(found: os.stat_result) -> bool:
+    try:
+        return found.st_dev == os.stat("/proc/self").st_dev
+    except OSError:
+        return False
+
+
+def _error(number: int, path: str) -> OSError:
+    return OSError(number, os.strerror(number), path)

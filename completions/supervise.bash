@@ -71,7 +71,7 @@ _supervise_subcommand()
         stop) options='-s --signal --help' has_run=yes ;;
         attach) options='-r --read-only --help' has_run=yes ;;
         wait) options='--help' has_run=yes ;;
-        recover) options='--dry-run --json --help' ;;
+        recover) options='--dry-run --host --json --help' ;;
         left) options='--json --help' ;;
         sleep) options='--help' ;;
         'config show') options='--config --profile --json --help' ;;
@@ -88,6 +88,7 @@ _supervise_subcommand()
         'prune --keep') _supervise_words ''; return ;;
         'stop -s') _supervise_words 'TERM INT HUP QUIT KILL USR1 USR2 ABRT ALRM CONT STOP TSTP WINCH'; return ;;
         'stop --signal') _supervise_words 'TERM INT HUP QUIT KILL USR1 USR2 ABRT ALRM CONT STOP TSTP WINCH'; return ;;
+        'recover --host') _supervise_words ''; return ;;
         'config show --config') _supervise_files; return ;;
         'config show --profile') _supervise_words ''; return ;;
         'config set --config') _supervise_files; return ;;

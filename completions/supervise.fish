@@ -104,6 +104,7 @@ complete -c supervise -n '__supervise_asks wait' -l help -d 'Show a help page an
 complete -c supervise -n '__supervise_asks wait' -k -a '(__supervise_runs)'
 complete -c supervise -n 'test (count (commandline -opc)) = 1' -a recover -d 'Find the runs that were lost, stop what is left of them, and run again those that are to be'
 complete -c supervise -n '__supervise_asks recover' -l dry-run -d 'Only say what would be done'
+complete -c supervise -n '__supervise_asks recover' -l host -x -d 'Recover the runs of the host NAME as well: this machine had that name, or another machine id, before'
 complete -c supervise -n '__supervise_asks recover' -l json -d 'Print JSON'
 complete -c supervise -n '__supervise_asks recover' -l help -d 'Show a help page and exit'
 complete -c supervise -n 'test (count (commandline -opc)) = 1' -a left -d 'Print the seconds that are left to the run that this is part of: to the deadline in force, and to the latest instant that it may live'

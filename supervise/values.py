@@ -233,6 +233,13 @@ def read_profile(option: Option, word: str) -> str:
     return word
 
 
+def read_host(option: Option, word: str) -> str:
+    """The name of a machine, as uname(2) has it."""
+    if not word or word == "--" or len(word) > LONGEST_NAME or not word.isprintable():
+        raise _bad(word, "the name of a host, as `uname -n` prints it")
+    return word
+
+
 def read_count(option: Option, word: str) -> int:
     """How often, or how many."""
     if _whole(word) < 0:
@@ -310,6 +317,7 @@ READERS: "dict[str, Callable[[Option, str], object]]" = {
     "name": read_name,
     "size": read_size,
     "profile": read_profile,
+    "host": read_host,
     "count": read_count,
     "causes": read_causes,
     "names": read_names,

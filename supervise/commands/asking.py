@@ -81,7 +81,15 @@ class Target:
         end = self.record and self.record.end()
         if end:
             return f"has ended: {end.get('outcome')} (exit {end.get('exit_code')})"
+        if self.record and reading.state_of(self.record) == "unknown":
+            return f"was started on the host {self.host}, and can be asked there alone"
         return "is lost: its supervise was killed" if self.record and not self.is_running() else "has ended"
+
+    @property
+    def host(self) -> str:
+        """The name of its machine, for people."""
+        name = self.record.host if self.record else ""
+        return name if name.isprintable() and name else reading.UNKNOWN
 
 
 def find(word: str) -> Target:

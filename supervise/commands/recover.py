@@ -4,6 +4,7 @@ import json
 import shlex
 from typing import Any
 
+from supervise.commands import showing
 from supervise.options import BadValueError
 from supervise.runs import losing, reading, recovery, rerunning
 from supervise.runs.recovery import Lost
@@ -18,11 +19,16 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
         state = reading.state_folder()
     except reading.NotFoundError as error:
         raise BadValueError(str(error)) from None
-    is_dry = values["dry_run"]
-    losses = recovery.preview(state) if is_dry else recovery.recover(state, rerunning.rerun)
+    is_dry, host = values["dry_run"], values["host"]
+    losses = recovery.preview(state, host) if is_dry else recovery.recover(state, rerunning.rerun, host)
+    others = recovery.left_alone(state, host)
     if values["json"]:
-        print(json.dumps({"schema": SCHEMA, "dry_run": is_dry, "lost": [_fields(lost) for lost in losses]}))
+        left_alone = [{"run_id": record.run_id, "host": record.host} for record in others]
+        lost_runs = [_fields(lost) for lost in losses]
+        print(json.dumps({"schema": SCHEMA, "dry_run": is_dry, "lost": lost_runs, "left_alone": left_alone}))
     else:
+        for record in others:
+            print(f"{record.run_id}: left alone: it is a run of the host {_clean(record.host)}")
         for lost in losses:
             print("\n".join(_lines(lost, is_dry=is_dry)))
         if not losses:
@@ -79,4 +85,4 @@ def _quoted(command: list[str]) -> str:
 
 def _clean(text: str) -> str:
     """On one line, without control characters."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
+    return showing.printable(text)

@@ -37,6 +37,11 @@ def write(data: "bytes | memoryview") -> None:
         data = data[os.write(1, data) :]
 
 
+def printable(text: str) -> str:
+    """The text without control characters."""
+    return text if text.isprintable() else "".join(one if one.isprintable() else "?" for one in text)
+
+
 def command_line(words: list[str]) -> str:
     """As one would type it, on one line whatever is in it."""
     return " ".join(map(quoted, words))
@@ -130,6 +135,8 @@ class Summary:
     def verdict(self) -> str:
         """`running`, `lost`, `completed`, `failed (3)`."""
         outcome = self.end.get("outcome")
+        if self.state == "unknown":
+            return f"unknown (host {printable(self.record.host)})"
         if self.state != "ended":
             return self.state
         code = self.end.get("exit_code")
@@ -158,6 +165,7 @@ class Summary:
             "ended_at": end.get("ended_at"),
             "duration": None if self.duration is None else round(self.duration, 3),
             "pid": record.facts.get("pid"),
+            "host": record.facts.get("host"),
             "cwd": record.facts.get("cwd"),
             "command": record.facts.get("command"),
         }

@@ -132,6 +132,11 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
         "is 0 where nothing was lost, 1 where something was, 125 where not all could be done.",
         options=(
             Option("", "dry-run", "", "flag", "", "", "Only say what would be done."),
+            Option(
+                "", "host", "", "host", "", "NAME",
+                "Recover the runs of the host NAME as well: this machine had that name, or another machine id, before.",
+                value="",
+            ),
             JSON,
         ),
     ),

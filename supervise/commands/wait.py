@@ -4,6 +4,7 @@ from typing import Any
 
 from supervise.commands import asking
 from supervise.options import BadValueError
+from supervise.runs import reading
 
 LOST = 125
 
@@ -14,6 +15,9 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
     if target.record is None:
         return _wait_for_word(target)
     target.wait_for_end()
+    if reading.state_of(target.record) == "unknown":
+        # Its lock says nothing here, and neither would a look at its folder now and then where its host has crashed.
+        raise BadValueError(f"run {target.run_id} {target.ending()}")
     code = (target.record.end() or {}).get("exit_code")
     return code if isinstance(code, int) and 0 <= code <= 255 else LOST
 

@@ -1,11 +1,48 @@
-"""What tells a process from a later one with the same number: this boot of the system, and when it was started."""
+"""What tells a machine from another, a boot from another, and a process from a later one with the same number."""
 
 import os
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LENGTH_OF_BOOT_ID = 36
+"""Characters of a UUID with its hyphens."""
+LENGTH_OF_MACHINE_ID = 32
+"""Characters of a UUID without them."""
+
 
 def boot_id() -> str:
-    """Of this boot (random(4)); empty where the system has none."""
-    return _first("/proc/sys/kernel/random/boot_id").decode().strip()
+    """The id of this boot (random(4)); empty where it cannot be read, as in a sandbox that masks /proc/sys."""
+    return _id("/proc/sys/kernel/random/boot_id", LENGTH_OF_BOOT_ID)
+
+
+def machine_id() -> str:
+    """The id that this installation of the system keeps (machine-id(5)); empty where it has none."""
+    return _id("/etc/machine-id", LENGTH_OF_MACHINE_ID)
+
+
+def is_other_boot(facts: "Mapping[str, object]") -> bool:
+    """A record was begun before the last boot.  False where one of the two ids is unknown: that proves nothing."""
+    then, now = facts.get("boot_id"), boot_id()
+    return bool(then and now) and then != now
+
+
+def is_other_host(facts: "Mapping[str, object]") -> bool:
+    """A record was begun on another machine, as far as its names can tell.
+
+    The same boot is the same machine, whatever it is called now.  Else both the machine id and the host name have to be
+    the same: copies of one disk image share the first, and many machines are called `localhost`.  A machine that was
+    renamed and then booted is taken for another one, which costs a word to `supervise recover`; the opposite mistake
+    would run a command a second time beside the first.
+    """
+    boot, machine, host = facts.get("boot_id"), facts.get("machine_id"), facts.get("host")
+    if boot and boot == boot_id():
+        return False
+    ours = machine_id()
+    if machine and ours and machine != ours:
+        return True
+    return isinstance(host, str) and bool(host) and host != os.uname().nodename
 
 
 def starttime(pid: int) -> int:
@@ -14,6 +51,12 @@ def starttime(pid: int) -> int:
     # Its name may hold anything, brackets and spaces included.
     fields = stat[stat.rfind(b")") + 2 :].split()
     return int(fields[19]) if len(fields) > 19 else 0
+
+
+def _id(path: str, length: int) -> str:
+    """An id in hexadecimal of so many characters; empty where the file holds none."""
+    text = _first(path).decode("ascii", "replace").strip().lower()
+    return text if len(text) == length and all(one in "0123456789abcdef-" for one in text) else ""
 
 
 def _first(path: str) -> bytes:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from supervise.runs.reading import Record
 
 CRASH, REBOOT = "supervisor died", "reboot"
-SIGNS_OF_LIFE = (records.RUN, records.EVENTS, records.ROOTS)
+SIGNS_OF_LIFE = (records.RUN, records.LOCK, records.EVENTS, records.ROOTS, records.SAMPLES)
 
 
 def last_seen(record: "Record") -> "float | None":
@@ -31,8 +31,7 @@ def last_seen(record: "Record") -> "float | None":
 
 def reason_of(record: "Record") -> str:
     """Why it is lost."""
-    boot_id = record.facts.get("boot_id")
-    return REBOOT if boot_id and boot_id != identity.boot_id() else CRASH
+    return REBOOT if identity.is_other_boot(record.facts) else CRASH
 
 
 def local(epoch: float) -> str:

@@ -6,7 +6,7 @@ A run that is lost and of which nobody has written it down is kept as long as it
 import os
 from time import monotonic, time
 
-from supervise.runs import reading, records, sockets
+from supervise.runs import losing, reading, records, sockets
 
 AGE = 30 * 86400.0
 NUMBER = 500
@@ -54,7 +54,10 @@ def _may_go(record: reading.Record, before: float, *, is_one_too_many: bool) -> 
     try:
         ended = os.lstat(f"{record.folder}/{records.END}").st_mtime
     except OSError:
-        return _began(record.run_id) < before and not reading.is_locked(record)
+        if _began(record.run_id) >= before or reading.is_locked(record):
+            return False
+        # A run of another machine that goes on there shows that by the times of its files alone.
+        return not record.is_elsewhere or (losing.last_seen(record) or 0.0) < time() - AGE
     # Between its end and its exit it holds the lock.
     return (is_one_too_many or ended < before) and not reading.is_locked(record)
 

@@ -8,6 +8,7 @@ import os
 from math import inf
 
 from supervise import folders
+from supervise.runs import identity
 from supervise.runs.records import END, EVENTS, LIVE, LOCK, NAMES, RUN, RUNS, SAMPLES
 
 TYPE_CHECKING = False
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any, Literal
 
-    State = Literal["running", "ended", "lost"]
+    State = Literal["running", "ended", "lost", "unknown"]
 
 MOST = 1 << 24
 """Bytes of a file of facts that are read: more than any has that is ours."""
@@ -83,6 +84,21 @@ class Record:
         return name if isinstance(name, str) else None
 
     @property
+    def host(self) -> str:
+        """The name of the machine that the run was started on."""
+        host = self.facts.get("host")
+        return host if isinstance(host, str) else ""
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """The run was started on another machine that shares this folder.
+
+        Its lock, free as seen from here, says nothing: many network file systems do not carry flock(2) from one machine
+        to another.
+        """
+        return identity.is_other_host(self.facts)
+
+    @property
     def has_end(self) -> bool:
         """Its report was written."""
         return os.path.lexists(f"{self.folder}/{END}")
@@ -122,16 +138,17 @@ class Record:
 
 
 def state_of(record: Record) -> "State":
-    """Whether it goes on, has ended, or is lost: not ended, and nobody holds its lock.
+    """Whether it goes on, has ended, or is lost: not ended, and no process holds its lock.
 
-    A run whose supervisor has died is lost from that moment on, also where nobody has written it down yet.
+    A run whose supervisor has died is lost from that moment on, also where nobody has written it down yet.  Of a run on
+    another machine that cannot be told: its state is unknown.
     """
     if not record.has_end:
         if is_locked(record):
             return "running"
         # It may have ended between the two looks.
         if not record.has_end:
-            return "lost"
+            return "unknown" if record.is_elsewhere else "lost"
     # A report that is broken was written all the same.
     return "lost" if (record.end() or {}).get("outcome") == "lost" else "ended"
 

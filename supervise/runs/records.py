@@ -152,6 +152,7 @@ def facts_of(
         "cwd": plain.marked(folder),
         "cwd_hex": None if plain.marked(folder) is folder else os.fsencode(folder).hex(),
         "host": os.uname().nodename,
+        "machine_id": identity.machine_id(),
         "boot_id": identity.boot_id(),
         "pid": pid,
         "pid_started": identity.starttime(pid),

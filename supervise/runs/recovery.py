@@ -11,7 +11,7 @@ from time import time
 from supervise.options import OPTIONS, BadValueError
 from supervise.process import orphans, tree, wall
 from supervise.process.orphans import Orphans
-from supervise.runs import losing, plain, reading, records, remains, sockets
+from supervise.runs import identity, losing, plain, reading, records, remains, sockets
 from supervise.values import read
 
 TYPE_CHECKING = False
@@ -84,17 +84,29 @@ class Lost:
             self._claim = -1
 
 
-def find(state: str) -> "list[Lost]":
-    """All that were lost and of which something is to be done, the oldest first."""
+def find(state: str, host: str = "") -> "list[Lost]":
+    """All that were lost and of which something is to be done, the oldest first.
+
+    `host` is the name of another machine whose runs count as this machine's: it had that name before.
+    """
     unfinished = {record.run_id for record in reading.unfinished(state)}
     candidates = (reading.Record(state, run_id) for run_id in reversed(reading.ids(state)))
-    found = (_look(one, is_listed=one.run_id in unfinished) for one in candidates if os.path.isdir(one.folder))
+    found = (_look(one, host, is_listed=one.run_id in unfinished) for one in candidates if os.path.isdir(one.folder))
     return [lost for lost in found if lost]
 
 
-def preview(state: str) -> "list[Lost]":
+def left_alone(state: str, host: str = "") -> "list[Record]":
+    """The unfinished runs of other machines but of `host`: what is lost of them is for those machines to tell."""
+    return [
+        record
+        for record in reading.unfinished(state)
+        if not record.has_end and _is_others(record, host) and not reading.is_locked(record)
+    ]
+
+
+def preview(state: str, host: str = "") -> "list[Lost]":
     """The same, with what would be done."""
-    losses = find(state)
+    losses = find(state, host)
     ids, spared, everyone = orphans.Ids(), orphans.ourselves(), tree.scan()
     for lost in losses:
         if found := _orphans_of(lost):
@@ -107,14 +119,15 @@ def preview(state: str) -> "list[Lost]":
     return losses
 
 
-def recover(state: str, rerun: "Rerun") -> "list[Lost]":
+def recover(state: str, rerun: "Rerun", host: str = "") -> "list[Lost]":
     """Stop what is left of all that were lost, write them down, and run again who is to be."""
     losses, ours = [], []
-    for lost in find(state):
+    for lost in find(state, host):
         try:
             if lost.claim():
                 # Whoever had it until now may have done all that there was to do.
-                now = _look(lost.record, is_listed=os.path.lexists(f"{state}/{records.LIVE}/{lost.record.run_id}"))
+                is_listed = os.path.lexists(f"{state}/{records.LIVE}/{lost.record.run_id}")
+                now = _look(lost.record, host, is_listed=is_listed)
                 if now is None:
                     lost.release()
                     continue
@@ -136,8 +149,10 @@ def recover(state: str, rerun: "Rerun") -> "list[Lost]":
     return losses
 
 
-def _look(record: "Record", *, is_listed: bool) -> "Lost | None":
+def _look(record: "Record", host: str, *, is_listed: bool) -> "Lost | None":
     """What there is to recover of that run."""
+    if (is_listed or not record.has_end) and _is_others(record, host):
+        return None
     if not record.has_end:
         if reading.is_locked(record) or _has_supervisor(record):
             return None
@@ -154,6 +169,10 @@ def _look(record: "Record", *, is_listed: bool) -> "Lost | None":
     return None
 
 
+def _is_others(record: "Record", host: str) -> bool:
+    return record.is_elsewhere and not (host and record.host == host)
+
+
 def _has_supervisor(record: "Record") -> bool:
     """The lock is not held, but it lives: somebody has taken the lock's file away."""
     pid, started = _number(record, "pid"), _number(record, "pid_started")
@@ -168,9 +187,13 @@ def _orphans_of(lost: Lost) -> "Orphans | None":
     record = lost.record
     if lost.reason == losing.REBOOT or record.has_end:
         return None
-    guardian = _number(record, "guardian"), _number(record, "guardian_started")
+    guardian, roots = (_number(record, "guardian"), _number(record, "guardian_started")), _roots(record)
+    if not (_text(record, "boot_id") and identity.boot_id()):
+        # Numbers of an unknown boot: the same services get the same ones at each boot.  The run's id in a process's
+        # environment is evidence enough.
+        guardian, roots = (0, 0), []
     signal, grace = _said(record, "signal"), _said(record, "kill_after")
-    lost.orphans = Orphans(record.run_id, _roots(record), guardian, signal, grace)
+    lost.orphans = Orphans(record.run_id, roots, guardian, signal, grace)
     if lost.last_seen and abs(time() - lost.last_seen) < FRESH:
         lost.orphans.patience = PATIENCE
     return lost.orphans

@@ -23,7 +23,7 @@ SOUND: dict[str, Any] = {
     "name": "night",
     "command": ["make", "all"],
     "cwd": "/",
-    "host": "here",
+    "host": os.uname().nodename,
     "boot_id": "",
     "pid": 4_000_000,
     "pid_started": 1,

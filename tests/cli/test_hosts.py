@@ -1,0 +1,190 @@
+"""Records of several machines in one folder: a run of another machine is left alone; an unknown boot is no reboot."""
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from supervise.runs import identity
+from tests.cli.test_records import facts, records_of
+from tests.cli.test_recover import OTHER_BOOT, kill_both, recover, rewrite, started
+from tests.harness import Place, is_alive, wait_until
+
+OTHER_MACHINE = "0123456789abcdef0123456789abcdef"
+HERE = {"boot_id": identity.boot_id(), "machine_id": identity.machine_id(), "host": os.uname().nodename}
+
+
+@pytest.mark.parametrize(
+    ("changed", "is_other"),
+    [
+        ({}, False),
+        # Renamed since: the boot is the same.
+        ({"host": "before"}, False),
+        ({"host": "before", "machine_id": OTHER_MACHINE}, False),
+        # Booted since.
+        ({"boot_id": OTHER_BOOT}, False),
+        # Many machines have one name, and many are copies of one image.
+        ({"boot_id": OTHER_BOOT, "machine_id": OTHER_MACHINE}, True),
+        ({"boot_id": OTHER_BOOT, "host": "other"}, True),
+        # What is unknown proves nothing.
+        ({"boot_id": ""}, False),
+        ({"boot_id": "", "machine_id": ""}, False),
+        ({"boot_id": "", "machine_id": OTHER_MACHINE}, True),
+        ({"boot_id": "", "machine_id": "", "host": "other"}, True),
+        # Records from before there was a machine id, and broken ones.
+        ({"boot_id": OTHER_BOOT, "machine_id": None}, False),
+        ({"boot_id": 7, "machine_id": [], "host": {}}, False),
+    ],
+)
+def test_what_tells_another_machine(changed: dict[str, object], is_other: bool) -> None:
+    assert identity.is_other_host({**HERE, **changed}) == is_other
+
+
+def test_the_record_has_its_machine(supervise: Place) -> None:
+    assert supervise("--", "true").code == 0
+    found = facts(records_of(supervise)[0])
+    assert {name: found[name] for name in HERE} == HERE
+
+
+def lost_elsewhere(supervise: Place, *, machine: bool) -> str:
+    """A run that was killed whole, on record as one of another machine; its id."""
+    running, _ = started(supervise, options=("--name", "job", "--on-interrupt", "rerun"))
+    kill_both(running)
+    [record] = records_of(supervise)
+    rewrite(record, "boot_id", f'"{OTHER_BOOT}"')
+    rewrite(record, "machine_id" if machine else "host", f'"{OTHER_MACHINE if machine else "other"}"')
+    return record.run_id
+
+
+@pytest.mark.parametrize("machine", [True, False])
+def test_a_run_of_another_machine_is_left_alone(supervise: Place, machine: bool) -> None:
+    run_id = lost_elsewhere(supervise, machine=machine)
+    host = os.uname().nodename if machine else "other"
+    ended = recover(supervise)
+    assert (ended.code, ended.out.decode()) == (
+        0,
+        f"{run_id}: left alone: it is a run of the host {host}\nnothing was lost\n",
+    )
+    said = json.loads(recover(supervise, "--json", "--dry-run").out)
+    assert (said["lost"], said["left_alone"]) == ([], [{"run_id": run_id, "host": host}])
+
+    def call(*words: str) -> "tuple[int, str, str]":
+        done = supervise.popen([str(supervise.program), *words]).wait()
+        return done.code, done.out.decode(), done.err.decode()
+
+    code, out, _ = call("ps")
+    assert code == 0
+    assert f"unknown (host {host})" in out
+    [row] = json.loads(call("ps", "--json")[1])
+    assert (row["state"], row["host"]) == ("unknown", host)
+    for words in (("wait", run_id), ("stop", run_id), ("extend", run_id, "1m")):
+        code, _, err = call(*words)
+        assert (code, err) == (
+            125,
+            f"supervise: {words[0]}: run {run_id} was started on the host {host}, and can be asked there alone\n",
+        )
+    # The next run of the name is not told that the one before was lost.
+    ended_next = supervise("--name", "job", "--", "sh", "-c", "echo ${SUPERVISE_PREVIOUS_OUTCOME-none}")
+    assert (ended_next.out, ended_next.messages) == (b"none\n", [])
+    # However old: it may go on there, and shows it by the times of its files.
+    folder = Path(supervise.state, "runs", run_id)
+    assert call("prune", "--keep", "0", "--older-than", "0")[0] == 0
+    assert folder.exists()
+    supervise.sweep()
+
+
+def test_an_old_run_of_another_machine_is_pruned_when_it_gives_no_sign_of_life(supervise: Place) -> None:
+    run_id = lost_elsewhere(supervise, machine=False)
+    supervise.sweep()
+    folder = Path(supervise.state, "runs", run_id)
+    old = folder.with_name("20200101" + run_id[8:])
+    folder.rename(old)
+    day = 86400.0
+
+    def prune() -> bool:
+        assert supervise.popen([str(supervise.program), "prune"]).wait().code == 0
+        return not old.exists()
+
+    assert not prune()
+    for path in old.iterdir():
+        os.utime(path, (time.time() - 31 * day,) * 2)
+    os.utime(old / "lock", (time.time() - 29 * day,) * 2)
+    assert not prune()
+    os.utime(old / "lock", (time.time() - 31 * day,) * 2)
+    assert prune()
+
+
+def test_a_machine_that_was_renamed_and_booted_takes_its_runs_by_its_old_name(supervise: Place) -> None:
+    run_id = lost_elsewhere(supervise, machine=False)
+    assert recover(supervise, "--host", "another").code == 0
+    ended = recover(supervise, "--host", "other")
+    assert ended.code == 1
+    assert ended.out.decode().startswith(f"{run_id} (job): lost: reboot")
+    supervise.sweep()
+
+
+needs_namespaces = pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("unshare"), reason="only root can hide a file of /proc from a program"
+)
+
+
+@needs_namespaces
+@pytest.mark.parametrize("content", ["", "masked\n"])
+def test_a_boot_id_that_cannot_be_read_is_no_reboot(supervise: Place, content: str) -> None:
+    running, pid = started(supervise, options=("--on-interrupt", "rerun"))
+    kill_both(running)
+    assert is_alive(pid)
+    mask = supervise.file("mask")
+    mask.write_text(content)
+    script = 'mount --bind "$1" /proc/sys/kernel/random/boot_id && exec supervise recover'
+    ended = supervise.popen(["unshare", "-m", "sh", "-c", script, "sh", str(mask)]).wait()
+    assert ended.code == 1
+    assert "lost: supervisor died" in ended.out.decode()
+    # It was found by the run's id in its environment, and stopped before it was begun again.
+    assert f"stopped pid {pid} " in ended.out.decode()
+    assert not is_alive(pid)
+    supervise.sweep()
+
+
+@needs_namespaces
+def test_numbers_of_an_unknown_boot_are_no_evidence(supervise: Place) -> None:
+    """After a boot the same service may have the same pid and start time as before."""
+    running, pid = started(supervise)
+    kill_both(running)
+    [record] = records_of(supervise)
+    bystander = subprocess.Popen(["sleep", "100"], start_new_session=True)
+    try:
+        roots = Path(record.folder, "roots")
+        roots.write_text(f"{bystander.pid} {identity.starttime(bystander.pid)}\n")
+        rewrite(record, "boot_id", '""')
+        ended = recover(supervise)
+        assert ended.code == 1
+        wait_until(lambda: not is_alive(pid))
+        assert bystander.poll() is None
+    finally:
+        bystander.kill()
+        bystander.wait()
+    supervise.sweep()
+
+
+@needs_namespaces
+def test_a_live_run_is_not_taken_over_by_a_machine_that_does_not_see_its_lock(supervise: Place) -> None:
+    """The same folder by way of a copy of its files: so a file system looks that does not carry locks."""
+    running, _ = started(supervise, options=("--on-interrupt", "rerun"))
+    [record] = records_of(supervise)
+    copy = supervise.file("copy")
+    shutil.copytree(supervise.state, copy / "supervise", symlinks=True)
+    boot = supervise.file("boot")
+    boot.write_text(OTHER_BOOT + "\n")
+    script = 'hostname host-b && mount --bind "$1" /proc/sys/kernel/random/boot_id && exec supervise recover'
+    ended = supervise.popen(
+        ["unshare", "-m", "-u", "sh", "-c", script, "sh", str(boot)], env={"XDG_STATE_HOME": str(copy)}
+    ).wait()
+    assert (ended.code, ended.out.decode().splitlines()[-1]) == (0, "nothing was lost")
+    assert not (copy / "supervise/runs" / record.run_id / "end.json").exists()
+    running.send(15)
+    assert running.wait().code == 143

@@ -31,7 +31,7 @@ class Diagnosing:
         """`until`, on the monotonic clock, is when the signal is sent; `looks` are those taken before."""
         now = monotonic() - launched.started
         self._last_line = _last_line(launched)
-        self._pipe = "" if launched.own_terminal else launched.pumps[0].source_name()
+        self._pipe = launched.pumps[0].source_name()
         self._is_silent = _is_silent(launched, policy, now)
         self._camera = Camera(holder, _earlier(looks, policy, now), until - AHEAD)
 

@@ -29,7 +29,7 @@ def finish(runner: Runner) -> NoReturn:
         runner.tell_said()
         launched.notify.remove()
     was_killed = outcome.exit is None or outcome.exit.code is None
-    if outcome.cause or was_killed or launched.own_terminal:
+    if outcome.cause or was_killed or launched.relay:
         # Where the command ended by itself, what it has set (`stty`, say) stays.
         launched.give_terminal_back()
     elif launched.terminal:

@@ -63,21 +63,30 @@ def start_pumps(launched: Launched) -> None:
 
     launched.cut_heard, launched.cut = os.pipe()
     before = launched.pumps
-    launched.pumps = tuple(
-        Pump(stream, source, sink, launched.cut_heard, launched.inbox, launched.copier, before)
-        for stream, source, sink in zip(("stdout", "stderr"), launched.sources, launched.outlets, strict=False)
-    )
+    if launched.relay and launched.relay.own:
+        from supervise.terminal.pump import TerminalPump
+
+        launched.pumps = (
+            TerminalPump(
+                launched.relay.own, launched.outlets[0], launched.cut_heard, launched.inbox, launched.copier, before
+            ),
+        )
+    else:
+        launched.pumps = tuple(
+            Pump(stream, source, sink, launched.cut_heard, launched.inbox, launched.copier, before)
+            for stream, source, sink in zip(("stdout", "stderr"), launched.sources, launched.outlets, strict=True)
+        )
     if launched.notify:
         launched.notify.start(launched.inbox, launched.holder)
     if wanted := launched.request.values["access_on"]:
         _look_for_signs(launched, wanted)
-    if launched.own_terminal:
-        # Before the command's first word is seen: whoever waits for it types from then on.
+    if launched.relay:
+        # Before the command's first word is seen: a caller that waits for it types from then on.
         launched.take_terminal()
     for pump in launched.pumps:
         pump.start()
-    if launched.own_terminal and not launched.is_detached:
-        launched.own_terminal.start(launched.inbox)
+    if launched.relay:
+        launched.relay.start(launched.inbox)
 
 
 def _lay_over(launched: Launched) -> None:
@@ -114,4 +123,6 @@ def _hear_last_words(launched: Launched) -> None:
     """The guardian has gone of a command that has ended: from here on its line is silent."""
     while (got := launched.line.receive(wait=True)) is not None:
         launched.heard.append(got[0])
+    if launch.has_ended(launched):
+        launched.note_end()
     launched.line, launched.silence = line.pair()

@@ -28,10 +28,11 @@ if TYPE_CHECKING:
     from supervise.process.overlay import Overlay
     from supervise.process.pump import Pump
     from supervise.process.signs import Signs
-    from supervise.process.terminal import Own, Shared
     from supervise.process.wall import Wall
     from supervise.runs.log import Log
     from supervise.runs.records import Record
+    from supervise.terminal.caller import Caller
+    from supervise.terminal.relay import Relay
 
 SHORT = 0.030
 """Seconds that a command may take and still be done with without any library."""
@@ -88,9 +89,10 @@ class Launched:
         """Closed, it tells the pumps to wait for nothing more."""
         self.cut_heard = -1
         """Its other end, at which they hear that."""
-        self.terminal: Shared | None = None
-        self.own_terminal: Own | None = None
-        """With --pty."""
+        self.terminal: Caller | None = None
+        """The caller's, where we are in its foreground."""
+        self.relay: Relay | None = None
+        """With --pty: between that terminal and the command's own."""
         self.signs: Signs | None = None
         """Of access, where any but output is asked for."""
         self.variables: dict[bytes, bytes | None] = {}
@@ -137,22 +139,28 @@ class Launched:
 
     def take_terminal(self) -> None:
         """With --pty: the keys are the command's, as long as we are in the foreground."""
-        from supervise.process import terminal
-
-        assert self.own_terminal
-        self.own_terminal.copy_size()
+        assert self.relay
+        self.relay.copy_size()
         if self.guardian.has_terminal and self.terminal is None:
             # Started in the background, we have not seen the terminal yet as it is for us.
-            self.terminal = terminal.share()
+            from supervise.terminal import caller
+
+            self.terminal = caller.share(is_commands=False)
             if self.terminal:
                 self.line.send("terminal", self.terminal.facts)
-        if self.terminal:
-            terminal.make_raw()
+        self.relay.look(self.terminal)
 
     def give_terminal_back(self) -> None:
-        """To whoever has started us, as it was."""
+        """To the caller, as it was."""
+        if self.relay:
+            self.relay.finish()
         if self.terminal:
             self.terminal.restore()
+
+    def note_end(self) -> None:
+        """The command has ended, or never was: with --pty its terminal is kept no longer."""
+        if self.relay:
+            self.relay.end()
 
     def hide_line(self) -> None:
         """The one of --live."""
@@ -210,6 +218,8 @@ def run(request: "Request", on_lost: "OnLost", told: int = -1) -> Launched:
     except (OSError, ImportError, BadValueError, Refusal) as error:
         if launched.notify:
             launched.notify.remove()
+        if launched.relay:
+            launched.give_terminal_back()
         refuse(str(error) if isinstance(error, (BadValueError, Refusal)) else f"cannot start: {reason_of(error)}")
     launched.short_until = monotonic() + SHORT
     if _is_done_in_silence(launched):
@@ -289,13 +299,15 @@ def _start(launched: Launched, on_lost: "OnLost") -> None:
     values, command = launched.request.values, launched.request.command
     first: list[Message] = [(("orders", values["signal"], values["kill_after"], _facts(launched)), ())]
     has_terminal = guardian.has_terminal()
+    found_again = None
     if has_terminal:
-        from supervise.process import terminal
+        from supervise.terminal import caller
 
+        found_again = caller.found_again
         # As it is before the command has it.
-        launched.terminal = terminal.share()
+        launched.terminal = caller.share(is_commands=not values["pty"])
         if launched.terminal:
-            first.append((("terminal", launched.terminal.facts), ()))
+            first.append((("terminal", launched.terminal.facts), launched.terminal.descriptors))
     stdio, tty = open_stdio(launched)
     launched.variables = _variables(launched)
     if values["name"] or RECOVERED_FROM in os.environ:
@@ -311,6 +323,8 @@ def _start(launched: Launched, on_lost: "OnLost") -> None:
     log = launched.log.fd if launched.log else -1
     said = launched.notify.fileno() if launched.notify else -1
     unneeded = {*launched.sources, launched.events, launched.told, log, said} - {-1}
+    if launched.relay:
+        unneeded |= launched.relay.descriptors
     if values["no_record"]:
         first.append((spawn, stdio))
     else:
@@ -323,6 +337,7 @@ def _start(launched: Launched, on_lost: "OnLost") -> None:
             has_terminal=has_terminal,
             may_leave=values["no_record"] and _is_nothing_to_be_told(launched),
             on_lost=on_lost,
+            found_again=found_again,
         )
     except OSError as error:
         raise Refusal(f"cannot start a guardian: {(error.strerror or '').lower()}") from None
@@ -334,6 +349,11 @@ def _start(launched: Launched, on_lost: "OnLost") -> None:
         except ImportError:
             launched.guardian.dismiss()
             raise
+    if launched.relay:
+        # As early as it can be restored by the guardian, and what is to be said of the record is said: what is typed
+        # from now on is the command's, key by key.
+        launched.take_terminal()
+    if not values["no_record"]:
         launched.line.send(*spawn, fds=stdio)
     for fd in {*stdio} - {0}:
         os.close(fd)
@@ -387,20 +407,20 @@ def _pipes(launched: Launched) -> "tuple[tuple[int, int, int], str]":
 
 
 def _terminal_of_its_own(launched: Launched) -> "tuple[tuple[int, int, int], str]":
-    from supervise.process import terminal
+    from supervise.terminal.relay import Relay
 
-    if launched.own_terminal:
-        launched.own_terminal.open()
-    else:
-        launched.own_terminal = terminal.Own()
-    own = launched.own_terminal
-    launched.sources = (own.ours,)
-    return (own.theirs,) * 3, own.name
+    if not launched.relay:
+        launched.relay = Relay(launched.terminal, is_detached=launched.is_detached)
+    own = launched.relay.open()
+    launched.sources = (own.master,)
+    # The caller of this closes what it has handed over; the terminal keeps its own.
+    theirs = os.dup(own.peer)
+    return (theirs if launched.relay.is_stdin else 0, theirs, theirs), own.name
 
 
 def _is_done_in_silence(launched: Launched) -> bool:
     """Wait as long as the command is silent and nobody sends us a signal; True where it has ended, and that is all."""
-    if launched.own_terminal or launched.is_detached:
+    if launched.relay or launched.is_detached:
         return False
     poll = select.poll()
     for source in launched.sources:
@@ -447,6 +467,8 @@ def hear(launched: Launched) -> bool:
         launched.heard.append(got[0])
         if got[0][0] == "started":
             launched.hear_start(got[0][1])
+        elif got[0][0] in ("exited", "failed"):
+            launched.note_end()
     return got is not None
 
 
@@ -460,7 +482,7 @@ def end_plainly(launched: Launched) -> None:
     status = None if _is_cancelled(launched) else _plain_end(launched)
     if status is None:
         return
-    if launched.own_terminal:
+    if launched.relay:
         launched.give_terminal_back()
     launched.guardian.dismiss()
     os._exit(status)

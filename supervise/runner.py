@@ -158,7 +158,10 @@ class Runner:
         self._root, self._root_since = 0, inf
         self._is_killing = False
         self._observer.forget()
-        self.launched.give_terminal_back()
+        if self.launched.relay:
+            self.launched.relay.leave()
+        else:
+            self.launched.give_terminal_back()
 
     def _start_attempt(self, number: int, previous: str) -> None:
         try:
@@ -270,6 +273,8 @@ class Runner:
 
     def hear_message(self, message: tuple[object, ...]) -> None:
         """One message of the holder."""
+        if message[0] in ("exited", "failed"):
+            self.launched.note_end()
         if self.machine.phase is Phase.BACKOFF:
             # Of an attempt that is over.
             return
@@ -306,8 +311,8 @@ class Runner:
                 self._tell_output()
                 if pump.failure:
                     self.dispatch(Undelivered(pump.stream, pump.failure))  # type: ignore[arg-type]
-                if self.launched.own_terminal:
-                    self.launched.own_terminal.close()
+                if self.launched.relay:
+                    self.launched.relay.leave()
                 if all(pump.has_ended for pump in self.launched.pumps):
                     self.dispatch(Drained())
             case ("uncopied", str(name), str(why)):
@@ -356,8 +361,8 @@ class Runner:
         """Stop ourselves, as we were asked to, and go on when we are continued."""
         self.dispatch(Paused())
         self.launched.hide_line()
-        if self.launched.own_terminal:
-            self.launched.give_terminal_back()
+        if self.launched.relay:
+            self.launched.relay.pause()
         signals.stop(number)
         self._take_terminal()
         self.dispatch(Resumed())
@@ -365,15 +370,15 @@ class Runner:
     def _pass_on(self, number: int, is_from_terminal: bool) -> None:
         if number == signals.CONT:
             self._take_terminal()
-        own = self.launched.own_terminal
-        if own and number == signals.WINCH:
-            own.copy_size()
-        elif own or not is_from_terminal:
+        relay = self.launched.relay
+        if relay and number == signals.WINCH:
+            relay.copy_size()
+        elif relay or not is_from_terminal:
             # What the terminal sends, it has sent to the command too, where that is in our group.
             self.launched.line.send("root", number)
 
     def _take_terminal(self) -> None:
-        if self.launched.own_terminal:
+        if self.launched.relay:
             self.launched.take_terminal()
 
     def _is_for_root(self, number: int, at: float) -> bool:
@@ -402,7 +407,7 @@ class Runner:
 
     @property
     def _shares_group(self) -> bool:
-        return self.launched.guardian.has_terminal and not self.launched.own_terminal
+        return self.launched.guardian.has_terminal and not self.launched.relay
 
 
 def _ignore(notice: Notice) -> None:

@@ -163,29 +163,27 @@ class Steering:
             return {"ok": True}
         launched = self._runner.launched
         assert launched.record
-        return {"ok": True, "has_pty": launched.own_terminal is not None, "folder": launched.record.folder}
+        return {"ok": True, "has_pty": launched.relay is not None, "folder": launched.record.folder}
 
     def _type(self, text: str) -> Fields:
-        own = self._runner.launched.own_terminal
-        if own is None:
+        relay = self._runner.launched.relay
+        if relay is None:
             return _refusal("it has no terminal of its own (--pty)")
         try:
             # A byte is a character of the same number: keys need not be UTF-8.
-            return {"ok": True, "taken": own.type(text.encode("latin-1"))}
+            taken = relay.type(text.encode("latin-1"))
         except (OSError, ValueError):
-            return _refusal("its terminal does not take them")
+            taken = -1
+        return {"ok": True, "taken": taken} if taken >= 0 else _refusal("its terminal does not take them")
 
     def _set_size(self, rows: int, columns: int, client: Client) -> Fields:
-        own = self._runner.launched.own_terminal
-        if own is None or not (0 < rows <= LARGEST and 0 < columns <= LARGEST):
+        relay = self._runner.launched.relay
+        if relay is None or not (0 < rows <= LARGEST and 0 < columns <= LARGEST):
             return _refusal("there is no such size")
-        try:
-            own.set_size(rows, columns)
-        except OSError:
-            return _refusal("its terminal is closed")
-        # When whoever has seen it so has left, it is as large as ours again, if we have one.
-        client.on_leave = own.copy_size
-        return {"ok": True}
+        # When the client that has seen it so has left, it is as large as ours again, if we have one.
+        client.on_leave = lambda: relay.forget_size(client)
+        # Where there is none just now, between two attempts, it is kept for the next one.
+        return {"ok": True} if relay.set_size(client, rows, columns) else _refusal("its terminal is closed")
 
     def _status(self) -> Fields:
         runner = self._runner

@@ -1,19 +1,17 @@
 """Our keys and the size of our window, for the terminal of a run's command (tty_ioctl(4))."""
 
 import _signal
-import fcntl
 import os
-import struct
-import termios
 from time import monotonic
 
-from supervise.process.terminal import raw
 from supervise.runs.client import Connection
+from supervise.terminal import modes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType
-    from typing import Any
+
+    from supervise.terminal.modes import Modes
 
 DETACH = 0x1C
 """Ctrl-\\: twice, one right after the other, it detaches; once it is a key like any other."""
@@ -40,7 +38,7 @@ class Keyboard:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._saved: list[Any] | None = None
+        self._saved: Modes | None = None
         self._waiting = b""
         self._is_asked = False
         self._is_resized = False
@@ -63,10 +61,10 @@ class Keyboard:
                 _signal.signal(number, _leave)
         try:
             if os.tcgetpgrp(0) == os.getpgrp():
-                self._saved = termios.tcgetattr(0)
-                termios.tcsetattr(0, termios.TCSADRAIN, raw(self._saved))
+                self._saved = modes.get_modes(0)
+                modes.set_modes(0, modes.raw(self._saved))
                 self._is_resized = True
-        except (OSError, termios.error):
+        except OSError:
             # Stdin is no terminal, or not ours: what comes from it is passed on as it is.
             pass
         return self
@@ -75,8 +73,8 @@ class Keyboard:
         """Give the terminal back as it was."""
         if self._saved:
             try:
-                termios.tcsetattr(0, termios.TCSADRAIN, self._saved)
-            except (OSError, termios.error):
+                modes.set_modes(0, self._saved)
+            except OSError:
                 pass
 
     @property
@@ -161,7 +159,7 @@ class Keyboard:
         try:
             if self._is_resized:
                 self._is_resized = False
-                rows, columns = struct.unpack("HHHH", fcntl.ioctl(0, termios.TIOCGWINSZ, bytes(8)))[:2]
+                rows, columns = modes.get_size(0)
                 if rows and columns:
                     self._connection.send("size", rows=rows, columns=columns)
                     self._is_asked = True

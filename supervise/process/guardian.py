@@ -15,14 +15,24 @@ from supervise.process.holder import Holder
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from typing import Any
+    from typing import Any, Protocol
 
     Message = tuple[tuple[Any, ...], tuple[int, ...]]
     """What a line carries: the words, and the descriptors."""
 
-    from supervise.process.terminal import Shared
-
     OnLost = Callable[[tuple[Any, ...], list[tuple[str, str]]], None]
+
+    class Restored(Protocol):
+        """The terminal of the caller, as the guardian finds it."""
+
+        def restore(self) -> None:
+            """Give it back as it was."""
+
+        def give_back(self) -> None:
+            """Take it out of the hands of a group that is dead."""
+
+    FoundAgain = Callable[[tuple[Any, ...], tuple[int, ...]], Restored | None]
+    """That terminal, from what the guardian was told of it; None where it is gone."""
 
 NAME = b"supervise-guard"
 REAP = 1.0
@@ -68,13 +78,14 @@ def fork(
     has_terminal: bool,
     may_leave: bool,
     on_lost: "OnLost",
+    found_again: "FoundAgain | None",
 ) -> Guardian:
     """Fork it, with the first of what it is told: no line is faster.
 
     All signals are blocked from here on, so that none is lost before there is somebody to take it.  `unneeded` are
     descriptors of ours that it must not hold.  With `may_leave` it goes by itself when the command has ended by itself
     with nobody left, unless we `keep` it.  `on_lost` is called in the guardian, with the facts and the sockets that
-    it was told, when we have died and the tree is stopped.
+    it was told, when we have died and the tree is stopped; `found_again` before that, on a terminal.
     Raises OSError where no process can be had.
     """
     ours, theirs = line.pair()
@@ -96,10 +107,12 @@ def fork(
         return Guardian(pid, ours, has_terminal, leave)
     code = 70
     try:
-        if has_terminal:
-            os.setpgid(0, 0)
-        else:
+        if not has_terminal:
             os.setsid()
+        elif holder.group:
+            os.setpgid(0, 0)
+        # Else our group is of another pid namespace and has no number here: whatever leaves it never comes back, and
+        # the command has to be born in it, or it could not read the terminal.
         # A caller may ignore it for us: the command's status would be lost, and it would ignore it too.
         _signal.signal(_signal.SIGCHLD, _noted)
         system.become_subreaper()
@@ -113,7 +126,7 @@ def fork(
         ours.close()
         for fd in unneeded:
             os.close(fd)
-        _hold(holder, trigger, on_lost)
+        _hold(holder, trigger, on_lost, found_again)
         code = 0
     finally:
         os._exit(code)
@@ -128,17 +141,19 @@ def has_terminal() -> bool:
     return True
 
 
-def _hold(holder: Holder, trigger: int, on_lost: "OnLost") -> None:
+def _hold(holder: Holder, trigger: int, on_lost: "OnLost", found_again: "FoundAgain | None") -> None:
     _listen(holder.wake, trigger)
     _leave_stdio()
     if not holder.serve():
-        shared = _find_terminal(holder.group, holder.terminal)
-        if shared:
-            # At once: whoever comes after us need not wait for the command's grace.
-            shared.restore()
+        terminal = None
+        if found_again and holder.terminal:
+            terminal = found_again(holder.terminal, holder.terminal_descriptors)
+        if terminal:
+            # At once: what comes after us need not wait for the command's grace.
+            terminal.restore()
         holder.stop_alone()
-        if shared:
-            shared.give_back()
+        if terminal:
+            terminal.give_back()
         if holder.facts:
             on_lost(holder.facts, holder.sockets)
 
@@ -165,14 +180,6 @@ def _leave_stdio() -> None:
     for number in range(3):
         os.dup2(null, number)
     os.close(null)
-
-
-def _find_terminal(group: "int | None", facts: "tuple[Any, ...]") -> "Shared | None":
-    if group is None or not facts:
-        return None
-    from supervise.process import terminal
-
-    return terminal.found_again(group, *facts)
 
 
 def _noted(number: int, frame: object) -> None:

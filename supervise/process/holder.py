@@ -4,7 +4,7 @@ It is served by the guardian, and by us ourselves should the guardian die: its c
 
     what it is told                     what it says
     ("orders", signal, grace, facts)    how the tree is to be stopped, and what is to be known, if we die
-    ("terminal", facts)                 the terminal's modes and more of it, to be restored if we die
+    ("terminal", facts) + descriptors   the caller's terminal, to be restored if we die
     ("socket", folder, run_id)          where our control socket is, to be removed if we die
     ("helper", pid, is_there)           a process of ours in a group of its own, to be killed if we die
     ("wall", folder) + descriptor       a cgroup to go into with all the tree; the descriptor is to be kept open
@@ -54,13 +54,14 @@ class Holder:
         self.wake = wake
         """Readable when a child may have died."""
         self.group = group
-        """The process group in which the command is started; None for a session of its own.
+        """The process group in which the command is started; None for a session of its own, 0 for the holder's own.
 
         On a terminal the command stays in the caller's group, as under `timeout --foreground`: a group of its own
         breaks pipelines and the script loops around us, and hides a second Ctrl-C from us.
         """
         self.facts: tuple[Any, ...] = ()
         self.terminal: tuple[Any, ...] = ()
+        self.terminal_descriptors: tuple[int, ...] = ()
         self.sockets: list[tuple[str, str]] = []
         self._helpers: set[int] = set()
         self.spared = 0
@@ -176,7 +177,7 @@ class Holder:
             case ("orders", int(number), float(grace), tuple(facts)):
                 self._stop_signal, self._grace, self.facts = number, grace, facts
             case ("terminal", tuple(facts)):
-                self.terminal = facts
+                self.terminal, self.terminal_descriptors = facts, tuple(fds)
             case ("socket", str(folder), str(run_id)):
                 self.sockets.append((folder, run_id))
             case ("helper", int(pid), bool(is_there)):
@@ -321,10 +322,6 @@ class Holder:
 
     def _load(self) -> "ModuleType":
         from supervise.process import stop
-
-        if self.terminal:
-            # Needed when we die, and then at once.
-            from supervise.process import terminal  # noqa: F401
 
         return stop
 

@@ -128,7 +128,7 @@ class Pump:
         self._close_copy()
         self.has_ended = True
         # Closed, the pipe tells the command what our reader told us: EPIPE, SIGPIPE.
-        os.close(self._source)
+        self._close_source()
         self._inbox.post("ended", self)
         self._end.release()
 
@@ -156,11 +156,16 @@ class Pump:
                 continue
             try:
                 size = os.readv(source, into)
+            except BlockingIOError:
+                # What poll had seen is gone again.
+                continue
             except OSError as error:
-                # A terminal reads so when nobody is left at its other side: its end of file.
-                if error.errno == errno.EIO:
+                # A terminal reads so when no process is left at its other side.
+                if error.errno != errno.EIO:
+                    raise
+                if self._is_at_end():
                     return
-                raise
+                continue
             if not size:
                 return
             self.last = monotonic()
@@ -190,6 +195,16 @@ class Pump:
                 if self._copier:
                     # What is read is copied once more in memory, what is handed over is not.
                     into = [view[:MUCH]]
+
+    def _is_at_end(self) -> bool:
+        """After EIO: nothing more will come.
+
+        Raises OSError.
+        """
+        return True
+
+    def _close_source(self) -> None:
+        os.close(self._source)
 
     def _wait_for_others(self) -> None:
         for one in self._after:

@@ -65,10 +65,10 @@ def spawn(
     group: "int | None",
     terminal: str,
 ) -> int:
-    """Start the command and return its pid: in that process group, or in a session of its own.
+    """Start the command and return its pid: in that process group (0: the caller's), or in a session of its own.
 
     `path` is its file (see `find`).
-    `terminal` names the controlling terminal of such a session, which is then its stdio; '' for none.
+    `terminal` names the controlling terminal of such a session; '' for none.
 
     Its signal mask is empty; SIGPIPE and SIGXFSZ, which Python ignores, are back to default.
     Raises SpawnError.
@@ -105,13 +105,17 @@ def _exec(
 ) -> int:
     actions: list[tuple[object, ...]] = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(stdio)]
     if terminal:
-        # The first terminal that a session leader opens becomes its controlling one (tty_ioctl(4)).
-        actions.insert(0, (os.POSIX_SPAWN_OPEN, 0, terminal, os.O_RDWR, 0))
+        # The first terminal that a session leader opens becomes its controlling one (tty_ioctl(4)).  As 1, which is
+        # its stdout in a moment: 0 may be a stdin that is to be handed on.
+        actions.insert(0, (os.POSIX_SPAWN_OPEN, 1, terminal, os.O_RDWR, 0))
     defaults = (_signal.SIGPIPE, _signal.SIGXFSZ)
     if group is None:
         return os.posix_spawn(
             path, command, environ, file_actions=actions, setsid=True, setsigmask=(), setsigdef=defaults
         )
+    if not group:
+        # The caller's group is of another pid namespace, where it has no number here: it can only be inherited.
+        return os.posix_spawn(path, command, environ, file_actions=actions, setsigmask=(), setsigdef=defaults)
     return os.posix_spawn(
         path, command, environ, file_actions=actions, setpgroup=group, setsigmask=(), setsigdef=defaults
     )

@@ -3,7 +3,6 @@
 import hashlib
 import os
 import signal
-import subprocess
 
 import pytest
 
@@ -17,8 +16,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarn
 PROBE = """
 import os, sys, termios
 print("ttys", *(os.isatty(fd) for fd in range(3)))
-print("one", len({os.ttyname(fd) for fd in range(3)}))
-print("leader", os.getsid(0) == os.getpid() == os.getpgrp() == os.tcgetpgrp(0))
+print("one", len({os.ttyname(fd) for fd in (1, 2)}))
+print("leader", os.getsid(0) == os.getpid() == os.getpgrp() == os.tcgetpgrp(1))
 os.close(os.open("/dev/tty", os.O_RDWR))
 print("size", *os.get_terminal_size())
 print("only", sorted(map(int, os.listdir("/proc/self/fd")))[:-1])
@@ -35,10 +34,10 @@ def python(code: str) -> tuple[str, ...]:
 
 
 def test_a_terminal_of_its_own(supervise: Place) -> None:
-    """Also where we have none; of the usual size, then."""
+    """Also where we have none; of the usual size, then.  A stdin that is none is the command's as it is."""
     ended = supervise("--pty", "--", *python(PROBE))
     assert ended.out.decode().splitlines() == [
-        "ttys True True True",
+        "ttys False True True",
         "one 1",
         "leader True",
         "size 80 24",
@@ -168,23 +167,24 @@ def test_a_paste_of_many_lines(supervise: Place) -> None:
 
 READERS = {
     "cat": (["cat"], b"", b""),
-    "a line": (["sh", "-c", "stty -echo; touch ready; cat"], b"hello\n", b"hello\r\n"),
-    "an unfinished line": (["sh", "-c", "stty -echo; touch ready; cat"], b"hello", b"hello"),
+    "a line": (["cat"], b"hello\n", b"hello\r\n"),
+    "an unfinished line": (["cat"], b"hello", b"hello"),
+    "a line that no terminal takes": (["wc", "-c"], b"a" * 100_000, b"100000\r\n"),
+    "bytes that are keys on a terminal": (
+        ["od", "-An", "-c"],
+        b"\3\4\21\23\32\34\177\0",
+        b" 003 004 021 023 032 034 177  \\0\r\n",
+    ),
     "one reader after the other": (["sh", "-c", "cat; cat; cat; echo end"], b"", b"end\r\n"),
     "a reader that comes late": (["sh", "-c", "sleep 1; cat; echo end"], b"", b"end\r\n"),
 }
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_the_end_of_stdin_reaches_the_command(supervise: Place, name: str) -> None:
+def test_a_stdin_that_is_no_terminal_is_the_commands_as_it_is(supervise: Place, name: str) -> None:
+    """Whole, not echoed, and with its end."""
     command, text, expected = READERS[name]
-    running = supervise.start("--pty", "--", *command, stdin=subprocess.PIPE)
-    assert running.process.stdin
-    with running.process.stdin as stdin:
-        if text:
-            wait_until(supervise.file("ready").exists)
-            stdin.write(text)
-    ended = running.wait()
+    ended = supervise("--pty", "--", *command, stdin=text)
     assert ended.code == 0
     assert ended.out == expected
 
@@ -197,13 +197,7 @@ def test_a_repl_ends_with_an_empty_stdin(supervise: Place, repl: list[str]) -> N
 
 def test_much_through_stdin(supervise: Place) -> None:
     text = b"".join(b"%d\n" % number for number in range(20000))
-    command = ("sh", "-c", "stty -echo; touch ready; exec sha256sum")
-    running = supervise.start("--pty", "--", *command, stdin=subprocess.PIPE)
-    assert running.process.stdin
-    with running.process.stdin as stdin:
-        wait_until(supervise.file("ready").exists)
-        stdin.write(text)
-    ended = running.wait()
+    ended = supervise("--pty", "--", "sha256sum", stdin=text)
     assert ended.out.split()[0].decode() == hashlib.sha256(text).hexdigest()
 
 

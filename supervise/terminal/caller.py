@@ -1,0 +1,164 @@
+"""The controlling terminal of the caller, as it was before the command came: it is left as it was found.
+
+A command that is stopped can leave it raw, non-blocking, or in the hands of a process group that is dead.  In all of
+this SIGTTOU must be blocked: the kernel would stop a process in the background that changes a terminal.
+"""
+
+import os
+
+from supervise.terminal import modes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from supervise.terminal.modes import Modes
+
+    Facts = tuple[int, Modes, bool, tuple[bool, ...]]
+    """What the guardian needs to restore it: our group, the modes, whether it shows our stdout, and `are_blocking`."""
+
+
+class Caller:
+    """The terminal of the caller."""
+
+    def __init__(
+        self,
+        fd: int,
+        group: int,
+        saved: "Modes",
+        *,
+        is_shown: bool,
+        descriptors: "Sequence[int]" = (),
+        are_blocking: "tuple[bool, ...]" = (),
+    ) -> None:
+        self.fd = fd
+        """An open of our own: what is set of its description is not the caller's."""
+        self.group = group
+        """The process group that had the foreground: ours."""
+        self.saved = saved
+        self._is_shown = is_shown
+        self.descriptors = tuple(descriptors)
+        """Copies of those of our stdin, stdout and stderr that are this terminal, and that the command has too.
+
+        They share one description with the caller's, and with it O_NONBLOCK (open(2), fcntl(2)).
+        """
+        self._are_blocking = are_blocking
+
+    @property
+    def facts(self) -> "Facts":
+        """What the guardian needs for `found_again`, beside the descriptors."""
+        return self.group, self.saved, self._is_shown, self._are_blocking
+
+    def restore(self) -> None:
+        """Give it back to our group as it was, unless another group has it now."""
+        self.give_back()
+        for fd, is_blocking in zip(self.descriptors, self._are_blocking, strict=True):
+            try:
+                os.set_blocking(fd, is_blocking)
+            except OSError:
+                pass
+        try:
+            if not self._is_others():
+                modes.set_modes(self.fd, self.saved)
+        except OSError:
+            # It is gone.
+            pass
+
+    def give_back(self) -> None:
+        """Where the group that has it is dead, take it for ours: what comes after us could not read from it."""
+        try:
+            if not _is_alive(os.tcgetpgrp(self.fd)):
+                os.tcsetpgrp(self.fd, self.group)
+                modes.set_modes(self.fd, self.saved)
+        except OSError:
+            pass
+
+    def make_raw(self) -> None:
+        """Have it hand on every key, and show every byte, as it is.
+
+        Raises OSError.
+        """
+        modes.set_modes(self.fd, modes.raw(self.saved))
+
+    def show_only(self) -> None:
+        """Have it show every byte as it is, and take the keys as before; where it is ours, and raw.
+
+        Raises OSError.
+        """
+        if modes.get_modes(self.fd) == modes.raw(self.saved):
+            modes.set_modes(self.fd, modes.showing(self.saved))
+
+    @property
+    def is_ours(self) -> bool:
+        """We are in its foreground."""
+        try:
+            return os.tcgetpgrp(self.fd) == self.group
+        except OSError:
+            return False
+
+    def _is_others(self) -> bool:
+        now = modes.get_modes(self.fd)
+        if now in (modes.raw(self.saved), modes.showing(self.saved)):
+            # Nobody has changed what we have set.
+            return False
+        foreground = os.tcgetpgrp(self.fd)
+        if foreground != self.group and _is_alive(foreground):
+            return True
+        # A pager that reads our stdout (`supervise make | less`) is in our group and has the terminal in its own modes.
+        return not self._is_shown and not modes.is_by_line(now)
+
+
+def share(*, is_commands: bool) -> Caller | None:
+    """Return the controlling terminal; None where there is none, or where we are not in its foreground.
+
+    `is_commands`: the command has our stdin, stdout and stderr where these are that terminal.
+    """
+    fd = open_again()
+    if fd < 0:
+        return None
+    group = os.getpgrp()
+    try:
+        if os.tcgetpgrp(fd) == group:
+            copies = [os.dup(number) for number in range(3) if is_commands and os.isatty(number)]
+            return Caller(
+                fd,
+                group,
+                modes.get_modes(fd),
+                is_shown=os.isatty(1),
+                descriptors=copies,
+                are_blocking=tuple(map(os.get_blocking, copies)),
+            )
+    except OSError:
+        pass
+    os.close(fd)
+    return None
+
+
+def found_again(facts: "Facts", descriptors: "Sequence[int]") -> Caller | None:
+    """Return the same in another process of that session; None where the terminal is gone."""
+    group, saved, is_shown, are_blocking = facts
+    fd = open_again()
+    if fd < 0:
+        return None
+    return Caller(fd, group, saved, is_shown=is_shown, descriptors=descriptors, are_blocking=are_blocking)
+
+
+def open_again(flags: int = 0) -> int:
+    """Open the controlling terminal once more; -1 where there is none."""
+    try:
+        return os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC | flags)
+    except OSError:
+        return -1
+
+
+def _is_alive(group: int) -> bool:
+    if not group:
+        # Of another pid namespace, which has no number here.
+        return True
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass
+    return True

@@ -1,0 +1,136 @@
+"""The modes and the size of a terminal (termios(3), tty_ioctl(4)).
+
+Each function raises OSError, never termios.error; a call that a signal interrupted is made again.
+"""
+
+import errno
+import fcntl
+import os
+import sys
+import termios
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, TypeVar
+
+    T = TypeVar("T")
+
+    Modes = list[Any]
+    """What tcgetattr(3) gives: four flag words, two speeds, the control characters."""
+
+ROWS, COLUMNS = 24, 80
+"""Where nobody can tell: those of the VT100, which programs take for granted too."""
+IUTF8 = 0x4000
+"""The Backspace key erases a whole character (<asm-generic/termbits.h>); Python has no name for it."""
+CHARACTERS = 6
+"""The index of the control characters in the modes."""
+DISABLED = b"\0"
+"""_POSIX_VDISABLE: a control character that no key gives."""
+WINSIZE = 8
+"""Bytes of struct winsize: four unsigned shorts, of which the first two are rows and columns."""
+
+
+def get_modes(fd: int) -> "Modes":
+    """Return the modes of that terminal."""
+    return _call(lambda: termios.tcgetattr(fd))
+
+
+def set_modes(fd: int, modes: "Modes") -> None:
+    """Set the modes of that terminal at once.
+
+    Not TCSADRAIN: a terminal that was stopped with Ctrl-S would never be drained.
+    """
+    _call(lambda: termios.tcsetattr(fd, termios.TCSANOW, modes))
+
+
+def get_size(fd: int) -> "tuple[int, int]":
+    """Return rows and columns of that terminal; what it does not know is 0."""
+    data = _call(lambda: fcntl.ioctl(fd, termios.TIOCGWINSZ, bytes(WINSIZE)))
+    return int.from_bytes(data[:2], sys.byteorder), int.from_bytes(data[2:4], sys.byteorder)
+
+
+def set_size(fd: int, rows: int, columns: int) -> None:
+    """Set the size; a change sends SIGWINCH to the foreground process group."""
+    data = rows.to_bytes(2, sys.byteorder) + columns.to_bytes(2, sys.byteorder) + bytes(WINSIZE - 4)
+    _call(lambda: fcntl.ioctl(fd, termios.TIOCSWINSZ, data))
+
+
+def usable(rows: int, columns: int) -> "tuple[int, int]":
+    """Return that size with a usual number in place of each 0: a serial line knows no size, and editors refuse 0."""
+    return rows or ROWS, columns or COLUMNS
+
+
+def raw(modes: "Modes") -> "Modes":
+    """Return those modes made raw, as by cfmakeraw(3): each key is handed on and each byte shown as it is."""
+    iflag, oflag, cflag, lflag, ispeed, ospeed, cc = modes
+    iflag &= ~(
+        termios.IGNBRK
+        | termios.BRKINT
+        | termios.PARMRK
+        | termios.ISTRIP
+        | termios.INLCR
+        | termios.IGNCR
+        | termios.ICRNL
+        | termios.IXON
+    )
+    oflag &= ~termios.OPOST
+    cflag = cflag & ~(termios.CSIZE | termios.PARENB) | termios.CS8
+    lflag &= ~(termios.ECHO | termios.ECHONL | termios.ICANON | termios.ISIG | termios.IEXTEN)
+    cc = [*cc]
+    cc[termios.VMIN], cc[termios.VTIME] = 1, 0
+    return [iflag, oflag, cflag, lflag, ispeed, ospeed, cc]
+
+
+def showing(modes: "Modes") -> "Modes":
+    """Return those modes with raw output alone: each byte is shown as it is, and a key means what it did."""
+    return [modes[0], modes[1] & ~termios.OPOST, *modes[2:]]
+
+
+def is_by_line(modes: "Modes") -> bool:
+    """A read from a terminal in these modes gives a whole line, or the end of file."""
+    return bool(modes[3] & termios.ICANON)
+
+
+def end_of_file(modes: "Modes") -> bytes:
+    """Return the key that ends the input in these modes (VEOF); empty where no key does."""
+    key = modes[CHARACTERS][termios.VEOF]
+    return b"" if key == DISABLED else bytes(key)
+
+
+def sane(fresh: "Modes", *, is_utf8: bool) -> "Modes":
+    """Return the modes for a terminal that has no other around it, from those that the kernel gives a new one."""
+    return [fresh[0] | IUTF8 if is_utf8 else fresh[0] & ~IUTF8, *fresh[1:]]
+
+
+def with_characters(fresh: "Modes", around: "Modes") -> "Modes":
+    """Return the modes of a new terminal with the keys and the encoding of the one around it, and no more of that.
+
+    For a job in the background: whoever is in the foreground, a shell's line editor say, has set the rest for itself.
+    """
+    made = sane(fresh, is_utf8=bool(around[0] & IUTF8))
+    cc = [*made[CHARACTERS]]
+    for number, key in enumerate(around[CHARACTERS]):
+        # A line editor switches keys off that it reads itself; VMIN and VTIME are numbers, and its own.
+        if isinstance(key, bytes) and key != DISABLED and number not in (termios.VMIN, termios.VTIME):
+            cc[number] = key
+    return [*made[:CHARACTERS], cc]
+
+
+def is_utf8_wanted() -> bool:
+    """The environment names a locale of UTF-8 (locale(7))."""
+    name = next((value for value in map(os.environ.get, ("LC_ALL", "LC_CTYPE", "LANG")) if value), "")
+    return "utf8" in name.lower().replace("-", "")
+
+
+def _call(call: "Callable[[], T]") -> "T":
+    while True:
+        try:
+            return call()
+        except termios.error as error:
+            # Not an OSError, though it carries the same two arguments.
+            if error.args[0] != errno.EINTR:
+                raise OSError(*error.args) from None
+        except InterruptedError:
+            # Python makes its own calls again (PEP 475), but no ioctl(2).
+            pass

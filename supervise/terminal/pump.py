@@ -1,0 +1,36 @@
+"""The way of the bytes out of the command's own terminal."""
+
+from supervise.process.pump import Pump
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from supervise.process.copying import Copier
+    from supervise.process.inbox import Inbox
+    from supervise.process.outlet import Outlet
+    from supervise.terminal.own import Own
+
+
+class TerminalPump(Pump):
+    """A pump whose source belongs to the terminal, which knows what an EIO means and closes it."""
+
+    def __init__(
+        self,
+        own: "Own",
+        outlet: "Outlet",
+        cut: int,
+        inbox: "Inbox",
+        copier: "Copier | None",
+        after: "tuple[Pump, ...]",
+    ) -> None:
+        self._own = own
+        super().__init__("stdout", own.master, outlet, cut, inbox, copier, after)
+
+    def _is_at_end(self) -> bool:
+        return self._own.vacate()
+
+    def _close_source(self) -> None:
+        self._own.abandon()
+
+    def source_name(self) -> str:
+        """'': what buffers its output in blocks for a pipe does not do so here."""
+        return ""

@@ -1,0 +1,390 @@
+"""The relay of --pty: keys and window sizes on their way from the caller's terminal into the command's.
+
+The keys come from stdin where that is a terminal, else, where stdout is one, from the controlling terminal (`seq 99 |
+supervise --pty -- less`).  They are read by a thread through an open of our own, non-blocking: O_NONBLOCK belongs to a
+description, and stdin's is the caller's as well (open(2)).
+
+A stdin that is no terminal is given to the command as it is: a terminal cuts lines of 4096 bytes, and takes bytes of a
+file for keys.  `docker run -t` refuses it instead, which would make a pipeline fail that works without --pty.
+
+What was typed before the terminal was raw has gone through its line discipline: an end of file is there a read of no
+bytes, and would become a NUL once the terminal is raw (n_tty).  So it is read line by line before.
+"""
+
+import _thread
+import errno
+import os
+import select
+from _collections import deque
+
+from supervise.core.terminal import CALLER
+from supervise.terminal import caller as callers
+from supervise.terminal import modes
+from supervise.terminal.own import Own
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from supervise.core.terminal import CallerAction, CallerEvent, CallerState
+    from supervise.process.inbox import Inbox
+    from supervise.terminal.caller import Caller
+    from supervise.terminal.modes import Modes
+
+READ = 1 << 16
+AGAIN = 0.2
+"""Seconds between two looks at what the kernel tells nobody of: which group is in the foreground, what is unread."""
+
+
+class Relay:
+    """One run's."""
+
+    def __init__(self, caller: "Caller | None", *, is_detached: bool) -> None:
+        self.own: Own | None = None
+        """The terminal of the attempt."""
+        self.is_stdin = is_detached or os.isatty(0)
+        """The command's stdin is that terminal."""
+        self._guard = _thread.allocate_lock()
+        self._caller = caller
+        self._state: CallerState = "away"
+        self._window = next((fd for fd in range(3) if os.isatty(fd)), caller.fd if caller else -1)
+        """A terminal whose size and modes are copied; -1 where there is none."""
+        self._attached: dict[object, tuple[int, int]] = {}
+        """The sizes of the windows of attached clients; the last one that was set counts."""
+        self._keys, self._has_jobs, self._may_block = -1, True, False
+        if not is_detached:
+            self._find_keys()
+        self._queue: deque[bytes | None] = deque()
+        """Keys that the command's terminal has not taken yet; None for an end of file."""
+        self._is_over = False
+        """The caller's terminal has hung up: the end of the input is the answer to every read."""
+        self._was_by_line = True
+        self._is_running = False
+        self._is_told = False
+        """That we have come to the foreground was told, and nobody has looked yet."""
+        self._wake = self._trigger = -1
+        if self._keys >= 0:
+            self._wake, self._trigger = os.pipe()
+            os.set_blocking(self._wake, False)
+            os.set_blocking(self._trigger, False)
+
+    @property
+    def descriptors(self) -> "set[int]":
+        """Those that the guardian must not hold."""
+        found = {self._wake, self._trigger, self._keys} - {-1, 0}
+        return found | ({self.own.master, self.own.peer} if self.own else set())
+
+    @property
+    def has_keys(self) -> bool:
+        """The caller types into it."""
+        return self._keys >= 0
+
+    def open(self) -> Own:
+        """Make a terminal for the attempt that begins.
+
+        Raises OSError.
+        """
+        dress, around = self._look_around()
+        rows, columns = self._size()
+        own = Own(dress, around, (rows, columns))
+        own.on_close = self._nudge
+        with self._guard:
+            self.own = own
+            self._queue.clear()
+            self._handle("needed")
+        return own
+
+    def look(self, caller: "Caller | None") -> None:
+        """See who has the caller's terminal: when the run begins, when we are continued, when something has changed.
+
+        `caller` is that terminal, where we have come to its foreground by now.
+        """
+        with self._guard:
+            self._caller = caller
+            self._is_told = False
+            is_near = caller.is_ours if self._has_jobs and caller else not self._has_jobs
+            self._handle("near" if is_near and self._keys >= 0 else "far")
+
+    def end(self) -> None:
+        """The command has ended, or never was; its last bytes are still on their way."""
+        if self.own:
+            self.own.end()
+        with self._guard:
+            self._queue.clear()
+            self._handle("ended")
+
+    def leave(self) -> None:
+        """The command's terminal has hung up, or nothing comes from it any more."""
+        with self._guard:
+            self._handle("unneeded")
+
+    def pause(self) -> None:
+        """We are about to be stopped."""
+        with self._guard:
+            self._handle("paused")
+
+    def finish(self) -> None:
+        """The run ends."""
+        with self._guard:
+            self._handle("over")
+
+    def copy_size(self) -> None:
+        """Give the command's terminal the size of the window around us, or of the client that is attached."""
+        if self.own:
+            self.own.resize(*self._size())
+
+    def set_size(self, client: object, rows: int, columns: int) -> bool:
+        """Give the command's terminal the size of that client's window; False where there is no terminal just now."""
+        self._attached.pop(client, None)
+        self._attached[client] = rows, columns
+        return bool(self.own and self.own.resize(rows, columns))
+
+    def forget_size(self, client: object) -> None:
+        """That client has left."""
+        self._attached.pop(client, None)
+        self.copy_size()
+
+    def type(self, keys: bytes) -> int:
+        """Hand on as many of a client's keys as the command's terminal takes now; -1 where there is none."""
+        return self.own.type(keys) if self.own else -1
+
+    def start(self, inbox: "Inbox") -> None:
+        """Start the thread that hands the keys on; it posts `("foreground",)` when we have come there.
+
+        Raises RuntimeError where there can be no more threads.
+        """
+        with self._guard:
+            if self._keys >= 0 and not self._is_running:
+                _thread.start_new_thread(self._run, (inbox,))
+                self._is_running = True
+
+    # --- the caller's terminal
+
+    def _find_keys(self) -> None:
+        if os.isatty(0):
+            try:
+                os.tcgetpgrp(0)
+            except OSError:
+                # Another session's (`su -c`): no process of ours is in its background, and its modes are left alone.
+                self._has_jobs = False
+        elif not os.isatty(1):
+            return
+        self._keys = callers.open_again(os.O_NONBLOCK) if self._has_jobs else _open_other()
+        if self._keys < 0 and os.isatty(0):
+            # Another user's, say: read only when something is there.
+            self._keys, self._may_block = 0, True
+
+    def _look_around(self) -> "tuple[Modes | None, Modes | None]":
+        """The modes to copy, or, of a terminal that another group has set for itself, those to copy the keys from."""
+        if self._window < 0:
+            return None, None
+        if self._caller and self._has_jobs:
+            return self._caller.saved, None
+        try:
+            around = modes.get_modes(self._window)
+        except OSError:
+            return None, None
+        return (None, around) if self._has_jobs else (around, None)
+
+    def _size(self) -> "tuple[int, int]":
+        if self._attached:
+            return next(reversed(self._attached.values()))
+        try:
+            around = modes.get_size(self._window) if self._window >= 0 else (0, 0)
+        except OSError:
+            around = 0, 0
+        return modes.usable(*around)
+
+    def _handle(self, event: "CallerEvent") -> None:
+        self._state, actions = CALLER[event][self._state]
+        for action in actions:
+            try:
+                self._do(action)
+            except OSError:
+                # It is gone.
+                pass
+        self._nudge()
+
+    def _do(self, action: "CallerAction") -> bool:
+        match action:
+            case "take":
+                if self._caller and self._has_jobs:
+                    self._take_lines()
+                    if self._state == "raw":
+                        self._caller.make_raw()
+                        self._take_last_line()
+                return True
+            case "show":
+                if self._caller and self._has_jobs:
+                    self._caller.show_only()
+                return True
+            case "restore":
+                if self._caller:
+                    self._caller.restore()
+                return True
+
+    def _take_lines(self) -> None:
+        """Take what was typed before it is raw, as long as a read gives whole lines.
+
+        Raises OSError.
+        """
+        while modes.is_by_line(modes.get_modes(self._keys)) and _is_readable(self._keys):
+            if not self._read(is_by_line=True):
+                return
+
+    def _take_last_line(self) -> None:
+        """Take what came between the last look and the raw mode, and the line that was not finished by then.
+
+        An end of file in there is a NUL by now.  The key for a NUL, typed in these microseconds, is not told from it.
+        Raises OSError.
+        """
+        try:
+            data = os.read(self._keys, READ)
+        except BlockingIOError:
+            return
+        for number, part in enumerate(data.split(b"\0")):
+            if number:
+                self._queue.append(None)
+            if part:
+                self._queue.append(part)
+
+    # --- the thread
+
+    def _run(self, inbox: "Inbox") -> None:
+        while True:
+            poll = select.poll()
+            poll.register(self._wake, select.POLLIN)
+            with self._guard:
+                is_read = self._is_listening() and not self._queue
+                if is_read:
+                    poll.register(self._keys, select.POLLIN)
+                if self._queue and self.own and self.own.is_open:
+                    poll.register(self.own.master, select.POLLOUT)
+                is_watched = self._state == "waiting" or self._is_over
+            ready = dict(poll.poll(AGAIN * 1000 if is_watched else None))
+            if self._wake in ready:
+                _empty(self._wake)
+            if self._may_block and is_read and self._keys in ready:
+                # Nothing else of ours reads it, and whatever else does may have been the faster: not under the lock.
+                self._read(is_by_line=True)
+            with self._guard:
+                self._turn(inbox, is_readable=self._keys in ready and not self._may_block)
+
+    def _is_listening(self) -> bool:
+        return self._state == "raw" and not self._is_over and self.own is not None and self.own.is_open
+
+    def _turn(self, inbox: "Inbox", *, is_readable: bool) -> None:
+        """Do what there is to do now, in the thread, with the lock held."""
+        try:
+            if is_readable and self._is_listening():
+                self._read(is_by_line=modes.is_by_line(modes.get_modes(self._keys)))
+            if self._is_over and not self._queue:
+                self._go_on_ending()
+        except OSError:
+            self._is_over = True
+        try:
+            self._hand_on()
+        except OSError:
+            # The command's terminal does not take them.
+            self._queue.clear()
+        if self._state == "waiting" and not self._is_told and self._is_in_foreground():
+            self._is_told = True
+            inbox.post("foreground")
+
+    def _is_in_foreground(self) -> bool:
+        try:
+            return os.tcgetpgrp(self._keys) == os.getpgrp()
+        except OSError:
+            return False
+
+    def _read(self, *, is_by_line: bool) -> bool:
+        """Take what the caller has typed; False where that is nothing.
+
+        Raises OSError.
+        """
+        try:
+            data = os.read(self._keys, READ)
+        except BlockingIOError:
+            # Another process has read it.
+            return False
+        except OSError as error:
+            # So a read is refused to a process in the background that blocks SIGTTIN; and where the terminal is gone.
+            if error.errno == errno.EIO and self._has_jobs and not self._is_in_foreground():
+                self._handle("far")
+                return False
+            raise
+        if not data and not is_by_line:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        self._queue.extend(self._as_typed(data) if is_by_line else [data])
+        return True
+
+    def _as_typed(self, data: bytes) -> "list[bytes | None]":
+        """What a read by the line has given, with the keys for the end of file that must have been typed.
+
+        One after an unfinished line hands that over, and the next one is the end of file.  But an unfinished line alone
+        may also be what was typed while the terminal was raw, at a shell's prompt say, so that key is only taken for
+        certain where no program switches between the two.
+        """
+        if data:
+            is_handed_over = not self._has_jobs and not data.endswith(b"\n")
+            return [data, None] if is_handed_over else [data]
+        before = self._queue[-1] if self._queue else None
+        is_unfinished = before is not None and not before.endswith((b"\n", b"\r"))
+        return [None, None] if is_unfinished else [None]
+
+    def _hand_on(self) -> None:
+        own = self.own
+        while self._queue and own and own.is_open:
+            keys = self._queue[0]
+            if keys is None:
+                if not own.end_input():
+                    return
+                self._queue.popleft()
+                continue
+            taken = own.type(keys)
+            if taken == 0:
+                return
+            if taken == len(keys) or taken < 0:
+                self._queue.popleft()
+            else:
+                self._queue[0] = keys[taken:]
+
+    def _go_on_ending(self) -> None:
+        """The end of file lies ready for a command that reads lines, whenever nothing else does.
+
+        A command that takes single keys, as a line editor does, gets its key once each time it comes to that.
+        Raises OSError.
+        """
+        own = self.own
+        if own and own.is_open:
+            was_by_line, self._was_by_line = self._was_by_line, own.is_by_line()
+            if not own.has_unread() if self._was_by_line else was_by_line:
+                self._queue.append(None)
+
+    def _nudge(self) -> None:
+        if self._trigger >= 0:
+            try:
+                os.write(self._trigger, b"!")
+            except BlockingIOError:
+                # Full of it already.
+                pass
+
+
+def _open_other() -> int:
+    """Open the terminal that is our stdin, and not our session's, once more; -1 where we may not."""
+    try:
+        return os.open("/proc/self/fd/0", os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError:
+        return -1
+
+
+def _is_readable(fd: int) -> bool:
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _empty(pipe: int) -> None:
+    try:
+        while os.read(pipe, 4096):
+            pass
+    except BlockingIOError:
+        pass

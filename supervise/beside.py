@@ -1,7 +1,5 @@
 """What is asked for beside the command: where it cannot be had, that is said at once, before anything is started."""
 
-import os
-
 from supervise.options import BadValueError
 
 TYPE_CHECKING = False
@@ -52,11 +50,10 @@ def open_log(path: str) -> "Log":
 
 
 def _open_to_append(option: str, path: str) -> int:
-    """A descriptor of that file, to which others may write as well, and that never blocks."""
+    from supervise.files import shared
+
     try:
-        is_fifo = os.path.exists(path) and os.stat(path).st_mode & 0o170000 == 0o010000
-        # A FIFO is opened for reading too: without a reader the open would wait for one, for ever, or fail.
-        how = os.O_RDWR if is_fifo else os.O_WRONLY
-        return os.open(path, how | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, 0o666)
+        return shared.open_to_append(path)
     except OSError as error:
-        raise BadValueError(f"{option}: cannot write {path!r}: {(error.strerror or '').lower()}") from None
+        why = error.strerror or ""
+        raise BadValueError(f"{option}: cannot write {path!r}: {why[:1].lower()}{why[1:]}") from None

@@ -6,6 +6,7 @@ from time import monotonic, time
 
 from supervise import folders
 from supervise.faces import report
+from supervise.files import shared
 from supervise.runs import losing, plain, reading, records, remains, sockets
 
 TYPE_CHECKING = False
@@ -30,8 +31,8 @@ def write(
         whole = {**_facts(start), "pid": pid, "started_at": plain.time(started_at)}
         events = record.events() if record else ()
         end = remains.report(whole, events, time(), monotonic() - started, losing.CRASH)
-        if start["events"] and os.path.isfile(start["events"]):
-            remains.append_event(start["events"], end)
+        if start["events"]:
+            _append_event(start["events"], end)
     if path and not own:
         report.write(path, end)
     if record:
@@ -80,13 +81,18 @@ def _end(record: reading.Record, end: "dict[str, Any]", *, is_kept: bool) -> Non
         records.settle(record.state, record.run_id)
 
 
-def _written(path: str, run_id: str) -> "dict[str, Any] | None":
-    """The run's own report: we may have died after it and before our last word to the guardian."""
-    if not os.path.isfile(path):
-        return None
+def _append_event(path: str, end: "dict[str, Any]") -> None:
     try:
-        with open(path, encoding="ascii") as file:
-            found = json.load(file)
+        remains.append_event(shared.open_regular(path, os.O_RDWR | os.O_APPEND), end)
+    except OSError:
+        # A FIFO, say, or gone.
+        pass
+
+
+def _written(path: str, run_id: str) -> "dict[str, Any] | None":
+    """The run's own report: the supervisor may have died after it and before its last word to the guardian."""
+    try:
+        found = json.loads(report.read(path))
         return found if found["run_id"] == run_id and found["outcome"] else None
     except (OSError, ValueError, LookupError, TypeError):
         return None

@@ -8,9 +8,13 @@ import os
 import stat
 from time import sleep
 
+from supervise.files import shared, trust
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from supervise.files.walk import Entry
 
 PATIENCE = 2.0
 """Seconds to wait in all for somebody to read from a FIFO, a terminal or the like."""
@@ -49,14 +53,32 @@ def write(path: str, report: "Mapping[str, object]") -> "str | None":
 
     data = json.dumps(report, allow_nan=False).encode("ascii") + b"\n"
     try:
-        target, is_descriptor = _follow(path)
-        if is_descriptor:
-            _write_descriptor(target, data)
-        elif not _is_replaceable(target) or not _replace(target, f".supervise-{report['run_id']}", data):
-            _write_in_place(target, data)
+        place = shared.find(path)
+        try:
+            if place.is_descriptor:
+                _write_descriptor(place, data)
+            elif not _is_replaceable(place) or not _replace(place, f".supervise-{report['run_id']}", data):
+                _write_in_place(place, data)
+        finally:
+            place.close()
     except (OSError, ValueError) as error:
         return _line(path, error)
     return None
+
+
+def read(path: str) -> bytes:
+    """What stands there; nothing where that is no regular file that may be read.
+
+    Raises OSError.
+    """
+    fd = shared.open_regular(path, os.O_RDONLY)
+    try:
+        data = b""
+        while more := os.read(fd, 1 << 20):
+            data += more
+        return data
+    finally:
+        os.close(fd)
 
 
 def _line(path: str, error: "OSError | ValueError") -> str:
@@ -68,107 +90,91 @@ def _line(path: str, error: "OSError | ValueError") -> str:
 
 def _obstacle(path: str) -> int:
     """The errno that writing would meet; 0 for none."""
-    target, is_descriptor = _follow(path)
-    folder = os.path.dirname(target) or "."
-    if is_descriptor:
-        # The link shows how it was opened (proc(5), /proc/PID/fd).
-        return 0 if os.lstat(target).st_mode & stat.S_IWUSR else errno.EBADF
+    place = shared.find(path)
     try:
-        mode = os.stat(target).st_mode
-    except FileNotFoundError:
-        # Raises where the folder is not there.
-        if not stat.S_ISDIR(os.stat(folder).st_mode):
-            return errno.ENOTDIR
-        return 0 if _may(folder, os.W_OK | os.X_OK) else _why_not(folder)
-    if stat.S_ISDIR(mode):
-        return errno.EISDIR
-    return 0 if _may(target, os.W_OK) else _why_not(target)
+        if place.is_descriptor:
+            # The link shows how it was opened (proc(5), /proc/PID/fd).
+            mode = os.lstat(place.name, dir_fd=place.folder).st_mode
+            return 0 if mode & stat.S_IWUSR else errno.EBADF
+        name = "." if place.found is None else place.name
+        if place.found is not None and stat.S_ISDIR(place.found.st_mode):
+            return errno.EISDIR
+        how = os.W_OK | os.X_OK if place.found is None else os.W_OK
+        if os.access(name, how, dir_fd=place.folder, effective_ids=os.access in os.supports_effective_ids):
+            return errno.ENOENT if place.found is None and _is_on_proc(place) else 0
+        return errno.EROFS if os.statvfs(place.folder).f_flag & os.ST_RDONLY else errno.EACCES
+    finally:
+        place.close()
 
 
-def _may(path: str, how: int) -> bool:
-    return os.access(path, how, effective_ids=os.access in os.supports_effective_ids)
-
-
-def _why_not(path: str) -> int:
-    return errno.EROFS if os.statvfs(path).f_flag & os.ST_RDONLY else errno.EACCES
-
-
-def _follow(path: str) -> "tuple[str, bool]":
-    """The file at the end of the links, there or not; and whether it is a descriptor (/dev/stdout, /dev/fd/3).
-
-    A descriptor must not be followed to its file's name: the file would be replaced under whoever holds it open.
-    Raises OSError.
-    """
-    if path.endswith("/"):
-        raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
-    for _ in range(40):
-        folder, name = os.path.split(path)
-        folder = os.path.realpath(folder or ".")
-        path = os.path.join(folder, name)
-        if folder.startswith("/proc/") and folder.endswith("/fd"):
-            return path, True
-        try:
-            path = os.path.join(folder, os.readlink(path))
-        except OSError as error:
-            if error.errno in (errno.EINVAL, errno.ENOENT):
-                return path, False
-            raise
-    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-
-
-def _is_replaceable(target: str) -> bool:
-    """It is a regular file, or not there."""
+def _is_on_proc(place: "Entry") -> bool:
+    """Nobody can make a file there, whatever the mode says: a descriptor that is not open."""
     try:
-        return stat.S_ISREG(os.stat(target).st_mode)
-    except FileNotFoundError:
-        return True
+        return place.of_folder.st_dev == os.stat("/proc/self").st_dev
+    except OSError:
+        return False
 
 
-def _replace(target: str, name: str, data: bytes) -> bool:
-    """Put a new file, of that name until it is whole, in the place of the old one; False where the folder forbids it.
+def _is_replaceable(place: "Entry") -> bool:
+    """What stands there is a regular file, or nothing."""
+    return place.found is None or stat.S_ISREG(place.found.st_mode)
+
+
+def _replace(place: "Entry", name: str, data: bytes) -> bool:
+    """Put a new file, of that name until it is whole, in the place of the old one; False where the folder forbids that.
 
     Raises OSError where the new file cannot be written whole: then the old one stays as it was.
     """
-    beside = os.path.join(os.path.dirname(target), name)
     try:
-        _remove(beside)
-        fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        name, fd = _make_beside(place, name)
     except OSError as error:
-        if error.errno in REFUSALS and os.path.exists(target):
+        if error.errno in REFUSALS and place.found is not None:
             return False
         raise
     try:
         try:
-            _keep_mode(target, fd)
+            _keep_mode(place, fd)
             _write_all(fd, data)
         finally:
             os.close(fd)
-        os.rename(beside, target)
+        os.rename(name, place.name, src_dir_fd=place.folder, dst_dir_fd=place.folder)
     except OSError as error:
-        os.unlink(beside)
-        if error.errno in REFUSALS and os.path.exists(target):
+        os.unlink(name, dir_fd=place.folder)
+        if error.errno in REFUSALS and place.found is not None:
             return False
         raise
     return True
 
 
-def _remove(beside: str) -> None:
-    """What a supervisor who was killed here has left to its guardian, who writes the report again."""
+def _make_beside(place: "Entry", name: str) -> "tuple[str, int]":
+    """A new file in the folder: its name, and a descriptor.
+
+    The run's name for it can be taken: by a supervisor that was killed while it wrote, whose guardian writes the report
+    again, or by another user, who cannot guess the second one.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        os.unlink(beside)
-    except FileNotFoundError:
+        return name, os.open(name, flags, 0o666, dir_fd=place.folder)
+    except FileExistsError:
         pass
-
-
-def _keep_mode(target: str, fd: int) -> None:
-    """Mode and owner of the file that is there already; a new one has those that a shell's redirection gives."""
     try:
-        old = os.stat(target)
+        if trust.is_us(os.lstat(name, dir_fd=place.folder).st_uid):
+            os.unlink(name, dir_fd=place.folder)
+        else:
+            name += f"-{os.urandom(8).hex()}"
     except FileNotFoundError:
+        # Its writer was faster.
+        pass
+    return name, os.open(name, flags, 0o666, dir_fd=place.folder)
+
+
+def _keep_mode(place: "Entry", fd: int) -> None:
+    """Mode and owner of the file that is there already; a new one has those that a shell's redirection gives."""
+    old, new = place.found, os.fstat(fd)
+    if old is None:
         return
-    new = os.fstat(fd)
     if (old.st_uid, old.st_gid) != (new.st_uid, new.st_gid):
-        # Refused to all but root.  Then the old owner loses nothing but a file that we were allowed to replace.
+        # Refused to all but root.  Then the old owner loses nothing but a file that the caller may replace.
         try:
             os.fchown(fd, old.st_uid, old.st_gid)
         except PermissionError:
@@ -176,25 +182,26 @@ def _keep_mode(target: str, fd: int) -> None:
     os.fchmod(fd, old.st_mode & 0o777)
 
 
-def _write_descriptor(target: str, data: bytes) -> None:
+def _write_descriptor(place: "Entry", data: bytes) -> None:
     """Write to what is open already.
 
-    Raises OSError.
+    A descriptor must not be followed to its file's name: the file would be replaced under the process that holds it
+    open.  Raises OSError.
     """
-    folder, name = os.path.split(target)
-    mode = os.stat(target).st_mode
+    assert place.found
+    mode = place.found.st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISSOCK(mode)):
         # A pipe or a terminal, opened anew, can be written without blocking and without changing the shared one.
-        _write_in_place(target, data)
-    elif folder == f"/proc/{os.getpid()}/fd":
+        _write_in_place(place, data)
+    elif os.path.samestat(place.of_folder, os.stat("/proc/self/fd")):
         # Opened anew, a file would be written from its beginning, over what stands there; a socket cannot be.
-        _write_all(int(name), data)
+        _write_all(int(place.name), data)
     else:
         raise OSError(errno.EBADF, "The descriptor is another process's")
 
 
-def _write_in_place(target: str, data: bytes) -> None:
-    fd = _open_for(target)
+def _write_in_place(place: "Entry", data: bytes) -> None:
+    fd = _open_for(place)
     try:
         is_regular = stat.S_ISREG(os.fstat(fd).st_mode)
         try:
@@ -210,19 +217,19 @@ def _write_in_place(target: str, data: bytes) -> None:
         os.close(fd)
 
 
-def _open_for(target: str) -> int:
+def _open_for(place: "Entry") -> int:
     """A descriptor that never blocks.
 
-    Raises OSError: ENXIO where nobody has come to read from a FIFO.
+    Raises OSError: ENXIO where no process has come to read from a FIFO.
     """
     for _ in range(round(PATIENCE / STEP)):
         try:
-            return os.open(target, PIPE_LIKE)
+            return shared.open_at(place, PIPE_LIKE)
         except OSError as error:
             if error.errno != errno.ENXIO:
                 raise
         sleep(STEP)
-    return os.open(target, PIPE_LIKE)
+    return shared.open_at(place, PIPE_LIKE)
 
 
 def _write_all(fd: int, data: bytes) -> None:

@@ -13,7 +13,7 @@ Whether the user may write there is the kernel's to judge.  What is judged here 
 """
 
 import os
-from errno import EEXIST
+from errno import EEXIST, ENOENT
 from stat import S_ISDIR, S_ISFIFO, S_ISREG, S_IWOTH
 
 from supervise.files import trust, walk
@@ -53,6 +53,8 @@ def open_at(entry: Entry, flags: int) -> int:
 
     Raises OSError.
     """
+    if entry.is_descriptor:
+        return os.open(entry.name, flags & ~os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=entry.folder)
     fd = os.open(entry.name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=entry.folder)
     try:
         _judge(entry.folder, entry.of_folder, os.fstat(fd), entry.shown)
@@ -70,11 +72,9 @@ def open_to_append(path: str, *, may_make: bool = True) -> int:
     for _ in range(TRIES):
         entry = find(path)
         try:
-            if entry.is_descriptor:
-                return os.open(entry.name, os.O_WRONLY | APPEND & ~os.O_NOFOLLOW, dir_fd=entry.folder)
             if entry.found is None:
                 if not may_make:
-                    raise FileNotFoundError(2, os.strerror(2), path)
+                    raise FileNotFoundError(ENOENT, os.strerror(2), path)
                 return os.open(
                     entry.name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | APPEND, 0o666, dir_fd=entry.folder
                 )  # fmt: skip
@@ -90,16 +90,16 @@ def open_to_append(path: str, *, may_make: bool = True) -> int:
     raise FileExistsError(EEXIST, "Another process keeps changing it", path)
 
 
-def open_to_read(path: str) -> int:
-    """A descriptor of that regular file, for reading.
+def open_regular(path: str, flags: int) -> int:
+    """A descriptor of the regular file that is there.
 
     Raises OSError.
     """
     entry = find(path)
     try:
         if entry.is_descriptor or entry.found is None or not S_ISREG(entry.found.st_mode):
-            raise FileNotFoundError(2, os.strerror(2), path)
-        return open_at(entry, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+            raise FileNotFoundError(ENOENT, "Is no regular file", path)
+        return open_at(entry, flags | os.O_NONBLOCK | os.O_NOCTTY)
     finally:
         entry.close()
 

@@ -7,7 +7,7 @@ the link itself: what was judged is what is followed.
 """
 
 import os
-from errno import EISDIR, ELOOP, ENOENT, ENOTDIR
+from errno import EINVAL, EISDIR, ELOOP, ENOENT, ENOTDIR
 from stat import S_ISLNK
 
 TYPE_CHECKING = False
@@ -81,7 +81,7 @@ def find(path: str, rule: "Rule") -> Entry:
     Raises OSError.
     """
     if path.rpartition("/")[2] in ("", ".", ".."):
-        raise _error(EISDIR if path else ENOENT, path)
+        raise _error(EISDIR, path)
     walk = _Walk(rule)
     try:
         walk.begin(path, len(path), 0)
@@ -116,8 +116,8 @@ class _Walk:
 
     def begin(self, path: str, kept: int, mode: int) -> None:
         """Begin at the root or at the current folder; folders after the first `kept` components may be made."""
-        if not path or "\0" in path:
-            raise _error(ENOENT, path)
+        if "\0" in path:
+            raise OSError(EINVAL, "Embedded null byte", path)
         self._mode = mode
         self.pending = [(word, at >= kept) for at, word in enumerate(_words(path))][::-1]
         self._enter_first(path)
@@ -168,6 +168,9 @@ class _Walk:
             return Entry(self.folder, self.of_folder, word, here, found)
         if word.isdecimal() and _is_on_proc(found):
             os.close(held)
+            if int(word) == self.folder and os.path.samestat(self.of_folder, os.stat("/proc/self/fd")):
+                # The descriptor is this walk's own, and was not open when the path was given.
+                raise _error(ENOENT, here)
             entry = Entry(self.folder, self.of_folder, word, here, os.stat(word, dir_fd=self.folder))
             entry.is_descriptor = True
             return entry
@@ -185,7 +188,7 @@ class _Walk:
         self.folder, self.of_folder, self.shown = fd, found, here
 
     def _enter_first(self, path: str) -> None:
-        first = "/" if path[0] == "/" else "."
+        first = "/" if path[:1] == "/" else "."
         self._enter(os.open(first, HOLD_FOLDER), first)
 
     def _pass_link(self, held: int, word: str, here: str) -> None:

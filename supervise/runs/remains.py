@@ -17,6 +17,7 @@ SCHEMA = 1
 START = ("run_id", "name", "command", "cwd", "host", "pid", "started_at")
 HEAD = ("schema", "run_id", "at", "t", "event")
 """What each event begins with."""
+EVENTS = os.O_RDWR | os.O_APPEND | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 LISTS = {"warned": "warnings", "extended": "extensions", "put_off": "put_offs"}
 
 
@@ -78,24 +79,24 @@ def write(state: str, whole: "Mapping[str, Any]", *, is_kept: bool) -> bool:
     folder = f"{state}/{records.RUNS}/{run_id}"
     if os.path.lexists(f"{folder}/{records.END}"):
         return False
-    append_event(f"{folder}/{records.EVENTS}", whole)
+    try:
+        append_event(os.open(f"{folder}/{records.EVENTS}", EVENTS), whole)
+    except OSError:
+        # Without the last line, the report tells.
+        pass
     is_ours = records.write_new(f"{folder}/{records.END}", plain.json(whole).encode() + b"\n")
     if is_ours and not is_kept:
         records.settle(state, run_id)
     return is_ours
 
 
-def append_event(path: str, whole: "Mapping[str, Any]") -> None:
+def append_event(fd: int, whole: "Mapping[str, Any]") -> None:
     """Add the last line to these events, on a line of its own also where the last one was cut short.
 
-    Without it, the report tells.
+    `fd` is open to read and to append, and is closed here.  Without the line, the report tells.
     """
     head = {"schema": SCHEMA, "run_id": whole["run_id"], "at": whole["ended_at"], "t": whole["duration"]}
     line = plain.json({**head, "event": "lost", "reason": whole["reason"]}).encode() + b"\n"
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return
     try:
         size = os.lseek(fd, 0, os.SEEK_END)
         if size and os.pread(fd, 1, size - 1) != b"\n":

@@ -28,10 +28,15 @@ CONFIG, PROFILE = NAMES["--config"], NAMES["--profile"]
 class Request:
     """What the words ask for."""
 
-    __slots__ = ("command", "said", "taken", "values")
+    __slots__ = ("command", "notice", "said", "taken", "values")
 
     def __init__(
-        self, values: "dict[str, Any]", command: "list[str]", taken: "tuple[str, ...]", said: "dict[str, str]"
+        self,
+        values: "dict[str, Any]",
+        command: "list[str]",
+        taken: "tuple[str, ...]",
+        said: "dict[str, str]",
+        notice: str = "",
     ) -> None:
         self.values = values
         """Of every option, by its key."""
@@ -41,6 +46,8 @@ class Request:
         """The environment variables that were for us and that the command must not inherit."""
         self.said = said
         """The words of all options that are not as the table has them, by their names: said again, they do the same."""
+        self.notice = notice
+        """Why the configuration that the environment names is left alone: one line; empty where it is not."""
 
 
 def read(words: "list[str]", environ: "Mapping[str, str]") -> "Request | None":
@@ -99,7 +106,7 @@ def fill(said: "Mapping[str, str]", command: "list[str]", environ: "Mapping[str,
     """
     values, words = {option.key: option.value for option in OPTIONS}, {}
     ours = {name: word for name, word in environ.items() if name.startswith(PREFIX)}
-    configured = configuration(said, environ)
+    configured, notice = configuration(said, environ)
     for option in OPTIONS if said or ours or configured else ():
         source, word = source_of(option, said, ours)
         setting = None if source else configured.get(option.key)
@@ -117,7 +124,7 @@ def fill(said: "Mapping[str, str]", command: "list[str]", environ: "Mapping[str,
     _check_together(values)
     # All of them, used or not: a supervise inside the command is not governed by what was said to this one.
     taken = tuple(name for option in OPTIONS for name in option.variables if name in ours) if ours else ()
-    return Request(values, command, taken, words)
+    return Request(values, command, taken, words, notice)
 
 
 def _check_together(values: "Mapping[str, Any]") -> None:
@@ -148,26 +155,31 @@ def source_of(option: Option, said: "Mapping[str, str]", environ: "Mapping[str, 
     return "", ""
 
 
-def configuration(said: "Mapping[str, str]", environ: "Mapping[str, str]") -> "Mapping[str, Setting]":
-    """What the configuration says of each option, by its key.
+def configuration(said: "Mapping[str, str]", environ: "Mapping[str, str]") -> "tuple[Mapping[str, Setting], str]":
+    """What the configuration says of each option, by its key; and why it is left alone, empty where it is not.
 
     Raises BadValueError.
     """
-    path, profile = configuration_file(said, environ), source_of(PROFILE, said, environ)
+    (path, notice), profile = configuration_file(said, environ), source_of(PROFILE, said, environ)
     if not path:
         if profile[0]:
-            raise BadValueError(f"{profile[0]}: there is no configuration that could have a profile {profile[1]!r}")
-        return {}
+            where = f" ({notice})" if notice else ""
+            raise BadValueError(
+                f"{profile[0]}: there is no configuration that could have a profile {profile[1]!r}{where}"
+            )
+        return {}, notice
     from supervise import config
 
-    return config.load(path).settings(profile[1] if profile[0] else None)
+    return config.load(path, is_named=bool(source_of(CONFIG, said, environ)[0])).settings(
+        profile[1] if profile[0] else None
+    ), notice
 
 
-def configuration_file(said: "Mapping[str, str]", environ: "Mapping[str, str]") -> str:
+def configuration_file(said: "Mapping[str, str]", environ: "Mapping[str, str]") -> "tuple[str, str]":
     """The file that was named, there or not, or the user's own where there is one; empty where there is none.
 
-    Never one of the current folder, unless it is named.
-    Raises BadValueError.
+    And why the user's own is left alone: because it is another user's.  Never one of the current folder, unless it is
+    named.  Raises BadValueError.
     """
     source, path = source_of(CONFIG, said, environ)
     if source:
@@ -175,24 +187,42 @@ def configuration_file(said: "Mapping[str, str]", environ: "Mapping[str, str]") 
             _read(CONFIG, path)
         except BadValueError as error:
             raise BadValueError(f"{source}: {error}") from None
-        return path
-    path = users_file(environ)
+        return path, ""
+    path, notice = users_file(environ)
     try:
         if path:
             os.stat(path)
     except (FileNotFoundError, NotADirectoryError, PermissionError):
-        # Also where we may not look into the folder: the home is another user's.
-        return ""
+        # Also where the caller may not look into the folder: the home is another user's.
+        return "", notice
     except OSError:
         # What is wrong with it is said when it is read.
+        return path, notice
+    return _unless_anothers(path, notice) if path else ("", notice)
+
+
+def users_file(environ: "Mapping[str, str]") -> "tuple[str, str]":
+    """The user's own configuration, there or not; empty where the user has no home.
+
+    And why that is not the one that the environment names; empty where it is that one.
+    """
+    folder, notice = folders.own_config(environ)
+    return os.path.join(folder, FILE) if folder else "", notice
+
+
+def _unless_anothers(path: str, notice: str) -> "tuple[str, str]":
+    """The file, or that another user owns it or can change it."""
+    from supervise.files import owned, trust
+
+    try:
+        os.close(owned.open_to_read(path))
+    except trust.UntrustedError as error:
+        if not error.is_ours:
+            return "", f"the configuration {path} is left alone: {error.where}: {error.why}"
+    except OSError:
+        # Said when it is read.
         pass
-    return path
-
-
-def users_file(environ: "Mapping[str, str]") -> str:
-    """The user's own configuration, there or not; empty where the user has no home."""
-    folder = folders.config(environ)
-    return os.path.join(folder, FILE) if folder else ""
+    return path, notice
 
 
 def _read(option: Option, word: str) -> object:

@@ -12,6 +12,7 @@ defaults and at its own profile, `config check` at all of it.
 
 import os
 
+from supervise.files import owned, shared, trust
 from supervise.options import BETWEEN, OPTIONS, BadValueError, Option, option_names
 from supervise.plain_toml import read as read_plainly
 from supervise.values import read as read_value
@@ -122,12 +123,12 @@ class Configuration:
         return [f"{shown(self.file)}:{line}: {text}" for line, text in placed]
 
 
-def load(file: str) -> Configuration:
-    """The file's Configuration.
+def load(file: str, *, is_named: bool = True) -> Configuration:
+    """The Configuration that a file has; `is_named` where the user names the file, which may then lie anywhere.
 
-    Raises BadValueError: it cannot be read, or is no TOML.
+    Raises BadValueError: it cannot be read, another user may write it, or it is no TOML.
     """
-    text = _text(file)
+    text = _text(file, is_named=is_named)
     document = read_plainly(text)
     if document is None:
         import tomllib
@@ -144,10 +145,9 @@ def load(file: str) -> Configuration:
     return Configuration(file, text, document)
 
 
-def _text(file: str) -> str:
+def _text(file: str, *, is_named: bool) -> str:
     try:
-        # Neither a FIFO nor a terminal may hold us up.
-        fd = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        fd = _open(file, is_named=is_named)
         try:
             mode = os.fstat(fd).st_mode & 0o170000
             # /dev/null is the way to have none.
@@ -159,6 +159,10 @@ def _text(file: str) -> str:
                 data += more
         finally:
             os.close(fd)
+    except trust.UntrustedError as error:
+        where = "" if error.where == file else f"{shown(error.where)}: "
+        mend = f" (chmod go-w {shown(error.where)})" if error.is_ours else ""
+        raise BadValueError(f"{shown(file)}: is not obeyed: {where}{error.why}{mend}") from None
     except (OSError, ValueError) as error:
         why = (error.strerror if isinstance(error, OSError) else None) or str(error)
         raise BadValueError(f"{shown(file)}: cannot read it: {why[:1].lower()}{why[1:]}") from None
@@ -170,6 +174,39 @@ def _text(file: str) -> str:
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise BadValueError(f"{shown(file)}:{line}: is not UTF-8") from None
+
+
+def _open(file: str, *, is_named: bool) -> int:
+    """A descriptor; neither a FIFO nor a terminal holds that up.
+
+    Of a file that is named, the way there is the user's to choose, but for links that others have planted.  The file
+    itself counts only where it is the user's or root's in both cases: it can have a command run.
+    """
+    if not is_named:
+        return owned.open_to_read(file)
+    if file.rpartition("/")[2] in ("", ".", ".."):
+        return os.open(file, owned.READ)
+    entry = shared.find(file)
+    try:
+        if entry.is_descriptor:
+            return os.open(entry.name, owned.READ & ~os.O_NOFOLLOW, dir_fd=entry.folder)
+        if entry.found is None:
+            raise FileNotFoundError(2, os.strerror(2))
+        fd = shared.open_at(entry, owned.READ)
+        try:
+            if not _is_null(os.fstat(fd)):
+                owned.judge_file(fd, file)
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd
+    finally:
+        entry.close()
+
+
+def _is_null(found: os.stat_result) -> bool:
+    """It is /dev/null, to which a container may give any owner."""
+    return found.st_mode & 0o170000 == 0o020000 and found.st_rdev == os.stat(os.devnull).st_rdev
 
 
 def _read_table(table: "Mapping[str, Any]", path: "tuple[str, ...]", problems: "list[Problem]") -> "dict[str, Setting]":

@@ -196,6 +196,10 @@ def run(request: "Request", on_lost: "OnLost", told: int = -1) -> Launched:
     launched = Launched(request, told)
     try:
         values = request.values
+        if request.notice and not values["quiet"]:
+            from supervise import recording
+
+            recording.warn(request.notice)
         if values["report"] or values["access_on"] or values["events"]:
             from supervise import beside
 
@@ -528,7 +532,7 @@ def _begin_record(launched: Launched) -> "Record | None":
     from supervise import recording
 
     request, pid = launched.request, launched.guardian.pid
-    return recording.begin(launched.run_id, launched.started_at, request.command, request.values, request.said, pid)
+    return recording.begin(launched.run_id, launched.started_at, request, pid)
 
 
 def _end_record(launched: Launched, record: "Record", code: int, ended: float) -> bool:

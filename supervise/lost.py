@@ -51,7 +51,7 @@ def remove_sockets(left: list[tuple[str, str]]) -> None:
 
 def _find(run_id: str) -> reading.Record | None:
     """The record; one of which only a part had been made is removed."""
-    state = folders.state(os.environ)
+    state, _ = folders.own_state(os.environ)
     if state is None:
         return None
     record = reading.Record(state, run_id)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
+    from supervise.argv import Request
     from supervise.process.copying import Copier, Sink
     from supervise.runs.log import Log
 
@@ -21,22 +22,19 @@ PATIENCE_FOR_LOG = 2.5
 """The same for `--log`, whose reader may be slow."""
 
 
-def begin(
-    run_id: str,
-    started_at: float,
-    command: "list[str]",
-    values: "Mapping[str, Any]",
-    said: "Mapping[str, str]",
-    guardian: int,
-) -> "records.Record | None":
+def begin(run_id: str, started_at: float, request: "Request", guardian: int) -> "records.Record | None":
     """Begin it; where that cannot be done, say so once, and the run goes on without."""
+    values = request.values
     kept = {name: os.environ[name] for name in values["keep_env"] or () if name in os.environ}
-    options = {name: word.split(BETWEEN) if BETWEEN in word else word for name, word in said.items()}
+    options = {name: word.split(BETWEEN) if BETWEEN in word else word for name, word in request.said.items()}
+    command = request.command
     facts = records.facts_of(run_id, values["name"], command, started_at, guardian, options, kept, recovered_from())
-    state = folders.state(os.environ)
+    state, notice = folders.own_state(os.environ)
+    if notice and notice != request.notice and not values["quiet"]:
+        warn(notice)
     try:
         if state is None:
-            raise OSError(2, "no home folder is known")
+            raise OSError(2, "no home folder is known" if not notice else "no home folder is this user's")
         return records.create(state, run_id, facts)
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
@@ -54,7 +52,7 @@ def was_predecessor_lost(values: "Mapping[str, Any]") -> bool:
     """The last run of that name, or the one that this runs again, was lost; of the first that is said."""
     from supervise.runs import previous
 
-    name, state = values["name"], folders.state(os.environ)
+    name, (state, _) = values["name"], folders.own_state(os.environ)
     found = previous.lost(state, name) if state and name else None
     if found and not values["quiet"]:
         warn(f"the last run of {name}, {found[0]}, was lost: {found[1]}")

@@ -28,7 +28,7 @@ def test_they_are_what_platformdirs_says(monkeypatch, home, base):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it is platformdirs that answers")
 def test_a_user_without_a_home_has_none(monkeypatch):
-    monkeypatch.setattr(os, "getuid", lambda: 2**31 - 7)
+    monkeypatch.setattr(os, "geteuid", lambda: 2**31 - 7)
     assert folders.config({}) is None
     assert folders.state({"XDG_STATE_HOME": "relative"}) is None
     assert folders.state({"XDG_STATE_HOME": "/base"}) == "/base/supervise"

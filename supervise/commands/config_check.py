@@ -13,10 +13,11 @@ EXIT_WRONG = 125
 def main(values: dict[str, Any], operands: list[str]) -> int:
     """Say what is wrong, each with its line; 0 where nothing is, a configuration that is not there included."""
     path = path_of(values)
-    if not values["config"] and not os.environ.get("SUPERVISE_CONFIG") and not os.path.lexists(path):
+    is_named = bool(values["config"] or os.environ.get("SUPERVISE_CONFIG"))
+    if not is_named and not os.path.lexists(path):
         print(f"{path}: not there")
         return 0
-    configuration = config.load(path)
+    configuration = config.load(path, is_named=is_named)
     told = configuration.told(configuration.problems())
     for line in told:
         sys.stderr.write(f"supervise: {line}\n")

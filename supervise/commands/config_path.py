@@ -1,6 +1,7 @@
 """`supervise config path`: which file the configuration is, there or not."""
 
 import os
+import sys
 from typing import Any
 
 from supervise import argv
@@ -13,13 +14,20 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
     return 0
 
 
-def path_of(values: dict[str, Any]) -> str:
+def path_of(values: dict[str, Any], *, is_to_be_written: bool = False) -> str:
     """The file that was named, or else the user's own, there or not.
 
-    Raises BadValueError where the user has no home.
+    Where the environment names another user's, that is said.
+    Raises BadValueError where the user has no home, and where another user's was to be written.
     """
     said = {"config": values["config"]} if values["config"] else {}
-    path = argv.configuration_file(said, os.environ) or argv.users_file(os.environ)
+    path, notice = argv.configuration_file(said, os.environ)
+    if notice and is_to_be_written:
+        raise BadValueError(f"{notice}; name a file with --config to write one")
     if not path:
-        raise BadValueError("there is no home for a configuration; name a file with --config")
+        path, notice = argv.users_file(os.environ)
+    if not path:
+        raise BadValueError(notice or "there is no home for a configuration; name a file with --config")
+    if notice:
+        sys.stderr.write(f"supervise: {notice}\n")
     return path

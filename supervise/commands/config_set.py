@@ -4,12 +4,15 @@ import os
 import sys
 from contextlib import suppress
 from fcntl import LOCK_EX, flock
+from stat import S_ISREG
 from typing import Any
 
 import tomli_w
 
 from supervise import config
 from supervise.commands.config_path import path_of
+from supervise.files import owned, shared, trust
+from supervise.files.walk import Entry
 from supervise.options import BETWEEN, BadValueError, Option, option_names
 from supervise.values import read as read_value
 
@@ -19,22 +22,26 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
     key, word = operands
     option = _option(key)
     value = _value(option, word)
+    path = path_of(values, is_to_be_written=True)
+    is_named = bool(values["config"] or os.environ.get("SUPERVISE_CONFIG"))
     # The file that a link means, as dotfiles are often kept, stays where it is.
-    path = os.path.realpath(path_of(values))
-    if os.path.lexists(path) and not os.path.isfile(path):
-        raise BadValueError(f"{config.shown(path)}: is not a regular file")
-    folder = os.path.dirname(path)
-    os.makedirs(folder, mode=0o700, exist_ok=True)
-    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    place = _find(path, is_named=is_named)
     try:
-        # Of two at once neither is lost.
-        flock(lock, LOCK_EX)
-        old = config.load(path) if os.path.lexists(path) else config.Configuration(path, "", {})
-        _set(old.document, option, value, values["profile"])
-        old.settings(values["profile"])
-        _write(path, tomli_w.dumps(old.document))
+        if place.found is not None and not S_ISREG(place.found.st_mode):
+            raise BadValueError(f"{config.shown(path)}: is not a regular file")
+        lock = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=place.folder)
+        try:
+            # Of two at once neither is lost.
+            flock(lock, LOCK_EX)
+            is_there = place.name in os.listdir(lock)
+            old = config.load(path, is_named=is_named) if is_there else config.Configuration(path, "", {})
+            _set(old.document, option, value, values["profile"])
+            old.settings(values["profile"])
+            _write(place, tomli_w.dumps(old.document))
+        finally:
+            os.close(lock)
     finally:
-        os.close(lock)
+        place.close()
     if _has_comments(old.text):
         sys.stderr.write(f"supervise: the comments in {config.shown(path)} are lost\n")
     return 0
@@ -79,17 +86,34 @@ def _set(document: dict[str, Any], option: Option, value: object, profile: "str 
     table[option.name] = value
 
 
-def _write(path: str, text: str) -> None:
+def _find(path: str, *, is_named: bool) -> Entry:
+    """The place of the file, its folder made where that is missing.
+
+    Raises BadValueError where another user has made something on the way, OSError.
+    """
+    folder = os.path.dirname(path)
+    try:
+        if is_named:
+            os.close(shared.open_folder(folder or "."))
+            return shared.find(path)
+        owned.check_folder(folder, make_below=os.environ.get("HOME", "/"))
+        return owned.find(path)
+    except trust.UntrustedError as error:
+        raise BadValueError(f"{config.shown(error.where)}: {error.why}") from None
+
+
+def _write(place: Entry, text: str) -> None:
     """All of it or nothing.
 
     Raises OSError.
     """
-    beside = os.path.join(os.path.dirname(path), f".supervise-{os.getpid()}-{os.urandom(4).hex()}")
+    beside = f".supervise-{os.getpid()}-{os.urandom(4).hex()}"
     try:
-        mode = os.stat(path).st_mode & 0o777
+        mode = os.lstat(place.name, dir_fd=place.folder).st_mode & 0o777
     except FileNotFoundError:
         mode = 0o600
-    fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(beside, flags, mode, dir_fd=place.folder)
     try:
         with open(fd, "wb") as file:
             os.fchmod(fd, mode)
@@ -97,10 +121,10 @@ def _write(path: str, text: str) -> None:
             file.flush()
             # What was there before must not be lost with the power.
             os.fsync(fd)
-        os.rename(beside, path)
+        os.rename(beside, place.name, src_dir_fd=place.folder, dst_dir_fd=place.folder)
     except BaseException:
         with suppress(OSError):
-            os.unlink(beside)
+            os.unlink(beside, dir_fd=place.folder)
         raise
 
 

@@ -1,6 +1,7 @@
 """`supervise config show`: each option of `run` as it would be here and now, and who says so."""
 
 import os
+import sys
 from typing import Any
 
 from supervise import argv, config
@@ -11,8 +12,10 @@ from supervise.values import read as read_value
 def main(values: dict[str, Any], operands: list[str]) -> int:
     """A line for each, or with --json one object."""
     said = {key: values[key] for key in config.NOT_CONFIGURED if values[key]}
-    path = argv.configuration_file(said, os.environ)
-    settings = argv.configuration(said, os.environ)
+    path, _ = argv.configuration_file(said, os.environ)
+    settings, notice = argv.configuration(said, os.environ)
+    if notice:
+        sys.stderr.write(f"supervise: {notice}\n")
     lines = config.load(path).lines if settings else {}
     rows = [_row(option, settings.get(option.key), path, lines) for option in OPTIONS if option.name not in said]
     rows = [row for row in rows if row["option"] not in config.NOT_CONFIGURED]

@@ -13,13 +13,18 @@ from stat import S_ISREG
 from supervise.files import trust, walk
 from supervise.files.trust import UntrustedError
 
+READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC
+
 
 def open_folder(path: str, make_below: "str | None" = None, mode: int = 0o700) -> int:
     """A descriptor (O_PATH) of a folder of the effective user's; the caller closes it.
 
-    What is missing below the folder `make_below` is made, with exactly that mode whatever the umask.
+    What is missing below the folder `make_below`, or below the root where the path does not begin with that folder, is
+    made with exactly that mode whatever the umask.
     Raises OSError; UntrustedError where another user owns it, may write it, or may put another one in its place.
     """
+    if make_below is not None and not f"{path}/".startswith(f"{make_below.rstrip('/')}/"):
+        make_below = "/"
     fd = walk.open_folder(path, RULE, make_below, mode)
     try:
         found = os.fstat(fd)
@@ -41,28 +46,37 @@ def check_folder(path: str, make_below: "str | None" = None) -> None:
     os.close(open_folder(path, make_below))
 
 
-def is_anothers(path: str) -> bool:
-    """What there is of that path leads through a folder that another user owns or may replace."""
+def obstacle(path: str) -> "UntrustedError | None":
+    """Why no folder at that path can be the effective user's, whether it is there yet or not.
+
+    None also where the effective user can mend what is wrong.
+    """
     try:
         os.close(walk.open_folder(path, RULE))
     except UntrustedError as error:
-        return not error.is_ours
+        return None if error.is_ours else error
     except OSError:
         # It ends before that.
-        return False
-    return False
+        pass
+    return None
+
+
+def find(path: str) -> walk.Entry:
+    """The place that a path leads to, in a folder of the effective user's or root's; the caller closes it.
+
+    Raises OSError; UntrustedError where another user may put something else in its place.
+    """
+    return walk.find(path, RULE)
 
 
 def open_to_read(path: str) -> int:
-    """A descriptor of a regular file, for reading, that the effective user or root has made.
+    """A descriptor of a file, for reading, that the effective user or root has made.
 
     Raises OSError; UntrustedError where another user owns it, may write it, or may put another one in its place.
     """
-    entry = walk.find(path, RULE)
+    entry = find(path)
     try:
-        fd = os.open(
-            entry.name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=entry.folder
-        )  # fmt: skip
+        fd = os.open(entry.name, READ, dir_fd=entry.folder)
         try:
             judge_file(fd, path)
         except BaseException:

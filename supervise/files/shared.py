@@ -39,6 +39,14 @@ def find(path: str) -> Entry:
     return entry
 
 
+def open_folder(path: str) -> int:
+    """A descriptor (O_PATH) of that folder; what is missing of it is made, for the caller alone.
+
+    Raises OSError; UntrustedError where another user has planted a link on the way.
+    """
+    return walk.open_folder(path, _Rule(), make_below="")
+
+
 def judge(entry: Entry) -> None:
     """See whether what stands at that place was planted there.
 

@@ -21,6 +21,9 @@ class UntrustedError(PermissionError):
 
     def __init__(self, why: str, path: str, *, is_ours: bool = False) -> None:
         super().__init__(EACCES, why, path)
+        self.why = f"{why[:1].lower()}{why[1:]}"
+        """The same as a part of a message."""
+        self.where = path
         self.is_ours = is_ours
         """It belongs to the caller, who can mend it by chmod."""
 

@@ -18,6 +18,7 @@ import fcntl
 import os
 from time import time
 
+from supervise.files import owned
 from supervise.runs import identity, plain
 
 TYPE_CHECKING = False
@@ -102,6 +103,15 @@ def create(state: str, run_id: str, facts: "Mapping[str, object]") -> Record:
 
     Raises OSError.
     """
+    # The command has the caller's umask: its guardian was forked before.
+    umask = os.umask(0o077)
+    try:
+        return _create(state, run_id, facts)
+    finally:
+        os.umask(umask)
+
+
+def _create(state: str, run_id: str, facts: "Mapping[str, object]") -> Record:
     runs = f"{state}/{RUNS}"
     making = f"{runs}/.{run_id}"
     _make_folders(state)
@@ -253,33 +263,21 @@ def remove(state: str, name: str) -> None:
 
 
 def _make_folders(state: str) -> None:
-    """The folders that all runs share.
+    """The folders that all runs share, of which this user alone may write each.
 
+    A home that is not there is not made: it would be one only by its name.
     Raises OSError.
     """
+    owned.check_folder(state, make_below=os.environ.get("HOME", "/"))
     for one in (RUNS, LIVE, NAMES):
+        path = f"{state}/{one}"
         try:
-            os.mkdir(f"{state}/{one}", 0o700)
+            os.mkdir(path, 0o700)
         except FileExistsError:
-            pass
-        except FileNotFoundError:
-            _make_state(state)
-            os.mkdir(f"{state}/{one}", 0o700)
-
-
-def _make_state(state: str) -> None:
-    home = os.environ.get("HOME", "").rstrip("/")
-    folder = os.path.dirname(state)
-    # A home that is not there is not made: it would be one only by its name.
-    if state == home or not folder:
-        raise FileNotFoundError(2, "No such file or directory", state)
-    try:
-        os.mkdir(state, 0o700)
-    except FileExistsError:
-        pass
-    except FileNotFoundError:
-        _make_state(folder)
-        os.mkdir(state, 0o700)
+            found = os.lstat(path)
+            if found.st_mode & 0o170022 != 0o040000 or found.st_uid != os.geteuid():
+                # A link, say, to a larger disk.
+                owned.check_folder(path)
 
 
 def _point(link: str, run_id: str) -> None:

@@ -17,14 +17,16 @@ USUAL = 20
 def main(values: dict[str, Any], operands: list[str]) -> int:
     """Show them, the newest first."""
     try:
-        state = reading.state_folder()
+        states = reading.state_folders()
     except reading.NotFoundError as error:
         raise BadValueError(str(error)) from None
     number = values["number"]
     if values["all"]:
-        records = [reading.Record(state, one) for one in reading.ids(state)[: USUAL if number is None else number]]
+        number = USUAL if number is None else number
+        records = [reading.Record(state, one) for state in states for one in reading.ids(state)[:number]]
     else:
-        records = reading.unfinished(state)[:number]
+        records = [record for state in states for record in reading.unfinished(state)[:number]]
+    records = sorted(records, key=lambda record: record.run_id, reverse=True)[:number]
     now = time()
     # One that has ended between the two looks goes on no longer.
     found = [

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import sys
 from typing import Any
 
 from supervise.commands import showing
@@ -16,26 +17,30 @@ SOME_LOST, FAILED = 1, 125
 def main(values: dict[str, Any], operands: list[str]) -> int:
     """Recover them, and say what was done; 0 where nothing was lost."""
     try:
-        state = reading.state_folder()
+        state, notice = reading.own_state()
     except reading.NotFoundError as error:
         raise BadValueError(str(error)) from None
+    if notice:
+        sys.stderr.write(f"supervise: {notice}\n")
     is_dry, host = values["dry_run"], values["host"]
     losses = recovery.preview(state, host) if is_dry else recovery.recover(state, rerunning.rerun, host)
-    others = recovery.left_alone(state, host)
+    others = [(record, f"it is a run of the host {_clean(record.host)}") for record in recovery.left_alone(state, host)]
+    flawed = [(lost.record, _clean(lost.flaw)) for lost in losses if lost.flaw]
+    losses = [lost for lost in losses if not lost.flaw]
     if values["json"]:
-        left_alone = [{"run_id": record.run_id, "host": record.host} for record in others]
+        left_alone = [{"run_id": one.run_id, "host": one.host, "why": why} for one, why in others + flawed]
         lost_runs = [_fields(lost) for lost in losses]
         print(json.dumps({"schema": SCHEMA, "dry_run": is_dry, "lost": lost_runs, "left_alone": left_alone}))
     else:
-        for record in others:
-            print(f"{record.run_id}: left alone: it is a run of the host {_clean(record.host)}")
+        for record, why in others + flawed:
+            print(f"{record.run_id}: left alone: {why}")
         for lost in losses:
             print("\n".join(_lines(lost, is_dry=is_dry)))
-        if not losses:
+        if not losses and not flawed:
             print("nothing was lost")
     if any(lost.has_failed for lost in losses):
         return FAILED
-    return SOME_LOST if losses else 0
+    return SOME_LOST if losses or flawed else 0
 
 
 def _lines(lost: Lost, *, is_dry: bool) -> list[str]:

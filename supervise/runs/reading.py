@@ -8,6 +8,7 @@ import os
 from math import inf
 
 from supervise import folders
+from supervise.files import owned, trust
 from supervise.runs import identity
 from supervise.runs.records import END, EVENTS, LIVE, LOCK, NAMES, RUN, RUNS, SAMPLES
 
@@ -172,15 +173,41 @@ def is_locked(record: Record) -> bool:
     return False
 
 
-def state_folder() -> str:
-    """Where the records are kept.
+def own_state() -> "tuple[str, str]":
+    """Where this user's records are kept, and one line that says so where HOME names another user's.
 
-    Raises NotFoundError where the user has no home.
+    Raises NotFoundError where the user has no home, and where another user owns or may write that folder.
     """
-    state = folders.state(os.environ)
+    state, notice = folders.own_state(os.environ)
     if state is None:
-        raise NotFoundError("there are no records: no home folder is known")
-    return state
+        raise NotFoundError(notice or "there are no records: no home folder is known")
+    try:
+        owned.check_folder(state)
+    except trust.UntrustedError as error:
+        raise NotFoundError(f"the records in {state} are left alone: {error.where}: {error.why}") from None
+    except OSError:
+        # There is none yet, or it cannot be entered: what is looked for in it is not found.
+        pass
+    return state, notice
+
+
+def state_folders() -> "list[str]":
+    """Where records are looked for: in this user's own folder, and for root first in that of the user whose HOME it is.
+
+    Root looks at the runs of others and steers them that way; what acts on records (`recover`, `prune`) uses
+    `own_state`.
+    Raises NotFoundError where the user has no home, and where another user owns or may write that folder.
+    """
+    if os.geteuid() != 0:
+        return [own_state()[0]]
+    named = folders.state(os.environ)
+    try:
+        own = own_state()[0]
+    except NotFoundError:
+        if named is None:
+            raise
+        return [named]
+    return [own] if named in (None, own) else [named, own]
 
 
 def ids(state: str) -> "list[str]":
@@ -199,22 +226,28 @@ def find(word: str, state: "str | None" = None) -> Record:
 
     Raises NotFoundError.
     """
-    state = state_folder() if state is None else state
+    states = state_folders() if state is None else [state]
+    for one in states:
+        found = _find(word, one)
+        if found:
+            return found
+    raise NotFoundError(
+        "there is no run on record" if word == "-" else f"no run {word!r} on record; see supervise ps --all"
+    )
+
+
+def _find(word: str, state: str) -> "Record | None":
     if word == "-":
         newest = next(iter(ids(state)), None)
-        if newest is None:
-            raise NotFoundError("there is no run on record")
-        return Record(state, newest)
+        return None if newest is None else Record(state, newest)
     if is_id(word) and os.path.isdir(f"{state}/{RUNS}/{word}"):
         return Record(state, word)
     if (named := last_of_name(word, state)) is not None:
         return named
     meant = [one for one in ids(state) if word and one.startswith(word)]
-    if len(meant) == 1:
-        return Record(state, meant[0])
-    if meant:
+    if len(meant) > 1:
         raise NotFoundError(several(word, meant))
-    raise NotFoundError(f"no run {word!r} on record; see supervise ps --all")
+    return Record(state, meant[0]) if meant else None
 
 
 def several(word: str, meant: "list[str]") -> str:
@@ -222,9 +255,8 @@ def several(word: str, meant: "list[str]") -> str:
     return f"{len(meant)} runs begin with {word!r}: {', '.join(meant[:3])}{' ...' * (len(meant) > 3)}"
 
 
-def last_of_name(name: str, state: "str | None" = None) -> "Record | None":
+def last_of_name(name: str, state: str) -> "Record | None":
     """The last run that was started under that name, None where none is on record."""
-    state = state_folder() if state is None else state
     if not name or "/" in name or "\0" in name or name.startswith("."):
         return None
     try:

@@ -254,8 +254,13 @@ def remove(state: str, name: str) -> None:
     """Remove that folder of a run, as far as it can be; what links to it is left to dangle."""
     folder = f"{state}/{RUNS}/{name}"
     try:
-        for one in os.listdir(folder):
-            os.unlink(f"{folder}/{one}")
+        # A link is not followed: what it leads to is no record.
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            for one in os.listdir(fd):
+                os.unlink(one, dir_fd=fd)
+        finally:
+            os.close(fd)
         os.rmdir(folder)
     except OSError:
         pass

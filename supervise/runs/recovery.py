@@ -8,6 +8,7 @@ import fcntl
 import os
 from time import time
 
+from supervise.files import trust
 from supervise.options import OPTIONS, BadValueError
 from supervise.process import orphans, tree, wall
 from supervise.process.orphans import Orphans
@@ -47,6 +48,8 @@ class Lost:
         self.reason = reason
         """`losing.CRASH` or `losing.REBOOT`."""
         self.last_seen = losing.last_seen(record)
+        self.flaw = ""
+        """Why nothing is done about it: its record is not wholly this user's own, or damaged."""
         self.is_taken = False
         """Somebody else recovers it just now."""
         self.orphans: Orphans | None = None
@@ -92,7 +95,10 @@ def find(state: str, host: str = "") -> "list[Lost]":
     unfinished = {record.run_id for record in reading.unfinished(state)}
     candidates = (reading.Record(state, run_id) for run_id in reversed(reading.ids(state)))
     found = (_look(one, host, is_listed=one.run_id in unfinished) for one in candidates if os.path.isdir(one.folder))
-    return [lost for lost in found if lost]
+    losses = [lost for lost in found if lost]
+    for lost in losses:
+        lost.flaw = _flaw(lost.record)
+    return losses
 
 
 def left_alone(state: str, host: str = "") -> "list[Record]":
@@ -109,6 +115,8 @@ def preview(state: str, host: str = "") -> "list[Lost]":
     losses = find(state, host)
     ids, spared, everyone = orphans.Ids(), orphans.ourselves(), tree.scan()
     for lost in losses:
+        if lost.flaw:
+            continue
         if found := _orphans_of(lost):
             found.find(everyone, ids, spared)
             lost.stopped = _met(found)
@@ -123,6 +131,9 @@ def recover(state: str, rerun: "Rerun", host: str = "") -> "list[Lost]":
     """Stop what is left of all that were lost, write them down, and run again who is to be."""
     losses, ours = [], []
     for lost in find(state, host):
+        if lost.flaw:
+            losses.append(lost)
+            continue
         try:
             if lost.claim():
                 # Whoever had it until now may have done all that there was to do.
@@ -171,6 +182,36 @@ def _look(record: "Record", host: str, *, is_listed: bool) -> "Lost | None":
 
 def _is_others(record: "Record", host: str) -> bool:
     return record.is_elsewhere and not (host and record.host == host)
+
+
+def _flaw(record: "Record") -> str:
+    """Why the record must not be acted on; empty where it is wholly this user's own and tells which run it is of.
+
+    What stands in it makes this process kill and run: each part of it must have been written by this user, and be of
+    the run whose id it bears.
+    """
+    live = f"{record.state}/{records.LIVE}/{record.run_id}"
+    try:
+        names = sorted(os.listdir(record.folder))
+        parts = [record.folder, *(f"{record.folder}/{name}" for name in names), *filter(os.path.lexists, [live])]
+        for path in parts:
+            try:
+                found = os.lstat(path)
+            except FileNotFoundError:
+                # Another process recovers it, or it has just ended.
+                continue
+            if not trust.is_us(found.st_uid):
+                return f"{path} belongs to another user ({trust.name(found.st_uid)})"
+            if found.st_mode & 0o170000 != (0o040000 if path == record.folder else 0o100000):
+                return f"{path} is not what a run writes there"
+            if found.st_mode & 0o022:
+                return f"other users may write {path}"
+    except OSError as error:
+        return f"{error.filename}: {(error.strerror or '').lower()}"
+    if record.facts.get("run_id") != record.run_id:
+        of = "damaged" if not record.facts.get("run_id") else "of another run"
+        return f"{record.folder}/{records.RUN} is {of if records.RUN in names else 'missing'}"
+    return ""
 
 
 def _has_supervisor(record: "Record") -> bool:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from supervise.process import orphans, stop
 from supervise.runs import losing, plain, reading, records, recovery
 from tests.harness import validator
+from tests.users import BOB
 
 RUN_ID = "20261124-200139-123456abcd"
 SOUND: dict[str, Any] = {
@@ -116,47 +117,90 @@ def test_what_is_not_allowed_now_is_not_taken_back(state: Path) -> None:
     assert recovery.recover(str(state), refuse) == []
 
 
-def foreign(folder: Path, name: str) -> Iterator[None]:
-    """All that may stand where a file of ours should."""
+def foreign(folder: Path, name: str) -> Iterator[str]:
+    """All that may stand where a file of ours should, and of which kind that is."""
     path = folder / name
     path.unlink(missing_ok=True)
-    yield
+    yield "nothing"
     path.mkdir()
-    yield
+    yield "no file"
     path.rmdir()
     os.mkfifo(path)
-    yield
+    yield "no file"
     path.unlink()
     path.symlink_to("/dev/zero")
-    yield
+    yield "no file"
     path.unlink()
     path.symlink_to(name)
-    yield
+    yield "no file"
     path.unlink()
     path.write_bytes(b"")
-    yield
+    yield "another file"
     path.write_bytes(b"\xff\0" * 5000)
-    yield
+    yield "another file"
 
 
 @pytest.mark.parametrize("name", ["run.toml", "events.jsonl", "roots", "lock", "output"])
 def test_foreign_files(tmp_path: Path, name: str) -> None:
+    """What is no file that a run writes, and a run.toml that is not one, leave the record alone; the rest is done."""
     state = tmp_path / "0"
     folder = made(state)
-    for number, _ in enumerate(foreign(folder, name), 1):
-        [lost] = recovery.recover(str(state), again([]))
+    for kind in foreign(folder, name):
+        seen: list[str] = []
+        [lost] = recovery.recover(str(state), again(seen))
         assert lost.reason == losing.CRASH
+        if kind == "no file" or name == "run.toml":
+            assert name in lost.flaw
+            assert (lost.record.has_end, lost.stopped, seen) == (False, [], [])
+            continue
+        assert lost.flaw == ""
         end = reading.Record(str(state), RUN_ID).end()
         validator("report").validate(end)
         (folder / records.END).unlink()
         (state / "live" / RUN_ID).touch()
-        assert number
+
+
+def test_a_record_of_another_run(tmp_path: Path) -> None:
+    made(tmp_path, toml=plain.toml({**SOUND, "run_id": "20261124-200139-00000000ff"}))
+    seen: list[str] = []
+    [lost] = recovery.recover(str(tmp_path), again(seen))
+    assert lost.flaw.endswith("run.toml is of another run")
+    assert (lost.record.has_end, seen) == (False, [])
+    [lost] = recovery.preview(str(tmp_path))
+    assert (lost.stopped, lost.is_to_rerun) == ([], False)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, who can give files away")
+@pytest.mark.parametrize("part", [".", "run.toml", "roots", "../../live"])
+def test_a_record_that_another_user_owns_in_part(tmp_path: Path, part: str) -> None:
+    folder = made(tmp_path)
+    (folder / "roots").touch()
+    path = folder / part / RUN_ID if part == "../../live" else folder / part
+    os.chown(path, BOB, BOB)
+    seen: list[str] = []
+    [lost] = recovery.recover(str(tmp_path), again(seen))
+    assert "belongs to another user" in lost.flaw
+    assert (lost.record.has_end, seen) == (False, [])
+    os.chown(path, 0, 0)
+    path.chmod(0o722)
+    [lost] = recovery.recover(str(tmp_path), again(seen))
+    assert "other users may write" in lost.flaw
+
+
+def test_a_record_that_is_a_link(tmp_path: Path) -> None:
+    folder = made(tmp_path)
+    folder.rename(tmp_path / "elsewhere")
+    folder.symlink_to(tmp_path / "elsewhere")
+    [lost] = recovery.recover(str(tmp_path), again([]))
+    assert "is not what a run writes there" in lost.flaw
+    records.remove(str(tmp_path), RUN_ID)
+    assert (tmp_path / "elsewhere" / "run.toml").exists(), "what a link leads to is not removed"
 
 
 def test_a_claim_that_cannot_be_had(state: Path) -> None:
     (state / "runs" / RUN_ID / recovery.CLAIM).mkdir()
     [lost] = recovery.recover(str(state), again([]))
-    assert (lost.has_failed, lost.trouble) == (True, "cannot be recovered: is a directory")
+    assert lost.flaw.endswith(f"{recovery.CLAIM} is not what a run writes there")
     assert not lost.record.has_end
 
 
@@ -227,7 +271,7 @@ def toml_of(values: dict[str, Any]) -> bytes:
 def test_fuzzed_files(
     changed: dict[str, Any], options: dict[str, Any], lines: list[bytes], roots: bytes, cut: int
 ) -> None:
-    """Each record but those of another host gets its end, and that can be read; no word of it does anything else."""
+    """Each record of this host that tells its run gets its end, and that can be read; all others are left alone."""
     with tempfile.TemporaryDirectory() as place:
         text = toml_of({**SOUND, "options": options, **changed})
         folder = made(Path(place), toml=text[: len(text) - cut] if cut < 100 else text)
@@ -238,7 +282,12 @@ def test_fuzzed_files(
             assert recovery.recover(place, again([])) == []
             assert [one.run_id for one in recovery.left_alone(place)] == [RUN_ID]
             return
-        [lost] = recovery.recover(place, again([]))
+        seen: list[str] = []
+        [lost] = recovery.recover(place, again(seen))
+        if lost.flaw:
+            assert lost.record.facts.get("run_id") != RUN_ID
+            assert (lost.record.has_end, seen) == (False, [])
+            return
         assert lost.record.has_end
         assert lost.record.end() is not None, "it can be read"
         assert reading.state_of(lost.record) == "lost"

@@ -32,9 +32,6 @@ def _leave(launched: Launched) -> None:
     if launched.cut >= 0:
         os.close(launched.cut)
         launched.cut = -1
-    if not launched.pumps:
-        # Else somebody waits at it still.
-        os.close(launched.cut_heard)
     if launched.signs:
         launched.signs.stop()
         launched.signs = None

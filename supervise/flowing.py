@@ -61,21 +61,21 @@ def start_pumps(launched: Launched) -> None:
     """
     from supervise.process.pump import Pump
 
-    launched.cut_heard, launched.cut = os.pipe()
-    before = launched.pumps
+    cut_heard, launched.cut = os.pipe()
+    before = tuple(dict.fromkeys(one for pump in launched.pumps for one in pump.unfinished()))
     if launched.relay and launched.relay.own:
         from supervise.terminal.pump import TerminalPump
 
         launched.pumps = (
-            TerminalPump(
-                launched.relay.own, launched.outlets[0], launched.cut_heard, launched.inbox, launched.copier, before
-            ),
+            TerminalPump(launched.relay.own, launched.outlets[0], cut_heard, launched.inbox, launched.copier, before),
         )
     else:
         launched.pumps = tuple(
-            Pump(stream, source, sink, launched.cut_heard, launched.inbox, launched.copier, before)
+            Pump(stream, source, sink, cut_heard, launched.inbox, launched.copier, before)
             for stream, source, sink in zip(("stdout", "stderr"), launched.sources, launched.outlets, strict=True)
         )
+    # Each pump has its own.
+    os.close(cut_heard)
     if launched.notify:
         launched.notify.start(launched.inbox, launched.holder)
     if wanted := launched.request.values["access_on"]:
@@ -121,8 +121,7 @@ def _look_for_signs(launched: Launched, wanted: "tuple[str, ...]") -> None:
 
 def _hear_last_words(launched: Launched) -> None:
     """The guardian has gone of a command that has ended: from here on its line is silent."""
-    while (got := launched.line.receive(wait=True)) is not None:
-        launched.heard.append(got[0])
+    launched.heard += launched.guardian.hear_last()
     if launch.has_ended(launched):
         launched.note_end()
     launched.line, launched.silence = line.pair()

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 SHORT = 0.030
 """Seconds that a command may take and still be done with without any library."""
+START = 10.0
+"""Seconds that the guardian may take to hear what it is to start."""
 GLANCE = 0.004
 """Seconds after which we look for signals, as long as no thread takes them."""
 
@@ -87,8 +89,6 @@ class Launched:
         """The same with the line of --live over it, where that can be drawn."""
         self.cut = -1
         """Closed, it tells the pumps to wait for nothing more."""
-        self.cut_heard = -1
-        """Its other end, at which they hear that."""
         self.terminal: Caller | None = None
         """The caller's, where we are in its foreground."""
         self.relay: Relay | None = None
@@ -236,11 +236,10 @@ def take_back(launched: Launched, error: Exception) -> "NoReturn":
     launched.give_terminal_back()
     launched.line.send("kill")
     # The kill is bounded.
-    while not launched.has_heard("empty") and not launched.has_heard("failed"):
-        got = launched.line.receive(wait=True)
-        if got is None:
+    for message in launched.guardian.hear_last():
+        launched.heard.append(message)
+        if message[0] in ("empty", "failed"):
             break
-        launched.heard.append(got[0])
     launched.guardian.dismiss()
     if launched.notify:
         launched.notify.remove()
@@ -359,6 +358,8 @@ def _start(launched: Launched, on_lost: "OnLost") -> None:
         launched.take_terminal()
     if not values["no_record"]:
         launched.line.send(*spawn, fds=stdio)
+        # A command can be longer than what the socket takes at once.
+        launched.line.flush(START)
     for fd in {*stdio} - {0}:
         os.close(fd)
 

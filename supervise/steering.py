@@ -15,7 +15,7 @@ from supervise.faces.items import Trouble
 from supervise.runner import Runner
 from supervise.runs import sockets
 from supervise.runs.control import Client, Control, Fields
-from supervise.values import signal_name
+from supervise.values import LONGEST, signal_name
 
 LAST_SIGNAL = 64
 """The highest number of a signal (signal(7))."""
@@ -100,8 +100,10 @@ class Steering:
         match request:
             case {"do": "status"}:
                 client.answer(self._status())
-            case {"do": "extend", "by": int() | float() as by} if isfinite(by):
+            case {"do": "extend", "by": int() | float() as by} if _is_seconds(by):
                 self._dispatch("extend", Extend(float(by)), client)
+            case {"do": "extend"}:
+                client.answer(_refusal(f"takes seconds as a number up to {LONGEST:.0f}"))
             case {"do": "ready"}:
                 self._dispatch("ready", Ready("manual", self._runner.now()), client)
             case {"do": "attach"} if not self._following.has_output:
@@ -113,9 +115,9 @@ class Steering:
                 self._following.wait(client)
             case {"do": "keys", "text": str(text)}:
                 client.answer(self._type(text))
-            case {"do": "size", "rows": int(rows), "columns": int(columns)}:
+            case {"do": "size", "rows": int(rows), "columns": int(columns)} if _are_numbers(rows, columns):
                 client.answer(self._set_size(rows, columns, client))
-            case {"do": "stop", "signal": int(number)} if 1 <= number <= LAST_SIGNAL:
+            case {"do": "stop", "signal": int(number)} if _are_numbers(number) and 1 <= number <= LAST_SIGNAL:
                 self._runner.dispatch(Cancel(number, self._runner.now(), source="supervise stop"))
                 client.answer({"ok": True, "signal": signal_name(number)})
             case _:
@@ -235,6 +237,16 @@ def open_control(runner: Runner, steering: Steering) -> Control | None:
         return Control(listener, steering.handle)
     runner.teller.tell(Trouble(f"no control socket, so nobody can steer this run: {why}"))
     return None
+
+
+def _is_seconds(value: float) -> bool:
+    """A duration as options take it, or a negative one, which the machine refuses; `true`, NaN and 1e308 are none."""
+    return _are_numbers(value) and -LONGEST <= value <= LONGEST
+
+
+def _are_numbers(*values: float) -> bool:
+    """For Python, and so in a pattern, true is an int as well."""
+    return not any(isinstance(value, bool) for value in values)
 
 
 def _refusal(why: str) -> Fields:

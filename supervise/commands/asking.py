@@ -72,6 +72,8 @@ class Target:
             answer = connection and client.ask(connection, self.run_id, do, **fields)
         except client.ClientError as error:
             raise BadValueError(str(error)) from None
+        if connection and not answer and self.is_running():
+            raise BadValueError(f"run {self.run_id} has closed the connection without an answer, and goes on")
         if not connection or not answer:
             raise BadValueError(f"run {self.run_id} {self.ending()}")
         return connection, answer

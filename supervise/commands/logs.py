@@ -39,21 +39,29 @@ def _follow(target: asking.Target, folder: str, printer: "Plain | Timed") -> Non
         # It has no socket: it cannot say that there is more.
         connection = None
     if connection is None:
-        reader = Reader(folder)
-        while target.is_running():
-            for chunk in reader.chunks(is_over=False):
-                printer.show(chunk)
-            printer.catch_up()
-            sleep(AGAIN)
-        for chunk in reader.chunks():
-            printer.show(chunk)
+        _look_again(target, Reader(folder), printer)
         return
 
     def wait() -> None:
         printer.catch_up()
         connection.wait()
 
-    for chunk in Follower(folder, connection).chunks(wait):
+    follower = Follower(folder, connection)
+    for chunk in follower.chunks(wait):
+        printer.show(chunk)
+    if follower.end is None:
+        # It was killed, or its control socket is full: the end of a connection is not the end of the run.
+        _look_again(target, follower.reader, printer)
+
+
+def _look_again(target: asking.Target, reader: Reader, printer: "Plain | Timed") -> None:
+    """Show what comes until the run is over, which it cannot tell."""
+    while target.is_running():
+        for chunk in reader.chunks(is_over=False):
+            printer.show(chunk)
+        printer.catch_up()
+        sleep(AGAIN)
+    for chunk in reader.chunks():
         printer.show(chunk)
 
 
@@ -85,7 +93,8 @@ class Last(Out):
 
     def __init__(self, most: int) -> None:
         super().__init__()
-        self._lines: deque[bytes] = deque(maxlen=most)
+        self._lines: deque[bytearray] = deque(maxlen=most)
+        """A line that has not ended grows: a copy of all of it for each piece would take the square of its length."""
         self._is_through = False
 
     def write(self, data: bytes) -> None:
@@ -93,10 +102,10 @@ class Last(Out):
         if self._is_through:
             super().write(data)
             return
-        lines = data.splitlines(keepends=True) if b"\r" not in data else _lines(data)
+        lines = _lines(data)
         if lines and self._lines and not self.at_line_start:
             self._lines[-1] += lines.pop(0)
-        self._lines += lines
+        self._lines += map(bytearray, lines)
         if data:
             self.at_line_start = data.endswith(b"\n")
 
@@ -136,7 +145,7 @@ class Timed:
 
     def __init__(self, out: Out, wanted: list[str]) -> None:
         self._out = out
-        self._begun: dict[str, tuple[float, bytes]] = dict.fromkeys(wanted, (0.0, b""))
+        self._begun: dict[str, tuple[float, bytearray]] = {stream: (0.0, bytearray()) for stream in wanted}
 
     def show(self, chunk: Chunk) -> None:
         """One chunk, and what was left out before it."""
@@ -148,13 +157,12 @@ class Timed:
         at, begun = self._begun[chunk.stream]
         lines = _lines(chunk.data)
         for line in lines:
-            whole = begun + line
             if not begun:
                 at = chunk.at
-            if whole.endswith(b"\n") or len(whole) >= LONGEST:
-                self._write(chunk.stream, at, whole)
-                whole = b""
-            begun = whole
+            begun += line
+            if begun.endswith(b"\n") or len(begun) >= LONGEST:
+                self._write(chunk.stream, at, begun)
+                begun = bytearray()
         self._begun[chunk.stream] = at, begun
 
     def catch_up(self) -> None:
@@ -170,9 +178,9 @@ class Timed:
         for stream, (at, begun) in self._begun.items():
             if begun:
                 self._write(stream, at, begun)
-                self._begun[stream] = at, b""
+                self._begun[stream] = at, bytearray()
 
-    def _write(self, stream: str, at: float, line: bytes) -> None:
+    def _write(self, stream: str, at: float, line: bytearray) -> None:
         self._out.write(f"{plain.time(at)} {stream} ".encode() + line + b"\n" * (not line.endswith(b"\n")))
 
 

@@ -10,8 +10,11 @@ END = 3600.0
 
 def main(values: dict[str, Any], operands: list[str]) -> int:
     """Have it stopped as by that signal to its supervise, and come back when nothing of it is left."""
-    connection, _ = asking.find(operands[0]).ask("stop", signal=values["signal"])
+    target = asking.find(operands[0])
+    connection, _ = target.ask("stop", signal=values["signal"])
     connection.socket.settimeout(END)
     while connection.receive() is not None:
         pass
+    # A connection that is closed is not the end of the run.
+    target.wait_for_end()
     return 0

@@ -42,6 +42,8 @@ ASK_BOUND = 0.050
 GIVE_UP_START = 10.0
 """Seconds after a cancellation for which a command that does not even come into being (exec on a dead network disk) is
 waited for."""
+FURTHEST = 100 * 365 * 86400.0
+"""Seconds to the furthest deadline that a user may make, however often more is given: dates end (year 9999)."""
 STUCK = "the command says that it is stuck (WATCHDOG=trigger)"
 CAUSES: dict[Name, Literal["access_timeout", "completion_timeout", "idle_timeout", "outer_deadline"]] = {
     "access": "access_timeout",
@@ -184,6 +186,8 @@ def add(deadline: Deadline | None, event: Extend, now: float) -> Extended | Refu
         return Refused("extend", "no limit is in force that could be extended")
     if event.by <= 0:
         return Refused("extend", "a deadline moves later only")
+    if deadline.at + event.by > now + FURTHEST:
+        return Refused("extend", "no deadline is further away than a century")
     by = deadline.add(event.by, now)
     if not by:
         return Refused("extend", "the time of the whole run bounds it")

@@ -1,5 +1,7 @@
 """The account of a run: hears what happens as it happens, and makes the report of it at any time."""
 
+import json
+from collections import deque
 from dataclasses import dataclass
 
 from supervise.core.events import (
@@ -20,6 +22,8 @@ from supervise.faces import fields
 from supervise.faces.fields import Fields
 from supervise.faces.items import Diagnosis, Item, Moment, Said, Stragglers, Usage
 
+MOST = 60
+"""Entries of the report that tell of warnings, of extensions, and of idle stops that were put off; of each so many."""
 UNFINISHED: Fields = {
     "outcome": "lost",
     "timeout_cause": None,
@@ -30,6 +34,28 @@ UNFINISHED: Fields = {
     "command_exit": None,
 }
 """How a run ended of which no outcome was heard: the supervisor died."""
+
+
+class Some:
+    """The first and the last of many entries: a run may go on for weeks, and its command decide how many there are."""
+
+    def __init__(self) -> None:
+        self._first: list[Fields] = []
+        self._last: deque[Fields] = deque(maxlen=MOST // 2)
+        self.left_out = 0
+        """How many there were in between."""
+
+    def append(self, entry: Fields) -> None:
+        """Add one."""
+        if len(self._first) < MOST // 2:
+            self._first.append(entry)
+            return
+        self.left_out += len(self._last) == self._last.maxlen
+        self._last.append(entry)
+
+    def all(self) -> list[Fields]:
+        """Those that are kept, in the order in which they came."""
+        return [*self._first, *self._last]
 
 
 @dataclass(slots=True)
@@ -98,11 +124,12 @@ class Account:
         }
         self._has_access_limit = has_access_limit
         self._attempts: list[Attempt] = []
+        """The last one, if there is one."""
+        self._past: list[bytes] = []
+        """The parts in the report of those before it, as JSON: a tenth of the memory, and there may be very many."""
         self._outcome: Outcome | None = None
         self._ended: Moment | None = None
-        self._warnings: list[Fields] = []
-        self._extensions: list[Fields] = []
-        self._put_offs: list[Fields] = []
+        self._some = {"warnings": Some(), "extensions": Some(), "put_offs": Some()}
         self._stop: Fields | None = None
         self._diagnosis: Fields | None = None
         self._stragglers: list[Fields] = []
@@ -124,11 +151,11 @@ class Account:
                 self._attempts[-1].exit = fields.command_exit(exit)
                 self._attempts[-1].ended_at = moment.wall(t)
             case Warned():
-                self._warnings.append({"at": at, **fields.warning(item, moment)})
+                self._some["warnings"].append({"at": at, **fields.warning(item, moment)})
             case Extended():
-                self._extensions.append({"at": at, **fields.extension(item, moment)})
+                self._some["extensions"].append({"at": at, **fields.extension(item, moment)})
             case PutOff():
-                self._put_offs.append({"at": at, **fields.put_off(item, moment)})
+                self._some["put_offs"].append({"at": at, **fields.put_off(item, moment)})
             case Verdict(cause, signal, kill_after, dump_signal):
                 self._stop = {
                     "at": fields.time(moment.wall(cause.at)),
@@ -155,8 +182,14 @@ class Account:
                 self._hear_end(item, moment)
 
     def _hear_start(self, attempt: Attempt) -> None:
-        self._attempts.append(attempt)
+        self._past += [json.dumps(one.report(self._number)).encode() for one in self._attempts]
+        self._attempts = [attempt]
         self._outcome = self._ended = self._stop = self._diagnosis = self._status = None
+
+    @property
+    def _number(self) -> int:
+        """Of the last attempt."""
+        return len(self._past) + 1
 
     def _hear_end(self, outcome: Outcome, moment: Moment) -> None:
         self._outcome, self._ended = outcome, moment
@@ -169,6 +202,7 @@ class Account:
         last = self._attempts[-1] if self._attempts else None
         end = fields.outcome(self._outcome) if self._outcome else UNFINISHED
         used = usage or Usage()
+        left_out = {name: some.left_out for name, some in self._some.items()}
         return {
             **self._start,
             "ended_at": fields.time(ended.epoch),
@@ -179,10 +213,9 @@ class Account:
             "status": self._status,
             "stop": self._stop,
             "diagnosis": self._diagnosis,
-            "warnings": self._warnings,
-            "extensions": self._extensions,
-            "put_offs": self._put_offs,
-            "attempts": [one.report(number) for number, one in enumerate(self._attempts, 1)],
+            **{name: some.all() for name, some in self._some.items()},
+            **({"left_out": left_out} if any(left_out.values()) else {}),
+            "attempts": [*map(json.loads, self._past), *(one.report(self._number) for one in self._attempts)],
             "usage": {
                 "cpu_seconds": fields.seconds(used.cpu_seconds),
                 "max_rss_bytes": used.max_rss_bytes,

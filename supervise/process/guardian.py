@@ -8,13 +8,14 @@ nor a library is there yet: what is touched after the fork, by it or by us, is c
 import _signal
 import os
 import select
+from time import monotonic
 
 from supervise.process import line, system
 from supervise.process.holder import Holder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Any, Protocol
 
     Message = tuple[tuple[Any, ...], tuple[int, ...]]
@@ -37,6 +38,10 @@ if TYPE_CHECKING:
 NAME = b"supervise-guard"
 REAP = 1.0
 """Seconds that it may take to go when all is over."""
+LAST_WORDS = 15.0
+"""Seconds for which its last words are waited for: the kill of a whole tree takes 10 at most."""
+LISTENING = 0.1
+"""Seconds after which a guardian that says nothing is woken."""
 
 
 class Guardian:
@@ -59,16 +64,39 @@ class Guardian:
         os.kill(self.pid, _signal.SIGCONT)
 
     def dismiss(self) -> None:
-        """Tell it that all is over, and reap it: nothing of ours is left behind, not even for init."""
-        if self.keep():
-            self.line.send("bye")
-        # Its end of the line hangs up when it goes, which can be waited for with a bound.
+        """Tell the guardian that all is over, and reap it: nothing of ours is left behind, not even for init.
+
+        A guardian that does not go within REAP seconds, stopped again and again, is killed: it has nothing left to do.
+        """
+        try:
+            if self.keep():
+                self.wake()
+                self.line.send("bye")
+                self.line.flush(REAP)
+            if not self._has_hung_up(REAP):
+                os.kill(self.pid, _signal.SIGKILL)
+            os.waitpid(self.pid, 0 if self._has_hung_up(REAP) else os.WNOHANG)
+        except (ChildProcessError, ProcessLookupError):
+            pass
+
+    def _has_hung_up(self, seconds: float) -> bool:
+        """The guardian's end of the line hangs up when it goes, which can be waited for with a bound."""
         poll = select.poll()
         poll.register(self.line, select.POLLHUP)
-        try:
-            os.waitpid(self.pid, 0 if poll.poll(REAP * 1000) else os.WNOHANG)
-        except ChildProcessError:
-            pass
+        return bool(poll.poll(seconds * 1000))
+
+    def hear_last(self) -> "Iterator[tuple[Any, ...]]":
+        """What a guardian that is about to go, or is to kill all first, still says; woken now and then."""
+        until = monotonic() + LAST_WORDS
+        while monotonic() < until:
+            try:
+                got = self.line.receive(LISTENING)
+            except BlockingIOError:
+                self.wake()
+                continue
+            if got is None:
+                return
+            yield got[0]
 
 
 def fork(

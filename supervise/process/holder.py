@@ -41,6 +41,8 @@ UNKNOWN_STATUS = -1
 """Of a command whose status died with the guardian."""
 WALL = 0x40000000
 """__WALL of wait(2): also children that were made by clone without SIGCHLD."""
+LAST_WORDS = 1.0
+"""Seconds that the other end has to make room for the last that it is told."""
 SETTLED = 50
 """Milliseconds after which the modules for stopping are loaded: a short command never needs them, and a long one must
 not depend on a disk that may be gone by then."""
@@ -89,6 +91,7 @@ class Holder:
         poll.register(self.line, select.POLLIN)
         timeout: int | None = SETTLED
         while True:
+            poll.modify(self.line, select.POLLIN | (select.POLLOUT if self.line.has_unsent else 0))
             ready = poll.poll(timeout if self._gathering is None else 0)
             if self._gathering is not None:
                 self._gather()
@@ -99,8 +102,11 @@ class Holder:
                 self._clear_wake()
                 self.reap()
                 if self._has_leave:
+                    self.line.flush(LAST_WORDS)
                     return True
-            if any(fd == self.line.fileno() for fd, _ in ready):
+            if self.line.has_unsent:
+                self.line.flush()
+            if any(fd == self.line.fileno() and events != select.POLLOUT for fd, events in ready):
                 try:
                     got = self.line.receive()
                 except BlockingIOError:

@@ -1,11 +1,19 @@
-"""The line between us and the guardian: whole messages over a SEQPACKET socketpair (unix(7)).
+"""The line between the supervisor and the guardian: whole messages over a SEQPACKET socketpair (unix(7)).
 
 A message is a tuple of plain values, written by `marshal`: built in, and both ends are the same program.
+
+No send waits.  The other end may be stopped, by the command too, and then its socket fills up after some 280 messages.
+What finds no room is kept here, in order, until `flush` finds room for it.  What is kept has a bound: of messages that
+stand for each other only the last is kept, as the kernel keeps one pending signal of a kind.
 """
 
 import _socket
+import os
+import select
+from _collections import deque
 from marshal import dumps, loads
 from sys import byteorder
+from time import monotonic
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,47 +25,130 @@ MORE, LAST = b"+", b"."
 """The first byte of a packet."""
 RIGHTS = 8
 """File descriptors that one message may carry."""
+MOST_UNSENT = 1000
+"""Messages that may wait for room; beyond it only what ends the command or the line is kept."""
+NEVER_LEFT_OUT = ("stop", "kill", "bye", "exited", "empty")
+
+
+class _Parcel:
+    """A message on its way."""
+
+    __slots__ = ("fds", "is_begun", "is_owner", "message", "packets")
+
+    def __init__(self, message: "tuple[Any, ...]", fds: "tuple[int, ...]") -> None:
+        data = dumps(message)
+        self.message = message
+        self.packets = [data[at : at + PIECE] for at in range(0, len(data), PIECE)]
+        self.fds = fds
+        self.is_owner = False
+        """The descriptors are copies, and are closed when they have been sent."""
+        self.is_begun = False
+
+    def send(self, socket: "_socket.socket") -> None:
+        """Send what is left of it.
+
+        Raises OSError.
+        """
+        while len(self.packets) > 1:
+            socket.sendmsg([MORE, self.packets[0]], [], _socket.MSG_NOSIGNAL | _socket.MSG_DONTWAIT)
+            self.is_begun = True
+            del self.packets[0]
+        rights = b"".join(fd.to_bytes(4, byteorder) for fd in self.fds)
+        ancillary = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)] if self.fds else []
+        socket.sendmsg([LAST, self.packets[0]], ancillary, _socket.MSG_NOSIGNAL | _socket.MSG_DONTWAIT)
+
+    def keep(self) -> None:
+        """It has to wait: the caller may close its descriptors meanwhile.
+
+        Raises OSError where there are no more descriptors.
+        """
+        if self.fds and not self.is_owner:
+            self.fds, self.is_owner = tuple(os.dup(fd) for fd in self.fds), True
+
+    def drop(self) -> None:
+        """It has been sent, or never will be."""
+        if self.is_owner:
+            for fd in self.fds:
+                os.close(fd)
 
 
 class Line:
     """One end.  What the other end's death leaves behind, EOF or any error, reads as None (see `receive`)."""
 
-    __slots__ = ("_begun", "_socket")
+    __slots__ = ("_begun", "_socket", "_unsent")
 
     def __init__(self, socket: "_socket.socket") -> None:
         self._socket = socket
         self._begun = b""
         """The pieces so far of a message of which more will come."""
+        self._unsent: deque[_Parcel] = deque()
 
     def fileno(self) -> int:
         """For poll."""
         return self._socket.fileno()
 
+    @property
+    def has_unsent(self) -> bool:
+        """Something waits for room: `flush` is to be called when the line is writable."""
+        return bool(self._unsent)
+
     def send(self, *message: "Any", fds: "tuple[int, ...]" = ()) -> bool:
-        """Send it, with copies of the descriptors; False where the other end is gone."""
-        data = dumps(message)
-        rights = b"".join(fd.to_bytes(4, byteorder) for fd in fds)
-        ancillary = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)] if fds else []
-        try:
-            while len(data) > PIECE:
-                self._socket.sendmsg([MORE, data[:PIECE]], [], _socket.MSG_NOSIGNAL)
-                data = data[PIECE:]
-            self._socket.sendmsg([LAST, data], ancillary, _socket.MSG_NOSIGNAL)
-        except OSError:
-            return False
+        """Send it, with copies of the descriptors, now or as soon as there is room; False where the other end is gone.
+
+        Never waits.
+        """
+        if self._unsent:
+            self._leave_out_older(message)
+            if len(self._unsent) >= MOST_UNSENT and message[0] not in NEVER_LEFT_OUT:
+                return True
+        parcel = _Parcel(message, fds)
+        self._unsent.append(parcel)
+        is_there = self.flush()
+        if self._unsent:
+            try:
+                parcel.keep()
+            except OSError:
+                # No descriptor is left.  Without those that belong to it the message would be another one.
+                self._unsent.remove(parcel)
+        return is_there
+
+    def flush(self, seconds: float = 0.0) -> bool:
+        """Send what waits, as far as there is room within so many seconds; False where the other end is gone."""
+        until = monotonic() + seconds
+        while self._unsent:
+            try:
+                self._unsent[0].send(self._socket)
+            except OSError as error:
+                if not _is_for_now(error):
+                    self._drop_unsent()
+                    return False
+                if not self._wait(select.POLLOUT, until):
+                    return True
+                continue
+            self._unsent.popleft().drop()
         return True
 
-    def receive(self, *, wait: bool = False) -> "tuple[tuple[Any, ...], list[int]] | None":
+    def _leave_out_older(self, message: "tuple[Any, ...]") -> None:
+        key = _key(message)
+        for one in self._unsent:
+            if not one.is_begun and not one.fds and _key(one.message) == key:
+                self._unsent.remove(one)
+                return
+
+    def receive(self, seconds: float = 0.0) -> "tuple[tuple[Any, ...], list[int]] | None":
         """The next message and its descriptors (close-on-exec); None where the other end is gone.
 
-        Raises BlockingIOError where nothing, or not all of it, is there and we do not wait.
+        Raises BlockingIOError where nothing, or not all of it, is there within so many seconds.
         """
-        flags = _socket.MSG_CMSG_CLOEXEC | (0 if wait else _socket.MSG_DONTWAIT)
+        until = monotonic() + seconds
+        flags = _socket.MSG_CMSG_CLOEXEC | _socket.MSG_DONTWAIT
         while True:
             try:
                 data, ancillary, _, _ = self._socket.recvmsg(PIECE + 1, _socket.CMSG_SPACE(4 * RIGHTS), flags)
             except BlockingIOError:
-                raise
+                if not self._wait(select.POLLIN, until):
+                    raise
+                continue
             except OSError:
                 # With words of its unread, the far end of a dead process gives ECONNRESET, not EOF: any error is death.
                 return None
@@ -69,8 +160,22 @@ class Line:
         message, self._begun = loads(self._begun), b""
         return message, _rights(ancillary)
 
+    def _wait(self, events: int, until: float) -> bool:
+        """Wait for one of these events; False where it is too late for that."""
+        left = until - monotonic()
+        if left <= 0:
+            return False
+        poll = select.poll()
+        poll.register(self._socket, events)
+        return bool(poll.poll(left * 1000 + 1))
+
+    def _drop_unsent(self) -> None:
+        while self._unsent:
+            self._unsent.popleft().drop()
+
     def close(self) -> None:
         """Hang up."""
+        self._drop_unsent()
         self._socket.close()
 
 
@@ -81,6 +186,24 @@ def pair() -> "tuple[Line, Line]":
     """
     ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     return Line(ours), Line(theirs)
+
+
+def _is_for_now(error: OSError) -> bool:
+    """It says nothing of the other end: a full socket, no memory, too many descriptors under way (sendmsg(2))."""
+    # Loaded here alone: a short run has no error, and does not pay for it.
+    import errno
+
+    return error.errno in (errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM, errno.ETOOMANYREFS)
+
+
+def _key(message: "tuple[Any, ...]") -> "tuple[Any, ...]":
+    """Two messages of one key stand for each other: the later one says all that the earlier one did.
+
+    The numbers of questions count up, and only the last is waited for; of a helper the last word holds.
+    """
+    if message[0] in ("ask", "list", "usage"):
+        return message[:1]
+    return message[:2] if message[0] == "helper" else message
 
 
 def _rights(ancillary: "list[tuple[int, int, bytes]]") -> "list[int]":

@@ -31,6 +31,8 @@ ENOUGH = 1 << 19
 """Bytes that are worth to be handed over to two."""
 A_MOMENT = 0.0001
 """Seconds in which a flood fills its pipe."""
+TURN_SECONDS = 0.05
+"""Seconds between two looks whether a pump that waits for others is still wanted."""
 TAIL = 200
 """Bytes that are kept of the last line."""
 
@@ -48,7 +50,10 @@ class Pump:
         copier: "Copier | None" = None,
         after: "tuple[Pump, ...]" = (),
     ) -> None:
-        """`after`: those whose bytes come before any of this one."""
+        """`after`: the pumps whose bytes come before any of this one.  `cut` may be closed by the caller.
+
+        Raises OSError.
+        """
         self.stream = stream
         self.count = 0
         self.first = 0.0
@@ -63,7 +68,8 @@ class Pump:
         """A pipe for all that is read here as well, as long as somebody reads it; the thread closes it."""
         self._source = source
         self._outlet = outlet
-        self._cut = cut
+        # Of its own: the pumps of an attempt end at different times, and a reader that stands still keeps one for ever.
+        self._cut = os.dup(cut)
         self._inbox = inbox
         self._copier = copier
         """The way of the bytes to the record and the log."""
@@ -83,6 +89,10 @@ class Pump:
         """
         self._end.acquire()
         _thread.start_new_thread(self._run, ())
+
+    def unfinished(self) -> "list[Pump]":
+        """Those before this pump and itself, as far as they have not ended: what comes later has to wait for them."""
+        return [one for one in (*self._after, self) if not one.has_ended]
 
     def source_name(self) -> str:
         """Its pipe as /proc/PID/fd names the command's end of it; '' where it is closed."""
@@ -129,6 +139,7 @@ class Pump:
         self.has_ended = True
         # Closed, the pipe tells the command what our reader told us: EPIPE, SIGPIPE.
         self._close_source()
+        os.close(self._cut)
         self._inbox.post("ended", self)
         self._end.release()
 
@@ -176,7 +187,8 @@ class Pump:
             if not self.first:
                 self.first = self.last
                 self._inbox.post("first", self)
-                self._wait_for_others()
+                if not self._wait_for_others():
+                    return
             if self._copier:
                 try:
                     self._outlet.write(data)
@@ -206,11 +218,19 @@ class Pump:
     def _close_source(self) -> None:
         os.close(self._source)
 
-    def _wait_for_others(self) -> None:
+    def _wait_for_others(self) -> bool:
+        """False where this pump was abandoned meanwhile.
+
+        A pump that waits for a reader which stands still cannot be interrupted.  All later ones wait here and can be:
+        however many attempts end by a limit, one pump of a stream is stuck, and not one of each attempt.
+        """
         for one in self._after:
-            with one._end:
-                pass
+            while not one._end.acquire(timeout=TURN_SECONDS):
+                if not self._limit:
+                    return False
+            one._end.release()
         self._after = ()
+        return True
 
     def _leave_copy(self, data: memoryview) -> None:
         if self._copier:

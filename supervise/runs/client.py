@@ -85,8 +85,7 @@ def connect(run_id: str, is_alive: "Callable[[], bool]", seconds: float = ANSWER
         try:
             socket = sockets.connect(run_id, ANSWER)
         except OSError as error:
-            # BlockingIOError: very many others are about to ask it.
-            socket, why = None, os.strerror(error.errno or 0).lower()
+            socket, why = None, _why(error)
         if socket:
             return Connection(socket)
         if not is_alive():
@@ -102,7 +101,11 @@ def ask(connection: Connection, run_id: str, do: str, **fields: str | float | bo
     Raises ClientError where it refuses, or does not answer.
     """
     try:
-        connection.send(do, **fields)
+        try:
+            connection.send(do, **fields)
+        except ConnectionError:
+            # It has hung up, and may have said why before.
+            pass
         while (answer := _wait_for_answer(connection, run_id)) is not None and "event" in answer:
             # News of the run, which may come before the answer.
             pass
@@ -144,7 +147,7 @@ def has_state(run_id: str, state: "str | None") -> bool:
     try:
         connection = sockets.connect(run_id, ANSWER)
     except OSError as error:
-        raise ClientError(f"run {run_id} cannot be reached: {os.strerror(error.errno or 0).lower()}") from None
+        raise ClientError(f"run {run_id} cannot be reached: {_why(error)}") from None
     if connection is None:
         return False
     pid, _ = sockets.peer(connection)
@@ -152,6 +155,13 @@ def has_state(run_id: str, state: "str | None") -> bool:
     pairs = os.fsdecode(reading.read(f"/proc/{pid}/environ")).split("\0")
     environ = {name: value for name, is_one, value in (pair.partition("=") for pair in pairs) if is_one}
     return bool(environ) and folders.state(environ) == state
+
+
+def _why(error: OSError) -> str:
+    if isinstance(error, BlockingIOError):
+        # More than listen(2) was told to keep.
+        return "its control socket is full: very many others are about to ask it"
+    return os.strerror(error.errno or 0).lower()
 
 
 def _state_of(pid: int) -> str:

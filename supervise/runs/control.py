@@ -21,9 +21,13 @@ Fields = dict[str, Any]
 LONGEST = 1 << 16
 """Bytes of one request."""
 MOST_UNREAD = 1 << 17
-"""Bytes of answers that may wait for a client; one that leaves more unread is dropped."""
+"""Bytes of answers that may wait for a client beyond what the kernel keeps; a client that leaves more is dropped."""
+MOST_BEFORE_NEXT = 1 << 14
+"""Bytes of answers that may wait when its next request is read: a client that does not read is not read either."""
 MOST_CLIENTS = 256
 """Clients at a time."""
+STALLED = 30.0
+"""Seconds for which a client may take none of what waits for it; then it is dropped."""
 PATIENCE = 30.0
 """Seconds that a client has for its first request: who has nothing to ask takes nobody's place."""
 GLANCE = 0.2
@@ -42,7 +46,10 @@ class Client:
         self._answered = trio.Event()
         self._changed = trio.Event()
         self._written = trio.Event()
-        self._is_dropped = False
+        self._scope = trio.CancelScope()
+        """Cancelled, all that is done for this client ends."""
+        self.has_asked = False
+        """It has sent a whole request.  A client that has may wait for the end of the run, and asks nothing more."""
         self.on_leave: Callable[[], None] = _nothing
         """Called when it has left or was dropped."""
 
@@ -59,8 +66,14 @@ class Client:
     def tell(self, fields: Fields) -> None:
         """Have it told; what it does not read is kept within a bound, and then it is dropped."""
         self._out += json.dumps(fields, allow_nan=False).encode() + b"\n"
-        self._is_dropped = self._is_dropped or len(self._out) > MOST_UNREAD
+        if len(self._out) > MOST_UNREAD:
+            # Here, and not where it is written: that waits for a reader, and the next request would be heard meanwhile.
+            self.drop()
         self._changed.set()
+
+    def drop(self) -> None:
+        """Have no more to do with it."""
+        self._scope.cancel()
 
     def tell_last(self, fields: Fields) -> None:
         """The last that it will be told, at once or never."""
@@ -73,12 +86,13 @@ class Client:
     async def serve(self, handle: Callable[[Fields, "Client"], None]) -> None:
         """Hand its requests on, one after the other, until it leaves."""
         try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._write, nursery.cancel_scope)
-                await self._read(handle)
-                with trio.move_on_after(LAST_ANSWERS):
-                    await self._flush()
-                nursery.cancel_scope.cancel()
+            with self._scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._write)
+                    await self._read(handle)
+                    with trio.move_on_after(LAST_ANSWERS):
+                        await self._flush()
+                    nursery.cancel_scope.cancel()
         except* OSError:
             # It is gone.
             pass
@@ -88,6 +102,7 @@ class Client:
         with trio.move_on_after(PATIENCE) as patience:
             while (line := await self._line()) is not None:
                 patience.deadline = inf
+                self.has_asked = True
                 request = _request(line)
                 if request is None:
                     self.tell({"ok": False, "why": "not a request: one JSON object a line, with `do`"})
@@ -96,6 +111,8 @@ class Client:
                 self._hand_on(request, handle)
                 if not self._answered.is_set():
                     await self._wait_for_answer()
+                if len(self._out) > MOST_BEFORE_NEXT:
+                    await self._flush()
 
     async def _wait_for_answer(self) -> None:
         async with trio.open_nursery() as nursery:
@@ -142,10 +159,13 @@ class Client:
         del self._in[: end + 1]
         return line
 
-    async def _write(self, scope: trio.CancelScope) -> None:
-        while not self._is_dropped:
+    async def _write(self) -> None:
+        while True:
             if self._out:
-                await trio.lowlevel.wait_writable(self._socket)
+                with trio.move_on_after(STALLED) as patience:
+                    await trio.lowlevel.wait_writable(self._socket)
+                if patience.cancelled_caught:
+                    self.drop()
                 try:
                     del self._out[: self._socket.send(self._out)]
                 except BlockingIOError:
@@ -154,7 +174,6 @@ class Client:
                 self._written.set()
                 self._changed = trio.Event()
                 await self._changed.wait()
-        scope.cancel()
 
     async def _flush(self) -> None:
         while self._out:
@@ -168,7 +187,8 @@ class Control:
     def __init__(self, listener: sockets.Listener, handle: Callable[[Fields, Client], None]) -> None:
         self._socket = socket.socket(fileno=listener.socket.detach())
         self._handle = handle
-        self._clients: set[Client] = set()
+        self._clients: dict[Client, None] = {}
+        """In the order of their coming."""
 
     async def serve(self) -> None:
         """Accept clients, for ever."""
@@ -184,22 +204,47 @@ class Control:
                     await trio.sleep(0.1)
                     continue
                 one.setblocking(False)
-                if sockets.peer(one)[1] not in (0, os.geteuid()) or len(self._clients) >= MOST_CLIENTS:
+                if sockets.peer(one)[1] not in (0, os.geteuid()):
                     one.close()
                     continue
+                if not self._make_room():
+                    _refuse(one)
+                    continue
                 client = Client(one)
-                self._clients.add(client)
+                self._clients[client] = None
                 nursery.start_soon(self._serve, client)
+
+    def _make_room(self) -> bool:
+        """For one more: where all is taken, that of the first which has asked nothing yet."""
+        if len(self._clients) < MOST_CLIENTS:
+            return True
+        first = next((one for one in self._clients if not one.has_asked), None)
+        if first is None:
+            return False
+        # At once, though its connection is closed a moment later.
+        del self._clients[first]
+        first.drop()
+        return True
 
     async def _serve(self, client: Client) -> None:
         await client.serve(self._handle)
-        self._clients.discard(client)
+        self._clients.pop(client, None)
         client.on_leave()
 
     def finish(self, fields: Fields) -> None:
         """Tell all clients so; the end of their connections is the end of this process."""
         for client in self._clients:
             client.tell_last(fields)
+
+
+def _refuse(one: socket.socket) -> None:
+    """Say why, and hang up: a client that only sees the end of its connection takes it for the end of the run."""
+    why = f"its control socket is full: it serves {MOST_CLIENTS} clients at a time"
+    with one:
+        try:
+            one.send(json.dumps({"ok": False, "why": why}).encode() + b"\n")
+        except OSError:
+            pass
 
 
 def _nothing() -> None:

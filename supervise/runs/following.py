@@ -18,25 +18,25 @@ class Follower:
     """One reader of the output of a run that goes on."""
 
     def __init__(self, folder: str, connection: Connection) -> None:
-        self._reader = Reader(folder)
+        self.reader = Reader(folder)
         self._connection = connection
         self._is_asked = False
         self.end: dict[str, Any] | None = None
-        """The last words of the run: its outcome and its exit code.  None where it was killed."""
+        """The last words of the run: its outcome and its exit code.  None where it was killed, or does not serve us."""
 
     def chunks(self, wait: "Callable[[], None]") -> "Iterator[Chunk]":
-        """All that was printed and is kept, and all that will be, to the end of the run.
+        """All that was printed and is kept, and all that will be, to the end of the run, or of the connection.
 
         `wait` comes back when the connection is readable.
         """
         while True:
             # Asked before it is looked: what comes after the look was not there when we asked.
             self._ask()
-            yield from self._reader.chunks(is_over=False)
+            yield from self.reader.chunks(is_over=False)
             wait()
             if not self._hear():
                 break
-        yield from self._reader.chunks()
+        yield from self.reader.chunks(is_over=self.end is not None)
 
     def _ask(self) -> None:
         if self._is_asked or self.end:
@@ -57,4 +57,5 @@ class Follower:
             self.end = word
         elif word.get("ok"):
             self._is_asked = False
-        return True
+        # Refused: so many others ask that it takes no more of them.
+        return "event" in word or bool(word.get("ok"))

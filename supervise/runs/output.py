@@ -190,12 +190,15 @@ class Reader:
     def _find_mark(self, fd: int) -> bool:
         """Go on where the next head seems to begin: what stands here is none of ours."""
         self._position += 1
-        while len(data := os.pread(fd, 1 << 20, self._position)) >= len(MARK):
+        size = SIZE
+        while len(data := os.pread(fd, size, self._position)) >= len(MARK):
             found = data.find(MARK)
             if found >= 0:
                 self._position += found
                 return True
             self._position += len(data) - len(MARK) + 1
+            # Little at first: where false marks lie close to each other, each look would read far beyond the next one.
+            size = min(2 * size, 1 << 20)
         return False
 
 

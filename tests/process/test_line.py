@@ -1,0 +1,136 @@
+"""The line between the supervisor and the guardian: whole messages in order, and no send that waits."""
+
+import os
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from supervise.process import line
+
+SHORT = 0.05
+OPEN: list[line.Line] = []
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:
+    yield
+    while OPEN:
+        OPEN.pop().close()
+
+
+def pair() -> tuple[line.Line, line.Line]:
+    OPEN.extend(ends := line.pair())
+    return ends
+
+
+def filled() -> tuple[line.Line, line.Line, int]:
+    """A line whose other end reads nothing, and how many messages it has taken."""
+    ours, theirs = pair()
+    count = 0
+    while not ours.has_unsent:
+        assert ours.send("root", count)
+        count += 1
+    return ours, theirs, count
+
+
+def received(one: line.Line, other: line.Line) -> list[tuple[object, ...]]:
+    """All that comes, as long as the sender finds room for more."""
+    found = []
+    while True:
+        other.flush()
+        try:
+            got = one.receive()
+        except BlockingIOError:
+            return found
+        assert got
+        found.append(got[0])
+
+
+def test_a_full_line_takes_more_and_waits_for_nobody() -> None:
+    ours, theirs, count = filled()
+    began = time.monotonic()
+    for number in range(count, count + 500):
+        assert ours.send("root", number)
+    assert ours.send("kill")
+    assert time.monotonic() - began < 2
+    assert received(theirs, ours) == [*(("root", number) for number in range(count + 500)), ("kill",)]
+    assert not ours.has_unsent
+
+
+def test_what_stands_for_each_other_is_kept_once() -> None:
+    ours, theirs, count = filled()
+    for number in range(5000):
+        ours.send("root", 10)
+        ours.send("ask", number)
+        ours.send("helper", 7, bool(number % 2))
+        ours.send("stop", 15, False)
+    said = received(theirs, ours)[count:]
+    assert sorted(said) == [("ask", 4999), ("helper", 7, True), ("root", 10), ("stop", 15, False)]
+
+
+def test_what_is_kept_has_a_bound_and_what_ends_the_command_is_beyond_it() -> None:
+    ours, theirs, count = filled()
+    for number in range(10_000):
+        ours.send("root", count + number)
+    ours.send("kill")
+    said = received(theirs, ours)
+    assert len(said) <= count + line.MOST_UNSENT + 1
+    assert said[-1] == ("kill",)
+
+
+def test_descriptors_wait_too_and_none_is_left() -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    ours, theirs, _ = filled()
+    reader, writer = os.pipe()
+    ours.send("wall", "folder", fds=(writer,))
+    os.close(writer)
+    found: list[int] = []
+    while not found:
+        got = theirs.receive()
+        assert got
+        found = got[1]
+        ours.flush()
+    os.write(found[0], b"!")
+    assert os.read(reader, 1) == b"!"
+    for fd in (*found, reader):
+        os.close(fd)
+    ours.send("wall", "again", fds=(0,))
+    ours.close()
+    theirs.close()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_message_longer_than_what_a_socket_takes_comes_whole() -> None:
+    ours, theirs = pair()
+    words = [f"{number}" * 50_000 for number in range(10, 40)]
+    assert ours.send("spawn", words)
+    assert ours.has_unsent
+    got = None
+    while got is None:
+        try:
+            got = theirs.receive()
+        except BlockingIOError:
+            assert ours.flush()
+    assert got == (("spawn", words), [])
+
+
+def test_an_end_that_is_gone_is_told_at_once_and_what_waits_is_dropped() -> None:
+    ours, theirs, _ = filled()
+    theirs.close()
+    assert not ours.send("kill")
+    assert not ours.has_unsent
+
+
+@pytest.mark.parametrize("is_flush", [True, False])
+def test_a_wait_has_its_bound(is_flush: bool) -> None:
+    ours, theirs, _ = filled()
+    began = time.monotonic()
+    if is_flush:
+        assert ours.flush(SHORT)
+        assert ours.has_unsent
+    else:
+        with pytest.raises(BlockingIOError):
+            ours.receive(SHORT)
+    assert SHORT <= time.monotonic() - began < 2
+    theirs.close()

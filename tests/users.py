@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import distribution
 from importlib.util import find_spec
 from pathlib import Path
@@ -157,6 +158,7 @@ def why_not() -> str:
     return ""
 
 
+@cache
 def _can_run(program: Path) -> bool:
     words = [program, "-c", "pass"] if program.name.startswith("python") else [program, "--version"]
     try:
@@ -211,16 +213,26 @@ def _closure(names: tuple[str, ...]) -> set[str]:
     return {name for name in modules if name.isidentifier()}
 
 
-def _kill_all() -> list[str]:
-    """Kill what is left of the two users' processes; what that was."""
-    found = []
+def alive() -> dict[int, bytes]:
+    """The processes of the two users, zombies left out, and their command lines."""
+    found = {}
     for name in os.listdir("/proc"):
         if name.isdecimal():
             try:
                 if os.stat(f"/proc/{name}").st_uid in (ALICE, BOB):
                     command = Path(f"/proc/{name}/cmdline").read_bytes()
-                    os.kill(int(name), 9)
-                    found += [f"{name} {command!r}"] if command else []
+                    found |= {int(name): command} if command else {}
             except OSError:
                 continue
     return found
+
+
+def _kill_all() -> list[str]:
+    """Kill what is left of the two users' processes; what that was."""
+    left = alive()
+    for pid in left:
+        try:
+            os.kill(pid, 9)
+        except ProcessLookupError:
+            pass
+    return [f"{pid} {command!r}" for pid, command in left.items()]

@@ -18,7 +18,7 @@ import fcntl
 import os
 from time import time
 
-from supervise.files import owned
+from supervise import folders
 from supervise.runs import identity, plain
 
 TYPE_CHECKING = False
@@ -273,7 +273,11 @@ def _make_folders(state: str) -> None:
     A home that is not there is not made: it would be one only by its name.
     Raises OSError.
     """
-    owned.check_folder(state, make_below=os.environ.get("HOME", "/"))
+    way = folders.closed_way(state)
+    if not (way and way[1] and way[0].st_uid == os.geteuid()):
+        from supervise.files import owned
+
+        owned.check_folder(state, make_below=os.environ.get("HOME", "/"))
     for one in (RUNS, LIVE, NAMES):
         path = f"{state}/{one}"
         try:
@@ -282,6 +286,8 @@ def _make_folders(state: str) -> None:
             found = os.lstat(path)
             if found.st_mode & 0o170022 != 0o040000 or found.st_uid != os.geteuid():
                 # A link, say, to a larger disk.
+                from supervise.files import owned
+
                 owned.check_folder(path)
 
 

@@ -1,0 +1,410 @@
+"""What another user has made in the way of a run: it is neither obeyed, nor written, nor read, and the run goes on."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness import wait_until
+from tests.users import ALICE, BOB, ROOT, Users, alive
+
+ROOTS_HOME = Path("/root")
+EVERYBODY = pytest.mark.parametrize("uid", [ROOT, ALICE], ids=["root", "alice"])
+PLANTED = ("link", "dangling", "file", "fifo", "hard link", "folder")
+
+
+@pytest.fixture
+def roots_records() -> Iterator[None]:
+    """What root records in the home of its account is removed again."""
+    state = ROOTS_HOME / ".local/state/supervise"
+    had = {path for path in (state, state.parent, state.parent.parent) if path.exists()}
+    before = {*os.listdir(state / "runs")} if (state / "runs").exists() else set()
+    yield
+    if state not in had:
+        shutil.rmtree(state)
+        for path in (state.parent, state.parent.parent):
+            if path not in had:
+                path.rmdir()
+        return
+    for name in {*os.listdir(state / "runs")} - before:
+        if (state / "runs" / name / "end.json").exists():
+            shutil.rmtree(state / "runs" / name, ignore_errors=True)
+
+
+def tree(folder: Path) -> dict[str, tuple[int, int, int, bytes]]:
+    """All that stands in a folder: kind and mode, owner, group, content."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        one = path.lstat()
+        content = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
+        found[str(path.relative_to(folder))] = one.st_mode, one.st_uid, one.st_gid, content
+    return found
+
+
+def plant(users: Users, kind: str, path: Path, secret: Path) -> None:
+    """Another user makes that at this path."""
+    if kind == "hard link":
+        # As any user may where protected_hardlinks is off.
+        os.link(secret, path)
+        return
+    script = {
+        "link": 'ln -s "$2" "$1"',
+        "dangling": 'ln -s "$2.new" "$1"',
+        "file": 'umask 0; : >"$1"',
+        "fifo": 'umask 0; mkfifo "$1"',
+        "folder": 'mkdir "$1"',
+    }[kind]
+    users.shell(BOB, script, str(path), str(secret))
+
+
+@EVERYBODY
+@pytest.mark.parametrize("option", ["--report", "--log", "--events"])
+@pytest.mark.parametrize("kind", PLANTED)
+def test_a_planted_path_is_refused_in_one_line(users: Users, uid: int, option: str, kind: str) -> None:
+    sticky, home = users.shared(), users.home(uid) if uid else users.folder
+    secret = home / "secret"
+    secret.write_text("kept")
+    os.chown(secret, uid, uid)
+    path = sticky / "run"
+    plant(users, kind, path, secret)
+    before = tree(sticky)
+    done = users.supervise(uid, "run", "--no-record", option, str(path), "--", "echo", "ran")
+    assert (done.returncode, done.stdout) == (125, "")
+    assert done.stderr.startswith(f"supervise: {option}: cannot write '{path}': ")
+    assert done.stderr.count("\n") == 1
+    assert tree(sticky) == before
+    assert secret.read_text() == "kept"
+    assert not (home / "secret.new").exists()
+
+
+def test_a_new_report_in_a_sticky_folder_is_the_callers_alone_under_their_umask(users: Users) -> None:
+    sticky = users.shared()
+    script = 'umask 077; exec "$@"'
+    report = sticky / "run.json"
+    words = (str(users.program), "run", "--no-record", "--report", str(report), "--", "true")
+    users.shell(ALICE, script, *words)
+    assert json.loads(report.read_text())["outcome"] == "completed"
+    assert (report.stat().st_uid, report.stat().st_mode & 0o7777) == (ALICE, 0o600)
+    # The caller's own is replaced.
+    users.shell(ALICE, script, *words)
+    assert os.listdir(sticky) == ["run.json"]
+
+
+def test_what_is_planted_while_the_command_runs_is_not_written(users: Users) -> None:
+    sticky, secret = users.shared(), users.home(ALICE) / "secret"
+    secret.write_text("kept")
+    os.chown(secret, ALICE, ALICE)
+    report = sticky / "run.json"
+    words = ("run", "--no-record", "--report", str(report), "--", "sh", "-c", "echo up; read x; true")
+    with users.popen(ALICE, str(users.program), *words, stdin=subprocess.PIPE) as process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
+        assert process.stdout.readline() == b"up\n"
+        plant(users, "link", report, secret)
+        process.stdin.write(b"\n")
+        process.stdin.close()
+        assert b"cannot write" in process.stderr.read()
+        assert process.wait() == 0
+    assert secret.read_text() == "kept"
+    assert os.listdir(sticky) == ["run.json"]
+
+
+def test_a_name_that_the_writer_would_use_first_blocks_no_report(users: Users) -> None:
+    """The supervisor writes beside the report, under a name that another user can see and take."""
+    sticky = users.shared()
+    report = sticky / "run.json"
+    words = ("run", "--no-record", "--report", str(report), "--", "sh", "-c", "echo $SUPERVISE_RUN_ID; read x; true")
+    with users.popen(ALICE, str(users.program), *words, stdin=subprocess.PIPE) as process:
+        assert process.stdin
+        assert process.stdout
+        run_id = process.stdout.readline().decode().strip()
+        plant(users, "link", sticky / f".supervise-{run_id}", users.home(ALICE))
+        process.stdin.close()
+        assert process.wait() == 0
+    assert json.loads(report.read_text())["run_id"] == run_id
+    assert sorted(os.listdir(sticky)) == [f".supervise-{run_id}", "run.json"]
+
+
+@pytest.mark.parametrize("option", ["--report", "--events"])
+def test_the_guardian_of_a_killed_supervisor_writes_to_nothing_planted_either(users: Users, option: str) -> None:
+    sticky, secret = users.shared(), users.home(ALICE) / "secret"
+    secret.write_text("kept\n")
+    os.chown(secret, ALICE, ALICE)
+    path = sticky / "run"
+    words = ("run", "--no-record", option, str(path), "--", "sh", "-c", "echo up; sleep 30")
+    with users.popen(ALICE, str(users.program), *words) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"up\n"
+        path.unlink(missing_ok=True)
+        plant(users, "link", path, secret)
+        process.send_signal(signal.SIGKILL)
+        wait_until(lambda: not alive())
+    assert secret.read_text() == "kept\n"
+
+
+# --- configuration
+
+COMMAND = 'access-timeout = "20s"\naccess-on = ["output", "command=id -u >>{}"]\n'
+
+
+def write_config(folder: Path, uid: int, text: str, mode: int = 0o644) -> Path:
+    """A configuration in that folder, the folder and all in it the user's."""
+    (folder / "supervise").mkdir(parents=True)
+    file = folder / "supervise/config.toml"
+    file.write_text(text)
+    for path in (folder, folder / "supervise", file):
+        os.chown(path, uid, uid)
+    file.chmod(mode)
+    return file
+
+
+@pytest.fixture
+def ran(users: Users) -> Path:
+    """A file that each command of a planted configuration would write to."""
+    path = users.folder / "ran"
+    path.touch()
+    path.chmod(0o666)
+    return path
+
+
+def test_root_with_the_home_of_a_user_says_so_and_runs_the_command(
+    users: Users, ran: Path, roots_records: None
+) -> None:
+    home = users.home(BOB)
+    write_config(home / ".config", BOB, COMMAND.format(ran))
+    before = tree(home)
+    done = users.supervise(ROOT, "--", "sh", "-c", "sleep 0.4; echo ran", env={"HOME": str(home)})
+    assert (done.returncode, done.stdout) == (0, "ran\n")
+    assert done.stderr == (
+        f"supervise: {home}: it belongs to another user (uid {BOB}); the configuration and the records there are left "
+        f"alone, and those in {ROOTS_HOME} are used\n"
+    )
+    assert tree(home) == before
+    assert ran.read_text() == ""
+    # The user's own first run, after that.
+    done = users.supervise(BOB, "--no-record", "--", "sleep", "0.4")
+    assert done.returncode == 0
+    assert ran.read_text().split() == [str(BOB)] * len(ran.read_text().split())
+
+
+def test_quiet_says_nothing_of_that(users: Users, roots_records: None) -> None:
+    done = users.supervise(ROOT, "-q", "--", "true", env={"HOME": str(users.home(BOB))})
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("variable", ["XDG_CONFIG_HOME", "XDG_STATE_HOME"])
+def test_so_with_a_folder_of_the_users_that_the_environment_names(
+    users: Users, ran: Path, roots_records: None, variable: str
+) -> None:
+    """`sudo -E` keeps these as well."""
+    folder = users.home(BOB) / "folder"
+    write_config(folder, BOB, COMMAND.format(ran))
+    before = tree(folder)
+    done = users.supervise(ROOT, "--", "sleep", "0.4", env={"HOME": str(ROOTS_HOME), variable: str(folder)})
+    assert done.returncode == 0
+    assert "belongs to another user" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert tree(folder) == before
+    assert ran.read_text() == ""
+
+
+def test_what_another_user_made_first_in_a_home_that_all_share_is_not_obeyed(users: Users, ran: Path) -> None:
+    home = users.shared("tmp")
+    write_config(home / ".config", BOB, COMMAND.format(ran))
+    done = users.supervise(ALICE, "--no-record", "--", "sleep", "0.4", env={"HOME": str(home)})
+    assert (done.returncode, done.stderr.count("\n")) == (0, 1)
+    assert f"{home}/.config: it belongs to another user" in done.stderr
+    assert ran.read_text() == ""
+
+
+@pytest.mark.parametrize("linked", ["config.toml", "supervise", ".config"])
+def test_a_link_of_another_users_to_a_file_of_the_callers_own_is_not_obeyed(
+    users: Users, ran: Path, linked: str
+) -> None:
+    """In a home that all share the link chooses which of the caller's files is the configuration."""
+    home, own = users.shared("tmp"), users.home(ALICE)
+    write_config(own / ".config", ALICE, COMMAND.format(ran))
+    if linked == ".config":
+        users.shell(BOB, 'ln -s "$1" "$2"', str(own / ".config"), str(home / ".config"))
+    else:
+        users.shell(BOB, 'mkdir -p "$1"', str(home / ".config/supervise"))
+        shutil.rmtree(home / ".config" / "supervise") if linked == "supervise" else None
+        target = own / ".config/supervise" / ("config.toml" if linked == "config.toml" else "")
+        at = home / ".config/supervise" / ("config.toml" if linked == "config.toml" else "")
+        users.shell(BOB, 'ln -s "$1" "$2"', str(target), str(at))
+    done = users.supervise(ALICE, "--no-record", "--", "sleep", "0.4", env={"HOME": str(home)})
+    assert (done.returncode, done.stderr.count("\n")) == (0, 1)
+    assert ran.read_text() == ""
+
+
+@pytest.mark.parametrize("name", [".config", ".config/supervise", ".config/supervise/config.toml"])
+@pytest.mark.parametrize("mode", [0o777, 0o707, 0o770])
+def test_a_configuration_that_others_may_write_is_refused(users: Users, ran: Path, name: str, mode: int) -> None:
+    home = users.home(ALICE)
+    write_config(home / ".config", ALICE, COMMAND.format(ran))
+    os.chown(home / name, ALICE, BOB)
+    (home / name).chmod(mode)
+    done = users.supervise(ALICE, "--no-record", "--", "sleep", "0.4")
+    assert done.returncode == 125
+    assert (
+        f"is not obeyed: {'' if name.endswith('toml') else f'{home / name}: '}other users may write it" in done.stderr
+    )
+    assert f"(chmod go-w {home / name})" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert ran.read_text() == ""
+    (home / name).chmod(0o700)
+    assert users.supervise(ALICE, "--no-record", "--", "sleep", "0.4").returncode == 0
+    assert ran.read_text() != ""
+
+
+@EVERYBODY
+@pytest.mark.parametrize("way", ["option", "variable"])
+def test_a_named_configuration_of_another_user_is_refused(users: Users, ran: Path, uid: int, way: str) -> None:
+    file = write_config(users.folder / "theirs", BOB, COMMAND.format(ran))
+    words, env = (("--config", str(file)), {}) if way == "option" else ((), {"SUPERVISE_CONFIG": str(file)})
+    done = users.supervise(uid, "run", *words, "--no-record", "--", "sleep", "0.4", env=env)
+    assert done.returncode == 125
+    assert done.stderr == f"supervise: {file}: is not obeyed: it belongs to another user (uid {BOB})\n"
+    assert ran.read_text() == ""
+
+
+def test_a_named_configuration_of_roots_is_obeyed_by_all(users: Users, ran: Path) -> None:
+    file = write_config(users.folder / "etc", ROOT, COMMAND.format(ran))
+    done = users.supervise(ALICE, "run", "--config", str(file), "--no-record", "--", "sleep", "0.4")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert str(ALICE) in ran.read_text()
+
+
+def test_root_sets_nothing_in_the_configuration_of_a_user(users: Users) -> None:
+    home = users.home(BOB)
+    for words in (("timeout", "1h"), ("--profile", "ci", "timeout", "1h")):
+        done = users.supervise(ROOT, "config", "set", *words, env={"HOME": str(home)})
+        assert done.returncode == 125
+        assert "it belongs to another user" in done.stderr
+        assert done.stderr.count("\n") == 1
+    assert tree(home) == {}
+
+
+def test_a_user_sets_their_own_whatever_the_umask(users: Users) -> None:
+    home = users.home(ALICE)
+    script = 'umask 0; exec "$@"'
+    users.shell(ALICE, script, str(users.program), "config", "set", "timeout", "1h")
+    modes = {path.name: path.stat().st_mode & 0o777 for path in home.rglob("*")}
+    assert modes == {".config": 0o700, "supervise": 0o700, "config.toml": 0o600}
+    assert users.supervise(ALICE, "--no-record", "--", "true").stderr == ""
+
+
+# --- records
+
+
+@pytest.mark.parametrize("umask", ["0", "022", "077", "0277"])
+def test_the_folders_of_the_state_have_their_modes_whatever_the_umask(users: Users, umask: str) -> None:
+    home = users.home(ALICE)
+    users.shell(ALICE, f'umask {umask}; exec "$@"', str(users.program), "--", "echo", "x")
+    found = {path: path.lstat() for path in home.rglob("*") if not path.is_symlink()}
+    assert found
+    for path, one in found.items():
+        assert (path.name, one.st_mode & 0o077) == (path.name, 0)
+        assert not path.is_dir() or one.st_mode & 0o777 == 0o700
+    assert users.supervise(ALICE, "ps", "--all", "-q").stdout
+
+
+def test_a_state_folder_that_others_may_write_is_not_used(users: Users) -> None:
+    home = users.home(ALICE)
+    assert users.supervise(ALICE, "--", "true").stderr == ""
+    (home / ".local/state").chmod(0o777)
+    done = users.supervise(ALICE, "--", "true")
+    where = f"{home}/.local/state"
+    assert (done.returncode, done.stderr) == (
+        0,
+        f"supervise: this run is not recorded: other users may write it: {where}\n",
+    )
+    for words in (("recover",), ("prune",), ("ps",), ("show", "-")):
+        done = users.supervise(ALICE, *words)
+        assert (done.returncode, done.stdout) == (125, "")
+        assert f"{where}: other users may write it" in done.stderr
+
+
+def test_a_users_run_is_recorded_after_roots_with_their_home(users: Users, roots_records: None) -> None:
+    home = users.home(BOB)
+    for words in (("--", "true"), ("run", "--name", "x", "--", "true")):
+        assert users.supervise(ROOT, *words, env={"HOME": str(home)}).returncode == 0
+    assert tree(home) == {}
+    done = users.supervise(BOB, "--", "true")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(users.supervise(BOB, "ps", "--all", "-q").stdout.split()) == 1
+
+
+def lost_record(state: Path, uid: int, facts: dict[str, object], roots: str = "") -> str:
+    """A record that looks as if its supervisor had died, in that folder, all of it that user's."""
+    run_id = "20261124-200139-123456abcd"
+    folder = state / "runs" / run_id
+    folder.mkdir(parents=True)
+    (state / "live").mkdir()
+    (state / "names").mkdir()
+    lines = [f"{key} = {json.dumps(value)}" for key, value in {"run_id": run_id, **facts}.items()]
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    options = '[options]\non-interrupt = "rerun"\nkill-after = "0"\n'
+    (folder / "run.toml").write_text("\n".join([*lines, f'boot_id = "{boot}"', options]))
+    (folder / "roots").write_text(roots)
+    (state / "live" / run_id).touch()
+    top = next(path for path in state.parents if path.name == ".local")
+    for path in (top, *top.rglob("*")):
+        os.lchown(path, uid, uid)
+    os.utime(folder / "run.toml", (0, 0))
+    return run_id
+
+
+@pytest.mark.parametrize("where", ["the home of a user", "a home that all share"])
+def test_recover_acts_on_no_record_of_another_user(users: Users, ran: Path, roots_records: None, where: str) -> None:
+    uid = ROOT if where == "the home of a user" else ALICE
+    home = users.home(BOB) if uid == ROOT else users.shared("tmp")
+    facts: dict[str, object] = {"command": ["sh", "-c", f"id -u >>{ran}"], "cwd": "/", "host": os.uname().nodename}
+    with users.popen(uid, "sleep", "100") as victim:
+        started = Path(f"/proc/{victim.pid}/stat").read_text().rpartition(") ")[2].split()[19]
+        lost_record(home / ".local/state/supervise", BOB, facts, f"{victim.pid} {started}\n")
+        before = tree(home / ".local")
+        done = users.supervise(uid, "recover", env={"HOME": str(home)})
+        assert "it belongs to another user" in done.stderr
+        assert done.stderr.count("\n") == 1
+        assert victim.poll() is None
+        assert tree(home / ".local") == before
+        assert ran.read_text() == ""
+        done = users.supervise(uid, "prune", "--keep", "0", env={"HOME": str(home)}) if uid else None
+        assert done is None or done.returncode == 125
+        assert tree(home / ".local") == before
+        victim.kill()
+
+
+def test_a_record_of_roots_in_a_users_own_state_is_named_and_left_alone(users: Users, ran: Path) -> None:
+    """As a restored backup has it, or a release that knew nothing of all this."""
+    home = users.home(ALICE)
+    facts: dict[str, object] = {"command": ["sh", "-c", f"id -u >>{ran}"], "cwd": "/", "host": os.uname().nodename}
+    run_id = lost_record(home / ".local/state/supervise", ALICE, facts)
+    path = home / ".local/state/supervise/runs" / run_id / "run.toml"
+    os.chown(path, ROOT, ROOT)
+    done = users.supervise(ALICE, "recover")
+    assert (done.returncode, done.stdout) == (1, f"{run_id}: left alone: {path} belongs to another user (root)\n")
+    assert ran.read_text() == ""
+    os.chown(path, ALICE, ALICE)
+    done = users.supervise(ALICE, "recover")
+    assert (done.returncode, "run again" in done.stdout) == (1, True)
+    wait_until(lambda: ran.read_text() == f"{ALICE}\n")
+    wait_until(lambda: not alive())
+
+
+def test_root_looks_at_the_runs_of_a_user_by_their_home(users: Users) -> None:
+    home = users.home(ALICE)
+    assert users.supervise(ALICE, "run", "--name", "night", "--", "echo", "x").returncode == 0
+    before = tree(home)
+    run_id = users.supervise(ALICE, "ps", "--all", "-q").stdout.strip()
+    assert run_id in users.supervise(ROOT, "ps", "--all", "-q", env={"HOME": str(home)}).stdout.split()
+    for word in ("-", "night", run_id, run_id[:15]):
+        assert users.supervise(ROOT, "logs", word, env={"HOME": str(home)}).stdout == "x\n"
+    assert tree(home) == before

@@ -72,8 +72,12 @@ def _own(environ: "Mapping[str, str]", of: "Callable[[Mapping[str, str]], str | 
     other = of({})
     if other is None or other == path or owned.obstacle(other):
         other = None
-    instead = f"those in {_home()} are used" if other else "there are no others"
-    return other, f"{error.where}: {error.why}; the configuration and the records there are left alone, and {instead}"
+    above = f"{error.where.rstrip('/')}/"
+    # Of a home both are meant, and that is said once.
+    is_both = all(f"{one}/".startswith(above) for one in (config(environ), state(environ)))
+    what = "configuration and records" if is_both else "configuration" if of is config else "records"
+    instead = f"{_home()} has those that count" if other else "there are no others"
+    return other, f"{error.where}: {error.why}; its {what} are left alone, and {instead}"
 
 
 def _folder(environ: "Mapping[str, str]", variable: str, below_home: str, word: str) -> "str | None":

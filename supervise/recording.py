@@ -30,8 +30,12 @@ def begin(run_id: str, started_at: float, request: "Request", guardian: int) -> 
     command = request.command
     facts = records.facts_of(run_id, values["name"], command, started_at, guardian, options, kept, recovered_from())
     state, notice = folders.own_state(os.environ)
-    if notice and notice != request.notice and not values["quiet"]:
+    is_told = bool(notice) and not values["quiet"]
+    if is_told and notice != request.notice:
         warn(notice)
+    if state is None and is_told:
+        # It says that there is no other folder.
+        return None
     try:
         if state is None:
             raise OSError(2, "no home folder is known" if not notice else "no home folder is this user's")

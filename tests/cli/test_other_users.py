@@ -182,8 +182,8 @@ def test_root_with_the_home_of_a_user_says_so_and_runs_the_command(
     done = users.supervise(ROOT, "--", "sh", "-c", "sleep 0.4; echo ran", env={"HOME": str(home)})
     assert (done.returncode, done.stdout) == (0, "ran\n")
     assert done.stderr == (
-        f"supervise: {home}: it belongs to another user (uid {BOB}); the configuration and the records there are left "
-        f"alone, and those in {ROOTS_HOME} are used\n"
+        f"supervise: {home}: it belongs to another user (uid {BOB}); its configuration and records are left alone, "
+        f"and {ROOTS_HOME} has those that count\n"
     )
     assert tree(home) == before
     assert ran.read_text() == ""
@@ -221,6 +221,18 @@ def test_what_another_user_made_first_in_a_home_that_all_share_is_not_obeyed(use
     assert (done.returncode, done.stderr.count("\n")) == (0, 1)
     assert f"{home}/.config: it belongs to another user" in done.stderr
     assert ran.read_text() == ""
+
+
+def test_without_a_home_of_ones_own_the_run_goes_on_unrecorded(users: Users) -> None:
+    home = users.shared("tmp")
+    users.shell(BOB, 'mkdir -p "$1"', str(home / ".local"))
+    done = users.supervise(ALICE, "--", "echo", "ran", env={"HOME": str(home)})
+    assert (done.returncode, done.stdout) == (0, "ran\n")
+    assert done.stderr == (
+        f"supervise: {home}/.local: it belongs to another user (uid {BOB}); its records are left alone, "
+        "and there are no others\n"
+    )
+    assert tree(home) == {".local": tree(home)[".local"]}
 
 
 @pytest.mark.parametrize("linked", ["config.toml", "supervise", ".config"])

@@ -12,6 +12,7 @@ def adopt(launched: Launched, root: int) -> None:
     """Hold the command ourselves from now on, in a thread; `root` is its pid, 0 where it was never told."""
     launched.line.close()
     try:
+        # Its end of the line is closed, so it is dying, or dead.
         os.waitpid(launched.guardian.pid, 0)
     except ChildProcessError:
         pass

@@ -60,6 +60,7 @@ async def _watch(runner: Runner) -> None:
         if runner.launched.overlay and runner.teller.live:
             nursery.start_soon(_draw, runner, runner.launched.overlay, runner.teller.live)
         nursery.start_soon(_build_wall, runner)
+        nursery.start_soon(_oversee, runner)
         # The line's number is asked anew each time: it is another one once the guardian has died.
         nursery.start_soon(_hear, runner.hear_line, lambda: runner.launched.line.fileno())
         nursery.start_soon(_hear, runner.hear_threads, runner.launched.inbox.fileno)
@@ -113,6 +114,12 @@ async def _draw(runner: Runner, overlay: "Overlay", live: "Live") -> None:
         # The same.
         overlay.hide()
         runner.teller.tell(Trouble(f"there is no live line any more: {type(error).__name__}: {error}"))
+
+
+async def _oversee(runner: Runner) -> None:
+    while True:
+        await runner.overseer.concern()
+        runner.look_at_guardian()
 
 
 async def _hear(hear: Callable[[], None], fileno: Callable[[], int]) -> None:

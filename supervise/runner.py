@@ -54,6 +54,7 @@ from supervise.core.outcome import Exit, Outcome
 from supervise.faces.items import Said, Trouble
 from supervise.launch import Launched
 from supervise.observing import Observer
+from supervise.overseer import Overseer
 from supervise.policies import policy_of
 from supervise.process import senders, signals, tree
 from supervise.process.pump import Pump
@@ -89,7 +90,7 @@ class Runner:
         self._root_since = inf
         self.is_empty = False
         """Nothing is left of the command's tree, as whoever holds it has told."""
-        self._is_killing = False
+        self.overseer = Overseer(launched)
         self._is_cancelled = False
         self._followers: deque[Event] = deque()
         self._observer = Observer(launched, self.policy, self.teller, self.now)
@@ -126,21 +127,21 @@ class Runner:
             case Ask():
                 self._asked += 1
                 line.send("ask", self._asked)
+                # An end that it has not told, being stopped, comes before any verdict.
+                self.overseer.rouse()
             case Probe():
                 self._followers.append(Sampled(self._observer.sample()))
             case SignalRoot(signal):
                 line.send("root", signal)
+                self.overseer.rouse()
             case TakePicture():
                 self._observer.take_picture()
             case ShowPicture():
                 self._observer.show_picture()
             case StopTree(signal, skip_signal):
-                line.send("stop", signal, skip_signal)
-                self._wake_holder()
+                self.overseer.stop(signal, skip_signal)
             case KillTree():
-                self._is_killing = True
-                line.send("kill")
-                self._wake_holder()
+                self.overseer.kill()
             case Cut():
                 self._cut()
             case StartAttempt(number, previous):
@@ -156,7 +157,7 @@ class Runner:
     def _forget_attempt(self) -> None:
         """It is over; until the next one the keys are ours."""
         self._root, self._root_since = 0, inf
-        self._is_killing = False
+        self.overseer.hear_empty()
         self._observer.forget()
         if self.launched.relay:
             self.launched.relay.leave()
@@ -172,12 +173,14 @@ class Runner:
             self._followers.append(SpawnFailed("error", f"cannot start attempt {number}: {why.lower()}"))
         self._told = dict.fromkeys(self.launched.pumps, 0)
 
-    def _wake_holder(self) -> None:
-        # It is ours until we have reaped it, and then we hold the command ourselves.
-        if self.holder() != os.getpid():
-            self.launched.guardian.wake()
-            if self.launched.wall:
-                self.launched.wall.thaw()
+    def look_at_guardian(self) -> None:
+        """Look whether it stands still, and does what it was ordered."""
+        self.overseer.look(self._root)
+        if self.overseer.survivors is not None:
+            survivors = self.overseer.survivors
+            self.overseer.hear_empty()
+            self.is_empty = False
+            self.dispatch(Emptied(survivors))
 
     def _nobody_waits(self) -> None:
         """Before the loop, and after it."""
@@ -249,9 +252,7 @@ class Runner:
                 return
             if got is None:
                 adopt(self.launched, self._root)
-                if self._is_killing:
-                    # The order died with the guardian.
-                    self.launched.line.send("kill")
+                self.overseer.hear_adoption()
             else:
                 self.hear_message(got[0])
 
@@ -295,6 +296,7 @@ class Runner:
                 self.dispatch(Exited(ended, at - self.launched.started))
             case ("empty", list(survivors)):
                 self.is_empty = not survivors
+                self.overseer.hear_empty()
                 self.dispatch(Emptied(tuple(Process(*one) for one in survivors)))
             case ("alive", int(number), float(at)) if number == self._asked:
                 self._tell_output()
@@ -326,7 +328,10 @@ class Runner:
 
     def _hear_signal(self, number: int, code: int, sender: int, at: float, ancestry: list[tree.Stat]) -> None:
         is_from_terminal = code == signals.FROM_KERNEL
-        if number == signals.CHLD:
+        if number == signals.CHLD and code == signals.CHILD_STOPPED:
+            if sender == self.launched.guardian.pid:
+                self.overseer.hear_stopped()
+        elif number == signals.CHLD:
             reaping.child_died(self.launched)
         elif not is_from_terminal and self._is_from_inside(number, sender, at, ancestry):
             # `kill 0` in the command: it meant its own.

@@ -56,6 +56,7 @@ OURS = {
     "diagnosis": {"core", "faces", "launch", "process"},
     "policies": {"core"},
     "observing": {"core", "diagnosis", "faces", "launch", "process", "teller"},
+    "overseer": {"core", "launch", "process"},
     "runner": {
         "adoption",
         "attempts",
@@ -63,6 +64,7 @@ OURS = {
         "faces",
         "launch",
         "observing",
+        "overseer",
         "policies",
         "process",
         "reaping",
@@ -81,7 +83,7 @@ STANDARD_IN_CORE = {"collections.abc", "dataclasses", "enum", "math", "typing"}
 LIBRARIES = {
     "typer": {"cli"},
     "rich": {"commands.show", "faces.live"},
-    "trio": {"drawing", "loop", "runs.control"},
+    "trio": {"drawing", "loop", "overseer", "runs.control"},
     "psutil": {"process.portable", "process.sockets"},
     "tomli_w": {"commands.config_set"},
     "platformdirs": {"folders"},

@@ -39,6 +39,8 @@ MOST_SHOWN = 20
 """Processes of a diagnosis, each on a line of its own."""
 HELD_BACK = "the CPU is busy but nothing is printed: its output may be held back by block buffering; try --pty"
 KILL = 9
+WITHOUT_THE_COMMAND = ("error", "not_executable", "not_found", "lost")
+"""Outcomes of which the reason is the whole final message."""
 
 
 class Plain:
@@ -48,6 +50,10 @@ class Plain:
         self._command = command
         self._policy = policy
         self._verbosity = verbosity
+        self._is_killing = False
+        """KILL was ordered, and nobody has told yet what came of it."""
+        self._survivors = 0
+        """Processes of this attempt that could not be killed."""
         self._waits_for = 0
         """The number of the attempt that is to come; 0 while there is one."""
 
@@ -55,6 +61,10 @@ class Plain:
         """What is to be said of it: whole lines, without their ends; often none."""
         if isinstance(item, Retrying | Started):
             self._waits_for = item.number if isinstance(item, Retrying) else 0
+            self._is_killing, self._survivors = False, 0
+        if isinstance(item, Killing | Emptied):
+            self._is_killing = isinstance(item, Killing)
+            self._survivors = len(item.survivors) if isinstance(item, Emptied) else 0
         texts = self._always(item, moment)
         if self._verbosity != "quiet":
             texts += self._normally(item, moment)
@@ -134,7 +144,11 @@ class Plain:
     def _final(self, outcome: Outcome, moment: Moment) -> list[str]:
         if self._waits_for and outcome.cause and outcome.cause.kind != "spawn_failed":
             return [f"{_verdict(outcome.cause)}, before attempt {self._waits_for} (exit {outcome.exit_code})"]
-        return _final(outcome, moment)
+        if outcome.name in WITHOUT_THE_COMMAND or not outcome.cause or not (self._survivors or self._is_killing):
+            return _final(outcome, moment)
+        who = f"{self._survivors} process{'es' * (self._survivors > 1)}" if self._survivors else "what it has started"
+        failed = f"{who} could not be stopped"
+        return [f"{words.cause(outcome.cause)}: {failed} within {words.measured(moment.t)} ({_codes(outcome)})"]
 
     def _so_far(self, item: Warned) -> str:
         if item.limit == "access":
@@ -213,7 +227,7 @@ def _final(outcome: Outcome, moment: Moment) -> list[str]:
         return [f"{outcome.reason} ({_codes(outcome)})"]
     if cause is not None and cause.kind == "cancelled" and cause.reason:
         return [f"{words.cause(cause)} {cause.reason} ({_codes(outcome)})"]
-    if outcome.name in ("error", "not_executable", "not_found", "lost"):
+    if outcome.name in WITHOUT_THE_COMMAND:
         return [outcome.reason or (cause.reason if cause else "") or outcome.name.replace("_", " ")]
     if cause is None:
         return []

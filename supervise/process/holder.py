@@ -12,6 +12,7 @@ It is served by the guardian, and by us ourselves should the guardian die: its c
         terminal) + stdio
     ("ask", number)                     ("alive", number, at), after ("exited", ...) if the command has ended
     ("stop", signal, was_delivered)     -
+        + descriptor                    it is carried out if that gives a byte: else somebody else has done it
     ("kill",)                           ("empty", survivors) if the command has been spawned
     ("root", signal)                    -
     ("list",)                           ("listed", processes)
@@ -199,6 +200,8 @@ class Holder:
                 self.reap()
                 self.line.send("alive", number, monotonic())
             case ("stop", int(number), bool(was_delivered)):
+                if not _is_first(fds):
+                    return
                 self.stopping_since = monotonic()
                 spared = self.group if was_delivered else None
                 self._load().ask_all(os.getpid(), number, spared_group=spared)
@@ -330,6 +333,18 @@ class Holder:
         from supervise.process import stop
 
         return stop
+
+
+def _is_first(fds: "Sequence[int]") -> bool:
+    """An order that came with a pipe is carried out by the first who reads the byte in it."""
+    is_first = True
+    for fd in fds:
+        try:
+            is_first = bool(os.read(fd, 1))
+        except OSError:
+            is_first = False
+        os.close(fd)
+    return is_first
 
 
 def _kill_group(pid: int) -> None:

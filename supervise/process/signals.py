@@ -28,6 +28,8 @@ MAY_STAY_IGNORED = (HUP, INT, QUIT, *STOPPING)
 """nohup, `&` and shells ignore them for us and for the command."""
 SHORT = 0.030
 """Seconds after which a command is no short one."""
+CHILD_STOPPED = 5
+"""si_code CLD_STOPPED of a SIGCHLD (sigaction(2))."""
 FROM_KERNEL = 0x80
 """si_code SI_KERNEL: the terminal sent it, to its whole foreground group (sigaction(2))."""
 

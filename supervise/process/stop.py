@@ -10,7 +10,7 @@ import errno
 import os
 from time import monotonic
 
-from supervise.process import tree
+from supervise.process import freezer, tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ PAUSE = 0.010
 take longer than the deaths."""
 LEAVING = 0.5
 """Seconds in which those whom we may not kill may leave by themselves, as sudo does when its command is dead."""
+FROZEN = 0.2
+"""Seconds of KILL in vain after which those who live are let out of a frozen cgroup: in one of version 1 none dies."""
 LONGEST = 5.0
 """Seconds after which what is still alive (uninterruptible sleep, no permission) is named and left."""
 HAS_PIDFD = hasattr(os, "pidfd_open") and hasattr(_signal, "pidfd_send_signal")
@@ -105,6 +107,7 @@ def kill_all(holder: int, group: int, reap: "Callable[[], bool]", wait: "Callabl
             return []
     killed: set[tuple[int, int]] = set()
     until = monotonic() + LONGEST
+    frozen_until = monotonic() + FROZEN
     # Everybody alive has refused for as long as this has not moved.
     leaving_until = monotonic() + LEAVING
     while not reap():
@@ -114,6 +117,12 @@ def kill_all(holder: int, group: int, reap: "Callable[[], bool]", wait: "Callabl
         now = monotonic()
         if is_fresh or refused != alive:
             leaving_until = now + LEAVING
+        if is_fresh:
+            frozen_until = now + FROZEN
+        elif now > frozen_until:
+            frozen_until = until
+            for pid in alive:
+                freezer.rouse(pid)
         if now > until or (alive and now > leaving_until):
             return [seen for pid in alive if (seen := tree.describe(pid))]
         if not is_fresh and _reap_for(PAUSE, reap, wait):

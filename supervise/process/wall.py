@@ -76,10 +76,6 @@ class Wall:
         self.held = held
         """What the watcher waits for the end of."""
 
-    def thaw(self) -> None:
-        """Let all inside go on, should the command have frozen them: the guardian is one of them."""
-        _write(f"{self.folder}/cgroup.freeze", b"0")
-
     def lower(self, spared: int) -> None:
         """Who is inside is let out; but for the guardian, which is about to go."""
         now = _home()

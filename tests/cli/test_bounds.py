@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -210,6 +211,117 @@ def test_signals_to_a_guardian_that_is_stopped_block_nothing(supervise: Place) -
     ended = running.wait(15)
     assert ended.code == 124
     assert ended.left == []
+
+
+STORMS = {
+    "the first parent": "parent = os.getppid()\nstop = lambda: os.kill(parent, signal.SIGSTOP)",
+    # Who becomes our parent when the guardian is gone is supervise itself.
+    "whoever is the parent": "stop = lambda: os.kill(os.getppid(), signal.SIGSTOP)",
+}
+
+
+@pytest.mark.parametrize("grace", ["0", "0.5"])
+@pytest.mark.parametrize("storm", STORMS.values(), ids=STORMS)
+def test_a_guardian_that_is_stopped_again_and_again_blocks_no_limit(supervise: Place, storm: str, grace: str) -> None:
+    script = (
+        f"import os, signal, time\n{storm}\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nos.fork(); os.fork()\n"
+        "until = time.monotonic() + 40\nprint('ready', flush=True)\n"
+        "while time.monotonic() < until:\n    try: stop()\n    except OSError: break\n    time.sleep(0.0005)"
+    )
+    began = time.monotonic()
+    ended = supervise.start("-t", "1", "-k", grace, "--diagnose", "off", "--", *PYTHON, "-c", script).wait()
+    assert (ended.code, ended.left) == (124, [])
+    assert time.monotonic() - began < 8
+    assert "the command was stopped" in ended.finals[-1]
+
+
+def test_a_guardian_that_is_stopped_again_and_again_blocks_no_request(supervise: Place) -> None:
+    script = f"trap : TERM; echo ready; while :; do {STOPS_ITS_PARENT} sleep 0.001; done"
+    running, run_id = steered(supervise, "-k", "0.5", "--", "sh", "-c", script)
+    running.wait_for_out(b"ready")
+    stop(supervise, running, run_id)
+
+
+def test_the_term_reaches_the_command_of_a_guardian_that_is_stopped_once_and_only_once(supervise: Place) -> None:
+    """Whoever sends it."""
+    script = (
+        "import os, signal, time\nparent = os.getppid()\ngot = []\n"
+        "signal.signal(signal.SIGTERM, lambda *_: got.append(1))\nprint('ready', flush=True)\n"
+        "began = time.monotonic()\n"
+        "while not got or time.monotonic() < ended + 1:\n    if not got: ended = time.monotonic()\n"
+        "    try: os.kill(parent, signal.SIGSTOP)\n    except OSError: pass\n    time.sleep(0.0005)\n"
+        "print(len(got), flush=True)"
+    )
+    ended = supervise("-t", "1", "-k", "10", "--diagnose", "off", "--", *PYTHON, "-c", script)
+    assert (ended.code, ended.left) == (124, [])
+    assert ended.out == b"ready\n1\n"
+
+
+def test_an_end_that_a_stopped_guardian_cannot_tell_is_noticed(supervise: Place) -> None:
+    began = time.monotonic()
+    ended = supervise("-t", "30", "--", "sh", "-c", f"sleep 0.5; {STOPS_ITS_PARENT} exit 7")
+    assert ended.code == 7
+    assert time.monotonic() - began < 10
+
+
+def test_an_end_before_the_limit_wins_whoever_has_stopped_the_guardian(supervise: Place) -> None:
+    running = supervise.start("-t", "3", "--", "sh", "-c", "echo ready; sleep 1.5; exit 7")
+    running.wait_for_out(b"ready")
+    guardian = running.guardian()
+    while running.process.poll() is None:
+        try:
+            os.kill(guardian, signal.SIGSTOP)
+        except ProcessLookupError:
+            break
+        time.sleep(0.002)
+    assert running.wait().code == 7
+
+
+FREEZERS = (("/sys/fs/cgroup/unified", "cgroup.freeze", "1"), ("/sys/fs/cgroup", "cgroup.freeze", "1"),
+            ("/sys/fs/cgroup/freezer", "freezer.state", "FROZEN"))  # fmt: skip
+
+
+@pytest.fixture(params=FREEZERS, ids=[f"{one[0].rpartition('/')[2]}-{one[1]}" for one in FREEZERS])
+def freezer(request: pytest.FixtureRequest) -> Iterator[tuple[Path, str, str]]:
+    """A cgroup that can be frozen."""
+    mount, name, word = request.param
+    folder = Path(mount, f"test-bounds-{os.getpid()}")
+    try:
+        folder.mkdir()
+    except OSError as error:
+        pytest.skip(f"no cgroup can be made in {mount}: {error.strerror}")
+    if not (folder / name).exists():
+        folder.rmdir()
+        pytest.skip(f"{mount} has no {name}")
+    yield folder, name, word
+    wait_until(lambda: _is_removed(folder))
+
+
+def _is_removed(folder: Path) -> bool:
+    try:
+        folder.rmdir()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("who", ["the guardian", "the command", "both"])
+def test_a_frozen_cgroup_blocks_no_limit(supervise: Place, freezer: tuple[Path, str, str], who: str) -> None:
+    folder, name, word = freezer
+    running = supervise.start("-t", "2", "-k", "0.5", "--diagnose", "off", "--", *child("ready", "stay"))
+    running.wait_for_out(b"ready")
+    guardian = running.guardian()
+    (command,) = Path(f"/proc/{guardian}/task/{guardian}/children").read_text().split()
+    # Its wall is built by then, or never.
+    time.sleep(0.5)
+    for pid in [guardian] * (who != "the command") + [command] * (who != "the guardian"):
+        (folder / "cgroup.procs").write_text(str(pid))
+    (folder / name).write_text(word)
+    ended = running.wait(20)
+    assert (ended.code, ended.left) == (124, [])
+    assert ended.report["survivors"] == []
 
 
 # --- what is recorded

@@ -1,0 +1,80 @@
+"""A process that stands still, and how it is made to go on: stopped by a signal, or frozen with its cgroup.
+
+Both freezers are known: `cgroup.freeze` of version 2 (cgroup-v2.rst, Core Interface Files) and `freezer.state` of
+version 1 (freezer-subsystem.rst).  A cgroup that holds this process too is not frozen, since this code runs.
+"""
+
+import _signal
+import os
+
+from supervise.process import tree
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+STOPPED = ("T", "t")
+"""Letters of proc(5): by a signal, by a debugger."""
+FREEZERS = {"cgroup2": ("cgroup.freeze", b"1", b"0"), "cgroup": ("freezer.state", b"FROZEN", b"THAWED")}
+"""By the type of the mount: the file, what stands in it, and what lets the processes go on."""
+
+
+def is_still(pid: int) -> bool:
+    """The process is stopped, or frozen."""
+    now = tree.stat(pid)
+    if now is None or not tree.is_alive(now):
+        return False
+    return now.state in STOPPED or any(True for _ in _frozen(pid))
+
+
+def rouse(pid: int) -> None:
+    """Have the process go on, as far as this process may decide that.  Raises nothing."""
+    for path, word in _frozen(pid):
+        try:
+            fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        except OSError:
+            continue
+        try:
+            os.write(fd, word)
+        except OSError:
+            pass
+        finally:
+            os.close(fd)
+    try:
+        os.kill(pid, _signal.SIGCONT)
+    except OSError:
+        pass
+
+
+def _frozen(pid: int) -> "Iterator[tuple[str, bytes]]":
+    """The files of the cgroups of that process that are frozen by themselves, and what is to be written there."""
+    for kind, folder, top in _cgroups(pid):
+        name, frozen, thawed = FREEZERS[kind]
+        while len(folder) > len(top):
+            path = f"{folder}/{name}"
+            # `FREEZING` as well: some of its processes have not come to stand still yet.
+            if tree.read(path).strip()[:5] == frozen[:5]:
+                yield path, thawed
+            folder = os.path.dirname(folder)
+
+
+def _cgroups(pid: int) -> "Iterator[tuple[str, str, str]]":
+    """For each hierarchy with a freezer: its type, the folder of the cgroup of that process, and the mount point."""
+    own: dict[str, bytes] = {}
+    for line in tree.read(f"/proc/{pid}/cgroup").splitlines():
+        _, controllers, path = line.split(b":", 2)
+        if not controllers:
+            own["cgroup2"] = path
+        elif b"freezer" in controllers.split(b","):
+            own["cgroup"] = path
+    for line in tree.read("/proc/self/mountinfo").splitlines() if own else ():
+        # proc(5): id, parent, device, root, mount point, options, more of them, a hyphen, type, source, options.
+        before, _, after = line.partition(b" - ")
+        root, point = before.split(b" ")[3:5]
+        kind, _, options = after.partition(b" ")
+        path = own.get(kind.decode(), b"")
+        if not path or (kind == b"cgroup" and b"freezer" not in options.rpartition(b" ")[2].split(b",")):
+            continue
+        inside = path.removeprefix(root.rstrip(b"/"))
+        if path.startswith(root) and inside[:1] in (b"", b"/") and b"\\" not in point:
+            yield kind.decode(), os.fsdecode(point + inside).rstrip("/"), os.fsdecode(point)

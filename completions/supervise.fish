@@ -15,7 +15,7 @@ function __supervise_rest --description 'The words of COMMAND up to the cursor; 
                 set -q words[2]; and string escape -- $words[2..]
                 commandline -ct
                 return 0
-            case -a --access-timeout -t --timeout --completion-timeout -i --idle-timeout --idle-on --idle-grace --access-on --warn-at --warn-signal -x --max-extension --extend-by --extend-on --activity-window --cpu-threshold -s --signal -k --kill-after --stragglers --drain --diagnose --dump-signal --retries --retry-on --retry-delay --retry-delay-max --total-timeout --success-codes --report --events --lock --lock-wait --name --log --log-max --on-interrupt --max-recoveries --keep-env --config --profile
+            case -a --access-timeout -t --timeout --completion-timeout -i --idle-timeout --idle-on --idle-grace --access-on --warn-at --warn-signal -x --max-extension --extend-by --extend-on --activity-window --cpu-threshold -s --signal -k --kill-after --stragglers --drain --diagnose --dump-signal --retries --retry-on --retry-delay --retry-delay-max --total-timeout --success-codes --report --events --lock --lock-mode --lock-wait --name --log --log-max --on-interrupt --max-recoveries --keep-env --config --profile
                 # Where its value is missing, that is what is being typed.
                 set -q words[2]; or return 1
                 set -e words[1..2]
@@ -158,7 +158,8 @@ complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_a
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l success-codes -x -d 'Exit codes of the command that mean success: supervise exits 0'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l report -r -F -d 'Write what happened as one JSON object, whole or not at all'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l events -r -F -d 'Append what happens as it happens, one JSON object a line'
-complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l lock -x -d 'One at a time: while another run of yours on this machine holds the lock of that name, exit with 75 and say who it is'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l lock -x -d 'One at a time: while another run of yours on this machine holds the lock of that name, exit with 75 and say which. A file at an absolute path is a lock that several users can share'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l lock-mode -x -d 'The mode, as for chmod, of the file at that path where one is made (666); without it the umask decides'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l lock-wait -x -d 'How long to wait for the lock; 0 for not at all'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l name -x -d 'A name by which the run can be found: the last run of that name'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l log -r -F -d 'Append a plain copy of the output to FILE'

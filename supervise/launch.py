@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from supervise.process.pump import Pump
     from supervise.process.signs import Signs
     from supervise.process.wall import Wall
+    from supervise.runs.locks import Lock
     from supervise.runs.log import Log
     from supervise.runs.records import Record
     from supervise.terminal.caller import Caller
@@ -105,6 +106,8 @@ class Launched:
         """With --detach: where who called us waits for the command to be there; -1 when that has been told."""
         self.wall: Wall | None = None
         """What falls on the command where we and the guardian are killed both."""
+        self.lock: Lock | None = None
+        """What --lock asks for, held until this process and the guardian are gone."""
         self.turned_away: TurnedAway | None = None
         """Why the run does not begin at all: its lock was not to be had."""
         self._root = 0
@@ -369,7 +372,9 @@ def _take_lock(launched: Launched) -> None:
     from supervise import locking
 
     try:
-        locking.take(launched.request.values, launched.run_id, locking.cancelling(), launched.outer, launched.events)
+        launched.lock = locking.take(
+            launched.request.values, launched.run_id, locking.cancelling(), launched.outer, launched.events
+        )
     except locking.TurnedAway as why:
         launched.turned_away = why
     except locking.UnlockableError as error:
@@ -455,7 +460,7 @@ def _hear_notify(launched: Launched) -> "Notify":
 
     try:
         found = sockets.bind_notify(launched.run_id)
-    except (OSError, sockets.UnsafeError) as error:
+    except OSError as error:
         raise Refusal(f"cannot have a socket for sd_notify: {reason_of(error)}") from None
     notify = Notify(*found)
     launched.variables |= notify.variables(launched.request.values["idle_timeout"])

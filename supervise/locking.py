@@ -3,7 +3,6 @@
 import _signal
 import os
 
-from supervise.runs import sockets
 from supervise.runs.locks import Lock
 
 TYPE_CHECKING = False
@@ -25,23 +24,25 @@ class UnlockableError(Exception):
     """There can be no such lock; the text says why."""
 
 
-def take(values: "dict[str, Any]", run_id: str, cancelling: "set[int]", outer: "float | None", events: int = -1) -> int:
-    """The descriptor that holds the lock, after a wait where that was asked for, of which `events` is told.
+def take(
+    values: "dict[str, Any]", run_id: str, cancelling: "set[int]", outer: "float | None", events: int = -1
+) -> Lock:
+    """The lock, held by this process, after a wait where that was asked for, of which `events` is told.
 
     It is not waited for beyond `outer` seconds, our part of what a run around us has left.
     Raises TurnedAway, UnlockableError.
     """
     name = values["lock"]
     try:
-        lock = Lock(name)
+        lock = Lock(name, values["lock_mode"])
         if not lock.take():
             _wait(lock, values, run_id, cancelling, outer, events)
         lock.write_holder(run_id)
-        lock.forget_folder()
-    except (OSError, RuntimeError, sockets.UnsafeError) as error:
+    except (OSError, RuntimeError) as error:
         why = (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)
-        raise UnlockableError(f"--lock: {why}") from None
-    return lock.fd
+        where = f": {error.filename}" if isinstance(error, OSError) and error.filename else ""
+        raise UnlockableError(f"--lock: {why}{where}") from None
+    return lock
 
 
 def _wait(
@@ -54,6 +55,8 @@ def _wait(
         # The one would wait for the other.
         raise TurnedAway(f"busy: the lock {lock.name} is held by {holder}, of which this run is a part")
     if seconds > 0:
+        # Before anything is said of the wait: a signal that is sent in answer to that cancels it, and is told.
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, cancelling)
         if not values["quiet"]:
             from supervise import recording
 

@@ -242,9 +242,13 @@ OPTIONS = (
         "Append what happens as it happens, one JSON object a line.",
     ),
     Option(
-        LOCK, "lock", "", "name", "", "NAME",
+        LOCK, "lock", "", "lock", "", "NAME|/PATH",
         "One at a time: while another run of yours on this machine holds the lock of that name, exit with 75 and say "
-        "who it is.",
+        "which. A file at an absolute path is a lock that several users can share.",
+    ),
+    Option(
+        LOCK, "lock-mode", "", "mode", "", "MODE",
+        "The mode, as for chmod, of the file at that path where one is made (666); without it the umask decides.",
     ),
     Option(
         LOCK, "lock-wait", "", "delay", "0", "DURATION",

@@ -224,14 +224,10 @@ def open_control(runner: Runner, steering: Steering) -> Control | None:
     """The run's socket, until its end; None, and a word about it, where it can have none."""
     launched = runner.launched
     # Whoever is left of us when we are killed removes it.
-    for folder in sockets.wanted():
-        launched.line.send("socket", folder, launched.run_id)
     try:
-        listener = sockets.listen(launched.run_id)
-    except sockets.UnsafeError as error:
-        why = str(error)
+        listener = sockets.listen(launched.run_id, lambda path: launched.line.send("socket", path, launched.run_id))
     except OSError as error:
-        why = (error.strerror or str(error)).lower()
+        why = (error.strerror or str(error)).lower() + (f": {error.filename}" if error.filename else "")
     else:
         runner.on_finish = listener.remove
         return Control(listener, steering.handle)

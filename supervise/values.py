@@ -233,6 +233,26 @@ def read_profile(option: Option, word: str) -> str:
     return word
 
 
+def read_lock(option: Option, word: str) -> str:
+    """The name of a lock, or the absolute path of its file."""
+    if not word.startswith("/"):
+        try:
+            return read_name(option, word)
+        except BadValueError as error:
+            raise BadValueError(f"{error}; or an absolute path") from None
+    if not word.isprintable() or word.rpartition("/")[2] in ("", ".", ".."):
+        raise _bad(word, "a name, or the absolute path of a file, of printable characters")
+    return word
+
+
+def read_mode(option: Option, word: str) -> int:
+    """The mode of a file, in octal digits; its owner can read and write it, or the file would be of no use."""
+    is_octal = 3 <= len(word) <= 4 and all(one in "01234567" for one in word)
+    if not is_octal or int(word, 8) > 0o777 or int(word, 8) & 0o600 != 0o600:
+        raise _bad(word, "a mode in octal digits with which the owner can read and write (600, 660, 666)")
+    return int(word, 8)
+
+
 def read_host(option: Option, word: str) -> str:
     """The name of a machine, as uname(2) has it."""
     if not word or word == "--" or len(word) > LONGEST_NAME or not word.isprintable():
@@ -318,6 +338,8 @@ READERS: "dict[str, Callable[[Option, str], object]]" = {
     "size": read_size,
     "profile": read_profile,
     "host": read_host,
+    "lock": read_lock,
+    "mode": read_mode,
     "count": read_count,
     "causes": read_causes,
     "names": read_names,

@@ -141,7 +141,9 @@ def users(program: Path) -> Iterator[Users]:
         finally:
             left = _kill_all()
             for uid in (ALICE, BOB):
-                shutil.rmtree(f"/tmp/supervise-{uid}", ignore_errors=True)
+                for parent in ("/run/lock", "/tmp"):
+                    for path in Path(parent).glob(f"supervise-{uid}*"):
+                        shutil.rmtree(path, ignore_errors=True)
     assert not left, f"left alive: {left}"
 
 

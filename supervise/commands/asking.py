@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from supervise.runs.reading import Record
 
 
+OTHERS = 0.0 if os.geteuid() else 1.0
+"""Seconds that the socket of another user's run is waited for: root alone can reach that."""
+
+
 class Target:
     """The run that is meant.  One with --no-record has no record, and is found by its socket alone."""
 
@@ -49,7 +53,7 @@ class Target:
         owner = self._owner()
         try:
             # The sockets of another are not where ours are; a file system can call what is ours another's.
-            return client.connect(self.run_id, self.is_running, seconds if owner is None else 0.0)
+            return client.connect(self.run_id, self.is_running, seconds if owner is None else OTHERS)
         except client.ClientError as error:
             whose = "" if owner is None else f"; it is a run of the user {owner}, and we are {os.geteuid()}"
             raise BadValueError(f"{error}{whose}") from None

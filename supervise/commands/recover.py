@@ -22,7 +22,7 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
         raise BadValueError(str(error)) from None
     if notice:
         sys.stderr.write(f"supervise: {notice}\n")
-    is_dry, host = values["dry_run"], values["host"]
+    is_dry, host = values["dry_run"], values["host"] or ""
     losses = recovery.preview(state, host) if is_dry else recovery.recover(state, rerunning.rerun, host)
     others = [(record, f"it is a run of the host {_clean(record.host)}") for record in recovery.left_alone(state, host)]
     flawed = [(lost.record, _clean(lost.flaw)) for lost in losses if lost.flaw]

@@ -135,7 +135,6 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
             Option(
                 "", "host", "", "host", "", "NAME",
                 "Recover the runs of the host NAME as well: this machine had that name, or another machine id, before.",
-                value="",
             ),
             JSON,
         ),

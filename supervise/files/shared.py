@@ -25,12 +25,20 @@ TRIES = 10
 """How often a file is opened again that another process makes or removes at the same moment."""
 
 
+def locate(path: str) -> Entry:
+    """The place that a path leads to, the links on the way judged, what stands there not; the caller closes it.
+
+    Raises OSError; UntrustedError where another user has planted a link on the way.
+    """
+    return walk.find(path, _Rule())
+
+
 def find(path: str) -> Entry:
     """The place that a path leads to, judged; the caller closes it.
 
     Raises OSError; UntrustedError where another user has planted what stands there or a link on the way.
     """
-    entry = walk.find(path, _Rule())
+    entry = locate(path)
     try:
         judge(entry)
     except BaseException:

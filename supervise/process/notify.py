@@ -99,9 +99,11 @@ class Notify:
             _thread.start_new_thread(self._hear, (inbox, holder))
 
     def remove(self) -> None:
-        """Nobody shall find it any more."""
+        """No process shall find it any more."""
         try:
             os.unlink(self._path)
+            if os.path.dirname(self._path) != self.folder:
+                os.rmdir(os.path.dirname(self._path))
         except OSError:
             pass
 

@@ -1,21 +1,29 @@
 """`--lock NAME`: one run at a time of those of one user on one machine, by a lock of the kernel's (flock(2)).
 
-The file is in /tmp/supervise-UID, wherever XDG_RUNTIME_DIR and HOME point: a job of cron and one of a login, which have
-different ones, must find the same, and a home may be shared with other machines.  The lock belongs to whoever has the
-file open: to us and, since it is forked with it, to the guardian.  So it is free when the last of both has gone, by
-KILL too, and not before the command's tree is stopped.  The command does not get it.
+The file is in the first of the folders of `runtime.for_locks`, wherever XDG_RUNTIME_DIR and HOME point: a job of cron
+and one of a login must find the same.  `--lock /PATH` is a file that several users may share.  The lock belongs to all
+processes that have the file open: to the supervisor and, since it is forked with it, to the guardian.  So it is free
+when the last of both has gone, by KILL too, and not before the command's tree is stopped.  The command does not get it.
 
-The file stays when the lock is free; it then names who had it last.
+A file can be removed under its holder.  So the lock is also a name that is no file (`lock_name`); a run that has got
+the lock of a file looks whether that is still the file of that name; and the holder puts the file back (`renew`).
+
+The file stays when the lock is free; it then names the run that had it last.
 """
 
 import _signal
 import _thread
+import errno
 import os
-from fcntl import LOCK_EX, LOCK_NB, flock
+from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
+from stat import S_ISREG
 from time import gmtime, monotonic, sleep, strftime, time
 
+from supervise.files import shared, trust
+from supervise.files.trust import UntrustedError
 from supervise.process import signals
-from supervise.runs import sockets
+from supervise.runs import reading, runtime
+from supervise.runs.lock_name import Name
 
 SUFFIX = ".lock"
 WAKE = _signal.SIGURG
@@ -26,22 +34,37 @@ NAMED = 0.1
 STEP = 0.002
 CONTENT = 200
 """Bytes of a file that can name a holder."""
+HOW = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+YOUNG = 3600.0
+"""Seconds after which the file is touched, so that it never looks old to what removes old files."""
 
 
 class Lock:
-    """The file of that name, opened; several may hold it open, and one has the lock.
+    """The file of that name, opened; several processes may hold it open, and one has the lock.
 
-    Raises UnsafeError or OSError where it cannot be had.
+    Raises OSError where it cannot be had; UntrustedError where it would be another user's.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, mode: "int | None" = None) -> None:
+        """`mode` is that of a file at a path, where one is made; without it that is for the umask to say."""
         self.name = name
-        path = f"/tmp/supervise-{os.geteuid()}"
-        try:
-            os.mkdir(path, 0o700)
-        except FileExistsError:
-            pass
-        self._folder = sockets.open_folder(path)
+        self._mode = mode
+        self._text = b""
+        """What the holder has written there of itself."""
+        self._is_path = name.startswith("/")
+        owners = {os.geteuid()}
+        if self._is_path:
+            entry = shared.locate(name)
+            self._folder, self._file = entry.folder, entry.name
+            key = b"lock/%d:%d/" % (entry.of_folder.st_dev, entry.of_folder.st_ino) + os.fsencode(entry.name)
+            owners.add(0)
+            if entry.found is not None:
+                owners.add(entry.found.st_uid)
+        else:
+            self._own_folder = _folder()
+            self._folder, self._file = self._own_folder.fd, name + SUFFIX
+            key = b"lock/%d/" % os.geteuid() + os.fsencode(name)
+        self._claim = Name(key, owners)
         self.fd = self._open()
 
     def take(self) -> bool:
@@ -54,10 +77,14 @@ class Lock:
                 flock(self.fd, LOCK_EX | LOCK_NB)
             except BlockingIOError:
                 return False
-            if self._is_there():
+            if not self.is_there():
+                self._open_again()
+            elif self._claim.take():
                 return True
-            os.close(self.fd)
-            self.fd = self._open()
+            else:
+                # Its holder lives, and the file was removed: the holder is about to put it back.
+                flock(self.fd, LOCK_UN)
+                return False
 
     def wait(self, seconds: float, cancelling: "set[int]") -> "int | None":
         """Wait for it, asleep, for so long at most; 0 as soon as we have it, or the number of a signal that came, or
@@ -90,34 +117,62 @@ class Lock:
     def _block(self, waiting: int) -> None:
         try:
             flock(self.fd, LOCK_EX)
+            if self.is_there() and not self._claim.take():
+                # The file was removed under the holder, which puts it back; the name is what shows its end.
+                flock(self.fd, LOCK_UN)
+                self._claim.wait()
         except OSError:
-            # Said by whoever tries it again.
+            # Said by the main thread, which tries it again.
             pass
         _signal.pthread_kill(waiting, WAKE)
 
     def write_holder(self, run_id: str) -> None:
-        """Say who has it: this process, from now on.  On a full disk nobody learns that."""
-        data = f"{run_id} {os.getpid()} {int(time())}\n".encode()
+        """Say which run has it: this process's, from now on.  On a full disk nobody learns that."""
+        self._text = f"{run_id} {os.getpid()} {int(time())}\n".encode()
+        self._write()
+
+    def _write(self) -> None:
         try:
             os.ftruncate(self.fd, 0)
-            os.pwrite(self.fd, data, 0)
+            os.pwrite(self.fd, self._text, 0)
         except OSError:
+            # Also a file that this user may lock and not write.
             pass
 
     def holder(self) -> str:
-        """Who has it, for people: `run ID (pid N) since 2026-11-24T20:01:39Z`."""
+        """The run that has it, for people: `run ID (pid N) since 2026-11-24T20:01:39Z`."""
         until = monotonic() + NAMED
         while True:
             run_id, pid, since = self._written()
             is_alive = _is_alive(pid)
             if is_alive or monotonic() > until:
                 break
-            # Whoever has it has not written its name yet, and what stands there is its predecessor's.
+            # The run that has it has not written its name yet, and what stands there is its predecessor's.
             sleep(STEP)
+            if not self.is_there():
+                try:
+                    self._open_again()
+                except OSError:
+                    break
+        owner = 0 if is_alive else self._locker() or self._claim.owner()
+        if owner and owner != pid and _is_alive(owner):
+            # It may not write there, or another user has written something there since.
+            return f"pid {owner}{_user_of(owner)}"
         if not pid:
             return "another run"
         gone = "" if is_alive else ", killed, and its command is still being stopped"
-        return f"run {run_id} (pid {pid}{gone}) since {strftime('%Y-%m-%dT%H:%M:%SZ', gmtime(since))}"
+        whose = _user_of(pid) if is_alive else ""
+        return f"run {run_id} (pid {pid}{whose}{gone}) since {strftime('%Y-%m-%dT%H:%M:%SZ', gmtime(since))}"
+
+    def _locker(self) -> int:
+        """The pid of the process that has locked the file, as /proc/locks has it (proc(5)); 0 where it is not shown."""
+        number = b":%d " % os.fstat(self.fd).st_ino
+        for line in reading.read("/proc/locks").splitlines():
+            # `1: FLOCK  ADVISORY  WRITE 4711 00:1d:42 0 EOF`; with `->` before the kind one that waits.
+            words = line.split()
+            if b" FLOCK " in line and b"->" not in line and number in line and len(words) > 4 and words[4].isdigit():
+                return int(words[4])
+        return 0
 
     def is_held_around_us(self) -> bool:
         """Who has it is a process above us, as far as that can be seen: it does not let go as long as we wait."""
@@ -127,28 +182,135 @@ class Lock:
         return any(one.pid == pid for one in tree.ancestry(os.getpid()))
 
     def _written(self) -> "tuple[str, int, int]":
-        """Run id, pid and epoch seconds of whoever wrote its name there last; no pid where that is not whole."""
+        """Run id, pid and epoch seconds of the run that wrote its name there last; no pid where that is not whole."""
         text = os.pread(self.fd, CONTENT, 0).decode("ascii", "replace")
         run_id, _, rest = text.rstrip("\n").partition(" ")
         pid, _, since = rest.partition(" ")
-        is_whole = text.endswith("\n") and pid.isdecimal() and since.isdecimal()
-        return (run_id, int(pid), int(since)) if is_whole else ("", 0, 0)
+        # Other users may be able to write a file at a path.
+        is_whole = text.endswith("\n") and all(one.isdecimal() and len(one) < 12 for one in (pid, since))
+        return (run_id, int(pid), int(since)) if is_whole and reading.is_id(run_id) else ("", 0, 0)
 
     def _open(self) -> int:
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        return os.open(self.name + SUFFIX, flags, 0o600, dir_fd=self._folder)
+        if not self._is_path:
+            return self._checked(os.open(self._file, os.O_RDWR | os.O_CREAT | HOW, 0o600, dir_fd=self._folder))
+        while True:
+            try:
+                return self._checked(self._open_there())
+            except FileNotFoundError:
+                try:
+                    return self._make()
+                except FileExistsError:
+                    # Another run was the faster.
+                    continue
 
-    def _is_there(self) -> bool:
-        """Whoever comes next opens the same file; it can have been removed by a tidy /tmp."""
+    def _open_there(self) -> int:
         try:
-            there = os.stat(self.name + SUFFIX, dir_fd=self._folder, follow_symlinks=False)
-        except FileNotFoundError:
-            return False
-        return os.path.samestat(there, os.fstat(self.fd))
+            return os.open(self._file, os.O_RDWR | HOW, dir_fd=self._folder)
+        except PermissionError:
+            # To lock it, to read it is enough (flock(2)).
+            return os.open(self._file, os.O_RDONLY | HOW, dir_fd=self._folder)
 
-    def forget_folder(self) -> None:
-        """The lock itself is all that is needed from now on."""
-        os.close(self._folder)
+    def _make(self) -> int:
+        mode = 0o666 if self._mode is None else self._mode
+        fd = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_EXCL | HOW, mode, dir_fd=self._folder)
+        if self._mode is not None:
+            # Whatever the umask.
+            os.fchmod(fd, self._mode)
+        return fd
+
+    def _checked(self, fd: int) -> int:
+        """The descriptor, of a file that may be locked and written.
+
+        Raises UntrustedError, OSError.
+        """
+        found = os.fstat(fd)
+        why = ""
+        if not S_ISREG(found.st_mode):
+            why = "Is no regular file"
+        elif found.st_nlink > 1:
+            # It may be any file of the caller's, to which another user has given this name.
+            why = "The file has another name as well"
+        elif not self._is_path and not trust.is_us(found.st_uid):
+            why = f"It belongs to another user ({trust.name(found.st_uid)})"
+        if why:
+            os.close(fd)
+            raise UntrustedError(why, self._file)
+        return fd
+
+    def is_there(self) -> bool:
+        """The file has its name still, so that the next run opens the same."""
+        try:
+            there = os.stat(self._file, dir_fd=self._folder, follow_symlinks=False)
+        except OSError:
+            return False
+        return os.path.samestat(there, os.fstat(self.fd)) and (self._is_path or self._own_folder.is_there())
+
+    def _open_again(self) -> None:
+        if not self._is_path and not self._own_folder.is_there():
+            self._own_folder.close()
+            self._own_folder = _folder()
+            self._folder = self._own_folder.fd
+        fd = self._open()
+        os.close(self.fd)
+        self.fd = fd
+
+    def renew(self) -> "int | None":
+        """Put the file back where it was removed or replaced under this holder.
+
+        A descriptor of the new file, locked, where there is one: the guardian has to have it, too.  None where there is
+        nothing to do, and where another process has locked what is there now.
+        Raises OSError.
+        """
+        if self.is_there():
+            found = os.fstat(self.fd)
+            if abs(time() - found.st_mtime) > YOUNG:
+                os.utime(self.fd)
+            return None
+        kept = self.fd
+        self.fd = os.dup(kept)
+        try:
+            self._open_again()
+            flock(self.fd, LOCK_EX | LOCK_NB)
+            is_ours = self.is_there()
+        except OSError:
+            is_ours = False
+        if not is_ours:
+            os.close(self.fd)
+            self.fd = kept
+            return None
+        self._write()
+        # The old file stays locked as well: who has waited on it shall find the new one after this run's end alone.
+        return self.fd
+
+
+def _folder() -> runtime.Folder:
+    """The folder of the locks, protected.
+
+    Raises OSError, which says what is wrong with the last that it may be.
+    """
+    *others, last = runtime.for_locks()
+    for place in others:
+        try:
+            folder = place.open()
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE):
+                # It may be there for the next run: two would be in two folders.
+                raise
+            continue
+        folder.protect()
+        return folder
+    folder = last.open()
+    folder.protect()
+    return folder
+
+
+def _user_of(pid: int) -> str:
+    """` of bob`, for a process of another user's."""
+    try:
+        uid = os.stat(f"/proc/{pid}").st_uid
+    except OSError:
+        return ""
+    return "" if uid == os.geteuid() else f" of {trust.name(uid)}"
 
 
 def _is_alive(pid: int) -> bool:
@@ -157,7 +319,15 @@ def _is_alive(pid: int) -> bool:
         with open(f"/proc/{pid}/stat", "rb") as file:
             return file.read().rpartition(b") ")[2][:1] not in (b"Z", b"X", b"")
     except OSError:
-        return False
+        pass
+    try:
+        # Another user's may be hidden (hidepid).
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except OSError:
+        pass
+    return False
 
 
 def _await_single_thread() -> None:

@@ -259,8 +259,7 @@ def _settle(lost: Lost, rerun: "Rerun") -> None:
     Raises OSError.
     """
     record = lost.record
-    for folder in (*sockets.known(), sockets.FOR_ALL):
-        sockets.remove(folder, record.run_id)
+    sockets.remove_everywhere(record.run_id)
     if lost.orphans:
         lost.survivors, lost.stopped = lost.orphans.survivors, _met(lost.orphans)
     try:

@@ -70,7 +70,10 @@ def test_a_run_of_another_machine_is_left_alone(supervise: Place, machine: bool)
         f"{run_id}: left alone: it is a run of the host {host}\nnothing was lost\n",
     )
     said = json.loads(recover(supervise, "--json", "--dry-run").out)
-    assert (said["lost"], said["left_alone"]) == ([], [{"run_id": run_id, "host": host}])
+    assert (said["lost"], said["left_alone"]) == (
+        [],
+        [{"run_id": run_id, "host": host, "why": f"it is a run of the host {host}"}],
+    )
 
     def call(*words: str) -> "tuple[int, str, str]":
         done = supervise.popen([str(supervise.program), *words]).wait()

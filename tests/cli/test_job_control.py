@@ -3,13 +3,13 @@
 import json
 import os
 import signal
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.cli.screens import CTRL_BACKSLASH, CTRL_C, CTRL_Z, Shell, shell, tmux, words
 from tests.harness import Place, child, state_of, validator, wait_for_file, wait_until
+from tests.places import lock_file
 
 # pexpect forks; that other threads of the test are at rest then is known.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
@@ -206,7 +206,7 @@ def test_ctrl_z_while_a_lock_is_waited_for_stops_its_time(supervise: Place, wait
             assert report(supervise)["duration"] >= wait + wait + 1
             supervise.file("go").touch()
     assert holder.wait().code == 0
-    Path(f"/tmp/supervise-{os.geteuid()}/{name}.lock").unlink()
+    lock_file(name).unlink()
 
 
 def test_ctrl_z_then_bg(supervise: Place) -> None:

@@ -13,9 +13,9 @@ import pytest
 
 from tests.cli.test_bad_input import is_refused
 from tests.harness import Place, Running, child, is_alive, state_of, wait_for_file, wait_until
+from tests.places import lock_file
 
 HOLDER = r"run (\d{8}-\d{6}-[0-9a-f]+) \(pid (\d+)\) since \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
-FOLDER = Path(f"/tmp/supervise-{os.geteuid()}")
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def name() -> Iterator[str]:
     """Nobody else's."""
     name = f"test-{os.getpid()}-{os.urandom(4).hex()}"
     yield name
-    (FOLDER / f"{name}.lock").unlink(missing_ok=True)
+    lock_file(name).unlink(missing_ok=True)
 
 
 def hold(supervise: Place, name: str, *words: str, go: str = "go") -> Running:
@@ -74,7 +74,7 @@ def test_another_is_turned_away(supervise: Place, name: str, report: bool) -> No
 def test_another_name_is_another_lock(supervise: Place, name: str) -> None:
     holder = hold(supervise, name)
     assert supervise("--lock", f"{name}-2", "--", "true").code == 0
-    (FOLDER / f"{name}-2.lock").unlink()
+    lock_file(f"{name}-2").unlink()
     supervise.file("go").touch()
     holder.wait()
 
@@ -216,25 +216,23 @@ def test_the_command_and_what_it_leaves_do_not_have_it(supervise: Place, name: s
     supervise.sweep()
 
 
-def test_a_tidy_tmp_makes_no_two_holders_of_those_who_come_later(supervise: Place, name: str) -> None:
-    first = hold(supervise, name, go="first")
-    waiter = supervise.start("--lock", name, "--lock-wait", "60", "--", "cat", str(supervise.file("second")))
+def test_a_file_that_was_removed_or_replaced_lets_nobody_in(supervise: Place, name: str) -> None:
+    holder = hold(supervise, name)
+    waiter = supervise.start("--lock", name, "--lock-wait", "60", "--", "echo", "over")
     wait_for_wait(waiter)
-    (FOLDER / f"{name}.lock").unlink()
-    second = hold(supervise, name, go="second")
-    supervise.file("first").touch()
-    first.wait()
-    # What it waited for is no longer the lock; it waits for the one that is.
-    wait_until(lambda: len({*re.findall(r"\S+:\S+:\d+", _waiters(waiter.pid))}) == 1 and _is_on(waiter, name))
+    for replace in (False, True):
+        lock_file(name).unlink(missing_ok=True)
+        if replace:
+            lock_file(name).touch(0o600)
+        ended = supervise("--lock", name, "--", "echo", "in")
+        assert (ended.code, ended.out) == (75, b"")
+        assert f"(pid {holder.pid})" in ended.finals[0] or f"by pid {holder.pid} " in ended.finals[0]
+        late = supervise.start("--lock", name, "--lock-wait", "0.2", "--", "echo", "in").wait()
+        assert (late.code, late.out) == (75, b"")
     assert waiter.out == b""
-    supervise.file("second").write_text("over")
-    second.wait()
-    assert waiter.wait().out == b"over"
-
-
-def _is_on(running: Running, name: str) -> bool:
-    """It waits on the file that has the name now."""
-    return f":{(FOLDER / f'{name}.lock').stat().st_ino} " in _waiters(running.pid)
+    supervise.file("go").touch()
+    assert holder.wait().code == 0
+    assert waiter.wait().out == b"over\n"
 
 
 def test_of_many_at_once_one_gets_it(supervise: Place, name: str) -> None:
@@ -311,7 +309,7 @@ def test_a_name_is_a_name(supervise: Place, word: str) -> None:
 
 
 def test_a_file_that_is_none_of_ours(supervise: Place, name: str) -> None:
-    (FOLDER / f"{name}.lock").symlink_to(supervise.file("other"))
+    lock_file(name).symlink_to(supervise.file("other"))
     is_refused(
         supervise.start("--lock", name, "--", "true", report=False).wait(), "--lock: too many levels of symbolic"
     )

@@ -14,6 +14,7 @@ from supervise.runs import reading
 from tests.cli.test_lost import checked, kill
 from tests.cli.test_records import facts, only, records_of
 from tests.harness import Ended, Place, Running, child, is_alive, is_watcher, state_of, wait_for_file, wait_until
+from tests.places import lock_file
 
 BOUND = 60.0
 OTHER_BOOT = "00000000-0000-4000-8000-000000000000"
@@ -75,7 +76,7 @@ def lock() -> Iterator[str]:
     """Of nobody else."""
     name = f"test-{os.getpid()}-{os.urandom(4).hex()}"
     yield name
-    Path(f"/tmp/supervise-{os.geteuid()}/{name}.lock").unlink(missing_ok=True)
+    lock_file(name).unlink(missing_ok=True)
 
 
 def test_nothing_was_lost(supervise: Place) -> None:

@@ -1,0 +1,235 @@
+"""The folders in which the sockets and the locks of runs lie, and which user they belong to.
+
+Sockets are in the first of these folders that can be had:
+
+    $XDG_RUNTIME_DIR/supervise      while the user is logged in
+    /run/user/UID/supervise         the same, for a process that was not told so (cron, su)
+    /run/lock/supervise-UID         whether anybody is logged in or not
+    ~/.local/state/supervise/run/HOST    where /run/lock is root's alone; the home is the account's, whatever HOME says
+    /tmp/supervise-UID              where there is no home either
+
+Locks are in the first of the last three, since all runs of a user must find the same one: the folder below /run/user
+goes with the last login, and a job of cron's has neither of the first two.
+
+In /run/lock and /tmp another user may have taken the name.  Then the folder is `supervise-UID.` and eight random
+digits; in these folders, which are sticky, nobody else can take it away or give one to this user, so it is found again
+by its owner.  Built-in modules only: commands that merely ask need no more.
+"""
+
+import fcntl
+import os
+from stat import S_IMODE, S_ISDIR
+
+from supervise.files import owned, trust, walk
+from supervise.files.trust import UntrustedError
+from supervise.runs import identity
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NAME = "supervise"
+LOGINS = "/run/user"
+SHARED = "/run/lock"
+"""Made at boot (file-hierarchy(7)), never cleaned; on some systems root alone may write it."""
+TEMPORARY = "/tmp"
+"""Not TMPDIR, which may be another one in the next shell."""
+PRIVATE = 0o700
+ENTER_ALONE = 0o711
+"""Others may go to what they know the name of, and see no names."""
+
+
+class Place:
+    """One line of the list: a folder for that user."""
+
+    __slots__ = ("is_shared", "name", "parent", "uid")
+
+    def __init__(self, uid: int, parent: str, name: str, *, is_shared: bool = False) -> None:
+        self.uid = uid
+        self.parent = parent
+        """What has to be there already."""
+        self.name = name
+        """Of the folder within it, which may have folders between."""
+        self.is_shared = is_shared
+        """Other users may make names in the parent."""
+
+    def paths(self) -> "Iterator[str]":
+        """The folders of that user which are there, the one with the plain name first."""
+        if not self.is_shared:
+            yield f"{self.parent}/{self.name}"
+            return
+        try:
+            names = [one for one in os.listdir(self.parent) if one == self.name or one.startswith(f"{self.name}.")]
+        except OSError:
+            return
+        for one in sorted(names):
+            path = f"{self.parent}/{one}"
+            try:
+                found = os.lstat(path)
+            except OSError:
+                continue
+            if S_ISDIR(found.st_mode) and found.st_uid == self.uid:
+                yield path
+
+    def open(self) -> "Folder":
+        """The folder, made where it is not there.
+
+        Raises OSError; UntrustedError where it is another user's.
+        """
+        if not self.is_shared:
+            return open_folder(f"{self.parent}/{self.name}", self.uid, make_below=self.parent)
+        for path in self.paths():
+            try:
+                return open_folder(path, self.uid)
+            except OSError:
+                # It is open to others, or a cleaner has just removed it.
+                continue
+        plain = f"{self.parent}/{self.name}"
+        try:
+            # Not through a link either, the caller's own included: clients look for folders.
+            if not os.path.lexists(plain):
+                return open_folder(plain, self.uid, make_below=self.parent)
+        except (UntrustedError, NotADirectoryError):
+            # Another user was the faster.
+            pass
+        return open_folder(f"{plain}.{os.urandom(4).hex()}", self.uid, make_below=self.parent)
+
+
+class Folder:
+    """A folder of one user's, held open."""
+
+    __slots__ = ("fd", "path")
+
+    def __init__(self, path: str, fd: int) -> None:
+        self.path = path
+        self.fd = fd
+
+    def is_there(self) -> bool:
+        """The path still leads to it."""
+        try:
+            return os.path.samestat(os.stat(self.path), os.fstat(self.fd))
+        except OSError:
+            return False
+
+    def protect(self) -> None:
+        """Have systemd-tmpfiles(8) pass over all that is in it, for as long as the descriptor is open (tmpfiles.d(5)).
+
+        Other cleaners do not ask; so what lies there is looked after as well.
+        """
+        try:
+            fcntl.flock(self.fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            # A file system without locks.
+            pass
+
+    def close(self) -> None:
+        """Let go of it."""
+        os.close(self.fd)
+
+
+def open_folder(path: str, uid: int, make_below: "str | None" = None, mode: int = PRIVATE) -> Folder:
+    """That folder of that user's, with exactly that mode where it is the caller's own.
+
+    Raises OSError; UntrustedError where another user owns it, may write it, or may put another one in its place.
+    """
+    is_own = uid == os.geteuid()
+    held = owned.open_folder(path, make_below, mode) if is_own else walk.open_folder(path, _RuleOf(uid))
+    try:
+        found = os.fstat(held)
+        if not is_own and (found.st_uid != uid or trust.is_open(found, held)):
+            raise UntrustedError(f"It is not a folder of {trust.name(uid)} alone", path)
+        fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=held)
+    finally:
+        os.close(held)
+    if is_own and S_IMODE(found.st_mode) != mode:
+        # Made by hand, or by an earlier version under another umask.
+        os.fchmod(fd, mode)
+    return Folder(path, fd)
+
+
+def for_sockets(uid: "int | None" = None) -> "list[Place]":
+    """Where that user's control sockets may be; without a number those of the effective user."""
+    own = os.geteuid()
+    uid = own if uid is None else uid
+    places = []
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    if uid == own and runtime.startswith("/"):
+        # As the XDG Base Directory Specification has it, a relative path is none.
+        places.append(Place(uid, runtime.rstrip("/"), NAME))
+    if runtime.rstrip("/") != f"{LOGINS}/{uid}" or uid != own:
+        places.append(Place(uid, f"{LOGINS}/{uid}", NAME))
+    return places + for_locks(uid)
+
+
+def for_locks(uid: "int | None" = None) -> "list[Place]":
+    """Where that user's locks may be, whether there is a login or not."""
+    uid = os.geteuid() if uid is None else uid
+    shared = Place(uid, SHARED, f"{NAME}-{uid}", is_shared=True)
+    temporary = Place(uid, TEMPORARY, f"{NAME}-{uid}", is_shared=True)
+    home = _home(uid)
+    # What a home shared by several machines has for this one.
+    machine = identity.machine_id() or os.uname().nodename
+    between = [Place(uid, home, f".local/state/{NAME}/run/{machine}")] if home else []
+    return [shared, *between, temporary]
+
+
+def folders_of(uid: int) -> "Iterator[Folder]":
+    """Those of that user's folders that are there; each is closed when the next one is asked for."""
+    for place in for_sockets(uid):
+        for path in place.paths():
+            try:
+                folder = open_folder(path, uid)
+            except OSError:
+                continue
+            try:
+                yield folder
+            finally:
+                folder.close()
+
+
+def users() -> "list[int]":
+    """The uids whose runs the caller may steer: the caller's own and, for root, those of all who have such a folder."""
+    own = os.geteuid()
+    if own != 0:
+        return [own]
+    found = {own}
+    for parent in (LOGINS, SHARED, TEMPORARY):
+        try:
+            names = os.listdir(parent)
+        except OSError:
+            continue
+        for name in names:
+            digits = name if parent == LOGINS else name.removeprefix(f"{NAME}-").partition(".")[0]
+            if digits.isdecimal() and len(digits) < 11 and (parent == LOGINS or name.startswith(f"{NAME}-")):
+                found.add(int(digits))
+    return [own, *sorted(found - {own})]
+
+
+def _home(uid: int) -> str:
+    """The home of the account, which is the same for cron and for a login; empty where there is none."""
+    import pwd
+
+    try:
+        home = pwd.getpwuid(uid).pw_dir.rstrip("/")
+    except KeyError:
+        return ""
+    return home if home.startswith("/") and os.path.isdir(home) else ""
+
+
+class _RuleOf:
+    """For root, on the way to another user's folder: nobody but root and that user may have made what is passed."""
+
+    def __init__(self, uid: int) -> None:
+        self._uid = uid
+
+    def enter(self, fd: int, found: os.stat_result, shown: str) -> None:
+        """Raises UntrustedError for a folder in which a third user may replace what comes next."""
+        if found.st_uid not in (0, self._uid):
+            raise UntrustedError(f"It belongs to another user ({trust.name(found.st_uid)})", shown)
+        if not trust.is_sticky(found) and trust.is_open(found, fd):
+            raise UntrustedError("Other users may write it", shown)
+
+    def follow(self, folder: int, of_folder: os.stat_result, link: os.stat_result, shown: str) -> None:
+        """Raises UntrustedError: supervise makes no links there."""
+        if trust.is_open(of_folder, folder) or link.st_uid != 0:
+            raise UntrustedError("It leads through a link", shown)

@@ -115,8 +115,12 @@ def _look_for_signs(launched: Launched, wanted: "tuple[str, ...]") -> None:
     from supervise.process.signs import Signs
 
     launched.signs = Signs(wanted, launched.inbox)
-    for pump, copy in zip(launched.pumps, launched.signs.copy_lines(), strict=False):
-        pump.copy = copy
+    feeds = launched.signs.feeds()
+    for pump, feed in zip(launched.pumps, feeds, strict=False):
+        pump.feed = feed
+    for feed in feeds[len(launched.pumps) :]:
+        # Of a stream that the command does not have.
+        feed.end()
 
 
 def _hear_last_words(launched: Launched) -> None:

@@ -6,6 +6,7 @@ import os
 import sys
 
 from supervise.process import helpers
+from supervise.process.feed import Feed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def pipe() -> "tuple[int, int]":
 
 
 class Lines:
-    """One matcher, for the two streams of one attempt.  `copies` are for the pumps, who close them."""
+    """One matcher, for the two streams of one attempt.  `feeds` are for the pumps, which end them."""
 
     def __init__(self, wanted: "tuple[str, ...]", news: "News") -> None:
         """Start it.
@@ -59,6 +60,7 @@ class Lines:
         self._wanted = wanted
         self._news = news
         self._is_stopped = False
+        self._has_left_out = False
         out, out_copy = pipe()
         err, err_copy = pipe()
         answer, answer_sink = pipe()
@@ -72,7 +74,7 @@ class Lines:
         finally:
             for fd in (out, err, answer_sink):
                 os.close(fd)
-        self.copies = (out_copy, err_copy)
+        self.feeds = (Feed(out_copy, self._tell_left_out), Feed(err_copy, self._tell_left_out))
         _thread.start_new_thread(self._hear, (answer,))
 
     def stop(self) -> None:
@@ -80,13 +82,24 @@ class Lines:
         self._is_stopped = True
         self._helper.kill()
 
+    def _tell_left_out(self) -> None:
+        if not self._has_left_out:
+            self._has_left_out = True
+            self._news.failed(
+                f"--access-on: not all of the output is looked at for {' or '.join(self._wanted)}: too slow"
+            )
+
     def _hear(self, answer: int) -> None:
         said = os.read(answer, 256).split()
         os.close(answer)
-        status = self._helper.wait()
         if said:
             self._news.found(self._wanted[int(said[0])], float(said[1]))
-        elif os.WIFSIGNALED(status) and not self._is_stopped:
+            # One that is stopped now would not end by itself.
+            self._helper.kill()
+        status = self._helper.wait()
+        if said:
+            return
+        if os.WIFSIGNALED(status) and not self._is_stopped:
             number = os.WTERMSIG(status)
             why = "a line took it too long" if number == _signal.SIGVTALRM else f"it was killed by signal {number}"
             self._news.failed(f"--access-on: no longer looking for {' or '.join(self._wanted)}: {why}")

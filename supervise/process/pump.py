@@ -19,6 +19,7 @@ from supervise.process.system import enlarge
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from supervise.process.copying import Copier
+    from supervise.process.feed import Feed
 
 BUFFER = 1 << 18
 MUCH = 1 << 16
@@ -64,8 +65,8 @@ class Pump:
         self.has_ended = False
         self.failure = ""
         """Why bytes could not be written; empty where the reader has left, which is the command's affair."""
-        self.copy = -1
-        """A pipe for all that is read here as well, as long as somebody reads it; the thread closes it."""
+        self.feed: Feed | None = None
+        """Has a copy of all that is read here, as long as somebody looks into it."""
         self._source = source
         self._outlet = outlet
         # Of its own: the pumps of an attempt end at different times, and a reader that stands still keeps one for ever.
@@ -135,7 +136,8 @@ class Pump:
         except OSError as error:
             if error.errno != errno.EPIPE:
                 self.failure = os.strerror(error.errno or 0).lower()
-        self._close_copy()
+        if self.feed:
+            self.feed.end()
         self.has_ended = True
         # Closed, the pipe tells the command what our reader told us: EPIPE, SIGPIPE.
         self._close_source()
@@ -189,6 +191,9 @@ class Pump:
                 self._inbox.post("first", self)
                 if not self._wait_for_others():
                     return
+            if self.feed:
+                # First: what is looked for there is not to wait for the reader of our stdout.
+                self.feed.put(data)
             if self._copier:
                 try:
                     self._outlet.write(data)
@@ -196,8 +201,6 @@ class Pump:
                     self._leave_copy(data)
             else:
                 self._outlet.write(data)
-            if self.copy >= 0:
-                self._write_copy(data)
             # Or so much was handed over since the last read.
             is_flood, seen = self.count - seen >= MUCH, self.count
             if is_flood and not is_enlarged:
@@ -239,19 +242,6 @@ class Pump:
             if ahead < len(data):
                 self._copier.put(self.stream, data[ahead:])
 
-    def _write_copy(self, data: memoryview) -> None:
-        try:
-            while data:
-                data = data[os.write(self.copy, data) :]
-        except OSError:
-            # Whoever looked into it has seen enough.
-            self._close_copy()
-
-    def _close_copy(self) -> None:
-        if self.copy >= 0:
-            os.close(self.copy)
-            self.copy = -1
-
     def _is_over(self, ready: "dict[int, int]") -> bool:
         """The reader has left, or nothing is there and nobody shall wait for more."""
         return self._outlet.fd in ready or (self._cut in ready and self._source not in ready)
@@ -261,7 +251,7 @@ class Pump:
 
         False where that is little or cannot be done: it is to be read.  Raises OSError where it cannot be written.
         """
-        if not self._can_splice or self.copy >= 0:
+        if not self._can_splice or (self.feed and not self.feed.is_gone):
             return False
         size = self._pending() - KEPT
         if self._copier and not self._ahead and LEAST <= size < ENOUGH:

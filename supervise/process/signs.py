@@ -9,6 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from supervise.process.feed import Feed
     from supervise.process.lines import Lines
     from supervise.process.probes import Probes
 
@@ -27,17 +28,17 @@ class Signs:
         self._probes: "Probes | None" = None
         self._is_looking = False
 
-    def copy_lines(self) -> "tuple[int, int]":
-        """Where the pumps write a copy of what they read, -1 where nobody wants it.
+    def feeds(self) -> "tuple[Feed, ...]":
+        """What has a copy of each stream; none where nobody wants one.
 
         Raises OSError.
         """
         if not self._lines_wanted:
-            return -1, -1
+            return ()
         from supervise.process.lines import Lines
 
         self._lines = Lines(self._lines_wanted, self.news)
-        return self._lines.copies
+        return self._lines.feeds
 
     def look(self, is_wanted: bool, holder: "Callable[[], int]", variables: "dict[bytes, bytes | None]") -> None:
         """Look from now on, or no longer.  `holder`: of the command; `variables`: of its environment, beside ours."""

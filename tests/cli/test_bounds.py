@@ -324,6 +324,59 @@ def test_a_frozen_cgroup_blocks_no_limit(supervise: Place, freezer: tuple[Path, 
     assert ended.report["survivors"] == []
 
 
+# --- the matcher
+
+
+def matcher(running: Running) -> int:
+    """Its pid."""
+
+    def found() -> int:
+        for pid in running.children():
+            try:
+                if b"process/matcher.py" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    return pid
+            except OSError:
+                continue
+        return 0
+
+    return wait_until(found)
+
+
+@pytest.mark.parametrize("line", [b"y\\n", b"y"], ids=["lines", "one endless line"])
+def test_a_matcher_that_is_stopped_holds_nothing_up_and_sees_the_last_line(supervise: Place, line: bytes) -> None:
+    go, more, over = (supervise.file(name) for name in ("go", "more", "over"))
+    script = (
+        f"import os, time\ndef wait(path):\n    while not os.path.exists(path): time.sleep(0.01)\n"
+        f"wait({str(go)!r})\nfor _ in range(50): os.write(1, b'{line.decode()}' * 200_000)\n"
+        f"os.write(1, b'\\nall is said\\n')\nwait({str(more)!r})\nos.write(1, b'READY\\n')\nwait({str(over)!r})"
+    )
+    running = supervise.start("-a", "30", "--access-on", "match=^READY$", "-v", "--", *PYTHON, "-c", script)
+    pid = matcher(running)
+    os.kill(pid, signal.SIGSTOP)
+    began = time.monotonic()
+    go.touch()
+    wait_until(lambda: running.out.endswith(b"\nall is said\n"))
+    assert time.monotonic() - began < 8
+    more.touch()
+    wait_until(lambda: running.out.endswith(b"READY\n"))
+    os.kill(pid, signal.SIGCONT)
+    running.wait_for_err(b"access after")
+    over.touch()
+    ended = running.wait()
+    assert (ended.code, ended.report["access"]["how"]) == (0, "match=^READY$")
+    assert any("not all of the output is looked at" in message for message in ended.messages)
+
+
+def test_an_expression_that_takes_for_ever_holds_nothing_up(supervise: Place) -> None:
+    """A slow expression: the output goes on."""
+    script = "echo aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa; yes | head -c 3000000; sleep 1; echo end"
+    began = time.monotonic()
+    running = supervise.start("-a", "20", "--access-on", "match=(a+)+b", "--", "sh", "-c", script)
+    running.wait_for_out(b"end")
+    assert time.monotonic() - began < 8
+    assert running.wait().code == 0
+
+
 # --- what is recorded
 
 

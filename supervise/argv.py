@@ -217,12 +217,20 @@ def _unless_anothers(path: str, notice: str) -> "tuple[str, str]":
     try:
         os.close(owned.open_to_read(path))
     except trust.UntrustedError as error:
-        if not error.is_ours:
+        if not (error.is_ours and _is_ours(path)):
             return "", f"the configuration {path} is left alone: {error.where}: {error.why}"
+        # The user's own file is missed where it is left out, and the user can mend that.
     except OSError:
         # Said when it is read.
         pass
     return path, notice
+
+
+def _is_ours(path: str) -> bool:
+    try:
+        return os.stat(path).st_uid == os.geteuid()
+    except OSError:
+        return False
 
 
 def _read(option: Option, word: str) -> object:

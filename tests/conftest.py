@@ -33,3 +33,10 @@ def users(program: Path) -> Iterator[users_module.Users]:
         pytest.skip(why)
     with users_module.users(program) as found:
         yield found
+
+
+@pytest.fixture
+def roots_records() -> Iterator[None]:
+    """For a test in which root has the home of another user, and so uses that of its account."""
+    with users_module.roots_records():
+        yield

@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 ROOT, ALICE, BOB = 0, 1_000_000 + 4 * os.getpid(), 1_000_001 + 4 * os.getpid()
 """Others than those of another test process, which may run at the same time and kills its users' processes."""
+ROOTS_HOME = Path("/root")
+"""The home of root's account."""
 NEEDED = ("typer", "rich", "psutil", "trio", "tomli_w", "platformdirs")
 """What the program imports; copied with all that those need in turn."""
 
@@ -145,6 +147,25 @@ def users(program: Path) -> Iterator[Users]:
                     for path in Path(parent).glob(f"supervise-{uid}*"):
                         shutil.rmtree(path, ignore_errors=True)
     assert not left, f"left alive: {left}"
+
+
+@contextmanager
+def roots_records() -> Iterator[None]:
+    """What root records in the home of its account meanwhile is removed again."""
+    state = ROOTS_HOME / ".local/state/supervise"
+    missing = [path for path in (state, state.parent, state.parent.parent) if not path.exists()]
+    before = {*os.listdir(state / "runs")} if (state / "runs").exists() else set()
+    try:
+        yield
+    finally:
+        for name in {*os.listdir(state / "runs")} - before if (state / "runs").exists() else ():
+            if (state / "runs" / name / "end.json").exists():
+                shutil.rmtree(state / "runs" / name, ignore_errors=True)
+        for path in missing:
+            if path == state:
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.exists() and not os.listdir(path):
+                path.rmdir()
 
 
 def why_not() -> str:

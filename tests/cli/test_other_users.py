@@ -5,35 +5,15 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.harness import wait_until
-from tests.users import ALICE, BOB, ROOT, Users, alive
+from tests.users import ALICE, BOB, ROOT, ROOTS_HOME, Users, alive
 
-ROOTS_HOME = Path("/root")
 EVERYBODY = pytest.mark.parametrize("uid", [ROOT, ALICE], ids=["root", "alice"])
 PLANTED = ("link", "dangling", "file", "fifo", "hard link", "folder")
-
-
-@pytest.fixture
-def roots_records() -> Iterator[None]:
-    """What root records in the home of its account is removed again."""
-    state = ROOTS_HOME / ".local/state/supervise"
-    had = {path for path in (state, state.parent, state.parent.parent) if path.exists()}
-    before = {*os.listdir(state / "runs")} if (state / "runs").exists() else set()
-    yield
-    if state not in had:
-        shutil.rmtree(state)
-        for path in (state.parent, state.parent.parent):
-            if path not in had:
-                path.rmdir()
-        return
-    for name in {*os.listdir(state / "runs")} - before:
-        if (state / "runs" / name / "end.json").exists():
-            shutil.rmtree(state / "runs" / name, ignore_errors=True)
 
 
 def tree(folder: Path) -> dict[str, tuple[int, int, int, bytes]]:

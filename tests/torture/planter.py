@@ -1,0 +1,175 @@
+"""A user who, as fast as possible, plants what another user's supervise may stumble over.
+
+    python planter.py SECONDS FOLDERS_JSON SECRETS_JSON MARK
+
+In each of the folders the program makes, swaps and removes links to the secrets, FIFOs (which it reads), files, other
+names of files, and folders with the same in them, under the names that the runs use.  It prints one JSON object: how
+often each thing was done, and what of the mark it could read.
+"""
+
+import contextlib
+import json
+import os
+import random
+import select
+import sys
+import time
+
+NAMES = ("run.json", "log", "events", "sub", ".config", ".local", "home")
+CONFIG = 'access-timeout = "20s"\naccess-on = ["output", "command=id -u >>{}"]\n'
+LOST = "20261124-200139-123456abcd"
+
+
+class Planter:
+    """What was done, and what was read."""
+
+    def __init__(self, folders: list[str], secrets: list[str], ran: str, victim: str) -> None:
+        self.folders = folders
+        self.secrets = secrets
+        self.ran = ran
+        self.victim = victim
+        self.done: dict[str, int] = {}
+        self.read = b""
+        self.fifos: dict[int, None] = {}
+        os.umask(0)
+
+    def act(self) -> None:
+        """Do one thing."""
+        folder = random.choice(self.folders)
+        names = [*NAMES]
+        with contextlib.suppress(OSError):
+            # Also what a run makes beside its report.
+            names += os.listdir(folder)
+        path = f"{folder}/{random.choice(names)}"
+        if random.random() < 0.2:
+            path += f"/{random.choice(NAMES)}"
+        kinds = (self.link, self.link, self.file, self.fifo, self.hard_link, self.folder, self.config, self.state)
+        make = random.choice(kinds)
+        aside = f"{folder}/.aside-{random.randrange(100)}"
+        try:
+            if random.random() < 0.5:
+                # In one step, over whatever stands there.
+                make(aside)
+                os.rename(aside, path)
+            else:
+                self.remove(path)
+                make(path)
+        except OSError:
+            self.remove(aside)
+            return
+        self.done[make.__name__] = self.done.get(make.__name__, 0) + 1
+
+    def remove(self, path: str) -> None:
+        """Remove or move away whatever may be."""
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+            return
+        with contextlib.suppress(OSError):
+            os.rename(path, f"{os.path.dirname(path)}/.moved-{random.randrange(50)}")
+
+    def clear(self) -> None:
+        """Take away what stands under the names of the runs."""
+        for folder in self.folders:
+            for name in NAMES:
+                self.remove(f"{folder}/{name}")
+
+    def link(self, path: str) -> None:
+        os.symlink(random.choice(self.secrets), path)
+
+    def file(self, path: str) -> None:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+
+    def fifo(self, path: str) -> None:
+        os.mkfifo(path, 0o666)
+        self.fifos[os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)] = None
+        if len(self.fifos) > 200:
+            self.look()
+            os.close(self.fifos.popitem()[0])
+
+    def hard_link(self, path: str) -> None:
+        os.link(random.choice(self.secrets), path)
+
+    def folder(self, path: str) -> None:
+        os.mkdir(path, random.choice((0o755, 0o777, 0o1777)))
+        for name in random.sample(NAMES, 2):
+            random.choice((self.link, self.file, self.fifo))(f"{path}/{name}")
+
+    def config(self, path: str) -> None:
+        """A configuration that would run a command; the path is the folder `.config`."""
+        os.makedirs(f"{path}/supervise")
+        with open(f"{path}/supervise/config.toml", "w") as file:
+            file.write(CONFIG.format(self.ran))
+
+    def state(self, path: str) -> None:
+        """A lost run that would be run again, and whose process is another user's; the path is the folder `.local`."""
+        state = f"{path}/state/supervise"
+        os.makedirs(f"{state}/runs/{LOST}")
+        os.makedirs(f"{state}/live")
+        os.makedirs(f"{state}/names")
+        open(f"{state}/live/{LOST}", "w").close()
+        with open("/proc/sys/kernel/random/boot_id") as file:
+            boot = file.read().strip()
+        with open(f"{state}/runs/{LOST}/run.toml", "w") as file:
+            file.write(
+                f'run_id = "{LOST}"\ncommand = ["sh", "-c", "id -u >>{self.ran}"]\ncwd = "/"\n'
+                f'host = "{os.uname().nodename}"\nboot_id = "{boot}"\n'
+                '[options]\non-interrupt = "rerun"\nkill-after = "0"\n'
+            )
+        with open(f"{state}/runs/{LOST}/roots", "w") as file:
+            file.write(self.victim + "\n")
+        os.utime(f"{state}/runs/{LOST}/run.toml", (0, 0))
+
+    def look(self) -> None:
+        """Read what has come through the FIFOs."""
+        poll = select.poll()
+        for fd in self.fifos:
+            poll.register(fd, select.POLLIN)
+        for fd, events in poll.poll(0):
+            if events & select.POLLIN:
+                self.read += os.read(fd, 1 << 16)
+
+    def files(self, mark: bytes) -> list[str]:
+        """The files in the folders, and in those below, that this user can read and that have the mark."""
+        found = []
+        for folder in self.folders:
+            for at, _, names in os.walk(folder):
+                for name in names:
+                    with contextlib.suppress(OSError):
+                        fd = os.open(f"{at}/{name}", os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+                        with open(fd, "rb") as file:
+                            found += [f"{at}/{name}"] if mark in file.read(1 << 20) else []
+        return found
+
+
+def main() -> None:
+    """Plant until stdin ends, or the time is over."""
+    seconds, folders, secrets, mark, ran, victim = sys.argv[1:]
+    planter = Planter(json.loads(folders), json.loads(secrets), ran, victim)
+    random.seed(1)
+    until = time.monotonic() + float(seconds)
+    leaked: set[str] = set()
+    poll = select.poll()
+    poll.register(0, select.POLLIN | select.POLLHUP)
+    turns = 0
+    while time.monotonic() < until and not poll.poll(0):
+        for _ in range(random.randrange(50)):
+            planter.act()
+        planter.look()
+        if random.random() < 0.5:
+            # A run must now and then find nothing, and be hit in its middle.
+            planter.clear()
+            time.sleep(random.random() * 0.3)
+        turns += 1
+        if turns % 40 == 0:
+            leaked |= set(planter.files(mark.encode()))
+        # The runs must get a turn on a machine of one core, too.
+        time.sleep(0.002)
+    planter.look()
+    leaked |= set(planter.files(mark.encode()))
+    print(
+        json.dumps({"done": planter.done, "fifos": mark in planter.read.decode(errors="replace"), "files": [*leaked]})
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -13,6 +13,7 @@ from supervise.gauging import gauge
 from supervise.process import wall
 from supervise.runner import Runner
 from supervise.runs.control import Control
+from supervise.runs.keeper import Keeper
 from supervise.steering import Steering, open_control
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ async def _watch(runner: Runner) -> None:
         control = open_control(runner, steering)
         if control:
             nursery.start_soon(_serve, control, runner)
+        nursery.start_soon(_keep, runner, control)
         nursery.start_soon(alarm.ring)
         gauge(runner)
         if runner.launched.overlay and runner.teller.live:
@@ -103,6 +105,24 @@ async def _serve(control: Control, runner: Runner) -> None:
     except Exception as error:
         # A fault of ours, for which no command shall be stopped.
         runner.teller.tell(Trouble(f"nobody can steer this run any more: {type(error).__name__}: {error}"))
+
+
+async def _keep(runner: Runner, control: Control | None) -> None:
+    launched = runner.launched
+    keeper = Keeper(
+        launched.run_id,
+        launched.lock,
+        control,
+        launched.record,
+        lambda folder: launched.line.send("socket", folder, launched.run_id),
+        lambda fd: launched.line.send("lock", fds=(fd,)),
+    )
+    while True:
+        with trio.move_on_after(keeper.look()):
+            if keeper.watch < 0 or keeper.is_busy:
+                await trio.sleep_forever()
+            await trio.lowlevel.wait_readable(keeper.watch)
+            keeper.clear()
 
 
 async def _draw(runner: Runner, overlay: "Overlay", live: "Live") -> None:

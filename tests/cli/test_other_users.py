@@ -215,6 +215,22 @@ def test_without_a_home_of_ones_own_the_run_goes_on_unrecorded(users: Users) -> 
     assert tree(home) == {".local": tree(home)[".local"]}
 
 
+def test_in_a_user_namespace_a_user_with_uid_0_has_their_own_home_and_no_other_users(users: Users) -> None:
+    home, theirs = users.home(ALICE), users.home(BOB)
+    theirs.chmod(0o777)
+    inside = ("/usr/bin/unshare", "-r", str(users.program))
+    done = users.run(ALICE, *inside, "--", "id", "-u")
+    if "unshare" in done.stderr and "supervise" not in done.stderr:
+        pytest.skip(f"no user namespaces here: {done.stderr}")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "0\n", "")
+    assert len(users.supervise(ALICE, "ps", "--all", "-q").stdout.split()) == 1
+    assert {path.lstat().st_uid for path in home.rglob("*")} == {ALICE}
+    done = users.run(ALICE, *inside, "--", "echo", "ran", env={"HOME": str(theirs)})
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (0, "ran\n", 1)
+    assert f"{theirs}: other users may write it" in done.stderr
+    assert os.listdir(theirs) == []
+
+
 @pytest.mark.parametrize("linked", ["config.toml", "supervise", ".config"])
 def test_a_link_of_another_users_to_a_file_of_the_callers_own_is_not_obeyed(
     users: Users, ran: Path, linked: str

@@ -13,7 +13,7 @@ from supervise.gauging import gauge
 from supervise.process import wall
 from supervise.runner import Runner
 from supervise.runs.control import Control
-from supervise.runs.keeper import Keeper
+from supervise.runs.keeper import MOST, Keeper
 from supervise.steering import Steering, open_control
 
 if TYPE_CHECKING:
@@ -117,8 +117,21 @@ async def _keep(runner: Runner, control: Control | None) -> None:
         lambda folder: launched.line.send("socket", folder, launched.run_id),
         lambda fd: launched.line.send("lock", fds=(fd,)),
     )
+    before = runner.on_finish
+
+    def finish_both() -> None:
+        keeper.finish()
+        before()
+
+    runner.on_finish = finish_both
     while True:
-        with trio.move_on_after(keeper.look()):
+        try:
+            pause = await trio.to_thread.run_sync(keeper.look, abandon_on_cancel=True)
+        except RuntimeError:
+            # No more threads: nothing is looked after, and the run goes on.
+            pause = MOST
+        keeper.settle()
+        with trio.move_on_after(pause):
             if keeper.watch < 0 or keeper.is_busy:
                 await trio.sleep_forever()
             await trio.lowlevel.wait_readable(keeper.watch)

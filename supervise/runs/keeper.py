@@ -29,7 +29,7 @@ YOUNG = 3600.0
 
 
 class Keeper:
-    """For one run; a look must not raise."""
+    """For one run.  A look may wait for a file system that does not answer, so it is taken in a thread of its own."""
 
     def __init__(
         self,
@@ -51,15 +51,20 @@ class Keeper:
         self._hand_on = hand_on
         self._began = self._touched = monotonic()
         self._again = 0.0
+        self._moved: sockets.Listener | None = None
+        self._is_over = False
         self.watch = -1
         """A descriptor that is readable when something may have happened to the lock's file; -1 where there is none."""
         if lock:
             self.watch = system.watch()
             self._watch_lock()
-        self.note_socket()
+        self._has_noted = False
 
     def look(self) -> float:
         """Put back what is missing; the seconds until the next look."""
+        if not self._has_noted:
+            self._has_noted = True
+            self._note_socket()
         is_whole = self._look_at_lock()
         # Both, whatever comes of the first.
         is_whole = self._look_at_socket() and is_whole
@@ -85,10 +90,23 @@ class Keeper:
         except OSError:
             pass
 
-    def note_socket(self) -> None:
+    def settle(self) -> None:
+        """After a look, in the thread of the loop: clients are accepted by the new socket, where there is one."""
+        listener, self._moved = self._moved, None
+        if listener and self._control:
+            self._control.move(listener)
+
+    def finish(self) -> None:
+        """The run is over: nothing is put back any more."""
+        self._is_over = True
+        if self._moved:
+            self._moved.remove()
+
+    def _note_socket(self) -> None:
         """Write into the record where the socket is."""
-        if self._record and self._control:
-            self._record.note_socket(self._control.listener.folder.path)
+        listener = self._moved or (self._control.listener if self._control else None)
+        if self._record and listener:
+            self._record.note_socket(listener.folder.path)
 
     def _look_at_lock(self) -> bool:
         lock = self._lock
@@ -109,10 +127,12 @@ class Keeper:
         if self._control is None or self._control.listener.is_there():
             return True
         try:
-            self._control.move(sockets.listen(self._run_id, self._announce))
+            self._moved = sockets.listen(self._run_id, self._announce)
         except OSError:
             return False
-        self.note_socket()
+        if self._is_over:
+            self._moved.remove()
+        self._note_socket()
         return False
 
     def _watch_lock(self) -> None:

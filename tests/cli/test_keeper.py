@@ -114,6 +114,7 @@ def test_a_logout_that_takes_the_runtime_folder_away_leaves_a_run_steerable(supe
     running.process.wait()
     wait_until(lambda: not (Path(noted) / f"{run_id}.sock").exists())
     running.wait()
+    wait_until(lambda: not supervise.alive())
     lock_file(f"logout-{os.getpid()}").unlink()
     supervise.runtime.mkdir()
 

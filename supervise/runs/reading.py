@@ -182,7 +182,8 @@ def own_state() -> "tuple[str, str]":
     if state is None:
         raise NotFoundError(notice or "there are no records: no home folder is known")
     try:
-        owned.check_folder(state)
+        for path in (state, *(f"{state}/{one}" for one in (RUNS, LIVE, NAMES))):
+            owned.check_folder(path)
     except trust.UntrustedError as error:
         raise NotFoundError(f"the records in {state} are left alone: {error.where}: {error.why}") from None
     except OSError:

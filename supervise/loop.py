@@ -85,7 +85,7 @@ class Alarm:
 
     def set(self) -> None:
         """Take note of where `wake_at` is now."""
-        self._scope.deadline = self._runner.machine.wake_at + self._offset
+        self._scope.deadline = self._runner.wake_at + self._offset
         if self._runner.outcome is not None:
             self.is_over.set()
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 RUNS, LIVE, NAMES = "runs", "live", "names"
 RUN, LOCK, ROOTS, EVENTS, SAMPLES, END = "run.toml", "lock", "roots", "events.jsonl", "samples", "end.json"
+STATUS = "status"
+"""What the command has last said of itself."""
 PRUNED = "pruned"
 """Of the time at which old records were last looked for."""
 EVERY = 3600.0

@@ -229,9 +229,8 @@ def open_control(runner: Runner, steering: Steering) -> Control | None:
     except OSError as error:
         why = (error.strerror or str(error)).lower() + (f": {error.filename}" if error.filename else "")
     else:
-        control = Control(listener, steering.handle)
-        runner.on_finish = lambda: control.listener.remove()
-        return control
+        runner.on_finish = listener.remove
+        return Control(listener, steering.handle)
     runner.teller.tell(Trouble(f"no control socket, so nobody can steer this run: {why}"))
     return None
 

@@ -168,7 +168,7 @@ complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_a
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l on-interrupt -x -a 'nothing rerun' -d 'What supervise recover does when supervise itself was killed or the machine went down under the run: nothing but stop what is left of it, or run it again as well'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l max-recoveries -x -d 'How often, at most, a run is run again by supervise recover'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l keep-env -x -d 'Variables of the environment to keep in the record, for when the run is run again; no others are'
-complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l pty -d 'Give the command a terminal of its own: it does not buffer in blocks, and the keys are its own'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l pty -d 'Give the command a terminal of its own: it does not buffer in blocks, and the keys are its own; a stdin that is no terminal stays its stdin'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -s d -l detach -d 'Print the id of the run as soon as the command runs, and come back; its output goes into the record alone'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l live -d 'While the command is silent, show in a line on the terminal where the run is, and how long is left; the line is gone before the next byte'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -s q -l quiet -d 'Say nothing but errors and the final message'

@@ -70,7 +70,7 @@ def _own(environ: "Mapping[str, str]", of: "Callable[[Mapping[str, str]], str | 
         return path, ""
     # Without a variable it is the home of the account.
     other = of({})
-    if other is None or other == path or owned.obstacle(other):
+    if other is None or other == path or not _is_users(_home()) or owned.obstacle(other):
         other = None
     above = f"{error.where.rstrip('/')}/"
     # Of a home both are meant, and that is said once.
@@ -78,6 +78,16 @@ def _own(environ: "Mapping[str, str]", of: "Callable[[Mapping[str, str]], str | 
     what = "configuration and records" if is_both else "configuration" if of is config else "records"
     instead = f"{_home()} has those that count" if other else "there are no others"
     return other, f"{error.where}: {error.why}; its {what} are left alone, and {instead}"
+
+
+def _is_users(home: str) -> bool:
+    """The home of the account is there and is the user's: in a user namespace, that of root is not."""
+    from supervise.files import trust
+
+    try:
+        return trust.is_us(os.stat(home).st_uid)
+    except OSError:
+        return False
 
 
 def _folder(environ: "Mapping[str, str]", variable: str, below_home: str, word: str) -> "str | None":

@@ -13,6 +13,7 @@ from supervise.gauging import gauge
 from supervise.process import wall
 from supervise.runner import Runner
 from supervise.runs.control import Control
+from supervise.runs.keeper import MOST, Keeper
 from supervise.steering import Steering, open_control
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ async def _watch(runner: Runner) -> None:
         control = open_control(runner, steering)
         if control:
             nursery.start_soon(_serve, control, runner)
+        nursery.start_soon(_keep, runner, control)
         nursery.start_soon(alarm.ring)
         gauge(runner)
         if runner.launched.overlay and runner.teller.live:
@@ -83,7 +85,7 @@ class Alarm:
 
     def set(self) -> None:
         """Take note of where `wake_at` is now."""
-        self._scope.deadline = self._runner.machine.wake_at + self._offset
+        self._scope.deadline = self._runner.wake_at + self._offset
         if self._runner.outcome is not None:
             self.is_over.set()
 
@@ -103,6 +105,37 @@ async def _serve(control: Control, runner: Runner) -> None:
     except Exception as error:
         # A fault of ours, for which no command shall be stopped.
         runner.teller.tell(Trouble(f"nobody can steer this run any more: {type(error).__name__}: {error}"))
+
+
+async def _keep(runner: Runner, control: Control | None) -> None:
+    launched = runner.launched
+    keeper = Keeper(
+        launched.run_id,
+        launched.lock,
+        control,
+        launched.record,
+        lambda folder: launched.line.send("socket", folder, launched.run_id),
+        lambda fd: launched.line.send("lock", fds=(fd,)),
+    )
+    before = runner.on_finish
+
+    def finish_both() -> None:
+        keeper.finish()
+        before()
+
+    runner.on_finish = finish_both
+    while True:
+        try:
+            pause = await trio.to_thread.run_sync(keeper.look, abandon_on_cancel=True)
+        except RuntimeError:
+            # No more threads: nothing is looked after, and the run goes on.
+            pause = MOST
+        keeper.settle()
+        with trio.move_on_after(pause):
+            if keeper.watch < 0 or keeper.is_busy:
+                await trio.sleep_forever()
+            await trio.lowlevel.wait_readable(keeper.watch)
+            keeper.clear()
 
 
 async def _draw(runner: Runner, overlay: "Overlay", live: "Live") -> None:

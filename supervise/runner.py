@@ -114,6 +114,11 @@ class Runner:
             self.launched.signs.look(self.machine.wants_access, self.holder, self.launched.variables)
         self.on_wake_at()
 
+    @property
+    def wake_at(self) -> float:
+        """When a tick is needed, in seconds of the run."""
+        return min(self.machine.wake_at, self.teller.due)
+
     def tick(self) -> None:
         """Time has passed."""
         # On a busy machine the command's end may be told and unread: it comes before any verdict.
@@ -225,6 +230,7 @@ class Runner:
                     self.dispatch(Prolong(by, at - self.launched.started))
                 case ("status" | "stopping" | "main pid" as what, _, str(text)):
                     self.teller.tell(Said(what, text))
+                    self.on_wake_at()
 
     def _tell_signs(self) -> None:
         for item in self.launched.signs.news.take() if self.launched.signs else ():

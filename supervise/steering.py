@@ -229,8 +229,9 @@ def open_control(runner: Runner, steering: Steering) -> Control | None:
     except OSError as error:
         why = (error.strerror or str(error)).lower() + (f": {error.filename}" if error.filename else "")
     else:
-        runner.on_finish = listener.remove
-        return Control(listener, steering.handle)
+        control = Control(listener, steering.handle)
+        runner.on_finish = lambda: control.listener.remove()
+        return control
     runner.teller.tell(Trouble(f"no control socket, so nobody can steer this run: {why}"))
     return None
 

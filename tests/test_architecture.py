@@ -51,7 +51,7 @@ OURS = {
     "attempts": {"flowing", "launch"},
     "reaping": {"launch", "process"},
     "adoption": {"launch", "process"},
-    "teller": {"core", "faces", "launch", "process"},
+    "teller": {"core", "faces", "launch", "process", "runs"},
     "lost": {"faces", "files", "folders", "runs"},
     "diagnosis": {"core", "faces", "launch", "process"},
     "policies": {"core"},

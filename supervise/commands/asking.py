@@ -7,7 +7,7 @@ from typing import Any
 from supervise import folders
 from supervise.options import BadValueError
 from supervise.runs import client, reading, sockets
-from supervise.runs.records import LOCK
+from supervise.runs.records import LOCK, SOCKET
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Target:
         if self.record is None:
             return
         try:
-            fd = os.open(f"{self.record.folder}/{LOCK}", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            fd = os.open(f"{self.record.folder}/{LOCK}", os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError:
             return
         try:
@@ -53,10 +53,23 @@ class Target:
         owner = self._owner()
         try:
             # The sockets of another are not where ours are; a file system can call what is ours another's.
-            return client.connect(self.run_id, self.is_running, seconds if owner is None else OTHERS)
+            return client.connect(
+                self.run_id, self.is_running, seconds if owner is None else OTHERS, self._folder_of_socket
+            )
         except client.ClientError as error:
             whose = "" if owner is None else f"; it is a run of the user {owner}, and we are {os.geteuid()}"
             raise BadValueError(f"{error}{whose}") from None
+
+    def _folder_of_socket(self) -> str:
+        """Where its record has its socket; '' where that is not known, or is a folder of another user's."""
+        if self.record is None:
+            return ""
+        folder = os.fsdecode(reading.read(f"{self.record.folder}/{SOCKET}").rstrip(b"\n"))
+        try:
+            is_theirs = os.stat(folder).st_uid == os.stat(self.record.folder).st_uid
+        except (OSError, ValueError):
+            return ""
+        return folder if is_theirs else ""
 
     def _owner(self) -> int | None:
         """The id of the user whose record it is; None where that is us, or nobody knows."""

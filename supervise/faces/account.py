@@ -139,6 +139,7 @@ class Account:
     def hear(self, item: Item, moment: Moment) -> None:
         """Take note of what happened."""
         at = fields.time(moment.epoch)
+        left_out: Fields = {"left_out": moment.left_out} if moment.left_out else {}
         match item:
             case Started(pid):
                 access: Fields | None = None if self._has_access_limit else {"at": at, "how": "spawn"}
@@ -151,11 +152,11 @@ class Account:
                 self._attempts[-1].exit = fields.command_exit(exit)
                 self._attempts[-1].ended_at = moment.wall(t)
             case Warned():
-                self._some["warnings"].append({"at": at, **fields.warning(item, moment)})
+                self._some["warnings"].append({"at": at, **left_out, **fields.warning(item, moment)})
             case Extended():
-                self._some["extensions"].append({"at": at, **fields.extension(item, moment)})
+                self._some["extensions"].append({"at": at, **left_out, **fields.extension(item, moment)})
             case PutOff():
-                self._some["put_offs"].append({"at": at, **fields.put_off(item, moment)})
+                self._some["put_offs"].append({"at": at, **left_out, **fields.put_off(item, moment)})
             case Verdict(cause, signal, kill_after, dump_signal):
                 self._stop = {
                     "at": fields.time(moment.wall(cause.at)),

@@ -70,6 +70,8 @@ class Plain:
             texts += self._normally(item, moment)
         if self._verbosity == "verbose":
             texts += self._verbosely(item, moment)
+        if moment.left_out and texts:
+            texts[-1] += f" ({moment.left_out} more before it)"
         return [PREFIX + words.clean(text) for text in texts]
 
     def _always(self, item: Item, moment: Moment) -> list[str]:

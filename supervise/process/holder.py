@@ -6,6 +6,7 @@ It is served by the guardian, and by us ourselves should the guardian die: its c
     ("orders", signal, grace, facts)    how the tree is to be stopped, and what is to be known, if we die
     ("terminal", facts) + descriptors   the caller's terminal, to be restored if we die
     ("socket", folder, run_id)          where our control socket is, to be removed if we die
+    ("lock",) + descriptor              the file of the run's lock, made anew, to be kept open
     ("helper", pid, is_there)           a process of ours in a group of its own, to be killed if we die
     ("wall", folder) + descriptor       a cgroup to go into with all the tree; the descriptor is to be kept open
     ("record",)                         ("recorded", ...) + descriptors, as the maker of the record has it
@@ -71,6 +72,8 @@ class Holder:
         self.terminal_descriptors: tuple[int, ...] = ()
         self.sockets: list[tuple[str, str]] = []
         self._helpers: set[int] = set()
+        self._locks: list[int] = []
+        """Descriptors that hold the run's lock, beside the one that was open at the fork."""
         self.spared = 0
         """Where we hold the command ourselves: a child of ours that is not of its tree, the watcher of the wall."""
         self._gathering: Iterator[None] | None = None
@@ -195,6 +198,10 @@ class Holder:
                 self.terminal, self.terminal_descriptors = facts, tuple(fds)
             case ("socket", str(folder), str(run_id)):
                 self.sockets.append((folder, run_id))
+            case ("lock",):
+                for fd in self._locks:
+                    os.close(fd)
+                self._locks = [*fds]
             case ("helper", int(pid), bool(is_there)):
                 (self._helpers.add if is_there else self._helpers.discard)(pid)
             case ("wall", str(folder)):

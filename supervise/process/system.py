@@ -3,6 +3,7 @@
 `_ctypes` is called without `ctypes`, whose import alone costs 10 ms.
 """
 
+import os
 import sys
 
 TYPE_CHECKING = False
@@ -13,6 +14,7 @@ PIPE = 1 << 20
 """Bytes in an enlarged pipe: as many as anybody may ask for (pipe(7))."""
 SPLICE_F_NONBLOCK = 2
 FALLOC_FL_KEEP_SIZE = 1
+IN_ATTRIB, IN_MOVE_SELF = 0x4, 0x800
 PR_SET_PDEATHSIG = 1
 PR_SET_NAME = 15
 PR_SET_CHILD_SUBREAPER = 36
@@ -72,6 +74,27 @@ def _long(number: int) -> "Any":
 
 
 _longs: "list[Any]" = []
+
+
+def watch() -> int:
+    """A descriptor that is readable when something has happened to a file that it watches; -1 where there is none.
+
+    (inotify(7), of which a user may have 128 at a time.)
+    """
+    if sys.platform != "linux":
+        return -1
+    try:
+        return _call("inotify_init1", os.O_CLOEXEC | os.O_NONBLOCK)
+    except (ImportError, OSError):
+        return -1
+
+
+def watch_file(watch: int, fd: int) -> bool:
+    """Watch that open file for the loss of a name, or of its name in a folder."""
+    try:
+        return _call("inotify_add_watch", watch, b"/proc/self/fd/%d" % fd, IN_ATTRIB | IN_MOVE_SELF) >= 0
+    except (ImportError, OSError):
+        return False
 
 
 def is_writable(fd: int, seconds: float = 0) -> bool:

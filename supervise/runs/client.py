@@ -74,16 +74,19 @@ class Connection:
         return b"\n" in self._in
 
 
-def connect(run_id: str, is_alive: "Callable[[], bool]", seconds: float = ANSWER) -> Connection | None:
+def connect(
+    run_id: str, is_alive: "Callable[[], bool]", seconds: float = ANSWER, noted: "Callable[[], str]" = str
+) -> Connection | None:
     """A connection to that run; None where it has none, and `is_alive` no longer.
 
+    `noted` tells the folder in which its record has its socket, '' where that is not known.
     Raises ClientError where it lives and cannot be reached for so long.
     """
     until = monotonic() + seconds
     why = "it has no control socket"
     while True:
         try:
-            socket = sockets.connect(run_id, ANSWER)
+            socket = sockets.connect(run_id, ANSWER, noted())
         except OSError as error:
             socket, why = None, _why(error)
         if socket:

@@ -185,6 +185,7 @@ class Control:
     """The socket of one run."""
 
     def __init__(self, listener: sockets.Listener, handle: Callable[[Fields, Client], None]) -> None:
+        self.listener = listener
         self._socket = socket.socket(fileno=listener.socket.detach())
         self._handle = handle
         self._clients: dict[Client, None] = {}
@@ -194,7 +195,11 @@ class Control:
         """Accept clients, for ever."""
         async with trio.open_nursery() as nursery:
             while True:
-                await trio.lowlevel.wait_readable(self._socket)
+                try:
+                    await trio.lowlevel.wait_readable(self._socket)
+                except trio.ClosedResourceError:
+                    # There is another one now.
+                    continue
                 try:
                     one, _ = self._socket.accept()
                 except BlockingIOError:
@@ -213,6 +218,15 @@ class Control:
                 client = Client(one)
                 self._clients[client] = None
                 nursery.start_soon(self._serve, client)
+
+    def move(self, listener: sockets.Listener) -> None:
+        """Accept clients there from now on; those that are connected stay."""
+        before, self._socket = self._socket, socket.socket(fileno=listener.socket.detach())
+        trio.lowlevel.notify_closing(before)
+        before.close()
+        self.listener.remove()
+        self.listener.close()
+        self.listener = listener
 
     def _make_room(self) -> bool:
         """For one more: where all is taken, that of the first which has asked nothing yet."""

@@ -35,8 +35,6 @@ STEP = 0.002
 CONTENT = 200
 """Bytes of a file that can name a holder."""
 HOW = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-YOUNG = 3600.0
-"""Seconds after which the file is touched, so that it never looks old to what removes old files."""
 
 
 class Lock:
@@ -257,15 +255,9 @@ class Lock:
     def renew(self) -> "int | None":
         """Put the file back where it was removed or replaced under this holder.
 
-        A descriptor of the new file, locked, where there is one: the guardian has to have it, too.  None where there is
-        nothing to do, and where another process has locked what is there now.
-        Raises OSError.
+        A descriptor of the new file, locked: the guardian has to have it, too.  None where another process has locked
+        what is there now; it is about to find that the lock is held.
         """
-        if self.is_there():
-            found = os.fstat(self.fd)
-            if abs(time() - found.st_mtime) > YOUNG:
-                os.utime(self.fd)
-            return None
         kept = self.fd
         self.fd = os.dup(kept)
         try:
@@ -279,8 +271,16 @@ class Lock:
             self.fd = kept
             return None
         self._write()
-        # The old file stays locked as well: who has waited on it shall find the new one after this run's end alone.
+        # Whoever has waited on the old file finds that it is no longer the one, and waits on the new one.
+        os.close(kept)
         return self.fd
+
+    def touch(self) -> None:
+        """Have its file look young to what removes old files."""
+        try:
+            os.utime(self.fd)
+        except OSError:
+            pass
 
 
 def _folder() -> runtime.Folder:

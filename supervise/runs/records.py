@@ -27,10 +27,14 @@ if TYPE_CHECKING:
 
 RUNS, LIVE, NAMES = "runs", "live", "names"
 RUN, LOCK, ROOTS, EVENTS, SAMPLES, END = "run.toml", "lock", "roots", "events.jsonl", "samples", "end.json"
+STATUS = "status"
+"""What the command has last said of itself."""
 PRUNED = "pruned"
 """Of the time at which old records were last looked for."""
 EVERY = 3600.0
 """Seconds between two times at which a run does so."""
+SOCKET = "socket"
+"""Of the name of the folder in which the control socket is."""
 SCHEMA = 1
 KEPT = 4096
 """Bytes of the disk that the lock takes, so that the end can be written where there are no others left."""
@@ -79,6 +83,20 @@ class Record:
             pass
         finally:
             os.close(fd)
+
+    def note_socket(self, folder: str) -> None:
+        """Write down in which folder the run's control socket is; without that it is looked for."""
+        try:
+            write_whole(f"{self.folder}/{SOCKET}", os.fsencode(folder) + b"\n")
+        except OSError:
+            pass
+
+    def touch(self) -> None:
+        """Give a sign of life, by the time of its lock."""
+        try:
+            os.utime(self._lock)
+        except OSError:
+            pass
 
     def end(self, report: "Mapping[str, object]") -> None:
         """Write how the run ended.

@@ -18,6 +18,7 @@ by its owner.  Built-in modules only: commands that merely ask need no more.
 
 import fcntl
 import os
+from errno import ENOENT
 from stat import S_IMODE, S_ISDIR
 
 from supervise.files import owned, trust, walk
@@ -95,6 +96,41 @@ class Place:
         return open_folder(f"{plain}.{os.urandom(4).hex()}", self.uid, make_below=self.parent)
 
 
+class HomePlace(Place):
+    """The line that needs the account's home: looked up only where the lines before it did not do.
+
+    A directory service that has to be asked for it may be slow, or gone.
+    """
+
+    __slots__ = ("_found",)
+
+    def __init__(self, uid: int) -> None:
+        super().__init__(uid, "", "")
+        self._found = False
+
+    def _look_up(self) -> None:
+        if not self._found:
+            self._found = True
+            self.parent = _home(self.uid)
+            # What a home shared by several machines has for this one.
+            self.name = f".local/state/{NAME}/run/{identity.machine_id() or os.uname().nodename}"
+
+    def paths(self) -> "Iterator[str]":
+        """The folder of that user."""
+        self._look_up()
+        return super().paths() if self.parent else iter(())
+
+    def open(self) -> "Folder":
+        """The folder, made where it is not there.
+
+        Raises OSError.
+        """
+        self._look_up()
+        if not self.parent:
+            raise FileNotFoundError(ENOENT, "The account has no home", None)
+        return super().open()
+
+
 class Folder:
     """A folder of one user's, held open."""
 
@@ -166,11 +202,7 @@ def for_locks(uid: "int | None" = None) -> "list[Place]":
     uid = os.geteuid() if uid is None else uid
     shared = Place(uid, SHARED, f"{NAME}-{uid}", is_shared=True)
     temporary = Place(uid, TEMPORARY, f"{NAME}-{uid}", is_shared=True)
-    home = _home(uid)
-    # What a home shared by several machines has for this one.
-    machine = identity.machine_id() or os.uname().nodename
-    between = [Place(uid, home, f".local/state/{NAME}/run/{machine}")] if home else []
-    return [shared, *between, temporary]
+    return [shared, HomePlace(uid), temporary]
 
 
 def folders_of(uid: int) -> "Iterator[Folder]":

@@ -76,9 +76,10 @@ class Listener:
         self.folder.close()
 
     def remove(self) -> None:
-        """No client shall find it any more."""
+        """No client shall find it any more; what somebody else has put in its place stays."""
         try:
-            os.unlink(self._name, dir_fd=self.folder.fd)
+            if os.path.samestat(os.lstat(self._name, dir_fd=self.folder.fd), self._file):
+                os.unlink(self._name, dir_fd=self.folder.fd)
         except OSError:
             pass
 
@@ -266,12 +267,24 @@ def _bind_notify(folder: Folder, name: str, mode: int) -> "_socket.socket":
     return one
 
 
-def connect(run_id: str, seconds: float) -> "_socket.socket | None":
+def connect(run_id: str, seconds: float, noted: str = "") -> "_socket.socket | None":
     """A connection to that run, each of whose calls waits so long at most; None where it has no socket.
 
-    Root finds the runs of all users so, everybody else their own.
+    It is looked for in the folder that its record has `noted`, and in all that it may be in.  Root finds the runs of
+    all users so, everybody else their own.
     Raises OSError where it cannot be reached.
     """
+    if noted.startswith("/"):
+        try:
+            uid = os.stat(noted).st_uid
+            folder = runtime.open_folder(noted, uid) if os.geteuid() in (0, uid) else None
+        except OSError:
+            folder = None
+        if folder:
+            found = _connect(folder, run_id, seconds, uid)
+            folder.close()
+            if found:
+                return found
     for uid in runtime.users():
         for folder in runtime.folders_of(uid):
             found = _connect(folder, run_id, seconds, uid)

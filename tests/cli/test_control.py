@@ -113,6 +113,8 @@ def test_whose_run_it_is_is_said(supervise: Place) -> None:
     """Its socket is where another user's are, which is no reason to wait for it."""
     running, run_id = steered(supervise, "-t", "1h", "--", *child("ready", "stay"))
     path, folder = socket_of(supervise), f"{supervise.state}/runs/{run_id}"
+    # Or the socket would be put back.
+    running.send(signal.SIGSTOP)
     path.rename(f"{path}.away")
     os.chown(folder, 65534, 65534)
     ended = command(supervise, "stop", run_id)
@@ -121,6 +123,7 @@ def test_whose_run_it_is_is_said(supervise: Place) -> None:
     assert ended.messages == [f"stop: run {run_id} cannot be reached: {whose}"]
     os.chown(folder, 0, 0)
     Path(f"{path}.away").rename(path)
+    running.send(signal.SIGCONT)
     assert command(supervise, "stop", run_id).code == 0
     running.wait()
 

@@ -12,6 +12,7 @@ import json
 import os
 import random
 import select
+import shutil
 import sys
 import time
 
@@ -30,6 +31,7 @@ class Planter:
         self.victim = victim
         self.done: dict[str, int] = {}
         self.read = b""
+        self.moved = 0
         self.fifos: dict[int, None] = {}
         os.umask(0)
 
@@ -60,12 +62,15 @@ class Planter:
         self.done[make.__name__] = self.done.get(make.__name__, 0) + 1
 
     def remove(self, path: str) -> None:
-        """Remove or move away whatever may be."""
+        """Move away whatever may be moved, and remove what is this user's."""
+        self.moved += 1
+        away = f"{os.path.dirname(path)}/.moved-{self.moved}"
         with contextlib.suppress(OSError):
-            os.unlink(path)
-            return
-        with contextlib.suppress(OSError):
-            os.rename(path, f"{os.path.dirname(path)}/.moved-{random.randrange(50)}")
+            os.rename(path, away)
+            if os.path.isdir(away) and not os.path.islink(away):
+                shutil.rmtree(away, ignore_errors=True)
+            else:
+                os.unlink(away)
 
     def clear(self) -> None:
         """Take away what stands under the names of the runs."""

@@ -58,7 +58,7 @@ class Victim(threading.Thread):
             "lock": ["--no-record", "--lock", f"planted-{self.uid}"],
             "name": ["--name", "planted"],
             "all": ["--report", f"{name}run.json", "--log", f"{name}log", "--events", f"{name}events"],
-            "relative": ["--no-record", "--report", "run.json", "--log", "./sub/../log"],
+            "relative": ["--no-record", "--report", "run.json", "--log", "./log"],
         }.get(kind, [])
         words = [kind] if kind in ("recover", "prune") else ["run", *options, "--", "echo", MARK]
         script = 'umask 077; exec "$@"'

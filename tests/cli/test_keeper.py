@@ -1,0 +1,185 @@
+"""What is removed under a run that goes on: the file of its lock, its control socket, the folder of both."""
+
+import os
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from supervise.runs import locks
+from tests.cli.test_lock import hold, name  # noqa: F401 - a fixture
+from tests.cli.test_steering import command, socket_of, steered
+from tests.harness import Place, child, is_alive, wait_for_file, wait_until
+from tests.places import lock_file
+
+
+def holder_of(path: Path) -> int:
+    """The pid that stands in a lock's file; 0 where none does."""
+    try:
+        words = path.read_text().split()
+    except OSError:
+        return 0
+    return int(words[1]) if len(words) == 3 else 0
+
+
+@pytest.mark.parametrize("way", ["removed", "renamed", "replaced", "replaced by a link"])
+def test_the_holder_puts_its_file_back(supervise: Place, name: str, way: str) -> None:  # noqa: F811
+    holder = hold(supervise, name)
+    path = lock_file(name)
+    wait_until(lambda: socket_of(supervise))
+    before = path.stat().st_ino
+    match way:
+        case "removed":
+            path.unlink()
+        case "renamed":
+            path.rename(f"{path}.old")
+        case "replaced":
+            fresh = path.with_suffix(".new")
+            fresh.touch()
+            fresh.rename(path)
+        case _:
+            # It cannot be put back as long as that is there, and the lock holds all the same.
+            path.unlink()
+            path.symlink_to(supervise.file("elsewhere"))
+            assert supervise("--lock", name, "--", "true").code in (75, 125)
+            path.unlink()
+    wait_until(lambda: holder_of(path) == holder.pid)
+    assert path.stat().st_ino != before
+    ended = supervise("--lock", name, "--", "true")
+    assert ended.code == 75
+    assert f"held by run {path.read_text().split()[0]} (pid {holder.pid}) since" in ended.finals[0]
+    supervise.file("go").touch()
+    assert holder.wait().code == 0
+    assert supervise("--lock", name, "--", "true").code == 0
+    Path(f"{path}.old").unlink(missing_ok=True)
+
+
+def test_the_guardian_holds_the_file_that_was_put_back(supervise: Place, name: str) -> None:  # noqa: F811
+    root = supervise.file("root")
+    holder = supervise.start(
+        "--lock", name, "--kill-after", "1.5", "--", *child("ignore=TERM", f"mark={root}", "ready", "stay")
+    )  # fmt: skip
+    holder.wait_for_out(b"ready")
+    pid, path = wait_for_file(root), lock_file(name)
+    wait_until(lambda: socket_of(supervise))
+    path.unlink()
+    wait_until(lambda: holder_of(path) == holder.pid)
+    inode = path.stat().st_ino
+    wait_until(lambda: any(f":{inode} " in line for line in Path("/proc/locks").read_text().splitlines()))
+    holder.send(signal.SIGKILL)
+    holder.process.wait()
+    waiter = supervise.start("--lock", name, "--lock-wait", "60", "--", "cat", f"/proc/{pid}/comm")
+    if is_alive(pid):
+        assert f":{inode} " in Path("/proc/locks").read_text()
+    # It gets in when the command is gone.
+    assert waiter.wait().code == 1
+    holder.wait()
+
+
+def test_a_control_socket_comes_back(supervise: Place) -> None:
+    running, run_id = steered(supervise, "-t", "1h", "--", *child("ready", "stay"))
+    path = socket_of(supervise)
+    path.unlink()
+    wait_until(path.exists)
+    assert command(supervise, "extend", run_id, "1m").code == 0
+    # Something else in its place is removed no more than it is asked.
+    path.unlink()
+    path.touch()
+    assert wait_until(path.is_socket)
+    assert command(supervise, "stop", run_id).code == 0
+    assert running.wait().code == 143
+    assert not path.exists()
+
+
+def test_a_logout_that_takes_the_runtime_folder_away_leaves_a_run_steerable(supervise: Place) -> None:
+    running, run_id = steered(supervise, "--lock", f"logout-{os.getpid()}", "-t", "1h", "--", *child("ready", "stay"))
+    record = Path(supervise.state, "runs", run_id)
+    wait_until((record / "socket").exists)
+    assert (record / "socket").read_text().strip() == str(supervise.runtime / "supervise")
+    client = command(supervise, "extend", run_id, "1m")
+    assert client.code == 0
+    shutil.rmtree(supervise.runtime)
+    noted = wait_until(
+        lambda: (found := (record / "socket").read_text().strip()) != str(supervise.runtime / "supervise") and found
+    )
+    assert (Path(noted) / f"{run_id}.sock").is_socket()
+    for environ in ({}, {"XDG_RUNTIME_DIR": ""}):
+        assert command(supervise, "extend", run_id, "1m", env=environ).code == 0
+    # Should the supervisor be killed now, the guardian knows of this one as well.
+    running.send(signal.SIGKILL)
+    running.process.wait()
+    wait_until(lambda: not (Path(noted) / f"{run_id}.sock").exists())
+    running.wait()
+    wait_until(lambda: not supervise.alive())
+    lock_file(f"logout-{os.getpid()}").unlink()
+    supervise.runtime.mkdir()
+
+
+def test_a_record_tells_where_the_socket_is(supervise: Place) -> None:
+    """Also to one who has another runtime folder than the run."""
+    running, run_id = steered(supervise, "-t", "1h", "--", *child("ready", "stay"))
+    other = supervise.file("other")
+    other.mkdir()
+    assert command(supervise, "stop", run_id, env={"XDG_RUNTIME_DIR": str(other)}).code == 0
+    assert running.wait().code == 143
+
+
+@pytest.fixture
+def remover(name: str) -> Iterator["list[int]"]:  # noqa: F811
+    """Removes the file of the lock as often as it can; how often that was."""
+    path, count, is_over = lock_file(name), [0], threading.Event()
+
+    def remove() -> None:
+        while not is_over.is_set():
+            try:
+                path.unlink()
+                count[0] += 1
+            except FileNotFoundError:
+                pass
+            time.sleep(0.0005)
+
+    thread = threading.Thread(target=remove)
+    thread.start()
+    yield count
+    is_over.set()
+    thread.join()
+
+
+@pytest.mark.parametrize("many", [12, pytest.param(100, marks=pytest.mark.slow)])
+def test_no_two_hold_one_lock_however_often_its_file_is_removed(
+    supervise: Place,
+    name: str,  # noqa: F811
+    remover: "list[int]",
+    many: int,
+) -> None:
+    script = "mkdir inside || echo two; echo $1 >>log; sleep 0.05; rmdir inside || echo two"
+    running = [
+        supervise.start(
+            "-q", "--no-record", "--lock", name, "--lock-wait", "10m", "--", "sh", "-c", script, "sh", str(number),
+            report=False,
+        )
+        for number in range(many)
+    ]  # fmt: skip
+    for one in running:
+        ended = one.wait(120)
+        assert (ended.code, ended.out) == (0, b"")
+    assert sorted(map(int, (supervise.folder / "log").read_text().split())) == list(range(many))
+    assert remover[0] > many
+
+
+def test_a_folder_is_locked_against_the_cleaner_of_temporary_files(supervise: Place, name: str) -> None:  # noqa: F811
+    """systemd-tmpfiles passes over what it cannot lock (tmpfiles.d(5))."""
+    import fcntl
+
+    holder = hold(supervise, name)
+    folder = os.open(lock_file(name).parent, os.O_RDONLY)
+    with pytest.raises(BlockingIOError):
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    supervise.file("go").touch()
+    holder.wait()
+    os.close(folder)
+    assert locks.SUFFIX == ".lock"

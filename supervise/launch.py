@@ -50,6 +50,9 @@ GLANCE = 0.004
 """Seconds after which we look for signals, as long as no thread takes them."""
 
 
+UNDETACHED = "--detach: no record can be made, so output and end of the run would be lost"
+
+
 class Refusal(Exception):  # noqa: N818 - it is what it says
     """The call cannot be carried out; its text is the whole message."""
 
@@ -121,6 +124,8 @@ class Launched:
         """What falls on the command where we and the guardian are killed both."""
         self.lock: Lock | None = None
         """What --lock asks for, held until this process and the guardian are gone."""
+        self.unrecorded = ""
+        """Why there is no record; empty where there is one or none is wanted."""
         self.turned_away: TurnedAway | None = None
         """Why the run does not begin at all: its lock was not to be had."""
         self._root = 0
@@ -140,7 +145,9 @@ class Launched:
     def hear_record(self, message: "tuple[Any, ...]", fds: "list[int]") -> None:
         """The guardian has made the record, or has said why there is none."""
         plan, self.plan = self.plan, None
-        if plan and message[0] == "recorded":
+        if message[0] == "unrecorded":
+            self.unrecorded = message[1]
+        elif plan:
             self.record = plan.made(self.guardian.pid, message[1], message[2], fds)
 
     def hear_start(self, root: int) -> None:
@@ -204,14 +211,14 @@ def _nothing() -> None:
     """Where there is nothing to be done."""
 
 
-def detach() -> int:
+def detach(request: "Request") -> int:
     """Go on in a process of our own; returns where its caller waits for the command to be there."""
     from supervise import detaching
 
     try:
         return detaching.leave()
     except OSError as error:
-        refuse(f"cannot go on in a process of its own: {(error.strerror or '').lower()}")
+        refuse(Launched(request, -1), f"cannot go on in a process of its own: {(error.strerror or '').lower()}")
 
 
 def run(request: "Request", on_lost: "OnLost", told: int = -1) -> Launched:
@@ -263,7 +270,10 @@ def _refuse_start(launched: Launched, error: Exception) -> "NoReturn":
         launched.notify.remove()
     if launched.relay:
         launched.give_terminal_back()
-    refuse(str(error) if isinstance(error, (BadValueError, Refusal)) else f"cannot start: {reason_of(error)}")
+    if hasattr(launched, "guardian"):
+        launched.guardian.dismiss()
+    is_whole = isinstance(error, (BadValueError, Refusal))
+    refuse(launched, str(error) if is_whole else f"cannot start: {reason_of(error)}")
 
 
 def take_back(launched: Launched, error: Exception) -> "NoReturn":
@@ -278,23 +288,36 @@ def take_back(launched: Launched, error: Exception) -> "NoReturn":
     launched.guardian.dismiss()
     if launched.notify:
         launched.notify.remove()
-    refuse(f"cannot start: {reason_of(error)}")
+    refuse(launched, f"cannot start: {reason_of(error)}")
 
 
-def refuse(why: str) -> "NoReturn":
-    """Say it on stderr and exit with 125."""
+def refuse(launched: Launched, why: str) -> "NoReturn":
+    """Say it on stderr, end the run with the outcome `error` wherever that is told, and exit with 125."""
     _say(why)
+    try:
+        # Where descriptors are short, what is loaded and written now needs these.
+        if hasattr(launched, "line"):
+            launched.line.close()
+        if not launched.pumps:
+            for fd in launched.sources:
+                os.close(fd)
+        from supervise import refusal
+
+        refusal.settle(launched, why)
+    except (OSError, ImportError, MemoryError, RuntimeError) as error:
+        _say(f"that is not told in the report or on record: {reason_of(error) or 'out of memory'}")
     os._exit(125)
 
 
 def give_up(launched: Launched, why: str) -> "NoReturn":
     """After a fault of ours: say so and exit with 125.
 
-    To the guardian we are as good as dead: it stops the command and tells that the run is lost.  That is waited for.
+    To the guardian we are as good as dead: it stops the command and writes the end of the run.  That is waited for.
     """
     launched.hide_line()
     _say(why)
-    launched.line.close()
+    launched.line.send("fault", why)
+    launched.line.end()
     try:
         launched.guardian.wake()
         os.waitpid(launched.guardian.pid, 0)
@@ -387,7 +410,9 @@ def _fork_guardian(
     if is_recorded:
         # Before the command there is a record, and before that the guardian, which it names.
         words.append((("record",), ()))
-    if is_recorded and launched.relay:
+    # What is detached has to be found again: without a record the command does not begin.
+    is_awaited = launched.relay is not None or launched.is_detached
+    if is_recorded and is_awaited:
         unneeded |= {*stdio} - {0}
     else:
         words.append((spawn, stdio))
@@ -406,18 +431,21 @@ def _fork_guardian(
         raise Refusal(f"cannot start a guardian: {(error.strerror or '').lower()}") from None
     launched.early = {*_signal.sigpending()}
     launched.line = launched.guardian.line
-    if is_recorded and launched.relay:
+    if is_recorded and is_awaited:
         _await_record(launched)
         if launched.hung:
             # Another guardian has the command now.
             for fd in {*stdio} - {0}:
                 os.close(fd)
             return
+    if launched.is_detached and not launched.record:
+        launched.guardian.dismiss()
+        raise Refusal(f"{UNDETACHED}: {launched.unrecorded or 'its guardian died'}")
     if launched.relay:
         # As early as it can be restored by the guardian, and what is to be said of the record is said: what is typed
         # from now on is the command's, key by key.
         launched.take_terminal()
-    if is_recorded and launched.relay:
+    if is_recorded and is_awaited:
         launched.line.send(*spawn, fds=stdio)
         # A command can be longer than what the socket takes at once.
         launched.line.flush(START)
@@ -448,9 +476,11 @@ def _await_record(launched: Launched) -> None:
         launched.wait_for_line(TELLING)
         hear(launched)
         return
-    recording.say_late()
     launched.plan = None
     launched.guardian.give_up()
+    if launched.is_detached:
+        raise Refusal(f"{UNDETACHED}: {recording.late()}")
+    recording.say_late()
     launched.line.close()
     launched.hung.add(launched.guardian.pid)
     if not launched.relay:

@@ -30,11 +30,13 @@ class Plan:
     thread of the supervisor in an uninterruptible sleep would keep the supervisor from ending at all.
     """
 
-    def __init__(self, run_id: str, facts: "dict[str, object]", told: "str | None") -> None:
+    def __init__(self, run_id: str, facts: "dict[str, object]", told: "str | None", *, is_needed: bool = False) -> None:
         self._run_id = run_id
         self._facts = facts
         self._told = told
         """What has been said of the user's folders already; None where nothing of them is to be said."""
+        self._is_needed = is_needed
+        """Without a record the run does not begin, and the supervisor says why."""
 
     def make(self) -> "tuple[tuple[object, ...], tuple[int, ...], Callable[[], None]]":
         """In the guardian: make it; what the supervisor has to know, and what takes it back.
@@ -48,16 +50,15 @@ class Plan:
         if is_told and notice != self._told:
             warn(notice)
         try:
-            if state is None and is_told:
-                # That says that there is no other folder.
-                return ("unrecorded",), (), _nothing
             if state is None:
                 raise OSError(2, "no home folder is known" if not notice else "no home folder is this user's")
             record = records.create(state, self._run_id, self._facts)
         except OSError as error:
-            where = f": {error.filename}" if error.filename else ""
-            warn(f"{UNRECORDED}: {(error.strerror or str(error)).lower()}{where}")
-            return ("unrecorded",), (), _nothing
+            why = f"{(error.strerror or str(error)).lower()}{f': {error.filename}' if error.filename else ''}"
+            # The notice has said that there is no folder.
+            if not self._is_needed and not (state is None and is_told):
+                warn(f"{UNRECORDED}: {why}")
+            return ("unrecorded", why), (), _nothing
         return ("recorded", state, self._facts["guardian_started"]), record.descriptors, record.take_back
 
     def made(self, guardian: int, state: str, started: int, fds: "list[int]") -> "records.Record":
@@ -77,12 +78,17 @@ def plan(run_id: str, started_at: float, request: "Request") -> Plan:
     options = {name: word.split(BETWEEN) if BETWEEN in word else word for name, word in request.said.items()}
     command = request.command
     facts = records.facts_of(run_id, values["name"], command, started_at, options, kept, recovered_from())
-    return Plan(run_id, facts, None if values["quiet"] else request.notice)
+    return Plan(run_id, facts, None if values["quiet"] else request.notice, is_needed=values["detach"])
 
 
 def say_late() -> None:
     """The file system of the record does not answer."""
-    warn(f"{UNRECORDED}: {folders.state(os.environ)} does not answer")
+    warn(f"{UNRECORDED}: {late()}")
+
+
+def late() -> str:
+    """That, as the reason why there is no record."""
+    return f"{folders.state(os.environ)} does not answer"
 
 
 def recovered_from() -> "tuple[str, int] | None":

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from supervise.process.holder import Maker
 
-    OnLost = Callable[[tuple[Any, ...], list[tuple[str, str]]], None]
+    OnLost = Callable[[tuple[Any, ...], list[tuple[str, str]], str], None]
 
     class Restored(Protocol):
         """The terminal of the caller, as the guardian finds it."""
@@ -211,8 +211,10 @@ def _hold(holder: Holder, trigger: int, on_lost: "OnLost", found_again: "FoundAg
         holder.stop_alone()
         if terminal:
             terminal.give_back()
+        # What is written now may need the descriptor.
+        holder.line.close()
         if holder.facts:
-            on_lost(holder.facts, holder.sockets)
+            on_lost(holder.facts, holder.sockets, holder.fault)
 
 
 def _byte() -> int:

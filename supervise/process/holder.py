@@ -19,6 +19,7 @@ It is served by the guardian, and by us ourselves should the guardian die: its c
     ("root", signal)                    -
     ("list",)                           ("listed", processes)
     ("usage",)                          ("used", cpu_seconds, max_rss_bytes)
+    ("fault", reason)                   why the other end gives up, to be known when it has gone
     ("bye",)                            the end: nothing is stopped any more
                                         ("exited", status, at, others) as it happens; status as of wait(2)
                                         ("empty", survivors) when the command and all others are gone
@@ -71,6 +72,8 @@ class Holder:
         self.terminal: tuple[Any, ...] = ()
         self.terminal_descriptors: tuple[int, ...] = ()
         self.sockets: list[tuple[str, str]] = []
+        self.fault = ""
+        """Why the supervisor gave up; empty where it has not said so."""
         self._helpers: set[int] = set()
         self._locks: list[int] = []
         """Descriptors that hold the run's lock, beside the one that was open at the fork."""
@@ -198,6 +201,8 @@ class Holder:
                 self.terminal, self.terminal_descriptors = facts, tuple(fds)
             case ("socket", str(folder), str(run_id)):
                 self.sockets.append((folder, run_id))
+            case ("fault", str(reason)):
+                self.fault = reason
             case ("lock",):
                 for fd in self._locks:
                     os.close(fd)

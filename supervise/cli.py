@@ -21,6 +21,8 @@ from supervise.argv import Request, fill
 from supervise.commands import reading, table
 from supervise.commands.table import SUBCOMMANDS, Subcommand
 from supervise.options import BETWEEN, OPTIONS, BadValueError, Option, option_names
+from supervise.text import saying
+from supervise.text.redaction import MASK, Redaction
 
 EXIT_REFUSED = 125
 USAGE = "supervise run [OPTIONS] [--] COMMAND [ARG]..."
@@ -52,6 +54,8 @@ UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
 LONGEST_QUOTE = 200
 """Characters of the caller's words that a message repeats."""
+MOST_QUOTED = 100
+"""Words that are looked at for that."""
 
 Said = tuple[dict[str, str], list[str]]
 """The words of the options by key, and the command."""
@@ -87,11 +91,7 @@ def refuse(*lines: str) -> NoReturn:
 
     Raises SystemExit.
     """
-    text = "".join(f"supervise: {line}\n" for line in lines)
-    try:
-        os.write(2, text.encode(sys.getfilesystemencoding(), "backslashreplace"))
-    except OSError:
-        pass
+    saying.say(*lines)
     raise SystemExit(EXIT_REFUSED)
 
 
@@ -265,6 +265,10 @@ def _not_separated(words: list[str], command: list[str]) -> str:
 
 
 def _shown(words: list[str]) -> str:
-    """The words as one would type them, on one line whatever is in them, and shortened where they are very many."""
-    text = " ".join(shlex.quote(word) if word.isprintable() else repr(word) for word in words)
+    """The words as one would type them, on one line whatever is in them, and shortened where they are very many.
+
+    Passwords among them are masked: the message may stand in the public log of a CI job.
+    """
+    shown = Redaction().words(words[:MOST_QUOTED])
+    text = " ".join(word if word == MASK else shlex.quote(word) if word.isprintable() else repr(word) for word in shown)
     return text if len(text) <= LONGEST_QUOTE else text[:LONGEST_QUOTE] + " ..."

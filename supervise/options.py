@@ -61,7 +61,7 @@ class Option:
     @property
     def is_repeatable(self) -> bool:
         """Where it stands twice, both count; in the environment one a line, in a configuration a list."""
-        return self.kind == "evidences"
+        return self.kind in ("evidences", "patterns")
 
     @property
     def variables(self) -> "tuple[str, ...]":
@@ -289,9 +289,19 @@ OPTIONS = (
         "Variables of the environment to keep in the record, for when the run is run again; no others are.",
     ),
     Option(
+        RECORD, "redact", "", "patterns", "", "PATTERN",
+        "Show *** for what this regular expression finds in the words of the command, beside the passwords, tokens and "
+        "secrets that are found by themselves; it can stand several times. off: find none by themselves.",
+        value=(),
+    ),
+    Option(
+        RECORD, "keep-secrets", "", "flag", "", "",
+        "Keep what is shown as *** in a file of the record until the run is over, so that supervise recover can run it "
+        "again.",
+    ),
+    Option(
         OUTPUT, "pty", "", "flag", "", "",
-        "Give the command a terminal of its own: it does not buffer in blocks, and the keys are its own; a stdin that "
-        "is no terminal stays its stdin.",
+        "Give the command a terminal of its own: it does not buffer in blocks, and the keys are its own.",
     ),
     Option(
         OUTPUT, "detach", "d", "flag", "", "",

@@ -275,6 +275,19 @@ def read_names(option: Option, word: str) -> "tuple[str, ...]":
     return parts
 
 
+def read_patterns(option: Option, word: str) -> "tuple[str, ...]":
+    """Regular expressions, each as it was written and once; `off` among them is a word of its own."""
+    patterns = tuple(dict.fromkeys(word.split(BETWEEN)))
+    from supervise.text.redaction import flaw_of
+
+    for pattern in patterns:
+        why = flaw_of(pattern)
+        if why is not None:
+            error = _bad(pattern, "a regular expression (as Python's re has them), or off")
+            raise BadValueError(f"{error}{why and f': {why}'}")
+    return patterns
+
+
 def read_flag(option: Option, word: str) -> bool:
     """For the environment and the configuration; on the command line a flag has no value."""
     answer = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
@@ -343,6 +356,7 @@ READERS: "dict[str, Callable[[Option, str], object]]" = {
     "count": read_count,
     "causes": read_causes,
     "names": read_names,
+    "patterns": read_patterns,
     "flag": read_flag,
 }
 

@@ -37,7 +37,7 @@ class Target:
         if self.record is None:
             return
         try:
-            fd = os.open(f"{self.record.folder}/{LOCK}", os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+            fd = os.open(f"{self.record.folder}/{LOCK}", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError:
             return
         try:
@@ -163,7 +163,6 @@ def _newest_unrecorded(after: str) -> str:
 
 def say(text: str, end: str = "\n") -> None:
     """A line for people, on stderr."""
-    try:
-        os.write(2, f"supervise: {text}{end}".encode(errors="backslashreplace"))
-    except OSError:
-        pass
+    from supervise.text import saying
+
+    saying.say(text, end=end)

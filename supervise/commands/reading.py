@@ -95,8 +95,7 @@ def carry_out(call: Call) -> "NoReturn":
 
 
 def _refuse(why: str) -> "NoReturn":
-    try:
-        os.write(2, f"supervise: {why}\n".encode(sys.getfilesystemencoding(), "backslashreplace"))
-    except OSError:
-        pass
+    from supervise.text import saying
+
+    saying.say(why)
     os._exit(EXIT_REFUSED)

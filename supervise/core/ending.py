@@ -106,14 +106,10 @@ def clear(attempt: Attempt, now: float) -> list[Action]:
     return _order_kill(attempt, now)
 
 
-def give_up_start(attempt: Attempt, cause: Cause, now: float) -> list[Action]:
-    """The command never came into being, and the run is to end: what there is of the command is killed at once."""
+def give_up_start(attempt: Attempt, cause: Cause) -> list[Action]:
+    """The command never came into being, and the run is to end: should it still come, it is killed."""
     attempt.cause = cause
-    attempt.phase = Phase.STOPPING
-    attempt.is_unborn = True
-    # Not one byte can have been written.
-    attempt.is_drained = True
-    return [Announce(Verdict(cause, KILL, 0.0)), *_order_kill(attempt, now)]
+    return [KillTree(), *settle(attempt)]
 
 
 def settle(attempt: Attempt) -> list[Action]:

@@ -10,7 +10,7 @@ from math import inf
 from supervise import folders
 from supervise.files import owned, trust
 from supervise.runs import identity
-from supervise.runs.records import END, EVENTS, LIVE, LOCK, NAMES, RUN, RUNS, SAMPLES, STATUS
+from supervise.runs.records import END, EVENTS, LIVE, LOCK, NAMES, RUN, RUNS, SAMPLES, SECRETS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -79,6 +79,27 @@ class Record:
         return {name: word for name, words in found.items() for word in words if "\0" not in word and "=" not in name}
 
     @property
+    def is_redacted(self) -> bool:
+        """Some of its words are shown as ***."""
+        return self.facts.get("redacted") is True
+
+    def real_words(self) -> "tuple[list[str], dict[str, list[str]], dict[str, str]] | None":
+        """The command, the options and the environment with their secrets; None where those were not kept."""
+        if not self.is_redacted:
+            return self.command, self.options, self.environment
+        kept = _json(f"{self.folder}/{SECRETS}") or {}
+        said, variables = kept.get("options"), kept.get("environment")
+        command = _unhexed(kept.get("command"))
+        if not (command and isinstance(said, dict) and isinstance(variables, dict)):
+            return None
+        environment = {name: _unhexed([word]) for name, word in variables.items()}
+        return (
+            command,
+            {name: _unhexed(words) for name, words in said.items()},
+            {name: word for name, words in environment.items() for word in words},
+        )
+
+    @property
     def name(self) -> "str | None":
         """By `--name`."""
         name = self.facts.get("name")
@@ -117,9 +138,6 @@ class Record:
 
     def status(self) -> str:
         """What the command last said of itself (sd_notify, STATUS) in its last attempt; '' where it said nothing."""
-        shown = read(f"{self.folder}/{STATUS}")
-        if shown:
-            return shown.decode(errors="replace").removesuffix("\n")
         for line in reversed(read(f"{self.folder}/{EVENTS}").splitlines()):
             if b'"event": "started"' in line:
                 break
@@ -185,8 +203,7 @@ def own_state() -> "tuple[str, str]":
     if state is None:
         raise NotFoundError(notice or "there are no records: no home folder is known")
     try:
-        for path in (state, *(f"{state}/{one}" for one in (RUNS, LIVE, NAMES))):
-            owned.check_folder(path)
+        owned.check_folder(state)
     except trust.UntrustedError as error:
         raise NotFoundError(f"the records in {state} are left alone: {error.where}: {error.why}") from None
     except OSError:

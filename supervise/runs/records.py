@@ -7,6 +7,7 @@
       events.jsonl    what happens as it happens, a line each, as `--events` has it
       samples         what a long run has used, now and then
       output ...      what was printed (see `output`)
+      secrets         the words that run.toml shows as ***, with --keep-secrets alone, until the run is over
       end.json        the report, when all is over; there whole or not at all
     live/RUN_ID       there as long as end.json is not: who looks for unfinished runs need not look at all others
     names/NAME        a link that names the last run of that name
@@ -19,6 +20,7 @@ import os
 from time import time
 
 from supervise import folders
+from supervise.options import BETWEEN
 from supervise.runs import identity, plain
 
 TYPE_CHECKING = False
@@ -27,12 +29,11 @@ if TYPE_CHECKING:
 
 RUNS, LIVE, NAMES = "runs", "live", "names"
 RUN, LOCK, ROOTS, EVENTS, SAMPLES, END = "run.toml", "lock", "roots", "events.jsonl", "samples", "end.json"
-STATUS = "status"
-"""What the command has last said of itself."""
 PRUNED = "pruned"
 """Of the time at which old records were last looked for."""
 EVERY = 3600.0
 """Seconds between two times at which a run does so."""
+SECRETS = "secrets"
 SOCKET = "socket"
 """Of the name of the folder in which the control socket is."""
 SCHEMA = 1
@@ -57,15 +58,6 @@ class Record:
         """The descriptor of events.jsonl."""
         self._lock = lock
         """Never closed: it goes when we go, in whatever way."""
-
-    @property
-    def descriptors(self) -> "tuple[int, int]":
-        """The lock and the events: what another process needs to go on with this record."""
-        return self._lock, self.events
-
-    def take_back(self) -> None:
-        """Remove it: there is no such record."""
-        remove(self.state, self.run_id)
 
     def note_root(self, pid: int) -> None:
         """Write down which process the command is, for whoever has to find it when we and the guardian are dead."""
@@ -125,7 +117,7 @@ class Record:
         os.rename(f"{self.folder}/{LOCK}", f"{self.folder}/{END}")
 
 
-def create(state: str, run_id: str, facts: "Mapping[str, object]") -> Record:
+def create(state: str, run_id: str, facts: "Mapping[str, object]", secrets: "bytes | None" = None) -> Record:
     """Begin a record under the folder of the state; it is seen by others when it is whole and locked, not before.
 
     Raises OSError.
@@ -133,12 +125,12 @@ def create(state: str, run_id: str, facts: "Mapping[str, object]") -> Record:
     # The command has the caller's umask: its guardian was forked before.
     umask = os.umask(0o077)
     try:
-        return _create(state, run_id, facts)
+        return _create(state, run_id, facts, secrets)
     finally:
         os.umask(umask)
 
 
-def _create(state: str, run_id: str, facts: "Mapping[str, object]") -> Record:
+def _create(state: str, run_id: str, facts: "Mapping[str, object]", secrets: "bytes | None") -> Record:
     runs = f"{state}/{RUNS}"
     making = f"{runs}/.{run_id}"
     _make_folders(state)
@@ -149,6 +141,8 @@ def _create(state: str, run_id: str, facts: "Mapping[str, object]") -> Record:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         _write_all(lock, b" " * KEPT)
         write_whole(f"{making}/{RUN}", plain.toml(facts).encode())
+        if secrets is not None:
+            write_whole(f"{making}/{SECRETS}", secrets)
         events = os.open(f"{making}/{EVENTS}", FRESH | os.O_APPEND, 0o600)
         os.close(os.open(f"{state}/{LIVE}/{run_id}", FRESH, 0o600))
         os.rename(making, f"{runs}/{run_id}")
@@ -168,6 +162,7 @@ def facts_of(
     name: "str | None",
     command: "list[str]",
     started_at: float,
+    guardian: int,
     options: "Mapping[str, str | list[str]]",
     kept: "Mapping[str, str]",
     recovered_from: "tuple[str, int] | None",
@@ -192,9 +187,8 @@ def facts_of(
         "boot_id": identity.boot_id(),
         "pid": pid,
         "pid_started": identity.starttime(pid),
-        # The guardian, which makes the record, says that itself.
-        "guardian": 0,
-        "guardian_started": 0,
+        "guardian": guardian,
+        "guardian_started": identity.starttime(guardian),
         "started_at": plain.time(started_at),
         "recovered_from": recovered_from and recovered_from[0],
         "recoveries": recovered_from and recovered_from[1],
@@ -207,6 +201,22 @@ def facts_of(
     }
 
 
+def words_of(command: "list[str]", said: "Mapping[str, str]", kept: "Mapping[str, str]") -> bytes:
+    """What stands in the file of secrets: the real words of the command, of the options and of what is kept of the
+    environment, as bytes in hexadecimal.
+    """
+
+    def in_hex(word: str) -> str:
+        return os.fsencode(word).hex()
+
+    words = {
+        "command": [in_hex(word) for word in command],
+        "options": {name: [in_hex(one) for one in word.split(BETWEEN)] for name, word in said.items()},
+        "environment": {name: in_hex(word) for name, word in kept.items()},
+    }
+    return plain.json(words).encode() + b"\n"
+
+
 def finish(state: str, run_id: str, report: "Mapping[str, object]") -> None:
     """Write end.json, and take the run off the list of the unfinished.
 
@@ -217,8 +227,9 @@ def finish(state: str, run_id: str, report: "Mapping[str, object]") -> None:
 
 
 def settle(state: str, run_id: str) -> None:
-    """Take the run off the list of the unfinished."""
+    """Take the run off the list of the unfinished; its secrets are needed no more."""
     unlink(f"{state}/{LIVE}/{run_id}")
+    unlink(f"{state}/{RUNS}/{run_id}/{SECRETS}")
 
 
 def write_whole(path: str, data: bytes) -> None:

@@ -291,18 +291,23 @@ def _run_again(lost: Lost, rerun: "Rerun", times: int) -> None:
         lost.trouble = str(error)
         if not error.is_final:
             os.close(os.open(live, records.FRESH, 0o600))
+            return
+    # Its secrets, where they were kept, have served.
+    records.settle(record.state, record.run_id)
 
 
 def _times(record: "Record") -> "int | None":
     """For which time it is to be run again; None where it is not.
 
-    Raises RerunError where it was run again as often as it may be.
+    Raises RerunError where it was run again as often as it may be, or where words of it were not kept.
     """
     if not record.command or _said(record, "on_interrupt") != "rerun":
         return None
     times, most = _number(record, "recoveries") + 1, _said(record, "max_recoveries")
     if times > most:
         raise RerunError(f"not run again: --max-recoveries is {most}")
+    if record.real_words() is None:
+        raise RerunError("not run again: its words have secrets in them, which were not kept (--keep-secrets)")
     return times
 
 

@@ -1,9 +1,9 @@
-"""The end of a run that its own supervisor could not tell: the report, made of what the run had told until then.
+"""What is known of a run whose supervisor died, and how it is written down: the report with the outcome `lost`.
 
-Its outcome is `lost` where the supervisor died, and `error` where the supervisor gave up.  Whatever is broken of what
-the run had told is left out.
+It is made of what the run had told of itself until then; whatever of that is broken is left out.
 """
 
+import json
 import os
 
 from supervise.runs import plain, records
@@ -14,9 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 SCHEMA = 1
-ERROR = 125
 START = ("run_id", "name", "command", "cwd", "host", "pid", "started_at")
-OUTCOME = ("outcome", "timeout_cause", "limit", "limit_seconds", "reason", "exit_code", "command_exit")
 HEAD = ("schema", "run_id", "at", "t", "event")
 """What each event begins with."""
 EVENTS = os.O_RDWR | os.O_APPEND | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -30,24 +28,23 @@ def report(
     seconds: float,
     reason: str,
     survivors: "Iterable[tuple[int, str, int, str, str]]" = (),
-    outcome: str = "lost",
 ) -> "dict[str, Any]":
-    """The report: how the run began, what happened, and that at `found_at` (epoch seconds) its end was found.
+    """The report: how the run began, what happened, and that at `found_at` (epoch seconds) it was found to be lost.
 
     `start` is what the report begins with, and `access_limit`, whether there was one; `seconds` is how long the run
-    took; `survivors` are those who could not be killed, as `tree.describe` has them; `outcome` is `lost` or `error`.
+    took; `survivors` are those who could not be killed, as `tree.describe` has them.
     """
     whole: dict[str, Any] = {
         "schema": SCHEMA,
         **{key: start[key] for key in START},
         "ended_at": plain.time(found_at),
         "duration": round(max(0.0, seconds), 3),
-        "outcome": outcome,
+        "outcome": "lost",
         "timeout_cause": None,
         "limit": None,
         "limit_seconds": None,
         "reason": reason,
-        "exit_code": None if outcome == "lost" else ERROR,
+        "exit_code": None,
         "command_exit": None,
         "access": None,
         "status": None,
@@ -62,33 +59,14 @@ def report(
         "survivors": [_process(one) for one in survivors],
     }
     for event in events:
-        # Not at the top: a supervisor that is out of memory has no room for that library, and has no events here.
-        import json
-
         try:
             # Numbers that JSON does not have are none of ours, though Python reads them.
             json.dumps(event, allow_nan=False)
-            hear(event, whole, has_access_limit=bool(start["access_limit"]))
+            _hear(event, whole, has_access_limit=bool(start["access_limit"]))
         except (ValueError, LookupError, TypeError, AttributeError):
             # It was not written by us.
             continue
     return whole
-
-
-def start_of(
-    run_id: str, name: "str | None", command: "Iterable[str]", pid: int, started_at: float, *, access_limit: bool
-) -> "dict[str, Any]":
-    """What a report begins with; `pid` is the supervisor's, `started_at` in epoch seconds."""
-    return {
-        "run_id": run_id,
-        "name": None if name is None else plain.marked(name),
-        "command": [plain.marked(word) for word in command],
-        "cwd": plain.marked(records.cwd()),
-        "host": os.uname().nodename,
-        "pid": pid,
-        "started_at": plain.time(started_at),
-        "access_limit": access_limit,
-    }
 
 
 def write(state: str, whole: "Mapping[str, Any]", *, is_kept: bool) -> bool:
@@ -117,7 +95,8 @@ def append_event(fd: int, whole: "Mapping[str, Any]") -> None:
 
     `fd` is open to read and to append, and is closed here.  Without the line, the report tells.
     """
-    line = last_line(whole).encode()
+    head = {"schema": SCHEMA, "run_id": whole["run_id"], "at": whole["ended_at"], "t": whole["duration"]}
+    line = plain.json({**head, "event": "lost", "reason": whole["reason"]}).encode() + b"\n"
     try:
         size = os.lseek(fd, 0, os.SEEK_END)
         if size and os.pread(fd, 1, size - 1) != b"\n":
@@ -129,22 +108,8 @@ def append_event(fd: int, whole: "Mapping[str, Any]") -> None:
         os.close(fd)
 
 
-def last_line(whole: "Mapping[str, Any]") -> str:
-    """The event that tells of the end of which that is the report."""
-    if whole["outcome"] == "lost":
-        end = {"event": "lost", "reason": whole["reason"]}
-    else:
-        end = {"event": "settled", **{key: whole[key] for key in OUTCOME}}
-    return line_of(whole, whole["ended_at"], whole["duration"], end)
-
-
-def line_of(start: "Mapping[str, Any]", at: str, t: float, event: "Mapping[str, Any]") -> str:
-    """An event as a line, with what each of them begins with: `at` is its time, `t` the same in seconds of the run."""
-    return plain.json({"schema": SCHEMA, "run_id": start["run_id"], "at": at, "t": t, **event}) + "\n"
-
-
-def hear(event: "dict[str, Any]", whole: "dict[str, Any]", *, has_access_limit: bool) -> None:
-    """Take note, in the report, of an event.
+def _hear(event: "dict[str, Any]", whole: "dict[str, Any]", *, has_access_limit: bool) -> None:
+    """Take note of what happened.
 
     Raises ValueError, LookupError, TypeError or AttributeError where it is no event of ours.
     """
@@ -154,7 +119,7 @@ def hear(event: "dict[str, Any]", whole: "dict[str, Any]", *, has_access_limit: 
         case "started":
             # As in the account of a run: without a limit for it, access is at the start.
             access = None if has_access_limit else {"at": at, "how": "spawn"}
-            attempts.append(_attempt(len(attempts) + 1, int(event["pid"]), at, access, whole["outcome"]))
+            attempts.append(_attempt(len(attempts) + 1, int(event["pid"]), at, access))
             whole.update(access=access, command_exit=None, status=None, stop=None, diagnosis=None)
         case "access":
             whole["access"] = attempts[-1]["access"] = {"at": at, "how": event["how"]}
@@ -178,13 +143,13 @@ def hear(event: "dict[str, Any]", whole: "dict[str, Any]", *, has_access_limit: 
             whole["diagnosis"] = {"at": at, **told}
 
 
-def _attempt(number: int, pid: int, at: str, access: "dict[str, Any] | None", outcome: str) -> "dict[str, Any]":
+def _attempt(number: int, pid: int, at: str, access: "dict[str, Any] | None") -> "dict[str, Any]":
     return {
         "number": number,
         "pid": pid,
         "started_at": at,
         "ended_at": None,
-        "outcome": outcome,
+        "outcome": "lost",
         "command_exit": None,
         "access": access,
     }

@@ -28,8 +28,12 @@ def rerun(record: "Record", times: int) -> str:
     folder = record.cwd
     if not os.path.isdir(folder):
         raise RerunError(f"not run again: there is no folder {folder!r} now", is_final=False)
-    words = [*program(), "run", *_options(record), "--", *record.command]
-    environ = environment(record, os.environ) | {RECOVERED_FROM: f"{record.run_id} {times}"}
+    real = record.real_words()
+    if real is None:
+        raise RerunError("not run again: its secrets were not kept")
+    command, said, kept = real
+    words = [*program(), "run", *_options(said), "--", *command]
+    environ = environment(kept, os.environ) | {RECOVERED_FROM: f"{record.run_id} {times}"}
     pipe = subprocess.PIPE
     try:
         caller = subprocess.Popen(words, cwd=folder, env=environ, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe)
@@ -53,17 +57,16 @@ def program() -> "list[str]":
     return [sys.executable, *ours[1:]]
 
 
-def environment(record: "Record", ours: "Mapping[str, str]") -> "dict[str, str]":
+def environment(kept: "Mapping[str, str]", ours: "Mapping[str, str]") -> "dict[str, str]":
     """Ours, without what is meant for one run alone, and with what was kept for that one."""
     of_options = {name for option in OPTIONS for name in option.variables}
     of_runs = ("RUN_ID", "ATTEMPT", "PREVIOUS_OUTCOME", "DEADLINE", "RECOVERED_FROM")
     left_out = of_options | {f"SUPERVISE_{name}" for name in of_runs}
-    return {name: word for name, word in ours.items() if name not in left_out} | record.environment
+    return {name: word for name, word in ours.items() if name not in left_out} | {**kept}
 
 
-def _options(record: "Record") -> "list[str]":
+def _options(said: "Mapping[str, list[str]]") -> "list[str]":
     """Its options as words.  What the configuration says by now is not among them."""
-    said = record.options
     words = ["--detach", f"--config={os.devnull}"]
     for option in OPTIONS:
         if option.name not in ("detach", "config", "profile"):

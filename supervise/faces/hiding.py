@@ -1,0 +1,59 @@
+"""Secrets in what is told: each text of an item but supervise's own words is redacted, once for all faces.
+
+Which texts those are is told by the types of the items: `str` is text of others or a sentence that may hold some, and
+a `Literal` is a word of supervise's own.  An exception for each item would be forgotten with the next item.
+"""
+
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, TypeVar, get_args, get_type_hints
+
+from supervise.faces.items import Item
+from supervise.text.redaction import Redaction
+
+T = TypeVar("T")
+
+
+class Hiding:
+    """Redacts items, for one run."""
+
+    def __init__(self, redaction: Redaction) -> None:
+        self._redaction = redaction
+        self._texts: dict[type, tuple[tuple[str, Callable[[Any], Any]], ...]] = {}
+        """How each field of each class is redacted; a field that holds no text is left out."""
+
+    def __call__(self, item: Item) -> Item:
+        """Return the item with *** for its secrets; itself where it has none."""
+        return self._hidden(item)
+
+    def _hidden(self, value: T) -> T:
+        if isinstance(value, tuple):
+            return tuple(map(self._hidden, value))  # type: ignore[return-value]
+        if not is_dataclass(value) or isinstance(value, type):
+            return value
+        changed = {}
+        for name, hide in self._ways(type(value)):
+            old = getattr(value, name)
+            new = hide(old)
+            if new is not old and new != old:
+                changed[name] = new
+        return replace(value, **changed) if changed else value
+
+    def _ways(self, kind: type) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
+        if kind not in self._texts:
+            hints = get_type_hints(kind)
+            ways = ((one.name, self._way(one.name, hints[one.name])) for one in fields(kind))
+            self._texts[kind] = tuple((name, way) for name, way in ways if way)
+        return self._texts[kind]
+
+    def _way(self, name: str, hint: object) -> Callable[[Any], Any] | None:
+        parts = _parts(hint)
+        if str in parts:
+            hide = self._redaction.name if name == "name" else self._redaction.text
+            return lambda value: hide(value) if isinstance(value, str) else value
+        return self._hidden if any(map(is_dataclass, parts)) else None
+
+
+def _parts(hint: object) -> set[object]:
+    """Return the types that a hint is made of: `tuple[Process, ...]` is of Process, `Exit | None` of Exit."""
+    return {part for one in get_args(hint) for part in _parts(one)} or {hint}

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import select
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -314,3 +315,20 @@ def test_a_file_that_is_none_of_ours(supervise: Place, name: str) -> None:
         supervise.start("--lock", name, "--", "true", report=False).wait(), "--lock: too many levels of symbolic"
     )
     assert not supervise.file("other").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="only root can mount")
+def test_runs_with_folders_of_their_own_share_the_lock_all_the_same(supervise: Place, name: str) -> None:
+    """As services do that have a file system of their own (ProtectSystem=strict, PrivateTmp)."""
+    holder = hold(supervise, name)
+    script = 'mount -t tmpfs none /run && mount -t tmpfs none /tmp && cd / && exec "$0" "$@"'
+    words = (str(supervise.program), "--no-record", "--lock", name, "--", "echo", "in")
+    ended = supervise.popen(["unshare", "-m", "sh", "-c", script, *words]).wait()
+    assert (ended.code, ended.out) == (75, b"")
+    assert f"the lock {name} is held by pid {holder.pid} (exit 75)" in ended.finals[0]
+    words = (*words[:2], "--lock-wait", "1m", *words[2:])
+    waiter = supervise.popen(["unshare", "-m", "sh", "-c", script, *words])
+    waiter.wait_for_err(b"waiting for the lock")
+    supervise.file("go").touch()
+    assert holder.wait().code == 0
+    assert waiter.wait().out == b"in\n"

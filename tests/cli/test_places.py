@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from supervise.runs import sockets
 from tests.harness import BOUND, wait_until
 from tests.users import ALICE, BOB, ROOT, Users
 
@@ -269,3 +270,16 @@ def test_a_guardian_removes_both_sockets_of_a_supervisor_that_was_killed(users: 
     text_of(process)
     wait_until(lambda: not sockets() and not os.path.lexists(path))
     assert not os.path.lexists(os.path.dirname(path))
+
+
+def test_a_socket_that_another_than_its_folders_owner_listens_at_is_no_run(users: Users) -> None:
+    folder, run_id = Path(f"/tmp/supervise-{ALICE}"), "20000101-000000-123456abcd"
+    users.shell(ALICE, f"mkdir -m 700 {folder}")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(folder / f"{run_id}.sock"))
+        listener.listen()
+        assert run_id in sockets.ids()
+        assert sockets.connect(run_id, 1) is None
+    # Nor is what is left of another user's removed by root.
+    assert sockets.connect(run_id, 1) is None
+    assert (folder / f"{run_id}.sock").is_socket()

@@ -290,10 +290,9 @@ def give_up(launched: Launched, why: str) -> "NoReturn":
     _say(why)
     launched.line.close()
     try:
-        launched.guardian.wake()
-        os.waitpid(launched.guardian.pid, 0)
+        launched.guardian.wait()
         if launched.wall:
-            # To its watcher as well, which removes the cgroup.
+            # To its watcher as well, which removes the cgroup within a bound.
             os.close(launched.wall.held)
             os.waitpid(launched.wall.watcher, 0)
     except OSError:

@@ -8,7 +8,11 @@ from supervise.launch import Launched
 def child_died(launched: Launched) -> None:
     """Tell whoever holds the command, if that is us now; else take the orphans that PID 1 must reap."""
     if launched.own_holder_trigger >= 0:
-        os.write(launched.own_holder_trigger, b"!")
+        try:
+            os.write(launched.own_holder_trigger, b"!")
+        except BlockingIOError:
+            # Full: the holder is busy, and will look.
+            pass
     elif os.getpid() == 1:
         _reap_orphans(launched)
 

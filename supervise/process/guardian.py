@@ -8,7 +8,7 @@ nor a library is there yet: what is touched after the fork, by it or by us, is c
 import _signal
 import os
 import select
-from time import monotonic
+from time import monotonic, sleep
 
 from supervise.process import line, system
 from supervise.process.holder import Holder
@@ -62,6 +62,18 @@ class Guardian:
     def wake(self) -> None:
         """Let it go on, should the command have stopped it (`kill -STOP $PPID`)."""
         os.kill(self.pid, _signal.SIGCONT)
+
+    def wait(self) -> None:
+        """Reap it as soon as it has gone, which takes as long as the command's grace; it is roused meanwhile.
+
+        Raises ChildProcessError.
+        """
+        from supervise.process import freezer
+
+        while not os.waitpid(self.pid, os.WNOHANG)[0]:
+            if freezer.is_still(self.pid):
+                freezer.rouse(self.pid)
+            sleep(LISTENING)
 
     def dismiss(self) -> None:
         """Tell the guardian that all is over, and reap it: nothing of ours is left behind, not even for init.

@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 LONGEST_HEAD = 1 << 16
 """Bytes of an answer that are read at most."""
+LONGEST_REASON = 200
+"""Characters."""
 PORTS = {"http": 80, "https": 443}
 
 
@@ -93,7 +95,8 @@ def _read(line: bytes) -> tuple[int, str]:
     digits, _, reason = rest.partition(" ")
     if not version.startswith("HTTP/") or len(digits) != 3 or not (digits.isascii() and digits.isdigit()):
         raise _no_http()
-    return int(digits), reason
+    # For people, and told again with each look that gets another.
+    return int(digits), reason[:LONGEST_REASON]
 
 
 def _no_http() -> OSError:

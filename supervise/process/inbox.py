@@ -2,6 +2,12 @@
 
 import os
 from _collections import deque
+from time import sleep
+
+MANY = 200
+"""Items that are very many."""
+TURN_SECONDS = 0.005
+"""Seconds between two looks whether they have been taken."""
 
 
 class Inbox:
@@ -25,6 +31,11 @@ class Inbox:
         except BlockingIOError:
             # Full of wake-ups already.
             pass
+
+    def wait_for_room(self) -> None:
+        """Wait, as long as very much is there, for the loop to take it: for a thread that others can make post."""
+        while len(self._items) >= MANY:
+            sleep(TURN_SECONDS)
 
     def wait(self, seconds: float) -> None:
         """Wait, at most so long, for something to be there."""

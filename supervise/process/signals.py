@@ -65,6 +65,8 @@ def _take(taken: "frozenset[int]", inbox: "Inbox") -> None:
     while True:
         if info is not None:
             inbox.post("signal", info.si_signo, info.si_code, info.si_pid, monotonic(), _ancestry(info))
+        # Signals that are sent faster than they can be handled stay in the kernel, which keeps one of a kind.
+        inbox.wait_for_room()
         info = _signal.sigwaitinfo(taken)
 
 

@@ -213,6 +213,33 @@ def test_signals_to_a_guardian_that_is_stopped_block_nothing(supervise: Place) -
     assert ended.left == []
 
 
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGWINCH, signal.SIGCONT, signal.SIGCHLD])
+def test_a_storm_of_signals_costs_little_and_blocks_no_limit(supervise: Place, number: int) -> None:
+    """Those that are passed on, and one that tells of children."""
+    script = "trap : USR1; echo ready; while :; do sleep 9; done"
+    running = supervise.start("-t", "5", "-k", "1", "--", "sh", "-c", script, events=True)
+    running.wait_for_out(b"ready")
+    # All is loaded that it takes.
+    assert ask(socket_of(supervise), do="status")["ok"]
+    running.send(number)
+    time.sleep(1)
+    before, sent, grown = pss(running.pid), 0, 0
+    while running.process.poll() is None and b"completion timeout" not in running.err:
+        for _ in range(500):
+            running.send(number)
+        sent += 500
+        try:
+            grown = max(grown, pss(running.pid) - before)
+        except (OSError, IndexError):
+            break
+    ended = running.wait(15)
+    assert (ended.code, ended.left) == (124, [])
+    (verdict,) = ended.events_named("verdict")
+    assert verdict["t"] < 6
+    assert sent > 5000
+    assert grown < MOST_KB
+
+
 STORMS = {
     "the first parent": "parent = os.getppid()\nstop = lambda: os.kill(parent, signal.SIGSTOP)",
     # Who becomes our parent when the guardian is gone is supervise itself.

@@ -65,7 +65,7 @@ complete -c supervise -n 'test (count (commandline -opc)) = 1' -a run -d 'Run a 
 complete -c supervise -n 'test (count (commandline -opc)) = 1' -a config -d 'See config --help'
 complete -c supervise -n 'test (count (commandline -opc)) = 1' -a ps -d 'List the runs that go on, the newest first, and those that are lost and not recovered yet'
 complete -c supervise -n '__supervise_asks ps' -s a -l all -d 'Those that have ended, too'
-complete -c supervise -n '__supervise_asks ps' -s n -l number -x -d 'No more than the newest N; with --all 20 without this'
+complete -c supervise -n '__supervise_asks ps' -s n -l number -x -d 'No more than the newest N; 20 of --all without --json'
 complete -c supervise -n '__supervise_asks ps' -s q -l quiet -d 'Their ids alone'
 complete -c supervise -n '__supervise_asks ps' -l json -d 'Print JSON'
 complete -c supervise -n '__supervise_asks ps' -l help -d 'Show a help page and exit'

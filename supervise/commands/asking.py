@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+from stat import S_ISREG
 from typing import Any
 
 from supervise import folders
@@ -41,7 +42,8 @@ class Target:
         except OSError:
             return
         try:
-            fcntl.flock(fd, fcntl.LOCK_SH)
+            if S_ISREG(os.fstat(fd).st_mode):
+                fcntl.flock(fd, fcntl.LOCK_SH)
         finally:
             os.close(fd)
 
@@ -112,7 +114,7 @@ class Target:
 
 
 def find(word: str) -> Target:
-    """The run that is meant: an id, the beginning of one, a name, or `-` for the newest.
+    """The run that is meant: an id, the beginning or end of one, a name, or `-` for the newest.
 
     Raises BadValueError.
     """
@@ -129,12 +131,12 @@ def find(word: str) -> Target:
 
 
 def _unrecorded(word: str) -> str:
-    """The one whose id begins so; empty where there is none.
+    """The one whose id begins or ends so; empty where there is none.
 
     Of several it is ours that is meant: others have their records elsewhere, or were killed and have left a socket.
     Raises BadValueError.
     """
-    meant = [run_id for run_id in sockets.ids() if word and run_id.startswith(word)]
+    meant = reading.matching(word, sockets.ids())
     if len(meant) > 1:
         ours = folders.state(os.environ)
         try:

@@ -3,7 +3,7 @@
 from time import time
 from typing import Any
 
-from supervise.commands import showing
+from supervise.commands import asking, showing
 from supervise.options import BadValueError
 from supervise.runs import plain, reading
 
@@ -22,11 +22,14 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
         raise BadValueError(str(error)) from None
     number = values["number"]
     if values["all"]:
-        number = USUAL if number is None else number
-        records = [reading.Record(state, one) for state in states for one in reading.ids(state)[:number]]
+        records = [reading.Record(state, one) for state in states for one in reading.ids(state)]
+        # A program that asks does not look for a word on stderr.
+        number = USUAL if number is None and not values["json"] else number
     else:
-        records = [record for state in states for record in reading.unfinished(state)[:number]]
-    records = sorted(records, key=lambda record: record.run_id, reverse=True)[:number]
+        records = [record for state in states for record in reading.unfinished(state)]
+    records.sort(key=lambda record: record.run_id, reverse=True)
+    left_out = 0 if number is None else max(0, len(records) - number)
+    records = records[:number]
     now = time()
     # One that has ended between the two looks goes on no longer.
     found = [
@@ -35,6 +38,7 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
     if values["quiet"]:
         for one in found:
             showing.print_line(one.record.run_id)
+        _tell(left_out)
         return 0
     if values["json"]:
         showing.print_line(plain.json([one.fields() for one in found]))
@@ -42,7 +46,13 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
     rows = [[one.record.run_id, one.record.name or "-", _state(one), *_times(one), _command(one)] for one in found]
     for line in showing.table([TITLES, *rows], showing.terminal_width()):
         showing.print_line(line)
+    _tell(left_out)
     return 0
+
+
+def _tell(left_out: int) -> None:
+    if left_out:
+        asking.say(f"{left_out} older {'run is' if left_out == 1 else 'runs are'} left out; -n N shows the newest N")
 
 
 def _state(one: showing.Summary) -> str:

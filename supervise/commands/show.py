@@ -112,12 +112,12 @@ def _facts(told: story.Story) -> list[tuple[str, str]]:
         found.append(("says", _shown(summary.status)))
     usage = summary.end.get("usage")
     if isinstance(usage, dict):
-        cpu, rss = usage.get("cpu_seconds"), usage.get("max_rss_bytes")
-        out, err = usage.get("stdout_bytes"), usage.get("stderr_bytes")
+        cpu = showing.number(usage.get("cpu_seconds"))
+        rss, out, err = (showing.count(usage.get(f"{key}_bytes")) for key in ("max_rss", "stdout", "stderr"))
         parts = [
-            f"{cpu:.2f} s of CPU" if isinstance(cpu, (int, float)) else "",
-            f"{showing.size(rss)} of memory at most" if isinstance(rss, int) else "",
-            f"{showing.size(out + err)} printed" if isinstance(out, int) and isinstance(err, int) else "",
+            "" if cpu is None else f"{cpu:.2f} s of CPU",
+            "" if rss is None else f"{showing.size(rss)} of memory at most",
+            "" if out is None or err is None else f"{showing.size(out + err)} printed",
         ]
         found.append(("used", ", ".join(filter(None, parts)) or "?"))
     attempts = summary.end.get("attempts")

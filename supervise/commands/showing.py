@@ -72,6 +72,11 @@ def number(value: object) -> float | None:
     return float(value) if is_number else None  # type: ignore[arg-type]
 
 
+def count(value: object) -> int | None:
+    """What stands on record as a number of bytes; None where it is none, or none that makes sense."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 63 else None
+
+
 def took(seconds: float | None) -> str:
     """`0.04s`, `9.9s`, `1m30s`, `2h13m`: the two units that matter."""
     if seconds is None:

@@ -133,13 +133,15 @@ def tell(record: reading.Record) -> Story:
     """The story of that run."""
     now = time()
     summary = showing.Summary(record, now)
-    events = [event for event in record.events() if showing.number(event.get("t")) is not None]
+    events = [
+        event
+        for event in record.events()
+        if showing.number(event.get("t")) is not None and isinstance(event.get("event"), str)
+    ]
     samples = sorted(record.samples())
     ends = [summary.duration or 0.0, *(event["t"] for event in events), *(sample[0] for sample in samples)]
     story = Story(summary, events, samples, max(ends))
-    story.marks = [
-        Mark(event["t"], MARKS[event["event"]], _text(event)) for event in events if event.get("event") in MARKS
-    ]
+    story.marks = [Mark(event["t"], MARKS[event["event"]], _text(event)) for event in events if event["event"] in MARKS]
     story.phases = _phases(events, story.length, has_access_limit=_limit(record, "access-timeout") is not None)
     story.deadlines = _deadlines(story)
     story.last_lines = _last_lines(record)

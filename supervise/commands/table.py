@@ -58,7 +58,7 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
         "List the runs that go on, the newest first, and those that are lost and not recovered yet.",
         options=(
             Option("", "all", "a", "flag", "", "", "Those that have ended, too."),
-            Option("", "number", "n", "count", "", "N", "No more than the newest N; with --all 20 without this."),
+            Option("", "number", "n", "count", "", "N", "No more than the newest N; 20 of --all without --json."),
             Option("", "quiet", "q", "flag", "", "", "Their ids alone."),
             JSON,
         ),

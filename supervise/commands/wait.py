@@ -18,8 +18,13 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
     if reading.state_of(target.record) == "unknown":
         # Its lock says nothing here, and neither would a look at its folder now and then where its host has crashed.
         raise BadValueError(f"run {target.run_id} {target.ending()}")
-    code = (target.record.end() or {}).get("exit_code")
-    return code if isinstance(code, int) and 0 <= code <= 255 else LOST
+    end = target.record.end()
+    code = (end or {}).get("exit_code")
+    if isinstance(code, int) and 0 <= code <= 255:
+        return code
+    if target.record.has_end and (end is None or end.get("outcome") != "lost"):
+        asking.say(f"run {target.run_id} has ended; its record is damaged and tells no exit code")
+    return LOST
 
 
 def _wait_for_word(target: asking.Target) -> int:

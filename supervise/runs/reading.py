@@ -5,10 +5,10 @@ be quick.
 """
 
 import os
-from math import inf
 
 from supervise import folders
 from supervise.files import owned, trust
+from supervise.options import BadValueError
 from supervise.runs import identity
 from supervise.runs.records import END, EVENTS, LIVE, LOCK, NAMES, RUN, RUNS, SAMPLES, SECRETS
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 MOST = 1 << 24
 """Bytes of a file of facts that are read: more than any has that is ours."""
+LATEST = 1e12
+"""A number of seconds beyond it is none of a run's."""
 UNKNOWN = "?"
 EPOCH = 719468
 """Days from the first of March of the year 0 to the first of January of 1970."""
@@ -28,6 +30,13 @@ EPOCH = 719468
 
 class NotFoundError(Exception):
     """There is no such run, or more than one.  Its text is the whole message."""
+
+
+class UnreadableError(BadValueError):
+    """There may be such runs, but their folder cannot be read.  Its text is the whole message."""
+
+    def __init__(self, folder: str, error: OSError) -> None:
+        super().__init__(f"cannot read {folder}: {(error.strerror or str(error)).lower()}")
 
 
 class Record:
@@ -120,6 +129,17 @@ class Record:
         """
         return identity.is_other_host(self.facts)
 
+    def obstacle(self) -> "OSError | None":
+        """Why its folder cannot be read; None where it can."""
+        try:
+            os.listdir(self.folder)
+            os.stat(f"{self.folder}/{LOCK}", follow_symlinks=False)
+        except OSError as error:
+            # Without a lock it is damaged, and can be read; a link that leads nowhere is no folder.
+            is_missing = isinstance(error, FileNotFoundError) and not os.path.islink(self.folder)
+            return None if is_missing else error
+        return None
+
     @property
     def has_end(self) -> bool:
         """Its report was written."""
@@ -155,7 +175,7 @@ class Record:
                 t, cpu, out, err = float(words[0]), float(words[1]), int(words[2]), int(words[3])
             except (ValueError, LookupError):
                 continue
-            if 0 <= t < inf and 0 <= cpu < inf:
+            if 0 <= t < LATEST and 0 <= cpu < LATEST and all(0 <= one < 1 << 63 for one in (out, err)):
                 yield t, cpu, out, err
 
 
@@ -163,14 +183,14 @@ def state_of(record: Record) -> "State":
     """Whether it goes on, has ended, or is lost: not ended, and no process holds its lock.
 
     A run whose supervisor has died is lost from that moment on, also where nobody has written it down yet.  Of a run on
-    another machine that cannot be told: its state is unknown.
+    another machine, and of one whose folder cannot be read, that cannot be told: its state is unknown.
     """
     if not record.has_end:
         if is_locked(record):
             return "running"
         # It may have ended between the two looks.
         if not record.has_end:
-            return "unknown" if record.is_elsewhere else "lost"
+            return "unknown" if record.is_elsewhere or isinstance(record.obstacle(), PermissionError) else "lost"
     # A report that is broken was written all the same.
     return "lost" if (record.end() or {}).get("outcome") == "lost" else "ended"
 
@@ -243,13 +263,15 @@ def unfinished(state: str) -> "list[Record]":
 
 
 def find(word: str, state: "str | None" = None) -> Record:
-    """The run that is meant: an id, a name, the unambiguous beginning of an id, or `-` for the newest.
+    """The run that is meant: an id, a name, the unambiguous beginning or end of an id, or `-` for the newest.
 
-    Raises NotFoundError.
+    Raises NotFoundError, and UnreadableError where a folder cannot be read in which it may be, or its own.
     """
     states = state_folders() if state is None else [state]
     for one in states:
         found = _find(word, one)
+        if found and (error := found.obstacle()):
+            raise UnreadableError(found.folder, error)
         if found:
             return found
     raise NotFoundError(
@@ -265,15 +287,22 @@ def _find(word: str, state: str) -> "Record | None":
         return Record(state, word)
     if (named := last_of_name(word, state)) is not None:
         return named
-    meant = [one for one in ids(state) if word and one.startswith(word)]
+    meant = matching(word, ids(state))
     if len(meant) > 1:
         raise NotFoundError(several(word, meant))
     return Record(state, meant[0]) if meant else None
 
 
+def matching(word: str, run_ids: "list[str]") -> "list[str]":
+    """Those of the ids of which the word is the beginning or the end."""
+    return [one for one in run_ids if one.startswith(word) or one.endswith(word)] if word else []
+
+
 def several(word: str, meant: "list[str]") -> str:
-    """What is said where the ids of several runs begin so."""
-    return f"{len(meant)} runs begin with {word!r}: {', '.join(meant[:3])}{' ...' * (len(meant) > 3)}"
+    """What is said where the ids of several runs begin or end so."""
+    begin = sum(one.startswith(word) for one in meant)
+    how = "begin" if begin == len(meant) else "begin or end" if begin else "end"
+    return f"{len(meant)} runs {how} with {word!r}: {', '.join(meant[:3])}{' ...' * (len(meant) > 3)}"
 
 
 def last_of_name(name: str, state: str) -> "Record | None":
@@ -326,11 +355,16 @@ def epoch_of(date: str, clock: str) -> "float | None":
 
 
 def listed(folder: str) -> "list[str]":
-    """The names in it; none where it is not there."""
+    """The names in it; none where it is not there.
+
+    Raises UnreadableError: what cannot be read is not empty.
+    """
     try:
         return os.listdir(folder)
-    except OSError:
+    except FileNotFoundError:
         return []
+    except OSError as error:
+        raise UnreadableError(folder, error) from None
 
 
 def read(path: str) -> bytes:

@@ -1,0 +1,155 @@
+"""What cannot be read is said to be so; whatever lies in a record's place is one line, and never a hang."""
+
+import json
+import os
+import shutil
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from supervise.runs import reading
+from tests.cli.test_ps import ask, lines, listed, make
+from tests.harness import Ended, Place, child, wait_until
+from tests.users import ALICE, Users
+
+HOSTILE: dict[str, Callable[[Path], object]] = {
+    "nothing": lambda path: None,
+    "empty": lambda path: path.touch(),
+    "a FIFO": os.mkfifo,
+    "a folder": Path.mkdir,
+    "a dangling link": lambda path: path.symlink_to("nowhere"),
+    "a link to itself": lambda path: path.symlink_to(path.name),
+    "a link to a terminal": lambda path: path.symlink_to("/dev/tty"),
+    "a link to zeros": lambda path: path.symlink_to("/dev/zero"),
+    "a socket": lambda path: _bind(path),
+    "garbage": lambda path: path.write_bytes(b"\xff\x00[[[" * 100),
+    "another kind of value": lambda path: path.write_text('[["event"]]\n{"t": 1e400, "event": ["started"]}\n'),
+}
+FILES = ("run.toml", "lock", "end.json", "events.jsonl", "output", "socket")
+ASKING = ("show", "logs", "wait", "stop")
+
+
+def _bind(path: Path) -> None:
+    """A socket at a path that may be too long for its address."""
+    folder = os.open(path.parent, os.O_RDONLY)
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(f"/proc/self/fd/{folder}/{path.name}")
+    os.close(folder)
+
+
+def is_one_line(ended: Ended, *, may_be_silent: bool = False) -> None:
+    """It has ended with its answer, or with one line that says why there is none."""
+    assert b"Traceback" not in ended.err
+    assert b"internal error" not in ended.err
+    assert len(ended.err.splitlines()) <= 1, ended.err
+    assert ended.code in (0, 1, 125), (ended.code, ended.err)
+    if ended.code == 125 and not may_be_silent:
+        assert ended.err.startswith(b"supervise: "), ended.err
+
+
+@pytest.mark.parametrize("has_ended", [True, False])
+@pytest.mark.parametrize("what", HOSTILE)
+def test_what_lies_in_the_place_of_a_file(supervise: Place, what: str, has_ended: bool) -> None:
+    end = {"stop": None} if has_ended else {}
+    for name in FILES:
+        run_id = make(supervise.state, 1.7e9, **end)
+        path = Path(supervise.state, "runs", run_id, name)
+        path.unlink(missing_ok=True)
+        HOSTILE[what](path)
+        for words in ((one, run_id) for one in ASKING):
+            # `wait` prints nothing: of a run that is lost its code says so.
+            is_one_line(ask(supervise, *words), may_be_silent=words[0] == "wait")
+        for words in (["ps", "--all"], ["recover", "--dry-run"]):
+            is_one_line(ask(supervise, *words))
+        shutil.rmtree(path.parent)
+
+
+@pytest.mark.parametrize("what", [one for one in HOSTILE if one != "nothing"])
+def test_what_lies_in_the_place_of_a_record(supervise: Place, what: str) -> None:
+    run_id = make(supervise.state, 1.7e9, stop=None)
+    folder = Path(supervise.state, "runs", run_id)
+    shutil.rmtree(folder)
+    HOSTILE[what](folder)
+    for words in (*([one, run_id] for one in ASKING), ["ps", "--all"], ["recover"], ["prune"]):
+        is_one_line(ask(supervise, *words), may_be_silent=words[0] == "wait")
+    if what == "a folder":
+        # One that is empty is as old as its name, and was pruned.
+        return
+    [one] = listed(supervise, "--all")
+    assert (one["run_id"], one["state"]) == (run_id, "lost")
+
+
+# --- folders that may not be read
+
+
+@pytest.mark.parametrize("part", ["", "runs"])
+def test_a_folder_that_cannot_be_read_is_not_empty(users: Users, part: str) -> None:
+    assert users.supervise(ALICE, "--name", "mine", "--", "true").returncode == 0
+    folder = users.home(ALICE) / ".local/state/supervise" / part
+    folder.chmod(0)
+    try:
+        for words in ("ps --all", "ps --all --json", "show mine", "logs mine", "wait mine", "recover", "prune"):
+            ended = users.supervise(ALICE, *words.split())
+            assert (ended.returncode, ended.stdout) == (125, ""), words
+            assert len(ended.stderr.splitlines()) == 1, (words, ended.stderr)
+            assert "permission denied" in ended.stderr, (words, ended.stderr)
+    finally:
+        folder.chmod(0o700)
+
+
+def test_a_record_that_cannot_be_read_is_neither_lost_nor_empty(users: Users) -> None:
+    assert users.supervise(ALICE, "--name", "mine", "--", "true").returncode == 0
+    [folder] = (users.home(ALICE) / ".local/state/supervise/runs").iterdir()
+    folder.chmod(0)
+    try:
+        assert " unknown " in users.supervise(ALICE, "ps", "--all").stdout
+        for command in ("show", "logs", "wait"):
+            ended = users.supervise(ALICE, command, folder.name)
+            assert (ended.returncode, ended.stdout) == (125, "")
+            assert "permission denied" in ended.stderr
+    finally:
+        folder.chmod(0o700)
+
+
+# --- the rows of ps
+
+
+def test_rows_that_are_left_out_are_counted(supervise: Place) -> None:
+    for second in range(23):
+        make(supervise.state, 1.7e9 + second, stop=None)
+    ended = ask(supervise, "ps", "--all")
+    assert len(lines(ended)) == 21
+    assert ended.messages == ["3 older runs are left out; -n N shows the newest N"]
+    assert len(listed(supervise, "--all")) == 23
+    assert len(listed(supervise, "--all", "-n", "5")) == 5
+    assert ask(supervise, "ps", "--all", "-n", "22", "-q").messages == [
+        "1 older run is left out; -n N shows the newest N"
+    ]
+    assert ask(supervise, "ps", "--all", "-n", "23").messages == []
+    assert ask(supervise, "ps").messages == []
+
+
+# --- which run is meant
+
+
+def test_the_beginning_and_the_end_of_an_id(supervise: Place) -> None:
+    first = make(supervise.state, 1.7e9, stop=None)
+    second = make(supervise.state, 1.7e9 + 86400, stop=None)
+    for word, run_id in ((first[:8], first), (first[-5:], first), (second[-10:], second), (second, second)):
+        assert json.loads(ask(supervise, "show", word, "--json").out)["run_id"] == run_id
+    refused = ask(supervise, "show", "20231")
+    assert refused.code == 125
+    assert "2 runs begin with '20231'" in refused.messages[0]
+    with pytest.raises(reading.NotFoundError, match="begin or end with"):
+        raise reading.NotFoundError(reading.several("9", ["9a", "b9"]))
+
+
+def test_the_end_of_the_id_of_a_run_that_goes_on(supervise: Place) -> None:
+    running = supervise.start("--no-record", "--", *child("ready", "stay"), report=False)
+    running.wait_for_out(b"ready")
+    socket_of = wait_until(lambda: next(iter(supervise.runtime.rglob("*.sock")), None))
+    assert socket_of
+    assert ask(supervise, "stop", socket_of.stem[-6:]).code == 0
+    assert running.wait().code == 143

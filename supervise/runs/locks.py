@@ -131,6 +131,9 @@ class Lock:
 
     def _write(self) -> None:
         try:
+            if self._is_path and os.fstat(self.fd).st_size and not self._written()[1]:
+                # A file of the user's that serves as a lock, as under flock(1), keeps what stands in it.
+                return
             os.ftruncate(self.fd, 0)
             os.pwrite(self.fd, self._text, 0)
         except OSError:

@@ -332,3 +332,18 @@ def test_runs_with_folders_of_their_own_share_the_lock_all_the_same(supervise: P
     supervise.file("go").touch()
     assert holder.wait().code == 0
     assert waiter.wait().out == b"in\n"
+
+
+def test_a_file_that_serves_as_a_lock_keeps_what_stands_in_it(supervise: Place) -> None:
+    """As under flock(1): a data file may be locked while the command writes it."""
+    path = supervise.file("data")
+    path.write_text("of the user's\n")
+    holder = supervise.start("--lock", str(path), "--", *child("ready", "stay"))
+    holder.wait_for_out(b"ready")
+    busy = supervise("--lock", str(path), "--", "true")
+    assert busy.code == 75
+    assert f"held by pid {holder.pid}" in busy.err.decode()
+    holder.send(signal.SIGTERM)
+    holder.wait()
+    assert supervise("--lock", str(path), "--", "true").code == 0
+    assert path.read_text() == "of the user's\n"

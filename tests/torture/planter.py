@@ -16,7 +16,7 @@ import shutil
 import sys
 import time
 
-NAMES = ("run.json", "log", "events", "sub", ".config", ".local", "home")
+NAMES = ("run.json", "log", "events", "lock", "sub", ".config", ".local", "home")
 CONFIG = 'access-timeout = "20s"\naccess-on = ["output", "command=id -u >>{}"]\n'
 LOST = "20261124-200139-123456abcd"
 

@@ -24,6 +24,11 @@ HUNG = 30.0
 """Seconds that no run takes."""
 
 
+KINDS = (
+    "report", "log", "events", "lock", "lock file", "name", "all", "home", "recover", "prune", "relative",
+)  # fmt: skip
+
+
 class Victim(threading.Thread):
     """One of the two users, and how their runs went."""
 
@@ -49,13 +54,14 @@ class Victim(threading.Thread):
     def one(self, turn: int) -> None:
         folder = self.folders[turn % len(self.folders)]
         name = str(folder / ("sub/" if turn % 7 == 0 else "")) + "/"
-        kind = ("report", "log", "events", "lock", "name", "all", "home", "recover", "prune", "relative")[turn % 10]
+        kind = KINDS[turn % len(KINDS)]
         env = {"HOME": str(folder if kind in ("home", "recover", "prune") else self.users.home(self.uid))}
         options = {
             "report": ["--no-record", "--report", f"{name}run.json"],
             "log": ["--no-record", "--log", f"{name}log"],
             "events": ["--no-record", "--events", f"{name}events"],
             "lock": ["--no-record", "--lock", f"planted-{self.uid}"],
+            "lock file": ["--no-record", "--lock", f"{name}lock"],
             "name": ["--name", "planted"],
             "all": ["--report", f"{name}run.json", "--log", f"{name}log", "--events", f"{name}events"],
             "relative": ["--no-record", "--report", "run.json", "--log", "./log"],
@@ -80,8 +86,11 @@ class Victim(threading.Thread):
             # With a HOME that all share the user may have no records at all.
             is_right = process.returncode in (0, 125) and len(told) <= 1 and "run again" not in out
             self.note(f"{kind} {process.returncode}", is_right=is_right, what=out + err)
+        elif process.returncode == 75:
+            # Another user may hold a lock that several users share.
+            self.note(f"{kind} busy", is_right=kind == "lock file" and "busy: " in err and len(told) == 1, what=err)
         elif process.returncode == 125:
-            self.note(f"{kind} refused", is_right=out == "" and len(told) == 1 and "cannot" in err, what=out + err)
+            self.note(f"{kind} refused", is_right=out == "" and len(told) == 1, what=out + err)
         else:
             is_right = process.returncode == 0 and out == MARK + "\n" and len(told) <= 2
             self.note(f"{kind} ran{', told' * bool(told)}", is_right=is_right, what=out + err)

@@ -123,6 +123,13 @@ class Planter:
         with open(f"{state}/runs/{LOST}/roots", "w") as file:
             file.write(self.victim + "\n")
         os.utime(f"{state}/runs/{LOST}/run.toml", (0, 0))
+        for name in ("run.toml", "lock", "roots", "output", "events.jsonl", "end.json"):
+            if random.random() < 0.15:
+                odd = f"{state}/runs/{LOST}/{name}"
+                self.remove(odd)
+                random.choice((self.link, self.fifo, self.hard_link))(odd)
+        if random.random() < 0.1:
+            os.symlink(random.choice(self.secrets), f"{state}/runs/20261124-200140-123456abcd")
 
     def look(self) -> None:
         """Read what has come through the FIFOs."""

@@ -25,8 +25,20 @@ HUNG = 30.0
 
 
 KINDS = (
-    "report", "log", "events", "lock", "lock file", "name", "all", "home", "recover", "prune", "relative",
+    "report", "log", "events", "lock", "lock file", "name", "all", "home", "recover", "prune", "relative", "killed",
+    "ps", "show", "logs", "wait",
 )  # fmt: skip
+
+
+ASKING = {
+    "recover": ["recover"],
+    "prune": ["prune"],
+    "ps": ["ps", "--all"],
+    "show": ["show", planter.LOST],
+    "logs": ["logs", planter.LOST],
+    "wait": ["wait", planter.LOST],
+}
+"""What looks at the records of a HOME that all share."""
 
 
 class Victim(threading.Thread):
@@ -55,24 +67,33 @@ class Victim(threading.Thread):
         folder = self.folders[turn % len(self.folders)]
         name = str(folder / ("sub/" if turn % 7 == 0 else "")) + "/"
         kind = KINDS[turn % len(KINDS)]
-        env = {"HOME": str(folder if kind in ("home", "recover", "prune") else self.users.home(self.uid))}
+        env = {"HOME": str(folder if kind in ("home", *ASKING) else self.users.home(self.uid))}
         options = {
             "report": ["--no-record", "--report", f"{name}run.json"],
             "log": ["--no-record", "--log", f"{name}log"],
             "events": ["--no-record", "--events", f"{name}events"],
             "lock": ["--no-record", "--lock", f"planted-{self.uid}"],
+            "killed": ["--no-record", "-k", "0", "--report", f"{name}run.json", "--events", f"{name}events"],
             "lock file": ["--no-record", "--lock", f"{name}lock"],
             "name": ["--name", "planted"],
             "all": ["--report", f"{name}run.json", "--log", f"{name}log", "--events", f"{name}events"],
             "relative": ["--no-record", "--report", "run.json", "--log", "./log"],
         }.get(kind, [])
-        words = [kind] if kind in ("recover", "prune") else ["run", *options, "--", "echo", MARK]
+        words = ["run", *options, "--", "echo", MARK]
+        if kind in ASKING:
+            words = ASKING[kind]
+        elif kind == "killed":
+            words[-2:] = ["sh", "-c", f"echo {MARK}; sleep 1000"]
         script = 'umask 077; exec "$@"'
         try:
             process = self.users.popen(
                 self.uid, "/bin/sh", "-c", script, "sh", str(self.users.program), *words, env=env, cwd=str(folder)
             )
             with process:
+                if kind == "killed":
+                    assert process.stdout
+                    process.stdout.readline()
+                    process.kill()
                 out, err = (data.decode() for data in process.communicate(timeout=HUNG))
         except subprocess.TimeoutExpired:
             process.kill()
@@ -82,9 +103,11 @@ class Victim(threading.Thread):
         is_plain = all(line.startswith("supervise: ") for line in told)
         if not is_plain:
             self.wrong.append(f"{kind}: {process.returncode} {err}")
-        elif kind in ("recover", "prune"):
+        elif kind == "killed":
+            self.note(f"killed {process.returncode}", is_right=process.returncode in (-9, 125), what=out + err)
+        elif kind in ASKING:
             # With a HOME that all share the user may have no records at all.
-            is_right = process.returncode in (0, 125) and len(told) <= 1 and "run again" not in out
+            is_right = process.returncode in (0, 1, 125) and len(told) <= 1 and "run again" not in out
             self.note(f"{kind} {process.returncode}", is_right=is_right, what=out + err)
         elif process.returncode == 75:
             # Another user may hold a lock that several users share.

@@ -36,7 +36,7 @@ def main() -> None:
     assert request
     from supervise import launch
 
-    told = launch.detach() if request.values["detach"] else -1
+    told = launch.detach(request) if request.values["detach"] else -1
     launched = launch.run(request, _clear_up, told)
     if launched.turned_away:
         from supervise import turning_away
@@ -98,13 +98,13 @@ def _fill_stdio() -> None:
             os.open(os.devnull, os.O_RDONLY)
 
 
-def _clear_up(facts: "tuple[Any, ...]", left: "list[tuple[str, str]]") -> None:
-    """In the guardian, when we have died."""
+def _clear_up(facts: "tuple[Any, ...]", left: "list[tuple[str, str]]", fault: str) -> None:
+    """In the guardian, when the supervisor has died, or has given up for that fault."""
     from supervise import lost
 
     lost.remove_sockets(left)
     *start, is_recorded = facts
-    lost.write(*start, is_recorded=is_recorded)
+    lost.write(*start, is_recorded=is_recorded, fault=fault)
 
 
 TYPE_CHECKING = False

@@ -83,6 +83,9 @@ def _usage(launched: Launched) -> Usage:
 
 def _request(launched: Launched, question: str, answer: str) -> tuple[object, ...] | None:
     """Ask whoever holds the command and wait for the answer, for a bounded time."""
+    if launched.guardian.is_given_up:
+        # Nothing can answer.
+        return None
     launched.line.send(question)
     until = monotonic() + ANSWER
     while (left := until - monotonic()) > 0 and launched.wait_for_line(left):

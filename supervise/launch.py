@@ -14,13 +14,13 @@ from supervise.options import BETWEEN, DEADLINE, RECOVERED_FROM, BadValueError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any, NoReturn
 
     from supervise.argv import Request
     from supervise.locking import TurnedAway
     from supervise.process.copying import Copier
-    from supervise.process.guardian import Guardian, Message, OnLost
+    from supervise.process.guardian import FoundAgain, Guardian, Message, OnLost
     from supervise.process.inbox import Inbox
     from supervise.process.line import Line
     from supervise.process.notify import Notify
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from supervise.process.pump import Pump
     from supervise.process.signs import Signs
     from supervise.process.wall import Wall
+    from supervise.recording import Plan
     from supervise.runs.locks import Lock
     from supervise.runs.log import Log
     from supervise.runs.records import Record
@@ -36,12 +37,21 @@ if TYPE_CHECKING:
     from supervise.terminal.relay import Relay
     from supervise.text.redaction import Redaction
 
+CANCELLING = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT)
 SHORT = 0.030
 """Seconds that a command may take and still be done with without any library."""
 START = 10.0
 """Seconds that the guardian may take to hear what it is to start."""
+RECORD = 2.0
+"""Seconds that the file system of the record may take to make it, or half of the first limit where that is less; then
+the run goes on without."""
+TELLING = 1.0
+"""Seconds that the guardian may take to tell of what it has done already."""
 GLANCE = 0.004
 """Seconds after which we look for signals, as long as no thread takes them."""
+
+
+UNDETACHED = "--detach: no record can be made, so output and end of the run would be lost"
 
 
 class Refusal(Exception):  # noqa: N818 - it is what it says
@@ -67,6 +77,12 @@ class Launched:
         self.outer: float | None = None
         """When our part of the time of a run around us is over, in seconds of the run; None where there is none."""
         self.record: Record | None = None
+        self.fork_again: Callable[[], None] = _nothing
+        """Fork another guardian, which does what the one that hangs was to do, but for the record."""
+        self.hung: set[int] = set()
+        """The guardians that were given up, and may not have gone yet."""
+        self.plan: Plan | None = None
+        """The record that the guardian is making, and has not told of."""
         self.log: Log | None = None
         self.copier: Copier | None = None
         """The way of the output to both."""
@@ -113,6 +129,8 @@ class Launched:
         """What falls on the command where we and the guardian are killed both."""
         self.lock: Lock | None = None
         """What --lock asks for, held until this process and the guardian are gone."""
+        self.unrecorded = ""
+        """Why there is no record; empty where there is one or none is wanted."""
         self.turned_away: TurnedAway | None = None
         """Why the run does not begin at all: its lock was not to be had."""
         self._root = 0
@@ -128,6 +146,14 @@ class Launched:
     def has_heard(self, word: str) -> bool:
         """The guardian has sent such a message."""
         return any(message[0] == word for message in self.heard)
+
+    def hear_record(self, message: "tuple[Any, ...]", fds: "list[int]") -> None:
+        """The guardian has made the record, or has said why there is none."""
+        plan, self.plan = self.plan, None
+        if message[0] == "unrecorded":
+            self.unrecorded = message[1]
+        elif plan:
+            self.record = plan.made(self.guardian.pid, message[1], message[2], fds)
 
     def hear_start(self, root: int) -> None:
         """The command is there: that is noted, and who called us need not wait any more, if they do."""
@@ -186,14 +212,18 @@ class Launched:
         return bool(poll.poll(seconds * 1000))
 
 
-def detach() -> int:
+def _nothing() -> None:
+    """Where there is nothing to be done."""
+
+
+def detach(request: "Request") -> int:
     """Go on in a process of our own; returns where its caller waits for the command to be there."""
     from supervise import detaching
 
     try:
         return detaching.leave()
     except OSError as error:
-        refuse(f"cannot go on in a process of its own: {(error.strerror or '').lower()}")
+        refuse(Launched(request, -1), f"cannot go on in a process of its own: {(error.strerror or '').lower()}")
 
 
 def run(request: "Request", on_lost: "OnLost", told: int = -1) -> Launched:
@@ -229,15 +259,27 @@ def run(request: "Request", on_lost: "OnLost", told: int = -1) -> Launched:
             launched.log = beside.open_log(values["log"])
         _start(launched, on_lost)
     except (OSError, ImportError, BadValueError, Refusal) as error:
-        if launched.notify:
-            launched.notify.remove()
-        if launched.relay:
-            launched.give_terminal_back()
-        refuse(str(error) if isinstance(error, (BadValueError, Refusal)) else f"cannot start: {reason_of(error)}")
+        _refuse_start(launched, error)
     launched.short_until = monotonic() + SHORT
     if _is_done_in_silence(launched):
         end_plainly(launched)
+    if launched.plan:
+        try:
+            _await_record(launched)
+        except (OSError, Refusal) as error:
+            _refuse_start(launched, error)
     return launched
+
+
+def _refuse_start(launched: Launched, error: Exception) -> "NoReturn":
+    if launched.notify:
+        launched.notify.remove()
+    if launched.relay:
+        launched.give_terminal_back()
+    if hasattr(launched, "guardian"):
+        launched.guardian.dismiss()
+    is_whole = isinstance(error, (BadValueError, Refusal))
+    refuse(launched, str(error) if is_whole else f"cannot start: {reason_of(error)}")
 
 
 MARKS = ("passw", "token", "secret", "key", "://")
@@ -272,23 +314,36 @@ def take_back(launched: Launched, error: Exception) -> "NoReturn":
     launched.guardian.dismiss()
     if launched.notify:
         launched.notify.remove()
-    refuse(f"cannot start: {reason_of(error)}")
+    refuse(launched, f"cannot start: {reason_of(error)}")
 
 
-def refuse(why: str) -> "NoReturn":
-    """Say it on stderr and exit with 125."""
+def refuse(launched: Launched, why: str) -> "NoReturn":
+    """Say it on stderr, end the run with the outcome `error` wherever that is told, and exit with 125."""
     _say(why)
+    try:
+        # Where descriptors are short, what is loaded and written now needs these.
+        if hasattr(launched, "line"):
+            launched.line.close()
+        if not launched.pumps:
+            for fd in launched.sources:
+                os.close(fd)
+        from supervise import refusal
+
+        refusal.settle(launched, why)
+    except (OSError, ImportError, MemoryError, RuntimeError) as error:
+        _say(f"that is not told in the report or on record: {reason_of(error) or 'out of memory'}")
     os._exit(125)
 
 
 def give_up(launched: Launched, why: str) -> "NoReturn":
     """After a fault of ours: say so and exit with 125.
 
-    To the guardian we are as good as dead: it stops the command and tells that the run is lost.  That is waited for.
+    To the guardian we are as good as dead: it stops the command and writes the end of the run.  That is waited for.
     """
     launched.hide_line()
     _say(why)
-    launched.line.close()
+    launched.line.send("fault", why)
+    launched.line.end()
     try:
         launched.guardian.wait()
         if launched.wall:
@@ -302,9 +357,16 @@ def give_up(launched: Launched, why: str) -> "NoReturn":
 
 
 def _say(text: str) -> None:
-    from supervise.text import saying
+    try:
+        from supervise.text import saying
 
-    saying.say(text)
+        saying.say(text)
+    except (OSError, ImportError):
+        # No descriptor is left to load that with.
+        try:
+            os.write(2, "".join(one if one.isprintable() else "?" for one in f"supervise: {text}").encode() + b"\n")
+        except OSError:
+            pass
 
 
 def _id_of(epoch: float) -> str:
@@ -326,8 +388,8 @@ def _start(launched: Launched, on_lost: "OnLost") -> None:
         )
     from supervise.process import guardian
 
-    values, command = launched.request.values, launched.request.command
-    first: list[Message] = [(("orders", values["signal"], values["kill_after"], _facts(launched)), ())]
+    values = launched.request.values
+    first: list[Message] = []
     has_terminal = guardian.has_terminal()
     found_again = None
     if has_terminal:
@@ -338,7 +400,6 @@ def _start(launched: Launched, on_lost: "OnLost") -> None:
         launched.terminal = caller.share(is_commands=not values["pty"])
         if launched.terminal:
             first.append((("terminal", launched.terminal.facts), launched.terminal.descriptors))
-    stdio, tty = open_stdio(launched)
     launched.variables = _variables(launched)
     if values["name"] or RECOVERED_FROM in os.environ:
         from supervise import recording
@@ -349,46 +410,122 @@ def _start(launched: Launched, on_lost: "OnLost") -> None:
         launched.notify = _hear_notify(launched)
         # Whoever is left of us when we are killed removes it.
         first.append((("socket", launched.notify.folder, launched.run_id), ()))
-    spawn = ("spawn", command, launched.variables, tty)
+    if not values["no_record"]:
+        from supervise import recording
+
+        launched.plan = recording.plan(
+            launched.run_id,
+            launched.started_at,
+            launched.request,
+            command=launched.command,
+            said=launched.said,
+            redaction=launched.redaction,
+        )
+    _fork_guardian(launched, first, has_terminal, on_lost, found_again)
+
+
+def _fork_guardian(
+    launched: Launched,
+    first: "list[Message]",
+    has_terminal: bool,
+    on_lost: "OnLost",
+    found_again: "FoundAgain | None",
+) -> None:
+    """Fork the guardian, which makes the record and starts the command; `first` is what it is told before that."""
+    from supervise.process import guardian
+
+    stdio, tty = open_stdio(launched)
+    spawn = ("spawn", launched.request.command, launched.variables, tty)
+    is_recorded = launched.plan is not None
     log = launched.log.fd if launched.log else -1
     said = launched.notify.fileno() if launched.notify else -1
     unneeded = {*launched.sources, launched.events, launched.told, log, said} - {-1}
     if launched.relay:
         unneeded |= launched.relay.descriptors
-    if values["no_record"]:
-        first.append((spawn, stdio))
-    else:
+    values = launched.request.values
+    orders = ("orders", values["signal"], values["kill_after"], _facts(launched))
+    words: list[Message] = [(orders, ()), *first]
+    if is_recorded:
         # Before the command there is a record, and before that the guardian, which it names.
+        words.append((("record",), ()))
+    # What is detached has to be found again: without a record the command does not begin.
+    is_awaited = launched.relay is not None or launched.is_detached
+    if is_recorded and is_awaited:
         unneeded |= {*stdio} - {0}
+    else:
+        words.append((spawn, stdio))
+    launched.fork_again = lambda: _fork_guardian(launched, first, has_terminal, on_lost, found_again)
     try:
         launched.guardian = guardian.fork(
-            first,
+            words,
             unneeded=unneeded,
             has_terminal=has_terminal,
-            may_leave=values["no_record"] and _is_nothing_to_be_told(launched),
+            may_leave=not is_recorded and _is_nothing_to_be_told(launched),
             on_lost=on_lost,
             found_again=found_again,
+            maker=launched.plan.make if launched.plan else None,
         )
     except OSError as error:
         raise Refusal(f"cannot start a guardian: {(error.strerror or '').lower()}") from None
     launched.early = {*_signal.sigpending()}
     launched.line = launched.guardian.line
-    if not values["no_record"]:
-        try:
-            launched.record = _begin_record(launched)
-        except ImportError:
-            launched.guardian.dismiss()
-            raise
+    if is_recorded and is_awaited:
+        _await_record(launched)
+        if launched.hung:
+            # Another guardian has the command now.
+            for fd in {*stdio} - {0}:
+                os.close(fd)
+            return
+    if launched.is_detached and not launched.record:
+        launched.guardian.dismiss()
+        raise Refusal(f"{UNDETACHED}: {launched.unrecorded or 'its guardian died'}")
     if launched.relay:
         # As early as it can be restored by the guardian, and what is to be said of the record is said: what is typed
         # from now on is the command's, key by key.
         launched.take_terminal()
-    if not values["no_record"]:
+    if is_recorded and is_awaited:
         launched.line.send(*spawn, fds=stdio)
         # A command can be longer than what the socket takes at once.
         launched.line.flush(START)
     for fd in {*stdio} - {0}:
         os.close(fd)
+
+
+def _await_record(launched: Launched) -> None:
+    """Wait for the guardian to make the record; where that takes too long, have another one start the command.
+
+    Nor does a cancellation wait for a record.
+    Raises OSError, Refusal.
+    """
+    from supervise import recording
+
+    values = launched.request.values
+    limits = (values["timeout"] if values["access_timeout"] is None else values["access_timeout"], launched.outer)
+    bounds = [limit / 2 for limit in (*limits, values["total_timeout"]) if limit is not None]
+    until = launched.started + min(RECORD, *bounds, RECORD)
+    cancelling = {number for number in CANCELLING if _signal.getsignal(number) != _signal.SIG_IGN}
+    while launched.plan and (left := until - monotonic()) > 0 and cancelling.isdisjoint(_signal.sigpending()):
+        if launched.wait_for_line(min(left, GLANCE)) and not hear(launched):
+            # It has died.  What holds the command says so.
+            launched.plan = None
+    if not launched.plan:
+        return
+    if not launched.guardian.take_permit():
+        launched.wait_for_line(TELLING)
+        hear(launched)
+        return
+    launched.plan = None
+    launched.guardian.give_up()
+    if launched.is_detached:
+        raise Refusal(f"{UNDETACHED}: {recording.late()}")
+    recording.say_late()
+    launched.line.close()
+    launched.hung.add(launched.guardian.pid)
+    if not launched.relay:
+        # The one that hangs may hold the other ends.
+        for source in launched.sources:
+            os.close(source)
+    launched.fork_again()
 
 
 def _take_lock(launched: Launched) -> None:
@@ -422,7 +559,7 @@ def _facts(launched: Launched) -> "tuple[object, ...]":
         "events": values["events"],
     }
     times = launched.started_at, launched.started
-    return (*times, os.getpid(), start, values["report"], not values["no_record"])
+    return (*times, os.getpid(), start, values["report"], launched.plan is not None)
 
 
 def open_stdio(launched: Launched) -> "tuple[tuple[int, int, int], str]":
@@ -498,10 +635,14 @@ def hear(launched: Launched) -> bool:
     except BlockingIOError:
         return True
     if got is not None:
+        word = got[0][0]
+        if word in ("recorded", "unrecorded"):
+            launched.hear_record(*got)
+            return True
         launched.heard.append(got[0])
-        if got[0][0] == "started":
+        if word == "started":
             launched.hear_start(got[0][1])
-        elif got[0][0] in ("exited", "failed"):
+        elif word in ("exited", "failed"):
             launched.note_end()
     return got is not None
 
@@ -555,21 +696,6 @@ def _is_nothing_to_be_told(launched: Launched) -> bool:
     values = launched.request.values
     is_told = values["report"] or values["events"] or values["verbose"] or values["success_codes"] != (0,)
     return not is_told and not values["retries"]
-
-
-def _begin_record(launched: Launched) -> "Record | None":
-    """Before the command: whatever of it is found later is found with its record."""
-    from supervise import recording
-
-    return recording.begin(
-        launched.run_id,
-        launched.started_at,
-        launched.request,
-        launched.guardian.pid,
-        command=launched.command,
-        said=launched.said,
-        redaction=launched.redaction,
-    )
 
 
 def _end_record(launched: Launched, record: "Record", code: int, ended: float) -> bool:

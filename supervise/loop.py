@@ -10,6 +10,7 @@ import trio
 from supervise.faces.items import Trouble
 from supervise.finishing import finish
 from supervise.gauging import gauge
+from supervise.overseer import TURN
 from supervise.process import wall
 from supervise.runner import Runner
 from supervise.runs.control import Control
@@ -85,7 +86,7 @@ class Alarm:
 
     def set(self) -> None:
         """Take note of where `wake_at` is now."""
-        self._scope.deadline = self._runner.machine.wake_at + self._offset
+        self._scope.deadline = self._runner.wake_at + self._offset
         if self._runner.outcome is not None:
             self.is_over.set()
 
@@ -151,7 +152,11 @@ async def _draw(runner: Runner, overlay: "Overlay", live: "Live") -> None:
 
 async def _oversee(runner: Runner) -> None:
     while True:
-        await runner.overseer.concern()
+        if not runner.overseer.is_concerned:
+            concern = trio.Event()
+            runner.overseer.wake = concern.set
+            await concern.wait()
+        await trio.sleep(TURN)
         runner.look_at_guardian()
 
 

@@ -1,4 +1,4 @@
-"""What the guardian still has to do when we have died: to write that the run is lost, and our socket."""
+"""What the guardian still has to do when the supervisor has died or given up: the end of the run, and its socket."""
 
 import json
 import os
@@ -7,7 +7,7 @@ from time import monotonic, time
 from supervise import folders
 from supervise.faces import report
 from supervise.files import shared
-from supervise.runs import losing, plain, reading, records, remains, sockets
+from supervise.runs import losing, reading, records, remains, sockets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,11 +15,18 @@ if TYPE_CHECKING:
 
 
 def write(
-    started_at: float, started: float, pid: int, start: "dict[str, Any]", path: str | None, *, is_recorded: bool
+    started_at: float,
+    started: float,
+    pid: int,
+    start: "dict[str, Any]",
+    path: str | None,
+    *,
+    is_recorded: bool,
+    fault: str = "",
 ) -> None:
-    """Write the end of the run into its report and its record, with the outcome `lost`.
+    """Write the end of the run into its report and its record: `lost`, or `error` where the supervisor told a fault.
 
-    Where we died after the run's own end was written to one of them, that is what stands in both.
+    Where the supervisor died after the run's own end was written to one of them, that is what stands in both.
     `pid` is the supervisor's; `started_at` in epoch seconds, `started` the same moment by CLOCK_MONOTONIC; `start` is
     the run's id, name and command, whether it has an access limit and is to be run again, and its events file.
     """
@@ -27,17 +34,21 @@ def write(
     record = _find(run_id) if is_recorded else None
     own = _written(path, run_id) if path else None
     end = own or (record.end() if record else None)
+    is_made_here = end is None
     if end is None:
-        whole = {**_facts(start), "pid": pid, "started_at": plain.time(started_at)}
+        head = remains.start_of(
+            run_id, start["name"], start["command"], pid, started_at, access_limit=start["access_limit"]
+        )
         events = record.events() if record else ()
-        end = remains.report(whole, events, time(), monotonic() - started, losing.CRASH)
+        outcome, reason = ("error", fault) if fault else ("lost", losing.CRASH)
+        end = remains.report(head, events, time(), monotonic() - started, reason, outcome=outcome)
         if start["events"]:
             _append_event(start["events"], end)
     if path and not own:
         report.write(path, end)
     if record:
         try:
-            _end(record, end, is_kept=start["rerun"])
+            _end(record, end, is_kept=start["rerun"] and end["outcome"] == "lost", is_made_here=is_made_here)
         except OSError:
             # Whoever looks sees that nobody holds its lock.
             pass
@@ -61,19 +72,8 @@ def _find(run_id: str) -> reading.Record | None:
     return None
 
 
-def _facts(start: "dict[str, Any]") -> "dict[str, Any]":
-    name = start["name"]
-    return {
-        **start,
-        "name": None if name is None else plain.marked(name),
-        "command": [plain.marked(word) for word in start["command"]],
-        "cwd": plain.marked(records.cwd()),
-        "host": os.uname().nodename,
-    }
-
-
-def _end(record: reading.Record, end: "dict[str, Any]", *, is_kept: bool) -> None:
-    if end["outcome"] == "lost":
+def _end(record: reading.Record, end: "dict[str, Any]", *, is_kept: bool, is_made_here: bool) -> None:
+    if end["outcome"] == "lost" or is_made_here:
         remains.write(record.state, end, is_kept=is_kept)
     elif not record.has_end:
         records.finish(record.state, record.run_id, end)

@@ -301,7 +301,8 @@ OPTIONS = (
     ),
     Option(
         OUTPUT, "pty", "", "flag", "", "",
-        "Give the command a terminal of its own: it does not buffer in blocks, and the keys are its own.",
+        "Give the command a terminal of its own: it does not buffer in blocks, and the keys are its own; a stdin that "
+        "is no terminal stays its stdin.",
     ),
     Option(
         OUTPUT, "detach", "d", "flag", "", "",

@@ -13,9 +13,8 @@ An order to stop is carried out once, whoever does it: it comes with a pipe that
 
 import _signal
 import os
+from collections.abc import Callable
 from time import monotonic
-
-import trio
 
 from supervise.core.events import Process
 from supervise.launch import Launched
@@ -48,7 +47,10 @@ class Overseer:
         """When the command was first seen to have ended, while its guardian stood still."""
         self._looks: list[bool] = []
         """Whether the guardian stood still, at the last looks."""
-        self._concern = trio.Event()
+        self.is_concerned = False
+        """The guardian is to be looked at, each TURN."""
+        self.wake: Callable[[], object] = bool
+        """Called when that becomes so."""
         self._seen_stopped = False
         self.survivors: tuple[Process, ...] | None = None
         """Whom nobody can stop, once that is certain."""
@@ -86,7 +88,7 @@ class Overseer:
     def hear_stopped(self) -> None:
         """The kernel tells that the guardian was stopped (CLD_STOPPED, sigaction(2))."""
         self._seen_stopped = True
-        self._concern.set()
+        self._look_soon()
 
     def hear_empty(self) -> None:
         """Nothing is left of the tree: what was ordered is done."""
@@ -103,14 +105,13 @@ class Overseer:
 
     def _begin(self) -> None:
         self.rouse()
-        self._concern.set()
+        self._look_soon()
 
     # --- looks
 
-    async def concern(self) -> None:
-        """Come back when the guardian is to be looked at, a moment later."""
-        await self._concern.wait()
-        await trio.sleep(TURN)
+    def _look_soon(self) -> None:
+        self.is_concerned = True
+        self.wake()
 
     def look(self, root: int) -> None:
         """Look at the guardian, and do what is needed; `root` is the command's pid, 0 where it is not known."""
@@ -125,7 +126,7 @@ class Overseer:
             self._note_end(root)
         elif not (has_order or line.has_unsent or any(self._looks[-UNMOVED:])):
             self._seen_stopped = False
-            self._concern = trio.Event()
+            self.is_concerned = False
         if self._is_ours():
             return
         if sum(self._looks) >= STILL:

@@ -4,7 +4,7 @@ import os
 
 from supervise import folders
 from supervise.options import BETWEEN, RECOVERED_FROM
-from supervise.runs import records
+from supervise.runs import identity, records
 from supervise.runs.brief import Brief
 
 TYPE_CHECKING = False
@@ -17,33 +17,88 @@ if TYPE_CHECKING:
     from supervise.runs.log import Log
     from supervise.text.redaction import Redaction
 
+UNRECORDED = "this run is not recorded"
 PATIENCE = 0.5
 """Seconds that the command's output waits for a disk, once, before what comes is left out of the record."""
 PATIENCE_FOR_LOG = 2.5
 """The same for `--log`, whose reader may be slow."""
 
 
-def begin(
+class Plan:
+    """A record that is to be made.  The guardian makes it, and hands it to the supervisor.
+
+    Should the file system not answer, it is the guardian that hangs, and the supervisor goes on with another one.  A
+    thread of the supervisor in an uninterruptible sleep would keep the supervisor from ending at all.
+    """
+
+    def __init__(
+        self,
+        run_id: str,
+        facts: "dict[str, object]",
+        told: "str | None",
+        secrets: "bytes | None" = None,
+        *,
+        is_needed: bool = False,
+    ) -> None:
+        self._run_id = run_id
+        self._facts = facts
+        self._secrets = secrets
+        """What stands in the file of secrets, where one is kept."""
+        self._told = told
+        """What has been said of the user's folders already; None where nothing of them is to be said."""
+        self._is_needed = is_needed
+        """Without a record the run does not begin, and the supervisor says why."""
+
+    def make(self) -> "tuple[tuple[object, ...], tuple[int, ...], Callable[[], None]]":
+        """In the guardian: make it; what the supervisor has to know, and what takes it back.
+
+        Where it cannot be made, that is said once, and the run goes on without.
+        """
+        guardian = os.getpid()
+        self._facts |= {"guardian": guardian, "guardian_started": identity.starttime(guardian)}
+        state, notice = folders.own_state(os.environ)
+        is_told = bool(notice) and self._told is not None
+        if is_told and notice != self._told:
+            warn(notice)
+        try:
+            if state is None:
+                raise OSError(2, "no home folder is known" if not notice else "no home folder is this user's")
+            record = records.create(state, self._run_id, self._facts, self._secrets)
+        except OSError as error:
+            why = f"{(error.strerror or str(error)).lower()}{f': {error.filename}' if error.filename else ''}"
+            # The notice has said that there is no folder.
+            if not self._is_needed and not (state is None and is_told):
+                warn(f"{UNRECORDED}: {why}")
+            return ("unrecorded", why), (), _nothing
+        return ("recorded", state, self._facts["guardian_started"]), record.descriptors, record.take_back
+
+    def made(self, guardian: int, state: str, started: int, fds: "list[int]") -> "records.Record":
+        """In the supervisor: the record that the guardian has made."""
+        facts = {**self._facts, "guardian": guardian, "guardian_started": started}
+        return records.Record(state, self._run_id, facts, fds[0], fds[1])
+
+
+def _nothing() -> None:
+    """Where there is nothing to be taken back."""
+
+
+def plan(
     run_id: str,
     started_at: float,
     request: "Request",
-    guardian: int,
     *,
     command: "list[str]",
     said: "Mapping[str, str]",
     redaction: "Redaction | None",
-) -> "records.Record | None":
-    """Begin it; where that cannot be done, say so once, and the run goes on without.
-
-    `command` and `said` are the words of the request as they are shown, by that redaction.
-    """
+) -> Plan:
+    """The record of that run.  `command` and `said` are the words of the request as they are shown."""
     values = request.values
     kept = {name: os.environ[name] for name in values["keep_env"] or () if name in os.environ}
     shown = kept
     if redaction:
         shown = {name: redaction.word(f"{name}={word}")[len(name) + 1 :] for name, word in kept.items()}
     options = {name: word.split(BETWEEN) if BETWEEN in word else word for name, word in said.items()}
-    facts = records.facts_of(run_id, values["name"], command, started_at, guardian, options, shown, recovered_from())
+    facts = records.facts_of(run_id, values["name"], command, started_at, options, shown, recovered_from())
     secrets = None
     if redaction and redaction.has_found:
         facts["redacted"] = True
@@ -51,21 +106,17 @@ def begin(
             secrets = records.words_of(request.command, request.said, kept)
         elif values["on_interrupt"] == "rerun":
             warn("recover will not run this again: its words have secrets in them, which only --keep-secrets keeps")
-    state, notice = folders.own_state(os.environ)
-    is_told = bool(notice) and not values["quiet"]
-    if is_told and notice != request.notice:
-        warn(notice)
-    if state is None and is_told:
-        # It says that there is no other folder.
-        return None
-    try:
-        if state is None:
-            raise OSError(2, "no home folder is known" if not notice else "no home folder is this user's")
-        return records.create(state, run_id, facts, secrets)
-    except OSError as error:
-        where = f": {error.filename}" if error.filename else ""
-        warn(f"this run is not recorded: {(error.strerror or str(error)).lower()}{where}")
-    return None
+    return Plan(run_id, facts, None if values["quiet"] else request.notice, secrets, is_needed=values["detach"])
+
+
+def say_late() -> None:
+    """The file system of the record does not answer."""
+    warn(f"{UNRECORDED}: {late()}")
+
+
+def late() -> str:
+    """That, as the reason why there is no record."""
+    return f"{folders.state(os.environ)} does not answer"
 
 
 def recovered_from() -> "tuple[str, int] | None":

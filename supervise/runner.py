@@ -114,6 +114,11 @@ class Runner:
             self.launched.signs.look(self.machine.wants_access, self.holder, self.launched.variables)
         self.on_wake_at()
 
+    @property
+    def wake_at(self) -> float:
+        """When a tick is needed, in seconds of the run."""
+        return min(self.machine.wake_at, self.teller.due)
+
     def tick(self) -> None:
         """Time has passed."""
         # On a busy machine the command's end may be told and unread: it comes before any verdict.
@@ -141,7 +146,11 @@ class Runner:
             case StopTree(signal, skip_signal):
                 self.overseer.stop(signal, skip_signal)
             case KillTree():
-                self.overseer.kill()
+                self._hear_told()
+                if self.machine.is_unborn:
+                    self._followers.append(Emptied(self._end_unborn()))
+                else:
+                    self.overseer.kill()
             case Cut():
                 self._cut()
             case StartAttempt(number, previous):
@@ -153,6 +162,17 @@ class Runner:
                     self._forget_attempt()
             case Settle(outcome):
                 self.outcome = outcome
+
+    def _end_unborn(self) -> tuple[Process, ...]:
+        """Kill the command that does not come into being, and the guardian that hangs in its start; what survives."""
+        from supervise.process import unborn
+
+        launched = self.launched
+        spared = {*launched.hung, *([launched.wall.watcher] if launched.wall else [])}
+        survivors = unborn.end(self.holder(), spared)
+        if self.holder() != os.getpid():
+            launched.guardian.give_up()
+        return tuple(Process(*one) for one in survivors)
 
     def _forget_attempt(self) -> None:
         """It is over; until the next one the keys are ours."""
@@ -210,6 +230,7 @@ class Runner:
                     self.dispatch(Prolong(by, at - self.launched.started))
                 case ("status" | "stopping" | "main pid" as what, _, str(text)):
                     self.teller.tell(Said(what, text))
+                    self.on_wake_at()
 
     def _tell_signs(self) -> None:
         for item in self.launched.signs.news.take() if self.launched.signs else ():

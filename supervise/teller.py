@@ -2,14 +2,18 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from time import time
 from typing import TYPE_CHECKING
 
+from supervise.core.events import Exited, Retrying, Started, Verdict
+from supervise.core.outcome import Outcome
 from supervise.core.policy import Policy
 from supervise.faces import jsonl, report
 from supervise.faces.account import Account
+from supervise.faces.chatter import Chatter, Told
 from supervise.faces.hiding import Hiding
-from supervise.faces.items import Item, Moment, Trouble, Usage
+from supervise.faces.items import Item, Moment, Said, Trouble, Usage
 from supervise.faces.plain import Plain, Verbosity
 from supervise.launch import Launched
 from supervise.process.outlet import Messenger, Outlet
@@ -17,7 +21,12 @@ from supervise.text.redaction import Redaction
 
 if TYPE_CHECKING:
     from supervise.faces.live import Live
+    from supervise.runs.status import StatusFile
 
+MOST_RECORDED = 1 << 23
+"""Bytes of the events in a record, where --log-max is not less: half of what a reader of it takes."""
+ENDS = (Verdict, Exited, Retrying, Outcome)
+"""Items before which all is told that waits."""
 LAST_WORDS = 0.2
 """Seconds that whoever reads our messages has for the last of them, when all is over."""
 
@@ -37,8 +46,13 @@ class Teller:
         self._record = launched.record
         self._complained: set[str] = set()
         self._events = Messenger(Outlet(launched.events)) if launched.events >= 0 else None
-        record = [Messenger(Outlet(launched.record.events))] if launched.record else []
-        self._programs = [*filter(None, [self._events]), *record]
+        self._recorded = Messenger(Outlet(launched.record.events)) if launched.record else None
+        self._status = _status_file(launched)
+        self._room = min(MOST_RECORDED, values["log_max"] or MOST_RECORDED)
+        """Bytes that the events in the record may still have."""
+        self._unrecorded = 0
+        """Events that found no room there."""
+        self._chatter = Chatter()
         self._report: str | None = values["report"]
         self._account = account_of(
             launched.run_id,
@@ -52,19 +66,63 @@ class Teller:
     def tell(self, item: Item, at: float | None = None) -> None:
         """Something happened, or is to be said, `at` that moment of the run (now)."""
         now = self._now()
-        t = now if at is None else at
         item = self._hide(item)
+        if self.live:
+            # One line, of which only the last is seen.
+            self.live.hear(item)
+        match item:
+            case Said("status", text) if self._status:
+                self._status.show(text)
+            case Started():
+                self._chatter.begin_attempt()
+                if self._status:
+                    self._status.show("")
+        told = self._chatter.hear(item, now)
+        if told is None:
+            waiting = self._chatter.take_all if isinstance(item, ENDS) else self._chatter.take_due
+            self._tell_all(waiting(now), now)
+            self._tell(item, now, now if at is None else at)
+        else:
+            self._tell_all(told, now)
+
+    @property
+    def due(self) -> float:
+        """When `tell_due` has something to tell, in seconds of the run."""
+        return self._chatter.due
+
+    def tell_due(self) -> None:
+        """Tell what has waited to be told together with more."""
+        now = self._now()
+        self._tell_all(self._chatter.take_due(now), now)
+
+    def _tell_all(self, told: list[Told], now: float) -> None:
+        for item, left_out in told:
+            self._tell(item, now, now, left_out)
+
+    def _tell(self, item: Item, now: float, t: float, left_out: int = 0) -> None:
         # Absolute times are made anew each time: clocks are set, and machines sleep.
-        moment = Moment(t, time() - (now - t))
+        moment = Moment(t, time() - (now - t), left_out)
         for line in self._plain.lines(item, moment):
             self._people.say(os.fsencode(line) + b"\n")
-        if self._programs and (text := jsonl.line(item, moment, self._run_id)):
-            for program in self._programs:
-                program.say(text.encode() + b"\n")
+        if self._events or self._recorded:
+            text = jsonl.line(item, moment, self._run_id)
+            if text and self._events:
+                self._events.say(text.encode() + b"\n")
+            if text and self._recorded:
+                self._record_event(item, moment, text)
         self._complain_of_events()
         self._account.hear(item, moment)
-        if self.live:
-            self.live.hear(item)
+
+    def _record_event(self, item: Item, moment: Moment, text: str) -> None:
+        """In the record, within its bound; the end of the run comes in any case, and says how many there are not."""
+        assert self._recorded
+        if isinstance(item, Outcome) and self._unrecorded:
+            text = jsonl.line(item, replace(moment, left_out=self._unrecorded), self._run_id) or text
+        elif self._room < len(text):
+            self._unrecorded += 1
+            return
+        self._room -= len(text) + 1
+        self._recorded.say(text.encode() + b"\n")
 
     @property
     def wants_usage(self) -> bool:
@@ -90,7 +148,7 @@ class Teller:
             failure = report.write(self._report, whole)
             if failure:
                 self.tell(Trouble(f"--report: {failure}"))
-        for program in self._programs:
+        for program in filter(None, (self._events, self._recorded)):
             program.flush(LAST_WORDS)
         self._complain_of_events()
         if self._record:
@@ -121,6 +179,17 @@ def account_of(
         name=name,
         has_access_limit=has_access_limit,
     )
+
+
+def _status_file(launched: Launched) -> "StatusFile | None":
+    if not launched.record or not launched.notify:
+        return None
+    try:
+        from supervise.runs.status import StatusFile
+    except (OSError, ImportError):
+        # The same as with the live line.
+        return None
+    return StatusFile(launched.record.folder)
 
 
 def _live(policy: Policy) -> "Live | None":

@@ -38,7 +38,7 @@ class Target:
         if self.record is None:
             return
         try:
-            fd = os.open(f"{self.record.folder}/{LOCK}", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            fd = os.open(f"{self.record.folder}/{LOCK}", os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError:
             return
         try:

@@ -1,5 +1,7 @@
 """From one attempt to the next: whether there is one, and the back-off before it."""
 
+from math import inf
+
 from supervise.core import deadlines, ending, running
 from supervise.core.attempt import Attempt, Phase
 from supervise.core.events import (
@@ -35,13 +37,14 @@ WORDS: dict[OutcomeName, RetryOn] = {
 
 def first(policy: Policy) -> Attempt:
     """The first attempt of a run."""
-    return _begun(Attempt(policy, deadlines.of_run(policy)))
+    return _begun(Attempt(policy, deadlines.of_run(policy)), 0.0)
 
 
 def is_wanted(attempt: Attempt, outcome: Outcome, now: float) -> bool:
     """That outcome of an attempt is followed by another attempt."""
     policy = attempt.policy
-    if attempt.number > policy.retries or _is_cancelled(attempt):
+    if attempt.number > policy.retries or _is_cancelled(attempt) or attempt.is_unborn:
+        # The guardian that hangs in a start cannot begin another one.
         return False
     if policy.retry_if_silent and attempt.has_output:
         return False
@@ -82,10 +85,12 @@ def _delay(policy: Policy, number: int, jitter: float) -> float:
     return min(doubled, policy.retry_delay_max) * (1 - JITTER * ((jitter + number * SPREAD) % 1))
 
 
-def _begun(attempt: Attempt) -> Attempt:
+def _begun(attempt: Attempt, now: float) -> Attempt:
     attempt.phase = Phase.STARTING
-    # Should the command never come to exist, there is nothing to ask and nothing to stop.
-    attempt.bound = deadlines.earliest(attempt.bounds) + running.GIVE_UP_START
+    attempt.begun = now
+    # Should the command never come into being, there is nothing to ask and nothing to stop.
+    due = running.due_in_start(attempt)
+    attempt.bound = due.at if due else inf
     return attempt
 
 
@@ -98,7 +103,7 @@ def tick_backoff(attempt: Attempt, event: Tick, now: float) -> list[Action]:
         return _end(attempt, running.timeout(due, now))
     if now >= attempt.bound:
         assert attempt.previous
-        _begun(attempt)
+        _begun(attempt, now)
         return [StartAttempt(attempt.number, attempt.previous)]
     return [action for one in attempt.deadlines.in_force() for action in running.warn(attempt, one, now)]
 

@@ -57,6 +57,8 @@ class Attempt:
     previous: OutcomeName | None = None
     """How the attempt before it ended."""
     phase: Phase = Phase.STARTING
+    begun: float = 0.0
+    """When the start of the command was ordered."""
     deadlines: Deadlines = field(init=False)
     samples: Samples = field(init=False)
     probed: float = -inf
@@ -85,6 +87,8 @@ class Attempt:
     is_dumping: bool = False
     """--dump-signal has been sent, and the signal that stops has not."""
     is_killing: bool = False
+    is_unborn: bool = False
+    """The command never came into being, and its start was given up."""
     is_empty: bool = False
     is_drained: bool = False
     is_cut: bool = False
@@ -139,6 +143,7 @@ class Attempt:
         """Move every time by so much: the clocks stood still meanwhile."""
         self.deadlines.shift(by)
         self.samples.shift(by)
+        self.begun += by
         self.probed += by
         self.last_byte += by
         self.bound += by

@@ -106,10 +106,14 @@ def clear(attempt: Attempt, now: float) -> list[Action]:
     return _order_kill(attempt, now)
 
 
-def give_up_start(attempt: Attempt, cause: Cause) -> list[Action]:
-    """The command never came into being, and the run is to end: should it still come, it is killed."""
+def give_up_start(attempt: Attempt, cause: Cause, now: float) -> list[Action]:
+    """The command never came into being, and the run is to end: what there is of the command is killed at once."""
     attempt.cause = cause
-    return [KillTree(), *settle(attempt)]
+    attempt.phase = Phase.STOPPING
+    attempt.is_unborn = True
+    # Not one byte can have been written.
+    attempt.is_drained = True
+    return [Announce(Verdict(cause, KILL, 0.0)), *_order_kill(attempt, now)]
 
 
 def settle(attempt: Attempt) -> list[Action]:

@@ -142,6 +142,11 @@ class Machine:
         return self.phase is Phase.RUNNING and self._attempt.deadlines.access is not None
 
     @property
+    def is_unborn(self) -> bool:
+        """The start of the command was given up: what it was to be held by does not answer."""
+        return self._attempt.is_unborn
+
+    @property
     def attempt_number(self) -> int:
         """Which attempt it is; in a back-off the next one's."""
         return self._attempt.number

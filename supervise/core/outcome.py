@@ -44,6 +44,8 @@ class Cause:
     """Of a cancellation."""
     source: str = ""
     """Of a cancellation: who, for people."""
+    is_unborn: bool = False
+    """The command had not come into being."""
     failure: Literal["not_found", "not_executable", "error"] | None = None
     reason: str = ""
 

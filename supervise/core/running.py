@@ -39,9 +39,12 @@ from supervise.core.outcome import Cause
 
 ASK_BOUND = 0.050
 """Seconds that an answer may take: longer than a busy machine needs, shorter than anybody notices."""
-GIVE_UP_START = 10.0
-"""Seconds after a cancellation for which a command that does not even come into being (exec on a dead network disk) is
-waited for."""
+START = 0.1
+"""Seconds that a start may take before they count: a limit counts from the spawn, or from this long after the start was
+ordered, where the spawn comes later than that (exec on a network disk that is slow, or gone)."""
+GIVE_UP_START = 0.1
+"""Seconds after a cancellation for which a command that has not come into being yet is waited for."""
+UNBORN = "the command had not been started"
 FURTHEST = 100 * 365 * 86400.0
 """Seconds to the furthest deadline that a user may make, however often more is given: dates end (year 9999)."""
 STUCK = "the command says that it is stuck (WATCHDOG=trigger)"
@@ -62,8 +65,14 @@ WITH_SIGNAL = ("completion", "total", "outer")
 def started(attempt: Attempt, event: Started, now: float) -> list[Action]:
     """The limits begin."""
     attempt.phase = Phase.RUNNING
-    attempt.deadlines.begin(now)
+    attempt.deadlines.begin(min(now, attempt.begun + START))
     return []
+
+
+def due_in_start(attempt: Attempt) -> Deadline | None:
+    """The deadline that ends a start that never comes; None where there is no limit."""
+    first = attempt.deadlines.first_at(attempt.begun + START)
+    return min((one for one in (*attempt.bounds, first) if one), key=lambda one: one.at, default=None)
 
 
 def spawn_failed(attempt: Attempt, event: SpawnFailed, now: float) -> list[Action]:
@@ -80,7 +89,8 @@ def wait(attempt: Attempt, event: Event, now: float) -> list[Action]:
 
 def cancel_start(attempt: Attempt, event: Cancel, now: float) -> list[Action]:
     """Handled as soon as the command exists."""
-    attempt.bound = min(attempt.bound, now + GIVE_UP_START)
+    # Counted from when the signal came: it may have waited for a library to be loaded.
+    attempt.bound = min(attempt.bound, max(now, event.at + GIVE_UP_START))
     return wait(attempt, event, now)
 
 
@@ -89,10 +99,12 @@ def tick_start(attempt: Attempt, event: Tick, now: float) -> list[Action]:
     if now < attempt.bound:
         return []
     first = next((event for event in attempt.waiting if isinstance(event, Cancel)), None)
-    due = attempt.deadlines.first_due(now)
-    if first:
-        return ending.give_up_start(attempt, ending.cancellation(first))
-    return ending.give_up_start(attempt, timeout(due, now)) if due else []
+    due = due_in_start(attempt)
+    if due and now >= due.at and not (first and first.at < due.at):
+        return ending.give_up_start(attempt, replace(timeout(due, now), reason=UNBORN, is_unborn=True), now)
+    if first is None:
+        return []
+    return ending.give_up_start(attempt, replace(ending.cancellation(first), reason=UNBORN, is_unborn=True), now)
 
 
 # --- RUNNING

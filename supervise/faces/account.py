@@ -2,6 +2,7 @@
 
 import json
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from supervise.core.events import (
@@ -24,6 +25,8 @@ from supervise.faces.items import Diagnosis, Item, Moment, Said, Stragglers, Usa
 
 MOST = 60
 """Entries of the report that tell of warnings, of extensions, and of idle stops that were put off; of each so many."""
+PACKED = 256
+"""Entries that are packed together."""
 UNFINISHED: Fields = {
     "outcome": "lost",
     "timeout_cause": None,
@@ -56,6 +59,37 @@ class Some:
     def all(self) -> list[Fields]:
         """Those that are kept, in the order in which they came."""
         return [*self._first, *self._last]
+
+
+class Past:
+    """Very many entries that are read once, at the end: some 20 bytes each, since they are much alike."""
+
+    def __init__(self) -> None:
+        self._packed: list[bytes] = []
+        self._fresh: list[bytes] = []
+
+    def append(self, entry: Fields) -> None:
+        """Add one."""
+        self._fresh.append(json.dumps(entry).encode())
+        if len(self._fresh) == PACKED:
+            # Most runs have no use for it.
+            import zlib
+
+            self._packed.append(zlib.compress(b"\n".join(self._fresh)))
+            self._fresh.clear()
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return PACKED * len(self._packed) + len(self._fresh)
+
+    def __iter__(self) -> Iterator[Fields]:
+        """They, in the order in which they came."""
+        if self._packed:
+            import zlib
+
+            for packed in self._packed:
+                yield from map(json.loads, zlib.decompress(packed).split(b"\n"))
+        yield from map(json.loads, self._fresh)
 
 
 @dataclass(slots=True)
@@ -125,8 +159,8 @@ class Account:
         self._has_access_limit = has_access_limit
         self._attempts: list[Attempt] = []
         """The last one, if there is one."""
-        self._past: list[bytes] = []
-        """The parts in the report of those before it, as JSON: a tenth of the memory, and there may be very many."""
+        self._past = Past()
+        """The parts in the report of those before it."""
         self._outcome: Outcome | None = None
         self._ended: Moment | None = None
         self._some = {"warnings": Some(), "extensions": Some(), "put_offs": Some()}
@@ -139,6 +173,7 @@ class Account:
     def hear(self, item: Item, moment: Moment) -> None:
         """Take note of what happened."""
         at = fields.time(moment.epoch)
+        left_out: Fields = {"left_out": moment.left_out} if moment.left_out else {}
         match item:
             case Started(pid):
                 access: Fields | None = None if self._has_access_limit else {"at": at, "how": "spawn"}
@@ -151,11 +186,11 @@ class Account:
                 self._attempts[-1].exit = fields.command_exit(exit)
                 self._attempts[-1].ended_at = moment.wall(t)
             case Warned():
-                self._some["warnings"].append({"at": at, **fields.warning(item, moment)})
+                self._some["warnings"].append({"at": at, **left_out, **fields.warning(item, moment)})
             case Extended():
-                self._some["extensions"].append({"at": at, **fields.extension(item, moment)})
+                self._some["extensions"].append({"at": at, **left_out, **fields.extension(item, moment)})
             case PutOff():
-                self._some["put_offs"].append({"at": at, **fields.put_off(item, moment)})
+                self._some["put_offs"].append({"at": at, **left_out, **fields.put_off(item, moment)})
             case Verdict(cause, signal, kill_after, dump_signal):
                 self._stop = {
                     "at": fields.time(moment.wall(cause.at)),
@@ -182,7 +217,8 @@ class Account:
                 self._hear_end(item, moment)
 
     def _hear_start(self, attempt: Attempt) -> None:
-        self._past += [json.dumps(one.report(self._number)).encode() for one in self._attempts]
+        for one in self._attempts:
+            self._past.append(one.report(self._number))
         self._attempts = [attempt]
         self._outcome = self._ended = self._stop = self._diagnosis = self._status = None
 
@@ -215,7 +251,7 @@ class Account:
             "diagnosis": self._diagnosis,
             **{name: some.all() for name, some in self._some.items()},
             **({"left_out": left_out} if any(left_out.values()) else {}),
-            "attempts": [*map(json.loads, self._past), *(one.report(self._number) for one in self._attempts)],
+            "attempts": [*self._past, *(one.report(self._number) for one in self._attempts)],
             "usage": {
                 "cpu_seconds": fields.seconds(used.cpu_seconds),
                 "max_rss_bytes": used.max_rss_bytes,

@@ -17,6 +17,8 @@ class Moment:
 
     t: float
     epoch: float
+    left_out: int = 0
+    """How many items of the same kind were left out since the one before."""
 
     def wall(self, t: float) -> float:
         """Epoch seconds of another moment of the run."""

@@ -41,6 +41,8 @@ def line(item: Item, moment: Moment, run_id: str) -> str | None:
         "at": fields.time(moment.wall(t)),
         "t": fields.seconds(t),
     }
+    if moment.left_out:
+        event["left_out"] = moment.left_out
     # ASCII alone: no line separator and no control character of any alphabet can break a line or a terminal.
     return json.dumps({**head, **event}, allow_nan=False)
 

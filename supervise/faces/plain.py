@@ -70,6 +70,8 @@ class Plain:
             texts += self._normally(item, moment)
         if self._verbosity == "verbose":
             texts += self._verbosely(item, moment)
+        if moment.left_out and texts:
+            texts[-1] += f" ({moment.left_out} more before it)"
         return [PREFIX + words.clean(text) for text in texts]
 
     def _always(self, item: Item, moment: Moment) -> list[str]:
@@ -182,6 +184,8 @@ def _put_off(item: PutOff, moment: Moment) -> str:
 def _verdict(cause: Cause) -> str:
     limit = words.duration(cause.limit_seconds or 0)
     match cause:
+        case Cause(is_unborn=True) if cause.limit and cause.limit not in ("total", "outer"):
+            return f"{words.cause(cause)}: not started after {limit}"
         case Cause("completion_timeout", limit="total"):
             return f"{words.cause(cause)}: the total of {limit} is used up"
         case Cause("outer_deadline"):
@@ -225,13 +229,14 @@ def _final(outcome: Outcome, moment: Moment) -> list[str]:
         return [f"the command was {words.end(outcome.exit)} (exit {outcome.exit_code})"]
     if outcome.name == "busy":
         return [f"{outcome.reason} ({_codes(outcome)})"]
-    if cause is not None and cause.kind == "cancelled" and cause.reason:
+    if cause is not None and cause.kind == "cancelled" and cause.reason and not cause.is_unborn:
         return [f"{words.cause(cause)} {cause.reason} ({_codes(outcome)})"]
     if outcome.name in WITHOUT_THE_COMMAND:
         return [outcome.reason or (cause.reason if cause else "") or outcome.name.replace("_", " ")]
     if cause is None:
         return []
-    return [f"{words.cause(cause)}: the command was stopped after {words.measured(moment.t)} ({_codes(outcome)})"]
+    what = cause.reason if cause.is_unborn else "the command was stopped"
+    return [f"{words.cause(cause)}: {what} after {words.measured(moment.t)} ({_codes(outcome)})"]
 
 
 def _codes(outcome: Outcome) -> str:

@@ -79,6 +79,8 @@ def open_to_read(path: str) -> int:
         fd = os.open(entry.name, READ, dir_fd=entry.folder)
         try:
             judge_file(fd, path)
+            if os.fstat(fd).st_nlink > 1 and trust.is_open(entry.of_folder, entry.folder):
+                raise UntrustedError("It has another name as well, and others may make names there", path)
         except BaseException:
             os.close(fd)
             raise

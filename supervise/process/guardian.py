@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     Message = tuple[tuple[Any, ...], tuple[int, ...]]
     """What a line carries: the words, and the descriptors."""
 
-    OnLost = Callable[[tuple[Any, ...], list[tuple[str, str]]], None]
+    from supervise.process.holder import Maker
+
+    OnLost = Callable[[tuple[Any, ...], list[tuple[str, str]], str], None]
 
     class Restored(Protocol):
         """The terminal of the caller, as the guardian finds it."""
@@ -47,17 +49,39 @@ LISTENING = 0.1
 class Guardian:
     """The guardian as we see it."""
 
-    def __init__(self, pid: int, line: line.Line, has_terminal: bool, leave: int) -> None:
+    def __init__(self, pid: int, line: line.Line, has_terminal: bool, leave: int, permit: int) -> None:
         self.pid = pid
         self.line = line
         self.has_terminal = has_terminal
         """We have a controlling terminal, and the command shares it with us."""
         self._leave = leave
+        self._permit = permit
+        self.is_given_up = False
+        """The supervisor has killed it, since it hung in a start."""
 
     def keep(self) -> bool:
         """It stays until it is dismissed; False where it has gone already, of a command that ended by itself."""
         leave, self._leave = self._leave, -1
         return leave < 0 or bool(os.read(leave, 1))
+
+    def take_permit(self) -> bool:
+        """Take from it the permit to go on after the record is made; False where it has gone on already."""
+        permit, self._permit = self._permit, -1
+        if permit < 0:
+            return False
+        try:
+            return bool(os.read(permit, 1))
+        finally:
+            os.close(permit)
+
+    def give_up(self) -> None:
+        """Kill it, since it hangs.  In an uninterruptible sleep it may outlive the supervisor; it is not waited for."""
+        self.is_given_up = True
+        try:
+            os.kill(self.pid, _signal.SIGKILL)
+            os.waitpid(self.pid, os.WNOHANG)
+        except OSError:
+            pass
 
     def wake(self) -> None:
         """Let it go on, should the command have stopped it (`kill -STOP $PPID`)."""
@@ -80,6 +104,8 @@ class Guardian:
 
         A guardian that does not go within REAP seconds, stopped again and again, is killed: it has nothing left to do.
         """
+        if self.is_given_up:
+            return
         try:
             if self.keep():
                 self.wake()
@@ -119,23 +145,26 @@ def fork(
     may_leave: bool,
     on_lost: "OnLost",
     found_again: "FoundAgain | None",
+    maker: "Maker | None" = None,
 ) -> Guardian:
     """Fork it, with the first of what it is told: no line is faster.
 
     All signals are blocked from here on, so that none is lost before there is somebody to take it.  `unneeded` are
     descriptors of ours that it must not hold.  With `may_leave` it goes by itself when the command has ended by itself
     with nobody left, unless we `keep` it.  `on_lost` is called in the guardian, with the facts and the sockets that
-    it was told, when we have died and the tree is stopped; `found_again` before that, on a terminal.
+    it was told, when we have died and the tree is stopped; `found_again` before that, on a terminal.  `maker` makes the
+    record of the run, in the guardian, where the first messages tell it to.
     Raises OSError where no process can be had.
     """
     ours, theirs = line.pair()
-    leave = _leave() if may_leave else -1
+    leave = _byte() if may_leave else -1
+    permit = _byte() if maker else -1
     wake, trigger = os.pipe()
     holder = Holder(theirs, wake, os.getpgrp() if has_terminal else None)
-    holder.leave = leave
+    holder.leave, holder.permit, holder.maker = leave, permit, maker
     for message, _ in first:
         if message[0] == "spawn":
-            holder.prepare(message[1], message[2])
+            holder.prepare(message[2])
     _signal.pthread_sigmask(_signal.SIG_SETMASK, _signal.valid_signals())
     # Should it die, the tree falls to us: from the command's first moment on, so before there is a guardian at all.
     system.become_subreaper()
@@ -144,7 +173,7 @@ def fork(
         theirs.close()
         os.close(wake)
         os.close(trigger)
-        return Guardian(pid, ours, has_terminal, leave)
+        return Guardian(pid, ours, has_terminal, leave, permit)
     code = 70
     try:
         if not has_terminal:
@@ -194,16 +223,18 @@ def _hold(holder: Holder, trigger: int, on_lost: "OnLost", found_again: "FoundAg
         holder.stop_alone()
         if terminal:
             terminal.give_back()
+        # What is written now may need the descriptor.
+        holder.line.close()
         if holder.facts:
-            on_lost(holder.facts, holder.sockets)
+            on_lost(holder.facts, holder.sockets, holder.fault)
 
 
-def _leave() -> int:
+def _byte() -> int:
     """What gives one byte, to whoever is first."""
-    leave, give = os.pipe()
+    one, give = os.pipe()
     os.write(give, b"!")
     os.close(give)
-    return leave
+    return one
 
 
 def _listen(wake: int, trigger: int) -> None:

@@ -9,6 +9,7 @@ It is served by the guardian, and by us ourselves should the guardian die: its c
     ("lock",) + descriptor              the file of the run's lock, made anew, to be kept open
     ("helper", pid, is_there)           a process of ours in a group of its own, to be killed if we die
     ("wall", folder) + descriptor       a cgroup to go into with all the tree; the descriptor is to be kept open
+    ("record",)                         ("recorded", ...) + descriptors, as the maker of the record has it
     ("spawn", command, variables,       ("started", pid, at) or ("failed", kind, reason)
         terminal) + stdio
     ("ask", number)                     ("alive", number, at), after ("exited", ...) if the command has ended
@@ -18,6 +19,7 @@ It is served by the guardian, and by us ourselves should the guardian die: its c
     ("root", signal)                    -
     ("list",)                           ("listed", processes)
     ("usage",)                          ("used", cpu_seconds, max_rss_bytes)
+    ("fault", reason)                   why the other end gives up, to be known when it has gone
     ("bye",)                            the end: nothing is stopped any more
                                         ("exited", status, at, others) as it happens; status as of wait(2)
                                         ("empty", survivors) when the command and all others are gone
@@ -35,9 +37,12 @@ from supervise.process.spawn import SpawnError, find, spawn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from types import ModuleType
     from typing import Any
+
+    Maker = Callable[[], tuple[tuple[Any, ...], tuple[int, ...], Callable[[], None]]]
+    """Makes the record: what the supervisor is told of it, with which descriptors, and what takes all of it back."""
 
 UNKNOWN_STATUS = -1
 """Of a command whose status died with the guardian."""
@@ -67,6 +72,8 @@ class Holder:
         self.terminal: tuple[Any, ...] = ()
         self.terminal_descriptors: tuple[int, ...] = ()
         self.sockets: list[tuple[str, str]] = []
+        self.fault = ""
+        """Why the supervisor gave up; empty where it has not said so."""
         self._helpers: set[int] = set()
         self._locks: list[int] = []
         """Descriptors that hold the run's lock, beside the one that was open at the fork."""
@@ -80,7 +87,11 @@ class Holder:
         """A descriptor that gives one byte to whoever is first: read here, we go as soon as the command has ended by
         itself with nobody left, and need not be told to."""
         self._has_leave = False
-        self._prepared: tuple[str, dict[bytes, bytes]] | None = None
+        self.permit = -1
+        """The same for what comes after the record: where the supervisor was first, nothing does."""
+        self.maker: Maker | None = None
+        """Makes the record."""
+        self._prepared: dict[bytes, bytes] | None = None
         self.root = 0
         self._leads_group = False
         """The command has a session, and so a group, of its own."""
@@ -190,6 +201,8 @@ class Holder:
                 self.terminal, self.terminal_descriptors = facts, tuple(fds)
             case ("socket", str(folder), str(run_id)):
                 self.sockets.append((folder, run_id))
+            case ("fault", str(reason)):
+                self.fault = reason
             case ("lock",):
                 for fd in self._locks:
                     os.close(fd)
@@ -203,6 +216,8 @@ class Holder:
                 self._gather()
             case ("spawn", list(command), dict(variables), str(terminal)):
                 self._spawn(command, variables, (fds[0], fds[1], fds[2]), terminal)
+            case ("record",):
+                self._make_record()
             case ("ask", int(number)):
                 self.reap()
                 self.line.send("alive", number, monotonic())
@@ -229,14 +244,24 @@ class Holder:
             case ("usage",):
                 self.line.send("used", *_usage())
 
-    def prepare(self, command: "list[str]", variables: "dict[bytes, bytes | None]") -> None:
-        """Do what can be done of a spawn before the fork: after it, each page that is touched is copied."""
-        kept = _environment(variables)
-        try:
-            self._prepared = find(command[0], kept), kept
-        except SpawnError:
-            # It is looked for again, and the reason told, by whoever spawns.
-            pass
+    def prepare(self, variables: "dict[bytes, bytes | None]") -> None:
+        """Do what can be done of a spawn before the fork: after it, each page that is touched is copied.
+
+        But no look into the PATH: a folder there may be on a file system that does not answer.
+        """
+        self._prepared = _environment(variables)
+
+    def _make_record(self) -> None:
+        """Make it here and not in the supervisor, which has to go on where the file system does not answer."""
+        assert self.maker
+        message, fds, undo = self.maker()
+        if not os.read(self.permit, 1):
+            # The supervisor has waited long enough: another guardian runs the command, without a record.
+            undo()
+            os._exit(0)
+        self.line.send(*message, fds=fds)
+        for fd in fds:
+            os.close(fd)
 
     def _spawn(
         self,
@@ -248,10 +273,10 @@ class Holder:
         self.stopping_since = 0.0
         prepared, self._prepared = self._prepared, None
         try:
-            path, kept = prepared or (None, _environment(variables))
+            kept = _environment(variables) if prepared is None else prepared
             group = None if terminal else self.group
             self._leads_group = group is None
-            self.root = spawn(path or find(command[0], kept), command, kept, stdio, group=group, terminal=terminal)
+            self.root = spawn(find(command[0], kept), command, kept, stdio, group=group, terminal=terminal)
         except SpawnError as error:
             self.line.send("failed", error.kind, error.reason)
         else:

@@ -173,6 +173,17 @@ class Line:
         while self._unsent:
             self._unsent.popleft().drop()
 
+    def end(self) -> None:
+        """Send nothing more: the other end reads what was sent, and then the end.
+
+        After a `close` it might not read that: words that were left unread here are an error there (ECONNRESET).
+        """
+        try:
+            self._socket.shutdown(_socket.SHUT_WR)
+        except OSError:
+            # The other end is gone.
+            pass
+
     def close(self) -> None:
         """Hang up."""
         self._drop_unsent()

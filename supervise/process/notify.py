@@ -8,6 +8,7 @@ each kind is kept until the runner takes it.
 import _socket
 import _thread
 import os
+from math import inf
 from time import monotonic, sleep
 
 TYPE_CHECKING = False
@@ -120,25 +121,27 @@ class Notify:
 
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
-        began, count, is_waiting = 0.0, 0, False
+        began, count, due = 0.0, 0, inf
         while True:
-            if not poll.poll(LAZY * 1000 if is_waiting else None):
-                is_waiting = False
+            # Also where more comes all the time: the first of it has waited for LAZY seconds.
+            left = None if due == inf else max(0.0, due - monotonic()) * 1000
+            is_there = poll.poll(left)
+            if monotonic() >= due:
+                due = inf
                 inbox.post("said")
+            if not is_there:
                 continue
             kinds = self._receive(holder)
-            is_waiting = is_waiting or not kinds.isdisjoint(("status", "main pid"))
+            if due == inf and not kinds.isdisjoint(("status", "main pid")):
+                due = monotonic() + LAZY
             if not kinds.isdisjoint(URGENT):
-                is_waiting = False
+                due = inf
                 inbox.post("said")
             count += 1
             if count == AT_ONCE:
                 now, count = monotonic(), 0
                 if now - began < PAUSE:
                     sleep(PAUSE)
-                    if is_waiting:
-                        inbox.post("said")
-                        is_waiting = False
                 began = monotonic()
 
     def _receive(self, holder: "Callable[[], int]") -> "set[str]":

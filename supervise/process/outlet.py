@@ -11,6 +11,8 @@ from supervise.process.system import is_writable
 
 SLOW = 3.0
 """Seconds that the last words may take on a busy machine, though nobody refuses them."""
+MOST_BYTES = 1 << 20
+"""Bytes of them."""
 MOST_WAITING = 1000
 """Messages that may wait for a reader; later ones are dropped rather than kept without bound."""
 
@@ -99,6 +101,8 @@ class Messenger:
     def __init__(self, outlet: Outlet) -> None:
         self._outlet = outlet
         self._waiting: deque[bytes] = deque()
+        self._size = 0
+        """Bytes of all that waits."""
         self._guard = _thread.allocate_lock()
         self._busy = _thread.allocate_lock()
         """Held as long as something waits to be written."""
@@ -109,9 +113,10 @@ class Messenger:
     def say(self, line: bytes) -> None:
         """Have it written."""
         with self._guard:
-            if self.is_gone or len(self._waiting) >= MOST_WAITING:
+            if self.is_gone or len(self._waiting) >= MOST_WAITING or self._size + len(line) > MOST_BYTES:
                 return
             self._waiting.append(line)
+            self._size += len(line)
             if not self._busy.acquire(blocking=False):
                 return
             try:
@@ -139,8 +144,10 @@ class Messenger:
             if not self._outlet.lock.acquire(blocking=False):
                 return
             self._outlet.lock.release()
+            line = self._waiting.popleft()
+            self._size -= len(line)
             try:
-                self._outlet.write_line(self._waiting.popleft())
+                self._outlet.write_line(line)
             except OSError as error:
                 self._give_up(error)
 
@@ -151,6 +158,7 @@ class Messenger:
                     self._busy.release()
                     return
                 line = self._waiting.popleft()
+                self._size -= len(line)
             try:
                 self._outlet.write_line(line)
             except OSError as error:

@@ -10,7 +10,7 @@ from supervise import folders
 from supervise.files import owned, trust
 from supervise.options import BadValueError
 from supervise.runs import identity
-from supervise.runs.records import END, EVENTS, LIVE, LOCK, NAMES, RUN, RUNS, SAMPLES, SECRETS
+from supervise.runs.records import END, EVENTS, LIVE, LOCK, NAMES, RUN, RUNS, SAMPLES, SECRETS, STATUS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -158,6 +158,9 @@ class Record:
 
     def status(self) -> str:
         """What the command last said of itself (sd_notify, STATUS) in its last attempt; '' where it said nothing."""
+        shown = read(f"{self.folder}/{STATUS}")
+        if shown:
+            return shown.decode(errors="replace").removesuffix("\n")
         for line in reversed(read(f"{self.folder}/{EVENTS}").splitlines()):
             if b'"event": "started"' in line:
                 break
@@ -223,7 +226,8 @@ def own_state() -> "tuple[str, str]":
     if state is None:
         raise NotFoundError(notice or "there are no records: no home folder is known")
     try:
-        owned.check_folder(state)
+        for path in (state, *(f"{state}/{one}" for one in (RUNS, LIVE, NAMES))):
+            owned.check_folder(path)
     except trust.UntrustedError as error:
         raise NotFoundError(f"the records in {state} are left alone: {error.where}: {error.why}") from None
     except OSError:

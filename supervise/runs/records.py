@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 RUNS, LIVE, NAMES = "runs", "live", "names"
 RUN, LOCK, ROOTS, EVENTS, SAMPLES, END = "run.toml", "lock", "roots", "events.jsonl", "samples", "end.json"
+STATUS = "status"
+"""What the command has last said of itself."""
 PRUNED = "pruned"
 """Of the time at which old records were last looked for."""
 EVERY = 3600.0
@@ -58,6 +60,15 @@ class Record:
         """The descriptor of events.jsonl."""
         self._lock = lock
         """Never closed: it goes when we go, in whatever way."""
+
+    @property
+    def descriptors(self) -> "tuple[int, int]":
+        """The lock and the events: what another process needs to go on with this record."""
+        return self._lock, self.events
+
+    def take_back(self) -> None:
+        """Remove it: there is no such record."""
+        remove(self.state, self.run_id)
 
     def note_root(self, pid: int) -> None:
         """Write down which process the command is, for whoever has to find it when we and the guardian are dead."""
@@ -162,7 +173,6 @@ def facts_of(
     name: "str | None",
     command: "list[str]",
     started_at: float,
-    guardian: int,
     options: "Mapping[str, str | list[str]]",
     kept: "Mapping[str, str]",
     recovered_from: "tuple[str, int] | None",
@@ -187,8 +197,9 @@ def facts_of(
         "boot_id": identity.boot_id(),
         "pid": pid,
         "pid_started": identity.starttime(pid),
-        "guardian": guardian,
-        "guardian_started": identity.starttime(guardian),
+        # The guardian, which makes the record, says that itself.
+        "guardian": 0,
+        "guardian_started": 0,
         "started_at": plain.time(started_at),
         "recovered_from": recovered_from and recovered_from[0],
         "recoveries": recovered_from and recovered_from[1],

@@ -1,9 +1,9 @@
-"""What is known of a run whose supervisor died, and how it is written down: the report with the outcome `lost`.
+"""The end of a run that its own supervisor could not tell: the report, made of what the run had told until then.
 
-It is made of what the run had told of itself until then; whatever of that is broken is left out.
+Its outcome is `lost` where the supervisor died, and `error` where the supervisor gave up.  Whatever is broken of what
+the run had told is left out.
 """
 
-import json
 import os
 
 from supervise.runs import plain, records
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 SCHEMA = 1
+ERROR = 125
 START = ("run_id", "name", "command", "cwd", "host", "pid", "started_at")
+OUTCOME = ("outcome", "timeout_cause", "limit", "limit_seconds", "reason", "exit_code", "command_exit")
 HEAD = ("schema", "run_id", "at", "t", "event")
 """What each event begins with."""
 EVENTS = os.O_RDWR | os.O_APPEND | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -28,23 +30,24 @@ def report(
     seconds: float,
     reason: str,
     survivors: "Iterable[tuple[int, str, int, str, str]]" = (),
+    outcome: str = "lost",
 ) -> "dict[str, Any]":
-    """The report: how the run began, what happened, and that at `found_at` (epoch seconds) it was found to be lost.
+    """The report: how the run began, what happened, and that at `found_at` (epoch seconds) its end was found.
 
     `start` is what the report begins with, and `access_limit`, whether there was one; `seconds` is how long the run
-    took; `survivors` are those who could not be killed, as `tree.describe` has them.
+    took; `survivors` are those who could not be killed, as `tree.describe` has them; `outcome` is `lost` or `error`.
     """
     whole: dict[str, Any] = {
         "schema": SCHEMA,
         **{key: start[key] for key in START},
         "ended_at": plain.time(found_at),
         "duration": round(max(0.0, seconds), 3),
-        "outcome": "lost",
+        "outcome": outcome,
         "timeout_cause": None,
         "limit": None,
         "limit_seconds": None,
         "reason": reason,
-        "exit_code": None,
+        "exit_code": None if outcome == "lost" else ERROR,
         "command_exit": None,
         "access": None,
         "status": None,
@@ -59,14 +62,33 @@ def report(
         "survivors": [_process(one) for one in survivors],
     }
     for event in events:
+        # Not at the top: a supervisor that is out of memory has no room for that library, and has no events here.
+        import json
+
         try:
             # Numbers that JSON does not have are none of ours, though Python reads them.
             json.dumps(event, allow_nan=False)
-            _hear(event, whole, has_access_limit=bool(start["access_limit"]))
+            hear(event, whole, has_access_limit=bool(start["access_limit"]))
         except (ValueError, LookupError, TypeError, AttributeError):
             # It was not written by us.
             continue
     return whole
+
+
+def start_of(
+    run_id: str, name: "str | None", command: "Iterable[str]", pid: int, started_at: float, *, access_limit: bool
+) -> "dict[str, Any]":
+    """What a report begins with; `pid` is the supervisor's, `started_at` in epoch seconds."""
+    return {
+        "run_id": run_id,
+        "name": None if name is None else plain.marked(name),
+        "command": [plain.marked(word) for word in command],
+        "cwd": plain.marked(records.cwd()),
+        "host": os.uname().nodename,
+        "pid": pid,
+        "started_at": plain.time(started_at),
+        "access_limit": access_limit,
+    }
 
 
 def write(state: str, whole: "Mapping[str, Any]", *, is_kept: bool) -> bool:
@@ -95,8 +117,7 @@ def append_event(fd: int, whole: "Mapping[str, Any]") -> None:
 
     `fd` is open to read and to append, and is closed here.  Without the line, the report tells.
     """
-    head = {"schema": SCHEMA, "run_id": whole["run_id"], "at": whole["ended_at"], "t": whole["duration"]}
-    line = plain.json({**head, "event": "lost", "reason": whole["reason"]}).encode() + b"\n"
+    line = last_line(whole).encode()
     try:
         size = os.lseek(fd, 0, os.SEEK_END)
         if size and os.pread(fd, 1, size - 1) != b"\n":
@@ -108,8 +129,22 @@ def append_event(fd: int, whole: "Mapping[str, Any]") -> None:
         os.close(fd)
 
 
-def _hear(event: "dict[str, Any]", whole: "dict[str, Any]", *, has_access_limit: bool) -> None:
-    """Take note of what happened.
+def last_line(whole: "Mapping[str, Any]") -> str:
+    """The event that tells of the end of which that is the report."""
+    if whole["outcome"] == "lost":
+        end = {"event": "lost", "reason": whole["reason"]}
+    else:
+        end = {"event": "settled", **{key: whole[key] for key in OUTCOME}}
+    return line_of(whole, whole["ended_at"], whole["duration"], end)
+
+
+def line_of(start: "Mapping[str, Any]", at: str, t: float, event: "Mapping[str, Any]") -> str:
+    """An event as a line, with what each of them begins with: `at` is its time, `t` the same in seconds of the run."""
+    return plain.json({"schema": SCHEMA, "run_id": start["run_id"], "at": at, "t": t, **event}) + "\n"
+
+
+def hear(event: "dict[str, Any]", whole: "dict[str, Any]", *, has_access_limit: bool) -> None:
+    """Take note, in the report, of an event.
 
     Raises ValueError, LookupError, TypeError or AttributeError where it is no event of ours.
     """
@@ -119,7 +154,7 @@ def _hear(event: "dict[str, Any]", whole: "dict[str, Any]", *, has_access_limit:
         case "started":
             # As in the account of a run: without a limit for it, access is at the start.
             access = None if has_access_limit else {"at": at, "how": "spawn"}
-            attempts.append(_attempt(len(attempts) + 1, int(event["pid"]), at, access))
+            attempts.append(_attempt(len(attempts) + 1, int(event["pid"]), at, access, whole["outcome"]))
             whole.update(access=access, command_exit=None, status=None, stop=None, diagnosis=None)
         case "access":
             whole["access"] = attempts[-1]["access"] = {"at": at, "how": event["how"]}
@@ -143,13 +178,13 @@ def _hear(event: "dict[str, Any]", whole: "dict[str, Any]", *, has_access_limit:
             whole["diagnosis"] = {"at": at, **told}
 
 
-def _attempt(number: int, pid: int, at: str, access: "dict[str, Any] | None") -> "dict[str, Any]":
+def _attempt(number: int, pid: int, at: str, access: "dict[str, Any] | None", outcome: str) -> "dict[str, Any]":
     return {
         "number": number,
         "pid": pid,
         "started_at": at,
         "ended_at": None,
-        "outcome": "lost",
+        "outcome": outcome,
         "command_exit": None,
         "access": access,
     }

@@ -62,7 +62,7 @@ class Soak:
         self.folder = folder
         self.runtime = folder / "run"
         for path in (folder / "home", self.runtime):
-            path.mkdir(mode=0o700)
+            path.mkdir(mode=0o700, parents=True)
         environ = {**os.environ, "HOME": str(folder / "home"), "XDG_RUNTIME_DIR": str(self.runtime)}
         environ.pop("XDG_STATE_HOME", None)
         self._every = every

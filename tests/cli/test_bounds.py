@@ -124,7 +124,7 @@ def test_a_full_socket_is_called_full_and_not_the_end_of_the_run(supervise: Plac
     path = socket_of(supervise)
     many = []
     for _ in range(256):
-        one = wait_until(lambda: _connected(path))
+        one = wait_until(lambda: connected(path))
         one.sendall(b'{"do":"status"}\n')
         assert one.recv(10)
         many.append(one)
@@ -145,7 +145,7 @@ def test_a_full_socket_is_called_full_and_not_the_end_of_the_run(supervise: Plac
 def test_who_only_connects_takes_nobodys_place(supervise: Place) -> None:
     running, run_id = steered(supervise, "-t", "1h", "--", *child("ready", "stay"))
     path = socket_of(supervise)
-    many = [wait_until(lambda: _connected(path)) for _ in range(300)]
+    many = [wait_until(lambda: connected(path)) for _ in range(300)]
     for one in many[::7]:
         try:
             one.sendall(b'{"do":')
@@ -158,7 +158,8 @@ def test_who_only_connects_takes_nobodys_place(supervise: Place) -> None:
         one.close()
 
 
-def _connected(path: Path) -> socket.socket | None:
+def connected(path: Path) -> socket.socket | None:
+    """A connection; None where so many others wait that the kernel keeps no more of them."""
     try:
         return connect(path)
     except BlockingIOError:
@@ -402,6 +403,100 @@ def test_an_expression_that_takes_for_ever_holds_nothing_up(supervise: Place) ->
     running.wait_for_out(b"end")
     assert time.monotonic() - began < 8
     assert running.wait().code == 0
+
+
+# --- what the command says of itself
+
+
+def talker(words: str, over: Path, pause: float) -> tuple[str, ...]:
+    """A command that says these words again and again until that file is there; `n` counts them."""
+    script = f"""
+import os, socket, time
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.connect(os.environ['NOTIFY_SOCKET'])
+until = time.monotonic() + 60
+n = 0
+while time.monotonic() < until and not os.path.exists({str(over)!r}):
+    s.send(({words}).encode())
+    n += 1
+    time.sleep({pause})
+print(n, flush=True)
+"""
+    return (*PYTHON, "-c", script)
+
+
+FLOODS = {
+    "status": "f'STATUS=step {n}'",
+    "long status": "f'STATUS=step {n} ' + 'x' * 4000",
+    "no text": "'STATUS=' + '\\x01' * 1000 + str(n)",
+    "both": "f'STATUS={n}\\nMAINPID={n + 2}\\nSTOPPING=1\\nWATCHDOG=1'",
+    "more time": "f'EXTEND_TIMEOUT_USEC=7200{n:03}000'",
+    "to and fro": "f'EXTEND_TIMEOUT_USEC={(59, 61)[n % 2] + n}000000'",
+}
+
+
+@pytest.mark.parametrize("pause", [0, 0.02])
+@pytest.mark.parametrize("words", FLOODS.values(), ids=FLOODS)
+def test_what_a_command_says_is_bounded_everywhere(supervise: Place, words: str, pause: float) -> None:
+    options = ("-v", "--notify", "-t", "60", "-x", "1d", "--log-max", "64KiB")
+    over = supervise.file("over")
+    running = supervise.start(*options, "--", *talker(words, over, pause), events=True)
+    wait_until(lambda: b"started" in running.err)
+    time.sleep(1)
+    before = pss(running.pid)
+    time.sleep(1.5)
+    assert pss(running.pid) - before < MOST_KB
+    over.touch()
+    ended = running.wait()
+    assert ended.code == 0
+    (record,) = Path(supervise.state, "runs").iterdir()
+    recorded = (record / "events.jsonl").stat().st_size
+    assert recorded < 1 << 16
+    assert running.events_path.stat().st_size < 1 << 17
+    assert running.report_path.stat().st_size < 25_000
+    assert len(ended.err) < 100_000
+    told = [one for one in ended.events if one["event"] in ("said", "extended", "warned")]
+    assert (2 if "* 1000" in words or "* 4000" in words else 10) <= len(told) <= 120
+    if words == FLOODS["status"] and pause:
+        count = len(told) + sum(one.get("left_out", 0) for one in told)
+        # Some come together.
+        assert int(ended.out) / 4 < count <= int(ended.out)
+        assert ended.report["status"] == f"step {int(ended.out) - 1}"
+    if words == FLOODS["more time"]:
+        granted = sum(one["by"] for one in ended.report["extensions"])
+        assert granted == pytest.approx(ended.report["extensions"][-1]["used"], abs=0.1)
+
+
+def test_a_status_that_changes_all_the_time_is_told_soon(supervise: Place) -> None:
+    """To whoever asks, also where the events have few of them."""
+    over = supervise.file("over")
+    running = supervise.start("--notify", "--", *talker("f'STATUS={n}'", over, 0.02))
+    program = str(supervise.program)
+
+    def shown() -> int:
+        listed = json.loads(supervise.popen([program, "ps", "--json"]).wait().out)
+        return int(listed[0]["status"] or 0) if listed else 0
+
+    wait_until(lambda: shown() > 60)
+    first = shown()
+    # A file that is written once a second.
+    wait_until(lambda: shown() > first + 30, 10)
+    over.touch()
+    running.wait()
+
+
+def test_a_command_that_fails_again_and_again_fills_no_record(supervise: Place) -> None:
+    words = ("--retries", "300", "--retry-on", "failed", "--retry-delay", "0", "--log-max", "64KiB")
+    ended = supervise.start(*words, "-q", "--", "false", events=True).wait()
+    assert ended.code == 1
+    assert len(ended.report["attempts"]) == 301
+    assert [one["number"] for one in ended.report["attempts"]] == list(range(1, 302))
+    assert len(ended.events_named("retrying")) == 300
+    (record,) = Path(supervise.state, "runs").iterdir()
+    recorded = [json.loads(line) for line in (record / "events.jsonl").read_text().splitlines()]
+    assert (record / "events.jsonl").stat().st_size < (1 << 16) + 1000
+    assert recorded[-1]["event"] == "settled"
+    assert len(recorded) + recorded[-1]["left_out"] == len(ended.events)
 
 
 # --- what is recorded

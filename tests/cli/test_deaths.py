@@ -190,4 +190,7 @@ def test_a_fault_of_ours_leaves_nobody_alone(supervise: Place, fault: str, said:
     assert ended.left == []
     assert ended.messages[-1].startswith(said)
     assert ended.messages[-1].endswith("; stopping the command")
-    assert ended.report["outcome"] == "lost"
+    assert (ended.report["outcome"], ended.report["exit_code"]) == ("error", 125)
+    assert ended.report["reason"] == ended.messages[-1]
+    # It is no run that was lost: the machine did not go down, and nobody killed it.
+    assert supervise.shell("supervise ps -q; supervise recover").out == b"nothing was lost\n"

@@ -343,6 +343,23 @@ def test_a_state_folder_that_others_may_write_is_not_used(users: Users) -> None:
         assert f"{where}: other users may write it" in done.stderr
 
 
+@pytest.mark.parametrize("name", ["runs", "live", "names"])
+def test_a_folder_of_another_users_within_the_state_is_not_used(users: Users, name: str) -> None:
+    """Its owner could put another record in the place of one that was judged."""
+    assert users.supervise(ALICE, "--", "true").stderr == ""
+    path = users.home(ALICE) / ".local/state/supervise" / name
+    os.chown(path, BOB, ALICE)
+    path.chmod(0o770)
+    before = tree(users.home(ALICE))
+    done = users.supervise(ALICE, "--", "true")
+    why = f"it belongs to another user (uid {BOB})"
+    assert (done.returncode, done.stderr) == (0, f"supervise: this run is not recorded: {why}: {path}\n")
+    for word in ("recover", "prune"):
+        done = users.supervise(ALICE, word)
+        assert (done.returncode, done.stdout, f"{path}: {why}" in done.stderr) == (125, "", True)
+    assert tree(users.home(ALICE)) == before
+
+
 def test_a_users_run_is_recorded_after_roots_with_their_home(users: Users, roots_records: None) -> None:
     home = users.home(BOB)
     for words in (("--", "true"), ("run", "--name", "x", "--", "true")):

@@ -1,6 +1,6 @@
 """Histories as tables: what happens and when, and beside it what the machine orders."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from supervise.core.events import (
     Activity,
@@ -86,6 +86,11 @@ def cpu(percent: float) -> Activity:
 def timeout(limit: Limit, at: float, granted: float) -> Cause:
     """A timeout as a cause."""
     return Cause(f"{limit}_timeout", at, limit=limit, limit_seconds=granted)  # type: ignore[arg-type]
+
+
+def unborn(cause: Cause) -> Cause:
+    """The same, of a command whose start had not come to an end."""
+    return replace(cause, reason="the command had not been started", is_unborn=True)
 
 
 def cancelled(at: float, signal: int = INT) -> Cause:

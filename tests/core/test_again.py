@@ -34,6 +34,7 @@ from supervise.core.events import (
     Started,
     StopTree,
     Tick,
+    Verdict,
     Warned,
 )
 from supervise.core.machine import Machine
@@ -43,7 +44,6 @@ from tests.core.history import (
     ALIVE,
     INT,
     KILL,
-    LATE,
     TERM,
     TICK,
     Late,
@@ -55,6 +55,7 @@ from tests.core.history import (
     sample,
     settled,
     timeout,
+    unborn,
     verdict,
 )
 
@@ -417,7 +418,9 @@ def test_a_cancellation_of_an_attempt_that_never_comes_to_exist() -> None:
         (6.0, TICK, StartAttempt(2, "resumable")),
         (7.0, Cancel(TERM, 7.0)),
     )
-    assert machine.handle(Tick(), 17.0)[0] == KillTree()
+    assert machine.handle(Tick(), 7.1)[-1] == KillTree()
+    # The guardian that hangs cannot start another one.
+    assert isinstance(machine.handle(Emptied(), 7.3)[-1], Settle)
 
 
 def test_what_is_added_in_a_back_off_is_for_the_next_attempt() -> None:
@@ -601,16 +604,17 @@ def test_by_hand_in_a_back_off_no_further_than_the_total() -> None:
 def test_a_command_that_never_comes_to_exist_is_given_up_after_the_total() -> None:
     play(
         Policy(total_timeout=20, warn_at=()),
-        (30.0, TICK, KillTree(), settled(total(30.0, 20), None, 124)),
+        (20.0, TICK, Verdict(unborn(total(20.0, 20)), KILL, 0.0), KillTree()),
+        (20.1, Emptied(), settled(unborn(total(20.0, 20)), None, 124, "completion_timeout")),
     )
 
 
 def test_a_total_that_is_over_before_the_start() -> None:
     play(
         Policy(total_timeout=0.1, warn_at=()),
-        (0.2, Started(1)),
-        (0.2, LATE, Ask()),
-        (0.2, ALIVE, StopTree(TERM), verdict(total(0.2, 0.1))),
+        (0.1, Started(1)),
+        (0.1, TICK, Ask()),
+        (0.1, ALIVE, StopTree(TERM), verdict(total(0.1, 0.1))),
     )
 
 
@@ -675,8 +679,8 @@ def test_a_status_that_is_preserved_is_still_told_as_what_it_was() -> None:
 
 def test_latest() -> None:
     machine = Machine(Policy(access_timeout=10, timeout=100, max_extension=50, total_timeout=1000))
-    machine.handle(Started(1), 1.0)
-    assert machine.latest == 161.0
+    machine.handle(Started(1), 0.05)
+    assert machine.latest == 160.05
     machine.handle(Output("stdout", 1, 4.0, 4.0), 4.0)
     assert machine.latest == 154.0
     machine.handle(Extend(10.0), 5.0)

@@ -401,8 +401,8 @@ def test_access_by_attach_comes_once() -> None:
 
 
 def test_deadlines_for_a_display() -> None:
-    machine = play(policy(access_timeout=5, timeout=10, idle_timeout=3), (1.0, Started(1)))
-    assert machine.deadlines == {"access": 6.0}
+    machine = play(policy(access_timeout=5, timeout=10, idle_timeout=3), (0.05, Started(1)))
+    assert machine.deadlines == {"access": 5.05}
     machine.handle(out(2.0), 2.0)
     assert machine.deadlines == {"completion": 12.0, "idle": 5.0}
     machine.handle(ended(4.0), 4.0)

@@ -143,9 +143,9 @@ def test_what_waits_for_the_start_moves_too() -> None:
     play(
         Policy(),
         (1.0, Cancel(INT, 1.0)),
-        (2.0, Paused()),
-        (5.0, Resumed()),
-        (6.0, Started(1), StopTree(INT), verdict(cancelled(4.0), INT)),
+        (1.0625, Paused()),
+        (4.0625, Resumed()),
+        (4.09375, Started(1), StopTree(INT), verdict(cancelled(4.0), INT)),
     )
 
 

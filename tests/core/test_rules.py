@@ -155,6 +155,8 @@ class World(RuleBasedStateMachine):
     @initialize(policy=POLICIES, at_once=st.sampled_from([True, True, True, False]))
     def begin(self, policy: Policy, at_once: bool) -> None:
         self.policy = policy
+        self.begun = 0.0
+        """When the start of the command was ordered."""
         self.machine, self.twin = Machine(policy, 0.5), Machine(policy, 0.5)
         self.pauses: list[tuple[float, float]] = []
         self.is_at_once = at_once
@@ -189,8 +191,13 @@ class World(RuleBasedStateMachine):
                 self.asked = self.now
         if Probe() in actions:
             self.tell(Sampled(self.sample()))
-        if any(isinstance(action, StartAttempt) for action in actions) and self.is_at_once:
-            self.start()
+        if self.machine.is_unborn and KillTree() in actions:
+            # Nothing is left, or what cannot be killed is named.
+            self.tell(Emptied())
+        if any(isinstance(action, StartAttempt) for action in actions):
+            self.begun = self.now
+            if self.is_at_once:
+                self.start()
         return actions
 
     def check_tick(self, actions: list[Action], wake_before: float) -> None:
@@ -234,8 +241,9 @@ class World(RuleBasedStateMachine):
                 assert used <= cap
                 assert used + (self.used_in_access if limit == "completion" else 0.0) <= self.policy.max_extension
                 if evidence is None and cap:
-                    assert isinstance(event, Prolong)
-                    assert deadline <= event.at + event.by
+                    # What the command asked for before its start was told is handled with the news of that.
+                    assert isinstance(event, Prolong | Started)
+                    assert isinstance(event, Started) or deadline <= event.at + event.by
                     self.used_in_access += by if limit == "access" else 0.0
                 elif evidence is None:
                     self.granted[limit] = self.granted.get(limit, 0.0) + by
@@ -296,6 +304,10 @@ class World(RuleBasedStateMachine):
             assert self.has_said_stuck
             assert cause.kind == "idle_timeout"
             assert asked is not None
+            return
+        if cause.is_unborn:
+            assert not self.is_root_alive
+            assert KillTree() in actions
             return
         if cause.kind == "cancelled":
             # Nothing that was due no later than it was passed over, unless the question saved the command.
@@ -433,10 +445,10 @@ class World(RuleBasedStateMachine):
     @precondition(lambda self: self.machine.phase is Phase.STARTING)
     @rule()
     def start(self) -> None:
-        self.started = self.now
+        self.started = min(self.now, self.begun + running.START)
         self.is_root_alive = self.is_tree_alive = True
         if self.policy.access_timeout is None:
-            self.access = self.now
+            self.access = self.started
         self.tell(Started(1))
 
     @precondition(lambda self: self.machine.phase is Phase.STARTING)
@@ -607,6 +619,8 @@ def _without_times_of_the_end(action: Action) -> Action:
 @pytest.mark.parametrize("world", [World, Again])
 def test_what_holds_in_every_history(world: type[World], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running, "ASK_BOUND", ASK_BOUND)
+    monkeypatch.setattr(running, "START", 0.125)
+    monkeypatch.setattr(running, "GIVE_UP_START", 0.125)
     monkeypatch.setattr(again, "SPREAD", 0.25)
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         world,

@@ -39,6 +39,7 @@ from tests.core.history import (
     play,
     settled,
     timeout,
+    unborn,
     verdict,
 )
 
@@ -246,9 +247,35 @@ def test_a_cancelled_start_that_never_comes_is_given_up() -> None:
     play(
         Policy(),
         (1.0, Cancel(TERM, 1.0)),
-        (2.0, Cancel(TERM, 2.0)),
-        (11.0, TICK, KillTree(), settled(cancelled(1.0, TERM), None, 143)),
-        (12.0, Started(1)),
+        (1.05, Cancel(TERM, 1.05)),
+        (1.1, TICK, Verdict(unborn(cancelled(1.0, TERM)), KILL, 0.0), KillTree()),
+        # It comes all the same, and is killed with all else.
+        (1.15, Started(1)),
+        (1.3, Emptied(), settled(unborn(cancelled(1.0, TERM)), None, 143)),
+    )
+
+
+def test_the_limits_of_a_start_that_never_comes_count_from_the_call() -> None:
+    for limits, limit in (({"timeout": 10}, "completion"), ({"access_timeout": 10, "timeout": 20}, "access")):
+        cause = unborn(timeout(limit, 10.1, 10))  # type: ignore[arg-type]
+        play(
+            Policy(warn_at=(), **limits),  # type: ignore[arg-type]
+            (10.1, TICK, Verdict(cause, KILL, 0.0), KillTree()),
+            (10.2, Emptied(), settled(cause, None, 122 if limit == "access" else 124)),
+        )
+
+
+def test_a_start_that_takes_long_is_counted() -> None:
+    machine = play(Policy(timeout=10, warn_at=()), (8.0, Started(1)))
+    assert machine.deadlines == {"completion": 10.1}
+
+
+def test_who_survives_a_start_that_never_comes_is_named_and_not_waited_for() -> None:
+    cause = unborn(timeout("completion", 10.1, 10))
+    play(
+        Policy(timeout=10, retries=3, retry_on=frozenset({"completion"}), warn_at=()),
+        (10.1, TICK, Verdict(cause, KILL, 0.0), KillTree()),
+        (10.2, Emptied((Process(7, "cat", 0, "D", "request_wait_answer"),)), settled(cause, None, 124)),
     )
 
 

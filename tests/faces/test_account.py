@@ -21,7 +21,7 @@ from supervise.core.events import (
 )
 from supervise.core.outcome import Cause, Exit, Outcome, OutcomeName, settle
 from supervise.core.policy import Evidence, Policy
-from supervise.faces.account import Account
+from supervise.faces.account import Account, Past, Some
 from supervise.faces.fields import Fields
 from supervise.faces.items import Item, Moment, Said, Stragglers, Usage
 from tests.faces import examples
@@ -427,3 +427,22 @@ def test_without_an_access_limit_access_is_at_spawn() -> None:
     heard = account(has_access_limit=False)
     heard.hear(Started(812), moment(1.0))
     assert heard.report(moment(2.0))["access"] == {"at": "2026-11-22T13:07:01.000Z", "how": "spawn"}
+
+
+@pytest.mark.parametrize("count", [1, 2, 60, 255, 256, 257, 258, 1000])
+def test_however_many_attempts_there_are_each_is_in_the_report(count: int) -> None:
+    past = Past()
+    for number in range(count):
+        past.append({"number": number})
+        assert len(past) == number + 1
+    assert list(past) == [{"number": number} for number in range(count)]
+
+
+@pytest.mark.parametrize(("count", "left_out"), [(0, 0), (60, 0), (61, 1), (5000, 4940)])
+def test_of_very_many_entries_the_first_and_the_last_are_kept(count: int, left_out: int) -> None:
+    some = Some()
+    for number in range(count):
+        some.append({"number": number})
+    numbers = [one["number"] for one in some.all()]
+    assert some.left_out == left_out
+    assert numbers == [*range(min(30, count)), *range(max(count - 30, min(30, count)), count)]

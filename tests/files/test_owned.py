@@ -200,6 +200,15 @@ def test_a_link_to_a_file_of_the_callers_own_is_followed_and_its_way_judged(user
     assert "The link belongs to another user" in as_user(ALICE, read, home / "other")
 
 
+def test_another_name_of_an_own_file_in_a_folder_that_others_may_write_is_not_read(users):
+    home, sticky = users.home(ALICE), users.shared()
+    as_user(ALICE, write, home / "notes")
+    os.link(home / "notes", sticky / "config")
+    os.link(home / "notes", home / "config")
+    assert "another name" in as_user(ALICE, read, sticky / "config")
+    assert as_user(ALICE, read, home / "config") == b"mine"
+
+
 def test_a_fifo_in_the_place_of_a_file_holds_nobody_up(users):
     path = users.home(ALICE) / "config"
     as_user(ALICE, os.mkfifo, path, 0o600)

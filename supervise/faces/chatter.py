@@ -1,0 +1,121 @@
+"""What a command can have us say again and again: said at once at first, and then less and less often.
+
+A program that shows its progress by STATUS= does so for weeks, and another asks for more time every 10 ms.  Each kind
+of such items has an allowance.  What is beyond it is merged with what comes after it, and told as one item as soon as
+the allowance is there again, or when the attempt ends; each item tells how many of its kind were merged into it.
+
+The allowance is BURST items, and one more after every second, later after every hundredth part of the time of the run.
+So the number of what is told grows with the logarithm of the time.  A long text costs as much as several items.
+Nothing here reads a clock: times are seconds since the run began.
+"""
+
+from dataclasses import dataclass, replace
+from math import inf
+
+from supervise.core.events import Extended, PutOff, Refused, Tried, Warned
+from supervise.faces.items import Item, Said
+
+BURST = 10.0
+"""Items that are told at once."""
+SPACING = 1.0
+"""Seconds for one more,"""
+PART = 100
+"""and later this part of the time of the run."""
+LONG = 1024
+"""Characters of a text that cost as much as one item more."""
+
+Told = tuple[Item, int]
+"""An item to be told, and how many of its kind were left out since the one before."""
+
+
+@dataclass(slots=True)
+class _Kind:
+    free_at: float = 0.0
+    """When nothing of the allowance will be used any more."""
+    pending: Item | None = None
+    left_out: int = 0
+    due: float = inf
+    last: Item | None = None
+    """What was told last, in this attempt."""
+
+
+class Chatter:
+    """Of one run."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[tuple[str, str], _Kind] = {}
+
+    @property
+    def due(self) -> float:
+        """When something is to be told that waits; infinity where nothing does."""
+        return min((kind.due for kind in self._kinds.values()), default=inf)
+
+    def hear(self, item: Item, now: float) -> list[Told] | None:
+        """What is to be told now of an item of that sort; None where it is none of them."""
+        key = _key(item)
+        if key is None:
+            return None
+        kind = self._kinds.setdefault(key, _Kind())
+        if isinstance(item, Said) and item == (kind.pending or kind.last):
+            # The same words again are no news.
+            return []
+        if kind.pending is not None:
+            kind.left_out += 1
+            item = _merged(kind.pending, item)
+        spacing = max(SPACING, now / PART)
+        kind.pending, kind.due = item, max(now, kind.free_at - BURST * spacing)
+        return self._tell(kind, now) if kind.due <= now else []
+
+    def begin_attempt(self) -> None:
+        """What was said before was said by another process."""
+        for kind in self._kinds.values():
+            kind.last = None
+
+    def take_due(self, now: float) -> list[Told]:
+        """What has waited long enough."""
+        return [told for kind in self._kinds.values() if kind.due <= now for told in self._tell(kind, now)]
+
+    def take_all(self, now: float) -> list[Told]:
+        """All that waits."""
+        return [told for kind in self._kinds.values() for told in self._tell(kind, now)]
+
+    def _tell(self, kind: _Kind, now: float) -> list[Told]:
+        item, left_out = kind.pending, kind.left_out
+        if item is None:
+            return []
+        kind.free_at = max(kind.free_at, now) + _cost(item) * max(SPACING, now / PART)
+        kind.pending, kind.left_out, kind.due, kind.last = None, 0, inf, item
+        return [(item, left_out)]
+
+
+def _key(item: Item) -> tuple[str, str] | None:
+    match item:
+        case Said(what=word) | Tried(how=word) | Refused(what=word):
+            return type(item).__name__, word
+        case Warned(limit=limit):
+            return "Warned", limit
+        case Extended(limit=limit):
+            return f"Extended by {item.source}", limit
+        case PutOff():
+            return "PutOff", ""
+    return None
+
+
+def _merged(before: Item, item: Item) -> Item:
+    """One item that says what both have said."""
+    match before, item:
+        case Extended(by=by), Extended():
+            return replace(item, by=by + item.by)
+        case PutOff(by=by, first=first), PutOff():
+            return replace(item, by=by + item.by, first=first or item.first)
+        case Warned(signal=int(number)), Warned(signal=None):
+            return replace(item, signal=number)
+    return item
+
+
+def _cost(item: Item) -> int:
+    text = ""
+    match item:
+        case Said(text=text) | Tried(why=text) | Refused(why=text):
+            pass
+    return 1 + len(text) // LONG

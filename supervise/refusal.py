@@ -1,0 +1,95 @@
+"""The end of a run that supervise refuses to start: it is told as any other end, with the outcome `error`.
+
+What may be short is memory, so little is loaded: neither the faces nor `json`, where they are not needed.
+"""
+
+import os
+from time import monotonic, time
+
+from supervise.runs import plain, remains
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from supervise.launch import Launched
+
+
+def settle(launched: "Launched", why: str) -> None:
+    """Write the end of that run into its report, its events and its record.
+
+    Raises OSError where the record cannot be written.
+    """
+    values = launched.request.values
+    start = remains.start_of(
+        launched.run_id,
+        values["name"],
+        launched.command,
+        os.getpid(),
+        launched.started_at,
+        access_limit=values["access_timeout"] is not None,
+    )
+    now, seconds = time(), monotonic() - launched.started
+    whole = remains.report(start, (), now, seconds, why, outcome="error")
+    lines = []
+    for t, event in _events(launched):
+        at = plain.time(now - seconds + t)
+        remains.hear({"at": at, **event}, whole, has_access_limit=start["access_limit"])
+        lines.append(remains.line_of(start, at, round(t, 3), event))
+    lines.append(remains.last_line(whole))
+    _append(launched.events, lines)
+    _write_report(values["report"], whole, why)
+    if launched.record:
+        _append(launched.record.events, lines)
+        # Where descriptors are short, the end needs this one.
+        os.close(launched.record.events)
+        launched.record.end(whole)
+
+
+def _write_report(path: "str | None", whole: "dict[str, Any]", why: str) -> None:
+    """Write the report of a run that was refused, and say what is the matter with it, unless that is `why`."""
+    if not path:
+        return
+    from supervise.faces import report
+
+    failure = report.write(path, whole)
+    if failure and failure not in why:
+        from supervise import recording
+
+        recording.warn(f"--report: {failure}")
+
+
+def _events(launched: "Launched") -> "list[tuple[float, dict[str, Any]]]":
+    """What the guardian has told of the command, each with its second of the run."""
+    found: list[tuple[float, dict[str, Any]]] = []
+    for message in launched.heard:
+        match message:
+            case ("started", int(pid), float(at)):
+                found.append((at - launched.started, {"event": "started", "pid": pid}))
+            case ("exited", int(status), float(at), bool()) if status >= 0:
+                found.append((at - launched.started, {"event": "exited", "command_exit": _exit_of(status)}))
+    return found
+
+
+def _exit_of(status: int) -> "dict[str, object]":
+    if not os.WIFSIGNALED(status):
+        return {"code": os.WEXITSTATUS(status), "signal": None, "core": False}
+    from supervise.values import signal_name
+
+    return {"code": None, "signal": signal_name(os.WTERMSIG(status)), "core": os.WCOREDUMP(status)}
+
+
+def _append(fd: int, lines: "list[str]") -> None:
+    """Add the lines to a file of events, unless that is a FIFO whose reader does not read."""
+    import select
+
+    if fd < 0:
+        return
+    poll = select.poll()
+    poll.register(fd, select.POLLOUT)
+    try:
+        if poll.poll(0):
+            os.write(fd, "".join(lines).encode())
+    except OSError:
+        # The report tells the same.
+        pass

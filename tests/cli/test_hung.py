@@ -1,0 +1,166 @@
+"""A file system that does not answer, under all that a start touches: the limits hold, and Ctrl-C is heard."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.harness import Place, alive_with, child, wait_until
+from tests.hung import Hung, is_possible, mounted
+
+pytestmark = pytest.mark.skipif(
+    not is_possible(), reason="only root, with /dev/fuse, can mount a file system that hangs"
+)
+
+LATE = 0.5
+"""Seconds that a limit or a signal may be late."""
+LIMIT = 1.0
+
+
+@dataclass
+class Dead:
+    """The folder on which nothing is answered."""
+
+    folder: Path
+    is_killable: bool
+    """A process that waits for it can be killed."""
+
+
+@pytest.fixture(params=["unread", "unanswered"])
+def dead(request: pytest.FixtureRequest, supervise: Place, tmp_path: Path) -> Iterator[Dead]:
+    with mounted(tmp_path / "dead", request.param) as hung:
+        yield Dead(hung.folder, request.param == "unread")
+    # Who could not be killed dies now.
+    wait_until(lambda: not supervise.alive())
+
+
+class Run:
+    """One that may leave behind what cannot be killed: its output goes into a file, which that may hold."""
+
+    def __init__(self, supervise: Place, words: list[str], env: dict[str, str] | None = None, **manner: object) -> None:
+        self._file = supervise.file("said")
+        self.began = time.monotonic()
+        with self._file.open("wb") as sink:
+            self.running = supervise.popen(
+                [str(supervise.program), *words], env=env, stdout=sink.fileno(), stderr=sink.fileno(), **manner
+            )
+
+    def wait(self) -> tuple[int, str, float]:
+        """Its code, what was said, and the seconds that it took."""
+        code = self.running.process.wait(20)
+        return code, self._file.read_text(), time.monotonic() - self.began
+
+    def left(self) -> list[int]:
+        return alive_with(self.running.token)
+
+
+def places(dead: Dead) -> dict[str, tuple[list[str], dict[str, str]]]:
+    """The words and the variables of a run that touches the dead folder before its command is there."""
+    path = f"{dead.folder}:{os.environ['PATH']}"
+    return {
+        "the command": (["--", f"{dead.folder}/cmd"], {}),
+        "a relative command": (["--", f"../{dead.folder.name}/cmd"], {}),
+        "PATH": (["--", "sleep", "20"], {"PATH": path}),
+        "the interpreter": (["--", "./script"], {}),
+    }
+
+
+@pytest.mark.parametrize("what", ["the command", "a relative command", "PATH", "the interpreter"])
+def test_a_limit_holds_where_the_command_never_comes_into_being(supervise: Place, dead: Dead, what: str) -> None:
+    script = supervise.file("script")
+    script.write_text(f"#!{dead.folder}/sh\n")
+    script.chmod(0o755)
+    words, env = places(dead)[what]
+    for limit, code in ((["-t"], 124), (["-a"], 122), (["--total-timeout"], 124)):
+        report = supervise.file("r.json")
+        run = Run(supervise, ["--report", str(report), *limit, str(LIMIT), "-k", "20", *words], env)
+        got, said, took = run.wait()
+        assert got == code, said
+        assert LIMIT <= took < LIMIT + LATE, said
+        survivors = json.loads(report.read_bytes())["survivors"]
+        # Whoever is left cannot be killed, and is named.
+        assert {one["pid"] for one in survivors} == set(run.left())
+        assert bool(survivors) != dead.is_killable, said
+        assert ("could not kill" in said) == bool(survivors)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("what", ["the command", "PATH"])
+def test_a_cancellation_of_a_start_that_hangs(supervise: Place, dead: Dead, what: str, number: int) -> None:
+    words, env = places(dead)[what]
+    run = Run(supervise, ["-v", *words], env)
+    guardian = run.running.guardian()
+    wait_until(lambda: is_waiting(guardian))
+    # Its libraries are loaded: on a busy machine that takes long.
+    wait_until(lambda: [*supervise.runtime.rglob("*.sock")])
+    sent = time.monotonic()
+    run.running.send(number)
+    code, said, _ = run.wait()
+    assert time.monotonic() - sent < LATE, said
+    assert code == (-signal.SIGINT if number == signal.SIGINT else 128 + number)
+    assert f"cancelled by signal {signal.Signals(number).name.removeprefix('SIG')}" in said
+
+
+def is_waiting(pid: int) -> bool:
+    """The process, or a child of it, waits for an answer of the file system."""
+    for one in (pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())):
+        if "request_wait" in Path(f"/proc/{one}/wchan").read_text():
+            return True
+    return False
+
+
+def test_a_limit_holds_in_a_folder_that_hangs(supervise: Place, tmp_path: Path) -> None:
+    with mounted(tmp_path / "dead", "answers") as hung:
+        call = f"exec {supervise.program} -t 1 -- ./cmd"
+        start = f"cd {hung.folder} && echo there >{tmp_path}/there && read go && {call}"
+        began = run_where(supervise, start, hung, tmp_path)
+        assert LIMIT <= time.monotonic() - began < LIMIT + LATE
+
+
+def run_where(supervise: Place, start: str, hung: Hung, tmp_path: Path) -> float:
+    reader, writer = os.pipe()
+    running = supervise.popen(["dash", "-c", start], stdin=reader)
+    os.close(reader)
+    wait_until((tmp_path / "there").exists)
+    hung.stop("unread")
+    began = time.monotonic()
+    os.write(writer, b"\n")
+    os.close(writer)
+    ended = running.wait()
+    assert ended.code == 124, ended.err
+    assert ended.left == []
+    return began
+
+
+@pytest.mark.parametrize("options", [[], ["-t", "20"], ["-t", "2"], ["--pty", "-t", "2"]])
+def test_a_record_that_does_not_come_is_left_out(supervise: Place, dead: Dead, options: list[str]) -> None:
+    run = Run(supervise, [*options, "--", "sh", "-c", "echo here; exit 3"], {"XDG_STATE_HOME": str(dead.folder)})
+    code, said, took = run.wait()
+    assert (code, said.count("this run is not recorded")) == (3, 1), said
+    assert said.splitlines()[-1] == "here"
+    assert took < 2 + LATE
+    assert bool(run.left()) != dead.is_killable
+
+
+def test_a_cancellation_waits_for_no_record(supervise: Place, dead: Dead) -> None:
+    words = ["--", *child("ignore=TERM", "print=here\n", "stay")]
+    run = Run(supervise, ["-k", "0.1", *words], {"XDG_STATE_HOME": str(dead.folder)})
+    wait_until(lambda: is_waiting(run.running.guardian()))
+    sent = time.monotonic()
+    run.running.send(signal.SIGINT)
+    code, said, _ = run.wait()
+    assert time.monotonic() - sent < LATE, said
+    assert code == -signal.SIGINT
+    assert "cancelled by signal INT" in said
+
+
+def test_a_limit_counts_from_the_call_where_a_record_does_not_come(supervise: Place, dead: Dead) -> None:
+    run = Run(supervise, ["-t", "1", "--", "sleep", "20"], {"XDG_STATE_HOME": str(dead.folder)})
+    code, said, took = run.wait()
+    assert code == 124
+    assert LIMIT <= took < LIMIT + LATE, said

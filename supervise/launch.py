@@ -69,6 +69,8 @@ class Launched:
         self.command, self.said = request.command, request.said
         """The words of the command and of the options as they are shown and recorded: without their secrets."""
         self.parent = os.getppid()
+        self.mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, ())
+        """The signals that the caller blocks; read before supervise blocks any itself."""
         self.started = monotonic()
         """When the run began: the zero of its times."""
         self.started_at = time()
@@ -461,6 +463,7 @@ def _fork_guardian(
             unneeded=unneeded,
             has_terminal=has_terminal,
             may_leave=not is_recorded and _is_nothing_to_be_told(launched),
+            mask=launched.mask,
             on_lost=on_lost,
             found_again=found_again,
             maker=launched.plan.make if launched.plan else None,

@@ -49,7 +49,9 @@ LISTENING = 0.1
 class Guardian:
     """The guardian as we see it."""
 
-    def __init__(self, pid: int, line: line.Line, has_terminal: bool, leave: int, permit: int) -> None:
+    def __init__(
+        self, pid: int, line: line.Line, has_terminal: bool, leave: int, permit: int, mask: "Iterable[int]"
+    ) -> None:
         self.pid = pid
         self.line = line
         self.has_terminal = has_terminal
@@ -58,6 +60,8 @@ class Guardian:
         self._permit = permit
         self.is_given_up = False
         """The supervisor has killed it, since it hung in a start."""
+        self.mask = mask
+        """The signals that the caller blocks, and so the command's."""
 
     def keep(self) -> bool:
         """It stays until it is dismissed; False where it has gone already, of a command that ended by itself."""
@@ -143,17 +147,19 @@ def fork(
     unneeded: "Iterable[int]",
     has_terminal: bool,
     may_leave: bool,
+    mask: "Iterable[int]",
     on_lost: "OnLost",
     found_again: "FoundAgain | None",
     maker: "Maker | None" = None,
 ) -> Guardian:
     """Fork it, with the first of what it is told: no line is faster.
 
-    All signals are blocked from here on, so that none is lost before there is somebody to take it.  `unneeded` are
-    descriptors of ours that it must not hold.  With `may_leave` it goes by itself when the command has ended by itself
-    with nobody left, unless we `keep` it.  `on_lost` is called in the guardian, with the facts and the sockets that
-    it was told, when we have died and the tree is stopped; `found_again` before that, on a terminal.  `maker` makes the
-    record of the run, in the guardian, where the first messages tell it to.
+    All signals are blocked from here on, so that none is lost before a thread of the supervisor takes it.  `unneeded`
+    are descriptors of the supervisor that the guardian must not hold.  With `may_leave` the guardian goes by itself
+    when the command has ended by itself and left no process, unless the supervisor calls `keep`.  `mask` is the
+    command's signal mask.  `on_lost` is called in the guardian, with the facts and the sockets that it was told, when
+    the supervisor has died and the tree is stopped; `found_again` before that, on a terminal.  `maker` makes the record
+    of the run, in the guardian, where the first messages tell it to.
     Raises OSError where no process can be had.
     """
     ours, theirs = line.pair()
@@ -162,6 +168,7 @@ def fork(
     wake, trigger = os.pipe()
     holder = Holder(theirs, wake, os.getpgrp() if has_terminal else None)
     holder.leave, holder.permit, holder.maker = leave, permit, maker
+    holder.mask = mask
     for message, _ in first:
         if message[0] == "spawn":
             holder.prepare(message[2])
@@ -173,7 +180,7 @@ def fork(
         theirs.close()
         os.close(wake)
         os.close(trigger)
-        return Guardian(pid, ours, has_terminal, leave, permit)
+        return Guardian(pid, ours, has_terminal, leave, permit, mask)
     code = 70
     try:
         if not has_terminal:

@@ -37,7 +37,7 @@ from supervise.process.spawn import SpawnError, find, spawn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from types import ModuleType
     from typing import Any
 
@@ -87,6 +87,8 @@ class Holder:
         """A descriptor that gives one byte to whoever is first: read here, we go as soon as the command has ended by
         itself with nobody left, and need not be told to."""
         self._has_leave = False
+        self.mask: Iterable[int] = ()
+        """The signals that the caller of supervise blocks: they are blocked for the command too."""
         self.permit = -1
         """The same for what comes after the record: where the supervisor was first, nothing does."""
         self.maker: Maker | None = None
@@ -276,7 +278,8 @@ class Holder:
             kept = _environment(variables) if prepared is None else prepared
             group = None if terminal else self.group
             self._leads_group = group is None
-            self.root = spawn(find(command[0], kept), command, kept, stdio, group=group, terminal=terminal)
+            path = find(command[0], kept)
+            self.root = spawn(path, command, kept, stdio, group=group, terminal=terminal, mask=self.mask)
         except SpawnError as error:
             self.line.send("failed", error.kind, error.reason)
         else:

@@ -8,7 +8,7 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 SHELL = "/bin/sh"
 DEFAULT_PATH = b"/bin:/usr/bin"
@@ -64,24 +64,27 @@ def spawn(
     *,
     group: "int | None",
     terminal: str,
+    mask: "Iterable[int]" = (),
 ) -> int:
     """Start the command and return its pid: in that process group (0: the caller's), or in a session of its own.
 
     `path` is its file (see `find`).
     `terminal` names the controlling terminal of such a session; '' for none.
 
-    Its signal mask is empty; SIGPIPE and SIGXFSZ, which Python ignores, are back to default.
+    `mask` is the command's signal mask: the caller's, as under plain exec (execve(2)).  What the caller ignores stays
+    ignored, but for SIGPIPE and SIGXFSZ: Python ignores both before its first line and keeps no trace of what the
+    caller had, so the command gets the default action that nearly every program expects.
     Raises SpawnError.
     """
     try:
-        return _exec(path, command, environ, stdio, group, terminal)
+        return _exec(path, command, environ, stdio, group, terminal, mask)
     except OSError as error:
         number = error.errno or 0
     import errno
 
     if number == errno.ENOEXEC and _looks_like_text(path):
         try:
-            return _exec(SHELL, [SHELL, path, *command[1:]], environ, stdio, group, terminal)
+            return _exec(SHELL, [SHELL, path, *command[1:]], environ, stdio, group, terminal, mask)
         except OSError as error:
             number = error.errno or 0
     if number in (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE):
@@ -102,6 +105,7 @@ def _exec(
     stdio: "tuple[int, int, int]",
     group: "int | None",
     terminal: str,
+    mask: "Iterable[int]",
 ) -> int:
     actions: list[tuple[object, ...]] = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(stdio)]
     if terminal:
@@ -111,13 +115,13 @@ def _exec(
     defaults = (_signal.SIGPIPE, _signal.SIGXFSZ)
     if group is None:
         return os.posix_spawn(
-            path, command, environ, file_actions=actions, setsid=True, setsigmask=(), setsigdef=defaults
+            path, command, environ, file_actions=actions, setsid=True, setsigmask=mask, setsigdef=defaults
         )
     if not group:
         # The caller's group is of another pid namespace, where it has no number here: it can only be inherited.
         return os.posix_spawn(path, command, environ, file_actions=actions, setsigmask=(), setsigdef=defaults)
     return os.posix_spawn(
-        path, command, environ, file_actions=actions, setpgroup=group, setsigmask=(), setsigdef=defaults
+        path, command, environ, file_actions=actions, setpgroup=group, setsigmask=mask, setsigdef=defaults
     )
 
 

@@ -363,7 +363,13 @@ class Runner:
                 source += f" from pid {sender} ({ancestry[0].name})"
             self._is_cancelled = True
             self.dispatch(
-                Cancel(number, at, delivered=is_from_terminal and self._is_for_root(number, at), source=source)
+                Cancel(
+                    number,
+                    at,
+                    delivered=is_from_terminal and self._is_for_root(number, at),
+                    from_terminal=is_from_terminal,
+                    source=source,
+                )
             )
         elif number in signals.STOPPING:
             # What the terminal sends is for the kernel to judge; whoever else wants us stopped can continue us as well.

@@ -1,5 +1,6 @@
 """An attempt from its cause, or its own end, to its outcome: stop, grace, kill, drain."""
 
+from dataclasses import replace
 from math import inf
 from typing import Literal
 
@@ -184,6 +185,9 @@ def cancel_stopping(attempt: Attempt, event: Cancel, now: float) -> list[Action]
     """The first is passed on and changes neither the cause nor the grace, the second kills at once; no echo does."""
     last = attempt.last_cancel
     if last and event.signal == last.signal and _is_echo(event, last):
+        if event.signal == HANGUP and not _is_from_terminal(event):
+            # The hang-up has had its echo: the next HUP of a process is a second one.
+            attempt.last_cancel = replace(last, delivered=False, from_terminal=False)
         return []
     attempt.last_cancel = event
     if attempt.cause is None:
@@ -204,8 +208,14 @@ def cancel_stopping(attempt: Attempt, event: Cancel, now: float) -> list[Action]
 
 
 def _is_echo(event: Cancel, last: Cancel) -> bool:
-    # A window is closed once: its shell says so when it leaves, and the terminal when that has left.
-    return event.signal == HANGUP or (not event.delivered and event.at < last.at + ECHO)
+    if event.signal == HANGUP and (_is_from_terminal(event) or _is_from_terminal(last)):
+        # A window that is closed gives two: one from its shell, which passes it on, and one from the kernel.
+        return True
+    return not event.delivered and event.at < last.at + ECHO
+
+
+def _is_from_terminal(event: Cancel) -> bool:
+    return event.delivered or event.from_terminal
 
 
 def exited_stopping(attempt: Attempt, event: Exited, now: float) -> list[Action]:

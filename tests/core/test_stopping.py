@@ -134,6 +134,23 @@ def test_a_window_is_closed_once() -> None:
     )
 
 
+def test_a_hangup_of_the_terminal_and_the_one_of_its_shell_are_one() -> None:
+    start = (5.0, Cancel(HUP, 5.0, from_terminal=True), StopTree(HUP), verdict(cancelled(5.0, HUP), HUP))
+    play(Policy(), STARTED, start, (7.0, Cancel(HUP, 7.0)), (7.5, Cancel(HUP, 7.5, from_terminal=True)))
+    play(Policy(), STARTED, start, (7.0, Cancel(HUP, 7.0)), (9.0, Cancel(HUP, 9.0), KillTree(), AGAIN))
+
+
+def test_a_second_hangup_by_a_process_kills() -> None:
+    """As a second TERM does."""
+    play(
+        Policy(),
+        STARTED,
+        (5.0, Cancel(HUP, 5.0), StopTree(HUP), verdict(cancelled(5.0, HUP), HUP)),
+        (5.05, Cancel(HUP, 5.05)),
+        (7.0, Cancel(HUP, 7.0), KillTree(), AGAIN),
+    )
+
+
 def test_an_echo_after_a_timeout() -> None:
     play(
         Policy(timeout=10),

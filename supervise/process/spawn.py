@@ -119,7 +119,7 @@ def _exec(
         )
     if not group:
         # The caller's group is of another pid namespace, where it has no number here: it can only be inherited.
-        return os.posix_spawn(path, command, environ, file_actions=actions, setsigmask=(), setsigdef=defaults)
+        return os.posix_spawn(path, command, environ, file_actions=actions, setsigmask=mask, setsigdef=defaults)
     return os.posix_spawn(
         path, command, environ, file_actions=actions, setpgroup=group, setsigmask=mask, setsigdef=defaults
     )

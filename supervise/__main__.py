@@ -94,8 +94,8 @@ def _fill_stdio() -> None:
         try:
             os.fstat(number)
         except OSError:
-            # Writing to what is open for reading only fails, as writing to a closed descriptor does.
-            os.open(os.devnull, os.O_RDONLY)
+            # What is written there is discarded, and the command's code is kept.
+            os.open(os.devnull, os.O_RDWR)
 
 
 def _clear_up(facts: "tuple[Any, ...]", left: "list[tuple[str, str]]", fault: str) -> None:

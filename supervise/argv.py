@@ -99,9 +99,15 @@ def take_options(rest: "list[str]", names: "Mapping[str, Option]") -> "dict[str,
     return said
 
 
-def fill(said: "Mapping[str, str]", command: "list[str]", environ: "Mapping[str, str]") -> Request:
+def fill(
+    said: "Mapping[str, str]",
+    command: "list[str]",
+    environ: "Mapping[str, str]",
+    written: "Mapping[str, str] | None" = None,
+) -> Request:
     """The Request for the words that the command line said, with the environment's and the defaults for the others.
 
+    `written`: how the options are written on the command line, by their keys, where that is known.
     Raises BadValueError, its text beginning with the option's or the variable's name.
     """
     values, words = {option.key: option.value for option in OPTIONS}, {}
@@ -115,19 +121,20 @@ def fill(said: "Mapping[str, str]", command: "list[str]", environ: "Mapping[str,
         try:
             values[option.key] = setting.value if setting else _read(option, word)
         except BadValueError as error:
+            source = (written or {}).get(option.key, source) if source == "--" + option.name else source
             raise BadValueError(f"{source}: {error}") from None
         words[option.name] = setting.word if setting else word
     if configured or values["config"]:
         # What is configured now is in those words; what will be then shall add nothing.
         words["config"] = os.devnull
         words.pop("profile", None)
-    _check_together(values)
+    _check_together(values, written or {})
     # All of them, used or not: a supervise inside the command is not governed by what was said to this one.
     taken = tuple(name for option in OPTIONS for name in option.variables if name in ours) if ours else ()
     return Request(values, command, taken, words, notice)
 
 
-def _check_together(values: "Mapping[str, Any]") -> None:
+def _check_together(values: "Mapping[str, Any]", written: "Mapping[str, str]") -> None:
     """Raises BadValueError for options that make no sense together, whoever says each of them."""
     if values["access_on"] and values["access_timeout"] is None:
         raise BadValueError(
@@ -140,7 +147,8 @@ def _check_together(values: "Mapping[str, Any]") -> None:
         if not values["log_max"]:
             raise BadValueError("--access-on: nobody can attach without recorded output, of which --log-max keeps none")
     if values["detach"] and values["no_record"]:
-        raise BadValueError("--detach: its output goes into the record, of which --no-record leaves none")
+        detach = written.get("detach", "--detach")
+        raise BadValueError(f"{detach}: its output goes into the record, of which --no-record leaves none")
     if values["no_record"] and values["on_interrupt"] == "rerun":
         raise BadValueError("--on-interrupt: a run is found again by its record, of which --no-record leaves none")
 

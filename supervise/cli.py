@@ -21,7 +21,8 @@ from supervise.argv import Request, fill
 from supervise.commands import reading, table
 from supervise.commands.table import SUBCOMMANDS, Subcommand
 from supervise.options import BETWEEN, OPTIONS, BadValueError, Option, option_names
-from supervise.text import saying
+from supervise.process import hints
+from supervise.text import saying, writing
 from supervise.text.redaction import MASK, Redaction
 
 EXIT_REFUSED = 125
@@ -45,9 +46,19 @@ EPILOG = (
     "failed or was called wrongly, 126 not executable, 127 not found, 128+N ended by signal N.\n\n"
     "More in the manual: man supervise."
 )
-ALONE = ("--help", "--version")
-HABITS = {"-h": "--help", "-?": "--help", "-V": "--version", "help": "--help", "version": "--version"}
+ALONE = ("--help", "-h", "--version")
+HELP = ("--help", "-h")
+HABITS = {"-?": "--help", "-V": "--version", "help": "--help", "version": "--version"}
 """What people write who know other programs."""
+COMMANDS_OF_OTHERS = {
+    "kill": "stop", "cancel": "stop", "abort": "stop", "terminate": "stop",
+    "list": "ps", "ls": "ps", "jobs": "ps", "top": "ps",
+    "status": "show", "info": "show", "inspect": "show", "describe": "show", "report": "show",
+    "tail": "logs -f", "follow": "logs -f", "log": "logs", "output": "logs", "journal": "logs",
+    "start": "run", "exec": "run", "restart": "recover", "resume": "recover",
+    "rm": "prune", "clean": "prune", "gc": "prune",
+}  # fmt: skip
+"""Commands of systemctl, docker, kill(1), at(1) and the like, and those of supervise that do that."""
 
 # Some versions of typer depend on click and others carry it inside; its exceptions are found by way of typer's own.
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]
@@ -69,17 +80,17 @@ def main(words: list[str], environ: Mapping[str, str]) -> Request | reading.Call
     if not is_bare and words[0] not in (*table.first_words(), *ALONE):
         refuse(_no_such_command(words))
     row = table.find(words)
-    if row is None and (parts := table.second_words(words[0])) and "--help" not in words[1:2]:
+    if row is None and (parts := table.second_words(words[0])) and words[1:2] not in ([one] for one in HELP):
         refuse(f"{words[0]}: takes one of {', '.join(parts)}" + "".join(f", got {_shown([one])}" for one in words[1:2]))
     try:
         said, command = _parse(["run", *words] if is_bare else words)
         if row:
-            return reading.fill(row, said, command)
+            return reading.fill(row, said, command, _written(words, option_names(row.options)))
         if not command:
             refuse("there is no COMMAND to run", f"usage: {USAGE}")
         if is_bare and words[-len(command) - 1] != "--":
             refuse(_not_separated(words, command))
-        return fill(said, command, environ)
+        return fill(said, command, environ, _written(words[: len(words) - len(command)], option_names()))
     except BadValueError as error:
         refuse(str(error))
     except UsageError as error:
@@ -97,6 +108,7 @@ def refuse(*lines: str) -> NoReturn:
 
 def _parse(words: list[str]) -> Said:
     """What typer makes of the words, or the end of the program where it has shown help or the version."""
+    writing.make_stdout_patient()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Rich cuts names that are too wide with a character that not every encoding has.
         sys.stdout.reconfigure(errors="replace")
@@ -127,7 +139,9 @@ def _forget_stdout() -> None:
 
 def _app() -> typer.Typer:
     # A bare call is parsed by `run`, which alone knows where COMMAND begins; the group has the options for its help.
-    app = typer.Typer(add_completion=False, rich_markup_mode="rich")
+    app = typer.Typer(
+        add_completion=False, rich_markup_mode="rich", context_settings={"help_option_names": ["--help", "-h"]}
+    )
     app.callback(
         help=ABOUT,
         epilog=EPILOG,
@@ -248,10 +262,37 @@ def _explain(error: Exception, names: Mapping[str, Option]) -> str:
     return f"no such option {_shown([name])}; " + (f"did you mean {near}?" if near else "see supervise --help")
 
 
+def _written(words: list[str], names: Mapping[str, Option]) -> dict[str, str]:
+    """How the last of each option is written among these words, by its key: `-k`, `--completion-timeout`."""
+    written: dict[str, str] = {}
+    rest = iter(words)
+    for word in rest:
+        if word == "--":
+            break
+        name = word.partition("=")[0] if word.startswith("--") else word[:2]
+        while (option := names.get(name)) and option.is_flag and not word.startswith("--") and len(word) > 2:
+            # Of several flags in one word: -qk5.
+            written[option.key] = name
+            word = "-" + word[2:]
+            name = word[:2]
+        if option:
+            written[option.key] = name
+            if not option.is_flag and word == name:
+                next(rest, None)
+    return written
+
+
 def _no_such_command(words: list[str]) -> str:
     first, *rest = words
     if first in HABITS:
         return f"no such command {first!r}; did you mean: supervise {HABITS[first]}"
+    if hints.is_duration(first) and rest:
+        return f"no such command {first!r}; did you mean: supervise {_shown(['-t', first, '--', *rest])}"
+    if (other := COMMANDS_OF_OTHERS.get(first)) is not None:
+        ours = other.split()
+        row = table.find(ours)
+        operands = rest or (row.operands.split() if row else ["COMMAND"])
+        return f"no such command {first!r}; did you mean: supervise {_shown([*ours, *operands])}"
     near = difflib.get_close_matches(first, table.first_words(), n=1)
     meant = [near[0], *rest] if near else ["run", *words]
     return f"no such command {first!r}; did you mean: supervise {_shown(meant)}"
@@ -261,6 +302,9 @@ def _not_separated(words: list[str], command: list[str]) -> str:
     options = words[: len(words) - len(command)]
     if command[0] in table.first_words():
         return f"options stand after {command[0]}: supervise {_shown([command[0], *options, *command[1:]])}"
+    if hints.is_duration(command[0]) and command[1:]:
+        # As one writes it for timeout(1).
+        return f"did you mean: supervise {_shown([*options, '-t', command[0], '--', *command[1:]])}"
     return f"put -- before the command: supervise {_shown([*options, '--', *command])}"
 
 

@@ -45,7 +45,7 @@ class Teller:
         self._people = Messenger(launched.messages)
         self._record = launched.record
         self._complained: set[str] = set()
-        self._events = Messenger(Outlet(launched.events)) if launched.events >= 0 else None
+        self._events = Messenger(_outlet_of_events(launched)) if launched.events >= 0 else None
         self._recorded = Messenger(Outlet(launched.record.events)) if launched.record else None
         self._status = _status_file(launched)
         self._room = min(MOST_RECORDED, values["log_max"] or MOST_RECORDED)
@@ -157,6 +157,14 @@ class Teller:
             except OSError as error:
                 self.complain("record", (error.strerror or str(error)).lower())
         self._people.flush(LAST_WORDS)
+
+
+def _outlet_of_events(launched: Launched) -> Outlet:
+    """The outlet of stdout or stderr where the events go there too: so that each begins on a line of its own."""
+    own = os.fstat(launched.events)
+    standard = [launched.messages, *getattr(launched, "outlets", ())]
+    same = (one for one in standard if os.path.samestat(os.fstat(one.fd), own))
+    return next(same, None) or Outlet(launched.events)
 
 
 def account_of(

@@ -22,7 +22,8 @@ ISO_DATE_UNITS = {"W": 604800.0, "D": 86400.0}
 ISO_TIME_UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0}
 OFF_WORDS = ("off", "infinity")
 LONGEST = 100 * 365 * 86400.0
-"""A century: beyond it the arithmetic of epoll and of dates is no longer safe."""
+"""A century: what is longer is taken for this much, as timeout(1) takes any number.  Beyond it the arithmetic of dates
+is no longer safe."""
 SIZES = {
     unit + ending: 1024**power
     for power, unit in enumerate(("", "K", "M", "G", "T"))
@@ -78,14 +79,18 @@ def duration(text: str) -> "float | None":
         seconds = None if days is None or hours is None else days + hours
     elif seconds is None and text:
         seconds = _numbers_with_units(text, UNITS)
-    if seconds is None or seconds > LONGEST:
-        return None
-    return seconds
+    return None if seconds is None else min(seconds, LONGEST)
+
+
+def _is_infinite(word: str) -> bool:
+    """It is what strtod(3) takes for infinity, and timeout(1) with it: `inf`, `Infinity`, with or without a unit."""
+    text = word.lower().removeprefix("+")
+    return text in ("inf", "infinity") or (text[:-1] in ("inf", "infinity") and text[-1] in "smhd")
 
 
 def read_limit(option: Option, word: str) -> "float | None":
     """Seconds, or None where the limit is off."""
-    if word in OFF_WORDS:
+    if word in OFF_WORDS or _is_infinite(word):
         return None
     seconds = duration(word)
     if seconds is None:
@@ -102,8 +107,8 @@ def read_cap(option: Option, word: str) -> float:
 
 
 def read_delay(option: Option, word: str) -> float:
-    """Seconds; 0 is at once."""
-    seconds = duration(word)
+    """Seconds; 0 is at once, and infinity the longest that there is."""
+    seconds = LONGEST if _is_infinite(word) else duration(word)
     if seconds is None:
         raise _bad(word, DURATION_FORMS + "; 0 for at once")
     return seconds
@@ -138,16 +143,29 @@ def signal_table() -> "dict[str, int]":
     }
 
 
+def real_time_signals() -> "dict[str, int]":
+    """Names without SIG and numbers of those: `RTMIN`, `RTMIN+1`, ..., `RTMAX-1`, `RTMAX` (signal(7), kill(1))."""
+    from _signal import SIGRTMAX, SIGRTMIN
+
+    count = SIGRTMAX - SIGRTMIN
+    ups = {"RTMIN" + (f"+{by}" if by else ""): SIGRTMIN + by for by in range(count + 1)}
+    return ups | {"RTMAX" + (f"-{by}" if by else ""): SIGRTMAX - by for by in range(count + 1)}
+
+
 def signal_name(number: int) -> str:
-    """`TERM` for 15; `64` for one without a name."""
+    """`TERM` for 15, `RTMIN+3` for 37; `32` for one without a name."""
     names = [name for name, known in signal_table().items() if known == number]
     # Some have an old name beside their own: CLD, POLL, IOT.
-    return next((name for name in names if name not in ("CLD", "POLL", "IOT")), str(number))
+    name = next((name for name in names if name not in ("CLD", "POLL", "IOT")), "")
+    # As bash(1) has it, each is named from the end that it is nearer to.
+    real = [name for name, known in real_time_signals().items() if known == number]
+    return name or min(real, key=lambda one: (int(one[6:] or 0), one[:5] == "RTMAX"), default=str(number))
 
 
 def read_signal(option: Option, word: str) -> int:
     """The number of `TERM`, `SIGTERM` or `15`."""
-    number = signal_table().get(word.upper().removeprefix("SIG"))
+    name = word.upper().removeprefix("SIG")
+    number = signal_table().get(name) or real_time_signals().get(name)
     if number is None and 1 <= _whole(word) <= 64:
         number = _whole(word)
     if number is None:

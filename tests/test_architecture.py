@@ -41,7 +41,7 @@ OURS = {
         "text",
         "values",
     },
-    "cli": {"argv", "commands", "options", "text", "values"},
+    "cli": {"argv", "commands", "options", "process", "text", "values"},
     "pages": {"commands", "pages", "options"},
     "recording": {"argv", "folders", "options", "process", "runs", "text"},
     "detaching": {"process"},

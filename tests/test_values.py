@@ -122,4 +122,4 @@ def test_the_value_of_every_default_is_what_its_word_says(option):
     if option.default:
         assert option.value == values.read(option, option.default)
     else:
-        assert option.value == {"flag": False, "evidences": ()}.get(option.kind)
+        assert option.value == {"flag": False, "evidences": (), "patterns": ()}.get(option.kind)

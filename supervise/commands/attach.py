@@ -10,6 +10,7 @@ from supervise.commands.keyboard import Detached, Keyboard
 from supervise.runs.client import Connection
 from supervise.runs.following import Follower
 from supervise.runs.output import Chunk
+from supervise.text.writing import write_all
 
 LOST = 125
 
@@ -50,9 +51,7 @@ def show(chunk: Chunk, end: str = "\n") -> None:
     """Write it where the command has written it; what was left out before it is said."""
     if chunk.left_out:
         asking.say(f"{showing.size(chunk.left_out)} of output are left out here", end)
-    data, fd = chunk.data, 2 if chunk.stream == "stderr" else 1
-    while data:
-        data = data[os.write(fd, data) :]
+    write_all(2 if chunk.stream == "stderr" else 1, chunk.data)
 
 
 def _type(connection: Connection, keyboard: Keyboard) -> None:

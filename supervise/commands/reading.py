@@ -53,9 +53,15 @@ def read(words: "list[str]") -> "Call | None":
         return None
 
 
-def fill(row: Subcommand, said: "Mapping[str, str]", operands: "list[str]") -> Call:
+def fill(
+    row: Subcommand,
+    said: "Mapping[str, str]",
+    operands: "list[str]",
+    written: "Mapping[str, str] | None" = None,
+) -> Call:
     """The Call for the words of the options by their keys, and the operands.
 
+    `written`: how the options are written on the command line, by their keys, where that is known.
     Raises BadValueError.
     """
     if not row.least <= len(operands) <= row.most:
@@ -66,12 +72,16 @@ def fill(row: Subcommand, said: "Mapping[str, str]", operands: "list[str]") -> C
         try:
             values[option.key] = read_value(option, said[option.key]) if option.key in said else option.value
         except BadValueError as error:
-            raise BadValueError(f"--{option.name}: {error}") from None
+            name = (written or {}).get(option.key, f"--{option.name}")
+            raise BadValueError(f"{name}: {error}") from None
     return Call(row, values, operands)
 
 
 def carry_out(call: Call) -> "NoReturn":
     """Do it, and end this process with its code."""
+    from supervise.text import writing
+
+    writing.make_stdout_patient()
     try:
         code = import_module(call.row.module).main(call.values, call.operands)
         if sys.stdout is not None:

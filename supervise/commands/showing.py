@@ -6,6 +6,7 @@ from typing import Any
 
 from supervise.options import BadValueError
 from supervise.runs import reading
+from supervise.text.writing import write_all
 
 UNITS = (("d", 86400), ("h", 3600), ("m", 60))
 PLAIN = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./-_"
@@ -33,8 +34,7 @@ def write(data: "bytes | memoryview") -> None:
 
     Raises OSError.
     """
-    while data:
-        data = data[os.write(1, data) :]
+    write_all(1, data)
 
 
 def printable(text: str) -> str:

@@ -15,10 +15,10 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
     """Sleep for the duration; 75 at once where that would outlast the latest instant of the run."""
     word = operands[0]
     # As sleep(1) has it.
-    seconds = LONGEST if word == "infinity" else read_delay(DURATION, word)
+    seconds = read_delay(DURATION, word)
     latest = latest_of_environment()
     if latest is not None and (over := time() + seconds - latest) > 0:
-        by = "" if word == "infinity" else f"{_shown(over)} "
+        by = "" if seconds >= LONGEST else f"{_shown(over)} "
         why = f"not sleeping {word}: the run ends {by}before that would be over (exit {os.EX_TEMPFAIL})"
         os.write(2, f"supervise: {why}\n".encode())
         return os.EX_TEMPFAIL

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from supervise.core.events import Activity, Extended, Process, PutOff, Warned
 from supervise.core.outcome import Cause, Exit, Outcome
 from supervise.faces.items import Diagnosis, Doing, LastLine, Moment, Socket
+from supervise.faces.words import LATEST
 from supervise.values import signal_name
 
 SCHEMA = 1
@@ -19,7 +20,7 @@ _TIMEOUTS = {"access_timeout": "access", "completion_timeout": "completion", "id
 
 def time(epoch: float) -> str:
     """`2026-11-22T13:07:00.123Z` (RFC 3339)."""
-    return datetime.fromtimestamp(epoch, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return datetime.fromtimestamp(min(epoch, LATEST), UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def seconds(value: float | None) -> float | None:

@@ -10,6 +10,8 @@ from supervise.values import signal_name
 
 UNITS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000))
 """In milliseconds; seconds are written with what is left of them."""
+LATEST = 253_402_128_000
+"""Epoch seconds of the end of 9999 less two days: datetime knows no later year, in any time zone."""
 SIZES = ("kB", "MB", "GB", "TB", "PB")
 STATES = {
     "R": "running",
@@ -48,7 +50,7 @@ def measured(seconds: float) -> str:
 
 def local_time(epoch: float, now: float) -> str:
     """`14:07:00+01:00`, with the date in front where it is not that of `now`; both in epoch seconds."""
-    moment, today = (datetime.fromtimestamp(round(seconds)).astimezone() for seconds in (epoch, now))
+    moment, today = (datetime.fromtimestamp(round(min(one, LATEST))).astimezone() for one in (epoch, now))
     text = moment.isoformat(sep=" ", timespec="seconds")
     return text if moment.date() != today.date() else text.partition(" ")[2]
 

@@ -13,8 +13,8 @@ Whether the user may write there is the kernel's to judge.  What is judged here 
 """
 
 import os
-from errno import EEXIST, ENOENT
-from stat import S_ISDIR, S_ISFIFO, S_ISREG, S_IWOTH
+from errno import EBADF, EEXIST, ENOENT
+from stat import S_ISDIR, S_ISFIFO, S_ISREG, S_ISSOCK, S_IWOTH
 
 from supervise.files import trust, walk
 from supervise.files.trust import UntrustedError
@@ -94,6 +94,8 @@ def open_to_append(path: str, *, may_make: bool = True) -> int:
                 return os.open(
                     entry.name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | APPEND, 0o666, dir_fd=entry.folder
                 )  # fmt: skip
+            if entry.is_descriptor:
+                return _again(entry)
             # A FIFO is opened for reading too: without a reader the open would wait for one, for ever, or fail.
             return open_at(entry, (os.O_RDWR if S_ISFIFO(entry.found.st_mode) else os.O_WRONLY) | APPEND)
         except FileExistsError:
@@ -104,6 +106,29 @@ def open_to_append(path: str, *, may_make: bool = True) -> int:
         finally:
             entry.close()
     raise FileExistsError(EEXIST, "Another process keeps changing it", path)
+
+
+def _again(entry: Entry) -> int:
+    """A descriptor of a file that is open already: `/dev/stderr`, `/dev/fd/3`.
+
+    Opened anew, a regular file would be written from its beginning, over what its other writers have put there.  A pipe
+    or a terminal is better opened anew, since then it does not block and the shared one is left as it is; but the file
+    of another user, as after su(1), is not opened again.
+    Raises OSError.
+    """
+    is_own = os.path.samestat(entry.of_folder, os.stat("/proc/self/fd"))
+    if not is_own or not (S_ISREG(entry.found.st_mode) or S_ISSOCK(entry.found.st_mode)):  # type: ignore[union-attr]
+        try:
+            return open_at(entry, os.O_WRONLY | APPEND)
+        except OSError:
+            if not is_own:
+                raise
+    from fcntl import F_DUPFD_CLOEXEC, F_GETFL, fcntl
+
+    number = int(entry.name)
+    if fcntl(number, F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+        raise OSError(EBADF, "Is open for reading only")
+    return fcntl(number, F_DUPFD_CLOEXEC, 3)
 
 
 def open_regular(path: str, flags: int) -> int:

@@ -50,6 +50,8 @@ WALL = 0x40000000
 """__WALL of wait(2): also children that were made by clone without SIGCHLD."""
 LAST_WORDS = 1.0
 """Seconds that the other end has to make room for the last that it is told."""
+LONGEST_POLL = 86400.0
+"""Seconds of one wait; where more are to be waited, the caller waits again."""
 SETTLED = 50
 """Milliseconds after which the modules for stopping are loaded: a short command never needs them, and a long one must
 not depend on a disk that may be gone by then."""
@@ -332,7 +334,8 @@ class Holder:
         """Wait so long, at most, for a child to die."""
         poll = select.poll()
         poll.register(self.wake, select.POLLIN)
-        if poll.poll(max(0, int(seconds * 1000) + 1)):
+        # poll(2) takes milliseconds in an int, which a grace of months does not go into.
+        if poll.poll(max(0, int(min(seconds, LONGEST_POLL) * 1000) + 1)):
             self._clear_wake()
 
     def _clear_wake(self) -> None:

@@ -53,7 +53,9 @@ def find(name: str, environ: "Mapping[bytes, bytes]") -> str:
         import errno
 
         raise _not_executable(denied, errno.EACCES)
-    raise SpawnError("not_found", f"{name}: not found" if name else "'': not found")
+    from supervise.process import hints
+
+    raise SpawnError("not_found", f"{name}: not found{hints.of(name)}" if name else "'': not found")
 
 
 def spawn(
@@ -89,9 +91,15 @@ def spawn(
             number = error.errno or 0
     if number in (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE):
         raise SpawnError("error", f"cannot start a process: {os.strerror(number).lower()}")
+    from supervise.process import interpreter
+
+    # Of a script the kernel gives the error that it met with the interpreter.
+    if _is_file(path) and (missing := interpreter.missing(path)):
+        kind = "not_found" if number in (errno.ENOENT, errno.ENOTDIR) else "not_executable"
+        why = os.strerror(number)
+        # repr: the line end of another system, an invisible carriage return, is the most frequent cause.
+        raise SpawnError(kind, f"{path}: its interpreter {missing!r}: {why[0].lower()}{why[1:]}")
     if number in (errno.ENOENT, errno.ENOTDIR):
-        if number == errno.ENOENT and _exists(path):
-            raise SpawnError("not_executable", f"{path}: its interpreter was not found")
         raise SpawnError("not_found", f"{path}: {'not a directory' if number == errno.ENOTDIR else 'not found'}")
     if number == errno.EACCES and _is_folder(path):
         number = errno.EISDIR
@@ -125,12 +133,12 @@ def _exec(
     )
 
 
-def _exists(path: str) -> bool:
+def _is_file(path: str) -> bool:
+    """It is a file with the permission to execute it."""
     try:
-        os.stat(path)
+        return os.stat(path).st_mode & 0o170000 == 0o100000 and os.access(path, os.X_OK)
     except OSError:
         return False
-    return True
 
 
 def _is_folder(path: str) -> bool:

@@ -1,6 +1,12 @@
 """Writing to a descriptor that another process may have made non-blocking."""
 
+import io
 import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def write_all(fd: int, data: "bytes | memoryview") -> None:
@@ -19,3 +25,42 @@ def write_all(fd: int, data: "bytes | memoryview") -> None:
             poll = select.poll()
             poll.register(fd, select.POLLOUT)
             poll.poll()
+
+
+class Patient(io.RawIOBase):
+    """Stdout as a file of Python's that waits for room: the interpreter's own gives up in the middle of a text."""
+
+    def fileno(self) -> int:
+        """Return its descriptor."""
+        return 1
+
+    def isatty(self) -> bool:
+        """Return whether it is a terminal."""
+        return os.isatty(1)
+
+    def writable(self) -> bool:
+        """Return that it can be written to."""
+        return True
+
+    def write(self, data: "Any", /) -> int:
+        """Write all of the data.
+
+        Raises OSError.
+        """
+        view = memoryview(data).cast("B")
+        write_all(1, view)
+        return len(view)
+
+
+def make_stdout_patient() -> None:
+    """Let whatever is printed wait for its reader, `print` of a library included."""
+    old = sys.stdout
+    if isinstance(old, io.TextIOWrapper) and isinstance(getattr(old.buffer, "raw", None), io.FileIO):
+        old.flush()
+        sys.stdout = io.TextIOWrapper(
+            io.BufferedWriter(Patient()),
+            encoding=old.encoding,
+            errors=old.errors,
+            newline="\n",
+            line_buffering=old.line_buffering,
+        )

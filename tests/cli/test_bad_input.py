@@ -31,7 +31,7 @@ def refused(supervise: Place, *words: str, **manner: object) -> Ended:
 
 
 # What a duration is and is not, word by word, is tested beside its reader.
-BAD_DURATIONS = ("-1", "1x", "", "5M", "nan", "30m1h", "P1H", "99999999999h", "1s\n")
+BAD_DURATIONS = ("-1", "1x", "", "5M", "nan", "30m1h", "P1H", "infinite", "1s\n")
 
 
 @pytest.mark.parametrize("word", BAD_DURATIONS)
@@ -66,8 +66,7 @@ def test_durations(supervise: Place, word: str) -> None:
     ],
 )
 def test_values(supervise: Place, option: str, word: str) -> None:
-    name = "--timeout" if option == "--completion-timeout" else option
-    is_refused(refused(supervise, f"{option}={word}"), f"{name}: got ", "takes ")
+    is_refused(refused(supervise, f"{option}={word}"), f"{option}: got ", "takes ")
 
 
 @pytest.mark.parametrize(

@@ -132,7 +132,7 @@ def odd_files(supervise: Place) -> None:
         ("./folder", 126, "is a directory"),
         ("./plain", 126, "permission denied"),
         ("./binary", 126, "exec format error"),
-        ("./no-interpreter", 126, "interpreter"),
+        ("./no-interpreter", 127, "interpreter '/nowhere/interpreter'"),
     ],
 )
 def test_cannot_be_started(supervise: Place, word: str, code: int, said: str, report: bool) -> None:

@@ -160,7 +160,7 @@ def test_no_words_at_all_show_a_short_help(call):
         (["run", "-z", "x"], "no such option -z; see supervise --help"),
         (["run", "-qz", "x"], "no such option -z; see supervise --help"),
         (["run", "--xyzzy", "x"], "no such option --xyzzy; see supervise --help"),
-        (["-h"], "no such option -h; did you mean --help?"),
+        (["-?"], "no such option '-?'; did you mean --help?"),
         (["run", "--timeout"], "--timeout: needs a value (DURATION)"),
         (["run", "-qt"], "-t: needs a value (DURATION)"),
         (["run", "--report", "--", "make"], "--report: got '--', takes the path of a file"),
@@ -189,7 +189,7 @@ def test_no_command(call, words):
 
 def test_a_bad_value_is_named_with_what_is_taken(call):
     takes = "takes a duration (90, 90s, 1.5m, 1h30m, 2d, 500ms, PT1H30M); 0, off or infinity for no limit"
-    assert refused(call("run", "-i", "5x", "true")) == [f"--idle-timeout: got '5x', {takes}"]
+    assert refused(call("run", "-i", "5x", "true")) == [f"-i: got '5x', {takes}"]
     assert refused(call("run", "true", environ={"SUPERVISE_IDLE_TIMEOUT": "5x"})) == [
         f"SUPERVISE_IDLE_TIMEOUT: got '5x', {takes}"
     ]
@@ -198,7 +198,7 @@ def test_a_bad_value_is_named_with_what_is_taken(call):
 def test_odd_bytes_and_line_breaks_do_not_break_the_line(call):
     assert refused(call(b"m\xffke\nx"))[0].startswith("no such command 'm\\udcffke\\nx'; did you mean: ")
     assert refused(call("run", b"--t\xffm\n\x1b[31m", "x"))[0].startswith("no such option '--t\\udcffm\\n\\x1b[31m'; ")
-    assert refused(call("run", b"-t\xff\n", "x"))[0].startswith("--timeout: got '\\udcff\\n', takes a duration ")
+    assert refused(call("run", b"-t\xff\n", "x"))[0].startswith("-t: got '\\udcff\\n', takes a duration ")
     assert refused(call("-q", b"m\xff\n"))[0] == "put -- before the command: supervise -q -- 'm\\udcff\\n'"
 
 

@@ -1,0 +1,38 @@
+"""What was meant by a command that was not found: loaded where a start has failed for that."""
+
+BUILT_IN = frozenset(
+    (
+        *(".", ":", "alias", "bg", "break", "builtin", "cd", "command", "continue"),
+        *("declare", "eval", "exec", "exit", "export", "fc", "fg", "getopts", "hash"),
+        *("history", "jobs", "let", "local", "logout", "popd", "pushd", "read", "readonly"),
+        *("return", "set", "shift", "shopt", "source", "suspend", "times", "trap", "type"),
+        *("typeset", "ulimit", "umask", "unalias", "unset", "wait", "if", "for", "while"),
+        *("until", "case", "function", "select", "{", "(", "!", "[[", "time"),
+    )
+)
+"""What a shell does by itself: its builtin utilities and reserved words (POSIX, XCU 2.4 and 2.14; bash(1))."""
+UNITS = ("ms", "s", "sec", "m", "min", "h", "d")
+LONGEST = 60
+"""Characters of a word that a hint repeats."""
+
+
+def of(word: str) -> str:
+    """Return the hint for a first word of a command that no program has for a name, with what goes before it; or ''."""
+    name, equals, _ = word.partition("=")
+    if word in BUILT_IN:
+        return f"; {word} is a word of the shell: sh -c '{word} ...'"
+    if equals and name.isidentifier() and name.isascii():
+        return f"; for a variable write: env {name}=... COMMAND"
+    first, *rest = word.split()[:2] or [""]
+    if rest and len(first) <= LONGEST:
+        return f"; it is one word with a space in it: write the words without quotes, or sh -c '{first} ...'"
+    if is_duration(word):
+        return f"; for a limit write: -t {word}"
+    return ""
+
+
+def is_duration(word: str) -> bool:
+    """Return whether the word looks like a duration: `30m`, `1.5h`, `10`."""
+    number = word.rstrip("mshdecin")
+    unit = word[len(number) :]
+    return len(word) <= LONGEST and number.replace(".", "", 1).isdigit() and number.isascii() and unit in (*UNITS, "")

@@ -1,0 +1,58 @@
+"""What a file that could not be executed would have been run by: its `#!` line, or the loader of an ELF program.
+
+Loaded where a start has failed, to name what is missing (execve(2), elf(5)).
+"""
+
+import os
+
+HEAD = 4096
+"""Bytes of a file that are read; the kernel takes 256 of a `#!` line."""
+DEEPEST = 5
+"""Interpreters of interpreters that the kernel follows."""
+PT_INTERP = 3
+
+
+def missing(path: str) -> str:
+    """Return the interpreter of that file, or of its interpreter and so on, that cannot be executed; '' for none."""
+    for _ in range(DEEPEST):
+        path = of(path)
+        if not path or not os.access(path, os.X_OK) or os.path.isdir(path):
+            return path
+    return ""
+
+
+def of(path: str) -> str:
+    """Return the interpreter that the file names, as it is written there, a carriage return included; '' for none."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        head = os.read(fd, HEAD)
+        if head.startswith(b"\x7fELF"):
+            return os.fsdecode(_loader(fd, head))
+    except (OSError, OverflowError):
+        return ""
+    finally:
+        os.close(fd)
+    if not head.startswith(b"#!"):
+        return ""
+    words = head[2:].partition(b"\n")[0].strip(b" \t").replace(b"\t", b" ").split(b" ")
+    return os.fsdecode(words[0])
+
+
+def _loader(fd: int, head: bytes) -> bytes:
+    is_64, order = head[4:5] == b"\x02", "little" if head[5:6] == b"\x01" else "big"
+
+    def number(at: int, size: int, data: bytes = head) -> int:
+        return int.from_bytes(data[at : at + size], order)  # type: ignore[arg-type]
+
+    # e_phoff, e_phentsize and e_phnum of the header; p_type and p_offset of each entry.
+    table = number(32, 8) if is_64 else number(28, 4)
+    size, count = (number(54, 2), number(56, 2)) if is_64 else (number(42, 2), number(44, 2))
+    for index in range(min(count, 64)):
+        entry = os.pread(fd, size, table + index * size)
+        if number(0, 4, entry) == PT_INTERP:
+            at = number(8, 8, entry) if is_64 else number(4, 4, entry)
+            return os.pread(fd, HEAD, at).partition(b"\0")[0]
+    return b""

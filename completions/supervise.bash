@@ -28,7 +28,7 @@ _supervise()
                     option=-$word
                 fi
                 at=$((at + 1))
-                if [[ $option == @(-a|--access-timeout|-t|--timeout|--completion-timeout|-i|--idle-timeout|--idle-on|--idle-grace|--access-on|--warn-at|--warn-signal|-x|--max-extension|--extend-by|--extend-on|--activity-window|--cpu-threshold|-s|--signal|-k|--kill-after|--stragglers|--drain|--diagnose|--dump-signal|--retries|--retry-on|--retry-delay|--retry-delay-max|--total-timeout|--success-codes|--report|--events|--lock|--lock-mode|--lock-wait|--name|--log|--log-max|--on-interrupt|--max-recoveries|--keep-env|--redact|--config|--profile) ]]; then
+                if [[ $option == @(-a|--access-timeout|-t|--timeout|--completion-timeout|-i|--idle-timeout|--idle-on|--idle-grace|--access-on|--warn-at|--warn-signal|-x|--max-extension|--extend-by|--extend-on|--activity-window|--cpu-threshold|-s|--signal|-k|--kill-after|--stragglers|--drain|--diagnose|--dump-signal|--retries|--retry-on|--retry-delay|--retry-delay-max|--total-timeout|--success-codes|--report|--events|--lock|--lock-mode|--lock-wait|--name|--log|--log-max|--records-age|--records-number|--records-max|--on-interrupt|--max-recoveries|--keep-env|--redact|--config|--profile) ]]; then
                     # Where = breaks words, --name=value is three of them.
                     [[ ${COMP_WORDS[at]} == = ]] && (( at < COMP_CWORD )) && at=$((at + 1))
                     if (( at >= COMP_CWORD )); then
@@ -44,7 +44,7 @@ _supervise()
         esac
     done
     if [[ $cur == -* ]]; then
-        _supervise_words '-a --access-timeout -t --timeout --completion-timeout -i --idle-timeout --idle-on --idle-grace --access-on --notify --warn-at --warn-signal -x --max-extension --extend-by --extend-on --activity-window --cpu-threshold -s --signal -k --kill-after --stragglers --drain --diagnose --dump-signal --retries --retry-on --retry-delay --retry-delay-max --retry-if-silent --total-timeout -p --preserve-status --success-codes --report --events --lock --lock-mode --lock-wait --name --log --log-max --no-record --on-interrupt --max-recoveries --keep-env --redact --keep-secrets --pty -d --detach --live -q --quiet -v --verbose --config --profile --help --version'
+        _supervise_words '-a --access-timeout -t --timeout --completion-timeout -i --idle-timeout --idle-on --idle-grace --access-on --notify --warn-at --warn-signal -x --max-extension --extend-by --extend-on --activity-window --cpu-threshold -s --signal -k --kill-after --stragglers --drain --diagnose --dump-signal --retries --retry-on --retry-delay --retry-delay-max --retry-if-silent --total-timeout -p --preserve-status --success-codes --report --events --lock --lock-mode --lock-wait --name --log --log-max --no-record --records-age --records-number --records-max --on-interrupt --max-recoveries --keep-env --redact --keep-secrets --pty -d --detach --live -q --quiet -v --verbose --config --profile --help --version'
     elif [[ $form == run ]]; then
         _supervise_command "$COMP_CWORD"
     elif (( COMP_CWORD == 1 )); then
@@ -65,7 +65,7 @@ _supervise_subcommand()
         ps) options='-a --all -n --number -q --quiet --json --help' ;;
         show) options='--json --help' has_run=yes ;;
         logs) options='-f --follow --timestamps --stdout --stderr -n --lines --help' has_run=yes ;;
-        prune) options='--older-than --keep --help' ;;
+        prune) options='--older-than --keep --max-size --help' ;;
         ready) options='--help' has_run=yes ;;
         extend) options='--help' has_run=yes ;;
         stop) options='-s --signal --help' has_run=yes ;;
@@ -86,6 +86,7 @@ _supervise_subcommand()
         'logs --lines') _supervise_words ''; return ;;
         'prune --older-than') _supervise_words ''; return ;;
         'prune --keep') _supervise_words ''; return ;;
+        'prune --max-size') _supervise_words ''; return ;;
         'stop -s') _supervise_words 'TERM INT HUP QUIT KILL USR1 USR2 ABRT ALRM CONT STOP TSTP WINCH'; return ;;
         'stop --signal') _supervise_words 'TERM INT HUP QUIT KILL USR1 USR2 ABRT ALRM CONT STOP TSTP WINCH'; return ;;
         'recover --host') _supervise_words ''; return ;;

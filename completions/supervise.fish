@@ -15,7 +15,7 @@ function __supervise_rest --description 'The words of COMMAND up to the cursor; 
                 set -q words[2]; and string escape -- $words[2..]
                 commandline -ct
                 return 0
-            case -a --access-timeout -t --timeout --completion-timeout -i --idle-timeout --idle-on --idle-grace --access-on --warn-at --warn-signal -x --max-extension --extend-by --extend-on --activity-window --cpu-threshold -s --signal -k --kill-after --stragglers --drain --diagnose --dump-signal --retries --retry-on --retry-delay --retry-delay-max --total-timeout --success-codes --report --events --lock --lock-mode --lock-wait --name --log --log-max --on-interrupt --max-recoveries --keep-env --redact --config --profile
+            case -a --access-timeout -t --timeout --completion-timeout -i --idle-timeout --idle-on --idle-grace --access-on --warn-at --warn-signal -x --max-extension --extend-by --extend-on --activity-window --cpu-threshold -s --signal -k --kill-after --stragglers --drain --diagnose --dump-signal --retries --retry-on --retry-delay --retry-delay-max --total-timeout --success-codes --report --events --lock --lock-mode --lock-wait --name --log --log-max --records-age --records-number --records-max --on-interrupt --max-recoveries --keep-env --redact --config --profile
                 # Where its value is missing, that is what is being typed.
                 set -q words[2]; or return 1
                 set -e words[1..2]
@@ -81,9 +81,10 @@ complete -c supervise -n '__supervise_asks logs' -l stderr -d 'What came on stde
 complete -c supervise -n '__supervise_asks logs' -s n -l lines -x -d 'The last LINES alone'
 complete -c supervise -n '__supervise_asks logs' -l help -d 'Show a help page and exit'
 complete -c supervise -n '__supervise_asks logs' -k -a '(__supervise_runs)'
-complete -c supervise -n 'test (count (commandline -opc)) = 1' -a prune -d 'Remove the records of runs that ended long ago, and of the oldest where there are too many'
-complete -c supervise -n '__supervise_asks prune' -l older-than -x -d 'What is longer ago than this'
+complete -c supervise -n 'test (count (commandline -opc)) = 1' -a prune -d 'Remove the records of runs that ended long ago, and the oldest where all are too many or too large'
+complete -c supervise -n '__supervise_asks prune' -l older-than -x -d 'What ended longer ago than this'
 complete -c supervise -n '__supervise_asks prune' -l keep -x -d 'How many there may be'
+complete -c supervise -n '__supervise_asks prune' -l max-size -x -d 'How much room all may take together'
 complete -c supervise -n '__supervise_asks prune' -l help -d 'Show a help page and exit'
 complete -c supervise -n 'test (count (commandline -opc)) = 1' -a ready -d 'Say that the command of a run is up'
 complete -c supervise -n '__supervise_asks ready' -l help -d 'Show a help page and exit'
@@ -165,6 +166,9 @@ complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_a
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l log -r -F -d 'Append a plain copy of the output to FILE'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l log-max -x -d 'How much of the output the record keeps, 64KiB or more: the first quarter and the last three quarters of this; 0 for none'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l no-record -d 'Leave no record of the run on disk'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l records-age -x -d 'How long after its end a run stays on record; off for no such bound'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l records-number -x -d 'How many runs stay on record. The last runs of each name and the last failures go after all others'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l records-max -x -d 'How much room all records take together'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l on-interrupt -x -a 'nothing rerun' -d 'What supervise recover does when supervise itself was killed or the machine went down under the run: nothing but stop what is left of it, or run it again as well'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l max-recoveries -x -d 'How often, at most, a run is run again by supervise recover'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l keep-env -x -d 'Variables of the environment to keep in the record, for when the run is run again; no others are'

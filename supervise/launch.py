@@ -156,6 +156,7 @@ class Launched:
             self.unrecorded = message[1]
         elif plan:
             self.record = plan.made(self.guardian.pid, message[1], message[2], fds)
+            self.record.bounds = tuple(self.request.values[f"records_{what}"] for what in ("age", "number", "max"))
 
     def hear_start(self, root: int) -> None:
         """The command is there: that is noted, and who called us need not wait any more, if they do."""

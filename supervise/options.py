@@ -274,6 +274,21 @@ OPTIONS = (
         "Leave no record of the run on disk.",
     ),
     Option(
+        RECORD, "records-age", "", "limit", "30d", "DURATION",
+        "How long after its end a run stays on record; off for no such bound.",
+        value=2592000.0,
+    ),
+    Option(
+        RECORD, "records-number", "", "count", "500", "N",
+        "How many runs stay on record. The last runs of each name and the last failures go after all others.",
+        value=500,
+    ),
+    Option(
+        RECORD, "records-max", "", "size", "1GiB", "SIZE",
+        "How much room all records take together.",
+        value=1 << 30,
+    ),
+    Option(
         RECORD, "on-interrupt", "", "choice", "nothing", "WHAT",
         "What supervise recover does when supervise itself was killed or the machine went down under the run: nothing "
         "but stop what is left of it, or run it again as well.",

@@ -1,11 +1,14 @@
 """`supervise prune`: remove old records."""
 
+import os
 import sys
 from typing import Any
 
+from supervise import argv
 from supervise.commands import showing
-from supervise.options import BadValueError
+from supervise.options import BadValueError, option_names
 from supervise.runs import pruning, reading
+from supervise.values import read as read_value
 
 
 def main(values: dict[str, Any], operands: list[str]) -> int:
@@ -16,6 +19,28 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
         raise BadValueError(str(error)) from None
     if notice:
         sys.stderr.write(f"supervise: {notice}\n")
-    removed, _ = pruning.prune(state, values["older_than"], values["keep"])
+    removed, _ = pruning.prune(state, _bounds(values))
     showing.print_line(f"{len(removed)} {'run' if len(removed) == 1 else 'runs'} removed")
     return 0
+
+
+def _bounds(values: dict[str, Any]) -> pruning.Bounds:
+    """As the options of the command say; where one says nothing, as for a run that is started here and now.
+
+    Raises BadValueError.
+    """
+    settings, _ = argv.configuration({}, os.environ)
+    ours = []
+    for key, name in (("older_than", "--records-age"), ("keep", "--records-number"), ("max_size", "--records-max")):
+        option = option_names()[name]
+        variable, word = argv.source_of(option, {}, os.environ)
+        if values[key] is not None:
+            ours.append(values[key])
+        elif variable:
+            try:
+                ours.append(read_value(option, word))
+            except BadValueError as error:
+                raise BadValueError(f"{variable}: {error}") from None
+        else:
+            ours.append(settings[option.key].value if option.key in settings else option.value)
+    return pruning.Bounds(*ours)

@@ -83,11 +83,15 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
     ),
     Subcommand(
         "prune", "",
-        "Remove the records of runs that ended long ago, and of the oldest where there are too many.",
-        about="Every run does so by itself, now and then. One that goes on is never removed.",
+        "Remove the records of runs that ended long ago, and the oldest where all are too many or too large.",
+        about="Every run does so by itself, now and then. One that goes on is never removed. The last 5 runs of each "
+        "name and the last 100 that were no success go after all others, and of these a failure goes last. What no "
+        "option of this command says is as records-age, records-number and records-max in the configuration or the "
+        "environment have it.",
         options=(
-            Option("", "older-than", "", "delay", "30d", "DURATION", "What is longer ago than this.", value=2592000.0),
-            Option("", "keep", "", "count", "500", "N", "How many there may be.", value=500),
+            Option("", "older-than", "", "delay", "30d", "DURATION", "What ended longer ago than this."),
+            Option("", "keep", "", "count", "500", "N", "How many there may be."),
+            Option("", "max-size", "", "size", "1GiB", "SIZE", "How much room all may take together."),
         ),
     ),
     Subcommand(

@@ -1,65 +1,305 @@
-"""Removing old records: those that ended long ago, and the oldest where there are too many.  Never one that goes on.
+"""Removing old records: those that ended long ago, and where there are too many, or too much, those least missed.
 
-A run that is lost and of which nobody has written it down is kept as long as its age allows: `recover` may want it.
+Never one that goes on.  A run that is lost and of which no end is written is kept as long as its age allows: `recover`
+may want it.
+
+    What goes first.  A record is in one of two groups.  The reserve has the last OF_NAME runs of each name, and the
+    last FAILURES runs that were no success; all others go before any of the reserve.  In each group the oldest goes
+    first; in the reserve a success goes before a failure.  So neither a flood of one job's runs takes the last run of
+    another job along, nor a flood of successes the failure of last night.
+
+What is known of a record that has ended does not change, and stands in the file `pruned`, a line each: to look at ten
+thousand records again would cost more than a run.
 """
 
+import fcntl
 import os
+from stat import S_ISDIR
 from time import monotonic, time
 
+from supervise.options import BadValueError
 from supervise.runs import losing, reading, records, sockets
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 AGE = 30 * 86400.0
 NUMBER = 500
+SIZE = 1 << 30
+OF_NAME = 5
+FAILURES = 100
 BUDGET = 0.02
 """Seconds of a run's own time."""
+AGAIN = 20.0
+"""Seconds after a look that was too short."""
 MAKING = 3600.0
-"""Seconds after which a record that was never whole, or a socket that nobody has, is given up."""
+"""Seconds after which a record that was never whole, or a socket that no run has, is given up."""
+GOOD = "completed"
+MOST_READ = 1 << 16
+"""Bytes of a file in which the name of a run, or its outcome, stands."""
+LATEST, LARGEST = 1e12, 1 << 60
+"""A time or a size beyond it is none."""
 
 
-def prune(state: str, age: float = AGE, number: int = NUMBER, until: float = float("inf")) -> "tuple[list[str], bool]":
-    """Remove them: the ids, and whether time (of CLOCK_MONOTONIC) was enough."""
-    removed: list[str] = []
+class Bounds:
+    """How long, how many and how much records are kept; None where that does not matter."""
+
+    __slots__ = ("age", "number", "size")
+
+    def __init__(self, age: "float | None" = AGE, number: "int | None" = NUMBER, size: "int | None" = SIZE) -> None:
+        self.age = age
+        """Seconds since the end."""
+        self.number = number
+        self.size = size
+        """Bytes of all together."""
+
+
+class Kept:
+    """What is known of a record that has ended."""
+
+    __slots__ = ("ended", "is_good", "name", "run_id", "size")
+
+    def __init__(self, run_id: str, ended: float, size: int, is_good: bool, name: str) -> None:
+        self.run_id = run_id
+        self.ended = ended
+        self.size = size
+        self.is_good = is_good
+        self.name = name
+        """Empty where it has none."""
+
+    def line(self) -> str:
+        """As it stands in the file."""
+        return f"{self.run_id} {self.ended:.0f} {self.size} {self.is_good:d} {self.name}\n"
+
+
+def prune(state: str, bounds: Bounds, until: float = float("inf"), least: int = 0) -> "tuple[list[str], bool]":
+    """Remove them: the ids, and whether time (of CLOCK_MONOTONIC) was enough, in which `least` of them go in any case.
+
+    Raises UnreadableError.
+    """
     now = time()
     ids = reading.ids(state)
-    # A run ends after it began: of the newest of them none can be old enough.
-    old = [one for index, one in enumerate(ids) if index >= number or _began(one) < now - age]
-    for run_id in reversed(old):
-        if monotonic() > until:
-            return removed, False
-        record = reading.Record(state, run_id)
-        if _may_go(record, now - age, is_one_too_many=run_id in ids[number:]):
-            records.remove(state, run_id)
-            removed.append(run_id)
-    _sweep(state, now)
-    return removed, True
-
-
-def prune_for_a_moment(state: str) -> None:
-    """For as long as nobody minds; the next run goes on with it."""
-    _, is_done = prune(state, until=monotonic() + BUDGET)
+    path = f"{state}/{records.PRUNED}"
+    known = _read(path, {*ids})
+    kept, is_done = _look(state, ids, known, until)
+    if bounds.age is not None:
+        _date_old(state, kept, now - bounds.age)
+    removed: list[str] = []
+    for one in _excess(kept, bounds, now, is_whole=is_done):
+        if len(removed) >= least and monotonic() > until:
+            is_done = False
+            break
+        if not reading.is_locked(reading.Record(state, one.run_id)):
+            # Between its end and its exit the supervisor holds the lock.
+            _remove(state, one.run_id, removed)
+    for run_id in reversed(ids):
+        if bounds.age is None or _began(run_id) > now - bounds.age or not is_done:
+            break
+        if run_id not in kept and _is_forgotten(reading.Record(state, run_id), now, bounds.age):
+            _remove(state, run_id, removed)
+    for run_id in removed:
+        kept.pop(run_id, None)
+    if kept.keys() != known.keys():
+        _write(path, kept.values())
     if is_done:
-        touch(f"{state}/{records.PRUNED}")
+        _sweep(state, now)
+    return removed, is_done
 
 
-def touch(path: str) -> None:
-    """It was looked at now."""
+def prune_for_a_moment(state: str, bounds: Bounds, *, is_due: bool = True) -> None:
+    """For as long as it delays no exit by much; where that was not enough, the next run goes on AGAIN seconds later.
+
+    Where it is not due yet, it is only looked whether very many have come meanwhile.  One process at a time does so:
+    what another one has in hand need not be done twice.
+    """
     try:
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
-        os.utime(path)
+        folder = os.open(f"{state}/{records.RUNS}", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return
+    mark = f"{state}/{records.PRUNED}"
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not is_due and (bounds.number is None or len(os.listdir(folder)) <= bounds.number + records.OFTEN):
+            return
+        # In a flood more have to go than come until the next run looks.
+        _, is_done = prune(state, bounds, monotonic() + BUDGET, least=0 if is_due else 2 * records.OFTEN)
+        touch(mark, time() if is_done else time() - records.EVERY + AGAIN)
+    except (OSError, BadValueError):
+        # Another process has it in hand, or the records cannot be read: the run is over either way.
+        pass
+    finally:
+        os.close(folder)
+
+
+def touch(path: str, at: float) -> None:
+    """It was looked at then."""
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600))
+        os.utime(path, (at, at))
     except OSError:
         pass
 
 
-def _may_go(record: reading.Record, before: float, *, is_one_too_many: bool) -> bool:
+def _look(state: str, ids: "list[str]", known: "dict[str, Kept]", until: float) -> "tuple[dict[str, Kept], bool]":
+    """What is known of all that have ended, and whether time was enough for all; the oldest are looked at first."""
+    kept: dict[str, Kept] = {}
+    is_done = True
+    for run_id in reversed(ids):
+        one = known.get(run_id)
+        if one is None:
+            if monotonic() > until:
+                is_done = False
+                continue
+            one = _seen(f"{state}/{records.RUNS}/{run_id}", run_id)
+        if one is not None:
+            kept[run_id] = one
+    return kept, is_done
+
+
+def _date_old(state: str, kept: "dict[str, Kept]", before: float) -> None:
+    """See when those ended that began before that; what is known of it may be older than the clock."""
+    for run_id, one in kept.items():
+        if _began(run_id) >= before:
+            return
+        try:
+            one.ended = os.lstat(f"{state}/{records.RUNS}/{run_id}/{records.END}").st_mtime
+        except OSError:
+            # It has gone meanwhile, and goes again.
+            continue
+
+
+def _seen(folder: str, run_id: str) -> "Kept | None":
+    """What can be told of that record; None where the run has not ended, or where the folder is another user's."""
     try:
-        ended = os.lstat(f"{record.folder}/{records.END}").st_mtime
+        found = os.lstat(folder)
+        if not S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+            return None
+        ended = os.lstat(f"{folder}/{records.END}").st_mtime
+        size = 0
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                stat = entry.stat(follow_symlinks=False)
+                # A part of a file can be reserved, and a hole takes no room: what is asked for is what can be filled.
+                size += max(stat.st_size, stat.st_blocks * 512)
     except OSError:
-        if _began(record.run_id) >= before or reading.is_locked(record):
-            return False
-        # A run of another machine that goes on there shows that by the times of its files alone.
-        return not record.is_elsewhere or (losing.last_seen(record) or 0.0) < time() - AGE
-    # Between its end and its exit it holds the lock.
-    return (is_one_too_many or ended < before) and not reading.is_locked(record)
+        return None
+    outcome = _text_after(f"{folder}/{records.END}", b'"outcome": "')
+    return Kept(run_id, ended, size, outcome == GOOD, _text_after(f"{folder}/{records.RUN}", b'\nname = "'))
+
+
+def _text_after(path: str, mark: bytes) -> str:
+    """The first text after that mark; empty where there is none.  Within a text of TOML or JSON the quotes of the mark
+    would have a backslash each, and a library that reads either costs more than a short run.
+    """
+    _, found, rest = reading.read(path)[:MOST_READ].partition(mark)
+    text = rest.partition(b'"')[0].decode(errors="replace") if found else ""
+    return text if text and " " not in text and text.isprintable() else ""
+
+
+def _excess(kept: "dict[str, Kept]", bounds: Bounds, now: float, *, is_whole: bool) -> "Iterable[Kept]":
+    """Those that are to go, in that order.
+
+    Where not all have been looked at, none of the reserve is among them: it may not have to go.
+    """
+    number, size = len(kept), sum(one.size for one in kept.values())
+    if bounds.age is not None:
+        for one in kept.values():
+            if one.ended < now - bounds.age:
+                number, size = number - 1, size - one.size
+                yield one
+    fresh = [one for one in kept.values() if bounds.age is None or one.ended >= now - bounds.age]
+    if not _is_beyond(number, size, bounds):
+        return
+    reserve = _reserve(fresh)
+    groups = (
+        (one for one in fresh if one.run_id not in reserve),
+        (one for one in fresh if one.run_id in reserve and one.is_good),
+        (one for one in fresh if one.run_id in reserve and not one.is_good),
+    )
+    for group in groups if is_whole else groups[:1]:
+        for one in group:
+            if not _is_beyond(number, size, bounds):
+                return
+            number, size = number - 1, size - one.size
+            yield one
+
+
+def _is_beyond(number: int, size: int, bounds: Bounds) -> bool:
+    return (bounds.number is not None and number > bounds.number) or (bounds.size is not None and size > bounds.size)
+
+
+def _reserve(oldest_first: "list[Kept]") -> "set[str]":
+    """The last runs of each name, and the last failures."""
+    reserve: set[str] = set()
+    counts: dict[str, int] = {}
+    failures = 0
+    for one in reversed(oldest_first):
+        if one.name and counts.get(one.name, 0) < OF_NAME:
+            counts[one.name] = counts.get(one.name, 0) + 1
+            reserve.add(one.run_id)
+        if not one.is_good and failures < FAILURES:
+            failures += 1
+            reserve.add(one.run_id)
+    return reserve
+
+
+def _is_forgotten(record: reading.Record, now: float, age: float) -> bool:
+    """The run was lost so long ago that no recovery is to be expected."""
+    try:
+        found = os.lstat(record.folder)
+    except OSError:
+        return False
+    if record.has_end or found.st_uid != os.geteuid() or not S_ISDIR(found.st_mode) or reading.is_locked(record):
+        return False
+    # A run of another machine that goes on there shows that by the times of its files alone.
+    return not record.is_elsewhere or (losing.last_seen(record) or 0.0) < now - max(age, AGE)
+
+
+def _remove(state: str, run_id: str, removed: "list[str]") -> None:
+    hidden = f".{run_id}"
+    try:
+        # At once for all who look: of a record that is half gone nothing true could be told.
+        os.rename(f"{state}/{records.RUNS}/{run_id}", f"{state}/{records.RUNS}/{hidden}")
+    except FileNotFoundError:
+        # Another process was faster.
+        return
+    except OSError:
+        records.remove(state, run_id)
+    else:
+        records.remove(state, hidden)
+    if not os.path.lexists(f"{state}/{records.RUNS}/{run_id}"):
+        removed.append(run_id)
+
+
+def _read(path: str, ids: "set[str]") -> "dict[str, Kept]":
+    """What is known of these; a line that is none of ours is left out."""
+    known: dict[str, Kept] = {}
+    for line in reading.read(path).decode(errors="replace").splitlines():
+        words = line.split(" ")
+        if words[0] not in ids or len(words) != 5:
+            continue
+        try:
+            one = Kept(words[0], float(words[1]), int(words[2]), words[3] == "1", words[4])
+        except ValueError:
+            continue
+        if 0 <= one.ended < LATEST and 0 <= one.size < LARGEST:
+            known[one.run_id] = one
+    return known
+
+
+def _write(path: str, kept: "Iterable[Kept]") -> None:
+    try:
+        # Its time says when all was last looked at, and not when something was.
+        looked = os.lstat(path).st_mtime
+    except OSError:
+        looked = 0.0
+    try:
+        records.write_whole(path, "".join(one.line() for one in kept).encode())
+        os.utime(path, (looked, looked))
+    except OSError:
+        # It is looked at anew.
+        pass
 
 
 def _began(run_id: str) -> float:

@@ -26,15 +26,20 @@ from supervise.runs import identity, plain
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
 RUNS, LIVE, NAMES = "runs", "live", "names"
 RUN, LOCK, ROOTS, EVENTS, SAMPLES, END = "run.toml", "lock", "roots", "events.jsonl", "samples", "end.json"
 STATUS = "status"
 """What the command has last said of itself."""
 PRUNED = "pruned"
-"""Of the time at which old records were last looked for."""
+"""What is known of the records that have ended, of the time at which old ones were last looked for (see `pruning`)."""
 EVERY = 3600.0
 """Seconds between two times at which a run does so."""
+OFTEN = 64
+"""Runs of which, on the average, one looks for old records before that time is over."""
+LARGE = 4 << 20
+"""Bytes of output of a run that looks for old records at its end."""
 SECRETS = "secrets"
 SOCKET = "socket"
 """Of the name of the folder in which the control socket is."""
@@ -48,7 +53,7 @@ FRESH = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 class Record:
     """The record of this run, open for writing."""
 
-    __slots__ = ("_lock", "events", "facts", "folder", "run_id", "state")
+    __slots__ = ("_lock", "bounds", "events", "facts", "folder", "run_id", "state")
 
     def __init__(self, state: str, run_id: str, facts: "Mapping[str, object]", lock: int, events: int) -> None:
         self.state = state
@@ -58,6 +63,8 @@ class Record:
         self.folder = f"{state}/{RUNS}/{run_id}"
         self.events = events
         """The descriptor of events.jsonl."""
+        self.bounds: tuple[Any, ...] = ()
+        """Of all records, as `pruning.Bounds` has them; its own where it is empty."""
         self._lock = lock
         """Never closed: it goes when we go, in whatever way."""
 
@@ -111,10 +118,21 @@ class Record:
         except OSError:
             self._end_in_place(report)
             settle(self.state, self.run_id)
-        if not _is_fresh(f"{self.state}/{PRUNED}"):
+        self._prune(report)
+
+    def _prune(self, report: "Mapping[str, object]") -> None:
+        """Remove old records where it is time for that: after an hour, and on the way to that one run in OFTEN, else a
+        flood of runs would be ahead of it, and each run that has left very much.
+        """
+        used = report.get("usage")
+        printed = [used.get(f"{stream}_bytes") for stream in ("stdout", "stderr")] if isinstance(used, dict) else []
+        is_large = sum(count for count in printed if isinstance(count, int)) > LARGE
+        is_its_turn = int(self.run_id[-4:], 16) % OFTEN == 0
+        is_due = is_large or not _is_fresh(f"{self.state}/{PRUNED}")
+        if is_due or is_its_turn:
             from supervise.runs import pruning
 
-            pruning.prune_for_a_moment(self.state)
+            pruning.prune_for_a_moment(self.state, pruning.Bounds(*self.bounds), is_due=is_due)
 
     def _end_in_place(self, report: "Mapping[str, object]") -> None:
         """On a full disk: in the room that was kept, so that nobody takes the run for lost."""

@@ -132,7 +132,8 @@ async def _keep(runner: Runner, control: Control | None) -> None:
             # No more threads: nothing is looked after, and the run goes on.
             pause = MOST
         keeper.settle()
-        with trio.move_on_after(pause):
+        with trio.move_on_after(pause) as scope:
+            runner.on_missed = scope.cancel
             if keeper.watch < 0 or keeper.is_busy:
                 await trio.sleep_forever()
             await trio.lowlevel.wait_readable(keeper.watch)

@@ -80,6 +80,8 @@ class Runner:
         """Told what the machine has to say, besides the teller."""
         self.on_copied = self._nobody_waits
         """Told when more of the output is in the record, and somebody has asked for that."""
+        self.on_missed: Callable[[], object] = self._nobody_waits
+        """Told when a client has missed the control socket."""
         self.on_finish = self._nobody_waits
         """Told when all is said and written."""
         self.gauged: deque[tuple[float, float]] = deque(maxlen=2)
@@ -353,6 +355,8 @@ class Runner:
             if sender == self.launched.guardian.pid:
                 self.overseer.hear_stopped()
         elif number == signals.CHLD:
+            if code == signals.FROM_PROCESS:
+                self.on_missed()
             reaping.child_died(self.launched)
         elif not is_from_terminal and self._is_from_inside(number, sender, at, ancestry):
             # `kill 0` in the command: it meant its own.

@@ -1,5 +1,6 @@
 """How commands find a run and ask it for something."""
 
+import _signal
 import fcntl
 import os
 from stat import S_ISREG
@@ -7,7 +8,7 @@ from typing import Any
 
 from supervise import folders
 from supervise.options import BadValueError
-from supervise.runs import client, reading, sockets
+from supervise.runs import client, identity, reading, sockets
 from supervise.runs.records import LOCK, SOCKET
 
 TYPE_CHECKING = False
@@ -56,11 +57,24 @@ class Target:
         try:
             # The sockets of another are not where ours are; a file system can call what is ours another's.
             return client.connect(
-                self.run_id, self.is_running, seconds if owner is None else OTHERS, self._folder_of_socket
+                self.run_id,
+                self.is_running,
+                seconds if owner is None else OTHERS,
+                self._folder_of_socket,
+                self._miss_socket if owner is None else str,
             )
         except client.ClientError as error:
             whose = "" if owner is None else f"; it is a run of the user {owner}, and we are {os.geteuid()}"
             raise BadValueError(f"{error}{whose}") from None
+
+    def _miss_socket(self) -> None:
+        """Have the supervisor look whether its socket was removed, by a signal without any other effect."""
+        pid, started = (self.record.facts.get(name) if self.record else None for name in ("pid", "pid_started"))
+        if isinstance(pid, int) and pid > 1 and started and identity.starttime(pid) == started:
+            try:
+                os.kill(pid, _signal.SIGCHLD)
+            except OSError:
+                pass
 
     def _folder_of_socket(self) -> str:
         """Where its record has its socket; '' where that is not known, or is a folder of another user's."""

@@ -30,6 +30,8 @@ SHORT = 0.030
 """Seconds after which a command is no short one."""
 CHILD_STOPPED = 5
 """si_code CLD_STOPPED of a SIGCHLD (sigaction(2))."""
+FROM_PROCESS = 0
+"""si_code SI_USER: a process has sent it by kill(2)."""
 FROM_KERNEL = 0x80
 """si_code SI_KERNEL: the terminal sent it, to its whole foreground group (sigaction(2))."""
 

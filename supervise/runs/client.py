@@ -75,15 +75,21 @@ class Connection:
 
 
 def connect(
-    run_id: str, is_alive: "Callable[[], bool]", seconds: float = ANSWER, noted: "Callable[[], str]" = str
+    run_id: str,
+    is_alive: "Callable[[], bool]",
+    seconds: float = ANSWER,
+    noted: "Callable[[], str]" = str,
+    miss: "Callable[[], object]" = str,
 ) -> Connection | None:
     """A connection to that run; None where it has none, and `is_alive` no longer.
 
-    `noted` tells the folder in which its record has its socket, '' where that is not known.
+    `noted` tells the folder in which its record has its socket, '' where that is not known; `miss` is called once where
+    it has none, so that the run looks for its socket.
     Raises ClientError where it lives and cannot be reached for so long.
     """
     until = monotonic() + seconds
     why = "it has no control socket"
+    is_missed = False
     while True:
         try:
             socket = sockets.connect(run_id, ANSWER, noted())
@@ -93,6 +99,9 @@ def connect(
             return Connection(socket)
         if not is_alive():
             return None
+        if not is_missed:
+            is_missed = True
+            miss()
         if monotonic() > until:
             raise ClientError(f"run {run_id} cannot be reached: {why}")
         sleep(AGAIN)

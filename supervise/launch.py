@@ -184,7 +184,7 @@ class Launched:
 
             self.terminal = caller.share(is_commands=False)
             if self.terminal:
-                self.line.send("terminal", self.terminal.facts)
+                self.line.send("terminal", self.terminal.facts, fds=self.terminal.opened)
         self.relay.look(self.terminal)
 
     def give_terminal_back(self) -> None:
@@ -402,7 +402,7 @@ def _start(launched: Launched, on_lost: "OnLost") -> None:
         # As it is before the command has it.
         launched.terminal = caller.share(is_commands=not values["pty"])
         if launched.terminal:
-            first.append((("terminal", launched.terminal.facts), launched.terminal.descriptors))
+            first.append((("terminal", launched.terminal.facts), launched.terminal.opened))
     launched.variables = _variables(launched)
     if values["name"] or RECOVERED_FROM in os.environ:
         from supervise import recording
@@ -585,7 +585,7 @@ def _terminal_of_its_own(launched: Launched) -> "tuple[tuple[int, int, int], str
     from supervise.terminal.relay import Relay
 
     if not launched.relay:
-        launched.relay = Relay(launched.terminal, is_detached=launched.is_detached)
+        launched.relay = Relay(launched.terminal, is_detached=launched.is_detached, is_utf8=_is_utf8())
     own = launched.relay.open()
     launched.sources = (own.master,)
     # The caller of this closes what it has handed over; the terminal keeps its own.
@@ -737,8 +737,7 @@ def _ask_usage(launched: Launched) -> "dict[str, object]":
 def _variables(launched: Launched) -> "dict[bytes, bytes | None]":
     """What the command's environment has beside ours, and, as None, has not."""
     variables: dict[bytes, bytes | None] = {os.fsencode(name): None for name in launched.request.taken}
-    # Python sets LC_CTYPE for itself in the C locale (PEP 538); the command shall not see that.
-    if os.environb.get(b"LC_CTYPE") in (b"C.UTF-8", b"C.utf8", b"UTF-8") and not _had_lc_ctype():
+    if _is_lc_ctype_ours():
         variables[b"LC_CTYPE"] = None
     if RECOVERED_FROM in os.environ:
         variables[RECOVERED_FROM.encode()] = None
@@ -763,6 +762,18 @@ def _latest(values: "Mapping[str, Any]", begin: float, outer: "float | None") ->
     if values["timeout"] is not None:
         bounds.append(begin + (values["access_timeout"] or 0.0) + values["timeout"] + values["max_extension"])
     return min((bound for bound in bounds if bound is not None), default=None)
+
+
+def _is_utf8() -> bool:
+    """The caller's environment names a locale of UTF-8 (locale(7))."""
+    names = ("LC_ALL", "LANG") if _is_lc_ctype_ours() else ("LC_ALL", "LC_CTYPE", "LANG")
+    name = next((value for value in map(os.environ.get, names) if value), "")
+    return "utf8" in name.lower().replace("-", "")
+
+
+def _is_lc_ctype_ours() -> bool:
+    """Python has set LC_CTYPE for itself, in the C locale (PEP 538); the command shall not see that."""
+    return os.environb.get(b"LC_CTYPE") in (b"C.UTF-8", b"C.utf8", b"UTF-8") and not _had_lc_ctype()
 
 
 def _had_lc_ctype() -> bool:

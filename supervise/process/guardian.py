@@ -34,8 +34,8 @@ if TYPE_CHECKING:
         def give_back(self) -> None:
             """Take it out of the hands of a group that is dead."""
 
-    FoundAgain = Callable[[tuple[Any, ...], tuple[int, ...]], Restored | None]
-    """That terminal, from what the guardian was told of it; None where it is gone."""
+    FoundAgain = Callable[[tuple[Any, ...], tuple[int, ...]], Restored]
+    """That terminal, from what the guardian was told of it."""
 
 NAME = b"supervise-guard"
 REAP = 1.0

@@ -4,6 +4,7 @@ A command that is stopped can leave it raw, non-blocking, or in the hands of a p
 this SIGTTOU must be blocked: the kernel would stop a process in the background that changes a terminal.
 """
 
+import errno
 import os
 
 from supervise.terminal import modes
@@ -46,8 +47,13 @@ class Caller:
 
     @property
     def facts(self) -> "Facts":
-        """What the guardian needs for `found_again`, beside the descriptors."""
+        """What the guardian needs for `found_again`, beside `opened`."""
         return self.group, self.saved, self._is_shown, self._are_blocking
+
+    @property
+    def opened(self) -> "tuple[int, ...]":
+        """All descriptors of it.  A leader of a session takes /dev/tty along when it dies: it cannot be opened then."""
+        return self.fd, *self.descriptors
 
     def restore(self) -> None:
         """Give it back to our group as it was, unless another group has it now."""
@@ -101,7 +107,13 @@ class Caller:
         if now in (modes.raw(self.saved), modes.showing(self.saved)):
             # Nobody has changed what we have set.
             return False
-        foreground = os.tcgetpgrp(self.fd)
+        try:
+            foreground = os.tcgetpgrp(self.fd)
+        except OSError as error:
+            # Our session has lost it, with its leader, and no other process of that can have it.
+            if error.errno != errno.ENOTTY:
+                raise
+            return False
         if foreground != self.group and _is_alive(foreground):
             return True
         # A pager that reads our stdout (`supervise make | less`) is in our group and has the terminal in its own modes.
@@ -134,13 +146,10 @@ def share(*, is_commands: bool) -> Caller | None:
     return None
 
 
-def found_again(facts: "Facts", descriptors: "Sequence[int]") -> Caller | None:
-    """Return the same in another process of that session; None where the terminal is gone."""
+def found_again(facts: "Facts", opened: "Sequence[int]") -> Caller:
+    """Return the same in another process, from its facts and `opened`."""
     group, saved, is_shown, are_blocking = facts
-    fd = open_again()
-    if fd < 0:
-        return None
-    return Caller(fd, group, saved, is_shown=is_shown, descriptors=descriptors, are_blocking=are_blocking)
+    return Caller(opened[0], group, saved, is_shown=is_shown, descriptors=opened[1:], are_blocking=are_blocking)
 
 
 def open_again(flags: int = 0) -> int:

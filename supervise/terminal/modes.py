@@ -5,7 +5,6 @@ Each function raises OSError, never termios.error; a call that a signal interrup
 
 import errno
 import fcntl
-import os
 import sys
 import termios
 
@@ -115,12 +114,6 @@ def with_characters(fresh: "Modes", around: "Modes") -> "Modes":
         if isinstance(key, bytes) and key != DISABLED and number not in (termios.VMIN, termios.VTIME):
             cc[number] = key
     return [*made[:CHARACTERS], cc]
-
-
-def is_utf8_wanted() -> bool:
-    """The environment names a locale of UTF-8 (locale(7))."""
-    name = next((value for value in map(os.environ.get, ("LC_ALL", "LC_CTYPE", "LANG")) if value), "")
-    return "utf8" in name.lower().replace("-", "")
 
 
 def _call(call: "Callable[[], T]") -> "T":

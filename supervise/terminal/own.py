@@ -28,10 +28,13 @@ PEER_FLAGS = os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC
 class Own:
     """One terminal, from its making to its end."""
 
-    def __init__(self, dress: "Modes | None", around: "Modes | None", size: "tuple[int, int]") -> None:
+    def __init__(
+        self, dress: "Modes | None", around: "Modes | None", size: "tuple[int, int]", *, is_utf8: bool
+    ) -> None:
         """Make it, of that size.
 
-        `dress`: the modes to have, as they are; else, `around`: those of a terminal of which it has the keys alone.
+        `dress`: the modes to have, as they are; else, `around`: those of a terminal of which it has the keys alone;
+        else `is_utf8` alone is known of what it is to be.
         Raises OSError.
         """
         self.master = self.peer = -1
@@ -39,7 +42,7 @@ class Own:
         self.name = ""
         self._guard = _thread.allocate_lock()
         self._state: OwnState = "new"
-        self._dress, self._around = dress, around
+        self._dress, self._around, self._is_utf8 = dress, around, is_utf8
         self._size = size
         self._keys = b""
         """What is to be written."""
@@ -175,7 +178,7 @@ class Own:
         if self._dress is None:
             fresh = modes.get_modes(self.peer)
             if self._around is None:
-                self._dress = modes.sane(fresh, is_utf8=modes.is_utf8_wanted())
+                self._dress = modes.sane(fresh, is_utf8=self._is_utf8)
             else:
                 self._dress = modes.with_characters(fresh, self._around)
         dress = self._dress

@@ -37,12 +37,14 @@ AGAIN = 0.2
 class Relay:
     """One run's."""
 
-    def __init__(self, caller: "Caller | None", *, is_detached: bool) -> None:
+    def __init__(self, caller: "Caller | None", *, is_detached: bool, is_utf8: bool) -> None:
+        """`is_utf8` is what a terminal is to be told where there is none around it."""
         self.own: Own | None = None
         """The terminal of the attempt."""
         self.is_stdin = is_detached or os.isatty(0)
         """The command's stdin is that terminal."""
         self._guard = _thread.allocate_lock()
+        self._is_utf8 = is_utf8
         self._caller = caller
         self._state: CallerState = "away"
         self._window = next((fd for fd in range(3) if os.isatty(fd)), caller.fd if caller else -1)
@@ -84,7 +86,7 @@ class Relay:
         """
         dress, around = self._look_around()
         rows, columns = self._size()
-        own = Own(dress, around, (rows, columns))
+        own = Own(dress, around, (rows, columns), is_utf8=self._is_utf8)
         own.on_close = self._nudge
         with self._guard:
             self.own = own
@@ -254,19 +256,26 @@ class Relay:
             poll.register(self._wake, select.POLLIN)
             with self._guard:
                 is_read = self._is_listening() and not self._queue
-                if is_read:
-                    poll.register(self._keys, select.POLLIN)
+                if not self._is_over:
+                    # Without POLLIN only to hear of a hang-up, after which nobody is in the foreground any more.
+                    poll.register(self._keys, select.POLLIN if is_read else 0)
                 if self._queue and self.own and self.own.is_open:
                     poll.register(self.own.master, select.POLLOUT)
                 is_watched = self._state == "waiting" or self._is_over
             ready = dict(poll.poll(AGAIN * 1000 if is_watched else None))
             if self._wake in ready:
                 _empty(self._wake)
-            if self._may_block and is_read and self._keys in ready:
+            is_readable = is_read and bool(ready.get(self._keys, 0))
+            has_hung_up = not is_read and bool(ready.get(self._keys, 0))
+            if self._may_block and is_readable:
                 # Nothing else of ours reads it, and whatever else does may have been the faster: not under the lock.
-                self._read(is_by_line=True)
+                try:
+                    self._read(is_by_line=True)
+                except OSError:
+                    has_hung_up = True
             with self._guard:
-                self._turn(inbox, is_readable=self._keys in ready and not self._may_block)
+                self._is_over |= has_hung_up
+                self._turn(inbox, is_readable=is_readable and not self._may_block)
 
     def _is_listening(self) -> bool:
         return self._state == "raw" and not self._is_over and self.own is not None and self.own.is_open

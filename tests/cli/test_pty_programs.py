@@ -1,0 +1,220 @@
+"""--pty: programs that ask much of a terminal, and other makers of terminals within and around it."""
+
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.cli.screens import CTRL_C, CTRL_D, shell
+from tests.cli.test_terminal import named, script
+from tests.harness import BOUND, Place, wait_until
+
+# pexpect forks; that other threads of the test are at rest then is known.
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+
+CURSES = """
+import curses
+
+def main(window):
+    curses.curs_set(0)
+    while True:
+        rows, columns = window.getmaxyx()
+        window.erase()
+        window.border()
+        window.addstr(1, 2, f"size {rows} {columns}")
+        window.addstr(2, 2, "last " + name)
+        window.refresh()
+        key = window.getch()
+        if key == ord("q"):
+            return
+        set_name(curses.keyname(key).decode())
+
+def set_name(to):
+    global name
+    name = to
+
+name = "none"
+curses.wrapper(main)
+"""
+
+
+def test_a_curses_program(supervise: Place) -> None:
+    """Keys that are several bytes, a resize, and the screen as it was afterwards."""
+    supervise.file("box.py").write_text(CURSES)
+    with script(supervise, "supervise --pty -- python3 -IS box.py") as sh:
+        sh.wait_for("size 24 80")
+        sh.type("\x1bOA")
+        sh.wait_for("last KEY_UP")
+        sh.type("\x01")
+        sh.wait_for(r"last \^A")
+        sh.screen.resize(20, 60)
+        sh.wait_for("size 20 60")
+        sh.screen.resize(24, 80)
+        sh.wait_for("size 24 80")
+        sh.type("q")
+        sh.wait_for("^code 0$")
+
+
+def test_read_without_echo(supervise: Place) -> None:
+    with script(supervise, "supervise --pty -- bash -c 'read -s -p Secret: x; echo; echo got $x'") as sh:
+        sh.wait_for("^Secret:")
+        sh.screen.enter("hush")
+        sh.wait_for("^got hush$")
+        assert sh.count("hush") == 1
+        sh.wait_for("^code 0$")
+
+
+def test_read_of_single_keys_with_a_timeout(supervise: Place) -> None:
+    with script(supervise, "supervise --pty -- bash -c 'read -n1 -p Key: x; read -t 0.2 y; echo :got $x:$?'") as sh:
+        sh.wait_for("^Key:")
+        sh.type("k")
+        sh.wait_for(":got k:142$")
+        sh.wait_for("^code 0$")
+
+
+def test_script_within(supervise: Place) -> None:
+    inner = "stty size; read x; echo got $x; exit 4"
+    with script(supervise, f"supervise --pty -- script -qec '{inner}' /dev/null") as sh:
+        sh.wait_for("^24 80$")
+        sh.screen.enter("hello")
+        sh.wait_for("^got hello$")
+        sh.wait_for("^code 4$")
+
+
+def test_script_around(supervise: Place) -> None:
+    inner = "stty size; read x; echo got $x; exit 4"
+    with script(supervise, f"script -qec \"supervise --pty -- sh -c '{inner}'\" log".replace("$x", "\\$x")) as sh:
+        sh.wait_for("^24 80$")
+        sh.screen.enter("hello")
+        sh.wait_for("^got hello$")
+        sh.wait_for("^code 4$")
+        assert "got hello" in supervise.file("log").read_text()
+
+
+def test_supervise_within(supervise: Place) -> None:
+    inner = "supervise --pty -- supervise --pty -- sh -c 'stty size; read x; echo got $x; exit 4'"
+    with script(supervise, f"supervise --pty -- {inner}") as sh:
+        sh.wait_for("^24 80$")
+        sh.screen.enter("hello")
+        sh.wait_for("^got hello$")
+        sh.wait_for("^code 4$")
+
+
+def test_the_tail_through_script_and_supervise(supervise: Place) -> None:
+    ended = supervise("--pty", "--", "script", "-qec", "seq 20000; exit 4", "/dev/null")
+    assert ended.code == 4
+    # Without a terminal as its stdin, script leaves the one that is its stdout as it is: that adds a carriage return.
+    assert ended.out == b"".join(b"%d\r\r\n" % number for number in range(1, 20001))
+
+
+@pytest.mark.skipif(not shutil.which("ssh-keygen"), reason="no ssh here")
+def test_a_passphrase_while_stdin_is_a_pipe(supervise: Place) -> None:
+    """It is asked for by /dev/tty, and typed there."""
+    key = supervise.file("key")
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "hushhush", "-f", str(key)], check=True)
+    with script(supervise, "echo no | supervise --pty -- ssh-keygen -y -f key") as sh:
+        sh.wait_for("passphrase")
+        sh.screen.enter("hushhush")
+        sh.wait_for("^ssh-ed25519 ")
+        assert sh.count("hushhush") == 0
+        sh.wait_for("^code 0$")
+
+
+# --- ssh
+
+
+@contextmanager
+def ssh_server(place: Place) -> Iterator[str]:
+    """An sshd on the loopback; how ssh is called to run a command there."""
+    sshd = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
+    if not sshd or not shutil.which("ssh"):
+        pytest.skip("no sshd here")
+    folder = place.folder / "ssh"
+    folder.mkdir()
+    for name in ("host", "key"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    (folder / "config").write_text(
+        f"ListenAddress 127.0.0.1\nPort {port}\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/key.pub\n"
+        "PidFile none\nStrictModes no\nUsePAM no\nPermitRootLogin yes\nPrintMotd no\nPrintLastLog no\n"
+        f"SetEnv PATH={place.environ['PATH']} HOME={place.environ['HOME']}\n"
+    )
+    privileges = "/run/sshd"
+    is_made = os.getuid() == 0 and not os.path.isdir(privileges)
+    if is_made:
+        os.mkdir(privileges, 0o755)
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(
+            [sshd, "-D", "-e", "-f", str(folder / "config")],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+        )
+    options = "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR"
+    ssh = f"ssh -F none -i {folder}/key -p {port} {' '.join(f'-o {each}' for each in options)} 127.0.0.1"
+    try:
+        wait_until(lambda: subprocess.run([*ssh.split(), "true"], capture_output=True, timeout=BOUND).returncode == 0)
+        yield ssh
+    except AssertionError:
+        print((folder / "log").read_text())
+        raise
+    finally:
+        server.terminate()
+        server.wait()
+        if is_made:
+            os.rmdir(privileges)
+
+
+def test_ssh_within(supervise: Place) -> None:
+    """The far end has a terminal of its own, with our size, and its keys, Ctrl-C too, and its code are passed on."""
+    ask = "printf Secret:; stty -echo; read x; stty echo; echo; echo got $x"
+    far = supervise.file("far")
+    far.write_text(f"cd {supervise.folder}; stty size; {ask}; trap 'exit 6' INT; echo ready; exec 3<>pipe; read y <&3")
+    os.mkfifo(supervise.file("pipe"))
+    with ssh_server(supervise) as ssh, script(supervise, f"supervise --pty -- {ssh} -tt sh {far}") as sh:
+        sh.wait_for("^24 80$")
+        sh.wait_for("^Secret:")
+        sh.screen.enter("hush")
+        sh.wait_for("^got hush$")
+        assert sh.count("hush") == 1
+        sh.wait_for("^ready$")
+        sh.type(CTRL_C)
+        sh.wait_for("code 6$")
+
+
+def test_ssh_without_a_far_terminal(supervise: Place) -> None:
+    """A stdin that is a pipe goes to the far end whole."""
+    with ssh_server(supervise) as ssh:
+        ended = supervise("--pty", "--", *ssh.split(), "wc -c; exit 3", stdin=b"a" * 300_000)
+    assert ended.code == 3
+    assert ended.out.split() == [b"300000"]
+
+
+def test_ssh_around(supervise: Place) -> None:
+    with ssh_server(supervise) as ssh, shell(supervise) as sh:
+        sh.start(f"{ssh} -tt supervise --pty -- python3 -q; echo code $?")
+        sh.wait_for("^>>> ?$")
+        sh.screen.enter("6 * 7")
+        sh.wait_for("^42$")
+        sh.type(CTRL_D)
+        sh.wait_for("^code 0$")
+        sh.wait_for_prompt()
+
+
+def test_ssh_around_that_is_cut_off(supervise: Place) -> None:
+    """Its terminal hangs up: nothing of ours stays."""
+    with ssh_server(supervise) as ssh, shell(supervise) as sh:
+        pid = supervise.file("pid")
+        sh.start(f"{ssh} -tt \"supervise --pty -- sh -c 'echo \\$\\$ >{pid}; exec sleep 100'\"")
+        wait_until(lambda: pid.exists() and pid.read_text())
+        (client,) = named(supervise, "ssh")
+        os.kill(client, 9)
+        sh.wait_for_prompt()
+        wait_until(lambda: not os.path.exists(f"/proc/{pid.read_text().strip()}"))
+        sh.run("stty sane; clear")

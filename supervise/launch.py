@@ -525,8 +525,10 @@ def _await_record(launched: Launched) -> None:
     recording.say_late()
     launched.line.close()
     launched.hung.add(launched.guardian.pid)
-    if not launched.relay:
-        # The one that hangs may hold the other ends.
+    # The one that hangs may hold the other ends.
+    if launched.relay:
+        launched.relay.discard()
+    else:
         for source in launched.sources:
             os.close(source)
     launched.fork_again()

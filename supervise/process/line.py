@@ -8,6 +8,7 @@ stand for each other only the last is kept, as the kernel keeps one pending sign
 """
 
 import _socket
+import _thread
 import os
 import select
 from _collections import deque
@@ -75,13 +76,15 @@ class _Parcel:
 class Line:
     """One end.  What the other end's death leaves behind, EOF or any error, reads as None (see `receive`)."""
 
-    __slots__ = ("_begun", "_socket", "_unsent")
+    __slots__ = ("_begun", "_guard", "_socket", "_unsent")
 
     def __init__(self, socket: "_socket.socket") -> None:
         self._socket = socket
         self._begun = b""
         """The pieces so far of a message of which more will come."""
         self._unsent: deque[_Parcel] = deque()
+        self._guard = _thread.RLock()
+        """Held while a message is put in or sent: the loop sends, and so does a thread that looks after files."""
 
     def fileno(self) -> int:
         """For poll."""
@@ -97,36 +100,39 @@ class Line:
 
         Never waits.
         """
-        if self._unsent:
-            self._leave_out_older(message)
-            if len(self._unsent) >= MOST_UNSENT and message[0] not in NEVER_LEFT_OUT:
-                return True
-        parcel = _Parcel(message, fds)
-        self._unsent.append(parcel)
-        is_there = self.flush()
-        if self._unsent:
-            try:
-                parcel.keep()
-            except OSError:
-                # No descriptor is left.  Without those that belong to it the message would be another one.
-                self._unsent.remove(parcel)
-        return is_there
+        with self._guard:
+            if self._unsent:
+                self._leave_out_older(message)
+                if len(self._unsent) >= MOST_UNSENT and message[0] not in NEVER_LEFT_OUT:
+                    return True
+            parcel = _Parcel(message, fds)
+            self._unsent.append(parcel)
+            is_there = self.flush()
+            if self._unsent:
+                try:
+                    parcel.keep()
+                except OSError:
+                    # No descriptor is left.  Without those that belong to it the message would be another one.
+                    self._unsent.remove(parcel)
+            return is_there
 
     def flush(self, seconds: float = 0.0) -> bool:
         """Send what waits, as far as there is room within so many seconds; False where the other end is gone."""
         until = monotonic() + seconds
-        while self._unsent:
-            try:
-                self._unsent[0].send(self._socket)
-            except OSError as error:
-                if not _is_for_now(error):
-                    self._drop_unsent()
-                    return False
-                if not self._wait(select.POLLOUT, until):
+        while True:
+            with self._guard:
+                try:
+                    while self._unsent:
+                        self._unsent[0].send(self._socket)
+                        self._unsent.popleft().drop()
                     return True
-                continue
-            self._unsent.popleft().drop()
-        return True
+                except OSError as error:
+                    if not _is_for_now(error):
+                        self._drop_unsent()
+                        return False
+            # Without the lock: another thread's message must not wait as long.
+            if not self._wait(select.POLLOUT, until):
+                return True
 
     def _leave_out_older(self, message: "tuple[Any, ...]") -> None:
         key = _key(message)

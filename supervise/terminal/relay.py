@@ -94,6 +94,11 @@ class Relay:
             self._handle("needed")
         return own
 
+    def discard(self) -> None:
+        """Hang up a terminal that no command has had yet, and that no pump reads."""
+        if self.own:
+            self.own.abandon()
+
     def look(self, caller: "Caller | None") -> None:
         """See who has the caller's terminal: when the run begins, when we are continued, when something has changed.
 

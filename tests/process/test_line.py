@@ -1,6 +1,8 @@
 """The line between the supervisor and the guardian: whole messages in order, and no send that waits."""
 
 import os
+import sys
+import threading
 import time
 from collections.abc import Iterator
 
@@ -134,3 +136,53 @@ def test_a_wait_has_its_bound(is_flush: bool) -> None:
             ours.receive(SHORT)
     assert SHORT <= time.monotonic() - began < 2
     theirs.close()
+
+
+def test_threads_that_send_at_the_same_time() -> None:
+    """The loop does, and the thread that looks after files: each message comes, in the order of its thread."""
+    ours, theirs = pair()
+    each, count = 4, 3000
+    begin = threading.Barrier(each)
+    failed: list[BaseException] = []
+
+    def send(name: int) -> None:
+        begin.wait()
+        try:
+            for number in range(count):
+                ours.send("socket", name, number)
+                ours.flush()
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=send, args=(name,)) for name in range(each)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        last = [-1] * each
+        while any(thread.is_alive() for thread in threads):
+            take(theirs, last)
+    finally:
+        sys.setswitchinterval(interval)
+        for thread in threads:
+            thread.join()
+    while ours.has_unsent:
+        ours.flush()
+        take(theirs, last)
+    take(theirs, last)
+    assert not failed
+    assert max(last) == count - 1
+
+
+def take(one: line.Line, last: list[int]) -> None:
+    """Take what is there; messages of one thread come in their order."""
+    while True:
+        try:
+            got = one.receive()
+        except BlockingIOError:
+            return
+        assert got
+        _, name, number = got[0]
+        assert number > last[name]
+        last[name] = number

@@ -2,20 +2,31 @@
 
 import _thread
 import os
+from time import monotonic, sleep
 
 from supervise.launch import Launched
 from supervise.process import line
 from supervise.process.holder import Holder
 
+DYING = 0.3
+"""Seconds in which a guardian whose end of the line is closed has died."""
+TURN = 0.001
+
+
+def _reap(guardian: int) -> None:
+    """Reap it; one that a debugger holds is that one's to reap, and is not waited for."""
+    until = monotonic() + DYING
+    try:
+        while not os.waitpid(guardian, os.WNOHANG)[0] and monotonic() < until:
+            sleep(TURN)
+    except ChildProcessError:
+        pass
+
 
 def adopt(launched: Launched, root: int) -> None:
     """Hold the command ourselves from now on, in a thread; `root` is its pid, 0 where it was never told."""
     launched.line.close()
-    try:
-        # Its end of the line is closed, so it is dying, or dead.
-        os.waitpid(launched.guardian.pid, 0)
-    except ChildProcessError:
-        pass
+    _reap(launched.guardian.pid)
     launched.line, theirs = line.pair()
     wake, launched.own_holder_trigger = os.pipe()
     os.set_blocking(wake, False)

@@ -59,23 +59,22 @@ def start_pumps(launched: Launched) -> None:
 
     Raises OSError, and RuntimeError where there can be no more threads.
     """
-    from supervise.process.pump import Pump
+    from supervise.process.pump import Cut, Pump
 
     cut_heard, launched.cut = os.pipe()
+    cut = Cut(cut_heard)
     before = tuple(dict.fromkeys(one for pump in launched.pumps for one in pump.unfinished()))
     if launched.relay and launched.relay.own:
         from supervise.terminal.pump import TerminalPump
 
         launched.pumps = (
-            TerminalPump(launched.relay.own, launched.outlets[0], cut_heard, launched.inbox, launched.copier, before),
+            TerminalPump(launched.relay.own, launched.outlets[0], cut, launched.inbox, launched.copier, before),
         )
     else:
         launched.pumps = tuple(
-            Pump(stream, source, sink, cut_heard, launched.inbox, launched.copier, before)
+            Pump(stream, source, sink, cut, launched.inbox, launched.copier, before)
             for stream, source, sink in zip(("stdout", "stderr"), launched.sources, launched.outlets, strict=True)
         )
-    # Each pump has its own.
-    os.close(cut_heard)
     if launched.notify:
         launched.notify.start(launched.inbox, launched.holder)
     if wanted := launched.request.values["access_on"]:

@@ -38,6 +38,30 @@ TAIL = 200
 """Bytes that are kept of the last line."""
 
 
+class Cut:
+    """The end at which the pumps of one attempt hear that they are to wait for nothing more.
+
+    They end at different times, and a reader that stands still keeps one for ever; the last of them closes it.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self._users = 0
+        self._guard = _thread.allocate_lock()
+
+    def enter(self) -> None:
+        """One more hears it."""
+        with self._guard:
+            self._users += 1
+
+    def leave(self) -> None:
+        """And one less."""
+        with self._guard:
+            self._users -= 1
+            if not self._users:
+                os.close(self.fd)
+
+
 class Pump:
     """One stream.  Its counters are written by its thread alone and read by anybody."""
 
@@ -46,15 +70,12 @@ class Pump:
         stream: str,
         source: int,
         outlet: Outlet,
-        cut: int,
+        cut: Cut,
         inbox: Inbox,
         copier: "Copier | None" = None,
         after: "tuple[Pump, ...]" = (),
     ) -> None:
-        """`after`: the pumps whose bytes come before any of this one.  `cut` may be closed by the caller.
-
-        Raises OSError.
-        """
+        """`after`: the pumps whose bytes come before any of this one."""
         self.stream = stream
         self.count = 0
         self.first = 0.0
@@ -69,8 +90,8 @@ class Pump:
         """Has a copy of all that is read here, as long as somebody looks into it."""
         self._source = source
         self._outlet = outlet
-        # Of its own: the pumps of an attempt end at different times, and a reader that stands still keeps one for ever.
-        self._cut = os.dup(cut)
+        self._cut = cut
+        cut.enter()
         self._inbox = inbox
         self._copier = copier
         """The way of the bytes to the record and the log."""
@@ -141,7 +162,7 @@ class Pump:
         self.has_ended = True
         # Closed, the pipe tells the command what our reader told us: EPIPE, SIGPIPE.
         self._close_source()
-        os.close(self._cut)
+        self._cut.leave()
         self._inbox.post("ended", self)
         self._end.release()
 
@@ -154,7 +175,7 @@ class Pump:
         if not self._outlet.is_terminal:
             # Not for writing: only to hear that the reader has left while the command is silent.
             poll.register(self._outlet.fd, 0)
-        poll.register(self._cut, 0)
+        poll.register(self._cut.fd, 0)
         # To poll first, and to look closer only where it is not this, takes half the time of a read that fails.
         usual = [(source, select.POLLIN)]
         is_enlarged = is_flood = False
@@ -244,7 +265,7 @@ class Pump:
 
     def _is_over(self, ready: "dict[int, int]") -> bool:
         """The reader has left, or nothing is there and nobody shall wait for more."""
-        return self._outlet.fd in ready or (self._cut in ready and self._source not in ready)
+        return self._outlet.fd in ready or (self._cut.fd in ready and self._source not in ready)
 
     def _hand_over(self) -> bool:
         """Move what is in the pipe, but for the last of it, into our stdout or stderr as it is.

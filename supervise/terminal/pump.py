@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from supervise.process.copying import Copier
     from supervise.process.inbox import Inbox
     from supervise.process.outlet import Outlet
+    from supervise.process.pump import Cut
     from supervise.terminal.own import Own
 
 
@@ -17,7 +18,7 @@ class TerminalPump(Pump):
         self,
         own: "Own",
         outlet: "Outlet",
-        cut: int,
+        cut: "Cut",
         inbox: "Inbox",
         copier: "Copier | None",
         after: "tuple[Pump, ...]",

@@ -323,9 +323,8 @@ class Holder:
         from supervise.process import tree
 
         self.reap()
-        found = ((pid, tree.stat(pid)) for pid in tree.walk(os.getpid()) if pid != self.spared)
-        alive = [pid for pid, now in found if now is not None and tree.is_alive(now)]
-        return [seen for pid in alive if (seen := tree.describe(pid))]
+        alive = [one.pid for one in tree.look(os.getpid()) if one.pid != os.getpid() and tree.is_alive(one)]
+        return [seen for pid in alive if pid != self.spared and (seen := tree.describe(pid))]
 
     def _own_group(self) -> int:
         return self.group or os.getpgrp()
@@ -350,7 +349,9 @@ class Holder:
 
         self._load()
         self.was_emptied = False
-        found = {pid: tree.stat(pid) for pid in tree.children(os.getpid()) if pid != self.spared}
+        ours = os.getpid()
+        children = (pid for pid in tree.children(ours) if pid != self.spared)
+        found = {pid: tree.stat(pid) or tree.unreadable(pid, ours) for pid in children}
         started = {pid: now.starttime for pid, now in found.items() if now is not None}
         if root:
             self.root = root

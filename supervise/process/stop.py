@@ -45,7 +45,8 @@ def send(pid: int, started: int, signals: "tuple[int, ...]") -> int:
         if HAS_PIDFD:
             fd = _open(pid)
         now = tree.stat(pid)
-        if now is None or now.starttime != started:
+        # One that /proc hides has no start time there: its parent has just told of it.
+        if started != (now.starttime if now else 0):
             return errno.ESRCH
         for number in signals:
             if fd < 0:

@@ -5,6 +5,7 @@ Everything here is tolerant of processes that vanish between two system calls; n
 """
 
 import posix
+from time import monotonic
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +25,14 @@ IS_OURS = _is_ours()
 Not so in a pid namespace without a /proc of its own (`unshare --pid --fork`): who has our number there is somebody
 else, and so is whom we would stop.
 """
+
+
+LOOK = posix.WEXITED | posix.WNOHANG | posix.WNOWAIT
+"""For waitid(2): only see whether a child is dead."""
+ASKING = 0.1
+"""Seconds for which children are looked for without /proc."""
+HIGHEST = 1 << 22
+"""No process has a higher number (proc(5), pid_max)."""
 
 
 class Stat:
@@ -106,6 +115,41 @@ def stat(pid: "int") -> "Stat | None":
     )
 
 
+def unreadable(pid: "int", parent: "int") -> "Stat | None":
+    """A process of which /proc tells nothing (hidepid, proc(5)) and which is there all the same; None if it is gone.
+
+    Its name and its state are `?`, its start time is 0.  Of a child of the caller's it is known whether it is dead.
+    """
+    try:
+        if parent == posix.getpid() and posix.waitid(posix.P_PID, pid, LOOK) is not None:
+            return None
+        group, session = posix.getpgid(pid), posix.getsid(pid)
+    except OSError:
+        # ECHILD, or ESRCH.
+        return None
+    return Stat(pid, "?", "?", parent, group, session, 0, 0, 0, 0, 1, 0)
+
+
+def own_children() -> "list[int]":
+    """The children of the caller, found without /proc: each number is asked for, from the caller's own on.
+
+    A child is mostly younger than its parent, and so has a higher number.  It is looked for within a bound.
+    """
+    ours = posix.getpid()
+    until = monotonic() + ASKING
+    found: "list[int]" = []
+    for first, last in ((ours + 1, HIGHEST), (2, ours)):
+        for pid in range(first, last):
+            if not pid & 0xFFF and monotonic() > until:
+                return found
+            try:
+                posix.waitid(posix.P_PID, pid, LOOK)
+            except OSError:
+                continue
+            found.append(pid)
+    return found
+
+
 def is_alive(stat: "Stat") -> "bool":
     """It is not dead.  A process whose first thread has exited shows as a zombie for as long as another thread runs."""
     return stat.state not in ("Z", "X", "x") or stat.num_threads > 1
@@ -124,6 +168,8 @@ def has_children_file() -> "bool":
 
 def children(pid: "int") -> "list[int]":
     """The children of all threads of the process, oldest first, zombies included; none if it is gone."""
+    if not IS_OURS:
+        return own_children() if pid == posix.getpid() else []
     if not has_children_file():
         return [process.pid for process in scan().values() if process.ppid == pid]
     return _children_of_threads(pid)
@@ -182,19 +228,29 @@ def snapshot(root: "int") -> "dict[int, Stat]":
 
 def look(root: "int") -> "Iterator[Stat]":
     """The same one by one, each as it was a moment ago, for whoever must be quick."""
+    if not IS_OURS:
+        for pid in children(root):
+            process = unreadable(pid, root)
+            if process is not None:
+                yield process
+        return
     if not has_children_file():
         yield from _snapshot_by_scan(root).values()
         return
     order = [root]
-    seen = {root}
+    parents = {root: 0}
     for pid in order:
         process = stat(pid)
         if process is None:
+            # Where /proc hides it, its parent still tells of it.
+            process = unreadable(pid, parents[pid]) if pid != root else None
+            if process is not None:
+                yield process
             continue
         # One thread is the rule, and the number is known by now: that saves reading a folder per process.
         for child in _children_of_thread(pid, pid) if process.num_threads == 1 else _children_of_threads(pid):
-            if child not in seen:
-                seen.add(child)
+            if child not in parents:
+                parents[child] = pid
                 order.append(child)
         yield process
 
@@ -214,7 +270,7 @@ def describe(pid: "int") -> "tuple[int, str, int, str, str] | None":
     None if it is gone.  The command line is not read: it lies in the memory of the process, and reading it can block
     for as long as the process itself is stuck.
     """
-    process = stat(pid)
+    process = stat(pid) or unreadable(pid, 0)
     if process is None:
         return None
     uid = -1

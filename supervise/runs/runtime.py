@@ -36,6 +36,8 @@ SHARED = "/run/lock"
 TEMPORARY = "/tmp"
 """Not TMPDIR, which may be another one in the next shell."""
 PRIVATE = 0o700
+TRIES = 10
+"""How often a folder is looked for that another run of the user's has made at the same moment."""
 ENTER_ALONE = 0o711
 """Others may go to what they know the name of, and see no names."""
 
@@ -79,20 +81,27 @@ class Place:
         """
         if not self.is_shared:
             return open_folder(f"{self.parent}/{self.name}", self.uid, make_below=self.parent)
-        for path in self.paths():
-            try:
-                return open_folder(path, self.uid)
-            except OSError:
-                # It is open to others, or a cleaner has just removed it.
-                continue
         plain = f"{self.parent}/{self.name}"
-        try:
-            # Not through a link either, the caller's own included: clients look for folders.
-            if not os.path.lexists(plain):
-                return open_folder(plain, self.uid, make_below=self.parent)
-        except (UntrustedError, NotADirectoryError):
-            # Another user was the faster.
-            pass
+        for _ in range(TRIES):
+            for path in self.paths():
+                try:
+                    return open_folder(path, self.uid)
+                except (UntrustedError, FileNotFoundError, NotADirectoryError):
+                    # It is open to others, or a cleaner has just removed it.  Of whatever else is wrong, such as no
+                    # descriptor that is left, another folder would be no better.
+                    continue
+            try:
+                # Not through a link either, the caller's own included: clients look for folders.
+                os.lstat(plain)
+            except FileNotFoundError:
+                try:
+                    return open_folder(plain, self.uid, make_below=self.parent)
+                except (UntrustedError, NotADirectoryError):
+                    # Another user was the faster.
+                    break
+            if plain not in self.paths() or not _is_closed(plain):
+                break
+            # Another run of this user's has made it since the list was read.
         return open_folder(f"{plain}.{os.urandom(4).hex()}", self.uid, make_below=self.parent)
 
 
@@ -235,6 +244,18 @@ def users() -> "list[int]":
             if digits.isdecimal() and len(digits) < 11 and (parent == LOGINS or name.startswith(f"{NAME}-")):
                 found.add(int(digits))
     return [own, *sorted(found - {own})]
+
+
+def _is_closed(path: str) -> bool:
+    """No other user may write that folder."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return not trust.is_open(os.fstat(fd), fd)
+    finally:
+        os.close(fd)
 
 
 def _home(uid: int) -> str:

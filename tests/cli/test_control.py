@@ -94,6 +94,28 @@ def test_where_the_name_of_the_fallback_is_taken_another_is_made_and_found(fallb
         one.close()
 
 
+def test_many_that_begin_at_once_share_one_folder(fallback: Path) -> None:
+    place = runtime.for_locks()[-1]
+    for _ in range(100):
+        wait, go = os.pipe()
+        pids = []
+        for _ in range(6):
+            if not (pid := os.fork()):
+                try:
+                    os.close(go)
+                    os.read(wait, 1)
+                    place.open()
+                finally:
+                    os._exit(0)
+            pids.append(pid)
+        os.close(go)
+        os.close(wait)
+        for pid in pids:
+            os.waitpid(pid, 0)
+        assert list(fallback.parent.iterdir()) == [fallback]
+        fallback.rmdir()
+
+
 # --- who gets in
 
 AS_NOBODY = """
@@ -245,7 +267,7 @@ def test_clients_that_stall_harm_nobody(supervise: Place) -> None:
     """They ask and never read; they connect and never ask; they stop in the middle of a word."""
     running, run_id = steered(supervise, "-t", "1h", "--", *child("ready", "stay"))
     path = socket_of(supervise)
-    idle = [connect(path) for _ in range(40)]
+    idle = [connect(path) for _ in range(100)]
     for number, one in enumerate(idle):
         if number % 3 == 0:
             one.sendall(b'{"do": "sta')

@@ -15,13 +15,13 @@ from supervise.faces.items import Trouble
 from supervise.runner import Runner
 from supervise.runs import sockets
 from supervise.runs.control import Client, Control, Fields
+from supervise.runs.following import OVER
 from supervise.values import LONGEST, signal_name
 
 LAST_SIGNAL = 64
 """The highest number of a signal (signal(7))."""
 LARGEST = 65535
 """Rows and columns of a terminal (tty_ioctl(4), struct winsize)."""
-OVER = "the run is over"
 
 
 class Following:

@@ -13,6 +13,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+OVER = "the run is over"
+"""Why a request is refused between the end of the run and its last words."""
+
 
 class Follower:
     """One reader of the output of a run that goes on."""
@@ -57,5 +60,5 @@ class Follower:
             self.end = word
         elif word.get("ok"):
             self._is_asked = False
-        # Refused: so many others ask that it takes no more of them.
-        return "event" in word or bool(word.get("ok"))
+        # Refused: so many others ask that it takes no more of them.  But where it is over, its last words follow.
+        return "event" in word or bool(word.get("ok")) or word.get("why") == OVER

@@ -1,0 +1,35 @@
+"""What a follower of a run makes of the lines that the run says."""
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+
+from supervise.runs.client import Connection
+from supervise.runs.following import OVER, Follower
+
+ENDED = {"ok": True, "event": "ended", "outcome": "failed", "exit_code": 3}
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        ([ENDED], 3),
+        ([{"ok": True}, ENDED], 3),
+        # Asked for more at the moment of its end: that is refused, and then come its last words.
+        ([{"ok": False, "why": OVER}, ENDED], 3),
+        ([{"ok": False, "why": OVER}], None),
+        ([{"ok": False, "why": "too many clients"}, ENDED], None),
+        ([], None),
+    ],
+)
+def test_the_last_words_of_a_run(tmp_path: Path, said: list[dict[str, object]], code: int | None) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        for one in said:
+            theirs.sendall(json.dumps(one).encode() + b"\n")
+        theirs.shutdown(socket.SHUT_WR)
+        follower = Follower(str(tmp_path), Connection(ours))
+        assert list(follower.chunks(lambda: None)) == []
+        assert (follower.end or {}).get("exit_code") == code

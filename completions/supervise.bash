@@ -64,7 +64,7 @@ _supervise_subcommand()
     case $name in
         ps) options='-a --all -n --number -q --quiet --json --help' ;;
         show) options='--json --help' has_run=yes ;;
-        logs) options='-f --follow --timestamps --stdout --stderr -n --lines --help' has_run=yes ;;
+        logs) options='-f --follow --timestamps --stdout --stderr -n --lines --raw --help' has_run=yes ;;
         prune) options='--older-than --keep --max-size --help' ;;
         ready) options='--help' has_run=yes ;;
         extend) options='--help' has_run=yes ;;

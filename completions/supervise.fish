@@ -79,6 +79,7 @@ complete -c supervise -n '__supervise_asks logs' -l timestamps -d 'Begin each li
 complete -c supervise -n '__supervise_asks logs' -l stdout -d 'What came on stdout alone'
 complete -c supervise -n '__supervise_asks logs' -l stderr -d 'What came on stderr alone'
 complete -c supervise -n '__supervise_asks logs' -s n -l lines -x -d 'The last LINES alone'
+complete -c supervise -n '__supervise_asks logs' -l raw -d 'On a terminal too, the bytes as they were; without it, control characters are shown there as escapes'
 complete -c supervise -n '__supervise_asks logs' -l help -d 'Show a help page and exit'
 complete -c supervise -n '__supervise_asks logs' -k -a '(__supervise_runs)'
 complete -c supervise -n 'test (count (commandline -opc)) = 1' -a prune -d 'Remove the records of runs that ended long ago, and the oldest where all are too many or too large'

@@ -23,6 +23,7 @@ from supervise.commands.table import SUBCOMMANDS, Subcommand
 from supervise.options import BETWEEN, OPTIONS, BadValueError, Option, option_names
 from supervise.process import hints
 from supervise.text import saying, writing
+from supervise.text.cleaning import clean
 from supervise.text.redaction import MASK, Redaction
 
 EXIT_REFUSED = 125
@@ -314,5 +315,7 @@ def _shown(words: list[str]) -> str:
     Passwords among them are masked: the message may stand in the public log of a CI job.
     """
     shown = Redaction().words(words[:MOST_QUOTED])
-    text = " ".join(word if word == MASK else shlex.quote(word) if word.isprintable() else repr(word) for word in shown)
+    text = " ".join(
+        word if word == MASK else shlex.quote(word) if clean(word) == word else repr(word) for word in shown
+    )
     return text if len(text) <= LONGEST_QUOTE else text[:LONGEST_QUOTE] + " ..."

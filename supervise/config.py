@@ -292,7 +292,9 @@ def _shortened(text: str) -> str:
 
 def shown(file: str) -> str:
     """Its path on one line, whatever is in it."""
-    return file if file.isprintable() else repr(file)
+    from supervise.text.cleaning import clean
+
+    return clean(file)
 
 
 def _items(table: object) -> "list[tuple[str, Any]]":

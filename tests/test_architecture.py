@@ -26,7 +26,7 @@ OURS = {
     "values": {"options", "text"},
     "plain_toml": set(),
     "toml_lines": set(),
-    "config": {"files", "options", "plain_toml", "toml_lines", "values"},
+    "config": {"files", "options", "plain_toml", "text", "toml_lines", "values"},
     "argv": {"config", "files", "folders", "options", "values"},
     "commands": {
         "argv",

@@ -10,6 +10,7 @@ from supervise import folders
 from supervise.options import BadValueError
 from supervise.runs import client, identity, reading, sockets
 from supervise.runs.records import LOCK, SOCKET
+from supervise.text.cleaning import clean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ class Target:
     def host(self) -> str:
         """The name of its machine, for people."""
         name = self.record.host if self.record else ""
-        return name if name.isprintable() and name else reading.UNKNOWN
+        return clean(name) or reading.UNKNOWN
 
 
 def find(word: str) -> Target:

@@ -1,11 +1,12 @@
 """`supervise config check`: all that is wrong with the configuration."""
 
 import os
-import sys
 from typing import Any
 
 from supervise import config
+from supervise.commands import showing
 from supervise.commands.config_path import path_of
+from supervise.text import saying
 
 EXIT_WRONG = 125
 
@@ -15,12 +16,12 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
     path = path_of(values)
     is_named = bool(values["config"] or os.environ.get("SUPERVISE_CONFIG"))
     if not is_named and not os.path.lexists(path):
-        print(f"{path}: not there")
+        showing.print_line(f"{path}: not there")
         return 0
     configuration = config.load(path, is_named=is_named)
     told = configuration.told(configuration.problems())
     for line in told:
-        sys.stderr.write(f"supervise: {line}\n")
+        saying.say(line)
     if not told:
-        print(f"{path}: no errors")
+        showing.print_line(f"{path}: no errors")
     return EXIT_WRONG if told else 0

@@ -1,16 +1,22 @@
 """`supervise config path`: which file the configuration is, there or not."""
 
 import os
-import sys
 from typing import Any
 
 from supervise import argv
+from supervise.commands import showing
 from supervise.options import BadValueError
+from supervise.text import saying
 
 
 def main(values: dict[str, Any], operands: list[str]) -> int:
     """Print its path."""
-    print(path_of(values))
+    path = path_of(values)
+    if os.isatty(1):
+        showing.print_line(path)
+    else:
+        # For a script: the bytes of the path.
+        showing.write(os.fsencode(path) + b"\n")
     return 0
 
 
@@ -29,5 +35,5 @@ def path_of(values: dict[str, Any], *, is_to_be_written: bool = False) -> str:
     if not path:
         raise BadValueError(notice or "there is no home for a configuration; name a file with --config")
     if notice:
-        sys.stderr.write(f"supervise: {notice}\n")
+        saying.say(notice)
     return path

@@ -1,7 +1,6 @@
 """`supervise config set`: write one option into the configuration."""
 
 import os
-import sys
 from contextlib import suppress
 from fcntl import LOCK_EX, flock
 from stat import S_ISREG
@@ -14,6 +13,7 @@ from supervise.commands.config_path import path_of
 from supervise.files import owned, shared, trust
 from supervise.files.walk import Entry
 from supervise.options import BETWEEN, BadValueError, Option, option_names
+from supervise.text import saying
 from supervise.values import read as read_value
 
 
@@ -43,7 +43,7 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
     finally:
         place.close()
     if _has_comments(old.text):
-        sys.stderr.write(f"supervise: the comments in {config.shown(path)} are lost\n")
+        saying.say(f"the comments in {config.shown(path)} are lost")
     return 0
 
 

@@ -1,11 +1,13 @@
 """`supervise config show`: each option of `run` as it would be here and now, and who says so."""
 
 import os
-import sys
 from typing import Any
 
 from supervise import argv, config
+from supervise.commands import showing
 from supervise.options import BETWEEN, OPTIONS, BadValueError, Option
+from supervise.text import saying
+from supervise.text.cleaning import clean
 from supervise.values import read as read_value
 
 
@@ -15,7 +17,7 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
     path, _ = argv.configuration_file(said, os.environ)
     settings, notice = argv.configuration(said, os.environ)
     if notice:
-        sys.stderr.write(f"supervise: {notice}\n")
+        saying.say(notice)
     lines = config.load(path).lines if settings else {}
     rows = [_row(option, settings.get(option.key), path, lines) for option in OPTIONS if option.name not in said]
     rows = [row for row in rows if row["option"] not in config.NOT_CONFIGURED]
@@ -27,7 +29,7 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
     width = max(len(row["option"]) for row in rows)
     value_width = max(len(_shown(row["value"])) for row in rows if len(_shown(row["value"])) <= 20)
     for row in rows:
-        print(f"{row['option']:{width}}  {_shown(row['value']):{value_width}}  {row['from']}")
+        showing.print_line(f"{row['option']:{width}}  {_shown(row['value']):{value_width}}  {row['from']}")
     return 0
 
 
@@ -56,4 +58,4 @@ def _row(
 
 def _shown(value: "str | list[str] | None") -> str:
     text = " ".join(value) if isinstance(value, list) else value or "-"
-    return text if text.isprintable() else repr(text)
+    return clean(text)

@@ -1,5 +1,6 @@
 """`supervise logs`: what a run printed."""
 
+import os
 from collections import deque
 from time import sleep
 from typing import Any
@@ -9,6 +10,7 @@ from supervise.options import BadValueError
 from supervise.runs import plain
 from supervise.runs.following import Follower
 from supervise.runs.output import Chunk, Reader
+from supervise.text.cleaning import Cleaner, cleaned
 
 AGAIN = 0.2
 """Seconds between two looks for more, where the run cannot tell of it."""
@@ -69,7 +71,9 @@ def printer_of(values: dict[str, Any]) -> "Plain | Timed":
     """What shows the chunks as the options want it."""
     wanted = [stream for stream in ("stdout", "stderr") if values[stream]] or ["stdout", "stderr"]
     out = Out() if values["lines"] is None else Last(values["lines"])
-    return (Timed if values["timestamps"] else Plain)(out, wanted)
+    # Escape sequences of a record could do anything to the terminal of its reader; a pipe gets the bytes as they were.
+    is_raw = values["raw"] or not os.isatty(1)
+    return (Timed if values["timestamps"] else Plain)(out, wanted, is_raw=is_raw)
 
 
 class Out:
@@ -118,18 +122,20 @@ class Last(Out):
 
 
 class Plain:
-    """The bytes as they were."""
+    """The bytes as they were, or what can be shown of them on a terminal."""
 
-    def __init__(self, out: Out, wanted: list[str]) -> None:
+    def __init__(self, out: Out, wanted: list[str], *, is_raw: bool = True) -> None:
         self._out = out
         self._wanted = wanted
+        self._cleaners = {} if is_raw else {stream: Cleaner() for stream in wanted}
 
     def show(self, chunk: Chunk) -> None:
         """One chunk, and what was left out before it."""
         if chunk.left_out:
             self._out.write(b"\n" * (not self._out.at_line_start) + _left_out(chunk))
         if chunk.stream in self._wanted:
-            self._out.write(chunk.data)
+            cleaner = self._cleaners.get(chunk.stream)
+            self._out.write(cleaner.clean(bytes(chunk.data)) if cleaner else chunk.data)
 
     def catch_up(self) -> None:
         """All that is there so far has been shown."""
@@ -137,14 +143,17 @@ class Plain:
 
     def finish(self) -> None:
         """All there is has been shown."""
+        for cleaner in self._cleaners.values():
+            self._out.write(cleaner.finish())
         self._out.finish()
 
 
 class Timed:
     """Whole lines, each with the time at which it began and its stream."""
 
-    def __init__(self, out: Out, wanted: list[str]) -> None:
+    def __init__(self, out: Out, wanted: list[str], *, is_raw: bool = True) -> None:
         self._out = out
+        self._is_raw = is_raw
         self._begun: dict[str, tuple[float, bytearray]] = {stream: (0.0, bytearray()) for stream in wanted}
 
     def show(self, chunk: Chunk) -> None:
@@ -181,7 +190,8 @@ class Timed:
                 self._begun[stream] = at, bytearray()
 
     def _write(self, stream: str, at: float, line: bytearray) -> None:
-        self._out.write(f"{plain.time(at)} {stream} ".encode() + line + b"\n" * (not line.endswith(b"\n")))
+        shown = line if self._is_raw else cleaned(bytes(line))
+        self._out.write(f"{plain.time(at)} {stream} ".encode() + shown + b"\n" * (not line.endswith(b"\n")))
 
 
 def _left_out(chunk: Chunk) -> bytes:

@@ -1,13 +1,13 @@
 """`supervise prune`: remove old records."""
 
 import os
-import sys
 from typing import Any
 
 from supervise import argv
 from supervise.commands import showing
 from supervise.options import BadValueError, option_names
 from supervise.runs import pruning, reading
+from supervise.text import saying
 from supervise.values import read as read_value
 
 
@@ -18,7 +18,7 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
     except reading.NotFoundError as error:
         raise BadValueError(str(error)) from None
     if notice:
-        sys.stderr.write(f"supervise: {notice}\n")
+        saying.say(notice)
     removed, _ = pruning.prune(state, _bounds(values))
     showing.print_line(f"{len(removed)} {'run' if len(removed) == 1 else 'runs'} removed")
     return 0

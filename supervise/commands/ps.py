@@ -6,6 +6,7 @@ from typing import Any
 from supervise.commands import asking, showing
 from supervise.options import BadValueError
 from supervise.runs import plain, reading
+from supervise.text.cleaning import clean
 
 TITLES = ["RUN", "NAME", "STATE", "STARTED", "TOOK", "COMMAND"]
 LONGEST_STATUS = 40
@@ -57,7 +58,7 @@ def _tell(left_out: int) -> None:
 
 def _state(one: showing.Summary) -> str:
     """Of one that goes on also how it says it is."""
-    said = "".join(c if c.isprintable() else "?" for c in one.status) if one.state == "running" else ""
+    said = clean(one.status) if one.state == "running" else ""
     if not said:
         return one.verdict
     return f"{one.verdict}: {said if len(said) <= LONGEST_STATUS else said[: LONGEST_STATUS - 3] + '...'}"

@@ -2,13 +2,14 @@
 
 import json
 import shlex
-import sys
 from typing import Any
 
 from supervise.commands import showing
 from supervise.options import BadValueError
 from supervise.runs import losing, reading, recovery, rerunning
 from supervise.runs.recovery import Lost
+from supervise.text import saying
+from supervise.text.cleaning import clean
 
 SCHEMA = 1
 SOME_LOST, FAILED = 1, 125
@@ -21,11 +22,11 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
     except reading.NotFoundError as error:
         raise BadValueError(str(error)) from None
     if notice:
-        sys.stderr.write(f"supervise: {notice}\n")
+        saying.say(notice)
     is_dry, host = values["dry_run"], values["host"] or ""
     losses = recovery.preview(state, host) if is_dry else recovery.recover(state, rerunning.rerun, host)
-    others = [(record, f"it is a run of the host {_clean(record.host)}") for record in recovery.left_alone(state, host)]
-    flawed = [(lost.record, _clean(lost.flaw)) for lost in losses if lost.flaw]
+    others = [(record, f"it is a run of the host {clean(record.host)}") for record in recovery.left_alone(state, host)]
+    flawed = [(lost.record, clean(lost.flaw)) for lost in losses if lost.flaw]
     losses = [lost for lost in losses if not lost.flaw]
     if values["json"]:
         left_alone = [{"run_id": one.run_id, "host": one.host, "why": why} for one, why in others + flawed]
@@ -33,11 +34,12 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
         print(json.dumps({"schema": SCHEMA, "dry_run": is_dry, "lost": lost_runs, "left_alone": left_alone}))
     else:
         for record, why in others + flawed:
-            print(f"{record.run_id}: left alone: {why}")
+            showing.print_line(f"{record.run_id}: left alone: {why}")
         for lost in losses:
-            print("\n".join(_lines(lost, is_dry=is_dry)))
+            for line in _lines(lost, is_dry=is_dry):
+                showing.print_line(line)
         if not losses and not flawed:
-            print("nothing was lost")
+            showing.print_line("nothing was lost")
     if any(lost.has_failed for lost in losses):
         return FAILED
     return SOME_LOST if losses or flawed else 0
@@ -59,7 +61,7 @@ def _lines(lost: Lost, *, is_dry: bool) -> list[str]:
     elif is_dry and lost.is_to_rerun:
         lines.append("  would run it again")
     if lost.trouble:
-        lines.append(f"  {_clean(lost.trouble)}")
+        lines.append(f"  {clean(lost.trouble)}")
     return lines
 
 
@@ -81,13 +83,8 @@ def _fields(lost: Lost) -> dict[str, Any]:
 
 
 def _named(processes: list[tuple[int, str]]) -> str:
-    return ", ".join(f"pid {pid} {_clean(name)}" for pid, name in processes)
+    return ", ".join(f"pid {pid} {clean(name)}" for pid, name in processes)
 
 
 def _quoted(command: list[str]) -> str:
-    return _clean(shlex.join(command)) if command else reading.UNKNOWN
-
-
-def _clean(text: str) -> str:
-    """On one line, without control characters."""
-    return showing.printable(text)
+    return clean(shlex.join(command)) if command else reading.UNKNOWN

@@ -7,6 +7,7 @@ from typing import Any
 
 from supervise.commands import showing, story
 from supervise.runs import plain, reading
+from supervise.text.cleaning import clean
 
 LEGEND = {
     "starting": "not up yet",
@@ -62,8 +63,8 @@ def _draw(told: story.Story) -> None:
     is_plain = not (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
     summary, record = told.summary, told.summary.record
     style = GOOD if summary.verdict in ("completed", "running") else BAD
-    name = f" ({record.name})" if record.name else ""
-    why = f": {_shown(told.why or told.doing)}" if told.why or told.doing else ""
+    name = f" ({clean(record.name)})" if record.name else ""
+    why = f": {clean(told.why or told.doing)}" if told.why or told.doing else ""
     console.print(Text.assemble((summary.verdict, style), f"{why}   {record.run_id}{name}"))
     for title, value in _facts(told):
         console.print(Text.assemble((f"{title:<9}", "dim"), value))
@@ -80,7 +81,7 @@ def _draw(told: story.Story) -> None:
     if (left_out := len(told.marks) - MOST_MARKS) > 0:
         console.print(f"  ... {left_out} more before")
     for mark in told.marks[-MOST_MARKS:]:
-        console.print(Text.assemble((f"  {mark.letter} ", "bold"), f"{showing.took(mark.t):>8}  {_shown(mark.text)}"))
+        console.print(Text.assemble((f"  {mark.letter} ", "bold"), f"{showing.took(mark.t):>8}  {clean(mark.text)}"))
     if told.last_lines:
         console.print(Text("\nlast lines", "dim"))
         for text in told.last_lines:
@@ -103,13 +104,13 @@ def _facts(told: story.Story) -> list[tuple[str, str]]:
     length = showing.took(summary.duration)
     length = f"{length} ago" if summary.state == "running" else f"took {length}"
     found = [
-        ("command", _shown(showing.command_line(summary.record.command) or "?")),
+        ("command", clean(showing.command_line(summary.record.command) or "?")),
         # One that was removed has no name.
-        ("in", _shown(f"{facts.get('cwd', '?') or 'a removed folder'} on {facts.get('host', '?')}")),
+        ("in", clean(f"{facts.get('cwd', '?') or 'a removed folder'} on {facts.get('host', '?')}")),
         ("started", f"{showing.local_time(summary.started)}{until}, {length}"),
     ]
     if summary.status:
-        found.append(("says", _shown(summary.status)))
+        found.append(("says", clean(summary.status)))
     usage = summary.end.get("usage")
     if isinstance(usage, dict):
         cpu = showing.number(usage.get("cpu_seconds"))
@@ -123,7 +124,7 @@ def _facts(told: story.Story) -> list[tuple[str, str]]:
     attempts = summary.end.get("attempts")
     if isinstance(attempts, list) and len(attempts) > 1:
         names = [str(one.get("outcome")) for one in attempts if isinstance(one, dict)]
-        found.append(("attempts", _shown(", ".join(names))))
+        found.append(("attempts", clean(", ".join(names))))
     return found
 
 
@@ -175,8 +176,3 @@ def _spark(rates: list[tuple[float, float, float]], span: float, width: int, hei
             line[at] = max(line[at], rate)
     # What is more than nothing is seen.
     return "".join(heights[-(-int(rate / most * 1000) * (len(heights) - 1) // 1000)] for rate in line)
-
-
-def _shown(text: str) -> str:
-    """Harmless on a terminal, and without what no encoding has."""
-    return "".join(one if one.isprintable() else "?" for one in text)

@@ -6,6 +6,7 @@ from typing import Any
 
 from supervise.options import BadValueError
 from supervise.runs import reading
+from supervise.text.cleaning import clean, is_plain
 from supervise.text.writing import write_all
 
 UNITS = (("d", 86400), ("h", 3600), ("m", 60))
@@ -25,8 +26,8 @@ def find(word: str) -> reading.Record:
 
 
 def print_line(text: str) -> None:
-    """On stdout; what its encoding lacks is escaped."""
-    write((text + "\n").encode("utf-8", "surrogateescape"))
+    """A line for people, or one of ASCII for programs, on stdout."""
+    write((clean(text) + "\n").encode())
 
 
 def write(data: "bytes | memoryview") -> None:
@@ -35,11 +36,6 @@ def write(data: "bytes | memoryview") -> None:
     Raises OSError.
     """
     write_all(1, data)
-
-
-def printable(text: str) -> str:
-    """The text without control characters."""
-    return text if text.isprintable() else "".join(one if one.isprintable() else "?" for one in text)
 
 
 def command_line(words: list[str]) -> str:
@@ -53,7 +49,7 @@ def quoted(word: str) -> str:
     """
     if word and all(one in PLAIN for one in word):
         return word
-    if word.isprintable():
+    if clean(word) == word:
         return "'" + word.replace("'", "'\\''") + "'"
     return "$'" + "".join(map(_escaped, word)) + "'"
 
@@ -61,7 +57,7 @@ def quoted(word: str) -> str:
 def _escaped(character: str) -> str:
     if character in "\\'":
         return "\\" + character
-    if character.isprintable():
+    if is_plain(character):
         return character
     return "".join(f"\\x{byte:02x}" for byte in os.fsencode(character))
 
@@ -141,11 +137,11 @@ class Summary:
         """`running`, `lost`, `completed`, `failed (3)`."""
         outcome = self.end.get("outcome")
         if self.state == "unknown":
-            return f"unknown (host {printable(self.record.host)})"
+            return f"unknown (host {clean(self.record.host)})"
         if self.state != "ended":
             return self.state
         code = self.end.get("exit_code")
-        name = outcome if isinstance(outcome, str) and outcome.isprintable() else reading.UNKNOWN
+        name = clean(outcome) if isinstance(outcome, str) else reading.UNKNOWN
         return f"{name} ({code})" if isinstance(code, int) and code else name
 
     @property

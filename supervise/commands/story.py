@@ -10,6 +10,7 @@ from supervise.commands import showing
 from supervise.options import OPTIONS
 from supervise.runs import reading
 from supervise.runs.output import Reader
+from supervise.text.cleaning import clean
 from supervise.values import duration
 
 Fields = dict[str, Any]
@@ -260,8 +261,7 @@ def _last_lines(record: reading.Record) -> list[str]:
 
 
 def _printable(line: bytes) -> str:
-    text = line.rstrip(b"\r").decode(errors="backslashreplace").expandtabs()
-    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+    return clean(line.rstrip(b"\r").decode(errors="surrogateescape").expandtabs())
 
 
 def _dict(value: object) -> Fields:

@@ -79,6 +79,10 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
             Option("", "stdout", "", "flag", "", "", "What came on stdout alone."),
             Option("", "stderr", "", "flag", "", "", "What came on stderr alone."),
             Option("", "lines", "n", "count", "", "LINES", "The last LINES alone."),
+            Option(
+                "", "raw", "", "flag", "", "",
+                "On a terminal too, the bytes as they were; without it, control characters are shown there as escapes.",
+            ),
         ),
     ),
     Subcommand(

@@ -15,6 +15,7 @@ from supervise.core.policy import Policy
 from supervise.faces import words
 from supervise.faces.items import Item, Said
 from supervise.faces.plain import KILL, PREFIX
+from supervise.text.cleaning import clean
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +86,7 @@ class Live:
             parts += [_silence(glance), _cpu(glance)]
         if self._heard.status:
             parts.append(f'"{self._heard.status}"')
-        return cut(PREFIX + words.clean(", ".join(filter(None, parts))), columns - 1)
+        return cut(PREFIX + clean(", ".join(filter(None, parts))), columns - 1)
 
     def _where(self, glance: Glance) -> str:
         heard, so_far, left = self._heard, words.duration(int(glance.t)), _left(glance.bound, glance.t)

@@ -28,6 +28,7 @@ from supervise.core.outcome import Cause, Outcome
 from supervise.core.policy import Policy
 from supervise.faces import words
 from supervise.faces.items import Diagnosis, Item, Moment, Said, Stragglers, Trouble
+from supervise.text.cleaning import clean
 from supervise.values import signal_name
 
 Verbosity = Literal["quiet", "normal", "verbose"]
@@ -72,7 +73,7 @@ class Plain:
             texts += self._verbosely(item, moment)
         if moment.left_out and texts:
             texts[-1] += f" ({moment.left_out} more before it)"
-        return [PREFIX + words.clean(text) for text in texts]
+        return [PREFIX + clean(text) for text in texts]
 
     def _always(self, item: Item, moment: Moment) -> list[str]:
         """Errors and the final message."""

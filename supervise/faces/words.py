@@ -6,6 +6,7 @@ from datetime import datetime
 from supervise.core.events import Activity, Process
 from supervise.core.outcome import Cause, Exit, Outcome
 from supervise.faces.items import Doing, LastLine, Socket
+from supervise.text.cleaning import clean
 from supervise.values import signal_name
 
 UNITS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000))
@@ -66,14 +67,9 @@ def size(count: int) -> str:
     return f"{number:.1f} {units[0]}" if round(number, 1) < 10 else f"{number:.0f} {units[0]}"
 
 
-def clean(text: str) -> str:
-    r"""The text with all that does not print written as escapes: `\n`, `\x1b`, and `\xff` for a byte not of UTF-8."""
-    return text if text.isprintable() else "".join(map(_escaped, text))
-
-
 def quoted(command: list[str]) -> str:
     """The command as one would type it into bash."""
-    return " ".join(shlex.quote(word) if word.isprintable() else _ansi_quoted(word) for word in command)
+    return " ".join(shlex.quote(word) if clean(word) == word else _ansi_quoted(word) for word in command)
 
 
 def process(one: Process) -> str:
@@ -156,15 +152,6 @@ def percent(value: float) -> str:
     return f"{value:.0f}%" if value >= 10 else f"{round(value, 1):g}%"
 
 
-def _escaped(letter: str) -> str:
-    if letter.isprintable():
-        return letter
-    if "\udc80" <= letter <= "\udcff":
-        # A byte that was not UTF-8, as os.fsdecode stores it (PEP 383).
-        return f"\\x{ord(letter) - 0xDC00:02x}"
-    return letter.encode("unicode_escape").decode("ascii")
-
-
 def _ansi_quoted(word: str) -> str:
-    escaped = (("\\" if letter in "\\'" else "") + _escaped(letter) for letter in word)
+    escaped = (("\\" if letter in "\\'" else "") + clean(letter) for letter in word)
     return "$'" + "".join(escaped) + "'"

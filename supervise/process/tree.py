@@ -38,8 +38,7 @@ HIGHEST = 1 << 22
 class Stat:
     """What proc(5) tells in /proc/PID/stat, as far as we need it.  Times are clock ticks (sysconf SC_CLK_TCK).
 
-    `name` is made fit to be shown: a process chooses its name freely, line breaks and escape sequences included, so
-    what cannot be printed is a `?`, as in ps(1).
+    `name` is made fit to be shown: a process chooses its name freely, line breaks and escape sequences included.
     """
 
     __slots__ = (
@@ -95,9 +94,11 @@ def stat(pid: "int") -> "Stat | None":
     end = raw.rfind(b")")
     if end < 0:
         return None
-    name = raw[raw.find(b"(") + 1 : end].decode("utf-8", "replace")
-    if not name.isprintable():
-        name = "".join(c if c.isprintable() else "?" for c in name)
+    name = raw[raw.find(b"(") + 1 : end].decode("utf-8", "surrogateescape")
+    if not (name.isascii() and name.isprintable()):
+        from supervise.text.cleaning import clean
+
+        name = clean(name)
     field = raw[end + 2 :].split(None, 20)
     return Stat(
         pid,

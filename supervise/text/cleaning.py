@@ -54,15 +54,16 @@ class Cleaner:
         data = self._kept + data
         cut = len(data) - _unfinished(data)
         data, self._kept = data[:cut], data[cut:]
-        return _cleaned(data)
+        return cleaned(data)
 
     def finish(self) -> bytes:
         """Return what was kept back: no more comes."""
         data, self._kept = self._kept, b""
-        return _cleaned(data)
+        return cleaned(data)
 
 
-def _cleaned(data: bytes) -> bytes:
+def cleaned(data: bytes) -> bytes:
+    """Return whole lines of bytes cleaned as text of UTF-8."""
     return clean_lines(data.decode("utf-8", "surrogateescape")).encode()
 
 

@@ -78,9 +78,9 @@ def test_stat_tells_times_in_ticks() -> None:
         (b"two words", "two words"),
         (b"((((", "(((("),
         (b"))))", "))))"),
-        (b"line\nbreak", "line?break"),
-        (b"\x1b[31mred\x07", "?[31mred?"),
-        (b"\xff\xfe", "\ufffd\ufffd"),
+        (b"line\nbreak", "line\\nbreak"),
+        (b"\x1b[31mred\x07", "\\x1b[31mred\\x07"),
+        (b"\xff\xfe", "\\xff\\xfe"),
         ("käse".encode(), "käse"),
     ],
 )

@@ -1,0 +1,108 @@
+"""Text of others on a terminal: names, words, status and output cannot steer it."""
+
+import os
+
+import pexpect
+import pytest
+
+from tests.harness import Place
+
+EVIL = "e\x1b]0;x\x07\u202e\nsupervise: forged"
+HARMFUL = ("\x1b]0;", "\x07", "\u202e", "\nsupervise: forged", "\u009b")
+
+
+def is_harmless(text: str) -> bool:
+    return not any(one in text for one in HARMFUL)
+
+
+def named(place: Place) -> str:
+    """A program whose process has such a name, and an odd byte in it."""
+    path = os.fsencode(place.folder) + b"/\x1b]0;\x07\xe2\x80\xae\n\xff"
+    os.symlink("/bin/sh", path)
+    return os.fsdecode(path)
+
+
+def test_of_processes_and_words(supervise: Place) -> None:
+    script = "printf 'said \\033]0;x\\007\\342\\200\\256'; while :; do sleep 0.1; done"
+    ended = supervise("-v", "-t", "1", "--", named(supervise), "-c", script, EVIL, events=True)
+    assert ended.code == 124
+    text = ended.err.decode()
+    assert is_harmless(text)
+    assert all(line.startswith("supervise: ") for line in text.splitlines())
+    assert "\\x1b]0;\\x07\\u202e\\n\\xff" in text
+
+
+@pytest.mark.parametrize("words", [["ps", "-a"], ["show", "-"], ["recover"], ["config", "check"]])
+def test_on_record(supervise: Place, words: list[str]) -> None:
+    supervise("-t", "0.5", "--", named(supervise), "-c", "sleep 9; :", EVIL)
+    folder = supervise.file(EVIL.replace("/", ""))
+    folder.mkdir()
+    supervise.start("--", "true", EVIL, report=False, cwd=folder).wait()
+    file = supervise.file("config\x1b]0;x\x07.toml")
+    file.write_text('nonsense = "\\u001b]0;"\n')
+    environ = {"SUPERVISE_CONFIG": str(file)} if words[0] == "config" else {}
+    ended = supervise.popen([str(supervise.program), *words], env=environ).wait()
+    assert is_harmless(ended.out.decode())
+    assert is_harmless(ended.err.decode())
+    assert ended.out + ended.err
+
+
+@pytest.mark.parametrize("words", [["nosuch" + EVIL], ["-t" + EVIL, "--", "true"], ["--no" + EVIL], ["show", EVIL]])
+def test_in_refusals(supervise: Place, words: list[str]) -> None:
+    ended = supervise.popen([str(supervise.program), *words]).wait()
+    assert ended.code == 125
+    assert is_harmless(ended.err.decode())
+    assert ended.err.count(b"\n") == 1
+
+
+def test_a_file_that_cannot_be_written(supervise: Place) -> None:
+    for option in ("--report", "--log", "--events", "--config"):
+        ended = supervise.start(option, f"/nowhere/{EVIL}", "--", "true", report=False).wait()
+        assert ended.code == 125
+        assert is_harmless(ended.err.decode())
+
+
+OUTPUT = b"\xc3\xbc \x1b[31mred\x1b[0m\x07\r\n\xe2\x80\xae\tend\xff\n"
+
+
+@pytest.fixture
+def recorded(supervise: Place) -> Place:
+    supervise.file("output").write_bytes(OUTPUT)
+    supervise.start("--", "cat", "output", report=False).wait()
+    return supervise
+
+
+def on_terminal(place: Place, *words: str) -> bytes:
+    child = pexpect.spawn(str(place.program), list(words), env=place.environ, cwd=str(place.folder), timeout=30)
+    try:
+        return child.read()
+    finally:
+        child.close()
+
+
+def test_logs_into_a_pipe_are_raw(recorded: Place) -> None:
+    assert recorded.popen([str(recorded.program), "logs", "-"]).wait().out == OUTPUT
+
+
+@pytest.mark.parametrize("words", [[], ["-f"], ["-n", "5"], ["--stdout"]])
+def test_logs_on_a_terminal_are_harmless(recorded: Place, words: list[str]) -> None:
+    shown = on_terminal(recorded, "logs", *words, "-")
+    assert shown.decode() == "ü \\x1b[31mred\\x1b[0m\\x07\r\n\\u202e" + "\tend\\xff\r\n"
+
+
+def test_with_times_too(recorded: Place) -> None:
+    first, second = on_terminal(recorded, "logs", "--timestamps", "-").decode().splitlines()
+    assert first.endswith(" stdout ü \\x1b[31mred\\x1b[0m\\x07")
+    assert second.endswith("\\u202e\tend\\xff")
+
+
+def test_raw_on_a_terminal(recorded: Place) -> None:
+    assert on_terminal(recorded, "logs", "--raw", "-") == OUTPUT.replace(b"\n", b"\r\n")
+
+
+def test_the_path_of_the_configuration_for_a_script(supervise: Place) -> None:
+    path = os.fsencode(supervise.folder) + b"/\xff\x1b.toml"
+    environ = {"SUPERVISE_CONFIG": os.fsdecode(path)}
+    assert supervise.popen([str(supervise.program), "config", "path"], env=environ).wait().out == path + b"\n"
+    supervise.environ |= environ
+    assert on_terminal(supervise, "config", "path").endswith(b"\\xff\\x1b.toml\r\n")

@@ -4,8 +4,11 @@ The users are uids without an account, so that no test has to make one.  A test 
 `users`, which skips where the tests do not run as root.
 """
 
+import atexit
+import grp
 import os
 import pickle
+import pwd
 import shutil
 import subprocess
 import sys
@@ -22,6 +25,9 @@ from typing import Any, TypeVar
 from tests.harness import BOUND
 
 T = TypeVar("T")
+
+LOADED = grp, pwd
+"""A process of `as_user` may be unable to load them: the test's own Python can lie where that user cannot look."""
 
 ROOT, ALICE, BOB = 0, 1_000_000 + 4 * os.getpid(), 1_000_001 + 4 * os.getpid()
 """Others than those of another test process, which may run at the same time and kills its users' processes."""
@@ -137,7 +143,7 @@ def users(program: Path) -> Iterator[Users]:
         folder.chmod(0o755)
         python = Path(sys.executable)
         if not _can_run(program):
-            python, program = _copy_of(folder)
+            python, program = _copy()
         try:
             yield Users(program, python, folder)
         finally:
@@ -191,8 +197,15 @@ def _can_run(program: Path) -> bool:
     return done.returncode == 0
 
 
-def _copy_of(folder: Path) -> tuple[Path, Path]:
-    """A Python that ordinary users can execute, and our package with what it needs copied for that Python."""
+@cache
+def _copy() -> tuple[Path, Path]:
+    """A Python that ordinary users can execute, and a program: our package with what it needs, copied for that Python.
+
+    It is there until this process ends.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="supervise-copy-", dir="/tmp"))
+    folder.chmod(0o755)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     library = folder / "library"
     library.mkdir()
     for name in _closure(NEEDED):

@@ -24,6 +24,8 @@ SPREAD = 0.6180339887498949
 """The golden ratio: its multiples, modulo 1, lie evenly, so that one number of chance is enough for all delays."""
 MOST_DOUBLINGS = 64
 """From a millisecond to beyond the longest duration; powers have an end."""
+MOST_NAMED = 5
+"""Processes that a message names by their pids."""
 WORDS: dict[OutcomeName, RetryOn] = {
     "access_timeout": "access",
     "idle_timeout": "idle",
@@ -63,6 +65,22 @@ def _is_cancelled(attempt: Attempt) -> bool:
 def has_left(attempt: Attempt) -> bool:
     """Somebody of its tree may be alive who can be killed."""
     return not attempt.is_empty and not attempt.is_killing
+
+
+def obstacle(attempt: Attempt) -> str:
+    """Why no attempt may begin though one is wanted: something of the last one lives; empty where nothing does.
+
+    Two attempts at once would be what retries are there to avoid: both write the same files.
+    """
+    if attempt.survivors:
+        pids = [str(one.pid) for one in attempt.survivors]
+        named = ", ".join(pids[:MOST_NAMED]) + (" ..." if len(pids) > MOST_NAMED else "")
+        return f"attempt {attempt.number} is still alive and cannot be killed (pid {named})"
+    return (
+        ""
+        if attempt.is_empty
+        else f"whether attempt {attempt.number} is still alive is not known: no KILL was answered"
+    )
 
 
 def following(attempt: Attempt, outcome: Outcome, jitter: float, now: float) -> tuple[Attempt, list[Action]]:

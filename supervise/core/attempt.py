@@ -6,7 +6,7 @@ from math import inf
 
 from supervise.core.activity import Samples
 from supervise.core.deadlines import Deadline, Deadlines
-from supervise.core.events import Activity, Cancel, Event
+from supervise.core.events import Activity, Cancel, Event, Process
 from supervise.core.outcome import Cause, Exit, OutcomeName
 from supervise.core.pause import with_times
 from supervise.core.policy import Policy
@@ -90,6 +90,9 @@ class Attempt:
     is_unborn: bool = False
     """The command never came into being, and its start was given up."""
     is_empty: bool = False
+    """Nothing of the tree is alive that can be killed."""
+    survivors: tuple[Process, ...] = ()
+    """Those that could not be killed."""
     is_drained: bool = False
     is_cut: bool = False
 

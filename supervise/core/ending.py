@@ -226,7 +226,7 @@ def exited_stopping(attempt: Attempt, event: Exited, now: float) -> list[Action]
 
 def emptied_stopping(attempt: Attempt, event: Emptied, now: float) -> list[Action]:
     """First zero, then drain."""
-    attempt.is_empty = True
+    attempt.is_empty, attempt.survivors = True, event.survivors
     return drain(attempt, now, now)
 
 
@@ -280,7 +280,7 @@ def cancel_draining(attempt: Attempt, event: Cancel, now: float) -> list[Action]
 
 def emptied_draining(attempt: Attempt, event: Emptied, now: float) -> list[Action]:
     """Stragglers are not waited for, but whether there are any matters to a cancellation."""
-    attempt.is_empty = True
+    attempt.is_empty, attempt.survivors = True, event.survivors
     return []
 
 

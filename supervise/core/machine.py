@@ -38,7 +38,8 @@ other event, whether from within the loop over the actions or right after it.  A
 
     Again.  An attempt that ended in a way of --retry-on is followed by another one, as long as some are left, nobody
     has cancelled, the run has time, and, if that was asked for, not one byte was shown.  First whoever it left is
-    killed.  Then comes a back-off, twice as long each time and never longer than what is left; a cancellation ends the
+    killed; where something of it lives that cannot be killed there is no other attempt, and that is said.  Then comes a
+    back-off, twice as long each time and never longer than what is left; a cancellation ends the
     run there, and what the user adds is for the attempt to come.  Each attempt is a new one in all but what is the
     run's: its deadlines, the signal that warns once, and what was said.
 
@@ -58,6 +59,7 @@ from supervise.core.attempt import Attempt, Phase
 from supervise.core.events import (
     Action,
     Alive,
+    Announce,
     Answered,
     Cancel,
     Drained,
@@ -70,6 +72,7 @@ from supervise.core.events import (
     Paused,
     Prolong,
     Ready,
+    Refused,
     Resumed,
     Sampled,
     Settle,
@@ -80,7 +83,6 @@ from supervise.core.events import (
     Tried,
     Undelivered,
 )
-from supervise.core.outcome import Outcome
 from supervise.core.pause import Pauses, with_times
 from supervise.core.policy import Policy
 
@@ -203,11 +205,13 @@ class Machine:
         actions = TABLE[type(event)][PHASES.index(attempt.phase)](attempt, event, now)
         match actions:
             case [*before, Settle(outcome)] if again.is_wanted(attempt, outcome, now):
-                return before + self._try_again(outcome, now)
+                return before + self._try_again(Settle(outcome), now)
         return actions
 
-    def _try_again(self, outcome: Outcome, now: float) -> list[Action]:
+    def _try_again(self, settle: Settle, now: float) -> list[Action]:
         if again.has_left(self._attempt):
             return ending.clear(self._attempt, now)
-        self._attempt, actions = again.following(self._attempt, outcome, self._jitter, now)
+        if why := again.obstacle(self._attempt):
+            return [Announce(Refused("retry", why)), settle]
+        self._attempt, actions = again.following(self._attempt, settle.outcome, self._jitter, now)
         return actions

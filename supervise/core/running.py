@@ -231,7 +231,7 @@ def emptied(attempt: Attempt, event: Emptied, now: float) -> list[Action]:
     if attempt.exit is None:
         return []
     attempt.question = None
-    attempt.is_empty = True
+    attempt.is_empty, attempt.survivors = True, event.survivors
     return ending.drain(attempt, now, now)
 
 

@@ -307,21 +307,44 @@ def test_stragglers_are_left_where_no_attempt_follows() -> None:
     play(Policy(retries=1), STARTED, (5.0, ended(5.0, 3)), (5.1, Drained(), settled(None, Exit(3), 3, "failed")))
 
 
-def test_what_cannot_be_killed_holds_nobody_up_for_ever() -> None:
+def test_no_attempt_begins_beside_one_that_cannot_be_killed() -> None:
+    """It ends as it would without retries, within a bound, and says why."""
+    end = settled(None, Exit(75), 75, "resumable")
+    unknown = "whether attempt 1 is still alive is not known: no KILL was answered"
     play(
         Policy(retries=1),
         STARTED,
         (5.0, ended(5.0, 75)),
         (5.1, Drained(), KillTree()),
-        (15.1, TICK, Retrying(2, 2, 1.0, LATER)),
+        (15.1, TICK, Refused("retry", unknown), end),
     )
+    alive = "attempt 1 is still alive and cannot be killed (pid 7, 8)"
     play(
         Policy(retries=1),
         STARTED,
         (5.0, ended(5.0, 75)),
         (5.1, Drained(), KillTree()),
-        (10.1, Emptied((Process(7, "sudo"),)), Retrying(2, 2, 1.0, LATER)),
+        (10.1, Emptied((Process(7, "sudo"), Process(8, "sleep"))), Refused("retry", alive), end),
     )
+
+
+def test_nor_beside_one_that_a_limit_could_not_stop() -> None:
+    cause = timeout("idle", 10.0, 10.0)
+    machine = Machine(Policy(idle_timeout=10.0, retries=1, kill_after=1.0))
+    told: list[object] = []
+    for at, event in (
+        (0.0, Started(1)),
+        (10.0, TICK),
+        (10.0, ALIVE),
+        (11.0, TICK),
+        (11.1, ended(11.1, 0)),
+        (16.0, Emptied((Process(7, "sudo"),))),
+        (16.1, Drained()),
+    ):
+        told += machine.handle(event, at)
+    assert Announce(Refused("retry", "attempt 1 is still alive and cannot be killed (pid 7)")) in told
+    assert [one.outcome.name for one in told if isinstance(one, Settle)] == [cause.kind]
+    assert machine.phase is Phase.DONE
 
 
 def test_a_cancellation_while_they_are_killed_ends_the_run() -> None:

@@ -151,7 +151,8 @@ class Runner:
                 self._hear_told()
                 if self.machine.is_unborn:
                     self._followers.append(Emptied(self._end_unborn()))
-                else:
+                elif self.machine.phase is Phase.STOPPING:
+                    # Else what was told has settled it, and the order would be for the next attempt.
                     self.overseer.kill()
             case Cut():
                 self._cut()
@@ -187,6 +188,7 @@ class Runner:
             self.launched.give_terminal_back()
 
     def _start_attempt(self, number: int, previous: str) -> None:
+        self.overseer.hear_empty()
         try:
             attempts.start(self.launched, number, previous)
         except (OSError, RuntimeError) as error:

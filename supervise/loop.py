@@ -2,11 +2,13 @@
 
 import sys
 from collections.abc import Callable
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING
 
 import trio
 
+from supervise.core.pause import beat
 from supervise.faces.items import Trouble
 from supervise.finishing import finish
 from supervise.gauging import gauge
@@ -86,7 +88,11 @@ class Alarm:
 
     def set(self) -> None:
         """Take note of where `wake_at` is now."""
-        self._scope.deadline = self._runner.wake_at + self._offset
+        wake_at, now = self._runner.wake_at, self._runner.now()
+        if wake_at < inf:
+            wake_at = min(wake_at, now + beat(wake_at - now))
+        self._runner.sleep_until(wake_at)
+        self._scope.deadline = wake_at + self._offset
         if self._runner.outcome is not None:
             self.is_over.set()
 
@@ -97,7 +103,7 @@ class Alarm:
             self.set()
             with self._scope:
                 await trio.sleep_forever()
-            self._runner.tick()
+            self._runner.wake()
 
 
 async def _serve(control: Control, runner: Runner) -> None:

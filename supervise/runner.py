@@ -56,13 +56,16 @@ from supervise.launch import Launched
 from supervise.observing import Observer
 from supervise.overseer import Overseer
 from supervise.policies import policy_of
-from supervise.process import senders, signals, tree
+from supervise.process import senders, signals, suspension, tree
+from supervise.process.progress import Progress
 from supervise.process.pump import Pump
 from supervise.teller import Teller
 from supervise.values import signal_name
 
 TOGETHER = 0.05
 """Seconds within which two processes hear of a signal that was sent to both."""
+ABSENT = 1.0
+"""Seconds by which a wake-up is late where the supervisor did not run: many times what a loaded machine holds it up."""
 
 
 class Runner:
@@ -94,6 +97,9 @@ class Runner:
         """Nothing is left of the command's tree, as whoever holds it has told."""
         self.overseer = Overseer(launched)
         self._is_cancelled = False
+        self._progress = Progress()
+        self._sleeps_until = inf
+        """When the supervisor should run again at the latest, in seconds of the run."""
         self._followers: deque[Event] = deque()
         self._observer = Observer(launched, self.policy, self.teller, self.now)
         self._take_terminal()
@@ -106,6 +112,7 @@ class Runner:
 
     def dispatch(self, event: Event, at: float | None = None) -> None:
         """Hand it to the machine, as of `at` (now), and do what it says."""
+        self._settle_absence()
         self._followers.append(event)
         while self._followers:
             event = self._followers.popleft()
@@ -120,6 +127,31 @@ class Runner:
     def wake_at(self) -> float:
         """When a tick is needed, in seconds of the run."""
         return min(self.machine.wake_at, self.teller.due)
+
+    def sleep_until(self, until: float) -> None:
+        """Expect to run again at that second of the run: where it becomes much later, the supervisor was stopped."""
+        self._sleeps_until = until
+
+    def wake(self) -> None:
+        """The time of `sleep_until` has come: a tick, or no more than a beat."""
+        if self.now() < self.wake_at:
+            self._progress.note(self.holder())
+            self.on_wake_at()
+        else:
+            self.tick()
+
+    def _settle_absence(self) -> None:
+        """Where the supervisor has not run, and the tree neither, time has stood still for the run."""
+        since, until = self._sleeps_until, self.now()
+        if until < since + ABSENT:
+            return
+        self._sleeps_until = inf
+        # Where the tree ran meanwhile, the supervisor alone was stopped, and the time counts.
+        started = self.launched.started
+        if not self._progress.has_run(self.holder(), since + started, until + started):
+            self.dispatch(Paused(), since)
+            self.dispatch(Resumed(), until)
+        self._progress.note(self.holder())
 
     def tick(self) -> None:
         """Time has passed."""
@@ -378,8 +410,7 @@ class Runner:
                 )
             )
         elif number in signals.STOPPING:
-            # What the terminal sends is for the kernel to judge; whoever else wants us stopped can continue us as well.
-            self._pause(number if is_from_terminal else signals.STOP)
+            self._pause(number, is_from_terminal=is_from_terminal)
         elif number in signals.PASSED_ON:
             self._pass_on(number, is_from_terminal)
 
@@ -395,13 +426,25 @@ class Runner:
             self.launched.inbox.wait(left)
             self.hear_threads()
 
-    def _pause(self, number: int) -> None:
-        """Stop ourselves, as we were asked to, and go on when we are continued."""
+    def _pause(self, number: int, *, is_from_terminal: bool) -> None:
+        """Stop the supervisor, as it was asked to, and go on when it is continued.
+
+        A terminal has sent the signal to the command as well, and the kernel judges whether it stops a process
+        (tty_ioctl(4), an orphaned process group).  A process that sends it to the supervisor alone means the run: then
+        the whole tree is stopped and continued with it.
+        """
         self.dispatch(Paused())
+        suspended: dict[int, int] = {}
+        if not is_from_terminal:
+            number = signals.STOP
+            suspended = suspension.suspend(self.holder())
         self.launched.hide_line()
         if self.launched.relay:
             self.launched.relay.pause()
         signals.stop(number)
+        # Known and settled here.
+        self._sleeps_until = inf
+        suspension.go_on(suspended)
         self._take_terminal()
         self.dispatch(Resumed())
 

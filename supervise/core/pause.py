@@ -60,6 +60,22 @@ class Pauses:
         return moved if self._since is None else min(moved, self._since)
 
 
+BEAT_PART = 8
+"""A beat is this part of the time that is left until the next deadline."""
+SHORTEST_BEAT, LONGEST_BEAT = 0.25, 60.0
+"""Seconds."""
+
+
+def beat(left: float) -> float:
+    """Seconds until the supervisor should wake, where its next deadline is `left` seconds away.
+
+    The supervisor learns from a late wake-up that it did not run (STOP, a freezer, a suspended machine), but not since
+    when: at most since the wake-up before.  So what it cannot tell is at most an eighth of what was left, for some
+    forty wake-ups between a minute and the deadline.
+    """
+    return min(max(left / BEAT_PART, SHORTEST_BEAT), LONGEST_BEAT)
+
+
 def with_times(event: Event, move: "Callable[[float], float]") -> Event:
     """The event with each of its times moved."""
     match event:

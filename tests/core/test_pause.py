@@ -16,7 +16,7 @@ from supervise.core.events import (
     Warned,
 )
 from supervise.core.outcome import Exit
-from supervise.core.pause import Pauses
+from supervise.core.pause import LONGEST_BEAT, SHORTEST_BEAT, Pauses, beat
 from supervise.core.policy import Policy
 from tests.core.history import (
     ALIVE,
@@ -158,3 +158,20 @@ def test_a_deadline_that_was_due_before_the_pause_is_due_after_it() -> None:
         (30.01, Resumed()),
         (30.02, ALIVE, StopTree(TERM), verdict(timeout("completion", 30.02, 10))),
     )
+
+
+@pytest.mark.parametrize(
+    ("left", "seconds"),
+    [(-1.0, SHORTEST_BEAT), (0.1, SHORTEST_BEAT), (4.0, 0.5), (80.0, 10.0), (86400.0, LONGEST_BEAT)],
+)
+def test_a_beat_is_a_part_of_what_is_left(left: float, seconds: float) -> None:
+    assert beat(left) == seconds
+
+
+def test_a_day_has_few_beats() -> None:
+    """So waiting costs next to nothing: two in a minute at most, but for the last minutes."""
+    left, beats = 86400.0, 0
+    while left > 0:
+        left -= beat(left)
+        beats += 1
+    assert beats < 1500

@@ -27,13 +27,16 @@ class Samples:
         """Move all by so much: the clocks stood still meanwhile."""
         self._samples = [replace(one, at=one.at + by) for one in self._samples]
 
-    def activity(self, since: float, last_byte: float) -> Activity | None:
+    def activity(self, since: float, last_byte: float, spawned: float | None = None) -> Activity | None:
         """What the tree did from `since` until now, None where none of it counts.  `last_byte`: when any came last.
 
-        The first sample of that time is only a baseline: without a second one there is no CPU and no bytes.
+        The first sample of that time is only a baseline: without a second one there is no CPU and no bytes.  `spawned`
+        is when the command began with no CPU used, None where that is not known: a baseline for the first sample of
+        all, since a deadline may fall due before there is a second one.
         """
         seen = [one for one in self._samples if one.at >= since]
-        percent, busiest = _cpu(seen)
+        is_first = len(seen) == 1 and len(self._samples) == 1 and spawned is not None
+        percent, busiest = _cpu([Sample(spawned or 0.0), *seen] if is_first else seen)
         later = seen[1:]
         sockets = max((one.sockets_moved for one in later), default=0)
         socket_bytes = sum(one.socket_bytes for one in later)

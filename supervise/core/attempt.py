@@ -140,7 +140,9 @@ class Attempt:
         """What counts as activity in the window before that check; None also where it could not move the deadline."""
         if not deadline.has_room:
             return None
-        return self.samples.activity(check - deadline.window, self.last_byte)
+        # Of a later attempt's command alone nothing is known: the CPU is that of all attempts together.
+        spawned = self.deadlines.started if self.number == 1 else None
+        return self.samples.activity(check - deadline.window, self.last_byte, spawned)
 
     def shift(self, by: float) -> None:
         """Move every time by so much: the clocks stood still meanwhile."""

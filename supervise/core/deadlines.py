@@ -154,7 +154,8 @@ class Deadlines:
         self.bounds = bounds
         self.ahead = 0.0
         """What the user has added to the first of them before it began."""
-        self._started = 0.0
+        self.started = 0.0
+        """When the command began to exist."""
         self._last_byte = 0.0
         self.has_access = False
         self.access: Deadline | None = None
@@ -165,7 +166,7 @@ class Deadlines:
 
     def begin(self, now: float) -> None:
         """The command exists.  Without an access limit this is access."""
-        self._started = now
+        self.started = now
         limit = self._policy.access_timeout
         if limit is None:
             self.give_access(now)
@@ -178,7 +179,7 @@ class Deadlines:
     def give_access(self, at: float) -> None:
         """The command came up at `at`."""
         policy = self._policy
-        at = max(at, self._started)
+        at = max(at, self.started)
         used = self.access.added if self.access else 0.0
         self.access, self.has_access = None, True
         if (limit := policy.timeout) is not None:
@@ -232,7 +233,7 @@ class Deadlines:
 
     def shift(self, by: float) -> None:
         """Move all by so much: the clocks stood still meanwhile."""
-        self._started += by
+        self.started += by
         self._last_byte += by
         for one in self.in_force():
             one.start += by

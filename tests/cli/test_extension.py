@@ -187,3 +187,12 @@ def test_a_cap_without_a_limit_extends_nothing(supervise: Place) -> None:
     ended = supervise("-x", "20", "--", *child("burn_cpu=0.5", "exit=3"))
     assert ended.code == 3
     assert bys(ended) == []
+
+
+def test_the_first_deadline_has_the_spawn_as_a_baseline(supervise: Place) -> None:
+    """It falls due before the tree could be looked at twice."""
+    busy = supervise("-t", "0.3", "-x", "0.5", "--cpu-threshold", "1", "--", "sh", "-c", "while :; do :; done")
+    idle = supervise("-t", "0.3", "-x", "0.5", "--cpu-threshold", "1", "--", "sleep", "9")
+    assert (busy.code, idle.code) == (124, 124)
+    assert [one["used"] for one in busy.report["extensions"]] == [0.5]
+    assert idle.report["extensions"] == []

@@ -22,6 +22,17 @@ def test_the_first_sample_is_only_a_baseline() -> None:
     assert seen(Sample(1, cpu=99, sockets_moved=2, socket_bytes=99, io_bytes=99), on={"cpu", "socket", "io"}) is None
 
 
+def test_the_spawn_is_the_baseline_of_the_first_sample() -> None:
+    ring = Samples(Policy(extend_on=frozenset({"cpu"})))
+    ring.add(Sample(1.0, cpu=0.5))
+    activity = ring.activity(0.9, NEVER, 0.5)
+    assert activity is not None
+    assert activity.cpu_percent == 100
+    ring.add(Sample(1.2, cpu=0.5))
+    assert ring.activity(0.9, NEVER, 0.5) is None, "it is known to be idle by now"
+    assert ring.activity(1.1, NEVER, 0.5) is None
+
+
 def test_cpu_is_the_change_over_the_time_of_the_samples() -> None:
     activity = seen(Sample(1, cpu=10.0), Sample(2, cpu=10.5), Sample(5, cpu=12.0), on={"cpu"})
     assert activity

@@ -1,0 +1,133 @@
+"""The command's terminal as one object, on real terminals: what it does in a state that has none, and its modes."""
+
+import errno
+import os
+import termios
+import threading
+
+import pytest
+
+from supervise.terminal import modes
+from supervise.terminal.own import Own
+
+
+@pytest.fixture
+def own():
+    before = sorted(os.listdir("/proc/self/fd"))
+    one = Own(None, None, (30, 90), is_utf8=True)
+    yield one
+    one.abandon()
+    assert sorted(os.listdir("/proc/self/fd")) == before
+
+
+def test_it_is_held_until_the_command_has_ended(own: Own) -> None:
+    """A process that opens and closes the command's side tells of no end."""
+    os.close(os.open(own.name, os.O_RDWR | os.O_NOCTTY))
+    with pytest.raises(BlockingIOError):
+        os.read(own.master, 1)
+    own.end()
+    with pytest.raises(OSError, match="Input/output error") as caught:
+        os.read(own.master, 1)
+    assert caught.value.errno == errno.EIO
+    assert own.vacate()
+    assert own.master == own.peer == -1
+
+
+def test_what_others_have_open_outlives_the_command(own: Own) -> None:
+    other = os.open(own.name, os.O_RDWR | os.O_NOCTTY)
+    own.end()
+    os.write(other, b"late\n")
+    assert os.read(own.master, 100) == b"late\r\n"
+    own.abandon()
+    with pytest.raises(OSError, match="Input/output error"):
+        os.write(other, b"too late\n")
+    os.close(other)
+
+
+def test_after_its_end_nothing_is_done(own: Own) -> None:
+    own.abandon()
+    assert own.is_closed
+    assert own.type(b"keys") == -1
+    assert own.end_input()
+    assert not own.resize(1, 1)
+    assert not own.has_unread()
+    assert not own.is_by_line()
+    own.end()
+    assert own.vacate()
+
+
+def test_the_end_of_the_input_is_the_key_of_its_modes(own: Own) -> None:
+    now = termios.tcgetattr(own.peer)
+    now[6][termios.VEOF] = b"\x05"
+    termios.tcsetattr(own.peer, termios.TCSANOW, now)
+    assert own.type(b"line\n") == 5
+    assert own.end_input()
+    assert own.has_unread()
+    assert os.read(own.peer, 100) == b"line\n"
+    assert os.read(own.peer, 100) == b""
+    assert not own.has_unread()
+
+
+def test_a_key_that_is_switched_off_is_not_typed(own: Own) -> None:
+    now = termios.tcgetattr(own.peer)
+    now[6][termios.VEOF] = b"\0"
+    termios.tcsetattr(own.peer, termios.TCSANOW, now)
+    assert own.end_input()
+    assert not own.has_unread()
+
+
+def test_keys_beyond_what_it_holds_wait(own: Own) -> None:
+    termios.tcsetattr(own.peer, termios.TCSANOW, modes.raw(termios.tcgetattr(own.peer)))
+    total = 0
+    while taken := own.type(b"x" * 4096):
+        total += taken
+    assert total > 4096
+    # An end of file that finds no room is to be tried again.
+    assert not own.end_input()
+
+
+def test_its_size_and_its_modes(own: Own) -> None:
+    assert termios.tcgetwinsize(own.peer) == (30, 90)
+    assert own.resize(1, 2)
+    assert termios.tcgetwinsize(own.peer) == (1, 2)
+    assert termios.tcgetattr(own.peer)[0] & modes.IUTF8
+    assert modes.is_by_line(modes.get_modes(own.peer))
+
+
+def test_threads_that_type_while_it_hangs_up(own: Own) -> None:
+    """None meets a descriptor that is another file by now."""
+    failed: list[BaseException] = []
+
+    def use() -> None:
+        try:
+            while own.type(b"x") >= 0:
+                own.resize(10, 10)
+                own.is_by_line()
+                own.has_unread()
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=use) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    own.abandon()
+    for thread in threads:
+        thread.join()
+    assert not failed
+
+
+def test_what_is_no_terminal_is_an_os_error() -> None:
+    """Never a termios.error, which no one who catches OSError expects."""
+    read, write = os.pipe()
+    for call in (lambda: modes.get_modes(read), lambda: modes.get_size(read), lambda: modes.set_size(read, 1, 1)):
+        with pytest.raises(OSError, match=os.strerror(errno.ENOTTY)):
+            call()
+    os.close(read)
+    os.close(write)
+    with pytest.raises(OSError, match=os.strerror(errno.EBADF)):
+        modes.get_modes(read)
+
+
+@pytest.mark.parametrize(("size", "made"), [((0, 0), (24, 80)), ((5, 0), (5, 80)), ((0, 7), (24, 7)), ((1, 1), (1, 1))])
+def test_a_usable_size(size: tuple[int, int], made: tuple[int, int]) -> None:
+    assert modes.usable(*size) == made

@@ -213,6 +213,8 @@ class Runner:
         """It is over; until the next one the keys are ours."""
         self._root, self._root_since = 0, inf
         self.overseer.hear_empty()
+        # No order of this attempt's is for the next one, should its guardian die.
+        self.overseer.hear_empty()
         self._observer.forget()
         if self.launched.relay:
             self.launched.relay.leave()

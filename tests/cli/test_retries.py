@@ -258,7 +258,7 @@ def test_the_guardian_is_killed(supervise: Place, is_in_back_off: bool) -> None:
         wait_for_file(mark)
     os.kill(guardian, signal.SIGKILL)
     ended = running.wait()
-    assert ended.out == b"try 1\ntry 2\ntry 3\n"
+    assert ended.out == b"try 1\ntry 2\ntry 3\n", (ended.code, ended.err)
     assert (ended.code, len(ended.report["attempts"])) == (75, 3)
     assert not ended.left
 

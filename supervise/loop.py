@@ -2,13 +2,11 @@
 
 import sys
 from collections.abc import Callable
-from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING
 
 import trio
 
-from supervise.core.pause import beat
 from supervise.faces.items import Trouble
 from supervise.finishing import finish
 from supervise.gauging import gauge
@@ -88,11 +86,7 @@ class Alarm:
 
     def set(self) -> None:
         """Take note of where `wake_at` is now."""
-        wake_at, now = self._runner.wake_at, self._runner.now()
-        if wake_at < inf:
-            wake_at = min(wake_at, now + beat(wake_at - now))
-        self._runner.sleep_until(wake_at)
-        self._scope.deadline = wake_at + self._offset
+        self._scope.deadline = self._runner.sleep() + self._offset
         if self._runner.outcome is not None:
             self.is_over.set()
 

@@ -51,12 +51,13 @@ from supervise.core.events import (
 )
 from supervise.core.machine import Machine
 from supervise.core.outcome import Exit, Outcome
+from supervise.core.pause import beat
 from supervise.faces.items import Said, Trouble
 from supervise.launch import Launched
 from supervise.observing import Observer
 from supervise.overseer import Overseer
 from supervise.policies import policy_of
-from supervise.process import senders, signals, suspension, tree
+from supervise.process import senders, signals, tree
 from supervise.process.progress import Progress
 from supervise.process.pump import Pump
 from supervise.teller import Teller
@@ -128,12 +129,14 @@ class Runner:
         """When a tick is needed, in seconds of the run."""
         return min(self.machine.wake_at, self.teller.due)
 
-    def sleep_until(self, until: float) -> None:
-        """Expect to run again at that second of the run: where it becomes much later, the supervisor was stopped."""
-        self._sleeps_until = until
+    def sleep(self) -> float:
+        """Until which second of the run the supervisor may sleep: where it becomes much later, it was stopped."""
+        wake_at, now = self.wake_at, self.now()
+        self._sleeps_until = wake_at if wake_at == inf else min(wake_at, now + beat(wake_at - now))
+        return self._sleeps_until
 
     def wake(self) -> None:
-        """The time of `sleep_until` has come: a tick, or no more than a beat."""
+        """The end of `sleep` has come: a tick, or no more than a beat."""
         if self.now() < self.wake_at:
             self._progress.note(self.holder())
             self.on_wake_at()
@@ -435,6 +438,8 @@ class Runner:
         (tty_ioctl(4), an orphaned process group).  A process that sends it to the supervisor alone means the run: then
         the whole tree is stopped and continued with it.
         """
+        from supervise.process import suspension
+
         self.dispatch(Paused())
         suspended: dict[int, int] = {}
         if not is_from_terminal:

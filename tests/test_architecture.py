@@ -265,14 +265,14 @@ def test_a_short_run_with_a_report_loads_no_event_loop(program, tmp_path):
 
 def test_a_long_run_loads_nothing_of_what_it_does_not_use(program):
     """What looks for signs of access, hears sd_notify or starts another attempt."""
-    foreign = loaded_by(program, "run", "-a", "30", "--", "sh", "-c", "sleep 0.5; echo")
+    foreign = loaded_by(program, "run", "-a", "30", "--", "sh", "-c", "sleep 2; echo")
     assert "supervise.loop" in foreign
     unused = {"signs", "news", "probes", "looks", "lines", "matcher", "helpers", "http", "notify"}
     assert foreign & {f"supervise.process.{one}" for one in unused} == set()
 
 
 def test_a_long_run_without_a_live_line_loads_nothing_of_it(program):
-    foreign = loaded_by(program, "run", "-t", "30", "--", "sh", "-c", "sleep 0.5; echo")
+    foreign = loaded_by(program, "run", "-t", "30", "--", "sh", "-c", "sleep 2; echo")
     assert "supervise.loop" in foreign
     assert foreign & {"supervise.drawing", "supervise.faces.live", "supervise.process.overlay", "rich"} == set()
 

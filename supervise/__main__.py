@@ -4,10 +4,28 @@ import _signal
 import gc
 import os
 import sys
+from time import monotonic
+
+ENFILE, EMFILE = 23, 24
+"""As errno(3) has them; the module costs a short run more than it is worth."""
+SOME_MEMORY = 4 << 20
+"""Bytes: who cannot have so many cannot load the libraries."""
 
 
 def main() -> None:
     """Run supervise with the words of the command line."""
+    try:
+        _main()
+    except Exception:
+        if not _is_short_of_memory():
+            raise
+        # Before the command was there, and too little of it even for the first libraries.
+        os.write(2, b"supervise: cannot start: out of memory\n")
+        os._exit(125)
+
+
+def _main() -> None:
+    began = monotonic()
     # Start-up makes no garbage worth a collection; the runner turns it on again.
     gc.disable()
     if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
@@ -37,11 +55,12 @@ def main() -> None:
     from supervise import launch
 
     told = launch.detach(request) if request.values["detach"] else -1
-    launched = launch.run(request, _clear_up, told)
+    launched = launch.run(request, _clear_up, told, began)
     if launched.turned_away:
         from supervise import turning_away
 
         turning_away.end(launched, launched.turned_away)
+    sys.unraisablehook = _end_with_thread(launched)
     _let_flow(launched)
     # The command runs, and its bytes flow.  The pumps need the interpreter while the libraries load: a line must not
     # wait for a whole import.
@@ -58,10 +77,47 @@ def main() -> None:
             trace = trace.tb_next
         where = f"{trace.tb_frame.f_code.co_name}, line {trace.tb_lineno}" if trace else "nowhere"
         what = f"internal error: {type(error).__name__}: {error}"
-        if isinstance(error, (OSError, ImportError)):
+        what = f"{what} ({where})"
+        if _is_short_of_memory():
+            # Whatever it looks like: CPython itself has places that report this as another error.
+            what = "cannot go on: out of memory"
+        elif _is_short_of_descriptors():
+            what = "cannot go on: too many open files"
+        elif isinstance(error, (OSError, ImportError, MemoryError)):
             # Most likely no fault of ours: a library that cannot be loaded.
             what = f"cannot go on: {launch.reason_of(error)}"
-        launch.give_up(launched, f"{what} ({where}); stopping the command")
+        launch.give_up(launched, f"{what}; stopping the command")
+
+
+def _is_short_of_memory() -> bool:
+    try:
+        bytearray(SOME_MEMORY)
+    except MemoryError:
+        return True
+    return False
+
+
+def _is_short_of_descriptors() -> bool:
+    try:
+        os.close(os.dup(2))
+    except OSError as error:
+        # Not where 2 is closed.
+        return error.errno in (ENFILE, EMFILE)
+    return False
+
+
+def _end_with_thread(launched: "Launched") -> "Callable[[sys.UnraisableHookArgs], None]":
+    """What ends the run where a thread of it has died for lack of memory, instead of a traceback."""
+
+    def end(what: "sys.UnraisableHookArgs") -> None:
+        from supervise import launch
+
+        if what.exc_type is not MemoryError and not _is_short_of_memory():
+            sys.__unraisablehook__(what)
+            return
+        launch.give_up(launched, "cannot go on: out of memory; stopping the command")
+
+    return end
 
 
 def _let_flow(launched: "Launched") -> None:
@@ -71,7 +127,7 @@ def _let_flow(launched: "Launched") -> None:
         from supervise import flowing
 
         flowing.start(launched)
-    except (OSError, RuntimeError, ImportError) as error:
+    except (OSError, RuntimeError, ImportError, MemoryError) as error:
         launch.take_back(launched, error)
     flowing.watch(launched)
 
@@ -94,8 +150,17 @@ def _fill_stdio() -> None:
         try:
             os.fstat(number)
         except OSError:
-            # What is written there is discarded, and the command's code is kept.
-            os.open(os.devnull, os.O_RDWR)
+            _open_nothing()
+
+
+def _open_nothing() -> None:
+    try:
+        # What is written there is discarded, and the command's code is kept.
+        os.open(os.devnull, os.O_RDWR)
+    except OSError:
+        from supervise.process import null
+
+        null.open_null()
 
 
 def _clear_up(facts: "tuple[Any, ...]", left: "list[tuple[str, str]]", fault: str) -> None:
@@ -109,9 +174,32 @@ def _clear_up(facts: "tuple[Any, ...]", left: "list[tuple[str, str]]", fault: st
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, NoReturn
 
     from supervise.launch import Launched
 
+
+def _begin_anew() -> None:
+    """As `python -m supervise`: the current folder, and what PYTHONPATH names, are for the command's imports."""
+    folder = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    code = f"import sys; sys.path.append({folder!r}); from supervise.__main__ import main; main()"
+    if not _had_lc_ctype():
+        os.unsetenv("LC_CTYPE")
+    try:
+        os.execv(sys.executable, [sys.executable, "-I", "-c", code, *sys.argv[1:]])
+    except OSError:
+        # It goes on as it is.
+        pass
+
+
+def _had_lc_ctype() -> bool:
+    from supervise.process import environment
+
+    return environment.had_lc_ctype()
+
+
 if __name__ == "__main__":
+    if not sys.flags.isolated:
+        _begin_anew()
     main()

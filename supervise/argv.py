@@ -6,13 +6,14 @@ typer would cost more than the command's own start.
 """
 
 import os
+import sys
 
 from supervise import folders
 from supervise.options import BETWEEN, OPTIONS, PREFIX, BadValueError, Option, option_names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from supervise.config import Setting
@@ -22,13 +23,18 @@ FILE = "config.toml"
 ON = "on"
 """The word of a flag that stands on the command line."""
 NAMES = option_names()
+_late: "set[str]" = set()
+"""The files whose file system did not answer."""
+LIMITS = ("access_timeout", "timeout", "total_timeout")
+PATIENCE = 2.0
+"""Seconds that the file system of the user's own configuration has to answer, or half of the first limit."""
 CONFIG, PROFILE = NAMES["--config"], NAMES["--profile"]
 
 
 class Request:
     """What the words ask for."""
 
-    __slots__ = ("command", "notice", "said", "taken", "values")
+    __slots__ = ("command", "hints", "notice", "said", "taken", "values")
 
     def __init__(
         self,
@@ -37,6 +43,7 @@ class Request:
         taken: "tuple[str, ...]",
         said: "dict[str, str]",
         notice: str = "",
+        hints: "tuple[str, ...]" = (),
     ) -> None:
         self.values = values
         """Of every option, by its key."""
@@ -46,6 +53,8 @@ class Request:
         """The environment variables that were for us and that the command must not inherit."""
         self.said = said
         """The words of all options that are not as the table has them, by their names: said again, they do the same."""
+        self.hints = hints
+        """What is to be said of variables of the environment that look like an option's."""
         self.notice = notice
         """Why the configuration that the environment names is left alone: one line; empty where it is not."""
 
@@ -131,7 +140,12 @@ def fill(
     _check_together(values, written or {})
     # All of them, used or not: a supervise inside the command is not governed by what was said to this one.
     taken = tuple(name for option in OPTIONS for name in option.variables if name in ours) if ours else ()
-    return Request(values, command, taken, words, notice)
+    hints: tuple[str, ...] = ()
+    if len(ours) > len(taken):
+        from supervise import variables
+
+        hints = variables.misspelt(ours)
+    return Request(values, command, taken, words, notice, hints)
 
 
 def _check_together(values: "Mapping[str, Any]", written: "Mapping[str, str]") -> None:
@@ -195,7 +209,11 @@ def configuration_file(said: "Mapping[str, str]", environ: "Mapping[str, str]") 
             _read(CONFIG, path)
         except BadValueError as error:
             raise BadValueError(f"{source}: {error}") from None
+        if not _answers(path, lambda: os.stat(path), said, environ):
+            raise BadValueError(f"{source}: {path!r} does not answer")
         return path, ""
+    if late := _own_is_late(said, environ):
+        return "", late
     path, notice = users_file(environ)
     try:
         if path:
@@ -207,6 +225,51 @@ def configuration_file(said: "Mapping[str, str]", environ: "Mapping[str, str]") 
         # What is wrong with it is said when it is read.
         return path, notice
     return _unless_anothers(path, notice) if path else ("", notice)
+
+
+def _own_is_late(said: "Mapping[str, str]", environ: "Mapping[str, str]") -> str:
+    """That the user's own configuration is left alone, since its file system does not answer; empty where it does."""
+    folder = folders.config(environ) if sys.platform == "linux" else None
+    path = os.path.join(folder, FILE) if folder else ""
+    if not path or _answers(path, lambda: os.stat(users_file(environ)[0]), said, environ):
+        return ""
+    return f"the configuration {path} is left alone: its file system does not answer"
+
+
+def _answers(path: str, look: "Callable[[], object]", said: "Mapping[str, str]", environ: "Mapping[str, str]") -> bool:
+    """The file system of that configuration answers.
+
+    The look is taken by a process that can be left behind, unless the kernel knows the answer.
+    """
+    from supervise.process import system
+
+    if path in _late:
+        # The full reader asks again where the fast one has failed.
+        return False
+    if system.is_at_hand(path):
+        return True
+    from supervise import values
+    from supervise.process import apart
+
+    bounds = [PATIENCE]
+    for key in LIMITS:
+        option = next(one for one in OPTIONS if one.key == key)
+        try:
+            limit = values.read(option, source_of(option, said, environ)[1])
+        except BadValueError:
+            # None is said, or it is refused in a moment.
+            continue
+        if isinstance(limit, float):
+            bounds.append(limit / 2)
+    try:
+        apart.run(lambda: (bool(look()), ()), min(bounds))
+    except apart.LateError:
+        _late.add(path)
+        return False
+    except OSError:
+        # That is an answer too.
+        pass
+    return True
 
 
 def users_file(environ: "Mapping[str, str]") -> "tuple[str, str]":

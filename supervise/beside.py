@@ -10,18 +10,11 @@ if TYPE_CHECKING:
     from supervise.runs.log import Log
 
 
-def check(values: "Mapping[str, Any]") -> None:
-    """See whether the report can be written, and whether each expression is one.
+def check_expressions(values: "Mapping[str, Any]") -> None:
+    """See whether each expression that is looked for is one.
 
     Raises BadValueError.
     """
-    path = values["report"]
-    if path:
-        from supervise.faces import report
-
-        why = report.check(path)
-        if why:
-            raise BadValueError(f"--report: {why}")
     expressions = tuple(sign for sign in values["access_on"] if sign.startswith("match="))
     if expressions:
         from supervise.process import lines
@@ -31,22 +24,47 @@ def check(values: "Mapping[str, Any]") -> None:
             raise BadValueError(f"--access-on: {why}")
 
 
-def open_events(path: "str | None") -> int:
-    """Open the events file; -1 where none was asked for.
+def check_report(path: str) -> "tuple[str, tuple[int, ...]]":
+    """Why the report cannot be written, empty where it can; it opens nothing."""
+    from supervise.faces import report
 
-    Raises BadValueError.
-    """
-    return _open_to_append("--events", path) if path else -1
+    why = report.check(path)
+    return f"--report: {why}" if why else "", ()
 
 
-def open_log(path: str) -> "Log":
-    """Open the plain copy of the output.
+def open_events(path: str) -> "tuple[str, tuple[int, ...]]":
+    """Why the file of the events cannot be opened, or a descriptor of it."""
+    return _opened("--events", path)
 
-    Raises BadValueError.
-    """
+
+def open_log(path: str) -> "tuple[str, tuple[int, ...]]":
+    """The same for the plain copy of the output."""
+    return _opened("--log", path)
+
+
+def log_of(fd: int) -> "Log":
+    """The plain copy of the output, into that descriptor."""
     from supervise.runs.log import Log
 
-    return Log(_open_to_append("--log", path))
+    return Log(fd)
+
+
+def look_at_lock(path: str) -> "tuple[str, tuple[int, ...]]":
+    """Nothing, as soon as the file system of a lock at a path has answered; what is wrong there is told by the lock."""
+    import os
+
+    try:
+        os.stat(path)
+    except OSError:
+        pass
+    return "", ()
+
+
+def _opened(option: str, path: str) -> "tuple[str, tuple[int, ...]]":
+    try:
+        return "", (_open_to_append(option, path),)
+    except BadValueError as error:
+        return str(error), ()
 
 
 def _open_to_append(option: str, path: str) -> int:

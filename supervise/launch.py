@@ -5,6 +5,7 @@ Each thing that only some runs ask for has a file of its own, loaded by them alo
 """
 
 import _signal
+import _thread
 import os
 import select
 import sys
@@ -37,11 +38,18 @@ if TYPE_CHECKING:
     from supervise.terminal.relay import Relay
     from supervise.text.redaction import Redaction
 
+inf = float("inf")
 CANCELLING = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT)
 SHORT = 0.030
 """Seconds that a command may take and still be done with without any library."""
 START = 10.0
 """Seconds that the guardian may take to hear what it is to start."""
+LATE = 0.1
+"""Seconds between the call and the start of the run that are no more than what a busy machine takes."""
+BESIDE = 5.0
+"""Seconds that the file system of a report, a log, events or a lock has to answer, before the run is refused."""
+NEVER_LATE = ("/dev/", "/proc/")
+OUT_OF_MEMORY = b"supervise: cannot go on: out of memory; stopping the command\n"
 RECORD = 2.0
 """Seconds that the file system of the record may take to make it, or half of the first limit where that is less; then
 the run goes on without."""
@@ -52,6 +60,8 @@ GLANCE = 0.004
 
 
 UNDETACHED = "--detach: no record can be made, so output and end of the run would be lost"
+_giving_up = _thread.allocate_lock()
+"""Held by the thread that gives the run up."""
 
 
 class Refusal(Exception):  # noqa: N818 - it is what it says
@@ -152,10 +162,12 @@ class Launched:
     def hear_record(self, message: "tuple[Any, ...]", fds: "list[int]") -> None:
         """The guardian has made the record, or has said why there is none."""
         plan, self.plan = self.plan, None
+        self.guardian.forget_permit()
         if message[0] == "unrecorded":
             self.unrecorded = message[1]
-        elif plan:
-            self.record = plan.made(self.guardian.pid, message[1], message[2], fds)
+        if plan:
+            self.record = plan.made(self.guardian.pid, message, fds)
+        if self.record:
             self.record.bounds = tuple(self.request.values[f"records_{what}"] for what in ("age", "number", "max"))
 
     def hear_start(self, root: int) -> None:
@@ -226,16 +238,23 @@ def detach(request: "Request") -> int:
     try:
         return detaching.leave()
     except OSError as error:
-        refuse(Launched(request, -1), f"cannot go on in a process of its own: {(error.strerror or '').lower()}")
+        where = f": {error.filename}" if error.filename else ""
+        why = f"cannot go on in a process of its own: {(error.strerror or '').lower()}{where}"
+        refuse(Launched(request, -1), why)
 
 
-def run(request: "Request", on_lost: "OnLost", told: int = -1) -> Launched:
+def run(request: "Request", on_lost: "OnLost", told: int = -1, began: "float | None" = None) -> Launched:
     """Start the command.  Where nothing is left to be done for a short one, this process ends here as it did.
 
-    `on_lost` is for the guardian, should we die.
+    `on_lost` is for the guardian, should we die.  `began` is when the supervisor did, by CLOCK_MONOTONIC.
     """
     launched = Launched(request, told)
+    if began is not None and launched.started - began > LATE:
+        # A configuration did not come.  The limits count from the call.
+        launched.started_at -= launched.started - began
+        launched.started = began
     try:
+        _say_hints(request)
         values = request.values
         _redact(launched)
         if request.notice and not values["quiet"]:
@@ -245,23 +264,36 @@ def run(request: "Request", on_lost: "OnLost", told: int = -1) -> Launched:
         if values["report"] or values["access_on"] or values["events"]:
             from supervise import beside
 
-            beside.check(values)
-            launched.events = beside.open_events(values["events"])
+            beside.check_expressions(values)
+            if values["report"]:
+                _beside(launched, "report", beside.check_report)
+            if values["events"]:
+                launched.events = _beside(launched, "events", beside.open_events)
+            if launched.turned_away:
+                return launched
         if DEADLINE in os.environ:
             from supervise import outer
 
             # The wait for a lock is within it, too.
             launched.outer = outer.our_part(values["kill_after"], launched.started_at)
         if values["lock"]:
-            _take_lock(launched)
+            if values["lock"].startswith("/"):
+                from supervise import beside
+
+                _beside(launched, "lock", beside.look_at_lock)
+            if not launched.turned_away:
+                _take_lock(launched)
             if launched.turned_away:
                 return launched
         if values["log"]:
             from supervise import beside
 
-            launched.log = beside.open_log(values["log"])
+            fd = _beside(launched, "log", beside.open_log)
+            if launched.turned_away:
+                return launched
+            launched.log = beside.log_of(fd)
         _start(launched, on_lost)
-    except (OSError, ImportError, BadValueError, Refusal) as error:
+    except (OSError, ImportError, MemoryError, BadValueError, Refusal) as error:
         _refuse_start(launched, error)
     launched.short_until = monotonic() + SHORT
     if _is_done_in_silence(launched):
@@ -269,9 +301,66 @@ def run(request: "Request", on_lost: "OnLost", told: int = -1) -> Launched:
     if launched.plan:
         try:
             _await_record(launched)
-        except (OSError, Refusal) as error:
+        except (OSError, ImportError, MemoryError, Refusal) as error:
             _refuse_start(launched, error)
     return launched
+
+
+def _beside(launched: Launched, key: str, operation: "Callable[[str], tuple[str, tuple[int, ...]]]") -> int:
+    """What that operation on the file of an option opens; -1 where that is nothing, or the run is turned away.
+
+    Raises OSError, BadValueError.
+    """
+    path = launched.request.values[key]
+    if launched.turned_away:
+        return -1
+    if path.startswith(NEVER_LATE):
+        # What it names there may be a descriptor of this very process.
+        why, fds = operation(path)
+    else:
+        from supervise.process import apart
+
+        left = min(BESIDE, _first_limit(launched) - (monotonic() - launched.started))
+        try:
+            why, fds = apart.run(lambda: operation(path), max(0.0, left))
+        except apart.LateError as late:
+            launched.hung.add(late.pid)
+            launched.request.values[key] = None
+            _turn_away(launched, f"--{key}: {path!r} does not answer", is_limit=left < BESIDE)
+            return -1
+    if why:
+        raise BadValueError(why)
+    return fds[0] if fds else -1
+
+
+def _first_limit(launched: Launched) -> float:
+    values = launched.request.values
+    first = values["timeout"] if values["access_timeout"] is None else values["access_timeout"]
+    return min((limit for limit in (first, launched.outer, values["total_timeout"]) if limit is not None), default=inf)
+
+
+def _turn_away(launched: Launched, why: str, *, is_limit: bool) -> None:
+    """The run does not begin: a limit has run out, or a signal has come.
+
+    Raises Refusal where it was neither.
+    """
+    from supervise import locking
+
+    number = next(iter(locking.cancelling() & _signal.sigpending()), 0)
+    if not number and not is_limit:
+        raise Refusal(why)
+    from supervise import recording
+
+    recording.warn(why)
+    launched.turned_away = locking.TurnedAway(f"({why})" if number else why, number, is_limit=not number)
+
+
+def _say_hints(request: "Request") -> None:
+    if request.hints and not request.values["quiet"]:
+        from supervise import recording
+
+        for hint in request.hints:
+            recording.warn(hint)
 
 
 def _refuse_start(launched: Launched, error: Exception) -> "NoReturn":
@@ -343,20 +432,30 @@ def give_up(launched: Launched, why: str) -> "NoReturn":
 
     To the guardian we are as good as dead: it stops the command and writes the end of the run.  That is waited for.
     """
-    launched.hide_line()
-    _say(why)
-    launched.line.send("fault", why)
-    launched.line.end()
+    if not _giving_up.acquire(blocking=False):
+        # Another thread does so already, and ends this process.
+        _giving_up.acquire()
+    is_said = False
     try:
-        launched.guardian.wait()
-        if launched.wall:
-            # To its watcher as well, which removes the cgroup within a bound.
-            os.close(launched.wall.held)
-            os.waitpid(launched.wall.watcher, 0)
-    except OSError:
-        # The guardian has died before us: the command is ours now, and falls to init.
-        pass
-    os._exit(125)
+        launched.hide_line()
+        _say(why)
+        is_said = True
+        launched.line.send("fault", why)
+        launched.line.end()
+        try:
+            launched.guardian.wait()
+            if launched.wall:
+                # To its watcher as well, which removes the cgroup within a bound.
+                os.close(launched.wall.held)
+                os.waitpid(launched.wall.watcher, 0)
+        except OSError:
+            # The guardian has died before us: the command is ours now, and falls to init.
+            pass
+    finally:
+        # Also where memory is short for all that.
+        if not is_said:
+            os.write(2, OUT_OF_MEMORY)
+        os._exit(125)
 
 
 def _say(text: str) -> None:
@@ -379,7 +478,12 @@ def _id_of(epoch: float) -> str:
 
 def reason_of(error: Exception) -> str:
     """What is the matter, without where."""
+    if isinstance(error, MemoryError) or "failed to map segment" in str(error):
+        # The second is what the dynamic loader says of a library for which there is no memory (dlopen(3)).
+        return "out of memory"
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    if isinstance(error, RuntimeError) and "thread" in text:
+        return "no more threads can be had"
     # A module that cannot be loaded: what is the matter stands at the end.
     return text.rpartition(": ")[2].lower()
 
@@ -503,10 +607,9 @@ def _await_record(launched: Launched) -> None:
     """
     from supervise import recording
 
-    values = launched.request.values
-    limits = (values["timeout"] if values["access_timeout"] is None else values["access_timeout"], launched.outer)
-    bounds = [limit / 2 for limit in (*limits, values["total_timeout"]) if limit is not None]
-    until = launched.started + min(RECORD, *bounds, RECORD)
+    until = launched.started + min(RECORD, _first_limit(launched) / 2)
+    # A configuration that did not come may have taken all of that.
+    until = max(until, monotonic() + LATE)
     cancelling = {number for number in CANCELLING if _signal.getsignal(number) != _signal.SIG_IGN}
     while launched.plan and (left := until - monotonic()) > 0 and cancelling.isdisjoint(_signal.sigpending()):
         if launched.wait_for_line(min(left, GLANCE)) and not hear(launched):
@@ -775,19 +878,6 @@ def _is_utf8() -> bool:
 
 def _is_lc_ctype_ours() -> bool:
     """Python has set LC_CTYPE for itself, in the C locale (PEP 538); the command shall not see that."""
-    return os.environb.get(b"LC_CTYPE") in (b"C.UTF-8", b"C.utf8", b"UTF-8") and not _had_lc_ctype()
+    from supervise.process import environment
 
-
-def _had_lc_ctype() -> bool:
-    """As the kernel has our first environment (proc(5), /proc/PID/environ)."""
-    try:
-        fd = os.open("/proc/self/environ", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return True
-    try:
-        first = b"\0"
-        while more := os.read(fd, 1 << 16):
-            first += more
-    finally:
-        os.close(fd)
-    return b"\0LC_CTYPE=" in first
+    return b"LC_CTYPE" in os.environb and not environment.had_lc_ctype()

@@ -13,10 +13,12 @@ if TYPE_CHECKING:
 class TurnedAway(Exception):  # noqa: N818 - it is what it says
     """The run does not begin: another has the lock, or a signal came while we waited for it."""
 
-    def __init__(self, why: str, signal: int = 0) -> None:
+    def __init__(self, why: str, signal: int = 0, *, is_limit: bool = False) -> None:
         super().__init__(why)
         self.why = why
         self.signal = signal
+        self.is_limit = is_limit
+        """A limit of the run had run out before."""
         """0 where it was none."""
 
 

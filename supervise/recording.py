@@ -58,8 +58,7 @@ class Plan:
         self._facts |= {"guardian": guardian, "guardian_started": identity.starttime(guardian)}
         state, notice = folders.own_state(os.environ)
         is_told = bool(notice) and self._told is not None
-        if is_told and notice != self._told:
-            warn(notice)
+        said = notice if is_told and notice != self._told else ""
         try:
             if state is None:
                 raise OSError(2, "no home folder is known" if not notice else "no home folder is this user's")
@@ -67,13 +66,19 @@ class Plan:
         except OSError as error:
             why = f"{(error.strerror or str(error)).lower()}{f': {error.filename}' if error.filename else ''}"
             # The notice has said that there is no folder.
-            if not self._is_needed and not (state is None and is_told):
-                warn(f"{UNRECORDED}: {why}")
-            return ("unrecorded", why), (), _nothing
-        return ("recorded", state, self._facts["guardian_started"]), record.descriptors, record.take_back
+            is_said = self._is_needed or (state is None and is_told)
+            return ("unrecorded", why, said, "" if is_said else f"{UNRECORDED}: {why}"), (), _nothing
+        return ("recorded", said, state, self._facts["guardian_started"]), record.descriptors, record.take_back
 
-    def made(self, guardian: int, state: str, started: int, fds: "list[int]") -> "records.Record":
-        """In the supervisor: the record that the guardian has made."""
+    def made(self, guardian: int, message: "tuple[Any, ...]", fds: "list[int]") -> "records.Record | None":
+        """In the supervisor: the record that the guardian has made, or None; what is to be said of it is said."""
+        if message[0] != "recorded":
+            for text in filter(None, message[2:]):
+                warn(text)
+            return None
+        _, said, state, started = message
+        if said:
+            warn(said)
         facts = {**self._facts, "guardian": guardian, "guardian_started": started}
         return records.Record(state, self._run_id, facts, fds[0], fds[1])
 

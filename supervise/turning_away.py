@@ -1,9 +1,12 @@
 """The end of a run that never began: it is told as any other end, and nothing was started."""
 
 import os
+from dataclasses import replace
 from time import monotonic
 from typing import NoReturn
 
+from supervise.core.events import Emptied, Settle, Tick
+from supervise.core.machine import Machine
 from supervise.core.outcome import TRY_AGAIN, Cause, Outcome, settle
 from supervise.core.policy import Policy
 from supervise.faces.items import Usage
@@ -21,7 +24,7 @@ def end(launched: Launched, why: TurnedAway) -> NoReturn:
     def now() -> float:
         return monotonic() - launched.started
 
-    policy = policy_of(launched.request.values)
+    policy = policy_of(launched.request.values, launched.outer)
     launched.messages = outlet.of_stdio()[1]
     outcome = outcome_of(why, now(), policy)
     teller = Teller(launched, policy, now)
@@ -34,6 +37,13 @@ def end(launched: Launched, why: TurnedAway) -> NoReturn:
 
 def outcome_of(why: TurnedAway, at: float, policy: Policy) -> Outcome:
     """Busy, or cancelled where a signal came, at that moment of the run."""
+    if why.is_limit:
+        # Given up as a start that hangs.
+        machine = Machine(policy)
+        machine.handle(Tick(), max(at, machine.wake_at))
+        for action in machine.handle(Emptied(), max(at, machine.wake_at)):
+            if isinstance(action, Settle):
+                return replace(action.outcome, reason=why.why)
     if not why.signal:
         return Outcome("busy", TRY_AGAIN, reason=why.why)
     source = f"signal {signal_name(why.signal)}"

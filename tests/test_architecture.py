@@ -27,7 +27,8 @@ OURS = {
     "plain_toml": set(),
     "toml_lines": set(),
     "config": {"files", "options", "plain_toml", "text", "toml_lines", "values"},
-    "argv": {"config", "files", "folders", "options", "values"},
+    "variables": {"options"},
+    "argv": {"config", "files", "folders", "options", "process", "values", "variables"},
     "commands": {
         "argv",
         "commands",
@@ -183,7 +184,13 @@ def test_libraries_are_imported_in_their_places_alone(name):
 @pytest.mark.parametrize("name", ["options", "values", "argv"])
 def test_the_fast_reader_imports_only_itself(name):
     """But for types, which no run imports, and what every interpreter has."""
-    assert {one for one in imports(name) if part(one) != "supervise"} <= {"collections.abc", "os", "typing", "_signal"}
+    assert {one for one in imports(name) if part(one) != "supervise"} <= {
+        "collections.abc",
+        "os",
+        "sys",
+        "typing",
+        "_signal",
+    }
     needed = {"options": [], "values": ["options"], "argv": ["folders", "options"]}[name]
     assert loaded(f"import supervise.{name}") == {"supervise", *(f"supervise.{one}" for one in [*needed, name])}
 

@@ -10,7 +10,7 @@ import os
 import select
 from time import monotonic, sleep
 
-from supervise.process import line, system
+from supervise.process import line, null, system
 from supervise.process.holder import Holder
 
 TYPE_CHECKING = False
@@ -67,6 +67,12 @@ class Guardian:
         """It stays until it is dismissed; False where it has gone already, of a command that ended by itself."""
         leave, self._leave = self._leave, -1
         return leave < 0 or bool(os.read(leave, 1))
+
+    def forget_permit(self) -> None:
+        """The record is made, or never will be."""
+        if self._permit >= 0:
+            os.close(self._permit)
+            self._permit = -1
 
     def take_permit(self) -> bool:
         """Take from it the permit to go on after the record is made; False where it has gone on already."""
@@ -169,6 +175,7 @@ def fork(
     holder = Holder(theirs, wake, os.getpgrp() if has_terminal else None)
     holder.leave, holder.permit, holder.maker = leave, permit, maker
     holder.mask = mask
+    holder.look_at_environment()
     for message, _ in first:
         if message[0] == "spawn":
             holder.prepare(message[2])
@@ -196,10 +203,12 @@ def fork(
         system.prctl(system.PR_SET_NAME, NAME)
         # The command can stop its parent; then we could not see that the other end has died.
         system.prctl(system.PR_SET_PDEATHSIG, _signal.SIGCONT)
+        ours.close()
+        # Before anything that may hang: a guardian that cannot be killed must not hold them.
+        _leave_stdio(1, 2)
         for message, fds in first:
             holder.obey(message, fds)
         # What can wait comes after the command: the pages that it touches are copied while that is being loaded.
-        ours.close()
         for fd in unneeded:
             os.close(fd)
         _hold(holder, trigger, on_lost, found_again)
@@ -219,7 +228,7 @@ def has_terminal() -> bool:
 
 def _hold(holder: Holder, trigger: int, on_lost: "OnLost", found_again: "FoundAgain | None") -> None:
     _listen(holder.wake, trigger)
-    _leave_stdio()
+    _leave_stdio(0)
     if not holder.serve():
         terminal = None
         if found_again and holder.terminal:
@@ -252,12 +261,16 @@ def _listen(wake: int, trigger: int) -> None:
     _signal.pthread_sigmask(_signal.SIG_UNBLOCK, {_signal.SIGCHLD})
 
 
-def _leave_stdio() -> None:
-    """Whoever reads what we and the command write must not wait for the guardian's end."""
-    null = os.open(os.devnull, os.O_RDWR)
-    for number in range(3):
-        os.dup2(null, number)
-    os.close(null)
+def _leave_stdio(*numbers: int) -> None:
+    """A reader of what the supervisor and the command write must not wait for the guardian's end."""
+    try:
+        nothing = null.open_null()
+    except OSError:
+        # No descriptor is left.  Then they are held for as long as the guardian lives.
+        return
+    for number in numbers:
+        os.dup2(nothing, number)
+    os.close(nothing)
 
 
 def _noted(number: int, frame: object) -> None:

@@ -9,6 +9,8 @@ import _thread
 import os
 from time import monotonic, sleep
 
+from supervise.process import null
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,22 +35,26 @@ class Helper:
 
         The numbers there are lower than any here.  Raises OSError.
         """
+        nothing = null.open_null()
         actions: list[tuple[object, ...]] = [
-            (os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in range(3) if number not in fds
+            (os.POSIX_SPAWN_DUP2, nothing, number) for number in range(3) if number not in fds
         ]
         actions += [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in fds.items()]
         defaults = (_signal.SIGPIPE, _signal.SIGXFSZ, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGHUP)
-        with _guard:
-            self.pid = os.posix_spawn(
-                words[0],
-                words,
-                os.environb if environ is None else environ,
-                file_actions=actions,
-                setsid=True,
-                setsigmask=(),
-                setsigdef=defaults,
-            )
-            _alive.add(self.pid)
+        try:
+            with _guard:
+                self.pid = os.posix_spawn(
+                    words[0],
+                    words,
+                    os.environb if environ is None else environ,
+                    file_actions=actions,
+                    setsid=True,
+                    setsigmask=(),
+                    setsigdef=defaults,
+                )
+                _alive.add(self.pid)
+        finally:
+            os.close(nothing)
 
     def fileno(self) -> int:
         """A new descriptor, readable when it has ended; -1 where the kernel has none (before 5.3), or Python does."""

@@ -32,8 +32,9 @@ import os
 import select
 from time import monotonic
 
+from supervise.process import environment
 from supervise.process.line import Line
-from supervise.process.spawn import SpawnError, find, spawn
+from supervise.process.spawn import Exact, SpawnError, find, spawn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -96,6 +97,10 @@ class Holder:
         self.maker: Maker | None = None
         """Makes the record."""
         self._prepared: dict[bytes, bytes] | None = None
+        self._is_exact = True
+        """A mapping can hand on the environment of the caller."""
+        self._names: tuple[bytes, ...] = ()
+        """Variables of it that name the supervisor, and mean the command."""
         self.root = 0
         self._leads_group = False
         """The command has a session, and so a group, of its own."""
@@ -248,6 +253,11 @@ class Holder:
             case ("usage",):
                 self.line.send("used", *_usage())
 
+    def look_at_environment(self) -> None:
+        """In the supervisor, whose environment it is, and whose number may stand in it."""
+        self._is_exact = environment.is_whole()
+        self._names = environment.names_of(os.getpid())
+
     def prepare(self, variables: "dict[bytes, bytes | None]") -> None:
         """Do what can be done of a spawn before the fork: after it, each page that is touched is copied.
 
@@ -280,8 +290,9 @@ class Holder:
             kept = _environment(variables) if prepared is None else prepared
             group = None if terminal else self.group
             self._leads_group = group is None
-            path = find(command[0], kept)
-            self.root = spawn(path, command, kept, stdio, group=group, terminal=terminal, mask=self.mask)
+            file = find(command[0], kept)
+            environ = kept if self._is_exact and not self._names else Exact(variables, self._names)
+            self.root = spawn(file, command, environ, stdio, group=group, terminal=terminal, mask=self.mask)
         except SpawnError as error:
             self.line.send("failed", error.kind, error.reason)
         else:

@@ -157,6 +157,8 @@ class Pump:
         except OSError as error:
             if error.errno != errno.EPIPE:
                 self.failure = os.strerror(error.errno or 0).lower()
+        except MemoryError:
+            self.failure = "out of memory"
         if self.feed:
             self.feed.end()
         self.has_ended = True

@@ -81,8 +81,8 @@ def _ancestry(info: "struct_siginfo") -> "list[Stat]":
 def _ancestry_of(pid: int) -> "list[Stat]":
     try:
         from supervise.process import tree
-    except (ImportError, OSError):
-        # No descriptor is left to load it with.
+    except (ImportError, OSError, MemoryError):
+        # No descriptor, or no memory, is left to load it with.
         return []
     return tree.ancestry(pid)
 

@@ -9,8 +9,10 @@ import os
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from typing import NoReturn
 
 SHELL = "/bin/sh"
+DEFAULTS = (_signal.SIGPIPE, _signal.SIGXFSZ)
 DEFAULT_PATH = b"/bin:/usr/bin"
 """Where PATH is not set (environ(7), exec(3))."""
 
@@ -61,7 +63,7 @@ def find(name: str, environ: "Mapping[bytes, bytes]") -> str:
 def spawn(
     path: str,
     command: "list[str]",
-    environ: "Mapping[bytes, bytes]",
+    environ: "Mapping[bytes, bytes] | Exact",
     stdio: "tuple[int, int, int]",
     *,
     group: "int | None",
@@ -106,21 +108,91 @@ def spawn(
     raise _not_executable(path, number)
 
 
+class Exact:
+    """An environment that no mapping can hold: of a command that is forked, and executed with what the C library has.
+
+    Half as fast as posix_spawn(3), and only for those that need it.
+    """
+
+    def __init__(self, variables: "dict[bytes, bytes | None]", names: "tuple[bytes, ...]") -> None:
+        self.variables = variables
+        self.names = names
+
+    def exec(
+        self,
+        path: str,
+        command: "list[str]",
+        stdio: "tuple[int, int, int]",
+        group: "int | None",
+        terminal: str,
+        mask: "Iterable[int]",
+    ) -> int:
+        """Start it; its pid.  Raises OSError."""
+        heard, told = os.pipe()
+        pid = os.fork()
+        if not pid:
+            self._become(path, command, stdio, group, terminal, mask, told)
+        os.close(told)
+        said = os.read(heard, 16)
+        os.close(heard)
+        if said:
+            os.waitpid(pid, 0)
+            raise OSError(int(said), os.strerror(int(said)), path)
+        return pid
+
+    def _become(
+        self,
+        path: str,
+        command: "list[str]",
+        stdio: "tuple[int, int, int]",
+        group: "int | None",
+        terminal: str,
+        mask: "Iterable[int]",
+        told: int,
+    ) -> "NoReturn":
+        from supervise.process import environment
+
+        try:
+            if group is None:
+                os.setsid()
+            elif group:
+                os.setpgid(0, group)
+            if terminal:
+                os.close(os.open(terminal, os.O_RDWR))
+            for number, fd in enumerate(stdio):
+                if fd == number:
+                    os.set_inheritable(fd, True)
+                else:
+                    os.dup2(fd, number)
+            environment.become(self.variables, self.names)
+            for signal in DEFAULTS:
+                _signal.signal(signal, _signal.SIG_DFL)
+            _signal.set_wakeup_fd(-1)
+            _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
+            os.execv(path, command)
+        except OSError as error:
+            os.write(told, b"%d" % (error.errno or 0))
+        finally:
+            os._exit(127)
+
+
 def _exec(
     path: str,
     command: "list[str]",
-    environ: "Mapping[bytes, bytes]",
+    environ: "Mapping[bytes, bytes] | Exact",
     stdio: "tuple[int, int, int]",
     group: "int | None",
     terminal: str,
     mask: "Iterable[int]",
 ) -> int:
+    if isinstance(environ, Exact):
+        return environ.exec(path, command, stdio, group, terminal, mask)
     actions: list[tuple[object, ...]] = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(stdio)]
     if terminal:
         # The first terminal that a session leader opens becomes its controlling one (tty_ioctl(4)).  As 1, which is
         # its stdout in a moment: 0 may be a stdin that is to be handed on.
         actions.insert(0, (os.POSIX_SPAWN_OPEN, 1, terminal, os.O_RDWR, 0))
-    defaults = (_signal.SIGPIPE, _signal.SIGXFSZ)
+    defaults = DEFAULTS
     if group is None:
         return os.posix_spawn(
             path, command, environ, file_actions=actions, setsid=True, setsigmask=mask, setsigdef=defaults

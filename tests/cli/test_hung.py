@@ -93,17 +93,23 @@ def test_a_limit_holds_where_the_command_never_comes_into_being(supervise: Place
 @pytest.mark.parametrize("what", ["the command", "PATH"])
 def test_a_cancellation_of_a_start_that_hangs(supervise: Place, dead: Dead, what: str, number: int) -> None:
     words, env = places(dead)[what]
-    run = Run(supervise, ["-v", *words], env)
-    guardian = run.running.guardian()
-    wait_until(lambda: is_waiting(guardian))
-    # Its libraries are loaded: on a busy machine that takes long.
-    wait_until(lambda: [*supervise.runtime.rglob("*.sock")])
-    sent = time.monotonic()
-    run.running.send(number)
-    code, said, _ = run.wait()
-    assert time.monotonic() - sent < LATE, said
-    assert code == (-signal.SIGINT if number == signal.SIGINT else 128 + number)
-    assert f"cancelled by signal {signal.Signals(number).name.removeprefix('SIG')}" in said
+
+    def lateness() -> float:
+        run = Run(supervise, ["-v", *words], env)
+        guardian = run.running.guardian()
+        wait_until(lambda: is_waiting(guardian))
+        # Its libraries are loaded: on a busy machine that takes long.
+        wait_until(lambda: [*supervise.runtime.rglob("*.sock")])
+        sent = time.monotonic()
+        run.running.send(number)
+        code, said, _ = run.wait()
+        late = time.monotonic() - sent
+        assert code == (-signal.SIGINT if number == signal.SIGINT else 128 + number)
+        assert f"cancelled by signal {signal.Signals(number).name.removeprefix('SIG')}" in said
+        return late
+
+    # One of three: the machine may be busy with other tests.
+    assert any(lateness() < LATE for _ in range(3))
 
 
 def is_waiting(pid: int) -> bool:
@@ -164,3 +170,68 @@ def test_a_limit_counts_from_the_call_where_a_record_does_not_come(supervise: Pl
     code, said, took = run.wait()
     assert code == 124
     assert LIMIT <= took < LIMIT + LATE, said
+
+
+def beside(dead: Dead) -> dict[str, tuple[list[str], dict[str, str]]]:
+    """The words and the variables of a run that touches the dead folder for something beside its command."""
+    return {
+        "report": (["--report", f"{dead.folder}/r"], {}),
+        "log": (["--log", f"{dead.folder}/l"], {}),
+        "events": (["--events", f"{dead.folder}/e"], {}),
+        "lock": (["--lock", f"{dead.folder}/k"], {}),
+        "config": (["--config", f"{dead.folder}/c"], {}),
+        "XDG_CONFIG_HOME": ([], {"XDG_CONFIG_HOME": str(dead.folder)}),
+        "HOME": ([], {"HOME": str(dead.folder)}),
+        "all of them": (["--report", f"{dead.folder}/r"], {"HOME": str(dead.folder), "PATH": f"{dead.folder}:/bin"}),
+    }
+
+
+@pytest.mark.parametrize(
+    "what", ["report", "log", "events", "lock", "config", "XDG_CONFIG_HOME", "HOME", "all of them"]
+)
+def test_a_limit_holds_whatever_hangs(supervise: Place, dead: Dead, what: str) -> None:
+    words, env = beside(dead)[what]
+
+    def time_taken() -> float:
+        run = Run(supervise, ["-t", str(LIMIT), *words, "--", "sleep", "20"], env)
+        code, said, took = run.wait()
+        # What was named and cannot be had is refused; half of the limit is time enough for a configuration.
+        assert code == (125 if what == "config" else 124), said
+        assert "Traceback" not in said
+        if what in ("HOME", "XDG_CONFIG_HOME"):
+            assert "is left alone: its file system does not answer" in said
+        else:
+            assert "does not answer" in said
+        return took
+
+    # One of three: the machine may be busy with other tests.
+    assert any(time_taken() < LIMIT + LATE for _ in range(3))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("what", ["report", "log", "events", "lock", "config", "HOME"])
+def test_a_cancellation_whatever_hangs(supervise: Place, dead: Dead, what: str, number: int) -> None:
+    words, env = beside(dead)[what]
+    run = Run(supervise, [*words, "--", "sleep", "20"], env)
+    child_of = Path(f"/proc/{run.running.pid}/task/{run.running.pid}/children")
+    wait_until(lambda: any(is_waiting(int(one)) for one in child_of.read_text().split()))
+    sent = time.monotonic()
+    run.running.send(number)
+    code, said, _ = run.wait()
+    assert time.monotonic() - sent < LATE, said
+    assert code in (-number, 128 + number), said
+
+
+@pytest.mark.parametrize("what", ["HOME", "XDG_CONFIG_HOME"])
+def test_the_command_runs_without_a_home_that_answers(supervise: Place, dead: Dead, what: str) -> None:
+    words, env = beside(dead)[what]
+    code, said, _ = Run(supervise, [*words, "-t", "3", "--", "sh", "-c", "echo ran; exit 3"], env).wait()
+    assert code == 3
+    assert said.splitlines()[-1] == "ran"
+
+
+def test_a_log_of_a_run_without_limits_is_refused(supervise: Place, dead: Dead) -> None:
+    code, said, took = Run(supervise, ["--log", f"{dead.folder}/l", "--", "echo", "ran"]).wait()
+    assert code == 125
+    assert said == f"supervise: --log: '{dead.folder}/l' does not answer\n"
+    assert took < 5 + LATE

@@ -180,3 +180,63 @@ def test_a_flood_that_is_cut_is_cut_at_a_byte(supervise: Place) -> None:
     numbered, dots = out[: min(FLOOD, len(out))], out[FLOOD:]
     assert numbered == whole[: len(numbered)]
     assert dots == b"." * len(dots)
+
+
+TOO_LITTLE = (24_000, 32_000, 48_000, 52_000, 200_000)
+"""KiB of address space: too little for a thread, for the libraries, and enough for all."""
+LONG = ["-t", "30", "--", "sh", "-c", "sleep 0.2; echo hello"]
+
+
+@pytest.mark.parametrize("options", [["--no-record"], ["--report", "r", "--log", "l"]])
+def test_too_little_memory(supervise: Place, options: list[str]) -> None:
+    """RLIMIT_AS: the command's own result, or one true line; a record or a log may be told to be incomplete."""
+    codes = set()
+    for limit in TOO_LITTLE:
+        words = [str(supervise.program), "run", "-q", *options, *LONG]
+        ended = supervise.popen(["prlimit", f"--as={limit << 10}", *words]).wait()
+        if b"Python runtime" in ended.err or b"shared libraries" in ended.err or b"Fatal Python" in ended.err:
+            # The interpreter itself did not come up.
+            continue
+        codes.add(ended.code)
+        lines = ended.err.decode().splitlines()
+        assert all(line.startswith("supervise: ") for line in lines), (limit, ended.err)
+        assert b"internal error" not in ended.err, (limit, ended.err)
+        assert ended.code in (0, 125), (limit, ended.err)
+        if ended.code == 0:
+            assert ended.out == b"hello\n", (limit, ended.err)
+        else:
+            assert "memory" in lines[-1] or "thread" in lines[-1], (limit, ended.err)
+        assert ended.left == [], (limit, ended.err)
+    assert codes == {0, 125}
+
+
+WITHOUT = 'mount -t tmpfs none /dev && exec "$@"'
+"""A folder of devices in which there is none."""
+
+
+@pytest.mark.parametrize(
+    "options", [["--no-record"], [], ["-a", "9", "--access-on", "command=true", "--report", "r"], ["--diagnose=off"]]
+)
+@pytest.mark.parametrize("closed", ["", "<&-"])
+def test_without_dev_null(supervise: Place, options: list[str], closed: str) -> None:
+    if os.geteuid():
+        pytest.skip("only root can hide it")
+    for seconds in ("0", "0.3"):
+        run = [str(supervise.program), "run", *options, "--", "sh", "-c", f"sleep {seconds}; echo ran; exit 3"]
+        bare = ["unshare", "-m", "sh", "-c", WITHOUT, "sh", *run]
+        ended = supervise.shell(f'"$@" {closed}', *bare)
+        assert ended.code == 3, ended.err
+        assert ended.err == b""
+        assert ended.out == b"ran\n"
+
+
+def test_detached_without_dev_null(supervise: Place) -> None:
+    """It needs one: whose output nobody reads goes there.  That is said in one line."""
+    if os.geteuid():
+        pytest.skip("only root can hide it")
+    ended = supervise.popen(
+        ["unshare", "-m", "sh", "-c", WITHOUT, "sh", str(supervise.program), "-d", "--", "true"]
+    ).wait()
+    assert ended.code == 125
+    assert ended.messages == ["cannot go on in a process of its own: no such file or directory: /dev/null"]
+    assert ended.left == []

@@ -1,0 +1,100 @@
+"""Operations on files that may never come back, done by a process of their own that can be left behind.
+
+A file system whose server is gone answers nothing, and what waits for it can often not even be killed (an
+uninterruptible sleep).  A thread would not do: a process ends when its last thread has ended, so that the supervisor
+itself would stay.  Such a process costs half a millisecond, and only the runs that name such a file, or whose
+configuration is not at hand (`is_at_hand`), pay for it.
+"""
+
+import _signal
+import os
+from time import monotonic
+
+from supervise.process import line, null, system
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    Operation = Callable[[], tuple[Any, tuple[int, ...]]]
+    """Its result, a plain value, and the descriptors that it has opened."""
+
+GLANCE = 0.01
+"""Seconds between two looks for a signal that is blocked."""
+CANCELLING = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT)
+
+
+class LateError(Exception):
+    """There was no answer in time, or a signal came first, which is pending."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__("it does not answer")
+        self.pid = pid
+        """The process that may be left."""
+
+
+def run(operation: "Operation", seconds: float) -> "tuple[Any, tuple[int, ...]]":
+    """What the operation returns, with descriptors of this process.
+
+    Raises LateError, OSError as the operation does, and ChildProcessError where it has died.
+    """
+    ours, theirs = line.pair()
+    pid = os.fork()
+    if not pid:
+        try:
+            ours.close()
+            system.prctl(system.PR_SET_PDEATHSIG, _signal.SIGKILL)
+            try:
+                # Nothing of the caller's is to be held by what may stay for long.
+                nothing = null.open_null()
+                for number in range(3):
+                    os.dup2(nothing, number)
+                os.close(nothing)
+                value, fds = operation()
+                theirs.send("done", value, fds=fds)
+            except OSError as error:
+                theirs.send("failed", error.errno or 0, error.strerror or str(error), _text(error.filename))
+        finally:
+            os._exit(0)
+    theirs.close()
+    try:
+        got = _await(ours, monotonic() + seconds)
+    except BlockingIOError:
+        _leave(pid)
+        raise LateError(pid) from None
+    finally:
+        ours.close()
+    os.waitpid(pid, 0)
+    if got is None:
+        raise ChildProcessError(0, "its process has died")
+    (word, *words), rights = got
+    if word == "failed":
+        number, why, path = words
+        raise OSError(number, why, path or None)
+    return words[0], tuple(rights)
+
+
+def _await(ours: "line.Line", until: float) -> "tuple[tuple[Any, ...], list[int]] | None":
+    """The answer, None where the process has died.  Raises BlockingIOError where none comes in time."""
+    # Where they are not blocked, they end this process as they end any.
+    cancelling = {number for number in CANCELLING if _signal.getsignal(number) != _signal.SIG_IGN}
+    while True:
+        left = until - monotonic()
+        try:
+            return ours.receive(max(0.0, min(left, GLANCE)))
+        except BlockingIOError:
+            if left <= 0 or not cancelling.isdisjoint(_signal.sigpending()):
+                raise
+
+
+def _leave(pid: int) -> None:
+    try:
+        os.kill(pid, _signal.SIGKILL)
+        os.waitpid(pid, os.WNOHANG)
+    except OSError:
+        pass
+
+
+def _text(path: object) -> str:
+    return path if isinstance(path, str) else ""

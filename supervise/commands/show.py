@@ -91,7 +91,8 @@ def _draw(told: story.Story) -> None:
                 line.truncate(console.width, overflow="ellipsis")
             console.print(line)
     if record.command:
-        console.print(Text("\nrun it again", "dim"))
+        masked = " (*** stands for secrets, which are not on record)" if record.is_redacted else ""
+        console.print(Text(f"\nrun it again{masked}", "dim"))
         folder = story.folder_of(record)
         cd = f"cd {showing.quoted(folder)} && " if folder else ""
         console.print(Text(f"  {cd}{showing.command_line(told.again)}".encode(errors="replace").decode()))

@@ -102,6 +102,13 @@ def test_by_the_configuration(supervise: Place) -> None:
     assert ended.report["command"] == ["echo", "***", "***"]
 
 
+def test_show_says_what_stands_for_secrets(supervise: Place) -> None:
+    for words in (["true"], ["true", f"--token={SECRET}"]):
+        supervise("--", *words)
+        shown = supervise.popen([str(supervise.program), "show", "-"]).wait().out.decode()
+        assert ("*** stands for secrets" in shown) == (len(words) > 1)
+
+
 def test_off_shows_them(supervise: Place) -> None:
     ended = supervise("--redact", "off", "--", "true", "--password", SECRET)
     assert ended.report["command"] == ["true", "--password", SECRET]

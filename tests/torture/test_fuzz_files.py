@@ -1,0 +1,143 @@
+"""Twenty thousand records and configurations of garbage: each is an answer or one line, and nothing grows."""
+
+import os
+import random
+import resource
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from supervise import config
+from supervise.commands import ps, show, wait
+from supervise.options import BadValueError
+from supervise.runs import pruning, reading, recovery
+
+COUNT = int(os.environ.get("FUZZ_COUNT", "20000"))
+WARM = COUNT // 10
+SEED = int(os.environ.get("FUZZ_SEED", str(random.randrange(10**9))))
+MOST_KB = 4096
+SLOWEST = 5.0
+"""Seconds for one input."""
+RUN_ID = "20261124-200139-123456abcd"
+SEEDS = {
+    "run.toml": b'schema = 1\nrun_id = "20261124-200139-123456abcd"\nname = "x"\ncommand = ["sleep", "1"]\npid = 12\n'
+    b'pid_started = 3\nstarted_at = "2026-11-24T20:01:39.123Z"\nhost = "h"\nboot_id = "b"\n[options]\ntimeout = "9"\n',
+    "end.json": b'{"schema": 1, "outcome": "failed", "exit_code": 3, "duration": 1.5, "ended_at": '
+    b'"2026-11-24T20:01:41.123Z", "usage": {"cpu_seconds": 0.1, "max_rss_bytes": 5, "stdout_bytes": 1, '
+    b'"stderr_bytes": 2}, "attempts": [{"outcome": "failed"}], "command_exit": {"code": 3, "signal": null}}\n',
+    "events.jsonl": b'{"schema": 1, "at": "x", "t": 0.1, "event": "started", "pid": 7}\n{"t": 0.5, "event": "warned", '
+    b'"limit": "idle", "left": 3}\n{"t": 0.9, "event": "extended", "evidence": {"cpu_percent": 3}, "by": 1}\n',
+    "samples": b"0.5 0.1 3 4\n1.5 0.2 30 40\n",
+    "output": b"\xf5SV1o\0\0\0\x05\0\0\0" + bytes(16) + b"hello",
+}
+CONFIGURATION = (
+    b'idle-timeout = "15m"\nwarn-at = ["5m", "1m"]\nretries = 3\n[profiles.ci]\ntimeout = 9.5\naccess-on = ["listen"]\n'
+)
+WORDS = (
+    *(b"[]", b"{}", b'""', b"null", b"1e999", b"-1", b"nan", b"9" * 400, b"9" * 5000, b"\0", b"\xff\xfe", b"\x1b[2J"),
+    *(b"\n", b"[" * 3000, b"{" * 3000, b"true", b"2026-01-01", b'"\\ud800"', b'["started"]', b'{"a": 1}', b"'''", b"="),
+)
+
+
+def changed(chance: random.Random, data: bytes) -> bytes:
+    """The same with a few bytes torn out, doubled or replaced."""
+    for _ in range(chance.randrange(4)):
+        at, length = chance.randrange(len(data) + 1), chance.randrange(12)
+        word = chance.choice(WORDS) if chance.random() < 0.7 else chance.randbytes(length)
+        if chance.random() < 0.5 and (colon := data.find(b": ", at)) >= 0:
+            # In the place of a value.
+            end = min((one for one in (data.find(b",", colon), data.find(b"}", colon)) if one > 0), default=len(data))
+            data = data[: colon + 2] + word + data[end:]
+        else:
+            data = data[:at] + word + data[at + length :]
+    return data
+
+
+def resident() -> int:
+    """KiB that this process has for itself."""
+    text = Path("/proc/self/smaps_rollup").read_text()
+    return sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Private_"))
+
+
+def fuzz(step: Callable[[random.Random], None]) -> None:
+    chance = random.Random(SEED)
+    before, slowest = 0, 0.0
+    for number in range(COUNT):
+        if number == WARM:
+            before = resident()
+        began = time.monotonic()
+        try:
+            why = ""
+            try:
+                step(chance)
+            except BadValueError as refusal:
+                why = str(refusal)
+            assert "\n" not in why, why
+        except Exception as error:
+            raise AssertionError(f"FUZZ_SEED={SEED}, input {number}") from error
+        slowest = max(slowest, time.monotonic() - began)
+    assert slowest < SLOWEST, f"FUZZ_SEED={SEED}"
+    assert resident() - before < MOST_KB, f"FUZZ_SEED={SEED}"
+
+
+@pytest.fixture(autouse=True)
+def no_cores() -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+
+
+@pytest.mark.slow
+def test_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    state = tmp_path / "supervise"
+    folder = state / "runs" / RUN_ID
+    folder.mkdir(parents=True)
+    for name in ("live", "names"):
+        (state / name).mkdir()
+    (folder / "lock").touch()
+    (state / "live" / RUN_ID).touch()
+    for path in (state, state / "runs", folder, state / "live", state / "names"):
+        path.chmod(0o700)
+    out = os.open("/dev/null", os.O_WRONLY)
+    saved = os.dup(1)
+    os.dup2(out, 1)
+
+    def step(chance: random.Random) -> None:
+        for name, data in SEEDS.items():
+            (folder / name).write_bytes(changed(chance, data))
+        if chance.random() < 0.3:
+            (folder / "end.json").unlink()
+        asked = {"all": True, "number": None, "quiet": False, "json": chance.random() < 0.5}
+        ps.main(asked, [])
+        show.main({"json": True}, [RUN_ID])
+        if chance.random() < 0.05:
+            show.main({"json": False}, [RUN_ID])
+        assert 0 <= wait.main({}, [RUN_ID]) <= 255
+        recovery.preview(str(state)) if chance.random() < 0.02 else None
+        (state / "pruned").write_bytes(changed(chance, f"{RUN_ID} 9 9 1 x\n".encode()))
+        pruning.prune(str(state), pruning.Bounds(None, None, None))
+
+    try:
+        fuzz(step)
+    finally:
+        os.dup2(saved, 1)
+        os.close(out)
+        os.close(saved)
+    assert reading.ids(str(state)) == [RUN_ID]
+
+
+@pytest.mark.slow
+def test_configurations(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+
+    def step(chance: random.Random) -> None:
+        file.write_bytes(changed(chance, CONFIGURATION))
+        found = config.load(str(file), is_named=True)
+        for line in found.told(found.problems()):
+            assert "\n" not in line
+        found.settings("ci" if chance.random() < 0.5 else None)
+
+    fuzz(step)

@@ -177,3 +177,20 @@ def test_a_variable_that_is_nearly_one_of_ours_is_told_once(supervise: Place) ->
     assert quiet.err == b""
     inner = supervise("-q", "--", str(supervise.program), "run", "--", "true", env=env)
     assert inner.err == b""
+
+
+@pytest.mark.parametrize(
+    "variable", ["PYTHONHOME=/nonexistent", "PYTHONPLATLIBDIR=x", "PYTHONHASHSEED=none", "PYTHONPATH=project"]
+)
+def test_with_the_option_of_the_manual_nothing_is_obeyed(supervise: Place, variable: str) -> None:
+    """Which the first line of the script cannot have from the start: pip leaves it out."""
+    project = supervise.file("project")
+    project.mkdir()
+    (project / "sitecustomize.py").write_text("raise SystemExit('loaded')\n")
+    first, _, rest = supervise.program.read_text().partition("\n")
+    script = supervise.file("script")
+    script.write_text(f"{first} -I\n{rest}")
+    script.chmod(0o755)
+    name, _, value = variable.partition("=")
+    ended = supervise.popen([str(script), "run", "--", "sh", "-c", f"echo ${name}; exit 7"], env={name: value}).wait()
+    assert (ended.code, ended.out, ended.err) == (7, value.encode() + b"\n", b"")

@@ -47,13 +47,16 @@ def settle(launched: "Launched", why: str) -> None:
 
 
 def _write_report(path: "str | None", whole: "dict[str, Any]", why: str) -> None:
-    """Write the report of a run that was refused, and say what is the matter with it, unless that is `why`."""
+    """Write the report of a run that was refused, and say what is the matter with it, unless `why` says so.
+
+    What is the matter can be something else by now, where another user keeps changing it: that is no second refusal.
+    """
     if not path:
         return
     from supervise.faces import report
 
     failure = report.write(path, whole)
-    if failure and failure not in why:
+    if failure and failure not in why and not why.startswith("--report: "):
         from supervise import recording
 
         recording.warn(f"--report: {failure}")

@@ -113,7 +113,9 @@ class Victim(threading.Thread):
             # Another user may hold a lock that several users share.
             self.note(f"{kind} busy", is_right=kind == "lock file" and "busy: " in err and len(told) == 1, what=err)
         elif process.returncode == 125:
-            self.note(f"{kind} refused", is_right=out == "" and len(told) == 1, what=out + err)
+            # One line for each file that is refused: the log, say, and the report that would tell so.
+            most = 2 if kind in ("all", "relative") and "--report: cannot write" in told[-1] else 1
+            self.note(f"{kind} refused", is_right=out == "" and 1 <= len(told) <= most, what=out + err)
         else:
             is_right = process.returncode == 0 and out == MARK + "\n" and len(told) <= 2
             self.note(f"{kind} ran{', told' * bool(told)}", is_right=is_right, what=out + err)

@@ -15,7 +15,7 @@ function __supervise_rest --description 'The words of COMMAND up to the cursor; 
                 set -q words[2]; and string escape -- $words[2..]
                 commandline -ct
                 return 0
-            case -a --access-timeout -t --timeout --completion-timeout -i --idle-timeout --idle-on --idle-grace --access-on --warn-at --warn-signal -x --max-extension --extend-by --extend-on --activity-window --cpu-threshold -s --signal -k --kill-after --stragglers --drain --diagnose --dump-signal --retries --retry-on --retry-delay --retry-delay-max --total-timeout --success-codes --report --events --lock --lock-mode --lock-wait --name --log --log-max --records-age --records-number --records-max --on-interrupt --max-recoveries --keep-env --redact --config --profile
+            case -a --access-timeout -t --timeout --completion-timeout -i --idle-timeout --idle-on --idle-grace --access-on --warn-at --warn-signal -x --max-extension --extend-by --extend-on --activity-window --cpu-threshold -s --signal -k --kill-after --stragglers --drain --diagnose --dump-signal --retries --retry-on --retry-delay --retry-delay-max --total-timeout --success-codes --report --events --lock --lock-mode --lock-wait --name --log --log-max --records-age --records-number --records-max --on-interrupt --max-recoveries --keep-env --redact --streams --config --profile
                 # Where its value is missing, that is what is being typed.
                 set -q words[2]; or return 1
                 set -e words[1..2]
@@ -176,6 +176,7 @@ complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_a
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l redact -x -d 'Show *** for what this regular expression finds in the words of the command, beside the passwords, tokens and secrets that are found by themselves; it can stand several times. off: find none by themselves'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l keep-secrets -d 'Keep what is shown as *** in a file of the record until the run is over, so that supervise recover can run it again'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l pty -d 'Give the command a terminal of its own: it does not buffer in blocks, and the keys are its own; a stdin that is no terminal stays its stdin'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l streams -x -a 'auto apart together' -d 'One pipe for stdout and stderr of the command, which keeps their order, or two. auto is one where both are the same open file (a terminal, 2>&1), or the run is detached'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -s d -l detach -d 'Print the id of the run as soon as the command runs, and come back; its output goes into the record alone'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l live -d 'While the command is silent, show in a line on the terminal where the run is, and how long is left; the line is gone before the next byte'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -s q -l quiet -d 'Say nothing but errors and the final message'

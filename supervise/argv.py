@@ -160,6 +160,10 @@ def _check_together(values: "Mapping[str, Any]", written: "Mapping[str, str]") -
             raise BadValueError("--access-on: nobody can attach without the record, of which --no-record leaves none")
         if not values["log_max"]:
             raise BadValueError("--access-on: nobody can attach without recorded output, of which --log-max keeps none")
+    if values["streams"] == "together" and values["idle_on"] != "both":
+        raise BadValueError(f"--streams: --idle-on {values['idle_on']} needs the two apart, not together")
+    if values["streams"] == "apart" and values["pty"]:
+        raise BadValueError("--streams: a terminal (--pty) is one stream, stdout and stderr cannot be apart there")
     if values["detach"] and values["no_record"]:
         detach = written.get("detach", "--detach")
         raise BadValueError(f"{detach}: its output goes into the record, of which --no-record leaves none")

@@ -78,7 +78,7 @@ def _usage(launched: Launched) -> Usage:
     counts = dict(launched.shown)
     for pump in launched.pumps:
         counts[pump.stream] += pump.count
-    return Usage(cpu, rss, counts["stdout"], counts["stderr"])  # type: ignore[arg-type]
+    return Usage(cpu, rss, counts["stdout"], counts["stderr"], counts["both"])  # type: ignore[arg-type]
 
 
 def _request(launched: Launched, question: str, answer: str) -> tuple[object, ...] | None:

@@ -14,6 +14,8 @@ from supervise.process.inbox import Inbox
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from supervise.process.copying import Copier
 
 
@@ -59,7 +61,7 @@ def start_pumps(launched: Launched) -> None:
 
     Raises OSError, and RuntimeError where there can be no more threads.
     """
-    from supervise.process.pump import Cut, Pump
+    from supervise.process.pump import Cut, Pump, take_turns
 
     cut_heard, launched.cut = os.pipe()
     cut = Cut(cut_heard)
@@ -73,8 +75,10 @@ def start_pumps(launched: Launched) -> None:
     else:
         launched.pumps = tuple(
             Pump(stream, source, sink, cut, launched.inbox, launched.copier, before)
-            for stream, source, sink in zip(("stdout", "stderr"), launched.sources, launched.outlets, strict=True)
+            for stream, source, sink in _streams(launched)
         )
+        if len(launched.pumps) == 2:
+            take_turns(launched.pumps, launched.spoke_first)
     if launched.notify:
         launched.notify.start(launched.inbox, launched.holder)
     if wanted := launched.request.values["access_on"]:
@@ -86,6 +90,12 @@ def start_pumps(launched: Launched) -> None:
         pump.start()
     if launched.relay:
         launched.relay.start(launched.inbox)
+
+
+def _streams(launched: Launched) -> "Iterator[tuple[str, int, outlet.Outlet]]":
+    """Of the command's pipes: the name of the stream, our end, and where its bytes go."""
+    names = ("both",) if len(launched.sources) == 1 else ("stdout", "stderr")
+    return zip(names, launched.sources, launched.outlets, strict=False)
 
 
 def _lay_over(launched: Launched) -> None:

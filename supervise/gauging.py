@@ -20,7 +20,7 @@ PART = 20
 
 
 def gauge(runner: Runner) -> None:
-    """Note it until the run is over, a line each: seconds of the run and of CPU, bytes on stdout and on stderr."""
+    """Note it until the run is over, a line each: seconds of the run and of CPU, bytes on stdout, stderr and both."""
     record = runner.launched.record
     if record is None:
         return
@@ -43,9 +43,9 @@ def _gauge(runner: Runner, path: str) -> None:
         sampler.holder_pid = runner.holder()
         cpu = sampler.sample().cpu
         counts = {pump.stream: pump.count for pump in runner.launched.pumps}
-        out, err = counts.get("stdout", 0), counts.get("stderr", 0)
+        out, err, both = (counts.get(stream, 0) for stream in ("stdout", "stderr", "both"))
         t = monotonic() - runner.launched.started
         runner.gauged.append((t, cpu))
         # In yet another thread: a disk that is slow or full shall not hold up the next look.
-        messenger.say(f"{t:.3f} {cpu:.3f} {out} {err}\n".encode())
+        messenger.say(f"{t:.3f} {cpu:.3f} {out} {err} {both}\n".encode())
         sleep(max(LEAST, runner.now() / PART))

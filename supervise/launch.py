@@ -112,10 +112,12 @@ class Launched:
         """The other end of the line, where nobody is there any more."""
         self.sources: tuple[int, ...] = ()
         """Our ends of the command's stdout and stderr, or of its terminal."""
+        self.spoke_first = -1
+        """The one of the sources in which bytes were seen before any were in another; -1 where that is not known."""
         self.inbox: "Inbox"
         self.outlets: "tuple[Outlet, Outlet]"
         self.pumps: "tuple[Pump, ...]" = ()
-        self.shown = {"stdout": 0, "stderr": 0}
+        self.shown = {"stdout": 0, "stderr": 0, "both": 0}
         """Bytes of the attempts that are over."""
         self.messages: "Outlet"
         """Where our own words go."""
@@ -680,10 +682,29 @@ def open_stdio(launched: Launched) -> "tuple[tuple[int, int, int], str]":
 
 
 def _pipes(launched: Launched) -> "tuple[tuple[int, int, int], str]":
+    launched.spoke_first = -1
     out, out_sink = os.pipe()
+    if _is_one_stream(launched):
+        launched.sources = (out,)
+        return (0, out_sink, out_sink), ""
     err, err_sink = os.pipe()
     launched.sources = out, err
     return (0, out_sink, err_sink), ""
+
+
+def _is_one_stream(launched: Launched) -> bool:
+    """The command gets one pipe for stdout and stderr, which keeps what it writes in its own order (--streams)."""
+    values = launched.request.values
+    if values["streams"] != "auto":
+        return bool(values["streams"] == "together")
+    if values["idle_on"] != "both":
+        return False
+    if launched.is_detached:
+        # Both go into the record and nowhere else.
+        return True
+    from supervise.process import system
+
+    return system.is_same_file(1, 2)
 
 
 def _terminal_of_its_own(launched: Launched) -> "tuple[tuple[int, int, int], str]":
@@ -711,7 +732,9 @@ def _is_done_in_silence(launched: Launched) -> bool:
         if left <= 0 or _signal.sigpending():
             return False
         ready = poll.poll(min(left, GLANCE) * 1000)
-        if any(events & select.POLLIN for _, events in ready):
+        speaking = [source for source, events in ready if events & select.POLLIN]
+        if speaking:
+            launched.spoke_first = speaking[0] if len(speaking) == 1 else -1
             return False
         for source, _ in ready:
             poll.unregister(source)
@@ -826,7 +849,7 @@ def _end_record(launched: Launched, record: "Record", code: int, ended: float) -
         ended=ended - started,
     )
     used = _ask_usage(launched)
-    counts = {"stdout": 0, **{pump.stream: pump.count for pump in launched.pumps}}
+    counts = {**launched.shown, **{pump.stream: pump.count for pump in launched.pumps}}
     return recording.end(record, brief, monotonic() - started, used, counts)
 
 

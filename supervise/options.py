@@ -320,6 +320,12 @@ OPTIONS = (
         "is no terminal stays its stdin.",
     ),
     Option(
+        OUTPUT, "streams", "", "choice", "auto", "HOW",
+        "One pipe for stdout and stderr of the command, which keeps their order, or two. auto is one where both are "
+        "the same open file (a terminal, 2>&1), or the run is detached.",
+        choices=("auto", "apart", "together"),
+    ),
+    Option(
         OUTPUT, "detach", "d", "flag", "", "",
         "Print the id of the run as soon as the command runs, and come back; its output goes into the record alone.",
     ),

@@ -2,6 +2,8 @@
 
 from supervise.core.policy import Policy
 
+STREAMS = ("stdout", "stderr", "both")
+
 
 def policy_of(values: dict[str, object], outer_deadline: float | None = None) -> Policy:
     """The machine's part of the options; `outer_deadline` is a run's around us, in seconds of ours."""
@@ -12,7 +14,7 @@ def policy_of(values: dict[str, object], outer_deadline: float | None = None) ->
     fields["retry_codes"] = frozenset(int(cause.partition("=")[2]) for cause in causes if "=" in cause)
     idle_on = values["idle_on"]
     fields["access_on"] = frozenset(values["access_on"] or ("output",))  # type: ignore[call-overload]
-    fields["idle_on"] = frozenset(("stdout", "stderr") if idle_on == "both" else (idle_on,))
+    fields["idle_on"] = frozenset(STREAMS if idle_on == "both" or values["pty"] else (idle_on,))
     fields["extend_on"] = frozenset(values["extend_on"])  # type: ignore[call-overload]
     fields["success_codes"] = frozenset(values["success_codes"])  # type: ignore[call-overload]
     # Where nobody would be told, the signal need not wait for a look at the tree.

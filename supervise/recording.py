@@ -162,7 +162,8 @@ def end(
         "cpu_seconds": used.get("cpu_seconds"),
         "max_rss_bytes": used.get("max_rss_bytes"),
         "stdout_bytes": counts["stdout"],
-        "stderr_bytes": counts.get("stderr", 0),
+        "stderr_bytes": counts["stderr"],
+        "both_bytes": counts["both"],
     }
     try:
         record.end(brief.report(settled, usage))

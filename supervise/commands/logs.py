@@ -16,6 +16,7 @@ AGAIN = 0.2
 """Seconds between two looks for more, where the run cannot tell of it."""
 MOMENT = 1.0
 """Seconds that a run may take to have a socket."""
+BOTH = "both"
 LONGEST = 1 << 16
 """Bytes of a line with its time that are waited for; the rest is shown as a line of its own."""
 
@@ -69,7 +70,10 @@ def _look_again(target: asking.Target, reader: Reader, printer: "Plain | Timed")
 
 def printer_of(values: dict[str, Any]) -> "Plain | Timed":
     """What shows the chunks as the options want it."""
-    wanted = [stream for stream in ("stdout", "stderr") if values[stream]] or ["stdout", "stderr"]
+    asked = [stream for stream in ("stdout", "stderr") if values[stream]]
+    wanted = asked or ["stdout", "stderr"]
+    if len(asked) != 1:
+        wanted.append(BOTH)
     out = Out() if values["lines"] is None else Last(values["lines"])
     # Escape sequences of a record could do anything to the terminal of its reader; a pipe gets the bytes as they were.
     is_raw = values["raw"] or not os.isatty(1)
@@ -127,13 +131,13 @@ class Plain:
     def __init__(self, out: Out, wanted: list[str], *, is_raw: bool = True) -> None:
         self._out = out
         self._wanted = wanted
-        self._cleaners = {} if is_raw else {stream: Cleaner() for stream in wanted}
+        self._cleaners = {} if is_raw else {stream: Cleaner() for stream in dict.fromkeys([*wanted, BOTH])}
 
     def show(self, chunk: Chunk) -> None:
         """One chunk, and what was left out before it."""
         if chunk.left_out:
             self._out.write(b"\n" * (not self._out.at_line_start) + _left_out(chunk))
-        if chunk.stream in self._wanted:
+        if chunk.stream in self._wanted or _is_both(chunk):
             cleaner = self._cleaners.get(chunk.stream)
             self._out.write(cleaner.clean(bytes(chunk.data)) if cleaner else chunk.data)
 
@@ -161,9 +165,9 @@ class Timed:
         if chunk.left_out:
             self._end_lines()
             self._out.write(_left_out(chunk))
-        if chunk.stream not in self._begun:
+        if chunk.stream not in self._begun and not _is_both(chunk):
             return
-        at, begun = self._begun[chunk.stream]
+        at, begun = self._begun.setdefault(chunk.stream, (0.0, bytearray()))
         lines = _lines(chunk.data)
         for line in lines:
             if not begun:
@@ -192,6 +196,17 @@ class Timed:
     def _write(self, stream: str, at: float, line: bytearray) -> None:
         shown = line if self._is_raw else cleaned(bytes(line))
         self._out.write(f"{plain.time(at)} {stream} ".encode() + shown + b"\n" * (not line.endswith(b"\n")))
+
+
+def _is_both(chunk: Chunk) -> bool:
+    """It is of a run whose stdout and stderr were one stream, which is said once where one of them was asked for."""
+    if chunk.stream == BOTH and not _told:
+        _told.append(True)
+        asking.say("stdout and stderr of this run are one stream; --streams apart keeps a later one's apart")
+    return chunk.stream == BOTH
+
+
+_told: list[bool] = []
 
 
 def _left_out(chunk: Chunk) -> bytes:

@@ -47,7 +47,8 @@ def _fields(told: story.Story) -> dict[str, Any]:
         "deadlines": [{"t": round(one.t, 3), "text": one.text} for one in told.deadlines],
         "events": told.events,
         "samples": [
-            {"t": t, "cpu_seconds": cpu, "stdout_bytes": out, "stderr_bytes": err} for t, cpu, out, err in told.samples
+            {"t": t, "cpu_seconds": cpu, "stdout_bytes": out, "stderr_bytes": err, "both_bytes": both}
+            for t, cpu, out, err, both in told.samples
         ],
         "last_lines": told.last_lines,
         "again": [plain.marked(word) for word in told.again],
@@ -116,10 +117,12 @@ def _facts(told: story.Story) -> list[tuple[str, str]]:
     if isinstance(usage, dict):
         cpu = showing.number(usage.get("cpu_seconds"))
         rss, out, err = (showing.count(usage.get(f"{key}_bytes")) for key in ("max_rss", "stdout", "stderr"))
+        # An older record does not have it.
+        both = showing.count(usage.get("both_bytes")) or 0
         parts = [
             "" if cpu is None else f"{cpu:.2f} s of CPU",
             "" if rss is None else f"{showing.size(rss)} of memory at most",
-            "" if out is None or err is None else f"{showing.size(out + err)} printed",
+            "" if out is None or err is None else f"{showing.size(out + err + both)} printed",
         ]
         found.append(("used", ", ".join(filter(None, parts)) or "?"))
     attempts = summary.end.get("attempts")

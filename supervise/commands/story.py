@@ -68,7 +68,7 @@ class Story:
 
     summary: showing.Summary
     events: list[Fields]
-    samples: list[tuple[float, float, int, int]]
+    samples: list[tuple[float, float, int, int, int]]
     length: float
     """Seconds of the run so far."""
     marks: list[Mark] = field(default_factory=list)
@@ -103,7 +103,7 @@ class Story:
         """From when to when how many percent of a core were used."""
         return [
             (before[0], now[0], max(0.0, (now[1] - before[1]) / (now[0] - before[0]) * 100))
-            for before, now in zip([(0.0, 0.0, 0, 0), *self.samples], self.samples, strict=False)
+            for before, now in zip([(0.0, 0.0, 0, 0, 0), *self.samples], self.samples, strict=False)
             if now[0] > before[0]
         ]
 
@@ -111,8 +111,8 @@ class Story:
     def output_rates(self) -> list[tuple[float, float, float]]:
         """From when to when how many bytes a second were printed."""
         return [
-            (before[0], now[0], max(0.0, (now[2] + now[3] - before[2] - before[3]) / (now[0] - before[0])))
-            for before, now in zip([(0.0, 0.0, 0, 0), *self.samples], self.samples, strict=False)
+            (before[0], now[0], max(0.0, (sum(now[2:]) - sum(before[2:])) / (now[0] - before[0])))
+            for before, now in zip([(0.0, 0.0, 0, 0, 0), *self.samples], self.samples, strict=False)
             if now[0] > before[0]
         ]
 

@@ -157,9 +157,8 @@ def _kill(attempt: Attempt, why: Literal["grace", "again"], now: float) -> list[
 
 def undelivered(attempt: Attempt, event: Undelivered, now: float) -> list[Action]:
     """Whatever the command says of itself, its output is not whole."""
-    attempt.undelivered = (
-        attempt.undelivered or f"{event.stream} could not be written, and is not whole: {event.reason}"
-    )
+    what = "output" if event.stream == "both" else event.stream
+    attempt.undelivered = attempt.undelivered or f"{what} could not be written, and is not whole: {event.reason}"
     return []
 
 

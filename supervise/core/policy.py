@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Stream = Literal["stdout", "stderr"]
+Stream = Literal["stdout", "stderr", "both"]
+"""`both`: stdout and stderr of the command are one pipe."""
 Evidence = Literal["cpu", "socket", "connection", "output", "io"]
 RetryOn = Literal["access", "idle", "completion", "failed", "signaled", "resumable"]
 
@@ -17,7 +18,7 @@ class Policy:
     """What gives access, any one of it, in the user's words: `output`, `port=8080`, `manual`."""
     timeout: float | None = None
     idle_timeout: float | None = None
-    idle_on: frozenset[Stream] = frozenset({"stdout", "stderr"})
+    idle_on: frozenset[Stream] = frozenset({"stdout", "stderr", "both"})
     idle_grace: float = 0.0
     """How far activity may put an idle stop off, in all, since the last byte."""
 

@@ -257,6 +257,7 @@ class Account:
                 "max_rss_bytes": used.max_rss_bytes,
                 "stdout_bytes": used.stdout_bytes,
                 "stderr_bytes": used.stderr_bytes,
+                "both_bytes": used.both_bytes,
             },
             "stragglers": self._stragglers,
             "survivors": self._survivors,

@@ -115,6 +115,8 @@ class Usage:
     """The resident memory of the largest of its processes (getrusage(2), RUSAGE_CHILDREN)."""
     stdout_bytes: int | None = None
     stderr_bytes: int | None = None
+    both_bytes: int | None = None
+    """Where stdout and stderr were one stream, which --pty counts as stdout."""
 
 
 Item = Event | Notice | Outcome | Stragglers | Diagnosis | Trouble | Said

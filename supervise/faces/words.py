@@ -103,7 +103,8 @@ def _socket(one: Socket) -> str:
 def last_line(one: LastLine, t: float) -> str:
     """`last line, 10m before, on stdout: Compiling ...`, said at `t` of the run."""
     text = ("..." if one.is_cut else "") + clean(one.text)
-    return f"last line, {measured(t - one.at)} before, on {one.stream}: {text}"
+    where = "" if one.stream == "both" else f", on {one.stream}"
+    return f"last line, {measured(t - one.at)} before{where}: {text}"
 
 
 def activity(seen: Activity) -> str:

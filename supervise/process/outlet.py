@@ -7,7 +7,7 @@ import select
 from _collections import deque
 from time import monotonic
 
-from supervise.process.system import is_writable
+from supervise.process.system import is_same_file, is_writable
 
 SLOW = 3.0
 """Seconds that the last words may take on a busy machine, though nobody refuses them."""
@@ -89,10 +89,9 @@ class Outlet:
 
 
 def of_stdio() -> "tuple[Outlet, Outlet]":
-    """The outlets of stdout and stderr: one and the same where they are the same file."""
-    out, err = os.fstat(1), os.fstat(2)
+    """The outlets of stdout and stderr: one and the same where they are the same open file."""
     stdout = Outlet(1)
-    return stdout, stdout if (out.st_dev, out.st_ino) == (err.st_dev, err.st_ino) else Outlet(2)
+    return stdout, stdout if is_same_file(1, 2) else Outlet(2)
 
 
 class Messenger:

@@ -34,6 +34,8 @@ A_MOMENT = 0.0001
 """Seconds in which a flood fills its pipe."""
 TURN_SECONDS = 0.05
 """Seconds between two looks whether a pump that waits for others is still wanted."""
+YIELDED_SECONDS = 0.005
+"""Seconds for which a pump lets the other one pass on what that has seen before."""
 TAIL = 200
 """Bytes that are kept of the last line."""
 
@@ -100,6 +102,11 @@ class Pump:
         self._after = after
         self._end = _thread.allocate_lock()
         """Held until it has ended."""
+        self.turn: "_thread.LockType | None" = None
+        """Held by the one of two pumps that has seen bytes first, until it has passed them on."""
+        self.has_turn = False
+        self._is_other_stuck = False
+        """The other pump did not get its bytes away in time: its reader does not read, and nothing waits for it."""
         self._limit = sys.maxsize
         self._can_splice = hasattr(os, "splice")
         os.set_blocking(source, False)
@@ -122,6 +129,10 @@ class Pump:
             return "" if self.has_ended else f"pipe:[{os.fstat(self._source).st_ino}]"
         except OSError:
             return ""
+
+    def reads(self, source: int) -> bool:
+        """That is its source."""
+        return self._source == source
 
     def is_pending(self) -> bool:
         """Bytes of the command's are still unread in its pipe."""
@@ -159,6 +170,8 @@ class Pump:
                 self.failure = os.strerror(error.errno or 0).lower()
         except MemoryError:
             self.failure = "out of memory"
+        if self.has_turn:
+            self._end_turn()
         if self.feed:
             self.feed.end()
         self.has_ended = True
@@ -188,42 +201,31 @@ class Pump:
                 return
             if self.count >= self._limit:
                 return
-            if is_flood and self._hand_over():
-                continue
+            if self.turn and not self.has_turn:
+                self._take_turn(self.turn)
             try:
-                size = os.readv(source, into)
-            except BlockingIOError:
-                # What poll had seen is gone again.
-                continue
-            except OSError as error:
-                # A terminal reads so when no process is left at its other side.
-                if error.errno != errno.EIO:
-                    raise
-                if self._is_at_end():
-                    return
-                continue
-            if not size:
-                return
-            self.last = monotonic()
-            self.count += size
-            data = view[:size]
-            # After a splice a whole tail has been left to us.
-            self.tail = bytes(data[-TAIL:]) if size >= TAIL else (self.tail + data)[-TAIL:]
-            if not self.first:
-                self.first = self.last
-                self._inbox.post("first", self)
-                if not self._wait_for_others():
-                    return
-            if self.feed:
-                # First: what is looked for there is not to wait for the reader of our stdout.
-                self.feed.put(data)
-            if self._copier:
+                if is_flood and self._hand_over():
+                    continue
                 try:
-                    self._outlet.write(data)
-                finally:
-                    self._leave_copy(data)
-            else:
-                self._outlet.write(data)
+                    size = os.readv(source, into)
+                except BlockingIOError:
+                    # What poll had seen is gone again.
+                    continue
+                except OSError as error:
+                    # A terminal reads so when no process is left at its other side.
+                    if error.errno != errno.EIO:
+                        raise
+                    if self._is_at_end():
+                        return
+                    continue
+                if not size:
+                    return
+                data = view[:size]
+                if not self._pass_on(data):
+                    return
+            finally:
+                if self.has_turn:
+                    self._end_turn()
             # Or so much was handed over since the last read.
             is_flood, seen = self.count - seen >= MUCH, self.count
             if is_flood and not is_enlarged:
@@ -233,6 +235,44 @@ class Pump:
                 if self._copier:
                     # What is read is copied once more in memory, what is handed over is not.
                     into = [view[:MUCH]]
+
+    def _pass_on(self, data: memoryview) -> bool:
+        """Pass on what was read; False where this pump was abandoned meanwhile.
+
+        Raises OSError.
+        """
+        self.last = monotonic()
+        self.count += len(data)
+        # After a splice a whole tail has been left to us.
+        self.tail = bytes(data[-TAIL:]) if len(data) >= TAIL else (self.tail + data)[-TAIL:]
+        if not self.first:
+            self.first = self.last
+            self._inbox.post("first", self)
+            if not self._wait_for_others():
+                return False
+        if self.feed:
+            # First: what is looked for there is not to wait for the reader of our stdout.
+            self.feed.put(data)
+        if self._copier:
+            try:
+                self._outlet.write(data)
+            finally:
+                self._leave_copy(data)
+        else:
+            self._outlet.write(data)
+        return True
+
+    def _take_turn(self, turn: "_thread.LockType") -> None:
+        """Wait, for a moment at most, until the other pump has passed on what it has seen before."""
+        self.has_turn = turn.acquire(blocking=False)
+        if not self.has_turn and not self._is_other_stuck:
+            self.has_turn = turn.acquire(timeout=YIELDED_SECONDS)
+        self._is_other_stuck = not self.has_turn
+
+    def _end_turn(self) -> None:
+        self.has_turn = False
+        if self.turn:
+            self.turn.release()
 
     def _is_at_end(self) -> bool:
         """After EIO: nothing more will come.
@@ -304,3 +344,16 @@ class Pump:
             return False
         self.last = monotonic()
         return True
+
+
+def take_turns(pumps: "tuple[Pump, ...]", first: int) -> None:
+    """Have two pumps pass on their bytes in the order in which they see them.
+
+    `first` is the source in which bytes were seen before the pumps were there; -1 where that is not known.
+    """
+    turn = _thread.allocate_lock()
+    for one in pumps:
+        one.turn = turn
+        if one.reads(first):
+            turn.acquire()
+            one.has_turn = True

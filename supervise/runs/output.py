@@ -19,9 +19,9 @@ NAME = "output"
 MARK = b"\xf5SV1"
 """Begins each head; its first byte is in no text (RFC 3629)."""
 HEAD = "<4sc3xIQQ"
-"""MARK, `o` or `e`, bytes that follow, microseconds since the epoch, bytes that came before."""
+"""MARK, `o`, `e` or `b`, bytes that follow, microseconds since the epoch, bytes that came before."""
 SIZE = calcsize(HEAD)
-STREAMS = {b"o": "stdout", b"e": "stderr"}
+STREAMS = {b"o": "stdout", b"e": "stderr", b"b": "both"}
 LETTERS = {stream: letter for letter, stream in STREAMS.items()}
 PARTS = 32
 AHEAD = 1 << 22

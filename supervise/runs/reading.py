@@ -170,16 +170,18 @@ class Record:
                 return text if isinstance(text, str) else ""
         return ""
 
-    def samples(self) -> "Iterator[tuple[float, float, int, int]]":
-        """What it had used, from time to time: seconds of the run and of CPU, bytes on stdout and on stderr."""
+    def samples(self) -> "Iterator[tuple[float, float, int, int, int]]":
+        """What it had used, from time to time: seconds of the run and of CPU, bytes on stdout, stderr and both."""
         for line in read(f"{self.folder}/{SAMPLES}").splitlines():
             words = line.split()
             try:
                 t, cpu, out, err = float(words[0]), float(words[1]), int(words[2]), int(words[3])
+                # An older record has no fifth.
+                both = int(words[4]) if len(words) > 4 else 0
             except (ValueError, LookupError):
                 continue
             if 0 <= t < LATEST and 0 <= cpu < LATEST and all(0 <= one < 1 << 63 for one in (out, err)):
-                yield t, cpu, out, err
+                yield t, cpu, out, err, both
 
 
 def state_of(record: Record) -> "State":

@@ -57,7 +57,7 @@ def report(
         "extensions": [],
         "put_offs": [],
         "attempts": [],
-        "usage": dict.fromkeys(("cpu_seconds", "max_rss_bytes", "stdout_bytes", "stderr_bytes")),
+        "usage": dict.fromkeys(("cpu_seconds", "max_rss_bytes", "stdout_bytes", "stderr_bytes", "both_bytes")),
         "stragglers": [],
         "survivors": [_process(one) for one in survivors],
     }

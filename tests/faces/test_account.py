@@ -238,7 +238,13 @@ def test_the_whole_report_of_an_eventful_run() -> None:
                 "access": access,
             }
         ],
-        "usage": {"cpu_seconds": 1.235, "max_rss_bytes": 50_000_000, "stdout_bytes": 10, "stderr_bytes": 0},
+        "usage": {
+            "cpu_seconds": 1.235,
+            "max_rss_bytes": 50_000_000,
+            "stdout_bytes": 10,
+            "stderr_bytes": 0,
+            "both_bytes": None,
+        },
         "stragglers": [],
         "survivors": [{"pid": 812, "name": "sudo", "uid": 0, "state": "S", "waits_in": "do_wait"}],
     }
@@ -314,7 +320,9 @@ def test_a_run_lost_in_its_second_attempt() -> None:
 
 def test_usage_that_nobody_could_tell_is_null() -> None:
     made = report(STARTED, usage=None)
-    assert made["usage"] == dict.fromkeys(("cpu_seconds", "max_rss_bytes", "stdout_bytes", "stderr_bytes"))
+    assert made["usage"] == dict.fromkeys(
+        ("cpu_seconds", "max_rss_bytes", "stdout_bytes", "stderr_bytes", "both_bytes")
+    )
 
 
 WRONG: list[tuple[list[Item], dict[str, Any]]] = [

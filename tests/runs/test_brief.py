@@ -59,7 +59,7 @@ def test_as_the_faces_have_it(times: list[float], code: int, limit: float | None
         account.hear(item, moment)
         lines.append(jsonl.line(item, moment, FACTS["run_id"]))
     assert brief.events(settled).splitlines() == lines
-    usage = {"cpu_seconds": 0.001, "max_rss_bytes": 5, "stdout_bytes": 3, "stderr_bytes": 0}
-    whole = account.report(Moment(settled, STARTED_AT + settled), Usage(0.001, 5, 3, 0))
+    usage = {"cpu_seconds": 0.001, "max_rss_bytes": 5, "stdout_bytes": 3, "stderr_bytes": 0, "both_bytes": 0}
+    whole = account.report(Moment(settled, STARTED_AT + settled), Usage(0.001, 5, 3, 0, 0))
     assert json.loads(plain.json(brief.report(settled, usage))) == whole
     assert list(brief.report(settled, usage)) == list(whole)

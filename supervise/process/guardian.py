@@ -213,6 +213,11 @@ def fork(
             os.close(fd)
         _hold(holder, trigger, on_lost, found_again)
         code = 0
+    except OSError as error:
+        if not holder.root:
+            # No descriptor is left, say: the supervisor gives the reason, and not that the guardian has died.
+            holder.line.send("failed", "error", f"cannot start: {os.strerror(error.errno or 0).lower()}")
+        raise
     finally:
         os._exit(code)
 

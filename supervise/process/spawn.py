@@ -111,7 +111,7 @@ def spawn(
 class Exact:
     """An environment that no mapping can hold: of a command that is forked, and executed with what the C library has.
 
-    Half as fast as posix_spawn(3), and only for those that need it.
+    A fork copies page tables, which posix_spawn(3) does not: so it is only for those that need it.
     """
 
     def __init__(self, variables: "dict[bytes, bytes | None]", names: "tuple[bytes, ...]") -> None:

@@ -117,7 +117,7 @@ _supervise_value()
         --streams) _supervise_words 'auto apart together' ;;
         --access-on) _supervise_list 'output match= port= listen file= http= notify command= attach manual' ;;
         --extend-on) _supervise_list 'cpu socket connection output io' ;;
-        --retry-on) _supervise_list 'access idle completion failed signaled resumable code=' ;;
+        --retry-on) _supervise_list 'access idle completion failed signaled resumable any code=' ;;
         --report|--events|--log|--config) _supervise_files ;;
     esac
 }

@@ -5,7 +5,7 @@ from time import monotonic
 from typing import NoReturn
 
 from supervise.core.events import Process
-from supervise.faces.items import Stragglers, Usage
+from supervise.faces.items import NotRetried, Stragglers, Usage
 from supervise.launch import Launched
 from supervise.process import signals
 from supervise.runner import Runner
@@ -36,6 +36,8 @@ def finish(runner: Runner) -> NoReturn:
         launched.terminal.give_back()
     if outcome.cause is None and runner.root and not runner.is_empty and (left := _stragglers(launched)):
         teller.tell(Stragglers(left))
+    if unused := runner.machine.unused:
+        teller.tell(NotRetried(unused, outcome))
     teller.tell(outcome)
     if launched.copier:
         launched.copier.flush()

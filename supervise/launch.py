@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from supervise.process.overlay import Overlay
     from supervise.process.pump import Pump
     from supervise.process.signs import Signs
+    from supervise.process.stdin import Stdin
     from supervise.process.wall import Wall
     from supervise.recording import Plan
     from supervise.runs.locks import Lock
@@ -119,6 +120,8 @@ class Launched:
         self.pumps: "tuple[Pump, ...]" = ()
         self.shown = {"stdout": 0, "stderr": 0, "both": 0}
         """Bytes of the attempts that are over."""
+        self.stdin: Stdin | None = None
+        """Where there may be several attempts: standard input as it was before the first one."""
         self.messages: "Outlet"
         """Where our own words go."""
         self.overlay: Overlay | None = None
@@ -510,6 +513,10 @@ def _start(launched: Launched, on_lost: "OnLost") -> None:
         if launched.terminal:
             first.append((("terminal", launched.terminal.facts), launched.terminal.opened))
     launched.variables = _variables(launched)
+    if values["retries"]:
+        from supervise.process.stdin import Stdin
+
+        launched.stdin = Stdin()
     if values["name"] or RECOVERED_FROM in os.environ:
         from supervise import recording
 

@@ -87,7 +87,7 @@ SIGNS = (
     "output", "match=", "port=", "listen", "file=", "http=", "notify", "command=", "attach", "manual",
 )  # fmt: skip
 """Of access; what ends with `=` takes a value."""
-CAUSES = ("access", "idle", "completion", "failed", "signaled", "resumable", "code=")
+CAUSES = ("access", "idle", "completion", "failed", "signaled", "resumable", "any", "code=")
 """Of another attempt; what ends with `=` takes a value."""
 
 OPTIONS = (
@@ -201,8 +201,8 @@ OPTIONS = (
     ),
     Option(
         AGAIN, "retry-on", "", "causes", "access,idle,resumable", "CAUSE,...",
-        "After which ends: the limits access, idle and completion, failed, signaled, resumable (75), or code=N, the "
-        "command's exit code.",
+        "After which ends: the limits access, idle and completion, failed, signaled, resumable (75), code=N, the "
+        "command's exit code, or any of these ends.",
         choices=CAUSES,
         value=("access", "idle", "resumable"),
     ),

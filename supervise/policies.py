@@ -1,7 +1,10 @@
 """The machine's policy, from what the options say."""
 
 from supervise.core.policy import Policy
+from supervise.options import CAUSES
 
+EVERY_CAUSE = tuple(cause for cause in CAUSES if "=" not in cause and cause != "any")
+"""What `--retry-on any` stands for."""
 STREAMS = ("stdout", "stderr", "both")
 
 
@@ -10,7 +13,8 @@ def policy_of(values: dict[str, object], outer_deadline: float | None = None) ->
     fields = {name: values[name] for name in Policy.__dataclass_fields__ if name in values}
     fields["outer_deadline"] = outer_deadline
     causes: tuple[str, ...] = values["retry_on"]  # type: ignore[assignment]
-    fields["retry_on"] = frozenset(cause for cause in causes if "=" not in cause)
+    words = EVERY_CAUSE if "any" in causes else causes
+    fields["retry_on"] = frozenset(cause for cause in words if "=" not in cause)
     fields["retry_codes"] = frozenset(int(cause.partition("=")[2]) for cause in causes if "=" in cause)
     idle_on = values["idle_on"]
     fields["access_on"] = frozenset(values["access_on"] or ("output",))  # type: ignore[call-overload]

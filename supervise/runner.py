@@ -227,6 +227,8 @@ class Runner:
     def _start_attempt(self, number: int, previous: str) -> None:
         self.overseer.hear_empty()
         try:
+            if self.launched.stdin and (warning := self.launched.stdin.begin_again()):
+                self.teller.tell(Trouble(warning))
             attempts.start(self.launched, number, previous)
         except (OSError, RuntimeError) as error:
             self.launched.line.send("kill")

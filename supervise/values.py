@@ -195,7 +195,7 @@ def read_causes(option: Option, word: str) -> "tuple[str, ...]":
         name, equals, code = part.partition("=")
         is_code = 1 <= _whole(code) <= 255
         if name + equals not in option.choices or (equals and not is_code):
-            raise _bad(word, "some of access,idle,completion,failed,signaled,resumable,code=N, N from 1 to 255")
+            raise _bad(word, "some of access,idle,completion,failed,signaled,resumable,any,code=N, N from 1 to 255")
     return parts
 
 

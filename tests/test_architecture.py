@@ -71,7 +71,7 @@ OURS = {
     "teller": {"core", "faces", "launch", "process", "runs", "text"},
     "lost": {"faces", "files", "folders", "runs"},
     "diagnosis": {"core", "faces", "launch", "process"},
-    "policies": {"core"},
+    "policies": {"core", "options"},
     "observing": {"core", "diagnosis", "faces", "launch", "process", "teller"},
     "overseer": {"core", "launch", "process"},
     "runner": {

@@ -1,6 +1,7 @@
 """From one attempt to the next: whether there is one, and the back-off before it."""
 
 from math import inf
+from typing import Literal
 
 from supervise.core import deadlines, ending, running
 from supervise.core.attempt import Attempt, Phase
@@ -52,10 +53,33 @@ def is_wanted(attempt: Attempt, outcome: Outcome, now: float) -> bool:
         return False
     if deadlines.earliest(attempt.bounds) <= now:
         return False
-    if outcome.cause is None:
-        code = outcome.exit.code if outcome.exit and outcome.name in ("failed", "resumable") else None
-        return WORDS.get(outcome.name) in policy.retry_on or code in policy.retry_codes
-    return outcome.cause.limit not in ("total", "outer") and WORDS.get(outcome.name) in policy.retry_on
+    if outcome.cause and outcome.cause.limit in ("total", "outer"):
+        return False
+    return _is_named(policy, outcome)
+
+
+def why_not(attempt: Attempt, outcome: Outcome, now: float) -> Literal["", "cause", "output", "time"]:
+    """Return why the attempts that are left are not used after that outcome; '' where none is left, or none is needed.
+
+    `cause`: --retry-on does not name that outcome.  `output`: something was printed, and --retry-if-silent was asked
+    for.  `time`: the time of the run is over.
+    """
+    policy = attempt.policy
+    is_over = outcome.name in ("completed", "cancelled") or _is_cancelled(attempt) or attempt.is_unborn
+    if is_over or attempt.number > policy.retries:
+        return ""
+    if deadlines.earliest(attempt.bounds) <= now or (outcome.cause and outcome.cause.limit in ("total", "outer")):
+        return "time"
+    if not _is_named(policy, outcome):
+        return "cause"
+    return "output" if policy.retry_if_silent and attempt.has_output else ""
+
+
+def _is_named(policy: Policy, outcome: Outcome) -> bool:
+    """--retry-on names that outcome, or the exit code of a command that ended by itself."""
+    is_own = outcome.cause is None and outcome.exit is not None and outcome.name in ("failed", "resumable")
+    code = outcome.exit.code if is_own and outcome.exit else None
+    return WORDS.get(outcome.name) in policy.retry_on or code in policy.retry_codes
 
 
 def _is_cancelled(attempt: Attempt) -> bool:

@@ -52,7 +52,7 @@ other event, whether from within the loop over the actions or right after it.  A
 """
 
 from math import inf
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from supervise.core import again, ending, running
 from supervise.core.attempt import Attempt, Phase
@@ -132,6 +132,8 @@ class Machine:
         self._attempt = again.first(policy)
         self._jitter = jitter
         self._pauses = Pauses()
+        self.unused: Literal["", "cause", "output", "time"] = ""
+        """When all is settled: why attempts are left that are not used; '' where none is, or none is needed."""
 
     @property
     def phase(self) -> Phase:
@@ -202,10 +204,13 @@ class Machine:
         attempt = self._attempt
         if attempt.phase is Phase.DONE:
             return []
+        was_between = attempt.phase is Phase.BACKOFF
         actions = TABLE[type(event)][PHASES.index(attempt.phase)](attempt, event, now)
         match actions:
             case [*before, Settle(outcome)] if again.is_wanted(attempt, outcome, now):
                 return before + self._try_again(Settle(outcome), now)
+            case [*_, Settle(outcome)]:
+                self.unused = "" if was_between else again.why_not(attempt, outcome, now)
         return actions
 
     def _try_again(self, settle: Settle, now: float) -> list[Action]:

@@ -26,6 +26,18 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True)
+class NotRetried:
+    """The run has ended so, and attempts are left that are not used.
+
+    `why`: `cause`, --retry-on does not name it; `output`, something was printed and --retry-if-silent was asked for;
+    `time`, the time of the run is over.
+    """
+
+    why: Literal["cause", "output", "time"]
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
 class Stragglers:
     """Processes that outlived a command which ended by itself, and were left running."""
 
@@ -119,5 +131,5 @@ class Usage:
     """Where stdout and stderr were one stream, which --pty counts as stdout."""
 
 
-Item = Event | Notice | Outcome | Stragglers | Diagnosis | Trouble | Said
+Item = Event | Notice | Outcome | NotRetried | Stragglers | Diagnosis | Trouble | Said
 """Anything a face may be told.  It says nothing to what does not concern it."""

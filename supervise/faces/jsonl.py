@@ -26,7 +26,7 @@ from supervise.core.events import (
 from supervise.core.outcome import Cause, Outcome
 from supervise.faces import fields
 from supervise.faces.fields import Fields
-from supervise.faces.items import Diagnosis, Item, Moment, Said, Stragglers, Trouble
+from supervise.faces.items import Diagnosis, Item, Moment, NotRetried, Said, Stragglers, Trouble
 
 
 def line(item: Item, moment: Moment, run_id: str) -> str | None:
@@ -84,6 +84,8 @@ def _event(item: Item, moment: Moment) -> Fields | None:
                 "delay": fields.seconds(delay),
                 **fields.outcome(outcome),
             }
+        case NotRetried(why, outcome):
+            return {"event": "not_retried", "why": why, "outcome": outcome.name}
         case Paused():
             return {"event": "paused"}
         case Resumed():

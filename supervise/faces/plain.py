@@ -7,6 +7,7 @@ whatever its code.
 
 from typing import Literal
 
+from supervise.core.again import WORDS as RETRIED
 from supervise.core.events import (
     Access,
     Emptied,
@@ -27,7 +28,7 @@ from supervise.core.events import (
 from supervise.core.outcome import Cause, Outcome
 from supervise.core.policy import Policy
 from supervise.faces import words
-from supervise.faces.items import Diagnosis, Item, Moment, Said, Stragglers, Trouble
+from supervise.faces.items import Diagnosis, Item, Moment, NotRetried, Said, Stragglers, Trouble
 from supervise.text.cleaning import clean
 from supervise.values import signal_name
 
@@ -105,6 +106,8 @@ class Plain:
                 return [
                     f"attempt {item.number} of {item.most} in {words.measured(item.delay)}: {words.why(item.outcome)}"
                 ]
+            case NotRetried():
+                return [f"not tried again: {self._why_not(item)}"]
             case Diagnosis():
                 return _diagnosis(item, moment)
             case Stragglers(processes):
@@ -152,6 +155,18 @@ class Plain:
         who = f"{self._survivors} process{'es' * (self._survivors > 1)}" if self._survivors else "what it has started"
         failed = f"{who} could not be stopped"
         return [f"{words.cause(outcome.cause)}: {failed} within {words.measured(moment.t)} ({_codes(outcome)})"]
+
+    def _why_not(self, item: NotRetried) -> str:
+        if item.why == "time":
+            return "the run has no time left for another attempt"
+        if item.why == "output":
+            return "something was printed, and --retry-if-silent was asked for"
+        word = RETRIED.get(item.outcome.name)
+        if word is None:
+            return f"--retry-on has no word for {item.outcome.name}"
+        end = words.why(item.outcome) if item.outcome.cause is None else item.outcome.name.replace("_", " ")
+        asked = sorted([*self._policy.retry_on, *(f"code={code}" for code in self._policy.retry_codes)])
+        return f"{end} is not in --retry-on {','.join(asked)}; --retry-on {word} or any would do it"
 
     def _so_far(self, item: Warned) -> str:
         if item.limit == "access":

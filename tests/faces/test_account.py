@@ -385,6 +385,7 @@ def test_the_schema_has_the_words_of_the_core() -> None:
         "Diagnosis",
         "Lost",
         "Settled",
+        "NotRetried",
         "Stragglers",
         "Trouble",
         "Said",

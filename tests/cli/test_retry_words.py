@@ -1,0 +1,116 @@
+"""Attempts that are left and not used, and the standard input of a second attempt."""
+
+import os
+import signal
+import socket
+
+import pytest
+
+from tests.harness import Ended, Place
+
+AT_ONCE = ("--retry-delay", "0")
+COUNT = 'n=$(wc -l); echo "rows $((n))"; [ $SUPERVISE_ATTEMPT = 2 ] || exit 75'
+
+
+def unused(ended: Ended) -> list[str]:
+    return [message for message in ended.messages if message.startswith("not tried again: ")]
+
+
+@pytest.mark.parametrize(
+    ("options", "script", "word"),
+    [
+        ((), "exit 22", "--retry-on failed"),
+        (("-t", "0.3"), "sleep 5", "--retry-on completion"),
+        ((), "kill -SEGV $$", "--retry-on signaled"),
+        (("--retry-on", "code=3"), "exit 75", "--retry-on resumable"),
+        (("-i", "0.3", "--retry-if-silent"), "echo x; sleep 5", "--retry-if-silent"),
+        (("--total-timeout", "0.3"), "sleep 5", "no time left"),
+    ],
+)
+def test_why_nothing_is_tried_again(supervise: Place, options: tuple[str, ...], script: str, word: str) -> None:
+    ended = supervise("--retries", "3", *AT_ONCE, *options, "--", "sh", "-c", script, events=True)
+    assert len(ended.report["attempts"]) == 1
+    assert len(unused(ended)) == 1
+    assert word in unused(ended)[0]
+    assert [event["outcome"] for event in ended.events_named("not_retried")] == [ended.report["outcome"]]
+
+
+@pytest.mark.parametrize(
+    ("options", "script"),
+    [
+        (("--retries", "3"), "exit 0"),
+        (("--retries", "3", "--success-codes", "22"), "exit 22"),
+        (("--retries", "1", "--retry-on", "failed"), "exit 22"),
+        ((), "exit 22"),
+        (("--retries", "3", "-q"), "exit 22"),
+    ],
+)
+def test_where_there_is_nothing_to_say(supervise: Place, options: tuple[str, ...], script: str) -> None:
+    ended = supervise(*options, *AT_ONCE, "--", "sh", "-c", script)
+    assert unused(ended) == []
+
+
+def test_of_a_cancellation_nothing_is_said(supervise: Place) -> None:
+    running = supervise.start("--retries", "3", "--", "sh", "-c", "echo up; sleep 30")
+    running.wait_for_out(b"up")
+    running.send(signal.SIGTERM)
+    assert unused(running.wait()) == []
+
+
+def test_after_a_retry_as_well(supervise: Place) -> None:
+    script = "[ $SUPERVISE_ATTEMPT = 2 ] && exit 3; exit 75"
+    ended = supervise("--retries", "3", *AT_ONCE, "--", "sh", "-c", script)
+    assert (ended.code, len(ended.report["attempts"]), len(unused(ended))) == (3, 2, 1)
+
+
+@pytest.mark.parametrize("script", ["exit 22", "exit 75", "kill -SEGV $$", "sleep 30"])
+def test_any(supervise: Place, script: str) -> None:
+    ended = supervise("-t", "0.3", "--retries", "1", *AT_ONCE, "--retry-on", "any", "--", "sh", "-c", script)
+    assert len(ended.report["attempts"]) == 2
+
+
+def test_any_is_no_success(supervise: Place) -> None:
+    ended = supervise("--retries", "1", "--retry-on", "any", "--", "true")
+    assert len(ended.report["attempts"]) == 1
+
+
+def test_a_file_begins_where_it_began(supervise: Place) -> None:
+    path = supervise.file("rows")
+    path.write_text("head\na\nb\nc\n")
+    with path.open("rb") as file:
+        os.lseek(file.fileno(), 5, os.SEEK_SET)
+        ended = supervise("--retries", "1", *AT_ONCE, "--", "sh", "-c", COUNT, stdin=file.fileno())
+    assert ended.out == b"rows 3\nrows 3\n"
+    assert not [message for message in ended.messages if "stdin" in message]
+
+
+def warned(ended: Ended) -> int:
+    return len([message for message in ended.messages if message.startswith("stdin is a ")])
+
+
+def test_a_pipe_that_was_read_is_warned_of_once(supervise: Place) -> None:
+    script = "wc -l; [ $SUPERVISE_ATTEMPT = 3 ] || exit 75"
+    ended = supervise("--retries", "2", *AT_ONCE, "--", "sh", "-c", script, stdin=b"a\nb\nc\n")
+    assert ended.out.split() == [b"3", b"0", b"0"]
+    assert warned(ended) == 1
+
+
+def test_a_socket_that_was_read_is_warned_of(supervise: Place) -> None:
+    ours, theirs = socket.socketpair()
+    ours.send(b"a\nb\n")
+    script = 'read row; echo "$row"; [ $SUPERVISE_ATTEMPT = 2 ] || exit 75'
+    with ours, theirs:
+        ended = supervise("--retries", "1", *AT_ONCE, "--", "sh", "-c", script, stdin=theirs.fileno())
+    assert ended.out == b"a\nb\n"
+    assert warned(ended) == 1
+
+
+def test_a_pipe_that_was_not_read_is_not_warned_of(supervise: Place) -> None:
+    ours, theirs = os.pipe()
+    os.write(theirs, b"a\nb\n")
+    try:
+        ended = supervise("--retries", "1", *AT_ONCE, "--", "sh", "-c", "exit 75", stdin=ours)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert warned(ended) == 0

@@ -28,6 +28,9 @@ def _leave(launched: Launched) -> None:
     for pump in launched.pumps:
         pump.abandon()
         launched.shown[pump.stream] += pump.count
+    for _, fd in launched.kept:
+        os.close(fd)
+    launched.kept.clear()
     launched.pumps = tuple(pump for pump in launched.pumps if not pump.has_ended)
     if launched.cut >= 0:
         os.close(launched.cut)

@@ -2,7 +2,7 @@
 
 import os
 from time import monotonic
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 from supervise.core.events import Process
 from supervise.faces.items import NotRetried, Stragglers, Usage
@@ -34,8 +34,11 @@ def finish(runner: Runner) -> NoReturn:
         launched.give_terminal_back()
     elif launched.terminal:
         launched.terminal.give_back()
-    if outcome.cause is None and runner.root and not runner.is_empty and (left := _stragglers(launched)):
-        teller.tell(Stragglers(left))
+    if outcome.cause is None and runner.root:
+        left = () if runner.is_empty else _stragglers(launched)
+        output = _keep_output(launched)
+        if left:
+            teller.tell(Stragglers(left, output or ("cut" if launched.relay else "")))
     if unused := runner.machine.unused:
         teller.tell(NotRetried(unused, outcome))
     teller.tell(outcome)
@@ -74,12 +77,36 @@ def _stragglers(launched: Launched) -> tuple[Process, ...]:
         launched.wait_for_line(0.01)
 
 
-def _usage(launched: Launched) -> Usage:
-    used = _request(launched, "usage", "used")
-    cpu, rss = (used[1], used[2]) if used else (None, None)
+def _keep_output(launched: Launched) -> Literal["", "record", "dropped", "cut"]:
+    """Have what is printed later read on; return what becomes of it, '' where no process holds a pipe of ours."""
+    if not launched.kept:
+        return ""
+    from supervise.runs import left_output
+
+    held = [(stream, fd) for stream, fd in launched.kept if left_output.is_held(fd)]
+    if not held:
+        return ""
+    folder, most = "", launched.request.values["log_max"]
+    copier = launched.copier
+    if launched.record and copier and most and copier.flush() and not copier.has_failed:
+        folder = launched.record.folder
+    if not left_output.start(held, folder, most, sum(_counts(launched).values())):
+        return "cut"
+    return "record" if folder else "dropped"
+
+
+def _counts(launched: Launched) -> dict[str, int]:
+    """Bytes that came so far, by stream."""
     counts = dict(launched.shown)
     for pump in launched.pumps:
         counts[pump.stream] += pump.count
+    return counts
+
+
+def _usage(launched: Launched) -> Usage:
+    used = _request(launched, "usage", "used")
+    cpu, rss = (used[1], used[2]) if used else (None, None)
+    counts = _counts(launched)
     return Usage(cpu, rss, counts["stdout"], counts["stderr"], counts["both"])  # type: ignore[arg-type]
 
 

@@ -122,6 +122,8 @@ class Launched:
         """Bytes of the attempts that are over."""
         self.stdin: Stdin | None = None
         """Where there may be several attempts: standard input as it was before the first one."""
+        self.kept: list[tuple[str, int]] = []
+        """The streams, and copies of our ends of their pipes, that others held when the drain was over."""
         self.messages: "Outlet"
         """Where our own words go."""
         self.overlay: Overlay | None = None

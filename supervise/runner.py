@@ -291,10 +291,21 @@ class Runner:
     def _cut(self) -> None:
         for pump in self.launched.pumps:
             if not pump.has_ended:
+                self._keep_source(pump)
                 pump.limit_to_pending()
         if self.launched.cut >= 0:
             os.close(self.launched.cut)
             self.launched.cut = -1
+
+    def _keep_source(self, pump: Pump) -> None:
+        """Before the pump closes it: a process that outlives the run may print later, and would get SIGPIPE."""
+        try:
+            kept = pump.keep_source()
+        except OSError:
+            # No more descriptors: the output is cut, and finishing says so.
+            return
+        if kept >= 0:
+            self.launched.kept.append((pump.stream, kept))
 
     @property
     def root(self) -> int:

@@ -88,7 +88,7 @@ OURS = {
         "teller",
         "values",
     },
-    "finishing": {"core", "faces", "launch", "process", "runner"},
+    "finishing": {"core", "faces", "launch", "process", "runner", "runs"},
     "turning_away": {"core", "faces", "launch", "locking", "policies", "process", "teller", "values"},
     "steering": {"core", "faces", "runner", "runs", "values"},
     "gauging": {"process", "runner", "runs"},

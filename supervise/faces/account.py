@@ -209,7 +209,7 @@ class Account:
                 self._diagnosis = {"at": at, **fields.diagnosis(item, moment)}
             case Emptied(survivors):
                 self._survivors = [fields.process(one) for one in survivors]
-            case Stragglers(processes):
+            case Stragglers(processes, _):
                 self._stragglers = [fields.process(one) for one in processes]
             case Said("status", text):
                 self._status = fields.text(text) or None

@@ -39,9 +39,15 @@ class NotRetried:
 
 @dataclass(frozen=True, slots=True)
 class Stragglers:
-    """Processes that outlived a command which ended by itself, and were left running."""
+    """Processes that outlived a command which ended by itself, and were left running.
+
+    `output` is what becomes of what they print into the pipe of the run: `record`, it goes on into the record;
+    `dropped`, it is read and kept nowhere; `cut`, a process that prints gets SIGPIPE, or EIO from a terminal; '' where
+    no process holds the pipe.
+    """
 
     processes: tuple[Process, ...]
+    output: Literal["", "record", "dropped", "cut"] = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,8 +94,9 @@ def _event(item: Item, moment: Moment) -> Fields | None:
             return {"event": "exited", "command_exit": fields.command_exit(exit)}
         case Emptied(survivors):
             return {"event": "emptied", "survivors": [fields.process(one) for one in survivors]}
-        case Stragglers(processes):
-            return {"event": "stragglers", "stragglers": [fields.process(one) for one in processes]}
+        case Stragglers(processes, output):
+            left = [fields.process(one) for one in processes]
+            return {"event": "stragglers", "stragglers": left, "output": output or None}
         case Diagnosis():
             return {"event": "diagnosis", **fields.diagnosis(item, moment)}
         case Said(what, text):

@@ -40,6 +40,11 @@ MOST_NAMED = 10
 MOST_SHOWN = 20
 """Processes of a diagnosis, each on a line of its own."""
 HELD_BACK = "the CPU is busy but nothing is printed: its output may be held back by block buffering; try --pty"
+LEFT_OUTPUT = {
+    "record": "what is left running prints into the record of this run from now on",
+    "dropped": "what is left running goes on, and what it prints is dropped from now on",
+    "cut": "the output of what is left running is cut: a process that prints may die of it",
+}
 KILL = 9
 WITHOUT_THE_COMMAND = ("error", "not_executable", "not_found", "lost")
 """Outcomes of which the reason is the whole final message."""
@@ -110,8 +115,8 @@ class Plain:
                 return [f"not tried again: {self._why_not(item)}"]
             case Diagnosis():
                 return _diagnosis(item, moment)
-            case Stragglers(processes):
-                return _named("left running", processes)
+            case Stragglers(processes, output):
+                return _named("left running", processes) + ([LEFT_OUTPUT[output]] if output else [])
         return []
 
     def _verbosely(self, item: Item, moment: Moment) -> list[str]:

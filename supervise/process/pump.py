@@ -107,6 +107,8 @@ class Pump:
         self.has_turn = False
         self._is_other_stuck = False
         """The other pump did not get its bytes away in time: its reader does not read, and nothing waits for it."""
+        self._guard = _thread.allocate_lock()
+        """Held while the source is closed or copied."""
         self._limit = sys.maxsize
         self._can_splice = hasattr(os, "splice")
         os.set_blocking(source, False)
@@ -147,6 +149,11 @@ class Pump:
         # One buffer more: what has been read and is not counted yet.
         self._limit = self.count + self._pending() + BUFFER
 
+    def keep_source(self) -> int:
+        """Another descriptor of its pipe, with which what is printed later can be read; -1 where it has ended."""
+        with self._guard:
+            return -1 if self.has_ended else os.dup(self._source)
+
     def abandon(self) -> None:
         """Take nothing more: what has been read is written, and that is all."""
         self._limit = 0
@@ -174,9 +181,10 @@ class Pump:
             self._end_turn()
         if self.feed:
             self.feed.end()
-        self.has_ended = True
-        # Closed, the pipe tells the command what our reader told us: EPIPE, SIGPIPE.
-        self._close_source()
+        with self._guard:
+            self.has_ended = True
+            # Closed, the pipe tells the command what our reader told us: EPIPE, SIGPIPE.
+            self._close_source()
         self._cut.leave()
         self._inbox.post("ended", self)
         self._end.release()

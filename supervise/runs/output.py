@@ -53,6 +53,20 @@ class Writer:
         self._before = 0
         """Bytes that were printed so far, kept or not."""
 
+    @classmethod
+    def resume(cls, folder: str, most: int, before: int) -> "Writer":
+        """Return one that goes on, in a new part, where another process has ended; `before` bytes were printed.
+
+        Raises OSError.
+        """
+        writer = cls(folder, most)
+        writer._before = before
+        numbers = _numbers(folder)
+        writer._number = numbers[-1] + 1 if numbers else 0
+        if writer._number > PARTS and writer._number - PARTS in numbers:
+            os.unlink(_path(folder, writer._number - PARTS))
+        return writer
+
     def write(self, stream: str, at: float, data: "bytes | memoryview") -> None:
         """Add a chunk."""
         while data:

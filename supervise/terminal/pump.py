@@ -32,6 +32,10 @@ class TerminalPump(Pump):
     def _close_source(self) -> None:
         self._own.abandon()
 
+    def keep_source(self) -> int:
+        """-1: a terminal hangs up with the supervisor, and none of it can be kept."""
+        return -1
+
     def source_name(self) -> str:
         """'': what buffers its output in blocks for a pipe does not do so here."""
         return ""

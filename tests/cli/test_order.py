@@ -103,7 +103,7 @@ def test_what_is_asked_for(supervise: Place, options: tuple[str, ...], redirecti
 
 
 def test_a_file_opened_twice_is_as_it_would_be_without_us(supervise: Place) -> None:
-    script = "sh -c 'echo 0123456789; echo abc >&2'"
+    script = "sh -c 'echo 0123456789; sleep 0.2; echo abc >&2'"
     supervise.shell(f"supervise -- {script} >with 2>with; {script} >without 2>without")
     assert supervise.file("with").read_bytes() == supervise.file("without").read_bytes() == b"abc\n456789\n"
 

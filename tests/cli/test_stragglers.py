@@ -1,5 +1,8 @@
 """Processes that outlive a command that ended by itself, and the pipe that they hold."""
 
+import os
+from pathlib import Path
+
 import pytest
 
 from tests.harness import Ended, Place, child, is_alive, wait_for_file, wait_until
@@ -123,12 +126,60 @@ def test_a_held_pipe_without_a_report(supervise: Place) -> None:
 
 
 def test_a_held_pipe_that_is_written_to_without_end(supervise: Place) -> None:
-    """It is closed when the drain is over, which its holder hears as EPIPE."""
+    """It is read on after the drain, and nothing of the caller's is held for that."""
     path = supervise.file("broken")
     words = ("double_fork", f"flood_until_broken={path}", "end", "sleep=0.3", "exit=3")
     assert supervise("--drain", "0.5", "--", *child(*words)).code == 3
-    wait_for_file(path)
+    assert supervise.alive()
+    assert not path.exists()
+    supervise.sweep()
+
+
+@pytest.mark.parametrize("options", [(), ("--no-record",), ("--log-max", "0"), ("--streams", "together")])
+def test_one_that_is_left_running_can_print_on(supervise: Place, options: tuple[str, ...]) -> None:
+    go, done = supervise.file("go"), supervise.file("done")
+    wait = f"while ! [ -e {go} ]; do sleep 0.02; done"
+    script = f"({wait}; echo late; echo later >&2; echo later still; echo 1 >{done}) & echo early"
+    running = supervise.start("--drain", "0", *options, "--", "sh", "-c", script, events=True)
+    # To its end: the reader of our stdout hears that end, though the process that is left lives.
+    ended = running.wait()
+    assert (ended.code, ended.out) == (0, b"early\n")
+    go.touch()
+    wait_for_file(done)
     wait_until(lambda: not supervise.alive())
+    what = ended.events_named("stragglers")[0]["output"]
+    is_recorded = "--no-record" not in options and "--log-max" not in options
+    assert what == ("record" if is_recorded else "dropped")
+    assert any("what is left running" in message for message in ended.messages)
+    if is_recorded:
+        kept = supervise.popen([str(supervise.program), "logs", "-"])
+        assert sorted(kept.wait().out.splitlines()) == [b"early", b"late", b"later", b"later still"]
+
+
+def settled_keeper() -> int:
+    """The process that reads on, of this test's own children, as soon as it has gone to the root folder."""
+    for path in Path(f"/proc/{os.getpid()}/task").glob("*/children"):
+        for pid in path.read_text().split():
+            try:
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+                if b"supervise-keeper" in words and os.readlink(f"/proc/{pid}/cwd") == "/":
+                    return int(pid)
+            except OSError:
+                continue
+    return 0
+
+
+def test_what_reads_on_holds_nothing_of_the_callers(supervise: Place) -> None:
+    go = supervise.file("go")
+    wait = f"while ! [ -e {go} ]; do sleep 0.02; done"
+    script = f'exec 7>held; supervise --drain 0 -- sh -c "exec 7>&-; ({wait}) & echo early"'
+    assert supervise.shell(script).out == b"early\n"
+    keeper = wait_until(settled_keeper)
+    held = {os.readlink(path) for path in Path(f"/proc/{keeper}/fd").iterdir()}
+    assert all(one == "/dev/null" or one.startswith("pipe:") for one in held)
+    assert os.readlink(f"/proc/{keeper}/cwd") == "/"
+    go.touch()
+    wait_until(lambda: not is_alive(keeper))
 
 
 def test_what_comes_within_the_drain_is_delivered(supervise: Place) -> None:

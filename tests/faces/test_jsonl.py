@@ -137,7 +137,7 @@ EVENTS: list[tuple[Item, dict[str, Any]]] = [
         {**BEFORE, "event": "exited", "command_exit": {"code": None, "signal": "SEGV", "core": True}},
     ),
     (Emptied((SUDO,)), {"event": "emptied", "survivors": [SURVIVOR]}),
-    (Stragglers((SUDO,)), {"event": "stragglers", "stragglers": [SURVIVOR]}),
+    (Stragglers((SUDO,)), {"event": "stragglers", "stragglers": [SURVIVOR], "output": None}),
     (Trouble("no room"), {"event": "trouble", "text": "no room"}),
     (
         Outcome("idle_timeout", 123, IDLE, Exit(0)),

@@ -18,7 +18,8 @@ def start(launched: Launched, number: int, previous: str) -> None:
         **launch.of_attempt(launched, number),
         b"SUPERVISE_PREVIOUS_OUTCOME": previous.encode(),
     }
-    launched.line.send("spawn", launched.request.command, launched.variables, tty, fds=stdio)
+    copies = () if launched.relay else launched.sources
+    launched.line.send("spawn", launched.request.command, launched.variables, tty, fds=(*stdio, *copies))
     for fd in {*stdio} - {0}:
         os.close(fd)
 

@@ -74,7 +74,7 @@ def start_pumps(launched: Launched) -> None:
         )
     else:
         launched.pumps = tuple(
-            Pump(stream, source, sink, cut, launched.inbox, launched.copier, before)
+            Pump(stream, source, sink, cut, launched.inbox, launched.copier, before, launched.unread[1])
             for stream, source, sink in _streams(launched)
         )
         if len(launched.pumps) == 2:

@@ -111,6 +111,8 @@ class Launched:
         """To whoever holds the command."""
         self.silence: Line | None = None
         """The other end of the line, where nobody is there any more."""
+        self.unread: tuple[int, ...] = ()
+        """The pipe in which the guardian hears which of its copies of them to close; empty with a terminal."""
         self.sources: tuple[int, ...] = ()
         """Our ends of the command's stdout and stderr, or of its terminal."""
         self.spoke_first = -1
@@ -557,9 +559,12 @@ def _fork_guardian(
     is_recorded = launched.plan is not None
     log = launched.log.fd if launched.log else -1
     said = launched.notify.fileno() if launched.notify else -1
-    unneeded = {*launched.sources, launched.events, launched.told, log, said} - {-1}
+    unneeded = {launched.events, launched.told, log, said} - {-1}
+    copies: tuple[int, tuple[int, ...]] | None = None
     if launched.relay:
-        unneeded |= launched.relay.descriptors
+        unneeded |= {*launched.sources, *launched.relay.descriptors}
+    else:
+        copies = launched.unread[0], launched.sources
     values = launched.request.values
     orders = ("orders", values["signal"], values["kill_after"], _facts(launched))
     words: list[Message] = [(orders, ()), *first]
@@ -583,6 +588,7 @@ def _fork_guardian(
             on_lost=on_lost,
             found_again=found_again,
             maker=launched.plan.make if launched.plan else None,
+            copies=copies,
         )
     except OSError as error:
         raise Refusal(f"cannot start a guardian: {(error.strerror or '').lower()}") from None
@@ -692,6 +698,7 @@ def open_stdio(launched: Launched) -> "tuple[tuple[int, int, int], str]":
 
 def _pipes(launched: Launched) -> "tuple[tuple[int, int, int], str]":
     launched.spoke_first = -1
+    launched.unread = launched.unread or os.pipe()
     out, out_sink = os.pipe()
     if _is_one_stream(launched):
         launched.sources = (out,)

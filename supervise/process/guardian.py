@@ -157,6 +157,7 @@ def fork(
     on_lost: "OnLost",
     found_again: "FoundAgain | None",
     maker: "Maker | None" = None,
+    copies: "tuple[int, tuple[int, ...]] | None" = None,
 ) -> Guardian:
     """Fork it, with the first of what it is told: no line is faster.
 
@@ -165,7 +166,8 @@ def fork(
     when the command has ended by itself and left no process, unless the supervisor calls `keep`.  `mask` is the
     command's signal mask.  `on_lost` is called in the guardian, with the facts and the sockets that it was told, when
     the supervisor has died and the tree is stopped; `found_again` before that, on a terminal.  `maker` makes the record
-    of the run, in the guardian, where the first messages tell it to.
+    of the run, in the guardian, where the first messages tell it to.  `copies`: where the guardian
+    hears which read ends to close, and those that it keeps (see `unread.Copies`).
     Raises OSError where no process can be had.
     """
     ours, theirs = line.pair()
@@ -174,7 +176,7 @@ def fork(
     wake, trigger = os.pipe()
     holder = Holder(theirs, wake, os.getpgrp() if has_terminal else None)
     holder.leave, holder.permit, holder.maker = leave, permit, maker
-    holder.mask = mask
+    holder.mask, holder.kept = mask, copies
     holder.look_at_environment()
     for message, _ in first:
         if message[0] == "spawn":

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
+    from supervise.process.unread import Copies
+
     Maker = Callable[[], tuple[tuple[Any, ...], tuple[int, ...], Callable[[], None]]]
     """Makes the record: what the supervisor is told of it, with which descriptors, and what takes all of it back."""
 
@@ -90,8 +92,13 @@ class Holder:
         """A descriptor that gives one byte to whoever is first: read here, we go as soon as the command has ended by
         itself with nobody left, and need not be told to."""
         self._has_leave = False
+        self._is_alone = False
+        """The supervisor is dead."""
         self.mask: Iterable[int] = ()
         """The signals that the caller of supervise blocks: they are blocked for the command too."""
+        self.kept: tuple[int, tuple[int, ...]] | None = None
+        """In a guardian: the descriptor and the read ends for its `Copies`, should the supervisor die."""
+        self._copies: Copies | None = None
         self.permit = -1
         """The same for what comes after the record: where the supervisor was first, nothing does."""
         self.maker: Maker | None = None
@@ -113,6 +120,8 @@ class Holder:
         poll = select.poll()
         poll.register(self.wake, select.POLLIN)
         poll.register(self.line, select.POLLIN)
+        if self.kept:
+            poll.register(self.kept[0], select.POLLIN)
         timeout: int | None = SETTLED
         while True:
             poll.modify(self.line, select.POLLIN | (select.POLLOUT if self.line.has_unsent else 0))
@@ -128,6 +137,8 @@ class Holder:
                 if self._has_leave:
                     self.line.flush(LAST_WORDS)
                     return True
+            if self.kept and any(fd == self.kept[0] for fd, _ in ready):
+                self._load_copies().close_told()
             if self.line.has_unsent:
                 self.line.flush()
             if any(fd == self.line.fileno() and events != select.POLLOUT for fd, events in ready):
@@ -148,7 +159,13 @@ class Holder:
             self._gathering = None
 
     def stop_alone(self) -> None:
-        """What is left to do when the other end has died: ask, wait out the grace, kill."""
+        """What is left to do when the other end has died: ask, wait out the grace, kill.
+
+        What the command prints meanwhile is read and dropped, so that it can finish a clean-up that prints.
+        """
+        if self.kept:
+            self._load_copies().unblock()
+        self._is_alone = True
         for pid in self._helpers:
             _kill_group(pid)
         if self.reap():
@@ -224,6 +241,8 @@ class Holder:
                 self._gathering = wall.enter(folder, self.spared, self.reap)
                 self._gather()
             case ("spawn", list(command), dict(variables), str(terminal)):
+                if self.kept and fds[3:]:
+                    self._load_copies().replace([*fds[3:]])
                 self._spawn(command, variables, (fds[0], fds[1], fds[2]), terminal)
             case ("record",):
                 self._make_record()
@@ -341,12 +360,17 @@ class Holder:
         return self.group or os.getpgrp()
 
     def _wait(self, seconds: float) -> None:
-        """Wait so long, at most, for a child to die."""
+        """Wait so long, at most, for a child to die, or for output to be dropped where nothing else reads it."""
         poll = select.poll()
         poll.register(self.wake, select.POLLIN)
+        for source in self._copies.sources if self._copies and self._is_alone else ():
+            poll.register(source, select.POLLIN)
         # poll(2) takes milliseconds in an int, which a grace of months does not go into.
-        if poll.poll(max(0, int(min(seconds, LONGEST_POLL) * 1000) + 1)):
-            self._clear_wake()
+        for fd, _ in poll.poll(max(0, int(min(seconds, LONGEST_POLL) * 1000) + 1)):
+            if fd == self.wake:
+                self._clear_wake()
+            elif self._copies:
+                self._copies.drop(fd)
 
     def _clear_wake(self) -> None:
         try:
@@ -379,9 +403,20 @@ class Holder:
             self.line.send("exited", UNKNOWN_STATUS, monotonic(), bool(started))
         self.reap()
 
+    def _load_copies(self) -> "Copies":
+        assert self.kept
+        if self._copies is None:
+            # Not before the command: a file of its own costs a hundredth of a bare start of Python.
+            from supervise.process.unread import Copies
+
+            self._copies = Copies(*self.kept)
+        return self._copies
+
     def _load(self) -> "ModuleType":
         from supervise.process import stop
 
+        if self.kept:
+            self._load_copies()
         return stop
 
 

@@ -76,8 +76,12 @@ class Pump:
         inbox: Inbox,
         copier: "Copier | None" = None,
         after: "tuple[Pump, ...]" = (),
+        unread: int = -1,
     ) -> None:
-        """`after`: the pumps whose bytes come before any of this one."""
+        """`after`: the pumps whose bytes come before any of this one.
+
+        `unread`: where the guardian is told that the source is closed; -1 where it has no copy.
+        """
         self.stream = stream
         self.count = 0
         self.first = 0.0
@@ -91,6 +95,7 @@ class Pump:
         self.feed: Feed | None = None
         """Has a copy of all that is read here, as long as somebody looks into it."""
         self._source = source
+        self._unread = unread
         self._outlet = outlet
         self._cut = cut
         cut.enter()
@@ -290,6 +295,13 @@ class Pump:
         return True
 
     def _close_source(self) -> None:
+        if self._unread >= 0:
+            try:
+                # Before the close: the guardian knows its copy by the same number (supervise/process/unread.py).
+                os.write(self._unread, os.fstat(self._source).st_ino.to_bytes(8, sys.byteorder))
+            except OSError:
+                # The guardian is gone, and its copies with it.
+                pass
         os.close(self._source)
 
     def _wait_for_others(self) -> bool:

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from tests.harness import Place, Running, child, is_alive, parent_of, validator, wait_for_file, wait_until
+from tests.harness import PYTHON, Place, Running, child, is_alive, parent_of, validator, wait_for_file, wait_until
 
 TREES = {
     "one": ["stay"],
@@ -48,6 +48,47 @@ def test_its_grace_is_kept(supervise: Place) -> None:
     running.process.wait()
     wait_until(lambda: not supervise.alive())
     assert clean.exists()
+
+
+CHATTY = """
+import signal, sys, time
+def leave(*_):
+    for _ in range(int(sys.argv[2])):
+        print("x" * 999)
+        print("y", file=sys.stderr)
+    sys.stdout.flush()
+    open(sys.argv[1], "w").close()
+    sys.exit(0)
+signal.signal(signal.SIGTERM, leave)
+print("ready", flush=True)
+while True:
+    print("working", flush=True)
+    time.sleep(0.001)
+"""
+
+
+@pytest.mark.parametrize("attempts", [1, 2])
+@pytest.mark.parametrize("streams", ["apart", "together"])
+@pytest.mark.parametrize("lines", [1, 3000])
+def test_a_clean_up_that_prints_comes_to_its_end(supervise: Place, lines: int, streams: str, attempts: int) -> None:
+    """Its reader is dead: the guardian reads, also more than a pipe holds, and so SIGPIPE ends nothing."""
+    clean = supervise.file("clean")
+    again = 'test $SUPERVISE_ATTEMPT = $1 || exit 75; shift; exec "$@"'
+    command = ["sh", "-c", again, "sh", str(attempts), *PYTHON, "-c", CHATTY, str(clean), str(lines)]
+    options = ("--streams", streams, "-k", "30", "--retries", "1", "--retry-delay", "0")
+    running = supervise.start(*options, "--", *command)
+    running.wait_for_out(b"ready")
+    running.send(signal.SIGKILL)
+    running.process.wait()
+    wait_until(lambda: not supervise.alive())
+    assert clean.exists()
+
+
+def test_a_reader_that_leaves_is_told_to_each_attempt(supervise: Place) -> None:
+    """The guardian's copy of the pipe hides nothing: SIGPIPE ends `yes`, in the second attempt as well."""
+    script = "supervise --retries 1 --retry-on failed,signaled --retry-delay 0 -- sh -c "
+    script += "'test $SUPERVISE_ATTEMPT = 2 || exit 1; exec yes' | head -1; echo ${PIPESTATUS[*]}"
+    assert supervise.shell(script).out.split() == [b"y", b"141", b"0"]
 
 
 def test_its_group_is_killed(supervise: Place) -> None:

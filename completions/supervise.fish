@@ -15,7 +15,7 @@ function __supervise_rest --description 'The words of COMMAND up to the cursor; 
                 set -q words[2]; and string escape -- $words[2..]
                 commandline -ct
                 return 0
-            case -a --access-timeout -t --timeout --completion-timeout -i --idle-timeout --idle-on --idle-grace --access-on --warn-at --warn-signal -x --max-extension --extend-by --extend-on --activity-window --cpu-threshold -s --signal -k --kill-after --stragglers --drain --diagnose --dump-signal --retries --retry-on --retry-delay --retry-delay-max --total-timeout --success-codes --report --events --lock --lock-mode --lock-wait --name --log --log-max --records-age --records-number --records-max --on-interrupt --max-recoveries --keep-env --redact --streams --config --profile
+            case -a --access-timeout -t --timeout --completion-timeout -i --idle-timeout --idle-on --idle-grace --access-on --warn-at --warn-signal -x --max-extension --extend-by --extend-on --activity-window --cpu-threshold -s --signal -k --kill-after --stragglers --drain --diagnose --dump-signal --retries --retry-on --retry-delay --retry-delay-max --retry-output --total-timeout --success-codes --report --events --lock --lock-mode --lock-wait --name --log --log-max --records-age --records-number --records-max --on-interrupt --max-recoveries --keep-env --redact --streams --config --profile
                 # Where its value is missing, that is what is being typed.
                 set -q words[2]; or return 1
                 set -e words[1..2]
@@ -155,6 +155,7 @@ complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_a
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l retry-delay -x -d 'How long to wait before the first retry, at most; it doubles with each'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l retry-delay-max -x -d 'The longest that it gets'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l retry-if-silent -d 'Retry only where not one byte of output was shown'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l retry-output -x -a 'all last' -d 'Show the output of all attempts as it comes, or that of the last one alone, when it has ended'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l total-timeout -x -d 'Stop (124) if all attempts together, and the waits between them, take longer than this'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -s p -l preserve-status -d 'Exit with the command\'s own status even if it was stopped'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l success-codes -x -d 'Exit codes of the command that mean success: supervise exits 0'

@@ -12,6 +12,10 @@ def start(launched: Launched, number: int, previous: str) -> None:
     Raises OSError, and RuntimeError where there can be no more threads: then it is not to be started, or is killed.
     """
     _leave(launched)
+    if launched.spool:
+        launched.spool.forget()
+        # What no attempt can follow is shown as it comes.
+        launched.spool.is_through = number > launched.request.values["retries"]
     stdio, tty = launch.open_stdio(launched)
     flowing.start_pumps(launched)
     launched.variables |= {

@@ -2,16 +2,24 @@
 
 import os
 from time import monotonic
-from typing import Literal, NoReturn
+from typing import TYPE_CHECKING, Literal, NoReturn
 
+from supervise.core import ending
 from supervise.core.events import Process
+from supervise.core.outcome import Cause, Outcome, settle
+from supervise.core.policy import Policy
 from supervise.faces.items import NotRetried, Stragglers, Usage
 from supervise.launch import Launched
 from supervise.process import signals
 from supervise.runner import Runner
 
+if TYPE_CHECKING:
+    from supervise.process.held import Spool
+
 ANSWER = 0.2
 """Seconds that the guardian may take to answer the last questions, when all is over."""
+TURN = 0.05
+"""Seconds between two looks for a signal, while held output is shown."""
 STRAGGLING = 0.05
 """Seconds that processes may outlive the command before they are called stragglers: the rest of a pipeline."""
 
@@ -21,6 +29,8 @@ def finish(runner: Runner) -> NoReturn:
     launched, teller, outcome = runner.launched, runner.teller, runner.outcome
     assert outcome is not None
     launched.hide_line()
+    if launched.spool:
+        outcome = runner.outcome = _show_held(launched, launched.spool, runner.policy, outcome)
     if launched.wall:
         launched.wall.lower(launched.guardian.pid)
     _end_signs(launched)
@@ -101,6 +111,28 @@ def _counts(launched: Launched) -> dict[str, int]:
     for pump in launched.pumps:
         counts[pump.stream] += pump.count
     return counts
+
+
+def _show_held(launched: Launched, spool: "Spool", policy: Policy, outcome: Outcome) -> Outcome:
+    """Show the output of the last attempt; return the outcome, which is another one where it is not whole.
+
+    Its reader has all the time that it wants, but after a cause of ours, and until a signal ends the wait.
+    """
+    done = spool.start_showing()
+    until = monotonic() + ending.LAST
+    while not done.acquire(timeout=TURN):
+        if outcome.cause and monotonic() >= until:
+            return outcome
+        for item in launched.take_posted():
+            if item[0] == "signal" and item[1] in signals.CANCELLING:
+                number = int(str(item[1]))
+                cause = Cause("cancelled", monotonic() - launched.started, signal=number)
+                return settle(cause, outcome.exit, policy, "")
+    if spool.failure:
+        return settle(
+            outcome.cause, outcome.exit, policy, f"output could not be written, and is not whole: {spool.failure}"
+        )
+    return outcome
 
 
 def _usage(launched: Launched) -> Usage:

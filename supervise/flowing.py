@@ -36,6 +36,12 @@ def start(launched: Launched) -> None:
     launched.messages = launched.outlets[1]
     if launched.is_detached:
         launched.outlets = (launched.outlets[0],) * 2
+    elif launched.request.values["retry_output"] == "last" and launched.request.values["retries"]:
+        from supervise.process.held import Held, Spool
+
+        launched.spool = spool = Spool()
+        held = {outlet: Held(spool, outlet) for outlet in launched.outlets}
+        launched.outlets = held[launched.outlets[0]], held[launched.outlets[1]]
     launched.copier = _copier_of(launched)
     start_pumps(launched)
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from supervise.locking import TurnedAway
     from supervise.process.copying import Copier
     from supervise.process.guardian import FoundAgain, Guardian, Message, OnLost
+    from supervise.process.held import Spool
     from supervise.process.inbox import Inbox
     from supervise.process.line import Line
     from supervise.process.notify import Notify
@@ -122,6 +123,8 @@ class Launched:
         self.pumps: "tuple[Pump, ...]" = ()
         self.shown = {"stdout": 0, "stderr": 0, "both": 0}
         """Bytes of the attempts that are over."""
+        self.spool: Spool | None = None
+        """With --retry-output last: the output that is not shown yet."""
         self.stdin: Stdin | None = None
         """Where there may be several attempts: standard input as it was before the first one."""
         self.kept: list[tuple[str, int]] = []

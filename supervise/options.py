@@ -221,6 +221,11 @@ OPTIONS = (
         "Retry only where not one byte of output was shown.",
     ),
     Option(
+        AGAIN, "retry-output", "", "choice", "all", "WHICH",
+        "Show the output of all attempts as it comes, or that of the last one alone, when it has ended.",
+        choices=("all", "last"),
+    ),
+    Option(
         AGAIN, "total-timeout", "", "limit", "off", "DURATION",
         "Stop (124) if all attempts together, and the waits between them, take longer than this.",
     ),

@@ -114,3 +114,43 @@ def test_a_pipe_that_was_not_read_is_not_warned_of(supervise: Place) -> None:
         os.close(ours)
         os.close(theirs)
     assert warned(ended) == 0
+
+
+# --- --retry-output last
+
+LAST = ("--retries", "3", *AT_ONCE, "--retry-output", "last", "--streams", "apart")
+
+
+def test_the_last_output_alone_is_shown(supervise: Place) -> None:
+    script = "echo try $SUPERVISE_ATTEMPT; echo err $SUPERVISE_ATTEMPT >&2; [ $SUPERVISE_ATTEMPT = 2 ] || exit 75"
+    ended = supervise(*LAST, "-q", "--", "sh", "-c", script)
+    assert (ended.code, ended.out, ended.err) == (0, b"try 2\n", b"err 2\n")
+    recorded = supervise.popen([str(supervise.program), "logs", "--stdout", "-"]).wait()
+    assert recorded.out == b"try 1\ntry 2\n"
+
+
+def test_of_many_in_vain_the_last_one_is_shown(supervise: Place) -> None:
+    ended = supervise(*LAST, "--", "sh", "-c", "echo try $SUPERVISE_ATTEMPT; exit 75")
+    assert (ended.code, ended.out) == (75, b"try 4\n")
+
+
+def test_much_of_it_is_whole(supervise: Place) -> None:
+    ended = supervise(*LAST, "--", "sh", "-c", "seq 300000")
+    assert ended.out == b"".join(b"%d\n" % number for number in range(1, 300001))
+
+
+def test_a_timeout_and_a_cancellation_between_attempts_show_it_as_well(supervise: Place) -> None:
+    ended = supervise(*LAST, "-t", "0.5", "--", "sh", "-c", "echo up; sleep 30")
+    assert (ended.code, ended.out) == (124, b"up\n")
+    running = supervise.start(*LAST, "--retry-delay", "60", "--", "sh", "-c", "echo one; exit 75")
+    running.wait_for_err(b"attempt 2 of 4")
+    running.send(signal.SIGTERM)
+    ended = running.wait()
+    assert (ended.code, ended.out) == (143, b"one\n")
+
+
+def test_what_cannot_be_shown_is_an_error(supervise: Place) -> None:
+    with open("/dev/full", "wb") as full:
+        ended = supervise(*LAST, "--", "sh", "-c", "echo one", stdout=full.fileno())
+    assert ended.code == 125
+    assert "not whole" in ended.report["reason"]

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sys
 
 import pytest
 
@@ -226,7 +227,11 @@ def test_a_fault_of_ours_leaves_nobody_alone(supervise: Place, fault: str, said:
     """The guardian stops the command, with its grace, and we end when it has."""
     supervise.file("trio.py").write_text(fault)
     words = ("-t", "60", "-k", "0.3", "--", *child("ignore=TERM", "fork", "ready", "stay", "end", "ready", "stay"))
-    ended = supervise.start(*words, env={"PYTHONPATH": str(supervise.folder)}).wait()
+    # Not by PYTHONPATH, which supervise leaves to the command.
+    start = "import sys; sys.path.insert(0, sys.argv.pop(1)); from supervise.__main__ import main; main()"
+    options = ("run", "--report", str(supervise.report_path(0)))
+    python = [sys.executable, "-I", "-c", start, str(supervise.folder)]
+    ended = supervise.popen([*python, *options, *words]).wait()
     assert ended.code == 125
     assert ended.left == []
     assert ended.messages[-1].startswith(said)

@@ -204,8 +204,8 @@ def configuration(said: "Mapping[str, str]", environ: "Mapping[str, str]") -> "t
 def configuration_file(said: "Mapping[str, str]", environ: "Mapping[str, str]") -> "tuple[str, str]":
     """The file that was named, there or not, or the user's own where there is one; empty where there is none.
 
-    And why the user's own is left alone: because it is another user's.  Never one of the current folder, unless it is
-    named.  Raises BadValueError.
+    And why the user's own is left alone: because it is another user's, or in a folder that the caller may not enter.
+    Never one of the current folder, unless it is named.  Raises BadValueError.
     """
     source, path = source_of(CONFIG, said, environ)
     if source:
@@ -222,9 +222,12 @@ def configuration_file(said: "Mapping[str, str]", environ: "Mapping[str, str]") 
     try:
         if path:
             os.stat(path)
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
-        # Also where the caller may not look into the folder: the home is another user's.
+    except (FileNotFoundError, NotADirectoryError):
         return "", notice
+    except PermissionError:
+        # Mostly in the home of another user (`su -m`), who does not matter to the run.  A configuration may be there
+        # all the same, so its limits are not missed without a word.
+        return "", notice or f"the configuration {path} is left alone: permission denied"
     except OSError:
         # What is wrong with it is said when it is read.
         return path, notice

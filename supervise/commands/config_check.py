@@ -5,7 +5,7 @@ from typing import Any
 
 from supervise import config
 from supervise.commands import showing
-from supervise.commands.config_path import path_of
+from supervise.commands.config_path import check_way, path_of
 from supervise.text import saying
 
 EXIT_WRONG = 125
@@ -13,6 +13,7 @@ EXIT_WRONG = 125
 
 def main(values: dict[str, Any], operands: list[str]) -> int:
     """Say what is wrong, each with its line; 0 where nothing is, a configuration that is not there included."""
+    check_way(values)
     path = path_of(values)
     is_named = bool(values["config"] or os.environ.get("SUPERVISE_CONFIG"))
     if not is_named and not os.path.lexists(path):

@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from supervise import argv
+from supervise import argv, config
 from supervise.commands import showing
 from supervise.options import BadValueError
 from supervise.text import saying
@@ -20,6 +20,24 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
     return 0
 
 
+def check_way(values: dict[str, Any]) -> None:
+    """See whether the folder of the user's own configuration can be entered, where none is named.
+
+    Raises BadValueError: what is in there is not known, and to call it missing would not be true.
+    """
+    if values["config"] or os.environ.get("SUPERVISE_CONFIG"):
+        return
+    path, _ = argv.users_file(os.environ)
+    try:
+        if path:
+            os.stat(path)
+    except PermissionError:
+        raise BadValueError(f"{config.shown(path)}: cannot read it: permission denied") from None
+    except OSError:
+        # What else is wrong is said when it is read.
+        pass
+
+
 def path_of(values: dict[str, Any], *, is_to_be_written: bool = False) -> str:
     """The file that was named, or else the user's own, there or not.
 
@@ -31,7 +49,8 @@ def path_of(values: dict[str, Any], *, is_to_be_written: bool = False) -> str:
     if notice and is_to_be_written:
         raise BadValueError(f"{notice}; name a file with --config to write one")
     if not path:
-        path, notice = argv.users_file(os.environ)
+        path, others = argv.users_file(os.environ)
+        notice = others or notice
     if not path:
         raise BadValueError(notice or "there is no home for a configuration; name a file with --config")
     if notice:

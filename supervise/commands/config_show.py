@@ -5,6 +5,7 @@ from typing import Any
 
 from supervise import argv, config
 from supervise.commands import showing
+from supervise.commands.config_path import check_way
 from supervise.options import BETWEEN, OPTIONS, BadValueError, Option
 from supervise.text import saying
 from supervise.text.cleaning import clean
@@ -14,6 +15,7 @@ from supervise.values import read as read_value
 def main(values: dict[str, Any], operands: list[str]) -> int:
     """A line for each, or with --json one object."""
     said = {key: values[key] for key in config.NOT_CONFIGURED if values[key]}
+    check_way(values)
     path, _ = argv.configuration_file(said, os.environ)
     settings, notice = argv.configuration(said, os.environ)
     if notice:

@@ -18,7 +18,7 @@ by its owner.  Built-in modules only: commands that merely ask need no more.
 
 import fcntl
 import os
-from errno import ENOENT
+from errno import EACCES, ENOENT
 from stat import S_IMODE, S_ISDIR
 
 from supervise.files import owned, trust, walk
@@ -63,6 +63,9 @@ class Place:
             return
         try:
             names = [one for one in os.listdir(self.parent) if one == self.name or one.startswith(f"{self.name}.")]
+        except PermissionError:
+            # A folder that may be entered and not listed: the plain name alone can be found again.
+            names = [self.name]
         except OSError:
             return
         for one in sorted(names):
@@ -102,6 +105,9 @@ class Place:
             if plain not in self.paths() or not _is_closed(plain):
                 break
             # Another run of this user's has made it since the list was read.
+        if not os.access(self.parent, os.R_OK):
+            # Under another name no other run would find it, and each would have a folder of its own.
+            raise PermissionError(EACCES, os.strerror(EACCES), self.parent)
         return open_folder(f"{plain}.{os.urandom(4).hex()}", self.uid, make_below=self.parent)
 
 
@@ -183,7 +189,15 @@ def open_folder(path: str, uid: int, make_below: "str | None" = None, mode: int 
         found = os.fstat(held)
         if not is_own and (found.st_uid != uid or trust.is_open(found, held)):
             raise UntrustedError(f"It is not a folder of {trust.name(uid)} alone", path)
-        fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=held)
+        how = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+        try:
+            fd = os.open(".", how, dir_fd=held)
+        except PermissionError:
+            if not is_own:
+                raise
+            # Its mode keeps its own user out.
+            os.chmod(f"/proc/self/fd/{held}", mode)
+            fd = os.open(".", how, dir_fd=held)
     finally:
         os.close(held)
     if is_own and S_IMODE(found.st_mode) != mode:

@@ -283,3 +283,35 @@ def test_a_socket_that_another_than_its_folders_owner_listens_at_is_no_run(users
     # Nor is what is left of another user's removed by root.
     assert sockets.connect(run_id, 1) is None
     assert (folder / f"{run_id}.sock").is_socket()
+
+
+def test_runs_find_one_lock_in_a_folder_that_they_may_not_list(users: Users) -> None:
+    """Another user has the plain name there; without a list no other one could be found again."""
+    ready = users.folder / "ready"
+    script = f"""
+        set -e
+        mount -t tmpfs -o mode=1733 none /run/lock
+        if [ "$1" = taken ]; then setpriv --reuid={BOB} --clear-groups mkdir -m 700 /run/lock/supervise-{ALICE}; fi
+        as="setpriv --reuid={ALICE} --regid={ALICE} --clear-groups {users.program} run --no-record --lock one"
+        $as -- sh -c 'echo up; read x' </dev/zero >{ready} &
+        while ! grep -q up {ready}; do sleep 0.01; done
+        $as -- true || echo $?
+        kill $!
+        wait
+        ls -l /run/lock
+    """
+    for case in ("free", "taken"):
+        ready.unlink(missing_ok=True)
+        done = users.run(ROOT, "unshare", "-m", "sh", "-c", script, "sh", case)
+        assert done.stdout.startswith("75\n"), done.stderr
+        assert done.stdout.count("supervise-") == 1
+        assert "busy: the lock one is held by run" in done.stderr
+
+
+def test_a_folder_of_the_users_own_with_a_mode_of_nothing_is_mended(users: Users) -> None:
+    with running(users, ALICE, "--no-record", "--lock", "one"):
+        [folder] = [path for path in Path("/run/lock").glob(f"supervise-{ALICE}*") if path.is_dir()]
+    folder.chmod(0)
+    assert users.supervise(ALICE, "run", "--lock", "one", "--", "true").stderr == ""
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert [*Path("/run/lock").glob(f"supervise-{ALICE}*")] == [folder]

@@ -99,6 +99,37 @@ def test_a_folder_that_cannot_be_read_is_not_empty(users: Users, part: str) -> N
         folder.chmod(0o700)
 
 
+@pytest.mark.parametrize("part", [".config", ".config/supervise"])
+def test_a_configuration_in_a_folder_that_cannot_be_entered_is_not_missing(users: Users, part: str) -> None:
+    home = users.home(ALICE)
+    assert users.supervise(ALICE, "config", "set", "retries", "3").returncode == 0
+    file, folder = home / ".config/supervise/config.toml", home / part
+    folder.chmod(0)
+    try:
+        for words in ("config check", "config show", "config show --json"):
+            ended = users.supervise(ALICE, *words.split())
+            expected = f"supervise: {words.removesuffix(' --json')}: {file}: cannot read it: permission denied\n"
+            assert (ended.returncode, ended.stdout, ended.stderr) == (125, "", expected), words
+        left_alone = f"supervise: the configuration {file} is left alone: permission denied"
+        ended = users.supervise(ALICE, "config", "path")
+        assert (ended.returncode, ended.stdout, ended.stderr) == (0, f"{file}\n", left_alone + "\n")
+        ended = users.supervise(ALICE, "config", "set", "retries", "4")
+        assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (125, "", 1)
+        assert left_alone.partition(" ")[2] in ended.stderr
+        for words in (["--no-record", "--", "echo", "ran"], ["--pty", "--", "echo", "ran"]):
+            ended = users.supervise(ALICE, *words)
+            assert (ended.returncode, ended.stdout.strip(), ended.stderr) == (0, "ran", left_alone + "\n")
+        assert users.supervise(ALICE, "-q", "--", "true").stderr == ""
+        ended = users.supervise(ALICE, "--profile", "ci", "--", "true")
+        assert (ended.returncode, ended.stderr.count("\n")) == (125, 1)
+        assert "permission denied" in ended.stderr
+        # One that is named is not looked for there.
+        named = users.supervise(ALICE, "--config", "/dev/null", "--", "true")
+        assert (named.returncode, named.stderr) == (0, "")
+    finally:
+        folder.chmod(0o700)
+
+
 def test_a_record_that_cannot_be_read_is_neither_lost_nor_empty(users: Users) -> None:
     assert users.supervise(ALICE, "--name", "mine", "--", "true").returncode == 0
     [folder] = (users.home(ALICE) / ".local/state/supervise/runs").iterdir()

@@ -4,7 +4,9 @@ import fcntl
 import os
 import pty
 import shlex
+import shutil
 import sys
+from itertools import zip_longest
 
 import pytest
 
@@ -27,6 +29,23 @@ def ask(place: Place, *words: str) -> Ended:
     return place.popen([str(place.program), *words]).wait()
 
 
+def on_a_terminal(place: Place, command: tuple[str, ...]) -> bytes:
+    """What a terminal shows of a command under supervise, with the line ends of a file."""
+    ours, theirs = pty.openpty()
+    running = place.start("--", *command, report=False, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    seen = bytearray()
+    try:
+        while data := os.read(ours, 1 << 16):
+            seen += data
+    except OSError:
+        # EIO: the last process that had the terminal open has closed it.
+        pass
+    os.close(ours)
+    assert running.wait().code == 0
+    return bytes(seen).replace(b"\r\n", b"\n")
+
+
 @pytest.mark.parametrize("command", SCRIPTS.values(), ids=SCRIPTS)
 def test_into_one_file_the_log_and_the_record(supervise: Place, command: tuple[str, ...]) -> None:
     path, log = supervise.file("both"), supervise.file("log")
@@ -39,19 +58,71 @@ def test_into_one_file_the_log_and_the_record(supervise: Place, command: tuple[s
 
 
 def test_on_a_terminal(supervise: Place) -> None:
-    ours, theirs = pty.openpty()
-    running = supervise.start("--", *SCRIPTS["sh"], report=False, stdout=theirs, stderr=theirs)
-    os.close(theirs)
-    seen = b""
-    try:
-        while data := os.read(ours, 1 << 16):
-            seen += data
-    except OSError:
-        # EIO: the last that had it has left.
-        pass
-    os.close(ours)
-    assert running.wait().code == 0
-    assert seen.replace(b"\r", b"") == EXPECTED
+    assert on_a_terminal(supervise, SCRIPTS["sh"]) == EXPECTED
+
+
+# --- a thousand scripts of three lines in each language, in few processes
+
+THOUSAND = 1000
+LOOP = "n=0; while [ $n -lt {} ]; do . ./three.sh; n=$((n + 1)); done"
+THREE = {
+    "sh": ("three.sh", "echo start $n\necho error $n >&2\necho end $n\n"),
+    "bash -x": ("three.sh", "echo start $n\n: error $n\necho end $n\n"),
+    "python": (
+        "three.py",
+        "print('start', n, flush=True)\nprint('error', n, file=sys.stderr, flush=True)\nprint('end', n, flush=True)\n",
+    ),
+    # make prints the whole line first, on its stdout.
+    "make": ("three.mk", "%:\n\techo start $@; echo error $@ >&2; echo end $@\n"),
+    "cc": ("three.mk", "%:\n\t@echo start $@\n\tcc -fsyntax-only -Wall three.c\n\t@echo end $@\n"),
+}
+TEN_WARNINGS = "".join(f"int f{n}(void)\n{{\n    int unused{n}; return 0;\n}}\n" for n in range(10))
+COMMANDS = {
+    "sh": ("sh", "-c", LOOP.format(THOUSAND)),
+    "bash -x": ("bash", "-xc", LOOP.format(THOUSAND)),
+    "python": (
+        sys.executable,
+        "-I",
+        "-c",
+        f"import sys; code = compile(open('three.py').read(), '', 'exec')\nfor n in range({THOUSAND}): exec(code)",
+    ),
+    "make": ("make", "-f", "three.mk", *(f"t{n}" for n in range(THOUSAND))),
+    # Each of these prints ten warnings of three lines between two lines of make.
+    "cc": ("make", "-f", "three.mk", *(f"t{n}" for n in range(THOUSAND // 10))),
+}
+
+
+def misplaced(seen: bytes, expected: bytes) -> int:
+    """The number of lines that do not stand where they are expected."""
+    return sum(one != other for one, other in zip_longest(seen.split(b"\n"), expected.split(b"\n")))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("language", COMMANDS)
+def test_a_thousand_scripts_are_in_order_everywhere(supervise: Place, language: str) -> None:
+    """Into one file, the log, the record and a terminal comes what a run without supervise writes into one file."""
+    command = COMMANDS[language]
+    for program in {command[0], "cc" if language == "cc" else "sh"}:
+        if not shutil.which(program):
+            pytest.skip(f"{program} is not installed")
+    name, text = THREE[language]
+    supervise.file(name).write_text(text)
+    supervise.file("three.c").write_text(TEN_WARNINGS)
+    without, path, log = supervise.file("without"), supervise.file("with"), supervise.file("log")
+    with without.open("wb") as file:
+        assert supervise.popen([*command], stdout=file.fileno(), stderr=file.fileno()).wait().code == 0
+    expected = without.read_bytes()
+    assert expected.count(b"\n") >= 3 * THOUSAND
+    with path.open("wb") as file:
+        ended = supervise("--log", str(log), "--", *command, stdout=file.fileno(), stderr=file.fileno())
+    assert ended.code == 0
+    seen = {
+        "file": path.read_bytes(),
+        "log": log.read_bytes(),
+        "record": ask(supervise, "logs", "-").out,
+        "terminal": on_a_terminal(supervise, command),
+    }
+    assert {where: misplaced(data, expected) for where, data in seen.items()} == dict.fromkeys(seen, 0)
 
 
 @pytest.mark.parametrize("trace", ["bash -xc 'echo one; echo two'", "make -f makefile"])

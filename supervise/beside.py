@@ -52,9 +52,12 @@ def log_of(fd: int) -> "Log":
 def look_at_lock(path: str) -> "tuple[str, tuple[int, ...]]":
     """Nothing, as soon as the file system of a lock at a path has answered; what is wrong there is told by the lock."""
     import os
+    from stat import S_ISREG
 
     try:
-        os.stat(path)
+        if S_ISREG(os.lstat(path).st_mode):
+            # A file system may answer the one and not the other.
+            os.close(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC))
     except OSError:
         pass
     return "", ()

@@ -457,9 +457,8 @@ def give_up(launched: Launched, why: str) -> "NoReturn":
         try:
             launched.guardian.wait()
             if launched.wall:
-                # To its watcher as well, which removes the cgroup within a bound.
-                os.close(launched.wall.held)
-                os.waitpid(launched.wall.watcher, 0)
+                # To its watcher as well, which removes the cgroup.
+                launched.wall.fall()
         except OSError:
             # The guardian has died before us: the command is ours now, and falls to init.
             pass

@@ -5,6 +5,9 @@ import os
 
 from supervise.runs.locks import Lock
 
+TELLING = 0.5
+"""Seconds that the reader of the events has to take the line that says that the run waits for its lock."""
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -85,11 +88,15 @@ def _tell(events: int, run_id: str, name: str, holder: str) -> None:
     line = plain.json({**head, "event": "waiting", "lock": name, "holder": holder}).encode() + b"\n"
     poll = select.poll()
     poll.register(events, select.POLLOUT)
+    # A reader that does not read (of a FIFO) misses it, and holds up no run.  Even where there is room, the write may
+    # block: another process may be the faster, a long line may not go in, a file system may have gone.
+    if not poll.poll(0):
+        return
+    from supervise.process import apart
+
     try:
-        # Whoever does not read (a FIFO) misses it, and holds up nobody.
-        if poll.poll(0):
-            os.write(events, line)
-    except OSError:
+        apart.run(lambda: (os.write(events, line), ()), TELLING, (events,))
+    except (OSError, apart.LateError):
         pass
 
 

@@ -203,10 +203,10 @@ class Runner:
 
     def _end_unborn(self) -> tuple[Process, ...]:
         """Kill the command that does not come into being, and the guardian that hangs in its start; what survives."""
-        from supervise.process import unborn
+        from supervise.process import apart, unborn
 
         launched = self.launched
-        spared = {*launched.hung, *([launched.wall.watcher] if launched.wall else [])}
+        spared = {*launched.hung, *apart.late.values(), *([launched.wall.watcher] if launched.wall else [])}
         survivors = unborn.end(self.holder(), spared)
         if self.holder() != os.getpid():
             launched.guardian.give_up()
@@ -215,7 +215,6 @@ class Runner:
     def _forget_attempt(self) -> None:
         """It is over; until the next one the keys are ours."""
         self._root, self._root_since = 0, inf
-        self.overseer.hear_empty()
         # No order of this attempt's is for the next one, should its guardian die.
         self.overseer.hear_empty()
         self._observer.forget()

@@ -48,7 +48,7 @@ OURS = {
     "detaching": {"process"},
     "beside": {"faces", "files", "options", "process", "runs"},
     "outer": {"options", "values"},
-    "locking": {"files", "recording", "runs"},
+    "locking": {"files", "process", "recording", "runs"},
     "launch": {
         "argv",
         "beside",

@@ -3,7 +3,7 @@
 A file system whose server is gone answers nothing, and what waits for it can often not even be killed (an
 uninterruptible sleep).  A thread would not do: a process ends when its last thread has ended, so that the supervisor
 itself would stay.  Such a process costs half a millisecond, and only the runs that name such a file, or whose
-configuration is not at hand (`is_at_hand`), pay for it.
+configuration or runtime folder is not at hand (`is_at_hand`), pay for it.
 """
 
 import _signal
@@ -25,6 +25,10 @@ GLANCE = 0.01
 CANCELLING = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT)
 
 
+late: "dict[str, int]" = {}
+"""The paths of which there was no answer, with the process that asked and may be left."""
+
+
 class LateError(Exception):
     """There was no answer in time, or a signal came first, which is pending."""
 
@@ -34,9 +38,10 @@ class LateError(Exception):
         """The process that may be left."""
 
 
-def run(operation: "Operation", seconds: float) -> "tuple[Any, tuple[int, ...]]":
+def run(operation: "Operation", seconds: float, kept: "tuple[int, ...]" = ()) -> "tuple[Any, tuple[int, ...]]":
     """What the operation returns, with descriptors of this process.
 
+    Of the descriptors that are open the operation has those that are `kept`, all of them above 2, and no other.
     Raises LateError, OSError as the operation does, and ChildProcessError where it has died.
     """
     ours, theirs = line.pair()
@@ -46,11 +51,15 @@ def run(operation: "Operation", seconds: float) -> "tuple[Any, tuple[int, ...]]"
             ours.close()
             system.prctl(system.PR_SET_PDEATHSIG, _signal.SIGKILL)
             try:
-                # Nothing of the caller's is to be held by what may stay for long.
+                # Nothing of the caller's is to be held by what may stay for long: no pipe, no lock, no line.
                 nothing = null.open_null()
                 for number in range(3):
                     os.dup2(nothing, number)
-                os.close(nothing)
+                low = 3
+                for number in sorted({theirs.fileno(), *kept}):
+                    os.closerange(low, number)
+                    low = number + 1
+                os.closerange(low, os.sysconf("SC_OPEN_MAX"))
                 value, fds = operation()
                 theirs.send("done", value, fds=fds)
             except OSError as error:
@@ -73,6 +82,25 @@ def run(operation: "Operation", seconds: float) -> "tuple[Any, tuple[int, ...]]"
         number, why, path = words
         raise OSError(number, why, path or None)
     return words[0], tuple(rights)
+
+
+def answers(path: str, seconds: float) -> bool:
+    """The file system of that path says within so many seconds what is there, or that nothing is.
+
+    The path is one below what may be a mount: of the root of a file system itself the kernel has a name without asking.
+    It is asked once in the life of this process, and where it does not answer never again.
+    """
+    if system.is_at_hand(path):
+        return path not in late
+    if path not in late:
+        try:
+            run(lambda: (bool(os.stat(path)), ()), seconds)
+        except LateError as error:
+            late[path] = error.pid
+        except OSError:
+            # That is an answer too.
+            pass
+    return path not in late
 
 
 def _await(ours: "line.Line", until: float) -> "tuple[tuple[Any, ...], list[int]] | None":

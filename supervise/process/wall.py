@@ -18,6 +18,7 @@ programs that fit themselves to it look in their own cgroup alone, and would tak
 
 import _signal
 import os
+import select
 from time import monotonic, sleep
 
 from supervise.process import tree
@@ -46,6 +47,10 @@ STAYING = 0.05
 """Seconds after which those inside whom we have not let out are there to stay."""
 LEAVING = 2.0
 """Seconds in which the dead may leave: they do so after they have been waited for, on a busy machine not at once."""
+DYING = 0.5
+"""Seconds that the watcher has to die of its KILL."""
+FALLING = 10.0
+"""Seconds that the watcher has to kill the cgroup: it tries that a hundred times, with pauses of 0.05 s."""
 LIMITS = ("memory.max", "cpu.max")
 WATCH = """
 cd /
@@ -101,9 +106,39 @@ class Wall:
             # Only looked at: where the guardian is dead, another thread of ours takes the status of every child.
             os.waitid(os.P_PID, self.watcher, os.WEXITED | os.WNOWAIT | os.WNOHANG)
             os.kill(self.watcher, _signal.SIGKILL)
-            os.waitpid(self.watcher, 0)
         except (ChildProcessError, ProcessLookupError):
-            pass
+            return
+        # A debugger, a frozen cgroup or a disk may keep it from dying.
+        _await_end(self.watcher, DYING)
+
+    def fall(self) -> None:
+        """Let go of what the watcher waits for, and wait for what it does then: it kills the cgroup and removes it."""
+        os.close(self.held)
+        _await_end(self.watcher, FALLING)
+
+
+def _await_end(child: int, seconds: float) -> None:
+    """Wait for the end of a child of this process, at most so long, and reap it."""
+    until = monotonic() + seconds
+    try:
+        pidfd = os.pidfd_open(child)
+    except OSError:
+        # It is gone, or the kernel is older than 5.3 or has no descriptor left.
+        pidfd = -1
+    try:
+        while not os.waitpid(child, os.WNOHANG)[0] and (left := until - monotonic()) > 0:
+            if pidfd >= 0:
+                poll = select.poll()
+                poll.register(pidfd, select.POLLIN)
+                poll.poll(left * 1000)
+            else:
+                sleep(0.001)
+    except ChildProcessError:
+        # Another thread has reaped it.
+        pass
+    finally:
+        if pidfd >= 0:
+            os.close(pidfd)
 
 
 def is_to_wait() -> bool:

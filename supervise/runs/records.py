@@ -46,6 +46,8 @@ SOCKET = "socket"
 SCHEMA = 1
 KEPT = 4096
 """Bytes of the disk that the lock takes, so that the end can be written where there are no others left."""
+PATIENCE = 0.2
+"""Seconds that the file system of a record has to answer, where the main thread would wait for it."""
 LISTS = ("warnings", "extensions", "put_offs", "attempts", "stragglers", "survivors")
 FRESH = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -78,14 +80,16 @@ class Record:
         remove(self.state, self.run_id)
 
     def note_root(self, pid: int) -> None:
-        """Write down which process the command is, for whoever has to find it when we and the guardian are dead."""
+        """Write down which process the command is, for the run of `recover` that has to find it when the supervisor and
+        the guardian are dead.  A file system that does not answer by then is not waited for: the command carries the
+        run's id all the same.
+        """
         started = identity.starttime(pid)
-        if not started:
+        if not started or not self._answers():
             return
         try:
             fd = os.open(f"{self.folder}/{ROOTS}", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError:
-            # It carries the run's id all the same.
             return
         try:
             os.write(fd, b"%d %d\n" % (pid, started))
@@ -93,6 +97,16 @@ class Record:
             pass
         finally:
             os.close(fd)
+
+    def _answers(self) -> bool:
+        """The file system of the record does; of a local one the kernel knows that at once."""
+        from supervise.process import system
+
+        if system.is_at_hand(self.folder):
+            return True
+        from supervise.process import apart
+
+        return apart.answers(self.folder, PATIENCE)
 
     def note_socket(self, folder: str) -> None:
         """Write down in which folder the run's control socket is; without that it is looked for."""

@@ -18,7 +18,7 @@ by its owner.  Built-in modules only: commands that merely ask need no more.
 
 import fcntl
 import os
-from errno import EACCES, ENOENT
+from errno import EACCES, ENOENT, ETIMEDOUT
 from stat import S_IMODE, S_ISDIR
 
 from supervise.files import owned, trust, walk
@@ -38,6 +38,8 @@ TEMPORARY = "/tmp"
 PRIVATE = 0o700
 TRIES = 10
 """How often a folder is looked for that another run of the user's has made at the same moment."""
+PATIENCE = 0.2
+"""Seconds that the file system of a home or of XDG_RUNTIME_DIR has to answer before it is passed over."""
 ENTER_ALONE = 0o711
 """Others may go to what they know the name of, and see no names."""
 
@@ -59,7 +61,8 @@ class Place:
     def paths(self) -> "Iterator[str]":
         """The folders of that user which are there, the one with the plain name first."""
         if not self.is_shared:
-            yield f"{self.parent}/{self.name}"
+            if self._answers():
+                yield f"{self.parent}/{self.name}"
             return
         try:
             names = [one for one in os.listdir(self.parent) if one == self.name or one.startswith(f"{self.name}.")]
@@ -83,6 +86,8 @@ class Place:
         Raises OSError; UntrustedError where it is another user's.
         """
         if not self.is_shared:
+            if not self._answers():
+                raise TimeoutError(ETIMEDOUT, "It does not answer", self.parent)
             return open_folder(f"{self.parent}/{self.name}", self.uid, make_below=self.parent)
         plain = f"{self.parent}/{self.name}"
         for _ in range(TRIES):
@@ -109,6 +114,12 @@ class Place:
             # Under another name no other run would find it, and each would have a folder of its own.
             raise PermissionError(EACCES, os.strerror(EACCES), self.parent)
         return open_folder(f"{plain}.{os.urandom(4).hex()}", self.uid, make_below=self.parent)
+
+    def _answers(self) -> bool:
+        """Its file system does: a home may be on a network disk, and XDG_RUNTIME_DIR anywhere."""
+        from supervise.process import apart
+
+        return apart.answers(f"{self.parent}/{self.name}", PATIENCE)
 
 
 class HomePlace(Place):
@@ -273,14 +284,14 @@ def _is_closed(path: str) -> bool:
 
 
 def _home(uid: int) -> str:
-    """The home of the account, which is the same for cron and for a login; empty where there is none."""
+    """The home of the account, there or not, which is the same for cron and for a login; empty where it has none."""
     import pwd
 
     try:
         home = pwd.getpwuid(uid).pw_dir.rstrip("/")
     except KeyError:
         return ""
-    return home if home.startswith("/") and os.path.isdir(home) else ""
+    return home if home.startswith("/") else ""
 
 
 class _RuleOf:

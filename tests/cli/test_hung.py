@@ -2,7 +2,9 @@
 
 import json
 import os
+import pwd
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from supervise.process import apart
+from supervise.runs import records
 from tests.harness import Place, alive_with, child, wait_until
 from tests.hung import Hung, is_possible, mounted
 
@@ -228,6 +232,91 @@ def test_the_command_runs_without_a_home_that_answers(supervise: Place, dead: De
     code, said, _ = Run(supervise, [*words, "-t", "3", "--", "sh", "-c", "echo ran; exit 3"], env).wait()
     assert code == 3
     assert said.splitlines()[-1] == "ran"
+
+
+@pytest.mark.parametrize("options", [[], ["--notify"], ["--lock", "one"], ["--pty", "--notify"]])
+def test_a_limit_holds_where_the_runtime_folder_hangs(supervise: Place, dead: Dead, options: list[str]) -> None:
+    env = {"XDG_RUNTIME_DIR": str(dead.folder)}
+
+    def time_taken() -> float:
+        run = Run(supervise, ["-t", str(LIMIT), *options, "--", "sleep", "20"], env)
+        code, said, took = run.wait()
+        assert code == 124, said
+        assert "no control socket" not in said
+        return took
+
+    # One of three: the machine may be busy with other tests.
+    assert any(time_taken() < LIMIT + LATE for _ in range(3))
+
+
+def test_clients_pass_over_a_runtime_folder_that_hangs(supervise: Place, dead: Dead) -> None:
+    env = {"XDG_RUNTIME_DIR": str(dead.folder)}
+    run = Run(supervise, ["--name", "one", "--notify", "--", *child("stay")], env)
+    [noted] = wait_until(lambda: [*Path(supervise.state).glob("runs/*/socket")])
+    assert not noted.read_text().startswith(str(dead.folder))
+    for words in (["ps"], ["extend", "one", "1"], ["stop", "one"]):
+        client = supervise.popen([str(supervise.program), *words], env=env)
+        began = time.monotonic()
+        assert client.process.wait(20) == (125 if words[0] == "extend" else 0), client.err
+        assert time.monotonic() - began < 3, words
+    assert run.wait()[0] == 143
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_cancellation_where_the_runtime_folder_hangs(supervise: Place, dead: Dead, number: int) -> None:
+    def lateness() -> float:
+        run = Run(supervise, ["--", *child("say=up", "stay")], {"XDG_RUNTIME_DIR": str(dead.folder)})
+        wait_until(lambda: "up" in supervise.file("said").read_text())
+        sent = time.monotonic()
+        run.running.send(number)
+        code, said, _ = run.wait()
+        assert code in (-number, 128 + number), said
+        return time.monotonic() - sent
+
+    # One of three: the machine may be busy with other tests.
+    assert any(lateness() < LATE for _ in range(3))
+
+
+@pytest.mark.parametrize("manner", ["unread", "unanswered"])
+def test_a_lock_where_the_home_of_the_account_hangs(supervise: Place, tmp_path: Path, manner: str) -> None:
+    """Where /run/lock cannot be written, the account's home comes before /tmp."""
+    home = pwd.getpwuid(0).pw_dir
+    if f"{supervise.program}".startswith(f"{home}/") or sys.executable.startswith(f"{home}/"):
+        pytest.skip("needs a program that is not in root's home")
+    there = supervise.file("there")
+    with mounted(tmp_path / "dead", "answers") as hung:
+        script = f"""
+            mount -t tmpfs -o ro none /run/lock && mount --bind {hung.folder} {home} || exit 99
+            cd /; echo >{there}; read go
+            exec {supervise.program} -t 1 --no-record --lock one -- sleep 20
+        """
+        reader, writer = os.pipe()
+        running = supervise.popen(
+            ["unshare", "-m", "sh", "-c", script],
+            env={"XDG_RUNTIME_DIR": "/nowhere", "PATH": "/usr/bin:/bin"},
+            stdin=reader,
+        )
+        os.close(reader)
+        wait_until(there.exists)
+        hung.stop(manner)
+        began = time.monotonic()
+        os.close(writer)
+        assert running.process.wait(20) == 124, running.err
+        assert time.monotonic() - began < 3, running.err
+        assert b"no control socket" not in running.err
+    wait_until(lambda: not supervise.alive())
+
+
+def test_the_commands_pid_is_not_noted_on_a_disk_that_hangs(dead: Dead) -> None:
+    record = records.Record(str(dead.folder), "20261124-200139-123456abcd", {}, -1, -1)
+    began = time.monotonic()
+    record.note_root(os.getpid())
+    assert time.monotonic() - began < LATE
+    began = time.monotonic()
+    record.note_root(os.getpid())
+    assert time.monotonic() - began < 0.05
+    # The process that has asked is gone with the file system, or before.
+    apart.late.clear()
 
 
 def test_a_log_of_a_run_without_limits_is_refused(supervise: Place, dead: Dead) -> None:

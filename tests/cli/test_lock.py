@@ -347,3 +347,30 @@ def test_a_file_that_serves_as_a_lock_keeps_what_stands_in_it(supervise: Place) 
     holder.wait()
     assert supervise("--lock", str(path), "--", "true").code == 0
     assert path.read_text() == "of the user's\n"
+
+
+def test_a_reader_of_the_events_that_does_not_read_holds_up_no_wait(supervise: Place) -> None:
+    """There is room in its pipe, but not for a line as long as the one that names this lock."""
+    folder = supervise.folder.joinpath(*['"' * 250] * 10)
+    folder.mkdir(parents=True)
+    words = ["--lock", str(folder / "lock")]
+    holder = supervise.popen([str(supervise.program), "--no-record", *words, "--", *child("ready", "stay")])
+    holder.wait_for_out(b"ready")
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    while True:
+        try:
+            os.write(writer, b"x" * 4096)
+        except BlockingIOError:
+            break
+    os.set_blocking(writer, True)
+    os.read(reader, 4096)
+    options = [*words, "--lock-wait", "1", "--events", f"/dev/fd/{writer}"]
+    began = time.monotonic()
+    waiter = supervise.popen([str(supervise.program), *options, "--", "true"], pass_fds=(writer,))
+    os.close(writer)
+    code = waiter.process.wait(20)
+    os.close(reader)
+    assert (code, time.monotonic() - began < 5) == (75, True), waiter.err
+    holder.send(signal.SIGTERM)
+    holder.wait()

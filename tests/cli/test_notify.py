@@ -216,8 +216,14 @@ def test_whoever_asks_the_run_is_told(supervise: Place, monkeypatch: pytest.Monk
     connection.socket.close()
     assert answer
     assert answer["notify"] == {"status": "up and running", "is_stopping": False, "main_pid": 4711}
-    listed = json.loads(supervise.popen([str(supervise.program), "ps", "--json"]).wait().out)
-    assert [(one["run_id"], one["status"]) for one in listed] == [(run_id, "up and running")]
+
+    def is_listed() -> bool:
+        listed = json.loads(supervise.popen([str(supervise.program), "ps", "--json"]).wait().out)
+        assert [one["run_id"] for one in listed] == [run_id]
+        return bool(listed[0]["status"] == "up and running")
+
+    # `ps` has it from the record, where it stands a moment after the run has heard it.
+    wait_until(is_listed, 5)
     assert b" running: up and running " in supervise.popen([str(supervise.program), "ps"]).wait().out
     running.send(signal.SIGTERM)
     assert running.wait().code == 143

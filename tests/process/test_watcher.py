@@ -1,0 +1,39 @@
+"""The wait for the watcher of the wall."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from supervise.process import wall
+
+
+def child_that_stays() -> int:
+    pid = os.fork()
+    if pid == 0:
+        signal.pause()
+        os._exit(0)
+    return pid
+
+
+@pytest.mark.parametrize("has_pidfd", [True, False])
+def test_a_child_that_does_not_end_is_waited_for_so_long_alone(
+    monkeypatch: pytest.MonkeyPatch, has_pidfd: bool
+) -> None:
+    def refuse(pid: int) -> int:
+        raise OSError(38, "Function not implemented")
+
+    if not has_pidfd:
+        monkeypatch.setattr(os, "pidfd_open", refuse)
+    pid = child_that_stays()
+    began = time.monotonic()
+    wall._await_end(pid, 0.1)
+    assert 0.1 <= time.monotonic() - began < 5
+    os.kill(pid, signal.SIGKILL)
+    wall._await_end(pid, 40)
+    assert time.monotonic() - began < 5
+    # It is reaped, and to wait for it again takes no time.
+    with pytest.raises(ChildProcessError):
+        os.waitpid(pid, 0)
+    wall._await_end(pid, 40)

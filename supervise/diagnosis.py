@@ -29,11 +29,19 @@ class Diagnosing:
 
     def __init__(self, launched: Launched, policy: Policy, holder: int, looks: Iterable[Look], until: float) -> None:
         """`until`, on the monotonic clock, is when the signal is sent; `looks` are those taken before."""
-        now = monotonic() - launched.started
-        self._last_line = _last_line(launched)
+        self._launched = launched
+        self._policy = policy
         self._pipe = launched.pumps[0].source_name()
-        self._is_silent = _is_silent(launched, policy, now)
-        self._camera = Camera(holder, _earlier(looks, policy, now), until - AHEAD)
+        self.look_at_output()
+        self._camera = Camera(holder, _earlier(looks, policy, self._now()), until - AHEAD)
+
+    def look_at_output(self) -> None:
+        """Note what the output shows now; a picture that was begun long before the signal needs that again."""
+        self._last_line = _last_line(self._launched)
+        self._is_silent = _is_silent(self._launched, self._policy, self._now())
+
+    def _now(self) -> float:
+        return monotonic() - self._launched.started
 
     def look(self) -> None:
         """Look at the tree, for as long as there is time."""

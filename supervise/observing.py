@@ -32,14 +32,13 @@ class Observer:
         self._sampler: Sampler | None = None
         self._looks: deque[Look] = deque(maxlen=PROBES + 1)
         """The last of them: one window."""
-        self._diagnosing: Diagnosing | None = None
-        self._taking = _thread.allocate_lock()
-        """Held as long as a picture is being taken."""
+        self._shot: Shot | None = None
+        """The newest picture, as far as it is taken."""
 
     def forget(self) -> None:
         """The attempt is over: what was seen of it says nothing of the next one."""
         self._looks.clear()
-        self._diagnosing = None
+        self._shot = None
 
     def sample(self) -> Sample:
         """What the tree has done since the last one; what cannot be measured is told once."""
@@ -55,39 +54,65 @@ class Observer:
             self._teller.tell(Trouble(text))
         return Sample(**{**look._asdict(), "busy": tuple(Busy(*one) for one in look.busy)})
 
-    def take_picture(self) -> None:
-        """Take one of the tree, as far as that goes in PICTURE seconds."""
+    def begin_picture(self, until: float) -> None:
+        """Begin to take one of the tree, as far as that goes until then, on the monotonic clock."""
         # In a thread, the loading of it included: neither a read of /proc that blocks nor a disk that is gone may hold
-        # up the signal for longer.
-        # The thread may hold the interpreter for as long again before we have it.
-        patience = PICTURE - getswitchinterval()
-        self._taking = taken = _thread.allocate_lock()
-        taken.acquire()
+        # up the signal.
+        shot = Shot()
         try:
-            _thread.start_new_thread(self._look, (monotonic() + patience, taken))
+            _thread.start_new_thread(self._look, (until, shot))
         except RuntimeError:
             # No more threads: no diagnosis.
+            self._shot = None
             return
-        if taken.acquire(timeout=patience):
-            taken.release()
+        self._shot = shot
+
+    def take_picture(self, is_begun: bool) -> None:
+        """Take one of the tree, as far as that goes in PICTURE seconds; only the output, where it `is_begun`."""
+        if not is_begun:
+            # The thread may hold the interpreter for as long again before the supervisor has it.
+            patience = PICTURE - getswitchinterval()
+            self.begin_picture(monotonic() + patience)
+            if self._shot:
+                self._shot.wait(patience)
+        elif self._shot and self._shot.diagnosing:
+            # What the command has printed since the look was begun counts, and what it prints at the signal does not.
+            self._shot.diagnosing.look_at_output()
 
     def show_picture(self) -> None:
         """Tell what is to be seen in the one that was taken, if there is one."""
+        if not self._shot:
+            return
         # Now that the signal is sent there is time for a thread that has hardly come to run on a busy machine.
-        self._taking.acquire(timeout=PICTURE)
-        if self._diagnosing:
-            self._teller.tell(self._diagnosing.result())
+        self._shot.wait(PICTURE)
+        if self._shot.diagnosing:
+            self._teller.tell(self._shot.diagnosing.result())
 
-    def _look(self, until: float, taken: "_thread.LockType") -> None:
+    def _look(self, until: float, shot: "Shot") -> None:
         try:
             from supervise.diagnosis import Diagnosing
 
-            self._diagnosing = Diagnosing(
-                self._launched, self._policy, self._launched.holder(), tuple(self._looks), until
-            )
-            self._diagnosing.look()
+            diagnosing = Diagnosing(self._launched, self._policy, self._launched.holder(), tuple(self._looks), until)
+            shot.diagnosing = diagnosing
+            diagnosing.look()
         except (OSError, ImportError):
             # No more descriptors, or the disk is gone: it is shown as far as it came.
             pass
         finally:
-            taken.release()
+            shot.taken.release()
+
+
+class Shot:
+    """One picture that a thread takes.  A thread that is late, of an attempt before this one, changes no other shot."""
+
+    def __init__(self) -> None:
+        self.diagnosing: Diagnosing | None = None
+        """None until the thread has begun, or where it could not."""
+        self.taken = _thread.allocate_lock()
+        """Held as long as the picture is being taken."""
+        self.taken.acquire()
+
+    def wait(self, seconds: float) -> None:
+        """Wait for the thread, no longer than that."""
+        if self.taken.acquire(timeout=seconds):
+            self.taken.release()

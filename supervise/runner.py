@@ -19,6 +19,7 @@ from supervise.core.events import (
     Announce,
     Answered,
     Ask,
+    BeginPicture,
     Cancel,
     Cut,
     Drained,
@@ -176,8 +177,10 @@ class Runner:
             case SignalRoot(signal):
                 line.send("root", signal)
                 self.overseer.rouse()
-            case TakePicture():
-                self._observer.take_picture()
+            case BeginPicture(at):
+                self._observer.begin_picture(at + self.launched.started)
+            case TakePicture(is_begun):
+                self._observer.take_picture(is_begun)
             case ShowPicture():
                 self._observer.show_picture()
             case StopTree(signal, skip_signal):

@@ -13,6 +13,12 @@ from supervise.core.policy import Policy
 
 PROBES = 5
 """Steps of a window at whose ends the tree is looked at."""
+AHEAD = 0.2
+"""Seconds before a deadline at which the picture of the tree is begun, so that the signal does not wait for it: several
+times what the picture takes on a busy machine.  Half of a limit that is shorter than twice that."""
+FRESH = 1.0
+"""Seconds for which such a picture is good.  A deadline that moves again and again, by output say, has no more than
+about one picture a second."""
 
 
 class Phase(Enum):
@@ -63,6 +69,8 @@ class Attempt:
     samples: Samples = field(init=False)
     probed: float = -inf
     """When the tree was last looked at."""
+    pictured: float = -inf
+    """When a picture of the tree was last begun ahead of a deadline."""
     last_byte: float = -inf
     """When a byte last came, on whichever stream."""
     question: Question | None = None
@@ -114,7 +122,9 @@ class Attempt:
         if self.question:
             return self.question.until
         checks = (check for one in self.deadlines.in_force() for check in one.checks())
-        return min(self.probe_at, *checks, self.bound if self.phase is Phase.BACKOFF else inf)
+        if self.phase is Phase.BACKOFF:
+            return min(self.probe_at, *checks, self.bound)
+        return min(self.probe_at, self.picture_at, *checks)
 
     @property
     def probe_at(self) -> float:
@@ -131,6 +141,24 @@ class Attempt:
                 if probe < check:
                     due = min(due, probe)
         return due
+
+    @property
+    def picture_at(self) -> float:
+        """When to begin a picture of the tree for the next deadline; infinity where a verdict shows none.
+
+        --dump-signal comes at the deadline, and the picture a second later: none is begun before it.
+        """
+        policy = self.policy
+        if not policy.diagnose or policy.dump_signal is not None:
+            return inf
+        first = min(self.deadlines.in_force(), key=lambda one: one.at, default=None)
+        if first is None or self.pictured >= first.at - FRESH:
+            return inf
+        return first.at - min(AHEAD, (first.at - first.start) / 2)
+
+    def has_picture(self, now: float) -> bool:
+        """A picture that was begun ahead of the deadline is good now."""
+        return self.pictured >= now - FRESH
 
     def needs_probe(self, deadline: Deadline) -> bool:
         """Whether it may move hinges on what is measured."""
@@ -150,6 +178,7 @@ class Attempt:
         self.samples.shift(by)
         self.begun += by
         self.probed += by
+        self.pictured += by
         self.last_byte += by
         self.bound += by
         self.waiting = [with_times(event, lambda t: t + by) for event in self.waiting]

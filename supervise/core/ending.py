@@ -44,7 +44,8 @@ its whole group."""
 DUMP = 1.0
 """Seconds that a command has to write the dump for which --dump-signal asks."""
 PICTURE = 0.050
-"""Seconds that a look at the tree may take before the signal.  The grace counts from the signal."""
+"""Seconds for which the signal waits for a look at the tree that was not begun ahead of the deadline.  The grace
+counts from the signal."""
 LAST = 0.5
 """Seconds that a reader has for what was left in the pipes when the drain was cut, after a cause of ours."""
 
@@ -52,7 +53,8 @@ LAST = 0.5
 def stop(attempt: Attempt, cause: Cause, signal: int, now: float, *, skip_signal: bool = False) -> list[Action]:
     """The cause is fixed: the signal first, then the announcement, then the grace.
 
-    At a limit the tree is looked at before the signal, and the command is asked for a dump before that.
+    At a limit the tree is looked at before the signal, and the command is asked for a dump before that.  The signal
+    waits only for a look that was not begun ahead of the deadline.
     """
     attempt.cause = cause
     attempt.phase = Phase.STOPPING
@@ -71,11 +73,12 @@ def _send_stop(
     attempt.is_dumping = False
     is_shown = attempt.policy.diagnose and attempt.cause and attempt.cause.limit
     grace = _grace(attempt, signal)
-    attempt.bound = now + (PICTURE if is_shown else 0.0) + grace
+    is_begun = attempt.has_picture(now)
+    attempt.bound = now + (PICTURE if is_shown and not is_begun else 0.0) + grace
     actions: list[Action] = [StopTree(signal, skip_signal), *announcement]
     if not grace:
         actions += _kill(attempt, "grace", now)
-    return [TakePicture(), *actions, ShowPicture()] if is_shown else actions
+    return [TakePicture(is_begun), *actions, ShowPicture()] if is_shown else actions
 
 
 def _grace(attempt: Attempt, signal: int) -> float:

@@ -251,8 +251,20 @@ class SignalRoot:
 
 
 @dataclass(frozen=True, slots=True)
+class BeginPicture:
+    """Begin to look at what each process of the tree is doing, for a deadline that comes `at`; nothing waits for it."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class TakePicture:
-    """Look at what each process of the tree is doing, within 50 ms: the signal waits for it."""
+    """Look at what each process of the tree is doing, within 50 ms: the signal waits for it.
+
+    `is_begun`: the look was begun ahead of the deadline, and the signal does not wait.
+    """
+
+    is_begun: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,7 +314,18 @@ class Settle:
 
 
 Action = (
-    Ask | Probe | SignalRoot | TakePicture | ShowPicture | StopTree | KillTree | Cut | StartAttempt | Announce | Settle
+    Ask
+    | Probe
+    | SignalRoot
+    | BeginPicture
+    | TakePicture
+    | ShowPicture
+    | StopTree
+    | KillTree
+    | Cut
+    | StartAttempt
+    | Announce
+    | Settle
 )
 
 

@@ -27,8 +27,10 @@ other event, whether from within the loop over the actions or right after it.  A
     then the last bytes, for a bounded time.  A second cancellation kills at once, unless it is an echo of the first;
     the first after a timeout is only passed on.
 
-    At a limit the tree is looked at before the signal, and what was seen is told after the announcement.  Before that
-    look the command may be asked for a dump, and has a second to write it; an end or a cancellation cuts that short.
+    At a limit the tree is looked at before the signal, and what was seen is told after the announcement.  The look is
+    begun ahead of the deadline, so that the signal need not wait; where a deadline comes unforeseen, the signal waits.
+    Before that look the command may be asked for a dump, and has a second to write it; an end or a cancellation cuts
+    that short.
 
     A command that ends by itself has no cause.  What it left is reported, killed or waited for; its bytes are waited
     for as long as somebody reads, but more bytes only for the time of the drain.  A cancellation meanwhile is a cause.

@@ -13,6 +13,7 @@ from supervise.core.events import (
     Announce,
     Answered,
     Ask,
+    BeginPicture,
     Cancel,
     Drained,
     Emptied,
@@ -248,12 +249,18 @@ def answered(attempt: Attempt, event: Answered, now: float) -> list[Action]:
 
 
 def tick(attempt: Attempt, event: Tick, now: float) -> list[Action]:
-    """Ask where a deadline is due; else look at the tree where that is due, and say the warnings that are."""
+    """Ask where a deadline is due; else look at the tree where that is due, and say the warnings that are.
+
+    Shortly before a deadline the picture of the tree is begun that its verdict will show.
+    """
     if attempt.question:
         return _decide(attempt, now, pending=False, at=now) if now >= attempt.question.until else []
     if attempt.deadlines.first_due(now):
         return _ask(attempt, now)
     actions = _probe(attempt, now) if now >= attempt.probe_at else []
+    if now >= attempt.picture_at:
+        attempt.pictured = now
+        actions.append(BeginPicture(min(one.at for one in attempt.deadlines.in_force())))
     for deadline in attempt.deadlines.in_force():
         actions += warn(attempt, deadline, now)
     return actions

@@ -83,15 +83,20 @@ class Wall:
 
     def lower(self, spared: int) -> None:
         """Who is inside is let out; but for the guardian, which is about to go."""
-        now = _home()
-        if now != self.folder:
-            # A run around ours may have ended meanwhile, and let us out.
-            self._home = now or self._home
         until = monotonic() + LETTING_OUT
+        is_home_known = False
         while monotonic() < until:
             inside = [pid for pid in _inside(self.folder) if pid != spared]
             if not inside:
                 break
+            if not is_home_known:
+                # Read only where somebody is to be let out, which is rare: on a machine with many mounts it takes a
+                # millisecond.
+                is_home_known = True
+                now = _home()
+                if now != self.folder:
+                    # A run around this one may have ended meanwhile, and let the supervisor out.
+                    self._home = now or self._home
             for pid in inside:
                 _move(pid, self._home)
 

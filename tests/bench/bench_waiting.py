@@ -10,7 +10,6 @@ from pathlib import Path
 
 from bench_tools import SUPERVISE, probe, quantile, row, stamps, start, wrapped
 
-QUIETLY = ("-q", "--diagnose", "off")
 OURS = ("supervise-guard", "sh")
 LIMITS = ("-t", "1h", "-i", "1h", "-x", "1h")
 
@@ -87,15 +86,15 @@ def _busy(count: int) -> Iterator[None]:
 
 
 def lateness(rounds: int = 30) -> dict[str, object]:
-    """From a second after the command's first instruction to its TERM, with two busy loops beside."""
+    """From a second after the command's first instruction to its TERM, with two busy loops beside.
+
+    With the defaults: the diagnosis and the messages are made, as for every user.
+    """
     with probe() as (program, file), _busy(2):
         ways = {
             "supervise": [
                 SUPERVISE,
                 "--no-record",
-                "-q",
-                "--diagnose",
-                "off",
                 "-t",
                 "1",
                 "--",

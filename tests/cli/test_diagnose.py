@@ -187,6 +187,17 @@ def test_the_last_line_of_a_flood(supervise: Place) -> None:
     assert ended.report["diagnosis"]["last_line"]["text"] == "last"
 
 
+def test_the_last_line_before_the_signal_though_the_look_at_the_tree_is_begun_earlier(supervise: Place) -> None:
+    """The look is begun ten lines before the signal."""
+    code = "import time\nn = 0\nwhile True:\n    n += 1\n    print(n, flush=True)\n    time.sleep(0.02)"
+    for _ in range(TRIES):
+        ended = supervise(*AFTER_ACCESS, "--", *python(code))
+        missed = int(ended.out.split()[-1]) - int(ended.report["diagnosis"]["last_line"]["text"])
+        if missed <= 3:
+            return
+    pytest.fail(f"the diagnosis shows a line {missed} lines before the last one")
+
+
 def test_names_and_lines_that_would_harm_a_terminal(supervise: Place) -> None:
     code = r"""
 import time

@@ -1,11 +1,16 @@
 """At a limit: the look at the tree before the signal, and the dump that --dump-signal asks for before that."""
 
+from dataclasses import replace
+from math import inf
+
 import pytest
 
-from supervise.core.attempt import Phase
+from supervise.core.attempt import AHEAD, Phase
 from supervise.core.ending import DUMP, PICTURE
 from supervise.core.events import (
+    Alive,
     Ask,
+    BeginPicture,
     Cancel,
     Drained,
     Emptied,
@@ -16,11 +21,13 @@ from supervise.core.events import (
     SignalRoot,
     Started,
     StopTree,
+    Stuck,
     TakePicture,
     Verdict,
 )
-from supervise.core.outcome import Exit
+from supervise.core.outcome import Cause, Exit
 from supervise.core.policy import Policy
+from supervise.core.running import STUCK
 from tests.core.history import (
     AGAIN,
     ALIVE,
@@ -43,6 +50,7 @@ QUIT = 3
 STARTED = (0.0, Started(1))
 CAUSE = timeout("completion", 10.0, 10)
 DUMPED = Verdict(CAUSE, TERM, 10.0, QUIT)
+BEGUN = (10.0 - AHEAD, TICK, BeginPicture(10.0))
 ASKED = (10.0, TICK, Ask())
 DUMPING: tuple[Row, ...] = (STARTED, ASKED, (10.0, ALIVE, SignalRoot(QUIT), DUMPED))
 BOTH = Policy(timeout=10, diagnose=True, dump_signal=QUIT)
@@ -68,7 +76,8 @@ def test_a_picture_is_taken_before_the_signal_and_shown_after_the_announcement(
     assert granted
     cause = timeout(limit, 10.0, granted)  # type: ignore[arg-type]
     said = verdict(cause)
-    play(policy, STARTED, *rows, ASKED, (10.0, ALIVE, TakePicture(), StopTree(TERM), said, ShowPicture()))
+    shown = (TakePicture(is_begun=True), StopTree(TERM), said, ShowPicture())
+    play(policy, STARTED, *rows, BEGUN, ASKED, (10.0, ALIVE, *shown))
 
 
 def test_the_grace_counts_from_the_signal() -> None:
@@ -76,16 +85,98 @@ def test_the_grace_counts_from_the_signal() -> None:
     machine = play(
         policy,
         STARTED,
+        BEGUN,
         ASKED,
-        (10.0, ALIVE, TakePicture(), StopTree(TERM), verdict(CAUSE, kill_after=5), ShowPicture()),
+        (10.0, ALIVE, TakePicture(is_begun=True), StopTree(TERM), verdict(CAUSE, kill_after=5), ShowPicture()),
     )
-    assert machine.wake_at == 10.0 + PICTURE + 5
+    assert machine.wake_at == 10.0 + 5
+
+
+def test_a_deadline_that_comes_unforeseen_waits_for_its_picture_and_the_grace_counts_from_the_signal() -> None:
+    cause = replace(timeout("idle", 5.0, 0), limit_seconds=None, reason=STUCK)
+    machine = play(
+        Policy(timeout=10, diagnose=True, kill_after=5),
+        STARTED,
+        (5.0, Stuck(5.0), Ask()),
+        (5.0, ALIVE, TakePicture(), StopTree(TERM), verdict(cause, kill_after=5), ShowPicture()),
+    )
+    assert machine.wake_at == 5.0 + PICTURE + 5
+
+
+@pytest.mark.parametrize(
+    ("policy", "cause"),
+    [
+        (Policy(total_timeout=10, diagnose=True), Cause("completion_timeout", 10.0, limit="total", limit_seconds=10)),
+        (Policy(outer_deadline=10, diagnose=True), Cause("outer_deadline", 10.0, limit="outer", limit_seconds=10)),
+    ],
+)
+def test_a_picture_is_begun_ahead_of_a_deadline_of_the_run(policy: Policy, cause: Cause) -> None:
+    said = verdict(cause)
+    shown = (TakePicture(is_begun=True), StopTree(TERM), said, ShowPicture())
+    play(policy, STARTED, BEGUN, ASKED, (10.0, ALIVE, *shown))
+
+
+def test_a_limit_that_is_short_has_its_picture_begun_in_its_middle() -> None:
+    play(Policy(timeout=0.25, diagnose=True), STARTED, (0.125, TICK, BeginPicture(0.25)), (0.25, TICK, Ask()))
+
+
+def test_a_deadline_that_moves_has_a_picture_begun_ahead_of_where_it_is_then() -> None:
+    policy = Policy(idle_timeout=6, diagnose=True)
+    said = verdict(timeout("idle", 11.875, 6))
+    play(
+        policy,
+        STARTED,
+        (6.0 - AHEAD, TICK, BeginPicture(6.0)),
+        (5.875, out(5.875)),
+        (11.875 - AHEAD, TICK, BeginPicture(11.875)),
+        (11.875, TICK, Ask()),
+        (11.875, ALIVE, TakePicture(is_begun=True), StopTree(TERM), said, ShowPicture()),
+    )
+
+
+def test_a_deadline_that_moves_by_little_keeps_the_picture_that_was_begun() -> None:
+    policy = Policy(idle_timeout=6, diagnose=True)
+    said = verdict(timeout("idle", 6.5, 6))
+    play(
+        policy,
+        STARTED,
+        (0.25, out(0.25)),
+        (6.25 - AHEAD, TICK, BeginPicture(6.25)),
+        (6.125, Alive(0.5)),
+        (6.5, TICK, Ask()),
+        (6.5, ALIVE, TakePicture(is_begun=True), StopTree(TERM), said, ShowPicture()),
+    )
+
+
+def test_a_run_without_a_deadline_and_one_that_shows_no_picture_want_no_wake_up_for_it() -> None:
+    assert play(Policy(diagnose=True), STARTED).wake_at == inf
+    assert play(Policy(timeout=10), STARTED).wake_at == 10.0
+    assert play(BOTH, STARTED).wake_at == 10.0
+
+
+def test_while_the_clocks_stand_still_the_picture_moves_with_the_deadline() -> None:
+    play(
+        Policy(timeout=10, diagnose=True),
+        STARTED,
+        BEGUN,
+        (9.875, Paused()),
+        (109.875, Resumed()),
+        (110.0, TICK, Ask()),
+        (
+            110.0,
+            ALIVE,
+            TakePicture(is_begun=True),
+            StopTree(TERM),
+            verdict(timeout("completion", 110.0, 10)),
+            ShowPicture(),
+        ),
+    )
 
 
 def test_without_a_grace_it_is_shown_after_the_kill() -> None:
     said = verdict(CAUSE, kill_after=0)
-    actions = (TakePicture(), StopTree(TERM), said, KillTree(), GRACE, ShowPicture())
-    play(Policy(timeout=10, diagnose=True, kill_after=0), STARTED, ASKED, (10.0, ALIVE, *actions))
+    actions = (TakePicture(is_begun=True), StopTree(TERM), said, KillTree(), GRACE, ShowPicture())
+    play(Policy(timeout=10, diagnose=True, kill_after=0), STARTED, BEGUN, ASKED, (10.0, ALIVE, *actions))
 
 
 def test_a_cancellation_has_no_picture_and_no_dump() -> None:

@@ -36,10 +36,19 @@ def rates(ways: dict[str, str], rounds: int, size: int) -> dict[str, float]:
 
 
 def pipe_to_pipe(rounds: int = 7, total: int = 3 << 30) -> dict[str, object]:
-    """Two pipes each way: from the source into us, or cat, or pv, and on into a last cat."""
+    """From the source into supervise, or cat, or pv, and on into a last cat; its stdout and stderr are apart."""
+    return _through(rounds, total, "", "pipe to pipe")
+
+
+def one_pipe_to_pipe(rounds: int = 7, total: int = 3 << 30) -> dict[str, object]:
+    """The same with `2>&1`: the command has one pipe as its stdout and its stderr (--streams)."""
+    return _through(rounds, total, " 2>&1", "pipe to pipe, 2>&1")
+
+
+def _through(rounds: int, total: int, redirection: str, name: str) -> dict[str, object]:
     with flood(total) as (source, size):
         ways = {
-            "supervise": f"{SUPERVISE} --no-record -- {source} | cat > /dev/null",
+            "supervise": f"{SUPERVISE} --no-record -- {source}{redirection} | cat > /dev/null",
             "cat": f"{source} | cat | cat > /dev/null",
             "pv": f"{source} | pv -q | cat > /dev/null",
         }
@@ -47,7 +56,7 @@ def pipe_to_pipe(rounds: int = 7, total: int = 3 << 30) -> dict[str, object]:
             del ways["pv"]
         found = rates(ways, rounds, size)
     worst = min(found["supervise"] / found["cat"] / 1.2, found["supervise"] / found.get("pv", 1e-9))
-    what = f"pipe to pipe, {size / (1 << 30):.2g} GiB"
+    what = f"{name}, {size / (1 << 30):.2g} GiB"
     return row(what, "GB/s", found, worst, ">= 1 of the greater of 1.2 x cat and pv -q")
 
 
@@ -62,10 +71,13 @@ def to_null(rounds: int = 7, total: int = 3 << 30) -> dict[str, object]:
     return row("to /dev/null", "GB/s", found, found["supervise"] / found["cat"], ">= 0.9 x cat")
 
 
-def _lags(words: list[str]) -> list[tuple[float, float]]:
-    """For each line of the probe: the instant of its writing since the first, and its way's length, in seconds."""
+def _lags(words: list[str], *, is_one_pipe: bool = False) -> list[tuple[float, float]]:
+    """For each line of the probe: the instant of its writing since the first, and its way's length, in seconds.
+
+    With `is_one_pipe` stdout and stderr are the same pipe.
+    """
     ours, theirs = os.pipe()
-    pid = start(words, stdout=theirs)
+    pid = start(words, stdout=theirs, stderr=theirs if is_one_pipe else None)
     os.close(theirs)
     found, rest = [], b""
     try:
@@ -91,13 +103,23 @@ def _ways(program: str, count: int, microseconds: int) -> dict[str, list[str]]:
 
 def line(rounds: int = 5, count: int = 400) -> dict[str, object]:
     """A line now and then, when all is loaded."""
+    return _single(rounds, count, "a single line through us", is_one_pipe=False)
+
+
+def line_in_one_pipe(rounds: int = 5, count: int = 400) -> dict[str, object]:
+    """The same with `2>&1`."""
+    return _single(rounds, count, "a single line through us, 2>&1", is_one_pipe=True)
+
+
+def _single(rounds: int, count: int, name: str, *, is_one_pipe: bool) -> dict[str, object]:
     found: dict[str, list[float]] = {"supervise": [], "cat": [], "alone": []}
     with probe() as (program, _):
         for _ in range(rounds):
-            for name, words in _ways(program, count, 5000).items():
-                found[name] += [lag * US for written, lag in _lags(words) if written > count * 0.005 / 2]
-    figures = {name: statistics.median(values) for name, values in found.items()}
-    return row("a single line through us", "us", figures, figures["supervise"] / figures["cat"], "<= 1.5 x cat")
+            for way, words in _ways(program, count, 5000).items():
+                lags = _lags(words, is_one_pipe=is_one_pipe)
+                found[way] += [lag * US for written, lag in lags if written > count * 0.005 / 2]
+    figures = {way: statistics.median(values) for way, values in found.items()}
+    return row(name, "us", figures, figures["supervise"] / figures["cat"], "<= 1.5 x cat")
 
 
 def line_at_start(rounds: int = 20) -> dict[str, object]:

@@ -29,13 +29,18 @@ def wrapped(*command: str) -> dict[str, list[str]]:
     return {name: words for name, words in ways.items() if shutil.which(words[0])}
 
 
-def start(words: list[str], stdout: int | None = None) -> int:
-    """Start a program as cheaply as can be; its pid."""
+def start(words: list[str], stdout: int | None = None, stderr: int | None = None) -> int:
+    """Start a program as cheaply as can be; return its pid.
+
+    Its stdout is /dev/null and its stderr is the caller's where they are not given.
+    """
     path = shutil.which(words[0])
     assert path, words[0]
     null = os.open(os.devnull, os.O_RDWR)
     try:
         files = [(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, null if stdout is None else stdout, 1)]
+        if stderr is not None:
+            files.append((os.POSIX_SPAWN_DUP2, stderr, 2))
         return os.posix_spawn(path, words, ENVIRON, file_actions=files)
     finally:
         os.close(null)

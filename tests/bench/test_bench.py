@@ -19,7 +19,7 @@ def test_every_figure_comes_out() -> None:
     assert done.returncode == 0, done.stderr
     table, _, text = done.stdout.partition("{")
     rows = json.loads("{" + text)["rows"]
-    assert len(rows) == table.count("\n") - 2 == 17
+    assert len(rows) == table.count("\n") - 2 == 19
     for row in rows:
         assert row["figures"]["supervise"] is not None
         assert len(row["figures"]) > 1

@@ -10,6 +10,7 @@ what was left out, by the bound or by a disk that was too slow, shows as a jump.
 import os
 import sys
 from _struct import calcsize, pack, unpack_from
+from stat import S_ISREG
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ LARGEST = 1 << 24
 LEAST = 1 << 16
 """Bytes of the smallest bound with which all this makes sense."""
 FRESH = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+MODE = 0o600
 
 
 class Writer:
@@ -124,7 +126,13 @@ class Writer:
                 self._number += 1
                 if self._number > PARTS:
                     os.unlink(_path(self._folder, self._number - PARTS))
-            self._fd = os.open(_path(self._folder, self._number), FRESH, 0o600)
+            self._fd = os.open(_path(self._folder, self._number), FRESH, MODE)
+            try:
+                # A umask of 0277 would keep the caller from reading it.
+                os.fchmod(self._fd, MODE)
+            except OSError:
+                # A file system without modes.
+                pass
             self._room = self._part if self._number else self._head
             self._written = self._reserved = 0
         return self._room - SIZE
@@ -176,10 +184,13 @@ class Reader:
             # It has gone meanwhile.
             return
         try:
+            if not S_ISREG(os.fstat(fd).st_mode):
+                # A run writes regular files alone, and a device such as /dev/zero never comes to its end.
+                return
             while (chunk := self._next(fd, is_over=is_over)) is not None:
                 yield chunk
         except OSError:
-            # A folder or a device that is not ours.
+            # The disk does not give what is there.
             return
         finally:
             os.close(fd)

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import socket
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,11 +25,19 @@ HOSTILE: dict[str, Callable[[Path], object]] = {
     "a link to a terminal": lambda path: path.symlink_to("/dev/tty"),
     "a link to zeros": lambda path: path.symlink_to("/dev/zero"),
     "a socket": lambda path: _bind(path),
+    "a device": lambda path: _make_zero(path),
     "garbage": lambda path: path.write_bytes(b"\xff\x00[[[" * 100),
     "another kind of value": lambda path: path.write_text('[["event"]]\n{"t": 1e400, "event": ["started"]}\n'),
 }
 FILES = ("run.toml", "lock", "end.json", "events.jsonl", "output", "socket")
 ASKING = ("show", "logs", "wait", "stop")
+
+
+def _make_zero(path: Path) -> None:
+    """Make a device whose bytes never end."""
+    if os.geteuid() != 0:
+        pytest.skip("root alone may make a device")
+    os.mknod(path, 0o600 | stat.S_IFCHR, os.stat("/dev/zero").st_rdev)
 
 
 def _bind(path: Path) -> None:

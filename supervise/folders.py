@@ -76,8 +76,13 @@ def _own(environ: "Mapping[str, str]", of: "Callable[[Mapping[str, str]], str | 
     # Of a home both are meant, and that is said once.
     is_both = all(f"{one}/".startswith(above) for one in (config(environ), state(environ)))
     what = "configuration and records" if is_both else "configuration" if of is config else "records"
-    instead = f"{_home()} has those that count" if other else "there are no others"
-    return other, f"{error.where}: {error.why}; its {what} are left alone, and {instead}"
+    is_one = what == "configuration"
+    instead = (
+        f"{_home()} has {'the one that counts' if is_one else 'those that count'}"
+        if other
+        else (f"there {'is no other' if is_one else 'are no others'}")
+    )
+    return other, f"{error.where}: {error.why}; its {what} {'is' if is_one else 'are'} left alone, and {instead}"
 
 
 def _is_users(home: str) -> bool:

@@ -11,7 +11,7 @@ from time import monotonic, sleep
 from supervise.process.outlet import Messenger, Outlet
 from supervise.process.sampling import Sampler
 from supervise.runner import Runner
-from supervise.runs.records import FRESH, SAMPLES
+from supervise.runs import records
 
 LEAST = 2.0
 """Seconds between two looks, each of which takes about half a millisecond."""
@@ -25,7 +25,7 @@ def gauge(runner: Runner) -> None:
     if record is None:
         return
     try:
-        _thread.start_new_thread(_gauge, (runner, f"{record.folder}/{SAMPLES}"))
+        _thread.start_new_thread(_gauge, (runner, f"{record.folder}/{records.SAMPLES}"))
     except RuntimeError:
         # No more threads: the record is done without.
         pass
@@ -35,7 +35,7 @@ def _gauge(runner: Runner, path: str) -> None:
     try:
         sampler = Sampler(runner.holder(), kinds=frozenset({"cpu"}), now=runner.now)
         sleep(LEAST)
-        messenger = Messenger(Outlet(os.open(path, FRESH | os.O_APPEND, 0o600)))
+        messenger = Messenger(Outlet(records.open_own(path, records.FRESH | os.O_APPEND)))
     except (OSError, ImportError):
         # No more descriptors, or the disk is gone: no command shall be stopped for this.
         return

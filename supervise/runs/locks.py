@@ -22,7 +22,7 @@ from time import gmtime, monotonic, sleep, strftime, time
 from supervise.files import shared, trust
 from supervise.files.trust import UntrustedError
 from supervise.process import signals
-from supervise.runs import reading, runtime
+from supervise.runs import reading, records, runtime
 from supervise.runs.lock_name import Name
 
 SUFFIX = ".lock"
@@ -193,7 +193,7 @@ class Lock:
 
     def _open(self) -> int:
         if not self._is_path:
-            return self._checked(os.open(self._file, os.O_RDWR | os.O_CREAT | HOW, 0o600, dir_fd=self._folder))
+            return self._checked(records.open_own(self._file, os.O_RDWR | os.O_CREAT | HOW, dir_fd=self._folder))
         while True:
             try:
                 return self._checked(self._open_there())

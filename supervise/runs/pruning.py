@@ -47,7 +47,7 @@ class Bounds:
 
     __slots__ = ("age", "number", "size")
 
-    def __init__(self, age: "float | None" = AGE, number: "int | None" = NUMBER, size: "int | None" = SIZE) -> None:
+    def __init__(self, age: "float | None" = AGE, number: "int | None" = NUMBER, size: "float | None" = SIZE) -> None:
         self.age = age
         """Seconds since the end."""
         self.number = number
@@ -135,7 +135,7 @@ def prune_for_a_moment(state: str, bounds: Bounds, *, is_due: bool = True) -> No
 def touch(path: str, at: float) -> None:
     """It was looked at then."""
     try:
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600))
+        os.close(records.open_own(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC))
         os.utime(path, (at, at))
     except OSError:
         pass

@@ -50,6 +50,8 @@ PATIENCE = 0.2
 """Seconds that the file system of a record has to answer, where the main thread would wait for it."""
 LISTS = ("warnings", "extensions", "put_offs", "attempts", "stragglers", "survivors")
 FRESH = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+MODE = 0o600
+"""Of the files of a record."""
 
 
 class Record:
@@ -88,7 +90,7 @@ class Record:
         if not started or not self._answers():
             return
         try:
-            fd = os.open(f"{self.folder}/{ROOTS}", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fd = open_own(f"{self.folder}/{ROOTS}", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC)
         except OSError:
             return
         try:
@@ -180,14 +182,14 @@ def _create(state: str, run_id: str, facts: "Mapping[str, object]", secrets: "by
     os.mkdir(making, 0o700)
     lock = events = -1
     try:
-        lock = os.open(f"{making}/{LOCK}", FRESH, 0o600)
+        lock = open_own(f"{making}/{LOCK}")
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         _write_all(lock, b" " * KEPT)
         write_whole(f"{making}/{RUN}", plain.toml(facts).encode())
         if secrets is not None:
             write_whole(f"{making}/{SECRETS}", secrets)
-        events = os.open(f"{making}/{EVENTS}", FRESH | os.O_APPEND, 0o600)
-        os.close(os.open(f"{state}/{LIVE}/{run_id}", FRESH, 0o600))
+        events = open_own(f"{making}/{EVENTS}", FRESH | os.O_APPEND)
+        os.close(open_own(f"{state}/{LIVE}/{run_id}"))
         os.rename(making, f"{runs}/{run_id}")
     except OSError:
         for fd in (lock, events):
@@ -309,9 +311,24 @@ def write_new(path: str, data: bytes) -> bool:
     return True
 
 
+def open_own(path: str, flags: int = FRESH, *, dir_fd: "int | None" = None) -> int:
+    """Return a descriptor of a file that the caller alone can read and write, made where the flags say so.
+
+    The mode is exact: under a umask of 0777 or 0277 the caller could not open the file again.
+    Raises OSError.
+    """
+    fd = os.open(path, flags, MODE, dir_fd=dir_fd)
+    try:
+        os.fchmod(fd, MODE)
+    except OSError:
+        # A file system without modes, such as vfat: the file is as open as its mount has it.
+        pass
+    return fd
+
+
 def _write_beside(path: str, data: bytes) -> str:
     beside = f"{path}.{os.getpid()}"
-    fd = os.open(beside, FRESH, 0o600)
+    fd = open_own(beside)
     try:
         _write_all(fd, data)
     except OSError:

@@ -72,7 +72,7 @@ class Lost:
         Raises OSError.
         """
         way = os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
-        self._claim = os.open(f"{self.record.folder}/{CLAIM}", way, 0o600)
+        self._claim = records.open_own(f"{self.record.folder}/{CLAIM}", way)
         try:
             fcntl.flock(self._claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -290,7 +290,7 @@ def _run_again(lost: Lost, rerun: "Rerun", times: int) -> None:
     except RerunError as error:
         lost.trouble = str(error)
         if not error.is_final:
-            os.close(os.open(live, records.FRESH, 0o600))
+            os.close(records.open_own(live))
             return
     # Its secrets, where they were kept, have served.
     records.settle(record.state, record.run_id)

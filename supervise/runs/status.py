@@ -8,8 +8,7 @@ import _thread
 import os
 from time import sleep
 
-from supervise.runs import plain
-from supervise.runs.records import STATUS
+from supervise.runs import plain, records
 
 PAUSE = 1.0
 """Seconds between two writes."""
@@ -19,7 +18,7 @@ class StatusFile:
     """That of one run."""
 
     def __init__(self, folder: str) -> None:
-        self._path = f"{folder}/{STATUS}"
+        self._path = f"{folder}/{records.STATUS}"
         self._guard = _thread.allocate_lock()
         self._text: str | None = None
         """What is to be written."""
@@ -46,7 +45,7 @@ class StatusFile:
                     self._is_busy = False
                     return
             try:
-                fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+                fd = records.open_own(self._path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC)
             except OSError:
                 # The record is gone, or the disk full.
                 pass

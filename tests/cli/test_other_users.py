@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import stat
 import subprocess
 from pathlib import Path
 
@@ -293,6 +294,14 @@ def test_a_named_configuration_of_roots_is_obeyed_by_all(users: Users, ran: Path
     assert str(ALICE) in ran.read_text()
 
 
+def test_the_line_of_a_configuration_alone_is_in_the_singular(users: Users) -> None:
+    home = users.home(BOB)
+    done = users.supervise(ROOT, "--no-record", "--", "true", env={"XDG_CONFIG_HOME": str(home)})
+    assert done.returncode == 0
+    assert f"{home}: it belongs to another user (uid {BOB}); its configuration is left alone, and " in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 def test_root_sets_nothing_in_the_configuration_of_a_user(users: Users) -> None:
     home = users.home(BOB)
     for words in (("timeout", "1h"), ("--profile", "ci", "timeout", "1h")):
@@ -325,6 +334,20 @@ def test_the_folders_of_the_state_have_their_modes_whatever_the_umask(users: Use
         assert (path.name, one.st_mode & 0o077) == (path.name, 0)
         assert not path.is_dir() or one.st_mode & 0o777 == 0o700
     assert users.supervise(ALICE, "ps", "--all", "-q").stdout
+
+
+@pytest.mark.parametrize("umask", ["0777", "0277", "0022"])
+def test_a_user_can_open_again_what_a_run_leaves_whatever_the_umask(users: Users, umask: str) -> None:
+    script = 'umask "$1"; "$2" --name night --lock night --signal INT -- sh -c "echo out; sleep 0.1"'
+    for _ in range(2):
+        done = users.run(ALICE, "/bin/sh", "-c", script, "sh", umask, str(users.program))
+        assert (done.returncode, done.stdout, done.stderr) == (0, "out\n", "")
+    state = users.home(ALICE) / ".local/state/supervise"
+    files = [path for path in state.rglob("*") if path.is_file() and not path.is_symlink()]
+    assert {path.name for path in files} >= {"run.toml", "end.json", "events.jsonl", "lock", "output"}
+    assert {path: stat.S_IMODE(path.stat().st_mode) for path in files} == dict.fromkeys(files, 0o600)
+    assert users.supervise(ALICE, "show", "night").stdout.startswith("completed ")
+    assert users.supervise(ALICE, "logs", "night").stdout == "out\n"
 
 
 def test_a_state_folder_that_others_may_write_is_not_used(users: Users) -> None:

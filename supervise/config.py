@@ -35,7 +35,7 @@ LONGEST_TEXT = 400
 """Characters of a message."""
 FEW = 8
 """Names that a message can list."""
-OF_NUMBERS = ("limit", "cap", "delay", "step", "marks", "percent", "codes", "signal", "count", "size")
+OF_NUMBERS = ("limit", "cap", "delay", "step", "marks", "percent", "codes", "signal", "count", "size", "room")
 OF_LISTS = ("marks", "set", "codes", "causes", "names")
 """The kinds whose words have commas between them."""
 

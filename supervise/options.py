@@ -289,8 +289,8 @@ OPTIONS = (
         value=500,
     ),
     Option(
-        RECORD, "records-max", "", "size", "1GiB", "SIZE",
-        "How much room all records take together.",
+        RECORD, "records-max", "", "room", "1GiB", "SIZE",
+        "How much room all records take together; off for no such bound, 0 for no record of a run that has ended.",
         value=1 << 30,
     ),
     Option(

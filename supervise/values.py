@@ -21,6 +21,9 @@ UNITS = {
 ISO_DATE_UNITS = {"W": 604800.0, "D": 86400.0}
 ISO_TIME_UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0}
 OFF_WORDS = ("off", "infinity")
+OFF_SIZE = "0"
+NO_BOUND = float("inf")
+SIZE_FORMS = "a size of 64KiB or more (500KiB, 64MiB, 1.5GiB; K, M and G are the same)"
 LONGEST = 100 * 365 * 86400.0
 """A century: what is longer is taken for this much, as timeout(1) takes any number.  Beyond it the arithmetic of dates
 is no longer safe."""
@@ -224,13 +227,31 @@ def read_path(option: Option, word: str) -> str:
 
 def read_size(option: Option, word: str) -> int:
     """Bytes: 0, or so many that a beginning and an end can be told apart."""
-    word = "0" if word in OFF_WORDS[:1] else word
+    size = _size(OFF_SIZE if word in OFF_WORDS[:1] else word)
+    if size is None:
+        raise _bad(word, f"{SIZE_FORMS}; 0 or off for none")
+    return size
+
+
+def read_room(option: Option, word: str) -> float:
+    """Bytes that all may take together: infinity for no bound, 0 for nothing that stays.
+
+    `off` is not 0 here: who switches a bound off must not lose what it bounds.
+    """
+    if word in OFF_WORDS:
+        return NO_BOUND
+    size = _size(word)
+    if size is None:
+        raise _bad(word, f"{SIZE_FORMS}; 0 for nothing that stays, off or infinity for no limit")
+    return size
+
+
+def _size(word: str) -> "int | None":
+    """Bytes of `64MiB`: 0, or so many that a beginning and an end can be told apart; None where the word is no size."""
     digits = word.rstrip("KMGTiB")
     number, factor = _number(digits), SIZES.get(word[len(digits) :])
     size = None if number is None or factor is None else number * factor
-    if size is None or (size < LEAST_SIZE and size) or size > LARGEST_SIZE:
-        raise _bad(word, "a size of 64KiB or more (500KiB, 64MiB, 1.5GiB; K, M and G are the same); 0 or off for none")
-    return int(size)
+    return None if size is None or (size < LEAST_SIZE and size) or size > LARGEST_SIZE else int(size)
 
 
 def read_name(option: Option, word: str) -> str:
@@ -367,6 +388,7 @@ READERS: "dict[str, Callable[[Option, str], object]]" = {
     "path": read_path,
     "name": read_name,
     "size": read_size,
+    "room": read_room,
     "profile": read_profile,
     "host": read_host,
     "lock": read_lock,

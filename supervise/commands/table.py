@@ -95,7 +95,8 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
         options=(
             Option("", "older-than", "", "delay", "30d", "DURATION", "What ended longer ago than this."),
             Option("", "keep", "", "count", "500", "N", "How many there may be."),
-            Option("", "max-size", "", "size", "1GiB", "SIZE", "How much room all may take together."),
+            Option("", "max-size", "", "room", "1GiB", "SIZE",
+                   "How much room all may take together; off for no such bound, 0 to remove all."),
         ),
     ),
     Subcommand(

@@ -162,6 +162,15 @@ def test_by_size_on_the_command_line(supervise: Place) -> None:
     assert lines(ask(supervise, "prune", "--max-size", "256KiB")) == ["2 runs removed"]
 
 
+@pytest.mark.parametrize("word", ["off", "infinity"])
+def test_no_bound_removes_nothing_also_where_the_configuration_has_one(supervise: Place, word: str) -> None:
+    for n in range(4):
+        add(supervise.state, 1000 - n, size=100_000)
+    assert lines(ask(supervise, "prune", "--max-size", word, SUPERVISE_RECORDS_MAX="64KiB")) == ["0 runs removed"]
+    assert lines(ask(supervise, "prune", SUPERVISE_RECORDS_MAX=word)) == ["0 runs removed"]
+    assert lines(ask(supervise, "prune", "--max-size", "0")) == ["4 runs removed"]
+
+
 def test_a_run_that_goes_on_is_never_removed(supervise: Place) -> None:
     running = supervise.start("--", *child("ready", "stay"), report=False)
     running.wait_for_out(b"ready")

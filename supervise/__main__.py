@@ -194,9 +194,9 @@ def _begin_anew() -> None:
 
 
 def _had_lc_ctype() -> bool:
-    from supervise.process import environment
+    from supervise.process import spawn
 
-    return environment.had_lc_ctype()
+    return spawn.had_lc_ctype()
 
 
 if __name__ == "__main__":

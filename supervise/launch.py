@@ -919,6 +919,6 @@ def _is_utf8() -> bool:
 
 def _is_lc_ctype_ours() -> bool:
     """Python has set LC_CTYPE for itself, in the C locale (PEP 538); the command shall not see that."""
-    from supervise.process import environment
+    from supervise.process import spawn
 
-    return b"LC_CTYPE" in os.environb and not environment.had_lc_ctype()
+    return b"LC_CTYPE" in os.environb and not spawn.had_lc_ctype()

@@ -10,7 +10,7 @@ import os
 import select
 from time import monotonic, sleep
 
-from supervise.process import line, null, system
+from supervise.process import line, system
 from supervise.process.holder import Holder
 
 TYPE_CHECKING = False
@@ -271,13 +271,27 @@ def _listen(wake: int, trigger: int) -> None:
 def _leave_stdio(*numbers: int) -> None:
     """A reader of what the supervisor and the command write must not wait for the guardian's end."""
     try:
-        nothing = null.open_null()
-    except OSError:
+        nothing = _open_null()
+    except (OSError, ImportError):
         # No descriptor is left.  Then they are held for as long as the guardian lives.
         return
     for number in numbers:
         os.dup2(nothing, number)
     os.close(nothing)
+
+
+def _open_null() -> int:
+    """A descriptor of /dev/null, or of what stands for it.
+
+    Raises OSError, ImportError where there is no descriptor left.
+    """
+    try:
+        return os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        # In a bare chroot alone: an ordinary run does not load that.
+        from supervise.process import null
+
+        return null.open_null()
 
 
 def _noted(number: int, frame: object) -> None:

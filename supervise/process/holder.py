@@ -32,9 +32,8 @@ import os
 import select
 from time import monotonic
 
-from supervise.process import environment
 from supervise.process.line import Line
-from supervise.process.spawn import Exact, SpawnError, find, spawn
+from supervise.process.spawn import SpawnError, find, is_whole, names_of, spawn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
+    from supervise.process.exact import Exact
     from supervise.process.unread import Copies
 
     Maker = Callable[[], tuple[tuple[Any, ...], tuple[int, ...], Callable[[], None]]]
@@ -104,8 +104,8 @@ class Holder:
         self.maker: Maker | None = None
         """Makes the record."""
         self._prepared: dict[bytes, bytes] | None = None
-        self._is_exact = True
-        """A mapping can hand on the environment of the caller."""
+        self._is_mapping = True
+        """A mapping can hand on the environment of the caller to the command."""
         self._names: tuple[bytes, ...] = ()
         """Variables of it that name the supervisor, and mean the command."""
         self.root = 0
@@ -274,8 +274,11 @@ class Holder:
 
     def look_at_environment(self) -> None:
         """In the supervisor, whose environment it is, and whose number may stand in it."""
-        self._is_exact = environment.is_whole()
-        self._names = environment.names_of(os.getpid())
+        self._names = names_of(os.getpid())
+        self._is_mapping = is_whole() and not self._names
+        if not self._is_mapping:
+            # Before the fork: the guardian may find no descriptor for it, or a disk that is gone.
+            from supervise.process import exact  # noqa: F401
 
     def prepare(self, variables: "dict[bytes, bytes | None]") -> None:
         """Do what can be done of a spawn before the fork: after it, each page that is touched is copied.
@@ -310,7 +313,7 @@ class Holder:
             group = None if terminal else self.group
             self._leads_group = group is None
             file = find(command[0], kept)
-            environ = kept if self._is_exact and not self._names else Exact(variables, self._names)
+            environ = kept if self._is_mapping else self._exact(variables)
             self.root = spawn(file, command, environ, stdio, group=group, terminal=terminal, mask=self.mask)
         except SpawnError as error:
             self.line.send("failed", error.kind, error.reason)
@@ -321,6 +324,11 @@ class Holder:
             # With the first command these are our own, all the same with a terminal, and the lowest stay.
             for fd in {*stdio} - {0, 1, 2}:
                 os.close(fd)
+
+    def _exact(self, variables: "dict[bytes, bytes | None]") -> "Exact":
+        from supervise.process.exact import Exact
+
+        return Exact(variables, self._names)
 
     def _signal_root(self, number: int) -> None:
         # Until we reap it, its pid is nobody else's.

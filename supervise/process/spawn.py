@@ -1,5 +1,8 @@
 """Start a command as a shell would, with `posix_spawn` (posix_spawn(3)): no copy of our memory is made for it.
 
+The environment is handed on as a mapping, and what shows whether a mapping can hold it stands here as well: a file of
+its own, loaded before each start, would cost as much as 15 kB of code.  `exact` has what only the others need.
+
 `errno` is built in, and yet it costs half as much as a file of ours: it is loaded where something has failed.
 """
 
@@ -9,12 +12,18 @@ import os
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from typing import NoReturn
+
+    from supervise.process.exact import Exact
 
 SHELL = "/bin/sh"
 DEFAULTS = (_signal.SIGPIPE, _signal.SIGXFSZ)
 DEFAULT_PATH = b"/bin:/usr/bin"
 """Where PATH is not set (environ(7), exec(3))."""
+COERCED = (b"C.UTF-8", b"C.utf8", b"UTF-8")
+"""What Python sets LC_CTYPE to, for itself, in the C locale (PEP 538)."""
+OF_A_PROCESS = (b"LISTEN_PID", b"WATCHDOG_PID")
+"""They hold the number of the process for which the sockets (sd_listen_fds(3)) or the watchdog
+(sd_watchdog_enabled(3)) are: where that is the supervisor's, the command is meant."""
 
 
 class SpawnError(Exception):
@@ -63,7 +72,7 @@ def find(name: str, environ: "Mapping[bytes, bytes]") -> str:
 def spawn(
     path: str,
     command: "list[str]",
-    environ: "Mapping[bytes, bytes] | Exact",
+    environ: "dict[bytes, bytes] | Exact",
     stdio: "tuple[int, int, int]",
     *,
     group: "int | None",
@@ -108,84 +117,58 @@ def spawn(
     raise _not_executable(path, number)
 
 
-class Exact:
-    """An environment that no mapping can hold: of a command that is forked, and executed with what the C library has.
+def _first() -> "bytes | None":
+    """The environment with which this process was executed (proc(5), /proc/PID/environ); None where it is not known."""
+    try:
+        fd = os.open("/proc/self/environ", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        data = b""
+        while more := os.read(fd, 1 << 16):
+            data += more
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+    return data
 
-    A fork copies page tables, which posix_spawn(3) does not: so it is only for those that need it.
-    """
 
-    def __init__(self, variables: "dict[bytes, bytes | None]", names: "tuple[bytes, ...]") -> None:
-        self.variables = variables
-        self.names = names
+def had_lc_ctype() -> bool:
+    """The caller has set LC_CTYPE, and not Python."""
+    if os.environb.get(b"LC_CTYPE") not in COERCED:
+        return b"LC_CTYPE" in os.environb
+    data = _first()
+    return data is None or b"\0LC_CTYPE=" in b"\0" + data
 
-    def exec(
-        self,
-        path: str,
-        command: "list[str]",
-        stdio: "tuple[int, int, int]",
-        group: "int | None",
-        terminal: str,
-        mask: "Iterable[int]",
-    ) -> int:
-        """Start it; its pid.  Raises OSError."""
-        heard, told = os.pipe()
-        pid = os.fork()
-        if not pid:
-            self._become(path, command, stdio, group, terminal, mask, told)
-        os.close(told)
-        said = os.read(heard, 16)
-        os.close(heard)
-        if said:
-            os.waitpid(pid, 0)
-            raise OSError(int(said), os.strerror(int(said)), path)
-        return pid
 
-    def _become(
-        self,
-        path: str,
-        command: "list[str]",
-        stdio: "tuple[int, int, int]",
-        group: "int | None",
-        terminal: str,
-        mask: "Iterable[int]",
-        told: int,
-    ) -> "NoReturn":
-        from supervise.process import environment
+def is_whole() -> bool:
+    """The mapping has all that the caller gave."""
+    if b"" in os.environb:
+        return False
+    data = _first()
+    if data is None:
+        return True
+    of_python = b"LC_CTYPE" in os.environb and b"\0LC_CTYPE=" not in b"\0" + data
+    return data.count(b"\0") == len(os.environb) - of_python
 
-        try:
-            if group is None:
-                os.setsid()
-            elif group:
-                os.setpgid(0, group)
-            if terminal:
-                os.close(os.open(terminal, os.O_RDWR))
-            for number, fd in enumerate(stdio):
-                if fd == number:
-                    os.set_inheritable(fd, True)
-                else:
-                    os.dup2(fd, number)
-            environment.become(self.variables, self.names)
-            for signal in DEFAULTS:
-                _signal.signal(signal, _signal.SIG_DFL)
-            _signal.set_wakeup_fd(-1)
-            _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
-            os.execv(path, command)
-        except OSError as error:
-            os.write(told, b"%d" % (error.errno or 0))
-        finally:
-            os._exit(127)
+
+def names_of(pid: int) -> "tuple[bytes, ...]":
+    """The variables that name that process."""
+    number = b"%d" % pid
+    return tuple(name for name in OF_A_PROCESS if os.environb.get(name) == number)
 
 
 def _exec(
     path: str,
     command: "list[str]",
-    environ: "Mapping[bytes, bytes] | Exact",
+    environ: "dict[bytes, bytes] | Exact",
     stdio: "tuple[int, int, int]",
     group: "int | None",
     terminal: str,
     mask: "Iterable[int]",
 ) -> int:
-    if isinstance(environ, Exact):
+    if not isinstance(environ, dict):
         return environ.exec(path, command, stdio, group, terminal, mask)
     actions: list[tuple[object, ...]] = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(stdio)]
     if terminal:

@@ -115,9 +115,9 @@ def is_at_hand(path: str) -> bool:
         import _ctypes
 
         if "openat2" not in _callers:
-            _call("getpid")
             address = _ctypes.dlsym(_ctypes.dlopen(None, 0), "syscall")  # type: ignore[arg-type]
-            how = {"_flags_": _ctypes.FUNCFLAG_CDECL | _ctypes.FUNCFLAG_USE_ERRNO, "_restype_": type(_long(0))}
+            # Without a type of the result it is an int, which a descriptor fits into.
+            how = {"_flags_": _ctypes.FUNCFLAG_CDECL | _ctypes.FUNCFLAG_USE_ERRNO}
             _callers["openat2"] = type("Caller", (_ctypes.CFuncPtr,), how)(address)
         number = _callers["openat2"](SYS_OPENAT2, 0, os.fsencode(path), HOW, len(HOW))
         if number >= 0:

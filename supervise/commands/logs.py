@@ -31,6 +31,7 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
         for chunk in Reader(record.folder).chunks():
             printer.show(chunk)
     printer.finish()
+    showing.check_there(record)
     return 0
 
 

@@ -27,7 +27,9 @@ GOOD, BAD = "bold green", "bold red"
 
 def main(values: dict[str, Any], operands: list[str]) -> int:
     """Show it."""
-    told = story.tell(showing.find(operands[0]))
+    record = showing.find(operands[0])
+    told = story.tell(record)
+    showing.check_there(record)
     if values["json"]:
         showing.print_line(plain.json(_fields(told)))
     else:

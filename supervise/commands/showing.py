@@ -25,6 +25,15 @@ def find(word: str) -> reading.Record:
         raise BadValueError(str(error)) from None
 
 
+def check_there(record: reading.Record) -> None:
+    """See, after a record was read, whether it was there all the time.
+
+    Raises BadValueError where it was removed meanwhile (`prune`): what was read of it may be a part, or nothing.
+    """
+    if not os.path.lexists(record.folder):
+        raise BadValueError(f"the record of {record.run_id} was removed while it was read")
+
+
 def print_line(text: str) -> None:
     """A line for people, or one of ASCII for programs, on stdout."""
     write((clean(text) + "\n").encode())

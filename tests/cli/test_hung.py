@@ -158,7 +158,7 @@ def test_a_record_that_does_not_come_is_left_out(supervise: Place, dead: Dead, o
 
 
 def test_a_cancellation_waits_for_no_record(supervise: Place, dead: Dead) -> None:
-    words = ["--", *child("ignore=TERM", "print=here\n", "stay")]
+    words = ["--", *child("ignore=INT", "ignore=TERM", "say=here", "stay")]
     run = Run(supervise, ["-k", "0.1", *words], {"XDG_STATE_HOME": str(dead.folder)})
     wait_until(lambda: is_waiting(run.running.guardian()))
     sent = time.monotonic()

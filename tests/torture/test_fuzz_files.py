@@ -13,6 +13,7 @@ from supervise import config
 from supervise.commands import ps, show, wait
 from supervise.options import BadValueError
 from supervise.runs import pruning, reading, recovery
+from tests.harness import Place
 
 COUNT = int(os.environ.get("FUZZ_COUNT", "20000"))
 WARM = COUNT // 10
@@ -141,3 +142,58 @@ def test_configurations(tmp_path: Path) -> None:
         found.settings("ci" if chance.random() < 0.5 else None)
 
     fuzz(step)
+
+
+PROGRAM_COUNT = min(COUNT, 150)
+"""Inputs to the installed program, of which each start takes some 50 ms."""
+QUESTIONS = (
+    *(["ps", "--all"], ["ps", "--json"], ["show", "-"], ["show", "--json", RUN_ID], ["logs", RUN_ID], ["wait", RUN_ID]),
+    *(["recover"], ["recover", "--dry-run"], ["prune"], ["stop", RUN_ID], ["extend", RUN_ID, "1"], ["attach", RUN_ID]),
+)
+
+
+def answers(supervise: Place, words: list[str], number: int, codes: tuple[int, ...]) -> None:
+    """The program ends with one of these codes, and with at most a line for each thing that is wrong."""
+    ended = supervise.popen([str(supervise.program), *words]).wait()
+    where = f"FUZZ_SEED={SEED}, input {number}: {words}: {ended}"
+    assert ended.code in codes, where
+    assert b"Traceback" not in ended.err, where
+    assert b"internal error" not in ended.err, where
+    if ended.code == 125 and words[0] != "wait":
+        assert ended.err.startswith(b"supervise: "), where
+
+
+@pytest.mark.slow
+def test_records_through_the_program(supervise: Place) -> None:
+    chance = random.Random(SEED)
+    for number in range(PROGRAM_COUNT):
+        folder = Path(supervise.state, "runs", RUN_ID)
+        for path in (folder, *(Path(supervise.state, name) for name in ("live", "names"))):
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name, data in SEEDS.items():
+            (folder / name).write_bytes(changed(chance, data))
+        (folder / "lock").touch()
+        if chance.random() < 0.5:
+            (folder / "end.json").unlink()
+            Path(supervise.state, "live", RUN_ID).touch()
+        words = chance.choice(QUESTIONS)
+        answers(supervise, words, number, tuple(range(256)) if words[0] in ("wait", "attach") else (0, 1, 125))
+
+
+@pytest.mark.slow
+def test_configurations_through_the_program(supervise: Place) -> None:
+    chance = random.Random(SEED)
+    file = supervise.file("config.toml")
+    for number in range(PROGRAM_COUNT):
+        file.write_bytes(changed(chance, CONFIGURATION))
+        named = ["--config", str(file)]
+        for words in chance.sample(
+            [
+                ["config", "check", *named],
+                ["config", "show", *named],
+                ["run", "--dry-run", *named, "--", "true"],
+                ["run", "--no-record", *named, "--profile", "ci", "--", "true"],
+            ],
+            1,
+        ):
+            answers(supervise, words, number, (0, 125))

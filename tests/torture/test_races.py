@@ -1,0 +1,85 @@
+"""Questions to a run at the very moment at which it ends, is lost or is pruned: each gets a true answer."""
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.harness import Place, child, wait_until
+
+COUNT = int(os.environ.get("RACES", "12"))
+"""Tries of each kind, each with three questions."""
+SEED = int(os.environ.get("RACES_SEED", str(random.randrange(10**9))))
+WIDE = 0.2
+"""Seconds within which the questions and the end of the run fall."""
+ENDED = 7
+QUESTIONS: dict[str, tuple[list[str], tuple[int, ...]]] = {
+    "ps": (["ps", "--json", "--all"], (0,)),
+    "show": (["show", "one"], (0,)),
+    "show --json": (["show", "--json", "one"], (0,)),
+    "logs -f": (["logs", "-f", "one"], (0,)),
+    "wait": (["wait", "one"], (ENDED, 125)),
+    "extend": (["extend", "one", "1m"], (0, 125)),
+    "attach": (["attach", "one"], (ENDED, 125)),
+    "stop": (["stop", "one"], (0, 125)),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("manner", ["ends", "is lost", "is pruned"])
+def test_questions_while_a_run_ends(supervise: Place, manner: str) -> None:
+    chance = random.Random(SEED)
+    names = [name for name in QUESTIONS if name != "stop" or manner == "ends"]
+    for number in range(COUNT):
+        go = supervise.file(f"go{number}")
+        words = ["--name", "one", "-t", "1h", "--", *child("say=here", f"wait_for={go}", f"exit={ENDED}")]
+        running = supervise.start(*words, report=False)
+        running.wait_for_out(b"here")
+        guardian = running.guardian()
+        asked = chance.sample(names, 3)
+        moments = sorted((chance.uniform(0, WIDE), name) for name in [*asked, "the end"])
+        if manner == "is lost":
+            # What is shown is on record a moment later; a supervisor that is killed in between has not written it.
+            newest = sorted(Path(supervise.state, "runs").iterdir())[-1]
+            wait_until(lambda folder=newest: b"here" in b"".join(one.read_bytes() for one in folder.glob("output*")))
+        clients, pruner = {}, None
+        began = time.monotonic()
+        for moment, name in moments:
+            time.sleep(max(0.0, began + moment - time.monotonic()))
+            if name != "the end":
+                clients[name] = supervise.popen([str(supervise.program), *QUESTIONS[name][0]])
+            elif manner == "is lost":
+                for pid in (running.pid, guardian):
+                    os.kill(pid, signal.SIGKILL)
+                go.touch()
+            else:
+                go.touch()
+                if manner == "is pruned":
+                    running.process.wait(20)
+                    pruner = supervise.popen([str(supervise.program), "prune", "--keep", "0"])
+        if pruner:
+            pruned = pruner.wait()
+            assert (pruned.code, pruned.out) == (0, b"1 run removed\n"), pruned
+        for name, running_client in clients.items():
+            ended = running_client.wait()
+            where = f"RACES_SEED={SEED}, try {number}: {moments}: {name}: {ended}"
+            assert ended.code in {*QUESTIONS[name][1], *([125] if pruner and name != "ps" else [])}, where
+            assert b"Traceback" not in ended.err, where
+            assert ended.err.count(b"\n") <= 3, where
+            if ended.code == 125 and name != "wait":
+                # What came before the record was removed was shown.
+                assert ended.err.startswith(b"supervise: "), where
+                continue
+            if name in ("ps", "show", "show --json"):
+                assert ended.out.strip(), where
+            if name == "logs -f":
+                assert ended.out == b"here\n", where
+        code = running.process.wait(20)
+        if manner == "is lost":
+            assert code == -signal.SIGKILL
+        elif "stop" not in asked:
+            assert code == ENDED
+        wait_until(lambda: not supervise.alive())

@@ -89,6 +89,8 @@ def open_to_append(path: str, *, may_make: bool = True) -> int:
         entry = find(path)
         try:
             if entry.found is None:
+                if os.path.samestat(entry.of_folder, os.stat("/proc/self/fd")):
+                    raise OSError(EBADF, "Is not an open descriptor", path)
                 if not may_make:
                     raise FileNotFoundError(ENOENT, os.strerror(2), path)
                 return os.open(

@@ -32,7 +32,15 @@ def of(word: str) -> str:
 
 
 def is_duration(word: str) -> bool:
-    """Return whether the word looks like a duration: `30m`, `1.5h`, `10`."""
-    number = word.rstrip("mshdecin")
-    unit = word[len(number) :]
-    return len(word) <= LONGEST and number.replace(".", "", 1).isdigit() and number.isascii() and unit in (*UNITS, "")
+    """Return whether the word looks like a duration: `30m`, `1.5h`, `1h30m`, `10`."""
+    if not word.isascii() or not word[:1].isdigit() or len(word) > LONGEST:
+        return False
+    rest = word
+    while rest:
+        number = rest[: len(rest) - len(rest.lstrip("0123456789."))]
+        rest = rest[len(number) :]
+        unit = rest[: len(rest) - len(rest.lstrip("mshdecin"))]
+        rest = rest[len(unit) :]
+        if not number.replace(".", "", 1).isdigit() or unit not in (*UNITS, ""):
+            return False
+    return True

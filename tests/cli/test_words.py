@@ -94,6 +94,7 @@ def test_a_missing_loader_is_named(supervise: Place) -> None:
         (["export", "A=1"], "sh -c 'export ...'"),
         (["source", "x"], "sh -c 'source ...'"),
         (["30m", "make"], "for a limit write: -t 30m"),
+        (["1h30m", "make"], "for a limit write: -t 1h30m"),
     ],
 )
 def test_a_hint_for_what_is_no_program(supervise: Place, command: list[str], hint: str) -> None:
@@ -122,6 +123,10 @@ def test_a_program_of_that_name_runs(supervise: Place) -> None:
         (["tail", "build"], "supervise logs -f build"),
         (["exec", "make"], "supervise run make"),
         (["30m", "make", "-j"], "supervise -t 30m -- make -j"),
+        (["1h30m", "make"], "supervise -t 1h30m -- make"),
+        (["2.5h", "make"], "supervise -t 2.5h -- make"),
+        (["7zip", "x"], "supervise run 7zip x"),
+        (["1h30x", "make"], "supervise run 1h30x make"),
         (["-k", "5", "10", "sleep", "1"], "supervise -k 5 -t 10 -- sleep 1"),
         (["make", "check"], "supervise run make check"),
     ],
@@ -236,6 +241,16 @@ def test_a_descriptor_that_cannot_be_written(supervise: Place) -> None:
         ended = supervise.shell(f"supervise --events {name} -- touch started 7<there")
         assert ended.code == 125
         assert ended.messages[0].startswith(f"--events: cannot write '{name}': ")
+    assert not supervise.file("started").exists()
+
+
+@pytest.mark.parametrize("option", ["--events", "--log"])
+@pytest.mark.parametrize("name", ["/dev/fd/77", "/proc/self/fd/77"])
+def test_a_descriptor_that_is_not_open_is_called_so(supervise: Place, option: str, name: str) -> None:
+    """Such a name cannot be made as a file, and no other process has a part in that."""
+    ended = supervise.shell(f"supervise {option} {name} -- touch started 77>&-")
+    assert ended.code == 125
+    assert ended.messages == [f"{option}: cannot write '{name}': is not an open descriptor"]
     assert not supervise.file("started").exists()
 
 

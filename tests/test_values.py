@@ -117,9 +117,17 @@ def test_numbers_that_are_too_long_or_too_large(name, word):
 ROWS = [*OPTIONS, *(option for row in SUBCOMMANDS for option in row.options if option not in OPTIONS)]
 
 
+SAME_AS = {"older-than": "records-age", "keep": "records-number", "max-size": "records-max"}
+"""Options of `prune` that stand for one of a run: what they do not say is as that one has it."""
+
+
 @pytest.mark.parametrize("option", ROWS, ids=lambda option: option.name)
 def test_the_value_of_every_default_is_what_its_word_says(option):
-    if option.default:
+    if option.name in SAME_AS:
+        other = option_names()[f"--{SAME_AS[option.name]}"]
+        assert option.value is None
+        assert values.read(option, option.default) == other.value
+    elif option.default:
         assert option.value == values.read(option, option.default)
     else:
         assert option.value == {"flag": False, "evidences": (), "patterns": ()}.get(option.kind)

@@ -141,7 +141,7 @@ def test_what_is_no_duration(supervise: Place, word: str) -> None:
 
 
 def test_a_signal_for_the_run_ends_the_sleep(supervise: Place) -> None:
-    running = supervise.start("--", "supervise", "sleep", "60")
-    wait_until(lambda: supervise.alive() and len(running.children()) == 1)
+    running = supervise.start("--", "sh", "-c", "touch up; exec supervise sleep 60")
+    wait_until(lambda: supervise.file("up").exists())
     running.send(signal.SIGTERM)
     assert running.wait().code == 143

@@ -1,10 +1,11 @@
 """The three limits, through the installed program: alone, together, off, and said in other places."""
 
 import signal
+import time
 
 import pytest
 
-from tests.harness import Ended, Place, child, state_of, wait_for_file, wait_until
+from tests.harness import Ended, Place, child, state_of, wait_until
 
 
 def is_timeout(ended: Ended, limit: str, seconds: float) -> None:
@@ -216,15 +217,15 @@ def test_a_command_that_somebody_stopped_runs_out_of_time(supervise: Place) -> N
 
 
 def test_our_own_stop_stops_all_clocks(supervise: Place) -> None:
-    """Ctrl-Z: while we are stopped no time passes."""
-    stopped, later = supervise.file("stopped"), supervise.file("later")
-    words = ("ready", f"wait_for={stopped}", "sleep=1.5", f"mark={later}", "sleep=1", "exit=3")
-    running = supervise.start("-t", "2", "-i", "2", "--", *child(*words), events=True)
+    """While the supervisor is stopped, and its tree with it, no time passes."""
+    go_on = supervise.file("go-on")
+    running = supervise.start("-t", "2", "-i", "2", "--", *child("ready", f"wait_for={go_on}", "exit=3"), events=True)
     running.wait_for_out(b"ready")
     running.send(signal.SIGTSTP)
     wait_until(lambda: state_of(running.pid) == "T")
-    stopped.touch()
-    wait_for_file(later)
+    until = time.monotonic() + 2.5
+    wait_until(lambda: time.monotonic() > until)
+    go_on.touch()
     running.send(signal.SIGCONT)
     ended = running.wait()
     assert ended.code == 3

@@ -184,7 +184,7 @@ def test_the_dead_whom_nobody_waits_for() -> None:
 def test_a_name_chosen_to_harm() -> None:
     with python(DO + "child(rename); tell()", "\x1b[31m) R 1\n") as program:
         name = only(seen_when(program.pid, lambda seen: "31m" in only(seen).name)).name
-    assert name == "?[31m) R 1?"
+    assert name == r"\x1b[31m) R 1\n"
 
 
 # --- CPU

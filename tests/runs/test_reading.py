@@ -93,5 +93,5 @@ def test_fuzzed_files(
         assert RUN_ID in capfd.readouterr().out
         assert 0 <= wait.main({}, [RUN_ID]) <= 255
         for has_times in (True, False):
-            kinds = {"follow": False, "stdout": False, "stderr": False, "lines": None}
+            kinds = {"follow": False, "stdout": False, "stderr": False, "lines": None, "raw": False}
             assert logs.main({**kinds, "timestamps": has_times}, [RUN_ID]) == 0

@@ -85,6 +85,7 @@ def open_to_append(path: str, *, may_make: bool = True) -> int:
 
     Raises OSError.
     """
+    error: OSError = FileExistsError(EEXIST, "Another process keeps changing it", path)
     for _ in range(TRIES):
         entry = find(path)
         try:
@@ -102,12 +103,15 @@ def open_to_append(path: str, *, may_make: bool = True) -> int:
             return open_at(entry, (os.O_RDWR if S_ISFIFO(entry.found.st_mode) else os.O_WRONLY) | APPEND)
         except FileExistsError:
             continue
-        except FileNotFoundError:
+        except FileNotFoundError as missing:
             if not may_make:
                 raise
+            if entry.found is None:
+                # Not only removed at the same moment: in /proc no file can be made, and its folder may be gone.
+                error = FileNotFoundError(ENOENT, missing.strerror, path)
         finally:
             entry.close()
-    raise FileExistsError(EEXIST, "Another process keeps changing it", path)
+    raise error
 
 
 def _again(entry: Entry) -> int:

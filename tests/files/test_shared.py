@@ -251,3 +251,9 @@ def test_an_untrusted_error_says_what_and_where(users, sticky):
     with pytest.raises(UntrustedError, match=rf"another user \(uid {BOB}\): '{sticky}/log'"):
         shared.find(str(sticky / "log"))
     assert stat.S_ISREG((sticky / "log").stat().st_mode)
+
+
+@pytest.mark.parametrize("path", ["/proc/self/fd/999", "/dev/fd/999", "/proc/no-such-file"])
+def test_where_no_file_can_be_made_that_is_the_reason(path: str) -> None:
+    with pytest.raises(FileNotFoundError, match="No such file or directory"):
+        shared.open_to_append(path)

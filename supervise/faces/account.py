@@ -167,6 +167,7 @@ class Account:
         self._stop: Fields | None = None
         self._diagnosis: Fields | None = None
         self._stragglers: list[Fields] = []
+        self._straggler_output: str | None = None
         self._survivors: list[Fields] = []
         self._status: str | None = None
 
@@ -209,8 +210,9 @@ class Account:
                 self._diagnosis = {"at": at, **fields.diagnosis(item, moment)}
             case Emptied(survivors):
                 self._survivors = [fields.process(one) for one in survivors]
-            case Stragglers(processes, _):
+            case Stragglers(processes, output):
                 self._stragglers = [fields.process(one) for one in processes]
+                self._straggler_output = output or None
             case Said("status", text):
                 self._status = fields.text(text) or None
             case Outcome():
@@ -260,5 +262,6 @@ class Account:
                 "both_bytes": used.both_bytes,
             },
             "stragglers": self._stragglers,
+            "straggler_output": self._straggler_output,
             "survivors": self._survivors,
         }

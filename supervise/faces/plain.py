@@ -41,7 +41,7 @@ MOST_SHOWN = 20
 """Processes of a diagnosis, each on a line of its own."""
 HELD_BACK = "the CPU is busy but nothing is printed: its output may be held back by block buffering; try --pty"
 LEFT_OUTPUT = {
-    "record": "what is left running prints into the record of this run from now on",
+    "record": "what is left running prints into the record of this run alone from now on",
     "dropped": "what is left running goes on, and what it prints is dropped from now on",
     "cut": "the output of what is left running is cut: a process that prints may die of it",
 }

@@ -91,6 +91,7 @@ class Brief:
             ],
             "usage": usage,
             "stragglers": [],
+            "straggler_output": None,
             "survivors": [],
         }
 

@@ -59,6 +59,7 @@ def report(
         "attempts": [],
         "usage": dict.fromkeys(("cpu_seconds", "max_rss_bytes", "stdout_bytes", "stderr_bytes", "both_bytes")),
         "stragglers": [],
+        "straggler_output": None,
         "survivors": [_process(one) for one in survivors],
     }
     for event in events:

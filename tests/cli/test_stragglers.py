@@ -148,12 +148,52 @@ def test_one_that_is_left_running_can_print_on(supervise: Place, options: tuple[
     wait_for_file(done)
     wait_until(lambda: not supervise.alive())
     what = ended.events_named("stragglers")[0]["output"]
+    assert ended.report["straggler_output"] == what
     is_recorded = "--no-record" not in options and "--log-max" not in options
     assert what == ("record" if is_recorded else "dropped")
     assert any("what is left running" in message for message in ended.messages)
     if is_recorded:
         kept = supervise.popen([str(supervise.program), "logs", "-"])
         assert sorted(kept.wait().out.splitlines()) == [b"early", b"late", b"later", b"later still"]
+
+
+def test_of_a_flood_that_is_left_the_record_keeps_its_bound(supervise: Place) -> None:
+    most, last = 1 << 16, 300_000
+    go = supervise.file("go")
+    script = f"(while ! [ -e {go} ]; do sleep 0.02; done; seq {last}) & echo early"
+    log = supervise.file("log")
+    ended = supervise("--drain", "0", "--log-max", str(most), "--log", str(log), "--", "sh", "-c", script)
+    assert ended.report["straggler_output"] == "record"
+    go.touch()
+    wait_until(lambda: not supervise.alive())
+    record = Path(supervise.state) / "runs" / ended.report["run_id"]
+    wait_until(lambda: not settled_keeper())
+    kept = supervise.popen([str(supervise.program), "logs", "-"]).wait().out
+    assert kept.startswith(b"early\n")
+    assert kept.endswith(b"\n%d\n" % last)
+    assert most // 2 < sum(path.stat().st_size for path in record.glob("output*")) <= most
+    # The log is written by the run alone.
+    assert log.read_bytes() == b"early\n"
+
+
+@pytest.mark.parametrize("stragglers", ["report", "wait", "kill"])
+def test_a_pipe_that_is_held_from_outside_the_tree_is_read_on(supervise: Place, stragglers: str) -> None:
+    """Its holder is no process of the run: the run ends, and what the holder prints later is recorded."""
+    go, pid_file = supervise.file("go"), supervise.file("pid")
+    script = f"echo $$ >{pid_file}; echo early; while ! [ -e {go} ]; do sleep 0.02; done; exit 3"
+    running = supervise.start("--stragglers", stragglers, "--drain", "0.2", "--", "sh", "-c", script)
+    running.wait_for_out(b"early\n")
+    held = os.open(f"/proc/{wait_for_file(pid_file)}/fd/1", os.O_WRONLY)
+    try:
+        go.touch()
+        ended = running.wait()
+        assert (ended.code, ended.out) == (3, b"early\n")
+        assert ended.report["outcome"] == "failed"
+        assert ended.report["stragglers"] == []
+        assert os.write(held, b"late\n") == 5
+    finally:
+        os.close(held)
+    wait_until(lambda: supervise.popen([str(supervise.program), "logs", "-"]).wait().out == b"early\nlate\n")
 
 
 def settled_keeper() -> int:

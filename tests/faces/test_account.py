@@ -246,6 +246,7 @@ def test_the_whole_report_of_an_eventful_run() -> None:
             "both_bytes": None,
         },
         "stragglers": [],
+        "straggler_output": None,
         "survivors": [{"pid": 812, "name": "sudo", "uid": 0, "state": "S", "waits_in": "do_wait"}],
     }
 

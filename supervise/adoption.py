@@ -33,8 +33,8 @@ def adopt(launched: Launched, root: int) -> None:
     os.set_blocking(launched.own_holder_trigger, False)
     holder = Holder(theirs, wake, os.getpgrp() if launched.guardian.has_terminal else None)
     holder.mask = launched.guardian.mask
+    holder.spared = launched.own_children()
     if launched.wall:
-        holder.spared = launched.wall.watcher
         # What is started from now on is started by us.
         launched.line.send("wall", launched.wall.folder)
     holder.take_over(root)

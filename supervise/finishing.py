@@ -16,6 +16,11 @@ from supervise.runner import Runner
 if TYPE_CHECKING:
     from supervise.process.held import Spool
 
+LAST_WRITES = 0.2
+"""Seconds that file systems which stop answering have for the last that is written, where a limit or a signal ended
+the run."""
+LAST_WRITES_AT_EASE = 1.0
+"""The same where the command has ended by itself, and until a signal comes."""
 ANSWER = 0.2
 """Seconds that the guardian may take to answer the last questions, when all is over."""
 TURN = 0.05
@@ -29,6 +34,7 @@ def finish(runner: Runner) -> NoReturn:
     launched, teller, outcome = runner.launched, runner.teller, runner.outcome
     assert outcome is not None
     launched.hide_line()
+    launched.bound_writing(LAST_WRITES if outcome.cause or outcome.exit is None else LAST_WRITES_AT_EASE)
     if launched.spool:
         outcome = runner.outcome = _show_held(launched, launched.spool, runner.policy, outcome)
     if launched.wall:
@@ -61,6 +67,7 @@ def finish(runner: Runner) -> NoReturn:
         launched.guardian.dismiss()
     if launched.wall:
         launched.wall.remove()
+    launched.dismiss_deputies()
     if outcome.die_of:
         signals.die_of(outcome.die_of)
     os._exit(outcome.exit_code)
@@ -73,7 +80,7 @@ def _end_signs(launched: Launched) -> None:
         launched.signs.stop()
         if launched.holder() != os.getpid():
             # Else what the command has left behind is ours too.
-            helpers.sweep(launched.guardian.pid)
+            helpers.sweep({launched.guardian.pid, *launched.own_children()})
 
 
 def _stragglers(launched: Launched) -> tuple[Process, ...]:

@@ -5,13 +5,12 @@ the interpreter is free for others whenever /proc is read.
 """
 
 import _thread
-import os
 from time import monotonic, sleep
 
-from supervise.process.outlet import Messenger, Outlet
+from supervise.process.outlet import Messenger
 from supervise.process.sampling import Sampler
 from supervise.runner import Runner
-from supervise.runs import records
+from supervise.runs.records import Record
 
 LEAST = 2.0
 """Seconds between two looks, each of which takes about half a millisecond."""
@@ -25,17 +24,17 @@ def gauge(runner: Runner) -> None:
     if record is None:
         return
     try:
-        _thread.start_new_thread(_gauge, (runner, f"{record.folder}/{records.SAMPLES}"))
+        _thread.start_new_thread(_gauge, (runner, record))
     except RuntimeError:
         # No more threads: the record is done without.
         pass
 
 
-def _gauge(runner: Runner, path: str) -> None:
+def _gauge(runner: Runner, record: Record) -> None:
     try:
         sampler = Sampler(runner.holder(), kinds=frozenset({"cpu"}), now=runner.now)
         sleep(LEAST)
-        messenger = Messenger(Outlet(records.open_own(path, records.FRESH | os.O_APPEND)))
+        messenger = Messenger(record.samples())
     except (OSError, ImportError):
         # No more descriptors, or the disk is gone: no command shall be stopped for this.
         return

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from supervise.argv import Request
     from supervise.locking import TurnedAway
     from supervise.process.copying import Copier
+    from supervise.process.deputy import Deputy
     from supervise.process.guardian import FoundAgain, Guardian, Message, OnLost
     from supervise.process.held import Spool
     from supervise.process.inbox import Inbox
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from supervise.process.stdin import Stdin
     from supervise.process.wall import Wall
     from supervise.recording import Plan
+    from supervise.runs.distant import DistantOutlet, DistantSink
     from supervise.runs.locks import Lock
     from supervise.runs.log import Log
     from supervise.runs.records import Record
@@ -57,6 +59,8 @@ RECORD = 2.0
 the run goes on without."""
 TELLING = 1.0
 """Seconds that the guardian may take to tell of what it has done already."""
+SHORT_WRITES = 1.0
+"""Seconds that a file system which may stop answering has for the end of a short run."""
 GLANCE = 0.004
 """Seconds after which we look for signals, as long as no thread takes them."""
 
@@ -93,11 +97,17 @@ class Launched:
         self.record: Record | None = None
         self.fork_again: Callable[[], None] = _nothing
         """Fork another guardian, which does what the one that hangs was to do, but for the record."""
+        self.distant: set[str] = set()
+        """The options whose file is on a file system that may stop answering."""
+        self.write_until = 0.0
+        """Until when the last writes of the run are waited for, by CLOCK_MONOTONIC."""
+        self.deputies: list[Deputy] = []
+        """The processes that write what is on such a file system."""
         self.hung: set[int] = set()
         """The guardians that were given up, and may not have gone yet."""
         self.plan: Plan | None = None
         """The record that the guardian is making, and has not told of."""
-        self.log: Log | None = None
+        self.log: Log | DistantSink | None = None
         self.copier: Copier | None = None
         """The way of the output to both."""
         self.heard: list[tuple[object, ...]] = []
@@ -146,7 +156,9 @@ class Launched:
         self.notify: Notify | None = None
         """What the command says of itself, where it was asked to."""
         self.events = -1
-        """The descriptor of the events file."""
+        """The descriptor of the events file; -1 also where a deputy has it."""
+        self.distant_events: DistantOutlet | None = None
+        """The way to that deputy."""
         self.told = told
         """With --detach: where who called us waits for the command to be there; -1 when that has been told."""
         self.wall: Wall | None = None
@@ -179,6 +191,8 @@ class Launched:
             self.unrecorded = message[1]
         if plan:
             self.record = plan.made(self.guardian.pid, message, fds)
+            if self.record and self.record.deputy:
+                self.deputies.append(self.record.deputy)
         if self.record:
             self.record.bounds = tuple(self.request.values[f"records_{what}"] for what in ("age", "number", "max"))
 
@@ -227,6 +241,29 @@ class Launched:
         """The one of --live."""
         if self.overlay:
             self.overlay.hide()
+
+    def own_children(self) -> "set[int]":
+        """Children of the supervisor that have nothing to do with the command's tree."""
+        return {*(deputy.pid for deputy in self.deputies), *([self.wall.watcher] if self.wall else [])}
+
+    def bound_writing(self, seconds: float) -> None:
+        """The run is over: no file system that does not answer is waited for longer than that."""
+        self.write_until = monotonic() + seconds
+        for deputy in self.deputies:
+            deputy.bound(seconds, self.is_hurried)
+
+    def is_hurried(self) -> bool:
+        """A signal has come since the run was over: what is slow is not waited for any more."""
+        if not _signal.sigpending().isdisjoint(CANCELLING):
+            return True
+        return bool(self.pumps) and self.inbox.has_signal(CANCELLING)
+
+    def dismiss_deputies(self) -> None:
+        """All is written that can be."""
+        for deputy in self.deputies:
+            deputy.hang_up()
+        for deputy in self.deputies:
+            deputy.await_end()
 
     def holder(self) -> int:
         """The pid of whoever holds the command."""
@@ -281,6 +318,12 @@ def run(request: "Request", on_lost: "OnLost", told: int = -1, began: "float | N
                 _beside(launched, "report", beside.check_report)
             if values["events"]:
                 launched.events = _beside(launched, "events", beside.open_events)
+                if "events" in launched.distant:
+                    from supervise.runs import distant
+
+                    launched.distant_events = distant.events_of(launched.events)
+                    launched.deputies.append(launched.distant_events.deputy)
+                    launched.events = -1
             if launched.turned_away:
                 return launched
         if DEADLINE in os.environ:
@@ -303,7 +346,12 @@ def run(request: "Request", on_lost: "OnLost", told: int = -1, began: "float | N
             fd = _beside(launched, "log", beside.open_log)
             if launched.turned_away:
                 return launched
-            launched.log = beside.log_of(fd)
+            log = launched.log = beside.log_of(fd)
+            if "log" in launched.distant:
+                from supervise.runs import distant
+
+                launched.log = distant.log_of(log)
+                launched.deputies.append(launched.log.deputy)
         _start(launched, on_lost)
     except (OSError, ImportError, MemoryError, BadValueError, Refusal) as error:
         _refuse_start(launched, error)
@@ -334,7 +382,9 @@ def _beside(launched: Launched, key: str, operation: "Callable[[str], tuple[str,
 
         left = min(BESIDE, _first_limit(launched) - (monotonic() - launched.started))
         try:
-            why, fds = apart.run(lambda: operation(path), max(0.0, left))
+            (why, is_distant), fds = apart.run(lambda: apart.look_where(path, operation), max(0.0, left))
+            if is_distant:
+                launched.distant.add(key)
         except apart.LateError as late:
             launched.hung.add(late.pid)
             launched.request.values[key] = None
@@ -559,7 +609,7 @@ def _fork_guardian(
     stdio, tty = open_stdio(launched)
     spawn = ("spawn", launched.request.command, launched.variables, tty)
     is_recorded = launched.plan is not None
-    log = launched.log.fd if launched.log else -1
+    log = getattr(launched.log, "fd", -1)
     said = launched.notify.fileno() if launched.notify else -1
     unneeded = {launched.events, launched.told, log, said} - {-1}
     copies: tuple[int, tuple[int, ...]] | None = None
@@ -810,6 +860,7 @@ def end_plainly(launched: Launched) -> None:
     if launched.relay:
         launched.give_terminal_back()
     launched.guardian.dismiss()
+    launched.dismiss_deputies()
     os._exit(status)
 
 
@@ -868,6 +919,7 @@ def _end_record(launched: Launched, record: "Record", code: int, ended: float) -
     )
     used = _ask_usage(launched)
     counts = {**launched.shown, **{pump.stream: pump.count for pump in launched.pumps}}
+    launched.bound_writing(SHORT_WRITES)
     return recording.end(record, brief, monotonic() - started, used, counts)
 
 

@@ -4,6 +4,7 @@ import os
 
 from supervise import folders
 from supervise.options import BETWEEN, RECOVERED_FROM
+from supervise.process import system
 from supervise.runs import identity, records
 from supervise.runs.brief import Brief
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from supervise.argv import Request
     from supervise.process.copying import Copier, Sink
+    from supervise.runs.distant import DistantSink
     from supervise.runs.log import Log
     from supervise.text.redaction import Redaction
 
@@ -68,7 +70,8 @@ class Plan:
             # The notice has said that there is no folder.
             is_said = self._is_needed or (state is None and is_told)
             return ("unrecorded", why, said, "" if is_said else f"{UNRECORDED}: {why}"), (), _nothing
-        return ("recorded", said, state, self._facts["guardian_started"]), record.descriptors, record.take_back
+        started, may_hang = self._facts["guardian_started"], system.may_hang(record.events)
+        return ("recorded", said, state, started, may_hang), record.descriptors, record.take_back
 
     def made(self, guardian: int, message: "tuple[Any, ...]", fds: "list[int]") -> "records.Record | None":
         """In the supervisor: the record that the guardian has made, or None; what is to be said of it is said."""
@@ -76,11 +79,20 @@ class Plan:
             for text in filter(None, message[2:]):
                 warn(text)
             return None
-        _, said, state, started = message
+        _, said, state, started, may_hang = message
         if said:
             warn(said)
         facts = {**self._facts, "guardian": guardian, "guardian_started": started}
-        return records.Record(state, self._run_id, facts, fds[0], fds[1])
+        record = records.Record(state, self._run_id, facts, fds[0], fds[1])
+        if may_hang:
+            from supervise.runs import distant
+
+            try:
+                return distant.DistantRecord(record)
+            except OSError:
+                # No more processes: it is written from here, as long as its file system answers.
+                pass
+        return record
 
 
 def _nothing() -> None:
@@ -142,13 +154,15 @@ def was_predecessor_lost(values: "Mapping[str, Any]") -> bool:
 
 
 def copier(
-    record: "records.Record | None", most: int, log: "Log | None", on_failure: "Callable[[str, str], None]"
+    record: "records.Record | None",
+    most: int,
+    log: "Log | DistantSink | None",
+    on_failure: "Callable[[str, str], None]",
 ) -> "Copier":
     """The way of the output into that record, up to so many bytes, and into that log."""
     from supervise.process.copying import Copier
-    from supervise.runs.output import Writer
 
-    sinks: list[Sink] = [Writer(record.folder, most)] if record else []
+    sinks: list[Sink] = [record.writer(most)] if record else []
     if log:
         sinks.append(log)
     return Copier(sinks, PATIENCE_FOR_LOG if log else PATIENCE, on_failure)
@@ -170,7 +184,7 @@ def end(
     except OSError:
         return False
     try:
-        os.write(record.events, brief.events(settled).encode())
+        record.append(brief.events(settled).encode())
     except OSError:
         # What is left to be told stands in the report.
         pass

@@ -38,11 +38,16 @@ def settle(launched: "Launched", why: str) -> None:
         lines.append(remains.line_of(start, at, round(t, 3), event))
     lines.append(remains.last_line(whole))
     _append(launched.events, lines)
+    if launched.distant_events:
+        launched.distant_events.deputy.tell("append", "".join(lines).encode())
     _write_report(values["report"], whole, why)
     if launched.record:
-        _append(launched.record.events, lines)
-        # Where descriptors are short, the end needs this one.
-        os.close(launched.record.events)
+        if launched.record.events >= 0:
+            _append(launched.record.events, lines)
+            # Where descriptors are short, the end needs this one.
+            os.close(launched.record.events)
+        else:
+            launched.record.append("".join(lines).encode())
         launched.record.end(whole)
 
 

@@ -209,7 +209,7 @@ class Runner:
         from supervise.process import apart, unborn
 
         launched = self.launched
-        spared = {*launched.hung, *apart.late.values(), *([launched.wall.watcher] if launched.wall else [])}
+        spared = {*launched.hung, *apart.late.values(), *launched.own_children()}
         survivors = unborn.end(self.holder(), spared)
         if self.holder() != os.getpid():
             launched.guardian.give_up()

@@ -1,9 +1,9 @@
 """What is told about one run, and to whom: people on stderr, programs in the events file and the report."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from time import time
+from time import monotonic, time
 from typing import TYPE_CHECKING
 
 from supervise.core.events import Exited, Retrying, Started, Verdict
@@ -27,6 +27,8 @@ MOST_RECORDED = 1 << 23
 """Bytes of the events in a record, where --log-max is not less: half of what a reader of it takes."""
 ENDS = (Verdict, Exited, Retrying, Outcome)
 """Items before which all is told that waits."""
+LEAST_FOR_REPORT = 0.1
+"""Seconds that a file system which may stop answering has for the report, however long others took."""
 LAST_WORDS = 0.2
 """Seconds that whoever reads our messages has for the last of them, when all is over."""
 
@@ -45,8 +47,8 @@ class Teller:
         self._people = Messenger(launched.messages)
         self._record = launched.record
         self._complained: set[str] = set()
-        self._events = Messenger(_outlet_of_events(launched)) if launched.events >= 0 else None
-        self._recorded = Messenger(Outlet(launched.record.events)) if launched.record else None
+        self._events = _events_of(launched)
+        self._recorded = Messenger(launched.record.outlet()) if launched.record else None
         self._status = _status_file(launched)
         self._room = min(MOST_RECORDED, values["log_max"] or MOST_RECORDED)
         """Bytes that the events in the record may still have."""
@@ -54,6 +56,7 @@ class Teller:
         """Events that found no room there."""
         self._chatter = Chatter()
         self._report: str | None = values["report"]
+        self._launched = launched
         self._account = account_of(
             launched.run_id,
             launched.command,
@@ -124,6 +127,12 @@ class Teller:
         self._room -= len(text) + 1
         self._recorded.say(text.encode() + b"\n")
 
+    def _write_report(self, path: str, whole: "Mapping[str, object]") -> str | None:
+        if "report" not in self._launched.distant:
+            return report.write(path, whole)
+        left = self._launched.write_until - monotonic()
+        return _write_apart(path, whole, max(LEAST_FOR_REPORT, left), self._launched.is_hurried)
+
     @property
     def wants_usage(self) -> bool:
         """Somebody will read what the command has used."""
@@ -145,7 +154,7 @@ class Teller:
         """Nothing more will be told: write the report, and see that all arrives, for as long as that is bearable."""
         whole = self._account.report(Moment(self._now(), time()), usage)
         if self._report:
-            failure = report.write(self._report, whole)
+            failure = self._write_report(self._report, whole)
             if failure:
                 self.tell(Trouble(f"--report: {failure}"))
         for program in filter(None, (self._events, self._recorded)):
@@ -159,12 +168,33 @@ class Teller:
         self._people.flush(LAST_WORDS)
 
 
+def _events_of(launched: Launched) -> Messenger | None:
+    if launched.distant_events:
+        return Messenger(launched.distant_events)
+    return Messenger(_outlet_of_events(launched)) if launched.events >= 0 else None
+
+
 def _outlet_of_events(launched: Launched) -> Outlet:
     """The outlet of stdout or stderr where the events go there too: so that each begins on a line of its own."""
     own = os.fstat(launched.events)
     standard = [launched.messages, *getattr(launched, "outlets", ())]
     same = (one for one in standard if os.path.samestat(os.fstat(one.fd), own))
     return next(same, None) or Outlet(launched.events)
+
+
+def _write_apart(path: str, whole: "Mapping[str, object]", seconds: float, is_over: Callable[[], bool]) -> str | None:
+    """Write the report in a process that is left behind where it hangs; why it could not be written, or None."""
+    from supervise.process import apart
+
+    def write() -> "tuple[str | None, tuple[int, ...]]":
+        return report.write(path, whole), ()
+
+    try:
+        return apart.run(write, seconds, is_over=is_over)[0]  # type: ignore[no-any-return]
+    except apart.LateError:
+        return f"cannot write {path!r}: its file system does not answer"
+    except OSError as error:
+        return f"cannot write {path!r}: {(error.strerror or str(error)).lower()}"
 
 
 def account_of(
@@ -197,7 +227,7 @@ def _status_file(launched: Launched) -> "StatusFile | None":
     except (OSError, ImportError):
         # The same as with the live line.
         return None
-    return StatusFile(launched.record.folder)
+    return StatusFile(launched.record)
 
 
 def _live(policy: Policy) -> "Live | None":

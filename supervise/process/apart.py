@@ -17,11 +17,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    IsOver = Callable[[], bool]
+    Operated = tuple[str, tuple[int, ...]]
     Operation = Callable[[], tuple[Any, tuple[int, ...]]]
     """Its result, a plain value, and the descriptors that it has opened."""
 
 GLANCE = 0.01
 """Seconds between two looks for a signal that is blocked."""
+GOING = 0.1
+"""Seconds that the process has to end after its answer."""
+PAUSE = 0.0002
 CANCELLING = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT)
 
 
@@ -38,10 +43,13 @@ class LateError(Exception):
         """The process that may be left."""
 
 
-def run(operation: "Operation", seconds: float, kept: "tuple[int, ...]" = ()) -> "tuple[Any, tuple[int, ...]]":
+def run(
+    operation: "Operation", seconds: float, kept: "tuple[int, ...]" = (), *, is_over: "IsOver | None" = None
+) -> "tuple[Any, tuple[int, ...]]":
     """What the operation returns, with descriptors of this process.
 
     Of the descriptors that are open the operation has those that are `kept`, all of them above 2, and no other.
+    `is_over` tells that it is not waited for any more: by default, that a signal has come.
     Raises LateError, OSError as the operation does, and ChildProcessError where it has died.
     """
     ours, theirs = line.pair()
@@ -68,13 +76,13 @@ def run(operation: "Operation", seconds: float, kept: "tuple[int, ...]" = ()) ->
             os._exit(0)
     theirs.close()
     try:
-        got = _await(ours, monotonic() + seconds)
+        got = _await(ours, monotonic() + seconds, is_over or _is_cancelled)
     except BlockingIOError:
         _leave(pid)
         raise LateError(pid) from None
     finally:
         ours.close()
-    os.waitpid(pid, 0)
+    _reap(pid)
     if got is None:
         raise ChildProcessError(0, "its process has died")
     (word, *words), rights = got
@@ -103,17 +111,54 @@ def answers(path: str, seconds: float) -> bool:
     return path not in late
 
 
-def _await(ours: "line.Line", until: float) -> "tuple[tuple[Any, ...], list[int]] | None":
+def look_where(path: str, operation: "Callable[[str], Operated]") -> "tuple[tuple[str, bool], tuple[int, ...]]":
+    """What the operation returns, and whether the file is on a file system that may stop answering.
+
+    To be called in the process of its own.  Raises OSError as the operation does.
+    """
+    why, fds = operation(path)
+    if fds:
+        return (why, system.may_hang(fds[0])), fds
+    try:
+        folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return (why, False), fds
+    return (why, system.may_hang(folder)), fds
+
+
+def _await(
+    ours: "line.Line", until: float, is_over: "Callable[[], bool]"
+) -> "tuple[tuple[Any, ...], list[int]] | None":
     """The answer, None where the process has died.  Raises BlockingIOError where none comes in time."""
-    # Where they are not blocked, they end this process as they end any.
-    cancelling = {number for number in CANCELLING if _signal.getsignal(number) != _signal.SIG_IGN}
     while True:
         left = until - monotonic()
         try:
             return ours.receive(max(0.0, min(left, GLANCE)))
         except BlockingIOError:
-            if left <= 0 or not cancelling.isdisjoint(_signal.sigpending()):
+            if left <= 0 or is_over():
                 raise
+
+
+def _is_cancelled() -> bool:
+    # Where they are not blocked, they end this process as they end any.
+    pending = _signal.sigpending()
+    return any(number in pending and _signal.getsignal(number) != _signal.SIG_IGN for number in CANCELLING)
+
+
+def _reap(pid: int) -> None:
+    """See it go.  Its exit closes what it has opened, which asks the file system once more (FUSE_FLUSH)."""
+    until = monotonic() + GOING
+    while not os.waitpid(pid, os.WNOHANG)[0]:
+        if monotonic() > until:
+            _leave(pid)
+            return
+        _pause()
+
+
+def _pause() -> None:
+    from time import sleep
+
+    sleep(PAUSE)
 
 
 def _leave(pid: int) -> None:

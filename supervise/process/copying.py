@@ -214,7 +214,7 @@ class Copier:
             except OSError as error:
                 self._sinks.remove(sink)
                 self.has_failed = True
-                self._on_failure(sink.name, os.strerror(error.errno or 0).lower())
+                self._on_failure(sink.name, (error.strerror or os.strerror(error.errno or 0)).lower())
 
     def _give_up(self) -> None:
         self.is_gone = True

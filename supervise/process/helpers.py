@@ -100,13 +100,13 @@ def is_one(pid: int) -> bool:
         return pid in _alive
 
 
-def sweep(spared: int) -> None:
+def sweep(spared: set[int]) -> None:
     """Kill all that descends from us, but `spared` and its own: helpers, and what they have left behind."""
     from supervise.process import tree
 
     until = monotonic() + SWEEPING
     while monotonic() < until:
-        ours = [pid for pid in tree.children(os.getpid()) if pid != spared]
+        ours = [pid for pid in tree.children(os.getpid()) if pid not in spared]
         if not ours:
             return
         for pid in (one for child in ours for one in (*tree.walk(child), child)):

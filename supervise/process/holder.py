@@ -82,8 +82,9 @@ class Holder:
         self._helpers: set[int] = set()
         self._locks: list[int] = []
         """Descriptors that hold the run's lock, beside the one that was open at the fork."""
-        self.spared = 0
-        """Where we hold the command ourselves: a child of ours that is not of its tree, the watcher of the wall."""
+        self.spared: set[int] = set()
+        """Where we hold the command ourselves: children of ours that are not of its tree: the watcher of the
+        wall, and the deputies that write files."""
         self._gathering: Iterator[None] | None = None
         """What is left to be done to bring the tree behind the wall."""
         self._stop_signal = 15
@@ -210,7 +211,7 @@ class Holder:
         if self.spared:
             from supervise.process import tree
 
-            return any(pid != self.spared for pid in tree.children(os.getpid()))
+            return any(pid not in self.spared for pid in tree.children(os.getpid()))
         try:
             # WNOWAIT: only look.  CLONE children count as well.
             os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT | WALL)
@@ -362,7 +363,7 @@ class Holder:
 
         self.reap()
         alive = [one.pid for one in tree.look(os.getpid()) if one.pid != os.getpid() and tree.is_alive(one)]
-        return [seen for pid in alive if pid != self.spared and (seen := tree.describe(pid))]
+        return [seen for pid in alive if pid not in self.spared and (seen := tree.describe(pid))]
 
     def _own_group(self) -> int:
         return self.group or os.getpgrp()
@@ -393,7 +394,7 @@ class Holder:
         self._load()
         self.was_emptied = False
         ours = os.getpid()
-        children = (pid for pid in tree.children(ours) if pid != self.spared)
+        children = (pid for pid in tree.children(ours) if pid not in self.spared)
         found = {pid: tree.stat(pid) or tree.unreadable(pid, ours) for pid in children}
         started = {pid: now.starttime for pid, now in found.items() if now is not None}
         if root:

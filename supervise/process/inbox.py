@@ -45,6 +45,10 @@ class Inbox:
         poll.register(self._wake, select.POLLIN)
         poll.poll(seconds * 1000)
 
+    def has_signal(self, numbers: "tuple[int, ...]") -> bool:
+        """One of these signals is there."""
+        return any(item[0] == "signal" and item[1] in numbers for item in self._items.copy())
+
     def take(self) -> "list[tuple[object, ...]]":
         """All that is there."""
         try:

@@ -9,6 +9,20 @@ from time import monotonic
 
 from supervise.process.system import is_same_file, is_writable
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class LineSink(Protocol):
+        """Where whole lines go: an outlet, or what stands for one."""
+
+        fd: int
+        lock: _thread.LockType
+
+        def write_line(self, line: bytes) -> None:
+            """Write one line, which comes with its end."""
+
+
 SLOW = 3.0
 """Seconds that the last words may take on a busy machine, though nobody refuses them."""
 MOST_BYTES = 1 << 20
@@ -97,7 +111,7 @@ def of_stdio() -> "tuple[Outlet, Outlet]":
 class Messenger:
     """Writes lines in a thread of its own: whoever speaks never waits, and what finds no reader is dropped."""
 
-    def __init__(self, outlet: Outlet) -> None:
+    def __init__(self, outlet: "LineSink") -> None:
         self._outlet = outlet
         self._waiting: deque[bytes] = deque()
         self._size = 0

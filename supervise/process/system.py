@@ -15,6 +15,15 @@ PIPE = 1 << 20
 SPLICE_F_NONBLOCK = 2
 FALLOC_FL_KEEP_SIZE = 1
 IN_ATTRIB, IN_MOVE_SELF = 0x4, 0x800
+LOCAL = frozenset(
+    (0xEF53, 0x58465342, 0x9123683E, 0x01021994, 0x794C7630, 0xF2F52010, 0x2FC12FC1, 0x858458F6, 0xCA451A4E, 0x3153464A)
+)
+"""The f_type of ext4, xfs, btrfs, tmpfs, overlayfs, f2fs, zfs, ramfs, bcachefs and jfs (statfs(2)): they wait for a
+disk or for memory, and not for another process or machine."""
+LOCAL_NAMES = frozenset(
+    (b"ext4", b"ext3", b"ext2", b"xfs", b"btrfs", b"tmpfs", b"overlay", b"f2fs", b"zfs", b"ramfs", b"bcachefs", b"jfs")
+)
+"""The same by their names in /proc/PID/mountinfo (proc(5))."""
 SYS_OPENAT2 = 437
 """Its number in all architectures that share the newer ones (syscalls(2))."""
 HOW = b"".join(word.to_bytes(8, sys.byteorder) for word in (0o10000000 | os.O_CLOEXEC, 0, 0x20))
@@ -126,6 +135,40 @@ def is_at_hand(path: str) -> bool:
         return _ctypes.get_errno() in KNOWN
     except (ImportError, OSError, AttributeError, ValueError):
         return False
+
+
+def may_hang(fd: int) -> bool:
+    """The file is on a file system that may wait for another process or machine, or one that is not known (fstatfs(2)).
+
+    What is no file on a disk, such as a pipe or a terminal, never hangs in this way.
+    """
+    try:
+        if os.fstat(fd).st_mode & 0o170000 not in (0o100000, 0o040000):
+            return False
+        # A fresh object, which the kernel fills in: struct statfs, at most 120 bytes.
+        found = bytes(bytearray(256))
+        if _call("fstatfs", fd, found):
+            return False
+        size = 8 if sys.maxsize > 1 << 32 else 4
+        return int.from_bytes(found[:size], sys.byteorder) & 0xFFFFFFFF not in LOCAL
+    except (ImportError, OSError):
+        return False
+
+
+def may_hang_at(path: str) -> bool:
+    """The same of what is at that path, without asking any file system: by the list of mounts (proc(5), mountinfo)."""
+    try:
+        fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        try:
+            with open(f"/proc/self/fdinfo/{fd}", "rb") as lines:
+                number = next(line.split()[1] for line in lines if line.startswith(b"mnt_id:"))
+        finally:
+            os.close(fd)
+        with open("/proc/self/mountinfo", "rb") as lines:
+            found = next(line for line in lines if line.split(b" ", 1)[0] == number)
+    except (OSError, StopIteration):
+        return False
+    return found.partition(b" - ")[2].split(b" ", 1)[0] not in LOCAL_NAMES
 
 
 def is_same_file(one: int, other: int) -> bool:

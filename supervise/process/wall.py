@@ -182,7 +182,7 @@ def build(run_id: str) -> Wall | None:
     return wall
 
 
-def enter(folder: str, spared: int, reap: "Callable[[], object]") -> "Iterator[None]":
+def enter(folder: str, spared: set[int], reap: "Callable[[], object]") -> "Iterator[None]":
     """Go inside, and bring in all who descend from us, but for `spared`.  `reap` reaps our dead.
 
     Those who are in another cgroup than we were have been put there by somebody, and stay.  It pauses now and then, for
@@ -204,7 +204,7 @@ def enter(folder: str, spared: int, reap: "Callable[[], object]") -> "Iterator[N
         _bring_in_children(folder, outside, spared, reap)
         for one in tree.look(os.getpid()):
             key = one.pid, one.starttime
-            if one.pid == spared or key in moved or not tree.is_alive(one) or _cgroup(one.pid) not in outside:
+            if one.pid in spared or key in moved or not tree.is_alive(one) or _cgroup(one.pid) not in outside:
                 continue
             empty = 0
             if _is_there(one) and _move(one.pid, folder):
@@ -218,12 +218,12 @@ def enter(folder: str, spared: int, reap: "Callable[[], object]") -> "Iterator[N
             pause = now + BURST
 
 
-def _bring_in_children(folder: str, outside: set[bytes], spared: int, reap: "Callable[[], object]") -> None:
+def _bring_in_children(folder: str, outside: set[bytes], spared: set[int], reap: "Callable[[], object]") -> None:
     """The newest of our own children, again and again: of a fork chain that is the only one alive, and not for long."""
     for _ in range(CHILDREN):
         # The dead would make each look longer than the one before.
         reap()
-        children = [pid for pid in tree.children(os.getpid()) if pid != spared]
+        children = [pid for pid in tree.children(os.getpid()) if pid not in spared]
         if not children or _cgroup(children[-1]) not in outside:
             return
         # Until we reap it, its pid is nobody else's.

@@ -28,6 +28,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from supervise.process.deputy import Deputy
+    from supervise.process.outlet import Outlet
+    from supervise.runs.distant import DistantOutlet, DistantSink
+    from supervise.runs.output import Writer
+
 RUNS, LIVE, NAMES = "runs", "live", "names"
 RUN, LOCK, ROOTS, EVENTS, SAMPLES, END = "run.toml", "lock", "roots", "events.jsonl", "samples", "end.json"
 STATUS = "status"
@@ -72,6 +77,9 @@ class Record:
         self._lock = lock
         """Never closed: it goes when we go, in whatever way."""
 
+    deputy: "Deputy | None" = None
+    """The process that writes it, where its file system may stop answering."""
+
     @property
     def descriptors(self) -> "tuple[int, int]":
         """The lock and the events: what another process needs to go on with this record."""
@@ -87,8 +95,11 @@ class Record:
         run's id all the same.
         """
         started = identity.starttime(pid)
-        if not started or not self._answers():
-            return
+        if started and self._answers():
+            self.add_root(pid, started)
+
+    def add_root(self, pid: int, started: int) -> None:
+        """Write down that process, by its start time too."""
         try:
             fd = open_own(f"{self.folder}/{ROOTS}", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC)
         except OSError:
@@ -123,6 +134,47 @@ class Record:
             os.utime(self._lock)
         except OSError:
             pass
+
+    def append(self, lines: bytes) -> None:
+        """Add these lines to the events.
+
+        Raises OSError.
+        """
+        os.write(self.events, lines)
+
+    def outlet(self) -> "Outlet | DistantOutlet":
+        """Where the events are written line by line."""
+        from supervise.process.outlet import Outlet
+
+        return Outlet(self.events)
+
+    def samples(self) -> "Outlet | DistantOutlet":
+        """Where samples are written line by line.
+
+        Raises OSError.
+        """
+        from supervise.process.outlet import Outlet
+
+        return Outlet(open_own(f"{self.folder}/{SAMPLES}", FRESH | os.O_APPEND))
+
+    def put_status(self, data: bytes) -> None:
+        """Write what the command has last said of itself, over what was there: a reader may see a part of both, which
+        lasts for a moment.
+
+        Raises OSError.
+        """
+        fd = open_own(f"{self.folder}/{STATUS}", os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            os.pwrite(fd, data, 0)
+            os.ftruncate(fd, len(data))
+        finally:
+            os.close(fd)
+
+    def writer(self, most: int) -> "Writer | DistantSink":
+        """Where the output goes, up to so many bytes."""
+        from supervise.runs.output import Writer
+
+        return Writer(self.folder, most)
 
     def end(self, report: "Mapping[str, object]") -> None:
         """Write how the run ended.

@@ -23,6 +23,7 @@ from stat import S_IMODE, S_ISDIR
 
 from supervise.files import owned, trust, walk
 from supervise.files.trust import UntrustedError
+from supervise.process import system
 from supervise.runs import identity
 
 TYPE_CHECKING = False
@@ -223,12 +224,19 @@ def for_sockets(uid: "int | None" = None) -> "list[Place]":
     uid = own if uid is None else uid
     places = []
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    if uid == own and runtime.startswith("/"):
+    if uid == own and runtime.startswith("/") and not _may_hang(runtime):
         # As the XDG Base Directory Specification has it, a relative path is none.
         places.append(Place(uid, runtime.rstrip("/"), NAME))
     if runtime.rstrip("/") != f"{LOGINS}/{uid}" or uid != own:
         places.append(Place(uid, f"{LOGINS}/{uid}", NAME))
     return places + for_locks(uid)
+
+
+def _may_hang(path: str) -> bool:
+    """It does not answer, or may stop to: the control socket is looked after all the time; other folders will do."""
+    from supervise.process import apart
+
+    return not apart.answers(f"{path}/{NAME}", PATIENCE) or system.may_hang_at(path)
 
 
 def for_locks(uid: "int | None" = None) -> "list[Place]":

@@ -5,10 +5,10 @@ at most once a second, so that neither a disk that stands still nor a command th
 """
 
 import _thread
-import os
 from time import sleep
 
-from supervise.runs import plain, records
+from supervise.runs import plain
+from supervise.runs.records import Record
 
 PAUSE = 1.0
 """Seconds between two writes."""
@@ -17,8 +17,8 @@ PAUSE = 1.0
 class StatusFile:
     """That of one run."""
 
-    def __init__(self, folder: str) -> None:
-        self._path = f"{folder}/{records.STATUS}"
+    def __init__(self, record: Record) -> None:
+        self._record = record
         self._guard = _thread.allocate_lock()
         self._text: str | None = None
         """What is to be written."""
@@ -45,21 +45,8 @@ class StatusFile:
                     self._is_busy = False
                     return
             try:
-                fd = records.open_own(self._path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC)
+                self._record.put_status(text.encode() + b"\n")
             except OSError:
                 # The record is gone, or the disk full.
                 pass
-            else:
-                _put(fd, text.encode() + b"\n")
             sleep(PAUSE)
-
-
-def _put(fd: int, data: bytes) -> None:
-    """Written over what was there: a reader may see a part of both, which lasts for a moment."""
-    try:
-        os.pwrite(fd, data, 0)
-        os.ftruncate(fd, len(data))
-    except OSError:
-        pass
-    finally:
-        os.close(fd)

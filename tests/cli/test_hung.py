@@ -324,3 +324,78 @@ def test_a_log_of_a_run_without_limits_is_refused(supervise: Place, dead: Dead) 
     assert code == 125
     assert said == f"supervise: --log: '{dead.folder}/l' does not answer\n"
     assert took < 5 + LATE
+
+
+def state_of(hung: Hung) -> dict[str, str]:
+    return {"XDG_STATE_HOME": str(hung.folder)}
+
+
+@pytest.mark.parametrize("how", ["unread", "unanswered"])
+@pytest.mark.parametrize("end", ["limit", "TERM", "INT", "exit"])
+def test_a_run_ends_where_all_that_it_writes_hangs_meanwhile(
+    supervise: Place, tmp_path: Path, how: str, end: str
+) -> None:
+    def lateness() -> float:
+        with mounted(tmp_path / "dead", "answers") as hung:
+            words = ["--report", f"{hung.folder}/r", "--log", f"{hung.folder}/l", "--events", f"{hung.folder}/e"]
+            go = supervise.file("go")
+            script = f"echo ran; until [ -e {go} ]; do sleep 0.01; done; echo more; "
+            script += "exit 3" if end == "exit" else "exec sleep 20"
+            limit = ["-t", "2"] if end == "limit" else []
+            run = Run(supervise, [*limit, *words, "--", "sh", "-c", script], state_of(hung))
+            wait_until(lambda: [*supervise.runtime.rglob("*.sock")])
+            wait_until(lambda: b"ran" in (hung.folder / "l").read_bytes())
+            wait_until(lambda: [*(hung.folder / "supervise" / "runs").glob("*/roots")])
+            due = time.monotonic() + (2 if end == "limit" else 0)
+            hung.stop(how)
+            go.touch()
+            if end in ("TERM", "INT"):
+                time.sleep(HUNG_FOR)
+                due = time.monotonic()
+                run.running.send(signal.Signals[f"SIG{end}"])
+            code, said, _ = run.wait()
+            late = time.monotonic() - due
+            go.unlink()
+            assert code == {"limit": 124, "TERM": 143, "INT": -signal.SIGINT, "exit": 3}[end], said
+            assert "Traceback" not in said
+            for what in ("--report: cannot write", "--log: no more is written", "the record of this run is not"):
+                assert said.count(what) == 1, said
+            assert said.count("does not answer") == said.count(": its file system does not answer") >= 3, said
+            if how == "unread":
+                assert run.left() == []
+        wait_until(lambda: not supervise.alive())
+        return late
+
+    # One of three: the machine may be busy with other tests.
+    assert any(lateness() < (LATE if end != "exit" else LATE_AT_EASE) for _ in range(3))
+
+
+LATE_AT_EASE = 2.0
+"""Seconds that the end may take where the command has ended by itself: a slow file system has some time."""
+HUNG_FOR = 0.3
+"""Seconds in which the supervisor has seen that nothing is answered."""
+
+
+def test_all_is_written_where_the_file_system_answers(supervise: Place, tmp_path: Path) -> None:
+    with mounted(tmp_path / "alive", "answers") as hung:
+        words = ["--report", f"{hung.folder}/r", "--log", f"{hung.folder}/l", "--events", f"{hung.folder}/e"]
+        script = "echo ran; sleep 0.3; echo more; exit 3"
+        for command in (["echo", "short"], ["sh", "-c", script]):
+            code, said, _ = Run(supervise, [*words, "--", *command], state_of(hung)).wait()
+            assert said in ("short\n", "ran\nmore\n")
+            report = json.loads((hung.folder / "r").read_bytes())
+            assert report["exit_code"] == code
+            record = hung.folder / "supervise" / "runs" / report["run_id"]
+            assert json.loads((record / "end.json").read_bytes()) == report
+            events = (record / "events.jsonl").read_bytes()
+            assert b'"event": "settled"' in events
+            assert (hung.folder / "e").read_bytes().endswith(events)
+            assert said.encode().splitlines()[0] in (record / "output").read_bytes()
+            assert not (record.parent.parent / "live" / report["run_id"]).exists()
+        assert (hung.folder / "l").read_text() == "short\nran\nmore\n"
+        # A short one, which the fast path ends.
+        code, said, _ = Run(supervise, ["--", "sh", "-c", "exit 4"], state_of(hung)).wait()
+        assert (code, said) == (4, "")
+        last = max((hung.folder / "supervise" / "runs").iterdir())
+        assert json.loads((last / "end.json").read_bytes())["exit_code"] == 4
+        assert supervise.alive() == []

@@ -1,0 +1,167 @@
+"""A child process that writes files for the supervisor, where their file system may stop answering at any time.
+
+What waits for such a file system is in an uninterruptible sleep, and a process is not over before its last thread is;
+even the close of a descriptor at its exit may wait (FUSE_FLUSH, a flush of NFS).  So the supervisor has neither a
+thread nor a descriptor there: the deputy has them, and is left behind at the end where it hangs.  Only files of a file
+system that `system.may_hang` names get a deputy, which costs half a millisecond.
+"""
+
+import _signal
+import _thread
+import errno
+import os
+from math import inf
+from time import monotonic
+
+from supervise.process import line, null, system
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+TURN = 0.02
+"""Seconds between two looks whether the end of the run has set a bound meanwhile."""
+GOING = 0.05
+"""Seconds that a deputy which has nothing left to do has to go."""
+PAUSE = 0.001
+HUNG = 0.2
+"""Seconds for which a call that has no answer shows that the file system does not answer now."""
+
+
+class Deputy:
+    """The deputy as the supervisor sees it.  Any thread may call it."""
+
+    def __init__(self, make: "Callable[[], object]", keep: "tuple[int, ...]") -> None:
+        """Fork it: it calls the methods of what `make` returns.  `keep` are the descriptors that it needs.
+
+        Raises OSError where there can be no more processes.
+        """
+        self.until = inf
+        """By CLOCK_MONOTONIC: no call is waited for after that."""
+        self._asked = inf
+        """Since when a call waits for its answer, by CLOCK_MONOTONIC."""
+        self._is_late = False
+        self._is_hurried: Callable[[], bool] = bool
+        self._guard = _thread.allocate_lock()
+        self._line, theirs = line.pair()
+        try:
+            self.pid = os.fork()
+        except OSError:
+            self._line.close()
+            theirs.close()
+            raise
+        if not self.pid:
+            try:
+                _serve(make, theirs, keep)
+            finally:
+                os._exit(0)
+        theirs.close()
+
+    def fileno(self) -> int:
+        """For poll: of the socket that leads to it."""
+        return self._line.fileno()
+
+    def tell(self, method: str, *words: object) -> None:
+        """Have the method called; its result and its errors are passed over.  Never waits."""
+        self._line.send("tell", method, words)
+
+    def call(self, method: str, *words: object) -> "Any":
+        """Have the method called, and return what it returns.
+
+        Raises OSError as the method does; TimeoutError where there is no answer before `until`.
+        """
+        while not self._guard.acquire(timeout=TURN):
+            self._check()
+        self._asked = monotonic()
+        try:
+            self._line.send("call", method, words)
+            while True:
+                self._check()
+                self._line.flush(TURN if self._line.has_unsent else 0.0)
+                try:
+                    got = self._line.receive(TURN)
+                except BlockingIOError:
+                    continue
+                break
+        finally:
+            self._asked = inf
+            self._guard.release()
+        if got is None:
+            raise ChildProcessError(errno.ECHILD, "Its process has died")
+        word, *result = got[0]
+        if word == "failed":
+            raise OSError(*result)
+        return result[0]
+
+    def bound(self, seconds: float, is_hurried: "Callable[[], bool]") -> None:
+        """The run is over: wait no longer than that, or until that is so, and hardly at all where a call has waited for
+        long.
+        """
+        self._is_hurried = is_hurried
+        now = monotonic()
+        self.until = now + (TURN if now - self._asked > HUNG else seconds)
+
+    def hang_up(self) -> None:
+        """All is over: it goes when it has done what it was told."""
+        self._line.close()
+
+    def await_end(self) -> None:
+        """After `hang_up`: see it go, or kill it where it does not."""
+        until = 0.0 if self._is_late else max(self.until, monotonic() + GOING)
+        try:
+            while not os.waitpid(self.pid, os.WNOHANG)[0]:
+                if monotonic() > until:
+                    os.kill(self.pid, _signal.SIGKILL)
+                    # One that can be killed is gone in a moment, and reaped.
+                    _pause()
+                    os.waitpid(self.pid, os.WNOHANG)
+                    return
+                _pause()
+        except OSError:
+            pass
+
+    def _check(self) -> None:
+        if monotonic() > self.until or self._is_hurried():
+            self._is_late = True
+            raise TimeoutError(errno.ETIMEDOUT, "Its file system does not answer")
+
+
+def _pause() -> None:
+    from time import sleep
+
+    sleep(PAUSE)
+
+
+def _serve(make: "Callable[[], object]", theirs: "line.Line", keep: "tuple[int, ...]") -> None:
+    """In the child: do what is asked for until the supervisor hangs up, or is dead."""
+    system.prctl(system.PR_SET_PDEATHSIG, _signal.SIGKILL)
+    # What the caller sends to the whole group is not for this process.
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, _signal.valid_signals())
+    # A descriptor of the command's pipes, or of the guardian's line, would keep others from hearing of the end.
+    nothing = null.open_null()
+    for number in range(3):
+        os.dup2(nothing, number)
+    last = 2
+    for fd in sorted({*keep, theirs.fileno()}):
+        os.closerange(last + 1, fd)
+        last = fd
+    os.closerange(last + 1, 1 << 30)
+    served = make()
+    while True:
+        try:
+            got = theirs.receive(3600.0)
+        except BlockingIOError:
+            continue
+        if got is None:
+            return
+        kind, method, words = got[0]
+        answer: tuple[object, ...]
+        try:
+            answer = "done", getattr(served, method)(*words)
+        except OSError as error:
+            path = error.filename if isinstance(error.filename, str) else None
+            answer = "failed", error.errno or 0, error.strerror or str(error), path
+        if kind == "call":
+            theirs.send(*answer)
+            theirs.flush(3600.0)

@@ -5,6 +5,7 @@ kernel tells at once of the lock's file (inotify(7)); all else is looked at now 
 millisecond in a minute.  What is missing is put back, and what is long untouched is touched.
 """
 
+import _thread
 import os
 from time import monotonic
 
@@ -24,6 +25,8 @@ LEAST, MOST, PART = 5.0, 60.0, 20
 AGAIN, AGAIN_MOST = 0.02, 5.0
 """Seconds after which it is looked again where something had to be put back, doubled each time: it may be removed again
 and again, and that shall not keep this process busy."""
+LOOKING = 0.1
+"""Seconds that a look which is under way has to come to its end, when the run is over."""
 YOUNG = 3600.0
 """Seconds after which what is there is touched."""
 
@@ -53,6 +56,8 @@ class Keeper:
         self._again = 0.0
         self._moved: sockets.Listener | None = None
         self._is_over = False
+        self._looking = _thread.allocate_lock()
+        """Held while a socket is put in its place."""
         self.watch = -1
         """A descriptor that is readable when something may have happened to the lock's file; -1 where there is none."""
         if lock:
@@ -99,6 +104,9 @@ class Keeper:
     def finish(self) -> None:
         """The run is over: nothing is put back any more."""
         self._is_over = True
+        if self._looking.acquire(timeout=LOOKING):
+            self._looking.release()
+        # Where the look goes on all the same, it removes what it makes as soon as that is there.
         if self._moved:
             self._moved.remove()
 
@@ -126,14 +134,17 @@ class Keeper:
     def _look_at_socket(self) -> bool:
         if self._control is None or self._control.listener.is_there():
             return True
-        try:
-            self._moved = sockets.listen(self._run_id, self._announce)
-        except OSError:
+        with self._looking:
+            if self._is_over:
+                return True
+            try:
+                self._moved = sockets.listen(self._run_id, self._announce)
+            except OSError:
+                return False
+            if self._is_over:
+                self._moved.remove()
+            self._note_socket()
             return False
-        if self._is_over:
-            self._moved.remove()
-        self._note_socket()
-        return False
 
     def _watch_lock(self) -> None:
         if self._lock and self.watch >= 0:

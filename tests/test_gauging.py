@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from supervise import gauging
-from supervise.runs.records import SAMPLES
+from supervise.runs.records import SAMPLES, Record
 from tests.harness import BOUND, wait_until
 
 
@@ -28,10 +28,12 @@ def test_a_look_that_takes_long_holds_up_nobody(tmp_path: Path, monkeypatch: pyt
         return os.getpid()
 
     pumps = (SimpleNamespace(stream="stdout", count=7),)
-    launched = SimpleNamespace(record=SimpleNamespace(folder=str(tmp_path)), pumps=pumps, started=0.0)
+    record = Record(str(tmp_path), "run", {}, -1, -1)
+    Path(record.folder).mkdir(parents=True)
+    launched = SimpleNamespace(record=record, pumps=pumps, started=0.0)
     runner: Any = SimpleNamespace(launched=launched, holder=holder, now=lambda: 0.0, gauged=[])
     gauging.gauge(runner)
-    samples = tmp_path / SAMPLES
+    samples = Path(record.folder) / SAMPLES
     assert not samples.exists()
     go.set()
     first = wait_until(lambda: samples.exists() and samples.read_text().splitlines()).pop(0)

@@ -303,6 +303,10 @@ def run(request: "Request", on_lost: "OnLost", told: int = -1, began: "float | N
         launched.started_at -= launched.started - began
         launched.started = began
     try:
+        if sys.platform != "linux":
+            # Before the lock, the report and the log, which rest on calls that Linux alone has.
+            why = "without Linux's subreaper no end of its tree could be promised"
+            raise Refusal(f"cannot run a command on {sys.platform}: {why}")
         _say_hints(request)
         values = request.values
         _redact(launched)
@@ -550,10 +554,6 @@ def reason_of(error: Exception) -> str:
 
 
 def _start(launched: Launched, on_lost: "OnLost") -> None:
-    if sys.platform != "linux":
-        raise Refusal(
-            f"cannot run a command on {sys.platform}: without Linux's subreaper no end of its tree could be promised"
-        )
     from supervise.process import guardian
 
     values = launched.request.values

@@ -6,8 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from tests import harness
+from tests import harness, programs
 from tests import users as users_module
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A test marked with `needs` names the programs that a bare machine lacks."""
+    for marker in item.iter_markers("needs"):
+        for name in marker.args:
+            programs.needed(name)
 
 
 @pytest.fixture(scope="session")

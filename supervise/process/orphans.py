@@ -12,7 +12,7 @@ A bare number proves nothing: pids come again.  A living guardian stops the tree
 import _signal
 import errno
 import os
-from time import CLOCK_BOOTTIME, clock_gettime, monotonic, sleep
+from time import monotonic, sleep
 
 from supervise.process import stop, tree
 
@@ -158,7 +158,7 @@ class Ids:
         if found is None:
             found = _run_id(process.pid)
             # One that has just been forked may not have its own program and environment yet.
-            if found or process.starttime / TICKS + SETTLED < clock_gettime(CLOCK_BOOTTIME):
+            if found or process.starttime / TICKS + SETTLED < tree.since_boot():
                 self._found[key] = found
         return found
 

@@ -6,7 +6,7 @@ read by then is the picture.
 
 import os
 from collections.abc import Callable, Iterator
-from time import CLOCK_BOOTTIME, clock_gettime, monotonic, sleep
+from time import clock_gettime, monotonic, sleep
 from typing import NamedTuple
 
 from supervise.process import sockets, tree
@@ -87,7 +87,7 @@ class Camera:
 
     def picture(self) -> Picture:
         """What has been read by now."""
-        now = clock_gettime(CLOCK_BOOTTIME)
+        now = tree.since_boot()
         found, span, percent = self._found[:], self._span, self._percent
         return Picture(
             tuple(

@@ -7,7 +7,7 @@ counts whom else the signal has hit: what came to us alone was meant for us.
 """
 
 import os
-from time import CLOCK_BOOTTIME, clock_gettime, monotonic, sleep
+from time import monotonic, sleep
 
 from supervise.process import tree
 
@@ -39,7 +39,7 @@ def hit_others(number: int, at: float, holder: int) -> bool:
     """
     sleep(max(0.0, at + SETTLED - monotonic()))
     ticks = os.sysconf("SC_CLK_TCK")
-    born_before = at - SETTLED + clock_gettime(CLOCK_BOOTTIME) - monotonic()
+    born_before = at - SETTLED + tree.since_boot() - monotonic()
     for pid in tree.walk(holder):
         now = tree.stat(pid)
         if now is None or not tree.is_alive(now) or now.pgrp != os.getpgrp():

@@ -5,6 +5,7 @@ Everything here is tolerant of processes that vanish between two system calls; n
 """
 
 import posix
+import sys
 from time import monotonic
 
 TYPE_CHECKING = False
@@ -27,12 +28,19 @@ else, and so is whom we would stop.
 """
 
 
-LOOK = posix.WEXITED | posix.WNOHANG | posix.WNOWAIT
-"""For waitid(2): only see whether a child is dead."""
+LOOK = posix.WEXITED | posix.WNOHANG | posix.WNOWAIT if sys.platform == "linux" else 0
+"""For waitid(2): only see whether a child is dead.  Python has no waitid on macOS before 3.13."""
 ASKING = 0.1
 """Seconds for which children are looked for without /proc."""
 HIGHEST = 1 << 22
 """No process has a higher number (proc(5), pid_max)."""
+
+
+def since_boot() -> float:
+    """Seconds since the boot, on the clock of a process's start time (CLOCK_BOOTTIME, which Linux alone has)."""
+    import time
+
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class Stat:

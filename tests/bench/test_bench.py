@@ -1,20 +1,20 @@
 """Each bench runs and has its figures; what they are is for people to read, and no test's affair."""
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.programs import needed
+
 BENCH = Path(__file__).with_name("bench.py")
 
 
 @pytest.mark.slow
 def test_every_figure_comes_out() -> None:
-    if not shutil.which("cc"):
-        pytest.skip("the benches need a C compiler")
+    needed("cc")
     done = subprocess.run([sys.executable, BENCH, "--quick"], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     table, _, text = done.stdout.partition("{")

@@ -1,20 +1,20 @@
 """The bench of survivors runs, finds nobody under supervise, and sees who is left under another."""
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.programs import needed
+
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow
 def test_survivors_are_seen() -> None:
-    if not shutil.which("cc"):
-        pytest.skip("the benches need a C compiler")
+    needed("cc")
     words = [sys.executable, "-m", "tests.bench.bench_survivors", "--quick", "setsid"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=240, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr

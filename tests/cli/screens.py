@@ -16,6 +16,7 @@ import pexpect
 import pyte
 
 from tests.harness import BOUND, TOKEN, Place, child, state_of, wait_until
+from tests.programs import needed
 
 ROWS, COLUMNS = 24, 80
 SHELLS = {
@@ -279,6 +280,7 @@ class Tmux:
 @contextmanager
 def tmux(place: Place, command: str = r"PS1='[\#]$ ' exec bash --norc --noprofile -i") -> Iterator[Tmux]:
     """A shell in a window of tmux."""
+    needed("tmux")
     one = Tmux(place, command)
     try:
         yield one

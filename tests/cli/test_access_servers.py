@@ -1,25 +1,15 @@
 """--access-on with real servers: redis and nginx, as their packages bring them."""
 
-import os
-import shutil
-
 import pytest
 
 from tests.cli.test_access import free_port, is_access, run
 from tests.harness import Place
-
-
-def program(name: str) -> str:
-    """Its path; without it no test, but where CI is set a missing program is a failure."""
-    found = shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin")
-    if found is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"there is no {name} on this machine")
-    return found
+from tests.programs import needed
 
 
 def redis(place: Place, port: int, *more: str) -> list[str]:
     words = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(place.folder), *more]
-    return [program("redis-server"), *words]
+    return [needed("redis-server"), *words]
 
 
 def nginx(place: Place, port: int) -> list[str]:
@@ -33,7 +23,7 @@ def nginx(place: Place, port: int) -> list[str]:
         f" server {{ listen 127.0.0.1:{port};\n"
         "  location / { return 503; } location /health { return 204; } location /old { return 301 /health; } } }\n"
     )
-    return [program("nginx"), "-e", str(place.file("error.log")), "-c", str(path)]
+    return [needed("nginx"), "-e", str(place.file("error.log")), "-c", str(path)]
 
 
 SIGNS = (
@@ -47,7 +37,7 @@ SIGNS = (
 @pytest.mark.parametrize("sign", SIGNS)
 def test_redis(supervise: Place, sign: str) -> None:
     port = free_port()
-    program("redis-cli")
+    needed("redis-cli")
     how = sign.format(port=port)
     late = ("sh", "-c", 'sleep 0.5; exec "$@"', "sh", *redis(supervise, port))
     ended = run(supervise, "-a", "30", "-t", "1", "--access-on", how, "--", *late)

@@ -5,7 +5,6 @@ import os
 import pty
 import re
 import select
-import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 from supervise.commands.table import first_words
 from supervise.options import OPTIONS
 from supervise.pages.completions import NAMES
+from tests.programs import needed
 
 COMPLETIONS = Path(__file__).parents[2] / "completions"
 LONG_NAMES = {name for name in NAMES if name.startswith("--")} | {"--help", "--version"}
@@ -47,14 +47,6 @@ fpath=({completions} $fpath)
 autoload -Uz compinit
 compinit -u -D
 """
-
-
-def program(name):
-    """The shell's path; without it no test, but where CI is set a missing shell is a failure."""
-    found = shutil.which(name)
-    if found is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"there is no {name} on this machine")
-    return found
 
 
 @pytest.fixture
@@ -115,7 +107,7 @@ def interactive(command, home):
 def bash_offers(words, home, before=""):
     """What the function puts into COMPREPLY; the last word is the one under the cursor."""
     call = subprocess.run(
-        [program("bash"), "--norc", "-c", before + BASH_CALL, "bash", COMPLETIONS / "supervise.bash", *words],
+        [needed("bash"), "--norc", "-c", before + BASH_CALL, "bash", COMPLETIONS / "supervise.bash", *words],
         env=environ(home), cwd=home, capture_output=True, text=True, timeout=BOUND, check=True,
     )  # fmt: skip
     assert call.stderr == ""
@@ -124,7 +116,7 @@ def bash_offers(words, home, before=""):
 
 def fish_offers(line, home):
     call = subprocess.run(
-        [program("fish"), "-c", f"source {COMPLETIONS}/supervise.fish; complete -C $argv[1]", line],
+        [needed("fish"), "-c", f"source {COMPLETIONS}/supervise.fish; complete -C $argv[1]", line],
         env=environ(home), cwd=home, capture_output=True, text=True, timeout=BOUND, check=True,
     )  # fmt: skip
     assert call.stderr == ""
@@ -185,7 +177,7 @@ def test_bash_hands_over_from_the_first_word_of_the_command(words, offset, home)
 def test_bash_at_a_terminal(home):
     rc = home / "rc"
     rc.write_text(BASH_RC.format(completions=COMPLETIONS))
-    with interactive([program("bash"), "--noprofile", "--rcfile", str(rc), "-i"], home) as terminal:
+    with interactive([needed("bash"), "--noprofile", "--rcfile", str(rc), "-i"], home) as terminal:
         terminal.complete("supervise --idle-t", "--idle-timeout ")
         terminal.complete("supervise --signal=T", "TERM", "TSTP")
         terminal.complete("supervise --extend-on cpu,s", "cpu,socket")
@@ -200,7 +192,7 @@ def test_bash_at_a_terminal(home):
 
 def test_zsh_at_a_terminal(home):
     (home / ".zshrc").write_text(ZSH_RC.format(completions=COMPLETIONS))
-    with interactive([program("zsh"), "-i"], home) as terminal:
+    with interactive([needed("zsh"), "-i"], home) as terminal:
         terminal.complete("supervise ru", "supervise run ")
         terminal.complete("supervise sl", "supervise sleep ")
         terminal.complete("supervise sleep --h", "--help ")

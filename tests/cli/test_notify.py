@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import socket
 import sys
@@ -13,16 +12,9 @@ import pytest
 
 from supervise.runs import client
 from tests.harness import Ended, Place, alive_with, wait_until
+from tests.programs import needed
 
 NOTIFY = ("--access-on", "notify")
-
-
-def systemd_notify() -> str:
-    """The program of the package `systemd`; without it no test, but where CI is set that is a failure."""
-    found = shutil.which("systemd-notify")
-    if found is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("there is no systemd-notify on this machine")
-    return found
 
 
 def run(supervise: Place, *words: str, **manner: object) -> Ended:
@@ -65,7 +57,7 @@ def test_ready_by_the_library_sdnotify(supervise: Place) -> None:
 
 def test_ready_by_systemd_notify_which_does_not_wait_for_us(supervise: Place) -> None:
     """It asks for an answer (BARRIER), and gives up after five seconds where there is none."""
-    systemd_notify()
+    needed("systemd-notify")
     script = "systemd-notify --ready --status='all is well' && echo done && sleep 0.7"
     began = time.monotonic()
     ended = run(supervise, "-a", "20", *NOTIFY, "--", "sh", "-c", script)

@@ -125,7 +125,9 @@ def test_a_thousand_scripts_are_in_order_everywhere(supervise: Place, language: 
     assert {where: misplaced(data, expected) for where, data in seen.items()} == dict.fromkeys(seen, 0)
 
 
-@pytest.mark.parametrize("trace", ["bash -xc 'echo one; echo two'", "make -f makefile"])
+@pytest.mark.parametrize(
+    "trace", ["bash -xc 'echo one; echo two'", pytest.param("make -f makefile", marks=pytest.mark.needs("make"))]
+)
 def test_what_traces_stands_with_what_it_belongs_to(supervise: Place, trace: str) -> None:
     supervise.file("makefile").write_text("all:\n\techo one\n\t@echo oops >&2\n\techo two\n")
     with_us = supervise.shell(f"for i in 1 2 3 4 5; do supervise -- {trace}; done 2>&1")

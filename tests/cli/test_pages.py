@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,17 +11,10 @@ import pytest
 from supervise.commands.table import SUBCOMMANDS
 from supervise.options import OPTIONS, option_names
 from supervise.pages import making
+from tests.programs import needed
 
 ROOT = Path(__file__).parents[2]
 MANUAL = ROOT / "man" / "supervise.1"
-
-
-def program(name):
-    """Its path; without it no test, but where CI is set a missing program is a failure."""
-    found = shutil.which(name)
-    if found is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"there is no {name} on this machine")
-    return found
 
 
 def section(title):
@@ -65,7 +57,7 @@ def with_ours():
 
 def test_mandoc_finds_nothing_to_say_about_the_man_page():
     call = subprocess.run(
-        [program("mandoc"), "-T", "lint", "-W", "all", MANUAL], capture_output=True, text=True, timeout=60, check=False
+        [needed("mandoc"), "-T", "lint", "-W", "all", MANUAL], capture_output=True, text=True, timeout=60, check=False
     )
     assert (call.returncode, call.stdout, call.stderr) == (0, "", "")
 

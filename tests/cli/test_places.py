@@ -215,6 +215,7 @@ socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b"STATUS=stranger", sys.
 """
 
 
+@pytest.mark.needs("ps")
 def test_a_stranger_neither_finds_nor_reaches_the_socket_of_a_command(users: Users) -> None:
     for owner in (ALICE, ROOT):
         said = users.folder / f"said-{owner}"

@@ -253,6 +253,7 @@ def test_a_terminal_that_hangs_up_is_the_end_of_the_input(supervise: Place) -> N
 # --- keys for what opens /dev/tty
 
 
+@pytest.mark.needs("less")
 def test_a_pager_whose_stdin_is_a_pipe(supervise: Place) -> None:
     with shell(supervise) as sh:
         sh.start("seq 100 | supervise --pty -- less; echo code $?")

@@ -1,7 +1,6 @@
 """--pty: programs that ask much of a terminal, and other makers of terminals within and around it."""
 
 import os
-import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ import pytest
 from tests.cli.screens import CTRL_C, CTRL_D, shell
 from tests.cli.test_terminal import named, script
 from tests.harness import BOUND, Place, wait_until
+from tests.programs import needed
 
 # pexpect forks; that other threads of the test are at rest then is known.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
@@ -111,7 +111,7 @@ def test_the_tail_through_script_and_supervise(supervise: Place) -> None:
     assert ended.out == b"".join(b"%d\r\r\n" % number for number in range(1, 20001))
 
 
-@pytest.mark.skipif(not shutil.which("ssh-keygen"), reason="no ssh here")
+@pytest.mark.needs("ssh-keygen")
 def test_a_passphrase_while_stdin_is_a_pipe(supervise: Place) -> None:
     """It is asked for by /dev/tty, and typed there."""
     key = supervise.file("key")
@@ -130,9 +130,8 @@ def test_a_passphrase_while_stdin_is_a_pipe(supervise: Place) -> None:
 @contextmanager
 def ssh_server(place: Place) -> Iterator[str]:
     """An sshd on the loopback; how ssh is called to run a command there."""
-    sshd = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
-    if not sshd or not shutil.which("ssh"):
-        pytest.skip("no sshd here")
+    sshd = needed("sshd")
+    needed("ssh")
     folder = place.folder / "ssh"
     folder.mkdir()
     for name in ("host", "key"):

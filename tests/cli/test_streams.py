@@ -206,6 +206,7 @@ def test_no_file_of_ours_is_inherited(supervise: Place) -> None:
     assert supervise.start("--", *child("fds"), report=False).wait().out == b"0 1 2\n"
 
 
+@pytest.mark.needs("make")
 @pytest.mark.parametrize("style", ["pipe", "fifo"])
 def test_the_job_server_of_make(supervise: Place, style: str) -> None:
     help_text = subprocess.run(["make", "--version"], capture_output=True, text=True, check=True).stdout

@@ -1,6 +1,5 @@
 """What cannot be stopped is named, and the run does not say that it was stopped."""
 
-import shutil
 import signal
 import subprocess
 import time
@@ -9,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness import PYTHON, Place, child, is_alive, state_of, wait_until
+from tests.programs import needed
 from tests.users import ALICE, Users
 
 BECOMES_ROOT = """
@@ -20,8 +20,7 @@ int main(int count, char **words) { if (setuid(0)) return 9; if (count < 2) slee
 @pytest.fixture
 def roots_sleep(users: Users) -> Path:
     """A program that becomes root's, whoever starts it."""
-    if not shutil.which("cc"):
-        pytest.skip("needs a C compiler, for a program that becomes root's")
+    needed("cc")  # for a program that becomes root's
     program, source = users.folder / "sleep-as-root", users.folder / "sleep-as-root.c"
     source.write_text(BECOMES_ROOT)
     subprocess.run(["cc", "-o", program, source], check=True)

@@ -1,7 +1,6 @@
 """On a terminal, without --pty: programs that take the whole of it, what it is like afterwards, and its end."""
 
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -44,7 +43,11 @@ def script(supervise: Place, line: str) -> Iterator[Shell]:
 
 
 WITH_SCREEN = pytest.mark.parametrize(
-    ("name", "option"), [("less", "--pty"), ("top", "--pty"), ("vim", "--pty"), ("vim", "")], ids=" ".join
+    ("name", "option"),
+    [
+        pytest.param(name, option, id=f"{name} {option}", marks=pytest.mark.needs(name))
+        for name, option in [("less", "--pty"), ("top", "--pty"), ("vim", "--pty"), ("vim", "")]
+    ],
 )
 """Without --pty the command's stdout is a pipe, on which vim insists less than the others."""
 
@@ -159,7 +162,7 @@ def test_a_password_prompt_that_is_stopped(supervise: Place, option: str, into: 
         sh.wait_for("^code ")
 
 
-@pytest.mark.skipif(not shutil.which("ssh-keygen"), reason="no ssh here")
+@pytest.mark.needs("ssh-keygen")
 @BOTH
 def test_a_passphrase_of_ssh(supervise: Place, option: str) -> None:
     """ssh, ssh-add and ssh-keygen ask by the same function, which opens /dev/tty."""
@@ -253,6 +256,7 @@ def test_in_the_background_nothing_of_ours_stops_the_job(supervise: Place, optio
         sh.run("stty -tostop")
 
 
+@pytest.mark.needs("less")
 def test_our_reader_is_a_pager(supervise: Place) -> None:
     with script(supervise, "supervise -- seq 100 | less") as sh:
         sh.wait_for(r"^23\n:$")
@@ -262,6 +266,7 @@ def test_our_reader_is_a_pager(supervise: Place) -> None:
         sh.wait_for("^code 0$")
 
 
+@pytest.mark.needs("less")
 def test_a_pager_keeps_the_terminal_when_we_stop_the_command(supervise: Place) -> None:
     line = "supervise -t 1 --report report.json -- sh -c 'seq 100; sleep 100' | less"
     with script(supervise, line) as sh:
@@ -283,6 +288,7 @@ def _is_left(supervise: Place, sh: Shell) -> bool:
     return not named(supervise, "less")
 
 
+@pytest.mark.needs("less")
 def test_ctrl_c_in_a_pager_behind_us(supervise: Place) -> None:
     """The whole pipeline gets it: the command stops, the pager stays until it is left."""
     with shell(supervise) as sh:

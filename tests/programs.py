@@ -1,0 +1,27 @@
+"""Programs that a test drives and that a bare machine lacks.
+
+A test whose program is missing is skipped with that reason.  Where CI is set, the test fails instead: `.ci/run`
+installs every such program.
+"""
+
+import os
+import shutil
+
+import pytest
+
+MORE = "/usr/sbin:/sbin"
+"""Folders of servers, which an ordinary user's PATH leaves out."""
+
+
+def needed(name: str) -> str:
+    """Return the path of the program; skip the test where the program is missing, or fail it where CI is set."""
+    found = shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:{MORE}")
+    if found is None:
+        missing(f"there is no {name} on this machine")
+    assert found
+    return found
+
+
+def missing(reason: str) -> None:
+    """Skip the test for this reason, or fail it where CI is set."""
+    (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)

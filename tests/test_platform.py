@@ -12,6 +12,7 @@ import supervise
 # first: they would look for what a real Mac has.
 PRETEND = """
 import _signal, _socket, fcntl, os, posix, resource, select, signal, socket, sys, time
+import sysconfig; sysconfig.get_config_vars()
 import getpass, platformdirs, psutil, rich, tomli_w, trio, typer
 GONE = {
     "_signal": "sigwaitinfo sigtimedwait pidfd_send_signal SIGRTMIN SIGRTMAX SIGPWR SIGSTKFLT SIGPOLL SIGCLD",

@@ -464,15 +464,21 @@ def take_back(launched: Launched, error: Exception) -> "NoReturn":
     """It cannot go on: whatever has been started of the command is killed, not left alone, and that is said."""
     launched.give_terminal_back()
     launched.line.send("kill")
+    # A command that was never born is told of before anything is killed.
+    if not launched.has_heard("failed") and not launched.has_heard("empty"):
+        _hear_the_kill(launched)
+    launched.guardian.dismiss()
+    if launched.notify:
+        launched.notify.remove()
+    refuse(launched, f"cannot start: {reason_of(error)}")
+
+
+def _hear_the_kill(launched: Launched) -> None:
     # The kill is bounded.
     for message in launched.guardian.hear_last():
         launched.heard.append(message)
         if message[0] in ("empty", "failed"):
             break
-    launched.guardian.dismiss()
-    if launched.notify:
-        launched.notify.remove()
-    refuse(launched, f"cannot start: {reason_of(error)}")
 
 
 def refuse(launched: Launched, why: str) -> "NoReturn":

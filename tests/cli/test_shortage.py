@@ -3,6 +3,7 @@
 import os
 import resource
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -109,8 +110,11 @@ def test_too_few_processes(supervise: Place) -> None:
     for limit in FEW_PROCESSES:
         few = [*user, "prlimit", f"--nproc={limit}", "env", str(supervise.program), "run"]
         for words, code in ((["--", "/bin/echo", "hello"], 0), (["-t", "1", "-k", "0.2", "--", *stays], 124)):
+            since = time.monotonic()
             ended = supervise.popen([*few, *words], cwd="/").wait()
             codes.add(ended.code)
+            # No wait for what was told before: that took 15 seconds.
+            assert time.monotonic() - since < 10, (limit, ended.err)
             assert ended.code in (code, 125) or b"Resource temporarily unavailable" in ended.err, (limit, ended.err)
             assert b"Traceback" not in ended.err, (limit, ended.err)
             assert b"internal error" not in ended.err, (limit, ended.err)

@@ -59,6 +59,8 @@ class Plain:
         self._verbosity = verbosity
         self._is_killing = False
         """KILL was ordered, and nobody has told yet what came of it."""
+        self._is_empty = False
+        """No process of this attempt is left.  That may be told before the KILL which was ordered meanwhile."""
         self._survivors = 0
         """Processes of this attempt that could not be killed."""
         self._waits_for = 0
@@ -68,10 +70,12 @@ class Plain:
         """What is to be said of it: whole lines, without their ends; often none."""
         if isinstance(item, Retrying | Started):
             self._waits_for = item.number if isinstance(item, Retrying) else 0
-            self._is_killing, self._survivors = False, 0
-        if isinstance(item, Killing | Emptied):
-            self._is_killing = isinstance(item, Killing)
-            self._survivors = len(item.survivors) if isinstance(item, Emptied) else 0
+            self._is_killing, self._is_empty, self._survivors = False, False, 0
+        if isinstance(item, Emptied):
+            self._is_killing, self._survivors = False, len(item.survivors)
+            self._is_empty = not item.survivors
+        elif isinstance(item, Killing):
+            self._is_killing, self._survivors = not self._is_empty, 0
         texts = self._always(item, moment)
         if self._verbosity != "quiet":
             texts += self._normally(item, moment)

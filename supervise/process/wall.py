@@ -127,8 +127,8 @@ def _await_end(child: int, seconds: float) -> None:
     until = monotonic() + seconds
     try:
         pidfd = os.pidfd_open(child)
-    except OSError:
-        # It is gone, or the kernel is older than 5.3 or has no descriptor left.
+    except (AttributeError, OSError):
+        # It is gone, the kernel is older than 5.3 or has no descriptor left, or Python does not know the call.
         pidfd = -1
     try:
         while not os.waitpid(child, os.WNOHANG)[0] and (left := until - monotonic()) > 0:

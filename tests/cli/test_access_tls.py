@@ -6,8 +6,8 @@ import time
 import pytest
 
 from tests.cli.test_access import free_port, is_access, run
-from tests.cli.test_access_servers import program
 from tests.harness import PYTHON, Ended, Place, child
+from tests.programs import needed
 
 SERVER = """
 import http.server, ssl, sys
@@ -27,7 +27,7 @@ def certificate(supervise: Place) -> tuple[str, str]:
     paths = str(supervise.file("cert.pem")), str(supervise.file("key.pem"))
     subprocess.run(
         [
-            program("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+            needed("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
             "-days", "1", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1",
             "-out", paths[0], "-keyout", paths[1],
         ],

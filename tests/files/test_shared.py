@@ -1,5 +1,6 @@
 """Paths that the user names, in folders where another user has planted something.  With real users and files."""
 
+import errno
 import os
 import stat
 
@@ -253,7 +254,13 @@ def test_an_untrusted_error_says_what_and_where(users, sticky):
     assert stat.S_ISREG((sticky / "log").stat().st_mode)
 
 
-@pytest.mark.parametrize("path", ["/proc/self/fd/999", "/dev/fd/999", "/proc/no-such-file"])
-def test_where_no_file_can_be_made_that_is_the_reason(path: str) -> None:
+def test_where_no_file_can_be_made_that_is_the_reason() -> None:
     with pytest.raises(FileNotFoundError, match="No such file or directory"):
+        shared.open_to_append("/proc/no-such-file")
+
+
+@pytest.mark.parametrize("path", ["/proc/self/fd/999", "/dev/fd/999"])
+def test_a_descriptor_that_is_not_open_is_called_so(path: str) -> None:
+    with pytest.raises(OSError, match="Is not an open descriptor") as error:
         shared.open_to_append(path)
+    assert error.value.errno == errno.EBADF

@@ -7,9 +7,9 @@ import sys
 from time import monotonic
 
 ENFILE, EMFILE = 23, 24
-"""As errno(3) has them; the module costs a short run more than it is worth."""
+"""Error numbers, as errno(3) has them: to load the module would cost a short run more than it is worth."""
 SOME_MEMORY = 4 << 20
-"""Bytes: who cannot have so many cannot load the libraries."""
+"""Bytes of memory without which the libraries cannot be loaded."""
 
 
 def main() -> None:
@@ -19,7 +19,7 @@ def main() -> None:
     except Exception:
         if not _is_short_of_memory():
             raise
-        # Before the command was there, and too little of it even for the first libraries.
+        # Memory ran out before there was a command: too little even for the first libraries.
         os.write(2, b"supervise: cannot start: out of memory\n")
         os._exit(125)
 
@@ -79,7 +79,7 @@ def _main() -> None:
         what = f"internal error: {type(error).__name__}: {error}"
         what = f"{what} ({where})"
         if _is_short_of_memory():
-            # Whatever it looks like: CPython itself has places that report this as another error.
+            # The type of the error says nothing: CPython reports a lack of memory as another error in some places.
             what = "cannot go on: out of memory"
         elif _is_short_of_descriptors():
             what = "cannot go on: too many open files"
@@ -101,13 +101,13 @@ def _is_short_of_descriptors() -> bool:
     try:
         os.close(os.dup(2))
     except OSError as error:
-        # Not where 2 is closed.
+        # Descriptor 2 may be closed: that is another error, and no lack of descriptors.
         return error.errno in (ENFILE, EMFILE)
     return False
 
 
 def _end_with_thread(launched: "Launched") -> "Callable[[sys.UnraisableHookArgs], None]":
-    """What ends the run where a thread of it has died for lack of memory, instead of a traceback."""
+    """End the run, without a traceback, where one of its threads has died for lack of memory."""
 
     def end(what: "sys.UnraisableHookArgs") -> None:
         from supervise import launch
@@ -155,7 +155,7 @@ def _fill_stdio() -> None:
 
 def _open_nothing() -> None:
     try:
-        # What is written there is discarded, and the command's code is kept.
+        # What is written to that descriptor is discarded, and the command's code is kept.
         os.open(os.devnull, os.O_RDWR)
     except OSError:
         from supervise.process import null
@@ -164,7 +164,7 @@ def _open_nothing() -> None:
 
 
 def _clear_up(facts: "tuple[Any, ...]", left: "list[tuple[str, str]]", fault: str) -> None:
-    """In the guardian, when the supervisor has died, or has given up for that fault."""
+    """End the run in the guardian, when the supervisor has died, or has given up for that fault."""
     from supervise import lost
 
     lost.remove_sockets(left)
@@ -181,7 +181,7 @@ if TYPE_CHECKING:
 
 
 def _begin_anew() -> None:
-    """As `python -m supervise`: the current folder, and what PYTHONPATH names, are for the command's imports."""
+    """Execute Python anew as `python -m supervise`: the current folder and PYTHONPATH are for the command's imports."""
     folder = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     code = f"import sys; sys.path.append({folder!r}); from supervise.__main__ import main; main()"
     if not _had_lc_ctype():
@@ -189,7 +189,7 @@ def _begin_anew() -> None:
     try:
         os.execv(sys.executable, [sys.executable, "-I", "-c", code, *sys.argv[1:]])
     except OSError:
-        # It goes on as it is.
+        # This interpreter goes on as it is.
         pass
 
 

@@ -14,7 +14,7 @@ TURN = 0.001
 
 
 def _reap(guardian: int) -> None:
-    """Reap it; one that a debugger holds is that one's to reap, and is not waited for."""
+    """Reap the guardian; a guardian that a debugger holds is the debugger's to reap, and is not waited for."""
     until = monotonic() + DYING
     try:
         while not os.waitpid(guardian, os.WNOHANG)[0] and monotonic() < until:
@@ -24,7 +24,7 @@ def _reap(guardian: int) -> None:
 
 
 def adopt(launched: Launched, root: int) -> None:
-    """Hold the command ourselves from now on, in a thread; `root` is its pid, 0 where it was never told."""
+    """Hold the command in this process from now on, in a thread; `root` is its pid, 0 where the pid was never told."""
     launched.line.close()
     _reap(launched.guardian.pid)
     launched.line, theirs = line.pair()

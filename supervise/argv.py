@@ -182,7 +182,7 @@ def source_of(option: Option, said: "Mapping[str, str]", environ: "Mapping[str, 
 
 
 def configuration(said: "Mapping[str, str]", environ: "Mapping[str, str]") -> "tuple[Mapping[str, Setting], str]":
-    """What the configuration says of each option, by its key; and why it is left alone, empty where it is not.
+    """Return what the configuration says of each option, by its key, and why the configuration is left alone, or ''.
 
     Raises BadValueError.
     """
@@ -225,8 +225,8 @@ def configuration_file(said: "Mapping[str, str]", environ: "Mapping[str, str]") 
     except (FileNotFoundError, NotADirectoryError):
         return "", notice
     except PermissionError:
-        # Mostly in the home of another user (`su -m`), who does not matter to the run.  A configuration may be there
-        # all the same, so its limits are not missed without a word.
+        # This is mostly the home of another user (`su -m`), who is nothing to the run.  It may have a configuration
+        # all the same, so the user is told that its limits are left out.
         return "", notice or f"the configuration {path} is left alone: permission denied"
     except OSError:
         # What is wrong with it is said when it is read.
@@ -235,7 +235,7 @@ def configuration_file(said: "Mapping[str, str]", environ: "Mapping[str, str]") 
 
 
 def _own_is_late(said: "Mapping[str, str]", environ: "Mapping[str, str]") -> str:
-    """That the user's own configuration is left alone, since its file system does not answer; empty where it does."""
+    """Return the notice that the user's own configuration is left alone, as its file system does not answer; or ''."""
     folder = folders.config(environ) if sys.platform == "linux" else None
     path = os.path.join(folder, FILE) if folder else ""
     if not path or _answers(path, lambda: os.stat(users_file(environ)[0]), said, environ):
@@ -244,14 +244,14 @@ def _own_is_late(said: "Mapping[str, str]", environ: "Mapping[str, str]") -> str
 
 
 def _answers(path: str, look: "Callable[[], object]", said: "Mapping[str, str]", environ: "Mapping[str, str]") -> bool:
-    """The file system of that configuration answers.
+    """Return whether the file system of that configuration answers.
 
     The look is taken by a process that can be left behind, unless the kernel knows the answer.
     """
     from supervise.process import system
 
     if path in _late:
-        # The full reader asks again where the fast one has failed.
+        # The full reader asks again where the fast reader has failed.
         return False
     if system.is_at_hand(path):
         return True
@@ -264,7 +264,7 @@ def _answers(path: str, look: "Callable[[], object]", said: "Mapping[str, str]",
         try:
             limit = values.read(option, source_of(option, said, environ)[1])
         except BadValueError:
-            # None is said, or it is refused in a moment.
+            # The option is not given, or its value is refused in a moment.
             continue
         if isinstance(limit, float):
             bounds.append(limit / 2)
@@ -274,7 +274,7 @@ def _answers(path: str, look: "Callable[[], object]", said: "Mapping[str, str]",
         _late.add(path)
         return False
     except OSError:
-        # That is an answer too.
+        # An error is an answer too.
         pass
     return True
 
@@ -289,7 +289,7 @@ def users_file(environ: "Mapping[str, str]") -> "tuple[str, str]":
 
 
 def _unless_anothers(path: str, notice: str) -> "tuple[str, str]":
-    """The file, or that another user owns it or can change it."""
+    """Return the file, or the notice that another user owns it or can change it."""
     from supervise.files import owned, trust
 
     try:
@@ -297,9 +297,9 @@ def _unless_anothers(path: str, notice: str) -> "tuple[str, str]":
     except trust.UntrustedError as error:
         if not (error.is_ours and _is_ours(path)):
             return "", f"the configuration {path} is left alone: {error.where}: {error.why}"
-        # The user's own file is missed where it is left out, and the user can mend that.
+        # The user misses a file of the user's own that is left out, and can mend what is wrong.
     except OSError:
-        # Said when it is read.
+        # The error is said when the file is read.
         pass
     return path, notice
 

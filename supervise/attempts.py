@@ -14,7 +14,7 @@ def start(launched: Launched, number: int, previous: str) -> None:
     _leave(launched)
     if launched.spool:
         launched.spool.forget()
-        # What no attempt can follow is shown as it comes.
+        # The output of an attempt that no other can follow is shown as it comes.
         launched.spool.is_through = number > launched.request.values["retries"]
     stdio, tty = launch.open_stdio(launched)
     flowing.start_pumps(launched)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def check_expressions(values: "Mapping[str, Any]") -> None:
-    """See whether each expression that is looked for is one.
+    """Check that each expression that is looked for is a valid one.
 
     Raises BadValueError.
     """
@@ -25,7 +25,7 @@ def check_expressions(values: "Mapping[str, Any]") -> None:
 
 
 def check_report(path: str) -> "tuple[str, tuple[int, ...]]":
-    """Why the report cannot be written, empty where it can; it opens nothing."""
+    """Return why the report cannot be written, empty where it can; no file is opened."""
     from supervise.faces import report
 
     why = report.check(path)
@@ -38,25 +38,25 @@ def open_events(path: str) -> "tuple[str, tuple[int, ...]]":
 
 
 def open_log(path: str) -> "tuple[str, tuple[int, ...]]":
-    """The same for the plain copy of the output."""
+    """Return why the file of `--log` cannot be opened, or a descriptor of it."""
     return _opened("--log", path)
 
 
 def log_of(fd: int) -> "Log":
-    """The plain copy of the output, into that descriptor."""
+    """Return the plain copy of the output (`--log`), written into that descriptor."""
     from supervise.runs.log import Log
 
     return Log(fd)
 
 
 def look_at_lock(path: str) -> "tuple[str, tuple[int, ...]]":
-    """Nothing, as soon as the file system of a lock at a path has answered; what is wrong there is told by the lock."""
+    """Return nothing once the file system of a lock at a path has answered; the lock tells what is wrong there."""
     import os
     from stat import S_ISREG
 
     try:
         if S_ISREG(os.lstat(path).st_mode):
-            # A file system may answer the one and not the other.
+            # A file system may answer the lstat and not the open.
             os.close(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC))
     except OSError:
         pass

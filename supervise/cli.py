@@ -59,7 +59,7 @@ COMMANDS_OF_OTHERS = {
     "start": "run", "exec": "run", "restart": "recover", "resume": "recover",
     "rm": "prune", "clean": "prune", "gc": "prune",
 }  # fmt: skip
-"""Commands of systemctl, docker, kill(1), at(1) and the like, and those of supervise that do that."""
+"""Commands of systemctl, docker, kill(1), at(1) and the like, and the commands of supervise that do the same."""
 
 # Some versions of typer depend on click and others carry it inside; its exceptions are found by way of typer's own.
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]
@@ -67,7 +67,7 @@ UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 LONGEST_QUOTE = 200
 """Characters of the caller's words that a message repeats."""
 MOST_QUOTED = 100
-"""Words that are looked at for that."""
+"""Words of a command line that a message quotes at most."""
 
 Said = tuple[dict[str, str], list[str]]
 """The words of the options by key, and the command."""
@@ -272,7 +272,7 @@ def _written(words: list[str], names: Mapping[str, Option]) -> dict[str, str]:
             break
         name = word.partition("=")[0] if word.startswith("--") else word[:2]
         while (option := names.get(name)) and option.is_flag and not word.startswith("--") and len(word) > 2:
-            # Of several flags in one word: -qk5.
+            # A word of several flags, as -qk5, is taken apart.
             written[option.key] = name
             word = "-" + word[2:]
             name = word[:2]
@@ -304,7 +304,7 @@ def _not_separated(words: list[str], command: list[str]) -> str:
     if command[0] in table.first_words():
         return f"options stand after {command[0]}: supervise {_shown([command[0], *options, *command[1:]])}"
     if hints.is_duration(command[0]) and command[1:]:
-        # As one writes it for timeout(1).
+        # The duration comes before the command, as in a call of timeout(1).
         return f"did you mean: supervise {_shown([*options, '-t', command[0], '--', *command[1:]])}"
     return f"put -- before the command: supervise {_shown([*options, '--', *command])}"
 

@@ -89,7 +89,7 @@ class Configuration:
         return lines_of(self.text)
 
     def settings(self, profile: "str | None") -> "dict[str, Setting]":
-        """What it says of each option, by its key.
+        """Return what the configuration says of each option, by its key.
 
         Raises BadValueError.
         """
@@ -124,9 +124,9 @@ class Configuration:
 
 
 def load(file: str, *, is_named: bool = True) -> Configuration:
-    """The Configuration that a file has; `is_named` where the user names the file, which may then lie anywhere.
+    """Return the Configuration that a file has; `is_named`: the user names the file, which may then lie anywhere.
 
-    Raises BadValueError: it cannot be read, another user may write it, or it is no TOML.
+    Raises BadValueError: the file cannot be read, another user may write it, or it is no TOML.
     """
     text = _text(file, is_named=is_named)
     document = read_plainly(text)
@@ -177,7 +177,7 @@ def _text(file: str, *, is_named: bool) -> str:
 
 
 def _open(file: str, *, is_named: bool) -> int:
-    """A descriptor; neither a FIFO nor a terminal holds that up.
+    """Return a descriptor of the file; neither a FIFO nor a terminal holds up the open.
 
     Of a file that is named, the way there is the user's to choose, but for links that others have planted.  The file
     itself counts only where it is the user's or root's in both cases: it can have a command run.
@@ -205,7 +205,7 @@ def _open(file: str, *, is_named: bool) -> int:
 
 
 def _is_null(found: os.stat_result) -> bool:
-    """It is /dev/null, to which a container may give any owner."""
+    """The file is /dev/null, to which a container may give any owner."""
     return found.st_mode & 0o170000 == 0o020000 and found.st_rdev == os.stat(os.devnull).st_rdev
 
 

@@ -36,7 +36,7 @@ class Diagnosing:
         self._camera = Camera(holder, _earlier(looks, policy, self._now()), until - AHEAD)
 
     def look_at_output(self) -> None:
-        """Note what the output shows now; a picture that was begun long before the signal needs that again."""
+        """Note what the output shows now, again where the picture was begun long before the signal."""
         self._last_line = _last_line(self._launched)
         self._is_silent = _is_silent(self._launched, self._policy, self._now())
 

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from supervise.process.held import Spool
 
 LAST_WRITES = 0.2
-"""Seconds that file systems which stop answering have for the last that is written, where a limit or a signal ended
+"""Seconds that file systems which stop answering have for the last writes, where a limit or a signal ended
 the run."""
 LAST_WRITES_AT_EASE = 1.0
-"""The same where the command has ended by itself, and until a signal comes."""
+"""Seconds for the same where the command has ended by itself, until a signal comes."""
 ANSWER = 0.2
 """Seconds that the guardian may take to answer the last questions, when all is over."""
 TURN = 0.05
@@ -95,7 +95,7 @@ def _stragglers(launched: Launched) -> tuple[Process, ...]:
 
 
 def _keep_output(launched: Launched) -> Literal["", "record", "dropped", "cut"]:
-    """Have what is printed later read on; return what becomes of it, '' where no process holds a pipe of ours."""
+    """Have what is printed later read on; return what becomes of it, '' where no process holds a pipe of the run."""
     if not launched.kept:
         return ""
     from supervise.runs import left_output
@@ -113,7 +113,7 @@ def _keep_output(launched: Launched) -> Literal["", "record", "dropped", "cut"]:
 
 
 def _counts(launched: Launched) -> dict[str, int]:
-    """Bytes that came so far, by stream."""
+    """Return the bytes that came so far, by stream."""
     counts = dict(launched.shown)
     for pump in launched.pumps:
         counts[pump.stream] += pump.count
@@ -121,9 +121,10 @@ def _counts(launched: Launched) -> dict[str, int]:
 
 
 def _show_held(launched: Launched, spool: "Spool", policy: Policy, outcome: Outcome) -> Outcome:
-    """Show the output of the last attempt; return the outcome, which is another one where it is not whole.
+    """Show the output of the last attempt; return the outcome, which is another one where the output is not whole.
 
-    Its reader has all the time that it wants, but after a cause of ours, and until a signal ends the wait.
+    The reader has all the time that it wants until a signal comes; where a limit or a signal ended the run, the reader
+    has `ending.LAST` seconds.
     """
     done = spool.start_showing()
     until = monotonic() + ending.LAST
@@ -152,7 +153,7 @@ def _usage(launched: Launched) -> Usage:
 def _request(launched: Launched, question: str, answer: str) -> tuple[object, ...] | None:
     """Ask whoever holds the command and wait for the answer, for a bounded time."""
     if launched.guardian.is_given_up:
-        # Nothing can answer.
+        # A guardian that was given up cannot answer.
         return None
     launched.line.send(question)
     until = monotonic() + ANSWER

@@ -90,7 +90,7 @@ def start_pumps(launched: Launched) -> None:
     if wanted := launched.request.values["access_on"]:
         _look_for_signs(launched, wanted)
     if launched.relay:
-        # Before the command's first word is seen: a caller that waits for it types from then on.
+        # The terminal is taken before the command's first word is seen: a caller that waits for that word types then.
         launched.take_terminal()
     for pump in launched.pumps:
         pump.start()
@@ -99,7 +99,7 @@ def start_pumps(launched: Launched) -> None:
 
 
 def _streams(launched: Launched) -> "Iterator[tuple[str, int, outlet.Outlet]]":
-    """Of the command's pipes: the name of the stream, our end, and where its bytes go."""
+    """Return of the command's pipes the name of the stream, the supervisor's end, and where its bytes go."""
     names = ("both",) if len(launched.sources) == 1 else ("stdout", "stderr")
     return zip(names, launched.sources, launched.outlets, strict=False)
 
@@ -134,7 +134,7 @@ def _look_for_signs(launched: Launched, wanted: "tuple[str, ...]") -> None:
     for pump, feed in zip(launched.pumps, feeds, strict=False):
         pump.feed = feed
     for feed in feeds[len(launched.pumps) :]:
-        # Of a stream that the command does not have.
+        # These feeds are of a stream that the command does not have.
         feed.end()
 
 

@@ -24,21 +24,21 @@ def state(environ: "Mapping[str, str]") -> "str | None":
 
 
 def own_config(environ: "Mapping[str, str]") -> "tuple[str | None, str]":
-    """The folder of the configuration that this user may trust, and one line that says so where that is another one.
+    """Return the folder of the configuration that this user may trust, and a notice where that is not the named one.
 
     None where there is no such folder.  A HOME or XDG_CONFIG_HOME that leads into a folder of another user's (as with
-    `sudo -E` and `su -m`) is not the user's: then it is the home of the account that counts.
+    `sudo -E` and `su -m`) is not the user's: then the folder in the home of the account counts.
     """
     return _own(environ, config)
 
 
 def own_state(environ: "Mapping[str, str]") -> "tuple[str | None, str]":
-    """The same for the folder of what outlives a run."""
+    """Return the folder of what outlives a run, in the same way."""
     return _own(environ, state)
 
 
 def closed_way(path: str) -> "tuple[os.stat_result, bool] | None":
-    """The last folder on the way to that one that is there, and whether that is the one itself.
+    """Return the last folder on the way to the given one that is there, and whether that is the given one itself.
 
     None where the way has to be looked at by `files.owned`: where it is more than folders of the effective user's and
     of root's that no other user may write.  Of those alone, no name can be changed by another user between this look
@@ -68,12 +68,12 @@ def _own(environ: "Mapping[str, str]", of: "Callable[[Mapping[str, str]], str | 
     error = owned.obstacle(path)
     if not error:
         return path, ""
-    # Without a variable it is the home of the account.
+    # Without a variable the folder is in the home of the account.
     other = of({})
     if other is None or other == path or not _is_users(_home()) or owned.obstacle(other):
         other = None
     above = f"{error.where.rstrip('/')}/"
-    # Of a home both are meant, and that is said once.
+    # A home is the way to both folders, and that is said once.
     is_both = all(f"{one}/".startswith(above) for one in (config(environ), state(environ)))
     what = "configuration and records" if is_both else "configuration" if of is config else "records"
     is_one = what == "configuration"
@@ -86,7 +86,7 @@ def _own(environ: "Mapping[str, str]", of: "Callable[[Mapping[str, str]], str | 
 
 
 def _is_users(home: str) -> bool:
-    """The home of the account is there and is the user's: in a user namespace, that of root is not."""
+    """Return whether the home of the account is there and is the user's: root's is not, in a user namespace."""
     from supervise.files import trust
 
     try:

@@ -19,7 +19,7 @@ PART = 20
 
 
 def gauge(runner: Runner) -> None:
-    """Note it until the run is over, a line each: seconds of the run and of CPU, bytes on stdout, stderr and both."""
+    """Note the usage until the run is over, a line each: seconds of run and CPU, bytes on stdout, stderr and both."""
     record = runner.launched.record
     if record is None:
         return

@@ -67,7 +67,7 @@ GLANCE = 0.004
 
 UNDETACHED = "--detach: no record can be made, so output and end of the run would be lost"
 _giving_up = _thread.allocate_lock()
-"""Held by the thread that gives the run up."""
+"""The thread that gives the run up holds this lock."""
 
 
 class Refusal(Exception):  # noqa: N818 - it is what it says
@@ -96,7 +96,7 @@ class Launched:
         """When our part of the time of a run around us is over, in seconds of the run; None where there is none."""
         self.record: Record | None = None
         self.fork_again: Callable[[], None] = _nothing
-        """Fork another guardian, which does what the one that hangs was to do, but for the record."""
+        """Forks another guardian, which does what the hanging one was to do, but makes no record."""
         self.distant: set[str] = set()
         """The options whose file is on a file system that may stop answering."""
         self.write_until = 0.0
@@ -127,7 +127,7 @@ class Launched:
         self.sources: tuple[int, ...] = ()
         """Our ends of the command's stdout and stderr, or of its terminal."""
         self.spoke_first = -1
-        """The one of the sources in which bytes were seen before any were in another; -1 where that is not known."""
+        """The source in which bytes were seen before any were in another one; -1 where that is not known."""
         self.inbox: "Inbox"
         self.outlets: "tuple[Outlet, Outlet]"
         self.pumps: "tuple[Pump, ...]" = ()
@@ -136,9 +136,9 @@ class Launched:
         self.spool: Spool | None = None
         """With --retry-output last: the output that is not shown yet."""
         self.stdin: Stdin | None = None
-        """Where there may be several attempts: standard input as it was before the first one."""
+        """Standard input as it was before the first attempt, where there may be several attempts."""
         self.kept: list[tuple[str, int]] = []
-        """The streams, and copies of our ends of their pipes, that others held when the drain was over."""
+        """The streams, and copies of the read ends of their pipes, that others held when the drain was over."""
         self.messages: "Outlet"
         """Where our own words go."""
         self.overlay: Overlay | None = None
@@ -146,9 +146,9 @@ class Launched:
         self.cut = -1
         """Closed, it tells the pumps to wait for nothing more."""
         self.terminal: Caller | None = None
-        """The caller's, where we are in its foreground."""
+        """The terminal of the caller, where supervise is in its foreground."""
         self.relay: Relay | None = None
-        """With --pty: between that terminal and the command's own."""
+        """The relay of --pty, between the caller's terminal and the command's own."""
         self.signs: Signs | None = None
         """Of access, where any but output is asked for."""
         self.variables: dict[bytes, bytes | None] = {}
@@ -158,13 +158,13 @@ class Launched:
         self.events = -1
         """The descriptor of the events file; -1 also where a deputy has it."""
         self.distant_events: DistantOutlet | None = None
-        """The way to that deputy."""
+        """The way to the deputy that has the events file."""
         self.told = told
         """With --detach: where who called us waits for the command to be there; -1 when that has been told."""
         self.wall: Wall | None = None
         """What falls on the command where we and the guardian are killed both."""
         self.lock: Lock | None = None
-        """What --lock asks for, held until this process and the guardian are gone."""
+        """The lock of --lock, held until this process and the guardian are gone."""
         self.unrecorded = ""
         """Why there is no record; empty where there is one or none is wanted."""
         self.turned_away: TurnedAway | None = None
@@ -184,7 +184,7 @@ class Launched:
         return any(message[0] == word for message in self.heard)
 
     def hear_record(self, message: "tuple[Any, ...]", fds: "list[int]") -> None:
-        """The guardian has made the record, or has said why there is none."""
+        """Take note that the guardian has made the record, or has said why there is none."""
         plan, self.plan = self.plan, None
         self.guardian.forget_permit()
         if message[0] == "unrecorded":
@@ -226,14 +226,14 @@ class Launched:
         self.relay.look(self.terminal)
 
     def give_terminal_back(self) -> None:
-        """To the caller, as it was."""
+        """Give the terminal back to the caller, as it was."""
         if self.relay:
             self.relay.finish()
         if self.terminal:
             self.terminal.restore()
 
     def note_end(self) -> None:
-        """The command has ended, or never was: with --pty its terminal is kept no longer."""
+        """Note that the command has ended, or never was: with --pty its terminal is kept no longer."""
         if self.relay:
             self.relay.end()
 
@@ -243,23 +243,23 @@ class Launched:
             self.overlay.hide()
 
     def own_children(self) -> "set[int]":
-        """Children of the supervisor that have nothing to do with the command's tree."""
+        """Return the children of the supervisor that have nothing to do with the command's tree."""
         return {*(deputy.pid for deputy in self.deputies), *([self.wall.watcher] if self.wall else [])}
 
     def bound_writing(self, seconds: float) -> None:
-        """The run is over: no file system that does not answer is waited for longer than that."""
+        """Note that the run is over: no file system that does not answer is waited for longer than that."""
         self.write_until = monotonic() + seconds
         for deputy in self.deputies:
             deputy.bound(seconds, self.is_hurried)
 
     def is_hurried(self) -> bool:
-        """A signal has come since the run was over: what is slow is not waited for any more."""
+        """Return whether a signal has come since the run was over: then a slow file system is waited for no more."""
         if not _signal.sigpending().isdisjoint(CANCELLING):
             return True
         return bool(self.pumps) and self.inbox.has_signal(CANCELLING)
 
     def dismiss_deputies(self) -> None:
-        """All is written that can be."""
+        """Let the deputies go: all is written that can be."""
         for deputy in self.deputies:
             deputy.hang_up()
         for deputy in self.deputies:
@@ -277,7 +277,7 @@ class Launched:
 
 
 def _nothing() -> None:
-    """Where there is nothing to be done."""
+    """Do nothing."""
 
 
 def detach(request: "Request") -> int:
@@ -293,18 +293,18 @@ def detach(request: "Request") -> int:
 
 
 def run(request: "Request", on_lost: "OnLost", told: int = -1, began: "float | None" = None) -> Launched:
-    """Start the command.  Where nothing is left to be done for a short one, this process ends here as it did.
+    """Start the command.  Where nothing is left to do for a short run, this process ends here as its command did.
 
-    `on_lost` is for the guardian, should we die.  `began` is when the supervisor did, by CLOCK_MONOTONIC.
+    The guardian calls `on_lost` when the supervisor dies.  `began`: the supervisor's start, by CLOCK_MONOTONIC.
     """
     launched = Launched(request, told)
     if began is not None and launched.started - began > LATE:
-        # A configuration did not come.  The limits count from the call.
+        # A configuration did not come in time.  The limits count from the call.
         launched.started_at -= launched.started - began
         launched.started = began
     try:
         if sys.platform != "linux":
-            # Before the lock, the report and the log, which rest on calls that Linux alone has.
+            # The refusal comes before the lock, the report and the log, which rest on calls that Linux alone has.
             why = "without Linux's subreaper no end of its tree could be promised"
             raise Refusal(f"cannot run a command on {sys.platform}: {why}")
         _say_hints(request)
@@ -379,7 +379,7 @@ def _beside(launched: Launched, key: str, operation: "Callable[[str], tuple[str,
     if launched.turned_away:
         return -1
     if path.startswith(NEVER_LATE):
-        # What it names there may be a descriptor of this very process.
+        # Such a path may name a descriptor of this very process.
         why, fds = operation(path)
     else:
         from supervise.process import apart
@@ -406,9 +406,9 @@ def _first_limit(launched: Launched) -> float:
 
 
 def _turn_away(launched: Launched, why: str, *, is_limit: bool) -> None:
-    """The run does not begin: a limit has run out, or a signal has come.
+    """End a run that does not begin: a limit has run out, or a signal has come.
 
-    Raises Refusal where it was neither.
+    Raises Refusal where neither has happened.
     """
     from supervise import locking
 
@@ -441,8 +441,8 @@ def _refuse_start(launched: Launched, error: Exception) -> "NoReturn":
 
 
 MARKS = ("passw", "token", "secret", "key", "://")
-"""Without one of these in the lower-case words, no rule finds a secret in them (a test holds them equal to those of
-the rules): so an ordinary run does not load the rules."""
+"""Marks of secrets: where the lower-case words have none, no rule finds a secret in them (a test holds them equal to
+those of the rules), so an ordinary run does not load the rules."""
 
 
 def _redact(launched: Launched) -> None:
@@ -482,10 +482,10 @@ def _hear_the_kill(launched: Launched) -> None:
 
 
 def refuse(launched: Launched, why: str) -> "NoReturn":
-    """Say it on stderr, end the run with the outcome `error` wherever that is told, and exit with 125."""
+    """Say the refusal on stderr, end the run with the outcome `error` wherever that is told, and exit with 125."""
     _say(why)
     try:
-        # Where descriptors are short, what is loaded and written now needs these.
+        # Where descriptors are short, what is loaded and written now needs those of the line.
         if hasattr(launched, "line"):
             launched.line.close()
         if not launched.pumps:
@@ -500,12 +500,13 @@ def refuse(launched: Launched, why: str) -> "NoReturn":
 
 
 def give_up(launched: Launched, why: str) -> "NoReturn":
-    """After a fault of ours: say so and exit with 125.
+    """End the run after a fault of supervise: say so and exit with 125.
 
-    To the guardian we are as good as dead: it stops the command and writes the end of the run.  That is waited for.
+    The guardian takes this for the supervisor's death: it stops the command and writes the end of the run.  The
+    supervisor waits for that.
     """
     if not _giving_up.acquire(blocking=False):
-        # Another thread does so already, and ends this process.
+        # Another thread gives the run up already, and ends this process.
         _giving_up.acquire()
     is_said = False
     try:
@@ -517,13 +518,13 @@ def give_up(launched: Launched, why: str) -> "NoReturn":
         try:
             launched.guardian.wait()
             if launched.wall:
-                # To its watcher as well, which removes the cgroup.
+                # The watcher of the cgroup hears the same, and removes the cgroup.
                 launched.wall.fall()
         except OSError:
-            # The guardian has died before us: the command is ours now, and falls to init.
+            # The guardian has died before the supervisor: the command is the supervisor's now, and falls to init.
             pass
     finally:
-        # Also where memory is short for all that.
+        # The line is written also where memory is short for all that.
         if not is_said:
             os.write(2, OUT_OF_MEMORY)
         os._exit(125)
@@ -535,7 +536,7 @@ def _say(text: str) -> None:
 
         saying.say(text)
     except (OSError, ImportError):
-        # No descriptor is left to load that with.
+        # No descriptor is left to load the library with.
         try:
             os.write(2, "".join(one if one.isprintable() else "?" for one in f"supervise: {text}").encode() + b"\n")
         except OSError:
@@ -550,7 +551,7 @@ def _id_of(epoch: float) -> str:
 def reason_of(error: Exception) -> str:
     """What is the matter, without where."""
     if isinstance(error, MemoryError) or "failed to map segment" in str(error):
-        # The second is what the dynamic loader says of a library for which there is no memory (dlopen(3)).
+        # The second text is what the dynamic loader says of a library for which there is no memory (dlopen(3)).
         return "out of memory"
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     if isinstance(error, RuntimeError) and "thread" in text:
@@ -609,7 +610,7 @@ def _fork_guardian(
     on_lost: "OnLost",
     found_again: "FoundAgain | None",
 ) -> None:
-    """Fork the guardian, which makes the record and starts the command; `first` is what it is told before that."""
+    """Fork the guardian, which makes the record and starts the command; `first` is what the guardian is told before."""
     from supervise.process import guardian
 
     stdio, tty = open_stdio(launched)
@@ -629,7 +630,7 @@ def _fork_guardian(
     if is_recorded:
         # Before the command there is a record, and before that the guardian, which it names.
         words.append((("record",), ()))
-    # What is detached has to be found again: without a record the command does not begin.
+    # A detached run has to be found again: without a record its command does not begin.
     is_awaited = launched.relay is not None or launched.is_detached
     if is_recorded and is_awaited:
         unneeded |= {*stdio} - {0}
@@ -663,12 +664,12 @@ def _fork_guardian(
         launched.guardian.dismiss()
         raise Refusal(f"{UNDETACHED}: {launched.unrecorded or 'its guardian died'}")
     if launched.relay:
-        # As early as it can be restored by the guardian, and what is to be said of the record is said: what is typed
+        # The terminal is taken as early as the guardian can restore it and all is said of the record: what is typed
         # from now on is the command's, key by key.
         launched.take_terminal()
     if is_recorded and is_awaited:
         launched.line.send(*spawn, fds=stdio)
-        # A command can be longer than what the socket takes at once.
+        # The words of a command can be longer than what the socket takes at once.
         launched.line.flush(START)
     for fd in {*stdio} - {0}:
         os.close(fd)
@@ -683,12 +684,12 @@ def _await_record(launched: Launched) -> None:
     from supervise import recording
 
     until = launched.started + min(RECORD, _first_limit(launched) / 2)
-    # A configuration that did not come may have taken all of that.
+    # A configuration that did not come may have taken all of that time.
     until = max(until, monotonic() + LATE)
     cancelling = {number for number in CANCELLING if _signal.getsignal(number) != _signal.SIG_IGN}
     while launched.plan and (left := until - monotonic()) > 0 and cancelling.isdisjoint(_signal.sigpending()):
         if launched.wait_for_line(min(left, GLANCE)) and not hear(launched):
-            # It has died.  What holds the command says so.
+            # The guardian has died.  The holder of the command says so.
             launched.plan = None
     if not launched.plan:
         return
@@ -703,7 +704,7 @@ def _await_record(launched: Launched) -> None:
     recording.say_late()
     launched.line.close()
     launched.hung.add(launched.guardian.pid)
-    # The one that hangs may hold the other ends.
+    # The guardian that hangs may hold the other ends.
     if launched.relay:
         launched.relay.discard()
     else:
@@ -774,7 +775,7 @@ def _is_one_stream(launched: Launched) -> bool:
     if values["idle_on"] != "both":
         return False
     if launched.is_detached:
-        # Both go into the record and nowhere else.
+        # The output goes into the record and nowhere else.
         return True
     from supervise.process import system
 
@@ -788,7 +789,7 @@ def _terminal_of_its_own(launched: Launched) -> "tuple[tuple[int, int, int], str
         launched.relay = Relay(launched.terminal, is_detached=launched.is_detached, is_utf8=_is_utf8())
     own = launched.relay.open()
     launched.sources = (own.master,)
-    # The caller of this closes what it has handed over; the terminal keeps its own.
+    # The caller of this function closes what it has handed over; the terminal keeps its own descriptor.
     theirs = os.dup(own.peer)
     return (theirs if launched.relay.is_stdin else 0, theirs, theirs), own.name
 
@@ -969,14 +970,14 @@ def _latest(values: "Mapping[str, Any]", begin: float, outer: "float | None") ->
 
 
 def _is_utf8() -> bool:
-    """The caller's environment names a locale of UTF-8 (locale(7))."""
+    """Return whether the caller's environment names a locale of UTF-8 (locale(7))."""
     names = ("LC_ALL", "LANG") if _is_lc_ctype_ours() else ("LC_ALL", "LC_CTYPE", "LANG")
     name = next((value for value in map(os.environ.get, names) if value), "")
     return "utf8" in name.lower().replace("-", "")
 
 
 def _is_lc_ctype_ours() -> bool:
-    """Python has set LC_CTYPE for itself, in the C locale (PEP 538); the command shall not see that."""
+    """Return whether Python has set LC_CTYPE, in the C locale (PEP 538); the command shall not see that."""
     from supervise.process import spawn
 
     return b"LC_CTYPE" in os.environb and not spawn.had_lc_ctype()

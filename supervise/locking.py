@@ -21,7 +21,7 @@ class TurnedAway(Exception):  # noqa: N818 - it is what it says
         self.why = why
         self.signal = signal
         self.is_limit = is_limit
-        """A limit of the run had run out before."""
+        """The reason is a limit of the run that had run out before."""
         """0 where it was none."""
 
 
@@ -32,9 +32,9 @@ class UnlockableError(Exception):
 def take(
     values: "dict[str, Any]", run_id: str, cancelling: "set[int]", outer: "float | None", events: int = -1
 ) -> Lock:
-    """The lock, held by this process, after a wait where that was asked for, of which `events` is told.
+    """Return the lock, held by this process, after a wait where that was asked for; `events` is told of the wait.
 
-    It is not waited for beyond `outer` seconds, our part of what a run around us has left.
+    The wait is no longer than `outer` seconds, this run's part of what a run around it has left.
     Raises TurnedAway, UnlockableError.
     """
     name = values["lock"]
@@ -60,7 +60,7 @@ def _wait(
         # The one would wait for the other.
         raise TurnedAway(f"busy: the lock {lock.name} is held by {holder}, of which this run is a part")
     if seconds > 0:
-        # Before anything is said of the wait: a signal that is sent in answer to that cancels it, and is told.
+        # The signals are blocked before a line tells of the wait: a signal sent in answer cancels the wait and is told.
         _signal.pthread_sigmask(_signal.SIG_BLOCK, cancelling)
         if not values["quiet"]:
             from supervise import recording

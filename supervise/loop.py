@@ -129,7 +129,7 @@ async def _keep(runner: Runner, control: Control | None) -> None:
         try:
             pause = await trio.to_thread.run_sync(keeper.look, abandon_on_cancel=True)
         except RuntimeError:
-            # No more threads: nothing is looked after, and the run goes on.
+            # The system gives no more threads: the run goes on, and no keeper looks after its files.
             pause = MOST
         keeper.settle()
         with trio.move_on_after(pause) as scope:

@@ -85,12 +85,12 @@ def _append_event(path: str, end: "dict[str, Any]") -> None:
     try:
         remains.append_event(shared.open_regular(path, os.O_RDWR | os.O_APPEND), end)
     except OSError:
-        # A FIFO, say, or gone.
+        # The file is a FIFO, say, or gone.
         pass
 
 
 def _written(path: str, run_id: str) -> "dict[str, Any] | None":
-    """The run's own report: the supervisor may have died after it and before its last word to the guardian."""
+    """Return the run's own report: the supervisor may have died after it, before its last word to the guardian."""
     try:
         found = json.loads(report.read(path))
         return found if found["run_id"] == run_id and found["outcome"] else None

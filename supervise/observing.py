@@ -55,7 +55,7 @@ class Observer:
         return Sample(**{**look._asdict(), "busy": tuple(Busy(*one) for one in look.busy)})
 
     def begin_picture(self, until: float) -> None:
-        """Begin to take one of the tree, as far as that goes until then, on the monotonic clock."""
+        """Begin to take a picture of the tree, as far as that goes until then, on the monotonic clock."""
         # In a thread, the loading of it included: neither a read of /proc that blocks nor a disk that is gone may hold
         # up the signal.
         shot = Shot()
@@ -68,9 +68,9 @@ class Observer:
         self._shot = shot
 
     def take_picture(self, is_begun: bool) -> None:
-        """Take one of the tree, as far as that goes in PICTURE seconds; only the output, where it `is_begun`."""
+        """Take a picture of the tree, as far as that goes in PICTURE seconds; only its output, where it `is_begun`."""
         if not is_begun:
-            # The thread may hold the interpreter for as long again before the supervisor has it.
+            # The thread may hold the interpreter for that much longer before the supervisor has it.
             patience = PICTURE - getswitchinterval()
             self.begin_picture(monotonic() + patience)
             if self._shot:
@@ -103,16 +103,16 @@ class Observer:
 
 
 class Shot:
-    """One picture that a thread takes.  A thread that is late, of an attempt before this one, changes no other shot."""
+    """A picture that a thread takes.  A late thread of an attempt before this one changes no other shot."""
 
     def __init__(self) -> None:
         self.diagnosing: Diagnosing | None = None
-        """None until the thread has begun, or where it could not."""
+        """The picture; None until the thread has begun, or where it could not begin."""
         self.taken = _thread.allocate_lock()
-        """Held as long as the picture is being taken."""
+        """The thread holds this lock as long as it takes the picture."""
         self.taken.acquire()
 
     def wait(self, seconds: float) -> None:
-        """Wait for the thread, no longer than that."""
+        """Wait for the thread, but no longer than that."""
         if self.taken.acquire(timeout=seconds):
             self.taken.release()

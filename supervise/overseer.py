@@ -8,7 +8,7 @@ The command can stop its guardian, again and again, or freeze it with its cgroup
     3. A guardian that stands still all the same is killed: its children fall to the supervisor, which holds them.
     4. One that is not even killed (in an uninterruptible sleep, under a debugger) is named, with what lives below it.
 
-An order to stop is carried out once, whoever does it: it comes with a pipe that gives one byte to the first reader.
+An order to stop is carried out once, by either process: it comes with a pipe that gives one byte to the first reader.
 """
 
 import _signal
@@ -23,7 +23,7 @@ from supervise.process import freezer, stop, tree
 TURN = 0.02
 """Seconds between two looks at a guardian that stood still, or has an order."""
 LOOKS = 10
-"""Looks of which so many as STILL must have found it stopped or frozen before the supervisor does its work."""
+"""Looks, STILL of which must find the guardian stopped or frozen before the supervisor does its work."""
 STILL = 4
 REPLACING = 2.0
 """Seconds after the order to kill, and seconds for which the command has ended unheard, after which a guardian that
@@ -35,12 +35,12 @@ UNMOVED = 3
 
 
 class Overseer:
-    """Of one run, whatever the number of its attempts."""
+    """Sees to the orders of one run, whatever the number of its attempts."""
 
     def __init__(self, launched: Launched) -> None:
         self._launched = launched
         self._claim = -1
-        """Gives one byte to whoever carries out the order to stop; -1 where there is none, or it is carried out."""
+        """The pipe that gives one byte to the process that carries out the order to stop; -1 without an open order."""
         self._order: tuple[int, bool] | None = None
         self._killing_since: float | None = None
         self._ended_since: float | None = None
@@ -48,23 +48,23 @@ class Overseer:
         self._looks: list[bool] = []
         """Whether the guardian stood still, at the last looks."""
         self.is_concerned = False
-        """The guardian is to be looked at, each TURN."""
+        """The guardian has to be looked at, each TURN."""
         self.wake: Callable[[], object] = bool
-        """Called when that becomes so."""
+        """The function that is called when the guardian has to be looked at."""
         self._seen_stopped = False
         self.survivors: tuple[Process, ...] | None = None
-        """Whom nobody can stop, once that is certain."""
+        """The processes that cannot be killed, once that is certain."""
 
     # --- orders
 
     def stop(self, signal: int, is_delivered: bool) -> None:
-        """Have the signal sent to the whole tree; where they have it already, only CONT."""
+        """Have the signal sent to the whole tree; where the tree has the signal already, only CONT."""
         self._drop_claim()
         self._order = signal, is_delivered
         try:
             claim, give = os.pipe()
         except OSError:
-            # No descriptor is left: then it is the guardian's alone.
+            # No descriptor is left for a claim: then the order is the guardian's alone.
             self._launched.line.send("stop", signal, is_delivered)
         else:
             os.set_blocking(claim, False)
@@ -86,18 +86,18 @@ class Overseer:
             freezer.rouse(self._launched.guardian.pid)
 
     def hear_stopped(self) -> None:
-        """The kernel tells that the guardian was stopped (CLD_STOPPED, sigaction(2))."""
+        """Note that the guardian was stopped, as the kernel tells (CLD_STOPPED, sigaction(2))."""
         self._seen_stopped = True
         self._look_soon()
 
     def hear_empty(self) -> None:
-        """Nothing is left of the tree: what was ordered is done."""
+        """Note that nothing is left of the tree: what was ordered is done."""
         self._drop_claim()
         self._order = self._killing_since = self._ended_since = None
         self.survivors = None
 
     def hear_adoption(self) -> None:
-        """The guardian is dead, its orders with it: give them again."""
+        """Give the orders again: the guardian that had them is dead."""
         if self._order and self._take_claim():
             self._launched.line.send("stop", *self._order)
         if self._killing_since is not None:
@@ -134,7 +134,7 @@ class Overseer:
         self._replace(pid, is_still=is_still)
 
     def _note_end(self, root: int) -> None:
-        """Only its parent learns that the command has ended, and that stands still."""
+        """Note the command's end: only its parent, the guardian, learns of that, and a stopped guardian cannot tell."""
         now = tree.stat(root) if root else None
         if now is None or tree.is_alive(now):
             self._ended_since = None
@@ -151,7 +151,7 @@ class Overseer:
 
     def _replace(self, pid: int, *, is_still: bool) -> None:
         now = monotonic()
-        # Seconds for which it had time to do it, or for which nobody hears of the command's end.
+        # Seconds since the order to kill was given, or since the command has ended while no process tells of it.
         late = max(now - since for since in (self._killing_since, self._ended_since, now) if since is not None)
         if late > REPLACING and (is_still or sum(self._looks) >= STILL):
             try:
@@ -166,11 +166,11 @@ class Overseer:
         return [one for one in tree.look(pid) if one.pid != pid and tree.is_alive(one)]
 
     def _is_ours(self) -> bool:
-        """The guardian has died, and the supervisor holds the command itself."""
+        """Return whether the guardian has died, and the supervisor holds the command itself."""
         return self._launched.holder() == os.getpid()
 
     def _take_claim(self) -> bool:
-        """The order to stop has not been carried out, and whoever asks first does it."""
+        """Return whether the order to stop is the supervisor's to carry out: the first that asks does it."""
         if self._claim < 0:
             return False
         try:

@@ -4,7 +4,7 @@ from supervise.core.policy import Policy
 from supervise.options import CAUSES
 
 EVERY_CAUSE = tuple(cause for cause in CAUSES if "=" not in cause and cause != "any")
-"""What `--retry-on any` stands for."""
+"""The causes that `--retry-on any` stands for."""
 STREAMS = ("stdout", "stderr", "both")
 
 

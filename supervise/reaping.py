@@ -11,7 +11,7 @@ def child_died(launched: Launched) -> None:
         try:
             os.write(launched.own_holder_trigger, b"!")
         except BlockingIOError:
-            # Full: the holder is busy, and will look.
+            # The pipe is full: the holder is busy, and will look.
             pass
     elif os.getpid() == 1:
         _reap_orphans(launched)

@@ -52,7 +52,7 @@ class Plan:
         """Without a record the run does not begin, and the supervisor says why."""
 
     def make(self) -> "tuple[tuple[object, ...], tuple[int, ...], Callable[[], None]]":
-        """In the guardian: make it; what the supervisor has to know, and what takes it back.
+        """Make the record, in the guardian; return what the supervisor has to know, and what takes the record back.
 
         Where it cannot be made, that is said once, and the run goes on without.
         """
@@ -67,14 +67,14 @@ class Plan:
             record = records.create(state, self._run_id, self._facts, self._secrets)
         except OSError as error:
             why = f"{(error.strerror or str(error)).lower()}{f': {error.filename}' if error.filename else ''}"
-            # The notice has said that there is no folder.
+            # The notice has said already that there is no folder.
             is_said = self._is_needed or (state is None and is_told)
             return ("unrecorded", why, said, "" if is_said else f"{UNRECORDED}: {why}"), (), _nothing
         started, may_hang = self._facts["guardian_started"], system.may_hang(record.events)
         return ("recorded", said, state, started, may_hang), record.descriptors, record.take_back
 
     def made(self, guardian: int, message: "tuple[Any, ...]", fds: "list[int]") -> "records.Record | None":
-        """In the supervisor: the record that the guardian has made, or None; what is to be said of it is said."""
+        """Return, in the supervisor, the record that the guardian has made, or None; say what has to be said of it."""
         if message[0] != "recorded":
             for text in filter(None, message[2:]):
                 warn(text)
@@ -90,13 +90,13 @@ class Plan:
             try:
                 return distant.DistantRecord(record)
             except OSError:
-                # No more processes: it is written from here, as long as its file system answers.
+                # No process can be had: the supervisor writes the record itself, as long as its file system answers.
                 pass
         return record
 
 
 def _nothing() -> None:
-    """Where there is nothing to be taken back."""
+    """Take nothing back."""
 
 
 def plan(
@@ -108,7 +108,7 @@ def plan(
     said: "Mapping[str, str]",
     redaction: "Redaction | None",
 ) -> Plan:
-    """The record of that run.  `command` and `said` are the words of the request as they are shown."""
+    """Return the plan for the record of that run.  `command` and `said` are the request's words as they are shown."""
     values = request.values
     kept = {name: os.environ[name] for name in values["keep_env"] or () if name in os.environ}
     shown = kept
@@ -127,12 +127,12 @@ def plan(
 
 
 def say_late() -> None:
-    """The file system of the record does not answer."""
+    """Say that the file system of the record does not answer."""
     warn(f"{UNRECORDED}: {late()}")
 
 
 def late() -> str:
-    """That, as the reason why there is no record."""
+    """Return why there is no record: its file system does not answer."""
     return f"{folders.state(os.environ)} does not answer"
 
 

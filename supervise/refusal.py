@@ -44,7 +44,7 @@ def settle(launched: "Launched", why: str) -> None:
     if launched.record:
         if launched.record.events >= 0:
             _append(launched.record.events, lines)
-            # Where descriptors are short, the end needs this one.
+            # Where descriptors are short, the end of the run needs this one.
             os.close(launched.record.events)
         else:
             launched.record.append("".join(lines).encode())
@@ -68,7 +68,7 @@ def _write_report(path: "str | None", whole: "dict[str, Any]", why: str) -> None
 
 
 def _events(launched: "Launched") -> "list[tuple[float, dict[str, Any]]]":
-    """What the guardian has told of the command, each with its second of the run."""
+    """Return what the guardian has told of the command, each event with its second of the run."""
     found: list[tuple[float, dict[str, Any]]] = []
     for message in launched.heard:
         match message:
@@ -99,5 +99,5 @@ def _append(fd: int, lines: "list[str]") -> None:
         if poll.poll(0):
             os.write(fd, "".join(lines).encode())
     except OSError:
-        # The report tells the same.
+        # The report tells what these lines do.
         pass

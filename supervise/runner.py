@@ -67,7 +67,7 @@ from supervise.values import signal_name
 TOGETHER = 0.05
 """Seconds within which two processes hear of a signal that was sent to both."""
 ABSENT = 1.0
-"""Seconds by which a wake-up is late where the supervisor did not run: many times what a loaded machine holds it up."""
+"""Seconds by which a wake-up is late where the supervisor did not run: many times the delay on a loaded machine."""
 
 
 class Runner:
@@ -86,7 +86,7 @@ class Runner:
         self.on_copied = self._nobody_waits
         """Told when more of the output is in the record, and somebody has asked for that."""
         self.on_missed: Callable[[], object] = self._nobody_waits
-        """Told when a client has missed the control socket."""
+        """The function that is called when a client has missed the control socket."""
         self.on_finish = self._nobody_waits
         """Told when all is said and written."""
         self.gauged: deque[tuple[float, float]] = deque(maxlen=2)
@@ -127,17 +127,17 @@ class Runner:
 
     @property
     def wake_at(self) -> float:
-        """When a tick is needed, in seconds of the run."""
+        """Return when a tick is needed, in seconds of the run."""
         return min(self.machine.wake_at, self.teller.due)
 
     def sleep(self) -> float:
-        """Until which second of the run the supervisor may sleep: where it becomes much later, it was stopped."""
+        """Return until which second of the run the supervisor may sleep: a much later wake-up shows a stop."""
         wake_at, now = self.wake_at, self.now()
         self._sleeps_until = wake_at if wake_at == inf else min(wake_at, now + beat(wake_at - now))
         return self._sleeps_until
 
     def wake(self) -> None:
-        """The end of `sleep` has come: a tick, or no more than a beat."""
+        """Do what the end of `sleep` asks for: a tick, or no more than a beat."""
         if self.now() < self.wake_at:
             self._progress.note(self.holder())
             self.on_wake_at()
@@ -145,7 +145,7 @@ class Runner:
             self.tick()
 
     def _settle_absence(self) -> None:
-        """Where the supervisor has not run, and the tree neither, time has stood still for the run."""
+        """Let time have stood still for the run where neither the supervisor nor the tree has run."""
         since, until = self._sleeps_until, self.now()
         if until < since + ABSENT:
             return
@@ -170,7 +170,7 @@ class Runner:
             case Ask():
                 self._asked += 1
                 line.send("ask", self._asked)
-                # An end that it has not told, being stopped, comes before any verdict.
+                # An end that a stopped guardian has not told comes before any verdict.
                 self.overseer.rouse()
             case Probe():
                 self._followers.append(Sampled(self._observer.sample()))
@@ -190,7 +190,7 @@ class Runner:
                 if self.machine.is_unborn:
                     self._followers.append(Emptied(self._end_unborn()))
                 elif self.machine.phase is Phase.STOPPING:
-                    # Else what was told has settled it, and the order would be for the next attempt.
+                    # In another phase the machine has heard of the end, and the order would be for the next attempt.
                     self.overseer.kill()
             case Cut():
                 self._cut()
@@ -205,7 +205,7 @@ class Runner:
                 self.outcome = outcome
 
     def _end_unborn(self) -> tuple[Process, ...]:
-        """Kill the command that does not come into being, and the guardian that hangs in its start; what survives."""
+        """Kill a command that does not come into being, and its guardian, which hangs; return the survivors."""
         from supervise.process import apart, unborn
 
         launched = self.launched
@@ -218,7 +218,7 @@ class Runner:
     def _forget_attempt(self) -> None:
         """It is over; until the next one the keys are ours."""
         self._root, self._root_since = 0, inf
-        # No order of this attempt's is for the next one, should its guardian die.
+        # An order of this attempt is not for the next one, should that one's guardian die.
         self.overseer.hear_empty()
         self._observer.forget()
         if self.launched.relay:
@@ -239,7 +239,7 @@ class Runner:
         self._told = dict.fromkeys(self.launched.pumps, 0)
 
     def look_at_guardian(self) -> None:
-        """Look whether it stands still, and does what it was ordered."""
+        """Look whether the guardian stands still, and does what it was ordered to do."""
         self.overseer.look(self._root)
         if self.overseer.survivors is not None:
             survivors = self.overseer.survivors
@@ -300,11 +300,11 @@ class Runner:
             self.launched.cut = -1
 
     def _keep_source(self, pump: Pump) -> None:
-        """Before the pump closes it: a process that outlives the run may print later, and would get SIGPIPE."""
+        """Keep a pipe readable before the pump closes it: a process that outlives the run would get SIGPIPE."""
         try:
             kept = pump.keep_source()
         except OSError:
-            # No more descriptors: the output is cut, and finishing says so.
+            # No descriptor is left: the output is cut, and finishing says so.
             return
         if kept >= 0:
             self.launched.kept.append((pump.stream, kept))
@@ -464,7 +464,7 @@ class Runner:
         if self.launched.relay:
             self.launched.relay.pause()
         signals.stop(number)
-        # Known and settled here.
+        # The absence is known, and settled here.
         self._sleeps_until = inf
         suspension.go_on(suspended)
         self._take_terminal()
@@ -501,7 +501,7 @@ class Runner:
         # A number of 0 stands for whoever is outside our pid namespace.
         if ancestry or sender in (0, self.launched.parent):
             return False
-        # It is gone.
+        # The process is gone.
         return (
             self._shares_group
             and number in signals.FATAL

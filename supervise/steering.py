@@ -182,9 +182,9 @@ class Steering:
         relay = self._runner.launched.relay
         if relay is None or not (0 < rows <= LARGEST and 0 < columns <= LARGEST):
             return _refusal("there is no such size")
-        # When the client that has seen it so has left, it is as large as ours again, if we have one.
+        # When the client with this window has left, the terminal gets the size of the supervisor's own again.
         client.on_leave = lambda: relay.forget_size(client)
-        # Where there is none just now, between two attempts, it is kept for the next one.
+        # Where there is no terminal just now, between two attempts, the size is kept for the next one.
         return {"ok": True} if relay.set_size(client, rows, columns) else _refusal("its terminal is closed")
 
     def _status(self) -> Fields:
@@ -237,12 +237,12 @@ def open_control(runner: Runner, steering: Steering) -> Control | None:
 
 
 def _is_seconds(value: float) -> bool:
-    """A duration as options take it, or a negative one, which the machine refuses; `true`, NaN and 1e308 are none."""
+    """Return whether the word is a duration as options take it, or a negative one; `true`, NaN and 1e308 are none."""
     return _are_numbers(value) and -LONGEST <= value <= LONGEST
 
 
 def _are_numbers(*values: float) -> bool:
-    """For Python, and so in a pattern, true is an int as well."""
+    """Return whether none of the values is true or false, which Python, and so a pattern, takes for an int."""
     return not any(isinstance(value, bool) for value in values)
 
 

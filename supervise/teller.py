@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 MOST_RECORDED = 1 << 23
 """Bytes of the events in a record, where --log-max is not less: half of what a reader of it takes."""
 ENDS = (Verdict, Exited, Retrying, Outcome)
-"""Items before which all is told that waits."""
+"""Items before which all that waits is told."""
 LEAST_FOR_REPORT = 0.1
-"""Seconds that a file system which may stop answering has for the report, however long others took."""
+"""Seconds that a file system which may stop answering has for the report, however long other writes took."""
 LAST_WORDS = 0.2
 """Seconds that whoever reads our messages has for the last of them, when all is over."""
 
@@ -53,7 +53,7 @@ class Teller:
         self._room = min(MOST_RECORDED, values["log_max"] or MOST_RECORDED)
         """Bytes that the events in the record may still have."""
         self._unrecorded = 0
-        """Events that found no room there."""
+        """Events that found no room in the record."""
         self._chatter = Chatter()
         self._report: str | None = values["report"]
         self._launched = launched
@@ -71,7 +71,7 @@ class Teller:
         now = self._now()
         item = self._hide(item)
         if self.live:
-            # One line, of which only the last is seen.
+            # The live line is one line, of which only the last is seen.
             self.live.hear(item)
         match item:
             case Said("status", text) if self._status:
@@ -90,11 +90,11 @@ class Teller:
 
     @property
     def due(self) -> float:
-        """When `tell_due` has something to tell, in seconds of the run."""
+        """Return when `tell_due` has something to tell, in seconds of the run."""
         return self._chatter.due
 
     def tell_due(self) -> None:
-        """Tell what has waited to be told together with more."""
+        """Tell what has waited in order to be told together with more."""
         now = self._now()
         self._tell_all(self._chatter.take_due(now), now)
 
@@ -117,7 +117,7 @@ class Teller:
         self._account.hear(item, moment)
 
     def _record_event(self, item: Item, moment: Moment, text: str) -> None:
-        """In the record, within its bound; the end of the run comes in any case, and says how many there are not."""
+        """Record an event, within the bound of a record; the end comes in any case, and says how many were left out."""
         assert self._recorded
         if isinstance(item, Outcome) and self._unrecorded:
             text = jsonl.line(item, replace(moment, left_out=self._unrecorded), self._run_id) or text
@@ -175,7 +175,7 @@ def _events_of(launched: Launched) -> Messenger | None:
 
 
 def _outlet_of_events(launched: Launched) -> Outlet:
-    """The outlet of stdout or stderr where the events go there too: so that each begins on a line of its own."""
+    """Return the outlet of stdout or stderr where the events go there too, so that each begins on a line of its own."""
     own = os.fstat(launched.events)
     standard = [launched.messages, *getattr(launched, "outlets", ())]
     same = (one for one in standard if os.path.samestat(os.fstat(one.fd), own))
@@ -183,7 +183,7 @@ def _outlet_of_events(launched: Launched) -> Outlet:
 
 
 def _write_apart(path: str, whole: "Mapping[str, object]", seconds: float, is_over: Callable[[], bool]) -> str | None:
-    """Write the report in a process that is left behind where it hangs; why it could not be written, or None."""
+    """Write the report in a process that is left behind where it hangs; return why it could not be written, or None."""
     from supervise.process import apart
 
     def write() -> "tuple[str | None, tuple[int, ...]]":
@@ -225,7 +225,7 @@ def _status_file(launched: Launched) -> "StatusFile | None":
     try:
         from supervise.runs.status import StatusFile
     except (OSError, ImportError):
-        # The same as with the live line.
+        # As with the live line, no descriptor is left, or its library cannot be loaded.
         return None
     return StatusFile(launched.record)
 

@@ -38,7 +38,7 @@ def end(launched: Launched, why: TurnedAway) -> NoReturn:
 def outcome_of(why: TurnedAway, at: float, policy: Policy) -> Outcome:
     """Busy, or cancelled where a signal came, at that moment of the run."""
     if why.is_limit:
-        # Given up as a start that hangs.
+        # The run is given up, as one whose start hangs.
         machine = Machine(policy)
         machine.handle(Tick(), max(at, machine.wake_at))
         for action in machine.handle(Emptied(), max(at, machine.wake_at)):

@@ -86,7 +86,7 @@ def duration(text: str) -> "float | None":
 
 
 def _is_infinite(word: str) -> bool:
-    """It is what strtod(3) takes for infinity, and timeout(1) with it: `inf`, `Infinity`, with or without a unit."""
+    """Return whether strtod(3), and timeout(1) with it, takes the word for infinity: `inf`, `Infinity`, `infd`."""
     text = word.lower().removeprefix("+")
     return text in ("inf", "infinity") or (text[:-1] in ("inf", "infinity") and text[-1] in "smhd")
 
@@ -110,7 +110,7 @@ def read_cap(option: Option, word: str) -> float:
 
 
 def read_delay(option: Option, word: str) -> float:
-    """Seconds; 0 is at once, and infinity the longest that there is."""
+    """Return seconds; 0 is at once, and infinity the longest that there is."""
     seconds = LONGEST if _is_infinite(word) else duration(word)
     if seconds is None:
         raise _bad(word, DURATION_FORMS + "; 0 for at once")
@@ -147,7 +147,7 @@ def signal_table() -> "dict[str, int]":
 
 
 def real_time_signals() -> "dict[str, int]":
-    """Names without SIG and numbers of those: `RTMIN`, `RTMIN+1`, ..., `RTMAX-1`, `RTMAX` (signal(7), kill(1))."""
+    """Return names without SIG and numbers of the real-time signals: `RTMIN`, `RTMIN+1`, ..., `RTMAX` (signal(7))."""
     from _signal import SIGRTMAX, SIGRTMIN
 
     count = SIGRTMAX - SIGRTMIN
@@ -156,11 +156,11 @@ def real_time_signals() -> "dict[str, int]":
 
 
 def signal_name(number: int) -> str:
-    """`TERM` for 15, `RTMIN+3` for 37; `32` for one without a name."""
+    """Return `TERM` for 15, `RTMIN+3` for 37, `32` for a signal without a name."""
     names = [name for name, known in signal_table().items() if known == number]
     # Some have an old name beside their own: CLD, POLL, IOT.
     name = next((name for name in names if name not in ("CLD", "POLL", "IOT")), "")
-    # As bash(1) has it, each is named from the end that it is nearer to.
+    # Each real-time signal is named from the end that it is nearer to, as in bash(1).
     real = [name for name, known in real_time_signals().items() if known == number]
     return name or min(real, key=lambda one: (int(one[6:] or 0), one[:5] == "RTMAX"), default=str(number))
 
@@ -234,9 +234,9 @@ def read_size(option: Option, word: str) -> int:
 
 
 def read_room(option: Option, word: str) -> float:
-    """Bytes that all may take together: infinity for no bound, 0 for nothing that stays.
+    """Return the bytes that all may take together: infinity for no bound, 0 for nothing that stays.
 
-    `off` is not 0 here: who switches a bound off must not lose what it bounds.
+    `off` is not 0 here: a user that switches a bound off must not lose what it bounds.
     """
     if word in OFF_WORDS:
         return NO_BOUND
@@ -247,7 +247,7 @@ def read_room(option: Option, word: str) -> float:
 
 
 def _size(word: str) -> "int | None":
-    """Bytes of `64MiB`: 0, or so many that a beginning and an end can be told apart; None where the word is no size."""
+    """Return the bytes of `64MiB`: 0, or so many that a beginning and an end can be told apart; None for no size."""
     digits = word.rstrip("KMGTiB")
     number, factor = _number(digits), SIZES.get(word[len(digits) :])
     size = None if number is None or factor is None else number * factor
@@ -273,7 +273,7 @@ def read_profile(option: Option, word: str) -> str:
 
 
 def read_lock(option: Option, word: str) -> str:
-    """The name of a lock, or the absolute path of its file."""
+    """Return the name of a lock, or the absolute path of its file."""
     if not word.startswith("/"):
         try:
             return read_name(option, word)
@@ -285,7 +285,7 @@ def read_lock(option: Option, word: str) -> str:
 
 
 def read_mode(option: Option, word: str) -> int:
-    """The mode of a file, in octal digits; its owner can read and write it, or the file would be of no use."""
+    """Return the mode of a file, in octal digits; its owner can read and write it, or the file would be of no use."""
     is_octal = 3 <= len(word) <= 4 and all(one in "01234567" for one in word)
     if not is_octal or int(word, 8) > 0o777 or int(word, 8) & 0o600 != 0o600:
         raise _bad(word, "a mode in octal digits with which the owner can read and write (600, 660, 666)")
@@ -293,7 +293,7 @@ def read_mode(option: Option, word: str) -> int:
 
 
 def read_host(option: Option, word: str) -> str:
-    """The name of a machine, as uname(2) has it."""
+    """Return the name of a machine, as uname(2) has it."""
     if not word or word == "--" or len(word) > LONGEST_NAME or not word.isprintable():
         raise _bad(word, "the name of a host, as `uname -n` prints it")
     return word
@@ -315,7 +315,7 @@ def read_names(option: Option, word: str) -> "tuple[str, ...]":
 
 
 def read_patterns(option: Option, word: str) -> "tuple[str, ...]":
-    """Regular expressions, each as it was written and once; `off` among them is a word of its own."""
+    """Return regular expressions, each as it was written and once; `off` among them is a word of its own."""
     patterns = tuple(dict.fromkeys(word.split(BETWEEN)))
     from supervise.text.redaction import flaw_of
 
@@ -402,7 +402,7 @@ READERS: "dict[str, Callable[[Option, str], object]]" = {
 
 
 def read(option: Option, word: str) -> object:
-    """The value of the word for that option.
+    """Return the value of the word for that option.
 
     Raises BadValueError.
     """

@@ -1,4 +1,4 @@
-"""Variables of the environment that begin as all of ours do, and are none: imported only where there are others."""
+"""Variables that begin as all of supervise's do, and are none of them: loaded only where there are such variables."""
 
 from supervise.options import OPTIONS, PREFIX
 
@@ -7,13 +7,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 OF_RUN = tuple(PREFIX + name for name in ("RUN_ID", "ATTEMPT", "PREVIOUS_OUTCOME", "DEADLINE", "RECOVERED_FROM"))
-"""Those that a run sets for its command; the first of them is always there."""
+"""The variables that a run sets for its command; the first of them is always there."""
 NEAR = 0.8
 """From 0 to 1, how like an option's a name must be to be taken for a misspelt one: two letters of ten may be wrong."""
 
 
 def misspelt(ours: "Iterable[str]") -> "tuple[str, ...]":
-    """What is to be said of each that nearly has an option's name; nothing within a run, since that run has said it."""
+    """Return what is to be said of each variable that nearly has an option's name; nothing within a run."""
     if OF_RUN[0] in ours:
         return ()
     known = [name for option in OPTIONS for name in option.variables] + list(OF_RUN)
@@ -22,7 +22,7 @@ def misspelt(ours: "Iterable[str]") -> "tuple[str, ...]":
         return ()
     from difflib import get_close_matches
 
-    # Without what all of them begin with, or all would be near.
+    # The prefix is left out, since with it all names would be near.
     tails = [name[len(PREFIX) :] for name in known]
     found = []
     for name in unknown:

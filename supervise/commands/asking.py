@@ -69,7 +69,7 @@ class Target:
             raise BadValueError(f"{error}{whose}") from None
 
     def _miss_socket(self) -> None:
-        """Have the supervisor look whether its socket was removed, by a signal without any other effect."""
+        """Signal the supervisor to look whether its socket was removed; the signal has no other effect."""
         pid, started = (self.record.facts.get(name) if self.record else None for name in ("pid", "pid_started"))
         if isinstance(pid, int) and pid > 1 and started and identity.starttime(pid) == started:
             try:
@@ -78,7 +78,7 @@ class Target:
                 pass
 
     def _folder_of_socket(self) -> str:
-        """Where its record has its socket; '' where that is not known, or is a folder of another user's."""
+        """Return the folder in which the run's record has its socket; '' where it is unknown, or another user's."""
         if self.record is None:
             return ""
         folder = os.fsdecode(reading.read(f"{self.record.folder}/{SOCKET}").rstrip(b"\n"))
@@ -123,13 +123,13 @@ class Target:
 
     @property
     def host(self) -> str:
-        """The name of its machine, for people."""
+        """Return the name of the run's machine, for people."""
         name = self.record.host if self.record else ""
         return clean(name) or reading.UNKNOWN
 
 
 def find(word: str) -> Target:
-    """The run that is meant: an id, the beginning or end of one, a name, or `-` for the newest.
+    """Return the run that the word means: an id, the beginning or end of one, a name, or `-` for the newest.
 
     Raises BadValueError.
     """
@@ -146,9 +146,9 @@ def find(word: str) -> Target:
 
 
 def _unrecorded(word: str) -> str:
-    """The one whose id begins or ends so; empty where there is none.
+    """Return the unrecorded run whose id begins or ends so; empty where there is none.
 
-    Of several it is ours that is meant: others have their records elsewhere, or were killed and have left a socket.
+    Of several runs the caller's is meant: the others have their records elsewhere, or were killed and left a socket.
     Raises BadValueError.
     """
     meant = reading.matching(word, sockets.ids())
@@ -166,8 +166,8 @@ def _unrecorded(word: str) -> str:
 def _newest_unrecorded(after: str) -> str:
     """The newest run that has a socket and began after that one; empty where there is none.
 
-    One that keeps its records elsewhere is not meant: the folders of the sockets are the user's, whatever HOME is, and
-    so a job of cron's, or somebody else's tests, would be stopped for one's own run.
+    A run that keeps its records elsewhere is not meant: the folders of the sockets are the user's, whatever HOME is,
+    and so a job of cron's, or the tests of another program, would be stopped instead of the caller's own run.
     Raises BadValueError.
     """
     ours = folders.state(os.environ)

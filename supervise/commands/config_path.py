@@ -15,15 +15,15 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
     if os.isatty(1):
         showing.print_line(path)
     else:
-        # For a script: the bytes of the path.
+        # A script gets the bytes of the path.
         showing.write(os.fsencode(path) + b"\n")
     return 0
 
 
 def check_way(values: dict[str, Any]) -> None:
-    """See whether the folder of the user's own configuration can be entered, where none is named.
+    """Check that the folder of the user's own configuration can be entered, where no file is named.
 
-    Raises BadValueError: what is in there is not known, and to call it missing would not be true.
+    Raises BadValueError: what is in that folder is not known, and to call the file missing would not be true.
     """
     if values["config"] or os.environ.get("SUPERVISE_CONFIG"):
         return
@@ -34,14 +34,14 @@ def check_way(values: dict[str, Any]) -> None:
     except PermissionError:
         raise BadValueError(f"{config.shown(path)}: cannot read it: permission denied") from None
     except OSError:
-        # What else is wrong is said when it is read.
+        # Any other error is said when the file is read.
         pass
 
 
 def path_of(values: dict[str, Any], *, is_to_be_written: bool = False) -> str:
-    """The file that was named, or else the user's own, there or not.
+    """Return the path of the file that was named, or else of the user's own, there or not.
 
-    Where the environment names another user's, that is said.
+    Where the environment names another user's file, a line says so.
     Raises BadValueError where the user has no home, and where another user's was to be written.
     """
     said = {"config": values["config"]} if values["config"] else {}

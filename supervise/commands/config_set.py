@@ -31,7 +31,7 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
             raise BadValueError(f"{config.shown(path)}: is not a regular file")
         lock = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=place.folder)
         try:
-            # Of two at once neither is lost.
+            # The lock lets one process at a time change the file, so that neither of two changes is lost.
             flock(lock, LOCK_EX)
             is_there = place.name in os.listdir(lock)
             old = config.load(path, is_named=is_named) if is_there else config.Configuration(path, "", {})
@@ -87,7 +87,7 @@ def _set(document: dict[str, Any], option: Option, value: object, profile: "str 
 
 
 def _find(path: str, *, is_named: bool) -> Entry:
-    """The place of the file, its folder made where that is missing.
+    """Return the place of the file; its folder is made where it is missing.
 
     Raises BadValueError where another user has made something on the way, OSError.
     """
@@ -103,7 +103,7 @@ def _find(path: str, *, is_named: bool) -> Entry:
 
 
 def _write(place: Entry, text: str) -> None:
-    """All of it or nothing.
+    """Write all of the file or nothing.
 
     Raises OSError.
     """

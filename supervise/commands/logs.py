@@ -54,12 +54,12 @@ def _follow(target: asking.Target, folder: str, printer: "Plain | Timed") -> Non
     for chunk in follower.chunks(wait):
         printer.show(chunk)
     if follower.end is None:
-        # It was killed, or its control socket is full: the end of a connection is not the end of the run.
+        # The supervisor was killed, or its control socket is full: the end of a connection is not the end of the run.
         _look_again(target, follower.reader, printer)
 
 
 def _look_again(target: asking.Target, reader: Reader, printer: "Plain | Timed") -> None:
-    """Show what comes until the run is over, which it cannot tell."""
+    """Show what comes until the run is over, by looks at the record, since no supervisor tells of the end."""
     while target.is_running():
         for chunk in reader.chunks(is_over=False):
             printer.show(chunk)
@@ -94,7 +94,7 @@ class Out:
             showing.write(data)
 
     def finish(self) -> None:
-        """Nothing more comes."""
+        """Note that nothing more comes."""
 
 
 class Last(Out):
@@ -127,7 +127,7 @@ class Last(Out):
 
 
 class Plain:
-    """The bytes as they were, or what can be shown of them on a terminal."""
+    """Prints the bytes as they were, or what can be shown of them on a terminal."""
 
     def __init__(self, out: Out, wanted: list[str], *, is_raw: bool = True) -> None:
         self._out = out
@@ -200,7 +200,7 @@ class Timed:
 
 
 def _is_both(chunk: Chunk) -> bool:
-    """It is of a run whose stdout and stderr were one stream, which is said once where one of them was asked for."""
+    """Return whether the chunk is of a run with one stream for stdout and stderr; the first time, a line says so."""
     if chunk.stream == BOTH and not _told:
         _told.append(True)
         asking.say("stdout and stderr of this run are one stream; --streams apart keeps a later one's apart")

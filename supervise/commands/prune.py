@@ -25,7 +25,7 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
 
 
 def _bounds(values: dict[str, Any]) -> pruning.Bounds:
-    """As the options of the command say; where one says nothing, as for a run that is started here and now.
+    """Return the bounds as the options have them, and for each option not given, as for a run started here and now.
 
     Raises BadValueError.
     """

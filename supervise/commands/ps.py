@@ -24,7 +24,7 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
     number = values["number"]
     if values["all"]:
         records = [reading.Record(state, one) for state in states for one in reading.ids(state)]
-        # A program that asks does not look for a word on stderr.
+        # A program does not look for a word on stderr that records were left out, so --json knows no usual number.
         number = USUAL if number is None and not values["json"] else number
     else:
         records = [record for state in states for record in reading.unfinished(state)]

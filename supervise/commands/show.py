@@ -119,7 +119,7 @@ def _facts(told: story.Story) -> list[tuple[str, str]]:
     if isinstance(usage, dict):
         cpu = showing.number(usage.get("cpu_seconds"))
         rss, out, err = (showing.count(usage.get(f"{key}_bytes")) for key in ("max_rss", "stdout", "stderr"))
-        # An older record does not have it.
+        # An older record has no number for both.
         both = showing.count(usage.get("both_bytes")) or 0
         parts = [
             "" if cpu is None else f"{cpu:.2f} s of CPU",

@@ -15,7 +15,7 @@ PLAIN = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./-
 
 
 def find(word: str) -> reading.Record:
-    """The run that is meant.
+    """Return the run that the word means.
 
     Raises BadValueError.
     """
@@ -26,21 +26,21 @@ def find(word: str) -> reading.Record:
 
 
 def check_there(record: reading.Record) -> None:
-    """See, after a record was read, whether it was there all the time.
+    """Check, after a record was read, that the record was there all the time.
 
-    Raises BadValueError where it was removed meanwhile (`prune`): what was read of it may be a part, or nothing.
+    Raises BadValueError where `prune` removed the record meanwhile: what was read may be a part of it, or nothing.
     """
     if not os.path.lexists(record.folder):
         raise BadValueError(f"the record of {record.run_id} was removed while it was read")
 
 
 def print_line(text: str) -> None:
-    """A line for people, or one of ASCII for programs, on stdout."""
+    """Print a line for people, or a line of ASCII for programs, on stdout."""
     write((clean(text) + "\n").encode())
 
 
 def write(data: "bytes | memoryview") -> None:
-    """On stdout, all of it.
+    """Write all of the data on stdout.
 
     Raises OSError.
     """
@@ -78,7 +78,7 @@ def number(value: object) -> float | None:
 
 
 def count(value: object) -> int | None:
-    """What stands on record as a number of bytes; None where it is none, or none that makes sense."""
+    """Return what stands on record as a number of bytes; None where that is no number, or none that makes sense."""
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 63 else None
 
 

@@ -16,7 +16,7 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
         return _wait_for_word(target)
     target.wait_for_end()
     if reading.state_of(target.record) == "unknown":
-        # Its lock says nothing here, and neither would a look at its folder now and then where its host has crashed.
+        # A lock on another host says nothing here, and neither do looks at the run's folder where that host crashed.
         raise BadValueError(f"run {target.run_id} {target.ending()}")
     end = target.record.end()
     code = (end or {}).get("exit_code")

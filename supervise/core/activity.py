@@ -28,7 +28,7 @@ class Samples:
         self._samples = [replace(one, at=one.at + by) for one in self._samples]
 
     def activity(self, since: float, last_byte: float, spawned: float | None = None) -> Activity | None:
-        """What the tree did from `since` until now, None where none of it counts.  `last_byte`: when any came last.
+        """Return what the tree did from `since` until now, None where none of it counts; `last_byte`: when a byte came.
 
         The first sample of that time is only a baseline: without a second one there is no CPU and no bytes.  `spawned`
         is when the command began with no CPU used, None where that is not known: a baseline for the first sample of

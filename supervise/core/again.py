@@ -47,7 +47,7 @@ def is_wanted(attempt: Attempt, outcome: Outcome, now: float) -> bool:
     """That outcome of an attempt is followed by another attempt."""
     policy = attempt.policy
     if attempt.number > policy.retries or _is_cancelled(attempt) or attempt.is_unborn:
-        # The guardian that hangs in a start cannot begin another one.
+        # A guardian that hangs in a start cannot begin another attempt.
         return False
     if policy.retry_if_silent and attempt.has_output:
         return False
@@ -59,7 +59,7 @@ def is_wanted(attempt: Attempt, outcome: Outcome, now: float) -> bool:
 
 
 def why_not(attempt: Attempt, outcome: Outcome, now: float) -> Literal["", "cause", "output", "time"]:
-    """Return why the attempts that are left are not used after that outcome; '' where none is left, or none is needed.
+    """Return why the attempts that are left are not used after that outcome; '' where no attempt is left or needed.
 
     `cause`: --retry-on does not name that outcome.  `output`: something was printed, and --retry-if-silent was asked
     for.  `time`: the time of the run is over.
@@ -92,9 +92,9 @@ def has_left(attempt: Attempt) -> bool:
 
 
 def obstacle(attempt: Attempt) -> str:
-    """Why no attempt may begin though one is wanted: something of the last one lives; empty where nothing does.
+    """Return why no attempt may begin though one is wanted: a process of the last one lives; empty where none does.
 
-    Two attempts at once would be what retries are there to avoid: both write the same files.
+    Two attempts at once, which both write the same files, are what retries are there to avoid.
     """
     if attempt.survivors:
         pids = [str(one.pid) for one in attempt.survivors]
@@ -130,7 +130,7 @@ def _delay(policy: Policy, number: int, jitter: float) -> float:
 def _begun(attempt: Attempt, now: float) -> Attempt:
     attempt.phase = Phase.STARTING
     attempt.begun = now
-    # Should the command never come into being, there is nothing to ask and nothing to stop.
+    # A command that never comes into being cannot be asked and need not be stopped.
     due = running.due_in_start(attempt)
     attempt.bound = due.at if due else inf
     return attempt

@@ -98,9 +98,9 @@ class Attempt:
     is_unborn: bool = False
     """The command never came into being, and its start was given up."""
     is_empty: bool = False
-    """Nothing of the tree is alive that can be killed."""
+    """No process of the tree is alive that can be killed."""
     survivors: tuple[Process, ...] = ()
-    """Those that could not be killed."""
+    """The processes that could not be killed."""
     is_drained: bool = False
     is_cut: bool = False
 
@@ -157,7 +157,7 @@ class Attempt:
         return first.at - min(AHEAD, (first.at - first.start) / 2)
 
     def has_picture(self, now: float) -> bool:
-        """A picture that was begun ahead of the deadline is good now."""
+        """A picture that was begun ahead of the deadline still counts now."""
         return self.pictured >= now - FRESH
 
     def needs_probe(self, deadline: Deadline) -> bool:
@@ -168,7 +168,7 @@ class Attempt:
         """What counts as activity in the window before that check; None also where it could not move the deadline."""
         if not deadline.has_room:
             return None
-        # Of a later attempt's command alone nothing is known: the CPU is that of all attempts together.
+        # The CPU is that of all attempts together, so of a later attempt's command alone nothing is known.
         spawned = self.deadlines.started if self.number == 1 else None
         return self.samples.activity(check - deadline.window, self.last_byte, spawned)
 

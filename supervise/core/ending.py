@@ -51,7 +51,7 @@ LAST = 0.5
 
 
 def stop(attempt: Attempt, cause: Cause, signal: int, now: float, *, skip_signal: bool = False) -> list[Action]:
-    """The cause is fixed: the signal first, then the announcement, then the grace.
+    """Begin the end, whose cause is fixed: the signal first, then the announcement, then the grace.
 
     At a limit the tree is looked at before the signal, and the command is asked for a dump before that.  The signal
     waits only for a look that was not begun ahead of the deadline.
@@ -111,11 +111,11 @@ def clear(attempt: Attempt, now: float) -> list[Action]:
 
 
 def give_up_start(attempt: Attempt, cause: Cause, now: float) -> list[Action]:
-    """The command never came into being, and the run is to end: what there is of the command is killed at once."""
+    """End a run whose command never came into being: what there is of the command is killed at once."""
     attempt.cause = cause
     attempt.phase = Phase.STOPPING
     attempt.is_unborn = True
-    # Not one byte can have been written.
+    # A command that never was has written no byte.
     attempt.is_drained = True
     return [Announce(Verdict(cause, KILL, 0.0)), *_order_kill(attempt, now)]
 
@@ -188,7 +188,7 @@ def cancel_stopping(attempt: Attempt, event: Cancel, now: float) -> list[Action]
     last = attempt.last_cancel
     if last and event.signal == last.signal and _is_echo(event, last):
         if event.signal == HANGUP and not _is_from_terminal(event):
-            # The hang-up has had its echo: the next HUP of a process is a second one.
+            # The echo of this hang-up has come: the next HUP of a process is a second request.
             attempt.last_cancel = replace(last, delivered=False, from_terminal=False)
         return []
     attempt.last_cancel = event
@@ -211,7 +211,7 @@ def cancel_stopping(attempt: Attempt, event: Cancel, now: float) -> list[Action]
 
 def _is_echo(event: Cancel, last: Cancel) -> bool:
     if event.signal == HANGUP and (_is_from_terminal(event) or _is_from_terminal(last)):
-        # A window that is closed gives two: one from its shell, which passes it on, and one from the kernel.
+        # A window that is closed gives two HUPs: one from its shell, which passes it on, and one from the kernel.
         return True
     return not event.delivered and event.at < last.at + ECHO
 

@@ -113,7 +113,7 @@ class Cancel:
     at: float
     delivered: bool = False
     from_terminal: bool = False
-    """The kernel sent it for a terminal (a key, or a hang-up) and no process did."""
+    """The kernel sent the signal for a terminal (a key, or a hang-up); no process did."""
     source: str = ""
     """Who sent it, for people: `signal INT`, `signal TERM from pid 812 (make)`, `supervise stop`."""
 

@@ -1,4 +1,4 @@
-"""The machine that decides: it is told what happened and when, and says what to do.
+"""The machine that decides what to do, from what it is told has happened and when.
 
 Told late is told in time.  Output comes in bulk, just before each Tick and Answered, and at once only for the first
 byte; so a deadline in force may be stale, and moves once the news is here.  Probe is answered by Sampled before any
@@ -9,18 +9,19 @@ other event, whether from within the loop over the actions or right after it.  A
     then on.  Without an access limit the start is access.  Access comes once; a sign later than the deadline revives
     nothing.  Idle runs from the later of access and the last byte that counts.
 
-    The question.  When a deadline is due, whoever holds the command is asked whether it has ended, for at most 50 ms.
-    An exit wins.  Bytes that are there and unread make idle start anew: our slowness is not the command's idleness.
-    Else the deadline moves, where the tree is active and a cap has room; else it is the cause of the end.  Of several
-    that are due the earliest is decided first, at a tie access, completion, idle.
+    The question.  When a deadline is due, the holder of the command is asked whether the command has ended, for at most
+    50 ms.  An exit wins.  Bytes that are there and unread make idle start anew: the slowness of supervise is not the
+    command's idleness.  Else the deadline moves, where the tree is active and a cap has room; else the deadline is the
+    cause of the end.  Of several deadlines that are due the earliest is decided first, at a tie access, completion,
+    idle.
 
-    What the command says.  That it is alive is for the idle clock a byte.  That it is stuck is an idle deadline at that
-    moment, whatever the limits, which nothing moves.  More time that it asks for is given within the cap, which access
-    and completion share.
+    What the command says.  The word that the command is alive counts as a byte for the idle clock.  The word that it is
+    stuck is an idle deadline at that moment, whatever the limits, which nothing moves.  More time that the command asks
+    for is given within the cap, which access and completion share.
 
-    Warnings.  Each mark once for each value of a deadline; of several reached at once, the nearest.  A deadline that
-    moved has those marks again that are still to come.  After the first extension a mark is silent where the next
-    extension is likely.
+    Warnings.  Each mark is told once for each value of a deadline; of several reached at once, the nearest is told.  A
+    deadline that moved has those marks again that are still to come.  After the first extension a mark is silent where
+    the next extension is likely.
 
     The cause is fixed once: a timeout, a cancellation, a failure to start.  A deadline due no later than a
     cancellation is settled before it.  Then: the signal, the announcement, the grace, KILL, until nothing is alive;
@@ -33,21 +34,22 @@ other event, whether from within the loop over the actions or right after it.  A
     that short.
 
     A command that ends by itself has no cause.  What it left is reported, killed or waited for; its bytes are waited
-    for as long as somebody reads, but more bytes only for the time of the drain.  A cancellation meanwhile is a cause.
+    for as long as a reader is there, but more bytes only for the time of the drain.  A cancellation meanwhile is a
+    cause.
 
-    Time stands still while we are stopped: from Paused to Resumed nothing falls due, and then everything is later by
-    as much.  That is the machine's own, in every phase; the table has all else.
+    Time stands still while the supervisor is stopped: from Paused to Resumed nothing falls due, and then everything is
+    later by as much.  The machine itself sees to that, in every phase; the table has all else.
 
-    Again.  An attempt that ended in a way of --retry-on is followed by another one, as long as some are left, nobody
-    has cancelled, the run has time, and, if that was asked for, not one byte was shown.  First whoever it left is
-    killed; where something of it lives that cannot be killed there is no other attempt, and that is said.  Then comes a
-    back-off, twice as long each time and never longer than what is left; a cancellation ends the
-    run there, and what the user adds is for the attempt to come.  Each attempt is a new one in all but what is the
-    run's: its deadlines, the signal that warns once, and what was said.
+    Again.  An attempt that ended in a way of --retry-on is followed by another one, as long as attempts are left, no
+    user has cancelled, the run has time, and, if that was asked for, not one byte was shown.  First the processes that
+    the attempt left are killed; where one of them cannot be killed there is no other attempt, and a line says so.  Then
+    comes a back-off, twice as long each time and never longer than what is left; a cancellation ends the run there, and
+    what the user adds is for the attempt to come.  Each attempt is a new one in all but what is the run's: its
+    deadlines, the signal that warns once, and what was said.
 
-    The run's deadlines, the total and that of a run around us, are in force in every attempt and between them.  They
-    bound all others, activity and the user move them never, and at an exact tie they are the cause.  One that falls due
-    in a back-off ends the run without a question.
+    The run's deadlines, the total and that of a run around this one, are in force in every attempt and between them.
+    They bound all other deadlines, activity and the user never move them, and at an exact tie they are the cause.  One
+    of them that falls due in a back-off ends the run without a question.
 
     The outcome, the last attempt's or that of the run itself, is settled once.  After that nothing is ordered and
     nothing is heard.
@@ -149,7 +151,7 @@ class Machine:
 
     @property
     def is_unborn(self) -> bool:
-        """The start of the command was given up: what it was to be held by does not answer."""
+        """The start of the command was given up, because the guardian that should hold the command does not answer."""
         return self._attempt.is_unborn
 
     @property

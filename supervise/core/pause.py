@@ -63,7 +63,7 @@ class Pauses:
 BEAT_PART = 8
 """A beat is this part of the time that is left until the next deadline."""
 SHORTEST_BEAT, LONGEST_BEAT = 0.25, 60.0
-"""Seconds."""
+"""Seconds of the shortest beat and of the longest one."""
 
 
 def beat(left: float) -> float:

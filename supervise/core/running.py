@@ -41,7 +41,7 @@ from supervise.core.outcome import Cause
 ASK_BOUND = 0.050
 """Seconds that an answer may take: longer than a busy machine needs, shorter than anybody notices."""
 START = 0.1
-"""Seconds that a start may take before they count: a limit counts from the spawn, or from this long after the start was
+"""Seconds of a start that no limit counts: a limit counts from the spawn, or from this long after the start was
 ordered, where the spawn comes later than that (exec on a network disk that is slow, or gone)."""
 GIVE_UP_START = 0.1
 """Seconds after a cancellation for which a command that has not come into being yet is waited for."""
@@ -90,7 +90,7 @@ def wait(attempt: Attempt, event: Event, now: float) -> list[Action]:
 
 def cancel_start(attempt: Attempt, event: Cancel, now: float) -> list[Action]:
     """Handled as soon as the command exists."""
-    # Counted from when the signal came: it may have waited for a library to be loaded.
+    # The wait counts from the signal's arrival: the signal may have waited for a library to be loaded.
     attempt.bound = min(attempt.bound, max(now, event.at + GIVE_UP_START))
     return wait(attempt, event, now)
 
@@ -249,9 +249,9 @@ def answered(attempt: Attempt, event: Answered, now: float) -> list[Action]:
 
 
 def tick(attempt: Attempt, event: Tick, now: float) -> list[Action]:
-    """Ask where a deadline is due; else look at the tree where that is due, and say the warnings that are.
+    """Ask the holder where a deadline is due; else look at the tree where a look is due, and say the due warnings.
 
-    Shortly before a deadline the picture of the tree is begun that its verdict will show.
+    Shortly before a deadline, begin the picture of the tree that the verdict will show.
     """
     if attempt.question:
         return _decide(attempt, now, pending=False, at=now) if now >= attempt.question.until else []

@@ -13,11 +13,11 @@ The command's terminal, one for each attempt:
 
 The terminal of the caller, one for the whole run.  What is typed there goes to the command in RAW alone:
 
-    AWAY     there is none, or another process group has it (we are in the background, or about to be stopped)
+    AWAY     there is none, or another process group has it (supervise is in the background, or about to stop)
     WAITING  the same, while a command wants its keys
-    ASIDE    it is ours, and is as it was found: no command wants its keys
-    RAW      it is ours, every key is a byte for the command, and every byte of the command is shown as it is
-    SHOWING  it is ours, the keys mean what they did before (Ctrl-C cancels), and bytes are still shown as they are
+    ASIDE    it is supervise's, and is as it was found: no command wants its keys
+    RAW      it is supervise's, every key is a byte for the command, and every byte of the command is shown as it is
+    SHOWING  it is supervise's, the keys mean what they did before (Ctrl-C cancels), and bytes are shown as they are
 """
 
 TYPE_CHECKING = False
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     CallerAction: TypeAlias = Literal["take", "show", "restore"]
 
 OWN: "dict[OwnEvent, dict[OwnState, tuple[OwnState, tuple[OwnAction, ...]]]]" = {
-    # An attempt begins.
+    # An attempt begins: its command needs a terminal.
     "opened": {
         "new": ("open", ("make", "hold", "dress", "size")),
         "open": ("open", ()),
@@ -55,28 +55,28 @@ OWN: "dict[OwnEvent, dict[OwnState, tuple[OwnState, tuple[OwnAction, ...]]]]" = 
         "ending": ("closed", ("close",)),
         "closed": ("closed", ()),
     },
-    # Its bytes have no reader any more, or nobody waits for more of them.
+    # The bytes of the terminal have no reader any more, or the supervisor waits for no more of them.
     "abandoned": {
         "new": ("closed", ()),
         "open": ("closed", ("release", "close")),
         "ending": ("closed", ("close",)),
         "closed": ("closed", ()),
     },
-    # Its window has another size.
+    # The window around the command's terminal has another size.
     "resized": {
         "new": ("new", ()),
         "open": ("open", ("size",)),
         "ending": ("ending", ("size",)),
         "closed": ("closed", ()),
     },
-    # Keys are there for it.
+    # The caller has typed keys for the command.
     "typed": {
         "new": ("new", ()),
         "open": ("open", ("write",)),
         "ending": ("ending", ()),
         "closed": ("closed", ()),
     },
-    # What is typed has ended for now: Ctrl-D on a terminal that hands on whole lines.
+    # The caller's input has ended for now: Ctrl-D on a terminal that hands on whole lines.
     "input_ended": {
         "new": ("new", ()),
         "open": ("open", ("write_end",)),
@@ -94,7 +94,7 @@ CALLER: "dict[CallerEvent, dict[CallerState, tuple[CallerState, tuple[CallerActi
         "raw": ("raw", ()),
         "showing": ("raw", ("take",)),
     },
-    # The command has ended; its last bytes are still to be shown.
+    # The command has ended; its last bytes still have to be shown.
     "ended": {
         "away": ("away", ()),
         "waiting": ("away", ()),
@@ -102,7 +102,7 @@ CALLER: "dict[CallerEvent, dict[CallerState, tuple[CallerState, tuple[CallerActi
         "raw": ("showing", ("show",)),
         "showing": ("showing", ()),
     },
-    # Nothing more is to be shown, or to be typed.
+    # No more bytes have to be shown, and no more keys read.
     "unneeded": {
         "away": ("away", ()),
         "waiting": ("away", ()),
@@ -110,7 +110,8 @@ CALLER: "dict[CallerEvent, dict[CallerState, tuple[CallerState, tuple[CallerActi
         "raw": ("aside", ("restore",)),
         "showing": ("aside", ("restore",)),
     },
-    # A look: we are in its foreground.  A shell may have set it anew while we were stopped without a word of it (STOP).
+    # A look has found the supervisor in the foreground of the caller's terminal.  A shell may have set the modes anew
+    # while the supervisor was stopped without notice (STOP).
     "near": {
         "away": ("aside", ()),
         "waiting": ("raw", ("take",)),
@@ -118,7 +119,7 @@ CALLER: "dict[CallerEvent, dict[CallerState, tuple[CallerState, tuple[CallerActi
         "raw": ("raw", ("take",)),
         "showing": ("showing", ("show",)),
     },
-    # A look: another process group is in its foreground, and how it is set is that group's affair.
+    # A look has found another process group in the foreground: the modes of the terminal are that group's affair.
     "far": {
         "away": ("away", ()),
         "waiting": ("waiting", ()),
@@ -126,7 +127,7 @@ CALLER: "dict[CallerEvent, dict[CallerState, tuple[CallerState, tuple[CallerActi
         "raw": ("waiting", ()),
         "showing": ("away", ()),
     },
-    # We are about to be stopped; a look follows when we are continued.
+    # The supervisor is about to be stopped; a look follows when it is continued.
     "paused": {
         "away": ("away", ()),
         "waiting": ("waiting", ()),
@@ -134,7 +135,7 @@ CALLER: "dict[CallerEvent, dict[CallerState, tuple[CallerState, tuple[CallerActi
         "raw": ("waiting", ("restore",)),
         "showing": ("away", ("restore",)),
     },
-    # The run ends.  What is to be restored depends on how the terminal is now, which the action looks at.
+    # The run ends.  What has to be restored depends on the modes of the terminal, which the action reads.
     "over": {
         "away": ("away", ("restore",)),
         "waiting": ("away", ("restore",)),

@@ -24,7 +24,7 @@ from supervise.faces.fields import Fields
 from supervise.faces.items import Diagnosis, Item, Moment, Said, Stragglers, Usage
 
 MOST = 60
-"""Entries of the report that tell of warnings, of extensions, and of idle stops that were put off; of each so many."""
+"""Entries that the report keeps of each kind: of warnings, of extensions, and of idle stops that were put off."""
 PACKED = 256
 """Entries that are packed together."""
 UNFINISHED: Fields = {
@@ -40,16 +40,16 @@ UNFINISHED: Fields = {
 
 
 class Some:
-    """The first and the last of many entries: a run may go on for weeks, and its command decide how many there are."""
+    """Keeps the first and the last of many entries: a run may last for weeks, and its command decides how many come."""
 
     def __init__(self) -> None:
         self._first: list[Fields] = []
         self._last: deque[Fields] = deque(maxlen=MOST // 2)
         self.left_out = 0
-        """How many there were in between."""
+        """How many entries came in between, and are left out."""
 
     def append(self, entry: Fields) -> None:
-        """Add one."""
+        """Add one entry."""
         if len(self._first) < MOST // 2:
             self._first.append(entry)
             return
@@ -57,33 +57,33 @@ class Some:
         self._last.append(entry)
 
     def all(self) -> list[Fields]:
-        """Those that are kept, in the order in which they came."""
+        """Return the entries that are kept, in the order in which they came."""
         return [*self._first, *self._last]
 
 
 class Past:
-    """Very many entries that are read once, at the end: some 20 bytes each, since they are much alike."""
+    """Keeps very many entries for one reading at the end: some 20 bytes each, since they are much alike."""
 
     def __init__(self) -> None:
         self._packed: list[bytes] = []
         self._fresh: list[bytes] = []
 
     def append(self, entry: Fields) -> None:
-        """Add one."""
+        """Add one entry."""
         self._fresh.append(json.dumps(entry).encode())
         if len(self._fresh) == PACKED:
-            # Most runs have no use for it.
+            # Most runs do not need the library, so it is loaded here.
             import zlib
 
             self._packed.append(zlib.compress(b"\n".join(self._fresh)))
             self._fresh.clear()
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Return how many entries there are."""
         return PACKED * len(self._packed) + len(self._fresh)
 
     def __iter__(self) -> Iterator[Fields]:
-        """They, in the order in which they came."""
+        """Yield the entries in the order in which they came."""
         if self._packed:
             import zlib
 
@@ -158,9 +158,9 @@ class Account:
         }
         self._has_access_limit = has_access_limit
         self._attempts: list[Attempt] = []
-        """The last one, if there is one."""
+        """The last attempt, if there is one."""
         self._past = Past()
-        """The parts in the report of those before it."""
+        """The parts of the report for the attempts before the last one."""
         self._outcome: Outcome | None = None
         self._ended: Moment | None = None
         self._some = {"warnings": Some(), "extensions": Some(), "put_offs": Some()}
@@ -226,7 +226,7 @@ class Account:
 
     @property
     def _number(self) -> int:
-        """Of the last attempt."""
+        """Return the number of the last attempt."""
         return len(self._past) + 1
 
     def _hear_end(self, outcome: Outcome, moment: Moment) -> None:

@@ -1,4 +1,4 @@
-"""What a command can have us say again and again: said at once at first, and then less and less often.
+"""What a command can make supervise say again and again: said at once at first, and then less and less often.
 
 A program that shows its progress by STATUS= does so for weeks, and another asks for more time every 10 ms.  Each kind
 of such items has an allowance.  What is beyond it is merged with what comes after it, and told as one item as soon as
@@ -16,11 +16,11 @@ from supervise.core.events import Extended, PutOff, Refused, Tried, Warned
 from supervise.faces.items import Item, Said
 
 BURST = 10.0
-"""Items that are told at once."""
+"""Items that are told at once, before the allowance is used up."""
 SPACING = 1.0
-"""Seconds for one more,"""
+"""Seconds after which the allowance grows by one item, at first; ..."""
 PART = 100
-"""and later this part of the time of the run."""
+"""... and later this part of the time of the run."""
 LONG = 1024
 """Characters of a text that cost as much as one item more."""
 
@@ -31,27 +31,27 @@ Told = tuple[Item, int]
 @dataclass(slots=True)
 class _Kind:
     free_at: float = 0.0
-    """When nothing of the allowance will be used any more."""
+    """When the allowance is whole again."""
     pending: Item | None = None
     left_out: int = 0
     due: float = inf
     last: Item | None = None
-    """What was told last, in this attempt."""
+    """The item that was told last, in this attempt."""
 
 
 class Chatter:
-    """Of one run."""
+    """Decides for one run which items are told, which are merged, and when."""
 
     def __init__(self) -> None:
         self._kinds: dict[tuple[str, str], _Kind] = {}
 
     @property
     def due(self) -> float:
-        """When something is to be told that waits; infinity where nothing does."""
+        """Return when an item that waits has to be told; infinity where none waits."""
         return min((kind.due for kind in self._kinds.values()), default=inf)
 
     def hear(self, item: Item, now: float) -> list[Told] | None:
-        """What is to be told now of an item of that sort; None where it is none of them."""
+        """Return what has to be told now of an item; None where the item is of no kind that is held back."""
         key = _key(item)
         if key is None:
             return None
@@ -67,16 +67,16 @@ class Chatter:
         return self._tell(kind, now) if kind.due <= now else []
 
     def begin_attempt(self) -> None:
-        """What was said before was said by another process."""
+        """Forget what was said last: another process said it."""
         for kind in self._kinds.values():
             kind.last = None
 
     def take_due(self, now: float) -> list[Told]:
-        """What has waited long enough."""
+        """Return the items that have waited long enough."""
         return [told for kind in self._kinds.values() if kind.due <= now for told in self._tell(kind, now)]
 
     def take_all(self, now: float) -> list[Told]:
-        """All that waits."""
+        """Return all items that wait."""
         return [told for kind in self._kinds.values() for told in self._tell(kind, now)]
 
     def _tell(self, kind: _Kind, now: float) -> list[Told]:
@@ -102,7 +102,7 @@ def _key(item: Item) -> tuple[str, str] | None:
 
 
 def _merged(before: Item, item: Item) -> Item:
-    """One item that says what both have said."""
+    """Return one item that says what both items have said."""
     match before, item:
         case Extended(by=by), Extended():
             return replace(item, by=by + item.by)

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Hiding:
-    """Redacts items, for one run."""
+    """Redacts the items of one run."""
 
     def __init__(self, redaction: Redaction) -> None:
         self._redaction = redaction
@@ -23,7 +23,7 @@ class Hiding:
         """How each field of each class is redacted; a field that holds no text is left out."""
 
     def __call__(self, item: Item) -> Item:
-        """Return the item with *** for its secrets; itself where it has none."""
+        """Return the item with *** for its secrets; an item without secrets is returned itself."""
         return self._hidden(item)
 
     def _hidden(self, value: T) -> T:

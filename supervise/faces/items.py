@@ -27,7 +27,7 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class NotRetried:
-    """The run has ended so, and attempts are left that are not used.
+    """The run has ended, and attempts are left that are not used.
 
     `why`: `cause`, --retry-on does not name it; `output`, something was printed and --retry-if-silent was asked for;
     `time`, the time of the run is over.
@@ -134,7 +134,7 @@ class Usage:
     stdout_bytes: int | None = None
     stderr_bytes: int | None = None
     both_bytes: int | None = None
-    """Where stdout and stderr were one stream, which --pty counts as stdout."""
+    """Bytes of a run whose stdout and stderr were one stream; --pty counts its stream as stdout instead."""
 
 
 Item = Event | Notice | Outcome | NotRetried | Stragglers | Diagnosis | Trouble | Said

@@ -58,7 +58,7 @@ class Plain:
         self._policy = policy
         self._verbosity = verbosity
         self._is_killing = False
-        """KILL was ordered, and nobody has told yet what came of it."""
+        """KILL was ordered, and no item has told yet what came of that."""
         self._is_empty = False
         """No process of this attempt is left.  That may be told before the KILL which was ordered meanwhile."""
         self._survivors = 0

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from supervise.files.walk import Entry
 
 PATIENCE = 2.0
-"""Seconds to wait in all for somebody to read from a FIFO, a terminal or the like."""
+"""Seconds to wait in all for a reader of a FIFO, a terminal or the like."""
 STEP = 0.02
 """Seconds between two looks."""
 REFUSALS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY, errno.EXDEV)
@@ -67,7 +67,7 @@ def write(path: str, report: "Mapping[str, object]") -> "str | None":
 
 
 def read(path: str) -> bytes:
-    """What stands there; nothing where that is no regular file that may be read.
+    """Return the bytes of the file at that place; none where that is no regular file that may be read.
 
     Raises OSError.
     """
@@ -108,7 +108,7 @@ def _obstacle(path: str) -> int:
 
 
 def _is_on_proc(place: "Entry") -> bool:
-    """Nobody can make a file there, whatever the mode says: a descriptor that is not open."""
+    """Return whether the folder is in /proc, where no file can be made whatever the mode says: a closed descriptor."""
     try:
         return place.of_folder.st_dev == os.stat("/proc/self").st_dev
     except OSError:
@@ -116,12 +116,12 @@ def _is_on_proc(place: "Entry") -> bool:
 
 
 def _is_replaceable(place: "Entry") -> bool:
-    """What stands there is a regular file, or nothing."""
+    """Return whether a regular file, or nothing, stands at that place."""
     return place.found is None or stat.S_ISREG(place.found.st_mode)
 
 
 def _replace(place: "Entry", name: str, data: bytes) -> bool:
-    """Put a new file, of that name until it is whole, in the place of the old one; False where the folder forbids that.
+    """Put a new file, `name` until it is whole, in the place of the old one; False where the folder forbids that.
 
     Raises OSError where the new file cannot be written whole: then the old one stays as it was.
     """
@@ -147,7 +147,7 @@ def _replace(place: "Entry", name: str, data: bytes) -> bool:
 
 
 def _make_beside(place: "Entry", name: str) -> "tuple[str, int]":
-    """A new file in the folder: its name, and a descriptor.
+    """Make a new file in the folder; return its name, and a descriptor.
 
     The run's name for it can be taken: by a supervisor that was killed while it wrote, whose guardian writes the report
     again, or by another user, who cannot guess the second one.
@@ -163,7 +163,7 @@ def _make_beside(place: "Entry", name: str) -> "tuple[str, int]":
         else:
             name += f"-{os.urandom(8).hex()}"
     except FileNotFoundError:
-        # Its writer was faster.
+        # The process that wrote this file has removed it meanwhile.
         pass
     return name, os.open(name, flags, 0o666, dir_fd=place.folder)
 
@@ -174,7 +174,7 @@ def _keep_mode(place: "Entry", fd: int) -> None:
     if old is None:
         return
     if (old.st_uid, old.st_gid) != (new.st_uid, new.st_gid):
-        # Refused to all but root.  Then the old owner loses nothing but a file that the caller may replace.
+        # All but root are refused this.  Then the old owner loses nothing but a file that the caller may replace.
         try:
             os.fchown(fd, old.st_uid, old.st_gid)
         except PermissionError:
@@ -183,7 +183,7 @@ def _keep_mode(place: "Entry", fd: int) -> None:
 
 
 def _write_descriptor(place: "Entry", data: bytes) -> None:
-    """Write to what is open already.
+    """Write to a descriptor that is open already.
 
     A descriptor must not be followed to its file's name: the file would be replaced under the process that holds it
     open.  Raises OSError.
@@ -218,7 +218,7 @@ def _write_in_place(place: "Entry", data: bytes) -> None:
 
 
 def _open_for(place: "Entry") -> int:
-    """A descriptor that never blocks.
+    """Return a descriptor that never blocks.
 
     Raises OSError: ENXIO where no process has come to read from a FIFO.
     """

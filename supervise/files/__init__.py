@@ -1,1 +1,1 @@
-"""Opening and making what lies where somebody else may write: `shared` for paths of the user's, `owned` for our own."""
+"""Opening and making files where another user may write: `shared` for paths of the user's, `owned` for supervise's."""

@@ -17,7 +17,7 @@ READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def open_folder(path: str, make_below: "str | None" = None, mode: int = 0o700) -> int:
-    """A descriptor (O_PATH) of a folder of the effective user's; the caller closes it.
+    """Return a descriptor (O_PATH) of a folder of the effective user's; the caller closes it.
 
     What is missing below the folder `make_below`, or below the root where the path does not begin with that folder, is
     made with exactly that mode whatever the umask.
@@ -39,7 +39,7 @@ def open_folder(path: str, make_below: "str | None" = None, mode: int = 0o700) -
 
 
 def check_folder(path: str, make_below: "str | None" = None) -> None:
-    """The same, where the path itself is used from then on.
+    """Check the folder in the same way, where the path itself is used from then on.
 
     Raises OSError; UntrustedError.
     """
@@ -47,7 +47,7 @@ def check_folder(path: str, make_below: "str | None" = None) -> None:
 
 
 def obstacle(path: str) -> "UntrustedError | None":
-    """Why no folder at that path can be the effective user's, whether it is there yet or not.
+    """Return why no folder at that path can be the effective user's, whether it is there yet or not.
 
     None also where the effective user can mend what is wrong.
     """
@@ -56,13 +56,13 @@ def obstacle(path: str) -> "UntrustedError | None":
     except UntrustedError as error:
         return None if error.is_ours else error
     except OSError:
-        # It ends before that.
+        # The path ends before its last component.
         pass
     return None
 
 
 def find(path: str) -> walk.Entry:
-    """The place that a path leads to, in a folder of the effective user's or root's; the caller closes it.
+    """Return the place that a path leads to, in a folder of the effective user's or root's; the caller closes it.
 
     Raises OSError; UntrustedError where another user may put something else in its place.
     """
@@ -70,7 +70,7 @@ def find(path: str) -> walk.Entry:
 
 
 def open_to_read(path: str) -> int:
-    """A descriptor of a file, for reading, that the effective user or root has made.
+    """Return a descriptor for reading of a file that the effective user or root has made.
 
     Raises OSError; UntrustedError where another user owns it, may write it, or may put another one in its place.
     """
@@ -90,7 +90,7 @@ def open_to_read(path: str) -> int:
 
 
 def judge_file(fd: int, shown: str) -> None:
-    """See whether an open file is the effective user's or root's, and closed to others.
+    """Check that an open file is the effective user's or root's, and closed to others.
 
     Raises UntrustedError.
     """
@@ -103,14 +103,14 @@ def judge_file(fd: int, shown: str) -> None:
 
 class _Rule:
     def enter(self, fd: int, found: os.stat_result, shown: str) -> None:
-        """Raises UntrustedError for a folder in which another user may replace what comes next."""
+        """Judge a folder; raises UntrustedError where another user may replace what comes next in it."""
         if not trust.is_trusted(found.st_uid):
             raise UntrustedError(f"It belongs to another user ({trust.name(found.st_uid)})", shown)
         if not trust.is_sticky(found) and trust.is_open(found, fd):
             raise UntrustedError("Other users may write it", shown, is_ours=trust.is_us(found.st_uid))
 
     def follow(self, folder: int, of_folder: os.stat_result, link: os.stat_result, shown: str) -> None:
-        """Raises UntrustedError for a link that another user has planted in a sticky folder."""
+        """Judge a link; raises UntrustedError where another user has planted it in a sticky folder."""
         if not trust.is_open(of_folder, folder):
             return
         if not trust.is_trusted(link.st_uid):

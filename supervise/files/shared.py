@@ -7,7 +7,7 @@ Whether the user may write there is the kernel's to judge.  What is judged here 
 - A file, FIFO or device that is there already is used on the same condition in a folder that is sticky or open to all,
   as the kernel's protected_regular and protected_fifos have it.
 - The owner of a folder counts for that only where the folder itself was not made by that user in a folder open to
-  others: whoever may make `/tmp/x` may make `/tmp/x/report.json` with it.
+  others: a user that may make `/tmp/x` may make `/tmp/x/report.json` with it.
 - A file or link with a second name counts as planted in a folder open to others: any user can give a file of the
   caller's another name there (link(2), where protected_hardlinks is off).
 """
@@ -26,7 +26,7 @@ TRIES = 10
 
 
 def locate(path: str) -> Entry:
-    """The place that a path leads to, the links on the way judged, what stands there not; the caller closes it.
+    """Return the place that a path leads to, its links judged and what stands there not; the caller closes it.
 
     Raises OSError; UntrustedError where another user has planted a link on the way.
     """
@@ -34,7 +34,7 @@ def locate(path: str) -> Entry:
 
 
 def find(path: str) -> Entry:
-    """The place that a path leads to, judged; the caller closes it.
+    """Return the place that a path leads to, judged; the caller closes it.
 
     Raises OSError; UntrustedError where another user has planted what stands there or a link on the way.
     """
@@ -48,7 +48,7 @@ def find(path: str) -> Entry:
 
 
 def open_folder(path: str) -> int:
-    """A descriptor (O_PATH) of that folder; what is missing of it is made, for the caller alone.
+    """Return a descriptor (O_PATH) of that folder; what is missing of it is made, for the caller alone.
 
     Raises OSError; UntrustedError where another user has planted a link on the way.
     """
@@ -56,7 +56,7 @@ def open_folder(path: str) -> int:
 
 
 def judge(entry: Entry) -> None:
-    """See whether what stands at that place was planted there.
+    """Check that no other user has planted what stands at that place.
 
     Raises UntrustedError.
     """
@@ -65,7 +65,7 @@ def judge(entry: Entry) -> None:
 
 
 def open_at(entry: Entry, flags: int) -> int:
-    """A descriptor of what stands at that place, judged again by what was opened.
+    """Return a descriptor of what stands at that place, judged again by what was opened.
 
     Raises OSError.
     """
@@ -81,7 +81,7 @@ def open_at(entry: Entry, flags: int) -> int:
 
 
 def open_to_append(path: str, *, may_make: bool = True) -> int:
-    """A descriptor of that file to append to, which others may write as well, and which never blocks.
+    """Return a descriptor to append to that file, which others may write as well; it never blocks.
 
     Raises OSError.
     """
@@ -99,7 +99,7 @@ def open_to_append(path: str, *, may_make: bool = True) -> int:
                 )  # fmt: skip
             if entry.is_descriptor:
                 return _again(entry)
-            # A FIFO is opened for reading too: without a reader the open would wait for one, for ever, or fail.
+            # A FIFO is opened for reading too: without a reader, an open for writing would fail or wait for ever.
             return open_at(entry, (os.O_RDWR if S_ISFIFO(entry.found.st_mode) else os.O_WRONLY) | APPEND)
         except FileExistsError:
             continue
@@ -107,7 +107,7 @@ def open_to_append(path: str, *, may_make: bool = True) -> int:
             if not may_make:
                 raise
             if entry.found is None:
-                # Not only removed at the same moment: in /proc no file can be made, and its folder may be gone.
+                # The file is perhaps not removed just now: in /proc none can be made, and its folder may be gone.
                 error = FileNotFoundError(ENOENT, missing.strerror, path)
         finally:
             entry.close()
@@ -115,7 +115,7 @@ def open_to_append(path: str, *, may_make: bool = True) -> int:
 
 
 def _again(entry: Entry) -> int:
-    """A descriptor of a file that is open already: `/dev/stderr`, `/dev/fd/3`.
+    """Return a descriptor of a file that is open already: `/dev/stderr`, `/dev/fd/3`.
 
     Opened anew, a regular file would be written from its beginning, over what its other writers have put there.  A pipe
     or a terminal is better opened anew, since then it does not block and the shared one is left as it is; but the file
@@ -138,7 +138,7 @@ def _again(entry: Entry) -> int:
 
 
 def open_regular(path: str, flags: int) -> int:
-    """A descriptor of the regular file that is there.
+    """Return a descriptor of the regular file that is there.
 
     Raises OSError.
     """
@@ -153,10 +153,10 @@ def open_regular(path: str, flags: int) -> int:
 
 class _Rule:
     def enter(self, fd: int, found: os.stat_result, shown: str) -> None:
-        """Any folder will do: the kernel judges what the user may do in it."""
+        """Pass any folder: the kernel judges what the user may do in it."""
 
     def follow(self, folder: int, of_folder: os.stat_result, link: os.stat_result, shown: str) -> None:
-        """Raises UntrustedError for a link that another user has planted."""
+        """Judge a link; raises UntrustedError where another user has planted it."""
         _judge_owner("link", folder, of_folder, link, shown, is_shared=trust.is_open(of_folder, folder))
         _judge_names(folder, of_folder, link, shown)
 
@@ -185,7 +185,7 @@ def _judge_names(folder: int, of_folder: os.stat_result, found: os.stat_result, 
 
 
 def _is_planted(folder: int, of_folder: os.stat_result) -> bool:
-    """The folder, or one above, was made by another user in a folder that is open to others."""
+    """Return whether another user made the folder, or one above it, in a folder that is open to others."""
     at = os.dup(folder)
     try:
         while not trust.is_trusted(of_folder.st_uid):
@@ -196,7 +196,7 @@ def _is_planted(folder: int, of_folder: os.stat_result) -> bool:
             if trust.is_open(of_above, at) and of_above.st_uid != of_folder.st_uid:
                 return True
             if os.path.samestat(of_above, of_folder):
-                # The root folder belongs to another user.
+                # The walk has come to the root folder, which belongs to another user.
                 return False
             of_folder = of_above
         return False

@@ -17,7 +17,7 @@ UNMAPPED = 65534
 
 
 class UntrustedError(PermissionError):
-    """Another user made this, or may change it.  `strerror` says what is wrong, `filename` says with what."""
+    """Another user made a file, or may change it.  `strerror` says what is wrong, `filename` says with what."""
 
     def __init__(self, why: str, path: str, *, is_ours: bool = False) -> None:
         super().__init__(EACCES, why, path)
@@ -25,25 +25,25 @@ class UntrustedError(PermissionError):
         """The same as a part of a message."""
         self.where = path
         self.is_ours = is_ours
-        """It belongs to the caller, who can mend it by chmod."""
+        """The file belongs to the caller, who can mend it by chmod."""
 
 
 def is_us(uid: int) -> bool:
-    """The effective user has this uid, and has it alone."""
+    """Return whether the effective user has this uid, and has it alone."""
     return uid == os.geteuid() and (uid != UNMAPPED or not _is_partial_namespace())
 
 
 def is_trusted(uid: int) -> bool:
-    """The uid is the effective user's or root's."""
+    """Return whether the uid is the effective user's or root's."""
     if uid == 0 or is_us(uid):
         return True
-    # In a user namespace that does not map it, root outside is shown as UNMAPPED, and so is every other user outside.
-    # The one thing that is certainly root's there is the root folder.
+    # A user namespace that does not map uid 0 shows root outside, like every other user outside, as UNMAPPED.
+    # Only the root folder is certainly root's there.
     return uid == UNMAPPED and _is_partial_namespace() and os.stat("/").st_uid == UNMAPPED
 
 
 def is_open(found: os.stat_result, fd: int) -> bool:
-    """Another user may write this file, or may make and remove names in this folder; the sticky bit does not count.
+    """Return whether another user may write this file, or make and remove names in this folder, sticky bit or not.
 
     `fd` is a descriptor of it, which may be one of O_PATH.
     """
@@ -53,12 +53,12 @@ def is_open(found: os.stat_result, fd: int) -> bool:
 
 
 def is_sticky(found: os.stat_result) -> bool:
-    """In this folder only the owner of an entry, or of the folder, may remove or rename the entry."""
+    """Return whether only the owner of an entry, or of this folder, may remove or rename the entry."""
     return bool(found.st_mode & S_ISVTX)
 
 
 def is_private_group(gid: int) -> bool:
-    """The group has the effective user or root as its only member.
+    """Return whether the group has the effective user or root as its only member.
 
     Many systems give each user a group of that kind and a umask of 002, so that all that the user makes can be written
     by the group.  Another user whose primary group it is would not be seen: to look for one means to read every account
@@ -77,7 +77,7 @@ def is_private_group(gid: int) -> bool:
 
 
 def name(uid: int) -> str:
-    """The user as a message names them: `alice`, or `uid 1001`."""
+    """Return the user as a message names them: `alice`, or `uid 1001`."""
     import pwd
 
     try:
@@ -87,11 +87,11 @@ def name(uid: int) -> str:
 
 
 def _has_acl(fd: int) -> bool:
-    """An ACL may give other users the right that the mode shows as the group's."""
+    """Return whether an ACL may give other users the right that the mode shows as the group's."""
     try:
         os.getxattr(f"/proc/self/fd/{fd}", ACL)
     except OSError:
-        # There is none, or the file system has none at all.
+        # The file has no ACL, or its file system knows none.
         return False
     return True
 

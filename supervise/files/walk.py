@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     class Rule(Protocol):
-        """What a walk may pass.  Both raise OSError where the walk ends."""
+        """Says what a walk may pass.  Both methods raise OSError where the walk ends."""
 
         def enter(self, fd: int, found: os.stat_result, shown: str) -> None:
             """Judge a folder that the walk has opened."""
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 
 HOLD = getattr(os, "O_PATH", os.O_RDONLY) | os.O_NOFOLLOW | os.O_CLOEXEC
-"""Needs no permission to read what is there, and opens neither a FIFO nor a device."""
+"""Flags of an open that needs no permission to read, and opens neither a FIFO nor a device."""
 HOLD_FOLDER = HOLD | os.O_DIRECTORY
-"""With O_DIRECTORY an automount point is mounted, which O_PATH alone would not do (open(2))."""
+"""The same for a folder: O_DIRECTORY mounts an automount point, which O_PATH alone would not do (open(2))."""
 MOST_LINKS = 40
-"""As many as the kernel follows (path_resolution(7))."""
+"""Links that a walk follows at most, as many as the kernel does (path_resolution(7))."""
 MOST_CHANGES = 20
 """How often a walk looks again at a name that another process changes under it."""
 
@@ -59,7 +59,7 @@ class Entry:
 
 
 def open_folder(path: str, rule: "Rule", make_below: "str | None" = None, mode: int = 0o700) -> int:
-    """A descriptor (O_PATH) of the folder at that path.
+    """Return a descriptor (O_PATH) of the folder at that path.
 
     What is missing below the folder `make_below` is made, with exactly that mode whatever the umask.
     Raises OSError.
@@ -76,7 +76,7 @@ def open_folder(path: str, rule: "Rule", make_below: "str | None" = None, mode: 
 
 
 def find(path: str, rule: "Rule") -> Entry:
-    """The place that a path leads to, through all the links that the rule lets pass.  The caller closes it.
+    """Return the place that a path leads to, through all the links that the rule lets pass.  The caller closes it.
 
     Raises OSError.
     """
@@ -89,7 +89,7 @@ def find(path: str, rule: "Rule") -> Entry:
             while len(walk.pending) > 1:
                 walk.step()
             if not walk.pending:
-                # A link that leads to the root folder or to a folder above.
+                # The path leads to the root folder or to a folder above, by a link.
                 raise _error(EISDIR, path)
             entry = walk.look()
             if entry:
@@ -100,7 +100,7 @@ def find(path: str, rule: "Rule") -> Entry:
 
 
 class _Walk:
-    """Where a walk has come to: in `folder`, with the components that are still to go, the next one last."""
+    """Knows where a walk has come to: in `folder`, with the components that are still to go, the next one last."""
 
     __slots__ = ("_changes", "_links", "_mode", "_rule", "folder", "of_folder", "pending", "shown")
 
@@ -112,7 +112,7 @@ class _Walk:
         self.of_folder: os.stat_result
         self.shown = ""
         self.pending: list[tuple[str, bool]] = []
-        """Each with whether a folder of that name may be made."""
+        """The components that are still to go, each with whether a folder of that name may be made."""
 
     def begin(self, path: str, kept: int, mode: int) -> None:
         """Begin at the root or at the current folder; folders after the first `kept` components may be made."""
@@ -152,7 +152,7 @@ class _Walk:
             self._enter(fd, here)
 
     def look(self) -> "Entry | None":
-        """What stands at the last component; None where it is a link, whose target is now to be gone to."""
+        """Return what stands at the last component; None where that is a link, whose target the walk goes to now."""
         word, _ = self.pending.pop()
         here = self._shown(word)
         try:
@@ -169,7 +169,7 @@ class _Walk:
         if word.isdecimal() and _is_on_proc(found):
             os.close(held)
             if int(word) == self.folder and os.path.samestat(self.of_folder, os.stat("/proc/self/fd")):
-                # The descriptor is this walk's own, and was not open when the path was given.
+                # The descriptor of that number is this walk's own, and was not open when the path was given.
                 raise _error(ENOENT, here)
             entry = Entry(self.folder, self.of_folder, word, here, os.stat(word, dir_fd=self.folder))
             entry.is_descriptor = True
@@ -201,7 +201,7 @@ class _Walk:
             if self._links > MOST_LINKS:
                 raise _error(ELOOP, here)
             if self.pending and _is_on_proc(found):
-                # A link of proc(5) is no text: the kernel alone knows what it leads to, and made it.
+                # The target of such a link of proc(5) is no text: the kernel alone knows what the link leads to.
                 self._enter(os.open(word, HOLD_FOLDER & ~os.O_NOFOLLOW, dir_fd=self.folder), here)
                 return
             self._rule.follow(self.folder, self.of_folder, found, here)
@@ -228,7 +228,7 @@ class _Walk:
             if self.of_folder.st_mode & 0o777 != self._mode:
                 self._set_mode(word, parent)
         except BaseException:
-            # A server that maps the user to another one (root squash): nothing of that is left behind.
+            # The server maps the user to another one (root squash): the folder that it made is not left behind.
             try:
                 os.rmdir(word, dir_fd=parent)
             except OSError:
@@ -238,16 +238,16 @@ class _Walk:
             os.close(parent)
 
     def _set_mode(self, word: str, parent: int) -> None:
-        """The umask has taken bits away.  (fchmod(2) takes no descriptor of O_PATH.)"""
+        """Set the mode, since the umask has taken bits away.  (fchmod(2) takes no descriptor of O_PATH.)"""
         try:
             os.chmod(f"/proc/self/fd/{self.folder}", self._mode)
         except FileNotFoundError:
-            # Without /proc; nobody but the caller can have changed what the name stands for.
+            # This system has no /proc; only the caller can have changed what the name stands for.
             os.chmod(word, self._mode, dir_fd=parent)
         self.of_folder = os.fstat(self.folder)
 
     def _look_again(self, word: str, here: str, *, may_make: bool) -> None:
-        """The name has changed between two looks."""
+        """Look again at a name that has changed between two looks."""
         self._changes += 1
         if self._changes > MOST_CHANGES:
             raise _error(ENOENT, here)

@@ -31,7 +31,7 @@ CANCELLING = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT)
 
 
 late: "dict[str, int]" = {}
-"""The paths of which there was no answer, with the process that asked and may be left."""
+"""The paths whose file systems gave no answer, each with the process that asked and may be left."""
 
 
 class LateError(Exception):
@@ -46,7 +46,7 @@ class LateError(Exception):
 def run(
     operation: "Operation", seconds: float, kept: "tuple[int, ...]" = (), *, is_over: "IsOver | None" = None
 ) -> "tuple[Any, tuple[int, ...]]":
-    """What the operation returns, with descriptors of this process.
+    """Return what the operation returns, with descriptors of this process.
 
     Of the descriptors that are open the operation has those that are `kept`, all of them above 2, and no other.
     `is_over` tells that it is not waited for any more: by default, that a signal has come.
@@ -59,7 +59,7 @@ def run(
             ours.close()
             system.prctl(system.PR_SET_PDEATHSIG, _signal.SIGKILL)
             try:
-                # Nothing of the caller's is to be held by what may stay for long: no pipe, no lock, no line.
+                # This process may stay for long, so nothing of the caller's is open in it: no pipe, no lock, no line.
                 nothing = null.open_null()
                 for number in range(3):
                     os.dup2(nothing, number)
@@ -93,7 +93,7 @@ def run(
 
 
 def answers(path: str, seconds: float) -> bool:
-    """The file system of that path says within so many seconds what is there, or that nothing is.
+    """Return whether the file system of that path says within so many seconds what is there, or that nothing is.
 
     The path is one below what may be a mount: of the root of a file system itself the kernel has a name without asking.
     It is asked once in the life of this process, and where it does not answer never again.
@@ -106,13 +106,13 @@ def answers(path: str, seconds: float) -> bool:
         except LateError as error:
             late[path] = error.pid
         except OSError:
-            # That is an answer too.
+            # An error is an answer too.
             pass
     return path not in late
 
 
 def look_where(path: str, operation: "Callable[[str], Operated]") -> "tuple[tuple[str, bool], tuple[int, ...]]":
-    """What the operation returns, and whether the file is on a file system that may stop answering.
+    """Return what the operation returns, and whether the file is on a file system that may stop answering.
 
     To be called in the process of its own.  Raises OSError as the operation does.
     """
@@ -129,7 +129,7 @@ def look_where(path: str, operation: "Callable[[str], Operated]") -> "tuple[tupl
 def _await(
     ours: "line.Line", until: float, is_over: "Callable[[], bool]"
 ) -> "tuple[tuple[Any, ...], list[int]] | None":
-    """The answer, None where the process has died.  Raises BlockingIOError where none comes in time."""
+    """Return the answer, None where the process has died.  Raises BlockingIOError where no answer comes in time."""
     while True:
         left = until - monotonic()
         try:
@@ -140,13 +140,13 @@ def _await(
 
 
 def _is_cancelled() -> bool:
-    # Where they are not blocked, they end this process as they end any.
+    # Signals that are not blocked end this process, as they end any.
     pending = _signal.sigpending()
     return any(number in pending and _signal.getsignal(number) != _signal.SIG_IGN for number in CANCELLING)
 
 
 def _reap(pid: int) -> None:
-    """See it go.  Its exit closes what it has opened, which asks the file system once more (FUSE_FLUSH)."""
+    """Reap the process.  Its exit closes what it has opened, which asks the file system once more (FUSE_FLUSH)."""
     until = monotonic() + GOING
     while not os.waitpid(pid, os.WNOHANG)[0]:
         if monotonic() > until:

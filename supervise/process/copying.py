@@ -47,7 +47,7 @@ PIECE = 1 << 18
 LEAST_PATIENCE = 1.0
 """Seconds, when all is over."""
 TURN = 0.0001
-"""Seconds between two looks for room."""
+"""Seconds between two looks for room in a pipe."""
 
 
 class Copier:

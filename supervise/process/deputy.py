@@ -33,14 +33,14 @@ class Deputy:
     """The deputy as the supervisor sees it.  Any thread may call it."""
 
     def __init__(self, make: "Callable[[], object]", keep: "tuple[int, ...]") -> None:
-        """Fork it: it calls the methods of what `make` returns.  `keep` are the descriptors that it needs.
+        """Fork the deputy: it calls the methods of what `make` returns.  `keep` are the descriptors that it needs.
 
         Raises OSError where there can be no more processes.
         """
         self.until = inf
-        """By CLOCK_MONOTONIC: no call is waited for after that."""
+        """The end of all waits for a call, by CLOCK_MONOTONIC."""
         self._asked = inf
-        """Since when a call waits for its answer, by CLOCK_MONOTONIC."""
+        """The moment since which a call waits for its answer, by CLOCK_MONOTONIC."""
         self._is_late = False
         self._is_hurried: Callable[[], bool] = bool
         self._guard = _thread.allocate_lock()
@@ -59,15 +59,15 @@ class Deputy:
         theirs.close()
 
     def fileno(self) -> int:
-        """For poll: of the socket that leads to it."""
+        """Return, for poll, the descriptor of the socket that leads to the deputy."""
         return self._line.fileno()
 
     def tell(self, method: str, *words: object) -> None:
-        """Have the method called; its result and its errors are passed over.  Never waits."""
+        """Have the deputy call the method; its result and its errors are passed over.  Never waits."""
         self._line.send("tell", method, words)
 
     def call(self, method: str, *words: object) -> "Any":
-        """Have the method called, and return what it returns.
+        """Have the deputy call the method, and return what the method returns.
 
         Raises OSError as the method does; TimeoutError where there is no answer before `until`.
         """
@@ -95,25 +95,25 @@ class Deputy:
         return result[0]
 
     def bound(self, seconds: float, is_hurried: "Callable[[], bool]") -> None:
-        """The run is over: wait no longer than that, or until that is so, and hardly at all where a call has waited for
-        long.
+        """Note that the run is over: wait at most so long, or until `is_hurried` says so; hardly at all where a call
+        has waited for long.
         """
         self._is_hurried = is_hurried
         now = monotonic()
         self.until = now + (TURN if now - self._asked > HUNG else seconds)
 
     def hang_up(self) -> None:
-        """All is over: it goes when it has done what it was told."""
+        """End the deputy's work: it goes when it has done what it was told."""
         self._line.close()
 
     def await_end(self) -> None:
-        """After `hang_up`: see it go, or kill it where it does not."""
+        """Wait, after `hang_up`, until the deputy has gone, or kill it where it does not go."""
         until = 0.0 if self._is_late else max(self.until, monotonic() + GOING)
         try:
             while not os.waitpid(self.pid, os.WNOHANG)[0]:
                 if monotonic() > until:
                     os.kill(self.pid, _signal.SIGKILL)
-                    # One that can be killed is gone in a moment, and reaped.
+                    # A deputy that can be killed is gone in a moment, and reaped.
                     _pause()
                     os.waitpid(self.pid, os.WNOHANG)
                     return
@@ -134,9 +134,9 @@ def _pause() -> None:
 
 
 def _serve(make: "Callable[[], object]", theirs: "line.Line", keep: "tuple[int, ...]") -> None:
-    """In the child: do what is asked for until the supervisor hangs up, or is dead."""
+    """Do in the child what the supervisor asks for, until the supervisor hangs up or is dead."""
     system.prctl(system.PR_SET_PDEATHSIG, _signal.SIGKILL)
-    # What the caller sends to the whole group is not for this process.
+    # Signals that the caller sends to the whole group are not for this process.
     _signal.pthread_sigmask(_signal.SIG_SETMASK, _signal.valid_signals())
     # A descriptor of the command's pipes, or of the guardian's line, would keep others from hearing of the end.
     nothing = null.open_null()

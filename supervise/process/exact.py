@@ -1,4 +1,4 @@
-"""The start of a command whose environment no mapping can hold, or names the supervisor where the command is meant.
+"""Start a command whose environment no mapping can hold, or names the supervisor where the command is meant.
 
 Python keeps an environment as a mapping: a name that stands twice, an entry without `=` and an empty name are lost in
 it.  The array of the C library (environ(7)) still has them, and execv(3) hands it on.
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 OF_ITS_DESCRIPTOR = b"LISTEN_PIDFDID"
-"""The same as the inode of a pidfd, which no other process can have; without it LISTEN_PID counts."""
+"""Its value is the inode of a pidfd, which no other process can have; without it LISTEN_PID counts."""
 
 
 class Exact:
-    """An environment that no mapping can hold: of a command that is forked, and executed with what the C library has.
+    """Starts a command with an environment that no mapping can hold: by a fork, and execv of the C library's array.
 
-    A fork copies page tables, which posix_spawn(3) does not: so it is only for those that need it.
+    A fork copies page tables, which posix_spawn(3) does not: so only a command that needs it is started this way.
     """
 
     def __init__(self, variables: "dict[bytes, bytes | None]", names: "tuple[bytes, ...]") -> None:
@@ -37,7 +37,7 @@ class Exact:
         terminal: str,
         mask: "Iterable[int]",
     ) -> int:
-        """Start it; its pid.  Raises OSError."""
+        """Start the command; return its pid.  Raises OSError."""
         heard, told = os.pipe()
         pid = os.fork()
         if not pid:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MOST = 1 << 20
-"""Bytes that may wait."""
+"""Bytes that may wait for the process."""
 PIECE = 1 << 16
 STALL = 0.25
 """Seconds without progress for which the pump waits."""
@@ -28,7 +28,7 @@ class Feed:
     """One pipe to that process.  The pump puts in; a thread writes, and closes it."""
 
     def __init__(self, pipe: int, on_left_out: "Callable[[], None]") -> None:
-        """`on_left_out` is called once, by the pump, when something is left out."""
+        """Make the feed; the pump calls `on_left_out` once, when something is left out."""
         self._pipe = pipe
         self._on_left_out = on_left_out
         self._guard = _thread.allocate_lock()
@@ -40,7 +40,7 @@ class Feed:
         self._taken = 0
         """Bytes that the process has taken so far."""
         self.is_gone = False
-        """It reads no more: it has seen enough, or is dead."""
+        """The process reads no more: it has seen enough, or is dead."""
 
     def put(self, data: "memoryview") -> None:
         """Have a copy of these bytes read."""
@@ -58,14 +58,14 @@ class Feed:
             try:
                 _thread.start_new_thread(self._run, ())
             except RuntimeError:
-                # No more threads.
+                # The system gives no more threads.
                 self._give_up()
         if self._has_left_out and self._on_left_out is not _nothing:
             self._on_left_out()
             self._on_left_out = _nothing
 
     def end(self) -> None:
-        """Nothing more comes."""
+        """End the feed: no more bytes come."""
         with self._guard:
             self._is_over = True
             if not self._is_started:
@@ -78,7 +78,7 @@ class Feed:
             self._wake.release()
 
     def _wait_for_room(self, size: int) -> None:
-        """As long as the process takes something now and then."""
+        """Wait for room, as long as the process takes something now and then."""
         taken, until = self._taken, monotonic() + STALL
         while not (self._is_late or self.is_gone) and len(self._pending) + size > MOST:
             if self._taken != taken:
@@ -88,15 +88,15 @@ class Feed:
             sleep(TURN)
 
     def _leave_out(self, size: int) -> None:
-        """Half of what waits, in whole lines: before a gap a line must end, and after it one must begin."""
+        """Leave out half of what waits, in whole lines: a line ends before the gap, and a line begins after it."""
         self._has_left_out = True
-        # Where the line ends of which the beginning has been read.
+        # `keep` is the end of the line whose beginning the process has read.
         keep = self._pending.find(b"\n") + 1
         end = self._pending.find(b"\n", max(keep, len(self._pending) + size - MOST // 2)) + 1
         if keep and end and keep + len(self._pending) - end + size <= MOST:
             del self._pending[keep:end]
             return
-        # One endless line.
+        # What waits is one endless line.
         del self._pending[: max(0, len(self._pending) + size - MOST // 2)]
         self._pending[:0] = GAP
 
@@ -108,12 +108,12 @@ class Feed:
                     self._taken += done
                     piece = piece[done:]
         except OSError:
-            # It is gone.
+            # The process is gone.
             pass
         self._give_up()
 
     def _take(self) -> bytes:
-        """The next bytes, as soon as there are some; none where no more come."""
+        """Return the next bytes, as soon as there are some; none where no more come."""
         while True:
             with self._guard:
                 if self._pending:
@@ -139,4 +139,4 @@ class Feed:
 
 
 def _nothing() -> None:
-    """It has been told."""
+    """Do nothing more: what was left out is told once."""

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 STOPPED = ("T", "t")
-"""Letters of proc(5): by a signal, by a debugger."""
+"""States of proc(5) of a process that a signal, or a debugger, has stopped."""
 FREEZERS = {"cgroup2": ("cgroup.freeze", b"1", b"0"), "cgroup": ("freezer.state", b"FROZEN", b"THAWED")}
-"""By the type of the mount: the file, what stands in it, and what lets the processes go on."""
+"""By the type of the mount: the file that freezes, what it holds then, and what lets the processes go on."""
 
 
 def is_still(pid: int) -> bool:
-    """The process is stopped, or frozen."""
+    """Return whether the process is stopped, or frozen."""
     now = tree.stat(pid)
     if now is None or not tree.is_alive(now):
         return False
@@ -47,19 +47,19 @@ def rouse(pid: int) -> None:
 
 
 def _frozen(pid: int) -> "Iterator[tuple[str, bytes]]":
-    """The files of the cgroups of that process that are frozen by themselves, and what is to be written there."""
+    """Return the files of the cgroups of that process that are frozen themselves, each with the bytes that thaw it."""
     for kind, folder, top in _cgroups(pid):
         name, frozen, thawed = FREEZERS[kind]
         while len(folder) > len(top):
             path = f"{folder}/{name}"
-            # `FREEZING` as well: some of its processes have not come to stand still yet.
+            # `FREEZING` counts as well: some processes of such a cgroup have not come to stand still yet.
             if tree.read(path).strip()[:5] == frozen[:5]:
                 yield path, thawed
             folder = os.path.dirname(folder)
 
 
 def _cgroups(pid: int) -> "Iterator[tuple[str, str, str]]":
-    """For each hierarchy with a freezer: its type, the folder of the cgroup of that process, and the mount point."""
+    """Return for each hierarchy with a freezer its type, the folder of that process's cgroup, and the mount point."""
     own: dict[str, bytes] = {}
     for line in tree.read(f"/proc/{pid}/cgroup").splitlines():
         _, controllers, path = line.split(b":", 2)

@@ -29,10 +29,10 @@ if TYPE_CHECKING:
         """The terminal of the caller, as the guardian finds it."""
 
         def restore(self) -> None:
-            """Give it back as it was."""
+            """Give the terminal back to the caller as it was."""
 
         def give_back(self) -> None:
-            """Take it out of the hands of a group that is dead."""
+            """Take the terminal out of the hands of a group that is dead."""
 
     FoundAgain = Callable[[tuple[Any, ...], tuple[int, ...]], Restored]
     """That terminal, from what the guardian was told of it."""
@@ -41,7 +41,7 @@ NAME = b"supervise-guard"
 REAP = 1.0
 """Seconds that it may take to go when all is over."""
 LAST_WORDS = 15.0
-"""Seconds for which its last words are waited for: the kill of a whole tree takes 10 at most."""
+"""Seconds for which the guardian's last words are waited for: the kill of a whole tree takes 10 at most."""
 LISTENING = 0.1
 """Seconds after which a guardian that says nothing is woken."""
 
@@ -59,9 +59,9 @@ class Guardian:
         self._leave = leave
         self._permit = permit
         self.is_given_up = False
-        """The supervisor has killed it, since it hung in a start."""
+        """The supervisor has killed the guardian, since it hung in a start."""
         self.mask = mask
-        """The signals that the caller blocks, and so the command's."""
+        """The signals that the caller blocks, and so the command blocks."""
 
     def keep(self) -> bool:
         """It stays until it is dismissed; False where it has gone already, of a command that ended by itself."""
@@ -69,13 +69,13 @@ class Guardian:
         return leave < 0 or bool(os.read(leave, 1))
 
     def forget_permit(self) -> None:
-        """The record is made, or never will be."""
+        """Forget the permit: the record is made, or never will be."""
         if self._permit >= 0:
             os.close(self._permit)
             self._permit = -1
 
     def take_permit(self) -> bool:
-        """Take from it the permit to go on after the record is made; False where it has gone on already."""
+        """Take from the guardian the permit to go on after the record is made; False where it has gone on already."""
         permit, self._permit = self._permit, -1
         if permit < 0:
             return False
@@ -85,7 +85,7 @@ class Guardian:
             os.close(permit)
 
     def give_up(self) -> None:
-        """Kill it, since it hangs.  In an uninterruptible sleep it may outlive the supervisor; it is not waited for."""
+        """Kill the guardian, since it hangs; in an uninterruptible sleep it may outlive the supervisor."""
         self.is_given_up = True
         try:
             os.kill(self.pid, _signal.SIGKILL)
@@ -98,7 +98,7 @@ class Guardian:
         os.kill(self.pid, _signal.SIGCONT)
 
     def wait(self) -> None:
-        """Reap it as soon as it has gone, which takes as long as the command's grace; it is roused meanwhile.
+        """Reap the guardian when it has gone, which takes as long as the command's grace; it is roused meanwhile.
 
         Raises ChildProcessError.
         """
@@ -110,7 +110,7 @@ class Guardian:
             sleep(LISTENING)
 
     def dismiss(self) -> None:
-        """Tell the guardian that all is over, and reap it: nothing of ours is left behind, not even for init.
+        """Tell the guardian that all is over, and reap it: no process of the run is left behind, not even for init.
 
         A guardian that does not go within REAP seconds, stopped again and again, is killed: it has nothing left to do.
         """
@@ -128,13 +128,13 @@ class Guardian:
             pass
 
     def _has_hung_up(self, seconds: float) -> bool:
-        """The guardian's end of the line hangs up when it goes, which can be waited for with a bound."""
+        """Return whether the guardian has gone: its end of the line hangs up then, and the wait has a bound."""
         poll = select.poll()
         poll.register(self.line, select.POLLHUP)
         return bool(poll.poll(seconds * 1000))
 
     def hear_last(self) -> "Iterator[tuple[Any, ...]]":
-        """What a guardian that is about to go, or is to kill all first, still says; woken now and then."""
+        """Hear what a guardian that is about to go, or has to kill all first, still says; it is woken now and then."""
         until = monotonic() + LAST_WORDS
         while monotonic() < until:
             try:
@@ -159,7 +159,7 @@ def fork(
     maker: "Maker | None" = None,
     copies: "tuple[int, tuple[int, ...]] | None" = None,
 ) -> Guardian:
-    """Fork it, with the first of what it is told: no line is faster.
+    """Fork the guardian, with the first of what it is told: no line is faster.
 
     All signals are blocked from here on, so that none is lost before a thread of the supervisor takes it.  `unneeded`
     are descriptors of the supervisor that the guardian must not hold.  With `may_leave` the guardian goes by itself
@@ -196,8 +196,8 @@ def fork(
             os.setsid()
         elif holder.group:
             os.setpgid(0, 0)
-        # Else our group is of another pid namespace and has no number here: whatever leaves it never comes back, and
-        # the command has to be born in it, or it could not read the terminal.
+        # Where neither is so, the guardian's group is of another pid namespace and has no number here: a process that
+        # leaves it never comes back, and the command has to be born in it, or it could not read the terminal.
         # A caller may ignore it for us: the command's status would be lost, and it would ignore it too.
         _signal.signal(_signal.SIGCHLD, _noted)
         system.become_subreaper()
@@ -206,7 +206,7 @@ def fork(
         # The command can stop its parent; then we could not see that the other end has died.
         system.prctl(system.PR_SET_PDEATHSIG, _signal.SIGCONT)
         ours.close()
-        # Before anything that may hang: a guardian that cannot be killed must not hold them.
+        # The guardian lets go of these before anything that may hang: one that cannot be killed must not hold them.
         _leave_stdio(1, 2)
         for message, fds in first:
             holder.obey(message, fds)
@@ -217,7 +217,7 @@ def fork(
         code = 0
     except OSError as error:
         if not holder.root:
-            # No descriptor is left, say: the supervisor gives the reason, and not that the guardian has died.
+            # No descriptor is left, say: the supervisor then gives this reason, and not that the guardian has died.
             holder.line.send("failed", "error", f"cannot start: {os.strerror(error.errno or 0).lower()}")
         raise
     finally:
@@ -241,12 +241,12 @@ def _hold(holder: Holder, trigger: int, on_lost: "OnLost", found_again: "FoundAg
         if found_again and holder.terminal:
             terminal = found_again(holder.terminal, holder.terminal_descriptors)
         if terminal:
-            # At once: what comes after us need not wait for the command's grace.
+            # The terminal is restored at once: what comes after supervise need not wait for the command's grace.
             terminal.restore()
         holder.stop_alone()
         if terminal:
             terminal.give_back()
-        # What is written now may need the descriptor.
+        # What is written now may need the descriptor of the line.
         holder.line.close()
         if holder.facts:
             on_lost(holder.facts, holder.sockets, holder.fault)
@@ -269,11 +269,11 @@ def _listen(wake: int, trigger: int) -> None:
 
 
 def _leave_stdio(*numbers: int) -> None:
-    """A reader of what the supervisor and the command write must not wait for the guardian's end."""
+    """Let go of stdio: a reader of what supervise and the command write must not wait for the guardian's end."""
     try:
         nothing = _open_null()
     except (OSError, ImportError):
-        # No descriptor is left.  Then they are held for as long as the guardian lives.
+        # No descriptor is left.  The guardian holds its stdio for as long as it lives, then.
         return
     for number in numbers:
         os.dup2(nothing, number)
@@ -281,14 +281,14 @@ def _leave_stdio(*numbers: int) -> None:
 
 
 def _open_null() -> int:
-    """A descriptor of /dev/null, or of what stands for it.
+    """Return a descriptor of /dev/null, or of what stands for it.
 
     Raises OSError, ImportError where there is no descriptor left.
     """
     try:
         return os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     except OSError:
-        # In a bare chroot alone: an ordinary run does not load that.
+        # Only a bare chroot needs this library: an ordinary run does not load it.
         from supervise.process import null
 
         return null.open_null()

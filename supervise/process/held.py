@@ -14,10 +14,10 @@ PIECE = 1 << 18
 
 
 class Spool:
-    """What has been printed in this attempt, in the order in which it came."""
+    """Holds what has been printed in this attempt, in the order in which it came."""
 
     def __init__(self) -> None:
-        """Raises OSError."""
+        """Make the file; raises OSError."""
         folder = os.environ.get("TMPDIR") or "/tmp"
         try:
             self._fd = os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
@@ -26,12 +26,12 @@ class Spool:
         self._pieces: list[tuple[Outlet, int]] = []
         self._guard = _thread.allocate_lock()
         self.is_through = False
-        """Nothing is held any more: it is the last attempt that there can be."""
+        """The spool holds nothing any more: no attempt can follow this one."""
         self.failure = ""
-        """Why it could not be shown; empty where the reader has left."""
+        """Why the output could not be shown; empty where its reader has left."""
 
     def add(self, outlet: Outlet, data: "bytes | memoryview") -> None:
-        """Hold it.
+        """Add these bytes of the stream to the file.
 
         Raises OSError.
         """
@@ -47,14 +47,14 @@ class Spool:
                 self._pieces.append((outlet, size))
 
     def forget(self) -> None:
-        """Another attempt begins."""
+        """Forget all that is held: another attempt begins."""
         with self._guard:
             self._pieces.clear()
             os.lseek(self._fd, 0, os.SEEK_SET)
             os.ftruncate(self._fd, 0)
 
     def start_showing(self) -> "_thread.LockType":
-        """Show it in a thread; return a lock that is held until that is done.
+        """Show what is held, in a thread; return a lock that the thread holds until it is done.
 
         Raises RuntimeError where there can be no more threads.
         """
@@ -94,7 +94,7 @@ class Held(Outlet):
         self._outlet = outlet
 
     def write(self, data: "bytes | memoryview") -> None:
-        """Hold it, or write it where nothing is held any more.
+        """Hold the bytes, or write them where nothing is held any more.
 
         Raises OSError.
         """
@@ -104,5 +104,5 @@ class Held(Outlet):
             self._spool.add(self._outlet, data)
 
     def splice(self, source: int, size: int) -> NoReturn:
-        """Refuse: nothing goes past the spool."""
+        """Refuse a splice: nothing goes past the spool."""
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))

@@ -10,7 +10,7 @@ BUILT_IN = frozenset(
         *("until", "case", "function", "select", "{", "(", "!", "[[", "time"),
     )
 )
-"""What a shell does by itself: its builtin utilities and reserved words (POSIX, XCU 2.4 and 2.14; bash(1))."""
+"""Words that a shell does by itself: builtin utilities and reserved words (POSIX, XCU 2.4 and 2.14; bash(1))."""
 UNITS = ("ms", "s", "sec", "m", "min", "h", "d")
 LONGEST = 60
 """Characters of a word that a hint repeats."""

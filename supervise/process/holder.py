@@ -1,20 +1,20 @@
-"""Whoever holds the command: spawns it, reaps its tree, answers for it, and stops all of it.
+"""The holder of the command: it spawns the command, reaps its tree, answers for it, and stops all of it.
 
-It is served by the guardian, and by us ourselves should the guardian die: its children and their statuses fall to us.
+The guardian is the holder, and the supervisor should the guardian die, whose children and statuses it inherits.
 
     what it is told                     what it says
-    ("orders", signal, grace, facts)    how the tree is to be stopped, and what is to be known, if we die
-    ("terminal", facts) + descriptors   the caller's terminal, to be restored if we die
-    ("socket", folder, run_id)          where our control socket is, to be removed if we die
+    ("orders", signal, grace, facts)    how to stop the tree, and what to know, if the supervisor dies
+    ("terminal", facts) + descriptors   the caller's terminal, to be restored if the supervisor dies
+    ("socket", folder, run_id)          where the control socket is, to be removed if the supervisor dies
     ("lock",) + descriptor              the file of the run's lock, made anew, to be kept open
-    ("helper", pid, is_there)           a process of ours in a group of its own, to be killed if we die
+    ("helper", pid, is_there)           a helper with its own group, to be killed if the supervisor dies
     ("wall", folder) + descriptor       a cgroup to go into with all the tree; the descriptor is to be kept open
     ("record",)                         ("recorded", ...) + descriptors, as the maker of the record has it
     ("spawn", command, variables,       ("started", pid, at) or ("failed", kind, reason)
         terminal) + stdio
     ("ask", number)                     ("alive", number, at), after ("exited", ...) if the command has ended
     ("stop", signal, was_delivered)     -
-        + descriptor                    it is carried out if that gives a byte: else somebody else has done it
+        + descriptor                    the order is carried out if the pipe gives a byte
     ("kill",)                           ("empty", survivors) if the command has been spawned
     ("root", signal)                    -
     ("list",)                           ("listed", processes)
@@ -81,34 +81,34 @@ class Holder:
         """Why the supervisor gave up; empty where it has not said so."""
         self._helpers: set[int] = set()
         self._locks: list[int] = []
-        """Descriptors that hold the run's lock, beside the one that was open at the fork."""
+        """Descriptors that hold the run's lock, beside the descriptor that was open at the fork."""
         self.spared: set[int] = set()
-        """Where we hold the command ourselves: children of ours that are not of its tree: the watcher of the
-        wall, and the deputies that write files."""
+        """The children of a supervisor that is the holder which are not of the command's tree: the watcher of
+        the wall, and the deputies that write files."""
         self._gathering: Iterator[None] | None = None
         """What is left to be done to bring the tree behind the wall."""
         self._stop_signal = 15
         self._grace = 0.0
         self.leave = -1
-        """A descriptor that gives one byte to whoever is first: read here, we go as soon as the command has ended by
-        itself with nobody left, and need not be told to."""
+        """A descriptor that gives one byte to its first reader: a guardian that reads it goes as soon as the command
+        has ended by itself and left no process, and need not be told to."""
         self._has_leave = False
         self._is_alone = False
         """The supervisor is dead."""
         self.mask: Iterable[int] = ()
         """The signals that the caller of supervise blocks: they are blocked for the command too."""
         self.kept: tuple[int, tuple[int, ...]] | None = None
-        """In a guardian: the descriptor and the read ends for its `Copies`, should the supervisor die."""
+        """The descriptor and the read ends for a guardian's `Copies`, should the supervisor die."""
         self._copies: Copies | None = None
         self.permit = -1
         """The same for what comes after the record: where the supervisor was first, nothing does."""
         self.maker: Maker | None = None
-        """Makes the record."""
+        """The function that makes the record."""
         self._prepared: dict[bytes, bytes] | None = None
         self._is_mapping = True
         """A mapping can hand on the environment of the caller to the command."""
         self._names: tuple[bytes, ...] = ()
-        """Variables of it that name the supervisor, and mean the command."""
+        """Variables of the caller's environment that name the supervisor, and mean the command."""
         self.root = 0
         self._leads_group = False
         """The command has a session, and so a group, of its own."""
@@ -160,7 +160,7 @@ class Holder:
             self._gathering = None
 
     def stop_alone(self) -> None:
-        """What is left to do when the other end has died: ask, wait out the grace, kill.
+        """Do what is left to do when the other end has died: ask, wait out the grace, kill.
 
         What the command prints meanwhile is read and dropped, so that it can finish a clean-up that prints.
         """
@@ -274,22 +274,22 @@ class Holder:
                 self.line.send("used", *_usage())
 
     def look_at_environment(self) -> None:
-        """In the supervisor, whose environment it is, and whose number may stand in it."""
+        """Look at the environment in the supervisor, whose environment it is and whose number may stand in it."""
         self._names = names_of(os.getpid())
         self._is_mapping = is_whole() and not self._names
         if not self._is_mapping:
-            # Before the fork: the guardian may find no descriptor for it, or a disk that is gone.
+            # This is loaded before the fork: the guardian may have no descriptor for it, or find a disk that is gone.
             from supervise.process import exact  # noqa: F401
 
     def prepare(self, variables: "dict[bytes, bytes | None]") -> None:
-        """Do what can be done of a spawn before the fork: after it, each page that is touched is copied.
+        """Do the part of a spawn that can be done before the fork: after it, each page that is touched is copied.
 
-        But no look into the PATH: a folder there may be on a file system that does not answer.
+        The PATH is not looked into: a folder there may be on a file system that does not answer.
         """
         self._prepared = _environment(variables)
 
     def _make_record(self) -> None:
-        """Make it here and not in the supervisor, which has to go on where the file system does not answer."""
+        """Make the record in this process: the supervisor has to go on where the file system does not answer."""
         assert self.maker
         message, fds, undo = self.maker()
         if not os.read(self.permit, 1):
@@ -369,7 +369,7 @@ class Holder:
         return self.group or os.getpgrp()
 
     def _wait(self, seconds: float) -> None:
-        """Wait so long, at most, for a child to die, or for output to be dropped where nothing else reads it."""
+        """Wait at most so long for a child to die, or for output to drop where nothing else reads it."""
         poll = select.poll()
         poll.register(self.wake, select.POLLIN)
         for source in self._copies.sources if self._copies and self._is_alone else ():
@@ -415,7 +415,7 @@ class Holder:
     def _load_copies(self) -> "Copies":
         assert self.kept
         if self._copies is None:
-            # Not before the command: a file of its own costs a hundredth of a bare start of Python.
+            # This is loaded after the command's start: a file of its own costs a hundredth of a bare start of Python.
             from supervise.process.unread import Copies
 
             self._copies = Copies(*self.kept)
@@ -430,7 +430,7 @@ class Holder:
 
 
 def _is_first(fds: "Sequence[int]") -> bool:
-    """An order that came with a pipe is carried out by the first who reads the byte in it."""
+    """Return whether this process is the first to read the byte of the pipe that came with the order."""
     is_first = True
     for fd in fds:
         try:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 LONGEST_HEAD = 1 << 16
 """Bytes of an answer that are read at most."""
 LONGEST_REASON = 200
-"""Characters."""
+"""Characters of a reason that a server gives."""
 PORTS = {"http": 80, "https": 443}
 
 
@@ -95,7 +95,7 @@ def _read(line: bytes) -> tuple[int, str]:
     digits, _, reason = rest.partition(" ")
     if not version.startswith("HTTP/") or len(digits) != 3 or not (digits.isascii() and digits.isdigit()):
         raise _no_http()
-    # For people, and told again with each look that gets another.
+    # The reason is for people, and told again with each look that gets another one.
     return int(digits), reason[:LONGEST_REASON]
 
 

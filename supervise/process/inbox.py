@@ -5,9 +5,9 @@ from _collections import deque
 from time import sleep
 
 MANY = 200
-"""Items that are very many."""
+"""Items in the inbox that are very many."""
 TURN_SECONDS = 0.005
-"""Seconds between two looks whether they have been taken."""
+"""Seconds between two looks whether the loop has taken the items."""
 
 
 class Inbox:
@@ -33,7 +33,7 @@ class Inbox:
             pass
 
     def wait_for_room(self) -> None:
-        """Wait, as long as very much is there, for the loop to take it: for a thread that others can make post."""
+        """Wait until the loop has taken items, where very many are there: for threads that others can make post."""
         while len(self._items) >= MANY:
             sleep(TURN_SECONDS)
 
@@ -46,7 +46,7 @@ class Inbox:
         poll.poll(seconds * 1000)
 
     def has_signal(self, numbers: "tuple[int, ...]") -> bool:
-        """One of these signals is there."""
+        """Return whether one of these signals is in the inbox."""
         return any(item[0] == "signal" and item[1] in numbers for item in self._items.copy())
 
     def take(self) -> "list[tuple[object, ...]]":

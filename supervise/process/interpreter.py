@@ -47,7 +47,7 @@ def _loader(fd: int, head: bytes) -> bytes:
     def number(at: int, size: int, data: bytes = head) -> int:
         return int.from_bytes(data[at : at + size], order)  # type: ignore[arg-type]
 
-    # e_phoff, e_phentsize and e_phnum of the header; p_type and p_offset of each entry.
+    # The numbers are offsets: of e_phoff, e_phentsize and e_phnum in the header, of p_type and p_offset in each entry.
     table = number(32, 8) if is_64 else number(28, 4)
     size, count = (number(54, 2), number(56, 2)) if is_64 else (number(42, 2), number(44, 2))
     for index in range(min(count, 64)):

@@ -27,7 +27,7 @@ MORE, LAST = b"+", b"."
 RIGHTS = 8
 """File descriptors that one message may carry."""
 MOST_UNSENT = 1000
-"""Messages that may wait for room; beyond it only what ends the command or the line is kept."""
+"""Messages that may wait for room; beyond this number only what ends the command or the line is kept."""
 NEVER_LEFT_OUT = ("stop", "kill", "bye", "exited", "empty")
 
 
@@ -46,7 +46,7 @@ class _Parcel:
         self.is_begun = False
 
     def send(self, socket: "_socket.socket") -> None:
-        """Send what is left of it.
+        """Send what is left of the message.
 
         Raises OSError.
         """
@@ -59,7 +59,7 @@ class _Parcel:
         socket.sendmsg([LAST, self.packets[0]], ancillary, _socket.MSG_NOSIGNAL | _socket.MSG_DONTWAIT)
 
     def keep(self) -> None:
-        """It has to wait: the caller may close its descriptors meanwhile.
+        """Keep the message, which has to wait: the caller may close its descriptors meanwhile.
 
         Raises OSError where there are no more descriptors.
         """
@@ -67,7 +67,7 @@ class _Parcel:
             self.fds, self.is_owner = tuple(os.dup(fd) for fd in self.fds), True
 
     def drop(self) -> None:
-        """It has been sent, or never will be."""
+        """Let go of the message's descriptors: it has been sent, or never will be."""
         if self.is_owner:
             for fd in self.fds:
                 os.close(fd)
@@ -84,7 +84,7 @@ class Line:
         """The pieces so far of a message of which more will come."""
         self._unsent: deque[_Parcel] = deque()
         self._guard = _thread.RLock()
-        """Held while a message is put in or sent: the loop sends, and so does a thread that looks after files."""
+        """This lock is held while a message is put in or sent: both the loop and the keeper's thread send."""
 
     def fileno(self) -> int:
         """For poll."""
@@ -92,11 +92,11 @@ class Line:
 
     @property
     def has_unsent(self) -> bool:
-        """Something waits for room: `flush` is to be called when the line is writable."""
+        """Return whether a message waits for room: `flush` is to be called when the line is writable."""
         return bool(self._unsent)
 
     def send(self, *message: "Any", fds: "tuple[int, ...]" = ()) -> bool:
-        """Send it, with copies of the descriptors, now or as soon as there is room; False where the other end is gone.
+        """Send the message, with copies of the descriptors, now or once there is room; False where no end is left.
 
         Never waits.
         """
@@ -112,7 +112,7 @@ class Line:
                 try:
                     parcel.keep()
                 except OSError:
-                    # No descriptor is left.  Without those that belong to it the message would be another one.
+                    # No descriptor is left.  Without its descriptors the message would be another one.
                     self._unsent.remove(parcel)
             return is_there
 
@@ -130,7 +130,7 @@ class Line:
                     if not _is_for_now(error):
                         self._drop_unsent()
                         return False
-            # Without the lock: another thread's message must not wait as long.
+            # The wait is without the lock: another thread's message must not wait as long.
             if not self._wait(select.POLLOUT, until):
                 return True
 
@@ -142,7 +142,7 @@ class Line:
                 return
 
     def receive(self, seconds: float = 0.0) -> "tuple[tuple[Any, ...], list[int]] | None":
-        """The next message and its descriptors (close-on-exec); None where the other end is gone.
+        """Return the next message and its descriptors (close-on-exec); None where the other end is gone.
 
         Raises BlockingIOError where nothing, or not all of it, is there within so many seconds.
         """
@@ -167,7 +167,7 @@ class Line:
         return message, _rights(ancillary)
 
     def _wait(self, events: int, until: float) -> bool:
-        """Wait for one of these events; False where it is too late for that."""
+        """Wait for one of these events; False where none comes before the moment `until`."""
         left = until - monotonic()
         if left <= 0:
             return False
@@ -191,13 +191,13 @@ class Line:
             pass
 
     def close(self) -> None:
-        """Hang up."""
+        """Close this end of the line."""
         self._drop_unsent()
         self._socket.close()
 
 
 def pair() -> "tuple[Line, Line]":
-    """Two ends.
+    """Return the two ends of a new line.
 
     Raises OSError where there are no more descriptors.
     """
@@ -206,15 +206,15 @@ def pair() -> "tuple[Line, Line]":
 
 
 def _is_for_now(error: OSError) -> bool:
-    """It says nothing of the other end: a full socket, no memory, too many descriptors under way (sendmsg(2))."""
-    # Loaded here alone: a short run has no error, and does not pay for it.
+    """Return whether an error says nothing of the other end: a full socket, no memory, too many descriptors sent."""
+    # The library is loaded here alone: a short run has no error, and does not pay for it.
     import errno
 
     return error.errno in (errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM, errno.ETOOMANYREFS)
 
 
 def _key(message: "tuple[Any, ...]") -> "tuple[Any, ...]":
-    """Two messages of one key stand for each other: the later one says all that the earlier one did.
+    """Return the key of a message: of two messages with one key, the later one says all that the earlier one did.
 
     The numbers of questions count up, and only the last is waited for; of a helper the last word holds.
     """

@@ -34,7 +34,7 @@ def check(signs: "tuple[str, ...]") -> str:
 
 
 def pipe() -> "tuple[int, int]":
-    """A pipe whose ends have numbers above all that the matcher has.
+    """Return a pipe whose ends have numbers above all descriptors that the matcher has.
 
     Raises OSError.
     """
@@ -50,10 +50,10 @@ def pipe() -> "tuple[int, int]":
 
 
 class Lines:
-    """One matcher, for the two streams of one attempt.  `feeds` are for the pumps, which end them."""
+    """Runs one matcher, for the two streams of one attempt.  `feeds` are for the pumps, which end them."""
 
     def __init__(self, wanted: "tuple[str, ...]", news: "News") -> None:
-        """Start it.
+        """Start the matcher.
 
         Raises OSError.
         """
@@ -94,7 +94,7 @@ class Lines:
         os.close(answer)
         if said:
             self._news.found(self._wanted[int(said[0])], float(said[1]))
-            # One that is stopped now would not end by itself.
+            # A matcher that is stopped now would not end by itself.
             self._helper.kill()
         status = self._helper.wait()
         if said:

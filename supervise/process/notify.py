@@ -88,7 +88,7 @@ class Notify:
         return {b"NOTIFY_SOCKET": os.fsencode(self._path), b"WATCHDOG_USEC": watchdog, b"WATCHDOG_PID": None}
 
     def start(self, inbox: "Inbox", holder: "Callable[[], int]") -> None:
-        """Hear from now on; `("said",)` is posted when there is something.  `holder` is the pid of the command's.
+        """Hear the command from now on; each message posts `("said",)`.  `holder` is the pid of the command's holder.
 
         For another attempt all is forgotten that the one before has said.
         Raises RuntimeError where there can be no more threads.
@@ -100,7 +100,7 @@ class Notify:
             _thread.start_new_thread(self._hear, (inbox, holder))
 
     def remove(self) -> None:
-        """No process shall find it any more."""
+        """Remove the socket, so that no process finds it any more."""
         try:
             os.unlink(self._path)
             if os.path.dirname(self._path) != self.folder:
@@ -123,7 +123,7 @@ class Notify:
         poll.register(self._socket, select.POLLIN)
         began, count, due = 0.0, 0, inf
         while True:
-            # Also where more comes all the time: the first of it has waited for LAZY seconds.
+            # The wait ends also where more comes all the time: the first message has waited for LAZY seconds then.
             left = None if due == inf else max(0.0, due - monotonic()) * 1000
             is_there = poll.poll(left)
             if monotonic() >= due:

@@ -4,7 +4,7 @@ import os
 
 
 def open_null() -> int:
-    """A descriptor of /dev/null; where that cannot be opened, the end of a pipe from which nothing will ever come.
+    """Return a descriptor of /dev/null, or, where that cannot be opened, of a pipe from which nothing will ever come.
 
     Of such a pipe each read is at its end, and each write fails, as on a descriptor that is closed.
     Raises OSError where there is no descriptor left.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 SLOW = 3.0
-"""Seconds that the last words may take on a busy machine, though nobody refuses them."""
+"""Seconds that the last words may take on a busy machine, though no reader refuses them."""
 MOST_BYTES = 1 << 20
 """Bytes of them."""
 MOST_WAITING = 1000
@@ -42,7 +42,7 @@ class Outlet:
         self.is_terminal = os.isatty(fd)
 
     def write(self, data: "bytes | memoryview") -> None:
-        """Write all of it, however long it takes.
+        """Write all of the data, however long that takes.
 
         Raises OSError.
         """
@@ -103,7 +103,7 @@ class Outlet:
 
 
 def of_stdio() -> "tuple[Outlet, Outlet]":
-    """The outlets of stdout and stderr: one and the same where they are the same open file."""
+    """Return the outlets of stdout and stderr: one and the same where the two are the same open file."""
     stdout = Outlet(1)
     return stdout, stdout if is_same_file(1, 2) else Outlet(2)
 

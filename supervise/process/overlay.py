@@ -76,7 +76,7 @@ class Overlay(Outlet):
                 self._busy.release()
 
     def write(self, data: "bytes | memoryview") -> None:
-        """Write all of it, however long it takes, after the line is gone.
+        """Write all of the data, however long that takes, after the live line is gone.
 
         Raises OSError.
         """
@@ -90,7 +90,7 @@ class Overlay(Outlet):
                 if self._standing:
                     self._erase()
             except OSError:
-                # It is gone.
+                # The terminal is gone.
                 pass
             finally:
                 self.lock.release()
@@ -117,7 +117,7 @@ class Overlay(Outlet):
                 _thread.start_new_thread(self._settle, ())
                 return
         except RuntimeError:
-            # No more threads.
+            # The system gives no more threads.
             pass
         self._busy.release()
 
@@ -130,7 +130,7 @@ class Overlay(Outlet):
                     if self._standing:
                         self._erase()
         except OSError:
-            # It is gone.
+            # The terminal is gone.
             pass
         finally:
             self._busy.release()
@@ -189,7 +189,7 @@ class Beside(Outlet):
         self._overlay = overlay
 
     def write(self, data: "bytes | memoryview") -> None:
-        """Write all of it, however long it takes, after the line is gone.
+        """Write all of the data, however long that takes, after the live line is gone.
 
         Raises OSError.
         """

@@ -1,4 +1,4 @@
-"""Whether the tree has used CPU time while the supervisor did not run: a stopped or frozen tree has not."""
+"""Sees whether the tree has used CPU time while the supervisor did not run: a stopped or frozen tree has not."""
 
 from itertools import islice
 from time import monotonic
@@ -9,9 +9,9 @@ from supervise.process.cpu import TICKS
 MOST = 50
 """Processes that are looked at: the look comes right before a deadline may be due, and must not make it late."""
 PART = 0.1
-"""Of the time in which the supervisor did not run, the share of one core that a tree uses which ran meanwhile."""
+"""The share of one core that a running tree uses at least of the time in which the supervisor did not run."""
 SPREAD = 1.5
-"""How much more than before the tree may have used until the supervisor ceased to run."""
+"""How many times as much as before the tree may have used until the supervisor ceased to run."""
 
 
 class Progress:
@@ -30,7 +30,7 @@ class Progress:
         self._at, self._used = now, used
 
     def has_run(self, holder: int, since: float, until: float) -> bool:
-        """The tree has run between the two moments (seconds of CLOCK_MONOTONIC); False where nothing shows it."""
+        """Return whether the tree has run between the two moments (CLOCK_MONOTONIC); False where nothing shows that."""
         if not self._at:
             return False
         before = max(0.0, since - self._at) * self._rate * SPREAD
@@ -38,11 +38,11 @@ class Progress:
 
 
 def _used(holder: int) -> dict[tuple[int, int], int]:
-    """Clock ticks that each has used, with its dead children; by pid and start time."""
+    """Return the clock ticks that each process has used, with its dead children; by pid and start time."""
     found = islice((one for one in tree.look(holder) if one.pid != holder), MOST)
     return {(one.pid, one.starttime): one.utime + one.stime + one.cutime + one.cstime for one in found}
 
 
 def _gain(before: dict[tuple[int, int], int], after: dict[tuple[int, int], int]) -> float:
-    """Seconds of CPU that were used between two looks."""
+    """Return the seconds of CPU that were used between two looks."""
     return sum(max(0, ticks - before.get(process, 0)) for process, ticks in after.items()) / TICKS

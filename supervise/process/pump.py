@@ -35,15 +35,15 @@ A_MOMENT = 0.0001
 TURN_SECONDS = 0.05
 """Seconds between two looks whether a pump that waits for others is still wanted."""
 YIELDED_SECONDS = 0.005
-"""Seconds for which a pump lets the other one pass on what that has seen before."""
+"""Seconds for which a pump lets the other pump pass on what that one has seen before."""
 TAIL = 200
 """Bytes that are kept of the last line."""
 
 
 class Cut:
-    """The end at which the pumps of one attempt hear that they are to wait for nothing more.
+    """The end of a pipe by which the pumps of one attempt hear that they have to wait for nothing more.
 
-    They end at different times, and a reader that stands still keeps one for ever; the last of them closes it.
+    The pumps end at different times, and a reader that stands still keeps one for ever; the last pump closes this end.
     """
 
     def __init__(self, fd: int) -> None:
@@ -52,12 +52,12 @@ class Cut:
         self._guard = _thread.allocate_lock()
 
     def enter(self) -> None:
-        """One more hears it."""
+        """Count one more pump that hears it."""
         with self._guard:
             self._users += 1
 
     def leave(self) -> None:
-        """And one less."""
+        """Count one pump less."""
         with self._guard:
             self._users -= 1
             if not self._users:
@@ -78,7 +78,7 @@ class Pump:
         after: "tuple[Pump, ...]" = (),
         unread: int = -1,
     ) -> None:
-        """`after`: the pumps whose bytes come before any of this one.
+        """Make the pump; `after` are the pumps whose bytes come before any of this one.
 
         `unread`: where the guardian is told that the source is closed; -1 where it has no copy.
         """
@@ -93,7 +93,7 @@ class Pump:
         self.failure = ""
         """Why bytes could not be written; empty where the reader has left, which is the command's affair."""
         self.feed: Feed | None = None
-        """Has a copy of all that is read here, as long as somebody looks into it."""
+        """The feed has a copy of all that is read here, as long as a process looks into it."""
         self._source = source
         self._unread = unread
         self._outlet = outlet
@@ -108,12 +108,12 @@ class Pump:
         self._end = _thread.allocate_lock()
         """Held until it has ended."""
         self.turn: "_thread.LockType | None" = None
-        """Held by the one of two pumps that has seen bytes first, until it has passed them on."""
+        """This lock is held by the pump that has seen bytes first, until it has passed them on."""
         self.has_turn = False
         self._is_other_stuck = False
         """The other pump did not get its bytes away in time: its reader does not read, and nothing waits for it."""
         self._guard = _thread.allocate_lock()
-        """Held while the source is closed or copied."""
+        """This lock is held while the source is closed or copied."""
         self._limit = sys.maxsize
         self._can_splice = hasattr(os, "splice")
         os.set_blocking(source, False)
@@ -127,7 +127,7 @@ class Pump:
         _thread.start_new_thread(self._run, ())
 
     def unfinished(self) -> "list[Pump]":
-        """Those before this pump and itself, as far as they have not ended: what comes later has to wait for them."""
+        """Return the pumps before this one and itself that have not ended: what comes later has to wait for them."""
         return [one for one in (*self._after, self) if not one.has_ended]
 
     def source_name(self) -> str:
@@ -138,7 +138,7 @@ class Pump:
             return ""
 
     def reads(self, source: int) -> bool:
-        """That is its source."""
+        """Return whether that descriptor is the pump's source."""
         return self._source == source
 
     def is_pending(self) -> bool:
@@ -155,7 +155,7 @@ class Pump:
         self._limit = self.count + self._pending() + BUFFER
 
     def keep_source(self) -> int:
-        """Another descriptor of its pipe, with which what is printed later can be read; -1 where it has ended."""
+        """Return another descriptor of the source, to read what is printed later; -1 where the source has ended."""
         with self._guard:
             return -1 if self.has_ended else os.dup(self._source)
 
@@ -188,7 +188,7 @@ class Pump:
             self.feed.end()
         with self._guard:
             self.has_ended = True
-            # Closed, the pipe tells the command what our reader told us: EPIPE, SIGPIPE.
+            # Closed, the pipe tells the command what the reader of supervise told supervise: EPIPE, SIGPIPE.
             self._close_source()
         self._cut.leave()
         self._inbox.post("ended", self)
@@ -222,10 +222,10 @@ class Pump:
                 try:
                     size = os.readv(source, into)
                 except BlockingIOError:
-                    # What poll had seen is gone again.
+                    # Another process has taken what poll had seen.
                     continue
                 except OSError as error:
-                    # A terminal reads so when no process is left at its other side.
+                    # A terminal gives EIO when no process is left at its other side.
                     if error.errno != errno.EIO:
                         raise
                     if self._is_at_end():
@@ -256,7 +256,7 @@ class Pump:
         """
         self.last = monotonic()
         self.count += len(data)
-        # After a splice a whole tail has been left to us.
+        # After a splice the copier has left a whole tail here.
         self.tail = bytes(data[-TAIL:]) if len(data) >= TAIL else (self.tail + data)[-TAIL:]
         if not self.first:
             self.first = self.last
@@ -264,7 +264,7 @@ class Pump:
             if not self._wait_for_others():
                 return False
         if self.feed:
-            # First: what is looked for there is not to wait for the reader of our stdout.
+            # The feed comes first: a search must not wait for the reader of stdout.
             self.feed.put(data)
         if self._copier:
             try:
@@ -288,7 +288,7 @@ class Pump:
             self.turn.release()
 
     def _is_at_end(self) -> bool:
-        """After EIO: nothing more will come.
+        """Return, after EIO, whether nothing more will come.
 
         Raises OSError.
         """
@@ -297,7 +297,7 @@ class Pump:
     def _close_source(self) -> None:
         if self._unread >= 0:
             try:
-                # Before the close: the guardian knows its copy by the same number (supervise/process/unread.py).
+                # The guardian hears of it before the close: it knows its copy by the same number (process/unread.py).
                 os.write(self._unread, os.fstat(self._source).st_ino.to_bytes(8, sys.byteorder))
             except OSError:
                 # The guardian is gone, and its copies with it.
@@ -305,10 +305,10 @@ class Pump:
         os.close(self._source)
 
     def _wait_for_others(self) -> bool:
-        """False where this pump was abandoned meanwhile.
+        """Wait for the pumps before this one; False where this pump was abandoned meanwhile.
 
-        A pump that waits for a reader which stands still cannot be interrupted.  All later ones wait here and can be:
-        however many attempts end by a limit, one pump of a stream is stuck, and not one of each attempt.
+        A pump that waits for a reader which stands still cannot be interrupted.  All later pumps wait here and can be
+        interrupted: however many attempts end by a limit, one pump of a stream is stuck, and not one of each attempt.
         """
         for one in self._after:
             while not one._end.acquire(timeout=TURN_SECONDS):

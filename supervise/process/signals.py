@@ -29,9 +29,9 @@ MAY_STAY_IGNORED = (HUP, INT, QUIT, *STOPPING)
 SHORT = 0.030
 """Seconds after which a command is no short one."""
 CHILD_STOPPED = 5
-"""si_code CLD_STOPPED of a SIGCHLD (sigaction(2))."""
+"""The si_code CLD_STOPPED of a SIGCHLD (sigaction(2))."""
 FROM_PROCESS = 0
-"""si_code SI_USER: a process has sent it by kill(2)."""
+"""The si_code SI_USER: a process has sent the signal by kill(2)."""
 FROM_KERNEL = 0x80
 """si_code SI_KERNEL: the terminal sent it, to its whole foreground group (sigaction(2))."""
 
@@ -49,10 +49,10 @@ def choose() -> "frozenset[int]":
 
 
 def take(taken: "frozenset[int]", inbox: "Inbox") -> None:
-    """Post each as `("signal", number, code, sender's pid, CLOCK_MONOTONIC, sender's ancestry)` from now on.
+    """Post each signal as `("signal", number, code, sender's pid, CLOCK_MONOTONIC, sender's ancestry)` from now on.
 
-    The ancestry is read at once, since whoever sends a signal may end right after it: `kill 0` in the command hits the
-    sender too.  It is empty for a sender that is gone, or that is not asked for: the kernel, a child of ours.
+    The ancestry is read at once, since the sender of a signal may end right after it: `kill 0` in the command hits the
+    sender too.  It is empty for a sender that is gone, or that is not asked for: the kernel, a child of supervise.
 
     Raises RuntimeError where there can be no more threads.
     """
@@ -82,7 +82,7 @@ def _ancestry_of(pid: int) -> "list[Stat]":
     try:
         from supervise.process import tree
     except (ImportError, OSError, MemoryError):
-        # No descriptor, or no memory, is left to load it with.
+        # No descriptor, or no memory, is left to load the library with.
         return []
     return tree.ancestry(pid)
 

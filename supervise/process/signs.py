@@ -29,7 +29,7 @@ class Signs:
         self._is_looking = False
 
     def feeds(self) -> "tuple[Feed, ...]":
-        """What has a copy of each stream; none where nobody wants one.
+        """Return the feeds that get a copy of each stream; none where no sign is looked for in the stream.
 
         Raises OSError.
         """

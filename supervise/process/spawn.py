@@ -1,4 +1,4 @@
-"""Start a command as a shell would, with `posix_spawn` (posix_spawn(3)): no copy of our memory is made for it.
+"""Start a command as a shell would, with `posix_spawn` (posix_spawn(3)): no copy of the supervisor's memory is made.
 
 The environment is handed on as a mapping, and what shows whether a mapping can hold it stands here as well: a file of
 its own, loaded before each start, would cost as much as 15 kB of code.  `exact` has what only the others need.
@@ -20,9 +20,9 @@ DEFAULTS = (_signal.SIGPIPE, _signal.SIGXFSZ)
 DEFAULT_PATH = b"/bin:/usr/bin"
 """Where PATH is not set (environ(7), exec(3))."""
 COERCED = (b"C.UTF-8", b"C.utf8", b"UTF-8")
-"""What Python sets LC_CTYPE to, for itself, in the C locale (PEP 538)."""
+"""The values that Python gives LC_CTYPE, for itself, in the C locale (PEP 538)."""
 OF_A_PROCESS = (b"LISTEN_PID", b"WATCHDOG_PID")
-"""They hold the number of the process for which the sockets (sd_listen_fds(3)) or the watchdog
+"""Variables that hold the number of the process for which the sockets (sd_listen_fds(3)) or the watchdog
 (sd_watchdog_enabled(3)) are: where that is the supervisor's, the command is meant."""
 
 
@@ -104,7 +104,7 @@ def spawn(
         raise SpawnError("error", f"cannot start a process: {os.strerror(number).lower()}")
     from supervise.process import interpreter
 
-    # Of a script the kernel gives the error that it met with the interpreter.
+    # An error of a script is the error that the kernel met with its interpreter.
     if _is_file(path) and (missing := interpreter.missing(path)):
         kind = "not_found" if number in (errno.ENOENT, errno.ENOTDIR) else "not_executable"
         why = os.strerror(number)
@@ -118,7 +118,7 @@ def spawn(
 
 
 def _first() -> "bytes | None":
-    """The environment with which this process was executed (proc(5), /proc/PID/environ); None where it is not known."""
+    """Return the environment with which this process was executed (/proc/PID/environ); None where that is not known."""
     try:
         fd = os.open("/proc/self/environ", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -135,7 +135,7 @@ def _first() -> "bytes | None":
 
 
 def had_lc_ctype() -> bool:
-    """The caller has set LC_CTYPE, and not Python."""
+    """Return whether the caller, and not Python, has set LC_CTYPE."""
     if os.environb.get(b"LC_CTYPE") not in COERCED:
         return b"LC_CTYPE" in os.environb
     data = _first()
@@ -143,7 +143,7 @@ def had_lc_ctype() -> bool:
 
 
 def is_whole() -> bool:
-    """The mapping has all that the caller gave."""
+    """Return whether the mapping has all that the caller gave."""
     if b"" in os.environb:
         return False
     data = _first()
@@ -154,7 +154,7 @@ def is_whole() -> bool:
 
 
 def names_of(pid: int) -> "tuple[bytes, ...]":
-    """The variables that name that process."""
+    """Return the variables that name that process."""
     number = b"%d" % pid
     return tuple(name for name in OF_A_PROCESS if os.environb.get(name) == number)
 
@@ -172,8 +172,8 @@ def _exec(
         return environ.exec(path, command, stdio, group, terminal, mask)
     actions: list[tuple[object, ...]] = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(stdio)]
     if terminal:
-        # The first terminal that a session leader opens becomes its controlling one (tty_ioctl(4)).  As 1, which is
-        # its stdout in a moment: 0 may be a stdin that is to be handed on.
+        # The first terminal that a session leader opens becomes its controlling one (tty_ioctl(4)).  It is opened as 1,
+        # which is its stdout in a moment: 0 may be a stdin that is to be handed on.
         actions.insert(0, (os.POSIX_SPAWN_OPEN, 1, terminal, os.O_RDWR, 0))
     defaults = DEFAULTS
     if group is None:
@@ -189,7 +189,7 @@ def _exec(
 
 
 def _is_file(path: str) -> bool:
-    """It is a file with the permission to execute it."""
+    """Return whether the path is a file with the permission to execute it."""
     try:
         return os.stat(path).st_mode & 0o170000 == 0o100000 and os.access(path, os.X_OK)
     except OSError:

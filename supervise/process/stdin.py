@@ -33,13 +33,13 @@ class Stdin:
         return f"stdin is a {what} that was read: the next attempt gets only what is left of it"
 
     def _was_read(self) -> bool:
-        """As far as can be told: fewer bytes wait than before, or the input has ended since."""
+        """Return whether input was read, as far as can be told: fewer bytes wait than before, or it has ended."""
         if self._kind not in (PIPE, SOCKET):
             return False
         return self._count() < self._waiting or (self._has_ended() and not self._had_ended)
 
     def _count(self) -> int:
-        """Bytes that wait to be read (ioctl_tty(2), FIONREAD)."""
+        """Return how many bytes wait to be read (ioctl_tty(2), FIONREAD)."""
         if self._kind not in (PIPE, SOCKET):
             return 0
         import fcntl
@@ -52,7 +52,7 @@ class Stdin:
             return 0
 
     def _has_ended(self) -> bool:
-        """No process holds the other end, and nothing is left."""
+        """Return whether no process holds the other end, and nothing is left."""
         poll = select.poll()
         poll.register(0, select.POLLIN)
         return any(events & select.POLLHUP for _, events in poll.poll(0)) and not self._count()

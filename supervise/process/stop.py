@@ -28,7 +28,7 @@ take longer than the deaths."""
 LEAVING = 0.5
 """Seconds in which those whom we may not kill may leave by themselves, as sudo does when its command is dead."""
 FROZEN = 0.2
-"""Seconds of KILL in vain after which those who live are let out of a frozen cgroup: in one of version 1 none dies."""
+"""Seconds of KILL in vain after which the survivors are let out of a frozen cgroup: in one of version 1 none dies."""
 LONGEST = 5.0
 """Seconds after which what is still alive (uninterruptible sleep, no permission) is named and left."""
 HAS_PIDFD = hasattr(os, "pidfd_open") and hasattr(_signal, "pidfd_send_signal")
@@ -45,7 +45,7 @@ def send(pid: int, started: int, signals: "tuple[int, ...]") -> int:
         if HAS_PIDFD:
             fd = _open(pid)
         now = tree.stat(pid)
-        # One that /proc hides has no start time there: its parent has just told of it.
+        # A process that /proc hides has no start time there: its parent has just told of the process.
         if started != (now.starttime if now else 0):
             return errno.ESRCH
         for number in signals:

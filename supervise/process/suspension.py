@@ -10,11 +10,11 @@ from supervise.process import stop, tree
 LOOKS = 10
 """Looks at the tree at most: each finds what was forked during the one before."""
 STOPPED = ("T", "t")
-"""Stopped by a signal, and by a debugger (proc(5), /proc/PID/stat)."""
+"""States of a process that a signal, or a debugger, has stopped (proc(5), /proc/PID/stat)."""
 
 
 def suspend(holder: int) -> dict[int, int]:
-    """Stop every descendant of `holder` that runs; the start times (clock ticks) of those that were stopped, by pid.
+    """Stop every descendant of `holder` that runs; return by pid the start times (clock ticks) of those it has stopped.
 
     A process that was stopped already is left out: a shell's stopped job stays stopped when the tree goes on.
     """

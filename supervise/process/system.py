@@ -18,18 +18,18 @@ IN_ATTRIB, IN_MOVE_SELF = 0x4, 0x800
 LOCAL = frozenset(
     (0xEF53, 0x58465342, 0x9123683E, 0x01021994, 0x794C7630, 0xF2F52010, 0x2FC12FC1, 0x858458F6, 0xCA451A4E, 0x3153464A)
 )
-"""The f_type of ext4, xfs, btrfs, tmpfs, overlayfs, f2fs, zfs, ramfs, bcachefs and jfs (statfs(2)): they wait for a
+"""The f_type of ext4, xfs, btrfs, tmpfs, overlayfs, f2fs, zfs, ramfs, bcachefs and jfs (statfs(2)), which wait for a
 disk or for memory, and not for another process or machine."""
 LOCAL_NAMES = frozenset(
     (b"ext4", b"ext3", b"ext2", b"xfs", b"btrfs", b"tmpfs", b"overlay", b"f2fs", b"zfs", b"ramfs", b"bcachefs", b"jfs")
 )
-"""The same by their names in /proc/PID/mountinfo (proc(5))."""
+"""The names of the same file systems in /proc/PID/mountinfo (proc(5))."""
 SYS_OPENAT2 = 437
-"""Its number in all architectures that share the newer ones (syscalls(2))."""
+"""The number of openat2(2) in all architectures that share the newer numbers (syscalls(2))."""
 HOW = b"".join(word.to_bytes(8, sys.byteorder) for word in (0o10000000 | os.O_CLOEXEC, 0, 0x20))
-"""struct open_how: O_PATH, no mode, RESOLVE_CACHED."""
+"""A struct open_how: O_PATH, no mode, RESOLVE_CACHED."""
 KNOWN = (2, 13, 20)
-"""ENOENT, EACCES, ENOTDIR (errno(3)): answers, and not EAGAIN."""
+"""Errors by which the kernel knows that there is nothing: ENOENT, EACCES, ENOTDIR (errno(3)), and not EAGAIN."""
 PR_SET_PDEATHSIG = 1
 PR_SET_NAME = 15
 PR_SET_CHILD_SUBREAPER = 36
@@ -95,7 +95,7 @@ _longs: "list[Any]" = []
 
 
 def watch() -> int:
-    """A descriptor that is readable when something has happened to a file that it watches; -1 where there is none.
+    """Return a descriptor that is readable when something has happened to a watched file; -1 where there is none.
 
     (inotify(7), of which a user may have 128 at a time.)
     """
@@ -116,7 +116,7 @@ def watch_file(watch: int, fd: int) -> bool:
 
 
 def is_at_hand(path: str) -> bool:
-    """Whether the kernel knows, without asking any file system, what is at that path, or that nothing is.
+    """Return whether the kernel knows, without asking any file system, what is at that path, or that nothing is.
 
     By openat2(2) with RESOLVE_CACHED, of Linux 5.12; False where that is not to be had.
     """
@@ -125,7 +125,7 @@ def is_at_hand(path: str) -> bool:
 
         if "openat2" not in _callers:
             address = _ctypes.dlsym(_ctypes.dlopen(None, 0), "syscall")  # type: ignore[arg-type]
-            # Without a type of the result it is an int, which a descriptor fits into.
+            # A function without a type of the result returns an int, which a descriptor fits into.
             how = {"_flags_": _ctypes.FUNCFLAG_CDECL | _ctypes.FUNCFLAG_USE_ERRNO}
             _callers["openat2"] = type("Caller", (_ctypes.CFuncPtr,), how)(address)
         number = _callers["openat2"](SYS_OPENAT2, 0, os.fsencode(path), HOW, len(HOW))
@@ -138,14 +138,14 @@ def is_at_hand(path: str) -> bool:
 
 
 def may_hang(fd: int) -> bool:
-    """The file is on a file system that may wait for another process or machine, or one that is not known (fstatfs(2)).
+    """Return whether the file is on a file system that may wait for another process or machine, or is unknown.
 
     What is no file on a disk, such as a pipe or a terminal, never hangs in this way.
     """
     try:
         if os.fstat(fd).st_mode & 0o170000 not in (0o100000, 0o040000):
             return False
-        # A fresh object, which the kernel fills in: struct statfs, at most 120 bytes.
+        # The kernel fills in a fresh object: struct statfs, at most 120 bytes.
         found = bytes(bytearray(256))
         if _call("fstatfs", fd, found):
             return False
@@ -156,7 +156,7 @@ def may_hang(fd: int) -> bool:
 
 
 def may_hang_at(path: str) -> bool:
-    """The same of what is at that path, without asking any file system: by the list of mounts (proc(5), mountinfo)."""
+    """Return the same of what is at that path, without asking any file system: by the list of mounts (mountinfo)."""
     try:
         fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
         try:
@@ -172,7 +172,7 @@ def may_hang_at(path: str) -> bool:
 
 
 def is_same_file(one: int, other: int) -> bool:
-    """What is written to the two descriptors goes to one place, in the order of the writes.
+    """Return whether what is written to the two descriptors goes to one place, in the order of the writes.
 
     That is so for two names of one terminal, pipe, socket or device, however often it was opened.  A regular file that
     was opened twice is another matter: each descriptor has a position of its own (open(2)), and what is written to the
@@ -188,7 +188,7 @@ def is_same_file(one: int, other: int) -> bool:
 
 
 def _has_same_position(one: int, other: int) -> bool:
-    """Of two descriptors of a regular file: they are copies of each other, or both append.
+    """Return whether two descriptors of a regular file are copies of each other, or both append.
 
     Raises OSError.
     """

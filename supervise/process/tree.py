@@ -21,30 +21,30 @@ def _is_ours() -> "bool":
 
 
 IS_OURS = _is_ours()
-"""/proc is there, and knows the processes by the numbers that they have for us.
+"""Whether /proc is there, and knows the processes by the numbers that they have for this process.
 
-Not so in a pid namespace without a /proc of its own (`unshare --pid --fork`): who has our number there is somebody
-else, and so is whom we would stop.
+In a pid namespace without a /proc of its own (`unshare --pid --fork`), /proc shows another process under the number
+of this one, and a signal would go to a process that was not meant.
 """
 
 
 LOOK = posix.WEXITED | posix.WNOHANG | posix.WNOWAIT if sys.platform == "linux" else 0
-"""For waitid(2): only see whether a child is dead.  Python has no waitid on macOS before 3.13."""
+"""Options of waitid(2) to see whether a child is dead, and no more.  Python has no waitid on macOS before 3.13."""
 ASKING = 0.1
 """Seconds for which children are looked for without /proc."""
 HIGHEST = 1 << 22
-"""No process has a higher number (proc(5), pid_max)."""
+"""The highest number that a process can have (proc(5), pid_max)."""
 
 
 def since_boot() -> float:
-    """Seconds since the boot, on the clock of a process's start time (CLOCK_BOOTTIME, which Linux alone has)."""
+    """Return the seconds since the boot, by the clock of start times (CLOCK_BOOTTIME, which Linux alone has)."""
     import time
 
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class Stat:
-    """What proc(5) tells in /proc/PID/stat, as far as we need it.  Times are clock ticks (sysconf SC_CLK_TCK).
+    """What proc(5) tells in /proc/PID/stat, as far as supervise needs it.  Times are clock ticks (sysconf SC_CLK_TCK).
 
     `name` is made fit to be shown: a process chooses its name freely, line breaks and escape sequences included.
     """
@@ -125,7 +125,7 @@ def stat(pid: "int") -> "Stat | None":
 
 
 def unreadable(pid: "int", parent: "int") -> "Stat | None":
-    """A process of which /proc tells nothing (hidepid, proc(5)) and which is there all the same; None if it is gone.
+    """Return a process of which /proc tells nothing (hidepid, proc(5)) and which is there; None where it is gone.
 
     Its name and its state are `?`, its start time is 0.  Of a child of the caller's it is known whether it is dead.
     """
@@ -134,13 +134,13 @@ def unreadable(pid: "int", parent: "int") -> "Stat | None":
             return None
         group, session = posix.getpgid(pid), posix.getsid(pid)
     except OSError:
-        # ECHILD, or ESRCH.
+        # The error is ECHILD, or ESRCH.
         return None
     return Stat(pid, "?", "?", parent, group, session, 0, 0, 0, 0, 1, 0)
 
 
 def own_children() -> "list[int]":
-    """The children of the caller, found without /proc: each number is asked for, from the caller's own on.
+    """Return the children of the caller, found without /proc: each number is tried, from the caller's own on.
 
     A child is mostly younger than its parent, and so has a higher number.  It is looked for within a bound.
     """
@@ -251,7 +251,7 @@ def look(root: "int") -> "Iterator[Stat]":
     for pid in order:
         process = stat(pid)
         if process is None:
-            # Where /proc hides it, its parent still tells of it.
+            # Where /proc hides the process, its parent still tells of it.
             process = unreadable(pid, parents[pid]) if pid != root else None
             if process is not None:
                 yield process

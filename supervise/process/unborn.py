@@ -29,7 +29,7 @@ def end(guardian: int, spared: "set[int]") -> "list[Survivor]":
     """
     ours = os.getpid()
     until = monotonic() + DYING
-    # Also what only descends from the caller once the guardian is dead.
+    # Processes that descend from the caller only once the guardian is dead belong to these as well.
     doomed: set[int] = set()
     while True:
         doomed |= {pid for pid in (*tree.walk(guardian), guardian) if pid != ours and pid not in spared}
@@ -51,7 +51,7 @@ def _kill(pid: int) -> None:
 
 
 def _has_gone(pid: int) -> bool:
-    """It is reaped, or dead and somebody else's to reap."""
+    """Return whether the process is reaped, or dead and another process's to reap."""
     try:
         if os.waitpid(pid, os.WNOHANG)[0]:
             return True

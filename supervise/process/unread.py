@@ -23,7 +23,7 @@ class Copies:
         self.sources = [*sources]
 
     def replace(self, sources: "list[int]") -> None:
-        """The pipes of the next attempt."""
+        """Put the pipes of the next attempt in the place of these."""
         self._close(self.sources)
         self.sources = sources
 
@@ -41,7 +41,7 @@ class Copies:
             os.set_blocking(source, False)
 
     def drop(self, source: int) -> None:
-        """Take what the command has printed there; its reader is dead."""
+        """Take what the command has printed into the pipes; its reader is dead."""
         try:
             if os.read(source, MUCH):
                 return

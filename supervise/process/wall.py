@@ -90,7 +90,7 @@ class Wall:
             if not inside:
                 break
             if not is_home_known:
-                # Read only where somebody is to be let out, which is rare: on a machine with many mounts it takes a
+                # This is read only where a process has to be let out, which is rare: with many mounts it takes a
                 # millisecond.
                 is_home_known = True
                 now = _home()
@@ -117,7 +117,7 @@ class Wall:
         _await_end(self.watcher, DYING)
 
     def fall(self) -> None:
-        """Let go of what the watcher waits for, and wait for what it does then: it kills the cgroup and removes it."""
+        """Let go of what the watcher waits for, and wait while it kills the cgroup and removes it."""
         os.close(self.held)
         _await_end(self.watcher, FALLING)
 
@@ -128,7 +128,7 @@ def _await_end(child: int, seconds: float) -> None:
     try:
         pidfd = os.pidfd_open(child)
     except (AttributeError, OSError):
-        # It is gone, the kernel is older than 5.3 or has no descriptor left, or Python does not know the call.
+        # The child is gone, the kernel is older than 5.3 or has no descriptor left, or Python does not know the call.
         pidfd = -1
     try:
         while not os.waitpid(child, os.WNOHANG)[0] and (left := until - monotonic()) > 0:
@@ -139,7 +139,7 @@ def _await_end(child: int, seconds: float) -> None:
             else:
                 sleep(0.001)
     except ChildProcessError:
-        # Another thread has reaped it.
+        # Another thread has reaped the child.
         pass
     finally:
         if pidfd >= 0:
@@ -289,9 +289,9 @@ def _is_there(process: tree.Stat) -> bool:
 
 
 def _watch(folder: str, heard: int) -> int:
-    """Start the watcher; its pid.
+    """Start the watcher; return its pid.
 
-    In a session of its own, deaf to whatever is sent to all that is ours: only KILL ends it before its time.
+    The watcher is in a session of its own, deaf to what is sent to all of supervise: only KILL ends it before its time.
     Raises OSError.
     """
     return os.posix_spawn(

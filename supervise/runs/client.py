@@ -34,7 +34,7 @@ class Connection:
         return self.socket.fileno()
 
     def send(self, do: str, **fields: str | float | bool | None) -> None:
-        """Ask for something.
+        """Send a request.
 
         Raises OSError.
         """
@@ -81,7 +81,7 @@ def connect(
     noted: "Callable[[], str]" = str,
     miss: "Callable[[], object]" = str,
 ) -> Connection | None:
-    """A connection to that run; None where it has none, and `is_alive` no longer.
+    """Return a connection to that run; None where the run has no socket, and `is_alive` no longer.
 
     `noted` tells the folder in which its record has its socket, '' where that is not known; `miss` is called once where
     it has none, so that the run looks for its socket.
@@ -116,7 +116,7 @@ def ask(connection: Connection, run_id: str, do: str, **fields: str | float | bo
         try:
             connection.send(do, **fields)
         except ConnectionError:
-            # It has hung up, and may have said why before.
+            # The run has hung up, and may have said why before.
             pass
         while (answer := _wait_for_answer(connection, run_id)) is not None and "event" in answer:
             # News of the run, which may come before the answer.
@@ -171,7 +171,7 @@ def has_state(run_id: str, state: "str | None") -> bool:
 
 def _why(error: OSError) -> str:
     if isinstance(error, BlockingIOError):
-        # More than listen(2) was told to keep.
+        # More clients wait than listen(2) was told to keep.
         return "its control socket is full: very many others are about to ask it"
     return os.strerror(error.errno or 0).lower()
 

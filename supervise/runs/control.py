@@ -47,9 +47,9 @@ class Client:
         self._changed = trio.Event()
         self._written = trio.Event()
         self._scope = trio.CancelScope()
-        """Cancelled, all that is done for this client ends."""
+        """The scope of all that is done for this client."""
         self.has_asked = False
-        """It has sent a whole request.  A client that has may wait for the end of the run, and asks nothing more."""
+        """The client has sent a whole request.  Such a client may wait for the end of the run, and ask nothing more."""
         self.on_leave: Callable[[], None] = _nothing
         """Called when it has left or was dropped."""
 
@@ -67,12 +67,12 @@ class Client:
         """Have it told; what it does not read is kept within a bound, and then it is dropped."""
         self._out += json.dumps(fields, allow_nan=False).encode() + b"\n"
         if len(self._out) > MOST_UNREAD:
-            # Here, and not where it is written: that waits for a reader, and the next request would be heard meanwhile.
+            # The client is dropped here and not by the writer, which waits for a reader: a next request would be heard.
             self.drop()
         self._changed.set()
 
     def drop(self) -> None:
-        """Have no more to do with it."""
+        """Drop the client."""
         self._scope.cancel()
 
     def tell_last(self, fields: Fields) -> None:
@@ -94,7 +94,7 @@ class Client:
                         await self._flush()
                     nursery.cancel_scope.cancel()
         except* OSError:
-            # It is gone.
+            # The client is gone.
             pass
         self._socket.close()
 
@@ -189,7 +189,7 @@ class Control:
         self._socket = socket.socket(fileno=listener.socket.detach())
         self._handle = handle
         self._clients: dict[Client, None] = {}
-        """In the order of their coming."""
+        """The clients, in the order of their coming."""
 
     async def serve(self) -> None:
         """Accept clients, for ever."""
@@ -198,7 +198,7 @@ class Control:
                 try:
                     await trio.lowlevel.wait_readable(self._socket)
                 except trio.ClosedResourceError:
-                    # There is another one now.
+                    # The socket was replaced by another one.
                     continue
                 try:
                     one, _ = self._socket.accept()
@@ -220,7 +220,7 @@ class Control:
                 nursery.start_soon(self._serve, client)
 
     def move(self, listener: sockets.Listener) -> None:
-        """Accept clients there from now on; those that are connected stay."""
+        """Accept clients at the new socket from now on; clients that are connected stay."""
         before, self._socket = self._socket, socket.socket(fileno=listener.socket.detach())
         trio.lowlevel.notify_closing(before)
         before.close()
@@ -229,13 +229,13 @@ class Control:
         self.listener = listener
 
     def _make_room(self) -> bool:
-        """For one more: where all is taken, that of the first which has asked nothing yet."""
+        """Make room for one more client: where all places are taken, the first client without a request goes."""
         if len(self._clients) < MOST_CLIENTS:
             return True
         first = next((one for one in self._clients if not one.has_asked), None)
         if first is None:
             return False
-        # At once, though its connection is closed a moment later.
+        # The place is free at once, though the connection is closed a moment later.
         del self._clients[first]
         first.drop()
         return True
@@ -252,7 +252,7 @@ class Control:
 
 
 def _refuse(one: socket.socket) -> None:
-    """Say why, and hang up: a client that only sees the end of its connection takes it for the end of the run."""
+    """Say why, and hang up: a client that sees only the end of its connection takes that for the end of the run."""
     why = f"its control socket is full: it serves {MOST_CLIENTS} clients at a time"
     with one:
         try:

@@ -22,12 +22,12 @@ PIECE = 1 << 18
 
 
 class DistantRecord(Record):
-    """The record of this run, of which a deputy holds the descriptors: the lock too."""
+    """The record of this run where a deputy holds its descriptors, the lock included."""
 
     deputy: Deputy
 
     def __init__(self, record: Record) -> None:
-        """`record` is open in this process, and is not any more after that.
+        """Hand `record` to the deputy: it is open in this process, and is not any more after that.
 
         Raises OSError.
         """
@@ -38,7 +38,7 @@ class DistantRecord(Record):
             os.close(fd)
 
     def take_back(self) -> None:
-        """Remove it, if its file system answers."""
+        """Remove the record, if its file system answers."""
         self.deputy.tell("take_back")
 
     def note_root(self, pid: int) -> None:
@@ -66,11 +66,11 @@ class DistantRecord(Record):
         self.deputy.tell("append", lines)
 
     def outlet(self) -> "DistantOutlet":
-        """Where the events are written line by line."""
+        """Return the outlet to which the events are written line by line."""
         return DistantOutlet(self.deputy, "append")
 
     def samples(self) -> "DistantOutlet":
-        """Where samples are written line by line."""
+        """Return the outlet to which samples are written line by line."""
         return DistantOutlet(self.deputy, "sample")
 
     def put_status(self, data: bytes) -> None:
@@ -78,7 +78,7 @@ class DistantRecord(Record):
         self.deputy.call("put_status", data)
 
     def writer(self, most: int) -> "DistantSink":
-        """Where the output goes, up to so many bytes."""
+        """Return the sink that takes the output, up to so many bytes."""
         return DistantSink(self.deputy, "record", most)
 
 
@@ -95,14 +95,14 @@ class DistantSink:
         self.deputy.call("sink", self._words, "write", (stream, at, bytes(data)))
 
     def take(self, stream: str, at: float, pipe: int, size: int) -> None:
-        """Take so many bytes that are in that pipe."""
+        """Take so many bytes out of that pipe."""
         while size:
             data = os.read(pipe, min(size, PIECE))
             size -= len(data)
             self.write(stream, at, data)
 
     def skip(self, size: int) -> None:
-        """So many bytes are left out here."""
+        """Note that so many bytes are left out here."""
         self.deputy.call("sink", self._words, "skip", (size,))
 
     def settle(self) -> None:
@@ -130,7 +130,7 @@ class DistantOutlet:
 
 
 def log_of(log: "Log") -> DistantSink:
-    """The same for `--log`; the descriptor is the deputy's alone from then on.
+    """Return the same for `--log`; the descriptor is the deputy's alone from then on.
 
     Raises OSError.
     """
@@ -140,7 +140,7 @@ def log_of(log: "Log") -> DistantSink:
 
 
 def events_of(fd: int) -> DistantOutlet:
-    """The same for `--events`.
+    """Return the same for `--events`.
 
     Raises OSError.
     """

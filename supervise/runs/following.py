@@ -28,7 +28,7 @@ class Follower:
         """The last words of the run: its outcome and its exit code.  None where it was killed, or does not serve us."""
 
     def chunks(self, wait: "Callable[[], None]") -> "Iterator[Chunk]":
-        """All that was printed and is kept, and all that will be, to the end of the run, or of the connection.
+        """Yield all that was printed and is kept, and all that will be, to the end of the run, or of the connection.
 
         `wait` comes back when the connection is readable.
         """
@@ -60,5 +60,5 @@ class Follower:
             self.end = word
         elif word.get("ok"):
             self._is_asked = False
-        # Refused: so many others ask that it takes no more of them.  But where it is over, its last words follow.
+        # The run takes no more followers, since so many others ask.  But where it is over, its last words follow.
         return "event" in word or bool(word.get("ok")) or word.get("why") == OVER

@@ -13,23 +13,23 @@ LENGTH_OF_MACHINE_ID = 32
 
 
 def boot_id() -> str:
-    """The id of this boot (random(4)); empty where it cannot be read, as in a sandbox that masks /proc/sys."""
+    """Return the id of this boot (random(4)); empty where that cannot be read, as in a sandbox that masks /proc/sys."""
     return _id("/proc/sys/kernel/random/boot_id", LENGTH_OF_BOOT_ID)
 
 
 def machine_id() -> str:
-    """The id that this installation of the system keeps (machine-id(5)); empty where it has none."""
+    """Return the id that this installation of the system keeps (machine-id(5)); empty where there is none."""
     return _id("/etc/machine-id", LENGTH_OF_MACHINE_ID)
 
 
 def is_other_boot(facts: "Mapping[str, object]") -> bool:
-    """A record was begun before the last boot.  False where one of the two ids is unknown: that proves nothing."""
+    """Return whether a record was begun before the last boot; False where one of the two ids is unknown."""
     then, now = facts.get("boot_id"), boot_id()
     return bool(then and now) and then != now
 
 
 def is_other_host(facts: "Mapping[str, object]") -> bool:
-    """A record was begun on another machine, as far as its names can tell.
+    """Return whether a record was begun on another machine, as far as the names of the machines can tell.
 
     The same boot is the same machine, whatever it is called now.  Else both the machine id and the host name have to be
     the same: copies of one disk image share the first, and many machines are called `localhost`.  A machine that was
@@ -54,7 +54,7 @@ def starttime(pid: int) -> int:
 
 
 def _id(path: str, length: int) -> str:
-    """An id in hexadecimal of so many characters; empty where the file holds none."""
+    """Return an id in hexadecimal of so many characters; empty where the file holds none."""
     text = _first(path).decode("ascii", "replace").strip().lower()
     return text if len(text) == length and all(one in "0123456789abcdef-" for one in text) else ""
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 LEAST, MOST, PART = 5.0, 60.0, 20
 """Seconds between two looks: a part of the run's age, so that there are fewer the longer it takes."""
 AGAIN, AGAIN_MOST = 0.02, 5.0
-"""Seconds after which it is looked again where something had to be put back, doubled each time: it may be removed again
+"""Seconds until the next look where something had to be put back, doubled each time: it may be removed again
 and again, and that shall not keep this process busy."""
 LOOKING = 0.1
 """Seconds that a look which is under way has to come to its end, when the run is over."""
@@ -32,7 +32,7 @@ YOUNG = 3600.0
 
 
 class Keeper:
-    """For one run.  A look may wait for a file system that does not answer, so it is taken in a thread of its own."""
+    """Looks after the files of one run, in a thread of its own, since a look may wait for a file system."""
 
     def __init__(
         self,
@@ -43,8 +43,8 @@ class Keeper:
         announce: "Callable[[str], object]",
         hand_on: "Callable[[int], object]",
     ) -> None:
-        """`announce` is told each folder in which a socket is made, and `hand_on` gives the guardian a descriptor that
-        holds the lock.
+        """Make the keeper; `announce` hears each folder in which a socket is made, and `hand_on` gives the guardian a
+        descriptor that holds the lock.
         """
         self._run_id = run_id
         self._lock = lock
@@ -57,7 +57,7 @@ class Keeper:
         self._moved: sockets.Listener | None = None
         self._is_over = False
         self._looking = _thread.allocate_lock()
-        """Held while a socket is put in its place."""
+        """This lock is held while a socket is put in its place."""
         self.watch = -1
         """A descriptor that is readable when something may have happened to the lock's file; -1 where there is none."""
         if lock:
@@ -66,12 +66,12 @@ class Keeper:
         self._has_noted = False
 
     def look(self) -> float:
-        """Put back what is missing; the seconds until the next look."""
+        """Put back what is missing; return the seconds until the next look."""
         if not self._has_noted:
             self._has_noted = True
             self._note_socket()
         is_whole = self._look_at_lock()
-        # Both, whatever comes of the first.
+        # The second look is taken whatever comes of the first.
         is_whole = self._look_at_socket() and is_whole
         now = monotonic()
         if now - self._touched > YOUNG:
@@ -85,7 +85,7 @@ class Keeper:
 
     @property
     def is_busy(self) -> bool:
-        """Something was put back a moment ago: it is not looked again before its time."""
+        """Return whether something was put back a moment ago: then the next look is not taken before its time."""
         return self._again > 0
 
     def clear(self) -> None:
@@ -96,22 +96,22 @@ class Keeper:
             pass
 
     def settle(self) -> None:
-        """After a look, in the thread of the loop: clients are accepted by the new socket, where there is one."""
+        """Settle a look in the thread of the loop: clients are accepted by the new socket, where there is one."""
         listener, self._moved = self._moved, None
         if listener and self._control:
             self._control.move(listener)
 
     def finish(self) -> None:
-        """The run is over: nothing is put back any more."""
+        """End the looks, since the run is over: nothing is put back any more."""
         self._is_over = True
         if self._looking.acquire(timeout=LOOKING):
             self._looking.release()
-        # Where the look goes on all the same, it removes what it makes as soon as that is there.
+        # A look that goes on all the same removes what it makes as soon as that is there.
         if self._moved:
             self._moved.remove()
 
     def _note_socket(self) -> None:
-        """Write into the record where the socket is."""
+        """Write into the record in which folder the socket is."""
         listener = self._moved or (self._control.listener if self._control else None)
         if self._record and listener:
             self._record.note_socket(listener.folder.path)
@@ -156,5 +156,5 @@ class Keeper:
         if self._control:
             self._control.listener.touch()
         if self._record:
-            # By this another machine sees that the run goes on, where the file system does not carry its lock.
+            # The lock's time shows another machine that the run goes on, where the file system does not carry the lock.
             self._record.touch()

@@ -1,8 +1,8 @@
-"""What processes print that outlive their run: read on by a small process, into the record or away.
+"""Reads on what processes print that outlive their run, in a small process, into the record or away.
 
 Without it they would get SIGPIPE at their next line, as soon as the supervisor has closed its end of their pipe.  The
 process holds nothing of the caller's: neither its stdout, which a caller may read to its end, nor its folder.  It ends
-when nobody holds the other end of a pipe any more.
+when no process holds the other end of a pipe any more.
 """
 
 import os
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 NAME = "supervise-keeper"
-"""Stands in the command line of the process."""
+"""The word that names the process in its command line."""
 PIECE = 1 << 16
 CODE = "import sys; sys.path.insert(0, sys.argv[1]); from supervise.runs import left_output; left_output.main()"
 
@@ -25,7 +25,7 @@ CODE = "import sys; sys.path.insert(0, sys.argv[1]); from supervise.runs import 
 def start(kept: "Sequence[tuple[str, int]]", folder: str, most: int, before: int) -> bool:
     """Start the process; False where it cannot be had.
 
-    `kept` are the streams and our ends of their pipes; `folder` is that of the record, '' for none; `most` is the bound
+    `kept` are the streams and their read ends; `folder` is that of the record, '' for none; `most` is the bound
     of the recorded output in bytes, and `before` the bytes that were printed so far.
     """
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -52,7 +52,7 @@ def start(kept: "Sequence[tuple[str, int]]", folder: str, most: int, before: int
 
 
 def is_held(pipe: int) -> bool:
-    """A process has the other end of that pipe, or left something in it."""
+    """Return whether a process has the other end of that pipe, or left something in it."""
     poll = select.poll()
     poll.register(pipe, select.POLLIN)
     return all(events & select.POLLIN for _, events in poll.poll(0))
@@ -87,7 +87,7 @@ def main() -> None:
 
 
 def _close_all_but(kept: "dict[int, str]") -> None:
-    """What the caller has left open in us is not ours to hold."""
+    """Close what the caller has left open in this process, which holds nothing of the caller's."""
     low = 3
     for fd in sorted(kept):
         os.closerange(low, fd)

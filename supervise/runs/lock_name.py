@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 LONGEST = 100
 """Bytes of a name, within the 107 of an address."""
 BACKLOG = 4096
-"""Connections that may wait; each is one who has asked for the owner, and nobody accepts them."""
+"""Connections that may wait: each is a process that asks for the owner, and the owner accepts none of them."""
 BEGINNING = 0.05
 """Seconds that an owner may take between the two calls that make it known as such."""
 STEP = 0.002
 
 
 class Name:
-    """The name of one lock."""
+    """The name of one lock, which one socket has at a time."""
 
     def __init__(self, key: bytes, owners: "Collection[int]") -> None:
-        """`owners` are the uids whose word is taken for it that they have the lock."""
+        """Make the name; `owners` are the uids whose word is taken for it that they have the lock."""
         if len(key) > LONGEST:
             from hashlib import blake2b
 
@@ -38,10 +38,10 @@ class Name:
         self._address = b"\0supervise/" + key
         self._owners = owners
         self._fd = -1
-        """Never closed: the kernel takes the name back when this process and the guardian are gone."""
+        """The socket, never closed: the kernel takes the name back when this process and the guardian are gone."""
 
     def take(self) -> bool:
-        """Take it; False where another run has it.  True as well where nothing can be told by it."""
+        """Take the name; False where another run has it.  True as well where nothing can be told by it."""
         until = monotonic() + BEGINNING
         while self._fd < 0:
             one = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
@@ -60,13 +60,13 @@ class Name:
                 connection.close()
                 return not is_owner
             if monotonic() > until:
-                # It does not listen, or its queue is full: none of ours.
+                # The owner does not listen, or its queue is full: it is no run of supervise.
                 return True
             sleep(STEP)
         return True
 
     def owner(self) -> int:
-        """The pid of the process that took it; 0 where that is none of ours."""
+        """Return the pid of the process that took the name; 0 where that is no process of the owners."""
         connection = self._connect()
         if connection is None:
             return 0
@@ -75,7 +75,7 @@ class Name:
         return pid if uid in self._owners else 0
 
     def wait(self) -> None:
-        """Wait until the run that has it, if there is one, is gone."""
+        """Wait until the run that has the name, if there is one, is gone."""
         connection = self._connect()
         if connection is not None and sockets.peer(connection)[1] in self._owners:
             poll = select.poll()

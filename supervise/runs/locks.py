@@ -38,17 +38,17 @@ HOW = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 class Lock:
-    """The file of that name, opened; several processes may hold it open, and one has the lock.
+    """The file of a lock, opened; several processes may hold it open, and one has the lock.
 
     Raises OSError where it cannot be had; UntrustedError where it would be another user's.
     """
 
     def __init__(self, name: str, mode: "int | None" = None) -> None:
-        """`mode` is that of a file at a path, where one is made; without it that is for the umask to say."""
+        """Open the file; `mode` is that of a new file at a path; without it the umask decides."""
         self.name = name
         self._mode = mode
         self._text = b""
-        """What the holder has written there of itself."""
+        """What the holder has written of itself into the file."""
         self._is_path = name.startswith("/")
         owners = {os.geteuid()}
         if self._is_path:
@@ -80,7 +80,7 @@ class Lock:
             elif self._claim.take():
                 return True
             else:
-                # Its holder lives, and the file was removed: the holder is about to put it back.
+                # The holder lives, and the file was removed: the holder is about to put it back.
                 flock(self.fd, LOCK_UN)
                 return False
 
@@ -120,12 +120,12 @@ class Lock:
                 flock(self.fd, LOCK_UN)
                 self._claim.wait()
         except OSError:
-            # Said by the main thread, which tries it again.
+            # The main thread tries the same again, and says the error.
             pass
         _signal.pthread_kill(waiting, WAKE)
 
     def write_holder(self, run_id: str) -> None:
-        """Say which run has it: this process's, from now on.  On a full disk nobody learns that."""
+        """Write that this process's run has the lock from now on.  On a full disk the write is left out."""
         self._text = f"{run_id} {os.getpid()} {int(time())}\n".encode()
         self._write()
 
@@ -137,18 +137,18 @@ class Lock:
             os.ftruncate(self.fd, 0)
             os.pwrite(self.fd, self._text, 0)
         except OSError:
-            # Also a file that this user may lock and not write.
+            # The file may also be one that this user may lock and not write.
             pass
 
     def holder(self) -> str:
-        """The run that has it, for people: `run ID (pid N) since 2026-11-24T20:01:39Z`."""
+        """Return the run that has the lock, for people: `run ID (pid N) since 2026-11-24T20:01:39Z`."""
         until = monotonic() + NAMED
         while True:
             run_id, pid, since = self._written()
             is_alive = _is_alive(pid)
             if is_alive or monotonic() > until:
                 break
-            # The run that has it has not written its name yet, and what stands there is its predecessor's.
+            # The run that has the lock has not written its name yet, and the file still names its predecessor.
             sleep(STEP)
             if not self.is_there():
                 try:
@@ -157,7 +157,7 @@ class Lock:
                     break
         owner = 0 if is_alive else self._locker() or self._claim.owner()
         if owner and owner != pid and _is_alive(owner):
-            # It may not write there, or another user has written something there since.
+            # The run may not write there, or another user has written something there since.
             return f"pid {owner}{_user_of(owner)}"
         if not pid:
             return "another run"
@@ -166,10 +166,10 @@ class Lock:
         return f"run {run_id} (pid {pid}{whose}{gone}) since {strftime('%Y-%m-%dT%H:%M:%SZ', gmtime(since))}"
 
     def _locker(self) -> int:
-        """The pid of the process that has locked the file, as /proc/locks has it (proc(5)); 0 where it is not shown."""
+        """Return the pid of the process that has locked the file, by /proc/locks (proc(5)); 0 where none is shown."""
         number = b":%d " % os.fstat(self.fd).st_ino
         for line in reading.read("/proc/locks").splitlines():
-            # `1: FLOCK  ADVISORY  WRITE 4711 00:1d:42 0 EOF`; with `->` before the kind one that waits.
+            # A line is `1: FLOCK  ADVISORY  WRITE 4711 00:1d:42 0 EOF`; one that waits has `->` before the kind.
             words = line.split()
             if b" FLOCK " in line and b"->" not in line and number in line and len(words) > 4 and words[4].isdigit():
                 return int(words[4])
@@ -183,7 +183,7 @@ class Lock:
         return any(one.pid == pid for one in tree.ancestry(os.getpid()))
 
     def _written(self) -> "tuple[str, int, int]":
-        """Run id, pid and epoch seconds of the run that wrote its name there last; no pid where that is not whole."""
+        """Return run id, pid and epoch seconds of the run that wrote its name last; no pid where that is not whole."""
         text = os.pread(self.fd, CONTENT, 0).decode("ascii", "replace")
         run_id, _, rest = text.rstrip("\n").partition(" ")
         pid, _, since = rest.partition(" ")
@@ -201,26 +201,26 @@ class Lock:
                 try:
                     return self._make()
                 except FileExistsError:
-                    # Another run was the faster.
+                    # Another run has made the file first.
                     continue
 
     def _open_there(self) -> int:
         try:
             return os.open(self._file, os.O_RDWR | HOW, dir_fd=self._folder)
         except PermissionError:
-            # To lock it, to read it is enough (flock(2)).
+            # A process may lock a file that it can only read (flock(2)).
             return os.open(self._file, os.O_RDONLY | HOW, dir_fd=self._folder)
 
     def _make(self) -> int:
         mode = 0o666 if self._mode is None else self._mode
         fd = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_EXCL | HOW, mode, dir_fd=self._folder)
         if self._mode is not None:
-            # Whatever the umask.
+            # The mode is exact, whatever the umask.
             os.fchmod(fd, self._mode)
         return fd
 
     def _checked(self, fd: int) -> int:
-        """The descriptor, of a file that may be locked and written.
+        """Return the descriptor, of a file that may be locked and written.
 
         Raises UntrustedError, OSError.
         """
@@ -229,7 +229,7 @@ class Lock:
         if not S_ISREG(found.st_mode):
             why = "Is no regular file"
         elif found.st_nlink > 1:
-            # It may be any file of the caller's, to which another user has given this name.
+            # The file may be any file of the caller's, to which another user has given this name.
             why = "The file has another name as well"
         elif not self._is_path and not trust.is_us(found.st_uid):
             why = f"It belongs to another user ({trust.name(found.st_uid)})"
@@ -239,7 +239,7 @@ class Lock:
         return fd
 
     def is_there(self) -> bool:
-        """The file has its name still, so that the next run opens the same."""
+        """Return whether the file has its name still, so that the next run opens the same file."""
         try:
             there = os.stat(self._file, dir_fd=self._folder, follow_symlinks=False)
         except OSError:
@@ -274,12 +274,12 @@ class Lock:
             self.fd = kept
             return None
         self._write()
-        # Whoever has waited on the old file finds that it is no longer the one, and waits on the new one.
+        # A run that has waited on the old file finds that the name leads elsewhere now, and waits on the new file.
         os.close(kept)
         return self.fd
 
     def touch(self) -> None:
-        """Have its file look young to what removes old files."""
+        """Have the lock's file look young to what removes old files."""
         try:
             os.utime(self.fd)
         except OSError:
@@ -287,7 +287,7 @@ class Lock:
 
 
 def _folder() -> runtime.Folder:
-    """The folder of the locks, protected.
+    """Return the folder of the locks, protected.
 
     Raises OSError, which says what is wrong with the last that it may be.
     """
@@ -297,7 +297,7 @@ def _folder() -> runtime.Folder:
             folder = place.open()
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE):
-                # It may be there for the next run: two would be in two folders.
+                # The folder may be there for the next run: two runs would have locks in two folders.
                 raise
             continue
         folder.protect()
@@ -308,7 +308,7 @@ def _folder() -> runtime.Folder:
 
 
 def _user_of(pid: int) -> str:
-    """` of bob`, for a process of another user's."""
+    """Return ` of bob` for a process of another user's, and nothing for one of this user's."""
     try:
         uid = os.stat(f"/proc/{pid}").st_uid
     except OSError:
@@ -324,7 +324,7 @@ def _is_alive(pid: int) -> bool:
     except OSError:
         pass
     try:
-        # Another user's may be hidden (hidepid).
+        # A process of another user's may be hidden (hidepid), so the kernel is asked.
         os.kill(pid, 0)
     except PermissionError:
         return True

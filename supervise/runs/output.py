@@ -20,7 +20,7 @@ NAME = "output"
 MARK = b"\xf5SV1"
 """Begins each head; its first byte is in no text (RFC 3629)."""
 HEAD = "<4sc3xIQQ"
-"""MARK, `o`, `e` or `b`, bytes that follow, microseconds since the epoch, bytes that came before."""
+"""Fields of a head: MARK, `o`, `e` or `b`, bytes that follow, microseconds since the epoch, bytes that came before."""
 SIZE = calcsize(HEAD)
 STREAMS = {b"o": "stdout", b"e": "stderr", b"b": "both"}
 LETTERS = {stream: letter for letter, stream in STREAMS.items()}
@@ -57,7 +57,7 @@ class Writer:
 
     @classmethod
     def resume(cls, folder: str, most: int, before: int) -> "Writer":
-        """Return one that goes on, in a new part, where another process has ended; `before` bytes were printed.
+        """Return a writer that goes on, in a new part, where another process has ended; `before` bytes were printed.
 
         Raises OSError.
         """
@@ -92,7 +92,7 @@ class Writer:
                 piece -= os.splice(pipe, self._fd, piece)
 
     def skip(self, size: int) -> None:
-        """So many bytes are left out here."""
+        """Note that so many bytes are left out here."""
         self._before += size
 
     def settle(self) -> None:
@@ -131,7 +131,7 @@ class Writer:
                 # A umask of 0277 would keep the caller from reading it.
                 os.fchmod(self._fd, MODE)
             except OSError:
-                # A file system without modes.
+                # The file system has no modes.
                 pass
             self._room = self._part if self._number else self._head
             self._written = self._reserved = 0
@@ -222,7 +222,7 @@ class Reader:
                 self._position += found
                 return True
             self._position += len(data) - len(MARK) + 1
-            # Little at first: where false marks lie close to each other, each look would read far beyond the next one.
+            # The first look is small: where false marks are close to each other, each look would read far beyond one.
             size = min(2 * size, 1 << 20)
         return False
 

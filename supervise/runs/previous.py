@@ -23,7 +23,7 @@ def lost(state: str, name: str) -> "tuple[str, str] | None":
         when = "" if found is None else f", found {losing.local(found)}"
         return record.run_id, f"{end.get('reason')}{when}"
     if reading.is_locked(record) or record.has_end or record.is_elsewhere:
-        # It goes on, or has just ended, or belongs to another machine, where it may go on.
+        # The run goes on, or has just ended, or belongs to another machine, where it may go on.
         return None
     seen = losing.last_seen(record)
     when = f", last seen {losing.local(seen)}" if seen else ""

@@ -32,14 +32,14 @@ FAILURES = 100
 BUDGET = 0.02
 """Seconds of a run's own time."""
 AGAIN = 20.0
-"""Seconds after a look that was too short."""
+"""Seconds until the next look, after a look that was too short."""
 MAKING = 3600.0
 """Seconds after which a record that was never whole, or a socket that no run has, is given up."""
 GOOD = "completed"
 MOST_READ = 1 << 16
 """Bytes of a file in which the name of a run, or its outcome, stands."""
 LATEST, LARGEST = 1e12, 1 << 60
-"""A time or a size beyond it is none."""
+"""The largest time and the largest size that are taken for one."""
 
 
 class Bounds:
@@ -49,10 +49,10 @@ class Bounds:
 
     def __init__(self, age: "float | None" = AGE, number: "int | None" = NUMBER, size: "float | None" = SIZE) -> None:
         self.age = age
-        """Seconds since the end."""
+        """Seconds since the end of a run."""
         self.number = number
         self.size = size
-        """Bytes of all together."""
+        """Bytes of all records together."""
 
 
 class Kept:
@@ -66,15 +66,15 @@ class Kept:
         self.size = size
         self.is_good = is_good
         self.name = name
-        """Empty where it has none."""
+        """The name of the run; empty where it has none."""
 
     def line(self) -> str:
-        """As it stands in the file."""
+        """Return the line that stands for the record in the file."""
         return f"{self.run_id} {self.ended:.0f} {self.size} {self.is_good:d} {self.name}\n"
 
 
 def prune(state: str, bounds: Bounds, until: float = float("inf"), least: int = 0) -> "tuple[list[str], bool]":
-    """Remove them: the ids, and whether time (of CLOCK_MONOTONIC) was enough, in which `least` of them go in any case.
+    """Remove old records; return their ids, and whether the time was enough.  `least` of them go in any case.
 
     Raises UnreadableError.
     """
@@ -91,7 +91,7 @@ def prune(state: str, bounds: Bounds, until: float = float("inf"), least: int = 
             is_done = False
             break
         if not reading.is_locked(reading.Record(state, one.run_id)):
-            # Between its end and its exit the supervisor holds the lock.
+            # A supervisor holds the lock between the end of its run and its own exit.
             _remove(state, one.run_id, removed)
     for run_id in reversed(ids):
         if bounds.age is None or _began(run_id) > now - bounds.age or not is_done:
@@ -108,7 +108,7 @@ def prune(state: str, bounds: Bounds, until: float = float("inf"), least: int = 
 
 
 def prune_for_a_moment(state: str, bounds: Bounds, *, is_due: bool = True) -> None:
-    """For as long as it delays no exit by much; where that was not enough, the next run goes on AGAIN seconds later.
+    """Remove old records for as long as that delays no exit by much; the next run goes on AGAIN seconds later.
 
     Where it is not due yet, it is only looked whether very many have come meanwhile.  One process at a time does so:
     what another one has in hand need not be done twice.
@@ -122,18 +122,18 @@ def prune_for_a_moment(state: str, bounds: Bounds, *, is_due: bool = True) -> No
         fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if not is_due and (bounds.number is None or len(os.listdir(folder)) <= bounds.number + records.OFTEN):
             return
-        # In a flood more have to go than come until the next run looks.
+        # In a flood of runs, more records have to go than come until the next run looks.
         _, is_done = prune(state, bounds, monotonic() + BUDGET, least=0 if is_due else 2 * records.OFTEN)
         touch(mark, time() if is_done else time() - records.EVERY + AGAIN)
     except (OSError, BadValueError):
-        # Another process has it in hand, or the records cannot be read: the run is over either way.
+        # Another process removes them just now, or the records cannot be read: the run is over either way.
         pass
     finally:
         os.close(folder)
 
 
 def touch(path: str, at: float) -> None:
-    """It was looked at then."""
+    """Note that the records were looked at at that moment."""
     try:
         os.close(records.open_own(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC))
         os.utime(path, (at, at))
@@ -142,7 +142,7 @@ def touch(path: str, at: float) -> None:
 
 
 def _look(state: str, ids: "list[str]", known: "dict[str, Kept]", until: float) -> "tuple[dict[str, Kept], bool]":
-    """What is known of all that have ended, and whether time was enough for all; the oldest are looked at first."""
+    """Return what is known of the records that have ended, and whether time was enough; the oldest come first."""
     kept: dict[str, Kept] = {}
     is_done = True
     for run_id in reversed(ids):
@@ -158,19 +158,19 @@ def _look(state: str, ids: "list[str]", known: "dict[str, Kept]", until: float) 
 
 
 def _date_old(state: str, kept: "dict[str, Kept]", before: float) -> None:
-    """See when those ended that began before that; what is known of it may be older than the clock."""
+    """Read anew when those records ended that began before that moment: what is known may be older than the clock."""
     for run_id, one in kept.items():
         if _began(run_id) >= before:
             return
         try:
             one.ended = os.lstat(f"{state}/{records.RUNS}/{run_id}/{records.END}").st_mtime
         except OSError:
-            # It has gone meanwhile, and goes again.
+            # The record has gone meanwhile.
             continue
 
 
 def _seen(folder: str, run_id: str) -> "Kept | None":
-    """What can be told of that record; None where the run has not ended, or where the folder is another user's."""
+    """Return what can be told of that record; None where the run has not ended, or the folder is another user's."""
     try:
         found = os.lstat(folder)
         if not S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
@@ -198,7 +198,7 @@ def _text_after(path: str, mark: bytes) -> str:
 
 
 def _excess(kept: "dict[str, Kept]", bounds: Bounds, now: float, *, is_whole: bool) -> "Iterable[Kept]":
-    """Those that are to go, in that order.
+    """Return the records that have to go, in that order.
 
     Where not all have been looked at, none of the reserve is among them: it may not have to go.
     """
@@ -230,7 +230,7 @@ def _is_beyond(number: int, size: int, bounds: Bounds) -> bool:
 
 
 def _reserve(oldest_first: "list[Kept]") -> "set[str]":
-    """The last runs of each name, and the last failures."""
+    """Return the last runs of each name, and the last failures."""
     reserve: set[str] = set()
     counts: dict[str, int] = {}
     failures = 0
@@ -245,24 +245,24 @@ def _reserve(oldest_first: "list[Kept]") -> "set[str]":
 
 
 def _is_forgotten(record: reading.Record, now: float, age: float) -> bool:
-    """The run was lost so long ago that no recovery is to be expected."""
+    """Return whether the run was lost so long ago that no recovery is to be expected."""
     try:
         found = os.lstat(record.folder)
     except OSError:
         return False
     if record.has_end or found.st_uid != os.geteuid() or not S_ISDIR(found.st_mode) or reading.is_locked(record):
         return False
-    # A run of another machine that goes on there shows that by the times of its files alone.
+    # A run that goes on on another machine shows that by the times of its files alone.
     return not record.is_elsewhere or (losing.last_seen(record) or 0.0) < now - max(age, AGE)
 
 
 def _remove(state: str, run_id: str, removed: "list[str]") -> None:
     hidden = f".{run_id}"
     try:
-        # At once for all who look: of a record that is half gone nothing true could be told.
+        # The record goes at once for all that look: of a record that is half gone nothing true could be told.
         os.rename(f"{state}/{records.RUNS}/{run_id}", f"{state}/{records.RUNS}/{hidden}")
     except FileNotFoundError:
-        # Another process was faster.
+        # Another process has removed the record first.
         return
     except OSError:
         records.remove(state, run_id)
@@ -273,7 +273,7 @@ def _remove(state: str, run_id: str, removed: "list[str]") -> None:
 
 
 def _read(path: str, ids: "set[str]") -> "dict[str, Kept]":
-    """What is known of these; a line that is none of ours is left out."""
+    """Return what is known of these records; a line that no run of supervise has written is left out."""
     known: dict[str, Kept] = {}
     for line in reading.read(path).decode(errors="replace").splitlines():
         words = line.split(" ")
@@ -290,7 +290,7 @@ def _read(path: str, ids: "set[str]") -> "dict[str, Kept]":
 
 def _write(path: str, kept: "Iterable[Kept]") -> None:
     try:
-        # Its time says when all was last looked at, and not when something was.
+        # The file's time says when all records were last looked at, and not when something was written.
         looked = os.lstat(path).st_mtime
     except OSError:
         looked = 0.0
@@ -298,7 +298,7 @@ def _write(path: str, kept: "Iterable[Kept]") -> None:
         records.write_whole(path, "".join(one.line() for one in kept).encode())
         os.utime(path, (looked, looked))
     except OSError:
-        # It is looked at anew.
+        # The record is looked at anew.
         pass
 
 

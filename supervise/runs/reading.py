@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MOST = 1 << 24
 """Bytes of a file of facts that are read: more than any has that is ours."""
 LATEST = 1e12
-"""A number of seconds beyond it is none of a run's."""
+"""The largest number of seconds that is taken for one of a run's."""
 UNKNOWN = "?"
 EPOCH = 719468
 """Days from the first of March of the year 0 to the first of January of 1970."""
@@ -33,7 +33,7 @@ class NotFoundError(Exception):
 
 
 class UnreadableError(BadValueError):
-    """There may be such runs, but their folder cannot be read.  Its text is the whole message."""
+    """The folder of runs cannot be read, though there may be runs in it.  The text is the whole message."""
 
     def __init__(self, folder: str, error: OSError) -> None:
         super().__init__(f"cannot read {folder}: {(error.strerror or str(error)).lower()}")
@@ -89,11 +89,11 @@ class Record:
 
     @property
     def is_redacted(self) -> bool:
-        """Some of its words are shown as ***."""
+        """Return whether some of the run's words are shown as ***."""
         return self.facts.get("redacted") is True
 
     def real_words(self) -> "tuple[list[str], dict[str, list[str]], dict[str, str]] | None":
-        """The command, the options and the environment with their secrets; None where those were not kept."""
+        """Return the command, the options and the environment with their secrets; None where none were kept."""
         if not self.is_redacted:
             return self.command, self.options, self.environment
         kept = _json(f"{self.folder}/{SECRETS}") or {}
@@ -116,13 +116,13 @@ class Record:
 
     @property
     def host(self) -> str:
-        """The name of the machine that the run was started on."""
+        """Return the name of the machine that the run was started on."""
         host = self.facts.get("host")
         return host if isinstance(host, str) else ""
 
     @property
     def is_elsewhere(self) -> bool:
-        """The run was started on another machine that shares this folder.
+        """Return whether the run was started on another machine that shares this folder.
 
         Its lock, free as seen from here, says nothing: many network file systems do not carry flock(2) from one machine
         to another.
@@ -130,12 +130,12 @@ class Record:
         return identity.is_other_host(self.facts)
 
     def obstacle(self) -> "OSError | None":
-        """Why its folder cannot be read; None where it can."""
+        """Return why the run's folder cannot be read; None where it can."""
         try:
             os.listdir(self.folder)
             os.stat(f"{self.folder}/{LOCK}", follow_symlinks=False)
         except OSError as error:
-            # Without a lock it is damaged, and can be read; a link that leads nowhere is no folder.
+            # A record without a lock is damaged, and can be read; a link that leads nowhere is no folder.
             is_missing = isinstance(error, FileNotFoundError) and not os.path.islink(self.folder)
             return None if is_missing else error
         return None
@@ -171,12 +171,12 @@ class Record:
         return ""
 
     def samples(self) -> "Iterator[tuple[float, float, int, int, int]]":
-        """What it had used, from time to time: seconds of the run and of CPU, bytes on stdout, stderr and both."""
+        """Return what the run had used, from time to time: seconds of run and CPU, bytes on stdout, stderr and both."""
         for line in read(f"{self.folder}/{SAMPLES}").splitlines():
             words = line.split()
             try:
                 t, cpu, out, err = float(words[0]), float(words[1]), int(words[2]), int(words[3])
-                # An older record has no fifth.
+                # An older record has no fifth number.
                 both = int(words[4]) if len(words) > 4 else 0
             except (ValueError, LookupError):
                 continue
@@ -185,9 +185,9 @@ class Record:
 
 
 def state_of(record: Record) -> "State":
-    """Whether it goes on, has ended, or is lost: not ended, and no process holds its lock.
+    """Return whether the run goes on, has ended, or is lost: not ended, and no process holds its lock.
 
-    A run whose supervisor has died is lost from that moment on, also where nobody has written it down yet.  Of a run on
+    A run whose supervisor has died is lost from that moment on, written down or not.  Of a run on
     another machine, and of one whose folder cannot be read, that cannot be told: its state is unknown.
     """
     if not record.has_end:
@@ -220,7 +220,7 @@ def is_locked(record: Record) -> bool:
 
 
 def own_state() -> "tuple[str, str]":
-    """Where this user's records are kept, and one line that says so where HOME names another user's.
+    """Return where this user's records are kept, and a notice where HOME names another user's folder.
 
     Raises NotFoundError where the user has no home, and where another user owns or may write that folder.
     """
@@ -233,13 +233,13 @@ def own_state() -> "tuple[str, str]":
     except trust.UntrustedError as error:
         raise NotFoundError(f"the records in {state} are left alone: {error.where}: {error.why}") from None
     except OSError:
-        # There is none yet, or it cannot be entered: what is looked for in it is not found.
+        # The folder is not there yet, or cannot be entered: what is looked for in it is not found.
         pass
     return state, notice
 
 
 def state_folders() -> "list[str]":
-    """Where records are looked for: in this user's own folder, and for root first in that of the user whose HOME it is.
+    """Return the folders of records: this user's own, and for root first the one of the user whose HOME it is.
 
     Root looks at the runs of others and steers them that way; what acts on records (`recover`, `prune`) uses
     `own_state`.
@@ -269,7 +269,7 @@ def unfinished(state: str) -> "list[Record]":
 
 
 def find(word: str, state: "str | None" = None) -> Record:
-    """The run that is meant: an id, a name, the unambiguous beginning or end of an id, or `-` for the newest.
+    """Return the run that is meant: an id, a name, the unambiguous beginning or end of an id, or `-` for the newest.
 
     Raises NotFoundError, and UnreadableError where a folder cannot be read in which it may be, or its own.
     """
@@ -300,12 +300,12 @@ def _find(word: str, state: str) -> "Record | None":
 
 
 def matching(word: str, run_ids: "list[str]") -> "list[str]":
-    """Those of the ids of which the word is the beginning or the end."""
+    """Return those of the ids of which the word is the beginning or the end."""
     return [one for one in run_ids if one.startswith(word) or one.endswith(word)] if word else []
 
 
 def several(word: str, meant: "list[str]") -> str:
-    """What is said where the ids of several runs begin or end so."""
+    """Return the message for a word that is the beginning or the end of several ids."""
     begin = sum(one.startswith(word) for one in meant)
     how = "begin" if begin == len(meant) else "begin or end" if begin else "end"
     return f"{len(meant)} runs {how} with {word!r}: {', '.join(meant[:3])}{' ...' * (len(meant) > 3)}"
@@ -361,7 +361,7 @@ def epoch_of(date: str, clock: str) -> "float | None":
 
 
 def listed(folder: str) -> "list[str]":
-    """The names in it; none where it is not there.
+    """Return the names in that folder; none where the folder is not there.
 
     Raises UnreadableError: what cannot be read is not empty.
     """

@@ -9,7 +9,7 @@
       output ...      what was printed (see `output`)
       secrets         the words that run.toml shows as ***, with --keep-secrets alone, until the run is over
       end.json        the report, when all is over; there whole or not at all
-    live/RUN_ID       there as long as end.json is not: who looks for unfinished runs need not look at all others
+    live/RUN_ID       there as long as end.json is not: a look for unfinished runs need not read all others
     names/NAME        a link that names the last run of that name
 
 Ids sort by time, so nothing else keeps order.  Built-in modules alone: all this is imported before the command is born.
@@ -36,18 +36,18 @@ if TYPE_CHECKING:
 RUNS, LIVE, NAMES = "runs", "live", "names"
 RUN, LOCK, ROOTS, EVENTS, SAMPLES, END = "run.toml", "lock", "roots", "events.jsonl", "samples", "end.json"
 STATUS = "status"
-"""What the command has last said of itself."""
+"""The file with what the command has last said of itself."""
 PRUNED = "pruned"
-"""What is known of the records that have ended, of the time at which old ones were last looked for (see `pruning`)."""
+"""The file with what is known of the records that have ended; its time says when old ones were last looked for."""
 EVERY = 3600.0
 """Seconds between two times at which a run does so."""
 OFTEN = 64
-"""Runs of which, on the average, one looks for old records before that time is over."""
+"""The number of runs of which, on the average, one looks for old records before that time is over."""
 LARGE = 4 << 20
-"""Bytes of output of a run that looks for old records at its end."""
+"""Bytes of output with which a run looks for old records at its end."""
 SECRETS = "secrets"
 SOCKET = "socket"
-"""Of the name of the folder in which the control socket is."""
+"""The file with the name of the folder in which the control socket is."""
 SCHEMA = 1
 KEPT = 4096
 """Bytes of the disk that the lock takes, so that the end can be written where there are no others left."""
@@ -56,7 +56,7 @@ PATIENCE = 0.2
 LISTS = ("warnings", "extensions", "put_offs", "attempts", "stragglers", "survivors")
 FRESH = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 MODE = 0o600
-"""Of the files of a record."""
+"""The mode of the files of a record."""
 
 
 class Record:
@@ -73,20 +73,20 @@ class Record:
         self.events = events
         """The descriptor of events.jsonl."""
         self.bounds: tuple[Any, ...] = ()
-        """Of all records, as `pruning.Bounds` has them; its own where it is empty."""
+        """The bounds of all records, as `pruning.Bounds` has them; empty for the defaults."""
         self._lock = lock
         """Never closed: it goes when we go, in whatever way."""
 
     deputy: "Deputy | None" = None
-    """The process that writes it, where its file system may stop answering."""
+    """The process that writes the record, where its file system may stop answering."""
 
     @property
     def descriptors(self) -> "tuple[int, int]":
-        """The lock and the events: what another process needs to go on with this record."""
+        """Return the lock and the events: what another process needs to go on with this record."""
         return self._lock, self.events
 
     def take_back(self) -> None:
-        """Remove it: there is no such record."""
+        """Remove the record, since there is no such run."""
         remove(self.state, self.run_id)
 
     def note_root(self, pid: int) -> None:
@@ -112,7 +112,7 @@ class Record:
             os.close(fd)
 
     def _answers(self) -> bool:
-        """The file system of the record does; of a local one the kernel knows that at once."""
+        """Return whether the record's file system answers; of a local one the kernel knows that at once."""
         from supervise.process import system
 
         if system.is_at_hand(self.folder):
@@ -122,7 +122,7 @@ class Record:
         return apart.answers(self.folder, PATIENCE)
 
     def note_socket(self, folder: str) -> None:
-        """Write down in which folder the run's control socket is; without that it is looked for."""
+        """Write down in which folder the run's control socket is; without that note the socket is looked for."""
         try:
             write_whole(f"{self.folder}/{SOCKET}", os.fsencode(folder) + b"\n")
         except OSError:
@@ -143,13 +143,13 @@ class Record:
         os.write(self.events, lines)
 
     def outlet(self) -> "Outlet | DistantOutlet":
-        """Where the events are written line by line."""
+        """Return the outlet to which the events are written line by line."""
         from supervise.process.outlet import Outlet
 
         return Outlet(self.events)
 
     def samples(self) -> "Outlet | DistantOutlet":
-        """Where samples are written line by line.
+        """Return the outlet to which samples are written line by line.
 
         Raises OSError.
         """
@@ -171,7 +171,7 @@ class Record:
             os.close(fd)
 
     def writer(self, most: int) -> "Writer | DistantSink":
-        """Where the output goes, up to so many bytes."""
+        """Return the writer that takes the output, up to so many bytes."""
         from supervise.runs.output import Writer
 
         return Writer(self.folder, most)
@@ -215,7 +215,7 @@ class Record:
 
 
 def create(state: str, run_id: str, facts: "Mapping[str, object]", secrets: "bytes | None" = None) -> Record:
-    """Begin a record under the folder of the state; it is seen by others when it is whole and locked, not before.
+    """Begin a record under the folder of the state; others see it when it is whole and locked, not before.
 
     Raises OSError.
     """
@@ -283,7 +283,7 @@ def facts_of(
         "boot_id": identity.boot_id(),
         "pid": pid,
         "pid_started": identity.starttime(pid),
-        # The guardian, which makes the record, says that itself.
+        # The guardian makes the record, and writes its own number itself.
         "guardian": 0,
         "guardian_started": 0,
         "started_at": plain.time(started_at),
@@ -330,7 +330,7 @@ def settle(state: str, run_id: str) -> None:
 
 
 def write_whole(path: str, data: bytes) -> None:
-    """A file that is there whole or not at all, in whatever moment we are killed.
+    """A file that is there whole or not at all, in whatever moment supervise is killed.
 
     Raises OSError.
     """
@@ -343,7 +343,7 @@ def write_whole(path: str, data: bytes) -> None:
 
 
 def write_new(path: str, data: bytes) -> bool:
-    """The same, unless it is there already: then False.
+    """Write a file in the same way, unless it is there already: then return False.
 
     Raises OSError.
     """
@@ -373,7 +373,7 @@ def open_own(path: str, flags: int = FRESH, *, dir_fd: "int | None" = None) -> i
     try:
         os.fchmod(fd, MODE)
     except OSError:
-        # A file system without modes, such as vfat: the file is as open as its mount has it.
+        # The file system has no modes, as vfat: the file is as open as its mount has it.
         pass
     return fd
 
@@ -392,7 +392,7 @@ def _write_beside(path: str, data: bytes) -> str:
 
 
 def _write_all(fd: int, data: bytes) -> None:
-    """A part is written where the disk, or what one file may have (`ulimit -f`), has room for that alone.
+    """Write all of the data: where the disk or the limit of a file (`ulimit -f`) has room for a part, that is written.
 
     Raises OSError.
     """
@@ -418,7 +418,7 @@ def remove(state: str, name: str) -> None:
 
 
 def _make_folders(state: str) -> None:
-    """The folders that all runs share, of which this user alone may write each.
+    """Make the folders that all runs share, of which this user alone may write each.
 
     A home that is not there is not made: it would be one only by its name.
     Raises OSError.
@@ -435,7 +435,7 @@ def _make_folders(state: str) -> None:
         except FileExistsError:
             found = os.lstat(path)
             if found.st_mode & 0o170022 != 0o040000 or found.st_uid != os.geteuid():
-                # A link, say, to a larger disk.
+                # The folder is a link, say, to a larger disk.
                 from supervise.files import owned
 
                 owned.check_folder(path)

@@ -49,7 +49,7 @@ class Lost:
         """`losing.CRASH` or `losing.REBOOT`."""
         self.last_seen = losing.last_seen(record)
         self.flaw = ""
-        """Why nothing is done about it: its record is not wholly this user's own, or damaged."""
+        """Why recovery leaves the run alone: its record is not wholly this user's own, or damaged."""
         self.is_taken = False
         """Somebody else recovers it just now."""
         self.orphans: Orphans | None = None
@@ -67,7 +67,7 @@ class Lost:
         self._claim = -1
 
     def claim(self) -> bool:
-        """Make it ours; False where there is nothing left to do by us.
+        """Claim the record for this process; False where this process has nothing left to do for it.
 
         Raises OSError.
         """
@@ -81,14 +81,14 @@ class Lost:
         return True
 
     def release(self) -> None:
-        """Let go of it."""
+        """Let go of the record."""
         if self._claim >= 0:
             os.close(self._claim)
             self._claim = -1
 
 
 def find(state: str, host: str = "") -> "list[Lost]":
-    """All that were lost and of which something is to be done, the oldest first.
+    """Return the runs that were lost and of which something is to be done, the oldest first.
 
     `host` is the name of another machine whose runs count as this machine's: it had that name before.
     """
@@ -102,7 +102,7 @@ def find(state: str, host: str = "") -> "list[Lost]":
 
 
 def left_alone(state: str, host: str = "") -> "list[Record]":
-    """The unfinished runs of other machines but of `host`: what is lost of them is for those machines to tell."""
+    """Return the unfinished runs of other machines but of `host`: those machines tell what is lost of them."""
     return [
         record
         for record in reading.unfinished(state)
@@ -185,7 +185,7 @@ def _is_others(record: "Record", host: str) -> bool:
 
 
 def _flaw(record: "Record") -> str:
-    """Why the record must not be acted on; empty where it is wholly this user's own and tells which run it is of.
+    """Return why the record must not be acted on; empty where it is wholly this user's own and of the run it names.
 
     What stands in it makes this process kill and run: each part of it must have been written by this user, and be of
     the run whose id it bears.
@@ -198,7 +198,7 @@ def _flaw(record: "Record") -> str:
             try:
                 found = os.lstat(path)
             except FileNotFoundError:
-                # Another process recovers it, or it has just ended.
+                # Another process recovers the run, or the run has just ended.
                 continue
             if not trust.is_us(found.st_uid):
                 return f"{path} belongs to another user ({trust.name(found.st_uid)})"
@@ -230,8 +230,8 @@ def _orphans_of(lost: Lost) -> "Orphans | None":
         return None
     guardian, roots = (_number(record, "guardian"), _number(record, "guardian_started")), _roots(record)
     if not (_text(record, "boot_id") and identity.boot_id()):
-        # Numbers of an unknown boot: the same services get the same ones at each boot.  The run's id in a process's
-        # environment is evidence enough.
+        # These are numbers of an unknown boot: the same services get the same ones at each boot.  The run's id in a
+        # process's environment is evidence enough.
         guardian, roots = (0, 0), []
     signal, grace = _said(record, "signal"), _said(record, "kill_after")
     lost.orphans = Orphans(record.run_id, roots, guardian, signal, grace)
@@ -254,7 +254,7 @@ def _roots(record: "Record") -> "list[tuple[int, int]]":
 
 
 def _settle(lost: Lost, rerun: "Rerun") -> None:
-    """What is left to do when nobody is left of it.
+    """Do what is left to do when no process is left of the run.
 
     Raises OSError.
     """
@@ -292,12 +292,12 @@ def _run_again(lost: Lost, rerun: "Rerun", times: int) -> None:
         if not error.is_final:
             os.close(records.open_own(live))
             return
-    # Its secrets, where they were kept, have served.
+    # The secrets of the run, where they were kept, have served.
     records.settle(record.state, record.run_id)
 
 
 def _times(record: "Record") -> "int | None":
-    """For which time it is to be run again; None where it is not.
+    """Return for which time the run is to be run again; None where it is not.
 
     Raises RerunError where it was run again as often as it may be, or where words of it were not kept.
     """

@@ -32,10 +32,10 @@ def report(
     survivors: "Iterable[tuple[int, str, int, str, str]]" = (),
     outcome: str = "lost",
 ) -> "dict[str, Any]":
-    """The report: how the run began, what happened, and that at `found_at` (epoch seconds) its end was found.
+    """Return the report: how the run began, what happened, and that at `found_at` (epoch seconds) its end was found.
 
     `start` is what the report begins with, and `access_limit`, whether there was one; `seconds` is how long the run
-    took; `survivors` are those who could not be killed, as `tree.describe` has them; `outcome` is `lost` or `error`.
+    took; `survivors` could not be killed, as `tree.describe` has them; `outcome` is `lost` or `error`.
     """
     whole: dict[str, Any] = {
         "schema": SCHEMA,
@@ -63,7 +63,7 @@ def report(
         "survivors": [_process(one) for one in survivors],
     }
     for event in events:
-        # Not at the top: a supervisor that is out of memory has no room for that library, and has no events here.
+        # The import is not at the top: a supervisor out of memory has no room for the library, and has no events here.
         import json
 
         try:
@@ -79,7 +79,7 @@ def report(
 def start_of(
     run_id: str, name: "str | None", command: "Iterable[str]", pid: int, started_at: float, *, access_limit: bool
 ) -> "dict[str, Any]":
-    """What a report begins with; `pid` is the supervisor's, `started_at` in epoch seconds."""
+    """Return what a report begins with; `pid` is the supervisor's, `started_at` in epoch seconds."""
     return {
         "run_id": run_id,
         "name": None if name is None else plain.marked(name),
@@ -105,7 +105,7 @@ def write(state: str, whole: "Mapping[str, Any]", *, is_kept: bool) -> bool:
     try:
         append_event(os.open(f"{folder}/{records.EVENTS}", EVENTS), whole)
     except OSError:
-        # Without the last line, the report tells.
+        # The report tells the end also without the last line.
         pass
     is_ours = records.write_new(f"{folder}/{records.END}", plain.json(whole).encode() + b"\n")
     if is_ours and not is_kept:
@@ -131,7 +131,7 @@ def append_event(fd: int, whole: "Mapping[str, Any]") -> None:
 
 
 def last_line(whole: "Mapping[str, Any]") -> str:
-    """The event that tells of the end of which that is the report."""
+    """Return the event that tells of the end that the report describes."""
     if whole["outcome"] == "lost":
         end = {"event": "lost", "reason": whole["reason"]}
     else:
@@ -140,14 +140,14 @@ def last_line(whole: "Mapping[str, Any]") -> str:
 
 
 def line_of(start: "Mapping[str, Any]", at: str, t: float, event: "Mapping[str, Any]") -> str:
-    """An event as a line, with what each of them begins with: `at` is its time, `t` the same in seconds of the run."""
+    """Return an event as a line, with what each line begins with: `at` is its time, `t` its second of the run."""
     return plain.json({"schema": SCHEMA, "run_id": start["run_id"], "at": at, "t": t, **event}) + "\n"
 
 
 def hear(event: "dict[str, Any]", whole: "dict[str, Any]", *, has_access_limit: bool) -> None:
     """Take note, in the report, of an event.
 
-    Raises ValueError, LookupError, TypeError or AttributeError where it is no event of ours.
+    Raises ValueError, LookupError, TypeError or AttributeError where it is no event of supervise.
     """
     at, attempts = event["at"], whole["attempts"]
     told = {key: value for key, value in event.items() if key not in HEAD}

@@ -4,7 +4,7 @@ Sockets are in the first of these folders that can be had:
 
     $XDG_RUNTIME_DIR/supervise      while the user is logged in
     /run/user/UID/supervise         the same, for a process that was not told so (cron, su)
-    /run/lock/supervise-UID         whether anybody is logged in or not
+    /run/lock/supervise-UID         whether the user is logged in or not
     ~/.local/state/supervise/run/HOST    where /run/lock is root's alone; the home is the account's, whatever HOME says
     /tmp/supervise-UID              where there is no home either
 
@@ -12,7 +12,7 @@ Locks are in the first of the last three, since all runs of a user must find the
 goes with the last login, and a job of cron's has neither of the first two.
 
 In /run/lock and /tmp another user may have taken the name.  Then the folder is `supervise-UID.` and eight random
-digits; in these folders, which are sticky, nobody else can take it away or give one to this user, so it is found again
+digits; in these folders, which are sticky, no other user can remove it or give one to this user, so it is found again
 by its owner.  Built-in modules only: commands that merely ask need no more.
 """
 
@@ -38,11 +38,11 @@ TEMPORARY = "/tmp"
 """Not TMPDIR, which may be another one in the next shell."""
 PRIVATE = 0o700
 TRIES = 10
-"""How often a folder is looked for that another run of the user's has made at the same moment."""
+"""How often a folder is looked for that another run of the same user makes at the same moment."""
 PATIENCE = 0.2
 """Seconds that the file system of a home or of XDG_RUNTIME_DIR has to answer before it is passed over."""
 ENTER_ALONE = 0o711
-"""Others may go to what they know the name of, and see no names."""
+"""The mode with which others may go to a name that they know, and see no names."""
 
 
 class Place:
@@ -53,14 +53,14 @@ class Place:
     def __init__(self, uid: int, parent: str, name: str, *, is_shared: bool = False) -> None:
         self.uid = uid
         self.parent = parent
-        """What has to be there already."""
+        """The folder that has to be there already."""
         self.name = name
-        """Of the folder within it, which may have folders between."""
+        """The name of the folder within the parent, which may have folders between."""
         self.is_shared = is_shared
         """Other users may make names in the parent."""
 
     def paths(self) -> "Iterator[str]":
-        """The folders of that user which are there, the one with the plain name first."""
+        """Return the folders of that user which are there, the one with the plain name first."""
         if not self.is_shared:
             if self._answers():
                 yield f"{self.parent}/{self.name}"
@@ -68,7 +68,7 @@ class Place:
         try:
             names = [one for one in os.listdir(self.parent) if one == self.name or one.startswith(f"{self.name}.")]
         except PermissionError:
-            # A folder that may be entered and not listed: the plain name alone can be found again.
+            # The parent may be entered and not listed: the plain name alone can be found again.
             names = [self.name]
         except OSError:
             return
@@ -82,7 +82,7 @@ class Place:
                 yield path
 
     def open(self) -> "Folder":
-        """The folder, made where it is not there.
+        """Return the folder, made where it is not there.
 
         Raises OSError; UntrustedError where it is another user's.
         """
@@ -96,28 +96,28 @@ class Place:
                 try:
                     return open_folder(path, self.uid)
                 except (UntrustedError, FileNotFoundError, NotADirectoryError):
-                    # It is open to others, or a cleaner has just removed it.  Of whatever else is wrong, such as no
+                    # The folder is open to others, or a cleaner has just removed it.  After any other error, such as no
                     # descriptor that is left, another folder would be no better.
                     continue
             try:
-                # Not through a link either, the caller's own included: clients look for folders.
+                # A link does not count either, the caller's own included: clients look for folders.
                 os.lstat(plain)
             except FileNotFoundError:
                 try:
                     return open_folder(plain, self.uid, make_below=self.parent)
                 except (UntrustedError, NotADirectoryError):
-                    # Another user was the faster.
+                    # Another user has taken the name first.
                     break
             if plain not in self.paths() or not _is_closed(plain):
                 break
-            # Another run of this user's has made it since the list was read.
+            # Another run of this user has made the folder since the list was read.
         if not os.access(self.parent, os.R_OK):
-            # Under another name no other run would find it, and each would have a folder of its own.
+            # A folder with another name would be found by no other run, and each run would have a folder of its own.
             raise PermissionError(EACCES, os.strerror(EACCES), self.parent)
         return open_folder(f"{plain}.{os.urandom(4).hex()}", self.uid, make_below=self.parent)
 
     def _answers(self) -> bool:
-        """Its file system does: a home may be on a network disk, and XDG_RUNTIME_DIR anywhere."""
+        """Return whether the place's file system answers: a home may be on a network disk, XDG_RUNTIME_DIR anywhere."""
         from supervise.process import apart
 
         return apart.answers(f"{self.parent}/{self.name}", PATIENCE)
@@ -139,16 +139,16 @@ class HomePlace(Place):
         if not self._found:
             self._found = True
             self.parent = _home(self.uid)
-            # What a home shared by several machines has for this one.
+            # A home that several machines share has a folder for this one.
             self.name = f".local/state/{NAME}/run/{identity.machine_id() or os.uname().nodename}"
 
     def paths(self) -> "Iterator[str]":
-        """The folder of that user."""
+        """Return the folder of that user."""
         self._look_up()
         return super().paths() if self.parent else iter(())
 
     def open(self) -> "Folder":
-        """The folder, made where it is not there.
+        """Return the folder, made where it is not there.
 
         Raises OSError.
         """
@@ -168,7 +168,7 @@ class Folder:
         self.fd = fd
 
     def is_there(self) -> bool:
-        """The path still leads to it."""
+        """Return whether the path still leads to the folder."""
         try:
             return os.path.samestat(os.stat(self.path), os.fstat(self.fd))
         except OSError:
@@ -182,16 +182,16 @@ class Folder:
         try:
             fcntl.flock(self.fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:
-            # A file system without locks.
+            # The file system has no locks.
             pass
 
     def close(self) -> None:
-        """Let go of it."""
+        """Let go of the folder."""
         os.close(self.fd)
 
 
 def open_folder(path: str, uid: int, make_below: "str | None" = None, mode: int = PRIVATE) -> Folder:
-    """That folder of that user's, with exactly that mode where it is the caller's own.
+    """Return that folder of that user's, with exactly that mode where it is the caller's own.
 
     Raises OSError; UntrustedError where another user owns it, may write it, or may put another one in its place.
     """
@@ -207,25 +207,25 @@ def open_folder(path: str, uid: int, make_below: "str | None" = None, mode: int 
         except PermissionError:
             if not is_own:
                 raise
-            # Its mode keeps its own user out.
+            # The folder's mode keeps its own user out.
             os.chmod(f"/proc/self/fd/{held}", mode)
             fd = os.open(".", how, dir_fd=held)
     finally:
         os.close(held)
     if is_own and S_IMODE(found.st_mode) != mode:
-        # Made by hand, or by an earlier version under another umask.
+        # The folder was made by hand, or by an earlier version under another umask.
         os.fchmod(fd, mode)
     return Folder(path, fd)
 
 
 def for_sockets(uid: "int | None" = None) -> "list[Place]":
-    """Where that user's control sockets may be; without a number those of the effective user."""
+    """Return the places where that user's control sockets may be; without a number those of the effective user."""
     own = os.geteuid()
     uid = own if uid is None else uid
     places = []
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     if uid == own and runtime.startswith("/") and not _may_hang(runtime):
-        # As the XDG Base Directory Specification has it, a relative path is none.
+        # A relative path counts as none, as the XDG Base Directory Specification has it.
         places.append(Place(uid, runtime.rstrip("/"), NAME))
     if runtime.rstrip("/") != f"{LOGINS}/{uid}" or uid != own:
         places.append(Place(uid, f"{LOGINS}/{uid}", NAME))
@@ -233,14 +233,14 @@ def for_sockets(uid: "int | None" = None) -> "list[Place]":
 
 
 def _may_hang(path: str) -> bool:
-    """It does not answer, or may stop to: the control socket is looked after all the time; other folders will do."""
+    """Return whether the file system of that folder does not answer, or may stop to: other folders will do."""
     from supervise.process import apart
 
     return not apart.answers(f"{path}/{NAME}", PATIENCE) or system.may_hang_at(path)
 
 
 def for_locks(uid: "int | None" = None) -> "list[Place]":
-    """Where that user's locks may be, whether there is a login or not."""
+    """Return the places where that user's locks may be, whether there is a login or not."""
     uid = os.geteuid() if uid is None else uid
     shared = Place(uid, SHARED, f"{NAME}-{uid}", is_shared=True)
     temporary = Place(uid, TEMPORARY, f"{NAME}-{uid}", is_shared=True)
@@ -248,7 +248,7 @@ def for_locks(uid: "int | None" = None) -> "list[Place]":
 
 
 def folders_of(uid: int) -> "Iterator[Folder]":
-    """Those of that user's folders that are there; each is closed when the next one is asked for."""
+    """Yield those of that user's folders that are there; each is closed when the next one is asked for."""
     for place in for_sockets(uid):
         for path in place.paths():
             try:
@@ -262,7 +262,7 @@ def folders_of(uid: int) -> "Iterator[Folder]":
 
 
 def users() -> "list[int]":
-    """The uids whose runs the caller may steer: the caller's own and, for root, those of all who have such a folder."""
+    """Return the uids whose runs the caller may steer: the caller's own and, for root, those with such a folder."""
     own = os.geteuid()
     if own != 0:
         return [own]
@@ -280,7 +280,7 @@ def users() -> "list[int]":
 
 
 def _is_closed(path: str) -> bool:
-    """No other user may write that folder."""
+    """Return whether no other user may write that folder."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
@@ -292,7 +292,7 @@ def _is_closed(path: str) -> bool:
 
 
 def _home(uid: int) -> str:
-    """The home of the account, there or not, which is the same for cron and for a login; empty where it has none."""
+    """Return the home of the account, there or not, the same for cron and a login; empty where the account has none."""
     import pwd
 
     try:
@@ -303,19 +303,19 @@ def _home(uid: int) -> str:
 
 
 class _RuleOf:
-    """For root, on the way to another user's folder: nobody but root and that user may have made what is passed."""
+    """The rule for root, on the way to another user's folder: only root and that user may have made what is passed."""
 
     def __init__(self, uid: int) -> None:
         self._uid = uid
 
     def enter(self, fd: int, found: os.stat_result, shown: str) -> None:
-        """Raises UntrustedError for a folder in which a third user may replace what comes next."""
+        """Judge a folder; raises UntrustedError where a third user may replace what comes next in it."""
         if found.st_uid not in (0, self._uid):
             raise UntrustedError(f"It belongs to another user ({trust.name(found.st_uid)})", shown)
         if not trust.is_sticky(found) and trust.is_open(found, fd):
             raise UntrustedError("Other users may write it", shown)
 
     def follow(self, folder: int, of_folder: os.stat_result, link: os.stat_result, shown: str) -> None:
-        """Raises UntrustedError: supervise makes no links there."""
+        """Judge a link; raises UntrustedError always: supervise makes no links there."""
         if trust.is_open(of_folder, folder) or link.st_uid != 0:
             raise UntrustedError("It leads through a link", shown)

@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 SUFFIX = ".sock"
 UNNAMED = ".new"
-"""Of a socket that no client can connect to yet."""
+"""The suffix of a socket that no client can connect to yet."""
 NOTIFY = ".notify"
-"""Of the socket by which the command speaks to supervise, or of the folder of that socket."""
+"""The suffix of the socket by which the command speaks to supervise, or of the folder of that socket."""
 LONGEST_PATH = 107
 """Bytes of a path in the address of a socket (unix(7))."""
 SAID = "said"
 """The name of the socket within such a folder."""
 FOR_ALL = "/run/supervise-notify"
-"""Where root has the latter: a server that has given up root must find the way.  Names in there cannot be listed."""
+"""The parent of such folders where root runs: a server that has given up root must find the way.  None can list it."""
 CREDENTIALS = 12
 """Bytes of struct ucred: pid, uid and gid (unix(7), SO_PEERCRED)."""
 
@@ -56,7 +56,7 @@ class Listener:
         folder.protect()
 
     def is_there(self) -> bool:
-        """Clients still find it."""
+        """Return whether clients still find the socket."""
         try:
             found = os.lstat(self._name, dir_fd=self.folder.fd)
         except OSError:
@@ -64,19 +64,19 @@ class Listener:
         return os.path.samestat(found, self._file) and self.folder.is_there()
 
     def touch(self) -> None:
-        """Have it look young to what removes old files."""
+        """Have the socket look young to what removes old files."""
         try:
             os.utime(self._name, dir_fd=self.folder.fd)
         except OSError:
             pass
 
     def close(self) -> None:
-        """Let go of it."""
+        """Let go of the socket."""
         self.socket.close()
         self.folder.close()
 
     def remove(self) -> None:
-        """No client shall find it any more; what somebody else has put in its place stays."""
+        """Remove the socket, so that no client finds it any more; what another process has put in its place stays."""
         try:
             if os.path.samestat(os.lstat(self._name, dir_fd=self.folder.fd), self._file):
                 os.unlink(self._name, dir_fd=self.folder.fd)
@@ -85,7 +85,7 @@ class Listener:
 
 
 def listen(run_id: str, announce: "Callable[[str], object]") -> Listener:
-    """The socket of that run, in the first folder that can be had, the path of which is announced before.
+    """Return the socket of that run, in the first folder that can be had; its path is announced before.
 
     Raises OSError, which says what is wrong with the last of them.
     """
@@ -117,7 +117,7 @@ def remove(path: str, run_id: str) -> None:
 
 
 def remove_everywhere(run_id: str) -> None:
-    """The same, wherever it may be."""
+    """Remove the same in all folders that it may be in."""
     for folder in runtime.folders_of(os.geteuid()):
         _remove_from(folder, run_id, (SUFFIX, UNNAMED, NOTIFY))
     remove(FOR_ALL, run_id)
@@ -185,7 +185,7 @@ def _remove_dead(folder: Folder, name: str, before: float) -> None:
 
 
 def _is_dead(address: str, *, is_notify: bool) -> bool:
-    """No process has that socket any more.
+    """Return whether no process has that socket any more.
 
     It is called as what it is not, a stream or datagrams: a live one refuses that too, but does not hear of it.
     """
@@ -203,7 +203,7 @@ def _is_dead(address: str, *, is_notify: bool) -> bool:
 
 
 def bind_notify(run_id: str) -> "tuple[_socket.socket, str, str]":
-    """The socket to which the command of that run can send datagrams, its folder, and its path.
+    """Return the socket to which the command of that run can send datagrams, its folder, and its path.
 
     Another user can neither reach nor fill it.  The command of an ordinary user is that user's, and so is the folder.
     A command of root's may become any user: its socket is open to all, in a folder of its own with a name that cannot
@@ -216,7 +216,7 @@ def bind_notify(run_id: str) -> "tuple[_socket.socket, str, str]":
         try:
             return _bind_for_all(run_id)
         except OSError:
-            # In a user namespace, or on a file system that is read only.
+            # The folder cannot be made in a user namespace, or on a file system that is read only.
             pass
     for place in runtime.for_sockets():
         try:
@@ -253,7 +253,7 @@ def _bind_for_all(run_id: str) -> "tuple[_socket.socket, str, str]":
 
 def _bind_notify(folder: Folder, name: str, mode: int) -> "_socket.socket":
     if len(os.fsencode(f"{folder.path}/{name}")) > LONGEST_PATH:
-        # The command has to find it by its whole path.
+        # The command has to find the socket by its whole path.
         raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), folder.path)
     one = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)
     try:
@@ -268,7 +268,7 @@ def _bind_notify(folder: Folder, name: str, mode: int) -> "_socket.socket":
 
 
 def connect(run_id: str, seconds: float, noted: str = "") -> "_socket.socket | None":
-    """A connection to that run, each of whose calls waits so long at most; None where it has no socket.
+    """Return a connection to that run, each of whose calls waits so long at most; None where the run has no socket.
 
     It is looked for in the folder that its record has `noted`, and in all that it may be in.  Root finds the runs of
     all users so, everybody else their own.
@@ -323,7 +323,7 @@ def ids() -> "list[str]":
 
 
 def peer(one: "_socket.socket") -> "tuple[int, int]":
-    """Pid and uid of the process at the other end: the one that called connect, or listen."""
+    """Return pid and uid of the process at the other end: the one that called connect, or listen."""
     data = one.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, CREDENTIALS)
     pid, uid = (int.from_bytes(data[at : at + 4], byteorder, signed=True) for at in (0, 4))
     return pid, uid

@@ -15,17 +15,17 @@ PAUSE = 1.0
 
 
 class StatusFile:
-    """That of one run."""
+    """Writes the last STATUS of one run."""
 
     def __init__(self, record: Record) -> None:
         self._record = record
         self._guard = _thread.allocate_lock()
         self._text: str | None = None
-        """What is to be written."""
+        """The text that is still to be written."""
         self._is_busy = False
 
     def show(self, text: str) -> None:
-        """Have it written; empty for an attempt that has said nothing yet."""
+        """Have the status written; empty for an attempt that has said nothing yet."""
         with self._guard:
             self._text = plain.marked(text)
             if self._is_busy:
@@ -33,7 +33,7 @@ class StatusFile:
             try:
                 _thread.start_new_thread(self._write, ())
             except RuntimeError:
-                # No more threads: it is in the events, later.
+                # The system gives no more threads: the status is in the events, later.
                 return
             self._is_busy = True
 

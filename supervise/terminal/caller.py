@@ -33,9 +33,9 @@ class Caller:
         are_blocking: "tuple[bool, ...]" = (),
     ) -> None:
         self.fd = fd
-        """An open of our own: what is set of its description is not the caller's."""
+        """A descriptor of a new open of the terminal: what is set of its description does not reach the caller's."""
         self.group = group
-        """The process group that had the foreground: ours."""
+        """The process group of supervise, which had the foreground."""
         self.saved = saved
         self._is_shown = is_shown
         self.descriptors = tuple(descriptors)
@@ -47,16 +47,16 @@ class Caller:
 
     @property
     def facts(self) -> "Facts":
-        """What the guardian needs for `found_again`, beside `opened`."""
+        """Return what the guardian needs for `found_again`, beside `opened`."""
         return self.group, self.saved, self._is_shown, self._are_blocking
 
     @property
     def opened(self) -> "tuple[int, ...]":
-        """All descriptors of it.  A leader of a session takes /dev/tty along when it dies: it cannot be opened then."""
+        """Return all descriptors of the terminal: /dev/tty cannot be opened when the leader of its session has died."""
         return self.fd, *self.descriptors
 
     def restore(self) -> None:
-        """Give it back to our group as it was, unless another group has it now."""
+        """Give the terminal back to the supervisor's group as it was, unless another group has it now."""
         self.give_back()
         for fd, is_blocking in zip(self.descriptors, self._are_blocking, strict=True):
             try:
@@ -67,11 +67,11 @@ class Caller:
             if not self._is_others():
                 modes.set_modes(self.fd, self.saved)
         except OSError:
-            # It is gone.
+            # The terminal is gone.
             pass
 
     def give_back(self) -> None:
-        """Where the group that has it is dead, take it for ours: what comes after us could not read from it."""
+        """Take the terminal from a group that is dead: what comes after supervise could not read from it."""
         try:
             if not _is_alive(os.tcgetpgrp(self.fd)):
                 os.tcsetpgrp(self.fd, self.group)
@@ -80,14 +80,14 @@ class Caller:
             pass
 
     def make_raw(self) -> None:
-        """Have it hand on every key, and show every byte, as it is.
+        """Have the terminal hand on every key, and show every byte, as it is.
 
         Raises OSError.
         """
         modes.set_modes(self.fd, modes.raw(self.saved))
 
     def show_only(self) -> None:
-        """Have it show every byte as it is, and take the keys as before; where it is ours, and raw.
+        """Have the terminal show every byte as it is, and take the keys as before; where supervise has made it raw.
 
         Raises OSError.
         """
@@ -96,7 +96,7 @@ class Caller:
 
     @property
     def is_ours(self) -> bool:
-        """We are in its foreground."""
+        """Return whether the supervisor is in the foreground of the terminal."""
         try:
             return os.tcgetpgrp(self.fd) == self.group
         except OSError:
@@ -105,25 +105,25 @@ class Caller:
     def _is_others(self) -> bool:
         now = modes.get_modes(self.fd)
         if now in (modes.raw(self.saved), modes.showing(self.saved)):
-            # Nobody has changed what we have set.
+            # The modes are those that the supervisor has set.
             return False
         try:
             foreground = os.tcgetpgrp(self.fd)
         except OSError as error:
-            # Our session has lost it, with its leader, and no other process of that can have it.
+            # The session has lost the terminal, with its leader, and no other process of the session can have it.
             if error.errno != errno.ENOTTY:
                 raise
             return False
         if foreground != self.group and _is_alive(foreground):
             return True
-        # A pager that reads our stdout (`supervise make | less`) is in our group and has the terminal in its own modes.
+        # A pager that reads supervise's stdout (`supervise make | less`) is in the same group, and sets its own modes.
         return not self._is_shown and not modes.is_by_line(now)
 
 
 def share(*, is_commands: bool) -> Caller | None:
-    """Return the controlling terminal; None where there is none, or where we are not in its foreground.
+    """Return the controlling terminal; None where there is none, or where supervise is not in its foreground.
 
-    `is_commands`: the command has our stdin, stdout and stderr where these are that terminal.
+    `is_commands`: the command has the stdin, stdout and stderr of supervise where these are that terminal.
     """
     fd = open_again()
     if fd < 0:
@@ -162,7 +162,7 @@ def open_again(flags: int = 0) -> int:
 
 def _is_alive(group: int) -> bool:
     if not group:
-        # Of another pid namespace, which has no number here.
+        # The group is of another pid namespace, and has no number here.
         return True
     try:
         os.killpg(group, 0)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     """What tcgetattr(3) gives: four flag words, two speeds, the control characters."""
 
 ROWS, COLUMNS = 24, 80
-"""Where nobody can tell: those of the VT100, which programs take for granted too."""
+"""Rows and columns where the terminal knows none: those of the VT100, which programs take for granted too."""
 IUTF8 = 0x4000
 """The Backspace key erases a whole character (<asm-generic/termbits.h>); Python has no name for it."""
 CHARACTERS = 6
@@ -87,7 +87,7 @@ def showing(modes: "Modes") -> "Modes":
 
 
 def is_by_line(modes: "Modes") -> bool:
-    """A read from a terminal in these modes gives a whole line, or the end of file."""
+    """Return whether a read from a terminal in these modes gives a whole line, or the end of file."""
     return bool(modes[3] & termios.ICANON)
 
 
@@ -105,7 +105,7 @@ def sane(fresh: "Modes", *, is_utf8: bool) -> "Modes":
 def with_characters(fresh: "Modes", around: "Modes") -> "Modes":
     """Return the modes of a new terminal with the keys and the encoding of the one around it, and no more of that.
 
-    For a job in the background: whoever is in the foreground, a shell's line editor say, has set the rest for itself.
+    For a job in the background: the process in the foreground, a line editor say, has set the rest for itself.
     """
     made = sane(fresh, is_utf8=bool(around[0] & IUTF8))
     cc = [*made[CHARACTERS]]
@@ -121,7 +121,7 @@ def _call(call: "Callable[[], T]") -> "T":
         try:
             return call()
         except termios.error as error:
-            # Not an OSError, though it carries the same two arguments.
+            # termios.error is no OSError, though it carries the same two arguments.
             if error.args[0] != errno.EINTR:
                 raise OSError(*error.args) from None
         except InterruptedError:

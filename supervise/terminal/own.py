@@ -1,6 +1,6 @@
 """The terminal of one attempt's command (pty(7)): its only owner, which does what the table of its states says.
 
-The supervisor's side has one holder, this object, and no process but ours a copy: closed here, it hangs up.  The pump
+The supervisor's side has one holder, this object, and no other process a copy: closed here, it hangs up.  The pump
 reads it, the relay writes to it, clients steer it, each in a thread of its own; what could meet a descriptor that has
 just been closed is done under one lock.
 """
@@ -31,7 +31,7 @@ class Own:
     def __init__(
         self, dress: "Modes | None", around: "Modes | None", size: "tuple[int, int]", *, is_utf8: bool
     ) -> None:
-        """Make it, of that size.
+        """Make the terminal, of that size.
 
         `dress`: the modes to have, as they are; else, `around`: those of a terminal of which it has the keys alone;
         else `is_utf8` alone is known of what it is to be.
@@ -45,28 +45,28 @@ class Own:
         self._dress, self._around, self._is_utf8 = dress, around, is_utf8
         self._size = size
         self._keys = b""
-        """What is to be written."""
+        """The keys that are still to be written."""
         self._written = 0
         self.on_close = _ignored
-        """Called when it has hung up: a poll that still waits for the descriptor would keep it from that."""
+        """Called when the terminal has hung up: a poll that waits for its descriptor would keep it from hanging up."""
         self._handle("opened")
 
     @property
     def is_open(self) -> bool:
-        """The command may live, and its terminal with it."""
+        """Return whether the command may live, and its terminal with it."""
         return self._state == "open"
 
     @property
     def is_closed(self) -> bool:
-        """It has hung up."""
+        """Return whether the terminal has hung up."""
         return self._state == "closed"
 
     def end(self) -> None:
-        """The command has ended, or never was: what others of its tree hold is all that keeps it."""
+        """Note that the command has ended, or never was: the terminal lasts as long as others of its tree hold it."""
         self._handle("ended")
 
     def vacate(self) -> bool:
-        """A read has given EIO; True where nothing more will come.
+        """Take note of a read that has given EIO; True where nothing more will come.
 
         Raises OSError where the command's side cannot be opened again.
         """
@@ -74,18 +74,18 @@ class Own:
         return self.is_closed
 
     def abandon(self) -> None:
-        """Hang up."""
+        """Hang the terminal up."""
         self._handle("abandoned")
 
     def resize(self, rows: int, columns: int) -> bool:
-        """Give it that size; False where it has hung up."""
+        """Give the terminal that size; False where it has hung up."""
         with self._guard:
             self._size = rows, columns
             self._perform("resized")
             return self._state in ("open", "ending")
 
     def type(self, keys: bytes) -> int:
-        """Hand on as many of these keys as it takes now; how many, -1 where it takes none any more."""
+        """Hand on as many of these keys as the terminal takes now; return how many, -1 where it takes none any more."""
         with self._guard:
             if not self.is_open:
                 return -1
@@ -101,7 +101,7 @@ class Own:
             return self._written == len(self._keys)
 
     def has_unread(self) -> bool:
-        """The command has something to read."""
+        """Return whether the command has something to read."""
         import select
 
         with self._guard:
@@ -112,7 +112,7 @@ class Own:
             return bool(poll.poll(0))
 
     def is_by_line(self) -> bool:
-        """The command reads whole lines."""
+        """Return whether the command reads whole lines."""
         with self._guard:
             return self.master >= 0 and modes.is_by_line(modes.get_modes(self.master))
 
@@ -127,7 +127,7 @@ class Own:
                 self._do(action)
         except OSError:
             if after == "open" and event in ("opened", "vacated"):
-                # What was made of it is closed.
+                # The part of the terminal that was made is closed.
                 self._state = "open"
                 self._perform("abandoned")
             raise
@@ -171,7 +171,7 @@ class Own:
         except OSError as error:
             if error.errno not in (errno.EINVAL, errno.ENOTTY):
                 raise
-            # An older kernel.
+            # The kernel is older.
             return os.open(self.name, PEER_FLAGS)
 
     def _put_on(self) -> bool:
@@ -188,13 +188,13 @@ class Own:
         try:
             self._written = os.write(self.master, self._keys) if self._keys else 0
         except BlockingIOError:
-            # Its buffer is full until the command reads.
+            # The terminal's buffer is full until the command reads.
             self._written = 0
         return bool(self._written)
 
 
 def _is_done(call: "Callable[[], None]") -> bool:
-    """The terminal is worth having also where it refuses this."""
+    """Return whether the terminal has not refused the call: it is worth having also where it refuses."""
     try:
         call()
     except OSError:
@@ -203,4 +203,4 @@ def _is_done(call: "Callable[[], None]") -> bool:
 
 
 def _ignored() -> None:
-    """Where nothing waits."""
+    """Do nothing, since no thread waits."""

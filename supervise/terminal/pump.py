@@ -1,4 +1,4 @@
-"""The way of the bytes out of the command's own terminal."""
+"""The pump that takes the bytes out of the command's own terminal."""
 
 from supervise.process.pump import Pump
 
@@ -33,9 +33,9 @@ class TerminalPump(Pump):
         self._own.abandon()
 
     def keep_source(self) -> int:
-        """-1: a terminal hangs up with the supervisor, and none of it can be kept."""
+        """Return -1: a terminal hangs up with the supervisor, and none of it can be kept."""
         return -1
 
     def source_name(self) -> str:
-        """'': what buffers its output in blocks for a pipe does not do so here."""
+        """Return '': what buffers its output in blocks for a pipe does not do so for a terminal."""
         return ""

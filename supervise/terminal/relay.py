@@ -1,7 +1,7 @@
 """The relay of --pty: keys and window sizes on their way from the caller's terminal into the command's.
 
 The keys come from stdin where that is a terminal, else, where stdout is one, from the controlling terminal (`seq 99 |
-supervise --pty -- less`).  They are read by a thread through an open of our own, non-blocking: O_NONBLOCK belongs to a
+supervise --pty -- less`).  A thread reads them through an open of its own, non-blocking: O_NONBLOCK belongs to a
 description, and stdin's is the caller's as well (open(2)).
 
 A stdin that is no terminal is given to the command as it is: a terminal cuts lines of 4096 bytes, and takes bytes of a
@@ -31,18 +31,18 @@ if TYPE_CHECKING:
 
 READ = 1 << 16
 AGAIN = 0.2
-"""Seconds between two looks at what the kernel tells nobody of: which group is in the foreground, what is unread."""
+"""Seconds between two looks at what the kernel does not announce: which group is in the foreground, what is unread."""
 
 
 class Relay:
-    """One run's."""
+    """Hands on the keys and the window size of one run."""
 
     def __init__(self, caller: "Caller | None", *, is_detached: bool, is_utf8: bool) -> None:
-        """`is_utf8` is what a terminal is to be told where there is none around it."""
+        """Make the relay; `is_utf8` is what a terminal is told where there is no terminal around it."""
         self.own: Own | None = None
         """The terminal of the attempt."""
         self.is_stdin = is_detached or os.isatty(0)
-        """The command's stdin is that terminal."""
+        """The command's stdin is its own terminal."""
         self._guard = _thread.allocate_lock()
         self._is_utf8 = is_utf8
         self._caller = caller
@@ -61,7 +61,7 @@ class Relay:
         self._was_by_line = True
         self._is_running = False
         self._is_told = False
-        """That we have come to the foreground was told, and nobody has looked yet."""
+        """The thread has told that supervise has come to the foreground, and no look has followed yet."""
         self._wake = self._trigger = -1
         if self._keys >= 0:
             self._wake, self._trigger = os.pipe()
@@ -70,13 +70,13 @@ class Relay:
 
     @property
     def descriptors(self) -> "set[int]":
-        """Those that the guardian must not hold."""
+        """Return the descriptors that the guardian must not hold."""
         found = {self._wake, self._trigger, self._keys} - {-1, 0}
         return found | ({self.own.master, self.own.peer} if self.own else set())
 
     @property
     def has_keys(self) -> bool:
-        """The caller types into it."""
+        """Return whether the caller types into the command's terminal."""
         return self._keys >= 0
 
     def open(self) -> Own:
@@ -100,9 +100,9 @@ class Relay:
             self.own.abandon()
 
     def look(self, caller: "Caller | None") -> None:
-        """See who has the caller's terminal: when the run begins, when we are continued, when something has changed.
+        """See who has the caller's terminal: when the run begins, when supervise is continued, when that has changed.
 
-        `caller` is that terminal, where we have come to its foreground by now.
+        `caller` is that terminal, where supervise has come to its foreground by now.
         """
         with self._guard:
             self._caller = caller
@@ -111,7 +111,7 @@ class Relay:
             self._handle("near" if is_near and self._keys >= 0 else "far")
 
     def end(self) -> None:
-        """The command has ended, or never was; its last bytes are still on their way."""
+        """Note that the command has ended, or never was; its last bytes are still on their way."""
         if self.own:
             self.own.end()
         with self._guard:
@@ -119,17 +119,17 @@ class Relay:
             self._handle("ended")
 
     def leave(self) -> None:
-        """The command's terminal has hung up, or nothing comes from it any more."""
+        """Note that the command's terminal has hung up, or that nothing comes from it any more."""
         with self._guard:
             self._handle("unneeded")
 
     def pause(self) -> None:
-        """We are about to be stopped."""
+        """Prepare the caller's terminal for a stop of the supervisor."""
         with self._guard:
             self._handle("paused")
 
     def finish(self) -> None:
-        """The run ends."""
+        """Restore the caller's terminal, since the run ends."""
         with self._guard:
             self._handle("over")
 
@@ -145,7 +145,7 @@ class Relay:
         return bool(self.own and self.own.resize(rows, columns))
 
     def forget_size(self, client: object) -> None:
-        """That client has left."""
+        """Forget the size of that client's window: the client has left."""
         self._attached.pop(client, None)
         self.copy_size()
 
@@ -154,7 +154,7 @@ class Relay:
         return self.own.type(keys) if self.own else -1
 
     def start(self, inbox: "Inbox") -> None:
-        """Start the thread that hands the keys on; it posts `("foreground",)` when we have come there.
+        """Start the thread that hands the keys on; it posts `("foreground",)` when supervise has come there.
 
         Raises RuntimeError where there can be no more threads.
         """
@@ -170,17 +170,17 @@ class Relay:
             try:
                 os.tcgetpgrp(0)
             except OSError:
-                # Another session's (`su -c`): no process of ours is in its background, and its modes are left alone.
+                # The terminal is of another session (`su -c`): supervise leaves its modes alone.
                 self._has_jobs = False
         elif not os.isatty(1):
             return
         self._keys = callers.open_again(os.O_NONBLOCK) if self._has_jobs else _open_other()
         if self._keys < 0 and os.isatty(0):
-            # Another user's, say: read only when something is there.
+            # The terminal is another user's, say: it is read only when something is there.
             self._keys, self._may_block = 0, True
 
     def _look_around(self) -> "tuple[Modes | None, Modes | None]":
-        """The modes to copy, or, of a terminal that another group has set for itself, those to copy the keys from."""
+        """Return the modes to copy; of a terminal that another group has set for itself, those to copy keys from."""
         if self._window < 0:
             return None, None
         if self._caller and self._has_jobs:
@@ -206,7 +206,7 @@ class Relay:
             try:
                 self._do(action)
             except OSError:
-                # It is gone.
+                # The terminal is gone.
                 pass
         self._nudge()
 
@@ -262,7 +262,7 @@ class Relay:
             with self._guard:
                 is_read = self._is_listening() and not self._queue
                 if not self._is_over:
-                    # Without POLLIN only to hear of a hang-up, after which nobody is in the foreground any more.
+                    # Without POLLIN the poll only hears of a hang-up, after which no group is in the foreground.
                     poll.register(self._keys, select.POLLIN if is_read else 0)
                 if self._queue and self.own and self.own.is_open:
                     poll.register(self.own.master, select.POLLOUT)
@@ -273,7 +273,7 @@ class Relay:
             is_readable = is_read and bool(ready.get(self._keys, 0))
             has_hung_up = not is_read and bool(ready.get(self._keys, 0))
             if self._may_block and is_readable:
-                # Nothing else of ours reads it, and whatever else does may have been the faster: not under the lock.
+                # Another process may have read the bytes first, and the read would wait: so it is not under the lock.
                 try:
                     self._read(is_by_line=True)
                 except OSError:
@@ -297,7 +297,7 @@ class Relay:
         try:
             self._hand_on()
         except OSError:
-            # The command's terminal does not take them.
+            # The command's terminal does not take the keys.
             self._queue.clear()
         if self._state == "waiting" and not self._is_told and self._is_in_foreground():
             self._is_told = True
@@ -320,7 +320,7 @@ class Relay:
             # Another process has read it.
             return False
         except OSError as error:
-            # So a read is refused to a process in the background that blocks SIGTTIN; and where the terminal is gone.
+            # EIO also refuses a read to a background process that blocks SIGTTIN, and tells that the terminal is gone.
             if error.errno == errno.EIO and self._has_jobs and not self._is_in_foreground():
                 self._handle("far")
                 return False
@@ -331,7 +331,7 @@ class Relay:
         return True
 
     def _as_typed(self, data: bytes) -> "list[bytes | None]":
-        """What a read by the line has given, with the keys for the end of file that must have been typed.
+        """Return what a read by the line has given, with the keys for the end of file that must have been typed.
 
         One after an unfinished line hands that over, and the next one is the end of file.  But an unfinished line alone
         may also be what was typed while the terminal was raw, at a shell's prompt say, so that key is only taken for
@@ -362,7 +362,7 @@ class Relay:
                 self._queue[0] = keys[taken:]
 
     def _go_on_ending(self) -> None:
-        """The end of file lies ready for a command that reads lines, whenever nothing else does.
+        """Keep the end of file ready for a command that reads lines, whenever nothing else is.
 
         A command that takes single keys, as a line editor does, gets its key once each time it comes to that.
         Raises OSError.
@@ -378,12 +378,12 @@ class Relay:
             try:
                 os.write(self._trigger, b"!")
             except BlockingIOError:
-                # Full of it already.
+                # The terminal is full of it already.
                 pass
 
 
 def _open_other() -> int:
-    """Open the terminal that is our stdin, and not our session's, once more; -1 where we may not."""
+    """Open again the terminal that is stdin, and not the session's; return -1 where that is not permitted."""
     try:
         return os.open("/proc/self/fd/0", os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError:

@@ -1,7 +1,7 @@
 r"""Making text of others harmless for a terminal: the one place where that is done.
 
 A process chooses its name, its arguments and its status freely, and a file its name: an escape sequence there could
-rewrite the screen, a line break could forge a line of ours, and a bidi override could turn the reading order around
+rewrite the screen, a line break could forge a message, and a bidi override could turn the reading order around
 (Unicode TR 36, 2.2).  Whatever does not print is shown as an escape: `\n`, `\x1b`, `\u202e`, and `\xff` for a byte that
 is not UTF-8.  Built-in types only: the guardian and the fast way in load this too.
 """

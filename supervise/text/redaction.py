@@ -50,7 +50,7 @@ class Redaction:
     """
 
     def __init__(self, patterns: "Iterable[str]" = ()) -> None:
-        """Raises re.error for a pattern that is none; they are checked when the options are read."""
+        """Compile the patterns; raises re.error for an invalid one, though the options' reader checks all."""
         patterns = tuple(patterns)
         self._has_rules = OFF not in patterns
         self._patterns: tuple[re.Pattern[str], ...] = ()
@@ -59,7 +59,7 @@ class Redaction:
 
             self._patterns = tuple(map(expressions.compile, own))
         self._secrets: list[str] = []
-        """Those of at least LEAST characters, the longest first."""
+        """The secrets of at least LEAST characters, the longest first."""
         self.has_found = False
         """A word that was looked at has a secret in it."""
 
@@ -139,7 +139,7 @@ class Redaction:
 
 
 def flaw_of(pattern: str) -> "str | None":
-    """Return why that is no pattern, '' for an empty one; None where it is one."""
+    """Return why that is no pattern, '' for an empty one; None where it is a pattern."""
     if not pattern:
         return ""
     import re
@@ -206,7 +206,7 @@ def _end_of(text: str, begin: int, ends: str) -> int:
 
 
 def _named(text: str) -> "list[Span]":
-    # In ASCII alone: there a letter in lower case is as long as it was.
+    # Only ASCII is lowered: there a letter in lower case is as long as it was.
     lower = "".join(one.lower() if one.isascii() else one for one in text).replace("_", "-")
     found = []
     for name in NAMES:

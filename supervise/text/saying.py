@@ -15,7 +15,7 @@ def line(text: str, end: str = "\n") -> bytes:
 
 
 def say(*texts: str, end: str = "\n") -> None:
-    """Say each text on a line of its own; where nobody can hear it, that is no error."""
+    """Say each text on a line of its own; a stderr that cannot be written to is no error."""
     try:
         write_all(2, b"".join(line(text, end) for text in texts))
     except OSError:

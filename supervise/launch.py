@@ -54,6 +54,9 @@ BESIDE = 5.0
 """Seconds that the file system of a report, a log, events or a lock has to answer, before the run is refused."""
 NEVER_LATE = ("/dev/", "/proc/")
 OUT_OF_MEMORY = b"supervise: cannot go on: out of memory; stopping the command\n"
+RECORD_DETACHED = 15.0
+"""Seconds that the file system may take for the record of a run with --detach, which is refused without one: many
+times what two hundred runs take that are started at once."""
 RECORD = 2.0
 """Seconds that the file system of the record may take to make it, or half of the first limit where that is less; then
 the run goes on without."""
@@ -683,7 +686,8 @@ def _await_record(launched: Launched) -> None:
     """
     from supervise import recording
 
-    until = launched.started + min(RECORD, _first_limit(launched) / 2)
+    patience = RECORD_DETACHED if launched.is_detached else RECORD
+    until = launched.started + min(patience, _first_limit(launched) / 2)
     # A configuration that did not come may have taken all of that time.
     until = max(until, monotonic() + LATE)
     cancelling = {number for number in CANCELLING if _signal.getsignal(number) != _signal.SIG_IGN}

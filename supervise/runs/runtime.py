@@ -39,7 +39,7 @@ TEMPORARY = "/tmp"
 PRIVATE = 0o700
 TRIES = 10
 """How often a folder is looked for that another run of the same user makes at the same moment."""
-PATIENCE = 0.2
+PATIENCE = 0.4
 """Seconds that the file system of a home or of XDG_RUNTIME_DIR has to answer before it is passed over."""
 ENTER_ALONE = 0o711
 """The mode with which others may go to a name that they know, and see no names."""

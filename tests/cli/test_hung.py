@@ -234,7 +234,7 @@ def test_the_command_runs_without_a_home_that_answers(supervise: Place, dead: De
     assert said.splitlines()[-1] == "ran"
 
 
-@pytest.mark.parametrize("options", [[], ["--notify"], ["--lock", "one"], ["--pty", "--notify"]])
+@pytest.mark.parametrize("options", [[], ["--notify"], ["--lock", f"hung-{os.getpid()}"], ["--pty", "--notify"]])
 def test_a_limit_holds_where_the_runtime_folder_hangs(supervise: Place, dead: Dead, options: list[str]) -> None:
     env = {"XDG_RUNTIME_DIR": str(dead.folder)}
 
@@ -284,14 +284,14 @@ def test_a_cancellation_where_the_runtime_folder_hangs(supervise: Place, dead: D
 def test_a_lock_where_the_home_of_the_account_hangs(supervise: Place, tmp_path: Path, manner: str) -> None:
     """Where /run/lock cannot be written, the account's home comes before /tmp."""
     home = pwd.getpwuid(0).pw_dir
-    if f"{supervise.program}".startswith(f"{home}/") or sys.executable.startswith(f"{home}/"):
+    if f"{supervise.program}".startswith(f"{home}/") or os.path.realpath(sys.executable).startswith(f"{home}/"):
         pytest.skip("needs a program that is not in root's home")
     there = supervise.file("there")
     with mounted(tmp_path / "dead", "answers") as hung:
         script = f"""
             mount -t tmpfs -o ro none /run/lock && mount --bind {hung.folder} {home} || exit 99
             cd /; echo >{there}; read go
-            exec {supervise.program} -t 1 --no-record --lock one -- sleep 20
+            exec {supervise.program} -t 1 --no-record --lock home-{os.getpid()} -- sleep 20
         """
         reader, writer = os.pipe()
         running = supervise.popen(
@@ -326,7 +326,8 @@ def test_a_log_of_a_run_without_limits_is_refused(supervise: Place, dead: Dead) 
     code, said, took = Run(supervise, ["--log", f"{dead.folder}/l", "--", "echo", "ran"]).wait()
     assert code == 125
     assert said == f"supervise: --log: '{dead.folder}/l' does not answer\n"
-    assert took < 5 + LATE
+    # With two starts of Python, beside three other tests.
+    assert took < 5 + 3 * LATE
 
 
 def state_of(hung: Hung) -> dict[str, str]:

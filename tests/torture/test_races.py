@@ -83,3 +83,7 @@ def test_questions_while_a_run_ends(supervise: Place, manner: str) -> None:
         elif "stop" not in asked:
             assert code == ENDED
         wait_until(lambda: not supervise.alive())
+    if manner == "is lost":
+        # With the supervisor and its guardian killed, the socket stays until a client misses its run.
+        for path in supervise.runtime.rglob("*.sock"):
+            path.unlink()

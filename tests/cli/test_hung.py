@@ -2,9 +2,7 @@
 
 import json
 import os
-import pwd
 import signal
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -283,13 +281,12 @@ def test_a_cancellation_where_the_runtime_folder_hangs(supervise: Place, dead: D
 @pytest.mark.parametrize("manner", ["unread", "unanswered"])
 def test_a_lock_where_the_home_of_the_account_hangs(supervise: Place, tmp_path: Path, manner: str) -> None:
     """Where /run/lock cannot be written, the account's home comes before /tmp."""
-    home = pwd.getpwuid(0).pw_dir
-    if f"{supervise.program}".startswith(f"{home}/") or os.path.realpath(sys.executable).startswith(f"{home}/"):
-        pytest.skip("needs a program that is not in root's home")
-    there = supervise.file("there")
+    there, accounts = supervise.file("there"), supervise.file("passwd")
     with mounted(tmp_path / "dead", "answers") as hung:
+        # A mount over the real home would hang the interpreter too, where it is installed there (pyenv).
+        accounts.write_text(f"root:x:0:0:root:{hung.folder}:/bin/sh\n")
         script = f"""
-            mount -t tmpfs -o ro none /run/lock && mount --bind {hung.folder} {home} || exit 99
+            mount -t tmpfs -o ro none /run/lock && mount --bind {accounts} /etc/passwd || exit 99
             cd /; echo >{there}; read go
             exec {supervise.program} -t 1 --no-record --lock home-{os.getpid()} -- sleep 20
         """
@@ -323,11 +320,14 @@ def test_the_commands_pid_is_not_noted_on_a_disk_that_hangs(dead: Dead) -> None:
 
 
 def test_a_log_of_a_run_without_limits_is_refused(supervise: Place, dead: Dead) -> None:
-    code, said, took = Run(supervise, ["--log", f"{dead.folder}/l", "--", "echo", "ran"]).wait()
-    assert code == 125
-    assert said == f"supervise: --log: '{dead.folder}/l' does not answer\n"
-    # With two starts of Python, beside three other tests.
-    assert took < 5 + 3 * LATE
+    def time_taken() -> float:
+        code, said, took = Run(supervise, ["--log", f"{dead.folder}/l", "--", "echo", "ran"]).wait()
+        assert code == 125
+        assert said == f"supervise: --log: '{dead.folder}/l' does not answer\n"
+        return took
+
+    # One of three: the machine may be busy with other tests.
+    assert any(time_taken() < 5 + LATE for _ in range(3))
 
 
 def state_of(hung: Hung) -> dict[str, str]:

@@ -67,12 +67,17 @@ class Name:
 
     def owner(self) -> int:
         """Return the pid of the process that took the name; 0 where that is no process of the owners."""
+        pid, uid = self.taker()
+        return pid if uid in self._owners else 0
+
+    def taker(self) -> "tuple[int, int]":
+        """Return pid and uid of the process that took the name, of any user; pid 0 where no process has it."""
         connection = self._connect()
         if connection is None:
-            return 0
-        pid, uid = sockets.peer(connection)
+            return 0, 0
+        taker = sockets.peer(connection)
         connection.close()
-        return pid if uid in self._owners else 0
+        return taker
 
     def wait(self) -> None:
         """Wait until the run that has the name, if there is one, is gone."""

@@ -158,11 +158,11 @@ class Lock:
         owner = 0 if is_alive else self._locker() or self._claim.owner()
         if owner and owner != pid and _is_alive(owner):
             # The run may not write there, or another user has written something there since.
-            return f"pid {owner}{_user_of(owner)}"
+            return f"pid {owner}{self._user_of(owner)}"
         if not pid:
             return "another run"
         gone = "" if is_alive else ", killed, and its command is still being stopped"
-        whose = _user_of(pid) if is_alive else ""
+        whose = self._user_of(pid) if is_alive else ""
         return f"run {run_id} (pid {pid}{whose}{gone}) since {strftime('%Y-%m-%dT%H:%M:%SZ', gmtime(since))}"
 
     def _locker(self) -> int:
@@ -174,6 +174,17 @@ class Lock:
             if b" FLOCK " in line and b"->" not in line and number in line and len(words) > 4 and words[4].isdigit():
                 return int(words[4])
         return 0
+
+    def _user_of(self, pid: int) -> str:
+        """Return ` of bob` for a process of another user's, and nothing for one of this user's."""
+        try:
+            uid = os.stat(f"/proc/{pid}").st_uid
+        except OSError:
+            # A process that /proc hides (hidepid, proc(5)) is another user's.  The kernel tells whose by the name.
+            taker, uid = self._claim.taker()
+            if taker != pid:
+                return " of another user" if _is_anothers(pid) else ""
+        return "" if uid == os.geteuid() else f" of {trust.name(uid)}"
 
     def is_held_around_us(self) -> bool:
         """Who has it is a process above us, as far as that can be seen: it does not let go as long as we wait."""
@@ -307,15 +318,6 @@ def _folder() -> runtime.Folder:
     return folder
 
 
-def _user_of(pid: int) -> str:
-    """Return ` of bob` for a process of another user's, and nothing for one of this user's."""
-    try:
-        uid = os.stat(f"/proc/{pid}").st_uid
-    except OSError:
-        return ""
-    return "" if uid == os.geteuid() else f" of {trust.name(uid)}"
-
-
 def _is_alive(pid: int) -> bool:
     """It is there, and no zombie (proc(5))."""
     try:
@@ -323,8 +325,13 @@ def _is_alive(pid: int) -> bool:
             return file.read().rpartition(b") ")[2][:1] not in (b"Z", b"X", b"")
     except OSError:
         pass
+    # A process of another user's may be hidden (hidepid), so the kernel is asked.
+    return _is_anothers(pid)
+
+
+def _is_anothers(pid: int) -> bool:
+    """Return whether there is such a process, which this user may not signal (kill(2))."""
     try:
-        # A process of another user's may be hidden (hidepid), so the kernel is asked.
         os.kill(pid, 0)
     except PermissionError:
         return True

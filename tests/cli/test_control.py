@@ -209,8 +209,10 @@ GARBAGE = st.one_of(
 
 def survives(supervise: Place, count: int, options: tuple[str, ...]) -> None:
     # Among the keys is Ctrl-C now and then, which must be no more than a byte.
-    command = ("sh", "-c", "if [ -t 0 ]; then stty raw -echo; fi; exec sleep 1000")
+    command = ("sh", "-c", "if [ -t 1 ]; then stty raw -echo </dev/tty; fi; echo ready; exec sleep 1000")
     running, run_id = steered(supervise, *options, "--", *command)
+    # Before the terminal is raw, Ctrl-C and Ctrl-\\ would end the command, as they should.
+    running.wait_for_out(b"ready")
     path = socket_of(supervise)
 
     @settings(max_examples=count, deadline=None, database=None)

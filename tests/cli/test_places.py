@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from supervise.runs import sockets
+from tests.cli.test_hidden import HIDES
 from tests.harness import BOUND, wait_until
 from tests.users import ALICE, BOB, ROOT, Users
 
@@ -154,6 +155,26 @@ def test_two_users_and_root_share_a_file(
                 who = rf"run {run_id} \(pid \d+{of}\) since \S+" if is_named else rf"pid \d+{of}"
                 assert re.search(rf"busy: the lock {path} is held by {who} \(exit 75\)\n$", busy.stderr), busy.stderr
     assert path.stat().st_uid == ALICE
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o666])
+def test_the_holder_of_a_shared_lock_has_its_user_where_proc_hides_it(users: Users, mode: int) -> None:
+    path = users.shared() / "job.lock"
+    lock = ("--no-record", "--lock", str(path), "--lock-mode", f"{mode:o}")
+    assert users.supervise(ALICE, *lock, "--", "true").returncode == 0
+    for holder, other in ((ALICE, BOB), (BOB, ALICE), (ROOT, ALICE), (ROOT, BOB)):
+        with running(users, holder, *lock) as run_id:
+            ordinary = ("setpriv", f"--reuid={other}", f"--regid={other}", "--clear-groups")
+            words = (*ordinary, str(users.program), *lock, "--", "true")
+            hidden = ("unshare", "-m", "sh", "-c", f'{HIDES} || exit 99; exec "$@"', "sh", *words)
+            busy = users.run(ROOT, *hidden, env={"HOME": str(users.home(other))})
+            if busy.returncode == 99:
+                pytest.skip(f"nothing can be mounted here: {busy.stderr}")
+            of = " of root" if holder == ROOT else f" of uid {holder}"
+            # Bob may lock what he may read, and not write his name there.
+            is_named = holder != BOB or mode == 0o666
+            who = rf"run {run_id} \(pid \d+{of}\) since \S+" if is_named else rf"pid \d+{of}"
+            assert re.search(rf"busy: the lock {path} is held by {who} \(exit 75\)\n$", busy.stderr), busy.stderr
 
 
 def test_a_file_that_another_user_may_not_read_is_refused(users: Users) -> None:

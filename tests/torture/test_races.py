@@ -84,6 +84,7 @@ def test_questions_while_a_run_ends(supervise: Place, manner: str) -> None:
             assert code == ENDED
         wait_until(lambda: not supervise.alive())
     if manner == "is lost":
-        # With the supervisor and its guardian killed, the socket stays until a client misses its run.
+        # With the supervisor and its guardian killed, a socket stays until a client misses its run, and removes it.
         for path in supervise.runtime.rglob("*.sock"):
-            path.unlink()
+            assert supervise.popen([str(supervise.program), "extend", path.stem, "1m"]).wait().code == 125
+        assert [*supervise.runtime.rglob("*.sock")] == []

@@ -60,6 +60,7 @@ def _main() -> None:
         from supervise import turning_away
 
         turning_away.end(launched, launched.turned_away)
+    launched.keep_reserve()
     sys.unraisablehook = _end_with_thread(launched)
     _let_flow(launched)
     # The command runs, and its bytes flow.  The pumps need the interpreter while the libraries load: a line must not
@@ -107,11 +108,10 @@ def _is_short_of_descriptors() -> bool:
 
 
 def _end_with_thread(launched: "Launched") -> "Callable[[sys.UnraisableHookArgs], None]":
-    """End the run, without a traceback, where one of its threads has died for lack of memory."""
+    """Return what ends the run, without a traceback, where one of its threads has died for lack of memory."""
+    from supervise import launch
 
     def end(what: "sys.UnraisableHookArgs") -> None:
-        from supervise import launch
-
         if what.exc_type is not MemoryError and not _is_short_of_memory():
             sys.__unraisablehook__(what)
             return
@@ -138,10 +138,31 @@ def _go_on(launched: "Launched") -> "NoReturn":
 
     run = runner.begin(launched)
     if run.outcome is None:
+        _load_hashes()
         from supervise import loop
 
         loop.watch(run)
     finish(run)
+
+
+def _load_hashes() -> None:
+    """Load what `hashlib`, which trio imports, is going to load.
+
+    Where memory is too short for one of them, hashlib prints a traceback for each of its hashes and goes on.
+    Raises ImportError where memory is too short.
+    """
+    names = ["_sha512" if sys.version_info < (3, 12) else "_sha2", "_blake2"]
+    try:
+        __import__("_hashlib")
+    except ImportError:
+        # Without OpenSSL, hashlib takes all of its own.
+        names += ["_md5", "_sha1", "_sha3", *(["_sha256"] if sys.version_info < (3, 12) else [])]
+    for name in names:
+        try:
+            __import__(name)
+        except ModuleNotFoundError:
+            # This Python was built without, and hashlib knows that.
+            pass
 
 
 def _fill_stdio() -> None:

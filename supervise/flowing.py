@@ -80,7 +80,7 @@ def start_pumps(launched: Launched) -> None:
         )
     else:
         launched.pumps = tuple(
-            Pump(stream, source, sink, cut, launched.inbox, launched.copier, before, launched.unread[1])
+            Pump(stream, source, sink, cut, launched.inbox, launched.copier, before, launched.tell_unread)
             for stream, source, sink in _streams(launched)
         )
         if len(launched.pumps) == 2:

@@ -9,7 +9,7 @@ import _thread
 import os
 import select
 import sys
-from time import gmtime, monotonic, strftime, time
+from time import gmtime, monotonic, sleep, strftime, time
 
 from supervise.options import BETWEEN, DEADLINE, RECOVERED_FROM, BadValueError
 
@@ -54,6 +54,8 @@ BESIDE = 5.0
 """Seconds that the file system of a report, a log, events or a lock has to answer, before the run is refused."""
 NEVER_LATE = ("/dev/", "/proc/")
 OUT_OF_MEMORY = b"supervise: cannot go on: out of memory; stopping the command\n"
+RESERVE = 1 << 18
+"""Bytes: so much the C library maps by itself (mallopt(3), M_MMAP_THRESHOLD), and unmaps it when it is given back."""
 RECORD_DETACHED = 15.0
 """Seconds that the file system may take for the record of a run with --detach, which is refused without one: many
 times what two hundred runs take that are started at once."""
@@ -125,8 +127,8 @@ class Launched:
         """To whoever holds the command."""
         self.silence: Line | None = None
         """The other end of the line, where nobody is there any more."""
-        self.unread: tuple[int, ...] = ()
-        """The pipe in which the guardian hears which of its copies of them to close; empty with a terminal."""
+        self.reserve: list[bytearray] = []
+        """Memory that `give_up` gives back first.  As long as nothing touches it, it is address space alone."""
         self.sources: tuple[int, ...] = ()
         """Our ends of the command's stdout and stderr, or of its terminal."""
         self.spoke_first = -1
@@ -245,6 +247,14 @@ class Launched:
         if self.overlay:
             self.overlay.hide()
 
+    def keep_reserve(self) -> None:
+        """Keep the memory that the words take with which a run ends where there is no more."""
+        self.reserve.append(bytearray(RESERVE))
+
+    def tell_unread(self, number: int) -> None:
+        """Tell the guardian that the supervisor closes its end of the pipe with that inode number."""
+        self.line.send("unread", number)
+
     def own_children(self) -> "set[int]":
         """Return the children of the supervisor that have nothing to do with the command's tree."""
         return {*(deputy.pid for deputy in self.deputies), *([self.wall.watcher] if self.wall else [])}
@@ -267,6 +277,12 @@ class Launched:
             deputy.hang_up()
         for deputy in self.deputies:
             deputy.await_end()
+        if self.deputies:
+            from supervise.process.deputy import DYING
+
+            until = monotonic() + DYING
+            for deputy in self.deputies:
+                deputy.await_death(until)
 
     def holder(self) -> int:
         """The pid of whoever holds the command."""
@@ -512,6 +528,7 @@ def give_up(launched: Launched, why: str) -> "NoReturn":
         # Another thread gives the run up already, and ends this process.
         _giving_up.acquire()
     is_said = False
+    launched.reserve.clear()
     try:
         launched.hide_line()
         _say(why)
@@ -526,11 +543,23 @@ def give_up(launched: Launched, why: str) -> "NoReturn":
         except OSError:
             # The guardian has died before the supervisor: the command is the supervisor's now, and falls to init.
             pass
+        except MemoryError:
+            _wait_plainly(launched.guardian.pid)
     finally:
         # The line is written also where memory is short for all that.
         if not is_said:
             os.write(2, OUT_OF_MEMORY)
         os._exit(125)
+
+
+def _wait_plainly(pid: int) -> None:
+    """Reap the guardian with what takes no memory: it is continued, but not let out of a frozen cgroup.
+
+    Raises ChildProcessError.
+    """
+    while not os.waitpid(pid, os.WNOHANG)[0]:
+        os.kill(pid, _signal.SIGCONT)
+        sleep(GLANCE)
 
 
 def _say(text: str) -> None:
@@ -622,11 +651,11 @@ def _fork_guardian(
     log = getattr(launched.log, "fd", -1)
     said = launched.notify.fileno() if launched.notify else -1
     unneeded = {launched.events, launched.told, log, said} - {-1}
-    copies: tuple[int, tuple[int, ...]] | None = None
+    copies: tuple[int, ...] = ()
     if launched.relay:
         unneeded |= {*launched.sources, *launched.relay.descriptors}
     else:
-        copies = launched.unread[0], launched.sources
+        copies = launched.sources
     values = launched.request.values
     orders = ("orders", values["signal"], values["kill_after"], _facts(launched))
     words: list[Message] = [(orders, ()), *first]
@@ -761,7 +790,6 @@ def open_stdio(launched: Launched) -> "tuple[tuple[int, int, int], str]":
 
 def _pipes(launched: Launched) -> "tuple[tuple[int, int, int], str]":
     launched.spoke_first = -1
-    launched.unread = launched.unread or os.pipe()
     out, out_sink = os.pipe()
     if _is_one_stream(launched):
         launched.sources = (out,)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 TURN = 0.02
 """Seconds between two looks whether the end of the run has set a bound meanwhile."""
+DYING = 0.05
+"""Seconds that all deputies together have to die of KILL: none waits so long but one that cannot be killed."""
 GOING = 0.05
 """Seconds that a deputy which has nothing left to do has to go."""
 PAUSE = 0.001
@@ -42,6 +44,7 @@ class Deputy:
         self._asked = inf
         """The moment since which a call waits for its answer, by CLOCK_MONOTONIC."""
         self._is_late = False
+        self._is_killed = False
         self._is_hurried: Callable[[], bool] = bool
         self._guard = _thread.allocate_lock()
         self._line, theirs = line.pair()
@@ -107,16 +110,25 @@ class Deputy:
         self._line.close()
 
     def await_end(self) -> None:
-        """Wait, after `hang_up`, until the deputy has gone, or kill it where it does not go."""
+        """Wait, after `hang_up`, until the deputy has gone, or kill it where it does not go.
+
+        `await_death` comes after that, when all deputies have had theirs.
+        """
         until = 0.0 if self._is_late else max(self.until, monotonic() + GOING)
         try:
             while not os.waitpid(self.pid, os.WNOHANG)[0]:
                 if monotonic() > until:
                     os.kill(self.pid, _signal.SIGKILL)
-                    # A deputy that can be killed is gone in a moment, and reaped.
-                    _pause()
-                    os.waitpid(self.pid, os.WNOHANG)
+                    self._is_killed = True
                     return
+                _pause()
+        except OSError:
+            pass
+
+    def await_death(self, until: float) -> None:
+        """Reap a deputy that was killed, by that moment: it is gone at once, or stays in an uninterruptible wait."""
+        try:
+            while self._is_killed and not os.waitpid(self.pid, os.WNOHANG)[0] and monotonic() < until:
                 _pause()
         except OSError:
             pass

@@ -157,7 +157,7 @@ def fork(
     on_lost: "OnLost",
     found_again: "FoundAgain | None",
     maker: "Maker | None" = None,
-    copies: "tuple[int, tuple[int, ...]] | None" = None,
+    copies: "tuple[int, ...]" = (),
 ) -> Guardian:
     """Fork the guardian, with the first of what it is told: no line is faster.
 
@@ -166,8 +166,8 @@ def fork(
     when the command has ended by itself and left no process, unless the supervisor calls `keep`.  `mask` is the
     command's signal mask.  `on_lost` is called in the guardian, with the facts and the sockets that it was told, when
     the supervisor has died and the tree is stopped; `found_again` before that, on a terminal.  `maker` makes the record
-    of the run, in the guardian, where the first messages tell it to.  `copies`: where the guardian
-    hears which read ends to close, and those that it keeps (see `unread.Copies`).
+    of the run, in the guardian, where the first messages tell it to.  `copies`: the read ends of the
+    command's pipes that the guardian keeps (see `unread.Copies`).
     Raises OSError where no process can be had.
     """
     ours, theirs = line.pair()

@@ -8,6 +8,7 @@ The guardian is the holder, and the supervisor should the guardian die, whose ch
     ("socket", folder, run_id)          where the control socket is, to be removed if the supervisor dies
     ("lock",) + descriptor              the file of the run's lock, made anew, to be kept open
     ("helper", pid, is_there)           a helper with its own group, to be killed if the supervisor dies
+    ("unread", number)                  the pipe with that inode number has lost its reader: its copy is to be closed
     ("wall", folder) + descriptor       a cgroup to go into with all the tree; the descriptor is to be kept open
     ("record",)                         ("recorded", ...) + descriptors, as the maker of the record has it
     ("spawn", command, variables,       ("started", pid, at) or ("failed", kind, reason)
@@ -97,8 +98,8 @@ class Holder:
         """The supervisor is dead."""
         self.mask: Iterable[int] = ()
         """The signals that the caller of supervise blocks: they are blocked for the command too."""
-        self.kept: tuple[int, tuple[int, ...]] | None = None
-        """The descriptor and the read ends for a guardian's `Copies`, should the supervisor die."""
+        self.kept: tuple[int, ...] = ()
+        """In a guardian: the read ends of the command's pipes for its `Copies`, should the supervisor die."""
         self._copies: Copies | None = None
         self.permit = -1
         """The same for what comes after the record: where the supervisor was first, nothing does."""
@@ -121,8 +122,6 @@ class Holder:
         poll = select.poll()
         poll.register(self.wake, select.POLLIN)
         poll.register(self.line, select.POLLIN)
-        if self.kept:
-            poll.register(self.kept[0], select.POLLIN)
         timeout: int | None = SETTLED
         while True:
             poll.modify(self.line, select.POLLIN | (select.POLLOUT if self.line.has_unsent else 0))
@@ -138,8 +137,6 @@ class Holder:
                 if self._has_leave:
                     self.line.flush(LAST_WORDS)
                     return True
-            if self.kept and any(fd == self.kept[0] for fd, _ in ready):
-                self._load_copies().close_told()
             if self.line.has_unsent:
                 self.line.flush()
             if any(fd == self.line.fileno() and events != select.POLLOUT for fd, events in ready):
@@ -242,11 +239,14 @@ class Holder:
                 self._gathering = wall.enter(folder, self.spared, self.reap)
                 self._gather()
             case ("spawn", list(command), dict(variables), str(terminal)):
-                if self.kept and fds[3:]:
-                    self._load_copies().replace([*fds[3:]])
+                if fds[3:]:
+                    self._take_copies(fds[3:])
                 self._spawn(command, variables, (fds[0], fds[1], fds[2]), terminal)
             case ("record",):
                 self._make_record()
+            case ("unread", int(number)):
+                if self.kept:
+                    self._load_copies().close(number)
             case ("ask", int(number)):
                 self.reap()
                 self.line.send("alive", number, monotonic())
@@ -412,13 +412,20 @@ class Holder:
             self.line.send("exited", UNKNOWN_STATUS, monotonic(), bool(started))
         self.reap()
 
+    def _take_copies(self, fds: "Sequence[int]") -> None:
+        """Keep the read ends of the next attempt's pipes, in a guardian; in the supervisor its own ends are enough."""
+        if self.kept:
+            self._load_copies().replace([*fds])
+        else:
+            for fd in fds:
+                os.close(fd)
+
     def _load_copies(self) -> "Copies":
-        assert self.kept
         if self._copies is None:
             # This is loaded after the command's start: a file of its own costs a hundredth of a bare start of Python.
             from supervise.process.unread import Copies
 
-            self._copies = Copies(*self.kept)
+            self._copies = Copies(self.kept)
         return self._copies
 
     def _load(self) -> "ModuleType":

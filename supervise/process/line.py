@@ -28,7 +28,7 @@ RIGHTS = 8
 """File descriptors that one message may carry."""
 MOST_UNSENT = 1000
 """Messages that may wait for room; beyond this number only what ends the command or the line is kept."""
-NEVER_LEFT_OUT = ("stop", "kill", "bye", "exited", "empty")
+NEVER_LEFT_OUT = ("stop", "kill", "bye", "unread", "exited", "empty")
 
 
 class _Parcel:

@@ -18,6 +18,8 @@ from supervise.process.system import enlarge
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from supervise.process.copying import Copier
     from supervise.process.feed import Feed
 
@@ -76,11 +78,11 @@ class Pump:
         inbox: Inbox,
         copier: "Copier | None" = None,
         after: "tuple[Pump, ...]" = (),
-        unread: int = -1,
+        unread: "Callable[[int], object] | None" = None,
     ) -> None:
         """Make the pump; `after` are the pumps whose bytes come before any of this one.
 
-        `unread`: where the guardian is told that the source is closed; -1 where it has no copy.
+        `unread`: called with the inode number of the source before it is closed; None where the guardian has no copy.
         """
         self.stream = stream
         self.count = 0
@@ -209,6 +211,10 @@ class Pump:
         is_enlarged = is_flood = False
         seen = 0
         while self.count < self._limit:
+            # Here and in `_run`, where every way out of this loop leads, and not by `finally`: where no memory is left
+            # at all, CPython 3.11 tries for ever to note the place in this long function at which it entered that.
+            if self.has_turn:
+                self._end_turn()
             ready = poll.poll()
             if ready != usual and self._is_over(dict(ready)):
                 return
@@ -216,29 +222,13 @@ class Pump:
                 return
             if self.turn and not self.has_turn:
                 self._take_turn(self.turn)
-            try:
-                if is_flood and self._hand_over():
-                    continue
-                try:
-                    size = os.readv(source, into)
-                except BlockingIOError:
-                    # Another process has taken what poll had seen.
-                    continue
-                except OSError as error:
-                    # A terminal gives EIO when no process is left at its other side.
-                    if error.errno != errno.EIO:
-                        raise
-                    if self._is_at_end():
-                        return
-                    continue
-                if not size:
-                    return
-                data = view[:size]
-                if not self._pass_on(data):
-                    return
-            finally:
-                if self.has_turn:
-                    self._end_turn()
+            if is_flood and self._hand_over():
+                continue
+            size = self._read(into)
+            if size < 0:
+                continue
+            if not size or not self._pass_on(view[:size]):
+                return
             # Or so much was handed over since the last read.
             is_flood, seen = self.count - seen >= MUCH, self.count
             if is_flood and not is_enlarged:
@@ -287,6 +277,22 @@ class Pump:
         if self.turn:
             self.turn.release()
 
+    def _read(self, into: "list[memoryview]") -> int:
+        """Return how many bytes were read from the source: 0 at its end, -1 where there is nothing to read now.
+
+        Raises OSError.
+        """
+        try:
+            return os.readv(self._source, into)
+        except BlockingIOError:
+            # Another process has taken what poll had seen.
+            return -1
+        except OSError as error:
+            # A terminal gives EIO when no process is left at its other side.
+            if error.errno != errno.EIO:
+                raise
+            return 0 if self._is_at_end() else -1
+
     def _is_at_end(self) -> bool:
         """Return, after EIO, whether nothing more will come.
 
@@ -295,13 +301,9 @@ class Pump:
         return True
 
     def _close_source(self) -> None:
-        if self._unread >= 0:
-            try:
-                # The guardian hears of it before the close: it knows its copy by the same number (process/unread.py).
-                os.write(self._unread, os.fstat(self._source).st_ino.to_bytes(8, sys.byteorder))
-            except OSError:
-                # The guardian is gone, and its copies with it.
-                pass
+        if self._unread:
+            # The guardian hears of it before the close: it knows its copy by the same number (process/unread.py).
+            self._unread(os.fstat(self._source).st_ino)
         os.close(self._source)
 
     def _wait_for_others(self) -> bool:

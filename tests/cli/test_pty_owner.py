@@ -19,9 +19,13 @@ ATTEMPTS = 200
 
 
 def masters(pid: int) -> int:
-    """How many descriptors of that process are the supervisor's side of a terminal."""
+    """How many descriptors of that process are the supervisor's side of a terminal; 0 where the process is gone."""
     found = 0
-    for path in Path(f"/proc/{pid}/fd").glob("*"):
+    try:
+        paths = [*Path(f"/proc/{pid}/fd").iterdir()]
+    except FileNotFoundError:
+        paths = []
+    for path in paths:
         try:
             found += os.readlink(path) in ("/dev/ptmx", "/dev/pts/ptmx")
         except OSError:

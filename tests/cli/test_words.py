@@ -232,7 +232,9 @@ def test_events_begin_on_a_line_of_their_own(supervise: Place) -> None:
     assert ended.code == 0
     lines = supervise.file("all").read_text().splitlines()
     assert lines.count("half") == 1
-    assert len([json.loads(line) for line in lines if line != "half"]) == 3
+    names = [json.loads(line)["event"] for line in lines if line != "half"]
+    # That no process is left may be told before the end of the run, or not any more.
+    assert [name for name in names if name != "emptied"] == ["started", "exited", "settled"]
 
 
 def test_a_descriptor_that_cannot_be_written(supervise: Place) -> None:

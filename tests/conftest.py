@@ -1,5 +1,7 @@
 """Fixtures of the end-to-end tests."""
 
+import fcntl
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,11 +12,39 @@ from tests import harness, programs
 from tests import users as users_module
 
 
+def pytest_configure() -> None:
+    """Let the tests start where the caller ignores a signal (nohup, a background job of sh): they send these."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """A test marked with `needs` names the programs that a bare machine lacks."""
     for marker in item.iter_markers("needs"):
         for name in marker.args:
             programs.needed(name)
+
+
+@pytest.fixture(autouse=True)
+def room(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let a test marked `alone` run while pytest's other workers wait: it measures how late something is.
+
+    All workers share the room, and a test that wants it alone closes the gate in front of it first: with one lock,
+    the others would follow each other in for ever.
+    """
+    if not hasattr(request.config, "workerinput"):
+        yield
+        return
+    folder = tmp_path_factory.getbasetemp().parent
+    is_alone = request.node.get_closest_marker("alone")
+    how = fcntl.LOCK_EX if is_alone else fcntl.LOCK_SH
+    with (folder / "gate").open("w") as gate, (folder / "room").open("w") as room:
+        fcntl.flock(gate, how)
+        fcntl.flock(room, how)
+        if not is_alone:
+            fcntl.flock(gate, fcntl.LOCK_UN)
+        yield
 
 
 @pytest.fixture(scope="session")

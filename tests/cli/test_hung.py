@@ -72,6 +72,7 @@ def places(dead: Dead) -> dict[str, tuple[list[str], dict[str, str]]]:
     }
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("what", ["the command", "a relative command", "PATH", "the interpreter"])
 def test_a_limit_holds_where_the_command_never_comes_into_being(supervise: Place, dead: Dead, what: str) -> None:
     script = supervise.file("script")
@@ -91,6 +92,7 @@ def test_a_limit_holds_where_the_command_never_comes_into_being(supervise: Place
         assert ("could not kill" in said) == bool(survivors)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("what", ["the command", "PATH"])
 def test_a_cancellation_of_a_start_that_hangs(supervise: Place, dead: Dead, what: str, number: int) -> None:
@@ -115,13 +117,15 @@ def test_a_cancellation_of_a_start_that_hangs(supervise: Place, dead: Dead, what
 
 
 def is_waiting(pid: int) -> bool:
-    """The process, or a child of it, waits for an answer of the file system."""
-    for one in (pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())):
-        if "request_wait" in Path(f"/proc/{one}/wchan").read_text():
-            return True
-    return False
+    """Whether the process, or a child of it, waits for an answer of the file system; one that has ended does not."""
+    try:
+        pids = [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+        return any("request_wait" in Path(f"/proc/{one}/wchan").read_text() for one in pids)
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
+@pytest.mark.alone
 def test_a_limit_holds_in_a_folder_that_hangs(supervise: Place, tmp_path: Path) -> None:
     with mounted(tmp_path / "dead", "answers") as hung:
         call = f"exec {supervise.program} -t 1 -- ./cmd"
@@ -145,6 +149,7 @@ def run_where(supervise: Place, start: str, hung: Hung, tmp_path: Path) -> float
     return began
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("options", [[], ["-t", "20"], ["-t", "2"], ["--pty", "-t", "2"]])
 def test_a_record_that_does_not_come_is_left_out(supervise: Place, dead: Dead, options: list[str]) -> None:
     run = Run(supervise, [*options, "--", "sh", "-c", "echo here; exit 3"], {"XDG_STATE_HOME": str(dead.folder)})
@@ -155,6 +160,7 @@ def test_a_record_that_does_not_come_is_left_out(supervise: Place, dead: Dead, o
     assert bool(run.left()) != dead.is_killable
 
 
+@pytest.mark.alone
 def test_a_cancellation_waits_for_no_record(supervise: Place, dead: Dead) -> None:
     words = ["--", *child("say=here", "stay")]
     run = Run(supervise, ["-k", "0.1", *words], {"XDG_STATE_HOME": str(dead.folder)})
@@ -167,6 +173,7 @@ def test_a_cancellation_waits_for_no_record(supervise: Place, dead: Dead) -> Non
     assert "cancelled by signal INT" in said
 
 
+@pytest.mark.alone
 def test_a_limit_counts_from_the_call_where_a_record_does_not_come(supervise: Place, dead: Dead) -> None:
     run = Run(supervise, ["-t", "1", "--", "sleep", "20"], {"XDG_STATE_HOME": str(dead.folder)})
     code, said, took = run.wait()
@@ -188,6 +195,7 @@ def beside(dead: Dead) -> dict[str, tuple[list[str], dict[str, str]]]:
     }
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     "what", ["report", "log", "events", "lock", "config", "XDG_CONFIG_HOME", "HOME", "all of them"]
 )
@@ -210,6 +218,7 @@ def test_a_limit_holds_whatever_hangs(supervise: Place, dead: Dead, what: str) -
     assert any(time_taken() < LIMIT + LATE for _ in range(3))
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("what", ["report", "log", "events", "lock", "config", "HOME"])
 def test_a_cancellation_whatever_hangs(supervise: Place, dead: Dead, what: str, number: int) -> None:
@@ -232,6 +241,7 @@ def test_the_command_runs_without_a_home_that_answers(supervise: Place, dead: De
     assert said.splitlines()[-1] == "ran"
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("options", [[], ["--notify"], ["--lock", f"hung-{os.getpid()}"], ["--pty", "--notify"]])
 def test_a_limit_holds_where_the_runtime_folder_hangs(supervise: Place, dead: Dead, options: list[str]) -> None:
     env = {"XDG_RUNTIME_DIR": str(dead.folder)}
@@ -260,6 +270,7 @@ def test_clients_pass_over_a_runtime_folder_that_hangs(supervise: Place, dead: D
     assert run.wait()[0] == 143
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_cancellation_where_the_runtime_folder_hangs(supervise: Place, dead: Dead, number: int) -> None:
     def lateness() -> float:
@@ -307,6 +318,7 @@ def test_a_lock_where_the_home_of_the_account_hangs(supervise: Place, tmp_path: 
     wait_until(lambda: not supervise.alive())
 
 
+@pytest.mark.alone
 def test_the_commands_pid_is_not_noted_on_a_disk_that_hangs(dead: Dead) -> None:
     record = records.Record(str(dead.folder), "20261124-200139-123456abcd", {}, -1, -1)
     began = time.monotonic()

@@ -107,6 +107,7 @@ def test_grace_is_nothing_for_who_does_nothing(supervise: Place) -> None:
     assert ended.report["put_offs"] == []
 
 
+@pytest.mark.alone
 def test_grace_is_whole_again_after_a_byte(supervise: Place) -> None:
     """Twice in a row busy and silent for longer than the limit, each time within the grace."""
     words = ("ready", "burn_cpu=4.2", "ready", "burn_cpu=4.2", "exit=3")

@@ -90,7 +90,7 @@ def test_stop_with_a_signal(supervise: Place, name: str, code: int) -> None:
 
 
 def test_extend_adds_to_the_deadline_in_force(supervise: Place) -> None:
-    running, run_id = steered(supervise, "-t", "3", "--warn-at", "off", "--", *child("sleep_until_age=4", "exit=5"))
+    running, run_id = steered(supervise, "-t", "6", "--warn-at", "off", "--", *child("sleep_until_age=7", "exit=5"))
     ended = command(supervise, "extend", run_id, "1h")
     assert ended.code == 0
     assert ended.messages[0].startswith("the completion limit is extended by 1h")

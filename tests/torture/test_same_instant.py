@@ -38,6 +38,7 @@ def agrees(ended: Ended, own_code: int) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize("words", [("exit=9",), ("exit_on=TERM,9", "exit=9")], ids=["plain", "handles TERM"])
 def test_exit_at_the_deadline(supervise: Place, words: tuple[str, ...]) -> None:
     """Two hundred times, with jitter."""
@@ -81,6 +82,7 @@ def agrees_on_access(ended: Ended) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize("sign", ["file", "notify", "match"])
 def test_ready_at_the_access_limit(supervise: Place, sign: str) -> None:
     """Two hundred times, with jitter."""

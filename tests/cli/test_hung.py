@@ -12,7 +12,7 @@ import pytest
 
 from supervise.process import apart
 from supervise.runs import records
-from tests.harness import Place, alive_with, child, wait_until
+from tests.harness import Place, alive_with, child, name_of, wait_until
 from tests.hung import Hung, is_possible, mounted
 
 pytestmark = pytest.mark.skipif(
@@ -132,6 +132,25 @@ def test_a_limit_holds_in_a_folder_that_hangs(supervise: Place, tmp_path: Path) 
         start = f"cd {hung.folder} && echo there >{tmp_path}/there && read go && {call}"
         began = run_where(supervise, start, hung, tmp_path)
         assert LIMIT <= time.monotonic() - began < LIMIT + LATE
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_cancellation_in_a_folder_that_hangs(supervise: Place, tmp_path: Path, number: int) -> None:
+    with mounted(tmp_path / "dead", "answers") as hung:
+        there, go = supervise.file("there"), supervise.file("go")
+        start = f"cd {hung.folder} && echo there >{there} && until [ -e {go} ]; do sleep 0.01; done"
+        running = supervise.popen(["dash", "-c", f"{start}; exec {supervise.program} -- ./cmd"])
+        wait_until(there.exists)
+        hung.stop("unread")
+        go.touch()
+        wait_until(lambda: name_of(running.pid) == "supervise" and is_waiting(running.pid))
+        sent = time.monotonic()
+        running.send(number)
+        ended = running.wait()
+        assert time.monotonic() - sent < LATE, ended.err
+        assert ended.code == (-number if number == signal.SIGINT else 128 + number), ended.err
+        assert ended.left == []
 
 
 def run_where(supervise: Place, start: str, hung: Hung, tmp_path: Path) -> float:
@@ -331,6 +350,7 @@ def test_the_commands_pid_is_not_noted_on_a_disk_that_hangs(dead: Dead) -> None:
     apart.late.clear()
 
 
+@pytest.mark.alone
 def test_a_log_of_a_run_without_limits_is_refused(supervise: Place, dead: Dead) -> None:
     def time_taken() -> float:
         code, said, took = Run(supervise, ["--log", f"{dead.folder}/l", "--", "echo", "ran"]).wait()
@@ -346,6 +366,7 @@ def state_of(hung: Hung) -> dict[str, str]:
     return {"XDG_STATE_HOME": str(hung.folder)}
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("how", ["unread", "unanswered"])
 @pytest.mark.parametrize("end", ["limit", "TERM", "INT", "exit"])
 def test_a_run_ends_where_all_that_it_writes_hangs_meanwhile(

@@ -4,24 +4,7 @@ from supervise.options import BadValueError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Any
-
     from supervise.runs.log import Log
-
-
-def check_expressions(values: "Mapping[str, Any]") -> None:
-    """Check that each expression that is looked for is a valid one.
-
-    Raises BadValueError.
-    """
-    expressions = tuple(sign for sign in values["access_on"] if sign.startswith("match="))
-    if expressions:
-        from supervise.process import lines
-
-        why = lines.check(expressions)
-        if why:
-            raise BadValueError(f"--access-on: {why}")
 
 
 def check_report(path: str) -> "tuple[str, tuple[int, ...]]":

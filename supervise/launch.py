@@ -333,10 +333,9 @@ def run(request: "Request", on_lost: "OnLost", told: int = -1, began: "float | N
             from supervise import recording
 
             recording.warn(request.notice)
-        if values["report"] or values["access_on"] or values["events"]:
+        if values["report"] or values["events"]:
             from supervise import beside
 
-            beside.check_expressions(values)
             if values["report"]:
                 _beside(launched, "report", beside.check_report)
             if values["events"]:

@@ -4,6 +4,12 @@ The fast reader (`argv`), the typer app (`cli`), the environment, the man page a
 it.  Plain classes and built-in types only: this is imported before the command is born, and a dataclass costs 17 ms.
 """
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from supervise.access_kinds import AccessKind
+
 PREFIX = "SUPERVISE_"
 """How the environment variables begin that set an option."""
 DEADLINE = PREFIX + "DEADLINE"
@@ -18,13 +24,35 @@ class BadValueError(Exception):
     """The word is not one of those the option takes.  Its text is the whole message."""
 
 
+def _access_kinds() -> "tuple[AccessKind, ...]":
+    """Return the table of `--access-on`, which a run without that option does not load."""
+    from supervise.access_kinds import KINDS
+
+    return KINDS
+
+
 class Option:
     """One row.  `kind` names the reader in `values.READERS`; `default` is written as a user would write it.
+
+    `kinds` is where the words of the value stand in a table of their own; `{forms}` in the help becomes their list.
 
     `value` is what that reader makes of it, said here so that a run of which nobody says anything needs none of them.
     """
 
-    __slots__ = ("aliases", "choices", "default", "help", "key", "kind", "metavar", "name", "panel", "short", "value")
+    __slots__ = (
+        "_choices",
+        "_help",
+        "_kinds",
+        "aliases",
+        "default",
+        "key",
+        "kind",
+        "metavar",
+        "name",
+        "panel",
+        "short",
+        "value",
+    )
 
     def __init__(
         self,
@@ -38,6 +66,7 @@ class Option:
         *,
         aliases: "tuple[str, ...]" = (),
         choices: "tuple[str, ...]" = (),
+        kinds: "Callable[[], tuple[AccessKind, ...]] | None" = None,
         value: object = None,
     ) -> None:
         self.panel = panel
@@ -46,12 +75,25 @@ class Option:
         self.kind = kind
         self.default = default
         self.metavar = metavar
-        self.help = help
+        self._help = help
         self.aliases = aliases
-        self.choices = choices
+        self._choices = choices
+        self._kinds = kinds
         self.value = False if kind == "flag" else default if kind == "choice" else value
         self.key = name.replace("-", "_")
         """Its name in Python."""
+
+    @property
+    def choices(self) -> "tuple[str, ...]":
+        """The words that the value may be; what ends with `=` takes an argument.  Empty where they cannot be listed."""
+        return tuple(kind.word for kind in self._kinds()) if self._kinds else self._choices
+
+    @property
+    def help(self) -> str:
+        """What the option does, for the help page, the manual and the completions."""
+        return (
+            self._help.replace("{forms}", ", ".join(kind.form for kind in self._kinds())) if self._kinds else self._help
+        )
 
     @property
     def is_flag(self) -> bool:
@@ -83,10 +125,6 @@ LIMITS, ACCESS, WARNINGS, EXTENSION, STOPPING, AGAIN, RESULT, LOCK, RECORD, OUTP
     "Configuration",
 )
 EVIDENCE = ("cpu", "socket", "connection", "output", "io")
-SIGNS = (
-    "output", "match=", "port=", "listen", "file=", "http=", "notify", "command=", "attach", "manual",
-)  # fmt: skip
-"""Of access; what ends with `=` takes a value."""
 CAUSES = ("access", "idle", "completion", "failed", "signaled", "resumable", "any", "code=")
 """Of another attempt; what ends with `=` takes a value."""
 
@@ -117,10 +155,9 @@ OPTIONS = (
     ),
     Option(
         ACCESS, "access-on", "", "evidences", "", "SIGN",
-        "What shows that the command is up; it can stand several times, and any one is enough: output, match=REGEX, "
-        "port=[HOST:]PORT, listen, file=PATH, http=URL, notify, command=SHELL COMMAND, attach, manual. Without it, "
+        "What shows that the command is up; it can stand several times, and any one is enough: {forms}. Without it, "
         "output.",
-        choices=SIGNS,
+        kinds=_access_kinds,
         value=(),
     ),
     Option(

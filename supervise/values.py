@@ -337,40 +337,14 @@ def read_flag(option: Option, word: str) -> bool:
 
 def read_evidences(option: Option, word: str) -> "tuple[str, ...]":
     """Signs of access, each as it was written and once: `output`, `port=127.0.0.1:8080`."""
+    from supervise import access_kinds
+
     signs = word.split(BETWEEN)
     for sign in signs:
-        name, equals, argument = sign.partition("=")
-        if name + equals not in option.choices or (equals and not argument):
-            raise _bad(sign, "one of " + ", ".join(choice + "..." * choice.endswith("=") for choice in option.choices))
-        if name == "port" and port_of(argument) is None:
-            raise _bad(sign, "port=PORT or port=HOST:PORT (port=8080, port=[::1]:80)")
-        if name == "http" and not _is_url(argument):
-            raise _bad(sign, "http=URL, and the URL begins with http:// or https://")
+        takes = access_kinds.flaw_of(sign)
+        if takes:
+            raise _bad(sign, takes)
     return tuple(dict.fromkeys(signs))
-
-
-def port_of(argument: str) -> "tuple[str, int] | None":
-    """Host and number of `8080` (host ''), `db:5432`, `[::1]:80`; None where it is not a port."""
-    host, colon, digits = argument.rpartition(":")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host:
-        return None
-    if (colon and not host) or not 1 <= _whole(digits) <= 65535:
-        return None
-    return host, int(digits)
-
-
-def _is_url(text: str) -> bool:
-    """It is one that a client can ask for; a space or a line break in it would be something else on the wire."""
-    scheme, mark, rest = text.partition("://")
-    authority = rest.split("/")[0].split("?")[0]
-    host, colon, digits = authority.rpartition(":") if not authority.endswith("]") else (authority, "", "")
-    if not (scheme.lower() in ("http", "https") and mark and text.isascii() and text.isprintable() and " " not in text):
-        return False
-    if "@" in authority or "#" in authority or not (host or digits):
-        return False
-    return port_of(authority if colon else authority + ":80") is not None
 
 
 READERS: "dict[str, Callable[[Option, str], object]]" = {

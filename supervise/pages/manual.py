@@ -3,6 +3,7 @@
 import re
 import textwrap
 
+from supervise.access_kinds import KINDS, AccessKind
 from supervise.commands.table import SUBCOMMANDS, Subcommand
 from supervise.options import OPTIONS, Option, option_names
 
@@ -34,11 +35,18 @@ def parts() -> dict[str, str]:
     return {
         "OPTIONS": "\n".join(f".SS {panel}\n" + "\n".join(_options(panel)) for panel in panels),
         "COMMANDS": "\n".join(_command(row) for row in SUBCOMMANDS),
+        "ACCESS_KINDS": "\n".join(map(_access_kind, KINDS)),
         "EXIT_CODES": "\n".join(
             f'.TP\n.BR {code.replace(" ", chr(92) + " ")} " ({_escaped(name)})"\n{_wrapped(text)}'
             for code, name, text in EXIT_CODES
         ),
     }
+
+
+def _access_kind(kind: AccessKind) -> str:
+    argument = re.sub("[A-Z]+( [A-Z]+)*", r"\\fI\g<0>\\fR", kind.metavar)
+    text = re.sub(r"\*(.+?)\*", r"\\fB\1\\fR", _wrapped(_escaped(kind.text)), flags=re.DOTALL)
+    return f".TP\n\\fB{kind.word}\\fR{argument}\n{text}"
 
 
 def _options(panel: str) -> list[str]:

@@ -13,24 +13,6 @@ if TYPE_CHECKING:
     from supervise.process.news import News
 
 PROGRAM = os.path.join(os.path.dirname(__file__), "matcher.py")
-NAME = "match="
-
-
-def check(signs: "tuple[str, ...]") -> str:
-    """Why one of these signs is none, empty where all can be looked for."""
-    import re
-    import warnings
-
-    from supervise.process.matcher import compiled
-
-    # An expression that may mean something else in a later Python: nothing that we have to say.
-    warnings.simplefilter("ignore")
-    for sign in signs:
-        try:
-            compiled([sign.removeprefix(NAME)])
-        except (re.error, RecursionError, OverflowError) as error:
-            return f"got {sign!r}, takes match= and a regular expression: {error}"
-    return ""
 
 
 def pipe() -> "tuple[int, int]":
@@ -64,7 +46,7 @@ class Lines:
         out, out_copy = pipe()
         err, err_copy = pipe()
         answer, answer_sink = pipe()
-        words = [sys.executable, "-I", "-S", PROGRAM, *(one.removeprefix(NAME) for one in wanted)]
+        words = [sys.executable, "-I", "-S", PROGRAM, *(one.partition("=")[2] for one in wanted)]
         try:
             self._helper = helpers.Helper(words, {0: out, 1: answer_sink, 3: err})
         except OSError:

@@ -1,6 +1,7 @@
-"""One look for a sign of access: '' where it is there, else why not, in words for people.
+"""The checks of `--access-on`, each under the name that its row of `access_kinds.KINDS` has for it.
 
-Each may wait, for a bounded time, and for no longer once `stopped` has hung up.
+A check takes the argument of the sign and returns '' where the sign is there, else why not, in words for people.  It
+may wait for a bounded time, and ends soon after `Scene.stopped` has hung up.
 """
 
 import errno
@@ -10,8 +11,8 @@ import socket
 from collections.abc import Callable, Mapping
 from time import monotonic
 
+from supervise.access_kinds import port_of
 from supervise.process import helpers, sockets, tree
-from supervise.values import port_of
 
 CONNECTING = 1.0
 """Seconds that a connection may take,"""
@@ -23,14 +24,48 @@ HERE = ("127.0.0.1", "::1")
 """Where a port is looked for without a host."""
 
 
-def port(argument: str, stopped: int) -> str:
-    """It accepts a connection."""
+class Scene:
+    """What a check may need to know of the run."""
+
+    __slots__ = ("environ", "holder", "mind", "stopped")
+
+    def __init__(
+        self,
+        stopped: int,
+        holder: Callable[[], int],
+        environ: Mapping[bytes, bytes],
+        mind: Callable[[int, bool], None],
+    ) -> None:
+        self.stopped = stopped
+        """A pipe that hangs up when the check is of no use any more."""
+        self.holder = holder
+        """Returns the pid of the process whose descendants are the command's tree."""
+        self.environ = environ
+        """The command's environment."""
+        self.mind = mind
+        """Takes the pid of a process of supervise's own, and whether it has begun or ended."""
+
+
+Check = Callable[[str, Scene], str]
+
+
+def check_named(name: str) -> Check:
+    """Return the check of that name.
+
+    Raises KeyError for a row of the table without a check.
+    """
+    found: Check = globals()[name]
+    return found
+
+
+def port(argument: str, scene: Scene) -> str:
+    """A connection is accepted at the port."""
     found = port_of(argument)
     assert found
     host, number = found
     why = ""
     for one in (host,) if host else HERE:
-        failure = _connect(one, number, stopped)
+        failure = _connect(one, number, scene.stopped)
         if not failure:
             return ""
         why = why or f"{_shown(one)}:{number}: {failure}"
@@ -76,8 +111,8 @@ def _wait_for(link: socket.socket, stopped: int) -> int:
     return link.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 
 
-def file(path: str) -> str:
-    """It is there, whatever it is."""
+def file(path: str, scene: Scene) -> str:
+    """The file is there, of whatever type."""
     try:
         os.stat(path)
     except OSError as error:
@@ -85,12 +120,12 @@ def file(path: str) -> str:
     return ""
 
 
-def listen(holder: int) -> str:
-    """A descendant of `holder` listens on some TCP port."""
-    return "" if sockets.listens(tree.snapshot(holder)) else "no process of the tree listens on a TCP port"
+def listen(argument: str, scene: Scene) -> str:
+    """A process of the tree listens on some TCP port."""
+    return "" if sockets.listens(tree.snapshot(scene.holder())) else "no process of the tree listens on a TCP port"
 
 
-def http(url: str) -> str:
+def http(url: str, scene: Scene) -> str:
     """A GET is answered with 2xx or 3xx."""
     from supervise.process.http import get
 
@@ -101,18 +136,18 @@ def http(url: str) -> str:
     return "" if 200 <= status < 400 else f"{url}: {f'{status} {reason}'.strip()}"
 
 
-def command(line: str, environ: Mapping[bytes, bytes], stopped: int, mind: Callable[[int, bool], None]) -> str:
-    """A shell ends with 0 for it; `mind` is told of its process, and when it is gone."""
+def command(line: str, scene: Scene) -> str:
+    """A shell ends with 0 for the line."""
     try:
-        helper = helpers.Helper(["/bin/sh", "-c", line], {}, environ)
+        helper = helpers.Helper(["/bin/sh", "-c", line], {}, scene.environ)
     except OSError as error:
         return f"{line}: {_words(error)}"
-    mind(helper.pid, True)
-    has_ended = _wait_for_end(helper, stopped)
+    scene.mind(helper.pid, True)
+    has_ended = _wait_for_end(helper, scene.stopped)
     # What it has left in its group goes with it.
     helper.kill()
     status = helper.wait()
-    mind(helper.pid, False)
+    scene.mind(helper.pid, False)
     if not has_ended:
         return f"{line}: not done after {RUNNING:.0f}s"
     if os.WIFSIGNALED(status):

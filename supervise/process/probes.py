@@ -9,6 +9,7 @@ import select
 from collections.abc import Callable, Mapping
 from time import monotonic
 
+from supervise.access_kinds import kind_of
 from supervise.process import looks
 from supervise.process.news import News
 
@@ -24,9 +25,8 @@ class Probes:
 
     def __init__(self, news: News, holder: Callable[[], int], environ: Mapping[bytes, bytes]) -> None:
         self._news = news
-        self._holder = holder
-        self._environ = environ
         self._stopped, self._stop = os.pipe()
+        self._scene = looks.Scene(self._stopped, holder, environ, news.mind)
         self._guard = _thread.allocate_lock()
         self._running = 0
         """Threads, the last of which closes what it is told by."""
@@ -48,7 +48,9 @@ class Probes:
             self._stop = -1
 
     def _run(self, sign: str) -> None:
-        self._look_for(sign, self._how(sign))
+        kind = kind_of(sign)
+        assert kind
+        self._look_for(sign, looks.check_named(kind.check))
         self._leave()
 
     def _leave(self) -> None:
@@ -57,24 +59,11 @@ class Probes:
             if not self._running:
                 os.close(self._stopped)
 
-    def _how(self, sign: str) -> Callable[[], str]:
-        name, _, argument = sign.partition("=")
-        match name:
-            case "port":
-                return lambda: looks.port(argument, self._stopped)
-            case "file":
-                return lambda: looks.file(argument)
-            case "http":
-                return lambda: looks.http(argument)
-            case "command":
-                return lambda: looks.command(argument, self._environ, self._stopped, self._news.mind)
-        return lambda: looks.listen(self._holder())
-
-    def _look_for(self, sign: str, look: Callable[[], str]) -> None:
-        pause, said = FIRST, ""
+    def _look_for(self, sign: str, check: looks.Check) -> None:
+        argument, pause, said = sign.partition("=")[2], FIRST, ""
         while not self._is_stopped_within(pause):
             try:
-                why = look()
+                why = check(argument, self._scene)
             except Exception as error:
                 # A fault of ours, or a machine that has run out of something: it is looked for again.
                 why = f"{sign}: {type(error).__name__}: {error}"

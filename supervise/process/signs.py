@@ -2,6 +2,7 @@
 
 import os
 
+from supervise.access_kinds import LINES, TOLD, kind_of
 from supervise.process.inbox import Inbox
 from supervise.process.news import News
 
@@ -13,16 +14,14 @@ if TYPE_CHECKING:
     from supervise.process.lines import Lines
     from supervise.process.probes import Probes
 
-LINES = ("match=",)
-PROBES = ("port=", "listen", "file=", "http=", "command=")
-
 
 class Signs:
     """Those of one attempt."""
 
     def __init__(self, wanted: "tuple[str, ...]", inbox: Inbox) -> None:
-        self._lines_wanted = tuple(one for one in wanted if one.startswith(LINES))
-        self._probes_wanted = tuple(one for one in wanted if one.startswith(PROBES))
+        checks = {sign: kind.check for sign in wanted if (kind := kind_of(sign))}
+        self._lines_wanted = tuple(sign for sign, check in checks.items() if check == LINES)
+        self._probes_wanted = tuple(sign for sign, check in checks.items() if check not in (LINES, TOLD))
         self.news = News(inbox)
         self._lines: "Lines | None" = None
         self._probes: "Probes | None" = None

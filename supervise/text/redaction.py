@@ -143,7 +143,10 @@ def flaw_of(pattern: str) -> "str | None":
     if not pattern:
         return ""
     import re
+    import warnings
 
+    # Python warns on stderr of a pattern that may mean something else in a later Python; the user has not asked.
+    warnings.simplefilter("ignore")
     try:
         re.compile(pattern)
     except (re.error, OverflowError, RecursionError) as error:

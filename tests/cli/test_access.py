@@ -176,6 +176,18 @@ def test_what_is_no_expression_is_refused_before_the_start(supervise: Place, exp
     assert not supervise.file("x").exists()
 
 
+def test_an_expression_is_refused_by_the_name_of_what_gave_it(supervise: Place) -> None:
+    ended = supervise("-a", "5", "--", *child("ready"), env={"SUPERVISE_ACCESS_ON": "output\nmatch=("})
+    assert ended.code == 125
+    assert ended.messages[0].startswith("SUPERVISE_ACCESS_ON: got 'match=(', takes match= and a regular expression: ")
+
+
+@pytest.mark.parametrize("words", [("-a", "5", "--access-on", "match=[[a]"), ("--redact", "[[a]")])
+def test_python_does_not_warn_of_an_expression(supervise: Place, words: tuple[str, ...]) -> None:
+    ended = supervise(*words, "--", *child("ready"))
+    assert (ended.code, ended.err) == (0, b"")
+
+
 # --- port
 
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from supervise import __main__ as entry
 from supervise import argv, cli, folders, launch
-from supervise.options import BETWEEN, OPTIONS, SIGNS, BadValueError, option_names
+from supervise.access_kinds import WORDS
+from supervise.options import BETWEEN, OPTIONS, BadValueError, option_names
 from supervise.values import read_evidences
 
 
@@ -412,7 +413,7 @@ def test_both_ways_agree_on_any_words(words, environ):
 
 
 signs = st.tuples(
-    st.sampled_from([*SIGNS, "port", "http", "output=", ""]),
+    st.sampled_from([*WORDS, "port", "http", "output=", ""]),
     st.sampled_from(["", "80", "[::1]:80", "::", "http://x", "https://x:1/a?b#c", "(", "\udcff"])
     | st.text(max_size=12),
 ).map("".join)  # fmt: skip
@@ -431,7 +432,7 @@ def test_any_signs_of_access_are_read_or_refused_in_one_line(words):
     assert why.startswith("got ")
     assert "\n" not in why
     assert set(found) <= {part for word in words for part in word.split(BETWEEN)}
-    assert all(sign.startswith(SIGNS) for sign in found)
+    assert all(sign.startswith(WORDS) for sign in found)
 
 
 @given(st.lists(good_pieces, max_size=5), st.sampled_from([["run"], ["run", "--"], ["--"]]), st.lists(commands))

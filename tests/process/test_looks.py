@@ -8,8 +8,20 @@ from contextlib import contextmanager
 
 import pytest
 
+from supervise.access_kinds import KINDS, LINES, TOLD, AccessKind
 from supervise.process import looks
 from tests.harness import wait_until
+
+SCENE = looks.Scene(-1, os.getpid, {}, lambda pid, is_there: None)
+"""For a check that needs nothing of the run."""
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.check not in (TOLD, LINES)], ids=lambda one: one.name)
+def test_each_row_of_the_table_has_its_check(kind: AccessKind) -> None:
+    check = looks.check_named(kind.check)
+    assert check.__module__ == looks.__name__
+    assert check.__name__ == kind.name
+    assert kind.metavar or check("", SCENE)
 
 
 @contextmanager
@@ -40,13 +52,13 @@ def statuses(*codes: int) -> Callable[[socket.socket], object]:
 @pytest.mark.parametrize("codes", [(200,), (299,), (300,), (399,), (100, 204), (103, 100, 302)])
 def test_an_answer_of_2xx_or_3xx(codes: tuple[int, ...]) -> None:
     with answering(statuses(*codes)) as url:
-        assert looks.http(url) == ""
+        assert looks.http(url, SCENE) == ""
 
 
 @pytest.mark.parametrize("codes", [(101,), (199, 400), (400,), (499,), (500,), (600,)])
 def test_an_answer_that_is_no_sign(codes: tuple[int, ...]) -> None:
     with answering(statuses(*codes)) as url:
-        assert looks.http(url) == f"{url}: {codes[-1]} So"
+        assert looks.http(url, SCENE) == f"{url}: {codes[-1]} So"
 
 
 def test_an_answer_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,7 +74,7 @@ def test_an_answer_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
             link.sendall(b" ")
 
     with answering(trickle) as url:
-        why = looks.http(url)
+        why = looks.http(url, SCENE)
         gone.set()
         assert why == f"{url}: no answer"
 
@@ -72,7 +84,8 @@ def test_a_command_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(looks, "RUNNING", 1.0)
     reader, writer = os.pipe()
     minded: list[tuple[int, bool]] = []
-    why = looks.command("sleep 60 & sleep 61", os.environb, reader, lambda pid, is_ours: minded.append((pid, is_ours)))
+    scene = looks.Scene(reader, os.getpid, os.environb, lambda pid, is_ours: minded.append((pid, is_ours)))
+    why = looks.command("sleep 60 & sleep 61", scene)
     os.close(writer)
     os.close(reader)
     assert why == "sleep 60 & sleep 61: not done after 1s"

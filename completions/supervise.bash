@@ -116,7 +116,7 @@ _supervise_value()
         --retry-output) _supervise_words 'all last' ;;
         --on-interrupt) _supervise_words 'nothing rerun' ;;
         --streams) _supervise_words 'auto apart together' ;;
-        --access-on) _supervise_list 'output match= port= listen file= http= notify command= attach manual' ;;
+        --access-on) _supervise_list 'output match= port= listen file= unix= http= notify command= attach manual' ;;
         --extend-on) _supervise_list 'cpu socket connection output io' ;;
         --retry-on) _supervise_list 'access idle completion failed signaled resumable any code=' ;;
         --report|--events|--log|--config) _supervise_files ;;

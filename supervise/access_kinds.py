@@ -6,6 +6,7 @@ Plain classes and built-in types only: a run with `--access-on` loads this befor
 """
 
 import os
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ TOLD = ""
 """The check of a kind that another part of supervise tells of: the first byte, sd_notify, a client."""
 LINES = "lines"
 """The check of a kind that is looked for in the lines of the output."""
+SUN_PATH_BYTES = 108 if sys.platform == "linux" else 104
+"""Room for an address in struct sockaddr_un: a path and its NUL, or the NUL before an abstract name (unix(7))."""
 
 
 class AccessKind:
@@ -72,6 +75,11 @@ def port_of(argument: str) -> "tuple[str, int] | None":
     return host, int(digits)
 
 
+def unix_address_of(argument: str) -> bytes:
+    """Return the address of a UNIX socket for connect(2); `@name` is abstract, as ss(8) and systemd write it."""
+    return os.fsencode("\0" + argument[1:] if argument.startswith("@") else argument)
+
+
 def _anything(argument: str) -> str:
     return ""
 
@@ -104,6 +112,17 @@ def _is_url(text: str) -> bool:
     return port_of(authority if colon else authority + ":80") is not None
 
 
+def _unix(argument: str) -> str:
+    is_abstract = argument.startswith("@")
+    if is_abstract and (sys.platform != "linux" or len(argument) == 1):
+        return "unix=PATH, or unix=@NAME for an abstract socket of Linux"
+    # A path must leave room for the NUL behind it; an abstract name has its NUL in front.
+    most = SUN_PATH_BYTES - (not is_abstract)
+    if len(unix_address_of(argument)) > most:
+        return f"unix= and an address of at most {most - is_abstract} bytes, as there is no room for more in a socket's"
+    return ""
+
+
 KINDS = (
     AccessKind("output", "", _anything, TOLD, "A byte on stdout or stderr."),
     AccessKind(
@@ -122,6 +141,13 @@ KINDS = (
     AccessKind("listen", "", _anything, "listen", "A process of the tree listens on some TCP port."),
     AccessKind(
         "file", "PATH", _anything, "file", "The file is there; one that was there before the start counts, too."
+    ),
+    AccessKind(
+        "unix", "PATH", _unix, "unix",
+        "The UNIX socket at that path accepts a connection; *unix=@*NAME is an abstract one. A socket file that a dead "
+        "server has left is not enough. Stream and seqpacket sockets are connected to, and the connection is closed "
+        "at once; a datagram socket, which accepts no connection, counts as soon as a process has it. An address has "
+        "room for 107 bytes.",
     ),
     AccessKind(
         "http", "URL", _url, "http",

@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable, Mapping
 from time import monotonic
 
-from supervise.access_kinds import port_of
+from supervise.access_kinds import port_of, unix_address_of
 from supervise.process import helpers, sockets, tree
 
 CONNECTING = 1.0
@@ -118,6 +118,25 @@ def file(path: str, scene: Scene) -> str:
     except OSError as error:
         return f"{path}: {_words(error)}"
     return ""
+
+
+def unix(path: str, scene: Scene) -> str:
+    """The UNIX socket accepts a connection; one of datagrams, which accepts none, is held by a process.
+
+    The type of the socket is not known before: connect(2) says EPROTOTYPE for each type but the right one.
+    """
+    code = errno.EPROTOTYPE
+    for kind in (socket.SOCK_STREAM, socket.SOCK_SEQPACKET, socket.SOCK_DGRAM):
+        if code == errno.EPROTOTYPE:
+            try:
+                with socket.socket(socket.AF_UNIX, kind | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK) as link:
+                    code = link.connect_ex(unix_address_of(path))
+            except OSError as error:
+                return f"{path}: {_words(error)}"
+    if code == errno.EAGAIN:
+        # A connect that waits for room could wait for ever, as no server has to accept: the next look tries again.
+        return f"{path}: its queue of connections is full"
+    return f"{path}: {os.strerror(code).lower()}" if code else ""
 
 
 def listen(argument: str, scene: Scene) -> str:

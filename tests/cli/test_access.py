@@ -246,6 +246,70 @@ def test_a_file_that_never_comes(supervise: Place) -> None:
     is_access_timeout(ended, "up: no such file or directory")
 
 
+# --- unix
+
+SERVE_UNIX = """
+import socket, sys, time
+time.sleep(0.8)
+address = sys.argv[1].replace("@", "\\0")
+with socket.socket(socket.AF_UNIX, getattr(socket, sys.argv[2])) as server:
+    server.bind(address)
+    if "DGRAM" not in sys.argv[2]:
+        server.listen()
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(
+    ("address", "kind"),
+    [("s", "SOCK_STREAM"), ("./s", "SOCK_SEQPACKET"), ("s", "SOCK_DGRAM"), ("@supervise-{}", "SOCK_STREAM")],
+)
+def test_a_unix_socket_that_comes(supervise: Place, address: str, kind: str) -> None:
+    address = address.format(supervise.folder.name)
+    sign = f"unix={address}"
+    words = ("-v", "-a", "20", "-t", "0.5", "--access-on", sign)
+    ended = run(supervise, *words, "--", *PYTHON, "-c", SERVE_UNIX, address, kind)
+    assert ended.code == 124
+    is_access(ended, sign, 0.8)
+    why = "connection refused" if address.startswith("@") else "no such file or directory"
+    assert f"not up yet: {address}: {why}" in ended.messages
+
+
+def test_a_socket_file_that_a_dead_server_has_left(supervise: Place) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(supervise.file("s")))
+    ended = run(supervise, "-a", "1", "--access-on", "unix=s", "--", *child("stay"))
+    is_access_timeout(ended, "s: connection refused")
+
+
+def test_a_backlog_that_is_full_delays_no_deadline(supervise: Place) -> None:
+    path = str(supervise.file("s"))
+    with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as first:
+        server.bind(path)
+        server.listen(0)
+        first.connect(path)
+        ended = run(supervise, "-a", "1", "--access-on", "unix=s", "--", *child("stay"))
+    is_access_timeout(ended, "s: its queue of connections is full")
+    assert ended.events_named("verdict")[0]["t"] < 5
+
+
+@pytest.mark.parametrize(
+    ("argument", "takes"),
+    [
+        ("p" * 108, "unix= and an address of at most 107 bytes, as there is no room for more in a socket's"),
+        ("@" + "p" * 108, "unix= and an address of at most 107 bytes, as there is no room for more in a socket's"),
+        ("é" * 54, "unix= and an address of at most 107 bytes, as there is no room for more in a socket's"),
+        ("@", "unix=PATH, or unix=@NAME for an abstract socket of Linux"),
+    ],
+    ids=["path", "abstract", "UTF-8", "no name"],
+)
+def test_an_address_that_no_socket_can_have_is_refused(supervise: Place, argument: str, takes: str) -> None:
+    ended = supervise("-a", "5", "--access-on", f"unix={argument}", "--", *child(f"mark={supervise.file('x')}"))
+    assert ended.code == 125
+    assert ended.messages == [f"--access-on: got 'unix={argument}', takes {takes}"]
+    assert not supervise.file("x").exists()
+
+
 # --- http
 
 

@@ -3,12 +3,14 @@
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
-from supervise.access_kinds import KINDS, LINES, TOLD, AccessKind
+from supervise.access_kinds import KINDS, LINES, TOLD, AccessKind, flaw_of
 from supervise.process import looks
 from tests.harness import wait_until
 
@@ -101,3 +103,85 @@ def has_members(group: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+TYPES = [socket.SOCK_STREAM, socket.SOCK_SEQPACKET, socket.SOCK_DGRAM]
+
+
+@contextmanager
+def unix_socket(kind: int, address: str, backlog: int | None = 8) -> Iterator[socket.socket]:
+    """A bound UNIX socket, which listens with that backlog unless it is None or the socket takes datagrams."""
+    with socket.socket(socket.AF_UNIX, kind) as server:
+        server.bind(address)
+        if backlog is not None and kind != socket.SOCK_DGRAM:
+            server.listen(backlog)
+        yield server
+
+
+@pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.name)
+def test_a_unix_socket_of_each_type_is_a_sign(kind: socket.SocketKind, tmp_path: Path) -> None:
+    with unix_socket(kind, str(tmp_path / "s")):
+        assert looks.unix(str(tmp_path / "s"), SCENE) == ""
+
+
+@pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.name)
+def test_a_socket_file_without_its_server_is_no_sign(kind: socket.SocketKind, tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    with unix_socket(kind, path):
+        pass
+    assert os.path.exists(path)
+    assert looks.unix(path, SCENE) == f"{path}: connection refused"
+
+
+@pytest.mark.parametrize("kind", TYPES[:2], ids=lambda kind: kind.name)
+def test_a_socket_that_is_bound_and_does_not_listen_is_no_sign(kind: socket.SocketKind, tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    with unix_socket(kind, path, backlog=None):
+        assert looks.unix(path, SCENE) == f"{path}: connection refused"
+
+
+@pytest.mark.parametrize("kind", TYPES[:2], ids=lambda kind: kind.name)
+def test_a_full_backlog_is_told_at_once(kind: socket.SocketKind, tmp_path: Path) -> None:
+    """A connect that blocks would wait for a server that never accepts."""
+    path = str(tmp_path / "s")
+    with unix_socket(kind, path, backlog=0), socket.socket(socket.AF_UNIX, kind) as first:
+        first.connect(path)
+        began = time.monotonic()
+        assert looks.unix(path, SCENE) == f"{path}: its queue of connections is full"
+        assert time.monotonic() - began < looks.CONNECTING
+
+
+def test_what_is_no_socket_says_why(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    assert looks.unix(str(file), SCENE) == f"{file}: connection refused"
+    assert looks.unix(str(tmp_path / "none"), SCENE) == f"{tmp_path / 'none'}: no such file or directory"
+    assert looks.unix(f"{file}/s", SCENE) == f"{file}/s: not a directory"
+
+
+def test_an_abstract_name_and_a_file_with_an_at_sign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = f"@supervise-test-{os.getpid()}"
+    assert looks.unix(name, SCENE) == f"{name}: connection refused"
+    with unix_socket(socket.SOCK_STREAM, "\0" + name[1:]):
+        assert looks.unix(name, SCENE) == ""
+    with unix_socket(socket.SOCK_STREAM, "./" + name):
+        assert looks.unix("./" + name, SCENE) == ""
+        assert looks.unix(name, SCENE) == f"{name}: connection refused"
+
+
+def test_the_longest_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for path in ("./" + "p" * 105, "./" + "\udce4" * 105, "@" + "n" * 107):
+        with unix_socket(socket.SOCK_STREAM, "\0" + path[1:] if path[0] == "@" else path):
+            assert looks.unix(path, SCENE) == ""
+            assert flaw_of(f"unix={path}") == ""
+        assert flaw_of(f"unix={path}x").startswith("unix= and an address of at most 107 bytes")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may connect to every socket")
+def test_a_socket_that_others_may_not_use(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    with unix_socket(socket.SOCK_STREAM, str(path)):
+        path.chmod(0)
+        assert looks.unix(str(path), SCENE) == f"{path}: permission denied"

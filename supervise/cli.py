@@ -177,7 +177,7 @@ def _collector(row: Subcommand) -> Callable[..., Said]:
     def collect(context: typer.Context, **words: str | bool | list[str] | None) -> Said:
         return _collect(context, None, **words)
 
-    collect.__signature__ = inspect.Signature(_parameters(row.options))  # type: ignore[attr-defined]
+    collect.__signature__ = inspect.Signature(_parameters(row.options))  # type: ignore[attr-defined]  # what inspect.signature reads
     return collect
 
 
@@ -241,7 +241,7 @@ def _parameters_of_run() -> list[inspect.Parameter]:
     ]
 
 
-_collect.__signature__ = inspect.Signature(_parameters_of_run())  # type: ignore[attr-defined]
+_collect.__signature__ = inspect.Signature(_parameters_of_run())  # type: ignore[attr-defined]  # as above
 APP = get_command(_app())
 
 

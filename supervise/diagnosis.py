@@ -95,7 +95,7 @@ def _last_line(launched: Launched) -> LastLine | None:
     # A cut through a character leaves the rest of it.
     line = lines[-1].lstrip(bytes(range(0x80, 0xC0))) if is_cut else lines[-1]
     at = newest.last - launched.started
-    return LastLine(newest.stream, at, line.decode("utf-8", "surrogateescape").strip(), is_cut)  # type: ignore[arg-type]
+    return LastLine(newest.stream, at, line.decode("utf-8", "surrogateescape").strip(), is_cut)
 
 
 def _doing(one: Seen) -> Doing:

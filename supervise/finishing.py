@@ -89,7 +89,7 @@ def _stragglers(launched: Launched) -> tuple[Process, ...]:
         answer = _request(launched, "list", "listed")
         listed = answer[1] if answer else []
         if not listed or monotonic() > until:
-            return tuple(Process(*one) for one in listed)  # type: ignore[attr-defined]
+            return tuple(Process(*one) for one in listed)  # type: ignore[attr-defined]  # an answer of the guardian has no types
         # Only where something is left at all; nothing tells us of its end in a bounded way.
         launched.wait_for_line(0.01)
 
@@ -147,7 +147,7 @@ def _usage(launched: Launched) -> Usage:
     used = _request(launched, "usage", "used")
     cpu, rss = (used[1], used[2]) if used else (None, None)
     counts = _counts(launched)
-    return Usage(cpu, rss, counts["stdout"], counts["stderr"], counts["both"])  # type: ignore[arg-type]
+    return Usage(cpu, rss, counts["stdout"], counts["stderr"], counts["both"])  # type: ignore[arg-type]  # an answer of the guardian has no types
 
 
 def _request(launched: Launched, question: str, answer: str) -> tuple[object, ...] | None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from supervise.process.copying import Copier
+    from supervise.process.pump import Stream
 
 
 def start(launched: Launched) -> None:
@@ -98,9 +99,9 @@ def start_pumps(launched: Launched) -> None:
         launched.relay.start(launched.inbox)
 
 
-def _streams(launched: Launched) -> "Iterator[tuple[str, int, outlet.Outlet]]":
+def _streams(launched: Launched) -> "Iterator[tuple[Stream, int, outlet.Outlet]]":
     """Return of the command's pipes the name of the stream, the supervisor's end, and where its bytes go."""
-    names = ("both",) if len(launched.sources) == 1 else ("stdout", "stderr")
+    names: tuple[Stream, ...] = ("both",) if len(launched.sources) == 1 else ("stdout", "stderr")
     return zip(names, launched.sources, launched.outlets, strict=False)
 
 

@@ -75,7 +75,7 @@ _giving_up = _thread.allocate_lock()
 """The thread that gives the run up holds this lock."""
 
 
-class Refusal(Exception):  # noqa: N818 - it is what it says
+class Refusal(Exception):  # noqa: N818 - an answer to the caller, not an error of the program
     """The call cannot be carried out; its text is the whole message."""
 
 
@@ -133,9 +133,9 @@ class Launched:
         """Our ends of the command's stdout and stderr, or of its terminal."""
         self.spoke_first = -1
         """The source in which bytes were seen before any were in another one; -1 where that is not known."""
-        self.inbox: "Inbox"
-        self.outlets: "tuple[Outlet, Outlet]"
-        self.pumps: "tuple[Pump, ...]" = ()
+        self.inbox: Inbox
+        self.outlets: tuple[Outlet, Outlet]
+        self.pumps: tuple[Pump, ...] = ()
         self.shown = {"stdout": 0, "stderr": 0, "both": 0}
         """Bytes of the attempts that are over."""
         self.spool: Spool | None = None
@@ -144,7 +144,7 @@ class Launched:
         """Standard input as it was before the first attempt, where there may be several attempts."""
         self.kept: list[tuple[str, int]] = []
         """The streams, and copies of the read ends of their pipes, that others held when the drain was over."""
-        self.messages: "Outlet"
+        self.messages: Outlet
         """Where our own words go."""
         self.overlay: Overlay | None = None
         """The same with the line of --live over it, where that can be drawn."""
@@ -948,15 +948,15 @@ def _end_record(launched: Launched, record: "Record", code: int, ended: float) -
     brief = Brief(
         record.facts,
         launched.started_at,
-        pid=pid,  # type: ignore[arg-type]
-        spawned=spawned - started,  # type: ignore[operator]
+        pid=pid,  # type: ignore[arg-type]  # the fields of a message have no types
+        spawned=spawned - started,  # type: ignore[operator]  # as above
         limit=launched.request.values["access_timeout"],
         first=None if first is None else first - started,
         code=code,
         ended=ended - started,
     )
     used = _ask_usage(launched)
-    counts = {**launched.shown, **{pump.stream: pump.count for pump in launched.pumps}}
+    counts: dict[str, int] = {**launched.shown, **{pump.stream: pump.count for pump in launched.pumps}}
     launched.bound_writing(SHORT_WRITES)
     return recording.end(record, brief, monotonic() - started, used, counts)
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-class TurnedAway(Exception):  # noqa: N818 - it is what it says
+class TurnedAway(Exception):  # noqa: N818 - a lock that another run holds is no error
     """The run does not begin: another has the lock, or a signal came while we waited for it."""
 
     def __init__(self, why: str, signal: int = 0, *, is_limit: bool = False) -> None:

@@ -256,7 +256,7 @@ class Runner:
             if count > told:
                 self._told[pump] = count
                 first = last if told else pump.first - self.launched.started
-                self.dispatch(Output(pump.stream, count - told, first, last))  # type: ignore[arg-type]
+                self.dispatch(Output(pump.stream, count - told, first, last))
 
         self._tell_signs()
         self.tell_said()
@@ -364,7 +364,7 @@ class Runner:
                 self.launched.hear_start(pid)
                 self.dispatch(Started(pid), at - self.launched.started)
             case ("failed", str(kind), str(reason)):
-                self.dispatch(SpawnFailed(kind, reason))  # type: ignore[arg-type]
+                self.dispatch(SpawnFailed(kind, reason))  # type: ignore[arg-type]  # the guardian sends only these kinds
             case ("exited", int(status), float(at), bool(has_others)):
                 self.is_empty = not has_others
                 self._tell_output()
@@ -389,7 +389,7 @@ class Runner:
             case ("ended", Pump() as pump) if pump in self._told:
                 self._tell_output()
                 if pump.failure:
-                    self.dispatch(Undelivered(pump.stream, pump.failure))  # type: ignore[arg-type]
+                    self.dispatch(Undelivered(pump.stream, pump.failure))
                 if self.launched.relay:
                     self.launched.relay.leave()
                 if all(pump.has_ended for pump in self.launched.pumps):
@@ -435,8 +435,10 @@ class Runner:
             self._pass_on(number, is_from_terminal)
 
     def _hear_signals_before(self, exit: Exit) -> None:
-        """What has ended the command may have come to us as well (Ctrl-C): then the run was cancelled, and a script's
-        loop around us stops, whoever is the faster.
+        """Hear a signal that has ended the command and may have come to the supervisor as well (Ctrl-C).
+
+        Then the run was cancelled, and a script's loop around the supervisor stops, whichever of the two deaths is
+        known first.
         """
         self.hear_threads()
         until = monotonic() + TOGETHER

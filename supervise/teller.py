@@ -190,7 +190,8 @@ def _write_apart(path: str, whole: "Mapping[str, object]", seconds: float, is_ov
         return report.write(path, whole), ()
 
     try:
-        return apart.run(write, seconds, is_over=is_over)[0]  # type: ignore[no-any-return]
+        why: str | None = apart.run(write, seconds, is_over=is_over)[0]
+        return why
     except apart.LateError:
         return f"cannot write {path!r}: its file system does not answer"
     except OSError as error:

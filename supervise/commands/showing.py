@@ -53,8 +53,9 @@ def command_line(words: list[str]) -> str:
 
 
 def quoted(word: str) -> str:
-    """The word for a POSIX shell; for one with characters that cannot be printed, in the way that bash, zsh and ksh
-    have for those.
+    """Return the word as a POSIX shell reads it.
+
+    A word with characters that cannot be printed is quoted in the way that bash, zsh and ksh have for those.
     """
     if word and all(one in PLAIN for one in word):
         return word
@@ -72,9 +73,10 @@ def _escaped(character: str) -> str:
 
 
 def number(value: object) -> float | None:
-    """What stands on record as a number of seconds; None where it is none, or none that makes sense."""
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e12
-    return float(value) if is_number else None  # type: ignore[arg-type]
+    """Return the number of seconds that stands on record; None for a value that is no number, or no sensible one."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e12:
+        return float(value)
+    return None
 
 
 def count(value: object) -> int | None:

@@ -88,8 +88,9 @@ class Sampled:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The answer to Ask: the command is alive.  (If it has ended, Exited is dispatched before this.)
+    """The answer to Ask: the command is alive.
 
+    If the command has ended, Exited is dispatched before this.
     `pending`: bytes of the command's are still unread in a pipe that counts for idle.  `at`: when it was found alive,
     and so the latest moment of which the answer speaks; None for the moment at which it is told.
     """

@@ -28,7 +28,7 @@ class Hiding:
 
     def _hidden(self, value: T) -> T:
         if isinstance(value, tuple):
-            return tuple(map(self._hidden, value))  # type: ignore[return-value]
+            return tuple(map(self._hidden, value))  # type: ignore[return-value]  # each item keeps its class
         if not is_dataclass(value) or isinstance(value, type):
             return value
         changed = {}

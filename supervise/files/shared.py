@@ -123,7 +123,7 @@ def _again(entry: Entry) -> int:
     Raises OSError.
     """
     is_own = os.path.samestat(entry.of_folder, os.stat("/proc/self/fd"))
-    if not is_own or not (S_ISREG(entry.found.st_mode) or S_ISSOCK(entry.found.st_mode)):  # type: ignore[union-attr]
+    if not is_own or not (S_ISREG(entry.found.st_mode) or S_ISSOCK(entry.found.st_mode)):  # type: ignore[union-attr]  # a descriptor's entry was found
         try:
             return open_at(entry, os.O_WRONLY | APPEND)
         except OSError:

@@ -238,7 +238,10 @@ class _Walk:
             os.close(parent)
 
     def _set_mode(self, word: str, parent: int) -> None:
-        """Set the mode, since the umask has taken bits away.  (fchmod(2) takes no descriptor of O_PATH.)"""
+        """Set the mode, since the umask has taken bits away.
+
+        The file is named by /proc: fchmod(2) takes no descriptor of O_PATH.
+        """
         try:
             os.chmod(f"/proc/self/fd/{self.folder}", self._mode)
         except FileNotFoundError:

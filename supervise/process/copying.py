@@ -54,8 +54,10 @@ class Copier:
     """One such way, for both streams.  Pumps put in; one thread takes out."""
 
     def __init__(self, sinks: "list[Sink]", patience: float, on_failure: "Callable[[str, str], None]") -> None:
-        """`patience` is for how many seconds a pump waits for room; `on_failure` is told once for a sink that fails, by
-        its name, and why.
+        """Make the copier of these sinks.
+
+        `patience`: seconds for which a pump waits for room.  `on_failure`: called once for a sink that fails, with the
+        name of the sink and the reason.
         """
         self.has_failed = False
         """A sink has."""

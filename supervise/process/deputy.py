@@ -98,8 +98,10 @@ class Deputy:
         return result[0]
 
     def bound(self, seconds: float, is_hurried: "Callable[[], bool]") -> None:
-        """Note that the run is over: wait at most so long, or until `is_hurried` says so; hardly at all where a call
-        has waited for long.
+        """Note that the run is over, and bound what is still waited for.
+
+        The bound is `seconds` from now, or the moment at which `is_hurried` returns true.  Where a call has waited for
+        long already, its file system hangs, and hardly any time is left to it.
         """
         self._is_hurried = is_hurried
         now = monotonic()

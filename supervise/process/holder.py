@@ -279,7 +279,7 @@ class Holder:
         self._is_mapping = is_whole() and not self._names
         if not self._is_mapping:
             # This is loaded before the fork: the guardian may have no descriptor for it, or find a disk that is gone.
-            from supervise.process import exact  # noqa: F401
+            from supervise.process import exact  # noqa: F401 - used after the fork
 
     def prepare(self, variables: "dict[bytes, bytes | None]") -> None:
         """Do the part of a spawn that can be done before the fork: after it, each page that is touched is copied.

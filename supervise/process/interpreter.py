@@ -5,6 +5,10 @@ Loaded where a start has failed, to name what is missing (execve(2), elf(5)).
 
 import os
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Literal
+
 HEAD = 4096
 """Bytes of a file that are read; the kernel takes 256 of a `#!` line."""
 DEEPEST = 5
@@ -42,10 +46,11 @@ def of(path: str) -> str:
 
 
 def _loader(fd: int, head: bytes) -> bytes:
-    is_64, order = head[4:5] == b"\x02", "little" if head[5:6] == b"\x01" else "big"
+    is_64 = head[4:5] == b"\x02"
+    order: Literal["little", "big"] = "little" if head[5:6] == b"\x01" else "big"
 
     def number(at: int, size: int, data: bytes = head) -> int:
-        return int.from_bytes(data[at : at + size], order)  # type: ignore[arg-type]
+        return int.from_bytes(data[at : at + size], order)
 
     # The numbers are offsets: of e_phoff, e_phentsize and e_phnum in the header, of p_type and p_offset in each entry.
     table = number(32, 8) if is_64 else number(28, 4)

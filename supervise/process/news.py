@@ -29,8 +29,9 @@ class News:
         self._tell("trouble", text)
 
     def take(self) -> "list[tuple[object, ...]]":
-        """All that is new: `("ready", sign, at)`, `("tried", sign, why)`, `("trouble", text)`,
-        `("helper", pid, is_there)`.
+        """Return all that is new.
+
+        Each is `("ready", sign, at)`, `("tried", sign, why)`, `("trouble", text)` or `("helper", pid, is_there)`.
         """
         news = []
         while self._news:

@@ -81,8 +81,10 @@ class Notify:
         return self._socket.fileno()
 
     def variables(self, idle_timeout: "float | None") -> "dict[bytes, bytes | None]":
-        """By which the command finds it, and learns how often it is to say that it is alive (sd_watchdog_enabled(3)):
-        WATCHDOG_PID, where it is set, is somebody else's.
+        """Return the variables of the command's environment by which the command finds the socket.
+
+        WATCHDOG_USEC says how often the command has to say that it is alive (sd_watchdog_enabled(3)).  WATCHDOG_PID is
+        removed: where the caller has set it, it names a process of the caller's own supervisor.
         """
         watchdog = None if idle_timeout is None else b"%d" % (idle_timeout * 1e6)
         return {b"NOTIFY_SOCKET": os.fsencode(self._path), b"WATCHDOG_USEC": watchdog, b"WATCHDOG_PID": None}
@@ -109,7 +111,9 @@ class Notify:
             pass
 
     def take(self) -> "list[tuple[object, ...]]":
-        """All that is new: `("ready" | "alive" | "stuck", at)`, `("prolong", at, by)`,
+        """Return all that is new.
+
+        Each is `("ready" | "alive" | "stuck", at)`, `("prolong", at, by)` or
         `("status" | "stopping" | "main pid", at, text)`.  `at` is CLOCK_MONOTONIC, `by` seconds.
         """
         with self._guard:

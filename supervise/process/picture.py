@@ -21,8 +21,9 @@ LEAST = 0.010
 
 
 class Earlier(NamedTuple):
-    """What somebody saw of the CPU time before: seconds of each process by pid and start, its waited-for children's
-    included, `ago` seconds ago.
+    """The CPU time that an earlier look saw, `ago` seconds ago.
+
+    `cpu`: seconds of each process by pid and start, with those of its children that have been waited for.
     """
 
     ago: float
@@ -30,8 +31,10 @@ class Earlier(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """One process.  `depth`: generations below the root of the picture.  `stdout`: what its stdout is, as /proc names
-    it (`pipe:[812]`), '' where that may not be read.  `cpu_percent` is of one core.
+    """One process.
+
+    `depth`: generations below the root of the picture.  `stdout`: what its stdout is, as /proc names it (`pipe:[812]`),
+    '' where that may not be read.  `cpu_percent` is of one core.
     """
 
     pid: int

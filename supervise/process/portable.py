@@ -5,7 +5,7 @@ Less is to be had there: no times of children that have been waited for, no byte
 
 from collections.abc import Mapping
 
-import psutil  # type: ignore[import-untyped]
+import psutil  # type: ignore[import-untyped]  # psutil has no types of its own
 
 from supervise.process.cpu import TICKS
 from supervise.process.tree import Stat

@@ -19,9 +19,12 @@ from supervise.process.system import enlarge
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Literal
 
     from supervise.process.copying import Copier
     from supervise.process.feed import Feed
+
+    Stream = Literal["stdout", "stderr", "both"]
 
 BUFFER = 1 << 18
 MUCH = 1 << 16
@@ -71,7 +74,7 @@ class Pump:
 
     def __init__(
         self,
-        stream: str,
+        stream: "Stream",
         source: int,
         outlet: Outlet,
         cut: Cut,
@@ -109,7 +112,7 @@ class Pump:
         self._after = after
         self._end = _thread.allocate_lock()
         """Held until it has ended."""
-        self.turn: "_thread.LockType | None" = None
+        self.turn: _thread.LockType | None = None
         """This lock is held by the pump that has seen bytes first, until it has passed them on."""
         self.has_turn = False
         self._is_other_stuck = False
@@ -152,7 +155,10 @@ class Pump:
         return any(events & select.POLLIN for _, events in poll.poll(0))
 
     def limit_to_pending(self) -> None:
-        """Take what is in the pipe now, and no more, however fast somebody writes.  (`cut` ends the waiting.)"""
+        """Take what is in the pipe now, and no more, however fast the command writes.
+
+        The waiting of a pump is ended by the cut.
+        """
         # One buffer more: what has been read and is not counted yet.
         self._limit = self.count + self._pending() + BUFFER
 

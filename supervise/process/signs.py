@@ -23,8 +23,8 @@ class Signs:
         self._lines_wanted = tuple(sign for sign, check in checks.items() if check == LINES)
         self._probes_wanted = tuple(sign for sign, check in checks.items() if check not in (LINES, TOLD))
         self.news = News(inbox)
-        self._lines: "Lines | None" = None
-        self._probes: "Probes | None" = None
+        self._lines: Lines | None = None
+        self._probes: Probes | None = None
         self._is_looking = False
 
     def feeds(self) -> "tuple[Feed, ...]":

@@ -124,7 +124,7 @@ def is_at_hand(path: str) -> bool:
         import _ctypes
 
         if "openat2" not in _callers:
-            address = _ctypes.dlsym(_ctypes.dlopen(None, 0), "syscall")  # type: ignore[arg-type]
+            address = _address_of("syscall")
             # A function without a type of the result returns an int, which a descriptor fits into.
             how = {"_flags_": _ctypes.FUNCFLAG_CDECL | _ctypes.FUNCFLAG_USE_ERRNO}
             _callers["openat2"] = type("Caller", (_ctypes.CFuncPtr,), how)(address)
@@ -224,8 +224,19 @@ def _call(name: str, *arguments: "int | bytes") -> int:
     import _ctypes
 
     if name not in _addresses:
-        _addresses[name] = _ctypes.dlsym(_ctypes.dlopen(None, 0), name)  # type: ignore[arg-type]
+        _addresses[name] = _address_of(name)
     return int(_ctypes.call_function(_addresses[name], arguments))
+
+
+def _address_of(name: str) -> int:
+    """Return the address of that function of the C library.
+
+    Raises OSError, and ImportError where _ctypes is not to be had.
+    """
+    import _ctypes
+
+    # None is this program itself, with all that it has loaded (dlopen(3)); the types of typeshed do not know that.
+    return _ctypes.dlsym(_ctypes.dlopen(None, 0), name)  # type: ignore[arg-type]
 
 
 _callers: "dict[str, Any]" = {}

@@ -146,7 +146,7 @@ def own_children() -> "list[int]":
     """
     ours = posix.getpid()
     until = monotonic() + ASKING
-    found: "list[int]" = []
+    found: list[int] = []
     for first, last in ((ours + 1, HIGHEST), (2, ours)):
         for pid in range(first, last):
             if not pid & 0xFFF and monotonic() > until:
@@ -315,7 +315,7 @@ def _children_of_thread(pid: "int", thread: "int | str") -> "list[int]":
 
 def _snapshot_by_scan(root: "int") -> "dict[int, Stat]":
     everyone = scan()
-    by_parent: "dict[int, list[int]]" = {}
+    by_parent: dict[int, list[int]] = {}
     for process in everyone.values():
         by_parent.setdefault(process.ppid, []).append(process.pid)
     found = {}

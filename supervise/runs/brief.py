@@ -32,8 +32,10 @@ class Brief:
         code: int,
         ended: float,
     ) -> None:
-        """`facts` are those of run.toml; `started_at`, in epoch seconds, is when the run began, and all other times are
-        seconds since then.  `limit` is the one for access, `first` when the first byte came.
+        """Note what happened in the run.
+
+        `facts` are those of run.toml.  `started_at`, in epoch seconds, is when the run began; all other times are
+        seconds since then.  `limit` is the access limit, `first` the time of the first byte.
         """
         self.facts = facts
         self.started_at = started_at

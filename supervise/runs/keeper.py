@@ -43,8 +43,10 @@ class Keeper:
         announce: "Callable[[str], object]",
         hand_on: "Callable[[int], object]",
     ) -> None:
-        """Make the keeper; `announce` hears each folder in which a socket is made, and `hand_on` gives the guardian a
-        descriptor that holds the lock.
+        """Make the keeper.
+
+        `announce`: called with each folder in which a socket is made.  `hand_on`: gives the guardian a descriptor that
+        holds the lock.
         """
         self._run_id = run_id
         self._lock = lock

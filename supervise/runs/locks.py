@@ -85,10 +85,10 @@ class Lock:
                 return False
 
     def wait(self, seconds: float, cancelling: "set[int]") -> "int | None":
-        """Wait for it, asleep, for so long at most; 0 as soon as we have it, or the number of a signal that came, or
-        None where the time is up, which stands still while Ctrl-Z has stopped us.
+        """Wait for the lock, asleep, and return 0 as soon as this process has it.
 
-        `cancelling` are blocked, and stay so; and so is that of Ctrl-Z.
+        Returns the number of a signal that came first, or None where `seconds` are over; they stand still while Ctrl-Z
+        has stopped this process.  The signals in `cancelling` are blocked, and stay so, as the one of Ctrl-Z does.
         """
         until = monotonic() + seconds
         pausing = {PAUSE} if _signal.getsignal(PAUSE) != _signal.SIG_IGN else set()

@@ -32,8 +32,10 @@ def _toml_value(value: object) -> str:
 
 
 def json(value: object) -> str:
-    """As json.dumps writes it: ASCII alone.  What JSON has no form for is null: dates, NaN and infinity, which a record
-    may hold that is none of ours.
+    """Return the value as json.dumps writes it, in ASCII alone.
+
+    Dates, NaN and infinity are null, since JSON has no form for them: a record that supervise did not write may hold
+    them.
     """
     if value is None:
         return "null"

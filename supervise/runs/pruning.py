@@ -189,8 +189,10 @@ def _seen(folder: str, run_id: str) -> "Kept | None":
 
 
 def _text_after(path: str, mark: bytes) -> str:
-    """The first text after that mark; empty where there is none.  Within a text of TOML or JSON the quotes of the mark
-    would have a backslash each, and a library that reads either costs more than a short run.
+    """Return the first text after that mark; empty where there is none.
+
+    A mark cannot be part of a text of TOML or JSON, where its quotes would have a backslash each.  A library that reads
+    either costs more than a short run.
     """
     _, found, rest = reading.read(path)[:MOST_READ].partition(mark)
     text = rest.partition(b'"')[0].decode(errors="replace") if found else ""

@@ -201,7 +201,10 @@ def state_of(record: Record) -> "State":
 
 
 def is_locked(record: Record) -> bool:
-    """Its supervisor lives.  (Asked with a shared lock: two who ask at once must not see each other.)"""
+    """Return whether the supervisor of that run lives.
+
+    This is asked with a shared lock: two processes that ask at the same time must not see each other.
+    """
     import fcntl
 
     try:

@@ -90,9 +90,10 @@ class Record:
         remove(self.state, self.run_id)
 
     def note_root(self, pid: int) -> None:
-        """Write down which process the command is, for the run of `recover` that has to find it when the supervisor and
-        the guardian are dead.  A file system that does not answer by then is not waited for: the command carries the
-        run's id all the same.
+        """Write down which process the command is.
+
+        `recover` finds the command by it when the supervisor and the guardian are dead.  A file system that does not
+        answer by then is not waited for: the command carries the run's id all the same.
         """
         started = identity.starttime(pid)
         if started and self._answers():
@@ -158,9 +159,9 @@ class Record:
         return Outlet(open_own(f"{self.folder}/{SAMPLES}", FRESH | os.O_APPEND))
 
     def put_status(self, data: bytes) -> None:
-        """Write what the command has last said of itself, over what was there: a reader may see a part of both, which
-        lasts for a moment.
+        """Write what the command has last said of itself, over what was there.
 
+        For a moment a reader may see a part of both.
         Raises OSError.
         """
         fd = open_own(f"{self.folder}/{STATUS}", os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -299,8 +300,10 @@ def facts_of(
 
 
 def words_of(command: "list[str]", said: "Mapping[str, str]", kept: "Mapping[str, str]") -> bytes:
-    """What stands in the file of secrets: the real words of the command, of the options and of what is kept of the
-    environment, as bytes in hexadecimal.
+    """Return what stands in the file of secrets.
+
+    It is the real words of the command, of the options and of what is kept of the environment, each as bytes in
+    hexadecimal.
     """
 
     def in_hex(word: str) -> str:

@@ -33,8 +33,9 @@ CREDENTIALS = 12
 
 
 class Listener:
-    """The socket of a run: bound, listening, and only then under its name, so that a client which is refused there
-    knows that the run is dead.
+    """The socket of a run.
+
+    It is bound and listens before it gets its name, so that a client which is refused there knows that the run is dead.
     """
 
     def __init__(self, folder: Folder, run_id: str) -> None:

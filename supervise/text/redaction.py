@@ -42,10 +42,10 @@ def is_suspect(words: "Iterable[str]") -> bool:
 
 
 class Redaction:
-    """What is to be hidden of one run, and the words in which it was looked for.
+    r"""What is to be hidden of one run, and the words in which it was looked for.
 
     A pattern is a regular expression of Python's `re`, searched for in each word of the command, and in each word that
-    begins with `-` together with the next one, with a space between: `--pin (\\d+)`.  Where it has groups, what they
+    begins with `-` together with the next one, with a space between: `--pin (\d+)`.  Where it has groups, what they
     match is masked, else the whole match.
     """
 

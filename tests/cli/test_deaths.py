@@ -114,7 +114,7 @@ def test_killed_while_stopping(supervise: Place) -> None:
 
 @pytest.mark.parametrize("delay", [0, 20, 40, 60, 100, 200, 400, 700])
 def test_killed_at_some_moment(supervise: Place, delay: int) -> None:
-    """No half-written report, and nobody alive.  (Many more moments are among the slow tests.)"""
+    """Show that no report is half-written and that no process lives; the slow tests have many more moments."""
     killed_at(
         supervise, delay / 1000, "-k", "0.2", "--", *child("fork", "ignore=TERM", "stay", "end", "sleep=0.3", "exit=0")
     )

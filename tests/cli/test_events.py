@@ -1,4 +1,7 @@
-"""Events as they happen, one JSON object a line.  (The harness holds each against the schema.)"""
+"""Events as they happen, one JSON object a line.
+
+The harness holds each against the schema.
+"""
 
 import json
 import os

@@ -4,11 +4,11 @@ import os
 import re
 import socket
 import stat
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,6 +16,9 @@ from supervise.runs import sockets
 from tests.cli.test_hidden import HIDES
 from tests.harness import BOUND, wait_until
 from tests.users import ALICE, BOB, ROOT, Users
+
+if TYPE_CHECKING:
+    import subprocess
 
 SHARED = ("/run/lock", "/tmp")
 PLANT = {

@@ -41,8 +41,9 @@ def started(place: Place, *words: str, options: tuple[str, ...] = ()) -> tuple[R
 
 
 def kill_both(running: Running) -> None:
-    """Supervise and its guardian, and the watcher of the wall where there is one by now: nobody is there to do anything
-    about the death of the others.
+    """Kill supervise, its guardian, and the watcher of the cgroup where there is one by now.
+
+    So none of them is left to do anything about the death of the others.
     """
     guardian = running.guardian()
     running.send(signal.SIGSTOP)

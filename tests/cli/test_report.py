@@ -1,4 +1,7 @@
-"""The report after each kind of end.  (The harness holds every report of every test against the schema.)"""
+"""The report after each kind of end.
+
+The harness holds every report of every test against the schema.
+"""
 
 import json
 import os

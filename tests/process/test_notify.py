@@ -74,7 +74,7 @@ datagrams = st.lists(lines, max_size=8).map(b"\n".join) | st.binary(max_size=not
 
 @settings(max_examples=2000, deadline=None)
 @given(datagrams)
-@example(b"EXTEND_TIMEOUT_USEC=" + "١".encode())
+@example(b"EXTEND_TIMEOUT_USEC=" + "\u0661".encode())
 def test_any_datagram_is_read_or_passed_over(data: bytes) -> None:
     for kind, number, text in notify.read(data):
         assert kind in KINDS

@@ -1,5 +1,6 @@
-"""The wall: where our own cgroup is, and whether there can be one below it.  The rest is shown on the installed program
-(torture/test_both_killed.py).
+"""The wall: where our own cgroup is, and whether there can be one below it.
+
+The rest is shown on the installed program (torture/test_both_killed.py).
 """
 
 from collections.abc import Callable

@@ -1,4 +1,7 @@
-"""A run that grows old costs what it cost when it was young.  (The whole soaks: tests/bench/bench_soak.py.)"""
+"""A run that grows old costs what it cost when it was young.
+
+The whole soaks: tests/bench/bench_soak.py.
+"""
 
 import importlib.util
 import json

@@ -6,6 +6,8 @@ import os
 import sys
 from time import monotonic
 
+from supervise import EXIT_ERROR
+
 ENFILE, EMFILE = 23, 24
 """Error numbers, as errno(3) has them: to load the module would cost a short run more than it is worth."""
 SOME_MEMORY = 4 << 20
@@ -21,7 +23,7 @@ def main() -> None:
             raise
         # Memory ran out before there was a command: too little even for the first libraries.
         os.write(2, b"supervise: cannot start: out of memory\n")
-        os._exit(125)
+        os._exit(EXIT_ERROR)
 
 
 def _main() -> None:

@@ -20,13 +20,13 @@ from supervise import __version__
 from supervise.argv import Request, fill
 from supervise.commands import reading, table
 from supervise.commands.table import SUBCOMMANDS, Subcommand
+from supervise.core.exit_codes import ExitCode
 from supervise.options import BETWEEN, OPTIONS, BadValueError, Option, option_names
 from supervise.process import hints
 from supervise.text import saying, writing
 from supervise.text.cleaning import clean
 from supervise.text.redaction import MASK, Redaction
 
-EXIT_REFUSED = 125
 USAGE = "supervise run [OPTIONS] [--] COMMAND [ARG]..."
 SHORT_HELP = (
     "runs a command under limits: it stops one that never comes up, goes silent or runs too long, and says why",
@@ -43,8 +43,7 @@ ABOUT = (
 EPILOG = (
     "Durations: 90, 90s, 1.5m, 1h30m, 2d, 500ms, PT1H30M; 0, off or infinity switch a limit off.\n\n"
     "Every option can come from the environment too: SUPERVISE_IDLE_TIMEOUT=15m.\n\n"
-    "Exit codes: the command's own; 122 access timeout, 123 idle timeout, 124 completion timeout, 125 supervise itself "
-    "failed or was called wrongly, 126 not executable, 127 not found, 128+N ended by signal N.\n\n"
+    f"Exit codes: the command's own; {', '.join(f'{code.shown} {code.words}' for code in ExitCode)}.\n\n"
     "More in the manual: man supervise."
 )
 ALONE = ("--help", "-h", "--version")
@@ -104,7 +103,7 @@ def refuse(*lines: str) -> NoReturn:
     Raises SystemExit.
     """
     saying.say(*lines)
-    raise SystemExit(EXIT_REFUSED)
+    raise SystemExit(ExitCode.ERROR)
 
 
 def _parse(words: list[str]) -> Said:

@@ -7,13 +7,12 @@ spawned.
 import _signal
 import os
 
+from supervise import EXIT_ERROR
 from supervise.process import system
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
-
-FAILED = 125
 
 
 def leave() -> int:
@@ -32,7 +31,7 @@ def leave() -> int:
     # Where they give up (Ctrl-C while we wait for a lock), nobody would ever know of what began later.
     system.prctl(system.PR_SET_PDEATHSIG, _signal.SIGTERM)
     if os.getppid() != caller:
-        os._exit(FAILED)
+        os._exit(EXIT_ERROR)
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(null, 1)
@@ -62,11 +61,11 @@ def _answer(answer: int, pid: int) -> "NoReturn":
     if not said:
         # It has said why.
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        os._exit(code if code >= 0 else FAILED)
+        os._exit(code if code >= 0 else EXIT_ERROR)
     try:
         os.write(1, said)
     except OSError as error:
         why = os.strerror(error.errno or 0).lower()
         os.write(2, f"supervise: run {said.decode().strip()} goes on; its id cannot be written: {why}\n".encode())
-        os._exit(FAILED)
+        os._exit(EXIT_ERROR)
     os._exit(0)

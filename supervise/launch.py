@@ -11,6 +11,7 @@ import select
 import sys
 from time import gmtime, monotonic, sleep, strftime, time
 
+from supervise import EXIT_ERROR
 from supervise.options import BETWEEN, DEADLINE, RECOVERED_FROM, BadValueError
 
 TYPE_CHECKING = False
@@ -514,7 +515,7 @@ def refuse(launched: Launched, why: str) -> "NoReturn":
         refusal.settle(launched, why)
     except (OSError, ImportError, MemoryError, RuntimeError) as error:
         _say(f"that is not told in the report or on record: {reason_of(error) or 'out of memory'}")
-    os._exit(125)
+    os._exit(EXIT_ERROR)
 
 
 def give_up(launched: Launched, why: str) -> "NoReturn":
@@ -548,7 +549,7 @@ def give_up(launched: Launched, why: str) -> "NoReturn":
         # The line is written also where memory is short for all that.
         if not is_said:
             os.write(2, OUT_OF_MEMORY)
-        os._exit(125)
+        os._exit(EXIT_ERROR)
 
 
 def _wait_plainly(pid: int) -> None:

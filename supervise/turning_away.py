@@ -6,8 +6,9 @@ from time import monotonic
 from typing import NoReturn
 
 from supervise.core.events import Emptied, Settle, Tick
+from supervise.core.exit_codes import ExitCode
 from supervise.core.machine import Machine
-from supervise.core.outcome import TRY_AGAIN, Cause, Outcome, settle
+from supervise.core.outcome import Cause, Outcome, settle
 from supervise.core.policy import Policy
 from supervise.faces.items import Usage
 from supervise.launch import Launched
@@ -45,6 +46,6 @@ def outcome_of(why: TurnedAway, at: float, policy: Policy) -> Outcome:
             if isinstance(action, Settle):
                 return replace(action.outcome, reason=why.why)
     if not why.signal:
-        return Outcome("busy", TRY_AGAIN, reason=why.why)
+        return Outcome("busy", ExitCode.TRY_AGAIN, reason=why.why)
     source = f"signal {signal_name(why.signal)}"
     return settle(Cause("cancelled", at, signal=why.signal, source=source, reason=why.why), None, policy)

@@ -5,14 +5,13 @@ import os
 import select
 from typing import Any
 
+from supervise import EXIT_ERROR, EXIT_SIGNALED
 from supervise.commands import asking, showing
 from supervise.commands.keyboard import Detached, Keyboard
 from supervise.runs.client import Connection
 from supervise.runs.following import Follower
 from supervise.runs.output import Chunk
 from supervise.text.writing import write_all
-
-LOST = 125
 
 
 def main(values: dict[str, Any], operands: list[str]) -> int:
@@ -44,7 +43,7 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
         return 0
     _signal.signal(number, _signal.SIG_DFL)
     _signal.raise_signal(number)
-    return 128 + number
+    return EXIT_SIGNALED + number
 
 
 def show(chunk: Chunk, end: str = "\n") -> None:
@@ -78,6 +77,6 @@ def _code(follower: Follower, target: asking.Target) -> int:
     if follower.end is None:
         target.wait_for_end()
         asking.say(f"run {target.run_id} {target.ending()}")
-        return LOST
+        return EXIT_ERROR
     code = follower.end.get("exit_code")
-    return code if isinstance(code, int) else LOST
+    return code if isinstance(code, int) else EXIT_ERROR

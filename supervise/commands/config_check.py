@@ -3,12 +3,10 @@
 import os
 from typing import Any
 
-from supervise import config
+from supervise import EXIT_ERROR, config
 from supervise.commands import showing
 from supervise.commands.config_path import check_way, path_of
 from supervise.text import saying
-
-EXIT_WRONG = 125
 
 
 def main(values: dict[str, Any], operands: list[str]) -> int:
@@ -25,4 +23,4 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
         saying.say(line)
     if not told:
         showing.print_line(f"{path}: no errors")
-    return EXIT_WRONG if told else 0
+    return EXIT_ERROR if told else 0

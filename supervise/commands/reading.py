@@ -4,6 +4,7 @@ import os
 import sys
 from importlib import import_module
 
+from supervise import EXIT_ERROR
 from supervise.argv import take_options
 from supervise.commands.table import Subcommand, find
 from supervise.options import BadValueError, option_names
@@ -13,8 +14,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any, NoReturn
-
-EXIT_REFUSED = 125
 
 
 class Call:
@@ -108,4 +107,4 @@ def _refuse(why: str) -> "NoReturn":
     from supervise.text import saying
 
     saying.say(why)
-    os._exit(EXIT_REFUSED)
+    os._exit(EXIT_ERROR)

@@ -4,6 +4,7 @@ import json
 import shlex
 from typing import Any
 
+from supervise import EXIT_ERROR
 from supervise.commands import showing
 from supervise.options import BadValueError
 from supervise.runs import losing, reading, recovery, rerunning
@@ -12,7 +13,7 @@ from supervise.text import saying
 from supervise.text.cleaning import clean
 
 SCHEMA = 1
-SOME_LOST, FAILED = 1, 125
+SOME_LOST = 1
 
 
 def main(values: dict[str, Any], operands: list[str]) -> int:
@@ -41,7 +42,7 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
         if not losses and not flawed:
             showing.print_line("nothing was lost")
     if any(lost.has_failed for lost in losses):
-        return FAILED
+        return EXIT_ERROR
     return SOME_LOST if losses or flawed else 0
 
 

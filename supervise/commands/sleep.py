@@ -4,6 +4,7 @@ import os
 from time import sleep, time
 from typing import Any
 
+from supervise import EXIT_TRY_AGAIN
 from supervise.commands.left import latest_of_environment
 from supervise.options import Option
 from supervise.values import LONGEST, read_delay
@@ -19,9 +20,9 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
     latest = latest_of_environment()
     if latest is not None and (over := time() + seconds - latest) > 0:
         by = "" if seconds >= LONGEST else f"{_shown(over)} "
-        why = f"not sleeping {word}: the run ends {by}before that would be over (exit {os.EX_TEMPFAIL})"
+        why = f"not sleeping {word}: the run ends {by}before that would be over (exit {EXIT_TRY_AGAIN})"
         os.write(2, f"supervise: {why}\n".encode())
-        return os.EX_TEMPFAIL
+        return EXIT_TRY_AGAIN
     sleep(seconds)
     return 0
 

@@ -2,11 +2,10 @@
 
 from typing import Any
 
+from supervise import EXIT_ERROR
 from supervise.commands import asking
 from supervise.options import BadValueError
 from supervise.runs import reading
-
-LOST = 125
 
 
 def main(values: dict[str, Any], operands: list[str]) -> int:
@@ -24,7 +23,7 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
         return code
     if target.record.has_end and (end is None or end.get("outcome") != "lost"):
         asking.say(f"run {target.run_id} has ended; its record is damaged and tells no exit code")
-    return LOST
+    return EXIT_ERROR
 
 
 def _wait_for_word(target: asking.Target) -> int:
@@ -33,7 +32,7 @@ def _wait_for_word(target: asking.Target) -> int:
     if connection is None:
         raise BadValueError(f"run {target.run_id} {target.ending()}")
     connection.socket.settimeout(None)
-    code = LOST
+    code = EXIT_ERROR
     # Who has nothing to ask is not kept.
     connection.send("status")
     while (word := connection.receive()) is not None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from supervise.core.exit_codes import ExitCode
 from supervise.core.policy import Policy
 
 OutcomeName = Literal[
@@ -10,11 +11,6 @@ OutcomeName = Literal[
     "not_executable", "not_found", "cancelled", "busy", "lost",
 ]  # fmt: skip
 
-ERROR = 125
-TRY_AGAIN = 75
-"""EX_TEMPFAIL of sysexits.h, which everybody else has from os; here nothing of the system is known."""
-SIGNALED = 128
-"""What a shell adds to the number of a signal."""
 INT = 2
 """The number of SIGINT, the same on every system (POSIX, `kill -2`)."""
 
@@ -68,7 +64,9 @@ def settle(cause: Cause | None, exit: Exit | None, policy: Policy, undelivered: 
     `undelivered` says why some of its output is lost: that is no success, even where the command knows nothing of it.
     """
     if cause is None:
-        return Outcome("error", ERROR, exit=exit, reason=undelivered) if undelivered else _own_end(exit, policy)
+        return (
+            Outcome("error", ExitCode.ERROR, exit=exit, reason=undelivered) if undelivered else _own_end(exit, policy)
+        )
     if policy.preserve_status and (status := _status(exit)) is not None:
         return replace(_stopped(cause, exit), exit_code=status, die_of=None)
     return _stopped(cause, exit)
@@ -79,43 +77,45 @@ def _stopped(cause: Cause, exit: Exit | None) -> Outcome:
         case "spawn_failed":
             return _spawn_failure(cause)
         case "access_timeout":
-            return Outcome(cause.kind, 122, cause, exit)
+            return Outcome(cause.kind, ExitCode.ACCESS_TIMEOUT, cause, exit)
         case "idle_timeout":
-            return Outcome(cause.kind, 123, cause, exit)
+            return Outcome(cause.kind, ExitCode.IDLE_TIMEOUT, cause, exit)
         case "completion_timeout":
-            return Outcome(cause.kind, 124, cause, exit)
+            return Outcome(cause.kind, ExitCode.COMPLETION_TIMEOUT, cause, exit)
         case "outer_deadline":
             # Not our own limit, and so no timeout: where there is more time, it can go on.
-            return Outcome("resumable", TRY_AGAIN, cause, exit, reason=cause.kind)
+            return Outcome("resumable", ExitCode.TRY_AGAIN, cause, exit, reason=cause.kind)
         case "cancelled":
             signal = cause.signal or 0
             # A shell stops its script or loop for a child that died of INT, not for one that exited with 130.
-            return Outcome(cause.kind, SIGNALED + signal, cause, exit, die_of=INT if signal == INT else None)
+            return Outcome(cause.kind, ExitCode.SIGNALED + signal, cause, exit, die_of=INT if signal == INT else None)
 
 
 def _own_end(exit: Exit | None, policy: Policy) -> Outcome:
     status = _status(exit)
     if exit is None or status is None:
-        return Outcome("error", ERROR, exit=exit, reason="how the command ended is not known: its status was lost")
+        return Outcome(
+            "error", ExitCode.ERROR, exit=exit, reason="how the command ended is not known: its status was lost"
+        )
     if exit.signal is not None:
         return Outcome("signaled", status, exit=exit)
     if status == 0 or status in policy.success_codes:
         return Outcome("completed", 0, exit=exit)
-    return Outcome("resumable" if status == TRY_AGAIN else "failed", status, exit=exit)
+    return Outcome("resumable" if status == ExitCode.TRY_AGAIN else "failed", status, exit=exit)
 
 
 def _spawn_failure(cause: Cause) -> Outcome:
     reason = cause.reason or None
     match cause.failure:
         case "not_found":
-            return Outcome("not_found", 127, cause, reason=reason)
+            return Outcome("not_found", ExitCode.NOT_FOUND, cause, reason=reason)
         case "not_executable":
-            return Outcome("not_executable", 126, cause, reason=reason)
-    return Outcome("error", ERROR, cause, reason=reason)
+            return Outcome("not_executable", ExitCode.NOT_EXECUTABLE, cause, reason=reason)
+    return Outcome("error", ExitCode.ERROR, cause, reason=reason)
 
 
 def _status(exit: Exit | None) -> int | None:
     """The command's own status as a shell gives it; None where there is none or nobody can tell."""
     if exit is None:
         return None
-    return exit.code if exit.signal is None else SIGNALED + exit.signal
+    return exit.code if exit.signal is None else ExitCode.SIGNALED + exit.signal

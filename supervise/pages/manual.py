@@ -5,27 +5,29 @@ import textwrap
 
 from supervise.access_kinds import KINDS, AccessKind
 from supervise.commands.table import SUBCOMMANDS, Subcommand
+from supervise.core.exit_codes import ExitCode
 from supervise.options import OPTIONS, Option, option_names
 
 WIDTH = 72
 """Characters of a source line before its escapes; mandoc's lint wants no more than 80 with them."""
+SEVERAL = (ExitCode.TRY_AGAIN, ExitCode.SIGNALED)
+"""The codes that stand for more than one outcome, each of which has a row of its own."""
 EXIT_CODES = (
     ("0", "completed", "The command ended by itself with a code of \\-\\-success\\-codes."),
     ("its own", "failed", "The command ended by itself with another code."),
     (
-        "75",
+        ExitCode.TRY_AGAIN.shown,
         "resumable",
         "The command ended by itself with 75 (EX_TEMPFAIL: try again later), or the time of an outer run was over.",
     ),
-    ("75", "busy", "Another run holds the lock of \\-\\-lock; nothing was started."),
-    ("122", "access_timeout", "It did not come up in time."),
-    ("123", "idle_timeout", "It went silent."),
-    ("124", "completion_timeout", "It ran too long, or all attempts together did."),
-    ("125", "error", "Supervise itself failed, or was called wrongly."),
-    ("126", "not_executable", "The command was found and could not be run."),
-    ("127", "not_found", "The command was not found."),
-    ("128+N", "signaled", "The command was ended by signal N, which supervise had not sent."),
-    ("128+N", "cancelled", "Signal N to supervise cancelled the run; after INT supervise dies of INT itself."),
+    (ExitCode.TRY_AGAIN.shown, "busy", "Another run holds the lock of \\-\\-lock; nothing was started."),
+    *((code.shown, code.name.lower(), code.sentence) for code in ExitCode if code not in SEVERAL),
+    (ExitCode.SIGNALED.shown, "signaled", "The command was ended by signal N, which supervise had not sent."),
+    (
+        ExitCode.SIGNALED.shown,
+        "cancelled",
+        "Signal N to supervise cancelled the run; after INT supervise dies of INT itself.",
+    ),
 )
 
 

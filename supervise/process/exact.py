@@ -7,6 +7,7 @@ it.  The array of the C library (environ(7)) still has them, and execv(3) hands 
 import _signal
 import os
 
+from supervise import EXIT_ERROR
 from supervise.process.spawn import DEFAULTS
 
 TYPE_CHECKING = False
@@ -81,7 +82,7 @@ class Exact:
         except OSError as error:
             os.write(told, b"%d" % (error.errno or 0))
         finally:
-            os._exit(127)
+            os._exit(EXIT_ERROR)
 
 
 def _change(variables: "dict[bytes, bytes | None]", names: "tuple[bytes, ...]") -> None:

@@ -3,8 +3,7 @@
 What is written is what they would have written, field by field; a test holds the two equal.
 """
 
-import os
-
+from supervise import EXIT_TRY_AGAIN
 from supervise.runs import plain
 
 TYPE_CHECKING = False
@@ -50,7 +49,7 @@ class Brief:
     @property
     def outcome(self) -> str:
         """Its name."""
-        return "completed" if self.code == 0 else "resumable" if self.code == os.EX_TEMPFAIL else "failed"
+        return "completed" if self.code == 0 else "resumable" if self.code == EXIT_TRY_AGAIN else "failed"
 
     def events(self, settled: float) -> str:
         """The lines of events.jsonl; `settled` is when the run was over."""

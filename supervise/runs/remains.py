@@ -6,6 +6,7 @@ the run had told is left out.
 
 import os
 
+from supervise import EXIT_ERROR
 from supervise.runs import plain, records
 
 TYPE_CHECKING = False
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 SCHEMA = 1
-ERROR = 125
 START = ("run_id", "name", "command", "cwd", "host", "pid", "started_at")
 OUTCOME = ("outcome", "timeout_cause", "limit", "limit_seconds", "reason", "exit_code", "command_exit")
 HEAD = ("schema", "run_id", "at", "t", "event")
@@ -47,7 +47,7 @@ def report(
         "limit": None,
         "limit_seconds": None,
         "reason": reason,
-        "exit_code": None if outcome == "lost" else ERROR,
+        "exit_code": None if outcome == "lost" else EXIT_ERROR,
         "command_exit": None,
         "access": None,
         "status": None,

@@ -1,0 +1,44 @@
+"""The exit codes of supervise: each with a name, a few words for `--help` and a sentence for the manual.
+
+A command that ends by itself gives its own code, which may be one of these; the report tells which of the two it was.
+What is loaded before the command is born cannot afford an enum: `supervise/__init__.py` has the three codes that are
+needed there, and a test holds them equal to these.
+"""
+
+from enum import IntEnum
+from typing import Self
+
+
+class ExitCode(IntEnum):
+    """What supervise exits with where the code is not the command's own."""
+
+    words: str
+    """For a list in one line."""
+    sentence: str
+    """For the manual."""
+
+    def __new__(cls, number: int, words: str, sentence: str) -> Self:
+        """Make a member whose value is the number alone."""
+        code = int.__new__(cls, number)
+        code._value_ = number
+        code.words = words
+        code.sentence = sentence
+        return code
+
+    TRY_AGAIN = (
+        75,
+        "try again later",
+        "EX_TEMPFAIL of sysexits.h: the lock is held by another run, or the time of an outer run was over.",
+    )
+    ACCESS_TIMEOUT = 122, "access timeout", "The command did not come up in time."
+    IDLE_TIMEOUT = 123, "idle timeout", "The command went silent."
+    COMPLETION_TIMEOUT = 124, "completion timeout", "The command ran too long, or all attempts together did."
+    ERROR = 125, "supervise itself failed or was called wrongly", "Supervise itself failed, or was called wrongly."
+    NOT_EXECUTABLE = 126, "not executable", "The command was found and could not be run."
+    NOT_FOUND = 127, "not found", "The command was not found."
+    SIGNALED = 128, "ended by signal N", "To this, as in a shell, the number of a signal is added."
+
+    @property
+    def shown(self) -> str:
+        """The code as the help and the manual have it: `124`, `128+N`."""
+        return f"{self.value}+N" if self is ExitCode.SIGNALED else str(self.value)

@@ -1,0 +1,34 @@
+"""The changelog says the same as the program."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from supervise import __version__
+from supervise.commands.table import SUBCOMMANDS
+from supervise.options import OPTIONS, option_names
+
+CHANGELOG = (Path(__file__).parents[1] / ".github/CHANGELOG.md").read_text(encoding="utf-8")
+HEAD = re.compile(r"^## \[(.+?)\](?: - (\d{4}-\d\d-\d\d))?$", re.MULTILINE)
+NAMES = {*option_names(), *(name for row in SUBCOMMANDS for name in option_names(row.options))}
+OTHERS = {"--password", "--token"}
+"""Options of other programs, whose values are masked."""
+
+
+def test_the_newest_version_is_that_of_the_program():
+    """Above it stands nothing but what has no number yet."""
+    newest = next(version for version, _ in HEAD.findall(CHANGELOG) if version != "Unreleased")
+    assert newest == __version__
+
+
+def test_each_version_has_its_day_and_what_is_unreleased_stands_first():
+    heads = HEAD.findall(CHANGELOG)
+    assert [version for version, day in heads if not day] in ([], ["Unreleased"])
+    assert all(day for _, day in heads[1:])
+    assert len(heads) == CHANGELOG.count("\n## ")
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", CHANGELOG)) - OTHERS))
+def test_each_option_is_one_of_the_program(name):
+    assert name in NAMES

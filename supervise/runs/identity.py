@@ -6,6 +6,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+MACHINE_ID = "/etc/machine-id"
+"""machine-id(5)."""
 LENGTH_OF_BOOT_ID = 36
 """Characters of a UUID with its hyphens."""
 LENGTH_OF_MACHINE_ID = 32
@@ -18,8 +20,8 @@ def boot_id() -> str:
 
 
 def machine_id() -> str:
-    """Return the id that this installation of the system keeps (machine-id(5)); empty where there is none."""
-    return _id("/etc/machine-id", LENGTH_OF_MACHINE_ID)
+    """Return the id that this installation of the system keeps; empty where there is none."""
+    return _id(MACHINE_ID, LENGTH_OF_MACHINE_ID)
 
 
 def is_other_boot(facts: "Mapping[str, object]") -> bool:

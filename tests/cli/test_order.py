@@ -232,6 +232,7 @@ def test_a_pattern_is_found_in_both(supervise: Place) -> None:
     assert b"match=ready" in ended.out
 
 
+@pytest.mark.alone
 def test_apart_what_was_seen_first_is_passed_on_first(supervise: Place) -> None:
     """Lines far enough from each other keep their order in the record, whichever stream begins."""
     script = "for i in 1 2 3 4 5 6; do echo err$i >&2; sleep 0.03; echo out$i; sleep 0.03; done"

@@ -35,7 +35,14 @@ def test_a_gigabyte_in_one_line(supervise: Place, pause: float) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("reader", ["cat", "pv -q -L 200m", "dd bs=7 count=2000000 status=none; cat"])
+@pytest.mark.parametrize(
+    "reader",
+    [
+        "cat",
+        pytest.param("pv -q -L 200m", marks=pytest.mark.needs("pv")),
+        "dd bs=7 count=2000000 status=none; cat",
+    ],
+)
 def test_the_same_bytes(supervise: Place, reader: str) -> None:
     """By fast and slow readers, in large pieces and in small."""
     path = supervise.file("random")

@@ -7,7 +7,7 @@ import os
 import select
 from time import monotonic
 
-from supervise import launch
+from supervise import launch, short_run
 from supervise.launch import Launched
 from supervise.process import line, outlet, signals
 from supervise.process.inbox import Inbox
@@ -55,12 +55,12 @@ def watch(launched: Launched) -> None:
     poll = select.poll()
     poll.register(launched.line, select.POLLIN)
     poll.register(launched.inbox, select.POLLIN)
-    while not (launch.has_ended(launched) and all(pump.has_ended for pump in launched.pumps)):
+    while not (short_run.has_ended(launched) and all(pump.has_ended for pump in launched.pumps)):
         left = launched.short_until - monotonic()
         if left <= 0 or not poll.poll(left * 1000) or not launch.hear(launched):
             break
         launched.posted += launched.inbox.take()
-    launch.end_plainly(launched)
+    short_run.end_plainly(launched)
 
 
 def start_pumps(launched: Launched) -> None:
@@ -142,6 +142,6 @@ def _look_for_signs(launched: Launched, wanted: "tuple[str, ...]") -> None:
 def _hear_last_words(launched: Launched) -> None:
     """The guardian has gone of a command that has ended: from here on its line is silent."""
     launched.heard += launched.guardian.hear_last()
-    if launch.has_ended(launched):
+    if short_run.has_ended(launched):
         launched.note_end()
     launched.line, launched.silence = line.pair()

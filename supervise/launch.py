@@ -51,22 +51,12 @@ START = 10.0
 """Seconds that the guardian may take to hear what it is to start."""
 LATE = 0.1
 """Seconds between the call and the start of the run that are no more than what a busy machine takes."""
-BESIDE = 5.0
-"""Seconds that the file system of a report, a log, events or a lock has to answer, before the run is refused."""
-NEVER_LATE = ("/dev/", "/proc/")
 OUT_OF_MEMORY = b"supervise: cannot go on: out of memory; stopping the command\n"
 RESERVE = 1 << 18
 """Bytes: so much the C library maps by itself (mallopt(3), M_MMAP_THRESHOLD), and unmaps it when it is given back."""
-RECORD_DETACHED = 15.0
-"""Seconds that the file system may take for the record of a run with --detach, which is refused without one: many
-times what two hundred runs take that are started at once."""
 RECORD = 2.0
 """Seconds that the file system of the record may take to make it, or half of the first limit where that is less; then
 the run goes on without."""
-TELLING = 1.0
-"""Seconds that the guardian may take to tell of what it has done already."""
-SHORT_WRITES = 1.0
-"""Seconds that a file system which may stop answering has for the end of a short run."""
 GLANCE = 0.004
 """Seconds after which we look for signals, as long as no thread takes them."""
 
@@ -285,6 +275,12 @@ class Launched:
             for deputy in self.deputies:
                 deputy.await_death(until)
 
+    def first_limit(self) -> float:
+        """Return the first limit of the run, in seconds of it; infinity where there is none."""
+        values = self.request.values
+        first = values["timeout"] if values["access_timeout"] is None else values["access_timeout"]
+        return min((limit for limit in (first, self.outer, values["total_timeout"]) if limit is not None), default=inf)
+
     def holder(self) -> int:
         """The pid of whoever holds the command."""
         return os.getpid() if self.own_holder_trigger >= 0 else self.guardian.pid
@@ -334,110 +330,34 @@ def run(request: "Request", on_lost: "OnLost", told: int = -1, began: "float | N
             from supervise import recording
 
             recording.warn(request.notice)
-        if values["report"] or values["events"]:
-            from supervise import beside
+        if values["report"] or values["events"] or values["lock"] or values["log"] or DEADLINE in os.environ:
+            from supervise import admission
 
-            if values["report"]:
-                _beside(launched, "report", beside.check_report)
-            if values["events"]:
-                launched.events = _beside(launched, "events", beside.open_events)
-                if "events" in launched.distant:
-                    from supervise.runs import distant
-
-                    launched.distant_events = distant.events_of(launched.events)
-                    launched.deputies.append(launched.distant_events.deputy)
-                    launched.events = -1
+            admission.admit(launched)
             if launched.turned_away:
                 return launched
-        if DEADLINE in os.environ:
-            from supervise import outer
-
-            # The wait for a lock is within it, too.
-            launched.outer = outer.our_part(values["kill_after"], launched.started_at)
-        if values["lock"]:
-            if values["lock"].startswith("/"):
-                from supervise import beside
-
-                _beside(launched, "lock", beside.look_at_lock)
-            if not launched.turned_away:
-                _take_lock(launched)
-            if launched.turned_away:
-                return launched
-        if values["log"]:
-            from supervise import beside
-
-            fd = _beside(launched, "log", beside.open_log)
-            if launched.turned_away:
-                return launched
-            log = launched.log = beside.log_of(fd)
-            if "log" in launched.distant:
-                from supervise.runs import distant
-
-                launched.log = distant.log_of(log)
-                launched.deputies.append(launched.log.deputy)
         _start(launched, on_lost)
     except (OSError, ImportError, MemoryError, BadValueError, Refusal) as error:
         _refuse_start(launched, error)
     launched.short_until = monotonic() + SHORT
-    if _is_done_in_silence(launched):
-        end_plainly(launched)
+    try:
+        # Meanwhile the guardian starts the command, which need not wait for this file.
+        from supervise import short_run
+    except (OSError, ImportError, MemoryError) as error:
+        if launched.plan and launched.wait_for_line(RECORD):
+            # The record is there before the command.  It is to have the end of the run, too.
+            hear(launched)
+        take_back(launched, error)
+    if short_run.is_done_in_silence(launched):
+        short_run.end_plainly(launched)
     if launched.plan:
         try:
-            _await_record(launched)
+            from supervise import registration
+
+            registration.wait(launched)
         except (OSError, ImportError, MemoryError, Refusal) as error:
             _refuse_start(launched, error)
     return launched
-
-
-def _beside(launched: Launched, key: str, operation: "Callable[[str], tuple[str, tuple[int, ...]]]") -> int:
-    """What that operation on the file of an option opens; -1 where that is nothing, or the run is turned away.
-
-    Raises OSError, BadValueError.
-    """
-    path = launched.request.values[key]
-    if launched.turned_away:
-        return -1
-    if path.startswith(NEVER_LATE):
-        # Such a path may name a descriptor of this very process.
-        why, fds = operation(path)
-    else:
-        from supervise.process import apart
-
-        left = min(BESIDE, _first_limit(launched) - (monotonic() - launched.started))
-        try:
-            (why, is_distant), fds = apart.run(lambda: apart.look_where(path, operation), max(0.0, left))
-            if is_distant:
-                launched.distant.add(key)
-        except apart.LateError as late:
-            launched.hung.add(late.pid)
-            launched.request.values[key] = None
-            _turn_away(launched, f"--{key}: {path!r} does not answer", is_limit=left < BESIDE)
-            return -1
-    if why:
-        raise BadValueError(why)
-    return fds[0] if fds else -1
-
-
-def _first_limit(launched: Launched) -> float:
-    values = launched.request.values
-    first = values["timeout"] if values["access_timeout"] is None else values["access_timeout"]
-    return min((limit for limit in (first, launched.outer, values["total_timeout"]) if limit is not None), default=inf)
-
-
-def _turn_away(launched: Launched, why: str, *, is_limit: bool) -> None:
-    """End a run that does not begin: a limit has run out, or a signal has come.
-
-    Raises Refusal where neither has happened.
-    """
-    from supervise import locking
-
-    number = next(iter(locking.cancelling() & _signal.sigpending()), 0)
-    if not number and not is_limit:
-        raise Refusal(why)
-    from supervise import recording
-
-    recording.warn(why)
-    launched.turned_away = locking.TurnedAway(f"({why})" if number else why, number, is_limit=not number)
 
 
 def _say_hints(request: "Request") -> None:
@@ -674,7 +594,7 @@ def _fork_guardian(
             words,
             unneeded=unneeded,
             has_terminal=has_terminal,
-            may_leave=not is_recorded and _is_nothing_to_be_told(launched),
+            may_leave=not is_recorded and is_nothing_to_be_told(launched),
             mask=launched.mask,
             on_lost=on_lost,
             found_again=found_again,
@@ -686,7 +606,9 @@ def _fork_guardian(
     launched.early = {*_signal.sigpending()}
     launched.line = launched.guardian.line
     if is_recorded and is_awaited:
-        _await_record(launched)
+        from supervise import registration
+
+        registration.wait(launched)
         if launched.hung:
             # Another guardian has the command now.
             for fd in {*stdio} - {0}:
@@ -705,64 +627,6 @@ def _fork_guardian(
         launched.line.flush(START)
     for fd in {*stdio} - {0}:
         os.close(fd)
-
-
-def _await_record(launched: Launched) -> None:
-    """Wait for the guardian to make the record; where that takes too long, have another one start the command.
-
-    Nor does a cancellation wait for a record.
-    Raises OSError, Refusal.
-    """
-    from supervise import recording
-
-    patience = RECORD_DETACHED if launched.is_detached else RECORD
-    until = launched.started + min(patience, _first_limit(launched) / 2)
-    # A configuration that did not come may have taken all of that time.
-    until = max(until, monotonic() + LATE)
-    cancelling = {number for number in CANCELLING if _signal.getsignal(number) != _signal.SIG_IGN}
-    while launched.plan and (left := until - monotonic()) > 0 and cancelling.isdisjoint(_signal.sigpending()):
-        if launched.wait_for_line(min(left, GLANCE)) and not hear(launched):
-            # The guardian has died.  The holder of the command says so.
-            launched.plan = None
-    if not launched.plan:
-        return
-    if not launched.guardian.take_permit():
-        launched.wait_for_line(TELLING)
-        hear(launched)
-        return
-    launched.plan = None
-    launched.guardian.give_up()
-    if launched.is_detached:
-        raise Refusal(f"{UNDETACHED}: {recording.late()}")
-    recording.say_late()
-    launched.line.close()
-    launched.hung.add(launched.guardian.pid)
-    # The guardian that hangs may hold the other ends.
-    if launched.relay:
-        launched.relay.discard()
-    else:
-        for source in launched.sources:
-            os.close(source)
-    launched.fork_again()
-
-
-def _take_lock(launched: Launched) -> None:
-    """Until we end, and the guardian: the descriptor is left open."""
-    from supervise import locking
-
-    try:
-        launched.lock = locking.take(
-            launched.request.values, launched.run_id, locking.cancelling(), launched.outer, launched.events
-        )
-    except locking.TurnedAway as why:
-        launched.turned_away = why
-    except locking.UnlockableError as error:
-        raise Refusal(str(error)) from None
-    else:
-        # The wait is no part of the run, but of what the run around us has left.
-        began, launched.started, launched.started_at = launched.started, monotonic(), time()
-        if launched.outer is not None:
-            launched.outer -= launched.started - began
 
 
 def _facts(launched: Launched) -> "tuple[object, ...]":
@@ -785,7 +649,11 @@ def open_stdio(launched: Launched) -> "tuple[tuple[int, int, int], str]":
 
     Raises OSError.
     """
-    return _terminal_of_its_own(launched) if launched.request.values["pty"] else _pipes(launched)
+    if not launched.request.values["pty"]:
+        return _pipes(launched)
+    from supervise import own_terminal
+
+    return own_terminal.open_stdio(launched)
 
 
 def _pipes(launched: Launched) -> "tuple[tuple[int, int, int], str]":
@@ -812,46 +680,6 @@ def _is_one_stream(launched: Launched) -> bool:
     from supervise.process import system
 
     return system.is_same_file(1, 2)
-
-
-def _terminal_of_its_own(launched: Launched) -> "tuple[tuple[int, int, int], str]":
-    from supervise.terminal.relay import Relay
-
-    if not launched.relay:
-        launched.relay = Relay(launched.terminal, is_detached=launched.is_detached, is_utf8=_is_utf8())
-    own = launched.relay.open()
-    launched.sources = (own.master,)
-    # The caller of this function closes what it has handed over; the terminal keeps its own descriptor.
-    theirs = os.dup(own.peer)
-    return (theirs if launched.relay.is_stdin else 0, theirs, theirs), own.name
-
-
-def _is_done_in_silence(launched: Launched) -> bool:
-    """Wait as long as the command is silent and nobody sends us a signal; True where it has ended, and that is all."""
-    if launched.relay or launched.is_detached:
-        return False
-    poll = select.poll()
-    for source in launched.sources:
-        poll.register(source, select.POLLIN)
-    silent = {*launched.sources}
-    while silent:
-        left = launched.short_until - monotonic()
-        if left <= 0 or _signal.sigpending():
-            return False
-        ready = poll.poll(min(left, GLANCE) * 1000)
-        speaking = [source for source, events in ready if events & select.POLLIN]
-        if speaking:
-            launched.spoke_first = speaking[0] if len(speaking) == 1 else -1
-            return False
-        for source, _ in ready:
-            poll.unregister(source)
-            silent.remove(source)
-    # Nobody holds its pipes any more.
-    while not has_ended(launched):
-        left = launched.short_until - monotonic()
-        if left <= 0 or not launched.wait_for_line(min(left, GLANCE)) or not hear(launched):
-            return False
-    return True
 
 
 def _hear_notify(launched: Launched) -> "Notify":
@@ -886,95 +714,17 @@ def hear(launched: Launched) -> bool:
     return got is not None
 
 
-def has_ended(launched: Launched) -> bool:
-    """The command has, or it never was."""
-    return launched.has_heard("exited") or launched.has_heard("failed")
-
-
-def end_plainly(launched: Launched) -> None:
-    """End as the command did, if it has ended by itself, with nobody left and nothing to be said or written."""
-    status = None if _is_cancelled(launched) else _plain_end(launched)
-    if status is None:
-        return
-    if launched.relay:
-        launched.give_terminal_back()
-    launched.guardian.dismiss()
-    launched.dismiss_deputies()
-    os._exit(status)
-
-
-def _is_cancelled(launched: Launched) -> bool:
-    if _signal.sigpending() - {_signal.SIGCHLD}:
-        return True
-    if not launched.pumps:
-        return False
-    from supervise.process import signals
-
-    launched.posted += launched.inbox.take()
-    taken = {item[1] for item in launched.posted if item[0] == "signal"}
-    return not taken.isdisjoint(signals.CANCELLING)
-
-
-def _plain_end(launched: Launched) -> "int | None":
-    """The exit code of a command of which there is nothing to be said."""
-    if launched.signs or launched.notify or not _is_nothing_to_be_told(launched):
-        return None
-    if not all(pump.has_ended and not pump.failure for pump in launched.pumps):
-        return None
-    if launched.copier and (not launched.copier.flush() or launched.copier.has_failed):
-        return None
-    for message in launched.heard:
-        match message:
-            case ("exited", int(status), float(at), False) if os.WIFEXITED(status):
-                code = os.WEXITSTATUS(status)
-                return code if launched.record is None or _end_record(launched, launched.record, code, at) else None
-    return None
-
-
-def _is_nothing_to_be_told(launched: Launched) -> bool:
+def is_nothing_to_be_told(launched: Launched) -> bool:
     """Where the command ends by itself, nobody wants to hear of it, and it is not run again."""
     values = launched.request.values
     is_told = values["report"] or values["events"] or values["verbose"] or values["success_codes"] != (0,)
     return not is_told and not values["retries"]
 
 
-def _end_record(launched: Launched, record: "Record", code: int, ended: float) -> bool:
-    """Write the end of a short run; False where that could not be done."""
-    from supervise import recording
-    from supervise.runs.brief import Brief
-
-    started = launched.started
-    pid, spawned = next((message[1:3] for message in launched.heard if message[0] == "started"), (None, 0.0))
-    first = min((pump.first for pump in launched.pumps if pump.count), default=None)
-    brief = Brief(
-        record.facts,
-        launched.started_at,
-        pid=pid,  # type: ignore[arg-type]  # the fields of a message have no types
-        spawned=spawned - started,  # type: ignore[operator]  # as above
-        limit=launched.request.values["access_timeout"],
-        first=None if first is None else first - started,
-        code=code,
-        ended=ended - started,
-    )
-    used = _ask_usage(launched)
-    counts: dict[str, int] = {**launched.shown, **{pump.stream: pump.count for pump in launched.pumps}}
-    launched.bound_writing(SHORT_WRITES)
-    return recording.end(record, brief, monotonic() - started, used, counts)
-
-
-def _ask_usage(launched: Launched) -> "dict[str, object]":
-    """What the command has used, where the guardian says so at once."""
-    launched.line.send("usage")
-    while launched.wait_for_line(0.1) and (got := launched.line.receive()):
-        if got[0][0] == "used":
-            return {"cpu_seconds": round(got[0][1], 3), "max_rss_bytes": got[0][2]}
-    return {}
-
-
 def _variables(launched: Launched) -> "dict[bytes, bytes | None]":
     """What the command's environment has beside ours, and, as None, has not."""
     variables: dict[bytes, bytes | None] = {os.fsencode(name): None for name in launched.request.taken}
-    if _is_lc_ctype_ours():
+    if is_lc_ctype_ours():
         variables[b"LC_CTYPE"] = None
     if RECOVERED_FROM in os.environ:
         variables[RECOVERED_FROM.encode()] = None
@@ -1001,14 +751,7 @@ def _latest(values: "Mapping[str, Any]", begin: float, outer: "float | None") ->
     return min((bound for bound in bounds if bound is not None), default=None)
 
 
-def _is_utf8() -> bool:
-    """Return whether the caller's environment names a locale of UTF-8 (locale(7))."""
-    names = ("LC_ALL", "LANG") if _is_lc_ctype_ours() else ("LC_ALL", "LC_CTYPE", "LANG")
-    name = next((value for value in map(os.environ.get, names) if value), "")
-    return "utf8" in name.lower().replace("-", "")
-
-
-def _is_lc_ctype_ours() -> bool:
+def is_lc_ctype_ours() -> bool:
     """Return whether Python has set LC_CTYPE, in the C locale (PEP 538); the command shall not see that."""
     from supervise.process import spawn
 

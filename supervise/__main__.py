@@ -140,31 +140,13 @@ def _go_on(launched: "Launched") -> "NoReturn":
 
     run = runner.begin(launched)
     if run.outcome is None:
-        _load_hashes()
+        from supervise import lazy
+
+        lazy.load_trio()
         from supervise import loop
 
         loop.watch(run)
     finish(run)
-
-
-def _load_hashes() -> None:
-    """Load what `hashlib`, which trio imports, is going to load.
-
-    Where memory is too short for one of them, hashlib prints a traceback for each of its hashes and goes on.
-    Raises ImportError where memory is too short.
-    """
-    names = ["_sha512" if sys.version_info < (3, 12) else "_sha2", "_blake2"]
-    try:
-        __import__("_hashlib")
-    except ImportError:
-        # Without OpenSSL, hashlib takes all of its own.
-        names += ["_md5", "_sha1", "_sha3", *(["_sha256"] if sys.version_info < (3, 12) else [])]
-    for name in names:
-        try:
-            __import__(name)
-        except ModuleNotFoundError:
-            # This Python was built without, and hashlib knows that.
-            pass
 
 
 def _fill_stdio() -> None:

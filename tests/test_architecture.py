@@ -285,6 +285,14 @@ def test_a_long_run_loads_nothing_of_what_it_does_not_use(program):
     assert foreign & {f"supervise.process.{one}" for one in unused} == set()
 
 
+def test_a_long_run_loads_nothing_that_its_library_never_uses(program):
+    """What is loaded is unloaded at the supervisor's exit, for which the caller waits."""
+    foreign = loaded_by(program, "run", "--", "sleep", "2")
+    assert "supervise.loop" in foreign
+    unused = {"ssl", "_ssl", "hashlib", "_hashlib", "hmac", "idna", "ipaddress", "subprocess", "ctypes.util", "shutil"}
+    assert foreign & unused == set()
+
+
 def test_a_long_run_without_a_live_line_loads_nothing_of_it(program):
     foreign = loaded_by(program, "run", "-t", "30", "--", "sh", "-c", "sleep 2; echo")
     assert "supervise.loop" in foreign

@@ -115,17 +115,23 @@ class Pump:
         self.turn: _thread.LockType | None = None
         """This lock is held by the pump that has seen bytes first, until it has passed them on."""
         self.has_turn = False
+        self.other: Pump | None = None
+        """The pump of the command's other stream."""
         self._is_other_stuck = False
         """The other pump did not get its bytes away in time: its reader does not read, and nothing waits for it."""
         self._guard = _thread.allocate_lock()
         """This lock is held while the source is closed or copied."""
         self._limit = sys.maxsize
+        self._is_through = False
+        """The source has come to its end: no process holds the other end of the pipe."""
         self._can_splice = hasattr(os, "splice")
         os.set_blocking(source, False)
 
     def start(self) -> None:
         """Start its thread, which posts `("first", pump)` and `("ended", pump)`.
 
+        Of two pumps that end without a failure the later one alone posts its end: a second wake-up of the loop, just
+        when the command ends, would come on top of the supervisor's own exit.
         Raises RuntimeError where there can be no more threads.
         """
         self._end.acquire()
@@ -199,7 +205,9 @@ class Pump:
             # Closed, the pipe tells the command what the reader of supervise told supervise: EPIPE, SIGPIPE.
             self._close_source()
         self._cut.leave()
-        self._inbox.post("ended", self)
+        # `has_ended` is set before: where both end at once, at least one of them sees that of the other.
+        if self.failure or self.other is None or self.other.has_ended:
+            self._inbox.post("ended", self)
         self._end.release()
 
     def _stream(self) -> None:
@@ -233,7 +241,10 @@ class Pump:
             size = self._read(into)
             if size < 0:
                 continue
-            if not size or not self._pass_on(view[:size]):
+            if not size:
+                self._is_through = True
+                return
+            if not self._pass_on(view[:size]):
                 return
             # Or so much was handed over since the last read.
             is_flood, seen = self.count - seen >= MUCH, self.count
@@ -307,8 +318,9 @@ class Pump:
         return True
 
     def _close_source(self) -> None:
-        if self._unread:
+        if self._unread and not self._is_through:
             # The guardian hears of it before the close: it knows its copy by the same number (process/unread.py).
+            # At the end of a pipe its copy hides nothing from anybody, and its wake-up would delay the command's exit.
             self._unread(os.fstat(self._source).st_ino)
         os.close(self._source)
 
@@ -375,12 +387,13 @@ class Pump:
 
 
 def take_turns(pumps: "tuple[Pump, ...]", first: int) -> None:
-    """Have two pumps pass on their bytes in the order in which they see them.
+    """Have the two pumps of a command pass on their bytes in the order in which they see them.
 
     `first` is the source in which bytes were seen before the pumps were there; -1 where that is not known.
     """
     turn = _thread.allocate_lock()
-    for one in pumps:
+    for one, other in zip(pumps, reversed(pumps), strict=True):
+        one.other = other
         one.turn = turn
         if one.reads(first):
             turn.acquire()

@@ -60,6 +60,8 @@ class Guardian:
         self._permit = permit
         self.is_given_up = False
         """The supervisor has killed the guardian, since it hung in a start."""
+        self._is_let_go = False
+        """The guardian was told that all is over."""
         self.mask = mask
         """The signals that the caller blocks, and so the command blocks."""
 
@@ -109,6 +111,18 @@ class Guardian:
                 freezer.rouse(self.pid)
             sleep(LISTENING)
 
+    def let_go(self) -> None:
+        """Tell the guardian that all is over, and do not wait: `dismiss` does that later, while the guardian goes."""
+        if self.is_given_up or self._is_let_go:
+            return
+        self._is_let_go = True
+        try:
+            if self.keep():
+                self.wake()
+                self.line.send("bye")
+        except ProcessLookupError:
+            pass
+
     def dismiss(self) -> None:
         """Tell the guardian that all is over, and reap it: no process of the run is left behind, not even for init.
 
@@ -116,11 +130,9 @@ class Guardian:
         """
         if self.is_given_up:
             return
+        self.let_go()
         try:
-            if self.keep():
-                self.wake()
-                self.line.send("bye")
-                self.line.flush(REAP)
+            self.line.flush(REAP)
             if not self._has_hung_up(REAP):
                 os.kill(self.pid, _signal.SIGKILL)
             os.waitpid(self.pid, 0 if self._has_hung_up(REAP) else os.WNOHANG)

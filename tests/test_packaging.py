@@ -90,6 +90,7 @@ def test_the_sdist_builds_the_same_wheel_and_has_the_tests(wheel, tmp_path):
         "LICENSE",
         "supervise/script",
         "tests/conftest.py",
+        ".github/CHANGELOG.md",
         *SHARED.values(),
     } <= names
     assert {name for name in wheel.namelist() if name.startswith("supervise/")} <= names

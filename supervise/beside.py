@@ -59,5 +59,6 @@ def _open_to_append(option: str, path: str) -> int:
     try:
         return shared.open_to_append(path)
     except OSError as error:
-        why = error.strerror or ""
-        raise BadValueError(f"{option}: cannot write {path!r}: {why[:1].lower()}{why[1:]}") from None
+        from supervise.text.saying import reason_of
+
+        raise BadValueError(f"{option}: cannot write {path!r}: {reason_of(error)}") from None

@@ -128,7 +128,7 @@ def _parse(words: list[str]) -> Said:
         _forget_stdout()
     except OSError as error:
         _forget_stdout()
-        refuse(f"cannot write to stdout: {(error.strerror or str(error)).lower()}")
+        refuse(f"cannot write to stdout: {saying.reason_of(error)}")
     raise SystemExit(0)
 
 

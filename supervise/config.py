@@ -164,8 +164,9 @@ def _text(file: str, *, is_named: bool) -> str:
         mend = f" (chmod go-w {shown(error.where)})" if error.is_ours else ""
         raise BadValueError(f"{shown(file)}: is not obeyed: {where}{error.why}{mend}") from None
     except (OSError, ValueError) as error:
-        why = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise BadValueError(f"{shown(file)}: cannot read it: {why[:1].lower()}{why[1:]}") from None
+        from supervise.text.saying import reason_of
+
+        raise BadValueError(f"{shown(file)}: cannot read it: {reason_of(error)}") from None
     if len(data) > MOST:
         raise BadValueError(f"{shown(file)}: is longer than {MOST} bytes")
     try:

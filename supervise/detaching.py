@@ -65,7 +65,9 @@ def _answer(answer: int, pid: int) -> "NoReturn":
     try:
         os.write(1, said)
     except OSError as error:
-        why = os.strerror(error.errno or 0).lower()
-        os.write(2, f"supervise: run {said.decode().strip()} goes on; its id cannot be written: {why}\n".encode())
+        from supervise.text import saying
+
+        why = saying.reason_of(error)
+        saying.say(f"run {said.decode().strip()} goes on; its id cannot be written: {why}")
         os._exit(EXIT_ERROR)
     os._exit(0)

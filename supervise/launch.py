@@ -304,7 +304,7 @@ def detach(request: "Request") -> int:
         return detaching.leave()
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
-        why = f"cannot go on in a process of its own: {(error.strerror or '').lower()}{where}"
+        why = f"cannot go on in a process of its own: {reason_of(error)}{where}"
         refuse(Launched(request, -1), why)
 
 
@@ -501,7 +501,10 @@ def _id_of(epoch: float) -> str:
 
 
 def reason_of(error: Exception) -> str:
-    """What is the matter, without where."""
+    """Return what is the matter, without where, as `text.saying.reason_of` does.
+
+    This one is for when no library can be loaded any more: it is here before memory or descriptors run out.
+    """
     if isinstance(error, MemoryError) or "failed to map segment" in str(error):
         # The second text is what the dynamic loader says of a library for which there is no memory (dlopen(3)).
         return "out of memory"
@@ -602,7 +605,7 @@ def _fork_guardian(
             copies=copies,
         )
     except OSError as error:
-        raise Refusal(f"cannot start a guardian: {(error.strerror or '').lower()}") from None
+        raise Refusal(f"cannot start a guardian: {reason_of(error)}") from None
     launched.early = {*_signal.sigpending()}
     launched.line = launched.guardian.line
     if is_recorded and is_awaited:

@@ -44,9 +44,9 @@ def take(
             _wait(lock, values, run_id, cancelling, outer, events)
         lock.write_holder(run_id)
     except (OSError, RuntimeError) as error:
-        why = (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)
-        where = f": {error.filename}" if isinstance(error, OSError) and error.filename else ""
-        raise UnlockableError(f"--lock: {why}{where}") from None
+        from supervise.text.saying import reason_of
+
+        raise UnlockableError(f"--lock: {reason_of(error, with_path=True)}") from None
     return lock
 
 

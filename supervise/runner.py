@@ -62,6 +62,7 @@ from supervise.process import senders, signals, tree
 from supervise.process.progress import Progress
 from supervise.process.pump import Pump
 from supervise.teller import Teller
+from supervise.text.saying import reason_of
 from supervise.values import signal_name
 
 TOGETHER = 0.05
@@ -234,8 +235,7 @@ class Runner:
             attempts.start(self.launched, number, previous)
         except (OSError, RuntimeError) as error:
             self.launched.line.send("kill")
-            why = (error.strerror if isinstance(error, OSError) else None) or str(error)
-            self._followers.append(SpawnFailed("error", f"cannot start attempt {number}: {why.lower()}"))
+            self._followers.append(SpawnFailed("error", f"cannot start attempt {number}: {reason_of(error)}"))
         self._told = dict.fromkeys(self.launched.pumps, 0)
 
     def look_at_guardian(self) -> None:

@@ -16,6 +16,7 @@ from supervise.runner import Runner
 from supervise.runs import sockets
 from supervise.runs.control import Client, Control, Fields
 from supervise.runs.following import OVER
+from supervise.text.saying import reason_of
 from supervise.values import LONGEST, signal_name
 
 LAST_SIGNAL = 64
@@ -227,7 +228,7 @@ def open_control(runner: Runner, steering: Steering) -> Control | None:
     try:
         listener = sockets.listen(launched.run_id, lambda path: launched.line.send("socket", path, launched.run_id))
     except OSError as error:
-        why = (error.strerror or str(error)).lower() + (f": {error.filename}" if error.filename else "")
+        why = reason_of(error, with_path=True)
     else:
         control = Control(listener, steering.handle)
         runner.on_finish = lambda: control.listener.remove()

@@ -18,6 +18,7 @@ from supervise.faces.plain import Plain, Verbosity
 from supervise.launch import Launched
 from supervise.process.outlet import Messenger, Outlet
 from supervise.text.redaction import Redaction
+from supervise.text.saying import reason_of
 
 if TYPE_CHECKING:
     from supervise.faces.live import Live
@@ -164,7 +165,7 @@ class Teller:
             try:
                 self._record.end(whole)
             except OSError as error:
-                self.complain("record", (error.strerror or str(error)).lower())
+                self.complain("record", reason_of(error))
         self._people.flush(LAST_WORDS)
 
 
@@ -195,7 +196,7 @@ def _write_apart(path: str, whole: "Mapping[str, object]", seconds: float, is_ov
     except apart.LateError:
         return f"cannot write {path!r}: its file system does not answer"
     except OSError as error:
-        return f"cannot write {path!r}: {(error.strerror or str(error)).lower()}"
+        return f"cannot write {path!r}: {reason_of(error)}"
 
 
 def account_of(

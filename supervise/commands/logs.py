@@ -11,6 +11,7 @@ from supervise.runs import plain
 from supervise.runs.following import Follower
 from supervise.runs.output import Chunk, Reader
 from supervise.text.cleaning import Cleaner, cleaned
+from supervise.text.saying import PREFIX
 
 AGAIN = 0.2
 """Seconds between two looks for more, where the run cannot tell of it."""
@@ -211,7 +212,7 @@ _told: list[bool] = []
 
 
 def _left_out(chunk: Chunk) -> bytes:
-    return f"supervise: {showing.size(chunk.left_out)} ({chunk.left_out} bytes) of output are left out here\n".encode()
+    return f"{PREFIX}{showing.size(chunk.left_out)} ({chunk.left_out} bytes) of output are left out here\n".encode()
 
 
 def _lines(data: bytes) -> list[bytes]:

@@ -98,7 +98,9 @@ def carry_out(call: Call) -> "NoReturn":
         _signal.raise_signal(_signal.SIGINT)
         code = 130
     except OSError as error:
-        _refuse(f"{call.row.name}: {(error.strerror or str(error)).lower()}")
+        from supervise.text.saying import reason_of
+
+        _refuse(f"{call.row.name}: {reason_of(error)}")
     # Not by way of the interpreter's own shutdown, which costs more than most of these commands.
     os._exit(code)
 

@@ -1,6 +1,5 @@
 """`supervise sleep`: a sleep that knows when the run around it ends (SUPERVISE_DEADLINE)."""
 
-import os
 from time import sleep, time
 from typing import Any
 
@@ -21,7 +20,9 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
     if latest is not None and (over := time() + seconds - latest) > 0:
         by = "" if seconds >= LONGEST else f"{_shown(over)} "
         why = f"not sleeping {word}: the run ends {by}before that would be over (exit {EXIT_TRY_AGAIN})"
-        os.write(2, f"supervise: {why}\n".encode())
+        from supervise.text import saying
+
+        saying.say(why)
         return EXIT_TRY_AGAIN
     sleep(seconds)
     return 0

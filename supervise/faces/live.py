@@ -14,8 +14,9 @@ from supervise.core.events import Access, Exited, Extended, Killing, Limit, Retr
 from supervise.core.policy import Policy
 from supervise.faces import words
 from supervise.faces.items import Item, Said
-from supervise.faces.plain import KILL, PREFIX
+from supervise.faces.plain import KILL
 from supervise.text.cleaning import clean
+from supervise.text.saying import PREFIX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

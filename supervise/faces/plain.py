@@ -30,11 +30,11 @@ from supervise.core.policy import Policy
 from supervise.faces import words
 from supervise.faces.items import Diagnosis, Item, Moment, NotRetried, Said, Stragglers, Trouble
 from supervise.text.cleaning import clean
+from supervise.text.saying import PREFIX
 from supervise.values import signal_name
 
 Verbosity = Literal["quiet", "normal", "verbose"]
 
-PREFIX = "supervise: "
 MOST_NAMED = 10
 """Processes named in a message; the report names them all."""
 MOST_SHOWN = 20

@@ -82,10 +82,12 @@ def read(path: str) -> bytes:
 
 
 def _line(path: str, error: "OSError | ValueError") -> str:
-    why = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    from supervise.text.saying import reason_of
+
+    why = reason_of(error)
     if isinstance(error, OSError) and error.errno == errno.ENXIO:
-        why = "Nobody reads from it"
-    return f"cannot write {path!r}: {why[:1].lower()}{why[1:]}"
+        why = "nobody reads from it"
+    return f"cannot write {path!r}: {why}"
 
 
 def _obstacle(path: str) -> int:

@@ -11,6 +11,7 @@ from _collections import deque
 from time import monotonic, sleep, time
 
 from supervise.process import system
+from supervise.text.saying import reason_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -216,7 +217,7 @@ class Copier:
             except OSError as error:
                 self._sinks.remove(sink)
                 self.has_failed = True
-                self._on_failure(sink.name, (error.strerror or os.strerror(error.errno or 0)).lower())
+                self._on_failure(sink.name, reason_of(error))
 
     def _give_up(self) -> None:
         self.is_gone = True

@@ -9,6 +9,7 @@ import os
 from typing import NoReturn
 
 from supervise.process.outlet import Outlet
+from supervise.text.saying import reason_of
 
 PIECE = 1 << 18
 
@@ -70,7 +71,7 @@ class Spool:
             for outlet, size in self._pieces:
                 self._show_piece(outlet, size, gone)
         except OSError as error:
-            self.failure = os.strerror(error.errno or 0).lower()
+            self.failure = reason_of(error)
         finally:
             done.release()
 

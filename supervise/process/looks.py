@@ -13,6 +13,7 @@ from time import monotonic
 
 from supervise.access_kinds import port_of, unix_address_of
 from supervise.process import helpers, sockets, tree
+from supervise.text.saying import reason_of
 
 CONNECTING = 1.0
 """Seconds that a connection may take,"""
@@ -196,5 +197,4 @@ def _wait_for_end(helper: helpers.Helper, stopped: int) -> bool:
 def _words(error: OSError) -> str:
     if isinstance(error, TimeoutError):
         return "no answer"
-    text = error.strerror or str(error)
-    return text[:1].lower() + text[1:]
+    return reason_of(error)

@@ -8,6 +8,7 @@ from _collections import deque
 from time import monotonic
 
 from supervise.process.system import is_same_file, is_writable
+from supervise.text.saying import reason_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -179,6 +180,6 @@ class Messenger:
                     self._give_up(error)
 
     def _give_up(self, error: OSError) -> None:
-        self.why = (error.strerror or str(error)).lower()
+        self.why = reason_of(error)
         self.is_gone = True
         self._waiting.clear()

@@ -15,6 +15,7 @@ from time import monotonic, sleep
 from supervise.process.inbox import Inbox
 from supervise.process.outlet import Outlet
 from supervise.process.system import enlarge
+from supervise.text.saying import reason_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -193,7 +194,7 @@ class Pump:
             self._stream()
         except OSError as error:
             if error.errno != errno.EPIPE:
-                self.failure = os.strerror(error.errno or 0).lower()
+                self.failure = reason_of(error)
         except MemoryError:
             self.failure = "out of memory"
         if self.has_turn:

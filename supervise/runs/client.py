@@ -173,7 +173,9 @@ def _why(error: OSError) -> str:
     if isinstance(error, BlockingIOError):
         # More clients wait than listen(2) was told to keep.
         return "its control socket is full: very many others are about to ask it"
-    return os.strerror(error.errno or 0).lower()
+    from supervise.text.saying import reason_of
+
+    return reason_of(error)
 
 
 def _state_of(pid: int) -> str:

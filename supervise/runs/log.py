@@ -4,6 +4,8 @@ import errno
 import os
 import select
 
+from supervise.text.saying import PREFIX
+
 PATIENCE = 2000
 """Milliseconds for which a reader of a FIFO, say, may not read."""
 PIECE = 1 << 18
@@ -41,7 +43,7 @@ class Log:
 
     def skip(self, size: int) -> None:
         """So many bytes are left out here: it says so."""
-        self.write("", 0, f"\nsupervise: {size} bytes are left out here: this file took them too slowly\n".encode())
+        self.write("", 0, f"\n{PREFIX}{size} bytes are left out here: this file took them too slowly\n".encode())
 
     def settle(self) -> None:
         """Nothing was made ready."""

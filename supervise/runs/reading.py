@@ -36,7 +36,9 @@ class UnreadableError(BadValueError):
     """The folder of runs cannot be read, though there may be runs in it.  The text is the whole message."""
 
     def __init__(self, folder: str, error: OSError) -> None:
-        super().__init__(f"cannot read {folder}: {(error.strerror or str(error)).lower()}")
+        from supervise.text.saying import reason_of
+
+        super().__init__(f"cannot read {folder}: {reason_of(error)}")
 
 
 class Record:

@@ -13,6 +13,7 @@ from supervise.options import OPTIONS, BadValueError
 from supervise.process import orphans, tree, wall
 from supervise.process.orphans import Orphans
 from supervise.runs import identity, losing, plain, reading, records, remains, sockets
+from supervise.text.saying import reason_of
 from supervise.values import read
 
 TYPE_CHECKING = False
@@ -145,7 +146,7 @@ def recover(state: str, rerun: "Rerun", host: str = "") -> "list[Lost]":
                 ours.append(lost)
         except OSError as error:
             lost.has_failed = True
-            lost.trouble = f"cannot be recovered: {(error.strerror or str(error)).lower()}"
+            lost.trouble = f"cannot be recovered: {reason_of(error)}"
         losses.append(lost)
     orphans.stop_all([found for lost in ours if (found := _orphans_of(lost))])
     if ours:
@@ -155,7 +156,7 @@ def recover(state: str, rerun: "Rerun", host: str = "") -> "list[Lost]":
             _settle(lost, rerun)
         except OSError as error:
             lost.has_failed = True
-            lost.trouble = f"cannot be written down: {(error.strerror or str(error)).lower()}"
+            lost.trouble = f"cannot be written down: {reason_of(error)}"
         lost.release()
     return losses
 
@@ -207,7 +208,7 @@ def _flaw(record: "Record") -> str:
             if found.st_mode & 0o022:
                 return f"other users may write {path}"
     except OSError as error:
-        return f"{error.filename}: {(error.strerror or '').lower()}"
+        return f"{error.filename}: {reason_of(error)}"
     if record.facts.get("run_id") != record.run_id:
         of = "damaged" if not record.facts.get("run_id") else "of another run"
         return f"{record.folder}/{records.RUN} is {of if records.RUN in names else 'missing'}"

@@ -3,8 +3,10 @@
 import os
 import sys
 
+from supervise import EXIT_TRY_AGAIN
 from supervise.options import OPTIONS, RECOVERED_FROM, BadValueError
 from supervise.runs.recovery import RerunError
+from supervise.text.saying import PREFIX
 from supervise.values import read
 
 TYPE_CHECKING = False
@@ -46,8 +48,8 @@ def rerun(record: "Record", times: int) -> str:
         raise RerunError(f"run again, but it has not begun within {ANSWER:.0f} s") from None
     if caller.returncode:
         why = os.fsdecode(err).strip().splitlines() or [f"exit {caller.returncode}"]
-        is_busy = caller.returncode == os.EX_TEMPFAIL
-        raise RerunError(f"not run again: {why[-1].removeprefix('supervise: ')}", is_final=not is_busy)
+        is_busy = caller.returncode == EXIT_TRY_AGAIN
+        raise RerunError(f"not run again: {why[-1].removeprefix(PREFIX)}", is_final=not is_busy)
     return out.decode().strip()
 
 

@@ -1,21 +1,27 @@
-"""The lines that supervise says on stderr outside of a run's own messages: errors, refusals, hints."""
+"""The lines that supervise says on stderr outside of a run's own messages, and the words for an error of the system.
+
+At its top this module loads nothing, so that what may fail for want of descriptors can import it beforehand.  Code that
+runs before the command is born (`launch`, `__main__`, the guardian) loads it only once there is something to say, and
+has a bare line for the case that nothing can be loaded any more.
+"""
 
 import os
-
-from supervise.text.cleaning import clean
-from supervise.text.redaction import Redaction
-from supervise.text.writing import write_all
 
 PREFIX = "supervise: "
 
 
 def line(text: str, end: str = "\n") -> bytes:
     """Return the line as it is written: prefixed, harmless for a terminal, and without what looks like a password."""
+    from supervise.text.cleaning import clean
+    from supervise.text.redaction import Redaction
+
     return (PREFIX + clean(Redaction().text(text)) + end).encode()
 
 
 def say(*texts: str, end: str = "\n") -> None:
     """Say each text on a line of its own; a stderr that cannot be written to is no error."""
+    from supervise.text.writing import write_all
+
     try:
         write_all(2, b"".join(line(text, end) for text in texts))
     except OSError:
@@ -33,3 +39,15 @@ def say_without_waiting(text: str) -> None:
             os.write(2, line(text))
     except OSError:
         pass
+
+
+def reason_of(error: Exception, *, with_path: bool = False) -> str:
+    """Return what is the matter, to stand within a line: `no space left on device`; with its path where that is known.
+
+    The words of the C library begin with a capital (strerror(3)), and may have more of them: `RF-kill`.
+    """
+    text = str(error)
+    if isinstance(error, OSError):
+        text = error.strerror or (os.strerror(error.errno) if error.errno else text)
+    path = f": {error.filename}" if with_path and isinstance(error, OSError) and error.filename else ""
+    return text[:1].lower() + text[1:] + path

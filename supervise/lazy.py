@@ -39,7 +39,7 @@ def load_trio() -> None:
     absent = [_Later(name) for name in NEVER_USED if name not in sys.modules]
     if SEARCH not in sys.modules:
         search = _Later(SEARCH)
-        search.find_library = _find_library  # type: ignore[attr-defined]
+        vars(search)["find_library"] = _find_library
         absent.append(search)
         vars(ctypes)["util"] = search
     sys.modules.update({one.__name__: one for one in absent})

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -75,6 +76,7 @@ def test_a_full_screen_program_is_stopped_by_a_timeout(supervise: Place, name: s
         assert ours, sh.screen.text
 
 
+@pytest.mark.needs("less")
 def test_a_pager_without_a_terminal_of_its_own_is_a_cat(supervise: Place) -> None:
     """As in any pipeline."""
     with script(supervise, "supervise -- less text; seq 3 | supervise -- less") as sh:
@@ -332,7 +334,8 @@ def test_kill_by_a_program_that_is_gone(supervise: Place, trap: str) -> None:
     """It was for us alone, as a process of the command's shows."""
     with shell(supervise) as sh:
         sh.run(f'supervise -- sh -c "{trap}sleep 100 & touch ready; wait" & until [ -e ready ]; do sleep 0.1; done')
-        sh.start("env kill $!; wait $!; echo code $?")
+        # Not kill(1), which a bare machine has as a word of the shell alone: that sender would live on.
+        sh.start(f"{sys.executable} -c 'import os, sys; os.kill(int(sys.argv[1]), 15)' $!; wait $!; echo code $?")
         sh.wait_for("^code 143$")
         sh.wait_for_prompt()
 

@@ -85,7 +85,7 @@ class Teller:
         if told is None:
             waiting = self._chatter.take_all if isinstance(item, ENDS) else self._chatter.take_due
             self._tell_all(waiting(now), now)
-            self._tell(item, now, now if at is None else at)
+            self._tell(item, now if at is None else at)
         else:
             self._tell_all(told, now)
 
@@ -101,11 +101,12 @@ class Teller:
 
     def _tell_all(self, told: list[Told], now: float) -> None:
         for item, left_out in told:
-            self._tell(item, now, now, left_out)
+            self._tell(item, now, left_out)
 
-    def _tell(self, item: Item, now: float, t: float, left_out: int = 0) -> None:
-        # Absolute times are made anew each time: clocks are set, and machines sleep.
-        moment = Moment(t, time() - (now - t), left_out)
+    def _tell(self, item: Item, t: float, left_out: int = 0) -> None:
+        # Absolute times are made anew each time: clocks are set, and machines sleep.  The two clocks are read one right
+        # after the other: what was told in between, on a busy machine, would move every absolute time.
+        moment = Moment(t, time() - (self._now() - t), left_out)
         for line in self._plain.lines(item, moment):
             self._people.say(os.fsencode(line) + b"\n")
         if self._events or self._recorded:

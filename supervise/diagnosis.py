@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from math import inf
 from time import monotonic
 
+from supervise.core.events import Sample
 from supervise.core.policy import Policy
 from supervise.faces.items import Diagnosis, Doing, LastLine, Socket
 from supervise.launch import Launched
 from supervise.process import pump
 from supervise.process.picture import Camera, Earlier, Seen
-from supervise.process.sampling import Look
 
 AHEAD = 0.005
 """Seconds by which the picture is to be ready before the time at which nobody waits for it any more."""
@@ -27,7 +27,7 @@ BUSY = 50.0
 class Diagnosing:
     """One diagnosis: what is not the tree's is noted at once, `look` looks at the tree, `result` tells."""
 
-    def __init__(self, launched: Launched, policy: Policy, holder: int, looks: Iterable[Look], until: float) -> None:
+    def __init__(self, launched: Launched, policy: Policy, holder: int, looks: Iterable[Sample], until: float) -> None:
         """`until`, on the monotonic clock, is when the signal is sent; `looks` are those taken before."""
         self._launched = launched
         self._policy = policy
@@ -65,7 +65,7 @@ class Diagnosing:
         return is_busy and one.stdout != "" and one.stdout == self._pipe
 
 
-def _earlier(looks: Iterable[Look], policy: Policy, now: float) -> Earlier | None:
+def _earlier(looks: Iterable[Sample], policy: Policy, now: float) -> Earlier | None:
     """What was seen of the CPU at the beginning of the last window, if it was."""
     for one in looks:
         if one.busy and SHORTEST <= now - one.at <= policy.activity_window:

@@ -16,8 +16,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from supervise.core.policy import Stream
     from supervise.process.copying import Copier
-    from supervise.process.pump import Stream
 
 
 def start(launched: Launched) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from supervise.core.attempt import PROBES
 from supervise.core.ending import PICTURE
-from supervise.core.events import Busy, Sample
+from supervise.core.events import Sample
 from supervise.core.policy import Policy
 from supervise.faces.items import Trouble
 from supervise.launch import Launched
@@ -17,7 +17,7 @@ from supervise.teller import Teller
 
 if TYPE_CHECKING:
     from supervise.diagnosis import Diagnosing
-    from supervise.process.sampling import Look, Sampler
+    from supervise.process.sampling import Sampler
 
 
 class Observer:
@@ -30,7 +30,7 @@ class Observer:
         self._teller = teller
         self._now = now
         self._sampler: Sampler | None = None
-        self._looks: deque[Look] = deque(maxlen=PROBES + 1)
+        self._looks: deque[Sample] = deque(maxlen=PROBES + 1)
         """The last of them: one window."""
         self._shot: Shot | None = None
         """The newest picture, as far as it is taken."""
@@ -48,11 +48,11 @@ class Observer:
             kinds = frozenset(self._policy.extend_on)
             self._sampler = Sampler(self._launched.holder(), kinds=kinds, now=self._now)
         self._sampler.holder_pid = self._launched.holder()
-        look = self._sampler.sample()
-        self._looks.append(look)
+        sample = self._sampler.sample()
+        self._looks.append(sample)
         for text in self._sampler.unmeasured():
             self._teller.tell(Trouble(text))
-        return Sample(**{**look._asdict(), "busy": tuple(Busy(*one) for one in look.busy)})
+        return sample
 
     def begin_picture(self, until: float) -> None:
         """Begin to take a picture of the tree, as far as that goes until then, on the monotonic clock."""

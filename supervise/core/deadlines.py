@@ -8,18 +8,15 @@ Times are seconds since the run began.  A deadline is always the same sum of the
 
 from dataclasses import dataclass
 from math import inf
-from typing import Literal
 
-from supervise.core.policy import Policy
-
-Name = Literal["access", "completion", "idle", "total", "outer"]
+from supervise.core.policy import Limit, Policy
 
 
 @dataclass(slots=True)
 class Deadline:
     """One limit in force."""
 
-    limit: Name
+    limit: Limit
     start: float
     """From when it counts."""
     granted: float
@@ -130,7 +127,7 @@ class Deadline:
 
 def of_run(policy: Policy) -> tuple[Deadline, ...]:
     """Those of the whole run, in the order in which they win an exact tie; they count from its beginning."""
-    limits: list[tuple[Name, float | None]] = [("outer", policy.outer_deadline), ("total", policy.total_timeout)]
+    limits: list[tuple[Limit, float | None]] = [("outer", policy.outer_deadline), ("total", policy.total_timeout)]
     return tuple(
         Deadline(name, 0.0, limit, tuple(mark for mark in policy.warn_at if mark < limit))
         for name, limit in limits

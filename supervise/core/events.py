@@ -7,11 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from supervise.core.outcome import Cause, Exit, Outcome, OutcomeName
-from supervise.core.policy import Evidence, Stream
-
-Limit = Literal["access", "completion", "idle", "total", "outer"]
-"""`total`: of all attempts.  `outer`: of a run around us."""
-
+from supervise.core.policy import Evidence, Limit, SpawnFailure, Stream
 
 # --- events: told to the machine ---------------------------------------------------------------------------------
 
@@ -27,7 +23,7 @@ class Started:
 class SpawnFailed:
     """The command could not be started.  `error`: ours to answer for (no more processes, no memory)."""
 
-    kind: Literal["not_found", "not_executable", "error"]
+    kind: SpawnFailure
     reason: str
 
 

@@ -71,7 +71,6 @@ from supervise.core.events import (
     Event,
     Exited,
     Extend,
-    Limit,
     Output,
     Paused,
     Prolong,
@@ -88,7 +87,7 @@ from supervise.core.events import (
     Undelivered,
 )
 from supervise.core.pause import Pauses, with_times
-from supervise.core.policy import Policy
+from supervise.core.policy import Limit, Policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable

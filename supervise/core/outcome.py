@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from supervise.core.exit_codes import ExitCode
-from supervise.core.policy import Policy
+from supervise.core.policy import Limit, Policy, SpawnFailure
 
 OutcomeName = Literal[
     "completed", "failed", "signaled", "resumable", "access_timeout", "idle_timeout", "completion_timeout", "error",
@@ -33,7 +33,7 @@ class Cause:
 
     kind: Literal["access_timeout", "idle_timeout", "completion_timeout", "outer_deadline", "cancelled", "spawn_failed"]
     at: float
-    limit: Literal["access", "completion", "idle", "total", "outer"] | None = None
+    limit: Limit | None = None
     limit_seconds: float | None = None
     """What was granted, extensions included."""
     signal: int | None = None
@@ -42,7 +42,7 @@ class Cause:
     """Of a cancellation: who, for people."""
     is_unborn: bool = False
     """The command had not come into being."""
-    failure: Literal["not_found", "not_executable", "error"] | None = None
+    failure: SpawnFailure | None = None
     reason: str = ""
 
 

@@ -5,6 +5,10 @@ from typing import Literal
 
 Stream = Literal["stdout", "stderr", "both"]
 """`both`: stdout and stderr of the command are one pipe."""
+Limit = Literal["access", "completion", "idle", "total", "outer"]
+"""`total`: of all attempts.  `outer`: of a run around this one."""
+SpawnFailure = Literal["not_found", "not_executable", "error"]
+"""Why there is no command: its file was not found, could not be run, or the system had no process."""
 Evidence = Literal["cpu", "socket", "connection", "output", "io"]
 RetryOn = Literal["access", "idle", "completion", "failed", "signaled", "resumable"]
 

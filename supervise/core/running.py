@@ -5,7 +5,7 @@ from typing import Literal
 
 from supervise.core import ending
 from supervise.core.attempt import Attempt, Phase, Question
-from supervise.core.deadlines import Deadline, Name
+from supervise.core.deadlines import Deadline
 from supervise.core.events import (
     Access,
     Action,
@@ -37,6 +37,7 @@ from supervise.core.events import (
     Warned,
 )
 from supervise.core.outcome import Cause
+from supervise.core.policy import Limit
 
 ASK_BOUND = 0.050
 """Seconds that an answer may take: longer than a busy machine needs, shorter than anybody notices."""
@@ -49,7 +50,7 @@ UNBORN = "the command had not been started"
 FURTHEST = 100 * 365 * 86400.0
 """Seconds to the furthest deadline that a user may make, however often more is given: dates end (year 9999)."""
 STUCK = "the command says that it is stuck (WATCHDOG=trigger)"
-CAUSES: dict[Name, Literal["access_timeout", "completion_timeout", "idle_timeout", "outer_deadline"]] = {
+CAUSES: dict[Limit, Literal["access_timeout", "completion_timeout", "idle_timeout", "outer_deadline"]] = {
     "access": "access_timeout",
     "completion": "completion_timeout",
     "idle": "idle_timeout",

@@ -10,8 +10,8 @@ from math import ceil, inf
 from rich.cells import cell_len
 
 from supervise.core.attempt import Phase
-from supervise.core.events import Access, Exited, Extended, Killing, Limit, Retrying, Verdict
-from supervise.core.policy import Policy
+from supervise.core.events import Access, Exited, Extended, Killing, Retrying, Verdict
+from supervise.core.policy import Limit, Policy
 from supervise.faces import words
 from supervise.faces.items import Item, Said
 from supervise.faces.plain import KILL

@@ -2,24 +2,12 @@
 
 import os
 from collections.abc import Mapping
-from typing import NamedTuple
 
+from supervise.core.events import Busy
 from supervise.process.tree import Stat, is_alive
 
 TICKS = os.sysconf("SC_CLK_TCK")
 """Clock ticks per second, the unit of proc(5)."""
-
-
-class Busy(NamedTuple):
-    """CPU time of one live process so far, its own and that of children it has waited for, in seconds.
-
-    `started` (clock ticks since boot) makes a reused pid another process.
-    """
-
-    pid: int
-    started: int
-    name: str
-    cpu: float
 
 
 class Cpu:

@@ -20,12 +20,10 @@ from supervise.text.saying import reason_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Literal
 
+    from supervise.core.policy import Stream
     from supervise.process.copying import Copier
     from supervise.process.feed import Feed
-
-    Stream = Literal["stdout", "stderr", "both"]
 
 BUFFER = 1 << 18
 MUCH = 1 << 16

@@ -2,28 +2,10 @@
 
 import os
 from collections.abc import Callable
-from typing import NamedTuple
 
+from supervise.core.events import Sample
 from supervise.process import sockets, tree
-from supervise.process.cpu import Busy, Cpu
-
-
-class Look(NamedTuple):
-    """What was seen.  Counters only ever mean something as the difference of two looks.
-
-    `cpu`: seconds of CPU that the whole tree has used, the dead included.  `sockets_moved`, `socket_bytes`: TCP sockets
-    of the tree that moved bytes since the look before, and how many.  `connections`: established TCP connections of
-    the tree whose other end is not in it.  `io_bytes`: bytes read and written since the look before, by processes that
-    were in it too.
-    """
-
-    at: float
-    cpu: float = 0.0
-    busy: tuple[Busy, ...] = ()
-    sockets_moved: int = 0
-    socket_bytes: int = 0
-    connections: int = 0
-    io_bytes: int = 0
+from supervise.process.cpu import Cpu
 
 
 class Sampler:
@@ -50,17 +32,17 @@ class Sampler:
 
             self._stat, self._snapshot, self._connections = portable.stat, portable.snapshot, portable.connections
 
-    def sample(self) -> Look:
+    def sample(self) -> Sample:
         """Look now.  A process that is gone, a zombie or unreadable is no evidence, and never an error."""
         at = self._now()
         if not self._kinds:
-            return Look(at)
+            return Sample(at)
         processes, holder = self._look_at_tree()
         cpu, busy = self._cpu.look(processes, holder) if "cpu" in self._kinds else (0.0, ())
         moved, moved_bytes = self._bytes.look(processes) if "socket" in self._kinds else (0, 0)
         connections = self._connections(processes) if "connection" in self._kinds else 0
         io_bytes = self._look_at_io(processes) if "io" in self._kinds else 0
-        return Look(at, cpu, busy, moved, moved_bytes, connections, io_bytes)
+        return Sample(at, cpu, busy, moved, moved_bytes, connections, io_bytes)
 
     def unmeasured(self) -> tuple[str, ...]:
         """What was asked for and turned out not to be measurable here, as sentences for people; each is told once.

@@ -2,8 +2,9 @@ import sys
 
 import pytest
 
+from supervise.core.events import Busy
 from supervise.process import tree
-from supervise.process.cpu import TICKS, Busy, Cpu
+from supervise.process.cpu import TICKS, Cpu
 from tests.process.living import python
 
 HOLDER = """

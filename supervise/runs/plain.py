@@ -28,7 +28,7 @@ def _toml_value(value: object) -> str:
         return encode_basestring(value).replace("\x7f", "\\u007f")
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(_toml_value, value))}]"
-    return repr(value)
+    return _number(value) if isinstance(value, (int, float)) else repr(value)
 
 
 def json(value: object) -> str:
@@ -48,7 +48,12 @@ def json(value: object) -> str:
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(json, value))}]"
     # NaN less NaN is NaN, and so is infinity less itself.
-    return repr(value) if isinstance(value, (int, float)) and value - value == 0 else "null"
+    return _number(value) if isinstance(value, (int, float)) and value - value == 0 else "null"
+
+
+def _number(value: float) -> str:
+    """Return its digits: an enum's member that is a number has a repr of its own, with its name."""
+    return int.__repr__(value) if isinstance(value, int) else float.__repr__(value)
 
 
 def marked(text: str) -> str:

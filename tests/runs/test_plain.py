@@ -2,18 +2,21 @@
 
 import json
 import tomllib
+from signal import Signals
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from supervise.core.exit_codes import ExitCode
 from supervise.faces import fields
 from supervise.runs import plain
 
 CHARACTERS = st.text(st.characters(exclude_categories=["Cs"]))
 KEYS = st.from_regex(r"[a-z_-]{1,8}", fullmatch=True)
-VALUES = st.one_of(CHARACTERS, st.integers(), st.booleans(), st.lists(CHARACTERS))
+NUMBERS = st.one_of(st.integers(), st.sampled_from([*ExitCode, *Signals]))
+VALUES = st.one_of(CHARACTERS, NUMBERS, st.booleans(), st.lists(CHARACTERS))
 DEEP = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), CHARACTERS),
+    st.one_of(st.none(), st.booleans(), NUMBERS, st.floats(allow_nan=False, allow_infinity=False), CHARACTERS),
     lambda inner: st.one_of(st.lists(inner), st.dictionaries(CHARACTERS, inner)),
 )
 

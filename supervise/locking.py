@@ -82,9 +82,10 @@ def _tell(events: int, run_id: str, name: str, holder: str) -> None:
     import select
     from time import time
 
-    from supervise.runs import plain, records
+    from supervise import report_shape
+    from supervise.runs import plain
 
-    head = {"schema": records.SCHEMA, "run_id": run_id, "at": plain.time(time()), "t": 0.0}
+    head = report_shape.head(run_id, plain.time(time()), 0.0)
     line = plain.json({**head, "event": "waiting", "lock": name, "holder": holder}).encode() + b"\n"
     poll = select.poll()
     poll.register(events, select.POLLOUT)

@@ -12,6 +12,7 @@ from typing import Any
 from supervise.core.events import Access, Cancel, Extend, Extended, Notice, Ready, Refused
 from supervise.faces import fields
 from supervise.faces.items import Trouble
+from supervise.report_shape import SCHEMA
 from supervise.runner import Runner
 from supervise.runs import sockets
 from supervise.runs.control import Client, Control, Fields
@@ -195,7 +196,7 @@ class Steering:
         deadlines = sorted(runner.machine.deadlines.items(), key=lambda one: one[1])
         return {
             "ok": True,
-            "schema": fields.SCHEMA,
+            "schema": SCHEMA,
             "run_id": runner.launched.run_id,
             "phase": runner.machine.phase.name.lower(),
             "supervisor_pid": os.getpid(),

@@ -7,12 +7,12 @@ from typing import Any
 from supervise import EXIT_ERROR
 from supervise.commands import showing
 from supervise.options import BadValueError
+from supervise.report_shape import SCHEMA
 from supervise.runs import losing, reading, recovery, rerunning
 from supervise.runs.recovery import Lost
 from supervise.text import saying
 from supervise.text.cleaning import clean
 
-SCHEMA = 1
 SOME_LOST = 1
 
 

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from supervise import report_shape
 from supervise.core.events import (
     Access,
     Emptied,
@@ -27,15 +28,7 @@ MOST = 60
 """Entries that the report keeps of each kind: of warnings, of extensions, and of idle stops that were put off."""
 PACKED = 256
 """Entries that are packed together."""
-UNFINISHED: Fields = {
-    "outcome": "lost",
-    "timeout_cause": None,
-    "limit": None,
-    "limit_seconds": None,
-    "reason": None,
-    "exit_code": None,
-    "command_exit": None,
-}
+UNFINISHED = report_shape.outcome("lost", None)
 """How a run ended of which no outcome was heard: the supervisor died."""
 
 
@@ -115,15 +108,15 @@ class Attempt:
 
     def report(self, number: int) -> Fields:
         """Its part of the report."""
-        return {
-            "number": number,
-            "pid": self.pid,
-            "started_at": fields.time(self.started_at),
-            "ended_at": None if self.ended_at is None else fields.time(self.ended_at),
-            "outcome": self.outcome,
-            "command_exit": self.exit,
-            "access": self.access,
-        }
+        return report_shape.attempt(
+            number,
+            self.pid,
+            started_at=fields.time(self.started_at),
+            ended_at=None if self.ended_at is None else fields.time(self.ended_at),
+            outcome=self.outcome,
+            command_exit=self.exit,
+            access=self.access,
+        )
 
 
 class Account:
@@ -147,7 +140,6 @@ class Account:
     ) -> None:
         """`pid` is the supervisor's own, `started_at` in epoch seconds; without an access limit access is at spawn."""
         self._start: Fields = {
-            "schema": fields.SCHEMA,
             "run_id": run_id,
             "name": None if name is None else fields.text(name),
             "command": [fields.text(word) for word in command],
@@ -163,7 +155,7 @@ class Account:
         """The parts of the report for the attempts before the last one."""
         self._outcome: Outcome | None = None
         self._ended: Moment | None = None
-        self._some = {"warnings": Some(), "extensions": Some(), "put_offs": Some()}
+        self._some = {name: Some() for name in report_shape.LISTS}
         self._stop: Fields | None = None
         self._diagnosis: Fields | None = None
         self._stragglers: list[Fields] = []
@@ -241,27 +233,27 @@ class Account:
         end = fields.outcome(self._outcome) if self._outcome else UNFINISHED
         used = usage or Usage()
         left_out = {name: some.left_out for name, some in self._some.items()}
-        return {
-            **self._start,
-            "ended_at": fields.time(ended.epoch),
-            "duration": fields.seconds(ended.t),
-            **end,
-            "command_exit": last.exit if last else None,
-            "access": last.access if last else None,
-            "status": self._status,
-            "stop": self._stop,
-            "diagnosis": self._diagnosis,
-            **{name: some.all() for name, some in self._some.items()},
-            **({"left_out": left_out} if any(left_out.values()) else {}),
-            "attempts": [*self._past, *(one.report(self._number) for one in self._attempts)],
-            "usage": {
-                "cpu_seconds": fields.seconds(used.cpu_seconds),
-                "max_rss_bytes": used.max_rss_bytes,
-                "stdout_bytes": used.stdout_bytes,
-                "stderr_bytes": used.stderr_bytes,
-                "both_bytes": used.both_bytes,
-            },
-            "stragglers": self._stragglers,
-            "straggler_output": self._straggler_output,
-            "survivors": self._survivors,
-        }
+        return report_shape.report(
+            self._start,
+            end,
+            ended_at=fields.time(ended.epoch),
+            duration=fields.seconds(ended.t),
+            command_exit=last.exit if last else None,
+            access=last.access if last else None,
+            status=self._status,
+            stop=self._stop,
+            diagnosis=self._diagnosis,
+            lists={name: some.all() for name, some in self._some.items()},
+            left_out=left_out if any(left_out.values()) else None,
+            attempts=[*self._past, *(one.report(self._number) for one in self._attempts)],
+            usage=report_shape.usage(
+                fields.seconds(used.cpu_seconds),
+                used.max_rss_bytes,
+                used.stdout_bytes,
+                used.stderr_bytes,
+                used.both_bytes,
+            ),
+            stragglers=self._stragglers,
+            straggler_output=self._straggler_output,
+            survivors=self._survivors,
+        )

@@ -3,14 +3,12 @@
 import re
 from datetime import UTC, datetime
 
+from supervise import report_shape
 from supervise.core.events import Activity, Extended, Process, PutOff, Warned
 from supervise.core.outcome import Cause, Exit, Outcome
 from supervise.faces.items import Diagnosis, Doing, LastLine, Moment, Socket
 from supervise.faces.words import LATEST
 from supervise.values import signal_name
-
-SCHEMA = 1
-"""Goes up by one when a field changes its meaning or goes away; a new field alone does not raise it."""
 
 Fields = dict[str, object]
 
@@ -40,7 +38,9 @@ def signal(number: int | None) -> str | None:
 
 def command_exit(value: Exit | None) -> Fields | None:
     """How the command itself ended; code and signal both null where nobody could tell."""
-    return None if value is None else {"code": value.code, "signal": signal(value.signal), "core": value.core}
+    if value is None:
+        return None
+    return report_shape.command_exit(value.code, signal(value.signal), core=value.core)
 
 
 def evidence(value: Activity | None) -> Fields | None:
@@ -61,13 +61,7 @@ def evidence(value: Activity | None) -> Fields | None:
 
 def process(value: Process) -> Fields:
     """A process; null for what is not known of it."""
-    return {
-        "pid": value.pid,
-        "name": text(value.name),
-        "uid": value.uid if value.uid >= 0 else None,
-        "state": text(value.state) if value.state != "?" else None,
-        "waits_in": text(value.waits_in) or None,
-    }
+    return report_shape.process(value.pid, text(value.name), value.uid, text(value.state), text(value.waits_in))
 
 
 def diagnosis(value: Diagnosis, moment: Moment) -> Fields:
@@ -153,15 +147,15 @@ def put_off(value: PutOff, moment: Moment) -> Fields:
 def outcome(value: Outcome) -> Fields:
     """How a run or an attempt ended, and why."""
     cause = value.cause
-    return {
-        "outcome": value.name,
-        "timeout_cause": _TIMEOUTS.get(value.name),
-        "limit": cause.limit if cause else None,
-        "limit_seconds": seconds(cause.limit_seconds) if cause else None,
-        "reason": _reason(value, cause),
-        "exit_code": value.exit_code,
-        "command_exit": command_exit(value.exit),
-    }
+    return report_shape.outcome(
+        value.name,
+        value.exit_code,
+        command_exit(value.exit),
+        timeout_cause=_TIMEOUTS.get(value.name),
+        limit=cause.limit if cause else None,
+        limit_seconds=seconds(cause.limit_seconds) if cause else None,
+        reason=_reason(value, cause),
+    )
 
 
 def _reason(value: Outcome, cause: Cause | None) -> str | None:

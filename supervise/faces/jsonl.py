@@ -6,6 +6,7 @@ things became known.
 
 import json
 
+from supervise import report_shape
 from supervise.core.events import (
     Access,
     Emptied,
@@ -35,12 +36,7 @@ def line(item: Item, moment: Moment, run_id: str) -> str | None:
     if event is None:
         return None
     t = _happened(item, moment)
-    head: Fields = {
-        "schema": fields.SCHEMA,
-        "run_id": run_id,
-        "at": fields.time(moment.wall(t)),
-        "t": fields.seconds(t),
-    }
+    head = report_shape.head(run_id, fields.time(moment.wall(t)), fields.seconds(t))
     if moment.left_out:
         event["left_out"] = moment.left_out
     # ASCII alone: no line separator and no control character of any alphabet can break a line or a terminal.

@@ -3,15 +3,13 @@
 What is written is what they would have written, field by field; a test holds the two equal.
 """
 
-from supervise import EXIT_TRY_AGAIN
+from supervise import EXIT_TRY_AGAIN, report_shape
 from supervise.runs import plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
-
-SCHEMA = 1
 
 
 class Brief:
@@ -64,60 +62,41 @@ class Brief:
 
     def report(self, settled: float, usage: "dict[str, object]") -> "dict[str, object]":
         """The report."""
-        how = self._how()
-        return {
-            "schema": SCHEMA,
-            **{key: self.facts[key] for key in ("run_id", "name", "command", "cwd", "host", "pid")},
-            "started_at": self._time(0),
-            "ended_at": self._time(settled),
-            "duration": round(settled, 3),
-            **self._outcome(),
-            "access": how,
-            "status": None,
-            "stop": None,
-            "diagnosis": None,
-            "warnings": [],
-            "extensions": [],
-            "put_offs": [],
-            "attempts": [
-                {
-                    "number": 1,
-                    "pid": self.pid,
-                    "started_at": self._time(self.spawned),
-                    "ended_at": self._time(self.ended),
-                    "outcome": self.outcome,
-                    "command_exit": self._exit(),
-                    "access": how,
-                }
-            ],
-            "usage": usage,
-            "stragglers": [],
-            "straggler_output": None,
-            "survivors": [],
-        }
+        access = self._access()
+        attempt = report_shape.attempt(
+            1,
+            self.pid,
+            started_at=self._time(self.spawned),
+            ended_at=self._time(self.ended),
+            outcome=self.outcome,
+            command_exit=self._exit(),
+            access=access,
+        )
+        return report_shape.report(
+            {**self.facts, "started_at": self._time(0)},
+            self._outcome(),
+            ended_at=self._time(settled),
+            duration=round(settled, 3),
+            command_exit=self._exit(),
+            access=access,
+            attempts=[attempt],
+            usage=usage,
+        )
 
     def _line(self, t: float, event: str, **values: "Any") -> str:
-        head = {"schema": SCHEMA, "run_id": self.facts["run_id"], "at": self._time(t), "t": round(t, 3)}
+        head = report_shape.head(str(self.facts["run_id"]), self._time(t), round(t, 3))
         return plain.json({**head, "event": event, **values}) + "\n"
 
     def _time(self, t: float) -> str:
         return plain.time(self.started_at + t)
 
     def _exit(self) -> "dict[str, object]":
-        return {"code": self.code, "signal": None, "core": False}
+        return report_shape.command_exit(self.code)
 
-    def _how(self) -> "dict[str, object] | None":
+    def _access(self) -> "dict[str, object] | None":
         if not self.is_limited:
             return {"at": self._time(self.spawned), "how": "spawn"}
         return None if self.access is None else {"at": self._time(self.access), "how": "output"}
 
     def _outcome(self) -> "dict[str, object]":
-        return {
-            "outcome": self.outcome,
-            "timeout_cause": None,
-            "limit": None,
-            "limit_seconds": None,
-            "reason": None,
-            "exit_code": self.code,
-            "command_exit": self._exit(),
-        }
+        return report_shape.outcome(self.outcome, self.code, self._exit())

@@ -21,6 +21,7 @@ from time import time
 
 from supervise import folders
 from supervise.options import BETWEEN
+from supervise.report_shape import SCHEMA
 from supervise.runs import identity, plain
 
 TYPE_CHECKING = False
@@ -48,7 +49,6 @@ LARGE = 4 << 20
 SECRETS = "secrets"
 SOCKET = "socket"
 """The file with the name of the folder in which the control socket is."""
-SCHEMA = 1
 KEPT = 4096
 """Bytes of the disk that the lock takes, so that the end can be written where there are no others left."""
 PATIENCE = 0.2

@@ -6,7 +6,7 @@ the run had told is left out.
 
 import os
 
-from supervise import EXIT_ERROR
+from supervise import EXIT_ERROR, report_shape
 from supervise.runs import plain, records
 
 TYPE_CHECKING = False
@@ -14,11 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
 
-SCHEMA = 1
-START = ("run_id", "name", "command", "cwd", "host", "pid", "started_at")
-OUTCOME = ("outcome", "timeout_cause", "limit", "limit_seconds", "reason", "exit_code", "command_exit")
-HEAD = ("schema", "run_id", "at", "t", "event")
-"""What each event begins with."""
 EVENTS = os.O_RDWR | os.O_APPEND | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 LISTS = {"warned": "warnings", "extended": "extensions", "put_off": "put_offs"}
 
@@ -37,31 +32,17 @@ def report(
     `start` is what the report begins with, and `access_limit`, whether there was one; `seconds` is how long the run
     took; `survivors` could not be killed, as `tree.describe` has them; `outcome` is `lost` or `error`.
     """
-    whole: dict[str, Any] = {
-        "schema": SCHEMA,
-        **{key: start[key] for key in START},
-        "ended_at": plain.time(found_at),
-        "duration": round(max(0.0, seconds), 3),
-        "outcome": outcome,
-        "timeout_cause": None,
-        "limit": None,
-        "limit_seconds": None,
-        "reason": reason,
-        "exit_code": None if outcome == "lost" else EXIT_ERROR,
-        "command_exit": None,
-        "access": None,
-        "status": None,
-        "stop": None,
-        "diagnosis": None,
-        "warnings": [],
-        "extensions": [],
-        "put_offs": [],
-        "attempts": [],
-        "usage": dict.fromkeys(("cpu_seconds", "max_rss_bytes", "stdout_bytes", "stderr_bytes", "both_bytes")),
-        "stragglers": [],
-        "straggler_output": None,
-        "survivors": [_process(one) for one in survivors],
-    }
+    whole = report_shape.report(
+        start,
+        report_shape.outcome(outcome, None if outcome == "lost" else EXIT_ERROR, reason=reason),
+        ended_at=plain.time(found_at),
+        duration=round(max(0.0, seconds), 3),
+        command_exit=None,
+        access=None,
+        attempts=(),
+        usage=report_shape.usage(),
+        survivors=[_process(one) for one in survivors],
+    )
     for event in events:
         # The import is not at the top: a supervisor out of memory has no room for the library, and has no events here.
         import json
@@ -135,13 +116,13 @@ def last_line(whole: "Mapping[str, Any]") -> str:
     if whole["outcome"] == "lost":
         end = {"event": "lost", "reason": whole["reason"]}
     else:
-        end = {"event": "settled", **{key: whole[key] for key in OUTCOME}}
+        end = {"event": "settled", **{key: whole[key] for key in report_shape.outcome("", None)}}
     return line_of(whole, whole["ended_at"], whole["duration"], end)
 
 
 def line_of(start: "Mapping[str, Any]", at: str, t: float, event: "Mapping[str, Any]") -> str:
     """Return an event as a line, with what each line begins with: `at` is its time, `t` its second of the run."""
-    return plain.json({"schema": SCHEMA, "run_id": start["run_id"], "at": at, "t": t, **event}) + "\n"
+    return plain.json({**report_shape.head(start["run_id"], at, t), **event}) + "\n"
 
 
 def hear(event: "dict[str, Any]", whole: "dict[str, Any]", *, has_access_limit: bool) -> None:
@@ -150,12 +131,21 @@ def hear(event: "dict[str, Any]", whole: "dict[str, Any]", *, has_access_limit: 
     Raises ValueError, LookupError, TypeError or AttributeError where it is no event of supervise.
     """
     at, attempts = event["at"], whole["attempts"]
-    told = {key: value for key, value in event.items() if key not in HEAD}
+    told = {key: value for key, value in event.items() if key not in report_shape.HEAD}
     match event["event"]:
         case "started":
             # As in the account of a run: without a limit for it, access is at the start.
             access = None if has_access_limit else {"at": at, "how": "spawn"}
-            attempts.append(_attempt(len(attempts) + 1, int(event["pid"]), at, access, whole["outcome"]))
+            attempt = report_shape.attempt(
+                len(attempts) + 1,
+                int(event["pid"]),
+                started_at=at,
+                ended_at=None,
+                outcome=whole["outcome"],
+                command_exit=None,
+                access=access,
+            )
+            attempts.append(attempt)
             whole.update(access=access, command_exit=None, status=None, stop=None, diagnosis=None)
         case "access":
             whole["access"] = attempts[-1]["access"] = {"at": at, "how": event["how"]}
@@ -179,24 +169,6 @@ def hear(event: "dict[str, Any]", whole: "dict[str, Any]", *, has_access_limit: 
             whole["diagnosis"] = {"at": at, **told}
 
 
-def _attempt(number: int, pid: int, at: str, access: "dict[str, Any] | None", outcome: str) -> "dict[str, Any]":
-    return {
-        "number": number,
-        "pid": pid,
-        "started_at": at,
-        "ended_at": None,
-        "outcome": outcome,
-        "command_exit": None,
-        "access": access,
-    }
-
-
 def _process(one: "tuple[int, str, int, str, str]") -> "dict[str, Any]":
     pid, name, uid, state, waits_in = one
-    return {
-        "pid": pid,
-        "name": plain.marked(name),
-        "uid": uid if uid >= 0 else None,
-        "state": state if state != "?" else None,
-        "waits_in": waits_in or None,
-    }
+    return report_shape.process(pid, plain.marked(name), uid, state, waits_in)

@@ -1,0 +1,142 @@
+"""The one shape of a report and of an event's head: for the full report, a short run's, and that of a lost run.
+
+Each function returns the fields in the order in which they are written; the schemas in `schema/` say what each means.
+Built-in types only: the end of a short run loads this.
+"""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any
+
+SCHEMA = 1
+"""Goes up by one when a field changes its meaning or goes away; a new field alone does not raise it."""
+START = ("run_id", "name", "command", "cwd", "host", "pid", "started_at")
+"""What a report says of the beginning of the run."""
+HEAD = ("schema", "run_id", "at", "t", "event")
+"""What each event begins with."""
+LISTS = ("warnings", "extensions", "put_offs")
+"""What may have happened several times."""
+
+
+def report(
+    start: "Mapping[str, Any]",
+    end: "Mapping[str, Any]",
+    *,
+    ended_at: str,
+    duration: "float | None",
+    command_exit: "Mapping[str, Any] | None",
+    access: "Mapping[str, Any] | None",
+    attempts: "Iterable[Mapping[str, Any]]",
+    usage: "Mapping[str, Any]",
+    status: "str | None" = None,
+    stop: "Mapping[str, Any] | None" = None,
+    diagnosis: "Mapping[str, Any] | None" = None,
+    lists: "Mapping[str, Iterable[Mapping[str, Any]]] | None" = None,
+    left_out: "Mapping[str, int] | None" = None,
+    stragglers: "Iterable[Mapping[str, Any]]" = (),
+    straggler_output: "str | None" = None,
+    survivors: "Iterable[Mapping[str, Any]]" = (),
+) -> "dict[str, Any]":
+    """Return a report: `start` holds what START names, `end` is an `outcome`; `left_out` is there where it is given."""
+    return {
+        "schema": SCHEMA,
+        **{key: start[key] for key in START},
+        "ended_at": ended_at,
+        "duration": duration,
+        **end,
+        "command_exit": command_exit,
+        "access": access,
+        "status": status,
+        "stop": stop,
+        "diagnosis": diagnosis,
+        **{name: [*(lists or {}).get(name, ())] for name in LISTS},
+        **({"left_out": left_out} if left_out else {}),
+        "attempts": [*attempts],
+        "usage": usage,
+        "stragglers": [*stragglers],
+        "straggler_output": straggler_output,
+        "survivors": [*survivors],
+    }
+
+
+def outcome(
+    name: str,
+    exit_code: "int | None",
+    command_exit: "Mapping[str, Any] | None" = None,
+    *,
+    timeout_cause: "str | None" = None,
+    limit: "str | None" = None,
+    limit_seconds: "float | None" = None,
+    reason: "str | None" = None,
+) -> "dict[str, Any]":
+    """Return how a run or an attempt ended, and why; as it is, how a run ended of which nothing more is known."""
+    return {
+        "outcome": name,
+        "timeout_cause": timeout_cause,
+        "limit": limit,
+        "limit_seconds": limit_seconds,
+        "reason": reason,
+        "exit_code": exit_code,
+        "command_exit": command_exit,
+    }
+
+
+def command_exit(code: "int | None", signal: "str | None" = None, *, core: bool = False) -> "dict[str, Any]":
+    """Return how the command itself ended; code and signal are both None where that is not known."""
+    return {"code": code, "signal": signal, "core": core}
+
+
+def attempt(
+    number: int,
+    pid: "int | None",
+    *,
+    started_at: str,
+    ended_at: "str | None",
+    outcome: str,
+    command_exit: "Mapping[str, Any] | None",
+    access: "Mapping[str, Any] | None",
+) -> "dict[str, Any]":
+    """Return one attempt; `pid` is None where there could be no process."""
+    return {
+        "number": number,
+        "pid": pid,
+        "started_at": started_at,
+        "ended_at": ended_at,
+        "outcome": outcome,
+        "command_exit": command_exit,
+        "access": access,
+    }
+
+
+def usage(
+    cpu_seconds: "float | None" = None,
+    max_rss_bytes: "int | None" = None,
+    stdout_bytes: "int | None" = None,
+    stderr_bytes: "int | None" = None,
+    both_bytes: "int | None" = None,
+) -> "dict[str, Any]":
+    """Return what the whole tree has used; None for what is not known."""
+    return {
+        "cpu_seconds": cpu_seconds,
+        "max_rss_bytes": max_rss_bytes,
+        "stdout_bytes": stdout_bytes,
+        "stderr_bytes": stderr_bytes,
+        "both_bytes": both_bytes,
+    }
+
+
+def process(pid: int, name: str, uid: int, state: str, waits_in: str) -> "dict[str, Any]":
+    """Return a process; `uid` -1, `state` `?` and an empty `waits_in` are what is not known of it."""
+    return {
+        "pid": pid,
+        "name": name,
+        "uid": uid if uid >= 0 else None,
+        "state": state if state != "?" else None,
+        "waits_in": waits_in or None,
+    }
+
+
+def head(run_id: str, at: str, t: "float | None") -> "dict[str, Any]":
+    """Return what each event begins with but its name: `at` is its time, `t` its second of the run."""
+    return {"schema": SCHEMA, "run_id": run_id, "at": at, "t": t}

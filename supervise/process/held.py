@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from supervise.process.outlet import Outlet
 from supervise.text.saying import reason_of
+from supervise.text.writing import write_all
 
 PIECE = 1 << 18
 
@@ -39,9 +40,7 @@ class Spool:
         with self._guard:
             last = self._pieces[-1] if self._pieces else None
             size = len(data)
-            rest = memoryview(data)
-            while rest:
-                rest = rest[os.write(self._fd, rest) :]
+            write_all(self._fd, memoryview(data))
             if last and last[0] is outlet:
                 self._pieces[-1] = outlet, last[1] + size
             else:

@@ -1,13 +1,12 @@
 """A plain copy of the output for the user (`--log FILE`): appended, as `tee -a` does."""
 
-import errno
 import os
-import select
 
 from supervise.text.saying import PREFIX
+from supervise.text.writing import write_all
 
-PATIENCE = 2000
-"""Milliseconds for which a reader of a FIFO, say, may not read."""
+WAIT_SECONDS = 2.0
+"""Seconds for which a reader of a FIFO, say, may take nothing."""
 PIECE = 1 << 18
 
 
@@ -23,14 +22,7 @@ class Log:
 
     def write(self, stream: str, at: float, data: "bytes | memoryview") -> None:
         """Append these bytes."""
-        while data:
-            try:
-                data = data[os.write(self.fd, data) :]
-            except BlockingIOError:
-                poll = select.poll()
-                poll.register(self.fd, select.POLLOUT)
-                if not poll.poll(PATIENCE):
-                    raise TimeoutError(errno.ETIMEDOUT, "Its reader does not read") from None
+        write_all(self.fd, data, WAIT_SECONDS)
 
     def take(self, stream: str, at: float, pipe: int, size: int) -> None:
         """Append so many bytes that are in that pipe."""

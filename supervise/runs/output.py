@@ -12,6 +12,8 @@ import sys
 from _struct import calcsize, pack, unpack_from
 from stat import S_ISREG
 
+from supervise.text.writing import write_all
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,7 +79,7 @@ class Writer:
             done = os.writev(self._fd, [head, piece])
             if done < SIZE + len(piece):
                 # On a disk that fills up, say: the next attempt says why.
-                _write_all(self._fd, (head + bytes(piece))[done:])
+                write_all(self._fd, (head + bytes(piece))[done:])
             data = data[len(piece) :]
 
     def take(self, stream: str, at: float, pipe: int, size: int) -> None:
@@ -86,7 +88,7 @@ class Writer:
             piece = min(size, self._make_room())
             if self._written + SIZE + piece > self._reserved:
                 self._reserve(min(AHEAD, self._room))
-            _write_all(self._fd, self._head_of(stream, at, piece))
+            write_all(self._fd, self._head_of(stream, at, piece))
             size -= piece
             while piece:
                 piece -= os.splice(pipe, self._fd, piece)
@@ -248,8 +250,3 @@ def _pread(fd: int, size: int, position: int) -> bytes:
     while len(data) < size and (more := os.pread(fd, min(size - len(data), 1 << 20), position + len(data))):
         data += more
     return data
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(fd, data) :]

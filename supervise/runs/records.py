@@ -397,6 +397,7 @@ def _write_beside(path: str, data: bytes) -> str:
 def _write_all(fd: int, data: bytes) -> None:
     """Write all of the data: where the disk or the limit of a file (`ulimit -f`) has room for a part, that is written.
 
+    It is not `text.writing.write_all`, which a short run would load for this alone; a file of a record never blocks.
     Raises OSError.
     """
     while data:

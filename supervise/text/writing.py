@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def write_all(fd: int, data: "bytes | memoryview") -> None:
-    """Write all of the data, however long its reader takes.
+def write_all(fd: int, data: "bytes | memoryview", wait_seconds: "float | None" = None) -> None:
+    """Write all of the data; each wait for its reader may take so many seconds, or for ever where it is None.
 
-    Raises OSError.
+    Raises OSError: TimeoutError where the reader takes nothing for that long.
     """
     while data:
         try:
@@ -21,10 +21,12 @@ def write_all(fd: int, data: "bytes | memoryview") -> None:
             # O_NONBLOCK belongs to the open file, which is shared with other processes (fcntl(2)): to clear it would
             # change their reads and writes, so the writer waits for room.
             import select
+            from errno import ETIMEDOUT
 
             poll = select.poll()
             poll.register(fd, select.POLLOUT)
-            poll.poll()
+            if not poll.poll(None if wait_seconds is None else wait_seconds * 1000):
+                raise TimeoutError(ETIMEDOUT, "Its reader does not read") from None
 
 
 class Patient(io.RawIOBase):

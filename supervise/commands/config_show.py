@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from supervise import argv, config
+from supervise import argv, config, config_file
 from supervise.commands import showing
 from supervise.commands.config_path import check_way
 from supervise.options import BETWEEN, OPTIONS, BadValueError, Option
@@ -16,7 +16,7 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
     """A line for each, or with --json one object."""
     said = {key: values[key] for key in config.NOT_CONFIGURED if values[key]}
     check_way(values)
-    path, _ = argv.configuration_file(said, os.environ)
+    path, _ = config_file.find(said, os.environ)
     settings, notice = argv.configuration(said, os.environ)
     if notice:
         saying.say(notice)

@@ -192,7 +192,7 @@ def fork(
     holder.look_at_environment()
     for message, _ in first:
         if message[0] == "spawn":
-            holder.prepare(message[2])
+            holder.prepare(message[1], message[2])
     _signal.pthread_sigmask(_signal.SIG_SETMASK, _signal.valid_signals())
     # Should it die, the tree falls to us: from the command's first moment on, so before there is a guardian at all.
     system.become_subreaper()

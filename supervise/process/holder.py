@@ -34,7 +34,7 @@ import select
 from time import monotonic
 
 from supervise.process.line import Line
-from supervise.process.spawn import SpawnError, find, is_whole, names_of, spawn
+from supervise.process.spawn import SpawnError, find, is_whole, names_of, places, spawn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -105,7 +105,8 @@ class Holder:
         """The same for what comes after the record: where the supervisor was first, nothing does."""
         self.maker: Maker | None = None
         """The function that makes the record."""
-        self._prepared: dict[bytes, bytes] | None = None
+        self._prepared: tuple[dict[bytes, bytes], list[str]] | None = None
+        """The environment of the first command, and where its file may be."""
         self._is_mapping = True
         """A mapping can hand on the environment of the caller to the command."""
         self._names: tuple[bytes, ...] = ()
@@ -123,6 +124,11 @@ class Holder:
         poll.register(self.wake, select.POLLIN)
         poll.register(self.line, select.POLLIN)
         timeout: int | None = SETTLED
+        # The end of a short command follows at once: the pages that its end takes are copied while the command runs.
+        self.reap()
+        if self._has_leave:
+            self.line.flush(LAST_WORDS)
+            return True
         while True:
             poll.modify(self.line, select.POLLIN | (select.POLLOUT if self.line.has_unsent else 0))
             ready = poll.poll(timeout if self._gathering is None else 0)
@@ -281,12 +287,13 @@ class Holder:
             # This is loaded before the fork: the guardian may have no descriptor for it, or find a disk that is gone.
             from supervise.process import exact  # noqa: F401 - used after the fork
 
-    def prepare(self, variables: "dict[bytes, bytes | None]") -> None:
+    def prepare(self, command: "list[str]", variables: "dict[bytes, bytes | None]") -> None:
         """Do the part of a spawn that can be done before the fork: after it, each page that is touched is copied.
 
         The PATH is not looked into: a folder there may be on a file system that does not answer.
         """
-        self._prepared = _environment(variables)
+        kept = _environment(variables)
+        self._prepared = kept, places(command[0], kept)
 
     def _make_record(self) -> None:
         """Make the record in this process: the supervisor has to go on where the file system does not answer."""
@@ -310,10 +317,14 @@ class Holder:
         self.stopping_since = 0.0
         prepared, self._prepared = self._prepared, None
         try:
-            kept = _environment(variables) if prepared is None else prepared
+            if prepared is None:
+                kept = _environment(variables)
+                paths = places(command[0], kept)
+            else:
+                kept, paths = prepared
             group = None if terminal else self.group
             self._leads_group = group is None
-            file = find(command[0], kept)
+            file = find(command[0], paths)
             environ = kept if self._is_mapping else self._exact(variables)
             self.root = spawn(file, command, environ, stdio, group=group, terminal=terminal, mask=self.mask)
         except SpawnError as error:

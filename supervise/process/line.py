@@ -11,7 +11,6 @@ import _socket
 import _thread
 import os
 import select
-from _collections import deque
 from marshal import dumps, loads
 from sys import byteorder
 from time import monotonic
@@ -82,7 +81,8 @@ class Line:
         self._socket = socket
         self._begun = b""
         """The pieces so far of a message of which more will come."""
-        self._unsent: deque[_Parcel] = deque()
+        # This is a list: it is mostly empty, and to load the module of `deque` costs as much as 10 kB of code.
+        self._unsent: list[_Parcel] = []
         self._guard = _thread.RLock()
         """This lock is held while a message is put in or sent: both the loop and the keeper's thread send."""
 
@@ -124,7 +124,7 @@ class Line:
                 try:
                     while self._unsent:
                         self._unsent[0].send(self._socket)
-                        self._unsent.popleft().drop()
+                        self._unsent.pop(0).drop()
                     return True
                 except OSError as error:
                     if not _is_for_now(error):
@@ -177,7 +177,7 @@ class Line:
 
     def _drop_unsent(self) -> None:
         while self._unsent:
-            self._unsent.popleft().drop()
+            self._unsent.pop(0).drop()
 
     def end(self) -> None:
         """Send nothing more: the other end reads what was sent, and then the end.

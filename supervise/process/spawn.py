@@ -26,6 +26,10 @@ OF_A_PROCESS = (b"LISTEN_PID", b"WATCHDOG_PID")
 (sd_watchdog_enabled(3)) are: where that is the supervisor's, the command is meant."""
 
 
+_read: "list[bytes | None]" = []
+"""That environment, when it has been read."""
+
+
 class SpawnError(Exception):
     """The command could not be started.  `kind`: not_found (127), not_executable (126), error (125)."""
 
@@ -39,16 +43,22 @@ def _not_executable(path: str, number: int) -> SpawnError:
     return SpawnError("not_executable", f"{path}: {os.strerror(number)[0].lower()}{os.strerror(number)[1:]}")
 
 
-def find(name: str, environ: "Mapping[bytes, bytes]") -> str:
-    """The file that a shell would run for that name (POSIX, XCU 2.9.1.4).
+def places(name: str, environ: "Mapping[bytes, bytes]") -> "list[str]":
+    """Return where a shell looks for the file of that name, in order (POSIX, XCU 2.9.1.4); nothing is looked at."""
+    if "/" in name:
+        return [name]
+    return [f"{folder or '.'}/{name}" for folder in os.fsdecode(environ.get(b"PATH", DEFAULT_PATH)).split(":")]
+
+
+def find(name: str, paths: "list[str]") -> str:
+    """Return the file that a shell would run for that name, of its `places`.
 
     Raises SpawnError.
     """
     if "/" in name:
         return name
     denied = None
-    for folder in os.fsdecode(environ.get(b"PATH", DEFAULT_PATH)).split(":"):
-        path = f"{folder or '.'}/{name}"
+    for path in paths:
         try:
             mode = os.stat(path).st_mode
         except OSError:
@@ -119,6 +129,12 @@ def spawn(
 
 def _first() -> "bytes | None":
     """Return the environment with which this process was executed (/proc/PID/environ); None where that is not known."""
+    if not _read:
+        _read.append(_read_first())
+    return _read[0]
+
+
+def _read_first() -> "bytes | None":
     try:
         fd = os.open("/proc/self/environ", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

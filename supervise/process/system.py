@@ -221,11 +221,13 @@ def _call(name: str, *arguments: "int | bytes") -> int:
 
     Raises OSError, ImportError where it is not to be had.
     """
-    import _ctypes
+    if name not in _functions:
+        import _ctypes
 
-    if name not in _addresses:
-        _addresses[name] = _address_of(name)
-    return int(_ctypes.call_function(_addresses[name], arguments))
+        # An import costs the guardian some pages, also where the module is there: it is done once, before the fork.
+        _functions[name] = _ctypes.call_function, _address_of(name)
+    call, address = _functions[name]
+    return int(call(address, arguments))
 
 
 def _address_of(name: str) -> int:
@@ -240,4 +242,4 @@ def _address_of(name: str) -> int:
 
 
 _callers: "dict[str, Any]" = {}
-_addresses: "dict[str, Any]" = {}
+_functions: "dict[str, tuple[Any, int]]" = {}

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from math import inf
 from time import monotonic
 
-from supervise.core.events import Sample
+from supervise.core.events import Doing, Sample
 from supervise.core.policy import Policy
-from supervise.faces.items import Diagnosis, Doing, LastLine, Socket
+from supervise.faces.items import Diagnosis, LastLine
 from supervise.launch import Launched
 from supervise.process import pump
-from supervise.process.picture import Camera, Earlier, Seen
+from supervise.process.picture import Camera, Earlier
 
 AHEAD = 0.005
 """Seconds by which the picture is to be ready before the time at which nobody waits for it any more."""
@@ -51,7 +51,7 @@ class Diagnosing:
         """All that has been seen by now."""
         picture = self._camera.picture()
         return Diagnosis(
-            tuple(_doing(one) for one in picture.processes),
+            picture.processes,
             picture.more,
             picture.span,
             picture.is_whole,
@@ -59,7 +59,7 @@ class Diagnosing:
             self._is_silent and any(map(self._prints_and_is_busy, picture.processes)),
         )
 
-    def _prints_and_is_busy(self, one: Seen) -> bool:
+    def _prints_and_is_busy(self, one: Doing) -> bool:
         # Into our pipe: what it prints into another, or into a file, no --pty would bring forth.
         is_busy = one.state == "R" or one.cpu_percent >= BUSY
         return is_busy and one.stdout != "" and one.stdout == self._pipe
@@ -96,17 +96,3 @@ def _last_line(launched: Launched) -> LastLine | None:
     line = lines[-1].lstrip(bytes(range(0x80, 0xC0))) if is_cut else lines[-1]
     at = newest.last - launched.started
     return LastLine(newest.stream, at, line.decode("utf-8", "surrogateescape").strip(), is_cut)
-
-
-def _doing(one: Seen) -> Doing:
-    return Doing(
-        one.pid,
-        one.parent,
-        one.depth,
-        one.name,
-        one.state,
-        one.waits_in,
-        one.cpu_percent,
-        one.threads,
-        tuple(Socket(each.local, each.peer, each.state, each.sent, each.received) for each in one.sockets),
-    )

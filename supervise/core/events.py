@@ -182,6 +182,40 @@ class Process:
 
 
 @dataclass(frozen=True, slots=True)
+class Socket:
+    """A TCP socket; `peer` is empty for one that listens.  Addresses are `127.0.0.1:80`, `[::1]:80`."""
+
+    local: str
+    peer: str
+    state: str
+    """`ESTABLISHED`, as ss(8) and netstat(8) have it."""
+    sent: int
+    """Bytes that the other end has acknowledged."""
+    received: int
+
+
+@dataclass(frozen=True, slots=True)
+class Doing:
+    """What one process of the tree was doing, for a diagnosis."""
+
+    pid: int
+    parent: int
+    depth: int
+    """Generations below the command."""
+    name: str
+    state: str
+    """The letter of proc(5)."""
+    waits_in: str
+    """The function of the kernel in which its first thread waits; empty where it does not, or that is not known."""
+    cpu_percent: float
+    """Of one core."""
+    threads: int
+    sockets: tuple[Socket, ...] = ()
+    stdout: str = ""
+    """What its stdout is, as /proc names it (`pipe:[812]`); empty where that may not be read."""
+
+
+@dataclass(frozen=True, slots=True)
 class Busy:
     """CPU time of one live process so far (its own and that of children it has waited for), in seconds.
 

@@ -4,9 +4,9 @@ import re
 from datetime import UTC, datetime
 
 from supervise import report_shape
-from supervise.core.events import Activity, Extended, Process, PutOff, Warned
+from supervise.core.events import Activity, Doing, Extended, Process, PutOff, Socket, Warned
 from supervise.core.outcome import Cause, Exit, Outcome
-from supervise.faces.items import Diagnosis, Doing, LastLine, Moment, Socket
+from supervise.faces.items import Diagnosis, LastLine, Moment
 from supervise.faces.words import LATEST
 from supervise.values import signal_name
 

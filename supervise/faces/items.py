@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from supervise.core.events import Event, Notice, Process
+from supervise.core.events import Doing, Event, Notice, Process
 from supervise.core.outcome import Outcome
 from supervise.core.policy import Stream
 
@@ -48,38 +48,6 @@ class Stragglers:
 
     processes: tuple[Process, ...]
     output: Literal["", "record", "dropped", "cut"] = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Socket:
-    """A TCP socket; `peer` is empty for one that listens.  Addresses are `127.0.0.1:80`, `[::1]:80`."""
-
-    local: str
-    peer: str
-    state: str
-    """`ESTABLISHED`, as ss(8) and netstat(8) have it."""
-    sent: int
-    """Bytes that the other end has acknowledged."""
-    received: int
-
-
-@dataclass(frozen=True, slots=True)
-class Doing:
-    """What a process was doing."""
-
-    pid: int
-    parent: int
-    depth: int
-    """Generations below the command."""
-    name: str
-    state: str
-    """The letter of proc(5)."""
-    waits_in: str
-    """The function of the kernel in which its first thread waits; empty where it does not or nobody could tell."""
-    cpu_percent: float
-    """Of one core."""
-    threads: int
-    sockets: tuple[Socket, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,9 @@
 import shlex
 from datetime import datetime
 
-from supervise.core.events import Activity, Process
+from supervise.core.events import Activity, Doing, Process, Socket
 from supervise.core.outcome import Cause, Exit, Outcome
-from supervise.faces.items import Doing, LastLine, Socket
+from supervise.faces.items import LastLine
 from supervise.text.cleaning import clean
 from supervise.values import signal_name
 

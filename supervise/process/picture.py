@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from time import clock_gettime, monotonic, sleep
 from typing import NamedTuple
 
+from supervise.core.events import Doing, Socket
 from supervise.process import sockets, tree
 from supervise.process.cpu import TICKS
 
@@ -30,25 +31,6 @@ class Earlier(NamedTuple):
     cpu: dict[tuple[int, int], float]
 
 
-class Seen(NamedTuple):
-    """One process.
-
-    `depth`: generations below the root of the picture.  `stdout`: what its stdout is, as /proc names it (`pipe:[812]`),
-    '' where that may not be read.  `cpu_percent` is of one core.
-    """
-
-    pid: int
-    parent: int
-    depth: int
-    name: str
-    state: str
-    waits_in: str
-    cpu_percent: float
-    threads: int
-    stdout: str
-    sockets: tuple[sockets.TcpSocket, ...]
-
-
 class Picture(NamedTuple):
     """The processes in the order of the tree, parents before their children, and how many `more` there are.
 
@@ -56,7 +38,7 @@ class Picture(NamedTuple):
     `is_whole`: nothing is missing for want of time.
     """
 
-    processes: tuple[Seen, ...]
+    processes: tuple[Doing, ...]
     more: int
     span: float | None
     is_whole: bool
@@ -74,7 +56,7 @@ class Camera:
         self._more = 0
         self._waits_in: dict[int, str] = {}
         self._stdout: dict[int, str] = {}
-        self._sockets: dict[int, list[sockets.TcpSocket]] = {}
+        self._sockets: dict[int, list[Socket]] = {}
         self._first: dict[int, tuple[float, float]] = {}
         self._percent: dict[int, float] = {}
         self._span: float | None = None
@@ -94,7 +76,7 @@ class Camera:
         found, span, percent = self._found[:], self._span, self._percent
         return Picture(
             tuple(
-                Seen(
+                Doing(
                     one.pid,
                     one.ppid,
                     depth,
@@ -103,8 +85,8 @@ class Camera:
                     self._waits_in.get(one.pid, ""),
                     percent.get(one.pid, 0.0) if span else _percent_of_life(one, now),
                     one.num_threads,
-                    self._stdout.get(one.pid, ""),
                     tuple(self._sockets.get(one.pid, ())),
+                    self._stdout.get(one.pid, ""),
                 )
                 for depth, one in found
             ),
@@ -150,8 +132,8 @@ class Camera:
                 pass
 
     def _look_at_sockets(self) -> None:
-        for one in sockets.tcp_sockets({one.pid: one for _, one in self._found}):
-            self._sockets.setdefault(one.pid, []).append(one)
+        for pid, one in sockets.tcp_sockets({one.pid: one for _, one in self._found}):
+            self._sockets.setdefault(pid, []).append(one)
 
     def _look_again(self) -> None:
         """At the CPU time, so that its use is known; where somebody has looked before, that was a better look."""

@@ -7,8 +7,8 @@ import errno
 import os
 import socket
 from collections.abc import Collection, Iterator, Mapping
-from typing import NamedTuple
 
+from supervise.core.events import Socket
 from supervise.process import sock_diag, tree
 
 STATES = {
@@ -106,32 +106,26 @@ class Bytes:
         return sockets, count
 
 
-class TcpSocket(NamedTuple):
-    """One TCP socket of a process, as it is shown to people: `peer` is empty for one that listens; counts are bytes."""
+def tcp_sockets(processes: Processes) -> list[tuple[int, Socket]]:
+    """Return the TCP sockets of these processes in this network namespace, each with the pid of a process that has it.
 
-    pid: int
-    local: str
-    peer: str
-    state: str
-    sent: int
-    received: int
-
-
-def tcp_sockets(processes: Processes) -> list[TcpSocket]:
-    """The TCP sockets of these processes in our network namespace; none where the kernel tells no byte counts."""
+    There are none where the kernel tells no byte counts.
+    """
     try:
         table = sock_diag.dump(frozenset(STATES)) or []
     except OSError:
         return []
     found = {tcp.inode: tcp for tcp in table}
     return [
-        TcpSocket(
+        (
             pid,
-            _address(tcp.family, tcp.ends[4:20], tcp.ends[0:2]),
-            "" if tcp.state == sock_diag.LISTEN else _address(tcp.family, tcp.ends[20:36], tcp.ends[2:4]),
-            STATES[tcp.state],
-            tcp.sent,
-            tcp.received,
+            Socket(
+                _address(tcp.family, tcp.ends[4:20], tcp.ends[0:2]),
+                "" if tcp.state == sock_diag.LISTEN else _address(tcp.family, tcp.ends[20:36], tcp.ends[2:4]),
+                STATES[tcp.state],
+                tcp.sent,
+                tcp.received,
+            ),
         )
         for inode, pid in owners(processes, found).items()
         for tcp in (found[inode],)

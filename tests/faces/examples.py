@@ -16,6 +16,7 @@ from supervise.core.events import (
     Answered,
     Busy,
     Cancel,
+    Doing,
     Drained,
     Emptied,
     Exited,
@@ -33,6 +34,7 @@ from supervise.core.events import (
     Retrying,
     Sample,
     Sampled,
+    Socket,
     SpawnFailed,
     Started,
     Stuck,
@@ -44,12 +46,10 @@ from supervise.core.events import (
 from supervise.core.outcome import Cause, Exit, Outcome
 from supervise.faces.items import (
     Diagnosis,
-    Doing,
     Item,
     LastLine,
     Moment,
     Said,
-    Socket,
     Stragglers,
     Trouble,
     Usage,

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervise.core.events import Activity, Busy, Process
+from supervise.core.events import Activity, Busy, Doing, Process, Socket
 from supervise.core.outcome import Exit
 from supervise.faces import words
-from supervise.faces.items import Doing, LastLine, Socket
+from supervise.faces.items import LastLine
 from supervise.values import duration as read_duration
 from tests.faces.examples import (
     COMPILER,

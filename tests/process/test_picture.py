@@ -6,9 +6,10 @@ from time import monotonic
 
 import pytest
 
-from supervise.process import picture, sockets, tree
+from supervise.core.events import Doing, Socket
+from supervise.process import picture, tree
 from supervise.process.cpu import TICKS
-from supervise.process.picture import Camera, Earlier, Picture, Seen
+from supervise.process.picture import Camera, Earlier, Picture
 from tests.process.living import BOUND, python, running, until
 
 # Children that do what their name says, as soon as they have said it.
@@ -78,7 +79,7 @@ def seen_when(holder: int, condition: Callable[[Picture], object]) -> Picture:
     return seen
 
 
-def only(seen: Picture) -> Seen:
+def only(seen: Picture) -> Doing:
     (one,) = seen.processes
     return one
 
@@ -164,7 +165,7 @@ def test_who_waits_for_a_peer() -> None:
             # The acknowledgement can be on its way.
             one = only(seen_when(program.pid, lambda seen: only(seen).sockets and only(seen).sockets[0].sent))
     (connection,) = one.sockets
-    assert connection == sockets.TcpSocket(one.pid, connection.local, f"127.0.0.1:{port}", "ESTABLISHED", 5, 0)
+    assert connection == Socket(connection.local, f"127.0.0.1:{port}", "ESTABLISHED", 5, 0)
     assert one.state == "S"
     assert one.waits_in
 

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 import psutil
 import pytest
 
+from supervise.core.events import Socket
 from supervise.process import sock_diag, sockets, tree
 from tests.process.living import Program, python, until
 
@@ -133,7 +134,7 @@ def test_the_end_of_the_other_side_is_no_byte() -> None:
             counter.look(tree_of(client))
             peer.sendall(b"bye")
             peer.shutdown(socket.SHUT_WR)
-            until(lambda: any(s.state == "CLOSE_WAIT" for s in sockets.tcp_sockets(tree_of(client))))
+            until(lambda: any(s.state == "CLOSE_WAIT" for _, s in sockets.tcp_sockets(tree_of(client))))
             assert counter.look(tree_of(client)) == (1, 3)
 
 
@@ -237,12 +238,12 @@ def test_sockets_are_listed_with_peer_and_bytes(family: int, host: str, shown: s
             told(client, "send 10")
             peer.sendall(bytes(20))
             told(client, "receive 20")
-            expected = sockets.TcpSocket(client.pid, f"{shown}:{own}", f"{shown}:{port}", "ESTABLISHED", 10, 20)
+            expected = (client.pid, Socket(f"{shown}:{own}", f"{shown}:{port}", "ESTABLISHED", 10, 20))
             until(lambda: sockets.tcp_sockets(tree_of(client)) == [expected])
             me = tree.stat(os.getpid())
             assert me is not None
             mine = sockets.tcp_sockets({me.pid: me})
-            assert sockets.TcpSocket(me.pid, f"{shown}:{port}", "", "LISTEN", 0, 0) in mine
+            assert (me.pid, Socket(f"{shown}:{port}", "", "LISTEN", 0, 0)) in mine
 
 
 def test_the_table_is_that_of_psutil() -> None:
@@ -254,7 +255,7 @@ def test_the_table_is_that_of_psutil() -> None:
                 stack.enter_context(server.accept()[0])
         me = tree.stat(os.getpid())
         assert me is not None
-        ours = {(s.local, s.peer) for s in sockets.tcp_sockets({me.pid: me})}
+        ours = {(s.local, s.peer) for _, s in sockets.tcp_sockets({me.pid: me})}
         theirs = psutil.Process().net_connections("tcp")
 
         def written(end: tuple[str, int] | tuple[()]) -> str:

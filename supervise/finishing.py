@@ -37,12 +37,8 @@ def finish(runner: Runner) -> NoReturn:
     launched.bound_writing(LAST_WRITES if outcome.cause or outcome.exit is None else LAST_WRITES_AT_EASE)
     if launched.spool:
         outcome = runner.outcome = _show_held(launched, launched.spool, runner.policy, outcome)
-    if outcome.cause is None and _has_guardian_done(runner):
-        # The guardian goes while the supervisor has its last words.  Its socket is removed before: nothing would do
-        # that where the supervisor is killed now.
-        runner.on_finish()
-        runner.on_finish = _nothing
-        launched.guardian.let_go()
+    if outcome.cause is None:
+        runner.let_guardian_go()
     if launched.wall:
         launched.wall.lower(launched.guardian.pid)
     _end_signs(launched)
@@ -77,23 +73,6 @@ def finish(runner: Runner) -> NoReturn:
     if outcome.die_of:
         signals.die_of(outcome.die_of)
     os._exit(outcome.exit_code)
-
-
-def _has_guardian_done(runner: Runner) -> bool:
-    """Return whether the guardian has nothing to do where the supervisor is killed in its last moments.
-
-    Nothing of the command is left, no end has to be written or told to a program, and no terminal is to be given back.
-    """
-    launched = runner.launched
-    is_ended_elsewhere = runner.teller.wants_usage or launched.events >= 0 or launched.distant_events
-    holds = launched.terminal, launched.relay, launched.notify, launched.signs, launched.lock
-    waits = launched.spool, launched.copier
-    is_held_there = launched.holder() != os.getpid()
-    return runner.is_empty and is_held_there and not (is_ended_elsewhere or any(holds) or any(waits))
-
-
-def _nothing() -> None:
-    """Do nothing: it is done."""
 
 
 def _end_signs(launched: Launched) -> None:

@@ -59,6 +59,7 @@ from supervise.observing import Observer
 from supervise.overseer import Overseer
 from supervise.policies import policy_of
 from supervise.process import senders, signals, tree
+from supervise.process.line import pair
 from supervise.process.progress import Progress
 from supervise.process.pump import Pump
 from supervise.teller import Teller
@@ -318,6 +319,21 @@ class Runner:
         """The pid of whoever holds the command."""
         return self.launched.holder()
 
+    def let_guardian_go(self) -> None:
+        """Tell the guardian that all is over, where it has nothing to do even if the supervisor is killed from now on.
+
+        Nothing of the command is left, no end has to be written or told to a program, no terminal has to be given back,
+        and the run's socket is removed before.  `finish` waits for the guardian's end, at the end of all.
+        """
+        launched = self.launched
+        is_ended_elsewhere = self.teller.wants_usage or launched.events >= 0 or launched.distant_events
+        holds = launched.terminal, launched.relay, launched.notify, launched.signs, launched.lock
+        waits = launched.spool, launched.copier
+        if self.is_empty and self.holder() != os.getpid() and not (is_ended_elsewhere or any(holds) or any(waits)):
+            self.on_finish()
+            self.on_finish = self._nobody_waits
+            launched.guardian.let_go()
+
     # --- what the others have to tell
 
     def hear_line(self) -> None:
@@ -327,7 +343,10 @@ class Runner:
                 got = self.launched.line.receive()
             except BlockingIOError:
                 return
-            if got is None:
+            if got is None and self.launched.guardian.is_let_go:
+                # The guardian has gone as it was told to: from here on its line is silent.
+                self.launched.line, self.launched.silence = pair()
+            elif got is None:
                 adopt(self.launched, self._root)
                 self.overseer.hear_adoption()
             else:
@@ -370,6 +389,10 @@ class Runner:
                 self._tell_output()
                 ended = _exit_of(status)
                 self._hear_signals_before(ended)
+                has_drained = all(pump.has_ended and not pump.failure for pump in self.launched.pumps)
+                if has_drained and not (self._is_cancelled or self.launched.request.values["retries"]):
+                    # That is the end of the run, and the guardian takes as long to go as the supervisor to say so.
+                    self.let_guardian_go()
                 self.dispatch(Exited(ended, at - self.launched.started))
             case ("empty", list(survivors)):
                 self.is_empty = not survivors

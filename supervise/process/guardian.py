@@ -60,7 +60,7 @@ class Guardian:
         self._permit = permit
         self.is_given_up = False
         """The supervisor has killed the guardian, since it hung in a start."""
-        self._is_let_go = False
+        self.is_let_go = False
         """The guardian was told that all is over."""
         self.mask = mask
         """The signals that the caller blocks, and so the command blocks."""
@@ -113,9 +113,9 @@ class Guardian:
 
     def let_go(self) -> None:
         """Tell the guardian that all is over, and do not wait: `dismiss` does that later, while the guardian goes."""
-        if self.is_given_up or self._is_let_go:
+        if self.is_given_up or self.is_let_go:
             return
-        self._is_let_go = True
+        self.is_let_go = True
         try:
             if self.keep():
                 self.wake()

@@ -271,6 +271,15 @@ def test_a_short_run_loads_nothing_slow(program):
     assert not any(one.startswith(("supervise.core", "supervise.runner", "supervise.cli")) for one in foreign)
 
 
+def test_a_short_run_without_a_record_loads_nothing_of_what_it_does_not_use(program, monkeypatch):
+    """What has to do with files, a lock, a record, a terminal, or an environment that no mapping holds."""
+    monkeypatch.delenv("SUPERVISE_DEADLINE", raising=False)
+    foreign = loaded_by_a_short_run(program, "--no-record", "--", "true")
+    assert "supervise.short_run" in foreign
+    unused = {"admission", "config", "own_terminal", "recording", "registration", "process.exact", "process.null"}
+    assert foreign & {f"supervise.{one}" for one in unused} == set()
+
+
 def test_a_short_run_with_a_report_loads_no_event_loop(program, tmp_path):
     """It has ended before there would be anything to wait for."""
 

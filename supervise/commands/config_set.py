@@ -14,6 +14,7 @@ from supervise.files import owned, shared, trust
 from supervise.files.walk import Entry
 from supervise.options import BETWEEN, BadValueError, Option, option_names
 from supervise.text import saying
+from supervise.text.writing import write_all
 from supervise.values import read as read_value
 
 
@@ -114,18 +115,14 @@ def _write(place: Entry, text: str) -> None:
         mode = 0o600
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     fd = os.open(beside, flags, mode, dir_fd=place.folder)
-    try:
-        with open(fd, "wb") as file:
-            os.fchmod(fd, mode)
-            file.write(text.encode())
-            file.flush()
-            # What was there before must not be lost with the power.
-            os.fsync(fd)
-        os.rename(beside, place.name, src_dir_fd=place.folder, dst_dir_fd=place.folder)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(beside, dir_fd=place.folder)
-        raise
+
+    def fill(fd: int) -> None:
+        os.fchmod(fd, mode)
+        write_all(fd, text.encode())
+        # What was there before must not be lost with the power.
+        os.fsync(fd)
+
+    shared.replace(place, beside, fd, fill)
 
 
 def _has_comments(text: str) -> bool:

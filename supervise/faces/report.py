@@ -133,15 +133,14 @@ def _replace(place: "Entry", name: str, data: bytes) -> bool:
         if error.errno in REFUSALS and place.found is not None:
             return False
         raise
+
+    def fill(fd: int) -> None:
+        _keep_mode(place, fd)
+        _write_all(fd, data)
+
     try:
-        try:
-            _keep_mode(place, fd)
-            _write_all(fd, data)
-        finally:
-            os.close(fd)
-        os.rename(name, place.name, src_dir_fd=place.folder, dst_dir_fd=place.folder)
+        shared.replace(place, name, fd, fill)
     except OSError as error:
-        os.unlink(name, dir_fd=place.folder)
         if error.errno in REFUSALS and place.found is not None:
             return False
         raise

@@ -20,6 +20,10 @@ from supervise.files import trust, walk
 from supervise.files.trust import UntrustedError
 from supervise.files.walk import Entry
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 APPEND = os.O_APPEND | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC
 TRIES = 10
 """How often a file is opened again that another process makes or removes at the same moment."""
@@ -135,6 +139,27 @@ def _again(entry: Entry) -> int:
     if fcntl(number, F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
         raise OSError(EBADF, "Is open for reading only")
     return fcntl(number, F_DUPFD_CLOEXEC, 3)
+
+
+def replace(entry: Entry, name: str, fd: int, fill: "Callable[[int], object]") -> None:
+    """Fill a new file of the same folder, `name`, and rename it to what stands at that place.
+
+    `fd` is that file, open to write, and is closed here.  A reader of the place finds the old file or the new
+    one, each of them whole; where the new one cannot be filled or renamed, it is removed and the error is raised.
+    """
+    try:
+        try:
+            fill(fd)
+        finally:
+            os.close(fd)
+        os.rename(name, entry.name, src_dir_fd=entry.folder, dst_dir_fd=entry.folder)
+    except BaseException:
+        try:
+            os.unlink(name, dir_fd=entry.folder)
+        except OSError:
+            # The folder is gone, say; the first error tells more.
+            pass
+        raise
 
 
 def open_regular(path: str, flags: int) -> int:

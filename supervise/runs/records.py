@@ -333,8 +333,9 @@ def settle(state: str, run_id: str) -> None:
 
 
 def write_whole(path: str, data: bytes) -> None:
-    """A file that is there whole or not at all, in whatever moment supervise is killed.
+    """Write a file that is there whole or not at all, in whatever moment supervise is killed.
 
+    It is not `files.shared.replace`, which a short run would load for this alone: its folder is the user's own.
     Raises OSError.
     """
     beside = _write_beside(path, data)

@@ -3,6 +3,8 @@
 import errno
 import os
 import stat
+from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 
@@ -264,3 +266,26 @@ def test_a_descriptor_that_is_not_open_is_called_so(path: str) -> None:
     with pytest.raises(OSError, match="Is not an open descriptor") as error:
         shared.open_to_append(path)
     assert error.value.errno == errno.EBADF
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_a_place_has_the_old_file_or_the_new_one_whole(tmp_path: Path, is_whole: bool) -> None:
+    (tmp_path / "old").write_text("old")
+    entry = shared.find(str(tmp_path / "old"))
+    fd = os.open(tmp_path / "new", os.O_WRONLY | os.O_CREAT)
+    before = len(os.listdir("/proc/self/fd"))
+
+    def fill(fd: int) -> None:
+        os.write(fd, b"new")
+        assert (tmp_path / "old").read_text() == "old"
+        if not is_whole:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    try:
+        with nullcontext() if is_whole else pytest.raises(OSError, match="No space left on device"):
+            shared.replace(entry, "new", fd, fill)
+    finally:
+        entry.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
+    assert (tmp_path / "old").read_text() == ("new" if is_whole else "old")
+    assert len(os.listdir("/proc/self/fd")) == before - 2

@@ -10,6 +10,7 @@ import os
 from time import monotonic, sleep
 
 from supervise.process import null
+from supervise.process.spawn import named
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Helper:
                 self.pid = os.posix_spawn(
                     words[0],
                     words,
-                    os.environb if environ is None else environ,
+                    named(os.environb if environ is None else environ),
                     file_actions=actions,
                     setsid=True,
                     setsigmask=(),

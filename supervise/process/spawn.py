@@ -169,6 +169,14 @@ def is_whole() -> bool:
     return data.count(b"\0") == len(os.environb) - of_python
 
 
+def named(environ: "Mapping[bytes, bytes]") -> "dict[bytes, bytes]":
+    """Return the variables that have a name, for a process of the supervisor's own: posix_spawn takes no others.
+
+    The command gets them all (`exact`).
+    """
+    return {name: value for name, value in environ.items() if name}
+
+
 def names_of(pid: int) -> "tuple[bytes, ...]":
     """Return the variables that name that process."""
     number = b"%d" % pid

@@ -22,7 +22,7 @@ import select
 from time import monotonic, sleep
 
 from supervise.process import tree
-from supervise.process.spawn import SHELL
+from supervise.process.spawn import SHELL, named
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -297,7 +297,7 @@ def _watch(folder: str, heard: int) -> int:
     return os.posix_spawn(
         SHELL,
         [SHELL, "-c", WATCH, f"{NAME}wall", folder],
-        {**os.environb, b"PATH": os.environb.get(b"PATH", b"") + b":/usr/bin:/bin"},
+        {**named(os.environb), b"PATH": os.environb.get(b"PATH", b"") + b":/usr/bin:/bin"},
         file_actions=[
             (os.POSIX_SPAWN_DUP2, heard, 0),
             (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_RDWR, 0),

@@ -166,6 +166,19 @@ def test_an_installation_of_one_user_alone(supervise: Place, tmp_path: Path) -> 
     assert supervise.popen(words).wait().out == b"found\n"
 
 
+@pytest.mark.parametrize("options", [[], ["--access-on", "command=true"], ["--access-on", "match=up"], ["--pty"]])
+def test_a_variable_without_a_name_stays_for_as_long_as_the_run(supervise: Place, options: list[str]) -> None:
+    """Of a longer run the supervisor starts processes of its own, with the same variables."""
+    code = "import time; print('up', flush=True); time.sleep(1); print(open('/proc/self/environ').read())"
+    code += "; raise SystemExit(7)"
+    limit = ["-a", "20"] if "--access-on" in options else []
+    words = [str(supervise.program), "run", "--no-record", *limit, *options, "--", *PYTHON, "-c", code]
+    environ = [*USUAL, b"=x", b"E2E_TOKEN=" + supervise.file("x").name.encode()]
+    ended, out = executed(words, environ)
+    assert ended == 7
+    assert b"\0=x\0" in out
+
+
 def test_a_variable_that_is_nearly_one_of_ours_is_told_once(supervise: Place) -> None:
     env = {"SUPERVISE_TIMOUT": "5", "SUPERVISE_IDEL_TIMEOUT": "5", "SUPERVISE_COLOUR_OF_MINE": "red"}
     ended = supervise("--retries=1", "--retry-delay=0", "--", "sh", "-c", "echo $SUPERVISE_TIMOUT; exit 75", env=env)

@@ -57,6 +57,10 @@ class Outcome:
     reason: str | None = None
     die_of: int | None = None
 
+    def __post_init__(self) -> None:
+        """Keep the plain number of a code: a report goes to other processes by marshal, which knows no enum."""
+        object.__setattr__(self, "exit_code", int(self.exit_code))
+
 
 def settle(cause: Cause | None, exit: Exit | None, policy: Policy, undelivered: str = "") -> Outcome:
     """The outcome of a cause (None: the command ended by itself) and of the command's own end (None: it never ran).

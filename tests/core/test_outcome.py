@@ -72,3 +72,9 @@ def test_the_reason_where_there_is_something_to_say() -> None:
     assert settle(failed_spawn("not_found"), None, PLAIN).reason == "why"
     assert settle(None, Exit(1), PLAIN) == Outcome("failed", 1, exit=Exit(1))
     assert "lost" in (settle(None, Exit(None), PLAIN).reason or "")
+
+
+def test_a_code_of_ours_is_a_plain_number():
+    """Marshal, by which a report goes to the process that writes a record, knows no enum."""
+    outcome = settle(Cause("completion_timeout", 2.0), Exit(None, 15), Policy())
+    assert (type(outcome.exit_code), outcome.exit_code) == (int, 124)

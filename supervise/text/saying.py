@@ -19,11 +19,15 @@ def line(text: str, end: str = "\n") -> bytes:
 
 
 def say(*texts: str, end: str = "\n") -> None:
-    """Say each text on a line of its own; a stderr that cannot be written to is no error."""
+    """Say each text on a line of its own; a stderr that cannot be written to is no error.
+
+    Raises OSError, ImportError where no descriptor is left to load the rest with.
+    """
     from supervise.text.writing import write_all
 
+    lines = b"".join(line(text, end) for text in texts)
     try:
-        write_all(2, b"".join(line(text, end) for text in texts))
+        write_all(2, lines)
     except OSError:
         pass
 
@@ -32,11 +36,12 @@ def say_without_waiting(text: str) -> None:
     """Say the text, unless stderr is full: the command must not wait for a reader of supervise's."""
     import select
 
+    said = line(text)
     poll = select.poll()
     poll.register(2, select.POLLOUT)
     try:
         if poll.poll(0):
-            os.write(2, line(text))
+            os.write(2, said)
     except OSError:
         pass
 

@@ -62,7 +62,6 @@ def _main() -> None:
         from supervise import turning_away
 
         turning_away.end(launched, launched.turned_away)
-    launched.keep_reserve()
     sys.unraisablehook = _end_with_thread(launched)
     _let_flow(launched)
     # The command runs, and its bytes flow.  The pumps need the interpreter while the libraries load: a line must not

@@ -33,6 +33,8 @@ def finish(runner: Runner) -> NoReturn:
     """Say and write what is to be said and written, and end this process as the run has ended."""
     launched, teller, outcome = runner.launched, runner.teller, runner.outcome
     assert outcome is not None
+    # What is short of memory now may be so at the end of the run, which is to be written.
+    launched.reserve = b""
     launched.hide_line()
     launched.bound_writing(LAST_WRITES if outcome.cause or outcome.exit is None else LAST_WRITES_AT_EASE)
     if launched.spool:
@@ -64,6 +66,7 @@ def finish(runner: Runner) -> NoReturn:
         launched.copier.flush()
         runner.hear_threads()
     teller.finish(_usage(launched) if teller.wants_usage else Usage())
+    launched.settled = outcome.exit_code
     runner.on_finish()
     if launched.holder() != os.getpid():
         launched.guardian.dismiss()

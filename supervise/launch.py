@@ -52,8 +52,10 @@ START = 10.0
 LATE = 0.1
 """Seconds between the call and the start of the run that are no more than what a busy machine takes."""
 OUT_OF_MEMORY = b"supervise: cannot go on: out of memory; stopping the command\n"
-RESERVE = 1 << 18
-"""Bytes: so much the C library maps by itself (mallopt(3), M_MMAP_THRESHOLD), and unmaps it when it is given back."""
+RESERVE = 4 << 20
+"""Bytes of address space for the end of a run for want of memory: for the modules that write it into the report and the
+record, and for what they write.  The C library maps so much by itself (mallopt(3), M_MMAP_THRESHOLD), unmaps it when it
+is given back, and pages that are never touched cost nothing."""
 RECORD = 2.0
 """Seconds that the file system of the record may take to make it, or half of the first limit where that is less; then
 the run goes on without."""
@@ -118,8 +120,10 @@ class Launched:
         """To whoever holds the command."""
         self.silence: Line | None = None
         """The other end of the line, where nobody is there any more."""
-        self.reserve: list[bytearray] = []
-        """Memory that `give_up` gives back first.  As long as nothing touches it, it is address space alone."""
+        self.settled: int | None = None
+        """The exit code of a run whose end is written: no fault after that changes what the run has come to."""
+        self.reserve = b""
+        """Memory that is given back first where the run is refused or given up."""
         self.sources: tuple[int, ...] = ()
         """Our ends of the command's stdout and stderr, or of its terminal."""
         self.spoke_first = -1
@@ -240,7 +244,8 @@ class Launched:
 
     def keep_reserve(self) -> None:
         """Keep the memory that the words take with which a run ends where there is no more."""
-        self.reserve.append(bytearray(RESERVE))
+        # Of zeros, which calloc(3) does not write.
+        self.reserve = bytes(RESERVE)
 
     def tell_unread(self, number: int) -> None:
         """Tell the guardian that the supervisor closes its end of the pipe with that inode number."""
@@ -336,6 +341,8 @@ def run(request: "Request", on_lost: "OnLost", told: int = -1, began: "float | N
             admission.admit(launched)
             if launched.turned_away:
                 return launched
+        # Before there is a record: a run that cannot have it has nothing that would have to be ended.
+        launched.keep_reserve()
         _start(launched, on_lost)
     except (OSError, ImportError, MemoryError, BadValueError, Refusal) as error:
         _refuse_start(launched, error)
@@ -422,6 +429,7 @@ def _hear_the_kill(launched: Launched) -> None:
 
 def refuse(launched: Launched, why: str) -> "NoReturn":
     """Say the refusal on stderr, end the run with the outcome `error` wherever that is told, and exit with 125."""
+    launched.reserve = b""
     _say(why)
     try:
         # Where descriptors are short, what is loaded and written now needs those of the line.
@@ -442,17 +450,19 @@ def give_up(launched: Launched, why: str) -> "NoReturn":
     """End the run after a fault of supervise: say so and exit with 125.
 
     The guardian takes this for the supervisor's death: it stops the command and writes the end of the run.  The
-    supervisor waits for that.
+    supervisor waits for that.  Where the end is written already, the code is what that says, and nothing more is said.
     """
     if not _giving_up.acquire(blocking=False):
         # Another thread gives the run up already, and ends this process.
         _giving_up.acquire()
-    is_said = False
-    launched.reserve.clear()
+    code = EXIT_ERROR if launched.settled is None else launched.settled
+    is_said = launched.settled is not None
+    launched.reserve = b""
     try:
         launched.hide_line()
-        _say(why)
-        is_said = True
+        if not is_said:
+            _say(why)
+            is_said = True
         launched.line.send("fault", why)
         launched.line.end()
         try:
@@ -469,7 +479,7 @@ def give_up(launched: Launched, why: str) -> "NoReturn":
         # The line is written also where memory is short for all that.
         if not is_said:
             os.write(2, OUT_OF_MEMORY)
-        os._exit(EXIT_ERROR)
+        os._exit(code)
 
 
 def _wait_plainly(pid: int) -> None:

@@ -13,7 +13,7 @@ from tests.harness import Ended, Place, child, validator
 
 LIMITS = range(12, 26)
 """Descriptors: from too few for a start to enough for a whole run."""
-MEMORY = range(20_000, 64_000, 8_000)
+MEMORY = range(20_000, 64_000, 2_000)
 """KiB of address space: too few for a thread, for a library, or for neither."""
 
 
@@ -44,6 +44,7 @@ def test_too_little_memory(supervise: Place, memory: int) -> None:
     words = ("--on-interrupt", "rerun", "-t", "60", "-k", "0.2", "--", "sh", "-c", "echo ran >> runs; sleep 0.3")
     ended = supervise.start(*words, preexec_fn=limit).wait()
     assert ended.left == []
+    assert b"that is not told" not in ended.err
     ran = supervise.file("runs").read_text() if supervise.file("runs").exists() else ""
     if ended.code == 125 and ended.report is not None:
         is_told(supervise, ended)

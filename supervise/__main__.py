@@ -36,7 +36,7 @@ def _main() -> None:
     _fill_stdio()
     words = sys.argv[1:]
     is_run = words[:1] == ["run"] or (words[0][:1] == "-" and "--" in words if words else False)
-    from supervise import argv
+    from supervise.options import argv
 
     request = argv.read(words, os.environ) if is_run else None
     if request is None:
@@ -44,7 +44,7 @@ def _main() -> None:
 
         call = reading.read(words)
         if call is None:
-            from supervise import cli
+            from supervise.commands import cli
 
             asked = cli.main(words, os.environ)
             if isinstance(asked, reading.Call):
@@ -54,12 +54,12 @@ def _main() -> None:
         if call:
             reading.carry_out(call)
     assert request
-    from supervise import launch
+    from supervise.launch import launch
 
     told = launch.detach(request) if request.values["detach"] else -1
     launched = launch.run(request, _clear_up, told, began)
     if launched.turned_away:
-        from supervise import turning_away
+        from supervise.runner import turning_away
 
         turning_away.end(launched, launched.turned_away)
     sys.unraisablehook = _end_with_thread(launched)
@@ -110,7 +110,7 @@ def _is_short_of_descriptors() -> bool:
 
 def _end_with_thread(launched: "Launched") -> "Callable[[sys.UnraisableHookArgs], None]":
     """Return what ends the run, without a traceback, where one of its threads has died for lack of memory."""
-    from supervise import launch
+    from supervise.launch import launch
 
     def end(what: "sys.UnraisableHookArgs") -> None:
         if what.exc_type is not MemoryError and not _is_short_of_memory():
@@ -122,10 +122,10 @@ def _end_with_thread(launched: "Launched") -> "Callable[[sys.UnraisableHookArgs]
 
 
 def _let_flow(launched: "Launched") -> None:
-    from supervise import launch
+    from supervise.launch import launch
 
     try:
-        from supervise import flowing
+        from supervise.runner import flowing
 
         flowing.start(launched)
     except (OSError, RuntimeError, ImportError, MemoryError) as error:
@@ -134,15 +134,15 @@ def _let_flow(launched: "Launched") -> None:
 
 
 def _go_on(launched: "Launched") -> "NoReturn":
-    from supervise import runner
-    from supervise.finishing import finish
+    from supervise.runner import runner
+    from supervise.runner.finishing import finish
 
     run = runner.begin(launched)
     if run.outcome is None:
-        from supervise import lazy
+        from supervise.runner import lazy
 
         lazy.load_trio()
-        from supervise import loop
+        from supervise.runner import loop
 
         loop.watch(run)
     finish(run)
@@ -169,7 +169,7 @@ def _open_nothing() -> None:
 
 def _clear_up(facts: "tuple[Any, ...]", left: "list[tuple[str, str]]", fault: str) -> None:
     """End the run in the guardian, when the supervisor has died, or has given up for that fault."""
-    from supervise import lost
+    from supervise.records import lost
 
     lost.remove_sockets(left)
     *start, is_recorded = facts
@@ -181,7 +181,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, NoReturn
 
-    from supervise.launch import Launched
+    from supervise.launch.launch import Launched
 
 
 def _begin_anew() -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from supervise.runs import locks
+from supervise.records import locks
 
 
 def lock_file(name: str) -> Path:

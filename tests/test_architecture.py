@@ -7,117 +7,86 @@ from pathlib import Path
 
 import pytest
 
-import supervise
 from tests.harness import wait_until
 
-PACKAGE = Path(supervise.__file__).parent
+PACKAGE = Path(__file__).parents[1] / "supervise"
 BOUND = 60.0
 
 OURS = {
-    "core": {"core"},
-    "text": {"text"},
-    "files": {"files"},
-    "process": {"access_kinds", "core", "process", "text"},
-    "terminal": {"core", "process", "terminal"},
-    "runs": {"files", "folders", "options", "process", "report_shape", "runs", "text", "values"},
-    "faces": {"core", "faces", "files", "report_shape", "text", "values"},
-    "report_shape": set(),
-    "access_kinds": {"text"},
-    "options": {"access_kinds"},
-    "folders": {"files"},
-    "values": {"access_kinds", "options", "text"},
-    "plain_toml": set(),
-    "toml_lines": set(),
-    "config": {"files", "options", "plain_toml", "text", "toml_lines", "values"},
-    "variables": {"options"},
-    "argv": {"config", "config_file", "folders", "options", "process", "values", "variables"},
-    "config_file": {"argv", "files", "folders", "options", "process", "values"},
-    "commands": {
-        "argv",
-        "commands",
-        "config",
-        "config_file",
-        "files",
-        "folders",
-        "options",
-        "process",
-        "report_shape",
-        "runs",
-        "terminal",
-        "text",
-        "values",
-    },
-    "cli": {"argv", "commands", "core", "options", "process", "text", "values"},
-    "pages": {"access_kinds", "commands", "core", "pages", "options"},
-    "recording": {"argv", "folders", "options", "process", "runs", "text"},
-    "detaching": {"process", "text"},
-    "beside": {"faces", "files", "options", "process", "runs", "text"},
-    "outer": {"options", "values"},
-    "locking": {"files", "process", "recording", "report_shape", "runs", "text"},
-    "launch": {
-        "admission",
-        "argv",
-        "detaching",
-        "locking",
-        "options",
-        "own_terminal",
-        "process",
-        "recording",
-        "refusal",
-        "registration",
-        "runs",
-        "short_run",
-        "terminal",
-        "text",
-    },
-    "admission": {"beside", "launch", "locking", "options", "outer", "process", "recording", "runs"},
-    "own_terminal": {"launch", "terminal"},
-    "registration": {"launch", "recording", "runs"},
-    "short_run": {"launch", "process", "registration"},
-    "refusal": {"faces", "launch", "recording", "runs", "values"},
-    "flowing": {"core", "launch", "process", "recording", "short_run", "terminal"},
-    "attempts": {"flowing", "launch"},
-    "reaping": {"launch", "process"},
-    "adoption": {"launch", "process"},
-    "teller": {"core", "faces", "launch", "process", "runs", "text"},
-    "lost": {"faces", "files", "folders", "runs"},
-    "diagnosis": {"core", "faces", "launch", "process"},
-    "policies": {"core", "options"},
-    "observing": {"core", "diagnosis", "faces", "launch", "process", "teller"},
-    "overseer": {"core", "launch", "process"},
+    "core": set(),
+    "text": set(),
+    "files": {"text"},
+    "faces": {"core", "options", "text"},
+    "process": {"text"},
+    "options": {"files", "process", "text"},
+    "output": {"core", "process", "text"},
+    "activity": {"core", "process"},
+    "access": {"activity", "options", "output", "process", "text"},
+    "terminal": {"core", "output", "process"},
+    "control": {"records", "files", "options", "process", "text"},
+    "records": {"control", "faces", "files", "options", "output", "process", "text"},
+    "launch": {"access", "control", "faces", "files", "options", "output", "process", "records", "terminal", "text"},
     "runner": {
-        "adoption",
-        "attempts",
+        "access",
+        "activity",
+        "control",
         "core",
         "faces",
+        "files",
         "launch",
-        "observing",
-        "overseer",
-        "policies",
+        "options",
+        "output",
         "process",
-        "reaping",
-        "teller",
+        "records",
+        "terminal",
         "text",
-        "values",
     },
-    "finishing": {"core", "faces", "launch", "process", "runner", "runs"},
-    "turning_away": {"core", "faces", "launch", "locking", "policies", "process", "teller", "values"},
-    "steering": {"core", "faces", "report_shape", "runner", "runs", "text", "values"},
-    "gauging": {"process", "runner", "runs"},
-    "drawing": {"faces", "process", "runner"},
-    "loop": {"drawing", "faces", "finishing", "gauging", "overseer", "process", "runner", "runs", "steering"},
+    "commands": {"control", "core", "faces", "files", "options", "process", "records", "terminal", "text"},
+    "pages": {"commands", "core", "options"},
+    "__main__": {"commands", "launch", "options", "process", "records", "runner"},
 }
-"""What of ours each part may import; arrows run one way, from the last line to the first."""
+"""Which rooms each room may import, beside itself; each arrow points upwards in this table."""
+SHORT_RUN = {"launch", "options", "process"}
+"""Each room that a run loads costs it a tenth of a millisecond."""
+SHORT_RUN = {
+    "__main__",
+    "launch",
+    "launch.launch",
+    "launch.short_run",
+    "options",
+    "options.argv",
+    "options.folders",
+    "options.options",
+    "process",
+    "process.line",
+    "process.guardian",
+    "process.holder",
+    "process.spawn",
+    "process.system",
+}
+"""What of ours `supervise --no-record -- true` may load; each room, a package, costs it a tenth of a millisecond."""
+SHORT_RUN_WITH_A_RECORD = {
+    "faces",
+    "faces.report_shape",
+    "launch.registration",
+    "launch.recording",
+    "options.plain",
+    "process.identity",
+    "records",
+    "records.brief",
+    "records.records",
+}
+"""What a record adds to that."""
 STANDARD_IN_CORE = {"collections.abc", "dataclasses", "enum", "math", "typing"}
 LIBRARIES = {
-    "typer": {"cli"},
+    "typer": {"commands.cli"},
     "rich": {"commands.show", "faces.live"},
-    "trio": {"drawing", "loop", "runs.control"},
-    "psutil": {"process.portable", "process.sockets"},
+    "trio": {"control.control", "runner.drawing", "runner.loop"},
+    "psutil": {"activity.portable"},
     "tomli_w": {"commands.config_set"},
-    "platformdirs": {"folders"},
+    "platformdirs": {"options.folders"},
 }
-"""Which modules of ours may import each library; there are no others."""
+"""Which modules of ours may import each library; no other module may."""
 SLOW = {
     "asyncio",
     "ctypes",
@@ -169,17 +138,16 @@ def part(name):
 
 
 def test_the_modules_were_found():
-    assert {"core.machine", "process.guardian", "faces.plain", "argv", "cli", "runner", "__main__"} <= set(MODULES)
+    assert {"__main__", "core.machine", "options.argv", "process.guardian", "runner.runner"} <= set(MODULES)
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if part(name) in OURS])
+def test_no_module_lies_outside_of_the_rooms():
+    assert {name for name in MODULES if "." not in name} == {"", *OURS}
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name])
 def test_arrows_run_one_way(name):
-    assert {part(one) for one in ours(name)} <= OURS[part(name)]
-
-
-@pytest.mark.parametrize("name", [name for name in MODULES if part(name) not in OURS])
-def test_the_files_between_import_neither_the_way_in_by_words_nor_the_pages(name):
-    assert {part(one) for one in ours(name)} & {"cli", "pages"} <= ({"cli"} if name == "__main__" else set())
+    assert {part(one) for one in ours(name)} <= {part(name), *OURS[part(name)]}
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if part(name) == "core"])
@@ -193,7 +161,7 @@ def test_libraries_are_imported_in_their_places_alone(name):
     assert {library for library in foreign if name not in LIBRARIES.get(library, set())} == set()
 
 
-@pytest.mark.parametrize("name", ["options", "values", "argv"])
+@pytest.mark.parametrize("name", ["options.options", "options.values", "options.argv"])
 def test_the_fast_reader_imports_only_itself(name):
     """But for types, which no run imports, and what every interpreter has."""
     assert {one for one in imports(name) if part(one) != "supervise"} <= {
@@ -203,8 +171,17 @@ def test_the_fast_reader_imports_only_itself(name):
         "typing",
         "_signal",
     }
-    needed = {"options": [], "values": ["options"], "argv": ["folders", "options"]}[name]
-    assert loaded(f"import supervise.{name}") == {"supervise", *(f"supervise.{one}" for one in [*needed, name])}
+    needed = {
+        "options.options": set(),
+        "options.values": {"options.options"},
+        "options.argv": {"options.folders", "options.options"},
+    }[name]
+    assert loaded(f"import supervise.{name}") == full({"options", *needed, name})
+
+
+def full(names):
+    """The full names of these modules of ours, and of the package itself."""
+    return {"supervise", *(f"supervise.{one}" for one in names)}
 
 
 def loaded(code):
@@ -259,24 +236,32 @@ def test_a_command_that_only_asks_loads_nothing_slow(program, words, code):
     foreign = loaded_by(program, *words, code=code) - loaded_by("-c", "pass")
     assert "supervise.commands.reading" in foreign
     assert {part(one) for one in foreign} & set(LIBRARIES) == set()
-    assert not any(one.startswith(("supervise.core", "supervise.runner", "supervise.cli")) for one in foreign)
+    assert not any(one.startswith(("supervise.core", "supervise.runner", "supervise.commands.cli")) for one in foreign)
 
 
-def test_a_short_run_loads_nothing_slow(program):
-    foreign = loaded_by_a_short_run(program, "run", "--", "true") - loaded_by("-c", "pass")
-    assert "supervise.launch" in foreign
-    assert foreign & {"supervise.locking", "supervise.config", "supervise.process.wall"} == set()
+@pytest.mark.parametrize(("options", "most"), [(["--no-record"], SHORT_RUN), ([], SHORT_RUN | SHORT_RUN_WITH_A_RECORD)])
+def test_a_short_run_loads_what_it_needs_and_nothing_slow(program, options, most):
+    foreign = loaded_by_a_short_run(program, "run", *options, "--", "true") - loaded_by("-c", "pass")
+    assert "supervise.launch.launch" in foreign
+    assert {one for one in foreign if part(one) == "supervise"} <= full(most)
     assert foreign & SLOW == set()
     assert {part(one) for one in foreign} & set(LIBRARIES) == set()
-    assert not any(one.startswith(("supervise.core", "supervise.runner", "supervise.cli")) for one in foreign)
 
 
 def test_a_short_run_without_a_record_loads_nothing_of_what_it_does_not_use(program, monkeypatch):
     """What has to do with files, a lock, a record, a terminal, or an environment that no mapping holds."""
     monkeypatch.delenv("SUPERVISE_DEADLINE", raising=False)
     foreign = loaded_by_a_short_run(program, "--no-record", "--", "true")
-    assert "supervise.short_run" in foreign
-    unused = {"admission", "config", "own_terminal", "recording", "registration", "process.exact", "process.null"}
+    assert "supervise.launch.short_run" in foreign
+    unused = {
+        "launch.admission",
+        "options.config",
+        "launch.own_terminal",
+        "launch.recording",
+        "launch.registration",
+        "process.exact",
+        "process.null",
+    }
     assert foreign & {f"supervise.{one}" for one in unused} == set()
 
 
@@ -286,7 +271,7 @@ def test_a_short_run_with_a_report_loads_no_event_loop(program, tmp_path):
     def libraries_of_a_short_one():
         found = loaded_by(program, "--report", tmp_path / "r.json", "--", "true")
         # Beside the answer: an empty set would be none.
-        return (True, {part(one) for one in found} & set(LIBRARIES)) if "supervise.loop" not in found else None
+        return (True, {part(one) for one in found} & set(LIBRARIES)) if "supervise.runner.loop" not in found else None
 
     assert wait_until(libraries_of_a_short_one) == (True, set())
 
@@ -294,23 +279,14 @@ def test_a_short_run_with_a_report_loads_no_event_loop(program, tmp_path):
 def test_a_long_run_loads_nothing_of_what_it_does_not_use(program):
     """What looks for signs of access, hears sd_notify or starts another attempt."""
     foreign = loaded_by(program, "run", "-a", "30", "--", "sh", "-c", "sleep 2; echo")
-    assert "supervise.loop" in foreign
-    unused = {"signs", "news", "probes", "looks", "lines", "matcher", "helpers", "http", "notify"}
-    assert foreign & {f"supervise.process.{one}" for one in unused} == set()
-
-
-def test_a_long_run_loads_nothing_that_its_library_never_uses(program):
-    """What is loaded is unloaded at the supervisor's exit, for which the caller waits."""
-    foreign = loaded_by(program, "run", "--", "sleep", "2")
-    assert "supervise.loop" in foreign
-    unused = {"ssl", "_ssl", "hashlib", "_hashlib", "hmac", "idna", "ipaddress", "subprocess", "ctypes.util", "shutil"}
-    assert foreign & unused == set()
+    assert "supervise.runner.loop" in foreign
+    assert {one for one in foreign if one.startswith("supervise.access")} == set()
 
 
 def test_a_long_run_without_a_live_line_loads_nothing_of_it(program):
     foreign = loaded_by(program, "run", "-t", "30", "--", "sh", "-c", "sleep 2; echo")
-    assert "supervise.loop" in foreign
-    assert foreign & {"supervise.drawing", "supervise.faces.live", "supervise.process.overlay", "rich"} == set()
+    assert "supervise.runner.loop" in foreign
+    assert foreign & {"supervise.runner.drawing", "supervise.faces.live", "supervise.terminal.overlay", "rich"} == set()
 
 
 def test_a_plain_configuration_costs_no_library(program, tmp_path):
@@ -318,5 +294,5 @@ def test_a_plain_configuration_costs_no_library(program, tmp_path):
     file.write_text('warn-at = ["5m", "1m"]  # for all\n\n[profiles.ci]\ntimeout = "1h"\n')
     words = ("--config", file, "--profile", "ci", "--", "true")
     foreign = loaded_by_a_short_run(program, *words) - loaded_by("-c", "pass")
-    assert "supervise.config" in foreign
-    assert foreign & {*SLOW, "tomllib", "supervise.toml_lines", "supervise.cli"} == set()
+    assert "supervise.options.config" in foreign
+    assert foreign & {*SLOW, "tomllib", "supervise.options.toml_lines", "supervise.commands.cli"} == set()

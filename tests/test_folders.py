@@ -6,7 +6,7 @@ import sys
 import platformdirs
 import pytest
 
-from supervise import folders
+from supervise.options import folders
 
 HOMES = [{}, {"HOME": "/home/somebody"}, {"HOME": "/home/somebody/"}, {"HOME": "relative"}, {"HOME": ""}, {"HOME": "/"}]
 BASES = [None, "/base", "/base/", "", "relative", " ", "~/base"]

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from supervise import gauging
-from supervise.runs.records import SAMPLES, Record
+from supervise.records.records import SAMPLES, Record
+from supervise.runner import gauging
 from tests.harness import BOUND, wait_until
 
 

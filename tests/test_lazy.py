@@ -6,7 +6,7 @@ import sys
 import pytest
 
 BOUND = 60.0
-LOADED = "from supervise import lazy; lazy.load_trio(); import sys, trio; "
+LOADED = "from supervise.runner import lazy; lazy.load_trio(); import sys, trio; "
 
 
 def printed(code: str) -> str:
@@ -44,7 +44,7 @@ def test_a_use_of_a_module_loads_that_module_alone():
 
 
 def test_a_module_that_is_there_already_stays():
-    code = "import ssl; from supervise import lazy; lazy.load_trio(); import trio; print(trio._ssl._stdlib_ssl is ssl)"
+    code = "import ssl; " + LOADED + "print(trio._ssl._stdlib_ssl is ssl)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=BOUND)
     assert (done.stdout.strip(), done.stderr) == ("True", "")
 
@@ -52,7 +52,7 @@ def test_a_module_that_is_there_already_stays():
 def test_an_import_that_fails_leaves_nothing_behind():
     code = """
 import sys
-from supervise import lazy
+from supervise.runner import lazy
 sys.modules["attrs"] = None
 try:
     lazy.load_trio()

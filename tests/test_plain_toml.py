@@ -6,8 +6,8 @@ import pytest
 from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 
-from supervise.plain_toml import read
-from supervise.toml_lines import lines_of
+from supervise.options.plain_toml import read
+from supervise.options.toml_lines import lines_of
 
 
 @pytest.mark.parametrize(

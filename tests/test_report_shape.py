@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import supervise
-from supervise import report_shape
+from supervise.faces import report_shape
 
 PACKAGE = Path(supervise.__file__).parent
 REPORT: dict[str, Any] = json.loads((PACKAGE / "schema/report.schema.json").read_text(encoding="utf-8"))
@@ -60,4 +60,4 @@ def test_no_other_module_writes_a_field_that_only_a_report_has() -> None:
         for path in PACKAGE.rglob("*.py")
         if '"straggler_output":' in path.read_text(encoding="utf-8")
     }
-    assert bearers == {"report_shape.py"}
+    assert bearers == {"faces/report_shape.py"}

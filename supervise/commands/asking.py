@@ -6,15 +6,17 @@ import os
 from stat import S_ISREG
 from typing import Any
 
-from supervise import folders
-from supervise.options import BadValueError
-from supervise.runs import client, identity, reading, sockets
-from supervise.runs.records import LOCK, SOCKET
+from supervise.control import client, sockets
+from supervise.options import folders
+from supervise.options.options import BadValueError
+from supervise.process import identity
+from supervise.records import reading
+from supervise.records.records import LOCK, SOCKET
 from supervise.text.cleaning import clean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from supervise.runs.reading import Record
+    from supervise.records.reading import Record
 
 
 OTHERS = 0.0 if os.geteuid() else 1.0

@@ -8,9 +8,9 @@ from typing import Any
 from supervise import EXIT_ERROR, EXIT_SIGNALED
 from supervise.commands import asking, showing
 from supervise.commands.keyboard import Detached, Keyboard
-from supervise.runs.client import Connection
-from supervise.runs.following import Follower
-from supervise.runs.output import Chunk
+from supervise.control.client import Connection
+from supervise.records.following import Follower
+from supervise.records.output import Chunk
 from supervise.text.writing import write_all
 
 

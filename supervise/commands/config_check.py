@@ -3,9 +3,10 @@
 import os
 from typing import Any
 
-from supervise import EXIT_ERROR, config
+from supervise import EXIT_ERROR
 from supervise.commands import showing
 from supervise.commands.config_path import check_way, path_of
+from supervise.options import config
 from supervise.text import saying
 
 

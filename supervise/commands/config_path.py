@@ -3,9 +3,9 @@
 import os
 from typing import Any
 
-from supervise import config, config_file
 from supervise.commands import showing
-from supervise.options import BadValueError
+from supervise.options import config, config_file
+from supervise.options.options import BadValueError
 from supervise.text import saying
 
 

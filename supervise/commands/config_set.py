@@ -8,14 +8,14 @@ from typing import Any
 
 import tomli_w
 
-from supervise import config
 from supervise.commands.config_path import path_of
 from supervise.files import owned, shared, trust
 from supervise.files.walk import Entry
-from supervise.options import BETWEEN, BadValueError, Option, option_names
+from supervise.options import config
+from supervise.options.options import BETWEEN, BadValueError, Option, option_names
+from supervise.options.values import read as read_value
 from supervise.text import saying
 from supervise.text.writing import write_all
-from supervise.values import read as read_value
 
 
 def main(values: dict[str, Any], operands: list[str]) -> int:

@@ -3,13 +3,13 @@
 import os
 from typing import Any
 
-from supervise import argv, config, config_file
 from supervise.commands import showing
 from supervise.commands.config_path import check_way
-from supervise.options import BETWEEN, OPTIONS, BadValueError, Option
+from supervise.options import argv, config, config_file
+from supervise.options.options import BETWEEN, OPTIONS, BadValueError, Option
+from supervise.options.values import read as read_value
 from supervise.text import saying
 from supervise.text.cleaning import clean
-from supervise.values import read as read_value
 
 
 def main(values: dict[str, Any], operands: list[str]) -> int:

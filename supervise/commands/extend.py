@@ -3,8 +3,8 @@
 from typing import Any
 
 from supervise.commands import asking
-from supervise.options import BadValueError, Option
-from supervise.values import read_step
+from supervise.options.options import BadValueError, Option
+from supervise.options.values import read_step
 
 DURATION = Option("", "duration", "", "step", "", "DURATION", "")
 MILLISECOND = 0.001

@@ -4,7 +4,7 @@ import _signal
 import os
 from time import monotonic
 
-from supervise.runs.client import Connection
+from supervise.control.client import Connection
 from supervise.terminal import modes
 
 TYPE_CHECKING = False

@@ -4,7 +4,8 @@ import os
 from time import time
 from typing import Any
 
-from supervise.runs import client, plain
+from supervise.control import client
+from supervise.options import plain
 
 YEAR_10000 = 253402300800
 """In epoch seconds: from then on no date can be written as RFC 3339 has it."""

@@ -6,10 +6,10 @@ from time import sleep
 from typing import Any
 
 from supervise.commands import asking, showing
-from supervise.options import BadValueError
-from supervise.runs import plain
-from supervise.runs.following import Follower
-from supervise.runs.output import Chunk, Reader
+from supervise.options import plain
+from supervise.options.options import BadValueError
+from supervise.records.following import Follower
+from supervise.records.output import Chunk, Reader
 from supervise.text.cleaning import Cleaner, cleaned
 from supervise.text.saying import PREFIX
 

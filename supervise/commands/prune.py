@@ -3,12 +3,12 @@
 import os
 from typing import Any
 
-from supervise import argv
 from supervise.commands import showing
-from supervise.options import BadValueError, option_names
-from supervise.runs import pruning, reading
+from supervise.options import argv
+from supervise.options.options import BadValueError, option_names
+from supervise.options.values import read as read_value
+from supervise.records import pruning, reading
 from supervise.text import saying
-from supervise.values import read as read_value
 
 
 def main(values: dict[str, Any], operands: list[str]) -> int:

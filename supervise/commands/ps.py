@@ -4,8 +4,9 @@ from time import time
 from typing import Any
 
 from supervise.commands import asking, showing
-from supervise.options import BadValueError
-from supervise.runs import plain, reading
+from supervise.options import plain
+from supervise.options.options import BadValueError
+from supervise.records import reading
 from supervise.text.cleaning import clean
 
 TITLES = ["RUN", "NAME", "STATE", "STARTED", "TOOK", "COMMAND"]

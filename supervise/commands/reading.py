@@ -5,10 +5,10 @@ import sys
 from importlib import import_module
 
 from supervise import EXIT_ERROR
-from supervise.argv import take_options
 from supervise.commands.table import Subcommand, find
-from supervise.options import BadValueError, option_names
-from supervise.values import read as read_value
+from supervise.options.argv import take_options
+from supervise.options.options import BadValueError, option_names
+from supervise.options.values import read as read_value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

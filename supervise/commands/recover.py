@@ -6,10 +6,10 @@ from typing import Any
 
 from supervise import EXIT_ERROR
 from supervise.commands import showing
-from supervise.options import BadValueError
-from supervise.report_shape import SCHEMA
-from supervise.runs import losing, reading, recovery, rerunning
-from supervise.runs.recovery import Lost
+from supervise.faces.report_shape import SCHEMA
+from supervise.options.options import BadValueError
+from supervise.records import losing, reading, recovery, rerunning
+from supervise.records.recovery import Lost
 from supervise.text import saying
 from supervise.text.cleaning import clean
 

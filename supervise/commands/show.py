@@ -6,7 +6,8 @@ import sys
 from typing import Any
 
 from supervise.commands import showing, story
-from supervise.runs import plain, reading
+from supervise.options import plain
+from supervise.records import reading
 from supervise.text.cleaning import clean
 
 LEGEND = {

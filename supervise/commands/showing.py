@@ -4,8 +4,8 @@ import os
 from time import localtime, strftime
 from typing import Any
 
-from supervise.options import BadValueError
-from supervise.runs import reading
+from supervise.options.options import BadValueError
+from supervise.records import reading
 from supervise.text.cleaning import clean, is_plain
 from supervise.text.writing import write_all
 

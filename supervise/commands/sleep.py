@@ -5,8 +5,8 @@ from typing import Any
 
 from supervise import EXIT_TRY_AGAIN
 from supervise.commands.left import latest_of_environment
-from supervise.options import Option
-from supervise.values import LONGEST, read_delay
+from supervise.options.options import Option
+from supervise.options.values import LONGEST, read_delay
 
 DURATION = Option("", "sleep", "", "delay", "", "DURATION", "")
 

@@ -7,11 +7,11 @@ from time import time
 from typing import Any
 
 from supervise.commands import showing
-from supervise.options import OPTIONS
-from supervise.runs import reading
-from supervise.runs.output import Reader
+from supervise.options.options import OPTIONS
+from supervise.options.values import duration
+from supervise.records import reading
+from supervise.records.output import Reader
 from supervise.text.cleaning import clean
-from supervise.values import duration
 
 Fields = dict[str, Any]
 

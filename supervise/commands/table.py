@@ -4,7 +4,7 @@ The fast reader (`commands.reading`), the typer app (`cli`), the man page and th
 What a command does is `main(values, operands)` in the module of its name.
 """
 
-from supervise.options import Option, option_names
+from supervise.options.options import Option, option_names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

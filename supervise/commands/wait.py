@@ -4,8 +4,8 @@ from typing import Any
 
 from supervise import EXIT_ERROR
 from supervise.commands import asking
-from supervise.options import BadValueError
-from supervise.runs import reading
+from supervise.options.options import BadValueError
+from supervise.records import reading
 
 
 def main(values: dict[str, Any], operands: list[str]) -> int:

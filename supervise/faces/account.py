@@ -5,7 +5,6 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from supervise import report_shape
 from supervise.core.events import (
     Access,
     Emptied,
@@ -20,7 +19,7 @@ from supervise.core.events import (
     Warned,
 )
 from supervise.core.outcome import Outcome
-from supervise.faces import fields
+from supervise.faces import fields, report_shape
 from supervise.faces.fields import Fields
 from supervise.faces.items import Diagnosis, Item, Moment, Said, Stragglers, Usage
 

@@ -3,12 +3,12 @@
 import re
 from datetime import UTC, datetime
 
-from supervise import report_shape
 from supervise.core.events import Activity, Doing, Extended, Process, PutOff, Socket, Warned
 from supervise.core.outcome import Cause, Exit, Outcome
+from supervise.faces import report_shape
 from supervise.faces.items import Diagnosis, LastLine, Moment
 from supervise.faces.words import LATEST
-from supervise.values import signal_name
+from supervise.options.values import signal_name
 
 Fields = dict[str, object]
 

@@ -6,7 +6,6 @@ things became known.
 
 import json
 
-from supervise import report_shape
 from supervise.core.events import (
     Access,
     Emptied,
@@ -25,7 +24,7 @@ from supervise.core.events import (
     Warned,
 )
 from supervise.core.outcome import Cause, Outcome
-from supervise.faces import fields
+from supervise.faces import fields, report_shape
 from supervise.faces.fields import Fields
 from supervise.faces.items import Diagnosis, Item, Moment, NotRetried, Said, Stragglers, Trouble
 

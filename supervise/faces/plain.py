@@ -29,9 +29,9 @@ from supervise.core.outcome import Cause, Outcome
 from supervise.core.policy import Policy
 from supervise.faces import words
 from supervise.faces.items import Diagnosis, Item, Moment, NotRetried, Said, Stragglers, Trouble
+from supervise.options.values import signal_name
 from supervise.text.cleaning import clean
 from supervise.text.saying import PREFIX
-from supervise.values import signal_name
 
 Verbosity = Literal["quiet", "normal", "verbose"]
 

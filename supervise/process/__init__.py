@@ -1,1 +1,1 @@
-"""The system part: processes, pipes, signals, sockets. It knows nothing of the machine that decides."""
+"""Processes: the guardian and its channel, the command and its tree, the signals, and how all of it is stopped."""

@@ -1,13 +1,13 @@
 """The pump that takes the bytes out of the command's own terminal."""
 
-from supervise.process.pump import Pump
+from supervise.output.pump import Pump
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from supervise.process.copying import Copier
+    from supervise.output.copying import Copier
+    from supervise.output.outlet import Outlet
+    from supervise.output.pump import Cut
     from supervise.process.inbox import Inbox
-    from supervise.process.outlet import Outlet
-    from supervise.process.pump import Cut
     from supervise.terminal.own import Own
 
 

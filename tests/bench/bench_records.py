@@ -11,7 +11,8 @@ from pathlib import Path
 from bench_flowing import flood, rates
 from bench_tools import ENVIRON, PYTHON_PASS, SUPERVISE, in_turn, medians, row, whole
 
-from supervise.runs import plain, records
+from supervise.options import plain
+from supervise.records import records
 
 MS = 1000
 UNRECORDED = "--no-record"

@@ -15,8 +15,8 @@ from contextlib import contextmanager
 
 import psutil
 
+from supervise.activity.sampling import Sampler
 from supervise.process import tree
-from supervise.process.sampling import Sampler
 
 OTHERS = 3000
 SOCKETS = 1000

@@ -14,10 +14,12 @@ from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 
 from supervise import __main__ as entry
-from supervise import argv, cli, folders, launch
-from supervise.access_kinds import WORDS
-from supervise.options import BETWEEN, OPTIONS, BadValueError, option_names
-from supervise.values import read_evidences
+from supervise.commands import cli
+from supervise.launch import launch
+from supervise.options import argv, folders
+from supervise.options.access_kinds import WORDS
+from supervise.options.options import BETWEEN, OPTIONS, BadValueError, option_names
+from supervise.options.values import read_evidences
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from supervise.runs.output import Writer
+from supervise.records.output import Writer
 from tests.cli.test_steering import ask, command, connect, socket_of, steered
 from tests.harness import PYTHON, Place, Running, child, wait_until
 
@@ -361,7 +361,7 @@ def matcher(running: Running) -> int:
     def found() -> int:
         for pid in running.children():
             try:
-                if b"process/matcher.py" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                if b"access/matcher.py" in Path(f"/proc/{pid}/cmdline").read_bytes():
                     return pid
             except OSError:
                 continue

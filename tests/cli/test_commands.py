@@ -6,8 +6,7 @@ import subprocess
 
 import pytest
 
-from supervise import cli
-from supervise.commands import reading
+from supervise.commands import cli, reading
 from supervise.commands.table import SUBCOMMANDS, first_words
 from tests.cli.test_argv import refusal
 

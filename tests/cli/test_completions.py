@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from supervise.commands.table import first_words
-from supervise.options import OPTIONS
+from supervise.options.options import OPTIONS
 from supervise.pages.completions import NAMES
 from tests.programs import needed
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from supervise.runs import runtime, sockets
+from supervise.control import runtime, sockets
 from tests.cli.test_steering import ask, command, connect, socket_of, steered
 from tests.harness import BOUND, Place, child, wait_until
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from supervise.runs import identity
+from supervise.process import identity
 from tests.cli.test_records import facts, records_of
 from tests.cli.test_recover import OTHER_BOOT, kill_both, recover, rewrite, started
 from tests.harness import Place, is_alive, wait_until

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from supervise.process import apart
-from supervise.runs import records
+from supervise.records import records
 from tests.harness import Place, alive_with, child, name_of, wait_until
 from tests.hung import Hung, is_possible, mounted
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from supervise.runs import keeper, locks
+from supervise.records import locks
+from supervise.runner import keeper
 from tests.cli.test_lock import hold, name  # noqa: F401 - a fixture
 from tests.cli.test_steering import command, socket_of, steered
 from tests.harness import Place, child, is_alive, wait_for_file, wait_until

@@ -5,7 +5,7 @@ import os
 import signal
 from pathlib import Path
 
-from supervise.runs import reading
+from supervise.records import reading
 from tests.cli.test_records import only, records_of
 from tests.harness import Place, Running, child, validator, wait_for_file, wait_until
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from supervise.runs import client
+from supervise.control import client
 from tests.harness import Ended, Place, alive_with, wait_until
 from tests.programs import needed
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from supervise.commands.table import SUBCOMMANDS
-from supervise.options import OPTIONS, option_names
+from supervise.options.options import OPTIONS, option_names
 from supervise.pages import making
 from tests.programs import needed
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from supervise.runs import sockets
+from supervise.control import sockets
 from tests.cli.test_hidden import HIDES
 from tests.harness import BOUND, wait_until
 from tests.users import ALICE, BOB, ROOT, Users

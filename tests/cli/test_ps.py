@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from supervise.runs import plain, reading, records
+from supervise.options import plain
+from supervise.records import reading, records
 from tests.harness import Ended, Place, child, wait_until
 
 DAY = 86400.0

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from supervise.runs import reading
-from supervise.runs.output import Reader
+from supervise.records import reading
+from supervise.records.output import Reader
 from tests.harness import Place, child, state_of, validator, wait_for_file, wait_until
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from supervise.runs import reading
+from supervise.records import reading
 from tests.cli.test_lost import checked, kill
 from tests.cli.test_records import facts, only, records_of
 from tests.harness import Ended, Place, Running, child, is_alive, is_watcher, state_of, wait_for_file, wait_until
@@ -382,7 +382,9 @@ def test_one_that_waits_for_its_lock_for_long_is_left_to(supervise: Place, lock:
     mark.unlink()
     holder = supervise.start("--no-record", "--lock", lock, "--", *child("ready", "stay"), report=False)
     holder.wait_for_out(b"ready")
-    code = "from supervise.runs import rerunning; rerunning.ANSWER = 1.0; from supervise.__main__ import main; main()"
+    code = (
+        "from supervise.records import rerunning; rerunning.ANSWER = 1.0; from supervise.__main__ import main; main()"
+    )
     ended = supervise.popen([str(supervise.program.parent / "python"), "-c", code, "recover", "--json"]).wait()
     [lost] = json.loads(ended.out)["lost"]
     assert lost["trouble"] == "run again, but it has not begun within 1 s"

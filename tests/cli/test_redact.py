@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from supervise.runs import reading
+from supervise.records import reading
 from tests.harness import Ended, Place, wait_for_file, wait_until
 
 SECRET = "hunter2-is-long"

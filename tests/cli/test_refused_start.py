@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from supervise.runs import reading
+from supervise.records import reading
 from tests.harness import Ended, Place, child, validator
 
 LIMITS = range(12, 26)

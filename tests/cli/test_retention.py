@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from supervise.runs import plain, pruning, reading, records
+from supervise.options import plain
+from supervise.records import pruning, reading, records
 from tests.cli.test_ps import DAY, ask, lines
 from tests.harness import Place, child, wait_until
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from supervise.commands import show, story
-from supervise.runs import reading
+from supervise.records import reading
 from tests.harness import BOUND, Place, child, wait_until
 
 

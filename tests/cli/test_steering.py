@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from supervise.runs import reading
+from supervise.records import reading
 from tests.harness import BOUND, Place, Running, child, state_of, wait_until
 
 

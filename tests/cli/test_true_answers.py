@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from supervise.runs import reading
+from supervise.records import reading
 from tests.cli.test_ps import ask, lines, listed, make
 from tests.harness import Ended, Place, child, wait_until
 from tests.users import ALICE, Users

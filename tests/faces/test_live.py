@@ -5,13 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from supervise import teller
 from supervise.core.attempt import Phase
 from supervise.core.events import Access, Exited, Extended, Killing, Retrying, Started, Verdict, Warned
 from supervise.core.outcome import Cause, Exit, Outcome
 from supervise.core.policy import Policy
 from supervise.faces.items import Item, Said
 from supervise.faces.live import Glance, Live
+from supervise.runner import teller
 from tests.faces import examples
 from tests.faces.examples import COMPILER
 

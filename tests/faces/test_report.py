@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from supervise.faces import report
+from supervise.files import report
 
 REPORT: dict[str, object] = {"run_id": "a", "outcome": "completed"}
 WRITTEN = b'{"run_id": "a", "outcome": "completed"}\n'
@@ -61,7 +61,7 @@ def as_nobody(call: str, path: Path) -> str:
     program = (
         # All modules first: the folder that they are in may be closed to others.
         "import json, os, select, sys\n"
-        "from supervise.faces import report\n"
+        "from supervise.files import report\n"
         "if os.geteuid() == 0:\n"
         "    os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
         f"print(report.{call})\n"
@@ -444,12 +444,12 @@ def test_a_report_in_pieces_is_never_seen(tmp_path: Path) -> None:
 def test_the_check_loads_nothing_heavy() -> None:
     program = (
         "import sys; before = set(sys.modules)\n"
-        "from supervise.faces import report\n"
+        "from supervise.files import report\n"
         "report.check('r.json')\n"
         "print(*sorted(set(sys.modules) - before))\n"
     )
     environ = {"PYTHONPATH": str(Path(report.__file__).parents[2]), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True, env=environ)
     loaded = set(done.stdout.split())
-    ours = {"supervise", "supervise.faces", "supervise.faces.report", "supervise.files"}
+    ours = {"supervise", "supervise.faces", "supervise.files.report", "supervise.files"}
     assert loaded <= {"errno", "time", *ours, *(f"supervise.files.{one}" for one in ("shared", "trust", "walk"))}

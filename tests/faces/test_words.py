@@ -10,7 +10,7 @@ from supervise.core.events import Activity, Busy, Doing, Process, Socket
 from supervise.core.outcome import Exit
 from supervise.faces import words
 from supervise.faces.items import LastLine
-from supervise.values import duration as read_duration
+from supervise.options.values import duration as read_duration
 from tests.faces.examples import (
     COMPILER,
     EPOCH,

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
+from supervise.output.copying import MOST, PIPES, Copier
 from supervise.process import system
-from supervise.process.copying import MOST, PIPES, Copier
 
 BOUND = 20.0
 

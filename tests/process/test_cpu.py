@@ -2,9 +2,9 @@ import sys
 
 import pytest
 
+from supervise.activity.cpu import TICKS, Cpu
 from supervise.core.events import Busy
 from supervise.process import tree
-from supervise.process.cpu import TICKS, Cpu
 from tests.process.living import python
 
 HOLDER = """

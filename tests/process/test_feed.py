@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from supervise.process import feed
+from supervise.output import feed
 from tests.harness import wait_until
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from supervise.access_kinds import KINDS, LINES, TOLD, AccessKind, flaw_of
-from supervise.process import looks
+from supervise.access import looks
+from supervise.options.access_kinds import KINDS, LINES, TOLD, AccessKind, flaw_of
 from tests.harness import wait_until
 
 SCENE = looks.Scene(-1, os.getpid, {}, lambda pid, is_there: None)

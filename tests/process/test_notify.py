@@ -15,7 +15,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from supervise.process import notify
+from supervise.access import notify
 from supervise.process.inbox import Inbox
 
 KINDS = {"ready", "stopping", "status", "alive", "stuck", "prolong", "main pid"}

@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from supervise.process import outlet
-from supervise.process.outlet import Messenger, Outlet
+from supervise.output import outlet
+from supervise.output.outlet import Messenger, Outlet
 
 
 @contextmanager

@@ -6,10 +6,11 @@ from time import monotonic
 
 import pytest
 
+from supervise.activity import picture
+from supervise.activity.cpu import TICKS
+from supervise.activity.picture import Camera, Earlier, Picture
 from supervise.core.events import Doing, Socket
-from supervise.process import picture, tree
-from supervise.process.cpu import TICKS
-from supervise.process.picture import Camera, Earlier, Picture
+from supervise.process import tree
 from tests.process.living import BOUND, python, running, until
 
 # Children that do what their name says, as soon as they have said it.

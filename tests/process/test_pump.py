@@ -3,9 +3,9 @@
 import os
 from contextlib import suppress
 
+from supervise.output.outlet import Outlet
+from supervise.output.pump import Cut, Pump, take_turns
 from supervise.process.inbox import Inbox
-from supervise.process.outlet import Outlet
-from supervise.process.pump import Cut, Pump, take_turns
 from tests.harness import wait_until
 
 

@@ -7,9 +7,10 @@ from itertools import count
 
 import pytest
 
+from supervise.activity import portable, sampling, sockets
+from supervise.activity.sampling import Sampler
 from supervise.core.events import Sample
-from supervise.process import portable, sampling, sockets, tree
-from supervise.process.sampling import Sampler
+from supervise.process import tree
 from tests.process.living import python, running, until
 
 ALL = frozenset({"cpu", "socket", "connection", "output", "io"})

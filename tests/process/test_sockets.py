@@ -11,8 +11,9 @@ from contextlib import ExitStack, contextmanager
 import psutil
 import pytest
 
+from supervise.activity import sock_diag, sockets
 from supervise.core.events import Socket
-from supervise.process import sock_diag, sockets, tree
+from supervise.process import tree
 from tests.process.living import Program, python, until
 
 FAMILIES = [

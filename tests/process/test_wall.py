@@ -28,7 +28,7 @@ def says(monkeypatch: pytest.MonkeyPatch) -> Says:
 
 
 @pytest.mark.parametrize(
-    ("cgroup", "mounts", "home"),
+    ("membership", "mounts", "home"),
     [
         ("0::/", V2, "/sys/fs/cgroup"),
         ("0::/user.slice/a.service", V2, "/sys/fs/cgroup/user.slice/a.service"),
@@ -46,8 +46,8 @@ def says(monkeypatch: pytest.MonkeyPatch) -> Says:
         ("0::/", V2.replace("/sys/fs/cgroup", "/sys/fs/c\\040group"), ""),
     ],
 )
-def test_our_own_cgroup(says: Says, cgroup: str, mounts: str, home: str) -> None:
-    says({"cgroup": f"{cgroup}\n", "mountinfo": f"{mounts}\n"})
+def test_our_own_cgroup(says: Says, membership: str, mounts: str, home: str) -> None:
+    says({"cgroup": f"{membership}\n", "mountinfo": f"{mounts}\n"})
     assert wall._home() == home
 
 

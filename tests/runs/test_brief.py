@@ -12,8 +12,8 @@ from supervise.core.policy import Policy
 from supervise.faces import jsonl
 from supervise.faces.account import Account
 from supervise.faces.items import Item, Moment, Usage
-from supervise.runs import plain
-from supervise.runs.brief import Brief
+from supervise.options import plain
+from supervise.records.brief import Brief
 
 STARTED_AT = 1763816820.123456
 FACTS: dict[str, Any] = {

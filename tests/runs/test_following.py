@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from supervise.runs.client import Connection
-from supervise.runs.following import OVER, Follower
+from supervise.control.client import Connection
+from supervise.records.following import OVER, Follower
 
 ENDED = {"ok": True, "event": "ended", "outcome": "failed", "exit_code": 3}
 

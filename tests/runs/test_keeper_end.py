@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from supervise.runs import sockets
-from supervise.runs.keeper import Keeper
+from supervise.control import sockets
+from supervise.runner.keeper import Keeper
 
 
 def test_a_look_that_the_end_interrupts_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from supervise.core.exit_codes import ExitCode
 from supervise.faces import fields
-from supervise.runs import plain
+from supervise.options import plain
 
 CHARACTERS = st.text(st.characters(exclude_categories=["Cs"]))
 KEYS = st.from_regex(r"[a-z_-]{1,8}", fullmatch=True)

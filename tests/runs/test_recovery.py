@@ -12,8 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from supervise.options import plain
 from supervise.process import orphans, stop
-from supervise.runs import losing, plain, reading, records, recovery
+from supervise.records import losing, reading, records, recovery
 from tests.harness import validator
 from tests.users import BOB
 

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from supervise import launch
+from supervise.launch import launch
 from supervise.text import redaction
 from supervise.text.redaction import Redaction
 

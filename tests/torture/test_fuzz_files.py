@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from supervise import config
 from supervise.commands import ps, show, wait
-from supervise.options import BadValueError
-from supervise.runs import pruning, reading, recovery
+from supervise.options import config
+from supervise.options.options import BadValueError
+from supervise.records import pruning, reading, recovery
 from tests.harness import Place
 
 COUNT = int(os.environ.get("FUZZ_COUNT", "20000"))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from supervise.runs import reading
+from supervise.records import reading
 from tests.harness import Place, Running, child, is_alive, name_of, validator, wait_until
 from tests.torture.test_random_moments import TREE, wait
 

@@ -1,0 +1,1 @@
+"""Signs of access other than the first byte of output, and the checks that look for them."""

@@ -1,0 +1,63 @@
+"""Signs of access other than the first byte: what looks for them."""
+
+import os
+
+from supervise.access.news import News
+from supervise.options.access_kinds import LINES, TOLD, kind_of
+from supervise.process.inbox import Inbox
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from supervise.access.lines import Lines
+    from supervise.access.probes import Probes
+    from supervise.output.feed import Feed
+
+
+class Signs:
+    """Those of one attempt."""
+
+    def __init__(self, wanted: "tuple[str, ...]", inbox: Inbox) -> None:
+        checks = {sign: kind.check for sign in wanted if (kind := kind_of(sign))}
+        self._lines_wanted = tuple(sign for sign, check in checks.items() if check == LINES)
+        self._probes_wanted = tuple(sign for sign, check in checks.items() if check not in (LINES, TOLD))
+        self.news = News(inbox)
+        self._lines: Lines | None = None
+        self._probes: Probes | None = None
+        self._is_looking = False
+
+    def feeds(self) -> "tuple[Feed, ...]":
+        """Return the feeds that get a copy of each stream; none where no sign is looked for in the stream.
+
+        Raises OSError.
+        """
+        if not self._lines_wanted:
+            return ()
+        from supervise.access.lines import Lines
+
+        self._lines = Lines(self._lines_wanted, self.news)
+        return self._lines.feeds
+
+    def look(self, is_wanted: bool, holder: "Callable[[], int]", variables: "dict[bytes, bytes | None]") -> None:
+        """Look from now on, or no longer.  `holder`: of the command; `variables`: of its environment, beside ours."""
+        if is_wanted == self._is_looking:
+            return
+        self._is_looking = is_wanted
+        if not is_wanted:
+            self.stop()
+        elif self._probes_wanted:
+            from supervise.access.probes import Probes
+
+            environ = {**os.environb, **variables}
+            self._probes = Probes(
+                self.news, holder, {name: value for name, value in environ.items() if value is not None}
+            )
+            self._probes.start(self._probes_wanted)
+
+    def stop(self) -> None:
+        """Look no longer."""
+        if self._lines:
+            self._lines.stop()
+        if self._probes:
+            self._probes.stop()

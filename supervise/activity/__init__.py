@@ -1,0 +1,1 @@
+"""What the tree of the command is doing, measured at little cost."""

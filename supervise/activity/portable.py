@@ -1,0 +1,71 @@
+"""What tree and sockets tell, by way of psutil, for systems without /proc (macOS).
+
+Less is to be had there: no times of children that have been waited for, no byte counts of sockets.
+"""
+
+from collections.abc import Mapping
+
+import psutil  # type: ignore[import-untyped]  # psutil has no types of its own
+
+from supervise.activity.cpu import TICKS
+from supervise.process.tree import Stat
+
+_STATES = {
+    psutil.STATUS_RUNNING: "R",
+    psutil.STATUS_SLEEPING: "S",
+    psutil.STATUS_DISK_SLEEP: "D",
+    psutil.STATUS_STOPPED: "T",
+    psutil.STATUS_ZOMBIE: "Z",
+    psutil.STATUS_DEAD: "X",
+    psutil.STATUS_IDLE: "I",
+}
+
+
+def stat(pid: int) -> Stat | None:
+    """As `tree.stat`, but for the process group and session, which are 0, and the number of threads, which is 1."""
+    try:
+        process = psutil.Process(pid)
+        with process.oneshot():
+            times = process.cpu_times()
+            return Stat(
+                pid,
+                process.name(),
+                _STATES.get(process.status(), "?"),
+                process.ppid(),
+                0,
+                0,
+                int(times.user * TICKS),
+                int(times.system * TICKS),
+                int(times.children_user * TICKS),
+                int(times.children_system * TICKS),
+                1,
+                int(process.create_time() * TICKS),
+            )
+    except psutil.Error:
+        return None
+
+
+def snapshot(root: int) -> dict[int, Stat]:
+    """As `tree.snapshot`."""
+    try:
+        pids = [root, *(child.pid for child in psutil.Process(root).children(recursive=True))]
+    except psutil.Error:
+        return {}
+    found = {pid: stat(pid) for pid in pids}
+    return {pid: process for pid, process in found.items() if process is not None}
+
+
+def connections(processes: Mapping[int, Stat]) -> int:
+    """As `sockets.connections`."""
+    ends = set()
+    for pid in processes:
+        try:
+            table = psutil.Process(pid).net_connections("tcp")
+        except psutil.Error:
+            continue
+        ends |= {(_mapped(c.laddr), _mapped(c.raddr)) for c in table if c.status == psutil.CONN_ESTABLISHED}
+    return sum((peer, own) not in ends for own, peer in ends)
+
+
+def _mapped(end: tuple[str, int]) -> tuple[str, int]:
+    return end[0].removeprefix("::ffff:"), end[1]

@@ -1,0 +1,335 @@
+"""Where the control sockets of runs are: `RUN_ID.sock`, in a folder that no other user can enter (unix(7)).
+
+A socket's address has room for 107 bytes only, so the folder is named by a descriptor, /proc/self/fd/N, wherever it is.
+Which folders there are says `runtime`.  Built-in modules only: commands that merely ask need no more.
+"""
+
+import _socket
+import errno
+import os
+from stat import S_ISDIR
+from sys import byteorder
+
+from supervise.control import runtime
+from supervise.control.runtime import Folder
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SUFFIX = ".sock"
+UNNAMED = ".new"
+"""The suffix of a socket that no client can connect to yet."""
+NOTIFY = ".notify"
+"""The suffix of the socket by which the command speaks to supervise, or of the folder of that socket."""
+LONGEST_PATH = 107
+"""Bytes of a path in the address of a socket (unix(7))."""
+SAID = "said"
+"""The name of the socket within such a folder."""
+FOR_ALL = "/run/supervise-notify"
+"""The parent of such folders where root runs: a server that has given up root must find the way.  None can list it."""
+CREDENTIALS = 12
+"""Bytes of struct ucred: pid, uid and gid (unix(7), SO_PEERCRED)."""
+
+
+class Listener:
+    """The socket of a run.
+
+    It is bound and listens before it gets its name, so that a client which is refused there knows that the run is dead.
+    """
+
+    def __init__(self, folder: Folder, run_id: str) -> None:
+        self.folder = folder
+        self._name = run_id + SUFFIX
+        self.socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_NONBLOCK)
+        unnamed = run_id + UNNAMED
+        try:
+            self.socket.bind(_address(folder, unnamed))
+            os.chmod(unnamed, 0o600, dir_fd=folder.fd)
+            self.socket.listen(128)
+            self._file = os.lstat(unnamed, dir_fd=folder.fd)
+            os.rename(unnamed, self._name, src_dir_fd=folder.fd, dst_dir_fd=folder.fd)
+        except OSError:
+            self.socket.close()
+            _remove_from(folder, run_id, (SUFFIX, UNNAMED))
+            folder.close()
+            raise
+        folder.protect()
+
+    def is_there(self) -> bool:
+        """Return whether clients still find the socket."""
+        try:
+            found = os.lstat(self._name, dir_fd=self.folder.fd)
+        except OSError:
+            return False
+        return os.path.samestat(found, self._file) and self.folder.is_there()
+
+    def touch(self) -> None:
+        """Have the socket look young to what removes old files."""
+        try:
+            os.utime(self._name, dir_fd=self.folder.fd)
+        except OSError:
+            pass
+
+    def close(self) -> None:
+        """Let go of the socket."""
+        self.socket.close()
+        self.folder.close()
+
+    def remove(self) -> None:
+        """Remove the socket, so that no client finds it any more; what another process has put in its place stays."""
+        try:
+            if os.path.samestat(os.lstat(self._name, dir_fd=self.folder.fd), self._file):
+                os.unlink(self._name, dir_fd=self.folder.fd)
+        except OSError:
+            pass
+
+
+def listen(run_id: str, announce: "Callable[[str], object]") -> Listener:
+    """Return the socket of that run, in the first folder that can be had; its path is announced before.
+
+    Raises OSError, which says what is wrong with the last of them.
+    """
+    *others, last = runtime.for_sockets()
+    for place in others:
+        try:
+            return _listen(place, run_id, announce)
+        except OSError:
+            # XDG_RUNTIME_DIR is another user's (sudo), or gone with the last login.
+            pass
+    return _listen(last, run_id, announce)
+
+
+def _listen(place: runtime.Place, run_id: str, announce: "Callable[[str], object]") -> Listener:
+    folder = place.open()
+    announce(folder.path)
+    return Listener(folder, run_id)
+
+
+def remove(path: str, run_id: str) -> None:
+    """Remove what a dead run of the caller's has left in that folder."""
+    mode = runtime.ENTER_ALONE if path == FOR_ALL else runtime.PRIVATE
+    try:
+        folder = runtime.open_folder(path, os.geteuid(), mode=mode)
+    except OSError:
+        return
+    _remove_from(folder, run_id, (SUFFIX, UNNAMED, NOTIFY))
+    folder.close()
+
+
+def remove_everywhere(run_id: str) -> None:
+    """Remove the same in all folders that it may be in."""
+    for folder in runtime.folders_of(os.geteuid()):
+        _remove_from(folder, run_id, (SUFFIX, UNNAMED, NOTIFY))
+    remove(FOR_ALL, run_id)
+
+
+def _remove_from(folder: Folder, run_id: str, suffixes: "tuple[str, ...]") -> None:
+    try:
+        names = os.listdir(folder.fd)
+    except OSError:
+        return
+    for name in names:
+        if name.startswith(run_id) and name.endswith(suffixes):
+            _remove(folder, name)
+
+
+def _remove(folder: Folder, name: str) -> None:
+    try:
+        os.unlink(name, dir_fd=folder.fd)
+    except IsADirectoryError:
+        try:
+            fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder.fd)
+        except OSError:
+            return
+        try:
+            for one in os.listdir(fd):
+                os.unlink(one, dir_fd=fd)
+            os.rmdir(name, dir_fd=folder.fd)
+        except OSError:
+            pass
+        finally:
+            os.close(fd)
+    except OSError:
+        pass
+
+
+def sweep(before: float) -> None:
+    """Remove what is older (epoch seconds) and was left by runs that were killed whole, on record or not."""
+    for folder in runtime.folders_of(os.geteuid()):
+        _sweep(folder, before)
+    try:
+        folder = runtime.open_folder(FOR_ALL, os.geteuid(), mode=runtime.ENTER_ALONE)
+    except OSError:
+        return
+    _sweep(folder, before)
+    folder.close()
+
+
+def _sweep(folder: Folder, before: float) -> None:
+    for name in os.listdir(folder.fd):
+        if name.endswith((SUFFIX, UNNAMED, NOTIFY)):
+            _remove_dead(folder, name, before)
+
+
+def _remove_dead(folder: Folder, name: str, before: float) -> None:
+    try:
+        found = os.lstat(name, dir_fd=folder.fd)
+        if found.st_mtime >= before:
+            return
+        path = f"{name}/{SAID}" if S_ISDIR(found.st_mode) else name
+        if _is_dead(_address(folder, path), is_notify=name.endswith(NOTIFY)):
+            _remove(folder, name)
+    except OSError:
+        # Its run has ended meanwhile.
+        pass
+
+
+def _is_dead(address: str, *, is_notify: bool) -> bool:
+    """Return whether no process has that socket any more.
+
+    It is called as what it is not, a stream or datagrams: a live one refuses that too, but does not hear of it.
+    """
+    one = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM if is_notify else _socket.SOCK_DGRAM)
+    try:
+        one.connect(address)
+    except (ConnectionRefusedError, FileNotFoundError):
+        return True
+    except OSError:
+        # EPROTOTYPE, where it is alive.
+        pass
+    finally:
+        one.close()
+    return False
+
+
+def bind_notify(run_id: str) -> "tuple[_socket.socket, str, str]":
+    """Return the socket to which the command of that run can send datagrams, its folder, and its path.
+
+    Another user can neither reach nor fill it.  The command of an ordinary user is that user's, and so is the folder.
+    A command of root's may become any user: its socket is open to all, in a folder of its own with a name that cannot
+    be guessed and is nowhere to be seen but in the command's environment (not in /proc/net/unix either, where there is
+    the name that it was bound by).
+    Raises OSError, which says what is wrong with the last of the folders.
+    """
+    why = OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+    if os.geteuid() == 0:
+        try:
+            return _bind_for_all(run_id)
+        except OSError:
+            # The folder cannot be made in a user namespace, or on a file system that is read only.
+            pass
+    for place in runtime.for_sockets():
+        try:
+            folder = place.open()
+        except OSError as error:
+            why = error
+            continue
+        try:
+            return _bind_notify(folder, run_id + NOTIFY, 0o600), folder.path, f"{folder.path}/{run_id}{NOTIFY}"
+        except OSError as error:
+            why = error
+            _remove_from(folder, run_id, (NOTIFY,))
+        finally:
+            folder.close()
+    raise why
+
+
+def _bind_for_all(run_id: str) -> "tuple[_socket.socket, str, str]":
+    above = os.path.dirname(FOR_ALL)
+    outer = runtime.open_folder(FOR_ALL, 0, above, runtime.ENTER_ALONE)
+    try:
+        path = f"{FOR_ALL}/{run_id}.{os.urandom(8).hex()}{NOTIFY}"
+        folder = runtime.open_folder(path, 0, FOR_ALL, runtime.ENTER_ALONE)
+        try:
+            return _bind_notify(folder, SAID, 0o666), FOR_ALL, f"{path}/{SAID}"
+        except OSError:
+            _remove(outer, os.path.basename(path))
+            raise
+        finally:
+            folder.close()
+    finally:
+        outer.close()
+
+
+def _bind_notify(folder: Folder, name: str, mode: int) -> "_socket.socket":
+    if len(os.fsencode(f"{folder.path}/{name}")) > LONGEST_PATH:
+        # The command has to find the socket by its whole path.
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), folder.path)
+    one = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)
+    try:
+        # From the first message on.
+        one.setsockopt(_socket.SOL_SOCKET, _socket.SO_PASSCRED, 1)
+        one.bind(_address(folder, name))
+        os.chmod(name, mode, dir_fd=folder.fd)
+    except OSError:
+        one.close()
+        raise
+    return one
+
+
+def connect(run_id: str, seconds: float, noted: str = "") -> "_socket.socket | None":
+    """Return a connection to that run, each of whose calls waits so long at most; None where the run has no socket.
+
+    It is looked for in the folder that its record has `noted`, and in all that it may be in.  Root finds the runs of
+    all users so, everybody else their own.
+    Raises OSError where it cannot be reached.
+    """
+    from supervise.process import apart
+
+    if noted.startswith("/") and apart.answers(noted, runtime.PATIENCE):
+        try:
+            uid = os.stat(noted).st_uid
+            folder = runtime.open_folder(noted, uid) if os.geteuid() in (0, uid) else None
+        except OSError:
+            folder = None
+        if folder:
+            found = _connect(folder, run_id, seconds, uid)
+            folder.close()
+            if found:
+                return found
+    for uid in runtime.users():
+        for folder in runtime.folders_of(uid):
+            found = _connect(folder, run_id, seconds, uid)
+            if found:
+                return found
+    return None
+
+
+def _connect(folder: Folder, run_id: str, seconds: float, uid: int) -> "_socket.socket | None":
+    one = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+    one.settimeout(seconds)
+    try:
+        one.connect(_address(folder, run_id + SUFFIX))
+        if peer(one)[1] == uid:
+            return one
+    except OSError as error:
+        if error.errno == errno.ECONNREFUSED and uid == os.geteuid():
+            # It and its guardian were killed.
+            _remove_from(folder, run_id, (SUFFIX, UNNAMED))
+        elif error.errno not in (errno.ECONNREFUSED, errno.ENOENT):
+            one.close()
+            raise
+    one.close()
+    return None
+
+
+def ids() -> "list[str]":
+    """The ids of the runs that have a socket, the oldest first; some may be dead."""
+    found = set()
+    for uid in runtime.users():
+        for folder in runtime.folders_of(uid):
+            found |= {name.removesuffix(SUFFIX) for name in os.listdir(folder.fd) if name.endswith(SUFFIX)}
+    return sorted(found)
+
+
+def peer(one: "_socket.socket") -> "tuple[int, int]":
+    """Return pid and uid of the process at the other end: the one that called connect, or listen."""
+    data = one.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, CREDENTIALS)
+    pid, uid = (int.from_bytes(data[at : at + 4], byteorder, signed=True) for at in (0, 4))
+    return pid, uid
+
+
+def _address(folder: Folder, name: str) -> str:
+    by_fd = f"/proc/self/fd/{folder.fd}"
+    return f"{by_fd if os.path.exists(by_fd) else folder.path}/{name}"

@@ -1,0 +1,129 @@
+"""What a run needs before it begins: the files that its options name, its part of an outer run's time, and its lock."""
+
+import _signal
+import os
+from time import monotonic, time
+
+from supervise.launch.launch import Launched, Refusal
+from supervise.options.options import DEADLINE, BadValueError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+BESIDE = 5.0
+"""Seconds that the file system of a report, a log, events or a lock has to answer, before the run is refused."""
+NEVER_LATE = ("/dev/", "/proc/")
+
+
+def admit(launched: Launched) -> None:
+    """Get it, or have the run turned away (`launched.turned_away`).
+
+    Raises OSError, BadValueError, Refusal.
+    """
+    values = launched.request.values
+    if values["report"] or values["events"]:
+        from supervise.launch import beside
+
+        if values["report"]:
+            _beside(launched, "report", beside.check_report)
+        if values["events"]:
+            launched.events = _beside(launched, "events", beside.open_events)
+            if "events" in launched.distant:
+                from supervise.records import distant
+
+                launched.distant_events = distant.events_of(launched.events)
+                launched.deputies.append(launched.distant_events.deputy)
+                launched.events = -1
+        if launched.turned_away:
+            return
+    if DEADLINE in os.environ:
+        from supervise.launch import outer
+
+        # The wait for a lock is within it, too.
+        launched.outer = outer.our_part(values["kill_after"], launched.started_at)
+    if values["lock"]:
+        if values["lock"].startswith("/"):
+            from supervise.launch import beside
+
+            _beside(launched, "lock", beside.look_at_lock)
+        if not launched.turned_away:
+            _take_lock(launched)
+        if launched.turned_away:
+            return
+    if values["log"]:
+        from supervise.launch import beside
+
+        fd = _beside(launched, "log", beside.open_log)
+        if launched.turned_away:
+            return
+        log = launched.log = beside.log_of(fd)
+        if "log" in launched.distant:
+            from supervise.records import distant
+
+            launched.log = distant.log_of(log)
+            launched.deputies.append(launched.log.deputy)
+
+
+def _beside(launched: Launched, key: str, operation: "Callable[[str], tuple[str, tuple[int, ...]]]") -> int:
+    """What that operation on the file of an option opens; -1 where that is nothing, or the run is turned away.
+
+    Raises OSError, BadValueError.
+    """
+    path = launched.request.values[key]
+    if launched.turned_away:
+        return -1
+    if path.startswith(NEVER_LATE):
+        # Such a path may name a descriptor of this very process.
+        why, fds = operation(path)
+    else:
+        from supervise.process import apart
+
+        left = min(BESIDE, launched.first_limit() - (monotonic() - launched.started))
+        try:
+            (why, is_distant), fds = apart.run(lambda: apart.look_where(path, operation), max(0.0, left))
+            if is_distant:
+                launched.distant.add(key)
+        except apart.LateError as late:
+            launched.hung.add(late.pid)
+            launched.request.values[key] = None
+            _turn_away(launched, f"--{key}: {path!r} does not answer", is_limit=left < BESIDE)
+            return -1
+    if why:
+        raise BadValueError(why)
+    return fds[0] if fds else -1
+
+
+def _turn_away(launched: Launched, why: str, *, is_limit: bool) -> None:
+    """End a run that does not begin: a limit has run out, or a signal has come.
+
+    Raises Refusal where neither has happened.
+    """
+    from supervise.launch import locking
+
+    number = next(iter(locking.cancelling() & _signal.sigpending()), 0)
+    if not number and not is_limit:
+        raise Refusal(why)
+    from supervise.launch import recording
+
+    recording.warn(why)
+    launched.turned_away = locking.TurnedAway(f"({why})" if number else why, number, is_limit=not number)
+
+
+def _take_lock(launched: Launched) -> None:
+    """Until we end, and the guardian: the descriptor is left open."""
+    from supervise.launch import locking
+
+    try:
+        launched.lock = locking.take(
+            launched.request.values, launched.run_id, locking.cancelling(), launched.outer, launched.events
+        )
+    except locking.TurnedAway as why:
+        launched.turned_away = why
+    except locking.UnlockableError as error:
+        raise Refusal(str(error)) from None
+    else:
+        # The wait is no part of the run, but of what the run around us has left.
+        began, launched.started, launched.started_at = launched.started, monotonic(), time()
+        if launched.outer is not None:
+            launched.outer -= launched.started - began

@@ -1,0 +1,28 @@
+"""The terminal of a command that is to have one of its own (--pty)."""
+
+import os
+
+from supervise.launch import launch
+from supervise.launch.launch import Launched
+from supervise.terminal.relay import Relay
+
+
+def open_stdio(launched: Launched) -> "tuple[tuple[int, int, int], str]":
+    """Return what the command's stdin, stdout and stderr are to be, and the name of its terminal.
+
+    Raises OSError.
+    """
+    if not launched.relay:
+        launched.relay = Relay(launched.terminal, is_detached=launched.is_detached, is_utf8=_is_utf8())
+    own = launched.relay.open()
+    launched.sources = (own.master,)
+    # The caller of this function closes what it has handed over; the terminal keeps its own descriptor.
+    theirs = os.dup(own.peer)
+    return (theirs if launched.relay.is_stdin else 0, theirs, theirs), own.name
+
+
+def _is_utf8() -> bool:
+    """Return whether the caller's environment names a locale of UTF-8 (locale(7))."""
+    names = ("LC_ALL", "LANG") if launch.is_lc_ctype_ours() else ("LC_ALL", "LC_CTYPE", "LANG")
+    name = next((value for value in map(os.environ.get, names) if value), "")
+    return "utf8" in name.lower().replace("-", "")

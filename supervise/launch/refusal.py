@@ -1,0 +1,104 @@
+"""The end of a run that supervise refuses to start: it is told as any other end, with the outcome `error`.
+
+What may be short is memory, so little is loaded: neither the faces nor `json`, where they are not needed.
+"""
+
+import os
+from time import monotonic, time
+
+from supervise.options import plain
+from supervise.records import remains
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from supervise.launch.launch import Launched
+
+
+def settle(launched: "Launched", why: str) -> None:
+    """Write the end of that run into its report, its events and its record.
+
+    Raises OSError where the record cannot be written.
+    """
+    values = launched.request.values
+    start = remains.start_of(
+        launched.run_id,
+        values["name"],
+        launched.command,
+        os.getpid(),
+        launched.started_at,
+        access_limit=values["access_timeout"] is not None,
+    )
+    now, seconds = time(), monotonic() - launched.started
+    whole = remains.report(start, (), now, seconds, why, outcome="error")
+    lines = []
+    for t, event in _events(launched):
+        at = plain.time(now - seconds + t)
+        remains.hear({"at": at, **event}, whole, has_access_limit=start["access_limit"])
+        lines.append(remains.line_of(start, at, round(t, 3), event))
+    lines.append(remains.last_line(whole))
+    _append(launched.events, lines)
+    if launched.distant_events:
+        launched.distant_events.deputy.tell("append", "".join(lines).encode())
+    _write_report(values["report"], whole, why)
+    if launched.record:
+        if launched.record.events >= 0:
+            _append(launched.record.events, lines)
+            # Where descriptors are short, the end of the run needs this one.
+            os.close(launched.record.events)
+        else:
+            launched.record.append("".join(lines).encode())
+        launched.record.end(whole)
+
+
+def _write_report(path: "str | None", whole: "dict[str, Any]", why: str) -> None:
+    """Write the report of a run that was refused, and say what is the matter with it, unless `why` says so.
+
+    What is the matter can be something else by now, where another user keeps changing it: that is no second refusal.
+    """
+    if not path:
+        return
+    from supervise.files import report
+
+    failure = report.write(path, whole)
+    if failure and failure not in why and not why.startswith("--report: "):
+        from supervise.launch import recording
+
+        recording.warn(f"--report: {failure}")
+
+
+def _events(launched: "Launched") -> "list[tuple[float, dict[str, Any]]]":
+    """Return what the guardian has told of the command, each event with its second of the run."""
+    found: list[tuple[float, dict[str, Any]]] = []
+    for message in launched.heard:
+        match message:
+            case ("started", int(pid), float(at)):
+                found.append((at - launched.started, {"event": "started", "pid": pid}))
+            case ("exited", int(status), float(at), bool()) if status >= 0:
+                found.append((at - launched.started, {"event": "exited", "command_exit": _exit_of(status)}))
+    return found
+
+
+def _exit_of(status: int) -> "dict[str, object]":
+    if not os.WIFSIGNALED(status):
+        return {"code": os.WEXITSTATUS(status), "signal": None, "core": False}
+    from supervise.options.values import signal_name
+
+    return {"code": None, "signal": signal_name(os.WTERMSIG(status)), "core": os.WCOREDUMP(status)}
+
+
+def _append(fd: int, lines: "list[str]") -> None:
+    """Add the lines to a file of events, unless that is a FIFO whose reader does not read."""
+    import select
+
+    if fd < 0:
+        return
+    poll = select.poll()
+    poll.register(fd, select.POLLOUT)
+    try:
+        if poll.poll(0):
+            os.write(fd, "".join(lines).encode())
+    except OSError:
+        # The report tells what these lines do.
+        pass

@@ -1,0 +1,175 @@
+"""The one table of what `--access-on` takes: a row for each kind of sign that shows that the command is up.
+
+The reader of the option, its help, the completions, the manual and the lookout for the signs all come from the table.
+A new kind is a row here, a function of that name in `access/looks.py` if something has to be looked for, and tests.
+Plain classes and built-in types only: a run with `--access-on` loads this before the command is born.
+"""
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TOLD = ""
+"""The check of a kind that another part of supervise tells of: the first byte, sd_notify, a client."""
+LINES = "lines"
+"""The check of a kind that is looked for in the lines of the output."""
+SUN_PATH_BYTES = 108 if sys.platform == "linux" else 104
+"""Room for an address in struct sockaddr_un: a path and its NUL, or the NUL before an abstract name (unix(7))."""
+
+
+class AccessKind:
+    """One row.
+
+    `validate` takes an argument and returns '', or what the kind takes where that argument is none.  `check` is TOLD,
+    LINES, or the name of a function in `access/looks.py`.  `text` is for the manual: words between asterisks are bold.
+    """
+
+    __slots__ = ("check", "metavar", "name", "text", "validate")
+
+    def __init__(self, name: str, metavar: str, validate: "Callable[[str], str]", check: str, text: str) -> None:
+        self.name = name
+        self.metavar = metavar
+        self.validate = validate
+        self.check = check
+        self.text = text
+
+    @property
+    def word(self) -> str:
+        """The beginning of a sign of this kind, and all of it where the kind takes no argument: `port=`, `listen`."""
+        return self.name + "=" * bool(self.metavar)
+
+    @property
+    def form(self) -> str:
+        """The sign as the help has it: `port=[HOST:]PORT`."""
+        return self.word + self.metavar
+
+
+def kind_of(sign: str) -> "AccessKind | None":
+    """Return the row of a sign as the user writes it; None where it has none, or its argument is missing or extra."""
+    name, equals, argument = sign.partition("=")
+    kind = BY_WORD.get(name + equals)
+    return None if kind is None or (equals and not argument) else kind
+
+
+def flaw_of(sign: str) -> str:
+    """Return what `--access-on` takes where the sign is none; '' where it is one."""
+    kind = kind_of(sign)
+    if kind is None:
+        return "one of " + ", ".join(word + "..." * word.endswith("=") for word in WORDS)
+    return kind.validate(sign.partition("=")[2])
+
+
+def port_of(argument: str) -> "tuple[str, int] | None":
+    """Host and number of `8080` (host ''), `db:5432`, `[::1]:80`; None where it is not a port."""
+    host, colon, digits = argument.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        return None
+    is_number = digits.isascii() and digits.isdigit() and len(digits) <= 9
+    if (colon and not host) or not is_number or not 1 <= int(digits) <= 65535:
+        return None
+    return host, int(digits)
+
+
+def unix_address_of(argument: str) -> bytes:
+    """Return the address of a UNIX socket for connect(2); `@name` is abstract, as ss(8) and systemd write it."""
+    return os.fsencode("\0" + argument[1:] if argument.startswith("@") else argument)
+
+
+def _anything(argument: str) -> str:
+    return ""
+
+
+def _expression(argument: str) -> str:
+    from supervise.text import redaction
+
+    # The matcher takes both the expression and the lines for UTF-8, whatever the locale.
+    why = redaction.flaw_of(os.fsencode(argument).decode("utf-8", "surrogateescape"))
+    return "" if why is None else f"match= and a regular expression: {why}"
+
+
+def _port(argument: str) -> str:
+    return "" if port_of(argument) else "port=PORT or port=HOST:PORT (port=8080, port=[::1]:80)"
+
+
+def _url(argument: str) -> str:
+    return "" if _is_url(argument) else "http=URL, and the URL begins with http:// or https://"
+
+
+def _is_url(text: str) -> bool:
+    """A client can ask for it; a space or a line break in it would be something else on the wire."""
+    scheme, mark, rest = text.partition("://")
+    authority = rest.split("/")[0].split("?")[0]
+    host, colon, digits = authority.rpartition(":") if not authority.endswith("]") else (authority, "", "")
+    if not (scheme.lower() in ("http", "https") and mark and text.isascii() and text.isprintable() and " " not in text):
+        return False
+    if "@" in authority or "#" in authority or not (host or digits):
+        return False
+    return port_of(authority if colon else authority + ":80") is not None
+
+
+def _unix(argument: str) -> str:
+    is_abstract = argument.startswith("@")
+    if is_abstract and (sys.platform != "linux" or len(argument) == 1):
+        return "unix=PATH, or unix=@NAME for an abstract socket of Linux"
+    # A path must leave room for the NUL behind it; an abstract name has its NUL in front.
+    most = SUN_PATH_BYTES - (not is_abstract)
+    if len(unix_address_of(argument)) > most:
+        return f"unix= and an address of at most {most - is_abstract} bytes, as there is no room for more in a socket's"
+    return ""
+
+
+KINDS = (
+    AccessKind("output", "", _anything, TOLD, "A byte on stdout or stderr."),
+    AccessKind(
+        "match", "REGEX", _expression, LINES,
+        "A whole line of stdout or stderr in which the regular expression, of Python's kind, is found. The line feed "
+        "is not part of it, nor is a carriage return before it; bytes that are not UTF-8 match what \".\" "
+        "matches. Of a line that is longer than 128 KiB stretches of that length are searched, each half over the one "
+        "before. An expression that takes more than 2 seconds for a piece of output is given up. The output never "
+        "waits for the search: a search that takes nothing for a quarter of a second gets the latest whole lines when "
+        "it goes on, and a message says so.",
+    ),
+    AccessKind(
+        "port", "[HOST:]PORT", _port, "port",
+        "A connection is accepted there, on this machine where no host is given, by whichever process has the port.",
+    ),
+    AccessKind("listen", "", _anything, "listen", "A process of the tree listens on some TCP port."),
+    AccessKind(
+        "file", "PATH", _anything, "file", "The file is there; one that was there before the start counts, too."
+    ),
+    AccessKind(
+        "unix", "PATH", _unix, "unix",
+        "The UNIX socket at that path accepts a connection; *unix=@*NAME is an abstract one. A socket file that a dead "
+        "server has left is not enough. Stream and seqpacket sockets are connected to, and the connection is closed "
+        "at once; a datagram socket, which accepts no connection, counts as soon as a process has it. An address has "
+        "room for 107 bytes.",
+    ),
+    AccessKind(
+        "http", "URL", _url, "http",
+        "A GET of the URL (http or https) is answered with 2xx or 3xx, within 10 seconds. The certificate of a server "
+        "must be good for its host, also on this machine, or it is not up and the reason says so; one that no "
+        "authority of the system has signed can be named by *SSL_CERT_FILE* in supervise's environment, or left "
+        "unchecked by *command=curl -kfs -o /dev/null* URL.",
+    ),
+    AccessKind("notify", "", _anything, TOLD, "The command says READY=1 by *sd_notify*(3)."),
+    AccessKind(
+        "command", "SHELL COMMAND", _anything, "command",
+        "A shell ends with 0 for it, within 30 seconds; what it prints goes nowhere.",
+    ),
+    AccessKind(
+        "attach", "", _anything, TOLD,
+        "A client attaches to the run. As the only sign it is refused with *--no-record* or *--log-max 0*, where no "
+        "client can.",
+    ),
+    AccessKind(
+        "manual", "", _anything, TOLD,
+        "The user says so: *supervise ready*, which finds a run without a record as well.",
+    ),
+)  # fmt: skip
+BY_WORD = {kind.word: kind for kind in KINDS}
+WORDS = tuple(BY_WORD)

@@ -1,0 +1,312 @@
+"""The configuration: defaults for the options of `run`, and profiles of them, from one file of TOML.
+
+    idle-timeout = "15m"        # for every run
+
+    [profiles.ci]               # for those with --profile ci
+    timeout = "1h"
+    warn-at = ["5m", "1m"]
+
+It is imported only where there is such a file.  What is wrong with it is told with its line: a run looks at the
+defaults and at its own profile, `config check` at all of it.
+"""
+
+import os
+
+from supervise.files import owned, shared, trust
+from supervise.options.options import BETWEEN, OPTIONS, BadValueError, Option, option_names
+from supervise.options.plain_toml import read as read_plainly
+from supervise.options.values import read as read_value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+BOM = b"\xef\xbb\xbf"
+MOST = 1 << 20
+"""Bytes of a file that can be a configuration."""
+PROFILES = "profiles"
+NOT_CONFIGURED = ("config", "profile")
+"""They say which configuration there is."""
+LARGEST = 10**15
+"""A number beyond it is none that an option takes."""
+LONGEST_NAME = 50
+LONGEST_TEXT = 400
+"""Characters of a message."""
+FEW = 8
+"""Names that a message can list."""
+OF_NUMBERS = ("limit", "cap", "delay", "step", "marks", "percent", "codes", "signal", "count", "size", "room")
+OF_LISTS = ("marks", "set", "codes", "causes", "names")
+"""The kinds whose words have commas between them."""
+
+
+class Setting:
+    """What the configuration says of one option."""
+
+    __slots__ = ("option", "path", "value", "word")
+
+    def __init__(self, option: Option, path: "tuple[str, ...]", word: str, value: object) -> None:
+        self.option = option
+        self.path = path
+        """Of the key in the document, as written: `("profiles", "ci", "timeout")`."""
+        self.word = word
+        """As it would stand on the command line."""
+        self.value = value
+
+
+class Problem:
+    """Something that is wrong in the file."""
+
+    __slots__ = ("path", "text")
+
+    def __init__(self, path: "tuple[str, ...]", text: str) -> None:
+        self.path = path
+        """Of the key that it is about."""
+        self.text = text
+
+
+class Configuration:
+    """A file of TOML as it was read."""
+
+    __slots__ = ("document", "file", "text")
+
+    def __init__(self, file: str, text: str, document: "dict[str, Any]") -> None:
+        self.file = file
+        self.text = text
+        self.document = document
+
+    @property
+    def profiles(self) -> "dict[str, dict[str, Any]]":
+        """Those that are tables."""
+        profiles = self.document.get(PROFILES, {})
+        return {name: table for name, table in _items(profiles) if isinstance(table, dict)}
+
+    @property
+    def lines(self) -> "dict[tuple[str, ...], int]":
+        """On which line each key stands, by the path to it."""
+        from supervise.options.toml_lines import lines_of
+
+        return lines_of(self.text)
+
+    def settings(self, profile: "str | None") -> "dict[str, Setting]":
+        """Return what the configuration says of each option, by its key.
+
+        Raises BadValueError.
+        """
+        if profile is not None and profile not in self.profiles:
+            hint = did_you_mean(profile, list(self.profiles)) if self.profiles else "it has no profiles"
+            raise BadValueError(f"{shown(self.file)}: no such profile {profile!r}; {hint}")
+        problems: list[Problem] = []
+        found = _read_table(self.document, (), problems)
+        if profile is not None:
+            found |= _read_table(self.profiles[profile], (PROFILES, profile), problems)
+        if problems:
+            raise BadValueError(self.told(problems)[0] + (f" ({len(problems) - 1} more)" if problems[1:] else ""))
+        return found
+
+    def problems(self) -> "list[Problem]":
+        """All that is wrong, the profiles that nobody uses included."""
+        problems: list[Problem] = []
+        _read_table(self.document, (), problems)
+        for name, table in _items(self.document.get(PROFILES, {})):
+            path = (PROFILES, name)
+            if isinstance(table, dict):
+                _read_table(table, path, problems)
+            else:
+                problems.append(Problem(path, f"got {_described(table)}, takes a table: [{PROFILES}.{name}]"))
+        return problems
+
+    def told(self, problems: "list[Problem]") -> "list[str]":
+        """`FILE:LINE: what is wrong`, in the order of the lines."""
+        lines = self.lines if problems else {}
+        placed = sorted((lines.get(problem.path, 1), _shortened(problem.text)) for problem in problems)
+        return [f"{shown(self.file)}:{line}: {text}" for line, text in placed]
+
+
+def load(file: str, *, is_named: bool = True) -> Configuration:
+    """Return the Configuration that a file has; `is_named`: the user names the file, which may then lie anywhere.
+
+    Raises BadValueError: the file cannot be read, another user may write it, or it is no TOML.
+    """
+    text = _text(file, is_named=is_named)
+    document = read_plainly(text)
+    if document is None:
+        import tomllib
+
+        try:
+            document = tomllib.loads(text)
+        except (ValueError, RecursionError) as error:
+            from supervise.options.toml_lines import line_of_error
+
+            is_told = isinstance(error, tomllib.TOMLDecodeError)
+            why = str(error).partition(" (at ")[0] if is_told else "Too long or too deep"
+            line = line_of_error(error, text)
+            raise BadValueError(f"{shown(file)}:{line}: not TOML: {why[:1].lower()}{why[1:]}") from None
+    return Configuration(file, text, document)
+
+
+def _text(file: str, *, is_named: bool) -> str:
+    try:
+        fd = _open(file, is_named=is_named)
+        try:
+            mode = os.fstat(fd).st_mode & 0o170000
+            # /dev/null is the way to have none.
+            if mode not in (0o100000, 0o020000):
+                kind = "a directory" if mode == 0o040000 else "not a regular file"
+                raise BadValueError(f"{shown(file)}: is {kind}, takes a file of TOML")
+            data = b""
+            while len(data) <= MOST and (more := os.read(fd, MOST)):
+                data += more
+        finally:
+            os.close(fd)
+    except trust.UntrustedError as error:
+        where = "" if error.where == file else f"{shown(error.where)}: "
+        mend = f" (chmod go-w {shown(error.where)})" if error.is_ours else ""
+        raise BadValueError(f"{shown(file)}: is not obeyed: {where}{error.why}{mend}") from None
+    except (OSError, ValueError) as error:
+        from supervise.text.saying import reason_of
+
+        raise BadValueError(f"{shown(file)}: cannot read it: {reason_of(error)}") from None
+    if len(data) > MOST:
+        raise BadValueError(f"{shown(file)}: is longer than {MOST} bytes")
+    try:
+        # Some editors begin a file of UTF-8 with a mark of that.
+        return data.removeprefix(BOM).decode().replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise BadValueError(f"{shown(file)}:{line}: is not UTF-8") from None
+
+
+def _open(file: str, *, is_named: bool) -> int:
+    """Return a descriptor of the file; neither a FIFO nor a terminal holds up the open.
+
+    Of a file that is named, the way there is the user's to choose, but for links that others have planted.  The file
+    itself counts only where it is the user's or root's in both cases: it can have a command run.
+    """
+    if not is_named:
+        return owned.open_to_read(file)
+    if file.rpartition("/")[2] in ("", ".", ".."):
+        return os.open(file, owned.READ)
+    entry = shared.find(file)
+    try:
+        if entry.is_descriptor:
+            return os.open(entry.name, owned.READ & ~os.O_NOFOLLOW, dir_fd=entry.folder)
+        if entry.found is None:
+            raise FileNotFoundError(2, os.strerror(2))
+        fd = shared.open_at(entry, owned.READ)
+        try:
+            if not _is_null(os.fstat(fd)):
+                owned.judge_file(fd, file)
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd
+    finally:
+        entry.close()
+
+
+def _is_null(found: os.stat_result) -> bool:
+    """The file is /dev/null, to which a container may give any owner."""
+    return found.st_mode & 0o170000 == 0o020000 and found.st_rdev == os.stat(os.devnull).st_rdev
+
+
+def _read_table(table: "Mapping[str, Any]", path: "tuple[str, ...]", problems: "list[Problem]") -> "dict[str, Setting]":
+    """What a table says of each option, by its key; adds what is wrong to the problems."""
+    found: dict[str, Setting] = {}
+    names = {name[2:]: option for name, option in option_names().items() if name[:2] == "--"}
+    for key, value in table.items():
+        here = (*path, key)
+        option = names.get(key)
+        if key == PROFILES and not path:
+            if not isinstance(value, dict):
+                problems.append(Problem(here, f"{key}: got {_described(value)}, takes tables: [{PROFILES}.NAME]"))
+        elif option is None:
+            problems.append(Problem(here, f"no such option {key!r}; {did_you_mean(key, configurable())}"))
+        elif option.name == "profile" and isinstance(value, dict):
+            problems.append(Problem(here, f"no such table {key!r}; did you mean [{PROFILES}.NAME]?"))
+        elif option.name in NOT_CONFIGURED:
+            problems.append(Problem(here, f"{key}: is not for the configuration, but for the command line"))
+        elif any(other != key and names.get(other) is option for other in table):
+            problems.append(Problem(here, f"{key}: is set twice, by two names"))
+        else:
+            try:
+                word = word_of(option, value)
+                found[option.key] = Setting(option, here, word, read_value(option, word))
+            except BadValueError as error:
+                problems.append(Problem(here, f"{key}: {error}"))
+    return found
+
+
+def configurable() -> "list[str]":
+    """The names that may stand in the file."""
+    return [name for option in OPTIONS if option.name not in NOT_CONFIGURED for name in (option.name, *option.aliases)]
+
+
+def word_of(option: Option, value: "Any") -> str:
+    """The word of the command line that says the same as that value of TOML.
+
+    Raises BadValueError where it is of a type that the option does not take.
+    """
+    match value:
+        case str() if BETWEEN not in value:
+            return value
+        case bool() if option.is_flag or "on" in option.choices:
+            return "on" if value else "off"
+        case int() | float() if option.kind in OF_NUMBERS and not isinstance(value, bool) and abs(value) <= LARGEST:
+            return str(value)
+        case list() if option.is_repeatable and all(isinstance(one, str) for one in value):
+            return BETWEEN.join(word_of(option, one) for one in value)
+        case list() if option.kind in OF_LISTS and not any(isinstance(one, list) for one in value):
+            return ",".join(word_of(option, one) for one in value)
+    raise BadValueError(f"got {_described(value)}, takes {_takes(option)}")
+
+
+def _takes(option: Option) -> str:
+    try:
+        read_value(option, BETWEEN)
+    except BadValueError as error:
+        return str(error).partition("takes ")[2]
+    return "text"
+
+
+def _described(value: object) -> str:
+    match value:
+        case bool():
+            return str(value).lower()
+        case float():
+            return f"the number {value}"
+        case int():
+            # Python refuses to write a number of thousands of digits.
+            return f"the number {value}" if abs(value) <= LARGEST else "a number"
+        case str():
+            return repr(value)
+        case list():
+            return "a list"
+        case dict():
+            return "a table"
+    return "a date or time"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= LONGEST_TEXT else text[:LONGEST_TEXT] + " ..."
+
+
+def shown(file: str) -> str:
+    """Its path on one line, whatever is in it."""
+    from supervise.text.cleaning import clean
+
+    return clean(file)
+
+
+def _items(table: object) -> "list[tuple[str, Any]]":
+    return list(table.items()) if isinstance(table, dict) else []
+
+
+def did_you_mean(word: str, names: "list[str]") -> str:
+    """A hint for a word that is none of the names."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(word[:LONGEST_NAME].lower().replace("_", "-"), names, n=1)
+    if near:
+        return f"did you mean {near[0]}?"
+    return "see supervise run --help" if len(names) > FEW else "there are " + ", ".join(names)

@@ -1,0 +1,383 @@
+"""Words to values: one reader for each kind of option.  Nothing is imported but what is built in.
+
+A reader takes the option's row and the word, and returns the value or raises BadValueError with one clear line.
+"""
+
+from supervise.options.options import BETWEEN, BadValueError, Option
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+UNITS = {
+    "ms": 0.001,
+    "s": 1.0,
+    "sec": 1.0,
+    "m": 60.0,
+    "min": 60.0,
+    "h": 3600.0,
+    "d": 86400.0,
+}
+ISO_DATE_UNITS = {"W": 604800.0, "D": 86400.0}
+ISO_TIME_UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0}
+OFF_WORDS = ("off", "infinity")
+OFF_SIZE = "0"
+NO_BOUND = float("inf")
+SIZE_FORMS = "a size of 64KiB or more (500KiB, 64MiB, 1.5GiB; K, M and G are the same)"
+LONGEST = 100 * 365 * 86400.0
+"""A century: what is longer is taken for this much, as timeout(1) takes any number.  Beyond it the arithmetic of dates
+is no longer safe."""
+SIZES = {
+    unit + ending: 1024**power
+    for power, unit in enumerate(("", "K", "M", "G", "T"))
+    for ending in (("", "B", "iB") if unit else ("", "B"))
+}
+LEAST_SIZE = 1 << 16
+LARGEST_SIZE = 1 << 44
+LONGEST_NAME = 64
+DURATION_FORMS = "a duration (90, 90s, 1.5m, 1h30m, 2d, 500ms, PT1H30M)"
+
+
+def _bad(got: str, takes: str) -> BadValueError:
+    return BadValueError(f"got {got!r}, takes {takes}" if got else f"got nothing, takes {takes}")
+
+
+def _number(digits: str) -> "float | None":
+    """A plain decimal number; None for what else float() would take: 1e5, nan, inf, 1_000, spaces, other scripts."""
+    if not digits.isascii() or not digits.replace(".", "", 1).isdigit():
+        return None
+    return float(digits)
+
+
+def _whole(digits: str) -> int:
+    """A whole number of up to nine digits; -1 for whatever else."""
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 9 else -1
+
+
+def _numbers_with_units(text: str, units: "dict[str, float]") -> "float | None":
+    """`1h30m` by the table; None where a number, a unit or the falling order of units is missing."""
+    total, rest, last = 0.0, text, None
+    while rest:
+        digits = 0
+        while digits < len(rest) and (rest[digits] in "0123456789."):
+            digits += 1
+        letters = digits
+        while letters < len(rest) and rest[letters] not in "0123456789.":
+            letters += 1
+        number, factor = _number(rest[:digits]), units.get(rest[digits:letters])
+        if number is None or factor is None or (last is not None and factor >= last):
+            return None
+        total, rest, last = total + number * factor, rest[letters:], factor
+    return total
+
+
+def duration(text: str) -> "float | None":
+    """Seconds of `90`, `1.5m`, `1h30m`, `500ms`, `PT1H30M`; None where it is not a duration (ISO 8601-1, 5.5.2)."""
+    seconds = _number(text)
+    if seconds is None and text.startswith("P"):
+        date, mark, time = text[1:].partition("T")
+        if not (date or time) or (mark and not time):
+            return None
+        days, hours = _numbers_with_units(date, ISO_DATE_UNITS), _numbers_with_units(time, ISO_TIME_UNITS)
+        seconds = None if days is None or hours is None else days + hours
+    elif seconds is None and text:
+        seconds = _numbers_with_units(text, UNITS)
+    return None if seconds is None else min(seconds, LONGEST)
+
+
+def _is_infinite(word: str) -> bool:
+    """Return whether strtod(3), and timeout(1) with it, takes the word for infinity: `inf`, `Infinity`, `infd`."""
+    text = word.lower().removeprefix("+")
+    return text in ("inf", "infinity") or (text[:-1] in ("inf", "infinity") and text[-1] in "smhd")
+
+
+def read_limit(option: Option, word: str) -> "float | None":
+    """Seconds, or None where the limit is off."""
+    if word in OFF_WORDS or _is_infinite(word):
+        return None
+    seconds = duration(word)
+    if seconds is None:
+        raise _bad(word, DURATION_FORMS + "; 0, off or infinity for no limit")
+    return seconds or None
+
+
+def read_cap(option: Option, word: str) -> float:
+    """Seconds, 0 where it is off.  `infinity` is refused: as a cap one would read it as `without end`."""
+    seconds = 0.0 if word == "off" else duration(word)
+    if seconds is None:
+        raise _bad(word, DURATION_FORMS + "; 0 or off for none")
+    return seconds
+
+
+def read_delay(option: Option, word: str) -> float:
+    """Return seconds; 0 is at once, and infinity the longest that there is."""
+    seconds = LONGEST if _is_infinite(word) else duration(word)
+    if seconds is None:
+        raise _bad(word, DURATION_FORMS + "; 0 for at once")
+    return seconds
+
+
+def read_step(option: Option, word: str) -> float:
+    """Seconds, more than none."""
+    seconds = duration(word)
+    if not seconds:
+        raise _bad(word, DURATION_FORMS + " longer than 0")
+    return seconds
+
+
+def read_marks(option: Option, word: str) -> "tuple[float, ...]":
+    """Seconds before a deadline, the longest first; nothing where warnings are off."""
+    if word in ("0", "off"):
+        return ()
+    marks = [duration(part) for part in word.split(",")]
+    if not all(marks):
+        raise _bad(word, DURATION_FORMS + " or several with commas between; off for none")
+    return tuple(sorted({mark for mark in marks if mark}, reverse=True))
+
+
+def signal_table() -> "dict[str, int]":
+    """Names without SIG and their numbers on this system."""
+    import _signal
+
+    return {
+        name[3:]: int(getattr(_signal, name))
+        for name in dir(_signal)
+        if name.startswith("SIG") and not name.startswith(("SIG_", "SIGRT"))
+    }
+
+
+def real_time_signals() -> "dict[str, int]":
+    """Return names without SIG and numbers of the real-time signals: `RTMIN`, `RTMIN+1`, ..., `RTMAX` (signal(7))."""
+    from _signal import SIGRTMAX, SIGRTMIN
+
+    count = SIGRTMAX - SIGRTMIN
+    ups = {"RTMIN" + (f"+{by}" if by else ""): SIGRTMIN + by for by in range(count + 1)}
+    return ups | {"RTMAX" + (f"-{by}" if by else ""): SIGRTMAX - by for by in range(count + 1)}
+
+
+def signal_name(number: int) -> str:
+    """Return `TERM` for 15, `RTMIN+3` for 37, `32` for a signal without a name."""
+    names = [name for name, known in signal_table().items() if known == number]
+    # Some have an old name beside their own: CLD, POLL, IOT.
+    name = next((name for name in names if name not in ("CLD", "POLL", "IOT")), "")
+    # Each real-time signal is named from the end that it is nearer to, as in bash(1).
+    real = [name for name, known in real_time_signals().items() if known == number]
+    return name or min(real, key=lambda one: (int(one[6:] or 0), one[:5] == "RTMAX"), default=str(number))
+
+
+def read_signal(option: Option, word: str) -> int:
+    """The number of `TERM`, `SIGTERM` or `15`."""
+    name = word.upper().removeprefix("SIG")
+    number = signal_table().get(name) or real_time_signals().get(name)
+    if number is None and 1 <= _whole(word) <= 64:
+        number = _whole(word)
+    if number is None:
+        raise _bad(word, "a signal (TERM, SIGTERM, 15)")
+    return number
+
+
+def read_choice(option: Option, word: str) -> str:
+    """One of the row's choices."""
+    if word not in option.choices:
+        raise _bad(word, " or ".join((", ".join(option.choices[:-1]), option.choices[-1])))
+    return word
+
+
+def read_set(option: Option, word: str) -> "tuple[str, ...]":
+    """Some of the row's choices, with commas between."""
+    parts = tuple(word.split(","))
+    if not all(part in option.choices for part in parts):
+        raise _bad(word, "some of " + ",".join(option.choices) + " with commas between")
+    return parts
+
+
+def read_causes(option: Option, word: str) -> "tuple[str, ...]":
+    """Ends of a command after which it is run again, with commas between; `code=3` for an exit code but 0."""
+    parts = tuple(word.split(","))
+    for part in parts:
+        name, equals, code = part.partition("=")
+        is_code = 1 <= _whole(code) <= 255
+        if name + equals not in option.choices or (equals and not is_code):
+            raise _bad(word, "some of access,idle,completion,failed,signaled,resumable,any,code=N, N from 1 to 255")
+    return parts
+
+
+def read_percent(option: Option, word: str) -> float:
+    """Percent of one core, above 0; several cores make more than 100."""
+    number = _number(word)
+    if not number or number > 100_000:
+        raise _bad(word, "a percentage of one core above 0 (10, 0.5, 250)")
+    return number
+
+
+def read_codes(option: Option, word: str) -> "tuple[int, ...]":
+    """Exit codes, 0 to 255."""
+    codes = {_whole(part) for part in word.split(",")}
+    if not all(0 <= code <= 255 for code in codes):
+        raise _bad(word, "exit codes from 0 to 255 with commas between (0,3)")
+    return tuple(sorted(codes))
+
+
+def read_path(option: Option, word: str) -> str:
+    """A file's path; `--` is not one: after `--report` with its value forgotten it is the mark before the command."""
+    if not word or word == "--" or "\0" in word:
+        raise _bad(word, "the path of a file")
+    return word
+
+
+def read_size(option: Option, word: str) -> int:
+    """Bytes: 0, or so many that a beginning and an end can be told apart."""
+    size = _size(OFF_SIZE if word in OFF_WORDS[:1] else word)
+    if size is None:
+        raise _bad(word, f"{SIZE_FORMS}; 0 or off for none")
+    return size
+
+
+def read_room(option: Option, word: str) -> float:
+    """Return the bytes that all may take together: infinity for no bound, 0 for nothing that stays.
+
+    `off` is not 0 here: a user that switches a bound off must not lose what it bounds.
+    """
+    if word in OFF_WORDS:
+        return NO_BOUND
+    size = _size(word)
+    if size is None:
+        raise _bad(word, f"{SIZE_FORMS}; 0 for nothing that stays, off or infinity for no limit")
+    return size
+
+
+def _size(word: str) -> "int | None":
+    """Return the bytes of `64MiB`: 0, or so many that a beginning and an end can be told apart; None for no size."""
+    digits = word.rstrip("KMGTiB")
+    number, factor = _number(digits), SIZES.get(word[len(digits) :])
+    size = None if number is None or factor is None else number * factor
+    return None if size is None or (size < LEAST_SIZE and size) or size > LARGEST_SIZE else int(size)
+
+
+def read_name(option: Option, word: str) -> str:
+    """A name that is a file's name as well, and that nobody takes for an option or for the id of a run."""
+    plain = word.replace("-", "").replace("_", "").replace(".", "")
+    is_id = word[:8].isdigit() and word[8:9] == "-"
+    if not (plain.isascii() and plain.isalnum()) or word[0] in "-." or len(word) > LONGEST_NAME or is_id:
+        raise _bad(
+            word, f"up to {LONGEST_NAME} letters, digits, _, - and ., the first no - or ., and not like the id of a run"
+        )
+    return word
+
+
+def read_profile(option: Option, word: str) -> str:
+    """The name of a profile; whether there is such a one is for the configuration to say."""
+    if not word or word == "--":
+        raise _bad(word, "the name of a profile")
+    return word
+
+
+def read_lock(option: Option, word: str) -> str:
+    """Return the name of a lock, or the absolute path of its file."""
+    if not word.startswith("/"):
+        try:
+            return read_name(option, word)
+        except BadValueError as error:
+            raise BadValueError(f"{error}; or an absolute path") from None
+    if not word.isprintable() or word.rpartition("/")[2] in ("", ".", ".."):
+        raise _bad(word, "a name, or the absolute path of a file, of printable characters")
+    return word
+
+
+def read_mode(option: Option, word: str) -> int:
+    """Return the mode of a file, in octal digits; its owner can read and write it, or the file would be of no use."""
+    is_octal = 3 <= len(word) <= 4 and all(one in "01234567" for one in word)
+    if not is_octal or int(word, 8) > 0o777 or int(word, 8) & 0o600 != 0o600:
+        raise _bad(word, "a mode in octal digits with which the owner can read and write (600, 660, 666)")
+    return int(word, 8)
+
+
+def read_host(option: Option, word: str) -> str:
+    """Return the name of a machine, as uname(2) has it."""
+    if not word or word == "--" or len(word) > LONGEST_NAME or not word.isprintable():
+        raise _bad(word, "the name of a host, as `uname -n` prints it")
+    return word
+
+
+def read_count(option: Option, word: str) -> int:
+    """How often, or how many."""
+    if _whole(word) < 0:
+        raise _bad(word, "a number from 0 on")
+    return _whole(word)
+
+
+def read_names(option: Option, word: str) -> "tuple[str, ...]":
+    """Names of environment variables, with commas between (POSIX, XBD 8.1)."""
+    parts = tuple(word.split(","))
+    if not all(part.isascii() and part.isidentifier() for part in parts):
+        raise _bad(word, "names of variables with commas between (PATH,LANG)")
+    return parts
+
+
+def read_patterns(option: Option, word: str) -> "tuple[str, ...]":
+    """Return regular expressions, each as it was written and once; `off` among them is a word of its own."""
+    patterns = tuple(dict.fromkeys(word.split(BETWEEN)))
+    from supervise.text.redaction import flaw_of
+
+    for pattern in patterns:
+        why = flaw_of(pattern)
+        if why is not None:
+            error = _bad(pattern, "a regular expression (as Python's re has them), or off")
+            raise BadValueError(f"{error}{why and f': {why}'}")
+    return patterns
+
+
+def read_flag(option: Option, word: str) -> bool:
+    """For the environment and the configuration; on the command line a flag has no value."""
+    answer = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    if word.lower() not in answer:
+        raise _bad(word, "1, true, yes or on; 0, false, no or off")
+    return answer[word.lower()]
+
+
+def read_evidences(option: Option, word: str) -> "tuple[str, ...]":
+    """Signs of access, each as it was written and once: `output`, `port=127.0.0.1:8080`."""
+    from supervise.options import access_kinds
+
+    signs = word.split(BETWEEN)
+    for sign in signs:
+        takes = access_kinds.flaw_of(sign)
+        if takes:
+            raise _bad(sign, takes)
+    return tuple(dict.fromkeys(signs))
+
+
+READERS: "dict[str, Callable[[Option, str], object]]" = {
+    "limit": read_limit,
+    "cap": read_cap,
+    "delay": read_delay,
+    "step": read_step,
+    "marks": read_marks,
+    "signal": read_signal,
+    "choice": read_choice,
+    "set": read_set,
+    "percent": read_percent,
+    "codes": read_codes,
+    "evidences": read_evidences,
+    "path": read_path,
+    "name": read_name,
+    "size": read_size,
+    "room": read_room,
+    "profile": read_profile,
+    "host": read_host,
+    "lock": read_lock,
+    "mode": read_mode,
+    "count": read_count,
+    "causes": read_causes,
+    "names": read_names,
+    "patterns": read_patterns,
+    "flag": read_flag,
+}
+
+
+def read(option: Option, word: str) -> object:
+    """Return the value of the word for that option.
+
+    Raises BadValueError.
+    """
+    return READERS[option.kind](option, word)

@@ -1,0 +1,1 @@
+"""The way of the bytes from the command to the readers of its output."""

@@ -1,0 +1,167 @@
+"""The loop: trio waits for the line, for the threads and for the next deadline, and hands each to the runner."""
+
+import sys
+from collections.abc import Callable
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import trio
+
+from supervise.control.control import Control
+from supervise.faces.items import Trouble
+from supervise.process import wall
+from supervise.runner.finishing import finish
+from supervise.runner.gauging import gauge
+from supervise.runner.keeper import MOST, Keeper
+from supervise.runner.overseer import TURN
+from supervise.runner.runner import Runner
+from supervise.runner.steering import Steering, open_control
+
+if TYPE_CHECKING:
+    from supervise.faces.live import Live
+    from supervise.terminal.overlay import Overlay
+
+
+def watch(runner: Runner) -> None:
+    """Serve the runner until the run has its outcome, and end this process as the run has ended."""
+    # All is loaded: nothing holds the interpreter for long any more.
+    sys.setswitchinterval(0.005)
+    trio.run(_watch, runner)
+
+
+async def _build_wall(runner: Runner) -> None:
+    """As soon as the wall of a run around ours is there, or has been waited for."""
+    until = monotonic() + wall.PATIENCE
+    while wall.is_to_wait() and monotonic() < until:
+        await trio.sleep(0.02)
+    launched = runner.launched
+    if launched.holder() == launched.guardian.pid:
+        launched.wall = wall.build(launched.run_id)
+        if launched.wall:
+            launched.line.send("wall", launched.wall.folder, fds=(launched.wall.held,))
+            launched.guardian.wake()
+
+
+async def _watch(runner: Runner) -> None:
+    # trio's clock is the monotonic clock with a random offset.
+    offset = trio.current_time() - monotonic() + runner.launched.started
+    async with trio.open_nursery() as nursery:
+        alarm = Alarm(runner, offset)
+        steering = Steering(runner)
+
+        def notice() -> None:
+            alarm.set()
+            steering.settle()
+
+        runner.on_wake_at = notice
+        control = open_control(runner, steering)
+        if control:
+            nursery.start_soon(_serve, control, runner)
+        nursery.start_soon(_keep, runner, control)
+        nursery.start_soon(alarm.ring)
+        gauge(runner)
+        if runner.launched.overlay and runner.teller.live:
+            nursery.start_soon(_draw, runner, runner.launched.overlay, runner.teller.live)
+        nursery.start_soon(_build_wall, runner)
+        nursery.start_soon(_oversee, runner)
+        # The line's number is asked anew each time: it is another one once the guardian has died.
+        nursery.start_soon(_hear, runner.hear_line, lambda: runner.launched.line.fileno())
+        nursery.start_soon(_hear, runner.hear_threads, runner.launched.inbox.fileno)
+        await alarm.is_over.wait()
+        runner.on_wake_at = lambda: None
+        if control:
+            control.finish(steering.last_words())
+        # Here and not when the loop is taken apart, which takes longer than all that is left to be done.
+        finish(runner)
+
+
+class Alarm:
+    """Sleeps until the machine's `wake_at`, which may move at any time."""
+
+    def __init__(self, runner: Runner, offset: float) -> None:
+        self.is_over = trio.Event()
+        self._runner = runner
+        self._offset = offset
+        self._scope = trio.CancelScope()
+
+    def set(self) -> None:
+        """Take note of where `wake_at` is now."""
+        self._scope.deadline = self._runner.sleep() + self._offset
+        if self._runner.outcome is not None:
+            self.is_over.set()
+
+    async def ring(self) -> None:
+        """Tick whenever it is time."""
+        while True:
+            self._scope = trio.CancelScope()
+            self.set()
+            with self._scope:
+                await trio.sleep_forever()
+            self._runner.wake()
+
+
+async def _serve(control: Control, runner: Runner) -> None:
+    try:
+        await control.serve()
+    except Exception as error:
+        # A fault of ours, for which no command shall be stopped.
+        runner.teller.tell(Trouble(f"nobody can steer this run any more: {type(error).__name__}: {error}"))
+
+
+async def _keep(runner: Runner, control: Control | None) -> None:
+    launched = runner.launched
+    keeper = Keeper(
+        launched.run_id,
+        launched.lock,
+        control,
+        launched.record,
+        lambda folder: launched.line.send("socket", folder, launched.run_id),
+        lambda fd: launched.line.send("lock", fds=(fd,)),
+    )
+    before = runner.on_finish
+
+    def finish_both() -> None:
+        keeper.finish()
+        before()
+
+    runner.on_finish = finish_both
+    while True:
+        try:
+            pause = await trio.to_thread.run_sync(keeper.look, abandon_on_cancel=True)
+        except RuntimeError:
+            # The system gives no more threads: the run goes on, and no keeper looks after its files.
+            pause = MOST
+        keeper.settle()
+        with trio.move_on_after(pause) as scope:
+            runner.on_missed = scope.cancel
+            if keeper.watch < 0 or keeper.is_busy:
+                await trio.sleep_forever()
+            await trio.lowlevel.wait_readable(keeper.watch)
+            keeper.clear()
+
+
+async def _draw(runner: Runner, overlay: "Overlay", live: "Live") -> None:
+    from supervise.runner.drawing import draw
+
+    try:
+        await draw(runner, overlay, live)
+    except Exception as error:
+        # The same.
+        overlay.hide()
+        runner.teller.tell(Trouble(f"there is no live line any more: {type(error).__name__}: {error}"))
+
+
+async def _oversee(runner: Runner) -> None:
+    while True:
+        if not runner.overseer.is_concerned:
+            concern = trio.Event()
+            runner.overseer.wake = concern.set
+            await concern.wait()
+        await trio.sleep(TURN)
+        runner.look_at_guardian()
+
+
+async def _hear(hear: Callable[[], None], fileno: Callable[[], int]) -> None:
+    while True:
+        await trio.lowlevel.wait_readable(fileno())
+        hear()

@@ -1,1 +1,0 @@
-"""Runs as others see them: what is kept of them, and how they are asked and steered."""

@@ -40,28 +40,28 @@ def _main() -> None:
 
     request = argv.read(words, os.environ) if is_run else None
     if request is None:
-        from supervise.commands import reading
+        from supervise.commands import invocation
 
-        call = reading.read(words)
+        call = invocation.read(words)
         if call is None:
-            from supervise.commands import cli
+            from supervise.commands import app
 
-            asked = cli.main(words, os.environ)
-            if isinstance(asked, reading.Call):
+            asked = app.main(words, os.environ)
+            if isinstance(asked, invocation.Call):
                 call = asked
             else:
                 request = asked
         if call:
-            reading.carry_out(call)
+            invocation.carry_out(call)
     assert request
     from supervise.launch import launch
 
     told = launch.detach(request) if request.values["detach"] else -1
     launched = launch.run(request, _clear_up, told, began)
     if launched.turned_away:
-        from supervise.runner import turning_away
+        from supervise.runner import lockout
 
-        turning_away.end(launched, launched.turned_away)
+        lockout.end(launched, launched.turned_away)
     sys.unraisablehook = _end_with_thread(launched)
     _let_flow(launched)
     # The command runs, and its bytes flow.  The pumps need the interpreter while the libraries load: a line must not
@@ -125,19 +125,19 @@ def _let_flow(launched: "Launched") -> None:
     from supervise.launch import launch
 
     try:
-        from supervise.runner import flowing
+        from supervise.runner import relay
 
-        flowing.start(launched)
+        relay.start(launched)
     except (OSError, RuntimeError, ImportError, MemoryError) as error:
         launch.take_back(launched, error)
-    flowing.watch(launched)
+    relay.watch(launched)
 
 
 def _go_on(launched: "Launched") -> "NoReturn":
-    from supervise.runner import runner
-    from supervise.runner.finishing import finish
+    from supervise.runner import dispatcher
+    from supervise.runner.finish import finish
 
-    run = runner.begin(launched)
+    run = dispatcher.begin(launched)
     if run.outcome is None:
         from supervise.runner import lazy
 

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from supervise.records import locks
+from supervise.records import flock
 
 
 def lock_file(name: str) -> Path:
     """The file of that lock of this user's, there or not."""
-    folder = locks._folder()
+    folder = flock._folder()
     folder.close()
     return Path(folder.path, f"{name}.lock")

@@ -3,10 +3,12 @@
 import ast
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from supervise.commands.registry import SUBCOMMANDS
 from tests.harness import wait_until
 
 PACKAGE = Path(__file__).parents[1] / "supervise"
@@ -55,10 +57,10 @@ SHORT_RUN = {
     "launch.short_run",
     "options",
     "options.argv",
-    "options.folders",
-    "options.options",
+    "options.paths",
+    "options.table",
     "process",
-    "process.line",
+    "process.channel",
     "process.guardian",
     "process.holder",
     "process.spawn",
@@ -69,22 +71,22 @@ SHORT_RUN_WITH_A_RECORD = {
     "faces",
     "faces.report_shape",
     "launch.registration",
-    "launch.recording",
-    "options.plain",
+    "launch.run_record",
+    "options.serializer",
     "process.identity",
     "records",
-    "records.brief",
-    "records.records",
+    "records.short_report",
+    "records.store",
 }
 """What a record adds to that."""
 STANDARD_IN_CORE = {"collections.abc", "dataclasses", "enum", "math", "typing"}
 LIBRARIES = {
-    "typer": {"commands.cli"},
+    "typer": {"commands.app"},
     "rich": {"commands.show", "faces.live"},
-    "trio": {"control.control", "runner.drawing", "runner.loop"},
+    "trio": {"control.server", "runner.live_line", "runner.loop"},
     "psutil": {"activity.portable"},
     "tomli_w": {"commands.config_set"},
-    "platformdirs": {"options.folders"},
+    "platformdirs": {"options.paths"},
 }
 """Which modules of ours may import each library; no other module may."""
 SLOW = {
@@ -138,11 +140,19 @@ def part(name):
 
 
 def test_the_modules_were_found():
-    assert {"__main__", "core.machine", "options.argv", "process.guardian", "runner.runner"} <= set(MODULES)
+    assert {"__main__", "core.machine", "options.argv", "process.guardian", "runner.dispatcher"} <= set(MODULES)
 
 
 def test_no_module_lies_outside_of_the_rooms():
     assert {name for name in MODULES if "." not in name} == {"", *OURS}
+
+
+def test_no_two_modules_have_one_name():
+    """But for the file of a subcommand, which bears the subcommand's name."""
+    words = {row.module for row in SUBCOMMANDS}
+    others = [name for name in MODULES if "." in name and f"supervise.{name}" not in words]
+    names = Counter(name.rpartition(".")[2] for name in others)
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if name])
@@ -161,7 +171,7 @@ def test_libraries_are_imported_in_their_places_alone(name):
     assert {library for library in foreign if name not in LIBRARIES.get(library, set())} == set()
 
 
-@pytest.mark.parametrize("name", ["options.options", "options.values", "options.argv"])
+@pytest.mark.parametrize("name", ["options.table", "options.values", "options.argv"])
 def test_the_fast_reader_imports_only_itself(name):
     """But for types, which no run imports, and what every interpreter has."""
     assert {one for one in imports(name) if part(one) != "supervise"} <= {
@@ -172,9 +182,9 @@ def test_the_fast_reader_imports_only_itself(name):
         "_signal",
     }
     needed = {
-        "options.options": set(),
-        "options.values": {"options.options"},
-        "options.argv": {"options.folders", "options.options"},
+        "options.table": set(),
+        "options.values": {"options.table"},
+        "options.argv": {"options.paths", "options.table"},
     }[name]
     assert loaded(f"import supervise.{name}") == full({"options", *needed, name})
 
@@ -234,9 +244,9 @@ def loaded_by_a_short_run(*words):
 )
 def test_a_command_that_only_asks_loads_nothing_slow(program, words, code):
     foreign = loaded_by(program, *words, code=code) - loaded_by("-c", "pass")
-    assert "supervise.commands.reading" in foreign
+    assert "supervise.commands.invocation" in foreign
     assert {part(one) for one in foreign} & set(LIBRARIES) == set()
-    assert not any(one.startswith(("supervise.core", "supervise.runner", "supervise.commands.cli")) for one in foreign)
+    assert not any(one.startswith(("supervise.core", "supervise.runner", "supervise.commands.app")) for one in foreign)
 
 
 @pytest.mark.parametrize(("options", "most"), [(["--no-record"], SHORT_RUN), ([], SHORT_RUN | SHORT_RUN_WITH_A_RECORD)])
@@ -257,9 +267,9 @@ def test_a_short_run_without_a_record_loads_nothing_of_what_it_does_not_use(prog
         "launch.admission",
         "options.config",
         "launch.own_terminal",
-        "launch.recording",
+        "launch.run_record",
         "launch.registration",
-        "process.exact",
+        "process.raw_environment",
         "process.null",
     }
     assert foreign & {f"supervise.{one}" for one in unused} == set()
@@ -286,7 +296,9 @@ def test_a_long_run_loads_nothing_of_what_it_does_not_use(program):
 def test_a_long_run_without_a_live_line_loads_nothing_of_it(program):
     foreign = loaded_by(program, "run", "-t", "30", "--", "sh", "-c", "sleep 2; echo")
     assert "supervise.runner.loop" in foreign
-    assert foreign & {"supervise.runner.drawing", "supervise.faces.live", "supervise.terminal.overlay", "rich"} == set()
+    assert (
+        foreign & {"supervise.runner.live_line", "supervise.faces.live", "supervise.terminal.overlay", "rich"} == set()
+    )
 
 
 def test_a_plain_configuration_costs_no_library(program, tmp_path):
@@ -295,4 +307,4 @@ def test_a_plain_configuration_costs_no_library(program, tmp_path):
     words = ("--config", file, "--profile", "ci", "--", "true")
     foreign = loaded_by_a_short_run(program, *words) - loaded_by("-c", "pass")
     assert "supervise.options.config" in foreign
-    assert foreign & {*SLOW, "tomllib", "supervise.options.toml_lines", "supervise.commands.cli"} == set()
+    assert foreign & {*SLOW, "tomllib", "supervise.options.toml_lines", "supervise.commands.app"} == set()

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from supervise import __version__
-from supervise.commands.table import SUBCOMMANDS
-from supervise.options.options import option_names
+from supervise.commands.registry import SUBCOMMANDS
+from supervise.options.table import option_names
 
 CHANGELOG = (Path(__file__).parents[1] / ".github/CHANGELOG.md").read_text(encoding="utf-8")
 HEAD = re.compile(r"^## \[(.+?)\](?: - (\d{4}-\d\d-\d\d))?$", re.MULTILINE)

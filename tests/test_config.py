@@ -8,7 +8,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from supervise.options import config
-from supervise.options.options import OPTIONS, BadValueError, option_names
+from supervise.options.table import OPTIONS, BadValueError, option_names
 
 DURATION = "a duration (90, 90s, 1.5m, 1h30m, 2d, 500ms, PT1H30M)"
 

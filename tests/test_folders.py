@@ -6,7 +6,7 @@ import sys
 import platformdirs
 import pytest
 
-from supervise.options import folders
+from supervise.options import paths
 
 HOMES = [{}, {"HOME": "/home/somebody"}, {"HOME": "/home/somebody/"}, {"HOME": "relative"}, {"HOME": ""}, {"HOME": "/"}]
 BASES = [None, "/base", "/base/", "", "relative", " ", "~/base"]
@@ -22,13 +22,13 @@ def test_they_are_what_platformdirs_says(monkeypatch, home, base):
     if base is not None:
         monkeypatch.setenv("XDG_CONFIG_HOME", base)
         monkeypatch.setenv("XDG_STATE_HOME", base)
-    assert folders.config(os.environ) == platformdirs.user_config_dir("supervise")
-    assert folders.state(os.environ) == platformdirs.user_state_dir("supervise")
+    assert paths.config(os.environ) == platformdirs.user_config_dir("supervise")
+    assert paths.state(os.environ) == platformdirs.user_state_dir("supervise")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it is platformdirs that answers")
 def test_a_user_without_a_home_has_none(monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 2**31 - 7)
-    assert folders.config({}) is None
-    assert folders.state({"XDG_STATE_HOME": "relative"}) is None
-    assert folders.state({"XDG_STATE_HOME": "/base"}) == "/base/supervise"
+    assert paths.config({}) is None
+    assert paths.state({"XDG_STATE_HOME": "relative"}) is None
+    assert paths.state({"XDG_STATE_HOME": "/base"}) == "/base/supervise"

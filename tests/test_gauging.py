@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from supervise.records.records import SAMPLES, Record
-from supervise.runner import gauging
+from supervise.records.store import SAMPLES, Record
+from supervise.runner import usage
 from tests.harness import BOUND, wait_until
 
 
 def test_a_look_that_takes_long_holds_up_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gauging, "LEAST", 0.0)
+    monkeypatch.setattr(usage, "LEAST", 0.0)
     go, is_over, has_ended = threading.Event(), threading.Event(), threading.Event()
 
     def holder() -> int:
@@ -32,7 +32,7 @@ def test_a_look_that_takes_long_holds_up_nobody(tmp_path: Path, monkeypatch: pyt
     Path(record.folder).mkdir(parents=True)
     launched = SimpleNamespace(record=record, pumps=pumps, started=0.0)
     runner: Any = SimpleNamespace(launched=launched, holder=holder, now=lambda: 0.0, gauged=[])
-    gauging.gauge(runner)
+    usage.gauge(runner)
     samples = Path(record.folder) / SAMPLES
     assert not samples.exists()
     go.set()

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from supervise.commands.cli import EPILOG
-from supervise.commands.table import SUBCOMMANDS
+from supervise.commands.app import EPILOG
+from supervise.commands.registry import SUBCOMMANDS
 from supervise.core.outcome import Cause, Exit, settle
 from supervise.core.policy import Policy
-from supervise.launch.locking import TurnedAway
-from supervise.options.options import OPTIONS, option_names
+from supervise.launch.lock import TurnedAway
+from supervise.options.table import OPTIONS, option_names
 from supervise.pages.manual import EXIT_CODES
-from supervise.runner.turning_away import outcome_of
+from supervise.runner.lockout import outcome_of
 
 ROOT = Path(__file__).parents[1]
 BOUND = 300.0

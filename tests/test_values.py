@@ -6,10 +6,10 @@ import pytest
 from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 
-from supervise.commands.table import SUBCOMMANDS
+from supervise.commands.registry import SUBCOMMANDS
 from supervise.faces import words
 from supervise.options import values
-from supervise.options.options import OPTIONS, BadValueError, Option, option_names
+from supervise.options.table import OPTIONS, BadValueError, Option, option_names
 
 TWO_THOUSAND = settings(max_examples=2000, deadline=None)
 DURATIONS = [option for option in OPTIONS if option.kind in ("limit", "cap", "delay", "step")]

@@ -10,7 +10,7 @@ from supervise.output.feed import Feed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from supervise.access.news import News
+    from supervise.access.results import News
 
 PROGRAM = os.path.join(os.path.dirname(__file__), "matcher.py")
 

@@ -9,8 +9,8 @@ import select
 from collections.abc import Callable, Mapping
 from time import monotonic
 
-from supervise.access import looks
-from supervise.access.news import News
+from supervise.access import checks
+from supervise.access.results import News
 from supervise.options.access_kinds import kind_of
 
 FIRST = 0.05
@@ -26,7 +26,7 @@ class Probes:
     def __init__(self, news: News, holder: Callable[[], int], environ: Mapping[bytes, bytes]) -> None:
         self._news = news
         self._stopped, self._stop = os.pipe()
-        self._scene = looks.Scene(self._stopped, holder, environ, news.mind)
+        self._scene = checks.Scene(self._stopped, holder, environ, news.mind)
         self._guard = _thread.allocate_lock()
         self._running = 0
         """Threads, the last of which closes what it is told by."""
@@ -50,7 +50,7 @@ class Probes:
     def _run(self, sign: str) -> None:
         kind = kind_of(sign)
         assert kind
-        self._look_for(sign, looks.check_named(kind.check))
+        self._look_for(sign, checks.check_named(kind.check))
         self._leave()
 
     def _leave(self) -> None:
@@ -59,7 +59,7 @@ class Probes:
             if not self._running:
                 os.close(self._stopped)
 
-    def _look_for(self, sign: str, check: looks.Check) -> None:
+    def _look_for(self, sign: str, check: checks.Check) -> None:
         argument, pause, said = sign.partition("=")[2], FIRST, ""
         while not self._is_stopped_within(pause):
             try:

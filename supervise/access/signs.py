@@ -2,7 +2,7 @@
 
 import os
 
-from supervise.access.news import News
+from supervise.access.results import News
 from supervise.options.access_kinds import LINES, TOLD, kind_of
 from supervise.process.inbox import Inbox
 

@@ -56,7 +56,7 @@ def snapshot(root: int) -> dict[int, Stat]:
 
 
 def connections(processes: Mapping[int, Stat]) -> int:
-    """As `sockets.connections`."""
+    """As `tcp.connections`."""
     ends = set()
     for pid in processes:
         try:

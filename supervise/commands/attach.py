@@ -6,17 +6,17 @@ import select
 from typing import Any
 
 from supervise import EXIT_ERROR, EXIT_SIGNALED
-from supervise.commands import asking, showing
+from supervise.commands import display, lookup
 from supervise.commands.keyboard import Detached, Keyboard
 from supervise.control.client import Connection
-from supervise.records.following import Follower
+from supervise.records.follower import Follower
 from supervise.records.output import Chunk
-from supervise.text.writing import write_all
+from supervise.text.writer import write_all
 
 
 def main(values: dict[str, Any], operands: list[str]) -> int:
     """Follow the run to its end, and end with its code; 0 where the user has detached, which leaves it running."""
-    target = asking.find(operands[0])
+    target = lookup.find(operands[0])
     connection, answer = target.ask("attach")
     follower = Follower(answer["folder"], connection)
     keys = target.connect() if answer["has_pty"] and not values["read_only"] else None
@@ -26,7 +26,7 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
         return _code(follower, target)
     with Keyboard(keys) as keyboard:
         if keyboard.is_terminal:
-            asking.say(f"attached to run {target.run_id}; Ctrl-\\ twice detaches", end="\r\n")
+            lookup.say(f"attached to run {target.run_id}; Ctrl-\\ twice detaches", end="\r\n")
         end = "\r\n" if keyboard.is_terminal else "\n"
         try:
             for chunk in follower.chunks(lambda: _type(connection, keyboard)):
@@ -39,7 +39,7 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
         return _code(follower, target)
     if number == 0:
         os.write(2, b"\n")
-        asking.say(f"detached; run {target.run_id} goes on")
+        lookup.say(f"detached; run {target.run_id} goes on")
         return 0
     _signal.signal(number, _signal.SIG_DFL)
     _signal.raise_signal(number)
@@ -49,7 +49,7 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
 def show(chunk: Chunk, end: str = "\n") -> None:
     """Write it where the command has written it; what was left out before it is said."""
     if chunk.left_out:
-        asking.say(f"{showing.size(chunk.left_out)} of output are left out here", end)
+        lookup.say(f"{display.size(chunk.left_out)} of output are left out here", end)
     write_all(2 if chunk.stream == "stderr" else 1, chunk.data)
 
 
@@ -73,10 +73,10 @@ def _type(connection: Connection, keyboard: Keyboard) -> None:
             return
 
 
-def _code(follower: Follower, target: asking.Target) -> int:
+def _code(follower: Follower, target: lookup.Target) -> int:
     if follower.end is None:
         target.wait_for_end()
-        asking.say(f"run {target.run_id} {target.ending()}")
+        lookup.say(f"run {target.run_id} {target.ending()}")
         return EXIT_ERROR
     code = follower.end.get("exit_code")
     return code if isinstance(code, int) else EXIT_ERROR

@@ -4,10 +4,10 @@ import os
 from typing import Any
 
 from supervise import EXIT_ERROR
-from supervise.commands import showing
+from supervise.commands import display
 from supervise.commands.config_path import check_way, path_of
 from supervise.options import config
-from supervise.text import saying
+from supervise.text import stderr
 
 
 def main(values: dict[str, Any], operands: list[str]) -> int:
@@ -16,12 +16,12 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
     path = path_of(values)
     is_named = bool(values["config"] or os.environ.get("SUPERVISE_CONFIG"))
     if not is_named and not os.path.lexists(path):
-        showing.print_line(f"{path}: not there")
+        display.print_line(f"{path}: not there")
         return 0
     configuration = config.load(path, is_named=is_named)
     told = configuration.told(configuration.problems())
     for line in told:
-        saying.say(line)
+        stderr.say(line)
     if not told:
-        showing.print_line(f"{path}: no errors")
+        display.print_line(f"{path}: no errors")
     return EXIT_ERROR if told else 0

@@ -3,20 +3,20 @@
 import os
 from typing import Any
 
-from supervise.commands import showing
+from supervise.commands import display
 from supervise.options import config, config_file
-from supervise.options.options import BadValueError
-from supervise.text import saying
+from supervise.options.table import BadValueError
+from supervise.text import stderr
 
 
 def main(values: dict[str, Any], operands: list[str]) -> int:
     """Print its path."""
     path = path_of(values)
     if os.isatty(1):
-        showing.print_line(path)
+        display.print_line(path)
     else:
         # A script gets the bytes of the path.
-        showing.write(os.fsencode(path) + b"\n")
+        display.write(os.fsencode(path) + b"\n")
     return 0
 
 
@@ -54,5 +54,5 @@ def path_of(values: dict[str, Any], *, is_to_be_written: bool = False) -> str:
     if not path:
         raise BadValueError(notice or "there is no home for a configuration; name a file with --config")
     if notice:
-        saying.say(notice)
+        stderr.say(notice)
     return path

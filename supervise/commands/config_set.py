@@ -12,10 +12,10 @@ from supervise.commands.config_path import path_of
 from supervise.files import owned, shared, trust
 from supervise.files.walk import Entry
 from supervise.options import config
-from supervise.options.options import BETWEEN, BadValueError, Option, option_names
+from supervise.options.table import BETWEEN, BadValueError, Option, option_names
 from supervise.options.values import read as read_value
-from supervise.text import saying
-from supervise.text.writing import write_all
+from supervise.text import stderr
+from supervise.text.writer import write_all
 
 
 def main(values: dict[str, Any], operands: list[str]) -> int:
@@ -44,7 +44,7 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
     finally:
         place.close()
     if _has_comments(old.text):
-        saying.say(f"the comments in {config.shown(path)} are lost")
+        stderr.say(f"the comments in {config.shown(path)} are lost")
     return 0
 
 

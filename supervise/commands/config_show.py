@@ -3,13 +3,13 @@
 import os
 from typing import Any
 
-from supervise.commands import showing
+from supervise.commands import display
 from supervise.commands.config_path import check_way
 from supervise.options import argv, config, config_file
-from supervise.options.options import BETWEEN, OPTIONS, BadValueError, Option
+from supervise.options.table import BETWEEN, OPTIONS, BadValueError, Option
 from supervise.options.values import read as read_value
-from supervise.text import saying
-from supervise.text.cleaning import clean
+from supervise.text import stderr
+from supervise.text.sanitizer import clean
 
 
 def main(values: dict[str, Any], operands: list[str]) -> int:
@@ -19,7 +19,7 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
     path, _ = config_file.find(said, os.environ)
     settings, notice = argv.configuration(said, os.environ)
     if notice:
-        saying.say(notice)
+        stderr.say(notice)
     lines = config.load(path).lines if settings else {}
     rows = [_row(option, settings.get(option.key), path, lines) for option in OPTIONS if option.name not in said]
     rows = [row for row in rows if row["option"] not in config.NOT_CONFIGURED]
@@ -31,7 +31,7 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
     width = max(len(row["option"]) for row in rows)
     value_width = max(len(_shown(row["value"])) for row in rows if len(_shown(row["value"])) <= 20)
     for row in rows:
-        showing.print_line(f"{row['option']:{width}}  {_shown(row['value']):{value_width}}  {row['from']}")
+        display.print_line(f"{row['option']:{width}}  {_shown(row['value']):{value_width}}  {row['from']}")
     return 0
 
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from supervise.commands import asking
-from supervise.options.options import BadValueError, Option
+from supervise.commands import lookup
+from supervise.options.table import BadValueError, Option
 from supervise.options.values import read_step
 
 DURATION = Option("", "duration", "", "step", "", "DURATION", "")
@@ -17,9 +17,9 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
         seconds = read_step(DURATION, operands[1])
     except BadValueError as error:
         raise BadValueError(f"DURATION: {error}") from None
-    _, answer = asking.find(operands[0]).ask("extend", by=seconds)
+    _, answer = lookup.find(operands[0]).ask("extend", by=seconds)
     by = operands[1]
     if answer["by"] < seconds - MILLISECOND:
         by = f"{answer['by']:.1f} s of {by}, since the time of the whole run bounds it"
-    asking.say(f"the {answer['limit']} limit is extended by {by}; {answer['left']:.0f} s are left")
+    lookup.say(f"the {answer['limit']} limit is extended by {by}; {answer['left']:.0f} s are left")
     return 0

@@ -5,7 +5,7 @@ from time import time
 from typing import Any
 
 from supervise.control import client
-from supervise.options import plain
+from supervise.options import serializer
 
 YEAR_10000 = 253402300800
 """In epoch seconds: from then on no date can be written as RFC 3339 has it."""
@@ -27,7 +27,7 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
     deadline = min(deadlines, default=None)
     if values["json"]:
         moments = {"deadline": deadline, "latest": latest}
-        print(plain.json({key: value for name, at in moments.items() for key, value in _fields(name, at, now)}))
+        print(serializer.json({key: value for name, at in moments.items() for key, value in _fields(name, at, now)}))
     else:
         print(_whole(deadline, now), _whole(latest, now))
     return 0
@@ -58,7 +58,7 @@ def _status(run_id: str) -> dict[str, Any] | None:
 
 def _fields(name: str, at: float | None, now: float) -> list[tuple[str, object]]:
     return [
-        (name, None if at is None else plain.time(at)),
+        (name, None if at is None else serializer.time(at)),
         (f"{name}_in", None if at is None else round(max(0.0, at - now), 3)),
     ]
 

@@ -5,13 +5,13 @@ from collections import deque
 from time import sleep
 from typing import Any
 
-from supervise.commands import asking, showing
-from supervise.options import plain
-from supervise.options.options import BadValueError
-from supervise.records.following import Follower
+from supervise.commands import display, lookup
+from supervise.options import serializer
+from supervise.options.table import BadValueError
+from supervise.records.follower import Follower
 from supervise.records.output import Chunk, Reader
-from supervise.text.cleaning import Cleaner, cleaned
-from supervise.text.saying import PREFIX
+from supervise.text.sanitizer import Cleaner, cleaned
+from supervise.text.stderr import PREFIX
 
 AGAIN = 0.2
 """Seconds between two looks for more, where the run cannot tell of it."""
@@ -24,19 +24,19 @@ LONGEST = 1 << 16
 
 def main(values: dict[str, Any], operands: list[str]) -> int:
     """Print it."""
-    record = showing.find(operands[0])
+    record = display.find(operands[0])
     printer = printer_of(values)
     if values["follow"]:
-        _follow(asking.Target(record.run_id, record), record.folder, printer)
+        _follow(lookup.Target(record.run_id, record), record.folder, printer)
     else:
         for chunk in Reader(record.folder).chunks():
             printer.show(chunk)
     printer.finish()
-    showing.check_there(record)
+    display.check_there(record)
     return 0
 
 
-def _follow(target: asking.Target, folder: str, printer: "Plain | Timed") -> None:
+def _follow(target: lookup.Target, folder: str, printer: "Plain | Timed") -> None:
     """Show what there is, and what comes until the run is over."""
     try:
         connection = target.connect(MOMENT)
@@ -59,7 +59,7 @@ def _follow(target: asking.Target, folder: str, printer: "Plain | Timed") -> Non
         _look_again(target, follower.reader, printer)
 
 
-def _look_again(target: asking.Target, reader: Reader, printer: "Plain | Timed") -> None:
+def _look_again(target: lookup.Target, reader: Reader, printer: "Plain | Timed") -> None:
     """Show what comes until the run is over, by looks at the record, since no supervisor tells of the end."""
     while target.is_running():
         for chunk in reader.chunks(is_over=False):
@@ -92,7 +92,7 @@ class Out:
         """Write it."""
         if data:
             self.at_line_start = data.endswith(b"\n")
-            showing.write(data)
+            display.write(data)
 
     def finish(self) -> None:
         """Note that nothing more comes."""
@@ -123,7 +123,7 @@ class Last(Out):
         """Write what is kept; what comes later is written at once."""
         if not self._is_through:
             self._is_through = True
-            showing.write(b"".join(self._lines))
+            display.write(b"".join(self._lines))
             self._lines.clear()
 
 
@@ -197,14 +197,14 @@ class Timed:
 
     def _write(self, stream: str, at: float, line: bytearray) -> None:
         shown = line if self._is_raw else cleaned(bytes(line))
-        self._out.write(f"{plain.time(at)} {stream} ".encode() + shown + b"\n" * (not line.endswith(b"\n")))
+        self._out.write(f"{serializer.time(at)} {stream} ".encode() + shown + b"\n" * (not line.endswith(b"\n")))
 
 
 def _is_both(chunk: Chunk) -> bool:
     """Return whether the chunk is of a run with one stream for stdout and stderr; the first time, a line says so."""
     if chunk.stream == BOTH and not _told:
         _told.append(True)
-        asking.say("stdout and stderr of this run are one stream; --streams apart keeps a later one's apart")
+        lookup.say("stdout and stderr of this run are one stream; --streams apart keeps a later one's apart")
     return chunk.stream == BOTH
 
 
@@ -212,7 +212,7 @@ _told: list[bool] = []
 
 
 def _left_out(chunk: Chunk) -> bytes:
-    return f"{PREFIX}{showing.size(chunk.left_out)} ({chunk.left_out} bytes) of output are left out here\n".encode()
+    return f"{PREFIX}{display.size(chunk.left_out)} ({chunk.left_out} bytes) of output are left out here\n".encode()
 
 
 def _lines(data: bytes) -> list[bytes]:

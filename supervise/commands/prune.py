@@ -3,28 +3,28 @@
 import os
 from typing import Any
 
-from supervise.commands import showing
+from supervise.commands import display
 from supervise.options import argv
-from supervise.options.options import BadValueError, option_names
+from supervise.options.table import BadValueError, option_names
 from supervise.options.values import read as read_value
-from supervise.records import pruning, reading
-from supervise.text import saying
+from supervise.records import reader, retention
+from supervise.text import stderr
 
 
 def main(values: dict[str, Any], operands: list[str]) -> int:
     """Remove them, and say how many."""
     try:
-        state, notice = reading.own_state()
-    except reading.NotFoundError as error:
+        state, notice = reader.own_state()
+    except reader.NotFoundError as error:
         raise BadValueError(str(error)) from None
     if notice:
-        saying.say(notice)
-    removed, _ = pruning.prune(state, _bounds(values))
-    showing.print_line(f"{len(removed)} {'run' if len(removed) == 1 else 'runs'} removed")
+        stderr.say(notice)
+    removed, _ = retention.prune(state, _bounds(values))
+    display.print_line(f"{len(removed)} {'run' if len(removed) == 1 else 'runs'} removed")
     return 0
 
 
-def _bounds(values: dict[str, Any]) -> pruning.Bounds:
+def _bounds(values: dict[str, Any]) -> retention.Bounds:
     """Return the bounds as the options have them, and for each option not given, as for a run started here and now.
 
     Raises BadValueError.
@@ -43,4 +43,4 @@ def _bounds(values: dict[str, Any]) -> pruning.Bounds:
                 raise BadValueError(f"{variable}: {error}") from None
         else:
             ours.append(settings[option.key].value if option.key in settings else option.value)
-    return pruning.Bounds(*ours)
+    return retention.Bounds(*ours)

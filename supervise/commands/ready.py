@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from supervise.commands import asking
+from supervise.commands import lookup
 
 
 def main(values: dict[str, Any], operands: list[str]) -> int:
     """Tell the run; it refuses where that comes too late."""
-    asking.find(operands[0]).ask("ready")
+    lookup.find(operands[0]).ask("ready")
     return 0

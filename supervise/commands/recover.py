@@ -5,13 +5,13 @@ import shlex
 from typing import Any
 
 from supervise import EXIT_ERROR
-from supervise.commands import showing
+from supervise.commands import display
 from supervise.faces.report_shape import SCHEMA
-from supervise.options.options import BadValueError
-from supervise.records import losing, reading, recovery, rerunning
+from supervise.options.table import BadValueError
+from supervise.records import liveness, reader, recovery, rerun
 from supervise.records.recovery import Lost
-from supervise.text import saying
-from supervise.text.cleaning import clean
+from supervise.text import stderr
+from supervise.text.sanitizer import clean
 
 SOME_LOST = 1
 
@@ -19,13 +19,13 @@ SOME_LOST = 1
 def main(values: dict[str, Any], operands: list[str]) -> int:
     """Recover them, and say what was done; 0 where nothing was lost."""
     try:
-        state, notice = reading.own_state()
-    except reading.NotFoundError as error:
+        state, notice = reader.own_state()
+    except reader.NotFoundError as error:
         raise BadValueError(str(error)) from None
     if notice:
-        saying.say(notice)
+        stderr.say(notice)
     is_dry, host = values["dry_run"], values["host"] or ""
-    losses = recovery.preview(state, host) if is_dry else recovery.recover(state, rerunning.rerun, host)
+    losses = recovery.preview(state, host) if is_dry else recovery.recover(state, rerun.rerun, host)
     others = [(record, f"it is a run of the host {clean(record.host)}") for record in recovery.left_alone(state, host)]
     flawed = [(lost.record, clean(lost.flaw)) for lost in losses if lost.flaw]
     losses = [lost for lost in losses if not lost.flaw]
@@ -35,12 +35,12 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
         print(json.dumps({"schema": SCHEMA, "dry_run": is_dry, "lost": lost_runs, "left_alone": left_alone}))
     else:
         for record, why in others + flawed:
-            showing.print_line(f"{record.run_id}: left alone: {why}")
+            display.print_line(f"{record.run_id}: left alone: {why}")
         for lost in losses:
             for line in _lines(lost, is_dry=is_dry):
-                showing.print_line(line)
+                display.print_line(line)
         if not losses and not flawed:
-            showing.print_line("nothing was lost")
+            display.print_line("nothing was lost")
     if any(lost.has_failed for lost in losses):
         return EXIT_ERROR
     return SOME_LOST if losses or flawed else 0
@@ -49,7 +49,7 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
 def _lines(lost: Lost, *, is_dry: bool) -> list[str]:
     record = lost.record
     name = f" ({record.name})" if record.name else ""
-    seen = f", last seen {losing.local(lost.last_seen)}" if lost.last_seen else ""
+    seen = f", last seen {liveness.local(lost.last_seen)}" if lost.last_seen else ""
     lines = [f"{record.run_id}{name}: lost: {lost.reason}{seen}: {_quoted(record.command)}"]
     if lost.is_taken:
         return [*lines, "  somebody else recovers it just now"]
@@ -88,4 +88,4 @@ def _named(processes: list[tuple[int, str]]) -> str:
 
 
 def _quoted(command: list[str]) -> str:
-    return clean(shlex.join(command)) if command else reading.UNKNOWN
+    return clean(shlex.join(command)) if command else reader.UNKNOWN

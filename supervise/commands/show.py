@@ -5,10 +5,10 @@ import os
 import sys
 from typing import Any
 
-from supervise.commands import showing, story
-from supervise.options import plain
-from supervise.records import reading
-from supervise.text.cleaning import clean
+from supervise.commands import display, timeline
+from supervise.options import serializer
+from supervise.records import reader
+from supervise.text.sanitizer import clean
 
 LEGEND = {
     "starting": "not up yet",
@@ -28,11 +28,11 @@ GOOD, BAD = "bold green", "bold red"
 
 def main(values: dict[str, Any], operands: list[str]) -> int:
     """Show it."""
-    record = showing.find(operands[0])
-    told = story.tell(record)
-    showing.check_there(record)
+    record = display.find(operands[0])
+    told = timeline.tell(record)
+    display.check_there(record)
     if values["json"]:
-        showing.print_line(plain.json(_fields(told)))
+        display.print_line(serializer.json(_fields(told)))
     else:
         if isinstance(sys.stdout, io.TextIOWrapper):
             # What was printed may hold what the encoding has not.
@@ -41,7 +41,7 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
     return 0
 
 
-def _fields(told: story.Story) -> dict[str, Any]:
+def _fields(told: timeline.Story) -> dict[str, Any]:
     record = told.summary.record
     return {
         **told.summary.fields(),
@@ -54,12 +54,12 @@ def _fields(told: story.Story) -> dict[str, Any]:
             for t, cpu, out, err, both in told.samples
         ],
         "last_lines": told.last_lines,
-        "again": [plain.marked(word) for word in told.again],
+        "again": [serializer.marked(word) for word in told.again],
         "report": record.end(),
     }
 
 
-def _draw(told: story.Story) -> None:
+def _draw(told: timeline.Story) -> None:
     from rich.console import Console
     from rich.text import Text
 
@@ -80,12 +80,12 @@ def _draw(told: story.Story) -> None:
         if rates:
             most = max(rate for _, _, rate in rates)
             line = _spark(rates, _span(told), width, PLAIN_HEIGHTS if is_plain else HEIGHTS)
-            shown = f"{most:.0f}%" if title == "cpu" else f"{showing.size(most)}/s"
+            shown = f"{most:.0f}%" if title == "cpu" else f"{display.size(most)}/s"
             console.print(Text.assemble((f"{title:<9}", "dim"), (line, "blue"), f"  up to {shown}"))
     if (left_out := len(told.marks) - MOST_MARKS) > 0:
         console.print(f"  ... {left_out} more before")
     for mark in told.marks[-MOST_MARKS:]:
-        console.print(Text.assemble((f"  {mark.letter} ", "bold"), f"{showing.took(mark.t):>8}  {clean(mark.text)}"))
+        console.print(Text.assemble((f"  {mark.letter} ", "bold"), f"{display.took(mark.t):>8}  {clean(mark.text)}"))
     if told.last_lines:
         console.print(Text("\nlast lines", "dim"))
         for text in told.last_lines:
@@ -97,35 +97,35 @@ def _draw(told: story.Story) -> None:
     if record.command:
         masked = " (*** stands for secrets, which are not on record)" if record.is_redacted else ""
         console.print(Text(f"\nrun it again{masked}", "dim"))
-        folder = story.folder_of(record)
-        cd = f"cd {showing.quoted(folder)} && " if folder else ""
-        console.print(Text(f"  {cd}{showing.command_line(told.again)}".encode(errors="replace").decode()))
+        folder = timeline.folder_of(record)
+        cd = f"cd {display.quoted(folder)} && " if folder else ""
+        console.print(Text(f"  {cd}{display.command_line(told.again)}".encode(errors="replace").decode()))
 
 
-def _facts(told: story.Story) -> list[tuple[str, str]]:
+def _facts(told: timeline.Story) -> list[tuple[str, str]]:
     summary, facts = told.summary, told.summary.record.facts
     ended = summary.end.get("ended_at")
-    until = f", ended {showing.local_time(reading.epoch(ended))}" if ended else ""
-    length = showing.took(summary.duration)
+    until = f", ended {display.local_time(reader.epoch(ended))}" if ended else ""
+    length = display.took(summary.duration)
     length = f"{length} ago" if summary.state == "running" else f"took {length}"
     found = [
-        ("command", clean(showing.command_line(summary.record.command) or "?")),
+        ("command", clean(display.command_line(summary.record.command) or "?")),
         # One that was removed has no name.
         ("in", clean(f"{facts.get('cwd', '?') or 'a removed folder'} on {facts.get('host', '?')}")),
-        ("started", f"{showing.local_time(summary.started)}{until}, {length}"),
+        ("started", f"{display.local_time(summary.started)}{until}, {length}"),
     ]
     if summary.status:
         found.append(("says", clean(summary.status)))
     usage = summary.end.get("usage")
     if isinstance(usage, dict):
-        cpu = showing.number(usage.get("cpu_seconds"))
-        rss, out, err = (showing.count(usage.get(f"{key}_bytes")) for key in ("max_rss", "stdout", "stderr"))
+        cpu = display.number(usage.get("cpu_seconds"))
+        rss, out, err = (display.count(usage.get(f"{key}_bytes")) for key in ("max_rss", "stdout", "stderr"))
         # An older record has no number for both.
-        both = showing.count(usage.get("both_bytes")) or 0
+        both = display.count(usage.get("both_bytes")) or 0
         parts = [
             "" if cpu is None else f"{cpu:.2f} s of CPU",
-            "" if rss is None else f"{showing.size(rss)} of memory at most",
-            "" if out is None or err is None else f"{showing.size(out + err + both)} printed",
+            "" if rss is None else f"{display.size(rss)} of memory at most",
+            "" if out is None or err is None else f"{display.size(out + err + both)} printed",
         ]
         found.append(("used", ", ".join(filter(None, parts)) or "?"))
     attempts = summary.end.get("attempts")
@@ -135,13 +135,13 @@ def _facts(told: story.Story) -> list[tuple[str, str]]:
     return found
 
 
-def _span(told: story.Story) -> float:
+def _span(told: timeline.Story) -> float:
     """Seconds that the time line shows: to the nearest deadline still to come, where that is not far away."""
     far = 2.0 if told.summary.state == "running" else 1.1
     return max([told.length, *(one.t for one in told.deadlines if one.t <= far * told.length)])
 
 
-def _time_line(told: story.Story, width: int, is_plain: bool) -> "list[Any]":
+def _time_line(told: timeline.Story, width: int, is_plain: bool) -> "list[Any]":
     from rich.text import Text
 
     span = _span(told) or 1.0
@@ -157,7 +157,7 @@ def _time_line(told: story.Story, width: int, is_plain: bool) -> "list[Any]":
     line = Text("time     ", "dim")
     for letter, style in cells:
         line.append(letter, style)
-    line.append(f"  {showing.took(span)}", "")
+    line.append(f"  {display.took(span)}", "")
     marks, limits = [" "] * width, [" "] * width
     for mark in sorted(told.marks, key=lambda one: "wxRAKVL".find(one.letter)):
         marks[column(mark.t)] = mark.letter

@@ -5,7 +5,7 @@ from typing import Any
 
 from supervise import EXIT_TRY_AGAIN
 from supervise.commands.left import latest_of_environment
-from supervise.options.options import Option
+from supervise.options.table import Option
 from supervise.options.values import LONGEST, read_delay
 
 DURATION = Option("", "sleep", "", "delay", "", "DURATION", "")
@@ -20,9 +20,9 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
     if latest is not None and (over := time() + seconds - latest) > 0:
         by = "" if seconds >= LONGEST else f"{_shown(over)} "
         why = f"not sleeping {word}: the run ends {by}before that would be over (exit {EXIT_TRY_AGAIN})"
-        from supervise.text import saying
+        from supervise.text import stderr
 
-        saying.say(why)
+        stderr.say(why)
         return EXIT_TRY_AGAIN
     sleep(seconds)
     return 0

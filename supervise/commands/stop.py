@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from supervise.commands import asking
+from supervise.commands import lookup
 
 END = 3600.0
 """Seconds for which its end is waited for: longer than any --kill-after that makes sense."""
@@ -10,7 +10,7 @@ END = 3600.0
 
 def main(values: dict[str, Any], operands: list[str]) -> int:
     """Have it stopped as by that signal to its supervise, and come back when nothing of it is left."""
-    target = asking.find(operands[0])
+    target = lookup.find(operands[0])
     connection, _ = target.ask("stop", signal=values["signal"])
     connection.socket.settimeout(END)
     while connection.receive() is not None:

@@ -5,9 +5,9 @@ import os
 from time import monotonic, sleep
 from typing import Any
 
-from supervise.control import sockets, text
-from supervise.options import folders, plain
-from supervise.records import reading
+from supervise.control import json_parser, sockets
+from supervise.options import paths, serializer
+from supervise.records import reader
 
 Fields = dict[str, Any]
 
@@ -39,7 +39,7 @@ class Connection:
 
         Raises OSError.
         """
-        self.socket.sendall(plain.json({"do": do, **fields}).encode() + b"\n")
+        self.socket.sendall(serializer.json({"do": do, **fields}).encode() + b"\n")
 
     def receive(self) -> Fields | None:
         """The next line; None where the run has closed the connection, which it does at its end.
@@ -55,7 +55,7 @@ class Connection:
                 return None
             self._in += data
         line, self._in = self._in[:end], self._in[end + 1 :]
-        found = text.read(line.decode())
+        found = json_parser.read(line.decode())
         if not isinstance(found, dict):
             raise ValueError("not an object")
         return found
@@ -165,16 +165,16 @@ def has_state(run_id: str, state: "str | None") -> bool:
         return False
     pid, _ = sockets.peer(connection)
     connection.close()
-    pairs = os.fsdecode(reading.read(f"/proc/{pid}/environ")).split("\0")
+    pairs = os.fsdecode(reader.read(f"/proc/{pid}/environ")).split("\0")
     environ = {name: value for name, is_one, value in (pair.partition("=") for pair in pairs) if is_one}
-    return bool(environ) and folders.state(environ) == state
+    return bool(environ) and paths.state(environ) == state
 
 
 def _why(error: OSError) -> str:
     if isinstance(error, BlockingIOError):
         # More clients wait than listen(2) was told to keep.
         return "its control socket is full: very many others are about to ask it"
-    from supervise.text.saying import reason_of
+    from supervise.text.stderr import reason_of
 
     return reason_of(error)
 

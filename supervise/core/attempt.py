@@ -54,7 +54,7 @@ class Question:
 
 @dataclass(slots=True)
 class Attempt:
-    """The state of one child, which the functions of `running` and `ending` change."""
+    """The state of one child, which the functions of `limits` and `shutdown` change."""
 
     policy: Policy
     bounds: tuple[Deadline, ...] = ()

@@ -58,7 +58,7 @@ other event, whether from within the loop over the actions or right after it.  A
 from math import inf
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from supervise.core import again, ending, running
+from supervise.core import limits, retry, shutdown
 from supervise.core.attempt import Attempt, Phase
 from supervise.core.events import (
     Action,
@@ -103,28 +103,29 @@ def ignored(attempt: Attempt, event: Event, now: float) -> list[Action]:
 PHASES = (Phase.STARTING, Phase.RUNNING, Phase.STOPPING, Phase.DRAINING, Phase.BACKOFF)
 
 TABLE: dict[type[Event], tuple[Handler, Handler, Handler, Handler, Handler]] = {
-    #              STARTING              RUNNING           STOPPING                  DRAINING                 BACKOFF
-    Started:      (running.started,      ignored,          ignored,                  ignored,                 ignored),
-    SpawnFailed:  (running.spawn_failed, ignored,          ignored,                  ignored,                 ignored),
-    Output:       (running.wait,         running.output,   ending.output_late,       ending.output_late,      ignored),
-    Ready:        (running.wait,         running.ready,    ending.ready_late,        ending.ready_late,
-                   again.ready_backoff),
-    Tried:        (ignored,              running.tried,    ignored,                  ignored,                 ignored),
-    Alive:        (running.wait,         running.alive,    ignored,                  ignored,                 ignored),
-    Stuck:        (running.wait,         running.stuck,    ignored,                  ignored,                 ignored),
-    Prolong:      (running.wait,         running.prolong,  ignored,                  ignored,                 ignored),
-    Sampled:      (ignored,              running.sampled,  ignored,                  ignored,                 ignored),
-    Answered:     (ignored,              running.answered, ignored,                  ignored,                 ignored),
-    Extend:       (running.wait,         running.extend,   ending.extend_late,       ending.extend_late,
-                   again.extend_backoff),
-    Cancel:       (running.cancel_start, running.cancel,   ending.cancel_stopping,   ending.cancel_draining,
-                   again.cancel_backoff),
-    Exited:       (ignored,              running.exited,   ending.exited_stopping,   ignored,                 ignored),
-    Emptied:      (ignored,              running.emptied,  ending.emptied_stopping,  ending.emptied_draining, ignored),
-    Drained:      (running.wait,         running.drained,  ending.drained_stopping,  ending.drained_draining, ignored),
-    Undelivered:  (ending.undelivered,   ending.undelivered, ending.undelivered,     ending.undelivered,      ignored),
-    Tick:         (running.tick_start,   running.tick,     ending.tick_stopping,     ending.tick_draining,
-                   again.tick_backoff),
+    #              STARTING             RUNNING          STOPPING                  DRAINING                  BACKOFF
+    Started:      (limits.started,      ignored,         ignored,                  ignored,                  ignored),
+    SpawnFailed:  (limits.spawn_failed, ignored,         ignored,                  ignored,                  ignored),
+    Output:       (limits.wait,         limits.output,   shutdown.output_late,     shutdown.output_late,     ignored),
+    Ready:        (limits.wait,         limits.ready,    shutdown.ready_late,      shutdown.ready_late,
+                   retry.ready_backoff),
+    Tried:        (ignored,             limits.tried,    ignored,                  ignored,                  ignored),
+    Alive:        (limits.wait,         limits.alive,    ignored,                  ignored,                  ignored),
+    Stuck:        (limits.wait,         limits.stuck,    ignored,                  ignored,                  ignored),
+    Prolong:      (limits.wait,         limits.prolong,  ignored,                  ignored,                  ignored),
+    Sampled:      (ignored,             limits.sampled,  ignored,                  ignored,                  ignored),
+    Answered:     (ignored,             limits.answered, ignored,                  ignored,                  ignored),
+    Extend:       (limits.wait,         limits.extend,   shutdown.extend_late,     shutdown.extend_late,
+                   retry.extend_backoff),
+    Cancel:       (limits.cancel_start, limits.cancel,   shutdown.cancel_stopping, shutdown.cancel_draining,
+                   retry.cancel_backoff),
+    Exited:       (ignored,             limits.exited,   shutdown.exited_stopping, ignored,                  ignored),
+    Emptied:      (ignored,             limits.emptied,  shutdown.emptied_stopping, shutdown.emptied_draining, ignored),
+    Drained:      (limits.wait,         limits.drained,  shutdown.drained_stopping, shutdown.drained_draining, ignored),
+    Undelivered:  (shutdown.undelivered, shutdown.undelivered, shutdown.undelivered,     shutdown.undelivered,
+                   ignored),
+    Tick:         (limits.tick_start,   limits.tick,     shutdown.tick_stopping,   shutdown.tick_draining,
+                   retry.tick_backoff),
 }  # fmt: skip
 
 
@@ -132,7 +133,7 @@ class Machine:
     """One run.  `jitter`: a number of chance from 0 up to 1, since none is made here."""
 
     def __init__(self, policy: Policy, jitter: float = 0.0) -> None:
-        self._attempt = again.first(policy)
+        self._attempt = retry.first(policy)
         self._jitter = jitter
         self._pauses = Pauses()
         self.unused: Literal["", "cause", "output", "time"] = ""
@@ -210,16 +211,16 @@ class Machine:
         was_between = attempt.phase is Phase.BACKOFF
         actions = TABLE[type(event)][PHASES.index(attempt.phase)](attempt, event, now)
         match actions:
-            case [*before, Settle(outcome)] if again.is_wanted(attempt, outcome, now):
+            case [*before, Settle(outcome)] if retry.is_wanted(attempt, outcome, now):
                 return before + self._try_again(Settle(outcome), now)
             case [*_, Settle(outcome)]:
-                self.unused = "" if was_between else again.why_not(attempt, outcome, now)
+                self.unused = "" if was_between else retry.why_not(attempt, outcome, now)
         return actions
 
     def _try_again(self, settle: Settle, now: float) -> list[Action]:
-        if again.has_left(self._attempt):
-            return ending.clear(self._attempt, now)
-        if why := again.obstacle(self._attempt):
+        if retry.has_left(self._attempt):
+            return shutdown.clear(self._attempt, now)
+        if why := retry.obstacle(self._attempt):
             return [Announce(Refused("retry", why)), settle]
-        self._attempt, actions = again.following(self._attempt, settle.outcome, self._jitter, now)
+        self._attempt, actions = retry.following(self._attempt, settle.outcome, self._jitter, now)
         return actions

@@ -14,9 +14,9 @@ from supervise.core.events import Access, Exited, Extended, Killing, Retrying, V
 from supervise.core.policy import Limit, Policy
 from supervise.faces import words
 from supervise.faces.items import Item, Said
-from supervise.faces.plain import KILL
-from supervise.text.cleaning import clean
-from supervise.text.saying import PREFIX
+from supervise.faces.messages import KILL
+from supervise.text.sanitizer import clean
+from supervise.text.stderr import PREFIX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

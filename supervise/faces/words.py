@@ -7,7 +7,7 @@ from supervise.core.events import Activity, Doing, Process, Socket
 from supervise.core.outcome import Cause, Exit, Outcome
 from supervise.faces.items import LastLine
 from supervise.options.values import signal_name
-from supervise.text.cleaning import clean
+from supervise.text.sanitizer import clean
 
 UNITS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000))
 """In milliseconds; seconds are written with what is left of them."""

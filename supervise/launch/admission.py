@@ -5,7 +5,7 @@ import os
 from time import monotonic, time
 
 from supervise.launch.launch import Launched, Refusal
-from supervise.options.options import DEADLINE, BadValueError
+from supervise.options.table import DEADLINE, BadValueError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,45 +23,45 @@ def admit(launched: Launched) -> None:
     """
     values = launched.request.values
     if values["report"] or values["events"]:
-        from supervise.launch import beside
+        from supervise.launch import files
 
         if values["report"]:
-            _beside(launched, "report", beside.check_report)
+            _beside(launched, "report", files.check_report)
         if values["events"]:
-            launched.events = _beside(launched, "events", beside.open_events)
+            launched.events = _beside(launched, "events", files.open_events)
             if "events" in launched.distant:
-                from supervise.records import distant
+                from supervise.records import proxies
 
-                launched.distant_events = distant.events_of(launched.events)
+                launched.distant_events = proxies.events_of(launched.events)
                 launched.deputies.append(launched.distant_events.deputy)
                 launched.events = -1
         if launched.turned_away:
             return
     if DEADLINE in os.environ:
-        from supervise.launch import outer
+        from supervise.launch import budget
 
         # The wait for a lock is within it, too.
-        launched.outer = outer.our_part(values["kill_after"], launched.started_at)
+        launched.outer = budget.our_part(values["kill_after"], launched.started_at)
     if values["lock"]:
         if values["lock"].startswith("/"):
-            from supervise.launch import beside
+            from supervise.launch import files
 
-            _beside(launched, "lock", beside.look_at_lock)
+            _beside(launched, "lock", files.look_at_lock)
         if not launched.turned_away:
             _take_lock(launched)
         if launched.turned_away:
             return
     if values["log"]:
-        from supervise.launch import beside
+        from supervise.launch import files
 
-        fd = _beside(launched, "log", beside.open_log)
+        fd = _beside(launched, "log", files.open_log)
         if launched.turned_away:
             return
-        log = launched.log = beside.log_of(fd)
+        log = launched.log = files.log_of(fd)
         if "log" in launched.distant:
-            from supervise.records import distant
+            from supervise.records import proxies
 
-            launched.log = distant.log_of(log)
+            launched.log = proxies.log_of(log)
             launched.deputies.append(launched.log.deputy)
 
 
@@ -77,14 +77,14 @@ def _beside(launched: Launched, key: str, operation: "Callable[[str], tuple[str,
         # Such a path may name a descriptor of this very process.
         why, fds = operation(path)
     else:
-        from supervise.process import apart
+        from supervise.process import offload
 
         left = min(BESIDE, launched.first_limit() - (monotonic() - launched.started))
         try:
-            (why, is_distant), fds = apart.run(lambda: apart.look_where(path, operation), max(0.0, left))
+            (why, is_distant), fds = offload.run(lambda: offload.look_where(path, operation), max(0.0, left))
             if is_distant:
                 launched.distant.add(key)
-        except apart.LateError as late:
+        except offload.LateError as late:
             launched.hung.add(late.pid)
             launched.request.values[key] = None
             _turn_away(launched, f"--{key}: {path!r} does not answer", is_limit=left < BESIDE)
@@ -99,28 +99,28 @@ def _turn_away(launched: Launched, why: str, *, is_limit: bool) -> None:
 
     Raises Refusal where neither has happened.
     """
-    from supervise.launch import locking
+    from supervise.launch import lock
 
-    number = next(iter(locking.cancelling() & _signal.sigpending()), 0)
+    number = next(iter(lock.cancelling() & _signal.sigpending()), 0)
     if not number and not is_limit:
         raise Refusal(why)
-    from supervise.launch import recording
+    from supervise.launch import run_record
 
-    recording.warn(why)
-    launched.turned_away = locking.TurnedAway(f"({why})" if number else why, number, is_limit=not number)
+    run_record.warn(why)
+    launched.turned_away = lock.TurnedAway(f"({why})" if number else why, number, is_limit=not number)
 
 
 def _take_lock(launched: Launched) -> None:
     """Until we end, and the guardian: the descriptor is left open."""
-    from supervise.launch import locking
+    from supervise.launch import lock
 
     try:
-        launched.lock = locking.take(
-            launched.request.values, launched.run_id, locking.cancelling(), launched.outer, launched.events
+        launched.lock = lock.take(
+            launched.request.values, launched.run_id, lock.cancelling(), launched.outer, launched.events
         )
-    except locking.TurnedAway as why:
+    except lock.TurnedAway as why:
         launched.turned_away = why
-    except locking.UnlockableError as error:
+    except lock.UnlockableError as error:
         raise Refusal(str(error)) from None
     else:
         # The wait is no part of the run, but of what the run around us has left.

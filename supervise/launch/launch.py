@@ -12,7 +12,7 @@ import sys
 from time import gmtime, monotonic, sleep, strftime, time
 
 from supervise import EXIT_ERROR
-from supervise.options.options import BETWEEN, DEADLINE, RECOVERED_FROM, BadValueError
+from supervise.options.table import BETWEEN, DEADLINE, RECOVERED_FROM, BadValueError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,26 +21,26 @@ if TYPE_CHECKING:
 
     from supervise.access.notify import Notify
     from supervise.access.signs import Signs
-    from supervise.launch.locking import TurnedAway
-    from supervise.launch.recording import Plan
+    from supervise.launch.lock import TurnedAway
+    from supervise.launch.run_record import Plan
     from supervise.options.argv import Request
-    from supervise.output.copying import Copier
-    from supervise.output.held import Spool
-    from supervise.output.log import Log
+    from supervise.output.log_file import Log
     from supervise.output.outlet import Outlet
     from supervise.output.pump import Pump
+    from supervise.output.spool import Spool
+    from supervise.output.tee import Copier
+    from supervise.process.cgroup import Wall
+    from supervise.process.channel import Line
     from supervise.process.deputy import Deputy
     from supervise.process.guardian import FoundAgain, Guardian, Message, OnLost
     from supervise.process.inbox import Inbox
-    from supervise.process.line import Line
     from supervise.process.stdin import Stdin
-    from supervise.process.wall import Wall
-    from supervise.records.distant import DistantOutlet, DistantSink
-    from supervise.records.locks import Lock
-    from supervise.records.records import Record
+    from supervise.records.flock import Lock
+    from supervise.records.proxies import DistantOutlet, DistantSink
+    from supervise.records.store import Record
+    from supervise.terminal.bridge import Relay
     from supervise.terminal.caller import Caller
     from supervise.terminal.overlay import Overlay
-    from supervise.terminal.relay import Relay
     from supervise.text.redaction import Redaction
 
 inf = float("inf")
@@ -202,9 +202,9 @@ class Launched:
             self.record.note_root(root)
         self._root = root
         if self.told >= 0:
-            from supervise.launch import detaching
+            from supervise.launch import detach
 
-            detaching.tell(self.told, self.run_id)
+            detach.tell(self.told, self.run_id)
             self.told = -1
 
     @property
@@ -303,10 +303,10 @@ def _nothing() -> None:
 
 def detach(request: "Request") -> int:
     """Go on in a process of our own; returns where its caller waits for the command to be there."""
-    from supervise.launch import detaching
+    from supervise.launch import detach
 
     try:
-        return detaching.leave()
+        return detach.leave()
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
         why = f"cannot go on in a process of its own: {reason_of(error)}{where}"
@@ -332,9 +332,9 @@ def run(request: "Request", on_lost: "OnLost", told: int = -1, began: "float | N
         values = request.values
         _redact(launched)
         if request.notice and not values["quiet"]:
-            from supervise.launch import recording
+            from supervise.launch import run_record
 
-            recording.warn(request.notice)
+            run_record.warn(request.notice)
         if values["report"] or values["events"] or values["lock"] or values["log"] or DEADLINE in os.environ:
             from supervise.launch import admission
 
@@ -369,10 +369,10 @@ def run(request: "Request", on_lost: "OnLost", told: int = -1, began: "float | N
 
 def _say_hints(request: "Request") -> None:
     if request.hints and not request.values["quiet"]:
-        from supervise.launch import recording
+        from supervise.launch import run_record
 
         for hint in request.hints:
-            recording.warn(hint)
+            run_record.warn(hint)
 
 
 def _refuse_start(launched: Launched, error: Exception) -> "NoReturn":
@@ -494,9 +494,9 @@ def _wait_plainly(pid: int) -> None:
 
 def _say(text: str) -> None:
     try:
-        from supervise.text import saying
+        from supervise.text import stderr
 
-        saying.say(text)
+        stderr.say(text)
     except (OSError, ImportError):
         # No descriptor is left to load the library with.
         try:
@@ -511,7 +511,7 @@ def _id_of(epoch: float) -> str:
 
 
 def reason_of(error: Exception) -> str:
-    """Return what is the matter, without where, as `text.saying.reason_of` does.
+    """Return what is the matter, without where, as `text.stderr.reason_of` does.
 
     This one is for when no library can be loaded any more: it is here before memory or descriptors run out.
     """
@@ -546,18 +546,18 @@ def _start(launched: Launched, on_lost: "OnLost") -> None:
 
         launched.stdin = Stdin()
     if values["name"] or RECOVERED_FROM in os.environ:
-        from supervise.launch import recording
+        from supervise.launch import run_record
 
-        if recording.was_predecessor_lost(values):
+        if run_record.was_predecessor_lost(values):
             launched.variables[b"SUPERVISE_PREVIOUS_OUTCOME"] = b"lost"
     if values["notify"] or "notify" in values["access_on"]:
         launched.notify = _hear_notify(launched)
         # Whoever is left of us when we are killed removes it.
         first.append((("socket", launched.notify.folder, launched.run_id), ()))
     if not values["no_record"]:
-        from supervise.launch import recording
+        from supervise.launch import run_record
 
-        launched.plan = recording.plan(
+        launched.plan = run_record.plan(
             launched.run_id,
             launched.started_at,
             launched.request,

@@ -4,7 +4,7 @@ import os
 
 from supervise.launch import launch
 from supervise.launch.launch import Launched
-from supervise.terminal.relay import Relay
+from supervise.terminal.bridge import Relay
 
 
 def open_stdio(launched: Launched) -> "tuple[tuple[int, int, int], str]":

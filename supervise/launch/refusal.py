@@ -6,8 +6,8 @@ What may be short is memory, so little is loaded: neither the faces nor `json`, 
 import os
 from time import monotonic, time
 
-from supervise.options import plain
-from supervise.records import remains
+from supervise.options import serializer
+from supervise.records import postmortem
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def settle(launched: "Launched", why: str) -> None:
     Raises OSError where the record cannot be written.
     """
     values = launched.request.values
-    start = remains.start_of(
+    start = postmortem.start_of(
         launched.run_id,
         values["name"],
         launched.command,
@@ -31,13 +31,13 @@ def settle(launched: "Launched", why: str) -> None:
         access_limit=values["access_timeout"] is not None,
     )
     now, seconds = time(), monotonic() - launched.started
-    whole = remains.report(start, (), now, seconds, why, outcome="error")
+    whole = postmortem.report(start, (), now, seconds, why, outcome="error")
     lines = []
     for t, event in _events(launched):
-        at = plain.time(now - seconds + t)
-        remains.hear({"at": at, **event}, whole, has_access_limit=start["access_limit"])
-        lines.append(remains.line_of(start, at, round(t, 3), event))
-    lines.append(remains.last_line(whole))
+        at = serializer.time(now - seconds + t)
+        postmortem.hear({"at": at, **event}, whole, has_access_limit=start["access_limit"])
+        lines.append(postmortem.line_of(start, at, round(t, 3), event))
+    lines.append(postmortem.last_line(whole))
     _append(launched.events, lines)
     if launched.distant_events:
         launched.distant_events.deputy.tell("append", "".join(lines).encode())
@@ -59,13 +59,13 @@ def _write_report(path: "str | None", whole: "dict[str, Any]", why: str) -> None
     """
     if not path:
         return
-    from supervise.files import report
+    from supervise.files import report_file
 
-    failure = report.write(path, whole)
+    failure = report_file.write(path, whole)
     if failure and failure not in why and not why.startswith("--report: "):
-        from supervise.launch import recording
+        from supervise.launch import run_record
 
-        recording.warn(f"--report: {failure}")
+        run_record.warn(f"--report: {failure}")
 
 
 def _events(launched: "Launched") -> "list[tuple[float, dict[str, Any]]]":

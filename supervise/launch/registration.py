@@ -4,12 +4,12 @@ import _signal
 import os
 from time import monotonic
 
-from supervise.launch import launch, recording
+from supervise.launch import launch, run_record
 from supervise.launch.launch import CANCELLING, GLANCE, LATE, RECORD, UNDETACHED, Launched, Refusal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from supervise.records.records import Record
+    from supervise.records.store import Record
 
 RECORD_DETACHED = 15.0
 """Seconds that the file system may take for the record of a run with --detach, which is refused without one: many
@@ -44,8 +44,8 @@ def wait(launched: Launched) -> None:
     launched.plan = None
     launched.guardian.give_up()
     if launched.is_detached:
-        raise Refusal(f"{UNDETACHED}: {recording.late()}")
-    recording.say_late()
+        raise Refusal(f"{UNDETACHED}: {run_record.late()}")
+    run_record.say_late()
     launched.line.close()
     launched.hung.add(launched.guardian.pid)
     # The guardian that hangs may hold the other ends.
@@ -59,7 +59,7 @@ def wait(launched: Launched) -> None:
 
 def end(launched: Launched, record: "Record", code: int, ended: float) -> bool:
     """Write the end of a short run; False where that could not be done."""
-    from supervise.records.brief import Brief
+    from supervise.records.short_report import Brief
 
     started = launched.started
     pid, spawned = next((message[1:3] for message in launched.heard if message[0] == "started"), (None, 0.0))
@@ -77,7 +77,7 @@ def end(launched: Launched, record: "Record", code: int, ended: float) -> bool:
     used = _ask_usage(launched)
     counts: dict[str, int] = {**launched.shown, **{pump.stream: pump.count for pump in launched.pumps}}
     launched.bound_writing(SHORT_WRITES)
-    return recording.end(record, brief, monotonic() - started, used, counts)
+    return run_record.end(record, brief, monotonic() - started, used, counts)
 
 
 def _ask_usage(launched: Launched) -> "dict[str, object]":

@@ -1,7 +1,7 @@
 """The one table of what `--access-on` takes: a row for each kind of sign that shows that the command is up.
 
 The reader of the option, its help, the completions, the manual and the lookout for the signs all come from the table.
-A new kind is a row here, a function of that name in `access/looks.py` if something has to be looked for, and tests.
+A new kind is a row here, a function of that name in `access/checks.py` if something has to be looked for, and tests.
 Plain classes and built-in types only: a run with `--access-on` loads this before the command is born.
 """
 
@@ -24,7 +24,7 @@ class AccessKind:
     """One row.
 
     `validate` takes an argument and returns '', or what the kind takes where that argument is none.  `check` is TOLD,
-    LINES, or the name of a function in `access/looks.py`.  `text` is for the manual: words between asterisks are bold.
+    LINES, or the name of a function in `access/checks.py`.  `text` is for the manual: words between asterisks are bold.
     """
 
     __slots__ = ("check", "metavar", "name", "text", "validate")

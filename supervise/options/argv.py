@@ -1,6 +1,6 @@
 """The fast reader: the words of a plain run to a Request, by the table alone.
 
-What it does not know whole (help, an error, another command) it leaves to `cli`, which gives the same result for the
+What it does not know whole (help, an error, another command) it leaves to `app`, which gives the same result for the
 same words or says what is wrong.  It is imported before the command is born, so built-in modules only; argparse or
 typer would cost more than the command's own start.
 """
@@ -8,8 +8,8 @@ typer would cost more than the command's own start.
 import os
 import sys
 
-from supervise.options import folders
-from supervise.options.options import BETWEEN, OPTIONS, PREFIX, BadValueError, Option, option_names
+from supervise.options import paths
+from supervise.options.table import BETWEEN, OPTIONS, PREFIX, BadValueError, Option, option_names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -203,13 +203,13 @@ def configuration(said: "Mapping[str, str]", environ: "Mapping[str, str]") -> "t
 
 def _has_no_file(environ: "Mapping[str, str]") -> bool:
     """Return whether the user has no configuration, as the kernel knows at once; False where it is to be looked for."""
-    folder = folders.config(environ) if sys.platform == "linux" else None
+    folder = paths.config(environ) if sys.platform == "linux" else None
     if not folder:
         return False
     from supervise.process import system
 
     path = f"{folder}/{FILE}"
-    if not system.is_at_hand(path) or not folders.closed_way(folder):
+    if not system.is_at_hand(path) or not paths.closed_way(folder):
         return False
     try:
         os.stat(path)

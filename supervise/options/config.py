@@ -13,8 +13,8 @@ defaults and at its own profile, `config check` at all of it.
 import os
 
 from supervise.files import owned, shared, trust
-from supervise.options.options import BETWEEN, OPTIONS, BadValueError, Option, option_names
-from supervise.options.plain_toml import read as read_plainly
+from supervise.options.table import BETWEEN, OPTIONS, BadValueError, Option, option_names
+from supervise.options.toml import read as read_plainly
 from supervise.options.values import read as read_value
 
 TYPE_CHECKING = False
@@ -164,7 +164,7 @@ def _text(file: str, *, is_named: bool) -> str:
         mend = f" (chmod go-w {shown(error.where)})" if error.is_ours else ""
         raise BadValueError(f"{shown(file)}: is not obeyed: {where}{error.why}{mend}") from None
     except (OSError, ValueError) as error:
-        from supervise.text.saying import reason_of
+        from supervise.text.stderr import reason_of
 
         raise BadValueError(f"{shown(file)}: cannot read it: {reason_of(error)}") from None
     if len(data) > MOST:
@@ -293,7 +293,7 @@ def _shortened(text: str) -> str:
 
 def shown(file: str) -> str:
     """Its path on one line, whatever is in it."""
-    from supervise.text.cleaning import clean
+    from supervise.text.sanitizer import clean
 
     return clean(file)
 

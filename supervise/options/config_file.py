@@ -6,8 +6,8 @@ A run of a user who has none does not load this.
 import os
 import sys
 
-from supervise.options import argv, folders
-from supervise.options.options import OPTIONS, BadValueError
+from supervise.options import argv, paths
+from supervise.options.table import OPTIONS, BadValueError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def find(said: "Mapping[str, str]", environ: "Mapping[str, str]") -> "tuple[str,
 
 def _own_is_late(said: "Mapping[str, str]", environ: "Mapping[str, str]") -> str:
     """Return the notice that the user's own configuration is left alone, as its file system does not answer; or ''."""
-    folder = folders.config(environ) if sys.platform == "linux" else None
+    folder = paths.config(environ) if sys.platform == "linux" else None
     path = os.path.join(folder, argv.FILE) if folder else ""
     if not path or _answers(path, lambda: os.stat(users_file(environ)[0]), said, environ):
         return ""
@@ -75,7 +75,7 @@ def _answers(path: str, look: "Callable[[], object]", said: "Mapping[str, str]",
     if system.is_at_hand(path):
         return True
     from supervise.options import values
-    from supervise.process import apart
+    from supervise.process import offload
 
     bounds = [PATIENCE]
     for key in LIMITS:
@@ -88,8 +88,8 @@ def _answers(path: str, look: "Callable[[], object]", said: "Mapping[str, str]",
         if isinstance(limit, float):
             bounds.append(limit / 2)
     try:
-        apart.run(lambda: (bool(look()), ()), min(bounds))
-    except apart.LateError:
+        offload.run(lambda: (bool(look()), ()), min(bounds))
+    except offload.LateError:
         _late.add(path)
         return False
     except OSError:
@@ -103,7 +103,7 @@ def users_file(environ: "Mapping[str, str]") -> "tuple[str, str]":
 
     And why that is not the one that the environment names; empty where it is that one.
     """
-    folder, notice = folders.own_config(environ)
+    folder, notice = paths.own_config(environ)
     return os.path.join(folder, argv.FILE) if folder else "", notice
 
 

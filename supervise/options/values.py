@@ -3,7 +3,7 @@
 A reader takes the option's row and the word, and returns the value or raises BadValueError with one clear line.
 """
 
-from supervise.options.options import BETWEEN, BadValueError, Option
+from supervise.options.table import BETWEEN, BadValueError, Option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """Variables that begin as all of supervise's do, and are none of them: loaded only where there are such variables."""
 
-from supervise.options.options import OPTIONS, PREFIX
+from supervise.options.table import OPTIONS, PREFIX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from _collections import deque
 from time import monotonic
 
 from supervise.process.system import is_same_file, is_writable
-from supervise.text.saying import reason_of
+from supervise.text.stderr import reason_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

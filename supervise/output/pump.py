@@ -15,15 +15,15 @@ from time import monotonic, sleep
 from supervise.output.outlet import Outlet
 from supervise.process.inbox import Inbox
 from supervise.process.system import enlarge
-from supervise.text.saying import reason_of
+from supervise.text.stderr import reason_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from supervise.core.policy import Stream
-    from supervise.output.copying import Copier
     from supervise.output.feed import Feed
+    from supervise.output.tee import Copier
 
 BUFFER = 1 << 18
 MUCH = 1 << 16
@@ -318,7 +318,7 @@ class Pump:
 
     def _close_source(self) -> None:
         if self._unread and not self._is_through:
-            # The guardian hears of it before the close: it knows its copy by the same number (process/unread.py).
+            # The guardian hears of it before the close: it knows its copy by the same number (process/read_ends.py).
             # At the end of a pipe its copy hides nothing from anybody, and its wake-up would delay the command's exit.
             self._unread(os.fstat(self._source).st_ino)
         os.close(self._source)

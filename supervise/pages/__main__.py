@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from supervise.pages.making import pages
+from supervise.pages.build import pages
 
 
 def main() -> int:

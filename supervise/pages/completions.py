@@ -2,8 +2,8 @@
 
 import shlex
 
-from supervise.commands.table import SUBCOMMANDS, Subcommand, first_words
-from supervise.options.options import OPTIONS, Option, option_names
+from supervise.commands.registry import SUBCOMMANDS, Subcommand, first_words
+from supervise.options.table import OPTIONS, Option, option_names
 
 SIGNALS = ("TERM", "INT", "HUP", "QUIT", "KILL", "USR1", "USR2", "ABRT", "ALRM", "CONT", "STOP", "TSTP", "WINCH")
 """Those that one would send to stop or to tell something; any other can be typed.  The same on every system."""

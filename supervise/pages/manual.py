@@ -3,10 +3,10 @@
 import re
 import textwrap
 
-from supervise.commands.table import SUBCOMMANDS, Subcommand
+from supervise.commands.registry import SUBCOMMANDS, Subcommand
 from supervise.core.exit_codes import ExitCode
 from supervise.options.access_kinds import KINDS, AccessKind
-from supervise.options.options import OPTIONS, Option, option_names
+from supervise.options.table import OPTIONS, Option, option_names
 
 WIDTH = 72
 """Characters of a source line before its escapes; mandoc's lint wants no more than 80 with them."""

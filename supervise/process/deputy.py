@@ -13,7 +13,7 @@ import os
 from math import inf
 from time import monotonic
 
-from supervise.process import line, null, system
+from supervise.process import channel, null, system
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Deputy:
         self._is_killed = False
         self._is_hurried: Callable[[], bool] = bool
         self._guard = _thread.allocate_lock()
-        self._line, theirs = line.pair()
+        self._line, theirs = channel.pair()
         try:
             self.pid = os.fork()
         except OSError:
@@ -147,7 +147,7 @@ def _pause() -> None:
     sleep(PAUSE)
 
 
-def _serve(make: "Callable[[], object]", theirs: "line.Line", keep: "tuple[int, ...]") -> None:
+def _serve(make: "Callable[[], object]", theirs: "channel.Line", keep: "tuple[int, ...]") -> None:
     """Do in the child what the supervisor asks for, until the supervisor hangs up or is dead."""
     system.prctl(system.PR_SET_PDEATHSIG, _signal.SIGKILL)
     # Signals that the caller sends to the whole group are not for this process.

@@ -10,7 +10,7 @@ import os
 import select
 from time import monotonic, sleep
 
-from supervise.process import line, system
+from supervise.process import channel, system
 from supervise.process.holder import Holder
 
 TYPE_CHECKING = False
@@ -50,7 +50,7 @@ class Guardian:
     """The guardian as we see it."""
 
     def __init__(
-        self, pid: int, line: line.Line, has_terminal: bool, leave: int, permit: int, mask: "Iterable[int]"
+        self, pid: int, line: channel.Line, has_terminal: bool, leave: int, permit: int, mask: "Iterable[int]"
     ) -> None:
         self.pid = pid
         self.line = line
@@ -179,10 +179,10 @@ def fork(
     command's signal mask.  `on_lost` is called in the guardian, with the facts and the sockets that it was told, when
     the supervisor has died and the tree is stopped; `found_again` before that, on a terminal.  `maker` makes the record
     of the run, in the guardian, where the first messages tell it to.  `copies`: the read ends of the
-    command's pipes that the guardian keeps (see `unread.Copies`).
+    command's pipes that the guardian keeps (see `read_ends.Copies`).
     Raises OSError where no process can be had.
     """
-    ours, theirs = line.pair()
+    ours, theirs = channel.pair()
     leave = _byte() if may_leave else -1
     permit = _byte() if maker else -1
     wake, trigger = os.pipe()

@@ -33,7 +33,7 @@ import os
 import select
 from time import monotonic
 
-from supervise.process.line import Line
+from supervise.process.channel import Line
 from supervise.process.spawn import SpawnError, find, is_whole, names_of, places, spawn
 
 TYPE_CHECKING = False
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-    from supervise.process.exact import Exact
-    from supervise.process.unread import Copies
+    from supervise.process.raw_environment import Exact
+    from supervise.process.read_ends import Copies
 
     Maker = Callable[[], tuple[tuple[Any, ...], tuple[int, ...], Callable[[], None]]]
     """Makes the record: what the supervisor is told of it, with which descriptors, and what takes all of it back."""
@@ -240,9 +240,9 @@ class Holder:
             case ("helper", int(pid), bool(is_there)):
                 (self._helpers.add if is_there else self._helpers.discard)(pid)
             case ("wall", str(folder)):
-                from supervise.process import wall
+                from supervise.process import cgroup
 
-                self._gathering = wall.enter(folder, self.spared, self.reap)
+                self._gathering = cgroup.enter(folder, self.spared, self.reap)
                 self._gather()
             case ("spawn", list(command), dict(variables), str(terminal)):
                 if fds[3:]:
@@ -285,7 +285,7 @@ class Holder:
         self._is_mapping = is_whole() and not self._names
         if not self._is_mapping:
             # This is loaded before the fork: the guardian may have no descriptor for it, or find a disk that is gone.
-            from supervise.process import exact  # noqa: F401 - used after the fork
+            from supervise.process import raw_environment  # noqa: F401 - used after the fork
 
     def prepare(self, command: "list[str]", variables: "dict[bytes, bytes | None]") -> None:
         """Do the part of a spawn that can be done before the fork: after it, each page that is touched is copied.
@@ -338,7 +338,7 @@ class Holder:
                 os.close(fd)
 
     def _exact(self, variables: "dict[bytes, bytes | None]") -> "Exact":
-        from supervise.process.exact import Exact
+        from supervise.process.raw_environment import Exact
 
         return Exact(variables, self._names)
 
@@ -434,17 +434,17 @@ class Holder:
     def _load_copies(self) -> "Copies":
         if self._copies is None:
             # This is loaded after the command's start: a file of its own costs a hundredth of a bare start of Python.
-            from supervise.process.unread import Copies
+            from supervise.process.read_ends import Copies
 
             self._copies = Copies(self.kept)
         return self._copies
 
     def _load(self) -> "ModuleType":
-        from supervise.process import stop
+        from supervise.process import kill
 
         if self.kept:
             self._load_copies()
-        return stop
+        return kill
 
 
 def _is_first(fds: "Sequence[int]") -> bool:

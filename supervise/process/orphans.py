@@ -14,7 +14,7 @@ import errno
 import os
 from time import monotonic, sleep
 
-from supervise.process import stop, tree
+from supervise.process import kill, tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Orphans:
         self.grace = grace
         self.met: dict[Key, str] = {}
         """The names of all that were ever alive."""
-        self.survivors: list[stop.Survivor] = []
+        self.survivors: list[kill.Survivor] = []
         """Who could not be killed."""
         self.is_done = False
         self.patience = 0.0
@@ -95,7 +95,7 @@ class Orphans:
         if self._looks > 1 and now >= self._seen_at + (0 if self.met else self.patience):
             # A child that was forked during the first look is seen in the second.
             self.is_done = True
-        if not alive or (self._has_guardian(alive) and now < self._began + self.grace + stop.LONGEST + MARGIN):
+        if not alive or (self._has_guardian(alive) and now < self._began + self.grace + kill.LONGEST + MARGIN):
             return
         if not self._asked_at:
             self._asked_at = now
@@ -108,7 +108,7 @@ class Orphans:
             self._killing_since = self._killing_since or now
             groups = self._leaders - {everyone[pid].pgrp for pid in spared if pid in everyone}
             self._kill(alive, groups)
-            if now > self._killing_since + stop.LONGEST:
+            if now > self._killing_since + kill.LONGEST:
                 self.survivors = [seen for one in alive if (seen := tree.describe(one.pid))]
                 self.is_done = True
 
@@ -123,7 +123,7 @@ class Orphans:
     def _ask(self, processes: "list[tree.Stat]") -> None:
         for one in processes:
             self._asked.add(one.pid)
-            stop.send(one.pid, one.starttime, (self.signal, _signal.SIGCONT))
+            kill.send(one.pid, one.starttime, (self.signal, _signal.SIGCONT))
 
     def _kill(self, alive: "list[tree.Stat]", groups: "set[int]") -> None:
         for one in alive:
@@ -131,7 +131,7 @@ class Orphans:
                 # No fork within it outruns this.
                 _kill_group_of(one)
             is_new = _key(one) not in self._killed
-            if is_new and stop.send(one.pid, one.starttime, (_signal.SIGKILL,)) != errno.EPERM:
+            if is_new and kill.send(one.pid, one.starttime, (_signal.SIGKILL,)) != errno.EPERM:
                 self._killed.add(_key(one))
 
 

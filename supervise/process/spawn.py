@@ -1,7 +1,7 @@
 """Start a command as a shell would, with `posix_spawn` (posix_spawn(3)): no copy of the supervisor's memory is made.
 
 The environment is handed on as a mapping, and what shows whether a mapping can hold it stands here as well: a file of
-its own, loaded before each start, would cost as much as 15 kB of code.  `exact` has what only the others need.
+its own, loaded before each start, would cost as much as 15 kB of code.  `raw_environment` has the rest.
 
 `errno` is built in, and yet it costs half as much as a file of ours: it is loaded where something has failed.
 """
@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from supervise.process.exact import Exact
+    from supervise.process.raw_environment import Exact
 
 SHELL = "/bin/sh"
 DEFAULTS = (_signal.SIGPIPE, _signal.SIGXFSZ)

@@ -5,7 +5,7 @@ STOP and not the signal that came: a program that ignores or handles TSTP would 
 
 import _signal
 
-from supervise.process import stop, tree
+from supervise.process import kill, tree
 
 LOOKS = 10
 """Looks at the tree at most: each finds what was forked during the one before."""
@@ -25,7 +25,7 @@ def suspend(holder: int) -> dict[int, int]:
         if not fresh:
             break
         for one in fresh:
-            if not stop.send(one.pid, one.starttime, (_signal.SIGSTOP,)):
+            if not kill.send(one.pid, one.starttime, (_signal.SIGSTOP,)):
                 suspended[one.pid] = one.starttime
     return suspended
 
@@ -33,4 +33,4 @@ def suspend(holder: int) -> dict[int, int]:
 def go_on(suspended: dict[int, int]) -> None:
     """Continue what `suspend` has stopped, the children before their parents, which may be waiting for them."""
     for pid, started in reversed(suspended.items()):
-        stop.send(pid, started, (_signal.SIGCONT,))
+        kill.send(pid, started, (_signal.SIGCONT,))

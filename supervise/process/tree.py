@@ -104,7 +104,7 @@ def stat(pid: "int") -> "Stat | None":
         return None
     name = raw[raw.find(b"(") + 1 : end].decode("utf-8", "surrogateescape")
     if not (name.isascii() and name.isprintable()):
-        from supervise.text.cleaning import clean
+        from supervise.text.sanitizer import clean
 
         name = clean(name)
     field = raw[end + 2 :].split(None, 20)

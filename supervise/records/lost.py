@@ -5,9 +5,9 @@ import os
 from time import monotonic, time
 
 from supervise.control import sockets
-from supervise.files import report, shared
-from supervise.options import folders
-from supervise.records import losing, reading, records, remains
+from supervise.files import report_file, shared
+from supervise.options import paths
+from supervise.records import liveness, postmortem, reader, store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,16 +36,16 @@ def write(
     end = own or (record.end() if record else None)
     is_made_here = end is None
     if end is None:
-        head = remains.start_of(
+        head = postmortem.start_of(
             run_id, start["name"], start["command"], pid, started_at, access_limit=start["access_limit"]
         )
         events = record.events() if record else ()
-        outcome, reason = ("error", fault) if fault else ("lost", losing.CRASH)
-        end = remains.report(head, events, time(), monotonic() - started, reason, outcome=outcome)
+        outcome, reason = ("error", fault) if fault else ("lost", liveness.CRASH)
+        end = postmortem.report(head, events, time(), monotonic() - started, reason, outcome=outcome)
         if start["events"]:
             _append_event(start["events"], end)
     if path and not own:
-        report.write(path, end)
+        report_file.write(path, end)
     if record:
         try:
             _end(record, end, is_kept=start["rerun"] and end["outcome"] == "lost", is_made_here=is_made_here)
@@ -60,30 +60,30 @@ def remove_sockets(left: list[tuple[str, str]]) -> None:
         sockets.remove(folder, run_id)
 
 
-def _find(run_id: str) -> reading.Record | None:
+def _find(run_id: str) -> reader.Record | None:
     """The record; one of which only a part had been made is removed."""
-    state, _ = folders.own_state(os.environ)
+    state, _ = paths.own_state(os.environ)
     if state is None:
         return None
-    record = reading.Record(state, run_id)
+    record = reader.Record(state, run_id)
     if os.path.isdir(record.folder):
         return record
-    records.remove(state, f".{run_id}")
+    store.remove(state, f".{run_id}")
     return None
 
 
-def _end(record: reading.Record, end: "dict[str, Any]", *, is_kept: bool, is_made_here: bool) -> None:
+def _end(record: reader.Record, end: "dict[str, Any]", *, is_kept: bool, is_made_here: bool) -> None:
     if end["outcome"] == "lost" or is_made_here:
-        remains.write(record.state, end, is_kept=is_kept)
+        postmortem.write(record.state, end, is_kept=is_kept)
     elif not record.has_end:
-        records.finish(record.state, record.run_id, end)
+        store.finish(record.state, record.run_id, end)
     else:
-        records.settle(record.state, record.run_id)
+        store.settle(record.state, record.run_id)
 
 
 def _append_event(path: str, end: "dict[str, Any]") -> None:
     try:
-        remains.append_event(shared.open_regular(path, os.O_RDWR | os.O_APPEND), end)
+        postmortem.append_event(shared.open_regular(path, os.O_RDWR | os.O_APPEND), end)
     except OSError:
         # The file is a FIFO, say, or gone.
         pass
@@ -92,7 +92,7 @@ def _append_event(path: str, end: "dict[str, Any]") -> None:
 def _written(path: str, run_id: str) -> "dict[str, Any] | None":
     """Return the run's own report: the supervisor may have died after it, before its last word to the guardian."""
     try:
-        found = json.loads(report.read(path))
+        found = json.loads(report_file.read(path))
         return found if found["run_id"] == run_id and found["outcome"] else None
     except (OSError, ValueError, LookupError, TypeError):
         return None

@@ -12,7 +12,7 @@ import sys
 from _struct import calcsize, pack, unpack_from
 from stat import S_ISREG
 
-from supervise.text.writing import write_all
+from supervise.text.writer import write_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ MODE = 0o600
 
 
 class Writer:
-    """The file of this run.  A sink for `output.copying`; its methods raise OSError."""
+    """The file of this run.  A sink for `output.tee`; its methods raise OSError."""
 
     name = "record"
 

@@ -10,20 +10,20 @@ from time import time
 
 from supervise.control import sockets
 from supervise.files import trust
-from supervise.options import plain
-from supervise.options.options import OPTIONS, BadValueError
+from supervise.options import serializer
+from supervise.options.table import OPTIONS, BadValueError
 from supervise.options.values import read
-from supervise.process import identity, orphans, tree, wall
+from supervise.process import cgroup, identity, orphans, tree
 from supervise.process.orphans import Orphans
-from supervise.records import losing, reading, records, remains
-from supervise.text.saying import reason_of
+from supervise.records import liveness, postmortem, reader, store
+from supervise.text.stderr import reason_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from supervise.records.reading import Record
+    from supervise.records.reader import Record
 
     Rerun = Callable[[Record, int], str]
     """Runs it again, for which time, and returns the id of the new run.  Raises RerunError."""
@@ -49,8 +49,8 @@ class Lost:
     def __init__(self, record: "Record", reason: str) -> None:
         self.record = record
         self.reason = reason
-        """`losing.CRASH` or `losing.REBOOT`."""
-        self.last_seen = losing.last_seen(record)
+        """`liveness.CRASH` or `liveness.REBOOT`."""
+        self.last_seen = liveness.last_seen(record)
         self.flaw = ""
         """Why recovery leaves the run alone: its record is not wholly this user's own, or damaged."""
         self.is_taken = False
@@ -75,7 +75,7 @@ class Lost:
         Raises OSError.
         """
         way = os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
-        self._claim = records.open_own(f"{self.record.folder}/{CLAIM}", way)
+        self._claim = store.open_own(f"{self.record.folder}/{CLAIM}", way)
         try:
             fcntl.flock(self._claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -95,8 +95,8 @@ def find(state: str, host: str = "") -> "list[Lost]":
 
     `host` is the name of another machine whose runs count as this machine's: it had that name before.
     """
-    unfinished = {record.run_id for record in reading.unfinished(state)}
-    candidates = (reading.Record(state, run_id) for run_id in reversed(reading.ids(state)))
+    unfinished = {record.run_id for record in reader.unfinished(state)}
+    candidates = (reader.Record(state, run_id) for run_id in reversed(reader.ids(state)))
     found = (_look(one, host, is_listed=one.run_id in unfinished) for one in candidates if os.path.isdir(one.folder))
     losses = [lost for lost in found if lost]
     for lost in losses:
@@ -108,8 +108,8 @@ def left_alone(state: str, host: str = "") -> "list[Record]":
     """Return the unfinished runs of other machines but of `host`: those machines tell what is lost of them."""
     return [
         record
-        for record in reading.unfinished(state)
-        if not record.has_end and _is_others(record, host) and not reading.is_locked(record)
+        for record in reader.unfinished(state)
+        if not record.has_end and _is_others(record, host) and not reader.is_locked(record)
     ]
 
 
@@ -140,7 +140,7 @@ def recover(state: str, rerun: "Rerun", host: str = "") -> "list[Lost]":
         try:
             if lost.claim():
                 # Whoever had it until now may have done all that there was to do.
-                is_listed = os.path.lexists(f"{state}/{records.LIVE}/{lost.record.run_id}")
+                is_listed = os.path.lexists(f"{state}/{store.LIVE}/{lost.record.run_id}")
                 now = _look(lost.record, host, is_listed=is_listed)
                 if now is None:
                     lost.release()
@@ -152,7 +152,7 @@ def recover(state: str, rerun: "Rerun", host: str = "") -> "list[Lost]":
         losses.append(lost)
     orphans.stop_all([found for lost in ours if (found := _orphans_of(lost))])
     if ours:
-        wall.remove_left([lost.record.run_id for lost in ours])
+        cgroup.remove_left([lost.record.run_id for lost in ours])
     for lost in ours:
         try:
             _settle(lost, rerun)
@@ -168,18 +168,18 @@ def _look(record: "Record", host: str, *, is_listed: bool) -> "Lost | None":
     if (is_listed or not record.has_end) and _is_others(record, host):
         return None
     if not record.has_end:
-        if reading.is_locked(record) or _has_supervisor(record):
+        if reader.is_locked(record) or _has_supervisor(record):
             return None
         # It may have ended between the looks.
         if not record.has_end:
-            return Lost(record, losing.reason_of(record))
+            return Lost(record, liveness.reason_of(record))
     if not is_listed:
         return None
     end = record.end() or {}
     if end.get("outcome") == "lost":
         # It stands there since it is to be run again.
         return Lost(record, str(end.get("reason")))
-    records.settle(record.state, record.run_id)
+    store.settle(record.state, record.run_id)
     return None
 
 
@@ -193,7 +193,7 @@ def _flaw(record: "Record") -> str:
     What stands in it makes this process kill and run: each part of it must have been written by this user, and be of
     the run whose id it bears.
     """
-    live = f"{record.state}/{records.LIVE}/{record.run_id}"
+    live = f"{record.state}/{store.LIVE}/{record.run_id}"
     try:
         names = sorted(os.listdir(record.folder))
         parts = [record.folder, *(f"{record.folder}/{name}" for name in names), *filter(os.path.lexists, [live])]
@@ -213,14 +213,14 @@ def _flaw(record: "Record") -> str:
         return f"{error.filename}: {reason_of(error)}"
     if record.facts.get("run_id") != record.run_id:
         of = "damaged" if not record.facts.get("run_id") else "of another run"
-        return f"{record.folder}/{records.RUN} is {of if records.RUN in names else 'missing'}"
+        return f"{record.folder}/{store.RUN} is {of if store.RUN in names else 'missing'}"
     return ""
 
 
 def _has_supervisor(record: "Record") -> bool:
     """The lock is not held, but it lives: somebody has taken the lock's file away."""
     pid, started = _number(record, "pid"), _number(record, "pid_started")
-    if not pid or losing.reason_of(record) == losing.REBOOT:
+    if not pid or liveness.reason_of(record) == liveness.REBOOT:
         return False
     now = tree.stat(pid)
     return now is not None and now.starttime == started and tree.is_alive(now)
@@ -229,7 +229,7 @@ def _has_supervisor(record: "Record") -> bool:
 def _orphans_of(lost: Lost) -> "Orphans | None":
     """The search for what is left of it; None where nobody can be: after a reboot, and after its guardian's work."""
     record = lost.record
-    if lost.reason == losing.REBOOT or record.has_end:
+    if lost.reason == liveness.REBOOT or record.has_end:
         return None
     guardian, roots = (_number(record, "guardian"), _number(record, "guardian_started")), _roots(record)
     if not (_text(record, "boot_id") and identity.boot_id()):
@@ -249,7 +249,7 @@ def _met(found: Orphans) -> "list[tuple[int, str]]":
 
 def _roots(record: "Record") -> "list[tuple[int, int]]":
     found = []
-    for line in reading.read(f"{record.folder}/{records.ROOTS}").splitlines():
+    for line in reader.read(f"{record.folder}/{store.ROOTS}").splitlines():
         words = line.split()
         if len(words) == 2 and all(word.isdigit() and len(word) < 20 for word in words):
             found.append((int(words[0]), int(words[1])))
@@ -270,17 +270,17 @@ def _settle(lost: Lost, rerun: "Rerun") -> None:
     except RerunError as error:
         times, lost.trouble = None, str(error)
     if not record.has_end:
-        end = remains.report(_start(record), record.events(), time(), _seconds(lost), lost.reason, lost.survivors)
-        remains.write(record.state, end, is_kept=times is not None)
+        end = postmortem.report(_start(record), record.events(), time(), _seconds(lost), lost.reason, lost.survivors)
+        postmortem.write(record.state, end, is_kept=times is not None)
     if times is not None:
         _run_again(lost, rerun, times)
     else:
-        records.settle(record.state, record.run_id)
+        store.settle(record.state, record.run_id)
 
 
 def _run_again(lost: Lost, rerun: "Rerun", times: int) -> None:
     record = lost.record
-    live = f"{record.state}/{records.LIVE}/{record.run_id}"
+    live = f"{record.state}/{store.LIVE}/{record.run_id}"
     lost.is_to_rerun = True
     try:
         # Before it is run again: should we die in between, it is not run twice.
@@ -293,10 +293,10 @@ def _run_again(lost: Lost, rerun: "Rerun", times: int) -> None:
     except RerunError as error:
         lost.trouble = str(error)
         if not error.is_final:
-            os.close(records.open_own(live))
+            os.close(store.open_own(live))
             return
     # The secrets of the run, where they were kept, have served.
-    records.settle(record.state, record.run_id)
+    store.settle(record.state, record.run_id)
 
 
 def _times(record: "Record") -> "int | None":
@@ -344,7 +344,7 @@ def _begun(record: "Record") -> float:
     """Epoch seconds, by its id, since what else stands there may be broken."""
     day, second, rest = record.run_id.split("-")
     micros = rest[:6]
-    return (reading.epoch_of(day, second) or 0.0) + (int(micros) / 1e6 if micros.isdecimal() else 0.0)
+    return (reader.epoch_of(day, second) or 0.0) + (int(micros) / 1e6 if micros.isdecimal() else 0.0)
 
 
 def _start(record: "Record") -> "dict[str, Any]":
@@ -353,10 +353,10 @@ def _start(record: "Record") -> "dict[str, Any]":
     return {
         "run_id": record.run_id,
         "name": record.name,
-        "command": [plain.marked(word) for word in record.command] or [reading.UNKNOWN],
+        "command": [serializer.marked(word) for word in record.command] or [reader.UNKNOWN],
         "cwd": _text(record, "cwd"),
         "host": _text(record, "host") or os.uname().nodename,
         "pid": _number(record, "pid") or 1,
-        "started_at": plain.time(begun),
+        "started_at": serializer.time(begun),
         "access_limit": _said(record, "access_timeout") is not None,
     }

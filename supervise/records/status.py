@@ -7,8 +7,8 @@ at most once a second, so that neither a disk that stands still nor a command th
 import _thread
 from time import sleep
 
-from supervise.options import plain
-from supervise.records.records import Record
+from supervise.options import serializer
+from supervise.records.store import Record
 
 PAUSE = 1.0
 """Seconds between two writes."""
@@ -27,7 +27,7 @@ class StatusFile:
     def show(self, text: str) -> None:
         """Have the status written; empty for an attempt that has said nothing yet."""
         with self._guard:
-            self._text = plain.marked(text)
+            self._text = serializer.marked(text)
             if self._is_busy:
                 return
             try:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from math import inf
 from time import monotonic
 
-from supervise.activity.picture import Camera, Earlier
+from supervise.activity.snapshot import Camera, Earlier
 from supervise.core.events import Doing, Sample
 from supervise.core.policy import Policy
 from supervise.faces.items import Diagnosis, LastLine

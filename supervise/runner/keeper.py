@@ -16,9 +16,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from supervise.control.control import Control
-    from supervise.records.locks import Lock
-    from supervise.records.records import Record
+    from supervise.control.server import Control
+    from supervise.records.flock import Lock
+    from supervise.records.store import Record
 
 LEAST, MOST, PART = 5.0, 60.0, 20
 """Seconds between two looks: a part of the run's age, so that there are fewer the longer it takes."""

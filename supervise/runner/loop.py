@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from supervise.control.control import Control
+from supervise.control.server import Control
 from supervise.faces.items import Trouble
-from supervise.process import wall
-from supervise.runner.finishing import finish
-from supervise.runner.gauging import gauge
+from supervise.process import cgroup
+from supervise.runner.dispatcher import Runner
+from supervise.runner.finish import finish
 from supervise.runner.keeper import MOST, Keeper
 from supervise.runner.overseer import TURN
-from supervise.runner.runner import Runner
-from supervise.runner.steering import Steering, open_control
+from supervise.runner.requests import Steering, open_control
+from supervise.runner.usage import gauge
 
 if TYPE_CHECKING:
     from supervise.faces.live import Live
@@ -31,12 +31,12 @@ def watch(runner: Runner) -> None:
 
 async def _build_wall(runner: Runner) -> None:
     """As soon as the wall of a run around ours is there, or has been waited for."""
-    until = monotonic() + wall.PATIENCE
-    while wall.is_to_wait() and monotonic() < until:
+    until = monotonic() + cgroup.PATIENCE
+    while cgroup.is_to_wait() and monotonic() < until:
         await trio.sleep(0.02)
     launched = runner.launched
     if launched.holder() == launched.guardian.pid:
-        launched.wall = wall.build(launched.run_id)
+        launched.wall = cgroup.build(launched.run_id)
         if launched.wall:
             launched.line.send("wall", launched.wall.folder, fds=(launched.wall.held,))
             launched.guardian.wake()
@@ -141,7 +141,7 @@ async def _keep(runner: Runner, control: Control | None) -> None:
 
 
 async def _draw(runner: Runner, overlay: "Overlay", live: "Live") -> None:
-    from supervise.runner.drawing import draw
+    from supervise.runner.live_line import draw
 
     try:
         await draw(runner, overlay, live)

@@ -18,7 +18,7 @@ from time import monotonic
 
 from supervise.core.events import Process
 from supervise.launch.launch import Launched
-from supervise.process import freezer, stop, tree
+from supervise.process import freezer, kill, tree
 
 TURN = 0.02
 """Seconds between two looks at a guardian that stood still, or has an order."""
@@ -29,7 +29,7 @@ REPLACING = 2.0
 """Seconds after the order to kill, and seconds for which the command has ended unheard, after which a guardian that
 stands still is killed."""
 NAMING = 7.0
-"""Seconds after the order to kill at which what lives is named: before the machine gives up (`ending.GIVE_UP`)."""
+"""Seconds after the order to kill at which what lives is named: before the machine gives up (`shutdown.GIVE_UP`)."""
 UNMOVED = 3
 """Looks in a row that find a guardian moving, after which one without an order is not looked at any more."""
 
@@ -144,10 +144,10 @@ class Overseer:
     def _do_its_work(self, pid: int) -> None:
         if self._order and self._take_claim():
             signal, is_delivered = self._order
-            stop.ask_all(pid, signal, spared_group=os.getpgrp() if is_delivered else None)
+            kill.ask_all(pid, signal, spared_group=os.getpgrp() if is_delivered else None)
         if self._killing_since is not None:
             for one in self._below(pid):
-                stop.send(one.pid, one.starttime, (_signal.SIGKILL,))
+                kill.send(one.pid, one.starttime, (_signal.SIGKILL,))
 
     def _replace(self, pid: int, *, is_still: bool) -> None:
         now = monotonic()

@@ -11,8 +11,8 @@ from pathlib import Path
 from bench_flowing import flood, rates
 from bench_tools import ENVIRON, PYTHON_PASS, SUPERVISE, in_turn, medians, row, whole
 
-from supervise.options import plain
-from supervise.records import records
+from supervise.options import serializer
+from supervise.records import store
 
 MS = 1000
 UNRECORDED = "--no-record"
@@ -81,10 +81,10 @@ def many(count: int) -> Iterator[None]:
         for number in range(count):
             began = begin + number
             run_id = time.strftime("%Y%m%d-%H%M%S", time.gmtime(began)) + f"-{number:010}"
-            facts = {"run_id": run_id, "command": ["make", "-j8"], "started_at": plain.time(began)}
-            record = records.create(folder, run_id, facts)
+            facts = {"run_id": run_id, "command": ["make", "-j8"], "started_at": serializer.time(began)}
+            record = store.create(folder, run_id, facts)
             if number % 5000:
-                records.finish(folder, run_id, {"outcome": "completed", "exit_code": 0, "duration": 1.0})
+                store.finish(folder, run_id, {"outcome": "completed", "exit_code": 0, "duration": 1.0})
             for fd in (record.events, record._lock):
                 os.close(fd)
         yield

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 
 import psutil
 
-from supervise.activity.sampling import Sampler
+from supervise.activity.sampler import Sampler
 from supervise.process import tree
 
 OTHERS = 3000

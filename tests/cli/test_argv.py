@@ -14,18 +14,18 @@ from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 
 from supervise import __main__ as entry
-from supervise.commands import cli
+from supervise.commands import app
 from supervise.launch import launch
-from supervise.options import argv, folders
+from supervise.options import argv, paths
 from supervise.options.access_kinds import WORDS
-from supervise.options.options import BETWEEN, OPTIONS, BadValueError, option_names
+from supervise.options.table import BETWEEN, OPTIONS, BadValueError, option_names
 from supervise.options.values import read_evidences
 
 
 @pytest.fixture(scope="module", autouse=True)
 def nobody():
     """Whoever runs the tests may have a configuration: without HOME there is none here."""
-    with mock.patch.object(folders, "_home", return_value=""):
+    with mock.patch.object(paths, "_home", return_value=""):
         yield
 
 
@@ -53,7 +53,7 @@ def messages():
 def refusal(words, environ):
     """The code and the text with which the typer way refuses."""
     with messages() as text, pytest.raises(SystemExit) as stop:
-        cli.main(words, environ)
+        app.main(words, environ)
     return stop.value.code, text()
 
 
@@ -111,7 +111,7 @@ def values(**changed):
 )  # fmt: skip
 def test_plain_runs_are_read_fast_and_the_typer_way_agrees(words, changed, command):
     assert told(argv.read(words, {})) == (values(**changed), command, ())
-    assert told(cli.main(words, {})) == (values(**changed), command, ())
+    assert told(app.main(words, {})) == (values(**changed), command, ())
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_what_the_fast_reader_does_not_know_whole_is_left_to_typer(words):
 
 def test_the_environment_fills_what_the_command_line_did_not_say():
     environ = {"SUPERVISE_IDLE_TIMEOUT": "15m", "SUPERVISE_TIMEOUT": "9", "SUPERVISE_QUIET": "yes", "HOME": "/"}
-    for read in (argv.read, cli.main):
+    for read in (argv.read, app.main):
         request = read(["run", "-t5", "make"], environ)
         assert request.values == values(idle_timeout=900.0, timeout=5.0, quiet=True)
         assert sorted(request.taken) == ["SUPERVISE_IDLE_TIMEOUT", "SUPERVISE_QUIET", "SUPERVISE_TIMEOUT"]
@@ -176,7 +176,7 @@ def test_the_first_name_of_an_option_wins_over_its_alias():
 
 def test_a_repeatable_option_has_a_line_for_each_in_the_environment():
     environ = {"SUPERVISE_ACCESS_ON": "port=80\n\nmatch=a b,c\n", "SUPERVISE_ACCESS_TIMEOUT": "5"}
-    for read in (argv.read, cli.main):
+    for read in (argv.read, app.main):
         request = read(["run", "make"], environ)
         assert request.values == values(access_timeout=5.0, access_on=("port=80", "match=a b,c"))
     assert argv.read(["run", "--access-on", "listen", "make"], environ).values["access_on"] == ("listen",)
@@ -224,7 +224,7 @@ def test_a_bad_variable_is_named():
 
 def test_a_bad_variable_that_the_command_line_overrules_harms_nothing():
     environ = {"SUPERVISE_IDLE_TIMEOUT": "5x"}
-    for read in (argv.read, cli.main):
+    for read in (argv.read, app.main):
         assert read(["run", "-i5", "make"], environ).values["idle_timeout"] == 5.0
 
 
@@ -300,7 +300,7 @@ warn-at = ["5m", 60]
     return file
 
 
-@pytest.mark.parametrize("read", [argv.read, cli.main])
+@pytest.mark.parametrize("read", [argv.read, app.main])
 @pytest.mark.parametrize(
     ("words", "environ", "changed"),
     [
@@ -329,7 +329,7 @@ def test_command_line_then_environment_then_profile_then_defaults(file, read, wo
     assert request.values == values(idle_timeout=6.0, quiet=True) | changed
 
 
-@pytest.mark.parametrize("read", [argv.read, cli.main])
+@pytest.mark.parametrize("read", [argv.read, app.main])
 def test_a_configuration_that_was_named_is_the_only_one(file, read, tmp_path):
     other = tmp_path / "other.toml"
     other.write_text('signal = "INT"\n')
@@ -409,7 +409,7 @@ def test_both_ways_agree_on_any_words(words, environ):
     fast = argv.read(words, environ)
     event("read fast" if fast else "left to typer")
     if fast is not None:
-        assert told(cli.main(words, environ)) == told(fast)
+        assert told(app.main(words, environ)) == told(fast)
     else:
         refusal(words, environ)
 
@@ -444,7 +444,7 @@ def test_good_options_are_always_read_fast(options, form, rest):
     fast = argv.read(words, {})
     assert fast is not None
     assert fast.command == ["make", *rest]
-    assert told(cli.main(words, {})) == told(fast)
+    assert told(app.main(words, {})) == told(fast)
 
 
 @thousand

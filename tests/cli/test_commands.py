@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
-from supervise.commands import cli, reading
-from supervise.commands.table import SUBCOMMANDS, first_words
+from supervise.commands import app, invocation
+from supervise.commands.registry import SUBCOMMANDS, first_words
 from tests.cli.test_argv import refusal
 
 BOUND = 60.0
@@ -40,11 +40,11 @@ class TestEach:
 
     def test_both_ways_agree(self, row):
         words = words_of(row)
-        assert told(reading.read(words)) == told(cli.main(words, {}))
+        assert told(invocation.read(words)) == told(app.main(words, {}))
 
     def test_too_many_operands(self, row):
         words = [*words_of(row), "x"]
-        assert reading.read(words) is None
+        assert invocation.read(words) is None
         code, text = refusal(words, {})
         assert code == 125
         assert text == f"supervise: {row.name}: 'x' is too much; usage: supervise {row.usage}\n"
@@ -52,7 +52,7 @@ class TestEach:
     def test_too_few_operands(self, row):
         if row.least:
             words = words_of(row)[: len(row.name.split()) + row.least - 1]
-            assert reading.read(words) is None
+            assert invocation.read(words) is None
             code, text = refusal(words, {})
             assert code == 125
             assert text == f"supervise: {row.name}: there is something missing; usage: supervise {row.usage}\n"

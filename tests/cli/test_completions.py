@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from supervise.commands.table import first_words
-from supervise.options.options import OPTIONS
+from supervise.commands.registry import first_words
+from supervise.options.table import OPTIONS
 from supervise.pages.completions import NAMES
 from tests.programs import needed
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from supervise.control import runtime, sockets
+from supervise.control import places, sockets
 from tests.cli.test_steering import ask, command, connect, socket_of, steered
 from tests.harness import BOUND, Place, child, wait_until
 
@@ -46,12 +46,12 @@ def fallback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The last of the folders, on a machine that has none of the others."""
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     for name in ("LOGINS", "SHARED"):
-        monkeypatch.setattr(runtime, name, str(tmp_path / "absent"))
-    monkeypatch.setattr(runtime, "_home", lambda uid: "")
+        monkeypatch.setattr(places, name, str(tmp_path / "absent"))
+    monkeypatch.setattr(places, "_home", lambda uid: "")
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     temporary.chmod(0o1777)
-    monkeypatch.setattr(runtime, "TEMPORARY", str(temporary))
+    monkeypatch.setattr(places, "TEMPORARY", str(temporary))
     return temporary / f"supervise-{os.geteuid()}"
 
 
@@ -95,7 +95,7 @@ def test_where_the_name_of_the_fallback_is_taken_another_is_made_and_found(fallb
 
 
 def test_many_that_begin_at_once_share_one_folder(fallback: Path) -> None:
-    place = runtime.for_locks()[-1]
+    place = places.for_locks()[-1]
     for _ in range(100):
         wait, go = os.pipe()
         pids = []
@@ -121,11 +121,11 @@ def test_many_that_begin_at_once_share_one_folder(fallback: Path) -> None:
 AS_NOBODY = """
 import os, sys
 from importlib import import_module
-from supervise.commands import reading
-call = reading.read(sys.argv[1:])
+from supervise.commands import invocation
+call = invocation.read(sys.argv[1:])
 import_module(call.row.module)
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
-reading.carry_out(call)
+invocation.carry_out(call)
 """
 """A command of ours by another user, who cannot read where the program is; but with our environment."""
 

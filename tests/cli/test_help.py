@@ -9,7 +9,7 @@ import pexpect
 import pytest
 
 from supervise import __version__
-from supervise.options.options import OPTIONS, option_names
+from supervise.options.table import OPTIONS, option_names
 
 BOUND = 60.0
 PLAIN = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "COLUMNS": "120"}

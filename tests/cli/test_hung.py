@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from supervise.process import apart
-from supervise.records import records
+from supervise.process import offload
+from supervise.records import store
 from tests.harness import Place, alive_with, child, name_of, wait_until
 from tests.hung import Hung, is_possible, mounted
 
@@ -339,7 +339,7 @@ def test_a_lock_where_the_home_of_the_account_hangs(supervise: Place, tmp_path: 
 
 @pytest.mark.alone
 def test_the_commands_pid_is_not_noted_on_a_disk_that_hangs(dead: Dead) -> None:
-    record = records.Record(str(dead.folder), "20261124-200139-123456abcd", {}, -1, -1)
+    record = store.Record(str(dead.folder), "20261124-200139-123456abcd", {}, -1, -1)
     began = time.monotonic()
     record.note_root(os.getpid())
     assert time.monotonic() - began < LATE
@@ -347,7 +347,7 @@ def test_the_commands_pid_is_not_noted_on_a_disk_that_hangs(dead: Dead) -> None:
     record.note_root(os.getpid())
     assert time.monotonic() - began < 0.05
     # The process that has asked is gone with the file system, or before.
-    apart.late.clear()
+    offload.late.clear()
 
 
 @pytest.mark.alone

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from supervise.records import locks
+from supervise.records import flock
 from supervise.runner import keeper
 from tests.cli.test_lock import hold, name  # noqa: F401 - a fixture
 from tests.cli.test_steering import command, socket_of, steered
@@ -200,4 +200,4 @@ def test_a_folder_is_locked_against_the_cleaner_of_temporary_files(supervise: Pl
     supervise.file("go").touch()
     holder.wait()
     os.close(folder)
-    assert locks.SUFFIX == ".lock"
+    assert flock.SUFFIX == ".lock"

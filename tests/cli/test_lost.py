@@ -5,7 +5,7 @@ import os
 import signal
 from pathlib import Path
 
-from supervise.records import reading
+from supervise.records import reader
 from tests.cli.test_records import only, records_of
 from tests.harness import Place, Running, child, validator, wait_for_file, wait_until
 
@@ -25,7 +25,7 @@ def kill(place: Place, running: Running) -> None:
     wait_until(lambda: not place.alive())
 
 
-def checked(record: reading.Record) -> dict[str, object]:
+def checked(record: reader.Record) -> dict[str, object]:
     """The end of a record that is whole."""
     end = record.end()
     assert end is not None
@@ -39,11 +39,11 @@ def test_the_record_says_lost_and_why(supervise: Place) -> None:
     killed(supervise, "--name", "night")
     record = only(supervise)
     end = checked(record)
-    assert reading.state_of(record) == "lost"
+    assert reader.state_of(record) == "lost"
     assert (end["outcome"], end["reason"], end["name"]) == ("lost", "supervisor died", "night")
     last = list(record.events())[-1]
     assert (last["event"], last["reason"], last["at"]) == ("lost", "supervisor died", end["ended_at"])
-    assert reading.unfinished(supervise.state) == []
+    assert reader.unfinished(supervise.state) == []
 
 
 def test_the_record_is_the_report(supervise: Place) -> None:
@@ -107,8 +107,8 @@ def test_a_report_that_was_written_is_the_end_of_the_record_too(supervise: Place
     assert running.wait().report["outcome"] == "completed"
     record = only(supervise)
     assert checked(record) == running.wait().report
-    assert reading.state_of(record) == "ended"
-    assert reading.unfinished(supervise.state) == []
+    assert reader.state_of(record) == "ended"
+    assert reader.unfinished(supervise.state) == []
 
 
 def killed_after_end(place: Place, where: str) -> Running:
@@ -144,8 +144,8 @@ def test_a_line_that_was_cut_short(supervise: Place) -> None:
 
 def test_one_that_is_to_be_run_again_stays_on_the_list(supervise: Place) -> None:
     killed(supervise, "--on-interrupt", "rerun")
-    [record] = reading.unfinished(supervise.state)
-    assert reading.state_of(record) == "lost"
+    [record] = reader.unfinished(supervise.state)
+    assert reader.state_of(record) == "lost"
 
 
 def test_where_no_record_could_be_made(supervise: Place) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from supervise.commands.table import SUBCOMMANDS
-from supervise.options.options import OPTIONS, option_names
-from supervise.pages import making
+from supervise.commands.registry import SUBCOMMANDS
+from supervise.options.table import OPTIONS, option_names
+from supervise.pages import build
 from tests.programs import needed
 
 ROOT = Path(__file__).parents[2]
@@ -23,14 +23,14 @@ def section(title):
     return re.sub(r"\\f[BIR]|\\&", "", text).replace("\\-", "-").replace("\\e", "\\").splitlines()
 
 
-@pytest.mark.parametrize("path", making.pages())
+@pytest.mark.parametrize("path", build.pages())
 def test_every_page_is_up_to_date(path):
-    made, there = making.pages()[path], (ROOT / path).read_text(encoding="ascii")
+    made, there = build.pages()[path], (ROOT / path).read_text(encoding="ascii")
     assert made == there, "run python -m supervise.pages at the top of the checkout"
 
 
 def test_no_part_of_a_template_is_left_open():
-    for text in making.pages().values():
+    for text in build.pages().values():
         assert not re.search(r"@[A-Z_]+@", text)
 
 
@@ -39,7 +39,7 @@ def test_the_documented_command_writes_them(tmp_path):
         (tmp_path / folder).mkdir()
     subprocess.run([sys.executable, "-m", "supervise.pages"], cwd=tmp_path, env=with_ours(), check=True, timeout=60)
     written = {str(path.relative_to(tmp_path)): path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
-    assert written == making.pages()
+    assert written == build.pages()
 
 
 def test_elsewhere_it_says_what_is_wrong(tmp_path):

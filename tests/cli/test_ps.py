@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from supervise.options import plain
-from supervise.records import reading, records
+from supervise.options import serializer
+from supervise.records import reader, store
 from tests.harness import Ended, Place, child, wait_until
 
 DAY = 86400.0
@@ -38,7 +38,9 @@ def make(state: str, started: float, **end: Any) -> str:
     """A record that another process has left behind, ended so long after its start or not at all."""
     moment = time.strftime("%Y%m%d-%H%M%S", time.gmtime(started))
     run_id = f"{moment}-{os.urandom(5).hex()}"
-    record = records.create(state, run_id, {"run_id": run_id, "command": ["true"], "started_at": plain.time(started)})
+    record = store.create(
+        state, run_id, {"run_id": run_id, "command": ["true"], "started_at": serializer.time(started)}
+    )
     os.close(record.events)
     if end:
         record.end({"run_id": run_id, "outcome": "completed", "exit_code": 0, "duration": 1.0, **end})
@@ -133,7 +135,7 @@ def test_no_such_run(supervise: Place) -> None:
         ended = ask(supervise, "logs", word)
         assert ended.code == 125
         assert len(ended.messages) == 1
-    for word in ("-", "night", reading.ids(supervise.state)[0][:10]):
+    for word in ("-", "night", reader.ids(supervise.state)[0][:10]):
         assert ask(supervise, "logs", word).out == b"x\n"
 
 
@@ -158,7 +160,7 @@ def test_ten_thousand(supervise: Place) -> None:
     running.wait_for_out(b"ready")
     newest = listed(supervise)[0]
     # Those that ended long before the 500 newest ones go little by little, with each start.
-    removed = set(made) - {*reading.ids(supervise.state)}
+    removed = set(made) - {*reader.ids(supervise.state)}
     assert not removed & {*made[:499]}
     assert [(one["run_id"], one["state"]) for one in listed(supervise)] == [
         (newest["run_id"], "running"),
@@ -178,7 +180,7 @@ def test_ten_thousand(supervise: Place) -> None:
     assert listed(supervise) == []
     assert ask(supervise, "prune").code == 0
     # The lost ones ended when they were found: they are among the last failures.
-    assert reading.ids(supervise.state) == [newest["run_id"], *made[:497], *sorted(lost, reverse=True)]
+    assert reader.ids(supervise.state) == [newest["run_id"], *made[:497], *sorted(lost, reverse=True)]
 
 
 # --- logs
@@ -214,7 +216,7 @@ def test_times(printed: Place) -> None:
         ["stdout", "three"],
         ["stdout", "end"],
     ]
-    times = [reading.epoch(words[0]) for words in found]
+    times = [reader.epoch(words[0]) for words in found]
     assert None not in times
     # They are in the order of their coming; the wall clock may be set back a little meanwhile.
     moments = [float(at or 0) for at in times]
@@ -246,7 +248,7 @@ def test_by_age(supervise: Place) -> None:
     young = make(supervise.state, now - 20 * DAY, exit_code=0)
     lost = make(supervise.state, now - 50 * DAY)
     assert lines(ask(supervise, "prune")) == ["2 runs removed"]
-    assert reading.ids(supervise.state) == [young]
+    assert reader.ids(supervise.state) == [young]
     assert old != lost
     assert os.listdir(f"{supervise.state}/live") == []
     assert lines(ask(supervise, "prune", "--older-than", "10d")) == ["1 run removed"]
@@ -257,14 +259,14 @@ def test_by_number(supervise: Place) -> None:
     made = [make(supervise.state, now - index, exit_code=0) for index in range(10)]
     lost = make(supervise.state, now - 100)
     assert lines(ask(supervise, "prune", "--keep", "3")) == ["7 runs removed"]
-    assert reading.ids(supervise.state) == [*made[:3], lost]
+    assert reader.ids(supervise.state) == [*made[:3], lost]
 
 
 def test_by_number_unless_said_otherwise(supervise: Place) -> None:
     now = time.time()
     made = [make(supervise.state, now - index, exit_code=0) for index in range(503)]
     assert lines(ask(supervise, "prune")) == ["3 runs removed"]
-    assert reading.ids(supervise.state) == made[:500]
+    assert reader.ids(supervise.state) == made[:500]
 
 
 def test_one_that_goes_on_stays(supervise: Place) -> None:
@@ -273,7 +275,7 @@ def test_one_that_goes_on_stays(supervise: Place) -> None:
     assert lines(ask(supervise, "prune", "--keep", "0", "--older-than", "0")) == ["0 runs removed"]
     running.send(signal.SIGTERM)
     assert running.wait().code == 143
-    assert len(reading.ids(supervise.state)) == 1
+    assert len(reader.ids(supervise.state)) == 1
 
 
 def test_by_itself_now_and_then(supervise: Place) -> None:
@@ -281,11 +283,11 @@ def test_by_itself_now_and_then(supervise: Place) -> None:
     mark = Path(supervise.state, "pruned")
     os.utime(mark, (0, 0))
     supervise.start("--", "true", report=False).wait()
-    assert len(reading.ids(supervise.state)) == 1
+    assert len(reader.ids(supervise.state)) == 1
     assert time.time() - mark.stat().st_mtime < 600
     make(supervise.state, time.time() - 40 * DAY, exit_code=0)
     supervise.start("--", "true", report=False).wait()
-    assert len(reading.ids(supervise.state)) == 3
+    assert len(reader.ids(supervise.state)) == 3
 
 
 def test_what_was_never_whole(supervise: Place) -> None:

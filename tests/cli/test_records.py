@@ -14,22 +14,22 @@ from typing import Any
 
 import pytest
 
-from supervise.records import reading
+from supervise.records import reader
 from supervise.records.output import Reader
 from tests.harness import Place, child, state_of, validator, wait_for_file, wait_until
 
 
-def records_of(place: Place) -> list[reading.Record]:
+def records_of(place: Place) -> list[reader.Record]:
     """The newest first."""
-    return [reading.Record(place.state, one) for one in reading.ids(place.state)]
+    return [reader.Record(place.state, one) for one in reader.ids(place.state)]
 
 
-def only(place: Place) -> reading.Record:
+def only(place: Place) -> reader.Record:
     [record] = records_of(place)
     return record
 
 
-def facts(record: reading.Record) -> dict[str, Any]:
+def facts(record: reader.Record) -> dict[str, Any]:
     return tomllib.loads(Path(record.folder, "run.toml").read_text())
 
 
@@ -37,7 +37,7 @@ def test_of_a_short_run(supervise: Place) -> None:
     ended = supervise.start("--", "sh", "-c", "echo hello; exit 3", report=False).wait()
     assert ended.code == 3
     record = only(supervise)
-    assert reading.state_of(record) == "ended"
+    assert reader.state_of(record) == "ended"
     report = record.end()
     validator("report").validate(report)
     assert report is not None
@@ -61,7 +61,7 @@ def test_what_was_run(supervise: Place) -> None:
     running = supervise.start("-t", "30", "--name", "night", "-q", "--", *child("ready", "stay"))
     running.wait_for_out(b"ready")
     record = only(supervise)
-    assert reading.state_of(record) == "running"
+    assert reader.state_of(record) == "running"
     found = facts(record)
     assert found["command"] == list(child("ready", "stay"))
     assert (found["name"], found["pid"], found["guardian"]) == ("night", running.pid, running.guardian())
@@ -72,7 +72,7 @@ def test_what_was_run(supervise: Place) -> None:
     assert found["pid_started"] == int(fields[19])
     running.send(signal.SIGTERM)
     assert running.wait().report["name"] == "night"
-    assert reading.state_of(record) == "ended"
+    assert reader.state_of(record) == "ended"
 
 
 def test_words_that_are_no_text(supervise: Place) -> None:
@@ -128,8 +128,8 @@ def test_ids_sort_by_time(supervise: Place) -> None:
 def test_found_by_name(supervise: Place) -> None:
     for word in ("one", "two"):
         supervise.start("--name", "night", "--", "echo", word, report=False).wait()
-    assert reading.find("night", supervise.state).command == ["echo", "two"]
-    assert reading.find("-", supervise.state).command == ["echo", "two"]
+    assert reader.find("night", supervise.state).command == ["echo", "two"]
+    assert reader.find("-", supervise.state).command == ["echo", "two"]
 
 
 # --- our own death
@@ -142,13 +142,13 @@ def test_a_supervisor_that_is_killed_is_lost(supervise: Place) -> None:
     record = only(supervise)
     running.send(signal.SIGSTOP)
     wait_until(lambda: state_of(running.pid) == "T")
-    assert reading.state_of(record) == "running"
+    assert reader.state_of(record) == "running"
     running.send(signal.SIGKILL)
     running.process.wait()
     # Neither the guardian nor the command, which both live, holds what proves our life.
     assert supervise.alive()
-    assert reading.state_of(record) == "lost"
-    assert [one.run_id for one in reading.unfinished(supervise.state)] == [record.run_id]
+    assert reader.state_of(record) == "lost"
+    assert [one.run_id for one in reader.unfinished(supervise.state)] == [record.run_id]
     supervise.sweep()
 
 
@@ -203,7 +203,7 @@ def test_the_record_of_a_failed_start(supervise: Place) -> None:
 # --- what was printed
 
 
-def printed(record: reading.Record, stream: str = "") -> bytes:
+def printed(record: reader.Record, stream: str = "") -> bytes:
     return b"".join(chunk.data for chunk in Reader(record.folder).chunks() if stream in ("", chunk.stream))
 
 
@@ -308,10 +308,10 @@ def test_a_disk_that_fills_up(supervise: Place, small_disk: Path) -> None:
     assert (ended.code, ended.out) == (3, b"".join(b"%d\n" % n for n in range(1, 200001)) * 2)
     assert ended.messages == ["the record of this run is not complete: no space left on device"]
     state = str(small_disk / "supervise")
-    [run_id] = reading.ids(state)
-    record = reading.Record(state, run_id)
-    assert reading.state_of(record) == "ended"
-    assert reading.unfinished(state) == []
+    [run_id] = reader.ids(state)
+    record = reader.Record(state, run_id)
+    assert reader.state_of(record) == "ended"
+    assert reader.unfinished(state) == []
     report = record.end()
     validator("report").validate(report)
     assert report is not None
@@ -328,7 +328,7 @@ def test_a_disk_that_is_full(supervise: Place, small_disk: Path) -> None:
         ).wait()
         assert (ended.code, ended.out) == (3, b"hello\n")
         assert one_warning(ended.err)
-    assert reading.ids(str(small_disk / "supervise")) == []
+    assert reader.ids(str(small_disk / "supervise")) == []
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can mount a read-only disk")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from supervise.records import reading
+from supervise.records import reader
 from tests.cli.test_lost import checked, kill
 from tests.cli.test_records import facts, only, records_of
 from tests.harness import Ended, Place, Running, child, is_alive, is_watcher, state_of, wait_for_file, wait_until
@@ -56,7 +56,7 @@ def kill_both(running: Running) -> None:
     wait_until(lambda: not any(map(is_alive, dying)))
 
 
-def rewrite(record: reading.Record, name: str, value: str) -> None:
+def rewrite(record: reader.Record, name: str, value: str) -> None:
     """Put another value into what stands in run.toml."""
     path = Path(record.folder, "run.toml")
     lines = path.read_text().splitlines(keepends=True)
@@ -102,7 +102,7 @@ def test_both_were_killed(supervise: Place) -> None:
     running, pid = started(supervise, options=("--name", "night"))
     kill_both(running)
     record = only(supervise)
-    assert reading.state_of(record) == "lost"
+    assert reader.state_of(record) == "lost"
     ended = recover(supervise)
     assert ended.code == 1
     lines = ended.out.decode().splitlines()
@@ -188,7 +188,7 @@ def test_a_reboot(supervise: Place) -> None:
     [lost] = recovered(supervise)
     assert (lost["reason"], lost["stopped"]) == ("reboot", [])
     assert is_alive(pid)
-    assert checked(reading.Record(supervise.state, record.run_id))["reason"] == "reboot"
+    assert checked(reader.Record(supervise.state, record.run_id))["reason"] == "reboot"
     supervise.sweep()
 
 
@@ -269,13 +269,13 @@ def test_it_is_run_again_as_it_was(supervise: Place) -> None:
     assert lines_of(supervise.file("said")) == [
         *(os.fsencode(supervise.folder), b"so", b"", b"", b"lost", b"one", b"a\xffb"),
     ]
-    record = reading.Record(supervise.state, lost["rerun"])
+    record = reader.Record(supervise.state, lost["rerun"])
     found = facts(record)
     assert (found["recovered_from"], found["recoveries"]) == (lost["run_id"], 1)
     assert (found["name"], found["options"]["timeout"], found["environment"]) == ("night", "50", {"KEPT": "so"})
     assert recovered(supervise) == []
     supervise.file("go").touch()
-    wait_until(lambda: reading.state_of(record) == "ended")
+    wait_until(lambda: reader.state_of(record) == "ended")
     assert checked(record)["outcome"] == "completed"
     wait_until(lambda: not supervise.alive())
 
@@ -285,7 +285,7 @@ def test_options_that_are_no_text(supervise: Place) -> None:
     running, _ = started(supervise, options=("--on-interrupt", "rerun", "--report", report))
     kill_both(running)
     [lost] = recovered(supervise)
-    again = reading.Record(supervise.state, lost["rerun"])
+    again = reader.Record(supervise.state, lost["rerun"])
     assert again.options["report"] == [report]
     supervise.sweep()
 
@@ -323,7 +323,7 @@ def test_at_most_so_often(supervise: Place) -> None:
     assert recovered(supervise) == []
 
 
-def end_by_force(place: Place, record: reading.Record) -> None:
+def end_by_force(place: Place, record: reader.Record) -> None:
     """Supervise and the guardian of that run are killed."""
     found = facts(record)
     os.kill(found["pid"], signal.SIGSTOP)
@@ -382,9 +382,7 @@ def test_one_that_waits_for_its_lock_for_long_is_left_to(supervise: Place, lock:
     mark.unlink()
     holder = supervise.start("--no-record", "--lock", lock, "--", *child("ready", "stay"), report=False)
     holder.wait_for_out(b"ready")
-    code = (
-        "from supervise.records import rerunning; rerunning.ANSWER = 1.0; from supervise.__main__ import main; main()"
-    )
+    code = "from supervise.records import rerun; rerun.ANSWER = 1.0; from supervise.__main__ import main; main()"
     ended = supervise.popen([str(supervise.program.parent / "python"), "-c", code, "recover", "--json"]).wait()
     [lost] = json.loads(ended.out)["lost"]
     assert lost["trouble"] == "run again, but it has not begun within 1 s"
@@ -424,7 +422,7 @@ def test_settings_of_the_one_who_recovers_are_not_those_of_the_run(supervise: Pl
     running, _ = started(supervise, options=("--on-interrupt", "rerun"))
     kill_both(running)
     [lost] = json.loads(recover(supervise, "--json", env={"SUPERVISE_TIMEOUT": "1"}).out)["lost"]
-    assert "timeout" not in facts(reading.Record(supervise.state, lost["rerun"]))["options"]
+    assert "timeout" not in facts(reader.Record(supervise.state, lost["rerun"]))["options"]
     supervise.sweep()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from supervise.records import reading
+from supervise.records import reader
 from tests.harness import Ended, Place, wait_for_file, wait_until
 
 SECRET = "hunter2-is-long"
@@ -114,7 +114,7 @@ def test_off_shows_them(supervise: Place) -> None:
     assert ended.report["command"] == ["true", "--password", SECRET]
 
 
-def killed(place: Place, *words: str) -> reading.Record:
+def killed(place: Place, *words: str) -> reader.Record:
     """A run whose supervisor and guardian were killed."""
     running = place.start(*words, report=False)
     root = wait_for_file(place.file("root"))
@@ -123,7 +123,7 @@ def killed(place: Place, *words: str) -> reading.Record:
         os.kill(pid, signal.SIGKILL)
     running.process.wait()
     wait_until(lambda: not Path(f"/proc/{root}").exists() or place.alive())
-    return reading.Record(place.state, reading.ids(place.state)[0])
+    return reader.Record(place.state, reader.ids(place.state)[0])
 
 
 LEAVE = 'echo "$1 $KEPT_TOKEN" >>got; echo $$ >root.new; mv root.new root; exec sleep 60'
@@ -155,7 +155,7 @@ def test_recover_does_not_run_again_what_was_not_kept(supervise: Place) -> None:
         ended = supervise.popen([str(supervise.program), *words]).wait()
         assert ended.code == 1
         assert "not run again: its words have secrets in them" in ended.out.decode()
-    assert reading.ids(supervise.state) == [record.run_id]
+    assert reader.ids(supervise.state) == [record.run_id]
 
 
 def test_it_is_said_at_the_start_that_it_will_not_be_run_again(supervise: Place) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from supervise.records import reading
+from supervise.records import reader
 from tests.harness import Ended, Place, child, validator
 
 LIMITS = range(12, 26)
@@ -22,8 +22,8 @@ def is_told(supervise: Place, ended: Ended) -> None:
     assert ended.code == 125
     assert (ended.report["outcome"], ended.report["exit_code"]) == ("error", 125)
     assert ended.report["reason"] in ended.messages
-    for run_id in reading.ids(supervise.state):
-        record = reading.Record(supervise.state, run_id)
+    for run_id in reader.ids(supervise.state):
+        record = reader.Record(supervise.state, run_id)
         end = record.end()
         assert end is not None
         validator("report").validate(end)
@@ -74,7 +74,7 @@ def test_before_there_is_a_record(supervise: Place, options: list[str]) -> None:
     ended = supervise(*options, "--", "touch", "mark")
     is_told(supervise, ended)
     assert not supervise.file("mark").exists()
-    assert reading.ids(supervise.state) == []
+    assert reader.ids(supervise.state) == []
 
 
 def test_its_events(supervise: Place) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from supervise.options import plain
-from supervise.records import pruning, reading, records
+from supervise.options import serializer
+from supervise.records import reader, retention, store
 from tests.cli.test_ps import DAY, ask, lines
 from tests.harness import Place, child, wait_until
 
@@ -20,10 +20,10 @@ def add(state: str, ago: float, *, name: str | None = None, outcome: str = "comp
     """A run that ended so many seconds ago, with so many bytes of output."""
     started = NOW - ago
     run_id = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(started))}-{int(started % 1 * 1e6):06}{os.urandom(2).hex()}"
-    facts = {"run_id": run_id, "name": name, "command": ["true"], "started_at": plain.time(started)}
-    record = records.create(state, run_id, facts)
+    facts = {"run_id": run_id, "name": name, "command": ["true"], "started_at": serializer.time(started)}
+    record = store.create(state, run_id, facts)
     Path(record.folder, "output").write_bytes(b"x" * size)
-    records.finish(state, run_id, {"run_id": run_id, "outcome": outcome, "exit_code": 0, "duration": 1.0})
+    store.finish(state, run_id, {"run_id": run_id, "outcome": outcome, "exit_code": 0, "duration": 1.0})
     os.utime(f"{record.folder}/end.json", (started, started))
     os.close(record.events)
     os.close(record._lock)
@@ -32,8 +32,8 @@ def add(state: str, ago: float, *, name: str | None = None, outcome: str = "comp
 
 def prune(state: str, **bounds: Any) -> set[str]:
     """What is left."""
-    pruning.prune(state, pruning.Bounds(**bounds))
-    return {*reading.ids(state)}
+    retention.prune(state, retention.Bounds(**bounds))
+    return {*reader.ids(state)}
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_failures_outlive_a_flood_of_successes_of_any_name(state: str) -> None:
 
 
 def test_a_flood_of_failures_takes_no_name_along(state: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pruning, "FAILURES", 10)
+    monkeypatch.setattr(retention, "FAILURES", 10)
     night = add(state, 9000, name="night")
     flood = [add(state, 1000 - n, outcome="failed") for n in range(30)]
     assert prune(state, number=12) == {night, *flood[-11:]}
@@ -89,7 +89,7 @@ def test_where_time_is_short_nothing_of_the_reserve_goes(state: str) -> None:
     """What has not been looked at yet may be what is to go."""
     night = add(state, 9000, name="night", outcome="failed")
     flood = [add(state, 1000 - n) for n in range(5)]
-    removed, is_done = pruning.prune(state, pruning.Bounds(number=2), until=0.0)
+    removed, is_done = retention.prune(state, retention.Bounds(number=2), until=0.0)
     assert (removed, is_done) == ([], False)
     assert prune(state, number=2) == {night, flood[-1]}
 
@@ -98,7 +98,7 @@ def test_what_was_known_is_not_looked_at_again(state: str, monkeypatch: pytest.M
     for n in range(5):
         add(state, 1000 - n, name="x")
     prune(state)
-    monkeypatch.setattr(pruning, "_seen", lambda *_: pytest.fail("it was known"))
+    monkeypatch.setattr(retention, "_seen", lambda *_: pytest.fail("it was known"))
     assert len(prune(state, number=3)) == 3
 
 
@@ -132,7 +132,7 @@ def test_several_at_once_remove_no_more_than_one_would(state: str) -> None:
                 os._exit(1)
         children.append(pid)
     assert [os.waitpid(pid, 0)[1] for pid in children] == [0] * 6
-    assert {*reading.ids(state)} == {night, *flood[-19:]}
+    assert {*reader.ids(state)} == {night, *flood[-19:]}
 
 
 # --- the program
@@ -148,7 +148,7 @@ def test_what_the_configuration_says(supervise: Place) -> None:
     # It is its own end that is looked at as well.
     (Path(supervise.state) / "pruned").unlink()
     assert ask(supervise, "--", "true").code == 0
-    assert len(reading.ids(supervise.state)) == 6
+    assert len(reader.ids(supervise.state)) == 6
     assert lines(ask(supervise, "prune", "--keep", "4")) == ["2 runs removed"]
     assert lines(ask(supervise, "prune", SUPERVISE_RECORDS_NUMBER="3")) == ["1 run removed"]
     configuration.write_text('records-max = "much"\n')
@@ -175,9 +175,9 @@ def test_no_bound_removes_nothing_also_where_the_configuration_has_one(supervise
 def test_a_run_that_goes_on_is_never_removed(supervise: Place) -> None:
     running = supervise.start("--", *child("ready", "stay"), report=False)
     running.wait_for_out(b"ready")
-    [run_id] = reading.ids(supervise.state)
+    [run_id] = reader.ids(supervise.state)
     assert lines(ask(supervise, "prune", "--keep", "0", "--max-size", "0", "--older-than", "0")) == ["0 runs removed"]
-    assert reading.ids(supervise.state) == [run_id]
+    assert reader.ids(supervise.state) == [run_id]
     assert ask(supervise, "stop", run_id).code == 0
     running.wait()
     wait_until(lambda: lines(ask(supervise, "prune", "--keep", "0")) == ["1 run removed"])
@@ -187,4 +187,4 @@ def test_a_run_that_has_printed_very_much_looks_at_once(supervise: Place) -> Non
     words = ("--records-max", "6MiB", "--", "head", "-c", "5000000", "/dev/zero")
     for _ in range(3):
         assert supervise.start(*words, report=False, stdout=subprocess.DEVNULL).wait().code == 0
-    assert len(reading.ids(supervise.state)) == 1
+    assert len(reader.ids(supervise.state)) == 1

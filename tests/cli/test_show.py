@@ -12,8 +12,8 @@ import pexpect
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from supervise.commands import show, story
-from supervise.records import reading
+from supervise.commands import show, timeline
+from supervise.records import reader
 from tests.harness import BOUND, Place, child, wait_until
 
 
@@ -154,7 +154,7 @@ JSON = st.recursive(
     max_leaves=5,
 )
 EVENTS = st.fixed_dictionaries(
-    {"event": st.sampled_from([*story.MARKS, "started", "exited", "settled"])},
+    {"event": st.sampled_from([*timeline.MARKS, "started", "exited", "settled"])},
     optional={
         "t": st.one_of(st.floats(), st.floats(0, 100), JSON),
         **dict.fromkeys(("deadline", "evidence", "limit", "by", "used", "cap", "left", "cause", "source", "how"), JSON),
@@ -190,13 +190,13 @@ ENDS = st.dictionaries(
 @example(events=[], end={"duration": math.nan}, run=b"", samples=b"")
 @example(events=[], end={"duration": math.inf}, run=b"", samples=b"")
 def test_whatever_the_record_holds(tmp_path: Path, events: list[Any], end: Any, run: bytes, samples: bytes) -> None:
-    record = reading.Record(str(tmp_path), f"20261124-200139-{os.urandom(5).hex()}")
+    record = reader.Record(str(tmp_path), f"20261124-200139-{os.urandom(5).hex()}")
     folder = Path(record.folder)
     folder.mkdir(parents=True)
     (folder / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
     (folder / "end.json").write_text(json.dumps(end))
     (folder / "run.toml").write_bytes(run)
     (folder / "samples").write_bytes(b"1 0.5 10 0\n3 nan 1 1\n2 1 -5 0\n" + samples)
-    found = story.tell(record)
+    found = timeline.tell(record)
     show._draw(found)
     json.dumps(show._fields(found))

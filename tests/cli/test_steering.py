@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from supervise.records import reading
+from supervise.records import reader
 from tests.harness import BOUND, Place, Running, child, state_of, wait_until
 
 
@@ -22,7 +22,7 @@ def socket_of(supervise: Place, number: int = 0) -> Path:
 
 def newest(supervise: Place) -> str:
     """The id of this test's newest run.  `-` may be a run of another test, in the folder that all tests share."""
-    return wait_until(lambda: reading.ids(supervise.state)[:1])[0]
+    return wait_until(lambda: reader.ids(supervise.state)[:1])[0]
 
 
 def connect(path: Path) -> socket.socket:

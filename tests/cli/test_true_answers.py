@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from supervise.records import reading
+from supervise.records import reader
 from tests.cli.test_ps import ask, lines, listed, make
 from tests.harness import Ended, Place, child, wait_until
 from tests.users import ALICE, Users
@@ -182,8 +182,8 @@ def test_the_beginning_and_the_end_of_an_id(supervise: Place) -> None:
     refused = ask(supervise, "show", "20231")
     assert refused.code == 125
     assert "2 runs begin with '20231'" in refused.messages[0]
-    with pytest.raises(reading.NotFoundError, match="begin or end with"):
-        raise reading.NotFoundError(reading.several("9", ["9a", "b9"]))
+    with pytest.raises(reader.NotFoundError, match="begin or end with"):
+        raise reader.NotFoundError(reader.several("9", ["9a", "b9"]))
 
 
 def test_the_end_of_the_id_of_a_run_that_goes_on(supervise: Place) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from supervise.core import again
+from supervise.core import retry
 from supervise.core.attempt import Phase
 from supervise.core.events import (
     Access,
@@ -67,7 +67,7 @@ FAILED = Outcome("failed", 1, None, Exit(1))
 @pytest.fixture(autouse=True)
 def _no_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
     """Delays that the eye can check."""
-    monkeypatch.setattr(again, "JITTER", 0.0)
+    monkeypatch.setattr(retry, "JITTER", 0.0)
 
 
 def ends(at: float, code: int | None = 75, signal: int | None = None) -> tuple[Row, ...]:
@@ -213,7 +213,7 @@ def test_which_end_is_followed_by_another_attempt(
     outcome: Outcome, retry_on: set[str], codes: set[int], is_wanted: bool
 ) -> None:
     policy = Policy(retries=1, retry_on=frozenset(retry_on), retry_codes=frozenset(codes))  # type: ignore[arg-type]
-    assert again.is_wanted(again.first(policy), outcome, 6.0) is is_wanted
+    assert retry.is_wanted(retry.first(policy), outcome, 6.0) is is_wanted
 
 
 def test_by_default_what_hangs_and_what_asks_for_it() -> None:
@@ -260,9 +260,9 @@ def test_whose_bytes_were_shown_is_not_run_again_where_only_the_silent_are() -> 
 
 
 def delays(policy: Policy, jitter: float, count: int) -> list[float]:
-    attempt, found = again.first(policy), list[float]()
+    attempt, found = retry.first(policy), list[float]()
     for _ in range(count):
-        attempt, actions = again.following(attempt, LATER, jitter, 100.0)
+        attempt, actions = retry.following(attempt, LATER, jitter, 100.0)
         match actions:
             case [Announce(Retrying(delay=delay))]:
                 found.append(delay)
@@ -277,7 +277,7 @@ def test_the_delay_doubles_up_to_its_most() -> None:
 
 
 def test_chance_takes_up_to_a_quarter_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(again, "JITTER", 0.25)
+    monkeypatch.setattr(retry, "JITTER", 0.25)
     policy = Policy(retries=100, retry_delay=1.0, retry_delay_max=16.0)
     nominal = [1.0, 2.0, 4.0, 8.0, 16.0, 16.0, 16.0]
     seen = [delays(policy, jitter, len(nominal)) for jitter in (0.0, 0.3, 0.7, 0.999)]

@@ -6,7 +6,6 @@ from math import inf
 import pytest
 
 from supervise.core.attempt import AHEAD, Phase
-from supervise.core.ending import DUMP, PICTURE
 from supervise.core.events import (
     Alive,
     Ask,
@@ -25,9 +24,10 @@ from supervise.core.events import (
     TakePicture,
     Verdict,
 )
+from supervise.core.limits import STUCK
 from supervise.core.outcome import Cause, Exit
 from supervise.core.policy import Policy
-from supervise.core.running import STUCK
+from supervise.core.shutdown import DUMP, PICTURE
 from tests.core.history import (
     AGAIN,
     ALIVE,

@@ -5,10 +5,10 @@ import re
 from pathlib import Path
 
 import supervise
-from supervise.commands.cli import EPILOG
-from supervise.commands.table import SUBCOMMANDS
+from supervise.commands.app import EPILOG
+from supervise.commands.registry import SUBCOMMANDS
 from supervise.core.exit_codes import ExitCode
-from supervise.options.options import OPTIONS
+from supervise.options.table import OPTIONS
 from supervise.pages.manual import EXIT_CODES
 
 PACKAGE = Path(supervise.__file__).parent

@@ -13,7 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from supervise.core import again, ending, running
+from supervise.core import limits, retry, shutdown
 from supervise.core.attempt import Phase
 from supervise.core.events import (
     Access,
@@ -218,7 +218,7 @@ class World(RuleBasedStateMachine):
             case KillTree():
                 self.is_killed = True
             case Cut() if self.cause:
-                self.last_call = self.now + ending.LAST
+                self.last_call = self.now + shutdown.LAST
             case StopTree():
                 assert self.machine.phase is not Phase.DONE
             case SignalRoot():
@@ -300,7 +300,7 @@ class World(RuleBasedStateMachine):
     def check_verdict(
         self, cause: Cause, event: Event, asked: float | None, before: dict[str, float], actions: list[Action]
     ) -> None:
-        if cause.reason == running.STUCK:
+        if cause.reason == limits.STUCK:
             assert self.has_said_stuck
             assert cause.kind == "idle_timeout"
             assert asked is not None
@@ -445,7 +445,7 @@ class World(RuleBasedStateMachine):
     @precondition(lambda self: self.machine.phase is Phase.STARTING)
     @rule()
     def start(self) -> None:
-        self.started = min(self.now, self.begun + running.START)
+        self.started = min(self.now, self.begun + limits.START)
         self.is_root_alive = self.is_tree_alive = True
         if self.policy.access_timeout is None:
             self.access = self.started
@@ -618,10 +618,10 @@ def _without_times_of_the_end(action: Action) -> Action:
 
 @pytest.mark.parametrize("world", [World, Again])
 def test_what_holds_in_every_history(world: type[World], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running, "ASK_BOUND", ASK_BOUND)
-    monkeypatch.setattr(running, "START", 0.125)
-    monkeypatch.setattr(running, "GIVE_UP_START", 0.125)
-    monkeypatch.setattr(again, "SPREAD", 0.25)
+    monkeypatch.setattr(limits, "ASK_BOUND", ASK_BOUND)
+    monkeypatch.setattr(limits, "START", 0.125)
+    monkeypatch.setattr(limits, "GIVE_UP_START", 0.125)
+    monkeypatch.setattr(retry, "SPREAD", 0.25)
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         world,
         settings=settings(max_examples=300, stateful_step_count=30, deadline=None, derandomize=True, database=None),

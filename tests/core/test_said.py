@@ -17,9 +17,9 @@ from supervise.core.events import (
     Stuck,
     Warned,
 )
+from supervise.core.limits import STUCK
 from supervise.core.outcome import Cause
 from supervise.core.policy import Policy
-from supervise.core.running import STUCK
 from tests.core.history import ALIVE, INT, TERM, TICK, UNREAD, cancelled, ended, out, play, timeout, verdict
 
 STARTED = (0.0, Started(1))

@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from supervise.core.terminal import CALLER, OWN
+from supervise.core.pty_states import CALLER, OWN
 
 OWN_STATES = ("new", "open", "ending", "closed")
 CALLER_STATES = ("away", "waiting", "aside", "raw", "showing")

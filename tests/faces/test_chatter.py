@@ -7,8 +7,8 @@ import pytest
 
 from supervise.core.events import Extended, PutOff, Refused, Started, Tick, Tried, Warned
 from supervise.core.outcome import Outcome
-from supervise.faces.chatter import BURST, Chatter, Told
 from supervise.faces.items import Item, Said, Trouble
+from supervise.faces.throttle import BURST, Chatter, Told
 from tests.faces.examples import COMPILER
 
 DAY = 86400.0

@@ -11,7 +11,7 @@ from supervise.core.outcome import Cause, Exit, Outcome
 from supervise.core.policy import Policy
 from supervise.faces.items import Item, Said
 from supervise.faces.live import Glance, Live
-from supervise.runner import teller
+from supervise.runner import notices
 from tests.faces import examples
 from tests.faces.examples import COMPILER
 
@@ -179,4 +179,4 @@ def test_whatever_happens_it_is_one_harmless_line(item: Item, status: str, colum
 def test_no_run_hinges_on_what_only_the_line_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     """The disk is gone, say: then there is none."""
     monkeypatch.setitem(sys.modules, "supervise.faces.live", None)
-    assert teller._live(POLICY) is None
+    assert notices._live(POLICY) is None

@@ -27,7 +27,7 @@ from supervise.core.events import (
 from supervise.core.outcome import Cause, Exit, Outcome
 from supervise.core.policy import Policy
 from supervise.faces.items import Diagnosis, Item, Moment, Said, Stragglers, Trouble
-from supervise.faces.plain import PREFIX, Plain, Verbosity
+from supervise.faces.messages import PREFIX, Plain, Verbosity
 from tests.faces import examples
 from tests.faces.examples import COMPILER, HANGING, NOW, SLEEP, SUDO
 

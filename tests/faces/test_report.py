@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from supervise.files import report
+from supervise.files import report_file
 
 REPORT: dict[str, object] = {"run_id": "a", "outcome": "completed"}
 WRITTEN = b'{"run_id": "a", "outcome": "completed"}\n'
@@ -29,7 +29,7 @@ def names(folder: Path) -> list[str]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a reader who never comes is waited for only briefly."""
-    monkeypatch.setattr(report, "PATIENCE", 0.1)
+    monkeypatch.setattr(report_file, "PATIENCE", 0.1)
 
 
 @pytest.fixture
@@ -47,9 +47,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def bounded_write(path: Path, obj: dict[str, object]) -> str | None:
-    """As `report.write`, in a thread: should it hang, the test fails and goes on."""
+    """As `report_file.write`, in a thread: should it hang, the test fails and goes on."""
     answers: list[str | None] = []
-    thread = threading.Thread(target=lambda: answers.append(report.write(str(path), obj)), daemon=True)
+    thread = threading.Thread(target=lambda: answers.append(report_file.write(str(path), obj)), daemon=True)
     thread.start()
     thread.join(30)
     assert answers, "it hangs"
@@ -61,12 +61,12 @@ def as_nobody(call: str, path: Path) -> str:
     program = (
         # All modules first: the folder that they are in may be closed to others.
         "import json, os, select, sys\n"
-        "from supervise.files import report\n"
+        "from supervise.files import report_file\n"
         "if os.geteuid() == 0:\n"
         "    os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
-        f"print(report.{call})\n"
+        f"print(report_file.{call})\n"
     )
-    root = Path(report.__file__).parents[2]
+    root = Path(report_file.__file__).parents[2]
     environ = {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
         [sys.executable, "-c", program, str(path)], capture_output=True, check=True, text=True, env=environ
@@ -94,11 +94,11 @@ def open_to_all(tmp_path: Path) -> Path:
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     path = tmp_path / "r.json"
-    assert report.check(str(path)) is None
+    assert report_file.check(str(path)) is None
     assert names(tmp_path) == []
     before = os.umask(0o027)
     try:
-        assert report.write(str(path), REPORT) is None
+        assert report_file.write(str(path), REPORT) is None
     finally:
         os.umask(before)
     assert path.read_bytes() == WRITTEN
@@ -108,8 +108,8 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 def test_a_file_in_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert report.check("r.json") is None
-    assert report.write("r.json", REPORT) is None
+    assert report_file.check("r.json") is None
+    assert report_file.write("r.json", REPORT) is None
     assert (tmp_path / "r.json").read_bytes() == WRITTEN
 
 
@@ -120,9 +120,9 @@ def test_a_file_that_is_there_is_replaced_and_keeps_its_mode(tmp_path: Path) -> 
     if is_root:
         os.chown(path, 1234, 1235)
     with path.open() as reader:
-        assert report.check(str(path)) is None
+        assert report_file.check(str(path)) is None
         assert path.read_text().startswith("an old")
-        assert report.write(str(path), REPORT) is None
+        assert report_file.write(str(path), REPORT) is None
         assert reader.read().startswith("an old"), "whoever reads the old report reads it to its end"
     assert path.read_bytes() == WRITTEN
     assert stat.S_IMODE(path.stat().st_mode) == 0o604
@@ -139,8 +139,8 @@ def test_links_are_followed(tmp_path: Path, is_there: bool) -> None:
         target.write_text("old")
     (tmp_path / "one").symlink_to("two")
     (tmp_path / "two").symlink_to("far/r.json")
-    assert report.check(str(tmp_path / "one")) is None
-    assert report.write(str(tmp_path / "one"), REPORT) is None
+    assert report_file.check(str(tmp_path / "one")) is None
+    assert report_file.write(str(tmp_path / "one"), REPORT) is None
     assert target.read_bytes() == WRITTEN
     assert (tmp_path / "one").is_symlink()
     assert (tmp_path / "two").is_symlink()
@@ -151,21 +151,21 @@ def test_what_a_killed_writer_has_left(tmp_path: Path) -> None:
     """The guardian writes the report of the same run; what belongs to another run stays."""
     (tmp_path / ".supervise-a").write_text("half a repo")
     (tmp_path / ".supervise-b").write_text("another's")
-    assert report.write(str(tmp_path / "r.json"), REPORT) is None
+    assert report_file.write(str(tmp_path / "r.json"), REPORT) is None
     assert (tmp_path / "r.json").read_bytes() == WRITTEN
     assert names(tmp_path) == [".supervise-b", "r.json"]
 
 
 def test_a_name_as_long_as_a_name_can_be(tmp_path: Path) -> None:
     path = tmp_path / ("r" * 255)
-    assert report.check(str(path)) is None
-    assert report.write(str(path), REPORT) is None
+    assert report_file.check(str(path)) is None
+    assert report_file.write(str(path), REPORT) is None
     assert path.read_bytes() == WRITTEN
 
 
 def test_a_device() -> None:
-    assert report.check(os.devnull) is None
-    assert report.write(os.devnull, REPORT) is None
+    assert report_file.check(os.devnull) is None
+    assert report_file.write(os.devnull, REPORT) is None
     assert stat.S_ISCHR(os.stat(os.devnull).st_mode)
 
 
@@ -176,8 +176,8 @@ def test_a_fifo_with_a_reader(tmp_path: Path) -> None:
     reader = threading.Thread(target=lambda: read.append(path.read_bytes()))
     reader.start()
     # The check must not open it: this reader would see its end then, and nothing else.
-    assert report.check(str(path)) is None
-    assert report.write(str(path), LARGE) is None
+    assert report_file.check(str(path)) is None
+    assert report_file.write(str(path), LARGE) is None
     reader.join(10)
     assert json.loads(read[0]) == LARGE
     assert stat.S_ISFIFO(path.stat().st_mode)
@@ -191,7 +191,7 @@ def test_a_fifo_whose_reader_comes_late(tmp_path: Path, monkeypatch: pytest.Monk
     def come(seconds: float) -> None:
         readers.append(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
 
-    monkeypatch.setattr(report, "sleep", come)
+    monkeypatch.setattr(report_file, "sleep", come)
     assert bounded_write(path, REPORT) is None
     assert os.read(readers[0], 1000) == WRITTEN
     os.close(readers[0])
@@ -201,7 +201,7 @@ def test_a_fifo_whose_reader_comes_late(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_fifo_without_a_reader_is_given_up(tmp_path: Path) -> None:
     path = tmp_path / "fifo"
     os.mkfifo(path)
-    assert report.check(str(path)) is None, "a reader may still come"
+    assert report_file.check(str(path)) is None, "a reader may still come"
     assert bounded_write(path, REPORT) == f"cannot write '{path}': nobody reads from it"
 
 
@@ -241,8 +241,8 @@ def test_a_descriptor_of_a_file_is_written_where_it_stands(tmp_path: Path) -> No
     fd = os.open(path, os.O_WRONLY | os.O_CREAT)
     try:
         os.write(fd, b"output of the command\n")
-        assert report.check(f"/dev/fd/{fd}") is None
-        assert report.write(f"/dev/fd/{fd}", REPORT) is None
+        assert report_file.check(f"/dev/fd/{fd}") is None
+        assert report_file.write(f"/dev/fd/{fd}", REPORT) is None
         os.write(fd, b"output of the next\n")
     finally:
         os.close(fd)
@@ -252,8 +252,8 @@ def test_a_descriptor_of_a_file_is_written_where_it_stands(tmp_path: Path) -> No
 def test_a_descriptor_of_a_pipe() -> None:
     reader, writer = os.pipe()
     try:
-        assert report.check(f"/proc/self/fd/{writer}") is None
-        assert report.write(f"/proc/self/fd/{writer}", REPORT) is None
+        assert report_file.check(f"/proc/self/fd/{writer}") is None
+        assert report_file.write(f"/proc/self/fd/{writer}", REPORT) is None
         assert os.get_blocking(writer), "others share it"
         assert os.read(reader, 1000) == WRITTEN
     finally:
@@ -264,8 +264,8 @@ def test_a_descriptor_of_a_pipe() -> None:
 def test_a_descriptor_of_a_socket() -> None:
     here, there = socket.socketpair()
     with here, there:
-        assert report.check(f"/dev/fd/{here.fileno()}") is None
-        assert report.write(f"/dev/fd/{here.fileno()}", REPORT) is None
+        assert report_file.check(f"/dev/fd/{here.fileno()}") is None
+        assert report_file.write(f"/dev/fd/{here.fileno()}", REPORT) is None
         assert there.recv(1000) == WRITTEN
 
 
@@ -273,7 +273,7 @@ def test_a_link_to_a_descriptor(tmp_path: Path) -> None:
     fd = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT)
     try:
         (tmp_path / "link").symlink_to(f"/dev/fd/{fd}")
-        assert report.write(str(tmp_path / "link"), REPORT) is None
+        assert report_file.write(str(tmp_path / "link"), REPORT) is None
     finally:
         os.close(fd)
     assert (tmp_path / "log").read_bytes() == WRITTEN
@@ -284,16 +284,19 @@ def test_a_descriptor_that_is_not_open() -> None:
     fd = os.dup(0)
     os.close(fd)
     path = f"/proc/self/fd/{fd}"
-    assert report.check(path) == f"cannot write '{path}': no such file or directory"
-    assert report.write(path, REPORT) == f"cannot write '{path}': no such file or directory"
+    assert report_file.check(path) == f"cannot write '{path}': no such file or directory"
+    assert report_file.write(path, REPORT) == f"cannot write '{path}': no such file or directory"
 
 
 def test_a_descriptor_that_is_only_open_for_reading(tmp_path: Path) -> None:
     (tmp_path / "log").write_text("old")
     fd = os.open(tmp_path / "log", os.O_RDONLY)
     try:
-        assert report.check(f"/proc/self/fd/{fd}") == f"cannot write '/proc/self/fd/{fd}': bad file descriptor"
-        assert report.write(f"/proc/self/fd/{fd}", REPORT) == f"cannot write '/proc/self/fd/{fd}': bad file descriptor"
+        assert report_file.check(f"/proc/self/fd/{fd}") == f"cannot write '/proc/self/fd/{fd}': bad file descriptor"
+        assert (
+            report_file.write(f"/proc/self/fd/{fd}", REPORT)
+            == f"cannot write '/proc/self/fd/{fd}': bad file descriptor"
+        )
     finally:
         os.close(fd)
     assert (tmp_path / "log").read_text() == "old"
@@ -324,15 +327,15 @@ def test_a_path_that_cannot_be_written(path: str, why: str, tmp_path: Path, monk
     Path("loop").symlink_to("loop")
     Path("to-nowhere").symlink_to("nowhere/r.json")
     before = names(tmp_path)
-    assert report.write(path, REPORT) == f"cannot write {path!r}: {why}"
+    assert report_file.write(path, REPORT) == f"cannot write {path!r}: {why}"
     if path != "/proc/r.json":
         # A file system that takes no files tells only when asked to.
-        assert report.check(path) == f"cannot write {path!r}: {why}"
+        assert report_file.check(path) == f"cannot write {path!r}: {why}"
     assert names(tmp_path) == before
 
 
 def test_the_message_is_one_line_whatever_the_path() -> None:
-    message = report.check("no\nwhere\x1b[2J\udcff/r.json")
+    message = report_file.check("no\nwhere\x1b[2J\udcff/r.json")
     assert message == r"cannot write 'no\nwhere\x1b[2J\udcff/r.json': no such file or directory"
 
 
@@ -367,8 +370,8 @@ def test_a_file_that_may_not_be_written(open_to_all: Path) -> None:
 def test_a_full_disk_leaves_the_old_report(small_disk: Path) -> None:
     path = small_disk / "r.json"
     path.write_text("old")
-    assert report.check(str(path)) is None
-    assert report.write(str(path), LARGE) == f"cannot write '{path}': no space left on device"
+    assert report_file.check(str(path)) is None
+    assert report_file.write(str(path), LARGE) == f"cannot write '{path}': no space left on device"
     assert path.read_text() == "old"
     assert names(small_disk) == ["r.json"]
 
@@ -384,13 +387,13 @@ def test_a_full_disk_leaves_no_half_report_in_place(
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "rename", refuse)
-    assert report.write(str(path), {"run_id": "a", "x": "y" * 40_000}) is None, "there is room for it once"
-    assert report.write(str(path), {"run_id": "a", "x": "y" * 20_000}) is None, (
+    assert report_file.write(str(path), {"run_id": "a", "x": "y" * 40_000}) is None, "there is room for it once"
+    assert report_file.write(str(path), {"run_id": "a", "x": "y" * 20_000}) is None, (
         "there is no rename, and the old one is cut off"
     )
     assert json.loads(path.read_bytes()) == {"run_id": "a", "x": "y" * 20_000}
-    monkeypatch.setattr(report, "_replace", lambda target, name, data: False)
-    assert report.write(str(path), LARGE) == f"cannot write '{path}': no space left on device"
+    monkeypatch.setattr(report_file, "_replace", lambda target, name, data: False)
+    assert report_file.write(str(path), LARGE) == f"cannot write '{path}': no space left on device"
     assert path.read_bytes() == b""
     assert names(small_disk) == ["r.json"]
 
@@ -402,8 +405,8 @@ def test_a_file_mounted_over_another_is_written_in_place(small_disk: Path, tmp_p
     path.touch()
     subprocess.run(["mount", "--bind", str(source), str(path)], check=True)
     try:
-        assert report.check(str(path)) is None
-        assert report.write(str(path), REPORT) is None
+        assert report_file.check(str(path)) is None
+        assert report_file.write(str(path), REPORT) is None
         assert source.read_bytes() == WRITTEN
         assert names(tmp_path) == ["disk", "r.json"]
     finally:
@@ -416,8 +419,8 @@ def test_a_read_only_file_system_is_named(small_disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     for name in ("r.json", "new.json"):
         path = small_disk / name
-        assert report.check(str(path)) == f"cannot write '{path}': read-only file system"
-        assert report.write(str(path), REPORT) == f"cannot write '{path}': read-only file system"
+        assert report_file.check(str(path)) == f"cannot write '{path}': read-only file system"
+        assert report_file.write(str(path), REPORT) == f"cannot write '{path}': read-only file system"
 
 
 def test_a_report_in_pieces_is_never_seen(tmp_path: Path) -> None:
@@ -431,11 +434,11 @@ def test_a_report_in_pieces_is_never_seen(tmp_path: Path) -> None:
             if not seen.endswith(b"}\n"):
                 torn.append(seen[-20:])
 
-    assert report.write(str(path), LARGE) is None
+    assert report_file.write(str(path), LARGE) is None
     watcher = threading.Thread(target=watch)
     watcher.start()
     for _ in range(50):
-        assert report.write(str(path), LARGE) is None
+        assert report_file.write(str(path), LARGE) is None
     is_over.set()
     watcher.join(10)
     assert torn == []
@@ -444,12 +447,12 @@ def test_a_report_in_pieces_is_never_seen(tmp_path: Path) -> None:
 def test_the_check_loads_nothing_heavy() -> None:
     program = (
         "import sys; before = set(sys.modules)\n"
-        "from supervise.files import report\n"
-        "report.check('r.json')\n"
+        "from supervise.files import report_file\n"
+        "report_file.check('r.json')\n"
         "print(*sorted(set(sys.modules) - before))\n"
     )
-    environ = {"PYTHONPATH": str(Path(report.__file__).parents[2]), "PYTHONDONTWRITEBYTECODE": "1"}
+    environ = {"PYTHONPATH": str(Path(report_file.__file__).parents[2]), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True, env=environ)
     loaded = set(done.stdout.split())
-    ours = {"supervise", "supervise.faces", "supervise.files.report", "supervise.files"}
+    ours = {"supervise", "supervise.faces", "supervise.files.report_file", "supervise.files"}
     assert loaded <= {"errno", "time", *ours, *(f"supervise.files.{one}" for one in ("shared", "trust", "walk"))}

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from supervise.output.copying import MOST, PIPES, Copier
+from supervise.output.tee import MOST, PIPES, Copier
 from supervise.process import system
 
 BOUND = 20.0

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from supervise.process import line
+from supervise.process import channel
 
 SHORT = 0.05
-OPEN: list[line.Line] = []
+OPEN: list[channel.Line] = []
 
 
 @pytest.fixture(autouse=True)
@@ -21,12 +21,12 @@ def _closed() -> Iterator[None]:
         OPEN.pop().close()
 
 
-def pair() -> tuple[line.Line, line.Line]:
-    OPEN.extend(ends := line.pair())
+def pair() -> tuple[channel.Line, channel.Line]:
+    OPEN.extend(ends := channel.pair())
     return ends
 
 
-def filled() -> tuple[line.Line, line.Line, int]:
+def filled() -> tuple[channel.Line, channel.Line, int]:
     """A line whose other end reads nothing, and how many messages it has taken."""
     ours, theirs = pair()
     count = 0
@@ -36,7 +36,7 @@ def filled() -> tuple[line.Line, line.Line, int]:
     return ours, theirs, count
 
 
-def received(one: line.Line, other: line.Line) -> list[tuple[object, ...]]:
+def received(one: channel.Line, other: channel.Line) -> list[tuple[object, ...]]:
     """All that comes, as long as the sender finds room for more."""
     found = []
     while True:
@@ -77,7 +77,7 @@ def test_what_is_kept_has_a_bound_and_what_ends_the_command_is_beyond_it() -> No
         ours.send("root", count + number)
     ours.send("kill")
     said = received(theirs, ours)
-    assert len(said) <= count + line.MOST_UNSENT + 1
+    assert len(said) <= count + channel.MOST_UNSENT + 1
     assert said[-1] == ("kill",)
 
 
@@ -175,7 +175,7 @@ def test_threads_that_send_at_the_same_time() -> None:
     assert max(last) == count - 1
 
 
-def take(one: line.Line, last: list[int]) -> None:
+def take(one: channel.Line, last: list[int]) -> None:
     """Take what is there; messages of one thread come in their order."""
     while True:
         try:

@@ -10,18 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from supervise.access import looks
+from supervise.access import checks
 from supervise.options.access_kinds import KINDS, LINES, TOLD, AccessKind, flaw_of
 from tests.harness import wait_until
 
-SCENE = looks.Scene(-1, os.getpid, {}, lambda pid, is_there: None)
+SCENE = checks.Scene(-1, os.getpid, {}, lambda pid, is_there: None)
 """For a check that needs nothing of the run."""
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.check not in (TOLD, LINES)], ids=lambda one: one.name)
 def test_each_row_of_the_table_has_its_check(kind: AccessKind) -> None:
-    check = looks.check_named(kind.check)
-    assert check.__module__ == looks.__name__
+    check = checks.check_named(kind.check)
+    assert check.__module__ == checks.__name__
     assert check.__name__ == kind.name
     assert kind.metavar or check("", SCENE)
 
@@ -54,18 +54,18 @@ def statuses(*codes: int) -> Callable[[socket.socket], object]:
 @pytest.mark.parametrize("codes", [(200,), (299,), (300,), (399,), (100, 204), (103, 100, 302)])
 def test_an_answer_of_2xx_or_3xx(codes: tuple[int, ...]) -> None:
     with answering(statuses(*codes)) as url:
-        assert looks.http(url, SCENE) == ""
+        assert checks.http(url, SCENE) == ""
 
 
 @pytest.mark.parametrize("codes", [(101,), (199, 400), (400,), (499,), (500,), (600,)])
 def test_an_answer_that_is_no_sign(codes: tuple[int, ...]) -> None:
     with answering(statuses(*codes)) as url:
-        assert looks.http(url, SCENE) == f"{url}: {codes[-1]} So"
+        assert checks.http(url, SCENE) == f"{url}: {codes[-1]} So"
 
 
 def test_an_answer_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also one of which there is a little more each time."""
-    monkeypatch.setattr(looks, "ANSWERING", 0.5)
+    monkeypatch.setattr(checks, "ANSWERING", 0.5)
     gone = threading.Event()
 
     def trickle(link: socket.socket) -> None:
@@ -76,18 +76,18 @@ def test_an_answer_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
             link.sendall(b" ")
 
     with answering(trickle) as url:
-        why = looks.http(url, SCENE)
+        why = checks.http(url, SCENE)
         gone.set()
         assert why == f"{url}: no answer"
 
 
 def test_a_command_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is killed, and what it has started with it."""
-    monkeypatch.setattr(looks, "RUNNING", 1.0)
+    monkeypatch.setattr(checks, "RUNNING", 1.0)
     reader, writer = os.pipe()
     minded: list[tuple[int, bool]] = []
-    scene = looks.Scene(reader, os.getpid, os.environb, lambda pid, is_ours: minded.append((pid, is_ours)))
-    why = looks.command("sleep 60 & sleep 61", scene)
+    scene = checks.Scene(reader, os.getpid, os.environb, lambda pid, is_ours: minded.append((pid, is_ours)))
+    why = checks.command("sleep 60 & sleep 61", scene)
     os.close(writer)
     os.close(reader)
     assert why == "sleep 60 & sleep 61: not done after 1s"
@@ -121,7 +121,7 @@ def unix_socket(kind: int, address: str, backlog: int | None = 8) -> Iterator[so
 @pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.name)
 def test_a_unix_socket_of_each_type_is_a_sign(kind: socket.SocketKind, tmp_path: Path) -> None:
     with unix_socket(kind, str(tmp_path / "s")):
-        assert looks.unix(str(tmp_path / "s"), SCENE) == ""
+        assert checks.unix(str(tmp_path / "s"), SCENE) == ""
 
 
 @pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.name)
@@ -130,14 +130,14 @@ def test_a_socket_file_without_its_server_is_no_sign(kind: socket.SocketKind, tm
     with unix_socket(kind, path):
         pass
     assert os.path.exists(path)
-    assert looks.unix(path, SCENE) == f"{path}: connection refused"
+    assert checks.unix(path, SCENE) == f"{path}: connection refused"
 
 
 @pytest.mark.parametrize("kind", TYPES[:2], ids=lambda kind: kind.name)
 def test_a_socket_that_is_bound_and_does_not_listen_is_no_sign(kind: socket.SocketKind, tmp_path: Path) -> None:
     path = str(tmp_path / "s")
     with unix_socket(kind, path, backlog=None):
-        assert looks.unix(path, SCENE) == f"{path}: connection refused"
+        assert checks.unix(path, SCENE) == f"{path}: connection refused"
 
 
 @pytest.mark.parametrize("kind", TYPES[:2], ids=lambda kind: kind.name)
@@ -147,34 +147,34 @@ def test_a_full_backlog_is_told_at_once(kind: socket.SocketKind, tmp_path: Path)
     with unix_socket(kind, path, backlog=0), socket.socket(socket.AF_UNIX, kind) as first:
         first.connect(path)
         began = time.monotonic()
-        assert looks.unix(path, SCENE) == f"{path}: its queue of connections is full"
-        assert time.monotonic() - began < looks.CONNECTING
+        assert checks.unix(path, SCENE) == f"{path}: its queue of connections is full"
+        assert time.monotonic() - began < checks.CONNECTING
 
 
 def test_what_is_no_socket_says_why(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
-    assert looks.unix(str(file), SCENE) == f"{file}: connection refused"
-    assert looks.unix(str(tmp_path / "none"), SCENE) == f"{tmp_path / 'none'}: no such file or directory"
-    assert looks.unix(f"{file}/s", SCENE) == f"{file}/s: not a directory"
+    assert checks.unix(str(file), SCENE) == f"{file}: connection refused"
+    assert checks.unix(str(tmp_path / "none"), SCENE) == f"{tmp_path / 'none'}: no such file or directory"
+    assert checks.unix(f"{file}/s", SCENE) == f"{file}/s: not a directory"
 
 
 def test_an_abstract_name_and_a_file_with_an_at_sign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     name = f"@supervise-test-{os.getpid()}"
-    assert looks.unix(name, SCENE) == f"{name}: connection refused"
+    assert checks.unix(name, SCENE) == f"{name}: connection refused"
     with unix_socket(socket.SOCK_STREAM, "\0" + name[1:]):
-        assert looks.unix(name, SCENE) == ""
+        assert checks.unix(name, SCENE) == ""
     with unix_socket(socket.SOCK_STREAM, "./" + name):
-        assert looks.unix("./" + name, SCENE) == ""
-        assert looks.unix(name, SCENE) == f"{name}: connection refused"
+        assert checks.unix("./" + name, SCENE) == ""
+        assert checks.unix(name, SCENE) == f"{name}: connection refused"
 
 
 def test_the_longest_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for path in ("./" + "p" * 105, "./" + "\udce4" * 105, "@" + "n" * 107):
         with unix_socket(socket.SOCK_STREAM, "\0" + path[1:] if path[0] == "@" else path):
-            assert looks.unix(path, SCENE) == ""
+            assert checks.unix(path, SCENE) == ""
             assert flaw_of(f"unix={path}") == ""
         assert flaw_of(f"unix={path}x").startswith("unix= and an address of at most 107 bytes")
 
@@ -184,4 +184,4 @@ def test_a_socket_that_others_may_not_use(tmp_path: Path) -> None:
     path = tmp_path / "s"
     with unix_socket(socket.SOCK_STREAM, str(path)):
         path.chmod(0)
-        assert looks.unix(str(path), SCENE) == f"{path}: permission denied"
+        assert checks.unix(str(path), SCENE) == f"{path}: permission denied"

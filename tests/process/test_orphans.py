@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from supervise.process import orphans, stop, tree
+from supervise.process import kill, orphans, tree
 from supervise.process.orphans import Ids, Orphans
 from tests.harness import child, is_alive, wait_until
 
@@ -146,8 +146,8 @@ def test_a_chain_of_forks(start: Start) -> None:
 
 def test_who_cannot_be_killed_is_named(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     pid = start(run_id=RUN_ID)
-    monkeypatch.setattr(stop, "send", lambda *_: errno.EPERM)
-    monkeypatch.setattr(stop, "LONGEST", 0.1)
+    monkeypatch.setattr(kill, "send", lambda *_: errno.EPERM)
+    monkeypatch.setattr(kill, "LONGEST", 0.1)
     monkeypatch.setattr(orphans.os, "killpg", lambda *_: None)
     run = quarry(grace=0)
     orphans.stop_all([run])
@@ -156,7 +156,7 @@ def test_who_cannot_be_killed_is_named(start: Start, monkeypatch: pytest.MonkeyP
 
 def test_a_guardian_that_does_not_do_its_work(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """After its time its tree is stopped, and it as well."""
-    monkeypatch.setattr(stop, "LONGEST", 0.2)
+    monkeypatch.setattr(kill, "LONGEST", 0.2)
     monkeypatch.setattr(orphans, "MARGIN", 0.1)
     guardian = start("sh", "-c", "sleep 100 & wait")
     wait_until(lambda: tree.walk(guardian))

@@ -6,9 +6,9 @@ from time import monotonic
 
 import pytest
 
-from supervise.activity import picture
+from supervise.activity import snapshot
 from supervise.activity.cpu import TICKS
-from supervise.activity.picture import Camera, Earlier, Picture
+from supervise.activity.snapshot import Camera, Earlier, Picture
 from supervise.core.events import Doing, Socket
 from supervise.process import tree
 from tests.process.living import BOUND, python, running, until
@@ -108,14 +108,14 @@ def test_where_the_kernel_tells_no_children(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_of_three_hundred_and_some_the_first_are_listed_and_the_others_counted() -> None:
-    many = picture.MOST + 20
+    many = snapshot.MOST + 20
     with python(DO + f"[child(wait) for _ in range({many})]; tell()") as program:
         camera = Camera(program.pid, None, monotonic() + BOUND)
         before = monotonic()
         camera.take()
         print(f"{many} processes: {(monotonic() - before) * 1000:.1f} ms")
         seen = camera.picture()
-    assert len(seen.processes) == picture.MOST
+    assert len(seen.processes) == snapshot.MOST
     assert seen.more == 20
 
 
@@ -199,7 +199,7 @@ def test_two_looks_tell_who_is_busy() -> None:
     assert spinning.cpu_percent < 150
     assert waiting.cpu_percent < 5
     assert seen.span is not None
-    assert seen.span >= picture.LEAST
+    assert seen.span >= snapshot.LEAST
 
 
 def burnt(pid: int) -> float:
@@ -226,7 +226,7 @@ def test_where_somebody_has_looked_before_his_look_counts() -> None:
 
 
 def test_where_there_is_no_time_for_two_looks_it_is_that_of_a_life(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(picture, "LEAST", BOUND * 2)
+    monkeypatch.setattr(snapshot, "LEAST", BOUND * 2)
     with python(DO + "child(lambda: [burn(), stop()]); tell()") as program:
         burnt(program.pid)
         seen = take(program.pid)
@@ -235,7 +235,7 @@ def test_where_there_is_no_time_for_two_looks_it_is_that_of_a_life(monkeypatch: 
 
 
 def test_where_the_kernel_tells_no_clock_it_is_that_of_a_life(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(picture, "_cpu", lambda pid: None)
+    monkeypatch.setattr(snapshot, "_cpu", lambda pid: None)
     with python(DO + "child(wait); tell()") as program:
         assert take(program.pid).span is None
 

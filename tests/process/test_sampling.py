@@ -7,8 +7,8 @@ from itertools import count
 
 import pytest
 
-from supervise.activity import portable, sampling, sockets
-from supervise.activity.sampling import Sampler
+from supervise.activity import portable, sampler, tcp
+from supervise.activity.sampler import Sampler
 from supervise.core.events import Sample
 from supervise.process import tree
 from tests.process.living import python, running, until
@@ -93,9 +93,9 @@ def test_only_what_was_asked_for_is_measured(monkeypatch: pytest.MonkeyPatch, ki
         raise AssertionError("measured, and nobody had asked for it")
 
     for other, place, name in (
-        ("cpu", sampling.Cpu, "look"),
-        ("socket", sockets.Bytes, "look"),
-        ("connection", sockets, "connections"),
+        ("cpu", sampler.Cpu, "look"),
+        ("socket", tcp.Bytes, "look"),
+        ("connection", tcp, "connections"),
         ("io", Sampler, "_look_at_io"),
     ):
         if other != kind:
@@ -235,7 +235,7 @@ print("ready"); input()
         python(code, "0" if inside else str(server.getsockname()[1])) as program,
     ):
         processes = tree.snapshot(program.pid)
-        assert portable.connections(processes) == sockets.connections(processes) == (0 if inside else 1)
+        assert portable.connections(processes) == tcp.connections(processes) == (0 if inside else 1)
 
 
 def test_without_proc_a_sampler_works_with_psutil(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 import psutil
 import pytest
 
-from supervise.activity import sock_diag, sockets
+from supervise.activity import sock_diag, tcp
 from supervise.core.events import Socket
 from supervise.process import tree
 from tests.process.living import Program, python, until
@@ -76,7 +76,7 @@ def tree_of(*programs: Program) -> dict[int, tree.Stat]:
     return found
 
 
-def moved(counter: sockets.Bytes, program: Program, count: int) -> int:
+def moved(counter: tcp.Bytes, program: Program, count: int) -> int:
     """Look until that many bytes were seen (an acknowledgement can be on its way); the most sockets in one look."""
     most = total = 0
 
@@ -98,7 +98,7 @@ def test_bytes_are_exact_both_ways(family: int, host: str) -> None:
         told(client, "connect")
         peer, _ = server.accept()
         with peer:
-            counter = sockets.Bytes()
+            counter = tcp.Bytes()
             assert counter.look(tree_of(client)) == (0, 0)
             told(client, "send 1")
             assert moved(counter, client, 1) == 1
@@ -114,7 +114,7 @@ def test_bytes_are_exact_both_ways(family: int, host: str) -> None:
 @pytest.mark.parametrize(("family", "host"), FAMILIES)
 def test_a_connection_on_which_nobody_says_a_word_moves_nothing(family: int, host: str) -> None:
     with served(family, host) as (client, server):
-        counter = sockets.Bytes()
+        counter = tcp.Bytes()
         counter.look(tree_of(client))
         told(client, "connect")
         peer, _ = server.accept()
@@ -131,11 +131,11 @@ def test_the_end_of_the_other_side_is_no_byte() -> None:
         told(client, "connect")
         peer, _ = server.accept()
         with peer:
-            counter = sockets.Bytes()
+            counter = tcp.Bytes()
             counter.look(tree_of(client))
             peer.sendall(b"bye")
             peer.shutdown(socket.SHUT_WR)
-            until(lambda: any(s.state == "CLOSE_WAIT" for _, s in sockets.tcp_sockets(tree_of(client))))
+            until(lambda: any(s.state == "CLOSE_WAIT" for _, s in tcp.tcp_sockets(tree_of(client))))
             assert counter.look(tree_of(client)) == (1, 3)
 
 
@@ -146,14 +146,14 @@ def test_what_was_moved_before_the_first_look_does_not_count() -> None:
         with peer:
             told(client, "send 5000")
             assert len(peer.recv(5000, socket.MSG_WAITALL)) == 5000
-            counter = sockets.Bytes()
+            counter = tcp.Bytes()
             assert counter.look(tree_of(client)) == (0, 0)
             assert counter.look(tree_of(client)) == (0, 0)
 
 
 def test_a_socket_born_after_the_first_look_counts_whole() -> None:
     with served(socket.AF_INET, "127.0.0.1") as (client, server):
-        counter = sockets.Bytes()
+        counter = tcp.Bytes()
         counter.look(tree_of(client))
         told(client, "connect")
         peer, _ = server.accept()
@@ -167,7 +167,7 @@ def test_sockets_outside_the_tree_are_not_ours() -> None:
         told(client, "connect")
         peer, _ = server.accept()
         with peer:
-            counter = sockets.Bytes()
+            counter = tcp.Bytes()
             counter.look(tree_of(bystander))
             told(client, "send 5000")
             assert len(peer.recv(5000, socket.MSG_WAITALL)) == 5000
@@ -177,7 +177,7 @@ def test_sockets_outside_the_tree_are_not_ours() -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_a_connection_inside_the_tree_is_two_sockets(host: str) -> None:
     with python(PAIR, host) as pair:
-        counter = sockets.Bytes()
+        counter = tcp.Bytes()
         counter.look(tree_of(pair))
         told(pair, "4000")
         assert moved(counter, pair, 8000) == 2
@@ -201,30 +201,30 @@ ctypes.CDLL(None).syscall({EXIT}, 0)
         told(client, "connect")
         peer, _ = server.accept()
         with peer:
-            counter = sockets.Bytes()
+            counter = tcp.Bytes()
             counter.look(tree_of(client))
             told(client, "send 77")
             assert moved(counter, client, 77) == 1
-            assert sockets.connections(tree_of(client)) == 1
+            assert tcp.connections(tree_of(client)) == 1
 
 
 @pytest.mark.parametrize(("family", "host"), FAMILIES)
 def test_connections_to_the_outside(family: int, host: str) -> None:
     with served(family, host) as (client, server):
-        assert sockets.connections(tree_of(client)) == 0
+        assert tcp.connections(tree_of(client)) == 0
         told(client, "connect")
         peer, _ = server.accept()
         with peer:
-            assert sockets.connections(tree_of(client)) == 1
+            assert tcp.connections(tree_of(client)) == 1
             told(client, "end")
-            assert sockets.connections(tree_of(client)) == 0
+            assert tcp.connections(tree_of(client)) == 0
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_a_connection_inside_the_tree_has_no_other_end_outside(host: str) -> None:
     # Over IPv4, one end has a plain address and the other one a mapped one.
     with python(PAIR, host) as pair:
-        assert sockets.connections(tree_of(pair)) == 0
+        assert tcp.connections(tree_of(pair)) == 0
 
 
 @pytest.mark.parametrize(
@@ -240,10 +240,10 @@ def test_sockets_are_listed_with_peer_and_bytes(family: int, host: str, shown: s
             peer.sendall(bytes(20))
             told(client, "receive 20")
             expected = (client.pid, Socket(f"{shown}:{own}", f"{shown}:{port}", "ESTABLISHED", 10, 20))
-            until(lambda: sockets.tcp_sockets(tree_of(client)) == [expected])
+            until(lambda: tcp.tcp_sockets(tree_of(client)) == [expected])
             me = tree.stat(os.getpid())
             assert me is not None
-            mine = sockets.tcp_sockets({me.pid: me})
+            mine = tcp.tcp_sockets({me.pid: me})
             assert (me.pid, Socket(f"{shown}:{port}", "", "LISTEN", 0, 0)) in mine
 
 
@@ -256,7 +256,7 @@ def test_the_table_is_that_of_psutil() -> None:
                 stack.enter_context(server.accept()[0])
         me = tree.stat(os.getpid())
         assert me is not None
-        ours = {(s.local, s.peer) for _, s in sockets.tcp_sockets({me.pid: me})}
+        ours = {(s.local, s.peer) for _, s in tcp.tcp_sockets({me.pid: me})}
         theirs = psutil.Process().net_connections("tcp")
 
         def written(end: tuple[str, int] | tuple[()]) -> str:
@@ -292,7 +292,7 @@ FORBIDDEN = namespaces_forbidden()
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_another_network_namespace_is_seen_by_its_octets(host: str) -> None:
     with python(IN_NAMESPACE, NAMESPACE + PAIR, host) as pair:
-        counter = sockets.Bytes()
+        counter = tcp.Bytes()
         assert counter.look(tree_of(pair)) == (0, 0)
         assert counter.look(tree_of(pair)) == (0, 0), "silent"
         told(pair, "50000")
@@ -300,7 +300,7 @@ def test_another_network_namespace_is_seen_by_its_octets(host: str) -> None:
         assert number == 1
         assert 100_000 <= count < 150_000, "sent and received, with headers"
         until(lambda: counter.look(tree_of(pair)) == (0, 0))
-        assert sockets.connections(tree_of(pair)) == 0
+        assert tcp.connections(tree_of(pair)) == 0
 
 
 @pytest.mark.skipif(bool(FORBIDDEN), reason=f"network namespaces cannot be made here: {FORBIDDEN}")
@@ -315,7 +315,7 @@ for line in sys.stdin:
     print("done")
 """
     with python(IN_NAMESPACE, NAMESPACE + datagrams) as program:
-        counter = sockets.Bytes()
+        counter = tcp.Bytes()
         counter.look(tree_of(program))
         told(program, "1000")
         assert counter.look(tree_of(program)) == (0, 0)
@@ -444,7 +444,7 @@ def test_a_kernel_that_does_not_answer_is_said_and_not_asked_again(
 ) -> None:
     netlink = Netlink(*answers)
     monkeypatch.setattr(socket, "socket", netlink)
-    counter = sockets.Bytes()
+    counter = tcp.Bytes()
     assert counter.look({}) == (0, 0)
     assert counter.unavailable
     assert counter.look({}) == (0, 0)
@@ -453,11 +453,11 @@ def test_a_kernel_that_does_not_answer_is_said_and_not_asked_again(
 
 def test_without_an_answer_no_sockets_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "socket", Netlink(PermissionError(errno.EPERM, "no")))
-    assert sockets.tcp_sockets({}) == []
+    assert tcp.tcp_sockets({}) == []
 
 
 def test_a_passing_lack_is_not_taken_for_a_kernel_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    counter = sockets.Bytes()
+    counter = tcp.Bytes()
     monkeypatch.setattr(socket, "socket", Netlink(OSError(errno.EMFILE, "too many open files")))
     counter.look({})
     assert counter.unavailable == ""
@@ -467,8 +467,8 @@ def looks(monkeypatch: pytest.MonkeyPatch, *tables: dict[int, int] | None) -> li
     """What a counter sees in these tables of inodes and bytes, all of them the tree's."""
     answers = iter(tables)
     monkeypatch.setattr(sock_diag, "dump", lambda: table(next(answers)))
-    monkeypatch.setattr(sockets, "owners", lambda _, inodes: dict.fromkeys(inodes, 1))
-    counter = sockets.Bytes()
+    monkeypatch.setattr(tcp, "owners", lambda _, inodes: dict.fromkeys(inodes, 1))
+    counter = tcp.Bytes()
     return [counter.look({1: process(1)}) for _ in tables]
 
 
@@ -496,15 +496,15 @@ def test_an_inode_used_again_is_no_evidence(monkeypatch: pytest.MonkeyPatch) -> 
 def test_whose_a_socket_is_is_asked_once_while_its_process_lives(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def owners(processes: sockets.Processes, inodes: list[int]) -> dict[int, int]:
+    def owners(processes: tcp.Processes, inodes: list[int]) -> dict[int, int]:
         asked.append(inodes)
         return {inode: min(processes) for inode in inodes if inode != other}
 
     ours, other = 3, 4
     counts = iter(range(5))
-    monkeypatch.setattr(sockets, "owners", owners)
+    monkeypatch.setattr(tcp, "owners", owners)
     monkeypatch.setattr(sock_diag, "dump", lambda: table(dict.fromkeys((ours, other), next(counts))))
-    counter = sockets.Bytes()
+    counter = tcp.Bytes()
     both = {1: process(1), 2: process(2)}
     assert [counter.look(both) for _ in range(3)] == [(0, 0), (1, 1), (1, 1)]
     assert counter.look({2: process(2)}) == (1, 1)

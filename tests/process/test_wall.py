@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from supervise.process import tree, wall
+from supervise.process import cgroup, tree
 
 V2 = "31 23 0:28 / /sys/fs/cgroup rw - cgroup2 cgroup rw"
 HYBRID = """31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755
@@ -48,7 +48,7 @@ def says(monkeypatch: pytest.MonkeyPatch) -> Says:
 )
 def test_our_own_cgroup(says: Says, membership: str, mounts: str, home: str) -> None:
     says({"cgroup": f"{membership}\n", "mountinfo": f"{mounts}\n"})
-    assert wall._home() == home
+    assert cgroup._home() == home
 
 
 @pytest.mark.parametrize(
@@ -63,11 +63,11 @@ def test_our_own_cgroup(says: Says, membership: str, mounts: str, home: str) -> 
 )
 def test_a_limit_of_its_own(tmp_path: Path, name: str, text: str, is_limited: bool) -> None:
     (tmp_path / name).write_text(text)
-    assert wall._is_limited(str(tmp_path)) is is_limited
+    assert cgroup._is_limited(str(tmp_path)) is is_limited
 
 
 def test_where_none_can_be_made_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder that is no cgroup has no `cgroup.kill` in it."""
-    monkeypatch.setattr(wall, "_home", lambda: str(tmp_path))
-    assert wall.build("20000101-000000-123456abcd") is None
+    monkeypatch.setattr(cgroup, "_home", lambda: str(tmp_path))
+    assert cgroup.build("20000101-000000-123456abcd") is None
     assert list(tmp_path.iterdir()) == []

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from supervise.process import wall
+from supervise.process import cgroup
 
 
 def child_that_stays() -> int:
@@ -28,12 +28,12 @@ def test_a_child_that_does_not_end_is_waited_for_so_long_alone(
         monkeypatch.setattr(os, "pidfd_open", refuse)
     pid = child_that_stays()
     began = time.monotonic()
-    wall._await_end(pid, 0.1)
+    cgroup._await_end(pid, 0.1)
     assert 0.1 <= time.monotonic() - began < 5
     os.kill(pid, signal.SIGKILL)
-    wall._await_end(pid, 40)
+    cgroup._await_end(pid, 40)
     assert time.monotonic() - began < 5
     # It is reaped, and to wait for it again takes no time.
     with pytest.raises(ChildProcessError):
         os.waitpid(pid, 0)
-    wall._await_end(pid, 40)
+    cgroup._await_end(pid, 40)

@@ -12,8 +12,8 @@ from supervise.core.policy import Policy
 from supervise.faces import jsonl
 from supervise.faces.account import Account
 from supervise.faces.items import Item, Moment, Usage
-from supervise.options import plain
-from supervise.records.brief import Brief
+from supervise.options import serializer
+from supervise.records.short_report import Brief
 
 STARTED_AT = 1763816820.123456
 FACTS: dict[str, Any] = {
@@ -61,5 +61,5 @@ def test_as_the_faces_have_it(times: list[float], code: int, limit: float | None
     assert brief.events(settled).splitlines() == lines
     usage = {"cpu_seconds": 0.001, "max_rss_bytes": 5, "stdout_bytes": 3, "stderr_bytes": 0, "both_bytes": 0}
     whole = account.report(Moment(settled, STARTED_AT + settled), Usage(0.001, 5, 3, 0, 0))
-    assert json.loads(plain.json(brief.report(settled, usage))) == whole
+    assert json.loads(serializer.json(brief.report(settled, usage))) == whole
     assert list(brief.report(settled, usage)) == list(whole)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from supervise.core.exit_codes import ExitCode
 from supervise.faces import fields
-from supervise.options import plain
+from supervise.options import serializer
 
 CHARACTERS = st.text(st.characters(exclude_categories=["Cs"]))
 KEYS = st.from_regex(r"[a-z_-]{1,8}", fullmatch=True)
@@ -24,24 +24,24 @@ DEEP = st.recursive(
 @given(st.dictionaries(KEYS, VALUES), st.dictionaries(KEYS, VALUES))
 def test_toml(values: dict[str, object], table: dict[str, object]) -> None:
     whole = {**values, **({"table": table} if table else {})}
-    assert tomllib.loads(plain.toml(whole)) == whole
+    assert tomllib.loads(serializer.toml(whole)) == whole
 
 
 def test_toml_leaves_out_what_is_not_there() -> None:
-    assert plain.toml({"a": None, "b": 1, "c": {}}) == "b = 1\n"
+    assert serializer.toml({"a": None, "b": 1, "c": {}}) == "b = 1\n"
 
 
 @given(DEEP)
 def test_json(value: object) -> None:
-    assert plain.json(value) == json.dumps(value)
+    assert serializer.json(value) == json.dumps(value)
 
 
 @given(st.binary())
 def test_a_byte_that_is_no_text(data: bytes) -> None:
     word = data.decode(errors="surrogateescape")
-    assert plain.marked(word) == fields.text(word)
+    assert serializer.marked(word) == fields.text(word)
 
 
 @given(st.floats(0, 4e9))
 def test_time(epoch: float) -> None:
-    assert plain.time(epoch) == fields.time(epoch)
+    assert serializer.time(epoch) == fields.time(epoch)

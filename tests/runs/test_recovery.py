@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from supervise.options import plain
-from supervise.process import orphans, stop
-from supervise.records import losing, reading, records, recovery
+from supervise.options import serializer
+from supervise.process import kill, orphans
+from supervise.records import liveness, reader, recovery, store
 from tests.harness import validator
 from tests.users import BOB
 
@@ -60,7 +60,7 @@ def _nobody_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     monkeypatch.setattr(orphans, "monotonic", clock.read)
     monkeypatch.setattr(orphans, "sleep", clock.sleep)
-    monkeypatch.setattr(stop, "send", lambda *_: pytest.fail("somebody was hit"))
+    monkeypatch.setattr(kill, "send", lambda *_: pytest.fail("somebody was hit"))
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def state(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def made(state: Path, run_id: str = RUN_ID, toml: str | bytes = plain.toml(SOUND)) -> Path:
+def made(state: Path, run_id: str = RUN_ID, toml: str | bytes = serializer.toml(SOUND)) -> Path:
     folder = state / "runs" / run_id
     folder.mkdir(parents=True)
     (state / "live").mkdir(exist_ok=True)
@@ -81,14 +81,14 @@ def made(state: Path, run_id: str = RUN_ID, toml: str | bytes = plain.toml(SOUND
 
 
 def again(seen: list[str]) -> "recovery.Rerun":
-    def rerun(record: reading.Record, times: int) -> str:
+    def rerun(record: reader.Record, times: int) -> str:
         seen.append(f"{record.run_id} {times}")
         return "new"
 
     return rerun
 
 
-def refuse(record: reading.Record, times: int) -> str:
+def refuse(record: reader.Record, times: int) -> str:
     raise recovery.RerunError("not run again: no")
 
 
@@ -96,7 +96,7 @@ def test_a_sound_one(state: Path) -> None:
     seen: list[str] = []
     [lost] = recovery.recover(str(state), again(seen))
     assert (lost.rerun, seen) == ("new", [f"{RUN_ID} 1"])
-    end = reading.Record(str(state), RUN_ID).end()
+    end = reader.Record(str(state), RUN_ID).end()
     validator("report").validate(end)
     assert end is not None
     assert (end["name"], end["command"], end["access"]) == ("night", ["make", "all"], None)
@@ -149,20 +149,20 @@ def test_foreign_files(tmp_path: Path, name: str) -> None:
     for kind in foreign(folder, name):
         seen: list[str] = []
         [lost] = recovery.recover(str(state), again(seen))
-        assert lost.reason == losing.CRASH
+        assert lost.reason == liveness.CRASH
         if kind == "no file" or name == "run.toml":
             assert name in lost.flaw
             assert (lost.record.has_end, lost.stopped, seen) == (False, [], [])
             continue
         assert lost.flaw == ""
-        end = reading.Record(str(state), RUN_ID).end()
+        end = reader.Record(str(state), RUN_ID).end()
         validator("report").validate(end)
-        (folder / records.END).unlink()
+        (folder / store.END).unlink()
         (state / "live" / RUN_ID).touch()
 
 
 def test_a_record_of_another_run(tmp_path: Path) -> None:
-    made(tmp_path, toml=plain.toml({**SOUND, "run_id": "20261124-200139-00000000ff"}))
+    made(tmp_path, toml=serializer.toml({**SOUND, "run_id": "20261124-200139-00000000ff"}))
     seen: list[str] = []
     [lost] = recovery.recover(str(tmp_path), again(seen))
     assert lost.flaw.endswith("run.toml is of another run")
@@ -194,7 +194,7 @@ def test_a_record_that_is_a_link(tmp_path: Path) -> None:
     folder.symlink_to(tmp_path / "elsewhere")
     [lost] = recovery.recover(str(tmp_path), again([]))
     assert "is not what a run writes there" in lost.flaw
-    records.remove(str(tmp_path), RUN_ID)
+    store.remove(str(tmp_path), RUN_ID)
     assert (tmp_path / "elsewhere" / "run.toml").exists(), "what a link leads to is not removed"
 
 
@@ -216,9 +216,9 @@ def test_what_is_no_run(state: Path) -> None:
 
 def test_an_end_that_is_broken_is_an_end(state: Path) -> None:
     """It was written: the run has ended, only nobody knows how."""
-    (state / "runs" / RUN_ID / records.END).write_text("{")
+    (state / "runs" / RUN_ID / store.END).write_text("{")
     assert recovery.recover(str(state), again([])) == []
-    assert reading.unfinished(str(state)) == []
+    assert reader.unfinished(str(state)) == []
 
 
 def test_a_process_of_the_run_by_its_pid_alone_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,7 +227,7 @@ def test_a_process_of_the_run_by_its_pid_alone_is_none(tmp_path: Path, monkeypat
     assert ours is not None
     monkeypatch.setattr(orphans, "ourselves", set)
     monkeypatch.setattr(orphans.tree, "scan", lambda: {ours.pid: ours})
-    folder = made(tmp_path, toml=plain.toml({**SOUND, "guardian": ours.pid}))
+    folder = made(tmp_path, toml=serializer.toml({**SOUND, "guardian": ours.pid}))
     (folder / "roots").write_text(f"{ours.pid} {ours.starttime + 1}\n{ours.pid}\n{ours.pid} x\n\n-1 -1\n")
     [lost] = recovery.recover(str(tmp_path), again([]))
     assert lost.stopped == []
@@ -279,7 +279,7 @@ def test_fuzzed_files(
         (folder / "events.jsonl").write_bytes(b"\n".join(lines))
         (folder / "roots").write_bytes(roots)
         recovery.preview(place)
-        if reading.Record(place, RUN_ID).is_elsewhere:
+        if reader.Record(place, RUN_ID).is_elsewhere:
             assert recovery.recover(place, again([])) == []
             assert [one.run_id for one in recovery.left_alone(place)] == [RUN_ID]
             return
@@ -291,5 +291,5 @@ def test_fuzzed_files(
             return
         assert lost.record.has_end
         assert lost.record.end() is not None, "it can be read"
-        assert reading.state_of(lost.record) == "lost"
+        assert reader.state_of(lost.record) == "lost"
         assert recovery.recover(place, again([])) == []

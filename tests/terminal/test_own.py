@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from supervise.terminal import modes
-from supervise.terminal.own import Own
+from supervise.terminal.pty import Own
 from tests.harness import BOUND, wait_until
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from supervise.text.cleaning import Cleaner, clean, clean_lines
+from supervise.text.sanitizer import Cleaner, clean, clean_lines
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import supervise
-from supervise.text.saying import PREFIX, line, reason_of
+from supervise.text.stderr import PREFIX, line, reason_of
 
 PACKAGE = Path(supervise.__file__).parent
 BARE = {"__main__.py", "launch/launch.py"}
@@ -54,7 +54,7 @@ def test_no_other_module_writes_the_prefix():
         if any(text.lstrip("\n").startswith(PREFIX) and "\n\n" not in text for text in texts(path))
     }
     # The docstring of the package begins so, too.
-    assert writers - {"__init__.py"} == {"text/saying.py"} | BARE
+    assert writers - {"__init__.py"} == {"text/stderr.py"} | BARE
 
 
 def test_no_other_module_words_an_error():
@@ -69,4 +69,4 @@ def test_no_other_module_words_an_error():
         and "error.strerror" in ast.unparse(node.func.value)
     }
     # The guardian makes the record, and may have no descriptor left to load a module with.
-    assert worders == {"launch/recording.py"}
+    assert worders == {"launch/run_record.py"}

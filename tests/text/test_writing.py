@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from supervise.text.writing import write_all
+from supervise.text.writer import write_all
 
 SIZE = 1 << 20
 """Bytes, more than a pipe holds."""

@@ -11,7 +11,7 @@ nothing of the supervisor that it tests.  What is left is killed when it has bee
     after               seconds from the start at which we act; null: when the artist stands
     linger              seconds to wait when all that is so
     gap                 seconds between the deaths of both
-    walled              wait, too, until all below the guardian are in a cgroup of their own (supervise/process/wall.py)
+    walled              wait, too, until all below the guardian are in a cgroup (supervise/process/cgroup.py)
     patience            seconds that the program may take to end from then on; it is killed after that
     settle              seconds that whoever is left may take to die when the program has ended
 

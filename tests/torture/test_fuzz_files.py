@@ -11,8 +11,8 @@ import pytest
 
 from supervise.commands import ps, show, wait
 from supervise.options import config
-from supervise.options.options import BadValueError
-from supervise.records import pruning, reading, recovery
+from supervise.options.table import BadValueError
+from supervise.records import reader, recovery, retention
 from tests.harness import Place
 
 COUNT = int(os.environ.get("FUZZ_COUNT", "20000"))
@@ -119,7 +119,7 @@ def test_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert 0 <= wait.main({}, [RUN_ID]) <= 255
         recovery.preview(str(state)) if chance.random() < 0.02 else None
         (state / "pruned").write_bytes(changed(chance, f"{RUN_ID} 9 9 1 x\n".encode()))
-        pruning.prune(str(state), pruning.Bounds(None, None, None))
+        retention.prune(str(state), retention.Bounds(None, None, None))
 
     try:
         fuzz(step)
@@ -127,7 +127,7 @@ def test_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         os.dup2(saved, 1)
         os.close(out)
         os.close(saved)
-    assert reading.ids(str(state)) == [RUN_ID]
+    assert reader.ids(str(state)) == [RUN_ID]
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from supervise.records import reading
+from supervise.records import reader
 from tests.harness import Place, Running, child, is_alive, name_of, validator, wait_until
 from tests.torture.test_random_moments import TREE, wait
 
@@ -24,7 +24,7 @@ def moments(seed: int) -> list[float]:
     return [dice.uniform(0, 0.9) if one % 3 == 0 else dice.uniform(0, 0.06) for one in range(TIMES)]
 
 
-def valid(record: reading.Record) -> dict[str, Any]:
+def valid(record: reader.Record) -> dict[str, Any]:
     """Its end; whatever there is of the record can be read and is whole."""
     assert record.facts["run_id"] == record.run_id
     for line in Path(record.folder, "events.jsonl").read_bytes().splitlines():
@@ -38,7 +38,7 @@ def valid(record: reading.Record) -> dict[str, Any]:
 def nothing_half_made(place: Place) -> None:
     """Neither a part of a record nor one that is called unfinished."""
     runs = Path(place.state, "runs")
-    assert all(reading.is_id(path.name) for path in runs.glob("*")) if runs.exists() else True
+    assert all(reader.is_id(path.name) for path in runs.glob("*")) if runs.exists() else True
     assert list(Path(place.state, "live").glob("*")) == []
 
 
@@ -48,18 +48,18 @@ def test_supervise_is_killed(supervise: Place, seed: int) -> None:
     """The guardian ends the tree, and writes the record and the report: the same, and the truth."""
     outcomes = []
     for moment in moments(seed):
-        known = set(reading.ids(supervise.state))
+        known = set(reader.ids(supervise.state))
         running = supervise.start(*OPTIONS, "--", *child(*TREE))
         wait(moment)
         running.send(signal.SIGKILL)
         code = running.process.wait()
         # No dead run is said to run, from the first moment on: but for the time that a process which holds its lock
         # too needs for its next step, the guardian that makes the record, or a child between its fork and its exec.
-        made = [reading.Record(supervise.state, one) for one in reading.ids(supervise.state)]
-        wait_until(lambda made=made: {reading.state_of(one) for one in made} <= {"lost", "ended"}, 1)
+        made = [reader.Record(supervise.state, one) for one in reader.ids(supervise.state)]
+        wait_until(lambda made=made: {reader.state_of(one) for one in made} <= {"lost", "ended"}, 1)
         wait_until(lambda: not supervise.alive())
         nothing_half_made(supervise)
-        new = [reading.Record(supervise.state, one) for one in reading.ids(supervise.state) if one not in known]
+        new = [reader.Record(supervise.state, one) for one in reader.ids(supervise.state) if one not in known]
         report = running.wait().report
         if not new:
             # Before there was a record.  The guardian is there a little earlier.
@@ -70,7 +70,7 @@ def test_supervise_is_killed(supervise: Place, seed: int) -> None:
         assert report == end
         outcomes.append(end["outcome"])
         assert end["outcome"] in ({"lost"} if code == -signal.SIGKILL else set()) | ENDS
-        assert reading.state_of(record) == ("lost" if end["outcome"] == "lost" else "ended")
+        assert reader.state_of(record) == ("lost" if end["outcome"] == "lost" else "ended")
     assert "lost" in outcomes
     ended = supervise.popen([str(supervise.program), "recover"]).wait()
     assert (ended.code, ended.out) == (0, b"nothing was lost\n")
@@ -90,10 +90,10 @@ def test_both_are_killed(supervise: Place, seed: int) -> None:
             recovered += [one["run_id"] for one in json.loads(call.wait().out)["lost"] if not one["taken"]]
         running.process.wait()
         wait_until(lambda: not supervise.alive())
-        assert reading.unfinished(supervise.state) == []
+        assert reader.unfinished(supervise.state) == []
     assert len(recovered) == len(set(recovered)) > 0
-    for run_id in reading.ids(supervise.state):
-        end = valid(reading.Record(supervise.state, run_id))
+    for run_id in reader.ids(supervise.state):
+        end = valid(reader.Record(supervise.state, run_id))
         assert end["outcome"] == "lost" if run_id in recovered else end["outcome"] in ENDS | {"lost"}
 
 

@@ -1,0 +1,202 @@
+"""The checks of `--access-on`, each under the name that its row of `access_kinds.KINDS` has for it.
+
+A check takes the argument of the sign and returns '' where the sign is there, else why not, in words for people.  It
+may wait for a bounded time, and ends soon after `Scene.stopped` has hung up.
+"""
+
+import errno
+import os
+import select
+import socket
+from collections.abc import Callable, Mapping
+from time import monotonic
+
+from supervise.access import helpers
+from supervise.activity import tcp
+from supervise.options.access_kinds import port_of, unix_address_of
+from supervise.process import tree
+from supervise.text.stderr import reason_of
+
+CONNECTING = 1.0
+"""Seconds that a connection may take,"""
+ANSWERING = 10.0
+"""an answer to a request,"""
+RUNNING = 30.0
+"""and a command."""
+HERE = ("127.0.0.1", "::1")
+"""Where a port is looked for without a host."""
+
+
+class Scene:
+    """What a check may need to know of the run."""
+
+    __slots__ = ("environ", "holder", "mind", "stopped")
+
+    def __init__(
+        self,
+        stopped: int,
+        holder: Callable[[], int],
+        environ: Mapping[bytes, bytes],
+        mind: Callable[[int, bool], None],
+    ) -> None:
+        self.stopped = stopped
+        """A pipe that hangs up when the check is of no use any more."""
+        self.holder = holder
+        """Returns the pid of the process whose descendants are the command's tree."""
+        self.environ = environ
+        """The command's environment."""
+        self.mind = mind
+        """Takes the pid of a process of supervise's own, and whether it has begun or ended."""
+
+
+Check = Callable[[str, Scene], str]
+
+
+def check_named(name: str) -> Check:
+    """Return the check of that name.
+
+    Raises KeyError for a row of the table without a check.
+    """
+    found: Check = globals()[name]
+    return found
+
+
+def port(argument: str, scene: Scene) -> str:
+    """A connection is accepted at the port."""
+    found = port_of(argument)
+    assert found
+    host, number = found
+    why = ""
+    for one in (host,) if host else HERE:
+        failure = _connect(one, number, scene.stopped)
+        if not failure:
+            return ""
+        why = why or f"{_shown(one)}:{number}: {failure}"
+    return why
+
+
+def _shown(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _connect(host: str, number: int, stopped: int) -> str:
+    try:
+        addresses = socket.getaddrinfo(host, number, type=socket.SOCK_STREAM)
+    except OSError as error:
+        return _words(error)
+    why = "no address"
+    for family, kind, protocol, _, address in addresses:
+        try:
+            with socket.socket(family, kind | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, protocol) as link:
+                code = link.connect_ex(address)
+                if code in (errno.EINPROGRESS, errno.EAGAIN):
+                    code = _wait_for(link, stopped)
+                if not code and link.getsockname() == link.getpeername():
+                    # Nobody is there: with both ports the same by chance, it is connected to itself.
+                    code = errno.ECONNREFUSED
+        except OSError as error:
+            why = _words(error)
+        else:
+            if not code:
+                return ""
+            why = "no answer" if code == errno.ETIMEDOUT else os.strerror(code).lower()
+    return why
+
+
+def _wait_for(link: socket.socket, stopped: int) -> int:
+    """The errno with which the connection has failed, 0 where it stands."""
+    poll = select.poll()
+    poll.register(link, select.POLLOUT)
+    poll.register(stopped, 0)
+    ready = dict(poll.poll(CONNECTING * 1000))
+    if link.fileno() not in ready:
+        return errno.ETIMEDOUT
+    return link.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+
+
+def file(path: str, scene: Scene) -> str:
+    """The file is there, of whatever type."""
+    try:
+        os.stat(path)
+    except OSError as error:
+        return f"{path}: {_words(error)}"
+    return ""
+
+
+def unix(path: str, scene: Scene) -> str:
+    """The UNIX socket accepts a connection; one of datagrams, which accepts none, is held by a process.
+
+    The type of the socket is not known before: connect(2) says EPROTOTYPE for each type but the right one.
+    """
+    code = errno.EPROTOTYPE
+    for kind in (socket.SOCK_STREAM, socket.SOCK_SEQPACKET, socket.SOCK_DGRAM):
+        if code == errno.EPROTOTYPE:
+            try:
+                with socket.socket(socket.AF_UNIX, kind | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK) as link:
+                    code = link.connect_ex(unix_address_of(path))
+            except OSError as error:
+                return f"{path}: {_words(error)}"
+    if code == errno.EAGAIN:
+        # A connect that waits for room could wait for ever, as no server has to accept: the next look tries again.
+        return f"{path}: its queue of connections is full"
+    return f"{path}: {os.strerror(code).lower()}" if code else ""
+
+
+def listen(argument: str, scene: Scene) -> str:
+    """A process of the tree listens on some TCP port."""
+    return "" if tcp.listens(tree.snapshot(scene.holder())) else "no process of the tree listens on a TCP port"
+
+
+def http(url: str, scene: Scene) -> str:
+    """A GET is answered with 2xx or 3xx."""
+    from supervise.access.http import get
+
+    try:
+        status, reason = get(url, ANSWERING)
+    except OSError as error:
+        return f"{url}: {_words(error)}"
+    return "" if 200 <= status < 400 else f"{url}: {f'{status} {reason}'.strip()}"
+
+
+def command(line: str, scene: Scene) -> str:
+    """A shell ends with 0 for the line."""
+    try:
+        helper = helpers.Helper(["/bin/sh", "-c", line], {}, scene.environ)
+    except OSError as error:
+        return f"{line}: {_words(error)}"
+    scene.mind(helper.pid, True)
+    has_ended = _wait_for_end(helper, scene.stopped)
+    # What it has left in its group goes with it.
+    helper.kill()
+    status = helper.wait()
+    scene.mind(helper.pid, False)
+    if not has_ended:
+        return f"{line}: not done after {RUNNING:.0f}s"
+    if os.WIFSIGNALED(status):
+        return f"{line}: killed by signal {os.WTERMSIG(status)}"
+    code = os.WEXITSTATUS(status)
+    return f"{line}: exit {code}" if code else ""
+
+
+def _wait_for_end(helper: helpers.Helper, stopped: int) -> bool:
+    """Whether it has ended in time, and before all was stopped."""
+    ended = helper.fileno()
+    poll = select.poll()
+    poll.register(stopped, 0)
+    if ended < 0:
+        until = monotonic() + RUNNING
+        while not helper.has_ended() and monotonic() < until:
+            if poll.poll(10):
+                return False
+        return helper.has_ended()
+    poll.register(ended, select.POLLIN)
+    try:
+        return ended in dict(poll.poll(RUNNING * 1000))
+    finally:
+        os.close(ended)
+
+
+def _words(error: OSError) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer"
+    return reason_of(error)

@@ -1,0 +1,84 @@
+"""One look at the tree: what it has used and moved, as far as it was asked for."""
+
+import os
+from collections.abc import Callable
+
+from supervise.activity import tcp
+from supervise.activity.cpu import Cpu
+from supervise.core.events import Sample
+from supervise.process import tree
+
+
+class Sampler:
+    """Looks at the descendants of `holder_pid`, the process that waits for the whole tree.
+
+    `kinds` (of cpu, socket, connection, io) is what is measured; the rest costs nothing and stays 0.  `now` gives the
+    time of a look, in seconds.  `holder_pid` may be changed when another process takes the tree over.
+    """
+
+    def __init__(self, holder_pid: int, *, kinds: frozenset[str], now: Callable[[], float]) -> None:
+        self.holder_pid = holder_pid
+        self._kinds = kinds & {"cpu", "socket", "connection", "io"}
+        self._now = now
+        self._processes: dict[int, tree.Stat] = {}
+        self._cpu = Cpu()
+        self._bytes = tcp.Bytes()
+        self._io: dict[tuple[int, int], int] = {}
+        self._told: set[str] = set()
+        self._has_proc = tree.stat(os.getpid()) is not None
+        self._stat, self._snapshot, self._connections = tree.stat, tree.snapshot, tcp.connections
+        if not self._has_proc:
+            # Imported here: psutil takes 45 ms, and where there is a /proc nobody needs it.
+            from supervise.activity import portable
+
+            self._stat, self._snapshot, self._connections = portable.stat, portable.snapshot, portable.connections
+
+    def sample(self) -> Sample:
+        """Look now.  A process that is gone, a zombie or unreadable is no evidence, and never an error."""
+        at = self._now()
+        if not self._kinds:
+            return Sample(at)
+        processes, holder = self._look_at_tree()
+        cpu, busy = self._cpu.look(processes, holder) if "cpu" in self._kinds else (0.0, ())
+        moved, moved_bytes = self._bytes.look(processes) if "socket" in self._kinds else (0, 0)
+        connections = self._connections(processes) if "connection" in self._kinds else 0
+        io_bytes = self._look_at_io(processes) if "io" in self._kinds else 0
+        return Sample(at, cpu, busy, moved, moved_bytes, connections, io_bytes)
+
+    def unmeasured(self) -> tuple[str, ...]:
+        """What was asked for and turned out not to be measurable here, as sentences for people; each is told once.
+
+        Nothing else stands in for it: bytes of files, say, are no evidence of a network.
+        """
+        known = set()
+        if self._bytes.unavailable:
+            known.add(f"bytes on TCP sockets cannot be counted here: {self._bytes.unavailable}")
+        if "io" in self._kinds and not self._has_proc:
+            known.add("bytes read and written cannot be counted here: there is no /proc")
+        news = known - self._told
+        self._told |= news
+        return tuple(sorted(news))
+
+    def _look_at_tree(self) -> tuple[dict[int, tree.Stat], tree.Stat | None]:
+        """The descendants of the holder, and the holder itself, None if it is gone."""
+        found = self._snapshot(self.holder_pid)
+        holder = found.pop(self.holder_pid, None)
+        # Nobody leaves the tree alive.  A walk can pass over a process whose parent ends meanwhile; with the next walk
+        # all its CPU time would seem to be of this moment.
+        for pid, before in self._processes.items():
+            if pid not in found:
+                missed = self._stat(pid)
+                if missed is not None and missed.starttime == before.starttime:
+                    found[pid] = missed
+        self._processes = found
+        return found, holder
+
+    def _look_at_io(self, processes: dict[int, tree.Stat]) -> int:
+        last = self._io
+        self._io = {}
+        for process in processes.values():
+            # rchar and wchar: what was asked of the system, caches and pipes included, not only what reached a disk.
+            lines = tree.read(f"/proc/{process.pid}/io").split()
+            if len(lines) >= 4:
+                self._io[process.pid, process.starttime] = int(lines[1]) + int(lines[3])
+        return sum(total - last.get(process, total) for process, total in self._io.items())

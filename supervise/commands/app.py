@@ -1,0 +1,320 @@
+"""The typer app: help, version, errors, and any words that the fast reader does not know whole.
+
+It is built from the same table as the fast reader and its words are read by the same readers, so that the same words
+mean the same both ways (a property test holds the two equal).
+"""
+
+import difflib
+import inspect
+import io
+import os
+import shlex
+import sys
+from collections.abc import Callable, Mapping
+from typing import Annotated, NoReturn
+
+import typer
+from typer.main import get_command
+
+from supervise import __version__
+from supervise.commands import invocation, registry
+from supervise.commands.registry import SUBCOMMANDS, Subcommand
+from supervise.core.exit_codes import ExitCode
+from supervise.options.argv import Request, fill
+from supervise.options.table import BETWEEN, OPTIONS, BadValueError, Option, option_names
+from supervise.process import hints
+from supervise.text import stderr, writer
+from supervise.text.redaction import MASK, Redaction
+from supervise.text.sanitizer import clean
+
+USAGE = "supervise run [OPTIONS] [--] COMMAND [ARG]..."
+SHORT_HELP = (
+    "runs a command under limits: it stops one that never comes up, goes silent or runs too long, and says why",
+    f"usage: {USAGE}",
+    "for example: supervise run --timeout 30m --idle-timeout 5m -- make",
+    "see supervise --help",
+)
+ABOUT = (
+    "Run a command under limits: stop it when it never came up, went silent or ran too long, and say why.\n\n"
+    "The short form [bold]supervise \\[OPTIONS] -- COMMAND[/bold] is the same as "
+    "[bold]supervise run \\[OPTIONS] \\[--] COMMAND[/bold]. "
+    "Options stand before the command; everything from its first word on belongs to it."
+)
+EPILOG = (
+    "Durations: 90, 90s, 1.5m, 1h30m, 2d, 500ms, PT1H30M; 0, off or infinity switch a limit off.\n\n"
+    "Every option can come from the environment too: SUPERVISE_IDLE_TIMEOUT=15m.\n\n"
+    f"Exit codes: the command's own; {', '.join(f'{code.shown} {code.words}' for code in ExitCode)}.\n\n"
+    "More in the manual: man supervise."
+)
+ALONE = ("--help", "-h", "--version")
+HELP = ("--help", "-h")
+HABITS = {"-?": "--help", "-V": "--version", "help": "--help", "version": "--version"}
+"""What people write who know other programs."""
+COMMANDS_OF_OTHERS = {
+    "kill": "stop", "cancel": "stop", "abort": "stop", "terminate": "stop",
+    "list": "ps", "ls": "ps", "jobs": "ps", "top": "ps",
+    "status": "show", "info": "show", "inspect": "show", "describe": "show", "report": "show",
+    "tail": "logs -f", "follow": "logs -f", "log": "logs", "output": "logs", "journal": "logs",
+    "start": "run", "exec": "run", "restart": "recover", "resume": "recover",
+    "rm": "prune", "clean": "prune", "gc": "prune",
+}  # fmt: skip
+"""Commands of systemctl, docker, kill(1), at(1) and the like, and the commands of supervise that do the same."""
+
+# Some versions of typer depend on click and others carry it inside; its exceptions are found by way of typer's own.
+UsageError: type[Exception] = typer.BadParameter.__bases__[0]
+
+LONGEST_QUOTE = 200
+"""Characters of the caller's words that a message repeats."""
+MOST_QUOTED = 100
+"""Words of a command line that a message quotes at most."""
+
+Said = tuple[dict[str, str], list[str]]
+"""The words of the options by key, and the command."""
+
+
+def main(words: list[str], environ: Mapping[str, str]) -> Request | invocation.Call:
+    """What the words ask for; help, version and refusals end in SystemExit, with 0 or 125."""
+    if not words:
+        refuse(*SHORT_HELP)
+    is_bare = words[0].startswith("-") and words[0] not in ("-", *ALONE)
+    if not is_bare and words[0] not in (*registry.first_words(), *ALONE):
+        refuse(_no_such_command(words))
+    row = registry.find(words)
+    if row is None and (parts := registry.second_words(words[0])) and words[1:2] not in ([one] for one in HELP):
+        refuse(f"{words[0]}: takes one of {', '.join(parts)}" + "".join(f", got {_shown([one])}" for one in words[1:2]))
+    try:
+        said, command = _parse(["run", *words] if is_bare else words)
+        if row:
+            return invocation.fill(row, said, command, _written(words, option_names(row.options)))
+        if not command:
+            refuse("there is no COMMAND to run", f"usage: {USAGE}")
+        if is_bare and words[-len(command) - 1] != "--":
+            refuse(_not_separated(words, command))
+        return fill(said, command, environ, _written(words[: len(words) - len(command)], option_names()))
+    except BadValueError as error:
+        refuse(str(error))
+    except UsageError as error:
+        refuse(_explain(error, option_names(row.options if row else OPTIONS)))
+
+
+def refuse(*lines: str) -> NoReturn:
+    """Say why on stderr and exit with 125.
+
+    Raises SystemExit.
+    """
+    stderr.say(*lines)
+    raise SystemExit(ExitCode.ERROR)
+
+
+def _parse(words: list[str]) -> Said:
+    """What typer makes of the words, or the end of the program where it has shown help or the version."""
+    writer.make_stdout_patient()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Rich cuts names that are too wide with a character that not every encoding has.
+        sys.stdout.reconfigure(errors="replace")
+    if os.environ.get("CLICOLOR") == "0" and not os.environ.get("FORCE_COLOR"):
+        # Rich knows NO_COLOR and FORCE_COLOR by itself, this one not.  The import is slow, and an error needs no rich.
+        from typer import rich_utils
+
+        rich_utils.COLOR_SYSTEM = None
+    try:
+        result = APP.main(words, prog_name="supervise", standalone_mode=False)
+        if isinstance(result, tuple):
+            return result
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):
+        # The reader has left, as `| head -1` does: that is no error.  Typer and rich make an exit with 1 of it.
+        _forget_stdout()
+    except OSError as error:
+        _forget_stdout()
+        refuse(f"cannot write to stdout: {stderr.reason_of(error)}")
+    raise SystemExit(0)
+
+
+def _forget_stdout() -> None:
+    """Keep the interpreter's own last flush from failing as ours has."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def _app() -> typer.Typer:
+    # A bare call is parsed by `run`, which alone knows where COMMAND begins; the group has the options for its help.
+    app = typer.Typer(
+        add_completion=False, rich_markup_mode="rich", context_settings={"help_option_names": ["--help", "-h"]}
+    )
+    app.callback(
+        help=ABOUT,
+        epilog=EPILOG,
+        invoke_without_command=True,
+        subcommand_metavar="-- COMMAND [ARG]...",
+    )(_collect)
+    app.command(
+        "run",
+        help="Run COMMAND under limits.",
+        epilog=EPILOG,
+        options_metavar="[OPTIONS] [--] COMMAND [ARG]...",
+        # COMMAND is no parameter of typer's, whose versions write one into the usage line each in its own way.
+        context_settings={"allow_interspersed_args": False, "allow_extra_args": True},
+    )(_collect)
+    groups: dict[str, typer.Typer] = {}
+    for row in SUBCOMMANDS:
+        *group, name = row.name.split()
+        if group and group[0] not in groups:
+            groups[group[0]] = typer.Typer(add_completion=False)
+            app.add_typer(groups[group[0]], name=group[0], help=f"See supervise {group[0]} --help.")
+        (groups[group[0]] if group else app).command(
+            name,
+            help=row.help + (f"\n\n{row.about}" if row.about else ""),
+            short_help=row.help,
+            options_metavar=" ".join(filter(None, ("[OPTIONS]" if row.options else "", row.operands))),
+            context_settings={"allow_extra_args": True},
+        )(_collector(row))
+    return app
+
+
+def _collector(row: Subcommand) -> Callable[..., Said]:
+    def collect(context: typer.Context, **words: str | bool | list[str] | None) -> Said:
+        return _collect(context, None, **words)
+
+    collect.__signature__ = inspect.Signature(_parameters(row.options))  # type: ignore[attr-defined]  # what inspect.signature reads
+    return collect
+
+
+def _collect(context: typer.Context, version: bool | None, **words: str | bool | list[str] | None) -> Said:
+    said: dict[str, str] = {}
+    for key, word in words.items():
+        if isinstance(word, list | tuple):
+            said |= {key: BETWEEN.join(word)} if word else {}
+        elif word is not None:
+            said[key] = "on" if word is True else str(word)
+    return said, list(context.args)
+
+
+def _parameters(rows: tuple[Option, ...]) -> list[inspect.Parameter]:
+    """What typer makes its options from: a parameter for each row of a table."""
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    annotations: dict[str, object] = {}
+    names = option_names(rows)
+    for option in rows:
+        kind = bool if option.is_flag else list[str] if option.is_repeatable else str
+        annotations[option.key] = Annotated[kind | None, _typer_option(option, names)]
+    return [
+        inspect.Parameter("context", keyword, annotation=typer.Context),
+        *(inspect.Parameter(key, keyword, annotation=kind, default=None) for key, kind in annotations.items()),
+    ]
+
+
+def _version_option() -> object:
+    def show(asked: bool | None) -> None:
+        if asked:
+            print("supervise", __version__)
+            raise typer.Exit
+
+    return typer.Option("--version", metavar="", callback=show, is_eager=True, help="Show the version and exit.")
+
+
+def _typer_option(option: Option, names: Mapping[str, Option]) -> object:
+    return typer.Option(
+        *(name for name, row in names.items() if row is option),
+        help=_help(option),
+        metavar=option.metavar,
+        rich_help_panel=option.panel or None,
+        show_default=False,
+    )
+
+
+def _help(option: Option) -> str:
+    choices = f" One of {', '.join(option.choices)}." if option.kind == "choice" else ""
+    choices = f" Of {', '.join(option.choices)}." if option.kind == "set" else choices
+    default = f" [dim]\\[default: {option.default}][/dim]" if option.default else ""
+    return option.help + choices + default
+
+
+def _parameters_of_run() -> list[inspect.Parameter]:
+    context, *others = _parameters(OPTIONS)
+    version = Annotated[bool | None, _version_option()]
+    return [
+        context,
+        inspect.Parameter("version", inspect.Parameter.KEYWORD_ONLY, annotation=version, default=None),
+        *others,
+    ]
+
+
+_collect.__signature__ = inspect.Signature(_parameters_of_run())  # type: ignore[attr-defined]  # as above
+APP = get_command(_app())
+
+
+# --- what is wrong, in one line --------------------------------------------------------------------------------------
+
+
+def _explain(error: Exception, names: Mapping[str, Option]) -> str:
+    """What typer did not like, in our words; `names` are those of the options that there are."""
+    name = getattr(error, "option_name", None)
+    if name is None:
+        return str(getattr(error, "message", error)).splitlines()[0]
+    option = names.get(name)
+    if option is not None and not option.is_flag:
+        return f"{name}: needs a value ({option.metavar})"
+    if option is not None or name in ALONE:
+        return f"{name}: takes no value"
+    known = [*names, *ALONE]
+    near = HABITS.get(name) or next(iter(difflib.get_close_matches(name, known, n=1)), None)
+    return f"no such option {_shown([name])}; " + (f"did you mean {near}?" if near else "see supervise --help")
+
+
+def _written(words: list[str], names: Mapping[str, Option]) -> dict[str, str]:
+    """How the last of each option is written among these words, by its key: `-k`, `--completion-timeout`."""
+    written: dict[str, str] = {}
+    rest = iter(words)
+    for word in rest:
+        if word == "--":
+            break
+        name = word.partition("=")[0] if word.startswith("--") else word[:2]
+        while (option := names.get(name)) and option.is_flag and not word.startswith("--") and len(word) > 2:
+            # A word of several flags, as -qk5, is taken apart.
+            written[option.key] = name
+            word = "-" + word[2:]
+            name = word[:2]
+        if option:
+            written[option.key] = name
+            if not option.is_flag and word == name:
+                next(rest, None)
+    return written
+
+
+def _no_such_command(words: list[str]) -> str:
+    first, *rest = words
+    if first in HABITS:
+        return f"no such command {first!r}; did you mean: supervise {HABITS[first]}"
+    if hints.is_duration(first) and rest:
+        return f"no such command {first!r}; did you mean: supervise {_shown(['-t', first, '--', *rest])}"
+    if (other := COMMANDS_OF_OTHERS.get(first)) is not None:
+        ours = other.split()
+        row = registry.find(ours)
+        operands = rest or (row.operands.split() if row else ["COMMAND"])
+        return f"no such command {first!r}; did you mean: supervise {_shown([*ours, *operands])}"
+    near = difflib.get_close_matches(first, registry.first_words(), n=1)
+    meant = [near[0], *rest] if near else ["run", *words]
+    return f"no such command {first!r}; did you mean: supervise {_shown(meant)}"
+
+
+def _not_separated(words: list[str], command: list[str]) -> str:
+    options = words[: len(words) - len(command)]
+    if command[0] in registry.first_words():
+        return f"options stand after {command[0]}: supervise {_shown([command[0], *options, *command[1:]])}"
+    if hints.is_duration(command[0]) and command[1:]:
+        # The duration comes before the command, as in a call of timeout(1).
+        return f"did you mean: supervise {_shown([*options, '-t', command[0], '--', *command[1:]])}"
+    return f"put -- before the command: supervise {_shown([*options, '--', *command])}"
+
+
+def _shown(words: list[str]) -> str:
+    """The words as one would type them, on one line whatever is in them, and shortened where they are very many.
+
+    Passwords among them are masked: the message may stand in the public log of a CI job.
+    """
+    shown = Redaction().words(words[:MOST_QUOTED])
+    text = " ".join(
+        word if word == MASK else shlex.quote(word) if clean(word) == word else repr(word) for word in shown
+    )
+    return text if len(text) <= LONGEST_QUOTE else text[:LONGEST_QUOTE] + " ..."

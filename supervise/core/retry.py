@@ -1,0 +1,176 @@
+"""From one attempt to the next: whether there is one, and the back-off before it."""
+
+from math import inf
+from typing import Literal
+
+from supervise.core import deadlines, limits, shutdown
+from supervise.core.attempt import Attempt, Phase
+from supervise.core.events import (
+    Action,
+    Announce,
+    Cancel,
+    Extend,
+    Extended,
+    Ready,
+    Retrying,
+    StartAttempt,
+    Tick,
+)
+from supervise.core.outcome import Cause, Outcome, OutcomeName
+from supervise.core.policy import Policy, RetryOn
+
+JITTER = 0.25
+"""The part of a delay that chance may take off, so that many that failed together do not come again together."""
+SPREAD = 0.6180339887498949
+"""The golden ratio: its multiples, modulo 1, lie evenly, so that one number of chance is enough for all delays."""
+MOST_DOUBLINGS = 64
+"""From a millisecond to beyond the longest duration; powers have an end."""
+MOST_NAMED = 5
+"""Processes that a message names by their pids."""
+WORDS: dict[OutcomeName, RetryOn] = {
+    "access_timeout": "access",
+    "idle_timeout": "idle",
+    "completion_timeout": "completion",
+    "failed": "failed",
+    "signaled": "signaled",
+    "resumable": "resumable",
+}
+"""An outcome as --retry-on names it.  What is not here is never tried again."""
+
+
+def first(policy: Policy) -> Attempt:
+    """The first attempt of a run."""
+    return _begun(Attempt(policy, deadlines.of_run(policy)), 0.0)
+
+
+def is_wanted(attempt: Attempt, outcome: Outcome, now: float) -> bool:
+    """That outcome of an attempt is followed by another attempt."""
+    policy = attempt.policy
+    if attempt.number > policy.retries or _is_cancelled(attempt) or attempt.is_unborn:
+        # A guardian that hangs in a start cannot begin another attempt.
+        return False
+    if policy.retry_if_silent and attempt.has_output:
+        return False
+    if deadlines.earliest(attempt.bounds) <= now:
+        return False
+    if outcome.cause and outcome.cause.limit in ("total", "outer"):
+        return False
+    return _is_named(policy, outcome)
+
+
+def why_not(attempt: Attempt, outcome: Outcome, now: float) -> Literal["", "cause", "output", "time"]:
+    """Return why the attempts that are left are not used after that outcome; '' where no attempt is left or needed.
+
+    `cause`: --retry-on does not name that outcome.  `output`: something was printed, and --retry-if-silent was asked
+    for.  `time`: the time of the run is over.
+    """
+    policy = attempt.policy
+    is_over = outcome.name in ("completed", "cancelled") or _is_cancelled(attempt) or attempt.is_unborn
+    if is_over or attempt.number > policy.retries:
+        return ""
+    if deadlines.earliest(attempt.bounds) <= now or (outcome.cause and outcome.cause.limit in ("total", "outer")):
+        return "time"
+    if not _is_named(policy, outcome):
+        return "cause"
+    return "output" if policy.retry_if_silent and attempt.has_output else ""
+
+
+def _is_named(policy: Policy, outcome: Outcome) -> bool:
+    """--retry-on names that outcome, or the exit code of a command that ended by itself."""
+    is_own = outcome.cause is None and outcome.exit is not None and outcome.name in ("failed", "resumable")
+    code = outcome.exit.code if is_own and outcome.exit else None
+    return WORDS.get(outcome.name) in policy.retry_on or code in policy.retry_codes
+
+
+def _is_cancelled(attempt: Attempt) -> bool:
+    return attempt.last_cancel is not None or any(isinstance(event, Cancel) for event in attempt.waiting)
+
+
+def has_left(attempt: Attempt) -> bool:
+    """Somebody of its tree may be alive who can be killed."""
+    return not attempt.is_empty and not attempt.is_killing
+
+
+def obstacle(attempt: Attempt) -> str:
+    """Return why no attempt may begin though one is wanted: a process of the last one lives; empty where none does.
+
+    Two attempts at once, which both write the same files, are what retries are there to avoid.
+    """
+    if attempt.survivors:
+        pids = [str(one.pid) for one in attempt.survivors]
+        named = ", ".join(pids[:MOST_NAMED]) + (" ..." if len(pids) > MOST_NAMED else "")
+        return f"attempt {attempt.number} is still alive and cannot be killed (pid {named})"
+    return (
+        ""
+        if attempt.is_empty
+        else f"whether attempt {attempt.number} is still alive is not known: no KILL was answered"
+    )
+
+
+def following(attempt: Attempt, outcome: Outcome, jitter: float, now: float) -> tuple[Attempt, list[Action]]:
+    """The attempt after that one, in its back-off.  `jitter`: a number of chance from 0 up to 1, the same for a run."""
+    after = Attempt(
+        attempt.policy,
+        attempt.bounds,
+        number=attempt.number + 1,
+        previous=outcome.name,
+        phase=Phase.BACKOFF,
+        has_warn_signal=attempt.has_warn_signal,
+    )
+    delay = min(_delay(attempt.policy, attempt.number, jitter), deadlines.earliest(attempt.bounds) - now)
+    after.bound = now + delay
+    return after, [Announce(Retrying(after.number, attempt.policy.retries + 1, delay, outcome))]
+
+
+def _delay(policy: Policy, number: int, jitter: float) -> float:
+    doubled: float = policy.retry_delay * 2.0 ** min(number - 1, MOST_DOUBLINGS)
+    return min(doubled, policy.retry_delay_max) * (1 - JITTER * ((jitter + number * SPREAD) % 1))
+
+
+def _begun(attempt: Attempt, now: float) -> Attempt:
+    attempt.phase = Phase.STARTING
+    attempt.begun = now
+    # A command that never comes into being cannot be asked and need not be stopped.
+    due = limits.due_in_start(attempt)
+    attempt.bound = due.at if due else inf
+    return attempt
+
+
+# --- BACKOFF
+
+
+def tick_backoff(attempt: Attempt, event: Tick, now: float) -> list[Action]:
+    """The time of the run is over, or the back-off is."""
+    if due := attempt.deadlines.first_due(now):
+        return _end(attempt, limits.timeout(due, now))
+    if now >= attempt.bound:
+        assert attempt.previous
+        _begun(attempt, now)
+        return [StartAttempt(attempt.number, attempt.previous)]
+    return [action for one in attempt.deadlines.in_force() for action in limits.warn(attempt, one, now)]
+
+
+def cancel_backoff(attempt: Attempt, event: Cancel, now: float) -> list[Action]:
+    """Nobody has to be stopped.  At an exact tie the timeout wins, as ever."""
+    if due := attempt.deadlines.first_due(min(event.at, now)):
+        return _end(attempt, limits.timeout(due, now))
+    return _end(attempt, shutdown.cancellation(event))
+
+
+def _end(attempt: Attempt, cause: Cause) -> list[Action]:
+    attempt.cause = cause
+    return shutdown.settle(attempt)
+
+
+def extend_backoff(attempt: Attempt, event: Extend, now: float) -> list[Action]:
+    """What the user gives is for the first deadline of the next attempt."""
+    said = limits.add(attempt.deadlines.first_at(attempt.bound), event, now)
+    if isinstance(said, Extended):
+        attempt.deadlines.ahead += event.by
+    return [Announce(said)]
+
+
+def ready_backoff(attempt: Attempt, event: Ready, now: float) -> list[Action]:
+    """Nobody is there who could be up."""
+    # Whoever attaches may see what was printed, and wait.
+    return shutdown.refuse_ready(event, "the next attempt has not begun") if event.how == "manual" else []

@@ -1,0 +1,64 @@
+"""What is asked for beside the command: where it cannot be had, that is said at once, before anything is started."""
+
+from supervise.options.table import BadValueError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from supervise.output.log_file import Log
+
+
+def check_report(path: str) -> "tuple[str, tuple[int, ...]]":
+    """Return why the report cannot be written, empty where it can; no file is opened."""
+    from supervise.files import report_file
+
+    why = report_file.check(path)
+    return f"--report: {why}" if why else "", ()
+
+
+def open_events(path: str) -> "tuple[str, tuple[int, ...]]":
+    """Why the file of the events cannot be opened, or a descriptor of it."""
+    return _opened("--events", path)
+
+
+def open_log(path: str) -> "tuple[str, tuple[int, ...]]":
+    """Return why the file of `--log` cannot be opened, or a descriptor of it."""
+    return _opened("--log", path)
+
+
+def log_of(fd: int) -> "Log":
+    """Return the plain copy of the output (`--log`), written into that descriptor."""
+    from supervise.output.log_file import Log
+
+    return Log(fd)
+
+
+def look_at_lock(path: str) -> "tuple[str, tuple[int, ...]]":
+    """Return nothing once the file system of a lock at a path has answered; the lock tells what is wrong there."""
+    import os
+    from stat import S_ISREG
+
+    try:
+        if S_ISREG(os.lstat(path).st_mode):
+            # A file system may answer the lstat and not the open.
+            os.close(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC))
+    except OSError:
+        pass
+    return "", ()
+
+
+def _opened(option: str, path: str) -> "tuple[str, tuple[int, ...]]":
+    try:
+        return "", (_open_to_append(option, path),)
+    except BadValueError as error:
+        return str(error), ()
+
+
+def _open_to_append(option: str, path: str) -> int:
+    from supervise.files import shared
+
+    try:
+        return shared.open_to_append(path)
+    except OSError as error:
+        from supervise.text.stderr import reason_of
+
+        raise BadValueError(f"{option}: cannot write {path!r}: {reason_of(error)}") from None

@@ -1,0 +1,348 @@
+"""`--lock NAME`: one run at a time of those of one user on one machine, by a lock of the kernel's (flock(2)).
+
+The file is in the first of the folders of `places.for_locks`, wherever XDG_RUNTIME_DIR and HOME point: a job of cron
+and one of a login must find the same.  `--lock /PATH` is a file that several users may share.  The lock belongs to all
+processes that have the file open: to the supervisor and, since it is forked with it, to the guardian.  So it is free
+when the last of both has gone, by KILL too, and not before the command's tree is stopped.  The command does not get it.
+
+A file can be removed under its holder.  So the lock is also a name that is no file (`lock_socket`); a run that has got
+the lock of a file looks whether that is still the file of that name; and the holder puts the file back (`renew`).
+
+The file stays when the lock is free; it then names the run that had it last.
+"""
+
+import _signal
+import _thread
+import errno
+import os
+from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
+from stat import S_ISREG
+from time import gmtime, monotonic, sleep, strftime, time
+
+from supervise.control import places
+from supervise.files import shared, trust
+from supervise.files.trust import UntrustedError
+from supervise.process import signals
+from supervise.records import reader, store
+from supervise.records.lock_socket import Name
+
+SUFFIX = ".lock"
+WAKE = _signal.SIGURG
+"""Sent to the thread that waits, by the one that has got the lock; nobody else has a use for it."""
+PAUSE = _signal.SIGTSTP
+NAMED = 0.1
+"""Seconds that a holder may take to write its name."""
+STEP = 0.002
+CONTENT = 200
+"""Bytes of a file that can name a holder."""
+HOW = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+
+class Lock:
+    """The file of a lock, opened; several processes may hold it open, and one has the lock.
+
+    Raises OSError where it cannot be had; UntrustedError where it would be another user's.
+    """
+
+    def __init__(self, name: str, mode: "int | None" = None) -> None:
+        """Open the file; `mode` is that of a new file at a path; without it the umask decides."""
+        self.name = name
+        self._mode = mode
+        self._text = b""
+        """What the holder has written of itself into the file."""
+        self._is_path = name.startswith("/")
+        owners = {os.geteuid()}
+        if self._is_path:
+            entry = shared.locate(name)
+            self._folder, self._file = entry.folder, entry.name
+            key = b"lock/%d:%d/" % (entry.of_folder.st_dev, entry.of_folder.st_ino) + os.fsencode(entry.name)
+            owners.add(0)
+            if entry.found is not None:
+                owners.add(entry.found.st_uid)
+        else:
+            self._own_folder = _folder()
+            self._folder, self._file = self._own_folder.fd, name + SUFFIX
+            key = b"lock/%d/" % os.geteuid() + os.fsencode(name)
+        self._claim = Name(key, owners)
+        self.fd = self._open()
+
+    def take(self) -> bool:
+        """Take it, if it is free.
+
+        Raises OSError where the file system has no locks.
+        """
+        while True:
+            try:
+                flock(self.fd, LOCK_EX | LOCK_NB)
+            except BlockingIOError:
+                return False
+            if not self.is_there():
+                self._open_again()
+            elif self._claim.take():
+                return True
+            else:
+                # The holder lives, and the file was removed: the holder is about to put it back.
+                flock(self.fd, LOCK_UN)
+                return False
+
+    def wait(self, seconds: float, cancelling: "set[int]") -> "int | None":
+        """Wait for the lock, asleep, and return 0 as soon as this process has it.
+
+        Returns the number of a signal that came first, or None where `seconds` are over; they stand still while Ctrl-Z
+        has stopped this process.  The signals in `cancelling` are blocked, and stay so, as the one of Ctrl-Z does.
+        """
+        until = monotonic() + seconds
+        pausing = {PAUSE} if _signal.getsignal(PAUSE) != _signal.SIG_IGN else set()
+        awaited = {*cancelling, *pausing, WAKE}
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, awaited)
+        while True:
+            _thread.start_new_thread(self._block, (_thread.get_ident(),))
+            while True:
+                left = until - monotonic()
+                info = _signal.sigtimedwait(awaited, left) if left > 0 else None
+                if info is not None and info.si_signo == PAUSE:
+                    since = monotonic()
+                    signals.stop(PAUSE)
+                    until += monotonic() - since
+                    continue
+                if info is None or info.si_signo != WAKE:
+                    return info.si_signo if info else None
+                if info.si_pid == os.getpid():
+                    break
+            _await_single_thread()
+            if self.take():
+                return 0
+
+    def _block(self, waiting: int) -> None:
+        try:
+            flock(self.fd, LOCK_EX)
+            if self.is_there() and not self._claim.take():
+                # The file was removed under the holder, which puts it back; the name is what shows its end.
+                flock(self.fd, LOCK_UN)
+                self._claim.wait()
+        except OSError:
+            # The main thread tries the same again, and says the error.
+            pass
+        _signal.pthread_kill(waiting, WAKE)
+
+    def write_holder(self, run_id: str) -> None:
+        """Write that this process's run has the lock from now on.  On a full disk the write is left out."""
+        self._text = f"{run_id} {os.getpid()} {int(time())}\n".encode()
+        self._write()
+
+    def _write(self) -> None:
+        try:
+            if self._is_path and os.fstat(self.fd).st_size and not self._written()[1]:
+                # A file of the user's that serves as a lock, as under flock(1), keeps what stands in it.
+                return
+            os.ftruncate(self.fd, 0)
+            os.pwrite(self.fd, self._text, 0)
+        except OSError:
+            # The file may also be one that this user may lock and not write.
+            pass
+
+    def holder(self) -> str:
+        """Return the run that has the lock, for people: `run ID (pid N) since 2026-11-24T20:01:39Z`."""
+        until = monotonic() + NAMED
+        while True:
+            run_id, pid, since = self._written()
+            is_alive = _is_alive(pid)
+            if is_alive or monotonic() > until:
+                break
+            # The run that has the lock has not written its name yet, and the file still names its predecessor.
+            sleep(STEP)
+            if not self.is_there():
+                try:
+                    self._open_again()
+                except OSError:
+                    break
+        owner = 0 if is_alive else self._locker() or self._claim.owner()
+        if owner and owner != pid and _is_alive(owner):
+            # The run may not write there, or another user has written something there since.
+            return f"pid {owner}{self._user_of(owner)}"
+        if not pid:
+            return "another run"
+        gone = "" if is_alive else ", killed, and its command is still being stopped"
+        whose = self._user_of(pid) if is_alive else ""
+        return f"run {run_id} (pid {pid}{whose}{gone}) since {strftime('%Y-%m-%dT%H:%M:%SZ', gmtime(since))}"
+
+    def _locker(self) -> int:
+        """Return the pid of the process that has locked the file, by /proc/locks (proc(5)); 0 where none is shown."""
+        number = b":%d " % os.fstat(self.fd).st_ino
+        for line in reader.read("/proc/locks").splitlines():
+            # A line is `1: FLOCK  ADVISORY  WRITE 4711 00:1d:42 0 EOF`; one that waits has `->` before the kind.
+            words = line.split()
+            if b" FLOCK " in line and b"->" not in line and number in line and len(words) > 4 and words[4].isdigit():
+                return int(words[4])
+        return 0
+
+    def _user_of(self, pid: int) -> str:
+        """Return ` of bob` for a process of another user's, and nothing for one of this user's."""
+        try:
+            uid = os.stat(f"/proc/{pid}").st_uid
+        except OSError:
+            # A process that /proc hides (hidepid, proc(5)) is another user's.  The kernel tells whose by the name.
+            taker, uid = self._claim.taker()
+            if taker != pid:
+                return " of another user" if _is_anothers(pid) else ""
+        return "" if uid == os.geteuid() else f" of {trust.name(uid)}"
+
+    def is_held_around_us(self) -> bool:
+        """Who has it is a process above us, as far as that can be seen: it does not let go as long as we wait."""
+        from supervise.process import tree
+
+        _, pid, _ = self._written()
+        return any(one.pid == pid for one in tree.ancestry(os.getpid()))
+
+    def _written(self) -> "tuple[str, int, int]":
+        """Return run id, pid and epoch seconds of the run that wrote its name last; no pid where that is not whole."""
+        text = os.pread(self.fd, CONTENT, 0).decode("ascii", "replace")
+        run_id, _, rest = text.rstrip("\n").partition(" ")
+        pid, _, since = rest.partition(" ")
+        # Other users may be able to write a file at a path.
+        is_whole = text.endswith("\n") and all(one.isdecimal() and len(one) < 12 for one in (pid, since))
+        return (run_id, int(pid), int(since)) if is_whole and reader.is_id(run_id) else ("", 0, 0)
+
+    def _open(self) -> int:
+        if not self._is_path:
+            return self._checked(store.open_own(self._file, os.O_RDWR | os.O_CREAT | HOW, dir_fd=self._folder))
+        while True:
+            try:
+                return self._checked(self._open_there())
+            except FileNotFoundError:
+                try:
+                    return self._make()
+                except FileExistsError:
+                    # Another run has made the file first.
+                    continue
+
+    def _open_there(self) -> int:
+        try:
+            return os.open(self._file, os.O_RDWR | HOW, dir_fd=self._folder)
+        except PermissionError:
+            # A process may lock a file that it can only read (flock(2)).
+            return os.open(self._file, os.O_RDONLY | HOW, dir_fd=self._folder)
+
+    def _make(self) -> int:
+        mode = 0o666 if self._mode is None else self._mode
+        fd = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_EXCL | HOW, mode, dir_fd=self._folder)
+        if self._mode is not None:
+            # The mode is exact, whatever the umask.
+            os.fchmod(fd, self._mode)
+        return fd
+
+    def _checked(self, fd: int) -> int:
+        """Return the descriptor, of a file that may be locked and written.
+
+        Raises UntrustedError, OSError.
+        """
+        found = os.fstat(fd)
+        why = ""
+        if not S_ISREG(found.st_mode):
+            why = "Is no regular file"
+        elif found.st_nlink > 1:
+            # The file may be any file of the caller's, to which another user has given this name.
+            why = "The file has another name as well"
+        elif not self._is_path and not trust.is_us(found.st_uid):
+            why = f"It belongs to another user ({trust.name(found.st_uid)})"
+        if why:
+            os.close(fd)
+            raise UntrustedError(why, self._file)
+        return fd
+
+    def is_there(self) -> bool:
+        """Return whether the file has its name still, so that the next run opens the same file."""
+        try:
+            there = os.stat(self._file, dir_fd=self._folder, follow_symlinks=False)
+        except OSError:
+            return False
+        return os.path.samestat(there, os.fstat(self.fd)) and (self._is_path or self._own_folder.is_there())
+
+    def _open_again(self) -> None:
+        if not self._is_path and not self._own_folder.is_there():
+            self._own_folder.close()
+            self._own_folder = _folder()
+            self._folder = self._own_folder.fd
+        fd = self._open()
+        os.close(self.fd)
+        self.fd = fd
+
+    def renew(self) -> "int | None":
+        """Put the file back where it was removed or replaced under this holder.
+
+        A descriptor of the new file, locked: the guardian has to have it, too.  None where another process has locked
+        what is there now; it is about to find that the lock is held.
+        """
+        kept = self.fd
+        self.fd = os.dup(kept)
+        try:
+            self._open_again()
+            flock(self.fd, LOCK_EX | LOCK_NB)
+            is_ours = self.is_there()
+        except OSError:
+            is_ours = False
+        if not is_ours:
+            os.close(self.fd)
+            self.fd = kept
+            return None
+        self._write()
+        # A run that has waited on the old file finds that the name leads elsewhere now, and waits on the new file.
+        os.close(kept)
+        return self.fd
+
+    def touch(self) -> None:
+        """Have the lock's file look young to what removes old files."""
+        try:
+            os.utime(self.fd)
+        except OSError:
+            pass
+
+
+def _folder() -> places.Folder:
+    """Return the folder of the locks, protected.
+
+    Raises OSError, which says what is wrong with the last that it may be.
+    """
+    *others, last = places.for_locks()
+    for place in others:
+        try:
+            folder = place.open()
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE):
+                # The folder may be there for the next run: two runs would have locks in two folders.
+                raise
+            continue
+        folder.protect()
+        return folder
+    folder = last.open()
+    folder.protect()
+    return folder
+
+
+def _is_alive(pid: int) -> bool:
+    """It is there, and no zombie (proc(5))."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b") ")[2][:1] not in (b"Z", b"X", b"")
+    except OSError:
+        pass
+    # A process of another user's may be hidden (hidepid), so the kernel is asked.
+    return _is_anothers(pid)
+
+
+def _is_anothers(pid: int) -> bool:
+    """Return whether there is such a process, which this user may not signal (kill(2))."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except OSError:
+        pass
+    return False
+
+
+def _await_single_thread() -> None:
+    """The thread that got the lock is about to be gone, and a process is forked with one thread alone."""
+    until = monotonic() + NAMED
+    while len(os.listdir("/proc/self/task")) > 1 and monotonic() < until:
+        sleep(STEP / 10)

@@ -1,0 +1,433 @@
+"""Finding the records of runs and reading them: whatever lies in the folder, an answer and never a crash.
+
+Everything is read as it is now, by anybody, also while it is being written.  Built-in modules at the top: to ask must
+be quick.
+"""
+
+import os
+
+from supervise.files import owned, trust
+from supervise.options import paths
+from supervise.options.table import BadValueError
+from supervise.process import identity
+from supervise.records.store import END, EVENTS, LIVE, LOCK, NAMES, RUN, RUNS, SAMPLES, SECRETS, STATUS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any, Literal
+
+    State = Literal["running", "ended", "lost", "unknown"]
+
+MOST = 1 << 24
+"""Bytes of a file of facts that are read: more than any has that is ours."""
+LATEST = 1e12
+"""The largest number of seconds that is taken for one of a run's."""
+UNKNOWN = "?"
+EPOCH = 719468
+"""Days from the first of March of the year 0 to the first of January of 1970."""
+
+
+class NotFoundError(Exception):
+    """There is no such run, or more than one.  Its text is the whole message."""
+
+
+class UnreadableError(BadValueError):
+    """The folder of runs cannot be read, though there may be runs in it.  The text is the whole message."""
+
+    def __init__(self, folder: str, error: OSError) -> None:
+        from supervise.text.stderr import reason_of
+
+        super().__init__(f"cannot read {folder}: {reason_of(error)}")
+
+
+class Record:
+    """A run on record, ended or not."""
+
+    __slots__ = ("_facts", "folder", "run_id", "state")
+
+    def __init__(self, state: str, run_id: str) -> None:
+        self.state = state
+        """The folder of the state."""
+        self.run_id = run_id
+        self.folder = f"{state}/{RUNS}/{run_id}"
+        self._facts: dict[str, Any] | None = None
+
+    @property
+    def facts(self) -> "dict[str, Any]":
+        """What stands in run.toml; empty where that is gone or broken."""
+        if self._facts is None:
+            self._facts = _toml(f"{self.folder}/{RUN}")
+        return self._facts
+
+    @property
+    def command(self) -> "list[str]":
+        """The words that were run, byte for byte; empty where nobody can tell."""
+        return _unhexed(self.facts.get("command_hex")) or _texts(self.facts.get("command"))
+
+    @property
+    def cwd(self) -> str:
+        """Where it was run, byte for byte; empty where nobody can tell."""
+        return next(iter(_unhexed([self.facts.get("cwd_hex")])), "") or next(iter(_texts([self.facts.get("cwd")])), "")
+
+    @property
+    def options(self) -> "dict[str, list[str]]":
+        """The words of its options by their names, byte for byte; several where an option was given several times."""
+        said, in_hex = self.facts.get("options"), self.facts.get("options_hex")
+        found: dict[str, list[str]] = {}
+        for name, word in said.items() if isinstance(said, dict) else ():
+            found[name] = _texts(word if isinstance(word, list) else [word])
+        for name, words in in_hex.items() if isinstance(in_hex, dict) else ():
+            found[name] = _unhexed(words)
+        return found
+
+    @property
+    def environment(self) -> "dict[str, str]":
+        """The variables that were kept (`--keep-env`)."""
+        kept, in_hex = self.facts.get("environment"), self.facts.get("environment_hex")
+        found = {name: _texts([word]) for name, word in kept.items()} if isinstance(kept, dict) else {}
+        found |= {name: _unhexed([word]) for name, word in in_hex.items()} if isinstance(in_hex, dict) else {}
+        return {name: word for name, words in found.items() for word in words if "\0" not in word and "=" not in name}
+
+    @property
+    def is_redacted(self) -> bool:
+        """Return whether some of the run's words are shown as ***."""
+        return self.facts.get("redacted") is True
+
+    def real_words(self) -> "tuple[list[str], dict[str, list[str]], dict[str, str]] | None":
+        """Return the command, the options and the environment with their secrets; None where none were kept."""
+        if not self.is_redacted:
+            return self.command, self.options, self.environment
+        kept = _json(f"{self.folder}/{SECRETS}") or {}
+        said, variables = kept.get("options"), kept.get("environment")
+        command = _unhexed(kept.get("command"))
+        if not (command and isinstance(said, dict) and isinstance(variables, dict)):
+            return None
+        environment = {name: _unhexed([word]) for name, word in variables.items()}
+        return (
+            command,
+            {name: _unhexed(words) for name, words in said.items()},
+            {name: word for name, words in environment.items() for word in words},
+        )
+
+    @property
+    def name(self) -> "str | None":
+        """By `--name`."""
+        name = self.facts.get("name")
+        return name if isinstance(name, str) else None
+
+    @property
+    def host(self) -> str:
+        """Return the name of the machine that the run was started on."""
+        host = self.facts.get("host")
+        return host if isinstance(host, str) else ""
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Return whether the run was started on another machine that shares this folder.
+
+        Its lock, free as seen from here, says nothing: many network file systems do not carry flock(2) from one machine
+        to another.
+        """
+        return identity.is_other_host(self.facts)
+
+    def obstacle(self) -> "OSError | None":
+        """Return why the run's folder cannot be read; None where it can."""
+        try:
+            os.listdir(self.folder)
+            os.stat(f"{self.folder}/{LOCK}", follow_symlinks=False)
+        except OSError as error:
+            # A record without a lock is damaged, and can be read; a link that leads nowhere is no folder.
+            is_missing = isinstance(error, FileNotFoundError) and not os.path.islink(self.folder)
+            return None if is_missing else error
+        return None
+
+    @property
+    def has_end(self) -> bool:
+        """Its report was written."""
+        return os.path.lexists(f"{self.folder}/{END}")
+
+    def end(self) -> "dict[str, Any] | None":
+        """The report; None where the run has not ended, or where it is broken."""
+        return _json(f"{self.folder}/{END}")
+
+    def events(self) -> "Iterator[dict[str, Any]]":
+        """What happened, the oldest first; a line that is broken is left out."""
+        for line in read(f"{self.folder}/{EVENTS}").splitlines():
+            event = _parsed(line)
+            if event is not None:
+                yield event
+
+    def status(self) -> str:
+        """What the command last said of itself (sd_notify, STATUS) in its last attempt; '' where it said nothing."""
+        shown = read(f"{self.folder}/{STATUS}")
+        if shown:
+            return shown.decode(errors="replace").removesuffix("\n")
+        for line in reversed(read(f"{self.folder}/{EVENTS}").splitlines()):
+            if b'"event": "started"' in line:
+                break
+            event = _parsed(line) if b'"event": "said"' in line else None
+            if event and event.get("event") == "said" and event.get("what") == "status":
+                text = event.get("text")
+                return text if isinstance(text, str) else ""
+        return ""
+
+    def samples(self) -> "Iterator[tuple[float, float, int, int, int]]":
+        """Return what the run had used, from time to time: seconds of run and CPU, bytes on stdout, stderr and both."""
+        for line in read(f"{self.folder}/{SAMPLES}").splitlines():
+            words = line.split()
+            try:
+                t, cpu, out, err = float(words[0]), float(words[1]), int(words[2]), int(words[3])
+                # An older record has no fifth number.
+                both = int(words[4]) if len(words) > 4 else 0
+            except (ValueError, LookupError):
+                continue
+            if 0 <= t < LATEST and 0 <= cpu < LATEST and all(0 <= one < 1 << 63 for one in (out, err)):
+                yield t, cpu, out, err, both
+
+
+def state_of(record: Record) -> "State":
+    """Return whether the run goes on, has ended, or is lost: not ended, and no process holds its lock.
+
+    A run whose supervisor has died is lost from that moment on, written down or not.  Of a run on
+    another machine, and of one whose folder cannot be read, that cannot be told: its state is unknown.
+    """
+    if not record.has_end:
+        if is_locked(record):
+            return "running"
+        # It may have ended between the two looks.
+        if not record.has_end:
+            return "unknown" if record.is_elsewhere or isinstance(record.obstacle(), PermissionError) else "lost"
+    # A report that is broken was written all the same.
+    return "lost" if (record.end() or {}).get("outcome") == "lost" else "ended"
+
+
+def is_locked(record: Record) -> bool:
+    """Return whether the supervisor of that run lives.
+
+    This is asked with a shared lock: two processes that ask at the same time must not see each other.
+    """
+    import fcntl
+
+    try:
+        fd = os.open(f"{record.folder}/{LOCK}", os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        pass
+    finally:
+        os.close(fd)
+    return False
+
+
+def own_state() -> "tuple[str, str]":
+    """Return where this user's records are kept, and a notice where HOME names another user's folder.
+
+    Raises NotFoundError where the user has no home, and where another user owns or may write that folder.
+    """
+    state, notice = paths.own_state(os.environ)
+    if state is None:
+        raise NotFoundError(notice or "there are no records: no home folder is known")
+    try:
+        for path in (state, *(f"{state}/{one}" for one in (RUNS, LIVE, NAMES))):
+            owned.check_folder(path)
+    except trust.UntrustedError as error:
+        raise NotFoundError(f"the records in {state} are left alone: {error.where}: {error.why}") from None
+    except OSError:
+        # The folder is not there yet, or cannot be entered: what is looked for in it is not found.
+        pass
+    return state, notice
+
+
+def state_folders() -> "list[str]":
+    """Return the folders of records: this user's own, and for root first the one of the user whose HOME it is.
+
+    Root looks at the runs of others and steers them that way; what acts on records (`recover`, `prune`) uses
+    `own_state`.
+    Raises NotFoundError where the user has no home, and where another user owns or may write that folder.
+    """
+    if os.geteuid() != 0:
+        return [own_state()[0]]
+    named = paths.state(os.environ)
+    try:
+        own = own_state()[0]
+    except NotFoundError:
+        if named is None:
+            raise
+        return [named]
+    return [own] if named in (None, own) else [named, own]
+
+
+def ids(state: str) -> "list[str]":
+    """The ids of all runs, the newest first."""
+    return sorted(filter(is_id, listed(f"{state}/{RUNS}")), reverse=True)
+
+
+def unfinished(state: str) -> "list[Record]":
+    """The runs of which no end is written, the newest first: those that go on, and those that are lost."""
+    found = sorted(filter(is_id, listed(f"{state}/{LIVE}")), reverse=True)
+    return [record for record in (Record(state, one) for one in found) if os.path.isdir(record.folder)]
+
+
+def find(word: str, state: "str | None" = None) -> Record:
+    """Return the run that is meant: an id, a name, the unambiguous beginning or end of an id, or `-` for the newest.
+
+    Raises NotFoundError, and UnreadableError where a folder cannot be read in which it may be, or its own.
+    """
+    states = state_folders() if state is None else [state]
+    for one in states:
+        found = _find(word, one)
+        if found and (error := found.obstacle()):
+            raise UnreadableError(found.folder, error)
+        if found:
+            return found
+    raise NotFoundError(
+        "there is no run on record" if word == "-" else f"no run {word!r} on record; see supervise ps --all"
+    )
+
+
+def _find(word: str, state: str) -> "Record | None":
+    if word == "-":
+        newest = next(iter(ids(state)), None)
+        return None if newest is None else Record(state, newest)
+    if is_id(word) and os.path.isdir(f"{state}/{RUNS}/{word}"):
+        return Record(state, word)
+    if (named := last_of_name(word, state)) is not None:
+        return named
+    meant = matching(word, ids(state))
+    if len(meant) > 1:
+        raise NotFoundError(several(word, meant))
+    return Record(state, meant[0]) if meant else None
+
+
+def matching(word: str, run_ids: "list[str]") -> "list[str]":
+    """Return those of the ids of which the word is the beginning or the end."""
+    return [one for one in run_ids if one.startswith(word) or one.endswith(word)] if word else []
+
+
+def several(word: str, meant: "list[str]") -> str:
+    """Return the message for a word that is the beginning or the end of several ids."""
+    begin = sum(one.startswith(word) for one in meant)
+    how = "begin" if begin == len(meant) else "begin or end" if begin else "end"
+    return f"{len(meant)} runs {how} with {word!r}: {', '.join(meant[:3])}{' ...' * (len(meant) > 3)}"
+
+
+def last_of_name(name: str, state: str) -> "Record | None":
+    """The last run that was started under that name, None where none is on record."""
+    if not name or "/" in name or "\0" in name or name.startswith("."):
+        return None
+    try:
+        run_id = os.readlink(f"{state}/{NAMES}/{name}")
+    except OSError:
+        return None
+    return Record(state, run_id) if is_id(run_id) and os.path.isdir(f"{state}/{RUNS}/{run_id}") else None
+
+
+def is_id(name: str) -> bool:
+    """It has the form of a run's id: `20261124-200139-123456abcd`."""
+    day, _, rest = name.partition("-")
+    second, _, rest = rest.partition("-")
+    return (
+        len(day) == 8
+        and len(second) == 6
+        and len(rest) == 10
+        and (day + second).isdecimal()
+        and all(one in "0123456789abcdef" for one in rest)
+    )
+
+
+def epoch(moment: object) -> "float | None":
+    """Epoch seconds of `2026-11-22T13:07:00.123Z`; None for what is no such time."""
+    if not isinstance(moment, str) or not moment.endswith("Z") or len(moment) > 40:
+        return None
+    whole, _, part = moment[:-1].partition(".")
+    date, _, clock = whole.partition("T")
+    seconds = epoch_of(date.replace("-", ""), clock.replace(":", ""))
+    if seconds is None or not (part or "0").isdecimal():
+        return None
+    return seconds + int(part or "0") / float(10 ** len(part))
+
+
+def epoch_of(date: str, clock: str) -> "float | None":
+    """Of `20261122` and `130700`, UTC."""
+    if len(date) != 8 or len(clock) != 6 or not (date + clock).isascii() or not (date + clock).isdecimal():
+        return None
+    year, month, day = int(date[:4]), int(date[4:6]), int(date[6:])
+    if not (1 <= month <= 12 and 1 <= day <= 31):
+        return None
+    # Days since the first of March of the year 0: then a leap day is the last of its year.
+    year, month = (year, month - 3) if month > 2 else (year - 1, month + 9)
+    days = year * 365 + year // 4 - year // 100 + year // 400 + (month * 153 + 2) // 5 + day - 1
+    return (days - EPOCH) * 86400.0 + int(clock[:2]) * 3600 + int(clock[2:4]) * 60 + int(clock[4:])
+
+
+def listed(folder: str) -> "list[str]":
+    """Return the names in that folder; none where the folder is not there.
+
+    Raises UnreadableError: what cannot be read is not empty.
+    """
+    try:
+        return os.listdir(folder)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise UnreadableError(folder, error) from None
+
+
+def read(path: str) -> bytes:
+    """What stands in a file; nothing where that is no file of ours."""
+    try:
+        # A FIFO or a device that somebody has put there shall not hold us up.
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except (OSError, ValueError):
+        return b""
+    try:
+        if os.fstat(fd).st_mode & 0o170000 != 0o100000:
+            return b""
+        data = b""
+        while len(data) < MOST and (more := os.read(fd, 1 << 20)):
+            data += more
+        return data
+    except OSError:
+        return b""
+    finally:
+        os.close(fd)
+
+
+def _toml(path: str) -> "dict[str, Any]":
+    import tomllib
+
+    try:
+        return tomllib.loads(read(path).decode())
+    except (ValueError, RecursionError):
+        return {}
+
+
+def _json(path: str) -> "dict[str, Any] | None":
+    data = read(path)
+    return _parsed(data) if data else None
+
+
+def _parsed(data: bytes) -> "dict[str, Any] | None":
+    import json
+
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _texts(value: object) -> "list[str]":
+    return value if isinstance(value, list) and all(isinstance(one, str) for one in value) else []
+
+
+def _unhexed(value: object) -> "list[str]":
+    try:
+        return [os.fsdecode(bytes.fromhex(one)) for one in _texts(value)]
+    except ValueError:
+        return []

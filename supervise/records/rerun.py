@@ -1,0 +1,87 @@
+"""Running a run again as its record has it: its command, in its folder, with its options and what was kept for it."""
+
+import os
+import sys
+
+from supervise import EXIT_TRY_AGAIN
+from supervise.options.table import OPTIONS, RECOVERED_FROM, BadValueError
+from supervise.options.values import read
+from supervise.records.recovery import RerunError
+from supervise.text.stderr import PREFIX
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from supervise.options.table import Option
+    from supervise.records.reader import Record
+
+ANSWER = 60.0
+"""Seconds that it may take to be there."""
+
+
+def rerun(record: "Record", times: int) -> str:
+    """Start it again, detached, for that time; returns the new run's id.
+
+    Raises RerunError.
+    """
+    import subprocess
+
+    folder = record.cwd
+    if not os.path.isdir(folder):
+        raise RerunError(f"not run again: there is no folder {folder!r} now", is_final=False)
+    real = record.real_words()
+    if real is None:
+        raise RerunError("not run again: its secrets were not kept")
+    command, said, kept = real
+    words = [*program(), "run", *_options(said), "--", *command]
+    environ = environment(kept, os.environ) | {RECOVERED_FROM: f"{record.run_id} {times}"}
+    pipe = subprocess.PIPE
+    try:
+        caller = subprocess.Popen(words, cwd=folder, env=environ, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe)
+    except (OSError, ValueError) as error:
+        raise RerunError(f"not run again: {error}") from None
+    try:
+        out, err = caller.communicate(timeout=ANSWER)
+    except subprocess.TimeoutExpired:
+        # Not killed: a run that waits for its lock gives up when its caller does.
+        raise RerunError(f"run again, but it has not begun within {ANSWER:.0f} s") from None
+    if caller.returncode:
+        why = os.fsdecode(err).strip().splitlines() or [f"exit {caller.returncode}"]
+        is_busy = caller.returncode == EXIT_TRY_AGAIN
+        raise RerunError(f"not run again: {why[-1].removeprefix(PREFIX)}", is_final=not is_busy)
+    return out.decode().strip()
+
+
+def program() -> "list[str]":
+    """How we were started, without our words."""
+    ours = sys.orig_argv[: len(sys.orig_argv) - len(sys.argv[1:])]
+    return [sys.executable, *ours[1:]]
+
+
+def environment(kept: "Mapping[str, str]", ours: "Mapping[str, str]") -> "dict[str, str]":
+    """Ours, without what is meant for one run alone, and with what was kept for that one."""
+    of_options = {name for option in OPTIONS for name in option.variables}
+    of_runs = ("RUN_ID", "ATTEMPT", "PREVIOUS_OUTCOME", "DEADLINE", "RECOVERED_FROM")
+    left_out = of_options | {f"SUPERVISE_{name}" for name in of_runs}
+    return {name: word for name, word in ours.items() if name not in left_out} | {**kept}
+
+
+def _options(said: "Mapping[str, list[str]]") -> "list[str]":
+    """Its options as words.  What the configuration says by now is not among them."""
+    words = ["--detach", f"--config={os.devnull}"]
+    for option in OPTIONS:
+        if option.name not in ("detach", "config", "profile"):
+            for word in said.get(option.name, ()):
+                words += _words(option, word)
+    return words
+
+
+def _words(option: "Option", word: str) -> "list[str]":
+    try:
+        value = read(option, word)
+    except BadValueError as error:
+        raise RerunError(f"not run again: --{option.name}: {error}") from None
+    if option.is_flag:
+        return [f"--{option.name}"] if value else []
+    return [f"--{option.name}={word}"]

@@ -1,0 +1,175 @@
+"""The end of a run: what is left is told, what is to be written is written, and this process ends as the run has."""
+
+import os
+from time import monotonic
+from typing import TYPE_CHECKING, Literal, NoReturn
+
+from supervise.core import shutdown
+from supervise.core.events import Process
+from supervise.core.outcome import Cause, Outcome, settle
+from supervise.core.policy import Policy
+from supervise.faces.items import NotRetried, Stragglers, Usage
+from supervise.launch.launch import Launched
+from supervise.process import signals
+from supervise.runner.dispatcher import Runner
+
+if TYPE_CHECKING:
+    from supervise.output.spool import Spool
+
+LAST_WRITES = 0.2
+"""Seconds that file systems which stop answering have for the last writes, where a limit or a signal ended
+the run."""
+LAST_WRITES_AT_EASE = 1.0
+"""Seconds for the same where the command has ended by itself, until a signal comes."""
+ANSWER = 0.2
+"""Seconds that the guardian may take to answer the last questions, when all is over."""
+TURN = 0.05
+"""Seconds between two looks for a signal, while held output is shown."""
+STRAGGLING = 0.05
+"""Seconds that processes may outlive the command before they are called stragglers: the rest of a pipeline."""
+
+
+def finish(runner: Runner) -> NoReturn:
+    """Say and write what is to be said and written, and end this process as the run has ended."""
+    launched, teller, outcome = runner.launched, runner.teller, runner.outcome
+    assert outcome is not None
+    # What is short of memory now may be so at the end of the run, which is to be written.
+    launched.reserve = b""
+    launched.hide_line()
+    launched.bound_writing(LAST_WRITES if outcome.cause or outcome.exit is None else LAST_WRITES_AT_EASE)
+    if launched.spool:
+        outcome = runner.outcome = _show_held(launched, launched.spool, runner.policy, outcome)
+    if outcome.cause is None:
+        runner.let_guardian_go()
+    if launched.wall:
+        launched.wall.lower(launched.guardian.pid)
+    _end_signs(launched)
+    if launched.notify:
+        # What it has said to the last.
+        runner.tell_said()
+        launched.notify.remove()
+    was_killed = outcome.exit is None or outcome.exit.code is None
+    if outcome.cause or was_killed or launched.relay:
+        # Where the command ended by itself, what it has set (`stty`, say) stays.
+        launched.give_terminal_back()
+    elif launched.terminal:
+        launched.terminal.give_back()
+    if outcome.cause is None and runner.root:
+        left = () if runner.is_empty else _stragglers(launched)
+        output = _keep_output(launched)
+        if left:
+            teller.tell(Stragglers(left, output or ("cut" if launched.relay else "")))
+    if unused := runner.machine.unused:
+        teller.tell(NotRetried(unused, outcome))
+    teller.tell(outcome)
+    if launched.copier:
+        launched.copier.flush()
+        runner.hear_threads()
+    teller.finish(_usage(launched) if teller.wants_usage else Usage())
+    launched.settled = outcome.exit_code
+    runner.on_finish()
+    if launched.holder() != os.getpid():
+        launched.guardian.dismiss()
+    if launched.wall:
+        launched.wall.remove()
+    launched.dismiss_deputies()
+    if outcome.die_of:
+        signals.die_of(outcome.die_of)
+    os._exit(outcome.exit_code)
+
+
+def _end_signs(launched: Launched) -> None:
+    if launched.signs:
+        from supervise.access import helpers
+
+        launched.signs.stop()
+        if launched.holder() != os.getpid():
+            # Else what the command has left behind is ours too.
+            helpers.sweep({launched.guardian.pid, *launched.own_children()})
+
+
+def _stragglers(launched: Launched) -> tuple[Process, ...]:
+    until = monotonic() + STRAGGLING
+    while True:
+        answer = _request(launched, "list", "listed")
+        listed = answer[1] if answer else []
+        if not listed or monotonic() > until:
+            return tuple(Process(*one) for one in listed)  # type: ignore[attr-defined]  # an answer of the guardian has no types
+        # Only where something is left at all; nothing tells us of its end in a bounded way.
+        launched.wait_for_line(0.01)
+
+
+def _keep_output(launched: Launched) -> Literal["", "record", "dropped", "cut"]:
+    """Have what is printed later read on; return what becomes of it, '' where no process holds a pipe of the run."""
+    if not launched.kept:
+        return ""
+    from supervise.records import late_output
+
+    held = [(stream, fd) for stream, fd in launched.kept if late_output.is_held(fd)]
+    if not held:
+        return ""
+    folder, most = "", launched.request.values["log_max"]
+    copier = launched.copier
+    if launched.record and copier and most and copier.flush() and not copier.has_failed:
+        folder = launched.record.folder
+    if not late_output.start(held, folder, most, sum(_counts(launched).values())):
+        return "cut"
+    return "record" if folder else "dropped"
+
+
+def _counts(launched: Launched) -> dict[str, int]:
+    """Return the bytes that came so far, by stream."""
+    counts = dict(launched.shown)
+    for pump in launched.pumps:
+        counts[pump.stream] += pump.count
+    return counts
+
+
+def _show_held(launched: Launched, spool: "Spool", policy: Policy, outcome: Outcome) -> Outcome:
+    """Show the output of the last attempt; return the outcome, which is another one where the output is not whole.
+
+    The reader has all the time that it wants until a signal comes; where a limit or a signal ended the run, the reader
+    has `shutdown.LAST` seconds.
+    """
+    done = spool.start_showing()
+    until = monotonic() + shutdown.LAST
+    while not done.acquire(timeout=TURN):
+        if outcome.cause and monotonic() >= until:
+            return outcome
+        for item in launched.take_posted():
+            if item[0] == "signal" and item[1] in signals.CANCELLING:
+                number = int(str(item[1]))
+                cause = Cause("cancelled", monotonic() - launched.started, signal=number)
+                return settle(cause, outcome.exit, policy, "")
+    if spool.failure:
+        return settle(
+            outcome.cause, outcome.exit, policy, f"output could not be written, and is not whole: {spool.failure}"
+        )
+    return outcome
+
+
+def _usage(launched: Launched) -> Usage:
+    used = _request(launched, "usage", "used")
+    cpu, rss = (used[1], used[2]) if used else (None, None)
+    counts = _counts(launched)
+    return Usage(cpu, rss, counts["stdout"], counts["stderr"], counts["both"])  # type: ignore[arg-type]  # an answer of the guardian has no types
+
+
+def _request(launched: Launched, question: str, answer: str) -> tuple[object, ...] | None:
+    """Ask whoever holds the command and wait for the answer, for a bounded time."""
+    if launched.guardian.is_given_up:
+        # A guardian that was given up cannot answer.
+        return None
+    launched.line.send(question)
+    until = monotonic() + ANSWER
+    while (left := until - monotonic()) > 0 and launched.wait_for_line(left):
+        try:
+            got = launched.line.receive()
+        except BlockingIOError:
+            # A part of a long answer: a thousand processes do not go into one packet.
+            continue
+        if got is None:
+            return None
+        if got[0][0] == answer:
+            return got[0]
+    return None

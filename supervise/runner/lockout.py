@@ -1,0 +1,52 @@
+"""The end of a run that never began: it is told as any other end, and nothing was started."""
+
+import os
+from dataclasses import replace
+from time import monotonic
+from typing import NoReturn
+
+from supervise.core.events import Emptied, Settle, Tick
+from supervise.core.exit_codes import ExitCode
+from supervise.core.machine import Machine
+from supervise.core.outcome import Cause, Outcome, settle
+from supervise.core.policy import Policy
+from supervise.faces.items import Usage
+from supervise.launch.launch import Launched
+from supervise.launch.lock import TurnedAway
+from supervise.options.values import signal_name
+from supervise.output import outlet
+from supervise.process import signals
+from supervise.runner.notices import Teller
+from supervise.runner.settings import policy_of
+
+
+def end(launched: Launched, why: TurnedAway) -> NoReturn:
+    """Say and write it, and end this process with its code."""
+
+    def now() -> float:
+        return monotonic() - launched.started
+
+    policy = policy_of(launched.request.values, launched.outer)
+    launched.messages = outlet.of_stdio()[1]
+    outcome = outcome_of(why, now(), policy)
+    teller = Teller(launched, policy, now)
+    teller.tell(outcome)
+    teller.finish(Usage())
+    if outcome.die_of:
+        signals.die_of(outcome.die_of)
+    os._exit(outcome.exit_code)
+
+
+def outcome_of(why: TurnedAway, at: float, policy: Policy) -> Outcome:
+    """Busy, or cancelled where a signal came, at that moment of the run."""
+    if why.is_limit:
+        # The run is given up, as one whose start hangs.
+        machine = Machine(policy)
+        machine.handle(Tick(), max(at, machine.wake_at))
+        for action in machine.handle(Emptied(), max(at, machine.wake_at)):
+            if isinstance(action, Settle):
+                return replace(action.outcome, reason=why.why)
+    if not why.signal:
+        return Outcome("busy", ExitCode.TRY_AGAIN, reason=why.why)
+    source = f"signal {signal_name(why.signal)}"
+    return settle(Cause("cancelled", at, signal=why.signal, source=source, reason=why.why), None, policy)

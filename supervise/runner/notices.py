@@ -1,0 +1,251 @@
+"""What is told about one run, and to whom: people on stderr, programs in the events file and the report."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from time import monotonic, time
+from typing import TYPE_CHECKING
+
+from supervise.core.events import Exited, Retrying, Started, Verdict
+from supervise.core.outcome import Outcome
+from supervise.core.policy import Policy
+from supervise.faces import jsonl
+from supervise.faces.account import Account
+from supervise.faces.items import Item, Moment, Said, Trouble, Usage
+from supervise.faces.mask import Hiding
+from supervise.faces.messages import Plain, Verbosity
+from supervise.faces.throttle import Chatter, Told
+from supervise.files import report_file
+from supervise.launch.launch import Launched
+from supervise.output.outlet import Messenger, Outlet
+from supervise.text.redaction import Redaction
+from supervise.text.stderr import reason_of
+
+if TYPE_CHECKING:
+    from supervise.faces.live import Live
+    from supervise.records.status import StatusFile
+
+MOST_RECORDED = 1 << 23
+"""Bytes of the events in a record, where --log-max is not less: half of what a reader of it takes."""
+ENDS = (Verdict, Exited, Retrying, Outcome)
+"""Items before which all that waits is told."""
+LEAST_FOR_REPORT = 0.1
+"""Seconds that a file system which may stop answering has for the report, however long other writes took."""
+LAST_WORDS = 0.2
+"""Seconds that whoever reads our messages has for the last of them, when all is over."""
+
+
+class Teller:
+    """Passes on all that happens to the faces, and their words to where they are read."""
+
+    def __init__(self, launched: Launched, policy: Policy, now: Callable[[], float]) -> None:
+        values = launched.request.values
+        verbosity: Verbosity = "quiet" if values["quiet"] else "verbose" if values["verbose"] else "normal"
+        self._now = now
+        self._run_id = launched.run_id
+        self._hide = Hiding(launched.redaction or Redaction(values["redact"]))
+        self._plain = Plain(launched.command, policy, verbosity)
+        self.live = _live(policy) if launched.overlay else None
+        self._people = Messenger(launched.messages)
+        self._record = launched.record
+        self._complained: set[str] = set()
+        self._events = _events_of(launched)
+        self._recorded = Messenger(launched.record.outlet()) if launched.record else None
+        self._status = _status_file(launched)
+        self._room = min(MOST_RECORDED, values["log_max"] or MOST_RECORDED)
+        """Bytes that the events in the record may still have."""
+        self._unrecorded = 0
+        """Events that found no room in the record."""
+        self._chatter = Chatter()
+        self._report: str | None = values["report"]
+        self._launched = launched
+        self._account = account_of(
+            launched.run_id,
+            launched.command,
+            os.getpid(),
+            launched.started_at,
+            name=values["name"],
+            has_access_limit=values["access_timeout"] is not None,
+        )
+
+    def tell(self, item: Item, at: float | None = None) -> None:
+        """Something happened, or is to be said, `at` that moment of the run (now)."""
+        now = self._now()
+        item = self._hide(item)
+        if self.live:
+            # The live line is one line, of which only the last is seen.
+            self.live.hear(item)
+        match item:
+            case Said("status", text) if self._status:
+                self._status.show(text)
+            case Started():
+                self._chatter.begin_attempt()
+                if self._status:
+                    self._status.show("")
+        told = self._chatter.hear(item, now)
+        if told is None:
+            waiting = self._chatter.take_all if isinstance(item, ENDS) else self._chatter.take_due
+            self._tell_all(waiting(now), now)
+            self._tell(item, now if at is None else at)
+        else:
+            self._tell_all(told, now)
+
+    @property
+    def due(self) -> float:
+        """Return when `tell_due` has something to tell, in seconds of the run."""
+        return self._chatter.due
+
+    def tell_due(self) -> None:
+        """Tell what has waited in order to be told together with more."""
+        now = self._now()
+        self._tell_all(self._chatter.take_due(now), now)
+
+    def _tell_all(self, told: list[Told], now: float) -> None:
+        for item, left_out in told:
+            self._tell(item, now, left_out)
+
+    def _tell(self, item: Item, t: float, left_out: int = 0) -> None:
+        # Absolute times are made anew each time: clocks are set, and machines sleep.  The two clocks are read one right
+        # after the other: what was told in between, on a busy machine, would move every absolute time.
+        moment = Moment(t, time() - (self._now() - t), left_out)
+        for line in self._plain.lines(item, moment):
+            self._people.say(os.fsencode(line) + b"\n")
+        if self._events or self._recorded:
+            text = jsonl.line(item, moment, self._run_id)
+            if text and self._events:
+                self._events.say(text.encode() + b"\n")
+            if text and self._recorded:
+                self._record_event(item, moment, text)
+        self._complain_of_events()
+        self._account.hear(item, moment)
+
+    def _record_event(self, item: Item, moment: Moment, text: str) -> None:
+        """Record an event, within the bound of a record; the end comes in any case, and says how many were left out."""
+        assert self._recorded
+        if isinstance(item, Outcome) and self._unrecorded:
+            text = jsonl.line(item, replace(moment, left_out=self._unrecorded), self._run_id) or text
+        elif self._room < len(text):
+            self._unrecorded += 1
+            return
+        self._room -= len(text) + 1
+        self._recorded.say(text.encode() + b"\n")
+
+    def _write_report(self, path: str, whole: "Mapping[str, object]") -> str | None:
+        if "report" not in self._launched.distant:
+            return report_file.write(path, whole)
+        left = self._launched.write_until - monotonic()
+        return _write_apart(path, whole, max(LEAST_FOR_REPORT, left), self._launched.is_hurried)
+
+    @property
+    def wants_usage(self) -> bool:
+        """Somebody will read what the command has used."""
+        return bool(self._report or self._record)
+
+    def complain(self, name: str, why: str) -> None:
+        """The record, the log of the output or the events cannot be written any more; it is said once of each."""
+        if name not in self._complained:
+            self._complained.add(name)
+            what = "the record of this run is not complete" if name == "record" else f"{name}: no more is written"
+            self.tell(Trouble(f"{what}: {why}"))
+
+    def _complain_of_events(self) -> None:
+        """A thread writes them: what has failed shows at the next one, or at the end."""
+        if self._events and self._events.is_gone:
+            self.complain("--events", self._events.why)
+
+    def finish(self, usage: Usage) -> None:
+        """Nothing more will be told: write the report, and see that all arrives, for as long as that is bearable."""
+        whole = self._account.report(Moment(self._now(), time()), usage)
+        if self._report:
+            failure = self._write_report(self._report, whole)
+            if failure:
+                self.tell(Trouble(f"--report: {failure}"))
+        for program in filter(None, (self._events, self._recorded)):
+            program.flush(LAST_WORDS)
+        self._complain_of_events()
+        if self._record:
+            try:
+                self._record.end(whole)
+            except OSError as error:
+                self.complain("record", reason_of(error))
+        self._people.flush(LAST_WORDS)
+
+
+def _events_of(launched: Launched) -> Messenger | None:
+    if launched.distant_events:
+        return Messenger(launched.distant_events)
+    return Messenger(_outlet_of_events(launched)) if launched.events >= 0 else None
+
+
+def _outlet_of_events(launched: Launched) -> Outlet:
+    """Return the outlet of stdout or stderr where the events go there too, so that each begins on a line of its own."""
+    own = os.fstat(launched.events)
+    standard = [launched.messages, *getattr(launched, "outlets", ())]
+    same = (one for one in standard if os.path.samestat(os.fstat(one.fd), own))
+    return next(same, None) or Outlet(launched.events)
+
+
+def _write_apart(path: str, whole: "Mapping[str, object]", seconds: float, is_over: Callable[[], bool]) -> str | None:
+    """Write the report in a process that is left behind where it hangs; return why it could not be written, or None."""
+    from supervise.process import offload
+
+    def write() -> "tuple[str | None, tuple[int, ...]]":
+        return report_file.write(path, whole), ()
+
+    try:
+        why: str | None = offload.run(write, seconds, is_over=is_over)[0]
+        return why
+    except offload.LateError:
+        return f"cannot write {path!r}: its file system does not answer"
+    except OSError as error:
+        return f"cannot write {path!r}: {reason_of(error)}"
+
+
+def account_of(
+    run_id: str,
+    command: list[str],
+    pid: int,
+    started_at: float,
+    *,
+    name: str | None = None,
+    has_access_limit: bool = False,
+) -> Account:
+    """The account of a run of which only the start is known."""
+    return Account(
+        run_id=run_id,
+        command=command,
+        cwd=_cwd(),
+        host=os.uname().nodename,
+        pid=pid,
+        started_at=started_at,
+        name=name,
+        has_access_limit=has_access_limit,
+    )
+
+
+def _status_file(launched: Launched) -> "StatusFile | None":
+    if not launched.record or not launched.notify:
+        return None
+    try:
+        from supervise.records.status import StatusFile
+    except (OSError, ImportError):
+        # As with the live line, no descriptor is left, or its library cannot be loaded.
+        return None
+    return StatusFile(launched.record)
+
+
+def _live(policy: Policy) -> "Live | None":
+    try:
+        from supervise.faces.live import Live
+    except (OSError, ImportError):
+        # No more descriptors, or the disk is gone: no command shall be stopped for this.
+        return None
+    return Live(policy)
+
+
+def _cwd() -> str:
+    try:
+        return os.getcwd()
+    except OSError:
+        # It was removed under us.
+        return ""

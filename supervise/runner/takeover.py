@@ -1,0 +1,41 @@
+"""If the guardian dies, its children and their statuses fall to us: we do its work, by the same code and words."""
+
+import _thread
+import os
+from time import monotonic, sleep
+
+from supervise.launch.launch import Launched
+from supervise.process import channel
+from supervise.process.holder import Holder
+
+DYING = 0.3
+"""Seconds in which a guardian whose end of the line is closed has died."""
+TURN = 0.001
+
+
+def _reap(guardian: int) -> None:
+    """Reap the guardian; a guardian that a debugger holds is the debugger's to reap, and is not waited for."""
+    until = monotonic() + DYING
+    try:
+        while not os.waitpid(guardian, os.WNOHANG)[0] and monotonic() < until:
+            sleep(TURN)
+    except ChildProcessError:
+        pass
+
+
+def adopt(launched: Launched, root: int) -> None:
+    """Hold the command in this process from now on, in a thread; `root` is its pid, 0 where the pid was never told."""
+    launched.line.close()
+    _reap(launched.guardian.pid)
+    launched.line, theirs = channel.pair()
+    wake, launched.own_holder_trigger = os.pipe()
+    os.set_blocking(wake, False)
+    os.set_blocking(launched.own_holder_trigger, False)
+    holder = Holder(theirs, wake, os.getpgrp() if launched.guardian.has_terminal else None)
+    holder.mask = launched.guardian.mask
+    holder.spared = launched.own_children()
+    if launched.wall:
+        # What is started from now on is started by us.
+        launched.line.send("wall", launched.wall.folder)
+    holder.take_over(root)
+    _thread.start_new_thread(holder.serve, ())

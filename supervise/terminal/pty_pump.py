@@ -1,0 +1,41 @@
+"""The pump that takes the bytes out of the command's own terminal."""
+
+from supervise.output.pump import Pump
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from supervise.output.outlet import Outlet
+    from supervise.output.pump import Cut
+    from supervise.output.tee import Copier
+    from supervise.process.inbox import Inbox
+    from supervise.terminal.pty import Own
+
+
+class TerminalPump(Pump):
+    """A pump whose source belongs to the terminal, which knows what an EIO means and closes it."""
+
+    def __init__(
+        self,
+        own: "Own",
+        outlet: "Outlet",
+        cut: "Cut",
+        inbox: "Inbox",
+        copier: "Copier | None",
+        after: "tuple[Pump, ...]",
+    ) -> None:
+        self._own = own
+        super().__init__("stdout", own.master, outlet, cut, inbox, copier, after)
+
+    def _is_at_end(self) -> bool:
+        return self._own.vacate()
+
+    def _close_source(self) -> None:
+        self._own.abandon()
+
+    def keep_source(self) -> int:
+        """Return -1: a terminal hangs up with the supervisor, and none of it can be kept."""
+        return -1
+
+    def source_name(self) -> str:
+        """Return '': what buffers its output in blocks for a pipe does not do so for a terminal."""
+        return ""

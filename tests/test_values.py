@@ -10,6 +10,7 @@ from supervise.commands.registry import SUBCOMMANDS
 from supervise.faces import words
 from supervise.options import values
 from supervise.options.table import OPTIONS, BadValueError, Option, option_names
+from supervise.text import signal_names
 
 TWO_THOUSAND = settings(max_examples=2000, deadline=None)
 DURATIONS = [option for option in OPTIONS if option.kind in ("limit", "cap", "delay", "step")]
@@ -25,11 +26,11 @@ duration_words = st.one_of(
     st.sampled_from(["off", "infinity", "nan", "inf", "-1", "+1", "1e5", "1_0", " 5", "٣", "²", "1,5", ".5", "5."]),
 )  # fmt: skip
 signal_words = st.one_of(
-    st.sampled_from(sorted(values.signal_table())),
+    st.sampled_from(sorted(signal_names.signal_table())),
     st.builds(
         str.__add__,
         st.sampled_from(["", "SIG", "sig", "Sig"]),
-        st.one_of(st.sampled_from(sorted(values.signal_table())), st.text(max_size=5)),
+        st.one_of(st.sampled_from(sorted(signal_names.signal_table())), st.text(max_size=5)),
     ),
     st.integers(-5, 200).map(str),
     st.text(max_size=5),
@@ -77,7 +78,7 @@ def test_any_word_for_a_signal(option, word):
         event("read")
         assert isinstance(value, int)
         assert 1 <= value <= 64
-        assert values.read(option, values.signal_name(value)) == value
+        assert values.read(option, signal_names.signal_name(value)) == value
         assert values.read(option, str(value)) == value
 
 

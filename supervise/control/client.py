@@ -7,7 +7,6 @@ from typing import Any
 
 from supervise.control import json_parser, sockets
 from supervise.options import paths, serializer
-from supervise.records import reader
 
 Fields = dict[str, Any]
 
@@ -157,6 +156,8 @@ def has_state(run_id: str, state: "str | None") -> bool:
     By its environment (proc(5)) and not by its word: also one that is stopped must not be taken for another's.
     Raises ClientError where it cannot be reached.
     """
+    from supervise.process import tree
+
     try:
         connection = sockets.connect(run_id, ANSWER)
     except OSError as error:
@@ -165,7 +166,7 @@ def has_state(run_id: str, state: "str | None") -> bool:
         return False
     pid, _ = sockets.peer(connection)
     connection.close()
-    pairs = os.fsdecode(reader.read(f"/proc/{pid}/environ")).split("\0")
+    pairs = os.fsdecode(tree.read(f"/proc/{pid}/environ")).split("\0")
     environ = {name: value for name, is_one, value in (pair.partition("=") for pair in pairs) if is_one}
     return bool(environ) and paths.state(environ) == state
 

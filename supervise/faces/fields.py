@@ -8,7 +8,7 @@ from supervise.core.outcome import Cause, Exit, Outcome
 from supervise.faces import report_shape
 from supervise.faces.items import Diagnosis, LastLine, Moment
 from supervise.faces.words import LATEST
-from supervise.options.values import signal_name
+from supervise.text.signal_names import signal_name
 
 Fields = dict[str, object]
 

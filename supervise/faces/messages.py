@@ -29,8 +29,8 @@ from supervise.core.policy import Policy
 from supervise.core.retry import WORDS as RETRIED
 from supervise.faces import words
 from supervise.faces.items import Diagnosis, Item, Moment, NotRetried, Said, Stragglers, Trouble
-from supervise.options.values import signal_name
 from supervise.text.sanitizer import clean
+from supervise.text.signal_names import signal_name
 from supervise.text.stderr import PREFIX
 
 Verbosity = Literal["quiet", "normal", "verbose"]

@@ -6,8 +6,8 @@ from datetime import datetime
 from supervise.core.events import Activity, Doing, Process, Socket
 from supervise.core.outcome import Cause, Exit, Outcome
 from supervise.faces.items import LastLine
-from supervise.options.values import signal_name
 from supervise.text.sanitizer import clean
+from supervise.text.signal_names import signal_name
 
 UNITS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000))
 """In milliseconds; seconds are written with what is left of them."""

@@ -49,7 +49,9 @@ def settle(launched: "Launched", why: str) -> None:
             os.close(launched.record.events)
         else:
             launched.record.append("".join(lines).encode())
-        launched.record.end(whole)
+        from supervise.launch import run_record
+
+        run_record.close(launched.record, whole)
 
 
 def _write_report(path: "str | None", whole: "dict[str, Any]", why: str) -> None:
@@ -83,7 +85,7 @@ def _events(launched: "Launched") -> "list[tuple[float, dict[str, Any]]]":
 def _exit_of(status: int) -> "dict[str, object]":
     if not os.WIFSIGNALED(status):
         return {"code": os.WEXITSTATUS(status), "signal": None, "core": False}
-    from supervise.options.values import signal_name
+    from supervise.text.signal_names import signal_name
 
     return {"code": None, "signal": signal_name(os.WTERMSIG(status)), "core": os.WCOREDUMP(status)}
 

@@ -168,6 +168,19 @@ def copier(
     return Copier(sinks, PATIENCE_FOR_LOG if log else PATIENCE, on_failure)
 
 
+def close(record: store.Record, report: "Mapping[str, object]") -> None:
+    """Write how the run ended, then remove old records where that is due.
+
+    Raises OSError, and TimeoutError where the file system of the record does not answer.
+    """
+    record.end(report)
+    is_due = record.is_pruning_due(report)
+    if is_due is not None:
+        from supervise.records import retention
+
+        retention.prune_after(record, is_due=is_due)
+
+
 def end(
     record: store.Record, brief: Brief, settled: float, used: "Mapping[str, object]", counts: "Mapping[str, int]"
 ) -> bool:
@@ -180,7 +193,7 @@ def end(
         "both_bytes": counts["both"],
     }
     try:
-        record.end(brief.report(settled, usage))
+        close(record, brief.report(settled, usage))
     except OSError:
         return False
     try:

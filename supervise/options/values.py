@@ -135,38 +135,10 @@ def read_marks(option: Option, word: str) -> "tuple[float, ...]":
     return tuple(sorted({mark for mark in marks if mark}, reverse=True))
 
 
-def signal_table() -> "dict[str, int]":
-    """Names without SIG and their numbers on this system."""
-    import _signal
-
-    return {
-        name[3:]: int(getattr(_signal, name))
-        for name in dir(_signal)
-        if name.startswith("SIG") and not name.startswith(("SIG_", "SIGRT"))
-    }
-
-
-def real_time_signals() -> "dict[str, int]":
-    """Return names without SIG and numbers of the real-time signals: `RTMIN`, `RTMIN+1`, ..., `RTMAX` (signal(7))."""
-    from _signal import SIGRTMAX, SIGRTMIN
-
-    count = SIGRTMAX - SIGRTMIN
-    ups = {"RTMIN" + (f"+{by}" if by else ""): SIGRTMIN + by for by in range(count + 1)}
-    return ups | {"RTMAX" + (f"-{by}" if by else ""): SIGRTMAX - by for by in range(count + 1)}
-
-
-def signal_name(number: int) -> str:
-    """Return `TERM` for 15, `RTMIN+3` for 37, `32` for a signal without a name."""
-    names = [name for name, known in signal_table().items() if known == number]
-    # Some have an old name beside their own: CLD, POLL, IOT.
-    name = next((name for name in names if name not in ("CLD", "POLL", "IOT")), "")
-    # Each real-time signal is named from the end that it is nearer to, as in bash(1).
-    real = [name for name, known in real_time_signals().items() if known == number]
-    return name or min(real, key=lambda one: (int(one[6:] or 0), one[:5] == "RTMAX"), default=str(number))
-
-
 def read_signal(option: Option, word: str) -> int:
     """The number of `TERM`, `SIGTERM` or `15`."""
+    from supervise.text.signal_names import real_time_signals, signal_table
+
     name = word.upper().removeprefix("SIG")
     number = signal_table().get(name) or real_time_signals().get(name)
     if number is None and 1 <= _whole(word) <= 64:

@@ -61,6 +61,9 @@ class DistantRecord(Record):
         """
         self.deputy.call("end", dict(report), self.bounds)
 
+    def is_pruning_due(self, report: "Mapping[str, object]") -> None:
+        """Return None: the deputy removes old records itself."""
+
     def append(self, lines: bytes) -> None:
         """Add these lines to the events."""
         self.deputy.tell("append", lines)
@@ -167,6 +170,11 @@ class _ServedRecord:
     def end(self, report: "dict[str, object]", bounds: "tuple[object, ...]") -> None:
         self._record.bounds = bounds
         self._record.end(report)
+        is_due = self._record.is_pruning_due(report)
+        if is_due is not None:
+            from supervise.records import retention
+
+            retention.prune_after(self._record, is_due=is_due)
 
     def sample(self, line: bytes) -> None:
         if self._samples < 0:

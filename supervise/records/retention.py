@@ -108,6 +108,11 @@ def prune(state: str, bounds: Bounds, until: float = float("inf"), least: int = 
     return removed, is_done
 
 
+def prune_after(record: "store.Record", *, is_due: bool) -> None:
+    """Remove old records at the end of that run, within the bounds that it was started with."""
+    prune_for_a_moment(record.state, Bounds(*record.bounds), is_due=is_due)
+
+
 def prune_for_a_moment(state: str, bounds: Bounds, *, is_due: bool = True) -> None:
     """Remove old records for as long as that delays no exit by much; the next run goes on AGAIN seconds later.
 

@@ -29,10 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from supervise.output.outlet import Outlet
+    from supervise.output.outlet import LineSink
+    from supervise.output.tee import Sink
     from supervise.process.deputy import Deputy
-    from supervise.records.output import Writer
-    from supervise.records.proxies import DistantOutlet, DistantSink
 
 RUNS, LIVE, NAMES = "runs", "live", "names"
 RUN, LOCK, ROOTS, EVENTS, SAMPLES, END = "run.toml", "lock", "roots", "events.jsonl", "samples", "end.json"
@@ -143,13 +142,13 @@ class Record:
         """
         os.write(self.events, lines)
 
-    def outlet(self) -> "Outlet | DistantOutlet":
+    def outlet(self) -> "LineSink":
         """Return the outlet to which the events are written line by line."""
         from supervise.output.outlet import Outlet
 
         return Outlet(self.events)
 
-    def samples(self) -> "Outlet | DistantOutlet":
+    def samples(self) -> "LineSink":
         """Return the outlet to which samples are written line by line.
 
         Raises OSError.
@@ -171,7 +170,7 @@ class Record:
         finally:
             os.close(fd)
 
-    def writer(self, most: int) -> "Writer | DistantSink":
+    def writer(self, most: int) -> "Sink":
         """Return the writer that takes the output, up to so many bytes."""
         from supervise.records.output import Writer
 
@@ -187,21 +186,19 @@ class Record:
         except OSError:
             self._end_in_place(report)
             settle(self.state, self.run_id)
-        self._prune(report)
 
-    def _prune(self, report: "Mapping[str, object]") -> None:
-        """Remove old records where it is time for that: after an hour, and on the way to that one run in OFTEN, else a
-        flood of runs would be ahead of it, and each run that has left very much.
+    def is_pruning_due(self, report: "Mapping[str, object]") -> "bool | None":
+        """Return whether old records are due to be removed at the end of this run; None where nothing is to be done.
+
+        They are due after an hour, and after a run that has left very much.  Until then one run in OFTEN returns False
+        and looks at the number of records alone, since a flood of runs would else be ahead of the hour.
         """
         used = report.get("usage")
         printed = [used.get(f"{stream}_bytes") for stream in ("stdout", "stderr")] if isinstance(used, dict) else []
         is_large = sum(count for count in printed if isinstance(count, int)) > LARGE
         is_its_turn = int(self.run_id[-4:], 16) % OFTEN == 0
         is_due = is_large or not _is_fresh(f"{self.state}/{PRUNED}")
-        if is_due or is_its_turn:
-            from supervise.records import retention
-
-            retention.prune_for_a_moment(self.state, retention.Bounds(*self.bounds), is_due=is_due)
+        return is_due if is_due or is_its_turn else None
 
     def _end_in_place(self, report: "Mapping[str, object]") -> None:
         """On a full disk: in the room that was kept, so that nobody takes the run for lost."""

@@ -54,7 +54,6 @@ from supervise.core.outcome import Exit, Outcome
 from supervise.core.pause import beat
 from supervise.faces.items import Said, Trouble
 from supervise.launch.launch import Launched
-from supervise.options.values import signal_name
 from supervise.output.pump import Pump
 from supervise.process import senders, signals, tree
 from supervise.process.channel import pair
@@ -64,6 +63,7 @@ from supervise.runner.notices import Teller
 from supervise.runner.overseer import Overseer
 from supervise.runner.settings import policy_of
 from supervise.runner.takeover import adopt
+from supervise.text.signal_names import signal_name
 from supervise.text.stderr import reason_of
 
 TOGETHER = 0.05

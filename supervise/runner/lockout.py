@@ -13,11 +13,11 @@ from supervise.core.policy import Policy
 from supervise.faces.items import Usage
 from supervise.launch.launch import Launched
 from supervise.launch.lock import TurnedAway
-from supervise.options.values import signal_name
 from supervise.output import outlet
 from supervise.process import signals
 from supervise.runner.notices import Teller
 from supervise.runner.settings import policy_of
+from supervise.text.signal_names import signal_name
 
 
 def end(launched: Launched, why: TurnedAway) -> NoReturn:

@@ -16,6 +16,7 @@ from supervise.faces.mask import Hiding
 from supervise.faces.messages import Plain, Verbosity
 from supervise.faces.throttle import Chatter, Told
 from supervise.files import report_file
+from supervise.launch import run_record
 from supervise.launch.launch import Launched
 from supervise.output.outlet import Messenger, Outlet
 from supervise.text.redaction import Redaction
@@ -165,7 +166,7 @@ class Teller:
         self._complain_of_events()
         if self._record:
             try:
-                self._record.end(whole)
+                run_record.close(self._record, whole)
             except OSError as error:
                 self.complain("record", reason_of(error))
         self._people.flush(LAST_WORDS)

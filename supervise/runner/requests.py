@@ -15,9 +15,10 @@ from supervise.core.events import Access, Cancel, Extend, Extended, Notice, Read
 from supervise.faces import fields
 from supervise.faces.items import Trouble
 from supervise.faces.report_shape import SCHEMA
-from supervise.options.values import LONGEST, signal_name
+from supervise.options.values import LONGEST
 from supervise.records.follower import OVER
 from supervise.runner.dispatcher import Runner
+from supervise.text.signal_names import signal_name
 from supervise.text.stderr import reason_of
 
 LAST_SIGNAL = 64

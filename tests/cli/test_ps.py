@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from supervise.launch import run_record
 from supervise.options import serializer
 from supervise.records import reader, store
 from tests.harness import Ended, Place, child, wait_until
@@ -43,7 +44,7 @@ def make(state: str, started: float, **end: Any) -> str:
     )
     os.close(record.events)
     if end:
-        record.end({"run_id": run_id, "outcome": "completed", "exit_code": 0, "duration": 1.0, **end})
+        run_record.close(record, {"run_id": run_id, "outcome": "completed", "exit_code": 0, "duration": 1.0, **end})
         os.utime(f"{record.folder}/end.json", (started, started))
     os.close(record._lock)
     return run_id

@@ -1,0 +1,31 @@
+"""The names of signals, as people and programs read them (signal(7))."""
+
+
+def signal_table() -> "dict[str, int]":
+    """Names without SIG and their numbers on this system."""
+    import _signal
+
+    return {
+        name[3:]: int(getattr(_signal, name))
+        for name in dir(_signal)
+        if name.startswith("SIG") and not name.startswith(("SIG_", "SIGRT"))
+    }
+
+
+def real_time_signals() -> "dict[str, int]":
+    """Return names without SIG and numbers of the real-time signals: `RTMIN`, `RTMIN+1`, ..., `RTMAX` (signal(7))."""
+    from _signal import SIGRTMAX, SIGRTMIN
+
+    count = SIGRTMAX - SIGRTMIN
+    ups = {"RTMIN" + (f"+{by}" if by else ""): SIGRTMIN + by for by in range(count + 1)}
+    return ups | {"RTMAX" + (f"-{by}" if by else ""): SIGRTMAX - by for by in range(count + 1)}
+
+
+def signal_name(number: int) -> str:
+    """Return `TERM` for 15, `RTMIN+3` for 37, `32` for a signal without a name."""
+    names = [name for name, known in signal_table().items() if known == number]
+    # Some have an old name beside their own: CLD, POLL, IOT.
+    name = next((name for name in names if name not in ("CLD", "POLL", "IOT")), "")
+    # Each real-time signal is named from the end that it is nearer to, as in bash(1).
+    real = [name for name, known in real_time_signals().items() if known == number]
+    return name or min(real, key=lambda one: (int(one[6:] or 0), one[:5] == "RTMAX"), default=str(number))

@@ -8,8 +8,14 @@ from pathlib import Path
 
 import pytest
 
+import supervise as package
 from tests import harness, programs
 from tests import users as users_module
+
+CHECKOUT = str(Path(__file__).parents[1] / "supervise")
+if CHECKOUT not in package.__path__:
+    # The wheel that is tested leaves `supervise.pages` out, which makes the manual and the completions in a checkout.
+    package.__path__.append(CHECKOUT)
 
 
 def pytest_configure() -> None:

@@ -13,21 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness import PYTHON, Ended, Place, child, name_of, wait_until
-
-
-def free_port() -> int:
-    """One of this machine's on which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
-def is_access(ended: Ended, how: str, after: float = 0.0) -> None:
-    """It came up by that sign, not before, and everybody says the same."""
-    [access] = ended.events_named("access")
-    assert access["how"] == how
-    assert access["t"] >= after
-    assert ended.report["access"] == {"at": access["at"], "how": how}
-    assert not ended.left
+from tests.support.access import free_port, is_access, run
 
 
 def is_access_timeout(ended: Ended, *tried: str) -> None:
@@ -47,10 +33,6 @@ def is_access_timeout(ended: Ended, *tried: str) -> None:
     else:
         assert reason is None
     assert not ended.left
-
-
-def run(supervise: Place, *words: str, **manner: object) -> Ended:
-    return supervise.start(*words, events=True, **manner).wait()
 
 
 # --- output

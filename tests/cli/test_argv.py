@@ -1,11 +1,8 @@
 """The fast reader and the typer app: what each makes of words, and that they agree."""
 
-import contextlib
 import gc
-import io
 import os
 import sys
-import tempfile
 from pathlib import Path
 from unittest import mock
 
@@ -20,6 +17,7 @@ from supervise.options import argv, paths
 from supervise.options.access_kinds import WORDS
 from supervise.options.table import BETWEEN, OPTIONS, BadValueError, option_names
 from supervise.options.values import read_evidences
+from tests.support.refusals import messages, refusal
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -32,29 +30,6 @@ def nobody():
 def told(request):
     """A Request as plain data."""
     return request and (request.values, request.command, request.taken)
-
-
-@contextlib.contextmanager
-def messages():
-    """What is written to descriptor 2 inside, to be asked for afterwards; stdout is kept away."""
-    text = []
-    with tempfile.TemporaryFile() as file, contextlib.redirect_stdout(io.StringIO()):
-        kept = os.dup(2)
-        os.dup2(file.fileno(), 2)
-        try:
-            yield lambda: text[0]
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-            file.seek(0)
-            text.append(file.read().decode())
-
-
-def refusal(words, environ):
-    """The code and the text with which the typer way refuses."""
-    with messages() as text, pytest.raises(SystemExit) as stop:
-        app.main(words, environ)
-    return stop.value.code, text()
 
 
 def values(**changed):

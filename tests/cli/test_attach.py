@@ -8,15 +8,10 @@ from contextlib import AbstractContextManager
 import pytest
 
 from tests.cli.screens import CTRL_BACKSLASH, CTRL_C, Screen, screen
-from tests.cli.test_detach import detached, stop
-from tests.cli.test_steering import command, newest, steered
-from tests.harness import Place, Running, child, wait_until
+from tests.harness import Place, child, wait_until
+from tests.support.clients import attach, command, detached, newest, steered, stop
 
 PYTHON_REPL = ("python3", "-q", "-i")
-
-
-def attach(supervise: Place, *said: str, **manner: object) -> Running:
-    return supervise.popen([str(supervise.program), "attach", *said], **manner)  # type: ignore[arg-type]
 
 
 def attached(supervise: Place, run_id: str) -> AbstractContextManager[Screen]:

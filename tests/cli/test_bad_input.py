@@ -6,20 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.harness import Ended, Place, child
+from tests.support.refusals import is_refused
 
 DURATION = "a duration (90, 90s, 1.5m, 1h30m, 2d, 500ms, PT1H30M)"
-
-
-def is_refused(ended: Ended, *needles: str) -> None:
-    assert ended.code == 125
-    assert ended.out == b""
-    lines = ended.err.decode().splitlines()
-    assert 1 <= len(lines) <= 4
-    assert all(line.startswith("supervise: ") for line in lines)
-    assert "Traceback" not in ended.err.decode()
-    assert all(ord(letter) >= 32 for line in lines for letter in line)
-    for needle in needles:
-        assert needle in lines[0]
 
 
 def refused(supervise: Place, *words: str, **manner: object) -> Ended:

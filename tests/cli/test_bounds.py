@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,25 +10,9 @@ from pathlib import Path
 import pytest
 
 from supervise.records.output import Writer
-from tests.cli.test_steering import ask, command, connect, socket_of, steered
 from tests.harness import PYTHON, Place, Running, child, wait_until
-
-MOST_KB = 4096
-"""By which a process may grow, whatever is done to it."""
-
-
-def pss(pid: int) -> int:
-    """The proportional set size in kB (proc(5), smaps_rollup)."""
-    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    return int(text.split("\nPss:")[1].split()[0])
-
-
-def fds(pid: int) -> int:
-    return len(os.listdir(f"/proc/{pid}/fd"))
-
-
-def threads(pid: int) -> int:
-    return len(os.listdir(f"/proc/{pid}/task"))
+from tests.support.clients import ask, command, connect, socket_of, steered
+from tests.support.measures import MOST_KB, connected, fds, pss, threads
 
 
 def stop(supervise: Place, running: Running, run_id: str) -> None:
@@ -156,14 +139,6 @@ def test_who_only_connects_takes_nobodys_place(supervise: Place) -> None:
     stop(supervise, running, run_id)
     for one in many:
         one.close()
-
-
-def connected(path: Path) -> socket.socket | None:
-    """A connection; None where so many others wait that the kernel keeps no more of them."""
-    try:
-        return connect(path)
-    except BlockingIOError:
-        return None
 
 
 # --- the reader of our stdout

@@ -8,7 +8,7 @@ import pytest
 
 from supervise.commands import app, invocation
 from supervise.commands.registry import SUBCOMMANDS, first_words
-from tests.cli.test_argv import refusal
+from tests.support.refusals import refusal
 
 BOUND = 60.0
 FILLED = {"RUN": "20261124-1", "DURATION": "5s", "KEY": "timeout", "VALUE": "5m"}

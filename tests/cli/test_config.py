@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_bad_input import is_refused
 from tests.harness import Ended, Place, child
+from tests.support.refusals import is_refused
 
 SOMEBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
 

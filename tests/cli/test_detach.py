@@ -1,6 +1,5 @@
 """`--detach`: the id comes back once the command runs, and the run goes on without whoever called."""
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -8,31 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.cli.screens import SHELLS, screen, words
-from tests.cli.test_steering import command
-from tests.harness import Ended, Place, child, is_alive, wait_for_file, wait_until
-
-
-def stop(supervise: Place, run_id: str) -> dict[str, object]:
-    """End a run, and read its report as soon as it is there."""
-    ended = command(supervise, "stop", run_id)
-    assert ended.code == 0, ended.err
-    return report_of(supervise)
-
-
-def report_of(supervise: Place) -> dict[str, object]:
-    path = supervise.report_path(0)
-    wait_until(path.exists)
-    report: dict[str, object] = json.loads(path.read_bytes())
-    wait_until(lambda: not supervise.alive())
-    return report
-
-
-def detached(supervise: Place, *words: str, options: tuple[str, ...] = ()) -> tuple[str, Ended]:
-    """The id that came back, and how the call itself ended."""
-    ended = supervise("--detach", *options, "--", *words)
-    assert ended.code == 0
-    assert ended.err == b""
-    return ended.out.decode().strip(), ended
+from tests.harness import Place, child, is_alive, wait_for_file, wait_until
+from tests.support.clients import detached, report_of, stop
 
 
 def test_the_id_comes_back_and_the_run_goes_on(supervise: Place) -> None:

@@ -11,8 +11,8 @@ from itertools import pairwise
 
 import pytest
 
-from tests.cli.test_steering import command, newest
 from tests.harness import Ended, Place, child, validator, wait_until
+from tests.support.clients import command, newest
 
 
 def names(ended: Ended) -> list[str]:

@@ -6,9 +6,8 @@ import subprocess
 
 import pytest
 
-from tests.cli.test_attach import attach
-from tests.cli.test_steering import newest, socket_of
 from tests.harness import Place, Running, child, wait_until
+from tests.support.clients import attach, newest, socket_of
 
 
 def follow(supervise: Place, *words: str) -> Running:

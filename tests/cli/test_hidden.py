@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from tests.harness import is_alive, wait_until
+from tests.support.mounts import HIDES
 from tests.users import ALICE, Users
 
-HIDES = "mount -t proc -o hidepid=2 proc /proc"
 WAYS = {"hidden": (["-m"], HIDES), "of another namespace": (["-m", "--pid", "--fork"], ":")}
 """How unshare(1) is called, and what is done before the supervisor is started."""
 UNDUMPABLE = "import ctypes, time; ctypes.CDLL(None).prctl(4, 0, 0, 0, 0); print('ready', flush=True); time.sleep(60)"

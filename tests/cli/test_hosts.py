@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from supervise.process import identity
-from tests.cli.test_records import facts, records_of
-from tests.cli.test_recover import OTHER_BOOT, kill_both, recover, rewrite, started
 from tests.harness import Place, is_alive, wait_until
+from tests.support.deaths import OTHER_BOOT, kill_both, recover, rewrite, started
+from tests.support.records import facts, records_of
 
 OTHER_MACHINE = "0123456789abcdef0123456789abcdef"
 HERE = {"boot_id": identity.boot_id(), "machine_id": identity.machine_id(), "host": os.uname().nodename}

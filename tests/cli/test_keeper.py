@@ -13,10 +13,10 @@ import pytest
 
 from supervise.records import flock
 from supervise.runner import keeper
-from tests.cli.test_lock import hold, name  # noqa: F401 - a fixture
-from tests.cli.test_steering import command, socket_of, steered
 from tests.harness import Place, child, is_alive, wait_for_file, wait_until
 from tests.places import lock_file
+from tests.support.clients import command, socket_of, steered
+from tests.support.locks import hold
 
 
 def holder_of(path: Path) -> int:
@@ -39,9 +39,9 @@ def is_locked(path: Path) -> bool:
 
 
 @pytest.mark.parametrize("way", ["removed", "renamed", "replaced", "replaced by a link"])
-def test_the_holder_puts_its_file_back(supervise: Place, name: str, way: str) -> None:  # noqa: F811
-    holder = hold(supervise, name)
-    path = lock_file(name)
+def test_the_holder_puts_its_file_back(supervise: Place, lock_name: str, way: str) -> None:
+    holder = hold(supervise, lock_name)
+    path = lock_file(lock_name)
     wait_until(lambda: socket_of(supervise))
     before = path.stat().st_ino
     match way:
@@ -57,26 +57,26 @@ def test_the_holder_puts_its_file_back(supervise: Place, name: str, way: str) ->
             # It cannot be put back as long as that is there, and the lock holds all the same.
             path.unlink()
             path.symlink_to(supervise.file("elsewhere"))
-            assert supervise("--lock", name, "--", "true").code in (75, 125)
+            assert supervise("--lock", lock_name, "--", "true").code in (75, 125)
             path.unlink()
     wait_until(lambda: holder_of(path) == holder.pid)
     assert path.stat().st_ino != before
-    ended = supervise("--lock", name, "--", "true")
+    ended = supervise("--lock", lock_name, "--", "true")
     assert ended.code == 75
     assert f"held by run {path.read_text().split()[0]} (pid {holder.pid}) since" in ended.finals[0]
     supervise.file("go").touch()
     assert holder.wait().code == 0
-    assert supervise("--lock", name, "--", "true").code == 0
+    assert supervise("--lock", lock_name, "--", "true").code == 0
     Path(f"{path}.old").unlink(missing_ok=True)
 
 
-def test_the_guardian_holds_the_file_that_was_put_back(supervise: Place, name: str) -> None:  # noqa: F811
+def test_the_guardian_holds_the_file_that_was_put_back(supervise: Place, lock_name: str) -> None:
     root = supervise.file("root")
     holder = supervise.start(
-        "--lock", name, "--kill-after", "1.5", "--", *child("ignore=TERM", f"mark={root}", "ready", "stay")
+        "--lock", lock_name, "--kill-after", "1.5", "--", *child("ignore=TERM", f"mark={root}", "ready", "stay")
     )  # fmt: skip
     holder.wait_for_out(b"ready")
-    pid, path = wait_for_file(root), lock_file(name)
+    pid, path = wait_for_file(root), lock_file(lock_name)
     wait_until(lambda: socket_of(supervise))
     path.unlink()
     wait_until(lambda: holder_of(path) == holder.pid)
@@ -84,7 +84,7 @@ def test_the_guardian_holds_the_file_that_was_put_back(supervise: Place, name: s
     wait_until(lambda: any(f":{inode} " in line for line in Path("/proc/locks").read_text().splitlines()))
     holder.send(signal.SIGKILL)
     holder.process.wait()
-    waiter = supervise.start("--lock", name, "--lock-wait", "60", "--", "cat", f"/proc/{pid}/comm")
+    waiter = supervise.start("--lock", lock_name, "--lock-wait", "60", "--", "cat", f"/proc/{pid}/comm")
     if is_alive(pid):
         assert is_locked(path)
         assert path.stat().st_ino == inode
@@ -147,9 +147,9 @@ def test_a_record_tells_where_the_socket_is(supervise: Place) -> None:
 
 
 @pytest.fixture
-def remover(name: str) -> Iterator["list[int]"]:  # noqa: F811
+def remover(lock_name: str) -> Iterator["list[int]"]:
     """Removes the file of the lock as often as it can; how often that was."""
-    path, count, is_over = lock_file(name), [0], threading.Event()
+    path, count, is_over = lock_file(lock_name), [0], threading.Event()
 
     def remove() -> None:
         while not is_over.is_set():
@@ -170,14 +170,14 @@ def remover(name: str) -> Iterator["list[int]"]:  # noqa: F811
 @pytest.mark.parametrize("many", [12, pytest.param(100, marks=pytest.mark.slow)])
 def test_no_two_hold_one_lock_however_often_its_file_is_removed(
     supervise: Place,
-    name: str,  # noqa: F811
+    lock_name: str,
     remover: "list[int]",
     many: int,
 ) -> None:
     script = "mkdir inside || echo two; echo $1 >>log; sleep 0.05; rmdir inside || echo two"
     running = [
         supervise.start(
-            "-q", "--no-record", "--lock", name, "--lock-wait", "10m", "--", "sh", "-c", script, "sh", str(number),
+            "-q", "--no-record", "--lock", lock_name, "--lock-wait", "10m", "--", "sh", "-c", script, "sh", str(number),
             report=False,
         )
         for number in range(many)
@@ -189,12 +189,12 @@ def test_no_two_hold_one_lock_however_often_its_file_is_removed(
     assert remover[0] > many
 
 
-def test_a_folder_is_locked_against_the_cleaner_of_temporary_files(supervise: Place, name: str) -> None:  # noqa: F811
+def test_a_folder_is_locked_against_the_cleaner_of_temporary_files(supervise: Place, lock_name: str) -> None:
     """systemd-tmpfiles passes over what it cannot lock (tmpfiles.d(5))."""
     import fcntl
 
-    holder = hold(supervise, name)
-    folder = os.open(lock_file(name).parent, os.O_RDONLY)
+    holder = hold(supervise, lock_name)
+    folder = os.open(lock_file(lock_name).parent, os.O_RDONLY)
     with pytest.raises(BlockingIOError):
         fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
     supervise.file("go").touch()

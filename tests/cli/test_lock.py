@@ -7,31 +7,16 @@ import select
 import shutil
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.cli.test_bad_input import is_refused
 from tests.harness import Place, Running, child, is_alive, state_of, wait_for_file, wait_until
 from tests.places import lock_file
+from tests.support.locks import hold
+from tests.support.refusals import is_refused
 
 HOLDER = r"run (\d{8}-\d{6}-[0-9a-f]+) \(pid (\d+)\) since \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
-
-
-@pytest.fixture
-def name() -> Iterator[str]:
-    """Nobody else's."""
-    name = f"test-{os.getpid()}-{os.urandom(4).hex()}"
-    yield name
-    lock_file(name).unlink(missing_ok=True)
-
-
-def hold(supervise: Place, name: str, *words: str, go: str = "go") -> Running:
-    """A run that has the lock until that file is there."""
-    running = supervise.start("--lock", name, *words, "--", *child("ready", f"wait_for={supervise.file(go)}"))
-    running.wait_for_out(b"ready")
-    return running
 
 
 def wait_for_wait(running: Running) -> None:
@@ -47,15 +32,15 @@ def _waiters(pid: int) -> str:
 
 
 @pytest.mark.parametrize("report", [True, False])
-def test_another_is_turned_away(supervise: Place, name: str, report: bool) -> None:
-    holder = hold(supervise, name)
+def test_another_is_turned_away(supervise: Place, lock_name: str, report: bool) -> None:
+    holder = hold(supervise, lock_name)
     started = supervise.file("started")
-    words = ("--lock", name, "--", *child(f"mark={started}"))
+    words = ("--lock", lock_name, "--", *child(f"mark={started}"))
     ended = supervise.start(*words, report=report, events=report).wait()
     assert (ended.code, ended.out) == (75, b"")
     (message,) = ended.finals
     assert len(ended.messages) == 1
-    found = re.fullmatch(rf"busy: the lock {name} is held by {HOLDER} \(exit 75\)", message)
+    found = re.fullmatch(rf"busy: the lock {lock_name} is held by {HOLDER} \(exit 75\)", message)
     assert found
     assert int(found[2]) == holder.pid
     assert not started.exists()
@@ -72,22 +57,22 @@ def test_another_is_turned_away(supervise: Place, name: str, report: bool) -> No
     assert started.exists()
 
 
-def test_another_name_is_another_lock(supervise: Place, name: str) -> None:
-    holder = hold(supervise, name)
-    assert supervise("--lock", f"{name}-2", "--", "true").code == 0
-    lock_file(f"{name}-2").unlink()
+def test_another_name_is_another_lock(supervise: Place, lock_name: str) -> None:
+    holder = hold(supervise, lock_name)
+    assert supervise("--lock", f"{lock_name}-2", "--", "true").code == 0
+    lock_file(f"{lock_name}-2").unlink()
     supervise.file("go").touch()
     holder.wait()
 
 
-def test_who_waits_gets_in_and_the_wait_is_no_part_of_the_run(supervise: Place, name: str) -> None:
-    holder = hold(supervise, name)
-    waiter = supervise.start("--lock", name, "--lock-wait", "60", "-t", "30", "--", "echo", "in", events=True)
+def test_who_waits_gets_in_and_the_wait_is_no_part_of_the_run(supervise: Place, lock_name: str) -> None:
+    holder = hold(supervise, lock_name)
+    waiter = supervise.start("--lock", lock_name, "--lock-wait", "60", "-t", "30", "--", "echo", "in", events=True)
     wait_for_wait(waiter)
-    assert re.search(rf"waiting for the lock {name}, held by {HOLDER}", waiter.err.decode())
+    assert re.search(rf"waiting for the lock {lock_name}, held by {HOLDER}", waiter.err.decode())
     # What is known by now; the rest comes with the run.
     (waiting,) = [json.loads(line) for line in waiter.events_path.read_text().splitlines()]
-    assert (waiting["event"], waiting["t"], waiting["lock"]) == ("waiting", 0, name)
+    assert (waiting["event"], waiting["t"], waiting["lock"]) == ("waiting", 0, lock_name)
     found = re.fullmatch(HOLDER, waiting["holder"])
     assert found
     assert int(found[2]) == holder.pid
@@ -100,8 +85,8 @@ def test_who_waits_gets_in_and_the_wait_is_no_part_of_the_run(supervise: Place, 
     assert {event["run_id"] for event in ended.events} == {ended.report["run_id"]}
 
 
-def test_whoever_does_not_read_the_events_holds_up_no_wait(supervise: Place, name: str) -> None:
-    holder = hold(supervise, name)
+def test_whoever_does_not_read_the_events_holds_up_no_wait(supervise: Place, lock_name: str) -> None:
+    holder = hold(supervise, lock_name)
     path = supervise.file("fifo")
     os.mkfifo(path)
     full = os.open(path, os.O_RDWR | os.O_NONBLOCK)
@@ -110,7 +95,7 @@ def test_whoever_does_not_read_the_events_holds_up_no_wait(supervise: Place, nam
             pass
     except BlockingIOError:
         pass
-    waiter = supervise.start("--events", str(path), "--lock", name, "--lock-wait", "60", "--", "echo", "in")
+    waiter = supervise.start("--events", str(path), "--lock", lock_name, "--lock-wait", "60", "--", "echo", "in")
     wait_for_wait(waiter)
     supervise.file("go").touch()
     assert holder.wait().code == 0
@@ -118,26 +103,26 @@ def test_whoever_does_not_read_the_events_holds_up_no_wait(supervise: Place, nam
     os.close(full)
 
 
-def test_a_wait_has_an_end(supervise: Place, name: str) -> None:
-    holder = hold(supervise, name)
-    ended = supervise("--lock", name, "--lock-wait", "0.3", "-q", "--", "true")
+def test_a_wait_has_an_end(supervise: Place, lock_name: str) -> None:
+    holder = hold(supervise, lock_name)
+    ended = supervise("--lock", lock_name, "--lock-wait", "0.3", "-q", "--", "true")
     assert ended.code == 75
     assert len(ended.messages) == 1
     assert ended.report["outcome"] == "busy"
     assert ended.report["duration"] >= 0.3
     # One that the run around us would not live to see is not begun.
     environ = {"SUPERVISE_DEADLINE": str(time.time() + 2)}
-    ended = supervise("--lock", name, "--lock-wait", "1h", "--", "true", env=environ)
+    ended = supervise("--lock", lock_name, "--lock-wait", "1h", "--", "true", env=environ)
     assert ended.report["outcome"] == "busy"
     supervise.file("go").touch()
     holder.wait()
 
 
-def test_a_wait_takes_from_what_the_run_around_us_has_left(supervise: Place, name: str) -> None:
-    holder = hold(supervise, name)
+def test_a_wait_takes_from_what_the_run_around_us_has_left(supervise: Place, lock_name: str) -> None:
+    holder = hold(supervise, lock_name)
     deadline = time.time() + 100
     waiter = supervise.start(
-        "--lock", name, "--lock-wait", "60", "-k", "0", "--", "sh", "-c", "echo $SUPERVISE_DEADLINE",
+        "--lock", lock_name, "--lock-wait", "60", "-k", "0", "--", "sh", "-c", "echo $SUPERVISE_DEADLINE",
         env={"SUPERVISE_DEADLINE": str(deadline)},
     )  # fmt: skip
     wait_for_wait(waiter)
@@ -150,9 +135,9 @@ def test_a_wait_takes_from_what_the_run_around_us_has_left(supervise: Place, nam
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_wait_is_cancelled(supervise: Place, name: str, number: int) -> None:
-    holder = hold(supervise, name)
-    waiter = supervise.start("--lock", name, "--lock-wait", "60", "--", "echo", "in")
+def test_a_wait_is_cancelled(supervise: Place, lock_name: str, number: int) -> None:
+    holder = hold(supervise, lock_name)
+    waiter = supervise.start("--lock", lock_name, "--lock-wait", "60", "--", "echo", "in")
     wait_for_wait(waiter)
     waiter.send(number)
     ended = waiter.wait()
@@ -160,16 +145,18 @@ def test_a_wait_is_cancelled(supervise: Place, name: str, number: int) -> None:
     assert ended.out == b""
     assert ended.report["outcome"] == "cancelled"
     assert ended.report["exit_code"] == 128 + number
-    assert ended.report["reason"].startswith(f"while it waited for the lock {name}, held by run ")
+    assert ended.report["reason"].startswith(f"while it waited for the lock {lock_name}, held by run ")
     (message,) = ended.finals
     assert message.startswith(f"cancelled by signal {signal.Signals(number).name[3:]} while it waited for the lock")
     supervise.file("go").touch()
     assert holder.wait().code == 0
 
 
-def test_a_signal_that_our_caller_ignores_cancels_no_wait(supervise: Place, name: str) -> None:
-    holder = hold(supervise, name)
-    waiter = supervise.popen(["nohup", str(supervise.program), "--lock", name, "--lock-wait", "60", "--", "echo", "in"])
+def test_a_signal_that_our_caller_ignores_cancels_no_wait(supervise: Place, lock_name: str) -> None:
+    holder = hold(supervise, lock_name)
+    waiter = supervise.popen(
+        ["nohup", str(supervise.program), "--lock", lock_name, "--lock-wait", "60", "--", "echo", "in"]
+    )
     wait_for_wait(waiter)
     waiter.send(signal.SIGHUP)
     waiter.send(signal.SIGURG)
@@ -178,19 +165,19 @@ def test_a_signal_that_our_caller_ignores_cancels_no_wait(supervise: Place, name
     assert waiter.wait().out == b"in\n"
 
 
-def test_a_kill_frees_it_when_the_tree_is_gone_and_not_before(supervise: Place, name: str) -> None:
+def test_a_kill_frees_it_when_the_tree_is_gone_and_not_before(supervise: Place, lock_name: str) -> None:
     root = supervise.file("root")
     holder = supervise.start(
-        "--lock", name, "--kill-after", "0.5", "--", *child("ignore=TERM", f"mark={root}", "ready", "stay")
+        "--lock", lock_name, "--kill-after", "0.5", "--", *child("ignore=TERM", f"mark={root}", "ready", "stay")
     )  # fmt: skip
     holder.wait_for_out(b"ready")
     pid = wait_for_file(root)
-    waiter = supervise.start("--lock", name, "--lock-wait", "60", "--", "cat", f"/proc/{pid}/comm")
+    waiter = supervise.start("--lock", lock_name, "--lock-wait", "60", "--", "cat", f"/proc/{pid}/comm")
     wait_for_wait(waiter)
     holder.send(signal.SIGKILL)
     wait_until(lambda: not is_alive(holder.pid))
     if is_alive(pid):
-        ended = supervise("--lock", name, "--", "true")
+        ended = supervise("--lock", lock_name, "--", "true")
         if ended.code:
             assert "killed, and its command is still being stopped) since " in ended.finals[0]
     assert waiter.wait().code == 1
@@ -198,37 +185,37 @@ def test_a_kill_frees_it_when_the_tree_is_gone_and_not_before(supervise: Place, 
     holder.wait()
 
 
-def test_it_stays_when_the_guardian_is_killed(supervise: Place, name: str) -> None:
-    holder = hold(supervise, name)
+def test_it_stays_when_the_guardian_is_killed(supervise: Place, lock_name: str) -> None:
+    holder = hold(supervise, lock_name)
     guardian = holder.guardian()
     os.kill(guardian, signal.SIGKILL)
     wait_until(lambda: not is_alive(guardian))
-    assert supervise("--lock", name, "--", "true").code == 75
+    assert supervise("--lock", lock_name, "--", "true").code == 75
     supervise.file("go").touch()
     assert holder.wait().code == 0
-    assert supervise("--lock", name, "--", "true").code == 0
+    assert supervise("--lock", lock_name, "--", "true").code == 0
 
 
-def test_the_command_and_what_it_leaves_do_not_have_it(supervise: Place, name: str) -> None:
-    ended = supervise("--lock", name, "--", "sh", "-c", "ls -l /proc/$$/fd; sleep 60 >/dev/null 2>&1 &")
+def test_the_command_and_what_it_leaves_do_not_have_it(supervise: Place, lock_name: str) -> None:
+    ended = supervise("--lock", lock_name, "--", "sh", "-c", "ls -l /proc/$$/fd; sleep 60 >/dev/null 2>&1 &")
     assert ended.code == 0
     assert b".lock" not in ended.out
-    assert supervise("--lock", name, "--", "true").code == 0
+    assert supervise("--lock", lock_name, "--", "true").code == 0
     supervise.sweep()
 
 
-def test_a_file_that_was_removed_or_replaced_lets_nobody_in(supervise: Place, name: str) -> None:
-    holder = hold(supervise, name)
-    waiter = supervise.start("--lock", name, "--lock-wait", "60", "--", "echo", "over")
+def test_a_file_that_was_removed_or_replaced_lets_nobody_in(supervise: Place, lock_name: str) -> None:
+    holder = hold(supervise, lock_name)
+    waiter = supervise.start("--lock", lock_name, "--lock-wait", "60", "--", "echo", "over")
     wait_for_wait(waiter)
     for replace in (False, True):
-        lock_file(name).unlink(missing_ok=True)
+        lock_file(lock_name).unlink(missing_ok=True)
         if replace:
-            lock_file(name).touch(0o600)
-        ended = supervise("--lock", name, "--", "echo", "in")
+            lock_file(lock_name).touch(0o600)
+        ended = supervise("--lock", lock_name, "--", "echo", "in")
         assert (ended.code, ended.out) == (75, b"")
         assert f"(pid {holder.pid})" in ended.finals[0] or f"by pid {holder.pid} " in ended.finals[0]
-        late = supervise.start("--lock", name, "--lock-wait", "0.2", "--", "echo", "in").wait()
+        late = supervise.start("--lock", lock_name, "--lock-wait", "0.2", "--", "echo", "in").wait()
         assert (late.code, late.out) == (75, b"")
     assert waiter.out == b""
     supervise.file("go").touch()
@@ -236,10 +223,10 @@ def test_a_file_that_was_removed_or_replaced_lets_nobody_in(supervise: Place, na
     assert waiter.wait().out == b"over\n"
 
 
-def test_of_many_at_once_one_gets_it(supervise: Place, name: str) -> None:
+def test_of_many_at_once_one_gets_it(supervise: Place, lock_name: str) -> None:
     go = supervise.file("go")
     running = [
-        supervise.start("--lock", name, "--", *child("ready", f"wait_for={go}"), report=False) for _ in range(12)
+        supervise.start("--lock", lock_name, "--", *child("ready", f"wait_for={go}"), report=False) for _ in range(12)
     ]
     wait_until(lambda: sum(one.process.poll() == 75 for one in running) == 11)
     go.touch()
@@ -247,12 +234,12 @@ def test_of_many_at_once_one_gets_it(supervise: Place, name: str) -> None:
 
 
 @pytest.mark.slow
-def test_two_hundred_who_wait_get_in_once_each(supervise: Place, name: str) -> None:
-    holder = hold(supervise, name)
+def test_two_hundred_who_wait_get_in_once_each(supervise: Place, lock_name: str) -> None:
+    holder = hold(supervise, lock_name)
     script = "mkdir inside || echo two; echo $1 >>log; rmdir inside"
     running = [
         supervise.start(
-            "-q", "--no-record", "--lock", name, "--lock-wait", "10m", "--", "sh", "-c", script, "sh", str(number),
+            "-q", "--no-record", "--lock", lock_name, "--lock-wait", "10m", "--", "sh", "-c", script, "sh", str(number),
             report=False,
         )
         for number in range(200)
@@ -268,37 +255,39 @@ def test_two_hundred_who_wait_get_in_once_each(supervise: Place, name: str) -> N
 
 @pytest.mark.parametrize("between", [(), ("--", "setsid", "-f", "-w", "sh", "-c", '"$@"', "sh", "supervise")])
 def test_a_run_within_does_not_wait_for_the_one_around_it(
-    supervise: Place, name: str, between: tuple[str, ...]
+    supervise: Place, lock_name: str, between: tuple[str, ...]
 ) -> None:
-    words = ("--lock", name, "--lock-wait", "1h", "--", "true")
-    ended = supervise("--lock", name, *between, "--", "supervise", *words)
+    words = ("--lock", lock_name, "--lock-wait", "1h", "--", "true")
+    ended = supervise("--lock", lock_name, *between, "--", "supervise", *words)
     (message,) = ended.finals
     assert ended.code == 75
-    assert re.fullmatch(rf"busy: the lock {name} is held by {HOLDER}, of which this run is a part \(exit 75\)", message)
+    assert re.fullmatch(
+        rf"busy: the lock {lock_name} is held by {HOLDER}, of which this run is a part \(exit 75\)", message
+    )
 
 
-def test_detached_it_is_turned_away_before_the_id(supervise: Place, name: str) -> None:
-    holder = hold(supervise, name)
-    ended = supervise.start("run", "--detach", "--lock", name, "--", "true", report=False).wait()
+def test_detached_it_is_turned_away_before_the_id(supervise: Place, lock_name: str) -> None:
+    holder = hold(supervise, lock_name)
+    ended = supervise.start("run", "--detach", "--lock", lock_name, "--", "true", report=False).wait()
     assert (ended.code, ended.out) == (75, b"")
-    assert ended.finals[0].startswith(f"busy: the lock {name} is held by run ")
+    assert ended.finals[0].startswith(f"busy: the lock {lock_name} is held by run ")
     supervise.file("go").touch()
     holder.wait()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_detached_run_does_not_wait_on_for_a_caller_that_has_given_up(
-    supervise: Place, name: str, number: int
+    supervise: Place, lock_name: str, number: int
 ) -> None:
-    holder = hold(supervise, name)
+    holder = hold(supervise, lock_name)
     started = supervise.file("started")
-    words = ("--lock", name, "--lock-wait", "60", "--", *child(f"mark={started}"))
+    words = ("--lock", lock_name, "--lock-wait", "60", "--", *child(f"mark={started}"))
     caller = supervise.start("run", "--detach", *words, report=False)
     caller.wait_for_err(b"waiting for the lock")
     caller.send(number)
     ended = caller.wait()
     assert (ended.code, ended.out) == (-number, b"")
-    assert ended.finals[0].startswith(f"cancelled by signal TERM while it waited for the lock {name}")
+    assert ended.finals[0].startswith(f"cancelled by signal TERM while it waited for the lock {lock_name}")
     supervise.file("go").touch()
     assert holder.wait().code == 0
     assert not started.exists()
@@ -309,23 +298,23 @@ def test_a_name_is_a_name(supervise: Place, word: str) -> None:
     is_refused(supervise.start(f"--lock={word}", "--", "true", report=False).wait(), "--lock: got ", "takes ")
 
 
-def test_a_file_that_is_none_of_ours(supervise: Place, name: str) -> None:
-    lock_file(name).symlink_to(supervise.file("other"))
+def test_a_file_that_is_none_of_ours(supervise: Place, lock_name: str) -> None:
+    lock_file(lock_name).symlink_to(supervise.file("other"))
     is_refused(
-        supervise.start("--lock", name, "--", "true", report=False).wait(), "--lock: too many levels of symbolic"
+        supervise.start("--lock", lock_name, "--", "true", report=False).wait(), "--lock: too many levels of symbolic"
     )
     assert not supervise.file("other").exists()
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="only root can mount")
-def test_runs_with_folders_of_their_own_share_the_lock_all_the_same(supervise: Place, name: str) -> None:
+def test_runs_with_folders_of_their_own_share_the_lock_all_the_same(supervise: Place, lock_name: str) -> None:
     """As services do that have a file system of their own (ProtectSystem=strict, PrivateTmp)."""
-    holder = hold(supervise, name)
+    holder = hold(supervise, lock_name)
     script = 'mount -t tmpfs none /run && mount -t tmpfs none /tmp && cd / && exec "$0" "$@"'
-    words = (str(supervise.program), "--no-record", "--lock", name, "--", "echo", "in")
+    words = (str(supervise.program), "--no-record", "--lock", lock_name, "--", "echo", "in")
     ended = supervise.popen(["unshare", "-m", "sh", "-c", script, *words]).wait()
     assert (ended.code, ended.out) == (75, b"")
-    assert f"the lock {name} is held by pid {holder.pid} (exit 75)" in ended.finals[0]
+    assert f"the lock {lock_name} is held by pid {holder.pid} (exit 75)" in ended.finals[0]
     words = (*words[:2], "--lock-wait", "1m", *words[2:])
     waiter = supervise.popen(["unshare", "-m", "sh", "-c", script, *words])
     waiter.wait_for_err(b"waiting for the lock")

@@ -6,8 +6,9 @@ import signal
 from pathlib import Path
 
 from supervise.records import reader
-from tests.cli.test_records import only, records_of
-from tests.harness import Place, Running, child, validator, wait_for_file, wait_until
+from tests.harness import Place, Running, child, wait_for_file, wait_until
+from tests.support.deaths import checked, kill
+from tests.support.records import only, records_of
 
 
 def killed(place: Place, *words: str, report: bool = False) -> Running:
@@ -17,22 +18,6 @@ def killed(place: Place, *words: str, report: bool = False) -> Running:
     wait_for_file(pid_file)
     kill(place, running)
     return running
-
-
-def kill(place: Place, running: Running) -> None:
-    running.send(signal.SIGKILL)
-    running.process.wait()
-    wait_until(lambda: not place.alive())
-
-
-def checked(record: reader.Record) -> dict[str, object]:
-    """The end of a record that is whole."""
-    end = record.end()
-    assert end is not None
-    validator("report").validate(end)
-    for line in Path(record.folder, "events.jsonl").read_bytes().splitlines():
-        validator("event").validate(json.loads(line))
-    return end
 
 
 def test_the_record_says_lost_and_why(supervise: Place) -> None:

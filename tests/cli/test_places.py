@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from supervise.control import sockets
-from tests.cli.test_hidden import HIDES
 from tests.harness import BOUND, wait_until
+from tests.support.mounts import HIDES
 from tests.users import ALICE, BOB, ROOT, Users
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ import signal
 import pytest
 
 from tests.cli.screens import CTRL_C, CTRL_D, CTRL_Z, screen, shell, tmux, words
-from tests.cli.test_terminal import named, script, supervisor
 from tests.harness import PYTHON, Place, is_alive, state_of, wait_for_file, wait_until
+from tests.support.terminals import named, script, supervisor
 
 # pexpect forks; that other threads of the test are at rest then is known.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cli.screens import CTRL_C, environ_of, shell
-from tests.cli.test_terminal import named
 from tests.harness import BOUND, PYTHON, Place, wait_until
+from tests.support.terminals import named
 
 # pexpect forks; that other threads of the test are at rest then is known.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")

@@ -7,30 +7,15 @@ import stat
 import subprocess
 import sys
 import textwrap
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from supervise.records import reader
 from supervise.records.output import Reader
 from tests.harness import Place, child, state_of, validator, wait_for_file, wait_until
-
-
-def records_of(place: Place) -> list[reader.Record]:
-    """The newest first."""
-    return [reader.Record(place.state, one) for one in reader.ids(place.state)]
-
-
-def only(place: Place) -> reader.Record:
-    [record] = records_of(place)
-    return record
-
-
-def facts(record: reader.Record) -> dict[str, Any]:
-    return tomllib.loads(Path(record.folder, "run.toml").read_text())
+from tests.support.records import facts, only, records_of
 
 
 def test_of_a_short_run(supervise: Place) -> None:

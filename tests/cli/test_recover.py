@@ -11,17 +11,12 @@ from typing import Any
 import pytest
 
 from supervise.records import reader
-from tests.cli.test_lost import checked, kill
-from tests.cli.test_records import facts, only, records_of
-from tests.harness import Ended, Place, Running, child, is_alive, is_watcher, state_of, wait_for_file, wait_until
+from tests.harness import Place, Running, child, is_alive, wait_for_file, wait_until
 from tests.places import lock_file
+from tests.support.deaths import OTHER_BOOT, checked, kill, kill_both, recover, rewrite, started
+from tests.support.records import facts, only, records_of
 
 BOUND = 60.0
-OTHER_BOOT = "00000000-0000-4000-8000-000000000000"
-
-
-def recover(place: Place, *words: str, env: dict[str, str] | None = None) -> Ended:
-    return place.popen([str(place.program), "recover", *words], env=env).wait()
 
 
 def recovered(place: Place, *words: str) -> list[dict[str, Any]]:
@@ -31,36 +26,6 @@ def recovered(place: Place, *words: str) -> list[dict[str, Any]]:
     said = json.loads(ended.out)
     assert ended.code == (1 if said["lost"] else 0)
     return list(said["lost"])
-
-
-def started(place: Place, *words: str, options: tuple[str, ...] = ()) -> tuple[Running, int]:
-    """A run, and the pid of its command."""
-    pid_file = place.file(f"pid-{len(records_of(place))}")
-    running = place.start("-k", "0.3", *options, "--", *child(*words, f"mark={pid_file}", "stay"), report=False)
-    return running, wait_for_file(pid_file)
-
-
-def kill_both(running: Running) -> None:
-    """Kill supervise, its guardian, and the watcher of the cgroup where there is one by now.
-
-    So none of them is left to do anything about the death of the others.
-    """
-    guardian = running.guardian()
-    running.send(signal.SIGSTOP)
-    wait_until(lambda: state_of(running.pid) == "T")
-    dying = [guardian, *filter(is_watcher, running.children())]
-    for pid in dying:
-        os.kill(pid, signal.SIGKILL)
-    running.send(signal.SIGKILL)
-    running.process.wait()
-    wait_until(lambda: not any(map(is_alive, dying)))
-
-
-def rewrite(record: reader.Record, name: str, value: str) -> None:
-    """Put another value into what stands in run.toml."""
-    path = Path(record.folder, "run.toml")
-    lines = path.read_text().splitlines(keepends=True)
-    path.write_text("".join(f"{name} = {value}\n" if line.startswith(f"{name} = ") else line for line in lines))
 
 
 @pytest.fixture

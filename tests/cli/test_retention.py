@@ -10,8 +10,8 @@ import pytest
 
 from supervise.options import serializer
 from supervise.records import reader, retention, store
-from tests.cli.test_ps import DAY, ask, lines
 from tests.harness import Place, child, wait_until
+from tests.support.listed_runs import DAY, ask, lines
 
 NOW = time.time()
 

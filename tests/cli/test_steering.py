@@ -1,61 +1,12 @@
 """A run is asked and steered through its control socket: `ready`, `extend`, `stop`."""
 
-import json
-import os
 import signal
-import socket
 import stat
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from supervise.records import reader
-from tests.harness import BOUND, Place, Running, child, state_of, wait_until
-
-
-def socket_of(supervise: Place, number: int = 0) -> Path:
-    """The control socket of a run, as soon as there is one."""
-    folder = supervise.runtime / "supervise"
-    return wait_until(lambda: sorted(folder.glob("*.sock"))[number : number + 1])[0]
-
-
-def newest(supervise: Place) -> str:
-    """The id of this test's newest run.  `-` may be a run of another test, in the folder that all tests share."""
-    return wait_until(lambda: reader.ids(supervise.state)[:1])[0]
-
-
-def connect(path: Path) -> socket.socket:
-    one = socket.socket(socket.AF_UNIX)
-    one.settimeout(BOUND)
-    # The address has no room for a long path.
-    fd = os.open(path.parent, os.O_RDONLY)
-    try:
-        one.connect(f"/proc/self/fd/{fd}/{path.name}")
-    except OSError:
-        one.close()
-        raise
-    finally:
-        os.close(fd)
-    return one
-
-
-def ask(path: Path, **request: Any) -> Any:
-    """The run's answer to one request."""
-    with connect(path) as one, one.makefile("rw") as file:
-        file.write(json.dumps(request) + "\n")
-        file.flush()
-        return json.loads(file.readline())
-
-
-def steered(supervise: Place, *words: str, **manner: Any) -> tuple[Running, str]:
-    """A run that can be steered, and its id."""
-    running = supervise.start(*words, **manner)
-    return running, socket_of(supervise).stem
-
-
-def command(supervise: Place, *words: str, **manner: Any) -> Any:
-    return supervise.popen([str(supervise.program), *words], **manner).wait()
+from tests.harness import Place, child, state_of, wait_until
+from tests.support.clients import ask, command, socket_of, steered
 
 
 def test_the_socket_is_ours_alone_and_goes_with_the_run(supervise: Place) -> None:

@@ -5,13 +5,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
 from tests.cli.screens import CTRL_C, CTRL_D, SHELLS, Shell, screen, shell, tmux, words
 from tests.harness import Place, is_alive, name_of, wait_for_file, wait_until
+from tests.support.terminals import named, script, supervisor
 from tests.torture.arena import as_ordinary_user
 
 # pexpect forks; that other threads of the test are at rest then is known.
@@ -24,20 +23,6 @@ FULL_SCREEN = {
 }
 PROMPT = 'python3 -c \'import getpass; print("got", getpass.getpass("Secret: "))\''
 BOTH = pytest.mark.parametrize("option", ["", "--pty"], ids=["shared", "pty"])
-
-
-@contextmanager
-def script(supervise: Place, line: str) -> Iterator[Shell]:
-    """That line in a script, which unlike an interactive shell does not mend the terminal after each command."""
-    supervise.file("text").write_text("".join(f"{number}\n" for number in range(1, 1001)))
-    supervise.file("script").write_text(
-        f"stty -a >before\n{line}\necho code $?\nstty -a >after\ncmp before after && echo same\n"
-    )
-    with shell(supervise) as sh:
-        sh.start("sh script")
-        yield sh
-        sh.wait_for_prompt()
-        assert sh.has_line("same"), sh.screen.text
 
 
 # --- full-screen programs
@@ -94,15 +79,6 @@ def test_we_are_killed_while_a_program_has_the_screen(supervise: Place, option: 
         os.kill(supervisor(supervise), signal.SIGKILL)
         sh.wait_for("^ *code 0")
         wait_until(lambda: not is_alive(pid) and not named(supervise, "supervise-guard"))
-
-
-def named(supervise: Place, name: str) -> list[int]:
-    return [pid for pid in supervise.alive() if name_of(pid) == name]
-
-
-def supervisor(supervise: Place) -> int:
-    (pid,) = named(supervise, "supervise")
-    return pid
 
 
 def test_what_a_command_sets_that_ends_by_itself_stays(supervise: Place) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from supervise.records import reader
-from tests.cli.test_ps import ask, lines, listed, make
 from tests.harness import Ended, Place, child, wait_until
+from tests.support.listed_runs import ask, lines, listed, make
 from tests.users import ALICE, Users
 
 HOSTILE: dict[str, Callable[[Path], object]] = {

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.harness import Place, Running, child, is_alive, is_watcher, name_of, parent_of, wait_for_file, wait_until
+from tests.support.trees import TREE
 from tests.torture import arena
 from tests.torture.arena import Artist
-from tests.torture.test_random_moments import TREE
 
 WITHIN = 15.0
 STOPPING = ("-k", "0.2s", "--no-record")

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_bounds import MOST_KB, connected, fds, pss, threads
-from tests.cli.test_steering import ask, command, socket_of, steered
 from tests.harness import BOUND, PYTHON, Place, child, wait_until
+from tests.support.clients import ask, command, socket_of, steered
+from tests.support.measures import MOST_KB, connected, fds, pss, threads
 from tests.torture import garbage
 
 COUNT = int(os.environ.get("FUZZ_COUNT", "20000"))

@@ -11,7 +11,7 @@ import pytest
 
 from supervise.records import reader
 from tests.harness import Place, Running, child, is_alive, name_of, validator, wait_until
-from tests.torture.test_random_moments import TREE, wait
+from tests.support.trees import TREE, wait
 
 TIMES = 60
 OPTIONS = ("-t", "0.6", "-k", "0.1", "--stragglers", "kill")

@@ -8,10 +8,9 @@ import signal
 import pytest
 
 from tests.harness import Place, child, name_of, validator, wait_until
+from tests.support.trees import TREE, wait
 
 TIMES = 100
-TREE = ("fork", "ignore=TERM", "stay", "end", "double_fork", "ignore=TERM", "stay", "end", "sleep=0.25", "exit=9")
-"""It leaves two behind that must be killed."""
 
 
 def moments(seed: int) -> list[float]:
@@ -81,11 +80,3 @@ def test_the_guardian_is_killed(supervise: Place) -> None:
         assert ended.left == []
         assert ended.report["outcome"] in ("failed", "error", "completion_timeout")
         assert b"Traceback" not in ended.err
-
-
-def wait(seconds: float) -> None:
-    """So long, more or less: the moment is to be any, not a certain one."""
-    try:
-        wait_until(lambda: False, seconds)
-    except AssertionError:
-        pass

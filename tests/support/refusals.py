@@ -1,0 +1,46 @@
+"""What a refused call says."""
+
+import contextlib
+import io
+import os
+import tempfile
+
+import pytest
+
+from supervise.commands import app
+from tests.harness import Ended
+
+
+def is_refused(ended: Ended, *needles: str) -> None:
+    assert ended.code == 125
+    assert ended.out == b""
+    lines = ended.err.decode().splitlines()
+    assert 1 <= len(lines) <= 4
+    assert all(line.startswith("supervise: ") for line in lines)
+    assert "Traceback" not in ended.err.decode()
+    assert all(ord(letter) >= 32 for line in lines for letter in line)
+    for needle in needles:
+        assert needle in lines[0]
+
+
+@contextlib.contextmanager
+def messages():
+    """What is written to descriptor 2 inside, to be asked for afterwards; stdout is kept away."""
+    text = []
+    with tempfile.TemporaryFile() as file, contextlib.redirect_stdout(io.StringIO()):
+        kept = os.dup(2)
+        os.dup2(file.fileno(), 2)
+        try:
+            yield lambda: text[0]
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            file.seek(0)
+            text.append(file.read().decode())
+
+
+def refusal(words, environ):
+    """The code and the text with which the typer way refuses."""
+    with messages() as text, pytest.raises(SystemExit) as stop:
+        app.main(words, environ)
+    return stop.value.code, text()

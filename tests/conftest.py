@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import supervise as package
-from tests import harness, programs
-from tests import users as users_module
+from tests.support import harness, programs
+from tests.support import users as users_module
 
 CHECKOUT = str(Path(__file__).parents[1] / "supervise")
 if CHECKOUT not in package.__path__:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from supervise.commands.registry import SUBCOMMANDS
-from tests.harness import wait_until
+from tests.support.harness import wait_until
 
 PACKAGE = Path(__file__).parents[1] / "supervise"
 BOUND = 60.0
@@ -158,6 +158,17 @@ def test_no_two_modules_have_one_name():
 @pytest.mark.parametrize("name", [name for name in MODULES if name])
 def test_arrows_run_one_way(name):
     assert {part(one) for one in ours(name)} <= {part(name), *OURS[part(name)]}
+
+
+def test_no_test_module_imports_another():
+    """What several test modules use is in tests/support."""
+    found = [
+        (path.name, node.module)
+        for path in Path(__file__).parent.rglob("test_*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and ".test_" in f".{node.module}"
+    ]
+    assert found == []
 
 
 def test_no_arrow_leads_back():

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.programs import needed
+from tests.support.programs import needed
 
 BENCH = Path(__file__).with_name("bench.py")
 

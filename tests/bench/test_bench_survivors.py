@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.programs import needed
+from tests.support.programs import needed
 
 ROOT = Path(__file__).parents[2]
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.places import lock_file
+from tests.support.places import lock_file
 
 
 @pytest.fixture

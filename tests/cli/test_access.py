@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import PYTHON, Ended, Place, child, name_of, wait_until
 from tests.support.access import free_port, is_access, run
+from tests.support.harness import PYTHON, Ended, Place, child, name_of, wait_until
 
 
 def is_access_timeout(ended: Ended, *tried: str) -> None:

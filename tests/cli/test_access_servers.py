@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.harness import Place
-from tests.programs import needed
 from tests.support.access import free_port, is_access, run
+from tests.support.harness import Place
+from tests.support.programs import needed
 
 
 def redis(place: Place, port: int, *more: str) -> list[str]:

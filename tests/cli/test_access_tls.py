@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from tests.harness import PYTHON, Ended, Place, child
-from tests.programs import needed
 from tests.support.access import free_port, is_access, run
+from tests.support.harness import PYTHON, Ended, Place, child
+from tests.support.programs import needed
 
 SERVER = """
 import http.server, ssl, sys

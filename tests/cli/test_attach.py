@@ -7,9 +7,9 @@ from contextlib import AbstractContextManager
 
 import pytest
 
-from tests.cli.screens import CTRL_BACKSLASH, CTRL_C, Screen, screen
-from tests.harness import Place, child, wait_until
 from tests.support.clients import attach, command, detached, newest, steered, stop
+from tests.support.harness import Place, child, wait_until
+from tests.support.screens import CTRL_BACKSLASH, CTRL_C, Screen, screen
 
 PYTHON_REPL = ("python3", "-q", "-i")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import Ended, Place, child
+from tests.support.harness import Ended, Place, child
 from tests.support.refusals import is_refused
 
 DURATION = "a duration (90, 90s, 1.5m, 1h30m, 2d, 500ms, PT1H30M)"

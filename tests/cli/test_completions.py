@@ -14,7 +14,7 @@ import pytest
 from supervise.commands.registry import first_words
 from supervise.options.table import OPTIONS
 from supervise.pages.completions import NAMES
-from tests.programs import needed
+from tests.support.programs import needed
 
 COMPLETIONS = Path(__file__).parents[2] / "completions"
 LONG_NAMES = {name for name in NAMES if name.startswith("--")} | {"--help", "--version"}

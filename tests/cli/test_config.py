@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import Ended, Place, child
+from tests.support.harness import Ended, Place, child
 from tests.support.refusals import is_refused
 
 SOMEBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]

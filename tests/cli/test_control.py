@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from supervise.control import places, sockets
-from tests.harness import BOUND, Place, child, wait_until
 from tests.support.clients import ask, command, connect, socket_of, steered
+from tests.support.harness import BOUND, Place, child, wait_until
 
 
 def stop(supervise: Place, run_id: str) -> None:

@@ -7,7 +7,17 @@ import sys
 
 import pytest
 
-from tests.harness import PYTHON, Place, Running, child, is_alive, parent_of, validator, wait_for_file, wait_until
+from tests.support.harness import (
+    PYTHON,
+    Place,
+    Running,
+    child,
+    is_alive,
+    parent_of,
+    validator,
+    wait_for_file,
+    wait_until,
+)
 
 TREES = {
     "one": ["stay"],

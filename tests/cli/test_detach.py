@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.screens import SHELLS, screen, words
-from tests.harness import Place, child, is_alive, wait_for_file, wait_until
 from tests.support.clients import detached, report_of, stop
+from tests.support.harness import Place, child, is_alive, wait_for_file, wait_until
+from tests.support.screens import SHELLS, screen, words
 
 
 def test_the_id_comes_back_and_the_run_goes_on(supervise: Place) -> None:

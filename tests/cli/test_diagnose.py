@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness import Ended, Place, child
+from tests.support.harness import Ended, Place, child
 
 HINT = "the CPU is busy but nothing is printed: its output may be held back by block buffering; try --pty"
 ASKED = b"asking for a dump"

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.harness import Place
+from tests.support.harness import Place
 
 SIGNALS = [number for number in range(1, 65) if number not in (signal.SIGKILL, signal.SIGSTOP, 32, 33)]
 """All that a program may ignore or block; the C library keeps 32 and 33 for itself (nptl(7))."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import PYTHON, Place
+from tests.support.harness import PYTHON, Place
 
 LISTEN_FDS = (
     "import os, sys; os.dup2(0, 3); name, offset = sys.argv[1:3]; "

@@ -11,8 +11,8 @@ from itertools import pairwise
 
 import pytest
 
-from tests.harness import Ended, Place, child, validator, wait_until
 from tests.support.clients import command, newest
+from tests.support.harness import Ended, Place, child, validator, wait_until
 
 
 def names(ended: Ended) -> list[str]:

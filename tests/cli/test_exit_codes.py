@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import Place, child
+from tests.support.harness import Place, child
 
 both_ways = pytest.mark.parametrize("report", [True, False], ids=["report", "fast"])
 

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from tests.harness import Ended, Place, child
+from tests.support.harness import Ended, Place, child
 
 SHORT_HUNGRY_LOOP = "while :; do (i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done); done"
 

@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
-from tests.harness import Place, Running, child, wait_until
 from tests.support.clients import attach, newest, socket_of
+from tests.support.harness import Place, Running, child, wait_until
 
 
 def follow(supervise: Place, *words: str) -> Running:

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.harness import is_alive, wait_until
+from tests.support.harness import is_alive, wait_until
 from tests.support.mounts import HIDES
-from tests.users import ALICE, Users
+from tests.support.users import ALICE, Users
 
 WAYS = {"hidden": (["-m"], HIDES), "of another namespace": (["-m", "--pid", "--fork"], ":")}
 """How unshare(1) is called, and what is done before the supervisor is started."""

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from supervise.process import identity
-from tests.harness import Place, is_alive, wait_until
 from tests.support.deaths import OTHER_BOOT, kill_both, recover, rewrite, started
+from tests.support.harness import Place, is_alive, wait_until
 from tests.support.records import facts, records_of
 
 OTHER_MACHINE = "0123456789abcdef0123456789abcdef"

@@ -12,8 +12,8 @@ import pytest
 
 from supervise.process import offload
 from supervise.records import store
-from tests.harness import Place, alive_with, child, name_of, wait_until
-from tests.hung import Hung, is_possible, mounted
+from tests.support.harness import Place, alive_with, child, name_of, wait_until
+from tests.support.hung import Hung, is_possible, mounted
 
 pytestmark = pytest.mark.skipif(
     not is_possible(), reason="only root, with /dev/fuse, can mount a file system that hangs"

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from tests.harness import Place, child, wait_until
+from tests.support.harness import Place, child, wait_until
 
 
 def test_reset_by_any_output(supervise: Place) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.cli.screens import CTRL_BACKSLASH, CTRL_C, CTRL_Z, Shell, shell, tmux, words
-from tests.harness import Place, child, state_of, validator, wait_for_file, wait_until
-from tests.places import lock_file
+from tests.support.harness import Place, child, state_of, validator, wait_for_file, wait_until
+from tests.support.places import lock_file
+from tests.support.screens import CTRL_BACKSLASH, CTRL_C, CTRL_Z, Shell, shell, tmux, words
 
 # pexpect forks; that other threads of the test are at rest then is known.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")

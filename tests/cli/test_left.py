@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import Ended, Place, wait_until
+from tests.support.harness import Ended, Place, wait_until
 
 
 def left(ended: Ended) -> list[str]:

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from tests.harness import Ended, Place, child, state_of, wait_until
+from tests.support.harness import Ended, Place, child, state_of, wait_until
 
 
 def is_timeout(ended: Ended, limit: str, seconds: float) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.cli.screens import CTRL_C, CTRL_Z, Screen, screen, shell, tmux, words
-from tests.harness import BOUND, Place, child, wait_for_file, wait_until
+from tests.support.harness import BOUND, Place, child, wait_for_file, wait_until
+from tests.support.screens import CTRL_C, CTRL_Z, Screen, screen, shell, tmux, words
 
 # pexpect forks; that other threads of the test are at rest then is known.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")

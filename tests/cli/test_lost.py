@@ -6,8 +6,8 @@ import signal
 from pathlib import Path
 
 from supervise.records import reader
-from tests.harness import Place, Running, child, wait_for_file, wait_until
 from tests.support.deaths import checked, kill
+from tests.support.harness import Place, Running, child, wait_for_file, wait_until
 from tests.support.records import only, records_of
 
 

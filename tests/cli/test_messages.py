@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from tests.harness import Place, child
+from tests.support.harness import Place, child
 
 TIMEOUT = (
     "-t",

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from supervise.control import client
-from tests.harness import Ended, Place, alive_with, wait_until
-from tests.programs import needed
+from tests.support.harness import Ended, Place, alive_with, wait_until
+from tests.support.programs import needed
 
 NOTIFY = ("--access-on", "notify")
 

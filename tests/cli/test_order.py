@@ -10,7 +10,7 @@ from itertools import zip_longest
 
 import pytest
 
-from tests.harness import BOUND, Ended, Place, Reader, wait_until
+from tests.support.harness import BOUND, Ended, Place, Reader, wait_until
 
 TIMES = 20
 SHELL = "echo start; echo error >&2; echo end"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import wait_until
-from tests.users import ALICE, BOB, ROOT, ROOTS_HOME, Users, alive
+from tests.support.harness import wait_until
+from tests.support.users import ALICE, BOB, ROOT, ROOTS_HOME, Users, alive
 
 EVERYBODY = pytest.mark.parametrize("uid", [ROOT, ALICE], ids=["root", "alice"])
 PLANTED = ("link", "dangling", "file", "fifo", "hard link", "folder")

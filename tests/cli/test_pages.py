@@ -11,7 +11,7 @@ import pytest
 from supervise.commands.registry import SUBCOMMANDS
 from supervise.options.table import OPTIONS, option_names
 from supervise.pages import build
-from tests.programs import needed
+from tests.support.programs import needed
 
 ROOT = Path(__file__).parents[2]
 MANUAL = ROOT / "man" / "supervise.1"

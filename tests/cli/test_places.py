@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from supervise.control import sockets
-from tests.harness import BOUND, wait_until
+from tests.support.harness import BOUND, wait_until
 from tests.support.mounts import HIDES
-from tests.users import ALICE, BOB, ROOT, Users
+from tests.support.users import ALICE, BOB, ROOT, Users
 
 if TYPE_CHECKING:
     import subprocess

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from supervise.records import reader
-from tests.harness import Place, child, wait_until
+from tests.support.harness import Place, child, wait_until
 from tests.support.listed_runs import DAY, ask, lines, listed, make
 
 # --- ps

@@ -6,8 +6,8 @@ import signal
 
 import pytest
 
-from tests.cli.screens import CTRL_C, CTRL_D, CTRL_Z, screen, shell, tmux, words
-from tests.harness import PYTHON, Place, is_alive, state_of, wait_for_file, wait_until
+from tests.support.harness import PYTHON, Place, is_alive, state_of, wait_for_file, wait_until
+from tests.support.screens import CTRL_C, CTRL_D, CTRL_Z, screen, shell, tmux, words
 from tests.support.terminals import named, script, supervisor
 
 # pexpect forks; that other threads of the test are at rest then is known.

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cli.screens import CTRL_C, environ_of, shell
-from tests.harness import BOUND, PYTHON, Place, wait_until
+from tests.support.harness import BOUND, PYTHON, Place, wait_until
+from tests.support.screens import CTRL_C, environ_of, shell
 from tests.support.terminals import named
 
 # pexpect forks; that other threads of the test are at rest then is known.

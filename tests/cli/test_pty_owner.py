@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.screens import CTRL_C, shell
-from tests.harness import PYTHON, Place, Running, is_alive, wait_for_file, wait_until
+from tests.support.harness import PYTHON, Place, Running, is_alive, wait_for_file, wait_until
+from tests.support.screens import CTRL_C, shell
 from tests.support.terminals import named, supervisor
 
 # pexpect forks; that other threads of the test are at rest then is known.

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.cli.screens import CTRL_C, CTRL_D, shell
-from tests.harness import BOUND, Place, wait_until
-from tests.programs import needed
+from tests.support.harness import BOUND, Place, wait_until
+from tests.support.programs import needed
+from tests.support.screens import CTRL_C, CTRL_D, shell
 from tests.support.terminals import named, script
 
 # pexpect forks; that other threads of the test are at rest then is known.

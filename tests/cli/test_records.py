@@ -14,7 +14,7 @@ import pytest
 
 from supervise.records import reader
 from supervise.records.output import Reader
-from tests.harness import Place, child, state_of, validator, wait_for_file, wait_until
+from tests.support.harness import Place, child, state_of, validator, wait_for_file, wait_until
 from tests.support.records import facts, only, records_of
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from supervise.records import reader
-from tests.harness import Ended, Place, wait_for_file, wait_until
+from tests.support.harness import Ended, Place, wait_for_file, wait_until
 
 SECRET = "hunter2-is-long"
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from supervise.records import reader
-from tests.harness import Ended, Place, child, validator
+from tests.support.harness import Ended, Place, child, validator
 
 LIMITS = range(12, 26)
 """Descriptors: from too few for a start to enough for a whole run."""

@@ -12,7 +12,7 @@ import subprocess
 
 import pytest
 
-from tests.harness import Place, child, validator, wait_for_file, wait_until
+from tests.support.harness import Place, child, validator, wait_for_file, wait_until
 
 UTC = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 

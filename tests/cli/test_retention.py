@@ -10,7 +10,7 @@ import pytest
 
 from supervise.options import serializer
 from supervise.records import reader, retention, store
-from tests.harness import Place, child, wait_until
+from tests.support.harness import Place, child, wait_until
 from tests.support.listed_runs import DAY, ask, lines
 
 NOW = time.time()

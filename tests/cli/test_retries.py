@@ -10,7 +10,7 @@ from typing import Any
 import pexpect
 import pytest
 
-from tests.harness import Ended, Place, child, is_alive, wait_for_file, wait_until
+from tests.support.harness import Ended, Place, child, is_alive, wait_for_file, wait_until
 
 COUNTING = 'echo "try $SUPERVISE_ATTEMPT"; exit 75'
 AT_ONCE = ("--retry-delay", "0")

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from tests.harness import Ended, Place
+from tests.support.harness import Ended, Place
 
 AT_ONCE = ("--retry-delay", "0")
 COUNT = 'n=$(wc -l); echo "rows $((n))"; [ $SUPERVISE_ATTEMPT = 2 ] || exit 75'

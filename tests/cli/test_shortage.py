@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import PYTHON, Place, child
+from tests.support.harness import PYTHON, Place, child
 from tests.torture.arena import as_ordinary_user
 
 MANY = min(20_000, resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 100)

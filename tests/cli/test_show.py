@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from supervise.commands import show, timeline
 from supervise.records import reader
-from tests.harness import BOUND, Place, child, wait_until
+from tests.support.harness import BOUND, Place, child, wait_until
 
 
 def show_text(place: Place, *words: str, **environ: str) -> str:

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from tests.harness import Place, child, is_alive, name_of, state_of, wait_for_file, wait_until
+from tests.support.harness import Place, child, is_alive, name_of, state_of, wait_for_file, wait_until
 
 CODES = {"INT": -signal.SIGINT, "TERM": 143, "HUP": 129, "QUIT": 131}
 """After INT we die of INT ourselves, so that a script around us stops."""

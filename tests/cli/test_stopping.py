@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from tests.harness import Place, child, is_alive, wait_for_file, wait_until
+from tests.support.harness import Place, child, is_alive, wait_for_file, wait_until
 
 ESCAPES = {
     "ignores TERM": ["ignore=TERM", "ready", "stay"],

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import Ended, Place, child, is_alive, wait_for_file, wait_until
+from tests.support.harness import Ended, Place, child, is_alive, wait_for_file, wait_until
 
 LEAVES_ONE = ("double_fork", "ignore=HUP", "close_pipes", "mark={}", "stay", "end", "wait_for={}", "ready", "exit=3")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import Place, child, wait_for_file, wait_until
+from tests.support.harness import Place, child, wait_for_file, wait_until
 
 PAYLOADS = {
     "nothing": b"",

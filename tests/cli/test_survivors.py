@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import PYTHON, Place, child, is_alive, state_of, wait_until
-from tests.programs import needed
-from tests.users import ALICE, Users
+from tests.support.harness import PYTHON, Place, child, is_alive, state_of, wait_until
+from tests.support.programs import needed
+from tests.support.users import ALICE, Users
 
 BECOMES_ROOT = """
 #include <unistd.h>

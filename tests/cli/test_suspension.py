@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import Place, Running, child, state_of, wait_for_file, wait_until
+from tests.support.harness import Place, Running, child, state_of, wait_for_file, wait_until
 
 BUSY = "while :; do :; done"
 STEPS = "for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.2; done"

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from tests.cli.screens import CTRL_C, CTRL_D, SHELLS, Shell, screen, shell, tmux, words
-from tests.harness import Place, is_alive, name_of, wait_for_file, wait_until
+from tests.support.harness import Place, is_alive, name_of, wait_for_file, wait_until
+from tests.support.screens import CTRL_C, CTRL_D, SHELLS, Shell, screen, shell, tmux, words
 from tests.support.terminals import named, script, supervisor
 from tests.torture.arena import as_ordinary_user
 

@@ -5,7 +5,7 @@ import os
 import pexpect
 import pytest
 
-from tests.harness import Place
+from tests.support.harness import Place
 
 EVIL = "e\x1b]0;x\x07\u202e\nsupervise: forged"
 HARMFUL = ("\x1b]0;", "\x07", "\u202e", "\nsupervise: forged", "\u009b")

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from supervise.records import reader
-from tests.harness import Ended, Place, child, wait_until
+from tests.support.harness import Ended, Place, child, wait_until
 from tests.support.listed_runs import ask, lines, listed, make
-from tests.users import ALICE, Users
+from tests.support.users import ALICE, Users
 
 HOSTILE: dict[str, Callable[[Path], object]] = {
     "nothing": lambda path: None,

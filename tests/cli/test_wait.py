@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import Place, child, state_of, wait_until
 from tests.support.clients import ask, command, newest, socket_of
+from tests.support.harness import Place, child, state_of, wait_until
 
 
 def are_connected(path: Path, number: int) -> bool:

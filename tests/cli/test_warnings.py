@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.harness import Ended, Place, child
+from tests.support.harness import Ended, Place, child
 
 CLOCK = r"\d\d:\d\d:\d\d[+-]\d\d:\d\d"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import Place, wait_until
+from tests.support.harness import Place, wait_until
 
 
 def asked(place: Place, *words: str) -> tuple[int, str]:

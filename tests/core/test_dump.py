@@ -28,7 +28,7 @@ from supervise.core.limits import STUCK
 from supervise.core.outcome import Cause, Exit
 from supervise.core.policy import Policy
 from supervise.core.shutdown import DUMP, PICTURE
-from tests.core.history import (
+from tests.support.history import (
     AGAIN,
     ALIVE,
     GRACE,

@@ -16,7 +16,7 @@ from supervise.core.events import (
     Warned,
 )
 from supervise.core.policy import Evidence, Policy
-from tests.core.history import (
+from tests.support.history import (
     ALIVE,
     INT,
     LATE,

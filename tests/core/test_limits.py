@@ -19,7 +19,7 @@ from supervise.core.events import (
 )
 from supervise.core.outcome import Cause, Exit
 from supervise.core.policy import Policy
-from tests.core.history import (
+from tests.support.history import (
     ALIVE,
     LATE,
     TERM,

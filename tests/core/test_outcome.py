@@ -4,7 +4,7 @@ import pytest
 
 from supervise.core.outcome import Cause, Exit, Outcome, settle
 from supervise.core.policy import Policy
-from tests.core.history import INT, KILL, TERM, cancelled, timeout
+from tests.support.history import INT, KILL, TERM, cancelled, timeout
 
 PLAIN = Policy()
 PRESERVE = Policy(preserve_status=True)

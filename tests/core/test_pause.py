@@ -18,7 +18,7 @@ from supervise.core.events import (
 from supervise.core.outcome import Exit
 from supervise.core.pause import LONGEST_BEAT, SHORTEST_BEAT, Pauses, beat
 from supervise.core.policy import Policy
-from tests.core.history import (
+from tests.support.history import (
     ALIVE,
     GRACE,
     INT,

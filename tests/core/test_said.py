@@ -20,7 +20,7 @@ from supervise.core.events import (
 from supervise.core.limits import STUCK
 from supervise.core.outcome import Cause
 from supervise.core.policy import Policy
-from tests.core.history import ALIVE, INT, TERM, TICK, UNREAD, cancelled, ended, out, play, timeout, verdict
+from tests.support.history import ALIVE, INT, TERM, TICK, UNREAD, cancelled, ended, out, play, timeout, verdict
 
 STARTED = (0.0, Started(1))
 NO_CAP = Refused("more time for the command", "there is no --max-extension")

@@ -2,7 +2,7 @@
 
 from supervise.core.events import Activity, Ask, Extend, Extended, Probe, SignalRoot, Started, StopTree, Warned
 from supervise.core.policy import Evidence, Policy
-from tests.core.history import ALIVE, LATE, TERM, TICK, UNREAD, cpu, ended, out, play, sample, timeout, verdict
+from tests.support.history import ALIVE, LATE, TERM, TICK, UNREAD, cpu, ended, out, play, sample, timeout, verdict
 
 USR1 = 10
 STARTED = (0.0, Started(1))

@@ -24,8 +24,8 @@ from supervise.core.policy import Evidence, Policy
 from supervise.faces.account import Account, Past, Some
 from supervise.faces.fields import Fields
 from supervise.faces.items import Item, Moment, Said, Stragglers, Usage
-from tests.faces import examples
-from tests.faces.examples import COMPILER, EPOCH, HANGING, HANGING_FIELDS, SLEEP, SUDO, validator
+from tests.support import examples
+from tests.support.examples import COMPILER, EPOCH, HANGING, HANGING_FIELDS, SLEEP, SUDO, validator
 
 VALIDATOR = validator("report")
 USED = Usage(1.23456, 50_000_000, 10, 0)

@@ -26,8 +26,8 @@ from supervise.core.events import (
 from supervise.core.outcome import Cause, Exit, Outcome
 from supervise.faces import jsonl
 from supervise.faces.items import Item, Moment, Said, Stragglers, Trouble
-from tests.faces import examples
-from tests.faces.examples import COMPILER, HANGING, HANGING_FIELDS, NOW, SUDO, validator
+from tests.support import examples
+from tests.support.examples import COMPILER, HANGING, HANGING_FIELDS, NOW, SUDO, validator
 
 VALIDATOR = validator("event")
 IDLE = Cause("idle_timeout", 599.5, "idle", 600.0)

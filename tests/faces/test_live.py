@@ -12,8 +12,8 @@ from supervise.core.policy import Policy
 from supervise.faces.items import Item, Said
 from supervise.faces.live import Glance, Live
 from supervise.runner import notices
-from tests.faces import examples
-from tests.faces.examples import COMPILER
+from tests.support import examples
+from tests.support.examples import COMPILER
 
 POLICY = Policy(access_timeout=30, timeout=3600, idle_timeout=600, max_extension=7200, retries=2)
 

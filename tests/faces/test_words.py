@@ -11,7 +11,7 @@ from supervise.core.outcome import Exit
 from supervise.faces import words
 from supervise.faces.items import LastLine
 from supervise.options.values import duration as read_duration
-from tests.faces.examples import (
+from tests.support.examples import (
     COMPILER,
     EPOCH,
     SLEEP,

@@ -6,7 +6,7 @@ import pytest
 
 from supervise.files import owned, trust
 from supervise.files.trust import UntrustedError
-from tests.users import ALICE, BOB, ROOT, as_user
+from tests.support.users import ALICE, BOB, ROOT, as_user
 
 
 def open_folder(path, make_below=None, umask=0o022):

@@ -10,7 +10,7 @@ import pytest
 
 from supervise.files import shared
 from supervise.files.trust import UntrustedError
-from tests.users import ALICE, BOB, ROOT, as_user
+from tests.support.users import ALICE, BOB, ROOT, as_user
 
 LINK, FILE, NAMES = "link", "file", "another name"
 

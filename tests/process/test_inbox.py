@@ -5,7 +5,7 @@ import threading
 import time
 
 from supervise.process import inbox
-from tests.harness import wait_until
+from tests.support.harness import wait_until
 
 
 def test_a_thread_that_others_can_make_post_waits_until_very_much_is_taken() -> None:

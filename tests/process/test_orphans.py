@@ -13,7 +13,7 @@ import pytest
 
 from supervise.process import kill, orphans, tree
 from supervise.process.orphans import Ids, Orphans
-from tests.harness import child, is_alive, wait_until
+from tests.support.harness import child, is_alive, wait_until
 
 RUN_ID = f"20261124-200139-{os.getpid() % 10**6:06}abcd"
 """Tests beside this one are not to be hit."""

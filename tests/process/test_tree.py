@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from supervise.process import tree
-from tests.process.living import python, running, until
+from tests.support.living import python, running, until
 
 ROOT = Path(__file__).parents[2]
 

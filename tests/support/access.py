@@ -2,7 +2,7 @@
 
 import socket
 
-from tests.harness import Ended, Place
+from tests.support.harness import Ended, Place
 
 
 def free_port() -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from supervise.records import reader
-from tests.harness import BOUND, Ended, Place, Running, wait_until
+from tests.support.harness import BOUND, Ended, Place, Running, wait_until
 
 
 def socket_of(supervise: Place, number: int = 0) -> Path:

@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 from supervise.records import reader
-from tests.harness import (
+from tests.support.harness import (
     Ended,
     Place,
     Running,

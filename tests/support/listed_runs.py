@@ -8,7 +8,7 @@ from typing import Any
 from supervise.launch import run_record
 from supervise.options import serializer
 from supervise.records import store
-from tests.harness import Ended, Place
+from tests.support.harness import Ended, Place
 
 DAY = 86400.0
 

@@ -1,6 +1,6 @@
 """The holders of a lock."""
 
-from tests.harness import Place, Running, child
+from tests.support.harness import Place, Running, child
 
 
 def hold(supervise: Place, name: str, *words: str, go: str = "go") -> Running:

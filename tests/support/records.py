@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from supervise.records import reader
-from tests.harness import Place
+from tests.support.harness import Place
 
 
 def records_of(place: Place) -> list[reader.Record]:

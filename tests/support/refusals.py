@@ -8,7 +8,7 @@ import tempfile
 import pytest
 
 from supervise.commands import app
-from tests.harness import Ended
+from tests.support.harness import Ended
 
 
 def is_refused(ended: Ended, *needles: str) -> None:

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.cli.screens import Shell, shell
-from tests.harness import Place, name_of
+from tests.support.harness import Place, name_of
+from tests.support.screens import Shell, shell
 
 
 @contextmanager

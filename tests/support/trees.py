@@ -1,6 +1,6 @@
 """Trees of processes that are hard to stop."""
 
-from tests.harness import wait_until
+from tests.support.harness import wait_until
 
 TREE = ("fork", "ignore=TERM", "stay", "end", "double_fork", "ignore=TERM", "stay", "end", "sleep=0.25", "exit=9")
 """It leaves two behind that must be killed."""

@@ -10,7 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import Place, Running, child, is_alive, is_watcher, name_of, parent_of, wait_for_file, wait_until
+from tests.support.harness import (
+    Place,
+    Running,
+    child,
+    is_alive,
+    is_watcher,
+    name_of,
+    parent_of,
+    wait_for_file,
+    wait_until,
+)
 from tests.support.trees import TREE
 from tests.torture import arena
 from tests.torture.arena import Artist

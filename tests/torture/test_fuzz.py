@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import BOUND, PYTHON, Place, child, wait_until
 from tests.support.clients import ask, command, socket_of, steered
+from tests.support.harness import BOUND, PYTHON, Place, child, wait_until
 from tests.support.measures import MOST_KB, connected, fds, pss, threads
 from tests.torture import garbage
 

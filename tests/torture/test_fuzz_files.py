@@ -13,7 +13,7 @@ from supervise.commands import ps, show, wait
 from supervise.options import config
 from supervise.options.table import BadValueError
 from supervise.records import reader, recovery, retention
-from tests.harness import Place
+from tests.support.harness import Place
 
 COUNT = int(os.environ.get("FUZZ_COUNT", "20000"))
 WARM = COUNT // 10

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import Place, child, wait_for_file
+from tests.support.harness import Place, child, wait_for_file
 
 GIGABYTE = 1_000_000_000
 

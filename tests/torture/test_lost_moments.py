@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from supervise.records import reader
-from tests.harness import Place, Running, child, is_alive, name_of, validator, wait_until
+from tests.support.harness import Place, Running, child, is_alive, name_of, validator, wait_until
 from tests.support.trees import TREE, wait
 
 TIMES = 60

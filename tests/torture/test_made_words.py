@@ -4,7 +4,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.harness import Place
+from tests.support.harness import Place
 
 KNOWN = (
     "run", "--", "-", "-t", "-a", "-i", "-q", "-v", "-p", "-qv", "-t5", "--timeout", "--timeout=5", "--report",

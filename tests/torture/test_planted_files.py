@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.users import ALICE, BOB, ROOT, Users, alive
 from tests.torture import planter
-from tests.users import ALICE, BOB, ROOT, Users, alive
 
 SECONDS = float(os.environ.get("SUPERVISE_ATTACK_SECONDS", "60"))
 RUNS = 500

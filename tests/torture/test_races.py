@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import Place, child, wait_until
+from tests.support.harness import Place, child, wait_until
 
 COUNT = int(os.environ.get("RACES", "12"))
 """Tries of each kind, each with three questions."""

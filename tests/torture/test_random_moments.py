@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from tests.harness import Place, child, name_of, validator, wait_until
+from tests.support.harness import Place, child, name_of, validator, wait_until
 from tests.support.trees import TREE, wait
 
 TIMES = 100

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from tests.harness import Place, child
+from tests.support.harness import Place, child
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness import Ended, Place, child
+from tests.support.harness import Ended, Place, child
 
 TIMES = 200
 AT_ONCE = 4

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness import Place
+from tests.support.harness import Place
 
 BENCH = Path(__file__).parents[1] / "bench" / "bench_soak.py"
 

@@ -12,7 +12,7 @@ import pytest
 
 from supervise.access import checks
 from supervise.options.access_kinds import KINDS, LINES, TOLD, AccessKind, flaw_of
-from tests.harness import wait_until
+from tests.support.harness import wait_until
 
 SCENE = checks.Scene(-1, os.getpid, {}, lambda pid, is_there: None)
 """For a check that needs nothing of the run."""

@@ -10,7 +10,7 @@ import pytest
 
 from supervise.terminal import modes
 from supervise.terminal.pty import Own
-from tests.harness import BOUND, wait_until
+from tests.support.harness import BOUND, wait_until
 
 
 @pytest.fixture

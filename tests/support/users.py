@@ -22,7 +22,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tests.harness import BOUND
+from tests.support.harness import BOUND
 
 T = TypeVar("T")
 

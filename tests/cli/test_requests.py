@@ -5,8 +5,8 @@ import stat
 
 import pytest
 
-from tests.harness import Place, child, state_of, wait_until
 from tests.support.clients import ask, command, socket_of, steered
+from tests.support.harness import Place, child, state_of, wait_until
 
 
 def test_the_socket_is_ours_alone_and_goes_with_the_run(supervise: Place) -> None:

@@ -11,7 +11,7 @@ from supervise.activity import portable, sampler, tcp
 from supervise.activity.sampler import Sampler
 from supervise.core.events import Sample
 from supervise.process import tree
-from tests.process.living import python, running, until
+from tests.support.living import python, running, until
 
 ALL = frozenset({"cpu", "socket", "connection", "output", "io"})
 

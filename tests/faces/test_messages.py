@@ -28,8 +28,8 @@ from supervise.core.outcome import Cause, Exit, Outcome
 from supervise.core.policy import Policy
 from supervise.faces.items import Diagnosis, Item, Moment, Said, Stragglers, Trouble
 from supervise.faces.messages import PREFIX, Plain, Verbosity
-from tests.faces import examples
-from tests.faces.examples import COMPILER, HANGING, NOW, SLEEP, SUDO
+from tests.support import examples
+from tests.support.examples import COMPILER, HANGING, NOW, SLEEP, SUDO
 
 COMMAND = ["make", "-j4"]
 POLICY = Policy(access_timeout=30, timeout=3600, idle_timeout=600, max_extension=7200)

@@ -22,7 +22,7 @@ from supervise.core.events import (
 from supervise.core.machine import Machine
 from supervise.core.outcome import Cause, Exit
 from supervise.core.policy import Policy
-from tests.core.history import (
+from tests.support.history import (
     AGAIN,
     ALIVE,
     GRACE,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from supervise.output import feed
-from tests.harness import wait_until
+from tests.support.harness import wait_until
 
 
 class Looking:

@@ -15,8 +15,8 @@ from time import monotonic
 import pexpect
 import pyte
 
-from tests.harness import BOUND, TOKEN, Place, child, state_of, wait_until
-from tests.programs import needed
+from tests.support.harness import BOUND, TOKEN, Place, child, state_of, wait_until
+from tests.support.programs import needed
 
 ROWS, COLUMNS = 24, 80
 SHELLS = {

@@ -11,7 +11,7 @@ from supervise.activity.cpu import TICKS
 from supervise.activity.snapshot import Camera, Earlier, Picture
 from supervise.core.events import Doing, Socket
 from supervise.process import tree
-from tests.process.living import BOUND, python, running, until
+from tests.support.living import BOUND, python, running, until
 
 # Children that do what their name says, as soon as they have said it.
 DO = """

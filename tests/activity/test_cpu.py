@@ -5,7 +5,7 @@ import pytest
 from supervise.activity.cpu import TICKS, Cpu
 from supervise.core.events import Busy
 from supervise.process import tree
-from tests.process.living import python
+from tests.support.living import python
 
 HOLDER = """
 import os, subprocess, sys

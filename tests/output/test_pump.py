@@ -6,7 +6,7 @@ from contextlib import suppress
 from supervise.output.outlet import Outlet
 from supervise.output.pump import Cut, Pump, take_turns
 from supervise.process.inbox import Inbox
-from tests.harness import wait_until
+from tests.support.harness import wait_until
 
 
 class Streams:

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from supervise.options import serializer
 from supervise.process import kill, orphans
 from supervise.records import liveness, reader, recovery, store
-from tests.harness import validator
-from tests.users import BOB
+from tests.support.harness import validator
+from tests.support.users import BOB
 
 RUN_ID = "20261124-200139-123456abcd"
 SOUND: dict[str, Any] = {

@@ -14,7 +14,7 @@ import pytest
 from supervise.activity import sock_diag, tcp
 from supervise.core.events import Socket
 from supervise.process import tree
-from tests.process.living import Program, python, until
+from tests.support.living import Program, python, until
 
 FAMILIES = [
     pytest.param(socket.AF_INET, "127.0.0.1", id="IPv4"),

@@ -9,7 +9,7 @@ from supervise.core.events import Extended, PutOff, Refused, Started, Tick, Trie
 from supervise.core.outcome import Outcome
 from supervise.faces.items import Item, Said, Trouble
 from supervise.faces.throttle import BURST, Chatter, Told
-from tests.faces.examples import COMPILER
+from tests.support.examples import COMPILER
 
 DAY = 86400.0
 

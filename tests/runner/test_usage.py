@@ -13,7 +13,7 @@ import pytest
 
 from supervise.records.store import SAMPLES, Record
 from supervise.runner import usage
-from tests.harness import BOUND, wait_until
+from tests.support.harness import BOUND, wait_until
 
 
 def test_a_look_that_takes_long_holds_up_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-import supervise
-
-PACKAGE = Path(supervise.__file__).parent
 ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "supervise"
+"""In the checkout: an installed package has no `pages/`."""
 PAGE = (ROOT / "supervise/README.md").read_text(encoding="utf-8")
 PICTURE = set(re.findall(r"^      (\w+/|\w+\.py) ", PAGE, re.MULTILINE))
 FUTURE = {"batch/"}

@@ -132,7 +132,7 @@ def test_as_a_module_nothing_of_the_current_folder_is_loaded(supervise: Place) -
     "variable",
     ["PYTHONWARNINGS=error", "PYTHONINSPECT=1", "PYTHONOPTIMIZE=2", "PYTHONDEVMODE=1", "PYTHONVERBOSE=1",
      "PYTHONPROFILEIMPORTTIME=1", "PYTHONTRACEMALLOC=5", "PYTHONPYCACHEPREFIX=/dev/full", "PYTHONUSERBASE=/nonexistent",
-     "PYTHONSTARTUP=/nonexistent", "PYTHONEXECUTABLE=/nonexistent", "PYTHONSAFEPATH=1",
+     "PYTHONSTARTUP=/nonexistent", "PYTHONSAFEPATH=1",
      "PYTHONHASHSEED=0", "PYTHONUNBUFFERED=1", "PYTHONPATH="],
 )  # fmt: skip
 def test_no_variable_for_python_changes_anything(supervise: Place, variable: str) -> None:

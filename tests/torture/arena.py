@@ -232,9 +232,9 @@ def turn(artist: Artist) -> Iterator[None]:
 
 @contextmanager
 def stage() -> Iterator[Path]:
-    """An empty folder that everybody may write to."""
+    """An empty folder that everybody may write to; sticky, else supervise would put no socket below it."""
     with tempfile.TemporaryDirectory(prefix="escape-run-", ignore_cleanup_errors=True) as name:
-        os.chmod(name, 0o777)
+        os.chmod(name, 0o1777)
         yield Path(name)
 
 
@@ -252,10 +252,20 @@ def run(
     settle: float = 0.0,
 ) -> Result:
     """Run it in `place` under a keeper, whose words these are; the artist's ready file is `place / "ready"`."""
+    runtime = place / "runtime"
+    runtime.mkdir(mode=0o700, exist_ok=True)
+    environ = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(place),
+        "TMPDIR": str(place),
+        # The socket of a run that is killed whole stays, and goes with the place.
+        "XDG_RUNTIME_DIR": str(runtime),
+        "LANG": "C.UTF-8",
+    }
     wanted = {
         "command": command,
         "cwd": str(place),
-        "env": {"PATH": os.environ["PATH"], "HOME": str(place), "TMPDIR": str(place), "LANG": "C.UTF-8"},
+        "env": environ,
         "ready": str(place / "ready"),
         "act": act,
         "signal": number,

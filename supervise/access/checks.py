@@ -115,7 +115,7 @@ def _wait_for(link: socket.socket, stopped: int) -> int:
 
 
 def file(path: str, scene: Scene) -> str:
-    """The file is there, of whatever type."""
+    """A file of any type is there."""
     try:
         os.stat(path)
     except OSError as error:

@@ -208,7 +208,7 @@ class Doing:
     waits_in: str
     """The function of the kernel in which its first thread waits; empty where it does not, or that is not known."""
     cpu_percent: float
-    """Of one core."""
+    """The CPU use of the process, in percent of one core."""
     threads: int
     sockets: tuple[Socket, ...] = ()
     stdout: str = ""

@@ -1,4 +1,4 @@
-"""The one shape of a report and of an event's head: for the full report, a short run's, and that of a lost run.
+"""The shape of a report and of the head of an event.  A full run, a short run and a lost run all use it.
 
 Each function returns the fields in the order in which they are written; the schemas in `schema/` say what each means.
 Built-in types only: the end of a short run loads this.

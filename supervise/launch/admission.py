@@ -17,7 +17,7 @@ NEVER_LATE = ("/dev/", "/proc/")
 
 
 def admit(launched: Launched) -> None:
-    """Get it, or have the run turned away (`launched.turned_away`).
+    """Get what the run needs, or turn the run away (`launched.turned_away`).
 
     Raises OSError, BadValueError, Refusal.
     """
@@ -66,7 +66,7 @@ def admit(launched: Launched) -> None:
 
 
 def _beside(launched: Launched, key: str, operation: "Callable[[str], tuple[str, tuple[int, ...]]]") -> int:
-    """What that operation on the file of an option opens; -1 where that is nothing, or the run is turned away.
+    """Return what the operation opens on the file of that option; -1 where it opens nothing, or the run is turned away.
 
     Raises OSError, BadValueError.
     """

@@ -1,4 +1,4 @@
-"""The terminal of a command that is to have one of its own (--pty)."""
+"""The terminal that supervise opens for a command (--pty)."""
 
 import os
 

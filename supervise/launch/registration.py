@@ -23,7 +23,7 @@ SHORT_WRITES = 1.0
 def wait(launched: Launched) -> None:
     """Wait for the guardian to make the record; where that takes too long, have another one start the command.
 
-    Nor does a cancellation wait for a record.
+    The wait ends early where supervise is cancelled.
     Raises OSError, Refusal.
     """
     patience = RECORD_DETACHED if launched.is_detached else RECORD
@@ -81,7 +81,7 @@ def end(launched: Launched, record: "Record", code: int, ended: float) -> bool:
 
 
 def _ask_usage(launched: Launched) -> "dict[str, object]":
-    """What the command has used, where the guardian says so at once."""
+    """Return what the command has used; empty where the guardian does not say so at once."""
     launched.line.send("usage")
     while launched.wait_for_line(0.1) and (got := launched.line.receive()):
         if got[0][0] == "used":

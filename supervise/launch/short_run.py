@@ -13,7 +13,7 @@ from supervise.launch.launch import GLANCE, Launched
 
 
 def is_done_in_silence(launched: Launched) -> bool:
-    """Wait as long as the command is silent and nobody sends us a signal; True where it has ended, and that is all."""
+    """Wait while the command is silent and supervise gets no signal; return whether the command has ended so."""
     if launched.relay or launched.is_detached:
         return False
     poll = select.poll()
@@ -32,7 +32,7 @@ def is_done_in_silence(launched: Launched) -> bool:
         for source, _ in ready:
             poll.unregister(source)
             silent.remove(source)
-    # Nobody holds its pipes any more.
+    # No process holds the command's pipes any more.
     while not has_ended(launched):
         left = launched.short_until - monotonic()
         if left <= 0 or not launched.wait_for_line(min(left, GLANCE)) or not launch.hear(launched):
@@ -41,12 +41,12 @@ def is_done_in_silence(launched: Launched) -> bool:
 
 
 def has_ended(launched: Launched) -> bool:
-    """The command has, or it never was."""
+    """Return whether the command has ended, or has never come into being."""
     return launched.has_heard("exited") or launched.has_heard("failed")
 
 
 def end_plainly(launched: Launched) -> None:
-    """End as the command did, if it has ended by itself, with nobody left and nothing to be said or written."""
+    """End as the command did, if it has ended by itself, has left no process, and nothing is to be said or written."""
     status = None if _is_cancelled(launched) else _plain_end(launched)
     if status is None:
         return
@@ -70,7 +70,7 @@ def _is_cancelled(launched: Launched) -> bool:
 
 
 def _plain_end(launched: Launched) -> "int | None":
-    """The exit code of a command of which there is nothing to be said."""
+    """Return the exit code of a command of which nothing is to be said; None where something is."""
     if launched.signs or launched.notify or not launch.is_nothing_to_be_told(launched):
         return None
     if not all(pump.has_ended and not pump.failure for pump in launched.pumps):

@@ -1,7 +1,7 @@
-"""A picture of a process tree: what each process is doing at this moment, for people who want to know why it hangs.
+"""A snapshot of a process tree: what each process is doing at this moment, for people who want to know why it hangs.
 
 Nothing is measured for it beforehand.  It is taken by a thread while somebody waits for a bounded time: whatever was
-read by then is the picture.
+read by then is the snapshot.
 """
 
 import os
@@ -32,7 +32,7 @@ class Earlier(NamedTuple):
     cpu: dict[tuple[int, int], float]
 
 
-class Picture(NamedTuple):
+class Snapshot(NamedTuple):
     """The processes in the order of the tree, parents before their children, and how many `more` there are.
 
     `span`: the seconds over which their CPU use was measured, None where it is that of each since its start.
@@ -46,7 +46,7 @@ class Picture(NamedTuple):
 
 
 class Camera:
-    """Takes one picture of the descendants of `holder`.  `take` is run by one thread, `picture` read by another."""
+    """Takes one snapshot of the descendants of `holder`.  `take` is run by one thread, `snapshot` read by another."""
 
     def __init__(self, holder: int, earlier: Earlier | None, until: float) -> None:
         """`until`, on the monotonic clock, is when whoever waits goes on: what comes later is no part of it."""
@@ -71,11 +71,11 @@ class Camera:
             step()
         self._is_whole = True
 
-    def picture(self) -> Picture:
+    def snapshot(self) -> Snapshot:
         """What has been read by now."""
         now = tree.since_boot()
         found, span, percent = self._found[:], self._span, self._percent
-        return Picture(
+        return Snapshot(
             tuple(
                 Doing(
                     one.pid,

@@ -14,11 +14,11 @@ from supervise.core.policy import Policy
 PROBES = 5
 """Steps of a window at whose ends the tree is looked at."""
 AHEAD = 0.2
-"""Seconds before a deadline at which the picture of the tree is begun, so that the signal does not wait for it: several
-times what the picture takes on a busy machine.  Half of a limit that is shorter than twice that."""
+"""Seconds before a deadline at which the snapshot of the tree is begun, so that the signal does not wait for it.  That
+is several times what the snapshot takes on a busy machine.  Half of a limit that is shorter than twice that."""
 FRESH = 1.0
-"""Seconds for which such a picture is good.  A deadline that moves again and again, by output say, has no more than
-about one picture a second."""
+"""Seconds for which such a snapshot is good.  A deadline that moves again and again, by output say, has no more than
+about one snapshot a second."""
 
 
 class Phase(Enum):
@@ -69,8 +69,8 @@ class Attempt:
     samples: Samples = field(init=False)
     probed: float = -inf
     """When the tree was last looked at."""
-    pictured: float = -inf
-    """When a picture of the tree was last begun ahead of a deadline."""
+    snapshot_begun: float = -inf
+    """When a snapshot of the tree was last begun ahead of a deadline."""
     last_byte: float = -inf
     """When a byte last came, on whichever stream."""
     question: Question | None = None
@@ -124,7 +124,7 @@ class Attempt:
         checks = (check for one in self.deadlines.in_force() for check in one.checks())
         if self.phase is Phase.BACKOFF:
             return min(self.probe_at, *checks, self.bound)
-        return min(self.probe_at, self.picture_at, *checks)
+        return min(self.probe_at, self.snapshot_at, *checks)
 
     @property
     def probe_at(self) -> float:
@@ -143,22 +143,22 @@ class Attempt:
         return due
 
     @property
-    def picture_at(self) -> float:
-        """When to begin a picture of the tree for the next deadline; infinity where a verdict shows none.
+    def snapshot_at(self) -> float:
+        """When to begin a snapshot of the tree for the next deadline; infinity where a verdict shows none.
 
-        --dump-signal comes at the deadline, and the picture a second later: none is begun before it.
+        --dump-signal comes at the deadline, and the snapshot a second later: none is begun before it.
         """
         policy = self.policy
         if not policy.diagnose or policy.dump_signal is not None:
             return inf
         first = min(self.deadlines.in_force(), key=lambda one: one.at, default=None)
-        if first is None or self.pictured >= first.at - FRESH:
+        if first is None or self.snapshot_begun >= first.at - FRESH:
             return inf
         return first.at - min(AHEAD, (first.at - first.start) / 2)
 
-    def has_picture(self, now: float) -> bool:
-        """A picture that was begun ahead of the deadline still counts now."""
-        return self.pictured >= now - FRESH
+    def has_snapshot(self, now: float) -> bool:
+        """A snapshot that was begun ahead of the deadline still counts now."""
+        return self.snapshot_begun >= now - FRESH
 
     def needs_probe(self, deadline: Deadline) -> bool:
         """Whether it may move hinges on what is measured."""
@@ -178,7 +178,7 @@ class Attempt:
         self.samples.shift(by)
         self.begun += by
         self.probed += by
-        self.pictured += by
+        self.snapshot_begun += by
         self.last_byte += by
         self.bound += by
         self.waiting = [with_times(event, lambda t: t + by) for event in self.waiting]

@@ -282,14 +282,14 @@ class SignalRoot:
 
 
 @dataclass(frozen=True, slots=True)
-class BeginPicture:
+class BeginSnapshot:
     """Begin to look at what each process of the tree is doing, for a deadline that comes `at`; nothing waits for it."""
 
     at: float
 
 
 @dataclass(frozen=True, slots=True)
-class TakePicture:
+class TakeSnapshot:
     """Look at what each process of the tree is doing, within 50 ms: the signal waits for it.
 
     `is_begun`: the look was begun ahead of the deadline, and the signal does not wait.
@@ -299,7 +299,7 @@ class TakePicture:
 
 
 @dataclass(frozen=True, slots=True)
-class ShowPicture:
+class ShowSnapshot:
     """Tell what was seen."""
 
 
@@ -348,9 +348,9 @@ Action = (
     Ask
     | Probe
     | SignalRoot
-    | BeginPicture
-    | TakePicture
-    | ShowPicture
+    | BeginSnapshot
+    | TakeSnapshot
+    | ShowSnapshot
     | StopTree
     | KillTree
     | Cut

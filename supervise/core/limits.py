@@ -13,7 +13,7 @@ from supervise.core.events import (
     Announce,
     Answered,
     Ask,
-    BeginPicture,
+    BeginSnapshot,
     Cancel,
     Drained,
     Emptied,
@@ -252,16 +252,16 @@ def answered(attempt: Attempt, event: Answered, now: float) -> list[Action]:
 def tick(attempt: Attempt, event: Tick, now: float) -> list[Action]:
     """Ask the holder where a deadline is due; else look at the tree where a look is due, and say the due warnings.
 
-    Shortly before a deadline, begin the picture of the tree that the verdict will show.
+    Shortly before a deadline, begin the snapshot of the tree that the verdict will show.
     """
     if attempt.question:
         return _decide(attempt, now, pending=False, at=now) if now >= attempt.question.until else []
     if attempt.deadlines.first_due(now):
         return _ask(attempt, now)
     actions = _probe(attempt, now) if now >= attempt.probe_at else []
-    if now >= attempt.picture_at:
-        attempt.pictured = now
-        actions.append(BeginPicture(min(one.at for one in attempt.deadlines.in_force())))
+    if now >= attempt.snapshot_at:
+        attempt.snapshot_begun = now
+        actions.append(BeginSnapshot(min(one.at for one in attempt.deadlines.in_force())))
     for deadline in attempt.deadlines.in_force():
         actions += warn(attempt, deadline, now)
     return actions

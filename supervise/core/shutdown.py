@@ -21,10 +21,10 @@ from supervise.core.events import (
     Ready,
     Refused,
     Settle,
-    ShowPicture,
+    ShowSnapshot,
     SignalRoot,
     StopTree,
-    TakePicture,
+    TakeSnapshot,
     Tick,
     Undelivered,
     Verdict,
@@ -43,7 +43,7 @@ ECHO = 0.1
 its whole group."""
 DUMP = 1.0
 """Seconds that a command has to write the dump for which --dump-signal asks."""
-PICTURE = 0.050
+SNAPSHOT_SECONDS = 0.050
 """Seconds for which the signal waits for a look at the tree that was not begun ahead of the deadline.  The grace
 counts from the signal."""
 LAST = 0.5
@@ -73,12 +73,12 @@ def _send_stop(
     attempt.is_dumping = False
     is_shown = attempt.policy.diagnose and attempt.cause and attempt.cause.limit
     grace = _grace(attempt, signal)
-    is_begun = attempt.has_picture(now)
-    attempt.bound = now + (PICTURE if is_shown and not is_begun else 0.0) + grace
+    is_begun = attempt.has_snapshot(now)
+    attempt.bound = now + (SNAPSHOT_SECONDS if is_shown and not is_begun else 0.0) + grace
     actions: list[Action] = [StopTree(signal, skip_signal), *announcement]
     if not grace:
         actions += _kill(attempt, "grace", now)
-    return [TakePicture(is_begun), *actions, ShowPicture()] if is_shown else actions
+    return [TakeSnapshot(is_begun), *actions, ShowSnapshot()] if is_shown else actions
 
 
 def _grace(attempt: Attempt, signal: int) -> float:

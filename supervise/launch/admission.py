@@ -41,7 +41,7 @@ def admit(launched: Launched) -> None:
         from supervise.launch import budget
 
         # The wait for a lock is within it, too.
-        launched.outer = budget.our_part(values["kill_after"], launched.started_at)
+        launched.budget = budget.our_part(values["kill_after"], launched.started_at)
     if values["lock"]:
         if values["lock"].startswith("/"):
             from supervise.launch import files
@@ -116,7 +116,7 @@ def _take_lock(launched: Launched) -> None:
 
     try:
         launched.lock = lock.take(
-            launched.request.values, launched.run_id, lock.cancelling(), launched.outer, launched.events
+            launched.request.values, launched.run_id, lock.cancelling(), launched.budget, launched.events
         )
     except lock.TurnedAway as why:
         launched.turned_away = why
@@ -125,5 +125,5 @@ def _take_lock(launched: Launched) -> None:
     else:
         # The wait is no part of the run, but of what the run around us has left.
         began, launched.started, launched.started_at = launched.started, monotonic(), time()
-        if launched.outer is not None:
-            launched.outer -= launched.started - began
+        if launched.budget is not None:
+            launched.budget -= launched.started - began

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from supervise.output.pump import Pump
     from supervise.output.spool import Spool
     from supervise.output.tee import Copier
-    from supervise.process.cgroup import Wall
-    from supervise.process.channel import Line
+    from supervise.process.cgroup import CommandCgroup
+    from supervise.process.channel import Channel
     from supervise.process.deputy import Deputy
     from supervise.process.guardian import FoundAgain, Guardian, Message, OnLost
     from supervise.process.inbox import Inbox
@@ -90,7 +90,7 @@ class Launched:
         self.started_at = time()
         """The same in epoch seconds."""
         self.run_id = _id_of(self.started_at)
-        self.outer: float | None = None
+        self.budget: float | None = None
         """When our part of the time of a run around us is over, in seconds of the run; None where there is none."""
         self.record: Record | None = None
         self.fork_again: Callable[[], None] = _nothing
@@ -116,9 +116,9 @@ class Launched:
         """What the threads posted before the runner came."""
         self.short_until = 0.0
         """When the command is no short one any more, by CLOCK_MONOTONIC."""
-        self.line: Line
+        self.channel: Channel
         """To whoever holds the command."""
-        self.silence: Line | None = None
+        self.silence: Channel | None = None
         """The other end of the line, where nobody is there any more."""
         self.settled: int | None = None
         """The exit code of a run whose end is written: no fault after that changes what the run has come to."""
@@ -161,7 +161,7 @@ class Launched:
         """The way to the deputy that has the events file."""
         self.told = told
         """With --detach: where who called us waits for the command to be there; -1 when that has been told."""
-        self.wall: Wall | None = None
+        self.cgroup: CommandCgroup | None = None
         """What falls on the command where we and the guardian are killed both."""
         self.lock: Lock | None = None
         """The lock of --lock, held until this process and the guardian are gone."""
@@ -222,7 +222,7 @@ class Launched:
 
             self.terminal = caller.share(is_commands=False)
             if self.terminal:
-                self.line.send("terminal", self.terminal.facts, fds=self.terminal.opened)
+                self.channel.send("terminal", self.terminal.facts, fds=self.terminal.opened)
         self.relay.look(self.terminal)
 
     def give_terminal_back(self) -> None:
@@ -249,11 +249,11 @@ class Launched:
 
     def tell_unread(self, number: int) -> None:
         """Tell the guardian that the supervisor closes its end of the pipe with that inode number."""
-        self.line.send("unread", number)
+        self.channel.send("unread", number)
 
     def own_children(self) -> "set[int]":
         """Return the children of the supervisor that have nothing to do with the command's tree."""
-        return {*(deputy.pid for deputy in self.deputies), *([self.wall.watcher] if self.wall else [])}
+        return {*(deputy.pid for deputy in self.deputies), *([self.cgroup.watcher] if self.cgroup else [])}
 
     def bound_writing(self, seconds: float) -> None:
         """Note that the run is over: no file system that does not answer is waited for longer than that."""
@@ -284,16 +284,16 @@ class Launched:
         """Return the first limit of the run, in seconds of it; infinity where there is none."""
         values = self.request.values
         first = values["timeout"] if values["access_timeout"] is None else values["access_timeout"]
-        return min((limit for limit in (first, self.outer, values["total_timeout"]) if limit is not None), default=inf)
+        return min((limit for limit in (first, self.budget, values["total_timeout"]) if limit is not None), default=inf)
 
     def holder(self) -> int:
         """The pid of whoever holds the command."""
         return os.getpid() if self.own_holder_trigger >= 0 else self.guardian.pid
 
-    def wait_for_line(self, seconds: float) -> bool:
+    def wait_for_channel(self, seconds: float) -> bool:
         """Wait, at most so long, for a message of whoever holds the command."""
         poll = select.poll()
-        poll.register(self.line, select.POLLIN)
+        poll.register(self.channel, select.POLLIN)
         return bool(poll.poll(seconds * 1000))
 
 
@@ -351,7 +351,7 @@ def run(request: "Request", on_lost: "OnLost", told: int = -1, began: "float | N
         # Meanwhile the guardian starts the command, which need not wait for this file.
         from supervise.launch import short_run
     except (OSError, ImportError, MemoryError) as error:
-        if launched.plan and launched.wait_for_line(RECORD):
+        if launched.plan and launched.wait_for_channel(RECORD):
             # The record is there before the command.  It is to have the end of the run, too.
             hear(launched)
         take_back(launched, error)
@@ -409,7 +409,7 @@ def _redact(launched: Launched) -> None:
 def take_back(launched: Launched, error: Exception) -> "NoReturn":
     """It cannot go on: whatever has been started of the command is killed, not left alone, and that is said."""
     launched.give_terminal_back()
-    launched.line.send("kill")
+    launched.channel.send("kill")
     # A command that was never born is told of before anything is killed.
     if not launched.has_heard("failed") and not launched.has_heard("empty"):
         _hear_the_kill(launched)
@@ -434,7 +434,7 @@ def refuse(launched: Launched, why: str) -> "NoReturn":
     try:
         # Where descriptors are short, what is loaded and written now needs those of the line.
         if hasattr(launched, "line"):
-            launched.line.close()
+            launched.channel.close()
         if not launched.pumps:
             for fd in launched.sources:
                 os.close(fd)
@@ -463,13 +463,13 @@ def give_up(launched: Launched, why: str) -> "NoReturn":
         if not is_said:
             _say(why)
             is_said = True
-        launched.line.send("fault", why)
-        launched.line.end()
+        launched.channel.send("fault", why)
+        launched.channel.end()
         try:
             launched.guardian.wait()
-            if launched.wall:
+            if launched.cgroup:
                 # The watcher of the cgroup hears the same, and removes the cgroup.
-                launched.wall.fall()
+                launched.cgroup.fall()
         except OSError:
             # The guardian has died before the supervisor: the command is the supervisor's now, and falls to init.
             pass
@@ -617,7 +617,7 @@ def _fork_guardian(
     except OSError as error:
         raise Refusal(f"cannot start a guardian: {reason_of(error)}") from None
     launched.early = {*_signal.sigpending()}
-    launched.line = launched.guardian.line
+    launched.channel = launched.guardian.channel
     if is_recorded and is_awaited:
         from supervise.launch import registration
 
@@ -635,9 +635,9 @@ def _fork_guardian(
         # from now on is the command's, key by key.
         launched.take_terminal()
     if is_recorded and is_awaited:
-        launched.line.send(*spawn, fds=stdio)
+        launched.channel.send(*spawn, fds=stdio)
         # The words of a command can be longer than what the socket takes at once.
-        launched.line.flush(START)
+        launched.channel.flush(START)
     for fd in {*stdio} - {0}:
         os.close(fd)
 
@@ -711,7 +711,7 @@ def _hear_notify(launched: Launched) -> "Notify":
 def hear(launched: Launched) -> bool:
     """Take one message, if there is one; False where the guardian is gone."""
     try:
-        got = launched.line.receive()
+        got = launched.channel.receive()
     except BlockingIOError:
         return True
     if got is not None:
@@ -750,7 +750,7 @@ def _variables(launched: Launched) -> "dict[bytes, bytes | None]":
 
 def of_attempt(launched: Launched, number: int) -> "dict[bytes, bytes | None]":
     """The variables of an attempt that begins now."""
-    latest = _latest(launched.request.values, monotonic() - launched.started, launched.outer)
+    latest = _latest(launched.request.values, monotonic() - launched.started, launched.budget)
     # In a call of `date` or a script's sum whole seconds are enough, but not for a limit of two.
     deadline = None if latest is None else f"{time() + latest - (monotonic() - launched.started):.3f}".encode()
     return {b"SUPERVISE_ATTEMPT": b"%d" % number, DEADLINE.encode(): deadline}

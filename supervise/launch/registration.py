@@ -32,13 +32,13 @@ def wait(launched: Launched) -> None:
     until = max(until, monotonic() + LATE)
     cancelling = {number for number in CANCELLING if _signal.getsignal(number) != _signal.SIG_IGN}
     while launched.plan and (left := until - monotonic()) > 0 and cancelling.isdisjoint(_signal.sigpending()):
-        if launched.wait_for_line(min(left, GLANCE)) and not launch.hear(launched):
+        if launched.wait_for_channel(min(left, GLANCE)) and not launch.hear(launched):
             # The guardian has died.  The holder of the command says so.
             launched.plan = None
     if not launched.plan:
         return
     if not launched.guardian.take_permit():
-        launched.wait_for_line(TELLING)
+        launched.wait_for_channel(TELLING)
         launch.hear(launched)
         return
     launched.plan = None
@@ -46,7 +46,7 @@ def wait(launched: Launched) -> None:
     if launched.is_detached:
         raise Refusal(f"{UNDETACHED}: {run_record.late()}")
     run_record.say_late()
-    launched.line.close()
+    launched.channel.close()
     launched.hung.add(launched.guardian.pid)
     # The guardian that hangs may hold the other ends.
     if launched.relay:
@@ -82,8 +82,8 @@ def end(launched: Launched, record: "Record", code: int, ended: float) -> bool:
 
 def _ask_usage(launched: Launched) -> "dict[str, object]":
     """Return what the command has used; empty where the guardian does not say so at once."""
-    launched.line.send("usage")
-    while launched.wait_for_line(0.1) and (got := launched.line.receive()):
+    launched.channel.send("usage")
+    while launched.wait_for_channel(0.1) and (got := launched.channel.receive()):
         if got[0][0] == "used":
             return {"cpu_seconds": round(got[0][1], 3), "max_rss_bytes": got[0][2]}
     return {}

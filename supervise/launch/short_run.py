@@ -35,7 +35,7 @@ def is_done_in_silence(launched: Launched) -> bool:
     # No process holds the command's pipes any more.
     while not has_ended(launched):
         left = launched.short_until - monotonic()
-        if left <= 0 or not launched.wait_for_line(min(left, GLANCE)) or not launch.hear(launched):
+        if left <= 0 or not launched.wait_for_channel(min(left, GLANCE)) or not launch.hear(launched):
             return False
     return True
 

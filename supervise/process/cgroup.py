@@ -70,7 +70,7 @@ case ${outer##*/} in supervise-[0-9]*) rmdir "$outer" ;; esac
 """
 
 
-class Wall:
+class CommandCgroup:
     """The wall as we see it, who have built it."""
 
     def __init__(self, home: str, folder: str, watcher: int, held: int) -> None:
@@ -152,7 +152,7 @@ def is_to_wait() -> bool:
     return bool(outer) and b"/%s%s" % (NAME.encode(), outer or b"") not in _cgroup("self")
 
 
-def build(run_id: str) -> Wall | None:
+def build(run_id: str) -> CommandCgroup | None:
     """A wall with nobody inside, and its watcher; None where there can be none."""
     home = _home()
     if not home or os.getpid() == 1 or not os.access(home, os.W_OK) or _is_limited(home):
@@ -169,7 +169,7 @@ def build(run_id: str) -> Wall | None:
         return None
     finally:
         os.close(heard)
-    wall = Wall(home, folder, watcher, held)
+    wall = CommandCgroup(home, folder, watcher, held)
     try:
         # After the watcher: should we be killed in between, somebody removes it.
         os.mkdir(folder)

@@ -72,7 +72,7 @@ class _Parcel:
                 os.close(fd)
 
 
-class Line:
+class Channel:
     """One end.  What the other end's death leaves behind, EOF or any error, reads as None (see `receive`)."""
 
     __slots__ = ("_begun", "_guard", "_socket", "_unsent")
@@ -196,13 +196,13 @@ class Line:
         self._socket.close()
 
 
-def pair() -> "tuple[Line, Line]":
+def pair() -> "tuple[Channel, Channel]":
     """Return the two ends of a new line.
 
     Raises OSError where there are no more descriptors.
     """
     ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
-    return Line(ours), Line(theirs)
+    return Channel(ours), Channel(theirs)
 
 
 def _is_for_now(error: OSError) -> bool:

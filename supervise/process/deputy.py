@@ -147,7 +147,7 @@ def _pause() -> None:
     sleep(PAUSE)
 
 
-def _serve(make: "Callable[[], object]", theirs: "channel.Line", keep: "tuple[int, ...]") -> None:
+def _serve(make: "Callable[[], object]", theirs: "channel.Channel", keep: "tuple[int, ...]") -> None:
     """Do in the child what the supervisor asks for, until the supervisor hangs up or is dead."""
     system.prctl(system.PR_SET_PDEATHSIG, _signal.SIGKILL)
     # Signals that the caller sends to the whole group are not for this process.

@@ -50,10 +50,10 @@ class Guardian:
     """The guardian as we see it."""
 
     def __init__(
-        self, pid: int, line: channel.Line, has_terminal: bool, leave: int, permit: int, mask: "Iterable[int]"
+        self, pid: int, line: channel.Channel, has_terminal: bool, leave: int, permit: int, mask: "Iterable[int]"
     ) -> None:
         self.pid = pid
-        self.line = line
+        self.channel = line
         self.has_terminal = has_terminal
         """We have a controlling terminal, and the command shares it with us."""
         self._leave = leave
@@ -119,7 +119,7 @@ class Guardian:
         try:
             if self.keep():
                 self.wake()
-                self.line.send("bye")
+                self.channel.send("bye")
         except ProcessLookupError:
             pass
 
@@ -132,7 +132,7 @@ class Guardian:
             return
         self.let_go()
         try:
-            self.line.flush(REAP)
+            self.channel.flush(REAP)
             if not self._has_hung_up(REAP):
                 os.kill(self.pid, _signal.SIGKILL)
             os.waitpid(self.pid, 0 if self._has_hung_up(REAP) else os.WNOHANG)
@@ -142,7 +142,7 @@ class Guardian:
     def _has_hung_up(self, seconds: float) -> bool:
         """Return whether the guardian has gone: its end of the line hangs up then, and the wait has a bound."""
         poll = select.poll()
-        poll.register(self.line, select.POLLHUP)
+        poll.register(self.channel, select.POLLHUP)
         return bool(poll.poll(seconds * 1000))
 
     def hear_last(self) -> "Iterator[tuple[Any, ...]]":
@@ -150,7 +150,7 @@ class Guardian:
         until = monotonic() + LAST_WORDS
         while monotonic() < until:
             try:
-                got = self.line.receive(LISTENING)
+                got = self.channel.receive(LISTENING)
             except BlockingIOError:
                 self.wake()
                 continue
@@ -230,7 +230,7 @@ def fork(
     except OSError as error:
         if not holder.root:
             # No descriptor is left, say: the supervisor then gives this reason, and not that the guardian has died.
-            holder.line.send("failed", "error", f"cannot start: {os.strerror(error.errno or 0).lower()}")
+            holder.channel.send("failed", "error", f"cannot start: {os.strerror(error.errno or 0).lower()}")
         raise
     finally:
         os._exit(code)
@@ -259,7 +259,7 @@ def _hold(holder: Holder, trigger: int, on_lost: "OnLost", found_again: "FoundAg
         if terminal:
             terminal.give_back()
         # What is written now may need the descriptor of the line.
-        holder.line.close()
+        holder.channel.close()
         if holder.facts:
             on_lost(holder.facts, holder.sockets, holder.fault)
 

@@ -9,7 +9,7 @@ The guardian is the holder, and the supervisor should the guardian die, whose ch
     ("lock",) + descriptor              the file of the run's lock, made anew, to be kept open
     ("helper", pid, is_there)           a helper with its own group, to be killed if the supervisor dies
     ("unread", number)                  the pipe with that inode number has lost its reader: its copy is to be closed
-    ("wall", folder) + descriptor       a cgroup to go into with all the tree; the descriptor is to be kept open
+    ("cgroup", folder) + descriptor     a cgroup to go into with all the tree; the descriptor is to be kept open
     ("record",)                         ("recorded", ...) + descriptors, as the maker of the record has it
     ("spawn", command, variables,       ("started", pid, at) or ("failed", kind, reason)
         terminal) + stdio
@@ -33,7 +33,7 @@ import os
 import select
 from time import monotonic
 
-from supervise.process.channel import Line
+from supervise.process.channel import Channel
 from supervise.process.spawn import SpawnError, find, is_whole, names_of, places, spawn
 
 TYPE_CHECKING = False
@@ -64,8 +64,8 @@ not depend on a disk that may be gone by then."""
 class Holder:
     """One end of the line, one command at a time, and everything that descends from it."""
 
-    def __init__(self, line: Line, wake: int, group: "int | None") -> None:
-        self.line = line
+    def __init__(self, channel: Channel, wake: int, group: "int | None") -> None:
+        self.channel = channel
         self.wake = wake
         """Readable when a child may have died."""
         self.group = group
@@ -122,15 +122,15 @@ class Holder:
         """Serve the line; True where it was ended by a word, False where the other end died."""
         poll = select.poll()
         poll.register(self.wake, select.POLLIN)
-        poll.register(self.line, select.POLLIN)
+        poll.register(self.channel, select.POLLIN)
         timeout: int | None = SETTLED
         # The end of a short command follows at once: the pages that its end takes are copied while the command runs.
         self.reap()
         if self._has_leave:
-            self.line.flush(LAST_WORDS)
+            self.channel.flush(LAST_WORDS)
             return True
         while True:
-            poll.modify(self.line, select.POLLIN | (select.POLLOUT if self.line.has_unsent else 0))
+            poll.modify(self.channel, select.POLLIN | (select.POLLOUT if self.channel.has_unsent else 0))
             ready = poll.poll(timeout if self._gathering is None else 0)
             if self._gathering is not None:
                 self._gather()
@@ -141,13 +141,13 @@ class Holder:
                 self._clear_wake()
                 self.reap()
                 if self._has_leave:
-                    self.line.flush(LAST_WORDS)
+                    self.channel.flush(LAST_WORDS)
                     return True
-            if self.line.has_unsent:
-                self.line.flush()
-            if any(fd == self.line.fileno() and events != select.POLLOUT for fd, events in ready):
+            if self.channel.has_unsent:
+                self.channel.flush()
+            if any(fd == self.channel.fileno() and events != select.POLLOUT for fd, events in ready):
                 try:
-                    got = self.line.receive()
+                    got = self.channel.receive()
                 except BlockingIOError:
                     continue
                 if got is None:
@@ -204,10 +204,10 @@ class Holder:
                 has_others = self._has_others()
                 if self.leave >= 0 and os.WIFEXITED(status) and not has_others:
                     self._has_leave = bool(os.read(self.leave, 1))
-                self.line.send("exited", status, at, has_others)
+                self.channel.send("exited", status, at, has_others)
         if self.root and not self.is_root_alive and not self.was_emptied:
             self.was_emptied = True
-            self.line.send("empty", [])
+            self.channel.send("empty", [])
         return True
 
     def _has_others(self) -> bool:
@@ -239,7 +239,7 @@ class Holder:
                 self._locks = [*fds]
             case ("helper", int(pid), bool(is_there)):
                 (self._helpers.add if is_there else self._helpers.discard)(pid)
-            case ("wall", str(folder)):
+            case ("cgroup", str(folder)):
                 from supervise.process import cgroup
 
                 self._gathering = cgroup.enter(folder, self.spared, self.reap)
@@ -255,7 +255,7 @@ class Holder:
                     self._load_copies().close(number)
             case ("ask", int(number)):
                 self.reap()
-                self.line.send("alive", number, monotonic())
+                self.channel.send("alive", number, monotonic())
             case ("stop", int(number), bool(was_delivered)):
                 if not _is_first(fds):
                     return
@@ -271,13 +271,13 @@ class Holder:
                 survivors = stop.kill_all(os.getpid(), self._own_group(), self.reap, self._wait)
                 if not self.was_emptied:
                     # Also where nobody is alive, and only a debugger of somebody else's keeps one from being reaped.
-                    self.line.send("empty", survivors)
+                    self.channel.send("empty", survivors)
             case ("root", int(number)):
                 self._signal_root(number)
             case ("list",):
-                self.line.send("listed", self._list())
+                self.channel.send("listed", self._list())
             case ("usage",):
-                self.line.send("used", *_usage())
+                self.channel.send("used", *_usage())
 
     def look_at_environment(self) -> None:
         """Look at the environment in the supervisor, whose environment it is and whose number may stand in it."""
@@ -303,7 +303,7 @@ class Holder:
             # The supervisor has waited long enough: another guardian runs the command, without a record.
             undo()
             os._exit(0)
-        self.line.send(*message, fds=fds)
+        self.channel.send(*message, fds=fds)
         for fd in fds:
             os.close(fd)
 
@@ -328,10 +328,10 @@ class Holder:
             environ = kept if self._is_mapping else self._exact(variables)
             self.root = spawn(file, command, environ, stdio, group=group, terminal=terminal, mask=self.mask)
         except SpawnError as error:
-            self.line.send("failed", error.kind, error.reason)
+            self.channel.send("failed", error.kind, error.reason)
         else:
             self.is_root_alive, self.was_emptied = True, False
-            self.line.send("started", self.root, monotonic())
+            self.channel.send("started", self.root, monotonic())
         finally:
             # With the first command these are our own, all the same with a terminal, and the lowest stay.
             for fd in {*stdio} - {0, 1, 2}:
@@ -415,12 +415,12 @@ class Holder:
             self.root = min(started, key=started.__getitem__)
         self.is_root_alive = self.root in started
         if not self.root:
-            self.line.send("failed", "error", "the guardian died before it could start the command")
+            self.channel.send("failed", "error", "the guardian died before it could start the command")
         elif not root:
-            self.line.send("started", self.root, monotonic())
+            self.channel.send("started", self.root, monotonic())
         if self.root and not self.is_root_alive:
             # Its status died with who had taken it.
-            self.line.send("exited", UNKNOWN_STATUS, monotonic(), bool(started))
+            self.channel.send("exited", UNKNOWN_STATUS, monotonic(), bool(started))
         self.reap()
 
     def _take_copies(self, fds: "Sequence[int]") -> None:

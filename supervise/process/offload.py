@@ -127,7 +127,7 @@ def look_where(path: str, operation: "Callable[[str], Operated]") -> "tuple[tupl
 
 
 def _await(
-    ours: "channel.Line", until: float, is_over: "Callable[[], bool]"
+    ours: "channel.Channel", until: float, is_over: "Callable[[], bool]"
 ) -> "tuple[tuple[Any, ...], list[int]] | None":
     """Return the answer, None where the process has died.  Raises BlockingIOError where no answer comes in time."""
     while True:

@@ -1,6 +1,6 @@
-"""What the tree was doing when a limit stopped it: a picture of its processes, and what its output shows.
+"""What the tree was doing when a limit stopped it: a snapshot of its processes, and what its output shows.
 
-Loaded when it is needed, by the thread that takes the picture.
+Loaded when it is needed, by the thread that takes the snapshot.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from supervise.launch.launch import Launched
 from supervise.output import pump
 
 AHEAD = 0.005
-"""Seconds by which the picture is to be ready before the time at which nobody waits for it any more."""
+"""Seconds by which the snapshot is to be ready before the time at which nobody waits for it any more."""
 SHORTEST = 0.5
 """Seconds that a look must be back to tell the CPU use, of which it knows hundredths of a second."""
 LONG = 10.0
@@ -36,7 +36,7 @@ class Diagnosing:
         self._camera = Camera(holder, _earlier(looks, policy, self._now()), until - AHEAD)
 
     def look_at_output(self) -> None:
-        """Note what the output shows now, again where the picture was begun long before the signal."""
+        """Note what the output shows now, again where the snapshot was begun long before the signal."""
         self._last_line = _last_line(self._launched)
         self._is_silent = _is_silent(self._launched, self._policy, self._now())
 
@@ -49,14 +49,14 @@ class Diagnosing:
 
     def result(self) -> Diagnosis:
         """All that has been seen by now."""
-        picture = self._camera.picture()
+        snapshot = self._camera.snapshot()
         return Diagnosis(
-            picture.processes,
-            picture.more,
-            picture.span,
-            picture.is_whole,
+            snapshot.processes,
+            snapshot.more,
+            snapshot.span,
+            snapshot.is_whole,
             self._last_line,
-            self._is_silent and any(map(self._prints_and_is_busy, picture.processes)),
+            self._is_silent and any(map(self._prints_and_is_busy, snapshot.processes)),
         )
 
     def _prints_and_is_busy(self, one: Doing) -> bool:

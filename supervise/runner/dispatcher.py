@@ -18,7 +18,7 @@ from supervise.core.events import (
     Announce,
     Answered,
     Ask,
-    BeginPicture,
+    BeginSnapshot,
     Cancel,
     Cut,
     Drained,
@@ -37,14 +37,14 @@ from supervise.core.events import (
     Retrying,
     Sampled,
     Settle,
-    ShowPicture,
+    ShowSnapshot,
     SignalRoot,
     SpawnFailed,
     StartAttempt,
     Started,
     StopTree,
     Stuck,
-    TakePicture,
+    TakeSnapshot,
     Tick,
     Tried,
     Undelivered,
@@ -59,10 +59,10 @@ from supervise.process import senders, signals, tree
 from supervise.process.channel import pair
 from supervise.runner import reaper, restart
 from supervise.runner.evidence import Observer
-from supervise.runner.notices import Teller
+from supervise.runner.notices import Notices
 from supervise.runner.overseer import Overseer
 from supervise.runner.settings import policy_of
-from supervise.runner.takeover import adopt
+from supervise.runner.takeover import take_over
 from supervise.text.signal_names import signal_name
 from supervise.text.stderr import reason_of
 
@@ -77,14 +77,14 @@ class Runner:
 
     def __init__(self, launched: Launched) -> None:
         self.launched = launched
-        self.policy = policy_of(launched.request.values, launched.outer)
+        self.policy = policy_of(launched.request.values, launched.budget)
         self.machine = Machine(self.policy, int.from_bytes(os.urandom(2)) / 0x10000)
-        self.teller = Teller(launched, self.policy, self.now)
+        self.notices = Notices(launched, self.policy, self.now)
         self.outcome: Outcome | None = None
         self.on_wake_at = self._nobody_waits
         """Told when `machine.wake_at` may have moved."""
         self.on_notice: Callable[[Notice], None] = _ignore
-        """Told what the machine has to say, besides the teller."""
+        """Told what the machine has to say, besides the notices."""
         self.on_copied = self._nobody_waits
         """Told when more of the output is in the record, and somebody has asked for that."""
         self.on_missed: Callable[[], object] = self._nobody_waits
@@ -105,7 +105,7 @@ class Runner:
         self._sleeps_until = inf
         """When the supervisor should run again at the latest, in seconds of the run."""
         self._followers: deque[Event] = deque()
-        self._observer = Observer(launched, self.policy, self.teller, self.now)
+        self._observer = Observer(launched, self.policy, self.notices, self.now)
         self._take_terminal()
 
     def now(self) -> float:
@@ -120,7 +120,7 @@ class Runner:
         self._followers.append(event)
         while self._followers:
             event = self._followers.popleft()
-            self.teller.tell(event, at)
+            self.notices.tell(event, at)
             for action in self.machine.handle(event, self.now() if at is None else at):
                 self._perform(action)
         if self.launched.signs:
@@ -130,7 +130,7 @@ class Runner:
     @property
     def wake_at(self) -> float:
         """Return when a tick is needed, in seconds of the run."""
-        return min(self.machine.wake_at, self.teller.due)
+        return min(self.machine.wake_at, self.notices.due)
 
     def sleep(self) -> float:
         """Return until which second of the run the supervisor may sleep: a much later wake-up shows a stop."""
@@ -167,24 +167,24 @@ class Runner:
         self.dispatch(Tick())
 
     def _perform(self, action: Action) -> None:
-        line = self.launched.line
+        channel = self.launched.channel
         match action:
             case Ask():
                 self._asked += 1
-                line.send("ask", self._asked)
+                channel.send("ask", self._asked)
                 # An end that a stopped guardian has not told comes before any verdict.
                 self.overseer.rouse()
             case Probe():
                 self._followers.append(Sampled(self._observer.sample()))
             case SignalRoot(signal):
-                line.send("root", signal)
+                channel.send("root", signal)
                 self.overseer.rouse()
-            case BeginPicture(at):
-                self._observer.begin_picture(at + self.launched.started)
-            case TakePicture(is_begun):
-                self._observer.take_picture(is_begun)
-            case ShowPicture():
-                self._observer.show_picture()
+            case BeginSnapshot(at):
+                self._observer.begin_snapshot(at + self.launched.started)
+            case TakeSnapshot(is_begun):
+                self._observer.take_snapshot(is_begun)
+            case ShowSnapshot():
+                self._observer.show_snapshot()
             case StopTree(signal, skip_signal):
                 self.overseer.stop(signal, skip_signal)
             case KillTree():
@@ -199,7 +199,7 @@ class Runner:
             case StartAttempt(number, previous):
                 self._start_attempt(number, previous)
             case Announce(notice):
-                self.teller.tell(notice)
+                self.notices.tell(notice)
                 self.on_notice(notice)
                 if isinstance(notice, Retrying):
                     self._forget_attempt()
@@ -232,10 +232,10 @@ class Runner:
         self.overseer.hear_empty()
         try:
             if self.launched.stdin and (warning := self.launched.stdin.begin_again()):
-                self.teller.tell(Trouble(warning))
+                self.notices.tell(Trouble(warning))
             restart.start(self.launched, number, previous)
         except (OSError, RuntimeError) as error:
-            self.launched.line.send("kill")
+            self.launched.channel.send("kill")
             self._followers.append(SpawnFailed("error", f"cannot start attempt {number}: {reason_of(error)}"))
         self._told = dict.fromkeys(self.launched.pumps, 0)
 
@@ -275,7 +275,7 @@ class Runner:
                 case ("prolong", float(at), float(by)):
                     self.dispatch(Prolong(by, at - self.launched.started))
                 case ("status" | "stopping" | "main pid" as what, _, str(text)):
-                    self.teller.tell(Said(what, text))
+                    self.notices.tell(Said(what, text))
                     self.on_wake_at()
 
     def _tell_signs(self) -> None:
@@ -286,10 +286,10 @@ class Runner:
                 case ("tried", str(sign), str(why)):
                     self.dispatch(Tried(sign, why))
                 case ("trouble", str(text)):
-                    self.teller.tell(Trouble(text))
+                    self.notices.tell(Trouble(text))
                 case ("helper", int(pid), bool(is_there)):
                     # Should we die, nobody else knows of it.
-                    self.launched.line.send("helper", pid, is_there)
+                    self.launched.channel.send("helper", pid, is_there)
 
     def _cut(self) -> None:
         for pump in self.launched.pumps:
@@ -326,7 +326,7 @@ class Runner:
         and the run's socket is removed before.  `finish` waits for the guardian's end, at the end of all.
         """
         launched = self.launched
-        is_ended_elsewhere = self.teller.wants_usage or launched.events >= 0 or launched.distant_events
+        is_ended_elsewhere = self.notices.wants_usage or launched.events >= 0 or launched.distant_events
         holds = launched.terminal, launched.relay, launched.notify, launched.signs, launched.lock
         waits = launched.spool, launched.copier
         if self.is_empty and self.holder() != os.getpid() and not (is_ended_elsewhere or any(holds) or any(waits)):
@@ -336,27 +336,27 @@ class Runner:
 
     # --- what the others have to tell
 
-    def hear_line(self) -> None:
+    def hear_channel(self) -> None:
         """Take all that whoever holds the command has to tell now."""
         while self.outcome is None:
             try:
-                got = self.launched.line.receive()
+                got = self.launched.channel.receive()
             except BlockingIOError:
                 return
             if got is None and self.launched.guardian.is_let_go:
                 # The guardian has gone as it was told to: from here on its line is silent.
-                self.launched.line, self.launched.silence = pair()
+                self.launched.channel, self.launched.silence = pair()
             elif got is None:
-                adopt(self.launched, self._root)
-                self.overseer.hear_adoption()
+                take_over(self.launched, self._root)
+                self.overseer.hear_takeover()
             else:
                 self.hear_message(got[0])
 
     def _hear_told(self) -> None:
-        """Take what was told; a line that has ended is left to `hear_line`."""
+        """Take what was told; a line that has ended is left to `hear_channel`."""
         while self.outcome is None:
             try:
-                got = self.launched.line.receive()
+                got = self.launched.channel.receive()
             except BlockingIOError:
                 return
             if got is None:
@@ -418,7 +418,7 @@ class Runner:
                 if all(pump.has_ended for pump in self.launched.pumps):
                     self.dispatch(Drained())
             case ("uncopied", str(name), str(why)):
-                self.teller.complain(name, why)
+                self.notices.complain(name, why)
             case ("copied",):
                 self.on_copied()
             case ("foreground",):
@@ -503,7 +503,7 @@ class Runner:
             relay.copy_size()
         elif relay or not is_from_terminal:
             # What the terminal sends, it has sent to the command too, where that is in our group.
-            self.launched.line.send("root", number)
+            self.launched.channel.send("root", number)
 
     def _take_terminal(self) -> None:
         if self.launched.relay:
@@ -556,7 +556,7 @@ def begin(launched: Launched) -> Runner:
     runner = Runner(launched)
     for message in launched.heard:
         runner.hear_message(message)
-    runner.hear_line()
+    runner.hear_channel()
     runner.hear_threads()
     runner.tick()
     return runner

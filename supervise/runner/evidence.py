@@ -1,4 +1,4 @@
-"""The looks at the command's tree: samples as evidence of activity, and a picture where a limit stops it."""
+"""The looks at the command's tree: samples as evidence of activity, and a snapshot where a limit stops it."""
 
 import _thread
 from collections import deque
@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from supervise.core.attempt import PROBES
 from supervise.core.events import Sample
 from supervise.core.policy import Policy
-from supervise.core.shutdown import PICTURE
+from supervise.core.shutdown import SNAPSHOT_SECONDS
 from supervise.faces.items import Trouble
 from supervise.launch.launch import Launched
-from supervise.runner.notices import Teller
+from supervise.runner.notices import Notices
 
 if TYPE_CHECKING:
     from supervise.activity.sampler import Sampler
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 class Observer:
     """Looks when the runner wants it, for one run."""
 
-    def __init__(self, launched: Launched, policy: Policy, teller: Teller, now: Callable[[], float]) -> None:
+    def __init__(self, launched: Launched, policy: Policy, notices: Notices, now: Callable[[], float]) -> None:
         """`now`: seconds since the run began."""
         self._launched = launched
         self._policy = policy
-        self._teller = teller
+        self._notices = notices
         self._now = now
         self._sampler: Sampler | None = None
         self._looks: deque[Sample] = deque(maxlen=PROBES + 1)
         """The last of them: one window."""
         self._shot: Shot | None = None
-        """The newest picture, as far as it is taken."""
+        """The newest snapshot, as far as it is taken."""
 
     def forget(self) -> None:
         """The attempt is over: what was seen of it says nothing of the next one."""
@@ -51,11 +51,11 @@ class Observer:
         sample = self._sampler.sample()
         self._looks.append(sample)
         for text in self._sampler.unmeasured():
-            self._teller.tell(Trouble(text))
+            self._notices.tell(Trouble(text))
         return sample
 
-    def begin_picture(self, until: float) -> None:
-        """Begin to take a picture of the tree, as far as that goes until then, on the monotonic clock."""
+    def begin_snapshot(self, until: float) -> None:
+        """Begin to take a snapshot of the tree, as far as that goes until then, on the monotonic clock."""
         # In a thread, the loading of it included: neither a read of /proc that blocks nor a disk that is gone may hold
         # up the signal.
         shot = Shot()
@@ -67,26 +67,26 @@ class Observer:
             return
         self._shot = shot
 
-    def take_picture(self, is_begun: bool) -> None:
-        """Take a picture of the tree, as far as that goes in PICTURE seconds; only its output, where it `is_begun`."""
+    def take_snapshot(self, is_begun: bool) -> None:
+        """Take a snapshot of the tree within SNAPSHOT_SECONDS; where one `is_begun`, look at the output alone."""
         if not is_begun:
             # The thread may hold the interpreter for that much longer before the supervisor has it.
-            patience = PICTURE - getswitchinterval()
-            self.begin_picture(monotonic() + patience)
+            patience = SNAPSHOT_SECONDS - getswitchinterval()
+            self.begin_snapshot(monotonic() + patience)
             if self._shot:
                 self._shot.wait(patience)
         elif self._shot and self._shot.diagnosing:
             # What the command has printed since the look was begun counts, and what it prints at the signal does not.
             self._shot.diagnosing.look_at_output()
 
-    def show_picture(self) -> None:
+    def show_snapshot(self) -> None:
         """Tell what is to be seen in the one that was taken, if there is one."""
         if not self._shot:
             return
         # Now that the signal is sent there is time for a thread that has hardly come to run on a busy machine.
-        self._shot.wait(PICTURE)
+        self._shot.wait(SNAPSHOT_SECONDS)
         if self._shot.diagnosing:
-            self._teller.tell(self._shot.diagnosing.result())
+            self._notices.tell(self._shot.diagnosing.result())
 
     def _look(self, until: float, shot: "Shot") -> None:
         try:
@@ -103,13 +103,13 @@ class Observer:
 
 
 class Shot:
-    """A picture that a thread takes.  A late thread of an attempt before this one changes no other shot."""
+    """A snapshot that a thread takes.  A late thread of an attempt before this one changes no other shot."""
 
     def __init__(self) -> None:
         self.diagnosing: Diagnosing | None = None
-        """The picture; None until the thread has begun, or where it could not begin."""
+        """The snapshot; None until the thread has begun, or where it could not begin."""
         self.taken = _thread.allocate_lock()
-        """The thread holds this lock as long as it takes the picture."""
+        """The thread holds this lock as long as it takes the snapshot."""
         self.taken.acquire()
 
     def wait(self, seconds: float) -> None:

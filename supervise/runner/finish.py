@@ -31,7 +31,7 @@ STRAGGLING = 0.05
 
 def finish(runner: Runner) -> NoReturn:
     """Say and write what is to be said and written, and end this process as the run has ended."""
-    launched, teller, outcome = runner.launched, runner.teller, runner.outcome
+    launched, notices, outcome = runner.launched, runner.notices, runner.outcome
     assert outcome is not None
     # What is short of memory now may be so at the end of the run, which is to be written.
     launched.reserve = b""
@@ -41,8 +41,8 @@ def finish(runner: Runner) -> NoReturn:
         outcome = runner.outcome = _show_held(launched, launched.spool, runner.policy, outcome)
     if outcome.cause is None:
         runner.let_guardian_go()
-    if launched.wall:
-        launched.wall.lower(launched.guardian.pid)
+    if launched.cgroup:
+        launched.cgroup.lower(launched.guardian.pid)
     _end_signs(launched)
     if launched.notify:
         # What it has said to the last.
@@ -58,20 +58,20 @@ def finish(runner: Runner) -> NoReturn:
         left = () if runner.is_empty else _stragglers(launched)
         output = _keep_output(launched)
         if left:
-            teller.tell(Stragglers(left, output or ("cut" if launched.relay else "")))
+            notices.tell(Stragglers(left, output or ("cut" if launched.relay else "")))
     if unused := runner.machine.unused:
-        teller.tell(NotRetried(unused, outcome))
-    teller.tell(outcome)
+        notices.tell(NotRetried(unused, outcome))
+    notices.tell(outcome)
     if launched.copier:
         launched.copier.flush()
         runner.hear_threads()
-    teller.finish(_usage(launched) if teller.wants_usage else Usage())
+    notices.finish(_usage(launched) if notices.wants_usage else Usage())
     launched.settled = outcome.exit_code
     runner.on_finish()
     if launched.holder() != os.getpid():
         launched.guardian.dismiss()
-    if launched.wall:
-        launched.wall.remove()
+    if launched.cgroup:
+        launched.cgroup.remove()
     launched.dismiss_deputies()
     if outcome.die_of:
         signals.die_of(outcome.die_of)
@@ -96,7 +96,7 @@ def _stragglers(launched: Launched) -> tuple[Process, ...]:
         if not listed or monotonic() > until:
             return tuple(Process(*one) for one in listed)  # type: ignore[attr-defined]  # an answer of the guardian has no types
         # Only where something is left at all; nothing tells us of its end in a bounded way.
-        launched.wait_for_line(0.01)
+        launched.wait_for_channel(0.01)
 
 
 def _keep_output(launched: Launched) -> Literal["", "record", "dropped", "cut"]:
@@ -160,11 +160,11 @@ def _request(launched: Launched, question: str, answer: str) -> tuple[object, ..
     if launched.guardian.is_given_up:
         # A guardian that was given up cannot answer.
         return None
-    launched.line.send(question)
+    launched.channel.send(question)
     until = monotonic() + ANSWER
-    while (left := until - monotonic()) > 0 and launched.wait_for_line(left):
+    while (left := until - monotonic()) > 0 and launched.wait_for_channel(left):
         try:
-            got = launched.line.receive()
+            got = launched.channel.receive()
         except BlockingIOError:
             # A part of a long answer: a thousand processes do not go into one packet.
             continue

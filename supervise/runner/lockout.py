@@ -15,7 +15,7 @@ from supervise.launch.launch import Launched
 from supervise.launch.lock import TurnedAway
 from supervise.output import outlet
 from supervise.process import signals
-from supervise.runner.notices import Teller
+from supervise.runner.notices import Notices
 from supervise.runner.settings import policy_of
 from supervise.text.signal_names import signal_name
 
@@ -26,12 +26,12 @@ def end(launched: Launched, why: TurnedAway) -> NoReturn:
     def now() -> float:
         return monotonic() - launched.started
 
-    policy = policy_of(launched.request.values, launched.outer)
+    policy = policy_of(launched.request.values, launched.budget)
     launched.messages = outlet.of_stdio()[1]
     outcome = outcome_of(why, now(), policy)
-    teller = Teller(launched, policy, now)
-    teller.tell(outcome)
-    teller.finish(Usage())
+    notices = Notices(launched, policy, now)
+    notices.tell(outcome)
+    notices.finish(Usage())
     if outcome.die_of:
         signals.die_of(outcome.die_of)
     os._exit(outcome.exit_code)

@@ -14,7 +14,7 @@ from supervise.runner.dispatcher import Runner
 from supervise.runner.finish import finish
 from supervise.runner.keeper import MOST, Keeper
 from supervise.runner.overseer import TURN
-from supervise.runner.requests import Steering, open_control
+from supervise.runner.requests import Requests, open_control
 from supervise.runner.usage import gauge
 
 if TYPE_CHECKING:
@@ -29,16 +29,16 @@ def watch(runner: Runner) -> None:
     trio.run(_watch, runner)
 
 
-async def _build_wall(runner: Runner) -> None:
+async def _build_cgroup(runner: Runner) -> None:
     """As soon as the wall of a run around ours is there, or has been waited for."""
     until = monotonic() + cgroup.PATIENCE
     while cgroup.is_to_wait() and monotonic() < until:
         await trio.sleep(0.02)
     launched = runner.launched
     if launched.holder() == launched.guardian.pid:
-        launched.wall = cgroup.build(launched.run_id)
-        if launched.wall:
-            launched.line.send("wall", launched.wall.folder, fds=(launched.wall.held,))
+        launched.cgroup = cgroup.build(launched.run_id)
+        if launched.cgroup:
+            launched.channel.send("cgroup", launched.cgroup.folder, fds=(launched.cgroup.held,))
             launched.guardian.wake()
 
 
@@ -47,30 +47,30 @@ async def _watch(runner: Runner) -> None:
     offset = trio.current_time() - monotonic() + runner.launched.started
     async with trio.open_nursery() as nursery:
         alarm = Alarm(runner, offset)
-        steering = Steering(runner)
+        requests = Requests(runner)
 
         def notice() -> None:
             alarm.set()
-            steering.settle()
+            requests.settle()
 
         runner.on_wake_at = notice
-        control = open_control(runner, steering)
+        control = open_control(runner, requests)
         if control:
             nursery.start_soon(_serve, control, runner)
         nursery.start_soon(_keep, runner, control)
         nursery.start_soon(alarm.ring)
         gauge(runner)
-        if runner.launched.overlay and runner.teller.live:
-            nursery.start_soon(_draw, runner, runner.launched.overlay, runner.teller.live)
-        nursery.start_soon(_build_wall, runner)
+        if runner.launched.overlay and runner.notices.live:
+            nursery.start_soon(_draw, runner, runner.launched.overlay, runner.notices.live)
+        nursery.start_soon(_build_cgroup, runner)
         nursery.start_soon(_oversee, runner)
         # The line's number is asked anew each time: it is another one once the guardian has died.
-        nursery.start_soon(_hear, runner.hear_line, lambda: runner.launched.line.fileno())
+        nursery.start_soon(_hear, runner.hear_channel, lambda: runner.launched.channel.fileno())
         nursery.start_soon(_hear, runner.hear_threads, runner.launched.inbox.fileno)
         await alarm.is_over.wait()
         runner.on_wake_at = lambda: None
         if control:
-            control.finish(steering.last_words())
+            control.finish(requests.last_words())
         # Here and not when the loop is taken apart, which takes longer than all that is left to be done.
         finish(runner)
 
@@ -105,7 +105,7 @@ async def _serve(control: Control, runner: Runner) -> None:
         await control.serve()
     except Exception as error:
         # A fault of ours, for which no command shall be stopped.
-        runner.teller.tell(Trouble(f"nobody can steer this run any more: {type(error).__name__}: {error}"))
+        runner.notices.tell(Trouble(f"nobody can steer this run any more: {type(error).__name__}: {error}"))
 
 
 async def _keep(runner: Runner, control: Control | None) -> None:
@@ -115,8 +115,8 @@ async def _keep(runner: Runner, control: Control | None) -> None:
         launched.lock,
         control,
         launched.record,
-        lambda folder: launched.line.send("socket", folder, launched.run_id),
-        lambda fd: launched.line.send("lock", fds=(fd,)),
+        lambda folder: launched.channel.send("socket", folder, launched.run_id),
+        lambda fd: launched.channel.send("lock", fds=(fd,)),
     )
     before = runner.on_finish
 
@@ -148,7 +148,7 @@ async def _draw(runner: Runner, overlay: "Overlay", live: "Live") -> None:
     except Exception as error:
         # The same.
         overlay.hide()
-        runner.teller.tell(Trouble(f"there is no live line any more: {type(error).__name__}: {error}"))
+        runner.notices.tell(Trouble(f"there is no live line any more: {type(error).__name__}: {error}"))
 
 
 async def _oversee(runner: Runner) -> None:

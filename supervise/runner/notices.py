@@ -36,7 +36,7 @@ LAST_WORDS = 0.2
 """Seconds that whoever reads our messages has for the last of them, when all is over."""
 
 
-class Teller:
+class Notices:
     """Passes on all that happens to the faces, and their words to where they are read."""
 
     def __init__(self, launched: Launched, policy: Policy, now: Callable[[], float]) -> None:

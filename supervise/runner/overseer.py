@@ -65,19 +65,19 @@ class Overseer:
             claim, give = os.pipe()
         except OSError:
             # No descriptor is left for a claim: then the order is the guardian's alone.
-            self._launched.line.send("stop", signal, is_delivered)
+            self._launched.channel.send("stop", signal, is_delivered)
         else:
             os.set_blocking(claim, False)
             os.write(give, b"!")
             os.close(give)
             self._claim = claim
-            self._launched.line.send("stop", signal, is_delivered, fds=(claim,))
+            self._launched.channel.send("stop", signal, is_delivered, fds=(claim,))
         self._begin()
 
     def kill(self) -> None:
         """Have all of the tree killed."""
         self._killing_since = monotonic()
-        self._launched.line.send("kill")
+        self._launched.channel.send("kill")
         self._begin()
 
     def rouse(self) -> None:
@@ -96,12 +96,12 @@ class Overseer:
         self._order = self._killing_since = self._ended_since = None
         self.survivors = None
 
-    def hear_adoption(self) -> None:
+    def hear_takeover(self) -> None:
         """Give the orders again: the guardian that had them is dead."""
         if self._order and self._take_claim():
-            self._launched.line.send("stop", *self._order)
+            self._launched.channel.send("stop", *self._order)
         if self._killing_since is not None:
-            self._launched.line.send("kill")
+            self._launched.channel.send("kill")
 
     def _begin(self) -> None:
         self.rouse()
@@ -115,8 +115,8 @@ class Overseer:
 
     def look(self, root: int) -> None:
         """Look at the guardian, and do what is needed; `root` is the command's pid, 0 where it is not known."""
-        line = self._launched.line
-        line.flush()
+        channel = self._launched.channel
+        channel.flush()
         pid = self._launched.guardian.pid
         is_still = not self._is_ours() and freezer.is_still(pid)
         self._looks = [*self._looks[1 - LOOKS :], is_still]
@@ -124,7 +124,7 @@ class Overseer:
         if is_still:
             self.rouse()
             self._note_end(root)
-        elif not (has_order or line.has_unsent or any(self._looks[-UNMOVED:])):
+        elif not (has_order or channel.has_unsent or any(self._looks[-UNMOVED:])):
             self._seen_stopped = False
             self.is_concerned = False
         if self._is_ours():

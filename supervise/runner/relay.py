@@ -54,7 +54,7 @@ def watch(launched: Launched) -> None:
     Where nothing is left to be done for it then, this process ends.
     """
     poll = select.poll()
-    poll.register(launched.line, select.POLLIN)
+    poll.register(launched.channel, select.POLLIN)
     poll.register(launched.inbox, select.POLLIN)
     while not (short_run.has_ended(launched) and all(pump.has_ended for pump in launched.pumps)):
         left = launched.short_until - monotonic()
@@ -145,4 +145,4 @@ def _hear_last_words(launched: Launched) -> None:
     launched.heard += launched.guardian.hear_last()
     if short_run.has_ended(launched):
         launched.note_end()
-    launched.line, launched.silence = channel.pair()
+    launched.channel, launched.silence = channel.pair()

@@ -83,7 +83,7 @@ class Following:
             self._waiting.remove(client)
 
 
-class Steering:
+class Requests:
     """Answers for one run."""
 
     def __init__(self, runner: Runner) -> None:
@@ -223,19 +223,19 @@ class Steering:
         return {"at": round(time() + left, 3), "left": round(left, 3)}
 
 
-def open_control(runner: Runner, steering: Steering) -> Control | None:
+def open_control(runner: Runner, requests: Requests) -> Control | None:
     """The run's socket, until its end; None, and a word about it, where it can have none."""
     launched = runner.launched
     # Whoever is left of us when we are killed removes it.
     try:
-        listener = sockets.listen(launched.run_id, lambda path: launched.line.send("socket", path, launched.run_id))
+        listener = sockets.listen(launched.run_id, lambda path: launched.channel.send("socket", path, launched.run_id))
     except OSError as error:
         why = reason_of(error, with_path=True)
     else:
-        control = Control(listener, steering.handle)
+        control = Control(listener, requests.handle)
         runner.on_finish = lambda: control.listener.remove()
         return control
-    runner.teller.tell(Trouble(f"no control socket, so nobody can steer this run: {why}"))
+    runner.notices.tell(Trouble(f"no control socket, so nobody can steer this run: {why}"))
     return None
 
 

@@ -24,7 +24,7 @@ def start(launched: Launched, number: int, previous: str) -> None:
         b"SUPERVISE_PREVIOUS_OUTCOME": previous.encode(),
     }
     copies = () if launched.relay else launched.sources
-    launched.line.send("spawn", launched.request.command, launched.variables, tty, fds=(*stdio, *copies))
+    launched.channel.send("spawn", launched.request.command, launched.variables, tty, fds=(*stdio, *copies))
     for fd in {*stdio} - {0}:
         os.close(fd)
 

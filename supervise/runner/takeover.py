@@ -23,19 +23,19 @@ def _reap(guardian: int) -> None:
         pass
 
 
-def adopt(launched: Launched, root: int) -> None:
+def take_over(launched: Launched, root: int) -> None:
     """Hold the command in this process from now on, in a thread; `root` is its pid, 0 where the pid was never told."""
-    launched.line.close()
+    launched.channel.close()
     _reap(launched.guardian.pid)
-    launched.line, theirs = channel.pair()
+    launched.channel, theirs = channel.pair()
     wake, launched.own_holder_trigger = os.pipe()
     os.set_blocking(wake, False)
     os.set_blocking(launched.own_holder_trigger, False)
     holder = Holder(theirs, wake, os.getpgrp() if launched.guardian.has_terminal else None)
     holder.mask = launched.guardian.mask
     holder.spared = launched.own_children()
-    if launched.wall:
+    if launched.cgroup:
         # What is started from now on is started by us.
-        launched.line.send("wall", launched.wall.folder)
+        launched.channel.send("cgroup", launched.cgroup.folder)
     holder.take_over(root)
     _thread.start_new_thread(holder.serve, ())

@@ -8,7 +8,7 @@ import pytest
 
 from supervise.activity import snapshot
 from supervise.activity.cpu import TICKS
-from supervise.activity.snapshot import Camera, Earlier, Picture
+from supervise.activity.snapshot import Camera, Earlier, Snapshot
 from supervise.core.events import Doing, Socket
 from supervise.process import tree
 from tests.support.living import BOUND, python, running, until
@@ -59,16 +59,16 @@ def tell():
 """
 
 
-def take(holder: int, earlier: Earlier | None = None) -> Picture:
+def take(holder: int, earlier: Earlier | None = None) -> Snapshot:
     camera = Camera(holder, earlier, monotonic() + BOUND)
     camera.take()
-    seen = camera.picture()
+    seen = camera.snapshot()
     assert seen.is_whole
     return seen
 
 
-def seen_when(holder: int, condition: Callable[[Picture], object]) -> Picture:
-    """The first picture of which that is true."""
+def seen_when(holder: int, condition: Callable[[Snapshot], object]) -> Snapshot:
+    """The first snapshot of which that is true."""
     seen = take(holder)
 
     def look() -> object:
@@ -80,7 +80,7 @@ def seen_when(holder: int, condition: Callable[[Picture], object]) -> Picture:
     return seen
 
 
-def only(seen: Picture) -> Doing:
+def only(seen: Snapshot) -> Doing:
     (one,) = seen.processes
     return one
 
@@ -114,7 +114,7 @@ def test_of_three_hundred_and_some_the_first_are_listed_and_the_others_counted()
         before = monotonic()
         camera.take()
         print(f"{many} processes: {(monotonic() - before) * 1000:.1f} ms")
-        seen = camera.picture()
+        seen = camera.snapshot()
     assert len(seen.processes) == snapshot.MOST
     assert seen.more == 20
 
@@ -127,7 +127,7 @@ def test_a_tree_that_changes_all_the_time() -> None:
 
 def test_nobody_is_left() -> None:
     with python(DO + "tell()") as program:
-        assert take(program.pid) == Picture((), 0, None, True)
+        assert take(program.pid) == Snapshot((), 0, None, True)
     assert take(program.pid).processes == ()
 
 
@@ -247,7 +247,7 @@ def test_when_it_is_too_late_there_is_nothing() -> None:
     with python(DO + "child(wait); tell()") as program:
         camera = Camera(program.pid, None, monotonic())
         camera.take()
-    assert camera.picture() == Picture((), 0, None, False)
+    assert camera.snapshot() == Snapshot((), 0, None, False)
 
 
 def test_what_was_read_before_a_read_that_blocks_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -275,7 +275,7 @@ def test_what_was_read_before_a_read_that_blocks_is_kept(monkeypatch: pytest.Mon
 
         _thread.start_new_thread(work, ())
         assert blocks.acquire(timeout=BOUND)
-        seen = camera.picture()
+        seen = camera.snapshot()
         goes_on.release()
         assert done.acquire(timeout=BOUND)
     assert [one.pid for one in seen.processes] == [first, second]

@@ -25,7 +25,7 @@ def python(code: str) -> tuple[str, ...]:
     return (sys.executable, "-S", "-c", code)
 
 
-def picture(ended: Ended) -> list[str]:
+def snapshot(ended: Ended) -> list[str]:
     """The lines of the processes."""
     return [line.removeprefix("  ") for line in ended.messages if line.startswith("  ")]
 
@@ -35,7 +35,7 @@ def processes(ended: Ended) -> list[dict[str, Any]]:
 
 
 def at_limit(supervise: Place, *words: str, count: int = 1, **manner: Any) -> Ended:
-    """A run to its limit with a whole picture of so many processes: a busy machine has not always the time for it."""
+    """A run to its limit with a whole snapshot of so many processes: a busy machine has not always the time for it."""
     for _ in range(TRIES):
         ended = supervise(*words, **manner)
         diagnosis = ended.report["diagnosis"]
@@ -91,7 +91,7 @@ def test_quiet(supervise: Place) -> None:
 
 
 def test_the_signal_comes_after_it(supervise: Place) -> None:
-    """A picture of a command that leaves at the signal shows it alive."""
+    """A snapshot of a command that leaves at the signal shows it alive."""
     ended = at_limit(supervise, *AFTER_ACCESS, "--", *child("exit_on=TERM,0", "ready", "stay"))
     assert ended.report["command_exit"]["code"] == 0
     assert [one["state"] for one in processes(ended)] == ["S"]
@@ -117,14 +117,14 @@ s.recv(1)
     assert connection["peer"] == f"127.0.0.1:{port}"
     assert (connection["sent_bytes"], connection["received_bytes"]) == (5, 0)
     assert one["state"] == "S"
-    assert f"{connection['local']} > 127.0.0.1:{port} ESTABLISHED, sent 5 B, received 0 B" in picture(ended)[0]
-    assert f"sleeping in {one['waits_in']}" in picture(ended)[0]
+    assert f"{connection['local']} > 127.0.0.1:{port} ESTABLISHED, sent 5 B, received 0 B" in snapshot(ended)[0]
+    assert f"sleeping in {one['waits_in']}" in snapshot(ended)[0]
 
 
 def test_who_is_stopped(supervise: Place) -> None:
     ended = at_limit(supervise, *AFTER_ACCESS, "--", *child("fork", "stop", "end", "ready", "stay"), count=2)
     assert [one["state"] for one in processes(ended)] == ["S", "T"]
-    assert ": stopped in do_signal_stop, cpu 0%" in picture(ended)[1]
+    assert ": stopped in do_signal_stop, cpu 0%" in snapshot(ended)[1]
 
 
 def test_over_the_window_that_was_looked_at_for_an_extension(supervise: Place) -> None:
@@ -153,8 +153,8 @@ time.sleep(60)
     assert len(processes(ended)) <= LISTED
     if ended.report["diagnosis"]["complete"]:
         assert len(processes(ended)) + ended.report["diagnosis"]["more"] == LISTED + 31
-    assert len(picture(ended)) <= 21
-    assert len(processes(ended)) <= 20 or re.fullmatch(r"and \d+ more", picture(ended)[-1])
+    assert len(snapshot(ended)) <= 21
+    assert len(processes(ended)) <= 20 or re.fullmatch(r"and \d+ more", snapshot(ended)[-1])
     verdict = datetime.fromisoformat(ended.events_named("verdict")[0]["at"]).timestamp()
     print(f"{LISTED + 31} processes: TERM {(float(ended.out) - verdict) * 1000:.0f} ms after the verdict")
 
@@ -206,7 +206,7 @@ print("\x1b]0;x\x07\u202e", flush=True)
 time.sleep(60)
 """
     ended = at_limit(supervise, *AFTER_ACCESS, "--", *python(code))
-    assert len(picture(ended)) == 1
+    assert len(snapshot(ended)) == 1
     assert all(line.isprintable() for line in ended.messages)
     assert r"\x1b]0;x\x07\u202e" in ended.err.decode()
 
@@ -274,7 +274,7 @@ def test_a_dump_is_streamed_whole_before_the_stop(supervise: Place) -> None:
     assert ended.out.splitlines() == [b"ready", *dump, b"end of dump", b"terminated"]
     assert ended.messages[0].endswith("; asking for a dump with QUIT, then stopping with TERM, KILL in 10s")
     assert ended.report["stop"]["dump_signal"] == ended.events_named("verdict")[0]["dump_signal"] == "QUIT"
-    # The picture is of the moment before the stop.
+    # The snapshot is of the moment before the stop.
     assert ended.report["diagnosis"]["last_line"]["text"] == "end of dump"
     assert ended.report["command_exit"]["code"] == 143
 

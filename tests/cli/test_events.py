@@ -40,7 +40,7 @@ def test_of_a_timeout(supervise: Place) -> None:
     options = ("-a", "20", "-t", "3", "-x", "1", "--warn-at", "0.5s", "-k", "0.3", "--cpu-threshold", "2")
     ended = supervise(*options, "--", *child("ignore=TERM", "ready", "burn_cpu=60"), events=True)
     assert ended.code == 124
-    # When the picture of the tree is ready is no part of the order.
+    # When the snapshot of the tree is ready is no part of the order.
     order = [name for name in names(ended) if name not in ("warned", "diagnosis", "emptied")]
     assert order == ["started", "access", "extended", "verdict", "killing", "exited", "settled"]
     times = [event["t"] for event in ended.events]

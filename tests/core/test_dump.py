@@ -9,25 +9,25 @@ from supervise.core.attempt import AHEAD, Phase
 from supervise.core.events import (
     Alive,
     Ask,
-    BeginPicture,
+    BeginSnapshot,
     Cancel,
     Drained,
     Emptied,
     KillTree,
     Paused,
     Resumed,
-    ShowPicture,
+    ShowSnapshot,
     SignalRoot,
     Started,
     StopTree,
     Stuck,
-    TakePicture,
+    TakeSnapshot,
     Verdict,
 )
 from supervise.core.limits import STUCK
 from supervise.core.outcome import Cause, Exit
 from supervise.core.policy import Policy
-from supervise.core.shutdown import DUMP, PICTURE
+from supervise.core.shutdown import DUMP, SNAPSHOT_SECONDS
 from tests.support.history import (
     AGAIN,
     ALIVE,
@@ -50,15 +50,15 @@ QUIT = 3
 STARTED = (0.0, Started(1))
 CAUSE = timeout("completion", 10.0, 10)
 DUMPED = Verdict(CAUSE, TERM, 10.0, QUIT)
-BEGUN = (10.0 - AHEAD, TICK, BeginPicture(10.0))
+BEGUN = (10.0 - AHEAD, TICK, BeginSnapshot(10.0))
 ASKED = (10.0, TICK, Ask())
 DUMPING: tuple[Row, ...] = (STARTED, ASKED, (10.0, ALIVE, SignalRoot(QUIT), DUMPED))
 BOTH = Policy(timeout=10, diagnose=True, dump_signal=QUIT)
 DUMP_ONLY = Policy(timeout=10, dump_signal=QUIT)
-STOP = (TakePicture(), StopTree(TERM), ShowPicture())
+STOP = (TakeSnapshot(), StopTree(TERM), ShowSnapshot())
 
 
-# --- the picture
+# --- the snapshot
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_picture_is_taken_before_the_signal_and_shown_after_the_announcement(
     assert granted
     cause = timeout(limit, 10.0, granted)  # type: ignore[arg-type]
     said = verdict(cause)
-    shown = (TakePicture(is_begun=True), StopTree(TERM), said, ShowPicture())
+    shown = (TakeSnapshot(is_begun=True), StopTree(TERM), said, ShowSnapshot())
     play(policy, STARTED, *rows, BEGUN, ASKED, (10.0, ALIVE, *shown))
 
 
@@ -87,7 +87,7 @@ def test_the_grace_counts_from_the_signal() -> None:
         STARTED,
         BEGUN,
         ASKED,
-        (10.0, ALIVE, TakePicture(is_begun=True), StopTree(TERM), verdict(CAUSE, kill_after=5), ShowPicture()),
+        (10.0, ALIVE, TakeSnapshot(is_begun=True), StopTree(TERM), verdict(CAUSE, kill_after=5), ShowSnapshot()),
     )
     assert machine.wake_at == 10.0 + 5
 
@@ -98,9 +98,9 @@ def test_a_deadline_that_comes_unforeseen_waits_for_its_picture_and_the_grace_co
         Policy(timeout=10, diagnose=True, kill_after=5),
         STARTED,
         (5.0, Stuck(5.0), Ask()),
-        (5.0, ALIVE, TakePicture(), StopTree(TERM), verdict(cause, kill_after=5), ShowPicture()),
+        (5.0, ALIVE, TakeSnapshot(), StopTree(TERM), verdict(cause, kill_after=5), ShowSnapshot()),
     )
-    assert machine.wake_at == 5.0 + PICTURE + 5
+    assert machine.wake_at == 5.0 + SNAPSHOT_SECONDS + 5
 
 
 @pytest.mark.parametrize(
@@ -112,12 +112,12 @@ def test_a_deadline_that_comes_unforeseen_waits_for_its_picture_and_the_grace_co
 )
 def test_a_picture_is_begun_ahead_of_a_deadline_of_the_run(policy: Policy, cause: Cause) -> None:
     said = verdict(cause)
-    shown = (TakePicture(is_begun=True), StopTree(TERM), said, ShowPicture())
+    shown = (TakeSnapshot(is_begun=True), StopTree(TERM), said, ShowSnapshot())
     play(policy, STARTED, BEGUN, ASKED, (10.0, ALIVE, *shown))
 
 
 def test_a_limit_that_is_short_has_its_picture_begun_in_its_middle() -> None:
-    play(Policy(timeout=0.25, diagnose=True), STARTED, (0.125, TICK, BeginPicture(0.25)), (0.25, TICK, Ask()))
+    play(Policy(timeout=0.25, diagnose=True), STARTED, (0.125, TICK, BeginSnapshot(0.25)), (0.25, TICK, Ask()))
 
 
 def test_a_deadline_that_moves_has_a_picture_begun_ahead_of_where_it_is_then() -> None:
@@ -126,11 +126,11 @@ def test_a_deadline_that_moves_has_a_picture_begun_ahead_of_where_it_is_then() -
     play(
         policy,
         STARTED,
-        (6.0 - AHEAD, TICK, BeginPicture(6.0)),
+        (6.0 - AHEAD, TICK, BeginSnapshot(6.0)),
         (5.875, out(5.875)),
-        (11.875 - AHEAD, TICK, BeginPicture(11.875)),
+        (11.875 - AHEAD, TICK, BeginSnapshot(11.875)),
         (11.875, TICK, Ask()),
-        (11.875, ALIVE, TakePicture(is_begun=True), StopTree(TERM), said, ShowPicture()),
+        (11.875, ALIVE, TakeSnapshot(is_begun=True), StopTree(TERM), said, ShowSnapshot()),
     )
 
 
@@ -141,10 +141,10 @@ def test_a_deadline_that_moves_by_little_keeps_the_picture_that_was_begun() -> N
         policy,
         STARTED,
         (0.25, out(0.25)),
-        (6.25 - AHEAD, TICK, BeginPicture(6.25)),
+        (6.25 - AHEAD, TICK, BeginSnapshot(6.25)),
         (6.125, Alive(0.5)),
         (6.5, TICK, Ask()),
-        (6.5, ALIVE, TakePicture(is_begun=True), StopTree(TERM), said, ShowPicture()),
+        (6.5, ALIVE, TakeSnapshot(is_begun=True), StopTree(TERM), said, ShowSnapshot()),
     )
 
 
@@ -165,17 +165,17 @@ def test_while_the_clocks_stand_still_the_picture_moves_with_the_deadline() -> N
         (
             110.0,
             ALIVE,
-            TakePicture(is_begun=True),
+            TakeSnapshot(is_begun=True),
             StopTree(TERM),
             verdict(timeout("completion", 110.0, 10)),
-            ShowPicture(),
+            ShowSnapshot(),
         ),
     )
 
 
 def test_without_a_grace_it_is_shown_after_the_kill() -> None:
     said = verdict(CAUSE, kill_after=0)
-    actions = (TakePicture(is_begun=True), StopTree(TERM), said, KillTree(), GRACE, ShowPicture())
+    actions = (TakeSnapshot(is_begun=True), StopTree(TERM), said, KillTree(), GRACE, ShowSnapshot())
     play(Policy(timeout=10, diagnose=True, kill_after=0), STARTED, BEGUN, ASKED, (10.0, ALIVE, *actions))
 
 
@@ -193,7 +193,7 @@ def test_an_exit_that_came_first_has_none() -> None:
 def test_the_command_is_asked_for_a_dump_and_stopped_a_second_later() -> None:
     machine = play(BOTH, *DUMPING, (10.0 + DUMP, TICK, *STOP))
     assert machine.phase is Phase.STOPPING
-    assert machine.wake_at == 10.0 + DUMP + PICTURE + 10.0
+    assert machine.wake_at == 10.0 + DUMP + SNAPSHOT_SECONDS + 10.0
 
 
 def test_a_dump_without_a_picture() -> None:

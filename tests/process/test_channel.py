@@ -11,7 +11,7 @@ import pytest
 from supervise.process import channel
 
 SHORT = 0.05
-OPEN: list[channel.Line] = []
+OPEN: list[channel.Channel] = []
 
 
 @pytest.fixture(autouse=True)
@@ -21,12 +21,12 @@ def _closed() -> Iterator[None]:
         OPEN.pop().close()
 
 
-def pair() -> tuple[channel.Line, channel.Line]:
+def pair() -> tuple[channel.Channel, channel.Channel]:
     OPEN.extend(ends := channel.pair())
     return ends
 
 
-def filled() -> tuple[channel.Line, channel.Line, int]:
+def filled() -> tuple[channel.Channel, channel.Channel, int]:
     """A line whose other end reads nothing, and how many messages it has taken."""
     ours, theirs = pair()
     count = 0
@@ -36,7 +36,7 @@ def filled() -> tuple[channel.Line, channel.Line, int]:
     return ours, theirs, count
 
 
-def received(one: channel.Line, other: channel.Line) -> list[tuple[object, ...]]:
+def received(one: channel.Channel, other: channel.Channel) -> list[tuple[object, ...]]:
     """All that comes, as long as the sender finds room for more."""
     found = []
     while True:
@@ -85,7 +85,7 @@ def test_descriptors_wait_too_and_none_is_left() -> None:
     before = len(os.listdir("/proc/self/fd"))
     ours, theirs, _ = filled()
     reader, writer = os.pipe()
-    ours.send("wall", "folder", fds=(writer,))
+    ours.send("cgroup", "folder", fds=(writer,))
     os.close(writer)
     found: list[int] = []
     while not found:
@@ -97,7 +97,7 @@ def test_descriptors_wait_too_and_none_is_left() -> None:
     assert os.read(reader, 1) == b"!"
     for fd in (*found, reader):
         os.close(fd)
-    ours.send("wall", "again", fds=(0,))
+    ours.send("cgroup", "again", fds=(0,))
     ours.close()
     theirs.close()
     assert len(os.listdir("/proc/self/fd")) == before
@@ -175,7 +175,7 @@ def test_threads_that_send_at_the_same_time() -> None:
     assert max(last) == count - 1
 
 
-def take(one: channel.Line, last: list[int]) -> None:
+def take(one: channel.Channel, last: list[int]) -> None:
     """Take what is there; messages of one thread come in their order."""
     while True:
         try:

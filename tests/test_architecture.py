@@ -83,7 +83,7 @@ LIBRARIES = {
     "typer": {"commands.app"},
     "rich": {"commands.show", "faces.live"},
     "trio": {"control.server", "runner.live_line", "runner.loop"},
-    "psutil": {"activity.portable"},
+    "psutil": {"activity.psutil_tree"},
     "tomli_w": {"commands.config_set"},
     "platformdirs": {"options.paths"},
 }

@@ -11,19 +11,19 @@ import socket
 from collections.abc import Callable, Mapping
 from time import monotonic
 
-from supervise.access import helpers
+from supervise.access import helper_process
 from supervise.activity import tcp
 from supervise.options.access_kinds import port_of, unix_address_of
 from supervise.process import tree
 from supervise.text.stderr import reason_of
 
-CONNECTING = 1.0
+CONNECT_SECONDS = 1.0
 """Seconds that a connection may take,"""
-ANSWERING = 10.0
+ANSWER_SECONDS = 10.0
 """an answer to a request,"""
-RUNNING = 30.0
+COMMAND_SECONDS = 30.0
 """and a command."""
-HERE = ("127.0.0.1", "::1")
+LOCAL_HOSTS = ("127.0.0.1", "::1")
 """Where a port is looked for without a host."""
 
 
@@ -67,7 +67,7 @@ def port(argument: str, scene: Scene) -> str:
     assert found
     host, number = found
     why = ""
-    for one in (host,) if host else HERE:
+    for one in (host,) if host else LOCAL_HOSTS:
         failure = _connect(one, number, scene.stopped)
         if not failure:
             return ""
@@ -108,7 +108,7 @@ def _wait_for(link: socket.socket, stopped: int) -> int:
     poll = select.poll()
     poll.register(link, select.POLLOUT)
     poll.register(stopped, 0)
-    ready = dict(poll.poll(CONNECTING * 1000))
+    ready = dict(poll.poll(CONNECT_SECONDS * 1000))
     if link.fileno() not in ready:
         return errno.ETIMEDOUT
     return link.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
@@ -144,7 +144,7 @@ def unix(path: str, scene: Scene) -> str:
 
 def listen(argument: str, scene: Scene) -> str:
     """A process of the tree listens on some TCP port."""
-    return "" if tcp.listens(tree.snapshot(scene.holder())) else "no process of the tree listens on a TCP port"
+    return "" if tcp.listens(tree.collect(scene.holder())) else "no process of the tree listens on a TCP port"
 
 
 def http(url: str, scene: Scene) -> str:
@@ -152,7 +152,7 @@ def http(url: str, scene: Scene) -> str:
     from supervise.access.http import get
 
     try:
-        status, reason = get(url, ANSWERING)
+        status, reason = get(url, ANSWER_SECONDS)
     except OSError as error:
         return f"{url}: {_words(error)}"
     return "" if 200 <= status < 400 else f"{url}: {f'{status} {reason}'.strip()}"
@@ -161,7 +161,7 @@ def http(url: str, scene: Scene) -> str:
 def command(line: str, scene: Scene) -> str:
     """A shell ends with 0 for the line."""
     try:
-        helper = helpers.Helper(["/bin/sh", "-c", line], {}, scene.environ)
+        helper = helper_process.HelperProcess(["/bin/sh", "-c", line], {}, scene.environ)
     except OSError as error:
         return f"{line}: {_words(error)}"
     scene.mind(helper.pid, True)
@@ -171,27 +171,27 @@ def command(line: str, scene: Scene) -> str:
     status = helper.wait()
     scene.mind(helper.pid, False)
     if not has_ended:
-        return f"{line}: not done after {RUNNING:.0f}s"
+        return f"{line}: not done after {COMMAND_SECONDS:.0f}s"
     if os.WIFSIGNALED(status):
         return f"{line}: killed by signal {os.WTERMSIG(status)}"
     code = os.WEXITSTATUS(status)
     return f"{line}: exit {code}" if code else ""
 
 
-def _wait_for_end(helper: helpers.Helper, stopped: int) -> bool:
+def _wait_for_end(helper: helper_process.HelperProcess, stopped: int) -> bool:
     """Whether it has ended in time, and before all was stopped."""
     ended = helper.fileno()
     poll = select.poll()
     poll.register(stopped, 0)
     if ended < 0:
-        until = monotonic() + RUNNING
+        until = monotonic() + COMMAND_SECONDS
         while not helper.has_ended() and monotonic() < until:
             if poll.poll(10):
                 return False
         return helper.has_ended()
     poll.register(ended, select.POLLIN)
     try:
-        return ended in dict(poll.poll(RUNNING * 1000))
+        return ended in dict(poll.poll(COMMAND_SECONDS * 1000))
     finally:
         os.close(ended)
 

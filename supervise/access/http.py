@@ -6,9 +6,9 @@ import socket
 from time import monotonic
 from urllib.parse import urlsplit
 
-LONGEST_HEAD = 1 << 16
+HEAD_BYTES = 1 << 16
 """Bytes of an answer that are read at most."""
-LONGEST_REASON = 200
+REASON_CHARACTERS = 200
 """Characters of a reason that a server gives."""
 PORTS = {"http": 80, "https": 443}
 
@@ -81,7 +81,7 @@ def _status(link: socket.socket, until: float) -> tuple[int, str]:
             if end:
                 head = rest
                 continue
-        if len(head) > LONGEST_HEAD:
+        if len(head) > HEAD_BYTES:
             raise _no_http()
         link.settimeout(_left(until))
         more = link.recv(4096)
@@ -96,7 +96,7 @@ def _read(line: bytes) -> tuple[int, str]:
     if not version.startswith("HTTP/") or len(digits) != 3 or not (digits.isascii() and digits.isdigit()):
         raise _no_http()
     # The reason is for people, and told again with each look that gets another one.
-    return int(digits), reason[:LONGEST_REASON]
+    return int(digits), reason[:REASON_CHARACTERS]
 
 
 def _no_http() -> OSError:

@@ -14,14 +14,14 @@ import sys
 from time import monotonic
 
 STREAMS = (0, 3)
-PIECE = 1 << 16
-HALF = 1 << 16
+READ_BYTES = 1 << 16
+HALF_STRETCH_BYTES = 1 << 16
 """Bytes: of a line longer than twice that, stretches of that length are searched, each half over the one before."""
-PATIENCE = 2.0
+SEARCH_CPU_SECONDS = 2.0
 """Seconds of CPU that one piece may take: a thousand times what is usual."""
 
 
-class Line:
+class LineBuffer:
     """One stream, from which lines come in pieces.  Of a line that has not ended a bounded part is kept."""
 
     def __init__(self, expressions: list[re.Pattern[str]]) -> None:
@@ -37,10 +37,10 @@ class Line:
             if (found := self._search(line)) is not None:
                 return found
             self._is_middle = False
-        while len(self._rest) > 2 * HALF:
-            if (found := self._search(self._rest[: 2 * HALF], is_end=False)) is not None:
+        while len(self._rest) > 2 * HALF_STRETCH_BYTES:
+            if (found := self._search(self._rest[: 2 * HALF_STRETCH_BYTES], is_end=False)) is not None:
                 return found
-            self._rest = self._rest[HALF:]
+            self._rest = self._rest[HALF_STRETCH_BYTES:]
             self._is_middle = True
         return None
 
@@ -64,15 +64,15 @@ class Line:
 def main() -> None:
     """Look until something has matched, or nothing more can come."""
     signal.signal(signal.SIGVTALRM, signal.SIG_DFL)
-    lines = {fd: Line(compiled(sys.argv[1:])) for fd in STREAMS}
+    lines = {fd: LineBuffer(compiled(sys.argv[1:])) for fd in STREAMS}
     poll = select.poll()
     for fd in STREAMS:
         poll.register(fd, select.POLLIN)
     while lines:
         for fd, _ in poll.poll():
-            data = os.read(fd, PIECE)
+            data = os.read(fd, READ_BYTES)
             at = monotonic()
-            signal.setitimer(signal.ITIMER_VIRTUAL, PATIENCE)
+            signal.setitimer(signal.ITIMER_VIRTUAL, SEARCH_CPU_SECONDS)
             found = lines[fd].feed(data) if data else lines[fd].end()
             signal.setitimer(signal.ITIMER_VIRTUAL, 0)
             if found is not None:

@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
     from supervise.process.inbox import Inbox
 
-LONGEST = 4096
+MESSAGE_BYTES = 4096
 """Bytes of a message; a longer one is passed over whole, as systemd does."""
-MOST_FDS = 253
+MAX_DESCRIPTORS = 253
 """SCM_MAX_FD of the kernel."""
-CREDENTIALS = 12
+CREDENTIALS_BYTES = 12
 """Bytes of struct ucred: pid, uid and gid (unix(7))."""
-LONGEST_WAIT = 100 * 365 * 86400.0
+MAX_EXTENSION_SECONDS = 100 * 365 * 86400.0
 """Seconds that can be asked for: a century."""
-AT_ONCE, PAUSE = 64, 0.02
+BURST_MESSAGES, BURST_PAUSE_SECONDS = 64, 0.02
 """Messages in a burst, and the seconds after it: whoever says more has to wait, and not we."""
-URGENT = ("ready", "stuck", "prolong", "stopping")
-LAZY = 0.05
+URGENT_KINDS = ("ready", "stuck", "prolong", "stopping")
+NEWS_DELAY_SECONDS = 0.05
 """Seconds that other news may wait to be told, together with what else has come by then."""
 
 
@@ -50,7 +50,7 @@ def read(data: bytes) -> "list[tuple[str, float, str]]":
             case b"WATCHDOG" if value == b"trigger":
                 said.append(("stuck", 0.0, ""))
             case b"EXTEND_TIMEOUT_USEC" if (microseconds := _number(value)) is not None:
-                said.append(("prolong", min(microseconds / 1e6, LONGEST_WAIT), ""))
+                said.append(("prolong", min(microseconds / 1e6, MAX_EXTENSION_SECONDS), ""))
             case b"MAINPID" if (pid := _number(value)) is not None and 1 < pid < 1 << 31:
                 said.append(("main pid", 0.0, str(pid)))
     return said
@@ -60,7 +60,7 @@ def _number(digits: bytes) -> "int | None":
     return int(digits) if 0 < len(digits) <= 20 and digits.isdigit() else None
 
 
-class Notify:
+class NotifySocket:
     """The socket of one run, and what has come by it."""
 
     def __init__(self, socket: "_socket.socket", folder: str, path: str) -> None:
@@ -127,7 +127,7 @@ class Notify:
         poll.register(self._socket, select.POLLIN)
         began, count, due = 0.0, 0, inf
         while True:
-            # The wait ends also where more comes all the time: the first message has waited for LAZY seconds then.
+            # The wait ends although more messages keep coming: the first one waits at most NEWS_DELAY_SECONDS.
             left = None if due == inf else max(0.0, due - monotonic()) * 1000
             is_there = poll.poll(left)
             if monotonic() >= due:
@@ -137,25 +137,25 @@ class Notify:
                 continue
             kinds = self._receive(holder)
             if due == inf and not kinds.isdisjoint(("status", "main pid")):
-                due = monotonic() + LAZY
-            if not kinds.isdisjoint(URGENT):
+                due = monotonic() + NEWS_DELAY_SECONDS
+            if not kinds.isdisjoint(URGENT_KINDS):
                 due = inf
                 inbox.post("said")
             count += 1
-            if count == AT_ONCE:
+            if count == BURST_MESSAGES:
                 now, count = monotonic(), 0
-                if now - began < PAUSE:
-                    sleep(PAUSE)
+                if now - began < BURST_PAUSE_SECONDS:
+                    sleep(BURST_PAUSE_SECONDS)
                 began = monotonic()
 
     def _receive(self, holder: "Callable[[], int]") -> "set[str]":
         """Take one datagram; the kinds of what it says."""
-        room = _socket.CMSG_SPACE(CREDENTIALS) + _socket.CMSG_SPACE(MOST_FDS * 4)
+        room = _socket.CMSG_SPACE(CREDENTIALS_BYTES) + _socket.CMSG_SPACE(MAX_DESCRIPTORS * 4)
         try:
-            data, more, flags, _ = self._socket.recvmsg(LONGEST, room, _socket.MSG_CMSG_CLOEXEC)
+            data, more, flags, _ = self._socket.recvmsg(MESSAGE_BYTES, room, _socket.MSG_CMSG_CLOEXEC)
         except OSError:
             # No memory, no descriptors: its sender has not been heard.
-            sleep(PAUSE)
+            sleep(BURST_PAUSE_SECONDS)
             return set()
         at = monotonic()
         try:
@@ -188,13 +188,13 @@ class Notify:
 
 def _is_from_inside(more: "list[tuple[int, int, bytes]]", holder: int) -> bool:
     """A descendant of `holder` has sent it.  One that is gone is taken at its word if it was the same user's."""
-    from supervise.process import senders, tree
+    from supervise.process import signal_origin, tree
 
     for level, kind, data in more:
-        if (level, kind) == (_socket.SOL_SOCKET, _socket.SCM_CREDENTIALS) and len(data) >= CREDENTIALS:
+        if (level, kind) == (_socket.SOL_SOCKET, _socket.SCM_CREDENTIALS) and len(data) >= CREDENTIALS_BYTES:
             pid, uid = memoryview(data[:8]).cast("i")
             ancestry = tree.ancestry(pid) if pid else []
-            return senders.came_from(ancestry, holder) if ancestry else uid == os.geteuid()
+            return signal_origin.descends_from(ancestry, holder) if ancestry else uid == os.geteuid()
     return False
 
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from supervise.core.events import Busy
 from supervise.process.tree import Stat, is_alive
 
-TICKS = os.sysconf("SC_CLK_TCK")
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 """Clock ticks per second, the unit of proc(5)."""
 
 
-class Cpu:
+class CpuCounter:
     """Adds up, from one look to the next, what the tree has used.  The sum never falls."""
 
     def __init__(self) -> None:
@@ -44,8 +44,8 @@ class Cpu:
             self._ticks += of_the_living
         self._sum, self._holder, self._own = total, key, own
         busy = tuple(
-            Busy(p.pid, p.starttime, p.name, (p.utime + p.stime + p.cutime + p.cstime) / TICKS)
+            Busy(p.pid, p.starttime, p.name, (p.utime + p.stime + p.cutime + p.cstime) / TICKS_PER_SECOND)
             for p in processes.values()
             if is_alive(p)
         )
-        return self._ticks / TICKS, busy
+        return self._ticks / TICKS_PER_SECOND, busy

@@ -3,19 +3,19 @@
 from itertools import islice
 from time import monotonic
 
-from supervise.activity.cpu import TICKS
+from supervise.activity.cpu import TICKS_PER_SECOND
 from supervise.process import tree
 
-MOST = 50
+MAX_PROCESSES = 50
 """Processes that are looked at: the look comes right before a deadline may be due, and must not make it late."""
-PART = 0.1
+RUNNING_SHARE = 0.1
 """The share of one core that a running tree uses at least of the time in which the supervisor did not run."""
-SPREAD = 1.5
+RATE_MARGIN = 1.5
 """How many times as much as before the tree may have used until the supervisor ceased to run."""
 
 
 class Progress:
-    """Remembers the CPU time of the first MOST processes of a tree, from one look to the next."""
+    """Remembers the CPU time of the first MAX_PROCESSES processes of a tree, from one look to the next."""
 
     def __init__(self) -> None:
         self._at = 0.0
@@ -33,16 +33,16 @@ class Progress:
         """Return whether the tree has run between the two moments (CLOCK_MONOTONIC); False where nothing shows that."""
         if not self._at:
             return False
-        before = max(0.0, since - self._at) * self._rate * SPREAD
-        return _gain(self._used, _used(holder)) > before + (until - since) * PART
+        before = max(0.0, since - self._at) * self._rate * RATE_MARGIN
+        return _gain(self._used, _used(holder)) > before + (until - since) * RUNNING_SHARE
 
 
 def _used(holder: int) -> dict[tuple[int, int], int]:
     """Return the clock ticks that each process has used, with its dead children; by pid and start time."""
-    found = islice((one for one in tree.look(holder) if one.pid != holder), MOST)
+    found = islice((one for one in tree.look(holder) if one.pid != holder), MAX_PROCESSES)
     return {(one.pid, one.starttime): one.utime + one.stime + one.cutime + one.cstime for one in found}
 
 
 def _gain(before: dict[tuple[int, int], int], after: dict[tuple[int, int], int]) -> float:
     """Return the seconds of CPU that were used between two looks."""
-    return sum(max(0, ticks - before.get(process, 0)) for process, ticks in after.items()) / TICKS
+    return sum(max(0, ticks - before.get(process, 0)) for process, ticks in after.items()) / TICKS_PER_SECOND

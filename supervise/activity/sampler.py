@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 
 from supervise.activity import tcp
-from supervise.activity.cpu import Cpu
+from supervise.activity.cpu import CpuCounter
 from supervise.core.events import Sample
 from supervise.process import tree
 
@@ -21,17 +21,21 @@ class Sampler:
         self._kinds = kinds & {"cpu", "socket", "connection", "io"}
         self._now = now
         self._processes: dict[int, tree.Stat] = {}
-        self._cpu = Cpu()
-        self._bytes = tcp.Bytes()
+        self._cpu = CpuCounter()
+        self._bytes = tcp.ByteCounter()
         self._io: dict[tuple[int, int], int] = {}
         self._told: set[str] = set()
         self._has_proc = tree.stat(os.getpid()) is not None
-        self._stat, self._snapshot, self._connections = tree.stat, tree.snapshot, tcp.connections
+        self._stat, self._collect, self._connections = tree.stat, tree.collect, tcp.connections
         if not self._has_proc:
             # Imported here: psutil takes 45 ms, and where there is a /proc nobody needs it.
-            from supervise.activity import portable
+            from supervise.activity import psutil_tree
 
-            self._stat, self._snapshot, self._connections = portable.stat, portable.snapshot, portable.connections
+            self._stat, self._collect, self._connections = (
+                psutil_tree.stat,
+                psutil_tree.collect,
+                psutil_tree.connections,
+            )
 
     def sample(self) -> Sample:
         """Look now.  A process that is gone, a zombie or unreadable is no evidence, and never an error."""
@@ -61,7 +65,7 @@ class Sampler:
 
     def _look_at_tree(self) -> tuple[dict[int, tree.Stat], tree.Stat | None]:
         """The descendants of the holder, and the holder itself, None if it is gone."""
-        found = self._snapshot(self.holder_pid)
+        found = self._collect(self.holder_pid)
         holder = found.pop(self.holder_pid, None)
         # Nobody leaves the tree alive.  A walk can pass over a process whose parent ends meanwhile; with the next walk
         # all its CPU time would seem to be of this moment.

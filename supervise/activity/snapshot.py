@@ -10,19 +10,19 @@ from time import clock_gettime, monotonic, sleep
 from typing import NamedTuple
 
 from supervise.activity import tcp
-from supervise.activity.cpu import TICKS
+from supervise.activity.cpu import TICKS_PER_SECOND
 from supervise.core.events import Doing, Socket
 from supervise.process import tree
 
-MOST = 300
+MAX_PROCESSES = 300
 """Processes of which more is read than that they exist."""
-SPAN = 0.030
+CPU_SPAN_SECONDS = 0.030
 """Seconds between two looks at the CPU time, where nobody has looked before: several turns of the scheduler."""
-LEAST = 0.010
+MIN_CPU_SPAN_SECONDS = 0.010
 """Seconds below which two looks tell nothing."""
 
 
-class Earlier(NamedTuple):
+class CpuBaseline(NamedTuple):
     """The CPU time that an earlier look saw, `ago` seconds ago.
 
     `cpu`: seconds of each process by pid and start, with those of its children that have been waited for.
@@ -45,10 +45,10 @@ class Snapshot(NamedTuple):
     is_whole: bool
 
 
-class Camera:
+class SnapshotReader:
     """Takes one snapshot of the descendants of `holder`.  `take` is run by one thread, `snapshot` read by another."""
 
-    def __init__(self, holder: int, earlier: Earlier | None, until: float) -> None:
+    def __init__(self, holder: int, earlier: CpuBaseline | None, until: float) -> None:
         """`until`, on the monotonic clock, is when whoever waits goes on: what comes later is no part of it."""
         self._holder = holder
         self._earlier = earlier
@@ -105,7 +105,7 @@ class Camera:
         seen = {pid for _, pid in ahead}
         while ahead and not self._is_late():
             depth, pid = ahead.pop()
-            if len(self._found) >= MOST:
+            if len(self._found) >= MAX_PROCESSES:
                 self._more += 1
             elif (one := tree.stat(pid)) is not None:
                 self._found.append((depth, one))
@@ -142,13 +142,13 @@ class Camera:
             ago, before = self._earlier
             for _, one in self._found:
                 ticks = one.utime + one.stime + one.cutime + one.cstime
-                used = ticks / TICKS - before.get((one.pid, one.starttime), 0.0)
+                used = ticks / TICKS_PER_SECOND - before.get((one.pid, one.starttime), 0.0)
                 self._percent[one.pid] = max(0.0, 100 * used / ago)
             self._span = ago
         elif self._first:
             last = max(at for _, at in self._first.values())
-            span = max(min(SPAN, self._until - last), monotonic() - last)
-            if span < LEAST:
+            span = max(min(CPU_SPAN_SECONDS, self._until - last), monotonic() - last)
+            if span < MIN_CPU_SPAN_SECONDS:
                 return
             sleep(max(0.0, last + span - monotonic()))
             for pid, (first, at) in self._first.items():
@@ -172,7 +172,7 @@ def _cpu(pid: int) -> float | None:
 def _percent_of_life(one: tree.Stat, now: float) -> float:
     ticks = one.utime + one.stime + one.cutime + one.cstime
     # A process that is younger than a tick has no use to speak of.
-    return 100 * ticks / max(1.0, now * TICKS - one.starttime)
+    return 100 * ticks / max(1.0, now * TICKS_PER_SECOND - one.starttime)
 
 
 def _children_by_scan() -> Callable[[int], list[int]]:

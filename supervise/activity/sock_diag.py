@@ -33,9 +33,9 @@ _CODE = Struct("=i")
 _SIZE_WITH_RECEIVED = 4 + 136  # An attribute with a tcp_info up to bytes_received,
 _SIZE_WITH_RETRANS = 4 + 216  # up to bytes_retrans (Linux 4.19).
 
-_PART = 1 << 15
+_PART_BYTES = 1 << 15
 """The kernel makes no part of a dump longer than this."""
-_ROOM = bytearray(_PART + 1024)
+_BUFFER = bytearray(_PART_BYTES + 1024)
 """A little longer, so that the last message can be read by the layout of a longer one."""
 
 
@@ -99,17 +99,17 @@ def _receive(netlink: socket.socket, found: list[Tcp]) -> bool:
     gap = 0
     unpack = _layout(gap).unpack_from
     while True:
-        part = netlink.recv_into(_ROOM, _PART, socket.MSG_DONTWAIT | socket.MSG_TRUNC)
-        if part > _PART:
+        part = netlink.recv_into(_BUFFER, _PART_BYTES, socket.MSG_DONTWAIT | socket.MSG_TRUNC)
+        if part > _PART_BYTES:
             return False
         at = 0
         while at + _HEADER_SIZE <= part:
             (length, kind, flags, family, state, ends, inode,
-             size, attribute, acked, received, sent, again) = unpack(_ROOM, at)  # fmt: skip
+             size, attribute, acked, received, sent, again) = unpack(_BUFFER, at)  # fmt: skip
             if flags & _NLM_F_DUMP_INTR or not _HEADER_SIZE <= length <= part - at:
                 return False
             if kind in (_NLMSG_DONE, _NLMSG_ERROR):
-                code = _CODE.unpack_from(_ROOM, at + _HEADER_SIZE)[0]
+                code = _CODE.unpack_from(_BUFFER, at + _HEADER_SIZE)[0]
                 if code < 0:
                     raise OSError(-code, os.strerror(-code))
                 return True
@@ -117,7 +117,7 @@ def _receive(netlink: socket.socket, found: list[Tcp]) -> bool:
                 if attribute != _INET_DIAG_INFO or _HEADER_SIZE + _SOCKET_SIZE + gap + size > length:
                     gap = _find_info(at, length)
                     unpack = _layout(gap).unpack_from
-                    size, _, acked, received, sent, again = unpack(_ROOM, at)[7:]
+                    size, _, acked, received, sent, again = unpack(_BUFFER, at)[7:]
                 # The counters are sequence numbers and take SYN and FIN for a byte each: a connection on which nobody
                 # has said a word would show one.  bytes_sent is of data alone, but not all of it need have arrived.
                 if size >= _SIZE_WITH_RETRANS:
@@ -134,7 +134,7 @@ def _find_info(at: int, length: int) -> int:
     """How many bytes of other attributes stand before the tcp_info in the message at this place."""
     first = here = at + _HEADER_SIZE + _SOCKET_SIZE
     while here + _ATTRIBUTE.size <= at + length:
-        size, attribute = _ATTRIBUTE.unpack_from(_ROOM, here)
+        size, attribute = _ATTRIBUTE.unpack_from(_BUFFER, here)
         if attribute == _INET_DIAG_INFO:
             return here - first
         here += (max(size, _ATTRIBUTE.size) + 3) & ~3

@@ -18,13 +18,13 @@ STATES = {
 }  # fmt: skip
 """The states that a socket with an owner can have, linux/tcp_states.h."""
 
-_PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
+_PASSING_ERRORS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
 
 Processes = Mapping[int, tree.Stat]
 """The tree, by pid."""
 
 
-class Bytes:
+class ByteCounter:
     """Counts the bytes that were moved from one look to the next."""
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class Bytes:
         try:
             table = sock_diag.dump()
         except OSError as error:
-            if error.errno not in _PASSING:
+            if error.errno not in _PASSING_ERRORS:
                 self.unavailable = error.strerror or str(error)
             return 0, 0
         if table is None:

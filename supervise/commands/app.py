@@ -22,7 +22,7 @@ from supervise.commands.registry import SUBCOMMANDS, Subcommand
 from supervise.core.exit_codes import ExitCode
 from supervise.options.argv import Request, fill
 from supervise.options.table import BETWEEN, OPTIONS, BadValueError, Option, option_names
-from supervise.process import hints
+from supervise.process import command_hints
 from supervise.text import stderr, writer
 from supervise.text.redaction import MASK, Redaction
 from supervise.text.sanitizer import clean
@@ -286,7 +286,7 @@ def _no_such_command(words: list[str]) -> str:
     first, *rest = words
     if first in HABITS:
         return f"no such command {first!r}; did you mean: supervise {HABITS[first]}"
-    if hints.is_duration(first) and rest:
+    if command_hints.is_duration(first) and rest:
         return f"no such command {first!r}; did you mean: supervise {_shown(['-t', first, '--', *rest])}"
     if (other := COMMANDS_OF_OTHERS.get(first)) is not None:
         ours = other.split()
@@ -302,7 +302,7 @@ def _not_separated(words: list[str], command: list[str]) -> str:
     options = words[: len(words) - len(command)]
     if command[0] in registry.first_words():
         return f"options stand after {command[0]}: supervise {_shown([command[0], *options, *command[1:]])}"
-    if hints.is_duration(command[0]) and command[1:]:
+    if command_hints.is_duration(command[0]) and command[1:]:
         # The duration comes before the command, as in a call of timeout(1).
         return f"did you mean: supervise {_shown([*options, '-t', command[0], '--', *command[1:]])}"
     return f"put -- before the command: supervise {_shown([*options, '--', *command])}"

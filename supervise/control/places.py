@@ -117,9 +117,9 @@ class Place:
 
     def _answers(self) -> bool:
         """Return whether the place's file system answers: a home may be on a network disk, XDG_RUNTIME_DIR anywhere."""
-        from supervise.process import offload
+        from supervise.process import bounded_call
 
-        return offload.answers(f"{self.parent}/{self.name}", PATIENCE)
+        return bounded_call.answers(f"{self.parent}/{self.name}", PATIENCE)
 
 
 class HomePlace(Place):
@@ -233,9 +233,9 @@ def for_sockets(uid: "int | None" = None) -> "list[Place]":
 
 def _may_hang(path: str) -> bool:
     """Return whether the file system of that folder does not answer, or may stop to: other folders will do."""
-    from supervise.process import offload
+    from supervise.process import bounded_call
 
-    return not offload.answers(f"{path}/{NAME}", PATIENCE) or system.may_hang_at(path)
+    return not bounded_call.answers(f"{path}/{NAME}", PATIENCE) or system.may_hang_at(path)
 
 
 def for_locks(uid: "int | None" = None) -> "list[Place]":

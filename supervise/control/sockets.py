@@ -275,9 +275,9 @@ def connect(run_id: str, seconds: float, noted: str = "") -> "_socket.socket | N
     all users so, everybody else their own.
     Raises OSError where it cannot be reached.
     """
-    from supervise.process import offload
+    from supervise.process import bounded_call
 
-    if noted.startswith("/") and offload.answers(noted, places.PATIENCE):
+    if noted.startswith("/") and bounded_call.answers(noted, places.PATIENCE):
         try:
             uid = os.stat(noted).st_uid
             folder = places.open_folder(noted, uid) if os.geteuid() in (0, uid) else None

@@ -33,7 +33,7 @@ def admit(launched: Launched) -> None:
                 from supervise.records import proxies
 
                 launched.distant_events = proxies.events_of(launched.events)
-                launched.deputies.append(launched.distant_events.deputy)
+                launched.file_workers.append(launched.distant_events.file_worker)
                 launched.events = -1
         if launched.turned_away:
             return
@@ -62,7 +62,7 @@ def admit(launched: Launched) -> None:
             from supervise.records import proxies
 
             launched.log = proxies.log_of(log)
-            launched.deputies.append(launched.log.deputy)
+            launched.file_workers.append(launched.log.file_worker)
 
 
 def _beside(launched: Launched, key: str, operation: "Callable[[str], tuple[str, tuple[int, ...]]]") -> int:
@@ -77,14 +77,15 @@ def _beside(launched: Launched, key: str, operation: "Callable[[str], tuple[str,
         # Such a path may name a descriptor of this very process.
         why, fds = operation(path)
     else:
-        from supervise.process import offload
+        from supervise.process import bounded_call
 
         left = min(BESIDE, launched.first_limit() - (monotonic() - launched.started))
         try:
-            (why, is_distant), fds = offload.run(lambda: offload.look_where(path, operation), max(0.0, left))
+            found = bounded_call.run(lambda: bounded_call.with_hang_risk(path, operation), max(0.0, left))
+            (why, is_distant), fds = found
             if is_distant:
                 launched.distant.add(key)
-        except offload.LateError as late:
+        except bounded_call.NoAnswerError as late:
             launched.hung.add(late.pid)
             launched.request.values[key] = None
             _turn_away(launched, f"--{key}: {path!r} does not answer", is_limit=left < BESIDE)

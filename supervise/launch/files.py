@@ -4,7 +4,7 @@ from supervise.options.table import BadValueError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from supervise.output.log_file import Log
+    from supervise.output.log_file import LogFile
 
 
 def check_report(path: str) -> "tuple[str, tuple[int, ...]]":
@@ -25,11 +25,11 @@ def open_log(path: str) -> "tuple[str, tuple[int, ...]]":
     return _opened("--log", path)
 
 
-def log_of(fd: int) -> "Log":
+def log_of(fd: int) -> "LogFile":
     """Return the plain copy of the output (`--log`), written into that descriptor."""
-    from supervise.output.log_file import Log
+    from supervise.output.log_file import LogFile
 
-    return Log(fd)
+    return LogFile(fd)
 
 
 def look_at_lock(path: str) -> "tuple[str, tuple[int, ...]]":

@@ -19,22 +19,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any, NoReturn
 
-    from supervise.access.notify import Notify
-    from supervise.access.signs import Signs
+    from supervise.access.detector import Detector
+    from supervise.access.notify import NotifySocket
     from supervise.launch.lock import TurnedAway
     from supervise.launch.run_record import Plan
     from supervise.options.argv import Request
-    from supervise.output.log_file import Log
+    from supervise.output.log_file import LogFile
     from supervise.output.outlet import Outlet
     from supervise.output.pump import Pump
     from supervise.output.spool import Spool
     from supervise.output.tee import Copier
     from supervise.process.cgroup import CommandCgroup
     from supervise.process.channel import Channel
-    from supervise.process.deputy import Deputy
+    from supervise.process.file_worker import FileWorker
     from supervise.process.guardian import FoundAgain, Guardian, Message, OnLost
     from supervise.process.inbox import Inbox
-    from supervise.process.stdin import Stdin
+    from supervise.process.stdin import InitialStdin
     from supervise.records.flock import Lock
     from supervise.records.proxies import DistantOutlet, DistantSink
     from supervise.records.store import Record
@@ -99,13 +99,13 @@ class Launched:
         """The options whose file is on a file system that may stop answering."""
         self.write_until = 0.0
         """Until when the last writes of the run are waited for, by CLOCK_MONOTONIC."""
-        self.deputies: list[Deputy] = []
+        self.file_workers: list[FileWorker] = []
         """The processes that write what is on such a file system."""
         self.hung: set[int] = set()
         """The guardians that were given up, and may not have gone yet."""
         self.plan: Plan | None = None
         """The record that the guardian is making, and has not told of."""
-        self.log: Log | DistantSink | None = None
+        self.log: LogFile | DistantSink | None = None
         self.copier: Copier | None = None
         """The way of the output to both."""
         self.heard: list[tuple[object, ...]] = []
@@ -135,7 +135,7 @@ class Launched:
         """Bytes of the attempts that are over."""
         self.spool: Spool | None = None
         """With --retry-output last: the output that is not shown yet."""
-        self.stdin: Stdin | None = None
+        self.stdin: InitialStdin | None = None
         """Standard input as it was before the first attempt, where there may be several attempts."""
         self.kept: list[tuple[str, int]] = []
         """The streams, and copies of the read ends of their pipes, that others held when the drain was over."""
@@ -149,16 +149,16 @@ class Launched:
         """The terminal of the caller, where supervise is in its foreground."""
         self.relay: Relay | None = None
         """The relay of --pty, between the caller's terminal and the command's own."""
-        self.signs: Signs | None = None
+        self.signs: Detector | None = None
         """Of access, where any but output is asked for."""
         self.variables: dict[bytes, bytes | None] = {}
         """What the command's environment has beside ours, and, as None, has not."""
-        self.notify: Notify | None = None
+        self.notify: NotifySocket | None = None
         """What the command says of itself, where it was asked to."""
         self.events = -1
-        """The descriptor of the events file; -1 also where a deputy has it."""
+        """The descriptor of the events file; -1 also where a file worker has it."""
         self.distant_events: DistantOutlet | None = None
-        """The way to the deputy that has the events file."""
+        """The way to the file worker that has the events file."""
         self.told = told
         """With --detach: where who called us waits for the command to be there; -1 when that has been told."""
         self.cgroup: CommandCgroup | None = None
@@ -191,8 +191,8 @@ class Launched:
             self.unrecorded = message[1]
         if plan:
             self.record = plan.made(self.guardian.pid, message, fds)
-            if self.record and self.record.deputy:
-                self.deputies.append(self.record.deputy)
+            if self.record and self.record.file_worker:
+                self.file_workers.append(self.record.file_worker)
         if self.record:
             self.record.bounds = tuple(self.request.values[f"records_{what}"] for what in ("age", "number", "max"))
 
@@ -253,13 +253,13 @@ class Launched:
 
     def own_children(self) -> "set[int]":
         """Return the children of the supervisor that have nothing to do with the command's tree."""
-        return {*(deputy.pid for deputy in self.deputies), *([self.cgroup.watcher] if self.cgroup else [])}
+        return {*(one.pid for one in self.file_workers), *([self.cgroup.watcher] if self.cgroup else [])}
 
     def bound_writing(self, seconds: float) -> None:
         """Note that the run is over: no file system that does not answer is waited for longer than that."""
         self.write_until = monotonic() + seconds
-        for deputy in self.deputies:
-            deputy.bound(seconds, self.is_hurried)
+        for file_worker in self.file_workers:
+            file_worker.bound(seconds, self.is_hurried)
 
     def is_hurried(self) -> bool:
         """Return whether a signal has come since the run was over: then a slow file system is waited for no more."""
@@ -268,17 +268,17 @@ class Launched:
         return bool(self.pumps) and self.inbox.has_signal(CANCELLING)
 
     def dismiss_deputies(self) -> None:
-        """Let the deputies go: all is written that can be."""
-        for deputy in self.deputies:
-            deputy.hang_up()
-        for deputy in self.deputies:
-            deputy.await_end()
-        if self.deputies:
-            from supervise.process.deputy import DYING
+        """Let the file workers go: all is written that can be."""
+        for file_worker in self.file_workers:
+            file_worker.hang_up()
+        for file_worker in self.file_workers:
+            file_worker.await_end()
+        if self.file_workers:
+            from supervise.process.file_worker import DEATH_SECONDS
 
-            until = monotonic() + DYING
-            for deputy in self.deputies:
-                deputy.await_death(until)
+            until = monotonic() + DEATH_SECONDS
+            for file_worker in self.file_workers:
+                file_worker.await_death(until)
 
     def first_limit(self) -> float:
         """Return the first limit of the run, in seconds of it; infinity where there is none."""
@@ -469,7 +469,7 @@ def give_up(launched: Launched, why: str) -> "NoReturn":
             launched.guardian.wait()
             if launched.cgroup:
                 # The watcher of the cgroup hears the same, and removes the cgroup.
-                launched.cgroup.fall()
+                launched.cgroup.let_watcher_kill()
         except OSError:
             # The guardian has died before the supervisor: the command is the supervisor's now, and falls to init.
             pass
@@ -542,9 +542,9 @@ def _start(launched: Launched, on_lost: "OnLost") -> None:
             first.append((("terminal", launched.terminal.facts), launched.terminal.opened))
     launched.variables = _variables(launched)
     if values["retries"]:
-        from supervise.process.stdin import Stdin
+        from supervise.process.stdin import InitialStdin
 
-        launched.stdin = Stdin()
+        launched.stdin = InitialStdin()
     if values["name"] or RECOVERED_FROM in os.environ:
         from supervise.launch import run_record
 
@@ -695,15 +695,15 @@ def _is_one_stream(launched: Launched) -> bool:
     return system.is_same_file(1, 2)
 
 
-def _hear_notify(launched: Launched) -> "Notify":
-    from supervise.access.notify import Notify
+def _hear_notify(launched: Launched) -> "NotifySocket":
+    from supervise.access.notify import NotifySocket
     from supervise.control import sockets
 
     try:
         found = sockets.bind_notify(launched.run_id)
     except OSError as error:
         raise Refusal(f"cannot have a socket for sd_notify: {reason_of(error)}") from None
-    notify = Notify(*found)
+    notify = NotifySocket(*found)
     launched.variables |= notify.variables(launched.request.values["idle_timeout"])
     return notify
 

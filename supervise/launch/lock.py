@@ -93,11 +93,11 @@ def _tell(events: int, run_id: str, name: str, holder: str) -> None:
     # block: another process may be the faster, a long line may not go in, a file system may have gone.
     if not poll.poll(0):
         return
-    from supervise.process import offload
+    from supervise.process import bounded_call
 
     try:
-        offload.run(lambda: (os.write(events, line), ()), TELLING, (events,))
-    except (OSError, offload.LateError):
+        bounded_call.run(lambda: (os.write(events, line), ()), TELLING, (events,))
+    except (OSError, bounded_call.NoAnswerError):
         pass
 
 

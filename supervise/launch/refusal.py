@@ -40,7 +40,7 @@ def settle(launched: "Launched", why: str) -> None:
     lines.append(postmortem.last_line(whole))
     _append(launched.events, lines)
     if launched.distant_events:
-        launched.distant_events.deputy.tell("append", "".join(lines).encode())
+        launched.distant_events.file_worker.post("append", "".join(lines).encode())
     _write_report(values["report"], whole, why)
     if launched.record:
         if launched.record.events >= 0:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from supervise.options.argv import Request
-    from supervise.output.log_file import Log
+    from supervise.output.log_file import LogFile
     from supervise.output.tee import Copier, Sink
     from supervise.records.proxies import DistantSink
     from supervise.text.redaction import Redaction
@@ -156,7 +156,7 @@ def was_predecessor_lost(values: "Mapping[str, Any]") -> bool:
 def copier(
     record: "store.Record | None",
     most: int,
-    log: "Log | DistantSink | None",
+    log: "LogFile | DistantSink | None",
     on_failure: "Callable[[str, str], None]",
 ) -> "Copier":
     """The way of the output into that record, up to so many bytes, and into that log."""

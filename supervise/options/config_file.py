@@ -75,7 +75,7 @@ def _answers(path: str, look: "Callable[[], object]", said: "Mapping[str, str]",
     if system.is_at_hand(path):
         return True
     from supervise.options import values
-    from supervise.process import offload
+    from supervise.process import bounded_call
 
     bounds = [PATIENCE]
     for key in LIMITS:
@@ -88,8 +88,8 @@ def _answers(path: str, look: "Callable[[], object]", said: "Mapping[str, str]",
         if isinstance(limit, float):
             bounds.append(limit / 2)
     try:
-        offload.run(lambda: (bool(look()), ()), min(bounds))
-    except offload.LateError:
+        bounded_call.run(lambda: (bool(look()), ()), min(bounds))
+    except bounded_call.NoAnswerError:
         _late.add(path)
         return False
     except OSError:

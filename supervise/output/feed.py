@@ -1,7 +1,7 @@
 """A copy of the command's bytes for a process that looks into them, which may be slow, stopped or frozen.
 
 The command's output never stands still for it.  A process that reads, however slowly, is waited for, so that it sees
-every byte.  One that takes nothing for STALL seconds is not waited for until it has caught up: meanwhile the latest
+every byte.  One that takes nothing for STALL_SECONDS is not waited for until it has caught up: meanwhile the latest
 bytes wait here, and the oldest whole lines are left out.
 """
 
@@ -13,14 +13,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MOST = 1 << 20
+QUEUE_BYTES = 1 << 20
 """Bytes that may wait for the process."""
-PIECE = 1 << 16
-STALL = 0.25
+WRITE_BYTES = 1 << 16
+STALL_SECONDS = 0.25
 """Seconds without progress for which the pump waits."""
-TURN = 0.0005
+ROOM_POLL_SECONDS = 0.0005
 """Seconds between two looks for room."""
-GAP = b"\0"
+GAP_MARK = b"\0"
 """What stands for the middle of an endless line, so that what was apart does not read as one word."""
 
 
@@ -46,10 +46,10 @@ class Feed:
         """Have a copy of these bytes read."""
         if self.is_gone:
             return
-        if len(self._pending) + len(data) > MOST:
+        if len(self._pending) + len(data) > QUEUE_BYTES:
             self._wait_for_room(len(data))
         with self._guard:
-            if len(self._pending) + len(data) > MOST:
+            if len(self._pending) + len(data) > QUEUE_BYTES:
                 self._leave_out(len(data))
             self._pending += data
             is_first, self._is_started = not self._is_started, True
@@ -79,26 +79,26 @@ class Feed:
 
     def _wait_for_room(self, size: int) -> None:
         """Wait for room, as long as the process takes something now and then."""
-        taken, until = self._taken, monotonic() + STALL
-        while not (self._is_late or self.is_gone) and len(self._pending) + size > MOST:
+        taken, until = self._taken, monotonic() + STALL_SECONDS
+        while not (self._is_late or self.is_gone) and len(self._pending) + size > QUEUE_BYTES:
             if self._taken != taken:
-                taken, until = self._taken, monotonic() + STALL
+                taken, until = self._taken, monotonic() + STALL_SECONDS
             elif monotonic() > until:
                 self._is_late = True
-            sleep(TURN)
+            sleep(ROOM_POLL_SECONDS)
 
     def _leave_out(self, size: int) -> None:
         """Leave out half of what waits, in whole lines: a line ends before the gap, and a line begins after it."""
         self._has_left_out = True
         # `keep` is the end of the line whose beginning the process has read.
         keep = self._pending.find(b"\n") + 1
-        end = self._pending.find(b"\n", max(keep, len(self._pending) + size - MOST // 2)) + 1
-        if keep and end and keep + len(self._pending) - end + size <= MOST:
+        end = self._pending.find(b"\n", max(keep, len(self._pending) + size - QUEUE_BYTES // 2)) + 1
+        if keep and end and keep + len(self._pending) - end + size <= QUEUE_BYTES:
             del self._pending[keep:end]
             return
         # What waits is one endless line.
-        del self._pending[: max(0, len(self._pending) + size - MOST // 2)]
-        self._pending[:0] = GAP
+        del self._pending[: max(0, len(self._pending) + size - QUEUE_BYTES // 2)]
+        self._pending[:0] = GAP_MARK
 
     def _run(self) -> None:
         try:
@@ -117,7 +117,7 @@ class Feed:
         while True:
             with self._guard:
                 if self._pending:
-                    piece = bytes(self._pending[:PIECE])
+                    piece = bytes(self._pending[:WRITE_BYTES])
                     del self._pending[: len(piece)]
                     return piece
                 self._is_late = False

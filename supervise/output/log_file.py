@@ -7,10 +7,10 @@ from supervise.text.writer import write_all
 
 WAIT_SECONDS = 2.0
 """Seconds for which a reader of a FIFO, say, may take nothing."""
-PIECE = 1 << 18
+READ_BYTES = 1 << 18
 
 
-class Log:
+class LogFile:
     """That file.  A sink for `output.tee`; its methods raise OSError."""
 
     name = "--log"
@@ -27,9 +27,9 @@ class Log:
     def take(self, stream: str, at: float, pipe: int, size: int) -> None:
         """Append so many bytes that are in that pipe."""
         if self._buffer is None:
-            self._buffer = memoryview(bytearray(PIECE))
+            self._buffer = memoryview(bytearray(READ_BYTES))
         while size:
-            got = os.readv(pipe, [self._buffer[: min(size, PIECE)]])
+            got = os.readv(pipe, [self._buffer[: min(size, READ_BYTES)]])
             self.write(stream, at, self._buffer[:got])
             size -= got
 

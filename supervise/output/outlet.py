@@ -24,11 +24,11 @@ if TYPE_CHECKING:
             """Write one line, which comes with its end."""
 
 
-SLOW = 3.0
+LATE_THREAD_SECONDS = 3.0
 """Seconds that the last words may take on a busy machine, though no reader refuses them."""
-MOST_BYTES = 1 << 20
+QUEUE_BYTES = 1 << 20
 """Bytes of them."""
-MOST_WAITING = 1000
+QUEUE_MESSAGES = 1000
 """Messages that may wait for a reader; later ones are dropped rather than kept without bound."""
 
 
@@ -127,7 +127,7 @@ class Messenger:
     def say(self, line: bytes) -> None:
         """Have it written."""
         with self._guard:
-            if self.is_gone or len(self._waiting) >= MOST_WAITING or self._size + len(line) > MOST_BYTES:
+            if self.is_gone or len(self._waiting) >= QUEUE_MESSAGES or self._size + len(line) > QUEUE_BYTES:
                 return
             self._waiting.append(line)
             self._size += len(line)
@@ -142,7 +142,7 @@ class Messenger:
 
     def flush(self, seconds: float) -> bool:
         """Wait for all of it to be written, at most so long for a reader; False where some is not."""
-        until = monotonic() + SLOW
+        until = monotonic() + LATE_THREAD_SECONDS
         while not self._busy.acquire(timeout=seconds):
             # Where there is room, it is not the reader who is slow but the machine: our thread has not come to run.
             if monotonic() > until or not is_writable(self._outlet.fd):

@@ -25,26 +25,26 @@ if TYPE_CHECKING:
     from supervise.output.feed import Feed
     from supervise.output.tee import Copier
 
-BUFFER = 1 << 18
-MUCH = 1 << 16
+BUFFER_BYTES = 1 << 18
+FLOOD_READ_BYTES = 1 << 16
 """Bytes in one read that show that the command writes much: the pipe as it comes is full (pipe(7))."""
-KEPT = 1 << 12
+KEPT_BYTES = 1 << 12
 """Bytes that are left in the pipe by splice, and read by us."""
-LEAST = 1 << 15
+SPLICE_MIN_BYTES = 1 << 15
 """Bytes that are worth to be handed over: fewer are copied sooner."""
-ENOUGH = 1 << 19
+TEE_ENOUGH_BYTES = 1 << 19
 """Bytes that are worth to be handed over to two."""
-A_MOMENT = 0.0001
+PIPE_FILL_SECONDS = 0.0001
 """Seconds in which a flood fills its pipe."""
-TURN_SECONDS = 0.05
+STUCK_POLL_SECONDS = 0.05
 """Seconds between two looks whether a pump that waits for others is still wanted."""
-YIELDED_SECONDS = 0.005
+YIELD_SECONDS = 0.005
 """Seconds for which a pump lets the other pump pass on what that one has seen before."""
-TAIL = 200
+TAIL_BYTES = 200
 """Bytes that are kept of the last line."""
 
 
-class Cut:
+class Cutoff:
     """The end of a pipe by which the pumps of one attempt hear that they have to wait for nothing more.
 
     The pumps end at different times, and a reader that stands still keeps one for ever; the last pump closes this end.
@@ -76,7 +76,7 @@ class Pump:
         stream: "Stream",
         source: int,
         outlet: Outlet,
-        cut: Cut,
+        cut: Cutoff,
         inbox: Inbox,
         copier: "Copier | None" = None,
         after: "tuple[Pump, ...]" = (),
@@ -92,7 +92,7 @@ class Pump:
         self.last = 0.0
         """CLOCK_MONOTONIC of the first and of the last byte."""
         self.tail = b""
-        """The last bytes so far, TAIL of them at most: the last line."""
+        """The last bytes so far, TAIL_BYTES of them at most: the last line."""
         self.has_ended = False
         self.failure = ""
         """Why bytes could not be written; empty where the reader has left, which is the command's affair."""
@@ -165,7 +165,7 @@ class Pump:
         The waiting of a pump is ended by the cut.
         """
         # One buffer more: what has been read and is not counted yet.
-        self._limit = self.count + self._pending() + BUFFER
+        self._limit = self.count + self._pending() + BUFFER_BYTES
 
     def keep_source(self) -> int:
         """Return another descriptor of the source, to read what is printed later; -1 where the source has ended."""
@@ -211,7 +211,7 @@ class Pump:
 
     def _stream(self) -> None:
         source = self._source
-        view = memoryview(bytearray(BUFFER))
+        view = memoryview(bytearray(BUFFER_BYTES))
         into = [view]
         poll = select.poll()
         poll.register(source, select.POLLIN)
@@ -246,14 +246,14 @@ class Pump:
             if not self._pass_on(view[:size]):
                 return
             # Or so much was handed over since the last read.
-            is_flood, seen = self.count - seen >= MUCH, self.count
+            is_flood, seen = self.count - seen >= FLOOD_READ_BYTES, self.count
             if is_flood and not is_enlarged:
                 is_enlarged = True
                 enlarge(source)
                 enlarge(self._outlet.fd)
                 if self._copier:
                     # What is read is copied once more in memory, what is handed over is not.
-                    into = [view[:MUCH]]
+                    into = [view[:FLOOD_READ_BYTES]]
 
     def _pass_on(self, data: memoryview) -> bool:
         """Pass on what was read; False where this pump was abandoned meanwhile.
@@ -263,7 +263,7 @@ class Pump:
         self.last = monotonic()
         self.count += len(data)
         # After a splice the copier has left a whole tail here.
-        self.tail = bytes(data[-TAIL:]) if len(data) >= TAIL else (self.tail + data)[-TAIL:]
+        self.tail = bytes(data[-TAIL_BYTES:]) if len(data) >= TAIL_BYTES else (self.tail + data)[-TAIL_BYTES:]
         if not self.first:
             self.first = self.last
             self._inbox.post("first", self)
@@ -285,7 +285,7 @@ class Pump:
         """Wait, for a moment at most, until the other pump has passed on what it has seen before."""
         self.has_turn = turn.acquire(blocking=False)
         if not self.has_turn and not self._is_other_stuck:
-            self.has_turn = turn.acquire(timeout=YIELDED_SECONDS)
+            self.has_turn = turn.acquire(timeout=YIELD_SECONDS)
         self._is_other_stuck = not self.has_turn
 
     def _end_turn(self) -> None:
@@ -330,7 +330,7 @@ class Pump:
         interrupted: however many attempts end by a limit, one pump of a stream is stuck, and not one of each attempt.
         """
         for one in self._after:
-            while not one._end.acquire(timeout=TURN_SECONDS):
+            while not one._end.acquire(timeout=STUCK_POLL_SECONDS):
                 if not self._limit:
                     return False
             one._end.release()
@@ -355,12 +355,12 @@ class Pump:
         """
         if not self._can_splice or (self.feed and not self.feed.is_gone):
             return False
-        size = self._pending() - KEPT
-        if self._copier and not self._ahead and LEAST <= size < ENOUGH:
+        size = self._pending() - KEPT_BYTES
+        if self._copier and not self._ahead and SPLICE_MIN_BYTES <= size < TEE_ENOUGH_BYTES:
             # One turn for much instead of several: each wakes the source, the reader and the copier.
-            sleep(A_MOMENT)
-            size = self._pending() - KEPT
-        if size < LEAST and not self._ahead:
+            sleep(PIPE_FILL_SECONDS)
+            size = self._pending() - KEPT_BYTES
+        if size < SPLICE_MIN_BYTES and not self._ahead:
             return False
         if self._copier:
             if not self._ahead:

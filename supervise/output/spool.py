@@ -12,7 +12,7 @@ from supervise.output.outlet import Outlet
 from supervise.text.stderr import reason_of
 from supervise.text.writer import write_all
 
-PIECE = 1 << 18
+READ_BYTES = 1 << 18
 
 
 class Spool:
@@ -75,7 +75,7 @@ class Spool:
             done.release()
 
     def _show_piece(self, outlet: Outlet, size: int, gone: "set[Outlet]") -> None:
-        while size and (data := os.read(self._fd, min(size, PIECE))):
+        while size and (data := os.read(self._fd, min(size, READ_BYTES))):
             size -= len(data)
             try:
                 if outlet not in gone:
@@ -85,7 +85,7 @@ class Spool:
                 gone.add(outlet)
 
 
-class Held(Outlet):
+class SpooledOutlet(Outlet):
     """Stands for an outlet as long as its bytes are held."""
 
     def __init__(self, spool: Spool, outlet: Outlet) -> None:

@@ -40,14 +40,14 @@ if TYPE_CHECKING:
             """Nothing comes for now: what was made ready for more is given back.  Raises nothing."""
 
 
-MOST = 1 << 20
+QUEUE_BYTES = 1 << 20
 """Bytes that wait in memory, and in each pipe."""
-PIPES = 3
+PIPE_COUNT = 3
 """While one is emptied the next is filled: whoever fills one that is being emptied waits for its lock."""
-PIECE = 1 << 18
-LEAST_PATIENCE = 1.0
+READ_BYTES = 1 << 18
+MIN_FLUSH_SECONDS = 1.0
 """Seconds, when all is over."""
-TURN = 0.0001
+ROOM_POLL_SECONDS = 0.0001
 """Seconds between two looks for room in a pipe."""
 
 
@@ -73,7 +73,7 @@ class Copier:
         """Bytes in memory, so far."""
         self._is_late = False
         """Somebody has waited in vain: nobody waits again before all is through."""
-        self._to_make = PIPES
+        self._to_make = PIPE_COUNT
         """Pipes that may still be made."""
         self._has_pipes = True
         """There is one, or may be."""
@@ -115,7 +115,7 @@ class Copier:
 
     def flush(self) -> bool:
         """Wait, as long as that is bearable, for all to be taken away and settled; False where some is not."""
-        if not self._busy.acquire(timeout=max(self._patience, LEAST_PATIENCE)):
+        if not self._busy.acquire(timeout=max(self._patience, MIN_FLUSH_SECONDS)):
             return False
         for sink in self._sinks:
             sink.settle()
@@ -124,7 +124,7 @@ class Copier:
 
     def _has_room_for(self, size: int) -> bool:
         held = self._put - self._taken
-        return not held or held + size <= MOST
+        return not held or held + size <= QUEUE_BYTES
 
     def _take_pipe(self) -> "tuple[int, int] | None":
         """An empty one, which is nobody else's from then on."""
@@ -138,7 +138,7 @@ class Copier:
                 pipe = os.pipe()
             except OSError:
                 # No more descriptors: those that there are must do, or none.
-                self._has_pipes, self._to_make = self._to_make < PIPES, 0
+                self._has_pipes, self._to_make = self._to_make < PIPE_COUNT, 0
                 return None
             self._to_make -= 1
         system.enlarge(pipe[1])
@@ -151,7 +151,7 @@ class Copier:
             if monotonic() >= until:
                 self._is_late = True
                 return None
-            sleep(TURN)
+            sleep(ROOM_POLL_SECONDS)
         return found
 
     def _post(self, stream: str, what: "bytes | int", pipe: "tuple[int, int] | None" = None) -> None:
@@ -227,6 +227,6 @@ class Copier:
 
 def _read(pipe: int, size: int) -> "Iterator[bytes]":
     while size:
-        data = os.read(pipe, min(size, PIECE))
+        data = os.read(pipe, min(size, READ_BYTES))
         size -= len(data)
         yield data

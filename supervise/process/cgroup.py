@@ -28,31 +28,31 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
-NAME = "supervise-"
+NAME_PREFIX = "supervise-"
 """Of the cgroup; the run's id follows."""
-BURST = 0.05
+BURST_SECONDS = 0.05
 """Seconds for which who was born outside is brought in at once: meanwhile the guardian does nothing else."""
-GATHERING = 2.0
+MOVE_IN_SECONDS = 2.0
 """Seconds after which whoever is still outside stays there."""
-CHILDREN = 30
+CHILD_LOOKS = 30
 """Quick looks at our youngest child before each at the whole tree."""
-EMPTY = 4
+EMPTY_LOOKS = 4
 """Looks in a row that must find nobody outside: one that falls to its grandparent during a look is missed by it, and of
 a chain of forks most looks find only who is gone a moment later."""
-LETTING_OUT = 0.2
+MOVE_OUT_SECONDS = 0.2
 """Seconds that letting out who lives on may take."""
-PATIENCE = 1.0
+OUTER_CGROUP_SECONDS = 1.0
 """Seconds that the wall of a run around ours is waited for; it may be a run that has none."""
-STAYING = 0.05
+INHABITED_RMDIR_SECONDS = 0.05
 """Seconds after which those inside whom we have not let out are there to stay."""
-LEAVING = 2.0
+EMPTY_RMDIR_SECONDS = 2.0
 """Seconds in which the dead may leave: they do so after they have been waited for, on a busy machine not at once."""
-DYING = 0.5
+WATCHER_DEATH_SECONDS = 0.5
 """Seconds that the watcher has to die of its KILL."""
-FALLING = 10.0
+WATCHER_WORK_SECONDS = 10.0
 """Seconds that the watcher has to kill the cgroup: it tries that a hundred times, with pauses of 0.05 s."""
-LIMITS = ("memory.max", "cpu.max")
-WATCH = """
+LIMIT_FILES = ("memory.max", "cpu.max")
+WATCHER_SCRIPT = """
 cd /
 while read -r _; do :; done
 tries=0
@@ -78,12 +78,12 @@ class CommandCgroup:
         self.folder = folder
         self.watcher = watcher
         """Its pid: a child of ours that is neither the guardian nor of the tree."""
-        self.held = held
+        self.watcher_pipe = held
         """What the watcher waits for the end of."""
 
-    def lower(self, spared: int) -> None:
+    def move_out(self, spared: int) -> None:
         """Who is inside is let out; but for the guardian, which is about to go."""
-        until = monotonic() + LETTING_OUT
+        until = monotonic() + MOVE_OUT_SECONDS
         is_home_known = False
         while monotonic() < until:
             inside = [pid for pid in _inside(self.folder) if pid != spared]
@@ -93,7 +93,7 @@ class CommandCgroup:
                 # This is read only where a process has to be let out, which is rare: with many mounts it takes a
                 # millisecond.
                 is_home_known = True
-                now = _home()
+                now = _own_folder()
                 if now != self.folder:
                     # A run around this one may have ended meanwhile, and let the supervisor out.
                     self._home = now or self._home
@@ -114,12 +114,12 @@ class CommandCgroup:
         except (ChildProcessError, ProcessLookupError):
             return
         # A debugger, a frozen cgroup or a disk may keep it from dying.
-        _await_end(self.watcher, DYING)
+        _await_end(self.watcher, WATCHER_DEATH_SECONDS)
 
-    def fall(self) -> None:
+    def let_watcher_kill(self) -> None:
         """Let go of what the watcher waits for, and wait while it kills the cgroup and removes it."""
-        os.close(self.held)
-        _await_end(self.watcher, FALLING)
+        os.close(self.watcher_pipe)
+        _await_end(self.watcher, WATCHER_WORK_SECONDS)
 
 
 def _await_end(child: int, seconds: float) -> None:
@@ -146,43 +146,43 @@ def _await_end(child: int, seconds: float) -> None:
             os.close(pidfd)
 
 
-def is_to_wait() -> bool:
+def is_outer_cgroup_due() -> bool:
     """There is a run around ours whose wall we are not within, or not yet."""
     outer = os.environb.get(b"SUPERVISE_RUN_ID")
-    return bool(outer) and b"/%s%s" % (NAME.encode(), outer or b"") not in _cgroup("self")
+    return bool(outer) and b"/%s%s" % (NAME_PREFIX.encode(), outer or b"") not in _cgroup("self")
 
 
-def build(run_id: str) -> CommandCgroup | None:
+def create(run_id: str) -> CommandCgroup | None:
     """A wall with nobody inside, and its watcher; None where there can be none."""
-    home = _home()
+    home = _own_folder()
     if not home or os.getpid() == 1 or not os.access(home, os.W_OK) or _is_limited(home):
         return None
-    folder = f"{home}/{NAME}{run_id}"
+    folder = f"{home}/{NAME_PREFIX}{run_id}"
     try:
         heard, held = os.pipe()
     except OSError:
         return None
     try:
-        watcher = _watch(folder, heard)
+        watcher = _start_watcher(folder, heard)
     except OSError:
         os.close(held)
         return None
     finally:
         os.close(heard)
-    wall = CommandCgroup(home, folder, watcher, held)
+    cgroup = CommandCgroup(home, folder, watcher, held)
     try:
         # After the watcher: should we be killed in between, somebody removes it.
         os.mkdir(folder)
         os.stat(f"{folder}/cgroup.kill")
     except OSError:
-        wall.lower(0)
-        wall.remove()
+        cgroup.move_out(0)
+        cgroup.remove()
         os.close(held)
         return None
-    return wall
+    return cgroup
 
 
-def enter(folder: str, spared: set[int], reap: "Callable[[], object]") -> "Iterator[None]":
+def move_in(folder: str, spared: set[int], reap: "Callable[[], object]") -> "Iterator[None]":
     """Go inside, and bring in all who descend from us, but for `spared`.  `reap` reaps our dead.
 
     Those who are in another cgroup than we were have been put there by somebody, and stay.  It pauses now and then, for
@@ -195,11 +195,11 @@ def enter(folder: str, spared: set[int], reap: "Callable[[], object]") -> "Itera
     # Where a process has gone before its cgroup could be read, its child may be there.
     outside = {before, _cgroup("self").rpartition(b"/")[0] or b"/", b""}
     now = monotonic()
-    until, pause = now + GATHERING, now + BURST
+    until, pause = now + MOVE_IN_SECONDS, now + BURST_SECONDS
     empty = 0
     # One whose first thread has exited shows the cgroup that this was in, for good.
     moved: set[tuple[int, int]] = set()
-    while empty < EMPTY and now < until:
+    while empty < EMPTY_LOOKS and now < until:
         empty += 1
         _bring_in_children(folder, outside, spared, reap)
         for one in tree.look(os.getpid()):
@@ -215,12 +215,12 @@ def enter(folder: str, spared: set[int], reap: "Callable[[], object]") -> "Itera
         if now > pause:
             yield
             now = monotonic()
-            pause = now + BURST
+            pause = now + BURST_SECONDS
 
 
 def _bring_in_children(folder: str, outside: set[bytes], spared: set[int], reap: "Callable[[], object]") -> None:
     """The newest of our own children, again and again: of a fork chain that is the only one alive, and not for long."""
-    for _ in range(CHILDREN):
+    for _ in range(CHILD_LOOKS):
         # The dead would make each look longer than the one before.
         reap()
         children = [pid for pid in tree.children(os.getpid()) if pid not in spared]
@@ -230,9 +230,9 @@ def _bring_in_children(folder: str, outside: set[bytes], spared: set[int], reap:
         _move(children[-1], folder)
 
 
-def remove_left(run_ids: "Collection[str]") -> None:
+def remove_leftovers(run_ids: "Collection[str]") -> None:
     """Remove what those runs have left that were killed whole, their watchers as well, wherever it is."""
-    names = {f"{NAME}{run_id}" for run_id in run_ids}
+    names = {f"{NAME_PREFIX}{run_id}" for run_id in run_ids}
     for _, point in _mounts():
         for folder, _, _ in os.walk(os.fsdecode(point)):
             if os.path.basename(folder) in names:
@@ -249,7 +249,7 @@ def _remove(folder: str) -> None:
             pass
         except OSError:
             _remove_what_is_below(folder)
-            if monotonic() > began + (STAYING if _is_inhabited(folder) else LEAVING):
+            if monotonic() > began + (INHABITED_RMDIR_SECONDS if _is_inhabited(folder) else EMPTY_RMDIR_SECONDS):
                 return
             sleep(0.001)
             continue
@@ -275,7 +275,7 @@ def _remove_what_is_below(folder: str) -> None:
 def _remove_what_is_around(folder: str) -> None:
     """What a run around that one has left there that ended before it; while it lives its guardian is inside."""
     folder = os.path.dirname(folder)
-    while os.path.basename(folder).startswith(NAME):
+    while os.path.basename(folder).startswith(NAME_PREFIX):
         try:
             os.rmdir(folder)
         except OSError:
@@ -288,7 +288,7 @@ def _is_there(process: tree.Stat) -> bool:
     return now is not None and now.starttime == process.starttime
 
 
-def _watch(folder: str, heard: int) -> int:
+def _start_watcher(folder: str, heard: int) -> int:
     """Start the watcher; return its pid.
 
     The watcher is in a session of its own, deaf to what is sent to all of supervise: only KILL ends it before its time.
@@ -296,7 +296,7 @@ def _watch(folder: str, heard: int) -> int:
     """
     return os.posix_spawn(
         SHELL,
-        [SHELL, "-c", WATCH, f"{NAME}wall", folder],
+        [SHELL, "-c", WATCHER_SCRIPT, f"{NAME_PREFIX}wall", folder],
         {**named(os.environb), b"PATH": os.environb.get(b"PATH", b"") + b":/usr/bin:/bin"},
         file_actions=[
             (os.POSIX_SPAWN_DUP2, heard, 0),
@@ -310,7 +310,7 @@ def _watch(folder: str, heard: int) -> int:
     )
 
 
-def _home() -> str:
+def _own_folder() -> str:
     """The folder of our own cgroup; empty where it is not to be seen."""
     own = _cgroup("self")
     if not own or b"/.." in own:
@@ -342,7 +342,7 @@ def _cgroup(pid: int | str) -> bytes:
 
 
 def _is_limited(folder: str) -> bool:
-    limits = (tree.read(f"{folder}/{name}") for name in LIMITS)
+    limits = (tree.read(f"{folder}/{name}") for name in LIMIT_FILES)
     return any(limit and not limit.startswith(b"max") for limit in limits)
 
 

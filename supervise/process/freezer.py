@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-STOPPED = ("T", "t")
+STOPPED_STATES = ("T", "t")
 """States of proc(5) of a process that a signal, or a debugger, has stopped."""
 FREEZERS = {"cgroup2": ("cgroup.freeze", b"1", b"0"), "cgroup": ("freezer.state", b"FROZEN", b"THAWED")}
 """By the type of the mount: the file that freezes, what it holds then, and what lets the processes go on."""
@@ -24,7 +24,7 @@ def is_still(pid: int) -> bool:
     now = tree.stat(pid)
     if now is None or not tree.is_alive(now):
         return False
-    return now.state in STOPPED or any(True for _ in _frozen(pid))
+    return now.state in STOPPED_STATES or any(True for _ in _frozen(pid))
 
 
 def rouse(pid: int) -> None:

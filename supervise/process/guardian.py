@@ -179,7 +179,7 @@ def fork(
     command's signal mask.  `on_lost` is called in the guardian, with the facts and the sockets that it was told, when
     the supervisor has died and the tree is stopped; `found_again` before that, on a terminal.  `maker` makes the record
     of the run, in the guardian, where the first messages tell it to.  `copies`: the read ends of the
-    command's pipes that the guardian keeps (see `read_ends.Copies`).
+    command's pipes that the guardian keeps (see `read_ends.ReadEndCopies`).
     Raises OSError where no process can be had.
     """
     ours, theirs = channel.pair()

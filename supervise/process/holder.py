@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-    from supervise.process.raw_environment import Exact
-    from supervise.process.read_ends import Copies
+    from supervise.process.raw_environment import RawEnvironment
+    from supervise.process.read_ends import ReadEndCopies
 
     Maker = Callable[[], tuple[tuple[Any, ...], tuple[int, ...], Callable[[], None]]]
     """Makes the record: what the supervisor is told of it, with which descriptors, and what takes all of it back."""
@@ -85,7 +85,7 @@ class Holder:
         """Descriptors that hold the run's lock, beside the descriptor that was open at the fork."""
         self.spared: set[int] = set()
         """The children of a supervisor that is the holder which are not of the command's tree: the watcher of
-        the wall, and the deputies that write files."""
+        the wall, and the file workers that write files."""
         self._gathering: Iterator[None] | None = None
         """What is left to be done to bring the tree behind the wall."""
         self._stop_signal = 15
@@ -100,7 +100,7 @@ class Holder:
         """The signals that the caller of supervise blocks: they are blocked for the command too."""
         self.kept: tuple[int, ...] = ()
         """In a guardian: the read ends of the command's pipes for its `Copies`, should the supervisor die."""
-        self._copies: Copies | None = None
+        self._copies: ReadEndCopies | None = None
         self.permit = -1
         """The same for what comes after the record: where the supervisor was first, nothing does."""
         self.maker: Maker | None = None
@@ -242,7 +242,7 @@ class Holder:
             case ("cgroup", str(folder)):
                 from supervise.process import cgroup
 
-                self._gathering = cgroup.enter(folder, self.spared, self.reap)
+                self._gathering = cgroup.move_in(folder, self.spared, self.reap)
                 self._gather()
             case ("spawn", list(command), dict(variables), str(terminal)):
                 if fds[3:]:
@@ -337,10 +337,10 @@ class Holder:
             for fd in {*stdio} - {0, 1, 2}:
                 os.close(fd)
 
-    def _exact(self, variables: "dict[bytes, bytes | None]") -> "Exact":
-        from supervise.process.raw_environment import Exact
+    def _exact(self, variables: "dict[bytes, bytes | None]") -> "RawEnvironment":
+        from supervise.process.raw_environment import RawEnvironment
 
-        return Exact(variables, self._names)
+        return RawEnvironment(variables, self._names)
 
     def _signal_root(self, number: int) -> None:
         # Until we reap it, its pid is nobody else's.
@@ -358,7 +358,7 @@ class Holder:
         """
         from supervise.process import tree
 
-        if tree.IS_OURS or not self.root or self.reap():
+        if tree.HAS_OWN_PROC or not self.root or self.reap():
             return
         for signal in (number, _signal.SIGCONT):
             try:
@@ -431,12 +431,12 @@ class Holder:
             for fd in fds:
                 os.close(fd)
 
-    def _load_copies(self) -> "Copies":
+    def _load_copies(self) -> "ReadEndCopies":
         if self._copies is None:
             # This is loaded after the command's start: a file of its own costs a hundredth of a bare start of Python.
-            from supervise.process.read_ends import Copies
+            from supervise.process.read_ends import ReadEndCopies
 
-            self._copies = Copies(self.kept)
+            self._copies = ReadEndCopies(self.kept)
         return self._copies
 
     def _load(self) -> "ModuleType":

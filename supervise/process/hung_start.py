@@ -15,9 +15,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from supervise.process.kill import Survivor
 
-DYING = 0.1
+DEATH_SECONDS = 0.1
 """Seconds that a process has to die of its KILL before it is named: one that waits for a disk may never do so."""
-STEP = 0.002
+POLL_SECONDS = 0.002
 """Seconds between two looks."""
 
 
@@ -28,7 +28,7 @@ def end(guardian: int, spared: "set[int]") -> "list[Survivor]":
     of the caller that have nothing to do with the command.
     """
     ours = os.getpid()
-    until = monotonic() + DYING
+    until = monotonic() + DEATH_SECONDS
     # Processes that descend from the caller only once the guardian is dead belong to these as well.
     doomed: set[int] = set()
     while True:
@@ -40,7 +40,7 @@ def end(guardian: int, spared: "set[int]") -> "list[Survivor]":
         doomed = {pid for pid in doomed if not _has_gone(pid)}
         if not doomed or monotonic() > until:
             return [seen for pid in sorted(doomed) if (seen := tree.describe(pid))]
-        sleep(STEP)
+        sleep(POLL_SECONDS)
 
 
 def _kill(pid: int) -> None:

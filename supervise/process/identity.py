@@ -6,22 +6,22 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-MACHINE_ID = "/etc/machine-id"
+MACHINE_ID_PATH = "/etc/machine-id"
 """machine-id(5)."""
-LENGTH_OF_BOOT_ID = 36
+BOOT_ID_CHARACTERS = 36
 """Characters of a UUID with its hyphens."""
-LENGTH_OF_MACHINE_ID = 32
+MACHINE_ID_CHARACTERS = 32
 """Characters of a UUID without them."""
 
 
 def boot_id() -> str:
     """Return the id of this boot (random(4)); empty where that cannot be read, as in a sandbox that masks /proc/sys."""
-    return _id("/proc/sys/kernel/random/boot_id", LENGTH_OF_BOOT_ID)
+    return _id("/proc/sys/kernel/random/boot_id", BOOT_ID_CHARACTERS)
 
 
 def machine_id() -> str:
     """Return the id that this installation of the system keeps; empty where there is none."""
-    return _id(MACHINE_ID, LENGTH_OF_MACHINE_ID)
+    return _id(MACHINE_ID_PATH, MACHINE_ID_CHARACTERS)
 
 
 def is_other_boot(facts: "Mapping[str, object]") -> bool:

@@ -9,30 +9,30 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Literal
 
-HEAD = 4096
+HEAD_BYTES = 4096
 """Bytes of a file that are read; the kernel takes 256 of a `#!` line."""
-DEEPEST = 5
+INTERPRETER_DEPTH = 5
 """Interpreters of interpreters that the kernel follows."""
 PT_INTERP = 3
 
 
-def missing(path: str) -> str:
+def missing_interpreter(path: str) -> str:
     """Return the interpreter of that file, or of its interpreter and so on, that cannot be executed; '' for none."""
-    for _ in range(DEEPEST):
-        path = of(path)
+    for _ in range(INTERPRETER_DEPTH):
+        path = interpreter_of(path)
         if not path or not os.access(path, os.X_OK) or os.path.isdir(path):
             return path
     return ""
 
 
-def of(path: str) -> str:
+def interpreter_of(path: str) -> str:
     """Return the interpreter that the file names, as it is written there, a carriage return included; '' for none."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError:
         return ""
     try:
-        head = os.read(fd, HEAD)
+        head = os.read(fd, HEAD_BYTES)
         if head.startswith(b"\x7fELF"):
             return os.fsdecode(_loader(fd, head))
     except (OSError, OverflowError):
@@ -59,5 +59,5 @@ def _loader(fd: int, head: bytes) -> bytes:
         entry = os.pread(fd, size, table + index * size)
         if number(0, 4, entry) == PT_INTERP:
             at = number(8, 8, entry) if is_64 else number(4, 4, entry)
-            return os.pread(fd, HEAD, at).partition(b"\0")[0]
+            return os.pread(fd, HEAD_BYTES, at).partition(b"\0")[0]
     return b""

@@ -16,20 +16,20 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-TIGHT = 0.020
+CHILD_KILL_SECONDS = 0.020
 """Seconds of killing only what is our own child, before the next look at the whole tree: what forks faster than a
 walk takes is caught here, since each kill makes its child ours."""
-SHALLOW, BREATH = 3, 0.004
+QUICK_GENERATIONS, GENERATION_SECONDS = 3, 0.004
 """Generations that are only killed as they fall to us, and the seconds that each has to die: for most trees that is all
 it takes, and for a wide one a sixth of the work of looking for everybody."""
-PAUSE = 0.010
+REAP_SECONDS = 0.010
 """Seconds to do nothing but reap where all who live have had their KILL: a look at each death of a thousand would
 take longer than the deaths."""
-LEAVING = 0.5
+REFUSAL_SECONDS = 0.5
 """Seconds in which those whom we may not kill may leave by themselves, as sudo does when its command is dead."""
-FROZEN = 0.2
+THAW_AFTER_SECONDS = 0.2
 """Seconds of KILL in vain after which the survivors are let out of a frozen cgroup: in one of version 1 none dies."""
-LONGEST = 5.0
+KILL_LIMIT_SECONDS = 5.0
 """Seconds after which what is still alive (uninterruptible sleep, no permission) is named and left."""
 HAS_PIDFD = hasattr(os, "pidfd_open") and hasattr(_signal, "pidfd_send_signal")
 """Pythons that were built with old headers, uv's among them, do not have them."""
@@ -103,30 +103,30 @@ def kill_all(holder: int, group: int, reap: "Callable[[], bool]", wait: "Callabl
     `reap` reaps what has died and says whether nothing is left to wait for; `wait` waits so many seconds for a death.
     `group` is the process group we were started in, which is never killed as one.
     """
-    for _ in range(SHALLOW):
-        if _kill_children(holder, reap) or _reap_for(BREATH, reap, wait):
+    for _ in range(QUICK_GENERATIONS):
+        if _kill_children(holder, reap) or _reap_for(GENERATION_SECONDS, reap, wait):
             return []
     killed: set[tuple[int, int]] = set()
-    until = monotonic() + LONGEST
-    frozen_until = monotonic() + FROZEN
+    until = monotonic() + KILL_LIMIT_SECONDS
+    frozen_until = monotonic() + THAW_AFTER_SECONDS
     # Everybody alive has refused for as long as this has not moved.
-    leaving_until = monotonic() + LEAVING
+    leaving_until = monotonic() + REFUSAL_SECONDS
     while not reap():
         if _kill_children(holder, reap):
             break
         alive, refused, is_fresh = _kill_tree(holder, group, killed)
         now = monotonic()
         if is_fresh or refused != alive:
-            leaving_until = now + LEAVING
+            leaving_until = now + REFUSAL_SECONDS
         if is_fresh:
-            frozen_until = now + FROZEN
+            frozen_until = now + THAW_AFTER_SECONDS
         elif now > frozen_until:
             frozen_until = until
             for pid in alive:
                 freezer.rouse(pid)
         if now > until or (alive and now > leaving_until):
             return [seen for pid in alive if (seen := tree.describe(pid))]
-        if not is_fresh and _reap_for(PAUSE, reap, wait):
+        if not is_fresh and _reap_for(REAP_SECONDS, reap, wait):
             break
     return []
 
@@ -143,7 +143,7 @@ def _reap_for(seconds: float, reap: "Callable[[], bool]", wait: "Callable[[float
 
 def _kill_children(holder: int, reap: "Callable[[], bool]") -> bool:
     """Kill our own children, the newest first, as long as there are new ones; True where nothing is left at all."""
-    until = monotonic() + TIGHT
+    until = monotonic() + CHILD_KILL_SECONDS
     done: set[int] = set()
     while monotonic() < until:
         children = tree.children(holder)

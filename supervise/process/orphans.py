@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     Key = tuple[int, int]
     """pid and start time: that very process."""
 
-VARIABLE = b"SUPERVISE_RUN_ID="
-SLOWEST = 0.2
+RUN_ID_VARIABLE = b"SUPERVISE_RUN_ID="
+SLOW_POLL_SECONDS = 0.2
 """Seconds between two looks, when nothing has changed for long."""
-FASTEST = 0.01
-MARGIN = 2.0
+FAST_POLL_SECONDS = 0.01
+GUARDIAN_MARGIN_SECONDS = 2.0
 """Seconds that a guardian may take beyond the grace and its own killing."""
-SETTLED = 1.0
+EXEC_SECONDS = 1.0
 """Seconds after which a process has long become what it was started to be."""
-TICKS = os.sysconf("SC_CLK_TCK")
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 """In one second."""
 
 
@@ -62,7 +62,7 @@ class Orphans:
         self._looks = 0
         self._killed: set[Key] = set()
 
-    def find(self, everyone: "dict[int, tree.Stat]", ids: "Ids", spared: "set[int]") -> "list[tree.Stat]":
+    def find(self, everyone: "dict[int, tree.Stat]", ids: "RunIds", spared: "set[int]") -> "list[tree.Stat]":
         """Those who are alive among `everyone`, but for the `spared`."""
         others = {pid: one for pid, one in everyone.items() if pid not in spared}
         mine = {pid: one for pid, one in others.items() if _key(one) in self._known or ids.of(one) == self.run_id}
@@ -85,7 +85,7 @@ class Orphans:
         self.met |= {_key(one): one.name for one in alive if _key(one) != self._guardian}
         return alive
 
-    def step(self, everyone: "dict[int, tree.Stat]", ids: "Ids", spared: "set[int]") -> None:
+    def step(self, everyone: "dict[int, tree.Stat]", ids: "RunIds", spared: "set[int]") -> None:
         """Do what is due, after one look at everyone."""
         now = monotonic()
         self._began = self._began or now
@@ -95,7 +95,10 @@ class Orphans:
         if self._looks > 1 and now >= self._seen_at + (0 if self.met else self.patience):
             # A child that was forked during the first look is seen in the second.
             self.is_done = True
-        if not alive or (self._has_guardian(alive) and now < self._began + self.grace + kill.LONGEST + MARGIN):
+        if not alive or (
+            self._has_guardian(alive)
+            and now < self._began + self.grace + kill.KILL_LIMIT_SECONDS + GUARDIAN_MARGIN_SECONDS
+        ):
             return
         if not self._asked_at:
             self._asked_at = now
@@ -108,7 +111,7 @@ class Orphans:
             self._killing_since = self._killing_since or now
             groups = self._leaders - {everyone[pid].pgrp for pid in spared if pid in everyone}
             self._kill(alive, groups)
-            if now > self._killing_since + kill.LONGEST:
+            if now > self._killing_since + kill.KILL_LIMIT_SECONDS:
                 self.survivors = [seen for one in alive if (seen := tree.describe(one.pid))]
                 self.is_done = True
 
@@ -145,7 +148,7 @@ def _kill_group_of(process: tree.Stat) -> None:
             pass
 
 
-class Ids:
+class RunIds:
     """Whose run each process was started in, by its first environment; those of other users tell nothing."""
 
     def __init__(self) -> None:
@@ -158,25 +161,25 @@ class Ids:
         if found is None:
             found = _run_id(process.pid)
             # One that has just been forked may not have its own program and environment yet.
-            if found or process.starttime / TICKS + SETTLED < tree.since_boot():
+            if found or process.starttime / TICKS_PER_SECOND + EXEC_SECONDS < tree.since_boot():
                 self._found[key] = found
         return found
 
 
 def stop_all(runs: "list[Orphans]") -> None:
     """Stop them all, side by side: asked, given their grace, killed; bounded by the longest of the graces."""
-    ids, spared = Ids(), ourselves()
-    pause = FASTEST
+    ids, spared = RunIds(), own_ancestry()
+    pause = FAST_POLL_SECONDS
     while waiting := [one for one in runs if not one.is_done]:
         everyone = tree.scan()
         for one in waiting:
             one.step(everyone, ids, spared)
         is_quick = any(one.is_killing or not one.met for one in waiting)
-        pause = FASTEST if is_quick else min(pause * 1.5, SLOWEST)
+        pause = FAST_POLL_SECONDS if is_quick else min(pause * 1.5, SLOW_POLL_SECONDS)
         sleep(pause)
 
 
-def ourselves() -> "set[int]":
+def own_ancestry() -> "set[int]":
     """We and all who wait for us: whoever tidies up does not end himself."""
     return {one.pid for one in tree.ancestry(os.getpid())}
 
@@ -187,7 +190,7 @@ def _run_id(pid: int) -> str:
             return ""
     except OSError:
         return ""
-    _, found, rest = (b"\0" + tree.read(f"/proc/{pid}/environ")).partition(b"\0" + VARIABLE)
+    _, found, rest = (b"\0" + tree.read(f"/proc/{pid}/environ")).partition(b"\0" + RUN_ID_VARIABLE)
     return os.fsdecode(rest.partition(b"\0")[0]) if found else ""
 
 

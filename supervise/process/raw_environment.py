@@ -8,18 +8,18 @@ import _signal
 import os
 
 from supervise import EXIT_ERROR
-from supervise.process.spawn import DEFAULTS
+from supervise.process.spawn import RESET_SIGNALS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import NoReturn
 
-OF_ITS_DESCRIPTOR = b"LISTEN_PIDFDID"
+LISTEN_PIDFD_ID = b"LISTEN_PIDFDID"
 """Its value is the inode of a pidfd, which no other process can have; without it LISTEN_PID counts."""
 
 
-class Exact:
+class RawEnvironment:
     """Starts a command with an environment that no mapping can hold: by a fork, and execv of the C library's array.
 
     A fork copies page tables, which posix_spawn(3) does not: so only a command that needs it is started this way.
@@ -74,7 +74,7 @@ class Exact:
                 else:
                     os.dup2(fd, number)
             _change(self.variables, self.names)
-            for signal in DEFAULTS:
+            for signal in RESET_SIGNALS:
                 _signal.signal(signal, _signal.SIG_DFL)
             _signal.set_wakeup_fd(-1)
             _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
@@ -96,4 +96,4 @@ def _change(variables: "dict[bytes, bytes | None]", names: "tuple[bytes, ...]") 
         if name not in variables:
             os.putenv(name, b"%d" % os.getpid())
     if b"LISTEN_PID" in names:
-        os.unsetenv(OF_ITS_DESCRIPTOR)
+        os.unsetenv(LISTEN_PIDFD_ID)

@@ -8,11 +8,11 @@ short, two more are too many.
 
 import os
 
-MUCH = 1 << 16
+DROP_BYTES = 1 << 16
 """Bytes that are read and dropped at once."""
 
 
-class Copies:
+class ReadEndCopies:
     """The copies that one guardian holds."""
 
     def __init__(self, sources: "tuple[int, ...]") -> None:
@@ -37,7 +37,7 @@ class Copies:
     def drop(self, source: int) -> None:
         """Take what the command has printed into the pipes; its reader is dead."""
         try:
-            if os.read(source, MUCH):
+            if os.read(source, DROP_BYTES):
                 return
         except BlockingIOError:
             return

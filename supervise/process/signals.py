@@ -26,13 +26,13 @@ CHLD, STOP, INT, QUIT, HUP = _signal.SIGCHLD, _signal.SIGSTOP, _signal.SIGINT, _
 CONT, WINCH = _signal.SIGCONT, _signal.SIGWINCH
 MAY_STAY_IGNORED = (HUP, INT, QUIT, *STOPPING)
 """nohup, `&` and shells ignore them for us and for the command."""
-SHORT = 0.030
+SHORT_RUN_SECONDS = 0.030
 """Seconds after which a command is no short one."""
-CHILD_STOPPED = 5
+CODE_CHILD_STOPPED = 5
 """The si_code CLD_STOPPED of a SIGCHLD (sigaction(2))."""
-FROM_PROCESS = 0
+CODE_FROM_PROCESS = 0
 """The si_code SI_USER: a process has sent the signal by kill(2)."""
-FROM_KERNEL = 0x80
+CODE_FROM_KERNEL = 0x80
 """si_code SI_KERNEL: the terminal sent it, to its whole foreground group (sigaction(2))."""
 
 
@@ -60,7 +60,7 @@ def take(taken: "frozenset[int]", inbox: "Inbox") -> None:
 
 
 def _take(taken: "frozenset[int]", inbox: "Inbox") -> None:
-    info = _signal.sigtimedwait(taken, SHORT)
+    info = _signal.sigtimedwait(taken, SHORT_RUN_SECONDS)
     if info is None:
         # Loaded before the first signal where there is time: a short command does not pay for it.
         _ancestry_of(0)
@@ -73,7 +73,7 @@ def _take(taken: "frozenset[int]", inbox: "Inbox") -> None:
 
 
 def _ancestry(info: "struct_siginfo") -> "list[Stat]":
-    if info.si_code == FROM_KERNEL or info.si_signo == CHLD:
+    if info.si_code == CODE_FROM_KERNEL or info.si_signo == CHLD:
         return []
     return _ancestry_of(info.si_pid)
 

@@ -13,15 +13,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from supervise.process.raw_environment import Exact
+    from supervise.process.raw_environment import RawEnvironment
 
 SHELL = "/bin/sh"
-DEFAULTS = (_signal.SIGPIPE, _signal.SIGXFSZ)
+RESET_SIGNALS = (_signal.SIGPIPE, _signal.SIGXFSZ)
 DEFAULT_PATH = b"/bin:/usr/bin"
 """Where PATH is not set (environ(7), exec(3))."""
-COERCED = (b"C.UTF-8", b"C.utf8", b"UTF-8")
+COERCED_LC_CTYPES = (b"C.UTF-8", b"C.utf8", b"UTF-8")
 """The values that Python gives LC_CTYPE, for itself, in the C locale (PEP 538)."""
-OF_A_PROCESS = (b"LISTEN_PID", b"WATCHDOG_PID")
+PID_VARIABLES = (b"LISTEN_PID", b"WATCHDOG_PID")
 """Variables that hold the number of the process for which the sockets (sd_listen_fds(3)) or the watchdog
 (sd_watchdog_enabled(3)) are: where that is the supervisor's, the command is meant."""
 
@@ -74,15 +74,15 @@ def find(name: str, paths: "list[str]") -> str:
         import errno
 
         raise _not_executable(denied, errno.EACCES)
-    from supervise.process import hints
+    from supervise.process import command_hints
 
-    raise SpawnError("not_found", f"{name}: not found{hints.of(name)}" if name else "'': not found")
+    raise SpawnError("not_found", f"{name}: not found{command_hints.hint_for(name)}" if name else "'': not found")
 
 
 def spawn(
     path: str,
     command: "list[str]",
-    environ: "dict[bytes, bytes] | Exact",
+    environ: "dict[bytes, bytes] | RawEnvironment",
     stdio: "tuple[int, int, int]",
     *,
     group: "int | None",
@@ -115,7 +115,7 @@ def spawn(
     from supervise.process import interpreter
 
     # An error of a script is the error that the kernel met with its interpreter.
-    if _is_file(path) and (missing := interpreter.missing(path)):
+    if _is_file(path) and (missing := interpreter.missing_interpreter(path)):
         kind = "not_found" if number in (errno.ENOENT, errno.ENOTDIR) else "not_executable"
         why = os.strerror(number)
         # repr: the line end of another system, an invisible carriage return, is the most frequent cause.
@@ -152,7 +152,7 @@ def _read_first() -> "bytes | None":
 
 def had_lc_ctype() -> bool:
     """Return whether the caller, and not Python, has set LC_CTYPE."""
-    if os.environb.get(b"LC_CTYPE") not in COERCED:
+    if os.environb.get(b"LC_CTYPE") not in COERCED_LC_CTYPES:
         return b"LC_CTYPE" in os.environb
     data = _first()
     return data is None or b"\0LC_CTYPE=" in b"\0" + data
@@ -180,13 +180,13 @@ def named(environ: "Mapping[bytes, bytes]") -> "dict[bytes, bytes]":
 def names_of(pid: int) -> "tuple[bytes, ...]":
     """Return the variables that name that process."""
     number = b"%d" % pid
-    return tuple(name for name in OF_A_PROCESS if os.environb.get(name) == number)
+    return tuple(name for name in PID_VARIABLES if os.environb.get(name) == number)
 
 
 def _exec(
     path: str,
     command: "list[str]",
-    environ: "dict[bytes, bytes] | Exact",
+    environ: "dict[bytes, bytes] | RawEnvironment",
     stdio: "tuple[int, int, int]",
     group: "int | None",
     terminal: str,
@@ -199,7 +199,7 @@ def _exec(
         # The first terminal that a session leader opens becomes its controlling one (tty_ioctl(4)).  It is opened as 1,
         # which is its stdout in a moment: 0 may be a stdin that is to be handed on.
         actions.insert(0, (os.POSIX_SPAWN_OPEN, 1, terminal, os.O_RDWR, 0))
-    defaults = DEFAULTS
+    defaults = RESET_SIGNALS
     if group is None:
         return os.posix_spawn(
             path, command, environ, file_actions=actions, setsid=True, setsigmask=mask, setsigdef=defaults

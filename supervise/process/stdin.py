@@ -7,7 +7,7 @@ REGULAR, PIPE, SOCKET = 0o100000, 0o010000, 0o140000
 """The kinds of a file (inode(7))."""
 
 
-class Stdin:
+class InitialStdin:
     """Standard input as it was before the first attempt."""
 
     def __init__(self) -> None:
@@ -18,7 +18,7 @@ class Stdin:
         self._had_ended = self._has_ended()
         self._is_told = False
 
-    def begin_again(self) -> str:
+    def rewind(self) -> str:
         """Have the next attempt begin where the first one did; return what is to be said where it cannot, once.
 
         Raises OSError.

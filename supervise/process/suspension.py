@@ -5,12 +5,10 @@ STOP and not the signal that came: a program that ignores or handles TSTP would 
 
 import _signal
 
-from supervise.process import kill, tree
+from supervise.process import freezer, kill, tree
 
-LOOKS = 10
+MAX_LOOKS = 10
 """Looks at the tree at most: each finds what was forked during the one before."""
-STOPPED = ("T", "t")
-"""States of a process that a signal, or a debugger, has stopped (proc(5), /proc/PID/stat)."""
 
 
 def suspend(holder: int) -> dict[int, int]:
@@ -19,9 +17,9 @@ def suspend(holder: int) -> dict[int, int]:
     A process that was stopped already is left out: a shell's stopped job stays stopped when the tree goes on.
     """
     suspended: dict[int, int] = {}
-    for _ in range(LOOKS):
+    for _ in range(MAX_LOOKS):
         fresh = [one for one in tree.look(holder) if one.pid != holder and one.pid not in suspended]
-        fresh = [one for one in fresh if one.state not in STOPPED and tree.is_alive(one)]
+        fresh = [one for one in fresh if one.state not in freezer.STOPPED_STATES and tree.is_alive(one)]
         if not fresh:
             break
         for one in fresh:

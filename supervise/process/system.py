@@ -10,25 +10,25 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-PIPE = 1 << 20
+PIPE_BYTES = 1 << 20
 """Bytes in an enlarged pipe: as many as anybody may ask for (pipe(7))."""
 SPLICE_F_NONBLOCK = 2
 FALLOC_FL_KEEP_SIZE = 1
 IN_ATTRIB, IN_MOVE_SELF = 0x4, 0x800
-LOCAL = frozenset(
+LOCAL_FILE_SYSTEMS = frozenset(
     (0xEF53, 0x58465342, 0x9123683E, 0x01021994, 0x794C7630, 0xF2F52010, 0x2FC12FC1, 0x858458F6, 0xCA451A4E, 0x3153464A)
 )
 """The f_type of ext4, xfs, btrfs, tmpfs, overlayfs, f2fs, zfs, ramfs, bcachefs and jfs (statfs(2)), which wait for a
 disk or for memory, and not for another process or machine."""
-LOCAL_NAMES = frozenset(
+LOCAL_FILE_SYSTEM_NAMES = frozenset(
     (b"ext4", b"ext3", b"ext2", b"xfs", b"btrfs", b"tmpfs", b"overlay", b"f2fs", b"zfs", b"ramfs", b"bcachefs", b"jfs")
 )
 """The names of the same file systems in /proc/PID/mountinfo (proc(5))."""
 SYS_OPENAT2 = 437
 """The number of openat2(2) in all architectures that share the newer numbers (syscalls(2))."""
-HOW = b"".join(word.to_bytes(8, sys.byteorder) for word in (0o10000000 | os.O_CLOEXEC, 0, 0x20))
+OPEN_HOW = b"".join(word.to_bytes(8, sys.byteorder) for word in (0o10000000 | os.O_CLOEXEC, 0, 0x20))
 """A struct open_how: O_PATH, no mode, RESOLVE_CACHED."""
-KNOWN = (2, 13, 20)
+CACHED_ERRORS = (2, 13, 20)
 """Errors by which the kernel knows that there is nothing: ENOENT, EACCES, ENOTDIR (errno(3)), and not EAGAIN."""
 PR_SET_PDEATHSIG = 1
 PR_SET_NAME = 15
@@ -66,7 +66,7 @@ def enlarge(pipe: int) -> None:
     try:
         import fcntl
 
-        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE)
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     except (AttributeError, OSError, ImportError):
         # No pipe, not Linux, the user's share of memory for pipes is used up (pipe(7)), or no descriptor is left.
         pass
@@ -128,11 +128,11 @@ def is_at_hand(path: str) -> bool:
             # A function without a type of the result returns an int, which a descriptor fits into.
             how = {"_flags_": _ctypes.FUNCFLAG_CDECL | _ctypes.FUNCFLAG_USE_ERRNO}
             _callers["openat2"] = type("Caller", (_ctypes.CFuncPtr,), how)(address)
-        number = _callers["openat2"](SYS_OPENAT2, 0, os.fsencode(path), HOW, len(HOW))
+        number = _callers["openat2"](SYS_OPENAT2, 0, os.fsencode(path), OPEN_HOW, len(OPEN_HOW))
         if number >= 0:
             os.close(number)
             return True
-        return _ctypes.get_errno() in KNOWN
+        return _ctypes.get_errno() in CACHED_ERRORS
     except (ImportError, OSError, AttributeError, ValueError):
         return False
 
@@ -150,7 +150,7 @@ def may_hang(fd: int) -> bool:
         if _call("fstatfs", fd, found):
             return False
         size = 8 if sys.maxsize > 1 << 32 else 4
-        return int.from_bytes(found[:size], sys.byteorder) & 0xFFFFFFFF not in LOCAL
+        return int.from_bytes(found[:size], sys.byteorder) & 0xFFFFFFFF not in LOCAL_FILE_SYSTEMS
     except (ImportError, OSError):
         return False
 
@@ -168,7 +168,7 @@ def may_hang_at(path: str) -> bool:
             found = next(line for line in lines if line.split(b" ", 1)[0] == number)
     except (OSError, StopIteration):
         return False
-    return found.partition(b" - ")[2].split(b" ", 1)[0] not in LOCAL_NAMES
+    return found.partition(b" - ")[2].split(b" ", 1)[0] not in LOCAL_FILE_SYSTEM_NAMES
 
 
 def is_same_file(one: int, other: int) -> bool:

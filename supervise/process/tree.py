@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def _is_ours() -> "bool":
+def _has_own_proc() -> "bool":
     try:
         return posix.readlink("/proc/self") == str(posix.getpid())
     except OSError:
         return False
 
 
-IS_OURS = _is_ours()
+HAS_OWN_PROC = _has_own_proc()
 """Whether /proc is there, and knows the processes by the numbers that they have for this process.
 
 In a pid namespace without a /proc of its own (`unshare --pid --fork`), /proc shows another process under the number
@@ -28,11 +28,11 @@ of this one, and a signal would go to a process that was not meant.
 """
 
 
-LOOK = posix.WEXITED | posix.WNOHANG | posix.WNOWAIT if sys.platform == "linux" else 0
+WAITID_OPTIONS = posix.WEXITED | posix.WNOHANG | posix.WNOWAIT if sys.platform == "linux" else 0
 """Options of waitid(2) to see whether a child is dead, and no more.  Python has no waitid on macOS before 3.13."""
-ASKING = 0.1
+CHILD_SEARCH_SECONDS = 0.1
 """Seconds for which children are looked for without /proc."""
-HIGHEST = 1 << 22
+PID_LIMIT = 1 << 22
 """The highest number that a process can have (proc(5), pid_max)."""
 
 
@@ -95,7 +95,7 @@ class Stat:
 
 def stat(pid: "int") -> "Stat | None":
     """The process as it is now; None if it is gone or may not be read."""
-    if not IS_OURS:
+    if not HAS_OWN_PROC:
         return None
     raw = read(f"/proc/{pid}/stat")
     # The name may hold anything, `) R 1 (` included, so the fields begin after the last parenthesis, not the first.
@@ -130,7 +130,7 @@ def unreadable(pid: "int", parent: "int") -> "Stat | None":
     Its name and its state are `?`, its start time is 0.  Of a child of the caller's it is known whether it is dead.
     """
     try:
-        if parent == posix.getpid() and posix.waitid(posix.P_PID, pid, LOOK) is not None:
+        if parent == posix.getpid() and posix.waitid(posix.P_PID, pid, WAITID_OPTIONS) is not None:
             return None
         group, session = posix.getpgid(pid), posix.getsid(pid)
     except OSError:
@@ -145,14 +145,14 @@ def own_children() -> "list[int]":
     A child is mostly younger than its parent, and so has a higher number.  It is looked for within a bound.
     """
     ours = posix.getpid()
-    until = monotonic() + ASKING
+    until = monotonic() + CHILD_SEARCH_SECONDS
     found: list[int] = []
-    for first, last in ((ours + 1, HIGHEST), (2, ours)):
+    for first, last in ((ours + 1, PID_LIMIT), (2, ours)):
         for pid in range(first, last):
             if not pid & 0xFFF and monotonic() > until:
                 return found
             try:
-                posix.waitid(posix.P_PID, pid, LOOK)
+                posix.waitid(posix.P_PID, pid, WAITID_OPTIONS)
             except OSError:
                 continue
             found.append(pid)
@@ -166,7 +166,7 @@ def is_alive(stat: "Stat") -> "bool":
 
 def has_children_file() -> "bool":
     """The kernel tells the children of a process (CONFIG_PROC_CHILDREN); where it does not, all of /proc is read."""
-    if not IS_OURS:
+    if not HAS_OWN_PROC:
         return False
     try:
         posix.stat("/proc/thread-self/children")
@@ -177,7 +177,7 @@ def has_children_file() -> "bool":
 
 def children(pid: "int") -> "list[int]":
     """The children of all threads of the process, oldest first, zombies included; none if it is gone."""
-    if not IS_OURS:
+    if not HAS_OWN_PROC:
         return own_children() if pid == posix.getpid() else []
     if not has_children_file():
         return [process.pid for process in scan().values() if process.ppid == pid]
@@ -197,7 +197,7 @@ def _children_of_threads(pid: "int") -> "list[int]":
 
 def scan() -> "dict[int, Stat]":
     """Every process that can be seen, by its pid; none where /proc is not ours."""
-    if not IS_OURS:
+    if not HAS_OWN_PROC:
         return {}
     try:
         names = posix.listdir("/proc")
@@ -215,7 +215,7 @@ def scan() -> "dict[int, Stat]":
 def walk(root: "int") -> "list[int]":
     """The pids of all descendants of `root`, itself left out, in order of generation: the youngest come last."""
     if not has_children_file():
-        return list(_snapshot_by_scan(root))[1:]
+        return list(_collect_by_scan(root))[1:]
     order = [root]
     # A child can be met twice: its parent dies on the way, and a subreaper inside the tree takes it.
     seen = {root}
@@ -227,7 +227,7 @@ def walk(root: "int") -> "list[int]":
     return order[1:]
 
 
-def snapshot(root: "int") -> "dict[int, Stat]":
+def collect(root: "int") -> "dict[int, Stat]":
     """`root` and all its descendants by pid, the dead that nobody has waited for included, youngest generation last.
 
     Empty if the root is gone.
@@ -237,14 +237,14 @@ def snapshot(root: "int") -> "dict[int, Stat]":
 
 def look(root: "int") -> "Iterator[Stat]":
     """The same one by one, each as it was a moment ago, for whoever must be quick."""
-    if not IS_OURS:
+    if not HAS_OWN_PROC:
         for pid in children(root):
             process = unreadable(pid, root)
             if process is not None:
                 yield process
         return
     if not has_children_file():
-        yield from _snapshot_by_scan(root).values()
+        yield from _collect_by_scan(root).values()
         return
     order = [root]
     parents = {root: 0}
@@ -313,7 +313,7 @@ def _children_of_thread(pid: "int", thread: "int | str") -> "list[int]":
     return [int(child) for child in read(f"/proc/{pid}/task/{thread}/children").split()]
 
 
-def _snapshot_by_scan(root: "int") -> "dict[int, Stat]":
+def _collect_by_scan(root: "int") -> "dict[int, Stat]":
     everyone = scan()
     by_parent: dict[int, list[int]] = {}
     for process in everyone.values():

@@ -1,6 +1,6 @@
-"""The record, the log and the events on a file system that may stop answering: all that is written by a deputy.
+"""The record, the log and the events on a file system that may stop answering: all that is written by a file worker.
 
-Each stands for the object of the same methods that works on the file itself (`store.Record`, `log_file.Log`,
+Each stands for the object of the same methods that works on the file itself (`store.Record`, `log_file.LogFile`,
 `outlet.Outlet`, `output.Writer`).
 """
 
@@ -8,94 +8,94 @@ import _thread
 import os
 
 from supervise.process import identity
-from supervise.process.deputy import Deputy
+from supervise.process.file_worker import FileWorker
 from supervise.records.store import FRESH, SAMPLES, Record, open_own
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from supervise.output.log_file import Log
+    from supervise.output.log_file import LogFile
     from supervise.records.output import Writer
 
 PIECE = 1 << 18
 
 
 class DistantRecord(Record):
-    """The record of this run where a deputy holds its descriptors, the lock included."""
+    """The record of this run where a file worker holds its descriptors, the lock included."""
 
-    deputy: Deputy
+    file_worker: FileWorker
 
     def __init__(self, record: Record) -> None:
-        """Hand `record` to the deputy: it is open in this process, and is not any more after that.
+        """Hand `record` to the file worker: it is open in this process, and is not any more after that.
 
         Raises OSError.
         """
         super().__init__(record.state, record.run_id, record.facts, -1, -1)
         held = record.descriptors
-        self.deputy = Deputy(lambda: _ServedRecord(record), held)
+        self.file_worker = FileWorker(lambda: _ServedRecord(record), held)
         for fd in held:
             os.close(fd)
 
     def take_back(self) -> None:
         """Remove the record, if its file system answers."""
-        self.deputy.tell("take_back")
+        self.file_worker.post("take_back")
 
     def note_root(self, pid: int) -> None:
         """Write down which process the command is."""
         if started := identity.starttime(pid):
-            self.deputy.tell("add_root", pid, started)
+            self.file_worker.post("add_root", pid, started)
 
     def note_socket(self, folder: str) -> None:
         """Write down in which folder the run's control socket is."""
-        self.deputy.tell("note_socket", folder)
+        self.file_worker.post("note_socket", folder)
 
     def touch(self) -> None:
         """Give a sign of life."""
-        self.deputy.tell("touch")
+        self.file_worker.post("touch")
 
     def end(self, report: "Mapping[str, object]") -> None:
         """Write how the run ended.
 
         Raises OSError, TimeoutError where its file system does not answer.
         """
-        self.deputy.call("end", dict(report), self.bounds)
+        self.file_worker.call("end", dict(report), self.bounds)
 
     def is_pruning_due(self, report: "Mapping[str, object]") -> None:
-        """Return None: the deputy removes old records itself."""
+        """Return None: the file worker removes old records itself."""
 
     def append(self, lines: bytes) -> None:
         """Add these lines to the events."""
-        self.deputy.tell("append", lines)
+        self.file_worker.post("append", lines)
 
     def outlet(self) -> "DistantOutlet":
         """Return the outlet to which the events are written line by line."""
-        return DistantOutlet(self.deputy, "append")
+        return DistantOutlet(self.file_worker, "append")
 
     def samples(self) -> "DistantOutlet":
         """Return the outlet to which samples are written line by line."""
-        return DistantOutlet(self.deputy, "sample")
+        return DistantOutlet(self.file_worker, "sample")
 
     def put_status(self, data: bytes) -> None:
         """Write what the command has last said of itself."""
-        self.deputy.call("put_status", data)
+        self.file_worker.call("put_status", data)
 
     def writer(self, most: int) -> "DistantSink":
         """Return the sink that takes the output, up to so many bytes."""
-        return DistantSink(self.deputy, "record", most)
+        return DistantSink(self.file_worker, "record", most)
 
 
 class DistantSink:
-    """A sink for `output.tee` whose bytes a deputy writes; its methods raise OSError."""
+    """A sink for `output.tee` whose bytes a file worker writes; its methods raise OSError."""
 
-    def __init__(self, deputy: Deputy, name: str, *words: object) -> None:
-        self.deputy = deputy
+    def __init__(self, file_worker: FileWorker, name: str, *words: object) -> None:
+        self.file_worker = file_worker
         self.name = name
         self._words = words
 
     def write(self, stream: str, at: float, data: "bytes | memoryview") -> None:
         """Take these bytes."""
-        self.deputy.call("sink", self._words, "write", (stream, at, bytes(data)))
+        self.file_worker.call("sink", self._words, "write", (stream, at, bytes(data)))
 
     def take(self, stream: str, at: float, pipe: int, size: int) -> None:
         """Take so many bytes out of that pipe."""
@@ -106,21 +106,21 @@ class DistantSink:
 
     def skip(self, size: int) -> None:
         """Note that so many bytes are left out here."""
-        self.deputy.call("sink", self._words, "skip", (size,))
+        self.file_worker.call("sink", self._words, "skip", (size,))
 
     def settle(self) -> None:
         """Give back what was made ready for more."""
-        self.deputy.tell("sink", self._words, "settle", ())
+        self.file_worker.post("sink", self._words, "settle", ())
 
 
 class DistantOutlet:
-    """Takes whole lines for a file that a deputy writes; stands for `outlet.Outlet` in a `Messenger`."""
+    """Takes whole lines for a file that a file worker writes; stands for `outlet.Outlet` in a `Messenger`."""
 
     is_terminal = False
 
-    def __init__(self, deputy: Deputy, method: str) -> None:
-        self.deputy = deputy
-        self.fd = deputy.fileno()
+    def __init__(self, file_worker: FileWorker, method: str) -> None:
+        self.file_worker = file_worker
+        self.fd = file_worker.fileno()
         self.lock = _thread.allocate_lock()
         self._method = method
 
@@ -129,17 +129,17 @@ class DistantOutlet:
 
         Raises OSError.
         """
-        self.deputy.call(self._method, line)
+        self.file_worker.call(self._method, line)
 
 
-def log_of(log: "Log") -> DistantSink:
-    """Return the same for `--log`; the descriptor is the deputy's alone from then on.
+def log_of(log: "LogFile") -> DistantSink:
+    """Return the same for `--log`; the descriptor is the file worker's alone from then on.
 
     Raises OSError.
     """
-    deputy = Deputy(lambda: _ServedLog(log), (log.fd,))
+    file_worker = FileWorker(lambda: _ServedLog(log), (log.fd,))
     os.close(log.fd)
-    return DistantSink(deputy, log.name)
+    return DistantSink(file_worker, log.name)
 
 
 def events_of(fd: int) -> DistantOutlet:
@@ -147,12 +147,12 @@ def events_of(fd: int) -> DistantOutlet:
 
     Raises OSError.
     """
-    deputy = Deputy(lambda: _ServedEvents(fd), (fd,))
+    file_worker = FileWorker(lambda: _ServedEvents(fd), (fd,))
     os.close(fd)
-    return DistantOutlet(deputy, "append")
+    return DistantOutlet(file_worker, "append")
 
 
-# --- in the deputy
+# --- in the file worker
 
 
 class _ServedRecord:
@@ -190,7 +190,7 @@ class _ServedRecord:
 
 
 class _ServedLog:
-    def __init__(self, log: "Log") -> None:
+    def __init__(self, log: "LogFile") -> None:
         self._log = log
 
     def sink(self, words: "tuple[object, ...]", method: str, arguments: "tuple[object, ...]") -> None:

@@ -116,7 +116,7 @@ def left_alone(state: str, host: str = "") -> "list[Record]":
 def preview(state: str, host: str = "") -> "list[Lost]":
     """The same, with what would be done."""
     losses = find(state, host)
-    ids, spared, everyone = orphans.Ids(), orphans.ourselves(), tree.scan()
+    ids, spared, everyone = orphans.RunIds(), orphans.own_ancestry(), tree.scan()
     for lost in losses:
         if lost.flaw:
             continue
@@ -152,7 +152,7 @@ def recover(state: str, rerun: "Rerun", host: str = "") -> "list[Lost]":
         losses.append(lost)
     orphans.stop_all([found for lost in ours if (found := _orphans_of(lost))])
     if ours:
-        cgroup.remove_left([lost.record.run_id for lost in ours])
+        cgroup.remove_leftovers([lost.record.run_id for lost in ours])
     for lost in ours:
         try:
             _settle(lost, rerun)

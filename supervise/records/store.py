@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from supervise.output.outlet import LineSink
     from supervise.output.tee import Sink
-    from supervise.process.deputy import Deputy
+    from supervise.process.file_worker import FileWorker
 
 RUNS, LIVE, NAMES = "runs", "live", "names"
 RUN, LOCK, ROOTS, EVENTS, SAMPLES, END = "run.toml", "lock", "roots", "events.jsonl", "samples", "end.json"
@@ -76,7 +76,7 @@ class Record:
         self._lock = lock
         """Never closed: it goes when we go, in whatever way."""
 
-    deputy: "Deputy | None" = None
+    file_worker: "FileWorker | None" = None
     """The process that writes the record, where its file system may stop answering."""
 
     @property
@@ -117,9 +117,9 @@ class Record:
 
         if system.is_at_hand(self.folder):
             return True
-        from supervise.process import offload
+        from supervise.process import bounded_call
 
-        return offload.answers(self.folder, PATIENCE)
+        return bounded_call.answers(self.folder, PATIENCE)
 
     def note_socket(self, folder: str) -> None:
         """Write down in which folder the run's control socket is; without that note the socket is looked for."""

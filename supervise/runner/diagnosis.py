@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from math import inf
 from time import monotonic
 
-from supervise.activity.snapshot import Camera, Earlier
+from supervise.activity.snapshot import CpuBaseline, SnapshotReader
 from supervise.core.events import Doing, Sample
 from supervise.core.policy import Policy
 from supervise.faces.items import Diagnosis, LastLine
@@ -33,7 +33,7 @@ class Diagnosing:
         self._policy = policy
         self._pipe = launched.pumps[0].source_name()
         self.look_at_output()
-        self._camera = Camera(holder, _earlier(looks, policy, self._now()), until - AHEAD)
+        self._camera = SnapshotReader(holder, _earlier(looks, policy, self._now()), until - AHEAD)
 
     def look_at_output(self) -> None:
         """Note what the output shows now, again where the snapshot was begun long before the signal."""
@@ -65,11 +65,11 @@ class Diagnosing:
         return is_busy and one.stdout != "" and one.stdout == self._pipe
 
 
-def _earlier(looks: Iterable[Sample], policy: Policy, now: float) -> Earlier | None:
+def _earlier(looks: Iterable[Sample], policy: Policy, now: float) -> CpuBaseline | None:
     """What was seen of the CPU at the beginning of the last window, if it was."""
     for one in looks:
         if one.busy and SHORTEST <= now - one.at <= policy.activity_window:
-            return Earlier(now - one.at, {(each.pid, each.started): each.cpu for each in one.busy})
+            return CpuBaseline(now - one.at, {(each.pid, each.started): each.cpu for each in one.busy})
     return None
 
 
@@ -91,7 +91,7 @@ def _last_line(launched: Launched) -> LastLine | None:
     lines = [line for line in tail.replace(b"\r", b"\n").split(b"\n") if line.strip()]
     if not lines:
         return None
-    is_cut = len(tail) == pump.TAIL and tail.startswith(lines[-1])
+    is_cut = len(tail) == pump.TAIL_BYTES and tail.startswith(lines[-1])
     # A cut through a character leaves the rest of it.
     line = lines[-1].lstrip(bytes(range(0x80, 0xC0))) if is_cut else lines[-1]
     at = newest.last - launched.started

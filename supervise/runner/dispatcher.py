@@ -55,7 +55,7 @@ from supervise.core.pause import beat
 from supervise.faces.items import Said, Trouble
 from supervise.launch.launch import Launched
 from supervise.output.pump import Pump
-from supervise.process import senders, signals, tree
+from supervise.process import signal_origin, signals, tree
 from supervise.process.channel import pair
 from supervise.runner import reaper, restart
 from supervise.runner.evidence import Observer
@@ -208,10 +208,10 @@ class Runner:
 
     def _end_unborn(self) -> tuple[Process, ...]:
         """Kill a command that does not come into being, and its guardian, which hangs; return the survivors."""
-        from supervise.process import hung_start, offload
+        from supervise.process import bounded_call, hung_start
 
         launched = self.launched
-        spared = {*launched.hung, *offload.late.values(), *launched.own_children()}
+        spared = {*launched.hung, *bounded_call.unanswered.values(), *launched.own_children()}
         survivors = hung_start.end(self.holder(), spared)
         if self.holder() != os.getpid():
             launched.guardian.give_up()
@@ -231,7 +231,7 @@ class Runner:
     def _start_attempt(self, number: int, previous: str) -> None:
         self.overseer.hear_empty()
         try:
-            if self.launched.stdin and (warning := self.launched.stdin.begin_again()):
+            if self.launched.stdin and (warning := self.launched.stdin.rewind()):
                 self.notices.tell(Trouble(warning))
             restart.start(self.launched, number, previous)
         except (OSError, RuntimeError) as error:
@@ -427,12 +427,12 @@ class Runner:
                 self._hear_signal(number, code, sender, at - self.launched.started, ancestry)
 
     def _hear_signal(self, number: int, code: int, sender: int, at: float, ancestry: list[tree.Stat]) -> None:
-        is_from_terminal = code == signals.FROM_KERNEL
-        if number == signals.CHLD and code == signals.CHILD_STOPPED:
+        is_from_terminal = code == signals.CODE_FROM_KERNEL
+        if number == signals.CHLD and code == signals.CODE_CHILD_STOPPED:
             if sender == self.launched.guardian.pid:
                 self.overseer.hear_stopped()
         elif number == signals.CHLD:
-            if code == signals.FROM_PROCESS:
+            if code == signals.CODE_FROM_PROCESS:
                 self.on_missed()
             reaper.child_died(self.launched)
         elif not is_from_terminal and self._is_from_inside(number, sender, at, ancestry):
@@ -521,7 +521,7 @@ class Runner:
         if not self._root:
             # It may be told and unread which process the command is: of one that has ended nothing else tells.
             self._hear_told()
-        if senders.is_own(sender, ancestry, self._root, self.holder()):
+        if signal_origin.is_of_command(sender, ancestry, self._root, self.holder()):
             return True
         # A number of 0 stands for whoever is outside our pid namespace.
         if ancestry or sender in (0, self.launched.parent):
@@ -530,7 +530,7 @@ class Runner:
         return (
             self._shares_group
             and number in signals.FATAL
-            and senders.hit_others(number, at + self.launched.started, self.holder())
+            and signal_origin.may_have_hit_others(number, at + self.launched.started, self.holder())
         )
 
     @property

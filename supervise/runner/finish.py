@@ -42,7 +42,7 @@ def finish(runner: Runner) -> NoReturn:
     if outcome.cause is None:
         runner.let_guardian_go()
     if launched.cgroup:
-        launched.cgroup.lower(launched.guardian.pid)
+        launched.cgroup.move_out(launched.guardian.pid)
     _end_signs(launched)
     if launched.notify:
         # What it has said to the last.
@@ -80,12 +80,12 @@ def finish(runner: Runner) -> NoReturn:
 
 def _end_signs(launched: Launched) -> None:
     if launched.signs:
-        from supervise.access import helpers
+        from supervise.access import helper_process
 
         launched.signs.stop()
         if launched.holder() != os.getpid():
             # Else what the command has left behind is ours too.
-            helpers.sweep({launched.guardian.pid, *launched.own_children()})
+            helper_process.kill_all_but({launched.guardian.pid, *launched.own_children()})
 
 
 def _stragglers(launched: Launched) -> tuple[Process, ...]:

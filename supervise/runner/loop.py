@@ -31,14 +31,14 @@ def watch(runner: Runner) -> None:
 
 async def _build_cgroup(runner: Runner) -> None:
     """As soon as the wall of a run around ours is there, or has been waited for."""
-    until = monotonic() + cgroup.PATIENCE
-    while cgroup.is_to_wait() and monotonic() < until:
+    until = monotonic() + cgroup.OUTER_CGROUP_SECONDS
+    while cgroup.is_outer_cgroup_due() and monotonic() < until:
         await trio.sleep(0.02)
     launched = runner.launched
     if launched.holder() == launched.guardian.pid:
-        launched.cgroup = cgroup.build(launched.run_id)
+        launched.cgroup = cgroup.create(launched.run_id)
         if launched.cgroup:
-            launched.channel.send("cgroup", launched.cgroup.folder, fds=(launched.cgroup.held,))
+            launched.channel.send("cgroup", launched.cgroup.folder, fds=(launched.cgroup.watcher_pipe,))
             launched.guardian.wake()
 
 

@@ -188,15 +188,15 @@ def _outlet_of_events(launched: Launched) -> Outlet:
 
 def _write_apart(path: str, whole: "Mapping[str, object]", seconds: float, is_over: Callable[[], bool]) -> str | None:
     """Write the report in a process that is left behind where it hangs; return why it could not be written, or None."""
-    from supervise.process import offload
+    from supervise.process import bounded_call
 
     def write() -> "tuple[str | None, tuple[int, ...]]":
         return report_file.write(path, whole), ()
 
     try:
-        why: str | None = offload.run(write, seconds, is_over=is_over)[0]
+        why: str | None = bounded_call.run(write, seconds, is_over=is_over)[0]
         return why
-    except offload.LateError:
+    except bounded_call.NoAnswerError:
         return f"cannot write {path!r}: its file system does not answer"
     except OSError as error:
         return f"cannot write {path!r}: {reason_of(error)}"

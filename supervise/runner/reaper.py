@@ -31,6 +31,6 @@ def _reap_orphans(launched: Launched) -> None:
 def _is_waited_for(launched: Launched, pid: int) -> bool:
     if launched.signs is None:
         return False
-    from supervise.access import helpers
+    from supervise.access import helper_process
 
-    return helpers.is_one(pid)
+    return helper_process.is_helper(pid)

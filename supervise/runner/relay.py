@@ -39,10 +39,10 @@ def start(launched: Launched) -> None:
     if launched.is_detached:
         launched.outlets = (launched.outlets[0],) * 2
     elif launched.request.values["retry_output"] == "last" and launched.request.values["retries"]:
-        from supervise.output.spool import Held, Spool
+        from supervise.output.spool import Spool, SpooledOutlet
 
         launched.spool = spool = Spool()
-        held = {outlet: Held(spool, outlet) for outlet in launched.outlets}
+        held = {outlet: SpooledOutlet(spool, outlet) for outlet in launched.outlets}
         launched.outlets = held[launched.outlets[0]], held[launched.outlets[1]]
     launched.copier = _copier_of(launched)
     start_pumps(launched)
@@ -69,10 +69,10 @@ def start_pumps(launched: Launched) -> None:
 
     Raises OSError, and RuntimeError where there can be no more threads.
     """
-    from supervise.output.pump import Cut, Pump, take_turns
+    from supervise.output.pump import Cutoff, Pump, take_turns
 
     cut_heard, launched.cut = os.pipe()
-    cut = Cut(cut_heard)
+    cut = Cutoff(cut_heard)
     before = tuple(dict.fromkeys(one for pump in launched.pumps for one in pump.unfinished()))
     if launched.relay and launched.relay.own:
         from supervise.terminal.pty_pump import TerminalPump
@@ -129,9 +129,9 @@ def _copier_of(launched: Launched) -> "Copier | None":
 
 
 def _look_for_signs(launched: Launched, wanted: "tuple[str, ...]") -> None:
-    from supervise.access.signs import Signs
+    from supervise.access.detector import Detector
 
-    launched.signs = Signs(wanted, launched.inbox)
+    launched.signs = Detector(wanted, launched.inbox)
     feeds = launched.signs.feeds()
     for pump, feed in zip(launched.pumps, feeds, strict=False):
         pump.feed = feed

@@ -5,7 +5,7 @@ from supervise.output.pump import Pump
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from supervise.output.outlet import Outlet
-    from supervise.output.pump import Cut
+    from supervise.output.pump import Cutoff
     from supervise.output.tee import Copier
     from supervise.process.inbox import Inbox
     from supervise.terminal.pty import Own
@@ -18,7 +18,7 @@ class TerminalPump(Pump):
         self,
         own: "Own",
         outlet: "Outlet",
-        cut: "Cut",
+        cut: "Cutoff",
         inbox: "Inbox",
         copier: "Copier | None",
         after: "tuple[Pump, ...]",

@@ -65,7 +65,7 @@ def test_an_answer_that_is_no_sign(codes: tuple[int, ...]) -> None:
 
 def test_an_answer_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also one of which there is a little more each time."""
-    monkeypatch.setattr(checks, "ANSWERING", 0.5)
+    monkeypatch.setattr(checks, "ANSWER_SECONDS", 0.5)
     gone = threading.Event()
 
     def trickle(link: socket.socket) -> None:
@@ -83,7 +83,7 @@ def test_an_answer_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_command_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is killed, and what it has started with it."""
-    monkeypatch.setattr(checks, "RUNNING", 1.0)
+    monkeypatch.setattr(checks, "COMMAND_SECONDS", 1.0)
     reader, writer = os.pipe()
     minded: list[tuple[int, bool]] = []
     scene = checks.Scene(reader, os.getpid, os.environb, lambda pid, is_ours: minded.append((pid, is_ours)))
@@ -148,7 +148,7 @@ def test_a_full_backlog_is_told_at_once(kind: socket.SocketKind, tmp_path: Path)
         first.connect(path)
         began = time.monotonic()
         assert checks.unix(path, SCENE) == f"{path}: its queue of connections is full"
-        assert time.monotonic() - began < checks.CONNECTING
+        assert time.monotonic() - began < checks.CONNECT_SECONDS
 
 
 def test_what_is_no_socket_says_why(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ BOUND = 20.0
         (b"WATCHDOG=trigger", [("stuck", 0.0, "")]),
         (b"WATCHDOG=2\nWATCHDOG_USEC=1000", []),
         (b"EXTEND_TIMEOUT_USEC=1500000", [("prolong", 1.5, "")]),
-        (b"EXTEND_TIMEOUT_USEC=18446744073709551615", [("prolong", notify.LONGEST_WAIT, "")]),
+        (b"EXTEND_TIMEOUT_USEC=18446744073709551615", [("prolong", notify.MAX_EXTENSION_SECONDS, "")]),
         (b"EXTEND_TIMEOUT_USEC=-1\nEXTEND_TIMEOUT_USEC=1.5\nEXTEND_TIMEOUT_USEC=\nEXTEND_TIMEOUT_USEC=1e6", []),
         (b"EXTEND_TIMEOUT_USEC=" + b"9" * 4000, []),
         (b"MAINPID=4711", [("main pid", 0.0, "4711")]),
@@ -69,7 +69,7 @@ names = st.sampled_from(
 )
 words = st.sampled_from([b"1", b"trigger", b"0", b"-1", b"9" * 30, b"\xff", b""]) | st.binary(max_size=30)
 lines = st.tuples(names, st.sampled_from([b"=", b"=", b"=", b""]), words).map(b"".join) | st.binary(max_size=60)
-datagrams = st.lists(lines, max_size=8).map(b"\n".join) | st.binary(max_size=notify.LONGEST)
+datagrams = st.lists(lines, max_size=8).map(b"\n".join) | st.binary(max_size=notify.MESSAGE_BYTES)
 
 
 @settings(max_examples=2000, deadline=None)
@@ -78,7 +78,7 @@ datagrams = st.lists(lines, max_size=8).map(b"\n".join) | st.binary(max_size=not
 def test_any_datagram_is_read_or_passed_over(data: bytes) -> None:
     for kind, number, text in notify.read(data):
         assert kind in KINDS
-        assert 0 <= number <= notify.LONGEST_WAIT
+        assert 0 <= number <= notify.MAX_EXTENSION_SECONDS
         assert "\n" not in text
         assert "\0" not in text
 
@@ -95,7 +95,7 @@ class Ear:
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self.socket.bind(self.path)
         self.inbox = Inbox()
-        self.notify = notify.Notify(self.socket, str(folder), self.path)  # type: ignore[arg-type]
+        self.notify = notify.NotifySocket(self.socket, str(folder), self.path)  # type: ignore[arg-type]
         self.notify.start(self.inbox, holder)
         self._said: list[tuple[object, ...]] = []
 
@@ -153,11 +153,11 @@ def test_of_each_kind_only_the_last_is_kept(ear: Ear) -> None:
 
 
 def test_a_message_that_is_too_long_is_passed_over_whole(ear: Ear) -> None:
-    ear.send(b"STATUS=" + b"x" * (notify.LONGEST - 7))
-    ear.send(b"READY=1\nSTATUS=" + b"y" * notify.LONGEST)
+    ear.send(b"STATUS=" + b"x" * (notify.MESSAGE_BYTES - 7))
+    ear.send(b"READY=1\nSTATUS=" + b"y" * notify.MESSAGE_BYTES)
     ear.is_through()
     assert [one[0] for one in ear.notify.take()] == ["status"]
-    assert ear.notify.status == "x" * (notify.LONGEST - 7)
+    assert ear.notify.status == "x" * (notify.MESSAGE_BYTES - 7)
 
 
 def test_descriptors_that_come_along_are_closed(ear: Ear) -> None:

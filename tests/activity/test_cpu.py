@@ -2,7 +2,7 @@ import sys
 
 import pytest
 
-from supervise.activity.cpu import TICKS, Cpu
+from supervise.activity.cpu import TICKS_PER_SECOND, CpuCounter
 from supervise.core.events import Busy
 from supervise.process import tree
 from tests.support.living import python
@@ -24,8 +24,8 @@ except ChildProcessError:
 SHORT = "(i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done)"
 
 
-def look(cpu: Cpu, holder: int) -> tuple[float, tuple[Busy, ...]]:
-    processes = tree.snapshot(holder)
+def look(cpu: CpuCounter, holder: int) -> tuple[float, tuple[Busy, ...]]:
+    processes = tree.collect(holder)
     return cpu.look({pid: stat for pid, stat in processes.items() if pid != holder}, processes.get(holder))
 
 
@@ -42,7 +42,7 @@ while time.process_time() < 0.5: pass
 print(time.process_time()); input()
 """
     with python(HOLDER, sys.executable, "-u", "-c", burn) as holder:
-        cpu = Cpu()
+        cpu = CpuCounter()
         began = float(holder.says())
         before, _ = look(cpu, holder.pid)
         holder.hears()
@@ -58,7 +58,7 @@ print(time.process_time()); input()
 def test_a_loop_of_short_children_is_seen_busy() -> None:
     loop = f"echo up; read x; for i in 1 2 3 4 5 6 7 8 9 10; do {SHORT}; done; times; read x"
     with python(HOLDER, "/bin/sh", "-c", loop) as holder:
-        cpu = Cpu()
+        cpu = CpuCounter()
         assert holder.says() == "up"
         before, _ = look(cpu, holder.pid)
         holder.hears()
@@ -74,7 +74,7 @@ def test_a_loop_of_sleeps_is_not_busy() -> None:
     with python(
         HOLDER, "/bin/sh", "-c", "echo up; read x; for i in 1 2 3 4 5; do sleep 0.2; done; echo; read x"
     ) as holder:
-        cpu = Cpu()
+        cpu = CpuCounter()
         assert holder.says() == "up"
         before, _ = look(cpu, holder.pid)
         holder.hears()
@@ -85,7 +85,7 @@ def test_a_loop_of_sleeps_is_not_busy() -> None:
 
 def test_orphans_count_when_the_holder_has_waited_for_them() -> None:
     with python(HOLDER, "/bin/sh", "-c", f"echo up; read x; ({SHORT} &); ({SHORT} &)") as holder:
-        cpu = Cpu()
+        cpu = CpuCounter()
         assert holder.says() == "up"
         look(cpu, holder.pid)
         holder.hears()
@@ -99,7 +99,7 @@ def test_what_the_holder_does_itself_does_not_count() -> None:
     with python(
         "import time\nprint('ready'); input()\nwhile time.process_time() < 0.4: pass\nprint('done'); input()"
     ) as holder:
-        cpu = Cpu()
+        cpu = CpuCounter()
         before, _ = look(cpu, holder.pid)
         holder.hears()
         assert holder.says() == "done"
@@ -114,38 +114,38 @@ def process(pid: int, own: int, children: int = 0, *, started: int = 7, state: s
     return tree.Stat(pid, "made up", state, 1, pid, pid, own, 0, children, 0, 1, started)
 
 
-def used(cpu: Cpu, holder: tree.Stat | None, *processes: tree.Stat) -> int:
+def used(cpu: CpuCounter, holder: tree.Stat | None, *processes: tree.Stat) -> int:
     """Ticks, by a look at these."""
-    return round(cpu.look({p.pid: p for p in processes}, holder)[0] * TICKS)
+    return round(cpu.look({p.pid: p for p in processes}, holder)[0] * TICKS_PER_SECOND)
 
 
 def test_the_first_look_tells_all_that_was_used_so_far() -> None:
-    assert used(Cpu(), process(1, 900, 30), process(2, 5, 200), process(3, 7)) == 242
+    assert used(CpuCounter(), process(1, 900, 30), process(2, 5, 200), process(3, 7)) == 242
 
 
 def test_time_moves_from_a_child_to_its_parent_and_is_counted_once() -> None:
-    cpu = Cpu()
+    cpu = CpuCounter()
     assert used(cpu, process(1, 0), process(2, 10), process(3, 50)) == 60
     assert used(cpu, process(1, 0), process(2, 10, 55)) == 65
     assert used(cpu, process(1, 0, 66)) == 66
 
 
 def test_a_dead_process_counts_until_its_parent_has_waited_for_it() -> None:
-    cpu = Cpu()
+    cpu = CpuCounter()
     used(cpu, process(1, 0), process(2, 10), process(3, 50))
     assert used(cpu, process(1, 0), process(2, 10), process(3, 60, state="Z")) == 70
     assert used(cpu, process(1, 0), process(2, 10, 60)) == 70
 
 
 def test_the_sum_does_not_fall_when_nobody_waits() -> None:
-    cpu = Cpu()
+    cpu = CpuCounter()
     used(cpu, process(1, 0), process(2, 10), process(3, 5000))
     assert used(cpu, process(1, 0), process(2, 14)) == 5014
     assert used(cpu, process(1, 0), process(2, 20)) == 5020
 
 
 def test_another_holder_begins_another_sum() -> None:
-    cpu = Cpu()
+    cpu = CpuCounter()
     used(cpu, process(1, 0, 300), process(2, 10))
     assert used(cpu, None, process(2, 12)) == 312
     assert used(cpu, process(9, 0, 8000), process(2, 15), process(4, 1)) == 316
@@ -153,11 +153,11 @@ def test_another_holder_begins_another_sum() -> None:
 
 
 def test_a_pid_used_again_is_another_process() -> None:
-    cpu = Cpu()
+    cpu = CpuCounter()
     used(cpu, process(1, 0), process(2, 100))
     assert used(cpu, process(1, 0), process(2, 3, started=8)) == 103
 
 
 def test_the_dead_are_not_busy() -> None:
-    _, busy = Cpu().look({2: process(2, 10, 5), 3: process(3, 50, state="Z")}, process(1, 0))
-    assert busy == (Busy(2, 7, "made up", 15 / TICKS),)
+    _, busy = CpuCounter().look({2: process(2, 10, 5), 3: process(3, 50, state="Z")}, process(1, 0))
+    assert busy == (Busy(2, 7, "made up", 15 / TICKS_PER_SECOND),)

@@ -7,7 +7,7 @@ from itertools import count
 
 import pytest
 
-from supervise.activity import portable, sampler, tcp
+from supervise.activity import psutil_tree, sampler, tcp
 from supervise.activity.sampler import Sampler
 from supervise.core.events import Sample
 from supervise.process import tree
@@ -93,8 +93,8 @@ def test_only_what_was_asked_for_is_measured(monkeypatch: pytest.MonkeyPatch, ki
         raise AssertionError("measured, and nobody had asked for it")
 
     for other, place, name in (
-        ("cpu", sampler.Cpu, "look"),
-        ("socket", tcp.Bytes, "look"),
+        ("cpu", sampler.CpuCounter, "look"),
+        ("socket", tcp.ByteCounter, "look"),
         ("connection", tcp, "connections"),
         ("io", Sampler, "_look_at_io"),
     ):
@@ -104,7 +104,7 @@ def test_only_what_was_asked_for_is_measured(monkeypatch: pytest.MonkeyPatch, ki
 
 
 def test_asked_for_nothing_it_does_not_even_look_at_the_tree(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tree, "snapshot", None)
+    monkeypatch.setattr(tree, "collect", None)
     assert Sampler(os.getpid(), kinds=frozenset({"output"}), now=lambda: 7.0).sample() == Sample(7.0)
 
 
@@ -175,12 +175,12 @@ def test_a_process_that_a_walk_passed_over_is_not_new_to_the_next(monkeypatch: p
     burn = "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done"
     with running("/bin/sh", "-c", f"({burn}; echo; exec sleep 60) & wait") as sh:
         sh.says()
-        until(lambda: any(stat.name == "sleep" for stat in tree.snapshot(sh.pid).values()))
+        until(lambda: any(stat.name == "sleep" for stat in tree.collect(sh.pid).values()))
         sampler = Sampler(sh.pid, kinds=frozenset({"cpu"}), now=clock())
         first = sampler.sample()
         assert first.cpu > 0.03
         with monkeypatch.context() as patched:
-            patched.setattr(sampler, "_snapshot", lambda root: {root: tree.snapshot(root)[root]})
+            patched.setattr(sampler, "_collect", lambda root: {root: tree.collect(root)[root]})
             assert [busy.pid for busy in sampler.sample().busy] == tree.children(sh.pid)
         assert sampler.sample().cpu == pytest.approx(first.cpu, abs=0.02)
 
@@ -204,21 +204,21 @@ def test_what_cannot_be_measured_is_said_once(monkeypatch: pytest.MonkeyPatch) -
 def test_psutil_tells_the_same_of_a_process() -> None:
     with running("sleep", "60") as sleep:
         until(lambda: (now := tree.stat(sleep.pid)) and now.name == "sleep" and now.state == "S")
-        ours, theirs = tree.stat(sleep.pid), portable.stat(sleep.pid)
+        ours, theirs = tree.stat(sleep.pid), psutil_tree.stat(sleep.pid)
         assert ours is not None
         assert theirs is not None
         for field in ("pid", "name", "state", "ppid", "utime", "stime", "cutime", "cstime", "num_threads"):
             assert getattr(ours, field) == getattr(theirs, field), field
-        assert portable.stat(sleep.pid).starttime == theirs.starttime  # type: ignore[union-attr]
-    assert portable.stat(sleep.pid) is None
-    assert portable.snapshot(sleep.pid) == {}
-    assert portable.connections({sleep.pid: ours}) == 0
+        assert psutil_tree.stat(sleep.pid).starttime == theirs.starttime  # type: ignore[union-attr]
+    assert psutil_tree.stat(sleep.pid) is None
+    assert psutil_tree.collect(sleep.pid) == {}
+    assert psutil_tree.connections({sleep.pid: ours}) == 0
 
 
 def test_psutil_finds_the_same_tree() -> None:
     with running("/bin/sh", "-c", "sh -c 'sleep 60 & sleep 60 & wait' & sleep 60 & wait") as sh:
         until(lambda: len(tree.walk(sh.pid)) == 4)
-        assert set(portable.snapshot(sh.pid)) == set(tree.snapshot(sh.pid))
+        assert set(psutil_tree.collect(sh.pid)) == set(tree.collect(sh.pid))
 
 
 @pytest.mark.parametrize("inside", [True, False])
@@ -234,8 +234,8 @@ print("ready"); input()
         socket.create_server(("127.0.0.1", 0)) as server,
         python(code, "0" if inside else str(server.getsockname()[1])) as program,
     ):
-        processes = tree.snapshot(program.pid)
-        assert portable.connections(processes) == tcp.connections(processes) == (0 if inside else 1)
+        processes = tree.collect(program.pid)
+        assert psutil_tree.connections(processes) == tcp.connections(processes) == (0 if inside else 1)
 
 
 def test_without_proc_a_sampler_works_with_psutil(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,7 +244,7 @@ def test_without_proc_a_sampler_works_with_psutil(monkeypatch: pytest.MonkeyPatc
         "import subprocess, sys\nprint('ready')\nsubprocess.Popen([sys.executable, '-u', '-c', sys.argv[1]]).wait()"
     )
     monkeypatch.setattr(tree, "stat", lambda pid: None)
-    monkeypatch.setattr(tree, "snapshot", None)
+    monkeypatch.setattr(tree, "collect", None)
     monkeypatch.delattr(socket, "AF_NETLINK")
     with python(holder, burn) as program:
         sampler = Sampler(program.pid, kinds=ALL, now=clock())

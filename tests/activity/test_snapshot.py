@@ -7,8 +7,8 @@ from time import monotonic
 import pytest
 
 from supervise.activity import snapshot
-from supervise.activity.cpu import TICKS
-from supervise.activity.snapshot import Camera, Earlier, Snapshot
+from supervise.activity.cpu import TICKS_PER_SECOND
+from supervise.activity.snapshot import CpuBaseline, Snapshot, SnapshotReader
 from supervise.core.events import Doing, Socket
 from supervise.process import tree
 from tests.support.living import BOUND, python, running, until
@@ -59,8 +59,8 @@ def tell():
 """
 
 
-def take(holder: int, earlier: Earlier | None = None) -> Snapshot:
-    camera = Camera(holder, earlier, monotonic() + BOUND)
+def take(holder: int, earlier: CpuBaseline | None = None) -> Snapshot:
+    camera = SnapshotReader(holder, earlier, monotonic() + BOUND)
     camera.take()
     seen = camera.snapshot()
     assert seen.is_whole
@@ -108,14 +108,14 @@ def test_where_the_kernel_tells_no_children(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_of_three_hundred_and_some_the_first_are_listed_and_the_others_counted() -> None:
-    many = snapshot.MOST + 20
+    many = snapshot.MAX_PROCESSES + 20
     with python(DO + f"[child(wait) for _ in range({many})]; tell()") as program:
-        camera = Camera(program.pid, None, monotonic() + BOUND)
+        camera = SnapshotReader(program.pid, None, monotonic() + BOUND)
         before = monotonic()
         camera.take()
         print(f"{many} processes: {(monotonic() - before) * 1000:.1f} ms")
         seen = camera.snapshot()
-    assert len(seen.processes) == snapshot.MOST
+    assert len(seen.processes) == snapshot.MAX_PROCESSES
     assert seen.more == 20
 
 
@@ -199,7 +199,7 @@ def test_two_looks_tell_who_is_busy() -> None:
     assert spinning.cpu_percent < 150
     assert waiting.cpu_percent < 5
     assert seen.span is not None
-    assert seen.span >= snapshot.LEAST
+    assert seen.span >= snapshot.MIN_CPU_SPAN_SECONDS
 
 
 def burnt(pid: int) -> float:
@@ -207,7 +207,7 @@ def burnt(pid: int) -> float:
     seen_when(pid, lambda seen: only(seen).state == "T")
     one = tree.stat(tree.children(pid)[0])
     assert one
-    return (one.utime + one.stime) / TICKS
+    return (one.utime + one.stime) / TICKS_PER_SECOND
 
 
 def test_where_somebody_has_looked_before_his_look_counts() -> None:
@@ -215,10 +215,10 @@ def test_where_somebody_has_looked_before_his_look_counts() -> None:
         used, child = burnt(program.pid), tree.children(program.pid)[0]
         stat = tree.stat(child)
         assert stat
-        born_since = take(program.pid, Earlier(10.0, {(1, 1): 5.0}))
-        half = take(program.pid, Earlier(10.0, {(child, stat.starttime): used / 2}))
-        other = take(program.pid, Earlier(10.0, {(child, stat.starttime + 1): used / 2}))
-        odd = take(program.pid, Earlier(10.0, {(child, stat.starttime): used + 1}))
+        born_since = take(program.pid, CpuBaseline(10.0, {(1, 1): 5.0}))
+        half = take(program.pid, CpuBaseline(10.0, {(child, stat.starttime): used / 2}))
+        other = take(program.pid, CpuBaseline(10.0, {(child, stat.starttime + 1): used / 2}))
+        odd = take(program.pid, CpuBaseline(10.0, {(child, stat.starttime): used + 1}))
     assert only(born_since).cpu_percent == only(other).cpu_percent == pytest.approx(10 * used)
     assert only(half).cpu_percent == pytest.approx(5 * used)
     assert only(odd).cpu_percent == 0
@@ -226,7 +226,7 @@ def test_where_somebody_has_looked_before_his_look_counts() -> None:
 
 
 def test_where_there_is_no_time_for_two_looks_it_is_that_of_a_life(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshot, "LEAST", BOUND * 2)
+    monkeypatch.setattr(snapshot, "MIN_CPU_SPAN_SECONDS", BOUND * 2)
     with python(DO + "child(lambda: [burn(), stop()]); tell()") as program:
         burnt(program.pid)
         seen = take(program.pid)
@@ -245,7 +245,7 @@ def test_where_the_kernel_tells_no_clock_it_is_that_of_a_life(monkeypatch: pytes
 
 def test_when_it_is_too_late_there_is_nothing() -> None:
     with python(DO + "child(wait); tell()") as program:
-        camera = Camera(program.pid, None, monotonic())
+        camera = SnapshotReader(program.pid, None, monotonic())
         camera.take()
     assert camera.snapshot() == Snapshot((), 0, None, False)
 
@@ -265,7 +265,7 @@ def test_what_was_read_before_a_read_that_blocks_is_kept(monkeypatch: pytest.Mon
             return read(path)
 
         monkeypatch.setattr(tree, "read", read_or_block)
-        camera = Camera(program.pid, None, monotonic() + BOUND)
+        camera = SnapshotReader(program.pid, None, monotonic() + BOUND)
         done = _thread.allocate_lock()
         done.acquire()
 

@@ -72,11 +72,11 @@ def served(family: int, host: str) -> Iterator[tuple[Program, socket.socket]]:
 def tree_of(*programs: Program) -> dict[int, tree.Stat]:
     found: dict[int, tree.Stat] = {}
     for program in programs:
-        found |= tree.snapshot(program.pid)
+        found |= tree.collect(program.pid)
     return found
 
 
-def moved(counter: tcp.Bytes, program: Program, count: int) -> int:
+def moved(counter: tcp.ByteCounter, program: Program, count: int) -> int:
     """Look until that many bytes were seen (an acknowledgement can be on its way); the most sockets in one look."""
     most = total = 0
 
@@ -98,7 +98,7 @@ def test_bytes_are_exact_both_ways(family: int, host: str) -> None:
         told(client, "connect")
         peer, _ = server.accept()
         with peer:
-            counter = tcp.Bytes()
+            counter = tcp.ByteCounter()
             assert counter.look(tree_of(client)) == (0, 0)
             told(client, "send 1")
             assert moved(counter, client, 1) == 1
@@ -114,7 +114,7 @@ def test_bytes_are_exact_both_ways(family: int, host: str) -> None:
 @pytest.mark.parametrize(("family", "host"), FAMILIES)
 def test_a_connection_on_which_nobody_says_a_word_moves_nothing(family: int, host: str) -> None:
     with served(family, host) as (client, server):
-        counter = tcp.Bytes()
+        counter = tcp.ByteCounter()
         counter.look(tree_of(client))
         told(client, "connect")
         peer, _ = server.accept()
@@ -131,7 +131,7 @@ def test_the_end_of_the_other_side_is_no_byte() -> None:
         told(client, "connect")
         peer, _ = server.accept()
         with peer:
-            counter = tcp.Bytes()
+            counter = tcp.ByteCounter()
             counter.look(tree_of(client))
             peer.sendall(b"bye")
             peer.shutdown(socket.SHUT_WR)
@@ -146,14 +146,14 @@ def test_what_was_moved_before_the_first_look_does_not_count() -> None:
         with peer:
             told(client, "send 5000")
             assert len(peer.recv(5000, socket.MSG_WAITALL)) == 5000
-            counter = tcp.Bytes()
+            counter = tcp.ByteCounter()
             assert counter.look(tree_of(client)) == (0, 0)
             assert counter.look(tree_of(client)) == (0, 0)
 
 
 def test_a_socket_born_after_the_first_look_counts_whole() -> None:
     with served(socket.AF_INET, "127.0.0.1") as (client, server):
-        counter = tcp.Bytes()
+        counter = tcp.ByteCounter()
         counter.look(tree_of(client))
         told(client, "connect")
         peer, _ = server.accept()
@@ -167,7 +167,7 @@ def test_sockets_outside_the_tree_are_not_ours() -> None:
         told(client, "connect")
         peer, _ = server.accept()
         with peer:
-            counter = tcp.Bytes()
+            counter = tcp.ByteCounter()
             counter.look(tree_of(bystander))
             told(client, "send 5000")
             assert len(peer.recv(5000, socket.MSG_WAITALL)) == 5000
@@ -177,7 +177,7 @@ def test_sockets_outside_the_tree_are_not_ours() -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_a_connection_inside_the_tree_is_two_sockets(host: str) -> None:
     with python(PAIR, host) as pair:
-        counter = tcp.Bytes()
+        counter = tcp.ByteCounter()
         counter.look(tree_of(pair))
         told(pair, "4000")
         assert moved(counter, pair, 8000) == 2
@@ -201,7 +201,7 @@ ctypes.CDLL(None).syscall({EXIT}, 0)
         told(client, "connect")
         peer, _ = server.accept()
         with peer:
-            counter = tcp.Bytes()
+            counter = tcp.ByteCounter()
             counter.look(tree_of(client))
             told(client, "send 77")
             assert moved(counter, client, 77) == 1
@@ -292,7 +292,7 @@ FORBIDDEN = namespaces_forbidden()
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_another_network_namespace_is_seen_by_its_octets(host: str) -> None:
     with python(IN_NAMESPACE, NAMESPACE + PAIR, host) as pair:
-        counter = tcp.Bytes()
+        counter = tcp.ByteCounter()
         assert counter.look(tree_of(pair)) == (0, 0)
         assert counter.look(tree_of(pair)) == (0, 0), "silent"
         told(pair, "50000")
@@ -315,7 +315,7 @@ for line in sys.stdin:
     print("done")
 """
     with python(IN_NAMESPACE, NAMESPACE + datagrams) as program:
-        counter = tcp.Bytes()
+        counter = tcp.ByteCounter()
         counter.look(tree_of(program))
         told(program, "1000")
         assert counter.look(tree_of(program)) == (0, 0)
@@ -444,7 +444,7 @@ def test_a_kernel_that_does_not_answer_is_said_and_not_asked_again(
 ) -> None:
     netlink = Netlink(*answers)
     monkeypatch.setattr(socket, "socket", netlink)
-    counter = tcp.Bytes()
+    counter = tcp.ByteCounter()
     assert counter.look({}) == (0, 0)
     assert counter.unavailable
     assert counter.look({}) == (0, 0)
@@ -457,7 +457,7 @@ def test_without_an_answer_no_sockets_are_listed(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_passing_lack_is_not_taken_for_a_kernel_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    counter = tcp.Bytes()
+    counter = tcp.ByteCounter()
     monkeypatch.setattr(socket, "socket", Netlink(OSError(errno.EMFILE, "too many open files")))
     counter.look({})
     assert counter.unavailable == ""
@@ -468,7 +468,7 @@ def looks(monkeypatch: pytest.MonkeyPatch, *tables: dict[int, int] | None) -> li
     answers = iter(tables)
     monkeypatch.setattr(sock_diag, "dump", lambda: table(next(answers)))
     monkeypatch.setattr(tcp, "owners", lambda _, inodes: dict.fromkeys(inodes, 1))
-    counter = tcp.Bytes()
+    counter = tcp.ByteCounter()
     return [counter.look({1: process(1)}) for _ in tables]
 
 
@@ -504,7 +504,7 @@ def test_whose_a_socket_is_is_asked_once_while_its_process_lives(monkeypatch: py
     counts = iter(range(5))
     monkeypatch.setattr(tcp, "owners", owners)
     monkeypatch.setattr(sock_diag, "dump", lambda: table(dict.fromkeys((ours, other), next(counts))))
-    counter = tcp.Bytes()
+    counter = tcp.ByteCounter()
     both = {1: process(1), 2: process(2)}
     assert [counter.look(both) for _ in range(3)] == [(0, 0), (1, 1), (1, 1)]
     assert counter.look({2: process(2)}) == (1, 1)

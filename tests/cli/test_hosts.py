@@ -28,7 +28,7 @@ def keeps(monkeypatch: pytest.MonkeyPatch, path: Path, machine_id: str) -> dict[
     """
     if machine_id:
         path.write_text(f"{machine_id}\n")
-    monkeypatch.setattr(identity, "MACHINE_ID", str(path))
+    monkeypatch.setattr(identity, "MACHINE_ID_PATH", str(path))
     assert identity.machine_id() == machine_id
     return {**HERE, "machine_id": machine_id}
 

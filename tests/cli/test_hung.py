@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from supervise.process import offload
+from supervise.process import bounded_call
 from supervise.records import store
 from tests.support.harness import Place, alive_with, child, name_of, wait_until
 from tests.support.hung import Hung, is_possible, mounted
@@ -347,7 +347,7 @@ def test_the_commands_pid_is_not_noted_on_a_disk_that_hangs(dead: Dead) -> None:
     record.note_root(os.getpid())
     assert time.monotonic() - began < 0.05
     # The process that has asked is gone with the file system, or before.
-    offload.late.clear()
+    bounded_call.unanswered.clear()
 
 
 @pytest.mark.alone

@@ -59,7 +59,7 @@ def test_one_that_does_not_read_is_waited_for_once_and_then_gets_the_last_whole_
     began = time.monotonic()
     for at in range(0, len(LINES), 77):
         looking.feed.put(memoryview(b"".join(LINES[at : at + 77])))
-    assert time.monotonic() - began < 3 * feed.STALL
+    assert time.monotonic() - began < 3 * feed.STALL_SECONDS
     assert looking.left_out == 1
     looking.feed.end()
     got = looking.read_all().splitlines(keepends=True)
@@ -67,7 +67,7 @@ def test_one_that_does_not_read_is_waited_for_once_and_then_gets_the_last_whole_
     assert got == sorted(got)
     assert got[0] == LINES[0]
     assert got[-1] == LINES[-1]
-    assert feed.MOST / 4 < len(b"".join(got)) < 2 * feed.MOST
+    assert feed.QUEUE_BYTES / 4 < len(b"".join(got)) < 2 * feed.QUEUE_BYTES
     # It has caught up, and is waited for again.
     assert not looking.feed._is_late
 
@@ -77,10 +77,10 @@ def test_of_an_endless_line_the_middle_is_left_out_and_marked(looking: Looking) 
         looking.feed.put(memoryview(bytes([65 + number % 26]) * 10_000))
     looking.feed.end()
     got = looking.read_all()
-    assert got.count(feed.GAP) >= 1
+    assert got.count(feed.GAP_MARK) >= 1
     assert b"\n" not in got
     assert got.endswith(bytes([65 + 999 % 26]) * 10_000)
-    assert len(got) < 2 * feed.MOST
+    assert len(got) < 2 * feed.QUEUE_BYTES
 
 
 def test_one_that_has_seen_enough_is_gone(looking: Looking) -> None:
@@ -89,5 +89,5 @@ def test_one_that_has_seen_enough_is_gone(looking: Looking) -> None:
     os.close(null)
     looking.feed.put(memoryview(b"x"))
     wait_until(lambda: looking.feed.is_gone)
-    looking.feed.put(memoryview(b"x" * (2 * feed.MOST)))
+    looking.feed.put(memoryview(b"x" * (2 * feed.QUEUE_BYTES)))
     assert not looking.feed._pending

@@ -4,7 +4,7 @@ import os
 from contextlib import suppress
 
 from supervise.output.outlet import Outlet
-from supervise.output.pump import Cut, Pump, take_turns
+from supervise.output.pump import Cutoff, Pump, take_turns
 from supervise.process.inbox import Inbox
 from tests.support.harness import wait_until
 
@@ -16,7 +16,7 @@ class Streams:
         self.inbox = Inbox()
         self.unread = []
         cut_heard, self.cut = os.pipe()
-        cut = Cut(cut_heard)
+        cut = Cutoff(cut_heard)
         self.sinks, self.readers, self.outlets, pumps = [], [], [], []
         for stream in ("stdout", "stderr"):
             source, sink = os.pipe()

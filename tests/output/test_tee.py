@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from supervise.output.tee import MOST, PIPES, Copier
+from supervise.output.tee import PIPE_COUNT, QUEUE_BYTES, Copier
 from supervise.process import system
 
 BOUND = 20.0
@@ -100,7 +100,8 @@ def test_a_pipe_that_is_being_emptied_is_not_waited_for() -> None:
     try:
         os.write(theirs, b"0123456789")
         # Nothing is taken away yet: each goes into a pipe of its own, and then there is none any more.
-        assert [copy.tee("stdout", ours, size) for size in (*range(1, PIPES + 1), 9)] == [*range(1, PIPES + 1), 0]
+        sizes = range(1, PIPE_COUNT + 1)
+        assert [copy.tee("stdout", ours, size) for size in (*sizes, 9)] == [*sizes, 0]
         sink.open.set()
         assert copy.flush()
         assert copy.tee("stdout", ours, 9) == 9
@@ -108,7 +109,7 @@ def test_a_pipe_that_is_being_emptied_is_not_waited_for() -> None:
     finally:
         os.close(ours)
         os.close(theirs)
-    assert sink.taken == b"".join(b"0123456789"[:size] for size in (*range(1, PIPES + 1), 9))
+    assert sink.taken == b"".join(b"0123456789"[:size] for size in (*range(1, PIPE_COUNT + 1), 9))
     assert sink.settled == len(sink.taken)
 
 
@@ -140,7 +141,7 @@ def test_two_floods_never_get_the_same_pipe() -> None:
     assert sink.taken.count(b"one") == sink.taken.count(b"two") == 3000
 
 
-@pytest.mark.parametrize("left", range(PIPES))
+@pytest.mark.parametrize("left", range(PIPE_COUNT))
 def test_without_descriptors_there_are_fewer_pipes_and_nobody_waits_for_another(
     monkeypatch: pytest.MonkeyPatch, left: int
 ) -> None:
@@ -181,7 +182,7 @@ def test_a_sink_that_hangs_holds_nobody_up() -> None:
     assert seconds(lambda: [put(copy, piece) for _ in range(100)]) < 5
     sink.open.set()
     assert copy.flush()
-    assert len(sink.taken) <= MOST + 2 * len(piece)
+    assert len(sink.taken) <= QUEUE_BYTES + 2 * len(piece)
     assert len(sink.taken) + sink.skipped == 100 * len(piece)
     # It is through: the next one is taken again.
     put(copy, b"later")

@@ -48,7 +48,7 @@ def says(monkeypatch: pytest.MonkeyPatch) -> Says:
 )
 def test_our_own_cgroup(says: Says, membership: str, mounts: str, home: str) -> None:
     says({"cgroup": f"{membership}\n", "mountinfo": f"{mounts}\n"})
-    assert cgroup._home() == home
+    assert cgroup._own_folder() == home
 
 
 @pytest.mark.parametrize(
@@ -68,6 +68,6 @@ def test_a_limit_of_its_own(tmp_path: Path, name: str, text: str, is_limited: bo
 
 def test_where_none_can_be_made_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder that is no cgroup has no `cgroup.kill` in it."""
-    monkeypatch.setattr(cgroup, "_home", lambda: str(tmp_path))
-    assert cgroup.build("20000101-000000-123456abcd") is None
+    monkeypatch.setattr(cgroup, "_own_folder", lambda: str(tmp_path))
+    assert cgroup.create("20000101-000000-123456abcd") is None
     assert list(tmp_path.iterdir()) == []

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from supervise.process import kill, orphans, tree
-from supervise.process.orphans import Ids, Orphans
+from supervise.process.orphans import Orphans, RunIds
 from tests.support.harness import child, is_alive, wait_until
 
 RUN_ID = f"20261124-200139-{os.getpid() % 10**6:06}abcd"
@@ -53,7 +53,7 @@ def quarry(*known: tuple[int, int], guardian: tuple[int, int] = (0, 0), grace: f
 
 
 def found(run: Orphans, spared: set[int] | None = None) -> list[int]:
-    return sorted(one.pid for one in run.find(tree.scan(), Ids(), spared or set()))
+    return sorted(one.pid for one in run.find(tree.scan(), RunIds(), spared or set()))
 
 
 def test_by_the_runs_id(start: Start) -> None:
@@ -106,7 +106,7 @@ def test_sessions_from_outside_of_a_container(start: Start) -> None:
     for one in everyone.values():
         one.session = one.pgrp = 0
     run = quarry((0, 0))
-    assert [one.pid for one in run.find(everyone, Ids(), set())] == [ours]
+    assert [one.pid for one in run.find(everyone, RunIds(), set())] == [ours]
     assert is_alive(other)
 
 
@@ -147,7 +147,7 @@ def test_a_chain_of_forks(start: Start) -> None:
 def test_who_cannot_be_killed_is_named(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     pid = start(run_id=RUN_ID)
     monkeypatch.setattr(kill, "send", lambda *_: errno.EPERM)
-    monkeypatch.setattr(kill, "LONGEST", 0.1)
+    monkeypatch.setattr(kill, "KILL_LIMIT_SECONDS", 0.1)
     monkeypatch.setattr(orphans.os, "killpg", lambda *_: None)
     run = quarry(grace=0)
     orphans.stop_all([run])
@@ -156,8 +156,8 @@ def test_who_cannot_be_killed_is_named(start: Start, monkeypatch: pytest.MonkeyP
 
 def test_a_guardian_that_does_not_do_its_work(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """After its time its tree is stopped, and it as well."""
-    monkeypatch.setattr(kill, "LONGEST", 0.2)
-    monkeypatch.setattr(orphans, "MARGIN", 0.1)
+    monkeypatch.setattr(kill, "KILL_LIMIT_SECONDS", 0.2)
+    monkeypatch.setattr(orphans, "GUARDIAN_MARGIN_SECONDS", 0.1)
     guardian = start("sh", "-c", "sleep 100 & wait")
     wait_until(lambda: tree.walk(guardian))
     [below] = tree.walk(guardian)
@@ -176,4 +176,4 @@ def test_nobody() -> None:
 
 
 def test_we_and_who_waits_for_us_are_spared() -> None:
-    assert {os.getpid(), os.getppid()} <= orphans.ourselves()
+    assert {os.getpid(), os.getppid()} <= orphans.own_ancestry()

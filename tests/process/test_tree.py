@@ -103,7 +103,7 @@ def test_what_is_gone_is_none_and_not_an_error() -> None:
     assert tree.describe(process.pid) is None
     assert tree.children(process.pid) == []
     assert tree.walk(process.pid) == []
-    assert tree.snapshot(process.pid) == {}
+    assert tree.collect(process.pid) == {}
     assert tree.read(f"/proc/{process.pid}/stat") == b""
 
 
@@ -134,7 +134,7 @@ threading.Thread(target=work).start()
     with python(code) as program:
         assert len(tree.children(program.pid)) == 1
         assert tree.walk(program.pid) == tree.children(program.pid)
-        assert list(tree.snapshot(program.pid)) == [program.pid, *tree.children(program.pid)]
+        assert list(tree.collect(program.pid)) == [program.pid, *tree.children(program.pid)]
 
 
 def test_a_deep_tree_is_walked_parents_first() -> None:
@@ -147,14 +147,14 @@ def test_a_deep_tree_is_walked_parents_first() -> None:
             assert process is not None
             assert process.ppid == parent
             parent = pid
-        assert list(tree.snapshot(program.pid)) == [program.pid, *found]
+        assert list(tree.collect(program.pid)) == [program.pid, *found]
 
 
 def test_more_children_than_one_page_of_the_file_tells() -> None:
     with python(WIDE, "1000") as program:
         found = tree.walk(program.pid)
         assert len(found) == len(set(found)) == 1000
-        assert list(tree.snapshot(program.pid)) == [program.pid, *found]
+        assert list(tree.collect(program.pid)) == [program.pid, *found]
 
 
 def test_generations_come_in_order() -> None:
@@ -174,8 +174,8 @@ def test_where_the_kernel_tells_no_children_all_processes_are_read(monkeypatch: 
         by_scan = tree.walk(sh.pid)
         assert sorted(by_scan) == sorted(by_children)
         assert set(by_scan[:2]) == set(by_children[:2])
-        assert list(tree.snapshot(sh.pid)) == [sh.pid, *by_scan]
-        assert tree.snapshot(2**22 + 1) == {}
+        assert list(tree.collect(sh.pid)) == [sh.pid, *by_scan]
+        assert tree.collect(2**22 + 1) == {}
         assert tree.walk(2**22 + 1) == []
 
 
@@ -185,7 +185,7 @@ def test_processes_may_come_and_go_during_a_walk() -> None:
         stays = int(sh.says())
         for _ in range(300):
             assert stays in tree.walk(sh.pid)
-            assert stays in tree.snapshot(sh.pid)
+            assert stays in tree.collect(sh.pid)
             for pid in tree.children(sh.pid):
                 tree.describe(pid)
 

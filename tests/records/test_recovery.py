@@ -225,7 +225,7 @@ def test_a_process_of_the_run_by_its_pid_alone_is_none(tmp_path: Path, monkeypat
     """With the right start time it would be (the other tests see to that)."""
     ours = orphans.tree.stat(os.getpid())
     assert ours is not None
-    monkeypatch.setattr(orphans, "ourselves", set)
+    monkeypatch.setattr(orphans, "own_ancestry", set)
     monkeypatch.setattr(orphans.tree, "scan", lambda: {ours.pid: ours})
     folder = made(tmp_path, toml=serializer.toml({**SOUND, "guardian": ours.pid}))
     (folder / "roots").write_text(f"{ours.pid} {ours.starttime + 1}\n{ours.pid}\n{ours.pid} x\n\n-1 -1\n")

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from supervise.process import senders, tree
+from supervise.process import signal_origin, tree
 
 
 def test_of_the_command_and_of_its_descendants() -> None:
@@ -13,10 +13,10 @@ def test_of_the_command_and_of_its_descendants() -> None:
         inner = int(command.stdout.readline())
         try:
             for sender in (command.pid, inner):
-                assert senders.is_own(sender, tree.ancestry(sender), command.pid, os.getpid())
+                assert signal_origin.is_of_command(sender, tree.ancestry(sender), command.pid, os.getpid())
             # By the pid alone: it is gone.
-            assert senders.is_own(command.pid, [], command.pid, os.getpid())
-            assert not senders.is_own(inner, [], command.pid, os.getpid())
+            assert signal_origin.is_of_command(command.pid, [], command.pid, os.getpid())
+            assert not signal_origin.is_of_command(inner, [], command.pid, os.getpid())
         finally:
             os.kill(inner, 9)
 
@@ -24,12 +24,12 @@ def test_of_the_command_and_of_its_descendants() -> None:
 def test_of_somebody_else() -> None:
     parent = os.getppid()
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as command:
-        assert not senders.is_own(parent, tree.ancestry(parent), command.pid, command.pid)
+        assert not signal_origin.is_of_command(parent, tree.ancestry(parent), command.pid, command.pid)
         assert command.stdin
         command.stdin.close()
 
 
 def test_from_outside_of_the_namespace_while_the_command_is_not_known_yet() -> None:
     """Both numbers are 0 then, and it is a cancellation all the same."""
-    assert not senders.is_own(0, [], 0, os.getpid())
-    assert not senders.is_own(0, [], 4711, os.getpid())
+    assert not signal_origin.is_of_command(0, [], 0, os.getpid())
+    assert not signal_origin.is_of_command(0, [], 4711, os.getpid())

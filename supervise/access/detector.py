@@ -1,8 +1,8 @@
-"""Signs of access other than the first byte: what looks for them."""
+"""Detector of access other than the first byte: what looks for them."""
 
 import os
 
-from supervise.access.results import News
+from supervise.access.findings import Findings
 from supervise.options.access_kinds import LINES, TOLD, kind_of
 from supervise.process.inbox import Inbox
 
@@ -10,21 +10,21 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from supervise.access.lines import Lines
-    from supervise.access.probes import Probes
+    from supervise.access.line_search import LineSearch
+    from supervise.access.probe_threads import ProbeThreads
     from supervise.output.feed import Feed
 
 
-class Signs:
+class Detector:
     """Those of one attempt."""
 
     def __init__(self, wanted: "tuple[str, ...]", inbox: Inbox) -> None:
         checks = {sign: kind.check for sign in wanted if (kind := kind_of(sign))}
         self._lines_wanted = tuple(sign for sign, check in checks.items() if check == LINES)
         self._probes_wanted = tuple(sign for sign, check in checks.items() if check not in (LINES, TOLD))
-        self.news = News(inbox)
-        self._lines: Lines | None = None
-        self._probes: Probes | None = None
+        self.news = Findings(inbox)
+        self._lines: LineSearch | None = None
+        self._probes: ProbeThreads | None = None
         self._is_looking = False
 
     def feeds(self) -> "tuple[Feed, ...]":
@@ -34,9 +34,9 @@ class Signs:
         """
         if not self._lines_wanted:
             return ()
-        from supervise.access.lines import Lines
+        from supervise.access.line_search import LineSearch
 
-        self._lines = Lines(self._lines_wanted, self.news)
+        self._lines = LineSearch(self._lines_wanted, self.news)
         return self._lines.feeds
 
     def look(self, is_wanted: bool, holder: "Callable[[], int]", variables: "dict[bytes, bytes | None]") -> None:
@@ -47,10 +47,10 @@ class Signs:
         if not is_wanted:
             self.stop()
         elif self._probes_wanted:
-            from supervise.access.probes import Probes
+            from supervise.access.probe_threads import ProbeThreads
 
             environ = {**os.environb, **variables}
-            self._probes = Probes(
+            self._probes = ProbeThreads(
                 self.news, holder, {name: value for name, value in environ.items() if value is not None}
             )
             self._probes.start(self._probes_wanted)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import psutil  # type: ignore[import-untyped]  # psutil has no types of its own
 
-from supervise.activity.cpu import TICKS
+from supervise.activity.cpu import TICKS_PER_SECOND
 from supervise.process.tree import Stat
 
 _STATES = {
@@ -34,19 +34,19 @@ def stat(pid: int) -> Stat | None:
                 process.ppid(),
                 0,
                 0,
-                int(times.user * TICKS),
-                int(times.system * TICKS),
-                int(times.children_user * TICKS),
-                int(times.children_system * TICKS),
+                int(times.user * TICKS_PER_SECOND),
+                int(times.system * TICKS_PER_SECOND),
+                int(times.children_user * TICKS_PER_SECOND),
+                int(times.children_system * TICKS_PER_SECOND),
                 1,
-                int(process.create_time() * TICKS),
+                int(process.create_time() * TICKS_PER_SECOND),
             )
     except psutil.Error:
         return None
 
 
-def snapshot(root: int) -> dict[int, Stat]:
-    """As `tree.snapshot`."""
+def collect(root: int) -> dict[int, Stat]:
+    """As `tree.collect`."""
     try:
         pids = [root, *(child.pid for child in psutil.Process(root).children(recursive=True))]
     except psutil.Error:

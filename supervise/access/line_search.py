@@ -5,12 +5,12 @@ import _thread
 import os
 import sys
 
-from supervise.access import helpers
+from supervise.access import helper_process
 from supervise.output.feed import Feed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from supervise.access.results import News
+    from supervise.access.findings import Findings
 
 PROGRAM = os.path.join(os.path.dirname(__file__), "matcher.py")
 
@@ -31,10 +31,10 @@ def pipe() -> "tuple[int, int]":
     return reader, writer
 
 
-class Lines:
+class LineSearch:
     """Runs one matcher, for the two streams of one attempt.  `feeds` are for the pumps, which end them."""
 
-    def __init__(self, wanted: "tuple[str, ...]", news: "News") -> None:
+    def __init__(self, wanted: "tuple[str, ...]", news: "Findings") -> None:
         """Start the matcher.
 
         Raises OSError.
@@ -48,7 +48,7 @@ class Lines:
         answer, answer_sink = pipe()
         words = [sys.executable, "-I", "-S", PROGRAM, *(one.partition("=")[2] for one in wanted)]
         try:
-            self._helper = helpers.Helper(words, {0: out, 1: answer_sink, 3: err})
+            self._helper = helper_process.HelperProcess(words, {0: out, 1: answer_sink, 3: err})
         except OSError:
             for fd in (out_copy, err_copy, answer):
                 os.close(fd)

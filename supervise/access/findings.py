@@ -5,7 +5,7 @@ from _collections import deque
 from supervise.process.inbox import Inbox
 
 
-class News:
+class Findings:
     """Of one attempt."""
 
     def __init__(self, inbox: Inbox) -> None:

@@ -2,8 +2,8 @@
 
 What waits for such a file system is in an uninterruptible sleep, and a process is not over before its last thread is;
 even the close of a descriptor at its exit may wait (FUSE_FLUSH, a flush of NFS).  So the supervisor has neither a
-thread nor a descriptor there: the deputy has them, and is left behind at the end where it hangs.  Only files of a file
-system that `system.may_hang` names get a deputy, which costs half a millisecond.
+thread nor a descriptor there: the file worker has them, and is left behind at the end where it hangs.  Only files of
+a file system that `system.may_hang` names get a file worker, which costs half a millisecond.
 """
 
 import _signal
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-TURN = 0.02
+POLL_SECONDS = 0.02
 """Seconds between two looks whether the end of the run has set a bound meanwhile."""
-DYING = 0.05
-"""Seconds that all deputies together have to die of KILL: none waits so long but one that cannot be killed."""
-GOING = 0.05
-"""Seconds that a deputy which has nothing left to do has to go."""
-PAUSE = 0.001
-HUNG = 0.2
+DEATH_SECONDS = 0.05
+"""Seconds that all file workers together have to die of KILL: none waits so long but one that cannot be killed."""
+EXIT_SECONDS = 0.05
+"""Seconds that a file worker which has nothing left to do has to go."""
+WAITPID_POLL_SECONDS = 0.001
+HANG_SECONDS = 0.2
 """Seconds for which a call that has no answer shows that the file system does not answer now."""
 
 
-class Deputy:
-    """The deputy as the supervisor sees it.  Any thread may call it."""
+class FileWorker:
+    """The file worker as the supervisor sees it.  Any thread may call it."""
 
     def __init__(self, make: "Callable[[], object]", keep: "tuple[int, ...]") -> None:
-        """Fork the deputy: it calls the methods of what `make` returns.  `keep` are the descriptors that it needs.
+        """Fork the file worker: it calls the methods of what `make` returns.  `keep` are the descriptors that it needs.
 
         Raises OSError where there can be no more processes.
         """
@@ -62,28 +62,28 @@ class Deputy:
         theirs.close()
 
     def fileno(self) -> int:
-        """Return, for poll, the descriptor of the socket that leads to the deputy."""
+        """Return, for poll, the descriptor of the socket that leads to the file worker."""
         return self._line.fileno()
 
-    def tell(self, method: str, *words: object) -> None:
-        """Have the deputy call the method; its result and its errors are passed over.  Never waits."""
-        self._line.send("tell", method, words)
+    def post(self, method: str, *words: object) -> None:
+        """Have the file worker call the method; its result and its errors are passed over.  Never waits."""
+        self._line.send("post", method, words)
 
     def call(self, method: str, *words: object) -> "Any":
-        """Have the deputy call the method, and return what the method returns.
+        """Have the file worker call the method, and return what the method returns.
 
         Raises OSError as the method does; TimeoutError where there is no answer before `until`.
         """
-        while not self._guard.acquire(timeout=TURN):
+        while not self._guard.acquire(timeout=POLL_SECONDS):
             self._check()
         self._asked = monotonic()
         try:
             self._line.send("call", method, words)
             while True:
                 self._check()
-                self._line.flush(TURN if self._line.has_unsent else 0.0)
+                self._line.flush(POLL_SECONDS if self._line.has_unsent else 0.0)
                 try:
-                    got = self._line.receive(TURN)
+                    got = self._line.receive(POLL_SECONDS)
                 except BlockingIOError:
                     continue
                 break
@@ -105,18 +105,18 @@ class Deputy:
         """
         self._is_hurried = is_hurried
         now = monotonic()
-        self.until = now + (TURN if now - self._asked > HUNG else seconds)
+        self.until = now + (POLL_SECONDS if now - self._asked > HANG_SECONDS else seconds)
 
     def hang_up(self) -> None:
-        """End the deputy's work: it goes when it has done what it was told."""
+        """End the file worker's work: it goes when it has done what it was told."""
         self._line.close()
 
     def await_end(self) -> None:
-        """Wait, after `hang_up`, until the deputy has gone, or kill it where it does not go.
+        """Wait, after `hang_up`, until the file worker has gone, or kill it where it does not go.
 
-        `await_death` comes after that, when all deputies have had theirs.
+        `await_death` comes after that, when all file workers have had theirs.
         """
-        until = 0.0 if self._is_late else max(self.until, monotonic() + GOING)
+        until = 0.0 if self._is_late else max(self.until, monotonic() + EXIT_SECONDS)
         try:
             while not os.waitpid(self.pid, os.WNOHANG)[0]:
                 if monotonic() > until:
@@ -128,7 +128,7 @@ class Deputy:
             pass
 
     def await_death(self, until: float) -> None:
-        """Reap a deputy that was killed, by that moment: it is gone at once, or stays in an uninterruptible wait."""
+        """Reap a file worker that was killed, waiting until that moment; one in an uninterruptible wait may stay."""
         try:
             while self._is_killed and not os.waitpid(self.pid, os.WNOHANG)[0] and monotonic() < until:
                 _pause()
@@ -144,7 +144,7 @@ class Deputy:
 def _pause() -> None:
     from time import sleep
 
-    sleep(PAUSE)
+    sleep(WAITPID_POLL_SECONDS)
 
 
 def _serve(make: "Callable[[], object]", theirs: "channel.Channel", keep: "tuple[int, ...]") -> None:

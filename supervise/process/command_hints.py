@@ -1,6 +1,6 @@
 """What was meant by a command that was not found: loaded where a start has failed for that."""
 
-BUILT_IN = frozenset(
+SHELL_WORDS = frozenset(
     (
         *(".", ":", "alias", "bg", "break", "builtin", "cd", "command", "continue"),
         *("declare", "eval", "exec", "exit", "export", "fc", "fg", "getopts", "hash"),
@@ -12,19 +12,19 @@ BUILT_IN = frozenset(
 )
 """Words that a shell does by itself: builtin utilities and reserved words (POSIX, XCU 2.4 and 2.14; bash(1))."""
 UNITS = ("ms", "s", "sec", "m", "min", "h", "d")
-LONGEST = 60
+WORD_CHARACTERS = 60
 """Characters of a word that a hint repeats."""
 
 
-def of(word: str) -> str:
+def hint_for(word: str) -> str:
     """Return the hint for a first word of a command that no program has for a name, with what goes before it; or ''."""
     name, equals, _ = word.partition("=")
-    if word in BUILT_IN:
+    if word in SHELL_WORDS:
         return f"; {word} is a word of the shell: sh -c '{word} ...'"
     if equals and name.isidentifier() and name.isascii():
         return f"; for a variable write: env {name}=... COMMAND"
     first, *rest = word.split()[:2] or [""]
-    if rest and len(first) <= LONGEST:
+    if rest and len(first) <= WORD_CHARACTERS:
         return f"; it is one word with a space in it: write the words without quotes, or sh -c '{first} ...'"
     if is_duration(word):
         return f"; for a limit write: -t {word}"
@@ -33,7 +33,7 @@ def of(word: str) -> str:
 
 def is_duration(word: str) -> bool:
     """Return whether the word looks like a duration: `30m`, `1.5h`, `1h30m`, `10`."""
-    if not word.isascii() or not word[:1].isdigit() or len(word) > LONGEST:
+    if not word.isascii() or not word[:1].isdigit() or len(word) > WORD_CHARACTERS:
         return False
     rest = word
     while rest:

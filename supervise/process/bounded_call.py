@@ -22,19 +22,19 @@ if TYPE_CHECKING:
     Operation = Callable[[], tuple[Any, tuple[int, ...]]]
     """Its result, a plain value, and the descriptors that it has opened."""
 
-GLANCE = 0.01
+SIGNAL_POLL_SECONDS = 0.01
 """Seconds between two looks for a signal that is blocked."""
-GOING = 0.1
+EXIT_SECONDS = 0.1
 """Seconds that the process has to end after its answer."""
-PAUSE = 0.0002
+WAITPID_POLL_SECONDS = 0.0002
 CANCELLING = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT)
 
 
-late: "dict[str, int]" = {}
+unanswered: "dict[str, int]" = {}
 """The paths whose file systems gave no answer, each with the process that asked and may be left."""
 
 
-class LateError(Exception):
+class NoAnswerError(Exception):
     """There was no answer in time, or a signal came first, which is pending."""
 
     def __init__(self, pid: int) -> None:
@@ -50,7 +50,7 @@ def run(
 
     Of the descriptors that are open the operation has those that are `kept`, all of them above 2, and no other.
     `is_over` tells that it is not waited for any more: by default, that a signal has come.
-    Raises LateError, OSError as the operation does, and ChildProcessError where it has died.
+    Raises NoAnswerError, OSError as the operation does, and ChildProcessError where it has died.
     """
     ours, theirs = channel.pair()
     pid = os.fork()
@@ -79,7 +79,7 @@ def run(
         got = _await(ours, monotonic() + seconds, is_over or _is_cancelled)
     except BlockingIOError:
         _leave(pid)
-        raise LateError(pid) from None
+        raise NoAnswerError(pid) from None
     finally:
         ours.close()
     _reap(pid)
@@ -99,19 +99,19 @@ def answers(path: str, seconds: float) -> bool:
     It is asked once in the life of this process, and where it does not answer never again.
     """
     if system.is_at_hand(path):
-        return path not in late
-    if path not in late:
+        return path not in unanswered
+    if path not in unanswered:
         try:
             run(lambda: (bool(os.stat(path)), ()), seconds)
-        except LateError as error:
-            late[path] = error.pid
+        except NoAnswerError as error:
+            unanswered[path] = error.pid
         except OSError:
             # An error is an answer too.
             pass
-    return path not in late
+    return path not in unanswered
 
 
-def look_where(path: str, operation: "Callable[[str], Operated]") -> "tuple[tuple[str, bool], tuple[int, ...]]":
+def with_hang_risk(path: str, operation: "Callable[[str], Operated]") -> "tuple[tuple[str, bool], tuple[int, ...]]":
     """Return what the operation returns, and whether the file is on a file system that may stop answering.
 
     To be called in the process of its own.  Raises OSError as the operation does.
@@ -133,7 +133,7 @@ def _await(
     while True:
         left = until - monotonic()
         try:
-            return ours.receive(max(0.0, min(left, GLANCE)))
+            return ours.receive(max(0.0, min(left, SIGNAL_POLL_SECONDS)))
         except BlockingIOError:
             if left <= 0 or is_over():
                 raise
@@ -147,7 +147,7 @@ def _is_cancelled() -> bool:
 
 def _reap(pid: int) -> None:
     """Reap the process.  Its exit closes what it has opened, which asks the file system once more (FUSE_FLUSH)."""
-    until = monotonic() + GOING
+    until = monotonic() + EXIT_SECONDS
     while not os.waitpid(pid, os.WNOHANG)[0]:
         if monotonic() > until:
             _leave(pid)
@@ -158,7 +158,7 @@ def _reap(pid: int) -> None:
 def _pause() -> None:
     from time import sleep
 
-    sleep(PAUSE)
+    sleep(WAITPID_POLL_SECONDS)
 
 
 def _leave(pid: int) -> None:

@@ -10,20 +10,20 @@ from collections.abc import Callable, Mapping
 from time import monotonic
 
 from supervise.access import checks
-from supervise.access.results import News
+from supervise.access.findings import Findings
 from supervise.options.access_kinds import kind_of
 
-FIRST = 0.05
+FIRST_PAUSE_SECONDS = 0.05
 """Seconds before the first look,"""
-LONGEST = 1.0
+MAX_PAUSE_SECONDS = 1.0
 """and at most between two."""
-GROWTH = 1.5
+PAUSE_GROWTH = 1.5
 
 
-class Probes:
+class ProbeThreads:
     """Those of one attempt."""
 
-    def __init__(self, news: News, holder: Callable[[], int], environ: Mapping[bytes, bytes]) -> None:
+    def __init__(self, news: Findings, holder: Callable[[], int], environ: Mapping[bytes, bytes]) -> None:
         self._news = news
         self._stopped, self._stop = os.pipe()
         self._scene = checks.Scene(self._stopped, holder, environ, news.mind)
@@ -60,7 +60,7 @@ class Probes:
                 os.close(self._stopped)
 
     def _look_for(self, sign: str, check: checks.Check) -> None:
-        argument, pause, said = sign.partition("=")[2], FIRST, ""
+        argument, pause, said = sign.partition("=")[2], FIRST_PAUSE_SECONDS, ""
         while not self._is_stopped_within(pause):
             try:
                 why = check(argument, self._scene)
@@ -73,7 +73,7 @@ class Probes:
             if why != said:
                 said = why
                 self._news.missed(sign, why)
-            pause = min(pause * GROWTH, LONGEST)
+            pause = min(pause * PAUSE_GROWTH, MAX_PAUSE_SECONDS)
 
     def _is_stopped_within(self, seconds: float) -> bool:
         poll = select.poll()

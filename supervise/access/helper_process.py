@@ -16,9 +16,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-UNKNOWN = 0
+UNKNOWN_STATUS = 0
 """The status of one that somebody else has reaped: as PID 1, or where the guardian is dead, all of ours fall to us."""
-SWEEPING = 1.0
+KILL_SECONDS = 1.0
 """Seconds that the end of all of them may take."""
 
 _guard = _thread.allocate_lock()
@@ -26,7 +26,7 @@ _guard = _thread.allocate_lock()
 _alive: "set[int]" = set()
 
 
-class Helper:
+class HelperProcess:
     """One of them."""
 
     def __init__(
@@ -83,7 +83,7 @@ class Helper:
             try:
                 return os.waitpid(self.pid, 0)[1]
             except ChildProcessError:
-                return UNKNOWN
+                return UNKNOWN_STATUS
 
     def kill(self) -> None:
         """It, and whoever is still in its group."""
@@ -95,17 +95,17 @@ class Helper:
                     pass
 
 
-def is_one(pid: int) -> bool:
+def is_helper(pid: int) -> bool:
     """The process is one of them, and will be waited for."""
     with _guard:
         return pid in _alive
 
 
-def sweep(spared: set[int]) -> None:
+def kill_all_but(spared: set[int]) -> None:
     """Kill all that descends from us, but `spared` and its own: helpers, and what they have left behind."""
     from supervise.process import tree
 
-    until = monotonic() + SWEEPING
+    until = monotonic() + KILL_SECONDS
     while monotonic() < until:
         ours = [pid for pid in tree.children(os.getpid()) if pid not in spared]
         if not ours:

@@ -1,7 +1,7 @@
-"""The one table of the commands beside `run`.
+"""The one table of the subcommands other than `run`.
 
-The fast reader (`commands.invocation`), the typer app (`app`), the man page and the completions are all made from it.
-What a command does is `main(values, operands)` in the module of its name.
+The fast reader (`commands.invocation`), the typer app (`commands.app`), the man page and the completions all use it.
+`main(values, operands)` in the module of its name carries a subcommand out.
 """
 
 from supervise.options.table import Option, option_names
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Subcommand:
-    """One row.  `operands` are written as in a usage line: `RUN DURATION`, `[RUN]`."""
+    """One row of the table.  `operands` are written as in a usage line: `RUN DURATION`, `[RUN]`."""
 
     __slots__ = ("about", "help", "name", "operands", "options")
 
@@ -23,29 +23,29 @@ class Subcommand:
         """One word, or two: `config show`."""
         self.operands = operands
         self.help = help
-        """One sentence."""
+        """One sentence for the help, the man page and the completions."""
         self.about = about
-        """More sentences, for the man page."""
+        """More sentences, for the subcommand's help page and the man page."""
         self.options = options
 
     @property
     def module(self) -> str:
-        """Where its `main` is."""
+        """Return the full name of the module whose `main` carries the subcommand out."""
         return "supervise.commands." + self.name.replace(" ", "_")
 
     @property
     def usage(self) -> str:
-        """`extend RUN DURATION`."""
+        """Return the usage line without the program's name: `extend RUN DURATION`."""
         return " ".join(filter(None, (self.name, "[OPTIONS]" if self.options else "", self.operands)))
 
     @property
     def least(self) -> int:
-        """How many operands there must be."""
+        """Return the least number of operands."""
         return len([word for word in self.operands.split() if not word.startswith("[")])
 
     @property
     def most(self) -> int:
-        """How many there may be."""
+        """Return the greatest number of operands."""
         return len(self.operands.split())
 
 
@@ -55,64 +55,72 @@ JSON = Option("", "json", "", "flag", "", "", "Print JSON.")
 SUBCOMMANDS: "tuple[Subcommand, ...]" = (
     Subcommand(
         "ps", "",
-        "List the runs that go on, the newest first, and those that are lost and not recovered yet.",
+        "List the runs that are running, and those that are lost and not recovered yet, newest first.",
         options=(
-            Option("", "all", "a", "flag", "", "", "Those that have ended, too."),
-            Option("", "number", "n", "count", "", "N", "No more than the newest N; 20 of --all without --json."),
-            Option("", "quiet", "q", "flag", "", "", "Their ids alone."),
+            Option("", "all", "a", "flag", "", "", "Also list runs that have ended."),
+            Option(
+                "", "number", "n", "count", "", "N",
+                "List only the newest N runs; without this option --all lists 20, and --all --json lists all.",
+            ),
+            Option("", "quiet", "q", "flag", "", "", "Print only the ids."),
             JSON,
         ),
     ),
     Subcommand(
         "show", "RUN",
-        "Show how a run went: its verdict, its time line with the deadlines, what it used, its last lines, and how to "
-        "run it again.",
+        "Show how a run went: its verdict, its time line with the deadlines, its CPU, memory and output, its last "
+        "lines, and how to run it again.",
         options=(JSON,),
     ),
     Subcommand(
         "logs", "RUN",
-        "Print what a run has printed, as far as it is kept.",
-        about="With --follow also what it prints from then on, until it ends.",
+        "Print the recorded output of a run.",
+        about="The record keeps the beginning and the end of a long output; see --log-max.",
         options=(
-            Option("", "follow", "f", "flag", "", "", "Go on with what comes, until the run is over."),
+            Option("", "follow", "f", "flag", "", "", "Also print new output as it comes, until the run is over."),
             Option("", "timestamps", "", "flag", "", "", "Begin each line with its time and its stream."),
-            Option("", "stdout", "", "flag", "", "", "What came on stdout alone."),
-            Option("", "stderr", "", "flag", "", "", "What came on stderr alone."),
-            Option("", "lines", "n", "count", "", "LINES", "The last LINES alone."),
+            Option("", "stdout", "", "flag", "", "", "Print only stdout."),
+            Option("", "stderr", "", "flag", "", "", "Print only stderr."),
+            Option("", "lines", "n", "count", "", "LINES", "Print only the last LINES lines."),
             Option(
                 "", "raw", "", "flag", "", "",
-                "On a terminal too, the bytes as they were; without it, control characters are shown there as escapes.",
+                "Print the bytes as they were on a terminal, too. Without this option control characters are shown "
+                "there as escapes.",
             ),
         ),
     ),
     Subcommand(
         "prune", "",
-        "Remove the records of runs that ended long ago, and the oldest where all are too many or too large.",
-        about="Every run does so by itself, now and then. One that goes on is never removed. The last 5 runs of each "
-        "name and the last 100 that were no success go after all others, and of these a failure goes last. What no "
-        "option of this command says is as records-age, records-number and records-max in the configuration or the "
-        "environment have it.",
+        "Remove old records, and the oldest ones if there are too many or they take too much space.",
+        about="Runs also do this by themselves, now and then. The record of a running run is never removed. The last "
+        "5 runs of each name and the last 100 failures are removed after all others, and failures last. A bound that "
+        "no option sets is taken from the configuration or the environment: records-age, records-number and "
+        "records-max.",
         options=(
-            Option("", "older-than", "", "delay", "30d", "DURATION", "What ended longer ago than this."),
-            Option("", "keep", "", "count", "500", "N", "How many there may be."),
-            Option("", "max-size", "", "room", "1GiB", "SIZE",
-                   "How much room all may take together; off for no such bound, 0 to remove all."),
+            Option("", "older-than", "", "delay", "30d", "DURATION", "Remove records of runs that ended longer ago."),
+            Option("", "keep", "", "count", "500", "N", "Keep at most N records."),
+            Option(
+                "", "max-size", "", "room", "1GiB", "SIZE",
+                "Keep at most SIZE of all records together; off for no bound, 0 to remove all.",
+            ),
         ),
     ),
     Subcommand(
         "ready", "RUN",
-        "Say that the command of a run is up.",
-        about="That is access where manual is among --access-on; too late, it is refused.",
+        "Report that the command of a run is up.",
+        about="This is a sign of access for a run with --access-on manual. It is refused once the access limit has "
+        "fired.",
     ),
     Subcommand(
         "extend", "RUN DURATION",
-        "Add to the deadline of a run that is in force, the access limit's before access, else the completion limit's.",
-        about="By hand it is not bound by --max-extension.",
+        "Add DURATION to the current deadline of a run: that of the access limit before access, else that of the "
+        "completion limit.",
+        about="--max-extension does not bound this; --total-timeout does.",
     ),
     Subcommand(
         "stop", "RUN",
         "Cancel a run, and wait for its end.",
-        about="It ends as if its supervise had got the signal: with 128+N, which is 143 without --signal.",
+        about="The run ends as if its supervise had got the signal, with 128+N: 143 for TERM.",
         options=(
             Option(
                 "", "signal", "s", "signal", "TERM", "SIGNAL", "The signal that asks the process tree to stop.",
@@ -122,80 +130,84 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
     ),
     Subcommand(
         "attach", "RUN",
-        "Show what a run has printed and what it prints, to its end, and exit with its code.",
-        about="With --pty keys and the size of the window are passed on to the command. Ctrl-\\ pressed twice "
-        "detaches, which leaves the run as it is; without --pty Ctrl-C does that. To attach is access where attach is "
-        "among --access-on; after the access limit has fired it is refused. Of very much output the middle is left "
-        "out.",
-        options=(Option("", "read-only", "r", "flag", "", "", "Only watch: neither keys nor the size are passed on."),),
+        "Show the output of a run from its beginning to its end, and exit with the code of the run.",
+        about="If the run has --pty, keys and the size of the window go to the command, and Ctrl-\\ pressed twice "
+        "detaches. Otherwise Ctrl-C detaches. The run goes on after either. Attaching is a sign of access for a run "
+        "with --access-on attach; it is refused once the access limit has fired. A long output is shown without its "
+        "middle, as far as the record has dropped it.",
+        options=(
+            Option("", "read-only", "r", "flag", "", "", "Only watch: send neither keys nor the size of the window."),
+        ),
     ),
     Subcommand(
         "wait", "RUN",
         "Wait for the end of a run, and exit with its code.",
-        about="Nothing is printed. Of a run that is lost the code is 125; of one that has ended already, its own.",
+        about="Nothing is printed. The command returns at once if the run has already ended. For a lost run the "
+        "code is 125.",
     ),
     Subcommand(
         "recover", "",
-        "Find the runs that were lost, stop what is left of them, and run again those that are to be.",
-        about="A run is lost where supervise was killed under it or the machine went down; see RECOVERY. The exit code "
-        "is 0 where nothing was lost, 1 where something was, 125 where not all could be done.",
+        "Find lost runs, stop the processes that are left of them, and run again those with --on-interrupt rerun.",
+        about="A run is lost if its supervise was killed or the machine went down; see RECOVERY. The exit code is 0 "
+        "if nothing was lost, 1 if something was lost, 125 if something could not be done.",
         options=(
-            Option("", "dry-run", "", "flag", "", "", "Only say what would be done."),
+            Option("", "dry-run", "", "flag", "", "", "Print what would be done, and do nothing."),
             Option(
                 "", "host", "", "host", "", "NAME",
-                "Recover the runs of the host NAME as well: this machine had that name, or another machine id, before.",
+                "Also recover the runs of the host NAME, which was this machine's name or had another machine id.",
             ),
             JSON,
         ),
     ),
     Subcommand(
         "left", "",
-        "Print the seconds that are left to the run that this is part of: to the deadline in force, and to the latest "
-        "instant that it may live.",
-        about="Whole seconds, and infinity where there is no such limit. An idle limit is not among them.",
+        "Print the seconds that are left to the surrounding run: until its current deadline, and until the last "
+        "instant to which that deadline can move.",
+        about="Both are whole seconds, or infinity for no limit. The idle limit does not count.",
         options=(JSON,),
     ),
     Subcommand(
         "sleep", "DURATION",
-        "Sleep, or exit with 75 at once where that would outlast the run that this is part of.",
-        about="For the command of a run: what would be stopped in its sleep can end in time, and be tried again later.",
+        "Sleep for DURATION, or exit with 75 at once if the surrounding run ends before that.",
+        about="With this, a command that would be stopped in its sleep ends in time instead, and can be tried again "
+        "later.",
     ),
     Subcommand(
         "config show", "",
-        "Show every option of run as it would be now, and who says so: a variable, a line of the configuration, or the "
-        "default.",
+        "Show the value that each option of run has now, and its source: a variable, a line of the configuration, or "
+        "the default.",
         options=(CONFIG, option_names()["--profile"], JSON),
     ),
     Subcommand(
         "config set", "KEY VALUE",
         "Write the value of an option into the configuration.",
-        about="The file is written whole or not at all; comments in it are lost, and that is said.",
-        options=(CONFIG, Option("", "profile", "", "profile", "", "NAME", "Set it in this profile.")),
+        about="The file is written whole or not at all. Comments in it are lost; a message says so.",
+        options=(CONFIG, Option("", "profile", "", "profile", "", "NAME", "Set the option in this profile.")),
     ),
     Subcommand(
         "config path", "",
-        "Print the path of the configuration, there or not.",
+        "Print the path of the configuration file, also if the file does not exist.",
         options=(CONFIG,),
     ),
     Subcommand(
         "config check", "",
-        "Say all that is wrong in the configuration, each with its line; exit with 125 where something is.",
+        "Print each error in the configuration with its line; exit with 125 if there is one.",
         options=(CONFIG,),
     ),
 )  # fmt: skip
 
 
 def find(words: "list[str]") -> "Subcommand | None":
-    """The row that the words begin with."""
+    """Return the row whose name the words begin with; None where there is none."""
     return next((row for row in SUBCOMMANDS if words[: len(row.name.split())] == row.name.split()), None)
 
 
 def second_words(first: str) -> "tuple[str, ...]":
-    """The second words of the commands of two that begin with it."""
+    """Return the second words of the subcommands of two words that begin with this one."""
     names = [row.name.split() for row in SUBCOMMANDS]
     return tuple(name[1] for name in names if len(name) == 2 and name[0] == first)
 
 
 def first_words(rows: "Iterable[Subcommand]" = SUBCOMMANDS) -> "tuple[str, ...]":
-    """The first words that are commands of ours."""
+    """Return the first words of all subcommands, `run` included, in the order of the table."""
     return tuple(dict.fromkeys(("run", *(row.name.split()[0] for row in rows))))

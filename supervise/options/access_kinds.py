@@ -124,51 +124,48 @@ def _unix(argument: str) -> str:
 
 
 KINDS = (
-    AccessKind("output", "", _anything, TOLD, "A byte on stdout or stderr."),
+    AccessKind("output", "", _anything, TOLD, "The command prints a byte on stdout or stderr."),
     AccessKind(
         "match", "REGEX", _expression, LINES,
-        "A whole line of stdout or stderr in which the regular expression, of Python's kind, is found. The line feed "
-        "is not part of it, nor is a carriage return before it; bytes that are not UTF-8 match what \".\" "
-        "matches. Of a line that is longer than 128 KiB stretches of that length are searched, each half over the one "
-        "before. An expression that takes more than 2 seconds for a piece of output is given up. The output never "
-        "waits for the search: a search that takes nothing for a quarter of a second gets the latest whole lines when "
-        "it goes on, and a message says so.",
+        "The regular expression (Python's syntax) is found in a whole line of stdout or stderr. The line feed and a "
+        "carriage return before it are not searched; a byte that is not UTF-8 matches \".\". A line longer than 128 "
+        "KiB is searched in pieces of that length, which overlap by half. supervise gives up an expression that takes "
+        "more than 2 seconds for a piece of output. The output never waits for the search: a search that lags by a "
+        "quarter of a second goes on with the latest whole lines, and a message says so.",
     ),
     AccessKind(
         "port", "[HOST:]PORT", _port, "port",
-        "A connection is accepted there, on this machine where no host is given, by whichever process has the port.",
+        "A connection to that port is accepted, by any process. Without HOST the port is one of this machine.",
     ),
-    AccessKind("listen", "", _anything, "listen", "A process of the tree listens on some TCP port."),
-    AccessKind(
-        "file", "PATH", _anything, "file", "The file is there; one that was there before the start counts, too."
-    ),
+    AccessKind("listen", "", _anything, "listen", "A process of the tree listens on a TCP port."),
+    AccessKind("file", "PATH", _anything, "file", "The file exists. A file from before the start counts, too."),
     AccessKind(
         "unix", "PATH", _unix, "unix",
-        "The UNIX socket at that path accepts a connection; *unix=@*NAME is an abstract one. A socket file that a dead "
-        "server has left is not enough. Stream and seqpacket sockets are connected to, and the connection is closed "
-        "at once; a datagram socket, which accepts no connection, counts as soon as a process has it. An address has "
-        "room for 107 bytes.",
+        "The UNIX socket at that path accepts a connection; *unix=@*NAME is an abstract socket. A socket file that a "
+        "dead server has left does not count. supervise connects to a stream or seqpacket socket and closes the "
+        "connection at once. A datagram socket accepts no connections and counts as soon as a process has it open. "
+        "The address may have up to 107 bytes.",
     ),
     AccessKind(
         "http", "URL", _url, "http",
-        "A GET of the URL (http or https) is answered with 2xx or 3xx, within 10 seconds. The certificate of a server "
-        "must be good for its host, also on this machine, or it is not up and the reason says so; one that no "
-        "authority of the system has signed can be named by *SSL_CERT_FILE* in supervise's environment, or left "
-        "unchecked by *command=curl -kfs -o /dev/null* URL.",
+        "A GET of the URL (http or https) is answered with 2xx or 3xx within 10 seconds. The certificate of a server "
+        "must be valid for its host, also on this machine; otherwise the server does not count as up, and the message "
+        "says so. To trust a certificate that no authority of the system has signed, set *SSL_CERT_FILE* in the "
+        "environment of supervise; to check none, use *command=curl -kfs -o /dev/null* URL.",
     ),
-    AccessKind("notify", "", _anything, TOLD, "The command says READY=1 by *sd_notify*(3)."),
+    AccessKind("notify", "", _anything, TOLD, "The command sends READY=1 by *sd_notify*(3)."),
     AccessKind(
         "command", "SHELL COMMAND", _anything, "command",
-        "A shell ends with 0 for it, within 30 seconds; what it prints goes nowhere.",
+        "A shell runs the command, and it exits with 0 within 30 seconds. Its output is discarded.",
     ),
     AccessKind(
         "attach", "", _anything, TOLD,
-        "A client attaches to the run. As the only sign it is refused with *--no-record* or *--log-max 0*, where no "
-        "client can.",
+        "A client attaches to the run. With *--no-record* or *--log-max 0* no client can attach, so that attach as "
+        "the only sign is refused.",
     ),
     AccessKind(
         "manual", "", _anything, TOLD,
-        "The user says so: *supervise ready*, which finds a run without a record as well.",
+        "The user calls *supervise ready*, which also finds a run without a record.",
     ),
 )  # fmt: skip
 BY_WORD = {kind.word: kind for kind in KINDS}

@@ -131,8 +131,7 @@ CAUSES = ("access", "idle", "completion", "failed", "signaled", "resumable", "an
 OPTIONS = (
     Option(
         LIMITS, "access-timeout", "a", "limit", "off", "DURATION",
-        "Stop (122) if the command has not come up this long after its start: no byte on stdout or stderr, or what "
-        "--access-on says.",
+        "Stop (122) if the command is not up within this time: no output has come, or no sign of --access-on.",
     ),
     Option(
         LIMITS, "timeout", "t", "limit", "off", "DURATION",
@@ -141,7 +140,7 @@ OPTIONS = (
     ),
     Option(
         LIMITS, "idle-timeout", "i", "limit", "off", "DURATION",
-        "Stop (123) if no byte of output comes for this long, counted from access.",
+        "Stop (123) if the command prints nothing for this long, counted from access.",
     ),
     Option(
         LIMITS, "idle-on", "", "choice", "both", "STREAM",
@@ -150,50 +149,49 @@ OPTIONS = (
     ),
     Option(
         LIMITS, "idle-grace", "", "cap", "off", "DURATION",
-        "How far measured activity may put an idle stop off, in all, since the last byte.",
+        "Put an idle stop off while the process tree is active, by at most this much since the last byte of output.",
         value=0.0,
     ),
     Option(
         ACCESS, "access-on", "", "evidences", "", "SIGN",
-        "What shows that the command is up; it can stand several times, and any one is enough: {forms}. Without it, "
-        "output.",
+        "The sign that the command is up: {forms}. Repeat the option for several signs; the first one seen counts. "
+        "Without the option, the sign is output.",
         kinds=_access_kinds,
         value=(),
     ),
     Option(
         ACCESS, "notify", "", "flag", "", "",
-        "Hear what the command says of itself by sd_notify(3), its status and that it is alive, also where access does "
-        "not hinge on it.",
+        "Give the command a socket for sd_notify(3), for its status and its watchdog, also without --access-on notify.",
     ),
     Option(
         WARNINGS, "warn-at", "", "marks", "60s,10s", "DURATION,...",
-        "Warn when this much is left before a deadline; off for never.",
+        "Warn when this much time is left before a deadline; off for no warnings.",
         value=(60.0, 10.0),
     ),
     Option(
         WARNINGS, "warn-signal", "", "signal", "", "SIGNAL",
-        "Also send SIGNAL to the command itself, once, at the first mark of the completion deadline.",
+        "Send SIGNAL to the command itself, once, with the first warning before the completion deadline.",
     ),
     Option(
         EXTENSION, "max-extension", "x", "cap", "off", "DURATION",
-        "How much may be added to the completion deadline in all, while the process tree is active.",
+        "Extend the completion deadline while the process tree is active, by at most this much in all.",
         value=0.0,
     ),
     Option(
         EXTENSION, "extend-by", "", "step", "2m", "DURATION",
-        "How much one extension adds.",
+        "The time that one extension adds.",
         value=120.0,
     ),
     Option(
         EXTENSION, "extend-on", "", "set", "cpu,socket", "EVIDENCE,...",
-        "What counts as activity: CPU time, bytes on TCP sockets, an established connection, output, bytes read or "
-        "written.",
+        "What counts as activity: CPU time, bytes on TCP sockets, an established TCP connection, output, or bytes "
+        "read or written.",
         choices=EVIDENCE,
         value=("cpu", "socket"),
     ),
     Option(
         EXTENSION, "activity-window", "", "step", "30s", "DURATION",
-        "How far back activity counts; at most a quarter of the limit.",
+        "How far back activity counts, at most a quarter of the limit.",
         value=30.0,
     ),
     Option(
@@ -208,17 +206,17 @@ OPTIONS = (
     ),
     Option(
         STOPPING, "kill-after", "k", "delay", "10s", "DURATION",
-        "How long after that signal what is left is killed; 0 is at once.",
+        "Kill what is left of the process tree this long after the signal; 0 for at once.",
         value=10.0,
     ),
     Option(
         STOPPING, "stragglers", "", "choice", "report", "WHAT",
-        "What to do with processes that outlive a command that ended by itself.",
+        "What to do with processes that are left when the command has ended by itself.",
         choices=("report", "kill", "wait"),
     ),
     Option(
         STOPPING, "drain", "", "delay", "2s", "DURATION",
-        "How long to wait for more output while somebody else still holds the pipe of a command that has ended.",
+        "How long to wait for the end of the output after the command has ended, while another process holds the pipe.",
         value=2.0,
     ),
     Option(
@@ -228,43 +226,43 @@ OPTIONS = (
     ),
     Option(
         STOPPING, "dump-signal", "", "signal", "", "SIGNAL",
-        "Before a limit stops the tree, send SIGNAL to the command so that it can dump its state (QUIT for JVM and Go, "
-        "USR1 for faulthandler), and give it a second to.",
+        "Before a limit stops the tree, send SIGNAL to the command and give it one second to dump its state: QUIT for "
+        "a JVM or Go, USR1 for Python's faulthandler.",
     ),
     Option(
         AGAIN, "retries", "", "count", "0", "N",
-        "Run the command again, up to so many times; --retry-on says after which ends.",
+        "Run the command again, at most N times; --retry-on says after which outcomes.",
         value=0,
     ),
     Option(
         AGAIN, "retry-on", "", "causes", "access,idle,resumable", "CAUSE,...",
-        "After which ends: the limits access, idle and completion, failed, signaled, resumable (75), code=N, the "
-        "command's exit code, or any of these ends.",
+        "The outcomes after which the command is run again: a limit (access, idle, completion), failed, signaled, "
+        "resumable (75), an exit code of the command (code=N), or any end that is not a success.",
         choices=CAUSES,
         value=("access", "idle", "resumable"),
     ),
     Option(
         AGAIN, "retry-delay", "", "delay", "1s", "DURATION",
-        "How long to wait before the first retry, at most; it doubles with each.",
+        "The wait before the first retry. It doubles with each further retry; chance shortens it by up to a quarter.",
         value=1.0,
     ),
     Option(
         AGAIN, "retry-delay-max", "", "delay", "5m", "DURATION",
-        "The longest that it gets.",
+        "The longest wait before a retry.",
         value=300.0,
     ),
     Option(
         AGAIN, "retry-if-silent", "", "flag", "", "",
-        "Retry only where not one byte of output was shown.",
+        "Run the command again only if it has printed nothing.",
     ),
     Option(
         AGAIN, "retry-output", "", "choice", "all", "WHICH",
-        "Show the output of all attempts as it comes, or that of the last one alone, when it has ended.",
+        "Show the output of all attempts as it comes, or only that of the last attempt, when it has ended.",
         choices=("all", "last"),
     ),
     Option(
         AGAIN, "total-timeout", "", "limit", "off", "DURATION",
-        "Stop (124) if all attempts together, and the waits between them, take longer than this.",
+        "Stop (124) if all attempts and the waits between them together take longer than this.",
     ),
     Option(
         RESULT, "preserve-status", "p", "flag", "", "",
@@ -272,34 +270,34 @@ OPTIONS = (
     ),
     Option(
         RESULT, "success-codes", "", "codes", "0", "CODE,...",
-        "Exit codes of the command that mean success: supervise exits 0.",
+        "Exit codes of the command that mean success; for these supervise exits with 0.",
         value=(0,),
     ),
     Option(
         RESULT, "report", "", "path", "", "FILE",
-        "Write what happened as one JSON object, whole or not at all.",
+        "Write a report of the run to FILE when it ends, as one JSON object.",
     ),
     Option(
         RESULT, "events", "", "path", "", "FILE",
-        "Append what happens as it happens, one JSON object a line.",
+        "Append each event of the run to FILE as it happens, one JSON object a line.",
     ),
     Option(
         LOCK, "lock", "", "lock", "", "NAME|/PATH",
-        "One at a time: while another run of yours on this machine holds the lock of that name, exit with 75 and say "
-        "which. A file at an absolute path is a lock that several users can share.",
+        "Run only one at a time: if another run of yours on this machine holds the lock NAME, name that run and exit "
+        "with 75. /PATH is a lock file that several users can share.",
     ),
     Option(
         LOCK, "lock-mode", "", "mode", "", "MODE",
-        "The mode, as for chmod, of the file at that path where one is made (666); without it the umask decides.",
+        "The mode of a new lock file, as for chmod (666). Without this option the umask decides.",
     ),
     Option(
         LOCK, "lock-wait", "", "delay", "0", "DURATION",
-        "How long to wait for the lock; 0 for not at all.",
+        "How long to wait for the lock; 0 for no wait.",
         value=0.0,
     ),
     Option(
         RECORD, "name", "", "name", "", "NAME",
-        "A name by which the run can be found: the last run of that name.",
+        "Name the run. The other commands take NAME for the last run of that name.",
     ),
     Option(
         RECORD, "log", "", "path", "", "FILE",
@@ -307,8 +305,8 @@ OPTIONS = (
     ),
     Option(
         RECORD, "log-max", "", "size", "64MiB", "SIZE",
-        "How much of the output the record keeps, 64KiB or more: the first quarter and the last three quarters of "
-        "this; 0 for none.",
+        "How much output the record keeps, 64KiB or more: the first quarter of SIZE is the beginning of the output, "
+        "the rest is its end. 0 for none.",
         value=64 << 20,
     ),
     Option(
@@ -317,80 +315,81 @@ OPTIONS = (
     ),
     Option(
         RECORD, "records-age", "", "limit", "30d", "DURATION",
-        "How long after its end a run stays on record; off for no such bound.",
+        "How long a record is kept after the end of its run; off for no bound.",
         value=2592000.0,
     ),
     Option(
         RECORD, "records-number", "", "count", "500", "N",
-        "How many runs stay on record. The last runs of each name and the last failures go after all others.",
+        "How many records are kept. The last runs of each name and the last failures are removed after all others.",
         value=500,
     ),
     Option(
         RECORD, "records-max", "", "room", "1GiB", "SIZE",
-        "How much room all records take together; off for no such bound, 0 for no record of a run that has ended.",
+        "How much space all records together may take; off for no bound, 0 to keep no record of an ended run.",
         value=1 << 30,
     ),
     Option(
         RECORD, "on-interrupt", "", "choice", "nothing", "WHAT",
-        "What supervise recover does when supervise itself was killed or the machine went down under the run: nothing "
-        "but stop what is left of it, or run it again as well.",
+        "What supervise recover does after supervise was killed or the machine went down: only stop what is left of "
+        "the run (nothing), or also run it again (rerun).",
         choices=("nothing", "rerun"),
     ),
     Option(
         RECORD, "max-recoveries", "", "count", "1", "N",
-        "How often, at most, a run is run again by supervise recover.",
+        "How often supervise recover may run the run again.",
         value=1,
     ),
     Option(
         RECORD, "keep-env", "", "names", "", "NAME,...",
-        "Variables of the environment to keep in the record, for when the run is run again; no others are.",
+        "Keep these environment variables in the record, so that supervise recover can set them again. The record "
+        "has no other variables.",
     ),
     Option(
         RECORD, "redact", "", "patterns", "", "PATTERN",
-        "Show *** for what this regular expression finds in the words of the command, beside the passwords, tokens and "
-        "secrets that are found by themselves; it can stand several times. off: find none by themselves.",
+        "Show *** instead of what this regular expression matches in the words of the command. Passwords, tokens and "
+        "secrets are also found without a pattern; off turns that off. Repeat the option for several patterns.",
         value=(),
     ),
     Option(
         RECORD, "keep-secrets", "", "flag", "", "",
-        "Keep what is shown as *** in a file of the record until the run is over, so that supervise recover can run it "
-        "again.",
+        "Keep the words that are shown as *** in a private file of the record until the run is over, so that "
+        "supervise recover can run it again.",
     ),
     Option(
         OUTPUT, "pty", "", "flag", "", "",
-        "Give the command a terminal of its own: it does not buffer in blocks, and the keys are its own; a stdin that "
-        "is no terminal stays its stdin.",
+        "Give the command its own terminal: most programs then print without delay, and the keys go to the command. "
+        "A stdin that is not a terminal is left as it is.",
     ),
     Option(
         OUTPUT, "streams", "", "choice", "auto", "HOW",
-        "One pipe for stdout and stderr of the command, which keeps their order, or two. auto is one where both are "
-        "the same open file (a terminal, 2>&1), or the run is detached.",
+        "Give the command one pipe for stdout and stderr (together), which keeps their order, or two (apart). auto "
+        "gives one if both are the same open file (a terminal, 2>&1) or the run is detached.",
         choices=("auto", "apart", "together"),
     ),
     Option(
         OUTPUT, "detach", "d", "flag", "", "",
-        "Print the id of the run as soon as the command runs, and come back; its output goes into the record alone.",
+        "Print the id of the run and return as soon as the command runs. Its output goes only into the record.",
     ),
     Option(
         OUTPUT, "live", "", "flag", "", "",
-        "While the command is silent, show in a line on the terminal where the run is, and how long is left; the line "
-        "is gone before the next byte.",
+        "While the command is silent, show on the terminal what the run is doing and how much time is left. The line "
+        "disappears before the next output.",
     ),
     Option(
         OUTPUT, "quiet", "q", "flag", "", "",
-        "Say nothing but errors and the final message.",
+        "Print only errors and the final message.",
     ),
     Option(
         OUTPUT, "verbose", "v", "flag", "", "",
-        "Say more: start, access, every end.",
+        "Print more messages: the start, access, and every end.",
     ),
     Option(
         CONFIGURATION, "config", "", "path", "", "FILE",
-        "Read the configuration from FILE instead of the user's own; /dev/null for none.",
+        "Read the configuration from FILE instead of your own; /dev/null for none.",
     ),
     Option(
         CONFIGURATION, "profile", "", "profile", "", "NAME",
-        "Use the options of this profile of the configuration, too.",
+        "Also use the options of this profile in the configuration.",
     ),
 )  # fmt: skip
 

@@ -89,7 +89,7 @@ def _wrapped(text: str) -> str:
     """Each sentence begins a line: at the end of a line man(7) knows the end of a sentence, and spaces it so."""
     return "\n".join(
         textwrap.fill(sentence, WIDTH, break_long_words=False, break_on_hyphens=False)
-        for sentence in re.split(r"(?<=\.) (?=[A-Z])", text)
+        for sentence in re.split(r"(?<=\.) ", text)
     )
 
 

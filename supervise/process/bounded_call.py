@@ -1,9 +1,9 @@
-"""Operations on files that may never come back, done by a process of their own that can be left behind.
+"""Runs one operation on files in a forked process, for a bounded time, since a file system may never answer.
 
-A file system whose server is gone answers nothing, and what waits for it can often not even be killed (an
-uninterruptible sleep).  A thread would not do: a process ends when its last thread has ended, so that the supervisor
-itself would stay.  Such a process costs half a millisecond, and only the runs that name such a file, or whose
-configuration or runtime folder is not at hand (`is_at_hand`), pay for it.
+A file system whose server is gone does not answer, and a process that waits for it often cannot even be killed (an
+uninterruptible sleep). A thread was rejected: a process ends only when its last thread ends, so the supervisor itself
+would stay. The fork costs half a millisecond. Only runs that name a file on such a file system pay for it, or whose
+configuration or runtime folder is not in the kernel's cache (`system.is_at_hand`).
 """
 
 import _signal
@@ -20,68 +20,71 @@ if TYPE_CHECKING:
     IsOver = Callable[[], bool]
     Operated = tuple[str, tuple[int, ...]]
     Operation = Callable[[], tuple[Any, tuple[int, ...]]]
-    """Its result, a plain value, and the descriptors that it has opened."""
+    """Returns a plain value, and the descriptors that it has opened."""
 
 SIGNAL_POLL_SECONDS = 0.01
-"""Seconds between two looks for a signal that is blocked."""
+"""Seconds between two looks for a blocked signal."""
 EXIT_SECONDS = 0.1
-"""Seconds that the process has to end after its answer."""
+"""Seconds that the process has to exit after its answer."""
 WAITPID_POLL_SECONDS = 0.0002
+"""Seconds between two looks whether the process has exited."""
 CANCELLING = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT)
+"""The signals that end a wait, unless the caller ignores them."""
 
 
 unanswered: "dict[str, int]" = {}
-"""The paths whose file systems gave no answer, each with the process that asked and may be left."""
+"""The paths whose file system gave no answer, each with the pid of the process that asked, which may still hang."""
 
 
 class NoAnswerError(Exception):
-    """There was no answer in time, or a signal came first, which is pending."""
+    """No answer came in time, or a signal came first, which is still pending."""
 
     def __init__(self, pid: int) -> None:
         super().__init__("it does not answer")
         self.pid = pid
-        """The process that may be left."""
+        """The process that was left behind, and may still hang."""
 
 
 def run(
     operation: "Operation", seconds: float, kept: "tuple[int, ...]" = (), *, is_over: "IsOver | None" = None
 ) -> "tuple[Any, tuple[int, ...]]":
-    """Return what the operation returns, with descriptors of this process.
+    """Return what the operation returns; its descriptors become descriptors of this process.
 
-    Of the descriptors that are open the operation has those that are `kept`, all of them above 2, and no other.
-    `is_over` tells that it is not waited for any more: by default, that a signal has come.
-    Raises NoAnswerError, OSError as the operation does, and ChildProcessError where it has died.
+    The operation has the descriptors `kept`, all of them above 2, and no other open descriptor of this process.
+    `is_over` returns whether to stop waiting; the default is that a cancelling signal is pending. Raises NoAnswerError,
+    OSError as the operation does, and ChildProcessError where the forked process died.
     """
-    ours, theirs = channel.pair()
+    own_end, worker_end = channel.pair()
     pid = os.fork()
     if not pid:
         try:
-            ours.close()
+            own_end.close()
             system.prctl(system.PR_SET_PDEATHSIG, _signal.SIGKILL)
             try:
-                # This process may stay for long, so nothing of the caller's is open in it: no pipe, no lock, no line.
+                # The forked process may stay for long, so nothing of the caller's stays open in it: no pipe, no lock,
+                # no channel.
                 nothing = null.open_null()
                 for number in range(3):
                     os.dup2(nothing, number)
                 low = 3
-                for number in sorted({theirs.fileno(), *kept}):
+                for number in sorted({worker_end.fileno(), *kept}):
                     os.closerange(low, number)
                     low = number + 1
                 os.closerange(low, os.sysconf("SC_OPEN_MAX"))
                 value, fds = operation()
-                theirs.send("done", value, fds=fds)
+                worker_end.send("done", value, fds=fds)
             except OSError as error:
-                theirs.send("failed", error.errno or 0, error.strerror or str(error), _text(error.filename))
+                worker_end.send("failed", error.errno or 0, error.strerror or str(error), _text(error.filename))
         finally:
             os._exit(0)
-    theirs.close()
+    worker_end.close()
     try:
-        got = _await(ours, monotonic() + seconds, is_over or _is_cancelled)
+        got = _await(own_end, monotonic() + seconds, is_over or _is_cancelled)
     except BlockingIOError:
         _leave(pid)
         raise NoAnswerError(pid) from None
     finally:
-        ours.close()
+        own_end.close()
     _reap(pid)
     if got is None:
         raise ChildProcessError(0, "its process has died")
@@ -93,10 +96,10 @@ def run(
 
 
 def answers(path: str, seconds: float) -> bool:
-    """Return whether the file system of that path says within so many seconds what is there, or that nothing is.
+    """Return whether the file system of that path answers within so many seconds; an error is an answer as well.
 
-    The path is one below what may be a mount: of the root of a file system itself the kernel has a name without asking.
-    It is asked once in the life of this process, and where it does not answer never again.
+    The path has to lie below a possible mount point: the kernel names the root of a file system without asking it. The
+    answer is kept for the life of this process, so that a dead file system costs the wait only once.
     """
     if system.is_at_hand(path):
         return path not in unanswered
@@ -106,7 +109,6 @@ def answers(path: str, seconds: float) -> bool:
         except NoAnswerError as error:
             unanswered[path] = error.pid
         except OSError:
-            # An error is an answer too.
             pass
     return path not in unanswered
 
@@ -114,7 +116,7 @@ def answers(path: str, seconds: float) -> bool:
 def with_hang_risk(path: str, operation: "Callable[[str], Operated]") -> "tuple[tuple[str, bool], tuple[int, ...]]":
     """Return what the operation returns, and whether the file is on a file system that may stop answering.
 
-    To be called in the process of its own.  Raises OSError as the operation does.
+    To be called in the forked process. Raises OSError as the operation does.
     """
     why, fds = operation(path)
     if fds:
@@ -127,26 +129,32 @@ def with_hang_risk(path: str, operation: "Callable[[str], Operated]") -> "tuple[
 
 
 def _await(
-    ours: "channel.Channel", until: float, is_over: "Callable[[], bool]"
+    own_end: "channel.Channel", until: float, is_over: "Callable[[], bool]"
 ) -> "tuple[tuple[Any, ...], list[int]] | None":
-    """Return the answer, None where the process has died.  Raises BlockingIOError where no answer comes in time."""
+    """Return the answer; None where the process has died.
+
+    Raises BlockingIOError where no answer comes in time.
+    """
     while True:
         left = until - monotonic()
         try:
-            return ours.receive(max(0.0, min(left, SIGNAL_POLL_SECONDS)))
+            return own_end.receive(max(0.0, min(left, SIGNAL_POLL_SECONDS)))
         except BlockingIOError:
             if left <= 0 or is_over():
                 raise
 
 
 def _is_cancelled() -> bool:
-    # Signals that are not blocked end this process, as they end any.
+    # Only blocked signals are looked at; any other ends this process anyway.
     pending = _signal.sigpending()
     return any(number in pending and _signal.getsignal(number) != _signal.SIG_IGN for number in CANCELLING)
 
 
 def _reap(pid: int) -> None:
-    """Reap the process.  Its exit closes what it has opened, which asks the file system once more (FUSE_FLUSH)."""
+    """Reap the process, or leave it where it does not exit in EXIT_SECONDS.
+
+    Its exit closes the descriptors it has opened, which asks the file system once more (FUSE_FLUSH).
+    """
     until = monotonic() + EXIT_SECONDS
     while not os.waitpid(pid, os.WNOHANG)[0]:
         if monotonic() > until:
@@ -162,6 +170,7 @@ def _pause() -> None:
 
 
 def _leave(pid: int) -> None:
+    """Kill the process, and reap it if it is dead at once."""
     try:
         os.kill(pid, _signal.SIGKILL)
         os.waitpid(pid, os.WNOHANG)

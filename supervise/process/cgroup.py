@@ -1,19 +1,23 @@
-"""The wall around the command: a cgroup (cgroups(7), version 2) that is killed whole when both of us are dead.
+"""The command's cgroup, which is killed whole when the supervisor and the guardian are both dead.
 
-As long as we or the guardian live, the tree is stopped by whoever is left, with its signal and its grace.  When both
-are killed a small shell beside us is left, the watcher: it reads from a pipe that we and the guardian hold open and
-write nothing to, whose end is the end of both; then it writes to `cgroup.kill` and removes the cgroup.
+(cgroups(7), version 2.) While one of the two processes lives, that process stops the tree, with its signal and its
+grace. For the case that both are killed there is a third process, the watcher: a small shell that reads from a pipe.
+The supervisor and the guardian hold the other end of that pipe open and write nothing, so the end of the file is the
+end of both. Then the watcher writes to `cgroup.kill` and removes the cgroup.
 
-The guardian goes inside itself, so whatever it starts from then on is born there, the later attempts too; who was born
-before is brought in.  A cgroup from before the first spawn was not taken: the first move of all waits for the kernel,
-10 ms and more, which a short command shall not pay.
+The guardian moves itself into the cgroup, so all that it starts afterwards, later attempts included, is born there.
+Processes that were born before are moved in. The cgroup is not made before the first spawn: the first move waits 10 ms
+and more for the kernel, which is too much for a short command.
 
-That of a run within ours is below ours, so that it falls with ours and is removed with it; so a run that begins while
-the one around it has no wall yet waits for that, a little.
+The cgroup of a run inside another supervised run is made below the cgroup of the outer run, so that it is killed and
+removed with that one. A run that begins before the outer run has its cgroup waits for it, at most OUTER_CGROUP_SECONDS.
 
-There is no wall, and nothing is said of it, where we may not make a cgroup, or the kernel does not know `cgroup.kill`
-(before 5.14); as PID 1, with whom everybody dies anyway; and where our own cgroup has a limit of memory or CPU: some
-programs that fit themselves to it look in their own cgroup alone, and would take all of the machine for theirs.
+In three cases there is no cgroup, and no message about it:
+
+- The supervisor may not make one, or the kernel does not know `cgroup.kill` (before 5.14).
+- The supervisor is PID 1: the kernel kills all other processes of its pid namespace with it.
+- The supervisor's own cgroup limits memory or CPU. Some programs fit themselves to the limits of their own cgroup, look
+  at no parent, and would take all of the machine for theirs.
 """
 
 import _signal
@@ -29,29 +33,30 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
 NAME_PREFIX = "supervise-"
-"""Of the cgroup; the run's id follows."""
+"""The beginning of the cgroup's name; the run's id follows."""
 BURST_SECONDS = 0.05
-"""Seconds for which who was born outside is brought in at once: meanwhile the guardian does nothing else."""
+"""Seconds for which the guardian moves processes in without a break; it does nothing else meanwhile."""
 MOVE_IN_SECONDS = 2.0
-"""Seconds after which whoever is still outside stays there."""
+"""Seconds after which a process that is still outside stays outside."""
 CHILD_LOOKS = 30
-"""Quick looks at our youngest child before each at the whole tree."""
+"""Quick looks at the guardian's youngest child before each look at the whole tree."""
 EMPTY_LOOKS = 4
-"""Looks in a row that must find nobody outside: one that falls to its grandparent during a look is missed by it, and of
-a chain of forks most looks find only who is gone a moment later."""
+"""Looks in a row that must find no process outside. One look is not enough: it misses a process that falls to its
+grandparent meanwhile, and of a chain of forks it mostly finds processes that are gone a moment later."""
 MOVE_OUT_SECONDS = 0.2
-"""Seconds that letting out who lives on may take."""
+"""Seconds that moving the surviving processes out of the cgroup may take."""
 OUTER_CGROUP_SECONDS = 1.0
-"""Seconds that the wall of a run around ours is waited for; it may be a run that has none."""
+"""Seconds to wait for the cgroup of the outer run, which may be a run that has none."""
 INHABITED_RMDIR_SECONDS = 0.05
-"""Seconds after which those inside whom we have not let out are there to stay."""
+"""Seconds after which a cgroup with living processes is left: they were not moved out and will stay."""
 EMPTY_RMDIR_SECONDS = 2.0
-"""Seconds in which the dead may leave: they do so after they have been waited for, on a busy machine not at once."""
+"""Seconds to try to remove a cgroup without living processes: the dead leave it some time after they were reaped."""
 WATCHER_DEATH_SECONDS = 0.5
 """Seconds that the watcher has to die of its KILL."""
 WATCHER_WORK_SECONDS = 10.0
 """Seconds that the watcher has to kill the cgroup: it tries that a hundred times, with pauses of 0.05 s."""
 LIMIT_FILES = ("memory.max", "cpu.max")
+"""The files whose limits keep the supervisor from making a cgroup (cgroup-v2.rst)."""
 WATCHER_SCRIPT = """
 cd /
 while read -r _; do :; done
@@ -60,29 +65,30 @@ while [ -d "$1" ] && [ $tries -lt 100 ]; do
     [ $tries = 0 ] || sleep 0.05
     tries=$((tries + 1))
     echo 1 >"$1/cgroup.kill"
-    # Which misses a process whose first thread has exited; and that may be missing from cgroup.procs.
+    # `cgroup.kill` misses a process whose first thread has exited, and `cgroup.procs` may not list it either.
     kill -9 $(find "$1" -name cgroup.threads -exec cat {} +)
     find "$1" -depth -type d -exec rmdir {} ';'
 done
-# Of a run around ours that has ended, and could not remove it while ours was in it.
+# An outer run that has ended could not remove its cgroup while this one was in it.
 outer=${1%/*}
 case ${outer##*/} in supervise-[0-9]*) rmdir "$outer" ;; esac
 """
+"""The program of the watcher; $1 is the folder of the cgroup."""
 
 
 class CommandCgroup:
-    """The wall as we see it, who have built it."""
+    """The cgroup of a run, as the supervisor that has made it knows it."""
 
-    def __init__(self, home: str, folder: str, watcher: int, held: int) -> None:
+    def __init__(self, home: str, folder: str, watcher: int, writer: int) -> None:
         self._home = home
         self.folder = folder
         self.watcher = watcher
-        """Its pid: a child of ours that is neither the guardian nor of the tree."""
-        self.watcher_pipe = held
-        """What the watcher waits for the end of."""
+        """The pid of the watcher: a child of the supervisor that belongs neither to the guardian nor to the tree."""
+        self.watcher_pipe = writer
+        """The end of the pipe that keeps the watcher waiting."""
 
     def move_out(self, spared: int) -> None:
-        """Who is inside is let out; but for the guardian, which is about to go."""
+        """Move the living processes out of the cgroup, but for the pid `spared`: the guardian, which ends soon."""
         until = monotonic() + MOVE_OUT_SECONDS
         is_home_known = False
         while monotonic() < until:
@@ -90,40 +96,40 @@ class CommandCgroup:
             if not inside:
                 break
             if not is_home_known:
-                # This is read only where a process has to be let out, which is rare: with many mounts it takes a
+                # The target is looked up only where a process has to move, which is rare: with many mounts that takes a
                 # millisecond.
                 is_home_known = True
                 now = _own_folder()
                 if now != self.folder:
-                    # A run around this one may have ended meanwhile, and let the supervisor out.
+                    # An outer run may have ended meanwhile, and have moved the supervisor out of its cgroup.
                     self._home = now or self._home
             for pid in inside:
                 _move(pid, self._home)
 
     def remove(self) -> None:
-        """Nobody is inside; where somebody is all the same, in a cgroup of their own within ours, it stays."""
+        """Remove the cgroup and end the watcher; a cgroup that still has processes in it or below it stays."""
         _remove(self.folder)
-        # And not before: should we be killed in between, nobody else would remove it.
+        # The watcher ends last: should the supervisor be killed in between, the watcher removes the cgroup.
         self._end_watcher()
 
     def _end_watcher(self) -> None:
         try:
-            # Only looked at: where the guardian is dead, another thread of ours takes the status of every child.
+            # WNOWAIT: where the guardian is dead, another thread of the supervisor reaps every child.
             os.waitid(os.P_PID, self.watcher, os.WEXITED | os.WNOWAIT | os.WNOHANG)
             os.kill(self.watcher, _signal.SIGKILL)
         except (ChildProcessError, ProcessLookupError):
             return
-        # A debugger, a frozen cgroup or a disk may keep it from dying.
+        # A debugger, a frozen cgroup or a disk may keep the watcher from dying.
         _await_end(self.watcher, WATCHER_DEATH_SECONDS)
 
     def let_watcher_kill(self) -> None:
-        """Let go of what the watcher waits for, and wait while it kills the cgroup and removes it."""
+        """Close the watcher's pipe, and wait while the watcher kills and removes the cgroup."""
         os.close(self.watcher_pipe)
         _await_end(self.watcher, WATCHER_WORK_SECONDS)
 
 
 def _await_end(child: int, seconds: float) -> None:
-    """Wait for the end of a child of this process, at most so long, and reap it."""
+    """Wait for the end of a child of this process, at most so many seconds, and reap the child."""
     until = monotonic() + seconds
     try:
         pidfd = os.pidfd_open(child)
@@ -147,67 +153,72 @@ def _await_end(child: int, seconds: float) -> None:
 
 
 def is_outer_cgroup_due() -> bool:
-    """There is a run around ours whose wall we are not within, or not yet."""
+    """Return whether there is an outer run in whose cgroup this process is not, or not yet."""
     outer = os.environb.get(b"SUPERVISE_RUN_ID")
     return bool(outer) and b"/%s%s" % (NAME_PREFIX.encode(), outer or b"") not in _cgroup("self")
 
 
 def create(run_id: str) -> CommandCgroup | None:
-    """A wall with nobody inside, and its watcher; None where there can be none."""
+    """Start the watcher, make the empty cgroup, and return it; None where there can be none."""
     home = _own_folder()
     if not home or os.getpid() == 1 or not os.access(home, os.W_OK) or _is_limited(home):
         return None
     folder = f"{home}/{NAME_PREFIX}{run_id}"
     try:
-        heard, held = os.pipe()
+        reader, writer = os.pipe()
     except OSError:
         return None
     try:
-        watcher = _start_watcher(folder, heard)
+        watcher = _start_watcher(folder, reader)
     except OSError:
-        os.close(held)
+        os.close(writer)
         return None
     finally:
-        os.close(heard)
-    cgroup = CommandCgroup(home, folder, watcher, held)
+        os.close(reader)
+    cgroup = CommandCgroup(home, folder, watcher, writer)
     try:
-        # After the watcher: should we be killed in between, somebody removes it.
+        # The watcher comes first: should the supervisor be killed in between, the watcher removes the folder.
         os.mkdir(folder)
         os.stat(f"{folder}/cgroup.kill")
     except OSError:
         cgroup.move_out(0)
         cgroup.remove()
-        os.close(held)
+        os.close(writer)
         return None
     return cgroup
 
 
 def move_in(folder: str, spared: set[int], reap: "Callable[[], object]") -> "Iterator[None]":
-    """Go inside, and bring in all who descend from us, but for `spared`.  `reap` reaps our dead.
+    """Move this process, the guardian, into the cgroup, and then all its descendants but for `spared`.
 
-    Those who are in another cgroup than we were have been put there by somebody, and stay.  It pauses now and then, for
-    whoever has something more urgent to do: a thousand processes, on a busy machine, take longer than that may wait.
+    `reap` reaps the dead children. A descendant that is in another cgroup than this process was stays there: some
+    program has put it there on purpose.
+
+    This is a generator. It yields after each BURST_SECONDS, so that the guardian can do what is more urgent: moving a
+    thousand processes takes long on a busy machine.
     """
     before = _cgroup("self")
     if not before or not _move(os.getpid(), folder):
         return
-    # A run around us may be about to bring us in: then some of us are where the wall stands, and some not yet.
-    # Where a process has gone before its cgroup could be read, its child may be there.
+    # The outer run may just be moving this tree into its own cgroup: then some processes are already in the folder
+    # where this cgroup was made, and some are not. An empty path is counted as outside: the process has ended before
+    # its path could be read, and its child may be outside.
     outside = {before, _cgroup("self").rpartition(b"/")[0] or b"/", b""}
     now = monotonic()
     until, pause = now + MOVE_IN_SECONDS, now + BURST_SECONDS
     empty = 0
-    # One whose first thread has exited shows the cgroup that this was in, for good.
+    # A process whose first thread has exited shows for good the cgroup that the thread was in, so it is moved only
+    # once.
     moved: set[tuple[int, int]] = set()
     while empty < EMPTY_LOOKS and now < until:
         empty += 1
-        _bring_in_children(folder, outside, spared, reap)
+        _move_in_children(folder, outside, spared, reap)
         for one in tree.look(os.getpid()):
             key = one.pid, one.starttime
             if one.pid in spared or key in moved or not tree.is_alive(one) or _cgroup(one.pid) not in outside:
                 continue
             empty = 0
-            if _is_there(one) and _move(one.pid, folder):
+            if _still_exists(one) and _move(one.pid, folder):
                 moved.add(key)
             if monotonic() > pause:
                 break
@@ -218,20 +229,23 @@ def move_in(folder: str, spared: set[int], reap: "Callable[[], object]") -> "Ite
             pause = now + BURST_SECONDS
 
 
-def _bring_in_children(folder: str, outside: set[bytes], spared: set[int], reap: "Callable[[], object]") -> None:
-    """The newest of our own children, again and again: of a fork chain that is the only one alive, and not for long."""
+def _move_in_children(folder: str, outside: set[bytes], spared: set[int], reap: "Callable[[], object]") -> None:
+    """Move the newest child of this process in, again and again.
+
+    Of a chain of forks the newest child is the only one alive, and not for long.
+    """
     for _ in range(CHILD_LOOKS):
-        # The dead would make each look longer than the one before.
+        # Unreaped children would make each look longer than the one before.
         reap()
         children = [pid for pid in tree.children(os.getpid()) if pid not in spared]
         if not children or _cgroup(children[-1]) not in outside:
             return
-        # Until we reap it, its pid is nobody else's.
+        # The pid belongs to that child until this process reaps it.
         _move(children[-1], folder)
 
 
 def remove_leftovers(run_ids: "Collection[str]") -> None:
-    """Remove what those runs have left that were killed whole, their watchers as well, wherever it is."""
+    """Remove the cgroups that runs with these ids have left, wherever they are mounted; their watchers are dead."""
     names = {f"{NAME_PREFIX}{run_id}" for run_id in run_ids}
     for _, point in _mounts():
         for folder, _, _ in os.walk(os.fsdecode(point)):
@@ -240,7 +254,7 @@ def remove_leftovers(run_ids: "Collection[str]") -> None:
 
 
 def _remove(folder: str) -> None:
-    """Remove it, all that is below, and what is around and was waiting for that; where somebody is inside it stays."""
+    """Remove the cgroup, all below it, and the outer ones that could not be removed before; inhabited ones stay."""
     began = monotonic()
     while True:
         try:
@@ -248,22 +262,22 @@ def _remove(folder: str) -> None:
         except FileNotFoundError:
             pass
         except OSError:
-            _remove_what_is_below(folder)
+            _remove_inner(folder)
             if monotonic() > began + (INHABITED_RMDIR_SECONDS if _is_inhabited(folder) else EMPTY_RMDIR_SECONDS):
                 return
             sleep(0.001)
             continue
-        _remove_what_is_around(folder)
+        _remove_outer(folder)
         return
 
 
 def _is_inhabited(folder: str) -> bool:
-    """Somebody is alive inside, or below; the dead are not shown any more."""
+    """Return whether a living process is in the cgroup or below it; the kernel does not list the dead."""
     return any(_inside(one) for one, _, _ in os.walk(folder))
 
 
-def _remove_what_is_below(folder: str) -> None:
-    """What a run within that one has left there that was killed whole, its watcher as well."""
+def _remove_inner(folder: str) -> None:
+    """Remove the cgroups below that one: an inner run was killed whole, and its watcher too."""
     for one, _, _ in os.walk(folder, topdown=False):
         if one != folder:
             try:
@@ -272,8 +286,8 @@ def _remove_what_is_below(folder: str) -> None:
                 return
 
 
-def _remove_what_is_around(folder: str) -> None:
-    """What a run around that one has left there that ended before it; while it lives its guardian is inside."""
+def _remove_outer(folder: str) -> None:
+    """Remove the cgroups of outer runs that have ended before; the cgroup of a living run has its guardian inside."""
     folder = os.path.dirname(folder)
     while os.path.basename(folder).startswith(NAME_PREFIX):
         try:
@@ -283,35 +297,36 @@ def _remove_what_is_around(folder: str) -> None:
         folder = os.path.dirname(folder)
 
 
-def _is_there(process: tree.Stat) -> bool:
+def _still_exists(process: tree.Stat) -> bool:
+    """Return whether the process still exists: the pid has the same start time."""
     now = tree.stat(process.pid)
     return now is not None and now.starttime == process.starttime
 
 
-def _start_watcher(folder: str, heard: int) -> int:
+def _start_watcher(folder: str, reader: int) -> int:
     """Start the watcher; return its pid.
 
-    The watcher is in a session of its own, deaf to what is sent to all of supervise: only KILL ends it before its time.
-    Raises OSError.
+    The watcher is in a session of its own and blocks the signals that are sent to all of supervise: only KILL ends it
+    before its time. Raises OSError.
     """
     return os.posix_spawn(
         SHELL,
-        [SHELL, "-c", WATCHER_SCRIPT, f"{NAME_PREFIX}wall", folder],
+        [SHELL, "-c", WATCHER_SCRIPT, f"{NAME_PREFIX}watcher", folder],
         {**named(os.environb), b"PATH": os.environb.get(b"PATH", b"") + b":/usr/bin:/bin"},
         file_actions=[
-            (os.POSIX_SPAWN_DUP2, heard, 0),
+            (os.POSIX_SPAWN_DUP2, reader, 0),
             (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_RDWR, 0),
             (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_RDWR, 0),
         ],
         setsid=True,
-        # A shell waits for its own children by CHLD.
+        # A shell needs CHLD to wait for its own children.
         setsigmask=_signal.valid_signals() - {_signal.SIGCHLD},
         setsigdef=(_signal.SIGPIPE, _signal.SIGXFSZ),
     )
 
 
 def _own_folder() -> str:
-    """The folder of our own cgroup; empty where it is not to be seen."""
+    """Return the folder of this process's cgroup; empty where no mount shows it."""
     own = _cgroup("self")
     if not own or b"/.." in own:
         return ""
@@ -323,18 +338,18 @@ def _own_folder() -> str:
 
 
 def _mounts() -> "Iterator[tuple[bytes, bytes]]":
-    """Which cgroup is to be seen where."""
+    """Yield for each mount of cgroup2 the path of its root cgroup and its mount point."""
     for line in tree.read("/proc/self/mountinfo").splitlines():
         # proc(5): id, parent, device, root, mount point, options, more of them, a hyphen, type, source, options.
         before, _, after = line.partition(b" - ")
         root, point = before.split(b" ")[3:5]
-        # What has a space in its name is written with a backslash, and is not worth reading.
+        # A name with a space is written with a backslash; such mounts are so rare that they are passed over.
         if after.startswith(b"cgroup2 ") and b"\\" not in point:
             yield root, point
 
 
 def _cgroup(pid: int | str) -> bytes:
-    """The path of its cgroup; empty where there is none, or it is gone."""
+    """Return the path of the process's cgroup of version 2; empty where it has none, or is gone."""
     for line in tree.read(f"/proc/{pid}/cgroup").splitlines():
         if line.startswith(b"0::"):
             return line[3:]
@@ -342,18 +357,22 @@ def _cgroup(pid: int | str) -> bytes:
 
 
 def _is_limited(folder: str) -> bool:
+    """Return whether the cgroup limits memory or CPU."""
     limits = (tree.read(f"{folder}/{name}") for name in LIMIT_FILES)
     return any(limit and not limit.startswith(b"max") for limit in limits)
 
 
 def _inside(folder: str) -> list[int]:
-    # One whose first thread has exited may be missing from cgroup.procs, and any thread stands for all of its process.
-    # 0 is whoever is outside our pid namespace.
+    """Return a thread of each process in the cgroup; cgroup.procs takes it for its whole process.
+
+    A 0 in the file stands for a process outside of this pid namespace.
+    """
+    # Not by cgroup.procs: it may miss a process whose first thread has exited.
     return [thread for thread in map(int, tree.read(f"{folder}/cgroup.threads").split()) if thread]
 
 
 def _move(pid: int, folder: str) -> bool:
-    """True where that process is in there now."""
+    """Move that process, or the process of that thread, into the cgroup; return whether it is there now."""
     return _write(f"{folder}/cgroup.procs", b"%d" % pid)
 
 

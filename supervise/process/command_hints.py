@@ -1,4 +1,4 @@
-"""What was meant by a command that was not found: loaded where a start has failed for that."""
+"""Guesses what the user meant by a command that was not found. Loaded only when a start has failed for that reason."""
 
 SHELL_WORDS = frozenset(
     (
@@ -10,14 +10,15 @@ SHELL_WORDS = frozenset(
         *("until", "case", "function", "select", "{", "(", "!", "[[", "time"),
     )
 )
-"""Words that a shell does by itself: builtin utilities and reserved words (POSIX, XCU 2.4 and 2.14; bash(1))."""
+"""Words that a shell handles itself: built-in utilities and reserved words (POSIX, XCU 2.4 and 2.14; bash(1))."""
 UNITS = ("ms", "s", "sec", "m", "min", "h", "d")
+"""The units of a duration."""
 WORD_CHARACTERS = 60
-"""Characters of a word that a hint repeats."""
+"""Characters of the longest word that a hint repeats."""
 
 
 def hint_for(word: str) -> str:
-    """Return the hint for a first word of a command that no program has for a name, with what goes before it; or ''."""
+    """Return the hint for a command's first word that names no program, with the punctuation before it; '' for none."""
     name, equals, _ = word.partition("=")
     if word in SHELL_WORDS:
         return f"; {word} is a word of the shell: sh -c '{word} ...'"

@@ -1,9 +1,9 @@
 """A child process that writes files for the supervisor, where their file system may stop answering at any time.
 
-What waits for such a file system is in an uninterruptible sleep, and a process is not over before its last thread is;
-even the close of a descriptor at its exit may wait (FUSE_FLUSH, a flush of NFS).  So the supervisor has neither a
-thread nor a descriptor there: the file worker has them, and is left behind at the end where it hangs.  Only files of
-a file system that `system.may_hang` names get a file worker, which costs half a millisecond.
+A process that waits for such a file system is in an uninterruptible sleep, and a process ends only when its last thread
+does; even the close of a descriptor at its exit may wait (FUSE_FLUSH, a flush of NFS). So no thread and no descriptor
+of the supervisor works on such a file. The file worker does, and where it hangs at the end, the supervisor leaves it
+behind. Only a file on a file system that `system.may_hang` names gets a file worker, which costs half a millisecond.
 """
 
 import _signal
@@ -21,69 +21,71 @@ if TYPE_CHECKING:
     from typing import Any
 
 POLL_SECONDS = 0.02
-"""Seconds between two looks whether the end of the run has set a bound meanwhile."""
+"""Seconds between two looks at the bound, which the end of the run may set while a call waits."""
 DEATH_SECONDS = 0.05
-"""Seconds that all file workers together have to die of KILL: none waits so long but one that cannot be killed."""
+"""Seconds that all file workers together have to die of KILL; only one that cannot be killed takes so long."""
 EXIT_SECONDS = 0.05
-"""Seconds that a file worker which has nothing left to do has to go."""
+"""Seconds that a file worker without further work has to exit."""
 WAITPID_POLL_SECONDS = 0.001
+"""Seconds between two looks whether the file worker has ended."""
 HANG_SECONDS = 0.2
-"""Seconds for which a call that has no answer shows that the file system does not answer now."""
+"""Seconds after which a call without an answer shows that the file system does not answer now."""
 
 
 class FileWorker:
-    """The file worker as the supervisor sees it.  Any thread may call it."""
+    """The file worker as the supervisor sees it. Any thread may call it."""
 
     def __init__(self, make: "Callable[[], object]", keep: "tuple[int, ...]") -> None:
-        """Fork the file worker: it calls the methods of what `make` returns.  `keep` are the descriptors that it needs.
+        """Fork the file worker: it calls the methods of what `make` returns, and keeps only the descriptors `keep`.
 
-        Raises OSError where there can be no more processes.
+        Raises OSError where the kernel gives no more processes.
         """
         self.until = inf
-        """The end of all waits for a call, by CLOCK_MONOTONIC."""
+        """The end of all waits for an answer, by CLOCK_MONOTONIC."""
         self._asked = inf
-        """The moment since which a call waits for its answer, by CLOCK_MONOTONIC."""
+        """When the call that waits now was sent, by CLOCK_MONOTONIC."""
         self._is_late = False
         self._is_killed = False
         self._is_hurried: Callable[[], bool] = bool
         self._guard = _thread.allocate_lock()
-        self._line, theirs = channel.pair()
+        self._channel, worker_end = channel.pair()
         try:
             self.pid = os.fork()
         except OSError:
-            self._line.close()
-            theirs.close()
+            self._channel.close()
+            worker_end.close()
             raise
         if not self.pid:
             try:
-                _serve(make, theirs, keep)
+                _serve(make, worker_end, keep)
             finally:
                 os._exit(0)
-        theirs.close()
+        worker_end.close()
 
     def fileno(self) -> int:
-        """Return, for poll, the descriptor of the socket that leads to the file worker."""
-        return self._line.fileno()
+        """Return, for poll, the descriptor of the supervisor's end of the channel."""
+        return self._channel.fileno()
 
     def post(self, method: str, *words: object) -> None:
-        """Have the file worker call the method; its result and its errors are passed over.  Never waits."""
-        self._line.send("post", method, words)
+        """Have the file worker call the method, without waiting; its result and its errors are dropped."""
+        self._channel.send("post", method, words)
 
     def call(self, method: str, *words: object) -> "Any":
-        """Have the file worker call the method, and return what the method returns.
+        """Have the file worker call the method, and return the result.
 
-        Raises OSError as the method does; TimeoutError where there is no answer before `until`.
+        Raises OSError as the method does, TimeoutError where no answer comes before `until`, and ChildProcessError
+        where the file worker is dead.
         """
         while not self._guard.acquire(timeout=POLL_SECONDS):
             self._check()
         self._asked = monotonic()
         try:
-            self._line.send("call", method, words)
+            self._channel.send("call", method, words)
             while True:
                 self._check()
-                self._line.flush(POLL_SECONDS if self._line.has_unsent else 0.0)
+                self._channel.flush(POLL_SECONDS if self._channel.has_unsent else 0.0)
                 try:
-                    got = self._line.receive(POLL_SECONDS)
+                    got = self._channel.receive(POLL_SECONDS)
                 except BlockingIOError:
                     continue
                 break
@@ -98,23 +100,23 @@ class FileWorker:
         return result[0]
 
     def bound(self, seconds: float, is_hurried: "Callable[[], bool]") -> None:
-        """Note that the run is over, and bound what is still waited for.
+        """Bound the waits from now on, since the run is over.
 
-        The bound is `seconds` from now, or the moment at which `is_hurried` returns true.  Where a call has waited for
-        long already, its file system hangs, and hardly any time is left to it.
+        The bound is `seconds` from now, or the moment at which `is_hurried` returns true. A call that has waited longer
+        than HANG_SECONDS gets only POLL_SECONDS more: its file system hangs.
         """
         self._is_hurried = is_hurried
         now = monotonic()
         self.until = now + (POLL_SECONDS if now - self._asked > HANG_SECONDS else seconds)
 
     def hang_up(self) -> None:
-        """End the file worker's work: it goes when it has done what it was told."""
-        self._line.close()
+        """Close the channel: the file worker exits when it has done what it was asked for."""
+        self._channel.close()
 
     def await_end(self) -> None:
-        """Wait, after `hang_up`, until the file worker has gone, or kill it where it does not go.
+        """Wait, after `hang_up`, until the file worker has ended, and kill it where it does not end.
 
-        `await_death` comes after that, when all file workers have had theirs.
+        The caller calls `await_death` later, when this was done for all file workers.
         """
         until = 0.0 if self._is_late else max(self.until, monotonic() + EXIT_SECONDS)
         try:
@@ -128,7 +130,10 @@ class FileWorker:
             pass
 
     def await_death(self, until: float) -> None:
-        """Reap a file worker that was killed, waiting until that moment; one in an uninterruptible wait may stay."""
+        """Reap the file worker if it was killed, and wait for that until the moment `until` (CLOCK_MONOTONIC).
+
+        It dies at once, or stays in an uninterruptible wait.
+        """
         try:
             while self._is_killed and not os.waitpid(self.pid, os.WNOHANG)[0] and monotonic() < until:
                 _pause()
@@ -147,24 +152,25 @@ def _pause() -> None:
     sleep(WAITPID_POLL_SECONDS)
 
 
-def _serve(make: "Callable[[], object]", theirs: "channel.Channel", keep: "tuple[int, ...]") -> None:
-    """Do in the child what the supervisor asks for, until the supervisor hangs up or is dead."""
+def _serve(make: "Callable[[], object]", worker_end: "channel.Channel", keep: "tuple[int, ...]") -> None:
+    """Run the file worker: call what the supervisor asks for, until the supervisor hangs up or is dead."""
     system.prctl(system.PR_SET_PDEATHSIG, _signal.SIGKILL)
-    # Signals that the caller sends to the whole group are not for this process.
+    # A signal that the caller sends to the whole process group is not meant for the file worker.
     _signal.pthread_sigmask(_signal.SIG_SETMASK, _signal.valid_signals())
-    # A descriptor of the command's pipes, or of the guardian's line, would keep others from hearing of the end.
+    # A copy of the command's pipes, or of the guardian's channel, would hide their end from the processes that read
+    # them.
     nothing = null.open_null()
     for number in range(3):
         os.dup2(nothing, number)
     last = 2
-    for fd in sorted({*keep, theirs.fileno()}):
+    for fd in sorted({*keep, worker_end.fileno()}):
         os.closerange(last + 1, fd)
         last = fd
     os.closerange(last + 1, 1 << 30)
     served = make()
     while True:
         try:
-            got = theirs.receive(3600.0)
+            got = worker_end.receive(3600.0)
         except BlockingIOError:
             continue
         if got is None:
@@ -177,5 +183,5 @@ def _serve(make: "Callable[[], object]", theirs: "channel.Channel", keep: "tuple
             path = error.filename if isinstance(error.filename, str) else None
             answer = "failed", error.errno or 0, error.strerror or str(error), path
         if kind == "call":
-            theirs.send(*answer)
-            theirs.flush(3600.0)
+            worker_end.send(*answer)
+            worker_end.flush(3600.0)

@@ -1,7 +1,7 @@
-"""A process that stands still, and how it is made to go on: stopped by a signal, or frozen with its cgroup.
+"""A process that stands still, stopped by a signal or frozen with its cgroup, and how to make it go on.
 
 Both freezers are known: `cgroup.freeze` of version 2 (cgroup-v2.rst, Core Interface Files) and `freezer.state` of
-version 1 (freezer-subsystem.rst).  A cgroup that holds this process too is not frozen, since this code runs.
+version 1 (freezer-subsystem.rst). A cgroup that holds this process too is not frozen, since this code runs.
 """
 
 import _signal
@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 STOPPED_STATES = ("T", "t")
-"""States of proc(5) of a process that a signal, or a debugger, has stopped."""
+"""The states of proc(5) in which a signal, or a debugger, has stopped the process."""
 FREEZERS = {"cgroup2": ("cgroup.freeze", b"1", b"0"), "cgroup": ("freezer.state", b"FROZEN", b"THAWED")}
-"""By the type of the mount: the file that freezes, what it holds then, and what lets the processes go on."""
+"""By type of mount: the file that freezes a cgroup, its content while the cgroup is frozen, and the content that thaws
+it."""
 
 
 def is_still(pid: int) -> bool:
-    """Return whether the process is stopped, or frozen."""
+    """Return whether the process is stopped or frozen."""
     now = tree.stat(pid)
     if now is None or not tree.is_alive(now):
         return False
@@ -28,7 +29,7 @@ def is_still(pid: int) -> bool:
 
 
 def rouse(pid: int) -> None:
-    """Have the process go on, as far as this process may decide that.  Raises nothing."""
+    """Thaw the cgroups of the process and continue it, as far as this process has the permission. Raises nothing."""
     for path, word in _frozen(pid):
         try:
             fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
@@ -47,19 +48,19 @@ def rouse(pid: int) -> None:
 
 
 def _frozen(pid: int) -> "Iterator[tuple[str, bytes]]":
-    """Return the files of the cgroups of that process that are frozen themselves, each with the bytes that thaw it."""
+    """Yield the freezer file of each frozen cgroup that holds the process, with the bytes that thaw the cgroup."""
     for kind, folder, top in _cgroups(pid):
         name, frozen, thawed = FREEZERS[kind]
         while len(folder) > len(top):
             path = f"{folder}/{name}"
-            # `FREEZING` counts as well: some processes of such a cgroup have not come to stand still yet.
+            # `FREEZING` counts as well: some processes of such a cgroup still run.
             if tree.read(path).strip()[:5] == frozen[:5]:
                 yield path, thawed
             folder = os.path.dirname(folder)
 
 
 def _cgroups(pid: int) -> "Iterator[tuple[str, str, str]]":
-    """Return for each hierarchy with a freezer its type, the folder of that process's cgroup, and the mount point."""
+    """Yield for each hierarchy with a freezer its type, the folder of the process's cgroup, and the mount point."""
     own: dict[str, bytes] = {}
     for line in tree.read(f"/proc/{pid}/cgroup").splitlines():
         _, controllers, path = line.split(b":", 2)

@@ -1,8 +1,8 @@
-"""The end of a start that does not come to an end: of the command that is not there yet, and of its guardian.
+"""Ends a start that hangs: the command that has not come into being yet, and its guardian.
 
-The C library has the parent of a spawn wait until the child has executed its program (vfork(2)).  Where that program,
-or a folder of the PATH, is on a file system that does not answer, the guardian hears nothing any more.  So the
-supervisor kills both, and what the guardian leaves behind falls to the supervisor, a subreaper.
+The C library makes the parent of a spawn wait until the child has executed its program (vfork(2)). Where that program,
+or a folder of PATH, is on a file system that does not answer, the guardian hangs with the child. So the supervisor
+kills both, and as a subreaper it gets the children that the guardian leaves behind.
 """
 
 import _signal
@@ -16,25 +16,26 @@ if TYPE_CHECKING:
     from supervise.process.kill import Survivor
 
 DEATH_SECONDS = 0.1
-"""Seconds that a process has to die of its KILL before it is named: one that waits for a disk may never do so."""
+"""Seconds that a process has to die of KILL before it is named as a survivor: a process that waits for a disk may never
+die."""
 POLL_SECONDS = 0.002
-"""Seconds between two looks."""
+"""Seconds between two rounds of killing."""
 
 
 def end(guardian: int, spared: "set[int]") -> "list[Survivor]":
-    """Kill the guardian with all that descends from it; those that cannot be killed are returned.
+    """Kill the guardian and all its descendants; return the processes that did not die within DEATH_SECONDS.
 
-    `guardian` may be the caller itself, which holds the command where the guardian has died.  `spared` are children
-    of the caller that have nothing to do with the command.
+    `guardian` is the pid of this process itself where the guardian is dead and the supervisor holds the command.
+    `spared` are children of this process that have nothing to do with the command.
     """
-    ours = os.getpid()
+    own_pid = os.getpid()
     until = monotonic() + DEATH_SECONDS
-    # Processes that descend from the caller only once the guardian is dead belong to these as well.
+    # When the guardian dies, its children become children of this process: those are killed as well.
     doomed: set[int] = set()
     while True:
-        doomed |= {pid for pid in (*tree.walk(guardian), guardian) if pid != ours and pid not in spared}
-        if guardian != ours:
-            doomed |= {pid for pid in tree.children(ours) if pid not in spared}
+        doomed |= {pid for pid in (*tree.walk(guardian), guardian) if pid != own_pid and pid not in spared}
+        if guardian != own_pid:
+            doomed |= {pid for pid in tree.children(own_pid) if pid not in spared}
         for pid in doomed:
             _kill(pid)
         doomed = {pid for pid in doomed if not _has_gone(pid)}

@@ -1,6 +1,6 @@
-"""What a file that could not be executed would have been run by: its `#!` line, or the loader of an ELF program.
+"""Finds the interpreter that a file asks for: by its `#!` line, or the loader of an ELF program.
 
-Loaded where a start has failed, to name what is missing (execve(2), elf(5)).
+Loaded only when a start has failed, to name what is missing (execve(2), elf(5)).
 """
 
 import os
@@ -10,14 +10,15 @@ if TYPE_CHECKING:
     from typing import Literal
 
 HEAD_BYTES = 4096
-"""Bytes of a file that are read; the kernel takes 256 of a `#!` line."""
+"""Bytes of the file that are read; the kernel takes 256 of a `#!` line."""
 INTERPRETER_DEPTH = 5
-"""Interpreters of interpreters that the kernel follows."""
+"""How many interpreters of interpreters the kernel follows."""
 PT_INTERP = 3
+"""The type of the program header that names the loader (elf(5))."""
 
 
 def missing_interpreter(path: str) -> str:
-    """Return the interpreter of that file, or of its interpreter and so on, that cannot be executed; '' for none."""
+    """Return the first interpreter in the file's chain of interpreters that cannot be executed; '' where all can."""
     for _ in range(INTERPRETER_DEPTH):
         path = interpreter_of(path)
         if not path or not os.access(path, os.X_OK) or os.path.isdir(path):
@@ -26,7 +27,7 @@ def missing_interpreter(path: str) -> str:
 
 
 def interpreter_of(path: str) -> str:
-    """Return the interpreter that the file names, as it is written there, a carriage return included; '' for none."""
+    """Return the interpreter as the file names it, a carriage return at its end included; '' where it names none."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError:
@@ -46,13 +47,15 @@ def interpreter_of(path: str) -> str:
 
 
 def _loader(fd: int, head: bytes) -> bytes:
+    """Return the path in the PT_INTERP header of an ELF file; empty where it has no such header."""
     is_64 = head[4:5] == b"\x02"
     order: Literal["little", "big"] = "little" if head[5:6] == b"\x01" else "big"
 
     def number(at: int, size: int, data: bytes = head) -> int:
         return int.from_bytes(data[at : at + size], order)
 
-    # The numbers are offsets: of e_phoff, e_phentsize and e_phnum in the header, of p_type and p_offset in each entry.
+    # The numbers are the offsets of e_phoff, e_phentsize and e_phnum in the file header, and of p_type, p_offset in an
+    # entry.
     table = number(32, 8) if is_64 else number(28, 4)
     size, count = (number(54, 2), number(56, 2)) if is_64 else (number(42, 2), number(44, 2))
     for index in range(min(count, 64)):

@@ -1,8 +1,10 @@
-"""Stopping a whole tree: ask everybody once, then kill until nothing is left.
+"""Stops a whole tree: sends every process the stop signal once, then kills until no process is left.
 
-Not done, and why: freezing the tree first loses against fork chains; `cgroup.kill` misses a process whose first thread
-has exited; a process group is left by whoever wants to.  What leaves nobody is a subreaper that kills until
-`waitpid(-1)` says ECHILD: that is the proof of zero.
+The proof of zero: this process is a subreaper, so every orphan of the tree becomes its child. It kills until
+`waitpid(-1)` says ECHILD, which is true only when no descendant exists any more.
+
+Rejected alternatives: to freeze the tree first loses against chains of forks; `cgroup.kill` misses a process whose
+first thread has exited; and any process can leave its process group.
 """
 
 import _signal
@@ -17,40 +19,46 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 CHILD_KILL_SECONDS = 0.020
-"""Seconds of killing only what is our own child, before the next look at the whole tree: what forks faster than a
-walk takes is caught here, since each kill makes its child ours."""
+"""Seconds for which only direct children are killed before the next look at the whole tree. A chain that forks faster
+than a walk of the tree is caught here, since each kill makes the next process a direct child."""
 QUICK_GENERATIONS, GENERATION_SECONDS = 3, 0.004
-"""Generations that are only killed as they fall to us, and the seconds that each has to die: for most trees that is all
-it takes, and for a wide one a sixth of the work of looking for everybody."""
+"""How many generations are killed only as they become direct children, and the seconds that each generation has to die.
+For most trees that is enough, and for a wide tree it takes a sixth of the time of looking for every process."""
 REAP_SECONDS = 0.010
-"""Seconds to do nothing but reap where all who live have had their KILL: a look at each death of a thousand would
-take longer than the deaths."""
+"""Seconds to do nothing but reap after every living process has got its KILL: a look at the tree after each of a
+thousand deaths would take longer than the deaths."""
 REFUSAL_SECONDS = 0.5
-"""Seconds in which those whom we may not kill may leave by themselves, as sudo does when its command is dead."""
+"""Seconds in which processes that this user may not kill can end by themselves, as sudo does after its command."""
 THAW_AFTER_SECONDS = 0.2
-"""Seconds of KILL in vain after which the survivors are let out of a frozen cgroup: in one of version 1 none dies."""
+"""Seconds of KILL without effect after which the cgroups of the survivors are thawed: a process in a frozen cgroup of
+version 1 does not die."""
 KILL_LIMIT_SECONDS = 5.0
-"""Seconds after which what is still alive (uninterruptible sleep, no permission) is named and left."""
+"""Seconds after which killing ends: a process that is still alive (uninterruptible sleep, no permission) is a
+survivor."""
 HAS_PIDFD = hasattr(os, "pidfd_open") and hasattr(_signal, "pidfd_send_signal")
-"""Pythons that were built with old headers, uv's among them, do not have them."""
+"""False in Pythons that were built with old kernel headers, uv's among them."""
 
 Survivor = tuple[int, str, int, str, str]
-"""pid, name, uid, state, what it waits in."""
+"""pid, name, user id, state, and the kernel function that the process waits in."""
 
 
 def send(pid: int, started: int, signals: "tuple[int, ...]") -> int:
-    """Send to that very process, not to a later one of the same pid; 0, or an errno (ESRCH: it is gone)."""
+    """Send the signals to the process with this pid and start time, and never to a later one with the same pid.
+
+    Return 0, or an errno (ESRCH: that process is gone).
+    """
     fd = -1
     try:
         if HAS_PIDFD:
             fd = _open(pid)
         now = tree.stat(pid)
-        # A process that /proc hides has no start time there: its parent has just told of the process.
+        # A process that /proc hides has the start time 0 here and for the caller, which knows its pid from its parent.
         if started != (now.starttime if now else 0):
             return errno.ESRCH
         for number in signals:
             if fd < 0:
-                # Between the look and this are microseconds, and a pid comes again when all others have been used.
+                # There is no pidfd, so another process could have got the pid since the start time was read. That takes
+                # microseconds, and the kernel gives a pid again only when all others have been used.
                 os.kill(pid, number)
             else:
                 _signal.pidfd_send_signal(fd, number)
@@ -63,7 +71,7 @@ def send(pid: int, started: int, signals: "tuple[int, ...]") -> int:
 
 
 def _open(pid: int) -> int:
-    """A pidfd, or -1 where there are none: before Linux 5.3, and in containers whose filter does not know the call.
+    """Return a pidfd; -1 before Linux 5.3, and in containers whose filter refuses the call.
 
     Raises ProcessLookupError.
     """
@@ -76,17 +84,17 @@ def _open(pid: int) -> int:
 
 
 def ask_all(holder: int, number: int, *, spared_group: int | None = None) -> None:
-    """Send the signal, then CONT, to every descendant of the holder, to each once.
+    """Send the signal, then CONT, to every descendant of the holder, once to each.
 
-    The members of `spared_group` have it already, from the terminal: they get the CONT alone.
+    The members of `spared_group` have got the signal from the terminal already: they get CONT alone.
     """
     asked = set()
     for process in tree.look(holder):
         if process.pid != holder:
             _ask(process, number, spared_group)
             asked.add(process.pid)
-    # The second look finds what was forked during the first.  Children of those who had their signal by then are left
-    # alone: they may be the clean-up itself.
+    # The second look finds processes that were forked during the first one. Children of processes that already had the
+    # signal are left alone: they may be the clean-up itself.
     for process in tree.look(holder):
         if process.pid not in asked and process.ppid not in asked and process.pid != holder:
             _ask(process, number, spared_group)
@@ -98,10 +106,11 @@ def _ask(process: tree.Stat, number: int, spared_group: int | None) -> None:
 
 
 def kill_all(holder: int, group: int, reap: "Callable[[], bool]", wait: "Callable[[float], None]") -> list[Survivor]:
-    """KILL every descendant of the holder, which is us, until none is left; those that cannot be killed are returned.
+    """Kill every descendant of the holder until none is left; return the survivors that do not die.
 
-    `reap` reaps what has died and says whether nothing is left to wait for; `wait` waits so many seconds for a death.
-    `group` is the process group we were started in, which is never killed as one.
+    `holder` is the pid of this process. `reap` reaps the dead and returns whether no child is left. `wait` waits at
+    most that many seconds for the death of a child. `group` is the process group in which this process was started; it
+    is never killed as a group.
     """
     for _ in range(QUICK_GENERATIONS):
         if _kill_children(holder, reap) or _reap_for(GENERATION_SECONDS, reap, wait):
@@ -109,7 +118,7 @@ def kill_all(holder: int, group: int, reap: "Callable[[], bool]", wait: "Callabl
     killed: set[tuple[int, int]] = set()
     until = monotonic() + KILL_LIMIT_SECONDS
     frozen_until = monotonic() + THAW_AFTER_SECONDS
-    # Everybody alive has refused for as long as this has not moved.
+    # This moment moves on as long as a kill is still allowed or a new process appears.
     leaving_until = monotonic() + REFUSAL_SECONDS
     while not reap():
         if _kill_children(holder, reap):
@@ -132,7 +141,7 @@ def kill_all(holder: int, group: int, reap: "Callable[[], bool]", wait: "Callabl
 
 
 def _reap_for(seconds: float, reap: "Callable[[], bool]", wait: "Callable[[float], None]") -> bool:
-    """True as soon as nothing is left at all."""
+    """Reap for so many seconds; return True as soon as no child is left."""
     until = monotonic() + seconds
     while (left := until - monotonic()) > 0:
         wait(left)
@@ -142,22 +151,22 @@ def _reap_for(seconds: float, reap: "Callable[[], bool]", wait: "Callable[[float
 
 
 def _kill_children(holder: int, reap: "Callable[[], bool]") -> bool:
-    """Kill our own children, the newest first, as long as there are new ones; True where nothing is left at all."""
+    """Kill the direct children, newest first, until no new one appears; return True where no child is left."""
     until = monotonic() + CHILD_KILL_SECONDS
     done: set[int] = set()
     while monotonic() < until:
         children = tree.children(holder)
-        # What was reaped may come again under the same pid: a storm wraps pid_max within seconds.
+        # A pid that was reaped may come again: a fork storm wraps pid_max within seconds.
         done.intersection_update(children)
         fresh = [pid for pid in children if pid not in done]
         if not fresh:
             break
         for pid in reversed(fresh):
-            # A child of ours keeps its pid until we reap it: no other process can be hit.
+            # A child keeps its pid until this process reaps it, so no other process can be hit.
             try:
                 os.kill(pid, _signal.SIGKILL)
             except OSError:
-                # Not ours to kill: the look at the whole tree takes note of it.
+                # No permission: the look at the whole tree records that.
                 pass
             done.add(pid)
         if reap():
@@ -166,17 +175,19 @@ def _kill_children(holder: int, reap: "Callable[[], bool]") -> bool:
 
 
 def _kill_tree(holder: int, group: int, killed: set[tuple[int, int]]) -> tuple[list[int], list[int], bool]:
-    """Kill all there is at one look, and the process groups made inside the tree.
+    """Kill every process that one look at the tree finds, and the process groups that were made inside the tree.
 
-    Who was alive, who of them may not be killed, and whether somebody was killed who had not been before.
+    Return the pids that were alive, those of them that this user may not kill, and whether a process was killed for the
+    first time.
     """
     alive, refused, is_fresh = [], [], False
-    # Parents first: whoever starts his child anew when it dies is dead by then.
+    # Parents first: a parent that would restart its dead child is dead by then.
     for now in tree.look(holder):
         if now.pid == holder:
             continue
         if now.pgrp == now.pid != group:
-            # As long as its leader was not waited for, the number is nobody else's; and no fork within outruns this.
+            # The number of the group belongs to its leader until the leader is reaped. No fork inside the group outruns
+            # killpg.
             _kill_group(now.pgrp)
         if not tree.is_alive(now):
             continue
@@ -185,7 +196,7 @@ def _kill_tree(holder: int, group: int, killed: set[tuple[int, int]]) -> tuple[l
             continue
         error = send(now.pid, now.starttime, (_signal.SIGKILL,))
         if error == errno.EPERM:
-            # Asked again at the next look: it may have become somebody else.
+            # The next look tries again: the process may have another user by then (setuid).
             refused.append(now.pid)
         elif not error:
             killed.add((now.pid, now.starttime))

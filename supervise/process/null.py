@@ -1,13 +1,13 @@
-"""/dev/null, also where there is none: in a bare chroot, or where only a device node without a driver is left."""
+"""/dev/null, also where it does not work: in a bare chroot, or where only a device node without a driver is left."""
 
 import os
 
 
 def open_null() -> int:
-    """Return a descriptor of /dev/null, or, where that cannot be opened, of a pipe from which nothing will ever come.
+    """Return a descriptor of /dev/null, or a substitute where that cannot be opened.
 
-    Of such a pipe each read is at its end, and each write fails, as on a descriptor that is closed.
-    Raises OSError where there is no descriptor left.
+    The substitute is the read end of a pipe without a writer: each read returns the end of the file, and each write
+    fails as on a descriptor that is not open for writing. Raises OSError where the process has no descriptor left.
     """
     try:
         return os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)

@@ -1,7 +1,7 @@
-"""Start a command whose environment no mapping can hold, or names the supervisor where the command is meant.
+"""Starts a command whose environment a mapping cannot hold, or holds the pid of the supervisor for that of the command.
 
-Python keeps an environment as a mapping: a name that stands twice, an entry without `=` and an empty name are lost in
-it.  The array of the C library (environ(7)) still has them, and execv(3) hands it on.
+Python keeps the environment as a mapping, which loses a name that stands twice, an entry without `=` and an empty name.
+The array of the C library (environ(7)) still has them, and execv(3) hands that array on.
 """
 
 import _signal
@@ -16,16 +16,17 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 LISTEN_PIDFD_ID = b"LISTEN_PIDFDID"
-"""Its value is the inode of a pidfd, which no other process can have; without it LISTEN_PID counts."""
+"""Its value is the inode of a pidfd, which is never that of the command; without the variable LISTEN_PID counts."""
 
 
 class RawEnvironment:
-    """Starts a command with an environment that no mapping can hold: by a fork, and execv of the C library's array.
+    """Starts a command with the C library's own environment array: by fork and execv.
 
-    A fork copies page tables, which posix_spawn(3) does not: so only a command that needs it is started this way.
+    A fork copies page tables, which posix_spawn(3) does not, so only a command that needs this is started this way.
     """
 
     def __init__(self, variables: "dict[bytes, bytes | None]", names: "tuple[bytes, ...]") -> None:
+        """`variables` are to be set, or removed where the value is None; `names` are to hold the command's pid."""
         self.variables = variables
         self.names = names
 
@@ -38,17 +39,22 @@ class RawEnvironment:
         terminal: str,
         mask: "Iterable[int]",
     ) -> int:
-        """Start the command; return its pid.  Raises OSError."""
-        heard, told = os.pipe()
+        """Start the command; return its pid.
+
+        `stdio` are its descriptors 0 to 2, `mask` is its signal mask. `group` is its process group: 0 for that of this
+        process, None for a new session. `terminal` is the path of the new session's controlling terminal, or ''. Raises
+        OSError.
+        """
+        reader, writer = os.pipe()
         pid = os.fork()
         if not pid:
-            self._become(path, command, stdio, group, terminal, mask, told)
-        os.close(told)
-        said = os.read(heard, 16)
-        os.close(heard)
-        if said:
+            self._become(path, command, stdio, group, terminal, mask, writer)
+        os.close(writer)
+        number = os.read(reader, 16)
+        os.close(reader)
+        if number:
             os.waitpid(pid, 0)
-            raise OSError(int(said), os.strerror(int(said)), path)
+            raise OSError(int(number), os.strerror(int(number)), path)
         return pid
 
     def _become(
@@ -59,8 +65,9 @@ class RawEnvironment:
         group: "int | None",
         terminal: str,
         mask: "Iterable[int]",
-        told: int,
+        writer: int,
     ) -> "NoReturn":
+        """Become the command in the forked child; write the errno to `writer` where that fails."""
         try:
             if group is None:
                 os.setsid()
@@ -80,13 +87,13 @@ class RawEnvironment:
             _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
             os.execv(path, command)
         except OSError as error:
-            os.write(told, b"%d" % (error.errno or 0))
+            os.write(writer, b"%d" % (error.errno or 0))
         finally:
             os._exit(EXIT_ERROR)
 
 
 def _change(variables: "dict[bytes, bytes | None]", names: "tuple[bytes, ...]") -> None:
-    """Change the array of the C library alone: set these, remove those that are None; `names` name this process."""
+    """Set the variables in the C library's array alone; remove those that are None; put this pid in `names`."""
     for name, value in variables.items():
         if value is None:
             os.unsetenv(name)

@@ -1,15 +1,15 @@
 """The guardian's copies of the read ends of the command's pipes, for the case that the supervisor is killed.
 
-With no read end left, SIGPIPE would end a command that prints while it cleans up.  But a copy hides from the command
-that the reader of its output has left (`| head -1`).  So the supervisor names each pipe that it closes, by its inode
-number, and the guardian closes its copy at once.  A pipe of its own for that was rejected: where descriptors are
-short, two more are too many.
+Without any read end, SIGPIPE would end a command that prints while it cleans up. But a copy also hides from the command
+that the reader of its output has left (`| head -1`). So the supervisor names each pipe that it closes, by its inode
+number, and the guardian closes its copy at once. A pipe between the two for that purpose was rejected: where
+descriptors are short, two more are too many.
 """
 
 import os
 
 DROP_BYTES = 1 << 16
-"""Bytes that are read and dropped at once."""
+"""Bytes that one read drops."""
 
 
 class ReadEndCopies:
@@ -19,7 +19,7 @@ class ReadEndCopies:
         self.sources = [*sources]
 
     def replace(self, sources: "list[int]") -> None:
-        """Put the pipes of the next attempt in the place of these."""
+        """Close these copies, and hold the read ends of the next attempt's pipes instead."""
         self._close(self.sources)
         self.sources = sources
 
@@ -30,12 +30,12 @@ class ReadEndCopies:
         self._close(closed)
 
     def unblock(self) -> None:
-        """Have `drop` wait for nothing."""
+        """Make the copies non-blocking, so that `drop` never waits."""
         for source in self.sources:
             os.set_blocking(source, False)
 
     def drop(self, source: int) -> None:
-        """Take what the command has printed into the pipes; its reader is dead."""
+        """Read and drop output of the command; close the copy at the end of the file."""
         try:
             if os.read(source, DROP_BYTES):
                 return

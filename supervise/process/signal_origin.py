@@ -1,9 +1,10 @@
-"""Who sent us a signal: somebody of the command's own, or somebody from outside.
+"""Decides whether a signal to the supervisor came from inside the command's tree or from outside.
 
-On a terminal the command is in our process group, and its `kill 0` hits us as well: it meant its own.  A sender that
-is still there, as a zombie too, tells by its ancestry.  One that is gone (the subshell that did it, but also `sudo
-kill`) leaves nothing to ask; its process group would not tell either, since a script around us is in ours too.  Then it
-counts whom else the signal has hit: what came to us alone was meant for us.
+On a terminal the command is in the supervisor's process group, so its `kill 0` also hits the supervisor, although it
+was meant for the command's own processes. A sender that still exists, even as a zombie, is judged by its ancestry. Of a
+sender that is gone (the subshell that ran `kill 0`, but also `sudo kill`) nothing can be read; its process group would
+not decide either, since the script that calls supervise is in that group as well. Then it counts whether the signal
+also hit other processes of the group: a signal to the supervisor alone was meant for the supervisor.
 """
 
 import os
@@ -12,30 +13,31 @@ from time import monotonic, sleep
 from supervise.process import tree
 
 DEATH_SECONDS = 0.02
-"""Seconds after which whoever was hit together with us is dead of it, or has it pending; and by which a process must be
-older than the signal for its survival to tell anything, since the kernel counts births in ticks."""
+"""Seconds after which a process that the signal has hit as well is dead, or has the signal pending. A process has to be
+older than the signal by as much for its survival to count, since the kernel gives birth times in clock ticks."""
 MASK_LINES = (b"SigIgn:", b"SigCgt:", b"SigBlk:", b"ShdPnd:")
-"""Lines of /proc/PID/status (proc(5))."""
+"""The lines of /proc/PID/status (proc(5)) with signals that do not kill at once: ignored, caught, blocked, pending."""
 
 
 def descends_from(ancestry: "list[tree.Stat]", holder: int) -> bool:
-    """A descendant of `holder`, or `holder`, is the sender, of which `ancestry` tells."""
+    """Return whether the sender with this ancestry is `holder` or a descendant of `holder`."""
     return any(process.pid == holder for process in ancestry)
 
 
 def is_of_command(sender: int, ancestry: "list[tree.Stat]", root: int, holder: int) -> bool:
-    """The sender, of which `ancestry` tells, is the command, or `holder`, or a descendant of that.
+    """Return whether the sender is the command, or `holder`, or a descendant of `holder`.
 
-    `root` is the command's pid, 0 where it is not known yet.  A sender of 0 is outside of our pid namespace
-    (sigaction(2)) and so nobody's of ours.
+    `ancestry` is that of the sender. `root` is the command's pid, 0 where it is not known yet. A sender of 0 is outside
+    of this pid namespace (sigaction(2)), and so outside of the tree.
     """
     return 0 < sender == root or descends_from(ancestry, holder)
 
 
 def may_have_hit_others(number: int, at: float, holder: int) -> bool:
-    """The signal of `at` (CLOCK_MONOTONIC) may have come to the descendants of `holder` in our group as to us.
+    """Return whether the signal may also have gone to the descendants of `holder` in the supervisor's process group.
 
-    False where one of them lives on whom it would have ended.  Takes up to DEATH_SECONDS.
+    `at` is when the signal came (CLOCK_MONOTONIC). False where a descendant lives on that the signal would have ended.
+    Takes up to DEATH_SECONDS.
     """
     sleep(max(0.0, at + DEATH_SECONDS - monotonic()))
     ticks = os.sysconf("SC_CLK_TCK")
@@ -50,6 +52,9 @@ def may_have_hit_others(number: int, at: float, holder: int) -> bool:
 
 
 def _would_be_dead(pid: int, number: int) -> bool:
-    """It neither ignores, catches nor blocks the signal, and does not have it pending (while it is stopped)."""
+    """Return whether the signal would have ended the process.
+
+    False where the process ignores, catches or blocks the signal, or has it pending (while it is stopped).
+    """
     masks = [line.split()[1] for line in tree.read(f"/proc/{pid}/status").splitlines() if line.startswith(MASK_LINES)]
     return bool(masks) and not any(int(mask, 16) >> (number - 1) & 1 for mask in masks)

@@ -1,6 +1,7 @@
-"""The signals that are sent to us: blocked from the start, and taken by one thread with sigwaitinfo (sigwaitinfo(2)).
+"""The signals to the supervisor: blocked from the start, and taken by one thread with sigwaitinfo(2).
 
-So none is lost while libraries are loaded, none interrupts a system call, it works as PID 1, and we learn who sent it.
+So no signal is lost while libraries are loaded, none interrupts a system call, PID 1 gets them too, and the supervisor
+learns which process sent each signal.
 """
 
 import _signal
@@ -15,31 +16,34 @@ if TYPE_CHECKING:
     from supervise.process.tree import Stat
 
 CANCELLING = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT)
+"""Signals that cancel the run."""
 PASSED_ON = (_signal.SIGUSR1, _signal.SIGUSR2, _signal.SIGWINCH, _signal.SIGCONT)
+"""Signals that the supervisor passes on to the command."""
 FATAL = (*CANCELLING, _signal.SIGUSR1, _signal.SIGUSR2)
-"""Those of which a process dies that does not handle them (signal(7))."""
+"""Signals that end a process that does not handle them (signal(7))."""
 STOPPING = (_signal.SIGTSTP, _signal.SIGTTIN, _signal.SIGTTOU)
-"""Of job control.  We do nothing ourselves for which a terminal sends the last two, since we block them; but it sends
-them to the whole process group when the command in the background wants the terminal, and the job must stop as one:
-a shell continues only what it has seen to stop."""
+"""Signals of job control. The supervisor blocks the last two, so it never causes them itself; but the terminal sends
+them to the whole process group when the command reads or writes in the background. Then the supervisor must stop as
+well: the shell continues only a job whose processes it has seen to stop."""
 CHLD, STOP, INT, QUIT, HUP = _signal.SIGCHLD, _signal.SIGSTOP, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGHUP
 CONT, WINCH = _signal.SIGCONT, _signal.SIGWINCH
 MAY_STAY_IGNORED = (HUP, INT, QUIT, *STOPPING)
-"""nohup, `&` and shells ignore them for us and for the command."""
+"""Signals that nohup, `&` and shells set to be ignored, for supervise and so for the command."""
 SHORT_RUN_SECONDS = 0.030
-"""Seconds after which a command is no short one."""
+"""Seconds after which a command no longer counts as short."""
 CODE_CHILD_STOPPED = 5
 """The si_code CLD_STOPPED of a SIGCHLD (sigaction(2))."""
 CODE_FROM_PROCESS = 0
-"""The si_code SI_USER: a process has sent the signal by kill(2)."""
+"""The si_code SI_USER: a process sent the signal by kill(2)."""
 CODE_FROM_KERNEL = 0x80
-"""si_code SI_KERNEL: the terminal sent it, to its whole foreground group (sigaction(2))."""
+"""The si_code SI_KERNEL: the terminal sent the signal to its whole foreground group (sigaction(2))."""
 
 
 def choose() -> "frozenset[int]":
-    """Choose those that we take, and leave all others as they were: the guardian's birth had blocked them all.
+    """Block the signals that supervise takes, and unblock all others; return those that are blocked.
 
-    SIGCHLD goes back to default: a caller may have ignored it, and statuses would be lost.
+    The fork of the guardian had blocked all. SIGCHLD goes back to its default: a caller may have ignored it, and then
+    the kernel would drop exit statuses.
     """
     ignored = {number for number in MAY_STAY_IGNORED if _signal.getsignal(number) == _signal.SIG_IGN}
     taken = {*CANCELLING, *PASSED_ON, *STOPPING, CHLD} - ignored
@@ -49,12 +53,13 @@ def choose() -> "frozenset[int]":
 
 
 def take(taken: "frozenset[int]", inbox: "Inbox") -> None:
-    """Post each signal as `("signal", number, code, sender's pid, CLOCK_MONOTONIC, sender's ancestry)` from now on.
+    """Start the thread that takes the signals and posts each one to the inbox.
 
-    The ancestry is read at once, since the sender of a signal may end right after it: `kill 0` in the command hits the
-    sender too.  It is empty for a sender that is gone, or that is not asked for: the kernel, a child of supervise.
+    Each message is `("signal", number, code, sender's pid, CLOCK_MONOTONIC, sender's ancestry)`. The ancestry is read
+    at once, since the sender may end right after the signal: `kill 0` in the command hits the sender too. It is empty
+    for a sender that is gone, for the kernel, and for a child of the supervisor.
 
-    Raises RuntimeError where there can be no more threads.
+    Raises RuntimeError where the system gives no more threads.
     """
     _thread.start_new_thread(_take, (taken, inbox))
 
@@ -62,17 +67,18 @@ def take(taken: "frozenset[int]", inbox: "Inbox") -> None:
 def _take(taken: "frozenset[int]", inbox: "Inbox") -> None:
     info = _signal.sigtimedwait(taken, SHORT_RUN_SECONDS)
     if info is None:
-        # Loaded before the first signal where there is time: a short command does not pay for it.
+        # The library is loaded now, before the first signal; a short command has ended by then and does not pay for it.
         _ancestry_of(0)
     while True:
         if info is not None:
             inbox.post("signal", info.si_signo, info.si_code, info.si_pid, monotonic(), _ancestry(info))
-        # Signals that are sent faster than they can be handled stay in the kernel, which keeps one of a kind.
+        # Signals that come faster than they are handled stay in the kernel, which keeps one of each number.
         inbox.wait_for_room()
         info = _signal.sigwaitinfo(taken)
 
 
 def _ancestry(info: "struct_siginfo") -> "list[Stat]":
+    """Return the ancestry of the sender; empty where the message must not have one (see `take`)."""
     if info.si_code == CODE_FROM_KERNEL or info.si_signo == CHLD:
         return []
     return _ancestry_of(info.si_pid)
@@ -82,20 +88,20 @@ def _ancestry_of(pid: int) -> "list[Stat]":
     try:
         from supervise.process import tree
     except (ImportError, OSError, MemoryError):
-        # No descriptor, or no memory, is left to load the library with.
+        # No descriptor or no memory is left to load the library.
         return []
     return tree.ancestry(pid)
 
 
 def pending() -> "set[int]":
-    """Those cancelling ones that were sent to us and have not been taken yet."""
+    """Return the cancelling signals that are pending: sent to this process, and not yet taken."""
     return set(_signal.sigpending().intersection(CANCELLING))
 
 
 def stop(number: int) -> None:
-    """Stop as whoever did not handle that signal, until we are continued.
+    """Stop this process by that signal, as a process does that does not handle it; return when it is continued.
 
-    So the kernel, which knows it, leaves us alone where no shell could ever continue us (an orphaned process group).
+    The kernel then ignores a stop signal in an orphaned process group, where no shell could ever continue the process.
     """
     _signal.pthread_sigmask(_signal.SIG_UNBLOCK, {number} - {STOP})
     _signal.raise_signal(number)
@@ -103,7 +109,7 @@ def stop(number: int) -> None:
 
 
 def die_of(number: int) -> None:
-    """End as whoever did not handle that signal; returns where it does not end us (as PID 1)."""
+    """End this process by that signal; return where the kernel does not end it (PID 1)."""
     _signal.signal(number, _signal.SIG_DFL)
     _signal.pthread_sigmask(_signal.SIG_UNBLOCK, {number})
     _signal.raise_signal(number)

@@ -1,9 +1,9 @@
-"""Start a command as a shell would, with `posix_spawn` (posix_spawn(3)): no copy of the supervisor's memory is made.
+"""Starts a command as a shell would, with `posix_spawn` (posix_spawn(3)), which does not copy the supervisor's memory.
 
-The environment is handed on as a mapping, and what shows whether a mapping can hold it stands here as well: a file of
-its own, loaded before each start, would cost as much as 15 kB of code.  `raw_environment` has the rest.
+The environment is handed on as a mapping. The tests whether a mapping can hold it are in this file too: a separate
+file, loaded before each start, would cost as much time as 15 kB of code. Only the rest is in `raw_environment`.
 
-`errno` is built in, and yet it costs half as much as a file of ours: it is loaded where something has failed.
+`errno` is a built-in module, and still costs half as much as a file, so it is imported only where something has failed.
 """
 
 import _signal
@@ -16,22 +16,24 @@ if TYPE_CHECKING:
     from supervise.process.raw_environment import RawEnvironment
 
 SHELL = "/bin/sh"
+"""The shell of POSIX."""
 RESET_SIGNALS = (_signal.SIGPIPE, _signal.SIGXFSZ)
+"""Signals that the command gets with their default action: Python ignores them before its first line."""
 DEFAULT_PATH = b"/bin:/usr/bin"
-"""Where PATH is not set (environ(7), exec(3))."""
+"""The folders where PATH is not set (environ(7), exec(3))."""
 COERCED_LC_CTYPES = (b"C.UTF-8", b"C.utf8", b"UTF-8")
 """The values that Python gives LC_CTYPE, for itself, in the C locale (PEP 538)."""
 PID_VARIABLES = (b"LISTEN_PID", b"WATCHDOG_PID")
-"""Variables that hold the number of the process for which the sockets (sd_listen_fds(3)) or the watchdog
-(sd_watchdog_enabled(3)) are: where that is the supervisor's, the command is meant."""
+"""Variables with the pid of the process that may use the sockets (sd_listen_fds(3)) or the watchdog
+(sd_watchdog_enabled(3)). Where that is the supervisor's pid, the command is meant."""
 
 
 _read: "list[bytes | None]" = []
-"""That environment, when it has been read."""
+"""The cached result of `_first`; empty before the first read."""
 
 
 class SpawnError(Exception):
-    """The command could not be started.  `kind`: not_found (127), not_executable (126), error (125)."""
+    """The command could not be started. `kind` is not_found (127), not_executable (126) or error (125)."""
 
     def __init__(self, kind: str, reason: str) -> None:
         super().__init__(reason)
@@ -44,14 +46,14 @@ def _not_executable(path: str, number: int) -> SpawnError:
 
 
 def places(name: str, environ: "Mapping[bytes, bytes]") -> "list[str]":
-    """Return where a shell looks for the file of that name, in order (POSIX, XCU 2.9.1.4); nothing is looked at."""
+    """Return the paths where a shell looks for that name, in order (POSIX, XCU 2.9.1.4); none is looked at."""
     if "/" in name:
         return [name]
     return [f"{folder or '.'}/{name}" for folder in os.fsdecode(environ.get(b"PATH", DEFAULT_PATH)).split(":")]
 
 
 def find(name: str, paths: "list[str]") -> str:
-    """Return the file that a shell would run for that name, of its `places`.
+    """Return the path that a shell would execute for that name; `paths` are its `places`.
 
     Raises SpawnError.
     """
@@ -68,7 +70,7 @@ def find(name: str, paths: "list[str]") -> str:
                 return path
             denied = path
         elif mode & 0o170000 != 0o040000:
-            # As in a shell, a folder of that name somewhere on the PATH is not a finding.
+            # As in a shell, a folder with that name on PATH is passed over.
             denied = denied or path
     if denied:
         import errno
@@ -89,15 +91,14 @@ def spawn(
     terminal: str,
     mask: "Iterable[int]" = (),
 ) -> int:
-    """Start the command and return its pid: in that process group (0: the caller's), or in a session of its own.
+    """Start the command and return its pid.
 
-    `path` is its file (see `find`).
-    `terminal` names the controlling terminal of such a session; '' for none.
+    `path` is the command's file (see `find`). `group` is its process group: 0 for that of this process, None for a new
+    session. `terminal` is the path of the new session's controlling terminal, or ''.
 
-    `mask` is the command's signal mask: the caller's, as under plain exec (execve(2)).  What the caller ignores stays
-    ignored, but for SIGPIPE and SIGXFSZ: Python ignores both before its first line and keeps no trace of what the
-    caller had, so the command gets the default action that nearly every program expects.
-    Raises SpawnError.
+    `mask` is the command's signal mask: the caller's, as after a plain exec (execve(2)). Signals that the caller
+    ignores stay ignored, but for SIGPIPE and SIGXFSZ: Python ignores both before its first line and keeps no trace of
+    the caller's setting, so the command gets the default action that nearly every program expects. Raises SpawnError.
     """
     try:
         return _exec(path, command, environ, stdio, group, terminal, mask)
@@ -114,11 +115,11 @@ def spawn(
         raise SpawnError("error", f"cannot start a process: {os.strerror(number).lower()}")
     from supervise.process import interpreter
 
-    # An error of a script is the error that the kernel met with its interpreter.
+    # The kernel reports an error with a script's interpreter as an error of the script.
     if _is_file(path) and (missing := interpreter.missing_interpreter(path)):
         kind = "not_found" if number in (errno.ENOENT, errno.ENOTDIR) else "not_executable"
         why = os.strerror(number)
-        # repr: the line end of another system, an invisible carriage return, is the most frequent cause.
+        # repr, since the most frequent cause is invisible: a carriage return, the line end of another system.
         raise SpawnError(kind, f"{path}: its interpreter {missing!r}: {why[0].lower()}{why[1:]}")
     if number in (errno.ENOENT, errno.ENOTDIR):
         raise SpawnError("not_found", f"{path}: {'not a directory' if number == errno.ENOTDIR else 'not found'}")
@@ -128,7 +129,7 @@ def spawn(
 
 
 def _first() -> "bytes | None":
-    """Return the environment with which this process was executed (/proc/PID/environ); None where that is not known."""
+    """Return the environment with which this process was executed (/proc/PID/environ); None where it cannot be read."""
     if not _read:
         _read.append(_read_first())
     return _read[0]
@@ -159,7 +160,7 @@ def had_lc_ctype() -> bool:
 
 
 def is_whole() -> bool:
-    """Return whether the mapping has all that the caller gave."""
+    """Return whether Python's mapping holds all of the environment that the caller gave."""
     if b"" in os.environb:
         return False
     data = _first()
@@ -170,15 +171,15 @@ def is_whole() -> bool:
 
 
 def named(environ: "Mapping[bytes, bytes]") -> "dict[bytes, bytes]":
-    """Return the variables that have a name, for a process of the supervisor's own: posix_spawn takes no others.
+    """Return the variables that have a name, for a process of supervise itself: posix_spawn takes no others.
 
-    The command gets them all (`exact`).
+    The command gets all of them (`raw_environment`).
     """
     return {name: value for name, value in environ.items() if name}
 
 
 def names_of(pid: int) -> "tuple[bytes, ...]":
-    """Return the variables that name that process."""
+    """Return the names of the PID_VARIABLES whose value is that pid."""
     number = b"%d" % pid
     return tuple(name for name in PID_VARIABLES if os.environb.get(name) == number)
 
@@ -192,12 +193,13 @@ def _exec(
     terminal: str,
     mask: "Iterable[int]",
 ) -> int:
+    """Start the file by posix_spawn, or by `RawEnvironment`; return the pid. Raises OSError."""
     if not isinstance(environ, dict):
         return environ.exec(path, command, stdio, group, terminal, mask)
     actions: list[tuple[object, ...]] = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(stdio)]
     if terminal:
-        # The first terminal that a session leader opens becomes its controlling one (tty_ioctl(4)).  It is opened as 1,
-        # which is its stdout in a moment: 0 may be a stdin that is to be handed on.
+        # The first terminal that a session leader opens becomes its controlling terminal (tty_ioctl(4)). It is opened
+        # as descriptor 1, which becomes stdout right after: descriptor 0 may be a stdin that is handed on.
         actions.insert(0, (os.POSIX_SPAWN_OPEN, 1, terminal, os.O_RDWR, 0))
     defaults = RESET_SIGNALS
     if group is None:
@@ -205,7 +207,7 @@ def _exec(
             path, command, environ, file_actions=actions, setsid=True, setsigmask=mask, setsigdef=defaults
         )
     if not group:
-        # The caller's group is of another pid namespace, where it has no number here: it can only be inherited.
+        # The caller's process group is in another pid namespace and has no number here: it can only be inherited.
         return os.posix_spawn(path, command, environ, file_actions=actions, setsigmask=mask, setsigdef=defaults)
     return os.posix_spawn(
         path, command, environ, file_actions=actions, setpgroup=group, setsigmask=mask, setsigdef=defaults
@@ -213,7 +215,7 @@ def _exec(
 
 
 def _is_file(path: str) -> bool:
-    """Return whether the path is a file with the permission to execute it."""
+    """Return whether the path is a file that this user may execute."""
     try:
         return os.stat(path).st_mode & 0o170000 == 0o100000 and os.access(path, os.X_OK)
     except OSError:
@@ -221,6 +223,7 @@ def _is_file(path: str) -> bool:
 
 
 def _is_folder(path: str) -> bool:
+    """Return whether the path is a folder."""
     try:
         return os.stat(path).st_mode & 0o170000 == 0o040000
     except OSError:
@@ -228,7 +231,7 @@ def _is_folder(path: str) -> bool:
 
 
 def _looks_like_text(path: str) -> bool:
-    """No NUL in the first bytes: the test by which shells refuse a binary of another kind."""
+    """Return whether the first bytes hold no NUL: the test by which shells refuse a binary of another kind."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

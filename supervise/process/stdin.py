@@ -1,39 +1,39 @@
-"""The standard input of a second attempt: a file begins anew, and of a pipe that was read nothing comes back."""
+"""The standard input of a second attempt: a file is read again from its old position, a pipe cannot be."""
 
 import os
 import select
 
 REGULAR, PIPE, SOCKET = 0o100000, 0o010000, 0o140000
-"""The kinds of a file (inode(7))."""
+"""Kinds of file (inode(7))."""
 
 
 class InitialStdin:
-    """Standard input as it was before the first attempt."""
+    """The state of standard input before the first attempt."""
 
     def __init__(self) -> None:
         self._kind = os.fstat(0).st_mode & 0o170000
         self._position = os.lseek(0, 0, os.SEEK_CUR) if self._kind == REGULAR else 0
         self._waiting = self._count()
-        """Bytes that waited in a pipe."""
+        """Bytes that waited in the pipe or socket."""
         self._had_ended = self._has_ended()
-        self._is_told = False
+        self._has_warned = False
 
     def rewind(self) -> str:
-        """Have the next attempt begin where the first one did; return what is to be said where it cannot, once.
+        """Have the next attempt begin where the first one began; return a warning where it cannot, once.
 
         Raises OSError.
         """
         if self._kind == REGULAR:
             os.lseek(0, self._position, os.SEEK_SET)
             return ""
-        if self._is_told or not self._was_read():
+        if self._has_warned or not self._was_read():
             return ""
-        self._is_told = True
+        self._has_warned = True
         what = "pipe" if self._kind == PIPE else "socket"
         return f"stdin is a {what} that was read: the next attempt gets only what is left of it"
 
     def _was_read(self) -> bool:
-        """Return whether input was read, as far as can be told: fewer bytes wait than before, or it has ended."""
+        """Return whether an attempt has read input, as far as that shows: fewer bytes wait, or it has ended."""
         if self._kind not in (PIPE, SOCKET):
             return False
         return self._count() < self._waiting or (self._has_ended() and not self._had_ended)
@@ -52,7 +52,7 @@ class InitialStdin:
             return 0
 
     def _has_ended(self) -> bool:
-        """Return whether no process holds the other end, and nothing is left."""
+        """Return whether no process holds the writing end, and no byte waits."""
         poll = select.poll()
         poll.register(0, select.POLLIN)
         return any(events & select.POLLHUP for _, events in poll.poll(0)) and not self._count()

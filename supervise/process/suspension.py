@@ -1,6 +1,6 @@
-"""Stopping a tree with STOP while the supervisor itself is stopped, and continuing what was stopped for that.
+"""Stops the tree with SIGSTOP while the supervisor itself is stopped, and continues it afterwards.
 
-STOP and not the signal that came: a program that ignores or handles TSTP would work on, while no limit holds.
+To pass on TSTP instead was rejected: a program that ignores or handles TSTP would work on while no limit is enforced.
 """
 
 import _signal
@@ -8,13 +8,14 @@ import _signal
 from supervise.process import freezer, kill, tree
 
 MAX_LOOKS = 10
-"""Looks at the tree at most: each finds what was forked during the one before."""
+"""How many looks at the tree are taken at most; each finds the processes that were forked during the one before."""
 
 
 def suspend(holder: int) -> dict[int, int]:
-    """Stop every descendant of `holder` that runs; return by pid the start times (clock ticks) of those it has stopped.
+    """Stop every running descendant of `holder`; return their pids, each with its start time in clock ticks.
 
-    A process that was stopped already is left out: a shell's stopped job stays stopped when the tree goes on.
+    A process that was stopped before is left out, so that a shell's stopped job stays stopped when the tree is
+    continued.
     """
     suspended: dict[int, int] = {}
     for _ in range(MAX_LOOKS):
@@ -28,7 +29,7 @@ def suspend(holder: int) -> dict[int, int]:
     return suspended
 
 
-def go_on(suspended: dict[int, int]) -> None:
-    """Continue what `suspend` has stopped, the children before their parents, which may be waiting for them."""
+def resume(suspended: dict[int, int]) -> None:
+    """Continue the processes that `suspend` has stopped, children before their parents, which may wait for them."""
     for pid, started in reversed(suspended.items()):
         kill.send(pid, started, (_signal.SIGCONT,))

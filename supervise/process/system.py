@@ -1,4 +1,4 @@
-"""The few calls of Linux that Python's built-in modules do not offer.
+"""The few system calls of Linux that Python's built-in modules do not offer.
 
 `_ctypes` is called without `ctypes`, whose import alone costs 10 ms.
 """
@@ -11,35 +11,36 @@ if TYPE_CHECKING:
     from typing import Any
 
 PIPE_BYTES = 1 << 20
-"""Bytes in an enlarged pipe: as many as anybody may ask for (pipe(7))."""
+"""Bytes in an enlarged pipe: the most that an unprivileged user may ask for (pipe(7))."""
 SPLICE_F_NONBLOCK = 2
 FALLOC_FL_KEEP_SIZE = 1
 IN_ATTRIB, IN_MOVE_SELF = 0x4, 0x800
 LOCAL_FILE_SYSTEMS = frozenset(
     (0xEF53, 0x58465342, 0x9123683E, 0x01021994, 0x794C7630, 0xF2F52010, 0x2FC12FC1, 0x858458F6, 0xCA451A4E, 0x3153464A)
 )
-"""The f_type of ext4, xfs, btrfs, tmpfs, overlayfs, f2fs, zfs, ramfs, bcachefs and jfs (statfs(2)), which wait for a
-disk or for memory, and not for another process or machine."""
+"""The f_type of ext4, xfs, btrfs, tmpfs, overlayfs, f2fs, zfs, ramfs, bcachefs and jfs (statfs(2)): these wait for a
+disk or for memory, and never for another process or machine."""
 LOCAL_FILE_SYSTEM_NAMES = frozenset(
     (b"ext4", b"ext3", b"ext2", b"xfs", b"btrfs", b"tmpfs", b"overlay", b"f2fs", b"zfs", b"ramfs", b"bcachefs", b"jfs")
 )
 """The names of the same file systems in /proc/PID/mountinfo (proc(5))."""
 SYS_OPENAT2 = 437
-"""The number of openat2(2) in all architectures that share the newer numbers (syscalls(2))."""
+"""The number of openat2(2) on all architectures that share the newer numbers (syscalls(2))."""
 OPEN_HOW = b"".join(word.to_bytes(8, sys.byteorder) for word in (0o10000000 | os.O_CLOEXEC, 0, 0x20))
-"""A struct open_how: O_PATH, no mode, RESOLVE_CACHED."""
+"""A struct open_how: O_PATH | O_CLOEXEC, no mode, RESOLVE_CACHED (openat2(2))."""
 CACHED_ERRORS = (2, 13, 20)
-"""Errors by which the kernel knows that there is nothing: ENOENT, EACCES, ENOTDIR (errno(3)), and not EAGAIN."""
+"""Errors that the kernel gives from its cache: ENOENT, EACCES, ENOTDIR (errno(3)). EAGAIN is not among them: it says
+that the kernel would have to ask the file system."""
 PR_SET_PDEATHSIG = 1
 PR_SET_NAME = 15
 PR_SET_CHILD_SUBREAPER = 36
 KCMP_FILE = 0
 KCMP_NUMBERS = {"x86_64": 312, "aarch64": 272, "riscv64": 272, "armv7l": 378, "ppc64le": 354, "s390x": 343}
-"""The number of kcmp(2), for which the C library has no function, by machine."""
+"""By machine the number of kcmp(2), for which the C library has no function."""
 
 
 def prctl(option: int, argument: "int | bytes") -> bool:
-    """Set one attribute of this process; False where that is not to be had (`man 2 prctl`)."""
+    """Set one attribute of this process (prctl(2)); return False where the system does not have it."""
     if sys.platform != "linux":
         return False
     try:
@@ -49,12 +50,12 @@ def prctl(option: int, argument: "int | bytes") -> bool:
 
 
 def become_subreaper() -> bool:
-    """Orphans of our tree become our children, instead of init's: PR_SET_CHILD_SUBREAPER (Linux 3.4)."""
+    """Make the orphaned descendants children of this process instead of init: PR_SET_CHILD_SUBREAPER, Linux 3.4."""
     return prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 def tee(source: int, sink: int, size: int) -> int:
-    """Duplicate up to so many bytes of one pipe into another, without waiting; how many, -1 where none (tee(2))."""
+    """Duplicate up to `size` bytes of one pipe into another, without waiting; return how many, -1 for none (tee(2))."""
     try:
         return _call("tee", source, sink, size, SPLICE_F_NONBLOCK)
     except (ImportError, OSError):
@@ -62,18 +63,22 @@ def tee(source: int, sink: int, size: int) -> int:
 
 
 def enlarge(pipe: int) -> None:
-    """Give it room for a flood, where that is to be had (fcntl(2), F_SETPIPE_SZ)."""
+    """Enlarge the pipe to PIPE_BYTES where the system allows it (fcntl(2), F_SETPIPE_SZ)."""
     try:
         import fcntl
 
         fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     except (AttributeError, OSError, ImportError):
-        # No pipe, not Linux, the user's share of memory for pipes is used up (pipe(7)), or no descriptor is left.
+        # It is no pipe, the system is not Linux, the user's share of memory for pipes is used up (pipe(7)), or no
+        # descriptor is left to load the module.
         pass
 
 
 def reserve(fd: int, position: int, size: int) -> bool:
-    """Have blocks of the disk at hand for so many bytes from there on, the size of the file as it is (fallocate(2))."""
+    """Reserve disk blocks for `size` bytes from that position on, without a change of the file's size (fallocate(2)).
+
+    Return whether that was possible.
+    """
     if sys.platform != "linux":
         return False
     try:
@@ -83,7 +88,7 @@ def reserve(fd: int, position: int, size: int) -> bool:
 
 
 def _long(number: int) -> "Any":
-    """As an argument that is wider than an int."""
+    """Return the number as an argument that is wider than an int."""
     import _ctypes
 
     if not _longs:
@@ -95,9 +100,9 @@ _longs: "list[Any]" = []
 
 
 def watch() -> int:
-    """Return a descriptor that is readable when something has happened to a watched file; -1 where there is none.
+    """Return an inotify descriptor, which is readable after something has happened to a watched file; -1 for none.
 
-    (inotify(7), of which a user may have 128 at a time.)
+    inotify(7); a user may have 128 of them at a time.
     """
     if sys.platform != "linux":
         return -1
@@ -108,7 +113,7 @@ def watch() -> int:
 
 
 def watch_file(watch: int, fd: int) -> bool:
-    """Watch that open file for the loss of a name, or of its name in a folder."""
+    """Watch the open file for the loss of a link, or a move of its name; return whether that was possible."""
     try:
         return _call("inotify_add_watch", watch, b"/proc/self/fd/%d" % fd, IN_ATTRIB | IN_MOVE_SELF) >= 0
     except (ImportError, OSError):
@@ -116,16 +121,16 @@ def watch_file(watch: int, fd: int) -> bool:
 
 
 def is_at_hand(path: str) -> bool:
-    """Return whether the kernel knows, without asking any file system, what is at that path, or that nothing is.
+    """Return whether the kernel can resolve that path, or its absence, from its cache, without asking any file system.
 
-    By openat2(2) with RESOLVE_CACHED, of Linux 5.12; False where that is not to be had.
+    By openat2(2) with RESOLVE_CACHED, of Linux 5.12; False where the kernel does not have it.
     """
     try:
         import _ctypes
 
         if "openat2" not in _callers:
             address = _address_of("syscall")
-            # A function without a type of the result returns an int, which a descriptor fits into.
+            # A function whose result has no type returns an int, which is wide enough for a descriptor.
             how = {"_flags_": _ctypes.FUNCFLAG_CDECL | _ctypes.FUNCFLAG_USE_ERRNO}
             _callers["openat2"] = type("Caller", (_ctypes.CFuncPtr,), how)(address)
         number = _callers["openat2"](SYS_OPENAT2, 0, os.fsencode(path), OPEN_HOW, len(OPEN_HOW))
@@ -138,14 +143,14 @@ def is_at_hand(path: str) -> bool:
 
 
 def may_hang(fd: int) -> bool:
-    """Return whether the file is on a file system that may wait for another process or machine, or is unknown.
+    """Return whether the file is on a file system that may wait for another process or machine, or that is unknown.
 
-    What is no file on a disk, such as a pipe or a terminal, never hangs in this way.
+    A pipe, a terminal, and whatever else is not stored in a file system, never hangs in this way.
     """
     try:
         if os.fstat(fd).st_mode & 0o170000 not in (0o100000, 0o040000):
             return False
-        # The kernel fills in a fresh object: struct statfs, at most 120 bytes.
+        # The kernel writes into this object, so it must be a new one. A struct statfs has at most 120 bytes.
         found = bytes(bytearray(256))
         if _call("fstatfs", fd, found):
             return False
@@ -156,7 +161,7 @@ def may_hang(fd: int) -> bool:
 
 
 def may_hang_at(path: str) -> bool:
-    """Return the same of what is at that path, without asking any file system: by the list of mounts (mountinfo)."""
+    """Return whether the path is on such a file system, by the list of mounts (mountinfo), without asking it."""
     try:
         fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
         try:
@@ -172,11 +177,11 @@ def may_hang_at(path: str) -> bool:
 
 
 def is_same_file(one: int, other: int) -> bool:
-    """Return whether what is written to the two descriptors goes to one place, in the order of the writes.
+    """Return whether writes to the two descriptors go to one place, in the order of the writes.
 
-    That is so for two names of one terminal, pipe, socket or device, however often it was opened.  A regular file that
-    was opened twice is another matter: each descriptor has a position of its own (open(2)), and what is written to the
-    one overwrites what was written to the other, unless both append.
+    That is true for two names of one terminal, pipe, socket or device, however often it was opened. A regular file that
+    was opened twice is different: each descriptor has its own position (open(2)), so that writes to one overwrite
+    writes to the other, unless both append.
     """
     try:
         first, second = os.fstat(one), os.fstat(other)
@@ -188,7 +193,7 @@ def is_same_file(one: int, other: int) -> bool:
 
 
 def _has_same_position(one: int, other: int) -> bool:
-    """Return whether two descriptors of a regular file are copies of each other, or both append.
+    """Return whether two descriptors of a regular file share one position (dup(2)), or both append.
 
     Raises OSError.
     """
@@ -203,12 +208,12 @@ def _has_same_position(one: int, other: int) -> bool:
         answer = -1
     if answer >= 0:
         return answer == 0
-    # Some containers refuse kcmp.  Positions that are the same by chance do no harm: nothing is overwritten then.
+    # Some containers refuse kcmp. Two positions that are equal by chance do no harm: nothing is overwritten then.
     return os.lseek(one, 0, os.SEEK_CUR) == os.lseek(other, 0, os.SEEK_CUR)
 
 
 def is_writable(fd: int, seconds: float = 0) -> bool:
-    """It takes a byte, or will never take one again: now, or within that time."""
+    """Return whether the descriptor takes a byte, or will never take one again: now, or within so many seconds."""
     import select
 
     poll = select.poll()
@@ -217,14 +222,15 @@ def is_writable(fd: int, seconds: float = 0) -> bool:
 
 
 def _call(name: str, *arguments: "int | bytes") -> int:
-    """A function of the C library; its arguments and its result as int (or pointers to bytes).
+    """Call that function of the C library; its arguments and its result are ints (or pointers to bytes).
 
-    Raises OSError, ImportError where it is not to be had.
+    Raises OSError, and ImportError where _ctypes cannot be loaded.
     """
     if name not in _functions:
         import _ctypes
 
-        # An import costs the guardian some pages, also where the module is there: it is done once, before the fork.
+        # Even an import of a loaded module costs the guardian some pages of memory, so it is done once, before the
+        # fork.
         _functions[name] = _ctypes.call_function, _address_of(name)
     call, address = _functions[name]
     return int(call(address, arguments))
@@ -233,11 +239,12 @@ def _call(name: str, *arguments: "int | bytes") -> int:
 def _address_of(name: str) -> int:
     """Return the address of that function of the C library.
 
-    Raises OSError, and ImportError where _ctypes is not to be had.
+    Raises OSError, and ImportError where _ctypes cannot be loaded.
     """
     import _ctypes
 
-    # None is this program itself, with all that it has loaded (dlopen(3)); the types of typeshed do not know that.
+    # None stands for this program with all libraries that it has loaded (dlopen(3)); the types of typeshed do not know
+    # that.
     return _ctypes.dlsym(_ctypes.dlopen(None, 0), name)  # type: ignore[arg-type]
 
 

@@ -1,7 +1,7 @@
-"""A tree of processes as /proc shows it (Linux): who is in it, what each of them is doing, who is still alive.
+"""A tree of processes as /proc shows it (Linux): its members, and the state of each.
 
-Imported by the guardian, a small process, before the command exists: built-in modules only, annotations as strings.
-Everything here is tolerant of processes that vanish between two system calls; nothing here raises.
+The guardian, a small process, imports this before the command exists: built-in modules only, annotations as strings.
+Every function expects that processes vanish between two system calls; none raises.
 """
 
 import posix
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 
 def _has_own_proc() -> "bool":
+    """Return whether /proc shows this process under its own pid."""
     try:
         return posix.readlink("/proc/self") == str(posix.getpid())
     except OSError:
@@ -21,19 +22,17 @@ def _has_own_proc() -> "bool":
 
 
 HAS_OWN_PROC = _has_own_proc()
-"""Whether /proc is there, and knows the processes by the numbers that they have for this process.
-
-In a pid namespace without a /proc of its own (`unshare --pid --fork`), /proc shows another process under the number
-of this one, and a signal would go to a process that was not meant.
-"""
+"""Whether there is a /proc, and it knows the processes by the pids that they have for this process. In a pid namespace
+without a /proc of its own (`unshare --pid --fork`), /proc shows another process under the pid of this one, and a signal
+would go to the wrong process."""
 
 
 WAITID_OPTIONS = posix.WEXITED | posix.WNOHANG | posix.WNOWAIT if sys.platform == "linux" else 0
-"""Options of waitid(2) to see whether a child is dead, and no more.  Python has no waitid on macOS before 3.13."""
+"""Options of waitid(2) that only show whether a child is dead. Python has no waitid on macOS before 3.13."""
 CHILD_SEARCH_SECONDS = 0.1
-"""Seconds for which children are looked for without /proc."""
+"""Seconds for which children are searched without /proc."""
 PID_LIMIT = 1 << 22
-"""The highest number that a process can have (proc(5), pid_max)."""
+"""The highest possible pid (proc(5), pid_max)."""
 
 
 def since_boot() -> float:
@@ -44,9 +43,9 @@ def since_boot() -> float:
 
 
 class Stat:
-    """What proc(5) tells in /proc/PID/stat, as far as supervise needs it.  Times are clock ticks (sysconf SC_CLK_TCK).
+    """The fields of /proc/PID/stat (proc(5)) that supervise needs. Times are clock ticks (sysconf SC_CLK_TCK).
 
-    `name` is made fit to be shown: a process chooses its name freely, line breaks and escape sequences included.
+    `name` is safe to print: a process chooses its name freely, line breaks and escape sequences included.
     """
 
     __slots__ = (
@@ -94,7 +93,7 @@ class Stat:
 
 
 def stat(pid: "int") -> "Stat | None":
-    """The process as it is now; None if it is gone or may not be read."""
+    """Return the process as it is now; None if it is gone or cannot be read."""
     if not HAS_OWN_PROC:
         return None
     raw = read(f"/proc/{pid}/stat")
@@ -125,29 +124,28 @@ def stat(pid: "int") -> "Stat | None":
 
 
 def unreadable(pid: "int", parent: "int") -> "Stat | None":
-    """Return a process of which /proc tells nothing (hidepid, proc(5)) and which is there; None where it is gone.
+    """Return a process that exists and that /proc does not show (hidepid, proc(5)); None where it is gone.
 
-    Its name and its state are `?`, its start time is 0.  Of a child of the caller's it is known whether it is dead.
+    Its name and its state are `?`, its start time is 0. A dead child of this process counts as gone.
     """
     try:
         if parent == posix.getpid() and posix.waitid(posix.P_PID, pid, WAITID_OPTIONS) is not None:
             return None
         group, session = posix.getpgid(pid), posix.getsid(pid)
     except OSError:
-        # The error is ECHILD, or ESRCH.
         return None
     return Stat(pid, "?", "?", parent, group, session, 0, 0, 0, 0, 1, 0)
 
 
 def own_children() -> "list[int]":
-    """Return the children of the caller, found without /proc: each number is tried, from the caller's own on.
+    """Return the children of this process, found without /proc: each pid is tried with waitid(2), from its own pid on.
 
-    A child is mostly younger than its parent, and so has a higher number.  It is looked for within a bound.
+    A child is mostly younger than its parent and has a higher pid. The search ends after CHILD_SEARCH_SECONDS.
     """
-    ours = posix.getpid()
+    own_pid = posix.getpid()
     until = monotonic() + CHILD_SEARCH_SECONDS
     found: list[int] = []
-    for first, last in ((ours + 1, PID_LIMIT), (2, ours)):
+    for first, last in ((own_pid + 1, PID_LIMIT), (2, own_pid)):
         for pid in range(first, last):
             if not pid & 0xFFF and monotonic() > until:
                 return found
@@ -160,12 +158,18 @@ def own_children() -> "list[int]":
 
 
 def is_alive(stat: "Stat") -> "bool":
-    """It is not dead.  A process whose first thread has exited shows as a zombie for as long as another thread runs."""
+    """Return whether the process is alive.
+
+    A process whose first thread has exited shows as a zombie for as long as another thread runs.
+    """
     return stat.state not in ("Z", "X", "x") or stat.num_threads > 1
 
 
 def has_children_file() -> "bool":
-    """The kernel tells the children of a process (CONFIG_PROC_CHILDREN); where it does not, all of /proc is read."""
+    """Return whether the kernel lists the children of a process (CONFIG_PROC_CHILDREN).
+
+    Where it does not, all of /proc is read.
+    """
     if not HAS_OWN_PROC:
         return False
     try:
@@ -176,7 +180,10 @@ def has_children_file() -> "bool":
 
 
 def children(pid: "int") -> "list[int]":
-    """The children of all threads of the process, oldest first, zombies included; none if it is gone."""
+    """Return the pids of the children of all threads of the process, oldest first; none if it is gone.
+
+    Zombies are included.
+    """
     if not HAS_OWN_PROC:
         return own_children() if pid == posix.getpid() else []
     if not has_children_file():
@@ -196,7 +203,7 @@ def _children_of_threads(pid: "int") -> "list[int]":
 
 
 def scan() -> "dict[int, Stat]":
-    """Every process that can be seen, by its pid; none where /proc is not ours."""
+    """Return every visible process by its pid; none where /proc does not belong to this pid namespace."""
     if not HAS_OWN_PROC:
         return {}
     try:
@@ -213,11 +220,11 @@ def scan() -> "dict[int, Stat]":
 
 
 def walk(root: "int") -> "list[int]":
-    """The pids of all descendants of `root`, itself left out, in order of generation: the youngest come last."""
+    """Return the pids of all descendants of `root`, without `root`, by generation: the youngest come last."""
     if not has_children_file():
         return list(_collect_by_scan(root))[1:]
     order = [root]
-    # A child can be met twice: its parent dies on the way, and a subreaper inside the tree takes it.
+    # A child can be met twice: when its parent dies during the walk, a subreaper inside the tree takes the child.
     seen = {root}
     for pid in order:
         for child in _children_of_threads(pid):
@@ -228,15 +235,15 @@ def walk(root: "int") -> "list[int]":
 
 
 def collect(root: "int") -> "dict[int, Stat]":
-    """`root` and all its descendants by pid, the dead that nobody has waited for included, youngest generation last.
+    """Return `root` and all its descendants by pid, zombies included, the youngest generation last.
 
-    Empty if the root is gone.
+    Empty if `root` is gone.
     """
     return {process.pid: process for process in look(root)}
 
 
 def look(root: "int") -> "Iterator[Stat]":
-    """The same one by one, each as it was a moment ago, for whoever must be quick."""
+    """Yield `root` and its descendants one by one, each as it was a moment ago: for callers that must act at once."""
     if not HAS_OWN_PROC:
         for pid in children(root):
             process = unreadable(pid, root)
@@ -251,12 +258,12 @@ def look(root: "int") -> "Iterator[Stat]":
     for pid in order:
         process = stat(pid)
         if process is None:
-            # Where /proc hides the process, its parent still tells of it.
+            # Where /proc hides the process, its parent's list of children still names it.
             process = unreadable(pid, parents[pid]) if pid != root else None
             if process is not None:
                 yield process
             continue
-        # One thread is the rule, and the number is known by now: that saves reading a folder per process.
+        # Most processes have one thread, and the number is known by now: that saves reading a folder for each process.
         for child in _children_of_thread(pid, pid) if process.num_threads == 1 else _children_of_threads(pid):
             if child not in parents:
                 parents[child] = pid
@@ -265,7 +272,7 @@ def look(root: "int") -> "Iterator[Stat]":
 
 
 def ancestry(pid: "int") -> "list[Stat]":
-    """The process, its parent, and so on up to the first process; empty if it is gone."""
+    """Return the process, its parent, and so on up to the first process; empty if it is gone."""
     line = []
     while pid and (process := stat(pid)) is not None:
         line.append(process)
@@ -274,17 +281,18 @@ def ancestry(pid: "int") -> "list[Stat]":
 
 
 def describe(pid: "int") -> "tuple[int, str, int, str, str] | None":
-    """A process as it is named to people: pid, name, real user id (-1 unknown), state, what it waits in ('' unknown).
+    """Return what messages say of a process; None if it is gone.
 
-    None if it is gone.  The command line is not read: it lies in the memory of the process, and reading it can block
-    for as long as the process itself is stuck.
+    That is its pid, name, real user id (-1: unknown), state, and the kernel function that it waits in ('': none). The
+    command line is not read: it lies in the memory of the process, and reading it can block for as long as the process
+    itself is stuck.
     """
     process = stat(pid) or unreadable(pid, 0)
     if process is None:
         return None
     uid = -1
     for line in read(f"/proc/{pid}/status").splitlines():
-        # Not the owner of /proc/PID: that is root for a set-user-id program.
+        # Not by the owner of /proc/PID, which is root for a set-user-id program.
         if line.startswith(b"Uid:"):
             uid = int(line.split()[1])
     waits_in = read(f"/proc/{pid}/wchan").decode("utf-8", "replace")
@@ -292,14 +300,14 @@ def describe(pid: "int") -> "tuple[int, str, int, str, str] | None":
 
 
 def read(path: "str") -> "bytes":
-    """The whole of a file of /proc; empty if it is gone or may not be read."""
+    """Return the whole content of a file of /proc; empty if it is gone or cannot be read."""
     try:
         fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
     except OSError:
         return b""
     parts = []
     try:
-        # The kernel hands these files out a page at a time: a short read is not the end of one.
+        # The kernel hands these files out a page at a time, so a short read is not the end of the file.
         while part := posix.read(fd, 4096):
             parts.append(part)
     except OSError:

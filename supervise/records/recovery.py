@@ -239,12 +239,12 @@ def _orphans_of(lost: Lost) -> "Orphans | None":
     signal, grace = _said(record, "signal"), _said(record, "kill_after")
     lost.orphans = Orphans(record.run_id, roots, guardian, signal, grace)
     if lost.last_seen and abs(time() - lost.last_seen) < FRESH:
-        lost.orphans.patience = PATIENCE
+        lost.orphans.quiet_seconds = PATIENCE
     return lost.orphans
 
 
 def _met(found: Orphans) -> "list[tuple[int, str]]":
-    return sorted((pid, name) for (pid, _), name in found.met.items())
+    return sorted((pid, name) for (pid, _), name in found.seen_names.items())
 
 
 def _roots(record: "Record") -> "list[tuple[int, int]]":

@@ -491,7 +491,7 @@ class Runner:
         signals.stop(number)
         # The absence is known, and settled here.
         self._sleeps_until = inf
-        suspension.go_on(suspended)
+        suspension.resume(suspended)
         self._take_terminal()
         self.dispatch(Resumed())
 

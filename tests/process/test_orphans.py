@@ -127,7 +127,7 @@ def test_they_are_stopped(start: Start) -> None:
     assert not is_alive(member)
     assert is_alive(other)
     assert run.survivors == []
-    assert {pid for pid, _ in run.met} == {leader, member}
+    assert {pid for pid, _ in run.seen_names} == {leader, member}
 
 
 def test_a_chain_of_forks(start: Start) -> None:
@@ -165,14 +165,14 @@ def test_a_guardian_that_does_not_do_its_work(start: Start, monkeypatch: pytest.
     orphans.stop_all([run])
     assert not is_alive(guardian)
     assert not is_alive(below)
-    assert [pid for pid, _ in run.met] == [below]
+    assert [pid for pid, _ in run.seen_names] == [below]
 
 
 def test_nobody() -> None:
     run = quarry()
     orphans.stop_all([run])
     assert run.is_done
-    assert not run.met
+    assert not run.seen_names
 
 
 def test_we_and_who_waits_for_us_are_spared() -> None:

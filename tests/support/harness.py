@@ -80,7 +80,7 @@ def name_of(pid: int) -> str:
 def is_watcher(pid: int) -> bool:
     """It waits for the death of a supervise and its guardian (supervise/process/cgroup.py)."""
     try:
-        return b"\0supervise-wall\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        return b"\0supervise-watcher\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return False
 

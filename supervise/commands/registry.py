@@ -93,9 +93,9 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
         "prune", "",
         "Remove old records, and the oldest ones if there are too many or they take too much space.",
         about="Runs also do this by themselves, now and then. The record of a running run is never removed. The last "
-        "5 runs of each name and the last 100 failures are removed after all others, and failures last. A bound that "
-        "no option sets is taken from the configuration or the environment: records-age, records-number and "
-        "records-max.",
+        "5 runs of each name and the last 100 runs that did not succeed are removed after all others, and of these "
+        "the failures last. A bound that no option sets is taken from the configuration or the environment: "
+        "records-age, records-number and records-max.",
         options=(
             Option("", "older-than", "", "delay", "30d", "DURATION", "Remove records of runs that ended longer ago."),
             Option("", "keep", "", "count", "500", "N", "Keep at most N records."),
@@ -142,8 +142,8 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
     Subcommand(
         "wait", "RUN",
         "Wait for the end of a run, and exit with its code.",
-        about="Nothing is printed. The command returns at once if the run has already ended. For a lost run the "
-        "code is 125.",
+        about="Nothing is printed. If the run has already ended, the wait is over at once. For a lost run the code "
+        "is 125.",
     ),
     Subcommand(
         "recover", "",

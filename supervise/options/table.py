@@ -111,13 +111,13 @@ class Option:
         return tuple(PREFIX + name.replace("-", "_").upper() for name in (self.name, *self.aliases))
 
 
-LIMITS, ACCESS, WARNINGS, EXTENSION, STOPPING, AGAIN, RESULT, LOCK, RECORD, OUTPUT, CONFIGURATION = (
+LIMITS, ACCESS, WARNINGS, EXTENSION, STOPPING, RETRIES, RESULT, LOCK, RECORD, OUTPUT, CONFIGURATION = (
     "Limits",
     "Access",
     "Warnings",
     "Extension",
     "Stopping",
-    "Again",
+    "Retries",
     "Result",
     "Lock",
     "Record",
@@ -230,38 +230,38 @@ OPTIONS = (
         "a JVM or Go, USR1 for Python's faulthandler.",
     ),
     Option(
-        AGAIN, "retries", "", "count", "0", "N",
+        RETRIES, "retries", "", "count", "0", "N",
         "Run the command again, at most N times; --retry-on says after which outcomes.",
         value=0,
     ),
     Option(
-        AGAIN, "retry-on", "", "causes", "access,idle,resumable", "CAUSE,...",
+        RETRIES, "retry-on", "", "causes", "access,idle,resumable", "CAUSE,...",
         "The outcomes after which the command is run again: a limit (access, idle, completion), failed, signaled, "
         "resumable (75), an exit code of the command (code=N), or any end that is not a success.",
         choices=CAUSES,
         value=("access", "idle", "resumable"),
     ),
     Option(
-        AGAIN, "retry-delay", "", "delay", "1s", "DURATION",
+        RETRIES, "retry-delay", "", "delay", "1s", "DURATION",
         "The wait before the first retry. It doubles with each further retry; chance shortens it by up to a quarter.",
         value=1.0,
     ),
     Option(
-        AGAIN, "retry-delay-max", "", "delay", "5m", "DURATION",
+        RETRIES, "retry-delay-max", "", "delay", "5m", "DURATION",
         "The longest wait before a retry.",
         value=300.0,
     ),
     Option(
-        AGAIN, "retry-if-silent", "", "flag", "", "",
+        RETRIES, "retry-if-silent", "", "flag", "", "",
         "Run the command again only if it has printed nothing.",
     ),
     Option(
-        AGAIN, "retry-output", "", "choice", "all", "WHICH",
+        RETRIES, "retry-output", "", "choice", "all", "WHICH",
         "Show the output of all attempts as it comes, or only that of the last attempt, when it has ended.",
         choices=("all", "last"),
     ),
     Option(
-        AGAIN, "total-timeout", "", "limit", "off", "DURATION",
+        RETRIES, "total-timeout", "", "limit", "off", "DURATION",
         "Stop (124) if all attempts and the waits between them together take longer than this.",
     ),
     Option(

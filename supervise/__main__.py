@@ -57,11 +57,11 @@ def _main() -> None:
     from supervise.launch import launch
 
     told = launch.detach(request) if request.values["detach"] else -1
-    launched = launch.run(request, _clear_up, told, began)
-    if launched.turned_away:
+    launched, turned_away = launch.run(request, _clear_up, told, began)
+    if turned_away:
         from supervise.runner import lockout
 
-        lockout.end(launched, launched.turned_away)
+        lockout.end(launched, turned_away)
     sys.unraisablehook = _end_with_thread(launched)
     _let_flow(launched)
     # The command runs, and its bytes flow.  The pumps need the interpreter while the libraries load: a line must not
@@ -181,7 +181,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, NoReturn
 
-    from supervise.launch.launch import Launched
+    from supervise.launch.state import Launched
 
 
 def _begin_anew() -> None:

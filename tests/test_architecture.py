@@ -54,6 +54,7 @@ SHORT_RUN = {
     "launch",
     "launch.launch",
     "launch.short_run",
+    "launch.state",
     "options",
     "options.argv",
     "options.paths",

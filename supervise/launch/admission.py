@@ -2,103 +2,105 @@
 
 import _signal
 import os
-from time import monotonic, time
+from time import monotonic
 
-from supervise.launch.launch import Launched, Refusal
+from supervise.launch.launch import Refusal
+from supervise.launch.state import Launched
 from supervise.options.table import DEADLINE, BadValueError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import NoReturn
 
-BESIDE = 5.0
+OPEN_SECONDS = 5.0
 """Seconds that the file system of a report, a log, events or a lock has to answer, before the run is refused."""
 NEVER_LATE = ("/dev/", "/proc/")
+"""Folders whose file systems always answer."""
 
 
-def admit(launched: Launched) -> None:
-    """Get what the run needs, or turn the run away (`launched.turned_away`).
+class TurnedAway(Exception):  # noqa: N818 - a lock that another run holds is no error
+    """The run does not begin: another run has its lock, a limit has run out, or a signal has come."""
+
+    def __init__(self, why: str, signal: int = 0, *, is_limit: bool = False) -> None:
+        super().__init__(why)
+        self.why = why
+        self.signal = signal
+        """The signal that cancelled the run; 0 where none did."""
+        self.is_limit = is_limit
+        """Whether a limit of the run had run out."""
+
+
+def admit(launched: Launched) -> "TurnedAway | None":
+    """Get what the run needs; return why the run is turned away, or None.
 
     Raises OSError, BadValueError, Refusal.
     """
-    values = launched.request.values
+    try:
+        _admit(launched)
+    except TurnedAway as why:
+        return why
+    return None
+
+
+def _admit(launched: Launched) -> None:
+    values = launched.info.values
     if values["report"] or values["events"]:
         from supervise.launch import files
 
         if values["report"]:
-            _beside(launched, "report", files.check_report)
+            _open(launched, "report", files.check_report)
         if values["events"]:
-            launched.events = _beside(launched, "events", files.open_events)
-            if "events" in launched.distant:
-                from supervise.records import proxies
-
-                launched.distant_events = proxies.events_of(launched.events)
-                launched.file_workers.append(launched.distant_events.file_worker)
-                launched.events = -1
-        if launched.turned_away:
-            return
+            launched.files.open_events(_open(launched, "events", files.open_events))
     if DEADLINE in os.environ:
         from supervise.launch import budget
 
         # The wait for a lock is within it, too.
-        launched.budget = budget.our_part(values["kill_after"], launched.started_at)
+        launched.info.set_budget(budget.our_part(values["kill_after"], launched.info.started_at))
     if values["lock"]:
         if values["lock"].startswith("/"):
             from supervise.launch import files
 
-            _beside(launched, "lock", files.look_at_lock)
-        if not launched.turned_away:
-            _take_lock(launched)
-        if launched.turned_away:
-            return
+            _open(launched, "lock", files.look_at_lock)
+        _take_lock(launched)
     if values["log"]:
         from supervise.launch import files
 
-        fd = _beside(launched, "log", files.open_log)
-        if launched.turned_away:
-            return
-        log = launched.log = files.log_of(fd)
-        if "log" in launched.distant:
-            from supervise.records import proxies
-
-            launched.log = proxies.log_of(log)
-            launched.file_workers.append(launched.log.file_worker)
+        launched.files.open_log(files.log_of(_open(launched, "log", files.open_log)))
 
 
-def _beside(launched: Launched, key: str, operation: "Callable[[str], tuple[str, tuple[int, ...]]]") -> int:
-    """Return what the operation opens on the file of that option; -1 where it opens nothing, or the run is turned away.
+def _open(launched: Launched, key: str, operation: "Callable[[str], tuple[str, tuple[int, ...]]]") -> int:
+    """Return what the operation opens on the file of that option; -1 where it opens nothing.
 
-    Raises OSError, BadValueError.
+    Raises OSError, BadValueError, TurnedAway.
     """
-    path = launched.request.values[key]
-    if launched.turned_away:
-        return -1
+    path = launched.info.values[key]
     if path.startswith(NEVER_LATE):
         # Such a path may name a descriptor of this very process.
         why, fds = operation(path)
     else:
         from supervise.process import bounded_call
 
-        left = min(BESIDE, launched.first_limit() - (monotonic() - launched.started))
+        left = min(OPEN_SECONDS, launched.info.first_limit() - (monotonic() - launched.info.started))
         try:
-            found = bounded_call.run(lambda: bounded_call.with_hang_risk(path, operation), max(0.0, left))
-            (why, is_distant), fds = found
+            (why, is_distant), fds = bounded_call.run(
+                lambda: bounded_call.with_hang_risk(path, operation), max(0.0, left)
+            )
             if is_distant:
-                launched.distant.add(key)
+                launched.files.note_distant(key)
         except bounded_call.NoAnswerError as late:
-            launched.hung.add(late.pid)
-            launched.request.values[key] = None
-            _turn_away(launched, f"--{key}: {path!r} does not answer", is_limit=left < BESIDE)
-            return -1
+            launched.child.give_up(late.pid)
+            launched.info.drop_option(key)
+            _turn_away(f"--{key}: {path!r} does not answer", is_limit=left < OPEN_SECONDS)
     if why:
         raise BadValueError(why)
     return fds[0] if fds else -1
 
 
-def _turn_away(launched: Launched, why: str, *, is_limit: bool) -> None:
-    """End a run that does not begin: a limit has run out, or a signal has come.
+def _turn_away(why: str, *, is_limit: bool) -> "NoReturn":
+    """Turn the run away where a limit has run out or a signal has come, and refuse it otherwise.
 
-    Raises Refusal where neither has happened.
+    Raises TurnedAway, Refusal.
     """
     from supervise.launch import lock
 
@@ -108,23 +110,20 @@ def _turn_away(launched: Launched, why: str, *, is_limit: bool) -> None:
     from supervise.launch import run_record
 
     run_record.warn(why)
-    launched.turned_away = lock.TurnedAway(f"({why})" if number else why, number, is_limit=not number)
+    raise TurnedAway(f"({why})" if number else why, number, is_limit=not number)
 
 
 def _take_lock(launched: Launched) -> None:
-    """Until we end, and the guardian: the descriptor is left open."""
+    """Take the lock of the run.
+
+    Raises TurnedAway, Refusal.
+    """
     from supervise.launch import lock
 
+    info = launched.info
     try:
-        launched.lock = lock.take(
-            launched.request.values, launched.run_id, lock.cancelling(), launched.budget, launched.events
-        )
-    except lock.TurnedAway as why:
-        launched.turned_away = why
+        taken = lock.take(info.values, info.run_id, lock.cancelling(), info.budget, launched.files.events)
     except lock.UnlockableError as error:
         raise Refusal(str(error)) from None
-    else:
-        # The wait is no part of the run, but of what the run around us has left.
-        began, launched.started, launched.started_at = launched.started, monotonic(), time()
-        if launched.budget is not None:
-            launched.budget -= launched.started - began
+    launched.files.hold_lock(taken)
+    info.start_clocks()

@@ -3,6 +3,7 @@
 import _signal
 import os
 
+from supervise.launch.admission import TurnedAway
 from supervise.records.flock import Lock
 
 TELLING = 0.5
@@ -11,18 +12,6 @@ TELLING = 0.5
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
-
-
-class TurnedAway(Exception):  # noqa: N818 - a lock that another run holds is no error
-    """The run does not begin: another has the lock, or a signal came while we waited for it."""
-
-    def __init__(self, why: str, signal: int = 0, *, is_limit: bool = False) -> None:
-        super().__init__(why)
-        self.why = why
-        self.signal = signal
-        self.is_limit = is_limit
-        """The reason is a limit of the run that had run out before."""
-        """0 where it was none."""
 
 
 class UnlockableError(Exception):

@@ -3,7 +3,7 @@
 import os
 
 from supervise.launch import launch
-from supervise.launch.launch import Launched
+from supervise.launch.state import Launched
 from supervise.terminal.bridge import Relay
 
 
@@ -12,13 +12,17 @@ def open_stdio(launched: Launched) -> "tuple[tuple[int, int, int], str]":
 
     Raises OSError.
     """
-    if not launched.relay:
-        launched.relay = Relay(launched.terminal, is_detached=launched.is_detached, is_utf8=_is_utf8())
-    own = launched.relay.open()
-    launched.sources = (own.master,)
+    if not launched.terminals.relay:
+        launched.terminals.lay(
+            Relay(launched.terminals.caller, is_detached=launched.info.is_detached, is_utf8=_is_utf8())
+        )
+    relay = launched.terminals.relay
+    assert relay
+    own = relay.open()
+    launched.streams.open_master(own)
     # The caller of this function closes what it has handed over; the terminal keeps its own descriptor.
     theirs = os.dup(own.peer)
-    return (theirs if launched.relay.is_stdin else 0, theirs, theirs), own.name
+    return (theirs if relay.is_stdin else 0, theirs, theirs), own.name
 
 
 def _is_utf8() -> bool:

@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from supervise.launch.launch import Launched
+    from supervise.launch.state import Launched
 
 
 def settle(launched: "Launched", why: str) -> None:
@@ -21,16 +21,16 @@ def settle(launched: "Launched", why: str) -> None:
 
     Raises OSError where the record cannot be written.
     """
-    values = launched.request.values
+    values = launched.info.values
     start = postmortem.start_of(
-        launched.run_id,
+        launched.info.run_id,
         values["name"],
-        launched.command,
+        launched.info.command,
         os.getpid(),
-        launched.started_at,
+        launched.info.started_at,
         access_limit=values["access_timeout"] is not None,
     )
-    now, seconds = time(), monotonic() - launched.started
+    now, seconds = time(), monotonic() - launched.info.started
     whole = postmortem.report(start, (), now, seconds, why, outcome="error")
     lines = []
     for t, event in _events(launched):
@@ -38,20 +38,20 @@ def settle(launched: "Launched", why: str) -> None:
         postmortem.hear({"at": at, **event}, whole, has_access_limit=start["access_limit"])
         lines.append(postmortem.line_of(start, at, round(t, 3), event))
     lines.append(postmortem.last_line(whole))
-    _append(launched.events, lines)
-    if launched.distant_events:
-        launched.distant_events.file_worker.post("append", "".join(lines).encode())
+    _append(launched.files.events, lines)
+    if launched.files.distant_events:
+        launched.files.distant_events.file_worker.post("append", "".join(lines).encode())
     _write_report(values["report"], whole, why)
-    if launched.record:
-        if launched.record.events >= 0:
-            _append(launched.record.events, lines)
+    if launched.files.record:
+        if launched.files.record.events >= 0:
+            _append(launched.files.record.events, lines)
             # Where descriptors are short, the end of the run needs this one.
-            os.close(launched.record.events)
+            os.close(launched.files.record.events)
         else:
-            launched.record.append("".join(lines).encode())
+            launched.files.record.append("".join(lines).encode())
         from supervise.launch import run_record
 
-        run_record.close(launched.record, whole)
+        run_record.close(launched.files.record, whole)
 
 
 def _write_report(path: "str | None", whole: "dict[str, Any]", why: str) -> None:
@@ -73,12 +73,12 @@ def _write_report(path: "str | None", whole: "dict[str, Any]", why: str) -> None
 def _events(launched: "Launched") -> "list[tuple[float, dict[str, Any]]]":
     """Return what the guardian has told of the command, each event with its second of the run."""
     found: list[tuple[float, dict[str, Any]]] = []
-    for message in launched.heard:
+    for message in launched.child.heard:
         match message:
             case ("started", int(pid), float(at)):
-                found.append((at - launched.started, {"event": "started", "pid": pid}))
+                found.append((at - launched.info.started, {"event": "started", "pid": pid}))
             case ("exited", int(status), float(at), bool()) if status >= 0:
-                found.append((at - launched.started, {"event": "exited", "command_exit": _exit_of(status)}))
+                found.append((at - launched.info.started, {"event": "exited", "command_exit": _exit_of(status)}))
     return found
 
 

@@ -13,11 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-    from supervise.options.argv import Request
+    from supervise.launch.state import RunInfo
     from supervise.output.log_file import LogFile
     from supervise.output.tee import Copier, Sink
     from supervise.records.proxies import DistantSink
-    from supervise.text.redaction import Redaction
 
 UNRECORDED = "this run is not recorded"
 PATIENCE = 0.5
@@ -99,23 +98,15 @@ def _nothing() -> None:
     """Take nothing back."""
 
 
-def plan(
-    run_id: str,
-    started_at: float,
-    request: "Request",
-    *,
-    command: "list[str]",
-    said: "Mapping[str, str]",
-    redaction: "Redaction | None",
-) -> Plan:
-    """Return the plan for the record of that run.  `command` and `said` are the request's words as they are shown."""
-    values = request.values
+def plan(info: "RunInfo") -> Plan:
+    """Return the plan for the record of that run."""
+    request, values, redaction = info.request, info.values, info.redaction
     kept = {name: os.environ[name] for name in values["keep_env"] or () if name in os.environ}
     shown = kept
     if redaction:
         shown = {name: redaction.word(f"{name}={word}")[len(name) + 1 :] for name, word in kept.items()}
-    options = {name: word.split(BETWEEN) if BETWEEN in word else word for name, word in said.items()}
-    facts = store.facts_of(run_id, values["name"], command, started_at, options, shown, recovered_from())
+    options = {name: word.split(BETWEEN) if BETWEEN in word else word for name, word in info.said.items()}
+    facts = store.facts_of(info.run_id, values["name"], info.command, info.started_at, options, shown, recovered_from())
     secrets = None
     if redaction and redaction.has_found:
         facts["redacted"] = True
@@ -123,7 +114,7 @@ def plan(
             secrets = store.words_of(request.command, request.said, kept)
         elif values["on_interrupt"] == "rerun":
             warn("recover will not run this again: its words have secrets in them, which only --keep-secrets keeps")
-    return Plan(run_id, facts, None if values["quiet"] else request.notice, secrets, is_needed=values["detach"])
+    return Plan(info.run_id, facts, None if values["quiet"] else request.notice, secrets, is_needed=values["detach"])
 
 
 def say_late() -> None:

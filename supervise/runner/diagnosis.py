@@ -11,7 +11,7 @@ from supervise.activity.snapshot import CpuBaseline, SnapshotReader
 from supervise.core.events import Doing, Sample
 from supervise.core.policy import Policy
 from supervise.faces.items import Diagnosis, LastLine
-from supervise.launch.launch import Launched
+from supervise.launch.state import Launched
 from supervise.output import pump
 
 AHEAD = 0.005
@@ -31,7 +31,7 @@ class Diagnosing:
         """`until`, on the monotonic clock, is when the signal is sent; `looks` are those taken before."""
         self._launched = launched
         self._policy = policy
-        self._pipe = launched.pumps[0].source_name()
+        self._pipe = launched.streams.pumps[0].source_name()
         self.look_at_output()
         self._camera = SnapshotReader(holder, _earlier(looks, policy, self._now()), until - AHEAD)
 
@@ -41,7 +41,7 @@ class Diagnosing:
         self._is_silent = _is_silent(self._launched, self._policy, self._now())
 
     def _now(self) -> float:
-        return monotonic() - self._launched.started
+        return monotonic() - self._launched.info.started
 
     def look(self) -> None:
         """Look at the tree, for as long as there is time."""
@@ -75,14 +75,14 @@ def _earlier(looks: Iterable[Sample], policy: Policy, now: float) -> CpuBaseline
 
 def _is_silent(launched: Launched, policy: Policy, now: float) -> bool:
     """Nothing was printed, or nothing for long: for the limit of idle, say, or for half of the run."""
-    lasts = [each.last for each in launched.pumps if each.count and each.stream in policy.idle_on]
+    lasts = [each.last for each in launched.streams.pumps if each.count and each.stream in policy.idle_on]
     if not lasts:
         return True
-    return now - (max(lasts) - launched.started) >= min(LONG, now / 2, policy.idle_timeout or inf)
+    return now - (max(lasts) - launched.info.started) >= min(LONG, now / 2, policy.idle_timeout or inf)
 
 
 def _last_line(launched: Launched) -> LastLine | None:
-    printing = [each for each in launched.pumps if each.tail]
+    printing = [each for each in launched.streams.pumps if each.tail]
     if not printing:
         return None
     newest = max(printing, key=lambda each: each.last)
@@ -94,5 +94,5 @@ def _last_line(launched: Launched) -> LastLine | None:
     is_cut = len(tail) == pump.TAIL_BYTES and tail.startswith(lines[-1])
     # A cut through a character leaves the rest of it.
     line = lines[-1].lstrip(bytes(range(0x80, 0xC0))) if is_cut else lines[-1]
-    at = newest.last - launched.started
+    at = newest.last - launched.info.started
     return LastLine(newest.stream, at, line.decode("utf-8", "surrogateescape").strip(), is_cut)

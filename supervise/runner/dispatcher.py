@@ -53,10 +53,9 @@ from supervise.core.machine import Machine
 from supervise.core.outcome import Exit, Outcome
 from supervise.core.pause import beat
 from supervise.faces.items import Said, Trouble
-from supervise.launch.launch import Launched
+from supervise.launch.state import Launched
 from supervise.output.pump import Pump
 from supervise.process import signal_origin, signals, tree
-from supervise.process.channel import pair
 from supervise.runner import reaper, restart
 from supervise.runner.evidence import Observer
 from supervise.runner.notices import Notices
@@ -77,7 +76,7 @@ class Runner:
 
     def __init__(self, launched: Launched) -> None:
         self.launched = launched
-        self.policy = policy_of(launched.request.values, launched.budget)
+        self.policy = policy_of(launched.info.values, launched.info.budget)
         self.machine = Machine(self.policy, int.from_bytes(os.urandom(2)) / 0x10000)
         self.notices = Notices(launched, self.policy, self.now)
         self.outcome: Outcome | None = None
@@ -93,7 +92,7 @@ class Runner:
         """Told when all is said and written."""
         self.gauged: deque[tuple[float, float]] = deque(maxlen=2)
         """The last looks at what the run uses, for a display: the moment of each, and seconds of CPU."""
-        self._told = dict.fromkeys(launched.pumps, 0)
+        self._told = dict.fromkeys(launched.streams.pumps, 0)
         self._asked = 0
         self._root = 0
         self._root_since = inf
@@ -110,7 +109,7 @@ class Runner:
 
     def now(self) -> float:
         """Seconds since the run began."""
-        return monotonic() - self.launched.started
+        return monotonic() - self.launched.info.started
 
     # --- events in, actions out
 
@@ -123,8 +122,8 @@ class Runner:
             self.notices.tell(event, at)
             for action in self.machine.handle(event, self.now() if at is None else at):
                 self._perform(action)
-        if self.launched.signs:
-            self.launched.signs.look(self.machine.wants_access, self.holder, self.launched.variables)
+        if self.launched.access.signs:
+            self.launched.access.signs.look(self.machine.wants_access, self.holder, self.launched.child.variables)
         self.on_wake_at()
 
     @property
@@ -153,7 +152,7 @@ class Runner:
             return
         self._sleeps_until = inf
         # Where the tree ran meanwhile, the supervisor alone was stopped, and the time counts.
-        started = self.launched.started
+        started = self.launched.info.started
         if not self._progress.has_run(self.holder(), since + started, until + started):
             self.dispatch(Paused(), since)
             self.dispatch(Resumed(), until)
@@ -167,7 +166,7 @@ class Runner:
         self.dispatch(Tick())
 
     def _perform(self, action: Action) -> None:
-        channel = self.launched.channel
+        channel = self.launched.child.channel
         match action:
             case Ask():
                 self._asked += 1
@@ -180,7 +179,7 @@ class Runner:
                 channel.send("root", signal)
                 self.overseer.rouse()
             case BeginSnapshot(at):
-                self._observer.begin_snapshot(at + self.launched.started)
+                self._observer.begin_snapshot(at + self.launched.info.started)
             case TakeSnapshot(is_begun):
                 self._observer.take_snapshot(is_begun)
             case ShowSnapshot():
@@ -211,10 +210,10 @@ class Runner:
         from supervise.process import bounded_call, hung_start
 
         launched = self.launched
-        spared = {*launched.hung, *bounded_call.unanswered.values(), *launched.own_children()}
+        spared = {*launched.child.hung, *bounded_call.unanswered.values(), *launched.own_children()}
         survivors = hung_start.end(self.holder(), spared)
         if self.holder() != os.getpid():
-            launched.guardian.give_up()
+            launched.child.guardian.give_up()
         return tuple(Process(*one) for one in survivors)
 
     def _forget_attempt(self) -> None:
@@ -223,21 +222,21 @@ class Runner:
         # An order of this attempt is not for the next one, should that one's guardian die.
         self.overseer.hear_empty()
         self._observer.forget()
-        if self.launched.relay:
-            self.launched.relay.leave()
+        if self.launched.terminals.relay:
+            self.launched.terminals.relay.leave()
         else:
-            self.launched.give_terminal_back()
+            self.launched.terminals.give_back()
 
     def _start_attempt(self, number: int, previous: str) -> None:
         self.overseer.hear_empty()
         try:
-            if self.launched.stdin and (warning := self.launched.stdin.rewind()):
+            if self.launched.streams.stdin and (warning := self.launched.streams.stdin.rewind()):
                 self.notices.tell(Trouble(warning))
             restart.start(self.launched, number, previous)
         except (OSError, RuntimeError) as error:
-            self.launched.channel.send("kill")
+            self.launched.child.channel.send("kill")
             self._followers.append(SpawnFailed("error", f"cannot start attempt {number}: {reason_of(error)}"))
-        self._told = dict.fromkeys(self.launched.pumps, 0)
+        self._told = dict.fromkeys(self.launched.streams.pumps, 0)
 
     def look_at_guardian(self) -> None:
         """Look whether the guardian stands still, and does what it was ordered to do."""
@@ -253,10 +252,10 @@ class Runner:
 
     def _tell_output(self) -> None:
         for pump, told in self._told.items():
-            count, last = pump.count, pump.last - self.launched.started
+            count, last = pump.count, pump.last - self.launched.info.started
             if count > told:
                 self._told[pump] = count
-                first = last if told else pump.first - self.launched.started
+                first = last if told else pump.first - self.launched.info.started
                 self.dispatch(Output(pump.stream, count - told, first, last))
 
         self._tell_signs()
@@ -264,41 +263,39 @@ class Runner:
 
     def tell_said(self) -> None:
         """Tell all that sd_notify has brought by now."""
-        for item in self.launched.notify.take() if self.launched.notify else ():
+        for item in self.launched.access.notify.take() if self.launched.access.notify else ():
             match item:
                 case ("ready", float(at)):
-                    self.dispatch(Ready("notify", at - self.launched.started))
+                    self.dispatch(Ready("notify", at - self.launched.info.started))
                 case ("alive", float(at)):
-                    self.dispatch(Alive(at - self.launched.started))
+                    self.dispatch(Alive(at - self.launched.info.started))
                 case ("stuck", float(at)):
-                    self.dispatch(Stuck(at - self.launched.started))
+                    self.dispatch(Stuck(at - self.launched.info.started))
                 case ("prolong", float(at), float(by)):
-                    self.dispatch(Prolong(by, at - self.launched.started))
+                    self.dispatch(Prolong(by, at - self.launched.info.started))
                 case ("status" | "stopping" | "main pid" as what, _, str(text)):
                     self.notices.tell(Said(what, text))
                     self.on_wake_at()
 
     def _tell_signs(self) -> None:
-        for item in self.launched.signs.news.take() if self.launched.signs else ():
+        for item in self.launched.access.signs.news.take() if self.launched.access.signs else ():
             match item:
                 case ("ready", str(sign), float(at)):
-                    self.dispatch(Ready(sign, at - self.launched.started))
+                    self.dispatch(Ready(sign, at - self.launched.info.started))
                 case ("tried", str(sign), str(why)):
                     self.dispatch(Tried(sign, why))
                 case ("trouble", str(text)):
                     self.notices.tell(Trouble(text))
                 case ("helper", int(pid), bool(is_there)):
                     # Should we die, nobody else knows of it.
-                    self.launched.channel.send("helper", pid, is_there)
+                    self.launched.child.channel.send("helper", pid, is_there)
 
     def _cut(self) -> None:
-        for pump in self.launched.pumps:
+        for pump in self.launched.streams.pumps:
             if not pump.has_ended:
                 self._keep_source(pump)
                 pump.limit_to_pending()
-        if self.launched.cut >= 0:
-            os.close(self.launched.cut)
-            self.launched.cut = -1
+        self.launched.streams.cut()
 
     def _keep_source(self, pump: Pump) -> None:
         """Keep a pipe readable before the pump closes it: a process that outlives the run would get SIGPIPE."""
@@ -308,7 +305,7 @@ class Runner:
             # No descriptor is left: the output is cut, and finishing says so.
             return
         if kept >= 0:
-            self.launched.kept.append((pump.stream, kept))
+            self.launched.streams.keep_source(pump.stream, kept)
 
     @property
     def root(self) -> int:
@@ -317,7 +314,7 @@ class Runner:
 
     def holder(self) -> int:
         """The pid of whoever holds the command."""
-        return self.launched.holder()
+        return self.launched.child.holder()
 
     def let_guardian_go(self) -> None:
         """Tell the guardian that all is over, where it has nothing to do even if the supervisor is killed from now on.
@@ -326,13 +323,19 @@ class Runner:
         and the run's socket is removed before.  `finish` waits for the guardian's end, at the end of all.
         """
         launched = self.launched
-        is_ended_elsewhere = self.notices.wants_usage or launched.events >= 0 or launched.distant_events
-        holds = launched.terminal, launched.relay, launched.notify, launched.signs, launched.lock
-        waits = launched.spool, launched.copier
+        is_ended_elsewhere = self.notices.wants_usage or launched.files.events >= 0 or launched.files.distant_events
+        holds = (
+            launched.terminals.caller,
+            launched.terminals.relay,
+            launched.access.notify,
+            launched.access.signs,
+            launched.files.lock,
+        )
+        waits = launched.streams.spool, launched.streams.copier
         if self.is_empty and self.holder() != os.getpid() and not (is_ended_elsewhere or any(holds) or any(waits)):
             self.on_finish()
             self.on_finish = self._nobody_waits
-            launched.guardian.let_go()
+            launched.child.guardian.let_go()
 
     # --- what the others have to tell
 
@@ -340,12 +343,12 @@ class Runner:
         """Take all that whoever holds the command has to tell now."""
         while self.outcome is None:
             try:
-                got = self.launched.channel.receive()
+                got = self.launched.child.channel.receive()
             except BlockingIOError:
                 return
-            if got is None and self.launched.guardian.is_let_go:
+            if got is None and self.launched.child.guardian.is_let_go:
                 # The guardian has gone as it was told to: from here on its line is silent.
-                self.launched.channel, self.launched.silence = pair()
+                self.launched.child.silence_channel()
             elif got is None:
                 take_over(self.launched, self._root)
                 self.overseer.hear_takeover()
@@ -356,7 +359,7 @@ class Runner:
         """Take what was told; a line that has ended is left to `hear_channel`."""
         while self.outcome is None:
             try:
-                got = self.launched.channel.receive()
+                got = self.launched.child.channel.receive()
             except BlockingIOError:
                 return
             if got is None:
@@ -365,13 +368,13 @@ class Runner:
 
     def hear_threads(self) -> None:
         """Take all that the threads have to tell now."""
-        for item in self.launched.take_posted():
+        for item in self.launched.streams.take_posted():
             self.hear_item(item)
 
     def hear_message(self, message: tuple[object, ...]) -> None:
         """One message of the holder."""
         if message[0] in ("exited", "failed"):
-            self.launched.note_end()
+            self.launched.terminals.end_command()
         if self.machine.phase is Phase.BACKOFF:
             # Of an attempt that is over.
             return
@@ -379,9 +382,9 @@ class Runner:
             case ("started", int(pid), float(at)):
                 self.is_empty = False
                 self._root = pid
-                self._root_since = at - self.launched.started
+                self._root_since = at - self.launched.info.started
                 self.launched.hear_start(pid)
-                self.dispatch(Started(pid), at - self.launched.started)
+                self.dispatch(Started(pid), at - self.launched.info.started)
             case ("failed", str(kind), str(reason)):
                 self.dispatch(SpawnFailed(kind, reason))  # type: ignore[arg-type]  # the guardian sends only these kinds
             case ("exited", int(status), float(at), bool(has_others)):
@@ -389,20 +392,20 @@ class Runner:
                 self._tell_output()
                 ended = _exit_of(status)
                 self._hear_signals_before(ended)
-                has_drained = all(pump.has_ended and not pump.failure for pump in self.launched.pumps)
-                if has_drained and not (self._is_cancelled or self.launched.request.values["retries"]):
+                has_drained = all(pump.has_ended and not pump.failure for pump in self.launched.streams.pumps)
+                if has_drained and not (self._is_cancelled or self.launched.info.values["retries"]):
                     # That is the end of the run, and the guardian takes as long to go as the supervisor to say so.
                     self.let_guardian_go()
-                self.dispatch(Exited(ended, at - self.launched.started))
+                self.dispatch(Exited(ended, at - self.launched.info.started))
             case ("empty", list(survivors)):
                 self.is_empty = not survivors
                 self.overseer.hear_empty()
                 self.dispatch(Emptied(tuple(Process(*one) for one in survivors)))
             case ("alive", int(number), float(at)) if number == self._asked:
                 self._tell_output()
-                counting = [pump for pump in self.launched.pumps if pump.stream in self.policy.idle_on]
+                counting = [pump for pump in self.launched.streams.pumps if pump.stream in self.policy.idle_on]
                 pending = any(pump.is_pending() for pump in counting)
-                self.dispatch(Answered(pending, at - self.launched.started))
+                self.dispatch(Answered(pending, at - self.launched.info.started))
 
     def hear_item(self, item: tuple[object, ...]) -> None:
         """One thing that a thread posted."""
@@ -413,9 +416,9 @@ class Runner:
                 self._tell_output()
                 if pump.failure:
                     self.dispatch(Undelivered(pump.stream, pump.failure))
-                if self.launched.relay:
-                    self.launched.relay.leave()
-                if all(pump.has_ended for pump in self.launched.pumps):
+                if self.launched.terminals.relay:
+                    self.launched.terminals.relay.leave()
+                if all(pump.has_ended for pump in self.launched.streams.pumps):
                     self.dispatch(Drained())
             case ("uncopied", str(name), str(why)):
                 self.notices.complain(name, why)
@@ -424,12 +427,12 @@ class Runner:
             case ("foreground",):
                 self._take_terminal()
             case ("signal", int(number), int(code), int(sender), float(at), list(ancestry)):
-                self._hear_signal(number, code, sender, at - self.launched.started, ancestry)
+                self._hear_signal(number, code, sender, at - self.launched.info.started, ancestry)
 
     def _hear_signal(self, number: int, code: int, sender: int, at: float, ancestry: list[tree.Stat]) -> None:
         is_from_terminal = code == signals.CODE_FROM_KERNEL
         if number == signals.CHLD and code == signals.CODE_CHILD_STOPPED:
-            if sender == self.launched.guardian.pid:
+            if sender == self.launched.child.guardian.pid:
                 self.overseer.hear_stopped()
         elif number == signals.CHLD:
             if code == signals.CODE_FROM_PROCESS:
@@ -468,7 +471,7 @@ class Runner:
         while (signals.pending() or (self._shares_group and exit.signal in signals.CANCELLING)) and (
             not self._is_cancelled and (left := until - monotonic()) > 0
         ):
-            self.launched.inbox.wait(left)
+            self.launched.streams.inbox.wait(left)
             self.hear_threads()
 
     def _pause(self, number: int, *, is_from_terminal: bool) -> None:
@@ -485,9 +488,9 @@ class Runner:
         if not is_from_terminal:
             number = signals.STOP
             suspended = suspension.suspend(self.holder())
-        self.launched.hide_line()
-        if self.launched.relay:
-            self.launched.relay.pause()
+        self.launched.streams.hide_line()
+        if self.launched.terminals.relay:
+            self.launched.terminals.relay.pause()
         signals.stop(number)
         # The absence is known, and settled here.
         self._sleeps_until = inf
@@ -498,21 +501,20 @@ class Runner:
     def _pass_on(self, number: int, is_from_terminal: bool) -> None:
         if number == signals.CONT:
             self._take_terminal()
-        relay = self.launched.relay
+        relay = self.launched.terminals.relay
         if relay and number == signals.WINCH:
             relay.copy_size()
         elif relay or not is_from_terminal:
             # What the terminal sends, it has sent to the command too, where that is in our group.
-            self.launched.channel.send("root", number)
+            self.launched.child.channel.send("root", number)
 
     def _take_terminal(self) -> None:
-        if self.launched.relay:
+        if self.launched.terminals.relay:
             self.launched.take_terminal()
 
     def _is_for_root(self, number: int, at: float) -> bool:
         """The command was there already when that signal came to its process group."""
-        is_early = number in self.launched.early
-        self.launched.early.discard(number)
+        is_early = self.launched.child.take_early_signal(number)
         # The program of a window: of a hang-up the terminal tells the leader of its session alone (tty_ioctl(4)).
         is_ours_alone = number == signals.HUP and os.getsid(0) == os.getpid()
         return at >= self._root_since and not is_early and not is_ours_alone
@@ -524,18 +526,18 @@ class Runner:
         if signal_origin.is_of_command(sender, ancestry, self._root, self.holder()):
             return True
         # A number of 0 stands for whoever is outside our pid namespace.
-        if ancestry or sender in (0, self.launched.parent):
+        if ancestry or sender in (0, self.launched.info.parent):
             return False
         # The process is gone.
         return (
             self._shares_group
             and number in signals.FATAL
-            and signal_origin.may_have_hit_others(number, at + self.launched.started, self.holder())
+            and signal_origin.may_have_hit_others(number, at + self.launched.info.started, self.holder())
         )
 
     @property
     def _shares_group(self) -> bool:
-        return self.launched.guardian.has_terminal and not self.launched.relay
+        return self.launched.child.guardian.has_terminal and not self.launched.terminals.relay
 
 
 def _ignore(notice: Notice) -> None:
@@ -554,7 +556,7 @@ def _exit_of(status: int) -> Exit:
 def begin(launched: Launched) -> Runner:
     """The runner of that run, told all that has happened so far."""
     runner = Runner(launched)
-    for message in launched.heard:
+    for message in launched.child.heard:
         runner.hear_message(message)
     runner.hear_channel()
     runner.hear_threads()

@@ -12,7 +12,7 @@ from supervise.core.events import Sample
 from supervise.core.policy import Policy
 from supervise.core.shutdown import SNAPSHOT_SECONDS
 from supervise.faces.items import Trouble
-from supervise.launch.launch import Launched
+from supervise.launch.state import Launched
 from supervise.runner.notices import Notices
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ class Observer:
 
         if self._sampler is None:
             kinds = frozenset(self._policy.extend_on)
-            self._sampler = Sampler(self._launched.holder(), kinds=kinds, now=self._now)
-        self._sampler.holder_pid = self._launched.holder()
+            self._sampler = Sampler(self._launched.child.holder(), kinds=kinds, now=self._now)
+        self._sampler.holder_pid = self._launched.child.holder()
         sample = self._sampler.sample()
         self._looks.append(sample)
         for text in self._sampler.unmeasured():
@@ -92,7 +92,9 @@ class Observer:
         try:
             from supervise.runner.diagnosis import Diagnosing
 
-            diagnosing = Diagnosing(self._launched, self._policy, self._launched.holder(), tuple(self._looks), until)
+            diagnosing = Diagnosing(
+                self._launched, self._policy, self._launched.child.holder(), tuple(self._looks), until
+            )
             shot.diagnosing = diagnosing
             diagnosing.look()
         except (OSError, ImportError):

@@ -9,7 +9,7 @@ from supervise.core.events import Process
 from supervise.core.outcome import Cause, Outcome, settle
 from supervise.core.policy import Policy
 from supervise.faces.items import NotRetried, Stragglers, Usage
-from supervise.launch.launch import Launched
+from supervise.launch.state import Launched
 from supervise.process import signals
 from supervise.runner.dispatcher import Runner
 
@@ -34,58 +34,58 @@ def finish(runner: Runner) -> NoReturn:
     launched, notices, outcome = runner.launched, runner.notices, runner.outcome
     assert outcome is not None
     # What is short of memory now may be so at the end of the run, which is to be written.
-    launched.reserve = b""
-    launched.hide_line()
+    launched.files.free_reserve()
+    launched.streams.hide_line()
     launched.bound_writing(LAST_WRITES if outcome.cause or outcome.exit is None else LAST_WRITES_AT_EASE)
-    if launched.spool:
-        outcome = runner.outcome = _show_held(launched, launched.spool, runner.policy, outcome)
+    if launched.streams.spool:
+        outcome = runner.outcome = _show_held(launched, launched.streams.spool, runner.policy, outcome)
     if outcome.cause is None:
         runner.let_guardian_go()
-    if launched.cgroup:
-        launched.cgroup.move_out(launched.guardian.pid)
+    if launched.child.cgroup:
+        launched.child.cgroup.move_out(launched.child.guardian.pid)
     _end_signs(launched)
-    if launched.notify:
+    if launched.access.notify:
         # What it has said to the last.
         runner.tell_said()
-        launched.notify.remove()
+        launched.access.notify.remove()
     was_killed = outcome.exit is None or outcome.exit.code is None
-    if outcome.cause or was_killed or launched.relay:
+    if outcome.cause or was_killed or launched.terminals.relay:
         # Where the command ended by itself, what it has set (`stty`, say) stays.
-        launched.give_terminal_back()
-    elif launched.terminal:
-        launched.terminal.give_back()
+        launched.terminals.give_back()
+    elif launched.terminals.caller:
+        launched.terminals.caller.give_back()
     if outcome.cause is None and runner.root:
         left = () if runner.is_empty else _stragglers(launched)
         output = _keep_output(launched)
         if left:
-            notices.tell(Stragglers(left, output or ("cut" if launched.relay else "")))
+            notices.tell(Stragglers(left, output or ("cut" if launched.terminals.relay else "")))
     if unused := runner.machine.unused:
         notices.tell(NotRetried(unused, outcome))
     notices.tell(outcome)
-    if launched.copier:
-        launched.copier.flush()
+    if launched.streams.copier:
+        launched.streams.copier.flush()
         runner.hear_threads()
     notices.finish(_usage(launched) if notices.wants_usage else Usage())
-    launched.settled = outcome.exit_code
+    launched.files.settle(outcome.exit_code)
     runner.on_finish()
-    if launched.holder() != os.getpid():
-        launched.guardian.dismiss()
-    if launched.cgroup:
-        launched.cgroup.remove()
-    launched.dismiss_deputies()
+    if launched.child.holder() != os.getpid():
+        launched.child.guardian.dismiss()
+    if launched.child.cgroup:
+        launched.child.cgroup.remove()
+    launched.files.dismiss_file_workers()
     if outcome.die_of:
         signals.die_of(outcome.die_of)
     os._exit(outcome.exit_code)
 
 
 def _end_signs(launched: Launched) -> None:
-    if launched.signs:
+    if launched.access.signs:
         from supervise.access import helper_process
 
-        launched.signs.stop()
-        if launched.holder() != os.getpid():
+        launched.access.signs.stop()
+        if launched.child.holder() != os.getpid():
             # Else what the command has left behind is ours too.
-            helper_process.kill_all_but({launched.guardian.pid, *launched.own_children()})
+            helper_process.kill_all_but({launched.child.guardian.pid, *launched.own_children()})
 
 
 def _stragglers(launched: Launched) -> tuple[Process, ...]:
@@ -96,33 +96,25 @@ def _stragglers(launched: Launched) -> tuple[Process, ...]:
         if not listed or monotonic() > until:
             return tuple(Process(*one) for one in listed)  # type: ignore[attr-defined]  # an answer of the guardian has no types
         # Only where something is left at all; nothing tells us of its end in a bounded way.
-        launched.wait_for_channel(0.01)
+        launched.child.wait_for_channel(0.01)
 
 
 def _keep_output(launched: Launched) -> Literal["", "record", "dropped", "cut"]:
     """Have what is printed later read on; return what becomes of it, '' where no process holds a pipe of the run."""
-    if not launched.kept:
+    if not launched.streams.kept:
         return ""
     from supervise.records import late_output
 
-    held = [(stream, fd) for stream, fd in launched.kept if late_output.is_held(fd)]
+    held = [(stream, fd) for stream, fd in launched.streams.kept if late_output.is_held(fd)]
     if not held:
         return ""
-    folder, most = "", launched.request.values["log_max"]
-    copier = launched.copier
-    if launched.record and copier and most and copier.flush() and not copier.has_failed:
-        folder = launched.record.folder
-    if not late_output.start(held, folder, most, sum(_counts(launched).values())):
+    folder, most = "", launched.info.values["log_max"]
+    copier = launched.streams.copier
+    if launched.files.record and copier and most and copier.flush() and not copier.has_failed:
+        folder = launched.files.record.folder
+    if not late_output.start(held, folder, most, sum(launched.streams.counts().values())):
         return "cut"
     return "record" if folder else "dropped"
-
-
-def _counts(launched: Launched) -> dict[str, int]:
-    """Return the bytes that came so far, by stream."""
-    counts = dict(launched.shown)
-    for pump in launched.pumps:
-        counts[pump.stream] += pump.count
-    return counts
 
 
 def _show_held(launched: Launched, spool: "Spool", policy: Policy, outcome: Outcome) -> Outcome:
@@ -136,10 +128,10 @@ def _show_held(launched: Launched, spool: "Spool", policy: Policy, outcome: Outc
     while not done.acquire(timeout=TURN):
         if outcome.cause and monotonic() >= until:
             return outcome
-        for item in launched.take_posted():
+        for item in launched.streams.take_posted():
             if item[0] == "signal" and item[1] in signals.CANCELLING:
                 number = int(str(item[1]))
-                cause = Cause("cancelled", monotonic() - launched.started, signal=number)
+                cause = Cause("cancelled", monotonic() - launched.info.started, signal=number)
                 return settle(cause, outcome.exit, policy, "")
     if spool.failure:
         return settle(
@@ -151,20 +143,20 @@ def _show_held(launched: Launched, spool: "Spool", policy: Policy, outcome: Outc
 def _usage(launched: Launched) -> Usage:
     used = _request(launched, "usage", "used")
     cpu, rss = (used[1], used[2]) if used else (None, None)
-    counts = _counts(launched)
+    counts = launched.streams.counts()
     return Usage(cpu, rss, counts["stdout"], counts["stderr"], counts["both"])  # type: ignore[arg-type]  # an answer of the guardian has no types
 
 
 def _request(launched: Launched, question: str, answer: str) -> tuple[object, ...] | None:
     """Ask whoever holds the command and wait for the answer, for a bounded time."""
-    if launched.guardian.is_given_up:
+    if launched.child.guardian.is_given_up:
         # A guardian that was given up cannot answer.
         return None
-    launched.channel.send(question)
+    launched.child.channel.send(question)
     until = monotonic() + ANSWER
-    while (left := until - monotonic()) > 0 and launched.wait_for_channel(left):
+    while (left := until - monotonic()) > 0 and launched.child.wait_for_channel(left):
         try:
-            got = launched.channel.receive()
+            got = launched.child.channel.receive()
         except BlockingIOError:
             # A part of a long answer: a thousand processes do not go into one packet.
             continue

@@ -30,7 +30,7 @@ async def draw(runner: Runner, overlay: Overlay, live: Live) -> None:
 
 def glance(runner: Runner) -> Glance:
     """Where the run is now."""
-    machine, started, last = runner.machine, runner.launched.started, _last_byte(runner)
+    machine, started, last = runner.machine, runner.launched.info.started, _last_byte(runner)
     return Glance(
         t=runner.now(),
         phase=machine.phase,
@@ -51,4 +51,4 @@ def cpu_percent(gauged: Sequence[tuple[float, float]]) -> float | None:
 
 def _last_byte(runner: Runner) -> float:
     """When the silence began, by CLOCK_MONOTONIC."""
-    return max(runner.launched.started, *(pump.last for pump in runner.launched.pumps))
+    return max(runner.launched.info.started, *(pump.last for pump in runner.launched.streams.pumps))

@@ -11,8 +11,8 @@ from supervise.core.machine import Machine
 from supervise.core.outcome import Cause, Outcome, settle
 from supervise.core.policy import Policy
 from supervise.faces.items import Usage
-from supervise.launch.launch import Launched
-from supervise.launch.lock import TurnedAway
+from supervise.launch.admission import TurnedAway
+from supervise.launch.state import Launched
 from supervise.output import outlet
 from supervise.process import signals
 from supervise.runner.notices import Notices
@@ -24,10 +24,10 @@ def end(launched: Launched, why: TurnedAway) -> NoReturn:
     """Say and write it, and end this process with its code."""
 
     def now() -> float:
-        return monotonic() - launched.started
+        return monotonic() - launched.info.started
 
-    policy = policy_of(launched.request.values, launched.budget)
-    launched.messages = outlet.of_stdio()[1]
+    policy = policy_of(launched.info.values, launched.info.budget)
+    launched.streams.open_messages(outlet.of_stdio()[1])
     outcome = outcome_of(why, now(), policy)
     notices = Notices(launched, policy, now)
     notices.tell(outcome)

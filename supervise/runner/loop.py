@@ -35,16 +35,17 @@ async def _build_cgroup(runner: Runner) -> None:
     while cgroup.is_outer_cgroup_due() and monotonic() < until:
         await trio.sleep(0.02)
     launched = runner.launched
-    if launched.holder() == launched.guardian.pid:
-        launched.cgroup = cgroup.create(launched.run_id)
-        if launched.cgroup:
-            launched.channel.send("cgroup", launched.cgroup.folder, fds=(launched.cgroup.watcher_pipe,))
-            launched.guardian.wake()
+    if launched.child.holder() == launched.child.guardian.pid:
+        created = cgroup.create(launched.info.run_id)
+        if created:
+            launched.child.enter(created)
+            launched.child.channel.send("cgroup", created.folder, fds=(created.watcher_pipe,))
+            launched.child.guardian.wake()
 
 
 async def _watch(runner: Runner) -> None:
     # trio's clock is the monotonic clock with a random offset.
-    offset = trio.current_time() - monotonic() + runner.launched.started
+    offset = trio.current_time() - monotonic() + runner.launched.info.started
     async with trio.open_nursery() as nursery:
         alarm = Alarm(runner, offset)
         requests = Requests(runner)
@@ -60,13 +61,13 @@ async def _watch(runner: Runner) -> None:
         nursery.start_soon(_keep, runner, control)
         nursery.start_soon(alarm.ring)
         gauge(runner)
-        if runner.launched.overlay and runner.notices.live:
-            nursery.start_soon(_draw, runner, runner.launched.overlay, runner.notices.live)
+        if runner.launched.streams.overlay and runner.notices.live:
+            nursery.start_soon(_draw, runner, runner.launched.streams.overlay, runner.notices.live)
         nursery.start_soon(_build_cgroup, runner)
         nursery.start_soon(_oversee, runner)
         # The line's number is asked anew each time: it is another one once the guardian has died.
-        nursery.start_soon(_hear, runner.hear_channel, lambda: runner.launched.channel.fileno())
-        nursery.start_soon(_hear, runner.hear_threads, runner.launched.inbox.fileno)
+        nursery.start_soon(_hear, runner.hear_channel, lambda: runner.launched.child.channel.fileno())
+        nursery.start_soon(_hear, runner.hear_threads, runner.launched.streams.inbox.fileno)
         await alarm.is_over.wait()
         runner.on_wake_at = lambda: None
         if control:
@@ -111,12 +112,12 @@ async def _serve(control: Control, runner: Runner) -> None:
 async def _keep(runner: Runner, control: Control | None) -> None:
     launched = runner.launched
     keeper = Keeper(
-        launched.run_id,
-        launched.lock,
+        launched.info.run_id,
+        launched.files.lock,
         control,
-        launched.record,
-        lambda folder: launched.channel.send("socket", folder, launched.run_id),
-        lambda fd: launched.channel.send("lock", fds=(fd,)),
+        launched.files.record,
+        lambda folder: launched.child.channel.send("socket", folder, launched.info.run_id),
+        lambda fd: launched.child.channel.send("lock", fds=(fd,)),
     )
     before = runner.on_finish
 

@@ -17,7 +17,7 @@ from supervise.faces.messages import Plain, Verbosity
 from supervise.faces.throttle import Chatter, Told
 from supervise.files import report_file
 from supervise.launch import run_record
-from supervise.launch.launch import Launched
+from supervise.launch.state import Launched
 from supervise.output.outlet import Messenger, Outlet
 from supervise.text.redaction import Redaction
 from supervise.text.stderr import reason_of
@@ -40,18 +40,18 @@ class Notices:
     """Passes on all that happens to the faces, and their words to where they are read."""
 
     def __init__(self, launched: Launched, policy: Policy, now: Callable[[], float]) -> None:
-        values = launched.request.values
+        values = launched.info.values
         verbosity: Verbosity = "quiet" if values["quiet"] else "verbose" if values["verbose"] else "normal"
         self._now = now
-        self._run_id = launched.run_id
-        self._hide = Hiding(launched.redaction or Redaction(values["redact"]))
-        self._plain = Plain(launched.command, policy, verbosity)
-        self.live = _live(policy) if launched.overlay else None
-        self._people = Messenger(launched.messages)
-        self._record = launched.record
+        self._run_id = launched.info.run_id
+        self._hide = Hiding(launched.info.redaction or Redaction(values["redact"]))
+        self._plain = Plain(launched.info.command, policy, verbosity)
+        self.live = _live(policy) if launched.streams.overlay else None
+        self._people = Messenger(launched.streams.messages)
+        self._record = launched.files.record
         self._complained: set[str] = set()
         self._events = _events_of(launched)
-        self._recorded = Messenger(launched.record.outlet()) if launched.record else None
+        self._recorded = Messenger(launched.files.record.outlet()) if launched.files.record else None
         self._status = _status_file(launched)
         self._room = min(MOST_RECORDED, values["log_max"] or MOST_RECORDED)
         """Bytes that the events in the record may still have."""
@@ -61,10 +61,10 @@ class Notices:
         self._report: str | None = values["report"]
         self._launched = launched
         self._account = account_of(
-            launched.run_id,
-            launched.command,
+            launched.info.run_id,
+            launched.info.command,
             os.getpid(),
-            launched.started_at,
+            launched.info.started_at,
             name=values["name"],
             has_access_limit=values["access_timeout"] is not None,
         )
@@ -132,10 +132,10 @@ class Notices:
         self._recorded.say(text.encode() + b"\n")
 
     def _write_report(self, path: str, whole: "Mapping[str, object]") -> str | None:
-        if "report" not in self._launched.distant:
+        if "report" not in self._launched.files.distant:
             return report_file.write(path, whole)
-        left = self._launched.write_until - monotonic()
-        return _write_apart(path, whole, max(LEAST_FOR_REPORT, left), self._launched.is_hurried)
+        left = self._launched.files.write_until - monotonic()
+        return _write_apart(path, whole, max(LEAST_FOR_REPORT, left), self._launched.streams.has_cancelling_signal)
 
     @property
     def wants_usage(self) -> bool:
@@ -173,17 +173,17 @@ class Notices:
 
 
 def _events_of(launched: Launched) -> Messenger | None:
-    if launched.distant_events:
-        return Messenger(launched.distant_events)
-    return Messenger(_outlet_of_events(launched)) if launched.events >= 0 else None
+    if launched.files.distant_events:
+        return Messenger(launched.files.distant_events)
+    return Messenger(_outlet_of_events(launched)) if launched.files.events >= 0 else None
 
 
 def _outlet_of_events(launched: Launched) -> Outlet:
     """Return the outlet of stdout or stderr where the events go there too, so that each begins on a line of its own."""
-    own = os.fstat(launched.events)
-    standard = [launched.messages, *getattr(launched, "outlets", ())]
+    own = os.fstat(launched.files.events)
+    standard = [launched.streams.messages, *launched.streams.outlets]
     same = (one for one in standard if os.path.samestat(os.fstat(one.fd), own))
-    return next(same, None) or Outlet(launched.events)
+    return next(same, None) or Outlet(launched.files.events)
 
 
 def _write_apart(path: str, whole: "Mapping[str, object]", seconds: float, is_over: Callable[[], bool]) -> str | None:
@@ -225,14 +225,14 @@ def account_of(
 
 
 def _status_file(launched: Launched) -> "StatusFile | None":
-    if not launched.record or not launched.notify:
+    if not launched.files.record or not launched.access.notify:
         return None
     try:
         from supervise.records.status import StatusFile
     except (OSError, ImportError):
         # As with the live line, no descriptor is left, or its library cannot be loaded.
         return None
-    return StatusFile(launched.record)
+    return StatusFile(launched.files.record)
 
 
 def _live(policy: Policy) -> "Live | None":

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from time import monotonic
 
 from supervise.core.events import Process
-from supervise.launch.launch import Launched
+from supervise.launch.state import Launched
 from supervise.process import freezer, kill, tree
 
 TURN = 0.02
@@ -65,25 +65,25 @@ class Overseer:
             claim, give = os.pipe()
         except OSError:
             # No descriptor is left for a claim: then the order is the guardian's alone.
-            self._launched.channel.send("stop", signal, is_delivered)
+            self._launched.child.channel.send("stop", signal, is_delivered)
         else:
             os.set_blocking(claim, False)
             os.write(give, b"!")
             os.close(give)
             self._claim = claim
-            self._launched.channel.send("stop", signal, is_delivered, fds=(claim,))
+            self._launched.child.channel.send("stop", signal, is_delivered, fds=(claim,))
         self._begin()
 
     def kill(self) -> None:
         """Have all of the tree killed."""
         self._killing_since = monotonic()
-        self._launched.channel.send("kill")
+        self._launched.child.channel.send("kill")
         self._begin()
 
     def rouse(self) -> None:
         """Have the guardian go on, should the command have stopped or frozen it."""
         if not self._is_ours():
-            freezer.rouse(self._launched.guardian.pid)
+            freezer.rouse(self._launched.child.guardian.pid)
 
     def hear_stopped(self) -> None:
         """Note that the guardian was stopped, as the kernel tells (CLD_STOPPED, sigaction(2))."""
@@ -99,9 +99,9 @@ class Overseer:
     def hear_takeover(self) -> None:
         """Give the orders again: the guardian that had them is dead."""
         if self._order and self._take_claim():
-            self._launched.channel.send("stop", *self._order)
+            self._launched.child.channel.send("stop", *self._order)
         if self._killing_since is not None:
-            self._launched.channel.send("kill")
+            self._launched.child.channel.send("kill")
 
     def _begin(self) -> None:
         self.rouse()
@@ -115,9 +115,9 @@ class Overseer:
 
     def look(self, root: int) -> None:
         """Look at the guardian, and do what is needed; `root` is the command's pid, 0 where it is not known."""
-        channel = self._launched.channel
+        channel = self._launched.child.channel
         channel.flush()
-        pid = self._launched.guardian.pid
+        pid = self._launched.child.guardian.pid
         is_still = not self._is_ours() and freezer.is_still(pid)
         self._looks = [*self._looks[1 - LOOKS :], is_still]
         has_order = self._order is not None or self._killing_since is not None
@@ -167,7 +167,7 @@ class Overseer:
 
     def _is_ours(self) -> bool:
         """Return whether the guardian has died, and the supervisor holds the command itself."""
-        return self._launched.holder() == os.getpid()
+        return self._launched.child.holder() == os.getpid()
 
     def _take_claim(self) -> bool:
         """Return whether the order to stop is the supervisor's to carry out: the first that asks does it."""

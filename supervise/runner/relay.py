@@ -3,15 +3,13 @@
 A short command may end here yet, before any library is loaded.
 """
 
-import os
 import select
 from time import monotonic
 
-from supervise.launch import launch, short_run
-from supervise.launch.launch import Launched
+from supervise.launch import short_run
+from supervise.launch.state import Launched
 from supervise.output import outlet
-from supervise.process import channel, signals
-from supervise.process.inbox import Inbox
+from supervise.process import signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +17,7 @@ if TYPE_CHECKING:
 
     from supervise.core.policy import Stream
     from supervise.output.tee import Copier
+    from supervise.terminal.overlay import Overlay
 
 
 def start(launched: Launched) -> None:
@@ -26,25 +25,27 @@ def start(launched: Launched) -> None:
 
     Raises OSError, and RuntimeError where there can be no more threads.
     """
-    if not launched.guardian.keep():
+    if not launched.child.guardian.keep():
         _hear_last_words(launched)
-    launched.inbox = Inbox()
-    launched.early &= {*signals.CANCELLING}
+    inbox = launched.streams.open_inbox()
+    launched.child.drop_early_signals()
     # First, since whoever sends one may be gone a moment later.
-    signals.take(signals.choose(), launched.inbox)
-    launched.outlets = outlet.of_stdio()
-    if launched.request.values["live"]:
-        _lay_over(launched)
-    launched.messages = launched.outlets[1]
-    if launched.is_detached:
-        launched.outlets = (launched.outlets[0],) * 2
-    elif launched.request.values["retry_output"] == "last" and launched.request.values["retries"]:
+    signals.take(signals.choose(), inbox)
+    values = launched.info.values
+    outlets: tuple[outlet.Outlet, outlet.Outlet] = outlet.of_stdio()
+    overlay = spool = None
+    if values["live"] and (laid := _lay_over(launched, outlets)):
+        outlets, overlay = laid, laid[1]
+    launched.streams.open_messages(outlets[1])
+    if launched.info.is_detached:
+        outlets = outlets[0], outlets[0]
+    elif values["retry_output"] == "last" and values["retries"]:
         from supervise.output.spool import Spool, SpooledOutlet
 
-        launched.spool = spool = Spool()
-        held = {outlet: SpooledOutlet(spool, outlet) for outlet in launched.outlets}
-        launched.outlets = held[launched.outlets[0]], held[launched.outlets[1]]
-    launched.copier = _copier_of(launched)
+        spool = Spool()
+        held = {outlet: SpooledOutlet(spool, outlet) for outlet in outlets}
+        outlets = held[outlets[0]], held[outlets[1]]
+    launched.streams.open_outlets(outlets, overlay, spool, _copier_of(launched))
     start_pumps(launched)
 
 
@@ -54,13 +55,13 @@ def watch(launched: Launched) -> None:
     Where nothing is left to be done for it then, this process ends.
     """
     poll = select.poll()
-    poll.register(launched.channel, select.POLLIN)
-    poll.register(launched.inbox, select.POLLIN)
-    while not (short_run.has_ended(launched) and all(pump.has_ended for pump in launched.pumps)):
-        left = launched.short_until - monotonic()
-        if left <= 0 or not poll.poll(left * 1000) or not launch.hear(launched):
+    poll.register(launched.child.channel, select.POLLIN)
+    poll.register(launched.streams.inbox, select.POLLIN)
+    while not (launched.child.has_ended and all(pump.has_ended for pump in launched.streams.pumps)):
+        left = launched.child.short_until - monotonic()
+        if left <= 0 or not poll.poll(left * 1000) or not launched.hear():
             break
-        launched.posted += launched.inbox.take()
+        launched.streams.collect_posted()
     short_run.end_plainly(launched)
 
 
@@ -71,78 +72,82 @@ def start_pumps(launched: Launched) -> None:
     """
     from supervise.output.pump import Cutoff, Pump, take_turns
 
-    cut_heard, launched.cut = os.pipe()
-    cut = Cutoff(cut_heard)
-    before = tuple(dict.fromkeys(one for pump in launched.pumps for one in pump.unfinished()))
-    if launched.relay and launched.relay.own:
+    streams, relay = launched.streams, launched.terminals.relay
+
+    cut = Cutoff(launched.streams.open_cut())
+    before = tuple(dict.fromkeys(one for pump in streams.pumps for one in pump.unfinished()))
+    pumps: tuple[Pump, ...]
+    if relay and relay.own:
         from supervise.terminal.pty_pump import TerminalPump
 
-        launched.pumps = (
-            TerminalPump(launched.relay.own, launched.outlets[0], cut, launched.inbox, launched.copier, before),
-        )
+        pumps = (TerminalPump(relay.own, streams.outlets[0], cut, streams.inbox, streams.copier, before),)
     else:
-        launched.pumps = tuple(
-            Pump(stream, source, sink, cut, launched.inbox, launched.copier, before, launched.tell_unread)
+        pumps = tuple(
+            Pump(stream, source, sink, cut, streams.inbox, streams.copier, before, launched.child.report_unread)
             for stream, source, sink in _streams(launched)
         )
-        if len(launched.pumps) == 2:
-            take_turns(launched.pumps, launched.spoke_first)
-    if launched.notify:
-        launched.notify.start(launched.inbox, launched.holder)
-    if wanted := launched.request.values["access_on"]:
-        _look_for_signs(launched, wanted)
-    if launched.relay:
+        if len(pumps) == 2:
+            take_turns(pumps, streams.spoke_first)
+    streams.add_pumps(pumps)
+    if launched.access.notify:
+        launched.access.notify.start(streams.inbox, launched.child.holder)
+    if wanted := launched.info.values["access_on"]:
+        _detect_access(launched, wanted)
+    if relay:
         # The terminal is taken before the command's first word is seen: a caller that waits for that word types then.
         launched.take_terminal()
-    for pump in launched.pumps:
+    for pump in pumps:
         pump.start()
-    if launched.relay:
-        launched.relay.start(launched.inbox)
+    if relay:
+        relay.start(streams.inbox)
 
 
 def _streams(launched: Launched) -> "Iterator[tuple[Stream, int, outlet.Outlet]]":
     """Return of the command's pipes the name of the stream, the supervisor's end, and where its bytes go."""
-    names: tuple[Stream, ...] = ("both",) if len(launched.sources) == 1 else ("stdout", "stderr")
-    return zip(names, launched.sources, launched.outlets, strict=False)
+    names: tuple[Stream, ...] = ("both",) if len(launched.streams.sources) == 1 else ("stdout", "stderr")
+    return zip(names, launched.streams.sources, launched.streams.outlets, strict=False)
 
 
-def _lay_over(launched: Launched) -> None:
-    """The live line, where that can be drawn."""
-    values = launched.request.values
-    if values["quiet"] or values["pty"] or launched.is_detached:
-        return
+def _lay_over(
+    launched: Launched, outlets: "tuple[outlet.Outlet, outlet.Outlet]"
+) -> "tuple[outlet.Outlet, Overlay] | None":
+    """Return the outlets with the live line over them; None where no line can be drawn."""
+    values = launched.info.values
+    if values["quiet"] or values["pty"] or launched.info.is_detached:
+        return None
     from supervise.terminal import overlay
 
-    laid = overlay.lay_over(launched.outlets)
-    if laid:
-        launched.outlets, launched.overlay = laid, laid[1]
+    return overlay.lay_over(outlets)
 
 
 def _copier_of(launched: Launched) -> "Copier | None":
-    most = launched.request.values["log_max"]
-    record = launched.record if most else None
-    if not record and not launched.log:
+    most = launched.info.values["log_max"]
+    record = launched.files.record if most else None
+    if not record and not launched.files.log:
         return None
     from supervise.launch import run_record
 
-    return run_record.copier(record, most, launched.log, lambda name, why: launched.inbox.post("uncopied", name, why))
+    return run_record.copier(
+        record, most, launched.files.log, lambda name, why: launched.streams.inbox.post("uncopied", name, why)
+    )
 
 
-def _look_for_signs(launched: Launched, wanted: "tuple[str, ...]") -> None:
+def _detect_access(launched: Launched, wanted: "tuple[str, ...]") -> None:
     from supervise.access.detector import Detector
 
-    launched.signs = Detector(wanted, launched.inbox)
-    feeds = launched.signs.feeds()
-    for pump, feed in zip(launched.pumps, feeds, strict=False):
+    signs = Detector(wanted, launched.streams.inbox)
+    launched.access.look_for(signs)
+    feeds = signs.feeds()
+    for pump, feed in zip(launched.streams.pumps, feeds, strict=False):
         pump.feed = feed
-    for feed in feeds[len(launched.pumps) :]:
+    for feed in feeds[len(launched.streams.pumps) :]:
         # These feeds are of a stream that the command does not have.
         feed.end()
 
 
 def _hear_last_words(launched: Launched) -> None:
     """The guardian has gone of a command that has ended: from here on its line is silent."""
-    launched.heard += launched.guardian.hear_last()
-    if short_run.has_ended(launched):
-        launched.note_end()
-    launched.channel, launched.silence = channel.pair()
+    launched.child.note_heard(*launched.child.guardian.hear_last())
+    if launched.child.has_ended:
+        launched.terminals.end_command()
+    launched.child.silence_channel()

@@ -47,11 +47,11 @@ class Following:
     def has_output(self) -> bool:
         """There is a record of the output."""
         launched = self._runner.launched
-        return bool(launched.record and launched.copier and launched.request.values["log_max"])
+        return bool(launched.files.record and launched.streams.copier and launched.info.values["log_max"])
 
     def wait(self, client: Client) -> None:
         """Answer it as soon as there is more than there was when it was last answered."""
-        copy = self._runner.launched.copier
+        copy = self._runner.launched.streams.copier
         if not self.has_output or copy is None:
             client.answer(_refusal("there is no record of its output"))
             return
@@ -75,7 +75,7 @@ class Following:
         self._copied += 1
         if self._is_awaited:
             self._is_awaited = False
-            self._runner.launched.inbox.post("copied")
+            self._runner.launched.streams.inbox.post("copied")
 
     def _forget(self, client: Client) -> None:
         self._known.pop(client, None)
@@ -167,11 +167,11 @@ class Requests:
         if what == "ready":
             return {"ok": True}
         launched = self._runner.launched
-        assert launched.record
-        return {"ok": True, "has_pty": launched.relay is not None, "folder": launched.record.folder}
+        assert launched.files.record
+        return {"ok": True, "has_pty": launched.terminals.relay is not None, "folder": launched.files.record.folder}
 
     def _type(self, text: str) -> Fields:
-        relay = self._runner.launched.relay
+        relay = self._runner.launched.terminals.relay
         if relay is None:
             return _refusal("it has no terminal of its own (--pty)")
         try:
@@ -182,7 +182,7 @@ class Requests:
         return {"ok": True, "taken": taken} if taken >= 0 else _refusal("its terminal does not take them")
 
     def _set_size(self, rows: int, columns: int, client: Client) -> Fields:
-        relay = self._runner.launched.relay
+        relay = self._runner.launched.terminals.relay
         if relay is None or not (0 < rows <= LARGEST and 0 < columns <= LARGEST):
             return _refusal("there is no such size")
         # When the client with this window has left, the terminal gets the size of the supervisor's own again.
@@ -192,19 +192,19 @@ class Requests:
 
     def _status(self) -> Fields:
         runner = self._runner
-        values = runner.launched.request.values
+        values = runner.launched.info.values
         latest = runner.machine.latest
         deadlines = sorted(runner.machine.deadlines.items(), key=lambda one: one[1])
         return {
             "ok": True,
             "schema": SCHEMA,
-            "run_id": runner.launched.run_id,
+            "run_id": runner.launched.info.run_id,
             "phase": runner.machine.phase.name.lower(),
             "supervisor_pid": os.getpid(),
             "pid": runner.root or None,
             "attempt": runner.machine.attempt_number,
             "has_pty": values["pty"],
-            "started_at": round(runner.launched.started_at, 3),
+            "started_at": round(runner.launched.info.started_at, 3),
             "deadlines": [{"limit": limit, **self._moment(at)} for limit, at in deadlines],
             "latest": self._moment(latest) if isfinite(latest) else None,
             "notify": self._said(),
@@ -212,7 +212,7 @@ class Requests:
 
     def _said(self) -> Fields | None:
         """What the command has said of itself; None where it cannot."""
-        notify = self._runner.launched.notify
+        notify = self._runner.launched.access.notify
         if notify is None:
             return None
         status = fields.text(notify.status) or None
@@ -228,7 +228,9 @@ def open_control(runner: Runner, requests: Requests) -> Control | None:
     launched = runner.launched
     # Whoever is left of us when we are killed removes it.
     try:
-        listener = sockets.listen(launched.run_id, lambda path: launched.channel.send("socket", path, launched.run_id))
+        listener = sockets.listen(
+            launched.info.run_id, lambda path: launched.child.channel.send("socket", path, launched.info.run_id)
+        )
     except OSError as error:
         why = reason_of(error, with_path=True)
     else:

@@ -4,8 +4,7 @@ import _thread
 import os
 from time import monotonic, sleep
 
-from supervise.launch.launch import Launched
-from supervise.process import channel
+from supervise.launch.state import Launched
 from supervise.process.holder import Holder
 
 DYING = 0.3
@@ -25,17 +24,14 @@ def _reap(guardian: int) -> None:
 
 def take_over(launched: Launched, root: int) -> None:
     """Hold the command in this process from now on, in a thread; `root` is its pid, 0 where the pid was never told."""
-    launched.channel.close()
-    _reap(launched.guardian.pid)
-    launched.channel, theirs = channel.pair()
-    wake, launched.own_holder_trigger = os.pipe()
-    os.set_blocking(wake, False)
-    os.set_blocking(launched.own_holder_trigger, False)
-    holder = Holder(theirs, wake, os.getpgrp() if launched.guardian.has_terminal else None)
-    holder.mask = launched.guardian.mask
+    launched.child.channel.close()
+    _reap(launched.child.guardian.pid)
+    theirs, wake = launched.child.become_holder()
+    holder = Holder(theirs, wake, os.getpgrp() if launched.child.guardian.has_terminal else None)
+    holder.mask = launched.child.guardian.mask
     holder.spared = launched.own_children()
-    if launched.cgroup:
+    if launched.child.cgroup:
         # What is started from now on is started by us.
-        launched.channel.send("cgroup", launched.cgroup.folder)
+        launched.child.channel.send("cgroup", launched.child.cgroup.folder)
     holder.take_over(root)
     _thread.start_new_thread(holder.serve, ())

@@ -20,7 +20,7 @@ PART = 20
 
 def gauge(runner: Runner) -> None:
     """Note the usage until the run is over, a line each: seconds of run and CPU, bytes on stdout, stderr and both."""
-    record = runner.launched.record
+    record = runner.launched.files.record
     if record is None:
         return
     try:
@@ -41,9 +41,9 @@ def _gauge(runner: Runner, record: Record) -> None:
     while True:
         sampler.holder_pid = runner.holder()
         cpu = sampler.sample().cpu
-        counts = {pump.stream: pump.count for pump in runner.launched.pumps}
+        counts = {pump.stream: pump.count for pump in runner.launched.streams.pumps}
         out, err, both = (counts.get(stream, 0) for stream in ("stdout", "stderr", "both"))
-        t = monotonic() - runner.launched.started
+        t = monotonic() - runner.launched.info.started
         runner.gauged.append((t, cpu))
         # In yet another thread: a disk that is slow or full shall not hold up the next look.
         messenger.say(f"{t:.3f} {cpu:.3f} {out} {err} {both}\n".encode())

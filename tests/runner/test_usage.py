@@ -30,7 +30,9 @@ def test_a_look_that_takes_long_holds_up_nobody(tmp_path: Path, monkeypatch: pyt
     pumps = (SimpleNamespace(stream="stdout", count=7),)
     record = Record(str(tmp_path), "run", {}, -1, -1)
     Path(record.folder).mkdir(parents=True)
-    launched = SimpleNamespace(record=record, pumps=pumps, started=0.0)
+    launched = SimpleNamespace(
+        files=SimpleNamespace(record=record), streams=SimpleNamespace(pumps=pumps), info=SimpleNamespace(started=0.0)
+    )
     runner: Any = SimpleNamespace(launched=launched, holder=holder, now=lambda: 0.0, gauged=[])
     usage.gauge(runner)
     samples = Path(record.folder) / SAMPLES

@@ -1,0 +1,647 @@
+"""The state of a run: what the run is, its command, its streams, its terminals, its files and its signs of access.
+
+Each attribute is assigned in this module alone, by a method that says what happens; all other modules read.  The launch
+makes these objects before the command exists, so at its top this module loads built-in modules alone.
+"""
+
+import _signal
+import os
+import select
+from time import gmtime, monotonic, strftime, time
+
+from supervise.options.table import BETWEEN
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from supervise.access.detector import Detector
+    from supervise.access.notify import NotifySocket
+    from supervise.launch.run_record import Plan
+    from supervise.options.argv import Request
+    from supervise.output.log_file import LogFile
+    from supervise.output.outlet import Outlet
+    from supervise.output.pump import Pump
+    from supervise.output.spool import Spool
+    from supervise.output.tee import Copier
+    from supervise.process.cgroup import CommandCgroup
+    from supervise.process.channel import Channel
+    from supervise.process.file_worker import FileWorker
+    from supervise.process.guardian import Guardian
+    from supervise.process.inbox import Inbox
+    from supervise.process.stdin import InitialStdin
+    from supervise.records.flock import Lock
+    from supervise.records.proxies import DistantOutlet, DistantSink
+    from supervise.records.store import Record
+    from supervise.terminal.bridge import Relay
+    from supervise.terminal.caller import Caller
+    from supervise.terminal.overlay import Overlay
+    from supervise.terminal.pty import Own
+    from supervise.text.redaction import Redaction
+
+    Stdio = tuple[int, int, int]
+    """The descriptors that the command gets as stdin, stdout and stderr."""
+
+inf = float("inf")
+CANCELLING = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT)
+SHORT_RUN_SECONDS = 0.030
+"""Seconds within which a command must end for the supervisor to end without loading any library."""
+START_DELAY_SECONDS = 0.1
+"""Seconds between the call and the start of the run that a busy machine alone may take."""
+RESERVE_BYTES = 4 << 20
+"""Bytes of address space that are kept for the end of a run which is short of memory: for the modules that write that
+end into the report and the record, and for what these modules write.  The C library maps a block of this size by itself
+(mallopt(3), M_MMAP_THRESHOLD), unmaps the block when it is freed, and pages that are never touched cost nothing."""
+MARKS = ("passw", "token", "secret", "key", "://")
+"""Marks of secrets: where the lower-case words have none, no rule finds a secret in them (a test holds them equal to
+those of the rules), so an ordinary run does not load the rules."""
+
+
+class RunInfo:
+    """What the run is: its request, its id, its times.  Nothing of this changes once the guardian is forked."""
+
+    def __init__(self, request: "Request", began: "float | None") -> None:
+        """`began`: when the supervisor was called, by CLOCK_MONOTONIC."""
+        self.request = request
+        self.values = request.values
+        """The value of each option, by the option's key."""
+        self.redaction: Redaction | None = None
+        """The rules that hide secrets in the words; None where the words look as if they had no secret."""
+        self.command, self.said = request.command, request.said
+        """The words of the command and of the options as they are shown and recorded: without their secrets."""
+        self.parent = os.getppid()
+        self.mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, ())
+        """The signals that the caller blocks; read before supervise blocks any itself."""
+        self.started = monotonic()
+        """When the run began, by CLOCK_MONOTONIC: the zero of the run's times."""
+        self.started_at = time()
+        """When the run began, in seconds since the epoch."""
+        self.run_id = _id_of(self.started_at)
+        self.budget: float | None = None
+        """The second of the run at which its part of an outer run's time is over; None without an outer run."""
+        if began is not None and self.started - began > START_DELAY_SECONDS:
+            # The configuration came late, or did not come.  The limits count from the call.
+            self.started_at -= self.started - began
+            self.started = began
+
+    def hide_secrets(self) -> None:
+        """Take the secrets out of the words that are shown; the command itself runs with the real ones.
+
+        Raises OSError, ImportError or MemoryError where the rules cannot be loaded.
+        """
+        request = self.request
+        text = BETWEEN.join((*request.command, *request.said.values())).lower()
+        if not (self.values["redact"] or self.values["keep_env"] or any(mark in text for mark in MARKS)):
+            return
+        from supervise.text.redaction import Redaction
+
+        self.redaction = redaction = Redaction(self.values["redact"])
+        self.command = redaction.words(request.command)
+        self.said = {
+            name: BETWEEN.join(map(redaction.word, word.split(BETWEEN))) for name, word in request.said.items()
+        }
+
+    def set_budget(self, seconds: "float | None") -> None:
+        """Bound the run by its part of an outer run's time; None where there is no outer run."""
+        self.budget = seconds
+
+    def start_clocks(self) -> None:
+        """Begin the run's times now, after a wait for its lock.  The wait has used up a part of the budget."""
+        waited_since, self.started, self.started_at = self.started, monotonic(), time()
+        if self.budget is not None:
+            self.budget -= self.started - waited_since
+
+    def drop_option(self, key: str) -> None:
+        """Go on as if that option had no value: its file does not answer."""
+        self.values[key] = None
+
+    @property
+    def is_detached(self) -> bool:
+        """Return whether the run has neither a terminal nor a reader (`--detach`)."""
+        return bool(self.values["detach"])
+
+    @property
+    def is_unreported(self) -> bool:
+        """Return whether nothing is reported of a command that ends by itself, and no other attempt follows."""
+        values = self.values
+        is_reported = values["report"] or values["events"] or values["verbose"] or values["success_codes"] != (0,)
+        return not is_reported and not values["retries"]
+
+    def first_limit(self) -> float:
+        """Return the first limit of the run, in seconds of the run; infinity where there is none."""
+        values = self.values
+        first = values["timeout"] if values["access_timeout"] is None else values["access_timeout"]
+        return min((limit for limit in (first, self.budget, values["total_timeout"]) if limit is not None), default=inf)
+
+
+class Child:
+    """The command, and the process that holds it: the guardian, or the supervisor where the guardian has died."""
+
+    guardian: "Guardian"
+    channel: "Channel"
+    """The channel to the holder of the command."""
+
+    def __init__(self, caller: int) -> None:
+        """`caller`: with --detach, the descriptor on which the caller waits for the command; otherwise -1."""
+        self.caller = caller
+        """The descriptor on which the caller of --detach waits for the command; -1 once the caller has its answer."""
+        self.has_guardian = False
+        """Whether a guardian was forked: from then on there is a channel, too."""
+        self.variables: dict[bytes, bytes | None] = {}
+        """The changes to the environment that the command gets: name and value, or None for a name to remove."""
+        self.heard: list[tuple[object, ...]] = []
+        """The messages of the guardian that came before the runner was there."""
+        self.hung: set[int] = set()
+        """The pids of processes that hang in a file system and were given up; they may still exist."""
+        self.short_until = 0.0
+        """When the command stops being a short one, by CLOCK_MONOTONIC."""
+        self.cgroup: CommandCgroup | None = None
+        """The cgroup of the command, which kills the command where supervisor and guardian are killed both."""
+        self.own_holder_trigger = -1
+        """A pipe that wakes the holder in the supervisor's own thread; -1 while the guardian holds the command."""
+        self._early: set[int] = set()
+        self._root = 0
+        self._silence: Channel | None = None
+
+    def change_environment(self, variables: "dict[bytes, bytes | None]") -> None:
+        """Add these changes to the environment that the command gets."""
+        self.variables |= variables
+
+    def be_held_by(self, guardian: "Guardian") -> None:
+        """Note the guardian that has just been forked, with its channel and the signals that are pending now."""
+        self.guardian, self.channel = guardian, guardian.channel
+        self.has_guardian = True
+        self._early = {*_signal.sigpending()}
+
+    def begin_short_run(self) -> None:
+        """Count the time from now within which the command may end as a short one."""
+        self.short_until = monotonic() + SHORT_RUN_SECONDS
+
+    def give_up(self, pid: int) -> None:
+        """Note that this process hangs in a file system and is waited for no more."""
+        self.hung.add(pid)
+
+    def note_heard(self, *messages: "tuple[object, ...]") -> None:
+        """Keep messages of the guardian for the runner."""
+        self.heard.extend(messages)
+
+    def has_heard(self, word: str) -> bool:
+        """Return whether the guardian has sent a message that begins with this word."""
+        return any(message[0] == word for message in self.heard)
+
+    @property
+    def has_ended(self) -> bool:
+        """Return whether the command has ended, or has never come into being, as far as the guardian has told."""
+        return self.has_heard("exited") or self.has_heard("failed")
+
+    def note_start(self, root: int) -> bool:
+        """Note the pid of the command's own process; return whether it is another one than before."""
+        is_new, self._root = root != self._root, root
+        return is_new
+
+    def answer_caller(self, run_id: str) -> None:
+        """With --detach, tell the caller that the command runs, unless the caller has its answer."""
+        if self.caller < 0:
+            return
+        from supervise.launch import detach
+
+        detach.tell(self.caller, run_id)
+        self.caller = -1
+
+    def drop_early_signals(self) -> None:
+        """Of the signals from before the command's start, keep those that cancel a run."""
+        self._early &= {*CANCELLING}
+
+    def take_early_signal(self, number: int) -> bool:
+        """Return whether this signal may have come before the command: then the terminal did not send it there."""
+        is_early = number in self._early
+        self._early.discard(number)
+        return is_early
+
+    def silence_channel(self) -> None:
+        """Replace the channel to a guardian that has gone, as ordered, by a channel on which nothing comes."""
+        from supervise.process import channel
+
+        self.channel, self._silence = channel.pair()
+
+    def become_holder(self) -> "tuple[Channel, int]":
+        """Make the supervisor the holder of the command; return the holder's channel and the pipe that wakes it."""
+        from supervise.process import channel
+
+        self.channel, theirs = channel.pair()
+        wake, self.own_holder_trigger = os.pipe()
+        os.set_blocking(wake, False)
+        os.set_blocking(self.own_holder_trigger, False)
+        return theirs, wake
+
+    def enter(self, cgroup: "CommandCgroup") -> None:
+        """Note the cgroup that was made for the command."""
+        self.cgroup = cgroup
+
+    def holder(self) -> int:
+        """Return the pid of the process that holds the command."""
+        return os.getpid() if self.own_holder_trigger >= 0 else self.guardian.pid
+
+    def wait_for_channel(self, seconds: float) -> bool:
+        """Return whether the holder of the command sends a message, or its end, within that time."""
+        poll = select.poll()
+        poll.register(self.channel, select.POLLIN)
+        return bool(poll.poll(seconds * 1000))
+
+    def report_unread(self, number: int) -> None:
+        """Tell the guardian that the supervisor closes its end of the pipe with that inode number."""
+        self.channel.send("unread", number)
+
+
+class Streams:
+    """The bytes of the run: from the command to the readers, and from supervise itself to its stderr."""
+
+    inbox: "Inbox"
+    """Where the threads post; there from the start of the pumps on."""
+    messages: "Outlet"
+    """The outlet for the words of supervise itself."""
+
+    def __init__(self) -> None:
+        self.sources: tuple[int, ...] = ()
+        """The supervisor's ends of the command's stdout and stderr, or of the command's terminal."""
+        self.spoke_first = -1
+        """The source in which bytes were seen before any were in another one; -1 where that is not known."""
+        self.outlets: tuple[Outlet, ...] = ()
+        """The outlets for the command's stdout and stderr."""
+        self.pumps: tuple[Pump, ...] = ()
+        self.overlay: Overlay | None = None
+        """The outlet of stderr with the line of --live over it; None where no line is drawn."""
+        self.spool: Spool | None = None
+        """With --retry-output last: the output that is not shown yet."""
+        self.stdin: InitialStdin | None = None
+        """Standard input as it was before the first attempt; None where there is one attempt at most."""
+        self.copier: Copier | None = None
+        """What copies the output to the record and to the log; None where neither wants it."""
+        self.kept: list[tuple[str, int]] = []
+        """Streams, with copies of their pipes' read ends, that some process still held when the drain was over."""
+        self._cut = -1
+        self._shown: dict[str, int] = {"stdout": 0, "stderr": 0, "both": 0}
+        self._posted: list[tuple[object, ...]] = []
+
+    def open_pipes(self, *, is_one: bool) -> "Stdio":
+        """Open the pipes of the command, one for stdout and stderr where `is_one`; return the command's ends.
+
+        Raises OSError.
+        """
+        self.spoke_first = -1
+        out, out_sink = os.pipe()
+        if is_one:
+            self.sources = (out,)
+            return 0, out_sink, out_sink
+        err, err_sink = os.pipe()
+        self.sources = out, err
+        return 0, out_sink, err_sink
+
+    def open_master(self, own: "Own") -> None:
+        """Take the bytes from the master of the command's own terminal (`--pty`)."""
+        self.sources = (own.master,)
+
+    def close_sources(self) -> None:
+        """Close the supervisor's ends, which no pump has."""
+        for source in self.sources:
+            os.close(source)
+
+    def note_first(self, sources: "list[int]") -> None:
+        """Note in which sources the first bytes were seen."""
+        self.spoke_first = sources[0] if len(sources) == 1 else -1
+
+    def keep_stdin(self) -> None:
+        """Keep standard input as it is now, for the attempts after the first."""
+        from supervise.process.stdin import InitialStdin
+
+        self.stdin = InitialStdin()
+
+    def open_inbox(self) -> "Inbox":
+        """Return the inbox, new, in which threads post from now on.
+
+        Raises OSError.
+        """
+        from supervise.process.inbox import Inbox
+
+        self.inbox = Inbox()
+        return self.inbox
+
+    def open_messages(self, outlet: "Outlet") -> None:
+        """Write what supervise itself says to that outlet."""
+        self.messages = outlet
+
+    def open_outlets(
+        self, outlets: "tuple[Outlet, ...]", overlay: "Overlay | None", spool: "Spool | None", copier: "Copier | None"
+    ) -> None:
+        """Hand the command's bytes to these outlets, and a copy of the bytes to the copier."""
+        self.outlets, self.overlay, self.spool, self.copier = outlets, overlay, spool, copier
+
+    def open_cut(self) -> int:
+        """Return a descriptor on which the pumps of an attempt hear `cut`.
+
+        Raises OSError.
+        """
+        heard, self._cut = os.pipe()
+        return heard
+
+    def cut(self) -> None:
+        """Tell the pumps to wait for no more bytes."""
+        if self._cut >= 0:
+            os.close(self._cut)
+            self._cut = -1
+
+    def add_pumps(self, pumps: "tuple[Pump, ...]") -> None:
+        """Note the pumps of the attempt that begins."""
+        self.pumps = pumps
+
+    def keep_source(self, stream: str, fd: int) -> None:
+        """Keep a copy of a pipe's read end: a process that outlives the run would otherwise get SIGPIPE."""
+        self.kept.append((stream, fd))
+
+    def leave_attempt(self) -> None:
+        """Leave the pumps of an attempt that is over: its tree is dead, and its bytes have had their time."""
+        for pump in self.pumps:
+            pump.abandon()
+            self._shown[pump.stream] += pump.count
+        for _, fd in self.kept:
+            os.close(fd)
+        self.kept.clear()
+        self.pumps = tuple(pump for pump in self.pumps if not pump.has_ended)
+        self.cut()
+
+    def counts(self) -> "dict[str, int]":
+        """Return the bytes that the command has written so far, in all attempts, by stream."""
+        counts = dict(self._shown)
+        for pump in self.pumps:
+            counts[pump.stream] += pump.count
+        return counts
+
+    def collect_posted(self) -> "list[tuple[object, ...]]":
+        """Keep for the runner what the threads have posted by now; return all that is kept."""
+        self._posted += self.inbox.take()
+        return self._posted
+
+    def take_posted(self) -> "list[tuple[object, ...]]":
+        """Return all that the threads have posted since the last call; the first call counts from the start on."""
+        posted, self._posted = self._posted, []
+        return posted + self.inbox.take()
+
+    def has_cancelling_signal(self) -> bool:
+        """Return whether a signal that cancels a run has come, and is not handled yet."""
+        if not _signal.sigpending().isdisjoint(CANCELLING):
+            return True
+        return bool(self.pumps) and self.inbox.has_signal(CANCELLING)
+
+    def hide_line(self) -> None:
+        """Hide the line of --live, where one is drawn."""
+        if self.overlay:
+            self.overlay.hide()
+
+
+class Terminals:
+    """The terminal of the caller, and with --pty the relay between that and the command's own."""
+
+    def __init__(self) -> None:
+        self.caller: Caller | None = None
+        """The caller's terminal, where supervise is in its foreground."""
+        self.relay: Relay | None = None
+
+    def share(self, *, is_commands: bool) -> "Caller | None":
+        """Note the state of the caller's terminal before the command has it; return None in its background."""
+        from supervise.terminal import caller
+
+        self.caller = caller.share(is_commands=is_commands)
+        return self.caller
+
+    def lay(self, relay: "Relay") -> None:
+        """Note the relay of --pty."""
+        self.relay = relay
+
+    def give_back(self) -> None:
+        """Give the terminal back to the caller, as it was."""
+        if self.relay:
+            self.relay.finish()
+        if self.caller:
+            self.caller.restore()
+
+    def end_command(self) -> None:
+        """Note that the command has ended, or never was: with --pty its terminal is kept no longer."""
+        if self.relay:
+            self.relay.end()
+
+
+class Files:
+    """The files that the run writes or locks, and the means to write its end."""
+
+    def __init__(self) -> None:
+        self.plan: Plan | None = None
+        """The record that the guardian is making, and has not reported yet."""
+        self.record: Record | None = None
+        self.unrecorded = ""
+        """Why there is no record; empty where there is one, or where none is wanted."""
+        self.log: LogFile | DistantSink | None = None
+        """The file of --log."""
+        self.events = -1
+        """The descriptor of the events file; -1 also where a file worker has the file."""
+        self.distant_events: DistantOutlet | None = None
+        """The way to the file worker that has the events file."""
+        self.lock: Lock | None = None
+        """The lock of --lock, held until the supervisor and the guardian are gone."""
+        self.distant: set[str] = set()
+        """The options whose file is on a file system that may stop answering."""
+        self.file_workers: list[FileWorker] = []
+        """The processes that write to such file systems."""
+        self.write_until = 0.0
+        """Until when the last writes of the run are waited for, by CLOCK_MONOTONIC."""
+        self.settled: int | None = None
+        """The exit code of a run whose end is written: no later fault changes what the run has come to."""
+        self._reserve = b""
+
+    def keep_reserve(self) -> None:
+        """Keep memory for the words with which a run ends that is short of memory."""
+        # Of zeros, which calloc(3) does not write.
+        self._reserve = bytes(RESERVE_BYTES)
+
+    def free_reserve(self) -> None:
+        """Free that memory, since the end of the run is written now."""
+        self._reserve = b""
+
+    def plan_record(self, plan: "Plan") -> None:
+        """Note the record that the guardian is to make."""
+        self.plan = plan
+
+    def drop_plan(self) -> None:
+        """Wait for the record no more: the guardian that was to make it has died, or hangs."""
+        self.plan = None
+
+    def note_record(self, guardian: int, message: "tuple[Any, ...]", fds: "list[int]") -> None:
+        """Note that this guardian has made the record, or why there is none."""
+        plan, self.plan = self.plan, None
+        if message[0] == "unrecorded":
+            self.unrecorded = message[1]
+        if plan:
+            self.record = plan.made(guardian, message, fds)
+            if self.record and self.record.file_worker:
+                self.file_workers.append(self.record.file_worker)
+
+    def note_distant(self, key: str) -> None:
+        """Note that the file of that option is on a file system that may stop answering."""
+        self.distant.add(key)
+
+    def open_events(self, fd: int) -> None:
+        """Write the events to that descriptor, or through a file worker where the file system may stop answering.
+
+        Raises OSError where no process can be had.
+        """
+        if "events" not in self.distant:
+            self.events = fd
+            return
+        from supervise.records import proxies
+
+        self.distant_events = proxies.events_of(fd)
+        self.file_workers.append(self.distant_events.file_worker)
+
+    def open_log(self, log: "LogFile") -> None:
+        """Write the copy of the output to that log, or through a file worker where the file system may stop answering.
+
+        Raises OSError where no process can be had.
+        """
+        self.log = log
+        if "log" in self.distant:
+            from supervise.records import proxies
+
+            self.log = proxies.log_of(log)
+            self.file_workers.append(self.log.file_worker)
+
+    def hold_lock(self, lock: "Lock") -> None:
+        """Keep the lock until the process ends: its descriptor is left open."""
+        self.lock = lock
+
+    def bound_writing(self, seconds: float, is_hurried: "Callable[[], bool]") -> None:
+        """Wait for file systems that do not answer no longer than that, nor once `is_hurried` returns True."""
+        self.write_until = monotonic() + seconds
+        for file_worker in self.file_workers:
+            file_worker.bound(seconds, is_hurried)
+
+    def settle(self, code: int) -> None:
+        """Note that the end of the run is written, with that exit code."""
+        self.settled = code
+
+    def dismiss_file_workers(self) -> None:
+        """Let the file_workers go: all is written that can be."""
+        for file_worker in self.file_workers:
+            file_worker.hang_up()
+        for file_worker in self.file_workers:
+            file_worker.await_end()
+        if self.file_workers:
+            from supervise.process.file_worker import DEATH_SECONDS
+
+            until = monotonic() + DEATH_SECONDS
+            for file_worker in self.file_workers:
+                file_worker.await_death(until)
+
+
+class Access:
+    """The ways in which the command shows that it is up, where any but its output is asked for."""
+
+    def __init__(self) -> None:
+        self.signs: Detector | None = None
+        """The search for signs of access; None where no option names one."""
+        self.notify: NotifySocket | None = None
+        """The socket on which the command reports its state (sd_notify(3)); None where no option asks for it."""
+
+    def look_for(self, signs: "Detector") -> None:
+        """Note the search for signs of an attempt."""
+        self.signs = signs
+
+    def end_attempt(self) -> None:
+        """End the search for signs: the attempt is over."""
+        if self.signs:
+            self.signs.stop()
+            self.signs = None
+
+    def listen(self, notify: "NotifySocket") -> None:
+        """Note the socket on which the command reports its state."""
+        self.notify = notify
+
+    def remove_socket(self) -> None:
+        """Remove the socket on which the command reports its state."""
+        if self.notify:
+            self.notify.remove()
+
+
+class Launched:
+    """A run on its way.  It holds the parts of the run's state, and does what takes more than one of them."""
+
+    __slots__ = ("access", "child", "files", "info", "streams", "terminals")
+
+    def __init__(self, request: "Request", caller: int = -1, began: "float | None" = None) -> None:
+        """`caller`: see Child.  `began`: when the supervisor was called, by CLOCK_MONOTONIC."""
+        self.info = RunInfo(request, began)
+        self.child = Child(caller)
+        self.streams = Streams()
+        self.terminals = Terminals()
+        self.files = Files()
+        self.access = Access()
+
+    def hear(self) -> bool:
+        """Take one message of the guardian, if there is one; return False where the guardian has gone."""
+        try:
+            got = self.child.channel.receive()
+        except BlockingIOError:
+            return True
+        if got is not None:
+            word = got[0][0]
+            if word in ("recorded", "unrecorded"):
+                self.hear_record(*got)
+                return True
+            self.child.note_heard(got[0])
+            if word == "started":
+                self.hear_start(got[0][1])
+            elif word in ("exited", "failed"):
+                self.terminals.end_command()
+        return got is not None
+
+    def hear_record(self, message: "tuple[Any, ...]", fds: "list[int]") -> None:
+        """Note that the guardian has made the record, or why there is none."""
+        self.child.guardian.forget_permit()
+        self.files.note_record(self.child.guardian.pid, message, fds)
+        record = self.files.record
+        if record:
+            record.bounds = tuple(self.info.values[f"records_{what}"] for what in ("age", "number", "max"))
+
+    def hear_start(self, root: int) -> None:
+        """Note the pid of the command, in the record too; with --detach, let the caller go."""
+        if self.child.note_start(root) and self.files.record:
+            self.files.record.note_root(root)
+        self.child.answer_caller(self.info.run_id)
+
+    def take_terminal(self) -> None:
+        """With --pty, take the keys for the command while supervise is in the foreground."""
+        relay = self.terminals.relay
+        assert relay
+        relay.copy_size()
+        if self.child.guardian.has_terminal and self.terminals.caller is None:
+            # A supervisor that was started in the background has not seen the terminal in its own state yet.
+            caller = self.terminals.share(is_commands=False)
+            if caller:
+                self.child.channel.send("terminal", caller.facts, fds=caller.opened)
+        relay.look(self.terminals.caller)
+
+    def own_children(self) -> "set[int]":
+        """Return the children of the supervisor that have nothing to do with the command's tree."""
+        cgroup = self.child.cgroup
+        return {*(file_worker.pid for file_worker in self.files.file_workers), *([cgroup.watcher] if cgroup else [])}
+
+    def bound_writing(self, seconds: float) -> None:
+        """Note that the run is over: a file system that does not answer is waited for no longer than that.
+
+        Once a signal has come since the run was over, it is waited for no more.
+        """
+        self.files.bound_writing(seconds, self.streams.has_cancelling_signal)
+
+
+def _id_of(epoch: float) -> str:
+    """Return the id of a run that began then, in seconds since the epoch: ids sort by time."""
+    return f"{strftime('%Y%m%d-%H%M%S', gmtime(int(epoch)))}-{int(epoch % 1 * 1e6):06}{os.urandom(2).hex()}"

@@ -1,4 +1,7 @@
-"""What those found who look for signs of access, each in a thread of its own: the runner is woken, and takes it."""
+"""The findings of the threads that look for signs of access, on their way to the runner.
+
+A thread puts a finding in and wakes the runner's loop, which takes it.
+"""
 
 from _collections import deque
 
@@ -6,38 +9,38 @@ from supervise.process.inbox import Inbox
 
 
 class Findings:
-    """Of one attempt."""
+    """The findings of one attempt."""
 
     def __init__(self, inbox: Inbox) -> None:
         self._inbox = inbox
-        self._news: deque[tuple[object, ...]] = deque()
+        self._found: deque[tuple[object, ...]] = deque()
 
     def found(self, sign: str, at: float) -> None:
-        """It was there, at `at` of CLOCK_MONOTONIC."""
-        self._tell("ready", sign, at)
+        """Report that the sign was found, at `at` of CLOCK_MONOTONIC."""
+        self._post("ready", sign, at)
 
     def missed(self, sign: str, why: str) -> None:
-        """It is not there yet."""
-        self._tell("tried", sign, why)
+        """Report that a check has not found the sign, and why."""
+        self._post("tried", sign, why)
 
     def mind(self, pid: int, is_there: bool) -> None:
-        """A helper is there, or no longer."""
-        self._tell("helper", pid, is_there)
+        """Report that a helper process has begun, or has ended."""
+        self._post("helper", pid, is_there)
 
     def failed(self, text: str) -> None:
-        """It cannot be looked for."""
-        self._tell("trouble", text)
+        """Report, in words for the user, that a sign cannot be looked for."""
+        self._post("trouble", text)
 
     def take(self) -> "list[tuple[object, ...]]":
-        """Return all that is new.
+        """Return the findings since the last call.
 
         Each is `("ready", sign, at)`, `("tried", sign, why)`, `("trouble", text)` or `("helper", pid, is_there)`.
         """
-        news = []
-        while self._news:
-            news.append(self._news.popleft())
-        return news
+        findings = []
+        while self._found:
+            findings.append(self._found.popleft())
+        return findings
 
-    def _tell(self, *news: object) -> None:
-        self._news.append(news)
+    def _post(self, *findings: object) -> None:
+        self._found.append(findings)
         self._inbox.post("signs")

@@ -278,7 +278,7 @@ class Runner:
                     self.on_wake_at()
 
     def _tell_signs(self) -> None:
-        for item in self.launched.access.signs.news.take() if self.launched.access.signs else ():
+        for item in self.launched.access.signs.findings.take() if self.launched.access.signs else ():
             match item:
                 case ("ready", str(sign), float(at)):
                     self.dispatch(Ready(sign, at - self.launched.info.started))

@@ -167,21 +167,21 @@ def _open_nothing() -> None:
         null.open_null()
 
 
-def _clear_up(facts: "tuple[Any, ...]", left: "list[tuple[str, str]]", fault: str) -> None:
+def _clear_up(facts: "Facts", left: "list[tuple[str, str]]", fault: str) -> None:
     """End the run in the guardian, when the supervisor has died, or has given up for that fault."""
     from supervise.records import lost
 
     lost.remove_sockets(left)
-    *start, is_recorded = facts
-    lost.write(*start, is_recorded=is_recorded, fault=fault)
+    lost.write(*facts[:5], is_recorded=facts[5], fault=fault)
 
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, NoReturn
+    from typing import NoReturn
 
     from supervise.launch.state import Launched
+    from supervise.process.protocol import Facts
 
 
 def _begin_anew() -> None:

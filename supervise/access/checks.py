@@ -1,7 +1,7 @@
 """The checks of `--access-on`, each under the name that its row of `access_kinds.KINDS` has for it.
 
-A check takes the argument of a sign. It returns '' where the sign is present, else the reason why not, for the user. It
-waits for a bounded time at most, and ends soon after `Scene.stopped` has hung up.
+A check takes the argument of the sign and returns '' where the sign is there, else why not, in words for people.  It
+may wait for a bounded time, and ends soon after `Scene.stopped` has hung up.
 """
 
 import errno
@@ -18,13 +18,13 @@ from supervise.process import tree
 from supervise.text.stderr import reason_of
 
 CONNECT_SECONDS = 1.0
-"""Seconds in which a connection has to be accepted."""
+"""Seconds that a connection may take,"""
 ANSWER_SECONDS = 10.0
-"""Seconds in which a request has to be answered."""
+"""an answer to a request,"""
 COMMAND_SECONDS = 30.0
-"""Seconds in which a command has to end."""
+"""and a command."""
 LOCAL_HOSTS = ("127.0.0.1", "::1")
-"""The addresses that are tried for a port without a host."""
+"""Where a port is looked for without a host."""
 
 
 class Scene:
@@ -40,13 +40,13 @@ class Scene:
         mind: Callable[[int, bool], None],
     ) -> None:
         self.stopped = stopped
-        """The read end of a pipe that hangs up when the check is to stop."""
+        """A pipe that hangs up when the check is of no use any more."""
         self.holder = holder
         """Returns the pid of the process whose descendants are the command's tree."""
         self.environ = environ
         """The command's environment."""
         self.mind = mind
-        """Called with the pid of a helper process, and whether it has begun or ended."""
+        """Takes the pid of a process of supervise's own, and whether it has begun or ended."""
 
 
 Check = Callable[[str, Scene], str]
@@ -62,7 +62,7 @@ def check_named(name: str) -> Check:
 
 
 def port(argument: str, scene: Scene) -> str:
-    """Check whether a connection to the port is accepted."""
+    """A connection is accepted at the port."""
     found = port_of(argument)
     assert found
     host, number = found
@@ -80,7 +80,6 @@ def _shown(host: str) -> str:
 
 
 def _connect(host: str, number: int, stopped: int) -> str:
-    """Return '' where the host accepts a connection, else the reason."""
     try:
         addresses = socket.getaddrinfo(host, number, type=socket.SOCK_STREAM)
     except OSError as error:
@@ -93,8 +92,7 @@ def _connect(host: str, number: int, stopped: int) -> str:
                 if code in (errno.EINPROGRESS, errno.EAGAIN):
                     code = _wait_for(link, stopped)
                 if not code and link.getsockname() == link.getpeername():
-                    # The socket is connected to itself, since its own port happens to be the same: nothing listens
-                    # there.
+                    # Nobody is there: with both ports the same by chance, it is connected to itself.
                     code = errno.ECONNREFUSED
         except OSError as error:
             why = _words(error)
@@ -106,7 +104,7 @@ def _connect(host: str, number: int, stopped: int) -> str:
 
 
 def _wait_for(link: socket.socket, stopped: int) -> int:
-    """Return the errno with which the connection failed, 0 where it is established."""
+    """The errno with which the connection has failed, 0 where it stands."""
     poll = select.poll()
     poll.register(link, select.POLLOUT)
     poll.register(stopped, 0)
@@ -117,7 +115,7 @@ def _wait_for(link: socket.socket, stopped: int) -> int:
 
 
 def file(path: str, scene: Scene) -> str:
-    """Check whether a file of any type exists."""
+    """A file of any type is there."""
     try:
         os.stat(path)
     except OSError as error:
@@ -126,7 +124,7 @@ def file(path: str, scene: Scene) -> str:
 
 
 def unix(path: str, scene: Scene) -> str:
-    """Check whether the UNIX socket accepts a connection, or, being one of datagrams, is held by a process.
+    """The UNIX socket accepts a connection; one of datagrams, which accepts none, is held by a process.
 
     The type of the socket is not known before: connect(2) says EPROTOTYPE for each type but the right one.
     """
@@ -139,18 +137,18 @@ def unix(path: str, scene: Scene) -> str:
             except OSError as error:
                 return f"{path}: {_words(error)}"
     if code == errno.EAGAIN:
-        # A connect that waits for room could wait for ever, as no server has to accept: the next check tries again.
+        # A connect that waits for room could wait for ever, as no server has to accept: the next look tries again.
         return f"{path}: its queue of connections is full"
     return f"{path}: {os.strerror(code).lower()}" if code else ""
 
 
 def listen(argument: str, scene: Scene) -> str:
-    """Check whether a process of the tree listens on any TCP port."""
+    """A process of the tree listens on some TCP port."""
     return "" if tcp.listens(tree.collect(scene.holder())) else "no process of the tree listens on a TCP port"
 
 
 def http(url: str, scene: Scene) -> str:
-    """Check whether a GET is answered with 2xx or 3xx."""
+    """A GET is answered with 2xx or 3xx."""
     from supervise.access.http import get
 
     try:
@@ -161,14 +159,14 @@ def http(url: str, scene: Scene) -> str:
 
 
 def command(line: str, scene: Scene) -> str:
-    """Check whether a shell ends with 0 for the line."""
+    """A shell ends with 0 for the line."""
     try:
         helper = helper_process.HelperProcess(["/bin/sh", "-c", line], {}, scene.environ)
     except OSError as error:
         return f"{line}: {_words(error)}"
     scene.mind(helper.pid, True)
     has_ended = _wait_for_end(helper, scene.stopped)
-    # What the command has left in its process group is killed with it.
+    # What it has left in its group goes with it.
     helper.kill()
     status = helper.wait()
     scene.mind(helper.pid, False)
@@ -181,7 +179,7 @@ def command(line: str, scene: Scene) -> str:
 
 
 def _wait_for_end(helper: helper_process.HelperProcess, stopped: int) -> bool:
-    """Return whether the helper has ended in time, and before the check was stopped."""
+    """Whether it has ended in time, and before all was stopped."""
     ended = helper.fileno()
     poll = select.poll()
     poll.register(stopped, 0)

@@ -1,46 +1,54 @@
-"""The findings of the threads that look for signs of access, on their way to the runner.
-
-A thread puts a finding in and wakes the runner's loop, which takes it.
-"""
+"""What those found who look for signs of access, each in a thread of its own: the runner is woken, and takes it."""
 
 from _collections import deque
 
 from supervise.process.inbox import Inbox
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Literal
+
+    Found = tuple[Literal["found"], str, float]
+    """The sign of access of that kind was seen, at that moment of CLOCK_MONOTONIC."""
+    Missed = tuple[Literal["missed"], str, str]
+    """A probe has not seen the sign of that kind, and why."""
+    HelperMoved = tuple[Literal["helper"], int, bool]
+    """The helper with that pid runs, or has ended."""
+    Failed = tuple[Literal["failed"], str]
+    """A sign cannot be looked for; the text is for the user."""
+    Finding = Found | Missed | HelperMoved | Failed
+
 
 class Findings:
-    """The findings of one attempt."""
+    """Of one attempt."""
 
     def __init__(self, inbox: Inbox) -> None:
         self._inbox = inbox
-        self._found: deque[tuple[object, ...]] = deque()
+        self._findings: deque[Finding] = deque()
 
     def found(self, sign: str, at: float) -> None:
-        """Report that the sign was found, at `at` of CLOCK_MONOTONIC."""
-        self._post("ready", sign, at)
+        """It was there, at `at` of CLOCK_MONOTONIC."""
+        self._post(("found", sign, at))
 
     def missed(self, sign: str, why: str) -> None:
-        """Report that a check has not found the sign, and why."""
-        self._post("tried", sign, why)
+        """It is not there yet."""
+        self._post(("missed", sign, why))
 
     def mind(self, pid: int, is_there: bool) -> None:
-        """Report that a helper process has begun, or has ended."""
-        self._post("helper", pid, is_there)
+        """A helper is there, or no longer."""
+        self._post(("helper", pid, is_there))
 
     def failed(self, text: str) -> None:
-        """Report, in words for the user, that a sign cannot be looked for."""
-        self._post("trouble", text)
+        """It cannot be looked for."""
+        self._post(("failed", text))
 
-    def take(self) -> "list[tuple[object, ...]]":
-        """Return the findings since the last call.
-
-        Each is `("ready", sign, at)`, `("tried", sign, why)`, `("trouble", text)` or `("helper", pid, is_there)`.
-        """
+    def take(self) -> "list[Finding]":
+        """Take all findings out of the queue and return them, the earliest first."""
         findings = []
-        while self._found:
-            findings.append(self._found.popleft())
+        while self._findings:
+            findings.append(self._findings.popleft())
         return findings
 
-    def _post(self, *findings: object) -> None:
-        self._found.append(findings)
-        self._inbox.post("signs")
+    def _post(self, finding: "Finding") -> None:
+        self._findings.append(finding)
+        self._inbox.post(("access",))

@@ -1,7 +1,7 @@
-"""Helper processes: processes of the supervisor's own, besides the guardian, that look for signs of access.
+"""Processes of our own, beside the guardian's: what looks for signs of access.
 
-Each has its own session, so that no key of the terminal and no signal to the supervisor's process group reaches it.
-When it is of no more use, it is killed with its process group.
+Each has a session of its own, so that no key and no signal to our group reaches it, and is killed with all that it has
+started when it is of no use any more.
 """
 
 import _signal
@@ -17,25 +17,24 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 UNKNOWN_STATUS = 0
-"""The status of a helper that another thread has reaped. That thread reaps every child of the supervisor, where the
-supervisor is PID 1 or the guardian is dead."""
+"""The status of one that somebody else has reaped: as PID 1, or where the guardian is dead, all of ours fall to us."""
 KILL_SECONDS = 1.0
-"""Seconds that `kill_all_but` may take."""
+"""Seconds that the end of all of them may take."""
 
 _guard = _thread.allocate_lock()
-"""Held while a helper is started, reaped or killed, so that its pid belongs to the helper meanwhile."""
+"""Held while one is started, reaped or killed: its pid is its own meanwhile."""
 _alive: "set[int]" = set()
 
 
 class HelperProcess:
-    """One helper process."""
+    """One of them."""
 
     def __init__(
         self, words: "list[str]", fds: "Mapping[int, int]", environ: "Mapping[bytes, bytes] | None" = None
     ) -> None:
-        """Start the program words[0]; `fds` maps its descriptors to those of this process, which are higher.
+        """Start the program of that path with these descriptors, the first three /dev/null where none is given.
 
-        Those of the first three that are not in `fds` are /dev/null. Raises OSError.
+        The numbers there are lower than any here.  Raises OSError.
         """
         nothing = null.open_null()
         actions: list[tuple[object, ...]] = [
@@ -59,10 +58,7 @@ class HelperProcess:
             os.close(nothing)
 
     def fileno(self) -> int:
-        """Return a new descriptor that is readable when the helper has ended; -1 where that is not possible.
-
-        It is a pidfd: the kernel has none before 5.3, and some Pythons do not know the call.
-        """
+        """A new descriptor, readable when it has ended; -1 where the kernel has none (before 5.3), or Python does."""
         with _guard:
             try:
                 return os.pidfd_open(self.pid) if self.pid in _alive else -1
@@ -70,14 +66,14 @@ class HelperProcess:
                 return -1
 
     def has_ended(self) -> bool:
-        """Return whether the helper has ended; it may still be unreaped."""
+        """It has, and may not have been waited for."""
         try:
             return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
         except ChildProcessError:
             return True
 
     def wait(self) -> int:
-        """Wait for the end of the helper, reap it, and return its status as of waitpid(2)."""
+        """Its status, as of waitpid(2), as soon as it has one."""
         try:
             os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
         except ChildProcessError:
@@ -90,7 +86,7 @@ class HelperProcess:
                 return UNKNOWN_STATUS
 
     def kill(self) -> None:
-        """Kill the helper's process group."""
+        """It, and whoever is still in its group."""
         with _guard:
             if self.pid in _alive:
                 try:
@@ -100,29 +96,26 @@ class HelperProcess:
 
 
 def is_helper(pid: int) -> bool:
-    """Return whether the process is a helper that has not been reaped."""
+    """The process is one of them, and will be waited for."""
     with _guard:
         return pid in _alive
 
 
 def kill_all_but(spared: set[int]) -> None:
-    """Kill and reap all descendants of this process but the pids `spared` and their descendants.
-
-    These are helpers, and what helpers have left behind.
-    """
+    """Kill all that descends from us, but `spared` and its own: helpers, and what they have left behind."""
     from supervise.process import tree
 
     until = monotonic() + KILL_SECONDS
     while monotonic() < until:
-        children = [pid for pid in tree.children(os.getpid()) if pid not in spared]
-        if not children:
+        ours = [pid for pid in tree.children(os.getpid()) if pid not in spared]
+        if not ours:
             return
-        for pid in (one for child in children for one in (*tree.walk(child), child)):
+        for pid in (one for child in ours for one in (*tree.walk(child), child)):
             try:
                 os.kill(pid, _signal.SIGKILL)
             except OSError:
                 pass
-        for pid in children:
+        for pid in ours:
             try:
                 os.waitpid(pid, os.WNOHANG)
             except ChildProcessError:

@@ -1,8 +1,8 @@
-"""The receiving end of sd_notify(3): what the command reports of itself.
+"""What the command says of itself: the far end of sd_notify(3).
 
-A datagram is lines of NAME=VALUE. Only datagrams from the command's tree are read; unknown lines are ignored.
-Descriptors that come with a datagram are closed, which is all that BARRIER=1 asks for. Of each kind of line only the
-last is kept until the runner takes it, so that a command that sends many costs no memory.
+A datagram is lines of NAME=VALUE.  Only those of the command's tree are heard; what is not known is passed over, and
+descriptors that come along are closed, which is all that BARRIER=1 asks for.  However much is said, only the last of
+each kind is kept until the runner takes it.
 """
 
 import _socket
@@ -14,47 +14,57 @@ from time import monotonic, sleep
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Literal
 
     from supervise.process.inbox import Inbox
 
+    Kind = Literal["ready", "alive", "stuck", "prolong", "status", "stopping", "main pid"]
+    """Of an assignment: READY, WATCHDOG, WATCHDOG=trigger, EXTEND_TIMEOUT_USEC, STATUS, STOPPING, MAINPID."""
+    Moment = tuple[Literal["ready", "alive", "stuck"], float]
+    """What the command has said, and when, by CLOCK_MONOTONIC."""
+    Prolong = tuple[Literal["prolong"], float, float]
+    """The moment, and the seconds for which the command asks from then on."""
+    Text = tuple[Literal["status", "stopping", "main pid"], float, str]
+    """The moment, and the words."""
+    News = Moment | Prolong | Text
+
 MESSAGE_BYTES = 4096
-"""Bytes of the longest message; a longer one is ignored, as by systemd."""
+"""Bytes of a message; a longer one is passed over whole, as systemd does."""
 MAX_DESCRIPTORS = 253
-"""SCM_MAX_FD of the kernel: descriptors in one message."""
+"""SCM_MAX_FD of the kernel."""
 CREDENTIALS_BYTES = 12
 """Bytes of struct ucred: pid, uid and gid (unix(7))."""
 MAX_EXTENSION_SECONDS = 100 * 365 * 86400.0
-"""Seconds that EXTEND_TIMEOUT_USEC can ask for at most: a century."""
+"""Seconds that can be asked for: a century."""
 BURST_MESSAGES, BURST_PAUSE_SECONDS = 64, 0.02
-"""Messages that are read without a break, and the seconds of the break: a command that sends more has to wait."""
+"""Messages in a burst, and the seconds after it: whoever says more has to wait, and not we."""
 URGENT_KINDS = ("ready", "stuck", "prolong", "stopping")
-"""The kinds that wake the loop at once."""
 NEWS_DELAY_SECONDS = 0.05
-"""Seconds that other kinds may wait, so that one wake-up of the loop serves several."""
+"""Seconds that other news may wait to be told, together with what else has come by then."""
 
 
-def read(data: bytes) -> "list[tuple[str, float, str]]":
-    """Return kind, number and text of each known line of a datagram, in order."""
-    lines: list[tuple[str, float, str]] = []
+def read(data: bytes) -> "list[tuple[Kind, float, str]]":
+    """What a datagram says: kind, number, text, in the order of its lines; nothing where it is nonsense."""
+    said: list[tuple[Kind, float, str]] = []
     for line in data.split(b"\n"):
         name, equals, value = line.partition(b"=")
         text = value.decode("utf-8", "surrogateescape")
         match name if equals else b"":
             case b"READY" if value == b"1":
-                lines.append(("ready", 0.0, ""))
+                said.append(("ready", 0.0, ""))
             case b"STOPPING" if value == b"1":
-                lines.append(("stopping", 0.0, ""))
+                said.append(("stopping", 0.0, ""))
             case b"STATUS":
-                lines.append(("status", 0.0, text.replace("\0", "\ufffd")))
+                said.append(("status", 0.0, text.replace("\0", "\ufffd")))
             case b"WATCHDOG" if value == b"1":
-                lines.append(("alive", 0.0, ""))
+                said.append(("alive", 0.0, ""))
             case b"WATCHDOG" if value == b"trigger":
-                lines.append(("stuck", 0.0, ""))
+                said.append(("stuck", 0.0, ""))
             case b"EXTEND_TIMEOUT_USEC" if (microseconds := _number(value)) is not None:
-                lines.append(("prolong", min(microseconds / 1e6, MAX_EXTENSION_SECONDS), ""))
+                said.append(("prolong", min(microseconds / 1e6, MAX_EXTENSION_SECONDS), ""))
             case b"MAINPID" if (pid := _number(value)) is not None and 1 < pid < 1 << 31:
-                lines.append(("main pid", 0.0, str(pid)))
-    return lines
+                said.append(("main pid", 0.0, str(pid)))
+    return said
 
 
 def _number(digits: bytes) -> "int | None":
@@ -62,10 +72,10 @@ def _number(digits: bytes) -> "int | None":
 
 
 class NotifySocket:
-    """The socket of one run, and the command's reports that the runner has not taken yet."""
+    """The socket of one run, and what has come by it."""
 
     def __init__(self, socket: "_socket.socket", folder: str, path: str) -> None:
-        """`socket` is bound to `path` and has SO_PASSCRED; a folder of its own below `folder` may hold it."""
+        """`socket` is bound there, and has SO_PASSCRED."""
         self.folder = folder
         self.status = ""
         self.is_stopping = False
@@ -74,11 +84,11 @@ class NotifySocket:
         self._path = path
         self._guard = _thread.allocate_lock()
         self._is_heard = False
-        self._news: dict[str, tuple[object, ...]] = {}
-        """The last report of each kind, in the order in which they came."""
+        self._news: dict[Kind, News] = {}
+        """By its kind, in the order of the last of each."""
 
     def fileno(self) -> int:
-        """Return the descriptor of the socket."""
+        """Of the socket."""
         return self._socket.fileno()
 
     def variables(self, idle_timeout: "float | None") -> "dict[bytes, bytes | None]":
@@ -91,10 +101,10 @@ class NotifySocket:
         return {b"NOTIFY_SOCKET": os.fsencode(self._path), b"WATCHDOG_USEC": watchdog, b"WATCHDOG_PID": None}
 
     def start(self, inbox: "Inbox", holder: "Callable[[], int]") -> None:
-        """Read reports from now on, in a thread; `holder` returns the pid of the process that holds the command.
+        """Hear the command from now on; each message posts `("notify",)`.  `holder` is the pid of the command's holder.
 
-        The thread posts `("said",)` when there is something to take. For another attempt the reports of the one before
-        are dropped. Raises RuntimeError where the system gives no more threads.
+        For another attempt all is forgotten that the one before has said.
+        Raises RuntimeError where there can be no more threads.
         """
         with self._guard:
             self._news, self.status, self.is_stopping, self.main_pid = {}, "", False, 0
@@ -103,7 +113,7 @@ class NotifySocket:
             _thread.start_new_thread(self._hear, (inbox, holder))
 
     def remove(self) -> None:
-        """Remove the socket's file, so that no process finds it any more."""
+        """Remove the socket, so that no process finds it any more."""
         try:
             os.unlink(self._path)
             if os.path.dirname(self._path) != self.folder:
@@ -111,12 +121,8 @@ class NotifySocket:
         except OSError:
             pass
 
-    def take(self) -> "list[tuple[object, ...]]":
-        """Return the reports since the last call.
-
-        Each is `("ready" | "alive" | "stuck", at)`, `("prolong", at, by)` or `("status" | "stopping" | "main pid", at,
-        text)`. `at` is CLOCK_MONOTONIC, `by` seconds.
-        """
+    def take(self) -> "list[News]":
+        """Return what the command has said since the last call, the last of each kind."""
         with self._guard:
             news, self._news = self._news, {}
         return list(news.values())
@@ -133,7 +139,7 @@ class NotifySocket:
             is_there = poll.poll(left)
             if monotonic() >= due:
                 due = inf
-                inbox.post("said")
+                inbox.post(("notify",))
             if not is_there:
                 continue
             kinds = self._receive(holder)
@@ -141,7 +147,7 @@ class NotifySocket:
                 due = monotonic() + NEWS_DELAY_SECONDS
             if not kinds.isdisjoint(URGENT_KINDS):
                 due = inf
-                inbox.post("said")
+                inbox.post(("notify",))
             count += 1
             if count == BURST_MESSAGES:
                 now, count = monotonic(), 0
@@ -149,13 +155,13 @@ class NotifySocket:
                     sleep(BURST_PAUSE_SECONDS)
                 began = monotonic()
 
-    def _receive(self, holder: "Callable[[], int]") -> "set[str]":
-        """Read one datagram; return the kinds of its lines."""
+    def _receive(self, holder: "Callable[[], int]") -> "set[Kind]":
+        """Take one datagram; the kinds of what it says."""
         room = _socket.CMSG_SPACE(CREDENTIALS_BYTES) + _socket.CMSG_SPACE(MAX_DESCRIPTORS * 4)
         try:
             data, more, flags, _ = self._socket.recvmsg(MESSAGE_BYTES, room, _socket.MSG_CMSG_CLOEXEC)
         except OSError:
-            # There is no memory or no descriptor; the datagram is lost.
+            # No memory, no descriptors: its sender has not been heard.
             sleep(BURST_PAUSE_SECONDS)
             return set()
         at = monotonic()
@@ -164,13 +170,12 @@ class NotifySocket:
                 return set()
             return self._keep(read(data), at)
         finally:
-            # Closed only now: a sender that waits for the close (BARRIER=1) may end then, and its ancestry could not be
-            # read any more.
+            # After that: who waits for it may end then, and be gone.
             _close_fds(more)
 
-    def _keep(self, lines: "list[tuple[str, float, str]]", at: float) -> "set[str]":
+    def _keep(self, said: "list[tuple[Kind, float, str]]", at: float) -> "set[Kind]":
         with self._guard:
-            for kind, number, text in lines:
+            for kind, number, text in said:
                 self._news.pop(kind, None)
                 match kind:
                     case "status" | "main pid" | "stopping":
@@ -185,14 +190,11 @@ class NotifySocket:
                     self.main_pid = int(text)
                 elif kind == "stopping":
                     self.is_stopping = True
-        return {kind for kind, _, _ in lines}
+        return {kind for kind, _, _ in said}
 
 
 def _is_from_inside(more: "list[tuple[int, int, bytes]]", holder: int) -> bool:
-    """Return whether a descendant of `holder` has sent the message.
-
-    A sender that is gone is believed if it had the user of this process.
-    """
+    """A descendant of `holder` has sent it.  One that is gone is taken at its word if it was the same user's."""
     from supervise.process import signal_origin, tree
 
     for level, kind, data in more:

@@ -1,1 +1,1 @@
-"""Measures, at little cost, what the tree of the command is doing."""
+"""What the tree of the command is doing, measured at little cost."""

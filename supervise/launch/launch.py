@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from supervise.launch.admission import TurnedAway
     from supervise.launch.state import Stdio
     from supervise.options.argv import Request
-    from supervise.process.guardian import FoundAgain, Message, OnLost
+    from supervise.process.guardian import OnLost, Order, TerminalFinder
+    from supervise.process.protocol import Facts, Orders, Spawn
 
 SPAWN_SECONDS = 10.0
 """Seconds that the guardian may take to hear what it is to start."""
@@ -128,7 +129,7 @@ def _refuse_start(launched: Launched, error: Exception) -> "NoReturn":
 def take_back(launched: Launched, error: Exception) -> "NoReturn":
     """It cannot go on: whatever has been started of the command is killed, not left alone, and that is said."""
     launched.terminals.give_back()
-    launched.child.channel.send("kill")
+    launched.child.channel.send(("kill",))
     # A command that was never born is told of before anything is killed.
     if not launched.child.has_heard("failed") and not launched.child.has_heard("empty"):
         _hear_the_kill(launched)
@@ -139,7 +140,7 @@ def take_back(launched: Launched, error: Exception) -> "NoReturn":
 
 def _hear_the_kill(launched: Launched) -> None:
     # The kill is bounded.
-    for message in launched.child.guardian.hear_last():
+    for message in launched.child.guardian.last_messages():
         launched.child.note_heard(message)
         if message[0] in ("empty", "failed"):
             break
@@ -180,7 +181,7 @@ def give_up(launched: Launched, why: str) -> "NoReturn":
         if not is_said:
             _say(why)
             is_said = True
-        launched.child.channel.send("fault", why)
+        launched.child.channel.send(("fault", why))
         launched.child.channel.end()
         try:
             launched.child.guardian.wait()
@@ -241,7 +242,7 @@ def _start(launched: Launched, on_lost: "OnLost") -> "Start":
     from supervise.process import guardian
 
     values = launched.info.values
-    first: list[Message] = []
+    first: list[Order] = []
     has_terminal = guardian.has_terminal()
     found_again = None
     if has_terminal:
@@ -278,17 +279,17 @@ class Start:
     def __init__(
         self,
         launched: Launched,
-        first: "list[Message]",
+        first: "list[Order]",
         has_terminal: bool,
         on_lost: "OnLost",
-        found_again: "FoundAgain | None",
+        find_terminal: "TerminalFinder | None",
     ) -> None:
         """`first`: the messages that the guardian gets before any other; for the rest see `guardian.fork`."""
         self._launched = launched
         self._first = first
         self._has_terminal = has_terminal
         self._on_lost = on_lost
-        self._found_again = found_again
+        self._find_terminal = find_terminal
 
     def fork(self) -> None:
         """Fork the guardian, which makes the record, where one is planned, and starts the command.
@@ -297,7 +298,7 @@ class Start:
         """
         launched = self._launched
         stdio, tty = open_stdio(launched)
-        spawn = ("spawn", launched.info.request.command, launched.child.variables, tty)
+        spawn: Spawn = ("spawn", launched.info.request.command, launched.child.variables, tty)
         # A detached run has to be found again: without a record its command does not begin.
         is_spawn_later = launched.files.plan is not None and (
             launched.terminals.relay is not None or launched.info.is_detached
@@ -318,12 +319,12 @@ class Start:
             # from now on is the command's, key by key.
             launched.take_terminal()
         if is_spawn_later:
-            launched.child.channel.send(*spawn, fds=stdio)
+            launched.child.channel.send(spawn, stdio)
             # The words of a command can be longer than what the socket takes at once.
             launched.child.channel.flush(SPAWN_SECONDS)
         _close(stdio)
 
-    def _fork(self, stdio: "Stdio", spawn: "tuple[Any, ...] | None") -> None:
+    def _fork(self, stdio: "Stdio", spawn: "Spawn | None") -> None:
         """Fork the guardian with its first messages, `spawn` among them unless that is None: then it is sent later."""
         from supervise.process import guardian
 
@@ -334,8 +335,8 @@ class Start:
         unneeded |= {notify.fileno() if notify else -1}
         if relay:
             unneeded |= {*sources, *relay.descriptors}
-        orders = ("orders", info.values["signal"], info.values["kill_after"], _facts(launched))
-        words: list[Message] = [(orders, ()), *self._first]
+        orders: Orders = ("orders", info.values["signal"], info.values["kill_after"], _facts(launched))
+        words: list[Order] = [(orders, ()), *self._first]
         if files.plan:
             # Before the command there is a record, and before that the guardian, which it names.
             words.append((("record",), ()))
@@ -351,7 +352,7 @@ class Start:
                 may_leave=not files.plan and info.is_unreported,
                 mask=info.mask,
                 on_lost=self._on_lost,
-                found_again=self._found_again,
+                find_terminal=self._find_terminal,
                 maker=files.plan.make if files.plan else None,
                 copies=() if relay else sources,
             )
@@ -366,8 +367,8 @@ def _close(stdio: "Stdio") -> None:
         os.close(fd)
 
 
-def _facts(launched: Launched) -> "tuple[object, ...]":
-    """What the guardian has to know should we die."""
+def _facts(launched: Launched) -> "Facts":
+    """Return what the guardian writes should the supervisor die."""
     values = launched.info.values
     start = {
         "run_id": launched.info.run_id,

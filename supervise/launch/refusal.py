@@ -75,9 +75,9 @@ def _events(launched: "Launched") -> "list[tuple[float, dict[str, Any]]]":
     found: list[tuple[float, dict[str, Any]]] = []
     for message in launched.child.heard:
         match message:
-            case ("started", int(pid), float(at)):
+            case ("started", pid, at):
                 found.append((at - launched.info.started, {"event": "started", "pid": pid}))
-            case ("exited", int(status), float(at), bool()) if status >= 0:
+            case ("exited", status, at, _) if status >= 0:
                 found.append((at - launched.info.started, {"event": "exited", "command_exit": _exit_of(status)}))
     return found
 

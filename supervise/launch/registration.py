@@ -70,8 +70,8 @@ def end(launched: Launched, record: "Record", code: int, ended: float) -> bool:
     brief = Brief(
         record.facts,
         launched.info.started_at,
-        pid=pid,  # type: ignore[arg-type]  # the fields of a message have no types
-        spawned=spawned - started,  # type: ignore[operator]  # as above
+        pid=pid,
+        spawned=spawned - started,
         limit=launched.info.values["access_timeout"],
         first=None if first is None else first - started,
         code=code,
@@ -84,7 +84,7 @@ def end(launched: Launched, record: "Record", code: int, ended: float) -> bool:
 
 def _ask_usage(launched: Launched) -> "dict[str, object]":
     """Return what the command has used; empty where the guardian does not say so at once."""
-    launched.child.channel.send("usage")
+    launched.child.channel.send(("usage",))
     while launched.child.wait_for_channel(0.1) and (got := launched.child.channel.receive()):
         if got[0][0] == "used":
             return {"cpu_seconds": round(got[0][1], 3), "max_rss_bytes": got[0][2]}

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from supervise.launch.state import RunInfo
     from supervise.output.log_file import LogFile
     from supervise.output.tee import Copier, Sink
+    from supervise.process.protocol import RecordMade
     from supervise.records.proxies import DistantSink
 
 UNRECORDED = "this run is not recorded"
@@ -50,13 +51,14 @@ class Plan:
         self._is_needed = is_needed
         """Without a record the run does not begin, and the supervisor says why."""
 
-    def make(self) -> "tuple[tuple[object, ...], tuple[int, ...], Callable[[], None]]":
+    def make(self) -> "tuple[RecordMade, tuple[int, ...], Callable[[], None]]":
         """Make the record, in the guardian; return what the supervisor has to know, and what takes the record back.
 
         Where it cannot be made, that is said once, and the run goes on without.
         """
         guardian = os.getpid()
-        self._facts |= {"guardian": guardian, "guardian_started": identity.starttime(guardian)}
+        started = identity.starttime(guardian)
+        self._facts |= {"guardian": guardian, "guardian_started": started}
         state, notice = paths.own_state(os.environ)
         is_told = bool(notice) and self._told is not None
         said = notice if is_told and notice != self._told else ""
@@ -69,12 +71,11 @@ class Plan:
             # The notice has said already that there is no folder.
             is_said = self._is_needed or (state is None and is_told)
             return ("unrecorded", why, said, "" if is_said else f"{UNRECORDED}: {why}"), (), _nothing
-        started, may_hang = self._facts["guardian_started"], system.may_hang(record.events)
-        return ("recorded", said, state, started, may_hang), record.descriptors, record.take_back
+        return ("recorded", said, state, started, system.may_hang(record.events)), record.descriptors, record.take_back
 
-    def made(self, guardian: int, message: "tuple[Any, ...]", fds: "list[int]") -> "store.Record | None":
+    def made(self, guardian: int, message: "RecordMade", fds: "list[int]") -> "store.Record | None":
         """Return, in the supervisor, the record that the guardian has made, or None; say what has to be said of it."""
-        if message[0] != "recorded":
+        if message[0] == "unrecorded":
             for text in filter(None, message[2:]):
                 warn(text)
             return None

@@ -71,9 +71,12 @@ def _plain_end(launched: Launched) -> "int | None":
         return None
     if launched.streams.copier and (not launched.streams.copier.flush() or launched.streams.copier.has_failed):
         return None
+    if launched.child.has_heard("unknown"):
+        # The runner ends the run: this is an internal error.
+        return None
     for message in launched.child.heard:
         match message:
-            case ("exited", int(status), float(at), False) if os.WIFEXITED(status):
+            case ("exited", status, at, False) if os.WIFEXITED(status):
                 code = os.WEXITSTATUS(status)
                 if launched.files.record is None:
                     return code

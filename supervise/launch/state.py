@@ -14,7 +14,7 @@ from supervise.options.table import BETWEEN
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+    from typing import Literal
 
     from supervise.access.detector import Detector
     from supervise.access.notify import NotifySocket
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from supervise.output.spool import Spool
     from supervise.output.tee import Copier
     from supervise.process.cgroup import CommandCgroup
-    from supervise.process.channel import Channel
     from supervise.process.file_worker import FileWorker
     from supervise.process.guardian import Guardian
-    from supervise.process.inbox import Inbox
+    from supervise.process.inbox import Inbox, Item
+    from supervise.process.protocol import FromHolder, HolderEnd, RecordMade, SupervisorEnd, Variables
     from supervise.process.stdin import InitialStdin
     from supervise.records.flock import Lock
     from supervise.records.proxies import DistantOutlet, DistantSink
@@ -139,7 +139,7 @@ class Child:
     """The command, and the process that holds it: the guardian, or the supervisor where the guardian has died."""
 
     guardian: "Guardian"
-    channel: "Channel"
+    channel: "SupervisorEnd"
     """The channel to the holder of the command."""
 
     def __init__(self, caller: int) -> None:
@@ -148,9 +148,9 @@ class Child:
         """The descriptor on which the caller of --detach waits for the command; -1 once the caller has its answer."""
         self.has_guardian = False
         """Whether a guardian was forked: from then on there is a channel, too."""
-        self.variables: dict[bytes, bytes | None] = {}
+        self.variables: Variables = {}
         """The changes to the environment that the command gets: name and value, or None for a name to remove."""
-        self.heard: list[tuple[object, ...]] = []
+        self.heard: list[FromHolder] = []
         """The messages of the guardian that came before the runner was there."""
         self.hung: set[int] = set()
         """The pids of processes that hang in a file system and were given up; they may still exist."""
@@ -162,9 +162,9 @@ class Child:
         """A pipe that wakes the holder in the supervisor's own thread; -1 while the guardian holds the command."""
         self._early: set[int] = set()
         self._root = 0
-        self._silence: Channel | None = None
+        self._silence: HolderEnd | None = None
 
-    def change_environment(self, variables: "dict[bytes, bytes | None]") -> None:
+    def change_environment(self, variables: "Variables") -> None:
         """Add these changes to the environment that the command gets."""
         self.variables |= variables
 
@@ -182,13 +182,13 @@ class Child:
         """Note that this process hangs in a file system and is waited for no more."""
         self.hung.add(pid)
 
-    def note_heard(self, *messages: "tuple[object, ...]") -> None:
+    def note_heard(self, *messages: "FromHolder") -> None:
         """Keep messages of the guardian for the runner."""
         self.heard.extend(messages)
 
-    def has_heard(self, word: str) -> bool:
-        """Return whether the guardian has sent a message that begins with this word."""
-        return any(message[0] == word for message in self.heard)
+    def has_heard(self, name: "Literal['exited', 'failed', 'empty', 'unknown']") -> bool:
+        """Return whether the guardian has sent a message of that name."""
+        return any(message[0] == name for message in self.heard)
 
     @property
     def has_ended(self) -> bool:
@@ -225,7 +225,7 @@ class Child:
 
         self.channel, self._silence = channel.pair()
 
-    def become_holder(self) -> "tuple[Channel, int]":
+    def become_holder(self) -> "tuple[HolderEnd, int]":
         """Make the supervisor the holder of the command; return the holder's channel and the pipe that wakes it."""
         from supervise.process import channel
 
@@ -251,7 +251,7 @@ class Child:
 
     def report_unread(self, number: int) -> None:
         """Tell the guardian that the supervisor closes its end of the pipe with that inode number."""
-        self.channel.send("unread", number)
+        self.channel.send(("unread", number))
 
 
 class Streams:
@@ -282,7 +282,7 @@ class Streams:
         """Streams, with copies of their pipes' read ends, that some process still held when the drain was over."""
         self._cut = -1
         self._shown: dict[str, int] = {"stdout": 0, "stderr": 0, "both": 0}
-        self._posted: list[tuple[object, ...]] = []
+        self._posted: list[Item] = []
 
     def open_pipes(self, *, is_one: bool) -> "Stdio":
         """Open the pipes of the command, one for stdout and stderr where `is_one`; return the command's ends.
@@ -377,12 +377,12 @@ class Streams:
             counts[pump.stream] += pump.count
         return counts
 
-    def collect_posted(self) -> "list[tuple[object, ...]]":
+    def collect_posted(self) -> "list[Item]":
         """Keep for the runner what the threads have posted by now; return all that is kept."""
         self._posted += self.inbox.take()
         return self._posted
 
-    def take_posted(self) -> "list[tuple[object, ...]]":
+    def take_posted(self) -> "list[Item]":
         """Return all that the threads have posted since the last call; the first call counts from the start on."""
         posted, self._posted = self._posted, []
         return posted + self.inbox.take()
@@ -475,7 +475,7 @@ class Files:
         """Wait for the record no more: the guardian that was to make it has died, or hangs."""
         self.plan = None
 
-    def note_record(self, guardian: int, message: "tuple[Any, ...]", fds: "list[int]") -> None:
+    def note_record(self, guardian: int, message: "RecordMade", fds: "list[int]") -> None:
         """Note that this guardian has made the record, or why there is none."""
         plan, self.plan = self.plan, None
         if message[0] == "unrecorded":
@@ -591,19 +591,21 @@ class Launched:
             got = self.child.channel.receive()
         except BlockingIOError:
             return True
-        if got is not None:
-            word = got[0][0]
-            if word in ("recorded", "unrecorded"):
-                self.hear_record(*got)
-                return True
-            self.child.note_heard(got[0])
-            if word == "started":
-                self.hear_start(got[0][1])
-            elif word in ("exited", "failed"):
-                self.terminals.end_command()
-        return got is not None
+        if got is None:
+            return False
+        message, fds = got
+        if message[0] == "recorded" or message[0] == "unrecorded":
+            self.hear_record(message, fds)
+            return True
+        # The runner handles these messages, and refuses one that it does not know.
+        self.child.note_heard(message)
+        if message[0] == "started":
+            self.hear_start(message[1])
+        elif message[0] == "exited" or message[0] == "failed":
+            self.terminals.end_command()
+        return True
 
-    def hear_record(self, message: "tuple[Any, ...]", fds: "list[int]") -> None:
+    def hear_record(self, message: "RecordMade", fds: "list[int]") -> None:
         """Note that the guardian has made the record, or why there is none."""
         self.child.guardian.forget_permit()
         self.files.note_record(self.child.guardian.pid, message, fds)
@@ -626,7 +628,7 @@ class Launched:
             # A supervisor that was started in the background has not seen the terminal in its own state yet.
             caller = self.terminals.share(is_commands=False)
             if caller:
-                self.child.channel.send("terminal", caller.facts, fds=caller.opened)
+                self.child.channel.send(("terminal", caller.facts), caller.opened)
         relay.look(self.terminals.caller)
 
     def own_children(self) -> "set[int]":

@@ -72,9 +72,9 @@ def run(
                     low = number + 1
                 os.closerange(low, os.sysconf("SC_OPEN_MAX"))
                 value, fds = operation()
-                worker_end.send("done", value, fds=fds)
+                worker_end.send(("done", value), fds)
             except OSError as error:
-                worker_end.send("failed", error.errno or 0, error.strerror or str(error), _text(error.filename))
+                worker_end.send(("failed", error.errno or 0, error.strerror or str(error), _text(error.filename)))
         finally:
             os._exit(0)
     worker_end.close()

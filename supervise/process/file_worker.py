@@ -68,7 +68,7 @@ class FileWorker:
 
     def post(self, method: str, *words: object) -> None:
         """Have the file worker call the method, without waiting; its result and its errors are dropped."""
-        self._channel.send("post", method, words)
+        self._channel.send(("post", method, words))
 
     def call(self, method: str, *words: object) -> "Any":
         """Have the file worker call the method, and return the result.
@@ -80,7 +80,7 @@ class FileWorker:
             self._check()
         self._asked = monotonic()
         try:
-            self._channel.send("call", method, words)
+            self._channel.send(("call", method, words))
             while True:
                 self._check()
                 self._channel.flush(POLL_SECONDS if self._channel.has_unsent else 0.0)
@@ -183,5 +183,5 @@ def _serve(make: "Callable[[], object]", worker_end: "channel.Channel", keep: "t
             path = error.filename if isinstance(error.filename, str) else None
             answer = "failed", error.errno or 0, error.strerror or str(error), path
         if kind == "call":
-            worker_end.send(*answer)
+            worker_end.send(answer)
             worker_end.flush(3600.0)

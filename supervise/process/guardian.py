@@ -1,8 +1,9 @@
-"""The guardian: a small process of ours beside us, forked before anything else is done, that holds the command.
+"""The guardian: a small process beside the supervisor, forked before anything else is done, that holds the command.
 
-When we die, by KILL too, it stops the tree.  It leaves our process group first, since whoever kills us by `killpg`
-must not take it along.  It is forked when all that the command's start takes is loaded and known, and neither a thread
-nor a library is there yet: what is touched after the fork, by it or by us, is copied page by page.
+When the supervisor dies, by KILL too, the guardian stops the tree.  The guardian leaves the supervisor's process group
+first, since a `killpg` of that group must not kill both.  It is forked when all that the command's start takes is
+loaded and known, and before there is a thread or a library: each page that one of the two processes writes to after the
+fork is copied.
 """
 
 import _signal
@@ -16,68 +17,72 @@ from supervise.process.holder import Holder
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from typing import Any, Protocol
+    from typing import Protocol
 
-    Message = tuple[tuple[Any, ...], tuple[int, ...]]
-    """What a line carries: the words, and the descriptors."""
+    from supervise.process.holder import RecordMaker
+    from supervise.process.protocol import Facts, FromHolder, SupervisorEnd, TerminalFacts, ToHolder
 
-    from supervise.process.holder import Maker
+    Order = tuple[ToHolder, tuple[int, ...]]
+    """A message to the holder, and its descriptors."""
+    OnLost = Callable[[Facts, list[tuple[str, str]], str], None]
+    """Writes the end of the run from the facts, the places of the sockets, and why the supervisor has given up."""
 
-    OnLost = Callable[[tuple[Any, ...], list[tuple[str, str]], str], None]
-
-    class Restored(Protocol):
-        """The terminal of the caller, as the guardian finds it."""
+    class CallerTerminal(Protocol):
+        """The terminal of the caller, as the guardian restores it."""
 
         def restore(self) -> None:
             """Give the terminal back to the caller as it was."""
 
         def give_back(self) -> None:
-            """Take the terminal out of the hands of a group that is dead."""
+            """Take the terminal from a process group that is dead."""
 
-    FoundAgain = Callable[[tuple[Any, ...], tuple[int, ...]], Restored]
-    """That terminal, from what the guardian was told of it."""
+    TerminalFinder = Callable[[TerminalFacts, tuple[int, ...]], CallerTerminal]
+    """Returns that terminal from the facts and the descriptors of the message `terminal`."""
 
 NAME = b"supervise-guard"
-REAP = 1.0
-"""Seconds that it may take to go when all is over."""
-LAST_WORDS = 15.0
-"""Seconds for which the guardian's last words are waited for: the kill of a whole tree takes 10 at most."""
-LISTENING = 0.1
-"""Seconds after which a guardian that says nothing is woken."""
+"""The guardian's name in /proc/PID/comm, of 15 bytes at most."""
+DISMISS_SECONDS = 1.0
+"""Seconds that the guardian may take to exit after `bye`."""
+LAST_MESSAGES_SECONDS = 15.0
+"""Seconds for which the supervisor waits for the last messages: a kill of the whole tree takes 10 at most."""
+WAKE_SECONDS = 0.1
+"""Seconds without a message after which the supervisor continues the guardian, which the command may have stopped."""
 
 
 class Guardian:
-    """The guardian as we see it."""
+    """The guardian as the supervisor sees it."""
 
     def __init__(
-        self, pid: int, line: channel.Channel, has_terminal: bool, leave: int, permit: int, mask: "Iterable[int]"
+        self, pid: int, line: "SupervisorEnd", has_terminal: bool, leave: int, permit: int, mask: "Iterable[int]"
     ) -> None:
         self.pid = pid
         self.channel = line
         self.has_terminal = has_terminal
-        """We have a controlling terminal, and the command shares it with us."""
+        """The supervisor has a controlling terminal, and shares it with the command."""
         self._leave = leave
+        """See `Holder.leave`."""
         self._permit = permit
+        """See `Holder.permit`."""
         self.is_given_up = False
         """The supervisor has killed the guardian, since it hung in a start."""
         self.is_let_go = False
-        """The guardian was told that all is over."""
+        """The supervisor has sent `bye`, or the guardian has gone without."""
         self.mask = mask
-        """The signals that the caller blocks, and so the command blocks."""
+        """The signals that the caller blocks; they are blocked for the command too."""
 
     def keep(self) -> bool:
-        """It stays until it is dismissed; False where it has gone already, of a command that ended by itself."""
+        """Have the guardian stay until it is dismissed; return False where it has exited, with its command."""
         leave, self._leave = self._leave, -1
         return leave < 0 or bool(os.read(leave, 1))
 
     def forget_permit(self) -> None:
-        """Forget the permit: the record is made, or never will be."""
+        """Close the permit: the record is made, or will not be."""
         if self._permit >= 0:
             os.close(self._permit)
             self._permit = -1
 
     def take_permit(self) -> bool:
-        """Take from the guardian the permit to go on after the record is made; False where it has gone on already."""
+        """Have the guardian exit once it has made the record; return False where it has gone on already."""
         permit, self._permit = self._permit, -1
         if permit < 0:
             return False
@@ -96,61 +101,61 @@ class Guardian:
             pass
 
     def wake(self) -> None:
-        """Let it go on, should the command have stopped it (`kill -STOP $PPID`)."""
+        """Continue the guardian, should the command have stopped it (`kill -STOP $PPID`)."""
         os.kill(self.pid, _signal.SIGCONT)
 
     def wait(self) -> None:
-        """Reap the guardian when it has gone, which takes as long as the command's grace; it is roused meanwhile.
+        """Wait until the guardian has stopped the command and exited, and reap it; rouse it where it stands still.
 
-        Raises ChildProcessError.
+        Raises ChildProcessError where it is not a child of this process, or is reaped already.
         """
         from supervise.process import freezer
 
         while not os.waitpid(self.pid, os.WNOHANG)[0]:
             if freezer.is_still(self.pid):
                 freezer.rouse(self.pid)
-            sleep(LISTENING)
+            sleep(WAKE_SECONDS)
 
     def let_go(self) -> None:
-        """Tell the guardian that all is over, and do not wait: `dismiss` does that later, while the guardian goes."""
+        """Send the guardian `bye`, and do not wait: it exits meanwhile, and `dismiss` reaps it later."""
         if self.is_given_up or self.is_let_go:
             return
         self.is_let_go = True
         try:
             if self.keep():
                 self.wake()
-                self.channel.send("bye")
+                self.channel.send(("bye",))
         except ProcessLookupError:
             pass
 
     def dismiss(self) -> None:
-        """Tell the guardian that all is over, and reap it: no process of the run is left behind, not even for init.
+        """Send the guardian `bye`, and reap it: no process of the run is left behind, not even for init.
 
-        A guardian that does not go within REAP seconds, stopped again and again, is killed: it has nothing left to do.
+        A guardian that does not exit within DISMISS_SECONDS, stopped again and again, is killed: it has no work left.
         """
         if self.is_given_up:
             return
         self.let_go()
         try:
-            self.channel.flush(REAP)
-            if not self._has_hung_up(REAP):
+            self.channel.flush(DISMISS_SECONDS)
+            if not self._has_hung_up(DISMISS_SECONDS):
                 os.kill(self.pid, _signal.SIGKILL)
-            os.waitpid(self.pid, 0 if self._has_hung_up(REAP) else os.WNOHANG)
+            os.waitpid(self.pid, 0 if self._has_hung_up(DISMISS_SECONDS) else os.WNOHANG)
         except (ChildProcessError, ProcessLookupError):
             pass
 
     def _has_hung_up(self, seconds: float) -> bool:
-        """Return whether the guardian has gone: its end of the line hangs up then, and the wait has a bound."""
+        """Return whether the guardian exits within that many seconds: its end of the channel hangs up then."""
         poll = select.poll()
         poll.register(self.channel, select.POLLHUP)
         return bool(poll.poll(seconds * 1000))
 
-    def hear_last(self) -> "Iterator[tuple[Any, ...]]":
-        """Hear what a guardian that is about to go, or has to kill all first, still says; it is woken now and then."""
-        until = monotonic() + LAST_WORDS
+    def last_messages(self) -> "Iterator[FromHolder]":
+        """Yield the messages of a guardian that is about to exit, or has an order to kill; continue it meanwhile."""
+        until = monotonic() + LAST_MESSAGES_SECONDS
         while monotonic() < until:
             try:
-                got = self.channel.receive(LISTENING)
+                got = self.channel.receive(WAKE_SECONDS)
             except BlockingIOError:
                 self.wake()
                 continue
@@ -160,27 +165,27 @@ class Guardian:
 
 
 def fork(
-    first: "Iterable[Message]",
+    first: "Iterable[Order]",
     *,
     unneeded: "Iterable[int]",
     has_terminal: bool,
     may_leave: bool,
     mask: "Iterable[int]",
     on_lost: "OnLost",
-    found_again: "FoundAgain | None",
-    maker: "Maker | None" = None,
+    find_terminal: "TerminalFinder | None",
+    maker: "RecordMaker | None" = None,
     copies: "tuple[int, ...]" = (),
 ) -> Guardian:
-    """Fork the guardian, with the first of what it is told: no line is faster.
+    """Fork the guardian, which obeys the orders `first` before it serves the channel: that way no message is sent.
 
     All signals are blocked from here on, so that none is lost before a thread of the supervisor takes it.  `unneeded`
-    are descriptors of the supervisor that the guardian must not hold.  With `may_leave` the guardian goes by itself
-    when the command has ended by itself and left no process, unless the supervisor calls `keep`.  `mask` is the
-    command's signal mask.  `on_lost` is called in the guardian, with the facts and the sockets that it was told, when
-    the supervisor has died and the tree is stopped; `found_again` before that, on a terminal.  `maker` makes the record
-    of the run, in the guardian, where the first messages tell it to.  `copies`: the read ends of the
-    command's pipes that the guardian keeps (see `read_ends.ReadEndCopies`).
-    Raises OSError where no process can be had.
+    are descriptors of the supervisor that the guardian must not hold.  With `may_leave` the guardian exits as soon as
+    the command has ended by itself and has left no process, unless the supervisor calls `keep`.  `mask` is the signal
+    mask of the command.  `on_lost` is called in the guardian when the supervisor is dead and the tree is stopped;
+    `find_terminal` before that, where there is a terminal.  `maker` makes the record of the run, in the guardian, at
+    the order `record`.  `copies` are the read ends of the command's pipes that the guardian keeps (see
+    `read_ends.ReadEndCopies`).
+    Raises OSError where the system gives no process or no descriptor.
     """
     ours, theirs = channel.pair()
     leave = _byte() if may_leave else -1
@@ -194,7 +199,7 @@ def fork(
         if message[0] == "spawn":
             holder.prepare(message[1], message[2])
     _signal.pthread_sigmask(_signal.SIG_SETMASK, _signal.valid_signals())
-    # Should it die, the tree falls to us: from the command's first moment on, so before there is a guardian at all.
+    # Should the guardian die, its children fall to the supervisor, from the command's first moment on.
     system.become_subreaper()
     pid = os.fork()
     if pid:
@@ -208,36 +213,36 @@ def fork(
             os.setsid()
         elif holder.group:
             os.setpgid(0, 0)
-        # Where neither is so, the guardian's group is of another pid namespace and has no number here: a process that
-        # leaves it never comes back, and the command has to be born in it, or it could not read the terminal.
-        # A caller may ignore it for us: the command's status would be lost, and it would ignore it too.
-        _signal.signal(_signal.SIGCHLD, _noted)
+        # A group of 0 is one of another pid namespace, without a number here.  The guardian stays in it: a process that
+        # leaves such a group cannot come back, and the command has to be started in it, or could not read the terminal.
+        # A caller may ignore SIGCHLD: the command's status would be lost, and the command would ignore SIGCHLD too.
+        _signal.signal(_signal.SIGCHLD, _on_child)
         system.become_subreaper()
-        # Whoever sees the command sees by whom it is held.
+        # `ps` shows the command below a process of this name.
         system.prctl(system.PR_SET_NAME, NAME)
-        # The command can stop its parent; then we could not see that the other end has died.
+        # The command can stop its parent: a stopped guardian could not see that the supervisor has died.
         system.prctl(system.PR_SET_PDEATHSIG, _signal.SIGCONT)
         ours.close()
-        # The guardian lets go of these before anything that may hang: one that cannot be killed must not hold them.
+        # The guardian closes these before anything that may hang: a guardian that cannot be killed must not hold them.
         _leave_stdio(1, 2)
         for message, fds in first:
             holder.obey(message, fds)
-        # What can wait comes after the command: the pages that it touches are copied while that is being loaded.
+        # What can wait comes after the spawn: the pages that it writes to are copied while the command is being loaded.
         for fd in unneeded:
             os.close(fd)
-        _hold(holder, trigger, on_lost, found_again)
+        _hold(holder, trigger, on_lost, find_terminal)
         code = 0
     except OSError as error:
         if not holder.root:
-            # No descriptor is left, say: the supervisor then gives this reason, and not that the guardian has died.
-            holder.channel.send("failed", "error", f"cannot start: {os.strerror(error.errno or 0).lower()}")
+            # No descriptor is left, say: the supervisor reports this reason, and not that the guardian has died.
+            holder.channel.send(("failed", "error", f"cannot start: {os.strerror(error.errno or 0).lower()}"))
         raise
     finally:
         os._exit(code)
 
 
 def has_terminal() -> bool:
-    """We have a controlling terminal."""
+    """Return whether this process has a controlling terminal."""
     try:
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
     except OSError:
@@ -245,35 +250,35 @@ def has_terminal() -> bool:
     return True
 
 
-def _hold(holder: Holder, trigger: int, on_lost: "OnLost", found_again: "FoundAgain | None") -> None:
+def _hold(holder: Holder, trigger: int, on_lost: "OnLost", find_terminal: "TerminalFinder | None") -> None:
     _listen(holder.wake, trigger)
     _leave_stdio(0)
     if not holder.serve():
         terminal = None
-        if found_again and holder.terminal:
-            terminal = found_again(holder.terminal, holder.terminal_descriptors)
+        if find_terminal and holder.terminal:
+            terminal = find_terminal(holder.terminal, holder.terminal_descriptors)
         if terminal:
-            # The terminal is restored at once: what comes after supervise need not wait for the command's grace.
+            # The terminal is restored at once: a program that runs after supervise need not wait for the grace.
             terminal.restore()
         holder.stop_alone()
         if terminal:
             terminal.give_back()
-        # What is written now may need the descriptor of the line.
+        # What is written now may need one more descriptor.
         holder.channel.close()
         if holder.facts:
             on_lost(holder.facts, holder.sockets, holder.fault)
 
 
 def _byte() -> int:
-    """What gives one byte, to whoever is first."""
-    one, give = os.pipe()
-    os.write(give, b"!")
-    os.close(give)
-    return one
+    """Return the read end of a pipe that gives one byte, to the process that reads first."""
+    source, sink = os.pipe()
+    os.write(sink, b"!")
+    os.close(sink)
+    return source
 
 
 def _listen(wake: int, trigger: int) -> None:
-    """When a child dies, `wake` becomes readable: also for one that has died already, its signal is blocked so far."""
+    """Have `wake` become readable when a child dies; a SIGCHLD that came before is pending, and counts."""
     os.set_blocking(wake, False)
     os.set_blocking(trigger, False)
     _signal.set_wakeup_fd(trigger, warn_on_full_buffer=False)
@@ -281,11 +286,11 @@ def _listen(wake: int, trigger: int) -> None:
 
 
 def _leave_stdio(*numbers: int) -> None:
-    """Let go of stdio: a reader of what supervise and the command write must not wait for the guardian's end."""
+    """Put /dev/null in place of these descriptors: their readers must not wait for the guardian's exit."""
     try:
         nothing = _open_null()
     except (OSError, ImportError):
-        # No descriptor is left.  The guardian holds its stdio for as long as it lives, then.
+        # No descriptor is left.  The guardian then keeps its standard streams until it exits.
         return
     for number in numbers:
         os.dup2(nothing, number)
@@ -293,9 +298,9 @@ def _leave_stdio(*numbers: int) -> None:
 
 
 def _open_null() -> int:
-    """Return a descriptor of /dev/null, or of what stands for it.
+    """Return a descriptor of /dev/null, or of what `null.open_null` finds in its place.
 
-    Raises OSError, ImportError where there is no descriptor left.
+    Raises OSError, ImportError where no descriptor is left.
     """
     try:
         return os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
@@ -306,5 +311,5 @@ def _open_null() -> int:
         return null.open_null()
 
 
-def _noted(number: int, frame: object) -> None:
-    """The wake-up descriptor has told already."""
+def _on_child(number: int, frame: object) -> None:
+    """Do nothing: the wake-up descriptor is readable."""

@@ -1,31 +1,8 @@
-"""The holder of the command: it spawns the command, reaps its tree, answers for it, and stops all of it.
+"""The holder of the command: it starts the command, reaps its tree, answers for it, and stops all of it.
 
-The guardian is the holder, and the supervisor should the guardian die, whose children and statuses it inherits.
-
-    what it is told                     what it says
-    ("orders", signal, grace, facts)    how to stop the tree, and what to know, if the supervisor dies
-    ("terminal", facts) + descriptors   the caller's terminal, to be restored if the supervisor dies
-    ("socket", folder, run_id)          where the control socket is, to be removed if the supervisor dies
-    ("lock",) + descriptor              the file of the run's lock, made anew, to be kept open
-    ("helper", pid, is_there)           a helper with its own group, to be killed if the supervisor dies
-    ("unread", number)                  the pipe with that inode number has lost its reader: its copy is to be closed
-    ("cgroup", folder) + descriptor     a cgroup to go into with all the tree; the descriptor is to be kept open
-    ("record",)                         ("recorded", ...) + descriptors, as the maker of the record has it
-    ("spawn", command, variables,       ("started", pid, at) or ("failed", kind, reason)
-        terminal) + stdio
-    ("ask", number)                     ("alive", number, at), after ("exited", ...) if the command has ended
-    ("stop", signal, was_delivered)     -
-        + descriptor                    the order is carried out if the pipe gives a byte
-    ("kill",)                           ("empty", survivors) if the command has been spawned
-    ("root", signal)                    -
-    ("list",)                           ("listed", processes)
-    ("usage",)                          ("used", cpu_seconds, max_rss_bytes)
-    ("fault", reason)                   why the other end gives up, to be known when it has gone
-    ("bye",)                            the end: nothing is stopped any more
-                                        ("exited", status, at, others) as it happens; status as of wait(2)
-                                        ("empty", survivors) when the command and all others are gone
-
-Times are seconds of CLOCK_MONOTONIC, which all processes share.
+The guardian is the holder.  Should the guardian die, a thread of the supervisor is the holder: the supervisor inherits
+the guardian's children with their statuses.  `process/protocol.py` lists what the supervisor sends, and what the holder
+does and answers.
 """
 
 import _signal
@@ -33,107 +10,117 @@ import os
 import select
 from time import monotonic
 
-from supervise.process.channel import Channel
 from supervise.process.spawn import SpawnError, find, is_whole, names_of, places, spawn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from types import ModuleType
-    from typing import Any
 
+    from supervise.process.protocol import (
+        Facts,
+        HolderEnd,
+        ProcessFacts,
+        RecordMade,
+        TerminalFacts,
+        ToHolder,
+        Variables,
+    )
     from supervise.process.raw_environment import RawEnvironment
     from supervise.process.read_ends import ReadEndCopies
 
-    Maker = Callable[[], tuple[tuple[Any, ...], tuple[int, ...], Callable[[], None]]]
-    """Makes the record: what the supervisor is told of it, with which descriptors, and what takes all of it back."""
+    RecordMaker = Callable[[], tuple[RecordMade, tuple[int, ...], Callable[[], None]]]
+    """Makes the record; returns the message to the supervisor with its descriptors, and a function that removes it."""
 
 UNKNOWN_STATUS = -1
-"""Of a command whose status died with the guardian."""
-WALL = 0x40000000
-"""__WALL of wait(2): also children that were made by clone without SIGCHLD."""
-LAST_WORDS = 1.0
-"""Seconds that the other end has to make room for the last that it is told."""
-LONGEST_POLL = 86400.0
-"""Seconds of one wait; where more are to be waited, the caller waits again."""
-SETTLED = 50
-"""Milliseconds after which the modules for stopping are loaded: a short command never needs them, and a long one must
-not depend on a disk that may be gone by then."""
+"""The status of a command whose status was lost with the guardian."""
+WAIT_ALL = 0x40000000
+"""__WALL of wait(2): also wait for children that were made by clone(2) without SIGCHLD."""
+FLUSH_SECONDS = 1.0
+"""Seconds that the supervisor has to make room for the holder's last messages."""
+POLL_SECONDS = 86400.0
+"""Seconds of one poll(2) at most; a caller that has to wait longer waits again."""
+LOAD_AFTER_MILLISECONDS = 50
+"""Milliseconds after which the modules that stop a tree are loaded: a short command does not need them, and a long
+one must not depend on a disk that may be gone by then."""
 
 
 class Holder:
-    """One end of the line, one command at a time, and everything that descends from it."""
+    """The holder's end of the channel, one command at a time, and all that descends from the command."""
 
-    def __init__(self, channel: Channel, wake: int, group: "int | None") -> None:
+    def __init__(self, channel: "HolderEnd", wake: int, group: "int | None") -> None:
         self.channel = channel
         self.wake = wake
-        """Readable when a child may have died."""
+        """A descriptor that is readable when a child may have died."""
         self.group = group
         """The process group in which the command is started; None for a session of its own, 0 for the holder's own.
 
         On a terminal the command stays in the caller's group, as under `timeout --foreground`: a group of its own
-        breaks pipelines and the script loops around us, and hides a second Ctrl-C from us.
+        would break pipelines and the loops of scripts around supervise, and would hide a second Ctrl-C from supervise.
         """
-        self.facts: tuple[Any, ...] = ()
-        self.terminal: tuple[Any, ...] = ()
+        self.facts: Facts | None = None
+        self.terminal: TerminalFacts = ()
         self.terminal_descriptors: tuple[int, ...] = ()
         self.sockets: list[tuple[str, str]] = []
         self.fault = ""
-        """Why the supervisor gave up; empty where it has not said so."""
+        """Why the supervisor has given up; empty where it has not."""
         self._helpers: set[int] = set()
         self._locks: list[int] = []
         """Descriptors that hold the run's lock, beside the descriptor that was open at the fork."""
         self.spared: set[int] = set()
-        """The children of a supervisor that is the holder which are not of the command's tree: the watcher of
-        the wall, and the file workers that write files."""
-        self._gathering: Iterator[None] | None = None
-        """What is left to be done to bring the tree behind the wall."""
+        """In a supervisor that is the holder: its children outside of the command's tree, which are the watcher of the
+        cgroup and the file workers."""
+        self._cgroup_moves: Iterator[None] | None = None
+        """Moves the rest of the tree into the run's cgroup, some processes at each step."""
         self._stop_signal = 15
         self._grace = 0.0
         self.leave = -1
-        """A descriptor that gives one byte to its first reader: a guardian that reads it goes as soon as the command
-        has ended by itself and left no process, and need not be told to."""
+        """A pipe that gives one byte to its first reader: a guardian that gets the byte exits as soon as the command
+        has ended by itself and has left no process, without a `bye`."""
         self._has_leave = False
         self._is_alone = False
         """The supervisor is dead."""
         self.mask: Iterable[int] = ()
-        """The signals that the caller of supervise blocks: they are blocked for the command too."""
+        """The signals that the caller of supervise blocks; they are blocked for the command too."""
         self.kept: tuple[int, ...] = ()
-        """In a guardian: the read ends of the command's pipes for its `Copies`, should the supervisor die."""
+        """In a guardian: the read ends of the command's pipes for `ReadEndCopies`, should the supervisor die."""
         self._copies: ReadEndCopies | None = None
         self.permit = -1
-        """The same for what comes after the record: where the supervisor was first, nothing does."""
-        self.maker: Maker | None = None
-        """The function that makes the record."""
+        """A pipe that gives one byte to its first reader: a guardian that has made the record and gets no byte exits,
+        since the supervisor has started another guardian meanwhile."""
+        self.maker: RecordMaker | None = None
         self._prepared: tuple[dict[bytes, bytes], list[str]] | None = None
-        """The environment of the first command, and where its file may be."""
+        """The environment of the first command, and the paths at which its file may be."""
         self._is_mapping = True
-        """A mapping can hand on the environment of the caller to the command."""
+        """A mapping can hold the whole environment of the caller."""
         self._names: tuple[bytes, ...] = ()
-        """Variables of the caller's environment that name the supervisor, and mean the command."""
+        """Variables of the caller's environment that hold the supervisor's pid and are to hold the command's."""
         self.root = 0
+        """The command's pid; 0 before the first command."""
         self._leads_group = False
-        """The command has a session, and so a group, of its own."""
+        """The command has a session, and so a process group, of its own."""
         self.is_root_alive = False
         self.was_emptied = True
+        """The supervisor has the message that the tree is gone, or no command was spawned."""
         self.stopping_since = 0.0
+        """When the holder began to stop the tree, by CLOCK_MONOTONIC; 0 where it has not."""
 
     def serve(self) -> bool:
-        """Serve the line; True where it was ended by a word, False where the other end died."""
+        """Serve the supervisor; return True after its `bye`, False where the supervisor is dead."""
         poll = select.poll()
         poll.register(self.wake, select.POLLIN)
         poll.register(self.channel, select.POLLIN)
-        timeout: int | None = SETTLED
+        timeout: int | None = LOAD_AFTER_MILLISECONDS
         # The end of a short command follows at once: the pages that its end takes are copied while the command runs.
         self.reap()
         if self._has_leave:
-            self.channel.flush(LAST_WORDS)
+            self.channel.flush(FLUSH_SECONDS)
             return True
         while True:
             poll.modify(self.channel, select.POLLIN | (select.POLLOUT if self.channel.has_unsent else 0))
-            ready = poll.poll(timeout if self._gathering is None else 0)
-            if self._gathering is not None:
-                self._gather()
+            ready = poll.poll(timeout if self._cgroup_moves is None else 0)
+            if self._cgroup_moves is not None:
+                self._move_into_cgroup()
             elif not ready:
                 timeout = None
                 self._load()
@@ -141,7 +128,7 @@ class Holder:
                 self._clear_wake()
                 self.reap()
                 if self._has_leave:
-                    self.channel.flush(LAST_WORDS)
+                    self.channel.flush(FLUSH_SECONDS)
                     return True
             if self.channel.has_unsent:
                 self.channel.flush()
@@ -157,15 +144,15 @@ class Holder:
                     return True
                 self.obey(message, fds)
 
-    def _gather(self) -> None:
-        """Bring more of the tree behind the wall, for a moment."""
-        if self._gathering is not None and next(self._gathering, self) is self:
-            self._gathering = None
+    def _move_into_cgroup(self) -> None:
+        """Take one step of the moves into the run's cgroup."""
+        if self._cgroup_moves is not None and next(self._cgroup_moves, self) is self:
+            self._cgroup_moves = None
 
     def stop_alone(self) -> None:
-        """Do what is left to do when the other end has died: ask, wait out the grace, kill.
+        """Stop the tree after the supervisor's death: send the signal of `--signal`, wait for the grace, kill.
 
-        What the command prints meanwhile is read and dropped, so that it can finish a clean-up that prints.
+        The guardian reads and drops what the command prints meanwhile, so that a clean-up that prints can finish.
         """
         if self.kept:
             self._load_copies().unblock()
@@ -186,10 +173,10 @@ class Holder:
         stop.kill_all(os.getpid(), self._own_group(), self.reap, self._wait)
 
     def reap(self) -> bool:
-        """Take the statuses of all who have died, and tell of the command's; True where nobody is left."""
+        """Reap all children that have died, and report the command's end; return whether no child is left."""
         while True:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG | WALL)
+                pid, status = os.waitpid(-1, os.WNOHANG | WAIT_ALL)
             except ChildProcessError:
                 break
             if pid == 0:
@@ -198,16 +185,16 @@ class Holder:
                 return False
             if pid == self.root and self.is_root_alive:
                 self.is_root_alive = False
-                # Whoever is left now may be let out a moment later.
-                self._gathering = None
+                # The supervisor may let the processes that are left out of the cgroup a moment later.
+                self._cgroup_moves = None
                 at = monotonic()
                 has_others = self._has_others()
                 if self.leave >= 0 and os.WIFEXITED(status) and not has_others:
                     self._has_leave = bool(os.read(self.leave, 1))
-                self.channel.send("exited", status, at, has_others)
+                self.channel.send(("exited", status, at, has_others))
         if self.root and not self.is_root_alive and not self.was_emptied:
             self.was_emptied = True
-            self.channel.send("empty", [])
+            self.channel.send(("empty", []))
         return True
 
     def _has_others(self) -> bool:
@@ -216,101 +203,114 @@ class Holder:
 
             return any(pid not in self.spared for pid in tree.children(os.getpid()))
         try:
-            # WNOWAIT: only look.  CLONE children count as well.
-            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT | WALL)
+            # With WNOWAIT waitid(2) reaps no child.
+            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT | WAIT_ALL)
         except ChildProcessError:
             return False
         return True
 
-    def obey(self, message: "tuple[object, ...]", fds: "Sequence[int]") -> None:
-        """Do what the other end says."""
+    def obey(self, message: "ToHolder", fds: "Sequence[int]") -> None:
+        """Do what the supervisor orders; report a message that this holder does not know."""
         match message:
-            case ("orders", int(number), float(grace), tuple(facts)):
-                self._stop_signal, self._grace, self.facts = number, grace, facts
-            case ("terminal", tuple(facts)):
+            case ("orders", signal, grace, facts):
+                self._stop_signal, self._grace, self.facts = signal, grace, facts
+            case ("terminal", facts):
                 self.terminal, self.terminal_descriptors = facts, tuple(fds)
-            case ("socket", str(folder), str(run_id)):
+            case ("socket", folder, run_id):
                 self.sockets.append((folder, run_id))
-            case ("fault", str(reason)):
+            case ("fault", reason):
                 self.fault = reason
             case ("lock",):
                 for fd in self._locks:
                     os.close(fd)
                 self._locks = [*fds]
-            case ("helper", int(pid), bool(is_there)):
-                (self._helpers.add if is_there else self._helpers.discard)(pid)
-            case ("cgroup", str(folder)):
+            case ("helper", pid, is_running):
+                (self._helpers.add if is_running else self._helpers.discard)(pid)
+            case ("cgroup", folder):
                 from supervise.process import cgroup
 
-                self._gathering = cgroup.move_in(folder, self.spared, self.reap)
-                self._gather()
-            case ("spawn", list(command), dict(variables), str(terminal)):
+                self._cgroup_moves = cgroup.move_in(folder, self.spared, self.reap)
+                self._move_into_cgroup()
+            case ("spawn", command, variables, terminal):
                 if fds[3:]:
                     self._take_copies(fds[3:])
                 self._spawn(command, variables, (fds[0], fds[1], fds[2]), terminal)
             case ("record",):
                 self._make_record()
-            case ("unread", int(number)):
+            case ("unread", inode):
                 if self.kept:
-                    self._load_copies().close(number)
-            case ("ask", int(number)):
+                    self._load_copies().close(inode)
+            case ("ask", number):
                 self.reap()
-                self.channel.send("alive", number, monotonic())
-            case ("stop", int(number), bool(was_delivered)):
-                if not _is_first(fds):
-                    return
-                self.stopping_since = monotonic()
-                spared = self.group if was_delivered else None
-                self._load().ask_all(os.getpid(), number, spared_group=spared)
-                self._signal_unseen(_signal.SIGCONT if was_delivered else number)
-                self.reap()
+                self.channel.send(("alive", number, monotonic()))
+            case ("stop", signal, is_delivered):
+                if _is_first(fds):
+                    self._stop(signal, is_delivered)
             case ("kill",):
-                self.stopping_since = self.stopping_since or monotonic()
-                stop = self._load()
-                self._signal_unseen(_signal.SIGKILL)
-                survivors = stop.kill_all(os.getpid(), self._own_group(), self.reap, self._wait)
-                if not self.was_emptied:
-                    # Also where nobody is alive, and only a debugger of somebody else's keeps one from being reaped.
-                    self.channel.send("empty", survivors)
-            case ("root", int(number)):
-                self._signal_root(number)
+                self._kill()
+            case ("root", signal):
+                self._signal_root(signal)
             case ("list",):
-                self.channel.send("listed", self._list())
+                self.channel.send(("listed", self._list()))
             case ("usage",):
-                self.channel.send("used", *_usage())
+                self.channel.send(("used", *_usage()))
+            case ("bye",):
+                # `serve` returns at this message; before the channel is served the supervisor does not send it.
+                pass
+            case _:
+                from supervise.process.protocol import name_of
+
+                # An exception here would end the guardian, and look like a death from outside.
+                self.channel.send(("unknown", name_of(message)))
+
+    def _stop(self, signal: int, is_delivered: bool) -> None:
+        self.stopping_since = monotonic()
+        spared = self.group if is_delivered else None
+        self._load().ask_all(os.getpid(), signal, spared_group=spared)
+        self._signal_unseen(_signal.SIGCONT if is_delivered else signal)
+        self.reap()
+
+    def _kill(self) -> None:
+        self.stopping_since = self.stopping_since or monotonic()
+        kill = self._load()
+        self._signal_unseen(_signal.SIGKILL)
+        survivors = kill.kill_all(os.getpid(), self._own_group(), self.reap, self._wait)
+        if not self.was_emptied:
+            # This is also sent where no process lives, but a debugger outside of the tree keeps one from being reaped.
+            self.channel.send(("empty", survivors))
 
     def look_at_environment(self) -> None:
-        """Look at the environment in the supervisor, whose environment it is and whose number may stand in it."""
+        """Read the caller's environment; to be called before the fork, since the supervisor's pid may stand in it."""
         self._names = names_of(os.getpid())
         self._is_mapping = is_whole() and not self._names
         if not self._is_mapping:
-            # This is loaded before the fork: the guardian may have no descriptor for it, or find a disk that is gone.
+            # After the fork the guardian may have no descriptor to load it with, or find a disk that is gone.
             from supervise.process import raw_environment  # noqa: F401 - used after the fork
 
-    def prepare(self, command: "list[str]", variables: "dict[bytes, bytes | None]") -> None:
-        """Do the part of a spawn that can be done before the fork: after it, each page that is touched is copied.
+    def prepare(self, command: "list[str]", variables: "Variables") -> None:
+        """Do the part of the first spawn that can be done before the fork: after it, each page written is copied.
 
-        The PATH is not looked into: a folder there may be on a file system that does not answer.
+        The folders of PATH are not read here: a folder may be on a file system that does not answer.
         """
         kept = _environment(variables)
         self._prepared = kept, places(command[0], kept)
 
     def _make_record(self) -> None:
-        """Make the record in this process: the supervisor has to go on where the file system does not answer."""
+        """Make the record in the guardian: where its file system does not answer, the supervisor must go on."""
         assert self.maker
         message, fds, undo = self.maker()
         if not os.read(self.permit, 1):
-            # The supervisor has waited long enough: another guardian runs the command, without a record.
+            # The supervisor waits no longer: another guardian runs the command, without a record.
             undo()
             os._exit(0)
-        self.channel.send(*message, fds=fds)
+        self.channel.send(message, fds)
         for fd in fds:
             os.close(fd)
 
     def _spawn(
         self,
         command: "list[str]",
-        variables: "dict[bytes, bytes | None]",
+        variables: "Variables",
         stdio: "tuple[int, int, int]",
         terminal: str,
     ) -> None:
@@ -328,22 +328,23 @@ class Holder:
             environ = kept if self._is_mapping else self._exact(variables)
             self.root = spawn(file, command, environ, stdio, group=group, terminal=terminal, mask=self.mask)
         except SpawnError as error:
-            self.channel.send("failed", error.kind, error.reason)
+            self.channel.send(("failed", error.kind, error.reason))
         else:
             self.is_root_alive, self.was_emptied = True, False
-            self.channel.send("started", self.root, monotonic())
+            self.channel.send(("started", self.root, monotonic()))
         finally:
-            # With the first command these are our own, all the same with a terminal, and the lowest stay.
+            # The descriptors of the first command are the guardian's own, of which 0, 1 and 2 stay open.  With --pty
+            # all three are one descriptor.
             for fd in {*stdio} - {0, 1, 2}:
                 os.close(fd)
 
-    def _exact(self, variables: "dict[bytes, bytes | None]") -> "RawEnvironment":
+    def _exact(self, variables: "Variables") -> "RawEnvironment":
         from supervise.process.raw_environment import RawEnvironment
 
         return RawEnvironment(variables, self._names)
 
     def _signal_root(self, number: int) -> None:
-        # Until we reap it, its pid is nobody else's.
+        # The pid belongs to no other process until the holder reaps it.
         self.reap()
         if self.is_root_alive:
             try:
@@ -352,9 +353,9 @@ class Holder:
                 pass
 
     def _signal_unseen(self, number: int) -> None:
-        """Where nothing is seen of the tree (no /proc of ours): to the command and its group, as timeout(1) does.
+        """Signal the command and its process group, as timeout(1) does, where /proc does not show the tree.
 
-        A group keeps its number as long as one of it is there, and somebody is: else nobody would have to be stopped.
+        The number of the group is not reused: a process of the group is alive, or `reap` would have returned True.
         """
         from supervise.process import tree
 
@@ -369,7 +370,7 @@ class Holder:
             except OSError:
                 pass
 
-    def _list(self) -> "list[tuple[int, str, int, str, str]]":
+    def _list(self) -> "list[ProcessFacts]":
         from supervise.process import tree
 
         self.reap()
@@ -380,13 +381,13 @@ class Holder:
         return self.group or os.getpgrp()
 
     def _wait(self, seconds: float) -> None:
-        """Wait at most so long for a child to die, or for output to drop where nothing else reads it."""
+        """Wait for that many seconds at most for a child to die; drop output where no supervisor reads it any more."""
         poll = select.poll()
         poll.register(self.wake, select.POLLIN)
         for source in self._copies.sources if self._copies and self._is_alone else ():
             poll.register(source, select.POLLIN)
-        # poll(2) takes milliseconds in an int, which a grace of months does not go into.
-        for fd, _ in poll.poll(max(0, int(min(seconds, LONGEST_POLL) * 1000) + 1)):
+        # poll(2) takes milliseconds in an int, which cannot hold a grace of months.
+        for fd, _ in poll.poll(max(0, int(min(seconds, POLL_SECONDS) * 1000) + 1)):
             if fd == self.wake:
                 self._clear_wake()
             elif self._copies:
@@ -399,32 +400,32 @@ class Holder:
             pass
 
     def take_over(self, root: int) -> None:
-        """Hold a command that another has started, and whose tree has fallen to us."""
+        """Hold, in the supervisor, the command of a guardian that has died; `root` is 0 where its pid is not known."""
         from supervise.process import tree
 
         self._load()
         self.was_emptied = False
-        ours = os.getpid()
-        children = (pid for pid in tree.children(ours) if pid not in self.spared)
-        found = {pid: tree.stat(pid) or tree.unreadable(pid, ours) for pid in children}
+        supervisor = os.getpid()
+        children = (pid for pid in tree.children(supervisor) if pid not in self.spared)
+        found = {pid: tree.stat(pid) or tree.unreadable(pid, supervisor) for pid in children}
         started = {pid: now.starttime for pid, now in found.items() if now is not None}
         if root:
             self.root = root
         elif started:
-            # It was never told which of them the command is: whoever is the oldest.
+            # The guardian died before it reported the command's pid: the command is the oldest of the children.
             self.root = min(started, key=started.__getitem__)
         self.is_root_alive = self.root in started
         if not self.root:
-            self.channel.send("failed", "error", "the guardian died before it could start the command")
+            self.channel.send(("failed", "error", "the guardian died before it could start the command"))
         elif not root:
-            self.channel.send("started", self.root, monotonic())
+            self.channel.send(("started", self.root, monotonic()))
         if self.root and not self.is_root_alive:
-            # Its status died with who had taken it.
-            self.channel.send("exited", UNKNOWN_STATUS, monotonic(), bool(started))
+            # The guardian had reaped the command, and the status was lost with the guardian.
+            self.channel.send(("exited", UNKNOWN_STATUS, monotonic(), bool(started)))
         self.reap()
 
     def _take_copies(self, fds: "Sequence[int]") -> None:
-        """Keep the read ends of the next attempt's pipes, in a guardian; in the supervisor its own ends are enough."""
+        """Keep the read ends of the next attempt's pipes, in a guardian; a supervisor has its own, and closes these."""
         if self.kept:
             self._load_copies().replace([*fds])
         else:
@@ -433,14 +434,15 @@ class Holder:
 
     def _load_copies(self) -> "ReadEndCopies":
         if self._copies is None:
-            # This is loaded after the command's start: a file of its own costs a hundredth of a bare start of Python.
+            # This is loaded after the command's start: one more file costs a hundredth of a bare start of Python.
             from supervise.process.read_ends import ReadEndCopies
 
             self._copies = ReadEndCopies(self.kept)
         return self._copies
 
     def _load(self) -> "ModuleType":
-        from supervise.process import kill
+        """Return the module `kill`; load with it all that the guardian may need when the disk is gone."""
+        from supervise.process import kill, protocol  # noqa: F401 - the channel uses `protocol` where it is full
 
         if self.kept:
             self._load_copies()
@@ -448,7 +450,7 @@ class Holder:
 
 
 def _is_first(fds: "Sequence[int]") -> bool:
-    """Return whether this process is the first to read the byte of the pipe that came with the order."""
+    """Return whether this process is the first to read the byte of the pipe that came with the order, if one came."""
     is_first = True
     for fd in fds:
         try:
@@ -460,7 +462,7 @@ def _is_first(fds: "Sequence[int]") -> bool:
 
 
 def _kill_group(pid: int) -> None:
-    """Of a process that leads a session, if it still does: else the number may be somebody else's by now."""
+    """Kill the process group of that process if it leads a session; else the pid may be another process by now."""
     try:
         if os.getsid(pid) == pid:
             os.killpg(pid, _signal.SIGKILL)
@@ -468,14 +470,14 @@ def _kill_group(pid: int) -> None:
         pass
 
 
-def _environment(variables: "dict[bytes, bytes | None]") -> "dict[bytes, bytes]":
-    """Ours, with these instead; without those that are None."""
+def _environment(variables: "Variables") -> "dict[bytes, bytes]":
+    """Return the environment of this process with the variables replaced, and without those that are None."""
     environ = {**os.environb, **variables}
     return {name: value for name, value in environ.items() if value is not None}
 
 
 def _usage() -> "tuple[float, int]":
-    """Seconds of CPU of all that was reaped, and the resident memory in bytes of the largest of them (getrusage(2))."""
+    """Return the CPU seconds of all reaped processes, and the resident bytes of the largest of them (getrusage(2))."""
     import resource
 
     used = resource.getrusage(resource.RUSAGE_CHILDREN)

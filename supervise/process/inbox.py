@@ -1,44 +1,74 @@
-"""What the threads have to tell the one loop: a queue that poll can wait for."""
+"""The inbox: what the threads of the supervisor report to its one loop, in a queue that poll(2) can wait for."""
 
 import os
 from _collections import deque
 from time import sleep
 
-MANY = 200
-"""Items in the inbox that are very many."""
-TURN_SECONDS = 0.005
-"""Seconds between two looks whether the loop has taken the items."""
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from supervise.process.tree import Stat
+
+    FirstByte = tuple[Literal["first"], object]
+    """The pump has read its first byte."""
+    PumpEnded = tuple[Literal["ended"], object]
+    """The pump has ended.  (This room does not know the class `Pump`.)"""
+    Copied = tuple[Literal["copied"]]
+    """More of the output is in the record, and a client waits for it."""
+    CopyFailed = tuple[Literal["copy failed"], str, str]
+    """The copy of the output to that file, `record` or `--log`, is not complete, and why."""
+    ForegroundChanged = tuple[Literal["foreground"]]
+    """The terminal's foreground group may be another one."""
+    SignalTaken = tuple[Literal["signal"], int, int, int, float, list[Stat]]
+    """Number, si_code, the sender's pid, CLOCK_MONOTONIC, and the sender with its ancestors (see `signals.take`)."""
+    AccessFound = tuple[Literal["access"]]
+    """The detector of access has news (see `access/findings.py`)."""
+    NotifyHeard = tuple[Literal["notify"]]
+    """The command has sent something by sd_notify(3) (see `access/notify.py`)."""
+    Item = (
+        FirstByte | PumpEnded | Copied | CopyFailed | ForegroundChanged | SignalTaken | AccessFound | NotifyHeard
+    )  # fmt: skip
+
+FULL_ITEMS = 200
+"""Items in the inbox at which a thread that other processes can make post waits."""
+FULL_POLL_SECONDS = 0.005
+"""Seconds between two checks whether the loop has taken the items of a full inbox."""
 
 
 class Inbox:
-    """Any thread posts; one takes."""
+    """A queue into which any thread posts, and from which the loop takes."""
 
     def __init__(self) -> None:
-        self._items: deque[tuple[object, ...]] = deque()
+        """Make an empty inbox.
+
+        Raises OSError where the process can have no more descriptors.
+        """
+        self._items: deque[Item] = deque()
         self._wake, self._trigger = os.pipe()
         os.set_blocking(self._wake, False)
         os.set_blocking(self._trigger, False)
 
     def fileno(self) -> int:
-        """Readable when something is there."""
+        """Return a descriptor that is readable while an item may be in the inbox."""
         return self._wake
 
-    def post(self, *item: object) -> None:
-        """Add it and wake who waits."""
+    def post(self, item: "Item") -> None:
+        """Add the item, and wake the loop."""
         self._items.append(item)
         try:
             os.write(self._trigger, b"!")
         except BlockingIOError:
-            # Full of wake-ups already.
+            # The pipe is full of earlier wake-ups.
             pass
 
     def wait_for_room(self) -> None:
-        """Wait until the loop has taken items, where very many are there: for threads that others can make post."""
-        while len(self._items) >= MANY:
-            sleep(TURN_SECONDS)
+        """Wait while the inbox is full; for threads that other processes can make post at any rate."""
+        while len(self._items) >= FULL_ITEMS:
+            sleep(FULL_POLL_SECONDS)
 
     def wait(self, seconds: float) -> None:
-        """Wait, at most so long, for something to be there."""
+        """Wait for an item, for that many seconds at most."""
         import select
 
         poll = select.poll()
@@ -49,8 +79,8 @@ class Inbox:
         """Return whether one of these signals is in the inbox."""
         return any(item[0] == "signal" and item[1] in numbers for item in self._items.copy())
 
-    def take(self) -> "list[tuple[object, ...]]":
-        """All that is there."""
+    def take(self) -> "list[Item]":
+        """Take all items out of the inbox and return them, the earliest first."""
         try:
             os.read(self._wake, 4096)
         except BlockingIOError:

@@ -55,7 +55,7 @@ def choose() -> "frozenset[int]":
 def take(taken: "frozenset[int]", inbox: "Inbox") -> None:
     """Start the thread that takes the signals and posts each one to the inbox.
 
-    Each message is `("signal", number, code, sender's pid, CLOCK_MONOTONIC, sender's ancestry)`. The ancestry is read
+    Each item is `("signal", number, code, sender's pid, CLOCK_MONOTONIC, sender's ancestry)`. The ancestry is read
     at once, since the sender may end right after the signal: `kill 0` in the command hits the sender too. It is empty
     for a sender that is gone, for the kernel, and for a child of the supervisor.
 
@@ -71,7 +71,7 @@ def _take(taken: "frozenset[int]", inbox: "Inbox") -> None:
         _ancestry_of(0)
     while True:
         if info is not None:
-            inbox.post("signal", info.si_signo, info.si_code, info.si_pid, monotonic(), _ancestry(info))
+            inbox.post(("signal", info.si_signo, info.si_code, info.si_pid, monotonic(), _ancestry(info)))
         # Signals that come faster than they are handled stay in the kernel, which keeps one of each number.
         inbox.wait_for_room()
         info = _signal.sigwaitinfo(taken)

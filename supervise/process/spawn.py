@@ -13,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from supervise.process.protocol import FailureKind
     from supervise.process.raw_environment import RawEnvironment
 
 SHELL = "/bin/sh"
@@ -35,7 +36,7 @@ _read: "list[bytes | None]" = []
 class SpawnError(Exception):
     """The command could not be started. `kind` is not_found (127), not_executable (126) or error (125)."""
 
-    def __init__(self, kind: str, reason: str) -> None:
+    def __init__(self, kind: "FailureKind", reason: str) -> None:
         super().__init__(reason)
         self.kind = kind
         self.reason = reason
@@ -117,7 +118,7 @@ def spawn(
 
     # The kernel reports an error with a script's interpreter as an error of the script.
     if _is_file(path) and (missing := interpreter.missing_interpreter(path)):
-        kind = "not_found" if number in (errno.ENOENT, errno.ENOTDIR) else "not_executable"
+        kind: FailureKind = "not_found" if number in (errno.ENOENT, errno.ENOTDIR) else "not_executable"
         why = os.strerror(number)
         # repr, since the most frequent cause is invisible: a carriage return, the line end of another system.
         raise SpawnError(kind, f"{path}: its interpreter {missing!r}: {why[0].lower()}{why[1:]}")

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from math import inf
 from time import monotonic
+from typing import TYPE_CHECKING, assert_never
 
 from supervise.activity.progress import Progress
 from supervise.core.attempt import Phase
@@ -56,6 +57,7 @@ from supervise.faces.items import Said, Trouble
 from supervise.launch.state import Launched
 from supervise.output.pump import Pump
 from supervise.process import signal_origin, signals, tree
+from supervise.process.protocol import not_known, unknown
 from supervise.runner import reaper, restart
 from supervise.runner.evidence import Observer
 from supervise.runner.notices import Notices
@@ -64,6 +66,10 @@ from supervise.runner.settings import policy_of
 from supervise.runner.takeover import take_over
 from supervise.text.signal_names import signal_name
 from supervise.text.stderr import reason_of
+
+if TYPE_CHECKING:
+    from supervise.process.inbox import Item
+    from supervise.process.protocol import FromHolder
 
 TOGETHER = 0.05
 """Seconds within which two processes hear of a signal that was sent to both."""
@@ -170,13 +176,13 @@ class Runner:
         match action:
             case Ask():
                 self._asked += 1
-                channel.send("ask", self._asked)
+                channel.send(("ask", self._asked))
                 # An end that a stopped guardian has not told comes before any verdict.
                 self.overseer.rouse()
             case Probe():
                 self._followers.append(Sampled(self._observer.sample()))
             case SignalRoot(signal):
-                channel.send("root", signal)
+                channel.send(("root", signal))
                 self.overseer.rouse()
             case BeginSnapshot(at):
                 self._observer.begin_snapshot(at + self.launched.info.started)
@@ -204,6 +210,8 @@ class Runner:
                     self._forget_attempt()
             case Settle(outcome):
                 self.outcome = outcome
+            case _:
+                assert_never(action)
 
     def _end_unborn(self) -> tuple[Process, ...]:
         """Kill a command that does not come into being, and its guardian, which hangs; return the survivors."""
@@ -234,7 +242,7 @@ class Runner:
                 self.notices.tell(Trouble(warning))
             restart.start(self.launched, number, previous)
         except (OSError, RuntimeError) as error:
-            self.launched.child.channel.send("kill")
+            self.launched.child.channel.send(("kill",))
             self._followers.append(SpawnFailed("error", f"cannot start attempt {number}: {reason_of(error)}"))
         self._told = dict.fromkeys(self.launched.streams.pumps, 0)
 
@@ -263,32 +271,36 @@ class Runner:
 
     def tell_said(self) -> None:
         """Tell all that sd_notify has brought by now."""
-        for item in self.launched.access.notify.take() if self.launched.access.notify else ():
-            match item:
-                case ("ready", float(at)):
+        for news in self.launched.access.notify.take() if self.launched.access.notify else ():
+            match news:
+                case ("ready", at):
                     self.dispatch(Ready("notify", at - self.launched.info.started))
-                case ("alive", float(at)):
+                case ("alive", at):
                     self.dispatch(Alive(at - self.launched.info.started))
-                case ("stuck", float(at)):
+                case ("stuck", at):
                     self.dispatch(Stuck(at - self.launched.info.started))
-                case ("prolong", float(at), float(by)):
+                case ("prolong", at, by):
                     self.dispatch(Prolong(by, at - self.launched.info.started))
-                case ("status" | "stopping" | "main pid" as what, _, str(text)):
+                case ("status" | "stopping" | "main pid" as what, _, text):
                     self.notices.tell(Said(what, text))
                     self.on_wake_at()
+                case _:
+                    unknown(news)
 
     def _tell_signs(self) -> None:
-        for item in self.launched.access.signs.findings.take() if self.launched.access.signs else ():
-            match item:
-                case ("ready", str(sign), float(at)):
+        for finding in self.launched.access.signs.news.take() if self.launched.access.signs else ():
+            match finding:
+                case ("found", sign, at):
                     self.dispatch(Ready(sign, at - self.launched.info.started))
-                case ("tried", str(sign), str(why)):
+                case ("missed", sign, why):
                     self.dispatch(Tried(sign, why))
-                case ("trouble", str(text)):
+                case ("failed", text):
                     self.notices.tell(Trouble(text))
-                case ("helper", int(pid), bool(is_there)):
-                    # Should we die, nobody else knows of it.
-                    self.launched.child.channel.send("helper", pid, is_there)
+                case ("helper", pid, is_running):
+                    # The guardian kills the helper should the supervisor die.
+                    self.launched.child.channel.send(("helper", pid, is_running))
+                case _:
+                    unknown(finding)
 
     def _cut(self) -> None:
         for pump in self.launched.streams.pumps:
@@ -371,23 +383,28 @@ class Runner:
         for item in self.launched.streams.take_posted():
             self.hear_item(item)
 
-    def hear_message(self, message: tuple[object, ...]) -> None:
-        """One message of the holder."""
-        if message[0] in ("exited", "failed"):
+    def hear_message(self, message: "FromHolder") -> None:
+        """Handle one message of the holder.
+
+        Raises UnknownMessageError.
+        """
+        if message[0] == "unknown":
+            not_known(message[1])
+        if message[0] == "exited" or message[0] == "failed":
             self.launched.terminals.end_command()
         if self.machine.phase is Phase.BACKOFF:
-            # Of an attempt that is over.
+            # The message belongs to an attempt that is over.
             return
         match message:
-            case ("started", int(pid), float(at)):
+            case ("started", pid, at):
                 self.is_empty = False
                 self._root = pid
                 self._root_since = at - self.launched.info.started
                 self.launched.hear_start(pid)
                 self.dispatch(Started(pid), at - self.launched.info.started)
-            case ("failed", str(kind), str(reason)):
-                self.dispatch(SpawnFailed(kind, reason))  # type: ignore[arg-type]  # the guardian sends only these kinds
-            case ("exited", int(status), float(at), bool(has_others)):
+            case ("failed", kind, reason):
+                self.dispatch(SpawnFailed(kind, reason))
+            case ("exited", status, at, has_others):
                 self.is_empty = not has_others
                 self._tell_output()
                 ended = _exit_of(status)
@@ -397,37 +414,53 @@ class Runner:
                     # That is the end of the run, and the guardian takes as long to go as the supervisor to say so.
                     self.let_guardian_go()
                 self.dispatch(Exited(ended, at - self.launched.info.started))
-            case ("empty", list(survivors)):
+            case ("empty", survivors):
                 self.is_empty = not survivors
                 self.overseer.hear_empty()
                 self.dispatch(Emptied(tuple(Process(*one) for one in survivors)))
-            case ("alive", int(number), float(at)) if number == self._asked:
-                self._tell_output()
-                counting = [pump for pump in self.launched.streams.pumps if pump.stream in self.policy.idle_on]
-                pending = any(pump.is_pending() for pump in counting)
-                self.dispatch(Answered(pending, at - self.launched.info.started))
+            case ("alive", number, at):
+                if number == self._asked:
+                    self._tell_output()
+                    counting = [pump for pump in self.launched.streams.pumps if pump.stream in self.policy.idle_on]
+                    pending = any(pump.is_pending() for pump in counting)
+                    self.dispatch(Answered(pending, at - self.launched.info.started))
+            case ("recorded", *_) | ("unrecorded", *_) | ("listed", *_) | ("used", *_):
+                # The answer has come too late: the supervisor has gone on without it.
+                pass
+            case _:
+                unknown(message)
 
-    def hear_item(self, item: tuple[object, ...]) -> None:
-        """One thing that a thread posted."""
+    def hear_item(self, item: "Item") -> None:
+        """Handle one item that a thread has posted.
+
+        Raises UnknownMessageError.
+        """
         match item:
-            case ("first", Pump()) | ("signs",) | ("said",):
+            case ("first", _) | ("access",) | ("notify",):
                 self._tell_output()
-            case ("ended", Pump() as pump) if pump in self._told:
-                self._tell_output()
-                if pump.failure:
-                    self.dispatch(Undelivered(pump.stream, pump.failure))
-                if self.launched.terminals.relay:
-                    self.launched.terminals.relay.leave()
-                if all(pump.has_ended for pump in self.launched.streams.pumps):
-                    self.dispatch(Drained())
-            case ("uncopied", str(name), str(why)):
+            case ("ended", source):
+                # A pump of an attempt that is over is not among them.
+                for pump in [one for one in self._told if one is source]:
+                    self._hear_pump_end(pump)
+            case ("copy failed", name, why):
                 self.notices.complain(name, why)
             case ("copied",):
                 self.on_copied()
             case ("foreground",):
                 self._take_terminal()
-            case ("signal", int(number), int(code), int(sender), float(at), list(ancestry)):
+            case ("signal", number, code, sender, at, ancestry):
                 self._hear_signal(number, code, sender, at - self.launched.info.started, ancestry)
+            case _:
+                unknown(item)
+
+    def _hear_pump_end(self, pump: Pump) -> None:
+        self._tell_output()
+        if pump.failure:
+            self.dispatch(Undelivered(pump.stream, pump.failure))
+        if self.launched.terminals.relay:
+            self.launched.terminals.relay.leave()
+        if all(pump.has_ended for pump in self.launched.streams.pumps):
+            self.dispatch(Drained())
 
     def _hear_signal(self, number: int, code: int, sender: int, at: float, ancestry: list[tree.Stat]) -> None:
         is_from_terminal = code == signals.CODE_FROM_KERNEL
@@ -506,7 +539,7 @@ class Runner:
             relay.copy_size()
         elif relay or not is_from_terminal:
             # What the terminal sends, it has sent to the command too, where that is in our group.
-            self.launched.child.channel.send("root", number)
+            self.launched.child.channel.send(("root", number))
 
     def _take_terminal(self) -> None:
         if self.launched.terminals.relay:

@@ -11,18 +11,22 @@ from supervise.core.policy import Policy
 from supervise.faces.items import NotRetried, Stragglers, Usage
 from supervise.launch.state import Launched
 from supervise.process import signals
+from supervise.process.protocol import not_known
 from supervise.runner.dispatcher import Runner
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from supervise.output.spool import Spool
+    from supervise.process.protocol import AskList, AskUsage, FromHolder
 
 LAST_WRITES = 0.2
 """Seconds that file systems which stop answering have for the last writes, where a limit or a signal ended
 the run."""
 LAST_WRITES_AT_EASE = 1.0
 """Seconds for the same where the command has ended by itself, until a signal comes."""
-ANSWER = 0.2
-"""Seconds that the guardian may take to answer the last questions, when all is over."""
+ANSWER_SECONDS = 0.2
+"""Seconds that the holder may take to answer each of the last questions, when the run is over."""
 TURN = 0.05
 """Seconds between two looks for a signal, while held output is shown."""
 STRAGGLING = 0.05
@@ -91,10 +95,10 @@ def _end_signs(launched: Launched) -> None:
 def _stragglers(launched: Launched) -> tuple[Process, ...]:
     until = monotonic() + STRAGGLING
     while True:
-        answer = _request(launched, "list", "listed")
-        listed = answer[1] if answer else []
+        answers = _answers(launched, ("list",))
+        listed = next((message[1] for message in answers if message[0] == "listed"), [])
         if not listed or monotonic() > until:
-            return tuple(Process(*one) for one in listed)  # type: ignore[attr-defined]  # an answer of the guardian has no types
+            return tuple(Process(*one) for one in listed)
         # Only where something is left at all; nothing tells us of its end in a bounded way.
         launched.child.wait_for_channel(0.01)
 
@@ -130,8 +134,7 @@ def _show_held(launched: Launched, spool: "Spool", policy: Policy, outcome: Outc
             return outcome
         for item in launched.streams.take_posted():
             if item[0] == "signal" and item[1] in signals.CANCELLING:
-                number = int(str(item[1]))
-                cause = Cause("cancelled", monotonic() - launched.info.started, signal=number)
+                cause = Cause("cancelled", monotonic() - launched.info.started, signal=item[1])
                 return settle(cause, outcome.exit, policy, "")
     if spool.failure:
         return settle(
@@ -141,19 +144,19 @@ def _show_held(launched: Launched, spool: "Spool", policy: Policy, outcome: Outc
 
 
 def _usage(launched: Launched) -> Usage:
-    used = _request(launched, "usage", "used")
-    cpu, rss = (used[1], used[2]) if used else (None, None)
+    answers = _answers(launched, ("usage",))
+    cpu, rss = next((message[1:] for message in answers if message[0] == "used"), (None, None))
     counts = launched.streams.counts()
-    return Usage(cpu, rss, counts["stdout"], counts["stderr"], counts["both"])  # type: ignore[arg-type]  # an answer of the guardian has no types
+    return Usage(cpu, rss, counts["stdout"], counts["stderr"], counts["both"])
 
 
-def _request(launched: Launched, question: str, answer: str) -> tuple[object, ...] | None:
-    """Ask whoever holds the command and wait for the answer, for a bounded time."""
+def _answers(launched: Launched, question: "AskList | AskUsage") -> "Iterator[FromHolder]":
+    """Send the holder a question, and yield what the holder sends within ANSWER_SECONDS."""
     if launched.child.guardian.is_given_up:
         # A guardian that was given up cannot answer.
-        return None
+        return
     launched.child.channel.send(question)
-    until = monotonic() + ANSWER
+    until = monotonic() + ANSWER_SECONDS
     while (left := until - monotonic()) > 0 and launched.child.wait_for_channel(left):
         try:
             got = launched.child.channel.receive()
@@ -161,7 +164,8 @@ def _request(launched: Launched, question: str, answer: str) -> tuple[object, ..
             # A part of a long answer: a thousand processes do not go into one packet.
             continue
         if got is None:
-            return None
-        if got[0][0] == answer:
-            return got[0]
-    return None
+            return
+        message, _ = got
+        if message[0] == "unknown":
+            not_known(message[1])
+        yield message

@@ -39,7 +39,7 @@ async def _build_cgroup(runner: Runner) -> None:
         created = cgroup.create(launched.info.run_id)
         if created:
             launched.child.enter(created)
-            launched.child.channel.send("cgroup", created.folder, fds=(created.watcher_pipe,))
+            launched.child.channel.send(("cgroup", created.folder), (created.watcher_pipe,))
             launched.child.guardian.wake()
 
 
@@ -116,8 +116,8 @@ async def _keep(runner: Runner, control: Control | None) -> None:
         launched.files.lock,
         control,
         launched.files.record,
-        lambda folder: launched.child.channel.send("socket", folder, launched.info.run_id),
-        lambda fd: launched.child.channel.send("lock", fds=(fd,)),
+        lambda folder: launched.child.channel.send(("socket", folder, launched.info.run_id)),
+        lambda fd: launched.child.channel.send(("lock",), (fd,)),
     )
     before = runner.on_finish
 

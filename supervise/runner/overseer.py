@@ -65,19 +65,19 @@ class Overseer:
             claim, give = os.pipe()
         except OSError:
             # No descriptor is left for a claim: then the order is the guardian's alone.
-            self._launched.child.channel.send("stop", signal, is_delivered)
+            self._launched.child.channel.send(("stop", signal, is_delivered))
         else:
             os.set_blocking(claim, False)
             os.write(give, b"!")
             os.close(give)
             self._claim = claim
-            self._launched.child.channel.send("stop", signal, is_delivered, fds=(claim,))
+            self._launched.child.channel.send(("stop", signal, is_delivered), (claim,))
         self._begin()
 
     def kill(self) -> None:
         """Have all of the tree killed."""
         self._killing_since = monotonic()
-        self._launched.child.channel.send("kill")
+        self._launched.child.channel.send(("kill",))
         self._begin()
 
     def rouse(self) -> None:
@@ -99,9 +99,9 @@ class Overseer:
     def hear_takeover(self) -> None:
         """Give the orders again: the guardian that had them is dead."""
         if self._order and self._take_claim():
-            self._launched.child.channel.send("stop", *self._order)
+            self._launched.child.channel.send(("stop", *self._order))
         if self._killing_since is not None:
-            self._launched.child.channel.send("kill")
+            self._launched.child.channel.send(("kill",))
 
     def _begin(self) -> None:
         self.rouse()

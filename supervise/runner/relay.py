@@ -128,7 +128,7 @@ def _copier_of(launched: Launched) -> "Copier | None":
     from supervise.launch import run_record
 
     return run_record.copier(
-        record, most, launched.files.log, lambda name, why: launched.streams.inbox.post("uncopied", name, why)
+        record, most, launched.files.log, lambda name, why: launched.streams.inbox.post(("copy failed", name, why))
     )
 
 
@@ -147,7 +147,7 @@ def _detect_access(launched: Launched, wanted: "tuple[str, ...]") -> None:
 
 def _hear_last_words(launched: Launched) -> None:
     """The guardian has gone of a command that has ended: from here on its line is silent."""
-    launched.child.note_heard(*launched.child.guardian.hear_last())
+    launched.child.note_heard(*launched.child.guardian.last_messages())
     if launched.child.has_ended:
         launched.terminals.end_command()
     launched.child.silence_channel()

@@ -75,7 +75,7 @@ class Following:
         self._copied += 1
         if self._is_awaited:
             self._is_awaited = False
-            self._runner.launched.streams.inbox.post("copied")
+            self._runner.launched.streams.inbox.post(("copied",))
 
     def _forget(self, client: Client) -> None:
         self._known.pop(client, None)
@@ -229,7 +229,7 @@ def open_control(runner: Runner, requests: Requests) -> Control | None:
     # Whoever is left of us when we are killed removes it.
     try:
         listener = sockets.listen(
-            launched.info.run_id, lambda path: launched.child.channel.send("socket", path, launched.info.run_id)
+            launched.info.run_id, lambda path: launched.child.channel.send(("socket", path, launched.info.run_id))
         )
     except OSError as error:
         why = reason_of(error, with_path=True)

@@ -25,7 +25,7 @@ def start(launched: Launched, number: int, previous: str) -> None:
     )
     copies = () if launched.terminals.relay else launched.streams.sources
     launched.child.channel.send(
-        "spawn", launched.info.request.command, launched.child.variables, tty, fds=(*stdio, *copies)
+        ("spawn", launched.info.request.command, launched.child.variables, tty), (*stdio, *copies)
     )
     for fd in {*stdio} - {0}:
         os.close(fd)

@@ -32,6 +32,6 @@ def take_over(launched: Launched, root: int) -> None:
     holder.spared = launched.own_children()
     if launched.child.cgroup:
         # What is started from now on is started by us.
-        launched.child.channel.send("cgroup", launched.child.cgroup.folder)
+        launched.child.channel.send(("cgroup", launched.child.cgroup.folder))
     holder.take_over(root)
     _thread.start_new_thread(holder.serve, ())

@@ -301,7 +301,7 @@ class Relay:
             self._queue.clear()
         if self._state == "waiting" and not self._is_told and self._is_in_foreground():
             self._is_told = True
-            inbox.post("foreground")
+            inbox.post(("foreground",))
 
     def _is_in_foreground(self) -> bool:
         try:

@@ -31,7 +31,7 @@ def filled() -> tuple[channel.Channel, channel.Channel, int]:
     ours, theirs = pair()
     count = 0
     while not ours.has_unsent:
-        assert ours.send("root", count)
+        assert ours.send(("root", count))
         count += 1
     return ours, theirs, count
 
@@ -53,8 +53,8 @@ def test_a_full_line_takes_more_and_waits_for_nobody() -> None:
     ours, theirs, count = filled()
     began = time.monotonic()
     for number in range(count, count + 500):
-        assert ours.send("root", number)
-    assert ours.send("kill")
+        assert ours.send(("root", number))
+    assert ours.send(("kill",))
     assert time.monotonic() - began < 2
     assert received(theirs, ours) == [*(("root", number) for number in range(count + 500)), ("kill",)]
     assert not ours.has_unsent
@@ -63,10 +63,10 @@ def test_a_full_line_takes_more_and_waits_for_nobody() -> None:
 def test_what_stands_for_each_other_is_kept_once() -> None:
     ours, theirs, count = filled()
     for number in range(5000):
-        ours.send("root", 10)
-        ours.send("ask", number)
-        ours.send("helper", 7, bool(number % 2))
-        ours.send("stop", 15, False)
+        ours.send(("root", 10))
+        ours.send(("ask", number))
+        ours.send(("helper", 7, bool(number % 2)))
+        ours.send(("stop", 15, False))
     said = received(theirs, ours)[count:]
     assert sorted(said) == [("ask", 4999), ("helper", 7, True), ("root", 10), ("stop", 15, False)]
 
@@ -74,10 +74,10 @@ def test_what_stands_for_each_other_is_kept_once() -> None:
 def test_what_is_kept_has_a_bound_and_what_ends_the_command_is_beyond_it() -> None:
     ours, theirs, count = filled()
     for number in range(10_000):
-        ours.send("root", count + number)
-    ours.send("kill")
+        ours.send(("root", count + number))
+    ours.send(("kill",))
     said = received(theirs, ours)
-    assert len(said) <= count + channel.MOST_UNSENT + 1
+    assert len(said) <= count + channel.UNSENT_MESSAGES + 1
     assert said[-1] == ("kill",)
 
 
@@ -85,7 +85,7 @@ def test_descriptors_wait_too_and_none_is_left() -> None:
     before = len(os.listdir("/proc/self/fd"))
     ours, theirs, _ = filled()
     reader, writer = os.pipe()
-    ours.send("cgroup", "folder", fds=(writer,))
+    ours.send(("cgroup", "folder"), (writer,))
     os.close(writer)
     found: list[int] = []
     while not found:
@@ -97,7 +97,7 @@ def test_descriptors_wait_too_and_none_is_left() -> None:
     assert os.read(reader, 1) == b"!"
     for fd in (*found, reader):
         os.close(fd)
-    ours.send("cgroup", "again", fds=(0,))
+    ours.send(("cgroup", "again"), (0,))
     ours.close()
     theirs.close()
     assert len(os.listdir("/proc/self/fd")) == before
@@ -106,7 +106,7 @@ def test_descriptors_wait_too_and_none_is_left() -> None:
 def test_a_message_longer_than_what_a_socket_takes_comes_whole() -> None:
     ours, theirs = pair()
     words = [f"{number}" * 50_000 for number in range(10, 40)]
-    assert ours.send("spawn", words)
+    assert ours.send(("spawn", words))
     assert ours.has_unsent
     got = None
     while got is None:
@@ -120,7 +120,7 @@ def test_a_message_longer_than_what_a_socket_takes_comes_whole() -> None:
 def test_an_end_that_is_gone_is_told_at_once_and_what_waits_is_dropped() -> None:
     ours, theirs, _ = filled()
     theirs.close()
-    assert not ours.send("kill")
+    assert not ours.send(("kill",))
     assert not ours.has_unsent
 
 
@@ -149,7 +149,7 @@ def test_threads_that_send_at_the_same_time() -> None:
         begin.wait()
         try:
             for number in range(count):
-                ours.send("socket", name, number)
+                ours.send(("socket", name, number))
                 ours.flush()
         except BaseException as error:
             failed.append(error)

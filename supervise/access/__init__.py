@@ -1,1 +1,1 @@
-"""Signs of access other than the first byte of output, and the checks that look for them."""
+"""Signs of access other than the first byte of output, and the probes and readers that look for them."""

@@ -1,7 +1,7 @@
 """The checks of `--access-on`, each under the name that its row of `access_kinds.KINDS` has for it.
 
-A check takes the argument of the sign and returns '' where the sign is there, else why not, in words for people.  It
-may wait for a bounded time, and ends soon after `Scene.stopped` has hung up.
+A check takes the argument of a sign. It returns '' where the sign is present, else the reason why not, for the user. It
+waits for a bounded time at most, and ends soon after `Scene.stopped` has hung up.
 """
 
 import errno
@@ -18,13 +18,13 @@ from supervise.process import tree
 from supervise.text.stderr import reason_of
 
 CONNECT_SECONDS = 1.0
-"""Seconds that a connection may take,"""
+"""Seconds in which a connection has to be accepted."""
 ANSWER_SECONDS = 10.0
-"""an answer to a request,"""
+"""Seconds in which a request has to be answered."""
 COMMAND_SECONDS = 30.0
-"""and a command."""
+"""Seconds in which a command has to end."""
 LOCAL_HOSTS = ("127.0.0.1", "::1")
-"""Where a port is looked for without a host."""
+"""The addresses that are tried for a port without a host."""
 
 
 class Scene:
@@ -40,13 +40,13 @@ class Scene:
         mind: Callable[[int, bool], None],
     ) -> None:
         self.stopped = stopped
-        """A pipe that hangs up when the check is of no use any more."""
+        """The read end of a pipe that hangs up when the check is to stop."""
         self.holder = holder
         """Returns the pid of the process whose descendants are the command's tree."""
         self.environ = environ
         """The command's environment."""
         self.mind = mind
-        """Takes the pid of a process of supervise's own, and whether it has begun or ended."""
+        """Called with the pid of a helper process, and whether it has begun or ended."""
 
 
 Check = Callable[[str, Scene], str]
@@ -62,7 +62,7 @@ def check_named(name: str) -> Check:
 
 
 def port(argument: str, scene: Scene) -> str:
-    """A connection is accepted at the port."""
+    """Check whether a connection to the port is accepted."""
     found = port_of(argument)
     assert found
     host, number = found
@@ -80,6 +80,7 @@ def _shown(host: str) -> str:
 
 
 def _connect(host: str, number: int, stopped: int) -> str:
+    """Return '' where the host accepts a connection, else the reason."""
     try:
         addresses = socket.getaddrinfo(host, number, type=socket.SOCK_STREAM)
     except OSError as error:
@@ -92,7 +93,8 @@ def _connect(host: str, number: int, stopped: int) -> str:
                 if code in (errno.EINPROGRESS, errno.EAGAIN):
                     code = _wait_for(link, stopped)
                 if not code and link.getsockname() == link.getpeername():
-                    # Nobody is there: with both ports the same by chance, it is connected to itself.
+                    # The socket is connected to itself, since its own port happens to be the same: nothing listens
+                    # there.
                     code = errno.ECONNREFUSED
         except OSError as error:
             why = _words(error)
@@ -104,7 +106,7 @@ def _connect(host: str, number: int, stopped: int) -> str:
 
 
 def _wait_for(link: socket.socket, stopped: int) -> int:
-    """The errno with which the connection has failed, 0 where it stands."""
+    """Return the errno with which the connection failed, 0 where it is established."""
     poll = select.poll()
     poll.register(link, select.POLLOUT)
     poll.register(stopped, 0)
@@ -115,7 +117,7 @@ def _wait_for(link: socket.socket, stopped: int) -> int:
 
 
 def file(path: str, scene: Scene) -> str:
-    """A file of any type is there."""
+    """Check whether a file of any type exists."""
     try:
         os.stat(path)
     except OSError as error:
@@ -124,7 +126,7 @@ def file(path: str, scene: Scene) -> str:
 
 
 def unix(path: str, scene: Scene) -> str:
-    """The UNIX socket accepts a connection; one of datagrams, which accepts none, is held by a process.
+    """Check whether the UNIX socket accepts a connection, or, being one of datagrams, is held by a process.
 
     The type of the socket is not known before: connect(2) says EPROTOTYPE for each type but the right one.
     """
@@ -137,18 +139,18 @@ def unix(path: str, scene: Scene) -> str:
             except OSError as error:
                 return f"{path}: {_words(error)}"
     if code == errno.EAGAIN:
-        # A connect that waits for room could wait for ever, as no server has to accept: the next look tries again.
+        # A connect that waits for room could wait for ever, as no server has to accept: the next check tries again.
         return f"{path}: its queue of connections is full"
     return f"{path}: {os.strerror(code).lower()}" if code else ""
 
 
 def listen(argument: str, scene: Scene) -> str:
-    """A process of the tree listens on some TCP port."""
+    """Check whether a process of the tree listens on any TCP port."""
     return "" if tcp.listens(tree.collect(scene.holder())) else "no process of the tree listens on a TCP port"
 
 
 def http(url: str, scene: Scene) -> str:
-    """A GET is answered with 2xx or 3xx."""
+    """Check whether a GET is answered with 2xx or 3xx."""
     from supervise.access.http import get
 
     try:
@@ -159,14 +161,14 @@ def http(url: str, scene: Scene) -> str:
 
 
 def command(line: str, scene: Scene) -> str:
-    """A shell ends with 0 for the line."""
+    """Check whether a shell ends with 0 for the line."""
     try:
         helper = helper_process.HelperProcess(["/bin/sh", "-c", line], {}, scene.environ)
     except OSError as error:
         return f"{line}: {_words(error)}"
     scene.mind(helper.pid, True)
     has_ended = _wait_for_end(helper, scene.stopped)
-    # What it has left in its group goes with it.
+    # What the command has left in its process group is killed with it.
     helper.kill()
     status = helper.wait()
     scene.mind(helper.pid, False)
@@ -179,7 +181,7 @@ def command(line: str, scene: Scene) -> str:
 
 
 def _wait_for_end(helper: helper_process.HelperProcess, stopped: int) -> bool:
-    """Whether it has ended in time, and before all was stopped."""
+    """Return whether the helper has ended in time, and before the check was stopped."""
     ended = helper.fileno()
     poll = select.poll()
     poll.register(stopped, 0)

@@ -1,4 +1,4 @@
-"""Detector of access other than the first byte: what looks for them."""
+"""Detects signs of access other than the first byte: starts and stops the probes and the search of lines."""
 
 import os
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
 
 class Detector:
-    """Those of one attempt."""
+    """The detector of one attempt."""
 
     def __init__(self, wanted: "tuple[str, ...]", inbox: Inbox) -> None:
         checks = {sign: kind.check for sign in wanted if (kind := kind_of(sign))}
         self._lines_wanted = tuple(sign for sign, check in checks.items() if check == LINES)
         self._probes_wanted = tuple(sign for sign, check in checks.items() if check not in (LINES, TOLD))
-        self.news = Findings(inbox)
+        self.findings = Findings(inbox)
         self._lines: LineSearch | None = None
         self._probes: ProbeThreads | None = None
         self._is_looking = False
 
     def feeds(self) -> "tuple[Feed, ...]":
-        """Return the feeds that get a copy of each stream; none where no sign is looked for in the stream.
+        """Return a feed for each stream, which the line search reads; none where no sign is searched in lines.
 
         Raises OSError.
         """
@@ -36,11 +36,15 @@ class Detector:
             return ()
         from supervise.access.line_search import LineSearch
 
-        self._lines = LineSearch(self._lines_wanted, self.news)
+        self._lines = LineSearch(self._lines_wanted, self.findings)
         return self._lines.feeds
 
     def look(self, is_wanted: bool, holder: "Callable[[], int]", variables: "dict[bytes, bytes | None]") -> None:
-        """Look from now on, or no longer.  `holder`: of the command; `variables`: of its environment, beside ours."""
+        """Start the probes where they are wanted, or stop everything where they are not.
+
+        `holder` returns the pid of the process that holds the command. `variables` are the command's environment, as
+        changes to that of the supervisor; None removes a variable.
+        """
         if is_wanted == self._is_looking:
             return
         self._is_looking = is_wanted
@@ -51,12 +55,12 @@ class Detector:
 
             environ = {**os.environb, **variables}
             self._probes = ProbeThreads(
-                self.news, holder, {name: value for name, value in environ.items() if value is not None}
+                self.findings, holder, {name: value for name, value in environ.items() if value is not None}
             )
             self._probes.start(self._probes_wanted)
 
     def stop(self) -> None:
-        """Look no longer."""
+        """Stop the probes and the line search."""
         if self._lines:
             self._lines.stop()
         if self._probes:

@@ -1,4 +1,7 @@
-"""What those found who look for signs of access, each in a thread of its own: the runner is woken, and takes it."""
+"""The findings of the threads that look for signs of access, on their way to the runner.
+
+A thread puts a finding in and wakes the runner's loop, which takes it.
+"""
 
 from _collections import deque
 
@@ -20,35 +23,35 @@ if TYPE_CHECKING:
 
 
 class Findings:
-    """Of one attempt."""
+    """The findings of one attempt."""
 
     def __init__(self, inbox: Inbox) -> None:
         self._inbox = inbox
-        self._findings: deque[Finding] = deque()
+        self._found: deque[Finding] = deque()
 
     def found(self, sign: str, at: float) -> None:
-        """It was there, at `at` of CLOCK_MONOTONIC."""
+        """Report that the sign was found, at `at` of CLOCK_MONOTONIC."""
         self._post(("found", sign, at))
 
     def missed(self, sign: str, why: str) -> None:
-        """It is not there yet."""
+        """Report that a check has not found the sign, and why."""
         self._post(("missed", sign, why))
 
     def mind(self, pid: int, is_there: bool) -> None:
-        """A helper is there, or no longer."""
+        """Report that a helper process has begun, or has ended."""
         self._post(("helper", pid, is_there))
 
     def failed(self, text: str) -> None:
-        """It cannot be looked for."""
+        """Report, in words for the user, that a sign cannot be looked for."""
         self._post(("failed", text))
 
     def take(self) -> "list[Finding]":
-        """Take all findings out of the queue and return them, the earliest first."""
+        """Return the findings since the last call."""
         findings = []
-        while self._findings:
-            findings.append(self._findings.popleft())
+        while self._found:
+            findings.append(self._found.popleft())
         return findings
 
     def _post(self, finding: "Finding") -> None:
-        self._findings.append(finding)
+        self._found.append(finding)
         self._inbox.post(("access",))

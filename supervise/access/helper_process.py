@@ -1,7 +1,7 @@
-"""Processes of our own, beside the guardian's: what looks for signs of access.
+"""Helper processes: processes of the supervisor's own, besides the guardian, that look for signs of access.
 
-Each has a session of its own, so that no key and no signal to our group reaches it, and is killed with all that it has
-started when it is of no use any more.
+Each has its own session, so that no key of the terminal and no signal to the supervisor's process group reaches it.
+When it is of no more use, it is killed with its process group.
 """
 
 import _signal
@@ -17,24 +17,25 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 UNKNOWN_STATUS = 0
-"""The status of one that somebody else has reaped: as PID 1, or where the guardian is dead, all of ours fall to us."""
+"""The status of a helper that another thread has reaped. That thread reaps every child of the supervisor, where the
+supervisor is PID 1 or the guardian is dead."""
 KILL_SECONDS = 1.0
-"""Seconds that the end of all of them may take."""
+"""Seconds that `kill_all_but` may take."""
 
 _guard = _thread.allocate_lock()
-"""Held while one is started, reaped or killed: its pid is its own meanwhile."""
+"""Held while a helper is started, reaped or killed, so that its pid belongs to the helper meanwhile."""
 _alive: "set[int]" = set()
 
 
 class HelperProcess:
-    """One of them."""
+    """One helper process."""
 
     def __init__(
         self, words: "list[str]", fds: "Mapping[int, int]", environ: "Mapping[bytes, bytes] | None" = None
     ) -> None:
-        """Start the program of that path with these descriptors, the first three /dev/null where none is given.
+        """Start the program words[0]; `fds` maps its descriptors to those of this process, which are higher.
 
-        The numbers there are lower than any here.  Raises OSError.
+        Those of the first three that are not in `fds` are /dev/null. Raises OSError.
         """
         nothing = null.open_null()
         actions: list[tuple[object, ...]] = [
@@ -58,7 +59,10 @@ class HelperProcess:
             os.close(nothing)
 
     def fileno(self) -> int:
-        """A new descriptor, readable when it has ended; -1 where the kernel has none (before 5.3), or Python does."""
+        """Return a new descriptor that is readable when the helper has ended; -1 where that is not possible.
+
+        It is a pidfd: the kernel has none before 5.3, and some Pythons do not know the call.
+        """
         with _guard:
             try:
                 return os.pidfd_open(self.pid) if self.pid in _alive else -1
@@ -66,14 +70,14 @@ class HelperProcess:
                 return -1
 
     def has_ended(self) -> bool:
-        """It has, and may not have been waited for."""
+        """Return whether the helper has ended; it may still be unreaped."""
         try:
             return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
         except ChildProcessError:
             return True
 
     def wait(self) -> int:
-        """Its status, as of waitpid(2), as soon as it has one."""
+        """Wait for the end of the helper, reap it, and return its status as of waitpid(2)."""
         try:
             os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
         except ChildProcessError:
@@ -86,7 +90,7 @@ class HelperProcess:
                 return UNKNOWN_STATUS
 
     def kill(self) -> None:
-        """It, and whoever is still in its group."""
+        """Kill the helper's process group."""
         with _guard:
             if self.pid in _alive:
                 try:
@@ -96,26 +100,29 @@ class HelperProcess:
 
 
 def is_helper(pid: int) -> bool:
-    """The process is one of them, and will be waited for."""
+    """Return whether the process is a helper that has not been reaped."""
     with _guard:
         return pid in _alive
 
 
 def kill_all_but(spared: set[int]) -> None:
-    """Kill all that descends from us, but `spared` and its own: helpers, and what they have left behind."""
+    """Kill and reap all descendants of this process but the pids `spared` and their descendants.
+
+    These are helpers, and what helpers have left behind.
+    """
     from supervise.process import tree
 
     until = monotonic() + KILL_SECONDS
     while monotonic() < until:
-        ours = [pid for pid in tree.children(os.getpid()) if pid not in spared]
-        if not ours:
+        children = [pid for pid in tree.children(os.getpid()) if pid not in spared]
+        if not children:
             return
-        for pid in (one for child in ours for one in (*tree.walk(child), child)):
+        for pid in (one for child in children for one in (*tree.walk(child), child)):
             try:
                 os.kill(pid, _signal.SIGKILL)
             except OSError:
                 pass
-        for pid in ours:
+        for pid in children:
             try:
                 os.waitpid(pid, os.WNOHANG)
             except ChildProcessError:

@@ -1,4 +1,4 @@
-"""As much of HTTP/1.1 as it takes to ask for the status of a URL (RFC 9110, RFC 9112).  No redirect is followed."""
+"""The part of HTTP/1.1 that asks for the status of a URL (RFC 9110, RFC 9112). No redirect is followed."""
 
 import errno
 import os
@@ -9,15 +9,15 @@ from urllib.parse import urlsplit
 HEAD_BYTES = 1 << 16
 """Bytes of an answer that are read at most."""
 REASON_CHARACTERS = 200
-"""Characters of a reason that a server gives."""
+"""Characters of the server's reason phrase that are kept."""
 PORTS = {"http": 80, "https": 443}
 
 
 def get(url: str, seconds: float) -> tuple[int, str]:
-    """Status and reason of the answer to a GET, which may take so many seconds.
+    """Return status and reason phrase of the answer to a GET, which may take so many seconds.
 
-    Raises OSError: TimeoutError where it takes longer, EPROTO where what answers does not speak HTTP, or has no
-    certificate that is good for it.
+    Raises OSError: TimeoutError where it takes longer; EPROTO where the server does not speak HTTP, or has no valid
+    certificate for its host.
     """
     until = monotonic() + seconds
     parts = urlsplit(url)
@@ -41,7 +41,10 @@ def get(url: str, seconds: float) -> tuple[int, str]:
 
 
 def _secured(plain: socket.socket, host: str, until: float) -> socket.socket:
-    """Its certificate must be good for that host, here too: whoever else has taken the port is not the command."""
+    """Return the connection after the handshake of TLS.
+
+    The certificate must be valid for the host, also on this machine: any process may have taken the port.
+    """
     import ssl
 
     plain.settimeout(_left(until))
@@ -49,18 +52,19 @@ def _secured(plain: socket.socket, host: str, until: float) -> socket.socket:
 
 
 def _plainly(error: OSError) -> OSError:
-    """The same without the places in the library's source (`(_ssl.c:1006)`)."""
+    """Return the error without the place in the library's source (`(_ssl.c:1006)`)."""
     import ssl
 
     if isinstance(error, ssl.SSLCertVerificationError):
         return OSError(errno.EPROTO, f"certificate verify failed: {error.verify_message.rstrip('.')}")
     if isinstance(error, ssl.SSLError) and error.reason:
-        # One of the server's refusals can come after what TLS 1.3 calls the handshake.
+        # With TLS 1.3 a refusal of the server can come after the handshake.
         return OSError(errno.EPROTO, f"handshake of TLS failed: {error.reason.replace('_', ' ').lower()}")
     return error
 
 
 def _left(until: float) -> float:
+    """Return the seconds that are left. Raises TimeoutError where none are."""
     left = until - monotonic()
     if left <= 0:
         raise TimeoutError(errno.ETIMEDOUT, "no answer")
@@ -68,7 +72,7 @@ def _left(until: float) -> float:
 
 
 def _status(link: socket.socket, until: float) -> tuple[int, str]:
-    """That of the final answer: those that only say `go on` (1xx) come before it."""
+    """Return status and reason of the final answer, after any interim ones (1xx)."""
     head = b""
     while True:
         line, end, rest = head.partition(b"\n")
@@ -76,7 +80,7 @@ def _status(link: socket.socket, until: float) -> tuple[int, str]:
             status, reason = _read(line)
             if status >= 200 or status == 101:
                 return status, reason
-            # An interim answer is done with at its empty line.
+            # An interim answer ends at its empty line.
             _, end, rest = head.replace(b"\r\n", b"\n").partition(b"\n\n")
             if end:
                 head = rest
@@ -91,11 +95,12 @@ def _status(link: socket.socket, until: float) -> tuple[int, str]:
 
 
 def _read(line: bytes) -> tuple[int, str]:
+    """Return the status and the reason phrase of a status line."""
     version, _, rest = line.decode("latin-1").strip().partition(" ")
     digits, _, reason = rest.partition(" ")
     if not version.startswith("HTTP/") or len(digits) != 3 or not (digits.isascii() and digits.isdigit()):
         raise _no_http()
-    # The reason is for people, and told again with each look that gets another one.
+    # The reason is shown to the user, again with each check that gets another one.
     return int(digits), reason[:REASON_CHARACTERS]
 
 

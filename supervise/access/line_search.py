@@ -1,4 +1,4 @@
-"""Looking for lines of the command's output, with the help of a process of our own (`matcher`)."""
+"""Searches the lines of the command's output for signs, in a helper process that runs `matcher`."""
 
 import _signal
 import _thread
@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from supervise.access.findings import Findings
 
 PROGRAM = os.path.join(os.path.dirname(__file__), "matcher.py")
+"""The path of the helper's program."""
 
 
 def pipe() -> "tuple[int, int]":
-    """Return a pipe whose ends have numbers above all descriptors that the matcher has.
+    """Return a pipe whose ends have higher numbers than all descriptors of the matcher.
 
     Raises OSError.
     """
@@ -32,15 +33,15 @@ def pipe() -> "tuple[int, int]":
 
 
 class LineSearch:
-    """Runs one matcher, for the two streams of one attempt.  `feeds` are for the pumps, which end them."""
+    """Runs one matcher for both streams of one attempt. The pumps write to its `feeds`, and end them."""
 
-    def __init__(self, wanted: "tuple[str, ...]", news: "Findings") -> None:
-        """Start the matcher.
+    def __init__(self, wanted: "tuple[str, ...]", findings: "Findings") -> None:
+        """Start the matcher for the signs `wanted`.
 
         Raises OSError.
         """
         self._wanted = wanted
-        self._news = news
+        self._findings = findings
         self._is_stopped = False
         self._has_left_out = False
         out, out_copy = pipe()
@@ -56,34 +57,36 @@ class LineSearch:
         finally:
             for fd in (out, err, answer_sink):
                 os.close(fd)
-        self.feeds = (Feed(out_copy, self._tell_left_out), Feed(err_copy, self._tell_left_out))
+        self.feeds = (Feed(out_copy, self._report_left_out), Feed(err_copy, self._report_left_out))
         _thread.start_new_thread(self._hear, (answer,))
 
     def stop(self) -> None:
-        """It is of no use any more."""
+        """Kill the matcher: the search is not needed any more."""
         self._is_stopped = True
         self._helper.kill()
 
-    def _tell_left_out(self) -> None:
+    def _report_left_out(self) -> None:
         if not self._has_left_out:
             self._has_left_out = True
-            self._news.failed(
-                f"--access-on: not all of the output is looked at for {' or '.join(self._wanted)}: too slow"
+            wanted = " or ".join(self._wanted)
+            self._findings.failed(
+                f"--access-on: not all of the output is searched for {wanted}: the search is too slow"
             )
 
     def _hear(self, answer: int) -> None:
-        said = os.read(answer, 256).split()
+        words = os.read(answer, 256).split()
         os.close(answer)
-        if said:
-            self._news.found(self._wanted[int(said[0])], float(said[1]))
-            # A matcher that is stopped now would not end by itself.
+        if words:
+            self._findings.found(self._wanted[int(words[0])], float(words[1]))
+            # A matcher that a signal has stopped would not end by itself.
             self._helper.kill()
         status = self._helper.wait()
-        if said:
+        if words:
             return
         if os.WIFSIGNALED(status) and not self._is_stopped:
             number = os.WTERMSIG(status)
-            why = "a line took it too long" if number == _signal.SIGVTALRM else f"it was killed by signal {number}"
-            self._news.failed(f"--access-on: no longer looking for {' or '.join(self._wanted)}: {why}")
+            is_timeout = number == _signal.SIGVTALRM
+            why = "the search of a line took too long" if is_timeout else f"its process was killed by signal {number}"
+            self._findings.failed(f"--access-on: no longer looking for {' or '.join(self._wanted)}: {why}")
         elif status and not self._is_stopped:
-            self._news.failed(f"--access-on: cannot look for {' or '.join(self._wanted)}: its process failed")
+            self._findings.failed(f"--access-on: cannot look for {' or '.join(self._wanted)}: its process failed")

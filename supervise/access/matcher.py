@@ -1,9 +1,9 @@
-"""The program that looks for a line: a process of its own, run by its path, with the expressions as its words.
+"""The program that searches lines: a process of its own, run by its path, with the expressions as its arguments.
 
-A regular expression can take for ever on a short line, and hold the interpreter all the while; here it harms nobody.
-It reads copies of the command's streams from 0 and 3, and writes `NUMBER TIME` to 1 as soon as expression NUMBER (the
-first is 0) has matched a line of either that had come by TIME, in seconds of CLOCK_MONOTONIC; then it ends, or with the
-streams.  SIGVTALRM ends it where a search takes too long.
+A regular expression can take for ever on a short line, and holds the interpreter meanwhile; in this process that delays
+nothing else. The program reads copies of the command's streams from 0 and 3. As soon as expression NUMBER (counted from
+0) has matched a line of either stream, it writes `NUMBER TIME` to 1 and ends; TIME is when the line had come, in
+seconds of CLOCK_MONOTONIC. Without a match it ends with the streams. SIGVTALRM ends it where a search takes too long.
 """
 
 import os
@@ -14,24 +14,27 @@ import sys
 from time import monotonic
 
 STREAMS = (0, 3)
+"""Descriptors with the copies of stdout and stderr."""
 READ_BYTES = 1 << 16
+"""Bytes of one read."""
 HALF_STRETCH_BYTES = 1 << 16
-"""Bytes: of a line longer than twice that, stretches of that length are searched, each half over the one before."""
+"""A line longer than twice as many bytes is searched in stretches of that double length; each begins at the middle of
+the one before."""
 SEARCH_CPU_SECONDS = 2.0
-"""Seconds of CPU that one piece may take: a thousand times what is usual."""
+"""Seconds of CPU that one read may take to search: a thousand times the usual."""
 
 
 class LineBuffer:
-    """One stream, from which lines come in pieces.  Of a line that has not ended a bounded part is kept."""
+    """Cuts one stream into lines and searches them. Of an unfinished line a bounded part is kept."""
 
     def __init__(self, expressions: list[re.Pattern[str]]) -> None:
         self._expressions = expressions
         self._rest = b""
         self._is_middle = False
-        """The beginning of the line is gone."""
+        """The buffer holds the middle of a line, whose beginning was dropped."""
 
     def feed(self, data: bytes) -> int | None:
-        """The number of an expression that has matched."""
+        """Search these bytes; return the number of the expression that matches, or None."""
         *whole, self._rest = (self._rest + data).split(b"\n")
         for line in whole:
             if (found := self._search(line)) is not None:
@@ -45,7 +48,7 @@ class LineBuffer:
         return None
 
     def end(self) -> int | None:
-        """The same for the last line, which has no end of its own."""
+        """Search the last line, which has no line feed; return as `feed` does."""
         return self._search(self._rest) if self._rest else None
 
     def _search(self, line: bytes, *, is_end: bool = True) -> int | None:
@@ -53,16 +56,17 @@ class LineBuffer:
         if is_end:
             text = text.removesuffix("\r")
         for number, expression in enumerate(self._expressions):
-            # `^` matches at 0 alone, and what looks back sees what is before.
+            # From 1 on, since `^` matches at 0 alone; a look-behind still sees the character before.
             match = expression.search(text, 1 if self._is_middle else 0)
-            # `$` would match where only the stretch ends; what is really there is found in the next one.
+            # A match at the end of a stretch may be a `$` that the line does not have; a true match is found in the
+            # next stretch.
             if match and (is_end or match.end() < len(text)):
                 return number
         return None
 
 
 def main() -> None:
-    """Look until something has matched, or nothing more can come."""
+    """Search until an expression has matched, or both streams have ended."""
     signal.signal(signal.SIGVTALRM, signal.SIG_DFL)
     lines = {fd: LineBuffer(compiled(sys.argv[1:])) for fd in STREAMS}
     poll = select.poll()
@@ -84,9 +88,9 @@ def main() -> None:
 
 
 def compiled(expressions: list[str]) -> list[re.Pattern[str]]:
-    """The expressions, as they are in UTF-8 whatever the locale: so are the lines.
+    """Return the compiled expressions, decoded as UTF-8 whatever the locale, as the lines are.
 
-    Raises re.error, and RecursionError or OverflowError for what is no sensible one either.
+    Raises re.error, RecursionError or OverflowError for a bad expression.
     """
     return [re.compile(os.fsencode(one).decode("utf-8", "surrogateescape")) for one in expressions]
 

@@ -1,8 +1,8 @@
-"""What the command says of itself: the far end of sd_notify(3).
+"""The receiving end of sd_notify(3): what the command reports of itself.
 
-A datagram is lines of NAME=VALUE.  Only those of the command's tree are heard; what is not known is passed over, and
-descriptors that come along are closed, which is all that BARRIER=1 asks for.  However much is said, only the last of
-each kind is kept until the runner takes it.
+A datagram is lines of NAME=VALUE. Only datagrams from the command's tree are read; unknown lines are ignored.
+Descriptors that come with a datagram are closed, which is all that BARRIER=1 asks for. Of each kind of line only the
+last is kept until the runner takes it, so that a command that sends many costs no memory.
 """
 
 import _socket
@@ -29,42 +29,43 @@ if TYPE_CHECKING:
     News = Moment | Prolong | Text
 
 MESSAGE_BYTES = 4096
-"""Bytes of a message; a longer one is passed over whole, as systemd does."""
+"""Bytes of the longest message; a longer one is ignored, as by systemd."""
 MAX_DESCRIPTORS = 253
-"""SCM_MAX_FD of the kernel."""
+"""SCM_MAX_FD of the kernel: descriptors in one message."""
 CREDENTIALS_BYTES = 12
 """Bytes of struct ucred: pid, uid and gid (unix(7))."""
 MAX_EXTENSION_SECONDS = 100 * 365 * 86400.0
-"""Seconds that can be asked for: a century."""
+"""Seconds that EXTEND_TIMEOUT_USEC can ask for at most: a century."""
 BURST_MESSAGES, BURST_PAUSE_SECONDS = 64, 0.02
-"""Messages in a burst, and the seconds after it: whoever says more has to wait, and not we."""
+"""Messages that are read without a break, and the seconds of the break: a command that sends more has to wait."""
 URGENT_KINDS = ("ready", "stuck", "prolong", "stopping")
+"""The kinds that wake the loop at once."""
 NEWS_DELAY_SECONDS = 0.05
-"""Seconds that other news may wait to be told, together with what else has come by then."""
+"""Seconds that other kinds may wait, so that one wake-up of the loop serves several."""
 
 
 def read(data: bytes) -> "list[tuple[Kind, float, str]]":
-    """What a datagram says: kind, number, text, in the order of its lines; nothing where it is nonsense."""
-    said: list[tuple[Kind, float, str]] = []
+    """Return kind, number and text of each known line of a datagram, in order."""
+    lines: list[tuple[Kind, float, str]] = []
     for line in data.split(b"\n"):
         name, equals, value = line.partition(b"=")
         text = value.decode("utf-8", "surrogateescape")
         match name if equals else b"":
             case b"READY" if value == b"1":
-                said.append(("ready", 0.0, ""))
+                lines.append(("ready", 0.0, ""))
             case b"STOPPING" if value == b"1":
-                said.append(("stopping", 0.0, ""))
+                lines.append(("stopping", 0.0, ""))
             case b"STATUS":
-                said.append(("status", 0.0, text.replace("\0", "\ufffd")))
+                lines.append(("status", 0.0, text.replace("\0", "\ufffd")))
             case b"WATCHDOG" if value == b"1":
-                said.append(("alive", 0.0, ""))
+                lines.append(("alive", 0.0, ""))
             case b"WATCHDOG" if value == b"trigger":
-                said.append(("stuck", 0.0, ""))
+                lines.append(("stuck", 0.0, ""))
             case b"EXTEND_TIMEOUT_USEC" if (microseconds := _number(value)) is not None:
-                said.append(("prolong", min(microseconds / 1e6, MAX_EXTENSION_SECONDS), ""))
+                lines.append(("prolong", min(microseconds / 1e6, MAX_EXTENSION_SECONDS), ""))
             case b"MAINPID" if (pid := _number(value)) is not None and 1 < pid < 1 << 31:
-                said.append(("main pid", 0.0, str(pid)))
-    return said
+                lines.append(("main pid", 0.0, str(pid)))
+    return lines
 
 
 def _number(digits: bytes) -> "int | None":
@@ -72,10 +73,10 @@ def _number(digits: bytes) -> "int | None":
 
 
 class NotifySocket:
-    """The socket of one run, and what has come by it."""
+    """The socket of one run, and the command's reports that the runner has not taken yet."""
 
     def __init__(self, socket: "_socket.socket", folder: str, path: str) -> None:
-        """`socket` is bound there, and has SO_PASSCRED."""
+        """`socket` is bound to `path` and has SO_PASSCRED; a folder of its own below `folder` may hold it."""
         self.folder = folder
         self.status = ""
         self.is_stopping = False
@@ -85,10 +86,10 @@ class NotifySocket:
         self._guard = _thread.allocate_lock()
         self._is_heard = False
         self._news: dict[Kind, News] = {}
-        """By its kind, in the order of the last of each."""
+        """The last report of each kind, in the order in which they came."""
 
     def fileno(self) -> int:
-        """Of the socket."""
+        """Return the descriptor of the socket."""
         return self._socket.fileno()
 
     def variables(self, idle_timeout: "float | None") -> "dict[bytes, bytes | None]":
@@ -101,10 +102,10 @@ class NotifySocket:
         return {b"NOTIFY_SOCKET": os.fsencode(self._path), b"WATCHDOG_USEC": watchdog, b"WATCHDOG_PID": None}
 
     def start(self, inbox: "Inbox", holder: "Callable[[], int]") -> None:
-        """Hear the command from now on; each message posts `("notify",)`.  `holder` is the pid of the command's holder.
+        """Read reports from now on, in a thread; `holder` returns the pid of the process that holds the command.
 
-        For another attempt all is forgotten that the one before has said.
-        Raises RuntimeError where there can be no more threads.
+        The thread posts `("notify",)` when there is something to take. For another attempt the reports of the attempt
+        before are dropped. Raises RuntimeError where the system gives no more threads.
         """
         with self._guard:
             self._news, self.status, self.is_stopping, self.main_pid = {}, "", False, 0
@@ -113,7 +114,7 @@ class NotifySocket:
             _thread.start_new_thread(self._hear, (inbox, holder))
 
     def remove(self) -> None:
-        """Remove the socket, so that no process finds it any more."""
+        """Remove the socket's file, so that no process finds it any more."""
         try:
             os.unlink(self._path)
             if os.path.dirname(self._path) != self.folder:
@@ -122,7 +123,7 @@ class NotifySocket:
             pass
 
     def take(self) -> "list[News]":
-        """Return what the command has said since the last call, the last of each kind."""
+        """Return the reports since the last call, the last of each kind."""
         with self._guard:
             news, self._news = self._news, {}
         return list(news.values())
@@ -156,12 +157,12 @@ class NotifySocket:
                 began = monotonic()
 
     def _receive(self, holder: "Callable[[], int]") -> "set[Kind]":
-        """Take one datagram; the kinds of what it says."""
+        """Read one datagram; return the kinds of its lines."""
         room = _socket.CMSG_SPACE(CREDENTIALS_BYTES) + _socket.CMSG_SPACE(MAX_DESCRIPTORS * 4)
         try:
             data, more, flags, _ = self._socket.recvmsg(MESSAGE_BYTES, room, _socket.MSG_CMSG_CLOEXEC)
         except OSError:
-            # No memory, no descriptors: its sender has not been heard.
+            # There is no memory or no descriptor; the datagram is lost.
             sleep(BURST_PAUSE_SECONDS)
             return set()
         at = monotonic()
@@ -170,12 +171,13 @@ class NotifySocket:
                 return set()
             return self._keep(read(data), at)
         finally:
-            # After that: who waits for it may end then, and be gone.
+            # Closed only now: a sender that waits for the close (BARRIER=1) may end then, and its ancestry could not be
+            # read any more.
             _close_fds(more)
 
-    def _keep(self, said: "list[tuple[Kind, float, str]]", at: float) -> "set[Kind]":
+    def _keep(self, lines: "list[tuple[Kind, float, str]]", at: float) -> "set[Kind]":
         with self._guard:
-            for kind, number, text in said:
+            for kind, number, text in lines:
                 self._news.pop(kind, None)
                 match kind:
                     case "status" | "main pid" | "stopping":
@@ -190,11 +192,14 @@ class NotifySocket:
                     self.main_pid = int(text)
                 elif kind == "stopping":
                     self.is_stopping = True
-        return {kind for kind, _, _ in said}
+        return {kind for kind, _, _ in lines}
 
 
 def _is_from_inside(more: "list[tuple[int, int, bytes]]", holder: int) -> bool:
-    """A descendant of `holder` has sent it.  One that is gone is taken at its word if it was the same user's."""
+    """Return whether a descendant of `holder` has sent the message.
+
+    A sender that is gone is believed if it had the user of this process.
+    """
     from supervise.process import signal_origin, tree
 
     for level, kind, data in more:

@@ -1,6 +1,6 @@
-"""Looking for signs of access again and again, each in a thread of its own: gently, and until told to stop.
+"""Repeats the checks for signs of access, each in its own thread, with growing pauses, until it is stopped.
 
-So nothing that a look may wait for (a name server, a dead network disk, a command) holds up anything else.
+So a check that waits (for a name server, a dead network disk, a command) delays nothing else.
 """
 
 import _thread
@@ -14,35 +14,36 @@ from supervise.access.findings import Findings
 from supervise.options.access_kinds import kind_of
 
 FIRST_PAUSE_SECONDS = 0.05
-"""Seconds before the first look,"""
+"""Seconds before the first check."""
 MAX_PAUSE_SECONDS = 1.0
-"""and at most between two."""
+"""Seconds between two checks at most."""
 PAUSE_GROWTH = 1.5
+"""The factor by which each pause is longer than the one before."""
 
 
 class ProbeThreads:
-    """Those of one attempt."""
+    """The probes of one attempt."""
 
-    def __init__(self, news: Findings, holder: Callable[[], int], environ: Mapping[bytes, bytes]) -> None:
-        self._news = news
+    def __init__(self, findings: Findings, holder: Callable[[], int], environ: Mapping[bytes, bytes]) -> None:
+        self._findings = findings
         self._stopped, self._stop = os.pipe()
-        self._scene = checks.Scene(self._stopped, holder, environ, news.mind)
+        self._scene = checks.Scene(self._stopped, holder, environ, findings.mind)
         self._guard = _thread.allocate_lock()
         self._running = 0
-        """Threads, the last of which closes what it is told by."""
+        """Threads that still run; the last one closes the pipe that stops them."""
 
     def start(self, wanted: tuple[str, ...]) -> None:
-        """Look for each of these."""
+        """Start a probe for each of these signs."""
         self._running = len(wanted)
         for sign in wanted:
             try:
                 _thread.start_new_thread(self._run, (sign,))
             except RuntimeError:
-                self._news.failed(f"--access-on: cannot look for {sign}: no more threads")
+                self._findings.failed(f"--access-on: cannot look for {sign}: no more threads")
                 self._leave()
 
     def stop(self) -> None:
-        """Look no more; what is on its way is given up as soon as it can be."""
+        """Stop the probes; a check that is under way ends as soon as it can."""
         if self._stop >= 0:
             os.close(self._stop)
             self._stop = -1
@@ -60,19 +61,19 @@ class ProbeThreads:
                 os.close(self._stopped)
 
     def _look_for(self, sign: str, check: checks.Check) -> None:
-        argument, pause, said = sign.partition("=")[2], FIRST_PAUSE_SECONDS, ""
+        argument, pause, last_reason = sign.partition("=")[2], FIRST_PAUSE_SECONDS, ""
         while not self._is_stopped_within(pause):
             try:
                 why = check(argument, self._scene)
             except Exception as error:
-                # A fault of ours, or a machine that has run out of something: it is looked for again.
+                # A fault of supervise, or a machine that has run out of something: the next check may succeed.
                 why = f"{sign}: {type(error).__name__}: {error}"
             if not why:
-                self._news.found(sign, monotonic())
+                self._findings.found(sign, monotonic())
                 return
-            if why != said:
-                said = why
-                self._news.missed(sign, why)
+            if why != last_reason:
+                last_reason = why
+                self._findings.missed(sign, why)
             pause = min(pause * PAUSE_GROWTH, MAX_PAUSE_SECONDS)
 
     def _is_stopped_within(self, seconds: float) -> bool:

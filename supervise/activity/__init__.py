@@ -1,1 +1,1 @@
-"""What the tree of the command is doing, measured at little cost."""
+"""Measures, at little cost, what the tree of the command is doing."""

@@ -1,4 +1,4 @@
-"""CPU time of a whole process tree: of the living, and of those that came and went between two looks."""
+"""The CPU time of a whole tree of processes, those included that began and ended between two looks."""
 
 import os
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 class CpuCounter:
-    """Adds up, from one look to the next, what the tree has used.  The sum never falls."""
+    """Adds up the CPU time that the tree uses from one look to the next. The sum never falls."""
 
     def __init__(self) -> None:
         self._ticks = 0
@@ -20,21 +20,22 @@ class CpuCounter:
         self._own: dict[tuple[int, int], int] = {}
 
     def look(self, processes: Mapping[int, Stat], holder: Stat | None) -> tuple[float, tuple[Busy, ...]]:
-        """Seconds of CPU that the tree has used so far, and each of its live processes.
+        """Return the seconds of CPU that the tree has used so far, and the live processes with their use.
 
-        `processes` are the descendants of `holder`, who waits for them when they have no other parent left; what it
-        does itself does not count.  None if the holder is gone.
+        `processes` are the descendants of `holder`, the process that reaps orphans of the tree; what the holder itself
+        does is not counted. `holder` is None if it is gone.
 
-        A process that was waited for lives on in the children's times of its parent; so the sum over all, the holder's
-        children's times included, misses nobody.  Clocks of the live processes alone are blind to scripts and builds:
-        a shell loop of short processes that used 4.9 s of CPU in 5 s showed as 0.01.
+        The times of a reaped process are added to its parent's children's times. So the sum over all processes, with
+        the children's times of the holder, misses none. A sum over live processes alone is blind to scripts and builds:
+        a shell loop of short processes that used 4.9 s of CPU in 5 s showed as 0.01 s.
         """
         own = {(p.pid, p.starttime): p.utime + p.stime for p in processes.values()}
         total = sum(own.values()) + sum(p.cutime + p.cstime for p in processes.values())
         total += holder.cutime + holder.cstime if holder else 0
         key = (holder.pid, holder.starttime) if holder else None
-        # The times of children that nobody waits for (SIGCHLD ignored) are lost, and the sum falls when one of them
-        # ends; it is another sum altogether under another holder.  What the living have used is true in any case.
+        # The times of children whose parent ignores SIGCHLD are lost, and the sum falls when such a child ends. With
+        # another holder the sum is a different one altogether. What the living processes have used since the last look
+        # is true in any case.
         of_the_living = sum(max(0, ticks - self._own.get(process, 0)) for process, ticks in own.items())
         if self._sum is None:
             self._ticks = total

@@ -1,4 +1,4 @@
-"""Sees whether the tree has used CPU time while the supervisor did not run: a stopped or frozen tree has not."""
+"""Shows whether the tree used CPU time while the supervisor did not run: a stopped or frozen tree did not."""
 
 from itertools import islice
 from time import monotonic
@@ -7,15 +7,16 @@ from supervise.activity.cpu import TICKS_PER_SECOND
 from supervise.process import tree
 
 MAX_PROCESSES = 50
-"""Processes that are looked at: the look comes right before a deadline may be due, and must not make it late."""
+"""Processes that are looked at. The look comes right before a deadline may be due, and must not delay it."""
 RUNNING_SHARE = 0.1
-"""The share of one core that a running tree uses at least of the time in which the supervisor did not run."""
+"""The share of one core that a running tree uses at least, of the time in which the supervisor did not run."""
 RATE_MARGIN = 1.5
-"""How many times as much as before the tree may have used until the supervisor ceased to run."""
+"""By what factor the tree may have become busier between the last look and the moment when the supervisor ceased to
+run."""
 
 
 class Progress:
-    """Remembers the CPU time of the first MAX_PROCESSES processes of a tree, from one look to the next."""
+    """Keeps the CPU time of the first MAX_PROCESSES processes of a tree from one look to the next."""
 
     def __init__(self) -> None:
         self._at = 0.0
@@ -38,7 +39,7 @@ class Progress:
 
 
 def _used(holder: int) -> dict[tuple[int, int], int]:
-    """Return the clock ticks that each process has used, with its dead children; by pid and start time."""
+    """Return by pid and start time the clock ticks that each process has used, its reaped children included."""
     found = islice((one for one in tree.look(holder) if one.pid != holder), MAX_PROCESSES)
     return {(one.pid, one.starttime): one.utime + one.stime + one.cutime + one.cstime for one in found}
 

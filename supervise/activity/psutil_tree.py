@@ -1,6 +1,6 @@
-"""What tree and sockets tell, by way of psutil, for systems without /proc (macOS).
+"""The tree and its connections by psutil, for systems without /proc (macOS).
 
-Less is to be had there: no times of children that have been waited for, no byte counts of sockets.
+psutil gives less than /proc: no times of reaped children, and no byte counts of sockets.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ _STATES = {
 
 
 def stat(pid: int) -> Stat | None:
-    """As `tree.stat`, but for the process group and session, which are 0, and the number of threads, which is 1."""
+    """Return what `tree.stat` returns, but for the process group and session, 0, and the number of threads, 1."""
     try:
         process = psutil.Process(pid)
         with process.oneshot():
@@ -46,7 +46,7 @@ def stat(pid: int) -> Stat | None:
 
 
 def collect(root: int) -> dict[int, Stat]:
-    """As `tree.collect`."""
+    """Return what `tree.collect` returns."""
     try:
         pids = [root, *(child.pid for child in psutil.Process(root).children(recursive=True))]
     except psutil.Error:
@@ -56,7 +56,7 @@ def collect(root: int) -> dict[int, Stat]:
 
 
 def connections(processes: Mapping[int, Stat]) -> int:
-    """As `tcp.connections`."""
+    """Return what `tcp.connections` returns."""
     ends = set()
     for pid in processes:
         try:
@@ -68,4 +68,5 @@ def connections(processes: Mapping[int, Stat]) -> int:
 
 
 def _mapped(end: tuple[str, int]) -> tuple[str, int]:
+    """Return the address without the prefix of an IPv4 address that is mapped into IPv6."""
     return end[0].removeprefix("::ffff:"), end[1]

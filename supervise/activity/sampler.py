@@ -1,4 +1,4 @@
-"""One look at the tree: what it has used and moved, as far as it was asked for."""
+"""Takes samples of the tree: the CPU time that it has used, and the bytes that it has moved."""
 
 import os
 from collections.abc import Callable
@@ -10,10 +10,10 @@ from supervise.process import tree
 
 
 class Sampler:
-    """Looks at the descendants of `holder_pid`, the process that waits for the whole tree.
+    """Samples the descendants of `holder_pid`, the process that reaps the whole tree.
 
-    `kinds` (of cpu, socket, connection, io) is what is measured; the rest costs nothing and stays 0.  `now` gives the
-    time of a look, in seconds.  `holder_pid` may be changed when another process takes the tree over.
+    `kinds` (of cpu, socket, connection, io) names what is measured; the rest costs nothing and stays 0. `now` returns
+    the time of a sample in seconds. `holder_pid` may be changed when another process takes the tree over.
     """
 
     def __init__(self, holder_pid: int, *, kinds: frozenset[str], now: Callable[[], float]) -> None:
@@ -24,11 +24,11 @@ class Sampler:
         self._cpu = CpuCounter()
         self._bytes = tcp.ByteCounter()
         self._io: dict[tuple[int, int], int] = {}
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self._has_proc = tree.stat(os.getpid()) is not None
         self._stat, self._collect, self._connections = tree.stat, tree.collect, tcp.connections
         if not self._has_proc:
-            # Imported here: psutil takes 45 ms, and where there is a /proc nobody needs it.
+            # Imported here, since psutil takes 45 ms and is of no use where there is a /proc.
             from supervise.activity import psutil_tree
 
             self._stat, self._collect, self._connections = (
@@ -38,7 +38,7 @@ class Sampler:
             )
 
     def sample(self) -> Sample:
-        """Look now.  A process that is gone, a zombie or unreadable is no evidence, and never an error."""
+        """Take a sample now. A process that is gone, dead or unreadable counts as idle, and never as an error."""
         at = self._now()
         if not self._kinds:
             return Sample(at)
@@ -50,25 +50,25 @@ class Sampler:
         return Sample(at, cpu, busy, moved, moved_bytes, connections, io_bytes)
 
     def unmeasured(self) -> tuple[str, ...]:
-        """What was asked for and turned out not to be measurable here, as sentences for people; each is told once.
+        """Return what was asked for and cannot be measured here, as sentences for the user; each sentence once.
 
-        Nothing else stands in for it: bytes of files, say, are no evidence of a network.
+        Nothing else is measured in its place: bytes of files, for example, are no evidence of network traffic.
         """
         known = set()
         if self._bytes.unavailable:
             known.add(f"bytes on TCP sockets cannot be counted here: {self._bytes.unavailable}")
         if "io" in self._kinds and not self._has_proc:
             known.add("bytes read and written cannot be counted here: there is no /proc")
-        news = known - self._told
-        self._told |= news
-        return tuple(sorted(news))
+        fresh = known - self._reported
+        self._reported |= fresh
+        return tuple(sorted(fresh))
 
     def _look_at_tree(self) -> tuple[dict[int, tree.Stat], tree.Stat | None]:
-        """The descendants of the holder, and the holder itself, None if it is gone."""
+        """Return the descendants of the holder, and the holder itself, None if it is gone."""
         found = self._collect(self.holder_pid)
         holder = found.pop(self.holder_pid, None)
-        # Nobody leaves the tree alive.  A walk can pass over a process whose parent ends meanwhile; with the next walk
-        # all its CPU time would seem to be of this moment.
+        # No process leaves the tree alive, but a walk can miss one whose parent ends meanwhile. Without this, the next
+        # walk would count all its CPU time as used since this one.
         for pid, before in self._processes.items():
             if pid not in found:
                 missed = self._stat(pid)
@@ -78,10 +78,12 @@ class Sampler:
         return found, holder
 
     def _look_at_io(self, processes: dict[int, tree.Stat]) -> int:
+        """Return the bytes that the processes have read and written since the last sample."""
         last = self._io
         self._io = {}
         for process in processes.values():
-            # rchar and wchar: what was asked of the system, caches and pipes included, not only what reached a disk.
+            # rchar and wchar count the bytes of read and write calls, caches and pipes included, and not only those of
+            # a disk.
             lines = tree.read(f"/proc/{process.pid}/io").split()
             if len(lines) >= 4:
                 self._io[process.pid, process.starttime] = int(lines[1]) + int(lines[3])

@@ -1,7 +1,7 @@
-"""A snapshot of a process tree: what each process is doing at this moment, for people who want to know why it hangs.
+"""A snapshot of a tree of processes: what each process is doing at this moment, so that a user sees why it hangs.
 
-Nothing is measured for it beforehand.  It is taken by a thread while somebody waits for a bounded time: whatever was
-read by then is the snapshot.
+Nothing is measured for it beforehand. One thread takes the snapshot while another waits for a bounded time; what was
+read by the end of that time is the snapshot.
 """
 
 import os
@@ -15,17 +15,17 @@ from supervise.core.events import Doing, Socket
 from supervise.process import tree
 
 MAX_PROCESSES = 300
-"""Processes of which more is read than that they exist."""
+"""Processes that are described; later ones are only counted."""
 CPU_SPAN_SECONDS = 0.030
-"""Seconds between two looks at the CPU time, where nobody has looked before: several turns of the scheduler."""
+"""Seconds between two looks at the CPU time, where there is no earlier sample: several time slices of the scheduler."""
 MIN_CPU_SPAN_SECONDS = 0.010
-"""Seconds below which two looks tell nothing."""
+"""Seconds below which two looks at the CPU time say nothing."""
 
 
 class CpuBaseline(NamedTuple):
-    """The CPU time that an earlier look saw, `ago` seconds ago.
+    """The CPU time in an earlier sample, which was taken `ago` seconds ago.
 
-    `cpu`: seconds of each process by pid and start, with those of its children that have been waited for.
+    `cpu` has for each process, by pid and start time, its seconds of CPU with those of its reaped children.
     """
 
     ago: float
@@ -33,10 +33,10 @@ class CpuBaseline(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-    """The processes in the order of the tree, parents before their children, and how many `more` there are.
+    """The processes in the order of the tree, parents before their children, and the number of `more` processes.
 
-    `span`: the seconds over which their CPU use was measured, None where it is that of each since its start.
-    `is_whole`: nothing is missing for want of time.
+    `span` is the time in seconds over which their CPU use was measured; None where it is the average since the start of
+    each process. `is_whole` is true where the time was enough to read everything.
     """
 
     processes: tuple[Doing, ...]
@@ -46,10 +46,10 @@ class Snapshot(NamedTuple):
 
 
 class SnapshotReader:
-    """Takes one snapshot of the descendants of `holder`.  `take` is run by one thread, `snapshot` read by another."""
+    """Takes one snapshot of the descendants of `holder`. One thread runs `take`, another calls `snapshot`."""
 
     def __init__(self, holder: int, earlier: CpuBaseline | None, until: float) -> None:
-        """`until`, on the monotonic clock, is when whoever waits goes on: what comes later is no part of it."""
+        """`until` is the end of the caller's wait, by CLOCK_MONOTONIC: later findings are not part of the snapshot."""
         self._holder = holder
         self._earlier = earlier
         self._until = until
@@ -64,15 +64,15 @@ class SnapshotReader:
         self._is_whole = False
 
     def take(self) -> None:
-        """Read all of it, the most telling first."""
-        for step in (self._walk, self._look_closer, self._look_at_sockets, self._look_again):
+        """Read everything, the most useful facts first."""
+        for step in (self._walk, self._look_closer, self._look_at_sockets, self._measure_cpu):
             if self._is_late():
                 return
             step()
         self._is_whole = True
 
     def snapshot(self) -> Snapshot:
-        """What has been read by now."""
+        """Return what has been read by now."""
         now = tree.since_boot()
         found, span, percent = self._found[:], self._span, self._percent
         return Snapshot(
@@ -111,7 +111,7 @@ class SnapshotReader:
                 self._found.append((depth, one))
                 if self._earlier is None and (cpu := _cpu(pid)) is not None:
                     self._first[pid] = (cpu, monotonic())
-            # One that has moved to another parent meanwhile can be met twice.
+            # A process that has got another parent meanwhile can be met twice.
             born = [child for child in children(pid) if child not in seen]
             seen.update(born)
             ahead += [(depth + 1, child) for child in reversed(born)]
@@ -129,15 +129,18 @@ class SnapshotReader:
             try:
                 self._stdout[one.pid] = os.readlink(f"/proc/{one.pid}/fd/1")
             except OSError:
-                # Closed, gone, or another user's.
+                # The descriptor is closed, or the process is gone or another user's.
                 pass
 
     def _look_at_sockets(self) -> None:
         for pid, one in tcp.tcp_sockets({one.pid: one for _, one in self._found}):
             self._sockets.setdefault(pid, []).append(one)
 
-    def _look_again(self) -> None:
-        """At the CPU time, so that its use is known; where somebody has looked before, that was a better look."""
+    def _measure_cpu(self) -> None:
+        """Measure the CPU use: since the earlier sample where there is one, else by a second look.
+
+        An earlier sample is the better measure, since the time since then is longer.
+        """
         if self._earlier is not None:
             ago, before = self._earlier
             for _, one in self._found:
@@ -158,25 +161,29 @@ class SnapshotReader:
 
 
 def _cpu(pid: int) -> float | None:
-    """Seconds of CPU of all its threads, to the nanosecond; None if it is gone or not to be had.
+    """Return the seconds of CPU of all threads of the process, to the nanosecond; None if that cannot be read.
 
-    The clock ticks of /proc/PID/stat are 10 ms: a third of the time between two looks.
+    The clock ticks of /proc/PID/stat are 10 ms: a third of the time between the two looks.
     """
     try:
-        # clock_getcpuclockid(3), which Python does not have: CPUCLOCK_SCHED of the whole process.
+        # clock_getcpuclockid(3), which Python does not have: this is CPUCLOCK_SCHED of the whole process.
         return clock_gettime(~pid << 3 | 2)
     except OSError:
         return None
 
 
 def _percent_of_life(one: tree.Stat, now: float) -> float:
+    """Return the CPU use in percent since the start of the process."""
     ticks = one.utime + one.stime + one.cutime + one.cstime
-    # A process that is younger than a tick has no use to speak of.
+    # A process that is younger than a tick has used next to nothing.
     return 100 * ticks / max(1.0, now * TICKS_PER_SECOND - one.starttime)
 
 
 def _children_by_scan() -> Callable[[int], list[int]]:
-    """For kernels that do not tell the children of a process: from one look at all there are."""
+    """Return a function like `tree.children` that answers from one scan of /proc.
+
+    It is for kernels without CONFIG_PROC_CHILDREN.
+    """
     by_parent: dict[int, list[int]] = {}
     for one in tree.scan().values():
         by_parent.setdefault(one.ppid, []).append(one.pid)

@@ -1,7 +1,7 @@
 """The kernel's table of TCP sockets with their byte counters: NETLINK_SOCK_DIAG, sock_diag(7).
 
-Exact, and open to any user; /proc/net/tcp knows no bytes.  Layouts are those of linux/netlink.h, linux/inet_diag.h and
-linux/tcp.h.
+The counters are exact, and any user may read them; /proc/net/tcp has none. The layouts are those of linux/netlink.h,
+linux/inet_diag.h and linux/tcp.h.
 """
 
 import errno
@@ -34,15 +34,15 @@ _SIZE_WITH_RECEIVED = 4 + 136  # An attribute with a tcp_info up to bytes_receiv
 _SIZE_WITH_RETRANS = 4 + 216  # up to bytes_retrans (Linux 4.19).
 
 _PART_BYTES = 1 << 15
-"""The kernel makes no part of a dump longer than this."""
+"""Bytes in the longest part of a dump that the kernel makes."""
 _BUFFER = bytearray(_PART_BYTES + 1024)
-"""A little longer, so that the last message can be read by the layout of a longer one."""
+"""Somewhat longer than a part, so that the last message can be read with the layout of a longer one."""
 
 
 class Tcp(NamedTuple):
-    """One TCP socket.  `sent` (and acknowledged by the other end) and `received` are bytes of data since its birth.
+    """One TCP socket. `sent` (and acknowledged by the peer) and `received` are bytes of data since it was made.
 
-    `ends` is two ports and two addresses, own before peer's, in network order: 2 + 2 + 16 + 16 bytes.
+    `ends` is two ports and two addresses, the own ones before the peer's, in network order: 2 + 2 + 16 + 16 bytes.
     """
 
     inode: int
@@ -54,15 +54,16 @@ class Tcp(NamedTuple):
 
 
 def dump(states: frozenset[int] = CARRYING) -> list[Tcp] | None:
-    """The TCP sockets of our network namespace in these states, IPv4 and IPv6, but for those closed by their owner.
+    """Return the TCP sockets of this network namespace in these states, IPv4 and IPv6, that a process still owns.
 
-    None if the answer was not whole: try again another time.  OSError where the kernel does not answer at all.
-    It never waits: the kernel makes the next part of an answer before it hands out the one before.
+    Return None if the answer was incomplete: another attempt may succeed. Raises OSError where the kernel does not
+    answer at all. It never waits: the kernel makes the next part of an answer before it hands out the one before.
     """
     if not hasattr(socket, "AF_NETLINK"):
         raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
     found: list[Tcp] = []
-    # A netlink socket for each dump costs 15 us; a lasting one would keep the rest of an answer that broke off.
+    # A new netlink socket for each dump costs 15 us; a lasting one would still hold the rest of an answer that broke
+    # off.
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_SOCK_DIAG) as netlink:
         for family in (socket.AF_INET, socket.AF_INET6):
             request = _REQUEST.pack(
@@ -84,18 +85,17 @@ def dump(states: frozenset[int] = CARRYING) -> list[Tcp] | None:
 
 @cache
 def _layout(gap: int) -> Struct:
-    """A whole message in one go: `gap` bytes of other attributes stand before the one with the tcp_info.
+    """Return the layout of a whole message whose tcp_info comes after `gap` bytes of other attributes.
 
-    All messages of a dump are alike, but for rare ones.  Looking through the attributes of each takes twice the time
-    of the whole dump: 5 ms instead of 2.4 for 1,000 sockets.
-    Fields: length, kind, flags; family, state, ends, inode; size and kind of the attribute; bytes_acked,
-    bytes_received, bytes_sent, bytes_retrans.
+    Nearly all messages of a dump have the same layout. Reading the attributes of each message one by one takes twice as
+    long as the whole dump: 5 ms instead of 2.4 ms for 1,000 sockets. The fields are: length, kind, flags; family,
+    state, ends, inode; size and kind of the attribute; bytes_acked, bytes_received, bytes_sent, bytes_retrans.
     """
     return Struct(f"=IHH8x BB2x36s28xI {gap}x HH120xQQ64xQQ")
 
 
 def _receive(netlink: socket.socket, found: list[Tcp]) -> bool:
-    """Add one dump to `found`, to its end; False if something of it is missing."""
+    """Append one dump to `found`, up to its end; return False if a part of it is missing."""
     gap = 0
     unpack = _layout(gap).unpack_from
     while True:
@@ -118,8 +118,8 @@ def _receive(netlink: socket.socket, found: list[Tcp]) -> bool:
                     gap = _find_info(at, length)
                     unpack = _layout(gap).unpack_from
                     size, _, acked, received, sent, again = unpack(_BUFFER, at)[7:]
-                # The counters are sequence numbers and take SYN and FIN for a byte each: a connection on which nobody
-                # has said a word would show one.  bytes_sent is of data alone, but not all of it need have arrived.
+                # The counters are sequence numbers, in which SYN and FIN count as a byte each: a connection without any
+                # data would show one byte. bytes_sent counts data alone, but not all of it may have arrived.
                 if size >= _SIZE_WITH_RETRANS:
                     acked = min(acked, sent - again)
                 elif size < _SIZE_WITH_RECEIVED:
@@ -131,7 +131,7 @@ def _receive(netlink: socket.socket, found: list[Tcp]) -> bool:
 
 
 def _find_info(at: int, length: int) -> int:
-    """How many bytes of other attributes stand before the tcp_info in the message at this place."""
+    """Return how many bytes of other attributes come before the tcp_info in the message at this place."""
     first = here = at + _HEADER_SIZE + _SOCKET_SIZE
     while here + _ATTRIBUTE.size <= at + length:
         size, attribute = _ATTRIBUTE.unpack_from(_BUFFER, here)

@@ -1,6 +1,6 @@
-"""What the TCP sockets of a process tree are doing (Linux): bytes moved, connections to the outside, who talks to whom.
+"""What the TCP sockets of a tree of processes are doing (Linux): bytes moved, connections, peers.
 
-A socket that cannot be read, or whose process cannot be, is no evidence and no error.
+A socket or a process that cannot be read counts as idle, and never as an error.
 """
 
 import errno
@@ -16,12 +16,13 @@ STATES = {
     1: "ESTABLISHED", 2: "SYN_SENT", 3: "SYN_RECV", 4: "FIN_WAIT1", 5: "FIN_WAIT2", 8: "CLOSE_WAIT", 9: "LAST_ACK",
     10: "LISTEN", 11: "CLOSING",
 }  # fmt: skip
-"""The states that a socket with an owner can have, linux/tcp_states.h."""
+"""The states of a socket that a process owns (linux/tcp_states.h)."""
 
 _PASSING_ERRORS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
+"""Errors for want of something that may be there at the next look."""
 
 Processes = Mapping[int, tree.Stat]
-"""The tree, by pid."""
+"""The processes of the tree, by pid."""
 
 
 class ByteCounter:
@@ -29,21 +30,21 @@ class ByteCounter:
 
     def __init__(self) -> None:
         self.unavailable = ""
-        """Why the kernel tells no byte counts; empty where it does."""
+        """Why the kernel gives no byte counts; empty where it gives them."""
         self._last: dict[int, int] | None = None
         self._absent: dict[int, int] = {}
         self._holders: dict[int, tuple[int, int]] = {}
         self._elsewhere: dict[str, tuple[int, int]] = {}
 
     def look(self, processes: Processes) -> tuple[int, int]:
-        """How many TCP sockets of the tree moved bytes since the look before, and how many bytes in all.
+        """Return how many TCP sockets of the tree moved bytes since the last look, and how many bytes in all.
 
-        Bytes of data, sent (and acknowledged) or received; a connection inside the tree is two sockets that both move
-        them.  The first look is a baseline and sees nothing.
+        Bytes are data that was sent (and acknowledged) or received; a connection inside the tree is two sockets that
+        both move them. The first look is a baseline and returns zeros.
 
-        A network namespace other than ours counts as one socket, with the octets that its IP layer has sent and
-        received, if there were TCP segments among them.  That is what an unprivileged user can see of it: the octets
-        hold headers, and those of processes outside the tree if it shares the namespace with any.
+        A network namespace other than that of the supervisor counts as one socket, with the octets that its IP layer
+        has sent and received, if there were TCP segments among them. An unprivileged user cannot see more: the octets
+        include headers, and those of processes outside the tree that share the namespace.
         """
         here = self._look_here(processes)
         elsewhere = self._look_elsewhere(processes)
@@ -68,36 +69,36 @@ class ByteCounter:
         for inode, total in now.items():
             before = last.get(inode)
             if before is None:
-                # Born since the last look, unless that look passed over it: the kernel's table can change while it is
-                # being told.  Then all its bytes would seem to be of this moment.
+                # The socket is new, or the last look missed it, since the kernel's table can change while it is dumped.
+                # A missed socket's bytes must not all count as moved just now.
                 before = self._absent.get(inode, 0)
             if total > before:
                 moved[inode] = total - before
         self._absent = {inode: last[inode] for inode in last.keys() - now.keys()}
-        ours = self._ours(processes, moved)
+        held = self._held_by_tree(processes, moved)
         self._holders = {inode: holder for inode, holder in self._holders.items() if inode in now}
-        return len(ours), sum(moved[inode] for inode in ours)
+        return len(held), sum(moved[inode] for inode in held)
 
-    def _ours(self, processes: Processes, moved: Collection[int]) -> set[int]:
-        """Those of the sockets that the tree holds.
+    def _held_by_tree(self, processes: Processes, moved: Collection[int]) -> set[int]:
+        """Return those of the sockets that the tree holds.
 
-        To find out takes a system call for each descriptor of the tree, 5 ms for 1,000, and so it is done only for
-        sockets that moved, and only once for each while the process lives that was found to hold it.  (That this one
-        has closed it meanwhile, and it moves on in the hands of somebody outside the tree, is not noticed.)
+        That takes a system call for each descriptor of the tree, 5 ms for 1,000. So only sockets that moved are looked
+        up, and each only once while the process lives that holds it. (It is not noticed when this process closes the
+        socket and a process outside the tree goes on using it.)
         """
         alive = {(process.pid, process.starttime) for process in processes.values()}
-        ours = {inode for inode in moved if self._holders.get(inode) in alive}
-        for inode, pid in owners(processes, [inode for inode in moved if inode not in ours]).items():
+        held = {inode for inode in moved if self._holders.get(inode) in alive}
+        for inode, pid in owners(processes, [inode for inode in moved if inode not in held]).items():
             self._holders[inode] = (pid, processes[pid].starttime)
-            ours.add(inode)
-        return ours
+            held.add(inode)
+        return held
 
     def _look_elsewhere(self, processes: Processes) -> tuple[int, int]:
         last, self._elsewhere = self._elsewhere, {}
-        ours = _link("/proc/self/ns/net")
+        own = _link("/proc/self/ns/net")
         sockets = count = 0
         for namespace, place in _namespaces(processes).items():
-            if namespace == ours:
+            if namespace == own:
                 continue
             self._elsewhere[namespace] = segments, octets = _traffic(place)
             segments_before, octets_before = last.get(namespace, (segments, octets))
@@ -108,9 +109,9 @@ class ByteCounter:
 
 
 def tcp_sockets(processes: Processes) -> list[tuple[int, Socket]]:
-    """Return the TCP sockets of these processes in this network namespace, each with the pid of a process that has it.
+    """Return the TCP sockets of these processes, each with the pid of a process that holds it.
 
-    There are none where the kernel tells no byte counts.
+    Only sockets of this network namespace; none where the kernel gives no byte counts.
     """
     try:
         table = sock_diag.dump(frozenset(STATES)) or []
@@ -134,7 +135,7 @@ def tcp_sockets(processes: Processes) -> list[tuple[int, Socket]]:
 
 
 def connections(processes: Processes) -> int:
-    """How many established TCP connections the tree has whose other end is not in it.
+    """Return how many established TCP connections the tree has to peers outside the tree.
 
     From /proc/PID/net/tcp and tcp6, which exist for each network namespace; byte counts are not needed here.
     """
@@ -150,7 +151,7 @@ def connections(processes: Processes) -> int:
 
 
 def listens(processes: Processes) -> bool:
-    """The tree has a TCP socket that listens, in whatever network namespace."""
+    """Return whether the tree has a listening TCP socket, in any network namespace."""
     here = _link("/proc/self/ns/net")
     found: set[int] = set()
     for namespace, place in _namespaces(processes).items():
@@ -160,6 +161,7 @@ def listens(processes: Processes) -> bool:
 
 
 def _dump_listening() -> set[int] | None:
+    """Return the inodes of the listening sockets of this network namespace; None where the kernel does not answer."""
     try:
         table = sock_diag.dump(frozenset({sock_diag.LISTEN}))
     except OSError:
@@ -168,13 +170,13 @@ def _dump_listening() -> set[int] | None:
 
 
 def _in_state(place: str, state: bytes) -> set[int]:
-    """The inodes of the sockets of that namespace that are in this state (proc(5), /proc/net/tcp)."""
+    """Return the inodes of the namespace's sockets in this state (proc(5), /proc/net/tcp)."""
     lines = [line for name in ("tcp", "tcp6") for line in tree.read(f"{place}/net/{name}").splitlines()[1:]]
     return {int(field[9]) for field in map(bytes.split, lines) if field[3] == state}
 
 
 def owners(processes: Processes, inodes: Collection[int]) -> dict[int, int]:
-    """Which of these sockets the tree holds: inode to the pid of one that holds it."""
+    """Return by inode the pid of a process of the tree that holds the socket."""
     wanted = {f"socket:[{inode}]": inode for inode in inodes}
     found: dict[int, int] = {}
     for process in processes.values():
@@ -188,7 +190,7 @@ def owners(processes: Processes, inodes: Collection[int]) -> dict[int, int]:
 
 
 def _namespaces(processes: Processes) -> dict[str, str]:
-    """The network namespaces of the tree, each with the folder in /proc of a process that is in it."""
+    """Return the network namespaces of the tree, each with the folder in /proc of a process in it."""
     found: dict[str, str] = {}
     for process in processes.values():
         place = _place(process)
@@ -199,9 +201,9 @@ def _namespaces(processes: Processes) -> dict[str, str]:
 
 
 def _place(process: tree.Stat) -> str:
-    """The folder in /proc that shows what the process holds.
+    """Return the folder in /proc that shows the process's descriptors.
 
-    That of a process whose first thread has exited shows nothing; those of its other threads do.
+    The folder of a process whose first thread has exited shows none; the folders of its other threads do.
     """
     if process.state == "Z" and process.num_threads > 1:
         for thread in _list(f"/proc/{process.pid}/task"):
@@ -211,7 +213,7 @@ def _place(process: tree.Stat) -> str:
 
 
 def _traffic(place: str) -> tuple[int, int]:
-    """TCP segments of the namespace, and octets of its IPv4 and IPv6, in and out, since it was made."""
+    """Return the namespace's TCP segments, and its IPv4 and IPv6 octets, in and out, since the namespace was made."""
     tcp = _row(tree.read(f"{place}/net/snmp"), b"Tcp:")
     ip4 = _row(tree.read(f"{place}/net/netstat"), b"IpExt:")
     ip6 = dict(line.split() for line in tree.read(f"{place}/net/snmp6").splitlines())
@@ -223,13 +225,13 @@ def _traffic(place: str) -> tuple[int, int]:
 
 
 def _row(text: bytes, name: bytes) -> dict[bytes, bytes]:
-    """Counters of /proc/net/snmp and netstat: a line of names and one of values, that begin alike."""
+    """Return the counters of /proc/net/snmp or netstat in two lines that begin alike: one of names, one of values."""
     lines = [line.split() for line in text.splitlines() if line.startswith(name)]
     return dict(zip(*lines, strict=False)) if len(lines) == 2 else {}
 
 
 def _mapped(address: bytes) -> bytes:
-    """An address of /proc/net/tcp as /proc/net/tcp6 writes it: the two ends of one connection can be of either kind."""
+    """Return the address as /proc/net/tcp6 writes it: the two ends of one connection can be of either family."""
     return address if len(address) > 13 else b"0000000000000000FFFF0000" + address
 
 
@@ -248,9 +250,9 @@ def _list(folder: str) -> list[str]:
 
 
 def _links(folder: str) -> Iterator[str]:
-    """Where the symbolic links in this folder lead."""
+    """Yield the targets of the symbolic links in this folder."""
     try:
-        # By descriptor, because a thousand long paths take the kernel a quarter longer.
+        # By descriptor: with long paths the kernel takes a quarter longer for a thousand links.
         opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
         return

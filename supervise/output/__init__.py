@@ -1,1 +1,1 @@
-"""The way of the bytes from the command to the readers of its output."""
+"""Carries the bytes of the command's output to stdout and stderr, the record, the log, and the search for signs."""

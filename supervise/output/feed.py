@@ -1,8 +1,8 @@
-"""A copy of the command's bytes for a process that looks into them, which may be slow, stopped or frozen.
+"""A copy of the command's output for a process that searches it, which may be slow, stopped or frozen.
 
-The command's output never stands still for it.  A process that reads, however slowly, is waited for, so that it sees
-every byte.  One that takes nothing for STALL_SECONDS is not waited for until it has caught up: meanwhile the latest
-bytes wait here, and the oldest whole lines are left out.
+The command's output is never held up by that process for long. While the process reads, however slowly, the pump waits
+for it, so that the process sees every byte. When the process has taken nothing for STALL_SECONDS, the pump stops
+waiting until the process has caught up: meanwhile the latest bytes wait here, and the oldest whole lines are left out.
 """
 
 import _thread
@@ -16,19 +16,20 @@ if TYPE_CHECKING:
 QUEUE_BYTES = 1 << 20
 """Bytes that may wait for the process."""
 WRITE_BYTES = 1 << 16
+"""Bytes of one write."""
 STALL_SECONDS = 0.25
 """Seconds without progress for which the pump waits."""
 ROOM_POLL_SECONDS = 0.0005
 """Seconds between two looks for room."""
 GAP_MARK = b"\0"
-"""What stands for the middle of an endless line, so that what was apart does not read as one word."""
+"""Stands in the middle of an endless line for what was left out, so that its two ends do not read as one word."""
 
 
 class Feed:
-    """One pipe to that process.  The pump puts in; a thread writes, and closes it."""
+    """One pipe to that process. The pump puts bytes in; a thread writes them to the pipe, and closes it at the end."""
 
     def __init__(self, pipe: int, on_left_out: "Callable[[], None]") -> None:
-        """Make the feed; the pump calls `on_left_out` once, when something is left out."""
+        """Make the feed; the pump calls `on_left_out` once, after something was left out."""
         self._pipe = pipe
         self._on_left_out = on_left_out
         self._guard = _thread.allocate_lock()
@@ -40,10 +41,10 @@ class Feed:
         self._taken = 0
         """Bytes that the process has taken so far."""
         self.is_gone = False
-        """The process reads no more: it has seen enough, or is dead."""
+        """The process does not read any more: it has found a match, or is dead."""
 
     def put(self, data: "memoryview") -> None:
-        """Have a copy of these bytes read."""
+        """Queue a copy of these bytes for the process."""
         if self.is_gone:
             return
         if len(self._pending) + len(data) > QUEUE_BYTES:
@@ -65,7 +66,7 @@ class Feed:
             self._on_left_out = _nothing
 
     def end(self) -> None:
-        """End the feed: no more bytes come."""
+        """End the feed: no more bytes will come."""
         with self._guard:
             self._is_over = True
             if not self._is_started:
@@ -78,7 +79,7 @@ class Feed:
             self._wake.release()
 
     def _wait_for_room(self, size: int) -> None:
-        """Wait for room, as long as the process takes something now and then."""
+        """Wait for room while the process takes something at least every STALL_SECONDS."""
         taken, until = self._taken, monotonic() + STALL_SECONDS
         while not (self._is_late or self.is_gone) and len(self._pending) + size > QUEUE_BYTES:
             if self._taken != taken:
@@ -88,15 +89,15 @@ class Feed:
             sleep(ROOM_POLL_SECONDS)
 
     def _leave_out(self, size: int) -> None:
-        """Leave out half of what waits, in whole lines: a line ends before the gap, and a line begins after it."""
+        """Leave out half of the queue, in whole lines: a line ends before the gap, and a line begins after it."""
         self._has_left_out = True
-        # `keep` is the end of the line whose beginning the process has read.
+        # The process has read the beginning of the line that ends at `keep`.
         keep = self._pending.find(b"\n") + 1
         end = self._pending.find(b"\n", max(keep, len(self._pending) + size - QUEUE_BYTES // 2)) + 1
         if keep and end and keep + len(self._pending) - end + size <= QUEUE_BYTES:
             del self._pending[keep:end]
             return
-        # What waits is one endless line.
+        # The queue is one endless line.
         del self._pending[: max(0, len(self._pending) + size - QUEUE_BYTES // 2)]
         self._pending[:0] = GAP_MARK
 
@@ -113,7 +114,7 @@ class Feed:
         self._give_up()
 
     def _take(self) -> bytes:
-        """Return the next bytes, as soon as there are some; none where no more come."""
+        """Wait for bytes and return them; return no bytes at the end of the feed."""
         while True:
             with self._guard:
                 if self._pending:
@@ -139,4 +140,4 @@ class Feed:
 
 
 def _nothing() -> None:
-    """Do nothing more: what was left out is told once."""
+    """Replace `on_left_out` after its one call."""

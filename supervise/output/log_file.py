@@ -1,4 +1,4 @@
-"""A plain copy of the output for the user (`--log FILE`): appended, as `tee -a` does."""
+"""The user's copy of the output (`--log FILE`), which is appended to the file, as `tee -a` does."""
 
 import os
 
@@ -6,17 +6,18 @@ from supervise.text.stderr import PREFIX
 from supervise.text.writer import write_all
 
 WAIT_SECONDS = 2.0
-"""Seconds for which a reader of a FIFO, say, may take nothing."""
+"""Seconds for which the reader of a FIFO may take nothing."""
 READ_BYTES = 1 << 18
+"""Bytes of one read from a pipe."""
 
 
 class LogFile:
-    """That file.  A sink for `output.tee`; its methods raise OSError."""
+    """The file of `--log`: a sink for `output.tee`, whose methods raise OSError."""
 
     name = "--log"
 
     def __init__(self, fd: int) -> None:
-        """`fd` is that file, open to append, and does not block."""
+        """`fd` is the file, opened to append, and non-blocking."""
         self.fd = fd
         self._buffer: memoryview | None = None
 
@@ -25,7 +26,7 @@ class LogFile:
         write_all(self.fd, data, WAIT_SECONDS)
 
     def take(self, stream: str, at: float, pipe: int, size: int) -> None:
-        """Append so many bytes that are in that pipe."""
+        """Append `size` bytes from that pipe, which holds as many."""
         if self._buffer is None:
             self._buffer = memoryview(bytearray(READ_BYTES))
         while size:
@@ -34,8 +35,8 @@ class LogFile:
             size -= got
 
     def skip(self, size: int) -> None:
-        """So many bytes are left out here: it says so."""
+        """Note in the file that so many bytes are left out here."""
         self.write("", 0, f"\n{PREFIX}{size} bytes are left out here: this file took them too slowly\n".encode())
 
     def settle(self) -> None:
-        """Nothing was made ready."""
+        """Do nothing: a log prepares nothing."""

@@ -1,4 +1,4 @@
-"""Where our own words and the command's bytes go out together, without ever waiting for each other's reader."""
+"""Stdout and stderr of the supervisor, where the command's bytes and supervise's messages go out together."""
 
 import _thread
 import errno
@@ -15,30 +15,30 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     class LineSink(Protocol):
-        """Where whole lines go: an outlet, or what stands for one."""
+        """Takes whole lines: an outlet, or an object that stands for one."""
 
         fd: int
         lock: _thread.LockType
 
         def write_line(self, line: bytes) -> None:
-            """Write one line, which comes with its end."""
+            """Write one line, which includes its line feed."""
 
 
 LATE_THREAD_SECONDS = 3.0
-"""Seconds that the last words may take on a busy machine, though no reader refuses them."""
+"""Seconds for which `Messenger.flush` waits on a busy machine for its own thread, while the file takes bytes."""
 QUEUE_BYTES = 1 << 20
-"""Bytes of them."""
+"""Bytes of messages that may wait for a reader."""
 QUEUE_MESSAGES = 1000
-"""Messages that may wait for a reader; later ones are dropped rather than kept without bound."""
+"""Messages that may wait for a reader; later ones are dropped, since the queue needs a bound."""
 
 
 class Outlet:
-    """A descriptor of ours, stdout or stderr.  Two that are the same file (a terminal, `2>&1`) share one."""
+    """The descriptor of stdout or stderr. Where both are the same file (a terminal, `2>&1`), they share one outlet."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
         self.lock = _thread.allocate_lock()
-        """Held during a write, so that a message does not land inside another's bytes."""
+        """Held during a write, so that a message does not go into the middle of other bytes."""
         self.at_line_start = True
         self.is_terminal = os.isatty(fd)
 
@@ -52,9 +52,9 @@ class Outlet:
             self.at_line_start = data[-1] == 10
 
     def splice(self, source: int, size: int) -> int:
-        """Move up to so many bytes from that pipe, in which they are; how many (splice(2)).
+        """Move up to `size` bytes from a pipe that holds them, without a copy (splice(2)); return how many.
 
-        Raises OSError: EINVAL where this file does not take part in that.
+        Raises OSError: EINVAL where this file does not support splice.
         """
         with self.lock:
             moved = os.splice(source, self.fd, size)
@@ -62,17 +62,17 @@ class Outlet:
         return moved
 
     def write_line(self, line: bytes) -> None:
-        """Write one line, which comes with its end, from the start of a line."""
+        """Write one line, which includes its line feed; it begins at the start of a line."""
         with self.lock:
             whole = line if self.at_line_start else b"\n" + line
             if self._is_raw():
-                # Also where the command ended its last line without going back to the first column.
+                # The carriage return is needed also where the command ended its last line without one.
                 whole = b"\r" + whole.replace(b"\n", b"\r\n")
             self._write_all(whole)
             self.at_line_start = True
 
     def _is_raw(self) -> bool:
-        """It is a terminal that does not go to the first column by itself: we, or the command, have set it so."""
+        """Return whether this is a terminal in a mode that adds no carriage return to a line feed."""
         if not self.is_terminal:
             return False
         import termios
@@ -91,41 +91,42 @@ class Outlet:
                     return
                 data = data[size:]
             except BlockingIOError:
-                # Somebody who shares the file has made it non-blocking.
+                # Another process that shares the file has made it non-blocking.
                 poll = select.poll()
                 poll.register(self.fd, select.POLLOUT)
                 poll.poll()
             except OSError as error:
-                # A terminal that has hung up has no reader that left: the command gets HUP, and what it says while it
-                # cleans up goes where it would go without us.
+                # A terminal that has hung up is not taken for a reader that left: the command gets HUP anyway, and its
+                # bytes while it cleans up are lost as they would be without supervise.
                 if self.is_terminal and error.errno == errno.EIO:
                     return
                 raise
 
 
 def of_stdio() -> "tuple[Outlet, Outlet]":
-    """Return the outlets of stdout and stderr: one and the same where the two are the same open file."""
+    """Return the outlets of stdout and stderr: one for both where the two are the same open file."""
     stdout = Outlet(1)
     return stdout, stdout if is_same_file(1, 2) else Outlet(2)
 
 
 class Messenger:
-    """Writes lines in a thread of its own: whoever speaks never waits, and what finds no reader is dropped."""
+    """Writes lines in its own thread, so that the caller never waits; lines that find no reader are dropped."""
 
     def __init__(self, outlet: "LineSink") -> None:
         self._outlet = outlet
         self._waiting: deque[bytes] = deque()
         self._size = 0
-        """Bytes of all that waits."""
+        """Bytes of all queued lines."""
         self._guard = _thread.allocate_lock()
         self._busy = _thread.allocate_lock()
-        """Held as long as something waits to be written."""
+        """Held while a line is queued or being written."""
         self.is_gone = False
+        """The outlet has refused a line, and gets no more."""
         self.why = ""
-        """The reason, once that is so: what has refused a line takes no more."""
+        """The reason of that refusal."""
 
     def say(self, line: bytes) -> None:
-        """Have it written."""
+        """Queue the line to be written."""
         with self._guard:
             if self.is_gone or len(self._waiting) >= QUEUE_MESSAGES or self._size + len(line) > QUEUE_BYTES:
                 return
@@ -136,24 +137,29 @@ class Messenger:
             try:
                 _thread.start_new_thread(self._write, ())
             except RuntimeError:
-                # No more threads.  A line that finds room delays nobody; else it waits for the next one, or is dropped.
+                # The system gives no more threads. A line is written here if the file has room for it, which takes no
+                # time; otherwise it waits for the next call, or is dropped.
                 self._busy.release()
                 self._write_what_finds_room()
 
     def flush(self, seconds: float) -> bool:
-        """Wait for all of it to be written, at most so long for a reader; False where some is not."""
+        """Wait until all lines are written; return False where some are not.
+
+        The wait ends after `seconds` where the file takes no bytes, and after LATE_THREAD_SECONDS in any case.
+        """
         until = monotonic() + LATE_THREAD_SECONDS
         while not self._busy.acquire(timeout=seconds):
-            # Where there is room, it is not the reader who is slow but the machine: our thread has not come to run.
+            # Where the file has room, not its reader is slow but the machine: this object's thread has not run yet.
             if monotonic() > until or not is_writable(self._outlet.fd):
                 return False
         self._busy.release()
         return True
 
     def _write_what_finds_room(self) -> None:
+        """Write the queued lines for which the file has room."""
         poll = select.poll()
         poll.register(self._outlet.fd, select.POLLOUT)
-        # A pipe with any room has it for so much (PIPE_BUF, pipe(7)).
+        # A pipe that poll(2) reports as writable has room for PIPE_BUF bytes (pipe(7)).
         while self._waiting and len(self._waiting[0]) < select.PIPE_BUF and poll.poll(0):
             if not self._outlet.lock.acquire(blocking=False):
                 return

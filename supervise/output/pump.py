@@ -1,8 +1,8 @@
-"""The way of the bytes: a thread for each stream that reads the command's pipe and writes our own stdout or stderr.
+"""The pumps: a thread for each stream that reads the command's pipe and writes the supervisor's stdout or stderr.
 
-Threads that block, so that no reader of ours can delay a deadline, and so that a stdout which others share is never
-made non-blocking under them.  One buffer is used again and again: fresh bytes objects are three times slower.  A flood
-is handed over without any copy (splice(2)), all but its end, so that we always know how the last line looks.
+Threads that block were chosen, so that a reader of the output cannot delay a deadline, and so that a stdout that other
+processes share need not be made non-blocking. One buffer is used all the time: new bytes objects are three times
+slower. A flood is moved without a copy (splice(2)), but for its end, since the pump must know how the last line ends.
 """
 
 import _thread
@@ -26,37 +26,40 @@ if TYPE_CHECKING:
     from supervise.output.tee import Copier
 
 BUFFER_BYTES = 1 << 18
+"""Bytes of one read at most."""
 FLOOD_READ_BYTES = 1 << 16
-"""Bytes in one read that show that the command writes much: the pipe as it comes is full (pipe(7))."""
+"""Bytes in one read that show a flood: a pipe of the default size was full (pipe(7))."""
 KEPT_BYTES = 1 << 12
-"""Bytes that are left in the pipe by splice, and read by us."""
+"""Bytes that splice leaves in the pipe, so that the pump reads the end of the output."""
 SPLICE_MIN_BYTES = 1 << 15
-"""Bytes that are worth to be handed over: fewer are copied sooner."""
+"""Bytes from which on splice is faster than a copy."""
 TEE_ENOUGH_BYTES = 1 << 19
-"""Bytes that are worth to be handed over to two."""
+"""Bytes from which on the pump does not wait for more before it splices output that goes to the copier as well."""
 PIPE_FILL_SECONDS = 0.0001
 """Seconds in which a flood fills its pipe."""
 STUCK_POLL_SECONDS = 0.05
-"""Seconds between two looks whether a pump that waits for others is still wanted."""
+"""Seconds between two looks whether a pump that waits for earlier pumps was abandoned."""
 YIELD_SECONDS = 0.005
 """Seconds for which a pump lets the other pump pass on what that one has seen before."""
 TAIL_BYTES = 200
-"""Bytes that are kept of the last line."""
+"""Bytes of the last line that are kept."""
 
 
 class Cutoff:
-    """The end of a pipe by which the pumps of one attempt hear that they have to wait for nothing more.
+    """The read end of a pipe whose hang-up ends the waits of the pumps of one attempt.
 
-    The pumps end at different times, and a reader that stands still keeps one for ever; the last pump closes this end.
+    The pumps end at different times, and a reader that stands still keeps a pump for ever; the last pump closes this
+    end.
     """
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
         self._users = 0
         self._guard = _thread.allocate_lock()
+        """Held while the source is closed or duplicated."""
 
     def enter(self) -> None:
-        """Count one more pump that hears it."""
+        """Count one more pump that polls this end."""
         with self._guard:
             self._users += 1
 
@@ -69,7 +72,7 @@ class Cutoff:
 
 
 class Pump:
-    """One stream.  Its counters are written by its thread alone and read by anybody."""
+    """The pump of one stream. Its thread alone writes its counters; any thread may read them."""
 
     def __init__(
         self,
@@ -84,20 +87,21 @@ class Pump:
     ) -> None:
         """Make the pump; `after` are the pumps whose bytes come before any of this one.
 
-        `unread`: called with the inode number of the source before it is closed; None where the guardian has no copy.
+        `unread` is called with the inode number of the source before the source is closed; None where the guardian has
+        no copy.
         """
         self.stream = stream
         self.count = 0
         self.first = 0.0
         self.last = 0.0
-        """CLOCK_MONOTONIC of the first and of the last byte."""
+        """CLOCK_MONOTONIC of the last byte; `first` is that of the first."""
         self.tail = b""
-        """The last bytes so far, TAIL_BYTES of them at most: the last line."""
+        """The last bytes of the output, TAIL_BYTES at most: they show its last line."""
         self.has_ended = False
         self.failure = ""
-        """Why bytes could not be written; empty where the reader has left, which is the command's affair."""
+        """Why bytes could not be written; empty where the reader has left, which only concerns the command."""
         self.feed: Feed | None = None
-        """The feed has a copy of all that is read here, as long as a process looks into it."""
+        """Gets a copy of all that is read, while a process searches the output."""
         self._source = source
         self._unread = unread
         self._outlet = outlet
@@ -105,43 +109,44 @@ class Pump:
         cut.enter()
         self._inbox = inbox
         self._copier = copier
-        """The way of the bytes to the record and the log."""
+        """Copies the bytes to the record and the log."""
         self._ahead = 0
-        """Bytes that have gone there, and are still to be passed on."""
+        """Bytes that the copier has got already and the outlet has not."""
         self._after = after
         self._end = _thread.allocate_lock()
-        """Held until it has ended."""
+        """Held until the pump has ended."""
         self.turn: _thread.LockType | None = None
-        """This lock is held by the pump that has seen bytes first, until it has passed them on."""
+        """The lock for the order of the two streams: the pump that saw bytes first holds it until it has passed them
+        on."""
         self.has_turn = False
         self.other: Pump | None = None
         """The pump of the command's other stream."""
         self._is_other_stuck = False
-        """The other pump did not get its bytes away in time: its reader does not read, and nothing waits for it."""
+        """The other pump did not pass on its bytes in time, since its reader does not read: this pump does not wait for
+        it."""
         self._guard = _thread.allocate_lock()
         """This lock is held while the source is closed or copied."""
         self._limit = sys.maxsize
         self._is_through = False
-        """The source has come to its end: no process holds the other end of the pipe."""
+        """The source is at its end: no process holds the other end of the pipe."""
         self._can_splice = hasattr(os, "splice")
         os.set_blocking(source, False)
 
     def start(self) -> None:
-        """Start its thread, which posts `("first", pump)` and `("ended", pump)`.
+        """Start the thread, which posts `("first", pump)` and `("ended", pump)`.
 
-        Of two pumps that end without a failure the later one alone posts its end: a second wake-up of the loop, just
-        when the command ends, would come on top of the supervisor's own exit.
-        Raises RuntimeError where there can be no more threads.
+        Where both pumps of a command end without a failure, only the later one posts its end: a second wake-up of the
+        loop would delay the supervisor's exit. Raises RuntimeError where the system gives no more threads.
         """
         self._end.acquire()
         _thread.start_new_thread(self._run, ())
 
     def unfinished(self) -> "list[Pump]":
-        """Return the pumps before this one and itself that have not ended: what comes later has to wait for them."""
+        """Return this pump and the pumps before it that have not ended: later pumps have to wait for them."""
         return [one for one in (*self._after, self) if not one.has_ended]
 
     def source_name(self) -> str:
-        """Its pipe as /proc/PID/fd names the command's end of it; '' where it is closed."""
+        """Return the name that /proc/PID/fd shows for the command's end of the pipe; '' where the source is closed."""
         try:
             return "" if self.has_ended else f"pipe:[{os.fstat(self._source).st_ino}]"
         except OSError:
@@ -152,7 +157,7 @@ class Pump:
         return self._source == source
 
     def is_pending(self) -> bool:
-        """Bytes of the command's are still unread in its pipe."""
+        """Return whether unread bytes of the command are in the pipe."""
         if self.has_ended:
             return False
         poll = select.poll()
@@ -160,31 +165,31 @@ class Pump:
         return any(events & select.POLLIN for _, events in poll.poll(0))
 
     def limit_to_pending(self) -> None:
-        """Take what is in the pipe now, and no more, however fast the command writes.
+        """Read only what is in the pipe now, however fast the command writes.
 
-        The waiting of a pump is ended by the cut.
+        The cutoff ends the pump's wait for more.
         """
-        # One buffer more: what has been read and is not counted yet.
+        # One buffer more, for bytes that were read and are not counted yet.
         self._limit = self.count + self._pending() + BUFFER_BYTES
 
     def keep_source(self) -> int:
-        """Return another descriptor of the source, to read what is printed later; -1 where the source has ended."""
+        """Return a duplicate of the source, to read what is printed later; -1 where the source has ended."""
         with self._guard:
             return -1 if self.has_ended else os.dup(self._source)
 
     def abandon(self) -> None:
-        """Take nothing more: what has been read is written, and that is all."""
+        """Read no more; only what was read is still written."""
         self._limit = 0
 
     def _pending(self) -> int:
-        """Bytes in the pipe (ioctl_tty(2), FIONREAD)."""
+        """Return how many bytes are in the pipe (ioctl_tty(2), FIONREAD)."""
         try:
             import fcntl
             import termios
 
             return int.from_bytes(fcntl.ioctl(self._source, termios.FIONREAD, bytes(4)), sys.byteorder)
         except (OSError, ImportError):
-            # No more descriptors to load it with, or the disk is gone.
+            # No descriptor is left to load the modules, or the disk is gone.
             return 0
 
     def _run(self) -> None:
@@ -201,10 +206,10 @@ class Pump:
             self.feed.end()
         with self._guard:
             self.has_ended = True
-            # Closed, the pipe tells the command what the reader of supervise told supervise: EPIPE, SIGPIPE.
+            # The close gives the command what the reader of stdout gave supervise: EPIPE, SIGPIPE.
             self._close_source()
         self._cut.leave()
-        # `has_ended` is set before: where both end at once, at least one of them sees that of the other.
+        # `has_ended` is set before this test, so where both pumps end at once, at least one of them posts.
         if self.failure or self.other is None or self.other.has_ended:
             self._inbox.post(("ended", self))
         self._end.release()
@@ -216,16 +221,17 @@ class Pump:
         poll = select.poll()
         poll.register(source, select.POLLIN)
         if not self._outlet.is_terminal:
-            # Not for writing: only to hear that the reader has left while the command is silent.
+            # For no event but the hang-up: the reader may leave while the command is silent.
             poll.register(self._outlet.fd, 0)
         poll.register(self._cut.fd, 0)
-        # To poll first, and to look closer only where it is not this, takes half the time of a read that fails.
+        # To poll first, and to look closer only at an unusual result, takes half the time of a read that fails.
         usual = [(source, select.POLLIN)]
         is_enlarged = is_flood = False
         seen = 0
         while self.count < self._limit:
-            # Here and in `_run`, where every way out of this loop leads, and not by `finally`: where no memory is left
-            # at all, CPython 3.11 tries for ever to note the place in this long function at which it entered that.
+            # The turn ends here, and in `_run` for every way out of this loop, instead of in a `finally`: where no
+            # memory is left, CPython 3.11 tries for ever to record the line in this long function at which it entered
+            # the `finally`.
             if self.has_turn:
                 self._end_turn()
             ready = poll.poll()
@@ -245,24 +251,24 @@ class Pump:
                 return
             if not self._pass_on(view[:size]):
                 return
-            # Or so much was handed over since the last read.
+            # Counts what was spliced since the last read as well.
             is_flood, seen = self.count - seen >= FLOOD_READ_BYTES, self.count
             if is_flood and not is_enlarged:
                 is_enlarged = True
                 enlarge(source)
                 enlarge(self._outlet.fd)
                 if self._copier:
-                    # What is read is copied once more in memory, what is handed over is not.
+                    # Smaller reads, since they are copied once more in memory, which a splice is not.
                     into = [view[:FLOOD_READ_BYTES]]
 
     def _pass_on(self, data: memoryview) -> bool:
-        """Pass on what was read; False where this pump was abandoned meanwhile.
+        """Pass on the bytes that were read; return False where this pump was abandoned meanwhile.
 
         Raises OSError.
         """
         self.last = monotonic()
         self.count += len(data)
-        # After a splice the copier has left a whole tail here.
+        # After a splice KEPT_BYTES were left in the pipe, more than a whole tail.
         self.tail = bytes(data[-TAIL_BYTES:]) if len(data) >= TAIL_BYTES else (self.tail + data)[-TAIL_BYTES:]
         if not self.first:
             self.first = self.last
@@ -282,7 +288,7 @@ class Pump:
         return True
 
     def _take_turn(self, turn: "_thread.LockType") -> None:
-        """Wait, for a moment at most, until the other pump has passed on what it has seen before."""
+        """Wait, YIELD_SECONDS at most, until the other pump has passed on what it saw before."""
         self.has_turn = turn.acquire(blocking=False)
         if not self.has_turn and not self._is_other_stuck:
             self.has_turn = turn.acquire(timeout=YIELD_SECONDS)
@@ -294,23 +300,23 @@ class Pump:
             self.turn.release()
 
     def _read(self, into: "list[memoryview]") -> int:
-        """Return how many bytes were read from the source: 0 at its end, -1 where there is nothing to read now.
+        """Return how many bytes were read from the source: 0 at its end, -1 where nothing can be read now.
 
         Raises OSError.
         """
         try:
             return os.readv(self._source, into)
         except BlockingIOError:
-            # Another process has taken what poll had seen.
+            # Another process has read the bytes that poll had seen.
             return -1
         except OSError as error:
-            # A terminal gives EIO when no process is left at its other side.
+            # A terminal's master gives EIO when no process has the terminal open.
             if error.errno != errno.EIO:
                 raise
             return 0 if self._is_at_end() else -1
 
     def _is_at_end(self) -> bool:
-        """Return, after EIO, whether nothing more will come.
+        """Return, after EIO, whether no more bytes can come.
 
         Raises OSError.
         """
@@ -318,16 +324,17 @@ class Pump:
 
     def _close_source(self) -> None:
         if self._unread and not self._is_through:
-            # The guardian hears of it before the close: it knows its copy by the same number (process/read_ends.py).
-            # At the end of a pipe its copy hides nothing from anybody, and its wake-up would delay the command's exit.
+            # The guardian must know before the close: it finds its copy by the same inode number
+            # (process/read_ends.py). At the end of a pipe that copy hides nothing, and the guardian's wake-up would
+            # delay the command's exit.
             self._unread(os.fstat(self._source).st_ino)
         os.close(self._source)
 
     def _wait_for_others(self) -> bool:
-        """Wait for the pumps before this one; False where this pump was abandoned meanwhile.
+        """Wait for the pumps before this one; return False where this pump was abandoned meanwhile.
 
-        A pump that waits for a reader which stands still cannot be interrupted.  All later pumps wait here and can be
-        interrupted: however many attempts end by a limit, one pump of a stream is stuck, and not one of each attempt.
+        A pump that waits for a reader that stands still cannot be interrupted. All later pumps wait here, where they
+        can be. So however many attempts a limit ends, one pump of a stream is stuck, and not one of each attempt.
         """
         for one in self._after:
             while not one._end.acquire(timeout=STUCK_POLL_SECONDS):
@@ -338,6 +345,7 @@ class Pump:
         return True
 
     def _leave_copy(self, data: memoryview) -> None:
+        """Give the copier a copy of these bytes, but for those that it has already."""
         if self._copier:
             ahead = min(self._ahead, len(data))
             self._ahead -= ahead
@@ -345,19 +353,20 @@ class Pump:
                 self._copier.put(self.stream, data[ahead:])
 
     def _is_over(self, ready: "dict[int, int]") -> bool:
-        """The reader has left, or nothing is there and nobody shall wait for more."""
+        """Return whether the reader has left, or the pipe is empty and the cutoff ends the wait for more."""
         return self._outlet.fd in ready or (self._cut.fd in ready and self._source not in ready)
 
     def _hand_over(self) -> bool:
-        """Move what is in the pipe, but for the last of it, into our stdout or stderr as it is.
+        """Move the bytes in the pipe, but for the last KEPT_BYTES, to stdout or stderr without a copy.
 
-        False where that is little or cannot be done: it is to be read.  Raises OSError where it cannot be written.
+        Return False where there are too few of them or splice does not work: they have to be read. Raises OSError where
+        they cannot be written.
         """
         if not self._can_splice or (self.feed and not self.feed.is_gone):
             return False
         size = self._pending() - KEPT_BYTES
         if self._copier and not self._ahead and SPLICE_MIN_BYTES <= size < TEE_ENOUGH_BYTES:
-            # One turn for much instead of several: each wakes the source, the reader and the copier.
+            # One large splice instead of several small ones: each wakes the source, the reader and the copier.
             sleep(PIPE_FILL_SECONDS)
             size = self._pending() - KEPT_BYTES
         if size < SPLICE_MIN_BYTES and not self._ahead:
@@ -373,12 +382,12 @@ class Pump:
             self.count += moved
             self._ahead = max(0, self._ahead - moved)
         except BlockingIOError:
-            # Somebody who shares our stdout has made it non-blocking; `write` can wait for it.
+            # Another process that shares stdout has made it non-blocking; `write` can wait for it, splice cannot.
             return False
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise
-            # A terminal, or a file opened for appending.
+            # It is a terminal, or a file that was opened to append.
             self._can_splice = False
             return False
         self.last = monotonic()
@@ -388,7 +397,7 @@ class Pump:
 def take_turns(pumps: "tuple[Pump, ...]", first: int) -> None:
     """Have the two pumps of a command pass on their bytes in the order in which they see them.
 
-    `first` is the source in which bytes were seen before the pumps were there; -1 where that is not known.
+    `first` is the source in which bytes were seen before the pumps existed; -1 where that is not known.
     """
     turn = _thread.allocate_lock()
     for one, other in zip(pumps, reversed(pumps), strict=True):

@@ -1,6 +1,6 @@
-"""The output of an attempt that is shown only where no other attempt follows (`--retry-output last`).
+"""Holds the output of an attempt that is shown only where no other attempt follows (`--retry-output last`).
 
-It waits in a file without a name, since it may be larger than memory.
+It is held in a file without a name, since it may be larger than memory.
 """
 
 import _thread
@@ -13,13 +13,14 @@ from supervise.text.stderr import reason_of
 from supervise.text.writer import write_all
 
 READ_BYTES = 1 << 18
+"""Bytes of one read."""
 
 
 class Spool:
-    """Holds what has been printed in this attempt, in the order in which it came."""
+    """The output of one attempt, in the order in which it came."""
 
     def __init__(self) -> None:
-        """Make the file; raises OSError."""
+        """Make the file. Raises OSError."""
         folder = os.environ.get("TMPDIR") or "/tmp"
         try:
             self._fd = os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
@@ -28,12 +29,12 @@ class Spool:
         self._pieces: list[tuple[Outlet, int]] = []
         self._guard = _thread.allocate_lock()
         self.is_through = False
-        """The spool holds nothing any more: no attempt can follow this one."""
+        """Nothing is held any more: no attempt can follow this one."""
         self.failure = ""
         """Why the output could not be shown; empty where its reader has left."""
 
     def add(self, outlet: Outlet, data: "bytes | memoryview") -> None:
-        """Add these bytes of the stream to the file.
+        """Append the bytes of one stream to the file.
 
         Raises OSError.
         """
@@ -47,16 +48,16 @@ class Spool:
                 self._pieces.append((outlet, size))
 
     def forget(self) -> None:
-        """Forget all that is held: another attempt begins."""
+        """Drop all held output: another attempt begins."""
         with self._guard:
             self._pieces.clear()
             os.lseek(self._fd, 0, os.SEEK_SET)
             os.ftruncate(self._fd, 0)
 
     def start_showing(self) -> "_thread.LockType":
-        """Show what is held, in a thread; return a lock that the thread holds until it is done.
+        """Start a thread that shows the held output; return a lock that the thread holds until it is done.
 
-        Raises RuntimeError where there can be no more threads.
+        Raises RuntimeError where the system gives no more threads.
         """
         done = _thread.allocate_lock()
         done.acquire()
@@ -81,12 +82,12 @@ class Spool:
                 if outlet not in gone:
                     outlet.write(data)
             except BrokenPipeError:
-                # The reader has left; the other stream may have one.
+                # The reader of this stream has left; the other stream may still have one.
                 gone.add(outlet)
 
 
 class SpooledOutlet(Outlet):
-    """Stands for an outlet as long as its bytes are held."""
+    """Stands for an outlet while its bytes are held."""
 
     def __init__(self, spool: Spool, outlet: Outlet) -> None:
         super().__init__(outlet.fd)
@@ -104,5 +105,5 @@ class SpooledOutlet(Outlet):
             self._spool.add(self._outlet, data)
 
     def splice(self, source: int, size: int) -> NoReturn:
-        """Refuse a splice: nothing goes past the spool."""
+        """Refuse the splice, since no byte may bypass the spool."""
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))

@@ -1,8 +1,8 @@
-"""A second way for the command's bytes, to a record or a log, in a thread of its own.
+"""Copies the command's output to the record and the log, in a thread of its own.
 
-Whoever reads our stdout must not wait for a disk.  So the bytes wait here: small ones in memory, a flood in a pipe into
-which it was duplicated without any copy (tee(2)).  Where neither has room the pump waits a moment, since a disk that is
-only slower shall miss nothing; then it goes on, and what it could not leave here is counted as left out.
+The reader of stdout must not wait for a disk. So the bytes wait here: small pieces in memory, a flood in a pipe that it
+was duplicated into without a copy (tee(2)). Where both are full, the pump waits for a moment, so that a disk that is
+only slower misses nothing. Then the pump goes on, and the bytes that found no room are counted as left out.
 """
 
 import _thread
@@ -21,75 +21,78 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
     class Sink(Protocol):
-        """Where the bytes go; each method raises OSError where they cannot."""
+        """A destination of the bytes; its methods raise OSError where the bytes cannot be written."""
 
         @property
         def name(self) -> str:
-            """What it is to the user."""
+            """What messages to the user call the sink."""
 
         def write(self, stream: str, at: float, data: bytes) -> None:
-            """Take these; `at` in epoch seconds."""
+            """Write these bytes; `at` is their time in epoch seconds."""
 
         def take(self, stream: str, at: float, pipe: int, size: int) -> None:
-            """Take so many from that pipe, in which they are."""
+            """Write `size` bytes from that pipe, which holds as many."""
 
         def skip(self, size: int) -> None:
-            """So many were left out here."""
+            """Note that so many bytes are left out here."""
 
         def settle(self) -> None:
-            """Nothing comes for now: what was made ready for more is given back.  Raises nothing."""
+            """Give back what was reserved for more bytes: none come for now. Raises nothing."""
 
 
 QUEUE_BYTES = 1 << 20
-"""Bytes that wait in memory, and in each pipe."""
+"""Bytes that wait in memory at most, and in each pipe."""
 PIPE_COUNT = 3
-"""While one is emptied the next is filled: whoever fills one that is being emptied waits for its lock."""
+"""Pipes for a flood: the next is filled while one is emptied, since a thread that fills a pipe waits for the lock of
+the thread that empties it."""
 READ_BYTES = 1 << 18
+"""Bytes of one read from a pipe."""
 MIN_FLUSH_SECONDS = 1.0
-"""Seconds, when all is over."""
+"""Seconds that `flush` waits at least."""
 ROOM_POLL_SECONDS = 0.0001
-"""Seconds between two looks for room in a pipe."""
+"""Seconds between two looks for room."""
 
 
 class Copier:
-    """One such way, for both streams.  Pumps put in; one thread takes out."""
+    """Copies both streams to the sinks. Pumps put bytes in; one thread takes them out."""
 
-    def __init__(self, sinks: "list[Sink]", patience: float, on_failure: "Callable[[str, str], None]") -> None:
+    def __init__(self, sinks: "list[Sink]", wait_seconds: float, on_failure: "Callable[[str, str], None]") -> None:
         """Make the copier of these sinks.
 
-        `patience`: seconds for which a pump waits for room.  `on_failure`: called once for a sink that fails, with the
+        `wait_seconds` is how long a pump waits for room. `on_failure` is called once for a sink that fails, with the
         name of the sink and the reason.
         """
         self.has_failed = False
-        """A sink has."""
+        """A sink has failed."""
         self.is_gone = False
-        """There is none any more."""
+        """All sinks have failed."""
         self._sinks = sinks
-        self._patience = patience
+        self._wait_seconds = wait_seconds
         self._on_failure = on_failure
         self._waiting: deque[tuple[str, float, bytes | int, tuple[int, int] | None]] = deque()
-        """Stream, time, and the bytes, or how many in which pipe, or (in none) how many are left out."""
+        """Stream, time, and the bytes; or the number of bytes in the given pipe; or, without a pipe, the number that is
+        left out."""
         self._put = self._taken = 0
-        """Bytes in memory, so far."""
+        """Bytes that were put into memory so far, and bytes that were taken from there."""
         self._is_late = False
-        """Somebody has waited in vain: nobody waits again before all is through."""
+        """A pump has waited in vain; no pump waits again before the queue is empty."""
         self._to_make = PIPE_COUNT
         """Pipes that may still be made."""
         self._has_pipes = True
-        """There is one, or may be."""
+        """A pipe exists, or may be made."""
         self._empty: list[tuple[int, int]] = []
-        """Those in which nothing waits."""
+        """The pipes in which no bytes wait."""
         self.on_written: Callable[[], None] | None = None
-        """Called in our thread whenever something was taken away."""
+        """Called in the copier's thread after each piece was written."""
         self._guard = _thread.allocate_lock()
         self._wake = _thread.allocate_lock()
         self._wake.acquire()
         self._busy = _thread.allocate_lock()
-        """Held as long as something waits."""
+        """Held while bytes wait."""
         self._is_started = False
 
     def put(self, stream: str, data: "memoryview") -> None:
-        """Have a copy of these bytes taken away."""
+        """Queue a copy of these bytes."""
         size = len(data)
         if self._has_room_for(size) or self._wait_for(lambda: self._has_room_for(size)):
             self._post(stream, bytes(data))
@@ -97,9 +100,9 @@ class Copier:
             self._post(stream, size)
 
     def tee(self, stream: str, source: int, size: int) -> int:
-        """Duplicate up to so many bytes that are in that pipe, and leave them there; how many.
+        """Duplicate up to `size` bytes of that pipe, without removing them; return how many.
 
-        0 where that cannot be done (now): then they are read and `put`.
+        0 where that is not possible now: then the pump reads them and calls `put`.
         """
         if self.is_gone:
             return size
@@ -114,8 +117,8 @@ class Copier:
         return done
 
     def flush(self) -> bool:
-        """Wait, as long as that is bearable, for all to be taken away and settled; False where some is not."""
-        if not self._busy.acquire(timeout=max(self._patience, MIN_FLUSH_SECONDS)):
+        """Wait for all bytes to be written and all sinks to settle; return False where that takes too long."""
+        if not self._busy.acquire(timeout=max(self._wait_seconds, MIN_FLUSH_SECONDS)):
             return False
         for sink in self._sinks:
             sink.settle()
@@ -127,8 +130,8 @@ class Copier:
         return not held or held + size <= QUEUE_BYTES
 
     def _take_pipe(self) -> "tuple[int, int] | None":
-        """An empty one, which is nobody else's from then on."""
-        # The other stream's pump is here, too.
+        """Return an empty pipe, which belongs to the caller from then on; None where there is none."""
+        # The pump of the other stream takes pipes as well.
         with self._guard:
             if self._empty:
                 return self._empty.pop()
@@ -137,7 +140,7 @@ class Copier:
             try:
                 pipe = os.pipe()
             except OSError:
-                # No more descriptors: those that there are must do, or none.
+                # No descriptor is left: the pipes that exist must be enough, or there is none.
                 self._has_pipes, self._to_make = self._to_make < PIPE_COUNT, 0
                 return None
             self._to_make -= 1
@@ -145,8 +148,8 @@ class Copier:
         return pipe
 
     def _wait_for(self, room: "Callable[[], T]") -> "T | None":
-        """Wait for room, as long as that is bearable."""
-        until = monotonic() + (0 if self._is_late else self._patience)
+        """Return the first true result of `room`; None where a pump may not wait for it any longer."""
+        until = monotonic() + (0 if self._is_late else self._wait_seconds)
         while not (found := room()):
             if monotonic() >= until:
                 self._is_late = True
@@ -163,7 +166,7 @@ class Copier:
             elif not pipe and self._waiting:
                 *_, before, its_pipe = self._waiting[-1]
                 if isinstance(before, int) and not its_pipe:
-                    # However long it takes, one such entry is enough.
+                    # One entry counts all bytes that are left out in a row.
                     what += before
                     self._waiting.pop()
             self._waiting.append((stream, time(), what, pipe))

@@ -288,7 +288,7 @@ class Runner:
                     unknown(news)
 
     def _tell_signs(self) -> None:
-        for finding in self.launched.access.signs.news.take() if self.launched.access.signs else ():
+        for finding in self.launched.access.signs.findings.take() if self.launched.access.signs else ():
             match finding:
                 case ("found", sign, at):
                     self.dispatch(Ready(sign, at - self.launched.info.started))

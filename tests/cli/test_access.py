@@ -127,7 +127,7 @@ def test_an_expression_that_takes_for_ever_delays_nothing(supervise: Place) -> N
     is_access_timeout(ended)
     assert ended.events_named("verdict")[0]["t"] < 5
     running = supervise.start("-a", "30", *words)
-    running.wait_for_err(b"no longer looking for match=^(a+)+$: a line took it too long")
+    running.wait_for_err(b"no longer looking for match=^(a+)+$: the search of a line took too long")
     running.wait_for_out(b"ready")
     running.send(signal.SIGTERM)
     assert running.wait().code == 143

@@ -367,7 +367,7 @@ def test_a_matcher_that_is_stopped_holds_nothing_up_and_sees_the_last_line(super
     over.touch()
     ended = running.wait()
     assert (ended.code, ended.report["access"]["how"]) == (0, "match=^READY$")
-    assert any("not all of the output is looked at" in message for message in ended.messages)
+    assert any("not all of the output is searched" in message for message in ended.messages)
 
 
 def test_an_expression_that_takes_for_ever_holds_nothing_up(supervise: Place) -> None:

@@ -46,9 +46,9 @@ class Sink:
         self.settled = len(self.taken)
 
 
-def copy_to(*sinks: Sink, patience: float = 0.05) -> tuple[Copier, list[tuple[str, str]]]:
+def copy_to(*sinks: Sink, wait_seconds: float = 0.05) -> tuple[Copier, list[tuple[str, str]]]:
     failures: list[tuple[str, str]] = []
-    return Copier(list(sinks), patience, lambda name, why: failures.append((name, why))), failures
+    return Copier(list(sinks), wait_seconds, lambda name, why: failures.append((name, why))), failures
 
 
 def put(copy: Copier, data: bytes) -> None:
@@ -115,7 +115,7 @@ def test_a_pipe_that_is_being_emptied_is_not_waited_for() -> None:
 
 def test_two_floods_never_get_the_same_pipe() -> None:
     sink = Sink()
-    copy, _ = copy_to(sink, patience=BOUND)
+    copy, _ = copy_to(sink, wait_seconds=BOUND)
     ends = [os.pipe() for _ in "oe"]
     taken: list[int] = []
 
@@ -146,7 +146,7 @@ def test_without_descriptors_there_are_fewer_pipes_and_nobody_waits_for_another(
     monkeypatch: pytest.MonkeyPatch, left: int
 ) -> None:
     sink = Sink()
-    copy, _ = copy_to(sink, patience=BOUND)
+    copy, _ = copy_to(sink, wait_seconds=BOUND)
     ours, theirs = os.pipe()
     pipes = [os.pipe() for _ in range(left)]
 
@@ -197,7 +197,7 @@ def test_a_sink_that_is_slower_misses_nothing() -> None:
             super().write(stream, at, data)
 
     sink = Slow()
-    copy, _ = copy_to(sink, patience=BOUND)
+    copy, _ = copy_to(sink, wait_seconds=BOUND)
     for _ in range(100):
         put(copy, bytes(1 << 17))
     assert copy.flush()

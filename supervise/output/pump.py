@@ -56,7 +56,6 @@ class Cutoff:
         self.fd = fd
         self._users = 0
         self._guard = _thread.allocate_lock()
-        """Held while the source is closed or duplicated."""
 
     def enter(self) -> None:
         """Count one more pump that polls this end."""
@@ -125,7 +124,7 @@ class Pump:
         """The other pump did not pass on its bytes in time, since its reader does not read: this pump does not wait for
         it."""
         self._guard = _thread.allocate_lock()
-        """This lock is held while the source is closed or copied."""
+        """Held while the source is closed or duplicated."""
         self._limit = sys.maxsize
         self._is_through = False
         """The source is at its end: no process holds the other end of the pipe."""

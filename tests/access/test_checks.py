@@ -1,4 +1,4 @@
-"""One look for a sign of access: what counts as one, and that none waits for ever."""
+"""The checks of signs of access: what counts as a sign, and that no check waits without a bound."""
 
 import os
 import socket
@@ -15,7 +15,7 @@ from supervise.options.access_kinds import KINDS, LINES, TOLD, AccessKind, flaw_
 from tests.support.harness import wait_until
 
 SCENE = checks.Scene(-1, os.getpid, {}, lambda pid, is_there: None)
-"""For a check that needs nothing of the run."""
+"""The scene of a check that needs nothing of the run."""
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.check not in (TOLD, LINES)], ids=lambda one: one.name)
@@ -28,7 +28,7 @@ def test_each_row_of_the_table_has_its_check(kind: AccessKind) -> None:
 
 @contextmanager
 def answering(answer: Callable[[socket.socket], object]) -> Iterator[str]:
-    """The URL of a server that does so with one client."""
+    """Yield the URL of a server that calls `answer` with the connection of one client."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
@@ -38,7 +38,7 @@ def answering(answer: Callable[[socket.socket], object]) -> Iterator[str]:
                 try:
                     answer(link)
                 except OSError:
-                    # It has left.
+                    # The client has closed the connection.
                     pass
 
         thread = threading.Thread(target=serve)
@@ -52,19 +52,19 @@ def statuses(*codes: int) -> Callable[[socket.socket], object]:
 
 
 @pytest.mark.parametrize("codes", [(200,), (299,), (300,), (399,), (100, 204), (103, 100, 302)])
-def test_an_answer_of_2xx_or_3xx(codes: tuple[int, ...]) -> None:
+def test_an_answer_of_2xx_or_3xx_is_a_sign(codes: tuple[int, ...]) -> None:
     with answering(statuses(*codes)) as url:
         assert checks.http(url, SCENE) == ""
 
 
 @pytest.mark.parametrize("codes", [(101,), (199, 400), (400,), (499,), (500,), (600,)])
-def test_an_answer_that_is_no_sign(codes: tuple[int, ...]) -> None:
+def test_an_answer_with_another_status_is_no_sign(codes: tuple[int, ...]) -> None:
     with answering(statuses(*codes)) as url:
         assert checks.http(url, SCENE) == f"{url}: {codes[-1]} So"
 
 
-def test_an_answer_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also one of which there is a little more each time."""
+def test_an_answer_that_takes_too_long_is_no_sign(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bound also holds for a server that sends a little more each time."""
     monkeypatch.setattr(checks, "ANSWER_SECONDS", 0.5)
     gone = threading.Event()
 
@@ -81,8 +81,8 @@ def test_an_answer_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
         assert why == f"{url}: no answer"
 
 
-def test_a_command_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is killed, and what it has started with it."""
+def test_a_command_that_takes_too_long_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command is killed with the processes that it has started."""
     monkeypatch.setattr(checks, "COMMAND_SECONDS", 1.0)
     reader, writer = os.pipe()
     minded: list[tuple[int, bool]] = []
@@ -93,7 +93,7 @@ def test_a_command_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
     assert why == "sleep 60 & sleep 61: not done after 1s"
     (begun, is_begun), (ended, is_left) = minded
     assert (begun, is_begun, is_left) == (ended, True, False)
-    # Who has lost its parent is in the group until its new one has taken note of its end.
+    # The killed processes are in the group until their new parent has reaped them.
     wait_until(lambda: not has_members(begun))
 
 
@@ -141,7 +141,7 @@ def test_a_socket_that_is_bound_and_does_not_listen_is_no_sign(kind: socket.Sock
 
 
 @pytest.mark.parametrize("kind", TYPES[:2], ids=lambda kind: kind.name)
-def test_a_full_backlog_is_told_at_once(kind: socket.SocketKind, tmp_path: Path) -> None:
+def test_a_full_backlog_is_reported_at_once(kind: socket.SocketKind, tmp_path: Path) -> None:
     """A connect that blocks would wait for a server that never accepts."""
     path = str(tmp_path / "s")
     with unix_socket(kind, path, backlog=0), socket.socket(socket.AF_UNIX, kind) as first:
@@ -151,7 +151,7 @@ def test_a_full_backlog_is_told_at_once(kind: socket.SocketKind, tmp_path: Path)
         assert time.monotonic() - began < checks.CONNECT_SECONDS
 
 
-def test_what_is_no_socket_says_why(tmp_path: Path) -> None:
+def test_a_path_without_a_socket_gives_the_reason(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
     assert checks.unix(str(file), SCENE) == f"{file}: connection refused"
@@ -159,7 +159,7 @@ def test_what_is_no_socket_says_why(tmp_path: Path) -> None:
     assert checks.unix(f"{file}/s", SCENE) == f"{file}/s: not a directory"
 
 
-def test_an_abstract_name_and_a_file_with_an_at_sign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_abstract_name_differs_from_a_file_with_an_at_sign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     name = f"@supervise-test-{os.getpid()}"
     assert checks.unix(name, SCENE) == f"{name}: connection refused"
@@ -170,7 +170,9 @@ def test_an_abstract_name_and_a_file_with_an_at_sign(tmp_path: Path, monkeypatch
         assert checks.unix(name, SCENE) == f"{name}: connection refused"
 
 
-def test_the_longest_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_longest_addresses_are_taken_and_longer_ones_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     for path in ("./" + "p" * 105, "./" + "\udce4" * 105, "@" + "n" * 107):
         with unix_socket(socket.SOCK_STREAM, "\0" + path[1:] if path[0] == "@" else path):
@@ -180,7 +182,7 @@ def test_the_longest_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may connect to every socket")
-def test_a_socket_that_others_may_not_use(tmp_path: Path) -> None:
+def test_a_socket_without_permission_is_no_sign(tmp_path: Path) -> None:
     path = tmp_path / "s"
     with unix_socket(socket.SOCK_STREAM, str(path)):
         path.chmod(0)

@@ -1,4 +1,4 @@
-"""What is read from the datagrams of sd_notify, and from whom they are taken."""
+"""Which datagrams of sd_notify are read, and from which senders they are accepted."""
 
 import array
 import os
@@ -19,8 +19,8 @@ from supervise.access import notify
 from supervise.process.inbox import Inbox
 
 KINDS = {"ready", "stopping", "status", "alive", "stuck", "prolong", "main pid"}
-SHORT = 0.3
-"""Seconds in which something shows that shall not happen."""
+SILENCE_SECONDS = 0.3
+"""Seconds in which a message would show that must not come."""
 BOUND = 20.0
 
 # --- the reader
@@ -50,7 +50,7 @@ BOUND = 20.0
         (b"\n\n=\n=1\n\0", []),
     ],
 )  # fmt: skip
-def test_what_a_datagram_says(data: bytes, said: list[tuple[str, float, str]]) -> None:
+def test_a_datagram_is_read_line_by_line(data: bytes, said: list[tuple[str, float, str]]) -> None:
     assert notify.read(data) == said
 
 
@@ -75,7 +75,7 @@ datagrams = st.lists(lines, max_size=8).map(b"\n".join) | st.binary(max_size=not
 @settings(max_examples=2000, deadline=None)
 @given(datagrams)
 @example(b"EXTEND_TIMEOUT_USEC=" + "\u0661".encode())
-def test_any_datagram_is_read_or_passed_over(data: bytes) -> None:
+def test_any_datagram_is_read_without_an_error(data: bytes) -> None:
     for kind, number, text in notify.read(data):
         assert kind in KINDS
         assert 0 <= number <= notify.MAX_EXTENSION_SECONDS
@@ -86,8 +86,8 @@ def test_any_datagram_is_read_or_passed_over(data: bytes) -> None:
 # --- the socket
 
 
-class Ear:
-    """A socket in a folder, heard by a thread; who is inside is for each test to say."""
+class Receiver:
+    """A socket in a folder, read by a thread; each test names the holder of the tree."""
 
     def __init__(self, folder: Path, holder: Callable[[], int]) -> None:
         self.path = str(folder / "notify")
@@ -97,25 +97,25 @@ class Ear:
         self.inbox = Inbox()
         self.notify = notify.NotifySocket(self.socket, str(folder), self.path)  # type: ignore[arg-type]
         self.notify.start(self.inbox, holder)
-        self._said: list[tuple[object, ...]] = []
+        self._reports: list[tuple[object, ...]] = []
 
     def send(self, data: bytes, fds: tuple[int, ...] = ()) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as one:
             more = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
             one.sendmsg([data], more, 0, self.path)
 
-    def hears(self, *kinds: str) -> list[tuple[object, ...]]:
-        """All news, as soon as these kinds are among them."""
+    def wait_for(self, *kinds: str) -> list[tuple[object, ...]]:
+        """Return all reports, as soon as these kinds are among them."""
         until = time.monotonic() + BOUND
-        while not set(kinds) <= {one[0] for one in self._said}:
-            assert time.monotonic() < until, self._said
+        while not set(kinds) <= {one[0] for one in self._reports}:
+            assert time.monotonic() < until, self._reports
             self.inbox.wait(0.05)
             self.inbox.take()
-            self._said += self.notify.take()
-        return self._said
+            self._reports += self.notify.take()
+        return self._reports
 
-    def is_through(self) -> None:
-        """All that was sent has been taken."""
+    def wait_until_read(self) -> None:
+        """Wait until every message that was sent has been read."""
         reader, writer = os.pipe()
         self.send(b"BARRIER=1", (writer,))
         os.close(writer)
@@ -126,110 +126,110 @@ class Ear:
 
 
 @pytest.fixture
-def ear(tmp_path: Path) -> Iterator[Ear]:
-    """One that takes this process for the holder: what its children send is from inside."""
-    heard = Ear(tmp_path, os.getpid)
-    yield heard
-    heard.notify.remove()
-    assert not os.path.exists(heard.path)
+def receiver(tmp_path: Path) -> Iterator[Receiver]:
+    """A socket for which this process is the holder: its child processes are inside the tree."""
+    receiver = Receiver(tmp_path, os.getpid)
+    yield receiver
+    receiver.notify.remove()
+    assert not os.path.exists(receiver.path)
 
 
-def test_what_is_said_is_told_once(ear: Ear) -> None:
+def test_each_report_is_taken_once(receiver: Receiver) -> None:
     before = time.monotonic()
-    ear.send(b"STATUS=one\nREADY=1\nMAINPID=99")
-    (status, _, text), (ready, at), *_ = ear.hears("ready", "status", "main pid")
+    receiver.send(b"STATUS=one\nREADY=1\nMAINPID=99")
+    (status, _, text), (ready, at), *_ = receiver.wait_for("ready", "status", "main pid")
     assert (status, text, ready) == ("status", "one", "ready")
     assert before <= at <= time.monotonic()  # type: ignore[operator]
-    assert ear.notify.take() == []
-    assert (ear.notify.status, ear.notify.main_pid, ear.notify.is_stopping) == ("one", 99, False)
+    assert receiver.notify.take() == []
+    assert (receiver.notify.status, receiver.notify.main_pid, receiver.notify.is_stopping) == ("one", 99, False)
 
 
-def test_of_each_kind_only_the_last_is_kept(ear: Ear) -> None:
+def test_of_each_kind_only_the_last_is_kept(receiver: Receiver) -> None:
     for number in range(1000):
-        ear.send(b"STATUS=%d\nWATCHDOG=1" % number)
-    ear.is_through()
-    assert len(ear.notify.take()) <= 2
-    assert ear.notify.status == "999"
+        receiver.send(b"STATUS=%d\nWATCHDOG=1" % number)
+    receiver.wait_until_read()
+    assert len(receiver.notify.take()) <= 2
+    assert receiver.notify.status == "999"
 
 
-def test_a_message_that_is_too_long_is_passed_over_whole(ear: Ear) -> None:
-    ear.send(b"STATUS=" + b"x" * (notify.MESSAGE_BYTES - 7))
-    ear.send(b"READY=1\nSTATUS=" + b"y" * notify.MESSAGE_BYTES)
-    ear.is_through()
-    assert [one[0] for one in ear.notify.take()] == ["status"]
-    assert ear.notify.status == "x" * (notify.MESSAGE_BYTES - 7)
+def test_a_message_that_is_too_long_is_ignored_whole(receiver: Receiver) -> None:
+    receiver.send(b"STATUS=" + b"x" * (notify.MESSAGE_BYTES - 7))
+    receiver.send(b"READY=1\nSTATUS=" + b"y" * notify.MESSAGE_BYTES)
+    receiver.wait_until_read()
+    assert [one[0] for one in receiver.notify.take()] == ["status"]
+    assert receiver.notify.status == "x" * (notify.MESSAGE_BYTES - 7)
 
 
-def test_descriptors_that_come_along_are_closed(ear: Ear) -> None:
+def test_descriptors_that_come_along_are_closed(receiver: Receiver) -> None:
     ends = [os.pipe() for _ in range(100)]
     before = len(os.listdir("/proc/self/fd"))
-    ear.send(b"FDSTORE=1", tuple(end for pair in ends for end in pair))
-    ear.send(b"READY=1", tuple(end for pair in ends for end in pair[:1]))
-    ear.is_through()
+    receiver.send(b"FDSTORE=1", tuple(end for pair in ends for end in pair))
+    receiver.send(b"READY=1", tuple(end for pair in ends for end in pair[:1]))
+    receiver.wait_until_read()
     assert len(os.listdir("/proc/self/fd")) == before
     for pair in ends:
         os.close(pair[1])
-        # Nobody else holds the writing end.
+        # No other process holds the writing end.
         assert os.read(pair[0], 1) == b""
         os.close(pair[0])
 
 
-def test_the_barrier_is_answered_after_what_came_before(ear: Ear) -> None:
-    ear.send(b"READY=1")
-    ear.is_through()
-    assert [one[0] for one in ear.notify.take()] == ["ready"]
+def test_the_barrier_is_answered_after_what_came_before(receiver: Receiver) -> None:
+    receiver.send(b"READY=1")
+    receiver.wait_until_read()
+    assert [one[0] for one in receiver.notify.take()] == ["ready"]
 
 
-def test_whoever_is_outside_of_the_tree_is_not_heard(tmp_path: Path) -> None:
-    """The tree is that of some other process, and the sender is alive and well."""
+def test_a_sender_outside_of_the_tree_is_ignored(tmp_path: Path) -> None:
+    """The holder is another process, and the sender is alive."""
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
-        ear = Ear(tmp_path, lambda: other.pid)
-        ear.send(b"READY=1\nWATCHDOG=trigger")
-        ear.is_through()
-        assert ear.notify.take() == []
+        receiver = Receiver(tmp_path, lambda: other.pid)
+        receiver.send(b"READY=1\nWATCHDOG=trigger")
+        receiver.wait_until_read()
+        assert receiver.notify.take() == []
         assert other.stdin
         other.stdin.write(b"\n")
         other.stdin.flush()
-    ear.notify.remove()
+    receiver.notify.remove()
 
 
-def test_a_child_is_inside_and_one_that_is_gone_is_taken_at_its_word(ear: Ear) -> None:
+def test_a_child_is_inside_and_a_sender_that_is_gone_is_believed(receiver: Receiver) -> None:
     script = f"""
 import socket, sys
-socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(sys.argv[1].encode(), {ear.path!r})
+socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(sys.argv[1].encode(), {receiver.path!r})
 input()
 """
     with subprocess.Popen([sys.executable, "-c", script, "READY=1"], stdin=subprocess.PIPE) as inside:
-        ear.hears("ready")
+        receiver.wait_for("ready")
         inside.communicate(b"\n")
     subprocess.run([sys.executable, "-c", script, "STOPPING=1"], input=b"\n", check=True, timeout=BOUND)
-    ear.hears("stopping")
+    receiver.wait_for("stopping")
 
 
 @settings(max_examples=300, deadline=None)
 @given(datagrams)
-def test_nothing_that_is_sent_ends_it(data: bytes) -> None:
-    HEARD.send(data)
-    HEARD.is_through()
-    assert {one[0] for one in HEARD.notify.take()} <= KINDS
+def test_no_datagram_ends_the_reading_thread(data: bytes) -> None:
+    SHARED.send(data)
+    SHARED.wait_until_read()
+    assert {one[0] for one in SHARED.notify.take()} <= KINDS
 
 
-HEARD: Ear
+SHARED: Receiver
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _heard(tmp_path_factory: pytest.TempPathFactory) -> None:
-    global HEARD
-    HEARD = Ear(tmp_path_factory.mktemp("ear"), os.getpid)
+def _shared(tmp_path_factory: pytest.TempPathFactory) -> None:
+    global SHARED
+    SHARED = Receiver(tmp_path_factory.mktemp("receiver"), os.getpid)
 
 
-def test_a_flood_leaves_the_interpreter_to_others(ear: Ear) -> None:
-    """While it lasts a thread that wants to run is held up for milliseconds alone."""
+def test_a_flood_does_not_hold_up_other_threads(receiver: Receiver) -> None:
+    """While the flood lasts, another thread waits only milliseconds for the interpreter."""
     is_over = threading.Event()
 
     def flood() -> None:
         while not is_over.is_set():
-            ear.send(b"STATUS=x")
+            receiver.send(b"STATUS=x")
 
     threads = [threading.Thread(target=flood) for _ in range(2)]
     for one in threads:

@@ -1,3 +1,5 @@
+"""The CPU time of a tree, compared with what the processes themselves measure."""
+
 import sys
 
 import pytest
@@ -9,7 +11,7 @@ from tests.support.living import python
 
 HOLDER = """
 import os, subprocess, sys
-# Holds the command as the guardian does: a subreaper that waits for whatever is left to it.
+# Holds the command as the guardian does: a subreaper that reaps all orphans of the tree.
 import ctypes
 ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
 print("ready")
@@ -20,8 +22,8 @@ except ChildProcessError:
     print(sum(os.times()[2:4])); input()
 """
 
-# A subshell that counts: some 20 ms of CPU, and gone.
-SHORT = "(i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done)"
+# A subshell that counts: it uses some 20 ms of CPU, and ends.
+SHORT_LOOP = "(i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done)"
 
 
 def look(cpu: CpuCounter, holder: int) -> tuple[float, tuple[Busy, ...]]:
@@ -30,7 +32,7 @@ def look(cpu: CpuCounter, holder: int) -> tuple[float, tuple[Busy, ...]]:
 
 
 def seconds(times: str) -> float:
-    """A line of what `times` prints in a shell, user and system time as in `0m1.25s 0m0.10s`."""
+    """Return the seconds in a line that `times` prints in a shell, user and system time as in `0m1.25s 0m0.10s`."""
     return sum(int(m) * 60 + float(s) for m, s in (part.removesuffix("s").split("m") for part in times.split()))
 
 
@@ -56,7 +58,7 @@ print(time.process_time()); input()
 
 
 def test_a_loop_of_short_children_is_seen_busy() -> None:
-    loop = f"echo up; read x; for i in 1 2 3 4 5 6 7 8 9 10; do {SHORT}; done; times; read x"
+    loop = f"echo up; read x; for i in 1 2 3 4 5 6 7 8 9 10; do {SHORT_LOOP}; done; times; read x"
     with python(HOLDER, "/bin/sh", "-c", loop) as holder:
         cpu = CpuCounter()
         assert holder.says() == "up"
@@ -84,7 +86,7 @@ def test_a_loop_of_sleeps_is_not_busy() -> None:
 
 
 def test_orphans_count_when_the_holder_has_waited_for_them() -> None:
-    with python(HOLDER, "/bin/sh", "-c", f"echo up; read x; ({SHORT} &); ({SHORT} &)") as holder:
+    with python(HOLDER, "/bin/sh", "-c", f"echo up; read x; ({SHORT_LOOP} &); ({SHORT_LOOP} &)") as holder:
         cpu = CpuCounter()
         assert holder.says() == "up"
         look(cpu, holder.pid)
@@ -107,7 +109,7 @@ def test_what_the_holder_does_itself_does_not_count() -> None:
         assert (before, after) == (0.0, 0.0)
 
 
-# What follows is arithmetic, with processes that are made up.
+# The tests below check the arithmetic, with made-up processes.
 
 
 def process(pid: int, own: int, children: int = 0, *, started: int = 7, state: str = "S") -> tree.Stat:
@@ -115,11 +117,11 @@ def process(pid: int, own: int, children: int = 0, *, started: int = 7, state: s
 
 
 def used(cpu: CpuCounter, holder: tree.Stat | None, *processes: tree.Stat) -> int:
-    """Ticks, by a look at these."""
+    """Return the ticks that a look at these processes finds."""
     return round(cpu.look({p.pid: p for p in processes}, holder)[0] * TICKS_PER_SECOND)
 
 
-def test_the_first_look_tells_all_that_was_used_so_far() -> None:
+def test_the_first_look_returns_all_that_was_used_so_far() -> None:
     assert used(CpuCounter(), process(1, 900, 30), process(2, 5, 200), process(3, 7)) == 242
 
 
@@ -137,7 +139,7 @@ def test_a_dead_process_counts_until_its_parent_has_waited_for_it() -> None:
     assert used(cpu, process(1, 0), process(2, 10, 60)) == 70
 
 
-def test_the_sum_does_not_fall_when_nobody_waits() -> None:
+def test_the_sum_does_not_fall_when_no_parent_reaps() -> None:
     cpu = CpuCounter()
     used(cpu, process(1, 0), process(2, 10), process(3, 5000))
     assert used(cpu, process(1, 0), process(2, 14)) == 5014

@@ -1,3 +1,5 @@
+"""Samples of real trees: what is measured, what cannot be, and the same by psutil."""
+
 import dataclasses
 import errno
 import os
@@ -15,7 +17,7 @@ from tests.support.living import python, running, until
 
 ALL = frozenset({"cpu", "socket", "connection", "output", "io"})
 
-# Does at once all that can be measured, in a child, each time it is told to.
+# Does everything that can be measured, in a child, once for each line of its input.
 BUSY = """
 import os, socket, sys, time
 if os.fork():
@@ -37,7 +39,7 @@ def clock() -> Callable[[], float]:
     return lambda: float(next(ticks))
 
 
-def test_all_at_once() -> None:
+def test_one_sample_measures_everything() -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as server,
         python(BUSY, "127.0.0.1", str(server.getsockname()[1])) as program,
@@ -50,7 +52,7 @@ def test_all_at_once() -> None:
         program.hears()
         assert program.says() == "done"
         assert len(peer.recv(1000, socket.MSG_WAITALL)) == 1000
-        # The acknowledgement of the last bytes can be on its way.
+        # The acknowledgement of the last bytes may still be on its way.
         second = until(lambda: (look := sampler.sample()) and look.sockets_moved and look)
         assert second.cpu - first.cpu == pytest.approx(0.1, abs=0.05)
         assert [busy.pid for busy in second.busy] == tree.children(program.pid)
@@ -79,7 +81,7 @@ for line in sys.stdin:
         assert sampler.sample().io_bytes == 0
         program.hears("go")
         assert program.says() == "done"
-        # And a line of a few bytes in and out, and nothing twice.
+        # Besides these only the lines of a few bytes in and out; no byte counts twice.
         assert 57_000 <= sampler.sample().io_bytes < 57_100
         assert sampler.sample().io_bytes == 0
         program.hears("spawn")
@@ -90,7 +92,7 @@ for line in sys.stdin:
 @pytest.mark.parametrize("kind", ["cpu", "socket", "connection", "io"])
 def test_only_what_was_asked_for_is_measured(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     def untouched(*_: object) -> None:
-        raise AssertionError("measured, and nobody had asked for it")
+        raise AssertionError("measured without being asked for")
 
     for other, place, name in (
         ("cpu", sampler.CpuCounter, "look"),
@@ -103,7 +105,7 @@ def test_only_what_was_asked_for_is_measured(monkeypatch: pytest.MonkeyPatch, ki
     Sampler(os.getpid(), kinds=frozenset({kind, "output"}), now=clock()).sample()
 
 
-def test_asked_for_nothing_it_does_not_even_look_at_the_tree(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sampler_without_kinds_does_not_look_at_the_tree(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tree, "collect", None)
     assert Sampler(os.getpid(), kinds=frozenset({"output"}), now=lambda: 7.0).sample() == Sample(7.0)
 
@@ -121,7 +123,7 @@ def test_the_dead_are_no_evidence_and_no_error() -> None:
         assert dataclasses.astuple(sampler.sample())[2:] == ((), 0, 0, 0, 0)
 
 
-def test_what_may_not_be_read_is_no_evidence_and_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_processes_are_no_evidence_and_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_: object) -> None:
         raise PermissionError(errno.EACCES, "no")
 
@@ -171,7 +173,7 @@ os.wait()
         assert [busy.pid for busy in last.busy] == [command]
 
 
-def test_a_process_that_a_walk_passed_over_is_not_new_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_a_walk_missed_is_not_new_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     burn = "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done"
     with running("/bin/sh", "-c", f"({burn}; echo; exec sleep 60) & wait") as sh:
         sh.says()
@@ -185,7 +187,7 @@ def test_a_process_that_a_walk_passed_over_is_not_new_to_the_next(monkeypatch: p
         assert sampler.sample().cpu == pytest.approx(first.cpu, abs=0.02)
 
 
-def test_what_cannot_be_measured_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_measured_is_reported_once(monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_: object) -> None:
         raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
@@ -198,10 +200,10 @@ def test_what_cannot_be_measured_is_said_once(monkeypatch: pytest.MonkeyPatch) -
     assert sampler.unmeasured() == ()
 
 
-# Without /proc: psutil finds the same, where there is something to be found by it.
+# Without /proc: psutil finds the same, as far as it can.
 
 
-def test_psutil_tells_the_same_of_a_process() -> None:
+def test_psutil_finds_the_same_process() -> None:
     with running("sleep", "60") as sleep:
         until(lambda: (now := tree.stat(sleep.pid)) and now.name == "sleep" and now.state == "S")
         ours, theirs = tree.stat(sleep.pid), psutil_tree.stat(sleep.pid)

@@ -1,3 +1,5 @@
+"""Snapshots of real trees of processes in different states."""
+
 import _thread
 import os
 import socket
@@ -13,7 +15,7 @@ from supervise.core.events import Doing, Socket
 from supervise.process import tree
 from tests.support.living import BOUND, python, running, until
 
-# Children that do what their name says, as soon as they have said it.
+# Functions that start children; each child does what its function's name says.
 DO = """
 import os, signal, socket, sys, time
 
@@ -41,7 +43,7 @@ def receive():
     s.recv(1)
 
 def never_exec():
-    # The parent of a vfork waits, uninterruptibly, for an exec that comes when somebody opens the FIFO.
+    # The parent of a vfork waits, uninterruptibly, for an exec that comes when another process opens the FIFO.
     os.posix_spawn("/bin/true", ["true"], {}, file_actions=[(os.POSIX_SPAWN_OPEN, 0, sys.argv[1], os.O_RDONLY, 0)])
 
 def with_children():
@@ -60,15 +62,15 @@ def tell():
 
 
 def take(holder: int, earlier: CpuBaseline | None = None) -> Snapshot:
-    camera = SnapshotReader(holder, earlier, monotonic() + BOUND)
-    camera.take()
-    seen = camera.snapshot()
+    reader = SnapshotReader(holder, earlier, monotonic() + BOUND)
+    reader.take()
+    seen = reader.snapshot()
     assert seen.is_whole
     return seen
 
 
 def seen_when(holder: int, condition: Callable[[Snapshot], object]) -> Snapshot:
-    """The first snapshot of which that is true."""
+    """Return the first snapshot for which the condition is true."""
     seen = take(holder)
 
     def look() -> object:
@@ -100,21 +102,21 @@ def test_the_order_is_that_of_the_tree() -> None:
     assert seen.more == 0
 
 
-def test_where_the_kernel_tells_no_children(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_order_without_the_children_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tree, "has_children_file", lambda: False)
     with python(DO + "child(with_children); tell()") as program:
         seen = seen_when(program.pid, lambda one: len(one.processes) == 3)
     assert [one.depth for one in seen.processes] == [0, 1, 1]
 
 
-def test_of_three_hundred_and_some_the_first_are_listed_and_the_others_counted() -> None:
+def test_processes_beyond_the_bound_are_only_counted() -> None:
     many = snapshot.MAX_PROCESSES + 20
     with python(DO + f"[child(wait) for _ in range({many})]; tell()") as program:
-        camera = SnapshotReader(program.pid, None, monotonic() + BOUND)
+        reader = SnapshotReader(program.pid, None, monotonic() + BOUND)
         before = monotonic()
-        camera.take()
+        reader.take()
         print(f"{many} processes: {(monotonic() - before) * 1000:.1f} ms")
-        seen = camera.snapshot()
+        seen = reader.snapshot()
     assert len(seen.processes) == snapshot.MAX_PROCESSES
     assert seen.more == 20
 
@@ -125,7 +127,7 @@ def test_a_tree_that_changes_all_the_time() -> None:
             assert take(program.pid).processes[0].parent == program.pid
 
 
-def test_nobody_is_left() -> None:
+def test_an_empty_tree_gives_an_empty_snapshot() -> None:
     with python(DO + "tell()") as program:
         assert take(program.pid) == Snapshot((), 0, None, True)
     assert take(program.pid).processes == ()
@@ -134,7 +136,7 @@ def test_nobody_is_left() -> None:
 # --- what each is doing
 
 
-def test_who_sleeps() -> None:
+def test_a_process_that_sleeps() -> None:
     with python(DO + "child(wait); tell()") as program:
         one = only(seen_when(program.pid, lambda seen: "nanosleep" in only(seen).waits_in))
     assert (one.state, one.threads, one.sockets) == ("S", 1, ())
@@ -142,13 +144,13 @@ def test_who_sleeps() -> None:
     assert one.stdout.startswith("pipe:[")
 
 
-def test_who_is_stopped() -> None:
+def test_a_process_that_is_stopped() -> None:
     with python(DO + "child(stop); tell()") as program:
         one = only(seen_when(program.pid, lambda seen: only(seen).state == "T"))
     assert "stop" in one.waits_in
 
 
-def test_who_cannot_be_interrupted(tmp_path: os.PathLike[str]) -> None:
+def test_a_process_that_cannot_be_interrupted(tmp_path: os.PathLike[str]) -> None:
     fifo = os.path.join(tmp_path, "fifo")
     os.mkfifo(fifo)
     with running("true"), python(DO + "child(never_exec); tell()", fifo) as program:
@@ -158,12 +160,12 @@ def test_who_cannot_be_interrupted(tmp_path: os.PathLike[str]) -> None:
     assert child.parent == parent.pid
 
 
-def test_who_waits_for_a_peer() -> None:
+def test_a_process_that_waits_for_a_peer() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         with python(DO + "child(receive); tell()", str(port)) as program, server.accept()[0] as peer:
             assert peer.recv(5, socket.MSG_WAITALL) == b"hello"
-            # The acknowledgement can be on its way.
+            # The acknowledgement may still be on its way.
             one = only(seen_when(program.pid, lambda seen: only(seen).sockets and only(seen).sockets[0].sent))
     (connection,) = one.sockets
     assert connection == Socket(connection.local, f"127.0.0.1:{port}", "ESTABLISHED", 5, 0)
@@ -171,19 +173,19 @@ def test_who_waits_for_a_peer() -> None:
     assert one.waits_in
 
 
-def test_who_has_threads() -> None:
+def test_a_process_with_threads() -> None:
     code = "import _thread; child(lambda: [_thread.start_new_thread(wait, ()) for _ in range(3)] and wait()); tell()"
     with python(DO + code) as program:
         assert only(seen_when(program.pid, lambda seen: only(seen).threads == 4)).state == "S"
 
 
-def test_the_dead_whom_nobody_waits_for() -> None:
+def test_a_zombie() -> None:
     with python(DO + "child(lambda: None); tell()") as program:
         one = only(seen_when(program.pid, lambda seen: only(seen).state == "Z"))
     assert one.stdout == ""
 
 
-def test_a_name_chosen_to_harm() -> None:
+def test_a_name_with_escape_sequences_is_cleaned() -> None:
     with python(DO + "child(rename); tell()", "\x1b[31m) R 1\n") as program:
         name = only(seen_when(program.pid, lambda seen: "31m" in only(seen).name)).name
     assert name == r"\x1b[31m) R 1\n"
@@ -192,7 +194,7 @@ def test_a_name_chosen_to_harm() -> None:
 # --- CPU
 
 
-def test_two_looks_tell_who_is_busy() -> None:
+def test_two_looks_show_which_process_is_busy() -> None:
     with python(DO + "child(spin); child(wait); tell()") as program:
         seen = seen_when(program.pid, lambda seen: seen.processes[0].cpu_percent > 5)
     spinning, waiting = seen.processes
@@ -202,17 +204,17 @@ def test_two_looks_tell_who_is_busy() -> None:
     assert seen.span >= snapshot.MIN_CPU_SPAN_SECONDS
 
 
-def burnt(pid: int) -> float:
-    """Seconds of CPU that the only child of that process has used when it has stopped itself."""
+def seconds_burnt(pid: int) -> float:
+    """Return the seconds of CPU that the only child of that process has used when it has stopped itself."""
     seen_when(pid, lambda seen: only(seen).state == "T")
     one = tree.stat(tree.children(pid)[0])
     assert one
     return (one.utime + one.stime) / TICKS_PER_SECOND
 
 
-def test_where_somebody_has_looked_before_his_look_counts() -> None:
+def test_an_earlier_sample_is_the_baseline() -> None:
     with python(DO + "child(lambda: [burn(), stop()]); tell()") as program:
-        used, child = burnt(program.pid), tree.children(program.pid)[0]
+        used, child = seconds_burnt(program.pid), tree.children(program.pid)[0]
         stat = tree.stat(child)
         assert stat
         born_since = take(program.pid, CpuBaseline(10.0, {(1, 1): 5.0}))
@@ -225,16 +227,16 @@ def test_where_somebody_has_looked_before_his_look_counts() -> None:
     assert half.span == 10.0
 
 
-def test_where_there_is_no_time_for_two_looks_it_is_that_of_a_life(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_time_for_two_looks_the_use_is_since_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(snapshot, "MIN_CPU_SPAN_SECONDS", BOUND * 2)
     with python(DO + "child(lambda: [burn(), stop()]); tell()") as program:
-        burnt(program.pid)
+        seconds_burnt(program.pid)
         seen = take(program.pid)
     assert seen.span is None
     assert 0 < only(seen).cpu_percent <= 110
 
 
-def test_where_the_kernel_tells_no_clock_it_is_that_of_a_life(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_cpu_clock_the_use_is_since_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(snapshot, "_cpu", lambda pid: None)
     with python(DO + "child(wait); tell()") as program:
         assert take(program.pid).span is None
@@ -243,11 +245,11 @@ def test_where_the_kernel_tells_no_clock_it_is_that_of_a_life(monkeypatch: pytes
 # --- time
 
 
-def test_when_it_is_too_late_there_is_nothing() -> None:
+def test_a_snapshot_taken_too_late_is_empty() -> None:
     with python(DO + "child(wait); tell()") as program:
-        camera = SnapshotReader(program.pid, None, monotonic())
-        camera.take()
-    assert camera.snapshot() == Snapshot((), 0, None, False)
+        reader = SnapshotReader(program.pid, None, monotonic())
+        reader.take()
+    assert reader.snapshot() == Snapshot((), 0, None, False)
 
 
 def test_what_was_read_before_a_read_that_blocks_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,17 +267,17 @@ def test_what_was_read_before_a_read_that_blocks_is_kept(monkeypatch: pytest.Mon
             return read(path)
 
         monkeypatch.setattr(tree, "read", read_or_block)
-        camera = SnapshotReader(program.pid, None, monotonic() + BOUND)
+        reader = SnapshotReader(program.pid, None, monotonic() + BOUND)
         done = _thread.allocate_lock()
         done.acquire()
 
         def work() -> None:
-            camera.take()
+            reader.take()
             done.release()
 
         _thread.start_new_thread(work, ())
         assert blocks.acquire(timeout=BOUND)
-        seen = camera.snapshot()
+        seen = reader.snapshot()
         goes_on.release()
         assert done.acquire(timeout=BOUND)
     assert [one.pid for one in seen.processes] == [first, second]

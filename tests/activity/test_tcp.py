@@ -1,3 +1,5 @@
+"""Bytes and connections of the TCP sockets of real trees, and answers of the kernel that are bad or missing."""
+
 import errno
 import os
 import platform
@@ -21,7 +23,7 @@ FAMILIES = [
     pytest.param(socket.AF_INET6, "::1", id="IPv6"),
 ]
 
-# Connects to HOST PORT when told to, and then does what it is told: send N, receive N, end.
+# Connects to HOST PORT, sends N, receives N or ends, as the lines of its input say.
 CLIENT = """
 import socket, sys
 print("ready")
@@ -37,7 +39,7 @@ for words in map(str.split, sys.stdin):
     print("done")
 """
 
-# Both ends of a connection in one process, the server's with its IPv6 hand if HOST is a mapped address.
+# Both ends of a connection in one process; the server is an IPv6 socket, also where HOST is an IPv4 address.
 PAIR = """
 import socket, sys
 server = socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True)
@@ -54,14 +56,14 @@ for line in sys.stdin:
 EXIT = {"x86_64": "60", "aarch64": "93"}.get(platform.machine())
 
 
-def told(program: Program, words: str) -> None:
+def command(program: Program, words: str) -> None:
     program.hears(words)
     assert program.says() == "done"
 
 
 @contextmanager
 def served(family: int, host: str) -> Iterator[tuple[Program, socket.socket]]:
-    """A client in the tree, and the listening socket outside of it that it connects to."""
+    """Yield a client in the tree, and the listening socket outside of the tree that it connects to."""
     with (
         socket.create_server((host, 0), family=family) as server,
         python(CLIENT, host, str(server.getsockname()[1])) as client,
@@ -77,7 +79,10 @@ def tree_of(*programs: Program) -> dict[int, tree.Stat]:
 
 
 def moved(counter: tcp.ByteCounter, program: Program, count: int) -> int:
-    """Look until that many bytes were seen (an acknowledgement can be on its way); the most sockets in one look."""
+    """Look until so many bytes were seen; return the highest number of sockets that moved in one look.
+
+    It takes several looks where an acknowledgement is still on its way.
+    """
     most = total = 0
 
     def seen() -> bool:
@@ -95,40 +100,40 @@ def moved(counter: tcp.ByteCounter, program: Program, count: int) -> int:
 @pytest.mark.parametrize(("family", "host"), FAMILIES)
 def test_bytes_are_exact_both_ways(family: int, host: str) -> None:
     with served(family, host) as (client, server):
-        told(client, "connect")
+        command(client, "connect")
         peer, _ = server.accept()
         with peer:
             counter = tcp.ByteCounter()
             assert counter.look(tree_of(client)) == (0, 0)
-            told(client, "send 1")
+            command(client, "send 1")
             assert moved(counter, client, 1) == 1
             peer.sendall(bytes(100_000))
-            told(client, "receive 100000")
+            command(client, "receive 100000")
             assert moved(counter, client, 100_000) == 1
-            told(client, "send 30000")
+            command(client, "send 30000")
             peer.sendall(bytes(7))
-            told(client, "receive 7")
+            command(client, "receive 7")
             assert moved(counter, client, 30_007) == 1
 
 
 @pytest.mark.parametrize(("family", "host"), FAMILIES)
-def test_a_connection_on_which_nobody_says_a_word_moves_nothing(family: int, host: str) -> None:
+def test_a_silent_connection_moves_nothing(family: int, host: str) -> None:
     with served(family, host) as (client, server):
         counter = tcp.ByteCounter()
         counter.look(tree_of(client))
-        told(client, "connect")
+        command(client, "connect")
         peer, _ = server.accept()
         with peer:
-            # SYN and FIN have a place in the sequence numbers; they are no bytes.
+            # SYN and FIN have a sequence number each; they are no bytes of data.
             assert counter.look(tree_of(client)) == (0, 0)
-            told(client, "end")
+            command(client, "end")
             assert peer.recv(1) == b""
             assert counter.look(tree_of(client)) == (0, 0)
 
 
-def test_the_end_of_the_other_side_is_no_byte() -> None:
+def test_the_end_of_the_peer_s_stream_is_no_byte() -> None:
     with served(socket.AF_INET, "127.0.0.1") as (client, server):
-        told(client, "connect")
+        command(client, "connect")
         peer, _ = server.accept()
         with peer:
             counter = tcp.ByteCounter()
@@ -141,10 +146,10 @@ def test_the_end_of_the_other_side_is_no_byte() -> None:
 
 def test_what_was_moved_before_the_first_look_does_not_count() -> None:
     with served(socket.AF_INET, "127.0.0.1") as (client, server):
-        told(client, "connect")
+        command(client, "connect")
         peer, _ = server.accept()
         with peer:
-            told(client, "send 5000")
+            command(client, "send 5000")
             assert len(peer.recv(5000, socket.MSG_WAITALL)) == 5000
             counter = tcp.ByteCounter()
             assert counter.look(tree_of(client)) == (0, 0)
@@ -155,21 +160,21 @@ def test_a_socket_born_after_the_first_look_counts_whole() -> None:
     with served(socket.AF_INET, "127.0.0.1") as (client, server):
         counter = tcp.ByteCounter()
         counter.look(tree_of(client))
-        told(client, "connect")
+        command(client, "connect")
         peer, _ = server.accept()
         with peer:
-            told(client, "send 1234")
+            command(client, "send 1234")
             assert moved(counter, client, 1234) == 1
 
 
-def test_sockets_outside_the_tree_are_not_ours() -> None:
+def test_sockets_outside_the_tree_do_not_count() -> None:
     with served(socket.AF_INET, "127.0.0.1") as (client, server), python("print('ready'); input()") as bystander:
-        told(client, "connect")
+        command(client, "connect")
         peer, _ = server.accept()
         with peer:
             counter = tcp.ByteCounter()
             counter.look(tree_of(bystander))
-            told(client, "send 5000")
+            command(client, "send 5000")
             assert len(peer.recv(5000, socket.MSG_WAITALL)) == 5000
             assert counter.look(tree_of(bystander)) == (0, 0)
 
@@ -179,7 +184,7 @@ def test_a_connection_inside_the_tree_is_two_sockets(host: str) -> None:
     with python(PAIR, host) as pair:
         counter = tcp.ByteCounter()
         counter.look(tree_of(pair))
-        told(pair, "4000")
+        command(pair, "4000")
         assert moved(counter, pair, 8000) == 2
 
 
@@ -198,12 +203,12 @@ ctypes.CDLL(None).syscall({EXIT}, 0)
         python(code, "127.0.0.1", str(server.getsockname()[1])) as client,
     ):
         until(lambda: (now := tree.stat(client.pid)) and now.state == "Z")
-        told(client, "connect")
+        command(client, "connect")
         peer, _ = server.accept()
         with peer:
             counter = tcp.ByteCounter()
             counter.look(tree_of(client))
-            told(client, "send 77")
+            command(client, "send 77")
             assert moved(counter, client, 77) == 1
             assert tcp.connections(tree_of(client)) == 1
 
@@ -212,17 +217,17 @@ ctypes.CDLL(None).syscall({EXIT}, 0)
 def test_connections_to_the_outside(family: int, host: str) -> None:
     with served(family, host) as (client, server):
         assert tcp.connections(tree_of(client)) == 0
-        told(client, "connect")
+        command(client, "connect")
         peer, _ = server.accept()
         with peer:
             assert tcp.connections(tree_of(client)) == 1
-            told(client, "end")
+            command(client, "end")
             assert tcp.connections(tree_of(client)) == 0
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_a_connection_inside_the_tree_has_no_other_end_outside(host: str) -> None:
-    # Over IPv4, one end has a plain address and the other one a mapped one.
+    # Over IPv4, one end has a plain address and the other a mapped one.
     with python(PAIR, host) as pair:
         assert tcp.connections(tree_of(pair)) == 0
 
@@ -233,12 +238,12 @@ def test_a_connection_inside_the_tree_has_no_other_end_outside(host: str) -> Non
 def test_sockets_are_listed_with_peer_and_bytes(family: int, host: str, shown: str) -> None:
     with served(family, host) as (client, server):
         port = server.getsockname()[1]
-        told(client, "connect")
+        command(client, "connect")
         peer, (_, own, *_) = server.accept()
         with peer:
-            told(client, "send 10")
+            command(client, "send 10")
             peer.sendall(bytes(20))
-            told(client, "receive 20")
+            command(client, "receive 20")
             expected = (client.pid, Socket(f"{shown}:{own}", f"{shown}:{port}", "ESTABLISHED", 10, 20))
             until(lambda: tcp.tcp_sockets(tree_of(client)) == [expected])
             me = tree.stat(os.getpid())
@@ -295,7 +300,7 @@ def test_another_network_namespace_is_seen_by_its_octets(host: str) -> None:
         counter = tcp.ByteCounter()
         assert counter.look(tree_of(pair)) == (0, 0)
         assert counter.look(tree_of(pair)) == (0, 0), "silent"
-        told(pair, "50000")
+        command(pair, "50000")
         number, count = counter.look(tree_of(pair))
         assert number == 1
         assert 100_000 <= count < 150_000, "sent and received, with headers"
@@ -317,15 +322,15 @@ for line in sys.stdin:
     with python(IN_NAMESPACE, NAMESPACE + datagrams) as program:
         counter = tcp.ByteCounter()
         counter.look(tree_of(program))
-        told(program, "1000")
+        command(program, "1000")
         assert counter.look(tree_of(program)) == (0, 0)
 
 
-# What follows is about a kernel that answers badly, or not at all.
+# The tests below are about a kernel that answers badly, or not at all.
 
 
 class Netlink:
-    """Answers as told, in the place of a netlink socket."""
+    """Stands for a netlink socket, and gives these answers."""
 
     def __init__(self, *answers: bytes | OSError) -> None:
         self.answers = list(answers)
@@ -359,7 +364,7 @@ def attribute(kind: int, payload: bytes) -> bytes:
     return struct.pack("=HH", 4 + len(payload), kind) + payload + bytes(-len(payload) % 4)
 
 
-def told_socket(inode: int, *attributes: bytes, state: int = 1) -> bytes:
+def socket_message(inode: int, *attributes: bytes, state: int = 1) -> bytes:
     return message(20, struct.pack("=BB2x36s28xI", socket.AF_INET, state, bytes(36), inode) + b"".join(attributes))
 
 
@@ -379,10 +384,10 @@ def dumped(monkeypatch: pytest.MonkeyPatch, *answers: bytes | OSError) -> list[t
 
 
 def test_messages_need_not_be_alike(monkeypatch: pytest.MonkeyPatch) -> None:
-    one = told_socket(1, attribute(8, b"x"), info(10, 20))
-    two = told_socket(2, info(30, 40))
-    three = told_socket(3, attribute(8, b"x"), attribute(15, b"mark"), info(50, 60), attribute(18, bytes(40)))
-    answer = one + two + three + told_socket(0, info(9, 9)) + one[:4] + one[4:]
+    one = socket_message(1, attribute(8, b"x"), info(10, 20))
+    two = socket_message(2, info(30, 40))
+    three = socket_message(3, attribute(8, b"x"), attribute(15, b"mark"), info(50, 60), attribute(18, bytes(40)))
+    answer = one + two + three + socket_message(0, info(9, 9)) + one[:4] + one[4:]
     table = dumped(monkeypatch, answer, DONE, three + DONE)
     assert table == [(1, 10, 20), (2, 30, 40), (3, 50, 60), (1, 10, 20), (3, 50, 60)]
 
@@ -390,29 +395,31 @@ def test_messages_need_not_be_alike(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_bytes_sent_again_or_not_yet_there_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     table = dumped(
         monkeypatch,
-        told_socket(1, info(101, 0, sent=150, again=50)) + told_socket(2, info(60, 0, sent=150, again=50)) + DONE,
+        socket_message(1, info(101, 0, sent=150, again=50)) + socket_message(2, info(60, 0, sent=150, again=50)) + DONE,
         DONE,
     )
     assert table == [(1, 100, 0), (2, 60, 0)]
 
 
-def test_an_older_kernel_tells_less(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_older_kernel_gives_fewer_counters(monkeypatch: pytest.MonkeyPatch) -> None:
     before_4_19, before_4_2 = info(101, 5, size=200), info(101, 5, size=104)
     table = dumped(
-        monkeypatch, told_socket(1, before_4_19) + told_socket(2, before_4_2) + told_socket(3, before_4_19) + DONE, DONE
+        monkeypatch,
+        socket_message(1, before_4_19) + socket_message(2, before_4_2) + socket_message(3, before_4_19) + DONE,
+        DONE,
     )
     assert table == [(1, 101, 5), (2, 0, 0), (3, 101, 5)]
 
 
 def test_a_short_message_is_not_read_on_into_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Where the first one has its tcp_info, the second has the header of the third, with a 2 in the right place.
-    long, short = told_socket(1, attribute(8, bytes(140)), info(1, 2)), told_socket(2, info(10, 20, size=136))
-    table = dumped(monkeypatch, long + short + told_socket(3, info(3, 4)) + DONE, DONE)
+    # Where the first message has its tcp_info, the second has the header of the third, with a 2 in the right place.
+    long, short = socket_message(1, attribute(8, bytes(140)), info(1, 2)), socket_message(2, info(10, 20, size=136))
+    table = dumped(monkeypatch, long + short + socket_message(3, info(3, 4)) + DONE, DONE)
     assert table == [(1, 1, 2), (2, 10, 20), (3, 3, 4)]
 
 
 def test_a_kernel_without_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert dumped(monkeypatch, told_socket(1, info(1, 2)) + DONE, REFUSED) == [(1, 1, 2)]
+    assert dumped(monkeypatch, socket_message(1, info(1, 2)) + DONE, REFUSED) == [(1, 1, 2)]
 
 
 @pytest.mark.parametrize(
@@ -420,14 +427,14 @@ def test_a_kernel_without_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         pytest.param(BlockingIOError(errno.EAGAIN, "nothing there"), id="breaks off"),
         pytest.param(OSError(errno.ENOBUFS, "overrun"), id="overrun"),
-        pytest.param(told_socket(1, info(1, 2)) * 200, id="truncated"),
+        pytest.param(socket_message(1, info(1, 2)) * 200, id="truncated"),
         pytest.param(bytes(20), id="empty"),
-        pytest.param(told_socket(1, info(1, 2))[:-8], id="cut"),
-        pytest.param(message(20, told_socket(1, info(1, 2))[16:], flags=0x12) + DONE, id="interrupted"),
+        pytest.param(socket_message(1, info(1, 2))[:-8], id="cut"),
+        pytest.param(message(20, socket_message(1, info(1, 2))[16:], flags=0x12) + DONE, id="interrupted"),
     ],
 )
 def test_an_answer_that_is_not_whole_is_none(monkeypatch: pytest.MonkeyPatch, broken: bytes | OSError) -> None:
-    assert dumped(monkeypatch, told_socket(7, info(1, 2)), broken) is None
+    assert dumped(monkeypatch, socket_message(7, info(1, 2)), broken) is None
 
 
 @pytest.mark.parametrize(
@@ -435,11 +442,11 @@ def test_an_answer_that_is_not_whole_is_none(monkeypatch: pytest.MonkeyPatch, br
     [
         pytest.param((REFUSED,), id="no diagnosis in this kernel"),
         pytest.param((PermissionError(errno.EPERM, "no"),), id="forbidden"),
-        pytest.param((told_socket(1) + DONE,), id="no tcp_info"),
+        pytest.param((socket_message(1) + DONE,), id="no tcp_info"),
         pytest.param((message(3, struct.pack("=i", -errno.EINVAL)),), id="ended by an error"),
     ],
 )
-def test_a_kernel_that_does_not_answer_is_said_and_not_asked_again(
+def test_a_kernel_that_does_not_answer_is_not_asked_again(
     monkeypatch: pytest.MonkeyPatch, answers: tuple[bytes | OSError, ...]
 ) -> None:
     netlink = Netlink(*answers)
@@ -456,7 +463,7 @@ def test_without_an_answer_no_sockets_are_listed(monkeypatch: pytest.MonkeyPatch
     assert tcp.tcp_sockets({}) == []
 
 
-def test_a_passing_lack_is_not_taken_for_a_kernel_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_passing_error_does_not_make_the_counts_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
     counter = tcp.ByteCounter()
     monkeypatch.setattr(socket, "socket", Netlink(OSError(errno.EMFILE, "too many open files")))
     counter.look({})
@@ -464,7 +471,7 @@ def test_a_passing_lack_is_not_taken_for_a_kernel_that_does_not_answer(monkeypat
 
 
 def looks(monkeypatch: pytest.MonkeyPatch, *tables: dict[int, int] | None) -> list[tuple[int, int]]:
-    """What a counter sees in these tables of inodes and bytes, all of them the tree's."""
+    """Return what a counter sees in these tables of inodes and bytes, whose sockets all belong to the tree."""
     answers = iter(tables)
     monkeypatch.setattr(sock_diag, "dump", lambda: table(next(answers)))
     monkeypatch.setattr(tcp, "owners", lambda _, inodes: dict.fromkeys(inodes, 1))
@@ -493,7 +500,7 @@ def test_an_inode_used_again_is_no_evidence(monkeypatch: pytest.MonkeyPatch) -> 
     assert looks(monkeypatch, {1: 5000}, {1: 3}, {1: 4}) == [(0, 0), (0, 0), (1, 1)]
 
 
-def test_whose_a_socket_is_is_asked_once_while_its_process_lives(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_owner_of_a_socket_is_looked_up_once_while_it_lives(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
     def owners(processes: tcp.Processes, inodes: list[int]) -> dict[int, int]:

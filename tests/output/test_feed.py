@@ -1,4 +1,4 @@
-"""A copy for a process that looks into the output: whole where it reads, and nobody waits where it does not."""
+"""The feed of a process that searches the output: complete while the process reads, without a long wait where not."""
 
 import os
 import threading
@@ -11,8 +11,8 @@ from supervise.output import feed
 from tests.support.harness import wait_until
 
 
-class Looking:
-    """A feed, and what has come at its other end."""
+class FedReader:
+    """A feed, and the reader at its other end."""
 
     def __init__(self) -> None:
         self.reader, writer = os.pipe()
@@ -31,8 +31,8 @@ class Looking:
 
 
 @pytest.fixture
-def looking() -> Iterator[Looking]:
-    one = Looking()
+def fed() -> Iterator[FedReader]:
+    one = FedReader()
     before = threading.active_count()
     yield one
     os.close(one.reader)
@@ -44,50 +44,50 @@ def looking() -> Iterator[Looking]:
 LINES = [b"%06d" % number + b"." * 93 + b"\n" for number in range(50_000)]
 
 
-def test_one_that_reads_slowly_gets_every_byte(looking: Looking) -> None:
-    reader = threading.Thread(target=looking.read_all, args=(0.002,))
+def test_a_slow_reader_gets_every_byte(fed: FedReader) -> None:
+    reader = threading.Thread(target=fed.read_all, args=(0.002,))
     reader.start()
     for at in range(0, len(LINES), 500):
-        looking.feed.put(memoryview(b"".join(LINES[at : at + 500])))
-    looking.feed.end()
+        fed.feed.put(memoryview(b"".join(LINES[at : at + 500])))
+    fed.feed.end()
     reader.join()
-    assert looking.data == b"".join(LINES)
-    assert looking.left_out == 0
+    assert fed.data == b"".join(LINES)
+    assert fed.left_out == 0
 
 
-def test_one_that_does_not_read_is_waited_for_once_and_then_gets_the_last_whole_lines(looking: Looking) -> None:
+def test_a_reader_that_stands_still_gets_the_last_whole_lines_later(fed: FedReader) -> None:
     began = time.monotonic()
     for at in range(0, len(LINES), 77):
-        looking.feed.put(memoryview(b"".join(LINES[at : at + 77])))
+        fed.feed.put(memoryview(b"".join(LINES[at : at + 77])))
     assert time.monotonic() - began < 3 * feed.STALL_SECONDS
-    assert looking.left_out == 1
-    looking.feed.end()
-    got = looking.read_all().splitlines(keepends=True)
+    assert fed.left_out == 1
+    fed.feed.end()
+    got = fed.read_all().splitlines(keepends=True)
     assert set(got) <= set(LINES)
     assert got == sorted(got)
     assert got[0] == LINES[0]
     assert got[-1] == LINES[-1]
     assert feed.QUEUE_BYTES / 4 < len(b"".join(got)) < 2 * feed.QUEUE_BYTES
-    # It has caught up, and is waited for again.
-    assert not looking.feed._is_late
+    # The reader has caught up, and the pump waits for it again.
+    assert not fed.feed._is_late
 
 
-def test_of_an_endless_line_the_middle_is_left_out_and_marked(looking: Looking) -> None:
+def test_the_middle_of_an_endless_line_is_left_out_and_marked(fed: FedReader) -> None:
     for number in range(1000):
-        looking.feed.put(memoryview(bytes([65 + number % 26]) * 10_000))
-    looking.feed.end()
-    got = looking.read_all()
+        fed.feed.put(memoryview(bytes([65 + number % 26]) * 10_000))
+    fed.feed.end()
+    got = fed.read_all()
     assert got.count(feed.GAP_MARK) >= 1
     assert b"\n" not in got
     assert got.endswith(bytes([65 + 999 % 26]) * 10_000)
     assert len(got) < 2 * feed.QUEUE_BYTES
 
 
-def test_one_that_has_seen_enough_is_gone(looking: Looking) -> None:
+def test_a_reader_that_has_left_gets_nothing_more(fed: FedReader) -> None:
     null = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(null, looking.reader)
+    os.dup2(null, fed.reader)
     os.close(null)
-    looking.feed.put(memoryview(b"x"))
-    wait_until(lambda: looking.feed.is_gone)
-    looking.feed.put(memoryview(b"x" * (2 * feed.QUEUE_BYTES)))
-    assert not looking.feed._pending
+    fed.feed.put(memoryview(b"x"))
+    wait_until(lambda: fed.feed.is_gone)
+    fed.feed.put(memoryview(b"x" * (2 * feed.QUEUE_BYTES)))
+    assert not fed.feed._pending

@@ -1,4 +1,4 @@
-"""How a pump ends: what it tells the loop, and of which pipe it tells the guardian."""
+"""How a pump ends: what it posts to the loop, and which pipe it reports to the guardian."""
 
 import os
 from contextlib import suppress
@@ -33,7 +33,7 @@ class Streams:
 
     def close(self):
         for fd in (*self.sinks, *self.readers, self.cut):
-            # A test has closed some of them.
+            # The test may have closed it.
             with suppress(OSError):
                 os.close(fd)
         wait_until(lambda: all(pump.has_ended for pump in self.pumps))
@@ -45,7 +45,7 @@ class Streams:
         return [item[1] for item in self.inbox.take() if item[0] == "ended"]
 
 
-def test_the_later_end_of_two_alone_wakes_the_loop():
+def test_only_the_later_end_of_two_pumps_wakes_the_loop():
     streams = Streams()
     try:
         os.close(streams.sinks[0])
@@ -57,7 +57,7 @@ def test_the_later_end_of_two_alone_wakes_the_loop():
         streams.close()
 
 
-def test_two_that_end_at_once_tell_of_it_in_any_case():
+def test_two_pumps_that_end_at_once_wake_the_loop():
     for _ in range(200):
         streams = Streams()
         try:
@@ -69,7 +69,7 @@ def test_two_that_end_at_once_tell_of_it_in_any_case():
             streams.close()
 
 
-def test_a_failure_is_told_at_once():
+def test_a_failure_is_posted_at_once():
     full = os.open("/dev/full", os.O_WRONLY)
     streams = Streams()
     try:
@@ -82,7 +82,7 @@ def test_a_failure_is_told_at_once():
         os.close(full)
 
 
-def test_the_guardian_hears_of_a_pipe_that_has_lost_its_reader_and_of_no_other():
+def test_only_a_pipe_that_has_lost_its_reader_is_reported_to_the_guardian():
     streams = Streams()
     try:
         os.close(streams.readers[0])

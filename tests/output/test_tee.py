@@ -1,4 +1,4 @@
-"""Copies of the command's bytes are taken away in order, and nobody waits long for where they go."""
+"""Copies of the command's bytes reach the sinks in order, and a slow sink does not hold up the pump."""
 
 import os
 import sys
@@ -15,7 +15,7 @@ BOUND = 20.0
 
 
 class Sink:
-    """Notes what it is given, when it is let to."""
+    """Records what it is given, while it is open."""
 
     name = "sink"
 
@@ -61,7 +61,7 @@ def seconds(work: Callable[[], object]) -> float:
     return time.monotonic() - begin
 
 
-def test_all_of_it_in_order() -> None:
+def test_all_bytes_arrive_in_order() -> None:
     sink = Sink()
     copy, failures = copy_to(sink)
     for number in range(5000):
@@ -74,8 +74,8 @@ def test_all_of_it_in_order() -> None:
 
 
 @pytest.mark.parametrize("sinks", [1, 2])
-def test_of_a_pipe(sinks: int) -> None:
-    """Duplicated, and left where it is."""
+def test_bytes_of_a_pipe_are_duplicated(sinks: int) -> None:
+    """The bytes are duplicated, and stay in the pipe."""
     found = [Sink() for _ in range(sinks)]
     copy, _ = copy_to(*found)
     ours, theirs = os.pipe()
@@ -92,14 +92,14 @@ def test_of_a_pipe(sinks: int) -> None:
     assert [one.taken for one in found] == [b"zero one end"] * sinks
 
 
-def test_a_pipe_that_is_being_emptied_is_not_waited_for() -> None:
+def test_tee_does_not_wait_for_a_pipe_that_is_being_emptied() -> None:
     sink = Sink()
     sink.open.clear()
     copy, _ = copy_to(sink)
     ours, theirs = os.pipe()
     try:
         os.write(theirs, b"0123456789")
-        # Nothing is taken away yet: each goes into a pipe of its own, and then there is none any more.
+        # The sink takes nothing yet, so each piece needs another pipe, until none is left.
         sizes = range(1, PIPE_COUNT + 1)
         assert [copy.tee("stdout", ours, size) for size in (*sizes, 9)] == [*sizes, 0]
         sink.open.set()
@@ -142,9 +142,7 @@ def test_two_floods_never_get_the_same_pipe() -> None:
 
 
 @pytest.mark.parametrize("left", range(PIPE_COUNT))
-def test_without_descriptors_there_are_fewer_pipes_and_nobody_waits_for_another(
-    monkeypatch: pytest.MonkeyPatch, left: int
-) -> None:
+def test_without_descriptors_there_are_fewer_pipes_and_no_wait(monkeypatch: pytest.MonkeyPatch, left: int) -> None:
     sink = Sink()
     copy, _ = copy_to(sink, wait_seconds=BOUND)
     ours, theirs = os.pipe()
@@ -166,25 +164,25 @@ def test_without_descriptors_there_are_fewer_pipes_and_nobody_waits_for_another(
         os.close(theirs)
 
 
-def test_what_is_no_pipe_cannot_be_duplicated() -> None:
+def test_only_a_pipe_can_be_duplicated() -> None:
     copy, _ = copy_to(Sink())
     with open("/dev/zero", "rb") as file:
         assert copy.tee("stdout", file.fileno(), 10) == 0
     assert system.tee(-1, -1, 10) == -1
 
 
-def test_a_sink_that_hangs_holds_nobody_up() -> None:
+def test_a_sink_that_hangs_does_not_hold_up_the_pump() -> None:
     sink = Sink()
     sink.open.clear()
     copy, _ = copy_to(sink)
     piece = bytes(1 << 18)
-    # The first pieces find room, one waits in vain, and then nobody waits any more.
+    # The first pieces find room, one waits in vain, and then the pump does not wait any more.
     assert seconds(lambda: [put(copy, piece) for _ in range(100)]) < 5
     sink.open.set()
     assert copy.flush()
     assert len(sink.taken) <= QUEUE_BYTES + 2 * len(piece)
     assert len(sink.taken) + sink.skipped == 100 * len(piece)
-    # It is through: the next one is taken again.
+    # The queue is empty: the next piece is taken again.
     put(copy, b"later")
     assert copy.flush()
     assert sink.taken.endswith(b"later")
@@ -204,7 +202,7 @@ def test_a_sink_that_is_slower_misses_nothing() -> None:
     assert (len(sink.taken), sink.skipped) == (100 << 17, 0)
 
 
-def test_one_that_fails_is_told_of_once_and_the_other_goes_on() -> None:
+def test_a_sink_that_fails_is_reported_once_and_the_other_goes_on() -> None:
     bad, good = Sink(), Sink()
     bad.name, bad.error = "bad", OSError(28, "")
     copy, failures = copy_to(bad, good)
@@ -217,7 +215,7 @@ def test_one_that_fails_is_told_of_once_and_the_other_goes_on() -> None:
     assert not copy.is_gone
 
 
-def test_where_all_have_failed_nothing_is_kept() -> None:
+def test_after_all_sinks_have_failed_nothing_is_queued() -> None:
     sink = Sink()
     sink.error = OSError(5, "")
     copy, failures = copy_to(sink)

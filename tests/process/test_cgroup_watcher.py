@@ -1,4 +1,4 @@
-"""The wait for the watcher of the wall."""
+"""How the supervisor waits for the end of the watcher of a cgroup."""
 
 import os
 import signal
@@ -18,9 +18,7 @@ def child_that_stays() -> int:
 
 
 @pytest.mark.parametrize("has_pidfd", [True, False])
-def test_a_child_that_does_not_end_is_waited_for_so_long_alone(
-    monkeypatch: pytest.MonkeyPatch, has_pidfd: bool
-) -> None:
+def test_the_wait_for_a_child_that_does_not_end_is_bounded(monkeypatch: pytest.MonkeyPatch, has_pidfd: bool) -> None:
     def refuse(pid: int) -> int:
         raise OSError(38, "Function not implemented")
 
@@ -33,7 +31,7 @@ def test_a_child_that_does_not_end_is_waited_for_so_long_alone(
     os.kill(pid, signal.SIGKILL)
     cgroup._await_end(pid, 40)
     assert time.monotonic() - began < 5
-    # It is reaped, and to wait for it again takes no time.
+    # The child is reaped, and to wait for it again takes no time.
     with pytest.raises(ChildProcessError):
         os.waitpid(pid, 0)
     cgroup._await_end(pid, 40)

@@ -1,4 +1,4 @@
-"""The line between the supervisor and the guardian: whole messages in order, and no send that waits."""
+"""The channel between the supervisor and the guardian: whole messages in order, and no send that waits."""
 
 import os
 import sys
@@ -10,7 +10,7 @@ import pytest
 
 from supervise.process import channel
 
-SHORT = 0.05
+WAIT_SECONDS = 0.05
 OPEN: list[channel.Channel] = []
 
 
@@ -27,7 +27,7 @@ def pair() -> tuple[channel.Channel, channel.Channel]:
 
 
 def filled() -> tuple[channel.Channel, channel.Channel, int]:
-    """A line whose other end reads nothing, and how many messages it has taken."""
+    """Return both ends of a channel that is full, and the number of messages in it."""
     ours, theirs = pair()
     count = 0
     while not ours.has_unsent:
@@ -37,7 +37,7 @@ def filled() -> tuple[channel.Channel, channel.Channel, int]:
 
 
 def received(one: channel.Channel, other: channel.Channel) -> list[tuple[object, ...]]:
-    """All that comes, as long as the sender finds room for more."""
+    """Return all messages that come while the sender finds room for more."""
     found = []
     while True:
         other.flush()
@@ -49,7 +49,7 @@ def received(one: channel.Channel, other: channel.Channel) -> list[tuple[object,
         found.append(got[0])
 
 
-def test_a_full_line_takes_more_and_waits_for_nobody() -> None:
+def test_a_send_to_a_full_channel_does_not_wait() -> None:
     ours, theirs, count = filled()
     began = time.monotonic()
     for number in range(count, count + 500):
@@ -60,7 +60,7 @@ def test_a_full_line_takes_more_and_waits_for_nobody() -> None:
     assert not ours.has_unsent
 
 
-def test_what_stands_for_each_other_is_kept_once() -> None:
+def test_of_messages_that_replace_each_other_the_last_is_kept() -> None:
     ours, theirs, count = filled()
     for number in range(5000):
         ours.send(("root", 10))
@@ -71,7 +71,7 @@ def test_what_stands_for_each_other_is_kept_once() -> None:
     assert sorted(said) == [("ask", 4999), ("helper", 7, True), ("root", 10), ("stop", 15, False)]
 
 
-def test_what_is_kept_has_a_bound_and_what_ends_the_command_is_beyond_it() -> None:
+def test_the_queue_has_a_bound_that_a_kill_exceeds() -> None:
     ours, theirs, count = filled()
     for number in range(10_000):
         ours.send(("root", count + number))
@@ -81,7 +81,7 @@ def test_what_is_kept_has_a_bound_and_what_ends_the_command_is_beyond_it() -> No
     assert said[-1] == ("kill",)
 
 
-def test_descriptors_wait_too_and_none_is_left() -> None:
+def test_queued_descriptors_arrive_and_none_is_left_open() -> None:
     before = len(os.listdir("/proc/self/fd"))
     ours, theirs, _ = filled()
     reader, writer = os.pipe()
@@ -117,7 +117,7 @@ def test_a_message_longer_than_what_a_socket_takes_comes_whole() -> None:
     assert got == (("spawn", words), [])
 
 
-def test_an_end_that_is_gone_is_told_at_once_and_what_waits_is_dropped() -> None:
+def test_a_closed_peer_is_noticed_at_once_and_the_queue_is_dropped() -> None:
     ours, theirs, _ = filled()
     theirs.close()
     assert not ours.send(("kill",))
@@ -125,21 +125,21 @@ def test_an_end_that_is_gone_is_told_at_once_and_what_waits_is_dropped() -> None
 
 
 @pytest.mark.parametrize("is_flush", [True, False])
-def test_a_wait_has_its_bound(is_flush: bool) -> None:
+def test_a_wait_is_bounded(is_flush: bool) -> None:
     ours, theirs, _ = filled()
     began = time.monotonic()
     if is_flush:
-        assert ours.flush(SHORT)
+        assert ours.flush(WAIT_SECONDS)
         assert ours.has_unsent
     else:
         with pytest.raises(BlockingIOError):
-            ours.receive(SHORT)
-    assert SHORT <= time.monotonic() - began < 2
+            ours.receive(WAIT_SECONDS)
+    assert WAIT_SECONDS <= time.monotonic() - began < 2
     theirs.close()
 
 
 def test_threads_that_send_at_the_same_time() -> None:
-    """The loop does, and the thread that looks after files: each message comes, in the order of its thread."""
+    """As the loop and the thread that watches files do: each message comes, in the order of its thread."""
     ours, theirs = pair()
     each, count = 4, 3000
     begin = threading.Barrier(each)
@@ -176,7 +176,7 @@ def test_threads_that_send_at_the_same_time() -> None:
 
 
 def take(one: channel.Channel, last: list[int]) -> None:
-    """Take what is there; messages of one thread come in their order."""
+    """Take all messages that have come; those of one thread come in order."""
     while True:
         try:
             got = one.receive()

@@ -1,4 +1,4 @@
-"""The queue of what the threads have to tell."""
+"""The queue of messages from the threads to the loop."""
 
 import os
 import threading
@@ -8,7 +8,7 @@ from supervise.process import inbox
 from tests.support.harness import wait_until
 
 
-def test_a_thread_that_others_can_make_post_waits_until_very_much_is_taken() -> None:
+def test_a_thread_that_posts_for_other_processes_waits_while_the_queue_is_full() -> None:
     before = len(os.listdir("/proc/self/fd"))
     box = inbox.Inbox()
     posted = 0

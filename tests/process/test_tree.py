@@ -1,3 +1,5 @@
+"""The tree of processes as /proc shows it, compared with what psutil and the test itself know."""
+
 import os
 import platform
 import subprocess
@@ -57,7 +59,7 @@ def test_stat_agrees_with_the_system() -> None:
         assert until(lambda: (now := tree.stat(program.pid)) and now.state == "S")
 
 
-def test_stat_tells_times_in_ticks() -> None:
+def test_stat_returns_times_in_ticks() -> None:
     subprocess.run(["sh", "-c", "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done"], check=True)
     before = os.times()
     seen = tree.stat(os.getpid())
@@ -96,7 +98,7 @@ def test_a_name_may_be_anything(name: bytes, shown: str) -> None:
         assert described[1] == shown
 
 
-def test_what_is_gone_is_none_and_not_an_error() -> None:
+def test_a_process_that_is_gone_is_none_and_no_error() -> None:
     process = subprocess.Popen(["true"])
     process.wait()
     assert tree.stat(process.pid) is None
@@ -150,7 +152,7 @@ def test_a_deep_tree_is_walked_parents_first() -> None:
         assert list(tree.collect(program.pid)) == [program.pid, *found]
 
 
-def test_more_children_than_one_page_of_the_file_tells() -> None:
+def test_more_children_than_one_page_of_the_file_holds() -> None:
     with python(WIDE, "1000") as program:
         found = tree.walk(program.pid)
         assert len(found) == len(set(found)) == 1000
@@ -165,7 +167,7 @@ def test_generations_come_in_order() -> None:
         assert {tree.stat(pid).ppid for pid in found[2:]} == set(found[:2])  # type: ignore[union-attr]
 
 
-def test_where_the_kernel_tells_no_children_all_processes_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_children_file_all_processes_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     with running("/bin/sh", "-c", "sh -c 'sleep 60 & sleep 60 & wait' & sh -c 'sleep 60 & wait' & wait") as sh:
         until(lambda: len(tree.walk(sh.pid)) == 5)
         by_children = tree.walk(sh.pid)
@@ -180,7 +182,7 @@ def test_where_the_kernel_tells_no_children_all_processes_are_read(monkeypatch: 
 
 
 def test_processes_may_come_and_go_during_a_walk() -> None:
-    # `:` in a subshell: as fast as processes can come and go.
+    # `:` in a subshell: processes come and go as fast as they can.
     with running("/bin/sh", "-c", "sleep 60 & echo $!; while :; do (:) & (:); wait $!; done") as sh:
         stays = int(sh.says())
         for _ in range(300):

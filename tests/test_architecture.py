@@ -82,7 +82,7 @@ SHORT_RUN_WITH_A_RECORD = {
 STANDARD_IN_CORE = {"collections.abc", "dataclasses", "enum", "math", "typing"}
 LIBRARIES = {
     "typer": {"commands.app"},
-    "rich": {"commands.show", "faces.live"},
+    "rich": {"commands.show", "faces.live_text"},
     "trio": {"control.server", "runner.live_line", "runner.loop"},
     "psutil": {"activity.psutil_tree"},
     "tomli_w": {"commands.config_set"},
@@ -321,7 +321,8 @@ def test_a_long_run_without_a_live_line_loads_nothing_of_it(program):
     foreign = loaded_by(program, "run", "-t", "30", "--", "sh", "-c", "sleep 2; echo")
     assert "supervise.runner.loop" in foreign
     assert (
-        foreign & {"supervise.runner.live_line", "supervise.faces.live", "supervise.terminal.overlay", "rich"} == set()
+        foreign & {"supervise.runner.live_line", "supervise.faces.live_text", "supervise.terminal.overlay", "rich"}
+        == set()
     )
 
 

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 
-from supervise.core.events import Busy
+from supervise.core.events import ProcessCpu
 from supervise.process.tree import Stat, is_alive
 
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
@@ -19,7 +19,7 @@ class CpuCounter:
         self._holder: tuple[int, int] | None = None
         self._own: dict[tuple[int, int], int] = {}
 
-    def look(self, processes: Mapping[int, Stat], holder: Stat | None) -> tuple[float, tuple[Busy, ...]]:
+    def look(self, processes: Mapping[int, Stat], holder: Stat | None) -> tuple[float, tuple[ProcessCpu, ...]]:
         """Return the seconds of CPU that the tree has used so far, and the live processes with their use.
 
         `processes` are the descendants of `holder`, the process that reaps orphans of the tree; what the holder itself
@@ -45,7 +45,7 @@ class CpuCounter:
             self._ticks += of_the_living
         self._sum, self._holder, self._own = total, key, own
         busy = tuple(
-            Busy(p.pid, p.starttime, p.name, (p.utime + p.stime + p.cutime + p.cstime) / TICKS_PER_SECOND)
+            ProcessCpu(p.pid, p.starttime, p.name, (p.utime + p.stime + p.cutime + p.cstime) / TICKS_PER_SECOND)
             for p in processes.values()
             if is_alive(p)
         )

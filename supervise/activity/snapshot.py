@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from supervise.activity import tcp
 from supervise.activity.cpu import TICKS_PER_SECOND
-from supervise.core.events import Doing, Socket
+from supervise.core.events import ProcessSnapshot, Socket
 from supervise.process import tree
 
 MAX_PROCESSES = 300
@@ -39,7 +39,7 @@ class Snapshot(NamedTuple):
     each process. `is_whole` is true where the time was enough to read everything.
     """
 
-    processes: tuple[Doing, ...]
+    processes: tuple[ProcessSnapshot, ...]
     more: int
     span: float | None
     is_whole: bool
@@ -77,7 +77,7 @@ class SnapshotReader:
         found, span, percent = self._found[:], self._span, self._percent
         return Snapshot(
             tuple(
-                Doing(
+                ProcessSnapshot(
                     one.pid,
                     one.ppid,
                     depth,

@@ -108,7 +108,7 @@ def refuse(*lines: str) -> NoReturn:
 
 def _parse(words: list[str]) -> Said:
     """What typer makes of the words, or the end of the program where it has shown help or the version."""
-    writer.make_stdout_patient()
+    writer.make_stdout_wait()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Rich cuts names that are too wide with a character that not every encoding has.
         sys.stdout.reconfigure(errors="replace")

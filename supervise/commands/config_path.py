@@ -4,7 +4,7 @@ import os
 from typing import Any
 
 from supervise.commands import display
-from supervise.options import config, config_file
+from supervise.options import config, config_location
 from supervise.options.table import BadValueError
 from supervise.text import stderr
 
@@ -27,7 +27,7 @@ def check_way(values: dict[str, Any]) -> None:
     """
     if values["config"] or os.environ.get("SUPERVISE_CONFIG"):
         return
-    path, _ = config_file.users_file(os.environ)
+    path, _ = config_location.users_file(os.environ)
     try:
         if path:
             os.stat(path)
@@ -45,11 +45,11 @@ def path_of(values: dict[str, Any], *, is_to_be_written: bool = False) -> str:
     Raises BadValueError where the user has no home, and where another user's was to be written.
     """
     said = {"config": values["config"]} if values["config"] else {}
-    path, notice = config_file.find(said, os.environ)
+    path, notice = config_location.find(said, os.environ)
     if notice and is_to_be_written:
         raise BadValueError(f"{notice}; name a file with --config to write one")
     if not path:
-        path, others = config_file.users_file(os.environ)
+        path, others = config_location.users_file(os.environ)
         notice = others or notice
     if not path:
         raise BadValueError(notice or "there is no home for a configuration; name a file with --config")

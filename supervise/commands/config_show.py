@@ -5,7 +5,7 @@ from typing import Any
 
 from supervise.commands import display
 from supervise.commands.config_path import check_way
-from supervise.options import argv, config, config_file
+from supervise.options import argv, config, config_location
 from supervise.options.table import BETWEEN, OPTIONS, BadValueError, Option
 from supervise.options.values import read as read_value
 from supervise.text import stderr
@@ -16,7 +16,7 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
     """A line for each, or with --json one object."""
     said = {key: values[key] for key in config.NOT_CONFIGURED if values[key]}
     check_way(values)
-    path, _ = config_file.find(said, os.environ)
+    path, _ = config_location.find(said, os.environ)
     settings, notice = argv.configuration(said, os.environ)
     if notice:
         stderr.say(notice)

@@ -80,7 +80,7 @@ def carry_out(call: Call) -> "NoReturn":
     """Do it, and end this process with its code."""
     from supervise.text import writer
 
-    writer.make_stdout_patient()
+    writer.make_stdout_wait()
     try:
         code = import_module(call.row.module).main(call.values, call.operands)
         if sys.stdout is not None:

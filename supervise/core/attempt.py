@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from math import inf
 
-from supervise.core.activity import Samples
+from supervise.core.activity_window import SampleHistory
 from supervise.core.deadlines import Deadline, Deadlines
 from supervise.core.events import Activity, Cancel, Event, Process
 from supervise.core.outcome import Cause, Exit, OutcomeName
@@ -66,7 +66,7 @@ class Attempt:
     begun: float = 0.0
     """When the start of the command was ordered."""
     deadlines: Deadlines = field(init=False)
-    samples: Samples = field(init=False)
+    samples: SampleHistory = field(init=False)
     probed: float = -inf
     """When the tree was last looked at."""
     snapshot_begun: float = -inf
@@ -107,7 +107,7 @@ class Attempt:
     def __post_init__(self) -> None:
         """What the policy makes of it."""
         self.deadlines = Deadlines(self.policy, self.bounds)
-        self.samples = Samples(self.policy)
+        self.samples = SampleHistory(self.policy)
 
     @property
     def is_ready_for_waiting(self) -> bool:

@@ -46,7 +46,7 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class ProbeFailed:
     """That sign of access was looked for and is not there yet; `why` is for people."""
 
     how: str
@@ -68,7 +68,7 @@ class Stuck:
 
 
 @dataclass(frozen=True, slots=True)
-class Prolong:
+class TimeRequested:
     """The command asked, at `at`, for `by` seconds from then on (EXTEND_TIMEOUT_USEC)."""
 
     by: float
@@ -77,7 +77,7 @@ class Prolong:
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """The answer to Probe, and the only way activity becomes known."""
+    """The answer to TakeSample, and the only way activity becomes known."""
 
     sample: "Sample"
 
@@ -162,8 +162,8 @@ class Tick:
 
 
 Event = (
-    Started | SpawnFailed | Output | Ready | Tried | Alive | Stuck | Prolong | Sampled | Answered | Extend | Cancel
-    | Paused | Resumed | Exited | Emptied | Drained | Undelivered | Tick
+    Started | SpawnFailed | Output | Ready | ProbeFailed | Alive | Stuck | TimeRequested | Sampled | Answered | Extend
+    | Cancel | Paused | Resumed | Exited | Emptied | Drained | Undelivered | Tick
 )  # fmt: skip
 
 
@@ -195,7 +195,7 @@ class Socket:
 
 
 @dataclass(frozen=True, slots=True)
-class Doing:
+class ProcessSnapshot:
     """What one process of the tree was doing, for a diagnosis."""
 
     pid: int
@@ -216,7 +216,7 @@ class Doing:
 
 
 @dataclass(frozen=True, slots=True)
-class Busy:
+class ProcessCpu:
     """CPU time of one live process so far (its own and that of children it has waited for), in seconds.
 
     `started` (clock ticks since boot) makes a reused pid another process.
@@ -235,7 +235,7 @@ class Sample:
     at: float
     cpu: float = 0.0
     """Seconds of CPU that the whole tree has used, the dead included."""
-    busy: tuple[Busy, ...] = ()
+    busy: tuple[ProcessCpu, ...] = ()
     sockets_moved: int = 0
     """TCP sockets of the tree that moved bytes since the sample before."""
     socket_bytes: int = 0
@@ -253,7 +253,7 @@ class Activity:
     counts: frozenset[Evidence]
     """The kinds that reached their threshold and were asked for: never empty, or there is no Activity."""
     cpu_percent: float = 0.0
-    busiest: Busy | None = None
+    busiest: ProcessCpu | None = None
     """The live process that used most of it; None where processes that came and went did."""
     sockets: int = 0
     socket_bytes: int = 0
@@ -270,7 +270,7 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
+class TakeSample:
     """Look at the tree; answered by Sampled before the next event."""
 
 
@@ -317,7 +317,7 @@ class KillTree:
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class CutOutput:
     """Deliver what is in the pipes now and wait for no more; answered by Drained."""
 
 
@@ -346,14 +346,14 @@ class Settle:
 
 Action = (
     Ask
-    | Probe
+    | TakeSample
     | SignalRoot
     | BeginSnapshot
     | TakeSnapshot
     | ShowSnapshot
     | StopTree
     | KillTree
-    | Cut
+    | CutOutput
     | StartAttempt
     | Announce
     | Settle
@@ -439,14 +439,14 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Killing:
+class KillOrdered:
     """The grace is over (or a second signal came): KILL."""
 
     why: Literal["grace", "again"]
 
 
 @dataclass(frozen=True, slots=True)
-class Retrying:
+class RetryScheduled:
     """An attempt is over, with `outcome`, and in `delay` seconds the next one begins: `number` of at most `most`."""
 
     number: int
@@ -455,4 +455,4 @@ class Retrying:
     outcome: Outcome
 
 
-Notice = Access | Warned | Extended | PutOff | Refused | Verdict | Killing | Retrying
+Notice = Access | Warned | Extended | PutOff | Refused | Verdict | KillOrdered | RetryScheduled

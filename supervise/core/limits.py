@@ -22,8 +22,7 @@ from supervise.core.events import (
     Extend,
     Extended,
     Output,
-    Probe,
-    Prolong,
+    ProbeFailed,
     PutOff,
     Ready,
     Refused,
@@ -32,8 +31,9 @@ from supervise.core.events import (
     SpawnFailed,
     Started,
     Stuck,
+    TakeSample,
     Tick,
-    Tried,
+    TimeRequested,
     Warned,
 )
 from supervise.core.outcome import Cause
@@ -135,7 +135,7 @@ def ready(attempt: Attempt, event: Ready, now: float) -> list[Action]:
     return _give_access(attempt, event.how, event.at)
 
 
-def tried(attempt: Attempt, event: Tried, now: float) -> list[Action]:
+def probe_failed(attempt: Attempt, event: ProbeFailed, now: float) -> list[Action]:
     """Not there yet: kept, to be told with a verdict."""
     attempt.tried[event.how] = event.why
     return []
@@ -162,7 +162,7 @@ def stuck(attempt: Attempt, event: Stuck, now: float) -> list[Action]:
     return [] if attempt.question else _ask(attempt, now)
 
 
-def prolong(attempt: Attempt, event: Prolong, now: float) -> list[Action]:
+def time_requested(attempt: Attempt, event: TimeRequested, now: float) -> list[Action]:
     """The deadline in force moves as far as the command asks, within the cap; what is far enough stays."""
     deadline = attempt.deadlines.access or attempt.deadlines.completion
     if deadline is None or event.at > deadline.at or event.at + event.by <= deadline.at:
@@ -269,7 +269,7 @@ def tick(attempt: Attempt, event: Tick, now: float) -> list[Action]:
 
 def _probe(attempt: Attempt, now: float) -> list[Action]:
     attempt.probed = now
-    return [Probe()]
+    return [TakeSample()]
 
 
 def _ask(attempt: Attempt, now: float) -> list[Action]:

@@ -1,8 +1,8 @@
 """The machine that decides what to do, from what it is told has happened and when.
 
 Told late is told in time.  Output comes in bulk, just before each Tick and Answered, and at once only for the first
-byte; so a deadline in force may be stale, and moves once the news is here.  Probe is answered by Sampled before any
-other event, whether from within the loop over the actions or right after it.  Answered is told for the last Ask alone.
+byte; so a deadline in force may be stale, and moves once the news is here.  TakeSample is answered by Sampled before
+any other event, from within the loop over the actions or right after it.  Answered is told for the last Ask alone.
 
     Limits.  Access runs from the start until the first of the signs that were asked for, output alone if none were;
     a request that was not asked for is refused, any other sign is passed over.  Completion and idle run from
@@ -73,7 +73,7 @@ from supervise.core.events import (
     Extend,
     Output,
     Paused,
-    Prolong,
+    ProbeFailed,
     Ready,
     Refused,
     Resumed,
@@ -83,7 +83,7 @@ from supervise.core.events import (
     Started,
     Stuck,
     Tick,
-    Tried,
+    TimeRequested,
     Undelivered,
 )
 from supervise.core.pause import Pauses, with_times
@@ -103,29 +103,28 @@ def ignored(attempt: Attempt, event: Event, now: float) -> list[Action]:
 PHASES = (Phase.STARTING, Phase.RUNNING, Phase.STOPPING, Phase.DRAINING, Phase.BACKOFF)
 
 TABLE: dict[type[Event], tuple[Handler, Handler, Handler, Handler, Handler]] = {
-    #              STARTING             RUNNING          STOPPING                  DRAINING                  BACKOFF
-    Started:      (limits.started,      ignored,         ignored,                  ignored,                  ignored),
-    SpawnFailed:  (limits.spawn_failed, ignored,         ignored,                  ignored,                  ignored),
-    Output:       (limits.wait,         limits.output,   shutdown.output_late,     shutdown.output_late,     ignored),
-    Ready:        (limits.wait,         limits.ready,    shutdown.ready_late,      shutdown.ready_late,
-                   retry.ready_backoff),
-    Tried:        (ignored,             limits.tried,    ignored,                  ignored,                  ignored),
-    Alive:        (limits.wait,         limits.alive,    ignored,                  ignored,                  ignored),
-    Stuck:        (limits.wait,         limits.stuck,    ignored,                  ignored,                  ignored),
-    Prolong:      (limits.wait,         limits.prolong,  ignored,                  ignored,                  ignored),
-    Sampled:      (ignored,             limits.sampled,  ignored,                  ignored,                  ignored),
-    Answered:     (ignored,             limits.answered, ignored,                  ignored,                  ignored),
-    Extend:       (limits.wait,         limits.extend,   shutdown.extend_late,     shutdown.extend_late,
-                   retry.extend_backoff),
-    Cancel:       (limits.cancel_start, limits.cancel,   shutdown.cancel_stopping, shutdown.cancel_draining,
-                   retry.cancel_backoff),
-    Exited:       (ignored,             limits.exited,   shutdown.exited_stopping, ignored,                  ignored),
-    Emptied:      (ignored,             limits.emptied,  shutdown.emptied_stopping, shutdown.emptied_draining, ignored),
-    Drained:      (limits.wait,         limits.drained,  shutdown.drained_stopping, shutdown.drained_draining, ignored),
-    Undelivered:  (shutdown.undelivered, shutdown.undelivered, shutdown.undelivered,     shutdown.undelivered,
-                   ignored),
-    Tick:         (limits.tick_start,   limits.tick,     shutdown.tick_stopping,   shutdown.tick_draining,
-                   retry.tick_backoff),
+    # STARTING, RUNNING, STOPPING, DRAINING, BACKOFF
+    Started: (limits.started, ignored, ignored, ignored, ignored),
+    SpawnFailed: (limits.spawn_failed, ignored, ignored, ignored, ignored),
+    Output: (limits.wait, limits.output, shutdown.output_late, shutdown.output_late, ignored),
+    Ready: (limits.wait, limits.ready, shutdown.ready_late, shutdown.ready_late, retry.ready_backoff),
+    ProbeFailed: (ignored, limits.probe_failed, ignored, ignored, ignored),
+    Alive: (limits.wait, limits.alive, ignored, ignored, ignored),
+    Stuck: (limits.wait, limits.stuck, ignored, ignored, ignored),
+    TimeRequested: (limits.wait, limits.time_requested, ignored, ignored, ignored),
+    Sampled: (ignored, limits.sampled, ignored, ignored, ignored),
+    Answered: (ignored, limits.answered, ignored, ignored, ignored),
+    Extend: (limits.wait, limits.extend, shutdown.extend_late, shutdown.extend_late, retry.extend_backoff),
+    Cancel: (
+        limits.cancel_start, limits.cancel, shutdown.cancel_stopping, shutdown.cancel_draining, retry.cancel_backoff,
+    ),
+    Exited: (ignored, limits.exited, shutdown.exited_stopping, ignored, ignored),
+    Emptied: (ignored, limits.emptied, shutdown.emptied_stopping, shutdown.emptied_draining, ignored),
+    Drained: (limits.wait, limits.drained, shutdown.drained_stopping, shutdown.drained_draining, ignored),
+    Undelivered: (
+        shutdown.undelivered, shutdown.undelivered, shutdown.undelivered, shutdown.undelivered, ignored,
+    ),
+    Tick: (limits.tick_start, limits.tick, shutdown.tick_stopping, shutdown.tick_draining, retry.tick_backoff),
 }  # fmt: skip
 
 

@@ -10,10 +10,10 @@ from supervise.core.events import (
     Event,
     Exited,
     Output,
-    Prolong,
     Ready,
     Sampled,
     Stuck,
+    TimeRequested,
 )
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def with_times(event: Event, move: "Callable[[float], float]") -> Event:
             return replace(event, first=move(event.first), last=move(event.last))
         case Answered(pending, float(at)):
             return Answered(pending, move(at))
-        case Ready() | Alive() | Stuck() | Prolong() | Exited() | Cancel():
+        case Ready() | Alive() | Stuck() | TimeRequested() | Exited() | Cancel():
             return replace(event, at=move(event.at))
         case Sampled(sample):
             return Sampled(replace(sample, at=move(sample.at)))

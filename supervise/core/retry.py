@@ -12,7 +12,7 @@ from supervise.core.events import (
     Extend,
     Extended,
     Ready,
-    Retrying,
+    RetryScheduled,
     StartAttempt,
     Tick,
 )
@@ -119,7 +119,7 @@ def following(attempt: Attempt, outcome: Outcome, jitter: float, now: float) -> 
     )
     delay = min(_delay(attempt.policy, attempt.number, jitter), deadlines.earliest(attempt.bounds) - now)
     after.bound = now + delay
-    return after, [Announce(Retrying(after.number, attempt.policy.retries + 1, delay, outcome))]
+    return after, [Announce(RetryScheduled(after.number, attempt.policy.retries + 1, delay, outcome))]
 
 
 def _delay(policy: Policy, number: int, jitter: float) -> float:

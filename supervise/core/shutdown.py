@@ -10,12 +10,12 @@ from supervise.core.events import (
     Action,
     Announce,
     Cancel,
-    Cut,
+    CutOutput,
     Drained,
     Emptied,
     Exited,
     Extend,
-    Killing,
+    KillOrdered,
     KillTree,
     Output,
     Ready,
@@ -144,7 +144,7 @@ def _drain_on(attempt: Attempt, now: float) -> list[Action]:
     # What is in the pipe is delivered, however slow the reader; only after a cause of ours is that bounded too.
     attempt.is_cut = True
     attempt.bound = now + LAST if attempt.cause else inf
-    return [Cut()]
+    return [CutOutput()]
 
 
 def _order_kill(attempt: Attempt, now: float) -> list[Action]:
@@ -155,7 +155,7 @@ def _order_kill(attempt: Attempt, now: float) -> list[Action]:
 
 
 def _kill(attempt: Attempt, why: Literal["grace", "again"], now: float) -> list[Action]:
-    return [*_order_kill(attempt, now), Announce(Killing(why))]
+    return [*_order_kill(attempt, now), Announce(KillOrdered(why))]
 
 
 def undelivered(attempt: Attempt, event: Undelivered, now: float) -> list[Action]:

@@ -11,73 +11,73 @@ from supervise.core.events import (
     Emptied,
     Exited,
     Extended,
-    Killing,
+    KillOrdered,
     Paused,
+    ProbeFailed,
     PutOff,
     Refused,
     Resumed,
-    Retrying,
+    RetryScheduled,
     SpawnFailed,
     Started,
-    Tried,
     Verdict,
     Warned,
 )
 from supervise.core.outcome import Cause, Outcome
-from supervise.faces import fields, report_shape
-from supervise.faces.fields import Fields
-from supervise.faces.items import Diagnosis, Item, Moment, NotRetried, Said, Stragglers, Trouble
+from supervise.faces import json_fields, report_shape
+from supervise.faces.json_fields import Fields
+from supervise.faces.report_items import Diagnosis, Moment, NotRetried, ReportItem, Said, Stragglers, Trouble
 
 
-def line(item: Item, moment: Moment, run_id: str) -> str | None:
+def line(item: ReportItem, moment: Moment, run_id: str) -> str | None:
     """The line without its end, ASCII alone; None for what is no event to others (a tick, bytes of output)."""
     event = _event(item, moment)
     if event is None:
         return None
     t = _happened(item, moment)
-    head = report_shape.head(run_id, fields.time(moment.wall(t)), fields.seconds(t))
+    head = report_shape.head(run_id, json_fields.time(moment.wall(t)), json_fields.seconds(t))
     if moment.left_out:
         event["left_out"] = moment.left_out
     # ASCII alone: no line separator and no control character of any alphabet can break a line or a terminal.
     return json.dumps({**head, **event}, allow_nan=False)
 
 
-def _happened(item: Item, moment: Moment) -> float:
+def _happened(item: ReportItem, moment: Moment) -> float:
     match item:
         case Access(at=at) | Exited(at=at) | Verdict(Cause(at=at)):
             return at
     return moment.t
 
 
-def _event(item: Item, moment: Moment) -> Fields | None:
+def _event(item: ReportItem, moment: Moment) -> Fields | None:
     match item:
         case Started(pid):
             return {"event": "started", "pid": pid}
         case SpawnFailed(kind, reason):
-            return {"event": "spawn_failed", "kind": kind, "reason": fields.text(reason)}
+            return {"event": "spawn_failed", "kind": kind, "reason": json_fields.text(reason)}
         case Access(_, how):
-            return {"event": "access", "how": fields.text(how)}
-        case Tried(how, why):
-            return {"event": "tried", "how": fields.text(how), "why": fields.text(why)}
+            return {"event": "access", "how": json_fields.text(how)}
+        case ProbeFailed(how, why):
+            return {"event": "tried", "how": json_fields.text(how), "why": json_fields.text(why)}
         case Warned():
-            return {"event": "warned", **fields.warning(item, moment)}
+            return {"event": "warned", **json_fields.warning(item, moment)}
         case Extended():
-            return {"event": "extended", **fields.extension(item, moment)}
+            return {"event": "extended", **json_fields.extension(item, moment)}
         case PutOff():
-            return {"event": "put_off", **fields.put_off(item, moment)}
+            return {"event": "put_off", **json_fields.put_off(item, moment)}
         case Refused(what, why):
-            return {"event": "refused", "what": fields.text(what), "why": fields.text(why)}
+            return {"event": "refused", "what": json_fields.text(what), "why": json_fields.text(why)}
         case Verdict():
             return {"event": "verdict", **_verdict(item)}
-        case Killing(why):
+        case KillOrdered(why):
             return {"event": "killing", "why": why}
-        case Retrying(number, most, delay, outcome):
+        case RetryScheduled(number, most, delay, outcome):
             return {
                 "event": "retrying",
                 "attempt": number,
                 "most": most,
-                "delay": fields.seconds(delay),
-                **fields.outcome(outcome),
+                "delay": json_fields.seconds(delay),
+                **json_fields.outcome(outcome),
             }
         case NotRetried(why, outcome):
             return {"event": "not_retried", "why": why, "outcome": outcome.name}
@@ -86,20 +86,20 @@ def _event(item: Item, moment: Moment) -> Fields | None:
         case Resumed():
             return {"event": "resumed"}
         case Exited(exit):
-            return {"event": "exited", "command_exit": fields.command_exit(exit)}
+            return {"event": "exited", "command_exit": json_fields.command_exit(exit)}
         case Emptied(survivors):
-            return {"event": "emptied", "survivors": [fields.process(one) for one in survivors]}
+            return {"event": "emptied", "survivors": [json_fields.process(one) for one in survivors]}
         case Stragglers(processes, output):
-            left = [fields.process(one) for one in processes]
+            left = [json_fields.process(one) for one in processes]
             return {"event": "stragglers", "stragglers": left, "output": output or None}
         case Diagnosis():
-            return {"event": "diagnosis", **fields.diagnosis(item, moment)}
+            return {"event": "diagnosis", **json_fields.diagnosis(item, moment)}
         case Said(what, text):
-            return {"event": "said", "what": what.replace(" ", "_"), "text": fields.text(text)}
+            return {"event": "said", "what": what.replace(" ", "_"), "text": json_fields.text(text)}
         case Trouble(text):
-            return {"event": "trouble", "text": fields.text(text)}
+            return {"event": "trouble", "text": json_fields.text(text)}
         case Outcome():
-            return {"event": "settled", **fields.outcome(item)}
+            return {"event": "settled", **json_fields.outcome(item)}
     return None
 
 
@@ -108,10 +108,10 @@ def _verdict(item: Verdict) -> Fields:
     return {
         "cause": cause.kind,
         "limit": cause.limit,
-        "limit_seconds": fields.seconds(cause.limit_seconds),
-        "source": fields.text(cause.source) or None,
-        "reason": fields.text(cause.reason) or None,
-        "signal": fields.signal(item.signal),
-        "kill_after": fields.seconds(item.kill_after),
-        "dump_signal": fields.signal(item.dump_signal),
+        "limit_seconds": json_fields.seconds(cause.limit_seconds),
+        "source": json_fields.text(cause.source) or None,
+        "reason": json_fields.text(cause.reason) or None,
+        "signal": json_fields.signal(item.signal),
+        "kill_after": json_fields.seconds(item.kill_after),
+        "dump_signal": json_fields.signal(item.dump_signal),
     }

@@ -12,23 +12,23 @@ from supervise.core.events import (
     Emptied,
     Exited,
     Extended,
-    Killing,
+    KillOrdered,
     Paused,
+    ProbeFailed,
     Process,
     PutOff,
     Refused,
     Resumed,
-    Retrying,
+    RetryScheduled,
     Started,
-    Tried,
     Verdict,
     Warned,
 )
 from supervise.core.outcome import Cause, Outcome
 from supervise.core.policy import Policy
 from supervise.core.retry import WORDS as RETRIED
-from supervise.faces import words
-from supervise.faces.items import Diagnosis, Item, Moment, NotRetried, Said, Stragglers, Trouble
+from supervise.faces import phrases
+from supervise.faces.report_items import Diagnosis, Moment, NotRetried, ReportItem, Said, Stragglers, Trouble
 from supervise.text.sanitizer import clean
 from supervise.text.signal_names import signal_name
 from supervise.text.stderr import PREFIX
@@ -50,7 +50,7 @@ WITHOUT_THE_COMMAND = ("error", "not_executable", "not_found", "lost")
 """Outcomes of which the reason is the whole final message."""
 
 
-class Plain:
+class StderrMessages:
     """Puts into words, for one run and as much as was asked for."""
 
     def __init__(self, command: list[str], policy: Policy, verbosity: Verbosity) -> None:
@@ -66,15 +66,15 @@ class Plain:
         self._waits_for = 0
         """The number of the attempt that is to come; 0 while there is one."""
 
-    def lines(self, item: Item, moment: Moment) -> list[str]:
+    def lines(self, item: ReportItem, moment: Moment) -> list[str]:
         """What is to be said of it: whole lines, without their ends; often none."""
-        if isinstance(item, Retrying | Started):
-            self._waits_for = item.number if isinstance(item, Retrying) else 0
+        if isinstance(item, RetryScheduled | Started):
+            self._waits_for = item.number if isinstance(item, RetryScheduled) else 0
             self._is_killing, self._is_empty, self._survivors = False, False, 0
         if isinstance(item, Emptied):
             self._is_killing, self._survivors = False, len(item.survivors)
             self._is_empty = not item.survivors
-        elif isinstance(item, Killing):
+        elif isinstance(item, KillOrdered):
             self._is_killing, self._survivors = not self._is_empty, 0
         texts = self._always(item, moment)
         if self._verbosity != "quiet":
@@ -85,7 +85,7 @@ class Plain:
             texts[-1] += f" ({moment.left_out} more before it)"
         return [PREFIX + clean(text) for text in texts]
 
-    def _always(self, item: Item, moment: Moment) -> list[str]:
+    def _always(self, item: ReportItem, moment: Moment) -> list[str]:
         """Errors and the final message."""
         match item:
             case Trouble(text):
@@ -96,7 +96,7 @@ class Plain:
                 return self._final(item, moment)
         return []
 
-    def _normally(self, item: Item, moment: Moment) -> list[str]:
+    def _normally(self, item: ReportItem, moment: Moment) -> list[str]:
         match item:
             case Warned():
                 return [self._warning(item, moment)]
@@ -108,13 +108,12 @@ class Plain:
                 return [f"{what} refused: {why}"]
             case Verdict():
                 return [f"{_verdict(item.cause)}; {_stopping(item)}"]
-            case Killing(why):
+            case KillOrdered(why):
                 again = "asked again: " if why == "again" else ""
                 return [f"{again}killing what is left with KILL"]
-            case Retrying():
-                return [
-                    f"attempt {item.number} of {item.most} in {words.measured(item.delay)}: {words.why(item.outcome)}"
-                ]
+            case RetryScheduled():
+                delay, why = phrases.measured(item.delay), phrases.why(item.outcome)
+                return [f"attempt {item.number} of {item.most} in {delay}: {why}"]
             case NotRetried():
                 return [f"not tried again: {self._why_not(item)}"]
             case Diagnosis():
@@ -123,13 +122,13 @@ class Plain:
                 return _named("left running", processes) + ([LEFT_OUTPUT[output]] if output else [])
         return []
 
-    def _verbosely(self, item: Item, moment: Moment) -> list[str]:
+    def _verbosely(self, item: ReportItem, moment: Moment) -> list[str]:
         match item:
             case Started(pid):
-                return [f"started: pid {pid}: {words.quoted(self._command)}"]
+                return [f"started: pid {pid}: {phrases.quoted(self._command)}"]
             case Access(at, how):
-                return [f"access after {words.measured(at)}: {how}"]
-            case Tried(_, why):
+                return [f"access after {phrases.measured(at)}: {how}"]
+            case ProbeFailed(_, why):
                 return [f"not up yet: {why}"]
             case Said(what, text):
                 return [f"the command says: {what}" + (f": {text}" if text else "")]
@@ -140,16 +139,16 @@ class Plain:
             case Resumed():
                 return ["resumed: all clocks go on"]
             case Exited(exit, at):
-                return [f"the command ended after {words.measured(at)}: {words.end(exit)}"]
+                return [f"the command ended after {phrases.measured(at)}: {phrases.end(exit)}"]
             case Outcome() if not self._final(item, moment):
                 return [f"{item.name} ({_codes(item)})"]
         return []
 
     def _warning(self, item: Warned, moment: Moment) -> str:
         """Which limit, how long is left, when that is, and what will happen then."""
-        head = f"{item.limit} limit in {words.measured(item.left)} ({_time(item.deadline, moment)}): "
+        head = f"{item.limit} limit in {phrases.measured(item.left)} ({_time(item.deadline, moment)}): "
         if item.extension is not None:
-            text = f"an extension is likely: {words.activity(item.extension)}"
+            text = f"an extension is likely: {phrases.activity(item.extension)}"
         elif self._waits_for:
             text = "no other attempt will follow then"
         else:
@@ -163,7 +162,7 @@ class Plain:
             return _final(outcome, moment)
         who = f"{self._survivors} process{'es' * (self._survivors > 1)}" if self._survivors else "what it has started"
         failed = f"{who} could not be stopped"
-        return [f"{words.cause(outcome.cause)}: {failed} within {words.measured(moment.t)} ({_codes(outcome)})"]
+        return [f"{phrases.cause(outcome.cause)}: {failed} within {phrases.measured(moment.t)} ({_codes(outcome)})"]
 
     def _why_not(self, item: NotRetried) -> str:
         if item.why == "time":
@@ -173,7 +172,7 @@ class Plain:
         word = RETRIED.get(item.outcome.name)
         if word is None:
             return f"--retry-on has no word for {item.outcome.name}"
-        end = words.why(item.outcome) if item.outcome.cause is None else item.outcome.name.replace("_", " ")
+        end = phrases.why(item.outcome) if item.outcome.cause is None else item.outcome.name.replace("_", " ")
         asked = sorted([*self._policy.retry_on, *(f"code={code}" for code in self._policy.retry_codes)])
         return f"{end} is not in --retry-on {','.join(asked)}; --retry-on {word} or any would do it"
 
@@ -182,53 +181,53 @@ class Plain:
             return "not up yet; "
         # With a grace the deadline may have been put off already, and then this is not the time since the last byte.
         if item.limit == "idle" and self._policy.idle_timeout and not self._policy.idle_grace:
-            return f"no output for {words.measured(self._policy.idle_timeout - item.left)}; "
+            return f"no output for {phrases.measured(self._policy.idle_timeout - item.left)}; "
         return ""
 
 
 def _time(t: float, moment: Moment) -> str:
-    return words.local_time(moment.wall(t), moment.epoch)
+    return phrases.local_time(moment.wall(t), moment.epoch)
 
 
 def _extension(item: Extended, moment: Moment) -> str:
-    by, until = words.duration(item.by), _time(item.deadline, moment)
+    by, until = phrases.duration(item.by), _time(item.deadline, moment)
     if item.source == "user":
         return f"{item.limit} limit extended by {by} to {until}, by hand"
-    used, cap = words.duration(item.used), words.duration(item.cap)
+    used, cap = phrases.duration(item.used), phrases.duration(item.cap)
     if item.evidence is None:
-        by, used, cap = (words.measured(one) for one in (item.by, item.used, item.cap))
+        by, used, cap = (phrases.measured(one) for one in (item.by, item.used, item.cap))
         return f"{item.limit} limit extended by {by} to {until} ({used} of {cap} used), as the command asks"
-    return f"extended by {by} to {until} ({used} of {cap} used): {words.activity(item.evidence)}"
+    return f"extended by {by} to {until} ({used} of {cap} used): {phrases.activity(item.evidence)}"
 
 
 def _put_off(item: PutOff, moment: Moment) -> str:
-    by, until = words.measured(item.by), _time(item.deadline, moment)
-    return f"idle stop put off by {by} to {until}: {words.activity(item.evidence)}"
+    by, until = phrases.measured(item.by), _time(item.deadline, moment)
+    return f"idle stop put off by {by} to {until}: {phrases.activity(item.evidence)}"
 
 
 def _verdict(cause: Cause) -> str:
-    limit = words.duration(cause.limit_seconds or 0)
+    limit = phrases.duration(cause.limit_seconds or 0)
     match cause:
         case Cause(is_unborn=True) if cause.limit and cause.limit not in ("total", "outer"):
-            return f"{words.cause(cause)}: not started after {limit}"
+            return f"{phrases.cause(cause)}: not started after {limit}"
         case Cause("completion_timeout", limit="total"):
-            return f"{words.cause(cause)}: the total of {limit} is used up"
+            return f"{phrases.cause(cause)}: the total of {limit} is used up"
         case Cause("outer_deadline"):
-            return f"{words.cause(cause)}: the run around this one leaves no more time"
+            return f"{phrases.cause(cause)}: the run around this one leaves no more time"
         case Cause("completion_timeout"):
-            return f"{words.cause(cause)}: ran longer than {limit}"
+            return f"{phrases.cause(cause)}: ran longer than {limit}"
         case Cause("idle_timeout"):
-            return f"{words.cause(cause)}: {cause.reason or f'no output for {limit}'}"
+            return f"{phrases.cause(cause)}: {cause.reason or f'no output for {limit}'}"
         case Cause("access_timeout"):
-            return f"{words.cause(cause)}: not up after {limit}" + (f"; {cause.reason}" if cause.reason else "")
-    return words.cause(cause)
+            return f"{phrases.cause(cause)}: not up after {limit}" + (f"; {cause.reason}" if cause.reason else "")
+    return phrases.cause(cause)
 
 
 def _stopping(item: Verdict) -> str:
     dump = f"asking for a dump with {signal_name(item.dump_signal)}, then " if item.dump_signal else ""
     if item.signal == KILL:
         return f"{dump}stopping with KILL"
-    grace = f"in {words.duration(item.kill_after)}" if item.kill_after else "at once"
+    grace = f"in {phrases.duration(item.kill_after)}" if item.kill_after else "at once"
     return f"{dump}stopping with {signal_name(item.signal)}, KILL {grace}"
 
 
@@ -236,14 +235,14 @@ def _diagnosis(item: Diagnosis, moment: Moment) -> list[str]:
     lines, shown = [], item.processes[:MOST_SHOWN]
     if shown:
         so_far = "" if item.is_whole else ", as far as it could be read in time"
-        span = f"over the last {words.measured(item.cpu_span)}" if item.cpu_span else "since the start of each"
+        span = f"over the last {phrases.measured(item.cpu_span)}" if item.cpu_span else "since the start of each"
         lines = [f"what it was doing{so_far}, and its CPU use {span}:"]
-        lines += [f"  {words.doing(one)}" for one in shown]
+        lines += [f"  {phrases.process_snapshot(one)}" for one in shown]
     more = len(item.processes) - len(shown) + item.more
     if more:
         lines.append(f"  and {more} more")
     if item.last_line:
-        lines.append(words.last_line(item.last_line, moment.t))
+        lines.append(phrases.last_line(item.last_line, moment.t))
     return lines + ([HELD_BACK] if item.is_held_back else [])
 
 
@@ -251,17 +250,17 @@ def _final(outcome: Outcome, moment: Moment) -> list[str]:
     """The one final message where we had a part in the end; none for a command that ended by itself."""
     cause = outcome.cause
     if outcome.name == "signaled":
-        return [f"the command was {words.end(outcome.exit)} (exit {outcome.exit_code})"]
+        return [f"the command was {phrases.end(outcome.exit)} (exit {outcome.exit_code})"]
     if outcome.name == "busy":
         return [f"{outcome.reason} ({_codes(outcome)})"]
     if cause is not None and cause.kind == "cancelled" and cause.reason and not cause.is_unborn:
-        return [f"{words.cause(cause)} {cause.reason} ({_codes(outcome)})"]
+        return [f"{phrases.cause(cause)} {cause.reason} ({_codes(outcome)})"]
     if outcome.name in WITHOUT_THE_COMMAND:
         return [outcome.reason or (cause.reason if cause else "") or outcome.name.replace("_", " ")]
     if cause is None:
         return []
     what = cause.reason if cause.is_unborn else "the command was stopped"
-    return [f"{words.cause(cause)}: {what} after {words.measured(moment.t)} ({_codes(outcome)})"]
+    return [f"{phrases.cause(cause)}: {what} after {phrases.measured(moment.t)} ({_codes(outcome)})"]
 
 
 def _codes(outcome: Outcome) -> str:
@@ -269,10 +268,10 @@ def _codes(outcome: Outcome) -> str:
     own, code = outcome.exit, outcome.exit_code
     if own is None or (own.signal is None and own.code == code):
         return f"exit {code}"
-    return f"exit {code}; its own status: {words.end(own)}"
+    return f"exit {code}; its own status: {phrases.end(own)}"
 
 
 def _named(what: str, processes: tuple[Process, ...]) -> list[str]:
-    lines = [f"{what}: {words.process(one)}" for one in processes[:MOST_NAMED]]
+    lines = [f"{what}: {phrases.process(one)}" for one in processes[:MOST_NAMED]]
     more = len(processes) - len(lines)
     return lines + ([f"{what}: and {more} more"] if more else [])

@@ -12,8 +12,8 @@ Nothing here reads a clock: times are seconds since the run began.
 from dataclasses import dataclass, replace
 from math import inf
 
-from supervise.core.events import Extended, PutOff, Refused, Tried, Warned
-from supervise.faces.items import Item, Said
+from supervise.core.events import Extended, ProbeFailed, PutOff, Refused, Warned
+from supervise.faces.report_items import ReportItem, Said
 
 BURST = 10.0
 """Items that are told at once, before the allowance is used up."""
@@ -24,38 +24,38 @@ PART = 100
 LONG = 1024
 """Characters of a text that cost as much as one item more."""
 
-Told = tuple[Item, int]
+Released = tuple[ReportItem, int]
 """An item to be told, and how many of its kind were left out since the one before."""
 
 
 @dataclass(slots=True)
-class _Kind:
+class _Allowance:
     free_at: float = 0.0
     """When the allowance is whole again."""
-    pending: Item | None = None
+    pending: ReportItem | None = None
     left_out: int = 0
     due: float = inf
-    last: Item | None = None
+    last: ReportItem | None = None
     """The item that was told last, in this attempt."""
 
 
-class Chatter:
+class Throttle:
     """Decides for one run which items are told, which are merged, and when."""
 
     def __init__(self) -> None:
-        self._kinds: dict[tuple[str, str], _Kind] = {}
+        self._kinds: dict[tuple[str, str], _Allowance] = {}
 
     @property
     def due(self) -> float:
         """Return when an item that waits has to be told; infinity where none waits."""
         return min((kind.due for kind in self._kinds.values()), default=inf)
 
-    def hear(self, item: Item, now: float) -> list[Told] | None:
+    def hear(self, item: ReportItem, now: float) -> list[Released] | None:
         """Return what has to be told now of an item; None where the item is of no kind that is held back."""
         key = _key(item)
         if key is None:
             return None
-        kind = self._kinds.setdefault(key, _Kind())
+        kind = self._kinds.setdefault(key, _Allowance())
         if isinstance(item, Said) and item == (kind.pending or kind.last):
             # The same words again are no news.
             return []
@@ -71,15 +71,15 @@ class Chatter:
         for kind in self._kinds.values():
             kind.last = None
 
-    def take_due(self, now: float) -> list[Told]:
+    def take_due(self, now: float) -> list[Released]:
         """Return the items that have waited long enough."""
         return [told for kind in self._kinds.values() if kind.due <= now for told in self._tell(kind, now)]
 
-    def take_all(self, now: float) -> list[Told]:
+    def take_all(self, now: float) -> list[Released]:
         """Return all items that wait."""
         return [told for kind in self._kinds.values() for told in self._tell(kind, now)]
 
-    def _tell(self, kind: _Kind, now: float) -> list[Told]:
+    def _tell(self, kind: _Allowance, now: float) -> list[Released]:
         item, left_out = kind.pending, kind.left_out
         if item is None:
             return []
@@ -88,9 +88,9 @@ class Chatter:
         return [(item, left_out)]
 
 
-def _key(item: Item) -> tuple[str, str] | None:
+def _key(item: ReportItem) -> tuple[str, str] | None:
     match item:
-        case Said(what=word) | Tried(how=word) | Refused(what=word):
+        case Said(what=word) | ProbeFailed(how=word) | Refused(what=word):
             return type(item).__name__, word
         case Warned(limit=limit):
             return "Warned", limit
@@ -101,7 +101,7 @@ def _key(item: Item) -> tuple[str, str] | None:
     return None
 
 
-def _merged(before: Item, item: Item) -> Item:
+def _merged(before: ReportItem, item: ReportItem) -> ReportItem:
     """Return one item that says what both items have said."""
     match before, item:
         case Extended(by=by), Extended():
@@ -113,9 +113,9 @@ def _merged(before: Item, item: Item) -> Item:
     return item
 
 
-def _cost(item: Item) -> int:
+def _cost(item: ReportItem) -> int:
     text = ""
     match item:
-        case Said(text=text) | Tried(why=text) | Refused(why=text):
+        case Said(text=text) | ProbeFailed(why=text) | Refused(why=text):
             pass
     return 1 + len(text) // LONG

@@ -137,9 +137,9 @@ def fill(
     taken = tuple(name for option in OPTIONS for name in option.variables if name in ours) if ours else ()
     hints: tuple[str, ...] = ()
     if len(ours) > len(taken):
-        from supervise.options import variables
+        from supervise.options import misspelt_variables
 
-        hints = variables.misspelt(ours)
+        hints = misspelt_variables.misspelt(ours)
     return Request(values, command, taken, words, notice, hints)
 
 
@@ -184,9 +184,9 @@ def configuration(said: "Mapping[str, str]", environ: "Mapping[str, str]") -> "t
     profile = source_of(PROFILE, said, environ)
     if not profile[0] and not source_of(CONFIG, said, environ)[0] and _has_no_file(environ):
         return {}, ""
-    from supervise.options import config_file
+    from supervise.options import config_location
 
-    path, notice = config_file.find(said, environ)
+    path, notice = config_location.find(said, environ)
     if not path:
         if profile[0]:
             where = f" ({notice})" if notice else ""

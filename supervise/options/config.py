@@ -13,8 +13,8 @@ defaults and at its own profile, `config check` at all of it.
 import os
 
 from supervise.files import owned, shared, trust
+from supervise.options.plain_toml import read as read_plainly
 from supervise.options.table import BETWEEN, OPTIONS, BadValueError, Option, option_names
-from supervise.options.toml import read as read_plainly
 from supervise.options.values import read as read_value
 
 TYPE_CHECKING = False

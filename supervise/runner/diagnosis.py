@@ -8,9 +8,9 @@ from math import inf
 from time import monotonic
 
 from supervise.activity.snapshot import CpuBaseline, SnapshotReader
-from supervise.core.events import Doing, Sample
+from supervise.core.events import ProcessSnapshot, Sample
 from supervise.core.policy import Policy
-from supervise.faces.items import Diagnosis, LastLine
+from supervise.faces.report_items import Diagnosis, LastLine
 from supervise.launch.state import Launched
 from supervise.output import pump
 
@@ -59,7 +59,7 @@ class Diagnosing:
             self._is_silent and any(map(self._prints_and_is_busy, snapshot.processes)),
         )
 
-    def _prints_and_is_busy(self, one: Doing) -> bool:
+    def _prints_and_is_busy(self, one: ProcessSnapshot) -> bool:
         # Into our pipe: what it prints into another, or into a file, no --pty would bring forth.
         is_busy = one.state == "R" or one.cpu_percent >= BUSY
         return is_busy and one.stdout != "" and one.stdout == self._pipe

@@ -21,7 +21,7 @@ from supervise.core.events import (
     Ask,
     BeginSnapshot,
     Cancel,
-    Cut,
+    CutOutput,
     Drained,
     Emptied,
     Event,
@@ -30,12 +30,11 @@ from supervise.core.events import (
     Notice,
     Output,
     Paused,
-    Probe,
+    ProbeFailed,
     Process,
-    Prolong,
     Ready,
     Resumed,
-    Retrying,
+    RetryScheduled,
     Sampled,
     Settle,
     ShowSnapshot,
@@ -45,15 +44,16 @@ from supervise.core.events import (
     Started,
     StopTree,
     Stuck,
+    TakeSample,
     TakeSnapshot,
     Tick,
-    Tried,
+    TimeRequested,
     Undelivered,
 )
 from supervise.core.machine import Machine
 from supervise.core.outcome import Exit, Outcome
 from supervise.core.pause import beat
-from supervise.faces.items import Said, Trouble
+from supervise.faces.report_items import Said, Trouble
 from supervise.launch.state import Launched
 from supervise.output.pump import Pump
 from supervise.process import signal_origin, signals, tree
@@ -179,7 +179,7 @@ class Runner:
                 channel.send(("ask", self._asked))
                 # An end that a stopped guardian has not told comes before any verdict.
                 self.overseer.rouse()
-            case Probe():
+            case TakeSample():
                 self._followers.append(Sampled(self._observer.sample()))
             case SignalRoot(signal):
                 channel.send(("root", signal))
@@ -199,14 +199,14 @@ class Runner:
                 elif self.machine.phase is Phase.STOPPING:
                     # In another phase the machine has heard of the end, and the order would be for the next attempt.
                     self.overseer.kill()
-            case Cut():
+            case CutOutput():
                 self._cut()
             case StartAttempt(number, previous):
                 self._start_attempt(number, previous)
             case Announce(notice):
                 self.notices.tell(notice)
                 self.on_notice(notice)
-                if isinstance(notice, Retrying):
+                if isinstance(notice, RetryScheduled):
                     self._forget_attempt()
             case Settle(outcome):
                 self.outcome = outcome
@@ -280,7 +280,7 @@ class Runner:
                 case ("stuck", at):
                     self.dispatch(Stuck(at - self.launched.info.started))
                 case ("prolong", at, by):
-                    self.dispatch(Prolong(by, at - self.launched.info.started))
+                    self.dispatch(TimeRequested(by, at - self.launched.info.started))
                 case ("status" | "stopping" | "main pid" as what, _, text):
                     self.notices.tell(Said(what, text))
                     self.on_wake_at()
@@ -293,7 +293,7 @@ class Runner:
                 case ("found", sign, at):
                     self.dispatch(Ready(sign, at - self.launched.info.started))
                 case ("missed", sign, why):
-                    self.dispatch(Tried(sign, why))
+                    self.dispatch(ProbeFailed(sign, why))
                 case ("failed", text):
                     self.notices.tell(Trouble(text))
                 case ("helper", pid, is_running):

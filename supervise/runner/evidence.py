@@ -11,7 +11,7 @@ from supervise.core.attempt import PROBES
 from supervise.core.events import Sample
 from supervise.core.policy import Policy
 from supervise.core.shutdown import SNAPSHOT_SECONDS
-from supervise.faces.items import Trouble
+from supervise.faces.report_items import Trouble
 from supervise.launch.state import Launched
 from supervise.runner.notices import Notices
 

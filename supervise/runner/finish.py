@@ -8,7 +8,7 @@ from supervise.core import shutdown
 from supervise.core.events import Process
 from supervise.core.outcome import Cause, Outcome, settle
 from supervise.core.policy import Policy
-from supervise.faces.items import NotRetried, Stragglers, Usage
+from supervise.faces.report_items import NotRetried, Stragglers, Usage
 from supervise.launch.state import Launched
 from supervise.process import signals
 from supervise.process.protocol import not_known

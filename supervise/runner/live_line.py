@@ -6,7 +6,7 @@ from time import monotonic
 
 import trio
 
-from supervise.faces.live import Glance, Live
+from supervise.faces.live_text import LiveState, LiveText
 from supervise.runner.dispatcher import Runner
 from supervise.terminal.overlay import Overlay
 
@@ -14,7 +14,7 @@ SILENCE = 1.0
 """Seconds without output before it is drawn, and between two drawings."""
 
 
-async def draw(runner: Runner, overlay: Overlay, live: Live) -> None:
+async def draw(runner: Runner, overlay: Overlay, live: LiveText) -> None:
     """Draw it until the run is over."""
     while runner.outcome is None:
         waits = _last_byte(runner) + SILENCE - monotonic()
@@ -28,10 +28,10 @@ async def draw(runner: Runner, overlay: Overlay, live: Live) -> None:
         await trio.sleep(SILENCE)
 
 
-def glance(runner: Runner) -> Glance:
+def glance(runner: Runner) -> LiveState:
     """Where the run is now."""
     machine, started, last = runner.machine, runner.launched.info.started, _last_byte(runner)
-    return Glance(
+    return LiveState(
         t=runner.now(),
         phase=machine.phase,
         deadlines=machine.deadlines,

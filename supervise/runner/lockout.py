@@ -10,7 +10,7 @@ from supervise.core.exit_codes import ExitCode
 from supervise.core.machine import Machine
 from supervise.core.outcome import Cause, Outcome, settle
 from supervise.core.policy import Policy
-from supervise.faces.items import Usage
+from supervise.faces.report_items import Usage
 from supervise.launch.admission import TurnedAway
 from supervise.launch.state import Launched
 from supervise.output import outlet

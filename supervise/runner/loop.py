@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from supervise.control.server import Control
-from supervise.faces.items import Trouble
+from supervise.faces.report_items import Trouble
 from supervise.process import cgroup
 from supervise.runner.dispatcher import Runner
 from supervise.runner.finish import finish
@@ -18,7 +18,7 @@ from supervise.runner.requests import Requests, open_control
 from supervise.runner.usage import gauge
 
 if TYPE_CHECKING:
-    from supervise.faces.live import Live
+    from supervise.faces.live_text import LiveText
     from supervise.terminal.overlay import Overlay
 
 
@@ -141,7 +141,7 @@ async def _keep(runner: Runner, control: Control | None) -> None:
             keeper.clear()
 
 
-async def _draw(runner: Runner, overlay: "Overlay", live: "Live") -> None:
+async def _draw(runner: Runner, overlay: "Overlay", live: "LiveText") -> None:
     from supervise.runner.live_line import draw
 
     try:

@@ -6,15 +6,15 @@ from dataclasses import replace
 from time import monotonic, time
 from typing import TYPE_CHECKING
 
-from supervise.core.events import Exited, Retrying, Started, Verdict
+from supervise.core.events import Exited, RetryScheduled, Started, Verdict
 from supervise.core.outcome import Outcome
 from supervise.core.policy import Policy
 from supervise.faces import jsonl
-from supervise.faces.account import Account
-from supervise.faces.items import Item, Moment, Said, Trouble, Usage
-from supervise.faces.mask import Hiding
-from supervise.faces.messages import Plain, Verbosity
-from supervise.faces.throttle import Chatter, Told
+from supervise.faces.full_report import FullReport
+from supervise.faces.messages import StderrMessages, Verbosity
+from supervise.faces.report_items import Moment, ReportItem, Said, Trouble, Usage
+from supervise.faces.secret_mask import SecretMask
+from supervise.faces.throttle import Released, Throttle
 from supervise.files import report_file
 from supervise.launch import run_record
 from supervise.launch.state import Launched
@@ -23,12 +23,12 @@ from supervise.text.redaction import Redaction
 from supervise.text.stderr import reason_of
 
 if TYPE_CHECKING:
-    from supervise.faces.live import Live
+    from supervise.faces.live_text import LiveText
     from supervise.records.status import StatusFile
 
 MOST_RECORDED = 1 << 23
 """Bytes of the events in a record, where --log-max is not less: half of what a reader of it takes."""
-ENDS = (Verdict, Exited, Retrying, Outcome)
+ENDS = (Verdict, Exited, RetryScheduled, Outcome)
 """Items before which all that waits is told."""
 LEAST_FOR_REPORT = 0.1
 """Seconds that a file system which may stop answering has for the report, however long other writes took."""
@@ -44,8 +44,8 @@ class Notices:
         verbosity: Verbosity = "quiet" if values["quiet"] else "verbose" if values["verbose"] else "normal"
         self._now = now
         self._run_id = launched.info.run_id
-        self._hide = Hiding(launched.info.redaction or Redaction(values["redact"]))
-        self._plain = Plain(launched.info.command, policy, verbosity)
+        self._mask = SecretMask(launched.info.redaction or Redaction(values["redact"]))
+        self._messages = StderrMessages(launched.info.command, policy, verbosity)
         self.live = _live(policy) if launched.streams.overlay else None
         self._people = Messenger(launched.streams.messages)
         self._record = launched.files.record
@@ -57,10 +57,10 @@ class Notices:
         """Bytes that the events in the record may still have."""
         self._unrecorded = 0
         """Events that found no room in the record."""
-        self._chatter = Chatter()
+        self._throttle = Throttle()
         self._report: str | None = values["report"]
         self._launched = launched
-        self._account = account_of(
+        self._full_report = full_report_of(
             launched.info.run_id,
             launched.info.command,
             os.getpid(),
@@ -69,10 +69,10 @@ class Notices:
             has_access_limit=values["access_timeout"] is not None,
         )
 
-    def tell(self, item: Item, at: float | None = None) -> None:
+    def tell(self, item: ReportItem, at: float | None = None) -> None:
         """Something happened, or is to be said, `at` that moment of the run (now)."""
         now = self._now()
-        item = self._hide(item)
+        item = self._mask(item)
         if self.live:
             # The live line is one line, of which only the last is seen.
             self.live.hear(item)
@@ -80,12 +80,12 @@ class Notices:
             case Said("status", text) if self._status:
                 self._status.show(text)
             case Started():
-                self._chatter.begin_attempt()
+                self._throttle.begin_attempt()
                 if self._status:
                     self._status.show("")
-        told = self._chatter.hear(item, now)
+        told = self._throttle.hear(item, now)
         if told is None:
-            waiting = self._chatter.take_all if isinstance(item, ENDS) else self._chatter.take_due
+            waiting = self._throttle.take_all if isinstance(item, ENDS) else self._throttle.take_due
             self._tell_all(waiting(now), now)
             self._tell(item, now if at is None else at)
         else:
@@ -94,22 +94,22 @@ class Notices:
     @property
     def due(self) -> float:
         """Return when `tell_due` has something to tell, in seconds of the run."""
-        return self._chatter.due
+        return self._throttle.due
 
     def tell_due(self) -> None:
         """Tell what has waited in order to be told together with more."""
         now = self._now()
-        self._tell_all(self._chatter.take_due(now), now)
+        self._tell_all(self._throttle.take_due(now), now)
 
-    def _tell_all(self, told: list[Told], now: float) -> None:
+    def _tell_all(self, told: list[Released], now: float) -> None:
         for item, left_out in told:
             self._tell(item, now, left_out)
 
-    def _tell(self, item: Item, t: float, left_out: int = 0) -> None:
+    def _tell(self, item: ReportItem, t: float, left_out: int = 0) -> None:
         # Absolute times are made anew each time: clocks are set, and machines sleep.  The two clocks are read one right
         # after the other: what was told in between, on a busy machine, would move every absolute time.
         moment = Moment(t, time() - (self._now() - t), left_out)
-        for line in self._plain.lines(item, moment):
+        for line in self._messages.lines(item, moment):
             self._people.say(os.fsencode(line) + b"\n")
         if self._events or self._recorded:
             text = jsonl.line(item, moment, self._run_id)
@@ -118,9 +118,9 @@ class Notices:
             if text and self._recorded:
                 self._record_event(item, moment, text)
         self._complain_of_events()
-        self._account.hear(item, moment)
+        self._full_report.hear(item, moment)
 
-    def _record_event(self, item: Item, moment: Moment, text: str) -> None:
+    def _record_event(self, item: ReportItem, moment: Moment, text: str) -> None:
         """Record an event, within the bound of a record; the end comes in any case, and says how many were left out."""
         assert self._recorded
         if isinstance(item, Outcome) and self._unrecorded:
@@ -156,7 +156,7 @@ class Notices:
 
     def finish(self, usage: Usage) -> None:
         """Nothing more will be told: write the report, and see that all arrives, for as long as that is bearable."""
-        whole = self._account.report(Moment(self._now(), time()), usage)
+        whole = self._full_report.report(Moment(self._now(), time()), usage)
         if self._report:
             failure = self._write_report(self._report, whole)
             if failure:
@@ -202,7 +202,7 @@ def _write_apart(path: str, whole: "Mapping[str, object]", seconds: float, is_ov
         return f"cannot write {path!r}: {reason_of(error)}"
 
 
-def account_of(
+def full_report_of(
     run_id: str,
     command: list[str],
     pid: int,
@@ -210,9 +210,9 @@ def account_of(
     *,
     name: str | None = None,
     has_access_limit: bool = False,
-) -> Account:
+) -> FullReport:
     """The account of a run of which only the start is known."""
-    return Account(
+    return FullReport(
         run_id=run_id,
         command=command,
         cwd=_cwd(),
@@ -235,13 +235,13 @@ def _status_file(launched: Launched) -> "StatusFile | None":
     return StatusFile(launched.files.record)
 
 
-def _live(policy: Policy) -> "Live | None":
+def _live(policy: Policy) -> "LiveText | None":
     try:
-        from supervise.faces.live import Live
+        from supervise.faces.live_text import LiveText
     except (OSError, ImportError):
         # No more descriptors, or the disk is gone: no command shall be stopped for this.
         return None
-    return Live(policy)
+    return LiveText(policy)
 
 
 def _cwd() -> str:

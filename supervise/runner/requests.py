@@ -12,8 +12,8 @@ from typing import Any
 from supervise.control import sockets
 from supervise.control.server import Client, Control, Fields
 from supervise.core.events import Access, Cancel, Extend, Extended, Notice, Ready, Refused
-from supervise.faces import fields
-from supervise.faces.items import Trouble
+from supervise.faces import json_fields
+from supervise.faces.report_items import Trouble
 from supervise.faces.report_shape import SCHEMA
 from supervise.options.values import LONGEST
 from supervise.records.follower import OVER
@@ -215,7 +215,7 @@ class Requests:
         notify = self._runner.launched.access.notify
         if notify is None:
             return None
-        status = fields.text(notify.status) or None
+        status = json_fields.text(notify.status) or None
         return {"status": status, "is_stopping": notify.is_stopping, "main_pid": notify.main_pid or None}
 
     def _moment(self, t: float) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def write_all(fd: int, data: "bytes | memoryview", wait_seconds: "float | None" 
                 raise TimeoutError(ETIMEDOUT, "Its reader does not read") from None
 
 
-class Patient(io.RawIOBase):
+class WaitingStdout(io.RawIOBase):
     """Stdout as a file of Python's that waits for room: the interpreter's own gives up in the middle of a text."""
 
     def fileno(self) -> int:
@@ -54,13 +54,13 @@ class Patient(io.RawIOBase):
         return len(view)
 
 
-def make_stdout_patient() -> None:
+def make_stdout_wait() -> None:
     """Let whatever is printed wait for its reader, `print` of a library included."""
     old = sys.stdout
     if isinstance(old, io.TextIOWrapper) and isinstance(getattr(old.buffer, "raw", None), io.FileIO):
         old.flush()
         sys.stdout = io.TextIOWrapper(
-            io.BufferedWriter(Patient()),
+            io.BufferedWriter(WaitingStdout()),
             encoding=old.encoding,
             errors=old.errors,
             newline="\n",

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from supervise.activity.cpu import TICKS_PER_SECOND, CpuCounter
-from supervise.core.events import Busy
+from supervise.core.events import ProcessCpu
 from supervise.process import tree
 from tests.support.living import python
 
@@ -26,7 +26,7 @@ except ChildProcessError:
 SHORT_LOOP = "(i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done)"
 
 
-def look(cpu: CpuCounter, holder: int) -> tuple[float, tuple[Busy, ...]]:
+def look(cpu: CpuCounter, holder: int) -> tuple[float, tuple[ProcessCpu, ...]]:
     processes = tree.collect(holder)
     return cpu.look({pid: stat for pid, stat in processes.items() if pid != holder}, processes.get(holder))
 
@@ -162,4 +162,4 @@ def test_a_pid_used_again_is_another_process() -> None:
 
 def test_the_dead_are_not_busy() -> None:
     _, busy = CpuCounter().look({2: process(2, 10, 5), 3: process(3, 50, state="Z")}, process(1, 0))
-    assert busy == (Busy(2, 7, "made up", 15 / TICKS_PER_SECOND),)
+    assert busy == (ProcessCpu(2, 7, "made up", 15 / TICKS_PER_SECOND),)

@@ -11,7 +11,7 @@ import pytest
 from supervise.activity import snapshot
 from supervise.activity.cpu import TICKS_PER_SECOND
 from supervise.activity.snapshot import CpuBaseline, Snapshot, SnapshotReader
-from supervise.core.events import Doing, Socket
+from supervise.core.events import ProcessSnapshot, Socket
 from supervise.process import tree
 from tests.support.living import BOUND, python, running, until
 
@@ -82,7 +82,7 @@ def seen_when(holder: int, condition: Callable[[Snapshot], object]) -> Snapshot:
     return seen
 
 
-def only(seen: Snapshot) -> Doing:
+def only(seen: Snapshot) -> ProcessSnapshot:
     (one,) = seen.processes
     return one
 

@@ -8,11 +8,11 @@ from supervise.core.events import (
     Extend,
     Extended,
     Paused,
-    Probe,
     PutOff,
     Resumed,
     Started,
     StopTree,
+    TakeSample,
     Warned,
 )
 from supervise.core.policy import Evidence, Policy
@@ -35,17 +35,17 @@ from tests.support.history import (
 
 STARTED = (0.0, Started(1))
 BUSY_WINDOW = (
-    (15.0, TICK, Probe()),
+    (15.0, TICK, TakeSample()),
     (15.0, sample(15.0, cpu=1.0)),
-    (16.0, TICK, Probe()),
+    (16.0, TICK, TakeSample()),
     (16.0, sample(16.0, cpu=2.0)),
-    (17.0, TICK, Probe()),
+    (17.0, TICK, TakeSample()),
     (17.0, sample(17.0, cpu=3.0)),
-    (18.0, TICK, Probe()),
+    (18.0, TICK, TakeSample()),
     (18.0, sample(18.0, cpu=4.0)),
-    (19.0, TICK, Probe()),
+    (19.0, TICK, TakeSample()),
     (19.0, sample(19.0, cpu=5.0)),
-    (20.0, TICK, Ask(), Probe()),
+    (20.0, TICK, Ask(), TakeSample()),
     (20.0, sample(20.0, cpu=6.0)),
 )
 """The quarter before a deadline at 20, with one core busy."""
@@ -62,11 +62,11 @@ def test_an_active_tree_is_extended_to_exactly_the_cap_and_not_past_it() -> None
         STARTED,
         *BUSY_WINDOW,
         (20.01, ALIVE, Extended("completion", 3, 23.0, 3, 5, cpu(100.0))),
-        (21.0, TICK, Probe()),
+        (21.0, TICK, TakeSample()),
         (21.0, sample(21.0, cpu=7.0)),
-        (22.0, TICK, Probe()),
+        (22.0, TICK, TakeSample()),
         (22.0, sample(22.0, cpu=8.0)),
-        (23.0, TICK, Ask(), Probe()),
+        (23.0, TICK, Ask(), TakeSample()),
         (23.0, sample(23.0, cpu=9.0)),
         (23.01, ALIVE, Extended("completion", 2, 25.0, 5, 5, cpu(100.0))),
         (25.0, TICK, Ask()),
@@ -89,14 +89,14 @@ def test_one_that_stops_being_active_is_not_extended_again() -> None:
         STARTED,
         *BUSY_WINDOW,
         (20.01, ALIVE, Extended("completion", 10, 30.0, 10, 100, cpu(100.0))),
-        (25.0, TICK, Probe()),
+        (25.0, TICK, TakeSample()),
         (25.0, sample(25.0, cpu=11.0)),
-        (26.0, TICK, Probe()),
+        (26.0, TICK, TakeSample()),
         (26.0, sample(26.0, cpu=11.0)),
-        (27.0, TICK, Probe()),
-        (28.0, TICK, Probe()),
-        (29.0, TICK, Probe()),
-        (30.0, TICK, Ask(), Probe()),
+        (27.0, TICK, TakeSample()),
+        (28.0, TICK, TakeSample()),
+        (29.0, TICK, TakeSample()),
+        (30.0, TICK, Ask(), TakeSample()),
         (30.0, sample(30.0, cpu=11.25)),
         (30.01, ALIVE, StopTree(TERM), verdict(timeout("completion", 30.01, 30))),
     )
@@ -143,7 +143,7 @@ def test_a_cap_that_is_over_before_we_come_is_no_extension() -> None:
         policy(max_extension=5, extend_by=3),
         STARTED,
         *BUSY_WINDOW[:-2],
-        (25.0, LATE, Ask(), Probe()),
+        (25.0, LATE, Ask(), TakeSample()),
         (25.0, sample(25.0, cpu=11.0)),
         (25.0, ALIVE, StopTree(TERM), verdict(timeout("completion", 25.0, 20))),
     )
@@ -154,7 +154,7 @@ def test_a_late_look_extends_from_now_where_the_step_is_over() -> None:
         policy(max_extension=50, extend_by=3),
         STARTED,
         *BUSY_WINDOW[:-2],
-        (24.0, LATE, Ask(), Probe()),
+        (24.0, LATE, Ask(), TakeSample()),
         (24.0, sample(24.0, cpu=10.0)),
         (24.0, ALIVE, Extended("completion", 7, 27.0, 7, 50, cpu(100.0))),
     )
@@ -165,10 +165,10 @@ def test_what_the_user_added_is_beyond_the_cap() -> None:
         policy(max_extension=5, extend_by=30),
         STARTED,
         (1.0, Extend(20.0), Extended("completion", 20.0, 40.0, 0.0, 0.0, None)),
-        (35.0, TICK, Probe()),
+        (35.0, TICK, TakeSample()),
         (35.0, sample(35.0, cpu=1.0)),
-        *((now, TICK, Probe()) for now in (36.0, 37.0, 38.0, 39.0)),
-        (40.0, TICK, Ask(), Probe()),
+        *((now, TICK, TakeSample()) for now in (36.0, 37.0, 38.0, 39.0)),
+        (40.0, TICK, Ask(), TakeSample()),
         (40.0, sample(40.0, cpu=3.5)),
         (40.0, ALIVE, Extended("completion", 5, 45.0, 5, 5, cpu(50.0))),
         (45.0, TICK, Ask()),
@@ -206,7 +206,7 @@ def test_an_exit_during_the_question_is_no_extension() -> None:
 def test_a_pause_within_the_window_is_no_part_of_it() -> None:
     seen = Activity(frozenset({"cpu", "output"}), 100.0)
     both = frozenset[Evidence]({"cpu", "output"})
-    later = [(now + 60, TICK, Probe()) for now in (17.0, 18.0, 19.0)]
+    later = [(now + 60, TICK, TakeSample()) for now in (17.0, 18.0, 19.0)]
     play(
         policy(max_extension=5, extend_by=3, extend_on=both),
         STARTED,
@@ -215,7 +215,7 @@ def test_a_pause_within_the_window_is_no_part_of_it() -> None:
         (16.5, Paused()),
         (76.5, Resumed()),
         *later,
-        (80.0, TICK, Ask(), Probe()),
+        (80.0, TICK, Ask(), TakeSample()),
         (80.0, sample(80.0, cpu=6.0)),
         (80.0, ALIVE, Extended("completion", 3, 83.0, 3, 5, seen)),
     )
@@ -225,9 +225,9 @@ def test_nobody_looks_at_a_mark_itself() -> None:
     play(
         Policy(timeout=20, activity_window=2.5, max_extension=5, warn_at=(10.0,)),
         STARTED,
-        *((now, TICK, Probe()) for now in (7.5, 8.0, 8.5, 9.0, 9.5)),
+        *((now, TICK, TakeSample()) for now in (7.5, 8.0, 8.5, 9.0, 9.5)),
         (10.0, TICK, Warned("completion", 10.0, 10.0, 20.0)),
-        (17.5, TICK, Probe()),
+        (17.5, TICK, TakeSample()),
     )
 
 
@@ -237,8 +237,8 @@ def test_an_idle_stop_is_put_off_within_the_grace() -> None:
         STARTED,
         *BUSY_WINDOW,
         (20.0, ALIVE, PutOff(5, 25.0, cpu(100.0), first=True)),
-        *((now, TICK, Probe()) for now in (21.0, 22.0, 23.0, 24.0)),
-        (25.0, TICK, Ask(), Probe()),
+        *((now, TICK, TakeSample()) for now in (21.0, 22.0, 23.0, 24.0)),
+        (25.0, TICK, Ask(), TakeSample()),
         (25.0, sample(25.0, cpu=11.0)),
         (25.0, ALIVE, PutOff(3, 28.0, cpu(100.0), first=False)),
         (28.0, TICK, Ask()),

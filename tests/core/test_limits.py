@@ -11,11 +11,11 @@ from supervise.core.events import (
     Emptied,
     Extend,
     Extended,
+    ProbeFailed,
     Ready,
     Refused,
     Started,
     StopTree,
-    Tried,
 )
 from supervise.core.outcome import Cause, Exit
 from supervise.core.policy import Policy
@@ -106,7 +106,7 @@ def test_access_by_other_evidence_and_only_once() -> None:
         policy(access_timeout=5, access_on=frozenset({"port=8080", "manual"}), timeout=10),
         (0.0, Started(1)),
         (1.0, out(1.0)),
-        (1.1, Tried("port=8080", "127.0.0.1:8080: connection refused")),
+        (1.1, ProbeFailed("port=8080", "127.0.0.1:8080: connection refused")),
         (2.0, Ready("port=8080", 1.5), Access(1.5, "port=8080")),
         (3.0, out(3.0)),
         (4.0, Ready("manual", 4.0)),
@@ -161,12 +161,12 @@ def test_what_was_tried_last_is_told_with_the_verdict() -> None:
     play(
         policy(access_timeout=5, access_on=frozenset({"port=80", "file=/up"})),
         (0.0, Started(1)),
-        (0.1, Tried("port=80", "127.0.0.1:80: connection refused")),
-        (0.1, Tried("file=/up", "/up: not there")),
-        (3.0, Tried("port=80", "127.0.0.1:80: connection reset")),
+        (0.1, ProbeFailed("port=80", "127.0.0.1:80: connection refused")),
+        (0.1, ProbeFailed("file=/up", "/up: not there")),
+        (3.0, ProbeFailed("port=80", "127.0.0.1:80: connection reset")),
         (5.0, TICK, Ask()),
         (5.0, ALIVE, StopTree(TERM), verdict(cause)),
-        (5.1, Tried("port=80", "127.0.0.1:80: connection refused")),
+        (5.1, ProbeFailed("port=80", "127.0.0.1:80: connection refused")),
         (5.1, Ready("port=80", 4.9)),
         (5.1, ended(5.1, 0)),
         (5.1, Emptied()),

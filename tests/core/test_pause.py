@@ -5,7 +5,7 @@ import pytest
 from supervise.core.events import (
     Ask,
     Cancel,
-    Cut,
+    CutOutput,
     Drained,
     Emptied,
     KillTree,
@@ -94,7 +94,7 @@ def test_an_exit_during_the_pause_leaves_the_whole_drain() -> None:
         (20.0, Paused()),
         (100.0, ended(50.0)),
         (120.0, Resumed()),
-        (122.0, TICK, Cut()),
+        (122.0, TICK, CutOutput()),
     )
 
 
@@ -105,7 +105,7 @@ def test_an_exit_during_the_pause_that_is_told_after_it() -> None:
         (20.0, Paused()),
         (120.0, Resumed()),
         (120.0, ended(50.0)),
-        (122.0, TICK, Cut()),
+        (122.0, TICK, CutOutput()),
     )
 
 

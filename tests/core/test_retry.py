@@ -11,7 +11,7 @@ from supervise.core.events import (
     Answered,
     Ask,
     Cancel,
-    Cut,
+    CutOutput,
     Drained,
     Emptied,
     Event,
@@ -21,18 +21,18 @@ from supervise.core.events import (
     KillTree,
     Output,
     Paused,
-    Probe,
     Process,
     Ready,
     Refused,
     Resumed,
-    Retrying,
+    RetryScheduled,
     Settle,
     SignalRoot,
     SpawnFailed,
     StartAttempt,
     Started,
     StopTree,
+    TakeSample,
     Tick,
     Verdict,
     Warned,
@@ -79,7 +79,7 @@ def ends_with(at: float, outcome: Outcome, number: int, most: int, delay: float)
     """It ends with that, and there will be another attempt."""
     assert outcome.exit
     *before, last = ends(at, outcome.exit.code, outcome.exit.signal)
-    return *before, (*last, Retrying(number, most, delay, outcome))
+    return *before, (*last, RetryScheduled(number, most, delay, outcome))
 
 
 def starts(at: float, number: int, previous: str = "resumable") -> tuple[Row, ...]:
@@ -138,7 +138,7 @@ def test_each_attempt_has_its_own_limits() -> None:
         (10.0, ALIVE, StopTree(TERM), verdict(idle)),
         (10.1, ended(10.1, None, TERM)),
         (10.1, Emptied()),
-        (10.1, Drained(), Retrying(2, 2, 1.0, Outcome("idle_timeout", 123, idle, Exit(None, TERM)))),
+        (10.1, Drained(), RetryScheduled(2, 2, 1.0, Outcome("idle_timeout", 123, idle, Exit(None, TERM)))),
         *starts(11.1, 2, "idle_timeout"),
         (15.0, out(15.0)),
     )
@@ -166,9 +166,9 @@ def test_the_first_attempt_s_samples_are_no_evidence_for_the_second() -> None:
     machine = play(
         policy,
         STARTED,
-        (30.0, TICK, Probe()),
+        (30.0, TICK, TakeSample()),
         (30.0, sample(30.0, cpu=0.0)),
-        (32.0, TICK, Probe()),
+        (32.0, TICK, TakeSample()),
         (32.0, sample(32.0, cpu=2.0)),
         *ends_with(33.0, FAILED, 2, 2, 1.0),
         *starts(34.0, 2, "failed"),
@@ -264,7 +264,7 @@ def delays(policy: Policy, jitter: float, count: int) -> list[float]:
     for _ in range(count):
         attempt, actions = retry.following(attempt, LATER, jitter, 100.0)
         match actions:
-            case [Announce(Retrying(delay=delay))]:
+            case [Announce(RetryScheduled(delay=delay))]:
                 found.append(delay)
     return found
 
@@ -296,9 +296,9 @@ def test_stragglers_are_killed_before_the_next_attempt() -> None:
         Policy(retries=1),
         STARTED,
         (5.0, ended(5.0, 75)),
-        (7.0, TICK, Cut()),
+        (7.0, TICK, CutOutput()),
         (7.1, Drained(), KillTree()),
-        (7.2, Emptied(), Retrying(2, 2, 1.0, LATER)),
+        (7.2, Emptied(), RetryScheduled(2, 2, 1.0, LATER)),
         *starts(8.2, 2),
     )
 

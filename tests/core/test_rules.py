@@ -23,7 +23,7 @@ from supervise.core.events import (
     Answered,
     Ask,
     Cancel,
-    Cut,
+    CutOutput,
     Drained,
     Emptied,
     Event,
@@ -33,13 +33,12 @@ from supervise.core.events import (
     KillTree,
     Output,
     Paused,
-    Probe,
-    Prolong,
+    ProbeFailed,
     PutOff,
     Ready,
     Refused,
     Resumed,
-    Retrying,
+    RetryScheduled,
     Sample,
     Sampled,
     Settle,
@@ -49,8 +48,9 @@ from supervise.core.events import (
     Started,
     StopTree,
     Stuck,
+    TakeSample,
     Tick,
-    Tried,
+    TimeRequested,
     Verdict,
     Warned,
 )
@@ -189,7 +189,7 @@ class World(RuleBasedStateMachine):
         for action in actions:
             if action == Ask():
                 self.asked = self.now
-        if Probe() in actions:
+        if TakeSample() in actions:
             self.tell(Sampled(self.sample()))
         if self.machine.is_unborn and KillTree() in actions:
             # Nothing is left, or what cannot be killed is named.
@@ -217,7 +217,7 @@ class World(RuleBasedStateMachine):
         match action:
             case KillTree():
                 self.is_killed = True
-            case Cut() if self.cause:
+            case CutOutput() if self.cause:
                 self.last_call = self.now + shutdown.LAST
             case StopTree():
                 assert self.machine.phase is not Phase.DONE
@@ -242,7 +242,7 @@ class World(RuleBasedStateMachine):
                 assert used + (self.used_in_access if limit == "completion" else 0.0) <= self.policy.max_extension
                 if evidence is None and cap:
                     # What the command asked for before its start was told is handled with the news of that.
-                    assert isinstance(event, Prolong | Started)
+                    assert isinstance(event, TimeRequested | Started)
                     assert isinstance(event, Started) or deadline <= event.at + event.by
                     self.used_in_access += by if limit == "access" else 0.0
                 elif evidence is None:
@@ -255,7 +255,7 @@ class World(RuleBasedStateMachine):
                 self.cause = cause
                 self.kill_due = self.now + self.policy.kill_after
                 self.check_verdict(cause, event, asked, before, actions)
-            case Announce(Retrying(number, most, delay, outcome)):
+            case Announce(RetryScheduled(number, most, delay, outcome)):
                 self.attempts += 1
                 assert number == self.attempts == self.machine.attempt_number
                 assert number <= most == self.policy.retries + 1
@@ -374,7 +374,7 @@ class World(RuleBasedStateMachine):
         match event:
             case Output():
                 return replace(event, first=self.later(event.first), last=self.later(event.last))
-            case Ready() | Alive() | Stuck() | Prolong() | Exited() | Cancel():
+            case Ready() | Alive() | Stuck() | TimeRequested() | Exited() | Cancel():
                 return replace(event, at=self.later(event.at))
             case Sampled(sample):
                 return Sampled(replace(sample, at=self.later(sample.at)))
@@ -535,11 +535,11 @@ class World(RuleBasedStateMachine):
 
     @rule(ago=MOMENT, by=st.sampled_from([1.0, 20.0]))
     def ask_for_time(self, ago: float, by: float) -> None:
-        self.tell(Prolong(by, self.now - ago))
+        self.tell(TimeRequested(by, self.now - ago))
 
     @rule(why=st.sampled_from(["refused", "reset"]))
     def try_in_vain(self, why: str) -> None:
-        assert self.tell(Tried("port=80", why)) == []
+        assert self.tell(ProbeFailed("port=80", why)) == []
         self.tried = why if self.machine.phase is Phase.RUNNING else self.tried
 
     @rule(happens=RARELY, by=st.sampled_from([0.5, 30.0]))
@@ -611,7 +611,7 @@ def _without_times_of_the_end(action: Action) -> Action:
     match action:
         case Settle(Outcome(cause=Cause() as cause) as outcome):
             return Settle(replace(outcome, cause=replace(cause, at=0.0)))
-        case Announce(Retrying(outcome=Outcome(cause=Cause() as cause) as outcome) as notice):
+        case Announce(RetryScheduled(outcome=Outcome(cause=Cause() as cause) as outcome) as notice):
             return Announce(replace(notice, outcome=replace(outcome, cause=replace(cause, at=0.0))))
     return action
 

@@ -8,13 +8,13 @@ from supervise.core.events import (
     Emptied,
     Extended,
     Paused,
-    Prolong,
     Ready,
     Refused,
     Resumed,
     Started,
     StopTree,
     Stuck,
+    TimeRequested,
     Warned,
 )
 from supervise.core.limits import STUCK
@@ -121,11 +121,11 @@ def test_more_time_is_given_as_asked_and_within_the_cap() -> None:
     play(
         policy(timeout=10, max_extension=15, extend_on=frozenset({"output"})),
         STARTED,
-        (4.0, Prolong(5.0, 4.0)),
-        (8.0, Prolong(10.0, 8.0), Extended("completion", 8.0, 18.0, 8.0, 15, None)),
-        (9.0, Prolong(60.0, 9.0), Extended("completion", 7.0, 25.0, 15.0, 15, None)),
-        (9.5, Prolong(60.0, 9.5), USED_UP),
-        (9.6, Prolong(60.0, 9.6)),
+        (4.0, TimeRequested(5.0, 4.0)),
+        (8.0, TimeRequested(10.0, 8.0), Extended("completion", 8.0, 18.0, 8.0, 15, None)),
+        (9.0, TimeRequested(60.0, 9.0), Extended("completion", 7.0, 25.0, 15.0, 15, None)),
+        (9.5, TimeRequested(60.0, 9.5), USED_UP),
+        (9.6, TimeRequested(60.0, 9.6)),
         (25.0, TICK, Ask()),
         (25.0, ALIVE, StopTree(TERM), verdict(timeout("completion", 25.0, 25))),
     )
@@ -135,10 +135,10 @@ def test_access_and_completion_share_the_cap() -> None:
     play(
         policy(access_timeout=5, access_on=frozenset({"notify"}), timeout=10, max_extension=6),
         STARTED,
-        (4.0, Prolong(5.0, 4.0), Extended("access", 4.0, 9.0, 4.0, 6, None)),
+        (4.0, TimeRequested(5.0, 4.0), Extended("access", 4.0, 9.0, 4.0, 6, None)),
         (8.0, Ready("notify", 8.0), Access(8.0, "notify")),
-        (15.0, Prolong(60.0, 15.0), Extended("completion", 2.0, 20.0, 2.0, 2.0, None)),
-        (15.5, Prolong(60.0, 15.5), USED_UP),
+        (15.0, TimeRequested(60.0, 15.0), Extended("completion", 2.0, 20.0, 2.0, 2.0, None)),
+        (15.5, TimeRequested(60.0, 15.5), USED_UP),
     )
 
 
@@ -146,16 +146,16 @@ def test_without_a_cap_there_is_no_more_time_and_that_is_said_once() -> None:
     play(
         policy(access_timeout=5, access_on=frozenset({"notify"})),
         STARTED,
-        (1.0, Prolong(2.0, 1.0)),
-        (2.0, Prolong(9.0, 2.0), NO_CAP),
-        (3.0, Prolong(9.0, 3.0)),
+        (1.0, TimeRequested(2.0, 1.0)),
+        (2.0, TimeRequested(9.0, 2.0), NO_CAP),
+        (3.0, TimeRequested(9.0, 3.0)),
         (5.0, TICK, Ask()),
         (5.0, ALIVE, StopTree(TERM), verdict(timeout("access", 5.0, 5))),
     )
 
 
 def test_without_a_limit_there_is_nothing_to_prolong() -> None:
-    play(policy(idle_timeout=5, max_extension=60), STARTED, (1.0, Prolong(9.0, 1.0)), (5.0, TICK, Ask()))
+    play(policy(idle_timeout=5, max_extension=60), STARTED, (1.0, TimeRequested(9.0, 1.0)), (5.0, TICK, Ask()))
 
 
 def test_asked_in_time_and_told_late_is_in_time_and_asked_late_is_not() -> None:
@@ -164,7 +164,7 @@ def test_asked_in_time_and_told_late_is_in_time_and_asked_late_is_not() -> None:
         limits,
         STARTED,
         (10.0, TICK, Ask()),
-        (10.01, Prolong(5.0, 9.9), Extended("completion", 4.9, 14.9, 4.9, 60, None)),
+        (10.01, TimeRequested(5.0, 9.9), Extended("completion", 4.9, 14.9, 4.9, 60, None)),
         (10.02, ALIVE),
         (14.9, TICK, Ask()),
     )
@@ -172,7 +172,7 @@ def test_asked_in_time_and_told_late_is_in_time_and_asked_late_is_not() -> None:
         limits,
         STARTED,
         (10.0, TICK, Ask()),
-        (10.01, Prolong(5.0, 10.005)),
+        (10.01, TimeRequested(5.0, 10.005)),
         (10.02, ALIVE, StopTree(TERM), verdict(timeout("completion", 10.02, 10))),
     )
 
@@ -182,7 +182,7 @@ def test_a_deadline_that_was_prolonged_has_its_marks_again() -> None:
         Policy(timeout=10, max_extension=60, warn_at=(3.0,), extend_on=frozenset({"output"})),
         STARTED,
         (7.0, TICK, Warned("completion", 3.0, 3.0, 10.0)),
-        (8.0, Prolong(9.0, 8.0), Extended("completion", 7.0, 17.0, 7.0, 60, None)),
+        (8.0, TimeRequested(9.0, 8.0), Extended("completion", 7.0, 17.0, 7.0, 60, None)),
         (14.0, TICK, Warned("completion", 3.0, 3.0, 17.0)),
     )
 
@@ -194,7 +194,7 @@ def test_what_is_said_after_a_pause_is_moved_with_all_else() -> None:
         (5.0, Paused()),
         (105.0, Resumed()),
         (106.0, Alive(4.0)),
-        (106.0, Prolong(20.0, 4.0), Extended("completion", 4.0, 124.0, 4.0, 60, None)),
+        (106.0, TimeRequested(20.0, 4.0), Extended("completion", 4.0, 124.0, 4.0, 60, None)),
         (114.0, TICK, Ask()),
         (114.0, ended(114.0, 0)),
         (114.0, Emptied()),
@@ -206,7 +206,7 @@ def test_nothing_of_it_is_heard_when_the_command_is_being_stopped() -> None:
         policy(timeout=5, max_extension=60, extend_on=frozenset({"output"})),
         STARTED,
         (1.0, Cancel(INT, 1.0), StopTree(INT), verdict(cancelled(1.0), INT)),
-        (1.1, Prolong(60.0, 1.1)),
+        (1.1, TimeRequested(60.0, 1.1)),
         (1.1, Alive(1.1)),
         (1.1, Stuck(1.1)),
     )

@@ -7,7 +7,7 @@ from supervise.core.events import (
     Announce,
     Ask,
     Cancel,
-    Cut,
+    CutOutput,
     Drained,
     Emptied,
     Event,
@@ -366,7 +366,7 @@ def test_a_kill_that_is_never_answered_is_given_up() -> None:
         (10.0, TICK, Ask()),
         (10.0, ALIVE, StopTree(TERM), verdict(cause, kill_after=0.0), KillTree(), GRACE),
         (20.0, TICK),
-        (22.0, TICK, Cut()),
+        (22.0, TICK, CutOutput()),
         (22.5, TICK, settled(cause, None, 124)),
     )
 
@@ -379,7 +379,7 @@ def test_survivors_are_not_waited_for() -> None:
         (10.0, TICK, Ask()),
         (10.0, ALIVE, StopTree(TERM), verdict(cause, kill_after=0.0), KillTree(), GRACE),
         (15.0, Emptied((Process(1, "su"),))),
-        (17.0, TICK, Cut()),
+        (17.0, TICK, CutOutput()),
         (17.1, Drained(), settled(cause, None, 124)),
     )
 
@@ -393,7 +393,7 @@ def test_after_a_cause_a_slow_reader_is_waited_for_a_bounded_time() -> None:
         (5.5, ended(5.5, 0)),
         (5.5, Emptied()),
         (6.0, Cancel(TERM, 6.0)),
-        (7.5, TICK, Cut()),
+        (7.5, TICK, CutOutput()),
         (8.0, TICK, settled(cause, Exit(0), 143)),
     )
 
@@ -405,7 +405,7 @@ def test_no_drain_at_all() -> None:
         STARTED,
         (5.0, Cancel(TERM, 5.0), StopTree(TERM), verdict(cause)),
         (5.5, ended(5.5, 0)),
-        (5.5, Emptied(), Cut()),
+        (5.5, Emptied(), CutOutput()),
         (6.0, TICK, settled(cause, Exit(0), 143)),
     )
 
@@ -418,14 +418,14 @@ def test_who_holds_the_pipe_is_waited_for_as_long_as_the_drain_and_a_reader_with
         Policy(timeout=10),
         STARTED,
         (5.0, ended(4.5, 0)),
-        (6.5, TICK, Cut()),
+        (6.5, TICK, CutOutput()),
         (500.0, Drained(), settled(None, Exit(0), 0, "completed")),
     )
     assert machine.phase is Phase.DONE
 
 
 def test_an_end_that_is_told_after_its_drain() -> None:
-    play(Policy(), STARTED, (9.0, ended(4.5, 0), Cut()), (9.1, Drained(), settled(None, Exit(0), 0, "completed")))
+    play(Policy(), STARTED, (9.0, ended(4.5, 0), CutOutput()), (9.1, Drained(), settled(None, Exit(0), 0, "completed")))
 
 
 def test_stragglers_are_killed() -> None:
@@ -444,7 +444,7 @@ def test_stragglers_that_cannot_be_killed_are_given_up() -> None:
         STARTED,
         (5.0, ended(5.0, 4), KillTree()),
         (15.0, TICK),
-        (17.0, TICK, Cut()),
+        (17.0, TICK, CutOutput()),
         (18.0, Drained(), settled(None, Exit(4), 4, "failed")),
     )
 
@@ -496,7 +496,7 @@ def test_a_cancellation_while_stragglers_are_killed() -> None:
         (5.0, ended(5.0, 0), KillTree()),
         (6.0, Cancel(INT, 6.0), verdict(cause, KILL, 0.0)),
         (6.1, Emptied()),
-        (8.1, TICK, Cut()),
+        (8.1, TICK, CutOutput()),
         (8.6, TICK, settled(cause, Exit(0), 130, die_of=INT)),
     )
 
@@ -507,7 +507,7 @@ def test_a_cancellation_while_only_a_reader_is_waited_for_settles_at_once() -> N
         STARTED,
         (5.0, ended(5.0, 0)),
         (5.0, Emptied()),
-        (7.0, TICK, Cut()),
+        (7.0, TICK, CutOutput()),
         (60.0, Cancel(INT, 60.0), settled(cancelled(60.0), Exit(0), 130, die_of=INT)),
         (60.1, Drained()),
         (60.1, Cancel(INT, 60.1)),

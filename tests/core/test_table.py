@@ -20,11 +20,10 @@ from supervise.core.events import (
     Extend,
     Output,
     Paused,
-    Probe,
-    Prolong,
+    ProbeFailed,
     Ready,
     Resumed,
-    Retrying,
+    RetryScheduled,
     Sample,
     Sampled,
     Settle,
@@ -32,8 +31,9 @@ from supervise.core.events import (
     StartAttempt,
     Started,
     Stuck,
+    TakeSample,
     Tick,
-    Tried,
+    TimeRequested,
     Undelivered,
     Verdict,
 )
@@ -47,11 +47,11 @@ EVENTS: tuple[Event, ...] = (
     Output("stdout", 1, 1.0, 1.0),
     Ready("manual", 1.0),
     Ready("port=80", 1.0),
-    Tried("port=80", "127.0.0.1:80: connection refused"),
+    ProbeFailed("port=80", "127.0.0.1:80: connection refused"),
     Alive(1.0),
     Stuck(1.0),
-    Prolong(1.0, 1.0),
-    Prolong(30.0, 1.0),
+    TimeRequested(1.0, 1.0),
+    TimeRequested(30.0, 1.0),
     Sampled(Sample(1.0, cpu=1.0, connections=1)),
     Answered(pending=False),
     Answered(pending=True),
@@ -123,7 +123,7 @@ ANY_EVENT = st.sampled_from(EVENTS) | st.one_of(
     st.builds(Ready, st.just("manual"), TIMES),
     st.builds(Alive, TIMES),
     st.builds(Stuck, TIMES),
-    st.builds(Prolong, TIMES, TIMES),
+    st.builds(TimeRequested, TIMES, TIMES),
     st.builds(Cancel, st.sampled_from([2, 15]), TIMES, st.booleans()),
     st.builds(Exited, st.just(Exit(1)), TIMES),
     st.builds(Sampled, st.builds(Sample, TIMES, cpu=TIMES, socket_bytes=st.integers(0, 9))),
@@ -137,12 +137,12 @@ def test_any_events_in_any_order_at_any_time(policy: Policy, events: list[tuple[
     for event, later in events:
         now += later
         answers = machine.handle(event, now)
-        if Probe() in answers:
+        if TakeSample() in answers:
             answers += machine.handle(Sampled(Sample(now, cpu=now)), now)
         actions += answers
     settles = [one for one in actions if isinstance(one, Settle)]
     verdicts = [one for one in actions if isinstance(one, Announce) and isinstance(one.notice, Verdict)]
-    retries = [one for one in actions if isinstance(one, Announce) and isinstance(one.notice, Retrying)]
+    retries = [one for one in actions if isinstance(one, Announce) and isinstance(one.notice, RetryScheduled)]
     starts = [one for one in actions if isinstance(one, StartAttempt)]
     assert len(settles) == (machine.phase is Phase.DONE)
     assert len(starts) <= len(retries) <= len(starts) + 1

@@ -1,6 +1,6 @@
 """Warnings before the deadlines."""
 
-from supervise.core.events import Activity, Ask, Extend, Extended, Probe, SignalRoot, Started, StopTree, Warned
+from supervise.core.events import Activity, Ask, Extend, Extended, SignalRoot, Started, StopTree, TakeSample, Warned
 from supervise.core.policy import Evidence, Policy
 from tests.support.history import ALIVE, LATE, TERM, TICK, UNREAD, cpu, ended, out, play, sample, timeout, verdict
 
@@ -79,32 +79,32 @@ def test_an_extension_that_is_likely() -> None:
     play(
         Policy(timeout=20, warn_at=(5.0,), max_extension=100, extend_by=10),
         STARTED,
-        (10.0, TICK, Probe()),
+        (10.0, TICK, TakeSample()),
         (10.0, sample(10.0, cpu=0.0)),
-        (11.0, TICK, Probe()),
+        (11.0, TICK, TakeSample()),
         (11.0, sample(11.0, cpu=1.0)),
-        *((now, TICK, Probe()) for now in (12.0, 13.0, 14.0)),
+        *((now, TICK, TakeSample()) for now in (12.0, 13.0, 14.0)),
         (14.0, sample(14.0, cpu=4.0)),
         # The window before the deadline begins where the mark is.
-        (15.0, TICK, Probe(), Warned("completion", 5.0, 5.0, 20.0, cpu(100.0))),
+        (15.0, TICK, TakeSample(), Warned("completion", 5.0, 5.0, 20.0, cpu(100.0))),
         (15.0, sample(15.0, cpu=5.0)),
-        *((now, TICK, Probe()) for now in (16.0, 17.0, 18.0, 19.0)),
-        (20.0, TICK, Ask(), Probe()),
+        *((now, TICK, TakeSample()) for now in (16.0, 17.0, 18.0, 19.0)),
+        (20.0, TICK, Ask(), TakeSample()),
         (20.0, sample(20.0, cpu=10.0)),
         (20.0, ALIVE, Extended("completion", 10, 30.0, 10, 100, cpu(100.0))),
         # After the first extension: silent while the next one is likely,
-        *((now, TICK, Probe()) for now in (21.0, 22.0, 23.0, 24.0)),
+        *((now, TICK, TakeSample()) for now in (21.0, 22.0, 23.0, 24.0)),
         (24.0, sample(24.0, cpu=14.0)),
-        (25.0, TICK, Probe()),
+        (25.0, TICK, TakeSample()),
         (25.0, sample(25.0, cpu=15.0)),
-        *((now, TICK, Probe()) for now in (26.0, 27.0, 28.0, 29.0)),
-        (30.0, TICK, Ask(), Probe()),
+        *((now, TICK, TakeSample()) for now in (26.0, 27.0, 28.0, 29.0)),
+        (30.0, TICK, Ask(), TakeSample()),
         (30.0, sample(30.0, cpu=20.0)),
         (30.0, ALIVE, Extended("completion", 10, 40.0, 20, 100, cpu(100.0))),
         # and said where it is not.
-        *((now, TICK, Probe()) for now in (31.0, 32.0, 33.0, 34.0)),
+        *((now, TICK, TakeSample()) for now in (31.0, 32.0, 33.0, 34.0)),
         (34.0, sample(34.0, cpu=20.0)),
-        (35.0, TICK, Probe(), Warned("completion", 5.0, 5.0, 40.0)),
+        (35.0, TICK, TakeSample(), Warned("completion", 5.0, 5.0, 40.0)),
     )
 
 

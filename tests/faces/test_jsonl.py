@@ -6,26 +6,26 @@ from hypothesis import given
 
 from supervise.core.events import (
     Access,
-    Busy,
     Cancel,
     Emptied,
     Exited,
     Extended,
-    Killing,
+    KillOrdered,
     Paused,
+    ProbeFailed,
+    ProcessCpu,
     PutOff,
     Refused,
     Resumed,
     SpawnFailed,
     Started,
     Tick,
-    Tried,
     Verdict,
     Warned,
 )
 from supervise.core.outcome import Cause, Exit, Outcome
 from supervise.faces import jsonl
-from supervise.faces.items import Item, Moment, Said, Stragglers, Trouble
+from supervise.faces.report_items import Moment, ReportItem, Said, Stragglers, Trouble
 from tests.support import examples
 from tests.support.examples import COMPILER, HANGING, HANGING_FIELDS, NOW, SUDO, validator
 
@@ -44,7 +44,7 @@ EVIDENCE = {
 SURVIVOR = {"pid": 812, "name": "sudo", "uid": 0, "state": "S", "waits_in": "do_wait"}
 BEFORE = {"at": "2026-11-22T13:06:59.500Z", "t": 599.5}
 
-EVENTS: list[tuple[Item, dict[str, Any]]] = [
+EVENTS: list[tuple[ReportItem, dict[str, Any]]] = [
     (Started(812), {"event": "started", "pid": 812}),
     (SpawnFailed("not_found", "x: gone"), {"event": "spawn_failed", "kind": "not_found", "reason": "x: gone"}),
     (Access(599.5, "output"), {**BEFORE, "event": "access", "how": "output"}),
@@ -124,12 +124,12 @@ EVENTS: list[tuple[Item, dict[str, Any]]] = [
     ),
     (Said("status", "up\udcff"), {"event": "said", "what": "status", "text": "up\\xff"}),
     (Said("main pid", "812"), {"event": "said", "what": "main_pid", "text": "812"}),
-    (Tried("port=80", "127.0.0.1:80: connection refused"), {
+    (ProbeFailed("port=80", "127.0.0.1:80: connection refused"), {
         "event": "tried",
         "how": "port=80",
         "why": "127.0.0.1:80: connection refused",
     }),
-    (Killing("again"), {"event": "killing", "why": "again"}),
+    (KillOrdered("again"), {"event": "killing", "why": "again"}),
     (Paused(), {"event": "paused"}),
     (Resumed(), {"event": "resumed"}),
     (
@@ -156,7 +156,7 @@ EVENTS: list[tuple[Item, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("item", "expected"), EVENTS)
-def test_an_event(item: Item, expected: dict[str, Any]) -> None:
+def test_an_event(item: ReportItem, expected: dict[str, Any]) -> None:
     head = {"schema": 1, "run_id": "a-1", "at": "2026-11-22T13:07:00.000Z", "t": 600.0}
     line = jsonl.line(item, NOW, "a-1")
     assert line is not None
@@ -165,7 +165,7 @@ def test_an_event(item: Item, expected: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(("item", "expected"), EVENTS)
-def test_the_schema_refuses_what_is_missing_and_what_is_too_much(item: Item, expected: dict[str, Any]) -> None:
+def test_the_schema_refuses_what_is_missing_and_what_is_too_much(item: ReportItem, expected: dict[str, Any]) -> None:
     line = jsonl.line(item, NOW, "a-1")
     assert line is not None
     event = json.loads(line)
@@ -199,7 +199,7 @@ def test_what_concerns_nobody_else_is_no_event() -> None:
 
 
 def test_a_name_that_is_not_utf_8_is_marked() -> None:
-    activity = examples.Activity(frozenset({"cpu"}), 50.0, Busy(7, 1, "a\udcff\n", 1.0))
+    activity = examples.Activity(frozenset({"cpu"}), 50.0, ProcessCpu(7, 1, "a\udcff\n", 1.0))
     line = jsonl.line(Warned("completion", 10.0, 10.0, 610.0, activity), NOW, "a-1")
     assert line is not None
     assert json.loads(line)["extension"]["busiest"]["name"] == "a\\xff\n"
@@ -207,7 +207,7 @@ def test_a_name_that_is_not_utf_8_is_marked() -> None:
 
 @examples.unhurried
 @given(examples.heard, examples.moment)
-def test_every_event_is_one_line_and_valid(item: Item, moment: Moment) -> None:
+def test_every_event_is_one_line_and_valid(item: ReportItem, moment: Moment) -> None:
     line = jsonl.line(item, moment, "a-1")
     assert line is not None
     assert line.isascii()
@@ -217,5 +217,5 @@ def test_every_event_is_one_line_and_valid(item: Item, moment: Moment) -> None:
 
 @examples.unhurried
 @given(examples.unheard, examples.moment)
-def test_what_is_no_event_makes_no_line(item: Item, moment: Moment) -> None:
+def test_what_is_no_event_makes_no_line(item: ReportItem, moment: Moment) -> None:
     assert jsonl.line(item, moment, "a-1") is None

@@ -7,27 +7,27 @@ from hypothesis import strategies as st
 from supervise.core.events import (
     Access,
     Activity,
-    Doing,
     Emptied,
     Exited,
     Extended,
-    Killing,
+    KillOrdered,
     Paused,
+    ProbeFailed,
     Process,
+    ProcessSnapshot,
     PutOff,
     Refused,
     Resumed,
     SpawnFailed,
     Started,
     Tick,
-    Tried,
     Verdict,
     Warned,
 )
 from supervise.core.outcome import Cause, Exit, Outcome
 from supervise.core.policy import Policy
-from supervise.faces.items import Diagnosis, Item, Moment, Said, Stragglers, Trouble
-from supervise.faces.messages import PREFIX, Plain, Verbosity
+from supervise.faces.messages import PREFIX, StderrMessages, Verbosity
+from supervise.faces.report_items import Diagnosis, Moment, ReportItem, Said, Stragglers, Trouble
 from tests.support import examples
 from tests.support.examples import COMPILER, HANGING, NOW, SLEEP, SUDO
 
@@ -50,7 +50,7 @@ SEEN = "cpu 97% (pid 812 cc1plus), 1.2 MB on 2 sockets"
 
 TCP = "tcp 10.0.0.2:4000 > 10.0.0.3:80 ESTABLISHED, sent 1.2 MB, received 0 B; tcp [::]:80 LISTEN"
 
-NORMAL: list[tuple[Item, list[str]]] = [
+NORMAL: list[tuple[ReportItem, list[str]]] = [
     # warnings
     (
         Warned("idle", 10.0, 9.998, 610.0),
@@ -131,12 +131,12 @@ NORMAL: list[tuple[Item, list[str]]] = [
         ],
     ),
     (
-        Diagnosis((Doing(812, 1, 0, "x", "R", "", 97.4, 1),)),
+        Diagnosis((ProcessSnapshot(812, 1, 0, "x", "R", "", 97.4, 1),)),
         ["what it was doing, and its CPU use since the start of each:", "  pid 812 x: running, cpu 97%"],
     ),
     (Diagnosis(()), []),
-    (Killing("grace"), ["killing what is left with KILL"]),
-    (Killing("again"), ["asked again: killing what is left with KILL"]),
+    (KillOrdered("grace"), ["killing what is left with KILL"]),
+    (KillOrdered("again"), ["asked again: killing what is left with KILL"]),
     (
         Stragglers((SLEEP, Process(814, "x"))),
         ["left running: pid 813 sleep (uid 1000, state S)", "left running: pid 814 x"],
@@ -144,7 +144,7 @@ NORMAL: list[tuple[Item, list[str]]] = [
     (Stragglers(()), []),
 ]  # fmt: skip
 
-ALWAYS: list[tuple[Item, list[str]]] = [
+ALWAYS: list[tuple[ReportItem, list[str]]] = [
     (Trouble("--report: cannot write 'x'"), ["--report: cannot write 'x'"]),
     (Emptied((SUDO,)), ["could not kill: pid 812 sudo (uid 0, state S, waits in do_wait)"]),
     (Emptied(), []),
@@ -188,14 +188,14 @@ ALWAYS: list[tuple[Item, list[str]]] = [
     (Outcome("error", 125), ["error"]),
 ]  # fmt: skip
 
-VERBOSE: list[tuple[Item, list[str]]] = [
+VERBOSE: list[tuple[ReportItem, list[str]]] = [
     (Started(812), ["started: pid 812: make -j4"]),
     (Access(0.3, "output"), ["access after 0.3s: output"]),
     (
         PutOff(30.0, 630.0, Activity(frozenset({"cpu"}), 97.0), False),
         ["idle stop put off by 30s to 14:07:30+01:00: cpu 97% (processes that came and went)"],
     ),
-    (Tried("port=80", "x:80: connection refused"), ["not up yet: x:80: connection refused"]),
+    (ProbeFailed("port=80", "x:80: connection refused"), ["not up yet: x:80: connection refused"]),
     (Said("status", "all\nis well"), [r"the command says: status: all\nis well"]),
     (Said("stopping"), ["the command says: stopping"]),
     (Paused(), ["paused: all clocks stop"]),
@@ -208,11 +208,11 @@ VERBOSE: list[tuple[Item, list[str]]] = [
     (Outcome("resumable", 75, None, Exit(75)), ["resumable (exit 75)"]),
 ]
 
-NEVER: list[Item] = [Tick(), SpawnFailed("not_found", "nosuch: not found")]
+NEVER: list[ReportItem] = [Tick(), SpawnFailed("not_found", "nosuch: not found")]
 
 
-def said(item: Item, verbosity: Verbosity, policy: Policy = POLICY) -> list[str]:
-    return Plain(COMMAND, policy, verbosity).lines(item, NOW)
+def said(item: ReportItem, verbosity: Verbosity, policy: Policy = POLICY) -> list[str]:
+    return StderrMessages(COMMAND, policy, verbosity).lines(item, NOW)
 
 
 def prefixed(texts: list[str]) -> list[str]:
@@ -220,24 +220,24 @@ def prefixed(texts: list[str]) -> list[str]:
 
 
 @pytest.mark.parametrize(("item", "texts"), ALWAYS)
-def test_errors_and_the_final_message_are_always_said(item: Item, texts: list[str]) -> None:
+def test_errors_and_the_final_message_are_always_said(item: ReportItem, texts: list[str]) -> None:
     assert said(item, "quiet") == said(item, "normal") == said(item, "verbose") == prefixed(texts)
 
 
 @pytest.mark.parametrize(("item", "texts"), NORMAL)
-def test_what_goes_on_is_said_unless_quiet(item: Item, texts: list[str]) -> None:
+def test_what_goes_on_is_said_unless_quiet(item: ReportItem, texts: list[str]) -> None:
     assert said(item, "quiet") == []
     assert said(item, "normal") == said(item, "verbose") == prefixed(texts)
 
 
 @pytest.mark.parametrize(("item", "texts"), VERBOSE)
-def test_more_is_said_where_it_was_asked_for(item: Item, texts: list[str]) -> None:
+def test_more_is_said_where_it_was_asked_for(item: ReportItem, texts: list[str]) -> None:
     assert said(item, "quiet") == said(item, "normal") == []
     assert said(item, "verbose") == prefixed(texts)
 
 
 @pytest.mark.parametrize("item", NEVER)
-def test_what_others_say_is_not_said_twice(item: Item) -> None:
+def test_what_others_say_is_not_said_twice(item: ReportItem) -> None:
     assert said(item, "verbose") == []
 
 
@@ -257,7 +257,7 @@ def test_under_a_grace_the_silence_is_not_guessed() -> None:
 
 def test_absolute_times_follow_a_clock_that_was_set() -> None:
     later = Moment(NOW.t, NOW.epoch + 3600)
-    assert Plain(COMMAND, POLICY, "normal").lines(Warned("completion", 60.0, 60.0, 660.0), later) == prefixed(
+    assert StderrMessages(COMMAND, POLICY, "normal").lines(Warned("completion", 60.0, 60.0, 660.0), later) == prefixed(
         ["completion limit in 1m (15:08:00+01:00): the command will be stopped with TERM"]
     )
 
@@ -270,7 +270,7 @@ def test_of_many_processes_some_are_named() -> None:
 
 
 def test_of_a_large_tree_its_beginning_is_shown() -> None:
-    many = tuple(Doing(pid, 1, 0, "x", "S", "", 0.0, 1) for pid in range(1, 301))
+    many = tuple(ProcessSnapshot(pid, 1, 0, "x", "S", "", 0.0, 1) for pid in range(1, 301))
     lines = said(Diagnosis(many, more=50), "normal")
     assert len(lines) == 1 + 20 + 1
     assert lines[20] == "supervise:   pid 20 x: sleeping, cpu 0%"
@@ -280,9 +280,9 @@ def test_of_a_large_tree_its_beginning_is_shown() -> None:
 @examples.unhurried
 @given(examples.item, examples.moment, st.sampled_from(["quiet", "normal", "verbose"]), st.lists(examples.some_text))
 def test_every_line_is_one_line_that_prints(
-    item: Item, moment: Moment, verbosity: Verbosity, command: list[str]
+    item: ReportItem, moment: Moment, verbosity: Verbosity, command: list[str]
 ) -> None:
-    for line in Plain(command, POLICY, verbosity).lines(item, moment):
+    for line in StderrMessages(command, POLICY, verbosity).lines(item, moment):
         assert line.startswith(PREFIX)
         assert line.isprintable()
 
@@ -291,24 +291,24 @@ def test_every_line_is_one_line_that_prints(
 @given(examples.outcome, examples.moment)
 def test_there_is_one_final_message_or_none(outcome: Outcome, moment: Moment) -> None:
     by_itself = outcome.cause is None and outcome.name in ("completed", "failed", "resumable")
-    assert len(Plain(COMMAND, POLICY, "quiet").lines(outcome, moment)) == (0 if by_itself else 1)
-    assert len(Plain(COMMAND, POLICY, "verbose").lines(outcome, moment)) == 1
+    assert len(StderrMessages(COMMAND, POLICY, "quiet").lines(outcome, moment)) == (0 if by_itself else 1)
+    assert len(StderrMessages(COMMAND, POLICY, "verbose").lines(outcome, moment)) == 1
 
 
 @pytest.mark.parametrize(
     ("items", "final"),
     [
-        ([Killing("grace"), Emptied()], "the command was stopped after 10m"),
-        ([Killing("grace"), Emptied((SUDO,))], "1 process could not be stopped within 10m"),
+        ([KillOrdered("grace"), Emptied()], "the command was stopped after 10m"),
+        ([KillOrdered("grace"), Emptied((SUDO,))], "1 process could not be stopped within 10m"),
         ([Emptied((SUDO, SUDO))], "2 processes could not be stopped within 10m"),
         # Nobody has answered.
-        ([Killing("grace")], "what it has started could not be stopped within 10m"),
+        ([KillOrdered("grace")], "what it has started could not be stopped within 10m"),
         # That was another attempt.
-        ([Killing("grace"), Emptied((SUDO,)), Started(9)], "the command was stopped after 10m"),
+        ([KillOrdered("grace"), Emptied((SUDO,)), Started(9)], "the command was stopped after 10m"),
     ],
 )  # fmt: skip
-def test_what_could_not_be_stopped_is_never_called_stopped(items: list[Item], final: str) -> None:
-    plain = Plain(COMMAND, POLICY, "normal")
+def test_what_could_not_be_stopped_is_never_called_stopped(items: list[ReportItem], final: str) -> None:
+    plain = StderrMessages(COMMAND, POLICY, "normal")
     for item in items:
         plain.lines(item, NOW)
     (said,) = plain.lines(Outcome("completion_timeout", 124, COMPLETION), NOW)

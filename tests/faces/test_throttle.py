@@ -5,10 +5,10 @@ from math import inf
 
 import pytest
 
-from supervise.core.events import Extended, PutOff, Refused, Started, Tick, Tried, Warned
+from supervise.core.events import Extended, ProbeFailed, PutOff, Refused, Started, Tick, Warned
 from supervise.core.outcome import Outcome
-from supervise.faces.items import Item, Said, Trouble
-from supervise.faces.throttle import BURST, Chatter, Told
+from supervise.faces.report_items import ReportItem, Said, Trouble
+from supervise.faces.throttle import BURST, Released, Throttle
 from tests.support.examples import COMPILER
 
 DAY = 86400.0
@@ -18,29 +18,29 @@ def status(number: int) -> Said:
     return Said("status", f"step {number}")
 
 
-def played(items: list[tuple[float, Item]], end: float) -> list[tuple[float, Item, int]]:
+def played(items: list[tuple[float, ReportItem]], end: float) -> list[tuple[float, ReportItem, int]]:
     """All that is told and when, with a look at each moment that was asked for, and at the end."""
-    chatter, told = Chatter(), list[tuple[float, Item, int]]()
+    throttle, told = Throttle(), list[tuple[float, ReportItem, int]]()
 
-    def note(now: float, some: list[Told] | None) -> None:
+    def note(now: float, some: list[Released] | None) -> None:
         told.extend((now, *one) for one in some or [])
 
     for at, item in [*items, (end, None)]:
-        while chatter.due < at:
-            due = chatter.due
-            note(due, chatter.take_due(due))
-        note(at, chatter.take_all(at) if item is None else chatter.hear(item, at))
-    assert chatter.due == inf
+        while throttle.due < at:
+            due = throttle.due
+            note(due, throttle.take_due(due))
+        note(at, throttle.take_all(at) if item is None else throttle.hear(item, at))
+    assert throttle.due == inf
     return told
 
 
 @pytest.mark.parametrize("item", [Started(1), Tick(), Trouble("x"), Outcome("completed", 0)])
-def test_what_is_essential_is_not_its_affair(item: Item) -> None:
-    assert Chatter().hear(item, 0) is None
+def test_what_is_essential_is_not_its_affair(item: ReportItem) -> None:
+    assert Throttle().hear(item, 0) is None
 
 
 def test_a_few_are_told_at_once() -> None:
-    items: list[tuple[float, Item]] = [(number / 100, status(number)) for number in range(int(BURST))]
+    items: list[tuple[float, ReportItem]] = [(number / 100, status(number)) for number in range(int(BURST))]
     assert played(items, 1) == [(at, item, 0) for at, item in items]
 
 
@@ -56,7 +56,7 @@ def test_of_many_some_are_told_all_the_time_and_the_last_in_any_case() -> None:
 def test_weeks_of_it_are_bounded(length: int) -> None:
     end = 30 * DAY
     step = 30.0
-    items: list[tuple[float, Item]] = [
+    items: list[tuple[float, ReportItem]] = [
         (number * step, Said("status", f"{number}".ljust(length))) for number in range(int(end / step))
     ]
     told = played(items, end)
@@ -66,24 +66,29 @@ def test_weeks_of_it_are_bounded(length: int) -> None:
 
 
 def test_each_kind_has_an_allowance_of_its_own() -> None:
-    items: list[tuple[float, Item]] = [
+    items: list[tuple[float, ReportItem]] = [
         (0.0, item)
         for number in range(100)
-        for item in (status(number), Said("main pid", str(number)), Refused("ready", "x"), Tried("listen", f"{number}"))
+        for item in (
+            status(number),
+            Said("main pid", str(number)),
+            Refused("ready", "x"),
+            ProbeFailed("listen", f"{number}"),
+        )
     ]
     told = played(items, 0.5)
-    for kind in (Said, Refused, Tried):
+    for kind in (Said, Refused, ProbeFailed):
         assert any(isinstance(item, kind) for _, item, _ in told)
     assert len(told) == 4 * (BURST + 2)
 
 
 def test_the_same_words_again_are_no_news_but_in_another_attempt() -> None:
-    chatter = Chatter()
-    assert chatter.hear(status(1), 0) == [(status(1), 0)]
-    assert chatter.hear(status(1), 5) == []
-    assert chatter.due == inf
-    chatter.begin_attempt()
-    assert chatter.hear(status(1), 6) == [(status(1), 0)]
+    throttle = Throttle()
+    assert throttle.hear(status(1), 0) == [(status(1), 0)]
+    assert throttle.hear(status(1), 5) == []
+    assert throttle.due == inf
+    throttle.begin_attempt()
+    assert throttle.hear(status(1), 6) == [(status(1), 0)]
 
 
 def test_what_is_merged_says_what_all_have_said() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supervise.core.exit_codes import ExitCode
-from supervise.faces import fields
+from supervise.faces import json_fields
 from supervise.options import serializer
 
 CHARACTERS = st.text(st.characters(exclude_categories=["Cs"]))
@@ -39,9 +39,9 @@ def test_json(value: object) -> None:
 @given(st.binary())
 def test_a_byte_that_is_no_text(data: bytes) -> None:
     word = data.decode(errors="surrogateescape")
-    assert serializer.marked(word) == fields.text(word)
+    assert serializer.marked(word) == json_fields.text(word)
 
 
 @given(st.floats(0, 4e9))
 def test_time(epoch: float) -> None:
-    assert serializer.time(epoch) == fields.time(epoch)
+    assert serializer.time(epoch) == json_fields.time(epoch)

@@ -7,7 +7,7 @@ from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 
 from supervise.commands.registry import SUBCOMMANDS
-from supervise.faces import words
+from supervise.faces import phrases
 from supervise.options import values
 from supervise.options.table import OPTIONS, BadValueError, Option, option_names
 from supervise.text import signal_names
@@ -65,7 +65,7 @@ def test_any_word_for_a_duration(option, word):
 @given(st.integers(0, int(values.LONGEST) * 1000))
 def test_a_duration_that_we_write_is_read_as_the_same(milliseconds):
     seconds = milliseconds / 1000
-    read = values.duration(words.duration(seconds))
+    read = values.duration(phrases.duration(seconds))
     assert read is not None
     assert math.isclose(read, seconds, abs_tol=0.0005)
 

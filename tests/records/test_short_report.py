@@ -10,8 +10,8 @@ from supervise.core.events import Access, Event, Exited, Started
 from supervise.core.outcome import Exit, settle
 from supervise.core.policy import Policy
 from supervise.faces import jsonl
-from supervise.faces.account import Account
-from supervise.faces.items import Item, Moment, Usage
+from supervise.faces.full_report import FullReport
+from supervise.faces.report_items import Moment, ReportItem, Usage
 from supervise.options import serializer
 from supervise.records.short_report import Brief
 
@@ -41,14 +41,14 @@ def test_as_the_faces_have_it(times: list[float], code: int, limit: float | None
         code=code,
         ended=ended,
     )
-    told: list[tuple[Item, float]] = [(Started(8), spawned)]
+    told: list[tuple[ReportItem, float]] = [(Started(8), spawned)]
     if limit is not None and is_printing and first <= spawned + limit:
         told.append((Access(first, "output"), first))
     own_end = Exit(code)
     event: Event = Exited(own_end, ended)
     told += (event, ended), (settle(None, own_end, Policy()), settled)
 
-    account = Account(
+    full_report = FullReport(
         **{key: FACTS[key] for key in ("run_id", "name", "command", "cwd", "host", "pid")},
         started_at=STARTED_AT,
         has_access_limit=limit is not None,
@@ -56,10 +56,10 @@ def test_as_the_faces_have_it(times: list[float], code: int, limit: float | None
     lines = []
     for item, t in told:
         moment = Moment(t, STARTED_AT + t)
-        account.hear(item, moment)
+        full_report.hear(item, moment)
         lines.append(jsonl.line(item, moment, FACTS["run_id"]))
     assert brief.events(settled).splitlines() == lines
     usage = {"cpu_seconds": 0.001, "max_rss_bytes": 5, "stdout_bytes": 3, "stderr_bytes": 0, "both_bytes": 0}
-    whole = account.report(Moment(settled, STARTED_AT + settled), Usage(0.001, 5, 3, 0, 0))
+    whole = full_report.report(Moment(settled, STARTED_AT + settled), Usage(0.001, 5, 3, 0, 0))
     assert json.loads(serializer.json(brief.report(settled, usage))) == whole
     assert list(brief.report(settled, usage)) == list(whole)

@@ -14,24 +14,24 @@ from supervise.core.events import (
     Activity,
     Alive,
     Answered,
-    Busy,
     Cancel,
-    Doing,
     Drained,
     Emptied,
     Exited,
     Extend,
     Extended,
-    Killing,
+    KillOrdered,
     Output,
     Paused,
+    ProbeFailed,
     Process,
-    Prolong,
+    ProcessCpu,
+    ProcessSnapshot,
     PutOff,
     Ready,
     Refused,
     Resumed,
-    Retrying,
+    RetryScheduled,
     Sample,
     Sampled,
     Socket,
@@ -39,16 +39,16 @@ from supervise.core.events import (
     Started,
     Stuck,
     Tick,
-    Tried,
+    TimeRequested,
     Verdict,
     Warned,
 )
 from supervise.core.outcome import Cause, Exit, Outcome
-from supervise.faces.items import (
+from supervise.faces.report_items import (
     Diagnosis,
-    Item,
     LastLine,
     Moment,
+    ReportItem,
     Said,
     Stragglers,
     Trouble,
@@ -62,7 +62,7 @@ NOW = Moment(600.0, EPOCH)
 COMPILER = Activity(
     counts=frozenset({"cpu", "socket"}),
     cpu_percent=96.7,
-    busiest=Busy(812, 1, "cc1plus", 3.0),
+    busiest=ProcessCpu(812, 1, "cc1plus", 3.0),
     sockets=2,
     socket_bytes=1_234_567,
 )
@@ -71,8 +71,8 @@ SLEEP = Process(813, "sleep", 1000, "S")
 
 HANGING = Diagnosis(
     (
-        Doing(812, 811, 0, "sh", "S", "do_wait", 0.0, 1),
-        Doing(
+        ProcessSnapshot(812, 811, 0, "sh", "S", "do_wait", 0.0, 1),
+        ProcessSnapshot(
             813,
             812,
             1,
@@ -159,7 +159,7 @@ activity = st.builds(
     Activity,
     st.frozensets(st.sampled_from(["cpu", "socket", "connection", "output", "io"]), min_size=1),
     st.floats(0, 1e6),
-    st.none() | st.builds(Busy, pid, count, text, time),
+    st.none() | st.builds(ProcessCpu, pid, count, text, time),
     count,
     count,
     count,
@@ -170,8 +170,8 @@ processes = st.lists(process, max_size=15).map(tuple)
 socket = st.builds(
     Socket, st.just("127.0.0.1:80"), st.sampled_from(["", "[::1]:8080"]), st.just("LISTEN"), count, count
 )
-doing = st.builds(
-    Doing,
+process_snapshot = st.builds(
+    ProcessSnapshot,
     pid,
     st.just(0) | pid,
     st.integers(0, 300),
@@ -185,7 +185,7 @@ doing = st.builds(
 last_line = st.builds(LastLine, st.sampled_from(["stdout", "stderr"]), time, text, st.booleans())
 diagnosis = st.builds(
     Diagnosis,
-    st.lists(doing, max_size=25).map(tuple),
+    st.lists(process_snapshot, max_size=25).map(tuple),
     count,
     st.none() | time,
     st.booleans(),
@@ -238,7 +238,7 @@ notice = (
     | st.builds(Extended, limit, time, time, time, time, st.none() | activity)
     | st.builds(PutOff, time, time, activity, st.booleans())
     | st.builds(Refused, text, text)
-    | st.builds(Retrying, st.integers(2, 9), st.integers(9, 99), time, ended_by_us | ended_by_itself)
+    | st.builds(RetryScheduled, st.integers(2, 9), st.integers(9, 99), time, ended_by_us | ended_by_itself)
 )
 others = (
     st.builds(Emptied, processes)
@@ -251,8 +251,8 @@ heard = (
     | st.builds(SpawnFailed, st.sampled_from(["not_found", "not_executable", "error"]), text)
     | st.builds(Verdict, timeout | outer | cancellation, signal, time)
     | st.builds(Said, st.sampled_from(["status", "stopping", "main pid"]), text)
-    | st.just(Tried("port=80", "127.0.0.1:80: connection refused"))
-    | st.builds(Killing, st.sampled_from(["grace", "again"]))
+    | st.just(ProbeFailed("port=80", "127.0.0.1:80: connection refused"))
+    | st.builds(KillOrdered, st.sampled_from(["grace", "again"]))
     | st.builds(Exited, command_exit, time)
     | notice
     | others
@@ -269,7 +269,7 @@ unheard = st.sampled_from(
         Sampled(Sample(1.0)),
         Alive(1.0),
         Stuck(1.0),
-        Prolong(1.0, 1.0),
+        TimeRequested(1.0, 1.0),
         Answered(False),
         Extend(60.0),
         Cancel(15, 1.0),
@@ -280,14 +280,17 @@ usage = st.builds(Usage, st.none() | time, st.none() | count, st.none() | count,
 
 
 @st.composite
-def _runs(draw: st.DrawFn) -> list[Item]:
+def _runs(draw: st.DrawFn) -> list[ReportItem]:
     """A run as the machine and the runner tell it, up to any moment."""
     end = draw(outcome)
     if end.name in ("not_found", "not_executable"):
         return [SpawnFailed(end.name, "x: not found"), end]
-    told: list[Item] = [Started(draw(pid)), *draw(st.lists(notice | others, max_size=5))]
+    told: list[ReportItem] = [Started(draw(pid)), *draw(st.lists(notice | others, max_size=5))]
     if end.cause and end.cause.kind != "spawn_failed":
-        told += [Verdict(end.cause, draw(signal), draw(time)), *draw(st.lists(st.just(Killing("grace")), max_size=1))]
+        told += [
+            Verdict(end.cause, draw(signal), draw(time)),
+            *draw(st.lists(st.just(KillOrdered("grace")), max_size=1)),
+        ]
         if end.cause.limit:
             told += draw(st.lists(diagnosis, max_size=1))
     told += [Exited(end.exit or Exit(None), draw(time)), end]

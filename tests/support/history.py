@@ -8,7 +8,7 @@ from supervise.core.events import (
     Answered,
     Event,
     Exited,
-    Killing,
+    KillOrdered,
     Limit,
     Notice,
     Output,
@@ -108,5 +108,5 @@ def settled(cause: Cause | None, exit: Exit | None, code: int, name: str = "", *
     return Settle(Outcome(name or (cause.kind if cause else ""), code, cause, exit, **more))  # type: ignore[arg-type]
 
 
-GRACE = Killing("grace")
-AGAIN = Killing("again")
+GRACE = KillOrdered("grace")
+AGAIN = KillOrdered("again")

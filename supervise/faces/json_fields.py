@@ -3,11 +3,11 @@
 import re
 from datetime import UTC, datetime
 
-from supervise.core.events import Activity, Doing, Extended, Process, PutOff, Socket, Warned
+from supervise.core.events import Activity, Extended, Process, ProcessSnapshot, PutOff, Socket, Warned
 from supervise.core.outcome import Cause, Exit, Outcome
 from supervise.faces import report_shape
-from supervise.faces.items import Diagnosis, LastLine, Moment
-from supervise.faces.words import LATEST
+from supervise.faces.phrases import LATEST
+from supervise.faces.report_items import Diagnosis, LastLine, Moment
 from supervise.text.signal_names import signal_name
 
 Fields = dict[str, object]
@@ -68,7 +68,7 @@ def diagnosis(value: Diagnosis, moment: Moment) -> Fields:
     """What the tree was doing."""
     return {
         "cpu_span": seconds(value.cpu_span),
-        "processes": [_doing(one) for one in value.processes],
+        "processes": [_process_snapshot(one) for one in value.processes],
         "more": value.more,
         "complete": value.is_whole,
         "last_line": _last_line(value.last_line, moment) if value.last_line else None,
@@ -76,7 +76,7 @@ def diagnosis(value: Diagnosis, moment: Moment) -> Fields:
     }
 
 
-def _doing(value: Doing) -> Fields:
+def _process_snapshot(value: ProcessSnapshot) -> Fields:
     return {
         "pid": value.pid,
         "parent": value.parent,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 
-from supervise.options.toml import read
+from supervise.options.plain_toml import read
 from supervise.options.toml_lines import lines_of
 
 

@@ -10,17 +10,17 @@ from math import ceil, inf
 from rich.cells import cell_len
 
 from supervise.core.attempt import Phase
-from supervise.core.events import Access, Exited, Extended, Killing, Retrying, Verdict
+from supervise.core.events import Access, Exited, Extended, KillOrdered, RetryScheduled, Verdict
 from supervise.core.policy import Limit, Policy
-from supervise.faces import words
-from supervise.faces.items import Item, Said
+from supervise.faces import phrases
 from supervise.faces.messages import KILL
+from supervise.faces.report_items import ReportItem, Said
 from supervise.text.sanitizer import clean
 from supervise.text.stderr import PREFIX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Glance:
+class LiveState:
     """Where the run is, as far as no item tells it.  All times are seconds of the run."""
 
     t: float
@@ -36,10 +36,10 @@ class Glance:
 
 
 @dataclass(slots=True)
-class Heard:
+class LiveAttempt:
     """What was heard of one attempt: on a retry it is replaced, never reset."""
 
-    follows: Retrying | None = None
+    follows: RetryScheduled | None = None
     """What was said of it before it began; None for the first."""
     used: float = 0.0
     """Seconds of the cap that the deadline in force has used."""
@@ -51,33 +51,33 @@ class Heard:
     status: str = ""
 
 
-class Live:
+class LiveText:
     """Puts it into words, for one run."""
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
-        self._heard = Heard()
+        self._heard = LiveAttempt()
 
-    def hear(self, item: Item) -> None:
+    def hear(self, item: ReportItem) -> None:
         """Something happened."""
         heard = self._heard
         match item:
-            case Retrying():
-                self._heard = Heard(item)
+            case RetryScheduled():
+                self._heard = LiveAttempt(item)
             case Access():
                 heard.used_before, heard.used = heard.used, 0.0
             case Extended(used=used, cap=cap) if cap:
                 heard.used = used
             case Verdict():
                 heard.verdict = item
-            case Killing():
+            case KillOrdered():
                 heard.is_killing = True
             case Exited():
                 heard.has_exited = True
             case Said("status", text):
                 heard.status = text
 
-    def text(self, glance: Glance, columns: int) -> str:
+    def text(self, glance: LiveState, columns: int) -> str:
         """What it says now, in less than so many columns: the last one stays free, so that no terminal wraps."""
         parts = [self._where(glance)]
         if (follows := self._heard.follows) and glance.phase is not Phase.BACKOFF:
@@ -89,31 +89,31 @@ class Live:
             parts.append(f'"{self._heard.status}"')
         return cut(PREFIX + clean(", ".join(filter(None, parts))), columns - 1)
 
-    def _where(self, glance: Glance) -> str:
-        heard, so_far, left = self._heard, words.duration(int(glance.t)), _left(glance.bound, glance.t)
+    def _where(self, glance: LiveState) -> str:
+        heard, so_far, left = self._heard, phrases.duration(int(glance.t)), _left(glance.bound, glance.t)
         match glance.phase, heard:
-            case Phase.RUNNING, Heard(has_exited=True):
+            case Phase.RUNNING, LiveAttempt(has_exited=True):
                 return f"waiting for what it left running, {so_far}"
             case Phase.RUNNING, _:
                 return f"not up yet after {so_far}" if "access" in glance.deadlines else f"running for {so_far}"
-            case Phase.STOPPING, Heard(verdict=Verdict() as verdict, is_killing=False) if verdict.signal != KILL:
+            case Phase.STOPPING, LiveAttempt(verdict=Verdict() as verdict, is_killing=False) if verdict.signal != KILL:
                 # The wait for a dump ends with the signal, not with KILL.
                 kill = "" if verdict.dump_signal else f", KILL in {left}"
-                return f"stopping ({words.cause(verdict.cause)}){kill}"
+                return f"stopping ({phrases.cause(verdict.cause)}){kill}"
             case Phase.STOPPING, _:
                 return "killing what is left"
             case Phase.DRAINING, _:
                 return "waiting for more output" + (f", {left} at most" if left else "")
-            case Phase.BACKOFF, Heard(follows=Retrying() as next):
-                return f"attempt {next.number} of {next.most} in {left} ({words.why(next.outcome)})"
+            case Phase.BACKOFF, LiveAttempt(follows=RetryScheduled() as next):
+                return f"attempt {next.number} of {next.most} in {left} ({phrases.why(next.outcome)})"
         return f"starting for {so_far}"
 
     def _limit(self, limit: Limit, at: float, t: float) -> str:
         used = self._heard.used_before + self._heard.used
         if not used or limit not in ("access", "completion"):
             return f"{limit} limit in {_left(at, t)}"
-        cap = words.duration(self._policy.max_extension)
-        return f"{limit} limit in {_left(at, t)} ({words.measured(used)} of {cap} used)"
+        cap = phrases.duration(self._policy.max_extension)
+        return f"{limit} limit in {_left(at, t)} ({phrases.measured(used)} of {cap} used)"
 
 
 def _at(one: tuple[Limit, float]) -> float:
@@ -122,17 +122,17 @@ def _at(one: tuple[Limit, float]) -> float:
 
 def _left(at: float, t: float) -> str:
     """In whole seconds, the last of them as a whole one; empty where there is no end."""
-    return words.duration(max(0, ceil(at - t))) if at < inf else ""
+    return phrases.duration(max(0, ceil(at - t))) if at < inf else ""
 
 
-def _silence(glance: Glance) -> str:
+def _silence(glance: LiveState) -> str:
     if glance.last_byte is None:
         return "no output yet"
-    return f"no output for {words.duration(int(max(0.0, glance.t - glance.last_byte)))}"
+    return f"no output for {phrases.duration(int(max(0.0, glance.t - glance.last_byte)))}"
 
 
-def _cpu(glance: Glance) -> str:
-    return "" if glance.cpu_percent is None else f"cpu {words.percent(glance.cpu_percent)}"
+def _cpu(glance: LiveState) -> str:
+    return "" if glance.cpu_percent is None else f"cpu {phrases.percent(glance.cpu_percent)}"
 
 
 def cut(text: str, cells: int) -> str:

@@ -3,9 +3,9 @@
 import shlex
 from datetime import datetime
 
-from supervise.core.events import Activity, Doing, Process, Socket
+from supervise.core.events import Activity, Process, ProcessSnapshot, Socket
 from supervise.core.outcome import Cause, Exit, Outcome
-from supervise.faces.items import LastLine
+from supervise.faces.report_items import LastLine
 from supervise.text.sanitizer import clean
 from supervise.text.signal_names import signal_name
 
@@ -83,7 +83,7 @@ def process(one: Process) -> str:
     return clean(f"pid {one.pid} {one.name}" + (f" ({details})" if details else ""))
 
 
-def doing(one: Doing) -> str:
+def process_snapshot(one: ProcessSnapshot) -> str:
     """`pid 812 curl: sleeping in wait_woken, cpu 0%; tcp 10.0.0.2:4000 > 10.0.0.3:80 ESTABLISHED, sent 5 B, ...`."""
     state = STATES.get(one.state, f"state {one.state}") + (f" in {one.waits_in}" if one.waits_in else "")
     threads = f", {one.threads} threads" if one.threads > 1 else ""

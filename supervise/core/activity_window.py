@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from supervise.core.events import Activity, Busy, Sample
+from supervise.core.events import Activity, ProcessCpu, Sample
 from supervise.core.policy import Evidence, Policy
 
 MOST = 64
@@ -12,7 +12,7 @@ SHARE = 0.5
 """Of the CPU time of the window: who used so much of it is named."""
 
 
-class Samples:
+class SampleHistory:
     """The last samples, the oldest first."""
 
     def __init__(self, policy: Policy) -> None:
@@ -55,7 +55,7 @@ class Samples:
         return Activity(counts, percent, busiest, sockets, socket_bytes, connections, io_bytes)
 
 
-def _cpu(seen: list[Sample]) -> tuple[float, Busy | None]:
+def _cpu(seen: list[Sample]) -> tuple[float, ProcessCpu | None]:
     """Percent of one core over the time of these samples, and the live process that used most of it, if one did."""
     if len(seen) < 2 or seen[-1].at <= seen[0].at:
         return 0.0, None

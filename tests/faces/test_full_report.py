@@ -11,7 +11,7 @@ from supervise.core.events import (
     Event,
     Exited,
     Extended,
-    Killing,
+    KillOrdered,
     Notice,
     PutOff,
     SpawnFailed,
@@ -21,9 +21,9 @@ from supervise.core.events import (
 )
 from supervise.core.outcome import Cause, Exit, Outcome, OutcomeName, settle
 from supervise.core.policy import Evidence, Policy
-from supervise.faces.account import Account, Past, Some
-from supervise.faces.fields import Fields
-from supervise.faces.items import Item, Moment, Said, Stragglers, Usage
+from supervise.faces.full_report import FirstAndLast, FullReport, PackedList
+from supervise.faces.json_fields import Fields
+from supervise.faces.report_items import Moment, ReportItem, Said, Stragglers, Usage
 from tests.support import examples
 from tests.support.examples import COMPILER, EPOCH, HANGING, HANGING_FIELDS, SLEEP, SUDO, validator
 
@@ -46,8 +46,8 @@ def moment(t: float) -> Moment:
     return Moment(t, EPOCH + t)
 
 
-def account(*, has_access_limit: bool = True) -> Account:
-    return Account(
+def full_report(*, has_access_limit: bool = True) -> FullReport:
+    return FullReport(
         run_id="20261122-130700-abc123",
         command=["make", "-j4", "\udcff"],
         cwd="/src",
@@ -58,9 +58,9 @@ def account(*, has_access_limit: bool = True) -> Account:
     )
 
 
-def report(*items: Item, usage: Usage | None = USED, checked: bool = True) -> Fields:
+def report(*items: ReportItem, usage: Usage | None = USED, checked: bool = True) -> Fields:
     """The report of a run to which these things happened, one a second."""
-    heard = account()
+    heard = full_report()
     for second, item in enumerate(items):
         heard.hear(item, moment(second))
     made = heard.report(moment(90.0), usage)
@@ -76,7 +76,7 @@ STARTED = Started(812)
 UP = Access(0.5, "output")
 TERMED = Exit(None, 15)
 
-ENDS: list[tuple[list[Item], dict[str, Any]]] = [
+ENDS: list[tuple[list[ReportItem], dict[str, Any]]] = [
     (
         [STARTED, UP, Exited(Exit(0), 2.0), Outcome("completed", 0, None, Exit(0))],
         {"outcome": "completed", "exit_code": 0, "timeout_cause": None, "limit": None, "reason": None, "stop": None},
@@ -108,7 +108,7 @@ ENDS: list[tuple[list[Item], dict[str, Any]]] = [
         {"timeout_cause": "completion", "limit": "total", "exit_code": 124},
     ),
     (
-        [STARTED, Verdict(IDLE, 15, 10.0), Killing("grace"), Outcome("idle_timeout", 0, IDLE, Exit(0))],
+        [STARTED, Verdict(IDLE, 15, 10.0), KillOrdered("grace"), Outcome("idle_timeout", 0, IDLE, Exit(0))],
         {"exit_code": 0, "stop": {**ORDER, "killed": True}},
     ),
     (
@@ -133,7 +133,7 @@ ENDS: list[tuple[list[Item], dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("items", "expected"), ENDS)
-def test_every_kind_of_end_is_told_and_valid(items: list[Item], expected: dict[str, Any]) -> None:
+def test_every_kind_of_end_is_told_and_valid(items: list[ReportItem], expected: dict[str, Any]) -> None:
     made = report(*items)
     assert {name: made[name] for name in expected} == expected
 
@@ -326,7 +326,7 @@ def test_usage_that_nobody_could_tell_is_null() -> None:
     )
 
 
-WRONG: list[tuple[list[Item], dict[str, Any]]] = [
+WRONG: list[tuple[list[ReportItem], dict[str, Any]]] = [
     (ENDS[7][0], {"timeout_cause": None}),
     (ENDS[7][0], {"timeout_cause": "idle"}),
     (ENDS[7][0], {"limit": "idle"}),
@@ -356,7 +356,7 @@ WRONG: list[tuple[list[Item], dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("items", "wrong"), WRONG)
-def test_the_schema_refuses_what_cannot_be(items: list[Item], wrong: dict[str, Any]) -> None:
+def test_the_schema_refuses_what_cannot_be(items: list[ReportItem], wrong: dict[str, Any]) -> None:
     assert not VALIDATOR.is_valid({**report(*items), **wrong})
 
 
@@ -381,7 +381,9 @@ def test_the_schema_has_the_words_of_the_core() -> None:
     assert set(defs["outcome"]["enum"]) == set(get_args(OutcomeName))
     assert set(defs["evidence"]["properties"]["counts"]["items"]["enum"]) == set(get_args(Evidence))
     events = {one["title"] for one in validator("event").schema["oneOf"]}
-    notices = {kind.__name__ for kind in get_args(Notice) + get_args(Event)}
+    # Three classes have a clearer name than their event, whose name is a promise to users.
+    other = {"ProbeFailed": "Tried", "KillOrdered": "Killing", "RetryScheduled": "Retrying"}
+    notices = {other.get(kind.__name__, kind.__name__) for kind in get_args(Notice) + get_args(Event)}
     assert {"".join(part.title() for part in name.split("_")) for name in events} - notices == {
         "Diagnosis",
         "Lost",
@@ -396,8 +398,8 @@ def test_the_schema_has_the_words_of_the_core() -> None:
 
 @examples.unhurried
 @given(examples.run, examples.moment, st.none() | examples.usage)
-def test_the_report_of_every_run_is_valid(items: list[Item], start: Moment, usage: Usage | None) -> None:
-    heard = account()
+def test_the_report_of_every_run_is_valid(items: list[ReportItem], start: Moment, usage: Usage | None) -> None:
+    heard = full_report()
     for item in items:
         heard.hear(item, start)
     valid(heard.report(start, usage))
@@ -410,7 +412,7 @@ def test_the_report_of_every_run_is_valid(items: list[Item], start: Moment, usag
     st.builds(Policy, preserve_status=st.booleans(), success_codes=st.frozensets(st.integers(0, 255))),
 )
 def test_the_report_of_every_end_that_there_is_is_valid(cause: Cause | None, exit: Exit, policy: Policy) -> None:
-    verdict: list[Item] = [Verdict(cause, 15, 10.0)] if cause else []
+    verdict: list[ReportItem] = [Verdict(cause, 15, 10.0)] if cause else []
     made = report(STARTED, *verdict, settle(cause, exit, policy))
     assert made["outcome"] not in ("not_found", "not_executable", "lost", "busy")
 
@@ -426,22 +428,22 @@ def test_the_report_of_every_failure_to_start_is_valid(
 
 @examples.unhurried
 @given(st.lists(examples.item, max_size=12), examples.moment)
-def test_no_history_at_all_makes_it_fail(items: list[Item], start: Moment) -> None:
-    heard = account()
+def test_no_history_at_all_makes_it_fail(items: list[ReportItem], start: Moment) -> None:
+    heard = full_report()
     for item in items:
         heard.hear(item, start)
     json.dumps(heard.report(start), allow_nan=False).encode("ascii")
 
 
 def test_without_an_access_limit_access_is_at_spawn() -> None:
-    heard = account(has_access_limit=False)
+    heard = full_report(has_access_limit=False)
     heard.hear(Started(812), moment(1.0))
     assert heard.report(moment(2.0))["access"] == {"at": "2026-11-22T13:07:01.000Z", "how": "spawn"}
 
 
 @pytest.mark.parametrize("count", [1, 2, 60, 255, 256, 257, 258, 1000])
 def test_however_many_attempts_there_are_each_is_in_the_report(count: int) -> None:
-    past = Past()
+    past = PackedList()
     for number in range(count):
         past.append({"number": number})
         assert len(past) == number + 1
@@ -450,7 +452,7 @@ def test_however_many_attempts_there_are_each_is_in_the_report(count: int) -> No
 
 @pytest.mark.parametrize(("count", "left_out"), [(0, 0), (60, 0), (61, 1), (5000, 4940)])
 def test_of_very_many_entries_the_first_and_the_last_are_kept(count: int, left_out: int) -> None:
-    some = Some()
+    some = FirstAndLast()
     for number in range(count):
         some.append({"number": number})
     numbers = [one["number"] for one in some.all()]

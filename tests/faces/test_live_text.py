@@ -6,11 +6,11 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from supervise.core.attempt import Phase
-from supervise.core.events import Access, Exited, Extended, Killing, Retrying, Started, Verdict, Warned
+from supervise.core.events import Access, Exited, Extended, KillOrdered, RetryScheduled, Started, Verdict, Warned
 from supervise.core.outcome import Cause, Exit, Outcome
 from supervise.core.policy import Policy
-from supervise.faces.items import Item, Said
-from supervise.faces.live import Glance, Live
+from supervise.faces.live_text import LiveState, LiveText
+from supervise.faces.report_items import ReportItem, Said
 from supervise.runner import notices
 from tests.support import examples
 from tests.support.examples import COMPILER
@@ -20,7 +20,7 @@ POLICY = Policy(access_timeout=30, timeout=3600, idle_timeout=600, max_extension
 COMPLETION = Cause("completion_timeout", 600.0, "completion", 3600.0)
 INT = Cause("cancelled", 600.0, signal=2, source="signal INT")
 IDLE = Outcome("idle_timeout", 123, Cause("idle_timeout", 600.0, "idle", 600.0), Exit(None, 15))
-RETRYING = Retrying(2, 3, 4.0, IDLE)
+RETRYING = RetryScheduled(2, 3, 4.0, IDLE)
 STARTED = Started(812)
 ACCESS = Access(2.0, "output")
 MOVED = Extended("completion", 120.0, 4920.0, 240.0, 7200.0, COMPILER)
@@ -29,15 +29,15 @@ STATUS = Said("status", "compiling foo")
 STOP = Verdict(COMPLETION, 15, 10.0)
 
 
-def at(t: float, phase: Phase, **more: object) -> Glance:
-    return Glance(**{"t": t, "phase": phase, "deadlines": {}, **more})  # type: ignore[arg-type]
+def at(t: float, phase: Phase, **more: object) -> LiveState:
+    return LiveState(**{"t": t, "phase": phase, "deadlines": {}, **more})  # type: ignore[arg-type]
 
 
-def running(t: float, **more: object) -> Glance:
+def running(t: float, **more: object) -> LiveState:
     return at(t, Phase.RUNNING, **more)
 
 
-HISTORIES: list[tuple[list[Item], Glance, str]] = [
+HISTORIES: list[tuple[list[ReportItem], LiveState, str]] = [
     # up, or not
     ([], at(3.9, Phase.STARTING), "starting for 3s"),
     ([STARTED], running(12.0, deadlines={"access": 30.0}), "not up yet after 12s, access limit in 18s, no output yet"),
@@ -103,7 +103,7 @@ HISTORIES: list[tuple[list[Item], Glance, str]] = [
         at(600.5, Phase.STOPPING, bound=601.0),
         "stopping (completion timeout)",
     ),
-    ([STARTED, STOP, Killing("grace")], at(611.0, Phase.STOPPING, bound=620.0), "killing what is left"),
+    ([STARTED, STOP, KillOrdered("grace")], at(611.0, Phase.STOPPING, bound=620.0), "killing what is left"),
     ([STARTED, Verdict(COMPLETION, 9, 10.0)], at(601.0, Phase.STOPPING, bound=610.0), "killing what is left"),
     ([STARTED, Exited(Exit(0), 5.0)], at(6.0, Phase.STOPPING, bound=16.0), "killing what is left"),
     ([STARTED, Exited(Exit(0), 5.0)], at(6.0, Phase.DRAINING, bound=7.0), "waiting for more output, 1s at most"),
@@ -130,7 +130,7 @@ HISTORIES: list[tuple[list[Item], Glance, str]] = [
         "running for 11m50s, attempt 2 of 3, completion limit in 1h, no output for 5s",
     ),
     (
-        [Retrying(2, 2, 1.0, Outcome("resumable", 75, None, Exit(75)))],
+        [RetryScheduled(2, 2, 1.0, Outcome("resumable", 75, None, Exit(75)))],
         at(1.0, Phase.BACKOFF, bound=2.0),
         "attempt 2 of 2 in 1s (exit 75)",
     ),
@@ -143,15 +143,15 @@ HISTORIES: list[tuple[list[Item], Glance, str]] = [
 ]
 
 
-def text(items: list[Item], glance: Glance, columns: int = 1000) -> str:
-    live = Live(POLICY)
+def text(items: list[ReportItem], glance: LiveState, columns: int = 1000) -> str:
+    live = LiveText(POLICY)
     for item in items:
         live.hear(item)
     return live.text(glance, columns)
 
 
 @pytest.mark.parametrize(("items", "glance", "expected"), HISTORIES, ids=[one[2] for one in HISTORIES])
-def test_histories(items: list[Item], glance: Glance, expected: str) -> None:
+def test_histories(items: list[ReportItem], glance: LiveState, expected: str) -> None:
     assert text(items, glance) == "supervise: " + expected
 
 
@@ -166,8 +166,8 @@ def test_it_is_shorter_than_the_window_is_wide(columns: int) -> None:
 
 
 @given(examples.item, st.text(), st.integers(1, 200))
-def test_whatever_happens_it_is_one_harmless_line(item: Item, status: str, columns: int) -> None:
-    live = Live(POLICY)
+def test_whatever_happens_it_is_one_harmless_line(item: ReportItem, status: str, columns: int) -> None:
+    live = LiveText(POLICY)
     live.hear(Said("status", status))
     live.hear(item)
     for phase in Phase:
@@ -178,5 +178,5 @@ def test_whatever_happens_it_is_one_harmless_line(item: Item, status: str, colum
 
 def test_no_run_hinges_on_what_only_the_line_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     """The disk is gone, say: then there is none."""
-    monkeypatch.setitem(sys.modules, "supervise.faces.live", None)
+    monkeypatch.setitem(sys.modules, "supervise.faces.live_text", None)
     assert notices._live(POLICY) is None

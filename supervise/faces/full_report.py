@@ -10,18 +10,18 @@ from supervise.core.events import (
     Emptied,
     Exited,
     Extended,
-    Killing,
+    KillOrdered,
     PutOff,
-    Retrying,
+    RetryScheduled,
     SpawnFailed,
     Started,
     Verdict,
     Warned,
 )
 from supervise.core.outcome import Outcome
-from supervise.faces import fields, report_shape
-from supervise.faces.fields import Fields
-from supervise.faces.items import Diagnosis, Item, Moment, Said, Stragglers, Usage
+from supervise.faces import json_fields, report_shape
+from supervise.faces.json_fields import Fields
+from supervise.faces.report_items import Diagnosis, Moment, ReportItem, Said, Stragglers, Usage
 
 MOST = 60
 """Entries that the report keeps of each kind: of warnings, of extensions, and of idle stops that were put off."""
@@ -31,7 +31,7 @@ UNFINISHED = report_shape.outcome("lost", None)
 """How a run ended of which no outcome was heard: the supervisor died."""
 
 
-class Some:
+class FirstAndLast:
     """Keeps the first and the last of many entries: a run may last for weeks, and its command decides how many come."""
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class Some:
         return [*self._first, *self._last]
 
 
-class Past:
+class PackedList:
     """Keeps very many entries for one reading at the end: some 20 bytes each, since they are much alike."""
 
     def __init__(self) -> None:
@@ -85,7 +85,7 @@ class Past:
 
 
 @dataclass(slots=True)
-class Attempt:
+class ReportedAttempt:
     """One child's life, as far as it is known.  `pid` is None where there could be no child."""
 
     pid: int | None
@@ -102,7 +102,7 @@ class Attempt:
     def end(self, outcome: Outcome, moment: Moment) -> None:
         """So it ended."""
         self.outcome = outcome.name
-        self.exit = fields.command_exit(outcome.exit) or self.exit
+        self.exit = json_fields.command_exit(outcome.exit) or self.exit
         self.ended_at = moment.epoch if self.ended_at is None else self.ended_at
 
     def report(self, number: int) -> Fields:
@@ -110,15 +110,15 @@ class Attempt:
         return report_shape.attempt(
             number,
             self.pid,
-            started_at=fields.time(self.started_at),
-            ended_at=None if self.ended_at is None else fields.time(self.ended_at),
+            started_at=json_fields.time(self.started_at),
+            ended_at=None if self.ended_at is None else json_fields.time(self.ended_at),
             outcome=self.outcome,
             command_exit=self.exit,
             access=self.access,
         )
 
 
-class Account:
+class FullReport:
     """What the report of one run is made of.
 
     As long as no outcome was heard, the report is that of a run which was lost: whoever outlives the supervisor needs
@@ -140,21 +140,21 @@ class Account:
         """`pid` is the supervisor's own, `started_at` in epoch seconds; without an access limit access is at spawn."""
         self._start: Fields = {
             "run_id": run_id,
-            "name": None if name is None else fields.text(name),
-            "command": [fields.text(word) for word in command],
-            "cwd": fields.text(cwd),
-            "host": fields.text(host),
+            "name": None if name is None else json_fields.text(name),
+            "command": [json_fields.text(word) for word in command],
+            "cwd": json_fields.text(cwd),
+            "host": json_fields.text(host),
             "pid": pid,
-            "started_at": fields.time(started_at),
+            "started_at": json_fields.time(started_at),
         }
         self._has_access_limit = has_access_limit
-        self._attempts: list[Attempt] = []
+        self._attempts: list[ReportedAttempt] = []
         """The last attempt, if there is one."""
-        self._past = Past()
+        self._past = PackedList()
         """The parts of the report for the attempts before the last one."""
         self._outcome: Outcome | None = None
         self._ended: Moment | None = None
-        self._some = {name: Some() for name in report_shape.LISTS}
+        self._some = {name: FirstAndLast() for name in report_shape.LISTS}
         self._stop: Fields | None = None
         self._diagnosis: Fields | None = None
         self._stragglers: list[Fields] = []
@@ -162,54 +162,54 @@ class Account:
         self._survivors: list[Fields] = []
         self._status: str | None = None
 
-    def hear(self, item: Item, moment: Moment) -> None:
+    def hear(self, item: ReportItem, moment: Moment) -> None:
         """Take note of what happened."""
-        at = fields.time(moment.epoch)
+        at = json_fields.time(moment.epoch)
         left_out: Fields = {"left_out": moment.left_out} if moment.left_out else {}
         match item:
             case Started(pid):
                 access: Fields | None = None if self._has_access_limit else {"at": at, "how": "spawn"}
-                self._hear_start(Attempt(pid, moment.epoch, access=access))
+                self._hear_start(ReportedAttempt(pid, moment.epoch, access=access))
             case SpawnFailed():
-                self._hear_start(Attempt(None, moment.epoch))
+                self._hear_start(ReportedAttempt(None, moment.epoch))
             case Access(t, how) if self._attempts:
-                self._attempts[-1].access = {"at": fields.time(moment.wall(t)), "how": fields.text(how)}
+                self._attempts[-1].access = {"at": json_fields.time(moment.wall(t)), "how": json_fields.text(how)}
             case Exited(exit, t) if self._attempts:
-                self._attempts[-1].exit = fields.command_exit(exit)
+                self._attempts[-1].exit = json_fields.command_exit(exit)
                 self._attempts[-1].ended_at = moment.wall(t)
             case Warned():
-                self._some["warnings"].append({"at": at, **left_out, **fields.warning(item, moment)})
+                self._some["warnings"].append({"at": at, **left_out, **json_fields.warning(item, moment)})
             case Extended():
-                self._some["extensions"].append({"at": at, **left_out, **fields.extension(item, moment)})
+                self._some["extensions"].append({"at": at, **left_out, **json_fields.extension(item, moment)})
             case PutOff():
-                self._some["put_offs"].append({"at": at, **left_out, **fields.put_off(item, moment)})
+                self._some["put_offs"].append({"at": at, **left_out, **json_fields.put_off(item, moment)})
             case Verdict(cause, signal, kill_after, dump_signal):
                 self._stop = {
-                    "at": fields.time(moment.wall(cause.at)),
-                    "dump_signal": fields.signal(dump_signal),
-                    "signal": fields.signal(signal),
-                    "kill_after": fields.seconds(kill_after),
+                    "at": json_fields.time(moment.wall(cause.at)),
+                    "dump_signal": json_fields.signal(dump_signal),
+                    "signal": json_fields.signal(signal),
+                    "kill_after": json_fields.seconds(kill_after),
                     "killed": False,
                 }
-            case Killing() if self._stop:
+            case KillOrdered() if self._stop:
                 self._stop["killed"] = True
-            case Retrying(outcome=outcome) if self._attempts:
+            case RetryScheduled(outcome=outcome) if self._attempts:
                 self._attempts[-1].end(outcome, moment)
                 self._attempts[-1].is_over = True
                 self._stop = self._diagnosis = self._status = None
             case Diagnosis():
-                self._diagnosis = {"at": at, **fields.diagnosis(item, moment)}
+                self._diagnosis = {"at": at, **json_fields.diagnosis(item, moment)}
             case Emptied(survivors):
-                self._survivors = [fields.process(one) for one in survivors]
+                self._survivors = [json_fields.process(one) for one in survivors]
             case Stragglers(processes, output):
-                self._stragglers = [fields.process(one) for one in processes]
+                self._stragglers = [json_fields.process(one) for one in processes]
                 self._straggler_output = output or None
             case Said("status", text):
-                self._status = fields.text(text) or None
+                self._status = json_fields.text(text) or None
             case Outcome():
                 self._hear_end(item, moment)
 
-    def _hear_start(self, attempt: Attempt) -> None:
+    def _hear_start(self, attempt: ReportedAttempt) -> None:
         for one in self._attempts:
             self._past.append(one.report(self._number))
         self._attempts = [attempt]
@@ -229,14 +229,14 @@ class Account:
         """The report, as valid by `report.schema.json`; `moment` is the end of a run of which no other end is known."""
         ended = self._ended or moment
         last = self._attempts[-1] if self._attempts else None
-        end = fields.outcome(self._outcome) if self._outcome else UNFINISHED
+        end = json_fields.outcome(self._outcome) if self._outcome else UNFINISHED
         used = usage or Usage()
         left_out = {name: some.left_out for name, some in self._some.items()}
         return report_shape.report(
             self._start,
             end,
-            ended_at=fields.time(ended.epoch),
-            duration=fields.seconds(ended.t),
+            ended_at=json_fields.time(ended.epoch),
+            duration=json_fields.seconds(ended.t),
             command_exit=last.exit if last else None,
             access=last.access if last else None,
             status=self._status,
@@ -246,7 +246,7 @@ class Account:
             left_out=left_out if any(left_out.values()) else None,
             attempts=[*self._past, *(one.report(self._number) for one in self._attempts)],
             usage=report_shape.usage(
-                fields.seconds(used.cpu_seconds),
+                json_fields.seconds(used.cpu_seconds),
                 used.max_rss_bytes,
                 used.stdout_bytes,
                 used.stderr_bytes,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from supervise.core.events import Doing, Event, Notice, Process
+from supervise.core.events import Event, Notice, Process, ProcessSnapshot
 from supervise.core.outcome import Outcome
 from supervise.core.policy import Stream
 
@@ -64,7 +64,7 @@ class LastLine:
 class Diagnosis:
     """What the tree was doing when a limit stopped it, before the signal."""
 
-    processes: tuple[Doing, ...]
+    processes: tuple[ProcessSnapshot, ...]
     """In the order of the tree, children after their parent."""
     more: int = 0
     """How many there were beside them."""
@@ -105,5 +105,5 @@ class Usage:
     """Bytes of a run whose stdout and stderr were one stream; --pty counts its stream as stdout instead."""
 
 
-Item = Event | Notice | Outcome | NotRetried | Stragglers | Diagnosis | Trouble | Said
+ReportItem = Event | Notice | Outcome | NotRetried | Stragglers | Diagnosis | Trouble | Said
 """Anything a face may be told.  It says nothing to what does not concern it."""

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar, get_args, get_type_hints
 
-from supervise.faces.items import Item
+from supervise.faces.report_items import ReportItem
 from supervise.text.redaction import Redaction
 
 T = TypeVar("T")
 
 
-class Hiding:
+class SecretMask:
     """Redacts the items of one run."""
 
     def __init__(self, redaction: Redaction) -> None:
@@ -22,7 +22,7 @@ class Hiding:
         self._texts: dict[type, tuple[tuple[str, Callable[[Any], Any]], ...]] = {}
         """How each field of each class is redacted; a field that holds no text is left out."""
 
-    def __call__(self, item: Item) -> Item:
+    def __call__(self, item: ReportItem) -> ReportItem:
         """Return the item with *** for its secrets; an item without secrets is returned itself."""
         return self._hidden(item)
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervise.core.events import Activity, Busy, Doing, Process, Socket
+from supervise.core.events import Activity, Process, ProcessCpu, ProcessSnapshot, Socket
 from supervise.core.outcome import Exit
-from supervise.faces import words
-from supervise.faces.items import LastLine
+from supervise.faces import phrases
+from supervise.faces.report_items import LastLine
 from supervise.options.values import duration as read_duration
 from tests.support.examples import (
     COMPILER,
@@ -17,9 +17,9 @@ from tests.support.examples import (
     SLEEP,
     SUDO,
     activity,
-    doing,
     last_line,
     process,
+    process_snapshot,
     text,
     time,
     unhurried,
@@ -48,13 +48,13 @@ from tests.support.examples import (
     ],
 )
 def test_a_duration(seconds: float, expected: str) -> None:
-    assert words.duration(seconds) == expected
+    assert phrases.duration(seconds) == expected
 
 
 @unhurried
 @given(st.floats(0, 3e9))
 def test_a_duration_can_be_read_again(seconds: float) -> None:
-    assert read_duration(words.duration(seconds)) == pytest.approx(seconds, abs=0.00051)
+    assert read_duration(phrases.duration(seconds)) == pytest.approx(seconds, abs=0.00051)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_a_duration_can_be_read_again(seconds: float) -> None:
     [(0.0412, "0.04s"), (9.9987, "10s"), (9.94, "9.9s"), (59.96, "1m"), (3603.4, "1h0m3s"), (0.0, "0s")],
 )
 def test_a_measured_duration(seconds: float, expected: str) -> None:
-    assert words.measured(seconds) == expected
+    assert phrases.measured(seconds) == expected
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_a_measured_duration(seconds: float, expected: str) -> None:
     ],
 )
 def test_a_local_time(ahead: float, expected: str) -> None:
-    assert words.local_time(EPOCH + ahead, EPOCH) == expected
+    assert phrases.local_time(EPOCH + ahead, EPOCH) == expected
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_a_local_time(ahead: float, expected: str) -> None:
     ],
 )
 def test_a_size(count: int, expected: str) -> None:
-    assert words.size(count) == expected
+    assert phrases.size(count) == expected
 
 
 @pytest.mark.parametrize(
@@ -114,13 +114,13 @@ def test_a_size(count: int, expected: str) -> None:
             "5.0 MB read or written, output",
         ),
         (
-            Activity(frozenset({"cpu"}), 50.0, Busy(7, 1, "a\x1b[2J\nb\udcff", 1.0)),
+            Activity(frozenset({"cpu"}), 50.0, ProcessCpu(7, 1, "a\x1b[2J\nb\udcff", 1.0)),
             r"cpu 50% (pid 7 a\x1b[2J\nb\xff)",
         ),
     ],
 )
 def test_an_activity(seen: Activity, expected: str) -> None:
-    assert words.activity(seen) == expected
+    assert phrases.activity(seen) == expected
 
 
 @pytest.mark.parametrize(
@@ -132,16 +132,18 @@ def test_an_activity(seen: Activity, expected: str) -> None:
     ],
 )
 def test_a_process(one: Process, expected: str) -> None:
-    assert words.process(one) == expected
+    assert phrases.process(one) == expected
 
 
 def test_what_a_process_was_doing() -> None:
-    one = Doing(7, 1, 0, "x", "D", "folio_wait", 0.0, 1)
-    assert words.doing(one) == "pid 7 x: in uninterruptible sleep in folio_wait, cpu 0%"
-    assert words.doing(replace(one, state="P", waits_in="")) == "pid 7 x: state P, cpu 0%"
-    assert words.doing(replace(one, depth=100)).index("pid") == 2 * words.DEEPEST
+    one = ProcessSnapshot(7, 1, 0, "x", "D", "folio_wait", 0.0, 1)
+    assert phrases.process_snapshot(one) == "pid 7 x: in uninterruptible sleep in folio_wait, cpu 0%"
+    assert phrases.process_snapshot(replace(one, state="P", waits_in="")) == "pid 7 x: state P, cpu 0%"
+    assert phrases.process_snapshot(replace(one, depth=100)).index("pid") == 2 * phrases.DEEPEST
     many = replace(one, sockets=(Socket("a:1", "", "LISTEN", 0, 0),) * 4)
-    assert words.doing(many).endswith("; tcp a:1 LISTEN; tcp a:1 LISTEN; tcp a:1 LISTEN; and 1 more socket")
+    assert phrases.process_snapshot(many).endswith(
+        "; tcp a:1 LISTEN; tcp a:1 LISTEN; tcp a:1 LISTEN; and 1 more socket"
+    )
 
 
 @pytest.mark.parametrize(
@@ -158,35 +160,35 @@ def test_what_a_process_was_doing() -> None:
     ],
 )
 def test_an_end(exit: Exit | None, expected: str) -> None:
-    assert words.end(exit) == expected
+    assert phrases.end(exit) == expected
 
 
 @unhurried
 @given(text)
 def test_what_is_clean_prints_and_stays_clean(anything: str) -> None:
-    cleaned = words.clean(anything)
+    cleaned = phrases.clean(anything)
     assert cleaned.isprintable()
-    assert words.clean(cleaned) == cleaned
+    assert phrases.clean(cleaned) == cleaned
     if anything.isprintable():
         assert cleaned == anything
 
 
 def test_direction_overrides_and_line_separators_do_not_print() -> None:
-    assert words.clean("a\u202eb\u2028c\x85d\x7f") == r"a\u202eb\u2028c\x85d\x7f"
+    assert phrases.clean("a\u202eb\u2028c\x85d\x7f") == r"a\u202eb\u2028c\x85d\x7f"
 
 
 @unhurried
 @given(activity, process)
 def test_no_name_reaches_a_terminal_as_it_is(seen: Activity, one: Process) -> None:
-    assert words.activity(seen).isprintable()
-    assert words.process(one).isprintable()
+    assert phrases.activity(seen).isprintable()
+    assert phrases.process(one).isprintable()
 
 
 @unhurried
-@given(doing, last_line, time)
-def test_nothing_that_was_read_reaches_a_terminal_as_it_is(one: Doing, line: LastLine, t: float) -> None:
-    assert words.doing(one).isprintable()
-    assert words.last_line(line, t).isprintable()
+@given(process_snapshot, last_line, time)
+def test_nothing_that_was_read_reaches_a_terminal_as_it_is(one: ProcessSnapshot, line: LastLine, t: float) -> None:
+    assert phrases.process_snapshot(one).isprintable()
+    assert phrases.last_line(line, t).isprintable()
 
 
 @pytest.mark.parametrize(
@@ -199,7 +201,7 @@ def test_nothing_that_was_read_reaches_a_terminal_as_it_is(one: Doing, line: Las
     ],
 )
 def test_a_quoted_command(command: list[str], expected: str) -> None:
-    assert words.quoted(command) == expected
+    assert phrases.quoted(command) == expected
 
 
 @pytest.mark.skipif(not shutil.which("bash"), reason="there is no bash here to ask")
@@ -207,6 +209,6 @@ def test_bash_reads_a_quoted_command_as_it_was() -> None:
     # Every byte but NUL, and letters that do not print; each before a digit that an escape must not swallow.
     command = [bytes([number, 0x31]).decode(errors="surrogateescape") for number in range(1, 256)]
     command += ["\u202e1", "\U000e00011", "$HOME 1", "'", "\\", "!x", "~", "é\udcc3"]
-    script = f"printf '%s\\0' {words.quoted(command)}"
+    script = f"printf '%s\\0' {phrases.quoted(command)}"
     done = subprocess.run(["bash", "-c", script], capture_output=True, check=True, env={"LC_ALL": "C.UTF-8"})
     assert done.stdout.decode(errors="surrogateescape").split("\0")[:-1] == command

@@ -1,14 +1,14 @@
 """What the samples of a window show."""
 
-from supervise.core.activity import MOST, Samples
-from supervise.core.events import Activity, Busy, Sample
+from supervise.core.activity_window import MOST, SampleHistory
+from supervise.core.events import Activity, ProcessCpu, Sample
 from supervise.core.policy import Evidence, Policy
 
 NEVER = float("-inf")
 
 
 def seen(*samples: Sample, on: set[Evidence], since: float = 0.0, last_byte: float = NEVER) -> Activity | None:
-    ring = Samples(Policy(extend_on=frozenset(on)))
+    ring = SampleHistory(Policy(extend_on=frozenset(on)))
     for one in samples:
         ring.add(one)
     return ring.activity(since, last_byte)
@@ -23,7 +23,7 @@ def test_the_first_sample_is_only_a_baseline() -> None:
 
 
 def test_the_spawn_is_the_baseline_of_the_first_sample() -> None:
-    ring = Samples(Policy(extend_on=frozenset({"cpu"})))
+    ring = SampleHistory(Policy(extend_on=frozenset({"cpu"})))
     ring.add(Sample(1.0, cpu=0.5))
     activity = ring.activity(0.9, NEVER, 0.5)
     assert activity is not None
@@ -63,10 +63,10 @@ def test_samples_of_before_the_window_are_not_of_it() -> None:
 
 
 def test_the_busiest_is_named_where_it_used_at_least_half() -> None:
-    def by(*times: float) -> tuple[Busy, ...]:
-        return tuple(Busy(100 + number, 1, "x", time) for number, time in enumerate(times))
+    def by(*times: float) -> tuple[ProcessCpu, ...]:
+        return tuple(ProcessCpu(100 + number, 1, "x", time) for number, time in enumerate(times))
 
-    def busiest(before: tuple[Busy, ...], after: tuple[Busy, ...], used: float) -> int | None:
+    def busiest(before: tuple[ProcessCpu, ...], after: tuple[ProcessCpu, ...], used: float) -> int | None:
         activity = seen(Sample(0, busy=before), Sample(1, cpu=used, busy=after), on={"cpu"})
         assert activity
         return activity.busiest.pid if activity.busiest else None
@@ -79,11 +79,11 @@ def test_the_busiest_is_named_where_it_used_at_least_half() -> None:
 
 
 def test_a_reused_pid_is_another_process() -> None:
-    before, after = Busy(100, 1, "old", 0.0), Busy(100, 2, "new", 0.4)
+    before, after = ProcessCpu(100, 1, "old", 0.0), ProcessCpu(100, 2, "new", 0.4)
     activity = seen(Sample(0, busy=(before,)), Sample(1, cpu=0.5, busy=(after,)), on={"cpu"})
     assert activity
     assert activity.busiest == after
-    older = Busy(100, 1, "old", 50.0)
+    older = ProcessCpu(100, 1, "old", 50.0)
     activity = seen(Sample(0, busy=(older,)), Sample(1, cpu=0.5, busy=(after,)), on={"cpu"})
     assert activity
     assert activity.busiest == after
@@ -125,7 +125,7 @@ def test_only_what_was_asked_for_counts() -> None:
 
 
 def test_samples_are_bounded_and_shift() -> None:
-    ring = Samples(Policy())
+    ring = SampleHistory(Policy())
     for number in range(10 * MOST):
         ring.add(Sample(float(number), cpu=float(number)))
     ring.shift(1000.0)

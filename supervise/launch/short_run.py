@@ -65,7 +65,7 @@ def _is_cancelled(launched: Launched) -> bool:
 
 def _plain_end(launched: Launched) -> "int | None":
     """Return the exit code of a command of which nothing is to be said; None where something is."""
-    if launched.access.signs or launched.access.notify or not launched.info.is_unreported:
+    if launched.access.detector or launched.access.notify or not launched.info.is_unreported:
         return None
     if not all(pump.has_ended and not pump.failure for pump in launched.streams.pumps):
         return None

@@ -546,20 +546,20 @@ class Access:
     """The ways in which the command shows that it is up, where any but its output is asked for."""
 
     def __init__(self) -> None:
-        self.signs: Detector | None = None
-        """The search for signs of access; None where no option names one."""
+        self.detector: Detector | None = None
+        """Looks for signs of access; None where no option names one."""
         self.notify: NotifySocket | None = None
         """The socket on which the command reports its state (sd_notify(3)); None where no option asks for it."""
 
-    def look_for(self, signs: "Detector") -> None:
-        """Note the search for signs of an attempt."""
-        self.signs = signs
+    def look_for(self, detector: "Detector") -> None:
+        """Keep the detector of an attempt."""
+        self.detector = detector
 
     def end_attempt(self) -> None:
         """End the search for signs: the attempt is over."""
-        if self.signs:
-            self.signs.stop()
-            self.signs = None
+        if self.detector:
+            self.detector.stop()
+            self.detector = None
 
     def listen(self, notify: "NotifySocket") -> None:
         """Note the socket on which the command reports its state."""

@@ -1,9 +1,9 @@
 """The command's cgroup, which is killed whole when the supervisor and the guardian are both dead.
 
-(cgroups(7), version 2.) While one of the two processes lives, that process stops the tree, with its signal and its
-grace. For the case that both are killed there is a third process, the watcher: a small shell that reads from a pipe.
-The supervisor and the guardian hold the other end of that pipe open and write nothing, so the end of the file is the
-end of both. Then the watcher writes to `cgroup.kill` and removes the cgroup.
+The cgroup is one of version 2 (cgroups(7)). While one of the two processes lives, that process stops the tree, with its
+signal and its grace. For the case that both are killed there is a third process, the watcher: a small shell that reads
+from a pipe. The supervisor and the guardian hold the other end of that pipe open and write nothing, so the end of the
+file is the end of both. Then the watcher writes to `cgroup.kill` and removes the cgroup.
 
 The guardian moves itself into the cgroup, so all that it starts afterwards, later attempts included, is born there.
 Processes that were born before are moved in. The cgroup is not made before the first spawn: the first move waits 10 ms
@@ -363,7 +363,7 @@ def _is_limited(folder: str) -> bool:
 
 
 def _inside(folder: str) -> list[int]:
-    """Return a thread of each process in the cgroup; cgroup.procs takes it for its whole process.
+    """Return the threads in the cgroup; for cgroup.procs each number stands for the whole process of the thread.
 
     A 0 in the file stands for a process outside of this pid namespace.
     """

@@ -128,8 +128,8 @@ class Runner:
             self.notices.tell(event, at)
             for action in self.machine.handle(event, self.now() if at is None else at):
                 self._perform(action)
-        if self.launched.access.signs:
-            self.launched.access.signs.look(self.machine.wants_access, self.holder, self.launched.child.variables)
+        if self.launched.access.detector:
+            self.launched.access.detector.look(self.machine.wants_access, self.holder, self.launched.child.variables)
         self.on_wake_at()
 
     @property
@@ -288,7 +288,7 @@ class Runner:
                     unknown(news)
 
     def _tell_signs(self) -> None:
-        for finding in self.launched.access.signs.findings.take() if self.launched.access.signs else ():
+        for finding in self.launched.access.detector.findings.take() if self.launched.access.detector else ():
             match finding:
                 case ("found", sign, at):
                     self.dispatch(Ready(sign, at - self.launched.info.started))
@@ -340,7 +340,7 @@ class Runner:
             launched.terminals.caller,
             launched.terminals.relay,
             launched.access.notify,
-            launched.access.signs,
+            launched.access.detector,
             launched.files.lock,
         )
         waits = launched.streams.spool, launched.streams.copier

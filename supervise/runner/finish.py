@@ -83,10 +83,10 @@ def finish(runner: Runner) -> NoReturn:
 
 
 def _end_signs(launched: Launched) -> None:
-    if launched.access.signs:
+    if launched.access.detector:
         from supervise.access import helper_process
 
-        launched.access.signs.stop()
+        launched.access.detector.stop()
         if launched.child.holder() != os.getpid():
             # Else what the command has left behind is ours too.
             helper_process.kill_all_but({launched.child.guardian.pid, *launched.own_children()})

@@ -29,7 +29,7 @@ def _reap_orphans(launched: Launched) -> None:
 
 
 def _is_waited_for(launched: Launched, pid: int) -> bool:
-    if launched.access.signs is None:
+    if launched.access.detector is None:
         return False
     from supervise.access import helper_process
 

@@ -135,9 +135,9 @@ def _copier_of(launched: Launched) -> "Copier | None":
 def _detect_access(launched: Launched, wanted: "tuple[str, ...]") -> None:
     from supervise.access.detector import Detector
 
-    signs = Detector(wanted, launched.streams.inbox)
-    launched.access.look_for(signs)
-    feeds = signs.feeds()
+    detector = Detector(wanted, launched.streams.inbox)
+    launched.access.look_for(detector)
+    feeds = detector.feeds()
     for pump, feed in zip(launched.streams.pumps, feeds, strict=False):
         pump.feed = feed
     for feed in feeds[len(launched.streams.pumps) :]:

@@ -3,7 +3,7 @@
 import os
 
 from supervise.access.findings import Findings
-from supervise.options.access_kinds import LINES, TOLD, kind_of
+from supervise.options.access_kinds import LINES, REPORTED, kind_of
 from supervise.process.inbox import Inbox
 
 TYPE_CHECKING = False
@@ -21,7 +21,7 @@ class Detector:
     def __init__(self, wanted: "tuple[str, ...]", inbox: Inbox) -> None:
         checks = {sign: kind.check for sign in wanted if (kind := kind_of(sign))}
         self._lines_wanted = tuple(sign for sign, check in checks.items() if check == LINES)
-        self._probes_wanted = tuple(sign for sign, check in checks.items() if check not in (LINES, TOLD))
+        self._probes_wanted = tuple(sign for sign, check in checks.items() if check not in (LINES, REPORTED))
         self.findings = Findings(inbox)
         self._lines: LineSearch | None = None
         self._probes: ProbeThreads | None = None

@@ -21,7 +21,7 @@ from supervise.commands import invocation, registry
 from supervise.commands.registry import SUBCOMMANDS, Subcommand
 from supervise.core.exit_codes import ExitCode
 from supervise.options.argv import Request, fill
-from supervise.options.table import BETWEEN, OPTIONS, BadValueError, Option, option_names
+from supervise.options.table import OPTIONS, WORD_SEPARATOR, BadValueError, Option, option_names
 from supervise.process import command_hints
 from supervise.text import stderr, writer
 from supervise.text.redaction import MASK, Redaction
@@ -184,7 +184,7 @@ def _collect(context: typer.Context, version: bool | None, **words: str | bool |
     said: dict[str, str] = {}
     for key, word in words.items():
         if isinstance(word, list | tuple):
-            said |= {key: BETWEEN.join(word)} if word else {}
+            said |= {key: WORD_SEPARATOR.join(word)} if word else {}
         elif word is not None:
             said[key] = "on" if word is True else str(word)
     return said, list(context.args)

@@ -19,9 +19,9 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
         display.print_line(f"{path}: not there")
         return 0
     configuration = config.load(path, is_named=is_named)
-    told = configuration.told(configuration.problems())
-    for line in told:
+    located = configuration.located(configuration.problems())
+    for line in located:
         stderr.say(line)
-    if not told:
+    if not located:
         display.print_line(f"{path}: no errors")
-    return EXIT_ERROR if told else 0
+    return EXIT_ERROR if located else 0

@@ -12,7 +12,7 @@ from supervise.commands.config_path import path_of
 from supervise.files import owned, shared, trust
 from supervise.files.walk import Entry
 from supervise.options import config
-from supervise.options.table import BETWEEN, BadValueError, Option, option_names
+from supervise.options.table import WORD_SEPARATOR, BadValueError, Option, option_names
 from supervise.options.values import read as read_value
 from supervise.text import stderr
 from supervise.text.writer import write_all
@@ -62,7 +62,7 @@ def _value(option: Option, word: str) -> object:
     words = list(filter(None, word.split("\n"))) if option.is_repeatable else [word]
     try:
         word.encode()
-        value = read_value(option, BETWEEN.join(words))
+        value = read_value(option, WORD_SEPARATOR.join(words))
     except BadValueError as error:
         raise BadValueError(f"{option.name}: {error}") from None
     except UnicodeEncodeError:
@@ -71,7 +71,7 @@ def _value(option: Option, word: str) -> object:
         return value
     if option.is_repeatable:
         return words
-    is_number = option.kind in config.OF_NUMBERS and word.isascii() and word.isdigit() and str(int(word)) == word
+    is_number = option.kind in config.KINDS_OF_NUMBERS and word.isascii() and word.isdigit() and str(int(word)) == word
     return int(word) if is_number else word
 
 

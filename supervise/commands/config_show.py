@@ -6,7 +6,7 @@ from typing import Any
 from supervise.commands import display
 from supervise.commands.config_path import check_way
 from supervise.options import argv, config, config_location
-from supervise.options.table import BETWEEN, OPTIONS, BadValueError, Option
+from supervise.options.table import OPTIONS, WORD_SEPARATOR, BadValueError, Option
 from supervise.options.values import read as read_value
 from supervise.text import stderr
 from supervise.text.sanitizer import clean
@@ -55,7 +55,7 @@ def _row(
             row["from"] += f" (profile {config.shown(setting.path[1])})"
     else:
         word = "off" if option.is_flag else option.default
-    return row | {"value": word.split(BETWEEN) if option.is_repeatable and word else word or None}
+    return row | {"value": word.split(WORD_SEPARATOR) if option.is_repeatable and word else word or None}
 
 
 def _shown(value: "str | list[str] | None") -> str:

@@ -6,7 +6,7 @@ from typing import Any
 from supervise import EXIT_TRY_AGAIN
 from supervise.commands.left import latest_of_environment
 from supervise.options.table import Option
-from supervise.options.values import LONGEST, read_delay
+from supervise.options.values import LONGEST_DURATION_SECONDS, read_delay
 
 DURATION = Option("", "sleep", "", "delay", "", "DURATION", "")
 
@@ -18,7 +18,7 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
     seconds = read_delay(DURATION, word)
     latest = latest_of_environment()
     if latest is not None and (over := time() + seconds - latest) > 0:
-        by = "" if seconds >= LONGEST else f"{_shown(over)} "
+        by = "" if seconds >= LONGEST_DURATION_SECONDS else f"{_shown(over)} "
         why = f"not sleeping {word}: the run ends {by}before that would be over (exit {EXIT_TRY_AGAIN})"
         from supervise.text import stderr
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 from supervise.core.events import Activity, ProcessCpu, Sample
 from supervise.core.policy import Evidence, Policy
 
-MOST = 64
+SAMPLES_KEPT = 64
 """Samples that are kept.  A window takes six; where two windows of very different length run at once, the longer one
 is then judged by its last part."""
-SHARE = 0.5
+BUSIEST_CPU_SHARE = 0.5
 """Of the CPU time of the window: who used so much of it is named."""
 
 
@@ -21,7 +21,7 @@ class SampleHistory:
 
     def add(self, sample: Sample) -> None:
         """Keep it; samples come in the order of their times."""
-        self._samples = [*self._samples[-MOST + 1 :], sample]
+        self._samples = [*self._samples[-SAMPLES_KEPT + 1 :], sample]
 
     def shift(self, by: float) -> None:
         """Move all by so much: the clocks stood still meanwhile."""
@@ -65,5 +65,5 @@ def _cpu(seen: list[Sample]) -> tuple[float, ProcessCpu | None]:
     # Who was not there at the baseline was born since: all its time is of this window.
     by_each = [(one.cpu - before.get((one.pid, one.started), 0.0), one) for one in seen[-1].busy]
     most, busiest = max(by_each, key=lambda pair: pair[0], default=(0.0, None))
-    is_most = most > 0 and most >= SHARE * used
+    is_most = most > 0 and most >= BUSIEST_CPU_SHARE * used
     return 100 * used / (seen[-1].at - seen[0].at), busiest if is_most else None

@@ -31,7 +31,7 @@ class Deadline:
     """How many seconds before a check activity counts."""
     added: float = 0.0
     """How many it has added."""
-    bounds: tuple["Deadline", ...] = ()
+    bounded_by: tuple["Deadline", ...] = ()
     """Those beyond which this one never is."""
     armed: tuple[float, ...] = ()
     """The marks that are still to come."""
@@ -43,20 +43,20 @@ class Deadline:
     @property
     def at(self) -> float:
         """When it falls due."""
-        return min(self._own, self._most)
+        return min(self._unbounded_at, self._bound_at)
 
     @property
-    def _own(self) -> float:
+    def _unbounded_at(self) -> float:
         return self.start + self.granted + self.added
 
     @property
-    def _most(self) -> float:
-        return earliest(self.bounds)
+    def _bound_at(self) -> float:
+        return earliest(self.bounded_by)
 
     @property
     def is_bounded(self) -> bool:
         """Another one falls due no later, and is the one to be told of."""
-        return self._own >= self._most
+        return self._unbounded_at >= self._bound_at
 
     @property
     def used(self) -> float:
@@ -66,7 +66,7 @@ class Deadline:
     @property
     def latest(self) -> float:
         """When it falls due at the latest, unless the user moves it."""
-        return min(self.start + self.granted + max(self.cap, self.added), self._most)
+        return min(self.start + self.granted + max(self.cap, self.added), self._bound_at)
 
     @property
     def has_room(self) -> bool:
@@ -104,7 +104,7 @@ class Deadline:
         self._arm(now)
         return self.at - before if self.is_bounded else by
 
-    def stretch(self, by: float, now: float) -> float:
+    def add_for_command(self, by: float, now: float) -> float:
         """Add what the command has asked for, and the cap allows; by how much it moves."""
         before = self.at
         self.added += by
@@ -146,10 +146,10 @@ class Deadlines:
     `bounds` are those of the run, always in force.
     """
 
-    def __init__(self, policy: Policy, bounds: tuple[Deadline, ...] = ()) -> None:
+    def __init__(self, policy: Policy, bounded_by: tuple[Deadline, ...] = ()) -> None:
         self._policy = policy
-        self.bounds = bounds
-        self.ahead = 0.0
+        self.bounded_by = bounded_by
+        self.added_before_start = 0.0
         """What the user has added to the first of them before it began."""
         self.started = 0.0
         """When the command began to exist."""
@@ -169,9 +169,9 @@ class Deadlines:
             self.give_access(now)
         else:
             marks = tuple(mark for mark in self._policy.warn_at if mark < limit)
-            self.access = Deadline("access", now, limit, marks, bounds=self.bounds)
+            self.access = Deadline("access", now, limit, marks, bounded_by=self.bounded_by)
         if first := self.access or self.completion:
-            first.add(self.ahead, now)
+            first.add(self.added_before_start, now)
 
     def give_access(self, at: float) -> None:
         """The command came up at `at`."""
@@ -184,35 +184,37 @@ class Deadlines:
             window = min(policy.activity_window, limit / 4)
             cap = policy.max_extension - used
             self.completion = Deadline(
-                "completion", at, limit, marks, cap, policy.extend_by, window, bounds=self.bounds
+                "completion", at, limit, marks, cap, policy.extend_by, window, bounded_by=self.bounded_by
             )
         if (limit := policy.idle_timeout) is not None:
             # A program that prints now and then is not nagged.
             marks = tuple(mark for mark in policy.warn_at if mark <= limit / 2)
             window = min(policy.activity_window, limit / 4)
             anchor = max(at, self._last_byte)
-            self.idle = Deadline("idle", anchor, limit, marks, policy.idle_grace, window, window, bounds=self.bounds)
+            self.idle = Deadline(
+                "idle", anchor, limit, marks, policy.idle_grace, window, window, bounded_by=self.bounded_by
+            )
 
     def first_at(self, begin: float) -> Deadline | None:
         """The first deadline as it will be for a command that exists from `begin` on; None where there will be none."""
-        preview = Deadlines(self._policy, self.bounds)
-        preview.ahead = self.ahead
+        preview = Deadlines(self._policy, self.bounded_by)
+        preview.added_before_start = self.added_before_start
         preview.begin(begin)
         return preview.access or preview.completion
 
-    def hear_byte(self, last: float, now: float) -> None:
+    def note_byte(self, last: float, now: float) -> None:
         """A byte that counts for idle came at `last`."""
         self._last_byte = max(self._last_byte, last)
         if self.idle:
             self.idle.restart(last, now)
 
-    def hear_stuck(self, at: float) -> None:
+    def note_stuck(self, at: float) -> None:
         """That is an idle deadline, and this one does not move."""
         self.stuck = self.stuck or Deadline("idle", at, 0.0, ())
 
     def in_force(self) -> list[Deadline]:
         """All that run now, in the order in which they win an exact tie."""
-        return [*self.bounds, *(one for one in (self.access, self.completion, self.idle, self.stuck) if one)]
+        return [*self.bounded_by, *(one for one in (self.access, self.completion, self.idle, self.stuck) if one)]
 
     @property
     def latest(self) -> float:
@@ -222,7 +224,7 @@ class Deadlines:
             own = self.completion.latest
         elif self.access and self._policy.timeout is not None:
             own = self.access.at + self._policy.timeout + self._policy.max_extension - self.access.added
-        return min(own, earliest(self.bounds))
+        return min(own, earliest(self.bounded_by))
 
     def first_due(self, by: float) -> Deadline | None:
         """The one that fell due first, if any has at `by`."""

@@ -39,25 +39,25 @@ from supervise.core.events import (
 from supervise.core.outcome import Cause
 from supervise.core.policy import Limit
 
-ASK_BOUND = 0.050
+ANSWER_BOUND_SECONDS = 0.050
 """Seconds that an answer may take: longer than a busy machine needs, shorter than anybody notices."""
-START = 0.1
+UNCOUNTED_START_SECONDS = 0.1
 """Seconds of a start that no limit counts: a limit counts from the spawn, or from this long after the start was
 ordered, where the spawn comes later than that (exec on a network disk that is slow, or gone)."""
-GIVE_UP_START = 0.1
+CANCELLED_START_SECONDS = 0.1
 """Seconds after a cancellation for which a command that has not come into being yet is waited for."""
-UNBORN = "the command had not been started"
-FURTHEST = 100 * 365 * 86400.0
+UNSTARTED_REASON = "the command had not been started"
+FURTHEST_DEADLINE_SECONDS = 100 * 365 * 86400.0
 """Seconds to the furthest deadline that a user may make, however often more is given: dates end (year 9999)."""
-STUCK = "the command says that it is stuck (WATCHDOG=trigger)"
-CAUSES: dict[Limit, Literal["access_timeout", "completion_timeout", "idle_timeout", "outer_deadline"]] = {
+STUCK_REASON = "the command says that it is stuck (WATCHDOG=trigger)"
+CAUSE_OF_LIMIT: dict[Limit, Literal["access_timeout", "completion_timeout", "idle_timeout", "outer_deadline"]] = {
     "access": "access_timeout",
     "completion": "completion_timeout",
     "idle": "idle_timeout",
     "total": "completion_timeout",
     "outer": "outer_deadline",
 }
-WITH_SIGNAL = ("completion", "total", "outer")
+LIMITS_WITH_WARN_SIGNAL = ("completion", "total", "outer")
 """The limits that a command has time to prepare for: at their marks --warn-signal is sent."""
 
 
@@ -67,14 +67,14 @@ WITH_SIGNAL = ("completion", "total", "outer")
 def started(attempt: Attempt, event: Started, now: float) -> list[Action]:
     """The limits begin."""
     attempt.phase = Phase.RUNNING
-    attempt.deadlines.begin(min(now, attempt.begun + START))
+    attempt.deadlines.begin(min(now, attempt.start_ordered_at + UNCOUNTED_START_SECONDS))
     return []
 
 
 def due_in_start(attempt: Attempt) -> Deadline | None:
     """The deadline that ends a start that never comes; None where there is no limit."""
-    first = attempt.deadlines.first_at(attempt.begun + START)
-    return min((one for one in (*attempt.bounds, first) if one), key=lambda one: one.at, default=None)
+    first = attempt.deadlines.first_at(attempt.start_ordered_at + UNCOUNTED_START_SECONDS)
+    return min((one for one in (*attempt.run_deadlines, first) if one), key=lambda one: one.at, default=None)
 
 
 def spawn_failed(attempt: Attempt, event: SpawnFailed, now: float) -> list[Action]:
@@ -83,30 +83,34 @@ def spawn_failed(attempt: Attempt, event: SpawnFailed, now: float) -> list[Actio
     return shutdown.settle(attempt)
 
 
-def wait(attempt: Attempt, event: Event, now: float) -> list[Action]:
+def postpone(attempt: Attempt, event: Event, now: float) -> list[Action]:
     """Handled as soon as the command exists: its first bytes can be faster than the news of its birth."""
-    attempt.waiting.append(event)
+    attempt.postponed.append(event)
     return []
 
 
 def cancel_start(attempt: Attempt, event: Cancel, now: float) -> list[Action]:
     """Handled as soon as the command exists."""
     # The wait counts from the signal's arrival: the signal may have waited for a library to be loaded.
-    attempt.bound = min(attempt.bound, max(now, event.at + GIVE_UP_START))
-    return wait(attempt, event, now)
+    attempt.phase_ends_at = min(attempt.phase_ends_at, max(now, event.at + CANCELLED_START_SECONDS))
+    return postpone(attempt, event, now)
 
 
 def tick_start(attempt: Attempt, event: Tick, now: float) -> list[Action]:
     """A start that never comes is given up where the run was cancelled, or has no time any more."""
-    if now < attempt.bound:
+    if now < attempt.phase_ends_at:
         return []
-    first = next((event for event in attempt.waiting if isinstance(event, Cancel)), None)
+    first = next((event for event in attempt.postponed if isinstance(event, Cancel)), None)
     due = due_in_start(attempt)
     if due and now >= due.at and not (first and first.at < due.at):
-        return shutdown.give_up_start(attempt, replace(timeout(due, now), reason=UNBORN, is_unborn=True), now)
+        return shutdown.give_up_start(
+            attempt, replace(timeout(due, now), reason=UNSTARTED_REASON, is_unstarted=True), now
+        )
     if first is None:
         return []
-    return shutdown.give_up_start(attempt, replace(shutdown.cancellation(first), reason=UNBORN, is_unborn=True), now)
+    return shutdown.give_up_start(
+        attempt, replace(shutdown.cancellation(first), reason=UNSTARTED_REASON, is_unstarted=True), now
+    )
 
 
 # --- RUNNING
@@ -118,7 +122,7 @@ def output(attempt: Attempt, event: Output, now: float) -> list[Action]:
     attempt.last_byte = max(attempt.last_byte, event.last)
     actions = _give_access(attempt, "output", event.first) if "output" in attempt.policy.access_on else []
     if event.stream in attempt.policy.idle_on:
-        attempt.deadlines.hear_byte(event.last, now)
+        attempt.deadlines.note_byte(event.last, now)
     return actions
 
 
@@ -137,7 +141,7 @@ def ready(attempt: Attempt, event: Ready, now: float) -> list[Action]:
 
 def probe_failed(attempt: Attempt, event: ProbeFailed, now: float) -> list[Action]:
     """Not there yet: kept, to be told with a verdict."""
-    attempt.tried[event.how] = event.why
+    attempt.failed_probes[event.how] = event.why
     return []
 
 
@@ -152,13 +156,13 @@ def _give_access(attempt: Attempt, how: str, at: float) -> list[Action]:
 
 def alive(attempt: Attempt, event: Alive, now: float) -> list[Action]:
     """The idle clock counts from there."""
-    attempt.deadlines.hear_byte(min(event.at, now), now)
+    attempt.deadlines.note_byte(min(event.at, now), now)
     return []
 
 
 def stuck(attempt: Attempt, event: Stuck, now: float) -> list[Action]:
     """An idle verdict is due, and like any other it comes after the question."""
-    attempt.deadlines.hear_stuck(min(event.at, now))
+    attempt.deadlines.note_stuck(min(event.at, now))
     return [] if attempt.question else _ask(attempt, now)
 
 
@@ -170,7 +174,7 @@ def time_requested(attempt: Attempt, event: TimeRequested, now: float) -> list[A
     cap = deadline.cap if deadline.limit == "completion" else attempt.policy.max_extension
     by = min(event.at + event.by - deadline.at, cap - deadline.added)
     if by > 0 and not deadline.is_bounded:
-        by = deadline.stretch(by, now)
+        by = deadline.add_for_command(by, now)
         return [Announce(Extended(deadline.limit, by, deadline.at, deadline.used, cap, None))]
     if attempt.has_refused:
         return []
@@ -200,7 +204,7 @@ def add(deadline: Deadline | None, event: Extend, now: float) -> Extended | Refu
         return Refused("extend", "no limit is in force that could be extended")
     if event.by <= 0:
         return Refused("extend", "a deadline moves later only")
-    if deadline.at + event.by > now + FURTHEST:
+    if deadline.at + event.by > now + FURTHEST_DEADLINE_SECONDS:
         return Refused("extend", "no deadline is further away than a century")
     by = deadline.add(event.by, now)
     if not by:
@@ -211,9 +215,9 @@ def add(deadline: Deadline | None, event: Extend, now: float) -> Extended | Refu
 def cancel(attempt: Attempt, event: Cancel, now: float) -> list[Action]:
     """Stop, unless a deadline was due no later: then the question comes first, and at an exact tie the timeout wins."""
     if attempt.question:
-        return wait(attempt, event, now)
+        return postpone(attempt, event, now)
     if attempt.deadlines.first_due(min(event.at, now)):
-        return wait(attempt, event, now) + _ask(attempt, now)
+        return postpone(attempt, event, now) + _ask(attempt, now)
     return shutdown.cancel(attempt, event, now)
 
 
@@ -255,36 +259,36 @@ def tick(attempt: Attempt, event: Tick, now: float) -> list[Action]:
     Shortly before a deadline, begin the snapshot of the tree that the verdict will show.
     """
     if attempt.question:
-        return _decide(attempt, now, pending=False, at=now) if now >= attempt.question.until else []
+        return _decide(attempt, now, pending=False, at=now) if now >= attempt.question.answer_due else []
     if attempt.deadlines.first_due(now):
         return _ask(attempt, now)
-    actions = _probe(attempt, now) if now >= attempt.probe_at else []
+    actions = _take_sample(attempt, now) if now >= attempt.sample_at else []
     if now >= attempt.snapshot_at:
-        attempt.snapshot_begun = now
+        attempt.snapshot_begun_at = now
         actions.append(BeginSnapshot(min(one.at for one in attempt.deadlines.in_force())))
     for deadline in attempt.deadlines.in_force():
         actions += warn(attempt, deadline, now)
     return actions
 
 
-def _probe(attempt: Attempt, now: float) -> list[Action]:
-    attempt.probed = now
+def _take_sample(attempt: Attempt, now: float) -> list[Action]:
+    attempt.sampled_at = now
     return [TakeSample()]
 
 
 def _ask(attempt: Attempt, now: float) -> list[Action]:
-    attempt.question = Question(now, now + ASK_BOUND)
+    attempt.question = Question(now, now + ANSWER_BOUND_SECONDS)
     due = (one for one in attempt.deadlines.in_force() if one.at <= now)
     # The look at the tree is taken while the answer is on its way.
-    return [Ask(), *(_probe(attempt, now) if any(map(attempt.needs_probe, due)) else [])]
+    return [Ask(), *(_take_sample(attempt, now) if any(map(attempt.needs_samples, due)) else [])]
 
 
 def _decide(attempt: Attempt, now: float, pending: bool, at: float) -> list[Action]:
     """The command was alive `at` that moment: whatever was due when that was asked moves, or is the cause."""
     assert attempt.question
-    asked, attempt.question = attempt.question.asked, None
+    asked_at, attempt.question = attempt.question.asked_at, None
     actions: list[Action] = []
-    while due := attempt.deadlines.first_due(asked):
+    while due := attempt.deadlines.first_due(asked_at):
         if due is attempt.deadlines.idle and pending:
             # Its bytes are there and we have not read them: it is our reader who is slow.
             due.restart(now, now)
@@ -294,22 +298,22 @@ def _decide(attempt: Attempt, now: float, pending: bool, at: float) -> list[Acti
             # As of that moment: it may have ended since, and an exit before the verdict would have to win.
             cause = timeout(due, at)
             if due is attempt.deadlines.stuck:
-                cause = replace(cause, limit_seconds=None, reason=STUCK)
+                cause = replace(cause, limit_seconds=None, reason=STUCK_REASON)
             elif due.limit == "access":
                 cause = replace(cause, reason=_last_tried(attempt))
             return actions + shutdown.stop(attempt, cause, attempt.policy.signal, now)
     # After the cancellations that wait: what fell due since then.
-    attempt.waiting.append(Tick())
+    attempt.postponed.append(Tick())
     return actions
 
 
 def _last_tried(attempt: Attempt) -> str:
-    return "last tried " + "; ".join(attempt.tried.values()) if attempt.tried else ""
+    return "last tried " + "; ".join(attempt.failed_probes.values()) if attempt.failed_probes else ""
 
 
 def timeout(due: Deadline, at: float) -> Cause:
     """That deadline as a cause."""
-    return Cause(CAUSES[due.limit], at, limit=due.limit, limit_seconds=due.granted + due.added)
+    return Cause(CAUSE_OF_LIMIT[due.limit], at, limit=due.limit, limit_seconds=due.granted + due.added)
 
 
 def _move(attempt: Attempt, deadline: Deadline, now: float) -> list[Action]:
@@ -331,7 +335,7 @@ def warn(attempt: Attempt, deadline: Deadline, now: float) -> list[Action]:
     if mark is None or deadline.is_bounded:
         return []
     activity = attempt.activity(deadline, deadline.at - mark)
-    signal = _warn_signal(attempt) if deadline.limit in WITH_SIGNAL else None
+    signal = _warn_signal(attempt) if deadline.limit in LIMITS_WITH_WARN_SIGNAL else None
     # After the first extension the next one is no news; a signal that is sent is told in any case.
     if deadline.added and activity and signal is None:
         return []

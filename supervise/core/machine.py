@@ -102,25 +102,25 @@ def ignored(attempt: Attempt, event: Event, now: float) -> list[Action]:
 
 PHASES = (Phase.STARTING, Phase.RUNNING, Phase.STOPPING, Phase.DRAINING, Phase.BACKOFF)
 
-TABLE: dict[type[Event], tuple[Handler, Handler, Handler, Handler, Handler]] = {
+HANDLERS: dict[type[Event], tuple[Handler, Handler, Handler, Handler, Handler]] = {
     # STARTING, RUNNING, STOPPING, DRAINING, BACKOFF
     Started: (limits.started, ignored, ignored, ignored, ignored),
     SpawnFailed: (limits.spawn_failed, ignored, ignored, ignored, ignored),
-    Output: (limits.wait, limits.output, shutdown.output_late, shutdown.output_late, ignored),
-    Ready: (limits.wait, limits.ready, shutdown.ready_late, shutdown.ready_late, retry.ready_backoff),
+    Output: (limits.postpone, limits.output, shutdown.output_late, shutdown.output_late, ignored),
+    Ready: (limits.postpone, limits.ready, shutdown.ready_late, shutdown.ready_late, retry.ready_backoff),
     ProbeFailed: (ignored, limits.probe_failed, ignored, ignored, ignored),
-    Alive: (limits.wait, limits.alive, ignored, ignored, ignored),
-    Stuck: (limits.wait, limits.stuck, ignored, ignored, ignored),
-    TimeRequested: (limits.wait, limits.time_requested, ignored, ignored, ignored),
+    Alive: (limits.postpone, limits.alive, ignored, ignored, ignored),
+    Stuck: (limits.postpone, limits.stuck, ignored, ignored, ignored),
+    TimeRequested: (limits.postpone, limits.time_requested, ignored, ignored, ignored),
     Sampled: (ignored, limits.sampled, ignored, ignored, ignored),
     Answered: (ignored, limits.answered, ignored, ignored, ignored),
-    Extend: (limits.wait, limits.extend, shutdown.extend_late, shutdown.extend_late, retry.extend_backoff),
+    Extend: (limits.postpone, limits.extend, shutdown.extend_late, shutdown.extend_late, retry.extend_backoff),
     Cancel: (
         limits.cancel_start, limits.cancel, shutdown.cancel_stopping, shutdown.cancel_draining, retry.cancel_backoff,
     ),
     Exited: (ignored, limits.exited, shutdown.exited_stopping, ignored, ignored),
     Emptied: (ignored, limits.emptied, shutdown.emptied_stopping, shutdown.emptied_draining, ignored),
-    Drained: (limits.wait, limits.drained, shutdown.drained_stopping, shutdown.drained_draining, ignored),
+    Drained: (limits.postpone, limits.drained, shutdown.drained_stopping, shutdown.drained_draining, ignored),
     Undelivered: (
         shutdown.undelivered, shutdown.undelivered, shutdown.undelivered, shutdown.undelivered, ignored,
     ),
@@ -135,7 +135,7 @@ class Machine:
         self._attempt = retry.first(policy)
         self._jitter = jitter
         self._pauses = Pauses()
-        self.unused: Literal["", "cause", "output", "time"] = ""
+        self.unused_attempts: Literal["", "cause", "output", "time"] = ""
         """When all is settled: why attempts are left that are not used; '' where none is, or none is needed."""
 
     @property
@@ -144,14 +144,14 @@ class Machine:
         return self._attempt.phase
 
     @property
-    def wants_access(self) -> bool:
+    def awaits_access(self) -> bool:
         """The command runs, and has not come up yet."""
         return self.phase is Phase.RUNNING and self._attempt.deadlines.access is not None
 
     @property
-    def is_unborn(self) -> bool:
+    def is_unstarted(self) -> bool:
         """The start of the command was given up, because the guardian that should hold the command does not answer."""
-        return self._attempt.is_unborn
+        return self._attempt.is_unstarted
 
     @property
     def attempt_number(self) -> int:
@@ -164,9 +164,9 @@ class Machine:
         return inf if self._pauses.is_on else self._attempt.wake_at
 
     @property
-    def is_waiting(self) -> bool:
+    def has_postponed(self) -> bool:
         """An event was told that is handled later: the command does not exist yet, or a question is open."""
-        return bool(self._attempt.waiting)
+        return bool(self._attempt.postponed)
 
     @property
     def deadlines(self) -> dict[Limit, float]:
@@ -182,9 +182,9 @@ class Machine:
         return self._attempt.deadlines.latest
 
     @property
-    def bound(self) -> float:
+    def phase_ends_at(self) -> float:
         """When the waiting of a phase without deadlines is over, infinity where nothing bounds it; for a display."""
-        return self._attempt.bound
+        return self._attempt.phase_ends_at
 
     def handle(self, event: Event, now: float) -> list[Action]:
         """Take the event in, and say what is to be done, in that order.  `now`: seconds since the run began."""
@@ -199,8 +199,8 @@ class Machine:
                 return []
         now = self._pauses.moved(now)
         actions = self._handle(with_times(event, self._pauses.moved), now)
-        while self._attempt.waiting and self._attempt.is_ready_for_waiting:
-            actions += self._handle(self._attempt.waiting.pop(0), now)
+        while self._attempt.postponed and self._attempt.may_handle_postponed:
+            actions += self._handle(self._attempt.postponed.pop(0), now)
         return actions
 
     def _handle(self, event: Event, now: float) -> list[Action]:
@@ -208,18 +208,18 @@ class Machine:
         if attempt.phase is Phase.DONE:
             return []
         was_between = attempt.phase is Phase.BACKOFF
-        actions = TABLE[type(event)][PHASES.index(attempt.phase)](attempt, event, now)
+        actions = HANDLERS[type(event)][PHASES.index(attempt.phase)](attempt, event, now)
         match actions:
             case [*before, Settle(outcome)] if retry.is_wanted(attempt, outcome, now):
                 return before + self._try_again(Settle(outcome), now)
             case [*_, Settle(outcome)]:
-                self.unused = "" if was_between else retry.why_not(attempt, outcome, now)
+                self.unused_attempts = "" if was_between else retry.why_not(attempt, outcome, now)
         return actions
 
     def _try_again(self, settle: Settle, now: float) -> list[Action]:
-        if retry.has_left(self._attempt):
+        if retry.may_have_survivors(self._attempt):
             return shutdown.clear(self._attempt, now)
         if why := retry.obstacle(self._attempt):
             return [Announce(Refused("retry", why)), settle]
-        self._attempt, actions = retry.following(self._attempt, settle.outcome, self._jitter, now)
+        self._attempt, actions = retry.next_attempt(self._attempt, settle.outcome, self._jitter, now)
         return actions

@@ -40,7 +40,7 @@ class Cause:
     """Of a cancellation."""
     source: str = ""
     """Of a cancellation: who, for people."""
-    is_unborn: bool = False
+    is_unstarted: bool = False
     """The command had not come into being."""
     failure: SpawnFailure | None = None
     reason: str = ""

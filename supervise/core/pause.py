@@ -60,9 +60,9 @@ class Pauses:
         return moved if self._since is None else min(moved, self._since)
 
 
-BEAT_PART = 8
+BEATS_TO_DEADLINE = 8
 """A beat is this part of the time that is left until the next deadline."""
-SHORTEST_BEAT, LONGEST_BEAT = 0.25, 60.0
+SHORTEST_BEAT_SECONDS, LONGEST_BEAT_SECONDS = 0.25, 60.0
 """Seconds of the shortest beat and of the longest one."""
 
 
@@ -73,7 +73,7 @@ def beat(left: float) -> float:
     when: at most since the wake-up before.  So what it cannot tell is at most an eighth of what was left, for some
     forty wake-ups between a minute and the deadline.
     """
-    return min(max(left / BEAT_PART, SHORTEST_BEAT), LONGEST_BEAT)
+    return min(max(left / BEATS_TO_DEADLINE, SHORTEST_BEAT_SECONDS), LONGEST_BEAT_SECONDS)
 
 
 def with_times(event: Event, move: "Callable[[float], float]") -> Event:

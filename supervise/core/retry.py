@@ -19,15 +19,15 @@ from supervise.core.events import (
 from supervise.core.outcome import Cause, Outcome, OutcomeName
 from supervise.core.policy import Policy, RetryOn
 
-JITTER = 0.25
+JITTER_SHARE = 0.25
 """The part of a delay that chance may take off, so that many that failed together do not come again together."""
-SPREAD = 0.6180339887498949
+GOLDEN_RATIO = 0.6180339887498949
 """The golden ratio: its multiples, modulo 1, lie evenly, so that one number of chance is enough for all delays."""
-MOST_DOUBLINGS = 64
+DOUBLINGS_COUNTED = 64
 """From a millisecond to beyond the longest duration; powers have an end."""
-MOST_NAMED = 5
+SURVIVORS_NAMED = 5
 """Processes that a message names by their pids."""
-WORDS: dict[OutcomeName, RetryOn] = {
+RETRY_ON_OF_OUTCOME: dict[OutcomeName, RetryOn] = {
     "access_timeout": "access",
     "idle_timeout": "idle",
     "completion_timeout": "completion",
@@ -46,12 +46,12 @@ def first(policy: Policy) -> Attempt:
 def is_wanted(attempt: Attempt, outcome: Outcome, now: float) -> bool:
     """That outcome of an attempt is followed by another attempt."""
     policy = attempt.policy
-    if attempt.number > policy.retries or _is_cancelled(attempt) or attempt.is_unborn:
+    if attempt.number > policy.retries or _is_cancelled(attempt) or attempt.is_unstarted:
         # A guardian that hangs in a start cannot begin another attempt.
         return False
     if policy.retry_if_silent and attempt.has_output:
         return False
-    if deadlines.earliest(attempt.bounds) <= now:
+    if deadlines.earliest(attempt.run_deadlines) <= now:
         return False
     if outcome.cause and outcome.cause.limit in ("total", "outer"):
         return False
@@ -65,10 +65,12 @@ def why_not(attempt: Attempt, outcome: Outcome, now: float) -> Literal["", "caus
     for.  `time`: the time of the run is over.
     """
     policy = attempt.policy
-    is_over = outcome.name in ("completed", "cancelled") or _is_cancelled(attempt) or attempt.is_unborn
+    is_over = outcome.name in ("completed", "cancelled") or _is_cancelled(attempt) or attempt.is_unstarted
     if is_over or attempt.number > policy.retries:
         return ""
-    if deadlines.earliest(attempt.bounds) <= now or (outcome.cause and outcome.cause.limit in ("total", "outer")):
+    if deadlines.earliest(attempt.run_deadlines) <= now or (
+        outcome.cause and outcome.cause.limit in ("total", "outer")
+    ):
         return "time"
     if not _is_named(policy, outcome):
         return "cause"
@@ -79,14 +81,14 @@ def _is_named(policy: Policy, outcome: Outcome) -> bool:
     """--retry-on names that outcome, or the exit code of a command that ended by itself."""
     is_own = outcome.cause is None and outcome.exit is not None and outcome.name in ("failed", "resumable")
     code = outcome.exit.code if is_own and outcome.exit else None
-    return WORDS.get(outcome.name) in policy.retry_on or code in policy.retry_codes
+    return RETRY_ON_OF_OUTCOME.get(outcome.name) in policy.retry_on or code in policy.retry_codes
 
 
 def _is_cancelled(attempt: Attempt) -> bool:
-    return attempt.last_cancel is not None or any(isinstance(event, Cancel) for event in attempt.waiting)
+    return attempt.last_cancel is not None or any(isinstance(event, Cancel) for event in attempt.postponed)
 
 
-def has_left(attempt: Attempt) -> bool:
+def may_have_survivors(attempt: Attempt) -> bool:
     """Somebody of its tree may be alive who can be killed."""
     return not attempt.is_empty and not attempt.is_killing
 
@@ -98,7 +100,7 @@ def obstacle(attempt: Attempt) -> str:
     """
     if attempt.survivors:
         pids = [str(one.pid) for one in attempt.survivors]
-        named = ", ".join(pids[:MOST_NAMED]) + (" ..." if len(pids) > MOST_NAMED else "")
+        named = ", ".join(pids[:SURVIVORS_NAMED]) + (" ..." if len(pids) > SURVIVORS_NAMED else "")
         return f"attempt {attempt.number} is still alive and cannot be killed (pid {named})"
     return (
         ""
@@ -107,32 +109,32 @@ def obstacle(attempt: Attempt) -> str:
     )
 
 
-def following(attempt: Attempt, outcome: Outcome, jitter: float, now: float) -> tuple[Attempt, list[Action]]:
+def next_attempt(attempt: Attempt, outcome: Outcome, jitter: float, now: float) -> tuple[Attempt, list[Action]]:
     """The attempt after that one, in its back-off.  `jitter`: a number of chance from 0 up to 1, the same for a run."""
     after = Attempt(
         attempt.policy,
-        attempt.bounds,
+        attempt.run_deadlines,
         number=attempt.number + 1,
         previous=outcome.name,
         phase=Phase.BACKOFF,
         has_warn_signal=attempt.has_warn_signal,
     )
-    delay = min(_delay(attempt.policy, attempt.number, jitter), deadlines.earliest(attempt.bounds) - now)
-    after.bound = now + delay
+    delay = min(_delay(attempt.policy, attempt.number, jitter), deadlines.earliest(attempt.run_deadlines) - now)
+    after.phase_ends_at = now + delay
     return after, [Announce(RetryScheduled(after.number, attempt.policy.retries + 1, delay, outcome))]
 
 
 def _delay(policy: Policy, number: int, jitter: float) -> float:
-    doubled: float = policy.retry_delay * 2.0 ** min(number - 1, MOST_DOUBLINGS)
-    return min(doubled, policy.retry_delay_max) * (1 - JITTER * ((jitter + number * SPREAD) % 1))
+    doubled: float = policy.retry_delay * 2.0 ** min(number - 1, DOUBLINGS_COUNTED)
+    return min(doubled, policy.retry_delay_max) * (1 - JITTER_SHARE * ((jitter + number * GOLDEN_RATIO) % 1))
 
 
 def _begun(attempt: Attempt, now: float) -> Attempt:
     attempt.phase = Phase.STARTING
-    attempt.begun = now
+    attempt.start_ordered_at = now
     # A command that never comes into being cannot be asked and need not be stopped.
     due = limits.due_in_start(attempt)
-    attempt.bound = due.at if due else inf
+    attempt.phase_ends_at = due.at if due else inf
     return attempt
 
 
@@ -143,7 +145,7 @@ def tick_backoff(attempt: Attempt, event: Tick, now: float) -> list[Action]:
     """The time of the run is over, or the back-off is."""
     if due := attempt.deadlines.first_due(now):
         return _end(attempt, limits.timeout(due, now))
-    if now >= attempt.bound:
+    if now >= attempt.phase_ends_at:
         assert attempt.previous
         _begun(attempt, now)
         return [StartAttempt(attempt.number, attempt.previous)]
@@ -164,9 +166,9 @@ def _end(attempt: Attempt, cause: Cause) -> list[Action]:
 
 def extend_backoff(attempt: Attempt, event: Extend, now: float) -> list[Action]:
     """What the user gives is for the first deadline of the next attempt."""
-    said = limits.add(attempt.deadlines.first_at(attempt.bound), event, now)
+    said = limits.add(attempt.deadlines.first_at(attempt.phase_ends_at), event, now)
     if isinstance(said, Extended):
-        attempt.deadlines.ahead += event.by
+        attempt.deadlines.added_before_start += event.by
     return [Announce(said)]
 
 

@@ -33,20 +33,20 @@ from supervise.core.outcome import Cause
 
 KILL = 9
 """The number of SIGKILL, the same on every system (POSIX, `kill -9`)."""
-GIVE_UP = 10.0
+KILL_ANSWER_SECONDS = 10.0
 """Seconds after which a KILL that is never answered (a process in an uninterruptible sleep, a dead kernel thread) is
 waited for no longer.  Whoever kills gives up before that and names the survivors."""
-HANGUP = 1
+HUP = 1
 """The number of SIGHUP, the same on every system (POSIX, `kill -1`)."""
-ECHO = 0.1
+ECHO_SECONDS = 0.1
 """Seconds in which the same signal is not a second one: timeout(1), and CI runners, send it to a process and then to
 its whole group."""
-DUMP = 1.0
+DUMP_SECONDS = 1.0
 """Seconds that a command has to write the dump for which --dump-signal asks."""
 SNAPSHOT_SECONDS = 0.050
 """Seconds for which the signal waits for a look at the tree that was not begun ahead of the deadline.  The grace
 counts from the signal."""
-LAST = 0.5
+CUT_DRAIN_SECONDS = 0.5
 """Seconds that a reader has for what was left in the pipes when the drain was cut, after a cause of ours."""
 
 
@@ -63,7 +63,7 @@ def stop(attempt: Attempt, cause: Cause, signal: int, now: float, *, skip_signal
     if dump_signal is None:
         return _send_stop(attempt, signal, now, announcement, skip_signal=skip_signal)
     attempt.is_dumping = True
-    attempt.bound = now + DUMP
+    attempt.phase_ends_at = now + DUMP_SECONDS
     return [SignalRoot(dump_signal), announcement]
 
 
@@ -74,7 +74,7 @@ def _send_stop(
     is_shown = attempt.policy.diagnose and attempt.cause and attempt.cause.limit
     grace = _grace(attempt, signal)
     is_begun = attempt.has_snapshot(now)
-    attempt.bound = now + (SNAPSHOT_SECONDS if is_shown and not is_begun else 0.0) + grace
+    attempt.phase_ends_at = now + (SNAPSHOT_SECONDS if is_shown and not is_begun else 0.0) + grace
     actions: list[Action] = [StopTree(signal, skip_signal), *announcement]
     if not grace:
         actions += _kill(attempt, "grace", now)
@@ -114,7 +114,7 @@ def give_up_start(attempt: Attempt, cause: Cause, now: float) -> list[Action]:
     """End a run whose command never came into being: what there is of the command is killed at once."""
     attempt.cause = cause
     attempt.phase = Phase.STOPPING
-    attempt.is_unborn = True
+    attempt.is_unstarted = True
     # A command that never was has written no byte.
     attempt.is_drained = True
     return [Announce(Verdict(cause, KILL, 0.0)), *_order_kill(attempt, now)]
@@ -123,7 +123,7 @@ def give_up_start(attempt: Attempt, cause: Cause, now: float) -> list[Action]:
 def settle(attempt: Attempt) -> list[Action]:
     """It is over."""
     attempt.phase = Phase.DONE
-    attempt.bound = inf
+    attempt.phase_ends_at = inf
     return [Settle(outcome.settle(attempt.cause, attempt.exit, attempt.policy, attempt.undelivered))]
 
 
@@ -132,25 +132,25 @@ def drain(attempt: Attempt, since: float, now: float) -> list[Action]:
     if attempt.is_drained:
         return settle(attempt)
     attempt.phase = Phase.DRAINING
-    attempt.bound = since + attempt.policy.drain
+    attempt.phase_ends_at = since + attempt.policy.drain
     return _drain_on(attempt, now)
 
 
 def _drain_on(attempt: Attempt, now: float) -> list[Action]:
-    if now < attempt.bound:
+    if now < attempt.phase_ends_at:
         return []
-    if attempt.is_cut and attempt.cause:
+    if attempt.is_drain_cut and attempt.cause:
         return settle(attempt)
     # What is in the pipe is delivered, however slow the reader; only after a cause of ours is that bounded too.
-    attempt.is_cut = True
-    attempt.bound = now + LAST if attempt.cause else inf
+    attempt.is_drain_cut = True
+    attempt.phase_ends_at = now + CUT_DRAIN_SECONDS if attempt.cause else inf
     return [CutOutput()]
 
 
 def _order_kill(attempt: Attempt, now: float) -> list[Action]:
     attempt.is_killing = True
     attempt.is_dumping = False
-    attempt.bound = now + GIVE_UP
+    attempt.phase_ends_at = now + KILL_ANSWER_SECONDS
     return [KillTree()]
 
 
@@ -176,7 +176,7 @@ def output_late(attempt: Attempt, event: Output, now: float) -> list[Action]:
 
 def tick_stopping(attempt: Attempt, event: Tick, now: float) -> list[Action]:
     """The dump has had its time: stop; the grace is over: kill; and if even that is never answered, go on without."""
-    if now < attempt.bound:
+    if now < attempt.phase_ends_at:
         return []
     if attempt.is_dumping:
         return _send_stop(attempt, attempt.policy.signal, now)
@@ -187,7 +187,7 @@ def cancel_stopping(attempt: Attempt, event: Cancel, now: float) -> list[Action]
     """The first is passed on and changes neither the cause nor the grace, the second kills at once; no echo does."""
     last = attempt.last_cancel
     if last and event.signal == last.signal and _is_echo(event, last):
-        if event.signal == HANGUP and not _is_from_terminal(event):
+        if event.signal == HUP and not _is_from_terminal(event):
             # The echo of this hang-up has come: the next HUP of a process is a second request.
             attempt.last_cancel = replace(last, delivered=False, from_terminal=False)
         return []
@@ -210,10 +210,10 @@ def cancel_stopping(attempt: Attempt, event: Cancel, now: float) -> list[Action]
 
 
 def _is_echo(event: Cancel, last: Cancel) -> bool:
-    if event.signal == HANGUP and (_is_from_terminal(event) or _is_from_terminal(last)):
+    if event.signal == HUP and (_is_from_terminal(event) or _is_from_terminal(last)):
         # A window that is closed gives two HUPs: one from its shell, which passes it on, and one from the kernel.
         return True
-    return not event.delivered and event.at < last.at + ECHO
+    return not event.delivered and event.at < last.at + ECHO_SECONDS
 
 
 def _is_from_terminal(event: Cancel) -> bool:

@@ -23,11 +23,11 @@ from supervise.faces import json_fields, report_shape
 from supervise.faces.json_fields import Fields
 from supervise.faces.report_items import Diagnosis, Moment, ReportItem, Said, Stragglers, Usage
 
-MOST = 60
+ENTRIES_KEPT = 60
 """Entries that the report keeps of each kind: of warnings, of extensions, and of idle stops that were put off."""
-PACKED = 256
+ENTRIES_PER_PACK = 256
 """Entries that are packed together."""
-UNFINISHED = report_shape.outcome("lost", None)
+LOST_OUTCOME = report_shape.outcome("lost", None)
 """How a run ended of which no outcome was heard: the supervisor died."""
 
 
@@ -36,13 +36,13 @@ class FirstAndLast:
 
     def __init__(self) -> None:
         self._first: list[Fields] = []
-        self._last: deque[Fields] = deque(maxlen=MOST // 2)
+        self._last: deque[Fields] = deque(maxlen=ENTRIES_KEPT // 2)
         self.left_out = 0
         """How many entries came in between, and are left out."""
 
     def append(self, entry: Fields) -> None:
         """Add one entry."""
-        if len(self._first) < MOST // 2:
+        if len(self._first) < ENTRIES_KEPT // 2:
             self._first.append(entry)
             return
         self.left_out += len(self._last) == self._last.maxlen
@@ -63,7 +63,7 @@ class PackedList:
     def append(self, entry: Fields) -> None:
         """Add one entry."""
         self._fresh.append(json.dumps(entry).encode())
-        if len(self._fresh) == PACKED:
+        if len(self._fresh) == ENTRIES_PER_PACK:
             # Most runs do not need the library, so it is loaded here.
             import zlib
 
@@ -72,7 +72,7 @@ class PackedList:
 
     def __len__(self) -> int:
         """Return how many entries there are."""
-        return PACKED * len(self._packed) + len(self._fresh)
+        return ENTRIES_PER_PACK * len(self._packed) + len(self._fresh)
 
     def __iter__(self) -> Iterator[Fields]:
         """Yield the entries in the order in which they came."""
@@ -229,7 +229,7 @@ class FullReport:
         """The report, as valid by `report.schema.json`; `moment` is the end of a run of which no other end is known."""
         ended = self._ended or moment
         last = self._attempts[-1] if self._attempts else None
-        end = json_fields.outcome(self._outcome) if self._outcome else UNFINISHED
+        end = json_fields.outcome(self._outcome) if self._outcome else LOST_OUTCOME
         used = usage or Usage()
         left_out = {name: some.left_out for name, some in self._some.items()}
         return report_shape.report(

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from supervise.core.events import Activity, Extended, Process, ProcessSnapshot, PutOff, Socket, Warned
 from supervise.core.outcome import Cause, Exit, Outcome
 from supervise.faces import report_shape
-from supervise.faces.phrases import LATEST
+from supervise.faces.phrases import LATEST_EPOCH_SECONDS
 from supervise.faces.report_items import Diagnosis, LastLine, Moment
 from supervise.text.signal_names import signal_name
 
@@ -18,7 +18,11 @@ _TIMEOUTS = {"access_timeout": "access", "completion_timeout": "completion", "id
 
 def time(epoch: float) -> str:
     """`2026-11-22T13:07:00.123Z` (RFC 3339)."""
-    return datetime.fromtimestamp(min(epoch, LATEST), UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return (
+        datetime.fromtimestamp(min(epoch, LATEST_EPOCH_SECONDS), UTC)
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z")
+    )
 
 
 def seconds(value: float | None) -> float | None:

@@ -27,7 +27,7 @@ class LiveState:
     phase: Phase
     deadlines: Mapping[Limit, float]
     """Those in force."""
-    bound: float = inf
+    phase_ends_at: float = inf
     """When the waiting of this phase is over; infinity where nothing bounds it."""
     last_byte: float | None = None
     """None before the first one of this attempt."""
@@ -90,7 +90,7 @@ class LiveText:
         return cut(PREFIX + clean(", ".join(filter(None, parts))), columns - 1)
 
     def _where(self, glance: LiveState) -> str:
-        heard, so_far, left = self._heard, phrases.duration(int(glance.t)), _left(glance.bound, glance.t)
+        heard, so_far, left = self._heard, phrases.duration(int(glance.t)), _left(glance.phase_ends_at, glance.t)
         match glance.phase, heard:
             case Phase.RUNNING, LiveAttempt(has_exited=True):
                 return f"waiting for what it left running, {so_far}"

@@ -26,7 +26,7 @@ from supervise.core.events import (
 )
 from supervise.core.outcome import Cause, Outcome
 from supervise.core.policy import Policy
-from supervise.core.retry import WORDS as RETRIED
+from supervise.core.retry import RETRY_ON_OF_OUTCOME as RETRIED
 from supervise.faces import phrases
 from supervise.faces.report_items import Diagnosis, Moment, NotRetried, ReportItem, Said, Stragglers, Trouble
 from supervise.text.sanitizer import clean
@@ -35,18 +35,18 @@ from supervise.text.stderr import PREFIX
 
 Verbosity = Literal["quiet", "normal", "verbose"]
 
-MOST_NAMED = 10
+PROCESSES_NAMED = 10
 """Processes named in a message; the report names them all."""
-MOST_SHOWN = 20
+PROCESSES_SHOWN = 20
 """Processes of a diagnosis, each on a line of its own."""
-HELD_BACK = "the CPU is busy but nothing is printed: its output may be held back by block buffering; try --pty"
-LEFT_OUTPUT = {
+BUFFERING_HINT = "the CPU is busy but nothing is printed: its output may be held back by block buffering; try --pty"
+STRAGGLER_OUTPUT_TEXT = {
     "record": "what is left running prints into the record of this run alone from now on",
     "dropped": "what is left running goes on, and what it prints is dropped from now on",
     "cut": "the output of what is left running is cut: a process that prints may die of it",
 }
 KILL = 9
-WITHOUT_THE_COMMAND = ("error", "not_executable", "not_found", "lost")
+REASON_ALONE = ("error", "not_executable", "not_found", "lost")
 """Outcomes of which the reason is the whole final message."""
 
 
@@ -119,7 +119,7 @@ class StderrMessages:
             case Diagnosis():
                 return _diagnosis(item, moment)
             case Stragglers(processes, output):
-                return _named("left running", processes) + ([LEFT_OUTPUT[output]] if output else [])
+                return _named("left running", processes) + ([STRAGGLER_OUTPUT_TEXT[output]] if output else [])
         return []
 
     def _verbosely(self, item: ReportItem, moment: Moment) -> list[str]:
@@ -158,7 +158,7 @@ class StderrMessages:
     def _final(self, outcome: Outcome, moment: Moment) -> list[str]:
         if self._waits_for and outcome.cause and outcome.cause.kind != "spawn_failed":
             return [f"{_verdict(outcome.cause)}, before attempt {self._waits_for} (exit {outcome.exit_code})"]
-        if outcome.name in WITHOUT_THE_COMMAND or not outcome.cause or not (self._survivors or self._is_killing):
+        if outcome.name in REASON_ALONE or not outcome.cause or not (self._survivors or self._is_killing):
             return _final(outcome, moment)
         who = f"{self._survivors} process{'es' * (self._survivors > 1)}" if self._survivors else "what it has started"
         failed = f"{who} could not be stopped"
@@ -208,7 +208,7 @@ def _put_off(item: PutOff, moment: Moment) -> str:
 def _verdict(cause: Cause) -> str:
     limit = phrases.duration(cause.limit_seconds or 0)
     match cause:
-        case Cause(is_unborn=True) if cause.limit and cause.limit not in ("total", "outer"):
+        case Cause(is_unstarted=True) if cause.limit and cause.limit not in ("total", "outer"):
             return f"{phrases.cause(cause)}: not started after {limit}"
         case Cause("completion_timeout", limit="total"):
             return f"{phrases.cause(cause)}: the total of {limit} is used up"
@@ -232,7 +232,7 @@ def _stopping(item: Verdict) -> str:
 
 
 def _diagnosis(item: Diagnosis, moment: Moment) -> list[str]:
-    lines, shown = [], item.processes[:MOST_SHOWN]
+    lines, shown = [], item.processes[:PROCESSES_SHOWN]
     if shown:
         so_far = "" if item.is_whole else ", as far as it could be read in time"
         span = f"over the last {phrases.measured(item.cpu_span)}" if item.cpu_span else "since the start of each"
@@ -243,7 +243,7 @@ def _diagnosis(item: Diagnosis, moment: Moment) -> list[str]:
         lines.append(f"  and {more} more")
     if item.last_line:
         lines.append(phrases.last_line(item.last_line, moment.t))
-    return lines + ([HELD_BACK] if item.is_held_back else [])
+    return lines + ([BUFFERING_HINT] if item.is_held_back else [])
 
 
 def _final(outcome: Outcome, moment: Moment) -> list[str]:
@@ -253,13 +253,13 @@ def _final(outcome: Outcome, moment: Moment) -> list[str]:
         return [f"the command was {phrases.end(outcome.exit)} (exit {outcome.exit_code})"]
     if outcome.name == "busy":
         return [f"{outcome.reason} ({_codes(outcome)})"]
-    if cause is not None and cause.kind == "cancelled" and cause.reason and not cause.is_unborn:
+    if cause is not None and cause.kind == "cancelled" and cause.reason and not cause.is_unstarted:
         return [f"{phrases.cause(cause)} {cause.reason} ({_codes(outcome)})"]
-    if outcome.name in WITHOUT_THE_COMMAND:
+    if outcome.name in REASON_ALONE:
         return [outcome.reason or (cause.reason if cause else "") or outcome.name.replace("_", " ")]
     if cause is None:
         return []
-    what = cause.reason if cause.is_unborn else "the command was stopped"
+    what = cause.reason if cause.is_unstarted else "the command was stopped"
     return [f"{phrases.cause(cause)}: {what} after {phrases.measured(moment.t)} ({_codes(outcome)})"]
 
 
@@ -272,6 +272,6 @@ def _codes(outcome: Outcome) -> str:
 
 
 def _named(what: str, processes: tuple[Process, ...]) -> list[str]:
-    lines = [f"{what}: {phrases.process(one)}" for one in processes[:MOST_NAMED]]
+    lines = [f"{what}: {phrases.process(one)}" for one in processes[:PROCESSES_NAMED]]
     more = len(processes) - len(lines)
     return lines + ([f"{what}: and {more} more"] if more else [])

@@ -11,7 +11,7 @@ from supervise.text.signal_names import signal_name
 
 UNITS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000))
 """In milliseconds; seconds are written with what is left of them."""
-LATEST = 253_402_128_000
+LATEST_EPOCH_SECONDS = 253_402_128_000
 """Epoch seconds of the end of 9999 less two days: datetime knows no later year, in any time zone."""
 SIZES = ("kB", "MB", "GB", "TB", "PB")
 STATES = {
@@ -25,7 +25,7 @@ STATES = {
     "I": "idle",
 }
 """The letters of proc(5)."""
-DEEPEST = 10
+GENERATIONS_INDENTED = 10
 """Generations that are indented: a line must have room for what it says."""
 SOCKETS_NAMED = 3
 """Of one process; the report names more."""
@@ -51,7 +51,7 @@ def measured(seconds: float) -> str:
 
 def local_time(epoch: float, now: float) -> str:
     """`14:07:00+01:00`, with the date in front where it is not that of `now`; both in epoch seconds."""
-    moment, today = (datetime.fromtimestamp(round(min(one, LATEST))).astimezone() for one in (epoch, now))
+    moment, today = (datetime.fromtimestamp(round(min(one, LATEST_EPOCH_SECONDS))).astimezone() for one in (epoch, now))
     text = moment.isoformat(sep=" ", timespec="seconds")
     return text if moment.date() != today.date() else text.partition(" ")[2]
 
@@ -91,7 +91,7 @@ def process_snapshot(one: ProcessSnapshot) -> str:
     if len(one.sockets) > SOCKETS_NAMED:
         sockets.append(f"and {_number(len(one.sockets) - SOCKETS_NAMED, 'more socket')}")
     text = "; ".join([f"pid {one.pid} {one.name}: {state}, cpu {percent(one.cpu_percent)}{threads}", *sockets])
-    return "  " * min(one.depth, DEEPEST) + clean(text)
+    return "  " * min(one.depth, GENERATIONS_INDENTED) + clean(text)
 
 
 def _socket(one: Socket) -> str:

@@ -15,13 +15,13 @@ from math import inf
 from supervise.core.events import Extended, ProbeFailed, PutOff, Refused, Warned
 from supervise.faces.report_items import ReportItem, Said
 
-BURST = 10.0
+BURST_ITEMS = 10.0
 """Items that are told at once, before the allowance is used up."""
-SPACING = 1.0
+FIRST_SPACING_SECONDS = 1.0
 """Seconds after which the allowance grows by one item, at first; ..."""
-PART = 100
+SPACINGS_PER_RUN = 100
 """... and later this part of the time of the run."""
-LONG = 1024
+CHARACTERS_PER_ITEM = 1024
 """Characters of a text that cost as much as one item more."""
 
 Released = tuple[ReportItem, int]
@@ -62,8 +62,8 @@ class Throttle:
         if kind.pending is not None:
             kind.left_out += 1
             item = _merged(kind.pending, item)
-        spacing = max(SPACING, now / PART)
-        kind.pending, kind.due = item, max(now, kind.free_at - BURST * spacing)
+        spacing = max(FIRST_SPACING_SECONDS, now / SPACINGS_PER_RUN)
+        kind.pending, kind.due = item, max(now, kind.free_at - BURST_ITEMS * spacing)
         return self._tell(kind, now) if kind.due <= now else []
 
     def begin_attempt(self) -> None:
@@ -83,7 +83,7 @@ class Throttle:
         item, left_out = kind.pending, kind.left_out
         if item is None:
             return []
-        kind.free_at = max(kind.free_at, now) + _cost(item) * max(SPACING, now / PART)
+        kind.free_at = max(kind.free_at, now) + _cost(item) * max(FIRST_SPACING_SECONDS, now / SPACINGS_PER_RUN)
         kind.pending, kind.left_out, kind.due, kind.last = None, 0, inf, item
         return [(item, left_out)]
 
@@ -118,4 +118,4 @@ def _cost(item: ReportItem) -> int:
     match item:
         case Said(text=text) | ProbeFailed(why=text) | Refused(why=text):
             pass
-    return 1 + len(text) // LONG
+    return 1 + len(text) // CHARACTERS_PER_ITEM

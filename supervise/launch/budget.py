@@ -3,7 +3,7 @@
 import os
 
 from supervise.options.table import DEADLINE
-from supervise.options.values import LONGEST
+from supervise.options.values import LONGEST_DURATION_SECONDS
 
 HEADWAY = 1.0
 """Seconds, and our own grace, that we are to be done before it is."""
@@ -19,6 +19,6 @@ def our_part(kill_after: float, now: float) -> "float | None":
         left = float(os.environ[DEADLINE]) - now
     except (LookupError, ValueError):
         return None
-    if not 0 < left < LONGEST:
+    if not 0 < left < LONGEST_DURATION_SECONDS:
         return None
     return left - min(kill_after + HEADWAY, left / 2)

@@ -3,7 +3,7 @@
 import os
 
 from supervise.options import paths
-from supervise.options.table import BETWEEN, RECOVERED_FROM
+from supervise.options.table import RECOVERED_FROM, WORD_SEPARATOR
 from supervise.process import identity, system
 from supervise.records import store
 from supervise.records.short_report import Brief
@@ -106,7 +106,7 @@ def plan(info: "RunInfo") -> Plan:
     shown = kept
     if redaction:
         shown = {name: redaction.word(f"{name}={word}")[len(name) + 1 :] for name, word in kept.items()}
-    options = {name: word.split(BETWEEN) if BETWEEN in word else word for name, word in info.said.items()}
+    options = {name: word.split(WORD_SEPARATOR) if WORD_SEPARATOR in word else word for name, word in info.said.items()}
     facts = store.facts_of(info.run_id, values["name"], info.command, info.started_at, options, shown, recovered_from())
     secrets = None
     if redaction and redaction.has_found:

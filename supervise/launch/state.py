@@ -9,7 +9,7 @@ import os
 import select
 from time import gmtime, monotonic, strftime, time
 
-from supervise.options.table import BETWEEN
+from supervise.options.table import WORD_SEPARATOR
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ RESERVE_BYTES = 4 << 20
 """Bytes of address space that are kept for the end of a run which is short of memory: for the modules that write that
 end into the report and the record, and for what these modules write.  The C library maps a block of this size by itself
 (mallopt(3), M_MMAP_THRESHOLD), unmaps the block when it is freed, and pages that are never touched cost nothing."""
-MARKS = ("passw", "token", "secret", "key", "://")
+SUSPECT_PARTS = ("passw", "token", "secret", "key", "://")
 """Marks of secrets: where the lower-case words have none, no rule finds a secret in them (a test holds them equal to
 those of the rules), so an ordinary run does not load the rules."""
 
@@ -91,15 +91,16 @@ class RunInfo:
         Raises OSError, ImportError or MemoryError where the rules cannot be loaded.
         """
         request = self.request
-        text = BETWEEN.join((*request.command, *request.said.values())).lower()
-        if not (self.values["redact"] or self.values["keep_env"] or any(mark in text for mark in MARKS)):
+        text = WORD_SEPARATOR.join((*request.command, *request.said.values())).lower()
+        if not (self.values["redact"] or self.values["keep_env"] or any(mark in text for mark in SUSPECT_PARTS)):
             return
         from supervise.text.redaction import Redaction
 
         self.redaction = redaction = Redaction(self.values["redact"])
         self.command = redaction.words(request.command)
         self.said = {
-            name: BETWEEN.join(map(redaction.word, word.split(BETWEEN))) for name, word in request.said.items()
+            name: WORD_SEPARATOR.join(map(redaction.word, word.split(WORD_SEPARATOR)))
+            for name, word in request.said.items()
         }
 
     def set_budget(self, seconds: "float | None") -> None:

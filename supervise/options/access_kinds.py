@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-TOLD = ""
+REPORTED = ""
 """The check of a kind that another part of supervise tells of: the first byte, sd_notify, a client."""
 LINES = "lines"
 """The check of a kind that is looked for in the lines of the output."""
@@ -124,7 +124,7 @@ def _unix(argument: str) -> str:
 
 
 KINDS = (
-    AccessKind("output", "", _anything, TOLD, "The command prints a byte on stdout or stderr."),
+    AccessKind("output", "", _anything, REPORTED, "The command prints a byte on stdout or stderr."),
     AccessKind(
         "match", "REGEX", _expression, LINES,
         "The regular expression (Python's syntax) is found in a whole line of stdout or stderr. The line feed and a "
@@ -153,18 +153,18 @@ KINDS = (
         "says so. To trust a certificate that no authority of the system has signed, set *SSL_CERT_FILE* in the "
         "environment of supervise; to check none, use *command=curl -kfs -o /dev/null* URL.",
     ),
-    AccessKind("notify", "", _anything, TOLD, "The command sends READY=1 by *sd_notify*(3)."),
+    AccessKind("notify", "", _anything, REPORTED, "The command sends READY=1 by *sd_notify*(3)."),
     AccessKind(
         "command", "SHELL COMMAND", _anything, "command",
         "A shell runs the command, and it exits with 0 within 30 seconds. Its output is discarded.",
     ),
     AccessKind(
-        "attach", "", _anything, TOLD,
+        "attach", "", _anything, REPORTED,
         "A client attaches to the run. With *--no-record* or *--log-max 0* no client can attach, so that attach as "
         "the only sign is refused.",
     ),
     AccessKind(
-        "manual", "", _anything, TOLD,
+        "manual", "", _anything, REPORTED,
         "The user calls *supervise ready*, which also finds a run without a record.",
     ),
 )  # fmt: skip

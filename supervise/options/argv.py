@@ -9,7 +9,7 @@ import os
 import sys
 
 from supervise.options import paths
-from supervise.options.table import BETWEEN, OPTIONS, PREFIX, BadValueError, Option, option_names
+from supervise.options.table import OPTIONS, PREFIX, WORD_SEPARATOR, BadValueError, Option, option_names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def take_options(rest: "list[str]", names: "Mapping[str, Option]") -> "dict[str,
                 return None
             value = rest.pop(0)
         is_added = option.is_repeatable and option.key in said
-        said[option.key] = said[option.key] + BETWEEN + value if is_added else value
+        said[option.key] = said[option.key] + WORD_SEPARATOR + value if is_added else value
     return said
 
 
@@ -172,7 +172,7 @@ def source_of(option: Option, said: "Mapping[str, str]", environ: "Mapping[str, 
         return "--" + option.name, said[option.key]
     for variable in option.variables if environ else ():
         if word := environ.get(variable):
-            return variable, BETWEEN.join(filter(None, word.split("\n"))) if option.is_repeatable else word
+            return variable, WORD_SEPARATOR.join(filter(None, word.split("\n"))) if option.is_repeatable else word
     return "", ""
 
 

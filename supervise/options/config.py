@@ -14,7 +14,7 @@ import os
 
 from supervise.files import owned, shared, trust
 from supervise.options.plain_toml import read as read_plainly
-from supervise.options.table import BETWEEN, OPTIONS, BadValueError, Option, option_names
+from supervise.options.table import OPTIONS, WORD_SEPARATOR, BadValueError, Option, option_names
 from supervise.options.values import read as read_value
 
 TYPE_CHECKING = False
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
     from typing import Any
 
 BOM = b"\xef\xbb\xbf"
-MOST = 1 << 20
+FILE_BYTES = 1 << 20
 """Bytes of a file that can be a configuration."""
 PROFILES = "profiles"
 NOT_CONFIGURED = ("config", "profile")
 """They say which configuration there is."""
-LARGEST = 10**15
+LARGEST_NUMBER = 10**15
 """A number beyond it is none that an option takes."""
-LONGEST_NAME = 50
-LONGEST_TEXT = 400
+COMPARED_NAME_CHARACTERS = 50
+MESSAGE_CHARACTERS = 400
 """Characters of a message."""
-FEW = 8
+NAMES_LISTED = 8
 """Names that a message can list."""
-OF_NUMBERS = ("limit", "cap", "delay", "step", "marks", "percent", "codes", "signal", "count", "size", "room")
-OF_LISTS = ("marks", "set", "codes", "causes", "names")
+KINDS_OF_NUMBERS = ("limit", "cap", "delay", "step", "marks", "percent", "codes", "signal", "count", "size", "room")
+KINDS_OF_LISTS = ("marks", "set", "codes", "causes", "names")
 """The kinds whose words have commas between them."""
 
 
@@ -101,7 +101,7 @@ class Configuration:
         if profile is not None:
             found |= _read_table(self.profiles[profile], (PROFILES, profile), problems)
         if problems:
-            raise BadValueError(self.told(problems)[0] + (f" ({len(problems) - 1} more)" if problems[1:] else ""))
+            raise BadValueError(self.located(problems)[0] + (f" ({len(problems) - 1} more)" if problems[1:] else ""))
         return found
 
     def problems(self) -> "list[Problem]":
@@ -116,7 +116,7 @@ class Configuration:
                 problems.append(Problem(path, f"got {_described(table)}, takes a table: [{PROFILES}.{name}]"))
         return problems
 
-    def told(self, problems: "list[Problem]") -> "list[str]":
+    def located(self, problems: "list[Problem]") -> "list[str]":
         """`FILE:LINE: what is wrong`, in the order of the lines."""
         lines = self.lines if problems else {}
         placed = sorted((lines.get(problem.path, 1), _shortened(problem.text)) for problem in problems)
@@ -155,7 +155,7 @@ def _text(file: str, *, is_named: bool) -> str:
                 kind = "a directory" if mode == 0o040000 else "not a regular file"
                 raise BadValueError(f"{shown(file)}: is {kind}, takes a file of TOML")
             data = b""
-            while len(data) <= MOST and (more := os.read(fd, MOST)):
+            while len(data) <= FILE_BYTES and (more := os.read(fd, FILE_BYTES)):
                 data += more
         finally:
             os.close(fd)
@@ -167,8 +167,8 @@ def _text(file: str, *, is_named: bool) -> str:
         from supervise.text.stderr import reason_of
 
         raise BadValueError(f"{shown(file)}: cannot read it: {reason_of(error)}") from None
-    if len(data) > MOST:
-        raise BadValueError(f"{shown(file)}: is longer than {MOST} bytes")
+    if len(data) > FILE_BYTES:
+        raise BadValueError(f"{shown(file)}: is longer than {FILE_BYTES} bytes")
     try:
         # Some editors begin a file of UTF-8 with a mark of that.
         return data.removeprefix(BOM).decode().replace("\r\n", "\n")
@@ -248,22 +248,28 @@ def word_of(option: Option, value: "Any") -> str:
     Raises BadValueError where it is of a type that the option does not take.
     """
     match value:
-        case str() if BETWEEN not in value:
+        case str() if WORD_SEPARATOR not in value:
             return value
         case bool() if option.is_flag or "on" in option.choices:
             return "on" if value else "off"
-        case int() | float() if option.kind in OF_NUMBERS and not isinstance(value, bool) and abs(value) <= LARGEST:
+        case int() | float() if (
+            option.kind in KINDS_OF_NUMBERS and not isinstance(value, bool) and abs(value) <= LARGEST_NUMBER
+        ):
             return str(value)
         case list() if option.is_repeatable and all(isinstance(one, str) for one in value):
-            return BETWEEN.join(word_of(option, one) for one in value)
-        case list() if option.kind in OF_LISTS and not any(isinstance(one, list) for one in value):
+            return WORD_SEPARATOR.join(word_of(option, one) for one in value)
+        case list() if option.kind in KINDS_OF_LISTS and not any(isinstance(one, list) for one in value):
             return ",".join(word_of(option, one) for one in value)
     raise BadValueError(f"got {_described(value)}, takes {_takes(option)}")
 
 
+def _is_number(value: float) -> bool:
+    return not isinstance(value, bool) and abs(value) <= LARGEST_NUMBER
+
+
 def _takes(option: Option) -> str:
     try:
-        read_value(option, BETWEEN)
+        read_value(option, WORD_SEPARATOR)
     except BadValueError as error:
         return str(error).partition("takes ")[2]
     return "text"
@@ -277,7 +283,7 @@ def _described(value: object) -> str:
             return f"the number {value}"
         case int():
             # Python refuses to write a number of thousands of digits.
-            return f"the number {value}" if abs(value) <= LARGEST else "a number"
+            return f"the number {value}" if abs(value) <= LARGEST_NUMBER else "a number"
         case str():
             return repr(value)
         case list():
@@ -288,7 +294,7 @@ def _described(value: object) -> str:
 
 
 def _shortened(text: str) -> str:
-    return text if len(text) <= LONGEST_TEXT else text[:LONGEST_TEXT] + " ..."
+    return text if len(text) <= MESSAGE_CHARACTERS else text[:MESSAGE_CHARACTERS] + " ..."
 
 
 def shown(file: str) -> str:
@@ -306,7 +312,7 @@ def did_you_mean(word: str, names: "list[str]") -> str:
     """A hint for a word that is none of the names."""
     from difflib import get_close_matches
 
-    near = get_close_matches(word[:LONGEST_NAME].lower().replace("_", "-"), names, n=1)
+    near = get_close_matches(word[:COMPARED_NAME_CHARACTERS].lower().replace("_", "-"), names, n=1)
     if near:
         return f"did you mean {near[0]}?"
-    return "see supervise run --help" if len(names) > FEW else "there are " + ", ".join(names)
+    return "see supervise run --help" if len(names) > NAMES_LISTED else "there are " + ", ".join(names)

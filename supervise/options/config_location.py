@@ -13,10 +13,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-_late: "set[str]" = set()
+_silent_files: "set[str]" = set()
 """The files whose file system did not answer."""
 LIMITS = ("access_timeout", "timeout", "total_timeout")
-PATIENCE = 2.0
+ANSWER_SECONDS = 2.0
 """Seconds that the file system of the user's own configuration has to answer, or half of the first limit."""
 
 
@@ -69,7 +69,7 @@ def _answers(path: str, look: "Callable[[], object]", said: "Mapping[str, str]",
     """
     from supervise.process import system
 
-    if path in _late:
+    if path in _silent_files:
         # The full reader asks again where the fast reader has failed.
         return False
     if system.is_at_hand(path):
@@ -77,7 +77,7 @@ def _answers(path: str, look: "Callable[[], object]", said: "Mapping[str, str]",
     from supervise.options import values
     from supervise.process import bounded_call
 
-    bounds = [PATIENCE]
+    bounds = [ANSWER_SECONDS]
     for key in LIMITS:
         option = next(one for one in OPTIONS if one.key == key)
         try:
@@ -90,7 +90,7 @@ def _answers(path: str, look: "Callable[[], object]", said: "Mapping[str, str]",
     try:
         bounded_call.run(lambda: (bool(look()), ()), min(bounds))
     except bounded_call.NoAnswerError:
-        _late.add(path)
+        _silent_files.add(path)
         return False
     except OSError:
         # An error is an answer too.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 BARE = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
 BLANK = " \t"
 QUOTES = ('"', "'")
-LONGEST_NUMBER = 15
+NUMBER_DIGITS = 15
 """Digits that a float holds as well."""
 
 
@@ -96,7 +96,7 @@ def _items(rest: str) -> "tuple[list[Any], str] | None":
 
 def _number(word: str) -> "int | float | None":
     whole, dot, part = word.partition(".")
-    if not (whole.isascii() and whole.isdigit()) or len(word) > LONGEST_NUMBER or (whole[0] == "0" and whole != "0"):
+    if not (whole.isascii() and whole.isdigit()) or len(word) > NUMBER_DIGITS or (whole[0] == "0" and whole != "0"):
         return None
     if not dot:
         return int(word)

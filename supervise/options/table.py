@@ -16,7 +16,7 @@ DEADLINE = PREFIX + "DEADLINE"
 """Where a command finds the latest instant that it may live, in epoch seconds."""
 RECOVERED_FROM = PREFIX + "RECOVERED_FROM"
 """The variable by which `recover` tells a run which lost one it runs again, and for which time."""
-BETWEEN = "\0"
+WORD_SEPARATOR = "\0"
 """Stands between the words of an option that may be given several times: no word of a command line can hold it."""
 
 

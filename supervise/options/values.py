@@ -3,7 +3,7 @@
 A reader takes the option's row and the word, and returns the value or raises BadValueError with one clear line.
 """
 
-from supervise.options.table import BETWEEN, BadValueError, Option
+from supervise.options.table import WORD_SEPARATOR, BadValueError, Option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ OFF_WORDS = ("off", "infinity")
 OFF_SIZE = "0"
 NO_BOUND = float("inf")
 SIZE_FORMS = "a size of 64KiB or more (500KiB, 64MiB, 1.5GiB; K, M and G are the same)"
-LONGEST = 100 * 365 * 86400.0
+LONGEST_DURATION_SECONDS = 100 * 365 * 86400.0
 """A century: what is longer is taken for this much, as timeout(1) takes any number.  Beyond it the arithmetic of dates
 is no longer safe."""
 SIZES = {
@@ -32,9 +32,9 @@ SIZES = {
     for power, unit in enumerate(("", "K", "M", "G", "T"))
     for ending in (("", "B", "iB") if unit else ("", "B"))
 }
-LEAST_SIZE = 1 << 16
-LARGEST_SIZE = 1 << 44
-LONGEST_NAME = 64
+SMALLEST_SIZE_BYTES = 1 << 16
+LARGEST_SIZE_BYTES = 1 << 44
+NAME_CHARACTERS = 64
 DURATION_FORMS = "a duration (90, 90s, 1.5m, 1h30m, 2d, 500ms, PT1H30M)"
 
 
@@ -82,7 +82,7 @@ def duration(text: str) -> "float | None":
         seconds = None if days is None or hours is None else days + hours
     elif seconds is None and text:
         seconds = _numbers_with_units(text, UNITS)
-    return None if seconds is None else min(seconds, LONGEST)
+    return None if seconds is None else min(seconds, LONGEST_DURATION_SECONDS)
 
 
 def _is_infinite(word: str) -> bool:
@@ -111,7 +111,7 @@ def read_cap(option: Option, word: str) -> float:
 
 def read_delay(option: Option, word: str) -> float:
     """Return seconds; 0 is at once, and infinity the longest that there is."""
-    seconds = LONGEST if _is_infinite(word) else duration(word)
+    seconds = LONGEST_DURATION_SECONDS if _is_infinite(word) else duration(word)
     if seconds is None:
         raise _bad(word, DURATION_FORMS + "; 0 for at once")
     return seconds
@@ -223,16 +223,17 @@ def _size(word: str) -> "int | None":
     digits = word.rstrip("KMGTiB")
     number, factor = _number(digits), SIZES.get(word[len(digits) :])
     size = None if number is None or factor is None else number * factor
-    return None if size is None or (size < LEAST_SIZE and size) or size > LARGEST_SIZE else int(size)
+    return None if size is None or (size < SMALLEST_SIZE_BYTES and size) or size > LARGEST_SIZE_BYTES else int(size)
 
 
 def read_name(option: Option, word: str) -> str:
     """A name that is a file's name as well, and that nobody takes for an option or for the id of a run."""
     plain = word.replace("-", "").replace("_", "").replace(".", "")
     is_id = word[:8].isdigit() and word[8:9] == "-"
-    if not (plain.isascii() and plain.isalnum()) or word[0] in "-." or len(word) > LONGEST_NAME or is_id:
+    if not (plain.isascii() and plain.isalnum()) or word[0] in "-." or len(word) > NAME_CHARACTERS or is_id:
         raise _bad(
-            word, f"up to {LONGEST_NAME} letters, digits, _, - and ., the first no - or ., and not like the id of a run"
+            word,
+            f"up to {NAME_CHARACTERS} letters, digits, _, - and ., the first no - or ., and not like the id of a run",
         )
     return word
 
@@ -266,7 +267,7 @@ def read_mode(option: Option, word: str) -> int:
 
 def read_host(option: Option, word: str) -> str:
     """Return the name of a machine, as uname(2) has it."""
-    if not word or word == "--" or len(word) > LONGEST_NAME or not word.isprintable():
+    if not word or word == "--" or len(word) > NAME_CHARACTERS or not word.isprintable():
         raise _bad(word, "the name of a host, as `uname -n` prints it")
     return word
 
@@ -288,7 +289,7 @@ def read_names(option: Option, word: str) -> "tuple[str, ...]":
 
 def read_patterns(option: Option, word: str) -> "tuple[str, ...]":
     """Return regular expressions, each as it was written and once; `off` among them is a word of its own."""
-    patterns = tuple(dict.fromkeys(word.split(BETWEEN)))
+    patterns = tuple(dict.fromkeys(word.split(WORD_SEPARATOR)))
     from supervise.text.redaction import flaw_of
 
     for pattern in patterns:
@@ -311,7 +312,7 @@ def read_evidences(option: Option, word: str) -> "tuple[str, ...]":
     """Signs of access, each as it was written and once: `output`, `port=127.0.0.1:8080`."""
     from supervise.options import access_kinds
 
-    signs = word.split(BETWEEN)
+    signs = word.split(WORD_SEPARATOR)
     for sign in signs:
         takes = access_kinds.flaw_of(sign)
         if takes:

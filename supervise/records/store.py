@@ -21,7 +21,7 @@ from time import time
 
 from supervise.faces.report_shape import SCHEMA
 from supervise.options import paths, serializer
-from supervise.options.table import BETWEEN
+from supervise.options.table import WORD_SEPARATOR
 from supervise.process import identity
 
 TYPE_CHECKING = False
@@ -308,7 +308,7 @@ def words_of(command: "list[str]", said: "Mapping[str, str]", kept: "Mapping[str
 
     words = {
         "command": [in_hex(word) for word in command],
-        "options": {name: [in_hex(one) for one in word.split(BETWEEN)] for name, word in said.items()},
+        "options": {name: [in_hex(one) for one in word.split(WORD_SEPARATOR)] for name, word in said.items()},
         "environment": {name: in_hex(word) for name, word in kept.items()},
     }
     return serializer.json(words).encode() + b"\n"

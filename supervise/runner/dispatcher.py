@@ -129,7 +129,7 @@ class Runner:
             for action in self.machine.handle(event, self.now() if at is None else at):
                 self._perform(action)
         if self.launched.access.detector:
-            self.launched.access.detector.look(self.machine.wants_access, self.holder, self.launched.child.variables)
+            self.launched.access.detector.look(self.machine.awaits_access, self.holder, self.launched.child.variables)
         self.on_wake_at()
 
     @property
@@ -194,7 +194,7 @@ class Runner:
                 self.overseer.stop(signal, skip_signal)
             case KillTree():
                 self._hear_told()
-                if self.machine.is_unborn:
+                if self.machine.is_unstarted:
                     self._followers.append(Emptied(self._end_unborn()))
                 elif self.machine.phase is Phase.STOPPING:
                     # In another phase the machine has heard of the end, and the order would be for the next attempt.

@@ -7,7 +7,7 @@ from sys import getswitchinterval
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from supervise.core.attempt import PROBES
+from supervise.core.attempt import SAMPLES_PER_WINDOW
 from supervise.core.events import Sample
 from supervise.core.policy import Policy
 from supervise.core.shutdown import SNAPSHOT_SECONDS
@@ -30,7 +30,7 @@ class Observer:
         self._notices = notices
         self._now = now
         self._sampler: Sampler | None = None
-        self._looks: deque[Sample] = deque(maxlen=PROBES + 1)
+        self._looks: deque[Sample] = deque(maxlen=SAMPLES_PER_WINDOW + 1)
         """The last of them: one window."""
         self._shot: Shot | None = None
         """The newest snapshot, as far as it is taken."""

@@ -63,8 +63,8 @@ def finish(runner: Runner) -> NoReturn:
         output = _keep_output(launched)
         if left:
             notices.tell(Stragglers(left, output or ("cut" if launched.terminals.relay else "")))
-    if unused := runner.machine.unused:
-        notices.tell(NotRetried(unused, outcome))
+    if unused_attempts := runner.machine.unused_attempts:
+        notices.tell(NotRetried(unused_attempts, outcome))
     notices.tell(outcome)
     if launched.streams.copier:
         launched.streams.copier.flush()
@@ -128,7 +128,7 @@ def _show_held(launched: Launched, spool: "Spool", policy: Policy, outcome: Outc
     has `shutdown.LAST` seconds.
     """
     done = spool.start_showing()
-    until = monotonic() + shutdown.LAST
+    until = monotonic() + shutdown.CUT_DRAIN_SECONDS
     while not done.acquire(timeout=TURN):
         if outcome.cause and monotonic() >= until:
             return outcome

@@ -35,7 +35,7 @@ def glance(runner: Runner) -> LiveState:
         t=runner.now(),
         phase=machine.phase,
         deadlines=machine.deadlines,
-        bound=machine.bound,
+        phase_ends_at=machine.phase_ends_at,
         last_byte=last - started if last > started else None,
         cpu_percent=cpu_percent(runner.gauged),
     )

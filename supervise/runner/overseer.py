@@ -29,7 +29,8 @@ REPLACING = 2.0
 """Seconds after the order to kill, and seconds for which the command has ended unheard, after which a guardian that
 stands still is killed."""
 NAMING = 7.0
-"""Seconds after the order to kill at which what lives is named: before the machine gives up (`shutdown.GIVE_UP`)."""
+"""Seconds after the order to kill at which what lives is named: before the machine gives up
+(`shutdown.KILL_ANSWER_SECONDS`)."""
 UNMOVED = 3
 """Looks in a row that find a guardian moving, after which one without an order is not looked at any more."""
 

@@ -15,7 +15,7 @@ from supervise.core.events import Access, Cancel, Extend, Extended, Notice, Read
 from supervise.faces import json_fields
 from supervise.faces.report_items import Trouble
 from supervise.faces.report_shape import SCHEMA
-from supervise.options.values import LONGEST
+from supervise.options.values import LONGEST_DURATION_SECONDS
 from supervise.records.follower import OVER
 from supervise.runner.dispatcher import Runner
 from supervise.text.signal_names import signal_name
@@ -106,7 +106,7 @@ class Requests:
             case {"do": "extend", "by": int() | float() as by} if _is_seconds(by):
                 self._dispatch("extend", Extend(float(by)), client)
             case {"do": "extend"}:
-                client.answer(_refusal(f"takes seconds as a number up to {LONGEST:.0f}"))
+                client.answer(_refusal(f"takes seconds as a number up to {LONGEST_DURATION_SECONDS:.0f}"))
             case {"do": "ready"}:
                 self._dispatch("ready", Ready("manual", self._runner.now()), client)
             case {"do": "attach"} if not self._following.has_output:
@@ -140,7 +140,7 @@ class Requests:
     def settle(self) -> None:
         """Something was dispatched: who still waits where the machine has nothing left to decide is answered."""
         is_over = self._runner.outcome is not None
-        while self._waiting and (is_over or not self._runner.machine.is_waiting):
+        while self._waiting and (is_over or not self._runner.machine.has_postponed):
             what, client = self._waiting.popleft()
             # The machine says nothing of a sign that the command is up where that is known already.
             client.answer(_refusal(OVER) if is_over or what == "extend" else self._agreed(what))
@@ -243,7 +243,7 @@ def open_control(runner: Runner, requests: Requests) -> Control | None:
 
 def _is_seconds(value: float) -> bool:
     """Return whether the word is a duration as options take it, or a negative one; `true`, NaN and 1e308 are none."""
-    return _are_numbers(value) and -LONGEST <= value <= LONGEST
+    return _are_numbers(value) and -LONGEST_DURATION_SECONDS <= value <= LONGEST_DURATION_SECONDS
 
 
 def _are_numbers(*values: float) -> bool:

@@ -21,24 +21,24 @@ if TYPE_CHECKING:
 MASK = "***"
 OFF = "off"
 """The pattern that switches the default rules off."""
-NAMES = ("password", "passwd", "token", "secret", "api-key", "apikey")
+SECRET_NAMES = ("password", "passwd", "token", "secret", "api-key", "apikey")
 """What the names of secrets end with, in lower case and with `-` for `_`."""
-MARKS = ("passw", "token", "secret", "key", "://")
+SUSPECT_PARTS = ("passw", "token", "secret", "key", "://")
 """Where none of these is in the lower-case text, the default rules find nothing."""
-LEAST = 4
+SECRET_CHARACTERS = 4
 """Characters of a secret that is masked also where it stands in other text: a shorter one would blot out half of it."""
-NAME = 15
+PROCESS_NAME_BYTES = 15
 """Bytes that the kernel keeps of the name of a process (TASK_COMM_LEN, proc(5))."""
-FAR = 256
+URL_PASSWORD_CHARACTERS = 256
 """Characters within which the end of a URL's password is looked for, so that long text costs time in proportion."""
-IN_NAMES = "-_."
+NAME_PUNCTUATION = "-_."
 QUOTES = "'\""
 
 
 def is_suspect(words: "Iterable[str]") -> bool:
     """Return whether the default rules may find anything in the words: a glance that costs a microsecond."""
     text = "\0".join(words).lower()
-    return any(mark in text for mark in MARKS)
+    return any(mark in text for mark in SUSPECT_PARTS)
 
 
 class Redaction:
@@ -94,10 +94,10 @@ class Redaction:
 
     def name(self, name: str) -> str:
         """Return the name of a process as it is shown, also where the kernel has cut a secret at its end."""
-        name = _masked(self.text(name), self._matches(name[:NAME]) if self._patterns else [])
-        if len(name.encode("utf-8", "surrogateescape")) >= NAME:
+        name = _masked(self.text(name), self._matches(name[:PROCESS_NAME_BYTES]) if self._patterns else [])
+        if len(name.encode("utf-8", "surrogateescape")) >= PROCESS_NAME_BYTES:
             for secret in self._secrets:
-                for size in range(min(len(secret), len(name)), LEAST - 1, -1):
+                for size in range(min(len(secret), len(name)), SECRET_CHARACTERS - 1, -1):
                     if name.endswith(secret[:size]):
                         return name[:-size] + MASK
         return name
@@ -128,7 +128,7 @@ class Redaction:
         for begin, end in spans:
             self.has_found = self.has_found or begin < end
             secret = _unquoted(word[begin:end])
-            if len(secret) >= LEAST and secret not in self._secrets:
+            if len(secret) >= SECRET_CHARACTERS and secret not in self._secrets:
                 self._secrets.append(secret)
         self._secrets.sort(key=len, reverse=True)
 
@@ -174,8 +174,8 @@ def _is_secret_option(word: str) -> bool:
 
 def _is_secret_name(name: str) -> bool:
     plain = name.lower().replace("_", "-")
-    is_name = all(one.isalnum() or one in IN_NAMES for one in name)
-    return is_name and plain.endswith(NAMES) and not plain.startswith("no-")
+    is_name = all(one.isalnum() or one in NAME_PUNCTUATION for one in name)
+    return is_name and plain.endswith(SECRET_NAMES) and not plain.startswith("no-")
 
 
 def _in_text(text: str) -> "list[Span]":
@@ -203,7 +203,7 @@ def _passwords_of_urls(text: str) -> "list[Span]":
 def _end_of(text: str, begin: int, ends: str) -> int:
     """Return where the first of those characters stands, or the end of the text, and no further than FAR."""
     end = begin
-    while end < len(text) and end - begin < FAR and text[end] not in ends:
+    while end < len(text) and end - begin < URL_PASSWORD_CHARACTERS and text[end] not in ends:
         end += 1
     return end
 
@@ -212,7 +212,7 @@ def _named(text: str) -> "list[Span]":
     # Only ASCII is lowered: there a letter in lower case is as long as it was.
     lower = "".join(one.lower() if one.isascii() else one for one in text).replace("_", "-")
     found = []
-    for name in NAMES:
+    for name in SECRET_NAMES:
         at = lower.find(name)
         while at >= 0:
             end = at + len(name)
@@ -228,7 +228,7 @@ def _value_after(text: str, at: int, end: int) -> "Span | None":
     if text[end : end + 1] not in ("=", " ", "\t"):
         return None
     begin = at
-    while begin and (text[begin - 1].isalnum() or text[begin - 1] in IN_NAMES):
+    while begin and (text[begin - 1].isalnum() or text[begin - 1] in NAME_PUNCTUATION):
         begin -= 1
     name = text[begin:end]
     is_option = name[:1] == "-"

@@ -11,14 +11,16 @@ from pathlib import Path
 import pytest
 
 from supervise.access import checks
-from supervise.options.access_kinds import KINDS, LINES, TOLD, AccessKind, flaw_of
+from supervise.options.access_kinds import KINDS, LINES, REPORTED, AccessKind, flaw_of
 from tests.support.harness import wait_until
 
 SCENE = checks.Scene(-1, os.getpid, {}, lambda pid, is_there: None)
 """The scene of a check that needs nothing of the run."""
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.check not in (TOLD, LINES)], ids=lambda one: one.name)
+@pytest.mark.parametrize(
+    "kind", [kind for kind in KINDS if kind.check not in (REPORTED, LINES)], ids=lambda one: one.name
+)
 def test_each_row_of_the_table_has_its_check(kind: AccessKind) -> None:
     check = checks.check_named(kind.check)
     assert check.__module__ == checks.__name__

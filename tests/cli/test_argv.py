@@ -15,7 +15,7 @@ from supervise.commands import app
 from supervise.launch import launch
 from supervise.options import argv, paths
 from supervise.options.access_kinds import WORDS
-from supervise.options.table import BETWEEN, OPTIONS, BadValueError, option_names
+from supervise.options.table import OPTIONS, WORD_SEPARATOR, BadValueError, option_names
 from supervise.options.values import read_evidences
 from tests.support.refusals import messages, refusal
 
@@ -400,7 +400,7 @@ signs = st.tuples(
 @given(st.lists(signs, min_size=1, max_size=3))
 def test_any_signs_of_access_are_read_or_refused_in_one_line(words):
     try:
-        found = read_evidences(option_names()["--access-on"], BETWEEN.join(words))
+        found = read_evidences(option_names()["--access-on"], WORD_SEPARATOR.join(words))
     except BadValueError as error:
         found, why = (), str(error)
         event("refused")
@@ -408,7 +408,7 @@ def test_any_signs_of_access_are_read_or_refused_in_one_line(words):
         why = "got "
     assert why.startswith("got ")
     assert "\n" not in why
-    assert set(found) <= {part for word in words for part in word.split(BETWEEN)}
+    assert set(found) <= {part for word in words for part in word.split(WORD_SEPARATOR)}
     assert all(sign.startswith(WORDS) for sign in found)
 
 

@@ -1,6 +1,6 @@
 """What the samples of a window show."""
 
-from supervise.core.activity_window import MOST, SampleHistory
+from supervise.core.activity_window import SAMPLES_KEPT, SampleHistory
 from supervise.core.events import Activity, ProcessCpu, Sample
 from supervise.core.policy import Evidence, Policy
 
@@ -126,12 +126,12 @@ def test_only_what_was_asked_for_counts() -> None:
 
 def test_samples_are_bounded_and_shift() -> None:
     ring = SampleHistory(Policy())
-    for number in range(10 * MOST):
+    for number in range(10 * SAMPLES_KEPT):
         ring.add(Sample(float(number), cpu=float(number)))
     ring.shift(1000.0)
-    last = 10 * MOST - 1 + 1000.0
+    last = 10 * SAMPLES_KEPT - 1 + 1000.0
     activity = ring.activity(0.0, NEVER)
     assert activity
     assert activity.cpu_percent == 100.0
-    assert ring.activity(last - MOST + 1, NEVER) == activity
+    assert ring.activity(last - SAMPLES_KEPT + 1, NEVER) == activity
     assert ring.activity(last, NEVER) is None

@@ -88,7 +88,7 @@ def test_access_comes_first_and_alone() -> None:
 def test_idle_counts_from_the_later_of_access_and_the_last_byte() -> None:
     deadlines = Deadlines(Policy(access_timeout=5, idle_timeout=40))
     deadlines.begin(1.0)
-    deadlines.hear_byte(3.0, now=3.0)
+    deadlines.note_byte(3.0, now=3.0)
     deadlines.give_access(2.0)
     assert deadlines.idle
     assert deadlines.idle.at == 43.0
@@ -107,7 +107,7 @@ def test_the_first_that_fell_due() -> None:
     deadlines.begin(0.0)
     assert deadlines.first_due(9.5) is None
     assert deadlines.first_due(10.0) is deadlines.completion
-    deadlines.hear_byte(1.0, now=1.0)
+    deadlines.note_byte(1.0, now=1.0)
     assert deadlines.first_due(20.0) is deadlines.completion
     assert deadlines.completion
     deadlines.completion.add(5.0, now=1.0)
@@ -117,7 +117,7 @@ def test_the_first_that_fell_due() -> None:
 def test_a_shift_moves_all_and_changes_nothing_else() -> None:
     deadlines = Deadlines(Policy(access_timeout=5, timeout=100, idle_timeout=40))
     deadlines.begin(1.0)
-    deadlines.hear_byte(2.0, now=2.0)
+    deadlines.note_byte(2.0, now=2.0)
     deadlines.shift(50.0)
     assert deadlines.access
     assert deadlines.access.at == 56.0

@@ -5,7 +5,7 @@ from math import inf
 
 import pytest
 
-from supervise.core.attempt import AHEAD, Phase
+from supervise.core.attempt import SNAPSHOT_LEAD_SECONDS, Phase
 from supervise.core.events import (
     Alive,
     Ask,
@@ -24,10 +24,10 @@ from supervise.core.events import (
     TakeSnapshot,
     Verdict,
 )
-from supervise.core.limits import STUCK
+from supervise.core.limits import STUCK_REASON
 from supervise.core.outcome import Cause, Exit
 from supervise.core.policy import Policy
-from supervise.core.shutdown import DUMP, SNAPSHOT_SECONDS
+from supervise.core.shutdown import DUMP_SECONDS, SNAPSHOT_SECONDS
 from tests.support.history import (
     AGAIN,
     ALIVE,
@@ -50,7 +50,7 @@ QUIT = 3
 STARTED = (0.0, Started(1))
 CAUSE = timeout("completion", 10.0, 10)
 DUMPED = Verdict(CAUSE, TERM, 10.0, QUIT)
-BEGUN = (10.0 - AHEAD, TICK, BeginSnapshot(10.0))
+BEGUN = (10.0 - SNAPSHOT_LEAD_SECONDS, TICK, BeginSnapshot(10.0))
 ASKED = (10.0, TICK, Ask())
 DUMPING: tuple[Row, ...] = (STARTED, ASKED, (10.0, ALIVE, SignalRoot(QUIT), DUMPED))
 BOTH = Policy(timeout=10, diagnose=True, dump_signal=QUIT)
@@ -93,7 +93,7 @@ def test_the_grace_counts_from_the_signal() -> None:
 
 
 def test_a_deadline_that_comes_unforeseen_waits_for_its_picture_and_the_grace_counts_from_the_signal() -> None:
-    cause = replace(timeout("idle", 5.0, 0), limit_seconds=None, reason=STUCK)
+    cause = replace(timeout("idle", 5.0, 0), limit_seconds=None, reason=STUCK_REASON)
     machine = play(
         Policy(timeout=10, diagnose=True, kill_after=5),
         STARTED,
@@ -126,9 +126,9 @@ def test_a_deadline_that_moves_has_a_picture_begun_ahead_of_where_it_is_then() -
     play(
         policy,
         STARTED,
-        (6.0 - AHEAD, TICK, BeginSnapshot(6.0)),
+        (6.0 - SNAPSHOT_LEAD_SECONDS, TICK, BeginSnapshot(6.0)),
         (5.875, out(5.875)),
-        (11.875 - AHEAD, TICK, BeginSnapshot(11.875)),
+        (11.875 - SNAPSHOT_LEAD_SECONDS, TICK, BeginSnapshot(11.875)),
         (11.875, TICK, Ask()),
         (11.875, ALIVE, TakeSnapshot(is_begun=True), StopTree(TERM), said, ShowSnapshot()),
     )
@@ -141,7 +141,7 @@ def test_a_deadline_that_moves_by_little_keeps_the_picture_that_was_begun() -> N
         policy,
         STARTED,
         (0.25, out(0.25)),
-        (6.25 - AHEAD, TICK, BeginSnapshot(6.25)),
+        (6.25 - SNAPSHOT_LEAD_SECONDS, TICK, BeginSnapshot(6.25)),
         (6.125, Alive(0.5)),
         (6.5, TICK, Ask()),
         (6.5, ALIVE, TakeSnapshot(is_begun=True), StopTree(TERM), said, ShowSnapshot()),
@@ -191,9 +191,9 @@ def test_an_exit_that_came_first_has_none() -> None:
 
 
 def test_the_command_is_asked_for_a_dump_and_stopped_a_second_later() -> None:
-    machine = play(BOTH, *DUMPING, (10.0 + DUMP, TICK, *STOP))
+    machine = play(BOTH, *DUMPING, (10.0 + DUMP_SECONDS, TICK, *STOP))
     assert machine.phase is Phase.STOPPING
-    assert machine.wake_at == 10.0 + DUMP + SNAPSHOT_SECONDS + 10.0
+    assert machine.wake_at == 10.0 + DUMP_SECONDS + SNAPSHOT_SECONDS + 10.0
 
 
 def test_a_dump_without_a_picture() -> None:

@@ -16,7 +16,7 @@ from supervise.core.events import (
     Warned,
 )
 from supervise.core.outcome import Exit
-from supervise.core.pause import LONGEST_BEAT, SHORTEST_BEAT, Pauses, beat
+from supervise.core.pause import LONGEST_BEAT_SECONDS, SHORTEST_BEAT_SECONDS, Pauses, beat
 from supervise.core.policy import Policy
 from tests.support.history import (
     ALIVE,
@@ -162,7 +162,13 @@ def test_a_deadline_that_was_due_before_the_pause_is_due_after_it() -> None:
 
 @pytest.mark.parametrize(
     ("left", "seconds"),
-    [(-1.0, SHORTEST_BEAT), (0.1, SHORTEST_BEAT), (4.0, 0.5), (80.0, 10.0), (86400.0, LONGEST_BEAT)],
+    [
+        (-1.0, SHORTEST_BEAT_SECONDS),
+        (0.1, SHORTEST_BEAT_SECONDS),
+        (4.0, 0.5),
+        (80.0, 10.0),
+        (86400.0, LONGEST_BEAT_SECONDS),
+    ],
 )
 def test_a_beat_is_a_part_of_what_is_left(left: float, seconds: float) -> None:
     assert beat(left) == seconds

@@ -67,7 +67,7 @@ FAILED = Outcome("failed", 1, None, Exit(1))
 @pytest.fixture(autouse=True)
 def _no_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
     """Delays that the eye can check."""
-    monkeypatch.setattr(retry, "JITTER", 0.0)
+    monkeypatch.setattr(retry, "JITTER_SHARE", 0.0)
 
 
 def ends(at: float, code: int | None = 75, signal: int | None = None) -> tuple[Row, ...]:
@@ -277,7 +277,7 @@ def test_the_delay_doubles_up_to_its_most() -> None:
 
 
 def test_chance_takes_up_to_a_quarter_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "JITTER", 0.25)
+    monkeypatch.setattr(retry, "JITTER_SHARE", 0.25)
     policy = Policy(retries=100, retry_delay=1.0, retry_delay_max=16.0)
     nominal = [1.0, 2.0, 4.0, 8.0, 16.0, 16.0, 16.0]
     seen = [delays(policy, jitter, len(nominal)) for jitter in (0.0, 0.3, 0.7, 0.999)]

@@ -58,7 +58,7 @@ from supervise.core.machine import Machine
 from supervise.core.outcome import Cause, Exit, Outcome
 from supervise.core.policy import Policy, RetryOn, Stream
 
-ASK_BOUND = 1 / 16
+ANSWER_BOUND_SECONDS = 1 / 16
 """Stands in for 50 ms, of which binary floats know no exact sums."""
 SPAN = st.integers(0, 16 * 12).map(lambda number: number / 16)
 MOMENT = st.integers(0, 16).map(lambda number: number / 16)
@@ -177,7 +177,7 @@ class World(RuleBasedStateMachine):
             self.asked = None if self.policy.stragglers != "wait" or not isinstance(event, Exited) else asked
         else:
             asked = self.asked
-        if asked is not None and self.now >= asked + ASK_BOUND and isinstance(event, Tick):
+        if asked is not None and self.now >= asked + ANSWER_BOUND_SECONDS and isinstance(event, Tick):
             self.asked = None
         if phase_before is Phase.DONE:
             assert actions == []
@@ -191,7 +191,7 @@ class World(RuleBasedStateMachine):
                 self.asked = self.now
         if TakeSample() in actions:
             self.tell(Sampled(self.sample()))
-        if self.machine.is_unborn and KillTree() in actions:
+        if self.machine.is_unstarted and KillTree() in actions:
             # Nothing is left, or what cannot be killed is named.
             self.tell(Emptied())
         if any(isinstance(action, StartAttempt) for action in actions):
@@ -218,7 +218,7 @@ class World(RuleBasedStateMachine):
             case KillTree():
                 self.is_killed = True
             case CutOutput() if self.cause:
-                self.last_call = self.now + shutdown.LAST
+                self.last_call = self.now + shutdown.CUT_DRAIN_SECONDS
             case StopTree():
                 assert self.machine.phase is not Phase.DONE
             case SignalRoot():
@@ -300,12 +300,12 @@ class World(RuleBasedStateMachine):
     def check_verdict(
         self, cause: Cause, event: Event, asked: float | None, before: dict[str, float], actions: list[Action]
     ) -> None:
-        if cause.reason == limits.STUCK:
+        if cause.reason == limits.STUCK_REASON:
             assert self.has_said_stuck
             assert cause.kind == "idle_timeout"
             assert asked is not None
             return
-        if cause.is_unborn:
+        if cause.is_unstarted:
             assert not self.is_root_alive
             assert KillTree() in actions
             return
@@ -315,7 +315,7 @@ class World(RuleBasedStateMachine):
             return
         assert asked is not None
         assert cause.limit
-        assert isinstance(event, Answered) or (isinstance(event, Tick) and self.now >= asked + ASK_BOUND)
+        assert isinstance(event, Answered) or (isinstance(event, Tick) and self.now >= asked + ANSWER_BOUND_SECONDS)
         assert before[cause.limit] <= asked
         assert cause.reason == (f"last tried {self.tried}" if cause.limit == "access" and self.tried else "")
         # Of those that were due and could not be moved, the earliest.
@@ -445,7 +445,7 @@ class World(RuleBasedStateMachine):
     @precondition(lambda self: self.machine.phase is Phase.STARTING)
     @rule()
     def start(self) -> None:
-        self.started = min(self.now, self.begun + limits.START)
+        self.started = min(self.now, self.begun + limits.UNCOUNTED_START_SECONDS)
         self.is_root_alive = self.is_tree_alive = True
         if self.policy.access_timeout is None:
             self.access = self.started
@@ -618,10 +618,10 @@ def _without_times_of_the_end(action: Action) -> Action:
 
 @pytest.mark.parametrize("world", [World, Again])
 def test_what_holds_in_every_history(world: type[World], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "ASK_BOUND", ASK_BOUND)
-    monkeypatch.setattr(limits, "START", 0.125)
-    monkeypatch.setattr(limits, "GIVE_UP_START", 0.125)
-    monkeypatch.setattr(retry, "SPREAD", 0.25)
+    monkeypatch.setattr(limits, "ANSWER_BOUND_SECONDS", ANSWER_BOUND_SECONDS)
+    monkeypatch.setattr(limits, "UNCOUNTED_START_SECONDS", 0.125)
+    monkeypatch.setattr(limits, "CANCELLED_START_SECONDS", 0.125)
+    monkeypatch.setattr(retry, "GOLDEN_RATIO", 0.25)
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         world,
         settings=settings(max_examples=300, stateful_step_count=30, deadline=None, derandomize=True, database=None),

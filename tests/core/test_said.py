@@ -17,7 +17,7 @@ from supervise.core.events import (
     TimeRequested,
     Warned,
 )
-from supervise.core.limits import STUCK
+from supervise.core.limits import STUCK_REASON
 from supervise.core.outcome import Cause
 from supervise.core.policy import Policy
 from tests.support.history import ALIVE, INT, TERM, TICK, UNREAD, cancelled, ended, out, play, timeout, verdict
@@ -33,7 +33,7 @@ def policy(**values: object) -> Policy:
 
 
 def stuck(at: float) -> Cause:
-    return Cause("idle_timeout", at, limit="idle", reason=STUCK)
+    return Cause("idle_timeout", at, limit="idle", reason=STUCK_REASON)
 
 
 # --- alive
@@ -80,7 +80,7 @@ def test_that_it_is_stuck_is_an_idle_timeout_whatever_the_limits() -> None:
             policy(**limits),
             STARTED,
             (1.0, Stuck(0.9), Ask()),
-            (1.01, UNREAD, StopTree(TERM), verdict(Cause("idle_timeout", 1.01, limit="idle", reason=STUCK))),
+            (1.01, UNREAD, StopTree(TERM), verdict(Cause("idle_timeout", 1.01, limit="idle", reason=STUCK_REASON))),
         )
 
 

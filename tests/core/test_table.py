@@ -37,7 +37,7 @@ from supervise.core.events import (
     Undelivered,
     Verdict,
 )
-from supervise.core.machine import PHASES, TABLE, Machine
+from supervise.core.machine import HANDLERS, PHASES, Machine
 from supervise.core.outcome import Exit
 from supervise.core.policy import Policy
 
@@ -77,7 +77,7 @@ WAYS: dict[Phase, tuple[Event, ...]] = {
 
 
 def test_the_table_has_every_event_and_every_phase() -> None:
-    assert set(TABLE) == set(get_args(Event)) - {Paused, Resumed}
+    assert set(HANDLERS) == set(get_args(Event)) - {Paused, Resumed}
     assert {*PHASES, Phase.DONE} == set(Phase)
     assert {type(event) for event in EVENTS} == set(get_args(Event))
 

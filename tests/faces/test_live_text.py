@@ -90,23 +90,27 @@ HISTORIES: list[tuple[list[ReportItem], LiveState, str]] = [
     # the end
     (
         [STARTED, ACCESS, STATUS, STOP],
-        at(603.0, Phase.STOPPING, bound=610.2),
+        at(603.0, Phase.STOPPING, phase_ends_at=610.2),
         'stopping (completion timeout), KILL in 8s, "compiling foo"',
     ),
     (
         [STARTED, Verdict(INT, 2, 10.0)],
-        at(603.0, Phase.STOPPING, bound=610.0),
+        at(603.0, Phase.STOPPING, phase_ends_at=610.0),
         "stopping (cancelled by signal INT), KILL in 7s",
     ),
     (
         [STARTED, Verdict(COMPLETION, 15, 10.0, 3)],
-        at(600.5, Phase.STOPPING, bound=601.0),
+        at(600.5, Phase.STOPPING, phase_ends_at=601.0),
         "stopping (completion timeout)",
     ),
-    ([STARTED, STOP, KillOrdered("grace")], at(611.0, Phase.STOPPING, bound=620.0), "killing what is left"),
-    ([STARTED, Verdict(COMPLETION, 9, 10.0)], at(601.0, Phase.STOPPING, bound=610.0), "killing what is left"),
-    ([STARTED, Exited(Exit(0), 5.0)], at(6.0, Phase.STOPPING, bound=16.0), "killing what is left"),
-    ([STARTED, Exited(Exit(0), 5.0)], at(6.0, Phase.DRAINING, bound=7.0), "waiting for more output, 1s at most"),
+    ([STARTED, STOP, KillOrdered("grace")], at(611.0, Phase.STOPPING, phase_ends_at=620.0), "killing what is left"),
+    ([STARTED, Verdict(COMPLETION, 9, 10.0)], at(601.0, Phase.STOPPING, phase_ends_at=610.0), "killing what is left"),
+    ([STARTED, Exited(Exit(0), 5.0)], at(6.0, Phase.STOPPING, phase_ends_at=16.0), "killing what is left"),
+    (
+        [STARTED, Exited(Exit(0), 5.0)],
+        at(6.0, Phase.DRAINING, phase_ends_at=7.0),
+        "waiting for more output, 1s at most",
+    ),
     ([STARTED, Exited(Exit(0), 5.0)], at(9.0, Phase.DRAINING), "waiting for more output"),
     (
         [STARTED, ACCESS, Exited(Exit(0), 5.0)],
@@ -116,7 +120,7 @@ HISTORIES: list[tuple[list[ReportItem], LiveState, str]] = [
     # again: of an attempt that is over nothing is left
     (
         [STARTED, ACCESS, STATUS, MOVED, RETRYING],
-        at(700.5, Phase.BACKOFF, bound=704.0, deadlines={"total": 1000.0}),
+        at(700.5, Phase.BACKOFF, phase_ends_at=704.0, deadlines={"total": 1000.0}),
         "attempt 2 of 3 in 4s (idle timeout), total limit in 5m",
     ),
     (
@@ -131,7 +135,7 @@ HISTORIES: list[tuple[list[ReportItem], LiveState, str]] = [
     ),
     (
         [RetryScheduled(2, 2, 1.0, Outcome("resumable", 75, None, Exit(75)))],
-        at(1.0, Phase.BACKOFF, bound=2.0),
+        at(1.0, Phase.BACKOFF, phase_ends_at=2.0),
         "attempt 2 of 2 in 1s (exit 75)",
     ),
     # what is said elsewhere
@@ -171,7 +175,7 @@ def test_whatever_happens_it_is_one_harmless_line(item: ReportItem, status: str,
     live.hear(Said("status", status))
     live.hear(item)
     for phase in Phase:
-        shown = live.text(at(9.0, phase, last_byte=2.0, bound=12.0), columns)
+        shown = live.text(at(9.0, phase, last_byte=2.0, phase_ends_at=12.0), columns)
         assert shown.isprintable()
         assert cell_len(shown) < columns
 

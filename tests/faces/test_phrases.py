@@ -139,7 +139,7 @@ def test_what_a_process_was_doing() -> None:
     one = ProcessSnapshot(7, 1, 0, "x", "D", "folio_wait", 0.0, 1)
     assert phrases.process_snapshot(one) == "pid 7 x: in uninterruptible sleep in folio_wait, cpu 0%"
     assert phrases.process_snapshot(replace(one, state="P", waits_in="")) == "pid 7 x: state P, cpu 0%"
-    assert phrases.process_snapshot(replace(one, depth=100)).index("pid") == 2 * phrases.DEEPEST
+    assert phrases.process_snapshot(replace(one, depth=100)).index("pid") == 2 * phrases.GENERATIONS_INDENTED
     many = replace(one, sockets=(Socket("a:1", "", "LISTEN", 0, 0),) * 4)
     assert phrases.process_snapshot(many).endswith(
         "; tcp a:1 LISTEN; tcp a:1 LISTEN; tcp a:1 LISTEN; and 1 more socket"

@@ -8,7 +8,7 @@ import pytest
 from supervise.core.events import Extended, ProbeFailed, PutOff, Refused, Started, Tick, Warned
 from supervise.core.outcome import Outcome
 from supervise.faces.report_items import ReportItem, Said, Trouble
-from supervise.faces.throttle import BURST, Released, Throttle
+from supervise.faces.throttle import BURST_ITEMS, Released, Throttle
 from tests.support.examples import COMPILER
 
 DAY = 86400.0
@@ -40,7 +40,7 @@ def test_what_is_essential_is_not_its_affair(item: ReportItem) -> None:
 
 
 def test_a_few_are_told_at_once() -> None:
-    items: list[tuple[float, ReportItem]] = [(number / 100, status(number)) for number in range(int(BURST))]
+    items: list[tuple[float, ReportItem]] = [(number / 100, status(number)) for number in range(int(BURST_ITEMS))]
     assert played(items, 1) == [(at, item, 0) for at, item in items]
 
 
@@ -79,7 +79,7 @@ def test_each_kind_has_an_allowance_of_its_own() -> None:
     told = played(items, 0.5)
     for kind in (Said, Refused, ProbeFailed):
         assert any(isinstance(item, kind) for _, item, _ in told)
-    assert len(told) == 4 * (BURST + 2)
+    assert len(told) == 4 * (BURST_ITEMS + 2)
 
 
 def test_the_same_words_again_are_no_news_but_in_another_attempt() -> None:

@@ -174,9 +174,9 @@ def test_what_is_wrong_in_the_profile_is_told_with_its_line(write, text, profile
 def test_what_is_not_toml_is_told_with_its_line(write, text, said):
     with pytest.raises(BadValueError) as error:
         write(text)
-    told = str(error.value).partition("config.toml:")[2]
-    assert told.partition(":")[2].strip() == told.partition(":")[2][1:]
-    assert told.startswith(said)
+    located = str(error.value).partition("config.toml:")[2]
+    assert located.partition(":")[2].strip() == located.partition(":")[2][1:]
+    assert located.startswith(said)
 
 
 @pytest.mark.parametrize(
@@ -219,8 +219,8 @@ timeout = 5
 kill-after = -1
 """
     )
-    told = [line.partition("config.toml:")[2] for line in loaded.told(loaded.problems())]
-    assert [line.partition(", takes")[0] for line in told] == [
+    located = [line.partition("config.toml:")[2] for line in loaded.located(loaded.problems())]
+    assert [line.partition(", takes")[0] for line in located] == [
         "1: timeout: got '5x'",
         "2: no such option 'quite'; did you mean quiet?",
         "5: signal: got 'FOO'",
@@ -308,5 +308,5 @@ def test_fuzz_a_value_or_a_clear_error(tmp_path_factory, drawn, profile):
         assert set(found) <= {option.key for option in OPTIONS}
         return
     if "no such profile" not in said and not any(word in said for word in ("not TOML", "not UTF-8")):
-        problems = loaded.told(loaded.problems())
+        problems = loaded.located(loaded.problems())
         assert said.removesuffix(")").rpartition(" (")[0] in problems or said in problems

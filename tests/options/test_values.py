@@ -57,12 +57,12 @@ def test_any_word_for_a_duration(option, word):
     value = read_or_clear_error(option, word)
     if value != "refused":
         event("read")
-        assert value is None or (isinstance(value, float) and 0 <= value <= values.LONGEST)
+        assert value is None or (isinstance(value, float) and 0 <= value <= values.LONGEST_DURATION_SECONDS)
         assert value is not None or option.kind == "limit"
         assert value != 0 or option.kind in ("cap", "delay")
 
 
-@given(st.integers(0, int(values.LONGEST) * 1000))
+@given(st.integers(0, int(values.LONGEST_DURATION_SECONDS) * 1000))
 def test_a_duration_that_we_write_is_read_as_the_same(milliseconds):
     seconds = milliseconds / 1000
     read = values.duration(phrases.duration(seconds))

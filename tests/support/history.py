@@ -90,7 +90,7 @@ def timeout(limit: Limit, at: float, granted: float) -> Cause:
 
 def unborn(cause: Cause) -> Cause:
     """The same, of a command whose start had not come to an end."""
-    return replace(cause, reason="the command had not been started", is_unborn=True)
+    return replace(cause, reason="the command had not been started", is_unstarted=True)
 
 
 def cancelled(at: float, signal: int = INT) -> Cause:

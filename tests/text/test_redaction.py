@@ -62,7 +62,7 @@ def test_what_is_no_secret_is_shown(words: list[str]) -> None:
 
 @pytest.mark.parametrize("words", [words for words, _ in SHOWN])
 def test_an_ordinary_run_does_not_load_the_rules(words: list[str]) -> None:
-    assert state.MARKS == redaction.MARKS
+    assert state.SUSPECT_PARTS == redaction.SUSPECT_PARTS
     assert redaction.is_suspect(words)
 
 

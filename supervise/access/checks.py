@@ -1,7 +1,7 @@
 """The checks of `--access-on`, each under the name that its row of `access_kinds.KINDS` has for it.
 
 A check takes the argument of a sign. It returns '' where the sign is present, else the reason why not, for the user. It
-waits for a bounded time at most, and ends soon after `Scene.stopped` has hung up.
+waits for a bounded time at most, and ends soon after `CheckContext.stopped` has hung up.
 """
 
 import errno
@@ -27,17 +27,17 @@ LOCAL_HOSTS = ("127.0.0.1", "::1")
 """The addresses that are tried for a port without a host."""
 
 
-class Scene:
+class CheckContext:
     """What a check may need to know of the run."""
 
-    __slots__ = ("environ", "holder", "mind", "stopped")
+    __slots__ = ("environ", "holder", "note_helper", "stopped")
 
     def __init__(
         self,
         stopped: int,
         holder: Callable[[], int],
         environ: Mapping[bytes, bytes],
-        mind: Callable[[int, bool], None],
+        note_helper: Callable[[int, bool], None],
     ) -> None:
         self.stopped = stopped
         """The read end of a pipe that hangs up when the check is to stop."""
@@ -45,11 +45,11 @@ class Scene:
         """Returns the pid of the process whose descendants are the command's tree."""
         self.environ = environ
         """The command's environment."""
-        self.mind = mind
+        self.note_helper = note_helper
         """Called with the pid of a helper process, and whether it has begun or ended."""
 
 
-Check = Callable[[str, Scene], str]
+Check = Callable[[str, CheckContext], str]
 
 
 def check_named(name: str) -> Check:
@@ -61,14 +61,14 @@ def check_named(name: str) -> Check:
     return found
 
 
-def port(argument: str, scene: Scene) -> str:
+def port(argument: str, context: CheckContext) -> str:
     """Check whether a connection to the port is accepted."""
     found = port_of(argument)
     assert found
     host, number = found
     why = ""
     for one in (host,) if host else LOCAL_HOSTS:
-        failure = _connect(one, number, scene.stopped)
+        failure = _connect(one, number, context.stopped)
         if not failure:
             return ""
         why = why or f"{_shown(one)}:{number}: {failure}"
@@ -116,7 +116,7 @@ def _wait_for(link: socket.socket, stopped: int) -> int:
     return link.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 
 
-def file(path: str, scene: Scene) -> str:
+def file(path: str, context: CheckContext) -> str:
     """Check whether a file of any type exists."""
     try:
         os.stat(path)
@@ -125,7 +125,7 @@ def file(path: str, scene: Scene) -> str:
     return ""
 
 
-def unix(path: str, scene: Scene) -> str:
+def unix(path: str, context: CheckContext) -> str:
     """Check whether the UNIX socket accepts a connection, or, being one of datagrams, is held by a process.
 
     The type of the socket is not known before: connect(2) says EPROTOTYPE for each type but the right one.
@@ -144,12 +144,12 @@ def unix(path: str, scene: Scene) -> str:
     return f"{path}: {os.strerror(code).lower()}" if code else ""
 
 
-def listen(argument: str, scene: Scene) -> str:
+def listen(argument: str, context: CheckContext) -> str:
     """Check whether a process of the tree listens on any TCP port."""
-    return "" if tcp.listens(tree.collect(scene.holder())) else "no process of the tree listens on a TCP port"
+    return "" if tcp.listens(tree.collect(context.holder())) else "no process of the tree listens on a TCP port"
 
 
-def http(url: str, scene: Scene) -> str:
+def http(url: str, context: CheckContext) -> str:
     """Check whether a GET is answered with 2xx or 3xx."""
     from supervise.access.http import get
 
@@ -160,18 +160,18 @@ def http(url: str, scene: Scene) -> str:
     return "" if 200 <= status < 400 else f"{url}: {f'{status} {reason}'.strip()}"
 
 
-def command(line: str, scene: Scene) -> str:
+def command(line: str, context: CheckContext) -> str:
     """Check whether a shell ends with 0 for the line."""
     try:
-        helper = helper_process.HelperProcess(["/bin/sh", "-c", line], {}, scene.environ)
+        helper = helper_process.HelperProcess(["/bin/sh", "-c", line], {}, context.environ)
     except OSError as error:
         return f"{line}: {_words(error)}"
-    scene.mind(helper.pid, True)
-    has_ended = _wait_for_end(helper, scene.stopped)
+    context.note_helper(helper.pid, True)
+    has_ended = _wait_for_end(helper, context.stopped)
     # What the command has left in its process group is killed with it.
     helper.kill()
     status = helper.wait()
-    scene.mind(helper.pid, False)
+    context.note_helper(helper.pid, False)
     if not has_ended:
         return f"{line}: not done after {COMMAND_SECONDS:.0f}s"
     if os.WIFSIGNALED(status):

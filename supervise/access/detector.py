@@ -1,4 +1,4 @@
-"""Detects signs of access other than the first byte: starts and stops the probes and the search of lines."""
+"""Detects signs of access other than the first byte: starts and stops the probes and the line search."""
 
 import os
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Detector:
-    """The detector of one attempt."""
+    """Looks for the signs of one attempt: probes repeat checks, and a line search reads the output."""
 
     def __init__(self, wanted: "tuple[str, ...]", inbox: Inbox) -> None:
         checks = {sign: kind.check for sign in wanted if (kind := kind_of(sign))}

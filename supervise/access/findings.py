@@ -37,7 +37,7 @@ class Findings:
         """Report that a check has not found the sign, and why."""
         self._post(("missed", sign, why))
 
-    def mind(self, pid: int, is_there: bool) -> None:
+    def note_helper(self, pid: int, is_there: bool) -> None:
         """Report that a helper process has begun, or has ended."""
         self._post(("helper", pid, is_there))
 

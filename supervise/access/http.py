@@ -14,7 +14,7 @@ PORTS = {"http": 80, "https": 443}
 
 
 def get(url: str, seconds: float) -> tuple[int, str]:
-    """Return status and reason phrase of the answer to a GET, which may take so many seconds.
+    """Return status and reason phrase of the answer to a GET, which may take `seconds` at most.
 
     Raises OSError: TimeoutError where it takes longer; EPROTO where the server does not speak HTTP, or has no valid
     certificate for its host.

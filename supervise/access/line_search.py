@@ -58,7 +58,7 @@ class LineSearch:
             for fd in (out, err, answer_sink):
                 os.close(fd)
         self.feeds = (Feed(out_copy, self._report_left_out), Feed(err_copy, self._report_left_out))
-        _thread.start_new_thread(self._hear, (answer,))
+        _thread.start_new_thread(self._read_answer, (answer,))
 
     def stop(self) -> None:
         """Kill the matcher: the search is not needed any more."""
@@ -73,7 +73,8 @@ class LineSearch:
                 f"--access-on: not all of the output is searched for {wanted}: the search is too slow"
             )
 
-    def _hear(self, answer: int) -> None:
+    def _read_answer(self, answer: int) -> None:
+        """Wait for the matcher's answer or end, and report it."""
         words = os.read(answer, 256).split()
         os.close(answer)
         if words:

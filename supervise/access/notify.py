@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from supervise.process.inbox import Inbox
 
     Kind = Literal["ready", "alive", "stuck", "prolong", "status", "stopping", "main pid"]
-    """Of an assignment: READY, WATCHDOG, WATCHDOG=trigger, EXTEND_TIMEOUT_USEC, STATUS, STOPPING, MAINPID."""
+    """What a line reports: READY, WATCHDOG=1, WATCHDOG=trigger, EXTEND_TIMEOUT_USEC, STATUS, STOPPING, MAINPID."""
     Moment = tuple[Literal["ready", "alive", "stuck"], float]
-    """What the command has said, and when, by CLOCK_MONOTONIC."""
+    """The kind, and when the report came, by CLOCK_MONOTONIC."""
     Prolong = tuple[Literal["prolong"], float, float]
-    """The moment, and the seconds for which the command asks from then on."""
+    """The kind, when the report came, and the seconds from then on for which the command asks."""
     Text = tuple[Literal["status", "stopping", "main pid"], float, str]
-    """The moment, and the words."""
+    """The kind, when the report came, and its text."""
     News = Moment | Prolong | Text
 
 MESSAGE_BYTES = 4096
@@ -95,8 +95,8 @@ class NotifySocket:
     def variables(self, idle_timeout: "float | None") -> "dict[bytes, bytes | None]":
         """Return the variables of the command's environment by which the command finds the socket.
 
-        WATCHDOG_USEC says how often the command has to say that it is alive (sd_watchdog_enabled(3)).  WATCHDOG_PID is
-        removed: where the caller has set it, it names a process of the caller's own supervisor.
+        WATCHDOG_USEC says how often the command has to report that it is alive (sd_watchdog_enabled(3)). WATCHDOG_PID
+        is removed: where the caller has set it, it names a process of the caller's own supervisor.
         """
         watchdog = None if idle_timeout is None else b"%d" % (idle_timeout * 1e6)
         return {b"NOTIFY_SOCKET": os.fsencode(self._path), b"WATCHDOG_USEC": watchdog, b"WATCHDOG_PID": None}
@@ -111,7 +111,7 @@ class NotifySocket:
             self._news, self.status, self.is_stopping, self.main_pid = {}, "", False, 0
         if not self._is_heard:
             self._is_heard = True
-            _thread.start_new_thread(self._hear, (inbox, holder))
+            _thread.start_new_thread(self._read_reports, (inbox, holder))
 
     def remove(self) -> None:
         """Remove the socket's file, so that no process finds it any more."""
@@ -128,7 +128,8 @@ class NotifySocket:
             news, self._news = self._news, {}
         return list(news.values())
 
-    def _hear(self, inbox: "Inbox", holder: "Callable[[], int]") -> None:
+    def _read_reports(self, inbox: "Inbox", holder: "Callable[[], int]") -> None:
+        """Read datagrams for ever, and wake the loop: at once for an urgent kind, after a delay for others."""
         import select
 
         poll = select.poll()
@@ -137,11 +138,11 @@ class NotifySocket:
         while True:
             # The wait ends although more messages keep coming: the first one waits at most NEWS_DELAY_SECONDS.
             left = None if due == inf else max(0.0, due - monotonic()) * 1000
-            is_there = poll.poll(left)
+            has_message = poll.poll(left)
             if monotonic() >= due:
                 due = inf
                 inbox.post(("notify",))
-            if not is_there:
+            if not has_message:
                 continue
             kinds = self._receive(holder)
             if due == inf and not kinds.isdisjoint(("status", "main pid")):
@@ -176,6 +177,7 @@ class NotifySocket:
             _close_fds(more)
 
     def _keep(self, lines: "list[tuple[Kind, float, str]]", at: float) -> "set[Kind]":
+        """Keep the last report of each kind; return the kinds."""
         with self._guard:
             for kind, number, text in lines:
                 self._news.pop(kind, None)

@@ -1,6 +1,7 @@
-"""Repeats the checks for signs of access, each in its own thread, with growing pauses, until it is stopped.
+"""The probes: each repeats the check for one sign of access in its own thread, with growing pauses.
 
-So a check that waits (for a name server, a dead network disk, a command) delays nothing else.
+A probe ends when it has found the sign or is stopped. So a check that waits (for a name server, a dead network disk, a
+command) delays nothing else.
 """
 
 import _thread
@@ -27,7 +28,7 @@ class ProbeThreads:
     def __init__(self, findings: Findings, holder: Callable[[], int], environ: Mapping[bytes, bytes]) -> None:
         self._findings = findings
         self._stopped, self._stop = os.pipe()
-        self._scene = checks.Scene(self._stopped, holder, environ, findings.mind)
+        self._context = checks.CheckContext(self._stopped, holder, environ, findings.note_helper)
         self._guard = _thread.allocate_lock()
         self._running = 0
         """Threads that still run; the last one closes the pipe that stops them."""
@@ -55,16 +56,18 @@ class ProbeThreads:
         self._leave()
 
     def _leave(self) -> None:
+        """Count one thread fewer; the last one closes the pipe."""
         with self._guard:
             self._running -= 1
             if not self._running:
                 os.close(self._stopped)
 
     def _look_for(self, sign: str, check: checks.Check) -> None:
+        """Repeat the check until it finds the sign or the probes are stopped; report each new reason for a failure."""
         argument, pause, last_reason = sign.partition("=")[2], FIRST_PAUSE_SECONDS, ""
         while not self._is_stopped_within(pause):
             try:
-                why = check(argument, self._scene)
+                why = check(argument, self._context)
             except Exception as error:
                 # A fault of supervise, or a machine that has run out of something: the next check may succeed.
                 why = f"{sign}: {type(error).__name__}: {error}"

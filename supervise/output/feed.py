@@ -74,6 +74,7 @@ class Feed:
             self._rouse()
 
     def _rouse(self) -> None:
+        """Wake the thread if it waits for bytes."""
         if self._is_waiting:
             self._is_waiting = False
             self._wake.release()
@@ -102,6 +103,7 @@ class Feed:
         self._pending[:0] = GAP_MARK
 
     def _run(self) -> None:
+        """Write the queue to the pipe until the feed ends or the process is gone."""
         try:
             while piece := self._take():
                 while piece:
@@ -128,6 +130,7 @@ class Feed:
             self._wake.acquire()
 
     def _give_up(self) -> None:
+        """Drop the queue and close the pipe: the process reads no more."""
         with self._guard:
             self.is_gone = True
             self._pending.clear()

@@ -35,7 +35,7 @@ class LogFile:
             size -= got
 
     def skip(self, size: int) -> None:
-        """Note in the file that so many bytes are left out here."""
+        """Note in the file that `size` bytes are left out here."""
         self.write("", 0, f"\n{PREFIX}{size} bytes are left out here: this file took them too slowly\n".encode())
 
     def settle(self) -> None:

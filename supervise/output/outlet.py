@@ -149,7 +149,7 @@ class Messenger:
         """
         until = monotonic() + LATE_THREAD_SECONDS
         while not self._busy.acquire(timeout=seconds):
-            # Where the file has room, not its reader is slow but the machine: this object's thread has not run yet.
+            # If the file has room, its reader is not slow: on a busy machine the writing thread has just not run yet.
             if monotonic() > until or not is_writable(self._outlet.fd):
                 return False
         self._busy.release()
@@ -186,6 +186,7 @@ class Messenger:
                     self._give_up(error)
 
     def _give_up(self, error: OSError) -> None:
+        """Drop the queue: the outlet has refused a line."""
         self.why = reason_of(error)
         self.is_gone = True
         self._waiting.clear()

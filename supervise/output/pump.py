@@ -1,8 +1,8 @@
 """The pumps: a thread for each stream that reads the command's pipe and writes the supervisor's stdout or stderr.
 
-Threads that block were chosen, so that a reader of the output cannot delay a deadline, and so that a stdout that other
-processes share need not be made non-blocking. One buffer is used all the time: new bytes objects are three times
-slower. A flood is moved without a copy (splice(2)), but for its end, since the pump must know how the last line ends.
+Each pump is a thread that may block. So a slow reader of the output cannot delay a deadline, and a stdout that other
+processes share need not be made non-blocking. One buffer serves all reads: new bytes objects are three times slower. A
+flood is moved without a copy (splice(2)), but for its end, since the pump must know how the last line ends.
 """
 
 import _thread
@@ -33,7 +33,7 @@ KEPT_BYTES = 1 << 12
 """Bytes that splice leaves in the pipe, so that the pump reads the end of the output."""
 SPLICE_MIN_BYTES = 1 << 15
 """Bytes from which on splice is faster than a copy."""
-TEE_ENOUGH_BYTES = 1 << 19
+SPLICE_ENOUGH_BYTES = 1 << 19
 """Bytes from which on the pump does not wait for more before it splices output that goes to the copier as well."""
 PIPE_FILL_SECONDS = 0.0001
 """Seconds in which a flood fills its pipe."""
@@ -63,7 +63,7 @@ class Cutoff:
             self._users += 1
 
     def leave(self) -> None:
-        """Count one pump less."""
+        """Count one pump fewer; the last one closes this end."""
         with self._guard:
             self._users -= 1
             if not self._users:
@@ -214,13 +214,14 @@ class Pump:
         self._end.release()
 
     def _stream(self) -> None:
+        """Read the source and pass on its bytes until the pump has to end."""
         source = self._source
         view = memoryview(bytearray(BUFFER_BYTES))
         into = [view]
         poll = select.poll()
         poll.register(source, select.POLLIN)
         if not self._outlet.is_terminal:
-            # For no event but the hang-up: the reader may leave while the command is silent.
+            # Registered for the hang-up alone: the reader may leave while the command is silent.
             poll.register(self._outlet.fd, 0)
         poll.register(self._cut.fd, 0)
         # To poll first, and to look closer only at an unusual result, takes half the time of a read that fails.
@@ -250,14 +251,15 @@ class Pump:
                 return
             if not self._pass_on(view[:size]):
                 return
-            # Counts what was spliced since the last read as well.
+            # `count` includes the bytes that were spliced since the last read.
             is_flood, seen = self.count - seen >= FLOOD_READ_BYTES, self.count
             if is_flood and not is_enlarged:
                 is_enlarged = True
                 enlarge(source)
                 enlarge(self._outlet.fd)
                 if self._copier:
-                    # Smaller reads, since they are copied once more in memory, which a splice is not.
+                    # The copier copies what is read once more in memory, but not what is spliced: so less is read at
+                    # once.
                     into = [view[:FLOOD_READ_BYTES]]
 
     def _pass_on(self, data: memoryview) -> bool:
@@ -267,7 +269,7 @@ class Pump:
         """
         self.last = monotonic()
         self.count += len(data)
-        # After a splice KEPT_BYTES were left in the pipe, more than a whole tail.
+        # After a splice the pipe still holds KEPT_BYTES, more than a whole tail.
         self.tail = bytes(data[-TAIL_BYTES:]) if len(data) >= TAIL_BYTES else (self.tail + data)[-TAIL_BYTES:]
         if not self.first:
             self.first = self.last
@@ -294,6 +296,7 @@ class Pump:
         self._is_other_stuck = not self.has_turn
 
     def _end_turn(self) -> None:
+        """Let the other pump pass on its bytes."""
         self.has_turn = False
         if self.turn:
             self.turn.release()
@@ -322,6 +325,7 @@ class Pump:
         return True
 
     def _close_source(self) -> None:
+        """Close the source; report it to the guardian first where the guardian has a copy that hides the close."""
         if self._unread and not self._is_through:
             # The guardian must know before the close: it finds its copy by the same inode number
             # (process/read_ends.py). At the end of a pipe that copy hides nothing, and the guardian's wake-up would
@@ -364,7 +368,7 @@ class Pump:
         if not self._can_splice or (self.feed and not self.feed.is_gone):
             return False
         size = self._pending() - KEPT_BYTES
-        if self._copier and not self._ahead and SPLICE_MIN_BYTES <= size < TEE_ENOUGH_BYTES:
+        if self._copier and not self._ahead and SPLICE_MIN_BYTES <= size < SPLICE_ENOUGH_BYTES:
             # One large splice instead of several small ones: each wakes the source, the reader and the copier.
             sleep(PIPE_FILL_SECONDS)
             size = self._pending() - KEPT_BYTES

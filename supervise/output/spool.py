@@ -76,6 +76,7 @@ class Spool:
             done.release()
 
     def _show_piece(self, outlet: Outlet, size: int, gone: "set[Outlet]") -> None:
+        """Write the next `size` bytes of the file to the outlet, unless its reader has left."""
         while size and (data := os.read(self._fd, min(size, READ_BYTES))):
             size -= len(data)
             try:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
             """Write `size` bytes from that pipe, which holds as many."""
 
         def skip(self, size: int) -> None:
-            """Note that so many bytes are left out here."""
+            """Note that `size` bytes are left out here."""
 
         def settle(self) -> None:
             """Give back what was reserved for more bytes: none come for now. Raises nothing."""
@@ -126,6 +126,7 @@ class Copier:
         return True
 
     def _has_room_for(self, size: int) -> bool:
+        """Return whether `size` bytes more may wait in memory; an empty queue takes any number."""
         held = self._put - self._taken
         return not held or held + size <= QUEUE_BYTES
 
@@ -158,6 +159,7 @@ class Copier:
         return found
 
     def _post(self, stream: str, what: "bytes | int", pipe: "tuple[int, int] | None" = None) -> None:
+        """Queue the bytes, or their number in the pipe, or the number that is left out; wake or start the thread."""
         with self._guard:
             if self.is_gone:
                 return
@@ -214,6 +216,7 @@ class Copier:
             self._wake.acquire()
 
     def _each(self, do: str, *words: object) -> None:
+        """Call the method of each sink, and drop the sinks that fail."""
         for sink in list(self._sinks):
             try:
                 getattr(sink, do)(*words)
@@ -223,12 +226,14 @@ class Copier:
                 self._on_failure(sink.name, reason_of(error))
 
     def _give_up(self) -> None:
+        """Drop the queue: no sink is left."""
         self.is_gone = True
         self._waiting.clear()
         self._busy.release()
 
 
 def _read(pipe: int, size: int) -> "Iterator[bytes]":
+    """Yield `size` bytes of the pipe in pieces."""
     while size:
         data = os.read(pipe, min(size, READ_BYTES))
         size -= len(data)

@@ -2,8 +2,8 @@
 
 A file system whose server is gone does not answer, and a process that waits for it often cannot even be killed (an
 uninterruptible sleep). A thread was rejected: a process ends only when its last thread ends, so the supervisor itself
-would stay. The fork costs half a millisecond. Only runs that name a file on such a file system pay for it, or whose
-configuration or runtime folder is not in the kernel's cache (`system.is_at_hand`).
+would stay. The fork costs half a millisecond. Two kinds of run pay for it: those that name a file on such a file
+system, and those whose configuration or runtime folder is not in the kernel's cache (`system.is_at_hand`).
 """
 
 import _signal
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     IsOver = Callable[[], bool]
+    """Returns whether the caller has to stop waiting."""
     Operated = tuple[str, tuple[int, ...]]
+    """The reason of a failure or '', and the descriptors that were opened."""
     Operation = Callable[[], tuple[Any, tuple[int, ...]]]
     """Returns a plain value, and the descriptors that it has opened."""
 
@@ -48,7 +50,7 @@ class NoAnswerError(Exception):
 def run(
     operation: "Operation", seconds: float, kept: "tuple[int, ...]" = (), *, is_over: "IsOver | None" = None
 ) -> "tuple[Any, tuple[int, ...]]":
-    """Return what the operation returns; its descriptors become descriptors of this process.
+    """Run the operation in a forked process for `seconds` at most; return its result and its descriptors.
 
     The operation has the descriptors `kept`, all of them above 2, and no other open descriptor of this process.
     `is_over` returns whether to stop waiting; the default is that a cancelling signal is pending. Raises NoAnswerError,
@@ -96,7 +98,7 @@ def run(
 
 
 def answers(path: str, seconds: float) -> bool:
-    """Return whether the file system of that path answers within so many seconds; an error is an answer as well.
+    """Return whether the file system of that path answers within `seconds`; an error is an answer as well.
 
     The path has to lie below a possible mount point: the kernel names the root of a file system without asking it. The
     answer is kept for the life of this process, so that a dead file system costs the wait only once.
@@ -114,9 +116,9 @@ def answers(path: str, seconds: float) -> bool:
 
 
 def with_hang_risk(path: str, operation: "Callable[[str], Operated]") -> "tuple[tuple[str, bool], tuple[int, ...]]":
-    """Return what the operation returns, and whether the file is on a file system that may stop answering.
+    """Run the operation on the path; return its result, and whether the file system may stop answering.
 
-    To be called in the forked process. Raises OSError as the operation does.
+    This is called in the forked process. Raises OSError as the operation does.
     """
     why, fds = operation(path)
     if fds:

@@ -129,7 +129,7 @@ class CommandCgroup:
 
 
 def _await_end(child: int, seconds: float) -> None:
-    """Wait for the end of a child of this process, at most so many seconds, and reap the child."""
+    """Wait for the end of a child of this process, for `seconds` at most, and reap the child."""
     until = monotonic() + seconds
     try:
         pidfd = os.pidfd_open(child)
@@ -377,6 +377,7 @@ def _move(pid: int, folder: str) -> bool:
 
 
 def _write(path: str, what: bytes) -> bool:
+    """Write the bytes to that file; return whether that was possible."""
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     except OSError:

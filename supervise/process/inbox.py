@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     ForegroundChanged = tuple[Literal["foreground"]]
     """The terminal's foreground group may be another one."""
     SignalTaken = tuple[Literal["signal"], int, int, int, float, list[Stat]]
-    """Number, si_code, the sender's pid, CLOCK_MONOTONIC, and the sender with its ancestors (see `signals.take`)."""
+    """Number, si_code, the pid of the sender, CLOCK_MONOTONIC, and the sender's ancestry (`signals.start_thread`)."""
     AccessFound = tuple[Literal["access"]]
     """The detector of access has news (see `access/findings.py`)."""
     NotifyHeard = tuple[Literal["notify"]]

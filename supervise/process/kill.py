@@ -117,23 +117,24 @@ def kill_all(holder: int, group: int, reap: "Callable[[], bool]", wait: "Callabl
             return []
     killed: set[tuple[int, int]] = set()
     until = monotonic() + KILL_LIMIT_SECONDS
-    frozen_until = monotonic() + THAW_AFTER_SECONDS
-    # This moment moves on as long as a kill is still allowed or a new process appears.
-    leaving_until = monotonic() + REFUSAL_SECONDS
+    thaw_at = monotonic() + THAW_AFTER_SECONDS
+    # Each round that could kill a process moves this moment on: killing ends when every living process has refused for
+    # REFUSAL_SECONDS.
+    refusal_until = monotonic() + REFUSAL_SECONDS
     while not reap():
         if _kill_children(holder, reap):
             break
         alive, refused, is_fresh = _kill_tree(holder, group, killed)
         now = monotonic()
         if is_fresh or refused != alive:
-            leaving_until = now + REFUSAL_SECONDS
+            refusal_until = now + REFUSAL_SECONDS
         if is_fresh:
-            frozen_until = now + THAW_AFTER_SECONDS
-        elif now > frozen_until:
-            frozen_until = until
+            thaw_at = now + THAW_AFTER_SECONDS
+        elif now > thaw_at:
+            thaw_at = until
             for pid in alive:
                 freezer.rouse(pid)
-        if now > until or (alive and now > leaving_until):
+        if now > until or (alive and now > refusal_until):
             return [seen for pid in alive if (seen := tree.describe(pid))]
         if not is_fresh and _reap_for(REAP_SECONDS, reap, wait):
             break
@@ -141,7 +142,7 @@ def kill_all(holder: int, group: int, reap: "Callable[[], bool]", wait: "Callabl
 
 
 def _reap_for(seconds: float, reap: "Callable[[], bool]", wait: "Callable[[float], None]") -> bool:
-    """Reap for so many seconds; return True as soon as no child is left."""
+    """Reap for `seconds`; return True as soon as no child is left."""
     until = monotonic() + seconds
     while (left := until - monotonic()) > 0:
         wait(left)

@@ -7,7 +7,8 @@ the run:
 - A process that was started in the run has the run's id in its first environment (proc(5), /proc/PID/environ).
 - A process descends from one of these, or is in a session or process group that one of these has made.
 
-A pid alone proves nothing, since pids come again. A living guardian stops the tree itself: it gets its time for that.
+A pid alone proves nothing, since the kernel reuses pids. A living guardian stops the tree itself, and gets the time for
+that.
 """
 
 import _signal
@@ -131,11 +132,13 @@ class Orphans:
         return any(_key(one) == self._guardian for one in alive)
 
     def _ask(self, processes: "list[tree.Stat]") -> None:
+        """Send the stop signal, then CONT, to these processes."""
         for one in processes:
             self._asked.add(one.pid)
             kill.send(one.pid, one.starttime, (self.signal, _signal.SIGCONT))
 
     def _kill(self, alive: "list[tree.Stat]", groups: "set[int]") -> None:
+        """Kill these processes, and those of their process groups that are the run's."""
         for one in alive:
             if one.pgrp in groups:
                 # No fork inside the group outruns killpg.
@@ -201,6 +204,7 @@ def own_ancestry() -> "set[int]":
 
 
 def _run_id(pid: int) -> str:
+    """Return the run id in the process's first environment; '' where there is none or it may not be read."""
     try:
         if os.stat(f"/proc/{pid}").st_uid != os.geteuid():
             return ""

@@ -1,7 +1,8 @@
-"""Starts a command whose environment a mapping cannot hold, or holds the pid of the supervisor for that of the command.
+"""Starts a command whose environment cannot be handed on as a mapping.
 
 Python keeps the environment as a mapping, which loses a name that stands twice, an entry without `=` and an empty name.
-The array of the C library (environ(7)) still has them, and execv(3) hands that array on.
+The array of the C library (environ(7)) still has them, and execv(3) hands that array on. Besides, a variable such as
+LISTEN_PID must hold the command's pid, which is known only after a fork.
 """
 
 import _signal
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 LISTEN_PIDFD_ID = b"LISTEN_PIDFDID"
-"""Its value is the inode of a pidfd, which is never that of the command; without the variable LISTEN_PID counts."""
+"""A variable with the inode of a pidfd (sd_listen_fds(3)). It can only be the supervisor's; without it LISTEN_PID
+decides."""
 
 
 class RawEnvironment:

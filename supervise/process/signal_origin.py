@@ -3,8 +3,8 @@
 On a terminal the command is in the supervisor's process group, so its `kill 0` also hits the supervisor, although it
 was meant for the command's own processes. A sender that still exists, even as a zombie, is judged by its ancestry. Of a
 sender that is gone (the subshell that ran `kill 0`, but also `sudo kill`) nothing can be read; its process group would
-not decide either, since the script that calls supervise is in that group as well. Then it counts whether the signal
-also hit other processes of the group: a signal to the supervisor alone was meant for the supervisor.
+not decide either, since the script that calls supervise is in that group as well. Then the other processes of the group
+decide: a signal that hit the supervisor alone was meant for the supervisor.
 """
 
 import os

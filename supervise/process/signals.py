@@ -39,7 +39,7 @@ CODE_FROM_KERNEL = 0x80
 """The si_code SI_KERNEL: the terminal sent the signal to its whole foreground group (sigaction(2))."""
 
 
-def choose() -> "frozenset[int]":
+def block() -> "frozenset[int]":
     """Block the signals that supervise takes, and unblock all others; return those that are blocked.
 
     The fork of the guardian had blocked all. SIGCHLD goes back to its default: a caller may have ignored it, and then
@@ -52,7 +52,7 @@ def choose() -> "frozenset[int]":
     return frozenset(taken)
 
 
-def take(taken: "frozenset[int]", inbox: "Inbox") -> None:
+def start_thread(taken: "frozenset[int]", inbox: "Inbox") -> None:
     """Start the thread that takes the signals and posts each one to the inbox.
 
     Each item is `("signal", number, code, sender's pid, CLOCK_MONOTONIC, sender's ancestry)`. The ancestry is read
@@ -78,7 +78,7 @@ def _take(taken: "frozenset[int]", inbox: "Inbox") -> None:
 
 
 def _ancestry(info: "struct_siginfo") -> "list[Stat]":
-    """Return the ancestry of the sender; empty where the message must not have one (see `take`)."""
+    """Return the ancestry of the sender; empty where the message must not have one (see `start_thread`)."""
     if info.si_code == CODE_FROM_KERNEL or info.si_signo == CHLD:
         return []
     return _ancestry_of(info.si_pid)
@@ -99,9 +99,10 @@ def pending() -> "set[int]":
 
 
 def stop(number: int) -> None:
-    """Stop this process by that signal, as a process does that does not handle it; return when it is continued.
+    """Stop this process with the default action of that stop signal; return when the process is continued.
 
-    The kernel then ignores a stop signal in an orphaned process group, where no shell could ever continue the process.
+    With the default action the kernel ignores the signal in an orphaned process group, where no shell could ever
+    continue the process.
     """
     _signal.pthread_sigmask(_signal.SIG_UNBLOCK, {number} - {STOP})
     _signal.raise_signal(number)
@@ -109,7 +110,7 @@ def stop(number: int) -> None:
 
 
 def die_of(number: int) -> None:
-    """End this process by that signal; return where the kernel does not end it (PID 1)."""
+    """End this process with the default action of that signal; return where the kernel does not end it (PID 1)."""
     _signal.signal(number, _signal.SIG_DFL)
     _signal.pthread_sigmask(_signal.SIG_UNBLOCK, {number})
     _signal.raise_signal(number)

@@ -213,7 +213,7 @@ def _has_same_position(one: int, other: int) -> bool:
 
 
 def is_writable(fd: int, seconds: float = 0) -> bool:
-    """Return whether the descriptor takes a byte, or will never take one again: now, or within so many seconds."""
+    """Return whether the descriptor takes a byte, or will never take one again: now, or within `seconds`."""
     import select
 
     poll = select.poll()

@@ -30,7 +30,7 @@ def start(launched: Launched) -> None:
     inbox = launched.streams.open_inbox()
     launched.child.drop_early_signals()
     # First, since whoever sends one may be gone a moment later.
-    signals.take(signals.choose(), inbox)
+    signals.start_thread(signals.block(), inbox)
     values = launched.info.values
     outlets: tuple[outlet.Outlet, outlet.Outlet] = outlet.of_stdio()
     overlay = spool = None

@@ -14,8 +14,8 @@ from supervise.access import checks
 from supervise.options.access_kinds import KINDS, LINES, REPORTED, AccessKind, flaw_of
 from tests.support.harness import wait_until
 
-SCENE = checks.Scene(-1, os.getpid, {}, lambda pid, is_there: None)
-"""The scene of a check that needs nothing of the run."""
+CONTEXT = checks.CheckContext(-1, os.getpid, {}, lambda pid, is_there: None)
+"""The context of a check that needs nothing of the run."""
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def test_each_row_of_the_table_has_its_check(kind: AccessKind) -> None:
     check = checks.check_named(kind.check)
     assert check.__module__ == checks.__name__
     assert check.__name__ == kind.name
-    assert kind.metavar or check("", SCENE)
+    assert kind.metavar or check("", CONTEXT)
 
 
 @contextmanager
@@ -56,13 +56,13 @@ def statuses(*codes: int) -> Callable[[socket.socket], object]:
 @pytest.mark.parametrize("codes", [(200,), (299,), (300,), (399,), (100, 204), (103, 100, 302)])
 def test_an_answer_of_2xx_or_3xx_is_a_sign(codes: tuple[int, ...]) -> None:
     with answering(statuses(*codes)) as url:
-        assert checks.http(url, SCENE) == ""
+        assert checks.http(url, CONTEXT) == ""
 
 
 @pytest.mark.parametrize("codes", [(101,), (199, 400), (400,), (499,), (500,), (600,)])
 def test_an_answer_with_another_status_is_no_sign(codes: tuple[int, ...]) -> None:
     with answering(statuses(*codes)) as url:
-        assert checks.http(url, SCENE) == f"{url}: {codes[-1]} So"
+        assert checks.http(url, CONTEXT) == f"{url}: {codes[-1]} So"
 
 
 def test_an_answer_that_takes_too_long_is_no_sign(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,7 +78,7 @@ def test_an_answer_that_takes_too_long_is_no_sign(monkeypatch: pytest.MonkeyPatc
             link.sendall(b" ")
 
     with answering(trickle) as url:
-        why = checks.http(url, SCENE)
+        why = checks.http(url, CONTEXT)
         gone.set()
         assert why == f"{url}: no answer"
 
@@ -87,13 +87,13 @@ def test_a_command_that_takes_too_long_is_killed(monkeypatch: pytest.MonkeyPatch
     """The command is killed with the processes that it has started."""
     monkeypatch.setattr(checks, "COMMAND_SECONDS", 1.0)
     reader, writer = os.pipe()
-    minded: list[tuple[int, bool]] = []
-    scene = checks.Scene(reader, os.getpid, os.environb, lambda pid, is_ours: minded.append((pid, is_ours)))
-    why = checks.command("sleep 60 & sleep 61", scene)
+    noted: list[tuple[int, bool]] = []
+    context = checks.CheckContext(reader, os.getpid, os.environb, lambda pid, is_ours: noted.append((pid, is_ours)))
+    why = checks.command("sleep 60 & sleep 61", context)
     os.close(writer)
     os.close(reader)
     assert why == "sleep 60 & sleep 61: not done after 1s"
-    (begun, is_begun), (ended, is_left) = minded
+    (begun, is_begun), (ended, is_left) = noted
     assert (begun, is_begun, is_left) == (ended, True, False)
     # The killed processes are in the group until their new parent has reaped them.
     wait_until(lambda: not has_members(begun))
@@ -123,7 +123,7 @@ def unix_socket(kind: int, address: str, backlog: int | None = 8) -> Iterator[so
 @pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.name)
 def test_a_unix_socket_of_each_type_is_a_sign(kind: socket.SocketKind, tmp_path: Path) -> None:
     with unix_socket(kind, str(tmp_path / "s")):
-        assert checks.unix(str(tmp_path / "s"), SCENE) == ""
+        assert checks.unix(str(tmp_path / "s"), CONTEXT) == ""
 
 
 @pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.name)
@@ -132,14 +132,14 @@ def test_a_socket_file_without_its_server_is_no_sign(kind: socket.SocketKind, tm
     with unix_socket(kind, path):
         pass
     assert os.path.exists(path)
-    assert checks.unix(path, SCENE) == f"{path}: connection refused"
+    assert checks.unix(path, CONTEXT) == f"{path}: connection refused"
 
 
 @pytest.mark.parametrize("kind", TYPES[:2], ids=lambda kind: kind.name)
 def test_a_socket_that_is_bound_and_does_not_listen_is_no_sign(kind: socket.SocketKind, tmp_path: Path) -> None:
     path = str(tmp_path / "s")
     with unix_socket(kind, path, backlog=None):
-        assert checks.unix(path, SCENE) == f"{path}: connection refused"
+        assert checks.unix(path, CONTEXT) == f"{path}: connection refused"
 
 
 @pytest.mark.parametrize("kind", TYPES[:2], ids=lambda kind: kind.name)
@@ -149,27 +149,27 @@ def test_a_full_backlog_is_reported_at_once(kind: socket.SocketKind, tmp_path: P
     with unix_socket(kind, path, backlog=0), socket.socket(socket.AF_UNIX, kind) as first:
         first.connect(path)
         began = time.monotonic()
-        assert checks.unix(path, SCENE) == f"{path}: its queue of connections is full"
+        assert checks.unix(path, CONTEXT) == f"{path}: its queue of connections is full"
         assert time.monotonic() - began < checks.CONNECT_SECONDS
 
 
 def test_a_path_without_a_socket_gives_the_reason(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
-    assert checks.unix(str(file), SCENE) == f"{file}: connection refused"
-    assert checks.unix(str(tmp_path / "none"), SCENE) == f"{tmp_path / 'none'}: no such file or directory"
-    assert checks.unix(f"{file}/s", SCENE) == f"{file}/s: not a directory"
+    assert checks.unix(str(file), CONTEXT) == f"{file}: connection refused"
+    assert checks.unix(str(tmp_path / "none"), CONTEXT) == f"{tmp_path / 'none'}: no such file or directory"
+    assert checks.unix(f"{file}/s", CONTEXT) == f"{file}/s: not a directory"
 
 
 def test_an_abstract_name_differs_from_a_file_with_an_at_sign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     name = f"@supervise-test-{os.getpid()}"
-    assert checks.unix(name, SCENE) == f"{name}: connection refused"
+    assert checks.unix(name, CONTEXT) == f"{name}: connection refused"
     with unix_socket(socket.SOCK_STREAM, "\0" + name[1:]):
-        assert checks.unix(name, SCENE) == ""
+        assert checks.unix(name, CONTEXT) == ""
     with unix_socket(socket.SOCK_STREAM, "./" + name):
-        assert checks.unix("./" + name, SCENE) == ""
-        assert checks.unix(name, SCENE) == f"{name}: connection refused"
+        assert checks.unix("./" + name, CONTEXT) == ""
+        assert checks.unix(name, CONTEXT) == f"{name}: connection refused"
 
 
 def test_the_longest_addresses_are_taken_and_longer_ones_refused(
@@ -178,7 +178,7 @@ def test_the_longest_addresses_are_taken_and_longer_ones_refused(
     monkeypatch.chdir(tmp_path)
     for path in ("./" + "p" * 105, "./" + "\udce4" * 105, "@" + "n" * 107):
         with unix_socket(socket.SOCK_STREAM, "\0" + path[1:] if path[0] == "@" else path):
-            assert checks.unix(path, SCENE) == ""
+            assert checks.unix(path, CONTEXT) == ""
             assert flaw_of(f"unix={path}") == ""
         assert flaw_of(f"unix={path}x").startswith("unix= and an address of at most 107 bytes")
 
@@ -188,4 +188,4 @@ def test_a_socket_without_permission_is_no_sign(tmp_path: Path) -> None:
     path = tmp_path / "s"
     with unix_socket(socket.SOCK_STREAM, str(path)):
         path.chmod(0)
-        assert checks.unix(str(path), SCENE) == f"{path}: permission denied"
+        assert checks.unix(str(path), CONTEXT) == f"{path}: permission denied"

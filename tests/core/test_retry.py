@@ -262,7 +262,7 @@ def test_whose_bytes_were_shown_is_not_run_again_where_only_the_silent_are() -> 
 def delays(policy: Policy, jitter: float, count: int) -> list[float]:
     attempt, found = retry.first(policy), list[float]()
     for _ in range(count):
-        attempt, actions = retry.following(attempt, LATER, jitter, 100.0)
+        attempt, actions = retry.next_attempt(attempt, LATER, jitter, 100.0)
         match actions:
             case [Announce(RetryScheduled(delay=delay))]:
                 found.append(delay)

@@ -75,7 +75,7 @@ SHORT_RUN_WITH_A_RECORD = {
     "options.serializer",
     "process.identity",
     "records",
-    "records.short_report",
+    "records.short_run_report",
     "records.store",
 }
 """What a record adds to that."""

@@ -9,8 +9,8 @@ from supervise import EXIT_ERROR, EXIT_SIGNALED
 from supervise.commands import display, lookup
 from supervise.commands.keyboard import Detached, Keyboard
 from supervise.control.client import Connection
-from supervise.records.follower import Follower
-from supervise.records.output import Chunk
+from supervise.records.bounded_output import Chunk
+from supervise.records.output_follower import Follower
 from supervise.text.writer import write_all
 
 

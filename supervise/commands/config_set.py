@@ -9,8 +9,8 @@ from typing import Any
 import tomli_w
 
 from supervise.commands.config_path import path_of
-from supervise.files import owned, shared, trust
-from supervise.files.walk import Entry
+from supervise.files import ownership, private_files, user_files
+from supervise.files.path_walk import Entry
 from supervise.options import config
 from supervise.options.table import WORD_SEPARATOR, BadValueError, Option, option_names
 from supervise.options.values import read as read_value
@@ -95,11 +95,11 @@ def _find(path: str, *, is_named: bool) -> Entry:
     folder = os.path.dirname(path)
     try:
         if is_named:
-            os.close(shared.open_folder(folder or "."))
-            return shared.find(path)
-        owned.check_folder(folder, make_below=os.environ.get("HOME", "/"))
-        return owned.find(path)
-    except trust.UntrustedError as error:
+            os.close(user_files.open_folder(folder or "."))
+            return user_files.find(path)
+        private_files.check_folder(folder, make_below=os.environ.get("HOME", "/"))
+        return private_files.find(path)
+    except ownership.UntrustedError as error:
         raise BadValueError(f"{config.shown(error.where)}: {error.why}") from None
 
 
@@ -122,7 +122,7 @@ def _write(place: Entry, text: str) -> None:
         # What was there before must not be lost with the power.
         os.fsync(fd)
 
-    shared.replace(place, beside, fd, fill)
+    user_files.replace(place, beside, fd, fill)
 
 
 def _has_comments(text: str) -> bool:

@@ -5,13 +5,13 @@ import os
 from time import monotonic
 
 from supervise.control.client import Connection
-from supervise.terminal import modes
+from supervise.terminal import terminal_modes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType
 
-    from supervise.terminal.modes import Modes
+    from supervise.terminal.terminal_modes import Modes
 
 DETACH = 0x1C
 """Ctrl-\\: twice, one right after the other, it detaches; once it is a key like any other."""
@@ -61,8 +61,8 @@ class Keyboard:
                 _signal.signal(number, _leave)
         try:
             if os.tcgetpgrp(0) == os.getpgrp():
-                self._saved = modes.get_modes(0)
-                modes.set_modes(0, modes.raw(self._saved))
+                self._saved = terminal_modes.get_modes(0)
+                terminal_modes.set_modes(0, terminal_modes.raw(self._saved))
                 self._is_resized = True
         except OSError:
             # Stdin is no terminal, or not ours: what comes from it is passed on as it is.
@@ -73,7 +73,7 @@ class Keyboard:
         """Give the terminal back as it was."""
         if self._saved:
             try:
-                modes.set_modes(0, self._saved)
+                terminal_modes.set_modes(0, self._saved)
             except OSError:
                 pass
 
@@ -159,7 +159,7 @@ class Keyboard:
         try:
             if self._is_resized:
                 self._is_resized = False
-                rows, columns = modes.get_size(0)
+                rows, columns = terminal_modes.get_size(0)
                 if rows and columns:
                     self._connection.send("size", rows=rows, columns=columns)
                     self._is_asked = True

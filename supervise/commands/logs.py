@@ -8,8 +8,8 @@ from typing import Any
 from supervise.commands import display, lookup
 from supervise.options import serializer
 from supervise.options.table import BadValueError
-from supervise.records.follower import Follower
-from supervise.records.output import Chunk, Reader
+from supervise.records.bounded_output import Chunk, Reader
+from supervise.records.output_follower import Follower
 from supervise.text.sanitizer import Cleaner, cleaned
 from supervise.text.stderr import PREFIX
 

@@ -10,7 +10,7 @@ from supervise.commands import display
 from supervise.options.table import OPTIONS
 from supervise.options.values import duration
 from supervise.records import reader
-from supervise.records.output import Reader
+from supervise.records.bounded_output import Reader
 from supervise.text.sanitizer import clean
 
 Fields = dict[str, Any]

@@ -1,7 +1,7 @@
 """Where the control sockets of runs are: `RUN_ID.sock`, in a folder that no other user can enter (unix(7)).
 
 A socket's address has room for 107 bytes only, so the folder is named by a descriptor, /proc/self/fd/N, wherever it is.
-`places` has the folders.  Built-in modules only: commands that merely ask need no more.
+`runtime_folders` has the folders.  Built-in modules only: commands that merely ask need no more.
 """
 
 import _socket
@@ -10,8 +10,8 @@ import os
 from stat import S_ISDIR
 from sys import byteorder
 
-from supervise.control import places
-from supervise.control.places import Folder
+from supervise.control import runtime_folders
+from supervise.control.runtime_folders import Folder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def listen(run_id: str, announce: "Callable[[str], object]") -> Listener:
 
     Raises OSError, which says what is wrong with the last of them.
     """
-    *others, last = places.for_sockets()
+    *others, last = runtime_folders.for_sockets()
     for place in others:
         try:
             return _listen(place, run_id, announce)
@@ -100,7 +100,7 @@ def listen(run_id: str, announce: "Callable[[str], object]") -> Listener:
     return _listen(last, run_id, announce)
 
 
-def _listen(place: places.Place, run_id: str, announce: "Callable[[str], object]") -> Listener:
+def _listen(place: runtime_folders.Place, run_id: str, announce: "Callable[[str], object]") -> Listener:
     folder = place.open()
     announce(folder.path)
     return Listener(folder, run_id)
@@ -108,9 +108,9 @@ def _listen(place: places.Place, run_id: str, announce: "Callable[[str], object]
 
 def remove(path: str, run_id: str) -> None:
     """Remove what a dead run of the caller's has left in that folder."""
-    mode = places.ENTER_ALONE if path == FOR_ALL else places.PRIVATE
+    mode = runtime_folders.ENTER_ALONE if path == FOR_ALL else runtime_folders.PRIVATE
     try:
-        folder = places.open_folder(path, os.geteuid(), mode=mode)
+        folder = runtime_folders.open_folder(path, os.geteuid(), mode=mode)
     except OSError:
         return
     _remove_from(folder, run_id, (SUFFIX, UNNAMED, NOTIFY))
@@ -119,7 +119,7 @@ def remove(path: str, run_id: str) -> None:
 
 def remove_everywhere(run_id: str) -> None:
     """Remove the same in all folders that it may be in."""
-    for folder in places.folders_of(os.geteuid()):
+    for folder in runtime_folders.folders_of(os.geteuid()):
         _remove_from(folder, run_id, (SUFFIX, UNNAMED, NOTIFY))
     remove(FOR_ALL, run_id)
 
@@ -156,10 +156,10 @@ def _remove(folder: Folder, name: str) -> None:
 
 def sweep(before: float) -> None:
     """Remove what is older (epoch seconds) and was left by runs that were killed whole, on record or not."""
-    for folder in places.folders_of(os.geteuid()):
+    for folder in runtime_folders.folders_of(os.geteuid()):
         _sweep(folder, before)
     try:
-        folder = places.open_folder(FOR_ALL, os.geteuid(), mode=places.ENTER_ALONE)
+        folder = runtime_folders.open_folder(FOR_ALL, os.geteuid(), mode=runtime_folders.ENTER_ALONE)
     except OSError:
         return
     _sweep(folder, before)
@@ -219,7 +219,7 @@ def bind_notify(run_id: str) -> "tuple[_socket.socket, str, str]":
         except OSError:
             # The folder cannot be made in a user namespace, or on a file system that is read only.
             pass
-    for place in places.for_sockets():
+    for place in runtime_folders.for_sockets():
         try:
             folder = place.open()
         except OSError as error:
@@ -237,10 +237,10 @@ def bind_notify(run_id: str) -> "tuple[_socket.socket, str, str]":
 
 def _bind_for_all(run_id: str) -> "tuple[_socket.socket, str, str]":
     above = os.path.dirname(FOR_ALL)
-    outer = places.open_folder(FOR_ALL, 0, above, places.ENTER_ALONE)
+    outer = runtime_folders.open_folder(FOR_ALL, 0, above, runtime_folders.ENTER_ALONE)
     try:
         path = f"{FOR_ALL}/{run_id}.{os.urandom(8).hex()}{NOTIFY}"
-        folder = places.open_folder(path, 0, FOR_ALL, places.ENTER_ALONE)
+        folder = runtime_folders.open_folder(path, 0, FOR_ALL, runtime_folders.ENTER_ALONE)
         try:
             return _bind_notify(folder, SAID, 0o666), FOR_ALL, f"{path}/{SAID}"
         except OSError:
@@ -277,10 +277,10 @@ def connect(run_id: str, seconds: float, noted: str = "") -> "_socket.socket | N
     """
     from supervise.process import bounded_call
 
-    if noted.startswith("/") and bounded_call.answers(noted, places.PATIENCE):
+    if noted.startswith("/") and bounded_call.answers(noted, runtime_folders.PATIENCE):
         try:
             uid = os.stat(noted).st_uid
-            folder = places.open_folder(noted, uid) if os.geteuid() in (0, uid) else None
+            folder = runtime_folders.open_folder(noted, uid) if os.geteuid() in (0, uid) else None
         except OSError:
             folder = None
         if folder:
@@ -288,8 +288,8 @@ def connect(run_id: str, seconds: float, noted: str = "") -> "_socket.socket | N
             folder.close()
             if found:
                 return found
-    for uid in places.users():
-        for folder in places.folders_of(uid):
+    for uid in runtime_folders.users():
+        for folder in runtime_folders.folders_of(uid):
             found = _connect(folder, run_id, seconds, uid)
             if found:
                 return found
@@ -317,8 +317,8 @@ def _connect(folder: Folder, run_id: str, seconds: float, uid: int) -> "_socket.
 def ids() -> "list[str]":
     """The ids of the runs that have a socket, the oldest first; some may be dead."""
     found = set()
-    for uid in places.users():
-        for folder in places.folders_of(uid):
+    for uid in runtime_folders.users():
+        for folder in runtime_folders.folders_of(uid):
             found |= {name.removesuffix(SUFFIX) for name in os.listdir(folder.fd) if name.endswith(SUFFIX)}
     return sorted(found)
 

@@ -1,1 +1,4 @@
-"""Opening and making files where another user may write: `shared` for paths of the user's, `owned` for supervise's."""
+"""Opens files where another user may write: `user_files` at paths that the user names, `private_files` for supervise.
+
+No file is opened by its path alone: `path_walk` goes down a path by descriptors, and `ownership` judges each step.
+"""

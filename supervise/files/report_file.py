@@ -8,13 +8,13 @@ import os
 import stat
 from time import sleep
 
-from supervise.files import shared, trust
+from supervise.files import ownership, user_files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from supervise.files.walk import Entry
+    from supervise.files.path_walk import Entry
 
 PATIENCE = 2.0
 """Seconds to wait in all for a reader of a FIFO, a terminal or the like."""
@@ -53,7 +53,7 @@ def write(path: str, report: "Mapping[str, object]") -> "str | None":
 
     data = json.dumps(report, allow_nan=False).encode("ascii") + b"\n"
     try:
-        place = shared.find(path)
+        place = user_files.find(path)
         try:
             if place.is_descriptor:
                 _write_descriptor(place, data)
@@ -71,7 +71,7 @@ def read(path: str) -> bytes:
 
     Raises OSError.
     """
-    fd = shared.open_regular(path, os.O_RDONLY)
+    fd = user_files.open_regular(path, os.O_RDONLY)
     try:
         data = b""
         while more := os.read(fd, 1 << 20):
@@ -92,7 +92,7 @@ def _line(path: str, error: "OSError | ValueError") -> str:
 
 def _obstacle(path: str) -> int:
     """The errno that writing would meet; 0 for none."""
-    place = shared.find(path)
+    place = user_files.find(path)
     try:
         if place.is_descriptor:
             # The link shows how it was opened (proc(5), /proc/PID/fd).
@@ -139,7 +139,7 @@ def _replace(place: "Entry", name: str, data: bytes) -> bool:
         _write_all(fd, data)
 
     try:
-        shared.replace(place, name, fd, fill)
+        user_files.replace(place, name, fd, fill)
     except OSError as error:
         if error.errno in REFUSALS and place.found is not None:
             return False
@@ -159,7 +159,7 @@ def _make_beside(place: "Entry", name: str) -> "tuple[str, int]":
     except FileExistsError:
         pass
     try:
-        if trust.is_us(os.lstat(name, dir_fd=place.folder).st_uid):
+        if ownership.is_us(os.lstat(name, dir_fd=place.folder).st_uid):
             os.unlink(name, dir_fd=place.folder)
         else:
             name += f"-{os.urandom(8).hex()}"
@@ -225,12 +225,12 @@ def _open_for(place: "Entry") -> int:
     """
     for _ in range(round(PATIENCE / STEP)):
         try:
-            return shared.open_at(place, PIPE_LIKE)
+            return user_files.open_at(place, PIPE_LIKE)
         except OSError as error:
             if error.errno != errno.ENXIO:
                 raise
         sleep(STEP)
-    return shared.open_at(place, PIPE_LIKE)
+    return user_files.open_at(place, PIPE_LIKE)
 
 
 def _write_all(fd: int, data: bytes) -> None:

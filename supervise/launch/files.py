@@ -54,10 +54,10 @@ def _opened(option: str, path: str) -> "tuple[str, tuple[int, ...]]":
 
 
 def _open_to_append(option: str, path: str) -> int:
-    from supervise.files import shared
+    from supervise.files import user_files
 
     try:
-        return shared.open_to_append(path)
+        return user_files.open_to_append(path)
     except OSError as error:
         from supervise.text.stderr import reason_of
 

@@ -246,9 +246,9 @@ def _start(launched: Launched, on_lost: "OnLost") -> "Start":
     has_terminal = guardian.has_terminal()
     found_again = None
     if has_terminal:
-        from supervise.terminal import caller
+        from supervise.terminal import caller_terminal
 
-        found_again = caller.found_again
+        found_again = caller_terminal.found_again
         # As it is before the command has it.
         shared = launched.terminals.share(is_commands=not values["pty"])
         if shared:

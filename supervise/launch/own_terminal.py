@@ -4,7 +4,7 @@ import os
 
 from supervise.launch import launch
 from supervise.launch.state import Launched
-from supervise.terminal.bridge import Relay
+from supervise.terminal.pty_input import Relay
 
 
 def open_stdio(launched: Launched) -> "tuple[tuple[int, int, int], str]":

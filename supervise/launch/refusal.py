@@ -7,7 +7,7 @@ import os
 from time import monotonic, time
 
 from supervise.options import serializer
-from supervise.records import postmortem
+from supervise.records import rebuilt_report
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def settle(launched: "Launched", why: str) -> None:
     Raises OSError where the record cannot be written.
     """
     values = launched.info.values
-    start = postmortem.start_of(
+    start = rebuilt_report.start_of(
         launched.info.run_id,
         values["name"],
         launched.info.command,
@@ -31,13 +31,13 @@ def settle(launched: "Launched", why: str) -> None:
         access_limit=values["access_timeout"] is not None,
     )
     now, seconds = time(), monotonic() - launched.info.started
-    whole = postmortem.report(start, (), now, seconds, why, outcome="error")
+    whole = rebuilt_report.report(start, (), now, seconds, why, outcome="error")
     lines = []
     for t, event in _events(launched):
         at = serializer.time(now - seconds + t)
-        postmortem.hear({"at": at, **event}, whole, has_access_limit=start["access_limit"])
-        lines.append(postmortem.line_of(start, at, round(t, 3), event))
-    lines.append(postmortem.last_line(whole))
+        rebuilt_report.hear({"at": at, **event}, whole, has_access_limit=start["access_limit"])
+        lines.append(rebuilt_report.line_of(start, at, round(t, 3), event))
+    lines.append(rebuilt_report.last_line(whole))
     _append(launched.files.events, lines)
     if launched.files.distant_events:
         launched.files.distant_events.file_worker.post("append", "".join(lines).encode())

@@ -62,7 +62,7 @@ def wait(launched: Launched, fork_again: "Callable[[], None]") -> bool:
 
 def end(launched: Launched, record: "Record", code: int, ended: float) -> bool:
     """Write the end of a short run; False where that could not be done."""
-    from supervise.records.short_report import Brief
+    from supervise.records.short_run_report import Brief
 
     started = launched.info.started
     pid, spawned = next((message[1:3] for message in launched.child.heard if message[0] == "started"), (None, 0.0))

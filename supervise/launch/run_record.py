@@ -6,7 +6,7 @@ from supervise.options import paths
 from supervise.options.table import RECOVERED_FROM, WORD_SEPARATOR
 from supervise.process import identity, system
 from supervise.records import store
-from supervise.records.short_report import Brief
+from supervise.records.short_run_report import Brief
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from supervise.output.log_file import LogFile
     from supervise.output.tee import Copier, Sink
     from supervise.process.protocol import RecordMade
-    from supervise.records.proxies import DistantSink
+    from supervise.records.remote_files import DistantSink
 
 UNRECORDED = "this run is not recorded"
 PATIENCE = 0.5
@@ -85,10 +85,10 @@ class Plan:
         facts = {**self._facts, "guardian": guardian, "guardian_started": started}
         record = store.Record(state, self._run_id, facts, fds[0], fds[1])
         if may_hang:
-            from supervise.records import proxies
+            from supervise.records import remote_files
 
             try:
-                return proxies.DistantRecord(record)
+                return remote_files.DistantRecord(record)
             except OSError:
                 # No process can be had: the supervisor writes the record itself, as long as its file system answers.
                 pass

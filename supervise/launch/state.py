@@ -32,12 +32,12 @@ if TYPE_CHECKING:
     from supervise.process.protocol import FromHolder, HolderEnd, RecordMade, SupervisorEnd, Variables
     from supervise.process.stdin import InitialStdin
     from supervise.records.flock import Lock
-    from supervise.records.proxies import DistantOutlet, DistantSink
+    from supervise.records.remote_files import DistantOutlet, DistantSink
     from supervise.records.store import Record
-    from supervise.terminal.bridge import Relay
-    from supervise.terminal.caller import Caller
+    from supervise.terminal.caller_terminal import Caller
     from supervise.terminal.overlay import Overlay
     from supervise.terminal.pty import Own
+    from supervise.terminal.pty_input import Relay
     from supervise.text.redaction import Redaction
 
     Stdio = tuple[int, int, int]
@@ -410,9 +410,9 @@ class Terminals:
 
     def share(self, *, is_commands: bool) -> "Caller | None":
         """Note the state of the caller's terminal before the command has it; return None in its background."""
-        from supervise.terminal import caller
+        from supervise.terminal import caller_terminal
 
-        self.caller = caller.share(is_commands=is_commands)
+        self.caller = caller_terminal.share(is_commands=is_commands)
         return self.caller
 
     def lay(self, relay: "Relay") -> None:
@@ -498,9 +498,9 @@ class Files:
         if "events" not in self.distant:
             self.events = fd
             return
-        from supervise.records import proxies
+        from supervise.records import remote_files
 
-        self.distant_events = proxies.events_of(fd)
+        self.distant_events = remote_files.events_of(fd)
         self.file_workers.append(self.distant_events.file_worker)
 
     def open_log(self, log: "LogFile") -> None:
@@ -510,9 +510,9 @@ class Files:
         """
         self.log = log
         if "log" in self.distant:
-            from supervise.records import proxies
+            from supervise.records import remote_files
 
-            self.log = proxies.log_of(log)
+            self.log = remote_files.log_of(log)
             self.file_workers.append(self.log.file_worker)
 
     def hold_lock(self, lock: "Lock") -> None:

@@ -12,7 +12,7 @@ defaults and at its own profile, `config check` at all of it.
 
 import os
 
-from supervise.files import owned, shared, trust
+from supervise.files import ownership, private_files, user_files
 from supervise.options.plain_toml import read as read_plainly
 from supervise.options.table import OPTIONS, WORD_SEPARATOR, BadValueError, Option, option_names
 from supervise.options.values import read as read_value
@@ -159,7 +159,7 @@ def _text(file: str, *, is_named: bool) -> str:
                 data += more
         finally:
             os.close(fd)
-    except trust.UntrustedError as error:
+    except ownership.UntrustedError as error:
         where = "" if error.where == file else f"{shown(error.where)}: "
         mend = f" (chmod go-w {shown(error.where)})" if error.is_ours else ""
         raise BadValueError(f"{shown(file)}: is not obeyed: {where}{error.why}{mend}") from None
@@ -184,19 +184,19 @@ def _open(file: str, *, is_named: bool) -> int:
     itself counts only where it is the user's or root's in both cases: it can have a command run.
     """
     if not is_named:
-        return owned.open_to_read(file)
+        return private_files.open_to_read(file)
     if file.rpartition("/")[2] in ("", ".", ".."):
-        return os.open(file, owned.READ)
-    entry = shared.find(file)
+        return os.open(file, private_files.READ)
+    entry = user_files.find(file)
     try:
         if entry.is_descriptor:
-            return os.open(entry.name, owned.READ & ~os.O_NOFOLLOW, dir_fd=entry.folder)
+            return os.open(entry.name, private_files.READ & ~os.O_NOFOLLOW, dir_fd=entry.folder)
         if entry.found is None:
             raise FileNotFoundError(2, os.strerror(2))
-        fd = shared.open_at(entry, owned.READ)
+        fd = user_files.open_at(entry, private_files.READ)
         try:
             if not _is_null(os.fstat(fd)):
-                owned.judge_file(fd, file)
+                private_files.judge_file(fd, file)
         except BaseException:
             os.close(fd)
             raise

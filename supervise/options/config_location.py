@@ -109,11 +109,11 @@ def users_file(environ: "Mapping[str, str]") -> "tuple[str, str]":
 
 def _unless_anothers(path: str, notice: str) -> "tuple[str, str]":
     """Return the file, or the notice that another user owns it or can change it."""
-    from supervise.files import owned, trust
+    from supervise.files import ownership, private_files
 
     try:
-        os.close(owned.open_to_read(path))
-    except trust.UntrustedError as error:
+        os.close(private_files.open_to_read(path))
+    except ownership.UntrustedError as error:
         if not (error.is_ours and _is_ours(path)):
             return "", f"the configuration {path} is left alone: {error.where}: {error.why}"
         # The user misses a file of the user's own that is left out, and can mend what is wrong.

@@ -63,14 +63,14 @@ def _own(environ: "Mapping[str, str]", of: "Callable[[Mapping[str, str]], str | 
     path = of(environ)
     if path is None or closed_way(path) or sys.platform != "linux":
         return path, ""
-    from supervise.files import owned
+    from supervise.files import private_files
 
-    error = owned.obstacle(path)
+    error = private_files.obstacle(path)
     if not error:
         return path, ""
     # Without a variable the folder is in the home of the account.
     other = of({})
-    if other is None or other == path or not _is_users(_home()) or owned.obstacle(other):
+    if other is None or other == path or not _is_users(_home()) or private_files.obstacle(other):
         other = None
     above = f"{error.where.rstrip('/')}/"
     # A home is the way to both folders, and that is said once.
@@ -87,10 +87,10 @@ def _own(environ: "Mapping[str, str]", of: "Callable[[Mapping[str, str]], str | 
 
 def _is_users(home: str) -> bool:
     """Return whether the home of the account is there and is the user's: root's is not, in a user namespace."""
-    from supervise.files import trust
+    from supervise.files import ownership
 
     try:
-        return trust.is_us(os.stat(home).st_uid)
+        return ownership.is_us(os.stat(home).st_uid)
     except OSError:
         return False
 

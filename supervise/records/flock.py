@@ -1,14 +1,16 @@
-"""`--lock NAME`: one run at a time of those of one user on one machine, by a lock of the kernel's (flock(2)).
+"""`--lock NAME`: one run at a time for a user on a machine, by a lock of the kernel (flock(2)).
 
-The file is in the first of the folders of `places.for_locks`, wherever XDG_RUNTIME_DIR and HOME point: a job of cron
-and one of a login must find the same.  `--lock /PATH` is a file that several users may share.  The lock belongs to all
-processes that have the file open: to the supervisor and, since it is forked with it, to the guardian.  So it is free
-when the last of both has gone, by KILL too, and not before the command's tree is stopped.  The command does not get it.
+The lock's file is in the first of the folders of `runtime_folders.for_locks`, wherever XDG_RUNTIME_DIR and HOME point:
+a job of cron and a job of a login must find the same file.  `--lock /PATH` is a file that several users may share.  All
+processes that have the file open share the lock: the supervisor, and the guardian, which the supervisor forks with the
+file open.  The lock is therefore free when both have ended, by KILL too, and not before the command's tree is stopped.
+The command does not get the file.
 
-A file can be removed under its holder.  So the lock is also a name that is no file (`lock_socket`); a run that has got
-the lock of a file looks whether that is still the file of that name; and the holder puts the file back (`renew`).
+A process can remove the file while a run holds the lock.  Three measures keep the lock exclusive then: the lock is also
+an abstract socket (`lock_socket`), which no process can remove; a run that has locked a file checks that the name still
+leads to that file; and the holder puts the file back (`renew`).
 
-The file stays when the lock is free; it then names the run that had it last.
+The file stays when the lock is free; it then names the last run that had the lock.
 """
 
 import _signal
@@ -19,9 +21,9 @@ from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 from stat import S_ISREG
 from time import gmtime, monotonic, sleep, strftime, time
 
-from supervise.control import places
-from supervise.files import shared, trust
-from supervise.files.trust import UntrustedError
+from supervise.control import runtime_folders
+from supervise.files import ownership, user_files
+from supervise.files.ownership import UntrustedError
 from supervise.process import signals
 from supervise.records import reader, store
 from supervise.records.lock_socket import Name
@@ -53,7 +55,7 @@ class Lock:
         self._is_path = name.startswith("/")
         owners = {os.geteuid()}
         if self._is_path:
-            entry = shared.locate(name)
+            entry = user_files.locate(name)
             self._folder, self._file = entry.folder, entry.name
             key = b"lock/%d:%d/" % (entry.of_folder.st_dev, entry.of_folder.st_ino) + os.fsencode(entry.name)
             owners.add(0)
@@ -185,7 +187,7 @@ class Lock:
             taker, uid = self._claim.taker()
             if taker != pid:
                 return " of another user" if _is_anothers(pid) else ""
-        return "" if uid == os.geteuid() else f" of {trust.name(uid)}"
+        return "" if uid == os.geteuid() else f" of {ownership.name(uid)}"
 
     def is_held_around_us(self) -> bool:
         """Who has it is a process above us, as far as that can be seen: it does not let go as long as we wait."""
@@ -243,8 +245,8 @@ class Lock:
         elif found.st_nlink > 1:
             # The file may be any file of the caller's, to which another user has given this name.
             why = "The file has another name as well"
-        elif not self._is_path and not trust.is_us(found.st_uid):
-            why = f"It belongs to another user ({trust.name(found.st_uid)})"
+        elif not self._is_path and not ownership.is_us(found.st_uid):
+            why = f"It belongs to another user ({ownership.name(found.st_uid)})"
         if why:
             os.close(fd)
             raise UntrustedError(why, self._file)
@@ -298,12 +300,12 @@ class Lock:
             pass
 
 
-def _folder() -> places.Folder:
+def _folder() -> runtime_folders.Folder:
     """Return the folder of the locks, protected.
 
     Raises OSError, which says what is wrong with the last that it may be.
     """
-    *others, last = places.for_locks()
+    *others, last = runtime_folders.for_locks()
     for place in others:
         try:
             folder = place.open()

@@ -5,9 +5,9 @@ import os
 from time import monotonic, time
 
 from supervise.control import sockets
-from supervise.files import report_file, shared
+from supervise.files import report_file, user_files
 from supervise.options import paths
-from supervise.records import liveness, postmortem, reader, store
+from supervise.records import liveness, reader, rebuilt_report, store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,12 +36,12 @@ def write(
     end = own or (record.end() if record else None)
     is_made_here = end is None
     if end is None:
-        head = postmortem.start_of(
+        head = rebuilt_report.start_of(
             run_id, start["name"], start["command"], pid, started_at, access_limit=start["access_limit"]
         )
         events = record.events() if record else ()
         outcome, reason = ("error", fault) if fault else ("lost", liveness.CRASH)
-        end = postmortem.report(head, events, time(), monotonic() - started, reason, outcome=outcome)
+        end = rebuilt_report.report(head, events, time(), monotonic() - started, reason, outcome=outcome)
         if start["events"]:
             _append_event(start["events"], end)
     if path and not own:
@@ -74,7 +74,7 @@ def _find(run_id: str) -> reader.Record | None:
 
 def _end(record: reader.Record, end: "dict[str, Any]", *, is_kept: bool, is_made_here: bool) -> None:
     if end["outcome"] == "lost" or is_made_here:
-        postmortem.write(record.state, end, is_kept=is_kept)
+        rebuilt_report.write(record.state, end, is_kept=is_kept)
     elif not record.has_end:
         store.finish(record.state, record.run_id, end)
     else:
@@ -83,7 +83,7 @@ def _end(record: reader.Record, end: "dict[str, Any]", *, is_kept: bool, is_made
 
 def _append_event(path: str, end: "dict[str, Any]") -> None:
     try:
-        postmortem.append_event(shared.open_regular(path, os.O_RDWR | os.O_APPEND), end)
+        rebuilt_report.append_event(user_files.open_regular(path, os.O_RDWR | os.O_APPEND), end)
     except OSError:
         # The file is a FIFO, say, or gone.
         pass

@@ -6,7 +6,7 @@ be quick.
 
 import os
 
-from supervise.files import owned, trust
+from supervise.files import ownership, private_files
 from supervise.options import paths
 from supervise.options.table import BadValueError
 from supervise.process import identity
@@ -234,8 +234,8 @@ def own_state() -> "tuple[str, str]":
         raise NotFoundError(notice or "there are no records: no home folder is known")
     try:
         for path in (state, *(f"{state}/{one}" for one in (RUNS, LIVE, NAMES))):
-            owned.check_folder(path)
-    except trust.UntrustedError as error:
+            private_files.check_folder(path)
+    except ownership.UntrustedError as error:
         raise NotFoundError(f"the records in {state} are left alone: {error.where}: {error.why}") from None
     except OSError:
         # The folder is not there yet, or cannot be entered: what is looked for in it is not found.

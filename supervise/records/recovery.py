@@ -9,13 +9,13 @@ import os
 from time import time
 
 from supervise.control import sockets
-from supervise.files import trust
+from supervise.files import ownership
 from supervise.options import serializer
 from supervise.options.table import OPTIONS, BadValueError
 from supervise.options.values import read
 from supervise.process import cgroup, identity, orphans, tree
 from supervise.process.orphans import Orphans
-from supervise.records import liveness, postmortem, reader, store
+from supervise.records import liveness, reader, rebuilt_report, store
 from supervise.text.stderr import reason_of
 
 TYPE_CHECKING = False
@@ -203,8 +203,8 @@ def _flaw(record: "Record") -> str:
             except FileNotFoundError:
                 # Another process recovers the run, or the run has just ended.
                 continue
-            if not trust.is_us(found.st_uid):
-                return f"{path} belongs to another user ({trust.name(found.st_uid)})"
+            if not ownership.is_us(found.st_uid):
+                return f"{path} belongs to another user ({ownership.name(found.st_uid)})"
             if found.st_mode & 0o170000 != (0o040000 if path == record.folder else 0o100000):
                 return f"{path} is not what a run writes there"
             if found.st_mode & 0o022:
@@ -270,8 +270,10 @@ def _settle(lost: Lost, rerun: "Rerun") -> None:
     except RerunError as error:
         times, lost.trouble = None, str(error)
     if not record.has_end:
-        end = postmortem.report(_start(record), record.events(), time(), _seconds(lost), lost.reason, lost.survivors)
-        postmortem.write(record.state, end, is_kept=times is not None)
+        end = rebuilt_report.report(
+            _start(record), record.events(), time(), _seconds(lost), lost.reason, lost.survivors
+        )
+        rebuilt_report.write(record.state, end, is_kept=times is not None)
     if times is not None:
         _run_again(lost, rerun, times)
     else:

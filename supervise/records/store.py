@@ -172,7 +172,7 @@ class Record:
 
     def writer(self, most: int) -> "Sink":
         """Return the writer that takes the output, up to so many bytes."""
-        from supervise.records.output import Writer
+        from supervise.records.bounded_output import Writer
 
         return Writer(self.folder, most)
 
@@ -332,7 +332,7 @@ def settle(state: str, run_id: str) -> None:
 def write_whole(path: str, data: bytes) -> None:
     """Write a file that is there whole or not at all, in whatever moment supervise is killed.
 
-    It is not `files.shared.replace`, which a short run would load for this alone: its folder is the user's own.
+    It is not `files.user_files.replace`, which a short run would load for this alone: its folder is the user's own.
     Raises OSError.
     """
     beside = _write_beside(path, data)
@@ -427,9 +427,9 @@ def _make_folders(state: str) -> None:
     """
     way = paths.closed_way(state)
     if not (way and way[1] and way[0].st_uid == os.geteuid()):
-        from supervise.files import owned
+        from supervise.files import private_files
 
-        owned.check_folder(state, make_below=os.environ.get("HOME", "/"))
+        private_files.check_folder(state, make_below=os.environ.get("HOME", "/"))
     for one in (RUNS, LIVE, NAMES):
         path = f"{state}/{one}"
         try:
@@ -438,9 +438,9 @@ def _make_folders(state: str) -> None:
             found = os.lstat(path)
             if found.st_mode & 0o170022 != 0o040000 or found.st_uid != os.geteuid():
                 # The folder is a link, say, to a larger disk.
-                from supervise.files import owned
+                from supervise.files import private_files
 
-                owned.check_folder(path)
+                private_files.check_folder(path)
 
 
 def _point(link: str, run_id: str) -> None:

@@ -107,16 +107,16 @@ def _keep_output(launched: Launched) -> Literal["", "record", "dropped", "cut"]:
     """Have what is printed later read on; return what becomes of it, '' where no process holds a pipe of the run."""
     if not launched.streams.kept:
         return ""
-    from supervise.records import late_output
+    from supervise.records import straggler_output
 
-    held = [(stream, fd) for stream, fd in launched.streams.kept if late_output.is_held(fd)]
+    held = [(stream, fd) for stream, fd in launched.streams.kept if straggler_output.is_held(fd)]
     if not held:
         return ""
     folder, most = "", launched.info.values["log_max"]
     copier = launched.streams.copier
     if launched.files.record and copier and most and copier.flush() and not copier.has_failed:
         folder = launched.files.record.folder
-    if not late_output.start(held, folder, most, sum(launched.streams.counts().values())):
+    if not straggler_output.start(held, folder, most, sum(launched.streams.counts().values())):
         return "cut"
     return "record" if folder else "dropped"
 

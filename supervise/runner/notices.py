@@ -24,7 +24,7 @@ from supervise.text.stderr import reason_of
 
 if TYPE_CHECKING:
     from supervise.faces.live_text import LiveText
-    from supervise.records.status import StatusFile
+    from supervise.records.status_file import StatusFile
 
 MOST_RECORDED = 1 << 23
 """Bytes of the events in a record, where --log-max is not less: half of what a reader of it takes."""
@@ -228,7 +228,7 @@ def _status_file(launched: Launched) -> "StatusFile | None":
     if not launched.files.record or not launched.access.notify:
         return None
     try:
-        from supervise.records.status import StatusFile
+        from supervise.records.status_file import StatusFile
     except (OSError, ImportError):
         # As with the live line, no descriptor is left, or its library cannot be loaded.
         return None

@@ -16,7 +16,7 @@ from supervise.faces import json_fields
 from supervise.faces.report_items import Trouble
 from supervise.faces.report_shape import SCHEMA
 from supervise.options.values import LONGEST_DURATION_SECONDS
-from supervise.records.follower import OVER
+from supervise.records.output_follower import OVER
 from supervise.runner.dispatcher import Runner
 from supervise.text.signal_names import signal_name
 from supervise.text.stderr import reason_of

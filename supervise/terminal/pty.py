@@ -11,14 +11,14 @@ import fcntl
 import os
 
 from supervise.core.pty_states import OWN
-from supervise.terminal import modes
+from supervise.terminal import terminal_modes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from supervise.core.pty_states import OwnAction, OwnEvent, OwnState
-    from supervise.terminal.modes import Modes
+    from supervise.terminal.terminal_modes import Modes
 
 TIOCGPTPEER = 0x5441
 """Opens the command's side by the supervisor's, whatever is mounted at /dev/pts (Linux 4.13, ioctl_tty(2))."""
@@ -114,7 +114,7 @@ class Own:
     def is_by_line(self) -> bool:
         """Return whether the command reads whole lines."""
         with self._guard:
-            return self.master >= 0 and modes.is_by_line(modes.get_modes(self.master))
+            return self.master >= 0 and terminal_modes.is_by_line(terminal_modes.get_modes(self.master))
 
     def _handle(self, event: "OwnEvent") -> None:
         with self._guard:
@@ -147,11 +147,11 @@ class Own:
             case "dress":
                 return self._put_on()
             case "size":
-                return _is_done(lambda: modes.set_size(self.master, *self._size))
+                return _is_done(lambda: terminal_modes.set_size(self.master, *self._size))
             case "write":
                 return self._write()
             case "write_end":
-                self._keys = modes.end_of_file(modes.get_modes(self.master))
+                self._keys = terminal_modes.end_of_file(terminal_modes.get_modes(self.master))
                 return self._write()
             case "release":
                 if self.peer >= 0:
@@ -176,13 +176,13 @@ class Own:
 
     def _put_on(self) -> bool:
         if self._dress is None:
-            fresh = modes.get_modes(self.peer)
+            fresh = terminal_modes.get_modes(self.peer)
             if self._around is None:
-                self._dress = modes.sane(fresh, is_utf8=self._is_utf8)
+                self._dress = terminal_modes.sane(fresh, is_utf8=self._is_utf8)
             else:
-                self._dress = modes.with_characters(fresh, self._around)
+                self._dress = terminal_modes.with_characters(fresh, self._around)
         dress = self._dress
-        return _is_done(lambda: modes.set_modes(self.peer, dress))
+        return _is_done(lambda: terminal_modes.set_modes(self.peer, dress))
 
     def _write(self) -> bool:
         try:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from supervise.records.output import Writer
+from supervise.records.bounded_output import Writer
 from tests.support.clients import ask, command, connect, socket_of, steered
 from tests.support.harness import PYTHON, Place, Running, child, wait_until
 from tests.support.measures import MOST_KB, connected, fds, pss, threads

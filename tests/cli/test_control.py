@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from supervise.control import places, sockets
+from supervise.control import runtime_folders, sockets
 from tests.support.clients import ask, command, connect, socket_of, steered
 from tests.support.harness import BOUND, Place, child, wait_until
 
@@ -46,12 +46,12 @@ def fallback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The last of the folders, on a machine that has none of the others."""
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     for name in ("LOGINS", "SHARED"):
-        monkeypatch.setattr(places, name, str(tmp_path / "absent"))
-    monkeypatch.setattr(places, "_home", lambda uid: "")
+        monkeypatch.setattr(runtime_folders, name, str(tmp_path / "absent"))
+    monkeypatch.setattr(runtime_folders, "_home", lambda uid: "")
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     temporary.chmod(0o1777)
-    monkeypatch.setattr(places, "TEMPORARY", str(temporary))
+    monkeypatch.setattr(runtime_folders, "TEMPORARY", str(temporary))
     return temporary / f"supervise-{os.geteuid()}"
 
 
@@ -95,7 +95,7 @@ def test_where_the_name_of_the_fallback_is_taken_another_is_made_and_found(fallb
 
 
 def test_many_that_begin_at_once_share_one_folder(fallback: Path) -> None:
-    place = places.for_locks()[-1]
+    place = runtime_folders.for_locks()[-1]
     for _ in range(100):
         wait, go = os.pipe()
         pids = []

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from supervise.records import reader
-from supervise.records.output import Reader
+from supervise.records.bounded_output import Reader
 from tests.support.harness import Place, child, state_of, validator, wait_for_file, wait_until
 from tests.support.records import facts, only, records_of
 

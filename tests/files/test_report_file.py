@@ -455,4 +455,9 @@ def test_the_check_loads_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True, env=environ)
     loaded = set(done.stdout.split())
     ours = {"supervise", "supervise.faces", "supervise.files.report_file", "supervise.files"}
-    assert loaded <= {"errno", "time", *ours, *(f"supervise.files.{one}" for one in ("shared", "trust", "walk"))}
+    assert loaded <= {
+        "errno",
+        "time",
+        *ours,
+        *(f"supervise.files.{one}" for one in ("ownership", "path_walk", "user_files")),
+    }

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from supervise.terminal import modes
+from supervise.terminal import terminal_modes
 from supervise.terminal.pty import Own
 from tests.support.harness import BOUND, wait_until
 
@@ -82,7 +82,7 @@ def test_a_key_that_is_switched_off_is_not_typed(own: Own) -> None:
 
 
 def test_keys_beyond_what_it_holds_wait(own: Own) -> None:
-    termios.tcsetattr(own.peer, termios.TCSANOW, modes.raw(termios.tcgetattr(own.peer)))
+    termios.tcsetattr(own.peer, termios.TCSANOW, terminal_modes.raw(termios.tcgetattr(own.peer)))
 
     def is_full() -> bool:
         while own.type(b"x" * 4096):
@@ -98,8 +98,8 @@ def test_its_size_and_its_modes(own: Own) -> None:
     assert termios.tcgetwinsize(own.peer) == (30, 90)
     assert own.resize(1, 2)
     assert termios.tcgetwinsize(own.peer) == (1, 2)
-    assert termios.tcgetattr(own.peer)[0] & modes.IUTF8
-    assert modes.is_by_line(modes.get_modes(own.peer))
+    assert termios.tcgetattr(own.peer)[0] & terminal_modes.IUTF8
+    assert terminal_modes.is_by_line(terminal_modes.get_modes(own.peer))
 
 
 def test_threads_that_type_while_it_hangs_up(own: Own) -> None:
@@ -127,15 +127,19 @@ def test_threads_that_type_while_it_hangs_up(own: Own) -> None:
 def test_what_is_no_terminal_is_an_os_error() -> None:
     """Never a termios.error, which no one who catches OSError expects."""
     read, write = os.pipe()
-    for call in (lambda: modes.get_modes(read), lambda: modes.get_size(read), lambda: modes.set_size(read, 1, 1)):
+    for call in (
+        lambda: terminal_modes.get_modes(read),
+        lambda: terminal_modes.get_size(read),
+        lambda: terminal_modes.set_size(read, 1, 1),
+    ):
         with pytest.raises(OSError, match=os.strerror(errno.ENOTTY)):
             call()
     os.close(read)
     os.close(write)
     with pytest.raises(OSError, match=os.strerror(errno.EBADF)):
-        modes.get_modes(read)
+        terminal_modes.get_modes(read)
 
 
 @pytest.mark.parametrize(("size", "made"), [((0, 0), (24, 80)), ((5, 0), (5, 80)), ((0, 7), (24, 7)), ((1, 1), (1, 1))])
 def test_a_usable_size(size: tuple[int, int], made: tuple[int, int]) -> None:
-    assert modes.usable(*size) == made
+    assert terminal_modes.usable(*size) == made

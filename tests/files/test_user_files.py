@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from supervise.files import shared
-from supervise.files.trust import UntrustedError
+from supervise.files import user_files
+from supervise.files.ownership import UntrustedError
 from tests.support.users import ALICE, BOB, ROOT, as_user
 
 LINK, FILE, NAMES = "link", "file", "another name"
@@ -18,7 +18,7 @@ LINK, FILE, NAMES = "link", "file", "another name"
 def append(path, data=b"x"):
     """Append to the file, and say how that went: empty where it did, or why not."""
     try:
-        fd = shared.open_to_append(str(path))
+        fd = user_files.open_to_append(str(path))
     except OSError as error:
         return error.strerror
     os.write(fd, data)
@@ -207,7 +207,7 @@ def test_an_open_descriptor_is_found_by_its_names(tmp_path):
     file = tmp_path / "file"
     with file.open("wb") as opened:
         for path in (f"/dev/fd/{opened.fileno()}", f"/proc/self/fd/{opened.fileno()}"):
-            entry = shared.find(path)
+            entry = user_files.find(path)
             assert entry.is_descriptor
             assert entry.name == str(opened.fileno())
             entry.close()
@@ -217,10 +217,10 @@ def test_what_was_swapped_between_the_look_and_the_opening_is_refused(users, sti
     make_file(sticky / "log")
 
     def look_and_open():
-        entry = shared.find(str(sticky / "log"))
+        entry = user_files.find(str(sticky / "log"))
         swap()
         try:
-            os.close(shared.open_at(entry, os.O_WRONLY))
+            os.close(user_files.open_at(entry, os.O_WRONLY))
         except OSError as error:
             return error.strerror
         finally:
@@ -252,26 +252,26 @@ def test_no_descriptor_is_left_whatever_the_way_leads_to(users, sticky, secret):
 def test_an_untrusted_error_says_what_and_where(users, sticky):
     as_user(BOB, make_file, sticky / "log")
     with pytest.raises(UntrustedError, match=rf"another user \(uid {BOB}\): '{sticky}/log'"):
-        shared.find(str(sticky / "log"))
+        user_files.find(str(sticky / "log"))
     assert stat.S_ISREG((sticky / "log").stat().st_mode)
 
 
 def test_where_no_file_can_be_made_that_is_the_reason() -> None:
     with pytest.raises(FileNotFoundError, match="No such file or directory"):
-        shared.open_to_append("/proc/no-such-file")
+        user_files.open_to_append("/proc/no-such-file")
 
 
 @pytest.mark.parametrize("path", ["/proc/self/fd/999", "/dev/fd/999"])
 def test_a_descriptor_that_is_not_open_is_called_so(path: str) -> None:
     with pytest.raises(OSError, match="Is not an open descriptor") as error:
-        shared.open_to_append(path)
+        user_files.open_to_append(path)
     assert error.value.errno == errno.EBADF
 
 
 @pytest.mark.parametrize("is_whole", [True, False])
 def test_a_place_has_the_old_file_or_the_new_one_whole(tmp_path: Path, is_whole: bool) -> None:
     (tmp_path / "old").write_text("old")
-    entry = shared.find(str(tmp_path / "old"))
+    entry = user_files.find(str(tmp_path / "old"))
     fd = os.open(tmp_path / "new", os.O_WRONLY | os.O_CREAT)
     before = len(os.listdir("/proc/self/fd"))
 
@@ -283,7 +283,7 @@ def test_a_place_has_the_old_file_or_the_new_one_whole(tmp_path: Path, is_whole:
 
     try:
         with nullcontext() if is_whole else pytest.raises(OSError, match="No space left on device"):
-            shared.replace(entry, "new", fd, fill)
+            user_files.replace(entry, "new", fd, fill)
     finally:
         entry.close()
     assert [path.name for path in tmp_path.iterdir()] == ["old"]

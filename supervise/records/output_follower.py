@@ -7,7 +7,7 @@ run only says, when asked, that there is more.
 from typing import Any
 
 from supervise.control.client import Connection
-from supervise.records.output import Chunk, Reader
+from supervise.records.bounded_output import Chunk, Reader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

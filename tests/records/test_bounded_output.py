@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from supervise.process import system
-from supervise.records.output import AHEAD, LEAST, PARTS, SIZE, Chunk, Reader, Writer
+from supervise.records.bounded_output import AHEAD, LEAST, PARTS, SIZE, Chunk, Reader, Writer
 
 NOW = 1763816820.5
 FRESH = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)

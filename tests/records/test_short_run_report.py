@@ -13,7 +13,7 @@ from supervise.faces import jsonl
 from supervise.faces.full_report import FullReport
 from supervise.faces.report_items import Moment, ReportItem, Usage
 from supervise.options import serializer
-from supervise.records.short_report import Brief
+from supervise.records.short_run_report import Brief
 
 STARTED_AT = 1763816820.123456
 FACTS: dict[str, Any] = {

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from supervise.files import owned, trust
-from supervise.files.trust import UntrustedError
+from supervise.files import ownership, private_files
+from supervise.files.ownership import UntrustedError
 from tests.support.users import ALICE, BOB, ROOT, as_user
 
 
@@ -13,7 +13,7 @@ def open_folder(path, make_below=None, umask=0o022):
     """Empty where it could be had, or why not."""
     os.umask(umask)
     try:
-        os.close(owned.open_folder(str(path), None if make_below is None else str(make_below)))
+        os.close(private_files.open_folder(str(path), None if make_below is None else str(make_below)))
     except UntrustedError as error:
         return f"{error.filename}: {error.strerror}{' (ours)' * error.is_ours}"
     except OSError as error:
@@ -23,7 +23,7 @@ def open_folder(path, make_below=None, umask=0o022):
 
 def read(path):
     try:
-        fd = owned.open_to_read(str(path))
+        fd = private_files.open_to_read(str(path))
     except OSError as error:
         return error.strerror
     try:
@@ -128,7 +128,7 @@ def test_an_acl_that_lets_another_user_write_counts(users):
         for tag, mode, uid in entries
     )
     try:
-        os.setxattr(path, trust.ACL, acl)
+        os.setxattr(path, ownership.ACL, acl)
     except OSError as error:
         pytest.skip(f"this file system has no ACLs: {error}")
     assert as_user(BOB, os.access, path, os.W_OK)
@@ -218,12 +218,13 @@ def test_a_fifo_in_the_place_of_a_file_holds_nobody_up(users):
 def test_in_a_user_namespace_root_outside_is_trusted_and_is_not_the_caller(users):
     """There `/` belongs to the uid that stands for all that have none (user_namespaces(7))."""
     script = (
-        "import os, sys; sys.path.insert(0, sys.argv[1]); from supervise.files import owned, trust\n"
-        "os.close(owned.open_folder(sys.argv[2], sys.argv[2]))\n"
-        "assert os.stat('/').st_uid == 65534 and trust.is_trusted(65534) and not trust.is_us(65534)\n"
-        "print(owned.obstacle('/'), owned.obstacle(sys.argv[2]))"
+        "import os, sys; sys.path.insert(0, sys.argv[1]); from supervise.files import ownership, private_files\n"
+        "os.close(private_files.open_folder(sys.argv[2], sys.argv[2]))\n"
+        "assert os.stat('/').st_uid == 65534\n"
+        "assert ownership.is_trusted(65534) and not ownership.is_us(65534)\n"
+        "print(private_files.obstacle('/'), private_files.obstacle(sys.argv[2]))"
     )
-    package = os.path.dirname(os.path.dirname(os.path.dirname(owned.__file__)))
+    package = os.path.dirname(os.path.dirname(os.path.dirname(private_files.__file__)))
     home = users.home(ALICE)
     done = users.run(ALICE, "/usr/bin/unshare", "-r", str(users.python), "-c", script, package, str(home))
     if "unshare" in done.stderr and "supervise" not in done.stderr:

@@ -10,7 +10,7 @@ import select
 import sys
 from time import time
 
-from supervise.records.output import Writer
+from supervise.records.bounded_output import Writer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 NAME = "supervise-keeper"
 """The word that names the process in its command line."""
 PIECE = 1 << 16
-CODE = "import sys; sys.path.insert(0, sys.argv[1]); from supervise.records import late_output; late_output.main()"
+CODE = "import sys; sys.path.insert(0, sys.argv[1]); from supervise.records.straggler_output import main; main()"
 
 
 def start(kept: "Sequence[tuple[str, int]]", folder: str, most: int, before: int) -> bool:

@@ -10,8 +10,8 @@ a look and a use.
 import os
 from stat import S_ISREG
 
-from supervise.files import trust, walk
-from supervise.files.trust import UntrustedError
+from supervise.files import ownership, path_walk
+from supervise.files.ownership import UntrustedError
 
 READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -25,12 +25,12 @@ def open_folder(path: str, make_below: "str | None" = None, mode: int = 0o700) -
     """
     if make_below is not None and not f"{path}/".startswith(f"{make_below.rstrip('/')}/"):
         make_below = "/"
-    fd = walk.open_folder(path, RULE, make_below, mode)
+    fd = path_walk.open_folder(path, RULE, make_below, mode)
     try:
         found = os.fstat(fd)
-        if not trust.is_us(found.st_uid):
-            raise UntrustedError(f"It belongs to another user ({trust.name(found.st_uid)})", path)
-        if trust.is_open(found, fd):
+        if not ownership.is_us(found.st_uid):
+            raise UntrustedError(f"It belongs to another user ({ownership.name(found.st_uid)})", path)
+        if ownership.is_open(found, fd):
             raise UntrustedError("Other users may write it", path, is_ours=True)
     except BaseException:
         os.close(fd)
@@ -52,7 +52,7 @@ def obstacle(path: str) -> "UntrustedError | None":
     None also where the effective user can mend what is wrong.
     """
     try:
-        os.close(walk.open_folder(path, RULE))
+        os.close(path_walk.open_folder(path, RULE))
     except UntrustedError as error:
         return None if error.is_ours else error
     except OSError:
@@ -61,12 +61,12 @@ def obstacle(path: str) -> "UntrustedError | None":
     return None
 
 
-def find(path: str) -> walk.Entry:
+def find(path: str) -> path_walk.Entry:
     """Return the place that a path leads to, in a folder of the effective user's or root's; the caller closes it.
 
     Raises OSError; UntrustedError where another user may put something else in its place.
     """
-    return walk.find(path, RULE)
+    return path_walk.find(path, RULE)
 
 
 def open_to_read(path: str) -> int:
@@ -79,7 +79,7 @@ def open_to_read(path: str) -> int:
         fd = os.open(entry.name, READ, dir_fd=entry.folder)
         try:
             judge_file(fd, path)
-            if os.fstat(fd).st_nlink > 1 and trust.is_open(entry.of_folder, entry.folder):
+            if os.fstat(fd).st_nlink > 1 and ownership.is_open(entry.of_folder, entry.folder):
                 raise UntrustedError("It has another name as well, and others may make names there", path)
         except BaseException:
             os.close(fd)
@@ -95,26 +95,26 @@ def judge_file(fd: int, shown: str) -> None:
     Raises UntrustedError.
     """
     found = os.fstat(fd)
-    if not trust.is_trusted(found.st_uid):
-        raise UntrustedError(f"It belongs to another user ({trust.name(found.st_uid)})", shown)
-    if S_ISREG(found.st_mode) and trust.is_open(found, fd):
-        raise UntrustedError("Other users may write it", shown, is_ours=trust.is_us(found.st_uid))
+    if not ownership.is_trusted(found.st_uid):
+        raise UntrustedError(f"It belongs to another user ({ownership.name(found.st_uid)})", shown)
+    if S_ISREG(found.st_mode) and ownership.is_open(found, fd):
+        raise UntrustedError("Other users may write it", shown, is_ours=ownership.is_us(found.st_uid))
 
 
 class _Rule:
     def enter(self, fd: int, found: os.stat_result, shown: str) -> None:
         """Judge a folder; raises UntrustedError where another user may replace what comes next in it."""
-        if not trust.is_trusted(found.st_uid):
-            raise UntrustedError(f"It belongs to another user ({trust.name(found.st_uid)})", shown)
-        if not trust.is_sticky(found) and trust.is_open(found, fd):
-            raise UntrustedError("Other users may write it", shown, is_ours=trust.is_us(found.st_uid))
+        if not ownership.is_trusted(found.st_uid):
+            raise UntrustedError(f"It belongs to another user ({ownership.name(found.st_uid)})", shown)
+        if not ownership.is_sticky(found) and ownership.is_open(found, fd):
+            raise UntrustedError("Other users may write it", shown, is_ours=ownership.is_us(found.st_uid))
 
     def follow(self, folder: int, of_folder: os.stat_result, link: os.stat_result, shown: str) -> None:
         """Judge a link; raises UntrustedError where another user has planted it in a sticky folder."""
-        if not trust.is_open(of_folder, folder):
+        if not ownership.is_open(of_folder, folder):
             return
-        if not trust.is_trusted(link.st_uid):
-            raise UntrustedError(f"The link belongs to another user ({trust.name(link.st_uid)})", shown)
+        if not ownership.is_trusted(link.st_uid):
+            raise UntrustedError(f"The link belongs to another user ({ownership.name(link.st_uid)})", shown)
         if link.st_nlink > 1:
             raise UntrustedError("The link has another name as well, and others may make names there", shown)
 

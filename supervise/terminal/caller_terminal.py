@@ -7,13 +7,13 @@ this SIGTTOU must be blocked: the kernel would stop a process in the background 
 import errno
 import os
 
-from supervise.terminal import modes
+from supervise.terminal import terminal_modes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from supervise.terminal.modes import Modes
+    from supervise.terminal.terminal_modes import Modes
 
     Facts = tuple[int, Modes, bool, tuple[bool, ...]]
     """What the guardian needs to restore it: our group, the modes, whether it shows our stdout, and `are_blocking`."""
@@ -65,7 +65,7 @@ class Caller:
                 pass
         try:
             if not self._is_others():
-                modes.set_modes(self.fd, self.saved)
+                terminal_modes.set_modes(self.fd, self.saved)
         except OSError:
             # The terminal is gone.
             pass
@@ -75,7 +75,7 @@ class Caller:
         try:
             if not _is_alive(os.tcgetpgrp(self.fd)):
                 os.tcsetpgrp(self.fd, self.group)
-                modes.set_modes(self.fd, self.saved)
+                terminal_modes.set_modes(self.fd, self.saved)
         except OSError:
             pass
 
@@ -84,15 +84,15 @@ class Caller:
 
         Raises OSError.
         """
-        modes.set_modes(self.fd, modes.raw(self.saved))
+        terminal_modes.set_modes(self.fd, terminal_modes.raw(self.saved))
 
     def show_only(self) -> None:
         """Have the terminal show every byte as it is, and take the keys as before; where supervise has made it raw.
 
         Raises OSError.
         """
-        if modes.get_modes(self.fd) == modes.raw(self.saved):
-            modes.set_modes(self.fd, modes.showing(self.saved))
+        if terminal_modes.get_modes(self.fd) == terminal_modes.raw(self.saved):
+            terminal_modes.set_modes(self.fd, terminal_modes.showing(self.saved))
 
     @property
     def is_ours(self) -> bool:
@@ -103,8 +103,8 @@ class Caller:
             return False
 
     def _is_others(self) -> bool:
-        now = modes.get_modes(self.fd)
-        if now in (modes.raw(self.saved), modes.showing(self.saved)):
+        now = terminal_modes.get_modes(self.fd)
+        if now in (terminal_modes.raw(self.saved), terminal_modes.showing(self.saved)):
             # The modes are those that the supervisor has set.
             return False
         try:
@@ -117,7 +117,7 @@ class Caller:
         if foreground != self.group and _is_alive(foreground):
             return True
         # A pager that reads supervise's stdout (`supervise make | less`) is in the same group, and sets its own modes.
-        return not self._is_shown and not modes.is_by_line(now)
+        return not self._is_shown and not terminal_modes.is_by_line(now)
 
 
 def share(*, is_commands: bool) -> Caller | None:
@@ -135,7 +135,7 @@ def share(*, is_commands: bool) -> Caller | None:
             return Caller(
                 fd,
                 group,
-                modes.get_modes(fd),
+                terminal_modes.get_modes(fd),
                 is_shown=os.isatty(1),
                 descriptors=copies,
                 are_blocking=tuple(map(os.get_blocking, copies)),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from supervise.control.client import Connection
-from supervise.records.follower import OVER, Follower
+from supervise.records.output_follower import OVER, Follower
 
 ENDED = {"ok": True, "event": "ended", "outcome": "failed", "exit_code": 3}
 

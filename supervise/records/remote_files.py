@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from supervise.output.log_file import LogFile
-    from supervise.records.output import Writer
+    from supervise.records.bounded_output import Writer
 
 PIECE = 1 << 18
 
@@ -183,7 +183,7 @@ class _ServedRecord:
 
     def sink(self, words: "tuple[int]", method: str, arguments: "tuple[object, ...]") -> None:
         if self._writer is None:
-            from supervise.records.output import Writer
+            from supervise.records.bounded_output import Writer
 
             self._writer = Writer(self._record.folder, *words)
         getattr(self._writer, method)(*arguments)

@@ -18,16 +18,15 @@ import select
 from _collections import deque
 
 from supervise.core.pty_states import CALLER
-from supervise.terminal import caller as callers
-from supervise.terminal import modes
+from supervise.terminal import caller_terminal, terminal_modes
 from supervise.terminal.pty import Own
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from supervise.core.pty_states import CallerAction, CallerEvent, CallerState
     from supervise.process.inbox import Inbox
-    from supervise.terminal.caller import Caller
-    from supervise.terminal.modes import Modes
+    from supervise.terminal.caller_terminal import Caller
+    from supervise.terminal.terminal_modes import Modes
 
 READ = 1 << 16
 AGAIN = 0.2
@@ -174,7 +173,7 @@ class Relay:
                 self._has_jobs = False
         elif not os.isatty(1):
             return
-        self._keys = callers.open_again(os.O_NONBLOCK) if self._has_jobs else _open_other()
+        self._keys = caller_terminal.open_again(os.O_NONBLOCK) if self._has_jobs else _open_other()
         if self._keys < 0 and os.isatty(0):
             # The terminal is another user's, say: it is read only when something is there.
             self._keys, self._may_block = 0, True
@@ -186,7 +185,7 @@ class Relay:
         if self._caller and self._has_jobs:
             return self._caller.saved, None
         try:
-            around = modes.get_modes(self._window)
+            around = terminal_modes.get_modes(self._window)
         except OSError:
             return None, None
         return (None, around) if self._has_jobs else (around, None)
@@ -195,10 +194,10 @@ class Relay:
         if self._attached:
             return next(reversed(self._attached.values()))
         try:
-            around = modes.get_size(self._window) if self._window >= 0 else (0, 0)
+            around = terminal_modes.get_size(self._window) if self._window >= 0 else (0, 0)
         except OSError:
             around = 0, 0
-        return modes.usable(*around)
+        return terminal_modes.usable(*around)
 
     def _handle(self, event: "CallerEvent") -> None:
         self._state, actions = CALLER[event][self._state]
@@ -233,7 +232,7 @@ class Relay:
 
         Raises OSError.
         """
-        while modes.is_by_line(modes.get_modes(self._keys)) and _is_readable(self._keys):
+        while terminal_modes.is_by_line(terminal_modes.get_modes(self._keys)) and _is_readable(self._keys):
             if not self._read(is_by_line=True):
                 return
 
@@ -289,7 +288,7 @@ class Relay:
         """Do what there is to do now, in the thread, with the lock held."""
         try:
             if is_readable and self._is_listening():
-                self._read(is_by_line=modes.is_by_line(modes.get_modes(self._keys)))
+                self._read(is_by_line=terminal_modes.is_by_line(terminal_modes.get_modes(self._keys)))
             if self._is_over and not self._queue:
                 self._go_on_ending()
         except OSError:

@@ -21,8 +21,8 @@ import os
 from errno import EACCES, ENOENT, ETIMEDOUT
 from stat import S_IMODE, S_ISDIR
 
-from supervise.files import owned, trust, walk
-from supervise.files.trust import UntrustedError
+from supervise.files import ownership, path_walk, private_files
+from supervise.files.ownership import UntrustedError
 from supervise.process import identity, system
 
 TYPE_CHECKING = False
@@ -195,11 +195,11 @@ def open_folder(path: str, uid: int, make_below: "str | None" = None, mode: int 
     Raises OSError; UntrustedError where another user owns it, may write it, or may put another one in its place.
     """
     is_own = uid == os.geteuid()
-    held = owned.open_folder(path, make_below, mode) if is_own else walk.open_folder(path, _RuleOf(uid))
+    held = private_files.open_folder(path, make_below, mode) if is_own else path_walk.open_folder(path, _RuleOf(uid))
     try:
         found = os.fstat(held)
-        if not is_own and (found.st_uid != uid or trust.is_open(found, held)):
-            raise UntrustedError(f"It is not a folder of {trust.name(uid)} alone", path)
+        if not is_own and (found.st_uid != uid or ownership.is_open(found, held)):
+            raise UntrustedError(f"It is not a folder of {ownership.name(uid)} alone", path)
         how = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
         try:
             fd = os.open(".", how, dir_fd=held)
@@ -285,7 +285,7 @@ def _is_closed(path: str) -> bool:
     except OSError:
         return False
     try:
-        return not trust.is_open(os.fstat(fd), fd)
+        return not ownership.is_open(os.fstat(fd), fd)
     finally:
         os.close(fd)
 
@@ -310,11 +310,11 @@ class _RuleOf:
     def enter(self, fd: int, found: os.stat_result, shown: str) -> None:
         """Judge a folder; raises UntrustedError where a third user may replace what comes next in it."""
         if found.st_uid not in (0, self._uid):
-            raise UntrustedError(f"It belongs to another user ({trust.name(found.st_uid)})", shown)
-        if not trust.is_sticky(found) and trust.is_open(found, fd):
+            raise UntrustedError(f"It belongs to another user ({ownership.name(found.st_uid)})", shown)
+        if not ownership.is_sticky(found) and ownership.is_open(found, fd):
             raise UntrustedError("Other users may write it", shown)
 
     def follow(self, folder: int, of_folder: os.stat_result, link: os.stat_result, shown: str) -> None:
         """Judge a link; raises UntrustedError always: supervise makes no links there."""
-        if trust.is_open(of_folder, folder) or link.st_uid != 0:
+        if ownership.is_open(of_folder, folder) or link.st_uid != 0:
             raise UntrustedError("It leads through a link", shown)

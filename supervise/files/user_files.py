@@ -16,9 +16,9 @@ import os
 from errno import EBADF, EEXIST, ENOENT
 from stat import S_ISDIR, S_ISFIFO, S_ISREG, S_ISSOCK, S_IWOTH
 
-from supervise.files import trust, walk
-from supervise.files.trust import UntrustedError
-from supervise.files.walk import Entry
+from supervise.files import ownership, path_walk
+from supervise.files.ownership import UntrustedError
+from supervise.files.path_walk import Entry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def locate(path: str) -> Entry:
 
     Raises OSError; UntrustedError where another user has planted a link on the way.
     """
-    return walk.find(path, _Rule())
+    return path_walk.find(path, _Rule())
 
 
 def find(path: str) -> Entry:
@@ -56,7 +56,7 @@ def open_folder(path: str) -> int:
 
     Raises OSError; UntrustedError where another user has planted a link on the way.
     """
-    return walk.open_folder(path, _Rule(), make_below="")
+    return path_walk.open_folder(path, _Rule(), make_below="")
 
 
 def judge(entry: Entry) -> None:
@@ -182,13 +182,13 @@ class _Rule:
 
     def follow(self, folder: int, of_folder: os.stat_result, link: os.stat_result, shown: str) -> None:
         """Judge a link; raises UntrustedError where another user has planted it."""
-        _judge_owner("link", folder, of_folder, link, shown, is_shared=trust.is_open(of_folder, folder))
+        _judge_owner("link", folder, of_folder, link, shown, is_shared=ownership.is_open(of_folder, folder))
         _judge_names(folder, of_folder, link, shown)
 
 
 def _judge(folder: int, of_folder: os.stat_result, found: os.stat_result, shown: str) -> None:
     is_for_all = bool(of_folder.st_mode & S_IWOTH)
-    is_shared = is_for_all or (trust.is_sticky(of_folder) and trust.is_open(of_folder, folder))
+    is_shared = is_for_all or (ownership.is_sticky(of_folder) and ownership.is_open(of_folder, folder))
     kind = "FIFO" if S_ISFIFO(found.st_mode) else "file"
     _judge_owner(kind, folder, of_folder, found, shown, is_shared=is_shared)
     if S_ISREG(found.st_mode):
@@ -198,14 +198,14 @@ def _judge(folder: int, of_folder: os.stat_result, found: os.stat_result, shown:
 def _judge_owner(
     kind: str, folder: int, of_folder: os.stat_result, found: os.stat_result, shown: str, *, is_shared: bool
 ) -> None:
-    if trust.is_trusted(found.st_uid):
+    if ownership.is_trusted(found.st_uid):
         return
     if (is_shared and found.st_uid != of_folder.st_uid) or _is_planted(folder, of_folder):
-        raise UntrustedError(f"The {kind} there was made by another user ({trust.name(found.st_uid)})", shown)
+        raise UntrustedError(f"The {kind} there was made by another user ({ownership.name(found.st_uid)})", shown)
 
 
 def _judge_names(folder: int, of_folder: os.stat_result, found: os.stat_result, shown: str) -> None:
-    if found.st_nlink > 1 and trust.is_open(of_folder, folder):
+    if found.st_nlink > 1 and ownership.is_open(of_folder, folder):
         raise UntrustedError("What stands there has another name as well, and others may make names there", shown)
 
 
@@ -213,12 +213,12 @@ def _is_planted(folder: int, of_folder: os.stat_result) -> bool:
     """Return whether another user made the folder, or one above it, in a folder that is open to others."""
     at = os.dup(folder)
     try:
-        while not trust.is_trusted(of_folder.st_uid):
-            above = os.open("..", walk.HOLD_FOLDER, dir_fd=at)
+        while not ownership.is_trusted(of_folder.st_uid):
+            above = os.open("..", path_walk.HOLD_FOLDER, dir_fd=at)
             os.close(at)
             at = above
             of_above = os.fstat(at)
-            if trust.is_open(of_above, at) and of_above.st_uid != of_folder.st_uid:
+            if ownership.is_open(of_above, at) and of_above.st_uid != of_folder.st_uid:
                 return True
             if os.path.samestat(of_above, of_folder):
                 # The walk has come to the root folder, which belongs to another user.

@@ -19,7 +19,7 @@ BOUND = 60.0
 CHECKED = ("supervise.runner.dispatcher", "supervise.runner.requests", "supervise.process.holder")
 """What these modules import is checked too: all that sends or receives a message."""
 
-PERFORMER = "            case Cut():\n                self._cut()\n"
+PERFORMER = "            case CutOutput():\n                self._cut()\n"
 MISTAKES: dict[str, tuple[str, str, str]] = {
     "an action without a performer": ("runner/dispatcher.py", PERFORMER, ""),
     "a new action without a performer": (

@@ -5,7 +5,7 @@ import os
 from time import monotonic
 
 from supervise.launch.launch import Refusal
-from supervise.launch.state import Launched
+from supervise.launch.state import MIN_ANSWER_SECONDS, Launched
 from supervise.options.table import DEADLINE, BadValueError
 
 TYPE_CHECKING = False
@@ -81,11 +81,10 @@ def _open(launched: Launched, key: str, operation: "Callable[[str], tuple[str, t
     else:
         from supervise.process import bounded_call
 
-        left = min(OPEN_SECONDS, launched.info.first_limit() - (monotonic() - launched.info.started))
+        left = launched.info.first_limit() - (monotonic() - launched.info.started)
+        left = min(OPEN_SECONDS, max(left, MIN_ANSWER_SECONDS))
         try:
-            (why, is_distant), fds = bounded_call.run(
-                lambda: bounded_call.with_hang_risk(path, operation), max(0.0, left)
-            )
+            (why, is_distant), fds = bounded_call.run(lambda: bounded_call.with_hang_risk(path, operation), left)
             if is_distant:
                 launched.files.note_distant(key)
         except bounded_call.NoAnswerError as late:

@@ -5,7 +5,7 @@ from time import monotonic
 
 from supervise.launch import run_record
 from supervise.launch.launch import GLANCE, RECORD, UNDETACHED, Refusal
-from supervise.launch.state import CANCELLING, START_DELAY_SECONDS, Launched
+from supervise.launch.state import CANCELLING, MIN_ANSWER_SECONDS, START_DELAY_SECONDS, Launched
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def wait(launched: Launched, fork_again: "Callable[[], None]") -> bool:
     Raises OSError, Refusal.
     """
     patience = RECORD_DETACHED if launched.info.is_detached else RECORD
-    until = launched.info.started + min(patience, launched.info.first_limit() / 2)
+    until = launched.info.started + min(patience, max(launched.info.first_limit() / 2, MIN_ANSWER_SECONDS))
     # A configuration that did not come may have taken all of that time.
     until = max(until, monotonic() + START_DELAY_SECONDS)
     cancelling = {number for number in CANCELLING if _signal.getsignal(number) != _signal.SIG_IGN}

@@ -49,6 +49,9 @@ SHORT_RUN_SECONDS = 0.030
 """Seconds within which a command must end for the supervisor to end without loading any library."""
 START_DELAY_SECONDS = 0.1
 """Seconds between the call and the start of the run that a busy machine alone may take."""
+MIN_ANSWER_SECONDS = 0.5
+"""Seconds that a file system always has to answer, also where a limit of the run is shorter: on a busy machine the
+process that asks may take so long to run at all."""
 RESERVE_BYTES = 4 << 20
 """Bytes of address space that are kept for the end of a run which is short of memory: for the modules that write that
 end into the report and the record, and for what these modules write.  The C library maps a block of this size by itself

@@ -154,6 +154,7 @@ def test_attempts_leave_nothing_while_the_reader_stands_still(supervise: Place, 
     os.close(theirs)
 
     def attempts() -> int:
+        assert running.process.poll() is None
         path = running.events_path
         return path.read_bytes().count(b'"event": "started"') if path.exists() else 0
 

@@ -28,6 +28,11 @@ def recovered(place: Place, *words: str) -> list[dict[str, Any]]:
     return list(said["lost"])
 
 
+def wait_for_root(place: Place) -> None:
+    """Wait until the only record names the command: its file is there a moment before the pid is written into it."""
+    wait_until(lambda: records_of(place) and reader.read(f"{only(place).folder}/roots"))
+
+
 @pytest.fixture
 def bystander() -> Iterator[int]:
     """A process that is none of ours."""
@@ -97,13 +102,13 @@ def test_nobody_is_left_of_it(supervise: Place, words: list[str]) -> None:
     assert len(lost["stopped"]) == (11 if len(words) > 10 else 1 if len(words) == 1 else 2)
 
 
-def test_those_without_the_variable_are_found_by_the_command(supervise: Place) -> None:
-    """By its pid and start time, its session, and as its descendants."""
+def test_processes_without_the_run_id_in_their_environment_are_found_by_the_root_on_record(supervise: Place) -> None:
+    """The root is known by its pid and start time, the other process as a descendant and by the session."""
     pid_file = supervise.file("inner")
     words = child("fork", f"mark={pid_file}", "stay", "end", "stay")
     running = supervise.start("-k", "0.3", "--", "env", "-u", "SUPERVISE_RUN_ID", *words, report=False)
     wait_for_file(pid_file)
-    wait_until(lambda: Path(only(supervise).folder, "roots").exists())
+    wait_for_root(supervise)
     kill_both(running)
     [lost] = recovered(supervise)
     assert len(lost["stopped"]) == 2
@@ -363,7 +368,7 @@ def test_a_command_that_is_gone(supervise: Place) -> None:
     tool.write_text("#!/bin/sh\nsleep 100\n")
     tool.chmod(0o755)
     running = supervise.start("--on-interrupt", "rerun", "-k", "0.3", "--", str(tool), report=False)
-    wait_until(lambda: records_of(supervise) and Path(only(supervise).folder, "roots").exists())
+    wait_for_root(supervise)
     kill_both(running)
     tool.unlink()
     [lost] = recovered(supervise)

@@ -47,12 +47,12 @@ def _main() -> None:
             from supervise.commands import app
 
             asked = app.main(words, os.environ)
-            if isinstance(asked, invocation.Call):
+            if isinstance(asked, invocation.Invocation):
                 call = asked
             else:
                 request = asked
         if call:
-            invocation.carry_out(call)
+            os._exit(invocation.carry_out(call))
     assert request
     from supervise.launch import launch
 

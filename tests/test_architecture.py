@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from supervise.commands.registry import SUBCOMMANDS
+from supervise.commands.subcommands import SUBCOMMANDS
 from tests.support.harness import wait_until
 
 PACKAGE = Path(__file__).parents[1] / "supervise"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from supervise import __version__
-from supervise.commands.registry import SUBCOMMANDS
+from supervise.commands.subcommands import SUBCOMMANDS
 from supervise.options.table import option_names
 
 CHANGELOG = (Path(__file__).parents[1] / ".github/CHANGELOG.md").read_text(encoding="utf-8")

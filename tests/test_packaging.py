@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from supervise.commands.app import EPILOG
-from supervise.commands.registry import SUBCOMMANDS
+from supervise.commands.subcommands import SUBCOMMANDS
 from supervise.core.outcome import Cause, Exit, settle
 from supervise.core.policy import Policy
 from supervise.launch.lock import TurnedAway

@@ -1,4 +1,5 @@
-"""What supervise does beside running a command: a file for each, and the table that names them.
+"""The subcommands other than `run`: one file for each, the table that names them, and the typer app.
 
-They go the fast way, as a run does: read by the table, done without typer and trio.
+`invocation` reads their words by the table, as `options.argv` does for a run, so that most of them need neither typer
+nor trio.
 """

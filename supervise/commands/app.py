@@ -1,7 +1,7 @@
-"""The typer app: help, version, errors, and any words that the fast reader does not know whole.
+"""The typer app: help, version, errors, and every command line that the fast reader cannot read whole.
 
-It is built from the same table as the fast reader and its words are read by the same readers, so that the same words
-mean the same both ways (a property test holds the two equal).
+The app is made from the same tables as the fast reader, and the same functions read the values, so that a command line
+means the same to both (a property test compares them).
 """
 
 import difflib
@@ -17,8 +17,8 @@ import typer
 from typer.main import get_command
 
 from supervise import __version__
-from supervise.commands import invocation, registry
-from supervise.commands.registry import SUBCOMMANDS, Subcommand
+from supervise.commands import invocation, subcommands
+from supervise.commands.subcommands import SUBCOMMANDS, Subcommand
 from supervise.core.exit_codes import ExitCode
 from supervise.options.argv import Request, fill
 from supervise.options.table import OPTIONS, WORD_SEPARATOR, BadValueError, Option, option_names
@@ -29,27 +29,27 @@ from supervise.text.sanitizer import clean
 
 USAGE = "supervise run [OPTIONS] [--] COMMAND [ARG]..."
 SHORT_HELP = (
-    "runs a command under limits: it stops one that never comes up, goes silent or runs too long, and says why",
+    "runs a command under limits: stops it if it does not come up, goes silent or runs too long, and says why",
     f"usage: {USAGE}",
     "for example: supervise run --timeout 30m --idle-timeout 5m -- make",
     "see supervise --help",
 )
 ABOUT = (
-    "Run a command under limits: stop it when it never came up, went silent or ran too long, and say why.\n\n"
+    "Run a command under limits: stop it if it does not come up, goes silent or runs too long, and say why.\n\n"
     "The short form [bold]supervise \\[OPTIONS] -- COMMAND[/bold] is the same as "
     "[bold]supervise run \\[OPTIONS] \\[--] COMMAND[/bold]. "
     "Options stand before the command; everything from its first word on belongs to it."
 )
 EPILOG = (
     "Durations: 90, 90s, 1.5m, 1h30m, 2d, 500ms, PT1H30M; 0, off or infinity switch a limit off.\n\n"
-    "Every option can come from the environment too: SUPERVISE_IDLE_TIMEOUT=15m.\n\n"
+    "Every option can also come from the environment: SUPERVISE_IDLE_TIMEOUT=15m.\n\n"
     f"Exit codes: the command's own; {', '.join(f'{code.shown} {code.words}' for code in ExitCode)}.\n\n"
-    "More in the manual: man supervise."
+    "For more, see the manual: man supervise."
 )
 ALONE = ("--help", "-h", "--version")
 HELP = ("--help", "-h")
 HABITS = {"-?": "--help", "-V": "--version", "help": "--help", "version": "--version"}
-"""What people write who know other programs."""
+"""What users of other programs write for help and version."""
 COMMANDS_OF_OTHERS = {
     "kill": "stop", "cancel": "stop", "abort": "stop", "terminate": "stop",
     "list": "ps", "ls": "ps", "jobs": "ps", "top": "ps",
@@ -58,29 +58,32 @@ COMMANDS_OF_OTHERS = {
     "start": "run", "exec": "run", "restart": "recover", "resume": "recover",
     "rm": "prune", "clean": "prune", "gc": "prune",
 }  # fmt: skip
-"""Commands of systemctl, docker, kill(1), at(1) and the like, and the commands of supervise that do the same."""
+"""Commands of systemctl, docker, kill(1), at(1) and the like, and the subcommands of supervise that do the same."""
 
-# Some versions of typer depend on click and others carry it inside; its exceptions are found by way of typer's own.
+# Some versions of typer depend on click and others contain a copy; this is click's UsageError in either case.
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
-LONGEST_QUOTE = 200
-"""Characters of the caller's words that a message repeats."""
-MOST_QUOTED = 100
-"""Words of a command line that a message quotes at most."""
+QUOTE_CHARACTERS = 200
+"""Characters of a command line that a message quotes."""
+QUOTE_WORDS = 100
+"""Words of a command line that a message quotes."""
 
-Said = tuple[dict[str, str], list[str]]
+Words = tuple[dict[str, str], list[str]]
 """The words of the options by key, and the command."""
 
 
-def main(words: list[str], environ: Mapping[str, str]) -> Request | invocation.Call:
-    """What the words ask for; help, version and refusals end in SystemExit, with 0 or 125."""
+def main(words: list[str], environ: Mapping[str, str]) -> Request | invocation.Invocation:
+    """Return the run or the subcommand that the words ask for.
+
+    Raises SystemExit after help and version (0), and after a refusal (125).
+    """
     if not words:
         refuse(*SHORT_HELP)
     is_bare = words[0].startswith("-") and words[0] not in ("-", *ALONE)
-    if not is_bare and words[0] not in (*registry.first_words(), *ALONE):
+    if not is_bare and words[0] not in (*subcommands.first_words(), *ALONE):
         refuse(_no_such_command(words))
-    row = registry.find(words)
-    if row is None and (parts := registry.second_words(words[0])) and words[1:2] not in ([one] for one in HELP):
+    row = subcommands.find(words)
+    if row is None and (parts := subcommands.second_words(words[0])) and words[1:2] not in ([one] for one in HELP):
         refuse(f"{words[0]}: takes one of {', '.join(parts)}" + "".join(f", got {_shown([one])}" for one in words[1:2]))
     try:
         said, command = _parse(["run", *words] if is_bare else words)
@@ -98,7 +101,7 @@ def main(words: list[str], environ: Mapping[str, str]) -> Request | invocation.C
 
 
 def refuse(*lines: str) -> NoReturn:
-    """Say why on stderr and exit with 125.
+    """Print the lines on stderr and exit with 125.
 
     Raises SystemExit.
     """
@@ -106,14 +109,17 @@ def refuse(*lines: str) -> NoReturn:
     raise SystemExit(ExitCode.ERROR)
 
 
-def _parse(words: list[str]) -> Said:
-    """What typer makes of the words, or the end of the program where it has shown help or the version."""
+def _parse(words: list[str]) -> Words:
+    """Return what typer reads from the words.
+
+    Raises SystemExit after typer has shown help or the version, and where stdout cannot be written.
+    """
     writer.make_stdout_wait()
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # Rich cuts names that are too wide with a character that not every encoding has.
+        # Rich shortens long names with a character that not every encoding has.
         sys.stdout.reconfigure(errors="replace")
     if os.environ.get("CLICOLOR") == "0" and not os.environ.get("FORCE_COLOR"):
-        # Rich knows NO_COLOR and FORCE_COLOR by itself, this one not.  The import is slow, and an error needs no rich.
+        # Rich obeys NO_COLOR and FORCE_COLOR, but not CLICOLOR.  It is imported only here, since an error needs no rich.
         from typer import rich_utils
 
         rich_utils.COLOR_SYSTEM = None
@@ -124,7 +130,7 @@ def _parse(words: list[str]) -> Said:
         if sys.stdout is not None:
             sys.stdout.flush()
     except (BrokenPipeError, SystemExit):
-        # The reader has left, as `| head -1` does: that is no error.  Typer and rich make an exit with 1 of it.
+        # The reader of stdout has left, as `| head -1` does.  Typer and rich exit with 1 then, but that is no error.
         _forget_stdout()
     except OSError as error:
         _forget_stdout()
@@ -133,12 +139,13 @@ def _parse(words: list[str]) -> Said:
 
 
 def _forget_stdout() -> None:
-    """Keep the interpreter's own last flush from failing as ours has."""
+    """Replace stdout by /dev/null, so that the flush at the end of the interpreter does not fail again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _app() -> typer.Typer:
-    # A bare call is parsed by `run`, which alone knows where COMMAND begins; the group has the options for its help.
+    # `supervise OPTIONS -- COMMAND` is read as `run`, which knows where COMMAND begins.  The group has the options of
+    # `run` for its help page alone.
     app = typer.Typer(
         add_completion=False, rich_markup_mode="rich", context_settings={"help_option_names": ["--help", "-h"]}
     )
@@ -153,7 +160,7 @@ def _app() -> typer.Typer:
         help="Run COMMAND under limits.",
         epilog=EPILOG,
         options_metavar="[OPTIONS] [--] COMMAND [ARG]...",
-        # COMMAND is no parameter of typer's, whose versions write one into the usage line each in its own way.
+        # COMMAND is not a parameter of typer, since the versions of typer differ in how they print one in the usage line.
         context_settings={"allow_interspersed_args": False, "allow_extra_args": True},
     )(_collect)
     groups: dict[str, typer.Typer] = {}
@@ -172,15 +179,15 @@ def _app() -> typer.Typer:
     return app
 
 
-def _collector(row: Subcommand) -> Callable[..., Said]:
-    def collect(context: typer.Context, **words: str | bool | list[str] | None) -> Said:
+def _collector(row: Subcommand) -> Callable[..., Words]:
+    def collect(context: typer.Context, **words: str | bool | list[str] | None) -> Words:
         return _collect(context, None, **words)
 
     collect.__signature__ = inspect.Signature(_parameters(row.options))  # type: ignore[attr-defined]  # what inspect.signature reads
     return collect
 
 
-def _collect(context: typer.Context, version: bool | None, **words: str | bool | list[str] | None) -> Said:
+def _collect(context: typer.Context, version: bool | None, **words: str | bool | list[str] | None) -> Words:
     said: dict[str, str] = {}
     for key, word in words.items():
         if isinstance(word, list | tuple):
@@ -191,7 +198,7 @@ def _collect(context: typer.Context, version: bool | None, **words: str | bool |
 
 
 def _parameters(rows: tuple[Option, ...]) -> list[inspect.Parameter]:
-    """What typer makes its options from: a parameter for each row of a table."""
+    """Return the signature from which typer makes its options: a parameter for each row of the table."""
     keyword = inspect.Parameter.KEYWORD_ONLY
     annotations: dict[str, object] = {}
     names = option_names(rows)
@@ -244,11 +251,11 @@ _collect.__signature__ = inspect.Signature(_parameters_of_run())  # type: ignore
 APP = get_command(_app())
 
 
-# --- what is wrong, in one line --------------------------------------------------------------------------------------
+# --- errors in one line ---------------------------------------------------------------------------------------------
 
 
 def _explain(error: Exception, names: Mapping[str, Option]) -> str:
-    """What typer did not like, in our words; `names` are those of the options that there are."""
+    """Return the message for an error of typer; `names` are the names of all options of the subcommand."""
     name = getattr(error, "option_name", None)
     if name is None:
         return str(getattr(error, "message", error)).splitlines()[0]
@@ -263,7 +270,10 @@ def _explain(error: Exception, names: Mapping[str, Option]) -> str:
 
 
 def _written(words: list[str], names: Mapping[str, Option]) -> dict[str, str]:
-    """How the last of each option is written among these words, by its key: `-k`, `--completion-timeout`."""
+    """Return the name by which the words give each option, by its key: `-k`, `--completion-timeout`.
+
+    Of an option that stands twice, the last name counts, as the last value does.
+    """
     written: dict[str, str] = {}
     rest = iter(words)
     for word in rest:
@@ -271,7 +281,7 @@ def _written(words: list[str], names: Mapping[str, Option]) -> dict[str, str]:
             break
         name = word.partition("=")[0] if word.startswith("--") else word[:2]
         while (option := names.get(name)) and option.is_flag and not word.startswith("--") and len(word) > 2:
-            # A word of several flags, as -qk5, is taken apart.
+            # A word of several short options, such as -qk5, is split.
             written[option.key] = name
             word = "-" + word[2:]
             name = word[:2]
@@ -290,17 +300,17 @@ def _no_such_command(words: list[str]) -> str:
         return f"no such command {first!r}; did you mean: supervise {_shown(['-t', first, '--', *rest])}"
     if (other := COMMANDS_OF_OTHERS.get(first)) is not None:
         ours = other.split()
-        row = registry.find(ours)
+        row = subcommands.find(ours)
         operands = rest or (row.operands.split() if row else ["COMMAND"])
         return f"no such command {first!r}; did you mean: supervise {_shown([*ours, *operands])}"
-    near = difflib.get_close_matches(first, registry.first_words(), n=1)
+    near = difflib.get_close_matches(first, subcommands.first_words(), n=1)
     meant = [near[0], *rest] if near else ["run", *words]
     return f"no such command {first!r}; did you mean: supervise {_shown(meant)}"
 
 
 def _not_separated(words: list[str], command: list[str]) -> str:
     options = words[: len(words) - len(command)]
-    if command[0] in registry.first_words():
+    if command[0] in subcommands.first_words():
         return f"options stand after {command[0]}: supervise {_shown([command[0], *options, *command[1:]])}"
     if command_hints.is_duration(command[0]) and command[1:]:
         # The duration comes before the command, as in a call of timeout(1).
@@ -309,12 +319,12 @@ def _not_separated(words: list[str], command: list[str]) -> str:
 
 
 def _shown(words: list[str]) -> str:
-    """The words as one would type them, on one line whatever is in them, and shortened where they are very many.
+    """Return the words as one would type them, on one line of at most QUOTE_CHARACTERS.
 
-    Passwords among them are masked: the message may stand in the public log of a CI job.
+    Passwords are masked, since the log of a CI job may be public.
     """
-    shown = Redaction().words(words[:MOST_QUOTED])
+    shown = Redaction().words(words[:QUOTE_WORDS])
     text = " ".join(
         word if word == MASK else shlex.quote(word) if clean(word) == word else repr(word) for word in shown
     )
-    return text if len(text) <= LONGEST_QUOTE else text[:LONGEST_QUOTE] + " ..."
+    return text if len(text) <= QUOTE_CHARACTERS else text[:QUOTE_CHARACTERS] + " ..."

@@ -19,20 +19,20 @@ from supervise.text.writer import write_all
 
 
 def main(values: dict[str, Any], operands: list[str]) -> int:
-    """Set the key to the value, for every run or for one profile."""
+    """Write the value of the key into the defaults or into a profile; return 0."""
     key, word = operands
     option = _option(key)
     value = _value(option, word)
     path = path_of(values, is_to_be_written=True)
     is_named = bool(values["config"] or os.environ.get("SUPERVISE_CONFIG"))
-    # The file that a link means, as dotfiles are often kept, stays where it is.
+    # A link to the file, as tools for dotfiles make it, stays; the file that it points to is replaced.
     place = _find(path, is_named=is_named)
     try:
         if place.found is not None and not S_ISREG(place.found.st_mode):
             raise BadValueError(f"{config.shown(path)}: is not a regular file")
         lock = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=place.folder)
         try:
-            # The lock lets one process at a time change the file, so that neither of two changes is lost.
+            # The lock is held over reading and writing: of two processes without it, one would undo the other's change.
             flock(lock, LOCK_EX)
             is_there = place.name in os.listdir(lock)
             old = config.load(path, is_named=is_named) if is_there else config.Configuration(path, "", {})
@@ -53,12 +53,16 @@ def _option(key: str) -> Option:
     if option is None:
         raise BadValueError(f"no such option {key!r}; {config.did_you_mean(key, config.configurable())}")
     if option.name in config.NOT_CONFIGURED:
-        raise BadValueError(f"{option.name}: is not for the configuration, but for the command line")
+        raise BadValueError(f"{option.name}: can be given on the command line only")
     return option
 
 
 def _value(option: Option, word: str) -> object:
-    """As one would write it into TOML.  Of a repeatable option several are given as in the environment, one a line."""
+    """Return the value of the option as TOML has it.
+
+    A repeatable option takes several values in one word, one on each line, as in the environment.
+    Raises BadValueError.
+    """
     words = list(filter(None, word.split("\n"))) if option.is_repeatable else [word]
     try:
         word.encode()
@@ -66,7 +70,7 @@ def _value(option: Option, word: str) -> object:
     except BadValueError as error:
         raise BadValueError(f"{option.name}: {error}") from None
     except UnicodeEncodeError:
-        raise BadValueError(f"{option.name}: got {word!r}, and TOML takes UTF-8") from None
+        raise BadValueError(f"{option.name}: got {word!r}, which is not UTF-8") from None
     if option.is_flag:
         return value
     if option.is_repeatable:
@@ -81,16 +85,16 @@ def _set(document: dict[str, Any], option: Option, value: object, profile: "str 
         profiles = document.setdefault(config.PROFILES, {})
         table = profiles.setdefault(profile, {}) if isinstance(profiles, dict) else {}
         if not isinstance(table, dict) or not isinstance(profiles, dict):
-            raise BadValueError(f"{config.PROFILES}.{profile} is no table in the configuration")
+            raise BadValueError(f"{config.PROFILES}.{profile} is not a table in the configuration")
     for name in option.aliases:
         table.pop(name, None)
     table[option.name] = value
 
 
 def _find(path: str, *, is_named: bool) -> Entry:
-    """Return the place of the file; its folder is made where it is missing.
+    """Return the place of the file, after making its folder if that is missing.
 
-    Raises BadValueError where another user has made something on the way, OSError.
+    Raises BadValueError where another user could have planted a part of the path, OSError.
     """
     folder = os.path.dirname(path)
     try:
@@ -104,7 +108,7 @@ def _find(path: str, *, is_named: bool) -> Entry:
 
 
 def _write(place: Entry, text: str) -> None:
-    """Write all of the file or nothing.
+    """Replace the file by the text, whole or not at all.
 
     Raises OSError.
     """
@@ -119,14 +123,17 @@ def _write(place: Entry, text: str) -> None:
     def fill(fd: int) -> None:
         os.fchmod(fd, mode)
         write_all(fd, text.encode())
-        # What was there before must not be lost with the power.
+        # A power failure must not leave an empty file in the place of the old one.
         os.fsync(fd)
 
     user_files.replace(place, beside, fd, fill)
 
 
 def _has_comments(text: str) -> bool:
-    """Where a comment is cut off, the document stays the same; a `#` in a text is part of it."""
+    """Return whether the TOML text has a comment.
+
+    A `#` begins one if the document stays the same without the rest of the line; a `#` in a string does not.
+    """
     import tomllib
 
     document = tomllib.loads(text)

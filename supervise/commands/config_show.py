@@ -1,10 +1,10 @@
-"""`supervise config show`: each option of `run` as it would be here and now, and who says so."""
+"""`supervise config show`: the value that each option of `run` has now, and where it comes from."""
 
 import os
 from typing import Any
 
-from supervise.commands import display
-from supervise.commands.config_path import check_way
+from supervise.commands import formats
+from supervise.commands.config_path import check_readable
 from supervise.options import argv, config, config_location
 from supervise.options.table import OPTIONS, WORD_SEPARATOR, BadValueError, Option
 from supervise.options.values import read as read_value
@@ -13,9 +13,9 @@ from supervise.text.sanitizer import clean
 
 
 def main(values: dict[str, Any], operands: list[str]) -> int:
-    """A line for each, or with --json one object."""
+    """Print a line for each option, or one JSON object; return 0."""
     said = {key: values[key] for key in config.NOT_CONFIGURED if values[key]}
-    check_way(values)
+    check_readable(values)
     path, _ = config_location.find(said, os.environ)
     settings, notice = argv.configuration(said, os.environ)
     if notice:
@@ -31,14 +31,18 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
     width = max(len(row["option"]) for row in rows)
     value_width = max(len(_shown(row["value"])) for row in rows if len(_shown(row["value"])) <= 20)
     for row in rows:
-        display.print_line(f"{row['option']:{width}}  {_shown(row['value']):{value_width}}  {row['from']}")
+        formats.print_line(f"{row['option']:{width}}  {_shown(row['value']):{value_width}}  {row['from']}")
     return 0
 
 
 def _row(
     option: Option, setting: "config.Setting | None", path: str, lines: dict[tuple[str, ...], int]
 ) -> dict[str, Any]:
-    """`value` is the word that one would say on the command line, several in a list."""
+    """Return the row of the option in the JSON.
+
+    `value` is the word as on the command line, or a list of words for a repeatable option.
+    Raises BadValueError where the variable of the option has a bad value.
+    """
     variable, word = argv.source_of(option, {}, os.environ)
     row: dict[str, Any] = {"option": option.name, "from": "default", "file": None, "line": None, "profile": None}
     if variable:

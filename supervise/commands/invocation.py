@@ -1,11 +1,10 @@
-"""The words of such a command, read by its row of the table; and the command, done."""
+"""A subcommand as the command line asks for it: its words, read by its row of the table, and its execution."""
 
-import os
 import sys
 from importlib import import_module
 
 from supervise import EXIT_ERROR
-from supervise.commands.registry import Subcommand, find
+from supervise.commands.subcommands import Subcommand, find
 from supervise.options.argv import take_options
 from supervise.options.table import BadValueError, option_names
 from supervise.options.values import read as read_value
@@ -13,23 +12,26 @@ from supervise.options.values import read as read_value
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any, NoReturn
+    from typing import Any
 
 
-class Call:
-    """What the words ask for."""
+class Invocation:
+    """One subcommand with the values of its options and its operands."""
 
     __slots__ = ("operands", "row", "values")
 
     def __init__(self, row: Subcommand, values: "dict[str, Any]", operands: "list[str]") -> None:
         self.row = row
         self.values = values
-        """The value of every option, by its key."""
+        """The value of every option of the row, by the option's key."""
         self.operands = operands
 
 
-def read(words: "list[str]") -> "Call | None":
-    """The Call for the words; None for what typer has to say something about."""
+def read(words: "list[str]") -> "Invocation | None":
+    """Return the invocation that the words of the command line mean.
+
+    None where the typer app has to read the words: no row of the table, `--help`, or an error that it words.
+    """
     row = find(words)
     if row is None:
         return None
@@ -57,14 +59,14 @@ def fill(
     said: "Mapping[str, str]",
     operands: "list[str]",
     written: "Mapping[str, str] | None" = None,
-) -> Call:
-    """The Call for the words of the options by their keys, and the operands.
+) -> Invocation:
+    """Return the invocation of the row with these words of its options, by their keys, and these operands.
 
-    `written`: how the options are written on the command line, by their keys, where that is known.
+    `written` has the name of each option as the command line has it (`-n`), by the option's key, for the messages.
     Raises BadValueError.
     """
     if not row.least <= len(operands) <= row.most:
-        wrong = "there is something missing" if len(operands) < row.least else f"{operands[row.most]!r} is too much"
+        wrong = "an operand is missing" if len(operands) < row.least else f"unexpected operand {operands[row.most]!r}"
         raise BadValueError(f"{row.name}: {wrong}; usage: supervise {row.usage}")
     values = {}
     for option in row.options:
@@ -73,40 +75,44 @@ def fill(
         except BadValueError as error:
             name = (written or {}).get(option.key, f"--{option.name}")
             raise BadValueError(f"{name}: {error}") from None
-    return Call(row, values, operands)
+    return Invocation(row, values, operands)
 
 
-def carry_out(call: Call) -> "NoReturn":
-    """Do it, and end this process with its code."""
+def carry_out(invocation: Invocation) -> int:
+    """Carry the subcommand out and return its exit code; an error is one line on stderr and 125.
+
+    `__main__` ends the process with the code by os._exit: the interpreter's own shutdown takes longer than most of
+    these subcommands.
+    """
     from supervise.text import writer
 
     writer.make_stdout_wait()
+    row = invocation.row
     try:
-        code = import_module(call.row.module).main(call.values, call.operands)
+        code: int = import_module(row.module).main(invocation.values, invocation.operands)
         if sys.stdout is not None:
             sys.stdout.flush()
+        return code
     except BadValueError as error:
-        _refuse(f"{call.row.name}: {error}")
+        return _refuse(f"{row.name}: {error}")
     except BrokenPipeError:
-        # The reader has left, as `| head -1` does: that is no error.
-        code = 0
+        # The reader of stdout has left, as `| head -1` does: that is no error.
+        return 0
     except KeyboardInterrupt:
         import _signal
 
-        # As any program that does not handle it, so that a loop around us stops too.
+        # The process dies of the signal, as without a handler, so that a shell loop around it stops, too.
         _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
         _signal.raise_signal(_signal.SIGINT)
-        code = 130
+        return 130
     except OSError as error:
         from supervise.text.stderr import reason_of
 
-        _refuse(f"{call.row.name}: {reason_of(error)}")
-    # Not by way of the interpreter's own shutdown, which costs more than most of these commands.
-    os._exit(code)
+        return _refuse(f"{row.name}: {reason_of(error)}")
 
 
-def _refuse(why: str) -> "NoReturn":
+def _refuse(why: str) -> int:
     from supervise.text import stderr
 
     stderr.say(why)
-    os._exit(EXIT_ERROR)
+    return EXIT_ERROR

@@ -1,4 +1,4 @@
-"""Our keys and the size of our window, for the terminal of a run's command (tty_ioctl(4))."""
+"""The keys of `attach` and the size of its window, on their way to the terminal of a run's command (tty_ioctl(4))."""
 
 import _signal
 import os
@@ -14,19 +14,23 @@ if TYPE_CHECKING:
     from supervise.terminal.terminal_modes import Modes
 
 DETACH = 0x1C
-"""Ctrl-\\: twice, one right after the other, it detaches; once it is a key like any other."""
-TWICE = 0.5
-"""Seconds within which the second one has to come."""
-READ = 1 << 12
-MOST = 1 << 16
-"""Bytes that may wait for a command which does not read its keys."""
-AGAIN = 0.05
-"""Seconds after which a command that did not read its keys is tried again."""
+"""Ctrl-\\: pressed twice in a row it detaches; pressed once it is a key like any other."""
+TWICE_SECONDS = 0.5
+"""How soon the second Ctrl-\\ must follow the first."""
+READ_BYTES = 1 << 12
+WAITING_BYTES = 1 << 16
+"""Bytes that may wait for a command that does not read its keys."""
+RESEND_SECONDS = 0.05
+"""How long to wait before keys that the command's terminal did not take are sent again."""
 ENDING = (_signal.SIGTERM, _signal.SIGHUP, _signal.SIGINT, _signal.SIGQUIT)
+"""Signals that end `attach`, and not the run."""
 
 
 class Detached(BaseException):
-    """The user has had enough; `signal` is the number of one that says so, 0 for the keys."""
+    """The user detaches, by the signal of that number, or by the keys where it is 0.
+
+    A BaseException, since a signal handler raises it anywhere, and no `except Exception` must catch it.
+    """
 
     def __init__(self, signal: int = 0) -> None:
         super().__init__()
@@ -34,24 +38,27 @@ class Detached(BaseException):
 
 
 class Keyboard:
-    """Stdin, on its way to the run.  A terminal is raw while it is open."""
+    """Stdin, whose bytes are sent to the run on the connection.
+
+    As a context manager it makes a terminal on stdin raw, and restores it at the end.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._saved: Modes | None = None
         self._waiting = b""
-        self._is_asked = False
+        self._awaits_answer = False
         self._is_resized = False
-        self._not_before = 0.0
+        self._resend_at = 0.0
         self._held_until = 0.0
-        """Until when a first DETACH waits for a second one; 0 where there is none."""
+        """When a first DETACH stops waiting for a second one, on the monotonic clock; 0 where none waits."""
         self.is_open = True
-        """More may come from stdin."""
+        """Whether stdin can still give bytes for the run."""
         self.wake, self._trigger = os.pipe()
-        """Readable when a signal has come."""
+        """The read end of a pipe, which is readable after a signal."""
 
     def __enter__(self) -> "Keyboard":
-        """Take the terminal, if stdin is one and we are in its foreground."""
+        """Install the signal handlers, and make the terminal raw if stdin is one and this process is in its foreground."""
         os.set_blocking(self.wake, False)
         os.set_blocking(self._trigger, False)
         _signal.set_wakeup_fd(self._trigger, warn_on_full_buffer=False)
@@ -65,12 +72,12 @@ class Keyboard:
                 terminal_modes.set_modes(0, terminal_modes.raw(self._saved))
                 self._is_resized = True
         except OSError:
-            # Stdin is no terminal, or not ours: what comes from it is passed on as it is.
+            # Stdin is not a terminal, or not the controlling one: its bytes are sent unchanged.
             pass
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Give the terminal back as it was."""
+        """Restore the modes of the terminal."""
         if self._saved:
             try:
                 terminal_modes.set_modes(0, self._saved)
@@ -79,34 +86,34 @@ class Keyboard:
 
     @property
     def is_terminal(self) -> bool:
-        """What is typed comes from a person."""
+        """Return whether stdin is a terminal that was made raw."""
         return self._saved is not None
 
     @property
     def connection(self) -> Connection:
-        """On which the run says what it has taken."""
+        """Return the connection on which the run answers how many bytes it has taken."""
         return self._connection
 
     @property
     def wants_more(self) -> bool:
-        """There is room for what comes from stdin."""
-        return self.is_open and len(self._waiting) < MOST
+        """Return whether stdin should be read: it is open, and fewer than WAITING_BYTES wait."""
+        return self.is_open and len(self._waiting) < WAITING_BYTES
 
     @property
-    def patience(self) -> float | None:
-        """Seconds after which something is to be done though nothing comes; None for never."""
+    def seconds_to_next_step(self) -> float | None:
+        """Return the seconds until `send` has something to do without further input; None for never."""
         due = [self._held_until] if self._held_until else []
-        if self._waiting and not self._is_asked:
-            due.append(self._not_before)
+        if self._waiting and not self._awaits_answer:
+            due.append(self._resend_at)
         return max(0.0, min(due) - monotonic()) if due else None
 
     def read(self) -> None:
-        """Take what was typed.
+        """Read from stdin.
 
-        Raises Detached.
+        Raises Detached where the user presses Ctrl-Backslash twice.
         """
         try:
-            data = os.read(0, READ)
+            data = os.read(0, READ_BYTES)
         except OSError:
             data = b""
         self.is_open = bool(data)
@@ -121,30 +128,30 @@ class Keyboard:
                 raise Detached
             if self._held_until:
                 out.append(DETACH)
-            self._held_until = monotonic() + TWICE if byte == DETACH else 0.0
+            self._held_until = monotonic() + TWICE_SECONDS if byte == DETACH else 0.0
             if byte != DETACH:
                 out.append(byte)
         return bytes(out)
 
-    def hear(self) -> None:
-        """The run has answered."""
+    def hear_answer(self) -> None:
+        """Take an answer of the run from the connection."""
         answer = self._connection.receive()
         if answer is None:
-            # It ends, which is heard on the other connection.
+            # The run ends; the connection that shows the output reports that.
             self.is_open = False
             self._waiting = b""
         elif "event" not in answer:
-            self._is_asked = False
+            self._awaits_answer = False
             taken = answer.get("taken")
             if isinstance(taken, int):
                 self._waiting = self._waiting[taken:]
-                self._not_before = 0.0 if taken else monotonic() + AGAIN
+                self._resend_at = 0.0 if taken else monotonic() + RESEND_SECONDS
             elif not answer.get("ok"):
-                # Its terminal is closed.
+                # The command has closed its terminal.
                 self._waiting = b""
 
     def send(self) -> None:
-        """Pass on what waits, one thing at a time."""
+        """Send the size of the window or the next keys, unless the run still has to answer the last request."""
         try:
             while os.read(self.wake, 4096):
                 pass
@@ -154,7 +161,7 @@ class Keyboard:
         if self._held_until and now >= self._held_until:
             self._held_until = 0.0
             self._waiting += bytes([DETACH])
-        if self._is_asked:
+        if self._awaits_answer:
             return
         try:
             if self._is_resized:
@@ -162,10 +169,10 @@ class Keyboard:
                 rows, columns = terminal_modes.get_size(0)
                 if rows and columns:
                     self._connection.send("size", rows=rows, columns=columns)
-                    self._is_asked = True
-            elif self._waiting and now >= self._not_before:
-                self._connection.send("keys", text=self._waiting[:READ].decode("latin-1"))
-                self._is_asked = True
+                    self._awaits_answer = True
+            elif self._waiting and now >= self._resend_at:
+                self._connection.send("keys", text=self._waiting[:READ_BYTES].decode("latin-1"))
+                self._awaits_answer = True
         except OSError:
             self.is_open = False
             self._waiting = b""

@@ -1,4 +1,4 @@
-"""`supervise left`: how long the run around us may still go on, as far as anybody knows."""
+"""`supervise left`: print the time that is left to the surrounding run."""
 
 import os
 from time import time
@@ -8,20 +8,20 @@ from supervise.control import client
 from supervise.options import serializer
 
 YEAR_10000 = 253402300800
-"""In epoch seconds: from then on no date can be written as RFC 3339 has it."""
-LOADING = 1.0
-"""Seconds that a run may take until it can be asked: at its very beginning its library is still being loaded."""
-PATIENCE = 2.0
-"""Seconds for its answer; one that was stopped gives none."""
+"""In epoch seconds: RFC 3339 can write no later date than the one before."""
+SOCKET_WAIT_SECONDS = 1.0
+"""How long to wait for the control socket of the run: at its start the run still loads the library for it."""
+ANSWER_SECONDS = 2.0
+"""How long to wait for the answer of the run: a supervisor that was stopped gives none."""
 
 
 def main(values: dict[str, Any], operands: list[str]) -> int:
-    """Two numbers of seconds: to the deadline in force, and to the latest instant; `infinity` where there is none."""
+    """Print the seconds to the current deadline, and to the latest instant to which it can move; return 0."""
     now, latest = time(), latest_of_environment()
     deadlines = [] if latest is None else [latest]
     if status := _status(os.environ.get("SUPERVISE_RUN_ID", "")):
         latest = status["latest"]["at"] if status["latest"] else latest
-        # What the idle limit gives is anew with each byte of output.
+        # The idle deadline is left out: it moves with each byte of output.
         known = [one["at"] for one in status["deadlines"] if one["limit"] != "idle"]
         deadlines = known + ([] if latest is None else [latest])
     deadline = min(deadlines, default=None)
@@ -34,7 +34,7 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
 
 
 def latest_of_environment() -> float | None:
-    """The latest instant that a run around us told its command, in epoch seconds; None where nobody did."""
+    """Return SUPERVISE_DEADLINE in epoch seconds; None where it is not set, or is not such a number."""
     try:
         latest = float(os.environ["SUPERVISE_DEADLINE"])
     except (LookupError, ValueError):
@@ -43,14 +43,14 @@ def latest_of_environment() -> float | None:
 
 
 def _status(run_id: str) -> dict[str, Any] | None:
-    """What the run says of itself; None where it cannot be asked."""
+    """Return the run's answer to the request `status`; None where the run cannot be asked."""
     if not run_id or "/" in run_id or "\0" in run_id:
         return None
     try:
-        connection = client.connect(run_id, lambda: True, LOADING)
+        connection = client.connect(run_id, lambda: True, SOCKET_WAIT_SECONDS)
         if connection is None:
             return None
-        connection.socket.settimeout(PATIENCE)
+        connection.socket.settimeout(ANSWER_SECONDS)
         return client.ask(connection, run_id, "status")
     except (client.ClientError, OSError):
         return None
@@ -64,5 +64,5 @@ def _fields(name: str, at: float | None, now: float) -> list[tuple[str, object]]
 
 
 def _whole(at: float | None, now: float) -> str:
-    """Rounded down, as a shell reckons in whole numbers."""
+    """Return the seconds until then, rounded down for the arithmetic of a shell; `infinity` for None."""
     return "infinity" if at is None else str(int(max(0.0, at - now)))

@@ -1,30 +1,31 @@
-"""`supervise logs`: what a run printed."""
+"""`supervise logs`: print the recorded output of a run."""
 
 import os
 from collections import deque
 from time import sleep
 from typing import Any
 
-from supervise.commands import display, lookup
+from supervise.commands import formats, lookup
 from supervise.options import serializer
 from supervise.options.table import BadValueError
 from supervise.records.bounded_output import Chunk, Reader
 from supervise.records.output_follower import Follower
+from supervise.text import stderr
 from supervise.text.sanitizer import Cleaner, cleaned
 from supervise.text.stderr import PREFIX
 
-AGAIN = 0.2
-"""Seconds between two looks for more, where the run cannot tell of it."""
-MOMENT = 1.0
-"""Seconds that a run may take to have a socket."""
+POLL_SECONDS = 0.2
+"""How often the record is read where the run cannot report new output."""
+SOCKET_WAIT_SECONDS = 1.0
+"""How long to wait for the control socket of a run that has just begun."""
 BOTH = "both"
-LONGEST = 1 << 16
-"""Bytes of a line with its time that are waited for; the rest is shown as a line of its own."""
+LINE_BYTES = 1 << 16
+"""With --timestamps, a line is printed once it has so many bytes; its rest becomes another line."""
 
 
 def main(values: dict[str, Any], operands: list[str]) -> int:
-    """Print it."""
-    record = display.find(operands[0])
+    """Print the output of the run, and with --follow the output to come; return 0."""
+    record = lookup.find_record(operands[0])
     printer = printer_of(values)
     if values["follow"]:
         _follow(lookup.Target(record.run_id, record), record.folder, printer)
@@ -32,19 +33,19 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
         for chunk in Reader(record.folder).chunks():
             printer.show(chunk)
     printer.finish()
-    display.check_there(record)
+    lookup.check_kept(record)
     return 0
 
 
 def _follow(target: lookup.Target, folder: str, printer: "Plain | Timed") -> None:
-    """Show what there is, and what comes until the run is over."""
+    """Print the output on record, and new output until the run is over."""
     try:
-        connection = target.connect(MOMENT)
+        connection = target.connect(SOCKET_WAIT_SECONDS)
     except BadValueError:
-        # It has no socket: it cannot say that there is more.
+        # Without a socket the run cannot report new output.
         connection = None
     if connection is None:
-        _look_again(target, Reader(folder), printer)
+        _poll_record(target, Reader(folder), printer)
         return
 
     def wait() -> None:
@@ -55,61 +56,61 @@ def _follow(target: lookup.Target, folder: str, printer: "Plain | Timed") -> Non
     for chunk in follower.chunks(wait):
         printer.show(chunk)
     if follower.end is None:
-        # The supervisor was killed, or its control socket is full: the end of a connection is not the end of the run.
-        _look_again(target, follower.reader, printer)
+        # The supervisor was killed, or has closed the connection: that is not the end of the run.
+        _poll_record(target, follower.reader, printer)
 
 
-def _look_again(target: lookup.Target, reader: Reader, printer: "Plain | Timed") -> None:
-    """Show what comes until the run is over, by looks at the record, since no supervisor tells of the end."""
+def _poll_record(target: lookup.Target, reader: Reader, printer: "Plain | Timed") -> None:
+    """Print new output until the run is over, by reading the record every POLL_SECONDS."""
     while target.is_running():
         for chunk in reader.chunks(is_over=False):
             printer.show(chunk)
         printer.catch_up()
-        sleep(AGAIN)
+        sleep(POLL_SECONDS)
     for chunk in reader.chunks():
         printer.show(chunk)
 
 
 def printer_of(values: dict[str, Any]) -> "Plain | Timed":
-    """What shows the chunks as the options want it."""
+    """Return the printer that the options ask for."""
     asked = [stream for stream in ("stdout", "stderr") if values[stream]]
     wanted = asked or ["stdout", "stderr"]
     if len(asked) != 1:
         wanted.append(BOTH)
     out = Out() if values["lines"] is None else Last(values["lines"])
-    # Escape sequences of a record could do anything to the terminal of its reader; a pipe gets the bytes as they were.
+    # Escape sequences in the output could steer the terminal of the reader; a pipe gets the bytes as they were.
     is_raw = values["raw"] or not os.isatty(1)
     return (Timed if values["timestamps"] else Plain)(out, wanted, is_raw=is_raw)
 
 
 class Out:
-    """Stdout, which knows whether a line is begun."""
+    """Stdout, and whether its last line is complete."""
 
     def __init__(self) -> None:
         self.at_line_start = True
 
     def write(self, data: bytes) -> None:
-        """Write it."""
+        """Write the data."""
         if data:
             self.at_line_start = data.endswith(b"\n")
-            display.write(data)
+            formats.write(data)
 
     def finish(self) -> None:
-        """Note that nothing more comes."""
+        """Do nothing; `Last` prints its lines here."""
 
 
 class Last(Out):
-    """Keeps the last lines, and writes them at the end."""
+    """Keeps the last lines, and writes them when all output so far has been read."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, lines: int) -> None:
         super().__init__()
-        self._lines: deque[bytearray] = deque(maxlen=most)
-        """A line that has not ended grows: a copy of all of it for each piece would take the square of its length."""
-        self._is_through = False
+        self._lines: deque[bytearray] = deque(maxlen=lines)
+        """Byte arrays, since a long line comes in pieces: appending to bytes would copy the line each time."""
+        self._is_flushed = False
 
     def write(self, data: bytes) -> None:
-        """Keep it."""
-        if self._is_through:
+        """Keep the data; once the kept lines have been written, write the data at once."""
+        if self._is_flushed:
             super().write(data)
             return
         lines = _lines(data)
@@ -120,15 +121,15 @@ class Last(Out):
             self.at_line_start = data.endswith(b"\n")
 
     def finish(self) -> None:
-        """Write what is kept; what comes later is written at once."""
-        if not self._is_through:
-            self._is_through = True
-            display.write(b"".join(self._lines))
+        """Write the kept lines."""
+        if not self._is_flushed:
+            self._is_flushed = True
+            formats.write(b"".join(self._lines))
             self._lines.clear()
 
 
 class Plain:
-    """Prints the bytes as they were, or what can be shown of them on a terminal."""
+    """Prints the bytes as they were, or for a terminal with escapes."""
 
     def __init__(self, out: Out, wanted: list[str], *, is_raw: bool = True) -> None:
         self._out = out
@@ -136,7 +137,7 @@ class Plain:
         self._cleaners = {} if is_raw else {stream: Cleaner() for stream in dict.fromkeys([*wanted, BOTH])}
 
     def show(self, chunk: Chunk) -> None:
-        """One chunk, and what was left out before it."""
+        """Print the chunk, after a line about bytes that are left out before it."""
         if chunk.left_out:
             self._out.write(b"\n" * (not self._out.at_line_start) + _left_out(chunk))
         if chunk.stream in self._wanted or _is_both(chunk):
@@ -144,18 +145,18 @@ class Plain:
             self._out.write(cleaner.clean(bytes(chunk.data)) if cleaner else chunk.data)
 
     def catch_up(self) -> None:
-        """All that is there so far has been shown."""
+        """Note that all output so far has been shown."""
         self._out.finish()
 
     def finish(self) -> None:
-        """All there is has been shown."""
+        """Note that the output is over."""
         for cleaner in self._cleaners.values():
             self._out.write(cleaner.finish())
         self._out.finish()
 
 
 class Timed:
-    """Whole lines, each with the time at which it began and its stream."""
+    """Prints whole lines, each after the time at which it began and its stream."""
 
     def __init__(self, out: Out, wanted: list[str], *, is_raw: bool = True) -> None:
         self._out = out
@@ -163,7 +164,7 @@ class Timed:
         self._begun: dict[str, tuple[float, bytearray]] = {stream: (0.0, bytearray()) for stream in wanted}
 
     def show(self, chunk: Chunk) -> None:
-        """One chunk, and what was left out before it."""
+        """Print the chunk, after a line about bytes that are left out before it."""
         if chunk.left_out:
             self._end_lines()
             self._out.write(_left_out(chunk))
@@ -175,17 +176,17 @@ class Timed:
             if not begun:
                 at = chunk.at
             begun += line
-            if begun.endswith(b"\n") or len(begun) >= LONGEST:
+            if begun.endswith(b"\n") or len(begun) >= LINE_BYTES:
                 self._write(chunk.stream, at, begun)
                 begun = bytearray()
         self._begun[chunk.stream] = at, begun
 
     def catch_up(self) -> None:
-        """All that is there so far has been shown, but for lines that have no end yet."""
+        """Note that all output so far has been shown; lines without an end are kept."""
         self._out.finish()
 
     def finish(self) -> None:
-        """All there is has been shown."""
+        """Note that the output is over."""
         self._end_lines()
         self._out.finish()
 
@@ -201,21 +202,23 @@ class Timed:
 
 
 def _is_both(chunk: Chunk) -> bool:
-    """Return whether the chunk is of a run with one stream for stdout and stderr; the first time, a line says so."""
-    if chunk.stream == BOTH and not _told:
-        _told.append(True)
-        lookup.say("stdout and stderr of this run are one stream; --streams apart keeps a later one's apart")
+    """Return whether the chunk is of a run with one stream for stdout and stderr; print a line the first time."""
+    if chunk.stream == BOTH and not _said:
+        _said.append(True)
+        stderr.say(
+            "stdout and stderr of this run are one stream; to separate those of a later run, use --streams apart"
+        )
     return chunk.stream == BOTH
 
 
-_told: list[bool] = []
+_said: list[bool] = []
 
 
 def _left_out(chunk: Chunk) -> bytes:
-    return f"{PREFIX}{display.size(chunk.left_out)} ({chunk.left_out} bytes) of output are left out here\n".encode()
+    return f"{PREFIX}{formats.size(chunk.left_out)} ({chunk.left_out} bytes) of output are left out here\n".encode()
 
 
 def _lines(data: bytes) -> list[bytes]:
-    """With their ends; a carriage return ends none."""
+    """Return the lines with their line feeds; a carriage return ends no line."""
     lines = data.split(b"\n")
     return [line + b"\n" for line in lines[:-1]] + ([lines[-1]] if lines[-1] else [])

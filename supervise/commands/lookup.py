@@ -1,4 +1,4 @@
-"""How commands find a run and ask it for something."""
+"""How the subcommands find the run that a word means, and send it requests."""
 
 import _signal
 import fcntl
@@ -19,25 +19,29 @@ if TYPE_CHECKING:
     from supervise.records.reader import Record
 
 
-OTHERS = 0.0 if os.geteuid() else 1.0
-"""Seconds that the socket of another user's run is waited for: root alone can reach that."""
+FOREIGN_SOCKET_SECONDS = 0.0 if os.geteuid() else 1.0
+"""How long to wait for the control socket of another user's run: only root can reach that socket."""
 
 
 class Target:
-    """The run that is meant.  One with --no-record has no record, and is found by its socket alone."""
+    """The run that a subcommand acts on.
+
+    A run with --no-record has no record (`record` is None) and is found by its control socket.
+    """
 
     def __init__(self, run_id: str, record: "Record | None") -> None:
         self.run_id = run_id
         self.record = record
 
     def is_running(self) -> bool:
-        """Its supervisor lives, as far as the record can tell."""
+        """Return whether the record says that the supervisor lives; False for a run without a record."""
         return self.record is not None and reader.state_of(self.record) == "running"
 
     def wait_for_end(self) -> None:
-        """Its supervisor holds the lock of the record until it is gone, in whatever way.
+        """Sleep until the supervisor of the run has ended, by waiting for the lock of the record.
 
-        Shared: whoever asks meanwhile whether it lives must not take us for it.
+        The supervisor holds that lock until it ends, however it ends.  The lock is taken shared, since a process that
+        tests meanwhile whether the supervisor lives must not take this process for the supervisor.
         """
         if self.record is None:
             return
@@ -52,26 +56,27 @@ class Target:
             os.close(fd)
 
     def connect(self, seconds: float = client.ANSWER) -> client.Connection | None:
-        """A connection to it, which may take so long; None where it runs no longer.
+        """Return a connection to the run, waiting at most that long for its socket; None where the run has ended.
 
-        Raises BadValueError where it cannot be reached.
+        Raises BadValueError where the run goes on and cannot be reached.
         """
         owner = self._owner()
         try:
-            # The sockets of another are not where ours are; a file system can call what is ours another's.
+            # The sockets of another user are in other folders; a file system can show the caller's own files as another
+            # user's.
             return client.connect(
                 self.run_id,
                 self.is_running,
-                seconds if owner is None else OTHERS,
+                seconds if owner is None else FOREIGN_SOCKET_SECONDS,
                 self._folder_of_socket,
-                self._miss_socket if owner is None else str,
+                self._report_missing_socket if owner is None else str,
             )
         except client.ClientError as error:
-            whose = "" if owner is None else f"; it is a run of the user {owner}, and we are {os.geteuid()}"
+            whose = "" if owner is None else f"; it is a run of the user {owner}, and this is the user {os.geteuid()}"
             raise BadValueError(f"{error}{whose}") from None
 
-    def _miss_socket(self) -> None:
-        """Signal the supervisor to look whether its socket was removed; the signal has no other effect."""
+    def _report_missing_socket(self) -> None:
+        """Send the supervisor SIGCHLD, on which it checks its socket; the signal has no other effect."""
         pid, started = (self.record.facts.get(name) if self.record else None for name in ("pid", "pid_started"))
         if isinstance(pid, int) and pid > 1 and started and identity.starttime(pid) == started:
             try:
@@ -80,18 +85,21 @@ class Target:
                 pass
 
     def _folder_of_socket(self) -> str:
-        """Return the folder in which the run's record has its socket; '' where it is unknown, or another user's."""
+        """Return the folder of the control socket that the record names.
+
+        '' where the record names none, and where the folder belongs to another user than the record.
+        """
         if self.record is None:
             return ""
         folder = os.fsdecode(reader.read(f"{self.record.folder}/{SOCKET}").rstrip(b"\n"))
         try:
-            is_theirs = os.stat(folder).st_uid == os.stat(self.record.folder).st_uid
+            has_same_owner = os.stat(folder).st_uid == os.stat(self.record.folder).st_uid
         except (OSError, ValueError):
             return ""
-        return folder if is_theirs else ""
+        return folder if has_same_owner else ""
 
     def _owner(self) -> int | None:
-        """The id of the user whose record it is; None where that is us, or nobody knows."""
+        """Return the user id that the record belongs to; None for the effective user, and where it is unknown."""
         try:
             owner = os.stat(self.record.folder).st_uid if self.record else os.geteuid()
         except OSError:
@@ -99,9 +107,9 @@ class Target:
         return None if owner == os.geteuid() else owner
 
     def ask(self, do: str, **fields: str | float | bool | None) -> tuple[client.Connection, dict[str, Any]]:
-        """What it answers, and the connection, for more.
+        """Send the request `do` with these fields, and return the connection and the run's answer.
 
-        Raises BadValueError where it refuses, runs no longer or does not answer.
+        Raises BadValueError where the run refuses the request, has ended or does not answer.
         """
         connection = self.connect()
         try:
@@ -115,7 +123,7 @@ class Target:
         return connection, answer
 
     def ending(self) -> str:
-        """How it has ended: `has ended: completed (exit 0)`."""
+        """Return how the run has ended, for a message: `has ended: completed (exit 0)`."""
         end = self.record and self.record.end()
         if end:
             return f"has ended: {end.get('outcome')} (exit {end.get('exit_code')})"
@@ -125,15 +133,15 @@ class Target:
 
     @property
     def host(self) -> str:
-        """Return the name of the run's machine, for people."""
+        """Return the name of the machine that the run is on, harmless for a terminal; `?` where it is unknown."""
         name = self.record.host if self.record else ""
         return clean(name) or reader.UNKNOWN
 
 
 def find(word: str) -> Target:
-    """Return the run that the word means: an id, the beginning or end of one, a name, or `-` for the newest.
+    """Return the run that the word means: an id, the beginning or end of an id, a name, or `-` for the newest run.
 
-    Raises BadValueError.
+    Raises BadValueError where there is none, or several.
     """
     try:
         record = reader.find(word)
@@ -147,41 +155,55 @@ def find(word: str) -> Target:
     return Target(record.run_id, record)
 
 
-def _unrecorded(word: str) -> str:
-    """Return the unrecorded run whose id begins or ends so; empty where there is none.
+def find_record(word: str) -> "Record":
+    """Return the record of the run that the word means, as `find` reads the word.
 
-    Of several runs the caller's is meant: the others have their records elsewhere, or were killed and left a socket.
-    Raises BadValueError.
+    Raises BadValueError where there is none, or several.
     """
-    meant = reader.matching(word, sockets.ids())
-    if len(meant) > 1:
-        ours = paths.state(os.environ)
-        try:
-            meant = [run_id for run_id in meant if client.has_state(run_id, ours)]
-        except client.ClientError as error:
-            raise BadValueError(str(error)) from None
-    if len(meant) > 1:
-        raise BadValueError(reader.several(word, meant))
-    return meant[0] if meant else ""
-
-
-def _newest_unrecorded(after: str) -> str:
-    """The newest run that has a socket and began after that one; empty where there is none.
-
-    A run that keeps its records elsewhere is not meant: the folders of the sockets are the user's, whatever HOME is,
-    and so a job of cron's, or the tests of another program, would be stopped instead of the caller's own run.
-    Raises BadValueError.
-    """
-    ours = paths.state(os.environ)
-    newer = (run_id for run_id in reversed(sockets.ids()) if run_id > after)
     try:
-        return next((run_id for run_id in newer if client.has_state(run_id, ours)), "")
-    except client.ClientError as error:
+        return reader.find(word)
+    except reader.NotFoundError as error:
         raise BadValueError(str(error)) from None
 
 
-def say(text: str, end: str = "\n") -> None:
-    """A line for people, on stderr."""
-    from supervise.text import stderr
+def check_kept(record: "Record") -> None:
+    """Check, after a record was read, that the record still exists.
 
-    stderr.say(text, end=end)
+    Raises BadValueError where `prune` removed the record meanwhile: then only a part of the record may have been read.
+    """
+    if not os.path.lexists(record.folder):
+        raise BadValueError(f"the record of {record.run_id} was removed while it was read")
+
+
+def _unrecorded(word: str) -> str:
+    """Return the id of the run without a record whose id begins or ends with the word; '' where there is none.
+
+    Of several runs, those count that use the caller's state folder: the others keep their records elsewhere, or were
+    killed and have left a socket.
+    Raises BadValueError where several remain.
+    """
+    ids = reader.matching(word, sockets.ids())
+    if len(ids) > 1:
+        state = paths.state(os.environ)
+        try:
+            ids = [run_id for run_id in ids if client.has_state(run_id, state)]
+        except client.ClientError as error:
+            raise BadValueError(str(error)) from None
+    if len(ids) > 1:
+        raise BadValueError(reader.several(word, ids))
+    return ids[0] if ids else ""
+
+
+def _newest_unrecorded(after: str) -> str:
+    """Return the newest id with a control socket that sorts after that one; '' where there is none.
+
+    Only runs count that use the caller's state folder.  The folders of the sockets are the same whatever HOME is, so
+    that a run of a cron job, or of another program's tests, would be stopped instead of the caller's own run.
+    Raises BadValueError.
+    """
+    state = paths.state(os.environ)
+    newer = (run_id for run_id in reversed(sockets.ids()) if run_id > after)
+    try:
+        return next((run_id for run_id in newer if client.has_state(run_id, state)), "")
+    except client.ClientError as error:
+        raise BadValueError(str(error)) from None

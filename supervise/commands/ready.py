@@ -1,4 +1,4 @@
-"""`supervise ready`: the command of a run is up, and whoever knows it says so."""
+"""`supervise ready`: report to a run that its command is up."""
 
 from typing import Any
 
@@ -6,6 +6,9 @@ from supervise.commands import lookup
 
 
 def main(values: dict[str, Any], operands: list[str]) -> int:
-    """Tell the run; it refuses where that comes too late."""
+    """Send the request to the run; return 0.
+
+    Raises BadValueError where the run refuses it, as after the access limit.
+    """
     lookup.find(operands[0]).ask("ready")
     return 0

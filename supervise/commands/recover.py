@@ -1,11 +1,11 @@
-"""`supervise recover`: what to do after a crash or a reboot, for all runs that were lost by it."""
+"""`supervise recover`: stop what is left of lost runs, and run some of them again."""
 
 import json
 import shlex
 from typing import Any
 
 from supervise import EXIT_ERROR
-from supervise.commands import display
+from supervise.commands import formats
 from supervise.faces.report_shape import SCHEMA
 from supervise.options.table import BadValueError
 from supervise.records import liveness, reader, recovery, rerun
@@ -14,10 +14,14 @@ from supervise.text import stderr
 from supervise.text.sanitizer import clean
 
 SOME_LOST = 1
+"""The exit code where runs were lost, or records are damaged or foreign."""
 
 
 def main(values: dict[str, Any], operands: list[str]) -> int:
-    """Recover them, and say what was done; 0 where nothing was lost."""
+    """Recover the lost runs, and print what was done.
+
+    Returns 0 where nothing was lost, 1 where something was, 125 where something could not be done.
+    """
     try:
         state, notice = reader.own_state()
     except reader.NotFoundError as error:
@@ -35,12 +39,12 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
         print(json.dumps({"schema": SCHEMA, "dry_run": is_dry, "lost": lost_runs, "left_alone": left_alone}))
     else:
         for record, why in others + flawed:
-            display.print_line(f"{record.run_id}: left alone: {why}")
+            formats.print_line(f"{record.run_id}: left alone: {why}")
         for lost in losses:
             for line in _lines(lost, is_dry=is_dry):
-                display.print_line(line)
+                formats.print_line(line)
         if not losses and not flawed:
-            display.print_line("nothing was lost")
+            formats.print_line("nothing was lost")
     if any(lost.has_failed for lost in losses):
         return EXIT_ERROR
     return SOME_LOST if losses or flawed else 0
@@ -52,7 +56,7 @@ def _lines(lost: Lost, *, is_dry: bool) -> list[str]:
     seen = f", last seen {liveness.local(lost.last_seen)}" if lost.last_seen else ""
     lines = [f"{record.run_id}{name}: lost: {lost.reason}{seen}: {_quoted(record.command)}"]
     if lost.is_taken:
-        return [*lines, "  somebody else recovers it just now"]
+        return [*lines, "  another supervise recover is at work on it"]
     if lost.stopped:
         lines.append(f"  {'would stop' if is_dry else 'stopped'} {_named(lost.stopped)}")
     if lost.survivors:

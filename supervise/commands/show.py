@@ -1,11 +1,13 @@
-"""`supervise show`: how a run went, drawn."""
+"""`supervise show`: draw how a run went."""
 
 import io
 import os
 import sys
 from typing import Any
 
-from supervise.commands import display, timeline
+from supervise.commands import formats, lookup
+from supervise.commands.summary import bytes_of, seconds_of
+from supervise.commands.timeline import Timeline, read_timeline
 from supervise.options import serializer
 from supervise.records import reader
 from supervise.text.sanitizer import clean
@@ -21,75 +23,81 @@ STYLES = {"starting": "yellow", "running": "green", "stopping": "red", "draining
 BARS = {"starting": "░", "running": "█", "stopping": "▓", "draining": "▒", "waiting": "┄"}
 PLAIN_BARS = {"starting": ".", "running": "=", "stopping": "#", "draining": "-", "waiting": "_"}
 HEIGHTS, PLAIN_HEIGHTS = " ▁▂▃▄▅▆▇█", " .:-=+*#%@"
-WIDEST = 100
-MOST_MARKS = 20
+WIDTH_COLUMNS = 100
+"""The greatest width of the drawing."""
+SHOWN_MARKS = 20
+"""Events that are listed; the earliest are left out."""
 GOOD, BAD = "bold green", "bold red"
+DRAWN_LAST = "wxRAKVL"
+"""Letters of the events: of several in one column the one that stands later here is shown."""
 
 
 def main(values: dict[str, Any], operands: list[str]) -> int:
-    """Show it."""
-    record = display.find(operands[0])
-    told = timeline.tell(record)
-    display.check_there(record)
+    """Draw the run, or print it as JSON; return 0."""
+    record = lookup.find_record(operands[0])
+    timeline = read_timeline(record)
+    lookup.check_kept(record)
     if values["json"]:
-        display.print_line(serializer.json(_fields(told)))
+        formats.print_line(serializer.json(_fields(timeline)))
     else:
         if isinstance(sys.stdout, io.TextIOWrapper):
-            # What was printed may hold what the encoding has not.
+            # The output of the run can contain characters that the encoding of stdout does not have.
             sys.stdout.reconfigure(errors="replace")
-        _draw(told)
+        _draw(timeline)
     return 0
 
 
-def _fields(told: timeline.Story) -> dict[str, Any]:
-    record = told.summary.record
+def _fields(timeline: Timeline) -> dict[str, Any]:
+    record = timeline.summary.record
     return {
-        **told.summary.fields(),
-        "why": told.why or None,
-        "phases": [{"name": one.name, "begin": one.begin, "end": one.end} for one in told.phases],
-        "deadlines": [{"t": round(one.t, 3), "text": one.text} for one in told.deadlines],
-        "events": told.events,
+        **timeline.summary.fields(),
+        "why": timeline.why or None,
+        "phases": [{"name": one.name, "begin": one.begin, "end": one.end} for one in timeline.phases],
+        "deadlines": [{"t": round(one.t, 3), "text": one.text} for one in timeline.deadlines],
+        "events": timeline.events,
         "samples": [
             {"t": t, "cpu_seconds": cpu, "stdout_bytes": out, "stderr_bytes": err, "both_bytes": both}
-            for t, cpu, out, err, both in told.samples
+            for t, cpu, out, err, both in timeline.samples
         ],
-        "last_lines": told.last_lines,
-        "again": [serializer.marked(word) for word in told.again],
+        "last_lines": timeline.last_lines,
+        "again": [serializer.marked(word) for word in timeline.again],
         "report": record.end(),
     }
 
 
-def _draw(told: timeline.Story) -> None:
+def _draw(timeline: Timeline) -> None:
     from rich.console import Console
     from rich.text import Text
 
     console = Console(highlight=False, soft_wrap=True, no_color=os.environ.get("CLICOLOR") == "0" or None)
     is_plain = not (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
-    summary, record = told.summary, told.summary.record
+    summary, record = timeline.summary, timeline.summary.record
     style = GOOD if summary.verdict in ("completed", "running") else BAD
     name = f" ({clean(record.name)})" if record.name else ""
-    why = f": {clean(told.why or told.doing)}" if told.why or told.doing else ""
+    why = f": {clean(timeline.why or timeline.doing)}" if timeline.why or timeline.doing else ""
     console.print(Text.assemble((summary.verdict, style), f"{why}   {record.run_id}{name}"))
-    for title, value in _facts(told):
+    for title, value in _facts(timeline):
         console.print(Text.assemble((f"{title:<9}", "dim"), value))
-    width = max(10, min(console.width, WIDEST) - 12)
+    width = max(10, min(console.width, WIDTH_COLUMNS) - 12)
     console.print()
-    for line in _time_line(told, width, is_plain):
+    for line in _time_line(timeline, width, is_plain):
         console.print(line)
-    for title, rates in (("cpu", told.cpu_rates), ("output", told.output_rates)):
+    for title, rates in (("cpu", timeline.cpu_rates), ("output", timeline.output_rates)):
         if rates:
             most = max(rate for _, _, rate in rates)
-            line = _spark(rates, _span(told), width, PLAIN_HEIGHTS if is_plain else HEIGHTS)
-            shown = f"{most:.0f}%" if title == "cpu" else f"{display.size(most)}/s"
+            line = _spark(rates, _span(timeline), width, PLAIN_HEIGHTS if is_plain else HEIGHTS)
+            shown = f"{most:.0f}%" if title == "cpu" else f"{formats.size(most)}/s"
             console.print(Text.assemble((f"{title:<9}", "dim"), (line, "blue"), f"  up to {shown}"))
-    if (left_out := len(told.marks) - MOST_MARKS) > 0:
+    if (left_out := len(timeline.marks) - SHOWN_MARKS) > 0:
         console.print(f"  ... {left_out} more before")
-    for mark in told.marks[-MOST_MARKS:]:
-        console.print(Text.assemble((f"  {mark.letter} ", "bold"), f"{display.took(mark.t):>8}  {clean(mark.text)}"))
-    if told.last_lines:
+    for mark in timeline.marks[-SHOWN_MARKS:]:
+        console.print(
+            Text.assemble((f"  {mark.letter} ", "bold"), f"{formats.duration(mark.t):>8}  {clean(mark.text)}")
+        )
+    if timeline.last_lines:
         console.print(Text("\nlast lines", "dim"))
-        for text in told.last_lines:
-            # In a pipe a line stays whole, as in the tables.
+        for text in timeline.last_lines:
+            # Into a pipe a line is printed whole, as the tables are.
             line = Text(f"  {text}")
             if console.is_terminal:
                 line.truncate(console.width, overflow="ellipsis")
@@ -97,35 +105,35 @@ def _draw(told: timeline.Story) -> None:
     if record.command:
         masked = " (*** stands for secrets, which are not on record)" if record.is_redacted else ""
         console.print(Text(f"\nrun it again{masked}", "dim"))
-        folder = timeline.folder_of(record)
-        cd = f"cd {display.quoted(folder)} && " if folder else ""
-        console.print(Text(f"  {cd}{display.command_line(told.again)}".encode(errors="replace").decode()))
+        folder = record.cwd
+        cd = f"cd {formats.quoted(folder)} && " if folder else ""
+        console.print(Text(f"  {cd}{formats.command_line(timeline.again)}".encode(errors="replace").decode()))
 
 
-def _facts(told: timeline.Story) -> list[tuple[str, str]]:
-    summary, facts = told.summary, told.summary.record.facts
+def _facts(timeline: Timeline) -> list[tuple[str, str]]:
+    summary, facts = timeline.summary, timeline.summary.record.facts
     ended = summary.end.get("ended_at")
-    until = f", ended {display.local_time(reader.epoch(ended))}" if ended else ""
-    length = display.took(summary.duration)
+    until = f", ended {formats.local_time(reader.epoch(ended))}" if ended else ""
+    length = formats.duration(summary.duration)
     length = f"{length} ago" if summary.state == "running" else f"took {length}"
     found = [
-        ("command", clean(display.command_line(summary.record.command) or "?")),
-        # One that was removed has no name.
+        ("command", clean(formats.command_line(summary.record.command) or "?")),
+        # The path of a folder that was removed before the run is empty.
         ("in", clean(f"{facts.get('cwd', '?') or 'a removed folder'} on {facts.get('host', '?')}")),
-        ("started", f"{display.local_time(summary.started)}{until}, {length}"),
+        ("started", f"{formats.local_time(summary.started)}{until}, {length}"),
     ]
     if summary.status:
         found.append(("says", clean(summary.status)))
     usage = summary.end.get("usage")
     if isinstance(usage, dict):
-        cpu = display.number(usage.get("cpu_seconds"))
-        rss, out, err = (display.count(usage.get(f"{key}_bytes")) for key in ("max_rss", "stdout", "stderr"))
-        # An older record has no number for both.
-        both = display.count(usage.get("both_bytes")) or 0
+        cpu = seconds_of(usage.get("cpu_seconds"))
+        rss, out, err = (bytes_of(usage.get(f"{key}_bytes")) for key in ("max_rss", "stdout", "stderr"))
+        # A record of 0.1.0 has no number for both streams in one pipe.
+        both = bytes_of(usage.get("both_bytes")) or 0
         parts = [
             "" if cpu is None else f"{cpu:.2f} s of CPU",
-            "" if rss is None else f"{display.size(rss)} of memory at most",
-            "" if out is None or err is None else f"{display.size(out + err + both)} printed",
+            "" if rss is None else f"{formats.size(rss)} of memory at most",
+            "" if out is None or err is None else f"{formats.size(out + err + both)} printed",
         ]
         found.append(("used", ", ".join(filter(None, parts)) or "?"))
     attempts = summary.end.get("attempts")
@@ -135,51 +143,51 @@ def _facts(told: timeline.Story) -> list[tuple[str, str]]:
     return found
 
 
-def _span(told: timeline.Story) -> float:
-    """Seconds that the time line shows: to the nearest deadline still to come, where that is not far away."""
-    far = 2.0 if told.summary.state == "running" else 1.1
-    return max([told.length, *(one.t for one in told.deadlines if one.t <= far * told.length)])
+def _span(timeline: Timeline) -> float:
+    """Return the seconds that the time line shows: up to the next deadline, unless that is far away."""
+    far = 2.0 if timeline.summary.state == "running" else 1.1
+    return max([timeline.length, *(one.t for one in timeline.deadlines if one.t <= far * timeline.length)])
 
 
-def _time_line(told: timeline.Story, width: int, is_plain: bool) -> "list[Any]":
+def _time_line(timeline: Timeline, width: int, is_plain: bool) -> "list[Any]":
     from rich.text import Text
 
-    span = _span(told) or 1.0
+    span = _span(timeline) or 1.0
     bars = PLAIN_BARS if is_plain else BARS
 
     def column(t: float) -> int:
         return max(0, min(width - 1, int(t / span * width)))
 
     cells: list[tuple[str, str]] = [(" ", "")] * width
-    for phase in told.phases:
+    for phase in timeline.phases:
         for at in range(column(phase.begin), column(phase.end) + 1):
             cells[at] = (bars[phase.name], STYLES[phase.name])
     line = Text("time     ", "dim")
     for letter, style in cells:
         line.append(letter, style)
-    line.append(f"  {display.took(span)}", "")
+    line.append(f"  {formats.duration(span)}", "")
     marks, limits = [" "] * width, [" "] * width
-    for mark in sorted(told.marks, key=lambda one: "wxRAKVL".find(one.letter)):
+    for mark in sorted(timeline.marks, key=lambda one: DRAWN_LAST.find(one.letter)):
         marks[column(mark.t)] = mark.letter
-    for limit in told.deadlines:
+    for limit in timeline.deadlines:
         if limit.t <= span:
             limits[column(limit.t)] = "|"
     found = [line, Text.assemble(("         " + "".join(marks)).rstrip(), style="bold")]
     if any(one != " " for one in limits):
-        shown = "; ".join(dict.fromkeys(one.text for one in told.deadlines if one.t <= span))
+        shown = "; ".join(dict.fromkeys(one.text for one in timeline.deadlines if one.t <= span))
         found.append(Text.assemble(("limits   ", "dim"), "".join(limits), f"  {shown}"))
-    names = list(dict.fromkeys(phase.name for phase in told.phases))
+    names = list(dict.fromkeys(phase.name for phase in timeline.phases))
     legend = "  ".join(f"{bars[name]} {LEGEND[name]}" for name in names)
     return [*found, Text("         " + legend, "dim")] if names else []
 
 
 def _spark(rates: list[tuple[float, float, float]], span: float, width: int, heights: str) -> str:
-    """One character for each part of the time line: as high as the highest of its rates."""
+    """Return a curve of `width` characters; each is as high as the highest rate in its part of the time line."""
     most = max(rate for _, _, rate in rates) or 1.0
     line = [0.0] * width
     for begin, end, rate in rates:
         first, last = int(begin / (span or 1.0) * width), int(end / (span or 1.0) * width)
         for at in range(max(0, first), min(width - 1, last) + 1):
             line[at] = max(line[at], rate)
-    # What is more than nothing is seen.
+    # Round up: a rate above 0 is never drawn as 0.
     return "".join(heights[-(-int(rate / most * 1000) * (len(heights) - 1) // 1000)] for rate in line)

@@ -1,4 +1,4 @@
-"""`supervise sleep`: a sleep that knows when the run around it ends (SUPERVISE_DEADLINE)."""
+"""`supervise sleep`: a sleep that ends at once if the surrounding run would end before it (SUPERVISE_DEADLINE)."""
 
 from time import sleep, time
 from typing import Any
@@ -12,9 +12,9 @@ DURATION = Option("", "sleep", "", "delay", "", "DURATION", "")
 
 
 def main(values: dict[str, Any], operands: list[str]) -> int:
-    """Sleep for the duration; 75 at once where that would outlast the latest instant of the run."""
+    """Sleep for the duration and return 0; return 75 at once where the run ends before that."""
     word = operands[0]
-    # As sleep(1) has it.
+    # A delay, not a limit: as for sleep(1), 0 is at once.
     seconds = read_delay(DURATION, word)
     latest = latest_of_environment()
     if latest is not None and (over := time() + seconds - latest) > 0:
@@ -29,7 +29,7 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
 
 
 def _shown(seconds: float) -> str:
-    """`1h2m3s`, or `0.3s`: what is less than a minute in more detail."""
+    """Return the duration as `1h2m3s`, or with a tenth of a second if it is less than a minute: `0.3s`."""
     if seconds < 60:
         return f"{seconds:.1f}s"
     minutes, rest = divmod(int(seconds), 60)

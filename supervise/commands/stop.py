@@ -1,20 +1,20 @@
-"""`supervise stop`: cancel a run, and wait for its end."""
+"""`supervise stop`: cancel a run and wait for its end."""
 
 from typing import Any
 
 from supervise.commands import lookup
 
-END = 3600.0
-"""Seconds for which its end is waited for: longer than any --kill-after that makes sense."""
+END_WAIT_SECONDS = 3600.0
+"""How long to wait for the end of the run: longer than any sensible --kill-after."""
 
 
 def main(values: dict[str, Any], operands: list[str]) -> int:
-    """Have it stopped as by that signal to its supervise, and come back when nothing of it is left."""
+    """Cancel the run as the signal to its supervise would, and return 0 once no process of it is left."""
     target = lookup.find(operands[0])
     connection, _ = target.ask("stop", signal=values["signal"])
-    connection.socket.settimeout(END)
+    connection.socket.settimeout(END_WAIT_SECONDS)
     while connection.receive() is not None:
         pass
-    # A connection that is closed is not the end of the run.
+    # The end of the connection is not yet the end of the run.
     target.wait_for_end()
     return 0

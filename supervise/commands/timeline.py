@@ -1,12 +1,12 @@
-"""How a run went, put together from its record: whatever is missing or broken there is left out."""
+"""How a run went, from its record.  Parts of the record that are missing or damaged are left out."""
 
-import os
 from collections import deque
 from dataclasses import dataclass, field
 from time import time
 from typing import Any
 
-from supervise.commands import display
+from supervise.commands import formats
+from supervise.commands.summary import Summary, seconds_of
 from supervise.options.table import OPTIONS
 from supervise.options.values import duration
 from supervise.records import reader
@@ -17,10 +17,10 @@ Fields = dict[str, Any]
 
 FLAGS = frozenset(option.name for option in OPTIONS if option.is_flag)
 ON = ("on", "1", "true", "yes")
-LINES = 10
-"""Of the output that are shown."""
-LONGEST = 1000
-"""Bytes of a line that are kept."""
+LAST_LINES = 10
+"""Lines of the output that are shown."""
+LINE_BYTES = 1000
+"""Bytes of a line that are shown."""
 MARKS = {
     "access": "A",
     "warned": "w",
@@ -46,7 +46,7 @@ WHY = {
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Something happened at `t` seconds of the run; `letter` is how the time line shows it."""
+    """An event at `t` seconds of the run; `letter` stands for it in the time line."""
 
     t: float
     letter: str
@@ -55,7 +55,10 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """From when to when: `starting` (before access), `running`, `stopping`, `draining`, `waiting` (to try again)."""
+    """A part of the run, from `begin` to `end` in seconds.
+
+    `name` is `starting` (before access), `running`, `stopping`, `draining` or `waiting` (between attempts).
+    """
 
     name: str
     begin: float
@@ -63,10 +66,10 @@ class Phase:
 
 
 @dataclass(slots=True)
-class Story:
-    """One run."""
+class Timeline:
+    """What the record of a run says of its course."""
 
-    summary: display.Summary
+    summary: Summary
     events: list[Fields]
     samples: list[tuple[float, float, int, int, int]]
     length: float
@@ -74,20 +77,20 @@ class Story:
     marks: list[Mark] = field(default_factory=list)
     phases: list[Phase] = field(default_factory=list)
     deadlines: list[Mark] = field(default_factory=list)
-    """Those that were ever in force and can be told; the letter is that of its limit."""
+    """The deadlines that were ever in force, as far as they are known; the letter is that of the limit."""
     last_lines: list[str] = field(default_factory=list)
 
     @property
     def why(self) -> str:
-        """The cause of the end, in words; empty where there is nothing to say."""
+        """Return the cause of the end in words; '' where the outcome says all."""
         end = self.summary.end
         limit = end.get("limit_seconds")
         form = WHY.get(str(end.get("outcome")), "")
         if form and isinstance(limit, (int, float)):
             if end.get("limit") == "total":
-                return f"all attempts took longer than {display.took(limit)}"
+                return f"all attempts took longer than {formats.duration(limit)}"
             reason = end.get("reason")
-            return form.format(limit=display.took(limit)) + (f"; {reason}" if isinstance(reason, str) else "")
+            return form.format(limit=formats.duration(limit)) + (f"; {reason}" if isinstance(reason, str) else "")
         if isinstance(reason := end.get("reason"), str):
             return reason
         signal = _dict(end.get("command_exit")).get("signal")
@@ -95,12 +98,12 @@ class Story:
 
     @property
     def doing(self) -> str:
-        """What goes on now, in words; empty where it is over, or where running says it all."""
+        """Return what a running run is doing, in words; '' where it is over or simply running."""
         return DOING.get(self.phases[-1].name, "") if self.phases and self.summary.state == "running" else ""
 
     @property
     def cpu_rates(self) -> list[tuple[float, float, float]]:
-        """From when to when how many percent of a core were used."""
+        """Return the CPU use between samples: begin and end in seconds, and percent of one core."""
         return [
             (before[0], now[0], max(0.0, (now[1] - before[1]) / (now[0] - before[0]) * 100))
             for before, now in zip([(0.0, 0.0, 0, 0, 0), *self.samples], self.samples, strict=False)
@@ -109,7 +112,7 @@ class Story:
 
     @property
     def output_rates(self) -> list[tuple[float, float, float]]:
-        """From when to when how many bytes a second were printed."""
+        """Return the rate of the output between samples: begin and end in seconds, and bytes a second."""
         return [
             (before[0], now[0], max(0.0, (sum(now[2:]) - sum(before[2:])) / (now[0] - before[0])))
             for before, now in zip([(0.0, 0.0, 0, 0, 0), *self.samples], self.samples, strict=False)
@@ -118,7 +121,7 @@ class Story:
 
     @property
     def again(self) -> list[str]:
-        """The words that run it again, with the same options."""
+        """Return the words of a command line that runs the command again with the same options."""
         facts = self.summary.record.facts
         words = ["supervise", "run"]
         for name, value in _dict(facts.get("options")).items():
@@ -130,69 +133,74 @@ class Story:
         return [*words, "--", *self.summary.record.command]
 
 
-def tell(record: reader.Record) -> Story:
-    """The story of that run."""
+def read_timeline(record: reader.Record) -> Timeline:
+    """Return the course of the run.
+
+    Raises OSError where the record cannot be read.
+    """
     now = time()
-    summary = display.Summary(record, now)
+    summary = Summary(record, now)
     events = [
         event
         for event in record.events()
-        if display.number(event.get("t")) is not None and isinstance(event.get("event"), str)
+        if seconds_of(event.get("t")) is not None and isinstance(event.get("event"), str)
     ]
     samples = sorted(record.samples())
     ends = [summary.duration or 0.0, *(event["t"] for event in events), *(sample[0] for sample in samples)]
-    story = Story(summary, events, samples, max(ends))
-    story.marks = [Mark(event["t"], MARKS[event["event"]], _text(event)) for event in events if event["event"] in MARKS]
-    story.phases = _phases(events, story.length, has_access_limit=_limit(record, "access-timeout") is not None)
-    story.deadlines = _deadlines(story)
-    story.last_lines = _last_lines(record)
-    return story
+    timeline = Timeline(summary, events, samples, max(ends))
+    timeline.marks = [
+        Mark(event["t"], MARKS[event["event"]], _text(event)) for event in events if event["event"] in MARKS
+    ]
+    timeline.phases = _phases(events, timeline.length, has_access_limit=_limit(record, "access-timeout") is not None)
+    timeline.deadlines = _deadlines(timeline)
+    timeline.last_lines = _last_lines(record)
+    return timeline
 
 
 def _phases(events: list[Fields], length: float, *, has_access_limit: bool) -> list[Phase]:
-    """Each attempt has its own."""
+    """Return the phases of all attempts, in their order."""
     phases: list[Phase] = []
     name, begin = "", 0.0
 
-    def turn(to: str, t: float) -> None:
+    def enter(phase: str, t: float) -> None:
         nonlocal name, begin
         if name and t > begin:
             phases.append(Phase(name, begin, t))
-        name, begin = to, t
+        name, begin = phase, t
 
     for event in events:
         t = event["t"]
         match event.get("event"):
             case "started":
-                turn("starting" if has_access_limit else "running", t)
+                enter("starting" if has_access_limit else "running", t)
             case "access" if name == "starting":
-                turn("running", t)
+                enter("running", t)
             case "verdict" if name in ("starting", "running"):
-                turn("stopping", t)
+                enter("stopping", t)
             case "exited" if name:
-                turn("draining" if name in ("starting", "running") else name, t)
+                enter("draining" if name in ("starting", "running") else name, t)
             case "retrying":
-                turn("waiting", t)
+                enter("waiting", t)
             case "settled":
-                turn("", t)
-    turn("", length)
+                enter("", t)
+    enter("", length)
     return phases
 
 
-def _deadlines(story: Story) -> list[Mark]:
-    """Each attempt has its own, but for the total."""
-    record, found = story.summary.record, list[Mark]()
+def _deadlines(timeline: Timeline) -> list[Mark]:
+    """Return the deadlines of all attempts, and that of --total-timeout."""
+    record, found = timeline.summary.record, list[Mark]()
     access, completion, total = (_limit(record, name) for name in ("access-timeout", "timeout", "total-timeout"))
-    for event in story.events:
+    for event in timeline.events:
         t = event["t"]
         if event.get("event") == "started" and access is not None:
-            found.append(Mark(t + access, "a", f"access limit of {display.took(access)}"))
+            found.append(Mark(t + access, "a", f"access limit of {formats.duration(access)}"))
         if event.get("event") == ("started" if access is None else "access") and completion is not None:
-            found.append(Mark(t + completion, "c", f"completion limit of {display.took(completion)}"))
+            found.append(Mark(t + completion, "c", f"completion limit of {formats.duration(completion)}"))
     if total is not None:
-        found.append(Mark(total, "t", f"total limit of {display.took(total)}"))
+        found.append(Mark(total, "t", f"total limit of {formats.duration(total)}"))
     zero = reader.epoch(record.facts.get("started_at"))
-    for event in story.events:
+    for event in timeline.events:
         at = reader.epoch(event.get("deadline"))
         if event.get("event") == "extended" and at is not None and zero is not None:
             found.append(Mark(at - zero, str(event.get("limit"))[:1], "extended to here"))
@@ -240,11 +248,11 @@ def _evidence(event: Fields) -> str:
 
 
 def _took(value: object) -> str:
-    return display.took(display.number(value))
+    return formats.duration(seconds_of(value))
 
 
 def _last_lines(record: reader.Record) -> list[str]:
-    lines: deque[bytes] = deque(maxlen=LINES)
+    lines: deque[bytes] = deque(maxlen=LAST_LINES)
     is_open = False
     for chunk in Reader(record.folder).chunks():
         parts = chunk.data.split(b"\n")
@@ -253,9 +261,9 @@ def _last_lines(record: reader.Record) -> list[str]:
                 is_open = False
                 break
             if is_open and lines:
-                lines[-1] = (lines[-1] + part)[:LONGEST]
+                lines[-1] = (lines[-1] + part)[:LINE_BYTES]
             else:
-                lines.append(part[:LONGEST])
+                lines.append(part[:LINE_BYTES])
             is_open = index == len(parts) - 1
     return [_printable(line) for line in lines]
 
@@ -266,14 +274,3 @@ def _printable(line: bytes) -> str:
 
 def _dict(value: object) -> Fields:
     return value if isinstance(value, dict) else {}
-
-
-def folder_of(record: reader.Record) -> str:
-    """Where it was run, byte for byte; empty where nobody can tell."""
-    facts = record.facts
-    if isinstance(text := facts.get("cwd_hex"), str):
-        try:
-            return os.fsdecode(bytes.fromhex(text))
-        except ValueError:
-            return ""
-    return text if isinstance(text := facts.get("cwd"), str) else ""

@@ -225,7 +225,7 @@ def _read_table(table: "Mapping[str, Any]", path: "tuple[str, ...]", problems: "
         elif option.name == "profile" and isinstance(value, dict):
             problems.append(Problem(here, f"no such table {key!r}; did you mean [{PROFILES}.NAME]?"))
         elif option.name in NOT_CONFIGURED:
-            problems.append(Problem(here, f"{key}: is not for the configuration, but for the command line"))
+            problems.append(Problem(here, f"{key}: can be given on the command line only"))
         elif any(other != key and names.get(other) is option for other in table):
             problems.append(Problem(here, f"{key}: is set twice, by two names"))
         else:

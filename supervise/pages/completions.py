@@ -2,7 +2,7 @@
 
 import shlex
 
-from supervise.commands.registry import SUBCOMMANDS, Subcommand, first_words
+from supervise.commands.subcommands import SUBCOMMANDS, Subcommand, first_words
 from supervise.options.table import OPTIONS, Option, option_names
 
 SIGNALS = ("TERM", "INT", "HUP", "QUIT", "KILL", "USR1", "USR2", "ABRT", "ALRM", "CONT", "STOP", "TSTP", "WINCH")

@@ -3,7 +3,7 @@
 import re
 import textwrap
 
-from supervise.commands.registry import SUBCOMMANDS, Subcommand
+from supervise.commands.subcommands import SUBCOMMANDS, Subcommand
 from supervise.core.exit_codes import ExitCode
 from supervise.options.access_kinds import KINDS, AccessKind
 from supervise.options.table import OPTIONS, Option, option_names

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from supervise.commands import app, invocation
-from supervise.commands.registry import SUBCOMMANDS, first_words
+from supervise.commands.subcommands import SUBCOMMANDS, first_words
 from tests.support.refusals import refusal
 
 BOUND = 60.0
@@ -47,7 +47,7 @@ class TestEach:
         assert invocation.read(words) is None
         code, text = refusal(words, {})
         assert code == 125
-        assert text == f"supervise: {row.name}: 'x' is too much; usage: supervise {row.usage}\n"
+        assert text == f"supervise: {row.name}: unexpected operand 'x'; usage: supervise {row.usage}\n"
 
     def test_too_few_operands(self, row):
         if row.least:
@@ -55,7 +55,7 @@ class TestEach:
             assert invocation.read(words) is None
             code, text = refusal(words, {})
             assert code == 125
-            assert text == f"supervise: {row.name}: there is something missing; usage: supervise {row.usage}\n"
+            assert text == f"supervise: {row.name}: an operand is missing; usage: supervise {row.usage}\n"
 
     def test_its_help_names_all_of_its_options(self, row, call):
         ended = call(*row.name.split(), "--help")

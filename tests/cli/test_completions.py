@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from supervise.commands.registry import first_words
+from supervise.commands.subcommands import first_words
 from supervise.options.table import OPTIONS
 from supervise.pages.completions import NAMES
 from tests.support.programs import needed

@@ -203,7 +203,7 @@ def test_path_is_the_one_that_would_be_read(supervise: Place) -> None:
 
 
 def test_check_says_all_that_is_wrong(supervise: Place, file: Path) -> None:
-    assert call(supervise, "config", "check").out.decode() == f"{file}: not there\n"
+    assert call(supervise, "config", "check").out.decode() == f"{file}: does not exist\n"
     file.write_text("timeout = 5\n")
     assert call(supervise, "config", "check").out.decode() == f"{file}: no errors\n"
     file.write_text("timeot = 5\n[profiles.a]\nquiet = 'x'\n[profiles.b]\nkill-after = 'off'\n")
@@ -255,8 +255,8 @@ def test_set_refuses_what_a_run_would_refuse(supervise: Place, file: Path) -> No
     words = ("config", "set")
     is_refused(call(supervise, *words, "timout", "5"), "no such option 'timout'; did you mean timeout?")
     is_refused(call(supervise, *words, "timeout", "5x"), "timeout: got '5x', takes a duration ")
-    is_refused(call(supervise, *words, "profile", "x"), "profile: is not for the configuration")
-    is_refused(call(supervise, *words, "report", "\udcff"), "report: got '\\udcff', and TOML takes UTF-8")
+    is_refused(call(supervise, *words, "profile", "x"), "profile: can be given on the command line only")
+    is_refused(call(supervise, *words, "report", "\udcff"), "report: got '\\udcff', which is not UTF-8")
     is_refused(call(supervise, *words, "quiet", "yes", "--config", "/dev/null"), "/dev/null: is not a regular file")
     assert not file.exists()
     for wrong in ("a = ", "timeot = 5", "profiles = 3"):

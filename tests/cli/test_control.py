@@ -125,7 +125,7 @@ from supervise.commands import invocation
 call = invocation.read(sys.argv[1:])
 import_module(call.row.module)
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
-invocation.carry_out(call)
+os._exit(invocation.carry_out(call))
 """
 """A command of ours by another user, who cannot read where the program is; but with our environment."""
 
@@ -141,7 +141,7 @@ def test_whose_run_it_is_is_said(supervise: Place) -> None:
     os.chown(folder, 65534, 65534)
     ended = command(supervise, "stop", run_id)
     assert ended.code == 125
-    whose = "it has no control socket; it is a run of the user 65534, and we are 0"
+    whose = "it has no control socket; it is a run of the user 65534, and this is the user 0"
     assert ended.messages == [f"stop: run {run_id} cannot be reached: {whose}"]
     os.chown(folder, 0, 0)
     Path(f"{path}.away").rename(path)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from supervise.commands.registry import SUBCOMMANDS
+from supervise.commands.subcommands import SUBCOMMANDS
 from supervise.options.table import OPTIONS, option_names
 from supervise.pages import build
 from tests.support.programs import needed

@@ -197,6 +197,6 @@ def test_whatever_the_record_holds(tmp_path: Path, events: list[Any], end: Any, 
     (folder / "end.json").write_text(json.dumps(end))
     (folder / "run.toml").write_bytes(run)
     (folder / "samples").write_bytes(b"1 0.5 10 0\n3 nan 1 1\n2 1 -5 0\n" + samples)
-    found = timeline.tell(record)
+    found = timeline.read_timeline(record)
     show._draw(found)
     json.dumps(show._fields(found))

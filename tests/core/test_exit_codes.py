@@ -6,7 +6,7 @@ from pathlib import Path
 
 import supervise
 from supervise.commands.app import EPILOG
-from supervise.commands.registry import SUBCOMMANDS
+from supervise.commands.subcommands import SUBCOMMANDS
 from supervise.core.exit_codes import ExitCode
 from supervise.options.table import OPTIONS
 from supervise.pages.manual import EXIT_CODES

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 
-from supervise.commands.registry import SUBCOMMANDS
+from supervise.commands.subcommands import SUBCOMMANDS
 from supervise.faces import phrases
 from supervise.options import values
 from supervise.options.table import OPTIONS, BadValueError, Option, option_names

@@ -1,0 +1,100 @@
+"""Values as the subcommands print them, without the libraries that the faces of a run load."""
+
+import os
+from time import localtime, strftime
+
+from supervise.records import reader
+from supervise.text.sanitizer import clean, is_plain
+from supervise.text.writer import write_all
+
+UNITS = (("d", 86400), ("h", 3600), ("m", 60))
+PLAIN = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./-_"
+"""Characters that no shell treats in a special way."""
+
+
+def print_line(text: str) -> None:
+    """Print a line on stdout, with characters that could steer a terminal as escapes.
+
+    Raises OSError.
+    """
+    write((clean(text) + "\n").encode())
+
+
+def write(data: "bytes | memoryview") -> None:
+    """Write all of the data on stdout.
+
+    Raises OSError.
+    """
+    write_all(1, data)
+
+
+def command_line(words: list[str]) -> str:
+    """Return the words as one would type them in a POSIX shell, on one line."""
+    return " ".join(map(quoted, words))
+
+
+def quoted(word: str) -> str:
+    """Return the word quoted for a POSIX shell.
+
+    A word with characters that do not print is quoted as $'...', which bash, zsh and ksh understand.
+    """
+    if word and all(one in PLAIN for one in word):
+        return word
+    if clean(word) == word:
+        return "'" + word.replace("'", "'\\''") + "'"
+    return "$'" + "".join(map(_escaped, word)) + "'"
+
+
+def _escaped(character: str) -> str:
+    if character in "\\'":
+        return "\\" + character
+    if is_plain(character):
+        return character
+    return "".join(f"\\x{byte:02x}" for byte in os.fsencode(character))
+
+
+def duration(seconds: float | None) -> str:
+    """Return the duration in its two largest units: `0.04s`, `9.9s`, `1m30s`, `2h13m`; `?` for None."""
+    if seconds is None:
+        return reader.UNKNOWN
+    if seconds < 60:
+        text = f"{max(0.0, seconds):.{2 if seconds < 1 else 1}f}"
+        return text.rstrip("0").rstrip(".") + "s"
+    rest, parts = round(seconds), list[str]()
+    for unit, size in UNITS:
+        number, rest = divmod(rest, size)
+        if number or parts:
+            parts.append(f"{number}{unit}")
+    return "".join([*parts, f"{rest}s"][:2])
+
+
+def local_time(epoch: float | None) -> str:
+    """Return the time of epoch seconds in the local time zone: `2026-11-24 20:01:39`; `?` for None."""
+    return reader.UNKNOWN if epoch is None else strftime("%Y-%m-%d %H:%M:%S", localtime(epoch))
+
+
+def size(count: float) -> str:
+    """Return the number of bytes in powers of 1000: `999 B`, `1.2 MB`."""
+    units = iter(("B", "kB", "MB", "GB", "TB"))
+    unit = next(units)
+    while count >= 999.5 and unit != "TB":
+        count, unit = count / 1000, next(units)
+    return f"{count:.0f} {unit}" if unit == "B" or count >= 9.95 else f"{count:.1f} {unit}"
+
+
+def table(rows: list[list[str]], width: int | None) -> list[str]:
+    """Return the rows as lines with aligned columns; a width cuts the last column to that many characters."""
+    sizes = [max(map(len, column)) for column in list(zip(*rows, strict=True))[:-1]]
+    lines = []
+    for row in rows:
+        line = "  ".join([cell.ljust(size) for cell, size in zip(row, sizes, strict=False)] + row[-1:]).rstrip()
+        lines.append(line if width is None or len(line) <= width else line[: max(1, width - 3)] + "...")
+    return lines
+
+
+def terminal_width() -> int | None:
+    """Return the columns of the terminal on stdout; None where stdout is not a terminal."""
+    try:
+        return os.get_terminal_size(1).columns or None
+    except OSError:
+        return None

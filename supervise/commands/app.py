@@ -119,7 +119,7 @@ def _parse(words: list[str]) -> Words:
         # Rich shortens long names with a character that not every encoding has.
         sys.stdout.reconfigure(errors="replace")
     if os.environ.get("CLICOLOR") == "0" and not os.environ.get("FORCE_COLOR"):
-        # Rich obeys NO_COLOR and FORCE_COLOR, but not CLICOLOR.  It is imported only here, since an error needs no rich.
+        # Rich obeys NO_COLOR and FORCE_COLOR, but not CLICOLOR.  It is imported late, since an error needs no rich.
         from typer import rich_utils
 
         rich_utils.COLOR_SYSTEM = None
@@ -160,7 +160,7 @@ def _app() -> typer.Typer:
         help="Run COMMAND under limits.",
         epilog=EPILOG,
         options_metavar="[OPTIONS] [--] COMMAND [ARG]...",
-        # COMMAND is not a parameter of typer, since the versions of typer differ in how they print one in the usage line.
+        # COMMAND is not a parameter of typer, since its versions print a parameter differently in the usage line.
         context_settings={"allow_interspersed_args": False, "allow_extra_args": True},
     )(_collect)
     groups: dict[str, typer.Typer] = {}

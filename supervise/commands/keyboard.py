@@ -58,7 +58,7 @@ class Keyboard:
         """The read end of a pipe, which is readable after a signal."""
 
     def __enter__(self) -> "Keyboard":
-        """Install the signal handlers, and make the terminal raw if stdin is one and this process is in its foreground."""
+        """Install the signal handlers; make a terminal on stdin raw if this process is in its foreground."""
         os.set_blocking(self.wake, False)
         os.set_blocking(self._trigger, False)
         _signal.set_wakeup_fd(self._trigger, warn_on_full_buffer=False)

@@ -56,7 +56,7 @@ def _follow(target: lookup.Target, folder: str, printer: "Plain | Timed") -> Non
     for chunk in follower.chunks(wait):
         printer.show(chunk)
     if follower.end is None:
-        # The supervisor was killed, or has closed the connection: that is not the end of the run.
+        # The supervisor was killed, or its control socket is full: the end of a connection is not the end of the run.
         _poll_record(target, follower.reader, printer)
 
 

@@ -76,6 +76,7 @@ def port(argument: str, context: CheckContext) -> str:
 
 
 def _shown(host: str) -> str:
+    """Return the host in the words of messages, an IPv6 address in brackets."""
     return f"[{host}]" if ":" in host else host
 
 
@@ -199,6 +200,7 @@ def _wait_for_end(helper: helper_process.HelperProcess, stopped: int) -> bool:
 
 
 def _words(error: OSError) -> str:
+    """Return the reason of the error in the words of messages."""
     if isinstance(error, TimeoutError):
         return "no answer"
     return reason_of(error)

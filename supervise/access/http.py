@@ -86,11 +86,11 @@ def _status(link: socket.socket, until: float) -> tuple[int, str]:
                 head = rest
                 continue
         if len(head) > HEAD_BYTES:
-            raise _no_http()
+            raise _not_http()
         link.settimeout(_left(until))
         more = link.recv(4096)
         if not more:
-            raise _no_http() if head else ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+            raise _not_http() if head else ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
         head += more
 
 
@@ -99,10 +99,11 @@ def _read(line: bytes) -> tuple[int, str]:
     version, _, rest = line.decode("latin-1").strip().partition(" ")
     digits, _, reason = rest.partition(" ")
     if not version.startswith("HTTP/") or len(digits) != 3 or not (digits.isascii() and digits.isdigit()):
-        raise _no_http()
+        raise _not_http()
     # The reason is shown to the user, again with each check that gets another one.
     return int(digits), reason[:REASON_CHARACTERS]
 
 
-def _no_http() -> OSError:
-    return OSError(errno.EPROTO, "what answers does not speak HTTP")
+def _not_http() -> OSError:
+    """Return the error for an answer that is not HTTP."""
+    return OSError(errno.EPROTO, "the answer is not HTTP")

@@ -84,7 +84,7 @@ class SnapshotReader:
                     one.name,
                     one.state,
                     self._waits_in.get(one.pid, ""),
-                    percent.get(one.pid, 0.0) if span else _percent_of_life(one, now),
+                    percent.get(one.pid, 0.0) if span else _percent_since_start(one, now),
                     one.num_threads,
                     tuple(self._sockets.get(one.pid, ())),
                     self._stdout.get(one.pid, ""),
@@ -100,6 +100,7 @@ class SnapshotReader:
         return monotonic() > self._until
 
     def _walk(self) -> None:
+        """Read the state of each process in the order of the tree."""
         children = tree.children if tree.has_children_file() else _children_by_scan()
         ahead = [(0, pid) for pid in reversed(children(self._holder))]
         seen = {pid for _, pid in ahead}
@@ -117,12 +118,14 @@ class SnapshotReader:
             ahead += [(depth + 1, child) for child in reversed(born)]
 
     def _each(self) -> Iterator[tree.Stat]:
+        """Yield the processes found, until the time is over."""
         for _, one in self._found:
             if self._is_late():
                 return
             yield one
 
     def _look_closer(self) -> None:
+        """Read the kernel function that each process waits in, and where its stdout leads."""
         for one in self._each():
             waits_in = tree.read(f"/proc/{one.pid}/wchan").decode("utf-8", "replace")
             self._waits_in[one.pid] = "" if waits_in == "0" else waits_in
@@ -133,6 +136,7 @@ class SnapshotReader:
                 pass
 
     def _look_at_sockets(self) -> None:
+        """Read the TCP sockets of the processes."""
         for pid, one in tcp.tcp_sockets({one.pid: one for _, one in self._found}):
             self._sockets.setdefault(pid, []).append(one)
 
@@ -172,7 +176,7 @@ def _cpu(pid: int) -> float | None:
         return None
 
 
-def _percent_of_life(one: tree.Stat, now: float) -> float:
+def _percent_since_start(one: tree.Stat, now: float) -> float:
     """Return the CPU use in percent since the start of the process."""
     ticks = one.utime + one.stime + one.cutime + one.cstime
     # A process that is younger than a tick has used next to nothing.

@@ -51,6 +51,7 @@ class ByteCounter:
         return here[0] + elsewhere[0], here[1] + elsewhere[1]
 
     def _look_here(self, processes: Processes) -> tuple[int, int]:
+        """Count in the network namespace of the supervisor, by the byte counters of the sockets."""
         if self.unavailable:
             return 0, 0
         try:
@@ -94,6 +95,7 @@ class ByteCounter:
         return held
 
     def _look_elsewhere(self, processes: Processes) -> tuple[int, int]:
+        """Count in the other network namespaces of the tree, by the octets of their IP layers."""
         last, self._elsewhere = self._elsewhere, {}
         own = _link("/proc/self/ns/net")
         sockets = count = 0
@@ -236,6 +238,7 @@ def _mapped(address: bytes) -> bytes:
 
 
 def _address(family: int, address: bytes, port: bytes) -> str:
+    """Return the address in the words of messages: `127.0.0.1:80`, `[::1]:80`."""
     number = int.from_bytes(port, "big")
     if family == socket.AF_INET:
         return f"{socket.inet_ntop(family, address[:4])}:{number}"
@@ -243,6 +246,7 @@ def _address(family: int, address: bytes, port: bytes) -> str:
 
 
 def _list(folder: str) -> list[str]:
+    """Return the names in the folder; none where it cannot be read."""
     try:
         return os.listdir(folder)
     except OSError:
@@ -269,6 +273,7 @@ def _links(folder: str) -> Iterator[str]:
 
 
 def _link(path: str) -> str:
+    """Return the target of the symbolic link; '' where it cannot be read."""
     try:
         return os.readlink(path)
     except OSError:

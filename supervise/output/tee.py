@@ -184,7 +184,7 @@ class Copier:
                 self.has_failed = True
                 self._give_up()
                 for sink in self._sinks:
-                    self._on_failure(sink.name, "there can be no more threads")
+                    self._on_failure(sink.name, "the system gives no more threads")
 
     def _run(self) -> None:
         while True:

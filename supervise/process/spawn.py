@@ -43,6 +43,7 @@ class SpawnError(Exception):
 
 
 def _not_executable(path: str, number: int) -> SpawnError:
+    """Return the error for a file that exists and cannot be executed."""
     return SpawnError("not_executable", f"{path}: {os.strerror(number)[0].lower()}{os.strerror(number)[1:]}")
 
 
@@ -137,6 +138,7 @@ def _first() -> "bytes | None":
 
 
 def _read_first() -> "bytes | None":
+    """Read the environment with which this process was executed; None where it cannot be read."""
     try:
         fd = os.open("/proc/self/environ", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

@@ -192,6 +192,7 @@ def children(pid: "int") -> "list[int]":
 
 
 def _children_of_threads(pid: "int") -> "list[int]":
+    """Return the children of all threads of the process; none if it is gone."""
     try:
         threads = posix.listdir(f"/proc/{pid}/task")
     except OSError:
@@ -318,10 +319,12 @@ def read(path: "str") -> "bytes":
 
 
 def _children_of_thread(pid: "int", thread: "int | str") -> "list[int]":
+    """Return the children of one thread of the process; none if it is gone."""
     return [int(child) for child in read(f"/proc/{pid}/task/{thread}/children").split()]
 
 
 def _collect_by_scan(root: "int") -> "dict[int, Stat]":
+    """Return what `collect` returns, by one scan of /proc."""
     everyone = scan()
     by_parent: dict[int, list[int]] = {}
     for process in everyone.values():

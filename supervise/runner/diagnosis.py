@@ -33,7 +33,7 @@ class Diagnosing:
         self._policy = policy
         self._pipe = launched.streams.pumps[0].source_name()
         self.look_at_output()
-        self._camera = SnapshotReader(holder, _earlier(looks, policy, self._now()), until - AHEAD)
+        self._reader = SnapshotReader(holder, _earlier(looks, policy, self._now()), until - AHEAD)
 
     def look_at_output(self) -> None:
         """Note what the output shows now, again where the snapshot was begun long before the signal."""
@@ -45,11 +45,11 @@ class Diagnosing:
 
     def look(self) -> None:
         """Look at the tree, for as long as there is time."""
-        self._camera.take()
+        self._reader.take()
 
     def result(self) -> Diagnosis:
         """All that has been seen by now."""
-        snapshot = self._camera.snapshot()
+        snapshot = self._reader.snapshot()
         return Diagnosis(
             snapshot.processes,
             snapshot.more,

@@ -11,7 +11,7 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, assert_never
 
-from supervise.activity.progress import Progress
+from supervise.activity.pause_cpu import PauseCpu
 from supervise.core.attempt import Phase
 from supervise.core.events import (
     Action,
@@ -106,7 +106,7 @@ class Runner:
         """Nothing is left of the command's tree, as whoever holds it has told."""
         self.overseer = Overseer(launched)
         self._is_cancelled = False
-        self._progress = Progress()
+        self._pause_cpu = PauseCpu()
         self._sleeps_until = inf
         """When the supervisor should run again at the latest, in seconds of the run."""
         self._followers: deque[Event] = deque()
@@ -146,7 +146,7 @@ class Runner:
     def wake(self) -> None:
         """Do what the end of `sleep` asks for: a tick, or no more than a beat."""
         if self.now() < self.wake_at:
-            self._progress.note(self.holder())
+            self._pause_cpu.note(self.holder())
             self.on_wake_at()
         else:
             self.tick()
@@ -159,10 +159,10 @@ class Runner:
         self._sleeps_until = inf
         # Where the tree ran meanwhile, the supervisor alone was stopped, and the time counts.
         started = self.launched.info.started
-        if not self._progress.has_run(self.holder(), since + started, until + started):
+        if not self._pause_cpu.has_run(self.holder(), since + started, until + started):
             self.dispatch(Paused(), since)
             self.dispatch(Resumed(), until)
-        self._progress.note(self.holder())
+        self._pause_cpu.note(self.holder())
 
     def tick(self) -> None:
         """Time has passed."""

@@ -30,7 +30,7 @@ def watch(runner: Runner) -> None:
 
 
 async def _build_cgroup(runner: Runner) -> None:
-    """As soon as the wall of a run around ours is there, or has been waited for."""
+    """Make the cgroup of the run, after a wait for the cgroup of an outer run."""
     until = monotonic() + cgroup.OUTER_CGROUP_SECONDS
     while cgroup.is_outer_cgroup_due() and monotonic() < until:
         await trio.sleep(0.02)

@@ -332,7 +332,7 @@ def test_what_answers_and_does_not_speak_http(supervise: Place) -> None:
     assert ended.code == 122
     # Where it hangs up before it has read the request, that is all there is to be said.
     assert ended.report["reason"] in (
-        f"last tried {url}: what answers does not speak HTTP",
+        f"last tried {url}: the answer is not HTTP",
         f"last tried {url}: connection reset by peer",
     )
 

@@ -1,4 +1,7 @@
-"""Shows whether the tree used CPU time while the supervisor did not run: a stopped or frozen tree did not."""
+"""Shows whether the tree used CPU time in a pause of the supervisor: a tree that was stopped or frozen too did not.
+
+A pause is a time in which the supervisor itself did not run.
+"""
 
 from itertools import islice
 from time import monotonic
@@ -9,13 +12,12 @@ from supervise.process import tree
 MAX_PROCESSES = 50
 """Processes that are looked at. The look comes right before a deadline may be due, and must not delay it."""
 RUNNING_SHARE = 0.1
-"""The share of one core that a running tree uses at least, of the time in which the supervisor did not run."""
+"""The share of one core that a running tree uses at least during a pause."""
 RATE_MARGIN = 1.5
-"""By what factor the tree may have become busier between the last look and the moment when the supervisor ceased to
-run."""
+"""By what factor the tree may have become busier between the last look and the beginning of the pause."""
 
 
-class Progress:
+class PauseCpu:
     """Keeps the CPU time of the first MAX_PROCESSES processes of a tree from one look to the next."""
 
     def __init__(self) -> None:
@@ -31,7 +33,10 @@ class Progress:
         self._at, self._used = now, used
 
     def has_run(self, holder: int, since: float, until: float) -> bool:
-        """Return whether the tree has run between the two moments (CLOCK_MONOTONIC); False where nothing shows that."""
+        """Return whether the tree has run in the pause between the two moments (CLOCK_MONOTONIC).
+
+        False where nothing shows that.
+        """
         if not self._at:
             return False
         before = max(0.0, since - self._at) * self._rate * RATE_MARGIN

@@ -20,7 +20,7 @@ _supervise()
             -?*)
                 option=$word
                 if [[ $word != --* ]]; then
-                    # -qt5 and -qt are -q -t with the value 5 and without one.
+                    # -qt5 is -q and -t with the value 5; -qt is -q and -t whose value is the next word.
                     word=${word#-}
                     while (( ${#word} > 1 )) && [[ pdqv == *"${word:0:1}"* ]]; do
                         word=${word:1}
@@ -29,7 +29,7 @@ _supervise()
                 fi
                 at=$((at + 1))
                 if [[ $option == @(-a|--access-timeout|-t|--timeout|--completion-timeout|-i|--idle-timeout|--idle-on|--idle-grace|--access-on|--warn-at|--warn-signal|-x|--max-extension|--extend-by|--extend-on|--activity-window|--cpu-threshold|-s|--signal|-k|--kill-after|--stragglers|--drain|--diagnose|--dump-signal|--retries|--retry-on|--retry-delay|--retry-delay-max|--retry-output|--total-timeout|--success-codes|--report|--events|--lock|--lock-mode|--lock-wait|--name|--log|--log-max|--records-age|--records-number|--records-max|--on-interrupt|--max-recoveries|--keep-env|--redact|--streams|--config|--profile) ]]; then
-                    # Where = breaks words, --name=value is three of them.
+                    # If = breaks words (COMP_WORDBREAKS), --name=value is three words.
                     [[ ${COMP_WORDS[at]} == = ]] && (( at < COMP_CWORD )) && at=$((at + 1))
                     if (( at >= COMP_CWORD )); then
                         [[ $cur == = ]] && cur=
@@ -52,7 +52,7 @@ _supervise()
     fi
 }
 
-# Another command than run: its options, their values, and runs.
+# Complete a subcommand other than run: its options, their values, and the ids of runs.
 _supervise_subcommand()
 {
     local name=${COMP_WORDS[1]} options= has_run=
@@ -128,7 +128,7 @@ _supervise_words()
     mapfile -t COMPREPLY < <(compgen -W "$1" -- "$cur")
 }
 
-# Several words with commas between: the last one is completed.
+# Complete the last of several words with commas between them.
 _supervise_list()
 {
     local before=
@@ -143,7 +143,7 @@ _supervise_files()
     mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 }
 
-# Hand over to the completion of the command that begins at word $1.
+# Complete the command that begins at word $1 by its own completion.
 _supervise_command()
 {
     if declare -F _comp_command_offset >/dev/null; then
@@ -151,7 +151,7 @@ _supervise_command()
     elif declare -F _command_offset >/dev/null; then
         _command_offset "$1"
     elif (( COMP_CWORD == $1 )); then
-        # Without the package bash-completion: the name of a command, then files.
+        # Without the package bash-completion: complete the name of a command, then files.
         mapfile -t COMPREPLY < <(compgen -c -- "$cur" | sort -u)
     else
         compopt -o bashdefault -o default 2>/dev/null

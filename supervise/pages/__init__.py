@@ -1,5 +1,5 @@
-"""The man page and the shell completions, made from the table of options and from fixed prose.
+"""Generates the man page and the shell completions from the tables of options and subcommands and from templates.
 
-`python -m supervise.pages`, at the top of the checkout, writes them anew.  They are checked in, so that a package can
-be built, and the words read, without running anything; a test holds them equal to the table.
+`python -m supervise.pages` writes them, at the top of the checkout.  They are checked in, so that a package can be
+built and the pages can be read without running anything; a test compares them with the tables.
 """

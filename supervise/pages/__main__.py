@@ -7,12 +7,12 @@ from supervise.pages.build import pages
 
 
 def main() -> int:
-    """Exit status: 0, or 1 where a page could not be written."""
+    """Write the pages and return the exit status: 0, or 1 where a page could not be written."""
     try:
         for path, text in pages().items():
             Path(path).write_text(text, encoding="ascii")
     except OSError as error:
-        print(f"supervise.pages: {error}; it is run at the top of the checkout", file=sys.stderr)
+        print(f"supervise.pages: {error}; run it at the top of the checkout", file=sys.stderr)
         return 1
     return 0
 

@@ -1,4 +1,4 @@
-"""Each page is a template beside this file with `@NAME@` where the table has something to say."""
+"""Fills the templates: `@NAME@` in a template stands for a part that is made from the tables."""
 
 from importlib.resources import files
 
@@ -7,7 +7,7 @@ from supervise.pages import completions, manual
 
 
 def pages() -> dict[str, str]:
-    """The text of every page, by its path in the checkout."""
+    """Return the text of every page, by its path in the checkout."""
     return {
         "man/supervise.1": fill("supervise.1", manual.parts() | {"VERSION": __version__}),
         "completions/supervise.bash": fill("supervise.bash", completions.bash_parts()),
@@ -17,7 +17,7 @@ def pages() -> dict[str, str]:
 
 
 def fill(template: str, parts: dict[str, str]) -> str:
-    """The template with its parts in place."""
+    """Return the template of that name with each `@NAME@` replaced by the part of that name."""
     text = (files("supervise.pages") / "templates" / template).read_text(encoding="ascii")
     for name, part in parts.items():
         text = text.replace(f"@{name}@", part)

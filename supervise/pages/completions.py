@@ -1,4 +1,4 @@
-"""What the completions say of the options, in the words of each shell."""
+"""The parts of the completions that are made from the tables, in the syntax of each shell."""
 
 import shlex
 
@@ -6,7 +6,7 @@ from supervise.commands.subcommands import SUBCOMMANDS, Subcommand, first_words
 from supervise.options.table import OPTIONS, Option, option_names
 
 SIGNALS = ("TERM", "INT", "HUP", "QUIT", "KILL", "USR1", "USR2", "ABRT", "ALRM", "CONT", "STOP", "TSTP", "WINCH")
-"""Those that one would send to stop or to tell something; any other can be typed.  The same on every system."""
+"""The signals that are completed: the usual ones, with the same names on every system.  Others can be typed."""
 NAMES = option_names()
 SHORTS_WITH_VALUE = "".join(option.short for option in OPTIONS if not option.is_flag)
 SHORT_FLAGS = "".join(option.short for option in OPTIONS if option.is_flag)
@@ -15,17 +15,17 @@ ALONE = {"--help": "Show a help page and exit", "--version": "Show the version a
 
 
 def names_of(option: Option) -> list[str]:
-    """`-t`, `--timeout`, `--completion-timeout`."""
+    """Return all names of the option: `-t`, `--timeout`, `--completion-timeout`."""
     return [name for name, row in NAMES.items() if row is option]
 
 
 def words_for(option: Option) -> tuple[str, ...]:
-    """The words that its value may be; none where they cannot be listed."""
+    """Return the words that the value of the option may be; none where they cannot be listed."""
     return SIGNALS if option.kind == "signal" else option.choices
 
 
 def bash_parts() -> dict[str, str]:
-    """`compgen` needs plain lists of words, and `case` patterns with bars between."""
+    """Return the parts for bash: lists of words for `compgen`, and `case` patterns with bars between the names."""
 
     def values(function: str, chosen: list[Option]) -> list[str]:
         return [
@@ -79,7 +79,7 @@ def _bash_subcommands() -> dict[str, str]:
 
 
 def _groups() -> dict[str, list[str]]:
-    """The first words that need a second one, with those."""
+    """Return the first words of the subcommands of two words, each with its second words."""
     groups: dict[str, list[str]] = {}
     for row in SUBCOMMANDS:
         first, *second = row.name.split()
@@ -89,7 +89,10 @@ def _groups() -> dict[str, list[str]]:
 
 
 def zsh_parts() -> dict[str, str]:
-    """Specs of `_arguments` (zshcompsys(1)): excluded names, names, description, what the value is."""
+    """Return the parts for zsh: specs of `_arguments` (zshcompsys(1)).
+
+    A spec has the names that it excludes, its own name, the description and the completion of the value.
+    """
     specs = [spec for option in OPTIONS for spec in _zsh_specs(option, names_of(option))]
     specs += [shlex.quote(f"(- *){name}[{text}]") for name, text in ALONE.items()]
     return {
@@ -145,9 +148,9 @@ def _zsh_action(option: Option) -> str:
     if option.kind == "path":
         return "_files"
     if option.is_repeatable:
-        # Some of the words want more right behind them.
+        # Some of the words end with = and need an argument right behind them.
         return f"compadd -S '' - {words}"
-    # A space: nothing can be completed, but zsh says what is expected.
+    # The action is a space: zsh completes nothing, but shows the metavar.
     return f"({words})" if words else " "
 
 
@@ -158,7 +161,7 @@ def _zsh_text(text: str) -> str:
 
 
 def fish_parts() -> dict[str, str]:
-    """`complete` lines, one for each option."""
+    """Return the parts for fish: `complete` lines, one for each option and subcommand."""
     lines = [_fish_line(_fish_names(names_of(option)), _fish_value(option), option.help) for option in OPTIONS]
     lines += [_fish_line(_fish_names([name]), [], text) for name, text in ALONE.items()]
     return {
@@ -217,5 +220,5 @@ def _fish_value(option: Option) -> list[str]:
 def _fish_quoted(word: str) -> str:
     if word.replace("-", "").isalnum():
         return word
-    # Within single quotes fish knows two escapes, \\ and \'; what a POSIX shell needs is not what fish takes.
+    # Within single quotes fish knows the escapes \\ and \', which a POSIX shell does not; so shlex.quote is no help.
     return "'" + word.replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -1,4 +1,4 @@
-"""What the man page says of the options, the exit codes and the environment, in man(7)."""
+"""The parts of the man page that are made from the tables: options, subcommands, signs and exit codes, in man(7)."""
 
 import re
 import textwrap
@@ -9,9 +9,9 @@ from supervise.options.access_kinds import KINDS, AccessKind
 from supervise.options.table import OPTIONS, Option, option_names
 
 WIDTH = 72
-"""Characters of a source line before its escapes; mandoc's lint wants no more than 80 with them."""
-SEVERAL = (ExitCode.TRY_AGAIN, ExitCode.SIGNALED)
-"""The codes that stand for more than one outcome, each of which has a row of its own."""
+"""Characters of a source line without its escapes: mandoc's lint allows 80 with them."""
+SHARED_CODES = (ExitCode.TRY_AGAIN, ExitCode.SIGNALED)
+"""The codes that more than one outcome has; each of these outcomes has its own row."""
 EXIT_CODES = (
     ("0", "completed", "The command ended by itself with a code of \\-\\-success\\-codes."),
     ("its own", "failed", "The command ended by itself with another code."),
@@ -21,8 +21,8 @@ EXIT_CODES = (
         "The command ended by itself with 75 (EX_TEMPFAIL: try again later), or the time of an outer run was over.",
     ),
     (ExitCode.TRY_AGAIN.shown, "busy", "Another run holds the lock of \\-\\-lock; nothing was started."),
-    *((code.shown, code.name.lower(), code.sentence) for code in ExitCode if code not in SEVERAL),
-    (ExitCode.SIGNALED.shown, "signaled", "The command was ended by signal N, which supervise had not sent."),
+    *((code.shown, code.name.lower(), code.sentence) for code in ExitCode if code not in SHARED_CODES),
+    (ExitCode.SIGNALED.shown, "signaled", "Signal N, which supervise had not sent, ended the command."),
     (
         ExitCode.SIGNALED.shown,
         "cancelled",
@@ -32,7 +32,7 @@ EXIT_CODES = (
 
 
 def parts() -> dict[str, str]:
-    """The parts of the template."""
+    """Return the parts of the template by name."""
     panels = list(dict.fromkeys(option.panel for option in OPTIONS))
     return {
         "OPTIONS": "\n".join(f".SS {panel}\n" + "\n".join(_options(panel)) for panel in panels),
@@ -86,7 +86,10 @@ def _text(option: Option) -> str:
 
 
 def _wrapped(text: str) -> str:
-    """Each sentence begins a line: at the end of a line man(7) knows the end of a sentence, and spaces it so."""
+    """Return the text with each sentence on lines of its own.
+
+    man(7) sets the wider space after a sentence only where the sentence ends a line of the source.
+    """
     return "\n".join(
         textwrap.fill(sentence, WIDTH, break_long_words=False, break_on_hyphens=False)
         for sentence in re.split(r"(?<=\.) ", text)

@@ -1,7 +1,7 @@
 # Completion of supervise(1) for fish.
 # Made by `python -m supervise.pages` from the table of options; change it there.
 
-function __supervise_rest --description 'The words of COMMAND up to the cursor; fails where COMMAND has not begun'
+function __supervise_rest --description 'Print the words of COMMAND up to the cursor; fail if COMMAND has not begun'
     set -l words (commandline -opc)[2..]
     set -l form bare
     contains -- "$words[1]" @SUBCOMMANDS@; and return 1
@@ -16,11 +16,11 @@ function __supervise_rest --description 'The words of COMMAND up to the cursor; 
                 commandline -ct
                 return 0
             case @WITH_VALUE@
-                # Where its value is missing, that is what is being typed.
+                # If the value of the option is missing, it is the word being typed.
                 set -q words[2]; or return 1
                 set -e words[1..2]
             case '-?*'
-                # -qt is -q and -t with its value still to come.
+                # -qt is -q and -t, and the value of -t is the next word.
                 if string match -qr -- '^-[@SHORT_FLAGS@]+[@SHORTS_WITH_VALUE@]$' $words[1]
                     set -q words[2]; or return 1
                     set -e words[1]
@@ -38,11 +38,11 @@ function __supervise_rest --description 'The words of COMMAND up to the cursor; 
     commandline -ct
 end
 
-function __supervise_command --description 'Hand over to the completion of COMMAND'
+function __supervise_command --description 'Complete COMMAND by its own completion'
     complete -C (string join ' ' -- (__supervise_rest))
 end
 
-function __supervise_asks --description 'Whether the words up to the cursor begin with another command than run, or with this one'
+function __supervise_asks --description 'Succeed if the words up to the cursor begin with a subcommand other than run, or with this one'
     set -l words (commandline -opc)[2..]
     if set -q argv[1]
         test "$words[1..$(count $argv)]" = "$argv"
@@ -51,7 +51,7 @@ function __supervise_asks --description 'Whether the words up to the cursor begi
     end
 end
 
-function __supervise_group --description 'Whether this word alone stands before the cursor'
+function __supervise_group --description 'Succeed if this word is the only one before the cursor'
     set -l words (commandline -opc)[2..]
     test "$words" = $argv[1]
 end

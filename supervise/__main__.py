@@ -23,7 +23,7 @@ def main() -> None:
             raise
         # Memory ran out before there was a command: too little even for the first libraries.
         os.write(2, b"supervise: cannot start: out of memory\n")
-        os._exit(EXIT_ERROR)
+        _end_process(EXIT_ERROR)
 
 
 def _main() -> None:
@@ -31,7 +31,7 @@ def _main() -> None:
     # Start-up makes no garbage worth a collection; the runner turns it on again.
     gc.disable()
     if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
-        # Ctrl-C while a library loads ends us as it ends any program, without a traceback.
+        # Ctrl-C while a library loads ends supervise as it ends any program, without a traceback.
         _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
     _fill_stdio()
     words = sys.argv[1:]
@@ -52,18 +52,14 @@ def _main() -> None:
             else:
                 request = asked
         if call:
-            os._exit(invocation.carry_out(call))
+            _end_process(invocation.carry_out(call))
     assert request
-    from supervise.launch import launch
+    from supervise.launch.early_exit import EarlyExit
 
-    told = launch.detach(request) if request.values["detach"] else -1
-    launched, turned_away = launch.run(request, _clear_up, told, began)
-    if turned_away:
-        from supervise.runner import lockout
-
-        lockout.end(launched, turned_away)
-    sys.unraisablehook = _end_with_thread(launched)
-    _let_flow(launched)
+    try:
+        launched = _start(request, began)
+    except EarlyExit as early:
+        _end_process(early.code)
     # The command runs, and its bytes flow.  The pumps need the interpreter while the libraries load: a line must not
     # wait for a whole import.
     sys.setswitchinterval(0.0005)
@@ -71,24 +67,74 @@ def _main() -> None:
     try:
         _go_on(launched)
     except Exception as error:
-        while isinstance(error, ExceptionGroup):
-            # Of trio's, whatever it was: what it is itself is told.
-            error = error.exceptions[0]
-        trace = error.__traceback__
-        while trace and trace.tb_next:
-            trace = trace.tb_next
-        where = f"{trace.tb_frame.f_code.co_name}, line {trace.tb_lineno}" if trace else "nowhere"
-        what = f"internal error: {type(error).__name__}: {error}"
-        what = f"{what} ({where})"
-        if _is_short_of_memory():
-            # The type of the error says nothing: CPython reports a lack of memory as another error in some places.
-            what = "cannot go on: out of memory"
-        elif _is_short_of_descriptors():
-            what = "cannot go on: too many open files"
-        elif isinstance(error, (OSError, ImportError, MemoryError)):
-            # Most likely no fault of ours: a library that cannot be loaded.
-            what = f"cannot go on: {launch.reason_of(error)}"
-        launch.give_up(launched, f"{what}; stopping the command")
+        _give_up(launched, f"{_fault_of(error)}; stopping the command")
+
+
+def _start(request: "Request", began: float) -> "Launched":
+    """Start the command, and let its bytes flow.
+
+    Raises EarlyExit where the run is refused, or where a short run is over and there is nothing to report.
+    """
+    from supervise.launch import launch
+    from supervise.launch.state import Launched
+
+    caller = launch.detach(request) if request.values["detach"] else -1
+    launched = Launched(request, caller, began)
+    turned_away = launch.run(launched, _clear_up)
+    if turned_away:
+        from supervise.runner import lockout
+
+        outcome = lockout.end(launched, turned_away)
+        _end_process(outcome.exit_code, outcome.die_of)
+    sys.unraisablehook = _end_with_thread(launched)
+    _let_flow(launched)
+    return launched
+
+
+def _end_process(code: int, signal: "int | None" = None) -> "NoReturn":
+    """End this process with the code, or of the signal where it can die of one (as PID 1 it cannot).
+
+    The interpreter's own shutdown would cost 40 ms, and would wait for threads that may hang.
+    """
+    if signal:
+        from supervise.process import signals
+
+        signals.die_of(signal)
+    os._exit(code)
+
+
+def _give_up(launched: "Launched", why: str) -> "NoReturn":
+    """End the run after a fault of supervise, and this process, in whichever thread the fault has shown."""
+    # Where the end of the run is written, the code is what that says.
+    settled = launched.files.settled
+    try:
+        from supervise.launch import early_exit
+
+        early_exit.give_up(launched, why)
+    finally:
+        _end_process(EXIT_ERROR if settled is None else settled)
+
+
+def _fault_of(error: Exception) -> str:
+    """Return what has gone wrong, and where in the program unless the system is short of something."""
+    from supervise.launch.early_exit import reason_of
+
+    while isinstance(error, ExceptionGroup):
+        # trio wraps the error of a task in groups.
+        error = error.exceptions[0]
+    if _is_short_of_memory():
+        # The type of the error says nothing: CPython reports a lack of memory as another error in some places.
+        return "cannot go on: out of memory"
+    if _is_short_of_descriptors():
+        return "cannot go on: too many open files"
+    if isinstance(error, (OSError, ImportError, MemoryError)):
+        # Most likely no fault of supervise: a library that cannot be loaded.
+        return f"cannot go on: {reason_of(error)}"
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    where = f"{trace.tb_frame.f_code.co_name}, line {trace.tb_lineno}" if trace else "nowhere"
+    return f"internal error: {type(error).__name__}: {error} ({where})"
 
 
 def _is_short_of_memory() -> bool:
@@ -110,42 +156,51 @@ def _is_short_of_descriptors() -> bool:
 
 def _end_with_thread(launched: "Launched") -> "Callable[[sys.UnraisableHookArgs], None]":
     """Return what ends the run, without a traceback, where one of its threads has died for lack of memory."""
-    from supervise.launch import launch
 
     def end(what: "sys.UnraisableHookArgs") -> None:
         if what.exc_type is not MemoryError and not _is_short_of_memory():
             sys.__unraisablehook__(what)
             return
-        launch.give_up(launched, "cannot go on: out of memory; stopping the command")
+        _give_up(launched, "cannot go on: out of memory; stopping the command")
 
     return end
 
 
 def _let_flow(launched: "Launched") -> None:
-    from supervise.launch import launch
+    """Let the bytes of the command flow, and wait for a command that is about to end.
 
+    Raises EarlyExit as `_start`.
+    """
     try:
         from supervise.runner import relay
 
         relay.start(launched)
     except (OSError, RuntimeError, ImportError, MemoryError) as error:
-        launch.take_back(launched, error)
+        from supervise.launch import early_exit
+
+        early_exit.take_back(launched, error)
     relay.watch(launched)
 
 
 def _go_on(launched: "Launched") -> "NoReturn":
+    """Run the command to its end, and end this process as the run has ended."""
     from supervise.runner import dispatcher
     from supervise.runner.finish import finish
 
-    run = dispatcher.begin(launched)
-    if run.outcome is None:
+    runner = dispatcher.begin(launched)
+
+    def end() -> "NoReturn":
+        outcome = finish(runner)
+        _end_process(outcome.exit_code, outcome.die_of)
+
+    if runner.outcome is None:
         from supervise.runner import lazy
 
         lazy.load_trio()
         from supervise.runner import loop
 
-        loop.watch(run)
-    finish(run)
+        loop.watch(runner, end)
+    end()
 
 
 def _fill_stdio() -> None:
@@ -181,6 +236,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from supervise.launch.state import Launched
+    from supervise.options.argv import Request
     from supervise.process.protocol import Facts
 
 

@@ -52,6 +52,8 @@ OURS = {
 SHORT_RUN = {
     "__main__",
     "launch",
+    "launch.early_exit",
+    "launch.environment",
     "launch.launch",
     "launch.short_run",
     "launch.state",
@@ -79,6 +81,19 @@ SHORT_RUN_WITH_A_RECORD = {
     "records.store",
 }
 """What a record adds to that."""
+STATE = "launch.state"
+"""The module that alone writes the state of a run."""
+CHANGES = {"append", "extend", "insert", "pop", "remove", "clear", "add", "discard", "update", "setdefault", "popitem"}
+"""The methods that change a list, a set or a dictionary."""
+SETTERS = {"setattr", "delattr", "object.__setattr__", "object.__delattr__"}
+ENDS = {
+    "__main__: _end_process",
+    "process.bounded_call: _operate_and_exit",
+    "process.file_worker: _serve_and_exit",
+    "process.guardian: _serve_and_exit",
+    "process.raw_environment: _become_or_exit",
+}
+"""The functions that end a process: the supervisor's, and those of the processes that the supervisor forks."""
 STANDARD_IN_CORE = {"collections.abc", "dataclasses", "enum", "math", "typing"}
 LIBRARIES = {
     "typer": {"commands.app"},
@@ -158,6 +173,151 @@ def test_no_two_modules_have_one_name():
 @pytest.mark.parametrize("name", [name for name in MODULES if name])
 def test_arrows_run_one_way(name):
     assert {part(one) for one in ours(name)} <= {part(name), *OURS[part(name)]}
+
+
+def tree_of(name):
+    return ast.parse(MODULES[name].read_text(encoding="utf-8"))
+
+
+def classes_of_state():
+    return [node for node in tree_of(STATE).body if isinstance(node, ast.ClassDef)]
+
+
+def parts_of_state():
+    """The attributes of `Launched`, each of which holds a part of the state, with the names of the parts' classes."""
+    (whole,) = (node for node in classes_of_state() if node.name == "Launched")
+    found = {}
+    for node in ast.walk(whole):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+            for target in node.targets:
+                if isinstance(target, ast.Attribute):
+                    found[target.attr] = node.value.func.id
+    return found
+
+
+PARTS = parts_of_state()
+
+
+def containers_of_state():
+    """The names of the attributes that are lists, sets or dictionaries."""
+    return {
+        node.target.attr
+        for node in ast.walk(tree_of(STATE))
+        if isinstance(node, ast.AnnAssign)
+        and isinstance(node.target, ast.Attribute)
+        and isinstance(node.value, (ast.List, ast.Dict, ast.Call))
+    }
+
+
+CONTAINERS = containers_of_state()
+
+
+def is_part(node, aliases):
+    """The expression is a part of the state: `launched.streams`, or a name for that."""
+    if isinstance(node, ast.Attribute):
+        return node.attr in PARTS
+    return isinstance(node, ast.Name) and node.id in aliases
+
+
+def pairs_of(target, value):
+    """The names of an assignment, each with what it stands for: also of `child, files = x.child, x.files`."""
+    if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
+        return list(zip(target.elts, value.elts, strict=False))
+    return [(target, value)]
+
+
+def aliases_in(tree):
+    """The names that stand for a part of the state somewhere in that module."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.arg) and node.annotation is not None:
+            if ast.unparse(node.annotation).strip("'\"") in PARTS.values():
+                found.add(node.arg)
+        elif isinstance(node, ast.Assign):
+            for target, value in (pair for each in node.targets for pair in pairs_of(each, node.value)):
+                if isinstance(target, ast.Name) and is_part(value, found):
+                    found.add(target.id)
+    return found
+
+
+def is_change(method):
+    """The method changes a list, a set or a dictionary of the state."""
+    changed = method.value
+    return method.attr in CHANGES and isinstance(changed, ast.Attribute) and changed.attr in CONTAINERS
+
+
+def stores_in(tree):
+    """Every expression that the module assigns, augments or deletes, by a statement or by `setattr` and the like."""
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Attribute, ast.Subscript)) and isinstance(node.ctx, (ast.Store, ast.Del)):
+            yield node
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in SETTERS:
+            yield ast.copy_location(ast.Attribute(node.args[0], "?", ast.Store()), node)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and is_change(node.func):
+            yield node.func.value
+
+
+def writes_of_state(tree):
+    """The lines where a module changes an attribute of a part of the state, or an item of one."""
+    aliases = aliases_in(tree)
+    found = []
+    for node in stores_in(tree):
+        changed = node.value if isinstance(node, ast.Subscript) else node
+        if isinstance(changed, ast.Attribute) and is_part(changed.value, aliases):
+            found.append(f"{node.lineno}: {ast.unparse(changed)}")
+    return found
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name != STATE])
+def test_the_state_is_written_in_its_module_alone(name):
+    """Elsewhere a method says what happens to it."""
+    assert writes_of_state(tree_of(name)) == []
+
+
+@pytest.mark.parametrize("node", classes_of_state(), ids=lambda node: node.name)
+def test_each_part_of_the_state_writes_itself_alone(node):
+    stored = [one for one in stores_in(node) if isinstance(one, ast.Attribute)]
+    bases = [
+        ast.unparse(one.value) for one in stored if not (isinstance(one.value, ast.Name) and one.value.id == "self")
+    ]
+    assert bases == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "launched.streams.pumps = ()",
+        "self._launched.child.root += 1",
+        "del launched.files.record",
+        "a, launched.info.budget = 1, 2",
+        "for launched.files.events in (): pass",
+        "launched.child.variables[b'X'] = None",
+        "launched.child.heard.append(())",
+        "streams = launched.streams; streams.cut = 1",
+        "info, files = launched.info, launched.files; files.lock = None",
+        "def f(info: 'RunInfo') -> None: info.started = 0.0",
+        "setattr(launched.child, name, 1)",
+        "object.__setattr__(launched.child, name, 1)",
+    ],
+)
+def test_a_write_to_the_state_is_found(code):
+    assert writes_of_state(ast.parse(code)) != []
+
+
+def functions_that_call(attribute):
+    """Every function in which `MODULE.attribute` stands for the given name, as `module: function`."""
+    found = set()
+    for name in MODULES:
+        for node in ast.walk(tree_of(name)):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                found |= {f"{name}: {node.name}" for one in ast.walk(node) if ast.unparse(one) == attribute}
+    return found
+
+
+def test_a_process_ends_in_the_functions_that_are_named_for_it():
+    """All other code returns, or raises EarlyExit."""
+    assert functions_that_call("os._exit") == ENDS
+    assert [name for name in MODULES if "import _exit" in MODULES[name].read_text(encoding="utf-8")] == []
 
 
 def test_no_test_module_imports_another():

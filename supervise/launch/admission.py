@@ -4,7 +4,7 @@ import _signal
 import os
 from time import monotonic
 
-from supervise.launch.launch import Refusal
+from supervise.launch.early_exit import Refusal
 from supervise.launch.state import MIN_ANSWER_SECONDS, Launched
 from supervise.options.table import DEADLINE, BadValueError
 

@@ -2,7 +2,7 @@
 
 import os
 
-from supervise.launch import launch
+from supervise.launch import environment
 from supervise.launch.state import Launched
 from supervise.terminal.pty_input import Relay
 
@@ -27,6 +27,6 @@ def open_stdio(launched: Launched) -> "tuple[tuple[int, int, int], str]":
 
 def _is_utf8() -> bool:
     """Return whether the caller's environment names a locale of UTF-8 (locale(7))."""
-    names = ("LC_ALL", "LANG") if launch.is_lc_ctype_ours() else ("LC_ALL", "LC_CTYPE", "LANG")
+    names = ("LC_ALL", "LANG") if environment.is_lc_ctype_ours() else ("LC_ALL", "LC_CTYPE", "LANG")
     name = next((value for value in map(os.environ.get, names) if value), "")
     return "utf8" in name.lower().replace("-", "")

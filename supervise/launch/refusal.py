@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from supervise.launch.state import Launched
 
 
-def settle(launched: "Launched", why: str) -> None:
+def write_end(launched: "Launched", why: str) -> None:
     """Write the end of that run into its report, its events and its record.
 
     Raises OSError where the record cannot be written.

@@ -4,8 +4,15 @@ import _signal
 from time import monotonic
 
 from supervise.launch import run_record
-from supervise.launch.launch import GLANCE, RECORD, UNDETACHED, Refusal
-from supervise.launch.state import CANCELLING, MIN_ANSWER_SECONDS, START_DELAY_SECONDS, Launched
+from supervise.launch.early_exit import Refusal
+from supervise.launch.launch import RECORD_SECONDS, UNDETACHED
+from supervise.launch.state import (
+    CANCELLING,
+    MIN_ANSWER_SECONDS,
+    SIGNAL_POLL_SECONDS,
+    START_DELAY_SECONDS,
+    Launched,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,13 +36,13 @@ def wait(launched: Launched, fork_again: "Callable[[], None]") -> bool:
     returns whether that has happened.
     Raises OSError, Refusal.
     """
-    patience = RECORD_DETACHED if launched.info.is_detached else RECORD
+    patience = RECORD_DETACHED if launched.info.is_detached else RECORD_SECONDS
     until = launched.info.started + min(patience, max(launched.info.first_limit() / 2, MIN_ANSWER_SECONDS))
     # A configuration that did not come may have taken all of that time.
     until = max(until, monotonic() + START_DELAY_SECONDS)
     cancelling = {number for number in CANCELLING if _signal.getsignal(number) != _signal.SIG_IGN}
     while launched.files.plan and (left := until - monotonic()) > 0 and cancelling.isdisjoint(_signal.sigpending()):
-        if launched.child.wait_for_channel(min(left, GLANCE)) and not launched.hear():
+        if launched.child.wait_for_channel(min(left, SIGNAL_POLL_SECONDS)) and not launched.hear():
             # The guardian has died.  The holder of the command says so.
             launched.files.drop_plan()
     if not launched.files.plan:

@@ -41,6 +41,7 @@ class Plan:
         secrets: "bytes | None" = None,
         *,
         is_needed: bool = False,
+        bounds: "tuple[Any, ...]" = (),
     ) -> None:
         self._run_id = run_id
         self._facts = facts
@@ -49,6 +50,7 @@ class Plan:
         self._told = told
         """What has been said of the user's folders already; None where nothing of them is to be said."""
         self._is_needed = is_needed
+        self._bounds = bounds
         """Without a record the run does not begin, and the supervisor says why."""
 
     def make(self) -> "tuple[RecordMade, tuple[int, ...], Callable[[], None]]":
@@ -88,10 +90,11 @@ class Plan:
             from supervise.records import remote_files
 
             try:
-                return remote_files.DistantRecord(record)
+                record = remote_files.DistantRecord(record)
             except OSError:
                 # No process can be had: the supervisor writes the record itself, as long as its file system answers.
                 pass
+        record.bounds = self._bounds
         return record
 
 
@@ -115,7 +118,9 @@ def plan(info: "RunInfo") -> Plan:
             secrets = store.words_of(request.command, request.said, kept)
         elif values["on_interrupt"] == "rerun":
             warn("recover will not run this again: its words have secrets in them, which only --keep-secrets keeps")
-    return Plan(info.run_id, facts, None if values["quiet"] else request.notice, secrets, is_needed=values["detach"])
+    bounds = tuple(values[f"records_{what}"] for what in ("age", "number", "max"))
+    told = None if values["quiet"] else request.notice
+    return Plan(info.run_id, facts, told, secrets, is_needed=values["detach"], bounds=bounds)
 
 
 def say_late() -> None:

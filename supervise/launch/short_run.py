@@ -8,8 +8,8 @@ import os
 import select
 from time import monotonic
 
-from supervise.launch.launch import GLANCE
-from supervise.launch.state import Launched
+from supervise.launch.early_exit import EarlyExit
+from supervise.launch.state import SIGNAL_POLL_SECONDS, Launched
 
 
 def is_done_in_silence(launched: Launched) -> bool:
@@ -24,7 +24,7 @@ def is_done_in_silence(launched: Launched) -> bool:
         left = launched.child.short_until - monotonic()
         if left <= 0 or _signal.sigpending():
             return False
-        ready = poll.poll(min(left, GLANCE) * 1000)
+        ready = poll.poll(min(left, SIGNAL_POLL_SECONDS) * 1000)
         speaking = [source for source, events in ready if events & select.POLLIN]
         if speaking:
             launched.streams.note_first(speaking)
@@ -35,7 +35,7 @@ def is_done_in_silence(launched: Launched) -> bool:
     # No process holds the command's pipes any more.
     while not launched.child.has_ended:
         left = launched.child.short_until - monotonic()
-        if left <= 0 or not launched.child.wait_for_channel(min(left, GLANCE)) or not launched.hear():
+        if left <= 0 or not launched.child.wait_for_channel(min(left, SIGNAL_POLL_SECONDS)) or not launched.hear():
             return False
     return True
 
@@ -49,7 +49,7 @@ def end_plainly(launched: Launched) -> None:
         launched.terminals.give_back()
     launched.child.guardian.dismiss()
     launched.files.dismiss_file_workers()
-    os._exit(status)
+    raise EarlyExit(status)
 
 
 def _is_cancelled(launched: Launched) -> bool:

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 inf = float("inf")
 CANCELLING = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT)
+SIGNAL_POLL_SECONDS = 0.004
+"""Seconds between two looks for signals, while no thread takes them."""
 SHORT_RUN_SECONDS = 0.030
 """Seconds within which a command must end for the supervisor to end without loading any library."""
 START_DELAY_SECONDS = 0.1
@@ -210,7 +212,7 @@ class Child:
             return
         from supervise.launch import detach
 
-        detach.tell(self.caller, run_id)
+        detach.report_start(self.caller, run_id)
         self.caller = -1
 
     def drop_early_signals(self) -> None:
@@ -613,9 +615,6 @@ class Launched:
         """Note that the guardian has made the record, or why there is none."""
         self.child.guardian.forget_permit()
         self.files.note_record(self.child.guardian.pid, message, fds)
-        record = self.files.record
-        if record:
-            record.bounds = tuple(self.info.values[f"records_{what}"] for what in ("age", "number", "max"))
 
     def hear_start(self, root: int) -> None:
         """Note the pid of the command, in the record too; with --detach, let the caller go."""

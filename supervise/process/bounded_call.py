@@ -15,7 +15,7 @@ from supervise.process import channel, null, system
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, NoReturn
 
     IsOver = Callable[[], bool]
     """Returns whether the caller has to stop waiting."""
@@ -59,26 +59,8 @@ def run(
     own_end, worker_end = channel.pair()
     pid = os.fork()
     if not pid:
-        try:
-            own_end.close()
-            system.prctl(system.PR_SET_PDEATHSIG, _signal.SIGKILL)
-            try:
-                # The forked process may stay for long, so nothing of the caller's stays open in it: no pipe, no lock,
-                # no channel.
-                nothing = null.open_null()
-                for number in range(3):
-                    os.dup2(nothing, number)
-                low = 3
-                for number in sorted({worker_end.fileno(), *kept}):
-                    os.closerange(low, number)
-                    low = number + 1
-                os.closerange(low, os.sysconf("SC_OPEN_MAX"))
-                value, fds = operation()
-                worker_end.send(("done", value), fds)
-            except OSError as error:
-                worker_end.send(("failed", error.errno or 0, error.strerror or str(error), _text(error.filename)))
-        finally:
-            os._exit(0)
+        own_end.close()
+        _operate_and_exit(operation, worker_end, kept)
     worker_end.close()
     try:
         got = _await(own_end, monotonic() + seconds, is_over or _is_cancelled)
@@ -95,6 +77,29 @@ def run(
         number, why, path = words
         raise OSError(number, why, path or None)
     return words[0], tuple(rights)
+
+
+def _operate_and_exit(operation: "Operation", worker_end: "channel.Channel", kept: "tuple[int, ...]") -> "NoReturn":
+    """Run the operation in the forked process, send what it returns, and end the process."""
+    try:
+        system.prctl(system.PR_SET_PDEATHSIG, _signal.SIGKILL)
+        try:
+            # The forked process may stay for long, so nothing of the caller's stays open in it: no pipe, no lock, no
+            # channel.
+            nothing = null.open_null()
+            for number in range(3):
+                os.dup2(nothing, number)
+            low = 3
+            for number in sorted({worker_end.fileno(), *kept}):
+                os.closerange(low, number)
+                low = number + 1
+            os.closerange(low, os.sysconf("SC_OPEN_MAX"))
+            value, fds = operation()
+            worker_end.send(("done", value), fds)
+        except OSError as error:
+            worker_end.send(("failed", error.errno or 0, error.strerror or str(error), _text(error.filename)))
+    finally:
+        os._exit(0)
 
 
 def answers(path: str, seconds: float) -> bool:

@@ -18,7 +18,7 @@ from supervise.process import channel, null, system
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, NoReturn
 
 POLL_SECONDS = 0.02
 """Seconds between two looks at the bound, which the end of the run may set while a call waits."""
@@ -56,10 +56,7 @@ class FileWorker:
             worker_end.close()
             raise
         if not self.pid:
-            try:
-                _serve(make, worker_end, keep)
-            finally:
-                os._exit(0)
+            _serve_and_exit(make, worker_end, keep)
         worker_end.close()
 
     def fileno(self) -> int:
@@ -150,6 +147,14 @@ def _pause() -> None:
     from time import sleep
 
     sleep(WAITPID_POLL_SECONDS)
+
+
+def _serve_and_exit(make: "Callable[[], object]", worker_end: "channel.Channel", keep: "tuple[int, ...]") -> "NoReturn":
+    """Run the file worker in the forked process, which ends after that."""
+    try:
+        _serve(make, worker_end, keep)
+    finally:
+        os._exit(0)
 
 
 def _serve(make: "Callable[[], object]", worker_end: "channel.Channel", keep: "tuple[int, ...]") -> None:

@@ -12,12 +12,12 @@ import select
 from time import monotonic, sleep
 
 from supervise.process import channel, system
-from supervise.process.holder import Holder
+from supervise.process.holder import Holder, SupersededError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from typing import Protocol
+    from typing import NoReturn, Protocol
 
     from supervise.process.holder import RecordMaker
     from supervise.process.protocol import Facts, FromHolder, SupervisorEnd, TerminalFacts, ToHolder
@@ -202,11 +202,25 @@ def fork(
     # Should the guardian die, its children fall to the supervisor, from the command's first moment on.
     system.become_subreaper()
     pid = os.fork()
-    if pid:
-        theirs.close()
-        os.close(wake)
-        os.close(trigger)
-        return Guardian(pid, ours, has_terminal, leave, permit, mask)
+    if not pid:
+        ours.close()
+        _serve_and_exit(holder, trigger, first, unneeded, has_terminal, on_lost, find_terminal)
+    theirs.close()
+    os.close(wake)
+    os.close(trigger)
+    return Guardian(pid, ours, has_terminal, leave, permit, mask)
+
+
+def _serve_and_exit(
+    holder: Holder,
+    trigger: int,
+    first: "Iterable[Order]",
+    unneeded: "Iterable[int]",
+    has_terminal: bool,
+    on_lost: "OnLost",
+    find_terminal: "TerminalFinder | None",
+) -> "NoReturn":
+    """Run the guardian in the forked process, which ends after that; for the arguments see `fork`."""
     code = 70
     try:
         if not has_terminal:
@@ -222,7 +236,6 @@ def fork(
         system.prctl(system.PR_SET_NAME, NAME)
         # The command can stop its parent: a stopped guardian could not see that the supervisor has died.
         system.prctl(system.PR_SET_PDEATHSIG, _signal.SIGCONT)
-        ours.close()
         # The guardian closes these before anything that may hang: a guardian that cannot be killed must not hold them.
         _leave_stdio(1, 2)
         for message, fds in first:
@@ -231,6 +244,8 @@ def fork(
         for fd in unneeded:
             os.close(fd)
         _hold(holder, trigger, on_lost, find_terminal)
+        code = 0
+    except SupersededError:
         code = 0
     except OSError as error:
         if not holder.root:

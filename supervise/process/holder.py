@@ -45,6 +45,10 @@ LOAD_AFTER_MILLISECONDS = 50
 one must not depend on a disk that may be gone by then."""
 
 
+class SupersededError(Exception):
+    """The supervisor has given this guardian up: another guardian runs the command."""
+
+
 class Holder:
     """The holder's end of the channel, one command at a time, and all that descends from the command."""
 
@@ -296,13 +300,16 @@ class Holder:
         self._prepared = kept, places(command[0], kept)
 
     def _make_record(self) -> None:
-        """Make the record in the guardian: where its file system does not answer, the supervisor must go on."""
+        """Make the record in the guardian: where its file system does not answer, the supervisor must go on.
+
+        Raises SupersededError.
+        """
         assert self.maker
         message, fds, undo = self.maker()
         if not os.read(self.permit, 1):
             # The supervisor waits no longer: another guardian runs the command, without a record.
             undo()
-            os._exit(0)
+            raise SupersededError
         self.channel.send(message, fds)
         for fd in fds:
             os.close(fd)

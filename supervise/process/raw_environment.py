@@ -50,7 +50,7 @@ class RawEnvironment:
         reader, writer = os.pipe()
         pid = os.fork()
         if not pid:
-            self._become(path, command, stdio, group, terminal, mask, writer)
+            self._become_or_exit(path, command, stdio, group, terminal, mask, writer)
         os.close(writer)
         number = os.read(reader, 16)
         os.close(reader)
@@ -59,7 +59,7 @@ class RawEnvironment:
             raise OSError(int(number), os.strerror(int(number)), path)
         return pid
 
-    def _become(
+    def _become_or_exit(
         self,
         path: str,
         command: "list[str]",
@@ -69,7 +69,7 @@ class RawEnvironment:
         mask: "Iterable[int]",
         writer: int,
     ) -> "NoReturn":
-        """Become the command in the forked child; write the errno to `writer` where that fails."""
+        """Become the command in the forked child; where that fails, write the errno to `writer` and exit."""
         try:
             if group is None:
                 os.setsid()

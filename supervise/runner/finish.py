@@ -2,7 +2,7 @@
 
 import os
 from time import monotonic
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import TYPE_CHECKING, Literal
 
 from supervise.core import shutdown
 from supervise.core.events import Process
@@ -33,8 +33,8 @@ STRAGGLING = 0.05
 """Seconds that processes may outlive the command before they are called stragglers: the rest of a pipeline."""
 
 
-def finish(runner: Runner) -> NoReturn:
-    """Say and write what is to be said and written, and end this process as the run has ended."""
+def finish(runner: Runner) -> Outcome:
+    """Say and write how the run has ended, and let all helpers of the run go; return its outcome."""
     launched, notices, outcome = runner.launched, runner.notices, runner.outcome
     assert outcome is not None
     # What is short of memory now may be so at the end of the run, which is to be written.
@@ -77,9 +77,7 @@ def finish(runner: Runner) -> NoReturn:
     if launched.child.cgroup:
         launched.child.cgroup.remove()
     launched.files.dismiss_file_workers()
-    if outcome.die_of:
-        signals.die_of(outcome.die_of)
-    os._exit(outcome.exit_code)
+    return outcome
 
 
 def _end_signs(launched: Launched) -> None:

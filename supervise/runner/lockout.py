@@ -1,9 +1,7 @@
 """The end of a run that never began: it is told as any other end, and nothing was started."""
 
-import os
 from dataclasses import replace
 from time import monotonic
-from typing import NoReturn
 
 from supervise.core.events import Emptied, Settle, Tick
 from supervise.core.exit_codes import ExitCode
@@ -14,14 +12,13 @@ from supervise.faces.report_items import Usage
 from supervise.launch.admission import TurnedAway
 from supervise.launch.state import Launched
 from supervise.output import outlet
-from supervise.process import signals
 from supervise.runner.notices import Notices
 from supervise.runner.settings import policy_of
 from supervise.text.signal_names import signal_name
 
 
-def end(launched: Launched, why: TurnedAway) -> NoReturn:
-    """Say and write it, and end this process with its code."""
+def end(launched: Launched, why: TurnedAway) -> Outcome:
+    """Say and write the end of a run that never began; return its outcome."""
 
     def now() -> float:
         return monotonic() - launched.info.started
@@ -32,9 +29,7 @@ def end(launched: Launched, why: TurnedAway) -> NoReturn:
     notices = Notices(launched, policy, now)
     notices.tell(outcome)
     notices.finish(Usage())
-    if outcome.die_of:
-        signals.die_of(outcome.die_of)
-    os._exit(outcome.exit_code)
+    return outcome
 
 
 def outcome_of(why: TurnedAway, at: float, policy: Policy) -> Outcome:

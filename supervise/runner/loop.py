@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import trio
 
@@ -11,7 +11,6 @@ from supervise.control.server import Control
 from supervise.faces.report_items import Trouble
 from supervise.process import cgroup
 from supervise.runner.dispatcher import Runner
-from supervise.runner.finish import finish
 from supervise.runner.keeper import MOST, Keeper
 from supervise.runner.overseer import TURN
 from supervise.runner.requests import Requests, open_control
@@ -22,11 +21,11 @@ if TYPE_CHECKING:
     from supervise.terminal.overlay import Overlay
 
 
-def watch(runner: Runner) -> None:
-    """Serve the runner until the run has its outcome, and end this process as the run has ended."""
+def watch(runner: Runner, end: Callable[[], NoReturn]) -> None:
+    """Serve the runner until the run has its outcome, then call `end`, which finishes the run and ends the process."""
     # All is loaded: nothing holds the interpreter for long any more.
     sys.setswitchinterval(0.005)
-    trio.run(_watch, runner)
+    trio.run(_watch, runner, end)
 
 
 async def _build_cgroup(runner: Runner) -> None:
@@ -43,7 +42,7 @@ async def _build_cgroup(runner: Runner) -> None:
             launched.child.guardian.wake()
 
 
-async def _watch(runner: Runner) -> None:
+async def _watch(runner: Runner, end: Callable[[], NoReturn]) -> None:
     # trio's clock is the monotonic clock with a random offset.
     offset = trio.current_time() - monotonic() + runner.launched.info.started
     async with trio.open_nursery() as nursery:
@@ -72,8 +71,8 @@ async def _watch(runner: Runner) -> None:
         runner.on_wake_at = lambda: None
         if control:
             control.finish(requests.last_words())
-        # Here and not when the loop is taken apart, which takes longer than all that is left to be done.
-        finish(runner)
+        # Not after the loop: to take trio's tasks apart would cost the caller half a millisecond.
+        end()
 
 
 class Alarm:

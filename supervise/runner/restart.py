@@ -1,8 +1,6 @@
 """The next attempt of a run: new pipes or a new terminal for the command, and the same guardian, who starts it."""
 
-import os
-
-from supervise.launch import launch
+from supervise.launch import environment, launch
 from supervise.launch.state import Launched
 from supervise.runner import relay
 
@@ -21,11 +19,10 @@ def start(launched: Launched, number: int, previous: str) -> None:
     stdio, tty = launch.open_stdio(launched)
     relay.start_pumps(launched)
     launched.child.change_environment(
-        {**launch.of_attempt(launched, number), b"SUPERVISE_PREVIOUS_OUTCOME": previous.encode()}
+        {**environment.of_attempt(launched.info, number), b"SUPERVISE_PREVIOUS_OUTCOME": previous.encode()}
     )
     copies = () if launched.terminals.relay else launched.streams.sources
     launched.child.channel.send(
         ("spawn", launched.info.request.command, launched.child.variables, tty), (*stdio, *copies)
     )
-    for fd in {*stdio} - {0}:
-        os.close(fd)
+    launch.close(stdio)

@@ -428,7 +428,7 @@ def test_the_entry_ends_cleanly_on_any_words(words, environ):
     """Everything up to the launch: a Request, or a clean end with 0 or 125 and one to four lines on stderr."""
     code = None
     with (
-        mock.patch.object(launch, "run", return_value=(mock.Mock(), None)) as run,
+        mock.patch.object(launch, "run", return_value=None) as run,
         mock.patch.object(entry, "_let_flow"),
         mock.patch.object(entry, "_go_on"),
         mock.patch.object(launch, "detach"),
@@ -443,7 +443,7 @@ def test_the_entry_ends_cleanly_on_any_words(words, environ):
             code = stop.code
     event(f"ended with {code}")
     if code is None:
-        assert run.call_args.args[0].command
+        assert run.call_args.args[0].info.request.command
     elif code == 0:
         assert text() == ""
         assert any(word.startswith(("--help", "--version")) for word in words)

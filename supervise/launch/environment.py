@@ -1,0 +1,50 @@
+"""The environment of the command: the changes to supervise's own, for the run and for each attempt."""
+
+import os
+from time import monotonic, time
+
+from supervise.options.table import DEADLINE, RECOVERED_FROM
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from supervise.launch.state import RunInfo
+    from supervise.process.protocol import Variables
+
+
+def of_run(info: "RunInfo") -> "Variables":
+    """Return the changes for a run and its first attempt."""
+    variables: Variables = {os.fsencode(name): None for name in info.request.taken}
+    if is_lc_ctype_ours():
+        variables[b"LC_CTYPE"] = None
+    if RECOVERED_FROM in os.environ:
+        variables[RECOVERED_FROM.encode()] = None
+    variables[b"SUPERVISE_RUN_ID"] = info.run_id.encode()
+    # What an outer run has said of itself is not true of this one.
+    variables[b"SUPERVISE_PREVIOUS_OUTCOME"] = None
+    variables.update(of_attempt(info, 1))
+    return variables
+
+
+def of_attempt(info: "RunInfo", number: int) -> "Variables":
+    """Return the changes for an attempt that begins now: its number, and until when it may live at the latest."""
+    second = monotonic() - info.started
+    latest = _latest_second(info, second)
+    # In a call of `date` or a script's sum whole seconds are enough, but not for a limit of two.
+    deadline = None if latest is None else f"{time() + latest - second:.3f}".encode()
+    return {b"SUPERVISE_ATTEMPT": b"%d" % number, DEADLINE.encode(): deadline}
+
+
+def _latest_second(info: "RunInfo", begin: float) -> "float | None":
+    """Return the last second of the run that an attempt from `begin` on may reach; None where there is no limit."""
+    values = info.values
+    bounds = [values["total_timeout"], info.budget]
+    if values["timeout"] is not None:
+        bounds.append(begin + (values["access_timeout"] or 0.0) + values["timeout"] + values["max_extension"])
+    return min((bound for bound in bounds if bound is not None), default=None)
+
+
+def is_lc_ctype_ours() -> bool:
+    """Return whether Python has set LC_CTYPE, in the C locale (PEP 538): the command must not see that value."""
+    from supervise.process import spawn
+
+    return b"LC_CTYPE" in os.environb and not spawn.had_lc_ctype()

@@ -1,1 +1,1 @@
-"""The pure part: it is told what happened and when, and says what to do. It reads no clock, file or process."""
+"""The pure core: events with their times go in, actions come out. It reads no clock, no file and no process."""

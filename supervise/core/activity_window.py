@@ -1,4 +1,4 @@
-"""Activity: what the samples of a window show, and what of it counts."""
+"""The samples of the tree, and which activity they show within a window before a deadline."""
 
 from dataclasses import replace
 
@@ -6,33 +6,34 @@ from supervise.core.events import Activity, ProcessCpu, Sample
 from supervise.core.policy import Evidence, Policy
 
 SAMPLES_KEPT = 64
-"""Samples that are kept.  A window takes six; where two windows of very different length run at once, the longer one
-is then judged by its last part."""
+"""Number of samples in memory. A window takes six. If a long and a short window are in use at once, the long window may
+lose its first samples."""
 BUSIEST_CPU_SHARE = 0.5
-"""Of the CPU time of the window: who used so much of it is named."""
+"""The part of the window's CPU time that a process must have used to be named as the busiest."""
 
 
 class SampleHistory:
-    """The last samples, the oldest first."""
+    """Keeps the latest samples, the oldest first."""
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
         self._samples: list[Sample] = []
 
     def add(self, sample: Sample) -> None:
-        """Keep it; samples come in the order of their times."""
+        """Add a sample, which must not be older than the last one."""
         self._samples = [*self._samples[-SAMPLES_KEPT + 1 :], sample]
 
     def shift(self, by: float) -> None:
-        """Move all by so much: the clocks stood still meanwhile."""
+        """Move the times of all samples later by `by` seconds, after a pause of the supervisor."""
         self._samples = [replace(one, at=one.at + by) for one in self._samples]
 
     def activity(self, since: float, last_byte: float, spawned: float | None = None) -> Activity | None:
-        """Return what the tree did from `since` until now, None where none of it counts; `last_byte`: when a byte came.
+        """Return what the tree has done from `since` until now; None if no kind of activity reaches its threshold.
 
-        The first sample of that time is only a baseline: without a second one there is no CPU and no bytes.  `spawned`
-        is when the command began with no CPU used, None where that is not known: a baseline for the first sample of
-        all, since a deadline may fall due before there is a second one.
+        The first sample of the window is a baseline for the counters, so CPU and bytes need a second sample. `spawned`
+        is the time at which the command began with no CPU time used, or None; it is the baseline if the run has only
+        one sample yet, because a deadline may fall due before the second one. `last_byte` is the time of the last byte
+        of output.
         """
         seen = [one for one in self._samples if one.at >= since]
         is_first = len(seen) == 1 and len(self._samples) == 1 and spawned is not None
@@ -56,13 +57,13 @@ class SampleHistory:
 
 
 def _cpu(seen: list[Sample]) -> tuple[float, ProcessCpu | None]:
-    """Percent of one core over the time of these samples, and the live process that used most of it, if one did."""
+    """Return the CPU use over the samples, in percent of one core, and the process that used at least half of it."""
     if len(seen) < 2 or seen[-1].at <= seen[0].at:
         return 0.0, None
-    # The total can fall, when a process is gone whose time nobody inherited; that is no evidence of anything.
+    # The total can fall when a process ends whose CPU time no parent has taken over. A fall is no activity.
     used = sum(max(0.0, seen[number].cpu - seen[number - 1].cpu) for number in range(1, len(seen)))
     before = {(one.pid, one.started): one.cpu for one in seen[0].busy}
-    # Who was not there at the baseline was born since: all its time is of this window.
+    # A process that the first sample does not have was born within the window, so all its CPU time counts.
     by_each = [(one.cpu - before.get((one.pid, one.started), 0.0), one) for one in seen[-1].busy]
     most, busiest = max(by_each, key=lambda pair: pair[0], default=(0.0, None))
     is_most = most > 0 and most >= BUSIEST_CPU_SHARE * used

@@ -1,4 +1,4 @@
-"""All that is known of one child's life.  Whole for each child: on a retry it is replaced, never reset."""
+"""The state of one attempt. A retry begins with a new Attempt; none is ever reset."""
 
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -12,111 +12,112 @@ from supervise.core.pause import with_times
 from supervise.core.policy import Policy
 
 SAMPLES_PER_WINDOW = 5
-"""Steps of a window at whose ends the tree is looked at."""
+"""Samples that are taken of the tree in each window before a check."""
 SNAPSHOT_LEAD_SECONDS = 0.2
-"""Seconds before a deadline at which the snapshot of the tree is begun, so that the signal does not wait for it.  That
-is several times what the snapshot takes on a busy machine.  Half of a limit that is shorter than twice that."""
+"""Seconds before a deadline at which the snapshot of the tree begins, so that the signal does not wait for it: several
+times what a snapshot takes on a busy machine. A limit shorter than twice that begins it at half of the limit."""
 SNAPSHOT_FRESH_SECONDS = 1.0
-"""Seconds for which such a snapshot is good.  A deadline that moves again and again, by output say, has no more than
-about one snapshot a second."""
+"""Seconds for which such a snapshot is good. So a deadline that moves often, with each byte of output, costs about one
+snapshot a second."""
 
 
 class Phase(Enum):
-    """Where a run is."""
+    """The phases of an attempt, in their order."""
 
     STARTING = auto()
     """Until the command exists."""
     RUNNING = auto()
-    """The limits are in force."""
+    """While the limits are in force."""
     STOPPING = auto()
-    """Until nothing of the tree is alive."""
+    """Until no process of the tree is alive."""
     DRAINING = auto()
-    """Until its last bytes are delivered."""
+    """Until the last bytes of output are delivered."""
     BACKOFF = auto()
     """Until the next attempt begins."""
     DONE = auto()
+    """After the outcome is settled."""
 
 
 @dataclass(slots=True)
 class Question:
-    """Whoever holds the command has been asked whether it has ended."""
+    """An open question to the holder of the command: has the command ended?"""
 
     asked_at: float
-    """When: the answer is good for what was due then."""
+    """The answer decides the deadlines that were due at this time."""
     answer_due: float
-    """When no answer is an answer."""
+    """Without an answer until then, the machine decides as if the command were alive."""
 
     def shift(self, by: float) -> None:
-        """The clocks stood still for so long."""
+        """Move both times later by `by` seconds, after a pause of the supervisor."""
         self.asked_at += by
         self.answer_due += by
 
 
 @dataclass(slots=True)
 class Attempt:
-    """The state of one child, which the functions of `limits` and `shutdown` change."""
+    """The state of one attempt, which the handlers in the other files of `core` change."""
 
     policy: Policy
     run_deadlines: tuple[Deadline, ...] = ()
-    """The deadlines of the whole run."""
+    """The deadlines of the whole run, which all attempts share."""
     number: int = 1
     previous: OutcomeName | None = None
-    """How the attempt before it ended."""
+    """The outcome of the attempt before this one."""
     phase: Phase = Phase.STARTING
     start_ordered_at: float = 0.0
-    """When the start of the command was ordered."""
+    """When the machine ordered the start of the command."""
     deadlines: Deadlines = field(init=False)
     samples: SampleHistory = field(init=False)
     sampled_at: float = -inf
-    """When the tree was last looked at."""
+    """When the last sample was ordered."""
     snapshot_begun_at: float = -inf
-    """When a snapshot of the tree was last begun ahead of a deadline."""
+    """When a snapshot was last begun ahead of a deadline."""
     last_byte: float = -inf
-    """When a byte last came, on whichever stream."""
+    """When the last byte came, on any stream."""
     question: Question | None = None
     postponed: list[Event] = field(default_factory=list)
-    """Told before the command existed, or while a question was open: handled right after."""
+    """Events from before the command existed or from while a question was open; the machine handles them afterwards."""
     failed_probes: dict[str, str] = field(default_factory=dict)
-    """Why each sign of access that was looked for was not there, the last time."""
+    """For each sign of access, why its latest probe did not find it."""
     has_output: bool = False
-    """A byte was shown, whenever that was."""
+    """The command has printed at least one byte."""
     has_refused: bool = False
-    """It was said once that the command gets no more time, however often it asks."""
+    """The refusal of more time was announced; later requests of the command are refused without a message."""
     has_warn_signal: bool = False
-    """--warn-signal has been sent, in this attempt or before."""
+    """--warn-signal was sent, in this attempt or an earlier one."""
     cause: Cause | None = None
     exit: Exit | None = None
     undelivered: str = ""
-    """Why bytes of the command's are lost."""
+    """Why bytes of the output are lost; empty if none are."""
     last_cancel: Cancel | None = None
     phase_ends_at: float = inf
-    """When the waiting of this phase is over: a start that never comes, the dump, the grace, the kill, the drain, the
+    """The time that bounds the current phase: a start that never comes, the dump, the grace, the kill, the drain, the
     back-off."""
     is_dumping: bool = False
-    """--dump-signal has been sent, and the signal that stops has not."""
+    """--dump-signal was sent, and the signal that stops the tree was not sent yet."""
     is_killing: bool = False
     is_unstarted: bool = False
-    """The command never came into being, and its start was given up."""
+    """The start of the command was given up."""
     is_empty: bool = False
-    """No process of the tree is alive that can be killed."""
+    """No process of the tree is alive, except those in `survivors`."""
     survivors: tuple[Process, ...] = ()
     """The processes that could not be killed."""
     is_drained: bool = False
     is_drain_cut: bool = False
 
     def __post_init__(self) -> None:
-        """What the policy makes of it."""
+        """Create the deadlines and the sample history of the policy."""
         self.deadlines = Deadlines(self.policy, self.run_deadlines)
         self.samples = SampleHistory(self.policy)
 
     @property
     def may_handle_postponed(self) -> bool:
-        """What waits can be handled now."""
+        """Return whether the postponed events can be handled now."""
         return self.phase is not Phase.STARTING and self.question is None
 
     @property
     def wake_at(self) -> float:
-        """When time alone will change something."""
+        """Return the time at which the machine needs a Tick for this attempt."""
         if self.phase not in (Phase.RUNNING, Phase.BACKOFF):
             return self.phase_ends_at
         if self.question:
@@ -128,10 +129,10 @@ class Attempt:
 
     @property
     def sample_at(self) -> float:
-        """When to look at the tree next: at the beginning of the window before a check, then each step of it.
+        """Return when to take the next sample: as the window before a check begins, then after each step of the window.
 
-        Not at the check itself: before a verdict it is looked at with the question, and a warning is content with what
-        was seen up to the step before it.
+        No sample is due at the check itself. A verdict takes its own sample along with its question, and a warning uses
+        the samples up to the last step.
         """
         due = inf
         for one in filter(self.needs_samples, self.deadlines.in_force()):
@@ -144,9 +145,9 @@ class Attempt:
 
     @property
     def snapshot_at(self) -> float:
-        """When to begin a snapshot of the tree for the next deadline; infinity where a verdict shows none.
+        """Return when to begin a snapshot of the tree for the next deadline; infinity if the verdict shows none.
 
-        --dump-signal comes at the deadline, and the snapshot a second later: none is begun before it.
+        With --dump-signal no snapshot begins ahead: the dump comes at the deadline, and the snapshot a second after it.
         """
         policy = self.policy
         if not policy.diagnose or policy.dump_signal is not None:
@@ -157,23 +158,23 @@ class Attempt:
         return first.at - min(SNAPSHOT_LEAD_SECONDS, (first.at - first.start) / 2)
 
     def has_snapshot(self, now: float) -> bool:
-        """A snapshot that was begun ahead of the deadline still counts now."""
+        """Return whether a snapshot that was begun ahead of the deadline is still fresh."""
         return self.snapshot_begun_at >= now - SNAPSHOT_FRESH_SECONDS
 
     def needs_samples(self, deadline: Deadline) -> bool:
-        """Whether it may move hinges on what is measured."""
+        """Return whether samples can decide if the deadline moves."""
         return deadline.has_room and self.policy.extend_on != {"output"}
 
     def activity(self, deadline: Deadline, check: float) -> Activity | None:
-        """What counts as activity in the window before that check; None also where it could not move the deadline."""
+        """Return the activity in the window before the check; None if there is none, or if the deadline cannot move."""
         if not deadline.has_room:
             return None
-        # The CPU is that of all attempts together, so of a later attempt's command alone nothing is known.
+        # The CPU time counts all attempts together, so how much a later attempt had used at its start is not known.
         spawned = self.deadlines.started if self.number == 1 else None
         return self.samples.activity(check - deadline.window, self.last_byte, spawned)
 
     def shift(self, by: float) -> None:
-        """Move every time by so much: the clocks stood still meanwhile."""
+        """Move every time later by `by` seconds, after a pause of the supervisor."""
         self.deadlines.shift(by)
         self.samples.shift(by)
         self.start_ordered_at += by

@@ -1,4 +1,4 @@
-"""What the machine is told (events), what it orders (actions), and what it has to say (notices).
+"""The messages of the machine: events go in, actions come out, and notices are what the actions announce.
 
 All times are seconds since the run began, on the monotonic clock.
 """
@@ -9,7 +9,7 @@ from typing import Literal
 from supervise.core.outcome import Cause, Exit, Outcome, OutcomeName
 from supervise.core.policy import Evidence, Limit, SpawnFailure, Stream
 
-# --- events: told to the machine ---------------------------------------------------------------------------------
+# --- events: what has happened --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class SpawnFailed:
-    """The command could not be started.  `error`: ours to answer for (no more processes, no memory)."""
+    """The command could not be started. The kind `error` is a fault of the system: no more processes, no memory."""
 
     kind: SpawnFailure
     reason: str
@@ -29,7 +29,7 @@ class SpawnFailed:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """`count` bytes came on `stream`; the first of them at `first`, the last at `last`.  News in bulk, told late."""
+    """`count` bytes came on `stream`, the first at `first` and the last at `last`. The event comes late and in bulk."""
 
     stream: Stream
     count: int
@@ -39,7 +39,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The command showed, at `at`, that it is up; `how` is the word of the policy (`manual`, `port=8080` ...)."""
+    """The command has shown, at `at`, that it is up. `how` is the sign, as in `--access-on`: `manual`, `port=8080`."""
 
     how: str
     at: float
@@ -47,7 +47,7 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class ProbeFailed:
-    """That sign of access was looked for and is not there yet; `why` is for people."""
+    """A probe has not found the sign of access `how`; `why` says so for people."""
 
     how: str
     why: str
@@ -55,21 +55,21 @@ class ProbeFailed:
 
 @dataclass(frozen=True, slots=True)
 class Alive:
-    """The command said, at `at`, that it is alive (sd_notify, WATCHDOG=1): for the idle clock that is a byte."""
+    """The command has sent WATCHDOG=1 (sd_notify(3)) at `at`, which counts as a byte for the idle limit."""
 
     at: float
 
 
 @dataclass(frozen=True, slots=True)
 class Stuck:
-    """The command said, at `at`, that it is not (WATCHDOG=trigger)."""
+    """The command has sent WATCHDOG=trigger (sd_notify(3)) at `at`: it is stuck."""
 
     at: float
 
 
 @dataclass(frozen=True, slots=True)
 class TimeRequested:
-    """The command asked, at `at`, for `by` seconds from then on (EXTEND_TIMEOUT_USEC)."""
+    """The command has asked, at `at`, for `by` seconds from then on (sd_notify(3), EXTEND_TIMEOUT_USEC)."""
 
     by: float
     at: float
@@ -77,18 +77,17 @@ class TimeRequested:
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """The answer to TakeSample, and the only way activity becomes known."""
+    """The answer to TakeSample."""
 
     sample: "Sample"
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The answer to Ask: the command is alive.
+    """The answer to Ask: the command is alive. If the command has ended, Exited comes before this event.
 
-    If the command has ended, Exited is dispatched before this.
-    `pending`: bytes of the command's are still unread in a pipe that counts for idle.  `at`: when it was found alive,
-    and so the latest moment of which the answer speaks; None for the moment at which it is told.
+    `pending` says whether unread bytes are in a pipe that counts for the idle limit. `at` is the time at which the
+    holder found the command alive; None for the time at which this event arrives.
     """
 
     pending: bool
@@ -97,37 +96,40 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Extend:
-    """The user adds to the deadline in force."""
+    """The user adds `by` seconds to the deadline in force."""
 
     by: float
 
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """A signal to us, or `supervise stop`.  `delivered`: the tree has it already (the terminal sent it to all)."""
+    """A signal to supervise, or `supervise stop`.
+
+    `delivered` says that the tree has the signal already, from a terminal.
+    """
 
     signal: int
     at: float
     delivered: bool = False
     from_terminal: bool = False
-    """The kernel sent the signal for a terminal (a key, or a hang-up); no process did."""
+    """The kernel has sent the signal for a terminal (a key, a hang-up), and no process has."""
     source: str = ""
-    """Who sent it, for people: `signal INT`, `signal TERM from pid 812 (make)`, `supervise stop`."""
+    """The sender, for people: `signal INT`, `signal TERM from pid 812 (make)`, `supervise stop`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Paused:
-    """We ourselves were stopped: all clocks stop."""
+    """The supervisor was stopped; all its clocks stop."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """We go on; every deadline and mark moves by the time since Paused."""
+    """The supervisor runs again; every deadline moves later by the time since Paused."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exited:
-    """The command's own process has ended, at `at`.  Others of its tree may live."""
+    """The command's own process has ended at `at`. Other processes of the tree may live."""
 
     exit: Exit
     at: float
@@ -135,9 +137,9 @@ class Exited:
 
 @dataclass(frozen=True, slots=True)
 class Emptied:
-    """Nothing of the tree is alive but `survivors`, which cannot be killed.  Never told before Exited.
+    """No process of the tree is alive except `survivors`, which cannot be killed. It comes after Exited.
 
-    May be taken back by nothing: a tree that is empty stays empty.
+    An empty tree stays empty.
     """
 
     survivors: tuple["Process", ...] = ()
@@ -145,12 +147,15 @@ class Emptied:
 
 @dataclass(frozen=True, slots=True)
 class Drained:
-    """Every byte that was to be delivered has been; all streams are closed."""
+    """All streams are closed, and every byte that can be delivered is delivered."""
 
 
 @dataclass(frozen=True, slots=True)
 class Undelivered:
-    """Bytes of the command's could not be written, and are lost: a full disk, say; but not a reader that left."""
+    """Bytes of the output could not be written and are lost, to a full disk for example.
+
+    A reader that left is no loss.
+    """
 
     stream: Stream
     reason: str
@@ -158,7 +163,7 @@ class Undelivered:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """Time has passed.  Harmless at any moment."""
+    """Time has passed. A Tick is harmless at any moment."""
 
 
 Event = (
@@ -172,7 +177,7 @@ Event = (
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process as it is named to people.  `state` is the letter of proc(5), `waits_in` the kernel function or ''."""
+    """A process as messages name it. `state` is the letter of proc(5); `waits_in` is a kernel function, or empty."""
 
     pid: int
     name: str
@@ -183,12 +188,12 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class Socket:
-    """A TCP socket; `peer` is empty for one that listens.  Addresses are `127.0.0.1:80`, `[::1]:80`."""
+    """A TCP socket; `peer` is empty if it listens. Addresses have the form `127.0.0.1:80` or `[::1]:80`."""
 
     local: str
     peer: str
     state: str
-    """`ESTABLISHED`, as ss(8) and netstat(8) have it."""
+    """The name that ss(8) and netstat(8) give the state: `ESTABLISHED`."""
     sent: int
     """Bytes that the other end has acknowledged."""
     received: int
@@ -206,20 +211,20 @@ class ProcessSnapshot:
     state: str
     """The letter of proc(5)."""
     waits_in: str
-    """The function of the kernel in which its first thread waits; empty where it does not, or that is not known."""
+    """The kernel function in which the first thread waits; empty if it runs, or if the function is not known."""
     cpu_percent: float
-    """The CPU use of the process, in percent of one core."""
+    """CPU use in percent of one core."""
     threads: int
     sockets: tuple[Socket, ...] = ()
     stdout: str = ""
-    """What its stdout is, as /proc names it (`pipe:[812]`); empty where that may not be read."""
+    """The target of its stdout as /proc names it (`pipe:[812]`); empty if that may not be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessCpu:
-    """CPU time of one live process so far (its own and that of children it has waited for), in seconds.
+    """CPU seconds that one live process has used so far, with those of the children that it has waited for.
 
-    `started` (clock ticks since boot) makes a reused pid another process.
+    `started` (clock ticks since boot) tells apart two processes that have used the same pid.
     """
 
     pid: int
@@ -230,69 +235,69 @@ class ProcessCpu:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One look at the tree.  Counters only ever mean something as the difference of two samples."""
+    """One look at the counters of the tree. Only the difference between two samples has a meaning."""
 
     at: float
     cpu: float = 0.0
-    """Seconds of CPU that the whole tree has used, the dead included."""
+    """CPU seconds that the whole tree has used, its ended processes included."""
     busy: tuple[ProcessCpu, ...] = ()
     sockets_moved: int = 0
-    """TCP sockets of the tree that moved bytes since the sample before."""
+    """TCP sockets of the tree that have moved bytes since the sample before."""
     socket_bytes: int = 0
-    """Bytes they moved since the sample before."""
+    """Bytes that those sockets have moved since the sample before."""
     connections: int = 0
-    """Established TCP connections of the tree whose other end is not in it."""
+    """Established TCP connections of the tree to processes outside of it."""
     io_bytes: int = 0
-    """Bytes read and written since the sample before, by processes that were in it too."""
+    """Bytes read and written since the sample before, by the processes that are in both samples."""
 
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """What the tree was seen to do within the window, and what of it counts (by --extend-on) as evidence."""
+    """What the tree has done within a window, and which kinds of it count by --extend-on."""
 
     counts: frozenset[Evidence]
-    """The kinds that reached their threshold and were asked for: never empty, or there is no Activity."""
+    """The kinds that --extend-on names and that have reached their threshold; never empty."""
     cpu_percent: float = 0.0
     busiest: ProcessCpu | None = None
-    """The live process that used most of it; None where processes that came and went did."""
+    """The live process that has used most of the CPU time; None if short-lived processes have used it."""
     sockets: int = 0
     socket_bytes: int = 0
     connections: int = 0
     io_bytes: int = 0
 
 
-# --- actions: the machine's orders ---------------------------------------------------------------------------------
+# --- actions: what the dispatcher performs ----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Ask whoever holds the command whether it has ended: Exited if so, then Answered, within 50 ms or never."""
+    """Ask the holder of the command whether the command has ended. The answer is Exited if it has, then Answered."""
 
 
 @dataclass(frozen=True, slots=True)
 class TakeSample:
-    """Look at the tree; answered by Sampled before the next event."""
+    """Take a sample of the tree. The answer is Sampled, before any other event."""
 
 
 @dataclass(frozen=True, slots=True)
 class SignalRoot:
-    """Send to the command's own process alone."""
+    """Send the signal to the command's own process alone."""
 
     signal: int
 
 
 @dataclass(frozen=True, slots=True)
 class BeginSnapshot:
-    """Begin to look at what each process of the tree is doing, for a deadline that comes `at`; nothing waits for it."""
+    """Begin a snapshot of the tree for a deadline that comes at `at`. Nothing waits for the snapshot."""
 
     at: float
 
 
 @dataclass(frozen=True, slots=True)
 class TakeSnapshot:
-    """Look at what each process of the tree is doing, within 50 ms: the signal waits for it.
+    """Take a snapshot of the tree within 50 ms, for which the signal that stops the tree waits.
 
-    `is_begun`: the look was begun ahead of the deadline, and the signal does not wait.
+    `is_begun` says that the snapshot was begun ahead of the deadline, so the signal does not wait.
     """
 
     is_begun: bool = False
@@ -300,12 +305,15 @@ class TakeSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class ShowSnapshot:
-    """Tell what was seen."""
+    """Show the snapshot."""
 
 
 @dataclass(frozen=True, slots=True)
 class StopTree:
-    """Send the signal, then CONT, to every process of the tree.  `skip_signal`: they have it already; only CONT."""
+    """Send the signal and then CONT to every process of the tree.
+
+    With `skip_signal` send only CONT, because the tree has the signal already.
+    """
 
     signal: int
     skip_signal: bool = False
@@ -313,33 +321,33 @@ class StopTree:
 
 @dataclass(frozen=True, slots=True)
 class KillTree:
-    """KILL until nothing is left; answered by Emptied."""
+    """Send KILL until no process of the tree is alive. The answer is Emptied."""
 
 
 @dataclass(frozen=True, slots=True)
 class CutOutput:
-    """Deliver what is in the pipes now and wait for no more; answered by Drained."""
+    """Deliver the bytes that are in the pipes now, and wait for no more of them. The answer is Drained."""
 
 
 @dataclass(frozen=True, slots=True)
 class StartAttempt:
-    """Run the command once more; answered by Started or SpawnFailed.  What was left of the last one is dead."""
+    """Run the command once more. The answer is Started or SpawnFailed. No process of the last attempt is alive."""
 
     number: int
     previous: OutcomeName
-    """How the attempt before it ended."""
+    """The outcome of the last attempt."""
 
 
 @dataclass(frozen=True, slots=True)
 class Announce:
-    """Say it."""
+    """Report the notice to the user."""
 
     notice: "Notice"
 
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """The run is over: the last action there is, ordered exactly once."""
+    """End the run with the outcome. This is the last action of the machine, and it comes exactly once."""
 
     outcome: Outcome
 
@@ -360,12 +368,12 @@ Action = (
 )
 
 
-# --- notices: what the machine has to say ----------------------------------------------------------------------------
+# --- notices: what the machine announces ------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The command is up; completion and idle count from `at`."""
+    """The command is up. The completion and idle limits count from `at`."""
 
     at: float
     how: str
@@ -373,9 +381,9 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Warned:
-    """A mark was reached.  `left` seconds remain to `deadline`; `mark` is the mark itself.
+    """A mark of --warn-at is reached: `left` seconds remain to `deadline`. `mark` is the mark as given.
 
-    `extension`: the evidence for which an extension is likely; None where the command will be stopped.
+    `extension` is the activity that makes an extension likely; None if the command will be stopped.
     """
 
     limit: Limit
@@ -384,14 +392,14 @@ class Warned:
     deadline: float
     extension: Activity | None = None
     signal: int | None = None
-    """The --warn-signal that was sent with it."""
+    """The --warn-signal that was sent with the warning."""
 
 
 @dataclass(frozen=True, slots=True)
 class Extended:
-    """The deadline moved by `by` to `deadline`; `used` of `cap` seconds are gone (0 of 0 where the user moved it).
+    """The deadline has moved by `by` seconds to `deadline`. `used` of the `cap` seconds are used (0 of 0 if by hand).
 
-    `evidence`: that of activity; None where the user moved it by hand, or the command asked for it.
+    `evidence` is the activity that has moved it; None if the user or the command has.
     """
 
     limit: Limit
@@ -403,7 +411,7 @@ class Extended:
 
     @property
     def source(self) -> Literal["activity", "user", "command"]:
-        """Who moved it."""
+        """Return what has moved the deadline."""
         if self.evidence:
             return "activity"
         return "command" if self.cap else "user"
@@ -411,7 +419,10 @@ class Extended:
 
 @dataclass(frozen=True, slots=True)
 class PutOff:
-    """An idle stop was put off to `deadline` by --idle-grace; `first` since the last byte of output."""
+    """--idle-grace has put an idle stop off to `deadline`.
+
+    `first` marks the first time since the last byte of output.
+    """
 
     by: float
     deadline: float
@@ -421,7 +432,7 @@ class PutOff:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A request (extend, ready) that came too late or has nothing to act on."""
+    """A request (extend, ready, retry) was refused, because it came too late or has nothing to act on."""
 
     what: str
     why: str
@@ -429,25 +440,25 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The cause is fixed: the command will be stopped with `signal`, and killed `kill_after` seconds later."""
+    """The cause is set: the command is stopped with `signal`, and killed `kill_after` seconds later."""
 
     cause: Cause
     signal: int
     kill_after: float
     dump_signal: int | None = None
-    """The --dump-signal that was sent, for whose dump the signal that stops waits."""
+    """The --dump-signal that was sent; the signal that stops the command waits for the dump."""
 
 
 @dataclass(frozen=True, slots=True)
 class KillOrdered:
-    """The grace is over (or a second signal came): KILL."""
+    """KILL was ordered, because the grace is over (`grace`) or a second signal came (`again`)."""
 
     why: Literal["grace", "again"]
 
 
 @dataclass(frozen=True, slots=True)
 class RetryScheduled:
-    """An attempt is over, with `outcome`, and in `delay` seconds the next one begins: `number` of at most `most`."""
+    """An attempt has ended with `outcome`. Attempt `number` of at most `most` begins in `delay` seconds."""
 
     number: int
     most: int

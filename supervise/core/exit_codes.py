@@ -1,8 +1,8 @@
-"""The exit codes of supervise: each with a name, a few words for `--help` and a sentence for the manual.
+"""The exit codes of supervise: each has a name, a few words for `--help` and a sentence for the manual.
 
-A command that ends by itself gives its own code, which may be one of these; the report tells which of the two it was.
-What is loaded before the command is born cannot afford an enum: `supervise/__init__.py` has the three codes that are
-needed there, and a test holds them equal to these.
+A command that ends by itself gives its own exit code, which may equal one of these; the report says which of the two it
+was. The code that runs before the command starts cannot afford an enum: `supervise/__init__.py` has the three codes
+that are needed there, and a test holds them equal to these.
 """
 
 from enum import IntEnum
@@ -10,15 +10,15 @@ from typing import Self
 
 
 class ExitCode(IntEnum):
-    """What supervise exits with where the code is not the command's own."""
+    """The exit codes that supervise sets itself."""
 
     words: str
-    """For a list in one line."""
+    """A description for a list with one line for each code."""
     sentence: str
-    """For the manual."""
+    """A description for the manual."""
 
     def __new__(cls, number: int, words: str, sentence: str) -> Self:
-        """Make a member whose value is the number alone."""
+        """Return a member whose value is the number alone."""
         code = int.__new__(cls, number)
         code._value_ = number
         code.words = words
@@ -40,5 +40,5 @@ class ExitCode(IntEnum):
 
     @property
     def shown(self) -> str:
-        """The code as the help and the manual have it: `124`, `128+N`."""
+        """Return the code as the help and the manual write it: `124`, `128+N`."""
         return f"{self.value}+N" if self is ExitCode.SIGNALED else str(self.value)

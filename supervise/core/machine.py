@@ -1,64 +1,100 @@
-"""The machine that decides what to do, from what it is told has happened and when.
+"""The machine of a run: it takes events with their times and returns the actions to perform.
 
-Told late is told in time.  Output comes in bulk, just before each Tick and Answered, and at once only for the first
-byte; so a deadline in force may be stale, and moves once the news is here.  TakeSample is answered by Sampled before
-any other event, from within the loop over the actions or right after it.  Answered is told for the last Ask alone.
+The machine reads no clock, no file and no process, so a test can play any history. These are its rules; the table
+HANDLERS below them says which function handles each event in each phase.
 
-    Limits.  Access runs from the start until the first of the signs that were asked for, output alone if none were;
-    a request that was not asked for is refused, any other sign is passed over.  Completion and idle run from
-    then on.  Without an access limit the start is access.  Access comes once; a sign later than the deadline revives
-    nothing.  Idle runs from the later of access and the last byte that counts.
+1. Events and time
 
-    The question.  When a deadline is due, the holder of the command is asked whether the command has ended, for at most
-    50 ms.  An exit wins.  Bytes that are there and unread make idle start anew: the slowness of supervise is not the
-    command's idleness.  Else the deadline moves, where the tree is active and a cap has room; else the deadline is the
-    cause of the end.  Of several deadlines that are due the earliest is decided first, at a tie access, completion,
-    idle.
+    1.1 All times are seconds since the run began, on the monotonic clock.
+    1.2 An event that arrives late counts from the time that it carries, not from its arrival.
+    1.3 Output events come in bulk, right before each Tick and each Answered; only the first byte is reported at once.
+        Between them, a deadline that depends on output may be stale.
+    1.4 Sampled answers TakeSample before any other event. Answered is the answer to the latest Ask only.
+    1.5 While the supervisor is stopped (from Paused to Resumed) nothing falls due. At Resumed, every time in the
+        machine moves later by the length of the pause.
 
-    What the command says.  The word that the command is alive counts as a byte for the idle clock.  The word that it is
-    stuck is an idle deadline at that moment, whatever the limits, which nothing moves.  More time that the command asks
-    for is given within the cap, which access and completion share.
+2. Limits
 
-    Warnings.  Each mark is told once for each value of a deadline; of several reached at once, the nearest is told.  A
-    deadline that moved has those marks again that are still to come.  After the first extension a mark is silent where
-    the next extension is likely.
+    2.1 The access limit runs from the start of the command until access: the first sign that --access-on names, or
+        output where the option is not given. Without an access limit, access is at the start.
+    2.2 The completion limit and the idle limit run from access; the idle limit also restarts at each byte that counts.
+    2.3 Access comes once. A sign later than the access deadline gives no access.
+    2.4 `supervise ready` is refused if --access-on does not name manual. Any other sign that it does not name is
+        ignored.
+    2.5 A limit counts from the spawn, but at most 0.1 s after the start was ordered. If the command still does not
+        exist at its first deadline, or 0.1 s after a cancellation, the start is given up.
 
-    The cause is fixed once: a timeout, a cancellation, a failure to start.  A deadline due no later than a
-    cancellation is settled before it.  Then: the signal, the announcement, the grace, KILL, until nothing is alive;
-    then the last bytes, for a bounded time.  A second cancellation kills at once, unless it is an echo of the first;
-    the first after a timeout is only passed on.
+3. A deadline that is due
 
-    At a limit the tree is looked at before the signal, and what was seen is told after the announcement.  The look is
-    begun ahead of the deadline, so that the signal need not wait; where a deadline comes unforeseen, the signal waits.
-    Before that look the command may be asked for a dump, and has a second to write it; an end or a cancellation cuts
-    that short.
+    3.1 The machine asks the holder of the command (the guardian) whether the command has ended, and waits at most
+        50 ms for the answer. An exit wins over the deadline.
+    3.2 If unread bytes are in the pipe, the idle limit restarts: supervise was slow, the command was not silent.
+    3.3 Otherwise the deadline moves, if the tree is active and the cap of the extensions has room.
+    3.4 Otherwise the deadline is the cause of the end.
+    3.5 Of several due deadlines the earliest is decided first; at a tie the order is outer, total, access, completion,
+        idle.
 
-    A command that ends by itself has no cause.  What it left is reported, killed or waited for; its bytes are waited
-    for as long as a reader is there, but more bytes only for the time of the drain.  A cancellation meanwhile is a
-    cause.
+4. Messages of the command (sd_notify(3))
 
-    Time stands still while the supervisor is stopped: from Paused to Resumed nothing falls due, and then everything is
-    later by as much.  The machine itself sees to that, in every phase; the table has all else.
+    4.1 WATCHDOG=1 counts as a byte of output for the idle limit.
+    4.2 WATCHDOG=trigger is an idle deadline at that time, with or without an idle limit. Nothing moves it.
+    4.3 EXTEND_TIMEOUT_USEC moves the deadline in force, within --max-extension. Access and completion share that cap.
 
-    Again.  An attempt that ended in a way of --retry-on is followed by another one, as long as attempts are left, no
-    user has cancelled, the run has time, and, if that was asked for, not one byte was shown.  First the processes that
-    the attempt left are killed; where one of them cannot be killed there is no other attempt, and a line says so.  Then
-    comes a back-off, twice as long each time and never longer than what is left; a cancellation ends the run there, and
-    what the user adds is for the attempt to come.  Each attempt is a new one in all but what is the run's: its
-    deadlines, the signal that warns once, and what was said.
+5. Warnings
 
-    The run's deadlines, the total and that of a run around this one, are in force in every attempt and between them.
-    They bound all other deadlines, activity and the user never move them, and at an exact tie they are the cause.  One
-    of them that falls due in a back-off ends the run without a question.
+    5.1 Each mark of --warn-at is announced once for each value of a deadline; of several marks that are reached at
+        once, the one nearest to the deadline.
+    5.2 After a deadline has moved, the marks that lie ahead again are announced again.
+    5.3 After the first extension of a deadline, a mark is silent if the next extension is likely.
+    5.4 --warn-signal is sent once in a run.
 
-    The outcome, the last attempt's or that of the run itself, is settled once.  After that nothing is ordered and
-    nothing is heard.
+6. The stop
+
+    6.1 The cause is set once: a timeout, a cancellation or a failure to start. A deadline that is due no later than a
+        cancellation is decided before it.
+    6.2 The order is: the signal, the announcement, the grace, KILL until no process of the tree is alive, then the
+        rest of the output, for a bounded time.
+    6.3 The first cancellation after a timeout is passed on to the tree and changes nothing else. A second
+        cancellation kills at once, unless it is an echo of the first.
+    6.4 At a limit, a snapshot of the tree is taken before the signal and shown after the announcement. The snapshot
+        begins ahead of the deadline, so the signal does not wait; for an unforeseen deadline (4.2) the signal waits
+        up to 50 ms.
+    6.5 --dump-signal comes before that snapshot. The command then has one second to write its dump; its end or a
+        cancellation cuts that second short.
+
+7. A command that ends by itself
+
+    7.1 There is no cause. --stragglers decides whether the processes that the command leaves are reported, killed or
+        waited for.
+    7.2 Output that is in the pipe is delivered however slow its reader is. More output, from a process that still
+        holds the pipe, is awaited for the time of --drain.
+    7.3 A cancellation during that wait is a cause.
+
+8. Retries
+
+    8.1 Another attempt follows if --retry-on names the outcome, attempts are left, no user has cancelled, the run has
+        time and, with --retry-if-silent, the attempt has printed nothing.
+    8.2 First the processes that the attempt has left are killed. If one of them cannot be killed, no other attempt
+        follows and a message says so.
+    8.3 A back-off comes before each retry. Its length doubles each time, up to --retry-delay-max and the time that the
+        run has left. A cancellation in a back-off ends the run. Time that the user adds there is for the next attempt.
+    8.4 An attempt begins with new state. The deadlines of the run and the sent --warn-signal carry over.
+
+9. Deadlines of the run
+
+    9.1 The total limit, and the end of an outer run's time, are in force in every attempt and in every back-off.
+    9.2 They bound all other deadlines. Neither activity nor the user moves them. At a tie they are the cause.
+    9.3 One that falls due in a back-off ends the run; there is no command to ask about.
+
+10. The end
+
+    10.1 The outcome is settled once, by the action Settle. After it the machine orders nothing and ignores every event.
 """
 
 from math import inf
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from supervise.core import limits, retry, shutdown
+from supervise.core import extension, limits, retry, shutdown
 from supervise.core.attempt import Attempt, Phase
 from supervise.core.events import (
     Action,
@@ -93,14 +129,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 Handler: TypeAlias = "Callable[[Attempt, Any, float], list[Action]]"
+"""A function that changes the attempt for an event at a time, and returns the actions to perform."""
 
 
 def ignored(attempt: Attempt, event: Event, now: float) -> list[Action]:
-    """Ignored on purpose."""
+    """Return no action: this event means nothing in this phase."""
     return []
 
 
 PHASES = (Phase.STARTING, Phase.RUNNING, Phase.STOPPING, Phase.DRAINING, Phase.BACKOFF)
+"""The order of the columns in HANDLERS."""
 
 HANDLERS: dict[type[Event], tuple[Handler, Handler, Handler, Handler, Handler]] = {
     # STARTING, RUNNING, STOPPING, DRAINING, BACKOFF
@@ -111,10 +149,10 @@ HANDLERS: dict[type[Event], tuple[Handler, Handler, Handler, Handler, Handler]] 
     ProbeFailed: (ignored, limits.probe_failed, ignored, ignored, ignored),
     Alive: (limits.postpone, limits.alive, ignored, ignored, ignored),
     Stuck: (limits.postpone, limits.stuck, ignored, ignored, ignored),
-    TimeRequested: (limits.postpone, limits.time_requested, ignored, ignored, ignored),
+    TimeRequested: (limits.postpone, extension.time_requested, ignored, ignored, ignored),
     Sampled: (ignored, limits.sampled, ignored, ignored, ignored),
     Answered: (ignored, limits.answered, ignored, ignored, ignored),
-    Extend: (limits.postpone, limits.extend, shutdown.extend_late, shutdown.extend_late, retry.extend_backoff),
+    Extend: (limits.postpone, extension.extend, shutdown.extend_late, shutdown.extend_late, retry.extend_backoff),
     Cancel: (
         limits.cancel_start, limits.cancel, shutdown.cancel_stopping, shutdown.cancel_draining, retry.cancel_backoff,
     ),
@@ -129,48 +167,49 @@ HANDLERS: dict[type[Event], tuple[Handler, Handler, Handler, Handler, Handler]] 
 
 
 class Machine:
-    """One run.  `jitter`: a number of chance from 0 up to 1, since none is made here."""
+    """Decides what to do in one run. `jitter` is a random number from 0 up to 1, because the core makes none itself."""
 
     def __init__(self, policy: Policy, jitter: float = 0.0) -> None:
         self._attempt = retry.first(policy)
         self._jitter = jitter
         self._pauses = Pauses()
         self.unused_attempts: Literal["", "cause", "output", "time"] = ""
-        """When all is settled: why attempts are left that are not used; '' where none is, or none is needed."""
+        """After the end, why the run has unused attempts left: `cause`, `output` or `time`, as in `retry.why_not`.
+        Empty if no attempt is left or needed."""
 
     @property
     def phase(self) -> Phase:
-        """Where the run is."""
+        """Return the phase of the current attempt."""
         return self._attempt.phase
 
     @property
     def awaits_access(self) -> bool:
-        """The command runs, and has not come up yet."""
+        """Return whether the command runs and its access limit is still in force."""
         return self.phase is Phase.RUNNING and self._attempt.deadlines.access is not None
 
     @property
     def is_unstarted(self) -> bool:
-        """The start of the command was given up, because the guardian that should hold the command does not answer."""
+        """Return whether the start of the command was given up, because the guardian did not report it."""
         return self._attempt.is_unstarted
 
     @property
     def attempt_number(self) -> int:
-        """Which attempt it is; in a back-off the next one's."""
+        """Return the number of the current attempt, from 1 on; in a back-off, the number of the next attempt."""
         return self._attempt.number
 
     @property
     def wake_at(self) -> float:
-        """When a Tick is needed, infinity where time alone changes nothing; may lie in the past."""
+        """Return when the machine needs a Tick, which may be in the past; infinity if time alone changes nothing."""
         return inf if self._pauses.is_on else self._attempt.wake_at
 
     @property
     def has_postponed(self) -> bool:
-        """An event was told that is handled later: the command does not exist yet, or a question is open."""
+        """Return whether the machine holds back an event until the command exists or an open question is answered."""
         return bool(self._attempt.postponed)
 
     @property
     def deadlines(self) -> dict[Limit, float]:
-        """The deadlines in force, for a display; one that hinges on output may be stale until the next Tick."""
+        """Return the deadlines in force, for a display. One that depends on output may be stale until the next Tick."""
         if self.phase not in (Phase.RUNNING, Phase.BACKOFF):
             return {}
         deadlines = self._attempt.deadlines
@@ -178,16 +217,16 @@ class Machine:
 
     @property
     def latest(self) -> float:
-        """The latest instant that this attempt may live, infinity where there is none; to go with `deadlines`."""
+        """Return the latest time to which activity can move the end of this attempt; infinity without such an end."""
         return self._attempt.deadlines.latest
 
     @property
     def phase_ends_at(self) -> float:
-        """When the waiting of a phase without deadlines is over, infinity where nothing bounds it; for a display."""
+        """Return when a phase without deadlines ends, for a display; infinity if nothing bounds the phase."""
         return self._attempt.phase_ends_at
 
     def handle(self, event: Event, now: float) -> list[Action]:
-        """Take the event in, and say what is to be done, in that order.  `now`: seconds since the run began."""
+        """Return the actions that follow from the event, in the order to perform them. `now` is the time of the run."""
         match event:
             case Paused():
                 self._pauses.begin(now)

@@ -1,4 +1,4 @@
-"""How a run ends: the cause, fixed once, and the one function that turns it into an outcome and an exit code."""
+"""How a run ends: its cause, and the function that turns the cause into an outcome and an exit code (124, 123, 122)."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -17,9 +17,9 @@ INT = 2
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """How the command's own process ended: `code`, or the number of the `signal` (and whether it dumped core).
+    """How the command's own process ended: with `code`, or by `signal`, and whether it dumped core.
 
-    Both None where nobody can tell any more.
+    Both are None if the status is lost.
     """
 
     code: int | None
@@ -29,26 +29,26 @@ class Exit:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why we ended a run that had not ended by itself.  Fixed once, never re-worded."""
+    """Why supervise has ended a run that had not ended by itself. A cause is set once and never re-worded."""
 
     kind: Literal["access_timeout", "idle_timeout", "completion_timeout", "outer_deadline", "cancelled", "spawn_failed"]
     at: float
     limit: Limit | None = None
     limit_seconds: float | None = None
-    """What was granted, extensions included."""
+    """The time that was granted, extensions included."""
     signal: int | None = None
-    """Of a cancellation."""
+    """The signal of a cancellation."""
     source: str = ""
-    """Of a cancellation: who, for people."""
+    """The sender of a cancellation, for people."""
     is_unstarted: bool = False
-    """The command had not come into being."""
+    """The command did not exist yet."""
     failure: SpawnFailure | None = None
     reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The end of a run.  `exit_code` is ours; `die_of` a signal that we die of instead of exiting."""
+    """The end of a run. supervise exits with `exit_code`, or dies of the signal `die_of` instead."""
 
     name: OutcomeName
     exit_code: int
@@ -58,14 +58,15 @@ class Outcome:
     die_of: int | None = None
 
     def __post_init__(self) -> None:
-        """Keep the plain number of a code: a report goes to other processes by marshal, which knows no enum."""
+        """Store the exit code as a plain number: marshal, which sends a report to other processes, knows no enum."""
         object.__setattr__(self, "exit_code", int(self.exit_code))
 
 
 def settle(cause: Cause | None, exit: Exit | None, policy: Policy, undelivered: str = "") -> Outcome:
-    """The outcome of a cause (None: the command ended by itself) and of the command's own end (None: it never ran).
+    """Return the outcome of a run: of its cause (None: the command ended by itself) and of the command's own end.
 
-    `undelivered` says why some of its output is lost: that is no success, even where the command knows nothing of it.
+    `exit` is None if the command never ran. `undelivered` says why a part of its output is lost, which is an error even
+    if the command has exited with 0.
     """
     if cause is None:
         return (
@@ -87,11 +88,11 @@ def _stopped(cause: Cause, exit: Exit | None) -> Outcome:
         case "completion_timeout":
             return Outcome(cause.kind, ExitCode.COMPLETION_TIMEOUT, cause, exit)
         case "outer_deadline":
-            # Not our own limit, and so no timeout: where there is more time, it can go on.
+            # The limit is that of the outer run, so this is no timeout: with more time the command can go on.
             return Outcome("resumable", ExitCode.TRY_AGAIN, cause, exit, reason=cause.kind)
         case "cancelled":
             signal = cause.signal or 0
-            # A shell stops its script or loop for a child that died of INT, not for one that exited with 130.
+            # A shell ends its script or loop if a child has died of INT, but not if the child has exited with 130.
             return Outcome(cause.kind, ExitCode.SIGNALED + signal, cause, exit, die_of=INT if signal == INT else None)
 
 
@@ -119,7 +120,7 @@ def _spawn_failure(cause: Cause) -> Outcome:
 
 
 def _status(exit: Exit | None) -> int | None:
-    """The command's own status as a shell gives it; None where there is none or nobody can tell."""
+    """Return the command's own status as a shell gives it; None if the command did not run or its status is lost."""
     if exit is None:
         return None
     return exit.code if exit.signal is None else ExitCode.SIGNALED + exit.signal

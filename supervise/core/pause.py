@@ -1,4 +1,4 @@
-"""Pauses: while we ourselves are stopped, time stands still."""
+"""Pauses of the supervisor: while it is stopped (STOP, Ctrl-Z, a suspended machine), its time stands still."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
 
 class Pauses:
-    """Since a pause all times in the machine are later by its length, as if there had been none.
+    """Keeps the pauses of a run, and moves times to where they lie after the pauses.
 
-    So a time from before the pause that is told after it has to be moved as well, and one from within it (the command's
-    keeper is not stopped when we are) to its end.
+    At the end of a pause all times in the machine move later by its length. An event may still arrive with a time from
+    before the pause, which has to move by as much, or with a time from within it (the guardian is not stopped with the
+    supervisor), which has to move to the end of the pause.
     """
 
     def __init__(self) -> None:
@@ -33,16 +34,16 @@ class Pauses:
 
     @property
     def is_on(self) -> bool:
-        """Time stands still now."""
+        """Return whether the supervisor is stopped now."""
         return self._since is not None
 
     def begin(self, now: float) -> None:
-        """We were stopped; a second time changes nothing."""
+        """Note that the supervisor was stopped; a second call changes nothing."""
         if self._since is None:
             self._since = now
 
     def end(self, now: float) -> float:
-        """We go on; the seconds by which everything moves, 0 where we had not been stopped."""
+        """Note that the supervisor runs again; return the length of the pause in seconds, 0 if there was none."""
         if self._since is None:
             return 0.0
         since, self._since = self._since, None
@@ -52,7 +53,7 @@ class Pauses:
         return now - since
 
     def moved(self, t: float) -> float:
-        """Where that time is now."""
+        """Return the time moved by all pauses that came after it."""
         moved = t
         for since, until in self._past:
             if t < until:
@@ -60,24 +61,24 @@ class Pauses:
         return moved if self._since is None else min(moved, self._since)
 
 
-BEATS_TO_DEADLINE = 8
+BEAT_DIVISOR = 8
 """A beat is this part of the time that is left until the next deadline."""
 SHORTEST_BEAT_SECONDS, LONGEST_BEAT_SECONDS = 0.25, 60.0
-"""Seconds of the shortest beat and of the longest one."""
+"""Bounds of the time between two beats."""
 
 
 def beat(left: float) -> float:
-    """Seconds until the supervisor should wake, where its next deadline is `left` seconds away.
+    """Return the seconds until the supervisor should wake, if its next deadline is `left` seconds away.
 
-    The supervisor learns from a late wake-up that it did not run (STOP, a freezer, a suspended machine), but not since
-    when: at most since the wake-up before.  So what it cannot tell is at most an eighth of what was left, for some
-    forty wake-ups between a minute and the deadline.
+    A late wake-up shows that the supervisor did not run for some time (STOP, a freezer, a suspended machine), but not
+    since when: at most since the wake-up before. With beats of an eighth of the time that is left, the unknown part is
+    at most an eighth. That costs about forty wake-ups between one minute and the deadline.
     """
-    return min(max(left / BEATS_TO_DEADLINE, SHORTEST_BEAT_SECONDS), LONGEST_BEAT_SECONDS)
+    return min(max(left / BEAT_DIVISOR, SHORTEST_BEAT_SECONDS), LONGEST_BEAT_SECONDS)
 
 
 def with_times(event: Event, move: "Callable[[float], float]") -> Event:
-    """The event with each of its times moved."""
+    """Return the event with each of its times moved."""
     match event:
         case Output():
             return replace(event, first=move(event.first), last=move(event.last))

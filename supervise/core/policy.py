@@ -1,30 +1,31 @@
-"""What the user asked for: the part of the options that the machine decides by."""
+"""The options of a run by which the machine decides."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 Stream = Literal["stdout", "stderr", "both"]
-"""`both`: stdout and stderr of the command are one pipe."""
+"""`both` means that stdout and stderr of the command are one pipe."""
 Limit = Literal["access", "completion", "idle", "total", "outer"]
-"""`total`: of all attempts.  `outer`: of a run around this one."""
+"""`total` is the limit of all attempts together, `outer` that of the run around this one."""
 SpawnFailure = Literal["not_found", "not_executable", "error"]
-"""Why there is no command: its file was not found, could not be run, or the system had no process."""
+"""Why the command does not exist: its file was not found, could not be executed, or the system had no process for it.
+"""
 Evidence = Literal["cpu", "socket", "connection", "output", "io"]
 RetryOn = Literal["access", "idle", "completion", "failed", "signaled", "resumable"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """Limits and manners of one run.  Durations are seconds; None is a limit that is off."""
+    """The limits of one run and how it is stopped and retried. Durations are seconds; None is a limit that is off."""
 
     access_timeout: float | None = None
     access_on: frozenset[str] = frozenset({"output"})
-    """What gives access, any one of it, in the user's words: `output`, `port=8080`, `manual`."""
+    """The signs of access as the user writes them: `output`, `port=8080`, `manual`. Each of them alone gives access."""
     timeout: float | None = None
     idle_timeout: float | None = None
     idle_on: frozenset[Stream] = frozenset({"stdout", "stderr", "both"})
     idle_grace: float = 0.0
-    """How far activity may put an idle stop off, in all, since the last byte."""
+    """Seconds since the last byte by which activity may put off an idle stop in all."""
 
     warn_at: tuple[float, ...] = (60.0, 10.0)
     warn_signal: int | None = None
@@ -45,19 +46,19 @@ class Policy:
     dump_signal: int | None = None
 
     retries: int = 0
-    """How many attempts there may be after the first."""
+    """Attempts that may follow the first one."""
     retry_on: frozenset[RetryOn] = frozenset({"access", "idle", "resumable"})
     retry_codes: frozenset[int] = frozenset()
-    """Exit codes of the command after which it is run again, whatever `retry_on` says."""
+    """Exit codes of the command after which another attempt follows, whatever `retry_on` says."""
     retry_delay: float = 1.0
-    """Before the first retry; it doubles each time."""
+    """Seconds before the first retry; the delay doubles with each further retry."""
     retry_delay_max: float = 300.0
     retry_if_silent: bool = False
-    """Only where not one byte of output was shown."""
+    """Retry only if the attempt has printed nothing."""
     total_timeout: float | None = None
-    """Of all attempts and what is between them, counted from the beginning of the run."""
+    """The limit of all attempts and the waits between them, from the begin of the run."""
     outer_deadline: float | None = None
-    """When our part of the time of a run around us is over, in seconds since our own began."""
+    """When the time that an outer run leaves to this run is over, in seconds since this run began."""
 
     preserve_status: bool = False
     success_codes: frozenset[int] = frozenset({0})

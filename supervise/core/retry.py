@@ -1,9 +1,9 @@
-"""From one attempt to the next: whether there is one, and the back-off before it."""
+"""The way from one attempt to the next: whether another attempt follows, and the delay (back-off) before it."""
 
 from math import inf
 from typing import Literal
 
-from supervise.core import deadlines, limits, shutdown
+from supervise.core import deadlines, extension, limits, shutdown, warning
 from supervise.core.attempt import Attempt, Phase
 from supervise.core.events import (
     Action,
@@ -20,11 +20,12 @@ from supervise.core.outcome import Cause, Outcome, OutcomeName
 from supervise.core.policy import Policy, RetryOn
 
 JITTER_SHARE = 0.25
-"""The part of a delay that chance may take off, so that many that failed together do not come again together."""
+"""The part of a delay that chance may take off, so that runs which failed together do not all come back together."""
 GOLDEN_RATIO = 0.6180339887498949
-"""The golden ratio: its multiples, modulo 1, lie evenly, so that one number of chance is enough for all delays."""
+"""Its multiples modulo 1 lie evenly, so one random number is enough for the jitter of all delays of a run."""
 DOUBLINGS_COUNTED = 64
-"""From a millisecond to beyond the longest duration; powers have an end."""
+"""Doublings after which the delay stays: 64 lead from a millisecond to beyond any duration, and powers of 2.0 overflow.
+"""
 SURVIVORS_NAMED = 5
 """Processes that a message names by their pids."""
 RETRY_ON_OF_OUTCOME: dict[OutcomeName, RetryOn] = {
@@ -35,16 +36,16 @@ RETRY_ON_OF_OUTCOME: dict[OutcomeName, RetryOn] = {
     "signaled": "signaled",
     "resumable": "resumable",
 }
-"""An outcome as --retry-on names it.  What is not here is never tried again."""
+"""The word of --retry-on for each outcome. An outcome that has no word is never retried."""
 
 
 def first(policy: Policy) -> Attempt:
-    """The first attempt of a run."""
+    """Return the first attempt of a run."""
     return _begun(Attempt(policy, deadlines.of_run(policy)), 0.0)
 
 
 def is_wanted(attempt: Attempt, outcome: Outcome, now: float) -> bool:
-    """That outcome of an attempt is followed by another attempt."""
+    """Return whether another attempt follows an attempt with that outcome."""
     policy = attempt.policy
     if attempt.number > policy.retries or _is_cancelled(attempt) or attempt.is_unstarted:
         # A guardian that hangs in a start cannot begin another attempt.
@@ -59,10 +60,10 @@ def is_wanted(attempt: Attempt, outcome: Outcome, now: float) -> bool:
 
 
 def why_not(attempt: Attempt, outcome: Outcome, now: float) -> Literal["", "cause", "output", "time"]:
-    """Return why the attempts that are left are not used after that outcome; '' where no attempt is left or needed.
+    """Return why the remaining attempts are not used after that outcome; '' if no attempt remains or is needed.
 
-    `cause`: --retry-on does not name that outcome.  `output`: something was printed, and --retry-if-silent was asked
-    for.  `time`: the time of the run is over.
+    `cause`: --retry-on does not name the outcome. `output`: the command has printed, and --retry-if-silent is set.
+    `time`: the time of the run is over.
     """
     policy = attempt.policy
     is_over = outcome.name in ("completed", "cancelled") or _is_cancelled(attempt) or attempt.is_unstarted
@@ -78,7 +79,7 @@ def why_not(attempt: Attempt, outcome: Outcome, now: float) -> Literal["", "caus
 
 
 def _is_named(policy: Policy, outcome: Outcome) -> bool:
-    """--retry-on names that outcome, or the exit code of a command that ended by itself."""
+    """Return whether --retry-on names the outcome, or the exit code of a command that ended by itself."""
     is_own = outcome.cause is None and outcome.exit is not None and outcome.name in ("failed", "resumable")
     code = outcome.exit.code if is_own and outcome.exit else None
     return RETRY_ON_OF_OUTCOME.get(outcome.name) in policy.retry_on or code in policy.retry_codes
@@ -89,14 +90,14 @@ def _is_cancelled(attempt: Attempt) -> bool:
 
 
 def may_have_survivors(attempt: Attempt) -> bool:
-    """Somebody of its tree may be alive who can be killed."""
+    """Return whether processes of the attempt may be alive to which KILL was not sent yet."""
     return not attempt.is_empty and not attempt.is_killing
 
 
 def obstacle(attempt: Attempt) -> str:
-    """Return why no attempt may begin though one is wanted: a process of the last one lives; empty where none does.
+    """Return why no other attempt may begin: a process of the last one is alive. Empty if none is.
 
-    Two attempts at once, which both write the same files, are what retries are there to avoid.
+    Two attempts at once would write the same files.
     """
     if attempt.survivors:
         pids = [str(one.pid) for one in attempt.survivors]
@@ -110,7 +111,10 @@ def obstacle(attempt: Attempt) -> str:
 
 
 def next_attempt(attempt: Attempt, outcome: Outcome, jitter: float, now: float) -> tuple[Attempt, list[Action]]:
-    """The attempt after that one, in its back-off.  `jitter`: a number of chance from 0 up to 1, the same for a run."""
+    """Return the attempt that follows, in its back-off, and the action that announces it.
+
+    `jitter` is a random number from 0 up to 1, the same for the whole run.
+    """
     after = Attempt(
         attempt.policy,
         attempt.run_deadlines,
@@ -125,14 +129,16 @@ def next_attempt(attempt: Attempt, outcome: Outcome, jitter: float, now: float) 
 
 
 def _delay(policy: Policy, number: int, jitter: float) -> float:
+    """Return the seconds before the retry: the base delay, doubled for each earlier retry, bounded, less the jitter."""
     doubled: float = policy.retry_delay * 2.0 ** min(number - 1, DOUBLINGS_COUNTED)
     return min(doubled, policy.retry_delay_max) * (1 - JITTER_SHARE * ((jitter + number * GOLDEN_RATIO) % 1))
 
 
 def _begun(attempt: Attempt, now: float) -> Attempt:
+    """Set the attempt to STARTING at `now` and return it."""
     attempt.phase = Phase.STARTING
     attempt.start_ordered_at = now
-    # A command that never comes into being cannot be asked and need not be stopped.
+    # A deadline that falls due in a start gives the start up: there is no command to ask or to stop.
     due = limits.due_in_start(attempt)
     attempt.phase_ends_at = due.at if due else inf
     return attempt
@@ -142,18 +148,18 @@ def _begun(attempt: Attempt, now: float) -> Attempt:
 
 
 def tick_backoff(attempt: Attempt, event: Tick, now: float) -> list[Action]:
-    """The time of the run is over, or the back-off is."""
+    """End the run if a deadline of the run is due, or begin the attempt if the back-off is over."""
     if due := attempt.deadlines.first_due(now):
         return _end(attempt, limits.timeout(due, now))
     if now >= attempt.phase_ends_at:
         assert attempt.previous
         _begun(attempt, now)
         return [StartAttempt(attempt.number, attempt.previous)]
-    return [action for one in attempt.deadlines.in_force() for action in limits.warn(attempt, one, now)]
+    return [action for one in attempt.deadlines.in_force() for action in warning.warn(attempt, one, now)]
 
 
 def cancel_backoff(attempt: Attempt, event: Cancel, now: float) -> list[Action]:
-    """Nobody has to be stopped.  At an exact tie the timeout wins, as ever."""
+    """End the run: no process has to be stopped. At an exact tie with a deadline of the run, the timeout wins."""
     if due := attempt.deadlines.first_due(min(event.at, now)):
         return _end(attempt, limits.timeout(due, now))
     return _end(attempt, shutdown.cancellation(event))
@@ -165,14 +171,14 @@ def _end(attempt: Attempt, cause: Cause) -> list[Action]:
 
 
 def extend_backoff(attempt: Attempt, event: Extend, now: float) -> list[Action]:
-    """What the user gives is for the first deadline of the next attempt."""
-    said = limits.add(attempt.deadlines.first_at(attempt.phase_ends_at), event, now)
+    """Keep the time that the user adds for the first deadline of the next attempt."""
+    said = extension.add(attempt.deadlines.first_at(attempt.phase_ends_at), event, now)
     if isinstance(said, Extended):
         attempt.deadlines.added_before_start += event.by
     return [Announce(said)]
 
 
 def ready_backoff(attempt: Attempt, event: Ready, now: float) -> list[Action]:
-    """Nobody is there who could be up."""
-    # Whoever attaches may see what was printed, and wait.
+    """Refuse `supervise ready`: no command is running that could be up."""
+    # A client that attaches may read the output so far and wait, so `attach` is no error.
     return shutdown.refuse_ready(event, "the next attempt has not begun") if event.how == "manual" else []

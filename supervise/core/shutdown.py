@@ -1,4 +1,4 @@
-"""An attempt from its cause, or its own end, to its outcome: stop, grace, kill, drain."""
+"""The end of an attempt, from its cause or its own end to its outcome: signal, grace, kill, drain."""
 
 from dataclasses import replace
 from math import inf
@@ -34,27 +34,27 @@ from supervise.core.outcome import Cause
 KILL = 9
 """The number of SIGKILL, the same on every system (POSIX, `kill -9`)."""
 KILL_ANSWER_SECONDS = 10.0
-"""Seconds after which a KILL that is never answered (a process in an uninterruptible sleep, a dead kernel thread) is
-waited for no longer.  Whoever kills gives up before that and names the survivors."""
+"""Seconds to wait for the end of a tree that was sent KILL (a process may be in an uninterruptible sleep). The process
+that kills reports the survivors before that."""
 HUP = 1
 """The number of SIGHUP, the same on every system (POSIX, `kill -1`)."""
 ECHO_SECONDS = 0.1
-"""Seconds in which the same signal is not a second one: timeout(1), and CI runners, send it to a process and then to
-its whole group."""
+"""Seconds within which the same signal is an echo and no second request: timeout(1) and CI runners send a signal to a
+process and then to its whole group."""
 DUMP_SECONDS = 1.0
-"""Seconds that a command has to write the dump for which --dump-signal asks."""
+"""Seconds that the command has to write the dump for which --dump-signal asks."""
 SNAPSHOT_SECONDS = 0.050
-"""Seconds for which the signal waits for a look at the tree that was not begun ahead of the deadline.  The grace
-counts from the signal."""
+"""Seconds for which the signal waits for a snapshot that was not begun ahead of the deadline. The grace counts from the
+signal."""
 CUT_DRAIN_SECONDS = 0.5
-"""Seconds that a reader has for what was left in the pipes when the drain was cut, after a cause of ours."""
+"""Seconds that a reader has for the rest of the output after the drain is over, if supervise has stopped the command.
+"""
 
 
 def stop(attempt: Attempt, cause: Cause, signal: int, now: float, *, skip_signal: bool = False) -> list[Action]:
-    """Begin the end, whose cause is fixed: the signal first, then the announcement, then the grace.
+    """Begin the stop, whose cause is set now: the signal, then the announcement, then the grace.
 
-    At a limit the tree is looked at before the signal, and the command is asked for a dump before that.  The signal
-    waits only for a look that was not begun ahead of the deadline.
+    At a limit, a snapshot of the tree comes before the signal, and --dump-signal comes before the snapshot.
     """
     attempt.cause = cause
     attempt.phase = Phase.STOPPING
@@ -82,53 +82,53 @@ def _send_stop(
 
 
 def _grace(attempt: Attempt, signal: int) -> float:
-    # Who was sent KILL has no use for a grace; what forks meanwhile is left to the kill.
+    # After KILL there is no grace. A process that is forked meanwhile is found by the kill.
     return 0.0 if signal == KILL else attempt.policy.kill_after
 
 
 def cancel(attempt: Attempt, event: Cancel, now: float) -> list[Action]:
-    """Stop with the signal that came, to whoever has not got it already."""
+    """Stop the tree with the signal of the cancellation, which is not sent to a tree that has it already."""
     attempt.last_cancel = event
     return stop(attempt, cancellation(event), event.signal, now, skip_signal=event.delivered)
 
 
 def cancellation(event: Cancel) -> Cause:
-    """It as a cause."""
+    """Return the cancellation as a cause."""
     return Cause("cancelled", event.at, signal=event.signal, source=event.source)
 
 
 def kill_stragglers(attempt: Attempt, now: float) -> list[Action]:
-    """The command ended by itself, and whoever it left shall not live on."""
+    """Kill what the command has left, after it has ended by itself (--stragglers kill)."""
     attempt.phase = Phase.STOPPING
     return _order_kill(attempt, now)
 
 
 def clear(attempt: Attempt, now: float) -> list[Action]:
-    """It is over, but whoever it left shall not live beside the next attempt."""
+    """Kill what the attempt has left before the next attempt begins."""
     attempt.phase = Phase.STOPPING
     attempt.is_drained = True
     return _order_kill(attempt, now)
 
 
 def give_up_start(attempt: Attempt, cause: Cause, now: float) -> list[Action]:
-    """End a run whose command never came into being: what there is of the command is killed at once."""
+    """Kill what exists of a command whose start is given up."""
     attempt.cause = cause
     attempt.phase = Phase.STOPPING
     attempt.is_unstarted = True
-    # A command that never was has written no byte.
+    # A command that never ran has written no byte.
     attempt.is_drained = True
     return [Announce(Verdict(cause, KILL, 0.0)), *_order_kill(attempt, now)]
 
 
 def settle(attempt: Attempt) -> list[Action]:
-    """It is over."""
+    """End the attempt with its outcome."""
     attempt.phase = Phase.DONE
     attempt.phase_ends_at = inf
     return [Settle(outcome.settle(attempt.cause, attempt.exit, attempt.policy, attempt.undelivered))]
 
 
 def drain(attempt: Attempt, since: float, now: float) -> list[Action]:
-    """Wait for the last bytes: as long as somebody else may hold the pipe, for the policy's time from `since` on."""
+    """Wait for the rest of the output: at most --drain from `since` on while another process holds the pipe."""
     if attempt.is_drained:
         return settle(attempt)
     attempt.phase = Phase.DRAINING
@@ -141,7 +141,8 @@ def _drain_on(attempt: Attempt, now: float) -> list[Action]:
         return []
     if attempt.is_drain_cut and attempt.cause:
         return settle(attempt)
-    # What is in the pipe is delivered, however slow the reader; only after a cause of ours is that bounded too.
+    # The bytes in the pipe are delivered, however slow the reader. That is bounded only if supervise has stopped the
+    # command.
     attempt.is_drain_cut = True
     attempt.phase_ends_at = now + CUT_DRAIN_SECONDS if attempt.cause else inf
     return [CutOutput()]
@@ -159,14 +160,14 @@ def _kill(attempt: Attempt, why: Literal["grace", "again"], now: float) -> list[
 
 
 def undelivered(attempt: Attempt, event: Undelivered, now: float) -> list[Action]:
-    """Whatever the command says of itself, its output is not whole."""
+    """Note that output is lost; whatever the command's exit code, the outcome is then an error."""
     what = "output" if event.stream == "both" else event.stream
     attempt.undelivered = attempt.undelivered or f"{what} could not be written, and is not whole: {event.reason}"
     return []
 
 
 def output_late(attempt: Attempt, event: Output, now: float) -> list[Action]:
-    """Neither access nor an idle clock hinge on it any more."""
+    """Note the output. Access and the idle clock no longer depend on it."""
     attempt.has_output = True
     return []
 
@@ -175,7 +176,7 @@ def output_late(attempt: Attempt, event: Output, now: float) -> list[Action]:
 
 
 def tick_stopping(attempt: Attempt, event: Tick, now: float) -> list[Action]:
-    """The dump has had its time: stop; the grace is over: kill; and if even that is never answered, go on without."""
+    """Take the next step of the stop if its time is over: dump, signal, grace, KILL, and after KILL the drain."""
     if now < attempt.phase_ends_at:
         return []
     if attempt.is_dumping:
@@ -184,16 +185,19 @@ def tick_stopping(attempt: Attempt, event: Tick, now: float) -> list[Action]:
 
 
 def cancel_stopping(attempt: Attempt, event: Cancel, now: float) -> list[Action]:
-    """The first is passed on and changes neither the cause nor the grace, the second kills at once; no echo does."""
+    """Pass a first cancellation on, or kill at once for a second one; ignore an echo.
+
+    A cancellation that is passed on changes neither the cause nor the grace.
+    """
     last = attempt.last_cancel
     if last and event.signal == last.signal and _is_echo(event, last):
         if event.signal == HUP and not _is_from_terminal(event):
-            # The echo of this hang-up has come: the next HUP of a process is a second request.
+            # The echo of this hang-up has come, so the next HUP from a process is a second request.
             attempt.last_cancel = replace(last, delivered=False, from_terminal=False)
         return []
     attempt.last_cancel = event
     if attempt.cause is None:
-        # Only the stragglers of a command that ended by itself are being killed, and not all is over yet.
+        # The command has ended by itself and only its stragglers are being killed, so the run is not over yet.
         attempt.cause = cancellation(event)
         return [Announce(Verdict(attempt.cause, KILL, 0.0))]
     if attempt.is_killing:
@@ -203,15 +207,16 @@ def cancel_stopping(attempt: Attempt, event: Cancel, now: float) -> list[Action]
     passed_on: list[Action] = [StopTree(event.signal, event.delivered)]
     if not attempt.is_dumping:
         return passed_on
-    # Nobody waits for the dump any more; and what is the same signal, a process gets once.
+    # The wait for the dump ends. A process gets the same signal only once.
     is_same = event.signal == attempt.policy.signal
     actions = _send_stop(attempt, attempt.policy.signal, now, skip_signal=is_same and event.delivered)
     return actions if is_same or attempt.is_killing else actions + passed_on
 
 
 def _is_echo(event: Cancel, last: Cancel) -> bool:
+    """Return whether the event is an echo of the last cancellation."""
     if event.signal == HUP and (_is_from_terminal(event) or _is_from_terminal(last)):
-        # A window that is closed gives two HUPs: one from its shell, which passes it on, and one from the kernel.
+        # A closed terminal window gives two HUPs: one from its shell, which passes it on, and one from the kernel.
         return True
     return not event.delivered and event.at < last.at + ECHO_SECONDS
 
@@ -221,35 +226,35 @@ def _is_from_terminal(event: Cancel) -> bool:
 
 
 def exited_stopping(attempt: Attempt, event: Exited, now: float) -> list[Action]:
-    """Its status goes into the outcome; others of the tree may still live."""
+    """Note the status for the outcome. Other processes of the tree may live."""
     attempt.exit = event.exit
     return _send_stop(attempt, attempt.policy.signal, now) if attempt.is_dumping else []
 
 
 def emptied_stopping(attempt: Attempt, event: Emptied, now: float) -> list[Action]:
-    """First zero, then drain."""
+    """Begin the drain: no process is alive any more, except survivors."""
     attempt.is_empty, attempt.survivors = True, event.survivors
     return drain(attempt, now, now)
 
 
 def drained_stopping(attempt: Attempt, event: Drained, now: float) -> list[Action]:
-    """The streams can close long before the tree is gone."""
+    """Note that the streams are closed, which can be long before the tree ends."""
     attempt.is_drained = True
     return []
 
 
 def extend_late(attempt: Attempt, event: Extend, now: float) -> list[Action]:
-    """What was decided stays."""
+    """Refuse to extend: the decision is made."""
     return [Announce(Refused("extend", _too_late(attempt)))]
 
 
 def ready_late(attempt: Attempt, event: Ready, now: float) -> list[Action]:
-    """After the access limit has fired nothing revives the run; where the command was up, it is no news."""
+    """Refuse `supervise ready` after the access limit has run out; if the command was up, it is no news."""
     return [] if attempt.deadlines.has_access else refuse_ready(event, _too_late(attempt))
 
 
 def refuse_ready(event: Ready, why: str) -> list[Action]:
-    """Whoever says so by hand is told why; what the command or a probe of ours shows is passed over."""
+    """Return the refusal of a sign that a user has given by hand; no action for any other sign."""
     what = {"manual": "ready", "attach": "attach"}.get(event.how)
     return [Announce(Refused(what, why))] if what else []
 
@@ -264,14 +269,15 @@ def _too_late(attempt: Attempt) -> str:
 
 
 def tick_draining(attempt: Attempt, event: Tick, now: float) -> list[Action]:
-    """The wait for more output is over."""
+    """End the wait for more output if its time is over."""
     return _drain_on(attempt, now)
 
 
 def cancel_draining(attempt: Attempt, event: Cancel, now: float) -> list[Action]:
-    """Not everything has been delivered, so the run is cancelled, and whoever was left of the tree with it."""
+    """Cancel the run, as its output is not delivered yet, and stop the processes that are left of the tree."""
     if attempt.cause:
-        # Nobody is left to be stopped, and this wait is short.  But there is no other attempt.
+        # No process is left to be stopped, and this wait is short. The cancellation only keeps another attempt from
+        # starting.
         attempt.last_cancel = attempt.last_cancel or event
         return []
     if not attempt.is_empty:
@@ -281,11 +287,11 @@ def cancel_draining(attempt: Attempt, event: Cancel, now: float) -> list[Action]
 
 
 def emptied_draining(attempt: Attempt, event: Emptied, now: float) -> list[Action]:
-    """Stragglers are not waited for, but whether there are any matters to a cancellation."""
+    """Note that no straggler is alive, which matters to a later cancellation."""
     attempt.is_empty, attempt.survivors = True, event.survivors
     return []
 
 
 def drained_draining(attempt: Attempt, event: Drained, now: float) -> list[Action]:
-    """All is delivered."""
+    """End the attempt: all output is delivered."""
     return settle(attempt)

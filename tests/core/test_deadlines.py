@@ -13,7 +13,7 @@ def completion(**values: object) -> Deadline:
 def test_a_step_counts_from_the_deadline_and_ends_at_the_cap() -> None:
     deadline = completion(cap=50.0, step=20.0)
     moves = []
-    while by := deadline.extend(deadline.at + 0.003):
+    while by := deadline.add_step(deadline.at + 0.003):
         moves.append((by, deadline.at, deadline.added))
     assert moves == [(20.0, 130.0, 20.0), (20.0, 150.0, 40.0), (10.0, 160.0, 50.0)]
     assert not deadline.has_room
@@ -25,14 +25,14 @@ def test_a_step_counts_from_the_deadline_and_ends_at_the_cap() -> None:
 )
 def test_how_late_the_look_may_be(now: float, by: float, at: float) -> None:
     deadline = completion(cap=50.0, step=20.0)
-    assert deadline.extend(now) == by
+    assert deadline.add_step(now) == by
     assert deadline.at == at
 
 
 def test_by_hand_is_not_of_the_cap() -> None:
     deadline = completion(cap=50.0, step=50.0)
-    deadline.add(1000.0, now=20.0)
-    assert deadline.extend(deadline.at) == 50.0
+    deadline.add_by_hand(1000.0, now=20.0)
+    assert deadline.add_step(deadline.at) == 50.0
     assert deadline.at == 1160.0
 
 
@@ -48,10 +48,10 @@ def test_a_mark_is_reached_once_and_the_nearest_of_several_is_said() -> None:
 def test_a_move_arms_only_what_is_still_to_come() -> None:
     deadline = completion(cap=1000.0, step=30.0)
     deadline.reach(105.0)
-    deadline.extend(110.0)
+    deadline.add_step(110.0)
     assert deadline.at == 140.0
     assert deadline.armed == (10.0,)
-    deadline.add(100.0, now=112.0)
+    deadline.add_by_hand(100.0, now=112.0)
     assert deadline.armed == (60.0, 10.0)
 
 
@@ -67,7 +67,7 @@ def test_news_of_nothing_newer_moves_nothing() -> None:
 
 def test_news_of_nothing_newer_takes_back_nothing() -> None:
     deadline = completion(cap=50.0, step=20.0)
-    deadline.extend(110.0)
+    deadline.add_step(110.0)
     deadline.restart(10.0, now=111.0)
     assert deadline.at == 130.0
     deadline.restart(11.0, now=111.0)
@@ -78,7 +78,7 @@ def test_access_comes_first_and_alone() -> None:
     deadlines = Deadlines(Policy(access_timeout=5, timeout=100, idle_timeout=40, warn_at=(60, 20, 4)))
     deadlines.begin(1.0)
     assert [(one.limit, one.at, one.marks) for one in deadlines.in_force()] == [("access", 6.0, (4,))]
-    deadlines.give_access(2.0)
+    deadlines.begin_after_access(2.0)
     assert [(one.limit, one.at, one.marks) for one in deadlines.in_force()] == [
         ("completion", 102.0, (60, 20, 4)),
         ("idle", 42.0, (20, 4)),
@@ -89,7 +89,7 @@ def test_idle_counts_from_the_later_of_access_and_the_last_byte() -> None:
     deadlines = Deadlines(Policy(access_timeout=5, idle_timeout=40))
     deadlines.begin(1.0)
     deadlines.note_byte(3.0, now=3.0)
-    deadlines.give_access(2.0)
+    deadlines.begin_after_access(2.0)
     assert deadlines.idle
     assert deadlines.idle.at == 43.0
 
@@ -97,7 +97,7 @@ def test_idle_counts_from_the_later_of_access_and_the_last_byte() -> None:
 def test_access_is_not_before_the_start() -> None:
     deadlines = Deadlines(Policy(access_timeout=5, timeout=10))
     deadlines.begin(1.0)
-    deadlines.give_access(0.75)
+    deadlines.begin_after_access(0.75)
     assert deadlines.completion
     assert deadlines.completion.at == 11.0
 
@@ -110,7 +110,7 @@ def test_the_first_that_fell_due() -> None:
     deadlines.note_byte(1.0, now=1.0)
     assert deadlines.first_due(20.0) is deadlines.completion
     assert deadlines.completion
-    deadlines.completion.add(5.0, now=1.0)
+    deadlines.completion.add_by_hand(5.0, now=1.0)
     assert deadlines.first_due(20.0) is deadlines.idle
 
 
@@ -121,7 +121,7 @@ def test_a_shift_moves_all_and_changes_nothing_else() -> None:
     deadlines.shift(50.0)
     assert deadlines.access
     assert deadlines.access.at == 56.0
-    deadlines.give_access(51.5)
+    deadlines.begin_after_access(51.5)
     assert [one.at for one in deadlines.in_force()] == [151.5, 92.0]
     deadlines.shift(0.5)
     assert [one.at for one in deadlines.in_force()] == [152.0, 92.5]

@@ -13,7 +13,7 @@ from supervise.commands.subcommands import SUBCOMMANDS
 from tests.support.harness import wait_until
 
 PACKAGE = Path(__file__).parents[1] / "supervise"
-BOUND = 60.0
+HANG_SECONDS = 60.0
 
 OURS = {
     "core": set(),
@@ -380,7 +380,7 @@ before = set(sys.modules)
 print(*set(sys.modules) - before)
 """
     call = subprocess.run(
-        [sys.executable, "-I", "-c", script], capture_output=True, text=True, timeout=BOUND, check=True
+        [sys.executable, "-I", "-c", script], capture_output=True, text=True, timeout=HANG_SECONDS, check=True
     )  # fmt: skip
     return set(call.stdout.split())
 
@@ -395,7 +395,7 @@ def loaded_by(*words, code=0, **variables):
         [sys.executable, "-X", "importtime", *words],
         capture_output=True,
         text=True,
-        timeout=BOUND,
+        timeout=HANG_SECONDS,
         env=os.environ | variables,
     )
     assert call.returncode == code, call.stderr

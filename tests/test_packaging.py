@@ -21,7 +21,7 @@ from supervise.pages.manual import EXIT_CODES
 from supervise.runner.lockout import outcome_of
 
 ROOT = Path(__file__).parents[1]
-BOUND = 300.0
+HANG_SECONDS = 300.0
 SHARED = {
     "share/man/man1/supervise.1": "man/supervise.1",
     "share/bash-completion/completions/supervise": "completions/supervise.bash",
@@ -37,7 +37,7 @@ def build(target, folder):
         cwd=ROOT,
         check=True,
         capture_output=True,
-        timeout=BOUND,
+        timeout=HANG_SECONDS,
     )
     (built,) = folder.iterdir()
     return built
@@ -123,7 +123,7 @@ def test_nothing_beside_the_script_is_taken_for_a_module(program, tmp_path):
     for name in ("select", "_ctypes", "trio"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit(99)\n")
     words = [script, "--no-record", "-t", "30", "--", "sleep", "0.2"]
-    assert subprocess.run(words, timeout=BOUND, check=False).returncode == 0
+    assert subprocess.run(words, timeout=HANG_SECONDS, check=False).returncode == 0
 
 
 def test_no_console_script_is_installed():
@@ -134,16 +134,16 @@ def test_no_console_script_is_installed():
 def test_pip_installs_it_into_a_fresh_environment(tmp_path):
     """Without its dependencies: a plain short run loads none of them."""
     wheel = build("wheel", tmp_path / "dist")
-    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True, timeout=BOUND)
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True, timeout=HANG_SECONDS)
     pip = [tmp_path / "venv" / "bin" / "python", "-m", "pip", "--isolated", "--disable-pip-version-check"]
-    subprocess.run([*pip, "install", "--quiet", "--no-index", "--no-deps", wheel], check=True, timeout=BOUND)
+    subprocess.run([*pip, "install", "--quiet", "--no-index", "--no-deps", wheel], check=True, timeout=HANG_SECONDS)
     script = tmp_path / "venv" / "bin" / "supervise"
     first, rest = script.read_text().split("\n", 1)
     assert first.startswith(f"#!{tmp_path}/venv/bin/python")
     assert rest == (ROOT / "supervise" / "script").read_text().split("\n", 1)[1]
     for place, source in SHARED.items():
         assert (tmp_path / "venv" / place).read_text() == (ROOT / source).read_text()
-    ended = subprocess.run([script, "run", "--", "sh", "-c", "exit 3"], timeout=BOUND, check=False)
+    ended = subprocess.run([script, "run", "--", "sh", "-c", "exit 3"], timeout=HANG_SECONDS, check=False)
     assert ended.returncode == 3
 
 

@@ -21,7 +21,7 @@ from supervise.process.inbox import Inbox
 KINDS = {"ready", "stopping", "status", "alive", "stuck", "prolong", "main pid"}
 SILENCE_SECONDS = 0.3
 """Seconds in which a message would show that must not come."""
-BOUND = 20.0
+HANG_SECONDS = 20.0
 
 # --- the reader
 
@@ -106,7 +106,7 @@ class Receiver:
 
     def wait_for(self, *kinds: str) -> list[tuple[object, ...]]:
         """Return all reports, as soon as these kinds are among them."""
-        until = time.monotonic() + BOUND
+        until = time.monotonic() + HANG_SECONDS
         while not set(kinds) <= {one[0] for one in self._reports}:
             assert time.monotonic() < until, self._reports
             self.inbox.wait(0.05)
@@ -121,7 +121,7 @@ class Receiver:
         os.close(writer)
         poll = select.poll()
         poll.register(reader, 0)
-        assert poll.poll(BOUND * 1000), "the barrier was not answered"
+        assert poll.poll(HANG_SECONDS * 1000), "the barrier was not answered"
         os.close(reader)
 
 
@@ -202,7 +202,7 @@ input()
     with subprocess.Popen([sys.executable, "-c", script, "READY=1"], stdin=subprocess.PIPE) as inside:
         receiver.wait_for("ready")
         inside.communicate(b"\n")
-    subprocess.run([sys.executable, "-c", script, "STOPPING=1"], input=b"\n", check=True, timeout=BOUND)
+    subprocess.run([sys.executable, "-c", script, "STOPPING=1"], input=b"\n", check=True, timeout=HANG_SECONDS)
     receiver.wait_for("stopping")
 
 

@@ -13,7 +13,7 @@ from supervise.activity.cpu import TICKS_PER_SECOND
 from supervise.activity.snapshot import CpuBaseline, Snapshot, SnapshotReader
 from supervise.core.events import ProcessSnapshot, Socket
 from supervise.process import tree
-from tests.support.living import BOUND, python, running, until
+from tests.support.living import HANG_SECONDS, python, running, until
 
 # Functions that start children; each child does what its function's name says.
 DO = """
@@ -62,7 +62,7 @@ def tell():
 
 
 def take(holder: int, earlier: CpuBaseline | None = None) -> Snapshot:
-    reader = SnapshotReader(holder, earlier, monotonic() + BOUND)
+    reader = SnapshotReader(holder, earlier, monotonic() + HANG_SECONDS)
     reader.take()
     seen = reader.snapshot()
     assert seen.is_whole
@@ -112,7 +112,7 @@ def test_the_order_without_the_children_file(monkeypatch: pytest.MonkeyPatch) ->
 def test_processes_beyond_the_bound_are_only_counted() -> None:
     many = snapshot.MAX_PROCESSES + 20
     with python(DO + f"[child(wait) for _ in range({many})]; tell()") as program:
-        reader = SnapshotReader(program.pid, None, monotonic() + BOUND)
+        reader = SnapshotReader(program.pid, None, monotonic() + HANG_SECONDS)
         before = monotonic()
         reader.take()
         print(f"{many} processes: {(monotonic() - before) * 1000:.1f} ms")
@@ -228,7 +228,7 @@ def test_an_earlier_sample_is_the_baseline() -> None:
 
 
 def test_without_time_for_two_looks_the_use_is_since_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshot, "MIN_CPU_SPAN_SECONDS", BOUND * 2)
+    monkeypatch.setattr(snapshot, "MIN_CPU_SPAN_SECONDS", HANG_SECONDS * 2)
     with python(DO + "child(lambda: [burn(), stop()]); tell()") as program:
         seconds_burnt(program.pid)
         seen = take(program.pid)
@@ -267,7 +267,7 @@ def test_what_was_read_before_a_read_that_blocks_is_kept(monkeypatch: pytest.Mon
             return read(path)
 
         monkeypatch.setattr(tree, "read", read_or_block)
-        reader = SnapshotReader(program.pid, None, monotonic() + BOUND)
+        reader = SnapshotReader(program.pid, None, monotonic() + HANG_SECONDS)
         done = _thread.allocate_lock()
         done.acquire()
 
@@ -276,10 +276,10 @@ def test_what_was_read_before_a_read_that_blocks_is_kept(monkeypatch: pytest.Mon
             done.release()
 
         _thread.start_new_thread(work, ())
-        assert blocks.acquire(timeout=BOUND)
+        assert blocks.acquire(timeout=HANG_SECONDS)
         seen = reader.snapshot()
         goes_on.release()
-        assert done.acquire(timeout=BOUND)
+        assert done.acquire(timeout=HANG_SECONDS)
     assert [one.pid for one in seen.processes] == [first, second]
     assert [one.state for one in seen.processes] == ["S", "S"]
     assert ["nanosleep" in one.waits_in for one in seen.processes] == [True, False]

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 SUPERVISE = str(Path(sys.executable).with_name("supervise"))
-BOUND = 60.0
+HANG_SECONDS = 60.0
 CHUNK = 100
 """Lines of output in a second."""
 
@@ -101,7 +101,7 @@ class Soak:
         return self._attempts
 
     def address(self) -> str:
-        until = time.monotonic() + BOUND
+        until = time.monotonic() + HANG_SECONDS
         while not (found := list(self.runtime.glob("supervise/*.sock"))):
             if time.monotonic() > until:
                 raise TimeoutError("no control socket")
@@ -147,7 +147,7 @@ for number in range(int({seconds} * {CHUNK})):
         one.start()
     soak.watch()
     for one in threads:
-        one.join(BOUND)
+        one.join(HANG_SECONDS)
     return soak
 
 

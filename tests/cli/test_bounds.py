@@ -12,7 +12,7 @@ import pytest
 from supervise.records.bounded_output import Writer
 from tests.support.clients import ask, command, connect, socket_of, steered
 from tests.support.harness import PYTHON, Place, Running, child, wait_until
-from tests.support.measures import MOST_KB, connected, fds, pss, threads
+from tests.support.measures import GROWTH_LIMIT_KB, connected, fds, pss, threads
 
 
 def stop(supervise: Place, running: Running, run_id: str) -> None:
@@ -37,7 +37,7 @@ def test_a_client_that_never_reads_costs_little(supervise: Place, request_: byte
         except OSError:
             # It takes no more, or has hung up.
             pass
-        assert pss(running.pid) - before < MOST_KB
+        assert pss(running.pid) - before < GROWTH_LIMIT_KB
         assert ask(path, do="status")["ok"]
     stop(supervise, running, run_id)
 
@@ -169,7 +169,7 @@ def test_attempts_leave_nothing_while_the_reader_stands_still(supervise: Place, 
     # Those of the attempt that goes on come and go.
     assert last[0] - first[0] <= 8
     assert last[1] - first[1] <= 4
-    assert last[2] - first[2] < MOST_KB
+    assert last[2] - first[2] < GROWTH_LIMIT_KB
 
 
 # --- the guardian
@@ -214,7 +214,7 @@ def test_a_storm_of_signals_costs_little_and_blocks_no_limit(supervise: Place, n
     (verdict,) = ended.events_named("verdict")
     assert verdict["t"] < 6
     assert sent > 5000
-    assert grown < MOST_KB
+    assert grown < GROWTH_LIMIT_KB
 
 
 STORMS = {
@@ -421,7 +421,7 @@ def test_what_a_command_says_is_bounded_everywhere(supervise: Place, words: str,
     time.sleep(1)
     before = pss(running.pid)
     time.sleep(1.5)
-    assert pss(running.pid) - before < MOST_KB
+    assert pss(running.pid) - before < GROWTH_LIMIT_KB
     over.touch()
     ended = running.wait()
     assert ended.code == 0

@@ -10,7 +10,7 @@ from supervise.commands import app, invocation
 from supervise.commands.subcommands import SUBCOMMANDS, first_words
 from tests.support.refusals import refusal
 
-BOUND = 60.0
+HANG_SECONDS = 60.0
 FILLED = {"RUN": "20261124-1", "DURATION": "5s", "KEY": "timeout", "VALUE": "5m"}
 
 
@@ -27,7 +27,13 @@ def call(program, tmp_path):
     def call(*words, **environ):
         environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "LC_ALL": "C.UTF-8", "COLUMNS": "100", **environ}
         return subprocess.run(
-            [program, *words], env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=BOUND, check=False
+            [program, *words],
+            env=environ,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=HANG_SECONDS,
+            check=False,
         )
 
     return call

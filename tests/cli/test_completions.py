@@ -18,7 +18,7 @@ from tests.support.programs import needed
 
 COMPLETIONS = Path(__file__).parents[2] / "completions"
 LONG_NAMES = {name for name in NAMES if name.startswith("--")} | {"--help", "--version"}
-BOUND = 30.0
+HANG_SECONDS = 30.0
 """Seconds that a shell may take for an answer on a busy machine; they are never waited out where it comes."""
 
 BASH_RC = """
@@ -69,7 +69,7 @@ class Terminal:
 
     def wait_for(self, *patterns):
         """Read on until each of them was shown since the last wait."""
-        until = time.monotonic() + BOUND
+        until = time.monotonic() + HANG_SECONDS
         while not all(re.search(pattern, self.seen) for pattern in patterns):
             ready = select.select([self.fd], [], [], max(0.0, until - time.monotonic()))[0]
             assert ready, f"not {patterns} in {self.seen!r}"
@@ -108,7 +108,7 @@ def bash_offers(words, home, before=""):
     """What the function puts into COMPREPLY; the last word is the one under the cursor."""
     call = subprocess.run(
         [needed("bash"), "--norc", "-c", before + BASH_CALL, "bash", COMPLETIONS / "supervise.bash", *words],
-        env=environ(home), cwd=home, capture_output=True, text=True, timeout=BOUND, check=True,
+        env=environ(home), cwd=home, capture_output=True, text=True, timeout=HANG_SECONDS, check=True,
     )  # fmt: skip
     assert call.stderr == ""
     return call.stdout.split("\n")[:-1]
@@ -117,7 +117,7 @@ def bash_offers(words, home, before=""):
 def fish_offers(line, home):
     call = subprocess.run(
         [needed("fish"), "-c", f"source {COMPLETIONS}/supervise.fish; complete -C $argv[1]", line],
-        env=environ(home), cwd=home, capture_output=True, text=True, timeout=BOUND, check=True,
+        env=environ(home), cwd=home, capture_output=True, text=True, timeout=HANG_SECONDS, check=True,
     )  # fmt: skip
     assert call.stderr == ""
     return [offer.split("\t")[0] for offer in call.stdout.splitlines()]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from supervise.control import runtime_folders, sockets
 from tests.support.clients import ask, command, connect, socket_of, steered
-from tests.support.harness import BOUND, Place, child, wait_until
+from tests.support.harness import HANG_SECONDS, Place, child, wait_until
 
 
 def stop(supervise: Place, run_id: str) -> None:
@@ -166,7 +166,7 @@ def test_another_user_gets_nowhere(supervise: Place) -> None:
 
     def intrude() -> "subprocess.CompletedProcess[str]":
         words = [sys.executable, "-c", program, str(path.parent), path.name]
-        return subprocess.run(words, capture_output=True, text=True, timeout=BOUND)
+        return subprocess.run(words, capture_output=True, text=True, timeout=HANG_SECONDS)
 
     assert "PermissionError" in intrude().stderr
     path.parent.chmod(0o711)
@@ -224,7 +224,7 @@ def survives(supervise: Place, count: int, options: tuple[str, ...]) -> None:
                 one.shutdown(socket.SHUT_WR)
                 got = b""
                 # An answer that may never come (to `more`) is not waited for.
-                one.settimeout(0.002 if b'"more"' in data else BOUND)
+                one.settimeout(0.002 if b'"more"' in data else HANG_SECONDS)
                 while more := one.recv(1 << 16):
                     got += more
             except (BrokenPipeError, ConnectionResetError, TimeoutError):

@@ -11,7 +11,7 @@ import pytest
 from supervise import __version__
 from supervise.options.table import OPTIONS, option_names
 
-BOUND = 60.0
+HANG_SECONDS = 60.0
 PLAIN = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "COLUMNS": "120"}
 BOX = "╭╮╰╯│"
 
@@ -23,7 +23,7 @@ def call(program, tmp_path):
     def call(*words, environ=None, **streams):
         streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | streams
         return subprocess.run(
-            [program, *words], env=PLAIN | (environ or {}), cwd=tmp_path, timeout=BOUND, check=False, **streams
+            [program, *words], env=PLAIN | (environ or {}), cwd=tmp_path, timeout=HANG_SECONDS, check=False, **streams
         )
 
     return call
@@ -105,9 +105,9 @@ def test_colours_as_they_are_asked_for(call):
 def test_colours_on_a_terminal(program, tmp_path, words, variable, are_there):
     name, _, value = variable.partition("=")
     environ = PLAIN | {"TERM": "xterm-256color", "HOME": str(tmp_path), name: value}
-    subprocess.run([program, "--", "false"], env=environ, timeout=BOUND, check=False)
+    subprocess.run([program, "--", "false"], env=environ, timeout=HANG_SECONDS, check=False)
     text, _ = pexpect.run(
-        shlex.join([str(program), *words]), env=environ, cwd=tmp_path, timeout=BOUND, withexitstatus=True
+        shlex.join([str(program), *words]), env=environ, cwd=tmp_path, timeout=HANG_SECONDS, withexitstatus=True
     )
     assert bool(re.search(rb"\x1b\[(\d+;)*[34]\d[;m]", text)) is are_there
 
@@ -136,7 +136,7 @@ def test_closed_streams(program):
                 ["sh", "-c", f"exec '{program}' {words} {closed}"],
                 env=PLAIN,
                 capture_output=True,
-                timeout=BOUND,
+                timeout=HANG_SECONDS,
                 check=False,
             )
             assert ended.returncode == code, (words, closed)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.harness import BOUND, Place, child, wait_for_file, wait_until
+from tests.support.harness import HANG_SECONDS, Place, child, wait_for_file, wait_until
 from tests.support.screens import CTRL_C, CTRL_Z, Screen, screen, shell, tmux, words
 
 # pexpect forks; that other threads of the test are at rest then is known.
@@ -259,7 +259,9 @@ def test_fifty_megabytes_arrive_whole_on_the_terminal(supervise: Place) -> None:
             if DRAWN.search(got, max(0, len(got) - 200)):
                 supervise.file("go").touch()
         on.wait_for_end()
-    numbers = subprocess.run(["seq", "3300000"], capture_output=True, timeout=BOUND).stdout.replace(b"\n", b"\r\n")
+    numbers = subprocess.run(["seq", "3300000"], capture_output=True, timeout=HANG_SECONDS).stdout.replace(
+        b"\n", b"\r\n"
+    )
     assert len(numbers) > 25_000_000
     assert without_the_line(bytes(got)) == 2 * numbers
     assert len(got) > len(numbers) * 2

@@ -10,7 +10,7 @@ from itertools import zip_longest
 
 import pytest
 
-from tests.support.harness import BOUND, Ended, Place, Reader, wait_until
+from tests.support.harness import HANG_SECONDS, Ended, Place, Reader, wait_until
 
 TIMES = 20
 SHELL = "echo start; echo error >&2; echo end"
@@ -252,5 +252,5 @@ def test_apart_a_reader_that_stands_still_does_not_hold_up_the_other_stream(supe
     finally:
         reader = Reader(os.fdopen(ours, "rb", 0))
     assert running.wait().code == 0
-    reader.join(BOUND)
+    reader.join(HANG_SECONDS)
     assert len(reader.data) == 500_000

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from supervise.control import sockets
-from tests.support.harness import BOUND, wait_until
+from tests.support.harness import HANG_SECONDS, wait_until
 from tests.support.mounts import HIDES
 from tests.support.users import ALICE, BOB, ROOT, Users
 
@@ -46,7 +46,7 @@ def text_of(process: "subprocess.Popen[bytes]") -> str:
     assert process.stderr
     assert process.stdout
     with process:
-        process.wait(BOUND)
+        process.wait(HANG_SECONDS)
         return process.stderr.read().decode()
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.harness import BOUND, PYTHON, Place, wait_until
+from tests.support.harness import HANG_SECONDS, PYTHON, Place, wait_until
 from tests.support.screens import CTRL_C, environ_of, shell
 from tests.support.terminals import named
 
@@ -246,7 +246,7 @@ def test_a_terminal_that_hangs_up_is_the_end_of_the_input(supervise: Place) -> N
     os.close(theirs)
     wait_until(lambda: named(supervise, "cat"))
     os.close(ours)
-    assert process.wait(BOUND) == 0
+    assert process.wait(HANG_SECONDS) == 0
     assert supervise.file("ended").exists()
 
 

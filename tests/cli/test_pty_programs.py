@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.support.harness import BOUND, Place, wait_until
+from tests.support.harness import HANG_SECONDS, Place, wait_until
 from tests.support.programs import needed
 from tests.support.screens import CTRL_C, CTRL_D, shell
 from tests.support.terminals import named, script
@@ -158,7 +158,9 @@ def ssh_server(place: Place) -> Iterator[str]:
     options = "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR"
     ssh = f"ssh -F none -i {folder}/key -p {port} {' '.join(f'-o {each}' for each in options)} 127.0.0.1"
     try:
-        wait_until(lambda: subprocess.run([*ssh.split(), "true"], capture_output=True, timeout=BOUND).returncode == 0)
+        wait_until(
+            lambda: subprocess.run([*ssh.split(), "true"], capture_output=True, timeout=HANG_SECONDS).returncode == 0
+        )
         yield ssh
     except AssertionError:
         print((folder / "log").read_text())

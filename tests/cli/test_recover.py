@@ -16,7 +16,7 @@ from tests.support.harness import Place, Running, child, is_alive, wait_for_file
 from tests.support.places import lock_file
 from tests.support.records import facts, only, records_of
 
-BOUND = 60.0
+HANG_SECONDS = 60.0
 
 
 def recovered(place: Place, *words: str) -> list[dict[str, Any]]:

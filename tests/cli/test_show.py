@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from supervise.commands import show, timeline
 from supervise.records import reader
-from tests.support.harness import BOUND, Place, child, wait_until
+from tests.support.harness import HANG_SECONDS, Place, child, wait_until
 
 
 def show_text(place: Place, *words: str, **environ: str) -> str:
@@ -129,7 +129,7 @@ def test_a_long_line_is_cut_in_a_terminal_alone(supervise: Place) -> None:
     shower = pexpect.spawn(
         str(supervise.program), ["show", "-"], cwd=str(supervise.folder), env=environ, dimensions=(24, 60)
     )
-    shower.expect(pexpect.EOF, timeout=BOUND)
+    shower.expect(pexpect.EOF, timeout=HANG_SECONDS)
     shower.close()
     shown = shower.before
     assert [line for line in shown.decode().splitlines() if line.startswith("  00")] == ["  " + "0" * 57 + "…"]

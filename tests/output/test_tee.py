@@ -11,7 +11,7 @@ import pytest
 from supervise.output.tee import PIPE_COUNT, QUEUE_BYTES, Copier
 from supervise.process import system
 
-BOUND = 20.0
+HANG_SECONDS = 20.0
 
 
 class Sink:
@@ -28,7 +28,7 @@ class Sink:
         self.error: OSError | None = None
 
     def write(self, stream: str, at: float, data: bytes) -> None:
-        assert self.open.wait(BOUND)
+        assert self.open.wait(HANG_SECONDS)
         if self.error:
             raise self.error
         self.taken += data
@@ -115,7 +115,7 @@ def test_tee_does_not_wait_for_a_pipe_that_is_being_emptied() -> None:
 
 def test_two_floods_never_get_the_same_pipe() -> None:
     sink = Sink()
-    copy, _ = copy_to(sink, wait_seconds=BOUND)
+    copy, _ = copy_to(sink, wait_seconds=HANG_SECONDS)
     ends = [os.pipe() for _ in "oe"]
     taken: list[int] = []
 
@@ -129,7 +129,7 @@ def test_two_floods_never_get_the_same_pipe() -> None:
             os.write(theirs, data)
             one.start()
         for one in floods:
-            one.join(BOUND)
+            one.join(HANG_SECONDS)
         assert copy.flush()
     finally:
         sys.setswitchinterval(before)
@@ -144,7 +144,7 @@ def test_two_floods_never_get_the_same_pipe() -> None:
 @pytest.mark.parametrize("left", range(PIPE_COUNT))
 def test_without_descriptors_there_are_fewer_pipes_and_no_wait(monkeypatch: pytest.MonkeyPatch, left: int) -> None:
     sink = Sink()
-    copy, _ = copy_to(sink, wait_seconds=BOUND)
+    copy, _ = copy_to(sink, wait_seconds=HANG_SECONDS)
     ours, theirs = os.pipe()
     pipes = [os.pipe() for _ in range(left)]
 
@@ -156,7 +156,7 @@ def test_without_descriptors_there_are_fewer_pipes_and_no_wait(monkeypatch: pyte
     try:
         os.write(theirs, b"0123456789")
         monkeypatch.setattr(os, "pipe", pipe)
-        assert seconds(lambda: [copy.tee("stdout", ours, 10) for _ in range(20)]) < BOUND / 2
+        assert seconds(lambda: [copy.tee("stdout", ours, 10) for _ in range(20)]) < HANG_SECONDS / 2
         assert copy.flush()
         assert sink.taken == b"0123456789" * (20 if left else 0)
     finally:
@@ -195,7 +195,7 @@ def test_a_sink_that_is_slower_misses_nothing() -> None:
             super().write(stream, at, data)
 
     sink = Slow()
-    copy, _ = copy_to(sink, wait_seconds=BOUND)
+    copy, _ = copy_to(sink, wait_seconds=HANG_SECONDS)
     for _ in range(100):
         put(copy, bytes(1 << 17))
     assert copy.flush()

@@ -15,7 +15,7 @@ from supervise.process import channel
 from supervise.process.holder import Holder
 
 ROOT = Path(__file__).parents[2]
-BOUND = 60.0
+HANG_SECONDS = 60.0
 CHECKED = ("supervise.runner.dispatcher", "supervise.runner.requests", "supervise.process.holder")
 """What these modules import is checked too: all that sends or receives a message."""
 
@@ -82,7 +82,7 @@ class Tree:
             cwd=self.folder,
             capture_output=True,
             text=True,
-            timeout=5 * BOUND,
+            timeout=5 * HANG_SECONDS,
         )
         assert (call.returncode == 0) == call.stdout.startswith("Success"), call
         return call.stdout if call.returncode else ""
@@ -186,7 +186,7 @@ def test_an_unknown_message_ends_the_run_with_one_line(
         [sys.executable, "-I", "-c", code, "run", "--no-record", *words],
         capture_output=True,
         text=True,
-        timeout=BOUND,
+        timeout=HANG_SECONDS,
     )
     lines = re.sub(r"line \d+", "line N", call.stderr).splitlines()
     assert f"supervise: internal error: {why}; stopping the command" in lines

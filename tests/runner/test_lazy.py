@@ -5,13 +5,13 @@ import sys
 
 import pytest
 
-BOUND = 60.0
+HANG_SECONDS = 60.0
 LOADED = "from supervise.runner import lazy; lazy.load_trio(); import sys, trio; "
 
 
 def printed(code: str) -> str:
     """Return what Python prints that has loaded trio in this way, and then runs the code."""
-    done = subprocess.run([sys.executable, "-c", LOADED + code], capture_output=True, text=True, timeout=BOUND)
+    done = subprocess.run([sys.executable, "-c", LOADED + code], capture_output=True, text=True, timeout=HANG_SECONDS)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout.strip()
 
@@ -45,7 +45,7 @@ def test_a_use_of_a_module_loads_that_module_alone():
 
 def test_a_module_that_is_there_already_stays():
     code = "import ssl; " + LOADED + "print(trio._ssl._stdlib_ssl is ssl)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=BOUND)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG_SECONDS)
     assert (done.stdout.strip(), done.stderr) == ("True", "")
 
 
@@ -59,7 +59,7 @@ try:
 except ImportError:
     print({*lazy.NEVER_USED, lazy.SEARCH} & {*sys.modules}, hasattr(sys.modules["ctypes"], "util"))
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=BOUND)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG_SECONDS)
     assert (done.stdout.strip(), done.stderr) == ("set() False", "")
 
 

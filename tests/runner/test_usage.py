@@ -13,7 +13,7 @@ import pytest
 
 from supervise.records.store import SAMPLES, Record
 from supervise.runner import usage
-from tests.support.harness import BOUND, wait_until
+from tests.support.harness import HANG_SECONDS, wait_until
 
 
 def test_a_look_that_takes_long_holds_up_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -21,7 +21,7 @@ def test_a_look_that_takes_long_holds_up_nobody(tmp_path: Path, monkeypatch: pyt
     go, is_over, has_ended = threading.Event(), threading.Event(), threading.Event()
 
     def holder() -> int:
-        assert go.wait(BOUND)
+        assert go.wait(HANG_SECONDS)
         if is_over.is_set():
             has_ended.set()
             raise SystemExit
@@ -40,5 +40,5 @@ def test_a_look_that_takes_long_holds_up_nobody(tmp_path: Path, monkeypatch: pyt
     go.set()
     first = wait_until(lambda: samples.exists() and samples.read_text().splitlines()).pop(0)
     is_over.set()
-    assert has_ended.wait(BOUND)
+    assert has_ended.wait(HANG_SECONDS)
     assert first.split()[2:] == ["7", "0", "0"]

@@ -1,10 +1,11 @@
-"""A program of many vices: it does what the words of its command line say, one after the other.
+"""A command for tests: it carries out the words of its command line, one after the other.
 
     children.py ignore=TERM ready stay
     children.py fork setsid mark=FILE stay end exit=3
 
-A word is `name` or `name=value`; `fork ... end` and `double_fork ... end` have a child do the words between.  Nobody
-outlives LIFETIME, whatever goes wrong with the test.  Few imports: a test starts many of these.
+A word is `name` or `name=value`; `fork ... end` and `double_fork ... end` have a child carry out the words between.
+The word `fork` does not wait for the child. No process of this program outlives LIFETIME_SECONDS, also where the test
+fails. The imports are few, since a test starts many of these processes.
 """
 
 import os
@@ -12,9 +13,9 @@ import signal
 import sys
 import time
 
-LIFETIME = 150
-"""Seconds after which SIGALRM ends any of us."""
-BLOCK = 1 << 16
+LIFETIME_SECONDS = 150
+"""Seconds after which SIGALRM ends each of these processes."""
+BLOCK_BYTES = 1 << 16
 
 
 def write(data: bytes, fd: int = 1) -> None:
@@ -26,31 +27,31 @@ def number_of(name: str) -> int:
     return int(getattr(signal, "SIG" + name))
 
 
-# --- to be found, and to wait
+# --- marks and waits
 
 
 def mark(path: str) -> None:
-    """Write our pid to that file, whole or not at all: we are this far, and no byte of output has told."""
+    """Write the pid of this process into that file, whole or not at all: a sign to the test without any output."""
     with open(f"{path}.{os.getpid()}", "w") as file:
         file.write(str(os.getpid()))
     os.rename(f"{path}.{os.getpid()}", path)
 
 
 def wait_for(path: str) -> None:
-    """Go on when that file is there."""
+    """Wait until that file exists."""
     while not os.path.exists(path):
         time.sleep(0.005)
 
 
 def sleep_until_age(seconds: str) -> None:
-    """Until our process is so old, whatever its start has taken (in clock ticks: 10 ms)."""
+    """Sleep until so many seconds after the start of this process, to the clock tick (10 ms)."""
     with open("/proc/self/stat") as file:
         started = int(file.read().rsplit(")", 1)[1].split()[19]) / os.sysconf("SC_CLK_TCK")
     time.sleep(max(0.0, started + float(seconds) - time.clock_gettime(time.CLOCK_BOOTTIME)))
 
 
 def stay(_: str) -> None:
-    """For ever."""
+    """Sleep for ever."""
     while True:
         time.sleep(60)
 
@@ -63,13 +64,13 @@ def ignore(name: str) -> None:
 
 
 def exit_on(value: str) -> None:
-    """`exit_on=TERM,0`: leave with that code when the signal comes."""
+    """`exit_on=TERM,0`: exit with that code when the signal comes."""
     name, code = value.split(",")
     signal.signal(number_of(name), lambda *_: os._exit(int(code)))
 
 
 def last_words(name: str) -> None:
-    """Say something when the signal comes, on both streams, and leave with 1."""
+    """When the signal comes, print a line on stdout and one on stderr, and exit with 1."""
 
     def speak(*_: object) -> None:
         write(b"last words\n")
@@ -80,19 +81,22 @@ def last_words(name: str) -> None:
 
 
 def mark_on(value: str) -> None:
-    """`mark_on=TERM,FILE`: mark it when the signal comes, and go on."""
+    """`mark_on=TERM,FILE`: mark the file when the signal comes, and go on."""
     name, path = value.split(",")
     signal.signal(number_of(name), lambda *_: mark(path))
 
 
 def print_signals(_: str) -> None:
-    """Say `got NAME` for each that comes, and go on."""
+    """Print `got NAME` for each signal that comes, and go on."""
     for name in ("TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "CONT", "WINCH"):
         signal.signal(number_of(name), lambda number, _: write(f"got {signal.Signals(number).name[3:]}\n".encode()))
 
 
 def print_ignored(_: str) -> None:
-    """The names of those that are ignored, a space around each; by the kernel, since Python ignores some itself."""
+    """Print the names of the ignored signals, a space around each.
+
+    They come from the kernel, since Python itself ignores some.
+    """
     with open("/proc/self/status") as file:
         mask = int(file.read().split("SigIgn:")[1].split()[0], 16)
     write(f" {' '.join(one.name[3:] for one in signal.Signals if mask >> one - 1 & 1)} \n".encode())
@@ -106,15 +110,15 @@ def stop(_: str) -> None:
 
 
 def tick(value: str) -> None:
-    """`tick=0.2,10`: a line on stdout, ten times, after so many seconds each."""
-    ticking(value, 1)
+    """`tick=0.2,10`: print ten lines on stdout, each after a pause of 0.2 seconds."""
+    print_ticks(value, 1)
 
 
 def tick_err(value: str) -> None:
-    ticking(value, 2)
+    print_ticks(value, 2)
 
 
-def ticking(value: str, fd: int) -> None:
+def print_ticks(value: str, fd: int) -> None:
     pause, count = value.split(",")
     for number in range(int(count)):
         time.sleep(float(pause))
@@ -122,15 +126,15 @@ def ticking(value: str, fd: int) -> None:
 
 
 def flood(count: str) -> None:
-    """So many bytes in one line without an end, on stdout."""
+    """Print so many bytes on stdout, in one line without an end."""
     left = int(count)
-    block = b"x" * BLOCK
+    block = b"x" * BLOCK_BYTES
     while left:
-        left -= os.write(1, block[: min(left, BLOCK)])
+        left -= os.write(1, block[: min(left, BLOCK_BYTES)])
 
 
 def flood_until_broken(path: str) -> None:
-    """Write until the reader has left, and mark that we were told so."""
+    """Write until EPIPE shows that the reader has left, and mark the file."""
     try:
         while True:
             write(b"x" * 1000 + b"\n")
@@ -139,7 +143,7 @@ def flood_until_broken(path: str) -> None:
 
 
 def wait_until_broken(path: str) -> None:
-    """Write nothing, and mark when stdout has lost its reader."""
+    """Write nothing, and mark the file when stdout has lost its reader."""
     import select
 
     poll = select.poll()
@@ -149,7 +153,7 @@ def wait_until_broken(path: str) -> None:
 
 
 def close_pipes(_: str) -> None:
-    """Leave stdin, stdout and stderr, as a daemon does."""
+    """Put /dev/null in the place of stdin, stdout and stderr, as a daemon does."""
     null = os.open(os.devnull, os.O_RDWR)
     for fd in range(3):
         os.dup2(null, fd)
@@ -157,8 +161,8 @@ def close_pipes(_: str) -> None:
 
 
 def cat(_: str) -> None:
-    """Stdin to stdout."""
-    while data := os.read(0, BLOCK):
+    """Copy stdin to stdout."""
+    while data := os.read(0, BLOCK_BYTES):
         write(data)
 
 
@@ -167,7 +171,7 @@ def env(name: str) -> None:
 
 
 def fds(_: str) -> None:
-    """The numbers of our open files."""
+    """Print the numbers of the open descriptors."""
     listing = os.open("/proc/self/fd", os.O_RDONLY)
     numbers = sorted(int(fd) for fd in os.listdir(listing) if int(fd) != listing)
     os.close(listing)
@@ -198,22 +202,22 @@ def burn_in_short_children(seconds: str) -> None:
 
 
 def tcp_talk(seconds: str) -> None:
-    """Move bytes over a connection with ourselves, with little CPU."""
+    """Move bytes over a TCP connection of this process with itself, with little CPU."""
     here, there = loopback()
     until = time.monotonic() + float(seconds)
     while time.monotonic() < until:
         here.sendall(b"x" * 1000)
-        there.recv(BLOCK)
+        there.recv(BLOCK_BYTES)
         time.sleep(0.02)
 
 
 def tcp_silent(_: str) -> None:
-    """Hold a connection with ourselves, and say nothing on it."""
+    """Hold a TCP connection of this process with itself, and send nothing on it."""
     kept.extend(loopback())
 
 
 def connect(port: str) -> None:
-    """Hold a connection with somebody else on this machine, and say nothing on it."""
+    """Hold a TCP connection to that port of this machine, and send nothing on it."""
     import socket
 
     kept.append(socket.create_connection(("127.0.0.1", int(port))))
@@ -232,14 +236,14 @@ def loopback() -> tuple:
 
 
 def listen(port: str) -> None:
-    """Accept connections on that port of this machine, by the kernel alone."""
+    """Listen on that TCP port of this machine; the kernel alone accepts connections."""
     import socket
 
     kept.append(socket.create_server(("127.0.0.1", int(port))))
 
 
 def answer_http(value: str) -> None:
-    """`answer_http=8080,503,200`: to each request one of these codes, and the last one to all that come after."""
+    """`answer_http=8080,503,200`: answer the first request with 503, and all later ones with 200."""
     import socket
 
     port, *codes = value.split(",")
@@ -248,7 +252,7 @@ def answer_http(value: str) -> None:
             link = server.accept()[0]
             link.settimeout(5)
             try:
-                link.recv(BLOCK)
+                link.recv(BLOCK_BYTES)
                 link.sendall(f"HTTP/1.1 {codes[0]} So it is\r\nContent-Length: 0\r\n\r\n".encode())
             except OSError:
                 pass
@@ -257,7 +261,7 @@ def answer_http(value: str) -> None:
 
 
 def notify(message: str) -> None:
-    """Say it by sd_notify."""
+    """Send that message by sd_notify(3)."""
     import socket
 
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as link:
@@ -265,14 +269,14 @@ def notify(message: str) -> None:
 
 
 def say_endless(value: str) -> None:
-    """`say_endless=100000000,text`: a line of so many bytes and then the text, with an end after all."""
+    """`say_endless=100000000,text`: print one line of so many bytes and the text."""
     count, text = value.split(",")
     flood(count)
     write(text.encode() + b"\n")
 
 
 def read_zeros(seconds: str) -> None:
-    """Read, with little CPU."""
+    """Read /dev/zero for so many seconds, with little CPU."""
     zero = os.open("/dev/zero", os.O_RDONLY)
     until = time.monotonic() + float(seconds)
     while time.monotonic() < until:
@@ -284,13 +288,13 @@ def read_zeros(seconds: str) -> None:
 
 
 def kill(name: str) -> None:
-    """By a signal of our own."""
+    """Die of that signal."""
     if name != "KILL":
         signal.signal(number_of(name), signal.SIG_DFL)
     os.kill(os.getpid(), number_of(name))
 
 
-VICES = {
+ACTIONS = {
     "mark": mark,
     "wait_for": wait_for,
     "sleep": lambda seconds: time.sleep(float(seconds)),
@@ -336,8 +340,9 @@ VICES = {
 
 
 def perform(words: list[str]) -> None:
+    """Carry out the words."""
     # An alarm is not inherited by a child.
-    signal.alarm(LIFETIME)
+    signal.alarm(LIFETIME_SECONDS)
     while words:
         name, _, value = words[0].partition("=")
         words = words[1:]
@@ -345,11 +350,11 @@ def perform(words: list[str]) -> None:
             inner, words = split(words)
             start(inner, leave=name == "double_fork")
         else:
-            VICES[name](value)
+            ACTIONS[name](value)
 
 
 def split(words: list[str]) -> tuple[list[str], list[str]]:
-    """The words up to the `end` that belongs to us, and those after it."""
+    """Return the words before the `end` that closes the block which is open here, and the words after it."""
     depth = 1
     for index, word in enumerate(words):
         depth += (word in ("fork", "double_fork")) - (word == "end")
@@ -359,7 +364,7 @@ def split(words: list[str]) -> tuple[list[str], list[str]]:
 
 
 def start(words: list[str], *, leave: bool) -> None:
-    """Have a child do these words; if it is to leave, in a session of its own and with its parent gone."""
+    """Have a child carry out these words; with `leave`, a grandchild in a session without a parent that waits."""
     pid = os.fork()
     if pid:
         if leave:
@@ -375,6 +380,6 @@ def start(words: list[str], *, leave: bool) -> None:
 
 if __name__ == "__main__":
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
-        # No exception: INT ends us as it ends most programs.
+        # INT ends this program as it ends most programs, without an exception of Python.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     perform(sys.argv[1:])

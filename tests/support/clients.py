@@ -1,4 +1,4 @@
-"""Clients of a run: its control socket, and the commands that ask and steer it."""
+"""Clients of a run: connections to its control socket, and the commands that ask about it and steer it."""
 
 import json
 import os
@@ -7,24 +7,31 @@ from pathlib import Path
 from typing import Any
 
 from supervise.records import reader
-from tests.support.harness import BOUND, Ended, Place, Running, wait_until
+from tests.support.harness import HANG_SECONDS, Ended, Place, Running, wait_until
 
 
 def socket_of(supervise: Place, number: int = 0) -> Path:
-    """The control socket of a run, as soon as there is one."""
+    """Wait for the control socket of a run, and return its path."""
     folder = supervise.runtime / "supervise"
     return wait_until(lambda: sorted(folder.glob("*.sock"))[number : number + 1])[0]
 
 
 def newest(supervise: Place) -> str:
-    """The id of this test's newest run.  `-` may be a run of another test, in the folder that all tests share."""
+    """Return the id of this test's newest run.
+
+    `-` would not do: it may stand for a run of another test, in the folder that all tests share.
+    """
     return wait_until(lambda: reader.ids(supervise.state)[:1])[0]
 
 
 def connect(path: Path) -> socket.socket:
+    """Return a connection to that control socket.
+
+    Raises OSError.
+    """
     one = socket.socket(socket.AF_UNIX)
-    one.settimeout(BOUND)
-    # The address has no room for a long path.
+    one.settimeout(HANG_SECONDS)
+    # A socket address has no room for a long path (108 bytes, unix(7)).
     fd = os.open(path.parent, os.O_RDONLY)
     try:
         one.connect(f"/proc/self/fd/{fd}/{path.name}")
@@ -37,7 +44,7 @@ def connect(path: Path) -> socket.socket:
 
 
 def ask(path: Path, **request: Any) -> Any:
-    """The run's answer to one request."""
+    """Send the run one request, and return its answer."""
     with connect(path) as one, one.makefile("rw") as file:
         file.write(json.dumps(request) + "\n")
         file.flush()
@@ -45,27 +52,30 @@ def ask(path: Path, **request: Any) -> Any:
 
 
 def steered(supervise: Place, *words: str, **manner: Any) -> tuple[Running, str]:
-    """A run that can be steered, and its id."""
+    """Start a run, wait for its control socket, and return the run and its id."""
     running = supervise.start(*words, **manner)
     return running, socket_of(supervise).stem
 
 
 def command(supervise: Place, *words: str, **manner: Any) -> Any:
+    """Run `supervise WORDS`, to its end."""
     return supervise.popen([str(supervise.program), *words], **manner).wait()
 
 
 def attach(supervise: Place, *said: str, **manner: object) -> Running:
+    """Start `supervise attach WORDS`."""
     return supervise.popen([str(supervise.program), "attach", *said], **manner)  # type: ignore[arg-type]
 
 
 def stop(supervise: Place, run_id: str) -> dict[str, object]:
-    """End a run, and read its report as soon as it is there."""
+    """Stop a run by `supervise stop`, and return its report."""
     ended = command(supervise, "stop", run_id)
     assert ended.code == 0, ended.err
     return report_of(supervise)
 
 
 def report_of(supervise: Place) -> dict[str, object]:
+    """Wait for the report of the first run and for the end of all processes, and return the report."""
     path = supervise.report_path(0)
     wait_until(path.exists)
     report: dict[str, object] = json.loads(path.read_bytes())
@@ -74,7 +84,7 @@ def report_of(supervise: Place) -> dict[str, object]:
 
 
 def detached(supervise: Place, *words: str, options: tuple[str, ...] = ()) -> tuple[str, Ended]:
-    """The id that came back, and how the call itself ended."""
+    """Run `supervise --detach`; return the id that it prints, and how the call itself ended."""
     ended = supervise("--detach", *options, "--", *words)
     assert ended.code == 0
     assert ended.err == b""

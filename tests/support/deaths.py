@@ -1,4 +1,4 @@
-"""The death of a supervisor, and the recovery of its run."""
+"""Supervisors that a test kills, and the recovery of their runs."""
 
 import json
 import os
@@ -21,16 +21,18 @@ from tests.support.harness import (
 from tests.support.records import records_of
 
 OTHER_BOOT = "00000000-0000-4000-8000-000000000000"
+"""A boot id that no machine has."""
 
 
 def kill(place: Place, running: Running) -> None:
+    """Kill the supervisor, and wait until its guardian has stopped the tree."""
     running.send(signal.SIGKILL)
     running.process.wait()
     wait_until(lambda: not place.alive())
 
 
 def checked(record: reader.Record) -> dict[str, object]:
-    """The end of a record that is whole."""
+    """Check the end and the events of a record against their schemas, and return the end."""
     end = record.end()
     assert end is not None
     validator("report").validate(end)
@@ -40,20 +42,21 @@ def checked(record: reader.Record) -> dict[str, object]:
 
 
 def recover(place: Place, *words: str, env: dict[str, str] | None = None) -> Ended:
+    """Run `supervise recover WORDS`, to its end."""
     return place.popen([str(place.program), "recover", *words], env=env).wait()
 
 
 def started(place: Place, *words: str, options: tuple[str, ...] = ()) -> tuple[Running, int]:
-    """A run, and the pid of its command."""
+    """Start a run, wait until its command has begun, and return the run and the pid of the command."""
     pid_file = place.file(f"pid-{len(records_of(place))}")
     running = place.start("-k", "0.3", *options, "--", *child(*words, f"mark={pid_file}", "stay"), report=False)
     return running, wait_for_file(pid_file)
 
 
 def kill_both(running: Running) -> None:
-    """Kill supervise, its guardian, and the watcher of the cgroup where there is one by now.
+    """Kill the supervisor, its guardian, and the watcher of the cgroup where there is one by now.
 
-    So none of them is left to do anything about the death of the others.
+    The supervisor is stopped first, so that none of the three can act on the death of another.
     """
     guardian = running.guardian()
     running.send(signal.SIGSTOP)
@@ -67,7 +70,7 @@ def kill_both(running: Running) -> None:
 
 
 def rewrite(record: reader.Record, name: str, value: str) -> None:
-    """Put another value into what stands in run.toml."""
+    """Replace the value of that name in run.toml of the record."""
     path = Path(record.folder, "run.toml")
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join(f"{name} = {value}\n" if line.startswith(f"{name} = ") else line for line in lines))

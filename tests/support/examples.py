@@ -1,4 +1,4 @@
-"""Things that faces are told: a few by hand, and all by hypothesis."""
+"""Items for the faces: a few by hand, and all kinds by hypothesis."""
 
 import json
 from pathlib import Path
@@ -136,7 +136,7 @@ HANGING_FIELDS: dict[str, Any] = {
 
 
 def validator(name: str) -> jsonschema.Draft202012Validator:
-    """Of the schema of that name that is shipped in the package."""
+    """Return a validator for the schema of that name in the package."""
     path = Path(supervise.__file__).parent / "schema" / f"{name}.schema.json"
     schema: Any = json.loads(path.read_text())
     jsonschema.Draft202012Validator.check_schema(schema)
@@ -144,7 +144,7 @@ def validator(name: str) -> jsonschema.Draft202012Validator:
 
 
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-"""A busy machine is no failure."""
+"""Settings of hypothesis without time limits: a busy machine is no failure."""
 
 # Any text that os.fsdecode can give, and some that it cannot.
 text = st.text(st.characters(), max_size=20)
@@ -259,7 +259,7 @@ heard = (
     | diagnosis
     | outcome
 )
-"""What is an event to others."""
+"""Items that faces show or write as events."""
 unheard = st.sampled_from(
     [
         Tick(),
@@ -281,7 +281,7 @@ usage = st.builds(Usage, st.none() | time, st.none() | count, st.none() | count,
 
 @st.composite
 def _runs(draw: st.DrawFn) -> list[ReportItem]:
-    """A run as the machine and the runner tell it, up to any moment."""
+    """Draw the items of a run, in their order, up to any moment."""
     end = draw(outcome)
     if end.name in ("not_found", "not_executable"):
         return [SpawnFailed(end.name, "x: not found"), end]

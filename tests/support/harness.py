@@ -1,4 +1,4 @@
-"""The installed program, run as a user would, in an empty folder; and what is left behind when it has ended."""
+"""The installed program, run as a user runs it, in an empty folder; and the proof that it leaves nothing behind."""
 
 import ctypes
 import json
@@ -19,12 +19,12 @@ from typing import Any, TypeVar
 
 from jsonschema import Draft202012Validator
 
-BOUND = 40.0
-"""Seconds after which a program is taken to hang, and a condition never to come: many times what any of them takes."""
+HANG_SECONDS = 40.0
+"""Seconds after which a wait fails: many times what any of them takes."""
 CHILDREN = Path(__file__).with_name("children.py")
 PYTHON = (sys.executable, "-I", "-S")
 TOKEN = "E2E_TOKEN"
-"""The variable by which the processes of a test are known."""
+"""The environment variable by which the processes of a test are found."""
 SET_CHILD_SUBREAPER = 36
 """PR_SET_CHILD_SUBREAPER of prctl(2)."""
 
@@ -32,12 +32,12 @@ T = TypeVar("T")
 
 
 def child(*words: str) -> tuple[str, ...]:
-    """The command line of children.py for these words."""
+    """Return the command line of children.py for these words."""
     return (*PYTHON, str(CHILDREN), *words)
 
 
-def wait_until(condition: Callable[[], T], bound: float = BOUND) -> T:
-    """The first true answer."""
+def wait_until(condition: Callable[[], T], bound: float = HANG_SECONDS) -> T:
+    """Call the condition until it is true, and return its value; fail after `bound` seconds."""
     end = time.monotonic() + bound
     while not (answer := condition()):
         assert time.monotonic() < end, f"not within {bound:.0f} s"
@@ -46,12 +46,12 @@ def wait_until(condition: Callable[[], T], bound: float = BOUND) -> T:
 
 
 def wait_for_file(path: Path) -> int:
-    """The number in a file, as soon as it is there: a pid that `mark` wrote."""
+    """Wait for a file, and return the number in it: the pid that `mark` of children.py wrote."""
     return int(wait_until(lambda: path.exists() and path.read_text()))
 
 
 def state_of(pid: int) -> str:
-    """Its letter of proc(5); X where it is gone."""
+    """Return the state of a process as its letter in proc(5); X where there is no such process."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
@@ -60,7 +60,10 @@ def state_of(pid: int) -> str:
 
 
 def is_alive(pid: int) -> bool:
-    """A zombie too, as long as other threads than its first are not gone: they hold its files and locks."""
+    """Return whether the process is alive.
+
+    A zombie counts while it has more threads than its first: these hold its files and locks.
+    """
     state = state_of(pid)
     if state != "Z":
         return state != "X"
@@ -71,6 +74,7 @@ def is_alive(pid: int) -> bool:
 
 
 def name_of(pid: int) -> str:
+    """Return the name of a process (proc(5), comm); `?` where there is no such process."""
     try:
         return Path(f"/proc/{pid}/comm").read_text().strip()
     except OSError:
@@ -78,7 +82,7 @@ def name_of(pid: int) -> str:
 
 
 def is_watcher(pid: int) -> bool:
-    """It waits for the death of a supervise and its guardian (supervise/process/cgroup.py)."""
+    """Return whether the process is the watcher of a cgroup (supervise/process/cgroup.py)."""
     try:
         return b"\0supervise-watcher\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
@@ -86,12 +90,13 @@ def is_watcher(pid: int) -> bool:
 
 
 def parent_of(pid: int) -> int:
+    """Return the pid of the parent."""
     stat = Path(f"/proc/{pid}/stat").read_bytes()
     return int(stat[stat.rindex(b")") + 2 :].split()[1])
 
 
 def alive_with(token: str) -> list[int]:
-    """The processes, zombies left out, in whose first environment the token is."""
+    """Return the living processes, but this one, that had the token in their environment when they were executed."""
     found = []
     for name in os.listdir("/proc"):
         if name.isdigit() and int(name) != os.getpid():
@@ -106,14 +111,14 @@ def alive_with(token: str) -> list[int]:
 
 @cache
 def validator(name: str) -> Draft202012Validator:
-    """For a schema that the program ships: `report`, `event`."""
+    """Return a validator for a schema of the program: `report` or `event`."""
     schema = json.loads((files("supervise") / "schema" / f"{name}.schema.json").read_text())
     Draft202012Validator.check_schema(schema)
     return Draft202012Validator(schema)
 
 
 class Reader(threading.Thread):
-    """Collects what comes through a pipe, so that nobody has to wait for us."""
+    """A thread that collects all bytes of a pipe, so that the writer never waits for the test."""
 
     def __init__(self, file: Any) -> None:
         super().__init__(daemon=True)
@@ -136,27 +141,28 @@ class Ended:
     """A program that has ended."""
 
     code: int
-    """As subprocess has it: negative where a signal ended it."""
+    """The exit code as subprocess has it: -N where signal N ended the program."""
     out: bytes
     err: bytes
     left: list[str]
-    """The processes of its tree that were alive the moment it had ended."""
+    """The processes of its tree that were alive right after its end."""
     report: Any
-    """None where there is none."""
+    """The content of the report; None where there is no report."""
     events: list[Any]
 
     @property
     def messages(self) -> list[str]:
-        """What supervise said: the lines of stderr that begin as all of ours do."""
+        """Return the messages of supervise on stderr, without the `supervise: ` at their beginning."""
         lines = self.err.decode(errors="replace").splitlines()
         return [line.removeprefix("supervise: ") for line in lines if line.startswith("supervise: ")]
 
     @property
     def finals(self) -> list[str]:
-        """The messages in which our exit code stands."""
+        """Return the messages that name the exit code of supervise."""
         return [message for message in self.messages if "(exit " in message]
 
     def events_named(self, name: str) -> list[Any]:
+        """Return the events of that name."""
         return [event for event in self.events if event["event"] == name]
 
 
@@ -177,7 +183,7 @@ class Running:
 
     @property
     def out(self) -> bytes:
-        """Stdout as far as it has come."""
+        """Return what has come on stdout so far."""
         return self.readers["out"].data
 
     @property
@@ -196,7 +202,7 @@ class Running:
         return self.process.poll() is not None and not any(reader.is_alive() for reader in self.readers.values())
 
     def guardian(self) -> int:
-        """Its pid: the child that the program names as such."""
+        """Wait for the guardian, and return its pid: the child with the guardian's name."""
         return wait_until(lambda: next((pid for pid in self.children() if name_of(pid) == "supervise-guard"), 0))
 
     def children(self) -> list[int]:
@@ -209,8 +215,8 @@ class Running:
     def send(self, number: int) -> None:
         self.process.send_signal(number)
 
-    def wait(self, bound: float = BOUND) -> Ended:
-        """Wait for its end, and look at once who is left."""
+    def wait(self, bound: float = HANG_SECONDS) -> Ended:
+        """Wait for the end of the program, and look at once which processes of its tree are left."""
         try:
             code = self.process.wait(bound)
         except subprocess.TimeoutExpired:
@@ -219,8 +225,8 @@ class Running:
             raise AssertionError(f"hangs; alive: {alive}; stderr: {self.err[-2000:]!r}") from None
         left = [f"{pid} {name_of(pid)}" for pid in alive_with(self.token)]
         for reader in self.readers.values():
-            reader.join(BOUND)
-            assert not reader.is_alive(), f"somebody still holds our pipe: {left}"
+            reader.join(HANG_SECONDS)
+            assert not reader.is_alive(), f"a process still holds the pipe: {left}"
         report = json.loads(self.report_path.read_bytes()) if self.report_path.exists() else None
         if report is not None:
             validator("report").validate(report)
@@ -234,7 +240,10 @@ class Running:
 
 
 class Place:
-    """Where one test runs its programs.  Calling it runs `supervise run` with a report, and waits for its end."""
+    """The folders and the environment of one test.
+
+    A call of it runs `supervise run` with a report, and waits for the end.
+    """
 
     def __init__(self, folder: Path, program: Path, token: str) -> None:
         self.folder = folder / "work"
@@ -251,22 +260,22 @@ class Place:
             "LANG": "C.UTF-8",
         }
         self.state = str(self._home / ".local/state/supervise")
-        """Where the records are."""
+        """The folder of the records."""
         self._started: list[Running] = []
 
     def __call__(self, *words: str, **manner: Any) -> Ended:
-        """`supervise run --report FILE WORDS`, to its end."""
+        """Run `supervise run --report FILE WORDS`, to its end."""
         return self.start(*words, **manner).wait()
 
     def start(self, *words: str, report: bool = True, events: bool = False, **manner: Any) -> Running:
-        """The same, without waiting.  Without a report the call is the bare one."""
+        """Start `supervise run` with a report and events as asked for; with neither, the bare `supervise WORDS`."""
         number = len(self._started)
         options = ["--report", str(self.report_path(number))] if report else []
         options += ["--events", str(self.events_path(number))] if events else []
         return self.popen([str(self.program), *(["run"] if options else []), *options, *words], **manner)
 
     def shell(self, script: str, *arguments: str, shell: str = "bash", **manner: Any) -> Ended:
-        """A script, to its end; its arguments are `$@`, and `supervise` is on its PATH."""
+        """Run a script, to its end; its arguments are `$@`, and `supervise` is on its PATH."""
         return self.popen([shell, "-c", script, shell, *arguments], **manner).wait()
 
     def popen(
@@ -278,7 +287,7 @@ class Place:
         stderr: int | None = None,
         **manner: Any,
     ) -> Running:
-        """Any program, in a session of its own (so without a terminal), its stdout and stderr read where not given."""
+        """Start any program in a session of its own, so without a terminal; stdout and stderr are read by default."""
         is_text = isinstance(stdin, bytes)
         number = len(self._started)
         token = f"{self._token}-{number};"
@@ -310,20 +319,21 @@ class Place:
         return self.folder / f"events-{number}.jsonl"
 
     def file(self, name: str) -> Path:
-        """A path for a child to mark."""
+        """Return the path of a file in the test's folder, for a child to mark."""
         return self.folder / name
 
     def alive(self) -> list[int]:
+        """Return the pids of the test's living processes."""
         return alive_with(self._token)
 
     def sweep(self) -> list[str]:
-        """Kill whoever is alive; who that was."""
+        """Kill all processes of the test; return those that were alive, by pid and name."""
         swept = {pid: name_of(pid) for pid in self.alive()}
         wait_until(lambda: not self._kill_alive())
         for running in self._started:
-            running.process.wait(BOUND)
+            running.process.wait(HANG_SECONDS)
             for reader in running.readers.values():
-                reader.join(BOUND)
+                reader.join(HANG_SECONDS)
         reap_orphans()
         return [f"{pid} {name}" for pid, name in swept.items()]
 
@@ -331,7 +341,7 @@ class Place:
         alive = self.alive()
         for pid in alive:
             if is_watcher(pid):
-                # It goes when the others are dead, and takes their cgroup along.
+                # The watcher ends by itself when the others are dead, and removes their cgroup.
                 continue
             try:
                 os.kill(pid, signal.SIGKILL)
@@ -340,12 +350,13 @@ class Place:
         return alive
 
     def litter(self) -> list[str]:
-        """Files of ours that should not be there any more."""
+        """Return the files that supervise should have removed."""
         sockets = [path for path in self.runtime.rglob("*") if not path.is_dir()]
         return [str(path) for path in (*self._temporary.rglob("*"), *self.folder.rglob(".supervise-*"), *sockets)]
 
 
 def reap_orphans() -> None:
+    """Reap the dead processes that have become children of this one."""
     try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
@@ -355,13 +366,13 @@ def reap_orphans() -> None:
 
 @contextmanager
 def place(folder: Path, program: Path) -> Iterator[Place]:
-    """A place for one test, and at its end the proof that nothing is left: no process, no descriptor, no file."""
+    """Yield the place of one test; at the end prove that no process, no descriptor and no file is left."""
     prctl = ctypes.CDLL(None).prctl
-    # A core of a child that dies on purpose would be litter.
+    # A command that dies on purpose would leave a core file.
     core = resource.getrlimit(resource.RLIMIT_CORE)
     resource.setrlimit(resource.RLIMIT_CORE, (0, core[1]))
     files_before = sorted(os.listdir("/proc/self/fd"))
-    # Whoever is orphaned falls to us, and not to an init that may be slow to reap.
+    # An orphan becomes a child of this process, and not of an init that may be slow to reap it.
     prctl(SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     here = Place(folder, program, f"{os.getpid()}-{os.urandom(8).hex()}")
     try:

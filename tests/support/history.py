@@ -1,4 +1,4 @@
-"""Histories as tables: what happens and when, and beside it what the machine orders."""
+"""Histories of the machine as tables: each row has a time, an event, and the actions that the machine orders."""
 
 from dataclasses import dataclass, replace
 
@@ -27,13 +27,13 @@ HUP, INT, KILL, TERM = 1, 2, 9, 15
 
 @dataclass(frozen=True)
 class Late:
-    """An event that comes after a Tick was wanted: we are slow."""
+    """An event that comes later than the tick that the machine wanted, as on a busy machine."""
 
     event: Event
 
 
 TICK = Tick()
-"""At the very time for which it was asked."""
+"""A tick at the very time for which the machine wanted it."""
 LATE = Late(TICK)
 ALIVE = Answered(pending=False)
 UNREAD = Answered(pending=True)
@@ -64,12 +64,12 @@ def play(policy: Policy, *rows: Row) -> Machine:
 
 
 def out(at: float, stream: Stream = "stdout", first: float | None = None) -> Output:
-    """Bytes, the last of them at `at`."""
+    """Return the event for new output; its last byte came at `at`."""
     return Output(stream, 1, at if first is None else first, at)
 
 
 def ended(at: float, code: int | None = 0, signal: int | None = None) -> Exited:
-    """The command's own process ended."""
+    """Return the event for the end of the command's own process."""
     return Exited(Exit(code, signal), at)
 
 

@@ -2,10 +2,13 @@
 
     python hung.py FOLDER answers | unread | unanswered
 
-It is mounted on FOLDER until stdin ends, and prints a line as soon as it is there.  `answers` serves files in memory
-until a line comes on stdin that says `unread` or `unanswered`.  `unread`: no request is read any more, so a process
-that waits for an answer can be killed.  `unanswered`: each is read and never answered; who waits is in an
-uninterruptible sleep, and cannot be killed before the mount is gone (fs/fuse/dev.c, request_wait_answer).
+The file system is mounted on FOLDER until stdin ends; a line on stdout says that the mount is done. A line on stdin
+changes how the server goes on:
+
+- `answers`: it serves files that it keeps in memory
+- `unread`: it reads no request, so a process that waits for an answer can be killed
+- `unanswered`: it reads each request and never answers; a process that waits for the answer is in an uninterruptible
+  sleep, and cannot be killed before the mount is gone (fs/fuse/dev.c, request_wait_answer)
 """
 
 import ctypes
@@ -30,14 +33,14 @@ FOLDER, FILE, SYMBOLIC = 0o040000, 0o100000, 0o120000
 
 
 class Hung:
-    """One such mount."""
+    """One such mount, as the test sees it."""
 
     def __init__(self, folder: Path, server: "subprocess.Popen[bytes]") -> None:
         self.folder = folder
         self._server = server
 
     def stop(self, how: str) -> None:
-        """Answer nothing from now on."""
+        """Change how the server goes on: `answers`, `unread` or `unanswered`."""
         assert self._server.stdin
         assert self._server.stdout
         self._server.stdin.write(how.encode() + b"\n")
@@ -46,13 +49,13 @@ class Hung:
 
 
 def is_possible() -> bool:
-    """Whether this user may mount one."""
+    """Return whether this user may mount such a file system."""
     return os.geteuid() == 0 and os.access("/dev/fuse", os.W_OK)
 
 
 @contextmanager
 def mounted(folder: Path, how: str) -> Iterator[Hung]:
-    """Such a file system; at the end all who wait for it get an error."""
+    """Mount such a file system on that folder; at the end all processes that wait for it get an error."""
     folder.mkdir(exist_ok=True)
     words = [sys.executable, "-I", "-S", __file__, str(folder), how]
     server = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -68,7 +71,7 @@ def mounted(folder: Path, how: str) -> Iterator[Hung]:
 
 
 def serve(folder: str, how: str) -> None:
-    """Mount it, and serve it as long as stdin lasts."""
+    """Mount the file system, and serve it until stdin ends."""
     connection = os.open("/dev/fuse", os.O_RDWR)
     libc = ctypes.CDLL(None, use_errno=True)
     options = f"fd={connection},rootmode=40000,user_id=0,group_id=0,allow_other"
@@ -125,7 +128,7 @@ class Node:
 
 
 class Memory:
-    """The files."""
+    """The files that the server keeps."""
 
     def __init__(self) -> None:
         self._nodes = {1: Node(1, FOLDER | 0o755)}
@@ -207,7 +210,7 @@ class Memory:
         return struct.pack("<QII", 0, 0, 0) + node.attributes()
 
     def _listed(self, node: Node, at: int, size: int) -> bytes:
-        """Return struct fuse_dirent for each name from that one on."""
+        """Return struct fuse_dirent for each name from number `at` on, at most `size` bytes in all."""
         listed = b""
         for place, (name, found) in enumerate(list(node.names.items())[at:], at + 1):
             one = struct.pack("<QQII", found.number, place, len(name), found.mode >> 12) + name
@@ -219,7 +222,7 @@ class Memory:
 
 
 def header(request: bytes) -> tuple[int, int, int]:
-    """Length, operation and number of a request (struct fuse_in_header)."""
+    """Return length, operation and number of a request (struct fuse_in_header)."""
     length, operation, unique = struct.unpack("<IIQ", request[:16])
     return length, operation, unique
 

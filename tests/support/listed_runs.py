@@ -1,4 +1,4 @@
-"""Records made by hand, and what `ps` lists of them."""
+"""Records that a test makes without a run, and the answers of `ps` and other commands."""
 
 import json
 import os
@@ -14,15 +14,18 @@ DAY = 86400.0
 
 
 def ask(place: Place, *words: str, **environ: str) -> Ended:
+    """Run `supervise WORDS` with these variables, to its end."""
     return place.popen([str(place.program), *words], env=environ).wait()
 
 
 def lines(ended: Ended) -> list[str]:
+    """Return the lines of stdout of a command that has succeeded."""
     assert ended.code == 0, ended.err
     return ended.out.decode().splitlines()
 
 
 def listed(place: Place, *words: str) -> list[dict[str, Any]]:
+    """Return the rows of `supervise ps --json`."""
     ended = ask(place, "ps", *words, "--json")
     assert ended.code == 0, ended.err
     found: list[dict[str, Any]] = json.loads(ended.out)
@@ -30,7 +33,10 @@ def listed(place: Place, *words: str) -> list[dict[str, Any]]:
 
 
 def make(state: str, started: float, **end: Any) -> str:
-    """A record that another process has left behind, ended so long after its start or not at all."""
+    """Make a record of a run that started at that epoch second, and return its id.
+
+    With the fields `end` the run has ended; without any it looks like a run whose supervisor was killed.
+    """
     moment = time.strftime("%Y%m%d-%H%M%S", time.gmtime(started))
     run_id = f"{moment}-{os.urandom(5).hex()}"
     record = store.create(

@@ -6,26 +6,28 @@ from pathlib import Path
 
 from tests.support.clients import connect
 
-MOST_KB = 4096
-"""By which a process may grow, whatever is done to it."""
+GROWTH_LIMIT_KB = 4096
+"""Kilobytes by which a process may grow, whatever a test does to it."""
 
 
 def pss(pid: int) -> int:
-    """The proportional set size in kB (proc(5), smaps_rollup)."""
+    """Return the proportional set size in kB (proc(5), smaps_rollup)."""
     text = Path(f"/proc/{pid}/smaps_rollup").read_text()
     return int(text.split("\nPss:")[1].split()[0])
 
 
 def fds(pid: int) -> int:
+    """Return the number of open descriptors."""
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
 def threads(pid: int) -> int:
+    """Return the number of threads."""
     return len(os.listdir(f"/proc/{pid}/task"))
 
 
 def connected(path: Path) -> socket.socket | None:
-    """A connection; None where so many others wait that the kernel keeps no more of them."""
+    """Return a connection to that socket; None where its backlog is full (listen(2))."""
     try:
         return connect(path)
     except BlockingIOError:

@@ -1,4 +1,4 @@
-"""Where the program keeps locks and sockets on the machine that runs the tests."""
+"""The files of locks on the machine that runs the tests."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from supervise.records import flock
 
 
 def lock_file(name: str) -> Path:
-    """The file of that lock of this user's, there or not."""
+    """Return the path of the file for that lock name of this user; the file need not exist."""
     folder = flock._folder()
     folder.close()
     return Path(folder.path, f"{name}.lock")

@@ -1,6 +1,6 @@
-"""A terminal with a person at it: what is typed, and what the screen shows, as a terminal's emulator (pyte) draws it.
+"""Terminals at which a test types, and whose screen it reads as an emulator (pyte) draws it.
 
-Nothing here sleeps: every step waits, with a bound, for what a person would wait to see.
+No step sleeps: each waits, with a bound, for a text that a person would wait to see.
 """
 
 import os
@@ -15,7 +15,7 @@ from time import monotonic
 import pexpect
 import pyte
 
-from tests.support.harness import BOUND, TOKEN, Place, child, state_of, wait_until
+from tests.support.harness import HANG_SECONDS, TOKEN, Place, child, state_of, wait_until
 from tests.support.programs import needed
 
 ROWS, COLUMNS = 24, 80
@@ -26,19 +26,19 @@ SHELLS = {
 CTRL_C, CTRL_D, CTRL_Z, CTRL_BACKSLASH = "\x03", "\x04", "\x1a", "\x1c"
 
 
-def words(*vices: str) -> str:
-    """The command line of children.py, for a shell."""
-    return shlex.join(child(*vices))
+def words(*actions: str) -> str:
+    """Return the command line of children.py for these words, quoted for a shell."""
+    return shlex.join(child(*actions))
 
 
 def environ_of(place: Place) -> dict[str, str]:
-    """Of a shell of the place, by which its processes are found as well; prompts are numbered."""
+    """Return the environment of a shell in that place: with numbered prompts, and with the token of the test."""
     more = {"TERM": "xterm", "PS1": r"[\#]$ ", "HISTFILE": "/dev/null", TOKEN: f"{place._token}-shell;"}
     return {**place.environ, **more}
 
 
 class Emulator(pyte.Screen):
-    """pyte knows no private attributes (vim asks a terminal of xterm's kind for such), which show nothing."""
+    """A screen of pyte that passes over private attributes, which pyte does not know and vim asks for."""
 
     def select_graphic_rendition(self, *attributes: int, private: bool = False) -> None:
         if not private:
@@ -51,13 +51,13 @@ class Screen:
     def __init__(self, place: Place, words: list[str], env: dict[str, str] | None = None) -> None:
         environ = {**environ_of(place), **(env or {})}
         self._child = pexpect.spawn(
-            words[0], words[1:], cwd=str(place.folder), env=environ, dimensions=(ROWS, COLUMNS), timeout=BOUND
+            words[0], words[1:], cwd=str(place.folder), env=environ, dimensions=(ROWS, COLUMNS), timeout=HANG_SECONDS
         )
         self._child.delaybeforesend = None
         self._screen = Emulator(COLUMNS, ROWS)
         self._stream = pyte.ByteStream(self._screen)
         self.transcript = b""
-        """Every byte that has come."""
+        """Every byte that the program has written."""
 
     @property
     def pid(self) -> int:
@@ -65,7 +65,7 @@ class Screen:
 
     @property
     def text(self) -> str:
-        """The lines that show something."""
+        """Return the screen without empty lines at its top and bottom."""
         return "\n".join(line.rstrip() for line in self._screen.display).strip("\n")
 
     @property
@@ -87,8 +87,8 @@ class Screen:
         self.type(line + "\r")
 
     def wait_until(self, condition: Callable[[], object], what: str = "") -> None:
-        """Take in what comes until the screen is so."""
-        end = monotonic() + BOUND
+        """Read from the terminal until the condition is true; `what` names it in an error."""
+        end = monotonic() + HANG_SECONDS
         while not condition():
             assert monotonic() < end, f"{what or 'it'} has not come; the screen:\n{self.text}"
             try:
@@ -102,14 +102,14 @@ class Screen:
             self._stream.feed(data)
 
     def wait_for(self, pattern: str) -> str:
-        """Wait for a part of the screen; what the first group, or all of it, has matched."""
+        """Wait until the pattern matches the screen; return the first group, or the whole match without groups."""
         self.wait_until(lambda: re.search(pattern, self.text, re.M), repr(pattern))
         found = re.search(pattern, self.text, re.M)
         assert found
         return found[1] if found.groups() else found[0]
 
     def wait_for_prompt(self, number: int) -> None:
-        """The shell waits for its command of that number."""
+        """Wait for the prompt of that number."""
         self.wait_until(lambda: self.cursor_line == f"[{number}]$", f"prompt {number}")
 
     def resize(self, rows: int, columns: int) -> None:
@@ -117,17 +117,17 @@ class Screen:
         self._screen.resize(rows, columns)
 
     def foreground(self) -> int:
-        """The process group in the foreground."""
+        """Return the process group in the foreground of the terminal."""
         return os.tcgetpgrp(self._child.child_fd)
 
     def hang_up(self) -> None:
-        """Close the window."""
+        """Close the terminal, as a window is closed."""
         self._child.fileobj.close() if hasattr(self._child, "fileobj") else os.close(self._child.child_fd)
         self._child.closed = True
 
     def wait_for_end(self) -> int:
-        """Wait for its end; its exit code, as a shell says it."""
-        end = monotonic() + BOUND
+        """Wait for the end of the program; return its exit code as a shell has it: 128 + N after signal N."""
+        end = monotonic() + HANG_SECONDS
         while True:
             try:
                 data = self._child.read_nonblocking(1 << 16, timeout=0.05)
@@ -142,7 +142,7 @@ class Screen:
         return 128 + self._child.signalstatus if self._child.signalstatus else int(self._child.exitstatus)
 
     def close(self) -> None:
-        """End whatever is left, so that the sweep of the place finds what has escaped, and not the shell."""
+        """Kill the program, so that the sweep of the place finds what has escaped, and not the shell."""
         if self._child.isalive():
             os.kill(self.pid, signal.SIGKILL)
         if not self._child.closed:
@@ -151,7 +151,7 @@ class Screen:
 
 @contextmanager
 def screen(place: Place, words: list[str], env: dict[str, str] | None = None) -> Iterator[Screen]:
-    """Any program on a terminal."""
+    """Run a program on a terminal; at the end it is killed."""
     one = Screen(place, words, env)
     try:
         yield one
@@ -168,7 +168,7 @@ class Shell:
         on.wait_for_prompt(1)
 
     def start(self, line: str) -> None:
-        """Enter a line, and do not wait for its end."""
+        """Enter a line, and do not wait for the end of its command."""
         self.screen.enter(line)
         self.number += 1
 
@@ -187,7 +187,7 @@ class Shell:
         self.screen.wait_until(condition, what)
 
     def count(self, text: str) -> int:
-        """How often it is on the screen."""
+        """Return how often the text is on the screen."""
         return self.screen.text.count(text)
 
     def has_line(self, line: str) -> bool:
@@ -197,20 +197,20 @@ class Shell:
         self.screen.type(keys)
 
     def check_usable(self) -> None:
-        """What is typed is seen, and an `Enter` enters it; no job is left."""
+        """Check that the terminal echoes what is typed, that `Enter` enters it, and that no job is left."""
         self.run("clear; jobs; echo us''able")
         assert "usable" in self.screen.lines, self.screen.text
         assert self.screen.lines[0] == "usable", f"a job is left:\n{self.screen.text}"
 
     def exit(self) -> None:
-        """Leave it as a person does."""
+        """End the shell by `exit`."""
         self.screen.enter("exit 0")
         self.screen.wait_for_end()
 
 
 @contextmanager
 def shell(place: Place, env: dict[str, str] | None = None) -> Iterator[Shell]:
-    """A bash on a terminal; when all went well it must be usable to the end, with no job and no process left."""
+    """Run a bash on a terminal; where the test has passed, check at the end that the shell is usable."""
     with screen(place, SHELLS["bash"], env) as on:
         one = Shell(on)
         yield one
@@ -219,7 +219,7 @@ def shell(place: Place, env: dict[str, str] | None = None) -> Iterator[Shell]:
 
 
 class Tmux:
-    """A tmux of our own with one window."""
+    """A tmux server with one window."""
 
     def __init__(self, place: Place, command: str) -> None:
         self._socket = place.folder / "tmux"
@@ -235,7 +235,7 @@ class Tmux:
             check=True,
             capture_output=True,
             text=True,
-            timeout=BOUND,
+            timeout=HANG_SECONDS,
         ).stdout
 
     @property
@@ -243,7 +243,7 @@ class Tmux:
         return self._call("capture-pane", "-p").strip("\n")
 
     def type(self, *keys: str) -> None:
-        """By tmux's names: `C-c`, `Enter`; anything else as it is."""
+        """Type keys by their names in tmux (`C-c`, `Enter`), and any other text as it is."""
         self._call("send-keys", *keys)
 
     def enter(self, line: str) -> None:
@@ -267,19 +267,19 @@ class Tmux:
         self._call("resize-window", "-x", str(columns), "-y", str(rows))
 
     def kill_window(self) -> None:
-        """As the person who clicks the window away."""
+        """Close the window."""
         self._call("kill-window")
 
     def close(self) -> None:
         subprocess.run(["tmux", "-S", str(self._socket), "kill-server"], env=self._environ, capture_output=True)
-        # The shell hears of it when its terminal is gone.
+        # The shell ends when its terminal is gone.
         wait_until(lambda: state_of(self.pid) in "XZ" and state_of(self._shell) in "XZ")
         self._socket.unlink(missing_ok=True)
 
 
 @contextmanager
 def tmux(place: Place, command: str = r"PS1='[\#]$ ' exec bash --norc --noprofile -i") -> Iterator[Tmux]:
-    """A shell in a window of tmux."""
+    """Run a shell in a window of tmux."""
     needed("tmux")
     one = Tmux(place, command)
     try:

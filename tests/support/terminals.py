@@ -1,4 +1,4 @@
-"""Runs in a terminal of their own."""
+"""Scripts in a terminal of their own, and the processes of a test by name."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,10 @@ from tests.support.screens import Shell, shell
 
 @contextmanager
 def script(supervise: Place, line: str) -> Iterator[Shell]:
-    """That line in a script, which unlike an interactive shell does not mend the terminal after each command."""
+    """Run that line in a script and check that the terminal's modes are the same afterwards.
+
+    An interactive shell would not do: it restores the modes after each command.
+    """
     supervise.file("text").write_text("".join(f"{number}\n" for number in range(1, 1001)))
     supervise.file("script").write_text(
         f"stty -a >before\n{line}\necho code $?\nstty -a >after\ncmp before after && echo same\n"
@@ -22,9 +25,11 @@ def script(supervise: Place, line: str) -> Iterator[Shell]:
 
 
 def named(supervise: Place, name: str) -> list[int]:
+    """Return the pids of the test's living processes of that name (proc(5), comm)."""
     return [pid for pid in supervise.alive() if name_of(pid) == name]
 
 
 def supervisor(supervise: Place) -> int:
+    """Return the pid of the test's only supervisor."""
     (pid,) = named(supervise, "supervise")
     return pid

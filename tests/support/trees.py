@@ -3,11 +3,11 @@
 from tests.support.harness import wait_until
 
 TREE = ("fork", "ignore=TERM", "stay", "end", "double_fork", "ignore=TERM", "stay", "end", "sleep=0.25", "exit=9")
-"""It leaves two behind that must be killed."""
+"""The words of a command that leaves two processes which ignore TERM, and exits with 9."""
 
 
 def wait(seconds: float) -> None:
-    """So long, more or less: the moment is to be any, not a certain one."""
+    """Let about so many seconds pass, where the test is to act at any moment and not at a certain one."""
     try:
         wait_until(lambda: False, seconds)
     except AssertionError:

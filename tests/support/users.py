@@ -1,7 +1,7 @@
 """Two ordinary users beside root, for tests of what one user can do to another.
 
-The users are uids without an account, so that no test has to make one.  A test that needs them asks for the fixture
-`users`, which skips where the tests do not run as root.
+The users are uids without an account, so that no test has to make an account. A test asks for them by the fixture
+`users`, which skips the test where it does not run as root.
 """
 
 import atexit
@@ -22,19 +22,19 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tests.support.harness import BOUND
+from tests.support.harness import HANG_SECONDS
 
 T = TypeVar("T")
 
 LOADED = grp, pwd
-"""A process of `as_user` may be unable to load them: the test's own Python can lie where that user cannot look."""
+"""Modules that a process of `as_user` may be unable to load: the folder of the test's Python may be closed to it."""
 
 ROOT, ALICE, BOB = 0, 1_000_000 + 4 * os.getpid(), 1_000_001 + 4 * os.getpid()
-"""Others than those of another test process, which may run at the same time and kills its users' processes."""
+"""The uids. Each process of pytest has others: at the end of a test all processes of its two users are killed."""
 ROOTS_HOME = Path("/root")
 """The home of root's account."""
 NEEDED = ("typer", "rich", "psutil", "trio", "tomli_w", "platformdirs")
-"""What the program imports; copied with all that those need in turn."""
+"""The distributions that the program imports; they are copied with all that they require."""
 
 
 @dataclass
@@ -45,10 +45,10 @@ class Users:
     python: Path
     """An interpreter that every user can execute."""
     folder: Path
-    """Of mode 755, root's."""
+    """The folder of the test, of mode 755 and root's."""
 
     def home(self, uid: int) -> Path:
-        """The home of that user, of mode 700."""
+        """Return the home of that user, of mode 700."""
         path = self.folder / f"home-{uid}"
         if not path.exists():
             path.mkdir(0o700)
@@ -56,7 +56,7 @@ class Users:
         return path
 
     def shared(self, name: str = "shared", mode: int = 0o1777, owner: int = ROOT) -> Path:
-        """A folder that all may write, as /tmp is."""
+        """Make a folder that every user may write, as /tmp is, and return it."""
         path = self.folder / name
         path.mkdir()
         os.chown(path, owner, owner)
@@ -64,7 +64,7 @@ class Users:
         return path
 
     def environ(self, uid: int, extra: Mapping[str, str] | None = None) -> dict[str, str]:
-        """The whole environment of that user."""
+        """Return the whole environment of that user."""
         return {"PATH": "/usr/bin:/bin", "HOME": str(self.home(uid)), "LANG": "C.UTF-8", **(extra or {})}
 
     def popen(
@@ -89,7 +89,7 @@ class Users:
         """Run these words as that user, to their end."""
         with self.popen(uid, *words, env=env, **manner) as process:
             try:
-                out, err = process.communicate(timeout=BOUND)
+                out, err = process.communicate(timeout=HANG_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
                 raise
@@ -102,14 +102,14 @@ class Users:
         return self.run(uid, str(self.program), *words, env=env, **manner)
 
     def shell(self, uid: int, script: str, *arguments: str, **manner: Any) -> str:
-        """What a script, which must succeed, prints as that user; its arguments are `$@`."""
+        """Run a script as that user, check that it succeeds, and return its stdout; the arguments are `$@`."""
         done = self.run(uid, "/bin/sh", "-c", script, "sh", *arguments, **manner)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
 
 def as_user(uid: int, function: Callable[..., T], *arguments: object, groups: tuple[int, ...] = ()) -> T:
-    """What the function returns in a process of that user's; its exception is raised here."""
+    """Call the function in a process of that user, and return what it returns; an exception is raised here."""
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -137,7 +137,7 @@ def as_user(uid: int, function: Callable[..., T], *arguments: object, groups: tu
 
 @contextmanager
 def users(program: Path) -> Iterator[Users]:
-    """The users and a folder for them; at the end none of their processes and files is left."""
+    """Yield the users; at the end kill their processes, remove their files, and fail where a process was left."""
     with tempfile.TemporaryDirectory(prefix="supervise-users-", dir="/tmp", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -157,7 +157,7 @@ def users(program: Path) -> Iterator[Users]:
 
 @contextmanager
 def roots_records() -> Iterator[None]:
-    """What root records in the home of its account meanwhile is removed again."""
+    """Remove at the end the records that root has made meanwhile in the home of its account."""
     state = ROOTS_HOME / ".local/state/supervise"
     missing = [path for path in (state, state.parent, state.parent.parent) if not path.exists()]
     before = {*os.listdir(state / "runs")} if (state / "runs").exists() else set()
@@ -175,7 +175,7 @@ def roots_records() -> Iterator[None]:
 
 
 def why_not() -> str:
-    """Why there can be no such test here; empty where there can."""
+    """Return why there can be no test with two users here; empty where there can."""
     if os.geteuid() != 0:
         return "needs root, who can become two ordinary users"
     if os.read(fd := os.open("/proc/self/uid_map", os.O_RDONLY), 100).split() != [b"0", b"0", b"4294967295"]:
@@ -199,9 +199,9 @@ def _can_run(program: Path) -> bool:
 
 @cache
 def _copy() -> tuple[Path, Path]:
-    """A Python that ordinary users can execute, and a program: our package with what it needs, copied for that Python.
+    """Return a Python that ordinary users can execute, and a supervise for that Python.
 
-    It is there until this process ends.
+    The supervise is a copy of the package with all that it requires; it exists until this process ends.
     """
     folder = Path(tempfile.mkdtemp(prefix="supervise-copy-", dir="/tmp"))
     folder.chmod(0o755)
@@ -214,10 +214,10 @@ def _copy() -> tuple[Path, Path]:
             shutil.copytree(next(iter(spec.submodule_search_locations)), library / name)
         elif spec and spec.origin:
             shutil.copy(spec.origin, library)
-    ours = find_spec("supervise")
-    assert ours
-    assert ours.submodule_search_locations
-    shutil.copytree(next(iter(ours.submodule_search_locations)), library / "supervise")
+    package = find_spec("supervise")
+    assert package
+    assert package.submodule_search_locations
+    shutil.copytree(next(iter(package.submodule_search_locations)), library / "supervise")
     program = folder / "supervise"
     program.write_text(
         f"#!/usr/bin/python3\nimport sys\nsys.path[0] = {str(library)!r}\n"
@@ -229,7 +229,7 @@ def _copy() -> tuple[Path, Path]:
 
 
 def _closure(names: tuple[str, ...]) -> set[str]:
-    """The top modules of these distributions and of all that they require and that is installed."""
+    """Return the top modules of these distributions and of all installed ones that they require."""
     modules: set[str] = set()
     seen: set[str] = set()
     left = [*names]
@@ -250,7 +250,7 @@ def _closure(names: tuple[str, ...]) -> set[str]:
 
 
 def alive() -> dict[int, bytes]:
-    """The processes of the two users, zombies left out, and their command lines."""
+    """Return the pids and command lines of the two users' processes, zombies left out."""
     found = {}
     for name in os.listdir("/proc"):
         if name.isdecimal():
@@ -264,7 +264,7 @@ def alive() -> dict[int, bytes]:
 
 
 def _kill_all() -> list[str]:
-    """Kill what is left of the two users' processes; what that was."""
+    """Kill the processes of the two users; return them with their command lines."""
     left = alive()
     for pid in left:
         try:

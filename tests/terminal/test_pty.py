@@ -10,7 +10,7 @@ import pytest
 
 from supervise.terminal import terminal_modes
 from supervise.terminal.pty import Own
-from tests.support.harness import BOUND, wait_until
+from tests.support.harness import HANG_SECONDS, wait_until
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def test_it_is_held_until_the_command_has_ended(own: Own) -> None:
     with pytest.raises(BlockingIOError):
         os.read(own.master, 1)
     own.end()
-    select.select([own.master], [], [], BOUND)
+    select.select([own.master], [], [], HANG_SECONDS)
     with pytest.raises(OSError, match="Input/output error") as caught:
         os.read(own.master, 1)
     assert caught.value.errno == errno.EIO
@@ -40,7 +40,7 @@ def test_what_others_have_open_outlives_the_command(own: Own) -> None:
     other = os.open(own.name, os.O_RDWR | os.O_NOCTTY)
     own.end()
     os.write(other, b"late\n")
-    select.select([own.master], [], [], BOUND)
+    select.select([own.master], [], [], HANG_SECONDS)
     assert os.read(own.master, 100) == b"late\r\n"
     own.abandon()
     with pytest.raises(OSError, match="Input/output error"):

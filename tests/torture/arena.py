@@ -20,7 +20,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 ARTISTS = HERE / "artists"
 KEEPER = (sys.executable, "-S", "-E", str(HERE / "keeper.py"))
-BOUND = 180.0
+HANG_SECONDS = 180.0
 """Seconds after which a keeper is taken to hang: it bounds all that it does by less."""
 NOT_ALLOWED = 77
 """What an artist exits with where the system does not let it do what it wants."""
@@ -278,7 +278,7 @@ def run(
     }
     keeper = subprocess.Popen([*KEEPER, json.dumps(wanted)], stdout=subprocess.PIPE, text=True)
     try:
-        printed, _ = keeper.communicate(timeout=BOUND)
+        printed, _ = keeper.communicate(timeout=HANG_SECONDS)
     except BaseException:
         # It kills whoever is left before it goes.
         keeper.terminate()

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.clients import ask, command, socket_of, steered
-from tests.support.harness import BOUND, PYTHON, Place, child, wait_until
-from tests.support.measures import MOST_KB, connected, fds, pss, threads
+from tests.support.harness import HANG_SECONDS, PYTHON, Place, child, wait_until
+from tests.support.measures import GROWTH_LIMIT_KB, connected, fds, pss, threads
 from tests.torture import garbage
 
 COUNT = int(os.environ.get("FUZZ_COUNT", "20000"))
@@ -47,7 +47,7 @@ def test_the_control_socket(supervise: Place, options: tuple[str, ...]) -> None:
     wait_until(lambda: fds(running.pid) < 60)
     assert threads(running.pid) < 12
     assert before is not None
-    assert pss(running.pid) - before < MOST_KB, f"FUZZ_SEED={SEED}"
+    assert pss(running.pid) - before < GROWTH_LIMIT_KB, f"FUZZ_SEED={SEED}"
     assert command(supervise, "stop", run_id).code == 0
     ended = running.wait()
     assert (ended.code, ended.left) == (143, [])
@@ -70,8 +70,8 @@ def test_the_notify_socket(supervise: Place) -> None:
     wait_until(lambda: says("begun"))
     before = pss(running.pid), fds(running.pid)
     os.write(write, b"\n")
-    wait_until(lambda: says("all is said"), 4 * BOUND)
-    assert pss(running.pid) - before[0] < MOST_KB, f"FUZZ_SEED={SEED}"
+    wait_until(lambda: says("all is said"), 4 * HANG_SECONDS)
+    assert pss(running.pid) - before[0] < GROWTH_LIMIT_KB, f"FUZZ_SEED={SEED}"
     assert fds(running.pid) <= before[1] + 2
     os.close(write)
     ended = running.wait()

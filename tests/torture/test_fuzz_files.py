@@ -18,7 +18,7 @@ from tests.support.harness import Place
 COUNT = int(os.environ.get("FUZZ_COUNT", "20000"))
 WARM = COUNT // 10
 SEED = int(os.environ.get("FUZZ_SEED", str(random.randrange(10**9))))
-MOST_KB = 4096
+GROWTH_LIMIT_KB = 4096
 SLOWEST = 5.0
 """Seconds for one input."""
 RUN_ID = "20261124-200139-123456abcd"
@@ -80,7 +80,7 @@ def fuzz(step: Callable[[random.Random], None]) -> None:
             raise AssertionError(f"FUZZ_SEED={SEED}, input {number}") from error
         slowest = max(slowest, time.monotonic() - began)
     assert slowest < SLOWEST, f"FUZZ_SEED={SEED}"
-    assert resident() - before < MOST_KB, f"FUZZ_SEED={SEED}"
+    assert resident() - before < GROWTH_LIMIT_KB, f"FUZZ_SEED={SEED}"
 
 
 @pytest.fixture(autouse=True)

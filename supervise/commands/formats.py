@@ -56,7 +56,7 @@ def _escaped(character: str) -> str:
 def duration(seconds: float | None) -> str:
     """Return the duration in its two largest units: `0.04s`, `9.9s`, `1m30s`, `2h13m`; `?` for None."""
     if seconds is None:
-        return reader.UNKNOWN
+        return reader.UNKNOWN_WORD
     if seconds < 60:
         text = f"{max(0.0, seconds):.{2 if seconds < 1 else 1}f}"
         return text.rstrip("0").rstrip(".") + "s"
@@ -70,7 +70,7 @@ def duration(seconds: float | None) -> str:
 
 def local_time(epoch: float | None) -> str:
     """Return the time of epoch seconds in the local time zone: `2026-11-24 20:01:39`; `?` for None."""
-    return reader.UNKNOWN if epoch is None else strftime("%Y-%m-%d %H:%M:%S", localtime(epoch))
+    return reader.UNKNOWN_WORD if epoch is None else strftime("%Y-%m-%d %H:%M:%S", localtime(epoch))
 
 
 def size(count: float) -> str:

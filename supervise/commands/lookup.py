@@ -11,7 +11,7 @@ from supervise.options import paths
 from supervise.options.table import BadValueError
 from supervise.process import identity
 from supervise.records import reader
-from supervise.records.store import LOCK, SOCKET
+from supervise.records.store import LOCK_FILE, SOCKET_FILE
 from supervise.text.sanitizer import clean
 
 TYPE_CHECKING = False
@@ -46,7 +46,9 @@ class Target:
         if self.record is None:
             return
         try:
-            fd = os.open(f"{self.record.folder}/{LOCK}", os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+            fd = os.open(
+                f"{self.record.folder}/{LOCK_FILE}", os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+            )
         except OSError:
             return
         try:
@@ -55,7 +57,7 @@ class Target:
         finally:
             os.close(fd)
 
-    def connect(self, seconds: float = client.ANSWER) -> client.Connection | None:
+    def connect(self, seconds: float = client.ANSWER_SECONDS) -> client.Connection | None:
         """Return a connection to the run, waiting at most that long for its socket; None where the run has ended.
 
         Raises BadValueError where the run goes on and cannot be reached.
@@ -91,7 +93,7 @@ class Target:
         """
         if self.record is None:
             return ""
-        folder = os.fsdecode(reader.read(f"{self.record.folder}/{SOCKET}").rstrip(b"\n"))
+        folder = os.fsdecode(reader.read(f"{self.record.folder}/{SOCKET_FILE}").rstrip(b"\n"))
         try:
             has_same_owner = os.stat(folder).st_uid == os.stat(self.record.folder).st_uid
         except (OSError, ValueError):
@@ -135,7 +137,7 @@ class Target:
     def host(self) -> str:
         """Return the name of the machine that the run is on, harmless for a terminal; `?` where it is unknown."""
         name = self.record.host if self.record else ""
-        return clean(name) or reader.UNKNOWN
+        return clean(name) or reader.UNKNOWN_WORD
 
 
 def find(word: str) -> Target:

@@ -70,4 +70,4 @@ def _times(one: Summary) -> tuple[str, str]:
 
 
 def _command(one: Summary) -> str:
-    return formats.command_line(one.record.command) or reader.UNKNOWN
+    return formats.command_line(one.record.command) or reader.UNKNOWN_WORD

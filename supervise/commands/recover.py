@@ -92,4 +92,4 @@ def _named(processes: list[tuple[int, str]]) -> str:
 
 
 def _quoted(command: list[str]) -> str:
-    return clean(shlex.join(command)) if command else reader.UNKNOWN
+    return clean(shlex.join(command)) if command else reader.UNKNOWN_WORD

@@ -46,7 +46,7 @@ class Summary:
         if self.state != "ended":
             return self.state
         code = self.end.get("exit_code")
-        name = clean(outcome) if isinstance(outcome, str) else reader.UNKNOWN
+        name = clean(outcome) if isinstance(outcome, str) else reader.UNKNOWN_WORD
         return f"{name} ({code})" if isinstance(code, int) and code else name
 
     @property

@@ -10,11 +10,11 @@ from supervise.options import paths, serializer
 
 Fields = dict[str, Any]
 
-ANSWER = 10.0
+ANSWER_SECONDS = 10.0
 """Seconds that a run may take to answer: far more than a busy machine needs."""
-LOOK = 0.5
+STOPPED_CHECK_SECONDS = 0.5
 """Seconds without an answer after which it is looked whether the run can answer at all."""
-AGAIN = 0.02
+CONNECT_POLL_SECONDS = 0.02
 """Seconds between two looks for a socket that is not there yet: a run's library is still being loaded."""
 
 
@@ -77,7 +77,7 @@ class Connection:
 def connect(
     run_id: str,
     is_alive: "Callable[[], bool]",
-    seconds: float = ANSWER,
+    seconds: float = ANSWER_SECONDS,
     noted: "Callable[[], str]" = str,
     miss: "Callable[[], object]" = str,
 ) -> Connection | None:
@@ -92,7 +92,7 @@ def connect(
     is_missed = False
     while True:
         try:
-            socket = sockets.connect(run_id, ANSWER, noted())
+            socket = sockets.connect(run_id, ANSWER_SECONDS, noted())
         except OSError as error:
             socket, why = None, _why(error)
         if socket:
@@ -104,7 +104,7 @@ def connect(
             miss()
         if monotonic() > until:
             raise ClientError(f"run {run_id} cannot be reached: {why}")
-        sleep(AGAIN)
+        sleep(CONNECT_POLL_SECONDS)
 
 
 def ask(connection: Connection, run_id: str, do: str, **fields: str | float | bool | None) -> Fields | None:
@@ -133,8 +133,8 @@ def ask(connection: Connection, run_id: str, do: str, **fields: str | float | bo
 
 
 def _wait_for_answer(connection: Connection, run_id: str) -> Fields | None:
-    until = monotonic() + ANSWER
-    connection.socket.settimeout(LOOK)
+    until = monotonic() + ANSWER_SECONDS
+    connection.socket.settimeout(STOPPED_CHECK_SECONDS)
     try:
         while True:
             try:
@@ -147,7 +147,7 @@ def _wait_for_answer(connection: Connection, run_id: str) -> Fields | None:
                 if monotonic() > until:
                     raise
     finally:
-        connection.socket.settimeout(ANSWER)
+        connection.socket.settimeout(ANSWER_SECONDS)
 
 
 def has_state(run_id: str, state: "str | None") -> bool:
@@ -159,7 +159,7 @@ def has_state(run_id: str, state: "str | None") -> bool:
     from supervise.process import tree
 
     try:
-        connection = sockets.connect(run_id, ANSWER)
+        connection = sockets.connect(run_id, ANSWER_SECONDS)
     except OSError as error:
         raise ClientError(f"run {run_id} cannot be reached: {_why(error)}") from None
     if connection is None:

@@ -29,22 +29,22 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-NAME = "supervise"
-LOGINS = "/run/user"
-SHARED = "/run/lock"
+FOLDER_NAME = "supervise"
+LOGIN_PARENT = "/run/user"
+LOCK_PARENT = "/run/lock"
 """Made at boot (file-hierarchy(7)), never cleaned; on some systems root alone may write it."""
-TEMPORARY = "/tmp"
+TEMPORARY_PARENT = "/tmp"
 """Not TMPDIR, which may be another one in the next shell."""
-PRIVATE = 0o700
-TRIES = 10
+PRIVATE_MODE = 0o700
+OPEN_TRIES = 10
 """How often a folder is looked for that another run of the same user makes at the same moment."""
-PATIENCE = 0.4
+FILE_SYSTEM_SECONDS = 0.4
 """Seconds that the file system of a home or of XDG_RUNTIME_DIR has to answer before it is passed over."""
-ENTER_ALONE = 0o711
+SEARCH_ONLY_MODE = 0o711
 """The mode with which others may go to a name that they know, and see no names."""
 
 
-class Place:
+class FolderChoice:
     """One line of the list: a folder for that user."""
 
     __slots__ = ("is_shared", "name", "parent", "uid")
@@ -90,7 +90,7 @@ class Place:
                 raise TimeoutError(ETIMEDOUT, "It does not answer", self.parent)
             return open_folder(f"{self.parent}/{self.name}", self.uid, make_below=self.parent)
         plain = f"{self.parent}/{self.name}"
-        for _ in range(TRIES):
+        for _ in range(OPEN_TRIES):
             for path in self.paths():
                 try:
                     return open_folder(path, self.uid)
@@ -119,10 +119,10 @@ class Place:
         """Return whether the place's file system answers: a home may be on a network disk, XDG_RUNTIME_DIR anywhere."""
         from supervise.process import bounded_call
 
-        return bounded_call.answers(f"{self.parent}/{self.name}", PATIENCE)
+        return bounded_call.answers(f"{self.parent}/{self.name}", FILE_SYSTEM_SECONDS)
 
 
-class HomePlace(Place):
+class HomeChoice(FolderChoice):
     """The line that needs the account's home: looked up only where the lines before it did not do.
 
     A directory service that has to be asked for it may be slow, or gone.
@@ -139,7 +139,7 @@ class HomePlace(Place):
             self._found = True
             self.parent = _home(self.uid)
             # A home that several machines share has a folder for this one.
-            self.name = f".local/state/{NAME}/run/{identity.machine_id() or os.uname().nodename}"
+            self.name = f".local/state/{FOLDER_NAME}/run/{identity.machine_id() or os.uname().nodename}"
 
     def paths(self) -> "Iterator[str]":
         """Return the folder of that user."""
@@ -189,7 +189,7 @@ class Folder:
         os.close(self.fd)
 
 
-def open_folder(path: str, uid: int, make_below: "str | None" = None, mode: int = PRIVATE) -> Folder:
+def open_folder(path: str, uid: int, make_below: "str | None" = None, mode: int = PRIVATE_MODE) -> Folder:
     """Return that folder of that user's, with exactly that mode where it is the caller's own.
 
     Raises OSError; UntrustedError where another user owns it, may write it, or may put another one in its place.
@@ -217,7 +217,7 @@ def open_folder(path: str, uid: int, make_below: "str | None" = None, mode: int 
     return Folder(path, fd)
 
 
-def for_sockets(uid: "int | None" = None) -> "list[Place]":
+def for_sockets(uid: "int | None" = None) -> "list[FolderChoice]":
     """Return the places where that user's control sockets may be; without a number those of the effective user."""
     own = os.geteuid()
     uid = own if uid is None else uid
@@ -225,9 +225,9 @@ def for_sockets(uid: "int | None" = None) -> "list[Place]":
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     if uid == own and runtime.startswith("/") and not _may_hang(runtime):
         # A relative path counts as none, as the XDG Base Directory Specification has it.
-        places.append(Place(uid, runtime.rstrip("/"), NAME))
-    if runtime.rstrip("/") != f"{LOGINS}/{uid}" or uid != own:
-        places.append(Place(uid, f"{LOGINS}/{uid}", NAME))
+        places.append(FolderChoice(uid, runtime.rstrip("/"), FOLDER_NAME))
+    if runtime.rstrip("/") != f"{LOGIN_PARENT}/{uid}" or uid != own:
+        places.append(FolderChoice(uid, f"{LOGIN_PARENT}/{uid}", FOLDER_NAME))
     return places + for_locks(uid)
 
 
@@ -235,15 +235,15 @@ def _may_hang(path: str) -> bool:
     """Return whether the file system of that folder does not answer, or may stop to: other folders will do."""
     from supervise.process import bounded_call
 
-    return not bounded_call.answers(f"{path}/{NAME}", PATIENCE) or system.may_hang_at(path)
+    return not bounded_call.answers(f"{path}/{FOLDER_NAME}", FILE_SYSTEM_SECONDS) or system.may_hang_at(path)
 
 
-def for_locks(uid: "int | None" = None) -> "list[Place]":
+def for_locks(uid: "int | None" = None) -> "list[FolderChoice]":
     """Return the places where that user's locks may be, whether there is a login or not."""
     uid = os.geteuid() if uid is None else uid
-    shared = Place(uid, SHARED, f"{NAME}-{uid}", is_shared=True)
-    temporary = Place(uid, TEMPORARY, f"{NAME}-{uid}", is_shared=True)
-    return [shared, HomePlace(uid), temporary]
+    shared = FolderChoice(uid, LOCK_PARENT, f"{FOLDER_NAME}-{uid}", is_shared=True)
+    temporary = FolderChoice(uid, TEMPORARY_PARENT, f"{FOLDER_NAME}-{uid}", is_shared=True)
+    return [shared, HomeChoice(uid), temporary]
 
 
 def folders_of(uid: int) -> "Iterator[Folder]":
@@ -266,14 +266,18 @@ def users() -> "list[int]":
     if own != 0:
         return [own]
     found = {own}
-    for parent in (LOGINS, SHARED, TEMPORARY):
+    for parent in (LOGIN_PARENT, LOCK_PARENT, TEMPORARY_PARENT):
         try:
             names = os.listdir(parent)
         except OSError:
             continue
         for name in names:
-            digits = name if parent == LOGINS else name.removeprefix(f"{NAME}-").partition(".")[0]
-            if digits.isdecimal() and len(digits) < 11 and (parent == LOGINS or name.startswith(f"{NAME}-")):
+            digits = name if parent == LOGIN_PARENT else name.removeprefix(f"{FOLDER_NAME}-").partition(".")[0]
+            if (
+                digits.isdecimal()
+                and len(digits) < 11
+                and (parent == LOGIN_PARENT or name.startswith(f"{FOLDER_NAME}-"))
+            ):
                 found.add(int(digits))
     return [own, *sorted(found - {own})]
 

@@ -18,21 +18,21 @@ from supervise.control import sockets
 
 Fields = dict[str, Any]
 
-LONGEST = 1 << 16
+REQUEST_BYTES = 1 << 16
 """Bytes of one request."""
-MOST_UNREAD = 1 << 17
+UNREAD_BYTES = 1 << 17
 """Bytes of answers that may wait for a client beyond what the kernel keeps; a client that leaves more is dropped."""
-MOST_BEFORE_NEXT = 1 << 14
+UNREAD_BYTES_BEFORE_REQUEST = 1 << 14
 """Bytes of answers that may wait when its next request is read: a client that does not read is not read either."""
-MOST_CLIENTS = 256
+CLIENT_LIMIT = 256
 """Clients at a time."""
-STALLED = 30.0
+STALL_SECONDS = 30.0
 """Seconds for which a client may take none of what waits for it; then it is dropped."""
-PATIENCE = 30.0
+FIRST_REQUEST_SECONDS = 30.0
 """Seconds that a client has for its first request: who has nothing to ask takes nobody's place."""
-GLANCE = 0.2
+HANG_UP_POLL_SECONDS = 0.2
 """Seconds between two looks whether a client is still there that has sent more than is wanted yet."""
-LAST_ANSWERS = 2.0
+LAST_ANSWERS_SECONDS = 2.0
 """Seconds that a client which asks nothing more has to read its answers."""
 
 
@@ -66,7 +66,7 @@ class Client:
     def tell(self, fields: Fields) -> None:
         """Have it told; what it does not read is kept within a bound, and then it is dropped."""
         self._out += json.dumps(fields, allow_nan=False).encode() + b"\n"
-        if len(self._out) > MOST_UNREAD:
+        if len(self._out) > UNREAD_BYTES:
             # The client is dropped here and not by the writer, which waits for a reader: a next request would be heard.
             self.drop()
         self._changed.set()
@@ -90,7 +90,7 @@ class Client:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._write)
                     await self._read(handle)
-                    with trio.move_on_after(LAST_ANSWERS):
+                    with trio.move_on_after(LAST_ANSWERS_SECONDS):
                         await self._flush()
                     nursery.cancel_scope.cancel()
         except* OSError:
@@ -99,7 +99,7 @@ class Client:
         self._socket.close()
 
     async def _read(self, handle: Callable[[Fields, "Client"], None]) -> None:
-        with trio.move_on_after(PATIENCE) as patience:
+        with trio.move_on_after(FIRST_REQUEST_SECONDS) as patience:
             while (line := await self._line()) is not None:
                 patience.deadline = inf
                 self.has_asked = True
@@ -111,7 +111,7 @@ class Client:
                 self._hand_on(request, handle)
                 if not self._answered.is_set():
                     await self._wait_for_answer()
-                if len(self._out) > MOST_BEFORE_NEXT:
+                if len(self._out) > UNREAD_BYTES_BEFORE_REQUEST:
                     await self._flush()
 
     async def _wait_for_answer(self) -> None:
@@ -131,7 +131,7 @@ class Client:
             # It stays readable where there is more to read, or its end: so not asked for at once again.
             await trio.lowlevel.wait_readable(self._socket)
             if not poll.poll(0):
-                await trio.sleep(GLANCE)
+                await trio.sleep(HANG_UP_POLL_SECONDS)
         raise BrokenPipeError
 
     def _hand_on(self, request: Fields, handle: Callable[[Fields, "Client"], None]) -> None:
@@ -143,11 +143,11 @@ class Client:
 
     async def _line(self) -> bytes | None:
         while (end := self._in.find(b"\n")) < 0:
-            if len(self._in) > LONGEST:
+            if len(self._in) > REQUEST_BYTES:
                 return b""
             await trio.lowlevel.wait_readable(self._socket)
             try:
-                data = self._socket.recv(LONGEST)
+                data = self._socket.recv(REQUEST_BYTES)
             except BlockingIOError:
                 continue
             if not data:
@@ -162,7 +162,7 @@ class Client:
     async def _write(self) -> None:
         while True:
             if self._out:
-                with trio.move_on_after(STALLED) as patience:
+                with trio.move_on_after(STALL_SECONDS) as patience:
                     await trio.lowlevel.wait_writable(self._socket)
                 if patience.cancelled_caught:
                     self.drop()
@@ -181,7 +181,7 @@ class Client:
             await self._written.wait()
 
 
-class Control:
+class ControlServer:
     """The socket of one run."""
 
     def __init__(self, listener: sockets.Listener, handle: Callable[[Fields, Client], None]) -> None:
@@ -230,7 +230,7 @@ class Control:
 
     def _make_room(self) -> bool:
         """Make room for one more client: where all places are taken, the first client without a request goes."""
-        if len(self._clients) < MOST_CLIENTS:
+        if len(self._clients) < CLIENT_LIMIT:
             return True
         first = next((one for one in self._clients if not one.has_asked), None)
         if first is None:
@@ -253,7 +253,7 @@ class Control:
 
 def _refuse(one: socket.socket) -> None:
     """Say why, and hang up: a client that sees only the end of its connection takes that for the end of the run."""
-    why = f"its control socket is full: it serves {MOST_CLIENTS} clients at a time"
+    why = f"its control socket is full: it serves {CLIENT_LIMIT} clients at a time"
     with one:
         try:
             one.send(json.dumps({"ok": False, "why": why}).encode() + b"\n")

@@ -17,18 +17,18 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SUFFIX = ".sock"
-UNNAMED = ".new"
+SOCKET_SUFFIX = ".sock"
+UNNAMED_SUFFIX = ".new"
 """The suffix of a socket that no client can connect to yet."""
-NOTIFY = ".notify"
+NOTIFY_SUFFIX = ".notify"
 """The suffix of the socket by which the command speaks to supervise, or of the folder of that socket."""
-LONGEST_PATH = 107
+ADDRESS_BYTES = 107
 """Bytes of a path in the address of a socket (unix(7))."""
-SAID = "said"
+NOTIFY_FILE = "said"
 """The name of the socket within such a folder."""
-FOR_ALL = "/run/supervise-notify"
+ROOT_NOTIFY_PARENT = "/run/supervise-notify"
 """The parent of such folders where root runs: a server that has given up root must find the way.  None can list it."""
-CREDENTIALS = 12
+UCRED_BYTES = 12
 """Bytes of struct ucred: pid, uid and gid (unix(7), SO_PEERCRED)."""
 
 
@@ -40,9 +40,9 @@ class Listener:
 
     def __init__(self, folder: Folder, run_id: str) -> None:
         self.folder = folder
-        self._name = run_id + SUFFIX
+        self._name = run_id + SOCKET_SUFFIX
         self.socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_NONBLOCK)
-        unnamed = run_id + UNNAMED
+        unnamed = run_id + UNNAMED_SUFFIX
         try:
             self.socket.bind(_address(folder, unnamed))
             os.chmod(unnamed, 0o600, dir_fd=folder.fd)
@@ -51,7 +51,7 @@ class Listener:
             os.rename(unnamed, self._name, src_dir_fd=folder.fd, dst_dir_fd=folder.fd)
         except OSError:
             self.socket.close()
-            _remove_from(folder, run_id, (SUFFIX, UNNAMED))
+            _remove_from(folder, run_id, (SOCKET_SUFFIX, UNNAMED_SUFFIX))
             folder.close()
             raise
         folder.protect()
@@ -100,7 +100,7 @@ def listen(run_id: str, announce: "Callable[[str], object]") -> Listener:
     return _listen(last, run_id, announce)
 
 
-def _listen(place: runtime_folders.Place, run_id: str, announce: "Callable[[str], object]") -> Listener:
+def _listen(place: runtime_folders.FolderChoice, run_id: str, announce: "Callable[[str], object]") -> Listener:
     folder = place.open()
     announce(folder.path)
     return Listener(folder, run_id)
@@ -108,20 +108,20 @@ def _listen(place: runtime_folders.Place, run_id: str, announce: "Callable[[str]
 
 def remove(path: str, run_id: str) -> None:
     """Remove what a dead run of the caller's has left in that folder."""
-    mode = runtime_folders.ENTER_ALONE if path == FOR_ALL else runtime_folders.PRIVATE
+    mode = runtime_folders.SEARCH_ONLY_MODE if path == ROOT_NOTIFY_PARENT else runtime_folders.PRIVATE_MODE
     try:
         folder = runtime_folders.open_folder(path, os.geteuid(), mode=mode)
     except OSError:
         return
-    _remove_from(folder, run_id, (SUFFIX, UNNAMED, NOTIFY))
+    _remove_from(folder, run_id, (SOCKET_SUFFIX, UNNAMED_SUFFIX, NOTIFY_SUFFIX))
     folder.close()
 
 
 def remove_everywhere(run_id: str) -> None:
     """Remove the same in all folders that it may be in."""
     for folder in runtime_folders.folders_of(os.geteuid()):
-        _remove_from(folder, run_id, (SUFFIX, UNNAMED, NOTIFY))
-    remove(FOR_ALL, run_id)
+        _remove_from(folder, run_id, (SOCKET_SUFFIX, UNNAMED_SUFFIX, NOTIFY_SUFFIX))
+    remove(ROOT_NOTIFY_PARENT, run_id)
 
 
 def _remove_from(folder: Folder, run_id: str, suffixes: "tuple[str, ...]") -> None:
@@ -159,7 +159,7 @@ def sweep(before: float) -> None:
     for folder in runtime_folders.folders_of(os.geteuid()):
         _sweep(folder, before)
     try:
-        folder = runtime_folders.open_folder(FOR_ALL, os.geteuid(), mode=runtime_folders.ENTER_ALONE)
+        folder = runtime_folders.open_folder(ROOT_NOTIFY_PARENT, os.geteuid(), mode=runtime_folders.SEARCH_ONLY_MODE)
     except OSError:
         return
     _sweep(folder, before)
@@ -168,7 +168,7 @@ def sweep(before: float) -> None:
 
 def _sweep(folder: Folder, before: float) -> None:
     for name in os.listdir(folder.fd):
-        if name.endswith((SUFFIX, UNNAMED, NOTIFY)):
+        if name.endswith((SOCKET_SUFFIX, UNNAMED_SUFFIX, NOTIFY_SUFFIX)):
             _remove_dead(folder, name, before)
 
 
@@ -177,8 +177,8 @@ def _remove_dead(folder: Folder, name: str, before: float) -> None:
         found = os.lstat(name, dir_fd=folder.fd)
         if found.st_mtime >= before:
             return
-        path = f"{name}/{SAID}" if S_ISDIR(found.st_mode) else name
-        if _is_dead(_address(folder, path), is_notify=name.endswith(NOTIFY)):
+        path = f"{name}/{NOTIFY_FILE}" if S_ISDIR(found.st_mode) else name
+        if _is_dead(_address(folder, path), is_notify=name.endswith(NOTIFY_SUFFIX)):
             _remove(folder, name)
     except OSError:
         # Its run has ended meanwhile.
@@ -226,23 +226,27 @@ def bind_notify(run_id: str) -> "tuple[_socket.socket, str, str]":
             why = error
             continue
         try:
-            return _bind_notify(folder, run_id + NOTIFY, 0o600), folder.path, f"{folder.path}/{run_id}{NOTIFY}"
+            return (
+                _bind_notify(folder, run_id + NOTIFY_SUFFIX, 0o600),
+                folder.path,
+                f"{folder.path}/{run_id}{NOTIFY_SUFFIX}",
+            )
         except OSError as error:
             why = error
-            _remove_from(folder, run_id, (NOTIFY,))
+            _remove_from(folder, run_id, (NOTIFY_SUFFIX,))
         finally:
             folder.close()
     raise why
 
 
 def _bind_for_all(run_id: str) -> "tuple[_socket.socket, str, str]":
-    above = os.path.dirname(FOR_ALL)
-    outer = runtime_folders.open_folder(FOR_ALL, 0, above, runtime_folders.ENTER_ALONE)
+    above = os.path.dirname(ROOT_NOTIFY_PARENT)
+    outer = runtime_folders.open_folder(ROOT_NOTIFY_PARENT, 0, above, runtime_folders.SEARCH_ONLY_MODE)
     try:
-        path = f"{FOR_ALL}/{run_id}.{os.urandom(8).hex()}{NOTIFY}"
-        folder = runtime_folders.open_folder(path, 0, FOR_ALL, runtime_folders.ENTER_ALONE)
+        path = f"{ROOT_NOTIFY_PARENT}/{run_id}.{os.urandom(8).hex()}{NOTIFY_SUFFIX}"
+        folder = runtime_folders.open_folder(path, 0, ROOT_NOTIFY_PARENT, runtime_folders.SEARCH_ONLY_MODE)
         try:
-            return _bind_notify(folder, SAID, 0o666), FOR_ALL, f"{path}/{SAID}"
+            return _bind_notify(folder, NOTIFY_FILE, 0o666), ROOT_NOTIFY_PARENT, f"{path}/{NOTIFY_FILE}"
         except OSError:
             _remove(outer, os.path.basename(path))
             raise
@@ -253,7 +257,7 @@ def _bind_for_all(run_id: str) -> "tuple[_socket.socket, str, str]":
 
 
 def _bind_notify(folder: Folder, name: str, mode: int) -> "_socket.socket":
-    if len(os.fsencode(f"{folder.path}/{name}")) > LONGEST_PATH:
+    if len(os.fsencode(f"{folder.path}/{name}")) > ADDRESS_BYTES:
         # The command has to find the socket by its whole path.
         raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), folder.path)
     one = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)
@@ -277,7 +281,7 @@ def connect(run_id: str, seconds: float, noted: str = "") -> "_socket.socket | N
     """
     from supervise.process import bounded_call
 
-    if noted.startswith("/") and bounded_call.answers(noted, runtime_folders.PATIENCE):
+    if noted.startswith("/") and bounded_call.answers(noted, runtime_folders.FILE_SYSTEM_SECONDS):
         try:
             uid = os.stat(noted).st_uid
             folder = runtime_folders.open_folder(noted, uid) if os.geteuid() in (0, uid) else None
@@ -300,13 +304,13 @@ def _connect(folder: Folder, run_id: str, seconds: float, uid: int) -> "_socket.
     one = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
     one.settimeout(seconds)
     try:
-        one.connect(_address(folder, run_id + SUFFIX))
+        one.connect(_address(folder, run_id + SOCKET_SUFFIX))
         if peer(one)[1] == uid:
             return one
     except OSError as error:
         if error.errno == errno.ECONNREFUSED and uid == os.geteuid():
             # It and its guardian were killed.
-            _remove_from(folder, run_id, (SUFFIX, UNNAMED))
+            _remove_from(folder, run_id, (SOCKET_SUFFIX, UNNAMED_SUFFIX))
         elif error.errno not in (errno.ECONNREFUSED, errno.ENOENT):
             one.close()
             raise
@@ -319,13 +323,15 @@ def ids() -> "list[str]":
     found = set()
     for uid in runtime_folders.users():
         for folder in runtime_folders.folders_of(uid):
-            found |= {name.removesuffix(SUFFIX) for name in os.listdir(folder.fd) if name.endswith(SUFFIX)}
+            found |= {
+                name.removesuffix(SOCKET_SUFFIX) for name in os.listdir(folder.fd) if name.endswith(SOCKET_SUFFIX)
+            }
     return sorted(found)
 
 
 def peer(one: "_socket.socket") -> "tuple[int, int]":
     """Return pid and uid of the process at the other end: the one that called connect, or listen."""
-    data = one.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, CREDENTIALS)
+    data = one.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, UCRED_BYTES)
     pid, uid = (int.from_bytes(data[at : at + 4], byteorder, signed=True) for at in (0, 4))
     return pid, uid
 

@@ -24,13 +24,13 @@ if TYPE_CHECKING:
             """Judge a link in a folder before the walk follows the link."""
 
 
-HOLD = getattr(os, "O_PATH", os.O_RDONLY) | os.O_NOFOLLOW | os.O_CLOEXEC
+HOLD_FLAGS = getattr(os, "O_PATH", os.O_RDONLY) | os.O_NOFOLLOW | os.O_CLOEXEC
 """Flags of an open that needs no permission to read, and opens neither a FIFO nor a device."""
-HOLD_FOLDER = HOLD | os.O_DIRECTORY
+HOLD_FOLDER_FLAGS = HOLD_FLAGS | os.O_DIRECTORY
 """The same for a folder: O_DIRECTORY mounts an automount point, which O_PATH alone would not do (open(2))."""
-MOST_LINKS = 40
+LINK_LIMIT = 40
 """Links that a walk follows at most, as many as the kernel does (path_resolution(7))."""
-MOST_CHANGES = 20
+CHANGE_LIMIT = 20
 """How often a walk looks again at a name that another process changes under it."""
 
 
@@ -133,14 +133,14 @@ class _Walk:
         word, may_make = self.pending.pop()
         here = self._shown(word)
         try:
-            fd = os.open(word, HOLD_FOLDER, dir_fd=self.folder)
+            fd = os.open(word, HOLD_FOLDER_FLAGS, dir_fd=self.folder)
         except FileNotFoundError:
             if not may_make:
                 raise _error(ENOENT, here) from None
             self._make(word, here)
         except NotADirectoryError:
             try:
-                held = os.open(word, HOLD, dir_fd=self.folder)
+                held = os.open(word, HOLD_FLAGS, dir_fd=self.folder)
             except FileNotFoundError:
                 self._look_again(word, here, may_make=may_make)
             else:
@@ -156,7 +156,7 @@ class _Walk:
         word, _ = self.pending.pop()
         here = self._shown(word)
         try:
-            held = os.open(word, HOLD, dir_fd=self.folder)
+            held = os.open(word, HOLD_FLAGS, dir_fd=self.folder)
         except FileNotFoundError:
             return Entry(self.folder, self.of_folder, word, here, None)
         except OSError as error:
@@ -189,7 +189,7 @@ class _Walk:
 
     def _enter_first(self, path: str) -> None:
         first = "/" if path[:1] == "/" else "."
-        self._enter(os.open(first, HOLD_FOLDER), first)
+        self._enter(os.open(first, HOLD_FOLDER_FLAGS), first)
 
     def _pass_link(self, held: int, word: str, here: str) -> None:
         """Take the link that is held open, and close it."""
@@ -198,11 +198,11 @@ class _Walk:
             if not S_ISLNK(found.st_mode):
                 raise _error(ENOTDIR, here)
             self._links += 1
-            if self._links > MOST_LINKS:
+            if self._links > LINK_LIMIT:
                 raise _error(ELOOP, here)
             if self.pending and _is_on_proc(found):
                 # The target of such a link of proc(5) is no text: the kernel alone knows what the link leads to.
-                self._enter(os.open(word, HOLD_FOLDER & ~os.O_NOFOLLOW, dir_fd=self.folder), here)
+                self._enter(os.open(word, HOLD_FOLDER_FLAGS & ~os.O_NOFOLLOW, dir_fd=self.folder), here)
                 return
             self._rule.follow(self.folder, self.of_folder, found, here)
             target = os.readlink("", dir_fd=held)
@@ -224,7 +224,7 @@ class _Walk:
             raise
         parent = os.dup(self.folder)
         try:
-            self._enter(os.open(word, HOLD_FOLDER, dir_fd=parent), here)
+            self._enter(os.open(word, HOLD_FOLDER_FLAGS, dir_fd=parent), here)
             if self.of_folder.st_mode & 0o777 != self._mode:
                 self._set_mode(word, parent)
         except BaseException:
@@ -252,7 +252,7 @@ class _Walk:
     def _look_again(self, word: str, here: str, *, may_make: bool) -> None:
         """Look again at a name that has changed between two looks."""
         self._changes += 1
-        if self._changes > MOST_CHANGES:
+        if self._changes > CHANGE_LIMIT:
             raise _error(ENOENT, here)
         self.pending.append((word, may_make))
 

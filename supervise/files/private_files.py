@@ -13,7 +13,7 @@ from stat import S_ISREG
 from supervise.files import ownership, path_walk
 from supervise.files.ownership import UntrustedError
 
-READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC
+READ_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def open_folder(path: str, make_below: "str | None" = None, mode: int = 0o700) -> int:
@@ -25,7 +25,7 @@ def open_folder(path: str, make_below: "str | None" = None, mode: int = 0o700) -
     """
     if make_below is not None and not f"{path}/".startswith(f"{make_below.rstrip('/')}/"):
         make_below = "/"
-    fd = path_walk.open_folder(path, RULE, make_below, mode)
+    fd = path_walk.open_folder(path, OWNER_RULE, make_below, mode)
     try:
         found = os.fstat(fd)
         if not ownership.is_us(found.st_uid):
@@ -52,7 +52,7 @@ def obstacle(path: str) -> "UntrustedError | None":
     None also where the effective user can mend what is wrong.
     """
     try:
-        os.close(path_walk.open_folder(path, RULE))
+        os.close(path_walk.open_folder(path, OWNER_RULE))
     except UntrustedError as error:
         return None if error.is_ours else error
     except OSError:
@@ -66,7 +66,7 @@ def find(path: str) -> path_walk.Entry:
 
     Raises OSError; UntrustedError where another user may put something else in its place.
     """
-    return path_walk.find(path, RULE)
+    return path_walk.find(path, OWNER_RULE)
 
 
 def open_to_read(path: str) -> int:
@@ -76,7 +76,7 @@ def open_to_read(path: str) -> int:
     """
     entry = find(path)
     try:
-        fd = os.open(entry.name, READ, dir_fd=entry.folder)
+        fd = os.open(entry.name, READ_FLAGS, dir_fd=entry.folder)
         try:
             judge_file(fd, path)
             if os.fstat(fd).st_nlink > 1 and ownership.is_open(entry.of_folder, entry.folder):
@@ -119,4 +119,4 @@ class _Rule:
             raise UntrustedError("The link has another name as well, and others may make names there", shown)
 
 
-RULE = _Rule()
+OWNER_RULE = _Rule()

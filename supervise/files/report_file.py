@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
     from supervise.files.path_walk import Entry
 
-PATIENCE = 2.0
+READER_WAIT_SECONDS = 2.0
 """Seconds to wait in all for a reader of a FIFO, a terminal or the like."""
-STEP = 0.02
+READER_POLL_SECONDS = 0.02
 """Seconds between two looks."""
-REFUSALS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY, errno.EXDEV)
+REFUSED_BY_FOLDER = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY, errno.EXDEV)
 """The folder takes no new file or no rename (a mount point), but the file itself may still be written."""
-PIPE_LIKE = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+NONBLOCKING_FLAGS = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
-PIECE = 4096
+PIPE_WRITE_BYTES = 4096
 """Bytes that a pipe takes at once when poll(2) says that it takes any (pipe(7), PIPE_BUF)."""
 
 
@@ -130,7 +130,7 @@ def _replace(place: "Entry", name: str, data: bytes) -> bool:
     try:
         name, fd = _make_beside(place, name)
     except OSError as error:
-        if error.errno in REFUSALS and place.found is not None:
+        if error.errno in REFUSED_BY_FOLDER and place.found is not None:
             return False
         raise
 
@@ -141,7 +141,7 @@ def _replace(place: "Entry", name: str, data: bytes) -> bool:
     try:
         user_files.replace(place, name, fd, fill)
     except OSError as error:
-        if error.errno in REFUSALS and place.found is not None:
+        if error.errno in REFUSED_BY_FOLDER and place.found is not None:
             return False
         raise
     return True
@@ -223,14 +223,14 @@ def _open_for(place: "Entry") -> int:
 
     Raises OSError: ENXIO where no process has come to read from a FIFO.
     """
-    for _ in range(round(PATIENCE / STEP)):
+    for _ in range(round(READER_WAIT_SECONDS / READER_POLL_SECONDS)):
         try:
-            return user_files.open_at(place, PIPE_LIKE)
+            return user_files.open_at(place, NONBLOCKING_FLAGS)
         except OSError as error:
             if error.errno != errno.ENXIO:
                 raise
-        sleep(STEP)
-    return user_files.open_at(place, PIPE_LIKE)
+        sleep(READER_POLL_SECONDS)
+    return user_files.open_at(place, NONBLOCKING_FLAGS)
 
 
 def _write_all(fd: int, data: bytes) -> None:
@@ -242,15 +242,15 @@ def _write_all(fd: int, data: bytes) -> None:
 
     poll = select.poll()
     poll.register(fd, select.POLLOUT)
-    waits = round(PATIENCE / STEP)
+    waits = round(READER_WAIT_SECONDS / READER_POLL_SECONDS)
     while data:
-        if not poll.poll(STEP * 1000):
+        if not poll.poll(READER_POLL_SECONDS * 1000):
             waits -= 1
         else:
             try:
-                data = data[os.write(fd, data[:PIECE]) :]
+                data = data[os.write(fd, data[:PIPE_WRITE_BYTES]) :]
             except BlockingIOError:
-                sleep(STEP)
+                sleep(READER_POLL_SECONDS)
                 waits -= 1
         if not waits:
             raise TimeoutError(errno.ETIMEDOUT, "Its reader does not read")

@@ -24,8 +24,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-APPEND = os.O_APPEND | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC
-TRIES = 10
+APPEND_FLAGS = os.O_APPEND | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC
+OPEN_TRIES = 10
 """How often a file is opened again that another process makes or removes at the same moment."""
 
 
@@ -90,7 +90,7 @@ def open_to_append(path: str, *, may_make: bool = True) -> int:
     Raises OSError.
     """
     error: OSError = FileExistsError(EEXIST, "Another process keeps changing it", path)
-    for _ in range(TRIES):
+    for _ in range(OPEN_TRIES):
         entry = find(path)
         try:
             if entry.found is None:
@@ -99,12 +99,12 @@ def open_to_append(path: str, *, may_make: bool = True) -> int:
                 if not may_make:
                     raise FileNotFoundError(ENOENT, os.strerror(2), path)
                 return os.open(
-                    entry.name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | APPEND, 0o666, dir_fd=entry.folder
+                    entry.name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | APPEND_FLAGS, 0o666, dir_fd=entry.folder
                 )  # fmt: skip
             if entry.is_descriptor:
                 return _again(entry)
             # A FIFO is opened for reading too: without a reader, an open for writing would fail or wait for ever.
-            return open_at(entry, (os.O_RDWR if S_ISFIFO(entry.found.st_mode) else os.O_WRONLY) | APPEND)
+            return open_at(entry, (os.O_RDWR if S_ISFIFO(entry.found.st_mode) else os.O_WRONLY) | APPEND_FLAGS)
         except FileExistsError:
             continue
         except FileNotFoundError as missing:
@@ -129,7 +129,7 @@ def _again(entry: Entry) -> int:
     is_own = os.path.samestat(entry.of_folder, os.stat("/proc/self/fd"))
     if not is_own or not (S_ISREG(entry.found.st_mode) or S_ISSOCK(entry.found.st_mode)):  # type: ignore[union-attr]  # a descriptor's entry was found
         try:
-            return open_at(entry, os.O_WRONLY | APPEND)
+            return open_at(entry, os.O_WRONLY | APPEND_FLAGS)
         except OSError:
             if not is_own:
                 raise
@@ -214,7 +214,7 @@ def _is_planted(folder: int, of_folder: os.stat_result) -> bool:
     at = os.dup(folder)
     try:
         while not ownership.is_trusted(of_folder.st_uid):
-            above = os.open("..", path_walk.HOLD_FOLDER, dir_fd=at)
+            above = os.open("..", path_walk.HOLD_FOLDER_FLAGS, dir_fd=at)
             os.close(at)
             at = above
             of_above = os.fstat(at)

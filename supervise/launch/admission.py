@@ -84,9 +84,9 @@ def _open(launched: Launched, key: str, operation: "Callable[[str], tuple[str, t
         left = launched.info.first_limit() - (monotonic() - launched.info.started)
         left = min(OPEN_SECONDS, max(left, MIN_ANSWER_SECONDS))
         try:
-            (why, is_distant), fds = bounded_call.run(lambda: bounded_call.with_hang_risk(path, operation), left)
-            if is_distant:
-                launched.files.note_distant(key)
+            (why, is_remote), fds = bounded_call.run(lambda: bounded_call.with_hang_risk(path, operation), left)
+            if is_remote:
+                launched.files.note_remote(key)
         except bounded_call.NoAnswerError as late:
             launched.child.give_up(late.pid)
             launched.info.drop_option(key)

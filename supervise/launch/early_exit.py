@@ -63,7 +63,7 @@ def refuse_start(launched: "Launched", error: Exception) -> "NoReturn":
     Raises EarlyExit.
     """
     launched.access.remove_socket()
-    if launched.terminals.relay:
+    if launched.terminals.pty_input:
         launched.terminals.give_back()
     if launched.child.has_guardian:
         launched.child.guardian.dismiss()

@@ -174,7 +174,7 @@ class Start:
         spawn: Spawn = ("spawn", launched.info.request.command, launched.child.variables, tty)
         # A detached run has to be found again: without a record its command does not begin.
         is_spawn_later = launched.files.plan is not None and (
-            launched.terminals.relay is not None or launched.info.is_detached
+            launched.terminals.pty_input is not None or launched.info.is_detached
         )
         self._fork(stdio, None if is_spawn_later else spawn)
         if is_spawn_later:
@@ -187,7 +187,7 @@ class Start:
         if launched.info.is_detached and not launched.files.record:
             launched.child.guardian.dismiss()
             raise Refusal(f"{UNDETACHED}: {launched.files.unrecorded or 'its guardian died'}")
-        if launched.terminals.relay:
+        if launched.terminals.pty_input:
             # The terminal is taken as early as the guardian can restore it and all is said of the record: what is typed
             # from now on is the command's, key by key.
             launched.take_terminal()
@@ -203,11 +203,11 @@ class Start:
 
         launched = self._launched
         info, files, sources = launched.info, launched.files, launched.streams.sources
-        notify, relay = launched.access.notify, launched.terminals.relay
+        notify, pty_input = launched.access.notify, launched.terminals.pty_input
         unneeded = {files.events, launched.child.caller, getattr(files.log, "fd", -1)}
         unneeded |= {notify.fileno() if notify else -1}
-        if relay:
-            unneeded |= {*sources, *relay.descriptors}
+        if pty_input:
+            unneeded |= {*sources, *pty_input.descriptors}
         orders: Orders = ("orders", info.values["signal"], info.values["kill_after"], _facts(launched))
         words: list[Order] = [(orders, ()), *self._first]
         if files.plan:
@@ -227,7 +227,7 @@ class Start:
                 on_lost=self._on_lost,
                 find_terminal=self._find_terminal,
                 maker=files.plan.make if files.plan else None,
-                copies=() if relay else sources,
+                copies=() if pty_input else sources,
             )
         except OSError as error:
             raise Refusal(f"cannot start a guardian: {reason_of(error)}") from None

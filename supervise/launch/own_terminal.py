@@ -4,7 +4,7 @@ import os
 
 from supervise.launch import environment
 from supervise.launch.state import Launched
-from supervise.terminal.pty_input import Relay
+from supervise.terminal.pty_input import PtyInput
 
 
 def open_stdio(launched: Launched) -> "tuple[tuple[int, int, int], str]":
@@ -12,17 +12,17 @@ def open_stdio(launched: Launched) -> "tuple[tuple[int, int, int], str]":
 
     Raises OSError.
     """
-    if not launched.terminals.relay:
-        launched.terminals.lay(
-            Relay(launched.terminals.caller, is_detached=launched.info.is_detached, is_utf8=_is_utf8())
+    if not launched.terminals.pty_input:
+        launched.terminals.set_pty_input(
+            PtyInput(launched.terminals.caller, is_detached=launched.info.is_detached, is_utf8=_is_utf8())
         )
-    relay = launched.terminals.relay
-    assert relay
-    own = relay.open()
-    launched.streams.open_master(own)
+    pty_input = launched.terminals.pty_input
+    assert pty_input
+    pty = pty_input.open()
+    launched.streams.open_master(pty)
     # The caller of this function closes what it has handed over; the terminal keeps its own descriptor.
-    theirs = os.dup(own.peer)
-    return (theirs if relay.is_stdin else 0, theirs, theirs), own.name
+    theirs = os.dup(pty.peer)
+    return (theirs if pty_input.is_stdin else 0, theirs, theirs), pty.name
 
 
 def _is_utf8() -> bool:

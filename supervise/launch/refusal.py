@@ -39,8 +39,8 @@ def write_end(launched: "Launched", why: str) -> None:
         lines.append(rebuilt_report.line_of(start, at, round(t, 3), event))
     lines.append(rebuilt_report.last_line(whole))
     _append(launched.files.events, lines)
-    if launched.files.distant_events:
-        launched.files.distant_events.file_worker.post("append", "".join(lines).encode())
+    if launched.files.remote_events:
+        launched.files.remote_events.file_worker.post("append", "".join(lines).encode())
     _write_report(values["report"], whole, why)
     if launched.files.record:
         if launched.files.record.events >= 0:

@@ -59,8 +59,8 @@ def wait(launched: Launched, fork_again: "Callable[[], None]") -> bool:
     launched.child.channel.close()
     launched.child.give_up(launched.child.guardian.pid)
     # The guardian that hangs may hold the other ends.
-    if launched.terminals.relay:
-        launched.terminals.relay.discard()
+    if launched.terminals.pty_input:
+        launched.terminals.pty_input.discard()
     else:
         launched.streams.close_sources()
     fork_again()
@@ -69,12 +69,12 @@ def wait(launched: Launched, fork_again: "Callable[[], None]") -> bool:
 
 def end(launched: Launched, record: "Record", code: int, ended: float) -> bool:
     """Write the end of a short run; False where that could not be done."""
-    from supervise.records.short_run_report import Brief
+    from supervise.records.short_run_report import ShortRun
 
     started = launched.info.started
     pid, spawned = next((message[1:3] for message in launched.child.heard if message[0] == "started"), (None, 0.0))
     first = min((pump.first for pump in launched.streams.pumps if pump.count), default=None)
-    brief = Brief(
+    brief = ShortRun(
         record.facts,
         launched.info.started_at,
         pid=pid,

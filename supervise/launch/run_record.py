@@ -6,7 +6,7 @@ from supervise.options import paths
 from supervise.options.table import RECOVERED_FROM, WORD_SEPARATOR
 from supervise.process import identity, system
 from supervise.records import store
-from supervise.records.short_run_report import Brief
+from supervise.records.short_run_report import ShortRun
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from supervise.output.log_file import LogFile
     from supervise.output.tee import Copier, Sink
     from supervise.process.protocol import RecordMade
-    from supervise.records.remote_files import DistantSink
+    from supervise.records.remote_files import RemoteSink
 
 UNRECORDED = "this run is not recorded"
 PATIENCE = 0.5
@@ -90,7 +90,7 @@ class Plan:
             from supervise.records import remote_files
 
             try:
-                record = remote_files.DistantRecord(record)
+                record = remote_files.RemoteRecord(record)
             except OSError:
                 # No process can be had: the supervisor writes the record itself, as long as its file system answers.
                 pass
@@ -153,7 +153,7 @@ def was_predecessor_lost(values: "Mapping[str, Any]") -> bool:
 def copier(
     record: "store.Record | None",
     most: int,
-    log: "LogFile | DistantSink | None",
+    log: "LogFile | RemoteSink | None",
     on_failure: "Callable[[str, str], None]",
 ) -> "Copier":
     """The way of the output into that record, up to so many bytes, and into that log."""
@@ -179,7 +179,7 @@ def close(record: store.Record, report: "Mapping[str, object]") -> None:
 
 
 def end(
-    record: store.Record, brief: Brief, settled: float, used: "Mapping[str, object]", counts: "Mapping[str, int]"
+    record: store.Record, brief: ShortRun, settled: float, used: "Mapping[str, object]", counts: "Mapping[str, int]"
 ) -> bool:
     """Write the end of a short run, over at `settled`; False where that could not be done."""
     usage = {

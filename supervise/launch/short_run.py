@@ -14,7 +14,7 @@ from supervise.launch.state import SIGNAL_POLL_SECONDS, Launched
 
 def is_done_in_silence(launched: Launched) -> bool:
     """Wait while the command is silent and supervise gets no signal; return whether the command has ended so."""
-    if launched.terminals.relay or launched.info.is_detached:
+    if launched.terminals.pty_input or launched.info.is_detached:
         return False
     poll = select.poll()
     for source in launched.streams.sources:
@@ -45,7 +45,7 @@ def end_plainly(launched: Launched) -> None:
     status = None if _is_cancelled(launched) else _plain_end(launched)
     if status is None:
         return
-    if launched.terminals.relay:
+    if launched.terminals.pty_input:
         launched.terminals.give_back()
     launched.child.guardian.dismiss()
     launched.files.dismiss_file_workers()

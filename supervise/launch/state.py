@@ -32,12 +32,12 @@ if TYPE_CHECKING:
     from supervise.process.protocol import FromHolder, HolderEnd, RecordMade, SupervisorEnd, Variables
     from supervise.process.stdin import InitialStdin
     from supervise.records.flock import Lock
-    from supervise.records.remote_files import DistantOutlet, DistantSink
+    from supervise.records.remote_files import RemoteOutlet, RemoteSink
     from supervise.records.store import Record
-    from supervise.terminal.caller_terminal import Caller
+    from supervise.terminal.caller_terminal import CallerTerminal
     from supervise.terminal.overlay import Overlay
-    from supervise.terminal.pty import Own
-    from supervise.terminal.pty_input import Relay
+    from supervise.terminal.pty import Pty
+    from supervise.terminal.pty_input import PtyInput
     from supervise.text.redaction import Redaction
 
     Stdio = tuple[int, int, int]
@@ -304,9 +304,9 @@ class Streams:
         self.sources = out, err
         return 0, out_sink, err_sink
 
-    def open_master(self, own: "Own") -> None:
+    def open_master(self, pty: "Pty") -> None:
         """Take the bytes from the master of the command's own terminal (`--pty`)."""
-        self.sources = (own.master,)
+        self.sources = (pty.master,)
 
     def close_sources(self) -> None:
         """Close the supervisor's ends, which no pump has."""
@@ -406,35 +406,35 @@ class Streams:
 
 
 class Terminals:
-    """The terminal of the caller, and with --pty the relay between that and the command's own."""
+    """The terminal of the caller, and with --pty what passes its keys on to the terminal of the command."""
 
     def __init__(self) -> None:
-        self.caller: Caller | None = None
+        self.caller: CallerTerminal | None = None
         """The caller's terminal, where supervise is in its foreground."""
-        self.relay: Relay | None = None
+        self.pty_input: PtyInput | None = None
 
-    def share(self, *, is_commands: bool) -> "Caller | None":
+    def share(self, *, is_commands: bool) -> "CallerTerminal | None":
         """Note the state of the caller's terminal before the command has it; return None in its background."""
         from supervise.terminal import caller_terminal
 
-        self.caller = caller_terminal.share(is_commands=is_commands)
+        self.caller = caller_terminal.open_shared(is_commands=is_commands)
         return self.caller
 
-    def lay(self, relay: "Relay") -> None:
-        """Note the relay of --pty."""
-        self.relay = relay
+    def set_pty_input(self, pty_input: "PtyInput") -> None:
+        """Note the keys and window sizes on their way into the terminal of --pty."""
+        self.pty_input = pty_input
 
     def give_back(self) -> None:
         """Give the terminal back to the caller, as it was."""
-        if self.relay:
-            self.relay.finish()
+        if self.pty_input:
+            self.pty_input.finish()
         if self.caller:
             self.caller.restore()
 
     def end_command(self) -> None:
         """Note that the command has ended, or never was: with --pty its terminal is kept no longer."""
-        if self.relay:
-            self.relay.end()
+        if self.pty_input:
+            self.pty_input.end()
 
 
 class Files:
@@ -446,15 +446,15 @@ class Files:
         self.record: Record | None = None
         self.unrecorded = ""
         """Why there is no record; empty where there is one, or where none is wanted."""
-        self.log: LogFile | DistantSink | None = None
+        self.log: LogFile | RemoteSink | None = None
         """The file of --log."""
         self.events = -1
         """The descriptor of the events file; -1 also where a file worker has the file."""
-        self.distant_events: DistantOutlet | None = None
+        self.remote_events: RemoteOutlet | None = None
         """The way to the file worker that has the events file."""
         self.lock: Lock | None = None
         """The lock of --lock, held until the supervisor and the guardian are gone."""
-        self.distant: set[str] = set()
+        self.remote: set[str] = set()
         """The options whose file is on a file system that may stop answering."""
         self.file_workers: list[FileWorker] = []
         """The processes that write to such file systems."""
@@ -491,22 +491,22 @@ class Files:
             if self.record and self.record.file_worker:
                 self.file_workers.append(self.record.file_worker)
 
-    def note_distant(self, key: str) -> None:
+    def note_remote(self, key: str) -> None:
         """Note that the file of that option is on a file system that may stop answering."""
-        self.distant.add(key)
+        self.remote.add(key)
 
     def open_events(self, fd: int) -> None:
         """Write the events to that descriptor, or through a file worker where the file system may stop answering.
 
         Raises OSError where no process can be had.
         """
-        if "events" not in self.distant:
+        if "events" not in self.remote:
             self.events = fd
             return
         from supervise.records import remote_files
 
-        self.distant_events = remote_files.events_of(fd)
-        self.file_workers.append(self.distant_events.file_worker)
+        self.remote_events = remote_files.events_of(fd)
+        self.file_workers.append(self.remote_events.file_worker)
 
     def open_log(self, log: "LogFile") -> None:
         """Write the copy of the output to that log, or through a file worker where the file system may stop answering.
@@ -514,7 +514,7 @@ class Files:
         Raises OSError where no process can be had.
         """
         self.log = log
-        if "log" in self.distant:
+        if "log" in self.remote:
             from supervise.records import remote_files
 
             self.log = remote_files.log_of(log)
@@ -624,15 +624,15 @@ class Launched:
 
     def take_terminal(self) -> None:
         """With --pty, take the keys for the command while supervise is in the foreground."""
-        relay = self.terminals.relay
-        assert relay
-        relay.copy_size()
+        pty_input = self.terminals.pty_input
+        assert pty_input
+        pty_input.copy_size()
         if self.child.guardian.has_terminal and self.terminals.caller is None:
             # A supervisor that was started in the background has not seen the terminal in its own state yet.
             caller = self.terminals.share(is_commands=False)
             if caller:
                 self.child.channel.send(("terminal", caller.facts), caller.opened)
-        relay.look(self.terminals.caller)
+        pty_input.look(self.terminals.caller)
 
     def own_children(self) -> "set[int]":
         """Return the children of the supervisor that have nothing to do with the command's tree."""

@@ -186,14 +186,14 @@ def _open(file: str, *, is_named: bool) -> int:
     if not is_named:
         return private_files.open_to_read(file)
     if file.rpartition("/")[2] in ("", ".", ".."):
-        return os.open(file, private_files.READ)
+        return os.open(file, private_files.READ_FLAGS)
     entry = user_files.find(file)
     try:
         if entry.is_descriptor:
-            return os.open(entry.name, private_files.READ & ~os.O_NOFOLLOW, dir_fd=entry.folder)
+            return os.open(entry.name, private_files.READ_FLAGS & ~os.O_NOFOLLOW, dir_fd=entry.folder)
         if entry.found is None:
             raise FileNotFoundError(2, os.strerror(2))
-        fd = user_files.open_at(entry, private_files.READ)
+        fd = user_files.open_at(entry, private_files.READ_FLAGS)
         try:
             if not _is_null(os.fstat(fd)):
                 private_files.judge_file(fd, file)

@@ -18,23 +18,23 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-NAME = "output"
-MARK = b"\xf5SV1"
+FILE_NAME = "output"
+CHUNK_MARK = b"\xf5SV1"
 """Begins each head; its first byte is in no text (RFC 3629)."""
-HEAD = "<4sc3xIQQ"
+CHUNK_HEAD = "<4sc3xIQQ"
 """Fields of a head: MARK, `o`, `e` or `b`, bytes that follow, microseconds since the epoch, bytes that came before."""
-SIZE = calcsize(HEAD)
-STREAMS = {b"o": "stdout", b"e": "stderr", b"b": "both"}
-LETTERS = {stream: letter for letter, stream in STREAMS.items()}
-PARTS = 32
-AHEAD = 1 << 22
+HEAD_BYTES = calcsize(CHUNK_HEAD)
+STREAM_OF_LETTER = {b"o": "stdout", b"e": "stderr", b"b": "both"}
+LETTER_OF_STREAM = {stream: letter for letter, stream in STREAM_OF_LETTER.items()}
+PARTS_KEPT = 32
+RESERVED_BYTES = 1 << 22
 """Bytes for which a flood has blocks reserved: a third of the work of a write is to find them one by one."""
-LARGEST = 1 << 24
+CHUNK_BYTES = 1 << 24
 """Bytes of a chunk: more than any has that is ours."""
-LEAST = 1 << 16
+SMALLEST_BOUND_BYTES = 1 << 16
 """Bytes of the smallest bound with which all this makes sense."""
-FRESH = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-MODE = 0o600
+CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+FILE_MODE = 0o600
 
 
 class Writer:
@@ -46,7 +46,7 @@ class Writer:
         """`most` is the bound in bytes, heads included; at least LEAST."""
         self._folder = folder
         self._head = most // 4
-        self._part = (most - self._head) // PARTS
+        self._part = (most - self._head) // PARTS_KEPT
         self._number = 0
         self._fd = -1
         self._room = 0
@@ -67,8 +67,8 @@ class Writer:
         writer._before = before
         numbers = _numbers(folder)
         writer._number = numbers[-1] + 1 if numbers else 0
-        if writer._number > PARTS and writer._number - PARTS in numbers:
-            os.unlink(_path(folder, writer._number - PARTS))
+        if writer._number > PARTS_KEPT and writer._number - PARTS_KEPT in numbers:
+            os.unlink(_path(folder, writer._number - PARTS_KEPT))
         return writer
 
     def write(self, stream: str, at: float, data: "bytes | memoryview") -> None:
@@ -77,7 +77,7 @@ class Writer:
             piece = data[: self._make_room()]
             head = self._head_of(stream, at, len(piece))
             done = os.writev(self._fd, [head, piece])
-            if done < SIZE + len(piece):
+            if done < HEAD_BYTES + len(piece):
                 # On a disk that fills up, say: the next attempt says why.
                 write_all(self._fd, (head + bytes(piece))[done:])
             data = data[len(piece) :]
@@ -86,8 +86,8 @@ class Writer:
         """Add a chunk of bytes that are in that pipe."""
         while size:
             piece = min(size, self._make_room())
-            if self._written + SIZE + piece > self._reserved:
-                self._reserve(min(AHEAD, self._room))
+            if self._written + HEAD_BYTES + piece > self._reserved:
+                self._reserve(min(RESERVED_BYTES, self._room))
             write_all(self._fd, self._head_of(stream, at, piece))
             size -= piece
             while piece:
@@ -108,10 +108,10 @@ class Writer:
                 return
 
     def _head_of(self, stream: str, at: float, size: int) -> bytes:
-        head = pack(HEAD, MARK, LETTERS[stream], size, int(at * 1e6), self._before)
+        head = pack(CHUNK_HEAD, CHUNK_MARK, LETTER_OF_STREAM[stream], size, int(at * 1e6), self._before)
         self._before += size
-        self._room -= SIZE + size
-        self._written += SIZE + size
+        self._room -= HEAD_BYTES + size
+        self._written += HEAD_BYTES + size
         return head
 
     def _reserve(self, size: int) -> None:
@@ -122,22 +122,22 @@ class Writer:
 
     def _make_room(self) -> int:
         """How many bytes of a chunk the file takes that is open now."""
-        if self._room <= SIZE:
+        if self._room <= HEAD_BYTES:
             if self._fd >= 0:
                 os.close(self._fd)
                 self._number += 1
-                if self._number > PARTS:
-                    os.unlink(_path(self._folder, self._number - PARTS))
-            self._fd = os.open(_path(self._folder, self._number), FRESH, MODE)
+                if self._number > PARTS_KEPT:
+                    os.unlink(_path(self._folder, self._number - PARTS_KEPT))
+            self._fd = os.open(_path(self._folder, self._number), CREATE_FLAGS, FILE_MODE)
             try:
                 # A umask of 0277 would keep the caller from reading it.
-                os.fchmod(self._fd, MODE)
+                os.fchmod(self._fd, FILE_MODE)
             except OSError:
                 # The file system has no modes.
                 pass
             self._room = self._part if self._number else self._head
             self._written = self._reserved = 0
-        return self._room - SIZE
+        return self._room - HEAD_BYTES
 
 
 class Chunk:
@@ -199,38 +199,38 @@ class Reader:
 
     def _next(self, fd: int, *, is_over: bool) -> "Chunk | None":
         while True:
-            head = os.pread(fd, SIZE, self._position)
-            if len(head) < SIZE:
+            head = os.pread(fd, HEAD_BYTES, self._position)
+            if len(head) < HEAD_BYTES:
                 return None
-            mark, letter, size, at, before = unpack_from(HEAD, head)
-            if mark == MARK and letter in STREAMS and size <= LARGEST:
+            mark, letter, size, at, before = unpack_from(CHUNK_HEAD, head)
+            if mark == CHUNK_MARK and letter in STREAM_OF_LETTER and size <= CHUNK_BYTES:
                 break
             if not self._find_mark(fd):
                 return None
-        data = _pread(fd, size, self._position + SIZE)
+        data = _pread(fd, size, self._position + HEAD_BYTES)
         if len(data) < size and (not is_over or not data):
             return None
-        self._position += SIZE + len(data)
+        self._position += HEAD_BYTES + len(data)
         left_out, self._before = max(0, before - self._before), before + len(data)
-        return Chunk(STREAMS[letter], at / 1e6, data, left_out)
+        return Chunk(STREAM_OF_LETTER[letter], at / 1e6, data, left_out)
 
     def _find_mark(self, fd: int) -> bool:
         """Go on where the next head seems to begin: what stands here is none of ours."""
         self._position += 1
-        size = SIZE
-        while len(data := os.pread(fd, size, self._position)) >= len(MARK):
-            found = data.find(MARK)
+        size = HEAD_BYTES
+        while len(data := os.pread(fd, size, self._position)) >= len(CHUNK_MARK):
+            found = data.find(CHUNK_MARK)
             if found >= 0:
                 self._position += found
                 return True
-            self._position += len(data) - len(MARK) + 1
+            self._position += len(data) - len(CHUNK_MARK) + 1
             # The first look is small: where false marks are close to each other, each look would read far beyond one.
             size = min(2 * size, 1 << 20)
         return False
 
 
 def _path(folder: str, number: int) -> str:
-    return f"{folder}/{NAME}.{number}" if number else f"{folder}/{NAME}"
+    return f"{folder}/{FILE_NAME}.{number}" if number else f"{folder}/{FILE_NAME}"
 
 
 def _numbers(folder: str) -> "list[int]":
@@ -239,9 +239,9 @@ def _numbers(folder: str) -> "list[int]":
         names = os.listdir(folder)
     except OSError:
         return []
-    parts = [name.removeprefix(NAME + ".") for name in names if name.startswith(NAME + ".")]
+    parts = [name.removeprefix(FILE_NAME + ".") for name in names if name.startswith(FILE_NAME + ".")]
     found = [int(part) for part in parts if part.isascii() and part.isdecimal() and part[0] != "0" and len(part) < 10]
-    return sorted(found + [0] * (NAME in names))
+    return sorted(found + [0] * (FILE_NAME in names))
 
 
 def _pread(fd: int, size: int, position: int) -> bytes:

@@ -26,18 +26,18 @@ from supervise.files import ownership, user_files
 from supervise.files.ownership import UntrustedError
 from supervise.process import signals
 from supervise.records import reader, store
-from supervise.records.lock_socket import Name
+from supervise.records.lock_socket import LockSocket
 
-SUFFIX = ".lock"
-WAKE = _signal.SIGURG
+LOCK_SUFFIX = ".lock"
+WAKE_SIGNAL = _signal.SIGURG
 """Sent to the thread that waits, by the one that has got the lock; nobody else has a use for it."""
-PAUSE = _signal.SIGTSTP
-NAMED = 0.1
+PAUSE_SIGNAL = _signal.SIGTSTP
+HOLDER_NAME_SECONDS = 0.1
 """Seconds that a holder may take to write its name."""
-STEP = 0.002
-CONTENT = 200
+HOLDER_POLL_SECONDS = 0.002
+HOLDER_READ_BYTES = 200
 """Bytes of a file that can name a holder."""
-HOW = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+OPEN_FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 class Lock:
@@ -63,9 +63,9 @@ class Lock:
                 owners.add(entry.found.st_uid)
         else:
             self._own_folder = _folder()
-            self._folder, self._file = self._own_folder.fd, name + SUFFIX
+            self._folder, self._file = self._own_folder.fd, name + LOCK_SUFFIX
             key = b"lock/%d/" % os.geteuid() + os.fsencode(name)
-        self._claim = Name(key, owners)
+        self._claim = LockSocket(key, owners)
         self.fd = self._open()
 
     def take(self) -> bool:
@@ -94,20 +94,20 @@ class Lock:
         has stopped this process.  The signals in `cancelling` are blocked, and stay so, as the one of Ctrl-Z does.
         """
         until = monotonic() + seconds
-        pausing = {PAUSE} if _signal.getsignal(PAUSE) != _signal.SIG_IGN else set()
-        awaited = {*cancelling, *pausing, WAKE}
+        pausing = {PAUSE_SIGNAL} if _signal.getsignal(PAUSE_SIGNAL) != _signal.SIG_IGN else set()
+        awaited = {*cancelling, *pausing, WAKE_SIGNAL}
         _signal.pthread_sigmask(_signal.SIG_BLOCK, awaited)
         while True:
             _thread.start_new_thread(self._block, (_thread.get_ident(),))
             while True:
                 left = until - monotonic()
                 info = _signal.sigtimedwait(awaited, left) if left > 0 else None
-                if info is not None and info.si_signo == PAUSE:
+                if info is not None and info.si_signo == PAUSE_SIGNAL:
                     since = monotonic()
-                    signals.stop(PAUSE)
+                    signals.stop(PAUSE_SIGNAL)
                     until += monotonic() - since
                     continue
-                if info is None or info.si_signo != WAKE:
+                if info is None or info.si_signo != WAKE_SIGNAL:
                     return info.si_signo if info else None
                 if info.si_pid == os.getpid():
                     break
@@ -125,7 +125,7 @@ class Lock:
         except OSError:
             # The main thread tries the same again, and says the error.
             pass
-        _signal.pthread_kill(waiting, WAKE)
+        _signal.pthread_kill(waiting, WAKE_SIGNAL)
 
     def write_holder(self, run_id: str) -> None:
         """Write that this process's run has the lock from now on.  On a full disk the write is left out."""
@@ -145,14 +145,14 @@ class Lock:
 
     def holder(self) -> str:
         """Return the run that has the lock, for people: `run ID (pid N) since 2026-11-24T20:01:39Z`."""
-        until = monotonic() + NAMED
+        until = monotonic() + HOLDER_NAME_SECONDS
         while True:
             run_id, pid, since = self._written()
             is_alive = _is_alive(pid)
             if is_alive or monotonic() > until:
                 break
             # The run that has the lock has not written its name yet, and the file still names its predecessor.
-            sleep(STEP)
+            sleep(HOLDER_POLL_SECONDS)
             if not self.is_there():
                 try:
                     self._open_again()
@@ -198,7 +198,7 @@ class Lock:
 
     def _written(self) -> "tuple[str, int, int]":
         """Return run id, pid and epoch seconds of the run that wrote its name last; no pid where that is not whole."""
-        text = os.pread(self.fd, CONTENT, 0).decode("ascii", "replace")
+        text = os.pread(self.fd, HOLDER_READ_BYTES, 0).decode("ascii", "replace")
         run_id, _, rest = text.rstrip("\n").partition(" ")
         pid, _, since = rest.partition(" ")
         # Other users may be able to write a file at a path.
@@ -207,7 +207,7 @@ class Lock:
 
     def _open(self) -> int:
         if not self._is_path:
-            return self._checked(store.open_own(self._file, os.O_RDWR | os.O_CREAT | HOW, dir_fd=self._folder))
+            return self._checked(store.open_own(self._file, os.O_RDWR | os.O_CREAT | OPEN_FLAGS, dir_fd=self._folder))
         while True:
             try:
                 return self._checked(self._open_there())
@@ -220,14 +220,14 @@ class Lock:
 
     def _open_there(self) -> int:
         try:
-            return os.open(self._file, os.O_RDWR | HOW, dir_fd=self._folder)
+            return os.open(self._file, os.O_RDWR | OPEN_FLAGS, dir_fd=self._folder)
         except PermissionError:
             # A process may lock a file that it can only read (flock(2)).
-            return os.open(self._file, os.O_RDONLY | HOW, dir_fd=self._folder)
+            return os.open(self._file, os.O_RDONLY | OPEN_FLAGS, dir_fd=self._folder)
 
     def _make(self) -> int:
         mode = 0o666 if self._mode is None else self._mode
-        fd = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_EXCL | HOW, mode, dir_fd=self._folder)
+        fd = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_EXCL | OPEN_FLAGS, mode, dir_fd=self._folder)
         if self._mode is not None:
             # The mode is exact, whatever the umask.
             os.fchmod(fd, self._mode)
@@ -345,6 +345,6 @@ def _is_anothers(pid: int) -> bool:
 
 def _await_single_thread() -> None:
     """The thread that got the lock is about to be gone, and a process is forked with one thread alone."""
-    until = monotonic() + NAMED
+    until = monotonic() + HOLDER_NAME_SECONDS
     while len(os.listdir("/proc/self/task")) > 1 and monotonic() < until:
-        sleep(STEP / 10)
+        sleep(HOLDER_POLL_SECONDS / 10)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from supervise.records.reader import Record
 
 CRASH, REBOOT = "supervisor died", "reboot"
-SIGNS_OF_LIFE = (store.RUN, store.LOCK, store.EVENTS, store.ROOTS, store.SAMPLES)
+TOUCHED_FILES = (store.FACTS_FILE, store.LOCK_FILE, store.EVENTS_FILE, store.ROOTS_FILE, store.SAMPLES_FILE)
 
 
 def last_seen(record: "Record") -> "float | None":
@@ -22,7 +22,7 @@ def last_seen(record: "Record") -> "float | None":
     except OSError:
         return None
     for name in names:
-        if name in SIGNS_OF_LIFE or name.startswith("output"):
+        if name in TOUCHED_FILES or name.startswith("output"):
             try:
                 seen.append(os.lstat(f"{record.folder}/{name}").st_mtime)
             except OSError:

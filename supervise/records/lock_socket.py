@@ -17,21 +17,21 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-LONGEST = 100
+NAME_BYTES = 100
 """Bytes of a name, within the 107 of an address."""
 BACKLOG = 4096
 """Connections that may wait: each is a process that asks for the owner, and the owner accepts none of them."""
-BEGINNING = 0.05
+LISTEN_WAIT_SECONDS = 0.05
 """Seconds that an owner may take between the two calls that make it known as such."""
-STEP = 0.002
+CONNECT_POLL_SECONDS = 0.002
 
 
-class Name:
+class LockSocket:
     """The name of one lock, which one socket has at a time."""
 
     def __init__(self, key: bytes, owners: "Collection[int]") -> None:
         """Make the name; `owners` are the uids whose word is taken for it that they have the lock."""
-        if len(key) > LONGEST:
+        if len(key) > NAME_BYTES:
             from hashlib import blake2b
 
             key = blake2b(key).digest()
@@ -42,7 +42,7 @@ class Name:
 
     def take(self) -> bool:
         """Take the name; False where another run has it.  True as well where nothing can be told by it."""
-        until = monotonic() + BEGINNING
+        until = monotonic() + LISTEN_WAIT_SECONDS
         while self._fd < 0:
             one = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
             try:
@@ -62,7 +62,7 @@ class Name:
             if monotonic() > until:
                 # The owner does not listen, or its queue is full: it is no run of supervise.
                 return True
-            sleep(STEP)
+            sleep(CONNECT_POLL_SECONDS)
         return True
 
     def owner(self) -> int:

@@ -4,9 +4,9 @@ Asked before the command is born, so nothing is loaded that is not needed where 
 """
 
 from supervise.records import liveness, reader
-from supervise.records.store import END
+from supervise.records.store import END_FILE
 
-MARK = b'"outcome": "lost"'
+LOST_MARK = b'"outcome": "lost"'
 """In an end that is so.  Within a text of JSON its quotes would have a backslash each."""
 
 
@@ -16,7 +16,7 @@ def lost(state: str, name: str) -> "tuple[str, str] | None":
     if record is None:
         return None
     if record.has_end:
-        end = (record.end() or {}) if MARK in reader.read(f"{record.folder}/{END}") else {}
+        end = (record.end() or {}) if LOST_MARK in reader.read(f"{record.folder}/{END_FILE}") else {}
         if end.get("outcome") != "lost":
             return None
         found = reader.epoch(end.get("ended_at"))

@@ -10,7 +10,18 @@ from supervise.files import ownership, private_files
 from supervise.options import paths
 from supervise.options.table import BadValueError
 from supervise.process import identity
-from supervise.records.store import END, EVENTS, LIVE, LOCK, NAMES, RUN, RUNS, SAMPLES, SECRETS, STATUS
+from supervise.records.store import (
+    END_FILE,
+    EVENTS_FILE,
+    FACTS_FILE,
+    LIVE_FOLDER,
+    LOCK_FILE,
+    NAMES_FOLDER,
+    RUNS_FOLDER,
+    SAMPLES_FILE,
+    SECRETS_FILE,
+    STATUS_FILE,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,12 +30,12 @@ if TYPE_CHECKING:
 
     State = Literal["running", "ended", "lost", "unknown"]
 
-MOST = 1 << 24
+FACTS_READ_BYTES = 1 << 24
 """Bytes of a file of facts that are read: more than any has that is ours."""
-LATEST = 1e12
+RUN_SECONDS_LIMIT = 1e12
 """The largest number of seconds that is taken for one of a run's."""
-UNKNOWN = "?"
-EPOCH = 719468
+UNKNOWN_WORD = "?"
+EPOCH_DAYS = 719468
 """Days from the first of March of the year 0 to the first of January of 1970."""
 
 
@@ -50,14 +61,14 @@ class Record:
         self.state = state
         """The folder of the state."""
         self.run_id = run_id
-        self.folder = f"{state}/{RUNS}/{run_id}"
+        self.folder = f"{state}/{RUNS_FOLDER}/{run_id}"
         self._facts: dict[str, Any] | None = None
 
     @property
     def facts(self) -> "dict[str, Any]":
         """What stands in run.toml; empty where that is gone or broken."""
         if self._facts is None:
-            self._facts = _toml(f"{self.folder}/{RUN}")
+            self._facts = _toml(f"{self.folder}/{FACTS_FILE}")
         return self._facts
 
     @property
@@ -98,7 +109,7 @@ class Record:
         """Return the command, the options and the environment with their secrets; None where none were kept."""
         if not self.is_redacted:
             return self.command, self.options, self.environment
-        kept = _json(f"{self.folder}/{SECRETS}") or {}
+        kept = _json(f"{self.folder}/{SECRETS_FILE}") or {}
         said, variables = kept.get("options"), kept.get("environment")
         command = _unhexed(kept.get("command"))
         if not (command and isinstance(said, dict) and isinstance(variables, dict)):
@@ -135,7 +146,7 @@ class Record:
         """Return why the run's folder cannot be read; None where it can."""
         try:
             os.listdir(self.folder)
-            os.stat(f"{self.folder}/{LOCK}", follow_symlinks=False)
+            os.stat(f"{self.folder}/{LOCK_FILE}", follow_symlinks=False)
         except OSError as error:
             # A record without a lock is damaged, and can be read; a link that leads nowhere is no folder.
             is_missing = isinstance(error, FileNotFoundError) and not os.path.islink(self.folder)
@@ -145,25 +156,25 @@ class Record:
     @property
     def has_end(self) -> bool:
         """Its report was written."""
-        return os.path.lexists(f"{self.folder}/{END}")
+        return os.path.lexists(f"{self.folder}/{END_FILE}")
 
     def end(self) -> "dict[str, Any] | None":
         """The report; None where the run has not ended, or where it is broken."""
-        return _json(f"{self.folder}/{END}")
+        return _json(f"{self.folder}/{END_FILE}")
 
     def events(self) -> "Iterator[dict[str, Any]]":
         """What happened, the oldest first; a line that is broken is left out."""
-        for line in read(f"{self.folder}/{EVENTS}").splitlines():
+        for line in read(f"{self.folder}/{EVENTS_FILE}").splitlines():
             event = _parsed(line)
             if event is not None:
                 yield event
 
     def status(self) -> str:
         """What the command last said of itself (sd_notify, STATUS) in its last attempt; '' where it said nothing."""
-        shown = read(f"{self.folder}/{STATUS}")
+        shown = read(f"{self.folder}/{STATUS_FILE}")
         if shown:
             return shown.decode(errors="replace").removesuffix("\n")
-        for line in reversed(read(f"{self.folder}/{EVENTS}").splitlines()):
+        for line in reversed(read(f"{self.folder}/{EVENTS_FILE}").splitlines()):
             if b'"event": "started"' in line:
                 break
             event = _parsed(line) if b'"event": "said"' in line else None
@@ -174,7 +185,7 @@ class Record:
 
     def samples(self) -> "Iterator[tuple[float, float, int, int, int]]":
         """Return what the run had used, from time to time: seconds of run and CPU, bytes on stdout, stderr and both."""
-        for line in read(f"{self.folder}/{SAMPLES}").splitlines():
+        for line in read(f"{self.folder}/{SAMPLES_FILE}").splitlines():
             words = line.split()
             try:
                 t, cpu, out, err = float(words[0]), float(words[1]), int(words[2]), int(words[3])
@@ -182,7 +193,11 @@ class Record:
                 both = int(words[4]) if len(words) > 4 else 0
             except (ValueError, LookupError):
                 continue
-            if 0 <= t < LATEST and 0 <= cpu < LATEST and all(0 <= one < 1 << 63 for one in (out, err)):
+            if (
+                0 <= t < RUN_SECONDS_LIMIT
+                and 0 <= cpu < RUN_SECONDS_LIMIT
+                and all(0 <= one < 1 << 63 for one in (out, err))
+            ):
                 yield t, cpu, out, err, both
 
 
@@ -210,7 +225,7 @@ def is_locked(record: Record) -> bool:
     import fcntl
 
     try:
-        fd = os.open(f"{record.folder}/{LOCK}", os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = os.open(f"{record.folder}/{LOCK_FILE}", os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
         return False
     try:
@@ -233,7 +248,7 @@ def own_state() -> "tuple[str, str]":
     if state is None:
         raise NotFoundError(notice or "there are no records: no home folder is known")
     try:
-        for path in (state, *(f"{state}/{one}" for one in (RUNS, LIVE, NAMES))):
+        for path in (state, *(f"{state}/{one}" for one in (RUNS_FOLDER, LIVE_FOLDER, NAMES_FOLDER))):
             private_files.check_folder(path)
     except ownership.UntrustedError as error:
         raise NotFoundError(f"the records in {state} are left alone: {error.where}: {error.why}") from None
@@ -264,12 +279,12 @@ def state_folders() -> "list[str]":
 
 def ids(state: str) -> "list[str]":
     """The ids of all runs, the newest first."""
-    return sorted(filter(is_id, listed(f"{state}/{RUNS}")), reverse=True)
+    return sorted(filter(is_id, listed(f"{state}/{RUNS_FOLDER}")), reverse=True)
 
 
 def unfinished(state: str) -> "list[Record]":
     """The runs of which no end is written, the newest first: those that go on, and those that are lost."""
-    found = sorted(filter(is_id, listed(f"{state}/{LIVE}")), reverse=True)
+    found = sorted(filter(is_id, listed(f"{state}/{LIVE_FOLDER}")), reverse=True)
     return [record for record in (Record(state, one) for one in found) if os.path.isdir(record.folder)]
 
 
@@ -294,7 +309,7 @@ def _find(word: str, state: str) -> "Record | None":
     if word == "-":
         newest = next(iter(ids(state)), None)
         return None if newest is None else Record(state, newest)
-    if is_id(word) and os.path.isdir(f"{state}/{RUNS}/{word}"):
+    if is_id(word) and os.path.isdir(f"{state}/{RUNS_FOLDER}/{word}"):
         return Record(state, word)
     if (named := last_of_name(word, state)) is not None:
         return named
@@ -321,10 +336,10 @@ def last_of_name(name: str, state: str) -> "Record | None":
     if not name or "/" in name or "\0" in name or name.startswith("."):
         return None
     try:
-        run_id = os.readlink(f"{state}/{NAMES}/{name}")
+        run_id = os.readlink(f"{state}/{NAMES_FOLDER}/{name}")
     except OSError:
         return None
-    return Record(state, run_id) if is_id(run_id) and os.path.isdir(f"{state}/{RUNS}/{run_id}") else None
+    return Record(state, run_id) if is_id(run_id) and os.path.isdir(f"{state}/{RUNS_FOLDER}/{run_id}") else None
 
 
 def is_id(name: str) -> bool:
@@ -362,7 +377,7 @@ def epoch_of(date: str, clock: str) -> "float | None":
     # Days since the first of March of the year 0: then a leap day is the last of its year.
     year, month = (year, month - 3) if month > 2 else (year - 1, month + 9)
     days = year * 365 + year // 4 - year // 100 + year // 400 + (month * 153 + 2) // 5 + day - 1
-    return (days - EPOCH) * 86400.0 + int(clock[:2]) * 3600 + int(clock[2:4]) * 60 + int(clock[4:])
+    return (days - EPOCH_DAYS) * 86400.0 + int(clock[:2]) * 3600 + int(clock[2:4]) * 60 + int(clock[4:])
 
 
 def listed(folder: str) -> "list[str]":
@@ -389,7 +404,7 @@ def read(path: str) -> bytes:
         if os.fstat(fd).st_mode & 0o170000 != 0o100000:
             return b""
         data = b""
-        while len(data) < MOST and (more := os.read(fd, 1 << 20)):
+        while len(data) < FACTS_READ_BYTES and (more := os.read(fd, 1 << 20)):
             data += more
         return data
     except OSError:

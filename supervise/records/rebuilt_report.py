@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
 
-EVENTS = os.O_RDWR | os.O_APPEND | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
-LISTS = {"warned": "warnings", "extended": "extensions", "put_off": "put_offs"}
+EVENTS_FLAGS = os.O_RDWR | os.O_APPEND | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+LIST_OF_EVENT = {"warned": "warnings", "extended": "extensions", "put_off": "put_offs"}
 
 
 def report(
@@ -82,15 +82,15 @@ def write(state: str, whole: "Mapping[str, Any]", *, is_kept: bool) -> bool:
     Raises OSError.
     """
     run_id = whole["run_id"]
-    folder = f"{state}/{store.RUNS}/{run_id}"
-    if os.path.lexists(f"{folder}/{store.END}"):
+    folder = f"{state}/{store.RUNS_FOLDER}/{run_id}"
+    if os.path.lexists(f"{folder}/{store.END_FILE}"):
         return False
     try:
-        append_event(os.open(f"{folder}/{store.EVENTS}", EVENTS), whole)
+        append_event(os.open(f"{folder}/{store.EVENTS_FILE}", EVENTS_FLAGS), whole)
     except OSError:
         # The report tells the end also without the last line.
         pass
-    is_ours = store.write_new(f"{folder}/{store.END}", serializer.json(whole).encode() + b"\n")
+    is_ours = store.write_new(f"{folder}/{store.END_FILE}", serializer.json(whole).encode() + b"\n")
     if is_ours and not is_kept:
         store.settle(state, run_id)
     return is_ours
@@ -156,7 +156,7 @@ def hear(event: "dict[str, Any]", whole: "dict[str, Any]", *, has_access_limit: 
             whole["command_exit"] = how
             attempts[-1].update(ended_at=at, command_exit=how)
         case "warned" | "extended" | "put_off" as name:
-            whole[LISTS[name]].append({"at": at, **told})
+            whole[LIST_OF_EVENT[name]].append({"at": at, **told})
         case "said" if event["what"] == "status":
             whole["status"] = event["text"] or None
         case "verdict":

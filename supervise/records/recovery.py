@@ -28,10 +28,12 @@ if TYPE_CHECKING:
     Rerun = Callable[[Record, int], str]
     """Runs it again, for which time, and returns the id of the new run.  Raises RerunError."""
 
-FRESH, PATIENCE = 5.0, 0.5
-"""Seconds since a run was last seen in which its command may still be on its way, and how long that is waited for."""
-CLAIM = "recovering"
-"""Locked (flock(2)) by whoever recovers the run."""
+START_WINDOW_SECONDS = 5.0
+"""Seconds since the last sign of life of a run within which its command may not have been started yet."""
+START_WAIT_SECONDS = 0.5
+"""Seconds for which `recover` waits for such a command to appear."""
+CLAIM_FILE = "recovering"
+"""The file that a process locks (flock(2)) while it recovers the run."""
 
 
 class RerunError(Exception):
@@ -75,7 +77,7 @@ class Lost:
         Raises OSError.
         """
         way = os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
-        self._claim = store.open_own(f"{self.record.folder}/{CLAIM}", way)
+        self._claim = store.open_own(f"{self.record.folder}/{CLAIM_FILE}", way)
         try:
             fcntl.flock(self._claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -140,7 +142,7 @@ def recover(state: str, rerun: "Rerun", host: str = "") -> "list[Lost]":
         try:
             if lost.claim():
                 # Whoever had it until now may have done all that there was to do.
-                is_listed = os.path.lexists(f"{state}/{store.LIVE}/{lost.record.run_id}")
+                is_listed = os.path.lexists(f"{state}/{store.LIVE_FOLDER}/{lost.record.run_id}")
                 now = _look(lost.record, host, is_listed=is_listed)
                 if now is None:
                     lost.release()
@@ -193,7 +195,7 @@ def _flaw(record: "Record") -> str:
     What stands in it makes this process kill and run: each part of it must have been written by this user, and be of
     the run whose id it bears.
     """
-    live = f"{record.state}/{store.LIVE}/{record.run_id}"
+    live = f"{record.state}/{store.LIVE_FOLDER}/{record.run_id}"
     try:
         names = sorted(os.listdir(record.folder))
         parts = [record.folder, *(f"{record.folder}/{name}" for name in names), *filter(os.path.lexists, [live])]
@@ -213,7 +215,7 @@ def _flaw(record: "Record") -> str:
         return f"{error.filename}: {reason_of(error)}"
     if record.facts.get("run_id") != record.run_id:
         of = "damaged" if not record.facts.get("run_id") else "of another run"
-        return f"{record.folder}/{store.RUN} is {of if store.RUN in names else 'missing'}"
+        return f"{record.folder}/{store.FACTS_FILE} is {of if store.FACTS_FILE in names else 'missing'}"
     return ""
 
 
@@ -238,8 +240,8 @@ def _orphans_of(lost: Lost) -> "Orphans | None":
         guardian, roots = (0, 0), []
     signal, grace = _said(record, "signal"), _said(record, "kill_after")
     lost.orphans = Orphans(record.run_id, roots, guardian, signal, grace)
-    if lost.last_seen and abs(time() - lost.last_seen) < FRESH:
-        lost.orphans.quiet_seconds = PATIENCE
+    if lost.last_seen and abs(time() - lost.last_seen) < START_WINDOW_SECONDS:
+        lost.orphans.quiet_seconds = START_WAIT_SECONDS
     return lost.orphans
 
 
@@ -249,7 +251,7 @@ def _met(found: Orphans) -> "list[tuple[int, str]]":
 
 def _roots(record: "Record") -> "list[tuple[int, int]]":
     found = []
-    for line in reader.read(f"{record.folder}/{store.ROOTS}").splitlines():
+    for line in reader.read(f"{record.folder}/{store.ROOTS_FILE}").splitlines():
         words = line.split()
         if len(words) == 2 and all(word.isdigit() and len(word) < 20 for word in words):
             found.append((int(words[0]), int(words[1])))
@@ -282,7 +284,7 @@ def _settle(lost: Lost, rerun: "Rerun") -> None:
 
 def _run_again(lost: Lost, rerun: "Rerun", times: int) -> None:
     record = lost.record
-    live = f"{record.state}/{store.LIVE}/{record.run_id}"
+    live = f"{record.state}/{store.LIVE_FOLDER}/{record.run_id}"
     lost.is_to_rerun = True
     try:
         # Before it is run again: should we die in between, it is not run twice.
@@ -355,7 +357,7 @@ def _start(record: "Record") -> "dict[str, Any]":
     return {
         "run_id": record.run_id,
         "name": record.name,
-        "command": [serializer.marked(word) for word in record.command] or [reader.UNKNOWN],
+        "command": [serializer.marked(word) for word in record.command] or [reader.UNKNOWN_WORD],
         "cwd": _text(record, "cwd"),
         "host": _text(record, "host") or os.uname().nodename,
         "pid": _number(record, "pid") or 1,

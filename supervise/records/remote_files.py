@@ -9,7 +9,7 @@ import os
 
 from supervise.process import identity
 from supervise.process.file_worker import FileWorker
-from supervise.records.store import FRESH, SAMPLES, Record, open_own
+from supervise.records.store import CREATE_FLAGS, SAMPLES_FILE, Record, open_own
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from supervise.output.log_file import LogFile
     from supervise.records.bounded_output import Writer
 
-PIECE = 1 << 18
+READ_BYTES = 1 << 18
 
 
-class DistantRecord(Record):
+class RemoteRecord(Record):
     """The record of this run where a file worker holds its descriptors, the lock included."""
 
     file_worker: FileWorker
@@ -68,24 +68,24 @@ class DistantRecord(Record):
         """Add these lines to the events."""
         self.file_worker.post("append", lines)
 
-    def outlet(self) -> "DistantOutlet":
+    def outlet(self) -> "RemoteOutlet":
         """Return the outlet to which the events are written line by line."""
-        return DistantOutlet(self.file_worker, "append")
+        return RemoteOutlet(self.file_worker, "append")
 
-    def samples(self) -> "DistantOutlet":
+    def samples(self) -> "RemoteOutlet":
         """Return the outlet to which samples are written line by line."""
-        return DistantOutlet(self.file_worker, "sample")
+        return RemoteOutlet(self.file_worker, "sample")
 
     def put_status(self, data: bytes) -> None:
         """Write what the command has last said of itself."""
         self.file_worker.call("put_status", data)
 
-    def writer(self, most: int) -> "DistantSink":
+    def writer(self, most: int) -> "RemoteSink":
         """Return the sink that takes the output, up to so many bytes."""
-        return DistantSink(self.file_worker, "record", most)
+        return RemoteSink(self.file_worker, "record", most)
 
 
-class DistantSink:
+class RemoteSink:
     """A sink for `output.tee` whose bytes a file worker writes; its methods raise OSError."""
 
     def __init__(self, file_worker: FileWorker, name: str, *words: object) -> None:
@@ -100,7 +100,7 @@ class DistantSink:
     def take(self, stream: str, at: float, pipe: int, size: int) -> None:
         """Take so many bytes out of that pipe."""
         while size:
-            data = os.read(pipe, min(size, PIECE))
+            data = os.read(pipe, min(size, READ_BYTES))
             size -= len(data)
             self.write(stream, at, data)
 
@@ -113,7 +113,7 @@ class DistantSink:
         self.file_worker.post("sink", self._words, "settle", ())
 
 
-class DistantOutlet:
+class RemoteOutlet:
     """Takes whole lines for a file that a file worker writes; stands for `outlet.Outlet` in a `Messenger`."""
 
     is_terminal = False
@@ -132,24 +132,24 @@ class DistantOutlet:
         self.file_worker.call(self._method, line)
 
 
-def log_of(log: "LogFile") -> DistantSink:
+def log_of(log: "LogFile") -> RemoteSink:
     """Return the same for `--log`; the descriptor is the file worker's alone from then on.
 
     Raises OSError.
     """
     file_worker = FileWorker(lambda: _ServedLog(log), (log.fd,))
     os.close(log.fd)
-    return DistantSink(file_worker, log.name)
+    return RemoteSink(file_worker, log.name)
 
 
-def events_of(fd: int) -> DistantOutlet:
+def events_of(fd: int) -> RemoteOutlet:
     """Return the same for `--events`.
 
     Raises OSError.
     """
     file_worker = FileWorker(lambda: _ServedEvents(fd), (fd,))
     os.close(fd)
-    return DistantOutlet(file_worker, "append")
+    return RemoteOutlet(file_worker, "append")
 
 
 # --- in the file worker
@@ -178,7 +178,7 @@ class _ServedRecord:
 
     def sample(self, line: bytes) -> None:
         if self._samples < 0:
-            self._samples = open_own(f"{self._record.folder}/{SAMPLES}", FRESH | os.O_APPEND)
+            self._samples = open_own(f"{self._record.folder}/{SAMPLES_FILE}", CREATE_FLAGS | os.O_APPEND)
         os.write(self._samples, line)
 
     def sink(self, words: "tuple[int]", method: str, arguments: "tuple[object, ...]") -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from supervise.options.table import Option
     from supervise.records.reader import Record
 
-ANSWER = 60.0
+START_WAIT_SECONDS = 60.0
 """Seconds that it may take to be there."""
 
 
@@ -42,10 +42,10 @@ def rerun(record: "Record", times: int) -> str:
     except (OSError, ValueError) as error:
         raise RerunError(f"not run again: {error}") from None
     try:
-        out, err = caller.communicate(timeout=ANSWER)
+        out, err = caller.communicate(timeout=START_WAIT_SECONDS)
     except subprocess.TimeoutExpired:
         # Not killed: a run that waits for its lock gives up when its caller does.
-        raise RerunError(f"run again, but it has not begun within {ANSWER:.0f} s") from None
+        raise RerunError(f"run again, but it has not begun within {START_WAIT_SECONDS:.0f} s") from None
     if caller.returncode:
         why = os.fsdecode(err).strip().splitlines() or [f"exit {caller.returncode}"]
         is_busy = caller.returncode == EXIT_TRY_AGAIN

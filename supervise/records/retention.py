@@ -25,22 +25,24 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-AGE = 30 * 86400.0
-NUMBER = 500
-SIZE = 1 << 30
-OF_NAME = 5
-FAILURES = 100
-BUDGET = 0.02
+KEPT_SECONDS = 30 * 86400.0
+KEPT_RECORDS = 500
+KEPT_BYTES = 1 << 30
+RESERVED_RUNS_OF_NAME = 5
+RESERVED_FAILURES = 100
+PRUNE_SECONDS = 0.02
 """Seconds of a run's own time."""
-AGAIN = 20.0
+CONTINUE_SECONDS = 20.0
 """Seconds until the next look, after a look that was too short."""
-MAKING = 3600.0
+ABANDONED_SECONDS = 3600.0
 """Seconds after which a record that was never whole, or a socket that no run has, is given up."""
-GOOD = "completed"
-MOST_READ = 1 << 16
+SUCCESS = "completed"
+FACT_READ_BYTES = 1 << 16
 """Bytes of a file in which the name of a run, or its outcome, stands."""
-LATEST, LARGEST = 1e12, 1 << 60
-"""The largest time and the largest size that are taken for one."""
+EPOCH_SECONDS_LIMIT = 1e12
+"""The largest end of a run, in epoch seconds, that a line of the file `pruned` may give."""
+RECORD_BYTES_LIMIT = 1 << 60
+"""The largest size of a record, in bytes, that such a line may give."""
 
 
 class Bounds:
@@ -48,7 +50,9 @@ class Bounds:
 
     __slots__ = ("age", "number", "size")
 
-    def __init__(self, age: "float | None" = AGE, number: "int | None" = NUMBER, size: "float | None" = SIZE) -> None:
+    def __init__(
+        self, age: "float | None" = KEPT_SECONDS, number: "int | None" = KEPT_RECORDS, size: "float | None" = KEPT_BYTES
+    ) -> None:
         self.age = age
         """Seconds since the end of a run."""
         self.number = number
@@ -56,7 +60,7 @@ class Bounds:
         """Bytes of all records together."""
 
 
-class Kept:
+class EndedRecord:
     """What is known of a record that has ended."""
 
     __slots__ = ("ended", "is_good", "name", "run_id", "size")
@@ -81,7 +85,7 @@ def prune(state: str, bounds: Bounds, until: float = float("inf"), least: int = 
     """
     now = time()
     ids = reader.ids(state)
-    path = f"{state}/{store.PRUNED}"
+    path = f"{state}/{store.PRUNED_FILE}"
     known = _read(path, {*ids})
     kept, is_done = _look(state, ids, known, until)
     if bounds.age is not None:
@@ -120,17 +124,21 @@ def prune_for_a_moment(state: str, bounds: Bounds, *, is_due: bool = True) -> No
     what another one has in hand need not be done twice.
     """
     try:
-        folder = os.open(f"{state}/{store.RUNS}", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        folder = os.open(f"{state}/{store.RUNS_FOLDER}", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
         return
-    mark = f"{state}/{store.PRUNED}"
+    mark = f"{state}/{store.PRUNED_FILE}"
     try:
         fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if not is_due and (bounds.number is None or len(os.listdir(folder)) <= bounds.number + store.OFTEN):
+        if not is_due and (
+            bounds.number is None or len(os.listdir(folder)) <= bounds.number + store.PRUNE_INTERVAL_RUNS
+        ):
             return
         # In a flood of runs, more records have to go than come until the next run looks.
-        _, is_done = prune(state, bounds, monotonic() + BUDGET, least=0 if is_due else 2 * store.OFTEN)
-        touch(mark, time() if is_done else time() - store.EVERY + AGAIN)
+        _, is_done = prune(
+            state, bounds, monotonic() + PRUNE_SECONDS, least=0 if is_due else 2 * store.PRUNE_INTERVAL_RUNS
+        )
+        touch(mark, time() if is_done else time() - store.PRUNE_INTERVAL_SECONDS + CONTINUE_SECONDS)
     except (OSError, BadValueError):
         # Another process removes them just now, or the records cannot be read: the run is over either way.
         pass
@@ -147,9 +155,11 @@ def touch(path: str, at: float) -> None:
         pass
 
 
-def _look(state: str, ids: "list[str]", known: "dict[str, Kept]", until: float) -> "tuple[dict[str, Kept], bool]":
+def _look(
+    state: str, ids: "list[str]", known: "dict[str, EndedRecord]", until: float
+) -> "tuple[dict[str, EndedRecord], bool]":
     """Return what is known of the records that have ended, and whether time was enough; the oldest come first."""
-    kept: dict[str, Kept] = {}
+    kept: dict[str, EndedRecord] = {}
     is_done = True
     for run_id in reversed(ids):
         one = known.get(run_id)
@@ -157,31 +167,31 @@ def _look(state: str, ids: "list[str]", known: "dict[str, Kept]", until: float) 
             if monotonic() > until:
                 is_done = False
                 continue
-            one = _seen(f"{state}/{store.RUNS}/{run_id}", run_id)
+            one = _seen(f"{state}/{store.RUNS_FOLDER}/{run_id}", run_id)
         if one is not None:
             kept[run_id] = one
     return kept, is_done
 
 
-def _date_old(state: str, kept: "dict[str, Kept]", before: float) -> None:
+def _date_old(state: str, kept: "dict[str, EndedRecord]", before: float) -> None:
     """Read anew when those records ended that began before that moment: what is known may be older than the clock."""
     for run_id, one in kept.items():
         if _began(run_id) >= before:
             return
         try:
-            one.ended = os.lstat(f"{state}/{store.RUNS}/{run_id}/{store.END}").st_mtime
+            one.ended = os.lstat(f"{state}/{store.RUNS_FOLDER}/{run_id}/{store.END_FILE}").st_mtime
         except OSError:
             # The record has gone meanwhile.
             continue
 
 
-def _seen(folder: str, run_id: str) -> "Kept | None":
+def _seen(folder: str, run_id: str) -> "EndedRecord | None":
     """Return what can be told of that record; None where the run has not ended, or the folder is another user's."""
     try:
         found = os.lstat(folder)
         if not S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
             return None
-        ended = os.lstat(f"{folder}/{store.END}").st_mtime
+        ended = os.lstat(f"{folder}/{store.END_FILE}").st_mtime
         size = 0
         with os.scandir(folder) as entries:
             for entry in entries:
@@ -190,8 +200,10 @@ def _seen(folder: str, run_id: str) -> "Kept | None":
                 size += max(stat.st_size, stat.st_blocks * 512)
     except OSError:
         return None
-    outcome = _text_after(f"{folder}/{store.END}", b'"outcome": "')
-    return Kept(run_id, ended, size, outcome == GOOD, _text_after(f"{folder}/{store.RUN}", b'\nname = "'))
+    outcome = _text_after(f"{folder}/{store.END_FILE}", b'"outcome": "')
+    return EndedRecord(
+        run_id, ended, size, outcome == SUCCESS, _text_after(f"{folder}/{store.FACTS_FILE}", b'\nname = "')
+    )
 
 
 def _text_after(path: str, mark: bytes) -> str:
@@ -200,12 +212,12 @@ def _text_after(path: str, mark: bytes) -> str:
     A mark cannot be part of a text of TOML or JSON, where its quotes would have a backslash each.  A library that reads
     either costs more than a short run.
     """
-    _, found, rest = reader.read(path)[:MOST_READ].partition(mark)
+    _, found, rest = reader.read(path)[:FACT_READ_BYTES].partition(mark)
     text = rest.partition(b'"')[0].decode(errors="replace") if found else ""
     return text if text and " " not in text and text.isprintable() else ""
 
 
-def _excess(kept: "dict[str, Kept]", bounds: Bounds, now: float, *, is_whole: bool) -> "Iterable[Kept]":
+def _excess(kept: "dict[str, EndedRecord]", bounds: Bounds, now: float, *, is_whole: bool) -> "Iterable[EndedRecord]":
     """Return the records that have to go, in that order.
 
     Where not all have been looked at, none of the reserve is among them: it may not have to go.
@@ -237,16 +249,16 @@ def _is_beyond(number: int, size: int, bounds: Bounds) -> bool:
     return (bounds.number is not None and number > bounds.number) or (bounds.size is not None and size > bounds.size)
 
 
-def _reserve(oldest_first: "list[Kept]") -> "set[str]":
+def _reserve(oldest_first: "list[EndedRecord]") -> "set[str]":
     """Return the last runs of each name, and the last failures."""
     reserve: set[str] = set()
     counts: dict[str, int] = {}
     failures = 0
     for one in reversed(oldest_first):
-        if one.name and counts.get(one.name, 0) < OF_NAME:
+        if one.name and counts.get(one.name, 0) < RESERVED_RUNS_OF_NAME:
             counts[one.name] = counts.get(one.name, 0) + 1
             reserve.add(one.run_id)
-        if not one.is_good and failures < FAILURES:
+        if not one.is_good and failures < RESERVED_FAILURES:
             failures += 1
             reserve.add(one.run_id)
     return reserve
@@ -261,14 +273,14 @@ def _is_forgotten(record: reader.Record, now: float, age: float) -> bool:
     if record.has_end or found.st_uid != os.geteuid() or not S_ISDIR(found.st_mode) or reader.is_locked(record):
         return False
     # A run that goes on on another machine shows that by the times of its files alone.
-    return not record.is_elsewhere or (liveness.last_seen(record) or 0.0) < now - max(age, AGE)
+    return not record.is_elsewhere or (liveness.last_seen(record) or 0.0) < now - max(age, KEPT_SECONDS)
 
 
 def _remove(state: str, run_id: str, removed: "list[str]") -> None:
     hidden = f".{run_id}"
     try:
         # The record goes at once for all that look: of a record that is half gone nothing true could be told.
-        os.rename(f"{state}/{store.RUNS}/{run_id}", f"{state}/{store.RUNS}/{hidden}")
+        os.rename(f"{state}/{store.RUNS_FOLDER}/{run_id}", f"{state}/{store.RUNS_FOLDER}/{hidden}")
     except FileNotFoundError:
         # Another process has removed the record first.
         return
@@ -276,27 +288,27 @@ def _remove(state: str, run_id: str, removed: "list[str]") -> None:
         store.remove(state, run_id)
     else:
         store.remove(state, hidden)
-    if not os.path.lexists(f"{state}/{store.RUNS}/{run_id}"):
+    if not os.path.lexists(f"{state}/{store.RUNS_FOLDER}/{run_id}"):
         removed.append(run_id)
 
 
-def _read(path: str, ids: "set[str]") -> "dict[str, Kept]":
+def _read(path: str, ids: "set[str]") -> "dict[str, EndedRecord]":
     """Return what is known of these records; a line that no run of supervise has written is left out."""
-    known: dict[str, Kept] = {}
+    known: dict[str, EndedRecord] = {}
     for line in reader.read(path).decode(errors="replace").splitlines():
         words = line.split(" ")
         if words[0] not in ids or len(words) != 5:
             continue
         try:
-            one = Kept(words[0], float(words[1]), int(words[2]), words[3] == "1", words[4])
+            one = EndedRecord(words[0], float(words[1]), int(words[2]), words[3] == "1", words[4])
         except ValueError:
             continue
-        if 0 <= one.ended < LATEST and 0 <= one.size < LARGEST:
+        if 0 <= one.ended < EPOCH_SECONDS_LIMIT and 0 <= one.size < RECORD_BYTES_LIMIT:
             known[one.run_id] = one
     return known
 
 
-def _write(path: str, kept: "Iterable[Kept]") -> None:
+def _write(path: str, kept: "Iterable[EndedRecord]") -> None:
     try:
         # The file's time says when all records were last looked at, and not when something was written.
         looked = os.lstat(path).st_mtime
@@ -317,16 +329,16 @@ def _began(run_id: str) -> float:
 
 def _sweep(state: str, now: float) -> None:
     """What those leave who were killed while they made or removed a record, and the sockets of the killed."""
-    sockets.sweep(now - MAKING)
-    for folder in (store.RUNS, store.LIVE, store.NAMES):
+    sockets.sweep(now - ABANDONED_SECONDS)
+    for folder in (store.RUNS_FOLDER, store.LIVE_FOLDER, store.NAMES_FOLDER):
         for name in reader.listed(f"{state}/{folder}"):
             path = f"{state}/{folder}/{name}"
-            if folder == store.RUNS and name.startswith(".") and reader.is_id(name[1:]):
-                if _is_older(path, now - MAKING):
+            if folder == store.RUNS_FOLDER and name.startswith(".") and reader.is_id(name[1:]):
+                if _is_older(path, now - ABANDONED_SECONDS):
                     store.remove(state, name)
-            elif folder != store.RUNS and _is_older(path, now - MAKING):
-                run_id = name if folder == store.LIVE else _target(path)
-                if not os.path.isdir(f"{state}/{store.RUNS}/{run_id}"):
+            elif folder != store.RUNS_FOLDER and _is_older(path, now - ABANDONED_SECONDS):
+                run_id = name if folder == store.LIVE_FOLDER else _target(path)
+                if not os.path.isdir(f"{state}/{store.RUNS_FOLDER}/{run_id}"):
                     store.unlink(path)
 
 
@@ -341,4 +353,4 @@ def _target(link: str) -> str:
     try:
         return os.readlink(link)
     except OSError:
-        return reader.UNKNOWN
+        return reader.UNKNOWN_WORD

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-class Brief:
+class ShortRun:
     """A command that has ended by itself, with an exit code, before any limit and with nobody left."""
 
     __slots__ = ("access", "code", "ended", "facts", "is_limited", "pid", "spawned", "started_at")

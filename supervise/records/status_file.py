@@ -10,7 +10,7 @@ from time import sleep
 from supervise.options import serializer
 from supervise.records.store import Record
 
-PAUSE = 1.0
+WRITE_PAUSE_SECONDS = 1.0
 """Seconds between two writes."""
 
 
@@ -49,4 +49,4 @@ class StatusFile:
             except OSError:
                 # The record is gone, or the disk full.
                 pass
-            sleep(PAUSE)
+            sleep(WRITE_PAUSE_SECONDS)

@@ -33,28 +33,29 @@ if TYPE_CHECKING:
     from supervise.output.tee import Sink
     from supervise.process.file_worker import FileWorker
 
-RUNS, LIVE, NAMES = "runs", "live", "names"
-RUN, LOCK, ROOTS, EVENTS, SAMPLES, END = "run.toml", "lock", "roots", "events.jsonl", "samples", "end.json"
-STATUS = "status"
+RUNS_FOLDER, LIVE_FOLDER, NAMES_FOLDER = "runs", "live", "names"
+FACTS_FILE, LOCK_FILE, ROOTS_FILE, END_FILE = "run.toml", "lock", "roots", "end.json"
+EVENTS_FILE, SAMPLES_FILE = "events.jsonl", "samples"
+STATUS_FILE = "status"
 """The file with what the command has last said of itself."""
-PRUNED = "pruned"
+PRUNED_FILE = "pruned"
 """The file with what is known of the records that have ended; its time says when old ones were last looked for."""
-EVERY = 3600.0
+PRUNE_INTERVAL_SECONDS = 3600.0
 """Seconds between two times at which a run does so."""
-OFTEN = 64
+PRUNE_INTERVAL_RUNS = 64
 """The number of runs of which, on the average, one looks for old records before that time is over."""
-LARGE = 4 << 20
+LARGE_OUTPUT_BYTES = 4 << 20
 """Bytes of output with which a run looks for old records at its end."""
-SECRETS = "secrets"
-SOCKET = "socket"
+SECRETS_FILE = "secrets"
+SOCKET_FILE = "socket"
 """The file with the name of the folder in which the control socket is."""
-KEPT = 4096
+END_RESERVE_BYTES = 4096
 """Bytes of the disk that the lock takes, so that the end can be written where there are no others left."""
-PATIENCE = 0.2
+FILE_SYSTEM_SECONDS = 0.2
 """Seconds that the file system of a record has to answer, where the main thread would wait for it."""
-LISTS = ("warnings", "extensions", "put_offs", "attempts", "stragglers", "survivors")
-FRESH = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-MODE = 0o600
+REPORT_LISTS = ("warnings", "extensions", "put_offs", "attempts", "stragglers", "survivors")
+CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+FILE_MODE = 0o600
 """The mode of the files of a record."""
 
 
@@ -68,7 +69,7 @@ class Record:
         self.run_id = run_id
         self.facts = facts
         """What stands in run.toml."""
-        self.folder = f"{state}/{RUNS}/{run_id}"
+        self.folder = f"{state}/{RUNS_FOLDER}/{run_id}"
         self.events = events
         """The descriptor of events.jsonl."""
         self.bounds: tuple[Any, ...] = ()
@@ -101,7 +102,7 @@ class Record:
     def add_root(self, pid: int, started: int) -> None:
         """Write down that process, by its start time too."""
         try:
-            fd = open_own(f"{self.folder}/{ROOTS}", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC)
+            fd = open_own(f"{self.folder}/{ROOTS_FILE}", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC)
         except OSError:
             return
         try:
@@ -119,12 +120,12 @@ class Record:
             return True
         from supervise.process import bounded_call
 
-        return bounded_call.answers(self.folder, PATIENCE)
+        return bounded_call.answers(self.folder, FILE_SYSTEM_SECONDS)
 
     def note_socket(self, folder: str) -> None:
         """Write down in which folder the run's control socket is; without that note the socket is looked for."""
         try:
-            write_whole(f"{self.folder}/{SOCKET}", os.fsencode(folder) + b"\n")
+            write_whole(f"{self.folder}/{SOCKET_FILE}", os.fsencode(folder) + b"\n")
         except OSError:
             pass
 
@@ -155,7 +156,7 @@ class Record:
         """
         from supervise.output.outlet import Outlet
 
-        return Outlet(open_own(f"{self.folder}/{SAMPLES}", FRESH | os.O_APPEND))
+        return Outlet(open_own(f"{self.folder}/{SAMPLES_FILE}", CREATE_FLAGS | os.O_APPEND))
 
     def put_status(self, data: bytes) -> None:
         """Write what the command has last said of itself, over what was there.
@@ -163,7 +164,7 @@ class Record:
         For a moment a reader may see a part of both.
         Raises OSError.
         """
-        fd = open_own(f"{self.folder}/{STATUS}", os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = open_own(f"{self.folder}/{STATUS_FILE}", os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             os.pwrite(fd, data, 0)
             os.ftruncate(fd, len(data))
@@ -195,21 +196,21 @@ class Record:
         """
         used = report.get("usage")
         printed = [used.get(f"{stream}_bytes") for stream in ("stdout", "stderr")] if isinstance(used, dict) else []
-        is_large = sum(count for count in printed if isinstance(count, int)) > LARGE
-        is_its_turn = int(self.run_id[-4:], 16) % OFTEN == 0
-        is_due = is_large or not _is_fresh(f"{self.state}/{PRUNED}")
+        is_large = sum(count for count in printed if isinstance(count, int)) > LARGE_OUTPUT_BYTES
+        is_its_turn = int(self.run_id[-4:], 16) % PRUNE_INTERVAL_RUNS == 0
+        is_due = is_large or not _is_fresh(f"{self.state}/{PRUNED_FILE}")
         return is_due if is_due or is_its_turn else None
 
     def _end_in_place(self, report: "Mapping[str, object]") -> None:
         """On a full disk: in the room that was kept, so that nobody takes the run for lost."""
         data = serializer.json(report).encode() + b"\n"
-        if len(data) > KEPT:
+        if len(data) > END_RESERVE_BYTES:
             # Whatever may be long and may be missing.
-            data = serializer.json({**report, "diagnosis": None, **dict.fromkeys(LISTS, ())}).encode() + b"\n"
-        if len(data) <= KEPT:
+            data = serializer.json({**report, "diagnosis": None, **dict.fromkeys(REPORT_LISTS, ())}).encode() + b"\n"
+        if len(data) <= END_RESERVE_BYTES:
             os.pwrite(self._lock, data, 0)
             os.ftruncate(self._lock, len(data))
-        os.rename(f"{self.folder}/{LOCK}", f"{self.folder}/{END}")
+        os.rename(f"{self.folder}/{LOCK_FILE}", f"{self.folder}/{END_FILE}")
 
 
 def create(state: str, run_id: str, facts: "Mapping[str, object]", secrets: "bytes | None" = None) -> Record:
@@ -226,20 +227,20 @@ def create(state: str, run_id: str, facts: "Mapping[str, object]", secrets: "byt
 
 
 def _create(state: str, run_id: str, facts: "Mapping[str, object]", secrets: "bytes | None") -> Record:
-    runs = f"{state}/{RUNS}"
+    runs = f"{state}/{RUNS_FOLDER}"
     making = f"{runs}/.{run_id}"
     _make_folders(state)
     os.mkdir(making, 0o700)
     lock = events = -1
     try:
-        lock = open_own(f"{making}/{LOCK}")
+        lock = open_own(f"{making}/{LOCK_FILE}")
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        _write_all(lock, b" " * KEPT)
-        write_whole(f"{making}/{RUN}", serializer.toml(facts).encode())
+        _write_all(lock, b" " * END_RESERVE_BYTES)
+        write_whole(f"{making}/{FACTS_FILE}", serializer.toml(facts).encode())
         if secrets is not None:
-            write_whole(f"{making}/{SECRETS}", secrets)
-        events = open_own(f"{making}/{EVENTS}", FRESH | os.O_APPEND)
-        os.close(open_own(f"{state}/{LIVE}/{run_id}"))
+            write_whole(f"{making}/{SECRETS_FILE}", secrets)
+        events = open_own(f"{making}/{EVENTS_FILE}", CREATE_FLAGS | os.O_APPEND)
+        os.close(open_own(f"{state}/{LIVE_FOLDER}/{run_id}"))
         os.rename(making, f"{runs}/{run_id}")
     except OSError:
         for fd in (lock, events):
@@ -248,7 +249,7 @@ def _create(state: str, run_id: str, facts: "Mapping[str, object]", secrets: "by
         remove(state, f".{run_id}")
         raise
     if name := facts.get("name"):
-        _point(f"{state}/{NAMES}/{name}", run_id)
+        _point(f"{state}/{NAMES_FOLDER}/{name}", run_id)
     return Record(state, run_id, facts, lock, events)
 
 
@@ -319,14 +320,14 @@ def finish(state: str, run_id: str, report: "Mapping[str, object]") -> None:
 
     Raises OSError.
     """
-    write_whole(f"{state}/{RUNS}/{run_id}/{END}", serializer.json(report).encode() + b"\n")
+    write_whole(f"{state}/{RUNS_FOLDER}/{run_id}/{END_FILE}", serializer.json(report).encode() + b"\n")
     settle(state, run_id)
 
 
 def settle(state: str, run_id: str) -> None:
     """Take the run off the list of the unfinished; its secrets are needed no more."""
-    unlink(f"{state}/{LIVE}/{run_id}")
-    unlink(f"{state}/{RUNS}/{run_id}/{SECRETS}")
+    unlink(f"{state}/{LIVE_FOLDER}/{run_id}")
+    unlink(f"{state}/{RUNS_FOLDER}/{run_id}/{SECRETS_FILE}")
 
 
 def write_whole(path: str, data: bytes) -> None:
@@ -364,15 +365,15 @@ def write_new(path: str, data: bytes) -> bool:
     return True
 
 
-def open_own(path: str, flags: int = FRESH, *, dir_fd: "int | None" = None) -> int:
+def open_own(path: str, flags: int = CREATE_FLAGS, *, dir_fd: "int | None" = None) -> int:
     """Return a descriptor of a file that the caller alone can read and write, made where the flags say so.
 
     The mode is exact: under a umask of 0777 or 0277 the caller could not open the file again.
     Raises OSError.
     """
-    fd = os.open(path, flags, MODE, dir_fd=dir_fd)
+    fd = os.open(path, flags, FILE_MODE, dir_fd=dir_fd)
     try:
-        os.fchmod(fd, MODE)
+        os.fchmod(fd, FILE_MODE)
     except OSError:
         # The file system has no modes, as vfat: the file is as open as its mount has it.
         pass
@@ -404,7 +405,7 @@ def _write_all(fd: int, data: bytes) -> None:
 
 def remove(state: str, name: str) -> None:
     """Remove that folder of a run, as far as it can be; what links to it is left to dangle."""
-    folder = f"{state}/{RUNS}/{name}"
+    folder = f"{state}/{RUNS_FOLDER}/{name}"
     try:
         # A link is not followed: what it leads to is no record.
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -430,7 +431,7 @@ def _make_folders(state: str) -> None:
         from supervise.files import private_files
 
         private_files.check_folder(state, make_below=os.environ.get("HOME", "/"))
-    for one in (RUNS, LIVE, NAMES):
+    for one in (RUNS_FOLDER, LIVE_FOLDER, NAMES_FOLDER):
         path = f"{state}/{one}"
         try:
             os.mkdir(path, 0o700)
@@ -455,7 +456,7 @@ def _point(link: str, run_id: str) -> None:
 
 def _is_fresh(mark: str) -> bool:
     try:
-        return abs(time() - os.stat(mark).st_mtime) < EVERY
+        return abs(time() - os.stat(mark).st_mtime) < PRUNE_INTERVAL_SECONDS
     except OSError:
         return False
 

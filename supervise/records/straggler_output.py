@@ -16,9 +16,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-NAME = "supervise-keeper"
+PROCESS_NAME = "supervise-keeper"
 """The word that names the process in its command line."""
-PIECE = 1 << 16
+READ_BYTES = 1 << 16
 CODE = "import sys; sys.path.insert(0, sys.argv[1]); from supervise.records.straggler_output import main; main()"
 
 
@@ -35,7 +35,7 @@ def start(kept: "Sequence[tuple[str, int]]", folder: str, most: int, before: int
     try:
         os.posix_spawn(
             sys.executable,
-            [sys.executable, "-I", "-S", "-c", CODE, root, NAME, folder, str(most), str(before), *words],
+            [sys.executable, "-I", "-S", "-c", CODE, root, PROCESS_NAME, folder, str(most), str(before), *words],
             # An interpreter outside the system's folders may need this to load at all.
             {name: os.environb[name] for name in (b"LD_LIBRARY_PATH",) if name in os.environb},
             file_actions=[
@@ -71,7 +71,7 @@ def main() -> None:
     while streams:
         for fd, _ in poll.poll():
             try:
-                data = os.read(fd, PIECE)
+                data = os.read(fd, READ_BYTES)
             except BlockingIOError:
                 continue
             if not data:

@@ -230,8 +230,8 @@ class Runner:
         # An order of this attempt is not for the next one, should that one's guardian die.
         self.overseer.hear_empty()
         self._observer.forget()
-        if self.launched.terminals.relay:
-            self.launched.terminals.relay.leave()
+        if self.launched.terminals.pty_input:
+            self.launched.terminals.pty_input.leave()
         else:
             self.launched.terminals.give_back()
 
@@ -335,10 +335,10 @@ class Runner:
         and the run's socket is removed before.  `finish` waits for the guardian's end, at the end of all.
         """
         launched = self.launched
-        is_ended_elsewhere = self.notices.wants_usage or launched.files.events >= 0 or launched.files.distant_events
+        is_ended_elsewhere = self.notices.wants_usage or launched.files.events >= 0 or launched.files.remote_events
         holds = (
             launched.terminals.caller,
-            launched.terminals.relay,
+            launched.terminals.pty_input,
             launched.access.notify,
             launched.access.detector,
             launched.files.lock,
@@ -457,8 +457,8 @@ class Runner:
         self._tell_output()
         if pump.failure:
             self.dispatch(Undelivered(pump.stream, pump.failure))
-        if self.launched.terminals.relay:
-            self.launched.terminals.relay.leave()
+        if self.launched.terminals.pty_input:
+            self.launched.terminals.pty_input.leave()
         if all(pump.has_ended for pump in self.launched.streams.pumps):
             self.dispatch(Drained())
 
@@ -522,8 +522,8 @@ class Runner:
             number = signals.STOP
             suspended = suspension.suspend(self.holder())
         self.launched.streams.hide_line()
-        if self.launched.terminals.relay:
-            self.launched.terminals.relay.pause()
+        if self.launched.terminals.pty_input:
+            self.launched.terminals.pty_input.pause()
         signals.stop(number)
         # The absence is known, and settled here.
         self._sleeps_until = inf
@@ -534,15 +534,15 @@ class Runner:
     def _pass_on(self, number: int, is_from_terminal: bool) -> None:
         if number == signals.CONT:
             self._take_terminal()
-        relay = self.launched.terminals.relay
-        if relay and number == signals.WINCH:
-            relay.copy_size()
-        elif relay or not is_from_terminal:
+        pty_input = self.launched.terminals.pty_input
+        if pty_input and number == signals.WINCH:
+            pty_input.copy_size()
+        elif pty_input or not is_from_terminal:
             # What the terminal sends, it has sent to the command too, where that is in our group.
             self.launched.child.channel.send(("root", number))
 
     def _take_terminal(self) -> None:
-        if self.launched.terminals.relay:
+        if self.launched.terminals.pty_input:
             self.launched.take_terminal()
 
     def _is_for_root(self, number: int, at: float) -> bool:
@@ -570,7 +570,7 @@ class Runner:
 
     @property
     def _shares_group(self) -> bool:
-        return self.launched.child.guardian.has_terminal and not self.launched.terminals.relay
+        return self.launched.child.guardian.has_terminal and not self.launched.terminals.pty_input
 
 
 def _ignore(notice: Notice) -> None:

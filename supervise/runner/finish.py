@@ -53,7 +53,7 @@ def finish(runner: Runner) -> Outcome:
         runner.tell_said()
         launched.access.notify.remove()
     was_killed = outcome.exit is None or outcome.exit.code is None
-    if outcome.cause or was_killed or launched.terminals.relay:
+    if outcome.cause or was_killed or launched.terminals.pty_input:
         # Where the command ended by itself, what it has set (`stty`, say) stays.
         launched.terminals.give_back()
     elif launched.terminals.caller:
@@ -62,7 +62,7 @@ def finish(runner: Runner) -> Outcome:
         left = () if runner.is_empty else _stragglers(launched)
         output = _keep_output(launched)
         if left:
-            notices.tell(Stragglers(left, output or ("cut" if launched.terminals.relay else "")))
+            notices.tell(Stragglers(left, output or ("cut" if launched.terminals.pty_input else "")))
     if unused_attempts := runner.machine.unused_attempts:
         notices.tell(NotRetried(unused_attempts, outcome))
     notices.tell(outcome)

@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from supervise.control.server import Control
+    from supervise.control.server import ControlServer
     from supervise.records.flock import Lock
     from supervise.records.store import Record
 
@@ -38,7 +38,7 @@ class Keeper:
         self,
         run_id: str,
         lock: "Lock | None",
-        control: "Control | None",
+        control: "ControlServer | None",
         record: "Record | None",
         announce: "Callable[[str], object]",
         hand_on: "Callable[[int], object]",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import trio
 
-from supervise.control.server import Control
+from supervise.control.server import ControlServer
 from supervise.faces.report_items import Trouble
 from supervise.process import cgroup
 from supervise.runner.dispatcher import Runner
@@ -100,7 +100,7 @@ class Alarm:
             self._runner.wake()
 
 
-async def _serve(control: Control, runner: Runner) -> None:
+async def _serve(control: ControlServer, runner: Runner) -> None:
     try:
         await control.serve()
     except Exception as error:
@@ -108,7 +108,7 @@ async def _serve(control: Control, runner: Runner) -> None:
         runner.notices.tell(Trouble(f"nobody can steer this run any more: {type(error).__name__}: {error}"))
 
 
-async def _keep(runner: Runner, control: Control | None) -> None:
+async def _keep(runner: Runner, control: ControlServer | None) -> None:
     launched = runner.launched
     keeper = Keeper(
         launched.info.run_id,

@@ -132,7 +132,7 @@ class Notices:
         self._recorded.say(text.encode() + b"\n")
 
     def _write_report(self, path: str, whole: "Mapping[str, object]") -> str | None:
-        if "report" not in self._launched.files.distant:
+        if "report" not in self._launched.files.remote:
             return report_file.write(path, whole)
         left = self._launched.files.write_until - monotonic()
         return _write_apart(path, whole, max(LEAST_FOR_REPORT, left), self._launched.streams.has_cancelling_signal)
@@ -173,8 +173,8 @@ class Notices:
 
 
 def _events_of(launched: Launched) -> Messenger | None:
-    if launched.files.distant_events:
-        return Messenger(launched.files.distant_events)
+    if launched.files.remote_events:
+        return Messenger(launched.files.remote_events)
     return Messenger(_outlet_of_events(launched)) if launched.files.events >= 0 else None
 
 

@@ -72,15 +72,15 @@ def start_pumps(launched: Launched) -> None:
     """
     from supervise.output.pump import Cutoff, Pump, take_turns
 
-    streams, relay = launched.streams, launched.terminals.relay
+    streams, pty_input = launched.streams, launched.terminals.pty_input
 
     cut = Cutoff(launched.streams.open_cut())
     before = tuple(dict.fromkeys(one for pump in streams.pumps for one in pump.unfinished()))
     pumps: tuple[Pump, ...]
-    if relay and relay.own:
-        from supervise.terminal.pty_pump import TerminalPump
+    if pty_input and pty_input.pty:
+        from supervise.terminal.pty_pump import PtyPump
 
-        pumps = (TerminalPump(relay.own, streams.outlets[0], cut, streams.inbox, streams.copier, before),)
+        pumps = (PtyPump(pty_input.pty, streams.outlets[0], cut, streams.inbox, streams.copier, before),)
     else:
         pumps = tuple(
             Pump(stream, source, sink, cut, streams.inbox, streams.copier, before, launched.child.report_unread)
@@ -93,13 +93,13 @@ def start_pumps(launched: Launched) -> None:
         launched.access.notify.start(streams.inbox, launched.child.holder)
     if wanted := launched.info.values["access_on"]:
         _detect_access(launched, wanted)
-    if relay:
+    if pty_input:
         # The terminal is taken before the command's first word is seen: a caller that waits for that word types then.
         launched.take_terminal()
     for pump in pumps:
         pump.start()
-    if relay:
-        relay.start(streams.inbox)
+    if pty_input:
+        pty_input.start(streams.inbox)
 
 
 def _streams(launched: Launched) -> "Iterator[tuple[Stream, int, outlet.Outlet]]":

@@ -10,7 +10,7 @@ from time import time
 from typing import Any
 
 from supervise.control import sockets
-from supervise.control.server import Client, Control, Fields
+from supervise.control.server import Client, ControlServer, Fields
 from supervise.core.events import Access, Cancel, Extend, Extended, Notice, Ready, Refused
 from supervise.faces import json_fields
 from supervise.faces.report_items import Trouble
@@ -168,27 +168,27 @@ class Requests:
             return {"ok": True}
         launched = self._runner.launched
         assert launched.files.record
-        return {"ok": True, "has_pty": launched.terminals.relay is not None, "folder": launched.files.record.folder}
+        return {"ok": True, "has_pty": launched.terminals.pty_input is not None, "folder": launched.files.record.folder}
 
     def _type(self, text: str) -> Fields:
-        relay = self._runner.launched.terminals.relay
-        if relay is None:
+        pty_input = self._runner.launched.terminals.pty_input
+        if pty_input is None:
             return _refusal("it has no terminal of its own (--pty)")
         try:
             # A byte is a character of the same number: keys need not be UTF-8.
-            taken = relay.type(text.encode("latin-1"))
+            taken = pty_input.type(text.encode("latin-1"))
         except (OSError, ValueError):
             taken = -1
         return {"ok": True, "taken": taken} if taken >= 0 else _refusal("its terminal does not take them")
 
     def _set_size(self, rows: int, columns: int, client: Client) -> Fields:
-        relay = self._runner.launched.terminals.relay
-        if relay is None or not (0 < rows <= LARGEST and 0 < columns <= LARGEST):
+        pty_input = self._runner.launched.terminals.pty_input
+        if pty_input is None or not (0 < rows <= LARGEST and 0 < columns <= LARGEST):
             return _refusal("there is no such size")
         # When the client with this window has left, the terminal gets the size of the supervisor's own again.
-        client.on_leave = lambda: relay.forget_size(client)
+        client.on_leave = lambda: pty_input.forget_size(client)
         # Where there is no terminal just now, between two attempts, the size is kept for the next one.
-        return {"ok": True} if relay.set_size(client, rows, columns) else _refusal("its terminal is closed")
+        return {"ok": True} if pty_input.set_size(client, rows, columns) else _refusal("its terminal is closed")
 
     def _status(self) -> Fields:
         runner = self._runner
@@ -223,7 +223,7 @@ class Requests:
         return {"at": round(time() + left, 3), "left": round(left, 3)}
 
 
-def open_control(runner: Runner, requests: Requests) -> Control | None:
+def open_control(runner: Runner, requests: Requests) -> ControlServer | None:
     """The run's socket, until its end; None, and a word about it, where it can have none."""
     launched = runner.launched
     # Whoever is left of us when we are killed removes it.
@@ -234,7 +234,7 @@ def open_control(runner: Runner, requests: Requests) -> Control | None:
     except OSError as error:
         why = reason_of(error, with_path=True)
     else:
-        control = Control(listener, requests.handle)
+        control = ControlServer(listener, requests.handle)
         runner.on_finish = lambda: control.listener.remove()
         return control
     runner.notices.tell(Trouble(f"no control socket, so nobody can steer this run: {why}"))

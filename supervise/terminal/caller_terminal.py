@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     """What the guardian needs to restore it: our group, the modes, whether it shows our stdout, and `are_blocking`."""
 
 
-class Caller:
+class CallerTerminal:
     """The terminal of the caller."""
 
     def __init__(
@@ -120,19 +120,19 @@ class Caller:
         return not self._is_shown and not terminal_modes.is_by_line(now)
 
 
-def share(*, is_commands: bool) -> Caller | None:
+def open_shared(*, is_commands: bool) -> CallerTerminal | None:
     """Return the controlling terminal; None where there is none, or where supervise is not in its foreground.
 
     `is_commands`: the command has the stdin, stdout and stderr of supervise where these are that terminal.
     """
-    fd = open_again()
+    fd = open_controlling()
     if fd < 0:
         return None
     group = os.getpgrp()
     try:
         if os.tcgetpgrp(fd) == group:
             copies = [os.dup(number) for number in range(3) if is_commands and os.isatty(number)]
-            return Caller(
+            return CallerTerminal(
                 fd,
                 group,
                 terminal_modes.get_modes(fd),
@@ -146,13 +146,13 @@ def share(*, is_commands: bool) -> Caller | None:
     return None
 
 
-def found_again(facts: "Facts", opened: "Sequence[int]") -> Caller:
+def found_again(facts: "Facts", opened: "Sequence[int]") -> CallerTerminal:
     """Return the same in another process, from its facts and `opened`."""
     group, saved, is_shown, are_blocking = facts
-    return Caller(opened[0], group, saved, is_shown=is_shown, descriptors=opened[1:], are_blocking=are_blocking)
+    return CallerTerminal(opened[0], group, saved, is_shown=is_shown, descriptors=opened[1:], are_blocking=are_blocking)
 
 
-def open_again(flags: int = 0) -> int:
+def open_controlling(flags: int = 0) -> int:
     """Open the controlling terminal once more; -1 where there is none."""
     try:
         return os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC | flags)

@@ -17,19 +17,19 @@ from typing import NoReturn
 from supervise.output.outlet import Outlet
 from supervise.process.system import is_writable
 
-PATIENCE = 0.2
+ERASE_SECONDS = 0.2
 """Seconds that a terminal which takes nothing is given to take the line away."""
-UNKNOWN = 80
+DEFAULT_COLUMNS = 80
 """Columns where the terminal does not tell: those of the VT100."""
 CLEAR_LINE = b"\x1b[K"
 CLEAR_BELOW = b"\x1b[J"
 """ECMA-48, EL and ED: from the cursor to the end of the line, and of the screen."""
-ATTRIBUTES = re.compile(rb"\x1b\[([\d;:]*)m")
+SGR = re.compile(rb"\x1b\[([\d;:]*)m")
 """ECMA-48, SGR."""
-AWAY = rb"(0*|10|2[2-9]|[34]9|5[459])"
-NONE = re.compile(rb"%b(;%b)*" % (AWAY, AWAY))
+RESET_CODE = rb"(0*|10|2[2-9]|[34]9|5[459])"
+RESETS_ALONE = re.compile(rb"%b(;%b)*" % (RESET_CODE, RESET_CODE))
 """Those that take attributes away; 00 is as good as 0, as in 39;49;00 (Pygments)."""
-END = 1 << 12
+ATTRIBUTE_SEARCH_BYTES = 1 << 12
 """Bytes at the end of a write that are looked at for such."""
 
 
@@ -38,7 +38,7 @@ class Overlay(Outlet):
 
     def __init__(self, fd: int) -> None:
         super().__init__(fd)
-        self.beside: Beside | None = None
+        self.piped_stdout: PipedStdout | None = None
         self.is_plain = True
         self._wanted = b""
         """The line that is to stand there; empty for none."""
@@ -53,9 +53,9 @@ class Overlay(Outlet):
     def columns(self) -> int:
         """How wide the window is now."""
         try:
-            return os.get_terminal_size(self.fd).columns or UNKNOWN
+            return os.get_terminal_size(self.fd).columns or DEFAULT_COLUMNS
         except OSError:
-            return UNKNOWN
+            return DEFAULT_COLUMNS
 
     def show(self, line: bytes, columns: int) -> None:
         """Have this line stand there, which was made for a window so wide, if it can now; returns at once.
@@ -69,8 +69,8 @@ class Overlay(Outlet):
     def hide(self) -> None:
         """Take it away, and wait for that as long as is bearable."""
         self._wanted = b""
-        until = monotonic() + PATIENCE
-        if self._busy.acquire(timeout=PATIENCE):
+        until = monotonic() + ERASE_SECONDS
+        if self._busy.acquire(timeout=ERASE_SECONDS):
             self._start()
             if self._busy.acquire(timeout=max(0.0, until - monotonic())):
                 self._busy.release()
@@ -85,7 +85,7 @@ class Overlay(Outlet):
 
     def make_way(self) -> None:
         """Somebody else may write there in a moment: take it away, unless the terminal takes nothing."""
-        if self._standing and is_writable(self.fd) and self.lock.acquire(timeout=PATIENCE):
+        if self._standing and is_writable(self.fd) and self.lock.acquire(timeout=ERASE_SECONDS):
             try:
                 if self._standing:
                     self._erase()
@@ -140,13 +140,13 @@ class Overlay(Outlet):
         if not self.lock.acquire(blocking=False):
             return
         try:
-            if not self.beside:
+            if not self.piped_stdout:
                 self._draw_where_clear(line)
-            elif self.beside.lock.acquire(blocking=False):
+            elif self.piped_stdout.lock.acquire(blocking=False):
                 try:
                     self._draw_where_clear(line)
                 finally:
-                    self.beside.lock.release()
+                    self.piped_stdout.lock.release()
         finally:
             self.lock.release()
 
@@ -162,8 +162,8 @@ class Overlay(Outlet):
 
     def _is_clear(self) -> bool:
         """The cursor is in the first column, no attribute is set, and nobody is about to show anything."""
-        is_clear = all(one.at_line_start and one.is_plain for one in (self, self.beside) if one)
-        return is_clear and not (self.beside and self.beside.is_pending())
+        is_clear = all(one.at_line_start and one.is_plain for one in (self, self.piped_stdout) if one)
+        return is_clear and not (self.piped_stdout and self.piped_stdout.is_pending())
 
     def _is_ours(self) -> bool:
         """We are in the foreground, and keys are shown and come by the line: no shell's prompt, no password, no editor.
@@ -180,7 +180,7 @@ class Overlay(Outlet):
             return False
 
 
-class Beside(Outlet):
+class PipedStdout(Outlet):
     """A stdout that somebody reads who may show it on that terminal (`| tee`)."""
 
     def __init__(self, fd: int, overlay: Overlay) -> None:
@@ -227,8 +227,8 @@ class Beside(Outlet):
 
 def leaves_plain(data: "bytes | memoryview", was_plain: bool) -> bool:
     """After these bytes no attribute is set, as far as the last that sets one tells."""
-    found = ATTRIBUTES.findall(data[-END:])
-    return NONE.fullmatch(found[-1]) is not None if found else was_plain
+    found = SGR.findall(data[-ATTRIBUTE_SEARCH_BYTES:])
+    return RESETS_ALONE.fullmatch(found[-1]) is not None if found else was_plain
 
 
 def lay_over(outlets: tuple[Outlet, Outlet]) -> tuple[Outlet, Overlay] | None:
@@ -243,5 +243,5 @@ def lay_over(outlets: tuple[Outlet, Outlet]) -> tuple[Outlet, Overlay] | None:
     if out is err:
         return overlay, overlay
     if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
-        overlay.beside = Beside(out.fd, overlay)
-    return overlay.beside or out, overlay
+        overlay.piped_stdout = PipedStdout(out.fd, overlay)
+    return overlay.piped_stdout or out, overlay

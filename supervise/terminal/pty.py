@@ -25,7 +25,7 @@ TIOCGPTPEER = 0x5441
 PEER_FLAGS = os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC
 
 
-class Own:
+class Pty:
     """One terminal, from its making to its end."""
 
     def __init__(

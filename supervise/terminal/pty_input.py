@@ -19,26 +19,26 @@ from _collections import deque
 
 from supervise.core.pty_states import CALLER
 from supervise.terminal import caller_terminal, terminal_modes
-from supervise.terminal.pty import Own
+from supervise.terminal.pty import Pty
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from supervise.core.pty_states import CallerAction, CallerEvent, CallerState
     from supervise.process.inbox import Inbox
-    from supervise.terminal.caller_terminal import Caller
+    from supervise.terminal.caller_terminal import CallerTerminal
     from supervise.terminal.terminal_modes import Modes
 
-READ = 1 << 16
-AGAIN = 0.2
+READ_BYTES = 1 << 16
+FOREGROUND_POLL_SECONDS = 0.2
 """Seconds between two looks at what the kernel does not announce: which group is in the foreground, what is unread."""
 
 
-class Relay:
+class PtyInput:
     """Hands on the keys and the window size of one run."""
 
-    def __init__(self, caller: "Caller | None", *, is_detached: bool, is_utf8: bool) -> None:
+    def __init__(self, caller: "CallerTerminal | None", *, is_detached: bool, is_utf8: bool) -> None:
         """Make the relay; `is_utf8` is what a terminal is told where there is no terminal around it."""
-        self.own: Own | None = None
+        self.pty: Pty | None = None
         """The terminal of the attempt."""
         self.is_stdin = is_detached or os.isatty(0)
         """The command's stdin is its own terminal."""
@@ -71,34 +71,34 @@ class Relay:
     def descriptors(self) -> "set[int]":
         """Return the descriptors that the guardian must not hold."""
         found = {self._wake, self._trigger, self._keys} - {-1, 0}
-        return found | ({self.own.master, self.own.peer} if self.own else set())
+        return found | ({self.pty.master, self.pty.peer} if self.pty else set())
 
     @property
     def has_keys(self) -> bool:
         """Return whether the caller types into the command's terminal."""
         return self._keys >= 0
 
-    def open(self) -> Own:
+    def open(self) -> Pty:
         """Make a terminal for the attempt that begins.
 
         Raises OSError.
         """
         dress, around = self._look_around()
         rows, columns = self._size()
-        own = Own(dress, around, (rows, columns), is_utf8=self._is_utf8)
-        own.on_close = self._nudge
+        pty = Pty(dress, around, (rows, columns), is_utf8=self._is_utf8)
+        pty.on_close = self._nudge
         with self._guard:
-            self.own = own
+            self.pty = pty
             self._queue.clear()
             self._handle("needed")
-        return own
+        return pty
 
     def discard(self) -> None:
         """Hang up a terminal that no command has had yet, and that no pump reads."""
-        if self.own:
-            self.own.abandon()
+        if self.pty:
+            self.pty.abandon()
 
-    def look(self, caller: "Caller | None") -> None:
+    def look(self, caller: "CallerTerminal | None") -> None:
         """See who has the caller's terminal: when the run begins, when supervise is continued, when that has changed.
 
         `caller` is that terminal, where supervise has come to its foreground by now.
@@ -111,8 +111,8 @@ class Relay:
 
     def end(self) -> None:
         """Note that the command has ended, or never was; its last bytes are still on their way."""
-        if self.own:
-            self.own.end()
+        if self.pty:
+            self.pty.end()
         with self._guard:
             self._queue.clear()
             self._handle("ended")
@@ -134,14 +134,14 @@ class Relay:
 
     def copy_size(self) -> None:
         """Give the command's terminal the size of the window around us, or of the client that is attached."""
-        if self.own:
-            self.own.resize(*self._size())
+        if self.pty:
+            self.pty.resize(*self._size())
 
     def set_size(self, client: object, rows: int, columns: int) -> bool:
         """Give the command's terminal the size of that client's window; False where there is no terminal just now."""
         self._attached.pop(client, None)
         self._attached[client] = rows, columns
-        return bool(self.own and self.own.resize(rows, columns))
+        return bool(self.pty and self.pty.resize(rows, columns))
 
     def forget_size(self, client: object) -> None:
         """Forget the size of that client's window: the client has left."""
@@ -150,7 +150,7 @@ class Relay:
 
     def type(self, keys: bytes) -> int:
         """Hand on as many of a client's keys as the command's terminal takes now; -1 where there is none."""
-        return self.own.type(keys) if self.own else -1
+        return self.pty.type(keys) if self.pty else -1
 
     def start(self, inbox: "Inbox") -> None:
         """Start the thread that hands the keys on; it posts `("foreground",)` when supervise has come there.
@@ -173,7 +173,7 @@ class Relay:
                 self._has_jobs = False
         elif not os.isatty(1):
             return
-        self._keys = caller_terminal.open_again(os.O_NONBLOCK) if self._has_jobs else _open_other()
+        self._keys = caller_terminal.open_controlling(os.O_NONBLOCK) if self._has_jobs else _open_other()
         if self._keys < 0 and os.isatty(0):
             # The terminal is another user's, say: it is read only when something is there.
             self._keys, self._may_block = 0, True
@@ -243,7 +243,7 @@ class Relay:
         Raises OSError.
         """
         try:
-            data = os.read(self._keys, READ)
+            data = os.read(self._keys, READ_BYTES)
         except BlockingIOError:
             return
         for number, part in enumerate(data.split(b"\0")):
@@ -263,10 +263,10 @@ class Relay:
                 if not self._is_over:
                     # Without POLLIN the poll only hears of a hang-up, after which no group is in the foreground.
                     poll.register(self._keys, select.POLLIN if is_read else 0)
-                if self._queue and self.own and self.own.is_open:
-                    poll.register(self.own.master, select.POLLOUT)
+                if self._queue and self.pty and self.pty.is_open:
+                    poll.register(self.pty.master, select.POLLOUT)
                 is_watched = self._state == "waiting" or self._is_over
-            ready = dict(poll.poll(AGAIN * 1000 if is_watched else None))
+            ready = dict(poll.poll(FOREGROUND_POLL_SECONDS * 1000 if is_watched else None))
             if self._wake in ready:
                 _empty(self._wake)
             is_readable = is_read and bool(ready.get(self._keys, 0))
@@ -282,7 +282,7 @@ class Relay:
                 self._turn(inbox, is_readable=is_readable and not self._may_block)
 
     def _is_listening(self) -> bool:
-        return self._state == "raw" and not self._is_over and self.own is not None and self.own.is_open
+        return self._state == "raw" and not self._is_over and self.pty is not None and self.pty.is_open
 
     def _turn(self, inbox: "Inbox", *, is_readable: bool) -> None:
         """Do what there is to do now, in the thread, with the lock held."""
@@ -314,7 +314,7 @@ class Relay:
         Raises OSError.
         """
         try:
-            data = os.read(self._keys, READ)
+            data = os.read(self._keys, READ_BYTES)
         except BlockingIOError:
             # Another process has read it.
             return False
@@ -344,15 +344,15 @@ class Relay:
         return [None, None] if is_unfinished else [None]
 
     def _hand_on(self) -> None:
-        own = self.own
-        while self._queue and own and own.is_open:
+        pty = self.pty
+        while self._queue and pty and pty.is_open:
             keys = self._queue[0]
             if keys is None:
-                if not own.end_input():
+                if not pty.end_input():
                     return
                 self._queue.popleft()
                 continue
-            taken = own.type(keys)
+            taken = pty.type(keys)
             if taken == 0:
                 return
             if taken == len(keys) or taken < 0:
@@ -366,10 +366,10 @@ class Relay:
         A command that takes single keys, as a line editor does, gets its key once each time it comes to that.
         Raises OSError.
         """
-        own = self.own
-        if own and own.is_open:
-            was_by_line, self._was_by_line = self._was_by_line, own.is_by_line()
-            if not own.has_unread() if self._was_by_line else was_by_line:
+        pty = self.pty
+        if pty and pty.is_open:
+            was_by_line, self._was_by_line = self._was_by_line, pty.is_by_line()
+            if not pty.has_unread() if self._was_by_line else was_by_line:
                 self._queue.append(None)
 
     def _nudge(self) -> None:

@@ -8,29 +8,29 @@ if TYPE_CHECKING:
     from supervise.output.pump import Cutoff
     from supervise.output.tee import Copier
     from supervise.process.inbox import Inbox
-    from supervise.terminal.pty import Own
+    from supervise.terminal.pty import Pty
 
 
-class TerminalPump(Pump):
+class PtyPump(Pump):
     """A pump whose source belongs to the terminal, which knows what an EIO means and closes it."""
 
     def __init__(
         self,
-        own: "Own",
+        pty: "Pty",
         outlet: "Outlet",
         cut: "Cutoff",
         inbox: "Inbox",
         copier: "Copier | None",
         after: "tuple[Pump, ...]",
     ) -> None:
-        self._own = own
-        super().__init__("stdout", own.master, outlet, cut, inbox, copier, after)
+        self._pty = pty
+        super().__init__("stdout", pty.master, outlet, cut, inbox, copier, after)
 
     def _is_at_end(self) -> bool:
-        return self._own.vacate()
+        return self._pty.vacate()
 
     def _close_source(self) -> None:
-        self._own.abandon()
+        self._pty.abandon()
 
     def keep_source(self) -> int:
         """Return -1: a terminal hangs up with the supervisor, and none of it can be kept."""

@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     Modes = list[Any]
     """What tcgetattr(3) gives: four flag words, two speeds, the control characters."""
 
-ROWS, COLUMNS = 24, 80
+DEFAULT_ROWS, DEFAULT_COLUMNS = 24, 80
 """Rows and columns where the terminal knows none: those of the VT100, which programs take for granted too."""
 IUTF8 = 0x4000
 """The Backspace key erases a whole character (<asm-generic/termbits.h>); Python has no name for it."""
-CHARACTERS = 6
+CHARACTERS_INDEX = 6
 """The index of the control characters in the modes."""
 DISABLED = b"\0"
 """_POSIX_VDISABLE: a control character that no key gives."""
-WINSIZE = 8
+WINSIZE_BYTES = 8
 """Bytes of struct winsize: four unsigned shorts, of which the first two are rows and columns."""
 
 
@@ -45,19 +45,19 @@ def set_modes(fd: int, modes: "Modes") -> None:
 
 def get_size(fd: int) -> "tuple[int, int]":
     """Return rows and columns of that terminal; what it does not know is 0."""
-    data = _call(lambda: fcntl.ioctl(fd, termios.TIOCGWINSZ, bytes(WINSIZE)))
+    data = _call(lambda: fcntl.ioctl(fd, termios.TIOCGWINSZ, bytes(WINSIZE_BYTES)))
     return int.from_bytes(data[:2], sys.byteorder), int.from_bytes(data[2:4], sys.byteorder)
 
 
 def set_size(fd: int, rows: int, columns: int) -> None:
     """Set the size; a change sends SIGWINCH to the foreground process group."""
-    data = rows.to_bytes(2, sys.byteorder) + columns.to_bytes(2, sys.byteorder) + bytes(WINSIZE - 4)
+    data = rows.to_bytes(2, sys.byteorder) + columns.to_bytes(2, sys.byteorder) + bytes(WINSIZE_BYTES - 4)
     _call(lambda: fcntl.ioctl(fd, termios.TIOCSWINSZ, data))
 
 
 def usable(rows: int, columns: int) -> "tuple[int, int]":
     """Return that size with a usual number in place of each 0: a serial line knows no size, and editors refuse 0."""
-    return rows or ROWS, columns or COLUMNS
+    return rows or DEFAULT_ROWS, columns or DEFAULT_COLUMNS
 
 
 def raw(modes: "Modes") -> "Modes":
@@ -93,7 +93,7 @@ def is_by_line(modes: "Modes") -> bool:
 
 def end_of_file(modes: "Modes") -> bytes:
     """Return the key that ends the input in these modes (VEOF); empty where no key does."""
-    key = modes[CHARACTERS][termios.VEOF]
+    key = modes[CHARACTERS_INDEX][termios.VEOF]
     return b"" if key == DISABLED else bytes(key)
 
 
@@ -108,12 +108,12 @@ def with_characters(fresh: "Modes", around: "Modes") -> "Modes":
     For a job in the background: the process in the foreground, a line editor say, has set the rest for itself.
     """
     made = sane(fresh, is_utf8=bool(around[0] & IUTF8))
-    cc = [*made[CHARACTERS]]
-    for number, key in enumerate(around[CHARACTERS]):
+    cc = [*made[CHARACTERS_INDEX]]
+    for number, key in enumerate(around[CHARACTERS_INDEX]):
         # A line editor switches keys off that it reads itself; VMIN and VTIME are numbers, and its own.
         if isinstance(key, bytes) and key != DISABLED and number not in (termios.VMIN, termios.VTIME):
             cc[number] = key
-    return [*made[:CHARACTERS], cc]
+    return [*made[:CHARACTERS_INDEX], cc]
 
 
 def _call(call: "Callable[[], T]") -> "T":

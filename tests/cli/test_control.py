@@ -45,13 +45,13 @@ PLANTED = ["mkdir -m 700 {0}-mine; ln -s {0}-mine {0}", "touch {0}", "mkdir {0};
 def fallback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The last of the folders, on a machine that has none of the others."""
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
-    for name in ("LOGINS", "SHARED"):
+    for name in ("LOGIN_PARENT", "LOCK_PARENT"):
         monkeypatch.setattr(runtime_folders, name, str(tmp_path / "absent"))
     monkeypatch.setattr(runtime_folders, "_home", lambda uid: "")
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     temporary.chmod(0o1777)
-    monkeypatch.setattr(runtime_folders, "TEMPORARY", str(temporary))
+    monkeypatch.setattr(runtime_folders, "TEMPORARY_PARENT", str(temporary))
     return temporary / f"supervise-{os.geteuid()}"
 
 

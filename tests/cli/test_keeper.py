@@ -200,4 +200,4 @@ def test_a_folder_is_locked_against_the_cleaner_of_temporary_files(supervise: Pl
     supervise.file("go").touch()
     holder.wait()
     os.close(folder)
-    assert flock.SUFFIX == ".lock"
+    assert flock.LOCK_SUFFIX == ".lock"

@@ -352,7 +352,8 @@ def test_one_that_waits_for_its_lock_for_long_is_left_to(supervise: Place, lock:
     mark.unlink()
     holder = supervise.start("--no-record", "--lock", lock, "--", *child("ready", "stay"), report=False)
     holder.wait_for_out(b"ready")
-    code = "from supervise.records import rerun; rerun.ANSWER = 1.0; from supervise.__main__ import main; main()"
+    shorter = "from supervise.records import rerun; rerun.START_WAIT_SECONDS = 1.0; "
+    code = f"{shorter}from supervise.__main__ import main; main()"
     ended = supervise.popen([str(supervise.program.parent / "python"), "-c", code, "recover", "--json"]).wait()
     [lost] = json.loads(ended.out)["lost"]
     assert lost["trouble"] == "run again, but it has not begun within 1 s"

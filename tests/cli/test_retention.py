@@ -57,7 +57,7 @@ def test_failures_outlive_a_flood_of_successes_of_any_name(state: str) -> None:
 
 
 def test_a_flood_of_failures_takes_no_name_along(state: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retention, "FAILURES", 10)
+    monkeypatch.setattr(retention, "RESERVED_FAILURES", 10)
     night = add(state, 9000, name="night")
     flood = [add(state, 1000 - n, outcome="failed") for n in range(30)]
     assert prune(state, number=12) == {night, *flood[-11:]}

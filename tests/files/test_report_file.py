@@ -29,7 +29,7 @@ def names(folder: Path) -> list[str]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a reader who never comes is waited for only briefly."""
-    monkeypatch.setattr(report_file, "PATIENCE", 0.1)
+    monkeypatch.setattr(report_file, "READER_WAIT_SECONDS", 0.1)
 
 
 @pytest.fixture

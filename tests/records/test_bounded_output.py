@@ -8,7 +8,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from supervise.process import system
-from supervise.records.bounded_output import AHEAD, LEAST, PARTS, SIZE, Chunk, Reader, Writer
+from supervise.records.bounded_output import (
+    HEAD_BYTES,
+    PARTS_KEPT,
+    RESERVED_BYTES,
+    SMALLEST_BOUND_BYTES,
+    Chunk,
+    Reader,
+    Writer,
+)
 
 NOW = 1763816820.5
 FRESH = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
@@ -40,7 +48,7 @@ def data_of(chunks: list[Chunk], stream: str = "") -> bytes:
 
 def test_each_chunk_has_its_stream_and_its_time(folder: Path) -> None:
     path = fresh(folder)
-    writer = Writer(path, LEAST)
+    writer = Writer(path, SMALLEST_BOUND_BYTES)
     writer.write("stdout", NOW, b"one\n")
     writer.write("stderr", NOW + 1, b"two\n")
     assert [(one.stream, one.at, one.data, one.left_out) for one in read(path)] == [
@@ -84,7 +92,7 @@ def test_blocks_are_reserved_for_a_flood_and_given_back(folder: Path) -> None:
         if not system.reserve(other.fileno(), 0, 1 << 12):
             pytest.skip("this file system reserves nothing")
     size = file.stat().st_size
-    assert file.stat().st_blocks * 512 >= AHEAD
+    assert file.stat().st_blocks * 512 >= RESERVED_BYTES
     writer.settle()
     assert file.stat().st_size == size
     assert file.stat().st_blocks * 512 <= size + (1 << 16)
@@ -103,7 +111,7 @@ def test_reserved_beyond_four_gigabytes(folder: Path) -> None:
 
 
 @FRESH
-@given(pieces=PIECES, most=st.integers(LEAST, 2 * LEAST))
+@given(pieces=PIECES, most=st.integers(SMALLEST_BOUND_BYTES, 2 * SMALLEST_BOUND_BYTES))
 def test_the_beginning_and_the_end_are_kept(folder: Path, pieces: list[tuple[str, int]], most: int) -> None:
     path, whole, count = fresh(folder), b"", 0
     writer = Writer(path, most)
@@ -124,14 +132,14 @@ def test_the_beginning_and_the_end_are_kept(folder: Path, pieces: list[tuple[str
     assert whole.startswith(head)
     assert whole.endswith(tail)
     assert len(head) + len(tail) + chunks[gap].left_out == len(whole)
-    heads = SIZE * (len(pieces) + 2)
+    heads = HEAD_BYTES * (len(pieces) + 2)
     assert most // 4 - heads <= len(head) <= most // 4
-    assert len(tail) >= most * 3 // 4 * (PARTS - 1) // PARTS - heads - SIZE * PARTS * 2
+    assert len(tail) >= most * 3 // 4 * (PARTS_KEPT - 1) // PARTS_KEPT - heads - HEAD_BYTES * PARTS_KEPT * 2
 
 
 def test_what_was_left_out_for_a_slow_disk(folder: Path) -> None:
     path = fresh(folder)
-    writer = Writer(path, LEAST)
+    writer = Writer(path, SMALLEST_BOUND_BYTES)
     writer.write("stdout", NOW, b"one\n")
     writer.skip(1000)
     writer.write("stdout", NOW, b"two\n")
@@ -142,7 +150,7 @@ def test_read_as_it_grows(folder: Path) -> None:
     path = fresh(folder)
     reader = Reader(path)
     assert list(reader.chunks(is_over=False)) == []
-    writer, found = Writer(path, LEAST), b""
+    writer, found = Writer(path, SMALLEST_BOUND_BYTES), b""
     for number in range(20_000):
         writer.write("stdout", NOW, b"%d\n" % number)
         if number % 7 == 0:
@@ -153,7 +161,7 @@ def test_read_as_it_grows(folder: Path) -> None:
 
 def test_a_chunk_that_is_being_written_is_left_for_later(folder: Path) -> None:
     path = fresh(folder)
-    Writer(path, LEAST).write("stdout", NOW, b"whole\n")
+    Writer(path, SMALLEST_BOUND_BYTES).write("stdout", NOW, b"whole\n")
     whole = Path(path, "output").read_bytes()
     Path(path, "output").write_bytes(whole[:-2])
     reader = Reader(path)
@@ -164,25 +172,25 @@ def test_a_chunk_that_is_being_written_is_left_for_later(folder: Path) -> None:
 
 def test_of_a_run_that_was_killed_in_the_middle_of_a_chunk(folder: Path) -> None:
     path = fresh(folder)
-    Writer(path, LEAST).write("stdout", NOW, b"whole\n")
+    Writer(path, SMALLEST_BOUND_BYTES).write("stdout", NOW, b"whole\n")
     whole = Path(path, "output").read_bytes()
     for size in range(len(whole)):
         Path(path, "output").write_bytes(whole[:size])
-        assert data_of(read(path)) == b"whole\n"[: max(0, size - SIZE)]
+        assert data_of(read(path)) == b"whole\n"[: max(0, size - HEAD_BYTES)]
 
 
 @FRESH
 @given(garbage=st.binary(max_size=200), at=st.integers(0, 400), length=st.integers(0, 100))
 def test_garbage_harms_only_what_it_replaces(folder: Path, garbage: bytes, at: int, length: int) -> None:
     path = fresh(folder)
-    writer = Writer(path, LEAST)
+    writer = Writer(path, SMALLEST_BOUND_BYTES)
     for number in range(10):
         writer.write("stdout", NOW, b"line %d\n" % number)
     file = Path(path, "output")
     whole = file.read_bytes()
     file.write_bytes(whole[:at] + garbage + whole[at + length :])
     # What comes before it is there in any case.
-    intact = at // (SIZE + 7)
+    intact = at // (HEAD_BYTES + 7)
     assert data_of(read(path)).startswith(b"".join(b"line %d\n" % number for number in range(min(10, intact))))
 
 

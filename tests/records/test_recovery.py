@@ -157,7 +157,7 @@ def test_foreign_files(tmp_path: Path, name: str) -> None:
         assert lost.flaw == ""
         end = reader.Record(str(state), RUN_ID).end()
         validator("report").validate(end)
-        (folder / store.END).unlink()
+        (folder / store.END_FILE).unlink()
         (state / "live" / RUN_ID).touch()
 
 
@@ -199,9 +199,9 @@ def test_a_record_that_is_a_link(tmp_path: Path) -> None:
 
 
 def test_a_claim_that_cannot_be_had(state: Path) -> None:
-    (state / "runs" / RUN_ID / recovery.CLAIM).mkdir()
+    (state / "runs" / RUN_ID / recovery.CLAIM_FILE).mkdir()
     [lost] = recovery.recover(str(state), again([]))
-    assert lost.flaw.endswith(f"{recovery.CLAIM} is not what a run writes there")
+    assert lost.flaw.endswith(f"{recovery.CLAIM_FILE} is not what a run writes there")
     assert not lost.record.has_end
 
 
@@ -216,7 +216,7 @@ def test_what_is_no_run(state: Path) -> None:
 
 def test_an_end_that_is_broken_is_an_end(state: Path) -> None:
     """It was written: the run has ended, only nobody knows how."""
-    (state / "runs" / RUN_ID / store.END).write_text("{")
+    (state / "runs" / RUN_ID / store.END_FILE).write_text("{")
     assert recovery.recover(str(state), again([])) == []
     assert reader.unfinished(str(state)) == []
 

@@ -13,7 +13,7 @@ from supervise.faces import jsonl
 from supervise.faces.full_report import FullReport
 from supervise.faces.report_items import Moment, ReportItem, Usage
 from supervise.options import serializer
-from supervise.records.short_run_report import Brief
+from supervise.records.short_run_report import ShortRun
 
 STARTED_AT = 1763816820.123456
 FACTS: dict[str, Any] = {
@@ -31,7 +31,7 @@ TIMES = st.tuples(*[st.floats(0, 0.05)] * 4).map(sorted)
 @given(TIMES, st.integers(0, 255), st.sampled_from([None, 0.001, 10.0]), st.booleans())
 def test_as_the_faces_have_it(times: list[float], code: int, limit: float | None, is_printing: bool) -> None:
     spawned, first, ended, settled = times
-    brief = Brief(
+    brief = ShortRun(
         FACTS,
         STARTED_AT,
         pid=8,

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from supervise.records.store import SAMPLES, Record
+from supervise.records.store import SAMPLES_FILE, Record
 from supervise.runner import usage
 from tests.support.harness import HANG_SECONDS, wait_until
 
@@ -35,7 +35,7 @@ def test_a_look_that_takes_long_holds_up_nobody(tmp_path: Path, monkeypatch: pyt
     )
     runner: Any = SimpleNamespace(launched=launched, holder=holder, now=lambda: 0.0, gauged=[])
     usage.gauge(runner)
-    samples = Path(record.folder) / SAMPLES
+    samples = Path(record.folder) / SAMPLES_FILE
     assert not samples.exists()
     go.set()
     first = wait_until(lambda: samples.exists() and samples.read_text().splitlines()).pop(0)

@@ -9,20 +9,20 @@ import threading
 import pytest
 
 from supervise.terminal import terminal_modes
-from supervise.terminal.pty import Own
+from supervise.terminal.pty import Pty
 from tests.support.harness import HANG_SECONDS, wait_until
 
 
 @pytest.fixture
 def own():
     before = sorted(os.listdir("/proc/self/fd"))
-    one = Own(None, None, (30, 90), is_utf8=True)
+    one = Pty(None, None, (30, 90), is_utf8=True)
     yield one
     one.abandon()
     assert sorted(os.listdir("/proc/self/fd")) == before
 
 
-def test_it_is_held_until_the_command_has_ended(own: Own) -> None:
+def test_it_is_held_until_the_command_has_ended(own: Pty) -> None:
     """A process that opens and closes the command's side tells of no end."""
     os.close(os.open(own.name, os.O_RDWR | os.O_NOCTTY))
     with pytest.raises(BlockingIOError):
@@ -36,7 +36,7 @@ def test_it_is_held_until_the_command_has_ended(own: Own) -> None:
     assert own.master == own.peer == -1
 
 
-def test_what_others_have_open_outlives_the_command(own: Own) -> None:
+def test_what_others_have_open_outlives_the_command(own: Pty) -> None:
     other = os.open(own.name, os.O_RDWR | os.O_NOCTTY)
     own.end()
     os.write(other, b"late\n")
@@ -48,7 +48,7 @@ def test_what_others_have_open_outlives_the_command(own: Own) -> None:
     os.close(other)
 
 
-def test_after_its_end_nothing_is_done(own: Own) -> None:
+def test_after_its_end_nothing_is_done(own: Pty) -> None:
     own.abandon()
     assert own.is_closed
     assert own.type(b"keys") == -1
@@ -60,7 +60,7 @@ def test_after_its_end_nothing_is_done(own: Own) -> None:
     assert own.vacate()
 
 
-def test_the_end_of_the_input_is_the_key_of_its_modes(own: Own) -> None:
+def test_the_end_of_the_input_is_the_key_of_its_modes(own: Pty) -> None:
     now = termios.tcgetattr(own.peer)
     now[6][termios.VEOF] = b"\x05"
     termios.tcsetattr(own.peer, termios.TCSANOW, now)
@@ -73,7 +73,7 @@ def test_the_end_of_the_input_is_the_key_of_its_modes(own: Own) -> None:
     assert not own.has_unread()
 
 
-def test_a_key_that_is_switched_off_is_not_typed(own: Own) -> None:
+def test_a_key_that_is_switched_off_is_not_typed(own: Pty) -> None:
     now = termios.tcgetattr(own.peer)
     now[6][termios.VEOF] = b"\0"
     termios.tcsetattr(own.peer, termios.TCSANOW, now)
@@ -81,7 +81,7 @@ def test_a_key_that_is_switched_off_is_not_typed(own: Own) -> None:
     assert not own.has_unread()
 
 
-def test_keys_beyond_what_it_holds_wait(own: Own) -> None:
+def test_keys_beyond_what_it_holds_wait(own: Pty) -> None:
     termios.tcsetattr(own.peer, termios.TCSANOW, terminal_modes.raw(termios.tcgetattr(own.peer)))
 
     def is_full() -> bool:
@@ -94,7 +94,7 @@ def test_keys_beyond_what_it_holds_wait(own: Own) -> None:
     wait_until(is_full)
 
 
-def test_its_size_and_its_modes(own: Own) -> None:
+def test_its_size_and_its_modes(own: Pty) -> None:
     assert termios.tcgetwinsize(own.peer) == (30, 90)
     assert own.resize(1, 2)
     assert termios.tcgetwinsize(own.peer) == (1, 2)
@@ -102,7 +102,7 @@ def test_its_size_and_its_modes(own: Own) -> None:
     assert terminal_modes.is_by_line(terminal_modes.get_modes(own.peer))
 
 
-def test_threads_that_type_while_it_hangs_up(own: Own) -> None:
+def test_threads_that_type_while_it_hangs_up(own: Pty) -> None:
     """None meets a descriptor that is another file by now."""
     failed: list[BaseException] = []
 

@@ -1,4 +1,4 @@
-"""--access-on through the installed program: each sign against the real thing, alone and with others."""
+"""`--access-on` of the installed program: each kind of sign with real servers, files and commands."""
 
 import os
 import resource
@@ -17,7 +17,7 @@ from tests.support.harness import PYTHON, Ended, Place, child, name_of, wait_unt
 
 
 def is_access_timeout(ended: Ended, *tried: str) -> None:
-    """It did not come up, and what was tried last is told by all."""
+    """Check that the access limit ended the run, and that report, event and message name what was tried last."""
     assert ended.code == 122
     assert ended.report["outcome"] == "access_timeout"
     assert ended.report["access"] is None
@@ -66,29 +66,29 @@ def test_output_is_no_sign_where_others_are_named(supervise: Place) -> None:
     ],
     ids=["stdout", "stderr", "pieces", "not across streams", "carriage return", "no end", "UTF-8", "bytes", "flags"],
 )
-def test_a_line_that_matches(supervise: Place, expression: str, words: tuple[str, ...]) -> None:
+def test_access_comes_with_a_line_that_matches(supervise: Place, expression: str, words: tuple[str, ...]) -> None:
     ended = run(supervise, "-a", "20", "--access-on", f"match={expression}", "--", *child(*words, "sleep=1"))
     assert ended.code == 0
     is_access(ended, f"match={expression}")
 
 
-def test_lines_that_do_not_match(supervise: Place) -> None:
+def test_lines_that_do_not_match_are_no_access(supervise: Place) -> None:
     lines = ("say=up", "say_err=and", "say=ready", "bytes=61", "bytes=0a")
     ended = run(supervise, "-a", "1.5", "--access-on", "match=^up and|a$|a\\nb", "--", *child(*lines[:3], "stay"))
     is_access_timeout(ended)
 
 
-def test_any_of_several_expressions(supervise: Place) -> None:
+def test_any_of_several_expressions_gives_access(supervise: Place) -> None:
     signs = ("--access-on", "match=never", "--access-on", "match=up", "--access-on", "file=/nowhere")
     is_access(run(supervise, "-a", "20", *signs, "--", *child("say=up", "sleep=1")), "match=up")
 
 
-def test_a_line_of_a_terminal(supervise: Place) -> None:
+def test_a_line_on_the_commands_own_terminal_gives_access(supervise: Place) -> None:
     ended = run(supervise, "--pty", "-a", "20", "--access-on", "match=^up$", "--", *child("say=up", "sleep=1"))
     is_access(ended, "match=^up$")
 
 
-def test_completion_is_counted_from_the_line(supervise: Place) -> None:
+def test_the_completion_limit_counts_from_the_matching_line(supervise: Place) -> None:
     words = child("ready", "sleep=1.5", "say=up", "stay")
     ended = run(supervise, "-a", "20", "-t", "1", "--access-on", "match=up", "--", *words)
     assert ended.code == 124
@@ -96,8 +96,8 @@ def test_completion_is_counted_from_the_line(supervise: Place) -> None:
     assert ended.events_named("verdict")[0]["t"] >= ended.events_named("access")[0]["t"] + 0.999
 
 
-def test_a_line_of_a_hundred_megabytes(supervise: Place) -> None:
-    """The end of the line is found, and neither we nor our helper keep the line: two of it would be too much."""
+def test_the_end_of_a_line_of_a_hundred_megabytes_is_found_in_little_memory(supervise: Place) -> None:
+    """Neither the supervisor nor its matcher keeps the line: the memory limit has no room for two copies."""
     words = ("-a", "60", "--access-on", "match=x{9}up$", "--", *child("say_endless=100000000,up", "sleep=0.5"))
     bound = 200 << 20
     ended = run(
@@ -112,7 +112,7 @@ def test_a_line_of_a_hundred_megabytes(supervise: Place) -> None:
 
 
 def test_a_flood_before_the_line_is_searched_to_the_last_byte(supervise: Place) -> None:
-    """The way without copies must not be taken over bytes that somebody wants to see."""
+    """Bytes that a matcher has to search are not handed over by splice, which copies nothing."""
     script = "yes no | head -c 3000000; echo yes; yes no | head -c 3000000; sleep 0.5"
     ended = run(supervise, "-a", "30", "--access-on", "match=^yes$", "--", "sh", "-c", script)
     assert ended.code == 0
@@ -120,8 +120,8 @@ def test_a_flood_before_the_line_is_searched_to_the_last_byte(supervise: Place) 
     assert len(ended.out) == 6_000_004
 
 
-def test_an_expression_that_takes_for_ever_delays_nothing(supervise: Place) -> None:
-    """Two to the power of sixty steps; the deadline falls all the same, and so does a cancellation."""
+def test_an_endless_search_delays_neither_deadline_nor_cancellation(supervise: Place) -> None:
+    """The search takes 2**60 steps."""
     words = ("--access-on", "match=^(a+)+$", "--", *child(f"say={'a' * 60}b", "ready", "stay"))
     ended = run(supervise, "-a", "1", *words)
     is_access_timeout(ended)
@@ -133,14 +133,14 @@ def test_an_expression_that_takes_for_ever_delays_nothing(supervise: Place) -> N
     assert running.wait().code == 143
 
 
-def test_nothing_of_it_outlives_our_death(supervise: Place) -> None:
+def test_no_helper_outlives_a_supervisor_that_is_killed(supervise: Place) -> None:
     signs = ("--access-on", "match=up", "--access-on", "command=test -e up || exit 1; sleep 50 & sleep 51")
     running = supervise.start("-v", "-a", "30", *signs, "--", *child("print_signals", "ready", "stay"))
-    # All is loaded then.
+    # The checks are loaded by then.
     running.wait_for_err(b"not up yet")
     supervise.file("up").touch()
     wait_until(lambda: [name_of(pid) for pid in supervise.alive()].count("sleep") == 2)
-    # What the threads have told so far is heard before a signal that is passed on.
+    # The supervisor hears the news of its threads before it passes a signal on.
     running.send(signal.SIGUSR1)
     wait_until(lambda: running.out.count(b"got USR1"))
     running.send(signal.SIGKILL)
@@ -150,7 +150,7 @@ def test_nothing_of_it_outlives_our_death(supervise: Place) -> None:
 
 
 @pytest.mark.parametrize("expression", ["(", "*", "[a", "(?P<x", "a{2,1}", "(?<=a+)b"])
-def test_what_is_no_expression_is_refused_before_the_start(supervise: Place, expression: str) -> None:
+def test_an_invalid_expression_is_refused_before_the_start(supervise: Place, expression: str) -> None:
     ended = supervise("-a", "5", "--access-on", f"match={expression}", "--", *child(f"mark={supervise.file('x')}"))
     assert ended.code == 125
     [message] = ended.messages
@@ -158,7 +158,7 @@ def test_what_is_no_expression_is_refused_before_the_start(supervise: Place, exp
     assert not supervise.file("x").exists()
 
 
-def test_an_expression_is_refused_by_the_name_of_what_gave_it(supervise: Place) -> None:
+def test_a_refused_expression_is_named_by_its_variable(supervise: Place) -> None:
     ended = supervise("-a", "5", "--", *child("ready"), env={"SUPERVISE_ACCESS_ON": "output\nmatch=("})
     assert ended.code == 125
     assert ended.messages[0].startswith("SUPERVISE_ACCESS_ON: got 'match=(', takes match= and a regular expression: ")
@@ -173,7 +173,7 @@ def test_python_does_not_warn_of_an_expression(supervise: Place, words: tuple[st
 # --- port
 
 
-def test_a_port_of_a_server_that_starts_late(supervise: Place) -> None:
+def test_a_port_gives_access_when_a_late_server_listens(supervise: Place) -> None:
     port = free_port()
     server = f"sleep 1; exec {sys.executable} -m http.server {port} --bind 127.0.0.1"
     ended = run(supervise, "-v", "-a", "20", "-t", "1", "--access-on", f"port={port}", "--", "sh", "-c", server)
@@ -186,14 +186,14 @@ def test_a_port_of_a_server_that_starts_late(supervise: Place) -> None:
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
-def test_a_port_of_a_host(supervise: Place, host: str) -> None:
+def test_a_port_with_a_host_gives_access(supervise: Place, host: str) -> None:
     port = free_port()
     sign = f"port={host}:{port}"
     is_access(run(supervise, "-a", "20", "-t", "1", "--access-on", sign, "--", *child(f"listen={port}", "stay")), sign)
 
 
 @pytest.mark.skipif(not Path("/proc/net/if_inet6").exists(), reason="no IPv6 here")
-def test_a_port_of_ipv6_alone(supervise: Place) -> None:
+def test_a_port_of_an_ipv6_server_gives_access(supervise: Place) -> None:
     port = free_port()
     server = f"import socket, time; s = socket.create_server(('::1', {port}), family=socket.AF_INET6); time.sleep(60)"
     for sign in (f"port=[::1]:{port}", f"port={port}"):
@@ -201,13 +201,13 @@ def test_a_port_of_ipv6_alone(supervise: Place) -> None:
         is_access(ended, sign)
 
 
-def test_a_port_where_nobody_listens(supervise: Place) -> None:
+def test_a_port_without_a_listener_is_no_access(supervise: Place) -> None:
     port = free_port()
     ended = run(supervise, "-a", "1", "--access-on", f"port={port}", "--", *child("stay"))
     is_access_timeout(ended, f"127.0.0.1:{port}: connection refused")
 
 
-def test_a_host_that_is_none(supervise: Place) -> None:
+def test_an_unknown_host_is_no_access(supervise: Place) -> None:
     ended = run(supervise, "-a", "1", "--access-on", "port=no.such.host.invalid:80", "--", *child("stay"))
     assert ended.code == 122
     assert ended.events_named("verdict")[0]["t"] < 5
@@ -216,14 +216,14 @@ def test_a_host_that_is_none(supervise: Place) -> None:
 # --- file
 
 
-def test_a_file_that_comes(supervise: Place) -> None:
+def test_a_new_file_gives_access(supervise: Place) -> None:
     file = supervise.file("up")
     ended = run(supervise, "-a", "20", "--access-on", "file=up", "--", *child("sleep=1", f"mark={file}", "sleep=1.5"))
     assert ended.code == 0
     is_access(ended, "file=up", 1)
 
 
-def test_a_file_that_never_comes(supervise: Place) -> None:
+def test_a_missing_file_is_no_access(supervise: Place) -> None:
     ended = run(supervise, "-a", "1", "--access-on", "file=up", "--", *child("stay"))
     is_access_timeout(ended, "up: no such file or directory")
 
@@ -246,7 +246,7 @@ with socket.socket(socket.AF_UNIX, getattr(socket, sys.argv[2])) as server:
     ("address", "kind"),
     [("s", "SOCK_STREAM"), ("./s", "SOCK_SEQPACKET"), ("s", "SOCK_DGRAM"), ("@supervise-{}", "SOCK_STREAM")],
 )
-def test_a_unix_socket_that_comes(supervise: Place, address: str, kind: str) -> None:
+def test_a_new_unix_socket_gives_access(supervise: Place, address: str, kind: str) -> None:
     address = address.format(supervise.folder.name)
     sign = f"unix={address}"
     words = ("-v", "-a", "20", "-t", "0.5", "--access-on", sign)
@@ -257,14 +257,14 @@ def test_a_unix_socket_that_comes(supervise: Place, address: str, kind: str) -> 
     assert f"not up yet: {address}: {why}" in ended.messages
 
 
-def test_a_socket_file_that_a_dead_server_has_left(supervise: Place) -> None:
+def test_the_socket_file_of_a_dead_server_is_no_access(supervise: Place) -> None:
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(supervise.file("s")))
     ended = run(supervise, "-a", "1", "--access-on", "unix=s", "--", *child("stay"))
     is_access_timeout(ended, "s: connection refused")
 
 
-def test_a_backlog_that_is_full_delays_no_deadline(supervise: Place) -> None:
+def test_a_full_backlog_delays_no_deadline(supervise: Place) -> None:
     path = str(supervise.file("s"))
     with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as first:
         server.bind(path)
@@ -285,7 +285,7 @@ def test_a_backlog_that_is_full_delays_no_deadline(supervise: Place) -> None:
     ],
     ids=["path", "abstract", "UTF-8", "no name"],
 )
-def test_an_address_that_no_socket_can_have_is_refused(supervise: Place, argument: str, takes: str) -> None:
+def test_an_impossible_socket_address_is_refused(supervise: Place, argument: str, takes: str) -> None:
     ended = supervise("-a", "5", "--access-on", f"unix={argument}", "--", *child(f"mark={supervise.file('x')}"))
     assert ended.code == 125
     assert ended.messages == [f"--access-on: got 'unix={argument}', takes {takes}"]
@@ -295,7 +295,7 @@ def test_an_address_that_no_socket_can_have_is_refused(supervise: Place, argumen
 # --- http
 
 
-def test_an_answer_over_http(supervise: Place) -> None:
+def test_an_http_redirect_gives_access_and_errors_do_not(supervise: Place) -> None:
     port = free_port()
     url = f"http://127.0.0.1:{port}/health?now=1"
     server = child("sleep=0.5", f"answer_http={port},503,404,302")
@@ -309,7 +309,7 @@ def test_an_answer_over_http(supervise: Place) -> None:
     ]
 
 
-def test_a_real_server_over_http(supervise: Place) -> None:
+def test_a_real_http_server_gives_access(supervise: Place) -> None:
     port = free_port()
     server = f"sleep 0.5; exec {sys.executable} -m http.server {port} --bind 127.0.0.1"
     sign = f"http=http://localhost:{port}/"
@@ -317,7 +317,7 @@ def test_a_real_server_over_http(supervise: Place) -> None:
     is_access(ended, sign, 0.5)
 
 
-def test_what_answers_and_does_not_speak_http(supervise: Place) -> None:
+def test_a_server_that_does_not_speak_http_is_no_access(supervise: Place) -> None:
     port = free_port()
     server = (
         "import socket\n"
@@ -330,14 +330,14 @@ def test_what_answers_and_does_not_speak_http(supervise: Place) -> None:
     url = f"http://127.0.0.1:{port}/"
     ended = run(supervise, "-a", "1.5", "--access-on", f"http={url}", "--", *PYTHON, "-c", server)
     assert ended.code == 122
-    # Where it hangs up before it has read the request, that is all there is to be said.
+    # A server that hangs up before it has read the request resets the connection.
     assert ended.report["reason"] in (
         f"last tried {url}: the answer is not HTTP",
         f"last tried {url}: connection reset by peer",
     )
 
 
-def test_a_server_that_never_answers_delays_no_deadline(supervise: Place) -> None:
+def test_an_http_server_that_never_answers_delays_no_deadline(supervise: Place) -> None:
     port = free_port()
     ended = run(
         supervise, "-a", "1", "--access-on", f"http=http://127.0.0.1:{port}/", "--", *child(f"listen={port}", "stay")
@@ -349,7 +349,7 @@ def test_a_server_that_never_answers_delays_no_deadline(supervise: Place) -> Non
 # --- listen
 
 
-def test_a_grandchild_that_listens(supervise: Place) -> None:
+def test_a_listening_grandchild_gives_access(supervise: Place) -> None:
     words = ("sleep=0.8", "double_fork", "close_pipes", f"listen={free_port()}", "stay", "end", "stay")
     ended = run(supervise, "-v", "-a", "20", "-t", "1", "--access-on", "listen", "--", *child(*words))
     assert ended.code == 124
@@ -357,7 +357,7 @@ def test_a_grandchild_that_listens(supervise: Place) -> None:
     assert "not up yet: no process of the tree listens on a TCP port" in ended.messages
 
 
-def test_whoever_listens_outside_of_the_tree_is_no_sign(supervise: Place) -> None:
+def test_a_listener_outside_of_the_tree_is_no_access(supervise: Place) -> None:
     with socket.create_server(("127.0.0.1", 0)):
         ended = run(supervise, "-a", "1", "--access-on", "listen", "--", *child("tcp_silent", "stay"))
     is_access_timeout(ended, "no process of the tree listens on a TCP port")
@@ -366,7 +366,7 @@ def test_whoever_listens_outside_of_the_tree_is_no_sign(supervise: Place) -> Non
 # --- command
 
 
-def test_a_command_that_succeeds(supervise: Place) -> None:
+def test_a_check_command_that_succeeds_gives_access(supervise: Place) -> None:
     sign = "command=test -e up && echo hidden"
     words = child("wait_for=up", "sleep=2")
     running = supervise.start("-v", "-a", "30", "--access-on", sign, "--", *words, events=True)
@@ -377,13 +377,13 @@ def test_a_command_that_succeeds(supervise: Place) -> None:
     assert ended.out == b""
 
 
-def test_a_command_that_is_killed_is_no_success(supervise: Place) -> None:
+def test_a_check_command_that_is_killed_is_no_access(supervise: Place) -> None:
     ended = run(supervise, "-a", "1", "--access-on", "command=kill -9 $$", "--", *child("stay"))
     is_access_timeout(ended, "kill -9 $$: killed by signal 9")
 
 
-def test_a_command_that_hangs_is_swept_and_delays_nothing(supervise: Place) -> None:
-    """It, what it has started in a session of its own, and what has lost its parents."""
+def test_a_hanging_check_command_is_killed_and_delays_no_deadline(supervise: Place) -> None:
+    """Killed are the check itself, its child in a session of its own, and an orphan."""
     hanging = "(setsid sleep 50 &); sleep 51 & sleep 52"
     ended = run(supervise, "-a", "1", "--access-on", f"command={hanging}", "--", *child("stay"))
     assert ended.code == 122
@@ -391,12 +391,12 @@ def test_a_command_that_hangs_is_swept_and_delays_nothing(supervise: Place) -> N
     assert not ended.left
 
 
-def test_what_a_command_leaves_behind_is_swept(supervise: Place) -> None:
+def test_processes_that_a_check_command_leaves_are_killed(supervise: Place) -> None:
     ended = run(supervise, "-a", "20", "--access-on", "command=(setsid sleep 50 &)", "--", *child("sleep=1"))
     is_access(ended, "command=(setsid sleep 50 &)")
 
 
-def test_a_command_has_the_environment_of_the_command(supervise: Place) -> None:
+def test_a_check_command_has_the_environment_of_the_command(supervise: Place) -> None:
     sign = 'command=test "$SUPERVISE_RUN_ID" && test ! "$SUPERVISE_QUIET" && test "$MINE" = 1'
     ended = run(
         supervise, "-a", "5", "--access-on", sign, "--", *child("sleep=1"), env={"SUPERVISE_QUIET": "1", "MINE": "1"}
@@ -404,43 +404,44 @@ def test_a_command_has_the_environment_of_the_command(supervise: Place) -> None:
     is_access(ended, sign)
 
 
-# --- how it is looked for
+# --- how often signs are probed
 
 
-def looked(file: Path) -> list[float]:
-    """When each look was, by the clock that all processes have in common."""
+def look_times(file: Path) -> list[float]:
+    """Return the time of each probe, in seconds since boot (/proc/uptime)."""
     return [float(line) for line in file.read_text().split()] if file.exists() else []
 
 
 @pytest.mark.slow
-def test_it_is_looked_for_gently_and_not_after_access(supervise: Place) -> None:
-    """Soon, then ever less often, once a second in the end."""
+def test_probes_become_rare_and_stop_after_access(supervise: Place) -> None:
+    """The pauses grow from less than 0.1 second to one second."""
     looks, up, over = (supervise.file(name) for name in ("looks", "up", "over"))
-    # A shell may take longer than a look that is early.
+    # A shell may take longer than the first pauses.
     sign = f"command=cut -d' ' -f1 /proc/uptime >> {looks}; false"
     options = ("-a", "1h", "--access-on", sign, "--access-on", f"file={up}")
     running = supervise.start(*options, "--", *child(f"wait_for={over}", "exit=0"), events=True)
-    wait_until(lambda: len(looked(looks)) >= 11)
-    found = looked(looks)[:11]
+    wait_until(lambda: len(look_times(looks)) >= 11)
+    found = look_times(looks)[:11]
     pauses = [later - earlier for earlier, later in pairwise(found)]
-    # From the end of one to the begin of the next, so more is no fault; the clock ticks in hundredths.
+    # A pause runs from the end of a probe to the begin of the next, so a longer one is no fault.
+    # The clock ticks in 0.01 s.
     least = [0.075, 0.11, 0.16, 0.25, 0.37, 0.56, 0.85, 1, 1, 1]
     assert all(pause > one - 0.02 for pause, one in zip(pauses, least, strict=True))
     up.touch()
     wait_until(lambda: b'"access"' in running.events_path.read_bytes())
-    known = wait_until(lambda: looked(looks))
+    known = wait_until(lambda: look_times(looks))
     began = time.monotonic()
     wait_until(lambda: time.monotonic() > began + 2.5)
-    # One may have been on its way.
-    assert len(looked(looks)) <= len(known) + 1
+    # One probe may have been on its way.
+    assert len(look_times(looks)) <= len(known) + 1
     over.touch()
     is_access(running.wait(), f"file={up}")
 
 
-# --- races, and what is not asked for
+# --- races
 
 
-def test_the_command_ends_before_access(supervise: Place) -> None:
+def test_a_command_that_ends_before_access_is_no_access_timeout(supervise: Place) -> None:
     ended = run(
         supervise, "-a", "20", "--access-on", "file=up", "--access-on", "match=up", "--", *child("sleep=0.5", "exit=3")
     )
@@ -450,7 +451,7 @@ def test_the_command_ends_before_access(supervise: Place) -> None:
     assert ended.messages == []
 
 
-def test_signs_after_access_are_passed_over(supervise: Place) -> None:
+def test_signs_after_access_are_ignored(supervise: Place) -> None:
     signs = ("--access-on", "output", "--access-on", "file=up", "--access-on", "match=up")
     words = child("ready", "sleep=0.5", f"mark={supervise.file('up')}", "say=up", "sleep=1")
     ended = run(supervise, "-v", "-a", "20", *signs, "--", *words)
@@ -465,14 +466,14 @@ def test_a_sign_after_the_access_limit_revives_nothing(supervise: Place) -> None
     is_access_timeout(ended, "up: no such file or directory")
 
 
-def test_a_short_command_with_a_sign_that_never_comes(supervise: Place) -> None:
+def test_a_short_command_ends_without_access(supervise: Place) -> None:
     ended = run(supervise, "-a", "20", "--access-on", "match=never", "--access-on", "listen", "--", "true")
     assert ended.code == 0
     assert ended.report["access"] is None
 
 
-def test_the_death_of_the_guardian_changes_nothing(supervise: Place) -> None:
-    """Its children fall to us then, beside the helpers that are ours."""
+def test_access_is_found_after_the_guardian_has_died(supervise: Place) -> None:
+    """The children of the guardian become children of the supervisor, beside its helpers."""
     up = supervise.file("up")
     signs = ("--access-on", "command=test -e up", "--access-on", "match=never")
     running = supervise.start(
@@ -486,11 +487,11 @@ def test_the_death_of_the_guardian_changes_nothing(supervise: Place) -> None:
     is_access(ended, "command=test -e up")
 
 
-# --- again
+# --- several attempts
 
 
-def test_each_attempt_comes_up_anew(supervise: Place) -> None:
-    """What the first one has shown is not the second one's; its lines are looked at by a helper of their own."""
+def test_each_attempt_needs_its_own_matching_line(supervise: Place) -> None:
+    """The output of the first attempt gives the second one no access."""
     script = 'test "$SUPERVISE_ATTEMPT" = 1 || { sleep 0.3; echo up; sleep 0.3; exit 0; }; echo down; sleep 60'
     retries = ("--retries", "1", "--retry-delay", "0.1")
     ended = run(supervise, "-v", "-a", "1", *retries, "--access-on", "match=^up$", "--", "sh", "-c", script)
@@ -501,7 +502,7 @@ def test_each_attempt_comes_up_anew(supervise: Place) -> None:
     assert second["access"]["how"] == "match=^up$"
 
 
-def test_each_attempt_is_probed_anew(supervise: Place) -> None:
+def test_each_attempt_is_probed_by_its_own_helpers(supervise: Place) -> None:
     port = free_port()
     script = f'test "$SUPERVISE_ATTEMPT" = 2 || exec sleep 60; exec {sys.executable} -m http.server {port}'
     signs = ("--access-on", f"port={port}", "--access-on", "command=false")

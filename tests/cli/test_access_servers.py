@@ -1,4 +1,4 @@
-"""--access-on with real servers: redis and nginx, as their packages bring them."""
+"""`--access-on` with real servers: redis and nginx from their packages."""
 
 import pytest
 
@@ -8,12 +8,13 @@ from tests.support.programs import needed
 
 
 def redis(place: Place, port: int, *more: str) -> list[str]:
+    """Return the command line of a redis server."""
     words = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(place.folder), *more]
     return [needed("redis-server"), *words]
 
 
 def nginx(place: Place, port: int) -> list[str]:
-    """Two workers of a master; it has no word to say on its output."""
+    """Return the command line of an nginx with two workers, which prints nothing."""
     path = place.file("nginx.conf")
     path.write_text(
         f"daemon off; worker_processes 2; pid {place.file('nginx.pid')}; error_log {place.file('error.log')};\n"
@@ -35,7 +36,7 @@ SIGNS = (
 
 
 @pytest.mark.parametrize("sign", SIGNS)
-def test_redis(supervise: Place, sign: str) -> None:
+def test_each_sign_finds_a_redis_server(supervise: Place, sign: str) -> None:
     port = free_port()
     needed("redis-cli")
     how = sign.format(port=port)
@@ -45,7 +46,7 @@ def test_redis(supervise: Place, sign: str) -> None:
     is_access(ended, how, 0.5)
 
 
-def test_redis_speaks_sd_notify(supervise: Place) -> None:
+def test_redis_gives_access_by_sd_notify(supervise: Place) -> None:
     ended = run(
         supervise, "-a", "30", "-t", "1", "--access-on", "notify", "--",
         *redis(supervise, free_port(), "--supervised", "systemd"),
@@ -61,7 +62,7 @@ def test_redis_speaks_sd_notify(supervise: Place) -> None:
     "sign",
     ["port=127.0.0.1:{port}", "listen", "http=http://localhost:{port}/health", "http=http://127.0.0.1:{port}/old"],
 )
-def test_nginx(supervise: Place, sign: str) -> None:
+def test_each_sign_finds_an_nginx_server(supervise: Place, sign: str) -> None:
     port = free_port()
     how = sign.format(port=port)
     ended = run(supervise, "-a", "30", "-t", "0.5", "--access-on", how, "--", *nginx(supervise, port))
@@ -69,7 +70,7 @@ def test_nginx(supervise: Place, sign: str) -> None:
     is_access(ended, how)
 
 
-def test_nginx_that_has_nothing_to_say_but_503(supervise: Place) -> None:
+def test_an_nginx_that_answers_503_is_no_access(supervise: Place) -> None:
     port = free_port()
     url = f"http://127.0.0.1:{port}/"
     ended = run(supervise, "-a", "1.5", "--access-on", f"http={url}", "--", *nginx(supervise, port))

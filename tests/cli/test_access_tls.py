@@ -1,4 +1,4 @@
-"""--access-on http=https://...: as curl has it, a certificate that nobody vouches for is no answer."""
+"""`--access-on http=https://...`: an answer counts only with a certificate that is trusted, as with curl."""
 
 import subprocess
 import time
@@ -23,7 +23,7 @@ server.serve_forever()
 
 @pytest.fixture
 def certificate(supervise: Place) -> tuple[str, str]:
-    """Of 127.0.0.1 and by itself, as a developer makes one: its file, and that of its key."""
+    """Make a self-signed certificate of 127.0.0.1, and return its file and the file of its key."""
     paths = str(supervise.file("cert.pem")), str(supervise.file("key.pem"))
     subprocess.run(
         [
@@ -38,7 +38,7 @@ def certificate(supervise: Place) -> tuple[str, str]:
 
 
 def access_of(supervise: Place, host: str, *certificate: str, limit: str = "3", **manner: object) -> tuple[str, Ended]:
-    """The URL of a server that was there before, and a run that looks for it."""
+    """Start a server, run supervise with a sign for its URL, and return the URL and how the run ended."""
     port = free_port()
     server = supervise.popen([*PYTHON, "-c", SERVER, str(port), *certificate])
     server.wait_for_out(b"up")
@@ -51,38 +51,38 @@ def access_of(supervise: Place, host: str, *certificate: str, limit: str = "3", 
 
 
 def last_tried(url: str, ended: Ended) -> str:
-    """Why it is not up, in the words that everybody is told."""
+    """Check that the access limit ended the run, and return the reason in its report."""
     assert ended.code == 122
     assert ended.report["access"] is None
     reason = str(ended.report["reason"])
     assert any(reason in message for message in ended.messages), ended.messages
-    # Whatever OpenSSL says, without the lines of its source.
+    # OpenSSL adds the file and line of its source.
     assert "_ssl.c" not in reason
     return reason.removeprefix(f"last tried {url}: ")
 
 
-def test_a_certificate_by_itself_is_no_answer(supervise: Place, certificate: tuple[str, str]) -> None:
+def test_a_self_signed_certificate_is_no_access(supervise: Place, certificate: tuple[str, str]) -> None:
     why = last_tried(*access_of(supervise, "127.0.0.1", *certificate))
     # OpenSSL 1.1 wrote it in two words.
     assert why.replace("self-signed", "self signed") == "certificate verify failed: self signed certificate"
 
 
-def test_one_that_our_environment_vouches_for_is(supervise: Place, certificate: tuple[str, str]) -> None:
+def test_a_certificate_that_ssl_cert_file_names_gives_access(supervise: Place, certificate: tuple[str, str]) -> None:
     url, ended = access_of(supervise, "127.0.0.1", *certificate, limit="40", env={"SSL_CERT_FILE": certificate[0]})
     assert ended.code == 124
     is_access(ended, f"http={url}")
 
 
-def test_one_for_another_host_is_none(supervise: Place, certificate: tuple[str, str]) -> None:
+def test_a_certificate_of_another_host_is_no_access(supervise: Place, certificate: tuple[str, str]) -> None:
     why = last_tried(*access_of(supervise, "localhost", *certificate, env={"SSL_CERT_FILE": certificate[0]}))
     assert why == "certificate verify failed: Hostname mismatch, certificate is not valid for 'localhost'"
 
 
-def test_a_server_without_tls(supervise: Place) -> None:
+def test_a_server_without_tls_is_no_access(supervise: Place) -> None:
     assert last_tried(*access_of(supervise, "127.0.0.1")).startswith("handshake of TLS failed: ")
 
 
-def test_a_handshake_that_never_ends_delays_no_deadline(supervise: Place) -> None:
+def test_an_endless_handshake_delays_no_deadline(supervise: Place) -> None:
     port = free_port()
     words = ("-a", "2", "--access-on", f"http=https://127.0.0.1:{port}/", "--", *child(f"listen={port}", "stay"))
     begin = time.monotonic()

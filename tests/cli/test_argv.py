@@ -1,4 +1,4 @@
-"""The fast reader and the typer app: what each makes of words, and that they agree."""
+"""The fast reader and the typer app: the requests that each makes of words, and that both are equal."""
 
 import gc
 import os
@@ -21,14 +21,14 @@ from tests.support.refusals import messages, refusal
 
 
 @pytest.fixture(scope="module", autouse=True)
-def nobody():
-    """Whoever runs the tests may have a configuration: without HOME there is none here."""
+def without_home():
+    """Take HOME away, since the user who runs the tests may have a configuration."""
     with mock.patch.object(paths, "_home", return_value=""):
         yield
 
 
-def told(request):
-    """A Request as plain data."""
+def plain(request):
+    """Return a Request as plain data."""
     return request and (request.values, request.command, request.taken)
 
 
@@ -84,9 +84,9 @@ def values(**changed):
         (["run", "--idle-on", "stderr", "-k0", "x"], {"idle_on": "stderr", "kill_after": 0.0}, ["x"]),
     ],
 )  # fmt: skip
-def test_plain_runs_are_read_fast_and_the_typer_way_agrees(words, changed, command):
-    assert told(argv.read(words, {})) == (values(**changed), command, ())
-    assert told(app.main(words, {})) == (values(**changed), command, ())
+def test_the_fast_reader_reads_plain_runs_as_typer_does(words, changed, command):
+    assert plain(argv.read(words, {})) == (values(**changed), command, ())
+    assert plain(app.main(words, {})) == (values(**changed), command, ())
 
 
 @pytest.mark.parametrize(
@@ -121,14 +121,14 @@ def test_plain_runs_are_read_fast_and_the_typer_way_agrees(words, changed, comma
         ["ps"],
     ],
 )
-def test_what_the_fast_reader_does_not_know_whole_is_left_to_typer(words):
+def test_the_fast_reader_leaves_what_it_does_not_know_to_typer(words):
     assert argv.read(words, {}) is None
 
 
 # --- the environment -------------------------------------------------------------------------------------------------
 
 
-def test_the_environment_fills_what_the_command_line_did_not_say():
+def test_variables_set_options_that_the_command_line_leaves_out():
     environ = {"SUPERVISE_IDLE_TIMEOUT": "15m", "SUPERVISE_TIMEOUT": "9", "SUPERVISE_QUIET": "yes", "HOME": "/"}
     for read in (argv.read, app.main):
         request = read(["run", "-t5", "make"], environ)
@@ -136,20 +136,20 @@ def test_the_environment_fills_what_the_command_line_did_not_say():
         assert sorted(request.taken) == ["SUPERVISE_IDLE_TIMEOUT", "SUPERVISE_QUIET", "SUPERVISE_TIMEOUT"]
 
 
-def test_an_empty_variable_is_unset_but_taken_out_all_the_same():
+def test_an_empty_variable_sets_nothing_and_is_kept_from_the_command():
     request = argv.read(["run", "make"], {"SUPERVISE_TIMEOUT": "", "SUPERVISE_COMPLETION_TIMEOUT": "7"})
     assert request.values == values(timeout=7.0)
     assert sorted(request.taken) == ["SUPERVISE_COMPLETION_TIMEOUT", "SUPERVISE_TIMEOUT"]
 
 
-def test_the_first_name_of_an_option_wins_over_its_alias():
+def test_the_first_name_of_an_option_wins_over_its_alias_in_the_environment():
     assert (
         argv.read(["run", "x"], {"SUPERVISE_TIMEOUT": "6", "SUPERVISE_COMPLETION_TIMEOUT": "7"}).values["timeout"]
         == 6.0
     )
 
 
-def test_a_repeatable_option_has_a_line_for_each_in_the_environment():
+def test_the_variable_of_a_repeatable_option_has_a_line_for_each_value():
     environ = {"SUPERVISE_ACCESS_ON": "port=80\n\nmatch=a b,c\n", "SUPERVISE_ACCESS_TIMEOUT": "5"}
     for read in (argv.read, app.main):
         request = read(["run", "make"], environ)
@@ -167,15 +167,15 @@ def test_signs_of_access_without_an_access_limit_are_refused(words):
     )
 
 
-NOBODY_CAN_ATTACH = {
+ATTACH_IMPOSSIBLE = {
     "--no-record": "nobody can attach without the record, of which --no-record leaves none",
     "--log-max=0": "nobody can attach without recorded output, of which --log-max keeps none",
 }
 
 
-@pytest.mark.parametrize(("without", "why"), NOBODY_CAN_ATTACH.items(), ids=NOBODY_CAN_ATTACH)
+@pytest.mark.parametrize(("without", "why"), ATTACH_IMPOSSIBLE.items(), ids=ATTACH_IMPOSSIBLE)
 @pytest.mark.parametrize("variables", [{}, {"SUPERVISE_ACCESS_ON": "attach\nattach"}], ids=["words", "environment"])
-def test_an_attachment_that_cannot_come_is_no_only_sign(without, why, variables):
+def test_attach_as_the_only_sign_is_refused_where_no_client_can_attach(without, why, variables):
     signs = [] if variables else ["--access-on", "attach"]
     words = ["run", "-a5", without, *signs]
     assert argv.read([*words, "make"], variables) is None
@@ -185,11 +185,11 @@ def test_an_attachment_that_cannot_come_is_no_only_sign(without, why, variables)
             assert argv.read([*words, "--access-on", other, "make"], {}).values["access_on"] == ("attach", other)
 
 
-def test_variables_that_set_no_option_are_the_commands():
+def test_variables_that_set_no_option_are_left_to_the_command():
     assert argv.read(["run", "make"], {"SUPERVISE_RUN_ID": "x", "SUPERVISE_ATTEMPT": "1"}).taken == ()
 
 
-def test_a_bad_variable_is_named():
+def test_the_refusal_of_a_bad_variable_names_the_variable():
     environ = {"SUPERVISE_IDLE_TIMEOUT": "5x"}
     assert argv.read(["run", "make"], environ) is None
     code, text = refusal(["run", "make"], environ)
@@ -197,14 +197,14 @@ def test_a_bad_variable_is_named():
     assert text.startswith("supervise: SUPERVISE_IDLE_TIMEOUT: got '5x', takes a duration (")
 
 
-def test_a_bad_variable_that_the_command_line_overrules_harms_nothing():
+def test_a_bad_variable_is_ignored_where_the_command_line_sets_the_option():
     environ = {"SUPERVISE_IDLE_TIMEOUT": "5x"}
     for read in (argv.read, app.main):
         assert read(["run", "-i5", "make"], environ).values["idle_timeout"] == 5.0
 
 
 @pytest.mark.parametrize(("word", "value"), [("1", True), ("on", True), ("No", False), ("0", False)])
-def test_a_flag_from_the_environment_takes_yes_and_no(word, value):
+def test_the_variable_of_a_flag_takes_yes_and_no(word, value):
     assert argv.read(["run", "make"], {"SUPERVISE_QUIET": word}).values["quiet"] is value
 
 
@@ -244,7 +244,7 @@ def test_a_flag_from_the_environment_takes_yes_and_no(word, value):
         ("--access-on", "http=http://me@x/", "http=URL, "),
     ],
 )
-def test_a_bad_value_is_named_with_what_is_taken(option, word, takes):
+def test_the_refusal_of_a_bad_value_says_what_the_option_takes(option, word, takes):
     got = repr(word) if word else "nothing"
     variable = option_names()[option].variables[0]
     assert refusal(["run", f"{option}={word}", "x"], {})[1].startswith(f"supervise: {option}: got {got}, takes {takes}")
@@ -258,7 +258,7 @@ def test_a_bad_value_is_named_with_what_is_taken(option, word, takes):
 
 @pytest.fixture
 def file(tmp_path):
-    """The user's own, with defaults and profiles."""
+    """Make the user's own configuration, with defaults and profiles."""
     file = tmp_path / "supervise" / "config.toml"
     file.parent.mkdir()
     file.write_text(
@@ -299,13 +299,13 @@ warn-at = ["5m", 60]
         (["-t", "off"], {}, {"timeout": None}),
     ],
 )  # fmt: skip
-def test_command_line_then_environment_then_profile_then_defaults(file, read, words, environ, changed):
+def test_the_command_line_wins_over_environment_profile_and_defaults_in_this_order(file, read, words, environ, changed):
     request = read(["run", *words, "x"], {"XDG_CONFIG_HOME": str(file.parents[1]), **environ})
     assert request.values == values(idle_timeout=6.0, quiet=True) | changed
 
 
 @pytest.mark.parametrize("read", [argv.read, app.main])
-def test_a_configuration_that_was_named_is_the_only_one(file, read, tmp_path):
+def test_a_named_configuration_replaces_the_users_own(file, read, tmp_path):
     other = tmp_path / "other.toml"
     other.write_text('signal = "INT"\n')
     own = {"XDG_CONFIG_HOME": str(file.parents[1])}
@@ -319,8 +319,8 @@ def test_a_configuration_that_was_named_is_the_only_one(file, read, tmp_path):
         assert read(["run", "--config", path, "x"], {"SUPERVISE_CONFIG": "no"}).values["config"] == path
 
 
-def test_what_was_said_holds_the_configuration_too(file):
-    """Said again, with the configuration changed meanwhile, the words do the same."""
+def test_the_recorded_words_hold_the_values_of_the_configuration(file):
+    """So a later run with these words does the same, whatever the configuration is by then."""
     environ = {"XDG_CONFIG_HOME": str(file.parents[1]), "SUPERVISE_PROFILE": "ci", "SUPERVISE_SIGNAL": "INT"}
     said = {"idle-timeout": "6s", "quiet": "on", "timeout": "7", "warn-at": "5m,60", "signal": "INT", "drain": "1s"}
     assert argv.read(["run", "--drain=1s", "x"], environ).said == {**said, "config": "/dev/null"}
@@ -328,17 +328,17 @@ def test_what_was_said_holds_the_configuration_too(file):
 
 
 @pytest.mark.parametrize("home", [{}, {"HOME": ""}, {"HOME": "/nonexistent"}, {"XDG_CONFIG_HOME": "supervise"}])
-def test_no_configuration_comes_from_the_current_folder(file, monkeypatch, home):
+def test_no_configuration_is_read_from_the_current_folder(file, monkeypatch, home):
     monkeypatch.chdir(file.parents[1])
     for folder in (file.parents[1], file.parent):
         monkeypatch.chdir(folder)
         assert argv.read(["run", "x"], home).values == values()
 
 
-# --- both ways agree -------------------------------------------------------------------------------------------------
+# --- both readers agree -----------------------------------------------------------------------------------------------
 
 CONFIGURATION = str(Path(__file__).with_name("example.toml"))
-names = st.sampled_from([*option_names(), "--help", "--version", "--nonsense", "-z", "--timeou", "--no-quiet"])
+option_words = st.sampled_from([*option_names(), "--help", "--version", "--nonsense", "-z", "--timeou", "--no-quiet"])
 words_of_values = st.sampled_from(
     ["5", "0", "off", "infinity", "1h30m", "5x", "", "-1", "TERM", "15", "99", "stderr", "both", "cpu,socket", "cpu,",
      "60s,10s", "0,3", "report", "kill", "/tmp/x", "250", "nan", "--", "-", "=", "listen", "port=80", "\udcff", "é\n",
@@ -346,15 +346,15 @@ words_of_values = st.sampled_from(
 )  # fmt: skip
 commands = st.sampled_from(["make", "run", "-j", "--timeout", "-t5", "htop", "", "-", "\udcff", "é", "a b"])
 pieces = st.one_of(
-    st.tuples(names, words_of_values).map(list),
-    st.tuples(names, words_of_values).map(lambda pair: ["=".join(pair)]),
-    st.tuples(names, words_of_values).map(lambda pair: ["".join(pair)]),
-    names.map(lambda name: [name]),
+    st.tuples(option_words, words_of_values).map(list),
+    st.tuples(option_words, words_of_values).map(lambda pair: ["=".join(pair)]),
+    st.tuples(option_words, words_of_values).map(lambda pair: ["".join(pair)]),
+    option_words.map(lambda name: [name]),
     st.sampled_from([["-qv"], ["-qt5"], ["-pq"], ["-qz"], ["-vk"], ["-q-"]]),
     st.text(max_size=6).map(lambda text: [text.replace("\0", "")]),
     st.sampled_from([["--config", CONFIGURATION], ["--config", __file__], ["--profile", "ci"], ["--profile=no"]]),
 )
-# Good options are drawn more often than anything else: a list is read whole only where every piece is good.
+# Good options are drawn most often: the fast reader reads a list only where every piece is good.
 good_pieces = st.sampled_from(
     [["-t5"], ["-t", "5"], ["--timeout=1h"], ["--completion-timeout", "off"], ["-qv"], ["-qi5"], ["--warn-at=60s,10s"],
      ["--signal", "INT"], ["-sKILL"], ["--extend-on=io,cpu"], ["--report", "/tmp/\udcff"], ["--report=--x"],
@@ -373,18 +373,18 @@ environs = st.dictionaries(
     st.sampled_from([name for option in OPTIONS for name in option.variables]), words_of_values, max_size=2
 )
 environs = st.one_of(st.just({}), st.just({"SUPERVISE_TIMEOUT": "5", "SUPERVISE_QUIET": "1"}), environs)
-thousand = settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+THOUSAND_EXAMPLES = settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-@thousand
+@THOUSAND_EXAMPLES
 @given(lists, environs)
 @example(["--report", "--", "make"], {})
 @example(["-q", "--report", "x", "--", "make"], {"SUPERVISE_REPORT": "--"})
-def test_both_ways_agree_on_any_words(words, environ):
+def test_the_fast_reader_and_typer_agree_on_any_words(words, environ):
     fast = argv.read(words, environ)
     event("read fast" if fast else "left to typer")
     if fast is not None:
-        assert told(app.main(words, environ)) == told(fast)
+        assert plain(app.main(words, environ)) == plain(fast)
     else:
         refusal(words, environ)
 
@@ -398,7 +398,7 @@ signs = st.tuples(
 
 @settings(max_examples=2000, deadline=None)
 @given(st.lists(signs, min_size=1, max_size=3))
-def test_any_signs_of_access_are_read_or_refused_in_one_line(words):
+def test_any_signs_of_access_are_read_or_refused_with_one_line(words):
     try:
         found = read_evidences(option_names()["--access-on"], WORD_SEPARATOR.join(words))
     except BadValueError as error:
@@ -413,19 +413,19 @@ def test_any_signs_of_access_are_read_or_refused_in_one_line(words):
 
 
 @given(st.lists(good_pieces, max_size=5), st.sampled_from([["run"], ["run", "--"], ["--"]]), st.lists(commands))
-def test_good_options_are_always_read_fast(options, form, rest):
+def test_the_fast_reader_reads_all_good_options(options, form, rest):
     run, dashes = (form[:1], form[1:]) if form[0] == "run" else ([], form)
     words = [*run, *(word for piece in options for word in piece), *dashes, "make", *rest]
     fast = argv.read(words, {})
     assert fast is not None
     assert fast.command == ["make", *rest]
-    assert told(app.main(words, {})) == told(fast)
+    assert plain(app.main(words, {})) == plain(fast)
 
 
-@thousand
+@THOUSAND_EXAMPLES
 @given(lists, environs)
-def test_the_entry_ends_cleanly_on_any_words(words, environ):
-    """Everything up to the launch: a Request, or a clean end with 0 or 125 and one to four lines on stderr."""
+def test_the_program_has_no_traceback_on_any_words(words, environ):
+    """Before the launch there is a Request, or an end with 0 or 125 and one to four lines on stderr."""
     code = None
     with (
         mock.patch.object(launch, "run", return_value=None) as run,

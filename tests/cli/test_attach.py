@@ -1,4 +1,4 @@
-"""`supervise attach`: what was printed, what is printed, and the keys of a run's terminal."""
+"""`supervise attach`: earlier and later output, and the keys of a run's terminal."""
 
 import re
 import shlex
@@ -15,11 +15,11 @@ PYTHON_REPL = ("python3", "-q", "-i")
 
 
 def attached(supervise: Place, run_id: str) -> AbstractContextManager[Screen]:
-    """A person on a terminal, attached to the run."""
+    """Run `supervise attach` on a terminal."""
     return screen(supervise, [str(supervise.program), "attach", run_id])
 
 
-def test_what_was_printed_and_what_comes(supervise: Place) -> None:
+def test_attach_prints_earlier_and_later_output(supervise: Place) -> None:
     go = supervise.file("go")
     said = ("say=one", "say_err=two", f"wait_for={go}", "say=three", "say_err=four", "exit=3")
     running = supervise.start("--", *child(*said))
@@ -35,7 +35,7 @@ def test_what_was_printed_and_what_comes(supervise: Place) -> None:
     assert running.wait().out == b"one\nthree\n"
 
 
-def test_it_is_left_with_ctrl_c_and_the_run_goes_on(supervise: Place) -> None:
+def test_ctrl_c_leaves_attach_and_the_run_goes_on(supervise: Place) -> None:
     run_id, _ = detached(supervise, *child("say=hello", "stay"))
     with screen(supervise, [str(supervise.program), "attach", run_id]) as on:
         on.wait_for("hello")
@@ -44,14 +44,14 @@ def test_it_is_left_with_ctrl_c_and_the_run_goes_on(supervise: Place) -> None:
     assert stop(supervise, run_id)["outcome"] == "cancelled"
 
 
-def test_a_run_that_has_ended_is_refused(supervise: Place) -> None:
+def test_attach_refuses_a_run_that_has_ended(supervise: Place) -> None:
     supervise("--", *child("exit=7"))
     ended = attach(supervise, newest(supervise)).wait()
     assert ended.code == 125
     assert re.fullmatch(r"attach: run \S+ has ended: failed \(exit 7\)", *ended.messages)
 
 
-def test_a_run_that_is_killed(supervise: Place) -> None:
+def test_attach_ends_when_the_run_is_killed(supervise: Place) -> None:
     running = supervise.start("-k", "0.1", "--", *child("say=hello", "stay"))
     running.wait_for_out(b"hello")
     watching = attach(supervise, newest(supervise))
@@ -68,7 +68,7 @@ def test_a_run_that_is_killed(supervise: Place) -> None:
 # --- access
 
 
-def test_attaching_is_access_once(supervise: Place) -> None:
+def test_the_first_attach_gives_access(supervise: Place) -> None:
     options = ("-a", "1h", "--access-on", "attach", "-t", "1.5", "-v")
     running, run_id = steered(supervise, *options, "--", *child("ready", "stay"), events=True)
     watching = [attach(supervise, run_id), attach(supervise, run_id)]
@@ -82,7 +82,7 @@ def test_attaching_is_access_once(supervise: Place) -> None:
 
 
 @pytest.mark.parametrize("without", [(), ("--no-record",)], ids=" ".join)
-def test_ready_is_access_once(supervise: Place, without: tuple[str, ...]) -> None:
+def test_the_first_ready_gives_access(supervise: Place, without: tuple[str, ...]) -> None:
     options = ("-a", "1h", "--access-on", "manual", "-t", "1.5", *without)
     running, run_id = steered(supervise, *options, "--", *child("ready", "stay"), events=True)
     assert [command(supervise, "ready", run_id).code for _ in range(2)] == [0, 0]
@@ -92,7 +92,7 @@ def test_ready_is_access_once(supervise: Place, without: tuple[str, ...]) -> Non
 
 
 @pytest.mark.parametrize("what", ["ready", "attach"])
-def test_after_the_access_limit_it_is_too_late(supervise: Place, what: str) -> None:
+def test_ready_and_attach_after_the_access_limit_give_no_access(supervise: Place, what: str) -> None:
     options = ("-a", "1", "-k", "1h", "--access-on", what.replace("ready", "manual"))
     running, run_id = steered(supervise, *options, "--", *child("ignore=TERM", "ready", "stay"))
     running.wait_for_err(b"access timeout")
@@ -104,8 +104,8 @@ def test_after_the_access_limit_it_is_too_late(supervise: Place, what: str) -> N
 
 
 @pytest.mark.parametrize("without", [("--no-record",), ("--log-max", "0")], ids=" ".join)
-def test_where_nothing_can_be_shown_nobody_has_attached(supervise: Place, without: tuple[str, ...]) -> None:
-    """The refusal comes before the access, and a sign of another kind is still to come."""
+def test_an_attach_that_is_refused_gives_no_access(supervise: Place, without: tuple[str, ...]) -> None:
+    """A sign of another kind can still come."""
     options = ("-a", "1h", "--access-on", "attach", "--access-on", "manual", *without)
     running, run_id = steered(supervise, *options, "--", *child("ready", "stay"), events=True)
     ended = command(supervise, "attach", run_id)
@@ -120,7 +120,7 @@ def test_where_nothing_can_be_shown_nobody_has_attached(supervise: Place, withou
 # --- a terminal
 
 
-def test_keys_and_size_in_a_run_with_a_terminal(supervise: Place) -> None:
+def test_attach_passes_keys_and_window_size_to_a_terminal_run(supervise: Place) -> None:
     run_id, _ = detached(supervise, *PYTHON_REPL, options=("--pty",))
     with attached(supervise, run_id) as on:
         on.wait_for(">>>")
@@ -149,7 +149,7 @@ def _has_size(on: Screen, columns: int, lines: int) -> bool:
     return f"columns={columns}, lines={lines}" in on.text
 
 
-def test_one_ctrl_backslash_is_a_key(supervise: Place) -> None:
+def test_one_ctrl_backslash_is_a_key_for_the_command(supervise: Place) -> None:
     run_id, _ = detached(supervise, *child("print_signals", "ready", "stay"), options=("--pty", "-k", "0.1"))
     with attached(supervise, run_id) as on:
         on.wait_for("ready")
@@ -162,7 +162,7 @@ def test_one_ctrl_backslash_is_a_key(supervise: Place) -> None:
     stop(supervise, run_id)
 
 
-def test_the_terminal_is_given_back(supervise: Place) -> None:
+def test_attach_restores_the_terminal(supervise: Place) -> None:
     run_id, _ = detached(supervise, *PYTHON_REPL, options=("--pty",))
     script = f"stty -a > before; supervise attach {run_id}; stty -a > after; echo is back"
     with screen(supervise, ["sh", "-c", script]) as on:
@@ -173,7 +173,7 @@ def test_the_terminal_is_given_back(supervise: Place) -> None:
     stop(supervise, run_id)
 
 
-def test_only_watching(supervise: Place) -> None:
+def test_attach_read_only_passes_no_keys(supervise: Place) -> None:
     run_id, _ = detached(supervise, *PYTHON_REPL, options=("--pty",))
     with screen(supervise, [str(supervise.program), "attach", "--read-only", run_id]) as on:
         on.wait_for(">>>")
@@ -183,7 +183,7 @@ def test_only_watching(supervise: Place) -> None:
     assert stop(supervise, run_id)["exit_code"] == 143
 
 
-def test_what_is_piped_into_it(supervise: Place) -> None:
+def test_attach_passes_piped_input_to_the_command(supervise: Place) -> None:
     run_id, _ = detached(supervise, *PYTHON_REPL, options=("--pty",))
     script = f"printf 'print(6 * 7)\\nexit(4)\\n' | supervise attach {shlex.quote(run_id)}"
     ended = supervise.shell(script)
@@ -195,8 +195,8 @@ def test_what_is_piped_into_it(supervise: Place) -> None:
 # --- many, and much
 
 
-def test_ten_attached_and_one_of_them_stalled(supervise: Place) -> None:
-    """Nobody waits for it, and it misses nothing that is kept."""
+def test_a_stalled_client_delays_no_other_client(supervise: Place) -> None:
+    """The stalled client gets the kept output when it reads again."""
     go = supervise.file("go")
     running = supervise.start("--", *child("say=hello", f"wait_for={go}", "flood=20000000", "say=bye", "exit=0"))
     running.wait_for_out(b"hello")

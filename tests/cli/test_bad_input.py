@@ -1,4 +1,4 @@
-"""A call that is wrong: a clear message, 125, and nothing was started or written."""
+"""Wrong calls: one clear message, exit code 125, and nothing is started or written."""
 
 import os
 from pathlib import Path
@@ -12,20 +12,20 @@ DURATION = "a duration (90, 90s, 1.5m, 1h30m, 2d, 500ms, PT1H30M)"
 
 
 def refused(supervise: Place, *words: str, **manner: object) -> Ended:
-    """The words come before a command that would leave its mark."""
+    """Run supervise with these words and a command that would make a file."""
     started = supervise.file("started")
     ended = supervise.start(*words, "--", *child(f"mark={started}"), report=False, **manner).wait()
     assert not started.exists()
     return ended
 
 
-# What a duration is and is not, word by word, is tested beside its reader.
+# The reader of durations has tests of its own for each form (tests/options/test_values.py).
 BAD_DURATIONS = ("-1", "1x", "", "5M", "nan", "30m1h", "P1H", "infinite", "1s\n")
 
 
 @pytest.mark.parametrize("word", BAD_DURATIONS)
-def test_durations(supervise: Place, word: str) -> None:
-    """The option's name, what it got, what it takes."""
+def test_a_bad_duration_is_refused(supervise: Place, word: str) -> None:
+    """The message names the option, the value, and what the option takes."""
     got = f"got {word!r}" if word else "got nothing"
     is_refused(refused(supervise, "--timeout", word), "--timeout: ", got, f"takes {DURATION}")
 
@@ -54,15 +54,14 @@ def test_durations(supervise: Place, word: str) -> None:
         ("--events", ""),
     ],
 )
-def test_values(supervise: Place, option: str, word: str) -> None:
+def test_a_bad_value_is_refused(supervise: Place, option: str, word: str) -> None:
     is_refused(refused(supervise, f"{option}={word}"), f"{option}: got ", "takes ")
 
 
 @pytest.mark.parametrize(
     "variable", ["SUPERVISE_TIMEOUT", "SUPERVISE_COMPLETION_TIMEOUT", "SUPERVISE_SIGNAL", "SUPERVISE_QUIET"]
 )
-def test_variables(supervise: Place, variable: str) -> None:
-    """Named as they are."""
+def test_a_bad_variable_is_refused_by_its_name(supervise: Place, variable: str) -> None:
     is_refused(refused(supervise, "-i", "30", env={variable: "nonsense"}), f"{variable}: got 'nonsense', takes ")
 
 
@@ -90,24 +89,24 @@ def test_variables(supervise: Place, variable: str) -> None:
         (("run", "--timeout"), "needs a value"),
     ],
 )
-def test_words(supervise: Place, words: tuple[str, ...], needle: str) -> None:
+def test_a_bad_command_line_is_refused(supervise: Place, words: tuple[str, ...], needle: str) -> None:
     is_refused(supervise.start(*words, report=False).wait(), needle)
 
 
 @pytest.mark.parametrize("word", ["\udcff\udcfe", "a\nb\x1b[31m\u2028", "x" * 5000])
-def test_whatever_is_in_a_word_is_shown_harmlessly(supervise: Place, word: str) -> None:
-    """On its line, without control characters, and not at any length."""
+def test_a_refusal_shows_any_word_without_control_characters(supervise: Place, word: str) -> None:
+    """The message is one line of bounded length."""
     for words in ((word,), ("--timeout", word), (f"--{word}",), ("-t", "5", word)):
         ended = supervise.start(*words, report=False).wait()
         is_refused(ended)
         assert len(ended.err) < 6000
 
 
-def test_a_value_that_was_forgotten(supervise: Place) -> None:
+def test_a_missing_value_is_refused(supervise: Place) -> None:
     is_refused(supervise.start("--report", "--", "true", report=False).wait(), "--report")
 
 
-# --- files that cannot be written: said at once
+# --- files that cannot be written
 
 
 @pytest.mark.parametrize("option", ["--report", "--events"])
@@ -121,21 +120,21 @@ def test_a_value_that_was_forgotten(supervise: Place) -> None:
         ("x" * 300, "too long"),
     ],
 )
-def test_unwritable(supervise: Place, option: str, path: str, why: str) -> None:
+def test_an_unwritable_file_is_refused_before_the_start(supervise: Place, option: str, path: str, why: str) -> None:
     (supervise.folder / "folder").mkdir()
     (supervise.folder / "file").touch()
     is_refused(refused(supervise, option, path), option, why)
 
 
 @pytest.mark.parametrize("option", ["--report", "--events"])
-def test_not_permitted(supervise: Place, option: str) -> None:
+def test_a_folder_without_permission_is_refused_before_the_start(supervise: Place, option: str) -> None:
     somebody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if os.getuid() == 0 else []
     if supervise.popen([*somebody, str(supervise.program), "--", "true"]).wait().code:
         pytest.skip("the program is installed where only root may run it")
     supervise.folder.chmod(0o555)
     try:
         words = [str(supervise.program), option, "report.json", "--", "echo", "started"]
-        # The other user may not enter the home of this one: that its configuration is not read is another message.
+        # The other user may not enter the home of this one, and an unreadable configuration would give another message.
         home = {"HOME": "/nonexistent"} if somebody else {}
         is_refused(supervise.popen([*somebody, *words], env=home).wait(), option, "permission denied")
     finally:
@@ -147,8 +146,7 @@ def test_a_refused_call_writes_no_report(supervise: Place) -> None:
     assert not list(Path(supervise.folder).iterdir())
 
 
-def test_a_check_of_the_report_leaves_what_is_there(supervise: Place) -> None:
-    """Until the new one is whole."""
+def test_the_old_report_stays_until_the_new_one_is_whole(supervise: Place) -> None:
     path = supervise.report_path(0)
     path.write_text("old")
     running = supervise.start("--", *child("ready", f"wait_for={supervise.file('go')}"))
@@ -158,15 +156,15 @@ def test_a_check_of_the_report_leaves_what_is_there(supervise: Place) -> None:
     assert running.wait().report["outcome"] == "completed"
 
 
-# --- no traceback where nothing is as it should be
+# --- odd surroundings
 
 
-def test_without_home_and_path(supervise: Place) -> None:
+def test_a_run_without_home_and_path_starts(supervise: Place) -> None:
     ended = supervise.popen(["env", "-i", str(supervise.program), "-t", "30", "--", "echo", "started"]).wait()
     assert (ended.code, ended.out, ended.err) == (0, b"started\n", b"")
 
 
-def test_in_a_folder_that_is_gone(supervise: Place) -> None:
+def test_a_run_in_a_removed_folder_starts(supervise: Place) -> None:
     script = "mkdir gone; cd gone; rmdir ../gone; exec supervise -t 30 -- echo started"
     ended = supervise.shell(script, shell="sh")
     assert (ended.code, ended.out, ended.err) == (0, b"started\n", b"")
@@ -175,7 +173,7 @@ def test_in_a_folder_that_is_gone(supervise: Place) -> None:
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
-def test_with_closed_files(supervise: Place, closed: str) -> None:
+def test_a_run_with_closed_stdio_starts(supervise: Place, closed: str) -> None:
     ended = supervise.shell(f"supervise -t 30 -- sh -c 'sleep 0.4; exit 3' {closed}; exit $?", shell="sh")
     assert ended.code == 3
     ended = supervise.shell(f"supervise --timeout nonsense -- true {closed}; exit $?", shell="sh")

@@ -1,4 +1,4 @@
-"""Bounded against everyone: what stands still, floods or talks nonsense costs little, and blocks nothing."""
+"""Clients, readers, commands and signals that stall, flood or send nonsense: they cost little and block nothing."""
 
 import json
 import os
@@ -16,6 +16,7 @@ from tests.support.measures import GROWTH_LIMIT_KB, connected, fds, pss, threads
 
 
 def stop(supervise: Place, running: Running, run_id: str) -> None:
+    """Stop the run by `supervise stop`, and check its end."""
     assert command(supervise, "stop", run_id).code == 0
     assert running.wait().code == 143
 
@@ -35,15 +36,15 @@ def test_a_client_that_never_reads_costs_little(supervise: Place, request_: byte
             for _ in range(200):
                 one.sendall(request_ * 500)
         except OSError:
-            # It takes no more, or has hung up.
+            # The run takes no more, or has closed the connection.
             pass
         assert pss(running.pid) - before < GROWTH_LIMIT_KB
         assert ask(path, do="status")["ok"]
     stop(supervise, running, run_id)
 
 
-def test_many_requests_at_once_are_all_answered_to_one_that_reads(supervise: Place) -> None:
-    """However slowly: who does not read is not read."""
+def test_all_of_many_requests_are_answered_to_a_client_that_reads(supervise: Place) -> None:
+    """The run reads no request of a client that does not read its answers."""
     running, run_id = steered(supervise, "-t", "1h", "--", *child("ready", "stay"))
     count = 5000
     with connect(socket_of(supervise)) as one:
@@ -91,7 +92,7 @@ def test_a_number_that_is_no_duration_is_refused(supervise: Place, number: str) 
     stop(supervise, running, run_id)
 
 
-def test_a_deadline_has_an_end_however_often_it_is_moved(supervise: Place) -> None:
+def test_no_deadline_is_moved_beyond_a_century(supervise: Place) -> None:
     running, run_id = steered(supervise, "-t", "1h", "--", *child("ready", "stay"))
     path = socket_of(supervise)
     assert not ask(path, do="extend", by=-1)["ok"]
@@ -102,7 +103,7 @@ def test_a_deadline_has_an_end_however_often_it_is_moved(supervise: Place) -> No
     stop(supervise, running, run_id)
 
 
-def test_a_full_socket_is_called_full_and_not_the_end_of_the_run(supervise: Place) -> None:
+def test_clients_of_a_full_socket_say_that_it_is_full(supervise: Place) -> None:
     running, run_id = steered(supervise, "-t", "1h", "--", *child("ready", "stay"))
     path = socket_of(supervise)
     many = []
@@ -125,7 +126,7 @@ def test_a_full_socket_is_called_full_and_not_the_end_of_the_run(supervise: Plac
     assert followed.wait().code == 0
 
 
-def test_who_only_connects_takes_nobodys_place(supervise: Place) -> None:
+def test_clients_that_send_no_request_give_way_to_others(supervise: Place) -> None:
     running, run_id = steered(supervise, "-t", "1h", "--", *child("ready", "stay"))
     path = socket_of(supervise)
     many = [wait_until(lambda: connected(path)) for _ in range(300)]
@@ -133,7 +134,7 @@ def test_who_only_connects_takes_nobodys_place(supervise: Place) -> None:
         try:
             one.sendall(b'{"do":')
         except OSError:
-            # It was the first, and has had to go.
+            # The run has closed the oldest of these connections.
             pass
     assert ask(path, do="status")["ok"]
     stop(supervise, running, run_id)
@@ -141,11 +142,11 @@ def test_who_only_connects_takes_nobodys_place(supervise: Place) -> None:
         one.close()
 
 
-# --- the reader of our stdout
+# --- the reader of stdout
 
 
 @pytest.mark.parametrize("flood", [300_000, 30_000_000])
-def test_attempts_leave_nothing_while_the_reader_stands_still(supervise: Place, flood: int) -> None:
+def test_attempts_leave_no_resources_behind_while_the_reader_stands_still(supervise: Place, flood: int) -> None:
     ours, theirs = os.pipe()
     words = ["--retries", "100000", "--retry-on", "completion", "--retry-delay", "0", "-t", "0.1", "-k", "0"]
     script = f"head -c {flood} /dev/zero; head -c {flood} /dev/zero >&2; sleep 9"
@@ -166,7 +167,7 @@ def test_attempts_leave_nothing_while_the_reader_stands_still(supervise: Place, 
     running.process.wait(20)
     os.close(ours)
     running.wait()
-    # Those of the attempt that goes on come and go.
+    # The running attempt has descriptors and threads of its own.
     assert last[0] - first[0] <= 8
     assert last[1] - first[1] <= 4
     assert last[2] - first[2] < GROWTH_LIMIT_KB
@@ -178,7 +179,7 @@ def test_attempts_leave_nothing_while_the_reader_stands_still(supervise: Place, 
 STOPS_ITS_PARENT = "kill -STOP $PPID; "
 
 
-def test_signals_to_a_guardian_that_is_stopped_block_nothing(supervise: Place) -> None:
+def test_signals_to_a_stopped_guardian_block_no_limit(supervise: Place) -> None:
     script = f"trap : USR1; echo ready; {STOPS_ITS_PARENT} while :; do sleep 0.1; done"
     running = supervise.start("-t", "4", "-k", "1", "--", "sh", "-c", script)
     running.wait_for_out(b"ready")
@@ -192,11 +193,11 @@ def test_signals_to_a_guardian_that_is_stopped_block_nothing(supervise: Place) -
 
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGWINCH, signal.SIGCONT, signal.SIGCHLD])
 def test_a_storm_of_signals_costs_little_and_blocks_no_limit(supervise: Place, number: int) -> None:
-    """Those that are passed on, and one that tells of children."""
+    """USR1, WINCH and CONT are passed on; CHLD reports the death of a child."""
     script = "trap : USR1; echo ready; while :; do sleep 9; done"
     running = supervise.start("-t", "5", "-k", "1", "--", "sh", "-c", script, events=True)
     running.wait_for_out(b"ready")
-    # All is loaded that it takes.
+    # All modules are loaded by then.
     assert ask(socket_of(supervise), do="status")["ok"]
     running.send(number)
     time.sleep(1)
@@ -219,14 +220,14 @@ def test_a_storm_of_signals_costs_little_and_blocks_no_limit(supervise: Place, n
 
 STORMS = {
     "the first parent": "parent = os.getppid()\nstop = lambda: os.kill(parent, signal.SIGSTOP)",
-    # Who becomes our parent when the guardian is gone is supervise itself.
-    "whoever is the parent": "stop = lambda: os.kill(os.getppid(), signal.SIGSTOP)",
+    # The supervisor becomes the parent when the guardian is gone.
+    "the present parent": "stop = lambda: os.kill(os.getppid(), signal.SIGSTOP)",
 }
 
 
 @pytest.mark.parametrize("grace", ["0", "0.5"])
 @pytest.mark.parametrize("storm", STORMS.values(), ids=STORMS)
-def test_a_guardian_that_is_stopped_again_and_again_blocks_no_limit(supervise: Place, storm: str, grace: str) -> None:
+def test_a_guardian_that_the_command_keeps_stopping_blocks_no_limit(supervise: Place, storm: str, grace: str) -> None:
     script = (
         f"import os, signal, time\n{storm}\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nos.fork(); os.fork()\n"
         "until = time.monotonic() + 40\nprint('ready', flush=True)\n"
@@ -239,15 +240,15 @@ def test_a_guardian_that_is_stopped_again_and_again_blocks_no_limit(supervise: P
     assert "the command was stopped" in ended.finals[-1]
 
 
-def test_a_guardian_that_is_stopped_again_and_again_blocks_no_request(supervise: Place) -> None:
+def test_a_guardian_that_the_command_keeps_stopping_blocks_no_request(supervise: Place) -> None:
     script = f"trap : TERM; echo ready; while :; do {STOPS_ITS_PARENT} sleep 0.001; done"
     running, run_id = steered(supervise, "-k", "0.5", "--", "sh", "-c", script)
     running.wait_for_out(b"ready")
     stop(supervise, running, run_id)
 
 
-def test_the_term_reaches_the_command_of_a_guardian_that_is_stopped_once_and_only_once(supervise: Place) -> None:
-    """Whoever sends it."""
+def test_the_command_of_a_stopped_guardian_gets_exactly_one_term(supervise: Place) -> None:
+    """The sender is the guardian, or the supervisor where the guardian is stopped."""
     script = (
         "import os, signal, time\nparent = os.getppid()\ngot = []\n"
         "signal.signal(signal.SIGTERM, lambda *_: got.append(1))\nprint('ready', flush=True)\n"
@@ -261,14 +262,14 @@ def test_the_term_reaches_the_command_of_a_guardian_that_is_stopped_once_and_onl
     assert ended.out == b"ready\n1\n"
 
 
-def test_an_end_that_a_stopped_guardian_cannot_tell_is_noticed(supervise: Place) -> None:
+def test_the_supervisor_notices_the_end_of_the_command_under_a_stopped_guardian(supervise: Place) -> None:
     began = time.monotonic()
     ended = supervise("-t", "30", "--", "sh", "-c", f"sleep 0.5; {STOPS_ITS_PARENT} exit 7")
     assert ended.code == 7
     assert time.monotonic() - began < 10
 
 
-def test_an_end_before_the_limit_wins_whoever_has_stopped_the_guardian(supervise: Place) -> None:
+def test_an_end_before_the_limit_wins_though_the_guardian_is_stopped(supervise: Place) -> None:
     running = supervise.start("-t", "3", "--", "sh", "-c", "echo ready; sleep 1.5; exit 7")
     running.wait_for_out(b"ready")
     guardian = running.guardian()
@@ -287,7 +288,7 @@ FREEZERS = (("/sys/fs/cgroup/unified", "cgroup.freeze", "1"), ("/sys/fs/cgroup",
 
 @pytest.fixture(params=FREEZERS, ids=[f"{one[0].rpartition('/')[2]}-{one[1]}" for one in FREEZERS])
 def freezer(request: pytest.FixtureRequest) -> Iterator[tuple[Path, str, str]]:
-    """A cgroup that can be frozen."""
+    """Make a cgroup that can be frozen; it is removed at the end."""
     mount, name, word = request.param
     folder = Path(mount, f"test-bounds-{os.getpid()}")
     try:
@@ -318,7 +319,7 @@ def test_a_frozen_cgroup_blocks_no_limit(supervise: Place, freezer: tuple[Path, 
     running.wait_for_out(b"ready")
     guardian = running.guardian()
     (command,) = Path(f"/proc/{guardian}/task/{guardian}/children").read_text().split()
-    # Its wall is built by then, or never.
+    # The cgroup of the run is made by then, or never.
     time.sleep(0.5)
     for pid in [guardian] * (who != "the command") + [command] * (who != "the guardian"):
         (folder / "cgroup.procs").write_text(str(pid))
@@ -332,7 +333,7 @@ def test_a_frozen_cgroup_blocks_no_limit(supervise: Place, freezer: tuple[Path, 
 
 
 def matcher(running: Running) -> int:
-    """Its pid."""
+    """Wait for the matcher of the run, and return its pid."""
 
     def found() -> int:
         for pid in running.children():
@@ -347,7 +348,7 @@ def matcher(running: Running) -> int:
 
 
 @pytest.mark.parametrize("line", [b"y\\n", b"y"], ids=["lines", "one endless line"])
-def test_a_matcher_that_is_stopped_holds_nothing_up_and_sees_the_last_line(supervise: Place, line: bytes) -> None:
+def test_a_stopped_matcher_delays_no_output_and_sees_the_last_line(supervise: Place, line: bytes) -> None:
     go, more, over = (supervise.file(name) for name in ("go", "more", "over"))
     script = (
         f"import os, time\ndef wait(path):\n    while not os.path.exists(path): time.sleep(0.01)\n"
@@ -371,8 +372,7 @@ def test_a_matcher_that_is_stopped_holds_nothing_up_and_sees_the_last_line(super
     assert any("not all of the output is searched" in message for message in ended.messages)
 
 
-def test_an_expression_that_takes_for_ever_holds_nothing_up(supervise: Place) -> None:
-    """A slow expression: the output goes on."""
+def test_an_endless_search_delays_no_output(supervise: Place) -> None:
     script = "echo aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa; yes | head -c 3000000; sleep 1; echo end"
     began = time.monotonic()
     running = supervise.start("-a", "20", "--access-on", "match=(a+)+b", "--", "sh", "-c", script)
@@ -381,11 +381,11 @@ def test_an_expression_that_takes_for_ever_holds_nothing_up(supervise: Place) ->
     assert running.wait().code == 0
 
 
-# --- what the command says of itself
+# --- notify messages
 
 
 def talker(words: str, over: Path, pause: float) -> tuple[str, ...]:
-    """A command that says these words again and again until that file is there; `n` counts them."""
+    """Return a command that sends this message by sd_notify until the file exists; `n` in it counts the messages."""
     script = f"""
 import os, socket, time
 s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -413,7 +413,9 @@ FLOODS = {
 
 @pytest.mark.parametrize("pause", [0, 0.02])
 @pytest.mark.parametrize("words", FLOODS.values(), ids=FLOODS)
-def test_what_a_command_says_is_bounded_everywhere(supervise: Place, words: str, pause: float) -> None:
+def test_a_flood_of_notify_messages_is_bounded_in_memory_record_and_events(
+    supervise: Place, words: str, pause: float
+) -> None:
     options = ("-v", "--notify", "-t", "60", "-x", "1d", "--log-max", "64KiB")
     over = supervise.file("over")
     running = supervise.start(*options, "--", *talker(words, over, pause), events=True)
@@ -441,7 +443,7 @@ def test_what_a_command_says_is_bounded_everywhere(supervise: Place, words: str,
 
 
 @pytest.mark.alone
-def test_what_is_left_out_is_counted(supervise: Place) -> None:
+def test_left_out_notify_messages_are_counted(supervise: Place) -> None:
     over = supervise.file("over")
     running = supervise.start("-v", "--notify", "--", *talker(FLOODS["status"], over, 0.02), events=True)
     wait_until(lambda: running.err.count(b"step ") > 15)
@@ -449,13 +451,13 @@ def test_what_is_left_out_is_counted(supervise: Place) -> None:
     ended = running.wait()
     told = ended.events_named("said")
     count = len(told) + sum(one.get("left_out", 0) for one in told)
-    # Some come together; alone, since more do so the longer the supervisor waits for a processor.
+    # Messages that come together count once, and more of them do so the longer the supervisor waits for a CPU.
     assert int(ended.out) / 4 < count <= int(ended.out)
     assert count > len(told)
 
 
-def test_a_status_that_changes_all_the_time_is_told_soon(supervise: Place) -> None:
-    """To whoever asks, also where the events have few of them."""
+def test_ps_shows_a_status_that_changes_all_the_time_soon(supervise: Place) -> None:
+    """The events have only a few of the changes."""
     over = supervise.file("over")
     running = supervise.start("--notify", "--", *talker("f'STATUS={n}'", over, 0.02))
     program = str(supervise.program)
@@ -466,13 +468,13 @@ def test_a_status_that_changes_all_the_time_is_told_soon(supervise: Place) -> No
 
     wait_until(lambda: shown() > 60)
     first = shown()
-    # A file that is written once a second.
+    # The supervisor writes the file of the status once a second.
     wait_until(lambda: shown() > first + 30, 10)
     over.touch()
     running.wait()
 
 
-def test_a_command_that_fails_again_and_again_fills_no_record(supervise: Place) -> None:
+def test_three_hundred_attempts_fill_no_record(supervise: Place) -> None:
     words = ("--retries", "300", "--retry-on", "failed", "--retry-delay", "0", "--log-max", "64KiB")
     ended = supervise.start(*words, "-q", "--", "false", events=True).wait()
     assert ended.code == 1
@@ -486,10 +488,10 @@ def test_a_command_that_fails_again_and_again_fills_no_record(supervise: Place) 
     assert len(recorded) + recorded[-1]["left_out"] == len(ended.events)
 
 
-# --- what is recorded
+# --- records
 
 
-def test_logs_are_linear_in_a_line_without_an_end(supervise: Place) -> None:
+def test_logs_takes_linear_time_for_an_endless_line(supervise: Place) -> None:
     """A progress bar: 8 MB in pieces of 80 bytes, each with a carriage return and none with a line feed."""
     script = "import os, time\nfor _ in range(1000): os.write(1, (b'\\r' + b'#' * 79) * 100)"
     supervise.start("-q", "--name", "bar", "--", *PYTHON, "-c", script, report=False).wait()
@@ -505,7 +507,7 @@ def test_logs_are_linear_in_a_line_without_an_end(supervise: Place) -> None:
         ended = supervise.popen([str(supervise.program), "logs", *words, "bar"]).wait()
         assert time.monotonic() - began < 10
         assert ended.code == 0
-        # With its times a line is cut into pieces of 64 KiB.
+        # With --timestamps a line is cut into pieces of 64 KiB.
         assert len(ended.out) >= (8_000_000 if "--timestamps" not in words or "-n" not in words else 4 << 16)
     began = time.monotonic()
     assert supervise.popen([str(supervise.program), "show", "bar"]).wait().code == 0

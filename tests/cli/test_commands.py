@@ -1,4 +1,4 @@
-"""The commands beside `run`: what is the same for all of them."""
+"""The rules that hold for all commands beside `run`."""
 
 import importlib
 import os
@@ -18,7 +18,7 @@ def words_of(row):
     return [*row.name.split(), *(FILLED.get(word.strip("[]"), "x") for word in row.operands.split())]
 
 
-def told(call):
+def plain(call):
     return call and (call.row, call.values, call.operands)
 
 
@@ -41,21 +41,21 @@ def call(program, tmp_path):
 
 @pytest.mark.parametrize("row", SUBCOMMANDS, ids=lambda row: row.name)
 class TestEach:
-    def test_its_module_does_it(self, row):
+    def test_the_module_has_a_main(self, row):
         assert callable(importlib.import_module(row.module).main)
 
-    def test_both_ways_agree(self, row):
+    def test_the_fast_reader_and_typer_agree(self, row):
         words = words_of(row)
-        assert told(invocation.read(words)) == told(app.main(words, {}))
+        assert plain(invocation.read(words)) == plain(app.main(words, {}))
 
-    def test_too_many_operands(self, row):
+    def test_too_many_operands_are_refused(self, row):
         words = [*words_of(row), "x"]
         assert invocation.read(words) is None
         code, text = refusal(words, {})
         assert code == 125
         assert text == f"supervise: {row.name}: unexpected operand 'x'; usage: supervise {row.usage}\n"
 
-    def test_too_few_operands(self, row):
+    def test_too_few_operands_are_refused(self, row):
         if row.least:
             words = words_of(row)[: len(row.name.split()) + row.least - 1]
             assert invocation.read(words) is None
@@ -63,41 +63,41 @@ class TestEach:
             assert code == 125
             assert text == f"supervise: {row.name}: an operand is missing; usage: supervise {row.usage}\n"
 
-    def test_its_help_names_all_of_its_options(self, row, call):
+    def test_the_help_names_all_options(self, row, call):
         ended = call(*row.name.split(), "--help")
         assert (ended.returncode, ended.stderr) == (0, "")
         assert f"supervise {row.name} " in ended.stdout
         assert all(f"--{option.name}" in ended.stdout for option in row.options)
 
-    def test_an_option_that_it_has_not(self, row):
+    def test_an_unknown_option_is_refused(self, row):
         code, text = refusal([*row.name.split(), "--xyzzy"], {})
         assert code == 125
         assert text == "supervise: no such option --xyzzy; see supervise --help\n"
 
 
-def test_help_lists_them(call):
+def test_the_help_lists_all_commands(call):
     text = call("--help").stdout
     assert all(f"│ {word} " in text for word in first_words())
 
 
-def test_a_command_that_is_not_there_gets_a_hint(call):
+def test_an_unknown_command_gets_a_hint(call):
     ended = call("slep", "1")
     assert ended.returncode == 125
     assert ended.stderr == "supervise: no such command 'slep'; did you mean: supervise sleep 1\n"
 
 
-def test_a_bad_operand_is_named_with_what_is_taken(call):
+def test_the_refusal_of_a_bad_operand_says_what_the_command_takes(call):
     ended = call("sleep", "5x")
     assert ended.returncode == 125
     assert ended.stderr.startswith("supervise: sleep: got '5x', takes a duration (")
 
 
-def test_a_sleep_within_the_budget(call):
+def test_a_sleep_within_the_time_of_the_run_ends_with_0(call):
     ended = call("sleep", "0.01")
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
 
 
-def test_a_sleep_that_would_outlast_the_run_is_none(call):
+def test_a_sleep_that_would_outlast_the_run_is_refused_with_75(call):
     ended = call("sleep", "1h", SUPERVISE_DEADLINE="1000000000")
     assert (ended.returncode, ended.stdout) == (75, "")
     assert ended.stderr.startswith("supervise: not sleeping 1h: the run ends ")

@@ -1,4 +1,4 @@
-"""The completions in a real bash, zsh and fish, as somebody at a terminal would have them."""
+"""The completions in a real bash, zsh and fish."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ from tests.support.programs import needed
 COMPLETIONS = Path(__file__).parents[2] / "completions"
 LONG_NAMES = {name for name in NAMES if name.startswith("--")} | {"--help", "--version"}
 HANG_SECONDS = 30.0
-"""Seconds that a shell may take for an answer on a busy machine; they are never waited out where it comes."""
+"""Seconds that a shell may take for an answer on a busy machine."""
 
 BASH_RC = """
 PS1='ready> '
@@ -34,7 +34,7 @@ COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
 _supervise
 printf '%s\n' "${COMPREPLY[@]}"
 """
-# Stands in for the package bash-completion, which hands over by a function of this name and argument.
+# A stand-in for the package bash-completion, which has a function of this name and argument.
 BASH_PACKAGE = r"""
 _command_offset() { COMPREPLY=("handed-over-from-$1"); }
 """
@@ -51,7 +51,7 @@ compinit -u -D
 
 @pytest.fixture
 def home(tmp_path):
-    """An empty home, the working directory of the shells, with one file of an awkward name."""
+    """Make a home that is empty but for one file with an awkward name; the shells run in it."""
     (tmp_path / "my report.json").touch()
     return tmp_path
 
@@ -61,14 +61,14 @@ def environ(home):
 
 
 class Terminal:
-    """A shell that one types to."""
+    """A shell at whose terminal the test types."""
 
     def __init__(self, fd):
         self.fd = fd
         self.seen = ""
 
     def wait_for(self, *patterns):
-        """Read on until each of them was shown since the last wait."""
+        """Read until the shell has shown each text since the last wait."""
         until = time.monotonic() + HANG_SECONDS
         while not all(re.search(pattern, self.seen) for pattern in patterns):
             ready = select.select([self.fd], [], [], max(0.0, until - time.monotonic()))[0]
@@ -80,7 +80,7 @@ class Terminal:
         self.seen = ""
 
     def complete(self, line, *patterns):
-        """Type the line and a TAB, see what comes, and take the line away again."""
+        """Type the line and a TAB, wait for the texts, and delete the line again."""
         os.write(self.fd, line.encode() + b"\t")
         self.wait_for(*patterns)
         os.write(self.fd, b"\x15")
@@ -88,7 +88,7 @@ class Terminal:
 
 @contextlib.contextmanager
 def interactive(command, home):
-    # Not pty.fork(): a fork of a test run with threads is a warning, and here warnings are errors.
+    # Not pty.fork(): Python warns of a fork where pytest has threads, and warnings are errors here.
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         command, stdin=theirs, stdout=theirs, stderr=theirs, cwd=home, env=environ(home), start_new_session=True
@@ -105,7 +105,7 @@ def interactive(command, home):
 
 
 def bash_offers(words, home, before=""):
-    """What the function puts into COMPREPLY; the last word is the one under the cursor."""
+    """Return what the function puts into COMPREPLY; the cursor is at the last word."""
     call = subprocess.run(
         [needed("bash"), "--norc", "-c", before + BASH_CALL, "bash", COMPLETIONS / "supervise.bash", *words],
         env=environ(home), cwd=home, capture_output=True, text=True, timeout=HANG_SECONDS, check=True,
@@ -149,7 +149,7 @@ def fish_offers(line, home):
         (["supervise", "run", "mkdi"], ["mkdir"]),
     ],
 )
-def test_bash(words, offers, home):
+def test_bash_offers_the_words(words, offers, home):
     assert [offer for offer in bash_offers(words, home) if offer] == offers
 
 
@@ -170,11 +170,11 @@ def test_bash_offers_every_option(home):
         (["supervise", "run", "make", "--", "-j"], 2),
     ],
 )
-def test_bash_hands_over_from_the_first_word_of_the_command(words, offset, home):
+def test_bash_leaves_the_words_of_the_command_to_bash_completion(words, offset, home):
     assert bash_offers(words, home, before=BASH_PACKAGE) == [f"handed-over-from-{offset}"]
 
 
-def test_bash_at_a_terminal(home):
+def test_bash_completes_at_a_terminal(home):
     rc = home / "rc"
     rc.write_text(BASH_RC.format(completions=COMPLETIONS))
     with interactive([needed("bash"), "--noprofile", "--rcfile", str(rc), "-i"], home) as terminal:
@@ -183,14 +183,14 @@ def test_bash_at_a_terminal(home):
         terminal.complete("supervise --extend-on cpu,s", "cpu,socket")
         terminal.complete("supervise run --report my", r"my\\ report.json ")
         terminal.complete("supervise run -t5 mkdi", "mkdir ")
-        # Without the package bash-completion: files.
+        # Without the package bash-completion the files are offered.
         terminal.complete("supervise run cat my", r"my\\ report.json ")
 
 
 # --- zsh -------------------------------------------------------------------------------------------------------------
 
 
-def test_zsh_at_a_terminal(home):
+def test_zsh_completes_at_a_terminal(home):
     (home / ".zshrc").write_text(ZSH_RC.format(completions=COMPLETIONS))
     with interactive([needed("zsh"), "-i"], home) as terminal:
         terminal.complete("supervise ru", "supervise run ")
@@ -242,7 +242,7 @@ def test_zsh_at_a_terminal(home):
         ("supervise run cat my", ["my report.json"]),
     ],
 )
-def test_fish(line, offers, home):
+def test_fish_offers_the_words(line, offers, home):
     assert fish_offers(line, home) == offers
 
 

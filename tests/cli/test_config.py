@@ -1,4 +1,4 @@
-"""The configuration, by the installed program: what a run makes of it, and the commands that show and change it."""
+"""The configuration of the installed program: its effect on runs, and the commands that show and change it."""
 
 import json
 import os
@@ -12,12 +12,12 @@ import pytest
 from tests.support.harness import Ended, Place, child
 from tests.support.refusals import is_refused
 
-SOMEBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+AS_ANOTHER_USER = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
 
 
 @pytest.fixture
 def file(supervise: Place) -> Path:
-    """The user's own configuration, not there yet."""
+    """Return the path of the user's own configuration, which does not exist yet."""
     file = Path(supervise.environ["HOME"]) / ".config" / "supervise" / "config.toml"
     file.parent.mkdir(parents=True)
     return file
@@ -28,7 +28,7 @@ def call(supervise: Place, *words: str, **manner: object) -> Ended:
 
 
 def refused(supervise: Place, *words: str, **manner: object) -> str:
-    """What is said where the command must not start."""
+    """Check that supervise refuses the run and the command does not start, and return stderr."""
     started = supervise.file("started")
     ended = call(supervise, *words, "--", *child(f"mark={started}"), **manner)
     is_refused(ended)
@@ -39,7 +39,7 @@ def refused(supervise: Place, *words: str, **manner: object) -> str:
 # --- runs ------------------------------------------------------------------------------------------------------------
 
 
-def test_defaults_are_for_every_run(supervise: Place, file: Path) -> None:
+def test_defaults_hold_for_every_run(supervise: Place, file: Path) -> None:
     file.write_text('idle-timeout = "0.3s"\nkill-after = 0\n')
     ended = supervise("--", *child("ready", "sleep=30"))
     assert ended.code == 123
@@ -47,8 +47,8 @@ def test_defaults_are_for_every_run(supervise: Place, file: Path) -> None:
     assert supervise("-i", "off", "--", *child("ready", "sleep=0.5")).code == 0
 
 
-def test_what_makes_no_sense_together_is_refused_whoever_says_it(supervise: Place, file: Path) -> None:
-    """Before the start; a sign that can come beside it is enough."""
+def test_contradicting_options_are_refused_also_from_the_configuration(supervise: Place, file: Path) -> None:
+    """A run with another sign that can come is not refused."""
     file.write_text('access-timeout = 5\naccess-on = "attach"\n[profiles.bare]\nno-record = true\n')
     why = "supervise: --access-on: nobody can attach without the record, of which --no-record leaves none\n"
     assert refused(supervise, "--no-record") == why
@@ -57,7 +57,7 @@ def test_what_makes_no_sense_together_is_refused_whoever_says_it(supervise: Plac
     assert call(supervise, "--no-record", "--access-on", "manual", "--", *child("exit=3")).code == 3
 
 
-def test_a_profile_is_for_those_who_ask_for_it(supervise: Place, file: Path) -> None:
+def test_a_profile_holds_only_where_it_is_named(supervise: Place, file: Path) -> None:
     file.write_text('verbose = true\n[profiles.short]\ntimeout = 0.3\nwarn-at = "off"')
     assert call(supervise, "--", "true").messages[-1] == "completed (exit 0)"
     assert supervise("--profile", "short", "--", *child("sleep=30")).code == 124
@@ -73,7 +73,7 @@ def test_the_command_sees_no_variable_that_chose_the_configuration(supervise: Pl
     assert names & {*environ} == {"SUPERVISE_OTHER"}
 
 
-def test_no_configuration_comes_from_the_current_folder(supervise: Place) -> None:
+def test_no_configuration_is_read_from_the_current_folder(supervise: Place) -> None:
     for name in ("config.toml", "supervise.toml", ".supervise.toml", "supervise/config.toml", ".config/supervise/x"):
         path = supervise.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -82,7 +82,7 @@ def test_no_configuration_comes_from_the_current_folder(supervise: Place) -> Non
         assert call(supervise, "--", "true", env=environ).code == 0
 
 
-# --- what is wrong ---------------------------------------------------------------------------------------------------
+# --- wrong files -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -95,17 +95,15 @@ def test_no_configuration_comes_from_the_current_folder(supervise: Place) -> Non
         ("a\n", "{file}:1: not TOML: "),
     ],
 )
-def test_nothing_is_started_with_a_configuration_that_is_wrong(
-    supervise: Place, file: Path, text: str, said: str
-) -> None:
+def test_a_wrong_configuration_refuses_the_run(supervise: Place, file: Path, text: str, said: str) -> None:
     file.write_text(text)
     assert refused(supervise).startswith("supervise: " + said.format(file=file))
     assert refused(supervise, "--timeout", "30").startswith("supervise: " + said.format(file=file))
-    # Whoever names another is not bound by it.
+    # A call that names another configuration does not read this one.
     assert call(supervise, "--config", "/dev/null", "--", "true").code == 0
 
 
-def test_files_that_cannot_be_read(supervise: Place, file: Path) -> None:
+def test_an_unreadable_configuration_refuses_the_run(supervise: Place, file: Path) -> None:
     said = refused(supervise, "--config", "no.toml")
     assert said == "supervise: no.toml: cannot read it: no such file or directory\n"
     assert refused(supervise, env={"SUPERVISE_CONFIG": "no.toml"}) == said
@@ -122,8 +120,8 @@ def test_files_that_cannot_be_read(supervise: Place, file: Path) -> None:
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody else")
-def test_a_file_that_may_not_be_read(supervise: Place) -> None:
-    if supervise.popen([*SOMEBODY, str(supervise.program), "--", "true"]).wait().code:
+def test_a_configuration_without_permission_refuses_the_run(supervise: Place) -> None:
+    if supervise.popen([*AS_ANOTHER_USER, str(supervise.program), "--", "true"]).wait().code:
         pytest.skip("the program is installed where only root may run it")
     with tempfile.TemporaryDirectory() as folder:
         # Within the test's own folder they may look at nothing.
@@ -132,16 +130,16 @@ def test_a_file_that_may_not_be_read(supervise: Place) -> None:
         file.write_text("")
         file.chmod(0o600)
         Path(folder).chmod(0o755)
-        words = [*SOMEBODY, str(supervise.program), "--", "echo", "started"]
+        words = [*AS_ANOTHER_USER, str(supervise.program), "--", "echo", "started"]
         environ = {"XDG_CONFIG_HOME": folder}
         is_refused(supervise.popen(words, env=environ).wait(), f"{file}: cannot read it: permission denied")
-        # Where one cannot even see whether there is one, there is none: a home that is another user's.
+        # In the home of another user, which may not be entered, there is no configuration.
         Path(folder).chmod(0o700)
         assert supervise.popen(words, env=environ).wait().out == b"started\n"
 
 
 @pytest.mark.parametrize("source", ["--profile", "SUPERVISE_PROFILE"])
-def test_a_profile_that_is_not_there(supervise: Place, file: Path, source: str) -> None:
+def test_an_unknown_profile_is_refused(supervise: Place, file: Path, source: str) -> None:
     words, environ = (["--profile", "release"], {}) if source == "--profile" else ([], {source: "release"})
     expected = f"supervise: {source}: there is no configuration that could have a profile 'release'\n"
     assert refused(supervise, *words, env=environ) == expected
@@ -153,7 +151,7 @@ def test_a_profile_that_is_not_there(supervise: Place, file: Path, source: str) 
 # --- config show -----------------------------------------------------------------------------------------------------
 
 
-def test_show_says_where_each_value_is_from(supervise: Place, file: Path) -> None:
+def test_show_names_the_source_of_each_value(supervise: Place, file: Path) -> None:
     file.write_text(
         'timeout = "1h"\nidle-timeout = 5\n\n[profiles.ci]\nidle-timeout = 6\naccess-on = ["listen", "output"]'
     )
@@ -194,7 +192,7 @@ def test_show_refuses_what_a_run_would_refuse(supervise: Place, file: Path) -> N
 # --- config path, check ----------------------------------------------------------------------------------------------
 
 
-def test_path_is_the_one_that_would_be_read(supervise: Place) -> None:
+def test_path_prints_the_file_that_a_run_would_read(supervise: Place) -> None:
     own = Path(supervise.environ["HOME"]) / ".config" / "supervise" / "config.toml"
     assert call(supervise, "config", "path").out.decode() == f"{own}\n"
     assert call(supervise, "config", "path", env={"XDG_CONFIG_HOME": "/x"}).out == b"/x/supervise/config.toml\n"
@@ -202,7 +200,7 @@ def test_path_is_the_one_that_would_be_read(supervise: Place) -> None:
     assert call(supervise, "config", "path", "--config", "z", env={"SUPERVISE_CONFIG": "y"}).out == b"z\n"
 
 
-def test_check_says_all_that_is_wrong(supervise: Place, file: Path) -> None:
+def test_check_reports_all_errors(supervise: Place, file: Path) -> None:
     assert call(supervise, "config", "check").out.decode() == f"{file}: does not exist\n"
     file.write_text("timeout = 5\n")
     assert call(supervise, "config", "check").out.decode() == f"{file}: no errors\n"
@@ -222,7 +220,7 @@ def test_check_says_all_that_is_wrong(supervise: Place, file: Path) -> None:
 # --- config set ------------------------------------------------------------------------------------------------------
 
 
-def test_set_makes_the_file_and_keeps_what_is_in_it(supervise: Place) -> None:
+def test_set_makes_the_file_and_keeps_other_settings(supervise: Place) -> None:
     file = Path(call(supervise, "config", "path").out.decode().strip())
     for words in (
         ["timeout", "1h"],
@@ -265,7 +263,7 @@ def test_set_refuses_what_a_run_would_refuse(supervise: Place, file: Path) -> No
         assert file.read_text() == wrong
 
 
-def test_set_says_that_comments_are_lost(supervise: Place, file: Path) -> None:
+def test_set_warns_that_comments_are_lost(supervise: Place, file: Path) -> None:
     file.write_text("report = '#x'\n")
     assert call(supervise, "config", "set", "timeout", "5").err == b""
     file.write_text("report = '#x' # y\ntimeout = 5")
@@ -284,7 +282,7 @@ def test_set_writes_through_a_link_and_keeps_the_mode(supervise: Place, file: Pa
     assert real.stat().st_mode & 0o777 == 0o644
 
 
-def test_of_many_at_once_none_is_lost(supervise: Place, file: Path) -> None:
+def test_no_setting_is_lost_where_many_set_at_once(supervise: Place, file: Path) -> None:
     names = ("timeout", "idle-timeout", "access-timeout", "kill-after", "drain", "extend-by")
     with ThreadPoolExecutor(3) as pool:
         running = [supervise.start("config", "set", name, "5", report=False) for name in names]
@@ -292,14 +290,14 @@ def test_of_many_at_once_none_is_lost(supervise: Place, file: Path) -> None:
     assert tomllib.loads(file.read_text()) == dict.fromkeys(names, 5)
 
 
-def test_a_set_that_cannot_be_written_changes_nothing(supervise: Place, file: Path) -> None:
+def test_set_refuses_a_file_that_cannot_be_written(supervise: Place, file: Path) -> None:
     is_refused(call(supervise, "config", "set", "timeout", "5", "--config", "/proc/x/config.toml"), "config set: ")
 
 
 # --- config alone ----------------------------------------------------------------------------------------------------
 
 
-def test_which_of_them_is_asked_for(supervise: Place) -> None:
+def test_config_names_its_commands(supervise: Place) -> None:
     is_refused(call(supervise, "config"), "config: takes one of show, set, path, check")
     is_refused(call(supervise, "config", "get"), "config: takes one of show, set, path, check, got get")
     assert b"check" in call(supervise, "config", "--help").out

@@ -1,4 +1,4 @@
-"""The control socket itself: who gets in, what it survives, and what is left of it."""
+"""The control socket: its folder, its permissions, bad clients, and its removal."""
 
 import json
 import os
@@ -22,11 +22,11 @@ def stop(supervise: Place, run_id: str) -> None:
     assert command(supervise, "stop", run_id).code == 0
 
 
-# --- where it is
+# --- its folder
 
 
-def test_a_long_path(supervise: Place) -> None:
-    """Longer than an address may be (108 bytes, unix(7))."""
+def test_a_runtime_folder_with_a_long_path_has_a_control_socket(supervise: Place) -> None:
+    """A socket address has room for 108 bytes (unix(7))."""
     runtime = supervise.folder / ("long" * 40) / ("longer" * 30)
     runtime.mkdir(parents=True)
     environ = {"XDG_RUNTIME_DIR": str(runtime)}
@@ -43,7 +43,7 @@ PLANTED = ["mkdir -m 700 {0}-mine; ln -s {0}-mine {0}", "touch {0}", "mkdir {0};
 
 @pytest.fixture
 def fallback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The last of the folders, on a machine that has none of the others."""
+    """Return the path of the last folder that is tried, and take the others away."""
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     for name in ("LOGIN_PARENT", "LOCK_PARENT"):
         monkeypatch.setattr(runtime_folders, name, str(tmp_path / "absent"))
@@ -58,7 +58,7 @@ def fallback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 RUN_ID = "20000101-000000-123456abcd"
 
 
-def test_the_fallback(fallback: Path) -> None:
+def test_the_fallback_folder_is_made_private_and_removed_again(fallback: Path) -> None:
     announced: list[str] = []
     before = os.umask(0o777)
     try:
@@ -75,7 +75,7 @@ def test_the_fallback(fallback: Path) -> None:
 
 
 @pytest.mark.parametrize("plant", PLANTED, ids=["link", "file", "open"])
-def test_where_the_name_of_the_fallback_is_taken_another_is_made_and_found(fallback: Path, plant: str) -> None:
+def test_a_second_fallback_folder_is_made_where_the_name_is_taken(fallback: Path, plant: str) -> None:
     subprocess.run(["sh", "-c", plant.format(fallback)], check=True)
     listener = sockets.listen(RUN_ID, lambda path: None)
     folder = Path(listener.folder.path)
@@ -85,7 +85,7 @@ def test_where_the_name_of_the_fallback_is_taken_another_is_made_and_found(fallb
     connection = sockets.connect(RUN_ID, 1)
     assert connection is not None
     connection.close()
-    # The next run, and a time at which the name is free again, make no third one.
+    # Neither the next run nor a run after the name is free again makes a third folder.
     subprocess.run(["sh", "-c", f"rm -rf {fallback} {fallback}-mine"], check=True)
     second = sockets.listen(RUN_ID.replace("abcd", "0000"), lambda path: None)
     assert second.folder.path == listener.folder.path
@@ -94,7 +94,7 @@ def test_where_the_name_of_the_fallback_is_taken_another_is_made_and_found(fallb
         one.close()
 
 
-def test_many_that_begin_at_once_share_one_folder(fallback: Path) -> None:
+def test_processes_that_begin_at_once_share_one_fallback_folder(fallback: Path) -> None:
     place = runtime_folders.for_locks()[-1]
     for _ in range(100):
         wait, go = os.pipe()
@@ -116,9 +116,9 @@ def test_many_that_begin_at_once_share_one_folder(fallback: Path) -> None:
         fallback.rmdir()
 
 
-# --- who gets in
+# --- permissions
 
-AS_NOBODY = """
+AS_ANOTHER_USER = """
 import os, sys
 from importlib import import_module
 from supervise.commands import invocation
@@ -127,15 +127,15 @@ import_module(call.row.module)
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 os._exit(invocation.carry_out(call))
 """
-"""A command of ours by another user, who cannot read where the program is; but with our environment."""
+"""A command of supervise run by another user with this environment; that user cannot read the program's folder."""
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder away")
-def test_whose_run_it_is_is_said(supervise: Place) -> None:
-    """Its socket is where another user's are, which is no reason to wait for it."""
+def test_commands_of_another_user_name_the_owner_of_the_run(supervise: Place) -> None:
+    """A socket that this user may not enter is not waited for."""
     running, run_id = steered(supervise, "-t", "1h", "--", *child("ready", "stay"))
     path, folder = socket_of(supervise), f"{supervise.state}/runs/{run_id}"
-    # Or the socket would be put back.
+    # A running supervisor would put the socket back.
     running.send(signal.SIGSTOP)
     path.rename(f"{path}.away")
     os.chown(folder, 65534, 65534)
@@ -151,8 +151,8 @@ def test_whose_run_it_is_is_said(supervise: Place) -> None:
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
-def test_another_user_gets_nowhere(supervise: Place) -> None:
-    """Neither to the socket, nor, should its folder be open by mistake, to the run behind it."""
+def test_another_user_reaches_neither_the_socket_nor_the_run(supervise: Place) -> None:
+    """Also where the folder of the socket is open by mistake, the run does not answer another user."""
     running, run_id = steered(supervise, "-t", "1h", "--", *child("ready", "stay"))
     path = socket_of(supervise)
     program = (
@@ -176,7 +176,7 @@ def test_another_user_gets_nowhere(supervise: Place) -> None:
     path.parent.chmod(0o700)
     assert ask(path, do="status")["phase"] == "running"
     for words in (["stop", run_id], ["extend", run_id, "1h"], ["attach", run_id], ["ready", run_id], ["wait", run_id]):
-        ended = supervise.popen([sys.executable, "-c", AS_NOBODY, *words]).wait()
+        ended = supervise.popen([sys.executable, "-c", AS_ANOTHER_USER, *words]).wait()
         assert (ended.code, ended.messages[0].split(":")[0]) == (125, words[0])
     assert running.process.poll() is None
     stop(supervise, run_id)
@@ -184,7 +184,7 @@ def test_another_user_gets_nowhere(supervise: Place) -> None:
     assert (run.code, run.report["extensions"]) == (143, [])
 
 
-# --- what it survives
+# --- bad clients
 
 REQUESTS = st.fixed_dictionaries(
     {"do": st.sampled_from(["status", "extend", "ready", "attach", "more", "keys", "size", "stop", "x"])},
@@ -207,11 +207,11 @@ GARBAGE = st.one_of(
 )
 
 
-def survives(supervise: Place, count: int, options: tuple[str, ...]) -> None:
-    # Among the keys is Ctrl-C now and then, which must be no more than a byte.
+def check_garbage_is_survived(supervise: Place, count: int, options: tuple[str, ...]) -> None:
+    # The keys have a Ctrl-C now and then, which must be a mere byte to the command.
     command = ("sh", "-c", "if [ -t 1 ]; then stty raw -echo </dev/tty; fi; echo ready; exec sleep 1000")
     running, run_id = steered(supervise, *options, "--", *command)
-    # Before the terminal is raw, Ctrl-C and Ctrl-\\ would end the command, as they should.
+    # Before the terminal is raw, Ctrl-C and Ctrl-\\ would rightly end the command.
     running.wait_for_out(b"ready")
     path = socket_of(supervise)
 
@@ -223,7 +223,7 @@ def survives(supervise: Place, count: int, options: tuple[str, ...]) -> None:
                 one.sendall(data)
                 one.shutdown(socket.SHUT_WR)
                 got = b""
-                # An answer that may never come (to `more`) is not waited for.
+                # The request `more` may have no answer, so none is waited for.
                 one.settimeout(0.002 if b'"more"' in data else HANG_SECONDS)
                 while more := one.recv(1 << 16):
                     got += more
@@ -239,17 +239,17 @@ def survives(supervise: Place, count: int, options: tuple[str, ...]) -> None:
     assert (run.code, run.finals[-1].count("cancelled by supervise stop")) == (143, 1)
 
 
-def test_garbage(supervise: Place) -> None:
-    survives(supervise, 200, ("-t", "1h"))
+def test_a_run_survives_garbage_on_its_socket(supervise: Place) -> None:
+    check_garbage_is_survived(supervise, 200, ("-t", "1h"))
 
 
 @pytest.mark.slow
-def test_much_garbage(supervise: Place) -> None:
-    survives(supervise, 5000, ("--pty", "-a", "1h", "--access-on", "attach"))
+def test_a_terminal_run_survives_much_garbage_on_its_socket(supervise: Place) -> None:
+    check_garbage_is_survived(supervise, 5000, ("--pty", "-a", "1h", "--access-on", "attach"))
 
 
-def test_clients_that_leave_while_they_wait(supervise: Place) -> None:
-    """They take nobody's place: there are more of them than are served at a time."""
+def test_clients_that_leave_while_they_wait_make_room(supervise: Place) -> None:
+    """There are more of them than the run serves at a time."""
     running, run_id = steered(supervise, "-t", "1h", "--", *child("ready", "stay"))
     running.wait_for_out(b"ready")
     path = socket_of(supervise)
@@ -265,8 +265,8 @@ def test_clients_that_leave_while_they_wait(supervise: Place) -> None:
     running.wait()
 
 
-def test_clients_that_stall_harm_nobody(supervise: Place) -> None:
-    """They ask and never read; they connect and never ask; they stop in the middle of a word."""
+def test_stalled_clients_delay_no_other_client(supervise: Place) -> None:
+    """Some send requests and never read, some send nothing, some stop in the middle of a request."""
     running, run_id = steered(supervise, "-t", "1h", "--", *child("ready", "stay"))
     path = socket_of(supervise)
     idle = [connect(path) for _ in range(100)]
@@ -290,11 +290,11 @@ def test_clients_that_stall_harm_nobody(supervise: Place) -> None:
         one.close()
 
 
-def test_more_clients_than_it_serves(supervise: Place) -> None:
+def test_more_clients_than_a_run_serves_push_out_the_silent_ones(supervise: Place) -> None:
     running, run_id = steered(supervise, "-t", "1h", "--", *child("ready", "stay"))
     path = socket_of(supervise)
     many = [wait_until(lambda: _connect(path)) for _ in range(300)]
-    # Who asks nothing gives way, the first of them first.
+    # Clients that have sent no request give way, the oldest first.
     wait_until(lambda: _is_closed(many[0]))
     assert not _is_closed(many[-1])
     for one in many:
@@ -308,7 +308,7 @@ def _connect(path: Path) -> socket.socket | None:
     try:
         return connect(path)
     except BlockingIOError:
-        # So many that it has not come to accept them.
+        # The backlog is full of connections that are not accepted yet.
         return None
 
 
@@ -327,12 +327,12 @@ def _answers(path: Path) -> bool:
         return False
 
 
-# --- what is left
+# --- removal
 
 
 @pytest.mark.parametrize("also_guardian", [False, True])
-def test_killed_it_leaves_no_socket(supervise: Place, also_guardian: bool) -> None:
-    """The guardian removes it; where that was killed too, whoever finds nobody there."""
+def test_a_killed_run_leaves_no_socket(supervise: Place, also_guardian: bool) -> None:
+    """The guardian removes the socket; where it was killed too, the next client that finds no listener does."""
     running, run_id = steered(supervise, "-k", "0.1", "--", *child("ready", "stay"))
     path = socket_of(supervise)
     if also_guardian:
@@ -346,12 +346,12 @@ def test_killed_it_leaves_no_socket(supervise: Place, also_guardian: bool) -> No
     wait_until(lambda: not path.exists())
     if also_guardian:
         supervise.sweep()
-    # The report is the last that a guardian writes.
+    # The report is the last file that a guardian writes.
     wait_until(lambda: not supervise.alive())
     running.wait()
 
 
-def test_a_run_that_is_stopped_itself(supervise: Place) -> None:
+def test_clients_of_a_stopped_supervisor_say_that_it_does_not_answer(supervise: Place) -> None:
     running, run_id = steered(supervise, "-t", "1h", "--", *child("ready", "stay"))
     running.send(signal.SIGTSTP)
     wait_until(lambda: _state(running.pid) == "T")
@@ -369,12 +369,12 @@ def _state(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
-# --- many
+# --- many runs
 
 
 @pytest.mark.slow
-def test_two_hundred_runs_each_with_a_client_of_its_own(supervise: Place) -> None:
-    """Every client is answered by its own run, and nothing crosses over."""
+def test_each_of_two_hundred_clients_gets_the_answer_of_its_run(supervise: Place) -> None:
+    """No answer goes to the client of another run."""
     count = 200
     ids = [
         supervise.popen([str(supervise.program), "run", "-d", "-t", "1h", "--", "sleep", "300"]) for _ in range(count)
@@ -388,7 +388,7 @@ def test_two_hundred_runs_each_with_a_client_of_its_own(supervise: Place) -> Non
             for number, name in enumerate(names[step : step + 20])
         ]
         assert [one.wait().code for one in clients] == [0] * len(clients)
-    # All of them at the same time, and the answers in another order than the questions.
+    # All clients ask at the same time, and read the answers in another order.
     clients = [connect(supervise.runtime / "supervise" / f"{name}.sock") for name in names]
     for client in clients:
         client.sendall(b'{"do": "status"}\n')

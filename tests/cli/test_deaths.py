@@ -1,4 +1,4 @@
-"""One of us is killed: what the command started does not outlive its supervision, and no file is left half written."""
+"""The supervisor or its guardian is killed: no process of the tree lives on, and no file is half written."""
 
 import json
 import os
@@ -29,8 +29,8 @@ TREES = {
 
 
 @pytest.mark.parametrize("words", TREES.values(), ids=TREES)
-def test_supervise_is_killed(supervise: Place, words: list[str]) -> None:
-    """The guardian stops the tree: asks, waits out the grace, kills."""
+def test_the_guardian_stops_the_tree_of_a_killed_supervisor(supervise: Place, words: list[str]) -> None:
+    """The guardian sends the signal, waits for the grace, and kills."""
     pid_file = supervise.file("pid")
     running = supervise.start("-k", "0.3", "--", *child(f"mark={pid_file}", *words))
     wait_for_file(pid_file)
@@ -40,7 +40,7 @@ def test_supervise_is_killed(supervise: Place, words: list[str]) -> None:
     assert running.wait().report["outcome"] == "lost"
 
 
-def test_supervise_is_killed_without_a_report(supervise: Place) -> None:
+def test_the_tree_of_a_killed_supervisor_without_a_report_is_stopped(supervise: Place) -> None:
     pid_file = supervise.file("pid")
     running = supervise.start("-k", "0.3", "--", *child("ignore=TERM", f"mark={pid_file}", "stay"), report=False)
     wait_for_file(pid_file)
@@ -49,8 +49,8 @@ def test_supervise_is_killed_without_a_report(supervise: Place) -> None:
     wait_until(lambda: not supervise.alive())
 
 
-def test_its_grace_is_kept(supervise: Place) -> None:
-    """The command is asked first, and has its time to clean up."""
+def test_the_guardian_keeps_the_grace_of_the_command(supervise: Place) -> None:
+    """The command gets the signal first, and has its time to clean up."""
     pid_file, clean = supervise.file("pid"), supervise.file("clean")
     words = (f"mark_on=TERM,{clean}", f"mark={pid_file}", f"wait_for={clean}", "exit=0")
     running = supervise.start("-k", "1h", "--", *child(*words))
@@ -81,8 +81,10 @@ while True:
 @pytest.mark.parametrize("attempts", [1, 2])
 @pytest.mark.parametrize("streams", ["apart", "together"])
 @pytest.mark.parametrize("lines", [1, 3000])
-def test_a_clean_up_that_prints_comes_to_its_end(supervise: Place, lines: int, streams: str, attempts: int) -> None:
-    """Its reader is dead: the guardian reads, also more than a pipe holds, and so SIGPIPE ends nothing."""
+def test_a_clean_up_that_prints_finishes_after_the_supervisor_was_killed(
+    supervise: Place, lines: int, streams: str, attempts: int
+) -> None:
+    """The guardian reads in the place of the dead supervisor, also more than a pipe holds, so no SIGPIPE comes."""
     clean = supervise.file("clean")
     again = 'test $SUPERVISE_ATTEMPT = $1 || exit 75; shift; exec "$@"'
     command = ["sh", "-c", again, "sh", str(attempts), *PYTHON, "-c", CHATTY, str(clean), str(lines)]
@@ -95,15 +97,15 @@ def test_a_clean_up_that_prints_comes_to_its_end(supervise: Place, lines: int, s
     assert clean.exists()
 
 
-def test_a_reader_that_leaves_is_told_to_each_attempt(supervise: Place) -> None:
-    """The guardian's copy of the pipe hides nothing: SIGPIPE ends `yes`, in the second attempt as well."""
+def test_each_attempt_gets_sigpipe_when_the_reader_leaves(supervise: Place) -> None:
+    """The guardian's copy of the pipe does not keep SIGPIPE from `yes`, in the second attempt as well."""
     script = "supervise --retries 1 --retry-on failed,signaled --retry-delay 0 -- sh -c "
     script += "'test $SUPERVISE_ATTEMPT = 2 || exit 1; exec yes' | head -1; echo ${PIPESTATUS[*]}"
     assert supervise.shell(script).out.split() == [b"y", b"141", b"0"]
 
 
-def test_its_group_is_killed(supervise: Place) -> None:
-    """As a CI runner does: that must not take the guardian along."""
+def test_the_guardian_survives_a_kill_of_the_supervisors_group(supervise: Place) -> None:
+    """Some CI runners kill the whole process group."""
     pid_file = supervise.file("pid")
     running = supervise.start("-k", "0.3", "--", *child("ignore=TERM", f"mark={pid_file}", "stay"))
     wait_for_file(pid_file)
@@ -113,7 +115,7 @@ def test_its_group_is_killed(supervise: Place) -> None:
     assert running.wait().report["outcome"] == "lost"
 
 
-def test_killed_while_stopping(supervise: Place) -> None:
+def test_a_supervisor_killed_while_stopping_leaves_no_process(supervise: Place) -> None:
     running = supervise.start("-t", "1", "-k", "1.5", "--", *child("ignore=TERM", "ready", "stay"))
     running.wait_for_err(b"completion timeout")
     running.send(signal.SIGKILL)
@@ -123,7 +125,7 @@ def test_killed_while_stopping(supervise: Place) -> None:
 
 
 @pytest.mark.parametrize("delay", [0, 20, 40, 60, 100, 200, 400, 700])
-def test_killed_at_some_moment(supervise: Place, delay: int) -> None:
+def test_a_supervisor_killed_at_any_moment_leaves_no_process_and_no_half_report(supervise: Place, delay: int) -> None:
     """Show that no report is half-written and that no process lives; the slow tests have many more moments."""
     killed_at(
         supervise, delay / 1000, "-k", "0.2", "--", *child("fork", "ignore=TERM", "stay", "end", "sleep=0.3", "exit=0")
@@ -148,11 +150,11 @@ def killed_at(supervise: Place, delay: float, *words: str) -> None:
     waiter.wait()
 
 
-# --- the guardian is killed: we do its work
+# --- the guardian is killed: the supervisor does its work
 
 
 def without_guardian(supervise: Place, *words: str, options: tuple[str, ...] = ()) -> Running:
-    """A run whose guardian has just been killed, and whose command has been told so by a file."""
+    """Return a run whose guardian has just been killed; a file lets its command go on then."""
     go = supervise.file("go")
     pid_file = supervise.file("pid")
     running = supervise.start(*options, "--", *child(f"mark={pid_file}", f"wait_for={go}", *words))
@@ -164,8 +166,8 @@ def without_guardian(supervise: Place, *words: str, options: tuple[str, ...] = (
     return running
 
 
-def test_the_guardian_is_killed(supervise: Place) -> None:
-    """The command runs on, and its own code is still known."""
+def test_a_command_runs_on_after_its_guardian_was_killed(supervise: Place) -> None:
+    """The exit code of the command is still known."""
     ended = without_guardian(supervise, "say=on", "say_err=and on", "sleep=0.3", "exit=7").wait()
     assert ended.code == 7
     assert ended.out == b"on\n"
@@ -174,8 +176,8 @@ def test_the_guardian_is_killed(supervise: Place) -> None:
     assert ended.left == []
 
 
-def test_the_guardian_is_killed_where_sigchld_was_ignored(supervise: Place) -> None:
-    """The kernel would throw the command's status away."""
+def test_a_run_with_sigchld_ignored_survives_the_death_of_its_guardian(supervise: Place) -> None:
+    """With SIGCHLD ignored the kernel would discard the command's status."""
     go, pid_file = supervise.file("go"), supervise.file("pid")
     script = "trap '' CHLD; exec supervise -t 30 -- \"$@\""
     running = supervise.popen(["sh", "-c", script, "sh", *child(f"mark={pid_file}", f"wait_for={go}", "exit=7")])
@@ -186,21 +188,21 @@ def test_the_guardian_is_killed_where_sigchld_was_ignored(supervise: Place) -> N
     assert running.wait().code == 7
 
 
-def test_a_timeout_after_the_guardian_was_killed(supervise: Place) -> None:
+def test_a_timeout_after_the_guardian_was_killed_stops_the_tree(supervise: Place) -> None:
     words = ("double_fork", "ignore=TERM", "stay", "end", "ignore=TERM", "stay")
     ended = without_guardian(supervise, *words, options=("-t", "2", "-k", "0.3")).wait()
     assert ended.code == 124
     assert ended.left == []
 
 
-def test_an_extension_after_the_guardian_was_killed(supervise: Place) -> None:
+def test_activity_extends_the_deadline_after_the_guardian_was_killed(supervise: Place) -> None:
     running = without_guardian(supervise, "burn_cpu=60", options=("-t", "3", "-x", "1", "--cpu-threshold", "2"))
     ended = running.wait()
     assert ended.code == 124
     assert sum(extension["by"] for extension in ended.report["extensions"]) == pytest.approx(1, abs=0.002)
 
 
-def test_a_cancellation_after_the_guardian_was_killed(supervise: Place) -> None:
+def test_a_cancellation_after_the_guardian_was_killed_stops_the_tree(supervise: Place) -> None:
     running = without_guardian(supervise, "fork", "setsid", "stay", "end", "ready", "stay")
     running.wait_for_out(b"ready")
     running.send(signal.SIGTERM)
@@ -209,7 +211,7 @@ def test_a_cancellation_after_the_guardian_was_killed(supervise: Place) -> None:
     assert ended.left == []
 
 
-def test_the_guardian_is_killed_while_stopping(supervise: Place) -> None:
+def test_a_guardian_killed_while_stopping_leaves_no_process(supervise: Place) -> None:
     running = supervise.start("-t", "1", "-k", "2", "--", *child("ignore=TERM", "ready", "stay"))
     running.wait_for_err(b"completion timeout")
     os.kill(running.guardian(), signal.SIGKILL)
@@ -218,8 +220,8 @@ def test_the_guardian_is_killed_while_stopping(supervise: Place) -> None:
     assert ended.left == []
 
 
-def test_the_command_is_killed(supervise: Place) -> None:
-    """By somebody else: that is a signal that we did not send."""
+def test_a_kill_of_the_command_is_reported_as_a_signal(supervise: Place) -> None:
+    """The signal does not come from supervise."""
     pid_file = supervise.file("pid")
     running = supervise.start("-t", "30", "--", *child(f"mark={pid_file}", "stay"))
     pid = wait_for_file(pid_file)
@@ -233,11 +235,11 @@ def test_the_command_is_killed(supervise: Place) -> None:
 @pytest.mark.parametrize(
     ("fault", "said"), [("1 / 0", "internal error: ZeroDivisionError: "), ("import nothing", "cannot go on: ")]
 )
-def test_a_fault_of_ours_leaves_nobody_alone(supervise: Place, fault: str, said: str) -> None:
-    """The guardian stops the command, with its grace, and we end when it has."""
+def test_an_internal_fault_of_the_supervisor_stops_the_command(supervise: Place, fault: str, said: str) -> None:
+    """The guardian stops the command with its grace, and the supervisor ends after that."""
     supervise.file("trio.py").write_text(fault)
     words = ("-t", "60", "-k", "0.3", "--", *child("ignore=TERM", "fork", "ready", "stay", "end", "ready", "stay"))
-    # Not by PYTHONPATH, which supervise leaves to the command.
+    # PYTHONPATH would not do: supervise leaves it to the command.
     start = "import sys; sys.path.insert(0, sys.argv.pop(1)); from supervise.__main__ import main; main()"
     options = ("run", "--report", str(supervise.report_path(0)))
     python = [sys.executable, "-I", "-c", start, str(supervise.folder)]
@@ -248,5 +250,5 @@ def test_a_fault_of_ours_leaves_nobody_alone(supervise: Place, fault: str, said:
     assert ended.messages[-1].endswith("; stopping the command")
     assert (ended.report["outcome"], ended.report["exit_code"]) == ("error", 125)
     assert ended.report["reason"] == ended.messages[-1]
-    # It is no run that was lost: the machine did not go down, and nobody killed it.
+    # The run is not lost: neither did the machine go down, nor was the supervisor killed.
     assert supervise.shell("supervise ps -q; supervise recover").out == b"nothing was lost\n"

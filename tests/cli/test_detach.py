@@ -1,4 +1,4 @@
-"""`--detach`: the id comes back once the command runs, and the run goes on without whoever called."""
+"""`--detach`: the call prints the id once the command runs, and the run goes on without its caller."""
 
 import os
 import sys
@@ -11,10 +11,10 @@ from tests.support.harness import Place, child, is_alive, wait_for_file, wait_un
 from tests.support.screens import SHELLS, screen, words
 
 
-def test_the_id_comes_back_and_the_run_goes_on(supervise: Place) -> None:
+def test_detach_prints_the_id_and_the_run_goes_on(supervise: Place) -> None:
     pid_file = supervise.file("pid")
     run_id, ended = detached(supervise, *child("say=hello", "say_err=and hello", f"mark={pid_file}", "stay"))
-    # Its pipes have ended, so nobody holds them: an ssh would have come back.
+    # The pipes have ended, so no process holds them: an ssh would have returned.
     assert ended.out.decode() == f"{run_id}\n"
     pid = wait_for_file(pid_file)
     assert is_alive(pid)
@@ -25,13 +25,13 @@ def test_the_id_comes_back_and_the_run_goes_on(supervise: Place) -> None:
     assert not is_alive(pid)
 
 
-def test_a_short_command(supervise: Place) -> None:
+def test_a_short_detached_command_writes_its_report(supervise: Place) -> None:
     run_id, _ = detached(supervise, "sh", "-c", "exit 3")
     report = report_of(supervise)
     assert (report["run_id"], report["exit_code"]) == (run_id, 3)
 
 
-def test_the_environment_can_ask_for_it(supervise: Place) -> None:
+def test_a_variable_can_detach_a_run(supervise: Place) -> None:
     ended = supervise("--", "true", env={"SUPERVISE_DETACH": "1"})
     assert ended.out.decode().startswith("20")
     report_of(supervise)
@@ -47,7 +47,9 @@ def test_the_environment_can_ask_for_it(supervise: Place) -> None:
         (("--detac", "--", "true"), 125, "no such option --detac"),
     ],
 )  # fmt: skip
-def test_what_cannot_start_is_said_with_its_code(supervise: Place, said: tuple[str, ...], code: int, text: str) -> None:
+def test_a_failed_start_of_a_detached_run_has_message_and_code(
+    supervise: Place, said: tuple[str, ...], code: int, text: str
+) -> None:
     ended = supervise("--detach", *said)
     assert (ended.code, ended.out) == (code, b"")
     (message,) = ended.messages
@@ -55,8 +57,8 @@ def test_what_cannot_start_is_said_with_its_code(supervise: Place, said: tuple[s
     assert ended.left == []
 
 
-def test_it_outlives_the_terminal(supervise: Place) -> None:
-    """Called in a shell whose window is then closed."""
+def test_a_detached_run_outlives_the_terminal_of_its_caller(supervise: Place) -> None:
+    """The caller is a shell whose window is then closed."""
     pid_file = supervise.file("pid")
     with screen(supervise, SHELLS["bash"]) as on:
         on.enter(
@@ -70,8 +72,8 @@ def test_it_outlives_the_terminal(supervise: Place) -> None:
     assert not is_alive(pid)
 
 
-def test_nothing_of_the_callers_is_held(supervise: Place) -> None:
-    """Neither its pipes nor a lock on a descriptor that it happens to have open."""
+def test_a_detached_run_holds_no_descriptor_of_its_caller(supervise: Place) -> None:
+    """Neither the pipes of the caller nor another descriptor that it has open."""
     reading, writing = os.pipe()
     pid_file = supervise.file("pid")
     running = supervise.start("--detach", "--", *child(f"mark={pid_file}", "stay"), pass_fds=(writing,))
@@ -83,8 +85,8 @@ def test_nothing_of_the_callers_is_held(supervise: Place) -> None:
     stop(supervise, run_id)
 
 
-def test_a_terminal_of_its_own_has_no_end_of_file(supervise: Place) -> None:
-    """Its keys come from whoever attaches."""
+def test_the_terminal_of_a_detached_run_has_no_end_of_file(supervise: Place) -> None:
+    """The keys come from clients of `attach`."""
     pid_file, seen = supervise.file("pid"), supervise.file("seen")
     script = (
         "import os, sys; open(sys.argv[1], 'w').write(str(os.getpid())); os.ttyname(0); input(); open(sys.argv[2], 'w')"
@@ -96,15 +98,15 @@ def test_a_terminal_of_its_own_has_no_end_of_file(supervise: Place) -> None:
     assert not seen.exists()
 
 
-def test_its_signals_are_as_they_were(supervise: Place) -> None:
-    """The one that was called has had a guardian; what is left in its place has the caller's mask."""
+def test_a_detached_command_has_the_signal_mask_of_the_caller(supervise: Place) -> None:
+    """The supervisor blocks all signals for itself alone."""
     run_id, _ = detached(supervise, "sh", "-c", "grep SigBlk /proc/self/status > mask; sleep 60")
     wait_until(lambda: Path(supervise.file("mask")).exists() and Path(supervise.file("mask")).read_text())
     assert Path(supervise.file("mask")).read_text().split()[1].strip("0") == ""
     stop(supervise, run_id)
 
 
-def test_a_limit_holds(supervise: Place) -> None:
+def test_a_detached_run_keeps_its_limit(supervise: Place) -> None:
     detached(supervise, *child("stay"), options=("-t", "0.7"))
     report = report_of(supervise)
     assert (report["outcome"], report["exit_code"]) == ("completion_timeout", 124)

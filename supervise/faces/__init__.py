@@ -1,1 +1,1 @@
-"""What is told, and to whom: text for people, JSON for programs. Faces decide nothing."""
+"""The faces of a run: messages for people, JSON for programs. They report notices and decide nothing."""

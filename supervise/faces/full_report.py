@@ -1,4 +1,4 @@
-"""The account of a run: hears what happens as it happens, and makes the report of it at any time."""
+"""The full report of a run: it notes each item as it happens, and can make the report at any time."""
 
 import json
 from collections import deque
@@ -24,21 +24,24 @@ from supervise.faces.json_fields import Fields
 from supervise.faces.report_items import Diagnosis, Moment, ReportItem, Said, Stragglers, Usage
 
 ENTRIES_KEPT = 60
-"""Entries that the report keeps of each kind: of warnings, of extensions, and of idle stops that were put off."""
+"""Entries of each list that the report keeps: of warnings, of extensions, and of idle stops that were put off."""
 ENTRIES_PER_PACK = 256
-"""Entries that are packed together."""
+"""Entries that are compressed together."""
 LOST_OUTCOME = report_shape.outcome("lost", None)
-"""How a run ended of which no outcome was heard: the supervisor died."""
+"""The outcome of a run that has reported none, because the supervisor died."""
 
 
 class FirstAndLast:
-    """Keeps the first and the last of many entries: a run may last for weeks, and its command decides how many come."""
+    """Keeps the first and the last entries of a list.
+
+    A run may last for weeks, and its command decides how many entries come.
+    """
 
     def __init__(self) -> None:
         self._first: list[Fields] = []
         self._last: deque[Fields] = deque(maxlen=ENTRIES_KEPT // 2)
         self.left_out = 0
-        """How many entries came in between, and are left out."""
+        """Number of entries between the first and the last ones."""
 
     def append(self, entry: Fields) -> None:
         """Add one entry."""
@@ -54,7 +57,7 @@ class FirstAndLast:
 
 
 class PackedList:
-    """Keeps very many entries for one reading at the end: some 20 bytes each, since they are much alike."""
+    """Keeps very many similar entries in some 20 bytes each, for one reading at the end."""
 
     def __init__(self) -> None:
         self._packed: list[bytes] = []
@@ -64,14 +67,14 @@ class PackedList:
         """Add one entry."""
         self._fresh.append(json.dumps(entry).encode())
         if len(self._fresh) == ENTRIES_PER_PACK:
-            # Most runs do not need the library, so it is loaded here.
+            # Most runs do not need zlib, so it is imported here.
             import zlib
 
             self._packed.append(zlib.compress(b"\n".join(self._fresh)))
             self._fresh.clear()
 
     def __len__(self) -> int:
-        """Return how many entries there are."""
+        """Return the number of entries."""
         return ENTRIES_PER_PACK * len(self._packed) + len(self._fresh)
 
     def __iter__(self) -> Iterator[Fields]:
@@ -86,27 +89,27 @@ class PackedList:
 
 @dataclass(slots=True)
 class ReportedAttempt:
-    """One child's life, as far as it is known.  `pid` is None where there could be no child."""
+    """One attempt as the report shows it. `pid` is None if the command could not be started."""
 
     pid: int | None
     started_at: float
     """Epoch seconds."""
     ended_at: float | None = None
-    """Of the command itself, where that is known; else of the attempt, its clean-up included."""
+    """Epoch seconds of the end of the command itself, if that is known; otherwise of the attempt with its clean-up."""
     access: Fields | None = None
     exit: Fields | None = None
     outcome: str = "lost"
     is_over: bool = False
-    """Another one follows, so that the outcome of the run is not its own."""
+    """Another attempt follows, so the outcome of the run is not that of this attempt."""
 
     def end(self, outcome: Outcome, moment: Moment) -> None:
-        """So it ended."""
+        """Set the outcome of the attempt."""
         self.outcome = outcome.name
         self.exit = json_fields.command_exit(outcome.exit) or self.exit
         self.ended_at = moment.epoch if self.ended_at is None else self.ended_at
 
     def report(self, number: int) -> Fields:
-        """Its part of the report."""
+        """Return the attempt as a part of the report."""
         return report_shape.attempt(
             number,
             self.pid,
@@ -119,10 +122,10 @@ class ReportedAttempt:
 
 
 class FullReport:
-    """What the report of one run is made of.
+    """Collects the facts of one run and makes its report.
 
-    As long as no outcome was heard, the report is that of a run which was lost: whoever outlives the supervisor needs
-    no more than the facts of the start.
+    Before the outcome is noted, the report is that of a lost run. So the process that outlives the supervisor needs
+    only the facts of the start.
     """
 
     def __init__(
@@ -137,7 +140,10 @@ class FullReport:
         name: str | None = None,
         has_access_limit: bool = False,
     ) -> None:
-        """`pid` is the supervisor's own, `started_at` in epoch seconds; without an access limit access is at spawn."""
+        """Start the report. `pid` is the supervisor's and `started_at` is in epoch seconds.
+
+        Without an access limit, access is at the spawn.
+        """
         self._start: Fields = {
             "run_id": run_id,
             "name": None if name is None else json_fields.text(name),
@@ -149,9 +155,9 @@ class FullReport:
         }
         self._has_access_limit = has_access_limit
         self._attempts: list[ReportedAttempt] = []
-        """The last attempt, if there is one."""
+        """The last attempt; empty before the first one."""
         self._past = PackedList()
-        """The parts of the report for the attempts before the last one."""
+        """The parts of the report for all earlier attempts."""
         self._outcome: Outcome | None = None
         self._ended: Moment | None = None
         self._some = {name: FirstAndLast() for name in report_shape.LISTS}
@@ -163,7 +169,7 @@ class FullReport:
         self._status: str | None = None
 
     def hear(self, item: ReportItem, moment: Moment) -> None:
-        """Take note of what happened."""
+        """Take note of the item."""
         at = json_fields.time(moment.epoch)
         left_out: Fields = {"left_out": moment.left_out} if moment.left_out else {}
         match item:
@@ -226,7 +232,7 @@ class FullReport:
             self._attempts[-1].end(outcome, moment)
 
     def report(self, moment: Moment, usage: Usage | None = None) -> Fields:
-        """The report, as valid by `report.schema.json`; `moment` is the end of a run of which no other end is known."""
+        """Return the report, valid by `report.schema.json`. `moment` is the end if no other end is known."""
         ended = self._ended or moment
         last = self._attempts[-1] if self._attempts else None
         end = json_fields.outcome(self._outcome) if self._outcome else LOST_OUTCOME

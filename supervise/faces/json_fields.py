@@ -1,4 +1,4 @@
-"""Values as programs read them: the parts of which the report and the events are made."""
+"""Values as JSON fields: the parts of which the report and the events are made."""
 
 import re
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ _TIMEOUTS = {"access_timeout": "access", "completion_timeout": "completion", "id
 
 
 def time(epoch: float) -> str:
-    """`2026-11-22T13:07:00.123Z` (RFC 3339)."""
+    """Return `2026-11-22T13:07:00.123Z` for epoch seconds (RFC 3339)."""
     return (
         datetime.fromtimestamp(min(epoch, LATEST_EPOCH_SECONDS), UTC)
         .isoformat(timespec="milliseconds")
@@ -26,29 +26,32 @@ def time(epoch: float) -> str:
 
 
 def seconds(value: float | None) -> float | None:
-    """To the millisecond."""
+    """Return the seconds, rounded to the millisecond."""
     return None if value is None else round(value, 3)
 
 
 def text(value: str) -> str:
-    r"""The text, a byte that is not UTF-8 written as `\xff`: JSON has no way to carry it, and readers differ."""
+    r"""Return the text with `\xff` for each byte that is not UTF-8.
+
+    JSON has no form for such a byte, and readers differ in what they make of one.
+    """
     return _SURROGATE.sub(_marked, value)
 
 
 def signal(number: int | None) -> str | None:
-    """`TERM`."""
+    """Return the name of the signal: `TERM`."""
     return None if number is None else signal_name(number)
 
 
 def command_exit(value: Exit | None) -> Fields | None:
-    """How the command itself ended; code and signal both null where nobody could tell."""
+    """Return how the command itself ended; code and signal are both null if its status is lost."""
     if value is None:
         return None
     return report_shape.command_exit(value.code, signal(value.signal), core=value.core)
 
 
 def evidence(value: Activity | None) -> Fields | None:
-    """What was measured, and which of it counted."""
+    """Return what was measured, and which kinds of it count."""
     if value is None:
         return None
     busiest = value.busiest
@@ -64,12 +67,12 @@ def evidence(value: Activity | None) -> Fields | None:
 
 
 def process(value: Process) -> Fields:
-    """A process; null for what is not known of it."""
+    """Return a process, with null for what is not known."""
     return report_shape.process(value.pid, text(value.name), value.uid, text(value.state), text(value.waits_in))
 
 
 def diagnosis(value: Diagnosis, moment: Moment) -> Fields:
-    """What the tree was doing."""
+    """Return what the processes of the tree were doing."""
     return {
         "cpu_span": seconds(value.cpu_span),
         "processes": [_process_snapshot(one) for one in value.processes],
@@ -114,7 +117,7 @@ def _last_line(value: LastLine, moment: Moment) -> Fields:
 
 
 def warning(value: Warned, moment: Moment) -> Fields:
-    """A mark that was reached."""
+    """Return the fields of a warning."""
     return {
         "limit": value.limit,
         "mark": seconds(value.mark),
@@ -126,7 +129,7 @@ def warning(value: Warned, moment: Moment) -> Fields:
 
 
 def extension(value: Extended, moment: Moment) -> Fields:
-    """A deadline that moved; without evidence it was moved by hand."""
+    """Return the fields of an extension. Without evidence the user or the command has moved the deadline."""
     return {
         "limit": value.limit,
         "by": seconds(value.by),
@@ -139,7 +142,7 @@ def extension(value: Extended, moment: Moment) -> Fields:
 
 
 def put_off(value: PutOff, moment: Moment) -> Fields:
-    """An idle stop that was put off."""
+    """Return the fields of an idle stop that was put off."""
     return {
         "by": seconds(value.by),
         "deadline": time(moment.wall(value.deadline)),
@@ -149,7 +152,7 @@ def put_off(value: PutOff, moment: Moment) -> Fields:
 
 
 def outcome(value: Outcome) -> Fields:
-    """How a run or an attempt ended, and why."""
+    """Return how a run or an attempt ended, and why."""
     cause = value.cause
     return report_shape.outcome(
         value.name,

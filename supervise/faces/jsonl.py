@@ -1,7 +1,7 @@
-"""Events for programs: one JSON object a line.
+"""The events of a run for programs, one JSON object a line.
 
-`at` and `t` say when it happened, which may be a little before it became known; lines stand in the order in which
-things became known.
+`at` and `t` give the time at which an event happened, which may be a little before supervise learned of it. The lines
+stand in the order in which supervise learned of the events.
 """
 
 import json
@@ -30,7 +30,7 @@ from supervise.faces.report_items import Diagnosis, Moment, NotRetried, ReportIt
 
 
 def line(item: ReportItem, moment: Moment, run_id: str) -> str | None:
-    """The line without its end, ASCII alone; None for what is no event to others (a tick, bytes of output)."""
+    """Return the line without its end, in ASCII; None for an item that is no public event (a Tick, bytes of output)."""
     event = _event(item, moment)
     if event is None:
         return None
@@ -38,11 +38,12 @@ def line(item: ReportItem, moment: Moment, run_id: str) -> str | None:
     head = report_shape.head(run_id, json_fields.time(moment.wall(t)), json_fields.seconds(t))
     if moment.left_out:
         event["left_out"] = moment.left_out
-    # ASCII alone: no line separator and no control character of any alphabet can break a line or a terminal.
+    # In ASCII, no line separator or control character of any script can break a line or a terminal.
     return json.dumps({**head, **event}, allow_nan=False)
 
 
 def _happened(item: ReportItem, moment: Moment) -> float:
+    """Return the second of the run at which the item happened."""
     match item:
         case Access(at=at) | Exited(at=at) | Verdict(Cause(at=at)):
             return at

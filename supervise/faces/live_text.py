@@ -1,6 +1,6 @@
-"""One line for people that says where the run is, for a terminal on which the command is silent.
+"""The text of the live line: what the run is doing, shown on a terminal while the command is silent.
 
-What counts most comes first: where the window is narrow the end is cut.
+The most important part comes first, because a narrow window cuts the end.
 """
 
 from collections.abc import Mapping
@@ -21,30 +21,30 @@ from supervise.text.stderr import PREFIX
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveState:
-    """Where the run is, as far as no item tells it.  All times are seconds of the run."""
+    """The parts of the state of a run that no item reports. All times are seconds of the run."""
 
     t: float
     phase: Phase
     deadlines: Mapping[Limit, float]
-    """Those in force."""
+    """The deadlines in force."""
     phase_ends_at: float = inf
-    """When the waiting of this phase is over; infinity where nothing bounds it."""
+    """When the current phase ends; infinity if nothing bounds it."""
     last_byte: float | None = None
-    """None before the first one of this attempt."""
+    """When the last byte came; None before the first byte of this attempt."""
     cpu_percent: float | None = None
-    """Of one core, by the whole tree; None where it was not measured."""
+    """CPU use of the whole tree in percent of one core; None if it was not measured."""
 
 
 @dataclass(slots=True)
 class LiveAttempt:
-    """What was heard of one attempt: on a retry it is replaced, never reset."""
+    """The parts of the state of one attempt that items report. A retry begins with a new LiveAttempt."""
 
     follows: RetryScheduled | None = None
-    """What was said of it before it began; None for the first."""
+    """The notice that announced this attempt; None for the first attempt."""
     used: float = 0.0
-    """Seconds of the cap that the deadline in force has used."""
+    """Seconds of the cap of extensions that the deadline in force has used."""
     used_before: float = 0.0
-    """Those that access had used."""
+    """Seconds of that cap that the access deadline had used."""
     verdict: Verdict | None = None
     is_killing: bool = False
     has_exited: bool = False
@@ -52,14 +52,14 @@ class LiveAttempt:
 
 
 class LiveText:
-    """Puts it into words, for one run."""
+    """Makes the text of the live line of one run."""
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
         self._heard = LiveAttempt()
 
     def hear(self, item: ReportItem) -> None:
-        """Something happened."""
+        """Take note of the item."""
         heard = self._heard
         match item:
             case RetryScheduled():
@@ -77,25 +77,25 @@ class LiveText:
             case Said("status", text):
                 heard.status = text
 
-    def text(self, glance: LiveState, columns: int) -> str:
-        """What it says now, in less than so many columns: the last one stays free, so that no terminal wraps."""
-        parts = [self._where(glance)]
-        if (follows := self._heard.follows) and glance.phase is not Phase.BACKOFF:
+    def text(self, state: LiveState, columns: int) -> str:
+        """Return the text in less than `columns` cells; the last column stays free, so that no terminal wraps."""
+        parts = [self._where(state)]
+        if (follows := self._heard.follows) and state.phase is not Phase.BACKOFF:
             parts.append(f"attempt {follows.number} of {follows.most}")
-        parts += [self._limit(limit, at, glance.t) for limit, at in sorted(glance.deadlines.items(), key=_at)]
-        if glance.phase is Phase.RUNNING:
-            parts += [_silence(glance), _cpu(glance)]
+        parts += [self._limit(limit, at, state.t) for limit, at in sorted(state.deadlines.items(), key=_at)]
+        if state.phase is Phase.RUNNING:
+            parts += [_silence(state), _cpu(state)]
         if self._heard.status:
             parts.append(f'"{self._heard.status}"')
         return cut(PREFIX + clean(", ".join(filter(None, parts))), columns - 1)
 
-    def _where(self, glance: LiveState) -> str:
-        heard, so_far, left = self._heard, phrases.duration(int(glance.t)), _left(glance.phase_ends_at, glance.t)
-        match glance.phase, heard:
+    def _where(self, state: LiveState) -> str:
+        heard, so_far, left = self._heard, phrases.duration(int(state.t)), _left(state.phase_ends_at, state.t)
+        match state.phase, heard:
             case Phase.RUNNING, LiveAttempt(has_exited=True):
-                return f"waiting for what it left running, {so_far}"
+                return f"waiting for the processes left running, {so_far}"
             case Phase.RUNNING, _:
-                return f"not up yet after {so_far}" if "access" in glance.deadlines else f"running for {so_far}"
+                return f"not up yet after {so_far}" if "access" in state.deadlines else f"running for {so_far}"
             case Phase.STOPPING, LiveAttempt(verdict=Verdict() as verdict, is_killing=False) if verdict.signal != KILL:
                 # The wait for a dump ends with the signal, not with KILL.
                 kill = "" if verdict.dump_signal else f", KILL in {left}"
@@ -121,24 +121,24 @@ def _at(one: tuple[Limit, float]) -> float:
 
 
 def _left(at: float, t: float) -> str:
-    """In whole seconds, the last of them as a whole one; empty where there is no end."""
+    """Return the time left in whole seconds, rounded up; empty without an end."""
     return phrases.duration(max(0, ceil(at - t))) if at < inf else ""
 
 
-def _silence(glance: LiveState) -> str:
-    if glance.last_byte is None:
+def _silence(state: LiveState) -> str:
+    if state.last_byte is None:
         return "no output yet"
-    return f"no output for {phrases.duration(int(max(0.0, glance.t - glance.last_byte)))}"
+    return f"no output for {phrases.duration(int(max(0.0, state.t - state.last_byte)))}"
 
 
-def _cpu(glance: LiveState) -> str:
-    return "" if glance.cpu_percent is None else f"cpu {phrases.percent(glance.cpu_percent)}"
+def _cpu(state: LiveState) -> str:
+    return "" if state.cpu_percent is None else f"cpu {phrases.percent(state.cpu_percent)}"
 
 
 def cut(text: str, cells: int) -> str:
-    """As much of it as goes into so many cells, whichever terminal it is.
+    """Return as much of the text as fits into that many cells on any terminal.
 
-    A letter without a width of its own counts as one: terminals do not agree on what it is joined to.
+    A character without a width of its own counts as one cell, because terminals differ in what they join it to.
     """
     for end, letter in enumerate(text):
         cells -= max(1, cell_len(letter))

@@ -1,8 +1,8 @@
-"""Text for people: what happens, as lines for stderr.
+"""The messages of supervise to people: lines for stderr.
 
-A verdict is announced when it falls, before the clean-up; when all is over, one final message says how it ended, with
-the exit code.  A failure to start is said as a shell says it.  Of a command that ended by itself nothing is said,
-whatever its code.
+A verdict is announced before the clean-up. When all is over, one final message says how the run ended, with the exit
+code. A failure to start is reported as a shell reports it. There is no final message for a command that ended by
+itself, whatever its exit code.
 """
 
 from typing import Literal
@@ -36,38 +36,39 @@ from supervise.text.stderr import PREFIX
 Verbosity = Literal["quiet", "normal", "verbose"]
 
 PROCESSES_NAMED = 10
-"""Processes named in a message; the report names them all."""
+"""Processes that a message names; the report names all."""
 PROCESSES_SHOWN = 20
-"""Processes of a diagnosis, each on a line of its own."""
+"""Processes that a diagnosis shows, one a line."""
 BUFFERING_HINT = "the CPU is busy but nothing is printed: its output may be held back by block buffering; try --pty"
 STRAGGLER_OUTPUT_TEXT = {
-    "record": "what is left running prints into the record of this run alone from now on",
-    "dropped": "what is left running goes on, and what it prints is dropped from now on",
-    "cut": "the output of what is left running is cut: a process that prints may die of it",
+    "record": "the processes left running now print only into the record of this run",
+    "dropped": "the processes left running go on, and their output is dropped from now on",
+    "cut": "the output of the processes left running is cut: a process that prints may fail",
 }
 KILL = 9
 REASON_ALONE = ("error", "not_executable", "not_found", "lost")
-"""Outcomes of which the reason is the whole final message."""
+"""Outcomes whose final message is the reason alone."""
 
 
 class StderrMessages:
-    """Puts into words, for one run and as much as was asked for."""
+    """Makes the messages of one run, as many as --quiet or --verbose ask for."""
 
     def __init__(self, command: list[str], policy: Policy, verbosity: Verbosity) -> None:
         self._command = command
         self._policy = policy
         self._verbosity = verbosity
         self._is_killing = False
-        """KILL was ordered, and no item has told yet what came of that."""
+        """KILL was ordered, and its result is not reported yet."""
         self._is_empty = False
-        """No process of this attempt is left.  That may be told before the KILL which was ordered meanwhile."""
+        """No process of this attempt is left. That may be reported before the order of a KILL that was given meanwhile.
+        """
         self._survivors = 0
-        """Processes of this attempt that could not be killed."""
+        """Number of processes of this attempt that could not be killed."""
         self._waits_for = 0
-        """The number of the attempt that is to come; 0 while there is one."""
+        """The number of the attempt that is to come; 0 while an attempt runs."""
 
     def lines(self, item: ReportItem, moment: Moment) -> list[str]:
-        """What is to be said of it: whole lines, without their ends; often none."""
+        """Return the messages for the item: whole lines without their ends, often none."""
         if isinstance(item, RetryScheduled | Started):
             self._waits_for = item.number if isinstance(item, RetryScheduled) else 0
             self._is_killing, self._is_empty, self._survivors = False, False, 0
@@ -86,7 +87,7 @@ class StderrMessages:
         return [PREFIX + clean(text) for text in texts]
 
     def _always(self, item: ReportItem, moment: Moment) -> list[str]:
-        """Errors and the final message."""
+        """Return errors and the final message."""
         match item:
             case Trouble(text):
                 return [text]
@@ -145,7 +146,7 @@ class StderrMessages:
         return []
 
     def _warning(self, item: Warned, moment: Moment) -> str:
-        """Which limit, how long is left, when that is, and what will happen then."""
+        """Return which limit is near, the time that is left, the time of the deadline, and what will happen then."""
         head = f"{item.limit} limit in {phrases.measured(item.left)} ({_time(item.deadline, moment)}): "
         if item.extension is not None:
             text = f"an extension is likely: {phrases.activity(item.extension)}"
@@ -160,7 +161,11 @@ class StderrMessages:
             return [f"{_verdict(outcome.cause)}, before attempt {self._waits_for} (exit {outcome.exit_code})"]
         if outcome.name in REASON_ALONE or not outcome.cause or not (self._survivors or self._is_killing):
             return _final(outcome, moment)
-        who = f"{self._survivors} process{'es' * (self._survivors > 1)}" if self._survivors else "what it has started"
+        who = (
+            f"{self._survivors} process{'es' * (self._survivors > 1)}"
+            if self._survivors
+            else "the processes of the command"
+        )
         failed = f"{who} could not be stopped"
         return [f"{phrases.cause(outcome.cause)}: {failed} within {phrases.measured(moment.t)} ({_codes(outcome)})"]
 
@@ -174,12 +179,12 @@ class StderrMessages:
             return f"--retry-on has no word for {item.outcome.name}"
         end = phrases.why(item.outcome) if item.outcome.cause is None else item.outcome.name.replace("_", " ")
         asked = sorted([*self._policy.retry_on, *(f"code={code}" for code in self._policy.retry_codes)])
-        return f"{end} is not in --retry-on {','.join(asked)}; --retry-on {word} or any would do it"
+        return f"{end} is not in --retry-on {','.join(asked)}; --retry-on {word} or any would retry it"
 
     def _so_far(self, item: Warned) -> str:
         if item.limit == "access":
             return "not up yet; "
-        # With a grace the deadline may have been put off already, and then this is not the time since the last byte.
+        # With --idle-grace the deadline may have moved, and then this is not the time since the last byte.
         if item.limit == "idle" and self._policy.idle_timeout and not self._policy.idle_grace:
             return f"no output for {phrases.measured(self._policy.idle_timeout - item.left)}; "
         return ""
@@ -234,9 +239,9 @@ def _stopping(item: Verdict) -> str:
 def _diagnosis(item: Diagnosis, moment: Moment) -> list[str]:
     lines, shown = [], item.processes[:PROCESSES_SHOWN]
     if shown:
-        so_far = "" if item.is_whole else ", as far as it could be read in time"
+        so_far = "" if item.is_whole else ", as far as could be read in time"
         span = f"over the last {phrases.measured(item.cpu_span)}" if item.cpu_span else "since the start of each"
-        lines = [f"what it was doing{so_far}, and its CPU use {span}:"]
+        lines = [f"what the processes were doing{so_far}, and their CPU use {span}:"]
         lines += [f"  {phrases.process_snapshot(one)}" for one in shown]
     more = len(item.processes) - len(shown) + item.more
     if more:
@@ -247,7 +252,7 @@ def _diagnosis(item: Diagnosis, moment: Moment) -> list[str]:
 
 
 def _final(outcome: Outcome, moment: Moment) -> list[str]:
-    """The one final message where we had a part in the end; none for a command that ended by itself."""
+    """Return the final message of a run in whose end supervise had a part; none for a command that ended by itself."""
     cause = outcome.cause
     if outcome.name == "signaled":
         return [f"the command was {phrases.end(outcome.exit)} (exit {outcome.exit_code})"]
@@ -264,7 +269,7 @@ def _final(outcome: Outcome, moment: Moment) -> list[str]:
 
 
 def _codes(outcome: Outcome) -> str:
-    """Our exit code, and the command's own status where that is another."""
+    """Return the exit code of supervise, and the command's own status if that differs."""
     own, code = outcome.exit, outcome.exit_code
     if own is None or (own.signal is None and own.code == code):
         return f"exit {code}"

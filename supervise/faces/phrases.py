@@ -1,4 +1,4 @@
-"""Values as people read them.  Whatever comes from outside is made harmless here: one line, no control characters."""
+"""Values as people read them. Text of others is cleaned here: it becomes one line without control characters."""
 
 import shlex
 from datetime import datetime
@@ -10,9 +10,9 @@ from supervise.text.sanitizer import clean
 from supervise.text.signal_names import signal_name
 
 UNITS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000))
-"""In milliseconds; seconds are written with what is left of them."""
+"""Milliseconds of each unit above a second."""
 LATEST_EPOCH_SECONDS = 253_402_128_000
-"""Epoch seconds of the end of 9999 less two days: datetime knows no later year, in any time zone."""
+"""The end of the year 9999 less two days: datetime knows no later year, in any time zone."""
 SIZES = ("kB", "MB", "GB", "TB", "PB")
 STATES = {
     "R": "running",
@@ -26,13 +26,13 @@ STATES = {
 }
 """The letters of proc(5)."""
 GENERATIONS_INDENTED = 10
-"""Generations that are indented: a line must have room for what it says."""
+"""Generations that are indented; deeper ones are not, so that a line keeps room for its text."""
 SOCKETS_NAMED = 3
-"""Of one process; the report names more."""
+"""Sockets of one process that a message names; the report names more."""
 
 
 def duration(seconds: float) -> str:
-    """`1m30s`, `2h`, `1h0m3s`, `0.5s`: as the options take it, exact to the millisecond."""
+    """Return `1m30s`, `2h`, `1h0m3s` or `0.5s`: a form that the options accept, exact to the millisecond."""
     rest = max(0, round(seconds * 1000))
     parts: list[str] = []
     for unit, milliseconds in UNITS:
@@ -45,19 +45,19 @@ def duration(seconds: float) -> str:
 
 
 def measured(seconds: float) -> str:
-    """A duration that was measured, in no more digits than matter: `0.04s`, `9.9s`, `1h0m3s`."""
+    """Return a measured duration in as many digits as matter: `0.04s`, `9.9s`, `1h0m3s`."""
     return duration(round(seconds, 2 if seconds < 1 else 1 if seconds < 60 else 0))
 
 
 def local_time(epoch: float, now: float) -> str:
-    """`14:07:00+01:00`, with the date in front where it is not that of `now`; both in epoch seconds."""
+    """Return `14:07:00+01:00`, with the date in front if it is not today's. Both arguments are epoch seconds."""
     moment, today = (datetime.fromtimestamp(round(min(one, LATEST_EPOCH_SECONDS))).astimezone() for one in (epoch, now))
     text = moment.isoformat(sep=" ", timespec="seconds")
     return text if moment.date() != today.date() else text.partition(" ")[2]
 
 
 def size(count: int) -> str:
-    """`999 B`, `1.2 MB`, `12 MB`, in powers of 1000."""
+    """Return `999 B`, `1.2 MB` or `12 MB`, in powers of 1000."""
     if count < 1000:
         return f"{count} B"
     number, units = count / 1000, list(SIZES)
@@ -68,12 +68,12 @@ def size(count: int) -> str:
 
 
 def quoted(command: list[str]) -> str:
-    """The command as one would type it into bash."""
+    """Return the command as a user would type it into bash."""
     return " ".join(shlex.quote(word) if clean(word) == word else _ansi_quoted(word) for word in command)
 
 
 def process(one: Process) -> str:
-    """`pid 812 sudo (uid 0, state S, waits in do_wait)`, with what is known of it."""
+    """Return `pid 812 sudo (uid 0, state S, waits in do_wait)`, with what is known of the process."""
     known = [
         f"uid {one.uid}" if one.uid >= 0 else "",
         f"state {one.state}" if one.state != "?" else "",
@@ -84,7 +84,10 @@ def process(one: Process) -> str:
 
 
 def process_snapshot(one: ProcessSnapshot) -> str:
-    """`pid 812 curl: sleeping in wait_woken, cpu 0%; tcp 10.0.0.2:4000 > 10.0.0.3:80 ESTABLISHED, sent 5 B, ...`."""
+    """Return what the process was doing, and its TCP sockets.
+
+    `pid 812 curl: sleeping in wait_woken, cpu 0%; tcp 10.0.0.2:4000 > 10.0.0.3:80 ESTABLISHED, sent 5 B, ...`
+    """
     state = STATES.get(one.state, f"state {one.state}") + (f" in {one.waits_in}" if one.waits_in else "")
     threads = f", {one.threads} threads" if one.threads > 1 else ""
     sockets = [f"tcp {_socket(socket)}" for socket in one.sockets[:SOCKETS_NAMED]]
@@ -101,14 +104,14 @@ def _socket(one: Socket) -> str:
 
 
 def last_line(one: LastLine, t: float) -> str:
-    """`last line, 10m before, on stdout: Compiling ...`, said at `t` of the run."""
+    """Return `last line, 10m before, on stdout: Compiling ...` for a message at `t` seconds of the run."""
     text = ("..." if one.is_cut else "") + clean(one.text)
     where = "" if one.stream == "both" else f", on {one.stream}"
     return f"last line, {measured(t - one.at)} before{where}: {text}"
 
 
 def activity(seen: Activity) -> str:
-    """`cpu 97% (pid 812 cc1plus), 1.2 MB on 2 sockets`: only what counts."""
+    """Return `cpu 97% (pid 812 cc1plus), 1.2 MB on 2 sockets`: the kinds of activity that count."""
     parts = []
     if "cpu" in seen.counts:
         busiest = seen.busiest
@@ -126,21 +129,21 @@ def activity(seen: Activity) -> str:
 
 
 def end(exit: Exit | None) -> str:
-    """How the command itself ended: `exit 3`, `killed by SEGV (core dumped)`, `unknown`."""
+    """Return how the command itself ended: `exit 3`, `killed by SEGV (core dumped)`, `unknown`."""
     if exit is not None and exit.signal is not None:
         return f"killed by {signal_name(exit.signal)}" + (" (core dumped)" if exit.core else "")
     return "unknown" if exit is None or exit.code is None else f"exit {exit.code}"
 
 
 def cause(one: Cause) -> str:
-    """`completion timeout`, `cancelled by signal INT`."""
+    """Return the cause in words: `completion timeout`, `cancelled by signal INT`."""
     if one.kind == "cancelled":
         return f"cancelled by {one.source or f'signal {signal_name(one.signal or 0)}'}"
     return one.kind.replace("_", " ")
 
 
 def why(outcome: Outcome) -> str:
-    """Why another attempt follows that one."""
+    """Return why another attempt follows the outcome."""
     return cause(outcome.cause) if outcome.cause else end(outcome.exit)
 
 
@@ -149,7 +152,7 @@ def _number(count: int, noun: str) -> str:
 
 
 def percent(value: float) -> str:
-    """`97%`, `0.3%`."""
+    """Return `97%` or `0.3%`."""
     return f"{value:.0f}%" if value >= 10 else f"{round(value, 1):g}%"
 
 

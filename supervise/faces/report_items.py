@@ -1,4 +1,4 @@
-"""What faces are told beside the machine's events, notices and outcome."""
+"""The items that faces report: the machine's events, notices and outcome, and the facts that this file adds."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,27 +10,27 @@ from supervise.core.policy import Stream
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A moment of the run: `t` in seconds since it began, and `epoch` in epoch seconds as the clock is set now.
+    """A moment of the run: `t` in seconds since the run began, `epoch` in epoch seconds by the clock as it is set now.
 
-    Made anew for each thing told: clocks are set, and machines sleep, so that the two drift apart.
+    It is made anew for each item: a clock may be set and a machine may sleep, so the two drift apart.
     """
 
     t: float
     epoch: float
     left_out: int = 0
-    """How many items of the same kind were left out since the one before."""
+    """Items of this kind that were left out since the last one."""
 
     def wall(self, t: float) -> float:
-        """Epoch seconds of another moment of the run."""
+        """Return the epoch seconds of another moment of the run."""
         return self.epoch + (t - self.t)
 
 
 @dataclass(frozen=True, slots=True)
 class NotRetried:
-    """The run has ended, and attempts are left that are not used.
+    """The run has ended with unused attempts.
 
-    `why`: `cause`, --retry-on does not name it; `output`, something was printed and --retry-if-silent was asked for;
-    `time`, the time of the run is over.
+    `why`: `cause` if --retry-on does not name the outcome; `output` if the command has printed and --retry-if-silent is
+    set; `time` if the time of the run is over.
     """
 
     why: Literal["cause", "output", "time"]
@@ -39,11 +39,10 @@ class NotRetried:
 
 @dataclass(frozen=True, slots=True)
 class Stragglers:
-    """Processes that outlived a command which ended by itself, and were left running.
+    """Processes that have outlived a command which ended by itself, and that were left running.
 
-    `output` is what becomes of what they print into the pipe of the run: `record`, it goes on into the record;
-    `dropped`, it is read and kept nowhere; `cut`, a process that prints gets SIGPIPE, or EIO from a terminal; '' where
-    no process holds the pipe.
+    `output` says what becomes of their output: `record`, it goes on into the record; `dropped`, it is read and dropped;
+    `cut`, a process that prints gets SIGPIPE, or EIO from a terminal; '' if no process holds the pipe.
     """
 
     processes: tuple[Process, ...]
@@ -52,7 +51,7 @@ class Stragglers:
 
 @dataclass(frozen=True, slots=True)
 class LastLine:
-    """The last thing that was printed, at `at` seconds of the run; `is_cut`: it began earlier."""
+    """The last line of the output, printed at `at` seconds of the run. `is_cut` says that its beginning is missing."""
 
     stream: Stream
     at: float
@@ -62,31 +61,32 @@ class LastLine:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What the tree was doing when a limit stopped it, before the signal."""
+    """What the processes of the tree were doing when a limit stopped it, before the signal."""
 
     processes: tuple[ProcessSnapshot, ...]
     """In the order of the tree, children after their parent."""
     more: int = 0
-    """How many there were beside them."""
+    """Number of further processes."""
     cpu_span: float | None = None
-    """The seconds over which `cpu_percent` was measured; None where it is that of each process since its start."""
+    """Seconds over which `cpu_percent` was measured; None if it was measured since the start of each process."""
     is_whole: bool = True
-    """Nothing is missing for want of time."""
+    """The snapshot was complete in time."""
     last_line: LastLine | None = None
     is_held_back: bool = False
-    """A process that prints into our pipe is busy, and nothing has come for long: it may buffer in blocks."""
+    """A process that prints into the pipe is busy but nothing has come for long, so it may buffer its output in blocks.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Something of ours went wrong and the run goes on; `text` is one plain line, without an end."""
+    """A fault of supervise's own, after which the run goes on. `text` is one line without an end."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What the command has said of itself by sd_notify(3)."""
+    """A message of the command by sd_notify(3)."""
 
     what: Literal["status", "stopping", "main pid"]
     text: str = ""
@@ -94,16 +94,16 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What the whole tree has used; None where nobody could tell."""
+    """The resources that the whole tree has used; None for what is not known."""
 
     cpu_seconds: float | None = None
     max_rss_bytes: int | None = None
-    """The resident memory of the largest of its processes (getrusage(2), RUSAGE_CHILDREN)."""
+    """The resident memory of the largest process (getrusage(2), RUSAGE_CHILDREN)."""
     stdout_bytes: int | None = None
     stderr_bytes: int | None = None
     both_bytes: int | None = None
-    """Bytes of a run whose stdout and stderr were one stream; --pty counts its stream as stdout instead."""
+    """Bytes of the output if stdout and stderr are one stream. With --pty that stream counts as stdout."""
 
 
 ReportItem = Event | Notice | Outcome | NotRetried | Stragglers | Diagnosis | Trouble | Said
-"""Anything a face may be told.  It says nothing to what does not concern it."""
+"""Any item of a run. A face ignores the items that it does not show."""

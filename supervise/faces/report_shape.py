@@ -1,7 +1,7 @@
-"""The shape of a report and of the head of an event.  A full run, a short run and a lost run all use it.
+"""The shape of a report and of the head of an event, for a full run, a short run and a lost run.
 
-Each function returns the fields in the order in which they are written; the schemas in `schema/` say what each means.
-Built-in types only: the end of a short run loads this.
+Each function returns the fields in the order in which they are written; the schemas in `schema/` describe them. The end
+of a short run loads this module, so it uses built-in types only.
 """
 
 TYPE_CHECKING = False
@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     from typing import Any
 
 SCHEMA = 1
-"""Goes up by one when a field changes its meaning or goes away; a new field alone does not raise it."""
+"""Grows by one when a field changes its meaning or is removed; a new field alone does not change it."""
 START = ("run_id", "name", "command", "cwd", "host", "pid", "started_at")
-"""What a report says of the beginning of the run."""
+"""The fields of a report that describe the start of the run."""
 HEAD = ("schema", "run_id", "at", "t", "event")
-"""What each event begins with."""
+"""The first fields of each event."""
 LISTS = ("warnings", "extensions", "put_offs")
-"""What may have happened several times."""
+"""The fields of a report that are lists of what may happen several times."""
 
 
 def report(
@@ -38,7 +38,10 @@ def report(
     straggler_output: "str | None" = None,
     survivors: "Iterable[Mapping[str, Any]]" = (),
 ) -> "dict[str, Any]":
-    """Return a report: `start` holds what START names, `end` is an `outcome`; `left_out` is there where it is given."""
+    """Return a report. `start` holds the fields of START, and `end` is what `outcome` returns.
+
+    The field `left_out` exists only if it is given.
+    """
     return {
         "schema": SCHEMA,
         **{key: start[key] for key in START},
@@ -70,7 +73,7 @@ def outcome(
     limit_seconds: "float | None" = None,
     reason: "str | None" = None,
 ) -> "dict[str, Any]":
-    """Return how a run or an attempt ended, and why; as it is, how a run ended of which nothing more is known."""
+    """Return how a run or an attempt ended, and why. With the name alone, nothing more is known of the end."""
     return {
         "outcome": name,
         "timeout_cause": timeout_cause,
@@ -83,7 +86,7 @@ def outcome(
 
 
 def command_exit(code: "int | None", signal: "str | None" = None, *, core: bool = False) -> "dict[str, Any]":
-    """Return how the command itself ended; code and signal are both None where that is not known."""
+    """Return how the command itself ended; code and signal are both None if its status is lost."""
     return {"code": code, "signal": signal, "core": core}
 
 
@@ -97,7 +100,7 @@ def attempt(
     command_exit: "Mapping[str, Any] | None",
     access: "Mapping[str, Any] | None",
 ) -> "dict[str, Any]":
-    """Return one attempt; `pid` is None where there could be no process."""
+    """Return one attempt; `pid` is None if there was no process."""
     return {
         "number": number,
         "pid": pid,
@@ -116,7 +119,7 @@ def usage(
     stderr_bytes: "int | None" = None,
     both_bytes: "int | None" = None,
 ) -> "dict[str, Any]":
-    """Return what the whole tree has used; None for what is not known."""
+    """Return the resources that the whole tree has used; None for what is not known."""
     return {
         "cpu_seconds": cpu_seconds,
         "max_rss_bytes": max_rss_bytes,
@@ -127,7 +130,7 @@ def usage(
 
 
 def process(pid: int, name: str, uid: int, state: str, waits_in: str) -> "dict[str, Any]":
-    """Return a process; `uid` -1, `state` `?` and an empty `waits_in` are what is not known of it."""
+    """Return a process; `uid` -1, `state` `?` and an empty `waits_in` stand for what is not known."""
     return {
         "pid": pid,
         "name": name,
@@ -138,5 +141,5 @@ def process(pid: int, name: str, uid: int, state: str, waits_in: str) -> "dict[s
 
 
 def head(run_id: str, at: str, t: "float | None") -> "dict[str, Any]":
-    """Return what each event begins with but its name: `at` is its time, `t` its second of the run."""
+    """Return the first fields of an event, except its name: `at` is its time, `t` its second of the run."""
     return {"schema": SCHEMA, "run_id": run_id, "at": at, "t": t}

@@ -1,7 +1,7 @@
-"""Secrets in what is told: each text of an item but supervise's own words is redacted, once for all faces.
+"""Secrets in reported items: each text of an item except supervise's own words is redacted, once for all faces.
 
-Which texts those are is told by the types of the items: `str` is text of others or a sentence that may hold some, and
-a `Literal` is a word of supervise's own.  An exception for each item would be forgotten with the next item.
+The types of the items say which texts those are: `str` is text of others, or a sentence that may hold some, and a
+`Literal` is a word of supervise's own. A list of fields by hand would miss the next new item.
 """
 
 from collections.abc import Callable
@@ -20,10 +20,10 @@ class SecretMask:
     def __init__(self, redaction: Redaction) -> None:
         self._redaction = redaction
         self._texts: dict[type, tuple[tuple[str, Callable[[Any], Any]], ...]] = {}
-        """How each field of each class is redacted; a field that holds no text is left out."""
+        """For each class, how each of its fields is redacted; fields without text are left out."""
 
     def __call__(self, item: ReportItem) -> ReportItem:
-        """Return the item with *** for its secrets; an item without secrets is returned itself."""
+        """Return the item with *** in place of its secrets; an item without secrets is returned itself."""
         return self._hidden(item)
 
     def _hidden(self, value: T) -> T:
@@ -55,5 +55,5 @@ class SecretMask:
 
 
 def _parts(hint: object) -> set[object]:
-    """Return the types that a hint is made of: `tuple[Process, ...]` is of Process, `Exit | None` of Exit."""
+    """Return the types of which a hint is made: Process for `tuple[Process, ...]`, Exit for `Exit | None`."""
     return {part for one in get_args(hint) for part in _parts(one)} or {hint}

@@ -1,11 +1,11 @@
-"""What a command can make supervise say again and again: said at once at first, and then less and less often.
+"""A limit on the reports that a command can cause again and again: at first each is reported at once, later ever fewer.
 
-A program that shows its progress by STATUS= does so for weeks, and another asks for more time every 10 ms.  Each kind
-of such items has an allowance.  What is beyond it is merged with what comes after it, and told as one item as soon as
-the allowance is there again, or when the attempt ends; each item tells how many of its kind were merged into it.
+A program that shows its progress by STATUS= does so for weeks, and another asks for more time every 10 ms. So each kind
+of such items has an allowance. An item beyond it is merged with the items that follow, and they are reported as one
+item when the allowance is free again or the attempt ends. That item says how many were merged into it.
 
-The allowance is BURST items, and one more after every second, later after every hundredth part of the time of the run.
-So the number of what is told grows with the logarithm of the time.  A long text costs as much as several items.
+The allowance is BURST_ITEMS, and one more after each second; later in the run, one more after each hundredth of the
+time so far. So the number of reports grows with the logarithm of the time. A long text costs as much as several items.
 Nothing here reads a clock: times are seconds since the run began.
 """
 
@@ -16,48 +16,48 @@ from supervise.core.events import Extended, ProbeFailed, PutOff, Refused, Warned
 from supervise.faces.report_items import ReportItem, Said
 
 BURST_ITEMS = 10.0
-"""Items that are told at once, before the allowance is used up."""
+"""Items that are reported at once before the allowance is used up."""
 FIRST_SPACING_SECONDS = 1.0
-"""Seconds after which the allowance grows by one item, at first; ..."""
+"""Seconds after which the allowance grows by one item, in the first 100 seconds of a run."""
 SPACINGS_PER_RUN = 100
-"""... and later this part of the time of the run."""
+"""Later, the allowance grows by one item in this part of the time since the run began."""
 CHARACTERS_PER_ITEM = 1024
-"""Characters of a text that cost as much as one item more."""
+"""Characters of a text that cost as much as one more item."""
 
 Released = tuple[ReportItem, int]
-"""An item to be told, and how many of its kind were left out since the one before."""
+"""An item to report, and how many of its kind were merged into it."""
 
 
 @dataclass(slots=True)
 class _Allowance:
     free_at: float = 0.0
-    """When the allowance is whole again."""
+    """When the whole allowance is free again."""
     pending: ReportItem | None = None
     left_out: int = 0
     due: float = inf
     last: ReportItem | None = None
-    """The item that was told last, in this attempt."""
+    """The item that was reported last in this attempt."""
 
 
 class Throttle:
-    """Decides for one run which items are told, which are merged, and when."""
+    """Decides for one run which items are reported at once, which are merged, and when those are reported."""
 
     def __init__(self) -> None:
         self._kinds: dict[tuple[str, str], _Allowance] = {}
 
     @property
     def due(self) -> float:
-        """Return when an item that waits has to be told; infinity where none waits."""
+        """Return when a merged item has to be reported; infinity if none waits."""
         return min((kind.due for kind in self._kinds.values()), default=inf)
 
     def hear(self, item: ReportItem, now: float) -> list[Released] | None:
-        """Return what has to be told now of an item; None where the item is of no kind that is held back."""
+        """Return what to report now for the item; None if the item is of a kind that is not throttled."""
         key = _key(item)
         if key is None:
             return None
         kind = self._kinds.setdefault(key, _Allowance())
         if isinstance(item, Said) and item == (kind.pending or kind.last):
-            # The same words again are no news.
+            # The same text again is no news.
             return []
         if kind.pending is not None:
             kind.left_out += 1
@@ -67,16 +67,16 @@ class Throttle:
         return self._tell(kind, now) if kind.due <= now else []
 
     def begin_attempt(self) -> None:
-        """Forget what was said last: another process said it."""
+        """Forget the items that were reported last, which came from another process."""
         for kind in self._kinds.values():
             kind.last = None
 
     def take_due(self, now: float) -> list[Released]:
-        """Return the items that have waited long enough."""
+        """Return the merged items that have waited long enough."""
         return [told for kind in self._kinds.values() if kind.due <= now for told in self._tell(kind, now)]
 
     def take_all(self, now: float) -> list[Released]:
-        """Return all items that wait."""
+        """Return all merged items."""
         return [told for kind in self._kinds.values() for told in self._tell(kind, now)]
 
     def _tell(self, kind: _Allowance, now: float) -> list[Released]:
@@ -102,7 +102,7 @@ def _key(item: ReportItem) -> tuple[str, str] | None:
 
 
 def _merged(before: ReportItem, item: ReportItem) -> ReportItem:
-    """Return one item that says what both items have said."""
+    """Return one item that says what both items say."""
     match before, item:
         case Extended(by=by), Extended():
             return replace(item, by=by + item.by)

@@ -24,11 +24,11 @@ async def draw(runner: Runner, overlay: Overlay, live: LiveText) -> None:
         # What the machine knows of the output is not stale then.
         runner.tick()
         columns = overlay.columns
-        overlay.show(fsencode(live.text(glance(runner), columns)), columns)
+        overlay.show(fsencode(live.text(live_state(runner), columns)), columns)
         await trio.sleep(SILENCE)
 
 
-def glance(runner: Runner) -> LiveState:
+def live_state(runner: Runner) -> LiveState:
     """Where the run is now."""
     machine, started, last = runner.machine, runner.launched.info.started, _last_byte(runner)
     return LiveState(

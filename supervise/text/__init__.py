@@ -1,1 +1,1 @@
-"""Text that comes from others or goes to people: what is shown of it, and how it is written."""
+"""Text that is safe to show: characters that a terminal would obey, secrets, lines for stderr."""

@@ -1,13 +1,13 @@
-"""Secrets in the words of a command: what is shown instead of them, everywhere but to the command itself.
+"""Secrets in the words of a command, and the text that is shown instead of them.
 
-By default, by plain string work (`re` would cost more than the start of a short command):
+By default the secrets are found by plain string work, as `re` would cost more than the start of a short command:
 
-    --password VALUE, --password=VALUE      an option whose name ends with one of NAMES, not one of `--no-...`
+    --password VALUE, --password=VALUE      an option whose name ends with one of SECRET_NAMES, except `--no-...`
     PASSWORD=VALUE, DB_PASSWORD=VALUE       the same without dashes, also within a word: `sh -c 'TOKEN=abc make'`
     scheme://user:PASS@host                 the password of a URL (RFC 3986, 3.2.1)
 
-With `--redact PATTERN` also what a regular expression finds; see `Redaction`.  A secret that was found in the words of
-a command is masked in whatever else is told of the run, too: in the reason of an error, say, or the name of a process.
+With `--redact PATTERN` the matches of a regular expression are secrets too; see `Redaction`. A secret that was found in
+the words of a command is also masked in all other reported text: in the reason of an error, in the name of a process.
 """
 
 TYPE_CHECKING = False
@@ -16,41 +16,44 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     Span = tuple[int, int]
-    """From which character to which, the last one not included."""
+    """The first character, and the one after the last."""
 
 MASK = "***"
 OFF = "off"
 """The pattern that switches the default rules off."""
 SECRET_NAMES = ("password", "passwd", "token", "secret", "api-key", "apikey")
-"""What the names of secrets end with, in lower case and with `-` for `_`."""
+"""What the name of a secret ends with, in lower case and with `-` for `_`."""
 SUSPECT_PARTS = ("passw", "token", "secret", "key", "://")
-"""Where none of these is in the lower-case text, the default rules find nothing."""
+"""The default rules find nothing in a text that has none of these in lower case."""
 SECRET_CHARACTERS = 4
-"""Characters of a secret that is masked also where it stands in other text: a shorter one would blot out half of it."""
+"""The fewest characters of a secret that is masked in other text: a shorter secret would mask half of that text."""
 PROCESS_NAME_BYTES = 15
 """Bytes that the kernel keeps of the name of a process (TASK_COMM_LEN, proc(5))."""
 URL_PASSWORD_CHARACTERS = 256
-"""Characters within which the end of a URL's password is looked for, so that long text costs time in proportion."""
+"""Characters in which the end of a URL's password is searched for, so that the time grows in proportion to the text."""
 NAME_PUNCTUATION = "-_."
 QUOTES = "'\""
 
 
 def is_suspect(words: "Iterable[str]") -> bool:
-    """Return whether the default rules may find anything in the words: a glance that costs a microsecond."""
+    """Return whether the default rules may find a secret in the words, in about a microsecond."""
     text = "\0".join(words).lower()
     return any(mark in text for mark in SUSPECT_PARTS)
 
 
 class Redaction:
-    r"""What is to be hidden of one run, and the words in which it was looked for.
+    r"""The rules by which secrets of one run are found, and the secrets that were found.
 
-    A pattern is a regular expression of Python's `re`, searched for in each word of the command, and in each word that
-    begins with `-` together with the next one, with a space between: `--pin (\d+)`.  Where it has groups, what they
-    match is masked, else the whole match.
+    A pattern is a regular expression of Python's `re`. It is searched for in each word of the command, and in each word
+    that begins with `-` together with the next word and a space between: `--pin (\d+)`. If the pattern has groups,
+    their matches are masked, otherwise the whole match.
     """
 
     def __init__(self, patterns: "Iterable[str]" = ()) -> None:
-        """Compile the patterns; raises re.error for an invalid one, though the options' reader checks all."""
+        """Compile the patterns.
+
+        Raises re.error for an invalid pattern, which the reader of the option refuses before.
+        """
         patterns = tuple(patterns)
         self._has_rules = OFF not in patterns
         self._patterns: tuple[re.Pattern[str], ...] = ()
@@ -59,12 +62,12 @@ class Redaction:
 
             self._patterns = tuple(map(expressions.compile, own))
         self._secrets: list[str] = []
-        """The secrets of at least LEAST characters, the longest first."""
+        """The secrets of at least SECRET_CHARACTERS characters, the longest first."""
         self.has_found = False
-        """A word that was looked at has a secret in it."""
+        """A word that was searched has a secret."""
 
     def words(self, words: "list[str]") -> "list[str]":
-        """Return the words of a command as they are shown; their secrets are known from now on."""
+        """Return the words of a command as they are shown, and remember their secrets."""
         spans: list[list[Span]] = [self._in_word(word) for word in words]
         for at, word in enumerate(words[:-1]):
             if word[:1] != "-" or word == "--":
@@ -81,19 +84,19 @@ class Redaction:
         return [self._known(_masked(word, found)) for word, found in zip(words, spans, strict=True)]
 
     def word(self, word: str) -> str:
-        """Return one word as it is shown: of an option's value, or `NAME=VALUE` of the environment."""
+        """Return one word as it is shown: the value of an option, or `NAME=VALUE` of the environment."""
         return self.words([word])[0]
 
     def text(self, text: str) -> str:
-        """Return free text as it is shown: without the secrets that are known, and without what the rules find.
+        """Return text as it is shown, without the remembered secrets and without what the default rules find.
 
-        The patterns are not searched for in it: text of others must not make a regular expression run for long.
+        Patterns are not searched for in it: text of others could make a regular expression run for long.
         """
         text = self._known(text)
         return _masked(text, _in_text(text) if self._has_rules and is_suspect((text,)) else [])
 
     def name(self, name: str) -> str:
-        """Return the name of a process as it is shown, also where the kernel has cut a secret at its end."""
+        """Return the name of a process as it is shown, even if the kernel has cut it in the middle of a secret."""
         name = _masked(self.text(name), self._matches(name[:PROCESS_NAME_BYTES]) if self._patterns else [])
         if len(name.encode("utf-8", "surrogateescape")) >= PROCESS_NAME_BYTES:
             for secret in self._secrets:
@@ -106,7 +109,7 @@ class Redaction:
         spans = self._matches(word)
         if self._has_rules and is_suspect((word,)):
             name, equals, value = word.partition("=")
-            # A word of several, TOKEN=$(get) make, is a shell's.
+            # A word with several parts, TOKEN=$(get) make, is a script for a shell.
             is_shells = value[:1] in ("$", "`") and " " in value
             if equals and _is_secret_name(name.lstrip("-")) and name[:3] != "---" and not is_shells:
                 spans.append((len(name) + 1, len(word)))
@@ -139,13 +142,13 @@ class Redaction:
 
 
 def flaw_of(pattern: str) -> "str | None":
-    """Return why that is no pattern, '' for an empty one; None where it is a pattern."""
+    """Return why the text is no regular expression, '' if it is empty; None if it is a regular expression."""
     if not pattern:
         return ""
     import re
     import warnings
 
-    # Python warns on stderr of a pattern that may mean something else in a later Python; the user has not asked.
+    # Python warns on stderr about a pattern that may mean something else in a later Python; users cannot act on that.
     warnings.simplefilter("ignore")
     try:
         re.compile(pattern)
@@ -155,7 +158,7 @@ def flaw_of(pattern: str) -> "str | None":
 
 
 def _masked(text: str, spans: "list[Span]") -> str:
-    """Return the text with a mask for each span; spans that touch make one."""
+    """Return the text with a mask for each span; spans that touch get one mask."""
     parts: list[str] = []
     at = 0
     for begin, end in sorted(spans):
@@ -179,7 +182,7 @@ def _is_secret_name(name: str) -> bool:
 
 
 def _in_text(text: str) -> "list[Span]":
-    """Return where the default rules find a secret within a text: a word that holds many, or a line."""
+    """Return where the default rules find a secret within a text of several words."""
     return [*_passwords_of_urls(text), *_named(text)]
 
 
@@ -191,7 +194,7 @@ def _passwords_of_urls(text: str) -> "list[Span]":
         mark = text.rfind("@", begin, end)
         colon = text.find(":", begin, mark if mark >= 0 else end)
         if colon >= 0 and mark < 0 and text[begin] != "[" and not text[colon + 1 : end].isdigit() and colon + 1 < end:
-            # What follows the colon is no port, so it may be a password with a `/` in it that was not escaped.
+            # The text after the colon is no port, so it may be a password with a `/` in it that was not escaped.
             end = _end_of(text, end, " \t\r\n'\"<>`")
             mark = text.find("@", colon, end)
         if colon >= 0 and mark > colon + 1:
@@ -201,7 +204,10 @@ def _passwords_of_urls(text: str) -> "list[Span]":
 
 
 def _end_of(text: str, begin: int, ends: str) -> int:
-    """Return where the first of those characters stands, or the end of the text, and no further than FAR."""
+    """Return where the first of the characters `ends` stands, or the end of the text.
+
+    The search goes no further than URL_PASSWORD_CHARACTERS.
+    """
     end = begin
     while end < len(text) and end - begin < URL_PASSWORD_CHARACTERS and text[end] not in ends:
         end += 1
@@ -209,7 +215,7 @@ def _end_of(text: str, begin: int, ends: str) -> int:
 
 
 def _named(text: str) -> "list[Span]":
-    # Only ASCII is lowered: there a letter in lower case is as long as it was.
+    # Only ASCII is lowered, as only there the length of a letter stays the same.
     lower = "".join(one.lower() if one.isascii() else one for one in text).replace("_", "-")
     found = []
     for name in SECRET_NAMES:
@@ -224,7 +230,7 @@ def _named(text: str) -> "list[Span]":
 
 
 def _value_after(text: str, at: int, end: int) -> "Span | None":
-    """Return where the value of the name is that ends there; None where it is not the name of a value."""
+    """Return where the value of the name that ends at `end` stands; None if the name has no value or is no secret's."""
     if text[end : end + 1] not in ("=", " ", "\t"):
         return None
     begin = at
@@ -237,7 +243,7 @@ def _value_after(text: str, at: int, end: int) -> "Span | None":
     start = end + 1
     opened = text[begin - 1 : begin]
     if text[end] == "=" and opened in ("'", '"') and (closed := text.find(opened, start)) >= 0:
-        # The quote is opened before the name: '--password=a b'.
+        # The quote begins before the name: '--password=a b'.
         return (start, closed) if closed > start and not (opened == '"' and text[start] in "$`") else None
     if text[end] != "=":
         if not is_option:
@@ -246,14 +252,14 @@ def _value_after(text: str, at: int, end: int) -> "Span | None":
             start += 1
     stop = _end_of_shell_word(text, start)
     value = text[start:stop]
-    # What a shell puts in its place later is no secret itself: --password "$PASSWORD".
+    # An expansion is no secret itself: --password "$PASSWORD".
     is_expansion = value.strip('"')[:1] in ("$", "`") and value[:1] != "'"
     is_shown = not value or is_expansion or value == "--" or value.startswith(MASK)
     return None if is_shown else (start, stop)
 
 
 def _end_of_shell_word(text: str, start: int) -> int:
-    """Return where the word of a shell ends that begins there (POSIX, XCU 2.2)."""
+    """Return where the shell word that begins at `start` ends (POSIX, XCU 2.2)."""
     quote, at = "", start
     while at < len(text):
         one = text[at]
@@ -266,7 +272,7 @@ def _end_of_shell_word(text: str, start: int) -> int:
         elif one in " \t\r\n;&|<>()":
             break
         at += 1
-    # A quote that never ends was opened before the name: the end of that is the end of the value.
+    # A quote without an end was opened before the name, so the value ends at the next delimiter.
     if quote:
         at = start
         while at < len(text) and text[at] not in " \t\r\n;&|<>()'\"":

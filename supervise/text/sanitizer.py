@@ -1,21 +1,21 @@
-r"""Making text of others harmless for a terminal: the one place where that is done.
+r"""Text of others made harmless for a terminal. No other module does this.
 
-A process chooses its name, its arguments and its status freely, and a file its name: an escape sequence there could
-rewrite the screen, a line break could forge a message, and a bidi override could turn the reading order around
-(Unicode TR 36, 2.2).  Whatever does not print is shown as an escape: `\n`, `\x1b`, `\u202e`, and `\xff` for a byte that
-is not UTF-8.  Built-in types only: the guardian and the fast way in load this too.
+A process chooses its name, its arguments and its status freely, and a user the names of files. An escape sequence in
+them could rewrite the screen, a line break could forge a message, and a bidi override could reverse the reading order
+(Unicode TR 36, 2.2). So a character that does not print is shown as an escape: `\n`, `\x1b`, `\u202e`, and `\xff` for a
+byte that is not UTF-8. The guardian and the fast path load this module, so it uses built-in types only.
 """
 
 BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0")
-"""Letters and marks that Unicode calls printable though nothing is to be seen of them."""
+"""Letters and marks that Unicode calls printable although they show nothing."""
 VARIATIONS = range(0xE0100, 0xE01F0)
-"""The variation selectors supplement: marks by which text can be hidden within text."""
+"""The variation selectors supplement: marks that can hide text within text."""
 
 
 def clean(text: str) -> str:
     """Return the text on one line, with an escape for each character that does not print.
 
-    A space prints; a tab, a no-break space and every format character (Unicode category Cf) do not.
+    A space prints. A tab, a no-break space and every format character (Unicode category Cf) do not.
     """
     if text.isprintable() and text.isascii():
         return text
@@ -23,7 +23,7 @@ def clean(text: str) -> str:
 
 
 def clean_lines(text: str) -> str:
-    """Return the text cleaned line by line: line feeds and tabs stay; a line end of two characters is a line feed."""
+    """Return the text cleaned line by line. Line feeds and tabs stay; CR LF becomes a line feed."""
     lines = text.replace("\r\n", "\n").split("\n")
     return "\n".join("\t".join(map(clean, line.split("\t"))) for line in lines)
 
@@ -43,32 +43,32 @@ def _shown(letter: str) -> str:
 
 
 class Cleaner:
-    """Cleans a stream of bytes that comes in pieces: a character that is cut between two pieces is not torn apart."""
+    """Cleans a stream of bytes that comes in pieces, without tearing a character that is cut between two pieces."""
 
     def __init__(self) -> None:
         self._kept = b""
-        """The beginning of a character or of a line end, whose rest is to come."""
+        """The beginning of a character or a line end whose rest is still to come."""
 
     def clean(self, data: bytes) -> bytes:
-        """Return what can be shown by now."""
+        """Return the cleaned bytes that are complete so far."""
         data = self._kept + data
         cut = len(data) - _unfinished(data)
         data, self._kept = data[:cut], data[cut:]
         return cleaned(data)
 
     def finish(self) -> bytes:
-        """Return what was kept back: no more comes."""
+        """Return the cleaned rest: no more bytes come."""
         data, self._kept = self._kept, b""
         return cleaned(data)
 
 
 def cleaned(data: bytes) -> bytes:
-    """Return whole lines of bytes cleaned as text of UTF-8."""
+    """Return the bytes of whole lines, cleaned as UTF-8 text."""
     return clean_lines(data.decode("utf-8", "surrogateescape")).encode()
 
 
 def _unfinished(data: bytes) -> int:
-    """Return how many bytes at the end may be the beginning of something (RFC 3629, 3)."""
+    """Return how many bytes at the end may be the beginning of a character or a line end (RFC 3629, 3)."""
     if data.endswith(b"\r"):
         return 1
     for back in range(1, min(4, len(data) + 1)):

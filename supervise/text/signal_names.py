@@ -1,8 +1,8 @@
-"""The names of signals, as people and programs read them (signal(7))."""
+"""The names of signals, for people and programs (signal(7))."""
 
 
 def signal_table() -> "dict[str, int]":
-    """Names without SIG and their numbers on this system."""
+    """Return the names without SIG and their numbers on this system."""
     import _signal
 
     return {
@@ -13,7 +13,10 @@ def signal_table() -> "dict[str, int]":
 
 
 def real_time_signals() -> "dict[str, int]":
-    """Return names without SIG and numbers of the real-time signals: `RTMIN`, `RTMIN+1`, ..., `RTMAX` (signal(7))."""
+    """Return the names without SIG and the numbers of the real-time signals (signal(7)).
+
+    `RTMIN`, `RTMIN+1`, ... and `RTMAX`, `RTMAX-1`, ...
+    """
     from _signal import SIGRTMAX, SIGRTMIN
 
     count = SIGRTMAX - SIGRTMIN
@@ -24,8 +27,8 @@ def real_time_signals() -> "dict[str, int]":
 def signal_name(number: int) -> str:
     """Return `TERM` for 15, `RTMIN+3` for 37, `32` for a signal without a name."""
     names = [name for name, known in signal_table().items() if known == number]
-    # Some have an old name beside their own: CLD, POLL, IOT.
+    # Some signals have an old second name: CLD, POLL, IOT.
     name = next((name for name in names if name not in ("CLD", "POLL", "IOT")), "")
-    # Each real-time signal is named from the end that it is nearer to, as in bash(1).
+    # A real-time signal is named from the nearer end of its range, as in bash(1).
     real = [name for name, known in real_time_signals().items() if known == number]
     return name or min(real, key=lambda one: (int(one[6:] or 0), one[:5] == "RTMAX"), default=str(number))

@@ -1,8 +1,8 @@
-"""The lines that supervise says on stderr outside of a run's own messages, and the words for an error of the system.
+"""The lines that supervise writes to stderr beside the messages of a run, and the words for a system error.
 
-At its top this module loads nothing, so that what may fail for want of descriptors can import it beforehand.  Code that
-runs before the command is born (`launch`, `__main__`, the guardian) loads it only once there is something to say, and
-has a bare line for the case that nothing can be loaded any more.
+The top of this module imports only `os`, so a caller that may run out of descriptors can import it beforehand. Code
+that runs before the command is born (`launch`, `__main__`, the guardian) imports this module only when there is
+something to write, and has a fixed line for the case that no import succeeds any more.
 """
 
 import os
@@ -11,7 +11,7 @@ PREFIX = "supervise: "
 
 
 def line(text: str, end: str = "\n") -> bytes:
-    """Return the line as it is written: prefixed, harmless for a terminal, and without what looks like a password."""
+    """Return the line as it is written: prefixed, harmless for a terminal, and with passwords masked."""
     from supervise.text.redaction import Redaction
     from supervise.text.sanitizer import clean
 
@@ -19,9 +19,9 @@ def line(text: str, end: str = "\n") -> bytes:
 
 
 def say(*texts: str, end: str = "\n") -> None:
-    """Say each text on a line of its own; a stderr that cannot be written to is no error.
+    """Write each text to stderr on a line of its own. A stderr that cannot be written to is no error.
 
-    Raises OSError, ImportError where no descriptor is left to load the rest with.
+    Raises OSError or ImportError if no descriptor is left to import the redaction with.
     """
     from supervise.text.writer import write_all
 
@@ -33,7 +33,7 @@ def say(*texts: str, end: str = "\n") -> None:
 
 
 def say_without_waiting(text: str) -> None:
-    """Say the text, unless stderr is full: the command must not wait for a reader of supervise's."""
+    """Write the text to stderr unless stderr is full: the command must not wait for a reader of stderr."""
     import select
 
     said = line(text)
@@ -47,9 +47,9 @@ def say_without_waiting(text: str) -> None:
 
 
 def reason_of(error: Exception, *, with_path: bool = False) -> str:
-    """Return what is the matter, to stand within a line: `no space left on device`; with its path where that is known.
+    """Return the reason of an error, to stand within a line: `no space left on device`. With its path if that is known.
 
-    The words of the C library begin with a capital (strerror(3)), and may have more of them: `RF-kill`.
+    The words of the C library begin with a capital letter (strerror(3)) and may have more of them: `RF-kill`.
     """
     text = str(error)
     if isinstance(error, OSError):

@@ -1,4 +1,4 @@
-"""Writing to a descriptor that another process may have made non-blocking."""
+"""Writes to a descriptor that another process may have made non-blocking."""
 
 import io
 import os
@@ -10,16 +10,16 @@ if TYPE_CHECKING:
 
 
 def write_all(fd: int, data: "bytes | memoryview", wait_seconds: "float | None" = None) -> None:
-    """Write all of the data; each wait for its reader may take so many seconds, or for ever where it is None.
+    """Write all of the data, waiting for the reader for at most `wait_seconds` each time; None waits without end.
 
-    Raises OSError: TimeoutError where the reader takes nothing for that long.
+    Raises OSError, and TimeoutError if the reader takes nothing for that long.
     """
     while data:
         try:
             data = data[os.write(fd, data) :]
         except BlockingIOError:
-            # O_NONBLOCK belongs to the open file, which is shared with other processes (fcntl(2)): to clear it would
-            # change their reads and writes, so the writer waits for room.
+            # O_NONBLOCK belongs to the open file, which other processes share (fcntl(2)). Clearing it would change
+            # their reads and writes, so the writer waits for room.
             import select
             from errno import ETIMEDOUT
 
@@ -30,18 +30,21 @@ def write_all(fd: int, data: "bytes | memoryview", wait_seconds: "float | None" 
 
 
 class WaitingStdout(io.RawIOBase):
-    """Stdout as a file of Python's that waits for room: the interpreter's own gives up in the middle of a text."""
+    """Stdout as a file object that waits for room.
+
+    The interpreter's own file object gives up in the middle of a text.
+    """
 
     def fileno(self) -> int:
-        """Return its descriptor."""
+        """Return the descriptor."""
         return 1
 
     def isatty(self) -> bool:
-        """Return whether it is a terminal."""
+        """Return whether stdout is a terminal."""
         return os.isatty(1)
 
     def writable(self) -> bool:
-        """Return that it can be written to."""
+        """Return True: stdout can be written to."""
         return True
 
     def write(self, data: "Any", /) -> int:
@@ -55,7 +58,7 @@ class WaitingStdout(io.RawIOBase):
 
 
 def make_stdout_wait() -> None:
-    """Let whatever is printed wait for its reader, `print` of a library included."""
+    """Make `print` and libraries wait for the reader of stdout."""
     old = sys.stdout
     if isinstance(old, io.TextIOWrapper) and isinstance(getattr(old.buffer, "raw", None), io.FileIO):
         old.flush()

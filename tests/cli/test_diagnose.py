@@ -52,7 +52,7 @@ def test_at_each_limit(supervise: Place, limit: str, words: tuple[str, ...]) -> 
     ended = at_limit(supervise, limit, "1", "--", *child("fork", "stay", "end", *words, "stay"), count=2, events=True)
     verdict, header, first, second, *rest = ended.messages
     assert "timeout" in verdict
-    assert re.fullmatch(r"what it was doing, .*and its CPU use over the last 0\.0\ds:", header)
+    assert re.fullmatch(r"what the processes were doing, .*and their CPU use over the last 0\.0\ds:", header)
     assert re.fullmatch(r"  pid \d+ python\S*: sleeping in \w+nanosleep, cpu \d+%", first)
     assert re.fullmatch(r"    pid \d+ python\S*: sleeping in \w+nanosleep, cpu \d+%", second)
     assert len(rest) == 1 + len(words), "the last line, if there was one, and the final message"
@@ -73,7 +73,7 @@ def test_not_at_a_cancellation_nor_at_an_end_of_its_own(supervise: Place) -> Non
     ended = running.wait()
     assert ended.report["diagnosis"] is None
     assert b"QUIT" not in ended.out
-    assert "what it was doing" not in ended.err.decode()
+    assert "what the processes were doing" not in ended.err.decode()
     assert supervise("-t", "30", "--", *child("exit=3")).report["diagnosis"] is None
 
 

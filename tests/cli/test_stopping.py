@@ -61,7 +61,7 @@ def test_where_nobody_is_seen_the_command_and_its_group_are_stopped(
     ended = supervise.popen([*place, *words]).wait()
     assert (ended.code, ended.left) == (124, [])
     assert ended.report["command_exit"]["signal"] == signal
-    assert b"what it was doing" not in ended.err
+    assert b"what the processes were doing" not in ended.err
 
 
 @pytest.mark.parametrize("words", ESCAPES.values(), ids=ESCAPES)

@@ -151,7 +151,7 @@ def test_one_that_is_left_running_can_print_on(supervise: Place, options: tuple[
     assert ended.report["straggler_output"] == what
     is_recorded = "--no-record" not in options and "--log-max" not in options
     assert what == ("record" if is_recorded else "dropped")
-    assert any("what is left running" in message for message in ended.messages)
+    assert any("the processes left running" in message for message in ended.messages)
     if is_recorded:
         kept = supervise.popen([str(supervise.program), "logs", "-"])
         assert sorted(kept.wait().out.splitlines()) == [b"early", b"late", b"later", b"later still"]

@@ -115,7 +115,7 @@ HISTORIES: list[tuple[list[ReportItem], LiveState, str]] = [
     (
         [STARTED, ACCESS, Exited(Exit(0), 5.0)],
         running(70.0, deadlines={"completion": 100.0}, last_byte=10.0),
-        "waiting for what it left running, 1m10s, completion limit in 30s, no output for 1m",
+        "waiting for the processes left running, 1m10s, completion limit in 30s, no output for 1m",
     ),
     # again: of an attempt that is over nothing is left
     (
@@ -147,16 +147,16 @@ HISTORIES: list[tuple[list[ReportItem], LiveState, str]] = [
 ]
 
 
-def text(items: list[ReportItem], glance: LiveState, columns: int = 1000) -> str:
+def text(items: list[ReportItem], state: LiveState, columns: int = 1000) -> str:
     live = LiveText(POLICY)
     for item in items:
         live.hear(item)
-    return live.text(glance, columns)
+    return live.text(state, columns)
 
 
-@pytest.mark.parametrize(("items", "glance", "expected"), HISTORIES, ids=[one[2] for one in HISTORIES])
-def test_histories(items: list[ReportItem], glance: LiveState, expected: str) -> None:
-    assert text(items, glance) == "supervise: " + expected
+@pytest.mark.parametrize(("items", "state", "expected"), HISTORIES, ids=[one[2] for one in HISTORIES])
+def test_histories(items: list[ReportItem], state: LiveState, expected: str) -> None:
+    assert text(items, state) == "supervise: " + expected
 
 
 WIDE = [STARTED, Said("status", "\u4f60\u597d" * 50)]

@@ -122,7 +122,7 @@ NORMAL: list[tuple[ReportItem, list[str]]] = [
     (
         HANGING,
         [
-            "what it was doing, as far as it could be read in time, and its CPU use over the last 0.03s:",
+            "what the processes were doing, as far as could be read in time, and their CPU use over the last 0.03s:",
             "  pid 812 sh: sleeping in do_wait, cpu 0%",
             rf"    pid 813 cu\xffrl: sleeping in wait_woken, cpu 0.3%, 4 threads; {TCP}",
             "  and 2 more",
@@ -132,7 +132,7 @@ NORMAL: list[tuple[ReportItem, list[str]]] = [
     ),
     (
         Diagnosis((ProcessSnapshot(812, 1, 0, "x", "R", "", 97.4, 1),)),
-        ["what it was doing, and its CPU use since the start of each:", "  pid 812 x: running, cpu 97%"],
+        ["what the processes were doing, and their CPU use since the start of each:", "  pid 812 x: running, cpu 97%"],
     ),
     (Diagnosis(()), []),
     (KillOrdered("grace"), ["killing what is left with KILL"]),
@@ -302,7 +302,7 @@ def test_there_is_one_final_message_or_none(outcome: Outcome, moment: Moment) ->
         ([KillOrdered("grace"), Emptied((SUDO,))], "1 process could not be stopped within 10m"),
         ([Emptied((SUDO, SUDO))], "2 processes could not be stopped within 10m"),
         # Nobody has answered.
-        ([KillOrdered("grace")], "what it has started could not be stopped within 10m"),
+        ([KillOrdered("grace")], "the processes of the command could not be stopped within 10m"),
         # That was another attempt.
         ([KillOrdered("grace"), Emptied((SUDO,)), Started(9)], "the command was stopped after 10m"),
     ],

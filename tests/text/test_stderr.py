@@ -11,7 +11,7 @@ import supervise
 from supervise.text.stderr import PREFIX, line, reason_of
 
 PACKAGE = Path(supervise.__file__).parent
-BARE = {"__main__.py", "launch/launch.py"}
+BARE = {"__main__.py", "launch/early_exit.py"}
 """What has to say that nothing can be loaded any more."""
 
 

@@ -82,9 +82,9 @@ def _start(request: "Request", began: float) -> "Launched":
     launched = Launched(request, caller, began)
     turned_away = launch.run(launched, _clear_up)
     if turned_away:
-        from supervise.runner import lockout
+        from supervise.runner import unstarted_run
 
-        outcome = lockout.end(launched, turned_away)
+        outcome = unstarted_run.end(launched, turned_away)
         _end_process(outcome.exit_code, outcome.die_of)
     sys.unraisablehook = _end_with_thread(launched)
     _let_flow(launched)

@@ -18,7 +18,7 @@ from supervise.core.policy import Policy
 from supervise.launch.lock import TurnedAway
 from supervise.options.table import OPTIONS, option_names
 from supervise.pages.manual import EXIT_CODES
-from supervise.runner.lockout import outcome_of
+from supervise.runner.unstarted_run import outcome_of
 
 ROOT = Path(__file__).parents[1]
 HANG_SECONDS = 300.0

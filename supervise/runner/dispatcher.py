@@ -1,38 +1,31 @@
-"""The thin shell around the machine: the world becomes events, actions become system calls.
+"""The thin shell around the machine: what happens becomes events, and the machine's actions become system calls.
 
-There is no queue and no polling: `dispatch` hands one event to the machine and performs what it orders; the loop sleeps
-until `wake_at` or until somebody has something to tell.
+There is no queue and no polling: `dispatch` hands one event to the machine and performs the actions that the machine
+returns.  The loop sleeps until `wake_at`, or until the holder of the command or a thread reports something.
 """
 
 import os
 from collections import deque
-from collections.abc import Callable
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, assert_never
 
-from supervise.activity.pause_cpu import PauseCpu
 from supervise.core.attempt import Phase
 from supervise.core.events import (
     Action,
-    Alive,
     Announce,
     Answered,
     Ask,
     BeginSnapshot,
-    Cancel,
     CutOutput,
     Drained,
     Emptied,
     Event,
     Exited,
     KillTree,
-    Notice,
     Output,
     Paused,
-    ProbeFailed,
     Process,
-    Ready,
     Resumed,
     RetryScheduled,
     Sampled,
@@ -43,42 +36,36 @@ from supervise.core.events import (
     StartAttempt,
     Started,
     StopTree,
-    Stuck,
     TakeSample,
     TakeSnapshot,
     Tick,
-    TimeRequested,
     Undelivered,
 )
 from supervise.core.machine import Machine
 from supervise.core.outcome import Exit, Outcome
 from supervise.core.pause import beat
-from supervise.faces.report_items import Said, Trouble
+from supervise.faces.report_items import ReportItem, Trouble
 from supervise.launch.state import Launched
 from supervise.output.pump import Pump
-from supervise.process import signal_origin, signals, tree
 from supervise.process.protocol import not_known, unknown
-from supervise.runner import reaper, restart
+from supervise.runner import access_events, restart
+from supervise.runner.absence import Absence
 from supervise.runner.evidence import Observer
+from supervise.runner.listener import Listener
 from supervise.runner.notices import Notices
-from supervise.runner.overseer import Overseer
 from supervise.runner.settings import policy_of
+from supervise.runner.signal_events import SignalEvents
+from supervise.runner.stop_orders import StopOrders
 from supervise.runner.takeover import take_over
-from supervise.text.signal_names import signal_name
 from supervise.text.stderr import reason_of
 
 if TYPE_CHECKING:
     from supervise.process.inbox import Item
     from supervise.process.protocol import FromHolder
 
-TOGETHER = 0.05
-"""Seconds within which two processes hear of a signal that was sent to both."""
-ABSENT = 1.0
-"""Seconds by which a wake-up is late where the supervisor did not run: many times the delay on a loaded machine."""
-
 
 class Runner:
-    """One run, from the moment its command is on its way."""
+    """One run, from the moment at which its command is being started."""
 
     def __init__(self, launched: Launched) -> None:
         self.launched = launched
@@ -86,51 +73,68 @@ class Runner:
         self.machine = Machine(self.policy, int.from_bytes(os.urandom(2)) / 0x10000)
         self.notices = Notices(launched, self.policy, self.now)
         self.outcome: Outcome | None = None
-        self.on_wake_at = self._nobody_waits
-        """Told when `machine.wake_at` may have moved."""
-        self.on_notice: Callable[[Notice], None] = _ignore
-        """Told what the machine has to say, besides the notices."""
-        self.on_copied = self._nobody_waits
-        """Told when more of the output is in the record, and somebody has asked for that."""
-        self.on_missed: Callable[[], object] = self._nobody_waits
-        """The function that is called when a client has missed the control socket."""
-        self.on_finish = self._nobody_waits
-        """Told when all is said and written."""
         self.gauged: deque[tuple[float, float]] = deque(maxlen=2)
-        """The last looks at what the run uses, for a display: the moment of each, and seconds of CPU."""
-        self._told = dict.fromkeys(launched.streams.pumps, 0)
-        self._asked = 0
-        self._root = 0
-        self._root_since = inf
+        """The last two measures of what the run uses, for the live line: the second of the run, and CPU seconds."""
+        self.root = 0
+        """The pid of the command's own process; 0 where the pid is not known."""
+        self.root_since = inf
+        """The second of the run at which that process was started."""
         self.is_empty = False
-        """Nothing is left of the command's tree, as whoever holds it has told."""
-        self.overseer = Overseer(launched)
-        self._is_cancelled = False
-        self._pause_cpu = PauseCpu()
-        self._sleeps_until = inf
-        """When the supervisor should run again at the latest, in seconds of the run."""
-        self._followers: deque[Event] = deque()
+        """No process of the command's tree is left, as its holder has reported."""
+        self.absence = Absence(launched.info.started, self.holder)
+        self.stop_orders = StopOrders(launched, self._report_suspect)
+        self._listeners: list[Listener] = []
+        self._has_ended = False
+        """The listeners have heard of the end."""
+        self._signals = SignalEvents(self)
         self._observer = Observer(launched, self.policy, self.notices, self.now)
-        self._take_terminal()
+        self._counted = dict.fromkeys(launched.streams.pumps, 0)
+        """The bytes of each pump that the machine knows of."""
+        self._asked = 0
+        """The number of the last question whether the command lives."""
+        self._waiting: deque[Event] = deque()
+        """Events that come of the actions of another event, which the machine handles first."""
+        self.take_terminal()
 
     def now(self) -> float:
-        """Seconds since the run began."""
+        """Return the seconds since the run began."""
         return monotonic() - self.launched.info.started
+
+    def holder(self) -> int:
+        """Return the pid of the process that holds the command."""
+        return self.launched.child.holder()
+
+    def listen(self, listener: Listener) -> None:
+        """Have the listener hear of what happens from now on, after those that came before it."""
+        self._listeners.append(listener)
+
+    def say(self, item: ReportItem) -> None:
+        """Report an item that the machine does not have to know."""
+        self.notices.tell(item)
+        # `wake_at` may have moved: a notice may wait for more of its kind.
+        self._report_dispatch()
 
     # --- events in, actions out
 
     def dispatch(self, event: Event, at: float | None = None) -> None:
-        """Hand it to the machine, as of `at` (now), and do what it says."""
-        self._settle_absence()
-        self._followers.append(event)
-        while self._followers:
-            event = self._followers.popleft()
+        """Hand the event to the machine, as of that second of the run (now), and perform the machine's actions."""
+        if absence := self.absence.take(self.now()):
+            since, until = absence
+            self.dispatch(Paused(), since)
+            self.dispatch(Resumed(), until)
+        self._waiting.append(event)
+        while self._waiting:
+            event = self._waiting.popleft()
             self.notices.tell(event, at)
             for action in self.machine.handle(event, self.now() if at is None else at):
                 self._perform(action)
         if self.launched.access.detector:
             self.launched.access.detector.look(self.machine.awaits_access, self.holder, self.launched.child.variables)
-        self.on_wake_at()
+        self._report_dispatch()
+
+    def _report_dispatch(self) -> None:
+        for listener in self._listeners:
+            listener.on_dispatch()
 
     @property
     def wake_at(self) -> float:
@@ -138,37 +142,26 @@ class Runner:
         return min(self.machine.wake_at, self.notices.due)
 
     def sleep(self) -> float:
-        """Return until which second of the run the supervisor may sleep: a much later wake-up shows a stop."""
+        """Return until which second of the run the supervisor may sleep."""
         wake_at, now = self.wake_at, self.now()
-        self._sleeps_until = wake_at if wake_at == inf else min(wake_at, now + beat(wake_at - now))
-        return self._sleeps_until
+        # Without a deadline there is nothing that an absence could move.
+        sleeps_until = wake_at if wake_at == inf else min(wake_at, now + beat(wake_at - now))
+        self.absence.expect_wake_up(sleeps_until)
+        return sleeps_until
 
     def wake(self) -> None:
-        """Do what the end of `sleep` asks for: a tick, or no more than a beat."""
+        """Do what is due at the end of `sleep`: a tick, or a note of the tree's progress."""
         if self.now() < self.wake_at:
-            self._pause_cpu.note(self.holder())
-            self.on_wake_at()
+            self.absence.note_progress()
+            self._report_dispatch()
         else:
             self.tick()
 
-    def _settle_absence(self) -> None:
-        """Let time have stood still for the run where neither the supervisor nor the tree has run."""
-        since, until = self._sleeps_until, self.now()
-        if until < since + ABSENT:
-            return
-        self._sleeps_until = inf
-        # Where the tree ran meanwhile, the supervisor alone was stopped, and the time counts.
-        started = self.launched.info.started
-        if not self._pause_cpu.has_run(self.holder(), since + started, until + started):
-            self.dispatch(Paused(), since)
-            self.dispatch(Resumed(), until)
-        self._pause_cpu.note(self.holder())
-
     def tick(self) -> None:
-        """Time has passed."""
-        # On a busy machine the command's end may be told and unread: it comes before any verdict.
-        self._hear_told()
-        self._tell_output()
+        """Hand the machine all that is known by now, then the time."""
+        # On a busy machine the message with the command's end may be unread: the end comes before any verdict.
+        self.read_messages()
+        self._count_output()
         self.dispatch(Tick())
 
     def _perform(self, action: Action) -> None:
@@ -177,13 +170,13 @@ class Runner:
             case Ask():
                 self._asked += 1
                 channel.send(("ask", self._asked))
-                # An end that a stopped guardian has not told comes before any verdict.
-                self.overseer.rouse()
+                # A stopped guardian may have an end to report, which comes before any verdict.
+                self.stop_orders.rouse()
             case TakeSample():
-                self._followers.append(Sampled(self._observer.sample()))
+                self._waiting.append(Sampled(self._observer.sample()))
             case SignalRoot(signal):
                 channel.send(("root", signal))
-                self.overseer.rouse()
+                self.stop_orders.rouse()
             case BeginSnapshot(at):
                 self._observer.begin_snapshot(at + self.launched.info.started)
             case TakeSnapshot(is_begun):
@@ -191,21 +184,22 @@ class Runner:
             case ShowSnapshot():
                 self._observer.show_snapshot()
             case StopTree(signal, skip_signal):
-                self.overseer.stop(signal, skip_signal)
+                self.stop_orders.stop(signal, skip_signal)
             case KillTree():
-                self._hear_told()
+                self.read_messages()
                 if self.machine.is_unstarted:
-                    self._followers.append(Emptied(self._end_unborn()))
+                    self._waiting.append(Emptied(self._end_unborn()))
                 elif self.machine.phase is Phase.STOPPING:
-                    # In another phase the machine has heard of the end, and the order would be for the next attempt.
-                    self.overseer.kill()
+                    # In another phase the machine knows of the end, and the order would be for the next attempt.
+                    self.stop_orders.kill()
             case CutOutput():
                 self._cut()
             case StartAttempt(number, previous):
                 self._start_attempt(number, previous)
             case Announce(notice):
                 self.notices.tell(notice)
-                self.on_notice(notice)
+                for listener in self._listeners:
+                    listener.on_notice(notice)
                 if isinstance(notice, RetryScheduled):
                     self._forget_attempt()
             case Settle(outcome):
@@ -214,7 +208,7 @@ class Runner:
                 assert_never(action)
 
     def _end_unborn(self) -> tuple[Process, ...]:
-        """Kill a command that does not come into being, and its guardian, which hangs; return the survivors."""
+        """Kill a command whose start hangs, and its guardian, which hangs in that start; return the survivors."""
         from supervise.process import bounded_call, hung_start
 
         launched = self.launched
@@ -225,10 +219,10 @@ class Runner:
         return tuple(Process(*one) for one in survivors)
 
     def _forget_attempt(self) -> None:
-        """It is over; until the next one the keys are ours."""
-        self._root, self._root_since = 0, inf
-        # An order of this attempt is not for the next one, should that one's guardian die.
-        self.overseer.hear_empty()
+        """Forget an attempt that is over; until the next one the keys are for supervise."""
+        self.root, self.root_since = 0, inf
+        # An order of this attempt must not reach the next one, should the guardian die.
+        self.stop_orders.close()
         self._observer.forget()
         if self.launched.terminals.pty_input:
             self.launched.terminals.pty_input.leave()
@@ -236,71 +230,44 @@ class Runner:
             self.launched.terminals.give_back()
 
     def _start_attempt(self, number: int, previous: str) -> None:
-        self.overseer.hear_empty()
+        self.stop_orders.close()
         try:
             if self.launched.streams.stdin and (warning := self.launched.streams.stdin.rewind()):
                 self.notices.tell(Trouble(warning))
             restart.start(self.launched, number, previous)
         except (OSError, RuntimeError) as error:
             self.launched.child.channel.send(("kill",))
-            self._followers.append(SpawnFailed("error", f"cannot start attempt {number}: {reason_of(error)}"))
-        self._told = dict.fromkeys(self.launched.streams.pumps, 0)
+            self._waiting.append(SpawnFailed("error", f"cannot start attempt {number}: {reason_of(error)}"))
+        self._counted = dict.fromkeys(self.launched.streams.pumps, 0)
 
     def look_at_guardian(self) -> None:
-        """Look whether the guardian stands still, and does what it was ordered to do."""
-        self.overseer.look(self._root)
-        if self.overseer.survivors is not None:
-            survivors = self.overseer.survivors
-            self.overseer.hear_empty()
+        """Look whether the guardian stands still, and whether it does what it was ordered to do."""
+        self.stop_orders.look(self.root)
+        if self.stop_orders.survivors is not None:
+            survivors = self.stop_orders.survivors
+            self.stop_orders.close()
             self.is_empty = False
             self.dispatch(Emptied(survivors))
 
-    def _nobody_waits(self) -> None:
-        """Before the loop, and after it."""
+    def _report_suspect(self) -> None:
+        for listener in self._listeners:
+            listener.on_suspect_guardian()
 
-    def _tell_output(self) -> None:
-        for pump, told in self._told.items():
+    def report_missed_socket(self) -> None:
+        """Report that a client has not found the control socket."""
+        for listener in self._listeners:
+            listener.on_missed_socket()
+
+    def _count_output(self) -> None:
+        """Hand the machine the output, the signs of access and the news of sd_notify(3) that have come by now."""
+        for pump, counted in self._counted.items():
             count, last = pump.count, pump.last - self.launched.info.started
-            if count > told:
-                self._told[pump] = count
-                first = last if told else pump.first - self.launched.info.started
-                self.dispatch(Output(pump.stream, count - told, first, last))
-
-        self._tell_signs()
-        self.tell_said()
-
-    def tell_said(self) -> None:
-        """Tell all that sd_notify has brought by now."""
-        for news in self.launched.access.notify.take() if self.launched.access.notify else ():
-            match news:
-                case ("ready", at):
-                    self.dispatch(Ready("notify", at - self.launched.info.started))
-                case ("alive", at):
-                    self.dispatch(Alive(at - self.launched.info.started))
-                case ("stuck", at):
-                    self.dispatch(Stuck(at - self.launched.info.started))
-                case ("prolong", at, by):
-                    self.dispatch(TimeRequested(by, at - self.launched.info.started))
-                case ("status" | "stopping" | "main pid" as what, _, text):
-                    self.notices.tell(Said(what, text))
-                    self.on_wake_at()
-                case _:
-                    unknown(news)
-
-    def _tell_signs(self) -> None:
-        for finding in self.launched.access.detector.findings.take() if self.launched.access.detector else ():
-            match finding:
-                case ("found", sign, at):
-                    self.dispatch(Ready(sign, at - self.launched.info.started))
-                case ("missed", sign, why):
-                    self.dispatch(ProbeFailed(sign, why))
-                case ("failed", text):
-                    self.notices.tell(Trouble(text))
-                case ("helper", pid, is_running):
-                    # The guardian kills the helper should the supervisor die.
-                    self.launched.child.channel.send(("helper", pid, is_running))
-                case _:
-                    unknown(finding)
+            if count > counted:
+                self._counted[pump] = count
+                first = last if counted else pump.first - self.launched.info.started
+                self.dispatch(Output(pump.stream, count - counted, first, last))
+        access_events.hear_detector(self)
+        access_events.hear_notify(self)
 
     def _cut(self) -> None:
         for pump in self.launched.streams.pumps:
@@ -310,29 +277,20 @@ class Runner:
         self.launched.streams.cut()
 
     def _keep_source(self, pump: Pump) -> None:
-        """Keep a pipe readable before the pump closes it: a process that outlives the run would get SIGPIPE."""
+        """Keep a pipe readable when the pump closes it: a process that outlives the run would get SIGPIPE."""
         try:
             kept = pump.keep_source()
         except OSError:
-            # No descriptor is left: the output is cut, and finishing says so.
+            # No descriptor is left: the output is cut, and `finish` says so.
             return
         if kept >= 0:
             self.launched.streams.keep_source(pump.stream, kept)
 
-    @property
-    def root(self) -> int:
-        """The pid of the command's own process; 0 where it is not known yet."""
-        return self._root
-
-    def holder(self) -> int:
-        """The pid of whoever holds the command."""
-        return self.launched.child.holder()
-
     def let_guardian_go(self) -> None:
-        """Tell the guardian that all is over, where it has nothing to do even if the supervisor is killed from now on.
+        """Let the guardian exit, where it would have nothing to do even if the supervisor is killed from now on.
 
-        Nothing of the command is left, no end has to be written or told to a program, no terminal has to be given back,
-        and the run's socket is removed before.  `finish` waits for the guardian's end, at the end of all.
+        No process of the command is left, no end has to be written or sent to a program, no terminal has to be given
+        back, and the run's socket is removed before.  `finish` waits for the guardian's exit, as its last step.
         """
         launched = self.launched
         is_ended_elsewhere = self.notices.wants_usage or launched.files.events >= 0 or launched.files.remote_events
@@ -345,30 +303,36 @@ class Runner:
         )
         waits = launched.streams.spool, launched.streams.copier
         if self.is_empty and self.holder() != os.getpid() and not (is_ended_elsewhere or any(holds) or any(waits)):
-            self.on_finish()
-            self.on_finish = self._nobody_waits
+            self.end_listeners()
             launched.child.guardian.let_go()
 
-    # --- what the others have to tell
+    def end_listeners(self) -> None:
+        """Have the listeners remove what must not outlive the run, once."""
+        if not self._has_ended:
+            self._has_ended = True
+            for listener in self._listeners:
+                listener.on_end()
+
+    # --- messages of the holder, and items of the threads
 
     def hear_channel(self) -> None:
-        """Take all that whoever holds the command has to tell now."""
+        """Handle all messages of the holder that have come by now, and the end of the channel."""
         while self.outcome is None:
             try:
                 got = self.launched.child.channel.receive()
             except BlockingIOError:
                 return
             if got is None and self.launched.child.guardian.is_let_go:
-                # The guardian has gone as it was told to: from here on its line is silent.
+                # The guardian has exited as it was ordered to: nothing comes on the channel any more.
                 self.launched.child.silence_channel()
             elif got is None:
-                take_over(self.launched, self._root)
-                self.overseer.hear_takeover()
+                take_over(self.launched, self.root)
+                self.stop_orders.repeat()
             else:
                 self.hear_message(got[0])
 
-    def _hear_told(self) -> None:
-        """Take what was told; a line that has ended is left to `hear_channel`."""
+    def read_messages(self) -> None:
+        """Handle all messages of the holder that have come by now; leave the end of the channel to `hear_channel`."""
         while self.outcome is None:
             try:
                 got = self.launched.child.channel.receive()
@@ -379,7 +343,7 @@ class Runner:
             self.hear_message(got[0])
 
     def hear_threads(self) -> None:
-        """Take all that the threads have to tell now."""
+        """Handle all items that the threads have posted by now."""
         for item in self.launched.streams.take_posted():
             self.hear_item(item)
 
@@ -398,29 +362,28 @@ class Runner:
         match message:
             case ("started", pid, at):
                 self.is_empty = False
-                self._root = pid
-                self._root_since = at - self.launched.info.started
+                self.root, self.root_since = pid, at - self.launched.info.started
                 self.launched.hear_start(pid)
                 self.dispatch(Started(pid), at - self.launched.info.started)
             case ("failed", kind, reason):
                 self.dispatch(SpawnFailed(kind, reason))
             case ("exited", status, at, has_others):
                 self.is_empty = not has_others
-                self._tell_output()
+                self._count_output()
                 ended = _exit_of(status)
-                self._hear_signals_before(ended)
+                self._signals.hear_before(ended)
                 has_drained = all(pump.has_ended and not pump.failure for pump in self.launched.streams.pumps)
-                if has_drained and not (self._is_cancelled or self.launched.info.values["retries"]):
-                    # That is the end of the run, and the guardian takes as long to go as the supervisor to say so.
+                if has_drained and not (self._signals.has_cancelled or self.launched.info.values["retries"]):
+                    # This is the end of the run: the guardian exits while the supervisor reports it.
                     self.let_guardian_go()
                 self.dispatch(Exited(ended, at - self.launched.info.started))
             case ("empty", survivors):
                 self.is_empty = not survivors
-                self.overseer.hear_empty()
+                self.stop_orders.close()
                 self.dispatch(Emptied(tuple(Process(*one) for one in survivors)))
             case ("alive", number, at):
                 if number == self._asked:
-                    self._tell_output()
+                    self._count_output()
                     counting = [pump for pump in self.launched.streams.pumps if pump.stream in self.policy.idle_on]
                     pending = any(pump.is_pending() for pump in counting)
                     self.dispatch(Answered(pending, at - self.launched.info.started))
@@ -437,24 +400,25 @@ class Runner:
         """
         match item:
             case ("first", _) | ("access",) | ("notify",):
-                self._tell_output()
+                self._count_output()
             case ("ended", source):
                 # A pump of an attempt that is over is not among them.
-                for pump in [one for one in self._told if one is source]:
+                for pump in [one for one in self._counted if one is source]:
                     self._hear_pump_end(pump)
             case ("copy failed", name, why):
                 self.notices.complain(name, why)
             case ("copied",):
-                self.on_copied()
+                for listener in self._listeners:
+                    listener.on_copy()
             case ("foreground",):
-                self._take_terminal()
+                self.take_terminal()
             case ("signal", number, code, sender, at, ancestry):
-                self._hear_signal(number, code, sender, at - self.launched.info.started, ancestry)
+                self._signals.hear(number, code, sender, at - self.launched.info.started, ancestry)
             case _:
                 unknown(item)
 
     def _hear_pump_end(self, pump: Pump) -> None:
-        self._tell_output()
+        self._count_output()
         if pump.failure:
             self.dispatch(Undelivered(pump.stream, pump.failure))
         if self.launched.terminals.pty_input:
@@ -462,124 +426,15 @@ class Runner:
         if all(pump.has_ended for pump in self.launched.streams.pumps):
             self.dispatch(Drained())
 
-    def _hear_signal(self, number: int, code: int, sender: int, at: float, ancestry: list[tree.Stat]) -> None:
-        is_from_terminal = code == signals.CODE_FROM_KERNEL
-        if number == signals.CHLD and code == signals.CODE_CHILD_STOPPED:
-            if sender == self.launched.child.guardian.pid:
-                self.overseer.hear_stopped()
-        elif number == signals.CHLD:
-            if code == signals.CODE_FROM_PROCESS:
-                self.on_missed()
-            reaper.child_died(self.launched)
-        elif not is_from_terminal and self._is_from_inside(number, sender, at, ancestry):
-            # `kill 0` in the command: it meant its own.
-            pass
-        elif number in signals.CANCELLING:
-            source = f"signal {signal_name(number)}"
-            if ancestry and sender != os.getpid():
-                source += f" from pid {sender} ({ancestry[0].name})"
-            self._is_cancelled = True
-            self.dispatch(
-                Cancel(
-                    number,
-                    at,
-                    delivered=is_from_terminal and self._is_for_root(number, at),
-                    from_terminal=is_from_terminal,
-                    source=source,
-                )
-            )
-        elif number in signals.STOPPING:
-            self._pause(number, is_from_terminal=is_from_terminal)
-        elif number in signals.PASSED_ON:
-            self._pass_on(number, is_from_terminal)
-
-    def _hear_signals_before(self, exit: Exit) -> None:
-        """Hear a signal that has ended the command and may have come to the supervisor as well (Ctrl-C).
-
-        Then the run was cancelled, and a script's loop around the supervisor stops, whichever of the two deaths is
-        known first.
-        """
-        self.hear_threads()
-        until = monotonic() + TOGETHER
-        while (signals.pending() or (self._shares_group and exit.signal in signals.CANCELLING)) and (
-            not self._is_cancelled and (left := until - monotonic()) > 0
-        ):
-            self.launched.streams.inbox.wait(left)
-            self.hear_threads()
-
-    def _pause(self, number: int, *, is_from_terminal: bool) -> None:
-        """Stop the supervisor, as it was asked to, and go on when it is continued.
-
-        A terminal has sent the signal to the command as well, and the kernel judges whether it stops a process
-        (tty_ioctl(4), an orphaned process group).  A process that sends it to the supervisor alone means the run: then
-        the whole tree is stopped and continued with it.
-        """
-        from supervise.process import suspension
-
-        self.dispatch(Paused())
-        suspended: dict[int, int] = {}
-        if not is_from_terminal:
-            number = signals.STOP
-            suspended = suspension.suspend(self.holder())
-        self.launched.streams.hide_line()
-        if self.launched.terminals.pty_input:
-            self.launched.terminals.pty_input.pause()
-        signals.stop(number)
-        # The absence is known, and settled here.
-        self._sleeps_until = inf
-        suspension.resume(suspended)
-        self._take_terminal()
-        self.dispatch(Resumed())
-
-    def _pass_on(self, number: int, is_from_terminal: bool) -> None:
-        if number == signals.CONT:
-            self._take_terminal()
-        pty_input = self.launched.terminals.pty_input
-        if pty_input and number == signals.WINCH:
-            pty_input.copy_size()
-        elif pty_input or not is_from_terminal:
-            # What the terminal sends, it has sent to the command too, where that is in our group.
-            self.launched.child.channel.send(("root", number))
-
-    def _take_terminal(self) -> None:
+    def take_terminal(self) -> None:
+        """With --pty, take the keys for the command while supervise is in the foreground."""
         if self.launched.terminals.pty_input:
             self.launched.take_terminal()
 
-    def _is_for_root(self, number: int, at: float) -> bool:
-        """The command was there already when that signal came to its process group."""
-        is_early = self.launched.child.take_early_signal(number)
-        # The program of a window: of a hang-up the terminal tells the leader of its session alone (tty_ioctl(4)).
-        is_ours_alone = number == signals.HUP and os.getsid(0) == os.getpid()
-        return at >= self._root_since and not is_early and not is_ours_alone
-
-    def _is_from_inside(self, number: int, sender: int, at: float, ancestry: list[tree.Stat]) -> bool:
-        if not self._root:
-            # It may be told and unread which process the command is: of one that has ended nothing else tells.
-            self._hear_told()
-        if signal_origin.is_of_command(sender, ancestry, self._root, self.holder()):
-            return True
-        # A number of 0 stands for whoever is outside our pid namespace.
-        if ancestry or sender in (0, self.launched.info.parent):
-            return False
-        # The process is gone.
-        return (
-            self._shares_group
-            and number in signals.FATAL
-            and signal_origin.may_have_hit_others(number, at + self.launched.info.started, self.holder())
-        )
-
-    @property
-    def _shares_group(self) -> bool:
-        return self.launched.child.guardian.has_terminal and not self.launched.terminals.pty_input
-
-
-def _ignore(notice: Notice) -> None:
-    """Where nobody waits for it."""
-
 
 def _exit_of(status: int) -> Exit:
+    """Return the command's end from its status as of waitpid(2), or `holder.UNKNOWN_STATUS`."""
     if status < 0:
-        # Whoever held the command died with its status untold.
         return Exit(None)
     if os.WIFSIGNALED(status):
         return Exit(None, os.WTERMSIG(status), os.WCOREDUMP(status))
@@ -587,7 +442,7 @@ def _exit_of(status: int) -> Exit:
 
 
 def begin(launched: Launched) -> Runner:
-    """The runner of that run, told all that has happened so far."""
+    """Return the runner of that run, which has handled all that has happened by now."""
     runner = Runner(launched)
     for message in launched.child.heard:
         runner.hear_message(message)

@@ -1,4 +1,4 @@
-"""The end of a run: what is left is told, what is to be written is written, and this process ends as the run has."""
+"""The end of a run: the last reports, the report and the record, and the exit of the supervisor."""
 
 import os
 from time import monotonic
@@ -12,6 +12,7 @@ from supervise.faces.report_items import NotRetried, Stragglers, Usage
 from supervise.launch.state import Launched
 from supervise.process import signals
 from supervise.process.protocol import not_known
+from supervise.runner import access_events
 from supervise.runner.dispatcher import Runner
 
 if TYPE_CHECKING:
@@ -20,27 +21,26 @@ if TYPE_CHECKING:
     from supervise.output.spool import Spool
     from supervise.process.protocol import AskList, AskUsage, FromHolder
 
-LAST_WRITES = 0.2
-"""Seconds that file systems which stop answering have for the last writes, where a limit or a signal ended
-the run."""
-LAST_WRITES_AT_EASE = 1.0
-"""Seconds for the same where the command has ended by itself, until a signal comes."""
+WRITE_SECONDS = 0.2
+"""Seconds that a file system which stops answering has for the last writes, where a limit or a signal ended the run."""
+WRITE_SECONDS_AFTER_EXIT = 1.0
+"""Seconds for the last writes where the command has ended by itself; a signal that comes meanwhile ends the wait."""
 ANSWER_SECONDS = 0.2
 """Seconds that the holder may take to answer each of the last questions, when the run is over."""
-TURN = 0.05
+SIGNAL_POLL_SECONDS = 0.05
 """Seconds between two looks for a signal, while held output is shown."""
-STRAGGLING = 0.05
+STRAGGLER_SECONDS = 0.05
 """Seconds that processes may outlive the command before they are called stragglers: the rest of a pipeline."""
 
 
 def finish(runner: Runner) -> Outcome:
-    """Say and write how the run has ended, and let all helpers of the run go; return its outcome."""
+    """Report and write how the run has ended, and let all helpers of the run go; return its outcome."""
     launched, notices, outcome = runner.launched, runner.notices, runner.outcome
     assert outcome is not None
-    # What is short of memory now may be so at the end of the run, which is to be written.
+    # A run that is short of memory needs the reserve to write its end.
     launched.files.free_reserve()
     launched.streams.hide_line()
-    launched.bound_writing(LAST_WRITES if outcome.cause or outcome.exit is None else LAST_WRITES_AT_EASE)
+    launched.bound_writing(WRITE_SECONDS if outcome.cause or outcome.exit is None else WRITE_SECONDS_AFTER_EXIT)
     if launched.streams.spool:
         outcome = runner.outcome = _show_held(launched, launched.streams.spool, runner.policy, outcome)
     if outcome.cause is None:
@@ -49,12 +49,11 @@ def finish(runner: Runner) -> Outcome:
         launched.child.cgroup.move_out(launched.child.guardian.pid)
     _end_signs(launched)
     if launched.access.notify:
-        # What it has said to the last.
-        runner.tell_said()
+        access_events.hear_notify(runner)
         launched.access.notify.remove()
     was_killed = outcome.exit is None or outcome.exit.code is None
     if outcome.cause or was_killed or launched.terminals.pty_input:
-        # Where the command ended by itself, what it has set (`stty`, say) stays.
+        # A command that has ended by itself may have changed the terminal on purpose (`stty`): that stays.
         launched.terminals.give_back()
     elif launched.terminals.caller:
         launched.terminals.caller.give_back()
@@ -71,7 +70,7 @@ def finish(runner: Runner) -> Outcome:
         runner.hear_threads()
     notices.finish(_usage(launched) if notices.wants_usage else Usage())
     launched.files.settle(outcome.exit_code)
-    runner.on_finish()
+    runner.end_listeners()
     if launched.child.holder() != os.getpid():
         launched.child.guardian.dismiss()
     if launched.child.cgroup:
@@ -86,18 +85,18 @@ def _end_signs(launched: Launched) -> None:
 
         launched.access.detector.stop()
         if launched.child.holder() != os.getpid():
-            # Else what the command has left behind is ours too.
+            # A supervisor that holds the command has the command's stragglers among its children, too.
             helper_process.kill_all_but({launched.child.guardian.pid, *launched.own_children()})
 
 
 def _stragglers(launched: Launched) -> tuple[Process, ...]:
-    until = monotonic() + STRAGGLING
+    until = monotonic() + STRAGGLER_SECONDS
     while True:
         answers = _answers(launched, ("list",))
         listed = next((message[1] for message in answers if message[0] == "listed"), [])
         if not listed or monotonic() > until:
             return tuple(Process(*one) for one in listed)
-        # Only where something is left at all; nothing tells us of its end in a bounded way.
+        # Nothing reports the end of a straggler within a bounded time.
         launched.child.wait_for_channel(0.01)
 
 
@@ -127,7 +126,7 @@ def _show_held(launched: Launched, spool: "Spool", policy: Policy, outcome: Outc
     """
     done = spool.start_showing()
     until = monotonic() + shutdown.CUT_DRAIN_SECONDS
-    while not done.acquire(timeout=TURN):
+    while not done.acquire(timeout=SIGNAL_POLL_SECONDS):
         if outcome.cause and monotonic() >= until:
             return outcome
         for item in launched.streams.take_posted():

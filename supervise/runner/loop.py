@@ -1,4 +1,7 @@
-"""The loop: trio waits for the line, for the threads and for the next deadline, and hands each to the runner."""
+"""The loop: trio waits for the holder of the command, for the threads, for clients and for the next deadline.
+
+Each task hands what has come to the runner.  The tasks that have to react to the runner are its listeners.
+"""
 
 import sys
 from collections.abc import Callable
@@ -11,28 +14,172 @@ from supervise.control.server import ControlServer
 from supervise.faces.report_items import Trouble
 from supervise.process import cgroup
 from supervise.runner.dispatcher import Runner
-from supervise.runner.keeper import MOST, Keeper
-from supervise.runner.overseer import TURN
+from supervise.runner.file_upkeep import MAX_PAUSE_SECONDS, FileUpkeep
+from supervise.runner.listener import Listener
 from supervise.runner.requests import Requests, open_control
+from supervise.runner.stop_orders import LOOK_SECONDS
 from supervise.runner.usage import gauge
 
 if TYPE_CHECKING:
     from supervise.faces.live_text import LiveText
     from supervise.terminal.overlay import Overlay
 
+OUTER_CGROUP_POLL_SECONDS = 0.02
+"""Seconds between two looks for the cgroup of an outer run."""
+
 
 def watch(runner: Runner, end: Callable[[], NoReturn]) -> None:
     """Serve the runner until the run has its outcome, then call `end`, which finishes the run and ends the process."""
-    # All is loaded: nothing holds the interpreter for long any more.
+    # All modules are loaded: no import keeps the interpreter from the pumps any more.
     sys.setswitchinterval(0.005)
     trio.run(_watch, runner, end)
 
 
-async def _build_cgroup(runner: Runner) -> None:
-    """Make the cgroup of the run, after a wait for the cgroup of an outer run."""
+async def _watch(runner: Runner, end: Callable[[], NoReturn]) -> None:
+    launched = runner.launched
+    # trio's clock is the monotonic clock with a random offset.
+    offset = trio.current_time() - monotonic() + launched.info.started
+    async with trio.open_nursery() as nursery:
+        alarm = Alarm(runner, offset)
+        requests = Requests(runner)
+        control = open_control(runner, requests)
+        upkeep = Upkeep(runner, control)
+        guardian_watch = GuardianWatch(runner)
+        for listener in alarm, requests, upkeep, guardian_watch:
+            runner.listen(listener)
+        if control:
+            nursery.start_soon(_serve, control, runner)
+        nursery.start_soon(upkeep.run)
+        nursery.start_soon(alarm.run)
+        gauge(runner)
+        if launched.streams.overlay and runner.notices.live:
+            nursery.start_soon(_draw, runner, launched.streams.overlay, runner.notices.live)
+        nursery.start_soon(_create_cgroup, runner)
+        nursery.start_soon(guardian_watch.run)
+        # The descriptor is asked for each time: the channel is another one once the guardian has died.
+        nursery.start_soon(_hear, runner.hear_channel, lambda: launched.child.channel.fileno())
+        nursery.start_soon(_hear, runner.hear_threads, launched.streams.inbox.fileno)
+        await alarm.is_over.wait()
+        if control:
+            control.finish(requests.last_words())
+        # Not after the loop: to take trio's tasks apart would cost the caller half a millisecond.
+        end()
+
+
+class Alarm(Listener):
+    """Sleeps until `Runner.wake_at`, which may move at any time."""
+
+    def __init__(self, runner: Runner, offset: float) -> None:
+        """`offset`: the time of trio's clock at second 0 of the run."""
+        self.is_over = trio.Event()
+        """The run has its outcome."""
+        self._runner = runner
+        self._offset = offset
+        self._scope = trio.CancelScope()
+
+    def on_dispatch(self) -> None:
+        """Move the alarm to where `wake_at` is now."""
+        if self.is_over.is_set():
+            return
+        self._scope.deadline = self._runner.sleep() + self._offset
+        if self._runner.outcome is not None:
+            self.is_over.set()
+
+    async def run(self) -> None:
+        """Wake the runner whenever it is time."""
+        while True:
+            self._scope = trio.CancelScope()
+            self.on_dispatch()
+            with self._scope:
+                await trio.sleep_forever()
+            self._runner.wake()
+
+
+class Upkeep(Listener):
+    """Puts back what is removed of the run's lock and control socket, from time to time and when it is missed."""
+
+    def __init__(self, runner: Runner, control: ControlServer | None) -> None:
+        launched = runner.launched
+        self._files = FileUpkeep(
+            launched.info.run_id,
+            launched.files.lock,
+            control,
+            launched.files.record,
+            lambda folder: launched.child.channel.send(("socket", folder, launched.info.run_id)),
+            lambda fd: launched.child.channel.send(("lock",), (fd,)),
+        )
+        self._pause = trio.CancelScope()
+
+    def on_missed_socket(self) -> None:
+        """End the pause."""
+        self._pause.cancel()
+
+    def on_end(self) -> None:
+        """Put nothing back any more, and remove the control socket."""
+        self._files.finish()
+
+    async def run(self) -> None:
+        """Look, and pause, until the run is over."""
+        files = self._files
+        while True:
+            try:
+                seconds = await trio.to_thread.run_sync(files.look, abandon_on_cancel=True)
+            except RuntimeError:
+                # The system gives no more threads: the run goes on without upkeep.
+                seconds = MAX_PAUSE_SECONDS
+            files.settle()
+            with trio.move_on_after(seconds) as self._pause:
+                if files.watch < 0 or files.is_busy:
+                    await trio.sleep_forever()
+                await trio.lowlevel.wait_readable(files.watch)
+                files.clear()
+
+
+class GuardianWatch(Listener):
+    """Looks at a guardian that has an order, or stands still."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self._suspicion = trio.Event()
+
+    def on_suspect_guardian(self) -> None:
+        """Begin to look."""
+        self._suspicion.set()
+
+    async def run(self) -> None:
+        """Look each LOOK_SECONDS while the guardian is suspect."""
+        while True:
+            if not self._runner.stop_orders.is_suspect:
+                self._suspicion = trio.Event()
+                await self._suspicion.wait()
+            await trio.sleep(LOOK_SECONDS)
+            self._runner.look_at_guardian()
+
+
+async def _serve(control: ControlServer, runner: Runner) -> None:
+    try:
+        await control.serve()
+    except Exception as error:
+        # An error of supervise here must not stop the command.
+        runner.notices.tell(Trouble(f"nobody can steer this run any more: {type(error).__name__}: {error}"))
+
+
+async def _draw(runner: Runner, overlay: "Overlay", live: "LiveText") -> None:
+    from supervise.runner.live_line import draw
+
+    try:
+        await draw(runner, overlay, live)
+    except Exception as error:
+        # An error of supervise here must not stop the command.
+        overlay.hide()
+        runner.notices.tell(Trouble(f"there is no live line any more: {type(error).__name__}: {error}"))
+
+
+async def _create_cgroup(runner: Runner) -> None:
+    """Create the command's cgroup; wait before for that of an outer run, for OUTER_CGROUP_SECONDS at most."""
     until = monotonic() + cgroup.OUTER_CGROUP_SECONDS
     while cgroup.is_outer_cgroup_due() and monotonic() < until:
-        await trio.sleep(0.02)
+        await trio.sleep(OUTER_CGROUP_POLL_SECONDS)
     launched = runner.launched
     if launched.child.holder() == launched.child.guardian.pid:
         created = cgroup.create(launched.info.run_id)
@@ -42,126 +189,8 @@ async def _build_cgroup(runner: Runner) -> None:
             launched.child.guardian.wake()
 
 
-async def _watch(runner: Runner, end: Callable[[], NoReturn]) -> None:
-    # trio's clock is the monotonic clock with a random offset.
-    offset = trio.current_time() - monotonic() + runner.launched.info.started
-    async with trio.open_nursery() as nursery:
-        alarm = Alarm(runner, offset)
-        requests = Requests(runner)
-
-        def notice() -> None:
-            alarm.set()
-            requests.settle()
-
-        runner.on_wake_at = notice
-        control = open_control(runner, requests)
-        if control:
-            nursery.start_soon(_serve, control, runner)
-        nursery.start_soon(_keep, runner, control)
-        nursery.start_soon(alarm.ring)
-        gauge(runner)
-        if runner.launched.streams.overlay and runner.notices.live:
-            nursery.start_soon(_draw, runner, runner.launched.streams.overlay, runner.notices.live)
-        nursery.start_soon(_build_cgroup, runner)
-        nursery.start_soon(_oversee, runner)
-        # The line's number is asked anew each time: it is another one once the guardian has died.
-        nursery.start_soon(_hear, runner.hear_channel, lambda: runner.launched.child.channel.fileno())
-        nursery.start_soon(_hear, runner.hear_threads, runner.launched.streams.inbox.fileno)
-        await alarm.is_over.wait()
-        runner.on_wake_at = lambda: None
-        if control:
-            control.finish(requests.last_words())
-        # Not after the loop: to take trio's tasks apart would cost the caller half a millisecond.
-        end()
-
-
-class Alarm:
-    """Sleeps until the machine's `wake_at`, which may move at any time."""
-
-    def __init__(self, runner: Runner, offset: float) -> None:
-        self.is_over = trio.Event()
-        self._runner = runner
-        self._offset = offset
-        self._scope = trio.CancelScope()
-
-    def set(self) -> None:
-        """Take note of where `wake_at` is now."""
-        self._scope.deadline = self._runner.sleep() + self._offset
-        if self._runner.outcome is not None:
-            self.is_over.set()
-
-    async def ring(self) -> None:
-        """Tick whenever it is time."""
-        while True:
-            self._scope = trio.CancelScope()
-            self.set()
-            with self._scope:
-                await trio.sleep_forever()
-            self._runner.wake()
-
-
-async def _serve(control: ControlServer, runner: Runner) -> None:
-    try:
-        await control.serve()
-    except Exception as error:
-        # A fault of ours, for which no command shall be stopped.
-        runner.notices.tell(Trouble(f"nobody can steer this run any more: {type(error).__name__}: {error}"))
-
-
-async def _keep(runner: Runner, control: ControlServer | None) -> None:
-    launched = runner.launched
-    keeper = Keeper(
-        launched.info.run_id,
-        launched.files.lock,
-        control,
-        launched.files.record,
-        lambda folder: launched.child.channel.send(("socket", folder, launched.info.run_id)),
-        lambda fd: launched.child.channel.send(("lock",), (fd,)),
-    )
-    before = runner.on_finish
-
-    def finish_both() -> None:
-        keeper.finish()
-        before()
-
-    runner.on_finish = finish_both
-    while True:
-        try:
-            pause = await trio.to_thread.run_sync(keeper.look, abandon_on_cancel=True)
-        except RuntimeError:
-            # The system gives no more threads: the run goes on, and no keeper looks after its files.
-            pause = MOST
-        keeper.settle()
-        with trio.move_on_after(pause) as scope:
-            runner.on_missed = scope.cancel
-            if keeper.watch < 0 or keeper.is_busy:
-                await trio.sleep_forever()
-            await trio.lowlevel.wait_readable(keeper.watch)
-            keeper.clear()
-
-
-async def _draw(runner: Runner, overlay: "Overlay", live: "LiveText") -> None:
-    from supervise.runner.live_line import draw
-
-    try:
-        await draw(runner, overlay, live)
-    except Exception as error:
-        # The same.
-        overlay.hide()
-        runner.notices.tell(Trouble(f"there is no live line any more: {type(error).__name__}: {error}"))
-
-
-async def _oversee(runner: Runner) -> None:
-    while True:
-        if not runner.overseer.is_concerned:
-            concern = trio.Event()
-            runner.overseer.wake = concern.set
-            await concern.wait()
-        await trio.sleep(TURN)
-        runner.look_at_guardian()
-
-
 async def _hear(hear: Callable[[], None], fileno: Callable[[], int]) -> None:
+    """Call `hear` whenever that descriptor is readable."""
     while True:
         await trio.lowlevel.wait_readable(fileno())
         hear()

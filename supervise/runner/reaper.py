@@ -1,4 +1,4 @@
-"""SIGCHLD in us: whose child it was that died, and who is to reap it."""
+"""SIGCHLD in the supervisor: a child has ended, and this module finds out which process has to reap it."""
 
 import os
 
@@ -6,12 +6,12 @@ from supervise.launch.state import Launched
 
 
 def child_died(launched: Launched) -> None:
-    """Tell whoever holds the command, if that is us now; else take the orphans that PID 1 must reap."""
+    """Wake the holder of the command, if it is a thread of the supervisor; else reap orphans, if supervise is PID 1."""
     if launched.child.own_holder_trigger >= 0:
         try:
             os.write(launched.child.own_holder_trigger, b"!")
         except BlockingIOError:
-            # The pipe is full: the holder is busy, and will look.
+            # The pipe is full: the holder is busy, and looks for dead children afterwards.
             pass
     elif os.getpid() == 1:
         _reap_orphans(launched)
@@ -21,7 +21,7 @@ def _reap_orphans(launched: Launched) -> None:
     try:
         while (pid := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
             if pid.si_pid == launched.child.guardian.pid or _is_waited_for(launched, pid.si_pid):
-                # Its end shows on the line, or to whoever waits for it.
+                # The guardian's end shows on the channel; a helper is reaped by the thread that waits for it.
                 return
             os.waitpid(pid.si_pid, 0)
     except ChildProcessError:

@@ -1,6 +1,7 @@
-"""What the requests of a run's clients mean: each becomes an event for the machine, or a look at where the run is.
+"""The requests of a run's clients: each becomes an event for the machine, or is answered from the run's state.
 
-The machine says what came of an event by a notice, at once or, where a question is open, a moment later.
+The machine reports the result of an event by a notice: at once or, while a question to the holder is open, a moment
+later.
 """
 
 import os
@@ -18,39 +19,41 @@ from supervise.faces.report_shape import SCHEMA
 from supervise.options.values import LONGEST_DURATION_SECONDS
 from supervise.records.output_follower import OVER
 from supervise.runner.dispatcher import Runner
+from supervise.runner.listener import Listener
 from supervise.text.signal_names import signal_name
 from supervise.text.stderr import reason_of
 
 LAST_SIGNAL = 64
 """The highest number of a signal (signal(7))."""
-LARGEST = 65535
-"""Rows and columns of a terminal (tty_ioctl(4), struct winsize)."""
+MAX_WINDOW_SIZE = 65535
+"""Rows and columns that a terminal can have (tty_ioctl(4), struct winsize)."""
 
 
-class Following:
-    """Clients that read the record of the output beside us, and wait to hear that there is more of it.
+class OutputFollowers:
+    """Clients that read the record of the output themselves, and wait for more of it.
 
-    They are told when they ask and not before: whoever stalls is not waited for, and nothing is kept for them.
+    A client gets an answer for each request and no more: a client that stalls is not waited for, and nothing is kept
+    for it.
     """
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
         self._copied = 0
-        """How often something was written into the record; by the thread that does it."""
+        """How often the record was written to; the thread that writes it counts."""
         self._known: dict[Client, int] = {}
-        """What it was when each was last answered."""
+        """The count at the last answer, by client."""
         self._waiting: list[Client] = []
         self._is_awaited = False
-        runner.on_copied = self.tell
+        """The thread that writes the record posts at the next write."""
 
     @property
     def has_output(self) -> bool:
-        """There is a record of the output."""
+        """Return whether the run has a record of the output."""
         launched = self._runner.launched
         return bool(launched.files.record and launched.streams.copier and launched.info.values["log_max"])
 
     def wait(self, client: Client) -> None:
-        """Answer it as soon as there is more than there was when it was last answered."""
+        """Answer the client as soon as the record has more than at the client's last answer."""
         copy = self._runner.launched.streams.copier
         if not self.has_output or copy is None:
             client.answer(_refusal("there is no record of its output"))
@@ -58,11 +61,11 @@ class Following:
         copy.on_written = self._written
         self._waiting.append(client)
         client.on_leave = lambda: self._forget(client)
-        self.tell()
+        self.answer_waiting()
 
-    def tell(self) -> None:
-        """Answer all for whom there is more."""
-        # Before the look: what is written after it is told anew.
+    def answer_waiting(self) -> None:
+        """Answer all clients for which the record has more."""
+        # This comes before the count is read: a write after that is then posted.
         self._is_awaited = True
         count = self._copied
         for client in [one for one in self._waiting if self._known.get(one) != count]:
@@ -83,19 +86,42 @@ class Following:
             self._waiting.remove(client)
 
 
-class Requests:
-    """Answers for one run."""
+class Requests(Listener):
+    """Answers the requests of one run's clients."""
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
         self._waiting: deque[tuple[str, Client]] = deque()
-        """Who waits to hear what the machine makes of `ready` or `extend`.  It decides in the order of their coming."""
-        self._following = Following(runner)
-        runner.on_notice = self._hear
+        """Requests that the machine has not decided yet, with their clients, in the order in which it decides them."""
+        self._followers = OutputFollowers(runner)
+
+    def on_dispatch(self) -> None:
+        """Answer the waiting clients where the machine has nothing left to decide."""
+        is_over = self._runner.outcome is not None
+        while self._waiting and (is_over or not self._runner.machine.has_postponed):
+            what, client = self._waiting.popleft()
+            # The machine gives no notice of a sign of access once the command is up.
+            client.answer(_refusal(OVER) if is_over or what == "extend" else self._agreed(what))
+
+    def on_notice(self, notice: Notice) -> None:
+        """Answer the client whose request the notice decides."""
+        match notice:
+            case Refused(what, why):
+                self._answer(what, _refusal(why))
+            case Extended(limit, by, deadline, source="user"):
+                self._answer("extend", {"ok": True, "limit": limit, "by": by, **self._moment(deadline)})
+            case Access():
+                # The command is up: every client that was to say so has its answer.
+                for what in {what for what, _ in self._waiting if what in ("ready", "attach")}:
+                    self._answer(what, self._agreed(what))
+
+    def on_copy(self) -> None:
+        """Answer the clients that wait for more output."""
+        self._followers.answer_waiting()
 
     def handle(self, request: Fields, client: Client) -> None:
-        """Answer it, now or when the machine has decided."""
-        # What has happened before the request comes before it, and what is asked for is not stale.
+        """Answer the request, now or when the machine has decided."""
+        # The machine first hears of all that has happened before the request.
         self._runner.tick()
         if self._runner.outcome is not None:
             client.answer(_refusal(OVER))
@@ -109,13 +135,13 @@ class Requests:
                 client.answer(_refusal(f"takes seconds as a number up to {LONGEST_DURATION_SECONDS:.0f}"))
             case {"do": "ready"}:
                 self._dispatch("ready", Ready("manual", self._runner.now()), client)
-            case {"do": "attach"} if not self._following.has_output:
-                # Before it could be a sign: nobody has attached.
+            case {"do": "attach"} if not self._followers.has_output:
+                # A client that cannot attach is no sign of access.
                 client.answer(_refusal("no output is kept that could be shown (--no-record, --log-max 0)"))
             case {"do": "attach"}:
                 self._dispatch("attach", Ready("attach", self._runner.now()), client)
             case {"do": "more"}:
-                self._following.wait(client)
+                self._followers.wait(client)
             case {"do": "keys", "text": str(text)}:
                 client.answer(self._type(text))
             case {"do": "size", "rows": int(rows), "columns": int(columns)} if _are_numbers(rows, columns):
@@ -127,7 +153,7 @@ class Requests:
                 client.answer(_refusal("no such request"))
 
     def last_words(self) -> Fields:
-        """For all clients, when it is over."""
+        """Return the last message for all clients: the run has ended, and how."""
         outcome = self._runner.outcome
         assert outcome
         return {"ok": True, "event": "ended", "outcome": outcome.name, "exit_code": outcome.exit_code}
@@ -135,26 +161,7 @@ class Requests:
     def _dispatch(self, what: str, event: Ready | Extend, client: Client) -> None:
         self._waiting.append((what, client))
         self._runner.dispatch(event)
-        self.settle()
-
-    def settle(self) -> None:
-        """Something was dispatched: who still waits where the machine has nothing left to decide is answered."""
-        is_over = self._runner.outcome is not None
-        while self._waiting and (is_over or not self._runner.machine.has_postponed):
-            what, client = self._waiting.popleft()
-            # The machine says nothing of a sign that the command is up where that is known already.
-            client.answer(_refusal(OVER) if is_over or what == "extend" else self._agreed(what))
-
-    def _hear(self, notice: Notice) -> None:
-        match notice:
-            case Refused(what, why):
-                self._answer(what, _refusal(why))
-            case Extended(limit, by, deadline, source="user"):
-                self._answer("extend", {"ok": True, "limit": limit, "by": by, **self._moment(deadline)})
-            case Access():
-                # Whatever gave it, nobody needs to give it any more.
-                for what in {what for what, _ in self._waiting if what in ("ready", "attach")}:
-                    self._answer(what, self._agreed(what))
+        self.on_dispatch()
 
     def _answer(self, what: str, answer: Fields) -> None:
         for one in self._waiting:
@@ -183,7 +190,7 @@ class Requests:
 
     def _set_size(self, rows: int, columns: int, client: Client) -> Fields:
         pty_input = self._runner.launched.terminals.pty_input
-        if pty_input is None or not (0 < rows <= LARGEST and 0 < columns <= LARGEST):
+        if pty_input is None or not (0 < rows <= MAX_WINDOW_SIZE and 0 < columns <= MAX_WINDOW_SIZE):
             return _refusal("there is no such size")
         # When the client with this window has left, the terminal gets the size of the supervisor's own again.
         client.on_leave = lambda: pty_input.forget_size(client)
@@ -224,19 +231,17 @@ class Requests:
 
 
 def open_control(runner: Runner, requests: Requests) -> ControlServer | None:
-    """The run's socket, until its end; None, and a word about it, where it can have none."""
-    launched = runner.launched
-    # Whoever is left of us when we are killed removes it.
+    """Return the run's control socket; report the reason and return None where the run can have none."""
+    child, run_id = runner.launched.child, runner.launched.info.run_id
+
+    def announce(folder: str) -> None:
+        # Should the supervisor be killed, the guardian removes the socket.
+        child.channel.send(("socket", folder, run_id))
+
     try:
-        listener = sockets.listen(
-            launched.info.run_id, lambda path: launched.child.channel.send(("socket", path, launched.info.run_id))
-        )
+        return ControlServer(sockets.listen(run_id, announce), requests.handle)
     except OSError as error:
         why = reason_of(error, with_path=True)
-    else:
-        control = ControlServer(listener, requests.handle)
-        runner.on_finish = lambda: control.listener.remove()
-        return control
     runner.notices.tell(Trouble(f"no control socket, so nobody can steer this run: {why}"))
     return None
 

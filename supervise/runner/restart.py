@@ -1,4 +1,4 @@
-"""The next attempt of a run: new pipes or a new terminal for the command, and the same guardian, who starts it."""
+"""The next attempt of a run: new pipes or a new terminal for the command, which the same guardian starts."""
 
 from supervise.launch import environment, launch
 from supervise.launch.state import Launched
@@ -6,15 +6,16 @@ from supervise.runner import relay
 
 
 def start(launched: Launched, number: int, previous: str) -> None:
-    """Have it started; `previous` is how the one before it ended.
+    """Start attempt `number`; `previous` is the outcome of the attempt before.
 
-    Raises OSError, and RuntimeError where there can be no more threads: then it is not to be started, or is killed.
+    Raises OSError, and RuntimeError where the system gives no more threads: then no command is started, or it has to be
+    killed.
     """
     launched.streams.leave_attempt()
     launched.access.end_attempt()
     if launched.streams.spool:
         launched.streams.spool.forget()
-        # The output of an attempt that no other can follow is shown as it comes.
+        # No attempt can follow the last one: its output is shown as it comes.
         launched.streams.spool.is_through = number > launched.info.values["retries"]
     stdio, tty = launch.open_stdio(launched)
     relay.start_pumps(launched)

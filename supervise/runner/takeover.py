@@ -1,4 +1,7 @@
-"""If the guardian dies, its children and their statuses fall to us: we do its work, by the same code and words."""
+"""The takeover of the command by the supervisor, to which the children of a dead guardian fall with their statuses.
+
+A thread of the supervisor then does the guardian's work, by the same `Holder` and the same messages.
+"""
 
 import _thread
 import os
@@ -7,23 +10,23 @@ from time import monotonic, sleep
 from supervise.launch.state import Launched
 from supervise.process.holder import Holder
 
-DYING = 0.3
-"""Seconds in which a guardian whose end of the line is closed has died."""
-TURN = 0.001
+DEATH_SECONDS = 0.3
+"""Seconds within which a guardian dies whose end of the channel is closed."""
+DEATH_POLL_SECONDS = 0.001
 
 
 def _reap(guardian: int) -> None:
-    """Reap the guardian; a guardian that a debugger holds is the debugger's to reap, and is not waited for."""
-    until = monotonic() + DYING
+    """Reap the guardian; one that a debugger traces can be reaped by the debugger alone, and is not waited for."""
+    until = monotonic() + DEATH_SECONDS
     try:
         while not os.waitpid(guardian, os.WNOHANG)[0] and monotonic() < until:
-            sleep(TURN)
+            sleep(DEATH_POLL_SECONDS)
     except ChildProcessError:
         pass
 
 
 def take_over(launched: Launched, root: int) -> None:
-    """Hold the command in this process from now on, in a thread; `root` is its pid, 0 where the pid was never told."""
+    """Hold the command in a thread from now on; `root` is its pid, 0 where the guardian has not reported the pid."""
     launched.child.channel.close()
     _reap(launched.child.guardian.pid)
     theirs, wake = launched.child.become_holder()
@@ -31,7 +34,7 @@ def take_over(launched: Launched, root: int) -> None:
     holder.mask = launched.child.guardian.mask
     holder.spared = launched.own_children()
     if launched.child.cgroup:
-        # What is started from now on is started by us.
+        # The supervisor starts what is started from now on, and has to be in the cgroup itself.
         launched.child.channel.send(("cgroup", launched.child.cgroup.folder))
     holder.take_over(root)
     _thread.start_new_thread(holder.serve, ())

@@ -51,9 +51,9 @@ MISTAKES: dict[str, tuple[str, str, str]] = {
         'case ("forground",):',
     ),
     "a finding misspelt by its sender": ("access/findings.py", '(("missed", sign, why))', '(("mised", sign, why))'),
-    "a finding misspelt by its receiver": ("runner/dispatcher.py", 'case ("missed", sign', 'case ("mised", sign'),
+    "a finding misspelt by its receiver": ("runner/access_events.py", 'case ("missed", sign', 'case ("mised", sign'),
     "news of sd_notify misspelt by its sender": ("access/notify.py", 'lines.append(("alive"', 'lines.append(("alife"'),
-    "news of sd_notify misspelt by its receiver": ("runner/dispatcher.py", 'case ("stuck", at', 'case ("stukc", at'),
+    "news of sd_notify misspelt by its receiver": ("runner/access_events.py", 'case ("stuck", at', 'case ("stukc", at'),
 }
 """Each mistake: a file, its words, and what stands there instead."""
 

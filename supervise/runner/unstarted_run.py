@@ -1,4 +1,4 @@
-"""The end of a run that never began: it is told as any other end, and nothing was started."""
+"""The end of a run whose command was never started (`--lock` was held): it is reported as any other end."""
 
 from dataclasses import replace
 from time import monotonic
@@ -18,7 +18,7 @@ from supervise.text.signal_names import signal_name
 
 
 def end(launched: Launched, why: TurnedAway) -> Outcome:
-    """Say and write the end of a run that never began; return its outcome."""
+    """Report and write the end of the run; return its outcome."""
 
     def now() -> float:
         return monotonic() - launched.info.started
@@ -33,9 +33,9 @@ def end(launched: Launched, why: TurnedAway) -> Outcome:
 
 
 def outcome_of(why: TurnedAway, at: float, policy: Policy) -> Outcome:
-    """Busy, or cancelled where a signal came, at that moment of the run."""
+    """Return the outcome of a run that was turned away at that second: busy, or cancelled where a signal came."""
     if why.is_limit:
-        # The run is given up, as one whose start hangs.
+        # A limit of the run came before its lock: the outcome is that of a run whose start hangs.
         machine = Machine(policy)
         machine.handle(Tick(), max(at, machine.wake_at))
         for action in machine.handle(Emptied(), max(at, machine.wake_at)):

@@ -1,4 +1,4 @@
-"""The end of a run while its keeper puts the control socket back."""
+"""The end of a run while its upkeep puts the control socket back."""
 
 import threading
 from pathlib import Path
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from supervise.control import sockets
-from supervise.runner.keeper import Keeper
+from supervise.runner.file_upkeep import FileUpkeep
 
 
 def test_a_look_that_the_end_interrupts_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,19 +22,19 @@ def test_a_look_that_the_end_interrupts_leaves_nothing(tmp_path: Path, monkeypat
         ending.start()
         has_begun.wait()
 
-    keeper = Keeper("run", None, control, None, announce, lambda _: None)
+    upkeep = FileUpkeep("run", None, control, None, announce, lambda _: None)
 
     def end() -> None:
         has_begun.set()
-        keeper.finish()
+        upkeep.finish()
 
     ending = threading.Thread(target=end)
-    keeper.look()
+    upkeep.look()
     ending.join()
     assert [*(tmp_path / "supervise").iterdir()] == []
     # No look after that makes one.
-    keeper.look()
+    upkeep.look()
     assert [*(tmp_path / "supervise").iterdir()] == []
-    assert keeper._moved
-    keeper._moved.close()
+    assert upkeep._moved
+    upkeep._moved.close()
     control.listener.close()

@@ -1,8 +1,8 @@
-"""Looking after what a run has in folders where something may remove it: the file of its lock, and its control socket.
+"""The upkeep of a run's files that something may remove: the file of its lock, and its control socket.
 
 A cleaner of old files, a logout that takes /run/user/UID away or an `rm` may remove both while the run goes on.  The
-kernel tells at once of the lock's file (inotify(7)); all else is looked at now and then, which costs less than a
-millisecond in a minute.  What is missing is put back, and what is long untouched is touched.
+kernel reports at once what happens to the lock's file (inotify(7)); the socket is looked at from time to time, which
+costs less than a millisecond in a minute.  The upkeep puts back a file that is missing, and touches files that are old.
 """
 
 import _thread
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from supervise.records.flock import Lock
     from supervise.records.store import Record
 
-LEAST, MOST, PART = 5.0, 60.0, 20
-"""Seconds between two looks: a part of the run's age, so that there are fewer the longer it takes."""
-AGAIN, AGAIN_MOST = 0.02, 5.0
-"""Seconds until the next look where something had to be put back, doubled each time: it may be removed again
-and again, and that shall not keep this process busy."""
-LOOKING = 0.1
-"""Seconds that a look which is under way has to come to its end, when the run is over."""
-YOUNG = 3600.0
-"""Seconds after which what is there is touched."""
+MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS, LOOKS_PER_AGE = 5.0, 60.0, 20
+"""Seconds between two looks: the run's age by LOOKS_PER_AGE, so that a longer run has fewer looks in an hour."""
+MIN_RETRY_SECONDS, MAX_RETRY_SECONDS = 0.02, 5.0
+"""Seconds until the next look after a file had to be put back, doubled each time: a file that is removed again and
+again must not keep the supervisor busy."""
+LAST_LOOK_SECONDS = 0.1
+"""Seconds that a look has to end when the run is over."""
+TOUCH_SECONDS = 3600.0
+"""Seconds after which the files are touched, so that no cleaner takes them for old."""
 
 
-class Keeper:
-    """Looks after the files of one run, in a thread of its own, since a look may wait for a file system."""
+class FileUpkeep:
+    """Looks after the files of one run.  A look may wait for a file system, so a thread calls `look`."""
 
     def __init__(
         self,
@@ -43,10 +43,9 @@ class Keeper:
         announce: "Callable[[str], object]",
         hand_on: "Callable[[int], object]",
     ) -> None:
-        """Make the keeper.
+        """`announce` is called with the folder of each new socket, `hand_on` with a new descriptor that holds the lock.
 
-        `announce`: called with each folder in which a socket is made.  `hand_on`: gives the guardian a descriptor that
-        holds the lock.
+        Both tell the guardian, which removes the socket and holds the lock should the supervisor die.
         """
         self._run_id = run_id
         self._lock = lock
@@ -55,65 +54,67 @@ class Keeper:
         self._announce = announce
         self._hand_on = hand_on
         self._began = self._touched = monotonic()
-        self._again = 0.0
+        self._retry = 0.0
         self._moved: sockets.Listener | None = None
         self._is_over = False
         self._looking = _thread.allocate_lock()
-        """This lock is held while a socket is put in its place."""
+        """The thread holds this lock while it makes a socket."""
         self.watch = -1
-        """A descriptor that is readable when something may have happened to the lock's file; -1 where there is none."""
+        """A descriptor that is readable when the lock's file may have changed; -1 where there is none."""
         if lock:
             self.watch = system.watch()
             self._watch_lock()
         self._has_noted = False
 
     def look(self) -> float:
-        """Put back what is missing; return the seconds until the next look."""
+        """Put back the files that are missing; return the seconds until the next look."""
         if not self._has_noted:
             self._has_noted = True
             self._note_socket()
         is_whole = self._look_at_lock()
-        # The second look is taken whatever comes of the first.
+        # Both looks are needed: `and` must not skip the second.
         is_whole = self._look_at_socket() and is_whole
         now = monotonic()
-        if now - self._touched > YOUNG:
+        if now - self._touched > TOUCH_SECONDS:
             self._touched = now
             self._touch()
         if is_whole:
-            self._again = 0.0
-            return min(max(LEAST, (now - self._began) / PART), MOST)
-        self._again = min(max(AGAIN, self._again * 2), AGAIN_MOST)
-        return self._again
+            self._retry = 0.0
+            return min(max(MIN_PAUSE_SECONDS, (now - self._began) / LOOKS_PER_AGE), MAX_PAUSE_SECONDS)
+        self._retry = min(max(MIN_RETRY_SECONDS, self._retry * 2), MAX_RETRY_SECONDS)
+        return self._retry
 
     @property
     def is_busy(self) -> bool:
-        """Return whether something was put back a moment ago: then the next look is not taken before its time."""
-        return self._again > 0
+        """Return whether a file was put back a moment ago: then no event of the kernel brings the next look forward."""
+        return self._retry > 0
 
     def clear(self) -> None:
-        """Take what the kernel has told."""
+        """Drop the kernel's events, after which `watch` is not readable."""
         try:
             os.read(self.watch, 1 << 16)
         except OSError:
             pass
 
     def settle(self) -> None:
-        """Settle a look in the thread of the loop: clients are accepted by the new socket, where there is one."""
+        """Accept clients by the socket that the last look has made, if any; to be called by the loop's thread."""
         listener, self._moved = self._moved, None
         if listener and self._control:
             self._control.move(listener)
 
     def finish(self) -> None:
-        """End the looks, since the run is over: nothing is put back any more."""
+        """End the looks, since the run is over, and remove the control socket."""
         self._is_over = True
-        if self._looking.acquire(timeout=LOOKING):
+        if self._looking.acquire(timeout=LAST_LOOK_SECONDS):
             self._looking.release()
-        # A look that goes on all the same removes what it makes as soon as that is there.
+        # A look that is still going on removes by itself the socket that it makes.
         if self._moved:
             self._moved.remove()
+        if self._control:
+            self._control.listener.remove()
 
     def _note_socket(self) -> None:
-        """Write into the record in which folder the socket is."""
+        """Write the folder of the socket into the record."""
         listener = self._moved or (self._control.listener if self._control else None)
         if self._record and listener:
             self._record.note_socket(listener.folder.path)
@@ -158,5 +159,5 @@ class Keeper:
         if self._control:
             self._control.listener.touch()
         if self._record:
-            # The lock's time shows another machine that the run goes on, where the file system does not carry the lock.
+            # Where the file system has no locks, the file's time shows another machine that the run goes on.
             self._record.touch()

@@ -1,0 +1,141 @@
+"""The signals that the supervisor gets, and what each means for the run.
+
+Ctrl-C and the other cancelling signals become an event for the machine.  Ctrl-Z stops the supervisor and the clocks of
+the run.  Other signals are passed on to the command.  A signal from inside the command's tree (`kill 0`) is meant for
+the command alone, and is ignored.  `process/signals.py` takes the signals, in a thread of its own.
+"""
+
+import os
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from supervise.core.events import Cancel, Paused, Resumed
+from supervise.core.outcome import Exit
+from supervise.process import signal_origin, signals
+from supervise.runner import reaper
+from supervise.text.signal_names import signal_name
+
+if TYPE_CHECKING:
+    from supervise.process.tree import Stat
+    from supervise.runner.dispatcher import Runner
+
+BOTH_SIGNALLED_SECONDS = 0.05
+"""Seconds within which two processes get a signal that was sent to both."""
+
+
+class SignalEvents:
+    """Handles the signals of one run."""
+
+    def __init__(self, runner: "Runner") -> None:
+        self._runner = runner
+        self._launched = runner.launched
+        self.has_cancelled = False
+        """A signal has cancelled the run."""
+
+    def hear(self, number: int, code: int, sender: int, at: float, ancestry: "list[Stat]") -> None:
+        """Handle a signal that came at that second of the run; for the other arguments see `inbox.SignalTaken`."""
+        is_from_terminal = code == signals.CODE_FROM_KERNEL
+        if number == signals.CHLD:
+            self._hear_child(code, sender)
+        elif not is_from_terminal and self._is_from_inside(number, sender, at, ancestry):
+            pass
+        elif number in signals.CANCELLING:
+            source = f"signal {signal_name(number)}"
+            if ancestry and sender != os.getpid():
+                source += f" from pid {sender} ({ancestry[0].name})"
+            self.has_cancelled = True
+            is_delivered = is_from_terminal and self._reached_command(number, at)
+            self._runner.dispatch(
+                Cancel(number, at, delivered=is_delivered, from_terminal=is_from_terminal, source=source)
+            )
+        elif number in signals.STOPPING:
+            self._pause(number, is_from_terminal=is_from_terminal)
+        elif number in signals.PASSED_ON:
+            self._pass_on(number, is_from_terminal)
+
+    def hear_before(self, exit: Exit) -> None:
+        """Handle a signal that has ended the command and may have been sent to the supervisor as well (Ctrl-C).
+
+        Then the run was cancelled, and a script's loop around the supervisor stops, whichever of the two the supervisor
+        learns first: the signal, or the command's end.
+        """
+        self._runner.hear_threads()
+        until = monotonic() + BOTH_SIGNALLED_SECONDS
+        while (signals.pending() or (self._shares_group and exit.signal in signals.CANCELLING)) and (
+            not self.has_cancelled and (left := until - monotonic()) > 0
+        ):
+            self._launched.streams.inbox.wait(left)
+            self._runner.hear_threads()
+
+    def _hear_child(self, code: int, sender: int) -> None:
+        """Handle SIGCHLD: a child has stopped or ended, or a client has sent it, having missed the control socket."""
+        if code == signals.CODE_CHILD_STOPPED:
+            if sender == self._launched.child.guardian.pid:
+                self._runner.stop_orders.hear_stopped()
+            return
+        if code == signals.CODE_FROM_PROCESS:
+            self._runner.report_missed_socket()
+        reaper.child_died(self._launched)
+
+    def _pause(self, number: int, *, is_from_terminal: bool) -> None:
+        """Stop the supervisor, as the signal demands, and go on when it is continued.
+
+        A terminal has sent the signal to the command as well, and the kernel judges whether it stops a process
+        (tty_ioctl(4), an orphaned process group).  A process that signals the supervisor alone means the run: then the
+        whole tree is stopped and continued with the supervisor.
+        """
+        from supervise.process import suspension
+
+        self._runner.dispatch(Paused())
+        suspended: dict[int, int] = {}
+        if not is_from_terminal:
+            number = signals.STOP
+            suspended = suspension.suspend(self._runner.holder())
+        self._launched.streams.hide_line()
+        if self._launched.terminals.pty_input:
+            self._launched.terminals.pty_input.pause()
+        signals.stop(number)
+        # The machine hears of this absence here, and must not hear of it again.
+        self._runner.absence.forget()
+        suspension.resume(suspended)
+        self._runner.take_terminal()
+        self._runner.dispatch(Resumed())
+
+    def _pass_on(self, number: int, is_from_terminal: bool) -> None:
+        if number == signals.CONT:
+            self._runner.take_terminal()
+        pty_input = self._launched.terminals.pty_input
+        if pty_input and number == signals.WINCH:
+            pty_input.copy_size()
+        elif pty_input or not is_from_terminal:
+            # The terminal sends a signal to its whole foreground group: a command in that group has it already.
+            self._launched.child.channel.send(("root", number))
+
+    def _reached_command(self, number: int, at: float) -> bool:
+        """Return whether a signal that the terminal has sent to the supervisor at that moment reached the command."""
+        is_early = self._launched.child.take_early_signal(number)
+        # For a hang-up the terminal signals the leader of its session alone (tty_ioctl(4)): a window's program.
+        is_leaders_alone = number == signals.HUP and os.getsid(0) == os.getpid()
+        return at >= self._runner.root_since and not is_early and not is_leaders_alone
+
+    def _is_from_inside(self, number: int, sender: int, at: float, ancestry: "list[Stat]") -> bool:
+        """Return whether a process of the command's tree has sent the signal."""
+        if not self._runner.root:
+            # The message with the command's pid may be unread; of a command that has ended nothing else tells the pid.
+            self._runner.read_messages()
+        if signal_origin.is_of_command(sender, ancestry, self._runner.root, self._runner.holder()):
+            return True
+        # A pid of 0 stands for a process outside of the supervisor's pid namespace.
+        if ancestry or sender in (0, self._launched.info.parent):
+            return False
+        # The sender has ended.
+        return (
+            self._shares_group
+            and number in signals.FATAL
+            and signal_origin.may_have_hit_others(number, at + self._launched.info.started, self._runner.holder())
+        )
+
+    @property
+    def _shares_group(self) -> bool:
+        """Return whether the command is in the supervisor's process group, as on a terminal without --pty."""
+        return self._launched.child.guardian.has_terminal and not self._launched.terminals.pty_input

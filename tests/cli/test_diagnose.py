@@ -1,4 +1,4 @@
-"""What the tree was doing when a limit stopped it, and the dump that the command is asked for before."""
+"""The snapshot of the tree at a limit (`--diagnose`), and the dump that the command prints before (`--dump-signal`)."""
 
 import re
 import signal
@@ -12,21 +12,21 @@ import pytest
 from tests.support.harness import Ended, Place, child
 
 HINT = "the CPU is busy but nothing is printed: its output may be held back by block buffering; try --pty"
-ASKED = b"asking for a dump"
+DUMP_NOTICE = b"asking for a dump"
 AFTER_ACCESS = ("-a", "30", "-t", "1")
-"""A second from the first byte: whatever the start of the command takes."""
-TRIES = 20
-LISTED = 300
-"""Processes that a report names, more or less: not all of a storm."""
+"""A limit of one second that begins at the first byte, however long the command takes to start."""
+TRIALS = 20
+LISTED_PROCESSES = 300
+"""Processes that a report lists at most."""
 
 
 def python(code: str) -> tuple[str, ...]:
-    """A program as its author runs it: its output into a pipe is held back in blocks."""
+    """Return a Python program whose output into a pipe is held back in blocks, as is usual."""
     return (sys.executable, "-S", "-c", code)
 
 
 def snapshot(ended: Ended) -> list[str]:
-    """The lines of the processes."""
+    """Return the message lines that show processes."""
     return [line.removeprefix("  ") for line in ended.messages if line.startswith("  ")]
 
 
@@ -35,8 +35,8 @@ def processes(ended: Ended) -> list[dict[str, Any]]:
 
 
 def at_limit(supervise: Place, *words: str, count: int = 1, **manner: Any) -> Ended:
-    """A run to its limit with a whole snapshot of so many processes: a busy machine has not always the time for it."""
-    for _ in range(TRIES):
+    """Run to a limit, again where a busy machine had no time for a whole snapshot of so many processes."""
+    for _ in range(TRIALS):
         ended = supervise(*words, **manner)
         diagnosis = ended.report["diagnosis"]
         if diagnosis["complete"] and diagnosis["cpu_span"] and len(diagnosis["processes"]) == count:
@@ -44,11 +44,11 @@ def at_limit(supervise: Place, *words: str, count: int = 1, **manner: Any) -> En
     pytest.fail(f"never whole: {diagnosis}")
 
 
-# --- when it is taken and told
+# --- when a snapshot is taken
 
 
 @pytest.mark.parametrize(("limit", "words"), [("-a", ()), ("-i", ("ready",)), ("-t", ("ready",))])
-def test_at_each_limit(supervise: Place, limit: str, words: tuple[str, ...]) -> None:
+def test_each_limit_shows_a_snapshot(supervise: Place, limit: str, words: tuple[str, ...]) -> None:
     ended = at_limit(supervise, limit, "1", "--", *child("fork", "stay", "end", *words, "stay"), count=2, events=True)
     verdict, header, first, second, *rest = ended.messages
     assert "timeout" in verdict
@@ -65,7 +65,7 @@ def test_at_each_limit(supervise: Place, limit: str, words: tuple[str, ...]) -> 
     assert event["processes"] == processes(ended)
 
 
-def test_not_at_a_cancellation_nor_at_an_end_of_its_own(supervise: Place) -> None:
+def test_a_cancellation_or_an_ordinary_end_shows_no_snapshot(supervise: Place) -> None:
     running = supervise.start("-t", "30", "--dump-signal", "QUIT", "--", *child("print_signals", "ready", "stay"))
     running.wait_for_out(b"ready")
     for name in (signal.SIGTERM, signal.SIGINT):
@@ -77,30 +77,29 @@ def test_not_at_a_cancellation_nor_at_an_end_of_its_own(supervise: Place) -> Non
     assert supervise("-t", "30", "--", *child("exit=3")).report["diagnosis"] is None
 
 
-def test_off(supervise: Place) -> None:
+def test_diagnose_off_shows_no_snapshot(supervise: Place) -> None:
     ended = supervise("--diagnose", "off", *AFTER_ACCESS, "--", *child("ready", "stay"), events=True)
     assert len(ended.messages) == 2
     assert ended.report["diagnosis"] is None
     assert not ended.events_named("diagnosis")
 
 
-def test_quiet(supervise: Place) -> None:
-    """The report has it all the same."""
+def test_a_quiet_run_has_the_snapshot_in_its_report(supervise: Place) -> None:
     ended = at_limit(supervise, "-q", *AFTER_ACCESS, "--", *child("ready", "stay"))
     assert ended.messages == ended.finals
 
 
-def test_the_signal_comes_after_it(supervise: Place) -> None:
-    """A snapshot of a command that leaves at the signal shows it alive."""
+def test_the_snapshot_is_taken_before_the_signal(supervise: Place) -> None:
+    """The snapshot of a command that exits at the signal shows it alive."""
     ended = at_limit(supervise, *AFTER_ACCESS, "--", *child("exit_on=TERM,0", "ready", "stay"))
     assert ended.report["command_exit"]["code"] == 0
     assert [one["state"] for one in processes(ended)] == ["S"]
 
 
-# --- what it shows
+# --- what a snapshot shows
 
 
-def test_a_read_from_a_socket(supervise: Place) -> None:
+def test_the_snapshot_shows_a_read_from_a_socket(supervise: Place) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         code = f"""
@@ -110,7 +109,7 @@ s.sendall(b"hello")
 print("sent", flush=True)
 s.recv(1)
 """
-        # Nobody accepts: the kernel does.
+        # The kernel alone accepts the connection.
         ended = at_limit(supervise, *AFTER_ACCESS, "--", *python(code))
     [one] = processes(ended)
     [connection] = one["sockets"]
@@ -121,23 +120,23 @@ s.recv(1)
     assert f"sleeping in {one['waits_in']}" in snapshot(ended)[0]
 
 
-def test_who_is_stopped(supervise: Place) -> None:
+def test_the_snapshot_shows_stopped_processes(supervise: Place) -> None:
     ended = at_limit(supervise, *AFTER_ACCESS, "--", *child("fork", "stop", "end", "ready", "stay"), count=2)
     assert [one["state"] for one in processes(ended)] == ["S", "T"]
     assert ": stopped in do_signal_stop, cpu 0%" in snapshot(ended)[1]
 
 
-def test_over_the_window_that_was_looked_at_for_an_extension(supervise: Place) -> None:
+def test_the_cpu_of_the_snapshot_covers_the_activity_window(supervise: Place) -> None:
     ended = at_limit(supervise, "-t", "4", "-x", "1", "--extend-by", "1", "--", *child("ready", "burn_cpu=60"))
     assert len(ended.report["extensions"]) == 1
     assert ended.report["diagnosis"]["cpu_span"] > 0.5
     assert processes(ended)[0]["cpu_percent"] > 10
 
 
-def test_of_very_many_the_first(supervise: Place) -> None:
+def test_the_snapshot_of_very_many_processes_is_cut(supervise: Place) -> None:
     code = f"""
 import os, signal, time
-for _ in range({LISTED} + 30):
+for _ in range({LISTED_PROCESSES} + 30):
     if not os.fork():
         time.sleep(60)
         os._exit(0)
@@ -150,13 +149,13 @@ time.sleep(60)
     ended = supervise("-t", "2", "--", *python(code), events=True)
     assert ended.code == 124
     assert not ended.left
-    assert len(processes(ended)) <= LISTED
+    assert len(processes(ended)) <= LISTED_PROCESSES
     if ended.report["diagnosis"]["complete"]:
-        assert len(processes(ended)) + ended.report["diagnosis"]["more"] == LISTED + 31
+        assert len(processes(ended)) + ended.report["diagnosis"]["more"] == LISTED_PROCESSES + 31
     assert len(snapshot(ended)) <= 21
     assert len(processes(ended)) <= 20 or re.fullmatch(r"and \d+ more", snapshot(ended)[-1])
     verdict = datetime.fromisoformat(ended.events_named("verdict")[0]["at"]).timestamp()
-    print(f"{LISTED + 31} processes: TERM {(float(ended.out) - verdict) * 1000:.0f} ms after the verdict")
+    print(f"{LISTED_PROCESSES + 31} processes: TERM {(float(ended.out) - verdict) * 1000:.0f} ms after the verdict")
 
 
 # --- the last line
@@ -174,23 +173,23 @@ time.sleep(60)
     ],
     ids=["stdout", "stderr", "no end", "progress", "long", "hostile"],
 )
-def test_the_last_line(supervise: Place, words: tuple[str, ...], shown: str) -> None:
+def test_the_snapshot_has_the_last_line_of_output(supervise: Place, words: tuple[str, ...], shown: str) -> None:
     ended = supervise("-a", "30", "-i", "1", "--", *child(*words, "stay"))
     [line] = [line for line in ended.messages if line.startswith("last line")]
     assert re.fullmatch(r"last line, [\d.]+s before, ", line.removesuffix(shown))
 
 
-def test_the_last_line_of_a_flood(supervise: Place) -> None:
-    """Most of it is handed over without being looked at."""
+def test_the_last_line_of_a_flood_is_shown(supervise: Place) -> None:
+    """Most of the flood is handed over by splice, unread."""
     ended = supervise("-a", "30", "-i", "1", "--", *child("flood=20000000", "say=", "say=last", "stay"))
     assert len(ended.out) == 20_000_000 + 6
     assert ended.report["diagnosis"]["last_line"]["text"] == "last"
 
 
-def test_the_last_line_before_the_signal_though_the_look_at_the_tree_is_begun_earlier(supervise: Place) -> None:
-    """The look is begun ten lines before the signal."""
+def test_the_last_line_is_of_the_moment_before_the_signal(supervise: Place) -> None:
+    """The supervisor begins the snapshot ten lines before the signal."""
     code = "import time\nn = 0\nwhile True:\n    n += 1\n    print(n, flush=True)\n    time.sleep(0.02)"
-    for _ in range(TRIES):
+    for _ in range(TRIALS):
         ended = supervise(*AFTER_ACCESS, "--", *python(code))
         missed = int(ended.out.split()[-1]) - int(ended.report["diagnosis"]["last_line"]["text"])
         if missed <= 3:
@@ -198,7 +197,7 @@ def test_the_last_line_before_the_signal_though_the_look_at_the_tree_is_begun_ea
     pytest.fail(f"the diagnosis shows a line {missed} lines before the last one")
 
 
-def test_names_and_lines_that_would_harm_a_terminal(supervise: Place) -> None:
+def test_the_snapshot_shows_control_characters_escaped(supervise: Place) -> None:
     code = r"""
 import time
 with open("/proc/self/comm", "wb") as file: file.write(b"\x1b[2J)\n\xff")
@@ -211,20 +210,20 @@ time.sleep(60)
     assert r"\x1b]0;x\x07\u202e" in ended.err.decode()
 
 
-# --- what may hold it back
+# --- the hint at block buffering
 
 
 BUSY = "print('hidden')\nwhile True: pass"
 
 
-def test_a_busy_program_whose_output_is_held_back(supervise: Place) -> None:
+def test_a_busy_silent_program_gets_a_hint_at_block_buffering(supervise: Place) -> None:
     ended = at_limit(supervise, "-t", "2", "--", *python(BUSY))
     assert ended.out == b""
     assert ended.messages[-2] == HINT
     assert ended.report["diagnosis"]["hint"] == "block_buffering"
 
 
-def test_the_remedy_helps(supervise: Place) -> None:
+def test_the_pty_that_the_hint_names_shows_the_output(supervise: Place) -> None:
     ended = at_limit(supervise, "--pty", *AFTER_ACCESS, "--", *python(BUSY))
     assert ended.out == b"hidden\r\n"
     assert ended.report["diagnosis"]["hint"] is None
@@ -240,7 +239,7 @@ def test_the_remedy_helps(supervise: Place) -> None:
     ],
     ids=lambda value: value if value.isalpha() else "",
 )
-def test_no_hint_to_a_program_that(supervise: Place, what: str, code: str) -> None:
+def test_other_programs_get_no_hint(supervise: Place, what: str, code: str) -> None:
     up = "import os, time\ndef up(): os.write(2, b'up')\n"
     ended = at_limit(supervise, *AFTER_ACCESS, "--", *python(up + code))
     assert ended.code == 124
@@ -268,7 +267,7 @@ while True: time.sleep(60)
 """
 
 
-def test_a_dump_is_streamed_whole_before_the_stop(supervise: Place) -> None:
+def test_a_dump_arrives_whole_before_the_stop(supervise: Place) -> None:
     ended = at_limit(supervise, *AFTER_ACCESS, "--dump-signal", "QUIT", "--", *python(JVM), events=True)
     dump = [b"thread %d: waiting" % number for number in range(100)]
     assert ended.out.splitlines() == [b"ready", *dump, b"end of dump", b"terminated"]
@@ -279,7 +278,7 @@ def test_a_dump_is_streamed_whole_before_the_stop(supervise: Place) -> None:
     assert ended.report["command_exit"]["code"] == 143
 
 
-def test_the_stack_of_a_python_program(supervise: Place) -> None:
+def test_a_python_program_dumps_its_stack(supervise: Place) -> None:
     code = """
 import faulthandler, signal, time
 faulthandler.register(signal.SIGUSR1)
@@ -294,13 +293,13 @@ stuck()
     assert b"in stuck" in ended.err
 
 
-def test_a_command_that_dies_of_it(supervise: Place) -> None:
+def test_a_command_that_dies_of_the_dump_signal_ends_the_run_at_the_limit(supervise: Place) -> None:
     ended = supervise("-t", "1", "--dump-signal", "USR1", "--", "sleep", "60")
     assert ended.code == 124
     assert ended.report["command_exit"]["signal"] == "USR1"
 
 
-def test_what_it_leaves_is_stopped(supervise: Place) -> None:
+def test_the_tree_of_a_command_that_dies_of_the_dump_signal_is_stopped(supervise: Place) -> None:
     words = ("fork", "ignore=TERM", "stay", "end", "ready", "stay")
     ended = supervise(*AFTER_ACCESS, "-k", "0.3", "--dump-signal", "USR1", "--", *child(*words))
     assert ended.code == 124
@@ -309,21 +308,21 @@ def test_what_it_leaves_is_stopped(supervise: Place) -> None:
     assert not ended.left
 
 
-def test_only_the_command_itself_is_asked(supervise: Place) -> None:
+def test_only_the_command_itself_gets_the_dump_signal(supervise: Place) -> None:
     words = ("fork", "print_signals", "ready", "stay", "end", "ignore=QUIT", "stay")
     ended = supervise(*AFTER_ACCESS, "-k", "0.5", "--dump-signal", "QUIT", "--", *child(*words))
     assert b"got TERM" in ended.out
     assert b"QUIT" not in ended.out
 
 
-def test_a_cancellation_cuts_it_short(supervise: Place) -> None:
+def test_a_cancellation_cuts_the_dump_short(supervise: Place) -> None:
     words = ("print_signals", "ready", "stay")
     running = supervise.start(*AFTER_ACCESS, "-k", "1", "--dump-signal", "QUIT", "--", *child(*words))
-    running.wait_for_err(ASKED)
+    running.wait_for_err(DUMP_NOTICE)
     running.wait_for_out(b"got QUIT")
     running.send(signal.SIGHUP)
     ended = running.wait()
     assert ended.code == 124
-    # Python looks at what came at once in the order of the numbers.
+    # Python handles signals that came together in the order of their numbers.
     said = sorted(line for line in ended.out.splitlines() if line != b"got CONT")
     assert said == [b"got HUP", b"got QUIT", b"got TERM", b"ready"]

@@ -1,4 +1,4 @@
-"""What the command inherits, signal by signal, compared with what the caller's own fork and exec would give it."""
+"""The signal dispositions of the command, compared with those that the caller's own fork and exec give it."""
 
 import signal
 import sys
@@ -8,13 +8,13 @@ import pytest
 from tests.support.harness import Place
 
 SIGNALS = [number for number in range(1, 65) if number not in (signal.SIGKILL, signal.SIGSTOP, 32, 33)]
-"""All that a program may ignore or block; the C library keeps 32 and 33 for itself (nptl(7))."""
+"""The signals that a program may ignore or block; the C library keeps 32 and 33 for itself (nptl(7))."""
 UNKNOWABLE = {signal.SIGPIPE, signal.SIGXFSZ}
-"""Python ignores these two before its first line, so what the caller had is lost; the manual lists them."""
+"""Python ignores these two before its first line, so the dispositions of the caller are lost; the manual says so."""
 INTERNAL = {32, 33}
-"""The C library's own (nptl(7)): its posix_spawn leaves them ignored until the C library of the command sets them."""
+"""Signals of the C library (nptl(7)): posix_spawn leaves them ignored until the command's C library sets them."""
 REAPED = {signal.SIGCHLD}
-"""Ignored, it would take the status of the command from the guardian; the manual lists it."""
+"""An ignored CHLD would take the command's status from the guardian, so it is not inherited; the manual says so."""
 
 CALLER = """
 import os, resource, signal, sys
@@ -38,7 +38,7 @@ print(os.umask(0), os.nice(0), [resource.getrlimit(number) for number in range(1
 
 
 def inherited(place: Place, ignored: list[int], blocked: list[int], *before: str) -> tuple[set[int], set[int], str]:
-    """What the command ignores, what it blocks, and the rest of what it inherits, below `before`."""
+    """Return the signals that the command ignores and blocks, and its other state, when run by the words `before`."""
     lists = (",".join(map(str, numbers)) for numbers in (ignored, blocked))
     command = [sys.executable, "-I", "-S", "-c", COMMAND]
     ended = place.popen([sys.executable, "-I", "-S", "-c", CALLER, *lists, *before, *command]).wait()
@@ -63,12 +63,12 @@ def test_the_command_inherits_what_plain_exec_gives(
 ) -> None:
     plain = inherited(supervise, ignored, blocked)
     ours = inherited(supervise, ignored, blocked, str(supervise.program), "run", *options, "--")
-    # Python, which reports, ignores the two itself, as it does below plain exec.
+    # The reporting Python ignores the two itself, as it does below plain exec.
     assert plain[0] ^ ours[0] <= REAPED | UNKNOWABLE | INTERNAL
     assert plain[1:] == ours[1:]
 
 
-def test_a_later_attempt_inherits_the_same(supervise: Place) -> None:
+def test_a_later_attempt_inherits_the_same_dispositions(supervise: Place) -> None:
     # bash, since dash empties its signal mask.
     script = 'grep -E "Sig(Blk|Ign)" /proc/self/status >>seen; test $SUPERVISE_ATTEMPT = 2'
     options = ("--retries", "1", "--retry-on", "failed", "--retry-delay", "0")

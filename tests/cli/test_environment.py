@@ -1,4 +1,4 @@
-"""The environment is the command's: it reaches the command byte by byte, and nothing of it reaches supervise."""
+"""The environment belongs to the command: it gets every byte, and supervise itself is not changed by it."""
 
 import ctypes
 import os
@@ -23,7 +23,7 @@ MODULES = (
 
 
 def executed(words: list[str], environ: list[bytes]) -> tuple[int, bytes]:
-    """The code and the output of a program that is executed with just these entries, whatever they are."""
+    """Execute a program with exactly these entries as its environment; return its exit code and output."""
     reader, writer = os.pipe()
     libc = ctypes.CDLL(None)
     arguments = (ctypes.c_char_p * (len(words) + 1))(*map(os.fsencode, words), None)
@@ -58,7 +58,7 @@ ENVIRONS = {
 
 @pytest.mark.parametrize("options", [["--no-record"], [], ["--pty"]])
 @pytest.mark.parametrize("name", ENVIRONS)
-def test_it_reaches_the_command_byte_by_byte(supervise: Place, name: str, options: list[str]) -> None:
+def test_the_environment_reaches_the_command_byte_by_byte(supervise: Place, name: str, options: list[str]) -> None:
     environ = [*USUAL, *ENVIRONS[name], b"HOME=" + os.fsencode(supervise.environ["HOME"])]
     environ.append(b"E2E_TOKEN=" + os.urandom(4).hex().encode())
     plain = executed(["/bin/cat", "/proc/self/environ"], environ)
@@ -70,7 +70,9 @@ def test_it_reaches_the_command_byte_by_byte(supervise: Place, name: str, option
 
 @pytest.mark.parametrize("retries", [0, 1])
 @pytest.mark.parametrize("name", ["LISTEN_PID", "WATCHDOG_PID"])
-def test_what_names_us_by_our_pid_names_the_command(supervise: Place, name: str, retries: int) -> None:
+def test_a_variable_with_the_pid_of_the_supervisor_gets_the_pid_of_the_command(
+    supervise: Place, name: str, retries: int
+) -> None:
     code = f"import os; print(os.environ['{name}'] == str(os.getpid()), os.environ.get('LISTEN_PIDFDID')); os.fstat(3)"
     code += "; raise SystemExit(75)" if retries else ""
     words = [str(supervise.program), "run", f"--retries={retries}", "--retry-delay=0", "--", *PYTHON, "-c", code]
@@ -79,15 +81,15 @@ def test_what_names_us_by_our_pid_names_the_command(supervise: Place, name: str,
     assert ended.out == (b"True %s\n" % left) * (retries + 1), ended.err
 
 
-def test_what_names_another_by_its_pid_stays(supervise: Place) -> None:
+def test_a_variable_with_another_pid_stays(supervise: Place) -> None:
     code = "import os; print(os.environ['LISTEN_PID'], os.environ['LISTEN_PIDFDID'])"
     words = [str(supervise.program), "run", "--", *PYTHON, "-c", code]
     running = supervise.popen([*PYTHON, "-c", LISTEN_FDS, "LISTEN_PID", "1", *words])
     assert running.wait().out == b"%d 7\n" % (running.pid + 1)
 
 
-def test_a_command_of_an_exact_environment_that_cannot_be_executed(supervise: Place) -> None:
-    """It is started in another way, whose errors are the same."""
+def test_a_failed_exec_with_an_odd_environment_gives_the_usual_error(supervise: Place) -> None:
+    """With such an environment supervise starts the command by another call."""
     text = supervise.file("text")
     text.write_text("exit 7")
     text.chmod(0o755)
@@ -99,7 +101,7 @@ def test_a_command_of_an_exact_environment_that_cannot_be_executed(supervise: Pl
         assert plain.code == code
 
 
-def test_no_module_of_the_project_is_loaded_for_us(supervise: Place) -> None:
+def test_supervise_loads_no_module_from_pythonpath(supervise: Place) -> None:
     project = supervise.file("project")
     project.mkdir()
     for name in MODULES:
@@ -112,15 +114,15 @@ def test_no_module_of_the_project_is_loaded_for_us(supervise: Place) -> None:
         ended = supervise.popen([str(supervise.program), *words], env=env, cwd=project).wait()
         assert ended.code == 0, ended.err
         loaded = (project / "loaded").read_text() if (project / "loaded").exists() else ""
-        # Where the first line of the script has no -I, the interpreter imports this one before any line of ours.
+        # Where the first line of the script has no -I, the interpreter imports this one before any line of supervise.
         assert loaded in ("", "sitecustomize "), loaded
     assert ended.out == os.fsencode(project) + b"\n"
 
 
-def test_as_a_module_nothing_of_the_current_folder_is_loaded(supervise: Place) -> None:
+def test_python_m_supervise_loads_no_module_from_the_current_folder(supervise: Place) -> None:
     project = supervise.file("project")
     project.mkdir()
-    # The others are imported by `python -m` itself, before any line of ours.
+    # `python -m` itself imports the other modules, before any line of supervise.
     for name in ("random", "platform", "logging", "socket", "subprocess", "trio", "rich", "typer", "outcome", "fcntl"):
         (project / f"{name}.py").write_text("raise SystemExit('loaded')\n")
     words = [sys.executable, "-m", "supervise", "run", "-t", "30", "--", "sh", "-c", "sleep 0.3; exit 7"]
@@ -135,19 +137,19 @@ def test_as_a_module_nothing_of_the_current_folder_is_loaded(supervise: Place) -
      "PYTHONSTARTUP=/nonexistent", "PYTHONSAFEPATH=1",
      "PYTHONHASHSEED=0", "PYTHONUNBUFFERED=1", "PYTHONPATH="],
 )  # fmt: skip
-def test_no_variable_for_python_changes_anything(supervise: Place, variable: str) -> None:
+def test_variables_for_python_do_not_change_supervise(supervise: Place, variable: str) -> None:
     name, _, value = variable.partition("=")
     words = [str(supervise.program), "run", "-t", "30", "--", "sh", "-c", f"sleep 0.3; echo ${name}; exit 7"]
     ended = supervise.popen(words, env={name: value}).wait()
     assert ended.code == 7
     assert ended.out == os.fsencode(value) + b"\n"
-    # What the first interpreter says before any line of ours is not for us to keep back.
+    # Supervise cannot suppress what the interpreter prints before the first line of supervise.
     if name not in ("PYTHONVERBOSE", "PYTHONPROFILEIMPORTTIME"):
         assert ended.err == b""
 
 
-def test_an_installation_of_one_user_alone(supervise: Place, tmp_path: Path) -> None:
-    """`pip install --user` puts it where an isolated interpreter does not look."""
+def test_an_installation_in_the_users_site_packages_works(supervise: Place, tmp_path: Path) -> None:
+    """`pip install --user` installs into a folder that an isolated interpreter does not search."""
     version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
     site = tmp_path / "base/lib" / version / "site-packages"
     site.mkdir(parents=True)
@@ -167,8 +169,8 @@ def test_an_installation_of_one_user_alone(supervise: Place, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("options", [[], ["--access-on", "command=true"], ["--access-on", "match=up"], ["--pty"]])
-def test_a_variable_without_a_name_stays_for_as_long_as_the_run(supervise: Place, options: list[str]) -> None:
-    """Of a longer run the supervisor starts processes of its own, with the same variables."""
+def test_a_nameless_variable_stays_in_a_longer_run(supervise: Place, options: list[str]) -> None:
+    """In a longer run the supervisor starts processes of its own with the same variables."""
     code = "import time; print('up', flush=True); time.sleep(1); print(open('/proc/self/environ').read())"
     code += "; raise SystemExit(7)"
     limit = ["-a", "20"] if "--access-on" in options else []
@@ -179,7 +181,7 @@ def test_a_variable_without_a_name_stays_for_as_long_as_the_run(supervise: Place
     assert b"\0=x\0" in out
 
 
-def test_a_variable_that_is_nearly_one_of_ours_is_told_once(supervise: Place) -> None:
+def test_a_misspelt_variable_gets_one_hint(supervise: Place) -> None:
     env = {"SUPERVISE_TIMOUT": "5", "SUPERVISE_IDEL_TIMEOUT": "5", "SUPERVISE_COLOUR_OF_MINE": "red"}
     ended = supervise("--retries=1", "--retry-delay=0", "--", "sh", "-c", "echo $SUPERVISE_TIMOUT; exit 75", env=env)
     assert [message for message in ended.messages if "did you mean" in message] == [
@@ -196,8 +198,8 @@ def test_a_variable_that_is_nearly_one_of_ours_is_told_once(supervise: Place) ->
 @pytest.mark.parametrize(
     "variable", ["PYTHONHOME=/nonexistent", "PYTHONPLATLIBDIR=x", "PYTHONHASHSEED=none", "PYTHONPATH=project"]
 )
-def test_with_the_option_of_the_manual_nothing_is_obeyed(supervise: Place, variable: str) -> None:
-    """Which the first line of the script cannot have from the start: pip leaves it out."""
+def test_with_python_i_no_variable_for_python_is_obeyed(supervise: Place, variable: str) -> None:
+    """The first line of the script has no -I, since pip removes it."""
     project = supervise.file("project")
     project.mkdir()
     (project / "sitecustomize.py").write_text("raise SystemExit('loaded')\n")

@@ -1,4 +1,4 @@
-"""Events as they happen, one JSON object a line.
+"""`--events`: one JSON object a line, as the events happen.
 
 The harness holds each against the schema.
 """
@@ -19,7 +19,7 @@ def names(ended: Ended) -> list[str]:
     return [event["event"] for event in ended.events]
 
 
-def test_of_a_plain_run(supervise: Place) -> None:
+def test_a_plain_run_has_events(supervise: Place) -> None:
     ended = supervise("--", *child("ready", "sleep=0.4", "exit=3"), events=True)
     assert ended.code == 3
     assert names(ended)[0] == "started"
@@ -30,17 +30,17 @@ def test_of_a_plain_run(supervise: Place) -> None:
     assert {name: settled[name] for name in ("outcome", "exit_code")} == {"outcome": "failed", "exit_code": 3}
 
 
-def test_of_a_very_short_run(supervise: Place) -> None:
+def test_a_very_short_run_has_events(supervise: Place) -> None:
     ended = supervise("--", "true", events=True)
     assert names(ended)[0] == "started"
     assert names(ended)[-1] == "settled"
 
 
-def test_of_a_timeout(supervise: Place) -> None:
+def test_a_timeout_has_events_in_order(supervise: Place) -> None:
     options = ("-a", "20", "-t", "3", "-x", "1", "--warn-at", "0.5s", "-k", "0.3", "--cpu-threshold", "2")
     ended = supervise(*options, "--", *child("ignore=TERM", "ready", "burn_cpu=60"), events=True)
     assert ended.code == 124
-    # When the snapshot of the tree is ready is no part of the order.
+    # The snapshot of the tree may be ready at any time.
     order = [name for name in names(ended) if name not in ("warned", "diagnosis", "emptied")]
     assert order == ["started", "access", "extended", "verdict", "killing", "exited", "settled"]
     times = [event["t"] for event in ended.events]
@@ -49,7 +49,7 @@ def test_of_a_timeout(supervise: Place) -> None:
         assert event["deadline"] == entry["deadline"]
 
 
-def test_of_a_cancellation(supervise: Place) -> None:
+def test_a_cancellation_has_events(supervise: Place) -> None:
     running = supervise.start("--", *child("ready", "stay"), events=True)
     running.wait_for_out(b"ready")
     running.send(signal.SIGTERM)
@@ -59,12 +59,12 @@ def test_of_a_cancellation(supervise: Place) -> None:
     assert names(ended)[-1] == "settled"
 
 
-def test_of_a_failed_start(supervise: Place) -> None:
+def test_a_failed_start_has_events(supervise: Place) -> None:
     ended = supervise("--", "./missing", events=True)
     assert names(ended) == ["spawn_failed", "settled"]
 
 
-def test_as_they_happen(supervise: Place) -> None:
+def test_events_are_written_as_they_happen(supervise: Place) -> None:
     running = supervise.start("-t", "30", "--", *child("ready", "stay"), events=True)
     running.wait_for_out(b"ready")
     lines = b""
@@ -74,7 +74,7 @@ def test_as_they_happen(supervise: Place) -> None:
     assert running.wait().code == 143
 
 
-def test_appended(supervise: Place) -> None:
+def test_events_are_appended_to_the_file(supervise: Place) -> None:
     for _ in range(2):
         supervise.start("--events", "all.jsonl", "--", "true", report=False).wait()
     events = [json.loads(line) for line in supervise.file("all.jsonl").read_bytes().splitlines()]
@@ -82,7 +82,7 @@ def test_appended(supervise: Place) -> None:
     assert len({event["run_id"] for event in events}) == 2
 
 
-def test_into_a_fifo(supervise: Place) -> None:
+def test_events_go_into_a_fifo(supervise: Place) -> None:
     fifo = supervise.file("fifo")
     os.mkfifo(fifo)
     reader = subprocess.Popen(["cat", fifo], stdout=subprocess.PIPE)
@@ -93,21 +93,19 @@ def test_into_a_fifo(supervise: Place) -> None:
     assert text.count(b"settled") == 1
 
 
-def test_into_a_fifo_that_nobody_reads(supervise: Place) -> None:
-    """Nobody waits for a reader."""
+def test_a_fifo_without_a_reader_delays_no_run(supervise: Place) -> None:
     fifo = supervise.file("fifo")
     os.mkfifo(fifo)
     assert supervise.start("--events", str(fifo), "-t", "1", "--", *child("stay"), report=False).wait().code == 124
 
 
 @pytest.mark.parametrize("words", [("exit=3",), ("sleep=1.5", "exit=3")], ids=["short", "long"])
-def test_a_full_disk(supervise: Place, words: tuple[str, ...]) -> None:
-    """One warning, and the end is as it was."""
+def test_a_full_disk_gives_one_warning_and_changes_no_end(supervise: Place, words: tuple[str, ...]) -> None:
     ended = supervise.start("--events", "/dev/full", "--", *child(*words), report=False).wait()
     assert (ended.code, ended.messages) == (3, ["--events: no more is written: no space left on device"])
 
 
-def test_a_full_disk_is_said_as_soon_as_something_happens(supervise: Place) -> None:
+def test_a_full_disk_is_reported_at_the_next_event(supervise: Place) -> None:
     options = ("-v", "--events", "/dev/full", "-t", "1h", "--warn-at", "off")
     running = supervise.start(*options, "--", *child("ready", "stay"), report=False)
     run_id = newest(supervise)

@@ -1,4 +1,4 @@
-"""The completion deadline moves while the tree is seen to work, up to the cap, and not otherwise."""
+"""The completion deadline moves while the tree is active, up to the cap, and not otherwise."""
 
 import re
 import socket
@@ -7,20 +7,20 @@ import pytest
 
 from tests.support.harness import Ended, Place, child
 
-SHORT_HUNGRY_LOOP = "while :; do (i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done); done"
+SHORT_BUSY_PROCESSES = "while :; do (i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done); done"
 
 BUSY = ("-t", "3", "--cpu-threshold", "2")
-"""Activity that shows on a machine with much else to do."""
+"""Options with which activity shows also on a busy machine."""
 
 
-def bys(ended: Ended) -> list[float]:
+def extension_steps(ended: Ended) -> list[float]:
     return [extension["by"] for extension in ended.report["extensions"]]
 
 
-def is_extended_to_the_cap(ended: Ended, seconds: float, cap: float) -> None:
-    """Exactly, not past it, and then 124."""
+def check_extended_to_the_cap(ended: Ended, seconds: float, cap: float) -> None:
+    """Check that the deadline moved exactly to the cap, and that the run ended there with 124."""
     assert ended.code == 124
-    assert sum(bys(ended)) == pytest.approx(cap, abs=0.002)
+    assert sum(extension_steps(ended)) == pytest.approx(cap, abs=0.002)
     assert ended.report["extensions"][-1]["used"] == ended.report["extensions"][-1]["cap"] == cap
     assert ended.report["limit_seconds"] == seconds + cap
     deadlines = [extension["deadline"] for extension in ended.report["extensions"]]
@@ -31,67 +31,67 @@ def is_extended_to_the_cap(ended: Ended, seconds: float, cap: float) -> None:
     assert not ended.left
 
 
-def test_busy_and_silent(supervise: Place) -> None:
+def test_a_busy_silent_command_is_extended_to_the_cap(supervise: Place) -> None:
     ended = supervise(*BUSY, "-x", "2.5", "--extend-by", "1", "--", *child("burn_cpu=60"), events=True)
-    is_extended_to_the_cap(ended, 3, 2.5)
-    assert len(bys(ended)) == 3
+    check_extended_to_the_cap(ended, 3, 2.5)
+    assert len(extension_steps(ended)) == 3
     evidence = ended.report["extensions"][0]["evidence"]
     assert evidence["counts"] == ["cpu"]
     assert evidence["cpu_percent"] >= 2
     assert evidence["busiest"]["pid"] == ended.report["attempts"][0]["pid"]
 
 
-def test_every_move_is_announced(supervise: Place) -> None:
+def test_each_extension_has_a_message(supervise: Place) -> None:
     ended = supervise(*BUSY, "-x", "2", "--extend-by", "1", "--", *child("burn_cpu=60"))
     said = [message for message in ended.messages if message.startswith("extended by")]
-    assert len(said) == len(bys(ended)) == 2
+    assert len(said) == len(extension_steps(ended)) == 2
     clock = r"(\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d[+-]\d\d:\d\d"
     for used, message in zip(("1s", "2s"), said, strict=True):
         assert re.fullmatch(rf"extended by 1s to {clock} \({used} of 2s used\): cpu \d+% \(pid \d+ .*\)", message)
 
 
-def test_one_step_is_never_longer_than_the_cap(supervise: Place) -> None:
+def test_no_step_is_longer_than_the_cap(supervise: Place) -> None:
     """With the default step of two minutes."""
     ended = supervise(*BUSY, "-x", "1", "--", *child("burn_cpu=60"), events=True)
-    is_extended_to_the_cap(ended, 3, 1)
-    assert bys(ended) == [pytest.approx(1, abs=0.002)]
+    check_extended_to_the_cap(ended, 3, 1)
+    assert extension_steps(ended) == [pytest.approx(1, abs=0.002)]
 
 
-def test_short_hungry_processes(supervise: Place) -> None:
-    """None of them lives long enough to be seen at work."""
-    ended = supervise(*BUSY, "-x", "1.5", "--extend-by", "1", "--", "sh", "-c", SHORT_HUNGRY_LOOP, events=True)
-    is_extended_to_the_cap(ended, 3, 1.5)
+def test_short_busy_processes_count_as_activity(supervise: Place) -> None:
+    """No process lives long enough to be sampled twice."""
+    ended = supervise(*BUSY, "-x", "1.5", "--extend-by", "1", "--", "sh", "-c", SHORT_BUSY_PROCESSES, events=True)
+    check_extended_to_the_cap(ended, 3, 1.5)
 
 
-def test_short_hungry_children(supervise: Place) -> None:
+def test_short_busy_children_count_as_activity(supervise: Place) -> None:
     ended = supervise(*BUSY, "-x", "1", "--", *child("burn_in_short_children=60"), events=True)
-    is_extended_to_the_cap(ended, 3, 1)
+    check_extended_to_the_cap(ended, 3, 1)
 
 
-def test_busy_orphans(supervise: Place) -> None:
-    """What has left the command's session is of its tree all the same."""
+def test_busy_orphans_count_as_activity(supervise: Place) -> None:
+    """A process that has left the command's session still belongs to its tree."""
     ended = supervise(*BUSY, "-x", "1", "--", *child("double_fork", "burn_cpu=60", "end", "stay"), events=True)
-    is_extended_to_the_cap(ended, 3, 1)
+    check_extended_to_the_cap(ended, 3, 1)
 
 
-def test_that_processes_come_and_go_is_no_evidence(supervise: Place) -> None:
+def test_starts_of_processes_are_no_activity(supervise: Place) -> None:
     ended = supervise("-t", "2", "-x", "20", "--", "sh", "-c", "while sleep 0.3; do :; done")
     assert ended.code == 124
-    assert bys(ended) == []
+    assert extension_steps(ended) == []
 
 
-def test_silent_and_idle(supervise: Place) -> None:
+def test_an_idle_command_is_not_extended(supervise: Place) -> None:
     ended = supervise("-t", "2", "-x", "20", "--", *child("ready", "stay"))
     assert ended.code == 124
-    assert bys(ended) == []
+    assert extension_steps(ended) == []
     assert ended.report["limit_seconds"] == 2
 
 
-def test_bytes_over_tcp(supervise: Place) -> None:
+def test_bytes_over_tcp_count_as_activity(supervise: Place) -> None:
     ended = supervise(
         "-t", "3", "-x", "1.5", "--extend-by", "1", "--extend-on", "socket", "--", *child("tcp_talk=60"), events=True
     )  # fmt: skip
-    is_extended_to_the_cap(ended, 3, 1.5)
+    check_extended_to_the_cap(ended, 3, 1.5)
     evidence = ended.report["extensions"][0]["evidence"]
     assert evidence["counts"] == ["socket"]
     assert evidence["sockets"] >= 1
@@ -102,26 +102,26 @@ def test_bytes_over_tcp(supervise: Place) -> None:
 def test_an_open_silent_connection_is_no_activity(supervise: Place) -> None:
     ended = supervise("-t", "2", "-x", "20", "--", *child("tcp_silent", "ready", "stay"))
     assert ended.code == 124
-    assert bys(ended) == []
+    assert extension_steps(ended) == []
 
 
-def test_an_open_silent_connection_as_evidence_of_its_own(supervise: Place) -> None:
+def test_an_open_silent_connection_counts_with_extend_on_connection(supervise: Place) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         ended = supervise(
             "-t", "3", "-x", "1", "--extend-on", "connection", "--", *child(f"connect={port}", "stay"), events=True
         )  # fmt: skip
-    is_extended_to_the_cap(ended, 3, 1)
+    check_extended_to_the_cap(ended, 3, 1)
     assert ended.report["extensions"][0]["evidence"]["connections"] == 1
 
 
-def test_a_connection_within_the_tree_is_none(supervise: Place) -> None:
+def test_a_connection_within_the_tree_is_no_activity(supervise: Place) -> None:
     ended = supervise("-t", "2", "-x", "20", "--extend-on", "connection", "--", *child("tcp_silent", "stay"))
     assert ended.code == 124
-    assert bys(ended) == []
+    assert extension_steps(ended) == []
 
 
-def test_other_evidence(supervise: Place) -> None:
+def test_output_and_io_count_where_named(supervise: Place) -> None:
     evidence = (("output", "tick=0.05,1000"), ("output", "tick_err=0.05,1000"), ("io", "read_zeros=60"))
     running = [
         supervise.start("-t", "3", "-x", "1", "--extend-on", kind, "--", *child(word), events=True)
@@ -129,36 +129,36 @@ def test_other_evidence(supervise: Place) -> None:
     ]
     for one, (kind, _) in zip(running, evidence, strict=True):
         ended = one.wait()
-        is_extended_to_the_cap(ended, 3, 1)
+        check_extended_to_the_cap(ended, 3, 1)
         assert ended.report["extensions"][0]["evidence"]["counts"] == [kind]
 
 
-def test_only_what_was_asked_for_counts(supervise: Place) -> None:
+def test_activity_that_extend_on_does_not_name_does_not_count(supervise: Place) -> None:
     for one in [
         supervise.start("-t", "2", "-x", "20", "--extend-on", kind, "--cpu-threshold", "50", "--", *child(word))
         for kind, word in (("cpu", "tcp_talk=60"), ("cpu", "tick=0.1,1000"), ("socket", "burn_cpu=60"))
     ]:
         ended = one.wait()
         assert ended.code == 124
-        assert bys(ended) == []
+        assert extension_steps(ended) == []
 
 
-def test_a_threshold_that_is_not_reached(supervise: Place) -> None:
+def test_cpu_below_the_threshold_is_no_activity(supervise: Place) -> None:
     ended = supervise("-t", "2", "-x", "20", "--cpu-threshold", "400", "--", *child("burn_cpu=60"))
     assert ended.code == 124
-    assert bys(ended) == []
+    assert extension_steps(ended) == []
 
 
-def test_off_unless_asked_for(supervise: Place) -> None:
-    assert bys(supervise("-t", "2", "--", *child("burn_cpu=60"))) == []
+def test_a_run_without_a_cap_is_not_extended(supervise: Place) -> None:
+    assert extension_steps(supervise("-t", "2", "--", *child("burn_cpu=60"))) == []
 
 
-def test_stops_being_active(supervise: Place) -> None:
-    """It is stopped at the deadline it had by then."""
+def test_a_command_that_becomes_idle_ends_at_its_moved_deadline(supervise: Place) -> None:
+    """No further extension follows."""
     words = child("burn_cpu=3.6", "stay")
     ended = supervise(*BUSY, "-x", "20", "--extend-by", "3", "--", *words, events=True)
     assert ended.code == 124
-    assert bys(ended) == [pytest.approx(3, abs=0.05)]
+    assert extension_steps(ended) == [pytest.approx(3, abs=0.05)]
     assert ended.report["limit_seconds"] == pytest.approx(6, abs=0.05)
     assert ended.events_named("verdict")[0]["t"] >= 6
 
@@ -167,14 +167,14 @@ def test_activity_before_the_window_does_not_count(supervise: Place) -> None:
     """The window is at most a quarter of the limit."""
     ended = supervise("-t", "3", "-x", "20", "--", *child("burn_cpu=1.2", "stay"))
     assert ended.code == 124
-    assert bys(ended) == []
+    assert extension_steps(ended) == []
 
 
-def test_ends_within_an_extension(supervise: Place) -> None:
+def test_a_command_may_end_within_an_extension(supervise: Place) -> None:
     ended = supervise(*BUSY, "-x", "20", "--extend-by", "10", "--", *child("burn_cpu=4", "exit=3"))
     assert ended.code == 3
     assert ended.report["outcome"] == "failed"
-    assert len(bys(ended)) == 1
+    assert len(extension_steps(ended)) == 1
 
 
 def test_access_and_idle_are_never_extended(supervise: Place) -> None:
@@ -186,11 +186,11 @@ def test_access_and_idle_are_never_extended(supervise: Place) -> None:
 def test_a_cap_without_a_limit_extends_nothing(supervise: Place) -> None:
     ended = supervise("-x", "20", "--", *child("burn_cpu=0.5", "exit=3"))
     assert ended.code == 3
-    assert bys(ended) == []
+    assert extension_steps(ended) == []
 
 
 def test_the_first_deadline_has_the_spawn_as_a_baseline(supervise: Place) -> None:
-    """It falls due before the tree could be looked at twice."""
+    """The deadline comes before the tree could be sampled twice."""
     busy = supervise("-t", "0.3", "-x", "0.5", "--cpu-threshold", "1", "--", "sh", "-c", "while :; do :; done")
     idle = supervise("-t", "0.3", "-x", "0.5", "--cpu-threshold", "1", "--", "sleep", "9")
     assert (busy.code, idle.code) == (124, 124)

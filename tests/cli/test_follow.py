@@ -1,4 +1,4 @@
-"""`supervise logs -f`: what was printed, and what comes."""
+"""`supervise logs -f`: earlier and later output of a run."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ def follow(supervise: Place, *words: str) -> Running:
     return supervise.popen([str(supervise.program), "logs", "-f", "-", *words])
 
 
-def test_to_the_end_of_the_run(supervise: Place) -> None:
+def test_logs_f_prints_all_output_to_the_end_of_the_run(supervise: Place) -> None:
     go = supervise.file("go")
     running = supervise.start("--", *child("say=one", "say_err=two", f"wait_for={go}", "say=three", "exit=3"))
     running.wait_for_err(b"two")
@@ -23,14 +23,14 @@ def test_to_the_end_of_the_run(supervise: Place) -> None:
     go.touch()
     ended = following.wait()
     assert (ended.code, ended.err) == (0, b"")
-    # The streams are two ways: which of the first two comes first is not said.
+    # The two streams have two pipes: either of the first two lines may come first.
     assert ended.out in (b"one\ntwo\nthree\n", b"two\none\nthree\n")
     running.wait()
-    # Of one that has ended it is all there is.
+    # For a run that has ended, `logs -f` prints all output and ends.
     assert follow(supervise).wait().out == ended.out
 
 
-def test_the_last_lines_and_what_comes(supervise: Place) -> None:
+def test_logs_f_n_prints_the_last_lines_and_the_later_ones(supervise: Place) -> None:
     go = supervise.file("go")
     running = supervise.start("--", *child("say=one", "say=two", f"wait_for={go}", "say=three", "exit=0"))
     running.wait_for_out(b"two")
@@ -41,7 +41,7 @@ def test_the_last_lines_and_what_comes(supervise: Place) -> None:
     running.wait()
 
 
-def test_with_times_a_line_stays_whole(supervise: Place) -> None:
+def test_logs_f_with_timestamps_keeps_lines_whole(supervise: Place) -> None:
     go = supervise.file("go")
     script = 'echo one; printf begun; while ! [ -e "$1" ]; do sleep 0.02; done; echo " and ended"'
     running = supervise.start("--", "sh", "-c", script, "sh", str(go))
@@ -54,8 +54,8 @@ def test_with_times_a_line_stays_whole(supervise: Place) -> None:
     running.wait()
 
 
-def test_a_run_without_a_socket(supervise: Place) -> None:
-    """It cannot tell of more, which is looked for now and then."""
+def test_logs_f_follows_a_run_without_a_socket(supervise: Place) -> None:
+    """Such a run cannot report new output, so `logs -f` looks for it now and then."""
     go = supervise.file("go")
     running = supervise.start("--", *child("say=one", f"wait_for={go}", "say=two", "exit=0"))
     path = socket_of(supervise)
@@ -69,7 +69,7 @@ def test_a_run_without_a_socket(supervise: Place) -> None:
     path.with_suffix(".gone").unlink()
 
 
-def test_a_run_that_is_killed(supervise: Place) -> None:
+def test_logs_f_ends_when_the_run_is_killed(supervise: Place) -> None:
     running = supervise.start("-k", "0.1", "--", *child("say=one", "stay"))
     running.wait_for_out(b"one")
     following = follow(supervise)
@@ -94,12 +94,12 @@ os.write(2, b"ready\\n")
 while not os.path.exists(sys.argv[3]): pass
 count(int(sys.argv[1]), int(sys.argv[2]))
 """
-"""Prints numbered lines of 16 bytes, so many, and more when it is told to."""
+"""A program that prints a number of lines of 16 bytes, and more of them when a file exists."""
 
 
 @pytest.mark.slow
-def test_attached_to_a_run_that_has_printed_200_megabytes(supervise: Place) -> None:
-    """What is kept comes first, with a word where the middle is left out; then what comes, each line once."""
+def test_attach_after_200_megabytes_prints_each_kept_line_once(supervise: Place) -> None:
+    """The kept output comes first, with a line where its middle is left out, and then the new output."""
     go = supervise.file("go")
     before, after = 13_000_000, 13_250_000
     words = ("python3", "-S", "-c", COUNT, str(before), str(after), str(go))

@@ -1,4 +1,4 @@
-"""Help, version and refusals of the installed program: where they go, what they say, with which code."""
+"""Help, version and refusals of the installed program: their stream, text and exit code."""
 
 import os
 import re
@@ -18,7 +18,7 @@ BOX = "╭╮╰╯│"
 
 @pytest.fixture
 def call(program, tmp_path):
-    """Calls the program in an empty folder; standard streams are pipes unless said otherwise."""
+    """Return a function that runs the program in an empty folder, with pipes as its streams by default."""
 
     def call(*words, environ=None, **streams):
         streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | streams
@@ -30,7 +30,7 @@ def call(program, tmp_path):
 
 
 def refused(ended):
-    """The lines of a refusal, without their beginning."""
+    """Check that the call was refused, and return its lines without `supervise: `."""
     assert ended.returncode == 125
     assert ended.stdout == b""
     lines = ended.stderr.decode().splitlines()
@@ -44,7 +44,7 @@ def refused(ended):
 
 
 @pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["-q", "--help"], ["run", "-t", "5", "--help"]])
-def test_help_is_on_stdout_and_no_error(call, words):
+def test_help_goes_to_stdout_and_exits_with_0(call, words):
     ended = call(*words)
     assert (ended.returncode, ended.stderr) == (0, b"")
     assert "\x1b" not in ended.stdout.decode()
@@ -62,39 +62,38 @@ def test_help_has_every_option_in_the_panels_of_the_table(call, words):
         assert re.search(rf"(?<![\w-]){name}(?![\w-])", panel), name
 
 
-def test_help_says_defaults_and_choices(call):
+def test_help_names_defaults_and_choices(call):
     text = re.sub(rf"[{BOX}\s]+", " ", call("--help").stdout.decode())
     assert "[default: 60s,10s]" in text
     assert "One of report, kill, wait. [default: report]" in text
 
 
-def test_an_option_of_the_command_is_not_ours(call):
-    """`--help` after the first word of COMMAND belongs to COMMAND."""
+def test_help_after_the_command_belongs_to_the_command(call):
     ended = call("run", "echo", "--help")
     assert ended.returncode == 0
     assert "supervise" not in ended.stdout.decode()
 
 
-def test_version(call):
+def test_version_is_printed(call):
     for words in (["--version"], ["run", "--version"]):
         ended = call(*words)
         assert (ended.returncode, ended.stdout, ended.stderr) == (0, f"supervise {__version__}\n".encode(), b"")
 
 
 @pytest.mark.parametrize("columns", ["1", "20", "40", "1000"])
-def test_help_in_any_width(call, columns):
+def test_help_is_printed_in_any_width(call, columns):
     ended = call("--help", environ={"COLUMNS": columns})
     assert (ended.returncode, ended.stderr) == (0, b"")
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-16"])
-def test_help_in_any_encoding(call, encoding):
+def test_help_is_printed_in_any_encoding(call, encoding):
     ended = call("--help", environ={"PYTHONIOENCODING": encoding, "COLUMNS": "60"})
     assert (ended.returncode, ended.stderr) == (0, b"")
     assert "idle" in ended.stdout.decode(encoding)
 
 
-def test_colours_as_they_are_asked_for(call):
+def test_variables_turn_colours_on_and_off(call):
     coloured = re.compile(r"\x1b\[(\d+;)*3\d")
     assert coloured.search(call("--help", environ={"FORCE_COLOR": "1"}).stdout.decode())
     assert not coloured.search(call("--help", environ={"FORCE_COLOR": "1", "NO_COLOR": "1"}).stdout.decode())
@@ -102,7 +101,7 @@ def test_colours_as_they_are_asked_for(call):
 
 @pytest.mark.parametrize("words", [["--help"], ["show", "-"]], ids=" ".join)
 @pytest.mark.parametrize(("variable", "are_there"), [("X=1", True), ("NO_COLOR=1", False), ("CLICOLOR=0", False)])
-def test_colours_on_a_terminal(program, tmp_path, words, variable, are_there):
+def test_help_and_refusals_on_a_terminal_have_colours(program, tmp_path, words, variable, are_there):
     name, _, value = variable.partition("=")
     environ = PLAIN | {"TERM": "xterm-256color", "HOME": str(tmp_path), name: value}
     subprocess.run([program, "--", "false"], env=environ, timeout=HANG_SECONDS, check=False)
@@ -121,7 +120,7 @@ def test_a_reader_that_leaves_early_is_no_error(call):
         assert (ended.returncode, ended.stderr) == (0, b"")
 
 
-def test_a_full_disk_is_one(call):
+def test_a_full_disk_is_an_error(call):
     with open("/dev/full", "wb") as full:
         for words in (["--help"], ["--version"]):
             ended = call(*words, stdout=full)
@@ -129,7 +128,7 @@ def test_a_full_disk_is_one(call):
             assert ended.stderr == b"supervise: cannot write to stdout: no space left on device\n"
 
 
-def test_closed_streams(program):
+def test_closed_streams_do_not_change_the_exit_code(program):
     for closed in (">&-", "2>&-", "<&-", "<&- >&- 2>&-"):
         for words, code in (("--help", 0), ("--version", 0), ("", 125), ("run -t5x x", 125)):
             ended = subprocess.run(
@@ -146,7 +145,7 @@ def test_closed_streams(program):
 # --- refusals --------------------------------------------------------------------------------------------------------
 
 
-def test_no_words_at_all_show_a_short_help(call):
+def test_a_call_without_words_shows_a_short_help(call):
     lines = refused(call())
     assert any(line.startswith("usage: supervise run [OPTIONS] [--] COMMAND") for line in lines)
     assert "see supervise --help" in lines
@@ -178,16 +177,16 @@ def test_no_words_at_all_show_a_short_help(call):
         (["--quiet", "run", "--", "make"], "options stand after run: supervise run --quiet -- make"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(call, words, message):
+def test_a_refusal_is_one_line(call, words, message):
     assert refused(call(*words)) == [message]
 
 
 @pytest.mark.parametrize("words", [["run"], ["run", "--"], ["--"], ["-q"], ["run", "-t", "5"], ["-t5", "--"]])
-def test_no_command(call, words):
+def test_a_missing_command_is_refused(call, words):
     assert refused(call(*words))[0] == "there is no COMMAND to run"
 
 
-def test_a_bad_value_is_named_with_what_is_taken(call):
+def test_the_refusal_of_a_bad_value_says_what_the_option_takes(call):
     takes = "takes a duration (90, 90s, 1.5m, 1h30m, 2d, 500ms, PT1H30M); 0, off or infinity for no limit"
     assert refused(call("run", "-i", "5x", "true")) == [f"-i: got '5x', {takes}"]
     assert refused(call("run", "true", environ={"SUPERVISE_IDLE_TIMEOUT": "5x"})) == [
@@ -195,13 +194,13 @@ def test_a_bad_value_is_named_with_what_is_taken(call):
     ]
 
 
-def test_odd_bytes_and_line_breaks_do_not_break_the_line(call):
+def test_a_refusal_escapes_odd_bytes_and_line_breaks(call):
     assert refused(call(b"m\xffke\nx"))[0].startswith("no such command 'm\\udcffke\\nx'; did you mean: ")
     assert refused(call("run", b"--t\xffm\n\x1b[31m", "x"))[0].startswith("no such option '--t\\udcffm\\n\\x1b[31m'; ")
     assert refused(call("run", b"-t\xff\n", "x"))[0].startswith("-t: got '\\udcff\\n', takes a duration ")
     assert refused(call("-q", b"m\xff\n"))[0] == "put -- before the command: supervise -q -- 'm\\udcff\\n'"
 
 
-def test_a_very_long_call_is_not_repeated_whole(call):
+def test_the_refusal_of_a_very_long_call_is_short(call):
     (line,) = refused(call(*["word"] * 10_000))
     assert len(line) < 400

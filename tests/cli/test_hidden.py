@@ -1,4 +1,4 @@
-"""Processes of which /proc tells nothing: they are stopped all the same, and those that live are counted and named."""
+"""Processes that /proc does not show to the supervisor: they are stopped too, and survivors are named."""
 
 import json
 import os
@@ -15,13 +15,13 @@ from tests.support.mounts import HIDES
 from tests.support.users import ALICE, Users
 
 WAYS = {"hidden": (["-m"], HIDES), "of another namespace": (["-m", "--pid", "--fork"], ":")}
-"""How unshare(1) is called, and what is done before the supervisor is started."""
+"""The options of unshare(1), and a command that runs before the supervisor starts."""
 UNDUMPABLE = "import ctypes, time; ctypes.CDLL(None).prctl(4, 0, 0, 0, 0); print('ready', flush=True); time.sleep(60)"
-"""Its owner may kill it, and hidepid hides it from its owner."""
+"""A process that its owner may kill, and that hidepid hides from its owner."""
 
 
 def report_of(users: Users, way: str, *words: str) -> dict[str, Any]:
-    """What a run of an ordinary user reports that is stopped after a second."""
+    """Return the report of an ordinary user's run that a limit stops after a second."""
     options, before = WAYS[way]
     path = users.home(ALICE) / "report.json"
     ordinary = ["setpriv", f"--reuid={ALICE}", f"--regid={ALICE}", "--clear-groups"]
@@ -41,7 +41,7 @@ def report_of(users: Users, way: str, *words: str) -> dict[str, Any]:
 
 
 def pids_of(word: str) -> list[int]:
-    """Of the processes that have this word on their command line."""
+    """Return the pids of the processes with this word on their command line."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -53,7 +53,7 @@ def pids_of(word: str) -> list[int]:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_process_of_roots_that_lives_on_is_named(users: Users, way: str) -> None:
+def test_a_hidden_process_of_root_that_survives_is_named(users: Users, way: str) -> None:
     becoming = users.folder / "becoming"
     shutil.copy(shutil.which("setpriv") or pytest.skip("there is no setpriv(1)"), becoming)
     becoming.chmod(0o4755)
@@ -66,14 +66,14 @@ def test_a_process_of_roots_that_lives_on_is_named(users: Users, way: str) -> No
     if report["outcome"] != "completion_timeout":
         pytest.skip("set-user-id programs do not work here")
     [survivor] = report["survivors"]
-    # The first process of a namespace takes all others along, so that none of them is alive there.
+    # All processes of a pid namespace die with its first process.
     assert [survivor["pid"]] == alive if way == "hidden" else survivor["pid"] > 1
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_one_that_may_be_killed_is(users: Users, way: str) -> None:
+def test_a_hidden_process_of_the_user_is_killed(users: Users, way: str) -> None:
     word = f"undumpable-{os.getpid()}"
-    # In a session of its own, and by a parent that is gone: no group and no visible parent leads to it.
+    # The process has a session of its own and a dead parent: neither its group nor a visible parent leads to it.
     script = f'setsid {users.python} -I -S -c "$1" {word} & sleep 0.5; exec sleep 60'
     report = report_of(users, way, "sh", "-c", script, "sh", UNDUMPABLE)
     assert (report["outcome"], report["survivors"]) == ("completion_timeout", [])

@@ -18,11 +18,11 @@ OTHER_MACHINE = "0123456789abcdef0123456789abcdef"
 HERE = {"boot_id": identity.boot_id(), "machine_id": identity.machine_id(), "host": os.uname().nodename}
 
 
-OUR_MACHINE = "fedcba9876543210fedcba9876543210"
+THIS_MACHINE = "fedcba9876543210fedcba9876543210"
 
 
-def keeps(monkeypatch: pytest.MonkeyPatch, path: Path, machine_id: str) -> dict[str, str]:
-    """Let this machine have that machine id, or none; what a record of it says.
+def set_machine_id(monkeypatch: pytest.MonkeyPatch, path: Path, machine_id: str) -> dict[str, str]:
+    """Give this machine that machine id, or none, and return what a record says of it.
 
     Containers and minimal installations have no /etc/machine-id.
     """
@@ -55,10 +55,10 @@ def keeps(monkeypatch: pytest.MonkeyPatch, path: Path, machine_id: str) -> dict[
         ({"boot_id": 7, "machine_id": [], "host": {}}, False),
     ],
 )
-def test_what_tells_another_machine(
+def test_machine_id_and_host_name_tell_another_machine(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, changed: dict[str, object], is_other: bool
 ) -> None:
-    here = keeps(monkeypatch, tmp_path / "machine-id", OUR_MACHINE)
+    here = set_machine_id(monkeypatch, tmp_path / "machine-id", THIS_MACHINE)
     assert identity.is_other_host({**here, **changed}) == is_other
 
 
@@ -73,21 +73,21 @@ def test_what_tells_another_machine(
         ({"boot_id": "", "host": "other"}, True),
     ],
 )
-def test_a_machine_without_an_id_is_told_by_its_name_alone(
+def test_a_machine_without_an_id_is_known_by_its_name(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, changed: dict[str, object], is_other: bool
 ) -> None:
-    here = keeps(monkeypatch, tmp_path / "machine-id", "")
+    here = set_machine_id(monkeypatch, tmp_path / "machine-id", "")
     assert identity.is_other_host({**here, **changed}) == is_other
 
 
-def test_the_record_has_its_machine(supervise: Place) -> None:
+def test_a_record_names_its_machine(supervise: Place) -> None:
     assert supervise("--", "true").code == 0
     found = facts(records_of(supervise)[0])
     assert {name: found[name] for name in HERE} == HERE
 
 
 def lost_elsewhere(supervise: Place, *, machine: bool) -> str:
-    """A run that was killed whole, on record as one of another machine; its id."""
+    """Make the record of a killed run look like one of another machine, and return the id of the run."""
     running, _ = started(supervise, options=("--name", "job", "--on-interrupt", "rerun"))
     kill_both(running)
     [record] = records_of(supervise)
@@ -128,17 +128,17 @@ def test_a_run_of_another_machine_is_left_alone(supervise: Place, machine: bool)
             125,
             f"supervise: {words[0]}: run {run_id} was started on the host {host}, and can be asked there alone\n",
         )
-    # The next run of the name is not told that the one before was lost.
+    # The next run of that name does not hear that this one was lost.
     ended_next = supervise("--name", "job", "--", "sh", "-c", "echo ${SUPERVISE_PREVIOUS_OUTCOME-none}")
     assert (ended_next.out, ended_next.messages) == (b"none\n", [])
-    # However old: it may go on there, and shows it by the times of its files.
+    # Also an old run may go on there; new times of its files show that.
     folder = Path(supervise.state, "runs", run_id)
     assert call("prune", "--keep", "0", "--older-than", "0")[0] == 0
     assert folder.exists()
     supervise.sweep()
 
 
-def test_an_old_run_of_another_machine_is_pruned_when_it_gives_no_sign_of_life(supervise: Place) -> None:
+def test_an_old_silent_run_of_another_machine_is_pruned(supervise: Place) -> None:
     run_id = lost_elsewhere(supervise, machine=False)
     supervise.sweep()
     folder = Path(supervise.state, "runs", run_id)
@@ -159,7 +159,7 @@ def test_an_old_run_of_another_machine_is_pruned_when_it_gives_no_sign_of_life(s
     assert prune()
 
 
-def test_a_machine_that_was_renamed_and_booted_takes_its_runs_by_its_old_name(supervise: Place) -> None:
+def test_recover_host_takes_the_runs_of_a_renamed_machine(supervise: Place) -> None:
     run_id = lost_elsewhere(supervise, machine=False)
     assert recover(supervise, "--host", "another").code == 0
     ended = recover(supervise, "--host", "other")
@@ -175,7 +175,7 @@ needs_namespaces = pytest.mark.skipif(
 
 @needs_namespaces
 @pytest.mark.parametrize("content", ["", "masked\n"])
-def test_a_boot_id_that_cannot_be_read_is_no_reboot(supervise: Place, content: str) -> None:
+def test_an_unreadable_boot_id_is_no_reboot(supervise: Place, content: str) -> None:
     running, pid = started(supervise, options=("--on-interrupt", "rerun"))
     kill_both(running)
     assert is_alive(pid)
@@ -185,14 +185,14 @@ def test_a_boot_id_that_cannot_be_read_is_no_reboot(supervise: Place, content: s
     ended = supervise.popen(["unshare", "-m", "sh", "-c", script, "sh", str(mask)]).wait()
     assert ended.code == 1
     assert "lost: supervisor died" in ended.out.decode()
-    # It was found by the run's id in its environment, and stopped before it was begun again.
+    # The command was found by the run's id in its environment, and stopped before the rerun.
     assert f"stopped pid {pid} " in ended.out.decode()
     assert not is_alive(pid)
     supervise.sweep()
 
 
 @needs_namespaces
-def test_numbers_of_an_unknown_boot_are_no_evidence(supervise: Place) -> None:
+def test_pids_of_an_unknown_boot_are_no_evidence(supervise: Place) -> None:
     """After a boot the same service may have the same pid and start time as before."""
     running, pid = started(supervise)
     kill_both(running)
@@ -213,8 +213,8 @@ def test_numbers_of_an_unknown_boot_are_no_evidence(supervise: Place) -> None:
 
 
 @needs_namespaces
-def test_a_live_run_is_not_taken_over_by_a_machine_that_does_not_see_its_lock(supervise: Place) -> None:
-    """The same folder by way of a copy of its files: so a file system looks that does not carry locks."""
+def test_a_machine_that_does_not_see_the_lock_of_a_live_run_leaves_it_alone(supervise: Place) -> None:
+    """A copy of the folder stands for a file system that does not carry locks."""
     running, _ = started(supervise, options=("--on-interrupt", "rerun"))
     [record] = records_of(supervise)
     copy = supervise.file("copy")

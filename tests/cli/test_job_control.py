@@ -1,4 +1,4 @@
-"""On a terminal, without --pty: the command is in our process group, and the keys of job control reach both of us."""
+"""Job control on a terminal, without --pty: command and supervisor share a process group, and keys reach both."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from tests.support.harness import Place, child, state_of, validator, wait_for_fi
 from tests.support.places import lock_file
 from tests.support.screens import CTRL_BACKSLASH, CTRL_C, CTRL_Z, Shell, shell, tmux, words
 
-# pexpect forks; that other threads of the test are at rest then is known.
+# pexpect forks; the other threads of the test do nothing at that moment.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 
 
@@ -32,7 +32,7 @@ def lines_with(sh: Shell, text: str) -> list[str]:
 
 
 def stop_by_key(sh: Shell) -> None:
-    """Ctrl-Z, and the shell says so."""
+    """Type Ctrl-Z, and wait until the shell reports the stopped job."""
     sh.type(CTRL_Z)
     sh.wait_for_prompt()
     assert lines_with(sh, "Stopped")
@@ -41,13 +41,13 @@ def stop_by_key(sh: Shell) -> None:
 # --- Ctrl-C
 
 
-def test_ctrl_c_reaches_the_command_once_and_ends_us_by_int(supervise: Place) -> None:
+def test_ctrl_c_reaches_the_command_once_and_supervise_dies_of_int(supervise: Place) -> None:
     with shell(supervise) as sh:
         command = words("print_signals", "exit_on=TERM,7", "mark=pid", "ready", "stay")
         sh.start(f"supervise run --report report.json -- {command}")
         sh.wait_for("^ready")
         sh.type(CTRL_C)
-        # We send it CONT, so that whoever is stopped can obey; an INT of ours would have come before.
+        # CONT comes from supervise, for a stopped command. An INT from supervise would have come before it.
         sh.wait_for("got CONT")
         os.kill(wait_for_file(supervise.file("pid")), signal.SIGTERM)
         sh.wait_for_prompt()
@@ -57,7 +57,7 @@ def test_ctrl_c_reaches_the_command_once_and_ends_us_by_int(supervise: Place) ->
         assert sh.has_line("code 130")
 
 
-def test_ctrl_c_ends_a_loop_around_us(supervise: Place) -> None:
+def test_ctrl_c_ends_a_shell_loop_around_supervise(supervise: Place) -> None:
     with shell(supervise) as sh:
         sh.start("for i in 1 2 3; do supervise -- sh -c 'echo up; exec sleep 100'; done")
         sh.wait_for("^up")
@@ -67,7 +67,7 @@ def test_ctrl_c_ends_a_loop_around_us(supervise: Place) -> None:
 
 
 @pytest.mark.parametrize("interpreter", ["bash", "dash"])
-def test_ctrl_c_ends_a_script_around_us(supervise: Place, interpreter: str) -> None:
+def test_ctrl_c_ends_a_script_around_supervise(supervise: Place, interpreter: str) -> None:
     supervise.file("script").write_text("supervise -- sh -c 'echo up; exec sleep 100'\necho the script goes on\n")
     with shell(supervise) as sh:
         sh.start(f"{interpreter} ./script")
@@ -77,8 +77,8 @@ def test_ctrl_c_ends_a_script_around_us(supervise: Place, interpreter: str) -> N
         assert not sh.has_line("the script goes on")
 
 
-def test_ctrl_c_at_any_moment_of_the_start_ends_the_loop(supervise: Place) -> None:
-    """Also while our libraries load, and where the command is dead of it before we have heard."""
+def test_ctrl_c_at_any_moment_of_the_start_ends_a_shell_loop(supervise: Place) -> None:
+    """Also while libraries load, and where the command has died of INT before the supervisor gets it."""
     with shell(supervise) as sh:
         for pause in ("", "0", "0.02", "0.05", "0.1", "0.15", "0.2", "0.3"):
             inner = f"sleep {pause}; " if pause else ""
@@ -101,7 +101,7 @@ def test_ctrl_c_twice_kills_at_once(supervise: Place) -> None:
         assert report(supervise)["stop"]["killed"] is True
 
 
-def test_ctrl_backslash(supervise: Place) -> None:
+def test_ctrl_backslash_sends_quit_to_the_command(supervise: Place) -> None:
     with shell(supervise) as sh:
         sh.run("ulimit -c 0")
         sh.start(f"supervise -k 1h -- {words('print_signals', 'exit_on=QUIT,3', 'ready', 'stay')}")
@@ -113,8 +113,8 @@ def test_ctrl_backslash(supervise: Place) -> None:
         assert sh.has_line("code 131")
 
 
-def test_members_of_the_tree_outside_the_foreground_get_the_signal_from_us(supervise: Place) -> None:
-    """Once, and those inside not a second time."""
+def test_processes_outside_the_foreground_get_the_signal_from_supervise(supervise: Place) -> None:
+    """They get it once, and processes in the foreground do not get it a second time."""
     inner = ["fork", "setsid", "print_signals", "mark=outside", "stay", "end"]
     with shell(supervise) as sh:
         sh.start(f"supervise -k 1h -- {words(*inner, 'print_signals', 'wait_for=outside', 'ready', 'stay')}")
@@ -131,7 +131,7 @@ def test_members_of_the_tree_outside_the_foreground_get_the_signal_from_us(super
 
 
 def test_ctrl_z_and_fg_stop_the_clocks(supervise: Place) -> None:
-    """Time goes on for the world, and neither idle nor completion run out."""
+    """Neither the idle limit nor the completion limit runs out meanwhile."""
     with shell(supervise) as sh:
         command = words("ready", "wait_for=go", "sleep=0.4", "exit=3")
         sh.start(f"supervise run --report report.json -t 1.5 -i 1.5 -- {command}")
@@ -161,8 +161,8 @@ def test_ctrl_z_shifts_the_deadline_by_the_time_stopped(supervise: Place) -> Non
         assert [name for name in names if name in ("paused", "resumed")] == ["paused", "resumed"]
 
 
-def test_ctrl_z_between_two_attempts_puts_the_next_one_off(supervise: Place) -> None:
-    """By the time stopped: the delay stands still as well."""
+def test_ctrl_z_between_two_attempts_delays_the_next_one(supervise: Place) -> None:
+    """The delay stands still while the run is stopped."""
     retries = "--retries 1 --retry-on failed --retry-delay 2"
     with shell(supervise) as sh:
         sh.start(f"supervise run --report report.json --events events {retries} -- {words('say=up', 'exit=3')}")
@@ -184,7 +184,7 @@ def test_ctrl_z_between_two_attempts_puts_the_next_one_off(supervise: Place) -> 
 
 
 @pytest.mark.parametrize(("wait", "is_in_time"), [(4, True), (1, False)])
-def test_ctrl_z_while_a_lock_is_waited_for_stops_its_time(supervise: Place, wait: int, is_in_time: bool) -> None:
+def test_ctrl_z_stops_the_clock_of_lock_wait(supervise: Place, wait: int, is_in_time: bool) -> None:
     name = f"test-{os.getpid()}-{os.urandom(4).hex()}"
     holder = supervise.start("--lock", name, "--", *child("ready", "wait_for=go"))
     holder.wait_for_out(b"ready")
@@ -209,7 +209,7 @@ def test_ctrl_z_while_a_lock_is_waited_for_stops_its_time(supervise: Place, wait
     lock_file(name).unlink()
 
 
-def test_ctrl_z_then_bg(supervise: Place) -> None:
+def test_a_run_goes_on_in_the_background_after_ctrl_z_and_bg(supervise: Place) -> None:
     with shell(supervise) as sh:
         sh.start(f"supervise run --report report.json -- {words('ready', 'wait_for=go', 'say=done')}")
         sh.wait_for("^ready")
@@ -221,8 +221,8 @@ def test_ctrl_z_then_bg(supervise: Place) -> None:
         assert sh.has_line("code 0")
 
 
-def test_ctrl_z_where_nobody_could_continue_us(supervise: Place) -> None:
-    """The program of a window, with no shell behind it: the kernel lets Ctrl-Z stop nothing there."""
+def test_ctrl_z_in_a_window_without_a_shell_stops_nothing(supervise: Place) -> None:
+    """There is no shell that could continue the run, so the kernel ignores Ctrl-Z."""
     command = f"{supervise.program} -- {words('ready', 'wait_for=go', 'say=done', 'wait_for=gone')}"
     with tmux(supervise, command) as window:
         window.wait_for("^ready")
@@ -233,11 +233,11 @@ def test_ctrl_z_where_nobody_could_continue_us(supervise: Place) -> None:
         wait_until(lambda: not [pid for pid in supervise.alive() if pid != window.pid])
 
 
-def test_stopped_and_continued_from_outside(supervise: Place) -> None:
+def test_a_stop_and_a_continue_from_outside_reach_the_command(supervise: Place) -> None:
     with shell(supervise) as sh:
         sh.start(f"supervise -- {words('print_signals', 'ready', 'wait_for=go', 'say=done')}")
         sh.wait_for("^ready")
-        pid = our_pid(sh)
+        pid = supervisor_of(sh)
         for stop in (signal.SIGTSTP, signal.SIGSTOP):
             os.kill(pid, stop)
             sh.wait_for_prompt()
@@ -249,12 +249,12 @@ def test_stopped_and_continued_from_outside(supervise: Place) -> None:
         sh.wait_for_prompt()
 
 
-def our_pid(sh: Shell) -> int:
-    """The job in the foreground is led by us."""
+def supervisor_of(sh: Shell) -> int:
+    """Return the pid of the supervisor, which leads the job in the foreground."""
     return sh.screen.foreground()
 
 
-def test_a_job_in_the_background_that_wants_the_terminal_stops_as_one(supervise: Place) -> None:
+def test_a_background_job_that_reads_the_terminal_stops_whole(supervise: Place) -> None:
     with shell(supervise) as sh:
         sh.run("supervise run --report report.json -t 1 -- cat &")
         sh.run("wait %1; echo wa''ited")

@@ -1,4 +1,4 @@
-"""What is removed under a run that goes on: the file of its lock, its control socket, the folder of both."""
+"""Files that are removed under a running run: its lock, its control socket, and their folders."""
 
 import fcntl
 import os
@@ -20,7 +20,7 @@ from tests.support.places import lock_file
 
 
 def holder_of(path: Path) -> int:
-    """The pid that stands in a lock's file; 0 where none does."""
+    """Return the pid in the file of a lock; 0 where there is none."""
     try:
         words = path.read_text().split()
     except OSError:
@@ -29,7 +29,10 @@ def holder_of(path: Path) -> int:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a process holds it: in a PID namespace, /proc/locks hides a lock whose taker is dead."""
+    """Return whether a process holds the lock.
+
+    /proc/locks would not do: in a pid namespace it hides a lock whose taker is dead.
+    """
     with path.open("rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -39,7 +42,7 @@ def is_locked(path: Path) -> bool:
 
 
 @pytest.mark.parametrize("way", ["removed", "renamed", "replaced", "replaced by a link"])
-def test_the_holder_puts_its_file_back(supervise: Place, lock_name: str, way: str) -> None:
+def test_the_holder_of_a_lock_restores_its_file(supervise: Place, lock_name: str, way: str) -> None:
     holder = hold(supervise, lock_name)
     path = lock_file(lock_name)
     wait_until(lambda: socket_of(supervise))
@@ -54,7 +57,7 @@ def test_the_holder_puts_its_file_back(supervise: Place, lock_name: str, way: st
             fresh.touch()
             fresh.rename(path)
         case _:
-            # It cannot be put back as long as that is there, and the lock holds all the same.
+            # The file cannot be restored while another one has its name; the lock still holds.
             path.unlink()
             path.symlink_to(supervise.file("elsewhere"))
             assert supervise("--lock", lock_name, "--", "true").code in (75, 125)
@@ -70,7 +73,7 @@ def test_the_holder_puts_its_file_back(supervise: Place, lock_name: str, way: st
     Path(f"{path}.old").unlink(missing_ok=True)
 
 
-def test_the_guardian_holds_the_file_that_was_put_back(supervise: Place, lock_name: str) -> None:
+def test_the_guardian_holds_the_restored_file_of_a_lock(supervise: Place, lock_name: str) -> None:
     root = supervise.file("root")
     holder = supervise.start(
         "--lock", lock_name, "--kill-after", "1.5", "--", *child("ignore=TERM", f"mark={root}", "ready", "stay")
@@ -88,22 +91,22 @@ def test_the_guardian_holds_the_file_that_was_put_back(supervise: Place, lock_na
     if is_alive(pid):
         assert is_locked(path)
         assert path.stat().st_ino == inode
-    # It gets in when the command is gone.
+    # The waiting run begins when the command is gone.
     assert waiter.wait().code == 1
     holder.wait()
 
 
-def test_a_control_socket_comes_back(supervise: Place) -> None:
+def test_a_removed_control_socket_is_restored(supervise: Place) -> None:
     running, run_id = steered(supervise, "-t", "1h", "--", *child("ready", "stay"))
     path = socket_of(supervise)
     path.unlink()
     wait_until(path.exists)
-    # At once where a client misses it.
+    # A client that misses the socket has it restored at once.
     begin = time.monotonic()
     for replace in (False, True):
         path.unlink()
         if replace:
-            # Something else in its place is removed no more than it is asked.
+            # Another file in the place of the socket is neither removed nor connected to.
             path.touch()
         assert command(supervise, "extend", run_id, "1m").code == 0
         assert path.is_socket()
@@ -113,7 +116,7 @@ def test_a_control_socket_comes_back(supervise: Place) -> None:
     assert not path.exists()
 
 
-def test_a_logout_that_takes_the_runtime_folder_away_leaves_a_run_steerable(supervise: Place) -> None:
+def test_a_run_can_be_steered_after_a_logout_removed_the_runtime_folder(supervise: Place) -> None:
     running, run_id = steered(supervise, "--lock", f"logout-{os.getpid()}", "-t", "1h", "--", *child("ready", "stay"))
     record = Path(supervise.state, "runs", run_id)
     wait_until((record / "socket").exists)
@@ -127,7 +130,7 @@ def test_a_logout_that_takes_the_runtime_folder_away_leaves_a_run_steerable(supe
     assert (Path(noted) / f"{run_id}.sock").is_socket()
     for environ in ({}, {"XDG_RUNTIME_DIR": ""}):
         assert command(supervise, "extend", run_id, "1m", env=environ).code == 0
-    # Should the supervisor be killed now, the guardian knows of this one as well.
+    # Where the supervisor is killed now, the guardian removes this socket as well.
     running.send(signal.SIGKILL)
     running.process.wait()
     wait_until(lambda: not (Path(noted) / f"{run_id}.sock").exists())
@@ -137,8 +140,8 @@ def test_a_logout_that_takes_the_runtime_folder_away_leaves_a_run_steerable(supe
     supervise.runtime.mkdir()
 
 
-def test_a_record_tells_where_the_socket_is(supervise: Place) -> None:
-    """Also to one who has another runtime folder than the run."""
+def test_clients_find_the_socket_by_the_record(supervise: Place) -> None:
+    """So does a client with another runtime folder than the run."""
     running, run_id = steered(supervise, "-t", "1h", "--", *child("ready", "stay"))
     other = supervise.file("other")
     other.mkdir()
@@ -148,7 +151,7 @@ def test_a_record_tells_where_the_socket_is(supervise: Place) -> None:
 
 @pytest.fixture
 def remover(lock_name: str) -> Iterator["list[int]"]:
-    """Removes the file of the lock as often as it can; how often that was."""
+    """Remove the file of the lock as often as possible, and yield a counter of the removals."""
     path, count, is_over = lock_file(lock_name), [0], threading.Event()
 
     def remove() -> None:
@@ -168,7 +171,7 @@ def remover(lock_name: str) -> Iterator["list[int]"]:
 
 
 @pytest.mark.parametrize("many", [12, pytest.param(100, marks=pytest.mark.slow)])
-def test_no_two_hold_one_lock_however_often_its_file_is_removed(
+def test_no_two_runs_hold_a_lock_whose_file_is_removed_again_and_again(
     supervise: Place,
     lock_name: str,
     remover: "list[int]",
@@ -189,8 +192,8 @@ def test_no_two_hold_one_lock_however_often_its_file_is_removed(
     assert remover[0] > many
 
 
-def test_a_folder_is_locked_against_the_cleaner_of_temporary_files(supervise: Place, lock_name: str) -> None:
-    """systemd-tmpfiles passes over what it cannot lock (tmpfiles.d(5))."""
+def test_the_folder_of_locks_is_locked_against_systemd_tmpfiles(supervise: Place, lock_name: str) -> None:
+    """systemd-tmpfiles passes over folders that it cannot lock (tmpfiles.d(5))."""
     import fcntl
 
     holder = hold(supervise, lock_name)

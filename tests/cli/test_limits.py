@@ -1,4 +1,4 @@
-"""The three limits, through the installed program: alone, together, off, and said in other places."""
+"""The three limits of the installed program: alone, together, off, and from the environment."""
 
 import signal
 import time
@@ -8,8 +8,8 @@ import pytest
 from tests.support.harness import Ended, Place, child, state_of, wait_until
 
 
-def is_timeout(ended: Ended, limit: str, seconds: float) -> None:
-    """It ended by that limit, and everybody says the same."""
+def check_timeout(ended: Ended, limit: str, seconds: float) -> None:
+    """Check that this limit ended the run, and that code, report and message agree."""
     code = {"access": 122, "idle": 123, "completion": 124}[limit]
     assert ended.code == code
     assert ended.report["exit_code"] == code
@@ -25,25 +25,25 @@ def is_timeout(ended: Ended, limit: str, seconds: float) -> None:
 # --- alone
 
 
-def test_completion_limit(supervise: Place) -> None:
+def test_the_completion_limit_ends_a_run(supervise: Place) -> None:
     ended = supervise("-t", "1", "--", *child("ready", "stay"))
-    is_timeout(ended, "completion", 1)
+    check_timeout(ended, "completion", 1)
     assert ended.out == b"ready\n"
     assert ended.report["command_exit"] == {"code": None, "signal": "TERM", "core": False}
 
 
-def test_access_limit(supervise: Place) -> None:
+def test_the_access_limit_ends_a_run(supervise: Place) -> None:
     ended = supervise("-a", "1", "--", *child("stay"))
-    is_timeout(ended, "access", 1)
+    check_timeout(ended, "access", 1)
     assert ended.report["access"] is None
 
 
-def test_idle_limit(supervise: Place) -> None:
+def test_the_idle_limit_ends_a_run(supervise: Place) -> None:
     ended = supervise("-i", "1", "--", *child("ready", "stay"))
-    is_timeout(ended, "idle", 1)
+    check_timeout(ended, "idle", 1)
 
 
-def test_without_a_report(supervise: Place) -> None:
+def test_limits_hold_without_a_report(supervise: Place) -> None:
     limits = {"-a": 122, "-i": 123, "-t": 124}
     running = {limit: supervise.start(limit, "1", "--", *child("stay"), report=False) for limit in limits}
     ended = {limit: one.wait() for limit, one in running.items()}
@@ -52,7 +52,7 @@ def test_without_a_report(supervise: Place) -> None:
 
 
 @pytest.mark.parametrize("limit", ["-a", "-i", "-t"])
-def test_a_command_that_keeps_its_limit(supervise: Place, limit: str) -> None:
+def test_a_command_within_its_limit_keeps_its_exit_code(supervise: Place, limit: str) -> None:
     ended = supervise(limit, "20", "--", *child("ready", "exit=7"))
     assert ended.code == 7
     assert ended.report["outcome"] == "failed"
@@ -60,29 +60,29 @@ def test_a_command_that_keeps_its_limit(supervise: Place, limit: str) -> None:
     assert ended.err == b""
 
 
-# --- together: whichever is first
+# --- together
 
 
-def test_access_is_first(supervise: Place) -> None:
-    is_timeout(supervise("-a", "1", "-t", "30", "-i", "30", "--", *child("stay")), "access", 1)
+def test_the_access_limit_comes_first(supervise: Place) -> None:
+    check_timeout(supervise("-a", "1", "-t", "30", "-i", "30", "--", *child("stay")), "access", 1)
 
 
-def test_completion_is_first(supervise: Place) -> None:
-    is_timeout(supervise("-a", "30", "-t", "1", "-i", "30", "--", *child("ready", "stay")), "completion", 1)
+def test_the_completion_limit_comes_first(supervise: Place) -> None:
+    check_timeout(supervise("-a", "30", "-t", "1", "-i", "30", "--", *child("ready", "stay")), "completion", 1)
 
 
-def test_idle_is_first(supervise: Place) -> None:
-    is_timeout(supervise("-a", "30", "-t", "30", "-i", "1", "--", *child("ready", "stay")), "idle", 1)
+def test_the_idle_limit_comes_first(supervise: Place) -> None:
+    check_timeout(supervise("-a", "30", "-t", "30", "-i", "1", "--", *child("ready", "stay")), "idle", 1)
 
 
-def test_completion_is_first_while_the_command_talks(supervise: Place) -> None:
-    is_timeout(supervise("-t", "1.5", "-i", "20", "--", *child("ready", "tick=0.1,1000")), "completion", 1.5)
+def test_the_completion_limit_ends_a_command_that_prints_all_the_time(supervise: Place) -> None:
+    check_timeout(supervise("-t", "1.5", "-i", "20", "--", *child("ready", "tick=0.1,1000")), "completion", 1.5)
 
 
 # --- access
 
 
-def test_completion_is_counted_from_the_first_byte(supervise: Place) -> None:
+def test_the_completion_limit_counts_from_the_first_byte(supervise: Place) -> None:
     ended = supervise("-a", "20", "-t", "1", "--", *child("sleep=1.5", "ready", "stay"), events=True)
     assert ended.code == 124
     [access] = ended.events_named("access")
@@ -92,53 +92,52 @@ def test_completion_is_counted_from_the_first_byte(supervise: Place) -> None:
     assert ended.report["access"]["at"] == access["at"]
 
 
-def test_a_byte_on_stderr_is_access(supervise: Place) -> None:
+def test_a_byte_on_stderr_gives_access(supervise: Place) -> None:
     ended = supervise("-a", "2", "-t", "20", "--", *child("ready_err", "sleep=2.5", "exit=0"))
     assert ended.code == 0
     assert ended.report["access"]["how"] == "output"
 
 
-def test_completion_does_not_run_before_access(supervise: Place) -> None:
-    """The command is alone three times as long as its completion limit before it comes up."""
+def test_the_completion_limit_does_not_run_before_access(supervise: Place) -> None:
+    """The command takes three times its completion limit to come up."""
     ended = supervise("-a", "20", "-t", "0.7", "--", *child("sleep=2.1", "ready", "exit=5"))
     assert ended.code == 5
 
 
-def test_access_limit_with_a_shorter_completion_limit(supervise: Place) -> None:
-    is_timeout(supervise("-a", "2", "-t", "1", "--", *child("stay")), "access", 2)
+def test_the_access_limit_may_be_longer_than_the_completion_limit(supervise: Place) -> None:
+    check_timeout(supervise("-a", "2", "-t", "1", "--", *child("stay")), "access", 2)
 
 
-def test_access_happens_once(supervise: Place) -> None:
-    """What comes after the first byte moves the completion deadline no further."""
+def test_later_output_does_not_move_the_completion_deadline(supervise: Place) -> None:
     ended = supervise("-a", "20", "-t", "1.5", "--", *child("ready", "tick=0.1,1000"), events=True)
-    is_timeout(ended, "completion", 1.5)
+    check_timeout(ended, "completion", 1.5)
     assert len(ended.events_named("access")) == 1
 
 
-def test_nothing_revives_a_run_after_the_access_limit(supervise: Place) -> None:
+def test_output_after_the_access_limit_revives_no_run(supervise: Place) -> None:
     ended = supervise("-a", "1", "-t", "20", "--", *child("last_words=TERM", "stay"))
-    is_timeout(ended, "access", 1)
+    check_timeout(ended, "access", 1)
     assert ended.report["access"] is None
     assert ended.out == b"last words\n"
 
 
-def test_ends_before_access(supervise: Place) -> None:
+def test_a_command_may_end_before_access(supervise: Place) -> None:
     ended = supervise("-a", "20", "--", "sh", "-c", "exit 3")
     assert ended.code == 3
     assert ended.report["access"] is None
 
 
 def test_without_an_access_limit_access_is_at_spawn(supervise: Place) -> None:
-    """Silent for longer than its completion limit: it does not wait for a byte."""
+    """The limit ends a silent command: it does not wait for a first byte."""
     ended = supervise("-t", "1", "--", *child("stay"))
-    is_timeout(ended, "completion", 1)
+    check_timeout(ended, "completion", 1)
     assert ended.report["access"]["at"] >= ended.report["started_at"]
 
 
 # --- off
 
 
-def test_off(supervise: Place) -> None:
+def test_a_limit_of_zero_or_off_is_no_limit(supervise: Place) -> None:
     words = child("sleep=0.8", "ready", "exit=4")
     for one in [
         supervise.start("-a", off, "-t", off, "-i", off, "--", *words) for off in ("0", "off", "infinity", "0s", "PT0S")
@@ -148,26 +147,26 @@ def test_off(supervise: Place) -> None:
         assert ended.err == b""
 
 
-def test_the_last_of_an_option_counts(supervise: Place) -> None:
+def test_the_last_of_a_repeated_option_counts(supervise: Place) -> None:
     assert supervise("-t", "1", "-t", "off", "--", *child("sleep=1.5", "exit=4")).code == 4
 
 
-def test_durations(supervise: Place) -> None:
+def test_all_forms_of_a_duration_are_taken(supervise: Place) -> None:
     for one in [
         supervise.start(f"--timeout={duration}", "--", *child("stay"))
         for duration in ("1000ms", "1", "1s", "0.5s500ms", "PT1S", "1.0")
     ]:
-        is_timeout(one.wait(), "completion", 1)
+        check_timeout(one.wait(), "completion", 1)
 
 
-def test_the_other_name_of_the_completion_limit(supervise: Place) -> None:
-    is_timeout(supervise("--completion-timeout", "1", "--", *child("stay")), "completion", 1)
+def test_completion_timeout_is_the_other_name_of_timeout(supervise: Place) -> None:
+    check_timeout(supervise("--completion-timeout", "1", "--", *child("stay")), "completion", 1)
 
 
 # --- from the environment
 
 
-def test_from_the_environment(supervise: Place) -> None:
+def test_variables_set_the_limits(supervise: Place) -> None:
     variables = {
         "SUPERVISE_ACCESS_TIMEOUT": 122,
         "SUPERVISE_IDLE_TIMEOUT": 123,
@@ -178,7 +177,7 @@ def test_from_the_environment(supervise: Place) -> None:
     assert {name: one.wait().code for name, one in running.items()} == variables
 
 
-def test_the_command_line_comes_before_the_environment(supervise: Place) -> None:
+def test_the_command_line_wins_over_the_environment(supervise: Place) -> None:
     ended = supervise("-t", "off", "--", *child("sleep=1.5", "exit=6"), env={"SUPERVISE_TIMEOUT": "1"})
     assert ended.code == 6
 
@@ -202,7 +201,7 @@ def test_variables_of_options_do_not_reach_the_command(supervise: Place) -> None
     ]
 
 
-def test_an_inner_supervise_is_not_governed_by_them(supervise: Place) -> None:
+def test_the_variables_do_not_reach_an_inner_supervise(supervise: Place) -> None:
     inner = (str(supervise.program), "--", *child("sleep=1.5", "exit=9"))
     assert supervise("-t", "30", "--", *inner, env={"SUPERVISE_IDLE_TIMEOUT": "20"}).code == 9
     ended = supervise("-t", "off", "--", *inner, env={"SUPERVISE_TIMEOUT": "1"})
@@ -212,11 +211,11 @@ def test_an_inner_supervise_is_not_governed_by_them(supervise: Place) -> None:
 # --- clocks
 
 
-def test_a_command_that_somebody_stopped_runs_out_of_time(supervise: Place) -> None:
-    is_timeout(supervise("-t", "1", "--", *child("ready", "stop")), "completion", 1)
+def test_a_stopped_command_runs_out_of_time(supervise: Place) -> None:
+    check_timeout(supervise("-t", "1", "--", *child("ready", "stop")), "completion", 1)
 
 
-def test_our_own_stop_stops_all_clocks(supervise: Place) -> None:
+def test_a_stop_of_the_supervisor_stops_all_clocks(supervise: Place) -> None:
     """While the supervisor is stopped, and its tree with it, no time passes."""
     go_on = supervise.file("go-on")
     running = supervise.start("-t", "2", "-i", "2", "--", *child("ready", f"wait_for={go_on}", "exit=3"), events=True)
@@ -232,7 +231,7 @@ def test_our_own_stop_stops_all_clocks(supervise: Place) -> None:
     assert [len(ended.events_named(name)) for name in ("paused", "resumed")] == [1, 1]
 
 
-def test_access_when_all_is_loaded_and_nothing_is_recorded(supervise: Place) -> None:
+def test_access_after_loading_is_noticed_without_a_record(supervise: Place) -> None:
     ended = supervise("--no-record", "-a", "30", "-t", "0.5", "--", *child("sleep=1", "ready", "stay"))
     assert (ended.code, ended.report["timeout_cause"]) == (124, "completion")
     assert ended.report["access"]["how"] == "output"

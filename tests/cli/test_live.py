@@ -1,4 +1,4 @@
-"""The live line, by the installed program on a real terminal: seen while the command is silent; never in its way."""
+"""The live line of the installed program on a real terminal: it shows while the command is silent, without a trace."""
 
 import os
 import re
@@ -12,23 +12,23 @@ import pytest
 from tests.support.harness import HANG_SECONDS, Place, child, wait_for_file, wait_until
 from tests.support.screens import CTRL_C, CTRL_Z, Screen, screen, shell, tmux, words
 
-# pexpect forks; that other threads of the test are at rest then is known.
+# pexpect forks; the other threads of the test do nothing at that moment.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 
 DRAWN = re.compile(rb"\r(supervise: [^\r\n]*)\x1b\[K\r")
-"""Each drawing of it, among the bytes that come to the terminal."""
+"""Each drawing of the line, among the bytes that reach the terminal."""
 ERASED = re.compile(rb"\r\x1b\[[KJ]")
-IN_TIME = "2.2"
-"""Seconds of silence in which it is drawn, on a machine that is not too busy."""
+SILENCE_SECONDS = "2.2"
+"""Seconds of silence after which the line has been drawn, on a machine that is not too busy."""
 PAUSE = "pause() { until rm go 2>>errors; do sleep 0.03; done; }\n"
-"""A shell's wait for a word of ours, which comes once the line was drawn."""
+"""A shell function that waits for the test, which goes on once the line was drawn."""
 NO_PAUSE = "pause() { sleep 0.1; }\n"
 
 
 def run(supervise: Place, line: str, script: str, pauses: int = 0, live: str = "1") -> Screen:
-    """That line of a shell, to its end, on a terminal of its own; `script` is a file.
+    """Run a line of a shell, to its end, on a terminal of its own; `script` is the content of a file.
 
-    At each of its pauses the line is waited for.
+    At each of the pauses in the script the test waits for the live line.
     """
     supervise.file("script").write_text((PAUSE if live else NO_PAUSE) + script)
     with screen(supervise, ["bash", "-c", line], {"SUPERVISE_LIVE": live}) as on:
@@ -41,13 +41,13 @@ def run(supervise: Place, line: str, script: str, pauses: int = 0, live: str = "
 
 
 def wait_to_be_drawn(on: Screen, what: str) -> None:
-    """Once more than it was."""
+    """Wait until the line was drawn once more."""
     before = len(on.transcript)
     on.wait_until(lambda: DRAWN.search(on.transcript, before), what)
 
 
 def cells(on: Screen) -> list[list[Any]]:
-    """The whole screen, colours and all, and where the cursor is."""
+    """Return the whole screen with its colours, and the place of the cursor."""
     one = on._screen
     return [[one.buffer[y][x] for x in range(one.columns)] for y in range(one.lines)] + [[one.cursor.x, one.cursor.y]]
 
@@ -57,7 +57,7 @@ def without_the_line(transcript: bytes) -> bytes:
 
 
 def without_and_with(supervise: Place, line: str, script: str, pauses: int) -> tuple[Screen, Screen]:
-    """Both ways: but for the line, the same bytes have come."""
+    """Run without and with the line; check that the same bytes have come but for the line."""
     plain, on = run(supervise, line, script, live=""), run(supervise, line, script, pauses)
     assert without_the_line(on.transcript) == plain.transcript
     return plain, on
@@ -67,10 +67,10 @@ def live(supervise: Place, *options: str) -> list[str]:
     return [str(supervise.program), "--live", *options, "--"]
 
 
-# --- what is seen
+# --- what the line shows
 
 
-def test_it_appears_after_a_silence_and_counts_down(supervise: Place) -> None:
+def test_the_line_appears_after_a_silence_and_counts_down(supervise: Place) -> None:
     command = child("ready", "wait_for=go", "ready", "stay")
     with screen(supervise, [*live(supervise, "-t", "5m"), *command]) as on:
         line = r"supervise: running for \d+s, completion limit in 4m(\d+)s, no output for \d+s(, cpu [\d.]+%)?\Z"
@@ -85,14 +85,14 @@ def test_it_appears_after_a_silence_and_counts_down(supervise: Place) -> None:
         assert "running" not in on.text
 
 
-def test_the_cpu_as_it_is_noted_for_the_record(supervise: Place) -> None:
+def test_the_line_shows_the_cpu(supervise: Place) -> None:
     with screen(supervise, [*live(supervise), *child("burn_cpu=60")]) as on:
         on.wait_for(r"^supervise: running for \d+s, no output yet, cpu \d\d+%$")
         on.type(CTRL_C)
         on.wait_for_end()
 
 
-def test_not_up_and_stopping(supervise: Place) -> None:
+def test_the_line_shows_access_limit_and_stop(supervise: Place) -> None:
     options = ["-a", "5", "-k", "5", "--warn-at", "off", "--diagnose", "off"]
     with screen(supervise, [*live(supervise, *options), *child("ignore=TERM", "stay")]) as on:
         on.wait_for(r"^supervise: not up yet after \d+s, access limit in \ds, no output yet(, cpu [\d.]+%)?\Z")
@@ -101,7 +101,7 @@ def test_not_up_and_stopping(supervise: Place) -> None:
         assert not re.search(r"\(access timeout\)|not up yet", on.text), on.text
 
 
-def test_between_attempts_and_in_the_second(supervise: Place) -> None:
+def test_the_line_shows_the_delay_and_the_next_attempt(supervise: Place) -> None:
     script = "[ $SUPERVISE_ATTEMPT = 2 ] || exit 75; until rm go; do sleep 0.03; done 2>errors"
     with screen(supervise, [*live(supervise, "--retries", "2", "--retry-delay", "6"), "sh", "-c", script]) as on:
         on.wait_for(r"^supervise: attempt 2 of 3 in \ds \(exit 75\)\Z")
@@ -111,7 +111,7 @@ def test_between_attempts_and_in_the_second(supervise: Place) -> None:
         assert re.fullmatch(r"supervise: attempt 2 of 3 in [\d.]+s: exit 75", on.text)
 
 
-def test_waiting_for_more_output(supervise: Place) -> None:
+def test_the_line_shows_the_drain(supervise: Place) -> None:
     command = child("fork", "ignore=HUP", "mark=straggler", "stay", "end", "wait_for=straggler", "ready")
     with screen(supervise, [*live(supervise, "--drain", "6"), *command]) as on:
         on.wait_for(r"^ready\nsupervise: waiting for more output, \ds at most\Z")
@@ -120,7 +120,7 @@ def test_waiting_for_more_output(supervise: Place) -> None:
         os.kill(wait_for_file(supervise.file("straggler")), signal.SIGKILL)
 
 
-def test_a_warning_comes_in_its_place(supervise: Place) -> None:
+def test_a_warning_replaces_the_line(supervise: Place) -> None:
     on = run(supervise, "supervise -t 8 --warn-at 3s --diagnose off -- sh script", "echo ready; exec sleep 100")
     assert DRAWN.search(on.transcript)
     ready, *messages = on.text.splitlines()
@@ -132,8 +132,8 @@ def test_a_warning_comes_in_its_place(supervise: Place) -> None:
     ]
 
 
-def test_what_the_command_says_of_itself_is_made_harmless(supervise: Place) -> None:
-    """Wide letters are counted as they are shown, and what is no letter is none on the screen."""
+def test_the_line_shows_a_status_without_control_characters(supervise: Place) -> None:
+    """Wide letters count as two columns, and control characters do not reach the screen."""
     status = "STATUS=\x1b[2J\x1b]0;title\x07\u4f60\u597d" + "\u4e16\u754c" * 60
     command = child("ready", f"notify={status}", "wait_for=go", "ready")
     with screen(supervise, [*live(supervise, "--notify"), *command]) as on:
@@ -144,9 +144,9 @@ def test_what_the_command_says_of_itself_is_made_harmless(supervise: Place) -> N
         assert on.text == "ready\nready"
 
 
-# --- and nothing of it stays
+# --- no trace of it
 
-SAME = {
+SCRIPTS = {
     "stdout": "echo one; pause; echo two",
     "stderr": "echo one >&2; pause; echo two >&2",
     "one after the other": "echo one; pause; echo two >&2; pause; echo three; pause",
@@ -163,8 +163,8 @@ SAME = {
 }
 
 
-@pytest.mark.parametrize("script", SAME.values(), ids=SAME)
-def test_in_the_end_the_screen_is_as_it_is_without(supervise: Place, script: str) -> None:
+@pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
+def test_the_screen_at_the_end_is_the_same_as_without_the_line(supervise: Place, script: str) -> None:
     line = "supervise -q --retries 1 --retry-delay 0 -- sh script; echo; echo code $?"
     plain = run(supervise, line, script, live="")
     on = run(supervise, line.replace(" -q", ""), script, script.count("pause"))
@@ -175,16 +175,15 @@ def test_in_the_end_the_screen_is_as_it_is_without(supervise: Place, script: str
 
 
 @pytest.mark.parametrize("reader", ["cat", "tee file", "sed -u s/n/N/"])
-def test_a_reader_of_stdout_on_the_same_terminal(supervise: Place, reader: str) -> None:
-    """The line is gone before it gets to read."""
+def test_the_line_is_gone_before_a_reader_of_stdout_writes_to_the_terminal(supervise: Place, reader: str) -> None:
     line, script = f"supervise -- sh script | {reader}", "echo one; pause; echo two; pause; printf end"
     plain, on = without_and_with(supervise, line, script, script.count("pause"))
     assert cells(on) == cells(plain)
 
 
-def test_what_the_reader_of_stdout_has_not_read_yet_is_waited_for(supervise: Place) -> None:
-    """It may show that at any moment."""
-    line, script = f"supervise -- sh script | (sleep {IN_TIME}; cat)", "echo one; pause; echo two"
+def test_no_line_is_drawn_while_a_reader_has_unread_output(supervise: Place) -> None:
+    """The reader may show that output at any moment."""
+    line, script = f"supervise -- sh script | (sleep {SILENCE_SECONDS}; cat)", "echo one; pause; echo two"
     plain, on = without_and_with(supervise, line, script, 1)
     assert cells(on) == cells(plain)
     assert not DRAWN.search(on.transcript.partition(b"one")[0])
@@ -203,20 +202,20 @@ TORN = {
 
 
 READ_BY_CAT = ("a prompt", "a progress bar", "colours")
-"""What cat shows there in its turn."""
+"""Scripts whose output cat shows unchanged on the terminal."""
 
 
 @pytest.mark.parametrize(
     ("name", "reader"), [(name, "") for name in TORN] + [(name, " | cat") for name in READ_BY_CAT], ids=str
 )
-def test_nothing_is_drawn_where_it_could_tear_something(supervise: Place, name: str, reader: str) -> None:
-    script = f"S={IN_TIME}; echo up; pause; echo torn; sleep 0.2; {TORN[name]}"
+def test_no_line_is_drawn_where_it_could_tear_output(supervise: Place, name: str, reader: str) -> None:
+    script = f"S={SILENCE_SECONDS}; echo up; pause; echo torn; sleep 0.2; {TORN[name]}"
     line = f"supervise -- sh script{reader}"
     _, on = without_and_with(supervise, line, script, 1)
     assert not DRAWN.search(on.transcript.partition(b"torn")[2])
 
 
-NOWHERE = {
+UNDRAWN = {
     "no terminal": "supervise -- sh script 2>file; cat file",
     "a pipe": "supervise -- sh script 2>&1 | cat",
     "not asked for": "env -u SUPERVISE_LIVE supervise -- sh script",
@@ -231,16 +230,16 @@ NOWHERE = {
 }
 
 
-@pytest.mark.parametrize("line", NOWHERE.values(), ids=NOWHERE)
-def test_nothing_is_drawn_and_nothing_said_of_it(supervise: Place, line: str) -> None:
-    on = run(supervise, line, f"echo one; sleep {IN_TIME}; echo two")
+@pytest.mark.parametrize("line", UNDRAWN.values(), ids=UNDRAWN)
+def test_no_line_is_drawn_where_there_is_no_terminal_for_it(supervise: Place, line: str) -> None:
+    on = run(supervise, line, f"echo one; sleep {SILENCE_SECONDS}; echo two")
     assert [line for line in on.text.splitlines() if "Done" not in line] == ["one", "two"]
     assert not DRAWN.search(on.transcript)
 
 
 @pytest.mark.parametrize("into", [">out", "| cat >out"], ids=["file", "pipe"])
-def test_what_goes_elsewhere_is_the_same_byte_for_byte(supervise: Place, into: str) -> None:
-    """And it is output: the silence is over."""
+def test_redirected_output_is_unchanged_by_the_line(supervise: Place, into: str) -> None:
+    """Redirected output ends the silence, too."""
     data = bytes(range(256)) * 5000 + b"\n"
     supervise.file("data").write_bytes(data)
     on = run(supervise, f"supervise -- sh script {into}", "cat data; pause; cat data; pause; cat data", 2)
@@ -249,11 +248,11 @@ def test_what_goes_elsewhere_is_the_same_byte_for_byte(supervise: Place, into: s
     assert supervise.file("out").read_bytes() == data * 3
 
 
-def test_fifty_megabytes_arrive_whole_on_the_terminal(supervise: Place) -> None:
+def test_fifty_megabytes_arrive_whole_on_a_terminal_with_the_line(supervise: Place) -> None:
     script = f"{PAUSE} seq 3300000; pause; seq 3300000"
     got = bytearray()
     with screen(supervise, [*live(supervise, "--log-max", "0"), "sh", "-c", script]) as on:
-        # No emulator: it would take minutes.
+        # The bytes do not go to the emulator, which would take minutes.
         while data := read(on):
             got += data
             if DRAWN.search(got, max(0, len(got) - 200)):
@@ -271,14 +270,14 @@ def read(on: Screen) -> bytes:
     try:
         return os.read(on._child.child_fd, 1 << 16)
     except OSError:
-        # So a terminal says that nobody is left at its other side.
+        # EIO shows that no process is left at the other side of the terminal.
         return b""
 
 
 # --- keys, jobs, windows
 
 
-def test_ctrl_z_takes_it_away_and_fg_brings_it_back(supervise: Place) -> None:
+def test_ctrl_z_removes_the_line_and_fg_draws_it_again(supervise: Place) -> None:
     with shell(supervise) as sh:
         sh.start(f"clear; supervise --live -- {words('ready', 'wait_for=go', 'ready')}")
         sh.wait_for(r"^ready\nsupervise: running")
@@ -294,21 +293,21 @@ def test_ctrl_z_takes_it_away_and_fg_brings_it_back(supervise: Place) -> None:
         assert sh.has_line("ready")
 
 
-def test_in_the_background_it_leaves_the_prompt_alone(supervise: Place) -> None:
+def test_a_background_run_draws_no_line(supervise: Place) -> None:
     with shell(supervise) as sh:
         sh.start(f"supervise --live -- {words('ready', 'wait_for=go')}")
         sh.wait_for(r"^ready\nsupervise: running")
         sh.type(CTRL_Z)
         sh.wait_for_prompt()
         drawn = len(DRAWN.findall(sh.screen.transcript))
-        sh.run(f"bg; sleep {IN_TIME}")
+        sh.run(f"bg; sleep {SILENCE_SECONDS}")
         supervise.file("go").touch()
         sh.run("wait")
         assert len(DRAWN.findall(sh.screen.transcript)) == drawn
 
 
 @pytest.mark.parametrize("end", ["ctrl-c", "stop", "timeout", "the terminal's other modes"])
-def test_whatever_ends_the_run_it_is_taken_away(supervise: Place, end: str) -> None:
+def test_the_line_is_removed_at_any_end_of_the_run(supervise: Place, end: str) -> None:
     how: dict[str, Callable[[], object]] = {
         "ctrl-c": lambda: sh.type(CTRL_C),
         "stop": lambda: supervise.shell("supervise stop it"),
@@ -327,10 +326,10 @@ def test_whatever_ends_the_run_it_is_taken_away(supervise: Place, end: str) -> N
         assert sh.screen.lines[0] == "ready"
 
 
-def test_a_window_that_becomes_narrower(supervise: Place) -> None:
-    """A terminal that breaks lines anew (tmux) makes several of it: they go, too.
+def test_the_line_is_removed_whole_after_the_window_became_narrower(supervise: Place) -> None:
+    """A terminal that breaks lines anew (tmux) makes several lines of it, and all of them are removed.
 
-    At the foot of the screen: elsewhere tmux moves the cursor away from the line in which it was.
+    The line is at the foot of the screen: elsewhere tmux moves the cursor away from it.
     """
     with tmux(supervise) as on:
         on.wait_for_prompt(1)
@@ -352,8 +351,8 @@ def test_a_window_that_becomes_narrower(supervise: Place) -> None:
         on.wait_for(r"^50\nready\nready\nready\n\[2\]\$ *\Z")
 
 
-def test_a_terminal_that_takes_nothing_delays_no_deadline(supervise: Place) -> None:
-    """Stopped (Ctrl-S) while the line stands there: it is left, and the timeout comes in its time."""
+def test_a_terminal_stopped_by_ctrl_s_delays_no_deadline(supervise: Place) -> None:
+    """The line stays on the screen, and the timeout comes in time."""
     options = ["-t", "8", "--warn-at", "off", "--diagnose", "off"]
     with screen(supervise, [*live(supervise, *options), *child("stay")]) as on:
         on.wait_for("^supervise: running")

@@ -1,4 +1,4 @@
-"""--lock: one run at a time, the holder is named, and the lock is free when the last of the run's tree is gone."""
+"""`--lock`: one run at a time, the holder is named, and the lock is free when the tree of the run is gone."""
 
 import json
 import os
@@ -20,19 +20,19 @@ HOLDER = r"run (\d{8}-\d{6}-[0-9a-f]+) \(pid (\d+)\) since \d{4}-\d\d-\d\dT\d\d:
 
 
 def wait_for_wait(running: Running) -> None:
-    """It waits for the lock, and its thread is in the kernel."""
+    """Wait until the run waits for the lock in the kernel."""
     running.wait_for_err(b"waiting for the lock")
     wait_until(lambda: "FLOCK" in _waiters(running.pid))
 
 
 def _waiters(pid: int) -> str:
-    """Its lines of /proc/locks (proc(5)): `1: -> FLOCK  ADVISORY  WRITE 4711 ...`."""
+    """Return the lines of a waiting process in /proc/locks (proc(5)): `1: -> FLOCK  ADVISORY  WRITE 4711 ...`."""
     lines = Path("/proc/locks").read_text().splitlines()
     return "\n".join(line for line in lines if "->" in line and f" {pid} " in line)
 
 
 @pytest.mark.parametrize("report", [True, False])
-def test_another_is_turned_away(supervise: Place, lock_name: str, report: bool) -> None:
+def test_a_second_run_of_a_lock_is_turned_away(supervise: Place, lock_name: str, report: bool) -> None:
     holder = hold(supervise, lock_name)
     started = supervise.file("started")
     words = ("--lock", lock_name, "--", *child(f"mark={started}"))
@@ -57,7 +57,7 @@ def test_another_is_turned_away(supervise: Place, lock_name: str, report: bool) 
     assert started.exists()
 
 
-def test_another_name_is_another_lock(supervise: Place, lock_name: str) -> None:
+def test_a_lock_of_another_name_is_free(supervise: Place, lock_name: str) -> None:
     holder = hold(supervise, lock_name)
     assert supervise("--lock", f"{lock_name}-2", "--", "true").code == 0
     lock_file(f"{lock_name}-2").unlink()
@@ -65,12 +65,12 @@ def test_another_name_is_another_lock(supervise: Place, lock_name: str) -> None:
     holder.wait()
 
 
-def test_who_waits_gets_in_and_the_wait_is_no_part_of_the_run(supervise: Place, lock_name: str) -> None:
+def test_a_waiting_run_gets_the_lock_and_its_limits_begin_then(supervise: Place, lock_name: str) -> None:
     holder = hold(supervise, lock_name)
     waiter = supervise.start("--lock", lock_name, "--lock-wait", "60", "-t", "30", "--", "echo", "in", events=True)
     wait_for_wait(waiter)
     assert re.search(rf"waiting for the lock {lock_name}, held by {HOLDER}", waiter.err.decode())
-    # What is known by now; the rest comes with the run.
+    # The run itself adds the other facts later.
     (waiting,) = [json.loads(line) for line in waiter.events_path.read_text().splitlines()]
     assert (waiting["event"], waiting["t"], waiting["lock"]) == ("waiting", 0, lock_name)
     found = re.fullmatch(HOLDER, waiting["holder"])
@@ -85,7 +85,7 @@ def test_who_waits_gets_in_and_the_wait_is_no_part_of_the_run(supervise: Place, 
     assert {event["run_id"] for event in ended.events} == {ended.report["run_id"]}
 
 
-def test_whoever_does_not_read_the_events_holds_up_no_wait(supervise: Place, lock_name: str) -> None:
+def test_an_unread_events_fifo_delays_no_lock_wait(supervise: Place, lock_name: str) -> None:
     holder = hold(supervise, lock_name)
     path = supervise.file("fifo")
     os.mkfifo(path)
@@ -103,14 +103,14 @@ def test_whoever_does_not_read_the_events_holds_up_no_wait(supervise: Place, loc
     os.close(full)
 
 
-def test_a_wait_has_an_end(supervise: Place, lock_name: str) -> None:
+def test_lock_wait_has_an_end(supervise: Place, lock_name: str) -> None:
     holder = hold(supervise, lock_name)
     ended = supervise("--lock", lock_name, "--lock-wait", "0.3", "-q", "--", "true")
     assert ended.code == 75
     assert len(ended.messages) == 1
     assert ended.report["outcome"] == "busy"
     assert ended.report["duration"] >= 0.3
-    # One that the run around us would not live to see is not begun.
+    # A wait beyond the deadline of the outer run is not begun.
     environ = {"SUPERVISE_DEADLINE": str(time.time() + 2)}
     ended = supervise("--lock", lock_name, "--lock-wait", "1h", "--", "true", env=environ)
     assert ended.report["outcome"] == "busy"
@@ -118,7 +118,7 @@ def test_a_wait_has_an_end(supervise: Place, lock_name: str) -> None:
     holder.wait()
 
 
-def test_a_wait_takes_from_what_the_run_around_us_has_left(supervise: Place, lock_name: str) -> None:
+def test_a_lock_wait_counts_against_the_time_of_an_outer_run(supervise: Place, lock_name: str) -> None:
     holder = hold(supervise, lock_name)
     deadline = time.time() + 100
     waiter = supervise.start(
@@ -130,12 +130,12 @@ def test_a_wait_takes_from_what_the_run_around_us_has_left(supervise: Place, loc
     wait_until(lambda: time.monotonic() > begin + 2)
     supervise.file("go").touch()
     holder.wait()
-    # One second earlier, so that it is done in time; not later for the wait.
+    # The inner run ends one second before the outer one, however long it has waited.
     assert abs(float(waiter.wait().out) - (deadline - 1)) < 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_wait_is_cancelled(supervise: Place, lock_name: str, number: int) -> None:
+def test_a_signal_cancels_a_lock_wait(supervise: Place, lock_name: str, number: int) -> None:
     holder = hold(supervise, lock_name)
     waiter = supervise.start("--lock", lock_name, "--lock-wait", "60", "--", "echo", "in")
     wait_for_wait(waiter)
@@ -152,7 +152,7 @@ def test_a_wait_is_cancelled(supervise: Place, lock_name: str, number: int) -> N
     assert holder.wait().code == 0
 
 
-def test_a_signal_that_our_caller_ignores_cancels_no_wait(supervise: Place, lock_name: str) -> None:
+def test_a_signal_that_the_caller_ignores_cancels_no_lock_wait(supervise: Place, lock_name: str) -> None:
     holder = hold(supervise, lock_name)
     waiter = supervise.popen(
         ["nohup", str(supervise.program), "--lock", lock_name, "--lock-wait", "60", "--", "echo", "in"]
@@ -165,7 +165,7 @@ def test_a_signal_that_our_caller_ignores_cancels_no_wait(supervise: Place, lock
     assert waiter.wait().out == b"in\n"
 
 
-def test_a_kill_frees_it_when_the_tree_is_gone_and_not_before(supervise: Place, lock_name: str) -> None:
+def test_a_kill_of_the_supervisor_frees_the_lock_when_the_tree_is_gone(supervise: Place, lock_name: str) -> None:
     root = supervise.file("root")
     holder = supervise.start(
         "--lock", lock_name, "--kill-after", "0.5", "--", *child("ignore=TERM", f"mark={root}", "ready", "stay")
@@ -185,7 +185,7 @@ def test_a_kill_frees_it_when_the_tree_is_gone_and_not_before(supervise: Place, 
     holder.wait()
 
 
-def test_it_stays_when_the_guardian_is_killed(supervise: Place, lock_name: str) -> None:
+def test_the_lock_holds_after_the_guardian_was_killed(supervise: Place, lock_name: str) -> None:
     holder = hold(supervise, lock_name)
     guardian = holder.guardian()
     os.kill(guardian, signal.SIGKILL)
@@ -196,7 +196,7 @@ def test_it_stays_when_the_guardian_is_killed(supervise: Place, lock_name: str) 
     assert supervise("--lock", lock_name, "--", "true").code == 0
 
 
-def test_the_command_and_what_it_leaves_do_not_have_it(supervise: Place, lock_name: str) -> None:
+def test_neither_the_command_nor_its_stragglers_hold_the_lock(supervise: Place, lock_name: str) -> None:
     ended = supervise("--lock", lock_name, "--", "sh", "-c", "ls -l /proc/$$/fd; sleep 60 >/dev/null 2>&1 &")
     assert ended.code == 0
     assert b".lock" not in ended.out
@@ -204,7 +204,7 @@ def test_the_command_and_what_it_leaves_do_not_have_it(supervise: Place, lock_na
     supervise.sweep()
 
 
-def test_a_file_that_was_removed_or_replaced_lets_nobody_in(supervise: Place, lock_name: str) -> None:
+def test_a_lock_holds_though_its_file_was_removed_or_replaced(supervise: Place, lock_name: str) -> None:
     holder = hold(supervise, lock_name)
     waiter = supervise.start("--lock", lock_name, "--lock-wait", "60", "--", "echo", "over")
     wait_for_wait(waiter)
@@ -223,7 +223,7 @@ def test_a_file_that_was_removed_or_replaced_lets_nobody_in(supervise: Place, lo
     assert waiter.wait().out == b"over\n"
 
 
-def test_of_many_at_once_one_gets_it(supervise: Place, lock_name: str) -> None:
+def test_one_of_many_simultaneous_runs_gets_the_lock(supervise: Place, lock_name: str) -> None:
     go = supervise.file("go")
     running = [
         supervise.start("--lock", lock_name, "--", *child("ready", f"wait_for={go}"), report=False) for _ in range(12)
@@ -234,7 +234,7 @@ def test_of_many_at_once_one_gets_it(supervise: Place, lock_name: str) -> None:
 
 
 @pytest.mark.slow
-def test_two_hundred_who_wait_get_in_once_each(supervise: Place, lock_name: str) -> None:
+def test_two_hundred_waiting_runs_get_the_lock_one_after_the_other(supervise: Place, lock_name: str) -> None:
     holder = hold(supervise, lock_name)
     script = "mkdir inside || echo two; echo $1 >>log; rmdir inside"
     running = [
@@ -254,7 +254,7 @@ def test_two_hundred_who_wait_get_in_once_each(supervise: Place, lock_name: str)
 
 
 @pytest.mark.parametrize("between", [(), ("--", "setsid", "-f", "-w", "sh", "-c", '"$@"', "sh", "supervise")])
-def test_a_run_within_does_not_wait_for_the_one_around_it(
+def test_an_inner_run_does_not_wait_for_the_lock_of_its_outer_run(
     supervise: Place, lock_name: str, between: tuple[str, ...]
 ) -> None:
     words = ("--lock", lock_name, "--lock-wait", "1h", "--", "true")
@@ -266,7 +266,7 @@ def test_a_run_within_does_not_wait_for_the_one_around_it(
     )
 
 
-def test_detached_it_is_turned_away_before_the_id(supervise: Place, lock_name: str) -> None:
+def test_a_detached_run_is_turned_away_without_an_id(supervise: Place, lock_name: str) -> None:
     holder = hold(supervise, lock_name)
     ended = supervise.start("run", "--detach", "--lock", lock_name, "--", "true", report=False).wait()
     assert (ended.code, ended.out) == (75, b"")
@@ -276,7 +276,7 @@ def test_detached_it_is_turned_away_before_the_id(supervise: Place, lock_name: s
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_a_detached_run_does_not_wait_on_for_a_caller_that_has_given_up(
+def test_a_detached_run_stops_waiting_when_its_caller_has_given_up(
     supervise: Place, lock_name: str, number: int
 ) -> None:
     holder = hold(supervise, lock_name)
@@ -294,11 +294,11 @@ def test_a_detached_run_does_not_wait_on_for_a_caller_that_has_given_up(
 
 
 @pytest.mark.parametrize("word", ["", "a/b", ".", "..", "a b", "-x", "x" * 300])
-def test_a_name_is_a_name(supervise: Place, word: str) -> None:
+def test_an_invalid_lock_name_is_refused(supervise: Place, word: str) -> None:
     is_refused(supervise.start(f"--lock={word}", "--", "true", report=False).wait(), "--lock: got ", "takes ")
 
 
-def test_a_file_that_is_none_of_ours(supervise: Place, lock_name: str) -> None:
+def test_a_link_in_the_place_of_a_lock_file_is_refused(supervise: Place, lock_name: str) -> None:
     lock_file(lock_name).symlink_to(supervise.file("other"))
     is_refused(
         supervise.start("--lock", lock_name, "--", "true", report=False).wait(), "--lock: too many levels of symbolic"
@@ -307,8 +307,8 @@ def test_a_file_that_is_none_of_ours(supervise: Place, lock_name: str) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="only root can mount")
-def test_runs_with_folders_of_their_own_share_the_lock_all_the_same(supervise: Place, lock_name: str) -> None:
-    """As services do that have a file system of their own (ProtectSystem=strict, PrivateTmp)."""
+def test_runs_with_private_file_systems_share_a_lock(supervise: Place, lock_name: str) -> None:
+    """Services of systemd have such file systems (ProtectSystem=strict, PrivateTmp)."""
     holder = hold(supervise, lock_name)
     script = 'mount -t tmpfs none /run && mount -t tmpfs none /tmp && cd / && exec "$0" "$@"'
     words = (str(supervise.program), "--no-record", "--lock", lock_name, "--", "echo", "in")
@@ -323,8 +323,8 @@ def test_runs_with_folders_of_their_own_share_the_lock_all_the_same(supervise: P
     assert waiter.wait().out == b"in\n"
 
 
-def test_a_file_that_serves_as_a_lock_keeps_what_stands_in_it(supervise: Place) -> None:
-    """As under flock(1): a data file may be locked while the command writes it."""
+def test_a_file_that_serves_as_a_lock_keeps_its_content(supervise: Place) -> None:
+    """A data file may be locked while the command writes it, as under flock(1)."""
     path = supervise.file("data")
     path.write_text("of the user's\n")
     holder = supervise.start("--lock", str(path), "--", *child("ready", "stay"))
@@ -338,8 +338,8 @@ def test_a_file_that_serves_as_a_lock_keeps_what_stands_in_it(supervise: Place) 
     assert path.read_text() == "of the user's\n"
 
 
-def test_a_reader_of_the_events_that_does_not_read_holds_up_no_wait(supervise: Place) -> None:
-    """There is room in its pipe, but not for a line as long as the one that names this lock."""
+def test_a_full_events_pipe_delays_no_lock_wait(supervise: Place) -> None:
+    """The pipe has room, but not for a line as long as the one that names this lock."""
     folder = supervise.folder.joinpath(*['"' * 250] * 10)
     folder.mkdir(parents=True)
     words = ["--lock", str(folder / "lock")]

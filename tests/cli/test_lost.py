@@ -1,4 +1,4 @@
-"""Supervise is killed: what its record and its report say then, who is left, and who has written it."""
+"""The supervisor is killed: the guardian writes `lost` into record, report and events."""
 
 import json
 import os
@@ -11,8 +11,8 @@ from tests.support.harness import Place, Running, child, wait_for_file, wait_unt
 from tests.support.records import only, records_of
 
 
-def killed(place: Place, *words: str, report: bool = False) -> Running:
-    """A run that is killed while its command stays; its guardian has done its work."""
+def lose_run(place: Place, *words: str, report: bool = False) -> Running:
+    """Start a run, kill its supervisor, and return the run when its guardian has stopped the tree."""
     pid_file = place.file("pid")
     running = place.start("-k", "0.3", *words, "--", *child(f"mark={pid_file}", "stay"), report=report)
     wait_for_file(pid_file)
@@ -20,8 +20,8 @@ def killed(place: Place, *words: str, report: bool = False) -> Running:
     return running
 
 
-def test_the_record_says_lost_and_why(supervise: Place) -> None:
-    killed(supervise, "--name", "night")
+def test_the_record_of_a_killed_supervisor_says_lost_and_why(supervise: Place) -> None:
+    lose_run(supervise, "--name", "night")
     record = only(supervise)
     end = checked(record)
     assert reader.state_of(record) == "lost"
@@ -31,12 +31,12 @@ def test_the_record_says_lost_and_why(supervise: Place) -> None:
     assert reader.unfinished(supervise.state) == []
 
 
-def test_the_record_is_the_report(supervise: Place) -> None:
-    running = killed(supervise, report=True)
+def test_record_and_report_of_a_lost_run_are_equal(supervise: Place) -> None:
+    running = lose_run(supervise, report=True)
     assert running.wait().report == only(supervise).end()
 
 
-def test_the_events_file_says_it_too(supervise: Place) -> None:
+def test_the_events_of_a_lost_run_end_with_lost(supervise: Place) -> None:
     pid_file = supervise.file("pid")
     running = supervise.start("-k", "0.3", "--", *child(f"mark={pid_file}", "stay"), events=True)
     wait_for_file(pid_file)
@@ -45,8 +45,8 @@ def test_the_events_file_says_it_too(supervise: Place) -> None:
     assert running.wait().events[-1]["event"] == "lost"
 
 
-def test_what_was_known_until_then_is_in_it(supervise: Place) -> None:
-    """Here: that the command was there, had access, was warned, and its time was over."""
+def test_the_record_of_a_lost_run_has_all_that_happened_before(supervise: Place) -> None:
+    """Here: the start of the command, its access, a warning, and the verdict of the limit."""
     limits = ("-a", "30", "-t", "2.5", "--warn-at", "1", "-k", "2")
     running = supervise.start(*limits, "--", *child("ignore=TERM", "say=up", "stay"))
     running.wait_for_err(b"completion timeout")
@@ -61,8 +61,7 @@ def test_what_was_known_until_then_is_in_it(supervise: Place) -> None:
     assert (report["stop"]["signal"], report["stop"]["killed"]) == ("TERM", False)
 
 
-def test_lost_between_two_attempts(supervise: Place) -> None:
-    """How the first had ended is known."""
+def test_a_run_lost_between_two_attempts_has_the_first_one(supervise: Place) -> None:
     retry = ("--retries", "2", "--retry-on", "code=3", "--retry-delay", "1h")
     running = supervise.start(*retry, "--", *child("exit=3"))
     wait_until(lambda: any(one["event"] == "retrying" for run in records_of(supervise) for one in run.events()))
@@ -73,22 +72,22 @@ def test_lost_between_two_attempts(supervise: Place) -> None:
     assert [one["outcome"] for one in report["attempts"]] == ["failed"]
 
 
-def test_without_a_record_the_report_says_it(supervise: Place) -> None:
-    running = killed(supervise, "--no-record", report=True)
+def test_the_report_of_a_lost_run_without_a_record_says_lost(supervise: Place) -> None:
+    running = lose_run(supervise, "--no-record", report=True)
     assert running.wait().report["outcome"] == "lost"
     assert records_of(supervise) == []
 
 
-def test_an_end_that_was_written_stays(supervise: Place) -> None:
-    """We may die after the last of our words: the record stays, and a report that is not there is made of it."""
-    running = killed_after_end(supervise, "end.json")
+def test_a_written_end_stays_though_the_supervisor_is_killed_after_it(supervise: Place) -> None:
+    """The end on record stays, and a missing report is made of it."""
+    running = lose_after_end(supervise, "end.json")
     end = checked(only(supervise))
     assert end["outcome"] == "completed"
     assert running.wait().report == end
 
 
-def test_a_report_that_was_written_is_the_end_of_the_record_too(supervise: Place) -> None:
-    running = killed_after_end(supervise, "report")
+def test_a_written_report_becomes_the_end_of_the_record(supervise: Place) -> None:
+    running = lose_after_end(supervise, "report")
     assert running.wait().report["outcome"] == "completed"
     record = only(supervise)
     assert checked(record) == running.wait().report
@@ -96,8 +95,8 @@ def test_a_report_that_was_written_is_the_end_of_the_record_too(supervise: Place
     assert reader.unfinished(supervise.state) == []
 
 
-def killed_after_end(place: Place, where: str) -> Running:
-    """A run that is killed as it were between two of its last steps: its end stands in one place alone."""
+def lose_after_end(place: Place, where: str) -> Running:
+    """Make a run look as if its supervisor was killed between its last steps: the end is written in one place alone."""
     model = place("-k", "0.3", "--", *child("exit=0"))
     pid_file = place.file("pid")
     running = place.start("-k", "0.3", "--", *child(f"mark={pid_file}", "stay"))
@@ -115,8 +114,8 @@ def killed_after_end(place: Place, where: str) -> Running:
     return running
 
 
-def test_a_line_that_was_cut_short(supervise: Place) -> None:
-    """As by a full disk: the last line stands for itself."""
+def test_a_half_written_event_is_left_on_a_line_of_its_own(supervise: Place) -> None:
+    """A full disk can cut an event short."""
     pid_file = supervise.file("pid")
     running = supervise.start("-k", "0.3", "--", *child(f"mark={pid_file}", "stay"), report=False)
     wait_for_file(pid_file)
@@ -127,72 +126,71 @@ def test_a_line_that_was_cut_short(supervise: Place) -> None:
     assert [one["event"] for one in only(supervise).events()] == ["started", "lost"]
 
 
-def test_one_that_is_to_be_run_again_stays_on_the_list(supervise: Place) -> None:
-    killed(supervise, "--on-interrupt", "rerun")
+def test_a_lost_run_with_rerun_stays_on_the_list_of_unfinished_runs(supervise: Place) -> None:
+    lose_run(supervise, "--on-interrupt", "rerun")
     [record] = reader.unfinished(supervise.state)
     assert reader.state_of(record) == "lost"
 
 
-def test_where_no_record_could_be_made(supervise: Place) -> None:
+def test_a_lost_run_whose_record_could_not_be_made_has_a_report(supervise: Place) -> None:
     state = Path(supervise.state)
     state.mkdir(parents=True)
     os.mkfifo(state / "runs")
-    running = killed(supervise, report=True)
+    running = lose_run(supervise, report=True)
     assert running.wait().report["outcome"] == "lost"
 
 
 # --- the next run of the name
 
 
-def next_one(place: Place, *options: str, name: str = "night") -> tuple[list[str], bytes]:
-    """What it says, and what its command is told of the last one."""
+def run_next(place: Place, *options: str, name: str = "night") -> tuple[list[str], bytes]:
+    """Run a command of that name; return the messages, and SUPERVISE_PREVIOUS_OUTCOME as the command has it."""
     ended = place.start("--name", name, *options, "--", "sh", "-c", 'echo "$SUPERVISE_PREVIOUS_OUTCOME"', report=False)
     waited = ended.wait()
     return waited.messages, waited.out.strip()
 
 
-def test_the_next_run_of_the_name_says_so(supervise: Place) -> None:
-    killed(supervise, "--name", "night")
+def test_the_next_run_of_the_name_reports_a_lost_one(supervise: Place) -> None:
+    lose_run(supervise, "--name", "night")
     [lost] = records_of(supervise)
-    [message], told = next_one(supervise)
+    [message], told = run_next(supervise)
     assert message.startswith(f"the last run of night, {lost.run_id}, was lost: supervisor died, found 20")
     assert told == b"lost"
-    assert next_one(supervise) == ([], b"")
+    assert run_next(supervise) == ([], b"")
 
 
-def test_also_where_nobody_has_written_it_down(supervise: Place) -> None:
+def test_the_next_run_reports_a_lost_one_without_an_end_on_record(supervise: Place) -> None:
     pid_file = supervise.file("pid")
     running = supervise.start("--name", "night", "--", *child(f"mark={pid_file}", "stay"), report=False)
     wait_for_file(pid_file)
     os.kill(running.guardian(), signal.SIGKILL)
     running.send(signal.SIGKILL)
     running.process.wait()
-    [message], told = next_one(supervise)
+    [message], told = run_next(supervise)
     assert "was lost: supervisor died, last seen 20" in message
     assert message.endswith("; supervise recover stops what is left of it")
     assert told == b"lost"
     supervise.sweep()
 
 
-def test_in_silence_where_that_was_asked_for(supervise: Place) -> None:
-    killed(supervise, "--name", "night")
-    assert next_one(supervise, "-q") == ([], b"lost")
+def test_a_quiet_next_run_reports_a_lost_one_to_its_command_alone(supervise: Place) -> None:
+    lose_run(supervise, "--name", "night")
+    assert run_next(supervise, "-q") == ([], b"lost")
 
 
-def test_not_the_next_run_of_another_name(supervise: Place) -> None:
-    killed(supervise, "--name", "night")
-    assert next_one(supervise, name="day") == ([], b"")
+def test_a_run_of_another_name_reports_no_lost_one(supervise: Place) -> None:
+    lose_run(supervise, "--name", "night")
+    assert run_next(supervise, name="day") == ([], b"")
 
 
-def test_not_where_the_last_one_goes_on(supervise: Place) -> None:
+def test_a_run_reports_no_lost_one_while_the_last_one_goes_on(supervise: Place) -> None:
     running = supervise.start("--name", "night", "--", *child("ready", "stay"), report=False)
     running.wait_for_out(b"ready")
-    assert next_one(supervise) == ([], b"")
+    assert run_next(supervise) == ([], b"")
     running.send(signal.SIGTERM)
     running.wait()
 
 
-def test_a_report_that_speaks_of_loss_is_none(supervise: Place) -> None:
-    """The words are the command's own."""
+def test_a_command_line_with_the_words_of_a_lost_report_is_no_lost_run(supervise: Place) -> None:
     supervise.start("--name", "night", "--", "echo", '"outcome": "lost"', report=False).wait()
-    assert next_one(supervise) == ([], b"")
+    assert run_next(supervise) == ([], b"")

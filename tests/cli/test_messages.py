@@ -1,4 +1,4 @@
-"""What we say on stderr, how much of it, and that nobody waits for its reader."""
+"""The messages of supervise on stderr: which there are, and that none waits for a reader."""
 
 import os
 import re
@@ -22,7 +22,7 @@ TIMEOUT = (
 )
 
 
-def test_normally(supervise: Place) -> None:
+def test_a_timeout_has_warning_verdict_kill_and_final_message(supervise: Place) -> None:
     ended = supervise(*TIMEOUT)
     warning, verdict, killing, final = ended.messages
     assert warning.startswith("completion limit in 0.")
@@ -34,14 +34,13 @@ def test_normally(supervise: Place) -> None:
     )
 
 
-def test_quiet(supervise: Place) -> None:
-    """The final message alone."""
+def test_a_quiet_run_has_the_final_message_alone(supervise: Place) -> None:
     for words, env in ((("-q",), {}), ((), {"SUPERVISE_QUIET": "yes"})):
         ended = supervise(*words, *TIMEOUT, env=env)
         assert len(ended.messages) == len(ended.finals) == 1
 
 
-def test_verbose(supervise: Place) -> None:
+def test_a_verbose_run_has_more_messages(supervise: Place) -> None:
     ended = supervise("-v", *TIMEOUT)
     assert len(ended.messages) > 4
     assert ended.messages[0].startswith("started: pid ")
@@ -49,8 +48,8 @@ def test_verbose(supervise: Place) -> None:
 
 
 @pytest.mark.parametrize("code", [0, 1, 3, 75, 124])
-def test_nothing_of_a_command_that_ended_by_itself(supervise: Place, code: int) -> None:
-    """Whatever its code; -v says it."""
+def test_a_command_that_ends_by_itself_gets_no_message(supervise: Place, code: int) -> None:
+    """Only -v has a message then."""
     command = ("sh", "-c", f"exit {code}")
     for words in ((), ("-q",), ("-t", "30", "-i", "30")):
         assert supervise(*words, "--", *command).err == b""
@@ -60,17 +59,17 @@ def test_nothing_of_a_command_that_ended_by_itself(supervise: Place, code: int) 
     assert len(ended.finals) == 1
 
 
-def test_in_an_if(supervise: Place) -> None:
+def test_a_run_in_a_shell_condition_prints_nothing(supervise: Place) -> None:
     ended = supervise.shell("if supervise -- grep -q x /dev/null; then echo yes; else echo no; fi")
     assert (ended.out, ended.err) == (b"no\n", b"")
 
 
-def test_nothing_on_stdout(supervise: Place) -> None:
+def test_no_message_goes_to_stdout(supervise: Place) -> None:
     assert supervise("-v", *TIMEOUT).out == b"ready\n"
 
 
-def test_a_full_stderr_delays_nothing(supervise: Place) -> None:
-    """Nobody reads it, its pipe is full: what we have to say is dropped."""
+def test_a_full_stderr_delays_no_end(supervise: Place) -> None:
+    """Messages that find no room in the pipe are dropped."""
     ours, theirs = os.pipe()
     os.set_blocking(theirs, False)
     try:
@@ -88,7 +87,7 @@ def test_a_full_stderr_delays_nothing(supervise: Place) -> None:
     assert ended.out == b"ready\n"
 
 
-def test_a_stderr_whose_reader_is_gone(supervise: Place) -> None:
+def test_a_stderr_without_a_reader_changes_no_exit_code(supervise: Place) -> None:
     ours, theirs = os.pipe()
     os.close(ours)
     try:
@@ -99,7 +98,7 @@ def test_a_stderr_whose_reader_is_gone(supervise: Place) -> None:
     assert ended.out == b"ready\n"
 
 
-def test_a_stderr_that_is_gone_does_not_stop_stdout(supervise: Place) -> None:
+def test_a_stderr_without_a_reader_does_not_stop_stdout(supervise: Place) -> None:
     ours, theirs = os.pipe()
     os.close(ours)
     try:
@@ -109,15 +108,15 @@ def test_a_stderr_that_is_gone_does_not_stop_stdout(supervise: Place) -> None:
     assert (ended.code, ended.out) == (3, b"one\ntwo\n")
 
 
-def test_who_cancelled(supervise: Place) -> None:
+def test_the_message_of_a_cancellation_names_the_sender(supervise: Place) -> None:
     running = supervise.start("--", *child("ready", "stay"))
     running.wait_for_out(b"ready")
     running.send(signal.SIGTERM)
     assert f"from pid {os.getpid()}" in running.wait().finals[0]
 
 
-def test_control_characters_of_a_command_are_shown(supervise: Place) -> None:
-    """Its name cannot forge a line of ours."""
+def test_messages_escape_control_characters_of_a_command_name(supervise: Place) -> None:
+    """A name cannot forge a line of supervise."""
     ended = supervise("-t", "30", "--", "./no\nsupervise: forged\x1b[31m")
     assert ended.code == 127
     [line] = ended.err.decode().splitlines()

@@ -1,4 +1,4 @@
-"""What the command says of itself by sd_notify, through the installed program: by libraries and programs that do so."""
+"""Messages of the command by sd_notify(3), sent by libraries and programs in use."""
 
 import json
 import os
@@ -31,7 +31,7 @@ def run(supervise: Place, *words: str, **manner: object) -> Ended:
 
 
 def python(script: str) -> tuple[str, ...]:
-    """A program with the library of the environment; `say` sends a message, `n` is the notifier."""
+    """Return a Python program with the library sdnotify: `say` sends a message, `n` is the notifier."""
     return (
         sys.executable,
         "-c",
@@ -42,7 +42,7 @@ def python(script: str) -> tuple[str, ...]:
 # --- access
 
 
-def test_ready_by_the_library_sdnotify(supervise: Place) -> None:
+def test_ready_of_the_library_sdnotify_gives_access(supervise: Place) -> None:
     script = "print('not yet', flush=True)\ntime.sleep(1)\nsay('STATUS=loaded')\nsay('READY=1')\ntime.sleep(9)"
     ended = run(supervise, "-v", "-a", "20", "-t", "1", *NOTIFY, "--", *python(script))
     assert ended.code == 124
@@ -55,8 +55,8 @@ def test_ready_by_the_library_sdnotify(supervise: Place) -> None:
     assert [(one["what"], one["text"]) for one in ended.events_named("said")] == [("status", "loaded")]
 
 
-def test_ready_by_systemd_notify_which_does_not_wait_for_us(supervise: Place) -> None:
-    """It asks for an answer (BARRIER), and gives up after five seconds where there is none."""
+def test_ready_of_systemd_notify_gives_access_without_a_wait(supervise: Place) -> None:
+    """It asks for an answer (BARRIER), and would wait five seconds for one."""
     needed("systemd-notify")
     script = "systemd-notify --ready --status='all is well' && echo done && sleep 0.7"
     began = time.monotonic()
@@ -68,20 +68,20 @@ def test_ready_by_systemd_notify_which_does_not_wait_for_us(supervise: Place) ->
     assert time.monotonic() - began < 4
 
 
-def test_not_ready_in_time(supervise: Place) -> None:
+def test_a_command_that_is_not_ready_in_time_is_stopped(supervise: Place) -> None:
     ended = run(supervise, "-a", "1", *NOTIFY, "--", *python("say('STATUS=loading')\nprint('up')\ntime.sleep(60)"))
     assert ended.code == 122
     assert ended.report["access"] is None
     assert ended.report["status"] == "loading"
 
 
-def test_ready_is_no_access_where_it_is_not_asked_for(supervise: Place) -> None:
+def test_ready_is_no_access_without_access_on_notify(supervise: Place) -> None:
     ended = run(supervise, "-a", "1.5", "--notify", "--", *python("say('READY=1')\ntime.sleep(60)"))
     assert ended.code == 122
 
 
-def test_the_first_words_of_the_command_are_heard(supervise: Place) -> None:
-    """Said before any library of ours is loaded, more than the kernel keeps for us, by one that ends at once."""
+def test_messages_before_the_libraries_are_loaded_count(supervise: Place) -> None:
+    """The messages are more than the kernel keeps in the socket, and the command ends at once."""
     script = "for i in range(50): say(f'STATUS={i}')\nsay('READY=1')"
     ended = run(supervise, "-a", "20", *NOTIFY, "--", *python(script))
     assert ended.code == 0
@@ -89,7 +89,7 @@ def test_the_first_words_of_the_command_are_heard(supervise: Place) -> None:
     assert ended.report["status"] == "49"
 
 
-def test_a_grandchild_speaks_for_the_command(supervise: Place) -> None:
+def test_a_message_of_a_grandchild_counts(supervise: Place) -> None:
     script = (
         "if not os.fork():\n    os.setsid()\n    if not os.fork():\n        time.sleep(0.3)\n        say('READY=1')\n"
         "        time.sleep(0.3)\n    os._exit(0)\nos.wait()\ntime.sleep(2)"
@@ -99,12 +99,12 @@ def test_a_grandchild_speaks_for_the_command(supervise: Place) -> None:
     assert ended.report["access"]["how"] == "notify"
 
 
-def test_whoever_is_outside_of_the_tree_is_not_heard(supervise: Place) -> None:
+def test_messages_from_outside_of_the_tree_are_ignored(supervise: Place) -> None:
     running = supervise.start("-a", "2", *NOTIFY, "--", "sh", "-c", "echo $NOTIFY_SOCKET; sleep 60")
     wait_until(lambda: b"\n" in running.out)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as one:
         one.sendto(b"READY=1\nSTATUS=forged", running.out.decode().strip())
-        # Alive until it has been looked at.
+        # The sender lives until the supervisor has looked at it.
         ended = running.wait()
     assert ended.code == 122
     assert ended.report["status"] is None
@@ -113,7 +113,7 @@ def test_whoever_is_outside_of_the_tree_is_not_heard(supervise: Place) -> None:
 # --- the environment
 
 
-def test_without_it_there_is_no_socket_and_an_outer_one_stays_the_commands(supervise: Place) -> None:
+def test_a_run_without_notify_leaves_an_outer_socket_to_the_command(supervise: Place) -> None:
     script = 'echo "${NOTIFY_SOCKET-unset} ${WATCHDOG_USEC-unset}"'
     assert supervise("--", "sh", "-c", script).out == b"unset unset\n"
     outer = {"NOTIFY_SOCKET": "/run/outer", "WATCHDOG_USEC": "5", "WATCHDOG_PID": "7"}
@@ -122,29 +122,29 @@ def test_without_it_there_is_no_socket_and_an_outer_one_stays_the_commands(super
     assert ended.out.endswith((b".notify unset\n", b".notify/said unset\n"))
 
 
-def test_the_idle_limit_is_the_interval_of_the_watchdog(supervise: Place) -> None:
+def test_the_idle_limit_is_the_watchdog_interval_of_the_command(supervise: Place) -> None:
     script = 'echo "$WATCHDOG_USEC ${WATCHDOG_PID-unset}"'
     ended = supervise("--notify", "-i", "1.5", "--", "sh", "-c", script, env={"WATCHDOG_PID": "7"})
     assert ended.out == b"1500000 unset\n"
 
 
-# --- alive and stuck
+# --- watchdog
 
 
-def test_that_it_is_alive_feeds_the_idle_clock(supervise: Place) -> None:
+def test_watchdog_messages_reset_the_idle_clock(supervise: Place) -> None:
     script = "say('READY=1')\nfor _ in range(10):\n    time.sleep(0.3)\n    say('WATCHDOG=1')\nsys.exit(7)"
     ended = run(supervise, "--notify", "-i", "1", "--", *python(script))
     assert ended.code == 7
 
 
-def test_silent_and_no_longer_alive(supervise: Place) -> None:
+def test_the_idle_limit_stops_a_command_without_watchdog_messages(supervise: Place) -> None:
     script = "for _ in range(5):\n    time.sleep(0.3)\n    say('WATCHDOG=1')\ntime.sleep(60)"
     ended = run(supervise, "--notify", "-i", "1", "--", *python(script))
     assert ended.code == 123
     assert ended.events_named("verdict")[0]["t"] >= 2.5
 
 
-def test_stuck_by_its_own_word(supervise: Place) -> None:
+def test_watchdog_trigger_stops_the_command(supervise: Place) -> None:
     ended = run(supervise, "--notify", "--", *python("time.sleep(0.3)\nsay('WATCHDOG=trigger')\ntime.sleep(60)"))
     assert ended.code == 123
     assert ended.report["outcome"] == "idle_timeout"
@@ -153,10 +153,10 @@ def test_stuck_by_its_own_word(supervise: Place) -> None:
     assert ended.messages[0].startswith("idle timeout: the command says that it is stuck (WATCHDOG=trigger); stopping ")
 
 
-# --- more time
+# --- extensions
 
 
-def test_more_time_for_the_start_and_for_the_work_within_one_cap(supervise: Place) -> None:
+def test_extend_timeout_moves_access_and_completion_deadline_within_one_cap(supervise: Place) -> None:
     script = (
         "say('EXTEND_TIMEOUT_USEC=2000000')\ntime.sleep(1.5)\nsay('READY=1')\n"
         "say('EXTEND_TIMEOUT_USEC=90000000')\ntime.sleep(60)"
@@ -175,7 +175,7 @@ def test_more_time_for_the_start_and_for_the_work_within_one_cap(supervise: Plac
     assert verdict["t"] == pytest.approx(access["t"] + 1 + second["by"], abs=1)
 
 
-def test_without_a_cap_there_is_no_more_time(supervise: Place) -> None:
+def test_extend_timeout_without_a_cap_gives_no_time(supervise: Place) -> None:
     script = "for _ in range(3): say('EXTEND_TIMEOUT_USEC=90000000')\ntime.sleep(60)"
     ended = run(supervise, "-t", "1", "--notify", "--", *python(script))
     assert ended.code == 124
@@ -183,10 +183,10 @@ def test_without_a_cap_there_is_no_more_time(supervise: Place) -> None:
     assert refusals == ["more time for the command refused: there is no --max-extension"]
 
 
-# --- the rest
+# --- other messages
 
 
-def test_what_changes_nothing_is_told(supervise: Place) -> None:
+def test_other_messages_are_shown_with_verbose(supervise: Place) -> None:
     ended = run(
         supervise, "-v", "--notify", "--", *python("say(f'MAINPID={os.getpid()}\\nSTOPPING=1\\nX=1')\ntime.sleep(0.5)")
     )
@@ -196,7 +196,7 @@ def test_what_changes_nothing_is_told(supervise: Place) -> None:
     assert "the command says: stopping" in ended.messages
 
 
-def test_whoever_asks_the_run_is_told(supervise: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_status_and_ps_show_the_status_of_the_command(supervise: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", supervise.environ["XDG_RUNTIME_DIR"])
     script = "say('STATUS=up and running\\nMAINPID=4711')\nprint(os.environ['SUPERVISE_RUN_ID'], flush=True)\n"
     script += "time.sleep(60)"
@@ -214,7 +214,7 @@ def test_whoever_asks_the_run_is_told(supervise: Place, monkeypatch: pytest.Monk
         assert [one["run_id"] for one in listed] == [run_id]
         return bool(listed[0]["status"] == "up and running")
 
-    # `ps` has it from the record, where it stands a moment after the run has heard it.
+    # `ps` reads the status from the record, a moment after the run has got it.
     wait_until(is_listed, 5)
     assert b" running: up and running " in supervise.popen([str(supervise.program), "ps"]).wait().out
     running.send(signal.SIGTERM)
@@ -223,7 +223,7 @@ def test_whoever_asks_the_run_is_told(supervise: Place, monkeypatch: pytest.Monk
     assert any(line.split() == ["says", "up", "and", "running"] for line in shown.splitlines())
 
 
-def test_garbage_harms_nothing(supervise: Place) -> None:
+def test_garbage_on_the_notify_socket_changes_nothing(supervise: Place) -> None:
     script = (
         "import socket\ns = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\n"
         "s.connect(os.environ['NOTIFY_SOCKET'])\n"
@@ -238,14 +238,14 @@ def test_garbage_harms_nothing(supervise: Place) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")
-def test_a_server_that_is_no_longer_root_finds_the_way(supervise: Place) -> None:
+def test_a_server_that_gave_up_root_reaches_the_notify_socket(supervise: Place) -> None:
     script = "os.setgroups([])\nos.setgid(65534)\nos.setuid(65534)\nsay('READY=1')\ntime.sleep(1)"
     ended = run(supervise, "-a", "20", *NOTIFY, "--", *python(script))
     assert ended.code == 0
     assert ended.report["access"]["how"] == "notify"
 
 
-def test_the_socket_is_removed_when_we_are_killed(supervise: Place) -> None:
+def test_the_notify_socket_of_a_killed_supervisor_is_removed(supervise: Place) -> None:
     running = supervise.start("-a", "20", *NOTIFY, "--", "sh", "-c", "echo $NOTIFY_SOCKET; sleep 60")
     wait_until(lambda: b"\n" in running.out)
     path = Path(running.out.decode().strip())
@@ -257,8 +257,8 @@ def test_the_socket_is_removed_when_we_are_killed(supervise: Place) -> None:
     running.wait()
 
 
-def test_a_long_runtime_folder_is_no_obstacle(supervise: Place) -> None:
-    """A socket's address has room for 107 bytes."""
+def test_a_runtime_folder_with_a_long_path_has_a_notify_socket(supervise: Place) -> None:
+    """A socket address has room for 107 bytes."""
     folder = supervise.folder / ("x" * 120)
     folder.mkdir(mode=0o700)
     script = "say('READY=1')\ntime.sleep(0.5)"
@@ -266,7 +266,7 @@ def test_a_long_runtime_folder_is_no_obstacle(supervise: Place) -> None:
     assert ended.report["access"]["how"] == "notify"
 
 
-def test_each_attempt_speaks_for_itself(supervise: Place) -> None:
+def test_status_and_ready_count_for_one_attempt_alone(supervise: Place) -> None:
     script = "say('STATUS=first')\nsay('READY=1')\nsys.exit(75)"
     again = f"if os.environ['SUPERVISE_ATTEMPT'] == '1':\n    {script.replace(chr(10), '; ')}\ntime.sleep(60)"
     retries = ("--retries", "1", "--retry-delay", "0.1")

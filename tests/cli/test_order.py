@@ -12,17 +12,17 @@ import pytest
 
 from tests.support.harness import HANG_SECONDS, Ended, Place, Reader, wait_until
 
-TIMES = 20
+REPETITIONS = 20
 SHELL = "echo start; echo error >&2; echo end"
 PYTHON = (
     "import os, sys; print('start'); sys.stdout.flush(); print('error', file=sys.stderr); sys.stderr.flush(); "
     "print('end')"
 )
 SCRIPTS = {
-    "sh": ("sh", "-c", f"for i in $(seq {TIMES}); do sh -c '{SHELL}'; done"),
-    "python": (sys.executable, "-I", "-c", f"for _ in range({TIMES}):\n    {PYTHON}; sys.stdout.flush()"),
+    "sh": ("sh", "-c", f"for i in $(seq {REPETITIONS}); do sh -c '{SHELL}'; done"),
+    "python": (sys.executable, "-I", "-c", f"for _ in range({REPETITIONS}):\n    {PYTHON}; sys.stdout.flush()"),
 }
-EXPECTED = b"start\nerror\nend\n" * TIMES
+EXPECTED = b"start\nerror\nend\n" * REPETITIONS
 
 
 def ask(place: Place, *words: str) -> Ended:
@@ -30,7 +30,7 @@ def ask(place: Place, *words: str) -> Ended:
 
 
 def on_a_terminal(place: Place, command: tuple[str, ...]) -> bytes:
-    """What a terminal shows of a command under supervise, with the line ends of a file."""
+    """Return the output that a terminal gets of a command under supervise, with LF as its line ends."""
     ours, theirs = pty.openpty()
     running = place.start("--", *command, report=False, stdout=theirs, stderr=theirs)
     os.close(theirs)
@@ -39,7 +39,7 @@ def on_a_terminal(place: Place, command: tuple[str, ...]) -> bytes:
         while data := os.read(ours, 1 << 16):
             seen += data
     except OSError:
-        # EIO: the last process that had the terminal open has closed it.
+        # EIO shows that no process has the terminal open any more.
         pass
     os.close(ours)
     assert running.wait().code == 0
@@ -47,7 +47,7 @@ def on_a_terminal(place: Place, command: tuple[str, ...]) -> bytes:
 
 
 @pytest.mark.parametrize("command", SCRIPTS.values(), ids=SCRIPTS)
-def test_into_one_file_the_log_and_the_record(supervise: Place, command: tuple[str, ...]) -> None:
+def test_file_log_and_record_have_the_order_of_the_command(supervise: Place, command: tuple[str, ...]) -> None:
     path, log = supervise.file("both"), supervise.file("log")
     with path.open("wb") as file:
         ended = supervise("--log", str(log), "--", *command, stdout=file.fileno(), stderr=file.fileno())
@@ -57,13 +57,13 @@ def test_into_one_file_the_log_and_the_record(supervise: Place, command: tuple[s
     assert ended.report["usage"]["stdout_bytes"] == ended.report["usage"]["stderr_bytes"] == 0
 
 
-def test_on_a_terminal(supervise: Place) -> None:
+def test_a_terminal_shows_the_order_of_the_command(supervise: Place) -> None:
     assert on_a_terminal(supervise, SCRIPTS["sh"]) == EXPECTED
 
 
 # --- a thousand scripts of three lines in each language, in few processes
 
-THOUSAND = 1000
+SCRIPT_COUNT = 1000
 LOOP = "n=0; while [ $n -lt {} ]; do . ./three.sh; n=$((n + 1)); done"
 THREE = {
     "sh": ("three.sh", "echo start $n\necho error $n >&2\necho end $n\n"),
@@ -78,29 +78,29 @@ THREE = {
 }
 TEN_WARNINGS = "".join(f"int f{n}(void)\n{{\n    int unused{n}; return 0;\n}}\n" for n in range(10))
 COMMANDS = {
-    "sh": ("sh", "-c", LOOP.format(THOUSAND)),
-    "bash -x": ("bash", "-xc", LOOP.format(THOUSAND)),
+    "sh": ("sh", "-c", LOOP.format(SCRIPT_COUNT)),
+    "bash -x": ("bash", "-xc", LOOP.format(SCRIPT_COUNT)),
     "python": (
         sys.executable,
         "-I",
         "-c",
-        f"import sys; code = compile(open('three.py').read(), '', 'exec')\nfor n in range({THOUSAND}): exec(code)",
+        f"import sys; code = compile(open('three.py').read(), '', 'exec')\nfor n in range({SCRIPT_COUNT}): exec(code)",
     ),
-    "make": ("make", "-f", "three.mk", *(f"t{n}" for n in range(THOUSAND))),
+    "make": ("make", "-f", "three.mk", *(f"t{n}" for n in range(SCRIPT_COUNT))),
     # Each of these prints ten warnings of three lines between two lines of make.
-    "cc": ("make", "-f", "three.mk", *(f"t{n}" for n in range(THOUSAND // 10))),
+    "cc": ("make", "-f", "three.mk", *(f"t{n}" for n in range(SCRIPT_COUNT // 10))),
 }
 
 
 def misplaced(seen: bytes, expected: bytes) -> int:
-    """The number of lines that do not stand where they are expected."""
+    """Return the number of lines that are not at their expected place."""
     return sum(one != other for one, other in zip_longest(seen.split(b"\n"), expected.split(b"\n")))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("language", COMMANDS)
-def test_a_thousand_scripts_are_in_order_everywhere(supervise: Place, language: str) -> None:
-    """Into one file, the log, the record and a terminal comes what a run without supervise writes into one file."""
+def test_a_thousand_scripts_keep_their_order_everywhere(supervise: Place, language: str) -> None:
+    """A file, the log, the record and a terminal get the lines in the order of a run without supervise."""
     command = COMMANDS[language]
     for program in {command[0], "cc" if language == "cc" else "sh"}:
         if not shutil.which(program):
@@ -112,7 +112,7 @@ def test_a_thousand_scripts_are_in_order_everywhere(supervise: Place, language: 
     with without.open("wb") as file:
         assert supervise.popen([*command], stdout=file.fileno(), stderr=file.fileno()).wait().code == 0
     expected = without.read_bytes()
-    assert expected.count(b"\n") >= 3 * THOUSAND
+    assert expected.count(b"\n") >= 3 * SCRIPT_COUNT
     with path.open("wb") as file:
         ended = supervise("--log", str(log), "--", *command, stdout=file.fileno(), stderr=file.fileno())
     assert ended.code == 0
@@ -128,7 +128,7 @@ def test_a_thousand_scripts_are_in_order_everywhere(supervise: Place, language: 
 @pytest.mark.parametrize(
     "trace", ["bash -xc 'echo one; echo two'", pytest.param("make -f makefile", marks=pytest.mark.needs("make"))]
 )
-def test_what_traces_stands_with_what_it_belongs_to(supervise: Place, trace: str) -> None:
+def test_trace_lines_stay_with_the_output_that_they_trace(supervise: Place, trace: str) -> None:
     supervise.file("makefile").write_text("all:\n\techo one\n\t@echo oops >&2\n\techo two\n")
     with_us = supervise.shell(f"for i in 1 2 3 4 5; do supervise -- {trace}; done 2>&1")
     without = supervise.shell(f"for i in 1 2 3 4 5; do {trace}; done 2>&1")
@@ -136,7 +136,7 @@ def test_what_traces_stands_with_what_it_belongs_to(supervise: Place, trace: str
 
 
 def is_one_pipe(place: Place, redirections: str, *options: str) -> bool:
-    """The command has the same pipe as stdout and stderr."""
+    """Return whether the command has one pipe as its stdout and stderr."""
     look = "[ /proc/self/fd/1 -ef /proc/self/fd/2 ]"
     words = " ".join(map(shlex.quote, options))
     return place.shell(f"supervise {words} -- sh -c {shlex.quote(look)} {redirections}; exit").code == 0
@@ -158,7 +158,9 @@ def is_one_pipe(place: Place, redirections: str, *options: str) -> bool:
         ("", False),
     ],
 )
-def test_which_are_the_same_open_file(supervise: Place, redirections: str, is_one: bool) -> None:
+def test_stdout_and_stderr_that_are_one_open_file_get_one_pipe(
+    supervise: Place, redirections: str, is_one: bool
+) -> None:
     assert is_one_pipe(supervise, redirections) is is_one
 
 
@@ -171,17 +173,19 @@ def test_which_are_the_same_open_file(supervise: Place, redirections: str, is_on
         (("--idle-on", "stderr", "-i", "30"), "2>&1", False),
     ],
 )
-def test_what_is_asked_for(supervise: Place, options: tuple[str, ...], redirections: str, is_one: bool) -> None:
+def test_streams_chooses_one_pipe_or_two(
+    supervise: Place, options: tuple[str, ...], redirections: str, is_one: bool
+) -> None:
     assert is_one_pipe(supervise, redirections, *options) is is_one
 
 
-def test_a_file_opened_twice_is_as_it_would_be_without_us(supervise: Place) -> None:
+def test_a_file_opened_twice_gets_the_same_bytes_as_without_supervise(supervise: Place) -> None:
     script = "sh -c 'echo 0123456789; sleep 0.2; echo abc >&2'"
     supervise.shell(f"supervise -- {script} >with 2>with; {script} >without 2>without")
     assert supervise.file("with").read_bytes() == supervise.file("without").read_bytes() == b"abc\n456789\n"
 
 
-def test_together_goes_to_stdout(supervise: Place) -> None:
+def test_streams_together_go_to_stdout(supervise: Place) -> None:
     ended = supervise("--streams", "together", "--", *SCRIPTS["sh"])
     assert (ended.out, ended.err) == (EXPECTED, b"")
 
@@ -189,13 +193,13 @@ def test_together_goes_to_stdout(supervise: Place) -> None:
 @pytest.mark.parametrize(
     "options", [("--streams", "together", "--idle-on", "stdout"), ("--streams", "apart", "--pty"), ("--streams", "x")]
 )
-def test_what_is_refused(supervise: Place, options: tuple[str, ...]) -> None:
+def test_contradicting_streams_options_are_refused(supervise: Place, options: tuple[str, ...]) -> None:
     ended = supervise(*options, "--", "true")
     assert ended.code == 125
     assert ended.messages[0].startswith("--streams: ")
 
 
-def test_a_record_marks_it_and_logs_say_so(supervise: Place) -> None:
+def test_the_record_and_logs_mark_output_of_one_pipe(supervise: Place) -> None:
     supervise.shell(f"supervise -- sh -c '{SHELL}' >/dev/null 2>&1")
     stamped = ask(supervise, "logs", "--timestamps", "-")
     assert [line.split()[1:] for line in stamped.out.splitlines()] == [
@@ -217,15 +221,15 @@ def test_a_detached_run_keeps_the_order(supervise: Place) -> None:
     assert ask(supervise, "logs", run).out == EXPECTED
 
 
-def test_a_byte_of_both_is_one_for_every_limit(supervise: Place) -> None:
-    """Access and the idle clock hear it; the diagnosis does not name a stream."""
+def test_a_byte_of_the_common_pipe_counts_for_access_and_idle_limit(supervise: Place) -> None:
+    """The diagnosis does not name a stream."""
     script = "supervise -a 30 -i 1 --report r -- sh -c 'echo up >&2; sleep 30' 2>&1"
     ended = supervise.shell(script)
     assert ended.code == 123
     assert b"before: up\n" in ended.out
 
 
-def test_a_pattern_is_found_in_both(supervise: Place) -> None:
+def test_match_searches_the_common_pipe(supervise: Place) -> None:
     script = "supervise -v -a 30 --access-on match=ready -- sh -c 'echo ready >&2; sleep 0.5' 2>&1"
     ended = supervise.shell(script)
     assert b"access after" in ended.out
@@ -233,15 +237,15 @@ def test_a_pattern_is_found_in_both(supervise: Place) -> None:
 
 
 @pytest.mark.alone
-def test_apart_what_was_seen_first_is_passed_on_first(supervise: Place) -> None:
-    """Lines far enough from each other keep their order in the record, whichever stream begins."""
+def test_two_pipes_keep_the_order_of_distant_lines(supervise: Place) -> None:
+    """Lines that are some milliseconds apart keep their order in the record."""
     script = "for i in 1 2 3 4 5 6; do echo err$i >&2; sleep 0.03; echo out$i; sleep 0.03; done"
     supervise("--", "sh", "-c", script)
     expected = "".join(f"err{i}\nout{i}\n" for i in range(1, 7)).encode()
     assert ask(supervise, "logs", "-").out == expected
 
 
-def test_apart_a_reader_that_stands_still_does_not_hold_up_the_other_stream(supervise: Place) -> None:
+def test_a_stalled_reader_of_one_pipe_does_not_delay_the_other(supervise: Place) -> None:
     ours, theirs = os.pipe()
     fcntl.fcntl(theirs, fcntl.F_SETPIPE_SZ, 4096)
     script = "head -c 500000 /dev/zero >&2 & head -c 3000000 /dev/zero; wait"

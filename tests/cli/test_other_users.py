@@ -1,4 +1,4 @@
-"""What another user has made in the way of a run: it is neither obeyed, nor written, nor read, and the run goes on."""
+"""Files that another user has planted in the way of a run: the run neither reads nor writes them, and goes on."""
 
 import json
 import os
@@ -13,12 +13,12 @@ import pytest
 from tests.support.harness import wait_until
 from tests.support.users import ALICE, BOB, ROOT, ROOTS_HOME, Users, alive
 
-EVERYBODY = pytest.mark.parametrize("uid", [ROOT, ALICE], ids=["root", "alice"])
+ROOT_AND_ALICE = pytest.mark.parametrize("uid", [ROOT, ALICE], ids=["root", "alice"])
 PLANTED = ("link", "dangling", "file", "fifo", "hard link", "folder")
 
 
 def tree(folder: Path) -> dict[str, tuple[int, int, int, bytes]]:
-    """All that stands in a folder: kind and mode, owner, group, content."""
+    """Return the content of a folder: of each file its kind and mode, owner, group and data."""
     found = {}
     for path in sorted(folder.rglob("*")):
         one = path.lstat()
@@ -28,9 +28,9 @@ def tree(folder: Path) -> dict[str, tuple[int, int, int, bytes]]:
 
 
 def plant(users: Users, kind: str, path: Path, secret: Path) -> None:
-    """Another user makes that at this path."""
+    """Have another user make a file of that kind at this path."""
     if kind == "hard link":
-        # As any user may where protected_hardlinks is off.
+        # Any user may do so where protected_hardlinks is off (proc(5)).
         os.link(secret, path)
         return
     script = {
@@ -43,10 +43,10 @@ def plant(users: Users, kind: str, path: Path, secret: Path) -> None:
     users.shell(BOB, script, str(path), str(secret))
 
 
-@EVERYBODY
+@ROOT_AND_ALICE
 @pytest.mark.parametrize("option", ["--report", "--log", "--events"])
 @pytest.mark.parametrize("kind", PLANTED)
-def test_a_planted_path_is_refused_in_one_line(users: Users, uid: int, option: str, kind: str) -> None:
+def test_a_planted_path_is_refused_with_one_line(users: Users, uid: int, option: str, kind: str) -> None:
     sticky, home = users.shared(), users.home(uid) if uid else users.folder
     secret = home / "secret"
     secret.write_text("kept")
@@ -63,7 +63,7 @@ def test_a_planted_path_is_refused_in_one_line(users: Users, uid: int, option: s
     assert not (home / "secret.new").exists()
 
 
-def test_a_new_report_in_a_sticky_folder_is_the_callers_alone_under_their_umask(users: Users) -> None:
+def test_a_new_report_in_a_sticky_folder_belongs_to_the_caller_alone(users: Users) -> None:
     sticky = users.shared()
     script = 'umask 077; exec "$@"'
     report = sticky / "run.json"
@@ -71,12 +71,12 @@ def test_a_new_report_in_a_sticky_folder_is_the_callers_alone_under_their_umask(
     users.shell(ALICE, script, *words)
     assert json.loads(report.read_text())["outcome"] == "completed"
     assert (report.stat().st_uid, report.stat().st_mode & 0o7777) == (ALICE, 0o600)
-    # The caller's own is replaced.
+    # A report of the caller is replaced.
     users.shell(ALICE, script, *words)
     assert os.listdir(sticky) == ["run.json"]
 
 
-def test_what_is_planted_while_the_command_runs_is_not_written(users: Users) -> None:
+def test_a_file_planted_while_the_command_runs_is_not_written(users: Users) -> None:
     sticky, secret = users.shared(), users.home(ALICE) / "secret"
     secret.write_text("kept")
     os.chown(secret, ALICE, ALICE)
@@ -96,8 +96,8 @@ def test_what_is_planted_while_the_command_runs_is_not_written(users: Users) -> 
     assert os.listdir(sticky) == ["run.json"]
 
 
-def test_a_name_that_the_writer_would_use_first_blocks_no_report(users: Users) -> None:
-    """The supervisor writes beside the report, under a name that another user can see and take."""
+def test_a_taken_temporary_name_blocks_no_report(users: Users) -> None:
+    """The supervisor first writes a temporary file beside the report; another user can foresee and take its name."""
     sticky = users.shared()
     report = sticky / "run.json"
     words = ("run", "--no-record", "--report", str(report), "--", "sh", "-c", "echo $SUPERVISE_RUN_ID; read x; true")
@@ -113,7 +113,7 @@ def test_a_name_that_the_writer_would_use_first_blocks_no_report(users: Users) -
 
 
 @pytest.mark.parametrize("option", ["--report", "--events"])
-def test_the_guardian_of_a_killed_supervisor_writes_to_nothing_planted_either(users: Users, option: str) -> None:
+def test_the_guardian_of_a_killed_supervisor_writes_to_no_planted_file(users: Users, option: str) -> None:
     sticky, secret = users.shared(), users.home(ALICE) / "secret"
     secret.write_text("kept\n")
     os.chown(secret, ALICE, ALICE)
@@ -135,7 +135,7 @@ COMMAND = 'access-timeout = "20s"\naccess-on = ["output", "command=id -u >>{}"]\
 
 
 def write_config(folder: Path, uid: int, text: str, mode: int = 0o644) -> Path:
-    """A configuration in that folder, the folder and all in it the user's."""
+    """Write a configuration into that folder, give the folder to the user, and return the file."""
     (folder / "supervise").mkdir(parents=True)
     file = folder / "supervise/config.toml"
     file.write_text(text)
@@ -146,25 +146,25 @@ def write_config(folder: Path, uid: int, text: str, mode: int = 0o644) -> Path:
 
 
 def until_written(path: Path) -> tuple[str, ...]:
-    """A command that ends when something stands in that file, and fails where nothing comes."""
+    """Return a command that ends when that file is not empty, and fails where it stays empty."""
     script = 'for _ in $(seq 400); do [ -s "$1" ] && exit 0; sleep 0.05; done; exit 1'
     return "sh", "-c", script, "sh", str(path)
 
 
 @pytest.fixture
-def ran(users: Users) -> Path:
-    """A file that each command of a planted configuration would write to."""
+def witness(users: Users) -> Path:
+    """Return a file to which each command of a planted configuration would write."""
     path = users.folder / "ran"
     path.touch()
     path.chmod(0o666)
     return path
 
 
-def test_root_with_the_home_of_a_user_says_so_and_runs_the_command(
-    users: Users, ran: Path, roots_records: None
+def test_root_with_the_home_of_a_user_warns_and_runs_the_command(
+    users: Users, witness: Path, roots_records: None
 ) -> None:
     home = users.home(BOB)
-    write_config(home / ".config", BOB, COMMAND.format(ran))
+    write_config(home / ".config", BOB, COMMAND.format(witness))
     before = tree(home)
     done = users.supervise(ROOT, "--", "sh", "-c", "sleep 1; echo ran", env={"HOME": str(home)})
     assert (done.returncode, done.stdout) == (0, "ran\n")
@@ -173,43 +173,43 @@ def test_root_with_the_home_of_a_user_says_so_and_runs_the_command(
         f"and {ROOTS_HOME} has those that count\n"
     )
     assert tree(home) == before
-    assert ran.read_text() == ""
-    # The user's own first run, after that.
-    assert users.supervise(BOB, "--no-record", "--", *until_written(ran)).returncode == 0
-    assert {*ran.read_text().split()} == {str(BOB)}
+    assert witness.read_text() == ""
+    # The first run of the user, after that of root.
+    assert users.supervise(BOB, "--no-record", "--", *until_written(witness)).returncode == 0
+    assert {*witness.read_text().split()} == {str(BOB)}
 
 
-def test_quiet_says_nothing_of_that(users: Users, roots_records: None) -> None:
+def test_a_quiet_root_with_the_home_of_a_user_does_not_warn(users: Users, roots_records: None) -> None:
     done = users.supervise(ROOT, "-q", "--", "true", env={"HOME": str(users.home(BOB))})
     assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("variable", ["XDG_CONFIG_HOME", "XDG_STATE_HOME"])
-def test_so_with_a_folder_of_the_users_that_the_environment_names(
-    users: Users, ran: Path, roots_records: None, variable: str
+def test_root_with_another_folder_of_a_user_in_its_environment_warns(
+    users: Users, witness: Path, roots_records: None, variable: str
 ) -> None:
-    """`sudo -E` keeps these as well."""
+    """`sudo -E` keeps these variables."""
     folder = users.home(BOB) / "folder"
-    write_config(folder, BOB, COMMAND.format(ran))
+    write_config(folder, BOB, COMMAND.format(witness))
     before = tree(folder)
     done = users.supervise(ROOT, "--", "sleep", "1", env={"HOME": str(ROOTS_HOME), variable: str(folder)})
     assert done.returncode == 0
     assert "belongs to another user" in done.stderr
     assert done.stderr.count("\n") == 1
     assert tree(folder) == before
-    assert ran.read_text() == ""
+    assert witness.read_text() == ""
 
 
-def test_what_another_user_made_first_in_a_home_that_all_share_is_not_obeyed(users: Users, ran: Path) -> None:
+def test_a_configuration_of_another_user_in_a_shared_home_is_ignored(users: Users, witness: Path) -> None:
     home = users.shared("tmp")
-    write_config(home / ".config", BOB, COMMAND.format(ran))
+    write_config(home / ".config", BOB, COMMAND.format(witness))
     done = users.supervise(ALICE, "--no-record", "--", "sleep", "1", env={"HOME": str(home)})
     assert (done.returncode, done.stderr.count("\n")) == (0, 1)
     assert f"{home}/.config: it belongs to another user" in done.stderr
-    assert ran.read_text() == ""
+    assert witness.read_text() == ""
 
 
-def test_without_a_home_of_ones_own_the_run_goes_on_unrecorded(users: Users) -> None:
+def test_a_run_without_a_home_of_its_user_is_not_recorded(users: Users) -> None:
     home = users.shared("tmp")
     users.shell(BOB, 'mkdir -p "$1"', str(home / ".local"))
     done = users.supervise(ALICE, "--", "echo", "ran", env={"HOME": str(home)})
@@ -221,7 +221,7 @@ def test_without_a_home_of_ones_own_the_run_goes_on_unrecorded(users: Users) -> 
     assert tree(home) == {".local": tree(home)[".local"]}
 
 
-def test_in_a_user_namespace_a_user_with_uid_0_has_their_own_home_and_no_other_users(users: Users) -> None:
+def test_uid_0_in_a_user_namespace_uses_its_own_home_and_no_other(users: Users) -> None:
     home, theirs = users.home(ALICE), users.home(BOB)
     theirs.chmod(0o777)
     inside = ("/usr/bin/unshare", "-r", str(users.program))
@@ -238,12 +238,10 @@ def test_in_a_user_namespace_a_user_with_uid_0_has_their_own_home_and_no_other_u
 
 
 @pytest.mark.parametrize("linked", ["config.toml", "supervise", ".config"])
-def test_a_link_of_another_users_to_a_file_of_the_callers_own_is_not_obeyed(
-    users: Users, ran: Path, linked: str
-) -> None:
-    """In a home that all share the link chooses which of the caller's files is the configuration."""
+def test_a_link_of_another_user_to_a_file_of_the_caller_is_ignored(users: Users, witness: Path, linked: str) -> None:
+    """In a shared home such a link would choose which file of the caller is the configuration."""
     home, own = users.shared("tmp"), users.home(ALICE)
-    write_config(own / ".config", ALICE, COMMAND.format(ran))
+    write_config(own / ".config", ALICE, COMMAND.format(witness))
     if linked == ".config":
         users.shell(BOB, 'ln -s "$1" "$2"', str(own / ".config"), str(home / ".config"))
     else:
@@ -254,14 +252,14 @@ def test_a_link_of_another_users_to_a_file_of_the_callers_own_is_not_obeyed(
         users.shell(BOB, 'ln -s "$1" "$2"', str(target), str(at))
     done = users.supervise(ALICE, "--no-record", "--", "sleep", "1", env={"HOME": str(home)})
     assert (done.returncode, done.stderr.count("\n")) == (0, 1)
-    assert ran.read_text() == ""
+    assert witness.read_text() == ""
 
 
 @pytest.mark.parametrize("name", [".config", ".config/supervise", ".config/supervise/config.toml"])
 @pytest.mark.parametrize("mode", [0o777, 0o707, 0o770])
-def test_a_configuration_that_others_may_write_is_refused(users: Users, ran: Path, name: str, mode: int) -> None:
+def test_a_configuration_that_others_may_write_is_refused(users: Users, witness: Path, name: str, mode: int) -> None:
     home = users.home(ALICE)
-    write_config(home / ".config", ALICE, COMMAND.format(ran))
+    write_config(home / ".config", ALICE, COMMAND.format(witness))
     os.chown(home / name, ALICE, BOB)
     (home / name).chmod(mode)
     done = users.supervise(ALICE, "--no-record", "--", "sleep", "1")
@@ -271,30 +269,30 @@ def test_a_configuration_that_others_may_write_is_refused(users: Users, ran: Pat
     )
     assert f"(chmod go-w {home / name})" in done.stderr
     assert done.stderr.count("\n") == 1
-    assert ran.read_text() == ""
+    assert witness.read_text() == ""
     (home / name).chmod(0o700)
-    assert users.supervise(ALICE, "--no-record", "--", *until_written(ran)).returncode == 0
+    assert users.supervise(ALICE, "--no-record", "--", *until_written(witness)).returncode == 0
 
 
-@EVERYBODY
+@ROOT_AND_ALICE
 @pytest.mark.parametrize("way", ["option", "variable"])
-def test_a_named_configuration_of_another_user_is_refused(users: Users, ran: Path, uid: int, way: str) -> None:
-    file = write_config(users.folder / "theirs", BOB, COMMAND.format(ran))
+def test_a_named_configuration_of_another_user_is_refused(users: Users, witness: Path, uid: int, way: str) -> None:
+    file = write_config(users.folder / "theirs", BOB, COMMAND.format(witness))
     words, env = (("--config", str(file)), {}) if way == "option" else ((), {"SUPERVISE_CONFIG": str(file)})
     done = users.supervise(uid, "run", *words, "--no-record", "--", "sleep", "1", env=env)
     assert done.returncode == 125
     assert done.stderr == f"supervise: {file}: is not obeyed: it belongs to another user (uid {BOB})\n"
-    assert ran.read_text() == ""
+    assert witness.read_text() == ""
 
 
-def test_a_named_configuration_of_roots_is_obeyed_by_all(users: Users, ran: Path) -> None:
-    file = write_config(users.folder / "etc", ROOT, COMMAND.format(ran))
-    done = users.supervise(ALICE, "run", "--config", str(file), "--no-record", "--", *until_written(ran))
+def test_a_named_configuration_of_root_is_used_by_all(users: Users, witness: Path) -> None:
+    file = write_config(users.folder / "etc", ROOT, COMMAND.format(witness))
+    done = users.supervise(ALICE, "run", "--config", str(file), "--no-record", "--", *until_written(witness))
     assert (done.returncode, done.stderr) == (0, "")
-    assert str(ALICE) in ran.read_text()
+    assert str(ALICE) in witness.read_text()
 
 
-def test_the_line_of_a_configuration_alone_is_in_the_singular(users: Users) -> None:
+def test_the_warning_of_a_single_folder_is_in_the_singular(users: Users) -> None:
     home = users.home(BOB)
     done = users.supervise(ROOT, "--no-record", "--", "true", env={"XDG_CONFIG_HOME": str(home)})
     assert done.returncode == 0
@@ -302,7 +300,7 @@ def test_the_line_of_a_configuration_alone_is_in_the_singular(users: Users) -> N
     assert done.stderr.count("\n") == 1
 
 
-def test_root_sets_nothing_in_the_configuration_of_a_user(users: Users) -> None:
+def test_config_set_of_root_leaves_the_configuration_of_a_user_alone(users: Users) -> None:
     home = users.home(BOB)
     for words in (("timeout", "1h"), ("--profile", "ci", "timeout", "1h")):
         done = users.supervise(ROOT, "config", "set", *words, env={"HOME": str(home)})
@@ -312,7 +310,7 @@ def test_root_sets_nothing_in_the_configuration_of_a_user(users: Users) -> None:
     assert tree(home) == {}
 
 
-def test_a_user_sets_their_own_whatever_the_umask(users: Users) -> None:
+def test_config_set_makes_a_private_file_under_any_umask(users: Users) -> None:
     home = users.home(ALICE)
     script = 'umask 0; exec "$@"'
     users.shell(ALICE, script, str(users.program), "config", "set", "timeout", "1h")
@@ -325,7 +323,7 @@ def test_a_user_sets_their_own_whatever_the_umask(users: Users) -> None:
 
 
 @pytest.mark.parametrize("umask", ["0", "022", "077", "0277"])
-def test_the_folders_of_the_state_have_their_modes_whatever_the_umask(users: Users, umask: str) -> None:
+def test_the_folders_of_the_state_have_their_modes_under_any_umask(users: Users, umask: str) -> None:
     home = users.home(ALICE)
     users.shell(ALICE, f'umask {umask}; exec "$@"', str(users.program), "--", "echo", "x")
     found = {path: path.lstat() for path in home.rglob("*") if not path.is_symlink()}
@@ -337,7 +335,7 @@ def test_the_folders_of_the_state_have_their_modes_whatever_the_umask(users: Use
 
 
 @pytest.mark.parametrize("umask", ["0777", "0277", "0022"])
-def test_a_user_can_open_again_what_a_run_leaves_whatever_the_umask(users: Users, umask: str) -> None:
+def test_a_user_can_open_the_files_of_a_run_under_any_umask(users: Users, umask: str) -> None:
     script = 'umask "$1"; "$2" --name night --lock night --signal INT -- sh -c "echo out; sleep 0.1"'
     for _ in range(2):
         done = users.run(ALICE, "/bin/sh", "-c", script, "sh", umask, str(users.program))
@@ -367,8 +365,8 @@ def test_a_state_folder_that_others_may_write_is_not_used(users: Users) -> None:
 
 
 @pytest.mark.parametrize("name", ["runs", "live", "names"])
-def test_a_folder_of_another_users_within_the_state_is_not_used(users: Users, name: str) -> None:
-    """Its owner could put another record in the place of one that was judged."""
+def test_a_folder_of_another_user_within_the_state_is_not_used(users: Users, name: str) -> None:
+    """The owner of the folder could replace a record after it was checked."""
     assert users.supervise(ALICE, "--", "true").stderr == ""
     path = users.home(ALICE) / ".local/state/supervise" / name
     os.chown(path, BOB, ALICE)
@@ -383,7 +381,7 @@ def test_a_folder_of_another_users_within_the_state_is_not_used(users: Users, na
     assert tree(users.home(ALICE)) == before
 
 
-def test_a_users_run_is_recorded_after_roots_with_their_home(users: Users, roots_records: None) -> None:
+def test_a_run_of_a_user_is_recorded_after_one_of_root_with_the_same_home(users: Users, roots_records: None) -> None:
     home = users.home(BOB)
     for words in (("--", "true"), ("run", "--name", "x", "--", "true")):
         assert users.supervise(ROOT, *words, env={"HOME": str(home)}).returncode == 0
@@ -394,7 +392,7 @@ def test_a_users_run_is_recorded_after_roots_with_their_home(users: Users, roots
 
 
 def lost_record(state: Path, uid: int, facts: dict[str, object], roots: str = "") -> str:
-    """A record that looks as if its supervisor had died, in that folder, all of it that user's."""
+    """Make a record in that folder that looks as if its supervisor had died, give it to the user, and return its id."""
     run_id = "20261124-200139-123456abcd"
     folder = state / "runs" / run_id
     folder.mkdir(parents=True)
@@ -414,10 +412,12 @@ def lost_record(state: Path, uid: int, facts: dict[str, object], roots: str = ""
 
 
 @pytest.mark.parametrize("where", ["the home of a user", "a home that all share"])
-def test_recover_acts_on_no_record_of_another_user(users: Users, ran: Path, roots_records: None, where: str) -> None:
+def test_recover_acts_on_no_record_of_another_user(
+    users: Users, witness: Path, roots_records: None, where: str
+) -> None:
     uid = ROOT if where == "the home of a user" else ALICE
     home = users.home(BOB) if uid == ROOT else users.shared("tmp")
-    facts: dict[str, object] = {"command": ["sh", "-c", f"id -u >>{ran}"], "cwd": "/", "host": os.uname().nodename}
+    facts: dict[str, object] = {"command": ["sh", "-c", f"id -u >>{witness}"], "cwd": "/", "host": os.uname().nodename}
     with users.popen(uid, "sleep", "100") as victim:
         started = Path(f"/proc/{victim.pid}/stat").read_text().rpartition(") ")[2].split()[19]
         lost_record(home / ".local/state/supervise", BOB, facts, f"{victim.pid} {started}\n")
@@ -427,31 +427,31 @@ def test_recover_acts_on_no_record_of_another_user(users: Users, ran: Path, root
         assert done.stderr.count("\n") == 1
         assert victim.poll() is None
         assert tree(home / ".local") == before
-        assert ran.read_text() == ""
+        assert witness.read_text() == ""
         done = users.supervise(uid, "prune", "--keep", "0", env={"HOME": str(home)}) if uid else None
         assert done is None or done.returncode == 125
         assert tree(home / ".local") == before
         victim.kill()
 
 
-def test_a_record_of_roots_in_a_users_own_state_is_named_and_left_alone(users: Users, ran: Path) -> None:
-    """As a restored backup has it, or a release that knew nothing of all this."""
+def test_recover_names_and_leaves_a_record_of_root_in_the_state_of_a_user(users: Users, witness: Path) -> None:
+    """A restored backup can leave such a record, or an old release of supervise."""
     home = users.home(ALICE)
-    facts: dict[str, object] = {"command": ["sh", "-c", f"id -u >>{ran}"], "cwd": "/", "host": os.uname().nodename}
+    facts: dict[str, object] = {"command": ["sh", "-c", f"id -u >>{witness}"], "cwd": "/", "host": os.uname().nodename}
     run_id = lost_record(home / ".local/state/supervise", ALICE, facts)
     path = home / ".local/state/supervise/runs" / run_id / "run.toml"
     os.chown(path, ROOT, ROOT)
     done = users.supervise(ALICE, "recover")
     assert (done.returncode, done.stdout) == (1, f"{run_id}: left alone: {path} belongs to another user (root)\n")
-    assert ran.read_text() == ""
+    assert witness.read_text() == ""
     os.chown(path, ALICE, ALICE)
     done = users.supervise(ALICE, "recover")
     assert (done.returncode, "run again" in done.stdout) == (1, True)
-    wait_until(lambda: ran.read_text() == f"{ALICE}\n")
+    wait_until(lambda: witness.read_text() == f"{ALICE}\n")
     wait_until(lambda: not alive())
 
 
-def test_root_looks_at_the_runs_of_a_user_by_their_home(users: Users) -> None:
+def test_root_sees_the_runs_of_a_user_by_the_home(users: Users) -> None:
     home = users.home(ALICE)
     assert users.supervise(ALICE, "run", "--name", "night", "--", "echo", "x").returncode == 0
     before = tree(home)

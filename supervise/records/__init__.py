@@ -1,1 +1,1 @@
-"""The records of runs: written, read, removed when they are old, and what is done about a run that was lost."""
+"""Records of runs on disk: writing, reading, retention, the recovery of lost runs, and the locks of runs."""

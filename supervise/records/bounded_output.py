@@ -1,10 +1,10 @@
-"""What a run printed, on disk: written within a bound, the beginning and the end of it kept; and read again.
+"""The output on record, within a bound: the first and the last bytes of a run are kept; the middle is left out.
 
-    output                     the beginning: a quarter of the bound
-    output.1, output.2 ...     the rest, in parts, of which the oldest goes when there are PARTS of them
+    output                     the first quarter of the bound
+    output.1, output.2 ...     the rest in PARTS_KEPT parts; a new part removes the oldest
 
-Each holds chunks: a head and the bytes.  The head tells the stream, the time and how many bytes came before, so that
-what was left out, by the bound or by a disk that was too slow, shows as a jump.
+A file is a sequence of chunks, each a head and its bytes.  The head holds the stream, the time and the number of bytes
+that were printed before.  A jump in that number shows bytes that are left out, by the bound or by a slow disk.
 """
 
 import os
@@ -20,30 +20,30 @@ if TYPE_CHECKING:
 
 FILE_NAME = "output"
 CHUNK_MARK = b"\xf5SV1"
-"""Begins each head; its first byte is in no text (RFC 3629)."""
+"""The first bytes of each head; 0xf5 does not occur in UTF-8 (RFC 3629)."""
 CHUNK_HEAD = "<4sc3xIQQ"
-"""Fields of a head: MARK, `o`, `e` or `b`, bytes that follow, microseconds since the epoch, bytes that came before."""
+"""The head as a struct: CHUNK_MARK, letter of the stream, size, microseconds since the epoch, bytes printed before."""
 HEAD_BYTES = calcsize(CHUNK_HEAD)
 STREAM_OF_LETTER = {b"o": "stdout", b"e": "stderr", b"b": "both"}
 LETTER_OF_STREAM = {stream: letter for letter, stream in STREAM_OF_LETTER.items()}
 PARTS_KEPT = 32
 RESERVED_BYTES = 1 << 22
-"""Bytes for which a flood has blocks reserved: a third of the work of a write is to find them one by one."""
+"""Bytes of disk that a flood of output reserves at once: a third of a write's time goes into finding free blocks."""
 CHUNK_BYTES = 1 << 24
-"""Bytes of a chunk: more than any has that is ours."""
+"""The largest size in bytes that the reader accepts for a chunk; no writer makes one as large."""
 SMALLEST_BOUND_BYTES = 1 << 16
-"""Bytes of the smallest bound with which all this makes sense."""
+"""The smallest bound in bytes: below it a part would have no room for a head and useful text."""
 CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 FILE_MODE = 0o600
 
 
 class Writer:
-    """The file of this run.  A sink for `output.tee`; its methods raise OSError."""
+    """Writes the output of this run to its record: a sink for `output.tee`, whose methods raise OSError."""
 
     name = "record"
 
     def __init__(self, folder: str, most: int) -> None:
-        """`most` is the bound in bytes, heads included; at least LEAST."""
+        """Write within `most` bytes, heads included; `most` is at least SMALLEST_BOUND_BYTES."""
         self._folder = folder
         self._head = most // 4
         self._part = (most - self._head) // PARTS_KEPT
@@ -51,17 +51,17 @@ class Writer:
         self._fd = -1
         self._room = 0
         self._written = 0
-        """Bytes in the file that is open."""
+        """Bytes written to the open file."""
         self._reserved = 0
-        """Bytes up to which that has blocks; more than it can have where it is no use to ask."""
+        """The position up to which blocks of the open file are reserved; sys.maxsize where reserving has failed."""
         self._before = 0
-        """Bytes that were printed so far, kept or not."""
+        """Bytes that the run has printed so far, those that are left out included."""
 
     @classmethod
     def resume(cls, folder: str, most: int, before: int) -> "Writer":
-        """Return a writer that goes on, in a new part, where another process has ended; `before` bytes were printed.
+        """Return a writer that continues the output of another process in a new part.
 
-        Raises OSError.
+        `before` is the number of bytes that the run has printed so far.  Raises OSError.
         """
         writer = cls(folder, most)
         writer._before = before
@@ -72,18 +72,18 @@ class Writer:
         return writer
 
     def write(self, stream: str, at: float, data: "bytes | memoryview") -> None:
-        """Add a chunk."""
+        """Add these bytes, as one chunk or, across parts, as several; `at` in epoch seconds."""
         while data:
             piece = data[: self._make_room()]
             head = self._head_of(stream, at, len(piece))
             done = os.writev(self._fd, [head, piece])
             if done < HEAD_BYTES + len(piece):
-                # On a disk that fills up, say: the next attempt says why.
+                # The disk is full, say; the next write raises the error that names the cause.
                 write_all(self._fd, (head + bytes(piece))[done:])
             data = data[len(piece) :]
 
     def take(self, stream: str, at: float, pipe: int, size: int) -> None:
-        """Add a chunk of bytes that are in that pipe."""
+        """Add `size` bytes out of that pipe by splice(2), without a copy."""
         while size:
             piece = min(size, self._make_room())
             if self._written + HEAD_BYTES + piece > self._reserved:
@@ -94,17 +94,17 @@ class Writer:
                 piece -= os.splice(pipe, self._fd, piece)
 
     def skip(self, size: int) -> None:
-        """Note that so many bytes are left out here."""
+        """Count `size` bytes as printed and left out."""
         self._before += size
 
     def settle(self) -> None:
-        """Give back the blocks that were reserved in vain."""
+        """Give back the reserved blocks that were not used."""
         if self._reserved > self._written:
             self._reserved = self._written
             try:
                 os.ftruncate(self._fd, self._written)
             except OSError:
-                # The file is right as it is, and `prune` will take it whole.
+                # The file is correct with the blocks too; pruning the record frees them.
                 return
 
     def _head_of(self, stream: str, at: float, size: int) -> bytes:
@@ -121,7 +121,7 @@ class Writer:
         self._reserved = self._written + size if is_done else sys.maxsize
 
     def _make_room(self) -> int:
-        """How many bytes of a chunk the file takes that is open now."""
+        """Return how many bytes of a chunk the open file has room for; begin the next part where it has none."""
         if self._room <= HEAD_BYTES:
             if self._fd >= 0:
                 os.close(self._fd)
@@ -130,7 +130,7 @@ class Writer:
                     os.unlink(_path(self._folder, self._number - PARTS_KEPT))
             self._fd = os.open(_path(self._folder, self._number), CREATE_FLAGS, FILE_MODE)
             try:
-                # A umask of 0277 would keep the caller from reading it.
+                # Under a umask of 0277 the caller could not read the file.
                 os.fchmod(self._fd, FILE_MODE)
             except OSError:
                 # The file system has no modes.
@@ -141,7 +141,7 @@ class Writer:
 
 
 class Chunk:
-    """What was printed at once."""
+    """Bytes of one stream that were recorded at once."""
 
     __slots__ = ("at", "data", "left_out", "stream")
 
@@ -151,29 +151,29 @@ class Chunk:
         """Epoch seconds."""
         self.data = data
         self.left_out = left_out
-        """Bytes that were printed before it and are not kept."""
+        """The number of bytes that were printed between the chunk before and this one, and are not on record."""
 
 
 class Reader:
-    """Reads what there is, and later what has come since."""
+    """Reads the recorded chunks; each call of `chunks` continues where the last one ended."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
         self._number = -1
         self._position = 0
         self._before = 0
-        """Bytes that were printed before what comes next."""
+        """The number of printed bytes up to the end of the last chunk that was read."""
 
     def chunks(self, *, is_over: bool = True) -> "Iterator[Chunk]":
-        """All that is there and was not read yet, the oldest first.
+        """Yield all chunks that were not read yet, the oldest first.
 
-        Where the run is not over, a chunk of which only a part is there is left for later.
+        A chunk that is not whole is left for the next call, unless the run `is_over`.
         """
         while True:
             numbers = _numbers(self._folder)
             later = [one for one in numbers if one > self._number]
             if self._number in numbers:
-                # Whatever is begun after this look comes after what is read now.
+                # A part that is begun after the folder was listed holds later bytes than this part.
                 yield from self._rest(is_over=is_over or bool(later))
             if not later:
                 return
@@ -183,7 +183,7 @@ class Reader:
         try:
             fd = os.open(_path(self._folder, self._number), os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError:
-            # It has gone meanwhile.
+            # The writer has removed this part since the folder was listed.
             return
         try:
             if not S_ISREG(os.fstat(fd).st_mode):
@@ -192,7 +192,7 @@ class Reader:
             while (chunk := self._next(fd, is_over=is_over)) is not None:
                 yield chunk
         except OSError:
-            # The disk does not give what is there.
+            # The disk fails: the chunks of this part are lost.
             return
         finally:
             os.close(fd)
@@ -215,7 +215,7 @@ class Reader:
         return Chunk(STREAM_OF_LETTER[letter], at / 1e6, data, left_out)
 
     def _find_mark(self, fd: int) -> bool:
-        """Go on where the next head seems to begin: what stands here is none of ours."""
+        """Move to the next CHUNK_MARK, past bytes that are no chunk; return False where there is none."""
         self._position += 1
         size = HEAD_BYTES
         while len(data := os.pread(fd, size, self._position)) >= len(CHUNK_MARK):
@@ -224,7 +224,7 @@ class Reader:
                 self._position += found
                 return True
             self._position += len(data) - len(CHUNK_MARK) + 1
-            # The first look is small: where false marks are close to each other, each look would read far beyond one.
+            # The first read is small: where false marks lie close together, a large one would read far past each.
             size = min(2 * size, 1 << 20)
         return False
 
@@ -234,7 +234,7 @@ def _path(folder: str, number: int) -> str:
 
 
 def _numbers(folder: str) -> "list[int]":
-    """Of the files that are there, in the order of what they hold."""
+    """Return the numbers of the part files in this folder, in the order of their bytes; 0 is the first part."""
     try:
         names = os.listdir(folder)
     except OSError:
@@ -245,7 +245,10 @@ def _numbers(folder: str) -> "list[int]":
 
 
 def _pread(fd: int, size: int, position: int) -> bytes:
-    """Up to so many bytes, without believing that they are all there."""
+    """Return up to `size` bytes from that position.
+
+    Reads them in pieces: `size` may be a false number, for which one pread(2) would allocate as much memory.
+    """
     data = b""
     while len(data) < size and (more := os.pread(fd, min(size - len(data), 1 << 20), position + len(data))):
         data += more

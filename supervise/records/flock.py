@@ -30,28 +30,28 @@ from supervise.records.lock_socket import LockSocket
 
 LOCK_SUFFIX = ".lock"
 WAKE_SIGNAL = _signal.SIGURG
-"""Sent to the thread that waits, by the one that has got the lock; nobody else has a use for it."""
+"""The signal by which the locking thread wakes the waiting thread; supervise uses it for nothing else."""
 PAUSE_SIGNAL = _signal.SIGTSTP
 HOLDER_NAME_SECONDS = 0.1
-"""Seconds that a holder may take to write its name."""
+"""Seconds that the new holder of a lock may take to write its name into the file."""
 HOLDER_POLL_SECONDS = 0.002
 HOLDER_READ_BYTES = 200
-"""Bytes of a file that can name a holder."""
+"""Bytes that are read of a lock's file to learn its holder."""
 OPEN_FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 class Lock:
-    """The file of a lock, opened; several processes may hold it open, and one has the lock.
+    """The open file of a lock; several processes may have the file open, and one process at a time has the lock.
 
-    Raises OSError where it cannot be had; UntrustedError where it would be another user's.
+    Raises OSError where the file cannot be opened; UntrustedError where it would be another user's.
     """
 
     def __init__(self, name: str, mode: "int | None" = None) -> None:
-        """Open the file; `mode` is that of a new file at a path; without it the umask decides."""
+        """Open the file; `mode` is the mode of a new file at a path, for which else the umask decides."""
         self.name = name
         self._mode = mode
         self._text = b""
-        """What the holder has written of itself into the file."""
+        """The line by which this process, as the holder, names itself in the file."""
         self._is_path = name.startswith("/")
         owners = {os.geteuid()}
         if self._is_path:
@@ -69,7 +69,7 @@ class Lock:
         self.fd = self._open()
 
     def take(self) -> bool:
-        """Take it, if it is free.
+        """Take the lock if it is free; return whether this process has it now.
 
         Raises OSError where the file system has no locks.
         """
@@ -83,15 +83,17 @@ class Lock:
             elif self._claim.take():
                 return True
             else:
-                # The holder lives, and the file was removed: the holder is about to put it back.
+                # Another run has the abstract socket: it holds the lock, its file was removed, and it will put the
+                # file back.
                 flock(self.fd, LOCK_UN)
                 return False
 
     def wait(self, seconds: float, cancelling: "set[int]") -> "int | None":
-        """Wait for the lock, asleep, and return 0 as soon as this process has it.
+        """Wait for the lock without polling, and return 0 as soon as this process has it.
 
-        Returns the number of a signal that came first, or None where `seconds` are over; they stand still while Ctrl-Z
-        has stopped this process.  The signals in `cancelling` are blocked, and stay so, as the one of Ctrl-Z does.
+        Returns the number of the signal where one of `cancelling` comes first, and None after `seconds`; the time for
+        which Ctrl-Z stops this process does not count.  The signals of `cancelling` and SIGTSTP are blocked by this
+        call and stay blocked.
         """
         until = monotonic() + seconds
         pausing = {PAUSE_SIGNAL} if _signal.getsignal(PAUSE_SIGNAL) != _signal.SIG_IGN else set()
@@ -119,32 +121,33 @@ class Lock:
         try:
             flock(self.fd, LOCK_EX)
             if self.is_there() and not self._claim.take():
-                # The file was removed under the holder, which puts it back; the name is what shows its end.
+                # The file was removed while the holder had the lock, and the holder puts it back.  Only the abstract
+                # socket shows the end of that holder.
                 flock(self.fd, LOCK_UN)
                 self._claim.wait()
         except OSError:
-            # The main thread tries the same again, and says the error.
+            # The main thread calls flock(2) again, and reports the error.
             pass
         _signal.pthread_kill(waiting, WAKE_SIGNAL)
 
     def write_holder(self, run_id: str) -> None:
-        """Write that this process's run has the lock from now on.  On a full disk the write is left out."""
+        """Write into the file that the run of this process has the lock; without effect on a full disk."""
         self._text = f"{run_id} {os.getpid()} {int(time())}\n".encode()
         self._write()
 
     def _write(self) -> None:
         try:
             if self._is_path and os.fstat(self.fd).st_size and not self._written()[1]:
-                # A file of the user's that serves as a lock, as under flock(1), keeps what stands in it.
+                # The file has other content: it is a file of the user that serves as a lock, as under flock(1).
                 return
             os.ftruncate(self.fd, 0)
             os.pwrite(self.fd, self._text, 0)
         except OSError:
-            # The file may also be one that this user may lock and not write.
+            # This user may have the right to lock the file and none to write it, or the disk is full.
             pass
 
     def holder(self) -> str:
-        """Return the run that has the lock, for people: `run ID (pid N) since 2026-11-24T20:01:39Z`."""
+        """Return the holder of the lock as text for a message: `run ID (pid N) since 2026-11-24T20:01:39Z`."""
         until = monotonic() + HOLDER_NAME_SECONDS
         while True:
             run_id, pid, since = self._written()
@@ -160,7 +163,7 @@ class Lock:
                     break
         owner = 0 if is_alive else self._locker() or self._claim.owner()
         if owner and owner != pid and _is_alive(owner):
-            # The run may not write there, or another user has written something there since.
+            # The holder has no right to write the file, or another user has written something else into it.
             return f"pid {owner}{self._user_of(owner)}"
         if not pid:
             return "another run"
@@ -169,39 +172,45 @@ class Lock:
         return f"run {run_id} (pid {pid}{whose}{gone}) since {strftime('%Y-%m-%dT%H:%M:%SZ', gmtime(since))}"
 
     def _locker(self) -> int:
-        """Return the pid of the process that has locked the file, by /proc/locks (proc(5)); 0 where none is shown."""
+        """Return the pid of the process that has locked the file (/proc/locks, proc(5)); 0 where it is not listed."""
         number = b":%d " % os.fstat(self.fd).st_ino
         for line in reader.read("/proc/locks").splitlines():
-            # A line is `1: FLOCK  ADVISORY  WRITE 4711 00:1d:42 0 EOF`; one that waits has `->` before the kind.
+            # A line is `1: FLOCK  ADVISORY  WRITE 4711 00:1d:42 0 EOF`; the line of a waiting process has `->` before
+            # the kind.
             words = line.split()
             if b" FLOCK " in line and b"->" not in line and number in line and len(words) > 4 and words[4].isdigit():
                 return int(words[4])
         return 0
 
     def _user_of(self, pid: int) -> str:
-        """Return ` of bob` for a process of another user's, and nothing for one of this user's."""
+        """Return ` of bob` for a process of the user bob, and '' for a process of the effective user."""
         try:
             uid = os.stat(f"/proc/{pid}").st_uid
         except OSError:
-            # A process that /proc hides (hidepid, proc(5)) is another user's.  The kernel tells whose by the name.
+            # The process has ended, or /proc hides it (hidepid, proc(5)) since it is another user's.  The abstract
+            # socket of the lock gives its uid.
             taker, uid = self._claim.taker()
             if taker != pid:
                 return " of another user" if _is_anothers(pid) else ""
         return "" if uid == os.geteuid() else f" of {ownership.name(uid)}"
 
     def is_held_around_us(self) -> bool:
-        """Who has it is a process above us, as far as that can be seen: it does not let go as long as we wait."""
+        """Return whether the holder is an ancestor of this process.
+
+        Such a holder waits for this process, so the lock would never become free.  A holder that has not written its
+        pid into the file is not recognized.
+        """
         from supervise.process import tree
 
         _, pid, _ = self._written()
         return any(one.pid == pid for one in tree.ancestry(os.getpid()))
 
     def _written(self) -> "tuple[str, int, int]":
-        """Return run id, pid and epoch seconds of the run that wrote its name last; no pid where that is not whole."""
+        """Return run id, pid and start (epoch seconds) that the last holder wrote; pid 0 where the line is broken."""
         text = os.pread(self.fd, HOLDER_READ_BYTES, 0).decode("ascii", "replace")
         run_id, _, rest = text.rstrip("\n").partition(" ")
         pid, _, since = rest.partition(" ")
-        # Other users may be able to write a file at a path.
+        # With `--lock /PATH` other users may be able to write the file, so its content is checked.
         is_whole = text.endswith("\n") and all(one.isdecimal() and len(one) < 12 for one in (pid, since))
         return (run_id, int(pid), int(since)) if is_whole and reader.is_id(run_id) else ("", 0, 0)
 
@@ -215,7 +224,7 @@ class Lock:
                 try:
                     return self._make()
                 except FileExistsError:
-                    # Another run has made the file first.
+                    # Another run has made the file since the first open.
                     continue
 
     def _open_there(self) -> int:
@@ -234,7 +243,7 @@ class Lock:
         return fd
 
     def _checked(self, fd: int) -> int:
-        """Return the descriptor, of a file that may be locked and written.
+        """Return that descriptor where its file may be locked and written; else close it.
 
         Raises UntrustedError, OSError.
         """
@@ -243,7 +252,7 @@ class Lock:
         if not S_ISREG(found.st_mode):
             why = "Is no regular file"
         elif found.st_nlink > 1:
-            # The file may be any file of the caller's, to which another user has given this name.
+            # The file may be any file of the caller, to which another user has given this name by a hard link.
             why = "The file has another name as well"
         elif not self._is_path and not ownership.is_us(found.st_uid):
             why = f"It belongs to another user ({ownership.name(found.st_uid)})"
@@ -253,7 +262,7 @@ class Lock:
         return fd
 
     def is_there(self) -> bool:
-        """Return whether the file has its name still, so that the next run opens the same file."""
+        """Return whether the name still leads to the open file, so that the next run opens the same file."""
         try:
             there = os.stat(self._file, dir_fd=self._folder, follow_symlinks=False)
         except OSError:
@@ -270,10 +279,10 @@ class Lock:
         self.fd = fd
 
     def renew(self) -> "int | None":
-        """Put the file back where it was removed or replaced under this holder.
+        """Put the file back after another process has removed or replaced it while this process holds the lock.
 
-        A descriptor of the new file, locked: the guardian has to have it, too.  None where another process has locked
-        what is there now; it is about to find that the lock is held.
+        Returns a locked descriptor of the new file, which the guardian must get too.  Returns None where another
+        process has locked the file that stands there now: that process will find the abstract socket taken and let go.
         """
         kept = self.fd
         self.fd = os.dup(kept)
@@ -288,12 +297,12 @@ class Lock:
             self.fd = kept
             return None
         self._write()
-        # A run that has waited on the old file finds that the name leads elsewhere now, and waits on the new file.
+        # A run that waits on the old file gets its lock now, finds that the name leads elsewhere, and waits there.
         os.close(kept)
         return self.fd
 
     def touch(self) -> None:
-        """Have the lock's file look young to what removes old files."""
+        """Set the file's times to now, so that programs that remove old files leave it alone."""
         try:
             os.utime(self.fd)
         except OSError:
@@ -301,9 +310,9 @@ class Lock:
 
 
 def _folder() -> runtime_folders.Folder:
-    """Return the folder of the locks, protected.
+    """Open the folder of the locks, and keep systemd-tmpfiles(8) off it.
 
-    Raises OSError, which says what is wrong with the last that it may be.
+    Raises OSError for the last of the possible folders where none can be opened.
     """
     *others, last = runtime_folders.for_locks()
     for place in others:
@@ -311,7 +320,8 @@ def _folder() -> runtime_folders.Folder:
             folder = place.open()
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE):
-                # The folder may be there for the next run: two runs would have locks in two folders.
+                # The lack may be over for the next run, which would then lock a file in this folder: two runs would
+                # hold the same lock in two folders.
                 raise
             continue
         folder.protect()
@@ -322,18 +332,18 @@ def _folder() -> runtime_folders.Folder:
 
 
 def _is_alive(pid: int) -> bool:
-    """It is there, and no zombie (proc(5))."""
+    """Return whether a process with this pid exists and is no zombie (proc(5))."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             return file.read().rpartition(b") ")[2][:1] not in (b"Z", b"X", b"")
     except OSError:
         pass
-    # A process of another user's may be hidden (hidepid), so the kernel is asked.
+    # /proc may hide a process of another user (hidepid), but kill(2) finds it.
     return _is_anothers(pid)
 
 
 def _is_anothers(pid: int) -> bool:
-    """Return whether there is such a process, which this user may not signal (kill(2))."""
+    """Return whether a process with this pid exists that the effective user may not signal (kill(2))."""
     try:
         os.kill(pid, 0)
     except PermissionError:
@@ -344,7 +354,7 @@ def _is_anothers(pid: int) -> bool:
 
 
 def _await_single_thread() -> None:
-    """The thread that got the lock is about to be gone, and a process is forked with one thread alone."""
+    """Wait until the locking thread has ended: a fork copies the calling thread alone, so no other may be running."""
     until = monotonic() + HOLDER_NAME_SECONDS
     while len(os.listdir("/proc/self/task")) > 1 and monotonic() < until:
         sleep(HOLDER_POLL_SECONDS / 10)

@@ -1,4 +1,4 @@
-"""Why a run is lost, and when it was last seen, as its record tells."""
+"""When a run on record last gave a sign of life, and why it was lost."""
 
 import os
 from time import localtime, strftime
@@ -15,7 +15,7 @@ TOUCHED_FILES = (store.FACTS_FILE, store.LOCK_FILE, store.EVENTS_FILE, store.ROO
 
 
 def last_seen(record: "Record") -> "float | None":
-    """When it last gave a sign of life, in epoch seconds; None where nobody can tell."""
+    """Return the newest change of the record's files, in epoch seconds; None where the folder cannot be read."""
     seen = []
     try:
         names = os.listdir(record.folder)
@@ -31,11 +31,11 @@ def last_seen(record: "Record") -> "float | None":
 
 
 def reason_of(record: "Record") -> str:
-    """Why it is lost."""
+    """Return why the run is lost: REBOOT where the machine has booted since, else CRASH."""
     return REBOOT if identity.is_other_boot(record.facts) else CRASH
 
 
 def local(epoch: float) -> str:
-    """`2026-11-24 14:07:00+01:00`."""
+    """Return that moment (epoch seconds) in local time: `2026-11-24 14:07:00+01:00`."""
     text = strftime("%Y-%m-%d %H:%M:%S%z", localtime(epoch))
     return f"{text[:-2]}:{text[-2:]}"

@@ -1,9 +1,9 @@
-"""The second wall of a lock: a name in the abstract namespace of unix(7), which is no file and cannot be removed.
+"""The abstract socket of a lock (unix(7)): it has a name but no file, so no process can remove it.
 
-Whatever happens to the file of a lock (a cleaner of /tmp, `rm`, another folder than before), the kernel gives a name to
-one socket at a time, and takes it back when the last process that has the socket is gone.  Alone it would not do: any
-user may take any name, and another network namespace has names of its own.  So a name that another user has taken
-proves nothing, and the file is the lock then.
+The file of a lock can be removed (a cleaner of /tmp, `rm`) or lie in another folder for the next run.  The kernel gives
+an abstract name to one socket at a time, and frees the name when the last process that has the socket ends.  The socket
+alone would not suffice: any user can take any abstract name, and each network namespace has its own names.  A name that
+a user other than `owners` has taken therefore proves nothing, and the file alone is the lock then.
 """
 
 import _socket
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 NAME_BYTES = 100
-"""Bytes of a name, within the 107 of an address."""
+"""Bytes of a name at most; with its prefix it has to fit the 107 bytes of an address (unix(7))."""
 BACKLOG = 4096
-"""Connections that may wait: each is a process that asks for the owner, and the owner accepts none of them."""
+"""Connections that may wait at the socket: each process that asks for the owner makes one, and none is accepted."""
 LISTEN_WAIT_SECONDS = 0.05
-"""Seconds that an owner may take between the two calls that make it known as such."""
+"""Seconds that an owner may take between bind(2) and listen(2), from which on clients can connect."""
 CONNECT_POLL_SECONDS = 0.002
 
 
 class LockSocket:
-    """The name of one lock, which one socket has at a time."""
+    """The abstract name of one lock, and this process's socket of that name."""
 
     def __init__(self, key: bytes, owners: "Collection[int]") -> None:
-        """Make the name; `owners` are the uids whose word is taken for it that they have the lock."""
+        """Make the name from `key`; a socket of that name counts where a user of `owners` (uids) has bound it."""
         if len(key) > NAME_BYTES:
             from hashlib import blake2b
 
@@ -41,7 +41,10 @@ class LockSocket:
         """The socket, never closed: the kernel takes the name back when this process and the guardian are gone."""
 
     def take(self) -> bool:
-        """Take the name; False where another run has it.  True as well where nothing can be told by it."""
+        """Bind the name; return False where another run of `owners` has it.
+
+        Returns True also where the name proves nothing: another user has it, or the socket cannot be made.
+        """
         until = monotonic() + LISTEN_WAIT_SECONDS
         while self._fd < 0:
             one = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
@@ -60,18 +63,18 @@ class LockSocket:
                 connection.close()
                 return not is_owner
             if monotonic() > until:
-                # The owner does not listen, or its queue is full: it is no run of supervise.
+                # The owner does not listen, or its queue is full.  Neither is a run of supervise, so it does not count.
                 return True
             sleep(CONNECT_POLL_SECONDS)
         return True
 
     def owner(self) -> int:
-        """Return the pid of the process that took the name; 0 where that is no process of the owners."""
+        """Return the pid of the process that has bound the name; 0 where its user is none of `owners`."""
         pid, uid = self.taker()
         return pid if uid in self._owners else 0
 
     def taker(self) -> "tuple[int, int]":
-        """Return pid and uid of the process that took the name, of any user; pid 0 where no process has it."""
+        """Return pid and uid of the process, of any user, that has bound the name; pid 0 where no process has it."""
         connection = self._connect()
         if connection is None:
             return 0, 0
@@ -80,7 +83,7 @@ class LockSocket:
         return taker
 
     def wait(self) -> None:
-        """Wait until the run that has the name, if there is one, is gone."""
+        """Wait without a bound until the run that has bound the name has ended; return at once where none has it."""
         connection = self._connect()
         if connection is not None and sockets.peer(connection)[1] in self._owners:
             poll = select.poll()

@@ -1,4 +1,4 @@
-"""What the guardian still has to do when the supervisor has died or given up: the end of the run, and its socket."""
+"""The end of a run as the guardian writes it, when the supervisor has died (`lost`) or given up (`error`)."""
 
 import json
 import os
@@ -24,11 +24,13 @@ def write(
     is_recorded: bool,
     fault: str = "",
 ) -> None:
-    """Write the end of the run into its report and its record: `lost`, or `error` where the supervisor told a fault.
+    """Write the end of the run into its report and its record: `lost`, or `error` with the supervisor's own `fault`.
 
-    Where the supervisor died after the run's own end was written to one of them, that is what stands in both.
-    `pid` is the supervisor's; `started_at` in epoch seconds, `started` the same moment by CLOCK_MONOTONIC; `start` is
-    the run's id, name and command, whether it has an access limit and is to be run again, and its events file.
+    A supervisor that dies may have written its own end to the report or to the record; that end is then copied to the
+    other of the two.
+    `started_at` (epoch seconds) and `started` (CLOCK_MONOTONIC) are the moment at which the run began.  `pid` is the
+    supervisor's.  `start` holds the run's id, name and command, `access_limit` (whether there is one), `rerun` (whether
+    `recover` is to run it again) and the path of its events file.
     """
     run_id = start["run_id"]
     record = _find(run_id) if is_recorded else None
@@ -50,18 +52,18 @@ def write(
         try:
             _end(record, end, is_kept=start["rerun"] and end["outcome"] == "lost", is_made_here=is_made_here)
         except OSError:
-            # Whoever looks sees that nobody holds its lock.
+            # Without an end the record still shows `lost`, since no process holds its lock.
             pass
 
 
 def remove_sockets(left: list[tuple[str, str]]) -> None:
-    """Remove the control socket from the folders in which it may be."""
+    """Remove the control socket from each of the folders in which it may lie; `left` holds folders and run ids."""
     for folder, run_id in left:
         sockets.remove(folder, run_id)
 
 
 def _find(run_id: str) -> reader.Record | None:
-    """The record; one of which only a part had been made is removed."""
+    """Return the record of the run; None where there is none.  Removes a record that was only made in part."""
     state, _ = paths.own_state(os.environ)
     if state is None:
         return None
@@ -85,12 +87,15 @@ def _append_event(path: str, end: "dict[str, Any]") -> None:
     try:
         rebuilt_report.append_event(user_files.open_regular(path, os.O_RDWR | os.O_APPEND), end)
     except OSError:
-        # The file is a FIFO, say, or gone.
+        # The file is no regular file (a FIFO, say), or it was removed.
         pass
 
 
 def _written(path: str, run_id: str) -> "dict[str, Any] | None":
-    """Return the run's own report: the supervisor may have died after it, before its last word to the guardian."""
+    """Return the report that the supervisor has written; None where the file is no whole report of this run.
+
+    The supervisor may have died after the report, before it sent the guardian its last message.
+    """
     try:
         found = json.loads(report_file.read(path))
         return found if found["run_id"] == run_id and found["outcome"] else None

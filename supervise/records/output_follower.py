@@ -1,7 +1,7 @@
-"""What a run prints, from the record of its output: what is there, and then, without a gap, what comes.
+"""Follows the output of a running run: first the recorded bytes, then, without a gap, the bytes that the run adds.
 
-The bytes are read from the files and never sent: whoever reads slowly holds up nobody, and costs the run nothing.  The
-run only says, when asked, that there is more.
+The follower reads the bytes from the files of the record.  The supervisor sends none of them over the control socket:
+so a slow reader delays neither the run nor other readers.  It answers the request `more` when there are new bytes.
 """
 
 from typing import Any
@@ -14,26 +14,28 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 OVER = "the run is over"
-"""Why a request is refused between the end of the run and its last words."""
+"""The reason with which the run refuses requests after its end, until it sends the event `ended`."""
 
 
 class Follower:
-    """One reader of the output of a run that goes on."""
+    """One reader of the output of a running run."""
 
     def __init__(self, folder: str, connection: Connection) -> None:
         self.reader = Reader(folder)
         self._connection = connection
         self._is_asked = False
         self.end: dict[str, Any] | None = None
-        """The last words of the run: its outcome and its exit code.  None where it was killed, or does not serve us."""
+        """The event `ended`, with outcome and exit code; None before it comes, where the run was killed, and where the
+        run refuses this follower."""
 
     def chunks(self, wait: "Callable[[], None]") -> "Iterator[Chunk]":
-        """Yield all that was printed and is kept, and all that will be, to the end of the run, or of the connection.
+        """Yield the recorded chunks, and each new chunk until the run or the connection ends.
 
-        `wait` comes back when the connection is readable.
+        `wait` is called to wait until the connection is readable.
         """
         while True:
-            # Asked before it is looked: what comes after the look was not there when we asked.
+            # The request goes out before the files are read: the run answers it for any byte that comes later, so no
+            # byte between the request and the read is missed.
             self._ask()
             yield from self.reader.chunks(is_over=False)
             wait()
@@ -47,12 +49,12 @@ class Follower:
         try:
             self._connection.send("more")
         except OSError:
-            # It is about to end, which will be heard.
+            # The run has closed the connection: `receive` returns its end.
             pass
         self._is_asked = True
 
     def _hear(self) -> bool:
-        """Take one line; False where the run is over."""
+        """Receive one line of the run; return False where no more output follows."""
         word = self._connection.receive()
         if word is None:
             return False
@@ -60,5 +62,5 @@ class Follower:
             self.end = word
         elif word.get("ok"):
             self._is_asked = False
-        # The run takes no more followers, since so many others ask.  But where it is over, its last words follow.
+        # A refusal ends the following: the run serves too many clients.  After the refusal OVER, `ended` still comes.
         return "event" in word or bool(word.get("ok")) or word.get("why") == OVER

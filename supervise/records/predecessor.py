@@ -1,17 +1,17 @@
-"""The last run of a name, as one that is being started sees it: was it lost?
+"""Whether the last run of a name was lost: a new run of that name warns of it.
 
-Asked before the command is born, so nothing is loaded that is not needed where it was not.
+The new run asks before its command starts, so the common answer (not lost) must load no library.
 """
 
 from supervise.records import liveness, reader
 from supervise.records.store import END_FILE
 
 LOST_MARK = b'"outcome": "lost"'
-"""In an end that is so.  Within a text of JSON its quotes would have a backslash each."""
+"""Stands in the end of a lost run.  No text within JSON can hold it: there its quotes would be escaped."""
 
 
 def lost(state: str, name: str) -> "tuple[str, str] | None":
-    """The id of the last run of that name, and why and when it was lost; None where it was not."""
+    """Return the id of the last run of that name, and why and when it was lost; None where it was not lost."""
     record = reader.last_of_name(name, state)
     if record is None:
         return None
@@ -23,7 +23,7 @@ def lost(state: str, name: str) -> "tuple[str, str] | None":
         when = "" if found is None else f", found {liveness.local(found)}"
         return record.run_id, f"{end.get('reason')}{when}"
     if reader.is_locked(record) or record.has_end or record.is_elsewhere:
-        # The run goes on, or has just ended, or belongs to another machine, where it may go on.
+        # The run is still running, or has just ended, or runs on another machine, as far as can be seen from here.
         return None
     seen = liveness.last_seen(record)
     when = f", last seen {liveness.local(seen)}" if seen else ""

@@ -1,7 +1,7 @@
-"""Finding the records of runs and reading them: whatever lies in the folder, an answer and never a crash.
+"""Finds and reads the records of runs.  Damaged or foreign files give a default value, never an exception.
 
-Everything is read as it is now, by anybody, also while it is being written.  Built-in modules at the top: to ask must
-be quick.
+A record can be read while the run writes it.  Only built-in modules are imported at the top, so that the commands that
+read records start quickly.
 """
 
 import os
@@ -31,20 +31,20 @@ if TYPE_CHECKING:
     State = Literal["running", "ended", "lost", "unknown"]
 
 FACTS_READ_BYTES = 1 << 24
-"""Bytes of a file of facts that are read: more than any has that is ours."""
+"""Bytes that are read of a file at most; supervise writes no facts, events or report as large."""
 RUN_SECONDS_LIMIT = 1e12
-"""The largest number of seconds that is taken for one of a run's."""
+"""The largest number of seconds that a sample may hold; a larger number is damage."""
 UNKNOWN_WORD = "?"
 EPOCH_DAYS = 719468
 """Days from the first of March of the year 0 to the first of January of 1970."""
 
 
 class NotFoundError(Exception):
-    """There is no such run, or more than one.  Its text is the whole message."""
+    """No run matches, or several do.  The text is the whole message."""
 
 
 class UnreadableError(BadValueError):
-    """The folder of runs cannot be read, though there may be runs in it.  The text is the whole message."""
+    """A folder of records cannot be read, so that its runs are unknown.  The text is the whole message."""
 
     def __init__(self, folder: str, error: OSError) -> None:
         from supervise.text.stderr import reason_of
@@ -53,37 +53,37 @@ class UnreadableError(BadValueError):
 
 
 class Record:
-    """A run on record, ended or not."""
+    """The record of one run, opened for reading; the run may have ended or not."""
 
     __slots__ = ("_facts", "folder", "run_id", "state")
 
     def __init__(self, state: str, run_id: str) -> None:
         self.state = state
-        """The folder of the state."""
+        """The state folder, which has the record among `runs/`."""
         self.run_id = run_id
         self.folder = f"{state}/{RUNS_FOLDER}/{run_id}"
         self._facts: dict[str, Any] | None = None
 
     @property
     def facts(self) -> "dict[str, Any]":
-        """What stands in run.toml; empty where that is gone or broken."""
+        """The content of run.toml; empty where the file is missing or damaged."""
         if self._facts is None:
             self._facts = _toml(f"{self.folder}/{FACTS_FILE}")
         return self._facts
 
     @property
     def command(self) -> "list[str]":
-        """The words that were run, byte for byte; empty where nobody can tell."""
+        """The words of the command, byte for byte; empty where the record does not hold them."""
         return _unhexed(self.facts.get("command_hex")) or _texts(self.facts.get("command"))
 
     @property
     def cwd(self) -> str:
-        """Where it was run, byte for byte; empty where nobody can tell."""
+        """The folder that the run was started in, byte for byte; empty where the record does not hold it."""
         return next(iter(_unhexed([self.facts.get("cwd_hex")])), "") or next(iter(_texts([self.facts.get("cwd")])), "")
 
     @property
     def options(self) -> "dict[str, list[str]]":
-        """The words of its options by their names, byte for byte; several where an option was given several times."""
+        """The words of the run's options by option name, byte for byte; one word for each time an option was given."""
         said, in_hex = self.facts.get("options"), self.facts.get("options_hex")
         found: dict[str, list[str]] = {}
         for name, word in said.items() if isinstance(said, dict) else ():
@@ -94,7 +94,7 @@ class Record:
 
     @property
     def environment(self) -> "dict[str, str]":
-        """The variables that were kept (`--keep-env`)."""
+        """The environment variables that `--keep-env` kept, byte for byte."""
         kept, in_hex = self.facts.get("environment"), self.facts.get("environment_hex")
         found = {name: _texts([word]) for name, word in kept.items()} if isinstance(kept, dict) else {}
         found |= {name: _unhexed([word]) for name, word in in_hex.items()} if isinstance(in_hex, dict) else {}
@@ -106,7 +106,7 @@ class Record:
         return self.facts.get("redacted") is True
 
     def real_words(self) -> "tuple[list[str], dict[str, list[str]], dict[str, str]] | None":
-        """Return the command, the options and the environment with their secrets; None where none were kept."""
+        """Return command, options and kept environment with their secrets; None where the secrets were not kept."""
         if not self.is_redacted:
             return self.command, self.options, self.environment
         kept = _json(f"{self.folder}/{SECRETS_FILE}") or {}
@@ -123,13 +123,13 @@ class Record:
 
     @property
     def name(self) -> "str | None":
-        """By `--name`."""
+        """The name of the run (`--name`); None where it has none."""
         name = self.facts.get("name")
         return name if isinstance(name, str) else None
 
     @property
     def host(self) -> str:
-        """Return the name of the machine that the run was started on."""
+        """Return the name of the machine that the run was started on; '' where the record does not hold it."""
         host = self.facts.get("host")
         return host if isinstance(host, str) else ""
 
@@ -137,8 +137,8 @@ class Record:
     def is_elsewhere(self) -> bool:
         """Return whether the run was started on another machine that shares this folder.
 
-        Its lock, free as seen from here, says nothing: many network file systems do not carry flock(2) from one machine
-        to another.
+        The lock of such a run looks free from here and proves nothing: many network file systems do not carry flock(2)
+        from one machine to another.
         """
         return identity.is_other_host(self.facts)
 
@@ -148,29 +148,29 @@ class Record:
             os.listdir(self.folder)
             os.stat(f"{self.folder}/{LOCK_FILE}", follow_symlinks=False)
         except OSError as error:
-            # A record without a lock is damaged, and can be read; a link that leads nowhere is no folder.
+            # A record without a lock is damaged and can be read all the same.  A link that leads nowhere cannot.
             is_missing = isinstance(error, FileNotFoundError) and not os.path.islink(self.folder)
             return None if is_missing else error
         return None
 
     @property
     def has_end(self) -> bool:
-        """Its report was written."""
+        """Whether the record has an end (end.json), readable or not."""
         return os.path.lexists(f"{self.folder}/{END_FILE}")
 
     def end(self) -> "dict[str, Any] | None":
-        """The report; None where the run has not ended, or where it is broken."""
+        """Return the report of the run; None where it has not ended, or where the report is damaged."""
         return _json(f"{self.folder}/{END_FILE}")
 
     def events(self) -> "Iterator[dict[str, Any]]":
-        """What happened, the oldest first; a line that is broken is left out."""
+        """Yield the events of the run, the oldest first; a damaged line is left out."""
         for line in read(f"{self.folder}/{EVENTS_FILE}").splitlines():
             event = _parsed(line)
             if event is not None:
                 yield event
 
     def status(self) -> str:
-        """What the command last said of itself (sd_notify, STATUS) in its last attempt; '' where it said nothing."""
+        """Return the last STATUS (sd_notify(3)) that the command sent in its last attempt; '' where it sent none."""
         shown = read(f"{self.folder}/{STATUS_FILE}")
         if shown:
             return shown.decode(errors="replace").removesuffix("\n")
@@ -184,12 +184,12 @@ class Record:
         return ""
 
     def samples(self) -> "Iterator[tuple[float, float, int, int, int]]":
-        """Return what the run had used, from time to time: seconds of run and CPU, bytes on stdout, stderr and both."""
+        """Yield the samples of a long run: seconds since its start, CPU seconds, bytes on stdout, stderr and both."""
         for line in read(f"{self.folder}/{SAMPLES_FILE}").splitlines():
             words = line.split()
             try:
                 t, cpu, out, err = float(words[0]), float(words[1]), int(words[2]), int(words[3])
-                # An older record has no fifth number.
+                # A record of an earlier version has no fifth number.
                 both = int(words[4]) if len(words) > 4 else 0
             except (ValueError, LookupError):
                 continue
@@ -202,25 +202,26 @@ class Record:
 
 
 def state_of(record: Record) -> "State":
-    """Return whether the run goes on, has ended, or is lost: not ended, and no process holds its lock.
+    """Return whether the run is running, has ended, is lost, or is in an unknown state.
 
-    A run whose supervisor has died is lost from that moment on, written down or not.  Of a run on
-    another machine, and of one whose folder cannot be read, that cannot be told: its state is unknown.
+    A run is lost where its record has no end and no process holds its lock: from the death of its supervisor on,
+    whether `recover` has written that or not.  The state is unknown for a run on another machine that has no end, and
+    for a run whose folder cannot be read.
     """
     if not record.has_end:
         if is_locked(record):
             return "running"
-        # It may have ended between the two looks.
+        # The run may have ended between the check of its end and the check of its lock.
         if not record.has_end:
             return "unknown" if record.is_elsewhere or isinstance(record.obstacle(), PermissionError) else "lost"
-    # A report that is broken was written all the same.
+    # A damaged report is an end too: the run has ended.
     return "lost" if (record.end() or {}).get("outcome") == "lost" else "ended"
 
 
 def is_locked(record: Record) -> bool:
-    """Return whether the supervisor of that run lives.
+    """Return whether a process holds the lock of that run, which its supervisor holds for as long as it lives.
 
-    This is asked with a shared lock: two processes that ask at the same time must not see each other.
+    The check takes a shared lock for a moment, so that two processes that check at once do not see each other's lock.
     """
     import fcntl
 
@@ -253,16 +254,16 @@ def own_state() -> "tuple[str, str]":
     except ownership.UntrustedError as error:
         raise NotFoundError(f"the records in {state} are left alone: {error.where}: {error.why}") from None
     except OSError:
-        # The folder is not there yet, or cannot be entered: what is looked for in it is not found.
+        # The folder does not exist yet, or cannot be entered: then no run is found in it.
         pass
     return state, notice
 
 
 def state_folders() -> "list[str]":
-    """Return the folders of records: this user's own, and for root first the one of the user whose HOME it is.
+    """Return the state folders to search: that of the effective user; for root, first that of the user who owns HOME.
 
-    Root looks at the runs of others and steers them that way; what acts on records (`recover`, `prune`) uses
-    `own_state`.
+    Root can show and steer the runs of that user this way (sudo keeps HOME on some systems).  Commands that act on
+    records (`recover`, `prune`) use `own_state` alone.
     Raises NotFoundError where the user has no home, and where another user owns or may write that folder.
     """
     if os.geteuid() != 0:
@@ -278,20 +279,20 @@ def state_folders() -> "list[str]":
 
 
 def ids(state: str) -> "list[str]":
-    """The ids of all runs, the newest first."""
+    """Return the ids of all runs on record, the newest first."""
     return sorted(filter(is_id, listed(f"{state}/{RUNS_FOLDER}")), reverse=True)
 
 
 def unfinished(state: str) -> "list[Record]":
-    """The runs of which no end is written, the newest first: those that go on, and those that are lost."""
+    """Return the records on the list of unfinished runs, the newest first: running runs and lost runs."""
     found = sorted(filter(is_id, listed(f"{state}/{LIVE_FOLDER}")), reverse=True)
     return [record for record in (Record(state, one) for one in found) if os.path.isdir(record.folder)]
 
 
 def find(word: str, state: "str | None" = None) -> Record:
-    """Return the run that is meant: an id, a name, the unambiguous beginning or end of an id, or `-` for the newest.
+    """Return the run for a word of the user: an id, a name, the unique beginning or end of an id, or `-`: the newest.
 
-    Raises NotFoundError, and UnreadableError where a folder cannot be read in which it may be, or its own.
+    Raises NotFoundError; UnreadableError where the folder of the run, or a folder that may hold it, cannot be read.
     """
     states = state_folders() if state is None else [state]
     for one in states:
@@ -320,7 +321,7 @@ def _find(word: str, state: str) -> "Record | None":
 
 
 def matching(word: str, run_ids: "list[str]") -> "list[str]":
-    """Return those of the ids of which the word is the beginning or the end."""
+    """Return the ids that begin or end with that word."""
     return [one for one in run_ids if one.startswith(word) or one.endswith(word)] if word else []
 
 
@@ -332,7 +333,7 @@ def several(word: str, meant: "list[str]") -> str:
 
 
 def last_of_name(name: str, state: str) -> "Record | None":
-    """The last run that was started under that name, None where none is on record."""
+    """Return the last run that was started under that name; None where no such run is on record."""
     if not name or "/" in name or "\0" in name or name.startswith("."):
         return None
     try:
@@ -343,7 +344,7 @@ def last_of_name(name: str, state: str) -> "Record | None":
 
 
 def is_id(name: str) -> bool:
-    """It has the form of a run's id: `20261124-200139-123456abcd`."""
+    """Return whether the text has the form of a run's id: `20261124-200139-123456abcd`."""
     day, _, rest = name.partition("-")
     second, _, rest = rest.partition("-")
     return (
@@ -356,7 +357,7 @@ def is_id(name: str) -> bool:
 
 
 def epoch(moment: object) -> "float | None":
-    """Epoch seconds of `2026-11-22T13:07:00.123Z`; None for what is no such time."""
+    """Return the epoch seconds of a time such as `2026-11-22T13:07:00.123Z`; None for any other value."""
     if not isinstance(moment, str) or not moment.endswith("Z") or len(moment) > 40:
         return None
     whole, _, part = moment[:-1].partition(".")
@@ -368,22 +369,22 @@ def epoch(moment: object) -> "float | None":
 
 
 def epoch_of(date: str, clock: str) -> "float | None":
-    """Of `20261122` and `130700`, UTC."""
+    """Return the epoch seconds of a date and a time of day in UTC, `20261122` and `130700`; None for other texts."""
     if len(date) != 8 or len(clock) != 6 or not (date + clock).isascii() or not (date + clock).isdecimal():
         return None
     year, month, day = int(date[:4]), int(date[4:6]), int(date[6:])
     if not (1 <= month <= 12 and 1 <= day <= 31):
         return None
-    # Days since the first of March of the year 0: then a leap day is the last of its year.
+    # Days are counted from the first of March of the year 0, so that a leap day is the last day of a year.
     year, month = (year, month - 3) if month > 2 else (year - 1, month + 9)
     days = year * 365 + year // 4 - year // 100 + year // 400 + (month * 153 + 2) // 5 + day - 1
     return (days - EPOCH_DAYS) * 86400.0 + int(clock[:2]) * 3600 + int(clock[2:4]) * 60 + int(clock[4:])
 
 
 def listed(folder: str) -> "list[str]":
-    """Return the names in that folder; none where the folder is not there.
+    """Return the names in that folder; none where the folder does not exist.
 
-    Raises UnreadableError: what cannot be read is not empty.
+    Raises UnreadableError where the folder exists and cannot be read: that is not an empty folder.
     """
     try:
         return os.listdir(folder)
@@ -394,9 +395,9 @@ def listed(folder: str) -> "list[str]":
 
 
 def read(path: str) -> bytes:
-    """What stands in a file; nothing where that is no file of ours."""
+    """Return the content of a file, FACTS_READ_BYTES at most; nothing where it is no regular file or cannot be read."""
     try:
-        # A FIFO or a device that somebody has put there shall not hold us up.
+        # O_NONBLOCK: an open of a FIFO that stands in the file's place must not wait for a writer.
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     except (OSError, ValueError):
         return b""

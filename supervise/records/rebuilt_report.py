@@ -1,7 +1,6 @@
-"""The end of a run that its own supervisor could not tell: the report, made of what the run had told until then.
+"""The report of a run whose supervisor wrote none, rebuilt from the run's events.
 
-Its outcome is `lost` where the supervisor died, and `error` where the supervisor gave up.  Whatever is broken of what
-the run had told is left out.
+The outcome is `lost` where the supervisor died, and `error` where the supervisor gave up.  A broken event is left out.
 """
 
 import os
@@ -29,10 +28,11 @@ def report(
     survivors: "Iterable[tuple[int, str, int, str, str]]" = (),
     outcome: str = "lost",
 ) -> "dict[str, Any]":
-    """Return the report: how the run began, what happened, and that at `found_at` (epoch seconds) its end was found.
+    """Return the report of a run with this start and these events, whose end was found at `found_at` (epoch seconds).
 
-    `start` is what the report begins with, and `access_limit`, whether there was one; `seconds` is how long the run
-    took; `survivors` could not be killed, as `tree.describe` has them; `outcome` is `lost` or `error`.
+    `start` holds the first fields of the report, and `access_limit`: whether there was an access limit.  `seconds` is
+    the length of the run, `reason` why it ended.  `survivors` are the processes that could not be killed, as
+    `tree.describe` returns them.  `outcome` is `lost` or `error`.
     """
     whole = report_shape.report(
         start,
@@ -46,15 +46,15 @@ def report(
         survivors=[_process(one) for one in survivors],
     )
     for event in events:
-        # The import is not at the top: a supervisor out of memory has no room for the library, and has no events here.
+        # The import is not at the top: a supervisor without memory calls this with no events, and could not load json.
         import json
 
         try:
-            # Numbers that JSON does not have are none of ours, though Python reads them.
+            # Python reads NaN and Infinity, which JSON does not have: supervise has not written such an event.
             json.dumps(event, allow_nan=False)
             hear(event, whole, has_access_limit=bool(start["access_limit"]))
         except (ValueError, LookupError, TypeError, AttributeError):
-            # It was not written by us.
+            # The event was not written by supervise, or is damaged.
             continue
     return whole
 
@@ -62,7 +62,7 @@ def report(
 def start_of(
     run_id: str, name: "str | None", command: "Iterable[str]", pid: int, started_at: float, *, access_limit: bool
 ) -> "dict[str, Any]":
-    """Return what a report begins with; `pid` is the supervisor's, `started_at` in epoch seconds."""
+    """Return the first fields of a report; `pid` is the supervisor's, `started_at` in epoch seconds."""
     return {
         "run_id": run_id,
         "name": None if name is None else serializer.marked(name),
@@ -76,9 +76,9 @@ def start_of(
 
 
 def write(state: str, whole: "Mapping[str, Any]", *, is_kept: bool) -> bool:
-    """Write that report into the record, and the last line of its events; False where the record has an end already.
+    """Write that report and the last event into the record; return False where the record has an end already.
 
-    `is_kept`: the run stays on the list of the unfinished, since it is to be run again.
+    With `is_kept` the run stays on the list of unfinished runs, since `recover` is to run it again.
     Raises OSError.
     """
     run_id = whole["run_id"]
@@ -88,7 +88,7 @@ def write(state: str, whole: "Mapping[str, Any]", *, is_kept: bool) -> bool:
     try:
         append_event(os.open(f"{folder}/{store.EVENTS_FILE}", EVENTS_FLAGS), whole)
     except OSError:
-        # The report tells the end also without the last line.
+        # The last event only repeats what the report says.
         pass
     is_ours = store.write_new(f"{folder}/{store.END_FILE}", serializer.json(whole).encode() + b"\n")
     if is_ours and not is_kept:
@@ -97,9 +97,9 @@ def write(state: str, whole: "Mapping[str, Any]", *, is_kept: bool) -> bool:
 
 
 def append_event(fd: int, whole: "Mapping[str, Any]") -> None:
-    """Add the last line to these events, on a line of its own also where the last one was cut short.
+    """Append the last event of that report, after a line end where the last line is cut short.
 
-    `fd` is open to read and to append, and is closed here.  Without the line, the report tells.
+    `fd` is open for reading and appending, and is closed here.  An error is ignored: the report has the same content.
     """
     line = last_line(whole).encode()
     try:
@@ -114,7 +114,7 @@ def append_event(fd: int, whole: "Mapping[str, Any]") -> None:
 
 
 def last_line(whole: "Mapping[str, Any]") -> str:
-    """Return the event that tells of the end that the report describes."""
+    """Return the event `lost` or `settled` for the end in that report, as a line of JSON."""
     if whole["outcome"] == "lost":
         end = {"event": "lost", "reason": whole["reason"]}
     else:
@@ -123,20 +123,20 @@ def last_line(whole: "Mapping[str, Any]") -> str:
 
 
 def line_of(start: "Mapping[str, Any]", at: str, t: float, event: "Mapping[str, Any]") -> str:
-    """Return an event as a line, with what each line begins with: `at` is its time, `t` its second of the run."""
+    """Return an event as a line of JSON, its head included; `at` is its time, `t` the same in seconds of the run."""
     return serializer.json({**report_shape.head(start["run_id"], at, t), **event}) + "\n"
 
 
 def hear(event: "dict[str, Any]", whole: "dict[str, Any]", *, has_access_limit: bool) -> None:
-    """Take note, in the report, of an event.
+    """Enter an event into the report.
 
-    Raises ValueError, LookupError, TypeError or AttributeError where it is no event of supervise.
+    Raises ValueError, LookupError, TypeError or AttributeError where the event is none of supervise.
     """
     at, attempts = event["at"], whole["attempts"]
     told = {key: value for key, value in event.items() if key not in report_shape.HEAD}
     match event["event"]:
         case "started":
-            # As in the account of a run: without a limit for it, access is at the start.
+            # As in the full report: without an access limit, the start of the command is its access.
             access = None if has_access_limit else {"at": at, "how": "spawn"}
             attempt = report_shape.attempt(
                 len(attempts) + 1,

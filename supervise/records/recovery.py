@@ -1,7 +1,8 @@
-"""Runs that were lost: found, what is left of them stopped, written down, and run again where that was asked for.
+"""The recovery of lost runs (`supervise recover`): stops what is left of them, writes their end, runs them again.
 
-Two who recover at the same moment do nothing twice: each run is worked on under a lock of its own, its end is written
-by one alone, and whoever takes it off the list of the unfinished is the one who runs it again.
+A lost run is run again only where its `--on-interrupt` asks for that.  Two processes may recover at once, and each step
+is done once: a process works on a run under a lock (CLAIM_FILE), an end is written only where there is none, and only
+the process that removes the run from the list of unfinished runs runs it again.
 """
 
 import fcntl
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from supervise.records.reader import Record
 
     Rerun = Callable[[Record, int], str]
-    """Runs it again, for which time, and returns the id of the new run.  Raises RerunError."""
+    """Runs the run on record again, as its n-th recovery, and returns the id of the new run.  Raises RerunError."""
 
 START_WINDOW_SECONDS = 5.0
 """Seconds since the last sign of life of a run within which its command may not have been started yet."""
@@ -37,16 +38,16 @@ CLAIM_FILE = "recovering"
 
 
 class RerunError(Exception):
-    """It cannot be run again, for good or for now.  Its text is the whole message."""
+    """A run cannot be run again.  The text is the whole message."""
 
     def __init__(self, text: str, *, is_final: bool = True) -> None:
         super().__init__(text)
         self.is_final = is_final
-        """Trying again later will not help."""
+        """Whether a later try would fail as well."""
 
 
 class Lost:
-    """A run that was lost, and what was done about it."""
+    """A lost run, and what the recovery did or would do with it."""
 
     def __init__(self, record: "Record", reason: str) -> None:
         self.record = record
@@ -54,25 +55,25 @@ class Lost:
         """`liveness.CRASH` or `liveness.REBOOT`."""
         self.last_seen = liveness.last_seen(record)
         self.flaw = ""
-        """Why recovery leaves the run alone: its record is not wholly this user's own, or damaged."""
+        """Why the recovery leaves the run alone: other users could have written its record, or it is damaged."""
         self.is_taken = False
-        """Somebody else recovers it just now."""
+        """Whether another process recovers the run at this moment."""
         self.orphans: Orphans | None = None
         self.stopped: list[tuple[int, str]] = []
-        """Who was left of it, by pid and name."""
+        """The processes that were left of the run: pid and name."""
         self.survivors: list[tuple[int, str, int, str, str]] = []
-        """Who of them could not be killed."""
+        """The processes among them that could not be killed, as `tree.describe` returns them."""
         self.rerun: str | None = None
-        """The id of the run that runs it again."""
+        """The id of the new run that runs the command again."""
         self.is_to_rerun = False
         self.trouble = ""
-        """What could not be done."""
+        """What the recovery could not do, as a part of a message."""
         self.has_failed = False
-        """The record could not be worked on: it stays lost."""
+        """Whether the record could not be read or written, so that the run stays lost."""
         self._claim = -1
 
     def claim(self) -> bool:
-        """Claim the record for this process; False where this process has nothing left to do for it.
+        """Claim the record for this process; return False where another process recovers the run.
 
         Raises OSError.
         """
@@ -86,16 +87,16 @@ class Lost:
         return True
 
     def release(self) -> None:
-        """Let go of the record."""
+        """Give up the claim on the record."""
         if self._claim >= 0:
             os.close(self._claim)
             self._claim = -1
 
 
 def find(state: str, host: str = "") -> "list[Lost]":
-    """Return the runs that were lost and of which something is to be done, the oldest first.
+    """Return the lost runs that the recovery has to work on, the oldest first.
 
-    `host` is the name of another machine whose runs count as this machine's: it had that name before.
+    `host` is an earlier name of this machine: runs on record under that name count as this machine's.
     """
     unfinished = {record.run_id for record in reader.unfinished(state)}
     candidates = (reader.Record(state, run_id) for run_id in reversed(reader.ids(state)))
@@ -107,7 +108,7 @@ def find(state: str, host: str = "") -> "list[Lost]":
 
 
 def left_alone(state: str, host: str = "") -> "list[Record]":
-    """Return the unfinished runs of other machines but of `host`: those machines tell what is lost of them."""
+    """Return the unfinished runs of other machines, `host` not among them: only their own machine can recover them."""
     return [
         record
         for record in reader.unfinished(state)
@@ -116,7 +117,7 @@ def left_alone(state: str, host: str = "") -> "list[Record]":
 
 
 def preview(state: str, host: str = "") -> "list[Lost]":
-    """The same, with what would be done."""
+    """Return the lost runs with what `recover` would do: the processes to stop, and whether it runs a run again."""
     losses = find(state, host)
     ids, spared, everyone = orphans.RunIds(), orphans.own_ancestry(), tree.scan()
     for lost in losses:
@@ -133,7 +134,7 @@ def preview(state: str, host: str = "") -> "list[Lost]":
 
 
 def recover(state: str, rerun: "Rerun", host: str = "") -> "list[Lost]":
-    """Stop what is left of all that were lost, write them down, and run again who is to be."""
+    """Recover all lost runs: stop their processes, write their ends, and run them again where they ask for that."""
     losses, ours = [], []
     for lost in find(state, host):
         if lost.flaw:
@@ -141,7 +142,7 @@ def recover(state: str, rerun: "Rerun", host: str = "") -> "list[Lost]":
             continue
         try:
             if lost.claim():
-                # Whoever had it until now may have done all that there was to do.
+                # Another process may have recovered the run between the search and this claim.
                 is_listed = os.path.lexists(f"{state}/{store.LIVE_FOLDER}/{lost.record.run_id}")
                 now = _look(lost.record, host, is_listed=is_listed)
                 if now is None:
@@ -166,20 +167,20 @@ def recover(state: str, rerun: "Rerun", host: str = "") -> "list[Lost]":
 
 
 def _look(record: "Record", host: str, *, is_listed: bool) -> "Lost | None":
-    """What there is to recover of that run."""
+    """Return that run as lost; None where there is nothing to recover."""
     if (is_listed or not record.has_end) and _is_others(record, host):
         return None
     if not record.has_end:
         if reader.is_locked(record) or _has_supervisor(record):
             return None
-        # It may have ended between the looks.
+        # The run may have ended since the first check of its end.
         if not record.has_end:
             return Lost(record, liveness.reason_of(record))
     if not is_listed:
         return None
     end = record.end() or {}
     if end.get("outcome") == "lost":
-        # It stands there since it is to be run again.
+        # A lost run with an end stays on the list where it is still to be run again.
         return Lost(record, str(end.get("reason")))
     store.settle(record.state, record.run_id)
     return None
@@ -190,10 +191,10 @@ def _is_others(record: "Record", host: str) -> bool:
 
 
 def _flaw(record: "Record") -> str:
-    """Return why the record must not be acted on; empty where it is wholly this user's own and of the run it names.
+    """Return why the recovery must not act on the record; '' where it is the effective user's and of the run it names.
 
-    What stands in it makes this process kill and run: each part of it must have been written by this user, and be of
-    the run whose id it bears.
+    By the content of the record this process kills processes and runs commands.  So each file of it must have been
+    written by the effective user alone, and the id in run.toml must be that of the folder.
     """
     live = f"{record.state}/{store.LIVE_FOLDER}/{record.run_id}"
     try:
@@ -203,7 +204,7 @@ def _flaw(record: "Record") -> str:
             try:
                 found = os.lstat(path)
             except FileNotFoundError:
-                # Another process recovers the run, or the run has just ended.
+                # Another process has just recovered the run, or the run has just ended.
                 continue
             if not ownership.is_us(found.st_uid):
                 return f"{path} belongs to another user ({ownership.name(found.st_uid)})"
@@ -220,7 +221,7 @@ def _flaw(record: "Record") -> str:
 
 
 def _has_supervisor(record: "Record") -> bool:
-    """The lock is not held, but it lives: somebody has taken the lock's file away."""
+    """Return whether the supervisor on record lives though the lock is free: its lock's file was removed."""
     pid, started = _number(record, "pid"), _number(record, "pid_started")
     if not pid or liveness.reason_of(record) == liveness.REBOOT:
         return False
@@ -229,14 +230,17 @@ def _has_supervisor(record: "Record") -> bool:
 
 
 def _orphans_of(lost: Lost) -> "Orphans | None":
-    """The search for what is left of it; None where nobody can be: after a reboot, and after its guardian's work."""
+    """Return the search for the run's processes; None where none can be left.
+
+    None can be left after a reboot, and where the record has an end, since the guardian has stopped the tree then.
+    """
     record = lost.record
     if lost.reason == liveness.REBOOT or record.has_end:
         return None
     guardian, roots = (_number(record, "guardian"), _number(record, "guardian_started")), _roots(record)
     if not (_text(record, "boot_id") and identity.boot_id()):
-        # These are numbers of an unknown boot: the same services get the same ones at each boot.  The run's id in a
-        # process's environment is evidence enough.
+        # The pids and start times on record are of an unknown boot, and the same services get the same ones at each
+        # boot: they prove nothing.  The search then goes by the run's id in the environment of processes alone.
         guardian, roots = (0, 0), []
     signal, grace = _said(record, "signal"), _said(record, "kill_after")
     lost.orphans = Orphans(record.run_id, roots, guardian, signal, grace)
@@ -259,7 +263,7 @@ def _roots(record: "Record") -> "list[tuple[int, int]]":
 
 
 def _settle(lost: Lost, rerun: "Rerun") -> None:
-    """Do what is left to do when no process is left of the run.
+    """Remove the sockets of the run, write its end, and run it again where it asks for that; its processes are stopped.
 
     Raises OSError.
     """
@@ -287,7 +291,7 @@ def _run_again(lost: Lost, rerun: "Rerun", times: int) -> None:
     live = f"{record.state}/{store.LIVE_FOLDER}/{record.run_id}"
     lost.is_to_rerun = True
     try:
-        # Before it is run again: should we die in between, it is not run twice.
+        # The run leaves the list before it is run again: should this process die in between, it is not run twice.
         os.unlink(live)
     except FileNotFoundError:
         lost.is_to_rerun = False
@@ -299,14 +303,14 @@ def _run_again(lost: Lost, rerun: "Rerun", times: int) -> None:
         if not error.is_final:
             os.close(store.open_own(live))
             return
-    # The secrets of the run, where they were kept, have served.
+    # The secrets of the run are needed no more: they are removed.
     store.settle(record.state, record.run_id)
 
 
 def _times(record: "Record") -> "int | None":
-    """Return for which time the run is to be run again; None where it is not.
+    """Return the number of the recovery by which the run is to be run again; None where it is not to be run again.
 
-    Raises RerunError where it was run again as often as it may be, or where words of it were not kept.
+    Raises RerunError where `--max-recoveries` is reached, and where the secrets of its words were not kept.
     """
     if not record.command or _said(record, "on_interrupt") != "rerun":
         return None
@@ -319,7 +323,7 @@ def _times(record: "Record") -> "int | None":
 
 
 def _said(record: "Record", key: str) -> "Any":
-    """The value of an option of that run; the default where the record does not say it well."""
+    """Return the value of an option of that run; the default where the record holds none, or a bad one."""
     option = next(one for one in OPTIONS if one.key == key)
     words = record.options.get(option.name)
     try:
@@ -329,7 +333,7 @@ def _said(record: "Record", key: str) -> "Any":
 
 
 def _number(record: "Record", key: str) -> int:
-    """A number on record, 0 where it is none."""
+    """Return a positive number of run.toml; 0 where it is missing or no such number."""
     value = record.facts.get(key)
     return value if isinstance(value, int) and 0 < value < 1 << 63 else 0
 
@@ -340,19 +344,19 @@ def _text(record: "Record", key: str) -> str:
 
 
 def _seconds(lost: Lost) -> float:
-    """How long it lived, as far as its record can tell."""
+    """Return the seconds from the start of the run to its last sign of life."""
     return (lost.last_seen or 0.0) - _begun(lost.record)
 
 
 def _begun(record: "Record") -> float:
-    """Epoch seconds, by its id, since what else stands there may be broken."""
+    """Return the start of the run in epoch seconds, by its id: the files of the record may be damaged."""
     day, second, rest = record.run_id.split("-")
     micros = rest[:6]
     return (reader.epoch_of(day, second) or 0.0) + (int(micros) / 1e6 if micros.isdecimal() else 0.0)
 
 
 def _start(record: "Record") -> "dict[str, Any]":
-    """How the report begins, whatever of the record is broken."""
+    """Return the first fields of the report, with a default for each that the record does not hold."""
     begun = _begun(record)
     return {
         "run_id": record.run_id,

@@ -1,7 +1,8 @@
-"""The record, the log and the events on a file system that may stop answering: all that is written by a file worker.
+"""The record, the log and the events on a file system that may stop answering (NFS, FUSE).
 
-Each stands for the object of the same methods that works on the file itself (`store.Record`, `log_file.LogFile`,
-`outlet.Outlet`, `output.Writer`).
+A helper process, the file worker, writes these files, so that a hung write blocks the worker and not the supervisor.
+Each class here has the methods of a class that writes its file itself, and stands in for it: `store.Record`,
+`log_file.LogFile`, `outlet.Outlet`, `bounded_output.Writer`.
 """
 
 import _thread
@@ -22,12 +23,12 @@ READ_BYTES = 1 << 18
 
 
 class RemoteRecord(Record):
-    """The record of this run where a file worker holds its descriptors, the lock included."""
+    """The record of this run while the file worker holds its descriptors, the lock included."""
 
     file_worker: FileWorker
 
     def __init__(self, record: Record) -> None:
-        """Hand `record` to the file worker: it is open in this process, and is not any more after that.
+        """Hand the open `record` to a new file worker, and close its descriptors in this process.
 
         Raises OSError.
         """
@@ -38,26 +39,26 @@ class RemoteRecord(Record):
             os.close(fd)
 
     def take_back(self) -> None:
-        """Remove the record, if its file system answers."""
+        """Remove the record, without waiting for its file system."""
         self.file_worker.post("take_back")
 
     def note_root(self, pid: int) -> None:
-        """Write down which process the command is."""
+        """Write the command's pid and start time to the record."""
         if started := identity.starttime(pid):
             self.file_worker.post("add_root", pid, started)
 
     def note_socket(self, folder: str) -> None:
-        """Write down in which folder the run's control socket is."""
+        """Write the folder of the run's control socket to the record."""
         self.file_worker.post("note_socket", folder)
 
     def touch(self) -> None:
-        """Give a sign of life."""
+        """Set the time of the lock to now, as a sign of life."""
         self.file_worker.post("touch")
 
     def end(self, report: "Mapping[str, object]") -> None:
-        """Write how the run ended.
+        """Write the report as the end of the run.
 
-        Raises OSError, TimeoutError where its file system does not answer.
+        Raises OSError; TimeoutError where the file system does not answer.
         """
         self.file_worker.call("end", dict(report), self.bounds)
 
@@ -77,16 +78,16 @@ class RemoteRecord(Record):
         return RemoteOutlet(self.file_worker, "sample")
 
     def put_status(self, data: bytes) -> None:
-        """Write what the command has last said of itself."""
+        """Write the last STATUS of the command."""
         self.file_worker.call("put_status", data)
 
     def writer(self, most: int) -> "RemoteSink":
-        """Return the sink that takes the output, up to so many bytes."""
+        """Return the sink that records the output, within `most` bytes."""
         return RemoteSink(self.file_worker, "record", most)
 
 
 class RemoteSink:
-    """A sink for `output.tee` whose bytes a file worker writes; its methods raise OSError."""
+    """A sink for `output.tee` whose bytes the file worker writes; its methods raise OSError."""
 
     def __init__(self, file_worker: FileWorker, name: str, *words: object) -> None:
         self.file_worker = file_worker
@@ -94,27 +95,27 @@ class RemoteSink:
         self._words = words
 
     def write(self, stream: str, at: float, data: "bytes | memoryview") -> None:
-        """Take these bytes."""
+        """Write these bytes; `at` in epoch seconds."""
         self.file_worker.call("sink", self._words, "write", (stream, at, bytes(data)))
 
     def take(self, stream: str, at: float, pipe: int, size: int) -> None:
-        """Take so many bytes out of that pipe."""
+        """Write `size` bytes out of that pipe."""
         while size:
             data = os.read(pipe, min(size, READ_BYTES))
             size -= len(data)
             self.write(stream, at, data)
 
     def skip(self, size: int) -> None:
-        """Note that so many bytes are left out here."""
+        """Count `size` bytes as printed and left out."""
         self.file_worker.call("sink", self._words, "skip", (size,))
 
     def settle(self) -> None:
-        """Give back what was made ready for more."""
+        """Give back the disk space that was reserved for more output."""
         self.file_worker.post("sink", self._words, "settle", ())
 
 
 class RemoteOutlet:
-    """Takes whole lines for a file that a file worker writes; stands for `outlet.Outlet` in a `Messenger`."""
+    """Takes whole lines for a file that the file worker writes; stands in for `outlet.Outlet` in a `Messenger`."""
 
     is_terminal = False
 
@@ -125,7 +126,7 @@ class RemoteOutlet:
         self._method = method
 
     def write_line(self, line: bytes) -> None:
-        """Write one line, which comes with its end.
+        """Write one line, its line end included.
 
         Raises OSError.
         """
@@ -133,7 +134,7 @@ class RemoteOutlet:
 
 
 def log_of(log: "LogFile") -> RemoteSink:
-    """Return the same for `--log`; the descriptor is the file worker's alone from then on.
+    """Return a sink by which a new file worker writes `--log`, and close the descriptor in this process.
 
     Raises OSError.
     """
@@ -143,7 +144,7 @@ def log_of(log: "LogFile") -> RemoteSink:
 
 
 def events_of(fd: int) -> RemoteOutlet:
-    """Return the same for `--events`.
+    """Return an outlet by which a new file worker writes `--events`, and close the descriptor in this process.
 
     Raises OSError.
     """

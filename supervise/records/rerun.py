@@ -1,4 +1,4 @@
-"""Running a run again as its record has it: its command, in its folder, with its options and what was kept for it."""
+"""Runs a run on record again: its command, in its folder, with its options and its kept environment."""
 
 import os
 import sys
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from supervise.records.reader import Record
 
 START_WAIT_SECONDS = 60.0
-"""Seconds that it may take to be there."""
+"""Seconds that the new run may take until its command has started."""
 
 
 def rerun(record: "Record", times: int) -> str:
-    """Start it again, detached, for that time; returns the new run's id.
+    """Run that run again, detached, as its recovery number `times`; return the id of the new run.
 
     Raises RerunError.
     """
@@ -44,7 +44,7 @@ def rerun(record: "Record", times: int) -> str:
     try:
         out, err = caller.communicate(timeout=START_WAIT_SECONDS)
     except subprocess.TimeoutExpired:
-        # Not killed: a run that waits for its lock gives up when its caller does.
+        # The new run is not killed: it may wait for its `--lock`, and gives up by itself when this process ends.
         raise RerunError(f"run again, but it has not begun within {START_WAIT_SECONDS:.0f} s") from None
     if caller.returncode:
         why = os.fsdecode(err).strip().splitlines() or [f"exit {caller.returncode}"]
@@ -54,13 +54,13 @@ def rerun(record: "Record", times: int) -> str:
 
 
 def program() -> "list[str]":
-    """How we were started, without our words."""
+    """Return the words that started this interpreter and supervise, without the arguments."""
     ours = sys.orig_argv[: len(sys.orig_argv) - len(sys.argv[1:])]
     return [sys.executable, *ours[1:]]
 
 
 def environment(kept: "Mapping[str, str]", ours: "Mapping[str, str]") -> "dict[str, str]":
-    """Ours, without what is meant for one run alone, and with what was kept for that one."""
+    """Return the environment `ours` without the variables that steer a single run, and with the `kept` variables."""
     of_options = {name for option in OPTIONS for name in option.variables}
     of_runs = ("RUN_ID", "ATTEMPT", "PREVIOUS_OUTCOME", "DEADLINE", "RECOVERED_FROM")
     left_out = of_options | {f"SUPERVISE_{name}" for name in of_runs}
@@ -68,7 +68,7 @@ def environment(kept: "Mapping[str, str]", ours: "Mapping[str, str]") -> "dict[s
 
 
 def _options(said: "Mapping[str, list[str]]") -> "list[str]":
-    """Its options as words.  What the configuration says by now is not among them."""
+    """Return the options of the run as words, with an empty configuration: today's configuration must not apply."""
     words = ["--detach", f"--config={os.devnull}"]
     for option in OPTIONS:
         if option.name not in ("detach", "config", "profile"):

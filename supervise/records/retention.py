@@ -1,14 +1,14 @@
-"""Removing old records: those that ended long ago, and where there are too many, or too much, those least missed.
+"""Removes old records: those past the age bound, then the least useful ones until number and size are within bounds.
 
-Never one that goes on.  A run that is lost and of which no end is written is kept as long as its age allows: `recover`
-may want it.
+The record of a running run is never removed.  The record of a lost run without an end is kept for the whole age bound,
+since `recover` may need it.
 
-    What goes first.  A record is in one of two groups.  The reserve has the last OF_NAME runs of each name, and the
-    last FAILURES runs that were no success; all others go before any of the reserve.  In each group the oldest goes
-    first; in the reserve a success goes before a failure.  So neither a flood of one job's runs takes the last run of
-    another job along, nor a flood of successes the failure of last night.
+    What is removed first.  A record is in one of two groups.  The reserve has the last RESERVED_RUNS_OF_NAME runs of
+    each name, and the last RESERVED_FAILURES runs that were no success; all other records are removed before it.  In
+    each group the oldest record is removed first; in the reserve, a success before a failure.  A flood of runs of one
+    job therefore does not remove the last run of another job, nor a flood of successes the failure of last night.
 
-What is known of a record that has ended does not change, and stands in the file `pruned`, a line each: to look at ten
+The facts of an ended record do not change, so the file `pruned` keeps them, one line for each record: reading ten
 thousand records again would cost more than a run.
 """
 
@@ -31,14 +31,14 @@ KEPT_BYTES = 1 << 30
 RESERVED_RUNS_OF_NAME = 5
 RESERVED_FAILURES = 100
 PRUNE_SECONDS = 0.02
-"""Seconds of a run's own time."""
+"""Seconds that a run may spend at its end on removing old records."""
 CONTINUE_SECONDS = 20.0
-"""Seconds until the next look, after a look that was too short."""
+"""Seconds until the next run continues, after PRUNE_SECONDS were not enough."""
 ABANDONED_SECONDS = 3600.0
-"""Seconds after which a record that was never whole, or a socket that no run has, is given up."""
+"""Age in seconds at which a half-made record, or a socket that no process has, counts as abandoned."""
 SUCCESS = "completed"
 FACT_READ_BYTES = 1 << 16
-"""Bytes of a file in which the name of a run, or its outcome, stands."""
+"""Bytes at the beginning of run.toml or end.json that are searched for the name or the outcome."""
 EPOCH_SECONDS_LIMIT = 1e12
 """The largest end of a run, in epoch seconds, that a line of the file `pruned` may give."""
 RECORD_BYTES_LIMIT = 1 << 60
@@ -46,7 +46,7 @@ RECORD_BYTES_LIMIT = 1 << 60
 
 
 class Bounds:
-    """How long, how many and how much records are kept; None where that does not matter."""
+    """The bounds within which records are kept; None stands for no bound."""
 
     __slots__ = ("age", "number", "size")
 
@@ -61,7 +61,7 @@ class Bounds:
 
 
 class EndedRecord:
-    """What is known of a record that has ended."""
+    """The facts of a record that has ended, as a line of the file `pruned` holds them."""
 
     __slots__ = ("ended", "is_good", "name", "run_id", "size")
 
@@ -74,14 +74,14 @@ class EndedRecord:
         """The name of the run; empty where it has none."""
 
     def line(self) -> str:
-        """Return the line that stands for the record in the file."""
+        """Return the record's line in the file `pruned`."""
         return f"{self.run_id} {self.ended:.0f} {self.size} {self.is_good:d} {self.name}\n"
 
 
 def prune(state: str, bounds: Bounds, until: float = float("inf"), least: int = 0) -> "tuple[list[str], bool]":
-    """Remove old records; return their ids, and whether the time was enough.  `least` of them go in any case.
+    """Remove old records until `until` (CLOCK_MONOTONIC); return their ids, and whether the time was enough.
 
-    Raises UnreadableError.
+    The first `least` records are removed even if that takes longer.  Raises UnreadableError.
     """
     now = time()
     ids = reader.ids(state)
@@ -96,7 +96,7 @@ def prune(state: str, bounds: Bounds, until: float = float("inf"), least: int = 
             is_done = False
             break
         if not reader.is_locked(reader.Record(state, one.run_id)):
-            # A supervisor holds the lock between the end of its run and its own exit.
+            # A record can be locked and have an end: a supervisor writes the end shortly before it exits.
             _remove(state, one.run_id, removed)
     for run_id in reversed(ids):
         if bounds.age is None or _began(run_id) > now - bounds.age or not is_done:
@@ -113,15 +113,15 @@ def prune(state: str, bounds: Bounds, until: float = float("inf"), least: int = 
 
 
 def prune_after(record: "store.Record", *, is_due: bool) -> None:
-    """Remove old records at the end of that run, within the bounds that it was started with."""
+    """Remove old records at the end of that run, by the bounds that the run was started with."""
     prune_for_a_moment(record.state, Bounds(*record.bounds), is_due=is_due)
 
 
 def prune_for_a_moment(state: str, bounds: Bounds, *, is_due: bool = True) -> None:
-    """Remove old records for as long as that delays no exit by much; the next run goes on AGAIN seconds later.
+    """Remove old records for PRUNE_SECONDS at most; where that is not enough, a run CONTINUE_SECONDS later continues.
 
-    Where it is not due yet, it is only looked whether very many have come meanwhile.  One process at a time does so:
-    what another one has in hand need not be done twice.
+    Where pruning is not `is_due`, records are removed only if their number is far beyond the bound.  One process at a
+    time prunes; a second one returns at once.
     """
     try:
         folder = os.open(f"{state}/{store.RUNS_FOLDER}", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -134,20 +134,20 @@ def prune_for_a_moment(state: str, bounds: Bounds, *, is_due: bool = True) -> No
             bounds.number is None or len(os.listdir(folder)) <= bounds.number + store.PRUNE_INTERVAL_RUNS
         ):
             return
-        # In a flood of runs, more records have to go than come until the next run looks.
+        # In a flood of runs, each pruning has to remove more records than are made until the next one.
         _, is_done = prune(
             state, bounds, monotonic() + PRUNE_SECONDS, least=0 if is_due else 2 * store.PRUNE_INTERVAL_RUNS
         )
         touch(mark, time() if is_done else time() - store.PRUNE_INTERVAL_SECONDS + CONTINUE_SECONDS)
     except (OSError, BadValueError):
-        # Another process removes them just now, or the records cannot be read: the run is over either way.
+        # Another process prunes at this moment, or the records cannot be read.  Neither is an error of this run.
         pass
     finally:
         os.close(folder)
 
 
 def touch(path: str, at: float) -> None:
-    """Note that the records were looked at at that moment."""
+    """Set the time of that file to `at` (epoch seconds), as the moment of the last pruning."""
     try:
         os.close(store.open_own(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC))
         os.utime(path, (at, at))
@@ -158,7 +158,7 @@ def touch(path: str, at: float) -> None:
 def _look(
     state: str, ids: "list[str]", known: "dict[str, EndedRecord]", until: float
 ) -> "tuple[dict[str, EndedRecord], bool]":
-    """Return what is known of the records that have ended, and whether time was enough; the oldest come first."""
+    """Return the facts of the ended records, the oldest first, and whether the time until `until` was enough."""
     kept: dict[str, EndedRecord] = {}
     is_done = True
     for run_id in reversed(ids):
@@ -174,19 +174,19 @@ def _look(
 
 
 def _date_old(state: str, kept: "dict[str, EndedRecord]", before: float) -> None:
-    """Read anew when those records ended that began before that moment: what is known may be older than the clock."""
+    """Read the end times of the runs that began before `before` again: the clock may have been set since."""
     for run_id, one in kept.items():
         if _began(run_id) >= before:
             return
         try:
             one.ended = os.lstat(f"{state}/{store.RUNS_FOLDER}/{run_id}/{store.END_FILE}").st_mtime
         except OSError:
-            # The record has gone meanwhile.
+            # Another process has removed the record.
             continue
 
 
 def _seen(folder: str, run_id: str) -> "EndedRecord | None":
-    """Return what can be told of that record; None where the run has not ended, or the folder is another user's."""
+    """Return the facts of that record; None where the run has not ended, or the folder is another user's."""
     try:
         found = os.lstat(folder)
         if not S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
@@ -196,7 +196,7 @@ def _seen(folder: str, run_id: str) -> "EndedRecord | None":
         with os.scandir(folder) as entries:
             for entry in entries:
                 stat = entry.stat(follow_symlinks=False)
-                # A part of a file can be reserved, and a hole takes no room: what is asked for is what can be filled.
+                # Reserved blocks exceed the size, a file with holes exceeds its blocks: the larger one is the bound.
                 size += max(stat.st_size, stat.st_blocks * 512)
     except OSError:
         return None
@@ -207,10 +207,10 @@ def _seen(folder: str, run_id: str) -> "EndedRecord | None":
 
 
 def _text_after(path: str, mark: bytes) -> str:
-    """Return the first text after that mark; empty where there is none.
+    """Return the text between that mark and the next quote; '' where the file has no such text.
 
-    A mark cannot be part of a text of TOML or JSON, where its quotes would have a backslash each.  A library that reads
-    either costs more than a short run.
+    The mark cannot be within a text of TOML or JSON, where its quotes would be escaped.  Loading tomllib or json would
+    cost more than a short run.
     """
     _, found, rest = reader.read(path)[:FACT_READ_BYTES].partition(mark)
     text = rest.partition(b'"')[0].decode(errors="replace") if found else ""
@@ -218,9 +218,9 @@ def _text_after(path: str, mark: bytes) -> str:
 
 
 def _excess(kept: "dict[str, EndedRecord]", bounds: Bounds, now: float, *, is_whole: bool) -> "Iterable[EndedRecord]":
-    """Return the records that have to go, in that order.
+    """Yield the records that have to be removed, in the order of their removal.
 
-    Where not all have been looked at, none of the reserve is among them: it may not have to go.
+    Unless `kept` `is_whole`, no record of the reserve is among them: a record that was not read yet may go before it.
     """
     number, size = len(kept), sum(one.size for one in kept.values())
     if bounds.age is not None:
@@ -250,7 +250,7 @@ def _is_beyond(number: int, size: int, bounds: Bounds) -> bool:
 
 
 def _reserve(oldest_first: "list[EndedRecord]") -> "set[str]":
-    """Return the last runs of each name, and the last failures."""
+    """Return the ids of the reserve: the last runs of each name, and the last failures."""
     reserve: set[str] = set()
     counts: dict[str, int] = {}
     failures = 0
@@ -265,24 +265,24 @@ def _reserve(oldest_first: "list[EndedRecord]") -> "set[str]":
 
 
 def _is_forgotten(record: reader.Record, now: float, age: float) -> bool:
-    """Return whether the run was lost so long ago that no recovery is to be expected."""
+    """Return whether the run was lost longer ago than `age` seconds, so that its record is removed unrecovered."""
     try:
         found = os.lstat(record.folder)
     except OSError:
         return False
     if record.has_end or found.st_uid != os.geteuid() or not S_ISDIR(found.st_mode) or reader.is_locked(record):
         return False
-    # A run that goes on on another machine shows that by the times of its files alone.
+    # A run on another machine shows only by the times of its files that it is still running.
     return not record.is_elsewhere or (liveness.last_seen(record) or 0.0) < now - max(age, KEPT_SECONDS)
 
 
 def _remove(state: str, run_id: str, removed: "list[str]") -> None:
     hidden = f".{run_id}"
     try:
-        # The record goes at once for all that look: of a record that is half gone nothing true could be told.
+        # A rename removes the record for all readers at once: a half-removed record would look like a lost run.
         os.rename(f"{state}/{store.RUNS_FOLDER}/{run_id}", f"{state}/{store.RUNS_FOLDER}/{hidden}")
     except FileNotFoundError:
-        # Another process has removed the record first.
+        # Another process has removed the record before.
         return
     except OSError:
         store.remove(state, run_id)
@@ -293,7 +293,7 @@ def _remove(state: str, run_id: str, removed: "list[str]") -> None:
 
 
 def _read(path: str, ids: "set[str]") -> "dict[str, EndedRecord]":
-    """Return what is known of these records; a line that no run of supervise has written is left out."""
+    """Return the facts of these records from the file `pruned`; a damaged line is left out."""
     known: dict[str, EndedRecord] = {}
     for line in reader.read(path).decode(errors="replace").splitlines():
         words = line.split(" ")
@@ -310,7 +310,7 @@ def _read(path: str, ids: "set[str]") -> "dict[str, EndedRecord]":
 
 def _write(path: str, kept: "Iterable[EndedRecord]") -> None:
     try:
-        # The file's time says when all records were last looked at, and not when something was written.
+        # The time of the file says when all records were last pruned, so the write must not change it.
         looked = os.lstat(path).st_mtime
     except OSError:
         looked = 0.0
@@ -318,17 +318,17 @@ def _write(path: str, kept: "Iterable[EndedRecord]") -> None:
         store.write_whole(path, "".join(one.line() for one in kept).encode())
         os.utime(path, (looked, looked))
     except OSError:
-        # The record is looked at anew.
+        # The next pruning reads the records again.
         pass
 
 
 def _began(run_id: str) -> float:
-    """Epoch seconds, as the id has them; 0 for one that is no time."""
+    """Return the start of the run in epoch seconds, by its id; 0 where the id holds no time."""
     return reader.epoch_of(run_id[:8], run_id[9:15]) or 0.0
 
 
 def _sweep(state: str, now: float) -> None:
-    """What those leave who were killed while they made or removed a record, and the sockets of the killed."""
+    """Remove abandoned leftovers of killed processes: half-made or half-removed records, their links, and sockets."""
     sockets.sweep(now - ABANDONED_SECONDS)
     for folder in (store.RUNS_FOLDER, store.LIVE_FOLDER, store.NAMES_FOLDER):
         for name in reader.listed(f"{state}/{folder}"):

@@ -1,6 +1,6 @@
-"""The end of a short run, written without the faces: loading them would take longer than the whole run did.
+"""The report and the events of a short run, made without `faces/`: loading it would take longer than the run.
 
-What is written is what they would have written, field by field; a test holds the two equal.
+The result equals what `faces/` would make, field by field; a test compares the two.
 """
 
 from supervise import EXIT_TRY_AGAIN
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class ShortRun:
-    """A command that has ended by itself, with an exit code, before any limit and with nobody left."""
+    """A run whose command has ended by itself, with an exit code, before any limit and without stragglers."""
 
     __slots__ = ("access", "code", "ended", "facts", "is_limited", "pid", "spawned", "started_at")
 
@@ -30,10 +30,10 @@ class ShortRun:
         code: int,
         ended: float,
     ) -> None:
-        """Note what happened in the run.
+        """Take the facts of run.toml and what happened in the run.
 
-        `facts` are those of run.toml.  `started_at`, in epoch seconds, is when the run began; all other times are
-        seconds since then.  `limit` is the access limit, `first` the time of the first byte.
+        `started_at` (epoch seconds) is the start of the run; all other times are seconds since then.  `limit` is the
+        access limit in seconds, `first` the time of the first byte of output.
         """
         self.facts = facts
         self.started_at = started_at
@@ -47,11 +47,11 @@ class ShortRun:
 
     @property
     def outcome(self) -> str:
-        """Its name."""
+        """The name of the outcome, by the command's exit code."""
         return "completed" if self.code == 0 else "resumable" if self.code == EXIT_TRY_AGAIN else "failed"
 
     def events(self, settled: float) -> str:
-        """The lines of events.jsonl; `settled` is when the run was over."""
+        """Return the lines of events.jsonl; `settled` is the end of the run in seconds since its start."""
         lines = [self._line(self.spawned, "started", pid=self.pid)]
         if self.access is not None:
             lines.append(self._line(self.access, "access", how="output"))
@@ -62,7 +62,7 @@ class ShortRun:
         return "".join(lines)
 
     def report(self, settled: float, usage: "dict[str, object]") -> "dict[str, object]":
-        """The report."""
+        """Return the report; `settled` is the end of the run in seconds since its start."""
         access = self._access()
         attempt = report_shape.attempt(
             1,

@@ -1,7 +1,8 @@
-"""The last STATUS of the command, in a file of the record: what `ps` and `show` tell of a run that goes on.
+"""The file `status` of a record: the last STATUS of the command, which `ps` and `show` print for a running run.
 
-The events of the record have fewer and fewer of them as time goes on.  The file is written in place, in a thread and
-at most once a second, so that neither a disk that stands still nor a command that says it a thousand times matters.
+The events of the record do not suffice for that: a command that sends many STATUS lines gets ever fewer of them
+recorded.  A thread writes the file in place, at most once a second, so that neither a hung disk nor a command that
+sends a thousand lines a second delays the supervisor.
 """
 
 import _thread
@@ -21,11 +22,11 @@ class StatusFile:
         self._record = record
         self._guard = _thread.allocate_lock()
         self._text: str | None = None
-        """The text that is still to be written."""
+        """The text that the thread has to write; None where the file is up to date."""
         self._is_busy = False
 
     def show(self, text: str) -> None:
-        """Have the status written; empty for an attempt that has said nothing yet."""
+        """Have the thread write that status; '' for an attempt whose command has sent none yet."""
         with self._guard:
             self._text = serializer.marked(text)
             if self._is_busy:
@@ -33,7 +34,7 @@ class StatusFile:
             try:
                 _thread.start_new_thread(self._write, ())
             except RuntimeError:
-                # The system gives no more threads: the status is in the events, later.
+                # The system has no more threads: `ps` and `show` then take the status from the events, which is later.
                 return
             self._is_busy = True
 
@@ -47,6 +48,6 @@ class StatusFile:
             try:
                 self._record.put_status(text.encode() + b"\n")
             except OSError:
-                # The record is gone, or the disk full.
+                # The record was removed, or the disk is full.
                 pass
             sleep(WRITE_PAUSE_SECONDS)

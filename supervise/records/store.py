@@ -1,18 +1,20 @@
-"""Writing the record of a run: what is run, what happens, what it prints, how it ended.
+"""Writes the record of a run: its facts, its events, and its end.
 
-    runs/RUN_ID/      0700, all files 0600
-      run.toml        what is run and by whom; there, whole, from the first moment on
-      lock            held (flock(2)) for as long as the supervisor lives: the one proof that it does
-      roots           the command of each attempt, a line each: its pid and its start time
-      events.jsonl    what happens as it happens, a line each, as `--events` has it
-      samples         what a long run has used, now and then
-      output ...      what was printed (see `output`)
-      secrets         the words that run.toml shows as ***, with --keep-secrets alone, until the run is over
-      end.json        the report, when all is over; there whole or not at all
-    live/RUN_ID       there as long as end.json is not: a look for unfinished runs need not read all others
+    runs/RUN_ID/      mode 0700, each file 0600
+      run.toml        the facts: command, options, host; whole from the moment at which the folder appears
+      lock            locked (flock(2)) while the supervisor lives: the only proof that it lives
+      roots           the command of each attempt, one line each: pid and start time
+      events.jsonl    the events as they happen, one line each, as `--events` writes them
+      samples         the usage of a long run, one line for each sample
+      status          the last STATUS of the command (see `status_file`)
+      output ...      the output (see `bounded_output`)
+      secrets         the words that run.toml shows as ***; with --keep-secrets alone, until the run ends
+      end.json        the report, written at the end of the run; whole or absent
+    live/RUN_ID       exists while end.json does not: the list of unfinished runs, which saves reading all records
     names/NAME        a link that names the last run of that name
 
-Ids sort by time, so nothing else keeps order.  Built-in modules alone: all this is imported before the command is born.
+Run ids sort by time, so no other order is kept.  Only built-in modules are imported: this module is loaded before the
+command starts.
 """
 
 import fcntl
@@ -37,22 +39,22 @@ RUNS_FOLDER, LIVE_FOLDER, NAMES_FOLDER = "runs", "live", "names"
 FACTS_FILE, LOCK_FILE, ROOTS_FILE, END_FILE = "run.toml", "lock", "roots", "end.json"
 EVENTS_FILE, SAMPLES_FILE = "events.jsonl", "samples"
 STATUS_FILE = "status"
-"""The file with what the command has last said of itself."""
+"""The file with the last STATUS of the command."""
 PRUNED_FILE = "pruned"
-"""The file with what is known of the records that have ended; its time says when old ones were last looked for."""
+"""The file with the facts of the ended records; its time is that of the last pruning."""
 PRUNE_INTERVAL_SECONDS = 3600.0
-"""Seconds between two times at which a run does so."""
+"""Seconds after a pruning until a run that ends prunes again."""
 PRUNE_INTERVAL_RUNS = 64
-"""The number of runs of which, on the average, one looks for old records before that time is over."""
+"""One run in so many counts the records at its end even before those seconds are over."""
 LARGE_OUTPUT_BYTES = 4 << 20
-"""Bytes of output with which a run looks for old records at its end."""
+"""Bytes of output from which on a run prunes at its end in any case."""
 SECRETS_FILE = "secrets"
 SOCKET_FILE = "socket"
-"""The file with the name of the folder in which the control socket is."""
+"""The file with the path of the folder that holds the control socket."""
 END_RESERVE_BYTES = 4096
-"""Bytes of the disk that the lock takes, so that the end can be written where there are no others left."""
+"""Bytes that the lock file takes on the disk: on a full disk the end is written into them."""
 FILE_SYSTEM_SECONDS = 0.2
-"""Seconds that the file system of a record has to answer, where the main thread would wait for it."""
+"""Seconds that the main thread waits for the file system of a record to answer."""
 REPORT_LISTS = ("warnings", "extensions", "put_offs", "attempts", "stragglers", "survivors")
 CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 FILE_MODE = 0o600
@@ -68,39 +70,39 @@ class Record:
         self.state = state
         self.run_id = run_id
         self.facts = facts
-        """What stands in run.toml."""
+        """The content of run.toml."""
         self.folder = f"{state}/{RUNS_FOLDER}/{run_id}"
         self.events = events
         """The descriptor of events.jsonl."""
         self.bounds: tuple[Any, ...] = ()
-        """The bounds of all records, as `retention.Bounds` has them; empty for the defaults."""
+        """The arguments of `retention.Bounds` by which this run prunes; empty for the defaults."""
         self._lock = lock
-        """Never closed: it goes when we go, in whatever way."""
+        """The descriptor of the lock, never closed: the kernel unlocks it when the supervisor ends, by KILL too."""
 
     file_worker: "FileWorker | None" = None
-    """The process that writes the record, where its file system may stop answering."""
+    """The process that writes the record where its file system may stop answering; None where the supervisor does."""
 
     @property
     def descriptors(self) -> "tuple[int, int]":
-        """Return the lock and the events: what another process needs to go on with this record."""
+        """Return the lock's and the events' descriptors, which a file worker needs to take over this record."""
         return self._lock, self.events
 
     def take_back(self) -> None:
-        """Remove the record, since there is no such run."""
+        """Remove the record of a run that did not come about."""
         remove(self.state, self.run_id)
 
     def note_root(self, pid: int) -> None:
-        """Write down which process the command is.
+        """Write the command's pid and start time to the record.
 
-        `recover` finds the command by it when the supervisor and the guardian are dead.  A file system that does not
-        answer by then is not waited for: the command carries the run's id all the same.
+        `recover` finds the command by them when the supervisor and the guardian are dead.  The line is left out where
+        the file system does not answer: `recover` then finds the command by the run's id in its environment.
         """
         started = identity.starttime(pid)
         if started and self._answers():
             self.add_root(pid, started)
 
     def add_root(self, pid: int, started: int) -> None:
-        """Write down that process, by its start time too."""
+        """Add a process to the file of roots; `started` is its start time as in proc(5)."""
         try:
             fd = open_own(f"{self.folder}/{ROOTS_FILE}", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC)
         except OSError:
@@ -113,7 +115,7 @@ class Record:
             os.close(fd)
 
     def _answers(self) -> bool:
-        """Return whether the record's file system answers; of a local one the kernel knows that at once."""
+        """Return whether the record's file system answers; the answer for a local one takes no time."""
         from supervise.process import system
 
         if system.is_at_hand(self.folder):
@@ -123,14 +125,14 @@ class Record:
         return bounded_call.answers(self.folder, FILE_SYSTEM_SECONDS)
 
     def note_socket(self, folder: str) -> None:
-        """Write down in which folder the run's control socket is; without that note the socket is looked for."""
+        """Write the folder of the control socket to the record; without it clients search all folders."""
         try:
             write_whole(f"{self.folder}/{SOCKET_FILE}", os.fsencode(folder) + b"\n")
         except OSError:
             pass
 
     def touch(self) -> None:
-        """Give a sign of life, by the time of its lock."""
+        """Set the time of the lock file to now, as a sign of life."""
         try:
             os.utime(self._lock)
         except OSError:
@@ -159,10 +161,9 @@ class Record:
         return Outlet(open_own(f"{self.folder}/{SAMPLES_FILE}", CREATE_FLAGS | os.O_APPEND))
 
     def put_status(self, data: bytes) -> None:
-        """Write what the command has last said of itself, over what was there.
+        """Write the last STATUS of the command over the one before.
 
-        For a moment a reader may see a part of both.
-        Raises OSError.
+        A reader may for a moment see the new text with the rest of the old one.  Raises OSError.
         """
         fd = open_own(f"{self.folder}/{STATUS_FILE}", os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
@@ -172,13 +173,13 @@ class Record:
             os.close(fd)
 
     def writer(self, most: int) -> "Sink":
-        """Return the writer that takes the output, up to so many bytes."""
+        """Return the writer that records the output, within `most` bytes."""
         from supervise.records.bounded_output import Writer
 
         return Writer(self.folder, most)
 
     def end(self, report: "Mapping[str, object]") -> None:
-        """Write how the run ended.
+        """Write the report as the end of the run, on a full disk into the bytes that were reserved.
 
         Raises OSError.
         """
@@ -189,10 +190,11 @@ class Record:
             settle(self.state, self.run_id)
 
     def is_pruning_due(self, report: "Mapping[str, object]") -> "bool | None":
-        """Return whether old records are due to be removed at the end of this run; None where nothing is to be done.
+        """Return whether pruning is due at the end of this run; None where this run need not even count the records.
 
-        They are due after an hour, and after a run that has left very much.  Until then one run in OFTEN returns False
-        and looks at the number of records alone, since a flood of runs would else be ahead of the hour.
+        Pruning is due PRUNE_INTERVAL_SECONDS after the last one, and after a run with LARGE_OUTPUT_BYTES.  Before that,
+        one run in PRUNE_INTERVAL_RUNS returns False, and prunes if there are far too many records: a flood of runs
+        would else fill the disk within the interval.
         """
         used = report.get("usage")
         printed = [used.get(f"{stream}_bytes") for stream in ("stdout", "stderr")] if isinstance(used, dict) else []
@@ -202,10 +204,13 @@ class Record:
         return is_due if is_due or is_its_turn else None
 
     def _end_in_place(self, report: "Mapping[str, object]") -> None:
-        """On a full disk: in the room that was kept, so that nobody takes the run for lost."""
+        """Write the report into the reserved bytes of the lock file, and rename that to the end: the disk is full.
+
+        A run without an end would count as lost.
+        """
         data = serializer.json(report).encode() + b"\n"
         if len(data) > END_RESERVE_BYTES:
-            # Whatever may be long and may be missing.
+            # The fields that may be long are left out.
             data = serializer.json({**report, "diagnosis": None, **dict.fromkeys(REPORT_LISTS, ())}).encode() + b"\n"
         if len(data) <= END_RESERVE_BYTES:
             os.pwrite(self._lock, data, 0)
@@ -214,11 +219,11 @@ class Record:
 
 
 def create(state: str, run_id: str, facts: "Mapping[str, object]", secrets: "bytes | None" = None) -> Record:
-    """Begin a record under the folder of the state; others see it when it is whole and locked, not before.
+    """Make a record in that state folder and lock it; other processes see it whole and locked, or not at all.
 
     Raises OSError.
     """
-    # The command has the caller's umask: its guardian was forked before.
+    # The command keeps the caller's umask: the guardian, which starts it, was forked before.
     umask = os.umask(0o077)
     try:
         return _create(state, run_id, facts, secrets)
@@ -262,9 +267,11 @@ def facts_of(
     kept: "Mapping[str, str]",
     recovered_from: "tuple[str, int] | None",
 ) -> "dict[str, object]":
-    """What stands in run.toml.  `started_at` in epoch seconds; `options` as a user would write them.
+    """Return the content of run.toml.
 
-    `kept` are variables of the environment; a run that runs a lost one again was `recovered_from` that, for which time.
+    `started_at` is in epoch seconds.  `options` holds the words of the options.  `kept` are the kept variables of the
+    environment.  `recovered_from` holds, for a run that recovers a lost one, the id of that run and the number of the
+    recovery.
     """
     folder = cwd()
     pid = os.getpid()
@@ -273,7 +280,7 @@ def facts_of(
         "run_id": run_id,
         "name": name,
         "command": [serializer.marked(word) for word in command],
-        # The bytes themselves, where they are no text.
+        # The exact bytes, where a word is not UTF-8.
         "command_hex": _hex(command),
         "cwd": serializer.marked(folder),
         "cwd_hex": None if serializer.marked(folder) is folder else os.fsencode(folder).hex(),
@@ -282,7 +289,7 @@ def facts_of(
         "boot_id": identity.boot_id(),
         "pid": pid,
         "pid_started": identity.starttime(pid),
-        # The guardian makes the record, and writes its own number itself.
+        # The guardian makes the record, and puts its own pid and start time in place of these.
         "guardian": 0,
         "guardian_started": 0,
         "started_at": serializer.time(started_at),
@@ -298,10 +305,9 @@ def facts_of(
 
 
 def words_of(command: "list[str]", said: "Mapping[str, str]", kept: "Mapping[str, str]") -> bytes:
-    """Return what stands in the file of secrets.
+    """Return the content of the file `secrets`, as a line of JSON.
 
-    It is the real words of the command, of the options and of what is kept of the environment, each as bytes in
-    hexadecimal.
+    It holds the real words of the command, of the options and of the kept environment, each as bytes in hexadecimal.
     """
 
     def in_hex(word: str) -> str:
@@ -316,7 +322,7 @@ def words_of(command: "list[str]", said: "Mapping[str, str]", kept: "Mapping[str
 
 
 def finish(state: str, run_id: str, report: "Mapping[str, object]") -> None:
-    """Write end.json, and take the run off the list of the unfinished.
+    """Write end.json, and remove the run from the list of unfinished runs.
 
     Raises OSError.
     """
@@ -325,13 +331,13 @@ def finish(state: str, run_id: str, report: "Mapping[str, object]") -> None:
 
 
 def settle(state: str, run_id: str) -> None:
-    """Take the run off the list of the unfinished; its secrets are needed no more."""
+    """Remove the run from the list of unfinished runs, and its secrets, which no recovery needs any more."""
     unlink(f"{state}/{LIVE_FOLDER}/{run_id}")
     unlink(f"{state}/{RUNS_FOLDER}/{run_id}/{SECRETS_FILE}")
 
 
 def write_whole(path: str, data: bytes) -> None:
-    """Write a file that is there whole or not at all, in whatever moment supervise is killed.
+    """Write a file by a rename, so that it is whole or absent also where supervise is killed while it writes.
 
     It is not `files.user_files.replace`, which a short run would load for this alone: its folder is the user's own.
     Raises OSError.
@@ -345,7 +351,7 @@ def write_whole(path: str, data: bytes) -> None:
 
 
 def write_new(path: str, data: bytes) -> bool:
-    """Write a file in the same way, unless it is there already: then return False.
+    """Write a file as `write_whole` does; return False, without a change, where it exists already.
 
     Raises OSError.
     """
@@ -355,7 +361,7 @@ def write_new(path: str, data: bytes) -> bool:
     except FileExistsError:
         return False
     except OSError:
-        # A file system without hard links.
+        # The file system has no hard links: two processes at once may both write the file here.
         if os.path.lexists(path):
             return False
         os.rename(beside, path)
@@ -375,7 +381,7 @@ def open_own(path: str, flags: int = CREATE_FLAGS, *, dir_fd: "int | None" = Non
     try:
         os.fchmod(fd, FILE_MODE)
     except OSError:
-        # The file system has no modes, as vfat: the file is as open as its mount has it.
+        # The file system has no modes (vfat): the mount options decide who may read the file.
         pass
     return fd
 
@@ -394,9 +400,9 @@ def _write_beside(path: str, data: bytes) -> str:
 
 
 def _write_all(fd: int, data: bytes) -> None:
-    """Write all of the data: where the disk or the limit of a file (`ulimit -f`) has room for a part, that is written.
+    """Write all of the data; on a full disk, or at the limit of `ulimit -f`, as much as there is room for.
 
-    It is not `text.writer.write_all`, which a short run would load for this alone; a file of a record never blocks.
+    It is not `text.writer.write_all`, which a short run would load for this alone; a regular file never blocks.
     Raises OSError.
     """
     while data:
@@ -404,10 +410,10 @@ def _write_all(fd: int, data: bytes) -> None:
 
 
 def remove(state: str, name: str) -> None:
-    """Remove that folder of a run, as far as it can be; what links to it is left to dangle."""
+    """Remove that folder of a run as far as possible; a link in `names/` that names it is left."""
     folder = f"{state}/{RUNS_FOLDER}/{name}"
     try:
-        # A link is not followed: what it leads to is no record.
+        # O_NOFOLLOW: a link leads out of the records, to files that are none of a run.
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             for one in os.listdir(fd):
@@ -421,9 +427,9 @@ def remove(state: str, name: str) -> None:
 
 
 def _make_folders(state: str) -> None:
-    """Make the folders that all runs share, of which this user alone may write each.
+    """Make the folders that all runs share, and check that the effective user alone may write them.
 
-    A home that is not there is not made: it would be one only by its name.
+    A missing home folder is not made: supervise would make a folder that is a home by its name alone.
     Raises OSError.
     """
     way = paths.closed_way(state)
@@ -445,7 +451,7 @@ def _make_folders(state: str) -> None:
 
 
 def _point(link: str, run_id: str) -> None:
-    """Name the last run of that name; without it the run is found by its id alone."""
+    """Point a link in `names/` to that run; an error is ignored, and the run is then found by its id alone."""
     beside = f"{link}.{run_id}"
     try:
         os.symlink(run_id, beside)
@@ -462,7 +468,7 @@ def _is_fresh(mark: str) -> bool:
 
 
 def unlink(path: str) -> None:
-    """Remove a file, if it can be."""
+    """Remove a file; an error is ignored."""
     try:
         os.unlink(path)
     except OSError:
@@ -478,16 +484,16 @@ def _words(words: "str | list[str]") -> "list[str]":
 
 
 def _hex(words: "list[str]") -> "list[str] | None":
-    """The words as bytes, in hexadecimal; None where all of them are texts."""
+    """Return the words as bytes in hexadecimal; None where all of them are UTF-8."""
     if all(serializer.marked(word) is word for word in words):
         return None
     return [os.fsencode(word).hex() for word in words]
 
 
 def cwd() -> str:
-    """The working directory; empty where there is none any more."""
+    """Return the working directory; '' where it was removed."""
     try:
         return os.getcwd()
     except OSError:
-        # It was removed under us.
+        # Another process has removed it.
         return ""

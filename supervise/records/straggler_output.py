@@ -1,8 +1,8 @@
-"""Reads on what processes print that outlive their run, in a small process, into the record or away.
+"""A small process that reads the output of stragglers, processes that outlive their run, into the record.
 
-Without it they would get SIGPIPE at their next line, as soon as the supervisor has closed its end of their pipe.  The
-process holds nothing of the caller's: neither its stdout, which a caller may read to its end, nor its folder.  It ends
-when no process holds the other end of a pipe any more.
+Without this process the stragglers would get SIGPIPE at their next write, once the supervisor has closed its end of the
+pipe.  Where the run has no record, the bytes are dropped.  The process keeps nothing of the caller open: not its
+stdout, which the caller may read to the end, and not its folder.  It ends when no process has the write end of a pipe.
 """
 
 import os
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 PROCESS_NAME = "supervise-keeper"
-"""The word that names the process in its command line."""
+"""The word in the command line by which users and tests recognize the process."""
 READ_BYTES = 1 << 16
 CODE = "import sys; sys.path.insert(0, sys.argv[1]); from supervise.records.straggler_output import main; main()"
 
 
 def start(kept: "Sequence[tuple[str, int]]", folder: str, most: int, before: int) -> bool:
-    """Start the process; False where it cannot be had.
+    """Start the process; return False where it cannot be started.
 
-    `kept` are the streams and their read ends; `folder` is that of the record, '' for none; `most` is the bound
-    of the recorded output in bytes, and `before` the bytes that were printed so far.
+    `kept`: pairs of a stream's name and its read end.  `folder`: the folder of the record, '' for none.  `most`: the
+    bound of the recorded output in bytes.  `before`: the bytes that the run has printed so far.
     """
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     words = [f"{stream}={fd}" for stream, fd in kept]
@@ -52,14 +52,14 @@ def start(kept: "Sequence[tuple[str, int]]", folder: str, most: int, before: int
 
 
 def is_held(pipe: int) -> bool:
-    """Return whether a process has the other end of that pipe, or left something in it."""
+    """Return whether a process holds the write end of that pipe, or unread bytes are in the pipe."""
     poll = select.poll()
     poll.register(pipe, select.POLLIN)
     return all(events & select.POLLIN for _, events in poll.poll(0))
 
 
 def main() -> None:
-    """Read on until all pipes have ended."""
+    """Read all pipes to their ends; the entry of the new process."""
     folder, most, before, *words = sys.argv[3:]
     streams = {int(fd): stream for stream, _, fd in (word.partition("=") for word in words)}
     _close_all_but(streams)
@@ -87,7 +87,7 @@ def main() -> None:
 
 
 def _close_all_but(kept: "dict[int, str]") -> None:
-    """Close what the caller has left open in this process, which holds nothing of the caller's."""
+    """Close all descriptors from 3 on but `kept`: the caller may have left some open for its children."""
     low = 3
     for fd in sorted(kept):
         os.closerange(low, fd)

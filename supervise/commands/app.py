@@ -8,7 +8,6 @@ import difflib
 import inspect
 import io
 import os
-import shlex
 import sys
 from collections.abc import Callable, Mapping
 from typing import Annotated, NoReturn
@@ -23,9 +22,8 @@ from supervise.core.exit_codes import ExitCode
 from supervise.options.argv import Request, fill
 from supervise.options.table import OPTIONS, WORD_SEPARATOR, BadValueError, Option, option_names
 from supervise.process import command_hints
-from supervise.text import stderr, writer
+from supervise.text import shell_words, stderr, writer
 from supervise.text.redaction import MASK, Redaction
-from supervise.text.sanitizer import clean
 
 USAGE = "supervise run [OPTIONS] [--] COMMAND [ARG]..."
 SHORT_HELP = (
@@ -324,7 +322,5 @@ def _shown(words: list[str]) -> str:
     Passwords are masked, since the log of a CI job may be public.
     """
     shown = Redaction().words(words[:QUOTE_WORDS])
-    text = " ".join(
-        word if word == MASK else shlex.quote(word) if clean(word) == word else repr(word) for word in shown
-    )
+    text = " ".join(word if word == MASK else shell_words.quoted(word) for word in shown)
     return text if len(text) <= QUOTE_CHARACTERS else text[:QUOTE_CHARACTERS] + " ..."

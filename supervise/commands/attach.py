@@ -6,12 +6,13 @@ import select
 from typing import Any
 
 from supervise import EXIT_ERROR, EXIT_SIGNALED
-from supervise.commands import formats, lookup
+from supervise.commands import lookup
 from supervise.commands.keyboard import Detached, Keyboard
 from supervise.control.client import Connection
 from supervise.records.bounded_output import Chunk
 from supervise.records.output_follower import Follower
 from supervise.text import stderr
+from supervise.text.byte_count import size
 from supervise.text.writer import write_all
 
 
@@ -53,7 +54,7 @@ def write_chunk(chunk: Chunk, end: str = "\n") -> None:
     Raises OSError.
     """
     if chunk.left_out:
-        stderr.say(f"{formats.size(chunk.left_out)} of output are left out here", end=end)
+        stderr.say(f"{size(chunk.left_out)} of output are left out here", end=end)
     write_all(2 if chunk.stream == "stderr" else 1, chunk.data)
 
 

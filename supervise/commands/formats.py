@@ -4,12 +4,10 @@ import os
 from time import localtime, strftime
 
 from supervise.records import reader
-from supervise.text.sanitizer import clean, is_plain
+from supervise.text.sanitizer import clean
 from supervise.text.writer import write_all
 
 UNITS = (("d", 86400), ("h", 3600), ("m", 60))
-PLAIN = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./-_"
-"""Characters that no shell treats in a special way."""
 
 
 def print_line(text: str) -> None:
@@ -26,31 +24,6 @@ def write(data: "bytes | memoryview") -> None:
     Raises OSError.
     """
     write_all(1, data)
-
-
-def command_line(words: list[str]) -> str:
-    """Return the words as one would type them in a POSIX shell, on one line."""
-    return " ".join(map(quoted, words))
-
-
-def quoted(word: str) -> str:
-    """Return the word quoted for a POSIX shell.
-
-    A word with characters that do not print is quoted as $'...', which bash, zsh and ksh understand.
-    """
-    if word and all(one in PLAIN for one in word):
-        return word
-    if clean(word) == word:
-        return "'" + word.replace("'", "'\\''") + "'"
-    return "$'" + "".join(map(_escaped, word)) + "'"
-
-
-def _escaped(character: str) -> str:
-    if character in "\\'":
-        return "\\" + character
-    if is_plain(character):
-        return character
-    return "".join(f"\\x{byte:02x}" for byte in os.fsencode(character))
 
 
 def duration(seconds: float | None) -> str:
@@ -71,15 +44,6 @@ def duration(seconds: float | None) -> str:
 def local_time(epoch: float | None) -> str:
     """Return the time of epoch seconds in the local time zone: `2026-11-24 20:01:39`; `?` for None."""
     return reader.UNKNOWN_WORD if epoch is None else strftime("%Y-%m-%d %H:%M:%S", localtime(epoch))
-
-
-def size(count: float) -> str:
-    """Return the number of bytes in powers of 1000: `999 B`, `1.2 MB`."""
-    units = iter(("B", "kB", "MB", "GB", "TB"))
-    unit = next(units)
-    while count >= 999.5 and unit != "TB":
-        count, unit = count / 1000, next(units)
-    return f"{count:.0f} {unit}" if unit == "B" or count >= 9.95 else f"{count:.1f} {unit}"
 
 
 def table(rows: list[list[str]], width: int | None) -> list[str]:

@@ -11,6 +11,7 @@ from supervise.options.table import BadValueError
 from supervise.records.bounded_output import Chunk, Reader
 from supervise.records.output_follower import Follower
 from supervise.text import stderr
+from supervise.text.byte_count import size
 from supervise.text.sanitizer import Cleaner, cleaned
 from supervise.text.stderr import PREFIX
 
@@ -215,7 +216,7 @@ _said: list[bool] = []
 
 
 def _left_out(chunk: Chunk) -> bytes:
-    return f"{PREFIX}{formats.size(chunk.left_out)} ({chunk.left_out} bytes) of output are left out here\n".encode()
+    return f"{PREFIX}{size(chunk.left_out)} ({chunk.left_out} bytes) of output are left out here\n".encode()
 
 
 def _lines(data: bytes) -> list[bytes]:

@@ -12,6 +12,7 @@ from supervise.options.table import BadValueError
 from supervise.process import identity
 from supervise.records import reader
 from supervise.records.store import LOCK_FILE, SOCKET_FILE
+from supervise.text import stderr
 from supervise.text.sanitizer import clean
 
 TYPE_CHECKING = False
@@ -166,6 +167,21 @@ def find_record(word: str) -> "Record":
         return reader.find(word)
     except reader.NotFoundError as error:
         raise BadValueError(str(error)) from None
+
+
+def own_state() -> str:
+    """Return the state folder of the effective user, whose records `recover` and `prune` change.
+
+    Prints a line where HOME leads to another user's folder, which is not used.
+    Raises BadValueError where the user has no folder that can be used.
+    """
+    try:
+        state, notice = reader.own_state()
+    except reader.NotFoundError as error:
+        raise BadValueError(str(error)) from None
+    if notice:
+        stderr.say(notice)
+    return state
 
 
 def check_kept(record: "Record") -> None:

@@ -3,22 +3,16 @@
 import os
 from typing import Any
 
-from supervise.commands import formats
+from supervise.commands import formats, lookup
 from supervise.options import argv
 from supervise.options.table import BadValueError, option_names
 from supervise.options.values import read as read_value
-from supervise.records import reader, retention
-from supervise.text import stderr
+from supervise.records import retention
 
 
 def main(values: dict[str, Any], operands: list[str]) -> int:
     """Remove the records that are beyond the bounds, and print their number; return 0."""
-    try:
-        state, notice = reader.own_state()
-    except reader.NotFoundError as error:
-        raise BadValueError(str(error)) from None
-    if notice:
-        stderr.say(notice)
+    state = lookup.own_state()
     removed, _ = retention.prune(state, _bounds(values))
     formats.print_line(f"{len(removed)} {'run' if len(removed) == 1 else 'runs'} removed")
     return 0

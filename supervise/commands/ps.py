@@ -8,7 +8,7 @@ from supervise.commands.summary import Summary
 from supervise.options import serializer
 from supervise.options.table import BadValueError
 from supervise.records import reader
-from supervise.text import stderr
+from supervise.text import shell_words, stderr
 from supervise.text.sanitizer import clean
 
 TITLES = ["RUN", "NAME", "STATE", "STARTED", "TOOK", "COMMAND"]
@@ -70,4 +70,4 @@ def _times(one: Summary) -> tuple[str, str]:
 
 
 def _command(one: Summary) -> str:
-    return formats.command_line(one.record.command) or reader.UNKNOWN_WORD
+    return shell_words.command_line(one.record.command) or reader.UNKNOWN_WORD

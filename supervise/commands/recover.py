@@ -1,16 +1,14 @@
 """`supervise recover`: stop what is left of lost runs, and run some of them again."""
 
 import json
-import shlex
 from typing import Any
 
 from supervise import EXIT_ERROR
-from supervise.commands import formats
+from supervise.commands import formats, lookup
 from supervise.faces.report_shape import SCHEMA
-from supervise.options.table import BadValueError
 from supervise.records import liveness, reader, recovery, rerun
 from supervise.records.recovery import Lost
-from supervise.text import stderr
+from supervise.text import shell_words
 from supervise.text.sanitizer import clean
 
 SOME_LOST = 1
@@ -22,12 +20,7 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
 
     Returns 0 where nothing was lost, 1 where something was, 125 where something could not be done.
     """
-    try:
-        state, notice = reader.own_state()
-    except reader.NotFoundError as error:
-        raise BadValueError(str(error)) from None
-    if notice:
-        stderr.say(notice)
+    state = lookup.own_state()
     is_dry, host = values["dry_run"], values["host"] or ""
     losses = recovery.preview(state, host) if is_dry else recovery.recover(state, rerun.rerun, host)
     others = [(record, f"it is a run of the host {clean(record.host)}") for record in recovery.left_alone(state, host)]
@@ -92,4 +85,4 @@ def _named(processes: list[tuple[int, str]]) -> str:
 
 
 def _quoted(command: list[str]) -> str:
-    return clean(shlex.join(command)) if command else reader.UNKNOWN_WORD
+    return shell_words.command_line(command) if command else reader.UNKNOWN_WORD

@@ -10,6 +10,8 @@ from supervise.commands.summary import bytes_of, seconds_of
 from supervise.commands.timeline import Timeline, read_timeline
 from supervise.options import serializer
 from supervise.records import reader
+from supervise.text import shell_words
+from supervise.text.byte_count import size
 from supervise.text.sanitizer import clean
 
 LEGEND = {
@@ -86,7 +88,7 @@ def _draw(timeline: Timeline) -> None:
         if rates:
             most = max(rate for _, _, rate in rates)
             line = _spark(rates, _span(timeline), width, PLAIN_HEIGHTS if is_plain else HEIGHTS)
-            shown = f"{most:.0f}%" if title == "cpu" else f"{formats.size(most)}/s"
+            shown = f"{most:.0f}%" if title == "cpu" else f"{size(most)}/s"
             console.print(Text.assemble((f"{title:<9}", "dim"), (line, "blue"), f"  up to {shown}"))
     if (left_out := len(timeline.marks) - SHOWN_MARKS) > 0:
         console.print(f"  ... {left_out} more before")
@@ -106,8 +108,8 @@ def _draw(timeline: Timeline) -> None:
         masked = " (*** stands for secrets, which are not on record)" if record.is_redacted else ""
         console.print(Text(f"\nrun it again{masked}", "dim"))
         folder = record.cwd
-        cd = f"cd {formats.quoted(folder)} && " if folder else ""
-        console.print(Text(f"  {cd}{formats.command_line(timeline.again)}".encode(errors="replace").decode()))
+        cd = f"cd {shell_words.quoted(folder)} && " if folder else ""
+        console.print(Text(f"  {cd}{shell_words.command_line(timeline.again)}".encode(errors="replace").decode()))
 
 
 def _facts(timeline: Timeline) -> list[tuple[str, str]]:
@@ -117,7 +119,7 @@ def _facts(timeline: Timeline) -> list[tuple[str, str]]:
     length = formats.duration(summary.duration)
     length = f"{length} ago" if summary.state == "running" else f"took {length}"
     found = [
-        ("command", clean(formats.command_line(summary.record.command) or "?")),
+        ("command", clean(shell_words.command_line(summary.record.command) or "?")),
         # The path of a folder that was removed before the run is empty.
         ("in", clean(f"{facts.get('cwd', '?') or 'a removed folder'} on {facts.get('host', '?')}")),
         ("started", f"{formats.local_time(summary.started)}{until}, {length}"),
@@ -132,8 +134,8 @@ def _facts(timeline: Timeline) -> list[tuple[str, str]]:
         both = bytes_of(usage.get("both_bytes")) or 0
         parts = [
             "" if cpu is None else f"{cpu:.2f} s of CPU",
-            "" if rss is None else f"{formats.size(rss)} of memory at most",
-            "" if out is None or err is None else f"{formats.size(out + err + both)} printed",
+            "" if rss is None else f"{size(rss)} of memory at most",
+            "" if out is None or err is None else f"{size(out + err + both)} printed",
         ]
         found.append(("used", ", ".join(filter(None, parts)) or "?"))
     attempts = summary.end.get("attempts")

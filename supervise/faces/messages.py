@@ -29,6 +29,7 @@ from supervise.core.policy import Policy
 from supervise.core.retry import RETRY_ON_OF_OUTCOME as RETRIED
 from supervise.faces import phrases
 from supervise.faces.report_items import Diagnosis, Moment, NotRetried, ReportItem, Said, Stragglers, Trouble
+from supervise.text import shell_words
 from supervise.text.sanitizer import clean
 from supervise.text.signal_names import signal_name
 from supervise.text.stderr import PREFIX
@@ -126,7 +127,7 @@ class StderrMessages:
     def _verbosely(self, item: ReportItem, moment: Moment) -> list[str]:
         match item:
             case Started(pid):
-                return [f"started: pid {pid}: {phrases.quoted(self._command)}"]
+                return [f"started: pid {pid}: {shell_words.command_line(self._command)}"]
             case Access(at, how):
                 return [f"access after {phrases.measured(at)}: {how}"]
             case ProbeFailed(_, why):

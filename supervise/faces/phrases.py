@@ -1,11 +1,11 @@
 """Values as people read them. Text of others is cleaned here: it becomes one line without control characters."""
 
-import shlex
 from datetime import datetime
 
 from supervise.core.events import Activity, Process, ProcessSnapshot, Socket
 from supervise.core.outcome import Cause, Exit, Outcome
 from supervise.faces.report_items import LastLine
+from supervise.text.byte_count import size
 from supervise.text.sanitizer import clean
 from supervise.text.signal_names import signal_name
 
@@ -13,7 +13,6 @@ UNITS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000))
 """Milliseconds of each unit above a second."""
 LATEST_EPOCH_SECONDS = 253_402_128_000
 """The end of the year 9999 less two days: datetime knows no later year, in any time zone."""
-SIZES = ("kB", "MB", "GB", "TB", "PB")
 STATES = {
     "R": "running",
     "S": "sleeping",
@@ -54,22 +53,6 @@ def local_time(epoch: float, now: float) -> str:
     moment, today = (datetime.fromtimestamp(round(min(one, LATEST_EPOCH_SECONDS))).astimezone() for one in (epoch, now))
     text = moment.isoformat(sep=" ", timespec="seconds")
     return text if moment.date() != today.date() else text.partition(" ")[2]
-
-
-def size(count: int) -> str:
-    """Return `999 B`, `1.2 MB` or `12 MB`, in powers of 1000."""
-    if count < 1000:
-        return f"{count} B"
-    number, units = count / 1000, list(SIZES)
-    while round(number) >= 1000 and len(units) > 1:
-        number /= 1000
-        del units[0]
-    return f"{number:.1f} {units[0]}" if round(number, 1) < 10 else f"{number:.0f} {units[0]}"
-
-
-def quoted(command: list[str]) -> str:
-    """Return the command as a user would type it into bash."""
-    return " ".join(shlex.quote(word) if clean(word) == word else _ansi_quoted(word) for word in command)
 
 
 def process(one: Process) -> str:
@@ -154,8 +137,3 @@ def _number(count: int, noun: str) -> str:
 def percent(value: float) -> str:
     """Return `97%` or `0.3%`."""
     return f"{value:.0f}%" if value >= 10 else f"{round(value, 1):g}%"
-
-
-def _ansi_quoted(word: str) -> str:
-    escaped = (("\\" if letter in "\\'" else "") + clean(letter) for letter in word)
-    return "$'" + "".join(escaped) + "'"

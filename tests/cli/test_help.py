@@ -196,9 +196,9 @@ def test_the_refusal_of_a_bad_value_says_what_the_option_takes(call):
 
 def test_a_refusal_escapes_odd_bytes_and_line_breaks(call):
     assert refused(call(b"m\xffke\nx"))[0].startswith("no such command 'm\\udcffke\\nx'; did you mean: ")
-    assert refused(call("run", b"--t\xffm\n\x1b[31m", "x"))[0].startswith("no such option '--t\\udcffm\\n\\x1b[31m'; ")
+    assert refused(call("run", b"--t\xffm\n\x1b[31m", "x"))[0].startswith("no such option $'--t\\xffm\\n\\x1b[31m'; ")
     assert refused(call("run", b"-t\xff\n", "x"))[0].startswith("-t: got '\\udcff\\n', takes a duration ")
-    assert refused(call("-q", b"m\xff\n"))[0] == "put -- before the command: supervise -q -- 'm\\udcff\\n'"
+    assert refused(call("-q", b"m\xff\n"))[0] == "put -- before the command: supervise -q -- $'m\\xff\\n'"
 
 
 def test_the_refusal_of_a_very_long_call_is_short(call):

@@ -58,7 +58,7 @@ def test_one_that_is_lost(supervise: Place) -> None:
 def test_a_command_of_many_lines_takes_one(supervise: Place) -> None:
     supervise.start("--", "echo", "a\nb", "it's", "\x1b[31m", report=False).wait()
     [_, row] = lines(ask(supervise, "ps", "--all"))
-    assert row.endswith(r"echo $'a\x0ab' 'it'\''s' $'\x1b[31m'")
+    assert row.endswith(r"echo $'a\nb' 'it'\''s' $'\x1b[31m'")
 
 
 def test_what_is_not_ours_in_the_folder(supervise: Place) -> None:

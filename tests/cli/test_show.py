@@ -70,7 +70,7 @@ def test_the_command_to_run_it_again_does(supervise: Place) -> None:
     assert supervise.shell(f"cd /; {line.strip()}").code == 0
     assert supervise.file("said").read_bytes() == first
     assert supervise.shell("supervise ps --all --json").out.count(b'"run_id"') == 2
-    assert told(supervise)["again"] == shlex.split(line.partition("&&")[2].replace("$'a\\x0ab'", "'a\nb'"))
+    assert told(supervise)["again"] == shlex.split(line.partition("&&")[2].replace("$'a\\nb'", "'a\nb'"))
 
 
 def test_of_one_that_goes_on(supervise: Place) -> None:

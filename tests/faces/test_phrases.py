@@ -1,5 +1,3 @@
-import shutil
-import subprocess
 from dataclasses import replace
 
 import pytest
@@ -11,6 +9,7 @@ from supervise.core.outcome import Exit
 from supervise.faces import phrases
 from supervise.faces.report_items import LastLine
 from supervise.options.values import duration as read_duration
+from supervise.text import byte_count
 from tests.support.examples import (
     COMPILER,
     EPOCH,
@@ -96,7 +95,7 @@ def test_a_local_time(ahead: float, expected: str) -> None:
     ],
 )
 def test_a_size(count: int, expected: str) -> None:
-    assert phrases.size(count) == expected
+    assert byte_count.size(count) == expected
 
 
 @pytest.mark.parametrize(
@@ -189,26 +188,3 @@ def test_no_name_reaches_a_terminal_as_it_is(seen: Activity, one: Process) -> No
 def test_nothing_that_was_read_reaches_a_terminal_as_it_is(one: ProcessSnapshot, line: LastLine, t: float) -> None:
     assert phrases.process_snapshot(one).isprintable()
     assert phrases.last_line(line, t).isprintable()
-
-
-@pytest.mark.parametrize(
-    ("command", "expected"),
-    [
-        (["make", "-j4"], "make -j4"),
-        (["sh", "-c", "exit 1; echo 'x'"], """sh -c 'exit 1; echo '"'"'x'"'"''"""),
-        (["", "é"], "'' 'é'"),
-        (["a\nb'\\\udcff"], r"$'a\nb\'\\\xff'"),
-    ],
-)
-def test_a_quoted_command(command: list[str], expected: str) -> None:
-    assert phrases.quoted(command) == expected
-
-
-@pytest.mark.skipif(not shutil.which("bash"), reason="there is no bash here to ask")
-def test_bash_reads_a_quoted_command_as_it_was() -> None:
-    # Every byte but NUL, and letters that do not print; each before a digit that an escape must not swallow.
-    command = [bytes([number, 0x31]).decode(errors="surrogateescape") for number in range(1, 256)]
-    command += ["\u202e1", "\U000e00011", "$HOME 1", "'", "\\", "!x", "~", "é\udcc3"]
-    script = f"printf '%s\\0' {phrases.quoted(command)}"
-    done = subprocess.run(["bash", "-c", script], capture_output=True, check=True, env={"LC_ALL": "C.UTF-8"})
-    assert done.stdout.decode(errors="surrogateescape").split("\0")[:-1] == command

@@ -3,4 +3,5 @@
 __version__ = "0.1.0"
 
 EXIT_TRY_AGAIN, EXIT_ERROR, EXIT_SIGNALED = 75, 125, 128
-"""Three of `core.exit_codes.ExitCode`, for what runs before the command is born; to the last a signal is added."""
+"""Three members of `core.exit_codes.ExitCode`, for code that runs before the command starts. The number of a signal is
+added to the last one."""

@@ -84,14 +84,14 @@ def main(words: list[str], environ: Mapping[str, str]) -> Request | invocation.I
     if row is None and (parts := subcommands.second_words(words[0])) and words[1:2] not in ([one] for one in HELP):
         refuse(f"{words[0]}: takes one of {', '.join(parts)}" + "".join(f", got {_shown([one])}" for one in words[1:2]))
     try:
-        said, command = _parse(["run", *words] if is_bare else words)
+        given, command = _parse(["run", *words] if is_bare else words)
         if row:
-            return invocation.fill(row, said, command, _written(words, option_names(row.options)))
+            return invocation.fill(row, given, command, _written(words, option_names(row.options)))
         if not command:
             refuse("there is no COMMAND to run", f"usage: {USAGE}")
         if is_bare and words[-len(command) - 1] != "--":
             refuse(_not_separated(words, command))
-        return fill(said, command, environ, _written(words[: len(words) - len(command)], option_names()))
+        return fill(given, command, environ, _written(words[: len(words) - len(command)], option_names()))
     except BadValueError as error:
         refuse(str(error))
     except UsageError as error:
@@ -186,13 +186,13 @@ def _collector(row: Subcommand) -> Callable[..., Words]:
 
 
 def _collect(context: typer.Context, version: bool | None, **words: str | bool | list[str] | None) -> Words:
-    said: dict[str, str] = {}
+    given: dict[str, str] = {}
     for key, word in words.items():
         if isinstance(word, list | tuple):
-            said |= {key: WORD_SEPARATOR.join(word)} if word else {}
+            given |= {key: WORD_SEPARATOR.join(word)} if word else {}
         elif word is not None:
-            said[key] = "on" if word is True else str(word)
-    return said, list(context.args)
+            given[key] = "on" if word is True else str(word)
+    return given, list(context.args)
 
 
 def _parameters(rows: tuple[Option, ...]) -> list[inspect.Parameter]:

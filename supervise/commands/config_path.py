@@ -44,8 +44,8 @@ def path_of(values: dict[str, Any], *, is_to_be_written: bool = False) -> str:
     Prints a line where the environment leads to another user's file, which is not used.
     Raises BadValueError where the user has no home, and where another user's file would be written.
     """
-    said = {"config": values["config"]} if values["config"] else {}
-    path, notice = config_location.find(said, os.environ)
+    given = {"config": values["config"]} if values["config"] else {}
+    path, notice = config_location.find(given, os.environ)
     if notice and is_to_be_written:
         raise BadValueError(f"{notice}; name a file with --config to write one")
     if not path:

@@ -14,14 +14,14 @@ from supervise.text.sanitizer import clean
 
 def main(values: dict[str, Any], operands: list[str]) -> int:
     """Print a line for each option, or one JSON object; return 0."""
-    said = {key: values[key] for key in config.NOT_CONFIGURED if values[key]}
+    given = {key: values[key] for key in config.NOT_CONFIGURED if values[key]}
     check_readable(values)
-    path, _ = config_location.find(said, os.environ)
-    settings, notice = argv.configuration(said, os.environ)
+    path, _ = config_location.find(given, os.environ)
+    settings, notice = argv.configuration(given, os.environ)
     if notice:
         stderr.say(notice)
     lines = config.load(path).lines if settings else {}
-    rows = [_row(option, settings.get(option.key), path, lines) for option in OPTIONS if option.name not in said]
+    rows = [_row(option, settings.get(option.key), path, lines) for option in OPTIONS if option.name not in given]
     rows = [row for row in rows if row["option"] not in config.NOT_CONFIGURED]
     if values["json"]:
         import json

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def of_run(info: "RunInfo") -> "Variables":
     """Return the changes for a run and its first attempt."""
-    variables: Variables = {os.fsencode(name): None for name in info.request.taken}
+    variables: Variables = {os.fsencode(name): None for name in info.request.withheld}
     if is_lc_ctype_ours():
         variables[b"LC_CTYPE"] = None
     if RECOVERED_FROM in os.environ:

@@ -109,13 +109,15 @@ def plan(info: "RunInfo") -> Plan:
     shown = kept
     if redaction:
         shown = {name: redaction.word(f"{name}={word}")[len(name) + 1 :] for name, word in kept.items()}
-    options = {name: word.split(WORD_SEPARATOR) if WORD_SEPARATOR in word else word for name, word in info.said.items()}
+    options = {
+        name: word.split(WORD_SEPARATOR) if WORD_SEPARATOR in word else word for name, word in info.given.items()
+    }
     facts = store.facts_of(info.run_id, values["name"], info.command, info.started_at, options, shown, recovered_from())
     secrets = None
     if redaction and redaction.has_found:
         facts["redacted"] = True
         if values["keep_secrets"]:
-            secrets = store.words_of(request.command, request.said, kept)
+            secrets = store.words_of(request.command, request.given, kept)
         elif values["on_interrupt"] == "rerun":
             warn("recover will not run this again: its words have secrets in them, which only --keep-secrets keeps")
     bounds = tuple(values[f"records_{what}"] for what in ("age", "number", "max"))

@@ -73,7 +73,7 @@ class RunInfo:
         """The value of each option, by the option's key."""
         self.redaction: Redaction | None = None
         """The rules that hide secrets in the words; None where the words look as if they had no secret."""
-        self.command, self.said = request.command, request.said
+        self.command, self.given = request.command, request.given
         """The words of the command and of the options as they are shown and recorded: without their secrets."""
         self.parent = os.getppid()
         self.mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, ())
@@ -96,16 +96,16 @@ class RunInfo:
         Raises OSError, ImportError or MemoryError where the rules cannot be loaded.
         """
         request = self.request
-        text = WORD_SEPARATOR.join((*request.command, *request.said.values())).lower()
+        text = WORD_SEPARATOR.join((*request.command, *request.given.values())).lower()
         if not (self.values["redact"] or self.values["keep_env"] or any(mark in text for mark in SUSPECT_PARTS)):
             return
         from supervise.text.redaction import Redaction
 
         self.redaction = redaction = Redaction(self.values["redact"])
         self.command = redaction.words(request.command)
-        self.said = {
+        self.given = {
             name: WORD_SEPARATOR.join(map(redaction.word, word.split(WORD_SEPARATOR)))
-            for name, word in request.said.items()
+            for name, word in request.given.items()
         }
 
     def set_budget(self, seconds: "float | None") -> None:

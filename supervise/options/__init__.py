@@ -1,1 +1,1 @@
-"""Words to values: the one table of the options, and the readers of the command line and the configuration."""
+"""From words to values: the one table of options, and the readers of the command line and of the configuration."""

@@ -1,8 +1,9 @@
-"""The one table of what `--access-on` takes: a row for each kind of sign that shows that the command is up.
+"""The one table of the values of `--access-on`: a row for each kind of sign that shows that the command is up.
 
-The reader of the option, its help, the completions, the manual and the lookout for the signs all come from the table.
-A new kind is a row here, a function of that name in `access/checks.py` if something has to be looked for, and tests.
-Plain classes and built-in types only: a run with `--access-on` loads this before the command is born.
+The reader of the option, its help, the completions, the manual and the detector of the signs are all made from the
+table. A new kind is a row here, a function of the same name in `access/checks.py` if the sign has to be looked for, and
+tests. A run with `--access-on` loads this module before its command starts, so it uses plain classes and built-in types
+only.
 """
 
 import os
@@ -13,18 +14,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 REPORTED = ""
-"""The check of a kind that another part of supervise tells of: the first byte, sd_notify, a client."""
+"""The check of a kind that another part of supervise reports: the first byte, sd_notify(3), a client."""
 LINES = "lines"
-"""The check of a kind that is looked for in the lines of the output."""
+"""The check of a kind that is searched for in the lines of the output."""
 SUN_PATH_BYTES = 108 if sys.platform == "linux" else 104
-"""Room for an address in struct sockaddr_un: a path and its NUL, or the NUL before an abstract name (unix(7))."""
+"""Bytes of an address in struct sockaddr_un: a path and its NUL, or the NUL before an abstract name (unix(7))."""
 
 
 class AccessKind:
-    """One row.
+    """One row of the table.
 
-    `validate` takes an argument and returns '', or what the kind takes where that argument is none.  `check` is TOLD,
-    LINES, or the name of a function in `access/checks.py`.  `text` is for the manual: words between asterisks are bold.
+    `validate` takes an argument and returns '' if it is valid, otherwise what the kind takes. `check` is REPORTED,
+    LINES, or the name of a function in `access/checks.py`. `text` is for the manual, where words between asterisks are
+    bold.
     """
 
     __slots__ = ("check", "metavar", "name", "text", "validate")
@@ -38,24 +40,24 @@ class AccessKind:
 
     @property
     def word(self) -> str:
-        """The beginning of a sign of this kind, and all of it where the kind takes no argument: `port=`, `listen`."""
+        """Return the sign, or its beginning up to `=` if the kind takes an argument: `listen`, `port=`."""
         return self.name + "=" * bool(self.metavar)
 
     @property
     def form(self) -> str:
-        """The sign as the help has it: `port=[HOST:]PORT`."""
+        """Return the sign as the help writes it: `port=[HOST:]PORT`."""
         return self.word + self.metavar
 
 
 def kind_of(sign: str) -> "AccessKind | None":
-    """Return the row of a sign as the user writes it; None where it has none, or its argument is missing or extra."""
+    """Return the row of a sign; None if no row has it, or if its argument is missing or not allowed."""
     name, equals, argument = sign.partition("=")
     kind = BY_WORD.get(name + equals)
     return None if kind is None or (equals and not argument) else kind
 
 
 def flaw_of(sign: str) -> str:
-    """Return what `--access-on` takes where the sign is none; '' where it is one."""
+    """Return what `--access-on` takes if the sign is not valid; '' if it is."""
     kind = kind_of(sign)
     if kind is None:
         return "one of " + ", ".join(word + "..." * word.endswith("=") for word in WORDS)
@@ -63,7 +65,7 @@ def flaw_of(sign: str) -> str:
 
 
 def port_of(argument: str) -> "tuple[str, int] | None":
-    """Host and number of `8080` (host ''), `db:5432`, `[::1]:80`; None where it is not a port."""
+    """Return host and number of `8080` (host ''), `db:5432` or `[::1]:80`; None if the argument is no port."""
     host, colon, digits = argument.rpartition(":")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
@@ -76,7 +78,7 @@ def port_of(argument: str) -> "tuple[str, int] | None":
 
 
 def unix_address_of(argument: str) -> bytes:
-    """Return the address of a UNIX socket for connect(2); `@name` is abstract, as ss(8) and systemd write it."""
+    """Return the address of a UNIX socket for connect(2). `@name` is abstract, as ss(8) and systemd write it."""
     return os.fsencode("\0" + argument[1:] if argument.startswith("@") else argument)
 
 
@@ -87,7 +89,7 @@ def _anything(argument: str) -> str:
 def _expression(argument: str) -> str:
     from supervise.text import redaction
 
-    # The matcher takes both the expression and the lines for UTF-8, whatever the locale.
+    # The matcher reads the expression and the lines as UTF-8, whatever the locale is.
     why = redaction.flaw_of(os.fsencode(argument).decode("utf-8", "surrogateescape"))
     return "" if why is None else f"match= and a regular expression: {why}"
 
@@ -101,7 +103,7 @@ def _url(argument: str) -> str:
 
 
 def _is_url(text: str) -> bool:
-    """A client can ask for it; a space or a line break in it would be something else on the wire."""
+    """Return whether an HTTP client can request the text. A space or a line break in it would break the request."""
     scheme, mark, rest = text.partition("://")
     authority = rest.split("/")[0].split("?")[0]
     host, colon, digits = authority.rpartition(":") if not authority.endswith("]") else (authority, "", "")
@@ -119,7 +121,7 @@ def _unix(argument: str) -> str:
     # A path must leave room for the NUL behind it; an abstract name has its NUL in front.
     most = SUN_PATH_BYTES - (not is_abstract)
     if len(unix_address_of(argument)) > most:
-        return f"unix= and an address of at most {most - is_abstract} bytes, as there is no room for more in a socket's"
+        return f"unix= and an address of at most {most - is_abstract} bytes, the room in a socket address"
     return ""
 
 

@@ -1,8 +1,8 @@
-"""The fast reader: the words of a plain run to a Request, by the table alone.
+"""The fast reader: it turns the words of a plain run into a Request by the table of options alone.
 
-What it does not know whole (help, an error, another command) it leaves to `app`, which gives the same result for the
-same words or says what is wrong.  It is imported before the command is born, so built-in modules only; argparse or
-typer would cost more than the command's own start.
+Words that it does not fully know (help, an error, another command) it leaves to `commands/app.py`, which returns the
+same Request for the same words or says what is wrong. This module is loaded before the command starts, so it uses
+built-in modules only; argparse or typer would cost more than the start of the command.
 """
 
 import os
@@ -21,63 +21,63 @@ if TYPE_CHECKING:
 
 FILE = "config.toml"
 ON = "on"
-"""The word of a flag that stands on the command line."""
+"""The word of a flag that is given on the command line."""
 NAMES = option_names()
 CONFIG, PROFILE = NAMES["--config"], NAMES["--profile"]
 
 
 class Request:
-    """What the words ask for."""
+    """What the words of the command line ask for."""
 
-    __slots__ = ("command", "hints", "notice", "said", "taken", "values")
+    __slots__ = ("command", "given", "hints", "notice", "values", "withheld")
 
     def __init__(
         self,
         values: "dict[str, Any]",
         command: "list[str]",
-        taken: "tuple[str, ...]",
-        said: "dict[str, str]",
+        withheld: "tuple[str, ...]",
+        given: "dict[str, str]",
         notice: str = "",
         hints: "tuple[str, ...]" = (),
     ) -> None:
         self.values = values
-        """Of every option, by its key."""
+        """The value of each option, by its key."""
         self.command = command
         """The program and its arguments; never empty."""
-        self.taken = taken
-        """The environment variables that were for us and that the command must not inherit."""
-        self.said = said
-        """The words of all options that are not as the table has them, by their names: said again, they do the same."""
+        self.withheld = withheld
+        """The environment variables that set options of this run, which the command must not inherit."""
+        self.given = given
+        """The word of each option that is not at its default, by name. Given again, the words make the same run."""
         self.hints = hints
-        """What is to be said of variables of the environment that look like an option's."""
+        """Messages about environment variables whose names are nearly those of options."""
         self.notice = notice
-        """Why the configuration that the environment names is left alone: one line; empty where it is not."""
+        """Why the configuration that the environment names is not used, as one line; empty if it is used."""
 
 
 def read(words: "list[str]", environ: "Mapping[str, str]") -> "Request | None":
-    """The Request of `run [OPTIONS] [--] COMMAND...` or `[OPTIONS] -- COMMAND...`; None for whatever else."""
+    """Return the Request of `run [OPTIONS] [--] COMMAND...` or `[OPTIONS] -- COMMAND...`; None for all other words."""
     is_bare = words[:1] != ["run"]
     rest = list(words if is_bare else words[1:])
-    said = take_options(rest, NAMES)
-    if said is None:
+    given = take_options(rest, NAMES)
+    if given is None:
         return None
     has_dashes = rest[:1] == ["--"]
     command = rest[1:] if has_dashes else rest
     if not command or (is_bare and not has_dashes):
         return None
     try:
-        return fill(said, command, environ)
+        return fill(given, command, environ)
     except BadValueError:
         return None
 
 
 def take_options(rest: "list[str]", names: "Mapping[str, Option]") -> "dict[str, str] | None":
-    """Take the options of these names off the front of `rest`: their words by key, the last one where one stands twice.
+    """Remove the leading options from `rest` and return their words by key; None if a word is unknown or has no value.
 
-    Of one that is repeatable all of them, with BETWEEN between.  A flag's word is what the environment would say.
-    None where a word is not one of ours or has no value.
+    If an option is given twice, the last word counts; the words of a repeatable option are joined by WORD_SEPARATOR.
+    The word of a flag is the one that sets it in the environment.
     """
-    said: dict[str, str] = {}
+    given: dict[str, str] = {}
     while rest and rest[0].startswith("-") and rest[0] not in ("-", "--"):
         word = rest.pop(0)
         if word.startswith("--"):
@@ -87,7 +87,7 @@ def take_options(rest: "list[str]", names: "Mapping[str, Option]") -> "dict[str,
                 return None
         else:
             while (option := names.get(word[:2])) is not None and option.is_flag and len(word) > 2:
-                said[option.key] = ON
+                given[option.key] = ON
                 word = "-" + word[2:]
             if option is None:
                 return None
@@ -98,27 +98,27 @@ def take_options(rest: "list[str]", names: "Mapping[str, Option]") -> "dict[str,
             if not rest:
                 return None
             value = rest.pop(0)
-        is_added = option.is_repeatable and option.key in said
-        said[option.key] = said[option.key] + WORD_SEPARATOR + value if is_added else value
-    return said
+        is_added = option.is_repeatable and option.key in given
+        given[option.key] = given[option.key] + WORD_SEPARATOR + value if is_added else value
+    return given
 
 
 def fill(
-    said: "Mapping[str, str]",
+    given: "Mapping[str, str]",
     command: "list[str]",
     environ: "Mapping[str, str]",
     written: "Mapping[str, str] | None" = None,
 ) -> Request:
-    """The Request for the words that the command line said, with the environment's and the defaults for the others.
+    """Return the Request for the words of the command line, with the environment, the configuration and the defaults.
 
-    `written`: how the options are written on the command line, by their keys, where that is known.
-    Raises BadValueError, its text beginning with the option's or the variable's name.
+    `written`: how each option is written on the command line, by key, if that is known. Raises BadValueError with a
+    text that begins with the name of the option or the variable.
     """
     values, words = {option.key: option.value for option in OPTIONS}, {}
     ours = {name: word for name, word in environ.items() if name.startswith(PREFIX)}
-    configured, notice = configuration(said, environ)
-    for option in OPTIONS if said or ours or configured else ():
-        source, word = source_of(option, said, ours)
+    configured, notice = configuration(given, environ)
+    for option in OPTIONS if given or ours or configured else ():
+        source, word = source_of(option, given, ours)
         setting = None if source else configured.get(option.key)
         if not (source or setting):
             continue
@@ -129,80 +129,81 @@ def fill(
             raise BadValueError(f"{source}: {error}") from None
         words[option.name] = setting.word if setting else word
     if configured or values["config"]:
-        # What is configured now is in those words; what will be then shall add nothing.
+        # The words include the configured values of now. A later configuration must add nothing to them.
         words["config"] = os.devnull
         words.pop("profile", None)
     _check_together(values, written or {})
-    # All of them, used or not: a supervise inside the command is not governed by what was said to this one.
-    taken = tuple(name for option in OPTIONS for name in option.variables if name in ours) if ours else ()
+    # All variables of options are withheld, used or not: they must not set options of a supervise inside the command.
+    withheld = tuple(name for option in OPTIONS for name in option.variables if name in ours) if ours else ()
     hints: tuple[str, ...] = ()
-    if len(ours) > len(taken):
+    if len(ours) > len(withheld):
         from supervise.options import misspelt_variables
 
         hints = misspelt_variables.misspelt(ours)
-    return Request(values, command, taken, words, notice, hints)
+    return Request(values, command, withheld, words, notice, hints)
 
 
 def _check_together(values: "Mapping[str, Any]", written: "Mapping[str, str]") -> None:
-    """Raises BadValueError for options that make no sense together, whoever says each of them."""
+    """Raise BadValueError if options contradict each other, wherever each of them is set."""
     if values["access_on"] and values["access_timeout"] is None:
         raise BadValueError(
             "--access-on: needs an access limit (--access-timeout); without one, access is at the start"
         )
     if values["access_on"] and not {*values["access_on"]} - {"attach"}:
-        # Where a record was to be and cannot be made, that is said, and the access limit ends it.
+        # If the record cannot be made, a message says so, and the access limit ends the run.
         if values["no_record"]:
-            raise BadValueError("--access-on: nobody can attach without the record, of which --no-record leaves none")
+            raise BadValueError("--access-on: no client can attach without a record, which --no-record switches off")
         if not values["log_max"]:
-            raise BadValueError("--access-on: nobody can attach without recorded output, of which --log-max keeps none")
+            raise BadValueError("--access-on: no client can attach without recorded output, and --log-max 0 keeps none")
     if values["streams"] == "together" and values["idle_on"] != "both":
-        raise BadValueError(f"--streams: --idle-on {values['idle_on']} needs the two apart, not together")
+        raise BadValueError(f"--streams: --idle-on {values['idle_on']} needs stdout and stderr apart, not together")
     if values["streams"] == "apart" and values["pty"]:
         raise BadValueError("--streams: a terminal (--pty) is one stream, stdout and stderr cannot be apart there")
     if values["detach"] and values["no_record"]:
         detach = written.get("detach", "--detach")
-        raise BadValueError(f"{detach}: its output goes into the record, of which --no-record leaves none")
+        raise BadValueError(f"{detach}: the output goes into the record, which --no-record switches off")
     if values["no_record"] and values["on_interrupt"] == "rerun":
-        raise BadValueError("--on-interrupt: a run is found again by its record, of which --no-record leaves none")
+        raise BadValueError("--on-interrupt: rerun needs a record, which --no-record switches off")
 
 
-def source_of(option: Option, said: "Mapping[str, str]", environ: "Mapping[str, str]") -> "tuple[str, str]":
-    """Who says something about the option, and what; two empty strings where nobody does."""
-    if option.key in said:
-        return "--" + option.name, said[option.key]
+def source_of(option: Option, given: "Mapping[str, str]", environ: "Mapping[str, str]") -> "tuple[str, str]":
+    """Return the option or variable that sets the option, and its word; two empty strings if neither sets it."""
+    if option.key in given:
+        return "--" + option.name, given[option.key]
     for variable in option.variables if environ else ():
         if word := environ.get(variable):
             return variable, WORD_SEPARATOR.join(filter(None, word.split("\n"))) if option.is_repeatable else word
     return "", ""
 
 
-def configuration(said: "Mapping[str, str]", environ: "Mapping[str, str]") -> "tuple[Mapping[str, Setting], str]":
-    """Return what the configuration says of each option, by its key, and why the configuration is left alone, or ''.
+def configuration(given: "Mapping[str, str]", environ: "Mapping[str, str]") -> "tuple[Mapping[str, Setting], str]":
+    """Return the settings of the configuration by the keys of their options, and why no configuration is used, or ''.
 
     Raises BadValueError.
     """
-    profile = source_of(PROFILE, said, environ)
-    if not profile[0] and not source_of(CONFIG, said, environ)[0] and _has_no_file(environ):
+    profile = source_of(PROFILE, given, environ)
+    if not profile[0] and not source_of(CONFIG, given, environ)[0] and _has_no_file(environ):
         return {}, ""
     from supervise.options import config_location
 
-    path, notice = config_location.find(said, environ)
+    path, notice = config_location.find(given, environ)
     if not path:
         if profile[0]:
             where = f" ({notice})" if notice else ""
-            raise BadValueError(
-                f"{profile[0]}: there is no configuration that could have a profile {profile[1]!r}{where}"
-            )
+            raise BadValueError(f"{profile[0]}: no profile {profile[1]!r}, as there is no configuration{where}")
         return {}, notice
     from supervise.options import config
 
-    return config.load(path, is_named=bool(source_of(CONFIG, said, environ)[0])).settings(
+    return config.load(path, is_named=bool(source_of(CONFIG, given, environ)[0])).settings(
         profile[1] if profile[0] else None
     ), notice
 
 
 def _has_no_file(environ: "Mapping[str, str]") -> bool:
-    """Return whether the user has no configuration, as the kernel knows at once; False where it is to be looked for."""
+    """Return whether the user surely has no configuration; False if it must be looked for.
+
+    The kernel must know the answer without a disk.
+    """
     folder = paths.config(environ) if sys.platform == "linux" else None
     if not folder:
         return False
@@ -216,19 +217,19 @@ def _has_no_file(environ: "Mapping[str, str]") -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return True
     except OSError:
-        # What is wrong with it is said when it is read.
+        # The error is reported when the file is read.
         pass
     return False
 
 
 def read_word(option: Option, word: str) -> object:
-    """Return the value of that word.
+    """Return the value of the word for the option.
 
     Raises BadValueError.
     """
     if option.is_flag and word == ON:
         return True
-    # Not for a run of which nothing else is said: it would be the largest file but one that is loaded for it.
+    # A run without options does not load this module, which would be the second largest file that it loads.
     from supervise.options import values
 
     return values.read(option, word)

@@ -1,13 +1,13 @@
-"""The configuration: defaults for the options of `run`, and profiles of them, from one file of TOML.
+"""The configuration: defaults for the options of `run`, and profiles of them, in one TOML file.
 
     idle-timeout = "15m"        # for every run
 
-    [profiles.ci]               # for those with --profile ci
+    [profiles.ci]               # for runs with --profile ci
     timeout = "1h"
     warn-at = ["5m", "1m"]
 
-It is imported only where there is such a file.  What is wrong with it is told with its line: a run looks at the
-defaults and at its own profile, `config check` at all of it.
+It is loaded only if there is such a file. Errors are reported with their line. A run checks the defaults and its own
+profile; `config check` checks the whole file.
 """
 
 import os
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 BOM = b"\xef\xbb\xbf"
 FILE_BYTES = 1 << 20
-"""Bytes of a file that can be a configuration."""
+"""Bytes of the largest file that can be a configuration."""
 PROFILES = "profiles"
 NOT_CONFIGURED = ("config", "profile")
-"""They say which configuration there is."""
+"""Options that say which configuration is used, so they cannot stand in one."""
 LARGEST_NUMBER = 10**15
-"""A number beyond it is none that an option takes."""
+"""No option takes a larger number."""
 COMPARED_NAME_CHARACTERS = 50
 MESSAGE_CHARACTERS = 400
 """Characters of a message."""
@@ -37,36 +37,36 @@ NAMES_LISTED = 8
 """Names that a message can list."""
 KINDS_OF_NUMBERS = ("limit", "cap", "delay", "step", "marks", "percent", "codes", "signal", "count", "size", "room")
 KINDS_OF_LISTS = ("marks", "set", "codes", "causes", "names")
-"""The kinds whose words have commas between them."""
+"""The kinds of options whose words have commas between them."""
 
 
 class Setting:
-    """What the configuration says of one option."""
+    """The value that the configuration gives to one option."""
 
     __slots__ = ("option", "path", "value", "word")
 
     def __init__(self, option: Option, path: "tuple[str, ...]", word: str, value: object) -> None:
         self.option = option
         self.path = path
-        """Of the key in the document, as written: `("profiles", "ci", "timeout")`."""
+        """The path of the key in the document, as written: `("profiles", "ci", "timeout")`."""
         self.word = word
-        """As it would stand on the command line."""
+        """The value as it would stand on the command line."""
         self.value = value
 
 
 class Problem:
-    """Something that is wrong in the file."""
+    """An error in the configuration."""
 
     __slots__ = ("path", "text")
 
     def __init__(self, path: "tuple[str, ...]", text: str) -> None:
         self.path = path
-        """Of the key that it is about."""
+        """The path of the key that has the error."""
         self.text = text
 
 
 class Configuration:
-    """A file of TOML as it was read."""
+    """The content of one TOML file."""
 
     __slots__ = ("document", "file", "text")
 
@@ -77,19 +77,19 @@ class Configuration:
 
     @property
     def profiles(self) -> "dict[str, dict[str, Any]]":
-        """Those that are tables."""
+        """Return the profiles that are tables."""
         profiles = self.document.get(PROFILES, {})
         return {name: table for name, table in _items(profiles) if isinstance(table, dict)}
 
     @property
     def lines(self) -> "dict[tuple[str, ...], int]":
-        """On which line each key stands, by the path to it."""
+        """Return the line of each key, by the path to it."""
         from supervise.options.toml_lines import lines_of
 
         return lines_of(self.text)
 
     def settings(self, profile: "str | None") -> "dict[str, Setting]":
-        """Return what the configuration says of each option, by its key.
+        """Return the settings of the defaults and the profile, by the keys of their options.
 
         Raises BadValueError.
         """
@@ -105,7 +105,7 @@ class Configuration:
         return found
 
     def problems(self) -> "list[Problem]":
-        """All that is wrong, the profiles that nobody uses included."""
+        """Return all errors of the file, also those in profiles that this run does not use."""
         problems: list[Problem] = []
         _read_table(self.document, (), problems)
         for name, table in _items(self.document.get(PROFILES, {})):
@@ -117,16 +117,16 @@ class Configuration:
         return problems
 
     def located(self, problems: "list[Problem]") -> "list[str]":
-        """`FILE:LINE: what is wrong`, in the order of the lines."""
+        """Return the errors as `FILE:LINE: what is wrong`, in the order of their lines."""
         lines = self.lines if problems else {}
         placed = sorted((lines.get(problem.path, 1), _shortened(problem.text)) for problem in problems)
         return [f"{shown(self.file)}:{line}: {text}" for line, text in placed]
 
 
 def load(file: str, *, is_named: bool = True) -> Configuration:
-    """Return the Configuration that a file has; `is_named`: the user names the file, which may then lie anywhere.
+    """Return the configuration that the file holds. A file that the user has named may lie in any folder.
 
-    Raises BadValueError: the file cannot be read, another user may write it, or it is no TOML.
+    Raises BadValueError if the file cannot be read, if another user may write it, or if it is not TOML.
     """
     text = _text(file, is_named=is_named)
     document = read_plainly(text)
@@ -150,7 +150,7 @@ def _text(file: str, *, is_named: bool) -> str:
         fd = _open(file, is_named=is_named)
         try:
             mode = os.fstat(fd).st_mode & 0o170000
-            # /dev/null is the way to have none.
+            # /dev/null stands for no configuration.
             if mode not in (0o100000, 0o020000):
                 kind = "a directory" if mode == 0o040000 else "not a regular file"
                 raise BadValueError(f"{shown(file)}: is {kind}, takes a file of TOML")
@@ -170,7 +170,7 @@ def _text(file: str, *, is_named: bool) -> str:
     if len(data) > FILE_BYTES:
         raise BadValueError(f"{shown(file)}: is longer than {FILE_BYTES} bytes")
     try:
-        # Some editors begin a file of UTF-8 with a mark of that.
+        # Some editors begin a UTF-8 file with a byte order mark.
         return data.removeprefix(BOM).decode().replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
@@ -178,10 +178,10 @@ def _text(file: str, *, is_named: bool) -> str:
 
 
 def _open(file: str, *, is_named: bool) -> int:
-    """Return a descriptor of the file; neither a FIFO nor a terminal holds up the open.
+    """Return a descriptor of the file. Neither a FIFO nor a terminal can block the open.
 
-    Of a file that is named, the way there is the user's to choose, but for links that others have planted.  The file
-    itself counts only where it is the user's or root's in both cases: it can have a command run.
+    The user chooses the folder of a file that the user names, but links that other users have planted are not followed.
+    In both cases the file itself must belong to the user or root, because it can make supervise run a command.
     """
     if not is_named:
         return private_files.open_to_read(file)
@@ -206,12 +206,12 @@ def _open(file: str, *, is_named: bool) -> int:
 
 
 def _is_null(found: os.stat_result) -> bool:
-    """The file is /dev/null, to which a container may give any owner."""
+    """Return whether the file is /dev/null, which a container may give to any owner."""
     return found.st_mode & 0o170000 == 0o020000 and found.st_rdev == os.stat(os.devnull).st_rdev
 
 
 def _read_table(table: "Mapping[str, Any]", path: "tuple[str, ...]", problems: "list[Problem]") -> "dict[str, Setting]":
-    """What a table says of each option, by its key; adds what is wrong to the problems."""
+    """Return the settings of a table by the keys of their options; append its errors to the problems."""
     found: dict[str, Setting] = {}
     names = {name[2:]: option for name, option in option_names().items() if name[:2] == "--"}
     for key, value in table.items():
@@ -238,14 +238,14 @@ def _read_table(table: "Mapping[str, Any]", path: "tuple[str, ...]", problems: "
 
 
 def configurable() -> "list[str]":
-    """The names that may stand in the file."""
+    """Return the names of options that may stand in the file."""
     return [name for option in OPTIONS if option.name not in NOT_CONFIGURED for name in (option.name, *option.aliases)]
 
 
 def word_of(option: Option, value: "Any") -> str:
-    """The word of the command line that says the same as that value of TOML.
+    """Return the word of the command line that has the same meaning as the TOML value.
 
-    Raises BadValueError where it is of a type that the option does not take.
+    Raises BadValueError if the option does not take a value of that type.
     """
     match value:
         case str() if WORD_SEPARATOR not in value:
@@ -298,7 +298,7 @@ def _shortened(text: str) -> str:
 
 
 def shown(file: str) -> str:
-    """Its path on one line, whatever is in it."""
+    """Return the path on one line, without control characters."""
     from supervise.text.sanitizer import clean
 
     return clean(file)
@@ -309,7 +309,7 @@ def _items(table: object) -> "list[tuple[str, Any]]":
 
 
 def did_you_mean(word: str, names: "list[str]") -> str:
-    """A hint for a word that is none of the names."""
+    """Return a hint for a word that is none of the names."""
     from difflib import get_close_matches
 
     near = get_close_matches(word[:COMPARED_NAME_CHARACTERS].lower().replace("_", "-"), names, n=1)

@@ -1,6 +1,6 @@
-"""Where the configuration is: the file that was named, or the user's own.
+"""Where the configuration is: in the file that is named, or in the user's own file.
 
-A run of a user who has none does not load this.
+A run of a user without a configuration does not load this module.
 """
 
 import os
@@ -14,28 +14,30 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _silent_files: "set[str]" = set()
-"""The files whose file system did not answer."""
+"""The files whose file system has not answered."""
 LIMITS = ("access_timeout", "timeout", "total_timeout")
 ANSWER_SECONDS = 2.0
-"""Seconds that the file system of the user's own configuration has to answer, or half of the first limit."""
+"""Seconds that the file system of the user's own configuration has to answer; half of the shortest limit if that is
+less."""
 
 
-def find(said: "Mapping[str, str]", environ: "Mapping[str, str]") -> "tuple[str, str]":
-    """The file that was named, there or not, or the user's own where there is one; empty where there is none.
+def find(given: "Mapping[str, str]", environ: "Mapping[str, str]") -> "tuple[str, str]":
+    """Return the path of the configuration, empty if there is none, and why the user's own file is not used, or ''.
 
-    And why the user's own is left alone: because it is another user's, or in a folder that the caller may not enter.
-    Never one of the current folder, unless it is named.  Raises BadValueError.
+    A named file is returned even if it does not exist. A file of the current folder is used only if it is named. The
+    user's own file is not used if another user owns it, or if it lies in a folder that the caller may not enter. Raises
+    BadValueError.
     """
-    source, path = argv.source_of(argv.CONFIG, said, environ)
+    source, path = argv.source_of(argv.CONFIG, given, environ)
     if source:
         try:
             argv.read_word(argv.CONFIG, path)
         except BadValueError as error:
             raise BadValueError(f"{source}: {error}") from None
-        if not _answers(path, lambda: os.stat(path), said, environ):
+        if not _answers(path, lambda: os.stat(path), given, environ):
             raise BadValueError(f"{source}: {path!r} does not answer")
         return path, ""
-    if late := _own_is_late(said, environ):
+    if late := _own_is_late(given, environ):
         return "", late
     path, notice = users_file(environ)
     try:
@@ -44,33 +46,33 @@ def find(said: "Mapping[str, str]", environ: "Mapping[str, str]") -> "tuple[str,
     except (FileNotFoundError, NotADirectoryError):
         return "", notice
     except PermissionError:
-        # This is mostly the home of another user (`su -m`), who is nothing to the run.  It may have a configuration
-        # all the same, so the user is told that its limits are left out.
+        # This is mostly the home of another user (`su -m`), whose configuration does not matter to the run. It may
+        # still set limits, so a notice says that they are left out.
         return "", notice or f"the configuration {path} is left alone: permission denied"
     except OSError:
-        # What is wrong with it is said when it is read.
+        # The error is reported when the file is read.
         return path, notice
     return _unless_anothers(path, notice) if path else ("", notice)
 
 
-def _own_is_late(said: "Mapping[str, str]", environ: "Mapping[str, str]") -> str:
-    """Return the notice that the user's own configuration is left alone, as its file system does not answer; or ''."""
+def _own_is_late(given: "Mapping[str, str]", environ: "Mapping[str, str]") -> str:
+    """Return the notice that the user's own configuration is not used, as its file system does not answer; or ''."""
     folder = paths.config(environ) if sys.platform == "linux" else None
     path = os.path.join(folder, argv.FILE) if folder else ""
-    if not path or _answers(path, lambda: os.stat(users_file(environ)[0]), said, environ):
+    if not path or _answers(path, lambda: os.stat(users_file(environ)[0]), given, environ):
         return ""
     return f"the configuration {path} is left alone: its file system does not answer"
 
 
-def _answers(path: str, look: "Callable[[], object]", said: "Mapping[str, str]", environ: "Mapping[str, str]") -> bool:
-    """Return whether the file system of that configuration answers.
+def _answers(path: str, look: "Callable[[], object]", given: "Mapping[str, str]", environ: "Mapping[str, str]") -> bool:
+    """Return whether the file system of the configuration answers.
 
-    The look is taken by a process that can be left behind, unless the kernel knows the answer.
+    Another process does the look and can be left behind, unless the kernel knows the answer without a disk.
     """
     from supervise.process import system
 
     if path in _silent_files:
-        # The full reader asks again where the fast reader has failed.
+        # The full reader asks again after the fast reader has failed.
         return False
     if system.is_at_hand(path):
         return True
@@ -81,9 +83,9 @@ def _answers(path: str, look: "Callable[[], object]", said: "Mapping[str, str]",
     for key in LIMITS:
         option = next(one for one in OPTIONS if one.key == key)
         try:
-            limit = values.read(option, argv.source_of(option, said, environ)[1])
+            limit = values.read(option, argv.source_of(option, given, environ)[1])
         except BadValueError:
-            # The option is not given, or its value is refused in a moment.
+            # The option is not given, or its value is refused later.
             continue
         if isinstance(limit, float):
             bounds.append(limit / 2)
@@ -99,16 +101,16 @@ def _answers(path: str, look: "Callable[[], object]", said: "Mapping[str, str]",
 
 
 def users_file(environ: "Mapping[str, str]") -> "tuple[str, str]":
-    """The user's own configuration, there or not; empty where the user has no home.
+    """Return the path of the user's own configuration, whether it exists or not; empty if the user has no home.
 
-    And why that is not the one that the environment names; empty where it is that one.
+    And why that is not the one that the environment names; empty if it is that one.
     """
     folder, notice = paths.own_config(environ)
     return os.path.join(folder, argv.FILE) if folder else "", notice
 
 
 def _unless_anothers(path: str, notice: str) -> "tuple[str, str]":
-    """Return the file, or the notice that another user owns it or can change it."""
+    """Return the path of the file, or the notice that another user owns it or can change it."""
     from supervise.files import ownership, private_files
 
     try:
@@ -116,9 +118,9 @@ def _unless_anothers(path: str, notice: str) -> "tuple[str, str]":
     except ownership.UntrustedError as error:
         if not (error.is_ours and _is_ours(path)):
             return "", f"the configuration {path} is left alone: {error.where}: {error.why}"
-        # The user misses a file of the user's own that is left out, and can mend what is wrong.
+        # The user's own file is not silently left out: the user would miss it, and can mend what is wrong with it.
     except OSError:
-        # The error is said when the file is read.
+        # The error is reported when the file is read.
         pass
     return path, notice
 

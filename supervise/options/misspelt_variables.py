@@ -1,4 +1,4 @@
-"""Variables that begin as all of supervise's do, and are none of them: loaded only where there are such variables."""
+"""Environment variables that begin like supervise's own but set no option. It is loaded only if there are any."""
 
 from supervise.options.table import OPTIONS, PREFIX
 
@@ -9,13 +9,13 @@ if TYPE_CHECKING:
 VARIABLES_OF_RUN = tuple(
     PREFIX + name for name in ("RUN_ID", "ATTEMPT", "PREVIOUS_OUTCOME", "DEADLINE", "RECOVERED_FROM")
 )
-"""The variables that a run sets for its command; the first of them is always there."""
+"""The variables that a run sets for its command; the first of them is always set."""
 NAME_SIMILARITY = 0.8
-"""From 0 to 1, how like an option's a name must be to be taken for a misspelt one: two letters of ten may be wrong."""
+"""How similar a name must be to an option's to count as a misspelling, from 0 to 1: two letters of ten may differ."""
 
 
 def misspelt(ours: "Iterable[str]") -> "tuple[str, ...]":
-    """Return what is to be said of each variable that nearly has an option's name; nothing within a run."""
+    """Return a message for each variable that nearly has an option's name; none within a run."""
     if VARIABLES_OF_RUN[0] in ours:
         return ()
     known = [name for option in OPTIONS for name in option.variables] + list(VARIABLES_OF_RUN)
@@ -24,12 +24,12 @@ def misspelt(ours: "Iterable[str]") -> "tuple[str, ...]":
         return ()
     from difflib import get_close_matches
 
-    # The prefix is left out, since with it all names would be near.
+    # The prefix is left out of the comparison, since with it all names would be similar.
     tails = [name[len(PREFIX) :] for name in known]
     found = []
     for name in unknown:
         near = get_close_matches(name[len(PREFIX) :].upper(), tails, n=1, cutoff=NAME_SIMILARITY)
         if near:
             shown = name if name.isprintable() else repr(name)
-            found.append(f"{shown}: no such option, and left to the command; did you mean {PREFIX}{near[0]}?")
+            found.append(f"{shown}: no such option, so the command gets it; did you mean {PREFIX}{near[0]}?")
     return tuple(found)

@@ -1,6 +1,6 @@
-"""Where files of ours are kept for the user: what platformdirs says, computed without it where that can be done.
+"""The folders in which supervise keeps files of the user: those of platformdirs, computed without it on Linux.
 
-Its import costs as much as three short commands.
+The import of platformdirs costs as much as three short commands.
 """
 
 import os
@@ -14,35 +14,35 @@ NAME = "supervise"
 
 
 def config(environ: "Mapping[str, str]") -> "str | None":
-    """The folder of the configuration, there or not; None where the user has no home."""
+    """Return the folder of the configuration, whether it exists or not; None if the user has no home."""
     return _folder(environ, "XDG_CONFIG_HOME", ".config", "user_config_dir")
 
 
 def state(environ: "Mapping[str, str]") -> "str | None":
-    """The folder of what outlives a run, there or not; None where the user has no home."""
+    """Return the folder of files that outlive a run, whether it exists or not; None if the user has no home."""
     return _folder(environ, "XDG_STATE_HOME", ".local/state", "user_state_dir")
 
 
 def own_config(environ: "Mapping[str, str]") -> "tuple[str | None, str]":
-    """Return the folder of the configuration that this user may trust, and a notice where that is not the named one.
+    """Return the folder of the configuration that this user may trust, and a notice if it is not the named one.
 
-    None where there is no such folder.  A HOME or XDG_CONFIG_HOME that leads into a folder of another user's (as with
-    `sudo -E` and `su -m`) is not the user's: then the folder in the home of the account counts.
+    None if there is no such folder. A HOME or XDG_CONFIG_HOME in a folder of another user (as with `sudo -E` and `su
+    -m`) is not trusted; then the folder in the home of the account is used.
     """
     return _own(environ, config)
 
 
 def own_state(environ: "Mapping[str, str]") -> "tuple[str | None, str]":
-    """Return the folder of what outlives a run, in the same way."""
+    """Return the folder of files that outlive a run, chosen as `own_config` chooses its folder, and a notice."""
     return _own(environ, state)
 
 
 def closed_way(path: str) -> "tuple[os.stat_result, bool] | None":
-    """Return the last folder on the way to the given one that is there, and whether that is the given one itself.
+    """Return the stat of the deepest existing folder on the path, and whether it is the path itself.
 
-    None where the way has to be looked at by `files.owned`: where it is more than folders of the effective user's and
-    of root's that no other user may write.  Of those alone, no name can be changed by another user between this look
-    and the use of the path, so that no descriptor is needed; and that library costs a short run 3 % of its time.
+    None if `files/private_files.py` has to check the path: if a folder on it does not belong to the effective user or
+    root, or another user may write it. Otherwise no other user can change a name on the path between this check and the
+    use of the path, so no descriptor is needed. Loading that module would cost a short run 3 % of its time.
     """
     us, at, found = os.geteuid(), 1, None
     while True:
@@ -68,17 +68,17 @@ def _own(environ: "Mapping[str, str]", of: "Callable[[Mapping[str, str]], str | 
     error = private_files.obstacle(path)
     if not error:
         return path, ""
-    # Without a variable the folder is in the home of the account.
+    # Without the variable, the folder is in the home of the account.
     other = of({})
     if other is None or other == path or not _is_users(_home()) or private_files.obstacle(other):
         other = None
     above = f"{error.where.rstrip('/')}/"
-    # A home is the way to both folders, and that is said once.
+    # A home is on the path to both folders, so one message covers both.
     is_both = all(f"{one}/".startswith(above) for one in (config(environ), state(environ)))
     what = "configuration and records" if is_both else "configuration" if of is config else "records"
     is_one = what == "configuration"
     instead = (
-        f"{_home()} has {'the one that counts' if is_one else 'those that count'}"
+        f"{'the one' if is_one else 'those'} in {_home()} {'is' if is_one else 'are'} used"
         if other
         else (f"there {'is no other' if is_one else 'are no others'}")
     )
@@ -86,7 +86,7 @@ def _own(environ: "Mapping[str, str]", of: "Callable[[Mapping[str, str]], str | 
 
 
 def _is_users(home: str) -> bool:
-    """Return whether the home of the account is there and is the user's: root's is not, in a user namespace."""
+    """Return whether the home of the account exists and belongs to the user; root's does not in a user namespace."""
     from supervise.files import ownership
 
     try:
@@ -100,7 +100,7 @@ def _folder(environ: "Mapping[str, str]", variable: str, below_home: str, word: 
         import platformdirs
 
         return str(getattr(platformdirs, word)(NAME))
-    # A relative path is none, or what is meant would hang on the current folder (XDG Base Directory Specification).
+    # A relative path is ignored, as its meaning would depend on the current folder (XDG Base Directory Specification).
     base = environ.get(variable, "")
     if base[:1] != "/":
         home = environ.get("HOME", "")
@@ -113,7 +113,7 @@ def _folder(environ: "Mapping[str, str]", variable: str, below_home: str, word: 
 
 
 def _home() -> str:
-    """As the system knows it; empty where it knows none."""
+    """Return the home of the account; empty if the system knows none."""
     import pwd
 
     try:

@@ -1,10 +1,11 @@
-"""The plain part of TOML, which is nearly all that a configuration has; `tomllib` costs as much as a short command.
+"""A reader for the plain part of TOML, which suffices for nearly every configuration.
 
     # a comment
     key = "text"            # or 'text', true, 5, 0.5, ["text", 5]
     [profiles.name]
 
-Whatever else there is, errors too, is left to tomllib, with which this agrees (a property test holds the two equal).
+Loading `tomllib` costs as much as a short command. All other text, and all errors, are left to tomllib; a property test
+holds the results of the two equal.
 """
 
 TYPE_CHECKING = False
@@ -15,11 +16,11 @@ BARE = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
 BLANK = " \t"
 QUOTES = ('"', "'")
 NUMBER_DIGITS = 15
-"""Digits that a float holds as well."""
+"""Digits that a float holds exactly."""
 
 
 def read(text: str) -> "dict[str, Any] | None":
-    """What tomllib makes of it; None where it has to be asked."""
+    """Return the document as tomllib reads it; None if tomllib has to read it."""
     document: dict[str, Any] = {}
     table = document
     if not text.replace("\n", "").replace("\t", "").isprintable():
@@ -38,7 +39,7 @@ def read(text: str) -> "dict[str, Any] | None":
             continue
         key, equals, rest = line.partition("=")
         key = key.rstrip(BLANK)
-        # A `profiles` of its own would have to agree with the headers.
+        # A key `profiles` would have to agree with the headers.
         if not equals or not _is_bare(key) or key in table or key == "profiles":
             return None
         read = _value(rest.lstrip(BLANK))
@@ -53,13 +54,13 @@ def _is_bare(key: str) -> bool:
 
 
 def _is_end(rest: str) -> bool:
-    """Nothing more on the line, but for a comment."""
+    """Return whether the rest of the line is empty or a comment."""
     rest = rest.lstrip(BLANK)
     return not rest or rest[0] == "#"
 
 
 def _value(text: str) -> "tuple[Any, str] | None":
-    """The value that the text begins with, and what comes after it."""
+    """Return the value at the beginning of the text, and the rest of the text."""
     return _items(text[1:].lstrip(BLANK)) if text[:1] == "[" else _single(text)
 
 

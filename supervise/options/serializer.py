@@ -1,4 +1,4 @@
-"""Values as TOML and JSON, without the libraries: importing them would cost a short command more than its own start."""
+"""Values as TOML and JSON without the libraries, whose import would cost more than the start of a short command."""
 
 from _json import encode_basestring, encode_basestring_ascii
 
@@ -8,9 +8,9 @@ if TYPE_CHECKING:
 
 
 def toml(values: "Mapping[str, object]") -> str:
-    """A document of bare keys; a value is a text, a number, a list of texts, or a table of such.  None is left out.
+    """Return a TOML document with bare keys. A value is text, a number, a list of texts, or a table; None is left out.
 
-    A text must be of characters alone (see `marked`).
+    Text must consist of characters alone (see `marked`).
     """
     plain = {key: value for key, value in values.items() if not isinstance(value, dict)}
     lines = [f"{key} = {_toml_value(value)}\n" for key, value in plain.items() if value is not None]
@@ -24,7 +24,7 @@ def _toml_value(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        # A JSON text is a basic string of TOML but for DEL (TOML 1.0, String).
+        # A JSON string is a basic string of TOML except for DEL (TOML 1.0, String).
         return encode_basestring(value).replace("\x7f", "\\u007f")
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(_toml_value, value))}]"
@@ -32,10 +32,10 @@ def _toml_value(value: object) -> str:
 
 
 def json(value: object) -> str:
-    """Return the value as json.dumps writes it, in ASCII alone.
+    """Return the value as json.dumps writes it, in ASCII.
 
-    Dates, NaN and infinity are null, since JSON has no form for them: a record that supervise did not write may hold
-    them.
+    Dates, NaN and infinity become null, because JSON has no form for them. A record that supervise did not write may
+    hold them.
     """
     if value is None:
         return "null"
@@ -47,17 +47,17 @@ def json(value: object) -> str:
         return "{" + ", ".join(f"{encode_basestring_ascii(key)}: {json(one)}" for key, one in value.items()) + "}"
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(json, value))}]"
-    # NaN less NaN is NaN, and so is infinity less itself.
+    # NaN minus NaN is NaN, and infinity minus infinity is NaN too.
     return _number(value) if isinstance(value, (int, float)) and value - value == 0 else "null"
 
 
 def _number(value: float) -> str:
-    """Return its digits: an enum's member that is a number has a repr of its own, with its name."""
+    """Return the digits. A member of an IntEnum has a repr with its name, so the repr of int is used."""
     return int.__repr__(value) if isinstance(value, int) else float.__repr__(value)
 
 
 def marked(text: str) -> str:
-    r"""The text, a byte that is not UTF-8 written as `\xff`, as the report has it."""
+    r"""Return the text with `\xff` for each byte that is not UTF-8, as in the report."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -74,7 +74,7 @@ def _marked(character: str) -> str:
 
 
 def time(epoch: float) -> str:
-    """`2026-11-22T13:07:00.123Z` (RFC 3339)."""
+    """Return `2026-11-22T13:07:00.123Z` for epoch seconds (RFC 3339)."""
     from time import gmtime, strftime
 
     milliseconds = int(round(epoch * 1e6) // 1000)

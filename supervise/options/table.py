@@ -1,7 +1,8 @@
-"""The one table of run's options.
+"""The one table of the options of `run`.
 
-The fast reader (`argv`), the typer app (`app`), the environment, the man page and the completions are all made from
-it.  Plain classes and built-in types only: this is imported before the command is born, and a dataclass costs 17 ms.
+The fast reader (`argv`), the typer app (`commands/app.py`), the environment, the man page and the completions are all
+made from it. It is loaded before the command starts, so it uses plain classes and built-in types only: a dataclass
+costs 17 ms.
 """
 
 TYPE_CHECKING = False
@@ -11,17 +12,17 @@ if TYPE_CHECKING:
     from supervise.options.access_kinds import AccessKind
 
 PREFIX = "SUPERVISE_"
-"""How the environment variables begin that set an option."""
+"""The beginning of the names of environment variables that set an option."""
 DEADLINE = PREFIX + "DEADLINE"
-"""Where a command finds the latest instant that it may live, in epoch seconds."""
+"""The variable that tells the command the latest time to which it may live, in epoch seconds."""
 RECOVERED_FROM = PREFIX + "RECOVERED_FROM"
-"""The variable by which `recover` tells a run which lost one it runs again, and for which time."""
+"""The variable by which `recover` tells a run which lost run it repeats, and for which time."""
 WORD_SEPARATOR = "\0"
-"""Stands between the words of an option that may be given several times: no word of a command line can hold it."""
+"""Stands between the words of a repeatable option: no word of a command line can hold it."""
 
 
 class BadValueError(Exception):
-    """The word is not one of those the option takes.  Its text is the whole message."""
+    """The option does not take the word. The text of the error is the whole message."""
 
 
 def _access_kinds() -> "tuple[AccessKind, ...]":
@@ -32,11 +33,11 @@ def _access_kinds() -> "tuple[AccessKind, ...]":
 
 
 class Option:
-    """One row.  `kind` names the reader in `values.READERS`; `default` is written as a user would write it.
+    """One row of the table.
 
-    `kinds` is where the words of the value stand in a table of their own; `{forms}` in the help becomes their list.
-
-    `value` is what that reader makes of it, said here so that a run of which nobody says anything needs none of them.
+    `kind` names the reader in `values.READERS`, and `default` is written as a user would write it. `value` is what that
+    reader returns for the default, so that a run without options needs no reader. `kinds` returns the table of the
+    option's values if they have one; `{forms}` in the help becomes their list.
     """
 
     __slots__ = (
@@ -81,33 +82,39 @@ class Option:
         self._kinds = kinds
         self.value = False if kind == "flag" else default if kind == "choice" else value
         self.key = name.replace("-", "_")
-        """Its name in Python."""
+        """The name of the option in Python."""
 
     @property
     def choices(self) -> "tuple[str, ...]":
-        """The words that the value may be; what ends with `=` takes an argument.  Empty where they cannot be listed."""
+        """Return the words that the value may be; one that ends with `=` takes an argument.
+
+        Empty if they cannot be listed.
+        """
         return tuple(kind.word for kind in self._kinds()) if self._kinds else self._choices
 
     @property
     def help(self) -> str:
-        """What the option does, for the help page, the manual and the completions."""
+        """Return what the option does, for the help page, the manual and the completions."""
         return (
             self._help.replace("{forms}", ", ".join(kind.form for kind in self._kinds())) if self._kinds else self._help
         )
 
     @property
     def is_flag(self) -> bool:
-        """It takes no value on the command line."""
+        """Return whether the option takes no value on the command line."""
         return self.kind == "flag"
 
     @property
     def is_repeatable(self) -> bool:
-        """Where it stands twice, both count; in the environment one a line, in a configuration a list."""
+        """Return whether all values count if the option is given several times.
+
+        The environment has one value a line then, and the configuration has a list.
+        """
         return self.kind in ("evidences", "patterns")
 
     @property
     def variables(self) -> "tuple[str, ...]":
-        """The environment variables that set it, the first of them that is not empty wins."""
+        """Return the environment variables that set the option; the first one that is not empty wins."""
         return tuple(PREFIX + name.replace("-", "_").upper() for name in (self.name, *self.aliases))
 
 
@@ -126,7 +133,7 @@ LIMITS, ACCESS, WARNINGS, EXTENSION, STOPPING, RETRIES, RESULT, LOCK, RECORD, OU
 )
 EVIDENCE = ("cpu", "socket", "connection", "output", "io")
 CAUSES = ("access", "idle", "completion", "failed", "signaled", "resumable", "any", "code=")
-"""Of another attempt; what ends with `=` takes a value."""
+"""The causes of another attempt; one that ends with `=` takes a value."""
 
 OPTIONS = (
     Option(
@@ -395,7 +402,7 @@ OPTIONS = (
 
 
 def option_names(rows: "tuple[Option, ...]" = OPTIONS) -> "dict[str, Option]":
-    """Every way to write an option, `--long` and `-s`, and the row that it means."""
+    """Return the row of each option by every way to write it: `--long` and `-s`."""
     names = {}
     for option in rows:
         if option.short:

@@ -1,16 +1,16 @@
-"""Where in a TOML document each key stands, which `tomllib` does not tell."""
+"""The lines of the keys of a TOML document, which `tomllib` does not give."""
 
 import tomllib
 from typing import Any
 
 CLOSERS = ('"""', "'''", "]", "}")
-"""Only with one of them on its last line can a statement end that is longer than a line."""
+"""A statement of several lines can end only on a line that has one of these."""
 
 
 def lines_of(text: str) -> dict[tuple[str, ...], int]:
-    """The line on which the statement begins that brings each key, by the path to it: `("profiles", "ci", "timeout")`.
+    """Return the line on which the statement of each key begins, by path: `("profiles", "ci", "timeout")`.
 
-    The document is one that tomllib reads.  A statement is what is whole by itself, so each is read alone.
+    The document must be valid TOML. Each statement is read alone.
     """
     lines: dict[tuple[str, ...], int] = {}
     header: tuple[str, ...] = ()
@@ -45,7 +45,7 @@ def _paths(table: dict[str, Any]) -> list[tuple[str, ...]]:
 
 
 def _innermost(table: dict[str, Any]) -> tuple[str, ...]:
-    """The path of a header, which alone is a table within a table; within a list for `[[name]]`."""
+    """Return the path of a header, which alone is a table within a table; within a list for `[[name]]`."""
     path: tuple[str, ...] = ()
     while table:
         (key,) = table
@@ -56,7 +56,7 @@ def _innermost(table: dict[str, Any]) -> tuple[str, ...]:
 
 
 def line_of_error(error: Exception, text: str) -> int:
-    """The line on which tomllib gave up; the last one where it missed something at the end."""
+    """Return the line at which tomllib gave up; the last line if something is missing at the end."""
     _, at, rest = str(error).rpartition("(at line ")
     number = rest.partition(",")[0]
     if at and number.isdigit():
@@ -67,7 +67,7 @@ def line_of_error(error: Exception, text: str) -> int:
 
 
 def _is_beyond(line: str) -> bool:
-    """It is TOML, but too much for tomllib: a number of thousands of digits, lists within lists without end."""
+    """Return whether the line is TOML that tomllib cannot read: a number of thousands of digits, very deep lists."""
     try:
         tomllib.loads(line)
     except tomllib.TOMLDecodeError:

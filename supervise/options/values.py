@@ -1,6 +1,6 @@
-"""Words to values: one reader for each kind of option.  Nothing is imported but what is built in.
+"""From words to values: one reader for each kind of option. Only built-in modules are imported.
 
-A reader takes the option's row and the word, and returns the value or raises BadValueError with one clear line.
+A reader takes the row of the option and the word. It returns the value, or raises BadValueError with one clear line.
 """
 
 from supervise.options.table import WORD_SEPARATOR, BadValueError, Option
@@ -25,8 +25,8 @@ OFF_SIZE = "0"
 NO_BOUND = float("inf")
 SIZE_FORMS = "a size of 64KiB or more (500KiB, 64MiB, 1.5GiB; K, M and G are the same)"
 LONGEST_DURATION_SECONDS = 100 * 365 * 86400.0
-"""A century: what is longer is taken for this much, as timeout(1) takes any number.  Beyond it the arithmetic of dates
-is no longer safe."""
+"""A century. A longer duration counts as this one, since timeout(1) takes any number too. The arithmetic of dates is
+not safe beyond it."""
 SIZES = {
     unit + ending: 1024**power
     for power, unit in enumerate(("", "K", "M", "G", "T"))
@@ -43,19 +43,19 @@ def _bad(got: str, takes: str) -> BadValueError:
 
 
 def _number(digits: str) -> "float | None":
-    """A plain decimal number; None for what else float() would take: 1e5, nan, inf, 1_000, spaces, other scripts."""
+    """Return a plain decimal number; None for what only float() takes: 1e5, nan, inf, 1_000, spaces, other scripts."""
     if not digits.isascii() or not digits.replace(".", "", 1).isdigit():
         return None
     return float(digits)
 
 
 def _whole(digits: str) -> int:
-    """A whole number of up to nine digits; -1 for whatever else."""
+    """Return a whole number of up to nine digits; -1 for anything else."""
     return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 9 else -1
 
 
 def _numbers_with_units(text: str, units: "dict[str, float]") -> "float | None":
-    """`1h30m` by the table; None where a number, a unit or the falling order of units is missing."""
+    """Return the sum of `1h30m` by the table; None if a number or a unit is missing or the units do not fall."""
     total, rest, last = 0.0, text, None
     while rest:
         digits = 0
@@ -72,7 +72,7 @@ def _numbers_with_units(text: str, units: "dict[str, float]") -> "float | None":
 
 
 def duration(text: str) -> "float | None":
-    """Seconds of `90`, `1.5m`, `1h30m`, `500ms`, `PT1H30M`; None where it is not a duration (ISO 8601-1, 5.5.2)."""
+    """Return the seconds of `90`, `1.5m`, `1h30m`, `PT1H30M` (ISO 8601-1, 5.5.2); None if it is no duration."""
     seconds = _number(text)
     if seconds is None and text.startswith("P"):
         date, mark, time = text[1:].partition("T")
@@ -86,13 +86,13 @@ def duration(text: str) -> "float | None":
 
 
 def _is_infinite(word: str) -> bool:
-    """Return whether strtod(3), and timeout(1) with it, takes the word for infinity: `inf`, `Infinity`, `infd`."""
+    """Return whether strtod(3), and so timeout(1), takes the word for infinity: `inf`, `Infinity`, `infd`."""
     text = word.lower().removeprefix("+")
     return text in ("inf", "infinity") or (text[:-1] in ("inf", "infinity") and text[-1] in "smhd")
 
 
 def read_limit(option: Option, word: str) -> "float | None":
-    """Seconds, or None where the limit is off."""
+    """Return seconds, or None if the limit is off."""
     if word in OFF_WORDS or _is_infinite(word):
         return None
     seconds = duration(word)
@@ -102,7 +102,7 @@ def read_limit(option: Option, word: str) -> "float | None":
 
 
 def read_cap(option: Option, word: str) -> float:
-    """Seconds, 0 where it is off.  `infinity` is refused: as a cap one would read it as `without end`."""
+    """Return seconds, 0 if the cap is off. `infinity` is refused, as a cap it would read like `without end`."""
     seconds = 0.0 if word == "off" else duration(word)
     if seconds is None:
         raise _bad(word, DURATION_FORMS + "; 0 or off for none")
@@ -110,7 +110,7 @@ def read_cap(option: Option, word: str) -> float:
 
 
 def read_delay(option: Option, word: str) -> float:
-    """Return seconds; 0 is at once, and infinity the longest that there is."""
+    """Return seconds. 0 means at once, and infinity the longest duration."""
     seconds = LONGEST_DURATION_SECONDS if _is_infinite(word) else duration(word)
     if seconds is None:
         raise _bad(word, DURATION_FORMS + "; 0 for at once")
@@ -118,7 +118,7 @@ def read_delay(option: Option, word: str) -> float:
 
 
 def read_step(option: Option, word: str) -> float:
-    """Seconds, more than none."""
+    """Return seconds, more than 0."""
     seconds = duration(word)
     if not seconds:
         raise _bad(word, DURATION_FORMS + " longer than 0")
@@ -126,7 +126,7 @@ def read_step(option: Option, word: str) -> float:
 
 
 def read_marks(option: Option, word: str) -> "tuple[float, ...]":
-    """Seconds before a deadline, the longest first; nothing where warnings are off."""
+    """Return seconds before a deadline, the longest first; empty if warnings are off."""
     if word in ("0", "off"):
         return ()
     marks = [duration(part) for part in word.split(",")]
@@ -136,7 +136,7 @@ def read_marks(option: Option, word: str) -> "tuple[float, ...]":
 
 
 def read_signal(option: Option, word: str) -> int:
-    """The number of `TERM`, `SIGTERM` or `15`."""
+    """Return the number of `TERM`, `SIGTERM` or `15`."""
     from supervise.text.signal_names import real_time_signals, signal_table
 
     name = word.upper().removeprefix("SIG")
@@ -149,14 +149,14 @@ def read_signal(option: Option, word: str) -> int:
 
 
 def read_choice(option: Option, word: str) -> str:
-    """One of the row's choices."""
+    """Return one of the option's choices."""
     if word not in option.choices:
         raise _bad(word, " or ".join((", ".join(option.choices[:-1]), option.choices[-1])))
     return word
 
 
 def read_set(option: Option, word: str) -> "tuple[str, ...]":
-    """Some of the row's choices, with commas between."""
+    """Return some of the option's choices, which have commas between them."""
     parts = tuple(word.split(","))
     if not all(part in option.choices for part in parts):
         raise _bad(word, "some of " + ",".join(option.choices) + " with commas between")
@@ -164,7 +164,7 @@ def read_set(option: Option, word: str) -> "tuple[str, ...]":
 
 
 def read_causes(option: Option, word: str) -> "tuple[str, ...]":
-    """Ends of a command after which it is run again, with commas between; `code=3` for an exit code but 0."""
+    """Return the causes of another attempt, which have commas between them; `code=3` is an exit code other than 0."""
     parts = tuple(word.split(","))
     for part in parts:
         name, equals, code = part.partition("=")
@@ -175,7 +175,7 @@ def read_causes(option: Option, word: str) -> "tuple[str, ...]":
 
 
 def read_percent(option: Option, word: str) -> float:
-    """Percent of one core, above 0; several cores make more than 100."""
+    """Return a percentage of one core above 0; several cores make more than 100."""
     number = _number(word)
     if not number or number > 100_000:
         raise _bad(word, "a percentage of one core above 0 (10, 0.5, 250)")
@@ -183,7 +183,7 @@ def read_percent(option: Option, word: str) -> float:
 
 
 def read_codes(option: Option, word: str) -> "tuple[int, ...]":
-    """Exit codes, 0 to 255."""
+    """Return exit codes from 0 to 255."""
     codes = {_whole(part) for part in word.split(",")}
     if not all(0 <= code <= 255 for code in codes):
         raise _bad(word, "exit codes from 0 to 255 with commas between (0,3)")
@@ -191,14 +191,14 @@ def read_codes(option: Option, word: str) -> "tuple[int, ...]":
 
 
 def read_path(option: Option, word: str) -> str:
-    """A file's path; `--` is not one: after `--report` with its value forgotten it is the mark before the command."""
+    """Return the path of a file. `--` is none: it stands before the command after a `--report` without a value."""
     if not word or word == "--" or "\0" in word:
         raise _bad(word, "the path of a file")
     return word
 
 
 def read_size(option: Option, word: str) -> int:
-    """Bytes: 0, or so many that a beginning and an end can be told apart."""
+    """Return bytes: 0, or enough of them to keep a beginning and an end apart."""
     size = _size(OFF_SIZE if word in OFF_WORDS[:1] else word)
     if size is None:
         raise _bad(word, f"{SIZE_FORMS}; 0 or off for none")
@@ -206,20 +206,20 @@ def read_size(option: Option, word: str) -> int:
 
 
 def read_room(option: Option, word: str) -> float:
-    """Return the bytes that all may take together: infinity for no bound, 0 for nothing that stays.
+    """Return the bytes that all records together may take: infinity for no bound, 0 to keep nothing.
 
-    `off` is not 0 here: a user that switches a bound off must not lose what it bounds.
+    `off` is not 0 here: a user who switches a bound off must not lose the records.
     """
     if word in OFF_WORDS:
         return NO_BOUND
     size = _size(word)
     if size is None:
-        raise _bad(word, f"{SIZE_FORMS}; 0 for nothing that stays, off or infinity for no limit")
+        raise _bad(word, f"{SIZE_FORMS}; 0 to keep nothing, off or infinity for no limit")
     return size
 
 
 def _size(word: str) -> "int | None":
-    """Return the bytes of `64MiB`: 0, or so many that a beginning and an end can be told apart; None for no size."""
+    """Return the bytes of `64MiB`, 0 or at least SMALLEST_SIZE_BYTES; None if the word is no size."""
     digits = word.rstrip("KMGTiB")
     number, factor = _number(digits), SIZES.get(word[len(digits) :])
     size = None if number is None or factor is None else number * factor
@@ -227,7 +227,7 @@ def _size(word: str) -> "int | None":
 
 
 def read_name(option: Option, word: str) -> str:
-    """A name that is a file's name as well, and that nobody takes for an option or for the id of a run."""
+    """Return a name that can also be a file name, and that cannot be taken for an option or for the id of a run."""
     plain = word.replace("-", "").replace("_", "").replace(".", "")
     is_id = word[:8].isdigit() and word[8:9] == "-"
     if not (plain.isascii() and plain.isalnum()) or word[0] in "-." or len(word) > NAME_CHARACTERS or is_id:
@@ -239,7 +239,7 @@ def read_name(option: Option, word: str) -> str:
 
 
 def read_profile(option: Option, word: str) -> str:
-    """The name of a profile; whether there is such a one is for the configuration to say."""
+    """Return the name of a profile; the configuration decides whether it exists."""
     if not word or word == "--":
         raise _bad(word, "the name of a profile")
     return word
@@ -258,7 +258,7 @@ def read_lock(option: Option, word: str) -> str:
 
 
 def read_mode(option: Option, word: str) -> int:
-    """Return the mode of a file, in octal digits; its owner can read and write it, or the file would be of no use."""
+    """Return the mode of a file from octal digits. Its owner must be able to read and write the file."""
     is_octal = 3 <= len(word) <= 4 and all(one in "01234567" for one in word)
     if not is_octal or int(word, 8) > 0o777 or int(word, 8) & 0o600 != 0o600:
         raise _bad(word, "a mode in octal digits with which the owner can read and write (600, 660, 666)")
@@ -266,21 +266,21 @@ def read_mode(option: Option, word: str) -> int:
 
 
 def read_host(option: Option, word: str) -> str:
-    """Return the name of a machine, as uname(2) has it."""
+    """Return the name of a machine, as uname(2) returns it."""
     if not word or word == "--" or len(word) > NAME_CHARACTERS or not word.isprintable():
         raise _bad(word, "the name of a host, as `uname -n` prints it")
     return word
 
 
 def read_count(option: Option, word: str) -> int:
-    """How often, or how many."""
+    """Return a whole number from 0 on."""
     if _whole(word) < 0:
         raise _bad(word, "a number from 0 on")
     return _whole(word)
 
 
 def read_names(option: Option, word: str) -> "tuple[str, ...]":
-    """Names of environment variables, with commas between (POSIX, XBD 8.1)."""
+    """Return names of environment variables, which have commas between them (POSIX, XBD 8.1)."""
     parts = tuple(word.split(","))
     if not all(part.isascii() and part.isidentifier() for part in parts):
         raise _bad(word, "names of variables with commas between (PATH,LANG)")
@@ -288,7 +288,7 @@ def read_names(option: Option, word: str) -> "tuple[str, ...]":
 
 
 def read_patterns(option: Option, word: str) -> "tuple[str, ...]":
-    """Return regular expressions, each as it was written and once; `off` among them is a word of its own."""
+    """Return regular expressions, each once; the pattern `off` switches the default rules off."""
     patterns = tuple(dict.fromkeys(word.split(WORD_SEPARATOR)))
     from supervise.text.redaction import flaw_of
 
@@ -301,7 +301,7 @@ def read_patterns(option: Option, word: str) -> "tuple[str, ...]":
 
 
 def read_flag(option: Option, word: str) -> bool:
-    """For the environment and the configuration; on the command line a flag has no value."""
+    """Return the value of a flag in the environment or the configuration; on the command line a flag has no value."""
     answer = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
     if word.lower() not in answer:
         raise _bad(word, "1, true, yes or on; 0, false, no or off")
@@ -309,7 +309,7 @@ def read_flag(option: Option, word: str) -> bool:
 
 
 def read_evidences(option: Option, word: str) -> "tuple[str, ...]":
-    """Signs of access, each as it was written and once: `output`, `port=127.0.0.1:8080`."""
+    """Return signs of access as they were written, each once: `output`, `port=127.0.0.1:8080`."""
     from supervise.options import access_kinds
 
     signs = word.split(WORD_SEPARATOR)
@@ -349,7 +349,7 @@ READERS: "dict[str, Callable[[Option, str], object]]" = {
 
 
 def read(option: Option, word: str) -> object:
-    """Return the value of the word for that option.
+    """Return the value of the word for the option.
 
     Raises BadValueError.
     """

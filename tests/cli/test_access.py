@@ -278,9 +278,9 @@ def test_a_full_backlog_delays_no_deadline(supervise: Place) -> None:
 @pytest.mark.parametrize(
     ("argument", "takes"),
     [
-        ("p" * 108, "unix= and an address of at most 107 bytes, as there is no room for more in a socket's"),
-        ("@" + "p" * 108, "unix= and an address of at most 107 bytes, as there is no room for more in a socket's"),
-        ("é" * 54, "unix= and an address of at most 107 bytes, as there is no room for more in a socket's"),
+        ("p" * 108, "unix= and an address of at most 107 bytes, the room in a socket address"),
+        ("@" + "p" * 108, "unix= and an address of at most 107 bytes, the room in a socket address"),
+        ("é" * 54, "unix= and an address of at most 107 bytes, the room in a socket address"),
         ("@", "unix=PATH, or unix=@NAME for an abstract socket of Linux"),
     ],
     ids=["path", "abstract", "UTF-8", "no name"],

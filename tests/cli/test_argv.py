@@ -29,7 +29,7 @@ def without_home():
 
 def plain(request):
     """Return a Request as plain data."""
-    return request and (request.values, request.command, request.taken)
+    return request and (request.values, request.command, request.withheld)
 
 
 def values(**changed):
@@ -133,13 +133,13 @@ def test_variables_set_options_that_the_command_line_leaves_out():
     for read in (argv.read, app.main):
         request = read(["run", "-t5", "make"], environ)
         assert request.values == values(idle_timeout=900.0, timeout=5.0, quiet=True)
-        assert sorted(request.taken) == ["SUPERVISE_IDLE_TIMEOUT", "SUPERVISE_QUIET", "SUPERVISE_TIMEOUT"]
+        assert sorted(request.withheld) == ["SUPERVISE_IDLE_TIMEOUT", "SUPERVISE_QUIET", "SUPERVISE_TIMEOUT"]
 
 
 def test_an_empty_variable_sets_nothing_and_is_kept_from_the_command():
     request = argv.read(["run", "make"], {"SUPERVISE_TIMEOUT": "", "SUPERVISE_COMPLETION_TIMEOUT": "7"})
     assert request.values == values(timeout=7.0)
-    assert sorted(request.taken) == ["SUPERVISE_COMPLETION_TIMEOUT", "SUPERVISE_TIMEOUT"]
+    assert sorted(request.withheld) == ["SUPERVISE_COMPLETION_TIMEOUT", "SUPERVISE_TIMEOUT"]
 
 
 def test_the_first_name_of_an_option_wins_over_its_alias_in_the_environment():
@@ -168,8 +168,8 @@ def test_signs_of_access_without_an_access_limit_are_refused(words):
 
 
 ATTACH_IMPOSSIBLE = {
-    "--no-record": "nobody can attach without the record, of which --no-record leaves none",
-    "--log-max=0": "nobody can attach without recorded output, of which --log-max keeps none",
+    "--no-record": "no client can attach without a record, which --no-record switches off",
+    "--log-max=0": "no client can attach without recorded output, and --log-max 0 keeps none",
 }
 
 
@@ -186,7 +186,7 @@ def test_attach_as_the_only_sign_is_refused_where_no_client_can_attach(without, 
 
 
 def test_variables_that_set_no_option_are_left_to_the_command():
-    assert argv.read(["run", "make"], {"SUPERVISE_RUN_ID": "x", "SUPERVISE_ATTEMPT": "1"}).taken == ()
+    assert argv.read(["run", "make"], {"SUPERVISE_RUN_ID": "x", "SUPERVISE_ATTEMPT": "1"}).withheld == ()
 
 
 def test_the_refusal_of_a_bad_variable_names_the_variable():
@@ -315,7 +315,7 @@ def test_a_named_configuration_replaces_the_users_own(file, read, tmp_path):
         assert request.values == values(config=path, **signal)
         request = read(["run", "x"], {**own, "SUPERVISE_CONFIG": path})
         assert request.values == values(config=path, **signal)
-        assert request.taken == ("SUPERVISE_CONFIG",)
+        assert request.withheld == ("SUPERVISE_CONFIG",)
         assert read(["run", "--config", path, "x"], {"SUPERVISE_CONFIG": "no"}).values["config"] == path
 
 
@@ -323,8 +323,8 @@ def test_the_recorded_words_hold_the_values_of_the_configuration(file):
     """So a later run with these words does the same, whatever the configuration is by then."""
     environ = {"XDG_CONFIG_HOME": str(file.parents[1]), "SUPERVISE_PROFILE": "ci", "SUPERVISE_SIGNAL": "INT"}
     said = {"idle-timeout": "6s", "quiet": "on", "timeout": "7", "warn-at": "5m,60", "signal": "INT", "drain": "1s"}
-    assert argv.read(["run", "--drain=1s", "x"], environ).said == {**said, "config": "/dev/null"}
-    assert argv.read(["run", "--drain=1s", "x"], {"SUPERVISE_SIGNAL": "INT"}).said == {"signal": "INT", "drain": "1s"}
+    assert argv.read(["run", "--drain=1s", "x"], environ).given == {**said, "config": "/dev/null"}
+    assert argv.read(["run", "--drain=1s", "x"], {"SUPERVISE_SIGNAL": "INT"}).given == {"signal": "INT", "drain": "1s"}
 
 
 @pytest.mark.parametrize("home", [{}, {"HOME": ""}, {"HOME": "/nonexistent"}, {"XDG_CONFIG_HOME": "supervise"}])

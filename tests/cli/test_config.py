@@ -50,7 +50,7 @@ def test_defaults_hold_for_every_run(supervise: Place, file: Path) -> None:
 def test_contradicting_options_are_refused_also_from_the_configuration(supervise: Place, file: Path) -> None:
     """A run with another sign that can come is not refused."""
     file.write_text('access-timeout = 5\naccess-on = "attach"\n[profiles.bare]\nno-record = true\n')
-    why = "supervise: --access-on: nobody can attach without the record, of which --no-record leaves none\n"
+    why = "supervise: --access-on: no client can attach without a record, which --no-record switches off\n"
     assert refused(supervise, "--no-record") == why
     assert refused(supervise, env={"SUPERVISE_NO_RECORD": "1"}) == why
     assert refused(supervise, "--profile", "bare") == why
@@ -141,7 +141,7 @@ def test_a_configuration_without_permission_refuses_the_run(supervise: Place) ->
 @pytest.mark.parametrize("source", ["--profile", "SUPERVISE_PROFILE"])
 def test_an_unknown_profile_is_refused(supervise: Place, file: Path, source: str) -> None:
     words, environ = (["--profile", "release"], {}) if source == "--profile" else ([], {source: "release"})
-    expected = f"supervise: {source}: there is no configuration that could have a profile 'release'\n"
+    expected = f"supervise: {source}: no profile 'release', as there is no configuration\n"
     assert refused(supervise, *words, env=environ) == expected
     file.write_text("[profiles.relase]")
     expected = f"supervise: {file}: no such profile 'release'; did you mean relase?\n"

@@ -185,8 +185,8 @@ def test_a_misspelt_variable_gets_one_hint(supervise: Place) -> None:
     env = {"SUPERVISE_TIMOUT": "5", "SUPERVISE_IDEL_TIMEOUT": "5", "SUPERVISE_COLOUR_OF_MINE": "red"}
     ended = supervise("--retries=1", "--retry-delay=0", "--", "sh", "-c", "echo $SUPERVISE_TIMOUT; exit 75", env=env)
     assert [message for message in ended.messages if "did you mean" in message] == [
-        "SUPERVISE_TIMOUT: no such option, and left to the command; did you mean SUPERVISE_TIMEOUT?",
-        "SUPERVISE_IDEL_TIMEOUT: no such option, and left to the command; did you mean SUPERVISE_IDLE_TIMEOUT?",
+        "SUPERVISE_TIMOUT: no such option, so the command gets it; did you mean SUPERVISE_TIMEOUT?",
+        "SUPERVISE_IDEL_TIMEOUT: no such option, so the command gets it; did you mean SUPERVISE_IDLE_TIMEOUT?",
     ]
     assert ended.out == b"5\n5\n"
     quiet = supervise("-q", "--", "true", env=env)

@@ -170,7 +170,7 @@ def test_root_with_the_home_of_a_user_warns_and_runs_the_command(
     assert (done.returncode, done.stdout) == (0, "ran\n")
     assert done.stderr == (
         f"supervise: {home}: it belongs to another user (uid {BOB}); its configuration and records are left alone, "
-        f"and {ROOTS_HOME} has those that count\n"
+        f"and those in {ROOTS_HOME} are used\n"
     )
     assert tree(home) == before
     assert witness.read_text() == ""

@@ -117,7 +117,7 @@ def _parse(words: list[str]) -> Words:
         # Rich shortens long names with a character that not every encoding has.
         sys.stdout.reconfigure(errors="replace")
     if os.environ.get("CLICOLOR") == "0" and not os.environ.get("FORCE_COLOR"):
-        # Rich obeys NO_COLOR and FORCE_COLOR, but not CLICOLOR.  It is imported late, since an error needs no rich.
+        # Rich obeys NO_COLOR and FORCE_COLOR, but not CLICOLOR. It is imported late, since an error needs no rich.
         from typer import rich_utils
 
         rich_utils.COLOR_SYSTEM = None
@@ -128,7 +128,7 @@ def _parse(words: list[str]) -> Words:
         if sys.stdout is not None:
             sys.stdout.flush()
     except (BrokenPipeError, SystemExit):
-        # The reader of stdout has left, as `| head -1` does.  Typer and rich exit with 1 then, but that is no error.
+        # The reader of stdout has left, as `| head -1` does. Typer and rich exit with 1 then, but that is no error.
         _forget_stdout()
     except OSError as error:
         _forget_stdout()
@@ -142,7 +142,7 @@ def _forget_stdout() -> None:
 
 
 def _app() -> typer.Typer:
-    # `supervise OPTIONS -- COMMAND` is read as `run`, which knows where COMMAND begins.  The group has the options of
+    # `supervise OPTIONS -- COMMAND` is read as `run`, which knows where COMMAND begins. The group has the options of
     # `run` for its help page alone.
     app = typer.Typer(
         add_completion=False, rich_markup_mode="rich", context_settings={"help_option_names": ["--help", "-h"]}

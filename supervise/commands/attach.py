@@ -31,7 +31,7 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
             stderr.say(f"attached to run {target.run_id}; Ctrl-\\ twice detaches", end="\r\n")
         end = "\r\n" if keyboard.is_terminal else "\n"
         try:
-            for chunk in follower.chunks(lambda: _type(connection, keyboard)):
+            for chunk in follower.chunks(lambda: _send_keys_until_line(connection, keyboard)):
                 write_chunk(chunk, end)
         except Detached as detached:
             number = detached.signal
@@ -58,7 +58,7 @@ def write_chunk(chunk: Chunk, end: str = "\n") -> None:
     write_all(2 if chunk.stream == "stderr" else 1, chunk.data)
 
 
-def _type(connection: Connection, keyboard: Keyboard) -> None:
+def _send_keys_until_line(connection: Connection, keyboard: Keyboard) -> None:
     """Wait for a line of the run on its connection, and send keys and the window's size meanwhile.
 
     Raises Detached where the user detaches.

@@ -30,7 +30,7 @@ class Invocation:
 def read(words: "list[str]") -> "Invocation | None":
     """Return the invocation that the words of the command line mean.
 
-    None where the typer app has to read the words: no row of the table, `--help`, or an error that it words.
+    None where the typer app has to read the words: no row of the table, `--help`, or an error that the app explains.
     """
     row = find(words)
     if row is None:

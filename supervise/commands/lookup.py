@@ -41,7 +41,7 @@ class Target:
     def wait_for_end(self) -> None:
         """Sleep until the supervisor of the run has ended, by waiting for the lock of the record.
 
-        The supervisor holds that lock until it ends, however it ends.  The lock is taken shared, since a process that
+        The supervisor holds that lock until it ends, however it ends. The lock is taken shared, since a process that
         tests meanwhile whether the supervisor lives must not take this process for the supervisor.
         """
         if self.record is None:
@@ -65,8 +65,8 @@ class Target:
         """
         owner = self._owner()
         try:
-            # The sockets of another user are in other folders; a file system can show the caller's own files as another
-            # user's.
+            # The sockets of another user are in folders that only root can enter, so others do not wait for them. One try
+            # is made nevertheless: a file system can show the caller's own record as another user's.
             return client.connect(
                 self.run_id,
                 self.is_running,
@@ -215,8 +215,8 @@ def _unrecorded(word: str) -> str:
 def _newest_unrecorded(after: str) -> str:
     """Return the newest id with a control socket that sorts after that one; '' where there is none.
 
-    Only runs count that use the caller's state folder.  The folders of the sockets are the same whatever HOME is, so
-    that a run of a cron job, or of another program's tests, would be stopped instead of the caller's own run.
+    Only runs count that use the caller's state folder: the folders of the sockets are the same whatever HOME is, and
+    `supervise stop -` must not stop a run of a cron job, or of another program's tests.
     Raises BadValueError.
     """
     state = paths.state(os.environ)

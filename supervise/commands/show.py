@@ -62,7 +62,7 @@ def _fields(timeline: Timeline) -> dict[str, Any]:
             for t, cpu, out, err, both in timeline.samples
         ],
         "last_lines": timeline.last_lines,
-        "again": [serializer.marked(word) for word in timeline.again],
+        "again": [serializer.marked(word) for word in timeline.rerun_words],
         "report": record.end(),
     }
 
@@ -109,7 +109,7 @@ def _draw(timeline: Timeline) -> None:
         console.print(Text(f"\nrun it again{masked}", "dim"))
         folder = record.cwd
         cd = f"cd {shell_words.quoted(folder)} && " if folder else ""
-        console.print(Text(f"  {cd}{shell_words.command_line(timeline.again)}".encode(errors="replace").decode()))
+        console.print(Text(f"  {cd}{shell_words.command_line(timeline.rerun_words)}".encode(errors="replace").decode()))
 
 
 def _facts(timeline: Timeline) -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Subcommand:
-    """One row of the table.  `operands` are written as in a usage line: `RUN DURATION`, `[RUN]`."""
+    """One row of the table. `operands` are written as in a usage line: `RUN DURATION`, `[RUN]`."""
 
     __slots__ = ("about", "help", "name", "operands", "options")
 

@@ -23,7 +23,7 @@ def bytes_of(value: object) -> int | None:
 
 
 class Summary:
-    """What a table has in the row of a run: its state, outcome, start and duration, from its record.
+    """The row of a run in a table: its state, outcome, start and duration, from its record.
 
     `now` is in epoch seconds, for the duration of a run that goes on.
     """

@@ -1,4 +1,4 @@
-"""How a run went, from its record.  Parts of the record that are missing or damaged are left out."""
+"""How a run went, from its record. Parts of the record that are missing or damaged are left out."""
 
 from collections import deque
 from dataclasses import dataclass, field
@@ -120,7 +120,7 @@ class Timeline:
         ]
 
     @property
-    def again(self) -> list[str]:
+    def rerun_words(self) -> list[str]:
         """Return the words of a command line that runs the command again with the same options."""
         facts = self.summary.record.facts
         words = ["supervise", "run"]

@@ -16,7 +16,8 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
         return _wait_without_record(target)
     target.wait_for_end()
     if reader.state_of(target.record) == "unknown":
-        # A lock that another host holds is not seen here, and that host may have crashed without an end on record.
+        # This host does not see a lock that another host holds, and the other host may have crashed without an end on
+        # record.
         raise BadValueError(f"run {target.run_id} {target.ending()}")
     end = target.record.end()
     code = (end or {}).get("exit_code")

@@ -6,7 +6,7 @@ from supervise.commands.subcommands import SUBCOMMANDS, Subcommand, first_words
 from supervise.options.table import OPTIONS, Option, option_names
 
 SIGNALS = ("TERM", "INT", "HUP", "QUIT", "KILL", "USR1", "USR2", "ABRT", "ALRM", "CONT", "STOP", "TSTP", "WINCH")
-"""The signals that are completed: the usual ones, with the same names on every system.  Others can be typed."""
+"""The signals that are completed: the usual ones, with the same names on every system. Others can be typed."""
 NAMES = option_names()
 SHORTS_WITH_VALUE = "".join(option.short for option in OPTIONS if not option.is_flag)
 SHORT_FLAGS = "".join(option.short for option in OPTIONS if option.is_flag)

@@ -65,8 +65,8 @@ class Target:
         """
         owner = self._owner()
         try:
-            # The sockets of another user are in folders that only root can enter, so others do not wait for them. One try
-            # is made nevertheless: a file system can show the caller's own record as another user's.
+            # Only root can enter the folders with another user's sockets, so no other user waits for one. One try is
+            # made nevertheless: a file system can show the caller's own record as another user's.
             return client.connect(
                 self.run_id,
                 self.is_running,

@@ -66,7 +66,7 @@ class SnapshotReader:
     def take(self) -> None:
         """Read everything, the most useful facts first."""
         for step in (self._walk, self._look_closer, self._look_at_sockets, self._measure_cpu):
-            if self._is_late():
+            if self._is_time_over():
                 return
             step()
         self._is_whole = True
@@ -96,7 +96,7 @@ class SnapshotReader:
             self._is_whole,
         )
 
-    def _is_late(self) -> bool:
+    def _is_time_over(self) -> bool:
         return monotonic() > self._until
 
     def _walk(self) -> None:
@@ -104,7 +104,7 @@ class SnapshotReader:
         children = tree.children if tree.has_children_file() else _children_by_scan()
         ahead = [(0, pid) for pid in reversed(children(self._holder))]
         seen = {pid for _, pid in ahead}
-        while ahead and not self._is_late():
+        while ahead and not self._is_time_over():
             depth, pid = ahead.pop()
             if len(self._found) >= MAX_PROCESSES:
                 self._more += 1
@@ -120,7 +120,7 @@ class SnapshotReader:
     def _each(self) -> Iterator[tree.Stat]:
         """Yield the processes found, until the time is over."""
         for _, one in self._found:
-            if self._is_late():
+            if self._is_time_over():
                 return
             yield one
 

@@ -35,7 +35,7 @@ class Feed:
         self._guard = _thread.allocate_lock()
         self._wake = _thread.allocate_lock()
         self._wake.acquire()
-        self._is_waiting = self._is_started = self._is_over = self._is_late = False
+        self._is_waiting = self._is_started = self._is_over = self._is_stalled = False
         self._has_left_out = False
         self._pending = bytearray()
         self._taken = 0
@@ -82,11 +82,11 @@ class Feed:
     def _wait_for_room(self, size: int) -> None:
         """Wait for room while the process takes something at least every STALL_SECONDS."""
         taken, until = self._taken, monotonic() + STALL_SECONDS
-        while not (self._is_late or self.is_gone) and len(self._pending) + size > QUEUE_BYTES:
+        while not (self._is_stalled or self.is_gone) and len(self._pending) + size > QUEUE_BYTES:
             if self._taken != taken:
                 taken, until = self._taken, monotonic() + STALL_SECONDS
             elif monotonic() > until:
-                self._is_late = True
+                self._is_stalled = True
             sleep(ROOM_POLL_SECONDS)
 
     def _leave_out(self, size: int) -> None:
@@ -123,7 +123,7 @@ class Feed:
                     piece = bytes(self._pending[:WRITE_BYTES])
                     del self._pending[: len(piece)]
                     return piece
-                self._is_late = False
+                self._is_stalled = False
                 if self._is_over:
                     return b""
                 self._is_waiting = True

@@ -74,7 +74,7 @@ class Copier:
         left out."""
         self._put = self._taken = 0
         """Bytes that were put into memory so far, and bytes that were taken from there."""
-        self._is_late = False
+        self._is_stalled = False
         """A pump has waited in vain; no pump waits again before the queue is empty."""
         self._to_make = PIPE_COUNT
         """Pipes that may still be made."""
@@ -150,10 +150,10 @@ class Copier:
 
     def _wait_for(self, room: "Callable[[], T]") -> "T | None":
         """Return the first true result of `room`; None where a pump may not wait for it any longer."""
-        until = monotonic() + (0 if self._is_late else self._wait_seconds)
+        until = monotonic() + (0 if self._is_stalled else self._wait_seconds)
         while not (found := room()):
             if monotonic() >= until:
-                self._is_late = True
+                self._is_stalled = True
                 return None
             sleep(ROOM_POLL_SECONDS)
         return found
@@ -211,7 +211,7 @@ class Copier:
                     return
                 if self._waiting:
                     continue
-                self._is_late = False
+                self._is_stalled = False
                 self._busy.release()
             self._wake.acquire()
 

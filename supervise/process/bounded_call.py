@@ -8,7 +8,7 @@ system, and those whose configuration or runtime folder is not in the kernel's c
 
 import _signal
 import os
-from time import monotonic
+from time import monotonic, sleep
 
 from supervise.process import channel, null, system
 
@@ -152,6 +152,7 @@ def _await(
 
 
 def _is_cancelled() -> bool:
+    """Return whether a signal is pending that cancels the run."""
     # Only blocked signals are looked at; any other ends this process anyway.
     pending = _signal.sigpending()
     return any(number in pending and _signal.getsignal(number) != _signal.SIG_IGN for number in CANCELLING)
@@ -167,13 +168,7 @@ def _reap(pid: int) -> None:
         if monotonic() > until:
             _leave(pid)
             return
-        _pause()
-
-
-def _pause() -> None:
-    from time import sleep
-
-    sleep(WAITPID_POLL_SECONDS)
+        sleep(WAITPID_POLL_SECONDS)
 
 
 def _leave(pid: int) -> None:

@@ -11,7 +11,7 @@ import _thread
 import errno
 import os
 from math import inf
-from time import monotonic
+from time import monotonic, sleep
 
 from supervise.process import channel, null, system
 
@@ -44,7 +44,7 @@ class FileWorker:
         """The end of all waits for an answer, by CLOCK_MONOTONIC."""
         self._asked = inf
         """When the call that waits now was sent, by CLOCK_MONOTONIC."""
-        self._is_late = False
+        self._has_timed_out = False
         self._is_killed = False
         self._is_hurried: Callable[[], bool] = bool
         self._guard = _thread.allocate_lock()
@@ -115,14 +115,14 @@ class FileWorker:
 
         The caller calls `await_death` later, when this was done for all file workers.
         """
-        until = 0.0 if self._is_late else max(self.until, monotonic() + EXIT_SECONDS)
+        until = 0.0 if self._has_timed_out else max(self.until, monotonic() + EXIT_SECONDS)
         try:
             while not os.waitpid(self.pid, os.WNOHANG)[0]:
                 if monotonic() > until:
                     os.kill(self.pid, _signal.SIGKILL)
                     self._is_killed = True
                     return
-                _pause()
+                sleep(WAITPID_POLL_SECONDS)
         except OSError:
             pass
 
@@ -133,20 +133,15 @@ class FileWorker:
         """
         try:
             while self._is_killed and not os.waitpid(self.pid, os.WNOHANG)[0] and monotonic() < until:
-                _pause()
+                sleep(WAITPID_POLL_SECONDS)
         except OSError:
             pass
 
     def _check(self) -> None:
+        """Raise TimeoutError where the time for an answer is over."""
         if monotonic() > self.until or self._is_hurried():
-            self._is_late = True
+            self._has_timed_out = True
             raise TimeoutError(errno.ETIMEDOUT, "Its file system does not answer")
-
-
-def _pause() -> None:
-    from time import sleep
-
-    sleep(WAITPID_POLL_SECONDS)
 
 
 def _serve_and_exit(make: "Callable[[], object]", worker_end: "channel.Channel", keep: "tuple[int, ...]") -> "NoReturn":

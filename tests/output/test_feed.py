@@ -69,7 +69,7 @@ def test_a_reader_that_stands_still_gets_the_last_whole_lines_later(fed: FedRead
     assert got[-1] == LINES[-1]
     assert feed.QUEUE_BYTES / 4 < len(b"".join(got)) < 2 * feed.QUEUE_BYTES
     # The reader has caught up, and the pump waits for it again.
-    assert not fed.feed._is_late
+    assert not fed.feed._is_stalled
 
 
 def test_the_middle_of_an_endless_line_is_left_out_and_marked(fed: FedReader) -> None:

@@ -1,4 +1,4 @@
-"""The entry: the fast way in, or the typer app for whatever the fast reader does not know whole."""
+"""The entry of supervise: the fast path, or the typer app for words that the fast reader does not fully know."""
 
 import _signal
 import gc
@@ -9,9 +9,9 @@ from time import monotonic
 from supervise import EXIT_ERROR
 
 ENFILE, EMFILE = 23, 24
-"""Error numbers, as errno(3) has them: to load the module would cost a short run more than it is worth."""
+"""Error numbers of errno(3), written out because loading the module would slow each short run."""
 SOME_MEMORY = 4 << 20
-"""Bytes of memory without which the libraries cannot be loaded."""
+"""Bytes of memory without which no library can be loaded."""
 
 
 def main() -> None:
@@ -21,14 +21,14 @@ def main() -> None:
     except Exception:
         if not _is_short_of_memory():
             raise
-        # Memory ran out before there was a command: too little even for the first libraries.
+        # Memory ran out before the command existed, even for the first libraries.
         os.write(2, b"supervise: cannot start: out of memory\n")
         _end_process(EXIT_ERROR)
 
 
 def _main() -> None:
     began = monotonic()
-    # Start-up makes no garbage worth a collection; the runner turns it on again.
+    # The start makes no garbage worth a collection. The collector is enabled once the command runs.
     gc.disable()
     if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
         # Ctrl-C while a library loads ends supervise as it ends any program, without a traceback.
@@ -60,8 +60,8 @@ def _main() -> None:
         launched = _start(request, began)
     except EarlyExit as early:
         _end_process(early.code)
-    # The command runs, and its bytes flow.  The pumps need the interpreter while the libraries load: a line must not
-    # wait for a whole import.
+    # The command runs, and its bytes flow. The threads that pump them need the interpreter while libraries load: a line
+    # must not wait for a whole import.
     sys.setswitchinterval(0.0005)
     gc.enable()
     try:
@@ -71,9 +71,9 @@ def _main() -> None:
 
 
 def _start(request: "Request", began: float) -> "Launched":
-    """Start the command, and let its bytes flow.
+    """Start the command and the flow of its output; return the state of the run.
 
-    Raises EarlyExit where the run is refused, or where a short run is over and there is nothing to report.
+    Raises EarlyExit if the run is refused, or if a short run has ended and there is nothing to report.
     """
     from supervise.launch import launch
     from supervise.launch.state import Launched
@@ -92,7 +92,7 @@ def _start(request: "Request", began: float) -> "Launched":
 
 
 def _end_process(code: int, signal: "int | None" = None) -> "NoReturn":
-    """End this process with the code, or of the signal where it can die of one (as PID 1 it cannot).
+    """End this process with the exit code, or by the signal if this process can die of it (PID 1 cannot).
 
     The interpreter's own shutdown would cost 40 ms, and would wait for threads that may hang.
     """
@@ -104,8 +104,8 @@ def _end_process(code: int, signal: "int | None" = None) -> "NoReturn":
 
 
 def _give_up(launched: "Launched", why: str) -> "NoReturn":
-    """End the run after a fault of supervise, and this process, in whichever thread the fault has shown."""
-    # Where the end of the run is written, the code is what that says.
+    """End the run and this process after a fault of supervise, in the thread that has found the fault."""
+    # If the end of the run is already written, this process exits with the code that it names.
     settled = launched.files.settled
     try:
         from supervise.launch import early_exit
@@ -116,7 +116,7 @@ def _give_up(launched: "Launched", why: str) -> "NoReturn":
 
 
 def _fault_of(error: Exception) -> str:
-    """Return what has gone wrong, and where in the program unless the system is short of something."""
+    """Return what has failed, and where in the program unless the system is short of a resource."""
     from supervise.launch.early_exit import reason_of
 
     while isinstance(error, ExceptionGroup):
@@ -128,7 +128,7 @@ def _fault_of(error: Exception) -> str:
     if _is_short_of_descriptors():
         return "cannot go on: too many open files"
     if isinstance(error, (OSError, ImportError, MemoryError)):
-        # Most likely no fault of supervise: a library that cannot be loaded.
+        # Most likely supervise is not at fault: a library cannot be loaded.
         return f"cannot go on: {reason_of(error)}"
     trace = error.__traceback__
     while trace and trace.tb_next:
@@ -138,6 +138,7 @@ def _fault_of(error: Exception) -> str:
 
 
 def _is_short_of_memory() -> bool:
+    """Return whether SOME_MEMORY cannot be allocated."""
     try:
         bytearray(SOME_MEMORY)
     except MemoryError:
@@ -146,16 +147,17 @@ def _is_short_of_memory() -> bool:
 
 
 def _is_short_of_descriptors() -> bool:
+    """Return whether no descriptor can be opened."""
     try:
         os.close(os.dup(2))
     except OSError as error:
-        # Descriptor 2 may be closed: that is another error, and no lack of descriptors.
+        # Descriptor 2 may be closed, which is another error and no lack of descriptors.
         return error.errno in (ENFILE, EMFILE)
     return False
 
 
 def _end_with_thread(launched: "Launched") -> "Callable[[sys.UnraisableHookArgs], None]":
-    """Return what ends the run, without a traceback, where one of its threads has died for lack of memory."""
+    """Return a hook that ends the run without a traceback if one of its threads has died for lack of memory."""
 
     def end(what: "sys.UnraisableHookArgs") -> None:
         if what.exc_type is not MemoryError and not _is_short_of_memory():
@@ -167,9 +169,9 @@ def _end_with_thread(launched: "Launched") -> "Callable[[sys.UnraisableHookArgs]
 
 
 def _let_flow(launched: "Launched") -> None:
-    """Let the bytes of the command flow, and wait for a command that is about to end.
+    """Start the flow of the command's output, and wait a moment for a command that is about to end.
 
-    Raises EarlyExit as `_start`.
+    Raises EarlyExit as `_start` does.
     """
     try:
         from supervise.runner import relay
@@ -183,7 +185,7 @@ def _let_flow(launched: "Launched") -> None:
 
 
 def _go_on(launched: "Launched") -> "NoReturn":
-    """Run the command to its end, and end this process as the run has ended."""
+    """Watch the command to its end, and end this process as the run ended."""
     from supervise.runner import dispatcher
     from supervise.runner.finish import finish
 
@@ -204,7 +206,10 @@ def _go_on(launched: "Launched") -> "NoReturn":
 
 
 def _fill_stdio() -> None:
-    """Where 0, 1 or 2 are closed, put something there: else a pipe of ours would get the number."""
+    """Open something on each of the descriptors 0, 1 and 2 that is closed.
+
+    Otherwise a pipe of supervise would get the number.
+    """
     for number in range(3):
         try:
             os.fstat(number)
@@ -214,7 +219,7 @@ def _fill_stdio() -> None:
 
 def _open_nothing() -> None:
     try:
-        # What is written to that descriptor is discarded, and the command's code is kept.
+        # Output to that descriptor is discarded, and the exit code of the command is kept.
         os.open(os.devnull, os.O_RDWR)
     except OSError:
         from supervise.process import null
@@ -223,7 +228,7 @@ def _open_nothing() -> None:
 
 
 def _clear_up(facts: "Facts", left: "list[tuple[str, str]]", fault: str) -> None:
-    """End the run in the guardian, when the supervisor has died, or has given up for that fault."""
+    """Write the end of the run in the guardian, after the supervisor has died or has given up because of `fault`."""
     from supervise.records import lost
 
     lost.remove_sockets(left)
@@ -241,7 +246,10 @@ if TYPE_CHECKING:
 
 
 def _begin_anew() -> None:
-    """Execute Python anew as `python -m supervise`: the current folder and PYTHONPATH are for the command's imports."""
+    """Execute Python anew in isolated mode, for `python -m supervise`.
+
+    The current folder and PYTHONPATH are meant for the imports of the command, not for those of supervise.
+    """
     folder = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     code = f"import sys; sys.path.append({folder!r}); from supervise.__main__ import main; main()"
     if not _had_lc_ctype():
@@ -249,7 +257,7 @@ def _begin_anew() -> None:
     try:
         os.execv(sys.executable, [sys.executable, "-I", "-c", code, *sys.argv[1:]])
     except OSError:
-        # This interpreter goes on as it is.
+        # This interpreter runs supervise as it is.
         pass
 
 

@@ -230,7 +230,7 @@ def _typer_option(option: Option, names: Mapping[str, Option]) -> object:
 
 def _help(option: Option) -> str:
     choices = f" One of {', '.join(option.choices)}." if option.kind == "choice" else ""
-    choices = f" Of {', '.join(option.choices)}." if option.kind == "set" else choices
+    choices = f" Any of {', '.join(option.choices)}." if option.kind == "set" else choices
     default = f" [dim]\\[default: {option.default}][/dim]" if option.default else ""
     return option.help + choices + default
 

@@ -55,7 +55,7 @@ JSON = Option("", "json", "", "flag", "", "", "Print JSON.")
 SUBCOMMANDS: "tuple[Subcommand, ...]" = (
     Subcommand(
         "ps", "",
-        "List the runs that are running, and those that are lost and not recovered yet, newest first.",
+        "List running runs, and lost runs that are not recovered yet, newest first.",
         options=(
             Option("", "all", "a", "flag", "", "", "Also list runs that have ended."),
             Option(
@@ -84,7 +84,7 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
             Option("", "lines", "n", "count", "", "LINES", "Print only the last LINES lines."),
             Option(
                 "", "raw", "", "flag", "", "",
-                "Print the bytes as they were on a terminal, too. Without this option control characters are shown "
+                "On a terminal too, print the bytes as they were. Without this option control characters are shown "
                 "there as escapes.",
             ),
         ),
@@ -154,7 +154,8 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
             Option("", "dry-run", "", "flag", "", "", "Print what would be done, and do nothing."),
             Option(
                 "", "host", "", "host", "", "NAME",
-                "Also recover the runs of the host NAME, which was this machine's name or had another machine id.",
+                "Also recover runs of the host NAME: an earlier name of this machine, or this machine with an earlier "
+                "machine id.",
             ),
             JSON,
         ),

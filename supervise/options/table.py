@@ -244,7 +244,7 @@ OPTIONS = (
     Option(
         RETRIES, "retry-on", "", "causes", "access,idle,resumable", "CAUSE,...",
         "The outcomes after which the command is run again: a limit (access, idle, completion), failed, signaled, "
-        "resumable (75), an exit code of the command (code=N), or any end that is not a success.",
+        "resumable (75), an exit code of the command (code=N), or every end that is not a success (any).",
         choices=CAUSES,
         value=("access", "idle", "resumable"),
     ),
@@ -312,8 +312,8 @@ OPTIONS = (
     ),
     Option(
         RECORD, "log-max", "", "size", "64MiB", "SIZE",
-        "How much output the record keeps, 64KiB or more: the first quarter of SIZE is the beginning of the output, "
-        "the rest is its end. 0 for none.",
+        "How much output the record keeps, 64KiB or more: the beginning of the output in a quarter of SIZE, its end in "
+        "the rest; 0 for none.",
         value=64 << 20,
     ),
     Option(

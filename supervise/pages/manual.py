@@ -79,7 +79,7 @@ def _text(option: Option) -> str:
     if option.kind == "choice":
         text += f" One of {', '.join(option.choices)}."
     if option.kind == "set":
-        text += f" Of {', '.join(option.choices)}."
+        text += f" Any of {', '.join(option.choices)}."
     if option.default:
         text += f" The default is {option.default}."
     return _wrapped(_escaped(text))

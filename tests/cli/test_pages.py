@@ -1,4 +1,4 @@
-"""The man page and the completions that are checked in: what the table says, and well formed."""
+"""The man page and the completions in the repository: they are made of the tables, and well formed."""
 
 import os
 import re
@@ -18,44 +18,46 @@ MANUAL = ROOT / "man" / "supervise.1"
 
 
 def section(title):
-    """The lines of one section of the man page, as text without escapes."""
+    """Return the lines of one section of the man page, as text without escapes."""
     text = MANUAL.read_text(encoding="ascii").split(f"\n.SH {title}\n")[1].split("\n.SH ")[0]
     return re.sub(r"\\f[BIR]|\\&", "", text).replace("\\-", "-").replace("\\e", "\\").splitlines()
 
 
 @pytest.mark.parametrize("path", build.pages())
-def test_every_page_is_up_to_date(path):
+def test_each_generated_page_is_up_to_date(path):
     made, there = build.pages()[path], (ROOT / path).read_text(encoding="ascii")
     assert made == there, "run python -m supervise.pages at the top of the checkout"
 
 
-def test_no_part_of_a_template_is_left_open():
+def test_no_placeholder_of_a_template_is_left():
     for text in build.pages().values():
         assert not re.search(r"@[A-Z_]+@", text)
 
 
-def test_the_documented_command_writes_them(tmp_path):
+def test_python_m_supervise_pages_writes_the_pages(tmp_path):
     for folder in ("man", "completions"):
         (tmp_path / folder).mkdir()
-    subprocess.run([sys.executable, "-m", "supervise.pages"], cwd=tmp_path, env=with_ours(), check=True, timeout=60)
+    subprocess.run(
+        [sys.executable, "-m", "supervise.pages"], cwd=tmp_path, env=environ_with_checkout(), check=True, timeout=60
+    )
     written = {str(path.relative_to(tmp_path)): path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
     assert written == build.pages()
 
 
-def test_elsewhere_it_says_what_is_wrong(tmp_path):
+def test_python_m_supervise_pages_outside_of_a_checkout_is_refused(tmp_path):
     call = subprocess.run(
-        [sys.executable, "-m", "supervise.pages"], cwd=tmp_path, env=with_ours(), capture_output=True, text=True,
-        timeout=60, check=False,
+        [sys.executable, "-m", "supervise.pages"], cwd=tmp_path, env=environ_with_checkout(),
+        capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert call.returncode == 1
     assert re.fullmatch(r"supervise\.pages: .*\n", call.stderr)
 
 
-def with_ours():
+def environ_with_checkout():
     return os.environ | {"PYTHONPATH": str(ROOT)}
 
 
-def test_mandoc_finds_nothing_to_say_about_the_man_page():
+def test_mandoc_finds_no_fault_in_the_man_page():
     call = subprocess.run(
         [needed("mandoc"), "-T", "lint", "-W", "all", MANUAL], capture_output=True, text=True, timeout=60, check=False
     )
@@ -71,7 +73,7 @@ def test_the_man_page_has_every_option_with_its_names_once_and_in_order():
     assert named == [*expected, "--help", "--version"]
 
 
-def test_the_man_page_names_no_option_that_is_not_there():
+def test_the_man_page_names_no_unknown_option():
     # Of other programs it names these.
     text = re.sub(r"\\f[BIR]|\\&", "", MANUAL.read_text(encoding="ascii")).replace("\\-", "-")
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text))

@@ -1,4 +1,4 @@
-"""Where locks and sockets are, among users who would rather have them elsewhere."""
+"""The folders of locks and sockets, where other users try to take their names."""
 
 import os
 import re
@@ -32,7 +32,7 @@ PLANT = {
 
 @pytest.fixture
 def plant(users: Users, request: pytest.FixtureRequest) -> Iterator[None]:
-    """Bob has taken the names of Alice's folders."""
+    """Have Bob take the names of Alice's folders."""
     names = [f"{parent}/supervise-{ALICE}" for parent in SHARED if os.access(parent, os.W_OK)]
     for name in names:
         users.shell(BOB, PLANT[request.param].format(name))
@@ -42,7 +42,7 @@ def plant(users: Users, request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def text_of(process: "subprocess.Popen[bytes]") -> str:
-    """What it has said on stderr, when it has ended."""
+    """Wait for the end of the process, and return its stderr."""
     assert process.stderr
     assert process.stdout
     with process:
@@ -52,7 +52,7 @@ def text_of(process: "subprocess.Popen[bytes]") -> str:
 
 @contextmanager
 def running(users: Users, uid: int, *words: str, env: "dict[str, str] | None" = None) -> Iterator[str]:
-    """A run of that user's that goes on until it is stopped; its id."""
+    """Start a run of that user, yield its id, and stop it at the end."""
     ready = users.folder / f"ready-{os.urandom(4).hex()}"
     ready.touch()
     os.chown(ready, uid, uid)
@@ -68,7 +68,7 @@ def running(users: Users, uid: int, *words: str, env: "dict[str, str] | None" = 
 def steered(
     users: Users, uid: int, *words: str, env: "dict[str, str] | None" = None
 ) -> "subprocess.CompletedProcess[str]":
-    """What a request comes to, as soon as the run can be asked."""
+    """Send a request as soon as the run answers, and return how the client ended."""
 
     def ask() -> "subprocess.CompletedProcess[str] | None":
         done = users.supervise(uid, *words, env=env)
@@ -81,8 +81,8 @@ def steered(
 
 @pytest.mark.parametrize("plant", PLANT, indirect=True)
 @pytest.mark.usefixtures("plant")
-def test_taken_names_keep_nobody_from_locks_and_sockets(users: Users) -> None:
-    """Cron (an empty environment) and a login find the same."""
+def test_locks_and_sockets_are_found_though_another_user_took_their_names(users: Users) -> None:
+    """A call by cron, with an almost empty environment, finds the same files as one from a login."""
     assert users.supervise(ALICE, "--lock", "job", "--", "true").returncode == 0
     with running(users, ALICE, "--lock", "job") as run_id:
         cron = {"HOME": "/nonexistent", "XDG_RUNTIME_DIR": ""}
@@ -90,7 +90,7 @@ def test_taken_names_keep_nobody_from_locks_and_sockets(users: Users) -> None:
             busy = users.supervise(ALICE, "--no-record", "--lock", "job", "--", "true", env=env)
             assert busy.returncode == 75
             assert f"the lock job is held by run {run_id} (pid " in busy.stderr
-        # The names are free again: still the same lock, and the same socket.
+        # When the names are free again, lock and socket are still the same.
         for parent in SHARED:
             users.shell(BOB, f"rm -rf {parent}/supervise-{ALICE}")
         assert users.supervise(ALICE, "--no-record", "--lock", "job", "--", "true", env=cron).returncode == 75
@@ -99,8 +99,8 @@ def test_taken_names_keep_nobody_from_locks_and_sockets(users: Users) -> None:
     assert users.supervise(ALICE, "--lock", "job", "--", "true", env=cron).returncode == 0
 
 
-def test_a_runtime_folder_of_another_user_is_passed_over(users: Users) -> None:
-    """As sudo leaves it."""
+def test_a_runtime_folder_of_another_user_is_not_used(users: Users) -> None:
+    """A call by sudo can have such a variable."""
     with running(users, ROOT, "--no-record", env={"XDG_RUNTIME_DIR": str(users.home(ALICE))}) as run_id:
         assert "no limit is in force" in steered(users, ROOT, "extend", run_id, "1m").stderr
     assert list(users.home(ALICE).iterdir()) == []
@@ -115,7 +115,7 @@ def test_the_folders_have_their_modes_under_any_umask(users: Users) -> None:
         users.shell(ALICE, f"rm -rf {folder}")
 
 
-def test_a_name_in_the_kernel_that_another_user_has_taken_proves_nothing(users: Users) -> None:
+def test_an_abstract_socket_of_another_user_holds_no_lock(users: Users) -> None:
     with socket.socket(socket.AF_UNIX) as squatter:
         script = (
             "import socket, sys, time\none = socket.socket(socket.AF_UNIX)\n"
@@ -140,7 +140,7 @@ def test_a_name_in_the_kernel_that_another_user_has_taken_proves_nothing(users: 
 @pytest.mark.parametrize(
     ("mask", "words", "mode"), [("022", (), 0o644), ("000", (), 0o666), ("077", ("--lock-mode", "666"), 0o666)]
 )
-def test_two_users_and_root_share_a_file(
+def test_two_users_and_root_share_a_lock_file(
     users: Users, folder_mode: int, mask: str, words: "tuple[str, ...]", mode: int
 ) -> None:
     path = users.shared(mode=folder_mode) / "job.lock"
@@ -153,7 +153,7 @@ def test_two_users_and_root_share_a_file(
                 busy = users.supervise(other, *lock, "--", "true")
                 assert busy.returncode == 75, (holder, other, busy.stderr)
                 of = "" if holder == other else f" of {'root' if holder == ROOT else f'uid {holder}'}"
-                # Bob may lock what he may read, and not write his name there.
+                # Bob may lock a file that he may read, but not write his name into it.
                 is_named = holder != BOB or mode == 0o666
                 who = rf"run {run_id} \(pid \d+{of}\) since \S+" if is_named else rf"pid \d+{of}"
                 assert re.search(rf"busy: the lock {path} is held by {who} \(exit 75\)\n$", busy.stderr), busy.stderr
@@ -174,13 +174,13 @@ def test_the_holder_of_a_shared_lock_has_its_user_where_proc_hides_it(users: Use
             if busy.returncode == 99:
                 pytest.skip(f"nothing can be mounted here: {busy.stderr}")
             of = " of root" if holder == ROOT else f" of uid {holder}"
-            # Bob may lock what he may read, and not write his name there.
+            # Bob may lock a file that he may read, but not write his name into it.
             is_named = holder != BOB or mode == 0o666
             who = rf"run {run_id} \(pid \d+{of}\) since \S+" if is_named else rf"pid \d+{of}"
             assert re.search(rf"busy: the lock {path} is held by {who} \(exit 75\)\n$", busy.stderr), busy.stderr
 
 
-def test_a_file_that_another_user_may_not_read_is_refused(users: Users) -> None:
+def test_a_lock_file_that_the_user_may_not_read_is_refused(users: Users) -> None:
     path = users.shared() / "job.lock"
     assert users.supervise(ALICE, "--lock", str(path), "--lock-mode", "600", "--", "true").returncode == 0
     refused = users.supervise(BOB, "--lock", str(path), "--", "true")
@@ -188,14 +188,14 @@ def test_a_file_that_another_user_may_not_read_is_refused(users: Users) -> None:
 
 
 @pytest.mark.parametrize("kind", ["link", "hard link", "FIFO", "folder"])
-def test_what_another_user_has_planted_is_no_lock(users: Users, kind: str) -> None:
+def test_a_file_that_another_user_has_planted_is_no_lock(users: Users, kind: str) -> None:
     folder = users.shared()
     path, own = folder / "job.lock", folder / "precious"
     own.write_text("precious")
     own.chmod(0o644)
     match kind:
         case "hard link":
-            # As where protected_hardlinks is off.
+            # Any user may do so where protected_hardlinks is off (proc(5)).
             os.link(own, path)
         case "link":
             users.shell(BOB, f"ln -s {own} {path}")
@@ -212,7 +212,7 @@ def test_what_another_user_has_planted_is_no_lock(users: Users, kind: str) -> No
     assert own.read_text() == "precious"
 
 
-# --- who may steer
+# --- permission to steer
 
 
 def test_root_steers_the_run_of_another_user(users: Users) -> None:
@@ -230,7 +230,7 @@ def test_no_other_user_steers_a_run(users: Users) -> None:
             assert "no limit is in force" in steered(users, owner, "extend", run_id, "1m").stderr
 
 
-# --- what the command says of itself
+# --- notify sockets
 
 
 SEND = """
@@ -240,7 +240,7 @@ socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b"STATUS=stranger", sys.
 
 
 @pytest.mark.needs("ps")
-def test_a_stranger_neither_finds_nor_reaches_the_socket_of_a_command(users: Users) -> None:
+def test_another_user_neither_finds_nor_reaches_the_notify_socket(users: Users) -> None:
     for owner in (ALICE, ROOT):
         said = users.folder / f"said-{owner}"
         said.touch()
@@ -251,7 +251,7 @@ def test_a_stranger_neither_finds_nor_reaches_the_socket_of_a_command(users: Use
             path = wait_until(lambda said=said: said.read_text().strip())  # type: ignore[misc]
             mode = stat.S_IMODE(os.stat(path).st_mode)
             assert mode == (0o666 if owner == ROOT else 0o600)
-            # By its path, which a stranger does not know, root's is open to all: a server may have given up root.
+            # All who know its path may use root's socket: a server may have given up root.
             send = (
                 "import socket, sys\nsocket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b'READY=1', sys.argv[1])"
             )
@@ -269,17 +269,17 @@ def test_a_stranger_neither_finds_nor_reaches_the_socket_of_a_command(users: Use
         assert not os.path.lexists(path)
 
 
-def test_the_folder_of_such_sockets_lets_servers_in_under_any_umask(users: Users) -> None:
+def test_servers_reach_their_notify_socket_under_any_umask(users: Users) -> None:
     for mask in ("077", "000"):
         script = 'stat -c %a "$NOTIFY_SOCKET" "${NOTIFY_SOCKET%/*}" "${NOTIFY_SOCKET%/*/*}"'
         command = f"umask {mask}; {users.program} --no-record --notify -- sh -c '{script}'"
         assert users.shell(ROOT, command).split() == ["666", "711", "711"]
-    # And one that was made otherwise is mended.
+    # A folder with other modes is repaired.
     os.chmod("/run/supervise-notify", 0o700)
     assert users.shell(ROOT, command).split() == ["666", "711", "711"]
 
 
-def test_a_guardian_removes_both_sockets_of_a_supervisor_that_was_killed(users: Users) -> None:
+def test_the_guardian_removes_both_sockets_of_a_killed_supervisor(users: Users) -> None:
     ready = users.folder / "ready"
     process = users.popen(
         ROOT, str(users.program), "--no-record", "--notify", "--", "sh", "-c",
@@ -297,7 +297,7 @@ def test_a_guardian_removes_both_sockets_of_a_supervisor_that_was_killed(users: 
     assert not os.path.lexists(os.path.dirname(path))
 
 
-def test_a_socket_that_another_than_its_folders_owner_listens_at_is_no_run(users: Users) -> None:
+def test_a_socket_whose_listener_does_not_own_its_folder_is_no_run(users: Users) -> None:
     folder, run_id = Path(f"/tmp/supervise-{ALICE}"), "20000101-000000-123456abcd"
     users.shell(ALICE, f"mkdir -m 700 {folder}")
     with socket.socket(socket.AF_UNIX) as listener:
@@ -305,13 +305,13 @@ def test_a_socket_that_another_than_its_folders_owner_listens_at_is_no_run(users
         listener.listen()
         assert run_id in sockets.ids()
         assert sockets.connect(run_id, 1) is None
-    # Nor is what is left of another user's removed by root.
+    # Root does not remove files that another user has left.
     assert sockets.connect(run_id, 1) is None
     assert (folder / f"{run_id}.sock").is_socket()
 
 
-def test_runs_find_one_lock_in_a_folder_that_they_may_not_list(users: Users) -> None:
-    """Another user has the plain name there; without a list no other one could be found again."""
+def test_runs_find_one_lock_in_an_unlistable_folder(users: Users) -> None:
+    """Another user has the plain name there, and no other name could be found without listing the folder."""
     ready = users.folder / "ready"
     script = f"""
         set -e
@@ -333,7 +333,7 @@ def test_runs_find_one_lock_in_a_folder_that_they_may_not_list(users: Users) -> 
         assert "busy: the lock one is held by run" in done.stderr
 
 
-def test_a_folder_of_the_users_own_with_a_mode_of_nothing_is_mended(users: Users) -> None:
+def test_a_folder_of_the_user_with_mode_0_is_repaired(users: Users) -> None:
     with running(users, ALICE, "--no-record", "--lock", "one"):
         [folder] = [path for path in Path("/run/lock").glob(f"supervise-{ALICE}*") if path.is_dir()]
     folder.chmod(0)

@@ -1,4 +1,4 @@
-"""The commands that read what is on record: ps, logs, prune."""
+"""The commands that work with records: `ps`, `logs`, `prune`."""
 
 import json
 import os
@@ -17,13 +17,13 @@ from tests.support.listed_runs import DAY, ask, lines, listed, make
 # --- ps
 
 
-def test_of_none(supervise: Place) -> None:
+def test_ps_without_runs_is_empty(supervise: Place) -> None:
     assert len(lines(ask(supervise, "ps"))) == 1
     assert listed(supervise, "--all") == []
     assert not os.path.exists(supervise.state)
 
 
-def test_those_that_go_on(supervise: Place) -> None:
+def test_ps_lists_running_runs(supervise: Place) -> None:
     supervise.start("--", "true", report=False).wait()
     running = supervise.start("--name", "night", "--", *child("ready", "stay"), report=False)
     running.wait_for_out(b"ready")
@@ -39,7 +39,7 @@ def test_those_that_go_on(supervise: Place) -> None:
     assert listed(supervise) == []
 
 
-def test_all_the_newest_first(supervise: Place) -> None:
+def test_ps_all_lists_the_newest_first(supervise: Place) -> None:
     for code in ("0", "3"):
         supervise.start("--", "sh", "-c", f"exit {code}", report=False).wait()
     newest, oldest = listed(supervise, "--all")
@@ -49,19 +49,19 @@ def test_all_the_newest_first(supervise: Place) -> None:
     assert "failed (3)" in lines(ask(supervise, "ps", "-a"))[1]
 
 
-def test_one_that_is_lost(supervise: Place) -> None:
+def test_ps_lists_a_lost_run(supervise: Place) -> None:
     run_id = make(supervise.state, time.time() - 60)
     [one] = listed(supervise)
     assert (one["run_id"], one["state"]) == (run_id, "lost")
 
 
-def test_a_command_of_many_lines_takes_one(supervise: Place) -> None:
+def test_ps_shows_a_command_with_line_breaks_on_one_line(supervise: Place) -> None:
     supervise.start("--", "echo", "a\nb", "it's", "\x1b[31m", report=False).wait()
     [_, row] = lines(ask(supervise, "ps", "--all"))
     assert row.endswith(r"echo $'a\nb' 'it'\''s' $'\x1b[31m'")
 
 
-def test_what_is_not_ours_in_the_folder(supervise: Place) -> None:
+def test_foreign_files_in_the_state_folder_are_ignored(supervise: Place) -> None:
     supervise.start("--", "true", report=False).wait()
     state = Path(supervise.state)
     for folder in ("runs", "live", "names"):
@@ -91,10 +91,10 @@ def test_what_is_not_ours_in_the_folder(supervise: Place) -> None:
     assert ask(supervise, "prune").code == 0
 
 
-# --- which run is meant
+# --- the choice of a run
 
 
-def test_no_such_run(supervise: Place) -> None:
+def test_an_unknown_run_is_refused(supervise: Place) -> None:
     supervise.start("--name", "night", "--", "echo", "x", report=False).wait()
     for word in ("none", "2020", "../night", "", "/"):
         ended = ask(supervise, "logs", word)
@@ -104,7 +104,7 @@ def test_no_such_run(supervise: Place) -> None:
         assert ask(supervise, "logs", word).out == b"x\n"
 
 
-def test_more_than_one(supervise: Place) -> None:
+def test_an_ambiguous_id_is_refused(supervise: Place) -> None:
     for _ in range(2):
         supervise.start("--", "true", report=False).wait()
     ended = ask(supervise, "logs", "2")
@@ -116,15 +116,14 @@ def test_more_than_one(supervise: Place) -> None:
 
 
 @pytest.mark.slow
-def test_ten_thousand(supervise: Place) -> None:
-    """Each answer is as right as among a few."""
+def test_ps_and_prune_are_right_with_ten_thousand_records(supervise: Place) -> None:
     count, now = 10_000, time.time()
     lost = {make(supervise.state, now - 60 - count), make(supervise.state, now - 60 - count / 2)}
     made = [make(supervise.state, now - 60 - index, exit_code=index % 7) for index in range(count - len(lost))]
     running = supervise.start("--name", "night", "--log-max", "0", "--", *child("ready", "stay"), report=False)
     running.wait_for_out(b"ready")
     newest = listed(supervise)[0]
-    # Those that ended long before the 500 newest ones go little by little, with each start.
+    # Each start removes some of the runs beyond the 500 newest ones.
     removed = set(made) - {*reader.ids(supervise.state)}
     assert not removed & {*made[:499]}
     assert [(one["run_id"], one["state"]) for one in listed(supervise)] == [
@@ -144,7 +143,7 @@ def test_ten_thousand(supervise: Place) -> None:
     assert {one["run_id"] for one in said} == lost
     assert listed(supervise) == []
     assert ask(supervise, "prune").code == 0
-    # The lost ones ended when they were found: they are among the last failures.
+    # Lost runs ended when they were found, so they are among the last failures.
     assert reader.ids(supervise.state) == [newest["run_id"], *made[:497], *sorted(lost, reverse=True)]
 
 
@@ -158,22 +157,22 @@ def printed(supervise: Place) -> Place:
     return supervise
 
 
-def test_as_it_was(printed: Place) -> None:
+def test_logs_prints_the_output_unchanged(printed: Place) -> None:
     assert ask(printed, "logs", "-").out == b"one\ntwo\nthree\nend"
 
 
-def test_one_stream(printed: Place) -> None:
+def test_logs_prints_one_stream(printed: Place) -> None:
     assert ask(printed, "logs", "-", "--stderr").out == b"two\n"
     assert ask(printed, "logs", "--stdout", "-").out == b"one\nthree\nend"
     assert ask(printed, "logs", "--stdout", "--stderr", "-").out == b"one\ntwo\nthree\nend"
 
 
 @pytest.mark.parametrize(("number", "out"), [(0, b""), (1, b"end"), (2, b"three\nend"), (9, b"one\ntwo\nthree\nend")])
-def test_the_last_lines(printed: Place, number: int, out: bytes) -> None:
+def test_logs_n_prints_the_last_lines(printed: Place, number: int, out: bytes) -> None:
     assert ask(printed, "logs", "-n", str(number), "-").out == out
 
 
-def test_times(printed: Place) -> None:
+def test_logs_timestamps_prints_time_and_stream(printed: Place) -> None:
     found = [line.split(" ") for line in lines(ask(printed, "logs", "--timestamps", "-"))]
     assert [words[1:] for words in found] == [
         ["stdout", "one"],
@@ -183,13 +182,13 @@ def test_times(printed: Place) -> None:
     ]
     times = [reader.epoch(words[0]) for words in found]
     assert None not in times
-    # They are in the order of their coming; the wall clock may be set back a little meanwhile.
+    # The lines are in the order in which they came; the wall clock may be set back a little meanwhile.
     moments = [float(at or 0) for at in times]
     assert all(later > earlier - 0.1 for earlier, later in pairwise(moments))
     assert abs(moments[0] - time.time()) < 60
 
 
-def test_what_was_left_out_is_said(supervise: Place) -> None:
+def test_logs_names_the_left_out_middle(supervise: Place) -> None:
     supervise.start("--log-max", "64KiB", "--", "seq", "100000", report=False).wait()
     for options in ((), ("--timestamps",), ("--stderr",)):
         text = ask(supervise, "logs", "-", *options).out.decode()
@@ -197,7 +196,7 @@ def test_what_was_left_out_is_said(supervise: Place) -> None:
     assert text.startswith("supervise: ")
 
 
-def test_a_reader_that_leaves(supervise: Place) -> None:
+def test_logs_ends_quietly_when_its_reader_leaves(supervise: Place) -> None:
     supervise.start("--", "seq", "100000", report=False).wait()
     ended = supervise.shell("supervise logs - | head -1; echo ${PIPESTATUS[0]}")
     assert ended.out == b"1\n0\n"
@@ -207,7 +206,7 @@ def test_a_reader_that_leaves(supervise: Place) -> None:
 # --- prune
 
 
-def test_by_age(supervise: Place) -> None:
+def test_prune_removes_by_age(supervise: Place) -> None:
     now = time.time()
     old = make(supervise.state, now - 40 * DAY, exit_code=0)
     young = make(supervise.state, now - 20 * DAY, exit_code=0)
@@ -219,7 +218,7 @@ def test_by_age(supervise: Place) -> None:
     assert lines(ask(supervise, "prune", "--older-than", "10d")) == ["1 run removed"]
 
 
-def test_by_number(supervise: Place) -> None:
+def test_prune_removes_by_number(supervise: Place) -> None:
     now = time.time()
     made = [make(supervise.state, now - index, exit_code=0) for index in range(10)]
     lost = make(supervise.state, now - 100)
@@ -227,14 +226,14 @@ def test_by_number(supervise: Place) -> None:
     assert reader.ids(supervise.state) == [*made[:3], lost]
 
 
-def test_by_number_unless_said_otherwise(supervise: Place) -> None:
+def test_prune_keeps_500_runs_by_default(supervise: Place) -> None:
     now = time.time()
     made = [make(supervise.state, now - index, exit_code=0) for index in range(503)]
     assert lines(ask(supervise, "prune")) == ["3 runs removed"]
     assert reader.ids(supervise.state) == made[:500]
 
 
-def test_one_that_goes_on_stays(supervise: Place) -> None:
+def test_prune_keeps_a_running_run(supervise: Place) -> None:
     running = supervise.start("--", *child("ready", "stay"), report=False)
     running.wait_for_out(b"ready")
     assert lines(ask(supervise, "prune", "--keep", "0", "--older-than", "0")) == ["0 runs removed"]
@@ -243,7 +242,7 @@ def test_one_that_goes_on_stays(supervise: Place) -> None:
     assert len(reader.ids(supervise.state)) == 1
 
 
-def test_by_itself_now_and_then(supervise: Place) -> None:
+def test_a_run_prunes_old_records_now_and_then(supervise: Place) -> None:
     make(supervise.state, time.time() - 40 * DAY, exit_code=0)
     mark = Path(supervise.state, "pruned")
     os.utime(mark, (0, 0))
@@ -255,7 +254,7 @@ def test_by_itself_now_and_then(supervise: Place) -> None:
     assert len(reader.ids(supervise.state)) == 3
 
 
-def test_what_was_never_whole(supervise: Place) -> None:
+def test_prune_removes_half_made_records(supervise: Place) -> None:
     supervise.start("--", "true", report=False).wait()
     state = Path(supervise.state)
     half = state / "runs" / ".20261124-200139-123456abcd"
@@ -273,17 +272,17 @@ def test_what_was_never_whole(supervise: Place) -> None:
 
 
 def bind(path: Path) -> socket.socket:
-    """A socket of that name, as a run has it."""
+    """Return a socket that is bound to that path, as a run has it."""
     one = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM if path.suffix == ".notify" else socket.SOCK_STREAM)
     folder = os.open(path.parent, os.O_RDONLY)
-    # The whole path has no room in an address.
+    # A socket address has no room for the whole path.
     one.bind(f"/proc/self/fd/{folder}/{path.name}")
     os.close(folder)
     return one
 
 
-def test_sockets_of_those_who_were_killed_whole(supervise: Place) -> None:
-    """Of one, on no record, that had no time to give its socket a name; and those of one that goes on."""
+def test_prune_removes_the_sockets_of_dead_runs(supervise: Place) -> None:
+    """One dead run had no record and no time to rename its socket; the sockets of a running run stay."""
     running = supervise.start("--no-record", "--notify", "--", *child("ready", "stay"), report=False)
     running.wait_for_out(b"ready")
     folder = supervise.runtime / "supervise"
@@ -292,7 +291,7 @@ def test_sockets_of_those_who_were_killed_whole(supervise: Place) -> None:
     young = folder / "20261124-200140-123456abcd.new"
     for path in (*dead, young):
         bind(path).close()
-    # Not listening yet, and stopped for long.
+    # A run that was stopped before it listened.
     slow = folder / "20261124-200141-123456abcd.new"
     with bind(slow):
         for path in (*dead, *alive, slow):
@@ -305,7 +304,7 @@ def test_sockets_of_those_who_were_killed_whole(supervise: Place) -> None:
     assert running.wait().code == 143
 
 
-def test_ids_alone_for_scripts_and_completions(supervise: Place) -> None:
+def test_ps_quiet_prints_ids_alone(supervise: Place) -> None:
     for _ in range(2):
         supervise("--", "true")
     ids = supervise.popen([str(supervise.program), "ps", "--all", "--quiet"]).wait().out.decode().split()

@@ -1,4 +1,4 @@
-"""--pty: the command has a terminal of its own, and the keys are the command's."""
+"""`--pty`: the command has a terminal of its own, and gets the keys."""
 
 import hashlib
 import os
@@ -10,10 +10,10 @@ from tests.support.harness import PYTHON, Place, is_alive, state_of, wait_for_fi
 from tests.support.screens import CTRL_C, CTRL_D, CTRL_Z, screen, shell, tmux, words
 from tests.support.terminals import named, script, supervisor
 
-# pexpect forks; that other threads of the test are at rest then is known.
+# pexpect forks; the other threads of the test do nothing at that moment.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 
-PROBE = """
+TERMINAL_PROBE = """
 import os, sys, termios
 print("ttys", *(os.isatty(fd) for fd in range(3)))
 print("one", len({os.ttyname(fd) for fd in (1, 2)}))
@@ -23,19 +23,19 @@ print("size", *os.get_terminal_size())
 print("only", sorted(map(int, os.listdir("/proc/self/fd")))[:-1])
 """
 LINES = 1500
-"""Of 40 bytes: the last 60 KB."""
+"""Lines of 40 bytes, 60 KB in all."""
 
 
 def python(code: str) -> tuple[str, ...]:
     return (*PYTHON, "-c", code)
 
 
-# --- what the command has
+# --- the terminal of the command
 
 
-def test_a_terminal_of_its_own(supervise: Place) -> None:
-    """Also where we have none; of the usual size, then.  A stdin that is none is the command's as it is."""
-    ended = supervise("--pty", "--", *python(PROBE))
+def test_the_command_has_a_terminal_of_its_own(supervise: Place) -> None:
+    """Without a terminal of the caller it has the usual size, and the command keeps a stdin that is no terminal."""
+    ended = supervise("--pty", "--", *python(TERMINAL_PROBE))
     assert ended.out.decode().splitlines() == [
         "ttys False True True",
         "one 1",
@@ -46,14 +46,14 @@ def test_a_terminal_of_its_own(supervise: Place) -> None:
     assert ended.err == b""
 
 
-def test_stdout_and_stderr_are_one_stream(supervise: Place) -> None:
+def test_stdout_and_stderr_of_a_terminal_are_one_stream(supervise: Place) -> None:
     ended = supervise("--pty", "--", "sh", "-c", "echo one; echo two >&2; echo three")
     assert ended.out == b"one\r\ntwo\r\nthree\r\n"
     assert ended.report["usage"]["stdout_bytes"] == len(ended.out)
     assert ended.report["usage"]["stderr_bytes"] == 0
 
 
-def test_without_it_there_is_none(supervise: Place) -> None:
+def test_a_command_without_pty_has_no_terminal(supervise: Place) -> None:
     assert supervise("--", "sh", "-c", "test -t 0 || test -t 1 || test -t 2").code == 1
 
 
@@ -68,7 +68,7 @@ def test_the_size_is_copied_and_followed(supervise: Place) -> None:
         assert sh.count("30 90") == 1
 
 
-def test_the_size_in_tmux(supervise: Place) -> None:
+def test_the_size_follows_a_window_of_tmux(supervise: Place) -> None:
     with tmux(supervise) as window:
         window.wait_for_prompt(1)
         window.enter("supervise --pty -- sh -c 'trap \"stty size\" WINCH; echo ready; while :; do sleep 0.05; done'")
@@ -82,8 +82,8 @@ def test_the_size_in_tmux(supervise: Place) -> None:
 # --- keys
 
 
-def test_ctrl_c_is_the_commands(supervise: Place) -> None:
-    """A REPL interrupts what it does, and we hear nothing of it."""
+def test_ctrl_c_goes_to_the_command_alone(supervise: Place) -> None:
+    """A REPL interrupts its work, and the run goes on."""
     with shell(supervise) as sh:
         sh.start("supervise --pty -- python3 -q")
         sh.wait_for("^>>> ?$")
@@ -102,8 +102,8 @@ def test_ctrl_c_is_the_commands(supervise: Place) -> None:
         assert sh.count("cancelled") == 0
 
 
-def test_a_command_that_dies_of_ctrl_c(supervise: Place) -> None:
-    """That is its own affair: a signal that we did not send ended it."""
+def test_a_command_that_dies_of_ctrl_c_is_signaled(supervise: Place) -> None:
+    """The signal comes from the terminal, and not from supervise."""
     with shell(supervise) as sh:
         sh.start("supervise --pty -- sh -c 'echo ready; exec sleep 100'; echo code $?")
         sh.wait_for("^ready")
@@ -114,7 +114,7 @@ def test_a_command_that_dies_of_ctrl_c(supervise: Place) -> None:
         assert sh.count("killed by INT") == 1
 
 
-def test_every_key_is_a_byte_for_who_wants_it_so(supervise: Place) -> None:
+def test_each_key_is_a_byte_for_a_raw_terminal(supervise: Place) -> None:
     code = (
         "import os, tty; tty.setraw(0); os.write(1, b'ready'); n = b''\n"
         "while b'q' not in n: n += os.read(0, 100)\n"
@@ -129,8 +129,8 @@ def test_every_key_is_a_byte_for_who_wants_it_so(supervise: Place) -> None:
         sh.wait_for_prompt()
 
 
-def test_a_shell_with_jobs_of_its_own(supervise: Place) -> None:
-    """Ctrl-Z stops the inner shell's job, and neither it nor us."""
+def test_ctrl_z_stops_a_job_of_an_inner_shell(supervise: Place) -> None:
+    """Neither the inner shell nor the supervisor stops."""
     with shell(supervise) as sh:
         sh.start("supervise --pty -- env PS1='inner> ' bash --norc --noprofile -i")
         sh.wait_for("^inner>$")
@@ -138,9 +138,9 @@ def test_a_shell_with_jobs_of_its_own(supervise: Place) -> None:
         wait_until(lambda: named(supervise, "sleep"))
         sh.type(CTRL_Z)
         sh.wait_for("Stopped +sleep 100")
-        # Not TERM, which takes a CONT as well: bash can see the job stopped once more before it sees its end.
+        # TERM would not do: it takes a CONT, and bash can see the job stopped once more before it sees its end.
         sh.screen.enter("kill -KILL %1")
-        # It looks at its jobs when it likes to; the last prompt tells of this one.
+        # bash looks at its jobs at any time; the last prompt reports this one.
         sh.screen.enter("while jobs | grep -q Stopped; do sleep 0.1; done; echo jobs are done")
         sh.wait_for("Killed +sleep 100")
         sh.wait_for("^jobs are done$")
@@ -150,7 +150,7 @@ def test_a_shell_with_jobs_of_its_own(supervise: Place) -> None:
         assert sh.has_line("code 5")
 
 
-def test_a_paste_of_many_lines(supervise: Place) -> None:
+def test_a_paste_of_many_lines_arrives_whole(supervise: Place) -> None:
     with shell(supervise) as sh:
         sh.start("supervise --pty -- sh -c 'stty -echo; echo ready; sha256sum'")
         sh.wait_for("^ready$")
@@ -181,8 +181,8 @@ READERS = {
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_a_stdin_that_is_no_terminal_is_the_commands_as_it_is(supervise: Place, name: str) -> None:
-    """Whole, not echoed, and with its end."""
+def test_a_stdin_that_is_no_terminal_reaches_the_command_unchanged(supervise: Place, name: str) -> None:
+    """It arrives whole, without an echo, and with its end."""
     command, text, expected = READERS[name]
     ended = supervise("--pty", "--", *command, stdin=text)
     assert ended.code == 0
@@ -191,17 +191,17 @@ def test_a_stdin_that_is_no_terminal_is_the_commands_as_it_is(supervise: Place, 
 
 @pytest.mark.parametrize("repl", [["python3", "-q"], ["bash", "--norc", "-i"], ["python3", "-"]], ids=" ".join)
 def test_a_repl_ends_with_an_empty_stdin(supervise: Place, repl: list[str]) -> None:
-    """Also one that takes single keys, for which a terminal has no end of file."""
+    """One of the REPLs reads single keys, for which a terminal has no end of file."""
     assert supervise("--pty", "-t", "20", "--", *repl).code == 0
 
 
-def test_much_through_stdin(supervise: Place) -> None:
+def test_much_data_through_stdin_arrives_whole(supervise: Place) -> None:
     text = b"".join(b"%d\n" % number for number in range(20000))
     ended = supervise("--pty", "--", "sha256sum", stdin=text)
     assert ended.out.split()[0].decode() == hashlib.sha256(text).hexdigest()
 
 
-def test_a_pipe_into_it_on_a_terminal(supervise: Place) -> None:
+def test_a_pipe_into_a_run_on_a_terminal_reaches_the_command(supervise: Place) -> None:
     with script(supervise, "seq 3 | supervise --pty -- sh -c 'stty -echo; sleep 0.5; cat'") as sh:
         sh.wait_for("^code 0$")
 
@@ -209,8 +209,8 @@ def test_a_pipe_into_it_on_a_terminal(supervise: Place) -> None:
 # --- the output
 
 
-def test_through_a_pipe(supervise: Place) -> None:
-    """Its stdout is a terminal, ours is none; the keys still are the command's."""
+def test_a_run_whose_stdout_is_a_pipe_passes_keys(supervise: Place) -> None:
+    """The stdout of the command is a terminal, and that of supervise is a pipe."""
     with script(supervise, "supervise --pty -- sh -c 'test -t 1 && read word && echo got $word' | cat") as sh:
         wait_until(lambda: named(supervise, "supervise"))
         sh.screen.enter("hello")
@@ -218,8 +218,7 @@ def test_through_a_pipe(supervise: Place) -> None:
         sh.wait_for("^code 0$")
 
 
-def test_the_bytes_of_a_terminal_are_the_commands(supervise: Place) -> None:
-    """Raw, it is whole, byte for byte."""
+def test_a_raw_terminal_passes_each_byte(supervise: Place) -> None:
     code = "import os, sys, tty; tty.setraw(1); [os.write(1, bytes(range(256))) for _ in range(2000)]"
     ended = supervise("--pty", "--", *python(code))
     assert ended.out == bytes(range(256)) * 2000
@@ -229,14 +228,14 @@ def tail() -> bytes:
     return b"".join(b"%039d\r\n" % number for number in range(LINES))
 
 
-def test_the_tail_is_whole(supervise: Place) -> None:
+def test_the_last_output_is_whole(supervise: Place) -> None:
     ended = supervise("--pty", "--", *python(f"import os; os.write(1, {tail()!r}.replace(b'\\r', b''))"))
     assert ended.out == tail()
 
 
 @pytest.mark.slow
-def test_the_tail_is_whole_200_times(supervise: Place) -> None:
-    """Written just before the end, when a terminal that was closed too early would lose it."""
+def test_the_last_output_is_whole_200_times(supervise: Place) -> None:
+    """The command prints just before its end; a terminal that was closed too early would lose that."""
     code = f"import os; os.write(1, b''.join(b'%039d\\n' % number for number in range({LINES})))"
     for _ in range(200):
         ended = supervise.start("--pty", "--", *python(code), report=False).wait()
@@ -244,14 +243,14 @@ def test_the_tail_is_whole_200_times(supervise: Place) -> None:
         assert ended.code == 0
 
 
-def test_the_tail_at_a_timeout(supervise: Place) -> None:
+def test_the_last_output_at_a_timeout_is_whole(supervise: Place) -> None:
     command = "exec 2>/dev/null; trap 'seq 10000; echo last; exit' TERM; echo up; while :; do sleep 0.05; done"
     ended = supervise("--pty", "-t", "1", "--", "sh", "-c", command)
     assert ended.code == 124
     assert ended.out == b"".join(b"%s\r\n" % line for line in [b"up", *(b"%d" % n for n in range(1, 10001)), b"last"])
 
 
-# --- the end
+# --- ends of a run
 
 
 ENDS = {
@@ -267,7 +266,7 @@ ENDS = {
 
 
 @pytest.mark.parametrize("name", ENDS)
-def test_the_terminal_is_restored(supervise: Place, name: str) -> None:
+def test_the_terminal_is_restored_at_each_end(supervise: Place, name: str) -> None:
     options, command, code = ENDS[name]
     words = "no-such-command" if command is None else f'sh -c "{command}"'.replace("$$", r"\$\$")
     with script(supervise, f"supervise --pty {options} -- {words}") as sh:
@@ -282,8 +281,8 @@ def test_the_terminal_is_restored_after_a_cancellation(supervise: Place, number:
         sh.wait_for(f"^code {128 + number}$")
 
 
-def test_the_terminal_is_restored_where_no_shell_mends_it(supervise: Place) -> None:
-    """An interactive dash leaves the terminal as it finds it, and has taken it by the time the guardian comes."""
+def test_the_guardian_restores_the_terminal_for_a_shell_that_does_not(supervise: Place) -> None:
+    """An interactive dash does not restore the modes, and has the foreground by the time the guardian restores them."""
     with screen(supervise, ["dash", "-i"], {"PS1": "> "}) as on:
         on.wait_for("^>$")
         on.enter("stty -a >before; supervise --pty -- sleep 100")
@@ -297,7 +296,7 @@ def test_the_terminal_is_restored_where_no_shell_mends_it(supervise: Place) -> N
 
 
 def test_messages_begin_in_the_first_column(supervise: Place) -> None:
-    """Although the terminal is raw, and the command has left a line unfinished."""
+    """The terminal is raw, and the command has left a line unfinished."""
     with shell(supervise) as sh:
         sh.run("supervise -v --pty -t 1.5 --warn-at 1 -k 1 -- sh -c 'printf unfinished; sleep 100'")
         assert sh.has_line("unfinished")
@@ -309,7 +308,7 @@ def test_messages_begin_in_the_first_column(supervise: Place) -> None:
 # --- in the background
 
 
-def test_in_the_background_and_brought_to_the_foreground(supervise: Place) -> None:
+def test_a_background_run_gets_keys_in_the_foreground(supervise: Place) -> None:
     with shell(supervise) as sh:
         sh.run("supervise --pty -- sh -c 'stty size; read word; echo got $word' &")
         sh.wait_for("24 80$")
@@ -322,8 +321,8 @@ def test_in_the_background_and_brought_to_the_foreground(supervise: Place) -> No
         sh.wait_for_prompt()
 
 
-def test_stopped_and_continued(supervise: Place) -> None:
-    """By others, since Ctrl-Z is the command's: the terminal is the shell's meanwhile."""
+def test_a_stopped_run_gives_the_terminal_back_until_continued(supervise: Place) -> None:
+    """The stop comes by a signal, since Ctrl-Z goes to the command; the shell has the terminal meanwhile."""
     with shell(supervise) as sh:
         sh.start("supervise --pty -- python3 -q")
         sh.wait_for("^>>> ?$")
@@ -342,7 +341,7 @@ def test_stopped_and_continued(supervise: Place) -> None:
         sh.wait_for_prompt()
 
 
-def test_resized_while_stopped(supervise: Place) -> None:
+def test_a_resize_of_a_stopped_run_is_made_up_for(supervise: Place) -> None:
     with shell(supervise) as sh:
         sh.start("""supervise --pty -- sh -c 'trap "stty size" WINCH; echo ready; while :; do sleep 0.05; done'""")
         sh.wait_for("^ready$")
@@ -355,8 +354,8 @@ def test_resized_while_stopped(supervise: Place) -> None:
         sh.wait_for_prompt()
 
 
-def test_our_guardian_is_killed(supervise: Place) -> None:
-    """We do its work, and the terminal is restored as well."""
+def test_the_terminal_is_restored_after_the_guardian_was_killed(supervise: Place) -> None:
+    """The supervisor does the work of the guardian."""
     with script(supervise, "supervise --pty -t 3 -- sh -c 'echo $$ >pid; exec sleep 100'") as sh:
         pid = wait_for_file(supervise.file("pid"))
         (guardian,) = named(supervise, "supervise-guard")
@@ -365,7 +364,7 @@ def test_our_guardian_is_killed(supervise: Place) -> None:
         wait_until(lambda: not is_alive(pid))
 
 
-def test_words_are_said_before_the_terminal_is_raw(supervise: Place) -> None:
+def test_a_refusal_comes_before_the_terminal_is_raw(supervise: Place) -> None:
     with shell(supervise) as sh:
         sh.run(f"supervise --pty --report /no/such/report -- {words('exit=0')}; echo code $?")
         assert sh.has_line("code 125")

@@ -1,4 +1,4 @@
-"""--pty and the terminal of the caller: its modes, what is typed there, and that it is left as it was found."""
+"""`--pty` and the terminal of the caller: its modes, the keys typed there, and its restoration."""
 
 import contextlib
 import fcntl
@@ -17,21 +17,21 @@ from tests.support.harness import HANG_SECONDS, PYTHON, Place, wait_until
 from tests.support.screens import CTRL_C, environ_of, shell
 from tests.support.terminals import named
 
-# pexpect forks; that other threads of the test are at rest then is known.
+# pexpect forks; the other threads of the test do nothing at that moment.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 
 
 def lead_a_session() -> None:
-    """With the terminal that is our stdin."""
+    """Make this process the leader of a session whose terminal is its stdin."""
     os.setsid()
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 class OnTerminal:
-    """A program that leads a session on a terminal, and all that has come from it."""
+    """A program that leads a session on a terminal, and all its output."""
 
     def __init__(self, place: Place, words: list[str], typed: bytes = b"", size: tuple[int, int] = (24, 80)) -> None:
-        """`typed` is there before the program is."""
+        """Start the program; `typed` is typed before that."""
         self.ours, theirs = os.openpty()
         termios.tcsetwinsize(theirs, size)
         self.found = termios.tcgetattr(theirs)
@@ -57,7 +57,7 @@ class OnTerminal:
             self.out += os.read(self.ours, 1 << 16)
 
     def wait(self) -> int:
-        """Its exit code, as a shell says it."""
+        """Wait for the end; return the exit code as a shell has it: 128 + N after signal N."""
 
         def has_ended() -> bool:
             self.read()
@@ -119,8 +119,8 @@ SETTINGS = {
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_the_modes_are_those_around_it(supervise: Place, name: str) -> None:
-    """All that stty(1) knows; and they are the caller's again at the end."""
+def test_the_terminal_has_the_modes_of_the_callers(supervise: Place, name: str) -> None:
+    """All modes of stty(1) are copied, and the caller's are the same at the end."""
     script = f"stty {SETTINGS[name]} || exit 9; stty -g; {SUPERVISE} stty -g; stty -g"
     with on_terminal(supervise, ["sh", "-c", script]) as on:
         assert on.wait() == 0
@@ -133,7 +133,7 @@ SUPERVISE = "supervise -q --no-record --pty --"
 
 
 @pytest.mark.parametrize(("language", "flag"), [("C.UTF-8", b" iutf8"), ("C", b"-iutf8")])
-def test_the_modes_are_sane_where_there_is_no_terminal(supervise: Place, language: str, flag: bytes) -> None:
+def test_a_terminal_without_a_caller_terminal_has_sane_modes(supervise: Place, language: str, flag: bytes) -> None:
     ended = supervise("--pty", "--", "sh", "-c", "stty -a </dev/tty", env={"LANG": language, "LC_ALL": ""})
     said = ended.out.replace(b"\r\n", b" ")
     assert flag in said
@@ -141,8 +141,8 @@ def test_the_modes_are_sane_where_there_is_no_terminal(supervise: Place, languag
         assert each in said
 
 
-def test_a_job_in_the_background_has_the_keys_alone(supervise: Place) -> None:
-    """The shell's line editor has the terminal in single keys and without echo just now."""
+def test_a_background_job_copies_only_the_keys_of_the_modes(supervise: Place) -> None:
+    """The line editor of the shell has set the terminal to single keys without echo at that moment."""
     with shell(supervise) as sh:
         sh.run(
             "stty erase ^H; (sleep 0.5; exec supervise --pty -- sh -c 'stty -a </dev/tty >modes; sleep 0.1') & sleep 0"
@@ -158,7 +158,7 @@ def test_a_job_in_the_background_has_the_keys_alone(supervise: Place) -> None:
 @pytest.mark.parametrize(
     ("size", "shown"), [((0, 0), b"24 80"), ((0, 100), b"24 100"), ((30, 0), b"30 80"), ((3, 7), b"3 7")]
 )
-def test_the_size_is_usable(supervise: Place, size: tuple[int, int], shown: bytes) -> None:
+def test_an_unknown_size_becomes_a_usable_one(supervise: Place, size: tuple[int, int], shown: bytes) -> None:
     with on_terminal(supervise, supervised(supervise, "--", "stty", "size"), size=size) as on:
         assert on.wait() == 0
         assert on.out.strip() == shown
@@ -178,7 +178,7 @@ def test_a_key_erases_a_whole_character(supervise: Place, sent: str, read: str) 
 
 # --- the end of the input
 
-EARLY = (0.0, 0.01, 0.025, 0.05, 0.3)
+DELAYS_SECONDS = (0.0, 0.01, 0.025, 0.05, 0.3)
 TYPED = {
     "at once": (b"\x04", b""),
     "a line": (b"abc\n\x04", b"abc\r\n"),
@@ -188,35 +188,35 @@ TYPED = {
 
 
 @pytest.mark.parametrize("typed", TYPED)
-@pytest.mark.parametrize("delay", EARLY)
-def test_the_end_of_the_input_whenever_it_comes(supervise: Place, typed: str, delay: float) -> None:
-    """Before there is a program at all, too: it ends `cat`, and shows nothing of itself."""
+@pytest.mark.parametrize("delay", DELAYS_SECONDS)
+def test_ctrl_d_at_any_moment_ends_the_input(supervise: Place, typed: str, delay: float) -> None:
+    """Also before the program exists it ends `cat`, and it is not shown."""
     keys, lines = TYPED[typed]
     with on_terminal(supervise, supervised(supervise, "--", "cat"), b"" if delay else keys) as on:
         if delay:
-            # A time after the start is what is tried.
+            # The test types at a moment after the start, and not after an event.
             time.sleep(delay)
             on.type(keys)
         assert on.wait() == 0
         assert b"^" not in on.out
         assert b"\0" not in on.out
-        # The echo of one line and the next line of `cat` come in any order.
+        # The echo of a line and the output of `cat` come in any order.
         assert on.out.endswith(b"".join(lines.splitlines(keepends=True)[-1:]))
         assert all(on.out.count(line) >= 2 for line in lines.split())
 
 
-def test_the_end_of_the_input_by_another_key(supervise: Place) -> None:
+def test_another_end_of_file_key_ends_the_input(supervise: Place) -> None:
     words = ["sh", "-c", "stty eof ^E; exec supervise -q --no-record --pty -- sh -c 'echo ready; cat; cat; echo end'"]
     with on_terminal(supervise, words) as on:
         on.wait_for(b"ready")
         on.type(b"\x04\n\x05\x05")
         assert on.wait() == 0
-        # The other key is shown as one is, and is a byte for the command.
+        # The usual key is echoed, and is a byte for the command.
         assert on.out == b"ready\r\n^D\r\n\x04\r\nend\r\n"
 
 
-def test_the_end_of_the_input_of_a_terminal_of_another_session(supervise: Place) -> None:
-    """As under `su -c`: it hands on whole lines, and a line that is handed over unfinished."""
+def test_ctrl_d_on_a_terminal_of_another_session_ends_the_input(supervise: Place) -> None:
+    """Such a terminal, as under `su -c`, passes on whole lines, and a line that Ctrl-D sends unfinished."""
     ours, theirs = os.openpty()
     running = supervise.start("--pty", "--", "sh", "-c", "stty -echo; echo ready; cat", stdin=theirs)
     os.close(theirs)
@@ -229,8 +229,8 @@ def test_the_end_of_the_input_of_a_terminal_of_another_session(supervise: Place)
     assert ended.out == b"ready\r\none\r\ntwothree\r\n"
 
 
-def test_a_terminal_that_hangs_up_is_the_end_of_the_input(supervise: Place) -> None:
-    """Where HUP is ignored the run goes on, and each read of the command's gives the end of file, in line mode."""
+def test_a_hangup_of_the_terminal_ends_the_input(supervise: Place) -> None:
+    """HUP is ignored and the run goes on; in line mode each read of the command gives the end of file."""
     command = "cat; cat; cat >rest; touch ended"
     words = ["sh", "-c", f"trap '' HUP; exec supervise -q --no-record --pty -- sh -c '{command}' >out 2>&1"]
     ours, theirs = os.openpty()
@@ -254,7 +254,7 @@ def test_a_terminal_that_hangs_up_is_the_end_of_the_input(supervise: Place) -> N
 
 
 @pytest.mark.needs("less")
-def test_a_pager_whose_stdin_is_a_pipe(supervise: Place) -> None:
+def test_a_pager_whose_stdin_is_a_pipe_gets_keys(supervise: Place) -> None:
     with shell(supervise) as sh:
         sh.start("seq 100 | supervise --pty -- less; echo code $?")
         sh.wait_for(r"^23\n:$")
@@ -276,8 +276,8 @@ def test_ctrl_c_reaches_a_command_whose_stdin_is_a_pipe(supervise: Place) -> Non
         assert sh.count("got") == 2
 
 
-def test_ctrl_c_where_neither_stdin_nor_stdout_is_a_terminal(supervise: Place) -> None:
-    """No key is the command's: it cancels."""
+def test_ctrl_c_cancels_where_neither_stdin_nor_stdout_is_a_terminal(supervise: Place) -> None:
+    """The command gets no keys then."""
     with shell(supervise) as sh:
         sh.start("supervise --pty -- sh -c 'echo ready >ready; exec sleep 100' </dev/null | cat")
         wait_until(supervise.file("ready").exists)
@@ -287,15 +287,15 @@ def test_ctrl_c_where_neither_stdin_nor_stdout_is_a_terminal(supervise: Place) -
         assert sh.has_line("code 130")
 
 
-# --- left as it was found
+# --- restoration
 
 
 def blocking(fd: int) -> bool:
     return not fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_NONBLOCK
 
 
-def test_the_description_of_the_callers_terminal_is_left_alone(supervise: Place) -> None:
-    """Its O_NONBLOCK is the caller's: not set for a moment."""
+def test_o_nonblock_of_the_callers_terminal_is_not_set(supervise: Place) -> None:
+    """The flag belongs to the open file description, which the caller shares."""
     with on_terminal(supervise, supervised(supervise, "--", "sh", "-c", "echo ready; read x; echo got $x")) as on:
         on.wait_for(b"ready")
         assert blocking(on.theirs)
@@ -307,8 +307,8 @@ def test_the_description_of_the_callers_terminal_is_left_alone(supervise: Place)
         assert b"got word" in on.out
 
 
-def test_a_terminal_that_is_non_blocking_already(supervise: Place) -> None:
-    """A read that finds nothing (EAGAIN) is no end of the input."""
+def test_a_non_blocking_terminal_of_the_caller_is_read(supervise: Place) -> None:
+    """A read that gives EAGAIN is no end of the input."""
     code = "import os, sys; os.set_blocking(0, False); os.execvp(sys.argv[1], sys.argv[1:])"
     command = supervised(supervise, "--", "sh", "-c", "echo ready; read x; echo got $x; seq 20000 | tail -1")
     with on_terminal(supervise, [*PYTHON, "-c", code, *command]) as on:
@@ -320,7 +320,7 @@ def test_a_terminal_that_is_non_blocking_already(supervise: Place) -> None:
         assert not blocking(on.theirs)
 
 
-def test_a_pipe_that_is_non_blocking_is_given_as_it_is(supervise: Place) -> None:
+def test_a_non_blocking_pipe_reaches_the_command_unchanged(supervise: Place) -> None:
     read, write = os.pipe()
     os.set_blocking(read, False)
     code = "import os, sys; print(os.get_blocking(0), os.fstat(0).st_ino)"
@@ -335,8 +335,8 @@ NONBLOCKING = (
 )
 
 
-def test_o_nonblock_of_a_command_that_is_stopped_is_taken_back(supervise: Place) -> None:
-    """It has the caller's own description, without --pty."""
+def test_o_nonblock_set_by_a_command_is_cleared_after_a_timeout(supervise: Place) -> None:
+    """Without --pty the command shares the open file description of the caller."""
     words = [str(supervise.program), "-q", "--no-record", "-t", "1", "--", *PYTHON, "-c", NONBLOCKING, "100"]
     with on_terminal(supervise, words) as on:
         wait_until(supervise.file("ready").exists)
@@ -345,7 +345,7 @@ def test_o_nonblock_of_a_command_that_is_stopped_is_taken_back(supervise: Place)
         assert blocking(on.theirs)
 
 
-def test_o_nonblock_of_a_command_is_taken_back_when_we_are_killed(supervise: Place) -> None:
+def test_o_nonblock_set_by_a_command_is_cleared_when_the_supervisor_is_killed(supervise: Place) -> None:
     words = [str(supervise.program), "-q", "--no-record", "--", *PYTHON, "-c", NONBLOCKING, "100"]
     with on_terminal(supervise, words) as on:
         wait_until(supervise.file("ready").exists)
@@ -357,7 +357,7 @@ def test_o_nonblock_of_a_command_is_taken_back_when_we_are_killed(supervise: Pla
 
 
 @pytest.mark.parametrize("end", ["exit", "KILL", "TERM"])
-def test_the_modes_are_the_callers_again(supervise: Place, end: str) -> None:
+def test_the_modes_are_restored_at_each_end(supervise: Place, end: str) -> None:
     with on_terminal(supervise, supervised(supervise, "--", "sh", "-c", "stty -echo; echo ready; read x")) as on:
         on.wait_for(b"ready")
         assert termios.tcgetattr(on.theirs) != on.found
@@ -389,7 +389,7 @@ def in_namespace(*words: str) -> list[str]:
 def test_a_command_in_a_new_pid_namespace_reads_its_terminal(
     supervise: Place, option: list[str], around: list[str]
 ) -> None:
-    """Our process group has no number there, where nobody has made a new one."""
+    """The process group of the caller has no number there."""
     command = "echo ready; read x; echo got $x; exit 5"
     if around[:1] == ["setsid"]:
         around = ["script", "-qec"]
@@ -406,8 +406,8 @@ def test_a_command_in_a_new_pid_namespace_reads_its_terminal(
 
 
 @pytest.mark.parametrize("option", [[], ["--pty"]], ids=["shared", "pty"])
-def test_a_timeout_in_a_new_pid_namespace(supervise: Place, option: list[str]) -> None:
-    """And a group of the command's own is stopped with it."""
+def test_a_timeout_in_a_new_pid_namespace_stops_the_whole_tree(supervise: Place, option: list[str]) -> None:
+    """A process in a group of its own is stopped, too."""
     command = "setsid -f sleep 100; (sleep 100 &); exec sleep 100"
     words = in_namespace(str(supervise.program), "-q", "--no-record", *option, "-t", "1", "--", "sh", "-c", command)
     with on_terminal(supervise, words) as on:

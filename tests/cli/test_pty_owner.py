@@ -1,4 +1,4 @@
-"""--pty: the terminal has one owner, lasts as long as the command, and hangs up when nobody reads it."""
+"""`--pty`: the terminal has one owner, lasts as long as the command, and hangs up when its reader has left."""
 
 import os
 import re
@@ -12,14 +12,14 @@ from tests.support.harness import PYTHON, Place, Running, is_alive, wait_for_fil
 from tests.support.screens import CTRL_C, shell
 from tests.support.terminals import named, supervisor
 
-# pexpect forks; that other threads of the test are at rest then is known.
+# pexpect forks; the other threads of the test do nothing at that moment.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 
 ATTEMPTS = 200
 
 
 def masters(pid: int) -> int:
-    """How many descriptors of that process are the supervisor's side of a terminal; 0 where the process is gone."""
+    """Return how many descriptors of that process are the master of a terminal; 0 where the process is gone."""
     found = 0
     try:
         paths = [*Path(f"/proc/{pid}/fd").iterdir()]
@@ -34,7 +34,7 @@ def masters(pid: int) -> int:
 
 
 def owners(running: Running) -> dict[str, int]:
-    """By name: whatever of that run, the command included, has the supervisor's side open."""
+    """Return the names of the processes of the run that have the master open."""
     found: dict[str, int] = {}
     for pid in running.place.alive():
         if count := masters(pid):
@@ -47,20 +47,20 @@ def owners(running: Running) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("options", [(), ("--no-record",)], ids=["recorded", "not recorded"])
-def test_the_supervisor_alone_has_the_master(supervise: Place, options: tuple[str, ...]) -> None:
-    """In each attempt, and once: the guardian, the watcher and the command have no copy of it."""
+def test_the_supervisor_alone_has_the_master_in_each_attempt(supervise: Place, options: tuple[str, ...]) -> None:
+    """Neither the guardian nor the watcher nor the command has a copy of it."""
     command = "touch ready-$SUPERVISE_ATTEMPT; until [ -e go-$SUPERVISE_ATTEMPT ]; do sleep 0.05; done; exit 3"
     again = ("--retries", "2", "--retry-on", "failed", "--retry-delay", "0")
     running = supervise.start("--pty", *options, *again, "--", "sh", "-c", command)
     for number in (1, 2, 3):
         wait_until(supervise.file(f"ready-{number}").exists)
-        # The guardian has a moment to close what the fork has given it, and the watcher to be there.
+        # The guardian needs a moment to close the copies from the fork, and the watcher to start.
         wait_until(lambda: owners(running) == {"supervise": 1})
         supervise.file(f"go-{number}").touch()
     assert running.wait().code == 3
 
 
-def test_the_guardian_has_no_copy_after_a_moment_and_never_again(supervise: Place) -> None:
+def test_the_guardian_has_no_copy_of_the_master(supervise: Place) -> None:
     running = supervise.start("--pty", "--", "sh", "-c", "touch ready; exec sleep 2")
     wait_until(supervise.file("ready").exists)
     guardian = running.guardian()
@@ -72,7 +72,7 @@ def test_the_guardian_has_no_copy_after_a_moment_and_never_again(supervise: Plac
 
 # --- a reader that leaves
 
-LEFT = {
+LEAVING_READERS = {
     "one that writes": ("yes", 129),
     "one that is silent": ("echo one; exec sleep 100", 129),
     "a tree": ("echo one; sleep 100 & sleep 100", 129),
@@ -83,9 +83,9 @@ LEFT = {
 
 
 @pytest.mark.parametrize("options", ["", "--no-record"], ids=["recorded", "not recorded"])
-@pytest.mark.parametrize("name", LEFT)
-def test_a_reader_that_leaves_hangs_up(supervise: Place, name: str, options: str) -> None:
-    command, code = LEFT[name]
+@pytest.mark.parametrize("name", LEAVING_READERS)
+def test_a_terminal_is_hung_up_when_the_reader_leaves(supervise: Place, name: str, options: str) -> None:
+    command, code = LEAVING_READERS[name]
     script = f'supervise -q {options} --pty -- sh -c "$1" | head -1; echo "code ${{PIPESTATUS[0]}}"'
     ended = supervise.shell(script, command)
     assert ended.out.splitlines()[-1] == b"code %d" % code
@@ -93,15 +93,15 @@ def test_a_reader_that_leaves_hangs_up(supervise: Place, name: str, options: str
     assert not ended.left
 
 
-def test_a_reader_that_leaves_on_a_terminal(supervise: Place) -> None:
-    """Ctrl-C cancels then, since no command can hear it any more."""
+def test_ctrl_c_cancels_a_run_whose_reader_has_left(supervise: Place) -> None:
+    """No command can get the key any more."""
     with shell(supervise) as sh:
         sh.start("supervise -q --pty -- sh -c 'trap \"\" HUP; echo one; exec sleep 100' | head -1")
         sh.wait_for("^one$")
         wait_until(lambda: not named(supervise, "head"))
         pid = supervisor(supervise)
         wait_until(lambda: masters(pid) == 0)
-        # The keys are the caller's again a moment later.
+        # A moment later the caller gets the keys again.
         wait_until(lambda: b"-icanon" not in stty(sh.screen._child.child_fd))
         sh.type(CTRL_C)
         sh.wait_for_prompt()
@@ -113,8 +113,8 @@ def stty(fd: int) -> bytes:
     return subprocess.run(["stty", "-a"], stdin=fd, capture_output=True, check=True).stdout
 
 
-def test_a_reader_that_leaves_in_the_second_attempt(supervise: Place) -> None:
-    """The one that is over has hung up, and its terminal is not taken for the next one."""
+def test_a_terminal_is_hung_up_when_the_reader_leaves_in_the_second_attempt(supervise: Place) -> None:
+    """The next attempt does not get the terminal that has hung up."""
     command = "echo $SUPERVISE_ATTEMPT; [ $SUPERVISE_ATTEMPT = 2 ] || exit 1; exec sleep 100"
     again = "--retries 3 --retry-on failed --retry-delay 0"
     script = f'supervise -q --pty {again} -- sh -c "$1" | head -2; echo ${{PIPESTATUS[0]}}'
@@ -122,23 +122,25 @@ def test_a_reader_that_leaves_in_the_second_attempt(supervise: Place) -> None:
     assert ended.out.splitlines() == [b"1", b"2", b"129"]
 
 
-# --- a command that lets go of its terminal
+# --- a command that closes its terminal
 
-PATIENT = "exec 3<&- 0</dev/null 1>/dev/null 2>&1"
+CLOSES_ITS_TERMINAL = "exec 3<&- 0</dev/null 1>/dev/null 2>&1"
 
 
-def test_a_command_that_lets_go_is_shown_when_it_comes_again(supervise: Place) -> None:
-    """More than the terminal holds, and often."""
+def test_output_to_a_reopened_terminal_is_shown(supervise: Place) -> None:
+    """The command prints often, and more than the terminal holds."""
     often = "for n in $(seq 30); do sleep 0.01; seq 500 >/dev/tty; done; echo last >/dev/tty"
-    command = f"echo first; {PATIENT}; {often}; exit 6"
+    command = f"echo first; {CLOSES_ITS_TERMINAL}; {often}; exit 6"
     ended = supervise("--pty", "--", "sh", "-c", command)
     numbers = b"".join(b"%d\r\n" % n for n in range(1, 501))
     assert ended.code == 6
     assert ended.out == b"first\r\n" + numbers * 30 + b"last\r\n"
 
 
-def test_a_command_that_lets_go_hears_keys_when_it_comes_again(supervise: Place) -> None:
-    command = f'{PATIENT}; sleep 0.3; printf "Name: " >/dev/tty; read x </dev/tty; echo got $x >/dev/tty; exit 6'
+def test_a_command_gets_keys_from_a_reopened_terminal(supervise: Place) -> None:
+    command = (
+        f'{CLOSES_ITS_TERMINAL}; sleep 0.3; printf "Name: " >/dev/tty; read x </dev/tty; echo got $x >/dev/tty; exit 6'
+    )
     with shell(supervise) as sh:
         sh.start(f"supervise --pty -- sh -c '{command}'; echo code $?")
         sh.wait_for("^Name:")
@@ -148,8 +150,8 @@ def test_a_command_that_lets_go_hears_keys_when_it_comes_again(supervise: Place)
         sh.wait_for_prompt()
 
 
-def test_a_command_whose_terminal_was_hung_up_can_open_it_again(supervise: Place) -> None:
-    """vhangup(2) leaves every open of it dead, ours too."""
+def test_a_command_can_reopen_its_terminal_after_vhangup(supervise: Place) -> None:
+    """vhangup(2) makes all open descriptors of the terminal dead, also those of the supervisor."""
     if os.getuid() != 0:
         pytest.skip("vhangup(2) needs root")
     code = (
@@ -168,13 +170,13 @@ def test_a_command_whose_terminal_was_hung_up_can_open_it_again(supervise: Place
 
 
 NO_TERMINAL = {
-    "it has let go": f"{PATIENT}; touch ready; until [ -e go ]; do sleep 0.05; done; exit 9",
+    "it has let go": f"{CLOSES_ITS_TERMINAL}; touch ready; until [ -e go ]; do sleep 0.05; done; exit 9",
     "it has hung up": "trap '' HUP; echo; touch ready; until [ -e go ]; do sleep 0.05; done; exit 9",
 }
 
 
 @pytest.mark.parametrize("name", NO_TERMINAL)
-def test_nothing_that_comes_without_a_terminal_ends_the_run(supervise: Place, name: str) -> None:
+def test_no_resize_signal_or_client_ends_a_run_without_a_terminal(supervise: Place, name: str) -> None:
     reader = subprocess.Popen(["head", "-c1"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
     assert reader.stdin
     stdout = reader.stdin.fileno() if "hung" in name else None
@@ -184,7 +186,7 @@ def test_nothing_that_comes_without_a_terminal_ends_the_run(supervise: Place, na
     if "hung" in name:
         reader.wait()
         wait_until(lambda: masters(running.pid) == 0)
-    everything(supervise, running)
+    send_everything(supervise, running)
     supervise.file("go").touch()
     ended = running.wait()
     reader.wait()
@@ -192,22 +194,22 @@ def test_nothing_that_comes_without_a_terminal_ends_the_run(supervise: Place, na
     assert ended.err == b""
 
 
-def test_nothing_that_comes_between_two_attempts_ends_the_run(supervise: Place) -> None:
-    """A resize is kept for the next one."""
+def test_no_resize_signal_or_client_ends_a_run_between_two_attempts(supervise: Place) -> None:
+    """The next attempt has the new size."""
     command = "stty size >size-$SUPERVISE_ATTEMPT </dev/tty; exit 3"
     again = ("--retries", "1", "--retry-on", "failed", "--retry-delay", "3")
     running = supervise.start("--pty", *again, "--", "sh", "-c", command)
     running.wait_for_err(b"attempt 2")
     wait_until(lambda: masters(running.pid) == 0)
-    everything(supervise, running)
+    send_everything(supervise, running)
     ended = running.wait()
     assert ended.code == 3
     assert len(ended.report["attempts"]) == 2
     assert b"error" not in ended.err
 
 
-def everything(supervise: Place, running: Running) -> None:
-    """What may come from outside: resize, CONT, stop and continue, attach, keys, a size, detach."""
+def send_everything(supervise: Place, running: Running) -> None:
+    """Send a run all that may come from outside: resize, CONT, stop and continue, attach, keys, a size, detach."""
     for number in (signal.SIGWINCH, signal.SIGCONT, signal.SIGSTOP, signal.SIGCONT):
         running.send(number)
     attached = subprocess.Popen(
@@ -227,8 +229,8 @@ def everything(supervise: Place, running: Running) -> None:
     assert running.process.poll() is None
 
 
-def test_what_is_left_running_and_holds_the_terminal(supervise: Place) -> None:
-    """As with a pipe: what it prints while it is waited for is shown, then it is let go."""
+def test_output_of_a_straggler_on_the_terminal_is_shown_during_the_drain(supervise: Place) -> None:
+    """The run ends after the drain, though the straggler holds the terminal."""
     command = "(trap '' HUP; sleep 0.3; echo late; sleep 100) & sleep 0.1; echo end; exit 4"
     ended = supervise("--pty", "--drain", "1", "--stragglers", "kill", "--", "sh", "-c", command)
     assert ended.code == 4
@@ -240,8 +242,8 @@ def test_what_is_left_running_and_holds_the_terminal(supervise: Place) -> None:
     assert ended.out == b"end\r\nlate\r\n"
 
 
-def test_ctrl_c_while_stragglers_are_waited_for(supervise: Place) -> None:
-    """The command has ended: the keys are the caller's again."""
+def test_ctrl_c_cancels_a_wait_for_stragglers(supervise: Place) -> None:
+    """The command has ended, so the caller has the keys again."""
     with shell(supervise) as sh:
         sh.start("supervise --pty --stragglers wait -- sh -c '(trap \"\" HUP; exec sleep 100) & echo end'")
         sh.wait_for("^end$")
@@ -255,11 +257,11 @@ def test_ctrl_c_while_stragglers_are_waited_for(supervise: Place) -> None:
 
 # --- 200 attempts
 
-WAYS = {
+CLOSINGS = {
     "by its end": "exit 3",
     "all streams closed": "exec 0<&- 1>&- 2>&-; exit 3",
-    "all streams elsewhere": f"{PATIENT}; exit 3",
-    "and opened again": f"{PATIENT}; echo again >/dev/tty; exit 3",
+    "all streams elsewhere": f"{CLOSES_ITS_TERMINAL}; exit 3",
+    "and opened again": f"{CLOSES_ITS_TERMINAL}; echo again >/dev/tty; exit 3",
     "killed": "kill -KILL $$",
     "hung up": "kill -HUP $$",
     "left to a process that lives on": "(trap '' HUP; exec sleep 0.02) & exit 3",
@@ -269,10 +271,12 @@ WAYS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", WAYS)
-def test_200_attempts_with_each_way_of_letting_go(supervise: Place, name: str) -> None:
-    """No hang, no lost tail, no wrong code."""
-    command = f"echo start $SUPERVISE_ATTEMPT; [ $SUPERVISE_ATTEMPT -le {ATTEMPTS} ] || exit 5; echo end; {WAYS[name]}"
+@pytest.mark.parametrize("name", CLOSINGS)
+def test_200_attempts_that_close_their_terminal_lose_no_output(supervise: Place, name: str) -> None:
+    """No attempt hangs, and no exit code is wrong."""
+    command = (
+        f"echo start $SUPERVISE_ATTEMPT; [ $SUPERVISE_ATTEMPT -le {ATTEMPTS} ] || exit 5; echo end; {CLOSINGS[name]}"
+    )
     again = ("--retries", f"{ATTEMPTS}", "--retry-on", "failed,signaled", "--retry-delay", "0")
     ended = supervise("-q", "--pty", "--no-record", *again, "--", "sh", "-c", command)
     more = {"and opened again": b"again\r\n", "with a tail": b"".join(b"%d\r\n" % n for n in range(1, 2001))}
@@ -285,8 +289,8 @@ def test_200_attempts_with_each_way_of_letting_go(supervise: Place, name: str) -
 
 
 @pytest.mark.slow
-def test_200_attempts_that_read_their_keys(supervise: Place) -> None:
-    """On a terminal: each is typed a line, and none is lost or given twice."""
+def test_200_attempts_each_read_a_line_of_keys(supervise: Place) -> None:
+    """No line is lost or read twice."""
     ask = 'printf "%s? " $SUPERVISE_ATTEMPT; read x; echo "<$x>"'
     command = f"{ask}; [ $SUPERVISE_ATTEMPT -le {ATTEMPTS} ]  && exit 3; exit 5"
     supervise.file("ask").write_text(command)
@@ -302,8 +306,8 @@ def test_200_attempts_that_read_their_keys(supervise: Place) -> None:
         assert list(map(int, answers)) == list(range(1, ATTEMPTS + 2))
 
 
-def test_a_terminal_after_the_guardian_has_died(supervise: Place) -> None:
-    """We hold the command ourselves then, and the next attempt has a terminal as well."""
+def test_the_next_attempt_has_a_terminal_after_the_guardian_has_died(supervise: Place) -> None:
+    """The supervisor starts the command itself then."""
     first = "echo $$ >pid-$SUPERVISE_ATTEMPT; echo $SUPERVISE_ATTEMPT; [ $SUPERVISE_ATTEMPT = 2 ] || exec sleep 100"
     again = ("--retries", "1", "--retry-on", "completion", "--retry-delay", "0")
     running = supervise.start("--pty", "-t", "2", *again, "--", "sh", "-c", f"{first}; test -t 1 && exit 5")
@@ -316,8 +320,8 @@ def test_a_terminal_after_the_guardian_has_died(supervise: Place) -> None:
     assert ended.out == b"1\r\n2\r\n"
 
 
-def test_keys_that_were_typed_between_two_attempts(supervise: Place) -> None:
-    """They wait for the next one; Ctrl-C there cancels."""
+def test_keys_typed_between_two_attempts_go_to_the_next_one(supervise: Place) -> None:
+    """Ctrl-C between the attempts cancels."""
     command = "echo attempt $SUPERVISE_ATTEMPT; [ $SUPERVISE_ATTEMPT = 2 ] || exit 3; read x; echo got $x; exit 3"
     with shell(supervise) as sh:
         supervise.file("twice").write_text(command)

@@ -1,4 +1,4 @@
-"""--pty: programs that ask much of a terminal, and other makers of terminals within and around it."""
+"""`--pty`: programs that ask much of a terminal, and other makers of terminals inside and around supervise."""
 
 import os
 import socket
@@ -13,7 +13,7 @@ from tests.support.programs import needed
 from tests.support.screens import CTRL_C, CTRL_D, shell
 from tests.support.terminals import named, script
 
-# pexpect forks; that other threads of the test are at rest then is known.
+# pexpect forks; the other threads of the test do nothing at that moment.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 
 CURSES = """
@@ -42,8 +42,8 @@ curses.wrapper(main)
 """
 
 
-def test_a_curses_program(supervise: Place) -> None:
-    """Keys that are several bytes, a resize, and the screen as it was afterwards."""
+def test_a_curses_program_gets_keys_and_resizes(supervise: Place) -> None:
+    """Some keys are several bytes; at the end the screen is as it was before."""
     supervise.file("box.py").write_text(CURSES)
     with script(supervise, "supervise --pty -- python3 -IS box.py") as sh:
         sh.wait_for("size 24 80")
@@ -59,7 +59,7 @@ def test_a_curses_program(supervise: Place) -> None:
         sh.wait_for("^code 0$")
 
 
-def test_read_without_echo(supervise: Place) -> None:
+def test_a_secret_is_read_without_echo(supervise: Place) -> None:
     with script(supervise, "supervise --pty -- bash -c 'read -s -p Secret: x; echo; echo got $x'") as sh:
         sh.wait_for("^Secret:")
         sh.screen.enter("hush")
@@ -68,7 +68,7 @@ def test_read_without_echo(supervise: Place) -> None:
         sh.wait_for("^code 0$")
 
 
-def test_read_of_single_keys_with_a_timeout(supervise: Place) -> None:
+def test_single_keys_are_read_with_a_timeout(supervise: Place) -> None:
     with script(supervise, "supervise --pty -- bash -c 'read -n1 -p Key: x; read -t 0.2 y; echo :got $x:$?'") as sh:
         sh.wait_for("^Key:")
         sh.type("k")
@@ -76,7 +76,7 @@ def test_read_of_single_keys_with_a_timeout(supervise: Place) -> None:
         sh.wait_for("^code 0$")
 
 
-def test_script_within(supervise: Place) -> None:
+def test_script_runs_inside_supervise(supervise: Place) -> None:
     inner = "stty size; read x; echo got $x; exit 4"
     with script(supervise, f"supervise --pty -- script -qec '{inner}' /dev/null") as sh:
         sh.wait_for("^24 80$")
@@ -85,7 +85,7 @@ def test_script_within(supervise: Place) -> None:
         sh.wait_for("^code 4$")
 
 
-def test_script_around(supervise: Place) -> None:
+def test_supervise_runs_inside_script(supervise: Place) -> None:
     inner = "stty size; read x; echo got $x; exit 4"
     with script(supervise, f"script -qec \"supervise --pty -- sh -c '{inner}'\" log".replace("$x", "\\$x")) as sh:
         sh.wait_for("^24 80$")
@@ -95,7 +95,7 @@ def test_script_around(supervise: Place) -> None:
         assert "got hello" in supervise.file("log").read_text()
 
 
-def test_supervise_within(supervise: Place) -> None:
+def test_supervise_runs_inside_supervise(supervise: Place) -> None:
     inner = "supervise --pty -- supervise --pty -- sh -c 'stty size; read x; echo got $x; exit 4'"
     with script(supervise, f"supervise --pty -- {inner}") as sh:
         sh.wait_for("^24 80$")
@@ -104,16 +104,16 @@ def test_supervise_within(supervise: Place) -> None:
         sh.wait_for("^code 4$")
 
 
-def test_the_tail_through_script_and_supervise(supervise: Place) -> None:
+def test_the_last_output_through_script_and_supervise_is_whole(supervise: Place) -> None:
     ended = supervise("--pty", "--", "script", "-qec", "seq 20000; exit 4", "/dev/null")
     assert ended.code == 4
-    # Without a terminal as its stdin, script leaves the one that is its stdout as it is: that adds a carriage return.
+    # Where its stdin is no terminal, script leaves the modes of its stdout alone, which adds a carriage return.
     assert ended.out == b"".join(b"%d\r\r\n" % number for number in range(1, 20001))
 
 
 @pytest.mark.needs("ssh-keygen")
-def test_a_passphrase_while_stdin_is_a_pipe(supervise: Place) -> None:
-    """It is asked for by /dev/tty, and typed there."""
+def test_a_passphrase_is_typed_while_stdin_is_a_pipe(supervise: Place) -> None:
+    """ssh-keygen asks for it by /dev/tty."""
     key = supervise.file("key")
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "hushhush", "-f", str(key)], check=True)
     with script(supervise, "echo no | supervise --pty -- ssh-keygen -y -f key") as sh:
@@ -129,7 +129,7 @@ def test_a_passphrase_while_stdin_is_a_pipe(supervise: Place) -> None:
 
 @contextmanager
 def ssh_server(place: Place) -> Iterator[str]:
-    """An sshd on the loopback; how ssh is called to run a command there."""
+    """Start an sshd on the loopback; yield the ssh command line that reaches it."""
     sshd = needed("sshd")
     needed("ssh")
     folder = place.folder / "ssh"
@@ -172,8 +172,8 @@ def ssh_server(place: Place) -> Iterator[str]:
             os.rmdir(privileges)
 
 
-def test_ssh_within(supervise: Place) -> None:
-    """The far end has a terminal of its own, with our size, and its keys, Ctrl-C too, and its code are passed on."""
+def test_ssh_inside_supervise_passes_keys_size_and_code(supervise: Place) -> None:
+    """The far end has a terminal of the same size; Ctrl-C is passed, too."""
     ask = "printf Secret:; stty -echo; read x; stty echo; echo; echo got $x"
     far = supervise.file("far")
     far.write_text(f"cd {supervise.folder}; stty size; {ask}; trap 'exit 6' INT; echo ready; exec 3<>pipe; read y <&3")
@@ -189,15 +189,15 @@ def test_ssh_within(supervise: Place) -> None:
         sh.wait_for("code 6$")
 
 
-def test_ssh_without_a_far_terminal(supervise: Place) -> None:
-    """A stdin that is a pipe goes to the far end whole."""
+def test_ssh_without_a_far_terminal_passes_stdin_whole(supervise: Place) -> None:
+    """The stdin is a pipe."""
     with ssh_server(supervise) as ssh:
         ended = supervise("--pty", "--", *ssh.split(), "wc -c; exit 3", stdin=b"a" * 300_000)
     assert ended.code == 3
     assert ended.out.split() == [b"300000"]
 
 
-def test_ssh_around(supervise: Place) -> None:
+def test_supervise_runs_inside_ssh(supervise: Place) -> None:
     with ssh_server(supervise) as ssh, shell(supervise) as sh:
         sh.start(f"{ssh} -tt supervise --pty -- python3 -q; echo code $?")
         sh.wait_for("^>>> ?$")
@@ -208,8 +208,8 @@ def test_ssh_around(supervise: Place) -> None:
         sh.wait_for_prompt()
 
 
-def test_ssh_around_that_is_cut_off(supervise: Place) -> None:
-    """Its terminal hangs up: nothing of ours stays."""
+def test_supervise_inside_ssh_ends_when_the_connection_is_cut(supervise: Place) -> None:
+    """The far terminal hangs up, and no process is left."""
     with ssh_server(supervise) as ssh, shell(supervise) as sh:
         pid = supervise.file("pid")
         sh.start(f"{ssh} -tt \"supervise --pty -- sh -c 'echo \\$\\$ >{pid}; exec sleep 100'\"")

@@ -1,4 +1,4 @@
-"""The record of a run: there from the first moment on, truthful, private, and never in the way of the command."""
+"""The record of a run: it exists before the command, is true and private, and never delays the command."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from tests.support.harness import Place, child, state_of, validator, wait_for_fi
 from tests.support.records import facts, only, records_of
 
 
-def test_of_a_short_run(supervise: Place) -> None:
+def test_a_short_run_has_a_record(supervise: Place) -> None:
     ended = supervise.start("--", "sh", "-c", "echo hello; exit 3", report=False).wait()
     assert ended.code == 3
     record = only(supervise)
@@ -35,14 +35,14 @@ def test_of_a_short_run(supervise: Place) -> None:
     assert [event["event"] for event in events] == ["started", "exited", "settled"]
 
 
-def test_it_is_the_report(supervise: Place) -> None:
+def test_record_and_report_are_equal(supervise: Place) -> None:
     ended = supervise("-t", "1", "--", *child("stay"), events=True)
     record = only(supervise)
     assert record.end() == ended.report
     assert list(record.events()) == ended.events
 
 
-def test_what_was_run(supervise: Place) -> None:
+def test_a_record_has_command_options_and_surroundings(supervise: Place) -> None:
     running = supervise.start("-t", "30", "--name", "night", "-q", "--", *child("ready", "stay"))
     running.wait_for_out(b"ready")
     record = only(supervise)
@@ -60,14 +60,14 @@ def test_what_was_run(supervise: Place) -> None:
     assert reader.state_of(record) == "ended"
 
 
-def test_words_that_are_no_text(supervise: Place) -> None:
+def test_a_record_has_any_words_of_the_command(supervise: Place) -> None:
     words = ["echo", "\udcff", "\x7f\x01", "a\nb", "é🙂", '"']
     supervise.start("--", *words, report=False).wait()
     assert only(supervise).command == words
     assert facts(only(supervise))["command"][1] == r"\xff"
 
 
-def test_nobody_else_can_read_it(supervise: Place) -> None:
+def test_a_record_is_private_under_any_umask(supervise: Place) -> None:
     supervise.shell("umask 0; supervise -- echo hello; supervise -- sleep 0.5")
     for path in [Path(supervise.state), *Path(supervise.state).rglob("*")]:
         mode = stat.S_IMODE(path.stat().st_mode)
@@ -75,8 +75,8 @@ def test_nobody_else_can_read_it(supervise: Place) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-def test_another_user_reads_nothing(supervise: Place) -> None:
-    """Also where all folders above are open to everybody."""
+def test_another_user_cannot_read_a_record(supervise: Place) -> None:
+    """Also where all folders above are open to every user."""
     supervise.start("--", "echo", "secret", report=False).wait()
     folder = only(supervise).folder
     script = """
@@ -93,12 +93,12 @@ def test_another_user_reads_nothing(supervise: Place) -> None:
     assert ended.out.split() == [b"refused"] * 4
 
 
-def test_no_record(supervise: Place) -> None:
+def test_no_record_leaves_no_state_folder(supervise: Place) -> None:
     assert supervise("--no-record", "-t", "30", "--", "sleep", "0.5").code == 0
     assert not os.path.exists(supervise.state)
 
 
-def test_nothing_else_is_left(supervise: Place) -> None:
+def test_a_run_that_ended_is_not_listed_as_live(supervise: Place) -> None:
     supervise.start("--", "true", report=False).wait()
     supervise.start("--", "sleep", "0.5", report=False).wait()
     assert os.listdir(f"{supervise.state}/live") == []
@@ -110,17 +110,17 @@ def test_ids_sort_by_time(supervise: Place) -> None:
     assert [one.command[1] for one in reversed(records_of(supervise))] == ["1", "2", "3", "4", "5", "6"]
 
 
-def test_found_by_name(supervise: Place) -> None:
+def test_a_run_is_found_by_its_name(supervise: Place) -> None:
     for word in ("one", "two"):
         supervise.start("--name", "night", "--", "echo", word, report=False).wait()
     assert reader.find("night", supervise.state).command == ["echo", "two"]
     assert reader.find("-", supervise.state).command == ["echo", "two"]
 
 
-# --- our own death
+# --- death of the supervisor
 
 
-def test_a_supervisor_that_is_killed_is_lost(supervise: Place) -> None:
+def test_a_run_is_lost_as_soon_as_its_supervisor_is_killed(supervise: Place) -> None:
     mark = supervise.file("pid")
     running = supervise.start("-k", "1h", "--", *child("ignore=TERM", f"mark={mark}", "stay"), report=False)
     wait_for_file(mark)
@@ -130,14 +130,14 @@ def test_a_supervisor_that_is_killed_is_lost(supervise: Place) -> None:
     assert reader.state_of(record) == "running"
     running.send(signal.SIGKILL)
     running.process.wait()
-    # Neither the guardian nor the command, which both live, holds what proves our life.
+    # Guardian and command still live, but hold no lock that would show a living supervisor.
     assert supervise.alive()
     assert reader.state_of(record) == "lost"
     assert [one.run_id for one in reader.unfinished(supervise.state)] == [record.run_id]
     supervise.sweep()
 
 
-# --- where nothing can be written
+# --- unwritable folders
 
 
 def one_warning(err: bytes) -> bool:
@@ -145,22 +145,22 @@ def one_warning(err: bytes) -> bool:
     return len(lines) == 1 and lines[0].startswith("supervise: this run is not recorded: ")
 
 
-def test_a_home_that_is_not_there(supervise: Place) -> None:
+def test_a_missing_home_gives_one_warning(supervise: Place) -> None:
     ended = supervise.shell('HOME="$PWD/none" supervise -- sh -c "echo hello; exit 3"')
     assert (ended.code, ended.out) == (3, b"hello\n")
     assert one_warning(ended.err)
     assert not supervise.file("none").exists()
 
 
-def test_a_state_folder_that_is_a_file(supervise: Place) -> None:
+def test_a_file_in_the_place_of_the_state_folder_gives_one_warning(supervise: Place) -> None:
     supervise.file("state").write_text("")
     ended = supervise.shell('XDG_STATE_HOME="$PWD/state" supervise -- sh -c "echo hello; exit 3"')
     assert (ended.code, ended.out) == (3, b"hello\n")
     assert one_warning(ended.err)
 
 
-def test_nobody_reads_the_warning(supervise: Place) -> None:
-    """A stderr that is full does not hold up the command."""
+def test_a_warning_on_a_full_stderr_delays_no_command(supervise: Place) -> None:
+    """The stderr is a pipe without room."""
     script = """
         mkfifo fifo
         exec 3<>fifo
@@ -172,27 +172,27 @@ def test_nobody_reads_the_warning(supervise: Place) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "-a", ".", "..", "a/b", "a b", "é", "x" * 65, "20261124-200139", "_\n"])
-def test_names_that_are_refused(supervise: Place, name: str) -> None:
+def test_an_invalid_name_is_refused(supervise: Place, name: str) -> None:
     ended = supervise.start(f"--name={name}", "--", "true", report=False).wait()
     assert ended.code == 125
     assert "--name" in ended.messages[0]
     assert not os.path.exists(supervise.state)
 
 
-def test_the_record_of_a_failed_start(supervise: Place) -> None:
+def test_a_failed_start_has_a_record(supervise: Place) -> None:
     assert supervise("--", "./missing").code == 127
     record = only(supervise)
     assert json.loads(Path(record.folder, "end.json").read_text())["outcome"] == "not_found"
 
 
-# --- what was printed
+# --- output
 
 
 def printed(record: reader.Record, stream: str = "") -> bytes:
     return b"".join(chunk.data for chunk in Reader(record.folder).chunks() if stream in ("", chunk.stream))
 
 
-def test_its_output_by_stream(supervise: Place) -> None:
+def test_the_output_on_record_is_separated_by_stream(supervise: Place) -> None:
     supervise.start("--", "sh", "-c", "echo one; echo two >&2; sleep 0.3; echo three", report=False).wait()
     record = only(supervise)
     assert printed(record, "stdout") == b"one\nthree\n"
@@ -201,30 +201,30 @@ def test_its_output_by_stream(supervise: Place) -> None:
     assert 0.2 < last.at - first.at < 20
 
 
-def test_of_a_terminal(supervise: Place) -> None:
+def test_the_output_of_a_terminal_is_recorded(supervise: Place) -> None:
     supervise.start("--pty", "--", "echo", "hello", report=False).wait()
     assert printed(only(supervise)) == b"hello\r\n"
 
 
-def test_a_flood(supervise: Place) -> None:
-    """It is handed over without a copy, and recorded all the same."""
+def test_a_flood_is_recorded_and_logged_whole(supervise: Place) -> None:
+    """The flood is handed over by splice."""
     ended = supervise.shell("seq 3000000 | supervise --log copy -- cat | cksum; cksum < copy; seq 3000000 | cksum")
     assert len(set(ended.out.splitlines())) == 1
     assert printed(only(supervise)) == supervise.file("copy").read_bytes()
 
 
-def test_a_flood_that_is_only_recorded(supervise: Place) -> None:
+def test_a_flood_is_recorded_whole(supervise: Place) -> None:
     ended = supervise.shell("seq 3000000 | supervise -- cat | cat > copy; cksum < copy; seq 3000000 | cksum")
     assert len(set(ended.out.splitlines())) == 1
     assert printed(only(supervise)) == supervise.file("copy").read_bytes()
 
 
-def test_a_flood_into_a_file_that_takes_no_pipe(supervise: Place) -> None:
+def test_a_flood_into_a_file_opened_for_appending_is_recorded_whole(supervise: Place) -> None:
     supervise.shell("seq 1000000 | supervise -- cat >> copy")
     assert printed(only(supervise)) == supervise.file("copy").read_bytes()
 
 
-def test_a_bound(supervise: Place) -> None:
+def test_log_max_bounds_the_output_on_record(supervise: Place) -> None:
     supervise.start("--log-max", "64KiB", "--", "seq", "200000", report=False).wait()
     record = only(supervise)
     assert sum(path.stat().st_size for path in Path(record.folder).glob("output*")) <= 1 << 16
@@ -234,7 +234,7 @@ def test_a_bound(supervise: Place) -> None:
     assert sum(len(one.data) + one.left_out for one in chunks) == sum(len(f"{n}\n") for n in range(1, 200001))
 
 
-def test_no_output_is_kept(supervise: Place) -> None:
+def test_log_max_0_keeps_no_output(supervise: Place) -> None:
     supervise.start("--log-max", "0", "--", "echo", "hello", report=False).wait()
     assert printed(only(supervise)) == b""
 
@@ -246,22 +246,22 @@ def test_a_log_is_appended_to(supervise: Place) -> None:
     assert sorted(supervise.file("log").read_text().split()) == ["one", "one", "two", "two"]
 
 
-def test_a_log_that_cannot_be_written(supervise: Place) -> None:
+def test_an_unwritable_log_is_refused(supervise: Place) -> None:
     ended = supervise.start("--log", "none/log", "--", "touch", "mark", report=False).wait()
     assert ended.code == 125
     assert ended.messages == ["--log: cannot write 'none/log': no such file or directory"]
     assert not supervise.file("mark").exists()
 
 
-def test_a_log_on_a_full_disk(supervise: Place) -> None:
+def test_a_log_on_a_full_disk_gives_one_warning(supervise: Place) -> None:
     ended = supervise.start("--log", "/dev/full", "--", "sh", "-c", "echo hello; exit 3", report=False).wait()
     assert (ended.code, ended.out) == (3, b"hello\n")
     assert ended.messages == ["--log: no more is written: no space left on device"]
     assert printed(only(supervise)) == b"hello\n"
 
 
-def test_a_log_that_nobody_reads(supervise: Place) -> None:
-    """The command's own output does not wait for it for ever."""
+def test_a_log_without_a_reader_delays_no_output(supervise: Place) -> None:
+    """The log is a FIFO that no process reads."""
     os.mkfifo(supervise.file("fifo"))
     ended = supervise.start("--log", "fifo", "--", "sh", "-c", "seq 300000; exit 3", report=False).wait()
     assert (ended.code, ended.out[-7:]) == (3, b"300000\n")
@@ -272,7 +272,7 @@ def test_a_log_that_nobody_reads(supervise: Place) -> None:
 
 @pytest.fixture
 def small_disk(supervise: Place) -> Iterator[Path]:
-    """A file system of 256 KiB."""
+    """Mount a file system of 256 KiB, and return its folder."""
     folder = supervise.file("disk")
     folder.mkdir()
     mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "none", folder], capture_output=True)
@@ -284,8 +284,8 @@ def small_disk(supervise: Place) -> Iterator[Path]:
         subprocess.run(["umount", "-l", folder], check=True)
 
 
-def test_a_disk_that_fills_up(supervise: Place, small_disk: Path) -> None:
-    """One warning; output and exit code are as they were, and the record still says how it ended."""
+def test_a_disk_that_fills_up_gives_one_warning(supervise: Place, small_disk: Path) -> None:
+    """Output and exit code are unchanged, and the record has the end of the run."""
     script = "seq 200000; sleep 0.3; seq 200000; exit 3"
     ended = supervise.popen(
         [str(supervise.program), "--", "sh", "-c", script], env={"XDG_STATE_HOME": str(small_disk)}
@@ -305,7 +305,7 @@ def test_a_disk_that_fills_up(supervise: Place, small_disk: Path) -> None:
     assert len(printed(record)) > 100_000
 
 
-def test_a_disk_that_is_full(supervise: Place, small_disk: Path) -> None:
+def test_a_full_disk_leaves_output_and_code_unchanged(supervise: Place, small_disk: Path) -> None:
     subprocess.run(["dd", "if=/dev/zero", f"of={small_disk}/filler", "bs=4096"], capture_output=True)
     for script in ("echo hello; exit 3", "echo hello; sleep 0.4; exit 3"):
         ended = supervise.popen(
@@ -317,7 +317,7 @@ def test_a_disk_that_is_full(supervise: Place, small_disk: Path) -> None:
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can mount a read-only disk")
-def test_a_read_only_state_folder(supervise: Place) -> None:
+def test_a_read_only_state_folder_gives_one_warning(supervise: Place) -> None:
     mount = 'mkdir -p "$HOME/.local" && mount -t tmpfs -o ro none "$HOME/.local"'
     script = mount + ' && exec supervise -- sh -c "echo out; exit 3"'
     ended = supervise.popen(["unshare", "--mount", "sh", "-c", script]).wait()

@@ -1,4 +1,4 @@
-"""`supervise recover`: runs whose supervisor and guardian are dead, or which a reboot has cut off."""
+"""`supervise recover`: runs whose supervisor and guardian are dead, or which a reboot has ended."""
 
 import json
 import os
@@ -19,8 +19,8 @@ from tests.support.records import facts, only, records_of
 HANG_SECONDS = 60.0
 
 
-def recovered(place: Place, *words: str) -> list[dict[str, Any]]:
-    """What it says that it did."""
+def recover_losses(place: Place, *words: str) -> list[dict[str, Any]]:
+    """Run `supervise recover --json`, check its exit code, and return the lost runs that it reports."""
     ended = recover(place, "--json", *words)
     assert ended.err == b""
     said = json.loads(ended.out)
@@ -29,13 +29,13 @@ def recovered(place: Place, *words: str) -> list[dict[str, Any]]:
 
 
 def wait_for_root(place: Place) -> None:
-    """Wait until the only record names the command: its file is there a moment before the pid is written into it."""
+    """Wait until the only record names the command; the file exists a moment before the pid is written into it."""
     wait_until(lambda: records_of(place) and reader.read(f"{only(place).folder}/roots"))
 
 
 @pytest.fixture
 def bystander() -> Iterator[int]:
-    """A process that is none of ours."""
+    """Start a process that belongs to no run, and yield its pid."""
     process = subprocess.Popen(["sleep", "100"], start_new_session=True)
     yield process.pid
     process.kill()
@@ -44,31 +44,31 @@ def bystander() -> Iterator[int]:
 
 @pytest.fixture
 def lock() -> Iterator[str]:
-    """Of nobody else."""
+    """Return the name of a lock that no other run uses."""
     name = f"test-{os.getpid()}-{os.urandom(4).hex()}"
     yield name
     lock_file(name).unlink(missing_ok=True)
 
 
-def test_nothing_was_lost(supervise: Place) -> None:
+def test_recover_without_a_lost_run_says_so(supervise: Place) -> None:
     supervise.start("--", "true", report=False).wait()
     ended = recover(supervise)
     assert (ended.code, ended.out, ended.err) == (0, b"nothing was lost\n", b"")
 
 
-def test_without_any_record(supervise: Place) -> None:
+def test_recover_without_any_record_succeeds(supervise: Place) -> None:
     assert recover(supervise).code == 0
 
 
-def test_a_run_that_goes_on_is_left_alone(supervise: Place) -> None:
+def test_recover_leaves_a_running_run_alone(supervise: Place) -> None:
     running, pid = started(supervise)
-    assert recovered(supervise) == []
+    assert recover_losses(supervise) == []
     assert is_alive(pid)
     running.send(signal.SIGTERM)
     assert running.wait().code == 143
 
 
-def test_both_were_killed(supervise: Place) -> None:
+def test_recover_stops_and_records_a_run_whose_both_processes_were_killed(supervise: Place) -> None:
     running, pid = started(supervise, options=("--name", "night"))
     kill_both(running)
     record = only(supervise)
@@ -82,7 +82,7 @@ def test_both_were_killed(supervise: Place) -> None:
     end = checked(record)
     assert (end["outcome"], end["reason"], end["survivors"]) == ("lost", "supervisor died", [])
     assert [one["event"] for one in record.events()][-1] == "lost"
-    assert recovered(supervise) == []
+    assert recover_losses(supervise) == []
 
 
 TREES = {
@@ -94,10 +94,10 @@ TREES = {
 
 
 @pytest.mark.parametrize("words", TREES.values(), ids=TREES)
-def test_nobody_is_left_of_it(supervise: Place, words: list[str]) -> None:
+def test_recover_leaves_no_process_of_a_lost_run(supervise: Place, words: list[str]) -> None:
     running, _ = started(supervise, *words)
     kill_both(running)
-    [lost] = recovered(supervise)
+    [lost] = recover_losses(supervise)
     assert not supervise.alive()
     assert len(lost["stopped"]) == (11 if len(words) > 10 else 1 if len(words) == 1 else 2)
 
@@ -110,34 +110,34 @@ def test_processes_without_the_run_id_in_their_environment_are_found_by_the_root
     wait_for_file(pid_file)
     wait_for_root(supervise)
     kill_both(running)
-    [lost] = recovered(supervise)
+    [lost] = recover_losses(supervise)
     assert len(lost["stopped"]) == 2
     assert not supervise.alive()
 
 
-def test_they_are_asked_and_given_their_grace(supervise: Place) -> None:
+def test_recover_sends_the_signal_and_waits_for_the_grace(supervise: Place) -> None:
     pid_file, clean = supervise.file("pid"), supervise.file("clean")
     words = (f"mark_on=USR1,{clean}", f"mark={pid_file}", f"wait_for={clean}", "exit=0")
     running = supervise.start("-s", "USR1", "-k", "1h", "--", *child(*words), report=False)
     wait_for_file(pid_file)
     kill_both(running)
-    [lost] = recovered(supervise)
+    [lost] = recover_losses(supervise)
     assert clean.exists()
     assert len(lost["stopped"]) == 1
 
 
-def test_a_guardian_that_lives_is_waited_for(supervise: Place) -> None:
+def test_recover_waits_for_a_living_guardian(supervise: Place) -> None:
     running, pid = started(supervise, "ignore=TERM", options=("-k", "2"))
     running.send(signal.SIGKILL)
     running.process.wait()
-    [lost] = recovered(supervise)
+    [lost] = recover_losses(supervise)
     assert not is_alive(pid)
     assert (lost["reason"], lost["stopped"][0]["pid"]) == ("supervisor died", pid)
     checked(only(supervise))
     assert [one["event"] for one in only(supervise).events()].count("lost") == 1
 
 
-def test_a_dry_run_does_nothing(supervise: Place) -> None:
+def test_recover_dry_run_does_nothing(supervise: Place) -> None:
     running, pid = started(supervise, options=("--on-interrupt", "rerun"))
     kill_both(running)
     ended = recover(supervise, "--dry-run")
@@ -149,42 +149,42 @@ def test_a_dry_run_does_nothing(supervise: Place) -> None:
     supervise.sweep()
 
 
-def test_a_reboot(supervise: Place) -> None:
-    """Pretended: nobody who lives now can be of that run."""
+def test_recover_after_a_reboot_stops_no_process(supervise: Place) -> None:
+    """The boot id on record is changed: no living process can belong to that run."""
     running, pid = started(supervise)
     kill_both(running)
     record = only(supervise)
     rewrite(record, "boot_id", f'"{OTHER_BOOT}"')
-    [lost] = recovered(supervise)
+    [lost] = recover_losses(supervise)
     assert (lost["reason"], lost["stopped"]) == ("reboot", [])
     assert is_alive(pid)
     assert checked(reader.Record(supervise.state, record.run_id))["reason"] == "reboot"
     supervise.sweep()
 
 
-def test_a_pid_that_came_again(supervise: Place, bystander: int) -> None:
+def test_recover_leaves_a_process_with_a_reused_pid_alone(supervise: Place, bystander: int) -> None:
     """The same pid with another start time is another process."""
     running, pid = started(supervise)
     kill_both(running)
     record = only(supervise)
     Path(record.folder, "roots").write_text(f"{bystander} 1\n")
     rewrite(record, "guardian", str(bystander))
-    [lost] = recovered(supervise)
+    [lost] = recover_losses(supervise)
     assert [one["pid"] for one in lost["stopped"]] == [pid]
     assert is_alive(bystander)
 
 
-def test_one_that_lives_without_its_lock_is_left_alone(supervise: Place) -> None:
+def test_recover_leaves_a_living_run_without_its_lock_file_alone(supervise: Place) -> None:
     running, pid = started(supervise)
     Path(only(supervise).folder, "lock").unlink()
-    assert recovered(supervise) == []
+    assert recover_losses(supervise) == []
     assert is_alive(pid)
     running.send(signal.SIGTERM)
     assert running.wait().code == 143
 
 
-def test_who_recovers_is_spared(supervise: Place) -> None:
-    """A shell of the lost run itself calls it."""
+def test_recover_spares_its_own_caller(supervise: Place) -> None:
+    """The caller is a shell of the lost run."""
     running, _ = started(supervise)
     kill_both(running)
     run_id = only(supervise).run_id
@@ -192,8 +192,8 @@ def test_who_recovers_is_spared(supervise: Place) -> None:
     assert ended.out.decode().splitlines()[-1] == "1"
 
 
-def test_one_who_recovers_is_killed(supervise: Place) -> None:
-    """Amid the grace: the next one goes on from there."""
+def test_a_second_recover_finishes_the_work_of_a_killed_one(supervise: Place) -> None:
+    """The first recover is killed during the grace."""
     pid_file, asked = supervise.file("pid"), supervise.file("asked")
     words = child(f"mark_on=TERM,{asked}", f"mark={pid_file}", "stay")
     running = supervise.start("-k", "1.5", "--", *words, report=False)
@@ -203,17 +203,17 @@ def test_one_who_recovers_is_killed(supervise: Place) -> None:
     wait_for_file(asked)
     first.send(signal.SIGKILL)
     first.wait()
-    [lost] = recovered(supervise)
+    [lost] = recover_losses(supervise)
     assert [one["pid"] for one in lost["stopped"]] == [wait_for_file(pid_file)]
     assert not supervise.alive()
     checked(only(supervise))
 
 
-# --- run again
+# --- reruns
 
 
-def rerun_words(place: Place, *options: str) -> Running:
-    """A run that is to be run again, killed with its guardian; it says where and what it is."""
+def start_rerunnable(place: Place, *options: str) -> Running:
+    """Start a run with a rerun on interrupt, whose command writes its folder, variables and words into a file."""
     pid_file = place.file("pid")
     script = 'printf "%s\\n" "$PWD" "$KEPT" "$OTHER" "$SUPERVISE_RECOVERED_FROM" "$SUPERVISE_PREVIOUS_OUTCOME" "$@" '
     script += f"> {place.file('said')}.$$; mv {place.file('said')}.$$ {place.file('said')}; echo $$ > {pid_file}; "
@@ -226,42 +226,42 @@ def rerun_words(place: Place, *options: str) -> Running:
     )
 
 
-def lines_of(path: Path) -> list[bytes]:
+def wait_for_lines(path: Path) -> list[bytes]:
     return wait_until(lambda: path.exists() and path.read_bytes()).splitlines()
 
 
-def test_it_is_run_again_as_it_was(supervise: Place) -> None:
-    running = rerun_words(supervise, "--keep-env", "KEPT,NEVER", "--name", "night", "-t", "50")
+def test_a_rerun_has_words_folder_options_and_kept_variables(supervise: Place) -> None:
+    running = start_rerunnable(supervise, "--keep-env", "KEPT,NEVER", "--name", "night", "-t", "50")
     wait_for_file(supervise.file("pid"))
     kill_both(running)
     supervise.file("said").unlink()
-    [lost] = recovered(supervise)
-    assert lines_of(supervise.file("said")) == [
+    [lost] = recover_losses(supervise)
+    assert wait_for_lines(supervise.file("said")) == [
         *(os.fsencode(supervise.folder), b"so", b"", b"", b"lost", b"one", b"a\xffb"),
     ]
     record = reader.Record(supervise.state, lost["rerun"])
     found = facts(record)
     assert (found["recovered_from"], found["recoveries"]) == (lost["run_id"], 1)
     assert (found["name"], found["options"]["timeout"], found["environment"]) == ("night", "50", {"KEPT": "so"})
-    assert recovered(supervise) == []
+    assert recover_losses(supervise) == []
     supervise.file("go").touch()
     wait_until(lambda: reader.state_of(record) == "ended")
     assert checked(record)["outcome"] == "completed"
     wait_until(lambda: not supervise.alive())
 
 
-def test_options_that_are_no_text(supervise: Place) -> None:
+def test_a_rerun_has_options_with_any_bytes(supervise: Place) -> None:
     report = "a\udcffb.json"
     running, _ = started(supervise, options=("--on-interrupt", "rerun", "--report", report))
     kill_both(running)
-    [lost] = recovered(supervise)
+    [lost] = recover_losses(supervise)
     again = reader.Record(supervise.state, lost["rerun"])
     assert again.options["report"] == [report]
     supervise.sweep()
 
 
-def test_of_the_environment_nothing_is_kept_unasked(supervise: Place) -> None:
-    running = rerun_words(supervise)
+def test_a_record_keeps_no_variable_without_keep_env(supervise: Place) -> None:
+    running = start_rerunnable(supervise)
     wait_for_file(supervise.file("pid"))
     kill_both(running)
     assert not any(b"lost" in path.read_bytes() for path in Path(only(supervise).folder).iterdir())
@@ -269,32 +269,32 @@ def test_of_the_environment_nothing_is_kept_unasked(supervise: Place) -> None:
     supervise.sweep()
 
 
-def test_it_is_run_again_after_its_guardian_had_stopped_it(supervise: Place) -> None:
+def test_a_run_that_its_guardian_has_stopped_is_rerun(supervise: Place) -> None:
     running, _ = started(supervise, options=("--on-interrupt", "rerun"))
     kill(supervise, running)
-    [lost] = recovered(supervise)
+    [lost] = recover_losses(supervise)
     assert lost["run_again"]
     [again, _] = records_of(supervise)
     assert again.run_id == lost["rerun"]
     supervise.sweep()
 
 
-def test_at_most_so_often(supervise: Place) -> None:
+def test_max_recoveries_bounds_the_reruns(supervise: Place) -> None:
     running, _ = started(supervise, options=("--on-interrupt", "rerun", "--max-recoveries", "2"))
     kill_both(running)
     for times in (1, 2):
-        [lost] = recovered(supervise)
+        [lost] = recover_losses(supervise)
         assert lost["rerun"]
         newest = records_of(supervise)[0]
         assert facts(newest)["recoveries"] == times
-        end_by_force(supervise, newest)
-    [lost] = recovered(supervise)
+        kill_both_of(supervise, newest)
+    [lost] = recover_losses(supervise)
     assert (lost["rerun"], lost["trouble"]) == (None, "not run again: --max-recoveries is 2")
-    assert recovered(supervise) == []
+    assert recover_losses(supervise) == []
 
 
-def end_by_force(place: Place, record: reader.Record) -> None:
-    """Supervise and the guardian of that run are killed."""
+def kill_both_of(place: Place, record: reader.Record) -> None:
+    """Kill supervisor and guardian of that run."""
     found = facts(record)
     os.kill(found["pid"], signal.SIGSTOP)
     os.kill(found["guardian"], signal.SIGKILL)
@@ -302,16 +302,16 @@ def end_by_force(place: Place, record: reader.Record) -> None:
     wait_until(lambda: not is_alive(found["pid"]) and not is_alive(found["guardian"]))
 
 
-def test_not_at_all_unless_asked_for(supervise: Place) -> None:
+def test_a_run_without_on_interrupt_rerun_is_not_rerun(supervise: Place) -> None:
     running, _ = started(supervise)
     kill_both(running)
-    [lost] = recovered(supervise)
+    [lost] = recover_losses(supervise)
     assert (lost["run_again"], lost["rerun"]) == (False, None)
     assert len(records_of(supervise)) == 1
 
 
-def test_its_folder_is_gone_for_now(supervise: Place) -> None:
-    """As a disk that is not there yet: the next one who recovers tries again."""
+def test_a_run_whose_folder_is_missing_is_rerun_later(supervise: Place) -> None:
+    """The next recover tries again, as with a disk that is not mounted yet."""
     away, here = supervise.file("away"), supervise.file("here")
     here.mkdir()
     pid_file = supervise.file("pid")
@@ -320,30 +320,30 @@ def test_its_folder_is_gone_for_now(supervise: Place) -> None:
     wait_for_file(pid_file)
     kill_both(running)
     here.rename(away)
-    [lost] = recovered(supervise)
+    [lost] = recover_losses(supervise)
     assert lost["trouble"] == f"not run again: there is no folder {str(here)!r} now"
     away.rename(here)
-    [lost] = recovered(supervise)
+    [lost] = recover_losses(supervise)
     assert lost["rerun"]
     supervise.sweep()
 
 
-def test_another_has_its_lock_for_now(supervise: Place, lock: str) -> None:
-    """The next one who recovers tries again."""
+def test_a_run_whose_lock_is_held_is_rerun_later(supervise: Place, lock: str) -> None:
+    """The next recover tries again."""
     running, _ = started(supervise, options=("--on-interrupt", "rerun", "--lock", lock))
     kill_both(running)
     holder = supervise.start("--no-record", "--lock", lock, "--", *child("ready", "stay"), report=False)
     holder.wait_for_out(b"ready")
-    [lost] = recovered(supervise)
+    [lost] = recover_losses(supervise)
     assert lost["trouble"].startswith(f"not run again: busy: the lock {lock} is held by run ")
     holder.send(signal.SIGTERM)
     holder.wait()
-    [lost] = recovered(supervise)
+    [lost] = recover_losses(supervise)
     assert lost["rerun"]
     supervise.sweep()
 
 
-def test_one_that_waits_for_its_lock_for_long_is_left_to(supervise: Place, lock: str) -> None:
+def test_recover_does_not_wait_for_a_rerun_that_waits_for_its_lock(supervise: Place, lock: str) -> None:
     options = ("--on-interrupt", "rerun", "--lock", lock, "--lock-wait", "5m")
     mark = supervise.file("marked")
     running = supervise.start(*options, "-k", "0.3", "--", *child("ready", f"mark={mark}", "stay"), report=False)
@@ -364,7 +364,7 @@ def test_one_that_waits_for_its_lock_for_long_is_left_to(supervise: Place, lock:
     supervise.sweep()
 
 
-def test_a_command_that_is_gone(supervise: Place) -> None:
+def test_a_run_whose_command_is_missing_is_not_rerun(supervise: Place) -> None:
     tool = supervise.file("tool")
     tool.write_text("#!/bin/sh\nsleep 100\n")
     tool.chmod(0o755)
@@ -372,14 +372,14 @@ def test_a_command_that_is_gone(supervise: Place) -> None:
     wait_for_root(supervise)
     kill_both(running)
     tool.unlink()
-    [lost] = recovered(supervise)
+    [lost] = recover_losses(supervise)
     assert lost["rerun"] is None
     assert "not found" in lost["trouble"]
-    assert recovered(supervise) == []
+    assert recover_losses(supervise) == []
 
 
-def test_from_cron(supervise: Place) -> None:
-    """With hardly an environment."""
+def test_recover_works_with_an_almost_empty_environment(supervise: Place) -> None:
+    """Cron gives such an environment."""
     running, _ = started(supervise, options=("--on-interrupt", "rerun"))
     kill_both(running)
     home, token = supervise.environ["HOME"], f"E2E_TOKEN={running.token}"
@@ -389,7 +389,7 @@ def test_from_cron(supervise: Place) -> None:
     supervise.sweep()
 
 
-def test_settings_of_the_one_who_recovers_are_not_those_of_the_run(supervise: Place) -> None:
+def test_a_rerun_ignores_the_settings_of_recover(supervise: Place) -> None:
     running, _ = started(supervise, options=("--on-interrupt", "rerun"))
     kill_both(running)
     [lost] = json.loads(recover(supervise, "--json", env={"SUPERVISE_TIMEOUT": "1"}).out)["lost"]
@@ -397,8 +397,7 @@ def test_settings_of_the_one_who_recovers_are_not_those_of_the_run(supervise: Pl
     supervise.sweep()
 
 
-def test_two_at_the_same_moment(supervise: Place) -> None:
-    """Nothing is done twice."""
+def test_simultaneous_recovers_do_nothing_twice(supervise: Place) -> None:
     for _ in range(3):
         running, _ = started(supervise, options=("--on-interrupt", "rerun"))
         kill_both(running)

@@ -1,4 +1,4 @@
-"""A start that supervise refuses: it ends as an error wherever an end is told, and is never recovered."""
+"""Starts that supervise refuses: they end as an error in report, events and record, and are never recovered."""
 
 import json
 import os
@@ -11,14 +11,14 @@ import pytest
 from supervise.records import reader
 from tests.support.harness import Ended, Place, child, validator
 
-LIMITS = range(12, 26)
-"""Descriptors: from too few for a start to enough for a whole run."""
-MEMORY = range(20_000, 64_000, 2_000)
-"""KiB of address space: too few for a thread, for a library, or for neither."""
+DESCRIPTOR_LIMITS = range(12, 26)
+"""Numbers of descriptors, from too few for a start to enough for a whole run."""
+MEMORY_LIMITS_KIB = range(20_000, 64_000, 2_000)
+"""KiB of address space, from too few for a thread to enough for a whole run."""
 
 
-def is_told(supervise: Place, ended: Ended) -> None:
-    """What the last message says stands in the report and on record, and nothing is left to be recovered."""
+def check_refusal(supervise: Place, ended: Ended) -> None:
+    """Check that report and record have the last message as their reason, and that no lost run is left."""
     assert ended.code == 125
     assert (ended.report["outcome"], ended.report["exit_code"]) == ("error", 125)
     assert ended.report["reason"] in ended.messages
@@ -36,8 +36,8 @@ def is_told(supervise: Place, ended: Ended) -> None:
     assert (recovered.code, recovered.out) == (0, b"nothing was lost\n")
 
 
-@pytest.mark.parametrize("memory", MEMORY)
-def test_too_little_memory(supervise: Place, memory: int) -> None:
+@pytest.mark.parametrize("memory", MEMORY_LIMITS_KIB)
+def test_a_start_without_memory_ends_as_an_error(supervise: Place, memory: int) -> None:
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (memory << 10, memory << 10))
 
@@ -47,15 +47,15 @@ def test_too_little_memory(supervise: Place, memory: int) -> None:
     assert b"that is not told" not in ended.err
     ran = supervise.file("runs").read_text() if supervise.file("runs").exists() else ""
     if ended.code == 125 and ended.report is not None:
-        is_told(supervise, ended)
+        check_refusal(supervise, ended)
     else:
-        # Python itself did not come up, or it was enough.
+        # Python itself did not start, or the memory was enough.
         assert supervise.shell("supervise ps -q").out == b""
     assert (supervise.file("runs").read_text() if ran else "") == ran
 
 
-@pytest.mark.parametrize("count", LIMITS)
-def test_too_few_descriptors(supervise: Place, count: int) -> None:
+@pytest.mark.parametrize("count", DESCRIPTOR_LIMITS)
+def test_a_start_without_descriptors_ends_as_an_error(supervise: Place, count: int) -> None:
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (count, count))
 
@@ -69,17 +69,17 @@ def test_too_few_descriptors(supervise: Place, count: int) -> None:
 
 
 @pytest.mark.parametrize("options", [["--log", "none/log"], ["--lock", "x", "--events", "none/events"]])
-def test_before_there_is_a_record(supervise: Place, options: list[str]) -> None:
+def test_a_refusal_before_the_record_writes_the_report(supervise: Place, options: list[str]) -> None:
     supervise.report_path(0).write_text("of another run")
     ended = supervise(*options, "--", "touch", "mark")
-    is_told(supervise, ended)
+    check_refusal(supervise, ended)
     assert not supervise.file("mark").exists()
     assert reader.ids(supervise.state) == []
 
 
-def test_its_events(supervise: Place) -> None:
+def test_a_refusal_has_one_event(supervise: Place) -> None:
     ended = supervise.start("--log", "none/log", "--", "true", events=True).wait()
-    is_told(supervise, ended)
+    check_refusal(supervise, ended)
     [settled] = ended.events
     assert (settled["event"], settled["outcome"], settled["run_id"]) == ("settled", "error", ended.report["run_id"])
 
@@ -87,7 +87,7 @@ def test_its_events(supervise: Place) -> None:
 # --- a detached run is found by its record alone
 
 
-def no_state(supervise: Place, how: str) -> dict[str, str]:
+def unusable_state(supervise: Place, how: str) -> dict[str, str]:
     state = supervise.file("state")
     if how == "a file":
         state.write_text("")
@@ -95,8 +95,8 @@ def no_state(supervise: Place, how: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("how", ["a file", "no home"])
-def test_detached_without_a_record(supervise: Place, how: str) -> None:
-    environ: dict[str, Any] = no_state(supervise, how)
+def test_a_detached_run_without_a_record_is_refused(supervise: Place, how: str) -> None:
+    environ: dict[str, Any] = unusable_state(supervise, how)
     ended = supervise("--detach", "--", "touch", "mark", env=environ)
     assert (ended.code, ended.out) == (125, b"")
     assert len(ended.messages) == 1
@@ -107,7 +107,7 @@ def test_detached_without_a_record(supervise: Place, how: str) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a disk that is full")
-def test_detached_on_a_full_disk(supervise: Place) -> None:
+def test_a_detached_run_on_a_full_disk_is_refused(supervise: Place) -> None:
     script = (
         "mkdir disk && mount -t tmpfs -o size=16k none disk && dd if=/dev/zero of=disk/fill bs=1k 2>/dev/null; "
         'export XDG_STATE_HOME=$PWD/disk; exec "$@"'

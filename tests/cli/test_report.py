@@ -1,6 +1,6 @@
 """The report after each kind of end.
 
-The harness holds every report of every test against the schema.
+The harness checks each report of each test against the schema.
 """
 
 import json
@@ -17,7 +17,7 @@ from tests.support.harness import Place, child, validator, wait_for_file, wait_u
 UTC = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 
 
-def test_what_it_tells(supervise: Place) -> None:
+def test_a_report_has_all_facts_of_a_run(supervise: Place) -> None:
     words = child("env=SUPERVISE_RUN_ID", "say_err=four", "burn_cpu=0.3", "exit=3")
     running = supervise.start("-t", "30", "--", *words)
     report = running.wait().report
@@ -43,7 +43,7 @@ def test_what_it_tells(supervise: Place) -> None:
     assert attempt["outcome"] == report["outcome"]
 
 
-def test_of_a_very_short_run(supervise: Place) -> None:
+def test_a_very_short_run_has_a_report(supervise: Place) -> None:
     report = supervise("--", "true").report
     assert report["outcome"] == "completed"
     assert report["attempts"][0]["pid"] > 0
@@ -60,7 +60,7 @@ def test_usage_counts_what_was_killed(supervise: Place) -> None:
     assert report["usage"]["cpu_seconds"] > 0.1
 
 
-def test_bytes_that_are_not_utf_8(supervise: Place) -> None:
+def test_a_report_escapes_bytes_that_are_not_utf_8(supervise: Place) -> None:
     report = supervise("--", "echo", "\udcff", "é").report
     assert report["command"] == ["echo", r"\xff", "é"]
 
@@ -68,8 +68,8 @@ def test_bytes_that_are_not_utf_8(supervise: Place) -> None:
 # --- where it is written
 
 
-def test_replaced_whole(supervise: Place) -> None:
-    """Somebody who has the old one open keeps the old one."""
+def test_a_report_replaces_the_old_one_whole(supervise: Place) -> None:
+    """A process that has the old report open still reads the old one."""
     path = supervise.report_path(0)
     path.write_text("old")
     path.chmod(0o640)
@@ -80,7 +80,7 @@ def test_replaced_whole(supervise: Place) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
 
-def test_through_a_link(supervise: Place) -> None:
+def test_a_report_is_written_through_a_link(supervise: Place) -> None:
     target = supervise.file("target")
     supervise.report_path(0).symlink_to(target)
     assert supervise("--", "true").report["outcome"] == "completed"
@@ -88,7 +88,7 @@ def test_through_a_link(supervise: Place) -> None:
     assert json.loads(target.read_text())["outcome"] == "completed"
 
 
-def test_into_a_fifo(supervise: Place) -> None:
+def test_a_report_goes_into_a_fifo(supervise: Place) -> None:
     fifo = supervise.file("fifo")
     os.mkfifo(fifo)
     reader = subprocess.Popen(["cat", fifo], stdout=subprocess.PIPE)
@@ -98,8 +98,8 @@ def test_into_a_fifo(supervise: Place) -> None:
     assert stat.S_ISFIFO(fifo.stat().st_mode)
 
 
-def test_into_a_fifo_that_nobody_reads(supervise: Place) -> None:
-    """One warning, and the end is as it was."""
+def test_a_report_into_a_fifo_without_a_reader_gives_one_warning(supervise: Place) -> None:
+    """The exit code is unchanged."""
     fifo = supervise.file("fifo")
     os.mkfifo(fifo)
     ended = supervise.start("--report", str(fifo), "--", "sh", "-c", "exit 3", report=False).wait()
@@ -109,7 +109,7 @@ def test_into_a_fifo_that_nobody_reads(supervise: Place) -> None:
 
 
 @pytest.mark.parametrize("path", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
-def test_into_an_open_file(supervise: Place, path: str) -> None:
+def test_a_report_goes_into_an_open_descriptor(supervise: Place, path: str) -> None:
     ended = supervise.start("--report", path, "--", "echo", "hello", report=False).wait()
     assert ended.code == 0
     hello, _, rest = ended.out.partition(b"\n")
@@ -117,8 +117,8 @@ def test_into_an_open_file(supervise: Place, path: str) -> None:
     validator("report").validate(json.loads(rest))
 
 
-def test_into_a_shared_log(supervise: Place) -> None:
-    """Appended where the shell's own redirection stands, nothing overwritten."""
+def test_a_report_is_appended_to_a_shared_log(supervise: Place) -> None:
+    """The report begins where the redirection of the shell stands, and overwrites nothing."""
     ended = supervise.shell(
         "echo first > log; supervise run --report /dev/fd/3 -- true 3>> log; echo last >> log; cat log"
     )
@@ -127,13 +127,13 @@ def test_into_a_shared_log(supervise: Place) -> None:
     assert json.loads(report)["outcome"] == "completed"
 
 
-def test_into_dev_null(supervise: Place) -> None:
+def test_a_report_into_dev_null_leaves_the_device(supervise: Place) -> None:
     assert supervise.start("--report", "/dev/null", "--", "true", report=False).wait().code == 0
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
 
 
-def test_its_folder_is_gone_at_the_end(supervise: Place) -> None:
-    """One warning; the code is the command's."""
+def test_a_report_whose_folder_is_gone_gives_one_warning(supervise: Place) -> None:
+    """The exit code is that of the command."""
     (supervise.folder / "folder").mkdir()
     command = ("sh", "-c", "rmdir folder; exit 3")
     ended = supervise.start("--report", "folder/report.json", "--", *command, report=False).wait()
@@ -142,7 +142,7 @@ def test_its_folder_is_gone_at_the_end(supervise: Place) -> None:
     assert "--report" in ended.messages[0]
 
 
-def test_a_full_disk(supervise: Place) -> None:
+def test_a_report_on_a_full_disk_gives_one_warning(supervise: Place) -> None:
     ended = supervise.start("--report", "/dev/full", "--", "sh", "-c", "exit 3", report=False).wait()
     assert ended.code == 3
     assert len(ended.messages) == 1
@@ -152,7 +152,7 @@ def test_a_full_disk(supervise: Place) -> None:
 # --- after each kind of end
 
 
-def test_after_each_end(supervise: Place) -> None:
+def test_each_outcome_has_a_report(supervise: Place) -> None:
     ends = {
         "completed": ((), "exit=0"),
         "failed": ((), "exit=3"),
@@ -172,7 +172,7 @@ def test_after_each_end(supervise: Place) -> None:
         assert (report["stop"] is None) == ("timeout" not in outcome)
 
 
-def test_after_a_cancellation_while_stopping(supervise: Place) -> None:
+def test_the_report_of_a_second_signal_has_the_first_cause(supervise: Place) -> None:
     running = supervise.start("-k", "1h", "--", *child("ignore=TERM", "ready", "stay"))
     running.wait_for_out(b"ready")
     running.send(signal.SIGTERM)
@@ -185,8 +185,7 @@ def test_after_a_cancellation_while_stopping(supervise: Place) -> None:
     assert "TERM" in ended.report["reason"]
 
 
-def test_written_before_we_end(supervise: Place) -> None:
-    """Whoever waits for us finds it."""
+def test_a_report_is_written_before_the_supervisor_ends(supervise: Place) -> None:
     for _ in range(5):
         running = supervise.start("--", "true")
         running.process.wait()
@@ -194,8 +193,7 @@ def test_written_before_we_end(supervise: Place) -> None:
         running.wait()
 
 
-def test_two_at_once_into_one_file(supervise: Place) -> None:
-    """One of them, whole."""
+def test_two_runs_with_one_report_leave_a_whole_one(supervise: Place) -> None:
     go = supervise.file("go")
     words = ("run", "--report", "report.json", "--", *child("ready", f"wait_for={go}"))
     both = [supervise.popen([str(supervise.program), *words]) for _ in range(2)]
@@ -209,8 +207,7 @@ def test_two_at_once_into_one_file(supervise: Place) -> None:
     assert report["pid"] in pids
 
 
-def test_of_a_run_whose_supervisor_was_killed(supervise: Place) -> None:
-    """The guardian writes it."""
+def test_the_guardian_writes_the_report_of_a_killed_supervisor(supervise: Place) -> None:
     pid_file = supervise.file("pid")
     running = supervise.start("-t", "30", "--", *child(f"mark={pid_file}", "stay"))
     wait_for_file(pid_file)

@@ -1,4 +1,4 @@
-"""A run is asked and steered through its control socket: `ready`, `extend`, `stop`."""
+"""Requests to a run by its control socket: `ready`, `extend`, `stop` and `status`."""
 
 import signal
 import stat
@@ -9,7 +9,7 @@ from tests.support.clients import ask, command, socket_of, steered
 from tests.support.harness import Place, child, state_of, wait_until
 
 
-def test_the_socket_is_ours_alone_and_goes_with_the_run(supervise: Place) -> None:
+def test_the_control_socket_is_private_and_ends_with_the_run(supervise: Place) -> None:
     running, run_id = steered(supervise, "--", *child("ready", "stay"))
     path = socket_of(supervise)
     assert stat.S_IMODE(path.lstat().st_mode) == 0o600
@@ -33,7 +33,7 @@ def test_stop_cancels_and_waits_for_the_end(supervise: Place) -> None:
 
 
 @pytest.mark.parametrize(("name", "code"), [("INT", -2), ("KILL", 137), ("USR1", 138), ("SIGHUP", 129)])
-def test_stop_with_a_signal(supervise: Place, name: str, code: int) -> None:
+def test_stop_sends_the_named_signal(supervise: Place, name: str, code: int) -> None:
     running, run_id = steered(supervise, "--", *child("ready", "stay"))
     running.wait_for_out(b"ready")
     assert command(supervise, "stop", "--signal", name, run_id).code == 0
@@ -51,7 +51,7 @@ def test_extend_adds_to_the_deadline_in_force(supervise: Place) -> None:
     assert (extension["source"], extension["by"], extension["evidence"]) == ("user", 3600, None)
 
 
-def test_extend_says_how_much_the_total_has_left_of_it(supervise: Place) -> None:
+def test_extend_names_the_part_that_the_total_timeout_allows(supervise: Place) -> None:
     options = ("-t", "1h", "-x", "1", "--total-timeout", "61m")
     running, run_id = steered(supervise, *options, "--", *child("ready", "stay"))
     ended = command(supervise, "extend", run_id, "2h")
@@ -64,7 +64,7 @@ def test_extend_says_how_much_the_total_has_left_of_it(supervise: Place) -> None
     ]
     assert command(supervise, "stop", run_id).code == 0
     (extension,) = running.wait().report["extensions"]
-    # The limit counts from the start of the command, the total from that of the run.
+    # The completion limit counts from the start of the command, and the total from the start of the run.
     assert (extension["source"], 55 < extension["by"] <= 60) == ("user", True)
 
 
@@ -79,7 +79,7 @@ def test_extend_is_refused_where_there_is_no_limit(supervise: Place) -> None:
     running.wait()
 
 
-def test_status_says_how_the_run_is(supervise: Place) -> None:
+def test_status_has_phase_and_deadlines_of_the_run(supervise: Place) -> None:
     running, run_id = steered(supervise, "-a", "1h", "-t", "2h", "--", *child("wait_for=go", "ready", "stay"))
     path = socket_of(supervise)
     status = ask(path, do="status")
@@ -110,7 +110,7 @@ def test_a_run_answers_between_its_attempts(supervise: Place) -> None:
 
 
 def test_a_run_answers_while_it_is_draining(supervise: Place) -> None:
-    """The command has ended, and somebody of its tree still holds the pipe."""
+    """The command has ended, and a process of its tree still holds the pipe."""
     running, run_id = steered(supervise, "--drain", "1h", "--", *child("fork", "stay", "end", "sleep=1", "exit=0"))
     path = socket_of(supervise)
     wait_until(lambda: ask(path, do="status")["phase"] == "draining")
@@ -132,8 +132,8 @@ def test_a_run_answers_while_it_is_stopping(supervise: Place) -> None:
     assert running.wait().code == 143
 
 
-def test_the_newest_run_is_one_of_our_own(supervise: Place) -> None:
-    """Not one of another HOME, recorded or not, though its socket lies beside ours."""
+def test_the_newest_run_is_one_of_the_own_state_folder(supervise: Place) -> None:
+    """A run of another HOME does not count, recorded or not, though its socket is in the same folder."""
     elsewhere = {"HOME": str(supervise.file("home"))}
     supervise.file("home").mkdir()
     ours, _ = steered(supervise, "--no-record", "--", *child("ready", "stay"))
@@ -141,10 +141,10 @@ def test_the_newest_run_is_one_of_our_own(supervise: Place) -> None:
     for number, without in enumerate(([], ["--no-record"]), 2):
         others.append(supervise.start(*without, "--", *child("ready", "stay"), env=elsewhere))
         wait_until(lambda number=number: len([*(supervise.runtime / "supervise").glob("*.sock")]) == number)
-    # Also where it cannot say whose it is.
+    # A stopped run cannot say to which state folder it belongs.
     ours.send(signal.SIGSTOP)
     wait_until(lambda: state_of(ours.pid) == "T")
-    # (What it has been asked it does when it goes on.)
+    # (It carries out the request when it goes on.)
     ended = command(supervise, "ready", "-")
     assert ended.code == 125
     assert "its supervise is stopped" in ended.messages[0]

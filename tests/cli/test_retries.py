@@ -1,4 +1,4 @@
-"""Several attempts, the time of the whole run, and runs within runs, through the installed program."""
+"""Several attempts, the total timeout, and runs within runs, with the installed program."""
 
 import json
 import os
@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.harness import Ended, Place, child, is_alive, wait_for_file, wait_until
 
-COUNTING = 'echo "try $SUPERVISE_ATTEMPT"; exit 75'
+RESUMABLE_SCRIPT = 'echo "try $SUPERVISE_ATTEMPT"; exit 75'
 AT_ONCE = ("--retry-delay", "0")
 
 
@@ -27,7 +27,7 @@ def outcomes(ended: Ended) -> list[str]:
 # --- one after the other
 
 
-def test_each_attempt_is_told_and_the_last_one_has_the_last_word(supervise: Place) -> None:
+def test_each_attempt_is_reported_and_the_last_one_decides(supervise: Place) -> None:
     text = 'echo "try $SUPERVISE_ATTEMPT after ${SUPERVISE_PREVIOUS_OUTCOME-nothing}"; echo err >&2; '
     text += "[ $SUPERVISE_ATTEMPT = 3 ] && exit 3; exit 75"
     ended = supervise("--retries", "5", "--retry-delay", "0.2", "--", *script(text), events=True)
@@ -53,17 +53,17 @@ def test_each_attempt_is_told_and_the_last_one_has_the_last_word(supervise: Plac
     assert not ended.left
 
 
-def test_a_retry_that_succeeds(supervise: Place) -> None:
+def test_a_retry_that_succeeds_ends_the_run(supervise: Place) -> None:
     ended = supervise("--retries", "3", *AT_ONCE, "-q", "--", *script("[ $SUPERVISE_ATTEMPT = 2 ] || exit 75"))
     assert (ended.code, ended.err, outcomes(ended)) == (0, b"", ["resumable", "completed"])
 
 
-def test_without_retries_nothing_is_tried_again(supervise: Place) -> None:
-    ended = supervise("--", *script(COUNTING))
+def test_a_run_without_retries_has_one_attempt(supervise: Place) -> None:
+    ended = supervise("--", *script(RESUMABLE_SCRIPT))
     assert (ended.code, ended.out, ended.report["outcome"]) == (75, b"try 1\n", "resumable")
 
 
-def test_delays_double(supervise: Place) -> None:
+def test_delays_double_up_to_their_maximum(supervise: Place) -> None:
     options = ("--retries", "4", "--retry-delay", "0.2", "--retry-delay-max", "0.5")
     ended = supervise(*options, "--", *script("exit 75"), events=True)
     delays = [one["delay"] for one in ended.events_named("retrying")]
@@ -88,13 +88,13 @@ def test_delays_double(supervise: Place) -> None:
         ("access,idle,completion,failed,signaled,resumable", "exit 0", 1),
     ],
 )
-def test_which_ends(supervise: Place, retry_on: str, text: str, attempts: int) -> None:
+def test_retry_on_chooses_the_outcomes(supervise: Place, retry_on: str, text: str, attempts: int) -> None:
     ended = supervise("--retries", "1", *AT_ONCE, "--retry-on", retry_on, "--", *script(text))
     assert len(ended.report["attempts"]) == attempts
 
 
 @pytest.mark.parametrize("limit", ["access", "idle", "completion"])
-def test_a_limit(supervise: Place, limit: str) -> None:
+def test_retry_on_names_a_limit(supervise: Place, limit: str) -> None:
     option, code = {"access": ("-a", 122), "idle": ("-i", 123), "completion": ("-t", 124)}[limit]
     ended = supervise(option, "1", "--retries", "1", *AT_ONCE, "--retry-on", limit, "--", *child("stay"))
     assert ended.code == code
@@ -104,14 +104,14 @@ def test_a_limit(supervise: Place, limit: str) -> None:
 
 
 @pytest.mark.parametrize("command", ["nosuch-command", "/"])
-def test_what_cannot_be_started_is_not_tried_again(supervise: Place, command: str) -> None:
+def test_a_failed_start_is_not_retried(supervise: Place, command: str) -> None:
     ended = supervise("--retries", "3", "--retry-on", "failed,code=126,code=127", "--", command)
     assert ended.code in (126, 127)
     assert len(ended.report["attempts"]) == 1
 
 
 @pytest.mark.parametrize(("words", "attempts"), [((), 2), (("bytes=00",), 1), (("bytes_err=0a",), 1)])
-def test_one_that_is_stuck_is_run_again_only_if_it_was_silent(
+def test_retry_if_silent_retries_a_silent_command_alone(
     supervise: Place, words: tuple[str, ...], attempts: int
 ) -> None:
     ended = supervise(
@@ -123,13 +123,13 @@ def test_one_that_is_stuck_is_run_again_only_if_it_was_silent(
 
 
 @pytest.mark.parametrize("option", [("--retry-on", "code=0"), ("--retry-on", "idle,no"), ("--retries", "-1")])
-def test_words_that_are_refused(supervise: Place, option: tuple[str, str]) -> None:
+def test_an_invalid_retry_option_is_refused(supervise: Place, option: tuple[str, str]) -> None:
     ended = supervise(*option, "--", "true")
     assert ended.code == 125
     assert ended.messages[0].startswith(option[0])
 
 
-# --- who is left of the attempt before
+# --- stragglers of the attempt before
 
 
 def test_stragglers_are_dead_and_silent_before_the_next_attempt(supervise: Place) -> None:
@@ -151,7 +151,7 @@ def test_stragglers_are_dead_and_silent_before_the_next_attempt(supervise: Place
     assert not ended.left
 
 
-def test_they_are_left_where_no_attempt_follows(supervise: Place) -> None:
+def test_stragglers_of_the_last_attempt_are_left(supervise: Place) -> None:
     text = "sleep 60 >/dev/null 2>&1 & exit 3"
     ended = supervise("--retries", "1", *AT_ONCE, "--", *script(text))
     assert ended.code == 3
@@ -163,8 +163,8 @@ def test_they_are_left_where_no_attempt_follows(supervise: Place) -> None:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, -2), (signal.SIGTERM, 143)])
-def test_a_back_off_is_cancelled(supervise: Place, number: int, code: int) -> None:
-    running = supervise.start("--retries", "3", "--retry-delay", "60", "--", *script(COUNTING))
+def test_a_signal_cancels_a_retry_delay(supervise: Place, number: int, code: int) -> None:
+    running = supervise.start("--retries", "3", "--retry-delay", "60", "--", *script(RESUMABLE_SCRIPT))
     running.wait_for_err(b"attempt 2 of 4 in ")
     running.send(number)
     ended = running.wait()
@@ -177,7 +177,7 @@ def test_a_back_off_is_cancelled(supervise: Place, number: int, code: int) -> No
     assert ended.report["duration"] < 50
 
 
-def test_a_cancelled_attempt_is_not_tried_again(supervise: Place) -> None:
+def test_a_cancelled_attempt_is_not_retried(supervise: Place) -> None:
     running = supervise.start(
         "--retries", "3", "--retry-on", "failed,signaled,code=7", "--", *child("exit_on=TERM,7", "ready", "stay")
     )
@@ -187,9 +187,9 @@ def test_a_cancelled_attempt_is_not_tried_again(supervise: Place) -> None:
     assert (ended.code, outcomes(ended)) == (143, ["cancelled"])
 
 
-def test_a_back_off_answers_and_is_stopped(supervise: Place) -> None:
+def test_a_run_in_its_retry_delay_answers_and_stops(supervise: Place) -> None:
     running = supervise.start(
-        "--name", "waiting", "-t", "100", "--retries", "3", "--retry-delay", "60", "--", *script(COUNTING)
+        "--name", "waiting", "-t", "100", "--retries", "3", "--retry-delay", "60", "--", *script(RESUMABLE_SCRIPT)
     )
     running.wait_for_err(b"attempt 2 of 4 in ")
     extended = supervise.popen([str(supervise.program), "extend", "waiting", "1m"]).wait()
@@ -201,10 +201,10 @@ def test_a_back_off_answers_and_is_stopped(supervise: Place) -> None:
     assert [(one["limit"], one["by"]) for one in ended.report["extensions"]] == [("completion", 60)]
 
 
-# --- the total
+# --- the total timeout
 
 
-def is_total(ended: Ended, seconds: float) -> None:
+def check_total_timeout(ended: Ended, seconds: float) -> None:
     assert ended.code == 124
     assert ended.report["outcome"] == "completion_timeout"
     assert ended.report["timeout_cause"] == "completion"
@@ -214,29 +214,31 @@ def is_total(ended: Ended, seconds: float) -> None:
     assert not ended.left
 
 
-def test_the_total_ends_an_attempt(supervise: Place) -> None:
+def test_the_total_timeout_ends_an_attempt(supervise: Place) -> None:
     ended = supervise("-i", "1", "--retries", "9", *AT_ONCE, "--total-timeout", "2.5", "--", *child("stay"))
-    is_total(ended, 2.5)
+    check_total_timeout(ended, 2.5)
     assert outcomes(ended)[-1] == "completion_timeout"
     assert set(outcomes(ended)[:-1]) == {"idle_timeout"}
 
 
-def test_the_total_ends_a_back_off(supervise: Place) -> None:
-    ended = supervise("--retries", "9", "--retry-delay", "60", "--total-timeout", "1.5", "--", *script(COUNTING))
-    is_total(ended, 1.5)
+def test_the_total_timeout_ends_a_retry_delay(supervise: Place) -> None:
+    ended = supervise(
+        "--retries", "9", "--retry-delay", "60", "--total-timeout", "1.5", "--", *script(RESUMABLE_SCRIPT)
+    )
+    check_total_timeout(ended, 1.5)
     assert outcomes(ended) == ["resumable"]
     assert ended.out == b"try 1\n"
 
 
-def test_the_total_alone(supervise: Place) -> None:
+def test_the_total_timeout_ends_a_single_attempt(supervise: Place) -> None:
     ended = supervise("--total-timeout", "1", "--", *child("stay"))
-    is_total(ended, 1)
+    check_total_timeout(ended, 1)
 
 
 # --- deaths
 
 
-def test_we_are_killed_in_the_second_attempt(supervise: Place) -> None:
+def test_a_supervisor_killed_in_the_second_attempt_leaves_no_process(supervise: Place) -> None:
     pid = supervise.file("pid")
     text = f"[ $SUPERVISE_ATTEMPT = 1 ] && exit 75; echo $$ > {pid}.new; mv {pid}.new {pid}; sleep 60"
     running = supervise.start("--retries", "1", *AT_ONCE, "--", *script(text))
@@ -249,7 +251,7 @@ def test_we_are_killed_in_the_second_attempt(supervise: Place) -> None:
 
 
 @pytest.mark.parametrize("is_in_back_off", [True, False])
-def test_the_guardian_is_killed(supervise: Place, is_in_back_off: bool) -> None:
+def test_retries_go_on_after_the_guardian_was_killed(supervise: Place, is_in_back_off: bool) -> None:
     mark = supervise.file("mark")
     text = f"echo try $SUPERVISE_ATTEMPT; [ $SUPERVISE_ATTEMPT = 2 ] && echo 1 > {mark} && sleep 1; exit 75"
     running = supervise.start("--retries", "2", "--retry-delay", "1", "--", *script(text))
@@ -265,7 +267,7 @@ def test_the_guardian_is_killed(supervise: Place, is_in_back_off: bool) -> None:
     assert not ended.left
 
 
-# --- terminals, and many
+# --- terminals, and many attempts
 
 
 def test_each_attempt_has_a_terminal_of_its_own(supervise: Place) -> None:
@@ -275,38 +277,38 @@ def test_each_attempt_has_a_terminal_of_its_own(supervise: Place) -> None:
     assert ended.out == b"try 1\r\ntry 2\r\ntry 3\r\n"
 
 
-def test_the_end_of_stdin_is_seen_by_each_on_its_terminal(supervise: Place) -> None:
+def test_each_attempt_sees_the_end_of_stdin_on_its_terminal(supervise: Place) -> None:
     ended = supervise("--pty", "--retries", "1", *AT_ONCE, "--", *script("cat; echo end $SUPERVISE_ATTEMPT; exit 75"))
     assert ended.code == 75
     assert [line for line in ended.out.splitlines() if line.startswith(b"end")] == [b"end 1", b"end 2"]
 
 
 @pytest.mark.parametrize("options", [(), ("--pty",)])
-def test_fifty_attempts_take_no_more_than_twenty(supervise: Place, options: tuple[str, ...]) -> None:
+def test_fifty_attempts_use_no_more_descriptors_than_twenty(supervise: Place, options: tuple[str, ...]) -> None:
     text = """
         supervise=$(cut -d' ' -f4 /proc/$PPID/stat)
         echo $(ls /proc/$supervise/fd | wc -l) $(ls /proc/$PPID/fd | wc -l) \
              $(sed -n 's/VmRSS:[^0-9]*\\([0-9]*\\).*/\\1/p' /proc/$supervise/status)
         exit 75
     """
-    # What a record notes after two seconds has a descriptor of its own from then on.
+    # After two seconds the record opens one more descriptor.
     ended = supervise(*options, "-q", "--no-record", "--retries", "49", *AT_ONCE, "--", *script(text))
     rows = [[int(word) for word in line.split()] for line in ended.out.splitlines()]
     assert len(rows) == 50
     early, late = rows[15:25], rows[40:]
-    # Whoever has ended is a moment later in closing what he had.
+    # An attempt that has ended closes its descriptors a moment later.
     assert min(row[0] for row in late) <= max(row[0] for row in early)
     assert min(row[1] for row in late) <= max(row[1] for row in early)
     assert late[-1][2] - early[-1][2] < 3000
 
 
-def test_much_output_of_several_attempts_comes_in_order(supervise: Place) -> None:
+def test_much_output_of_several_attempts_arrives_in_order(supervise: Place) -> None:
     text = "head -c 3000000 /dev/zero | tr '\\0' $SUPERVISE_ATTEMPT; exit 75"
     ended = supervise("--retries", "2", *AT_ONCE, "-q", "--", *script(text))
     assert ended.out == b"1" * 3_000_000 + b"2" * 3_000_000 + b"3" * 3_000_000
 
 
-# --- what the command knows, and runs within runs
+# --- variables, and runs within runs
 
 
 def variables(supervise: Place, *options: str, **manner: Any) -> dict[str, str]:
@@ -315,7 +317,7 @@ def variables(supervise: Place, *options: str, **manner: Any) -> dict[str, str]:
     return {name: pairs[name] for name in pairs if name.startswith("SUPERVISE_") and name != "SUPERVISE_RUN_ID"}
 
 
-def test_what_a_command_knows_of_its_run(supervise: Place) -> None:
+def test_a_command_has_variables_of_its_run(supervise: Place) -> None:
     assert variables(supervise) == {"SUPERVISE_ATTEMPT": "1"}
     assert variables(supervise, "-a", "5", "-i", "5") == {"SUPERVISE_ATTEMPT": "1"}
     inherited = {"SUPERVISE_ATTEMPT": "4", "SUPERVISE_PREVIOUS_OUTCOME": "failed", "SUPERVISE_DEADLINE": "12"}
@@ -331,30 +333,32 @@ def test_what_a_command_knows_of_its_run(supervise: Place) -> None:
         (("--total-timeout", "500"), 500),
     ],
 )
-def test_the_latest_instant(supervise: Place, options: tuple[str, ...], seconds: float) -> None:
+def test_the_deadline_variable_is_the_latest_instant_of_the_run(
+    supervise: Place, options: tuple[str, ...], seconds: float
+) -> None:
     before = time.time()
     latest = float(variables(supervise, *options)["SUPERVISE_DEADLINE"])
     assert before + seconds - 0.1 <= latest <= time.time() + seconds
 
 
-def test_what_an_inner_run_has_of_the_outer_one_s_time(supervise: Place) -> None:
+def test_an_inner_run_gets_a_part_of_the_time_of_the_outer_one(supervise: Place) -> None:
     outer = time.time() + 100
     known = variables(supervise, env={"SUPERVISE_DEADLINE": str(outer)})
     assert float(known["SUPERVISE_DEADLINE"]) == pytest.approx(outer - 11, abs=0.2)
     known = variables(supervise, "-t", "5", env={"SUPERVISE_DEADLINE": str(outer)})
     assert float(known["SUPERVISE_DEADLINE"]) < outer - 80
-    # No more than half of it is given up.
+    # The inner run gives up half of the time at most.
     known = variables(supervise, env={"SUPERVISE_DEADLINE": str(time.time() + 10)})
     assert 4 < float(known["SUPERVISE_DEADLINE"]) - time.time() < 5.1
 
 
 @pytest.mark.parametrize("word", ["", "soon", "nan", "inf", "-inf", "1e999", "-5", "0", "12"])
-def test_a_deadline_that_says_nothing(supervise: Place, word: str) -> None:
+def test_an_invalid_deadline_variable_is_ignored(supervise: Place, word: str) -> None:
     ended = supervise("-t", "20", "--", "true", env={"SUPERVISE_DEADLINE": word})
     assert (ended.code, ended.err) == (0, b"")
 
 
-def inner(supervise: Place, *options: str) -> tuple[Path, tuple[str, ...]]:
+def inner_run(supervise: Place, *options: str) -> tuple[Path, tuple[str, ...]]:
     report = supervise.file("inner.json")
     return report, (str(supervise.program), "run", "--report", str(report), *options, "--", *child("stay"))
 
@@ -363,7 +367,7 @@ def inner(supervise: Place, *options: str) -> tuple[Path, tuple[str, ...]]:
     "options", [("-k", "1"), ("-k", "1", "-t", "60"), ("-k", "1", "-a", "60", "--total-timeout", "60")]
 )
 def test_an_inner_run_ends_before_the_outer_one_and_can_be_resumed(supervise: Place, options: tuple[str, ...]) -> None:
-    path, command = inner(supervise, *options)
+    path, command = inner_run(supervise, *options)
     ended = supervise("-t", "6", "--", *command)
     assert ended.code == 75
     assert ended.report["outcome"] == "resumable"
@@ -375,15 +379,15 @@ def test_an_inner_run_ends_before_the_outer_one_and_can_be_resumed(supervise: Pl
     assert b"outer deadline: the run around this one leaves no more time" in ended.err
 
 
-def test_an_inner_run_with_a_shorter_limit_is_as_ever(supervise: Place) -> None:
-    path, command = inner(supervise, "-t", "1")
+def test_an_inner_run_keeps_its_own_shorter_limit(supervise: Place) -> None:
+    path, command = inner_run(supervise, "-t", "1")
     ended = supervise("-t", "60", "--", *command)
     assert (ended.code, ended.report["outcome"]) == (124, "failed")
     assert b'"completion_timeout"' in path.read_bytes()
 
 
-def test_an_extension_of_the_inner_run_stays_within_the_outer_one_s_time(supervise: Place) -> None:
-    path, command = inner(supervise, "-k", "1", "-t", "2", "-x", "60", "--extend-by", "30", "--extend-on", "output")
+def test_an_extension_of_an_inner_run_stays_within_the_time_of_the_outer_one(supervise: Place) -> None:
+    path, command = inner_run(supervise, "-k", "1", "-t", "2", "-x", "60", "--extend-by", "30", "--extend-on", "output")
     busy = (*command[: -len(child("stay"))], *child("tick=0.1,1000"))
     ended = supervise("-t", "10", "--", *busy)
     report = json.loads(path.read_text())
@@ -393,13 +397,13 @@ def test_an_extension_of_the_inner_run_stays_within_the_outer_one_s_time(supervi
     assert report["extensions"][-1]["deadline"] <= report["ended_at"]
 
 
-def test_an_outer_run_tries_an_inner_one_again(supervise: Place) -> None:
+def test_an_outer_run_retries_a_resumable_inner_run(supervise: Place) -> None:
     text = "supervise run -q -- sh -c 'exit 75'; exit $?"
     ended = supervise("--retries", "1", *AT_ONCE, "--", *script(text))
     assert (ended.code, outcomes(ended)) == (75, ["resumable", "resumable"])
 
 
-def test_a_sleep_that_would_outlast_the_run_is_tried_again(supervise: Place) -> None:
+def test_a_refused_sleep_makes_the_run_retry(supervise: Place) -> None:
     text = "echo work; supervise sleep 20m || exit $?; echo more"
     ended = supervise("-t", "10m", "--retries", "1", *AT_ONCE, "--", *script(text))
     assert (ended.code, ended.out) == (75, b"work\nwork\n")
@@ -412,7 +416,7 @@ def on_terminal(supervise: Place, *options: str) -> "pexpect.spawn[bytes]":
     return pexpect.spawn(str(supervise.program), command, env=supervise.environ, cwd=str(supervise.folder), timeout=40)
 
 
-def test_in_a_back_off_the_keys_are_ours(supervise: Place) -> None:
+def test_ctrl_c_cancels_in_a_retry_delay(supervise: Place) -> None:
     screen = on_terminal(supervise, "--retries", "3", "--retry-delay", "60")
     screen.sendline("one")
     screen.expect(b"got one")
@@ -423,7 +427,7 @@ def test_in_a_back_off_the_keys_are_ours(supervise: Place) -> None:
     assert screen.signalstatus == signal.SIGINT
 
 
-def test_the_keys_go_to_each_attempt_in_turn(supervise: Place) -> None:
+def test_keys_go_to_each_attempt_in_turn(supervise: Place) -> None:
     screen = on_terminal(supervise, "--retries", "1", *AT_ONCE)
     screen.sendline("one")
     screen.expect(b"got one")

@@ -1,4 +1,4 @@
-"""Attempts that are left and not used, and the standard input of a second attempt."""
+"""Messages about attempts that were not used, the stdin of a second attempt, and `--retry-output last`."""
 
 import os
 import signal
@@ -9,10 +9,10 @@ import pytest
 from tests.support.harness import Ended, Place
 
 AT_ONCE = ("--retry-delay", "0")
-COUNT = 'n=$(wc -l); echo "rows $((n))"; [ $SUPERVISE_ATTEMPT = 2 ] || exit 75'
+COUNT_ROWS = 'n=$(wc -l); echo "rows $((n))"; [ $SUPERVISE_ATTEMPT = 2 ] || exit 75'
 
 
-def unused(ended: Ended) -> list[str]:
+def unused_messages(ended: Ended) -> list[str]:
     return [message for message in ended.messages if message.startswith("not tried again: ")]
 
 
@@ -27,11 +27,13 @@ def unused(ended: Ended) -> list[str]:
         (("--total-timeout", "0.3"), "sleep 5", "no time left"),
     ],
 )
-def test_why_nothing_is_tried_again(supervise: Place, options: tuple[str, ...], script: str, word: str) -> None:
+def test_a_message_says_why_no_attempt_follows(
+    supervise: Place, options: tuple[str, ...], script: str, word: str
+) -> None:
     ended = supervise("--retries", "3", *AT_ONCE, *options, "--", "sh", "-c", script, events=True)
     assert len(ended.report["attempts"]) == 1
-    assert len(unused(ended)) == 1
-    assert word in unused(ended)[0]
+    assert len(unused_messages(ended)) == 1
+    assert word in unused_messages(ended)[0]
     assert [event["outcome"] for event in ended.events_named("not_retried")] == [ended.report["outcome"]]
 
 
@@ -45,67 +47,69 @@ def test_why_nothing_is_tried_again(supervise: Place, options: tuple[str, ...], 
         (("--retries", "3", "-q"), "exit 22"),
     ],
 )
-def test_where_there_is_nothing_to_say(supervise: Place, options: tuple[str, ...], script: str) -> None:
+def test_a_run_without_unused_attempts_has_no_such_message(
+    supervise: Place, options: tuple[str, ...], script: str
+) -> None:
     ended = supervise(*options, *AT_ONCE, "--", "sh", "-c", script)
-    assert unused(ended) == []
+    assert unused_messages(ended) == []
 
 
-def test_of_a_cancellation_nothing_is_said(supervise: Place) -> None:
+def test_a_cancelled_run_has_no_such_message(supervise: Place) -> None:
     running = supervise.start("--retries", "3", "--", "sh", "-c", "echo up; sleep 30")
     running.wait_for_out(b"up")
     running.send(signal.SIGTERM)
-    assert unused(running.wait()) == []
+    assert unused_messages(running.wait()) == []
 
 
-def test_after_a_retry_as_well(supervise: Place) -> None:
+def test_the_message_comes_after_a_retry_as_well(supervise: Place) -> None:
     script = "[ $SUPERVISE_ATTEMPT = 2 ] && exit 3; exit 75"
     ended = supervise("--retries", "3", *AT_ONCE, "--", "sh", "-c", script)
-    assert (ended.code, len(ended.report["attempts"]), len(unused(ended))) == (3, 2, 1)
+    assert (ended.code, len(ended.report["attempts"]), len(unused_messages(ended))) == (3, 2, 1)
 
 
 @pytest.mark.parametrize("script", ["exit 22", "exit 75", "kill -SEGV $$", "sleep 30"])
-def test_any(supervise: Place, script: str) -> None:
+def test_retry_on_any_retries_each_failure(supervise: Place, script: str) -> None:
     ended = supervise("-t", "0.3", "--retries", "1", *AT_ONCE, "--retry-on", "any", "--", "sh", "-c", script)
     assert len(ended.report["attempts"]) == 2
 
 
-def test_any_is_no_success(supervise: Place) -> None:
+def test_retry_on_any_does_not_retry_success(supervise: Place) -> None:
     ended = supervise("--retries", "1", "--retry-on", "any", "--", "true")
     assert len(ended.report["attempts"]) == 1
 
 
-def test_a_file_begins_where_it_began(supervise: Place) -> None:
+def test_a_file_as_stdin_is_read_anew_by_each_attempt(supervise: Place) -> None:
     path = supervise.file("rows")
     path.write_text("head\na\nb\nc\n")
     with path.open("rb") as file:
         os.lseek(file.fileno(), 5, os.SEEK_SET)
-        ended = supervise("--retries", "1", *AT_ONCE, "--", "sh", "-c", COUNT, stdin=file.fileno())
+        ended = supervise("--retries", "1", *AT_ONCE, "--", "sh", "-c", COUNT_ROWS, stdin=file.fileno())
     assert ended.out == b"rows 3\nrows 3\n"
     assert not [message for message in ended.messages if "stdin" in message]
 
 
-def warned(ended: Ended) -> int:
+def stdin_warnings(ended: Ended) -> int:
     return len([message for message in ended.messages if message.startswith("stdin is a ")])
 
 
-def test_a_pipe_that_was_read_is_warned_of_once(supervise: Place) -> None:
+def test_a_pipe_that_was_read_gives_one_warning(supervise: Place) -> None:
     script = "wc -l; [ $SUPERVISE_ATTEMPT = 3 ] || exit 75"
     ended = supervise("--retries", "2", *AT_ONCE, "--", "sh", "-c", script, stdin=b"a\nb\nc\n")
     assert ended.out.split() == [b"3", b"0", b"0"]
-    assert warned(ended) == 1
+    assert stdin_warnings(ended) == 1
 
 
-def test_a_socket_that_was_read_is_warned_of(supervise: Place) -> None:
+def test_a_socket_that_was_read_gives_a_warning(supervise: Place) -> None:
     ours, theirs = socket.socketpair()
     ours.send(b"a\nb\n")
     script = 'read row; echo "$row"; [ $SUPERVISE_ATTEMPT = 2 ] || exit 75'
     with ours, theirs:
         ended = supervise("--retries", "1", *AT_ONCE, "--", "sh", "-c", script, stdin=theirs.fileno())
     assert ended.out == b"a\nb\n"
-    assert warned(ended) == 1
+    assert stdin_warnings(ended) == 1
 
 
-def test_a_pipe_that_was_not_read_is_not_warned_of(supervise: Place) -> None:
+def test_an_unread_pipe_gives_no_warning(supervise: Place) -> None:
     ours, theirs = os.pipe()
     os.write(theirs, b"a\nb\n")
     try:
@@ -113,44 +117,44 @@ def test_a_pipe_that_was_not_read_is_not_warned_of(supervise: Place) -> None:
     finally:
         os.close(ours)
         os.close(theirs)
-    assert warned(ended) == 0
+    assert stdin_warnings(ended) == 0
 
 
 # --- --retry-output last
 
-LAST = ("--retries", "3", *AT_ONCE, "--retry-output", "last", "--streams", "apart")
+SHOW_LAST = ("--retries", "3", *AT_ONCE, "--retry-output", "last", "--streams", "apart")
 
 
-def test_the_last_output_alone_is_shown(supervise: Place) -> None:
+def test_retry_output_last_shows_the_last_attempt_alone(supervise: Place) -> None:
     script = "echo try $SUPERVISE_ATTEMPT; echo err $SUPERVISE_ATTEMPT >&2; [ $SUPERVISE_ATTEMPT = 2 ] || exit 75"
-    ended = supervise(*LAST, "-q", "--", "sh", "-c", script)
+    ended = supervise(*SHOW_LAST, "-q", "--", "sh", "-c", script)
     assert (ended.code, ended.out, ended.err) == (0, b"try 2\n", b"err 2\n")
     recorded = supervise.popen([str(supervise.program), "logs", "--stdout", "-"]).wait()
     assert recorded.out == b"try 1\ntry 2\n"
 
 
-def test_of_many_in_vain_the_last_one_is_shown(supervise: Place) -> None:
-    ended = supervise(*LAST, "--", "sh", "-c", "echo try $SUPERVISE_ATTEMPT; exit 75")
+def test_retry_output_last_shows_the_last_of_failed_attempts(supervise: Place) -> None:
+    ended = supervise(*SHOW_LAST, "--", "sh", "-c", "echo try $SUPERVISE_ATTEMPT; exit 75")
     assert (ended.code, ended.out) == (75, b"try 4\n")
 
 
-def test_much_of_it_is_whole(supervise: Place) -> None:
-    ended = supervise(*LAST, "--", "sh", "-c", "seq 300000")
+def test_retry_output_last_shows_much_output_whole(supervise: Place) -> None:
+    ended = supervise(*SHOW_LAST, "--", "sh", "-c", "seq 300000")
     assert ended.out == b"".join(b"%d\n" % number for number in range(1, 300001))
 
 
-def test_a_timeout_and_a_cancellation_between_attempts_show_it_as_well(supervise: Place) -> None:
-    ended = supervise(*LAST, "-t", "0.5", "--", "sh", "-c", "echo up; sleep 30")
+def test_retry_output_last_shows_output_after_a_timeout_or_cancellation(supervise: Place) -> None:
+    ended = supervise(*SHOW_LAST, "-t", "0.5", "--", "sh", "-c", "echo up; sleep 30")
     assert (ended.code, ended.out) == (124, b"up\n")
-    running = supervise.start(*LAST, "--retry-delay", "60", "--", "sh", "-c", "echo one; exit 75")
+    running = supervise.start(*SHOW_LAST, "--retry-delay", "60", "--", "sh", "-c", "echo one; exit 75")
     running.wait_for_err(b"attempt 2 of 4")
     running.send(signal.SIGTERM)
     ended = running.wait()
     assert (ended.code, ended.out) == (143, b"one\n")
 
 
-def test_what_cannot_be_shown_is_an_error(supervise: Place) -> None:
+def test_retry_output_last_fails_where_its_output_cannot_be_written(supervise: Place) -> None:
     with open("/dev/full", "wb") as full:
-        ended = supervise(*LAST, "--", "sh", "-c", "echo one", stdout=full.fileno())
+        ended = supervise(*SHOW_LAST, "--", "sh", "-c", "echo one", stdout=full.fileno())
     assert ended.code == 125
     assert "not whole" in ended.report["reason"]

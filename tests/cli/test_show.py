@@ -1,4 +1,4 @@
-"""`supervise show`: how a run went."""
+"""`supervise show`: the course of a run."""
 
 import json
 import math
@@ -23,12 +23,12 @@ def show_text(place: Place, *words: str, **environ: str) -> str:
     return ended.out.decode()
 
 
-def told(place: Place, word: str = "-") -> dict[str, Any]:
+def shown_facts(place: Place, word: str = "-") -> dict[str, Any]:
     found: dict[str, Any] = json.loads(show_text(place, word, "--json"))
     return found
 
 
-def test_of_a_timeout(supervise: Place) -> None:
+def test_show_tells_the_course_of_a_timeout(supervise: Place) -> None:
     options = ("-a", "20", "-t", "3", "-x", "1", "--warn-at", "0.5s", "-k", "0.3", "--cpu-threshold", "2")
     ended = supervise(*options, "--name", "night", "--", *child("ignore=TERM", "ready", "burn_cpu=60"))
     assert ended.code == 124
@@ -44,14 +44,14 @@ def test_of_a_timeout(supervise: Place) -> None:
     assert any(line.startswith("cpu ") and "█" in line for line in lines)
     assert "completion limit extended by" in text
     assert "  ready\n" in text
-    again = told(supervise)
+    again = shown_facts(supervise)
     assert [one["name"] for one in again["phases"]][:1] == ["starting"]
     assert "--timeout=3" in again["again"]
     assert again["report"] == ended.report
 
 
-def test_the_command_to_run_it_again_does(supervise: Place) -> None:
-    """Byte for byte, from wherever one is."""
+def test_the_command_line_of_show_runs_the_same_again(supervise: Place) -> None:
+    """From any folder, and with each byte of the words."""
     words = ["-t", "9", "-q", "--access-on", "output", "-a", "5", "--access-on=match=a b"]
     command = [
         "sh",
@@ -70,14 +70,14 @@ def test_the_command_to_run_it_again_does(supervise: Place) -> None:
     assert supervise.shell(f"cd /; {line.strip()}").code == 0
     assert supervise.file("said").read_bytes() == first
     assert supervise.shell("supervise ps --all --json").out.count(b'"run_id"') == 2
-    assert told(supervise)["again"] == shlex.split(line.partition("&&")[2].replace("$'a\\nb'", "'a\nb'"))
+    assert shown_facts(supervise)["again"] == shlex.split(line.partition("&&")[2].replace("$'a\\nb'", "'a\nb'"))
 
 
-def test_of_one_that_goes_on(supervise: Place) -> None:
+def test_show_has_a_running_run(supervise: Place) -> None:
     running = supervise.start("-t", "60", "--", *child("ready", "stay"), report=False)
     running.wait_for_out(b"ready")
     assert show_text(supervise, "-").startswith("running   ")
-    wait_until(lambda: told(supervise)["samples"])
+    wait_until(lambda: shown_facts(supervise)["samples"])
     text = show_text(supervise, "-")
     assert "\ncpu " in text
     assert "\noutput " in text
@@ -86,18 +86,18 @@ def test_of_one_that_goes_on(supervise: Place) -> None:
     assert show_text(supervise, "-").startswith("cancelled (143): signal TERM")
 
 
-def test_between_two_attempts(supervise: Place) -> None:
+def test_show_has_a_run_between_two_attempts(supervise: Place) -> None:
     options = ("--retries", "1", "--retry-on", "failed", "--retry-delay", "60s", "-t", "90", "--total-timeout", "90")
     running = supervise.start(*options, "--", "sh", "-c", "echo once; sleep 0.3; exit 3", report=False)
     running.wait_for_err(b"attempt 2 of 2 in ")
-    wait_until(lambda: told(supervise)["phases"][-1]["name"] == "waiting")
+    wait_until(lambda: shown_facts(supervise)["phases"][-1]["name"] == "waiting")
     first, *lines = show_text(supervise, "-").splitlines()
     assert first.startswith("running: between two attempts   ")
     assert any(line.startswith("started ") and line.endswith(" ago") for line in lines)
     bar = next(line for line in lines if line.startswith("time "))
     assert bar.index("█") < bar.index("┄")
     assert any(line.startswith("  R ") and "attempt 2 of 2 in " in line and "after failed" in line for line in lines)
-    assert {one["text"] for one in told(supervise)["deadlines"]} == {
+    assert {one["text"] for one in shown_facts(supervise)["deadlines"]} == {
         "completion limit of 1m30s",
         "total limit of 1m30s",
     }
@@ -105,23 +105,23 @@ def test_between_two_attempts(supervise: Place) -> None:
     running.wait()
 
 
-def test_each_attempt_has_its_deadline(supervise: Place) -> None:
+def test_show_has_the_deadline_of_each_attempt(supervise: Place) -> None:
     options = ("--retries", "1", "--retry-on", "failed", "--retry-delay", "0", "-t", "90")
     supervise.start(*options, "--", "false", report=False).wait()
-    found = told(supervise)
+    found = shown_facts(supervise)
     starts = [event["t"] for event in found["events"] if event["event"] == "started"]
     assert len(starts) == 2
     assert [one["t"] for one in found["deadlines"]] == [start + 90 for start in starts]
 
 
-def test_a_folder_that_was_removed(supervise: Place) -> None:
+def test_show_has_a_run_in_a_removed_folder(supervise: Place) -> None:
     gone = supervise.file("gone")
     gone.mkdir()
     assert supervise.shell(f"cd {gone} && rmdir {gone} && supervise -- true").code == 0
     assert "\nin       a removed folder on " in show_text(supervise, "-")
 
 
-def test_a_long_line_is_cut_in_a_terminal_alone(supervise: Place) -> None:
+def test_show_cuts_a_long_line_on_a_terminal_alone(supervise: Place) -> None:
     supervise.start("--", "printf", "%0999d", "0", report=False).wait()
     line = "  " + "0" * 999
     assert line in show_text(supervise, "-").splitlines()
@@ -135,13 +135,13 @@ def test_a_long_line_is_cut_in_a_terminal_alone(supervise: Place) -> None:
     assert [line for line in shown.decode().splitlines() if line.startswith("  00")] == ["  " + "0" * 57 + "…"]
 
 
-def test_a_terminal_without_unicode(supervise: Place) -> None:
+def test_show_is_ascii_where_the_locale_is(supervise: Place) -> None:
     supervise.start("--", "echo", "é", report=False).wait()
     text = show_text(supervise, "-", LC_ALL="C", PYTHONCOERCECLOCALE="0", PYTHONUTF8="0")
     assert text.isascii()
 
 
-def test_output_is_harmless(supervise: Place) -> None:
+def test_show_escapes_control_characters_of_the_output(supervise: Place) -> None:
     supervise.start("--", "printf", r"\033[31mred\007\n[bold]x[/bold]\n\377\n", report=False).wait()
     lines = show_text(supervise, "-").splitlines()
     at = lines.index("last lines")
@@ -189,7 +189,9 @@ ENDS = st.dictionaries(
 )
 @example(events=[], end={"duration": math.nan}, run=b"", samples=b"")
 @example(events=[], end={"duration": math.inf}, run=b"", samples=b"")
-def test_whatever_the_record_holds(tmp_path: Path, events: list[Any], end: Any, run: bytes, samples: bytes) -> None:
+def test_show_prints_any_record_without_a_traceback(
+    tmp_path: Path, events: list[Any], end: Any, run: bytes, samples: bytes
+) -> None:
     record = reader.Record(str(tmp_path), f"20261124-200139-{os.urandom(5).hex()}")
     folder = Path(record.folder)
     folder.mkdir(parents=True)

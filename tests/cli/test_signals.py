@@ -1,4 +1,4 @@
-"""Signals to us: those that cancel, those that are passed on, those that were ignored."""
+"""Signals to supervise: some cancel the run, some are passed on, some are ignored."""
 
 import os
 import signal
@@ -8,18 +8,18 @@ import pytest
 
 from tests.support.harness import Place, child, is_alive, name_of, state_of, wait_for_file, wait_until
 
-CODES = {"INT": -signal.SIGINT, "TERM": 143, "HUP": 129, "QUIT": 131}
-"""After INT we die of INT ourselves, so that a script around us stops."""
+CANCELLED_CODES = {"INT": -signal.SIGINT, "TERM": 143, "HUP": 129, "QUIT": 131}
+"""Exit codes; after INT supervise dies of INT itself, so that a script around it stops."""
 
 
 @pytest.mark.parametrize("report", [True, False], ids=["report", "without"])
-@pytest.mark.parametrize("name", CODES)
-def test_cancelled(supervise: Place, name: str, report: bool) -> None:
+@pytest.mark.parametrize("name", CANCELLED_CODES)
+def test_a_signal_cancels_the_run(supervise: Place, name: str, report: bool) -> None:
     running = supervise.start("-t", "30", "--", *child("ready", "stay"), report=report)
     running.wait_for_out(b"ready")
     running.send(getattr(signal, f"SIG{name}"))
     ended = running.wait()
-    assert ended.code == CODES[name]
+    assert ended.code == CANCELLED_CODES[name]
     assert ended.left == []
     assert len(ended.finals) == 1
     assert f"cancelled by signal {name}" in ended.finals[0]
@@ -33,8 +33,8 @@ def test_cancelled(supervise: Place, name: str, report: bool) -> None:
         assert ended.report["stop"]["signal"] == name
 
 
-def test_the_same_signal_goes_to_the_tree(supervise: Place) -> None:
-    """Not the one of --signal, and to each process once."""
+def test_a_cancellation_sends_its_own_signal_to_each_process_once(supervise: Place) -> None:
+    """The signal of --signal is for limits alone."""
     words = ("fork", "setsid", "print_signals", "ready", "stay", "end", "print_signals", "ready", "stay")
     running = supervise.start("-s", "USR1", "-k", "0.5", "--", *child(*words))
     wait_until(lambda: running.out.count(b"ready") == 2)
@@ -46,8 +46,8 @@ def test_the_same_signal_goes_to_the_tree(supervise: Place) -> None:
     assert ended.report["stop"]["killed"] is True
 
 
-def test_a_command_that_handles_it(supervise: Place) -> None:
-    """It stays a cancellation, and its own code is in the report."""
+def test_a_command_that_handles_the_signal_is_still_cancelled(supervise: Place) -> None:
+    """The report has the code of the command."""
     running = supervise.start("--", *child("exit_on=TERM,0", "ready", "stay"))
     running.wait_for_out(b"ready")
     running.send(signal.SIGTERM)
@@ -57,14 +57,14 @@ def test_a_command_that_handles_it(supervise: Place) -> None:
     assert ended.report["outcome"] == "cancelled"
 
 
-def test_preserve_status(supervise: Place) -> None:
+def test_preserve_status_keeps_the_code_of_the_command_after_a_cancellation(supervise: Place) -> None:
     running = supervise.start("-p", "--", *child("exit_on=TERM,5", "ready", "stay"))
     running.wait_for_out(b"ready")
     running.send(signal.SIGTERM)
     assert running.wait().code == 5
 
 
-def test_seen_by_a_shell(supervise: Place) -> None:
+def test_a_shell_sees_the_code_of_a_cancellation(supervise: Place) -> None:
     pid_file = supervise.file("pid")
     script = 'supervise -- "$@"; echo "after $?"'
     running = supervise.popen(["sh", "-c", script, "sh", *child(f"mark={pid_file}", "stay")])
@@ -75,8 +75,8 @@ def test_seen_by_a_shell(supervise: Place) -> None:
     assert ended.out == b"after 130\n"
 
 
-def test_a_loop_around_us_stops(supervise: Place) -> None:
-    """As it would around the command itself: INT to the whole group, as a terminal sends it."""
+def test_an_int_to_the_group_ends_a_loop_around_supervise(supervise: Place) -> None:
+    """A loop around the command itself would stop as well. A terminal sends INT to the whole group."""
     pid_file = supervise.file("pid")
     script = 'for i in 1 2 3; do echo round $i; supervise -- "$@"; done; echo after'
     running = supervise.popen(["bash", "-c", script, "bash", *child(f"mark={pid_file}", "stay")])
@@ -89,8 +89,8 @@ def test_a_loop_around_us_stops(supervise: Place) -> None:
 
 
 @pytest.mark.parametrize("name", ["USR1", "USR2", "WINCH", "CONT"])
-def test_passed_on(supervise: Place, name: str) -> None:
-    """To the command's own process, and it is no cancellation."""
+def test_other_signals_are_passed_on_to_the_command(supervise: Place, name: str) -> None:
+    """They go to the command's own process."""
     other = supervise.file("other")
     words = ("fork", "print_signals", f"mark={other}", "stay", "end", f"wait_for={other}")
     running = supervise.start("-k", "0", "--", *child(*words, "print_signals", "ready", "stay"))
@@ -100,25 +100,25 @@ def test_passed_on(supervise: Place, name: str) -> None:
     assert running.out.count(b"got") == 1
     running.send(signal.SIGTERM)
     ended = running.wait()
-    # The last of them, TERM, and the CONT after it, are the other's first.
+    # The other process gets TERM and the CONT after it only.
     assert ended.out.split(b"got TERM")[0].count(b"got") == 1
     assert ended.report["outcome"] == "cancelled"
 
 
 @pytest.mark.parametrize("name", ["HUP", "INT", "QUIT"])
-def test_ignored_at_our_start_stays_ignored(supervise: Place, name: str) -> None:
-    """`nohup` and `&`: for us and for the command."""
+def test_a_signal_ignored_at_the_start_stays_ignored(supervise: Place, name: str) -> None:
+    """`nohup` and `&` ignore signals for supervise and for the command."""
     script = f"trap '' {name}; exec supervise -t 30 -- \"$@\""
     running = supervise.popen(["sh", "-c", script, "sh", *child("print_ignored", "exit_on=USR1,4", "ready", "stay")])
     running.wait_for_out(b"ready")
     assert f" {name} ".encode() in running.out
-    # Of two that wait for us the one of the lower number is taken first: were it heard, it would cancel.
+    # Of two pending signals the lower number is taken first: if it were not ignored, it would cancel.
     running.send(getattr(signal, f"SIG{name}"))
     running.send(signal.SIGUSR1)
     assert running.wait().code == 4
 
 
-def test_nohup(supervise: Place) -> None:
+def test_a_run_under_nohup_survives_hup(supervise: Place) -> None:
     running = supervise.popen(["nohup", str(supervise.program), "--", *child("ready", "stay")])
     running.wait_for_out(b"ready")
     running.send(signal.SIGHUP)
@@ -127,22 +127,22 @@ def test_nohup(supervise: Place) -> None:
     assert ended.code == 143
 
 
-def test_started_with_sigchld_ignored(supervise: Place) -> None:
+def test_a_run_started_with_chld_ignored_works(supervise: Place) -> None:
     script = "trap '' CHLD; exec supervise \"$@\""
     assert supervise.shell(script, "-t", "30", "--", "sh", "-c", "exit 7").code == 7
     assert supervise.shell(script, "-t", "1", "--", *child("double_fork", "stay", "end", "stay")).code == 124
     assert supervise.shell(script, "--", "sh", "-c", "sleep 0.4; exit 7").code == 7
 
 
-def test_started_with_sigpipe_ignored(supervise: Place) -> None:
-    """The command has it as usual, and so `| head` ends it."""
+def test_a_run_started_with_pipe_ignored_has_the_usual_pipe_signal(supervise: Place) -> None:
+    """`| head` ends the command as usual."""
     script = "trap '' PIPE; supervise -- yes | head -1; echo ${PIPESTATUS[*]}"
     ended = supervise.shell(script)
     assert ended.out.split() == [b"y", b"141", b"0"]
 
 
-def test_started_with_signals_blocked(supervise: Place) -> None:
-    """The command's mask is the caller's, so TERM does not reach it; supervise hears TERM all the same."""
+def test_a_run_started_with_signals_blocked_can_be_cancelled(supervise: Place) -> None:
+    """The command has the mask of the caller, so TERM does not reach it; supervise takes TERM all the same."""
     start = "import os, signal, sys; signal.pthread_sigmask(0, range(1, 32)); os.execv(sys.argv[1], sys.argv[1:])"
     words = [str(supervise.program), "run", "--report", "report-0.json", "-k", "0.3", "--", *child("ready", "stay")]
     running = supervise.popen([child()[0], "-c", start, *words])
@@ -153,21 +153,21 @@ def test_started_with_signals_blocked(supervise: Place) -> None:
     assert ended.report["stop"]["killed"] is True
 
 
-def test_a_signal_from_inside_is_the_commands_own(supervise: Place) -> None:
-    """`kill 0` and `kill $PPID` in the command do not cancel us."""
+def test_a_signal_from_inside_the_tree_is_no_cancellation(supervise: Place) -> None:
+    """The command calls `kill 0` and `kill $PPID`."""
     script = "trap '' TERM; kill 0; sleep 0.3; exit 3"
     assert supervise("-t", "30", "--", "sh", "-c", script).code == 3
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.2])
-def test_at_any_moment_of_the_start(supervise: Place, delay: float) -> None:
-    """Before, while and after the command is born and our libraries are loaded: no orphan, and a true code."""
+def test_a_signal_at_any_moment_of_the_start_leaves_no_process(supervise: Place, delay: float) -> None:
+    """The signal comes before, while and after the command starts and the libraries are loaded."""
     pause = subprocess.Popen(["sleep", str(delay)])
     running = supervise.start("-t", "30", "--", *child("stay"))
     pause.wait()
     running.send(signal.SIGTERM)
     ended = running.wait()
-    # Before our first line the signal has its way with us: then there is no command yet.
+    # Before the first line of supervise the signal has its default effect; there is no command yet.
     assert ended.code in (143, -signal.SIGTERM)
     wait_until(lambda: not supervise.alive())
     if ended.code == 143:
@@ -180,7 +180,7 @@ def test_at_any_moment_of_the_start(supervise: Place, delay: float) -> None:
 
 @pytest.fixture
 def as_pid_1(supervise: Place) -> list[str]:
-    """The words that run a program as PID 1 of a namespace of its own."""
+    """Return the command line that runs a program as PID 1 of a namespace of its own."""
     words = ["unshare", "--pid", "--fork", "--mount-proc"]
     words += [] if os.getuid() == 0 else ["--map-root-user"]
     if subprocess.run([*words, "true"], capture_output=True).returncode:
@@ -188,7 +188,7 @@ def as_pid_1(supervise: Place) -> list[str]:
     return words
 
 
-def test_as_pid_1(supervise: Place, as_pid_1: list[str]) -> None:
+def test_supervise_works_as_pid_1(supervise: Place, as_pid_1: list[str]) -> None:
     def run(*words: str) -> int:
         return supervise.popen([*as_pid_1, str(supervise.program), *words]).wait().code
 
@@ -200,7 +200,7 @@ def test_as_pid_1(supervise: Place, as_pid_1: list[str]) -> None:
 
 
 @pytest.mark.parametrize(("name", "code"), [("INT", 130), ("TERM", 143), ("HUP", 129)])
-def test_cancelled_as_pid_1(supervise: Place, as_pid_1: list[str], name: str, code: int) -> None:
+def test_a_signal_cancels_supervise_as_pid_1(supervise: Place, as_pid_1: list[str], name: str, code: int) -> None:
     running = supervise.popen([*as_pid_1, str(supervise.program), "--", *child("ready", "stay")])
     running.wait_for_out(b"ready")
     [pid] = running.children()
@@ -210,8 +210,8 @@ def test_cancelled_as_pid_1(supervise: Place, as_pid_1: list[str], name: str, co
     assert ended.left == []
 
 
-def test_orphans_of_others_are_reaped_as_pid_1(supervise: Place, as_pid_1: list[str]) -> None:
-    """Those of the command's tree, however they were orphaned."""
+def test_supervise_as_pid_1_reaps_all_orphans(supervise: Place, as_pid_1: list[str]) -> None:
+    """The orphans are of the tree of the command."""
     words = ["double_fork", "end"] * 20 + ["ready", "stay"]
     running = supervise.popen([*as_pid_1, str(supervise.program), "--", *child(*words)])
     running.wait_for_out(b"ready")
@@ -233,16 +233,16 @@ def zombies_below(pid: int) -> list[int]:
     return found
 
 
-def test_a_signal_in_the_last_moment_of_a_short_command(supervise: Place) -> None:
-    """The guardian goes by itself when it has ended: whatever comes at that moment finds the run in order."""
+def test_a_signal_at_the_end_of_a_short_command_leaves_a_true_code(supervise: Place) -> None:
+    """The guardian ends by itself then."""
     hit = "read -r _ _ _ parent _ </proc/$PPID/stat; kill -TERM $parent; exit 3"
     for _ in range(8):
         ended = supervise("--no-record", "--", "sh", "-c", hit)
-        # Its own signal is no cancellation.
+        # A signal of the command itself is no cancellation.
         assert (ended.code, ended.err, ended.left) == (3, b"", [])
 
 
-def test_short_commands_leave_nobody(supervise: Place) -> None:
+def test_short_commands_leave_no_process(supervise: Place) -> None:
     for words, code in ((["true"], 0), (["sh", "-c", "echo x; exit 4"], 4), (["sh", "-c", "exec >&- 2>&-; exit 5"], 5)):
         for _ in range(8):
             ended = supervise("--no-record", "--", *words)

@@ -1,4 +1,4 @@
-"""A timeout or a cancellation ends the whole tree, however it tries to stay."""
+"""A timeout or a cancellation stops the whole tree, also processes that try to escape."""
 
 import os
 import signal
@@ -24,10 +24,10 @@ ESCAPES = {
     "many": ["fork", "stay", "end"] * 20 + ["ready", "stay"],
 }  # fmt: skip
 
-FORKS_FOR_EVER = "trap '' TERM; echo ready; while :; do (trap '' TERM; sleep 30) & sleep 0.01; done"
+ENDLESS_FORKS = "trap '' TERM; echo ready; while :; do (trap '' TERM; sleep 30) & sleep 0.01; done"
 
 
-def test_nobody_outlives_a_timeout(supervise: Place) -> None:
+def test_no_process_outlives_a_timeout(supervise: Place) -> None:
     running = {name: supervise.start("-t", "1", "-k", "0.2", "--", *child(*words)) for name, words in ESCAPES.items()}
     for name, one in running.items():
         ended = one.wait()
@@ -52,10 +52,10 @@ def test_nobody_outlives_a_timeout(supervise: Place) -> None:
         ("(trap '' TERM; sleep 60) & sleep 60", "TERM"),
     ],
 )
-def test_where_nobody_is_seen_the_command_and_its_group_are_stopped(
+def test_command_and_group_are_stopped_where_proc_is_missing(
     supervise: Place, place: tuple[str, ...], script: str, signal: str
 ) -> None:
-    """In a build's chroot, say: as timeout(1) does, which needs no /proc."""
+    """A chroot of a build may have no /proc; timeout(1) works there as well."""
     report = supervise.report_path(0)
     words = [str(supervise.program), "run", "--report", str(report), "-t", "0.5", "-k", "0.3", "--", "sh", "-c", script]
     ended = supervise.popen([*place, *words]).wait()
@@ -65,7 +65,7 @@ def test_where_nobody_is_seen_the_command_and_its_group_are_stopped(
 
 
 @pytest.mark.parametrize("words", ESCAPES.values(), ids=ESCAPES)
-def test_nobody_outlives_a_cancellation(supervise: Place, words: list[str]) -> None:
+def test_no_process_outlives_a_cancellation(supervise: Place, words: list[str]) -> None:
     running = supervise.start("-t", "30", "-k", "0.1", "--", *child(*words))
     running.wait_for_out(b"ready")
     running.send(signal.SIGTERM)
@@ -74,13 +74,13 @@ def test_nobody_outlives_a_cancellation(supervise: Place, words: list[str]) -> N
     assert ended.report["survivors"] == []
 
 
-def test_forks_during_the_kill(supervise: Place) -> None:
-    ended = supervise("-t", "1", "-k", "0.2", "--", "sh", "-c", FORKS_FOR_EVER)
+def test_no_fork_during_the_kill_survives(supervise: Place) -> None:
+    ended = supervise("-t", "1", "-k", "0.2", "--", "sh", "-c", ENDLESS_FORKS)
     assert ended.code == 124
     assert ended.left == []
 
 
-def test_a_tree_that_goes_when_asked_is_not_killed(supervise: Place) -> None:
+def test_a_tree_that_ends_on_the_signal_is_not_killed(supervise: Place) -> None:
     words = ["double_fork", "stay", "end", "fork", "setsid", "stay", "end", "ready", "stay"]
     ended = supervise("-t", "1", "-k", "30", "--", *child(*words))
     assert ended.code == 124
@@ -88,7 +88,7 @@ def test_a_tree_that_goes_when_asked_is_not_killed(supervise: Place) -> None:
     assert ended.report["stop"]["killed"] is False
 
 
-def test_killed_after_the_grace(supervise: Place) -> None:
+def test_a_command_that_ignores_the_signal_is_killed_after_the_grace(supervise: Place) -> None:
     ended = supervise("-t", "1", "-k", "0.5", "--", *child("ignore=TERM", "ready", "stay"), events=True)
     assert ended.code == 124
     assert ended.report["stop"]["killed"] is True
@@ -97,8 +97,8 @@ def test_killed_after_the_grace(supervise: Place) -> None:
     assert killing["t"] >= verdict["t"] + 0.499
 
 
-def test_grace_of_the_whole_tree(supervise: Place) -> None:
-    """The command goes at once; what it leaves has the same grace to clean up."""
+def test_the_grace_holds_for_the_whole_tree(supervise: Place) -> None:
+    """The command ends at once; its stragglers have the same grace to clean up."""
     words = ("double_fork", "exit_on=TERM,0", "ready", "stay", "end", "stay")
     ended = supervise("-t", "1", "-k", "30", "--", *child(*words))
     assert ended.code == 124
@@ -110,7 +110,7 @@ def test_grace_of_the_whole_tree(supervise: Place) -> None:
     assert ended.report["command_exit"]["signal"] == "TERM"
 
 
-def test_without_grace(supervise: Place) -> None:
+def test_a_grace_of_zero_kills_at_once(supervise: Place) -> None:
     ended = supervise(
         "-t", "1", "-k", "0", "--", *child("double_fork", "ignore=TERM", "stay", "end", "ignore=TERM", "stay")
     )
@@ -118,7 +118,7 @@ def test_without_grace(supervise: Place) -> None:
     assert ended.left == []
 
 
-def test_another_signal(supervise: Place) -> None:
+def test_signal_chooses_the_signal(supervise: Place) -> None:
     names = {"INT": "INT", "SIGHUP": "HUP", "2": "INT", "kill": "KILL"}
     running = {name: supervise.start("-t", "1", "-s", name, "--", *child("ready", "stay")) for name in names}
     for name, one in running.items():
@@ -127,7 +127,7 @@ def test_another_signal(supervise: Place) -> None:
         assert ended.report["command_exit"]["signal"] == ended.report["stop"]["signal"] == names[name]
 
 
-def test_the_last_words_arrive(supervise: Place) -> None:
+def test_output_on_the_signal_arrives(supervise: Place) -> None:
     ended = supervise("-t", "1", "--", *child("last_words=TERM", "ready", "stay"))
     assert ended.code == 124
     assert ended.out == b"ready\nlast words\n"
@@ -143,14 +143,14 @@ def test_each_process_gets_the_signal_once(supervise: Place) -> None:
 
 
 def test_a_stopped_process_can_clean_up(supervise: Place) -> None:
-    """TERM, then CONT."""
+    """CONT follows TERM."""
     ended = supervise("-t", "1", "-k", "30", "--", *child("last_words=TERM", "ready", "stop", "stay"))
     assert ended.code == 124
     assert ended.out == b"ready\nlast words\n"
 
 
-def test_announced_when_it_falls(supervise: Place) -> None:
-    """Not when the clean-up is over: the command is still there."""
+def test_the_verdict_is_announced_before_the_clean_up(supervise: Place) -> None:
+    """The command still runs then."""
     pid_file = supervise.file("pid")
     running = supervise.start("-t", "1", "-k", "1h", "--", *child("ignore=TERM", f"mark={pid_file}", "stay"))
     pid = wait_for_file(pid_file)
@@ -161,8 +161,8 @@ def test_announced_when_it_falls(supervise: Place) -> None:
     assert running.wait().code == 124
 
 
-def test_cancelled_during_the_clean_up(supervise: Place) -> None:
-    """The first cause stays; the first signal is passed on, the second kills at once."""
+def test_a_signal_during_the_clean_up_is_passed_on_and_a_second_one_kills(supervise: Place) -> None:
+    """The first cause stays."""
     running = supervise.start("-t", "1", "-k", "1h", "--", *child("print_signals", "ready", "stay"))
     running.wait_for_out(b"got TERM")
     running.send(signal.SIGINT)
@@ -183,7 +183,7 @@ def test_a_second_signal_kills_at_once(supervise: Place, second: str) -> None:
     running.wait_for_err(b"cancelled by signal TERM")
 
     def has_ended_when_asked_again() -> bool:
-        # The same signal within a moment may be an echo of the first: so, as people do, more than once.
+        # The same signal within a moment may be an echo of the first, so the test sends it more than once.
         running.send(getattr(signal, f"SIG{second}"))
         return running.process.poll() is not None
 
@@ -195,15 +195,15 @@ def test_a_second_signal_kills_at_once(supervise: Place, second: str) -> None:
 
 
 def test_a_flood_after_the_verdict_is_bounded(supervise: Place) -> None:
-    """What ignores TERM and writes without end is stopped with the rest."""
+    """The command ignores TERM and writes without end."""
     command = ("sh", "-c", "trap '' TERM; exec yes")
     ended = supervise("-t", "1", "-k", "0.3", "-q", "--", *command, stdout=subprocess.DEVNULL)
     assert ended.code == 124
     assert ended.left == []
 
 
-def test_a_reader_that_does_not_read_delays_no_stop(supervise: Place) -> None:
-    """It ends although nobody takes its last bytes: after a timeout that wait is bounded."""
+def test_a_stalled_reader_delays_no_stop(supervise: Place) -> None:
+    """After a timeout the wait for a reader is bounded."""
     ours, theirs = os.pipe()
     try:
         ended = supervise("-t", "1", "--", *child("flood=50000000", "stay"), stdout=theirs)

@@ -1,4 +1,4 @@
-"""Processes that outlive a command that ended by itself, and the pipe that they hold."""
+"""Stragglers, the processes that outlive a command which ended by itself, and the pipes that they hold."""
 
 import os
 from pathlib import Path
@@ -10,14 +10,14 @@ from tests.support.harness import Ended, Place, child, is_alive, wait_for_file, 
 LEAVES_ONE = ("double_fork", "ignore=HUP", "close_pipes", "mark={}", "stay", "end", "wait_for={}", "ready", "exit=3")
 
 
-def leaving_one(supervise: Place) -> tuple[tuple[str, ...], str]:
-    """A command that ends with 3 and leaves a process behind, and the file with its pid."""
+def leave_one(supervise: Place) -> tuple[tuple[str, ...], str]:
+    """Return a command that exits with 3 and leaves a process behind, and the name of the file with its pid."""
     path = str(supervise.file("left"))
     return child(*(word.format(path) for word in LEAVES_ONE)), path
 
 
-def test_reported_and_left_alone(supervise: Place) -> None:
-    command, path = leaving_one(supervise)
+def test_stragglers_are_reported_and_left_alone_by_default(supervise: Place) -> None:
+    command, path = leave_one(supervise)
     ended = supervise("-t", "30", "--", *command)
     pid = wait_for_file(supervise.file(path))
     assert ended.code == 3
@@ -28,8 +28,8 @@ def test_reported_and_left_alone(supervise: Place) -> None:
     supervise.sweep()
 
 
-def test_killed(supervise: Place) -> None:
-    command, path = leaving_one(supervise)
+def test_stragglers_kill_kills_them(supervise: Place) -> None:
+    command, path = leave_one(supervise)
     ended = supervise("--stragglers", "kill", "--", *command)
     assert ended.code == 3
     assert ended.left == []
@@ -37,7 +37,7 @@ def test_killed(supervise: Place) -> None:
     assert ended.report["stragglers"] == []
 
 
-def test_killed_however_deep(supervise: Place) -> None:
+def test_stragglers_kill_kills_deep_trees(supervise: Place) -> None:
     words = (
         "double_fork",
         "ignore=TERM",
@@ -56,8 +56,8 @@ def test_killed_however_deep(supervise: Place) -> None:
     assert ended.left == []
 
 
-def test_waited_for(supervise: Place) -> None:
-    """The run goes on until the last of them is gone; the code is the command's own."""
+def test_stragglers_wait_waits_for_the_last_one(supervise: Place) -> None:
+    """The run has the exit code of the command."""
     go = supervise.file("go")
     words = ("double_fork", f"wait_for={go}", "say=the last", "end", "ready", "exit=3")
     running = supervise.start("--stragglers", "wait", "--", *child(*words), events=True)
@@ -71,8 +71,8 @@ def test_waited_for(supervise: Place) -> None:
     assert ended.left == []
 
 
-def test_waited_for_until_the_limit(supervise: Place) -> None:
-    """Then it is a completion timeout, whatever the command's own code."""
+def test_stragglers_wait_ends_at_the_completion_limit(supervise: Place) -> None:
+    """The outcome is a completion timeout, whatever the code of the command."""
     ended = supervise(
         "--stragglers", "wait", "-t", "1", "--", *child("double_fork", "close_pipes", "stay", "end", "exit=0")
     )
@@ -83,7 +83,7 @@ def test_waited_for_until_the_limit(supervise: Place) -> None:
 
 
 @pytest.mark.parametrize("stragglers", ["report", "kill", "wait"])
-def test_nobody_left(supervise: Place, stragglers: str) -> None:
+def test_a_run_without_stragglers_reports_none(supervise: Place, stragglers: str) -> None:
     ended = supervise("--stragglers", stragglers, "--", *child("ready", "exit=3"))
     assert ended.code == 3
     assert ended.report["stragglers"] == []
@@ -91,42 +91,42 @@ def test_nobody_left(supervise: Place, stragglers: str) -> None:
 
 
 def test_a_shell_pipeline_is_no_straggler(supervise: Place) -> None:
-    """Its parts may end a moment after the shell."""
+    """Its processes may end a moment after the shell."""
     ended = supervise("--", "bash", "-c", "seq 1000 | cat | cat > >(cat)")
     assert ended.code == 0
     assert ended.out == "".join(f"{number}\n" for number in range(1, 1001)).encode()
     assert ended.report["stragglers"] == []
 
 
-# --- the pipe that they hold
+# --- held pipes
 
 
-def outlived(ended: Ended, pid: int) -> None:
-    """We have ended, and whoever holds the pipe has not."""
+def check_outlived(ended: Ended, pid: int) -> None:
+    """Check that supervise has ended and the holder of the pipe has not, and kill the holder."""
     assert ended.code == 3
     assert is_alive(pid)
 
 
 @pytest.mark.parametrize("drain", [(), ("--drain", "0"), ("--drain", "0.5")])
-def test_a_held_pipe_does_not_make_us_hang(supervise: Place, drain: tuple[str, ...]) -> None:
+def test_a_held_pipe_is_drained_for_a_bounded_time(supervise: Place, drain: tuple[str, ...]) -> None:
     path = supervise.file("left")
     words = ("double_fork", f"mark={path}", "stay", "end", "ready", f"wait_for={path}", "exit=3")
     ended = supervise(*drain, "--", *child(*words))
-    outlived(ended, wait_for_file(path))
+    check_outlived(ended, wait_for_file(path))
     assert ended.out == b"ready\n"
     supervise.sweep()
 
 
-def test_a_held_pipe_without_a_report(supervise: Place) -> None:
+def test_a_held_pipe_is_drained_without_a_report(supervise: Place) -> None:
     path = supervise.file("left")
     words = ("double_fork", f"mark={path}", "stay", "end", "ready", f"wait_for={path}", "exit=3")
     ended = supervise.start("--drain", "0.3", "--", *child(*words), report=False).wait()
-    outlived(ended, wait_for_file(path))
+    check_outlived(ended, wait_for_file(path))
     supervise.sweep()
 
 
-def test_a_held_pipe_that_is_written_to_without_end(supervise: Place) -> None:
-    """It is read on after the drain, and nothing of the caller's is held for that."""
+def test_an_endless_writer_to_a_held_pipe_runs_on_after_the_drain(supervise: Place) -> None:
+    """A process reads on after the drain, and holds no descriptor of the caller."""
     path = supervise.file("broken")
     words = ("double_fork", f"flood_until_broken={path}", "end", "sleep=0.3", "exit=3")
     assert supervise("--drain", "0.5", "--", *child(*words)).code == 3
@@ -136,12 +136,12 @@ def test_a_held_pipe_that_is_written_to_without_end(supervise: Place) -> None:
 
 
 @pytest.mark.parametrize("options", [(), ("--no-record",), ("--log-max", "0"), ("--streams", "together")])
-def test_one_that_is_left_running_can_print_on(supervise: Place, options: tuple[str, ...]) -> None:
+def test_output_of_a_left_straggler_is_recorded(supervise: Place, options: tuple[str, ...]) -> None:
     go, done = supervise.file("go"), supervise.file("done")
     wait = f"while ! [ -e {go} ]; do sleep 0.02; done"
     script = f"({wait}; echo late; echo later >&2; echo later still; echo 1 >{done}) & echo early"
     running = supervise.start("--drain", "0", *options, "--", "sh", "-c", script, events=True)
-    # To its end: the reader of our stdout hears that end, though the process that is left lives.
+    # The reader of stdout sees the end of the file, though the straggler lives.
     ended = running.wait()
     assert (ended.code, ended.out) == (0, b"early\n")
     go.touch()
@@ -157,7 +157,7 @@ def test_one_that_is_left_running_can_print_on(supervise: Place, options: tuple[
         assert sorted(kept.wait().out.splitlines()) == [b"early", b"late", b"later", b"later still"]
 
 
-def test_of_a_flood_that_is_left_the_record_keeps_its_bound(supervise: Place) -> None:
+def test_the_output_of_a_left_straggler_keeps_the_bound_of_the_record(supervise: Place) -> None:
     most, last = 1 << 16, 300_000
     go = supervise.file("go")
     script = f"(while ! [ -e {go} ]; do sleep 0.02; done; seq {last}) & echo early"
@@ -172,13 +172,13 @@ def test_of_a_flood_that_is_left_the_record_keeps_its_bound(supervise: Place) ->
     assert kept.startswith(b"early\n")
     assert kept.endswith(b"\n%d\n" % last)
     assert most // 2 < sum(path.stat().st_size for path in record.glob("output*")) <= most
-    # The log is written by the run alone.
+    # The run alone writes the log.
     assert log.read_bytes() == b"early\n"
 
 
 @pytest.mark.parametrize("stragglers", ["report", "wait", "kill"])
-def test_a_pipe_that_is_held_from_outside_the_tree_is_read_on(supervise: Place, stragglers: str) -> None:
-    """Its holder is no process of the run: the run ends, and what the holder prints later is recorded."""
+def test_output_of_a_pipe_holder_outside_of_the_tree_is_recorded(supervise: Place, stragglers: str) -> None:
+    """The holder is no process of the run."""
     go, pid_file = supervise.file("go"), supervise.file("pid")
     script = f"echo $$ >{pid_file}; echo early; while ! [ -e {go} ]; do sleep 0.02; done; exit 3"
     running = supervise.start("--stragglers", stragglers, "--drain", "0.2", "--", "sh", "-c", script)
@@ -197,7 +197,7 @@ def test_a_pipe_that_is_held_from_outside_the_tree_is_read_on(supervise: Place, 
 
 
 def settled_keeper() -> int:
-    """The process that reads on, of this test's own children, as soon as it has gone to the root folder."""
+    """Wait until the late reader has changed to the root folder, and return its pid: it is a child of this process."""
     for path in Path(f"/proc/{os.getpid()}/task").glob("*/children"):
         for pid in path.read_text().split():
             try:
@@ -209,7 +209,7 @@ def settled_keeper() -> int:
     return 0
 
 
-def test_what_reads_on_holds_nothing_of_the_callers(supervise: Place) -> None:
+def test_the_late_reader_holds_no_descriptor_of_the_caller(supervise: Place) -> None:
     go = supervise.file("go")
     wait = f"while ! [ -e {go} ]; do sleep 0.02; done"
     script = f'exec 7>held; supervise --drain 0 -- sh -c "exec 7>&-; ({wait}) & echo early"'
@@ -222,8 +222,8 @@ def test_what_reads_on_holds_nothing_of_the_callers(supervise: Place) -> None:
     wait_until(lambda: not is_alive(keeper))
 
 
-def test_what_comes_within_the_drain_is_delivered(supervise: Place) -> None:
-    """And the end of the holder ends the wait, long before the drain is over."""
+def test_output_within_the_drain_is_delivered(supervise: Place) -> None:
+    """The end of the holder ends the drain early."""
     ended = supervise("--drain", "30", "--", *child("double_fork", "sleep=0.8", "say=late", "end", "ready", "exit=3"))
     assert ended.code == 3
     assert ended.out == b"ready\nlate\n"
@@ -231,8 +231,8 @@ def test_what_comes_within_the_drain_is_delivered(supervise: Place) -> None:
     assert ended.report["duration"] < 30
 
 
-def test_what_is_in_the_pipe_is_delivered_however_slow_the_reader(supervise: Place) -> None:
-    """More than the drain later, and after the command has gone."""
+def test_output_in_the_pipe_is_delivered_to_a_slow_reader(supervise: Place) -> None:
+    """The reader takes longer than the drain."""
     script = '"$@" | { sleep 1.5; wc -c; }; echo ${PIPESTATUS[0]}'
     words = ("--drain", "0.2", "--", *child("flood=400000", "exit=3"))
     assert supervise.shell(script, "supervise", *words).out.split() == [b"400000", b"3"]

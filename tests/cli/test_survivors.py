@@ -1,4 +1,4 @@
-"""What cannot be stopped is named, and the run does not say that it was stopped."""
+"""Processes that cannot be stopped are named, and no message says that they were stopped."""
 
 import signal
 import subprocess
@@ -19,7 +19,7 @@ int main(int count, char **words) { if (setuid(0)) return 9; if (count < 2) slee
 
 @pytest.fixture
 def roots_sleep(users: Users) -> Path:
-    """A program that becomes root's, whoever starts it."""
+    """Return a set-user-id program of root that sleeps."""
     needed("cc")  # for a program that becomes root's
     program, source = users.folder / "sleep-as-root", users.folder / "sleep-as-root.c"
     source.write_text(BECOMES_ROOT)
@@ -31,7 +31,7 @@ def roots_sleep(users: Users) -> Path:
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_processes_of_root_below_an_ordinary_users_command(users: Users, roots_sleep: Path, count: int) -> None:
+def test_surviving_processes_of_root_are_named(users: Users, roots_sleep: Path, count: int) -> None:
     script = f"for n in $(seq {count}); do {roots_sleep} & done; wait"
     report = users.home(ALICE) / "report.json"
     options = ("-t", "2", "-k", "0.2", "--report", str(report))
@@ -48,8 +48,8 @@ def test_processes_of_root_below_an_ordinary_users_command(users: Users, roots_s
         subprocess.run(["pkill", "-KILL", "-f", f"^{roots_sleep}$"], check=False)
 
 
-def test_a_guardian_that_a_debugger_holds(supervise: Place) -> None:
-    """It cannot be roused, only killed; what it held falls to supervise."""
+def test_a_run_ends_though_a_debugger_holds_its_guardian(supervise: Place) -> None:
+    """Such a guardian cannot be continued, only killed; its children become children of the supervisor."""
     running = supervise.start(
         "-t", "2", "-k", "0.3", "--", *child("ignore=TERM", "fork", "stay", "end", "ready", "stay")
     )

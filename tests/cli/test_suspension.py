@@ -1,4 +1,4 @@
-"""Time in which no process of a run could work does not count: a supervisor that is asked to stop, STOP, a freezer."""
+"""Time in which no process of a run could run does not count: after TSTP, STOP, or in a freezer."""
 
 import os
 import signal
@@ -9,14 +9,14 @@ import pytest
 
 from tests.support.harness import Place, Running, child, state_of, wait_for_file, wait_until
 
-BUSY = "while :; do :; done"
+BUSY_LOOP = "while :; do :; done"
 STEPS = "for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.2; done"
-"""Two seconds of work: of one sleep the time goes by while it is stopped."""
+"""Two seconds of sleep in small steps, since the time of a single sleep passes also while it is stopped."""
 FREEZER = Path("/sys/fs/cgroup/freezer")
 
 
 def tree_of(running: Running) -> list[int]:
-    """The supervisor and all below it, parents first."""
+    """Return the pids of the supervisor and its descendants, parents first."""
     found = [running.pid]
     for pid in found:
         for task in Path(f"/proc/{pid}/task").glob("*/children"):
@@ -35,13 +35,13 @@ def continue_all(pids: list[int]) -> None:
         os.kill(pid, signal.SIGCONT)
 
 
-def is_in_its_loop(place: Place) -> bool:
-    """Some run has its control socket, which the loop opens."""
+def has_control_socket(place: Place) -> bool:
+    """Return whether a run has its control socket, which the loop opens."""
     return any(path.suffix == ".sock" for path in place.runtime.rglob("*"))
 
 
-def wait_beyond(seconds: float) -> None:
-    """Let so much time pass in which nothing is to happen."""
+def let_pass(seconds: float) -> None:
+    """Let so many seconds pass in which nothing may happen."""
     end = time.monotonic() + seconds
     wait_until(lambda: time.monotonic() > end)
 
@@ -49,7 +49,7 @@ def wait_beyond(seconds: float) -> None:
 @pytest.mark.parametrize("options", [(), ("--pty",)], ids=["pipes", "pty"])
 @pytest.mark.parametrize("name", ["TSTP", "TTIN", "TTOU"])
 def test_the_tree_stops_and_goes_on_with_the_supervisor(supervise: Place, name: str, options: tuple[str, ...]) -> None:
-    """The child and the grandchild, which ignores all that can be ignored; and the limit waits."""
+    """The grandchild ignores all stop signals that can be ignored; the limit stands still, too."""
     pid_file, other = supervise.file("pid"), supervise.file("other")
     words = ("fork", "setsid", "ignore=TSTP", "ignore=TTIN", "ignore=TTOU", f"mark={other}", "stay", "end")
     since = time.monotonic()
@@ -58,7 +58,7 @@ def test_the_tree_stops_and_goes_on_with_the_supervisor(supervise: Place, name: 
     pids = [running.pid, wait_for_file(pid_file), wait_for_file(other)]
     running.send(getattr(signal, f"SIG{name}"))
     wait_until(lambda: [state_of(pid) for pid in pids] == ["T", "T", "T"])
-    wait_beyond(2.5)
+    let_pass(2.5)
     running.send(signal.SIGCONT)
     wait_until(lambda: "T" not in [state_of(pid) for pid in pids])
     ended = running.wait()
@@ -66,7 +66,7 @@ def test_the_tree_stops_and_goes_on_with_the_supervisor(supervise: Place, name: 
     assert time.monotonic() - since > 4
 
 
-def test_what_was_stopped_before_stays_stopped(supervise: Place) -> None:
+def test_a_process_that_was_stopped_before_stays_stopped(supervise: Place) -> None:
     pid_file, other = supervise.file("pid"), supervise.file("other")
     words = ("fork", f"mark={other}", "stay", "end", f"mark={pid_file}", "ready", "stay")
     running = supervise.start("--", *child(*words))
@@ -93,46 +93,46 @@ def test_what_was_stopped_before_stays_stopped(supervise: Place) -> None:
     ],
     ids=["completion", "idle", "access", "total"],
 )
-def test_a_run_that_was_stopped_as_a_whole_has_the_rest_of_its_time(
+def test_a_run_that_was_stopped_whole_has_the_rest_of_its_time(
     supervise: Place, limits: tuple[str, ...], command: str
 ) -> None:
     running = supervise.start(*limits, "--", "sh", "-c", f"touch up; {command.replace('sleep 1', STEPS)}")
     wait_until(lambda: supervise.file("up").exists())
-    wait_until(lambda: is_in_its_loop(supervise))
-    wait_beyond(0.4)
+    wait_until(lambda: has_control_socket(supervise))
+    let_pass(0.4)
     pids = tree_of(running)
     stop_all(pids)
-    wait_beyond(5)
+    let_pass(5)
     continue_all(pids)
     assert running.wait().code == 0
 
 
-def test_the_grace_waits_too(supervise: Place) -> None:
+def test_the_grace_stands_still_while_the_run_is_stopped(supervise: Place) -> None:
     pid_file = supervise.file("pid")
     clean_up = f"trap '{STEPS}; exit 3' TERM"
     script = f"{clean_up}; echo $$ >{pid_file}; echo ready; while :; do sleep 0.1; done"
     running = supervise.start("-k", "4", "-p", "--", "sh", "-c", script)
     running.wait_for_out(b"ready")
     wait_for_file(pid_file)
-    wait_until(lambda: is_in_its_loop(supervise))
+    wait_until(lambda: has_control_socket(supervise))
     running.send(signal.SIGTERM)
-    wait_beyond(0.4)
+    let_pass(0.4)
     pids = tree_of(running)
     stop_all(pids)
-    wait_beyond(5)
+    let_pass(5)
     continue_all(pids)
     ended = running.wait()
     assert ended.report["stop"]["killed"] is False
     assert ended.code == 3
 
 
-def test_time_counts_where_the_supervisor_alone_was_stopped_and_the_command_worked(supervise: Place) -> None:
-    running = supervise.start("-t", "3", "--", "sh", "-c", f"touch up; {BUSY}")
-    wait_until(lambda: supervise.file("up").exists() and is_in_its_loop(supervise))
-    # The supervisor looks at the tree before it is stopped.
-    wait_beyond(1)
+def test_time_counts_while_the_supervisor_alone_is_stopped(supervise: Place) -> None:
+    running = supervise.start("-t", "3", "--", "sh", "-c", f"touch up; {BUSY_LOOP}")
+    wait_until(lambda: supervise.file("up").exists() and has_control_socket(supervise))
+    # The supervisor samples the tree before it is stopped.
+    let_pass(1)
     stop_all([running.pid])
-    wait_beyond(5)
+    let_pass(5)
     since = time.monotonic()
     running.send(signal.SIGCONT)
     assert running.wait().code == 124
@@ -141,17 +141,17 @@ def test_time_counts_where_the_supervisor_alone_was_stopped_and_the_command_work
 
 @pytest.mark.skipif(not os.access(FREEZER / "cgroup.procs", os.W_OK), reason="needs a freezer of cgroup v1 and root")
 def test_a_frozen_run_has_the_rest_of_its_time(supervise: Place) -> None:
-    """`docker pause`."""
+    """`docker pause` freezes a cgroup."""
     group = FREEZER / f"supervise-test-{os.getpid()}"
     group.mkdir()
     try:
         script = f"echo $$ >{group}/cgroup.procs; exec supervise -t 4 -- sh -c 'touch up; {STEPS}'"
         running = supervise.popen(["sh", "-c", script])
-        wait_until(lambda: supervise.file("up").exists() and is_in_its_loop(supervise))
-        wait_beyond(0.4)
+        wait_until(lambda: supervise.file("up").exists() and has_control_socket(supervise))
+        let_pass(0.4)
         (group / "freezer.state").write_text("FROZEN")
         wait_until(lambda: (group / "freezer.state").read_text() == "FROZEN\n")
-        wait_beyond(5)
+        let_pass(5)
         (group / "freezer.state").write_text("THAWED")
         assert running.wait().code == 0
     finally:

@@ -1,23 +1,24 @@
-"""The two tables of --pty: what becomes of the command's terminal, and what of the terminal of the caller beside it.
+"""The two tables of --pty: the states of the command's terminal, and those of the caller's terminal beside it.
 
-Each table maps an event and a state to the next state and to the actions that bring the world there.  An event that
-changes nothing says so by an empty tuple; there is no event for which a state has no entry.
+Each table maps an event and a state to the next state and to the actions that lead there. An empty tuple means that the
+event changes nothing. Each event has an entry for each state.
 
 The command's terminal, one for each attempt:
 
-    NEW      not made yet
-    OPEN     the command may live.  The supervisor holds the command's side open as well, so that a command which lets
-             go of its terminal finds it again at its next open of /dev/tty, and no end of file is told in between
-    ENDING   the command has ended, or it never was.  What others still write is read until the last of them closes it
-    CLOSED   the supervisor's side is closed, which is final.  To a process that has it open the terminal has hung up
+    NEW      The terminal is not made yet.
+    OPEN     The command may live. The supervisor holds the command's side open as well: a command that closes its
+             terminal finds it again at its next open of /dev/tty, and the supervisor reads no end of file meanwhile.
+    ENDING   The command has ended, or was never started. Output of other processes is read until the last of them
+             closes the terminal.
+    CLOSED   The supervisor's side is closed, which is final. A process that has the terminal open sees a hang-up.
 
-The terminal of the caller, one for the whole run.  What is typed there goes to the command in RAW alone:
+The terminal of the caller, one for the whole run. Only in RAW do its keys go to the command:
 
-    AWAY     there is none, or another process group has it (supervise is in the background, or about to stop)
-    WAITING  the same, while a command wants its keys
-    ASIDE    it is supervise's, and is as it was found: no command wants its keys
-    RAW      it is supervise's, every key is a byte for the command, and every byte of the command is shown as it is
-    SHOWING  it is supervise's, the keys mean what they did before (Ctrl-C cancels), and bytes are shown as they are
+    ABSENT   There is no terminal, or another process group has it (supervise is in the background, or about to stop).
+    WAITING  As ABSENT, while a command wants the keys.
+    UNUSED   supervise has the terminal and leaves its modes alone: no command wants the keys.
+    RAW      supervise has the terminal. Every key is a byte for the command; every byte of the command is shown as is.
+    SHOWING  supervise has the terminal. The keys keep their meaning (Ctrl-C cancels); bytes are shown as they are.
 """
 
 TYPE_CHECKING = False
@@ -25,17 +26,17 @@ if TYPE_CHECKING:
     from typing import Literal, TypeAlias
 
     OwnState: TypeAlias = Literal["new", "open", "ending", "closed"]
-    OwnEvent: TypeAlias = Literal["opened", "ended", "vacated", "abandoned", "resized", "typed", "input_ended"]
-    OwnAction: TypeAlias = Literal["make", "hold", "dress", "size", "write", "write_end", "release", "close"]
+    OwnEvent: TypeAlias = Literal["opened", "ended", "all_closed", "reader_gone", "resized", "typed", "input_ended"]
+    OwnAction: TypeAlias = Literal["make", "hold_open", "set_modes", "size", "write", "write_end", "release", "close"]
 
-    CallerState: TypeAlias = Literal["away", "waiting", "aside", "raw", "showing"]
-    CallerEvent: TypeAlias = Literal["needed", "ended", "unneeded", "near", "far", "paused", "over"]
+    CallerState: TypeAlias = Literal["absent", "waiting", "unused", "raw", "showing"]
+    CallerEvent: TypeAlias = Literal["needed", "ended", "not_needed", "foreground", "background", "paused", "run_ended"]
     CallerAction: TypeAlias = Literal["take", "show", "restore"]
 
 OWN: "dict[OwnEvent, dict[OwnState, tuple[OwnState, tuple[OwnAction, ...]]]]" = {
     # An attempt begins: its command needs a terminal.
     "opened": {
-        "new": ("open", ("make", "hold", "dress", "size")),
+        "new": ("open", ("make", "hold_open", "set_modes", "size")),
         "open": ("open", ()),
         "ending": ("ending", ()),
         "closed": ("closed", ()),
@@ -47,16 +48,16 @@ OWN: "dict[OwnEvent, dict[OwnState, tuple[OwnState, tuple[OwnAction, ...]]]]" = 
         "ending": ("ending", ()),
         "closed": ("closed", ()),
     },
-    # A read says that no process has the command's side open (EIO).  While the command lives that is the work of
-    # vhangup(2), which makes even the supervisor's copy useless: the terminal is set up once more.
-    "vacated": {
+    # A read has failed with EIO: no process has the command's side open. While the command lives, the cause is
+    # vhangup(2), which makes even the supervisor's copy useless, so the terminal is set up once more.
+    "all_closed": {
         "new": ("new", ()),
-        "open": ("open", ("release", "hold", "dress", "size")),
+        "open": ("open", ("release", "hold_open", "set_modes", "size")),
         "ending": ("closed", ("close",)),
         "closed": ("closed", ()),
     },
-    # The bytes of the terminal have no reader any more, or the supervisor waits for no more of them.
-    "abandoned": {
+    # The output of the terminal has no reader any more, or the supervisor waits for no more of it.
+    "reader_gone": {
         "new": ("closed", ()),
         "open": ("closed", ("release", "close")),
         "ending": ("closed", ("close",)),
@@ -76,7 +77,7 @@ OWN: "dict[OwnEvent, dict[OwnState, tuple[OwnState, tuple[OwnAction, ...]]]]" = 
         "ending": ("ending", ()),
         "closed": ("closed", ()),
     },
-    # The caller's input has ended for now: Ctrl-D on a terminal that hands on whole lines.
+    # The caller's input has ended for now, by Ctrl-D on a terminal in line mode.
     "input_ended": {
         "new": ("new", ()),
         "open": ("open", ("write_end",)),
@@ -88,59 +89,59 @@ OWN: "dict[OwnEvent, dict[OwnState, tuple[OwnState, tuple[OwnAction, ...]]]]" = 
 CALLER: "dict[CallerEvent, dict[CallerState, tuple[CallerState, tuple[CallerAction, ...]]]]" = {
     # A command's terminal is open.
     "needed": {
-        "away": ("waiting", ()),
+        "absent": ("waiting", ()),
         "waiting": ("waiting", ()),
-        "aside": ("raw", ("take",)),
+        "unused": ("raw", ("take",)),
         "raw": ("raw", ()),
         "showing": ("raw", ("take",)),
     },
     # The command has ended; its last bytes still have to be shown.
     "ended": {
-        "away": ("away", ()),
-        "waiting": ("away", ()),
-        "aside": ("aside", ()),
+        "absent": ("absent", ()),
+        "waiting": ("absent", ()),
+        "unused": ("unused", ()),
         "raw": ("showing", ("show",)),
         "showing": ("showing", ()),
     },
     # No more bytes have to be shown, and no more keys read.
-    "unneeded": {
-        "away": ("away", ()),
-        "waiting": ("away", ()),
-        "aside": ("aside", ()),
-        "raw": ("aside", ("restore",)),
-        "showing": ("aside", ("restore",)),
+    "not_needed": {
+        "absent": ("absent", ()),
+        "waiting": ("absent", ()),
+        "unused": ("unused", ()),
+        "raw": ("unused", ("restore",)),
+        "showing": ("unused", ("restore",)),
     },
-    # A look has found the supervisor in the foreground of the caller's terminal.  A shell may have set the modes anew
-    # while the supervisor was stopped without notice (STOP).
-    "near": {
-        "away": ("aside", ()),
+    # The supervisor is in the foreground of the caller's terminal. A shell may have changed the modes while the
+    # supervisor was stopped without notice (STOP).
+    "foreground": {
+        "absent": ("unused", ()),
         "waiting": ("raw", ("take",)),
-        "aside": ("aside", ()),
+        "unused": ("unused", ()),
         "raw": ("raw", ("take",)),
         "showing": ("showing", ("show",)),
     },
-    # A look has found another process group in the foreground: the modes of the terminal are that group's affair.
-    "far": {
-        "away": ("away", ()),
+    # Another process group is in the foreground, and the modes of the terminal belong to that group.
+    "background": {
+        "absent": ("absent", ()),
         "waiting": ("waiting", ()),
-        "aside": ("away", ()),
+        "unused": ("absent", ()),
         "raw": ("waiting", ()),
-        "showing": ("away", ()),
+        "showing": ("absent", ()),
     },
-    # The supervisor is about to be stopped; a look follows when it is continued.
+    # The supervisor is about to be stopped. When it is continued, it looks which group is in the foreground.
     "paused": {
-        "away": ("away", ()),
+        "absent": ("absent", ()),
         "waiting": ("waiting", ()),
-        "aside": ("away", ()),
+        "unused": ("absent", ()),
         "raw": ("waiting", ("restore",)),
-        "showing": ("away", ("restore",)),
+        "showing": ("absent", ("restore",)),
     },
-    # The run ends.  What has to be restored depends on the modes of the terminal, which the action reads.
-    "over": {
-        "away": ("away", ("restore",)),
-        "waiting": ("away", ("restore",)),
-        "aside": ("away", ("restore",)),
-        "raw": ("away", ("restore",)),
-        "showing": ("away", ("restore",)),
+    # The run ends. The action reads the modes of the terminal and restores them if necessary.
+    "run_ended": {
+        "absent": ("absent", ("restore",)),
+        "waiting": ("absent", ("restore",)),
+        "unused": ("absent", ("restore",)),
+        "raw": ("absent", ("restore",)),
+        "showing": ("absent", ("restore",)),
     },
 }

@@ -70,12 +70,12 @@ class Pty:
 
         Raises OSError where the command's side cannot be opened again.
         """
-        self._handle("vacated")
+        self._handle("all_closed")
         return self.is_closed
 
     def abandon(self) -> None:
         """Hang the terminal up."""
-        self._handle("abandoned")
+        self._handle("reader_gone")
 
     def resize(self, rows: int, columns: int) -> bool:
         """Give the terminal that size; False where it has hung up."""
@@ -126,10 +126,10 @@ class Pty:
             for action in actions:
                 self._do(action)
         except OSError:
-            if after == "open" and event in ("opened", "vacated"):
+            if after == "open" and event in ("opened", "all_closed"):
                 # The part of the terminal that was made is closed.
                 self._state = "open"
-                self._perform("abandoned")
+                self._perform("reader_gone")
             raise
         self._state = after
 
@@ -140,11 +140,11 @@ class Pty:
                 os.set_blocking(self.master, False)
                 self.name = os.ttyname(self.peer)
                 return True
-            case "hold":
+            case "hold_open":
                 if self.peer < 0:
                     self.peer = self._open_peer()
                 return True
-            case "dress":
+            case "set_modes":
                 return self._put_on()
             case "size":
                 return _is_done(lambda: terminal_modes.set_size(self.master, *self._size))

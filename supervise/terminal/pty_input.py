@@ -45,7 +45,7 @@ class PtyInput:
         self._guard = _thread.allocate_lock()
         self._is_utf8 = is_utf8
         self._caller = caller
-        self._state: CallerState = "away"
+        self._state: CallerState = "absent"
         self._window = next((fd for fd in range(3) if os.isatty(fd)), caller.fd if caller else -1)
         """A terminal whose size and modes are copied; -1 where there is none."""
         self._attached: dict[object, tuple[int, int]] = {}
@@ -107,7 +107,7 @@ class PtyInput:
             self._caller = caller
             self._is_told = False
             is_near = caller.is_ours if self._has_jobs and caller else not self._has_jobs
-            self._handle("near" if is_near and self._keys >= 0 else "far")
+            self._handle("foreground" if is_near and self._keys >= 0 else "background")
 
     def end(self) -> None:
         """Note that the command has ended, or never was; its last bytes are still on their way."""
@@ -120,7 +120,7 @@ class PtyInput:
     def leave(self) -> None:
         """Note that the command's terminal has hung up, or that nothing comes from it any more."""
         with self._guard:
-            self._handle("unneeded")
+            self._handle("not_needed")
 
     def pause(self) -> None:
         """Prepare the caller's terminal for a stop of the supervisor."""
@@ -130,7 +130,7 @@ class PtyInput:
     def finish(self) -> None:
         """Restore the caller's terminal, since the run ends."""
         with self._guard:
-            self._handle("over")
+            self._handle("run_ended")
 
     def copy_size(self) -> None:
         """Give the command's terminal the size of the window around us, or of the client that is attached."""
@@ -321,7 +321,7 @@ class PtyInput:
         except OSError as error:
             # EIO also refuses a read to a background process that blocks SIGTTIN, and tells that the terminal is gone.
             if error.errno == errno.EIO and self._has_jobs and not self._is_in_foreground():
-                self._handle("far")
+                self._handle("background")
                 return False
             raise
         if not data and not is_by_line:

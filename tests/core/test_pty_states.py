@@ -12,8 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from supervise.core.pty_states import CALLER, OWN
 
 OWN_STATES = ("new", "open", "ending", "closed")
-CALLER_STATES = ("away", "waiting", "aside", "raw", "showing")
-OWN_ACTIONS = {"make", "hold", "dress", "size", "write", "write_end", "release", "close"}
+CALLER_STATES = ("absent", "waiting", "unused", "raw", "showing")
+OWN_ACTIONS = {"make", "hold_open", "set_modes", "size", "write", "write_end", "release", "close"}
 
 
 class Terminal:
@@ -25,7 +25,7 @@ class Terminal:
         self.is_peer_dead = False
         self.others = 0
         """Opens of the command's side that are not ours."""
-        self.is_dressed = False
+        self.has_modes = False
         self.written = 0
         self.releases = 0
 
@@ -38,14 +38,14 @@ class Terminal:
         assert not self.has_master
         self.has_master = self.has_peer = True
 
-    def hold(self) -> None:
+    def hold_open(self) -> None:
         assert self.has_master
         self.has_peer, self.is_peer_dead = True, False
 
-    def dress(self) -> None:
+    def set_modes(self) -> None:
         assert self.has_peer
         assert not self.is_peer_dead
-        self.is_dressed = True
+        self.has_modes = True
 
     def size(self) -> None:
         assert self.has_master
@@ -84,7 +84,7 @@ class World(RuleBasedStateMachine):
         """Its output has no reader any more."""
         self.is_unneeded_due = False
         """The pump has ended, and the loop has not heard of it."""
-        self.caller = "away"
+        self.caller = "absent"
         self.is_near = False
         """We are in the foreground of the caller's terminal."""
         self.modes = "found"
@@ -104,7 +104,7 @@ class World(RuleBasedStateMachine):
     def pump_turn(self) -> None:
         """The pump reads as soon as there is something to read, EIO too."""
         while self.own and self.own.is_vacant:
-            self.own.happens("vacated")
+            self.own.happens("all_closed")
         if self.own and self.own.state == "closed":
             self.is_unneeded_due = True
 
@@ -115,7 +115,7 @@ class World(RuleBasedStateMachine):
     def attempt_begins(self) -> None:
         if self.own and self.own.state != "closed":
             # The attempt before it is cut.
-            self.own.happens("abandoned")
+            self.own.happens("reader_gone")
         self.own = Terminal()
         self.own.happens("opened")
         self.called("needed")
@@ -139,13 +139,13 @@ class World(RuleBasedStateMachine):
     def reader_leaves(self) -> None:
         """Or nobody waits for more."""
         assert self.own
-        self.own.happens("abandoned")
+        self.own.happens("reader_gone")
         self.is_abandoned = self.is_unneeded_due = True
 
     @precondition(lambda self: self.is_unneeded_due)
     @rule()
     def end_of_the_pump_is_heard(self) -> None:
-        self.called("unneeded")
+        self.called("not_needed")
         self.is_unneeded_due = False
 
     # --- the tree
@@ -168,7 +168,7 @@ class World(RuleBasedStateMachine):
     @rule()
     def vhangup(self) -> None:
         assert self.own
-        self.own.others, self.own.is_peer_dead, self.own.is_dressed = 0, True, False
+        self.own.others, self.own.is_peer_dead, self.own.has_modes = 0, True, False
         self.pump_turn()
 
     # --- the caller and the clients
@@ -197,7 +197,7 @@ class World(RuleBasedStateMachine):
             elif is_near:
                 # A shell that gives it to a job sets it as it was.
                 self.modes = "found"
-        self.called("near" if is_near else "far")
+        self.called("foreground" if is_near else "background")
 
     @precondition(lambda self: not self.is_over)
     @rule(is_near=st.booleans())
@@ -206,16 +206,16 @@ class World(RuleBasedStateMachine):
         assert self.modes in ("found", "others"), "a shell gets a raw terminal"
         self.is_near = is_near
         self.modes = "found"
-        self.called("near" if is_near else "far")
+        self.called("foreground" if is_near else "background")
 
     @precondition(lambda self: not self.is_over)
     @rule()
     def run_is_over(self) -> None:
-        self.called("over")
+        self.called("run_ended")
         self.is_over = True
         assert self.modes in ("found", "others")
         if self.own:
-            self.own.happens("abandoned")
+            self.own.happens("reader_gone")
             assert not self.own.has_master
             assert not self.own.has_peer
         self.is_alive = False
@@ -226,7 +226,7 @@ class World(RuleBasedStateMachine):
     def command_keeps_its_terminal(self) -> None:
         if self.own and self.is_alive and not self.is_abandoned:
             assert self.own.state == "open"
-            assert self.own.is_dressed
+            assert self.own.has_modes
 
     @invariant()
     def states_say_what_is_open(self) -> None:
@@ -244,7 +244,7 @@ class World(RuleBasedStateMachine):
             assert self.is_near
             assert self.modes == "raw"
             assert self.is_alive or self.is_unneeded_due
-        if self.caller in ("aside", "away") and self.is_near:
+        if self.caller in ("unused", "absent") and self.is_near:
             assert self.modes == "found"
         if self.caller == "showing":
             assert not self.is_alive
@@ -270,5 +270,5 @@ def test_a_terminal_that_is_closed_stays_so() -> None:
 def test_no_action_without_a_terminal() -> None:
     """But for its making: no descriptor is named that is not there."""
     for event, row in OWN.items():
-        assert row["new"][1] == (("make", "hold", "dress", "size") if event == "opened" else ())
+        assert row["new"][1] == (("make", "hold_open", "set_modes", "size") if event == "opened" else ())
     assert {action for row in OWN.values() for _, actions in row.values() for action in actions} == OWN_ACTIONS

@@ -8,9 +8,7 @@ from time import monotonic
 
 from supervise import EXIT_ERROR
 
-ENFILE, EMFILE = 23, 24
-"""Error numbers of errno(3), written out because loading the module would slow each short run."""
-SOME_MEMORY = 4 << 20
+NEEDED_BYTES = 4 << 20
 """Bytes of memory without which no library can be loaded."""
 
 
@@ -54,24 +52,21 @@ def _main() -> None:
         if call:
             _end_process(invocation.carry_out(call))
     assert request
-    from supervise.launch.early_exit import EarlyExit
+    from supervise.launch.early_exit import EarlyExit, take_back
 
     try:
         launched = _start(request, began)
+        try:
+            from supervise.runner import long_run
+        except (OSError, ImportError, MemoryError) as error:
+            take_back(launched, error)
+        long_run.run(launched, _end_process)
     except EarlyExit as early:
         _end_process(early.code)
-    # The command runs, and its bytes flow. The threads that pump them need the interpreter while libraries load: a line
-    # must not wait for a whole import.
-    sys.setswitchinterval(0.0005)
-    gc.enable()
-    try:
-        _go_on(launched)
-    except Exception as error:
-        _give_up(launched, f"{_fault_of(error)}; stopping the command")
 
 
 def _start(request: "Request", began: float) -> "Launched":
-    """Start the command and the flow of its output; return the state of the run.
+    """Start the command, and return the state of the run; end this process where the run is turned away.
 
     Raises EarlyExit if the run is refused, or if a short run has ended and there is nothing to report.
     """
@@ -86,8 +81,6 @@ def _start(request: "Request", began: float) -> "Launched":
 
         outcome = unstarted_run.end(launched, turned_away)
         _end_process(outcome.exit_code, outcome.die_of)
-    sys.unraisablehook = _end_with_thread(launched)
-    _let_flow(launched)
     return launched
 
 
@@ -103,106 +96,13 @@ def _end_process(code: int, signal: "int | None" = None) -> "NoReturn":
     os._exit(code)
 
 
-def _give_up(launched: "Launched", why: str) -> "NoReturn":
-    """End the run and this process after a fault of supervise, in the thread that has found the fault."""
-    # If the end of the run is already written, this process exits with the code that it names.
-    settled = launched.files.settled
-    try:
-        from supervise.launch import early_exit
-
-        early_exit.give_up(launched, why)
-    finally:
-        _end_process(EXIT_ERROR if settled is None else settled)
-
-
-def _fault_of(error: Exception) -> str:
-    """Return what has failed, and where in the program unless the system is short of a resource."""
-    from supervise.launch.early_exit import reason_of
-
-    while isinstance(error, ExceptionGroup):
-        # trio wraps the error of a task in groups.
-        error = error.exceptions[0]
-    if _is_short_of_memory():
-        # The type of the error says nothing: CPython reports a lack of memory as another error in some places.
-        return "cannot go on: out of memory"
-    if _is_short_of_descriptors():
-        return "cannot go on: too many open files"
-    if isinstance(error, (OSError, ImportError, MemoryError)):
-        # Most likely supervise is not at fault: a library cannot be loaded.
-        return f"cannot go on: {reason_of(error)}"
-    trace = error.__traceback__
-    while trace and trace.tb_next:
-        trace = trace.tb_next
-    where = f"{trace.tb_frame.f_code.co_name}, line {trace.tb_lineno}" if trace else "nowhere"
-    return f"internal error: {type(error).__name__}: {error} ({where})"
-
-
 def _is_short_of_memory() -> bool:
-    """Return whether SOME_MEMORY cannot be allocated."""
+    """Return whether NEEDED_BYTES cannot be allocated."""
     try:
-        bytearray(SOME_MEMORY)
+        bytearray(NEEDED_BYTES)
     except MemoryError:
         return True
     return False
-
-
-def _is_short_of_descriptors() -> bool:
-    """Return whether no descriptor can be opened."""
-    try:
-        os.close(os.dup(2))
-    except OSError as error:
-        # Descriptor 2 may be closed, which is another error and no lack of descriptors.
-        return error.errno in (ENFILE, EMFILE)
-    return False
-
-
-def _end_with_thread(launched: "Launched") -> "Callable[[sys.UnraisableHookArgs], None]":
-    """Return a hook that ends the run without a traceback if one of its threads has died for lack of memory."""
-
-    def end(what: "sys.UnraisableHookArgs") -> None:
-        if what.exc_type is not MemoryError and not _is_short_of_memory():
-            sys.__unraisablehook__(what)
-            return
-        _give_up(launched, "cannot go on: out of memory; stopping the command")
-
-    return end
-
-
-def _let_flow(launched: "Launched") -> None:
-    """Start the flow of the command's output, and wait a moment for a command that is about to end.
-
-    Raises EarlyExit as `_start` does.
-    """
-    try:
-        from supervise.runner import relay
-
-        relay.start(launched)
-    except (OSError, RuntimeError, ImportError, MemoryError) as error:
-        from supervise.launch import early_exit
-
-        early_exit.take_back(launched, error)
-    relay.watch(launched)
-
-
-def _go_on(launched: "Launched") -> "NoReturn":
-    """Watch the command to its end, and end this process as the run ended."""
-    from supervise.runner import dispatcher
-    from supervise.runner.finish import finish
-
-    runner = dispatcher.begin(launched)
-
-    def end() -> "NoReturn":
-        outcome = finish(runner)
-        _end_process(outcome.exit_code, outcome.die_of)
-
-    if runner.outcome is None:
-        from supervise.runner import lazy
-
-        lazy.load_trio()
-        from supervise.runner import loop
-
-        loop.watch(runner, end)
-    end()
 
 
 def _fill_stdio() -> None:
@@ -237,7 +137,6 @@ def _clear_up(facts: "Facts", left: "list[tuple[str, str]]", fault: str) -> None
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import NoReturn
 
     from supervise.launch.state import Launched

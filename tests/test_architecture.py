@@ -75,6 +75,7 @@ SHORT_RUN_WITH_A_RECORD = {
     "launch.registration",
     "launch.run_record",
     "options.serializer",
+    "process.hang_risk",
     "process.identity",
     "records",
     "records.short_run_report",

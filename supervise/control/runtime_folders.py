@@ -23,7 +23,7 @@ from stat import S_IMODE, S_ISDIR
 
 from supervise.files import ownership, path_walk, private_files
 from supervise.files.ownership import UntrustedError
-from supervise.process import identity, system
+from supervise.process import hang_risk, identity
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -235,7 +235,7 @@ def _may_hang(path: str) -> bool:
     """Return whether the file system of that folder does not answer, or may stop to: other folders will do."""
     from supervise.process import bounded_call
 
-    return not bounded_call.answers(f"{path}/{FOLDER_NAME}", FILE_SYSTEM_SECONDS) or system.may_hang_at(path)
+    return not bounded_call.answers(f"{path}/{FOLDER_NAME}", FILE_SYSTEM_SECONDS) or hang_risk.may_hang_at(path)
 
 
 def for_locks(uid: "int | None" = None) -> "list[FolderChoice]":

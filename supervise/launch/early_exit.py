@@ -1,16 +1,12 @@
-"""The exits of a run that cannot begin or cannot go on, and the words and steps of each.
+"""The exits of a run that cannot begin: the words and the steps of each.
 
 Memory or descriptors may be what is short, so the launch loads this module before the guardian is forked; the module
 itself loads only what it can do without.
 """
 
-import _signal
-import _thread
 import os
-from time import sleep
 
 from supervise import EXIT_ERROR
-from supervise.launch.state import SIGNAL_POLL_SECONDS
 from supervise.options.table import BadValueError
 
 TYPE_CHECKING = False
@@ -20,8 +16,7 @@ if TYPE_CHECKING:
     from supervise.launch.state import Launched
 
 OUT_OF_MEMORY = b"supervise: cannot go on: out of memory; stopping the command\n"
-_giving_up = _thread.allocate_lock()
-"""The thread that gives the run up holds this lock."""
+"""The line of a run that has no memory left to make one."""
 
 
 class EarlyExit(Exception):  # noqa: N818 - the run is over, and all is said: no error
@@ -42,7 +37,7 @@ def refuse(launched: "Launched", why: str) -> "NoReturn":
     Raises EarlyExit.
     """
     launched.files.free_reserve()
-    _say(why)
+    say(why)
     try:
         # Where descriptors are short, what is loaded and written now needs those of the channel and the pipes.
         if launched.child.has_guardian:
@@ -53,7 +48,7 @@ def refuse(launched: "Launched", why: str) -> "NoReturn":
 
         refusal.write_end(launched, why)
     except (OSError, ImportError, MemoryError, RuntimeError) as error:
-        _say(f"that is not told in the report or on record: {reason_of(error) or 'out of memory'}")
+        say(f"that is not told in the report or on record: {reason_of(error) or 'out of memory'}")
     raise EarlyExit(EXIT_ERROR)
 
 
@@ -94,51 +89,7 @@ def _hear_end(launched: "Launched") -> None:
             break
 
 
-def give_up(launched: "Launched", why: str) -> None:
-    """End the run after a fault of supervise: say so, and have the guardian stop the command.
-
-    The guardian takes this for the supervisor's death: it stops the command and writes the end of the run, and the
-    supervisor waits for that.  Nothing is said where the end of the run is written already.  Another thread that gives
-    the run up at the same time waits here until the process ends.
-    """
-    if not _giving_up.acquire(blocking=False):
-        _giving_up.acquire()
-    is_said = launched.files.settled is not None
-    launched.files.free_reserve()
-    try:
-        launched.streams.hide_line()
-        if not is_said:
-            _say(why)
-            is_said = True
-        launched.child.channel.send(("fault", why))
-        launched.child.channel.end()
-        try:
-            launched.child.guardian.wait()
-            if launched.child.cgroup:
-                # The watcher of the cgroup hears the same, and removes the cgroup.
-                launched.child.cgroup.let_watcher_kill()
-        except OSError:
-            # The guardian has died before the supervisor: the command is the supervisor's now, and falls to init.
-            pass
-        except MemoryError:
-            _wait_plainly(launched.child.guardian.pid)
-    finally:
-        # Memory was too short even for the words above.
-        if not is_said:
-            os.write(2, OUT_OF_MEMORY)
-
-
-def _wait_plainly(pid: int) -> None:
-    """Reap the guardian with what takes no memory: it is continued, but not let out of a frozen cgroup.
-
-    Raises ChildProcessError.
-    """
-    while not os.waitpid(pid, os.WNOHANG)[0]:
-        os.kill(pid, _signal.SIGCONT)
-        sleep(SIGNAL_POLL_SECONDS)
-
-
-def _say(text: str) -> None:
+def say(text: str) -> None:
     """Say the text on stderr; where no descriptor is left to load the library with, say it without that."""
     try:
         from supervise.text import stderr

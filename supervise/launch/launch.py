@@ -190,7 +190,9 @@ class Start:
         if launched.terminals.pty_input:
             # The terminal is taken as early as the guardian can restore it and all is said of the record: what is typed
             # from now on is the command's, key by key.
-            launched.take_terminal()
+            from supervise.launch import own_terminal
+
+            own_terminal.take_keys(launched)
         if is_spawn_later:
             launched.child.channel.send(spawn, stdio)
             # The words of a command can be longer than what the socket takes at once.

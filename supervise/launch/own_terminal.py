@@ -25,6 +25,19 @@ def open_stdio(launched: Launched) -> "tuple[tuple[int, int, int], str]":
     return (theirs if pty_input.is_stdin else 0, theirs, theirs), pty.name
 
 
+def take_keys(launched: Launched) -> None:
+    """Take the keys for the command while supervise is in the foreground."""
+    pty_input = launched.terminals.pty_input
+    assert pty_input
+    pty_input.copy_size()
+    if launched.child.guardian.has_terminal and launched.terminals.caller is None:
+        # A supervisor that was started in the background has not seen the terminal in its own state yet.
+        caller = launched.terminals.share(is_commands=False)
+        if caller:
+            launched.child.channel.send(("terminal", caller.facts), caller.opened)
+    pty_input.look(launched.terminals.caller)
+
+
 def _is_utf8() -> bool:
     """Return whether the caller's environment names a locale of UTF-8 (locale(7))."""
     names = ("LC_ALL", "LANG") if environment.is_lc_ctype_ours() else ("LC_ALL", "LC_CTYPE", "LANG")

@@ -85,7 +85,7 @@ def end(launched: Launched, record: "Record", code: int, ended: float) -> bool:
         ended=ended - started,
     )
     used = _ask_usage(launched)
-    launched.bound_writing(SHORT_WRITES)
+    launched.files.bound_writing(SHORT_WRITES, launched.streams.has_cancelling_signal)
     return run_record.end(record, brief, monotonic() - started, used, launched.streams.counts())
 
 

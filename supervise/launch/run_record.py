@@ -4,7 +4,7 @@ import os
 
 from supervise.options import paths
 from supervise.options.table import RECOVERED_FROM, WORD_SEPARATOR
-from supervise.process import identity, system
+from supervise.process import hang_risk, identity
 from supervise.records import store
 from supervise.records.short_run_report import ShortRun
 
@@ -73,7 +73,11 @@ class Plan:
             # The notice has said already that there is no folder.
             is_said = self._is_needed or (state is None and is_told)
             return ("unrecorded", why, said, "" if is_said else f"{UNRECORDED}: {why}"), (), _nothing
-        return ("recorded", said, state, started, system.may_hang(record.events)), record.descriptors, record.take_back
+        return (
+            ("recorded", said, state, started, hang_risk.may_hang(record.events)),
+            record.descriptors,
+            record.take_back,
+        )
 
     def made(self, guardian: int, message: "RecordMade", fds: "list[int]") -> "store.Record | None":
         """Return, in the supervisor, the record that the guardian has made, or None; say what has to be said of it."""

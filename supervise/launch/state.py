@@ -622,30 +622,6 @@ class Launched:
             self.files.record.note_root(root)
         self.child.answer_caller(self.info.run_id)
 
-    def take_terminal(self) -> None:
-        """With --pty, take the keys for the command while supervise is in the foreground."""
-        pty_input = self.terminals.pty_input
-        assert pty_input
-        pty_input.copy_size()
-        if self.child.guardian.has_terminal and self.terminals.caller is None:
-            # A supervisor that was started in the background has not seen the terminal in its own state yet.
-            caller = self.terminals.share(is_commands=False)
-            if caller:
-                self.child.channel.send(("terminal", caller.facts), caller.opened)
-        pty_input.look(self.terminals.caller)
-
-    def own_children(self) -> "set[int]":
-        """Return the children of the supervisor that have nothing to do with the command's tree."""
-        cgroup = self.child.cgroup
-        return {*(file_worker.pid for file_worker in self.files.file_workers), *([cgroup.watcher] if cgroup else [])}
-
-    def bound_writing(self, seconds: float) -> None:
-        """Note that the run is over: a file system that does not answer is waited for no longer than that.
-
-        Once a signal has come since the run was over, it is waited for no more.
-        """
-        self.files.bound_writing(seconds, self.streams.has_cancelling_signal)
-
 
 def _id_of(epoch: float) -> str:
     """Return the id of a run that began then, in seconds since the epoch: ids sort by time."""

@@ -7,7 +7,8 @@ import select
 from _collections import deque
 from time import monotonic
 
-from supervise.process.system import is_same_file, is_writable
+from supervise.process.file_calls import is_writable
+from supervise.process.system import is_same_file
 from supervise.text.stderr import reason_of
 
 TYPE_CHECKING = False

@@ -13,8 +13,8 @@ import sys
 from time import monotonic, sleep
 
 from supervise.output.outlet import Outlet
+from supervise.process.file_calls import enlarge
 from supervise.process.inbox import Inbox
-from supervise.process.system import enlarge
 from supervise.text.stderr import reason_of
 
 TYPE_CHECKING = False

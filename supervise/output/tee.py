@@ -10,7 +10,7 @@ import os
 from _collections import deque
 from time import monotonic, sleep, time
 
-from supervise.process import system
+from supervise.process import file_calls
 from supervise.text.stderr import reason_of
 
 TYPE_CHECKING = False
@@ -109,7 +109,7 @@ class Copier:
         pipe = self._take_pipe() or (self._wait_for(self._take_pipe) if self._has_pipes else None)
         if not pipe:
             return 0
-        done = system.tee(source, pipe[1], size)
+        done = file_calls.tee(source, pipe[1], size)
         if done <= 0:
             self._empty.append(pipe)
             return 0
@@ -145,7 +145,7 @@ class Copier:
                 self._has_pipes, self._to_make = self._to_make < PIPE_COUNT, 0
                 return None
             self._to_make -= 1
-        system.enlarge(pipe[1])
+        file_calls.enlarge(pipe[1])
         return pipe
 
     def _wait_for(self, room: "Callable[[], T]") -> "T | None":

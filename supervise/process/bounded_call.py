@@ -10,7 +10,7 @@ import _signal
 import os
 from time import monotonic, sleep
 
-from supervise.process import channel, null, system
+from supervise.process import channel, hang_risk, null, system
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -127,12 +127,12 @@ def with_hang_risk(path: str, operation: "Callable[[str], Operated]") -> "tuple[
     """
     why, fds = operation(path)
     if fds:
-        return (why, system.may_hang(fds[0])), fds
+        return (why, hang_risk.may_hang(fds[0])), fds
     try:
         folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
         return (why, False), fds
-    return (why, system.may_hang(folder)), fds
+    return (why, hang_risk.may_hang(folder)), fds
 
 
 def _await(

@@ -115,9 +115,9 @@ class Writer:
         return head
 
     def _reserve(self, size: int) -> None:
-        from supervise.process import system
+        from supervise.process import file_calls
 
-        is_done = system.reserve(self._fd, self._written, size)
+        is_done = file_calls.reserve(self._fd, self._written, size)
         self._reserved = self._written + size if is_done else sys.maxsize
 
     def _make_room(self) -> int:

@@ -48,7 +48,7 @@ from supervise.faces.report_items import ReportItem, Trouble
 from supervise.launch.state import Launched
 from supervise.output.pump import Pump
 from supervise.process.protocol import not_known, unknown
-from supervise.runner import access_events, restart
+from supervise.runner import access_events, reaper, restart
 from supervise.runner.absence import Absence
 from supervise.runner.evidence import Observer
 from supervise.runner.listener import Listener
@@ -212,7 +212,7 @@ class Runner:
         from supervise.process import bounded_call, hung_start
 
         launched = self.launched
-        spared = {*launched.child.hung, *bounded_call.unanswered.values(), *launched.own_children()}
+        spared = {*launched.child.hung, *bounded_call.unanswered.values(), *reaper.own_children(launched)}
         survivors = hung_start.end(self.holder(), spared)
         if self.holder() != os.getpid():
             launched.child.guardian.give_up()
@@ -429,7 +429,9 @@ class Runner:
     def take_terminal(self) -> None:
         """With --pty, take the keys for the command while supervise is in the foreground."""
         if self.launched.terminals.pty_input:
-            self.launched.take_terminal()
+            from supervise.launch import own_terminal
+
+            own_terminal.take_keys(self.launched)
 
 
 def _exit_of(status: int) -> Exit:

@@ -10,7 +10,7 @@ import os
 from time import monotonic
 
 from supervise.control import sockets
-from supervise.process import system
+from supervise.process import file_calls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class FileUpkeep:
         self.watch = -1
         """A descriptor that is readable when the lock's file may have changed; -1 where there is none."""
         if lock:
-            self.watch = system.watch()
+            self.watch = file_calls.watch()
             self._watch_lock()
         self._has_noted = False
 
@@ -151,7 +151,7 @@ class FileUpkeep:
 
     def _watch_lock(self) -> None:
         if self._lock and self.watch >= 0:
-            system.watch_file(self.watch, self._lock.fd)
+            file_calls.watch_file(self.watch, self._lock.fd)
 
     def _touch(self) -> None:
         if self._lock:

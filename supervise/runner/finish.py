@@ -14,6 +14,7 @@ from supervise.process import signals
 from supervise.process.protocol import not_known
 from supervise.runner import access_events
 from supervise.runner.dispatcher import Runner
+from supervise.runner.reaper import own_children
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +41,8 @@ def finish(runner: Runner) -> Outcome:
     # A run that is short of memory needs the reserve to write its end.
     launched.files.free_reserve()
     launched.streams.hide_line()
-    launched.bound_writing(WRITE_SECONDS if outcome.cause or outcome.exit is None else WRITE_SECONDS_AFTER_EXIT)
+    seconds = WRITE_SECONDS if outcome.cause or outcome.exit is None else WRITE_SECONDS_AFTER_EXIT
+    launched.files.bound_writing(seconds, launched.streams.has_cancelling_signal)
     if launched.streams.spool:
         outcome = runner.outcome = _show_held(launched, launched.streams.spool, runner.policy, outcome)
     if outcome.cause is None:
@@ -86,7 +88,7 @@ def _end_signs(launched: Launched) -> None:
         launched.access.detector.stop()
         if launched.child.holder() != os.getpid():
             # A supervisor that holds the command has the command's stragglers among its children, too.
-            helper_process.kill_all_but({launched.child.guardian.pid, *launched.own_children()})
+            helper_process.kill_all_but({launched.child.guardian.pid, *own_children(launched)})
 
 
 def _stragglers(launched: Launched) -> tuple[Process, ...]:

@@ -5,6 +5,12 @@ import os
 from supervise.launch.state import Launched
 
 
+def own_children(launched: Launched) -> set[int]:
+    """Return the children of the supervisor that have nothing to do with the command's tree."""
+    cgroup = launched.child.cgroup
+    return {*(one.pid for one in launched.files.file_workers), *([cgroup.watcher] if cgroup else [])}
+
+
 def child_died(launched: Launched) -> None:
     """Wake the holder of the command, if it is a thread of the supervisor; else reap orphans, if supervise is PID 1."""
     if launched.child.own_holder_trigger >= 0:

@@ -95,7 +95,9 @@ def start_pumps(launched: Launched) -> None:
         _detect_access(launched, wanted)
     if pty_input:
         # The terminal is taken before the command's first word is seen: a caller that waits for that word types then.
-        launched.take_terminal()
+        from supervise.launch import own_terminal
+
+        own_terminal.take_keys(launched)
     for pump in pumps:
         pump.start()
     if pty_input:

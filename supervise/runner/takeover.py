@@ -9,6 +9,7 @@ from time import monotonic, sleep
 
 from supervise.launch.state import Launched
 from supervise.process.holder import Holder
+from supervise.runner.reaper import own_children
 
 DEATH_SECONDS = 0.3
 """Seconds within which a guardian dies whose end of the channel is closed."""
@@ -32,7 +33,7 @@ def take_over(launched: Launched, root: int) -> None:
     theirs, wake = launched.child.become_holder()
     holder = Holder(theirs, wake, os.getpgrp() if launched.child.guardian.has_terminal else None)
     holder.mask = launched.child.guardian.mask
-    holder.spared = launched.own_children()
+    holder.spared = own_children(launched)
     if launched.child.cgroup:
         # The supervisor starts what is started from now on, and has to be in the cgroup itself.
         launched.child.channel.send(("cgroup", launched.child.cgroup.folder))

@@ -15,7 +15,7 @@ from time import monotonic
 from typing import NoReturn
 
 from supervise.output.outlet import Outlet
-from supervise.process.system import is_writable
+from supervise.process.file_calls import is_writable
 
 ERASE_SECONDS = 0.2
 """Seconds that a terminal which takes nothing is given to take the line away."""

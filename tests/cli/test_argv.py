@@ -17,6 +17,7 @@ from supervise.options import argv, paths
 from supervise.options.access_kinds import WORDS
 from supervise.options.table import OPTIONS, WORD_SEPARATOR, BadValueError, option_names
 from supervise.options.values import read_evidences
+from supervise.runner import long_run
 from tests.support.refusals import messages, refusal
 
 
@@ -429,8 +430,7 @@ def test_the_program_has_no_traceback_on_any_words(words, environ):
     code = None
     with (
         mock.patch.object(launch, "run", return_value=None) as run,
-        mock.patch.object(entry, "_let_flow"),
-        mock.patch.object(entry, "_go_on"),
+        mock.patch.object(long_run, "run"),
         mock.patch.object(launch, "detach"),
         mock.patch.object(gc, "disable"),
         mock.patch.object(sys, "argv", ["supervise", *words]),

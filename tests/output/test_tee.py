@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from supervise.output.tee import PIPE_COUNT, QUEUE_BYTES, Copier
-from supervise.process import system
+from supervise.process import file_calls
 
 HANG_SECONDS = 20.0
 
@@ -168,7 +168,7 @@ def test_only_a_pipe_can_be_duplicated() -> None:
     copy, _ = copy_to(Sink())
     with open("/dev/zero", "rb") as file:
         assert copy.tee("stdout", file.fileno(), 10) == 0
-    assert system.tee(-1, -1, 10) == -1
+    assert file_calls.tee(-1, -1, 10) == -1
 
 
 def test_a_sink_that_hangs_does_not_hold_up_the_pump() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from supervise.process import system
+from supervise.process import file_calls
 from supervise.records.bounded_output import (
     HEAD_BYTES,
     PARTS_KEPT,
@@ -89,7 +89,7 @@ def test_blocks_are_reserved_for_a_flood_and_given_back(folder: Path) -> None:
         os.close(ours)
         os.close(theirs)
     with (folder / "other").open("wb") as other:
-        if not system.reserve(other.fileno(), 0, 1 << 12):
+        if not file_calls.reserve(other.fileno(), 0, 1 << 12):
             pytest.skip("this file system reserves nothing")
     size = file.stat().st_size
     assert file.stat().st_blocks * 512 >= RESERVED_BYTES
@@ -102,10 +102,10 @@ def test_blocks_are_reserved_for_a_flood_and_given_back(folder: Path) -> None:
 
 def test_reserved_beyond_four_gigabytes(folder: Path) -> None:
     with (folder / "sparse").open("wb") as file:
-        if not system.reserve(file.fileno(), 0, 1 << 12):
+        if not file_calls.reserve(file.fileno(), 0, 1 << 12):
             pytest.skip("this file system reserves nothing")
         # As an int of 32 bits it would be 0, where blocks are already.
-        assert system.reserve(file.fileno(), 1 << 33, 1 << 12)
+        assert file_calls.reserve(file.fileno(), 1 << 33, 1 << 12)
         assert os.fstat(file.fileno()).st_size == 0
         assert os.fstat(file.fileno()).st_blocks * 512 == 2 << 12
 

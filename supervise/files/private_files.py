@@ -80,7 +80,9 @@ def open_to_read(path: str) -> int:
         try:
             judge_file(fd, path)
             if os.fstat(fd).st_nlink > 1 and ownership.is_open(entry.of_folder, entry.folder):
-                raise UntrustedError("It has another name as well, and others may make names there", path)
+                raise UntrustedError(
+                    "It has another name as well (a hard link), and other users may make names there", path
+                )
         except BaseException:
             os.close(fd)
             raise
@@ -116,7 +118,7 @@ class _Rule:
         if not ownership.is_trusted(link.st_uid):
             raise UntrustedError(f"The link belongs to another user ({ownership.name(link.st_uid)})", shown)
         if link.st_nlink > 1:
-            raise UntrustedError("The link has another name as well, and others may make names there", shown)
+            raise UntrustedError("The link has another name as well, and other users may make names there", shown)
 
 
 OWNER_RULE = _Rule()

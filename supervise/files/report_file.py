@@ -86,7 +86,7 @@ def _line(path: str, error: "OSError | ValueError") -> str:
 
     why = reason_of(error)
     if isinstance(error, OSError) and error.errno == errno.ENXIO:
-        why = "nobody reads from it"
+        why = "no process reads from it"
     return f"cannot write {path!r}: {why}"
 
 

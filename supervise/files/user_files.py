@@ -206,7 +206,9 @@ def _judge_owner(
 
 def _judge_names(folder: int, of_folder: os.stat_result, found: os.stat_result, shown: str) -> None:
     if found.st_nlink > 1 and ownership.is_open(of_folder, folder):
-        raise UntrustedError("What stands there has another name as well, and others may make names there", shown)
+        raise UntrustedError(
+            "The file there has another name as well (a hard link), and other users may make names there", shown
+        )
 
 
 def _is_planted(folder: int, of_folder: os.stat_result) -> bool:

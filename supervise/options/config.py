@@ -162,7 +162,7 @@ def _text(file: str, *, is_named: bool) -> str:
     except ownership.UntrustedError as error:
         where = "" if error.where == file else f"{shown(error.where)}: "
         mend = f" (chmod go-w {shown(error.where)})" if error.is_ours else ""
-        raise BadValueError(f"{shown(file)}: is not obeyed: {where}{error.why}{mend}") from None
+        raise BadValueError(f"{shown(file)}: is refused: {where}{error.why}{mend}") from None
     except (OSError, ValueError) as error:
         from supervise.text.stderr import reason_of
 

@@ -253,7 +253,7 @@ class Lock:
             why = "Is no regular file"
         elif found.st_nlink > 1:
             # The file may be any file of the caller, to which another user has given this name by a hard link.
-            why = "The file has another name as well"
+            why = "The file has another name as well (a hard link)"
         elif not self._is_path and not ownership.is_us(found.st_uid):
             why = f"It belongs to another user ({ownership.name(found.st_uid)})"
         if why:

@@ -161,7 +161,7 @@ async def _serve(control: ControlServer, runner: Runner) -> None:
         await control.serve()
     except Exception as error:
         # An error of supervise here must not stop the command.
-        runner.notices.tell(Trouble(f"nobody can steer this run any more: {type(error).__name__}: {error}"))
+        runner.notices.tell(Trouble(f"this run can no longer be steered: {type(error).__name__}: {error}"))
 
 
 async def _draw(runner: Runner, overlay: "Overlay", live: "LiveText") -> None:

@@ -264,9 +264,7 @@ def test_a_configuration_that_others_may_write_is_refused(users: Users, witness:
     (home / name).chmod(mode)
     done = users.supervise(ALICE, "--no-record", "--", "sleep", "1")
     assert done.returncode == 125
-    assert (
-        f"is not obeyed: {'' if name.endswith('toml') else f'{home / name}: '}other users may write it" in done.stderr
-    )
+    assert f"is refused: {'' if name.endswith('toml') else f'{home / name}: '}other users may write it" in done.stderr
     assert f"(chmod go-w {home / name})" in done.stderr
     assert done.stderr.count("\n") == 1
     assert witness.read_text() == ""
@@ -281,7 +279,7 @@ def test_a_named_configuration_of_another_user_is_refused(users: Users, witness:
     words, env = (("--config", str(file)), {}) if way == "option" else ((), {"SUPERVISE_CONFIG": str(file)})
     done = users.supervise(uid, "run", *words, "--no-record", "--", "sleep", "1", env=env)
     assert done.returncode == 125
-    assert done.stderr == f"supervise: {file}: is not obeyed: it belongs to another user (uid {BOB})\n"
+    assert done.stderr == f"supervise: {file}: is refused: it belongs to another user (uid {BOB})\n"
     assert witness.read_text() == ""
 
 

@@ -202,7 +202,7 @@ def test_a_fifo_without_a_reader_is_given_up(tmp_path: Path) -> None:
     path = tmp_path / "fifo"
     os.mkfifo(path)
     assert report_file.check(str(path)) is None, "a reader may still come"
-    assert bounded_write(path, REPORT) == f"cannot write '{path}': nobody reads from it"
+    assert bounded_write(path, REPORT) == f"cannot write '{path}': no process reads from it"
 
 
 @pytest.mark.usefixtures("impatient")

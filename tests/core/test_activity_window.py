@@ -1,4 +1,4 @@
-"""What the samples of a window show."""
+"""The activity that the samples of a window show."""
 
 from supervise.core.activity_window import SAMPLES_KEPT, SampleHistory
 from supervise.core.events import Activity, ProcessCpu, Sample
@@ -14,7 +14,7 @@ def seen(*samples: Sample, on: set[Evidence], since: float = 0.0, last_byte: flo
     return ring.activity(since, last_byte)
 
 
-def test_nothing_seen_is_no_activity() -> None:
+def test_no_samples_show_no_activity() -> None:
     assert seen(on={"cpu", "socket", "connection", "output", "io"}) is None
 
 
@@ -55,7 +55,7 @@ def test_samples_at_the_same_time_are_no_activity() -> None:
     assert seen(Sample(1, cpu=0.0), Sample(1, cpu=5.0), on={"cpu"}) is None
 
 
-def test_samples_of_before_the_window_are_not_of_it() -> None:
+def test_samples_from_before_the_window_do_not_count() -> None:
     busy_then = (Sample(0, cpu=0.0), Sample(5, cpu=5.0), Sample(10, cpu=5.0))
     assert seen(*busy_then, on={"cpu"}, since=0)
     assert seen(*busy_then, on={"cpu"}, since=5) is None
@@ -105,7 +105,7 @@ def test_connections_are_those_of_the_last_sample() -> None:
     assert seen(Sample(0, connections=1), Sample(1, connections=0), on={"connection"}) is None
 
 
-def test_bytes_read_and_written() -> None:
+def test_bytes_read_and_written_count_as_io() -> None:
     assert seen(Sample(0), Sample(1, io_bytes=1), on={"io"})
     assert seen(Sample(0, io_bytes=1), Sample(1), on={"io"}) is None
 
@@ -115,7 +115,7 @@ def test_output_within_the_window_needs_no_sample() -> None:
     assert seen(on={"output"}, since=5, last_byte=4.5) is None
 
 
-def test_only_what_was_asked_for_counts() -> None:
+def test_only_the_kinds_of_extend_on_count() -> None:
     both = (Sample(0), Sample(1, cpu=1.0, sockets_moved=1, socket_bytes=7, connections=3, io_bytes=9))
     assert seen(*both, on={"output"}) is None
     activity = seen(*both, on={"socket", "cpu"}, last_byte=1)

@@ -1,4 +1,4 @@
-"""When deadlines fall due, and how they move."""
+"""When deadlines are due, and how they move."""
 
 import pytest
 
@@ -23,20 +23,20 @@ def test_a_step_counts_from_the_deadline_and_ends_at_the_cap() -> None:
     ("now", "by", "at"),
     [(110.0, 20.0, 130.0), (129.0, 20.0, 130.0), (130.0, 40.0, 150.0), (155.0, 50.0, 160.0), (160.0, 0.0, 110.0)],
 )
-def test_how_late_the_look_may_be(now: float, by: float, at: float) -> None:
+def test_a_step_that_is_added_late(now: float, by: float, at: float) -> None:
     deadline = completion(cap=50.0, step=20.0)
     assert deadline.add_step(now) == by
     assert deadline.at == at
 
 
-def test_by_hand_is_not_of_the_cap() -> None:
+def test_time_added_by_hand_does_not_use_the_cap() -> None:
     deadline = completion(cap=50.0, step=50.0)
     deadline.add_by_hand(1000.0, now=20.0)
     assert deadline.add_step(deadline.at) == 50.0
     assert deadline.at == 1160.0
 
 
-def test_a_mark_is_reached_once_and_the_nearest_of_several_is_said() -> None:
+def test_a_mark_is_reached_once_and_the_nearest_of_several_is_returned() -> None:
     deadline = completion()
     assert deadline.reach(49.0) is None
     assert deadline.reach(50.0) == 60.0
@@ -45,7 +45,7 @@ def test_a_mark_is_reached_once_and_the_nearest_of_several_is_said() -> None:
     assert completion().reach(105.0) == 10.0
 
 
-def test_a_move_arms_only_what_is_still_to_come() -> None:
+def test_a_moved_deadline_arms_only_the_marks_that_lie_ahead() -> None:
     deadline = completion(cap=1000.0, step=30.0)
     deadline.reach(105.0)
     deadline.add_step(110.0)
@@ -55,7 +55,7 @@ def test_a_move_arms_only_what_is_still_to_come() -> None:
     assert deadline.armed == (60.0, 10.0)
 
 
-def test_news_of_nothing_newer_moves_nothing() -> None:
+def test_an_older_byte_does_not_restart_the_idle_clock() -> None:
     deadline = completion()
     deadline.reach(60.0)
     deadline.restart(10.0, now=61.0)
@@ -65,7 +65,7 @@ def test_news_of_nothing_newer_moves_nothing() -> None:
     assert (deadline.at, deadline.armed) == (111.0, (10.0,))
 
 
-def test_news_of_nothing_newer_takes_back_nothing() -> None:
+def test_an_older_byte_does_not_drop_added_time() -> None:
     deadline = completion(cap=50.0, step=20.0)
     deadline.add_step(110.0)
     deadline.restart(10.0, now=111.0)
@@ -94,7 +94,7 @@ def test_idle_counts_from_the_later_of_access_and_the_last_byte() -> None:
     assert deadlines.idle.at == 43.0
 
 
-def test_access_is_not_before_the_start() -> None:
+def test_access_is_never_before_the_start() -> None:
     deadlines = Deadlines(Policy(access_timeout=5, timeout=10))
     deadlines.begin(1.0)
     deadlines.begin_after_access(0.75)
@@ -102,7 +102,7 @@ def test_access_is_not_before_the_start() -> None:
     assert deadlines.completion.at == 11.0
 
 
-def test_the_first_that_fell_due() -> None:
+def test_the_deadline_that_fell_due_first() -> None:
     deadlines = Deadlines(Policy(timeout=10, idle_timeout=10))
     deadlines.begin(0.0)
     assert deadlines.first_due(9.5) is None
@@ -114,7 +114,7 @@ def test_the_first_that_fell_due() -> None:
     assert deadlines.first_due(20.0) is deadlines.idle
 
 
-def test_a_shift_moves_all_and_changes_nothing_else() -> None:
+def test_a_shift_moves_all_deadlines_and_changes_nothing_else() -> None:
     deadlines = Deadlines(Policy(access_timeout=5, timeout=100, idle_timeout=40))
     deadlines.begin(1.0)
     deadlines.note_byte(2.0, now=2.0)

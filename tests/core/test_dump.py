@@ -1,4 +1,4 @@
-"""At a limit: the look at the tree before the signal, and the dump that --dump-signal asks for before that."""
+"""The snapshot of the tree before the signal of a limit, and the dump before that (--dump-signal)."""
 
 from dataclasses import replace
 from math import inf
@@ -69,7 +69,7 @@ STOP = (TakeSnapshot(), StopTree(TERM), ShowSnapshot())
         (Policy(idle_timeout=6, diagnose=True), "idle", [(4.0, out(4.0))]),
     ],
 )
-def test_a_picture_is_taken_before_the_signal_and_shown_after_the_announcement(
+def test_a_snapshot_is_taken_before_the_signal_and_shown_after_the_announcement(
     policy: Policy, limit: str, rows: list[Row]
 ) -> None:
     granted = policy.access_timeout or policy.timeout or policy.idle_timeout
@@ -92,7 +92,7 @@ def test_the_grace_counts_from_the_signal() -> None:
     assert machine.wake_at == 10.0 + 5
 
 
-def test_a_deadline_that_comes_unforeseen_waits_for_its_picture_and_the_grace_counts_from_the_signal() -> None:
+def test_the_signal_of_an_unforeseen_deadline_waits_for_the_snapshot() -> None:
     cause = replace(timeout("idle", 5.0, 0), limit_seconds=None, reason=STUCK_REASON)
     machine = play(
         Policy(timeout=10, diagnose=True, kill_after=5),
@@ -110,17 +110,17 @@ def test_a_deadline_that_comes_unforeseen_waits_for_its_picture_and_the_grace_co
         (Policy(outer_deadline=10, diagnose=True), Cause("outer_deadline", 10.0, limit="outer", limit_seconds=10)),
     ],
 )
-def test_a_picture_is_begun_ahead_of_a_deadline_of_the_run(policy: Policy, cause: Cause) -> None:
+def test_a_snapshot_is_begun_ahead_of_a_deadline_of_the_run(policy: Policy, cause: Cause) -> None:
     said = verdict(cause)
     shown = (TakeSnapshot(is_begun=True), StopTree(TERM), said, ShowSnapshot())
     play(policy, STARTED, BEGUN, ASKED, (10.0, ALIVE, *shown))
 
 
-def test_a_limit_that_is_short_has_its_picture_begun_in_its_middle() -> None:
+def test_the_snapshot_of_a_short_limit_is_begun_in_its_middle() -> None:
     play(Policy(timeout=0.25, diagnose=True), STARTED, (0.125, TICK, BeginSnapshot(0.25)), (0.25, TICK, Ask()))
 
 
-def test_a_deadline_that_moves_has_a_picture_begun_ahead_of_where_it_is_then() -> None:
+def test_a_moved_deadline_has_a_snapshot_begun_ahead_of_it() -> None:
     policy = Policy(idle_timeout=6, diagnose=True)
     said = verdict(timeout("idle", 11.875, 6))
     play(
@@ -134,7 +134,7 @@ def test_a_deadline_that_moves_has_a_picture_begun_ahead_of_where_it_is_then() -
     )
 
 
-def test_a_deadline_that_moves_by_little_keeps_the_picture_that_was_begun() -> None:
+def test_a_deadline_that_moves_by_little_keeps_its_fresh_snapshot() -> None:
     policy = Policy(idle_timeout=6, diagnose=True)
     said = verdict(timeout("idle", 6.5, 6))
     play(
@@ -148,13 +148,13 @@ def test_a_deadline_that_moves_by_little_keeps_the_picture_that_was_begun() -> N
     )
 
 
-def test_a_run_without_a_deadline_and_one_that_shows_no_picture_want_no_wake_up_for_it() -> None:
+def test_no_wake_up_for_a_snapshot_that_is_never_shown() -> None:
     assert play(Policy(diagnose=True), STARTED).wake_at == inf
     assert play(Policy(timeout=10), STARTED).wake_at == 10.0
     assert play(BOTH, STARTED).wake_at == 10.0
 
 
-def test_while_the_clocks_stand_still_the_picture_moves_with_the_deadline() -> None:
+def test_a_pause_moves_the_snapshot_with_the_deadline() -> None:
     play(
         Policy(timeout=10, diagnose=True),
         STARTED,
@@ -173,30 +173,30 @@ def test_while_the_clocks_stand_still_the_picture_moves_with_the_deadline() -> N
     )
 
 
-def test_without_a_grace_it_is_shown_after_the_kill() -> None:
+def test_without_a_grace_the_snapshot_is_shown_after_the_kill() -> None:
     said = verdict(CAUSE, kill_after=0)
     actions = (TakeSnapshot(is_begun=True), StopTree(TERM), said, KillTree(), GRACE, ShowSnapshot())
     play(Policy(timeout=10, diagnose=True, kill_after=0), STARTED, BEGUN, ASKED, (10.0, ALIVE, *actions))
 
 
-def test_a_cancellation_has_no_picture_and_no_dump() -> None:
+def test_a_cancellation_has_no_snapshot_and_no_dump() -> None:
     play(BOTH, STARTED, (5.0, Cancel(INT, 5.0), StopTree(INT), verdict(cancelled(5.0), INT)))
 
 
-def test_an_exit_that_came_first_has_none() -> None:
+def test_an_exit_before_the_verdict_has_no_snapshot_and_no_dump() -> None:
     play(BOTH, STARTED, ASKED, (10.0, ended(10.0)), (10.0, Drained(), settled(None, Exit(0), 0, "completed")))
 
 
 # --- the dump
 
 
-def test_the_command_is_asked_for_a_dump_and_stopped_a_second_later() -> None:
+def test_the_command_gets_the_dump_signal_and_is_stopped_a_second_later() -> None:
     machine = play(BOTH, *DUMPING, (10.0 + DUMP_SECONDS, TICK, *STOP))
     assert machine.phase is Phase.STOPPING
     assert machine.wake_at == 10.0 + DUMP_SECONDS + SNAPSHOT_SECONDS + 10.0
 
 
-def test_a_dump_without_a_picture() -> None:
+def test_a_dump_without_a_snapshot() -> None:
     play(
         DUMP_ONLY,
         *DUMPING,
@@ -209,7 +209,7 @@ def test_a_dump_without_a_picture() -> None:
     )
 
 
-def test_a_command_that_dies_of_it_is_not_waited_for() -> None:
+def test_a_command_that_dies_of_the_dump_signal_ends_the_wait() -> None:
     play(
         BOTH,
         *DUMPING,
@@ -219,7 +219,7 @@ def test_a_command_that_dies_of_it_is_not_waited_for() -> None:
     )
 
 
-def test_what_such_a_command_leaves_has_its_grace() -> None:
+def test_stragglers_of_a_command_that_died_of_the_dump_signal_have_their_grace() -> None:
     play(
         DUMP_ONLY,
         *DUMPING,
@@ -228,12 +228,12 @@ def test_what_such_a_command_leaves_has_its_grace() -> None:
     )
 
 
-def test_a_command_that_has_ended_is_asked_for_nothing() -> None:
+def test_a_command_that_has_ended_gets_no_dump_signal() -> None:
     policy = Policy(timeout=10, dump_signal=QUIT, stragglers="wait")
     play(policy, STARTED, (5.0, ended(5.0)), ASKED, (10.0, ALIVE, StopTree(TERM), verdict(CAUSE)))
 
 
-def test_a_signal_of_kill_comes_after_the_dump_too() -> None:
+def test_kill_as_the_stop_signal_comes_after_the_dump() -> None:
     play(
         Policy(timeout=10, dump_signal=QUIT, signal=KILL),
         STARTED,
@@ -243,7 +243,7 @@ def test_a_signal_of_kill_comes_after_the_dump_too() -> None:
     )
 
 
-# --- a cancellation meanwhile
+# --- a cancellation during the dump
 
 
 def test_a_cancellation_cuts_the_dump_short_and_is_passed_on() -> None:
@@ -256,7 +256,7 @@ def test_a_cancellation_cuts_the_dump_short_and_is_passed_on() -> None:
 
 
 @pytest.mark.parametrize("delivered", [False, True])
-def test_nobody_gets_the_same_signal_twice(delivered: bool) -> None:
+def test_no_process_gets_the_same_signal_twice(delivered: bool) -> None:
     machine = play(
         DUMP_ONLY, *DUMPING, (10.5, Cancel(TERM, 10.5, delivered=delivered), StopTree(TERM, skip_signal=delivered))
     )
@@ -274,7 +274,7 @@ def test_a_cancellation_by_kill_kills() -> None:
     )
 
 
-def test_where_there_is_no_grace_nothing_is_passed_on_to_the_dead() -> None:
+def test_without_a_grace_no_cancellation_is_passed_on() -> None:
     play(
         Policy(timeout=10, dump_signal=QUIT, kill_after=0),
         STARTED,
@@ -284,7 +284,7 @@ def test_where_there_is_no_grace_nothing_is_passed_on_to_the_dead() -> None:
     )
 
 
-def test_a_pause_leaves_the_rest_of_its_time() -> None:
+def test_a_pause_leaves_the_rest_of_the_dump_time() -> None:
     play(
         DUMP_ONLY,
         *DUMPING,

@@ -1,4 +1,4 @@
-"""The one table of exit codes, and that no other place in supervise has numbers of its own."""
+"""The one table of exit codes: no other module has an exit code as a bare number."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""Extension of the completion deadline, and the idle stop that is put off."""
+"""Extensions of the completion deadline, and idle stops that are put off."""
 
 from supervise.core.events import (
     Activity,
@@ -83,7 +83,7 @@ def test_an_idle_tree_is_stopped_at_the_deadline_it_had() -> None:
     )
 
 
-def test_one_that_stops_being_active_is_not_extended_again() -> None:
+def test_a_tree_that_stops_being_active_is_not_extended_again() -> None:
     play(
         policy(max_extension=100, extend_by=10),
         STARTED,
@@ -102,11 +102,11 @@ def test_one_that_stops_being_active_is_not_extended_again() -> None:
     )
 
 
-def test_without_a_cap_nobody_looks() -> None:
+def test_without_a_cap_no_sample_is_taken() -> None:
     play(policy(), STARTED, (20.0, TICK, Ask()))
 
 
-def test_output_as_evidence_needs_no_look_at_the_tree() -> None:
+def test_output_as_evidence_needs_no_sample() -> None:
     seen = Activity(frozenset({"output"}))
     play(
         policy(max_extension=5, extend_by=10, extend_on=frozenset({"output"})),
@@ -119,7 +119,7 @@ def test_output_as_evidence_needs_no_look_at_the_tree() -> None:
     )
 
 
-def test_output_of_before_the_window_is_none() -> None:
+def test_output_from_before_the_window_is_no_activity() -> None:
     play(
         policy(max_extension=5, extend_on=frozenset({"output"})),
         STARTED,
@@ -138,7 +138,7 @@ def test_an_answer_that_never_comes_does_not_prevent_an_extension() -> None:
     )
 
 
-def test_a_cap_that_is_over_before_we_come_is_no_extension() -> None:
+def test_a_cap_that_ends_before_a_late_tick_gives_no_extension() -> None:
     play(
         policy(max_extension=5, extend_by=3),
         STARTED,
@@ -149,7 +149,7 @@ def test_a_cap_that_is_over_before_we_come_is_no_extension() -> None:
     )
 
 
-def test_a_late_look_extends_from_now_where_the_step_is_over() -> None:
+def test_a_tick_later_than_a_step_extends_from_now() -> None:
     play(
         policy(max_extension=50, extend_by=3),
         STARTED,
@@ -160,7 +160,7 @@ def test_a_late_look_extends_from_now_where_the_step_is_over() -> None:
     )
 
 
-def test_what_the_user_added_is_beyond_the_cap() -> None:
+def test_time_added_by_the_user_is_beyond_the_cap() -> None:
     play(
         policy(max_extension=5, extend_by=30),
         STARTED,
@@ -221,7 +221,7 @@ def test_a_pause_within_the_window_is_no_part_of_it() -> None:
     )
 
 
-def test_nobody_looks_at_a_mark_itself() -> None:
+def test_no_sample_is_taken_at_a_mark_itself() -> None:
     play(
         Policy(timeout=20, activity_window=2.5, max_extension=5, warn_at=(10.0,)),
         STARTED,
@@ -246,7 +246,7 @@ def test_an_idle_stop_is_put_off_within_the_grace() -> None:
     )
 
 
-def test_a_byte_gives_the_whole_grace_anew() -> None:
+def test_a_byte_restores_the_whole_idle_grace() -> None:
     machine = play(
         Policy(warn_at=(), idle_timeout=20, idle_grace=8),
         STARTED,

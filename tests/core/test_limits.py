@@ -1,4 +1,4 @@
-"""Three limits: access, completion, idle; the question before each verdict."""
+"""The limits for access, completion and silence, and the question before each verdict."""
 
 import pytest
 
@@ -77,7 +77,7 @@ def test_completion_counts_from_access() -> None:
     )
 
 
-def test_access_does_not_come_in_time() -> None:
+def test_a_command_that_does_not_come_up_in_time() -> None:
     cause = timeout("access", 5.0, 5)
     play(
         policy(access_timeout=5, timeout=100, idle_timeout=1),
@@ -101,7 +101,7 @@ def test_access_by_a_byte_on_stderr_which_does_not_count_for_idle() -> None:
     )
 
 
-def test_access_by_other_evidence_and_only_once() -> None:
+def test_access_by_a_sign_other_than_output_comes_once() -> None:
     play(
         policy(access_timeout=5, access_on=frozenset({"port=8080", "manual"}), timeout=10),
         (0.0, Started(1)),
@@ -127,7 +127,7 @@ def test_any_one_of_several_signs_is_enough() -> None:
         )
 
 
-def test_a_sign_that_was_not_asked_for_is_none_and_a_user_is_told_so() -> None:
+def test_a_sign_that_access_on_does_not_name_is_refused_to_a_user() -> None:
     play(
         policy(access_timeout=5, access_on=frozenset({"file=/up"})),
         (0.0, Started(1)),
@@ -150,7 +150,7 @@ def test_output_that_is_no_sign_of_access_counts_for_idle() -> None:
     )
 
 
-def test_what_was_tried_last_is_told_with_the_verdict() -> None:
+def test_the_verdict_names_the_latest_probes() -> None:
     cause = Cause(
         "access_timeout",
         5.0,
@@ -185,7 +185,7 @@ def test_the_command_ends_before_access() -> None:
     )
 
 
-def test_a_byte_of_before_the_deadline_told_after_it_is_access() -> None:
+def test_a_byte_from_before_the_deadline_that_arrives_late_is_access() -> None:
     play(
         policy(access_timeout=5, timeout=10),
         (0.0, Started(1)),
@@ -205,7 +205,7 @@ def test_a_byte_of_before_the_deadline_told_after_it_is_access() -> None:
         (Ready("attach", 5.001), "attach"),
     ],
 )
-def test_what_comes_after_the_access_deadline_revives_nothing(late: object, refused: str | None) -> None:
+def test_a_sign_after_the_access_deadline_gives_no_access(late: object, refused: str | None) -> None:
     refusal = [Refused(refused, "the access limit has run out")] if refused else []
     play(
         policy(access_timeout=5, access_on=frozenset({"output", "manual", "port=80"}), timeout=10),
@@ -217,7 +217,7 @@ def test_what_comes_after_the_access_deadline_revives_nothing(late: object, refu
     )
 
 
-def test_even_before_we_came_to_ask() -> None:
+def test_a_late_sign_gives_no_access_even_before_the_question() -> None:
     play(
         policy(access_timeout=5),
         (0.0, Started(1)),
@@ -227,7 +227,7 @@ def test_even_before_we_came_to_ask() -> None:
     )
 
 
-def test_the_first_bytes_can_be_told_before_the_start() -> None:
+def test_the_first_bytes_can_arrive_before_the_start() -> None:
     play(
         policy(access_timeout=5, idle_timeout=10),
         (0.01, out(0.01)),
@@ -238,7 +238,7 @@ def test_the_first_bytes_can_be_told_before_the_start() -> None:
     )
 
 
-def test_idle_counts_from_the_last_byte_even_where_it_is_told_late() -> None:
+def test_idle_counts_from_the_last_byte_even_if_it_arrives_late() -> None:
     play(
         policy(idle_timeout=10),
         (0.0, Started(1)),
@@ -249,7 +249,7 @@ def test_idle_counts_from_the_last_byte_even_where_it_is_told_late() -> None:
     )
 
 
-def test_news_of_output_during_the_question_saves_the_command() -> None:
+def test_output_that_arrives_during_the_question_saves_the_command() -> None:
     play(
         policy(idle_timeout=10),
         (0.0, Started(1)),
@@ -260,7 +260,7 @@ def test_news_of_output_during_the_question_saves_the_command() -> None:
     )
 
 
-def test_unread_bytes_are_our_slowness() -> None:
+def test_unread_bytes_restart_the_idle_clock() -> None:
     play(
         policy(idle_timeout=10),
         (0.0, Started(1)),
@@ -273,7 +273,7 @@ def test_unread_bytes_are_our_slowness() -> None:
     )
 
 
-def test_unread_bytes_save_nobody_from_another_limit() -> None:
+def test_unread_bytes_do_not_move_another_limit() -> None:
     play(
         policy(timeout=10, idle_timeout=10),
         (0.0, Started(1)),
@@ -282,7 +282,7 @@ def test_unread_bytes_save_nobody_from_another_limit() -> None:
     )
 
 
-def test_an_answer_that_does_not_come_is_waited_for_50_ms() -> None:
+def test_the_machine_waits_50_ms_for_an_answer() -> None:
     play(
         policy(timeout=10),
         (0.0, Started(1)),
@@ -304,7 +304,7 @@ def test_an_exit_during_the_question_wins() -> None:
     )
 
 
-def test_the_earliest_deadline_is_the_cause_also_where_we_are_late() -> None:
+def test_the_earliest_deadline_is_the_cause_even_at_a_late_tick() -> None:
     play(
         policy(timeout=10, idle_timeout=4),
         (0.0, Started(1)),
@@ -323,7 +323,7 @@ def test_at_a_tie_completion_comes_before_idle() -> None:
     )
 
 
-def test_what_fell_due_after_the_question_needs_its_own() -> None:
+def test_a_deadline_that_falls_due_after_the_question_needs_its_own() -> None:
     play(
         policy(timeout=10.03, idle_timeout=10),
         (0.0, Started(1)),
@@ -379,7 +379,7 @@ def test_a_ready_that_comes_after_the_verdict_is_refused() -> None:
     )
 
 
-def test_who_attaches_may_want_no_more_than_to_see() -> None:
+def test_an_attach_that_is_no_sign_of_access_is_ignored() -> None:
     play(
         policy(access_timeout=5),
         (0.0, Started(1)),
@@ -409,14 +409,14 @@ def test_deadlines_for_a_display() -> None:
     assert machine.deadlines == {}
 
 
-def test_the_verdict_is_as_of_the_moment_at_which_the_command_was_found_alive() -> None:
+def test_the_verdict_has_the_time_at_which_the_command_was_found_alive() -> None:
     cause = timeout("completion", 10.001, 10)
     play(
         policy(timeout=10),
         (0.0, Started(1)),
         (10.0, TICK, Ask()),
         (10.004, Answered(pending=False, at=10.001), StopTree(TERM), verdict(cause)),
-        # Told late: it ended between that moment and the answer's arrival.
+        # The event arrives late: the command ended between that moment and the arrival of the answer.
         (10.005, ended(10.002, 3)),
         (10.005, Emptied()),
         (10.005, Drained(), settled(cause, Exit(3), 124)),

@@ -1,4 +1,4 @@
-"""How a run ends: the table of outcomes and exit codes."""
+"""The table of outcomes and exit codes."""
 
 import pytest
 
@@ -59,7 +59,7 @@ def test_name_and_code(cause: Cause | None, exit: Exit | None, policy: Policy, n
     assert (outcome.cause, outcome.exit) == (cause, exit)
 
 
-def test_only_a_cancellation_by_int_is_died_of() -> None:
+def test_supervise_dies_only_of_a_cancellation_by_int() -> None:
     assert settle(cancelled(5, INT), Exit(0), PLAIN).die_of == INT
     assert settle(cancelled(5, TERM), Exit(None, TERM), PLAIN).die_of is None
     assert settle(None, Exit(None, INT), PLAIN).die_of is None
@@ -68,13 +68,13 @@ def test_only_a_cancellation_by_int_is_died_of() -> None:
     assert settle(cancelled(5, INT), None, PRESERVE).die_of == INT
 
 
-def test_the_reason_where_there_is_something_to_say() -> None:
+def test_the_reason_of_an_outcome() -> None:
     assert settle(failed_spawn("not_found"), None, PLAIN).reason == "why"
     assert settle(None, Exit(1), PLAIN) == Outcome("failed", 1, exit=Exit(1))
     assert "lost" in (settle(None, Exit(None), PLAIN).reason or "")
 
 
-def test_a_code_of_ours_is_a_plain_number():
-    """Marshal, by which a report goes to the process that writes a record, knows no enum."""
+def test_the_exit_code_of_an_outcome_is_a_plain_number():
+    """marshal, which sends a report to the process that writes a record, knows no enum."""
     outcome = settle(Cause("completion_timeout", 2.0), Exit(None, 15), Policy())
     assert (type(outcome.exit_code), outcome.exit_code) == (int, 124)

@@ -1,4 +1,4 @@
-"""While we are stopped, time stands still."""
+"""While the supervisor is stopped, its time stands still."""
 
 import pytest
 
@@ -39,7 +39,7 @@ STARTED = (0.0, Started(1))
 
 
 @pytest.mark.parametrize(("before", "now"), [(9.0, 19.0), (10.0, 20.0), (14.0, 20.0), (20.0, 20.0), (25.0, 25.0)])
-def test_a_time_that_is_told_after_the_pause(before: float, now: float) -> None:
+def test_a_time_that_arrives_after_the_pause(before: float, now: float) -> None:
     pauses = Pauses()
     pauses.begin(10.0)
     pauses.begin(12.0)
@@ -55,7 +55,7 @@ def test_several_pauses_add_up() -> None:
     assert [pauses.moved(t) for t in (5.0, 15.0, 25.0, 30.5, 40.0)] == [16.0, 21.0, 26.0, 31.0, 40.0]
 
 
-def test_an_end_without_a_beginning_is_none() -> None:
+def test_an_end_without_a_beginning_is_no_pause() -> None:
     assert Pauses().end(10.0) == 0.0
 
 
@@ -76,7 +76,7 @@ def test_deadlines_and_marks_move() -> None:
     assert machine.handle(ALIVE, 5000.02)[0] == StopTree(TERM)
 
 
-def test_output_of_before_the_pause_is_told_after_it() -> None:
+def test_output_from_before_the_pause_that_arrives_after_it() -> None:
     machine = play(
         Policy(idle_timeout=40, warn_at=()),
         STARTED,
@@ -98,7 +98,7 @@ def test_an_exit_during_the_pause_leaves_the_whole_drain() -> None:
     )
 
 
-def test_an_exit_during_the_pause_that_is_told_after_it() -> None:
+def test_an_exit_during_the_pause_that_arrives_after_it() -> None:
     play(
         Policy(),
         STARTED,
@@ -132,14 +132,14 @@ def test_the_grace_moves() -> None:
     )
 
 
-def test_what_is_due_already_waits_for_the_end_of_the_pause() -> None:
+def test_a_due_deadline_waits_for_the_end_of_the_pause() -> None:
     machine = play(Policy(timeout=10, warn_at=()), STARTED, (20.0, Late(Paused())))
     assert machine.handle(TICK, 25.0) == []
     machine.handle(Resumed(), 30.0)
     assert machine.handle(TICK, 30.0) == [Ask()]
 
 
-def test_what_waits_for_the_start_moves_too() -> None:
+def test_postponed_events_move_too() -> None:
     play(
         Policy(),
         (1.0, Cancel(INT, 1.0)),
@@ -170,12 +170,12 @@ def test_a_deadline_that_was_due_before_the_pause_is_due_after_it() -> None:
         (86400.0, LONGEST_BEAT_SECONDS),
     ],
 )
-def test_a_beat_is_a_part_of_what_is_left(left: float, seconds: float) -> None:
+def test_a_beat_is_a_part_of_the_time_that_is_left(left: float, seconds: float) -> None:
     assert beat(left) == seconds
 
 
 def test_a_day_has_few_beats() -> None:
-    """So waiting costs next to nothing: two in a minute at most, but for the last minutes."""
+    """At most two wake-ups a minute except in the last minutes, so waiting costs next to nothing."""
     left, beats = 86400.0, 0
     while left > 0:
         left -= beat(left)

@@ -1,7 +1,7 @@
-"""The tables of --pty in every history: a world of chance, with the kernel's rules for a terminal, around them.
+"""The tables of --pty in random histories, within the kernel's rules for a terminal.
 
-The kernel: a read gives EIO when no process has the command's side open, or when that side was hung up by vhangup(2),
-which leaves every open of it dead; the closing of the supervisor's side hangs up.
+A read gives EIO if no process has the command's side open, or if vhangup(2) has hung that side up, which makes every
+open of it useless. When the supervisor closes its side, the terminal hangs up.
 """
 
 import pytest
@@ -17,19 +17,19 @@ OWN_ACTIONS = {"make", "hold_open", "set_modes", "size", "write", "write_end", "
 
 
 class Terminal:
-    """One attempt's terminal as the kernel has it, and our state of it."""
+    """The terminal of one attempt as the kernel has it, and the state that the table gives it."""
 
     def __init__(self) -> None:
         self.state = "new"
         self.has_master = self.has_peer = False
         self.is_peer_dead = False
         self.others = 0
-        """Opens of the command's side that are not ours."""
+        """Opens of the command's side by other processes than the supervisor."""
         self.has_modes = False
         self.written = 0
         self.releases = 0
 
-    def happens(self, event: str) -> None:
+    def handle(self, event: str) -> None:
         self.state, actions = OWN[event][self.state]  # type: ignore[index, assignment]
         for action in actions:
             getattr(self, action)()
@@ -67,99 +67,99 @@ class Terminal:
         self.others = 0
 
     @property
-    def is_vacant(self) -> bool:
-        """A read gives EIO."""
+    def is_all_closed(self) -> bool:
+        """Return whether a read gives EIO."""
         return self.has_master and not self.others and (not self.has_peer or self.is_peer_dead)
 
 
 class World(RuleBasedStateMachine):
-    """A run with retries on a terminal, as chance will have it."""
+    """A run with retries on a terminal; hypothesis chooses what happens."""
 
     def __init__(self) -> None:
         super().__init__()
         self.own: Terminal | None = None
         self.is_alive = False
-        """The command."""
-        self.is_abandoned = False
-        """Its output has no reader any more."""
-        self.is_unneeded_due = False
-        """The pump has ended, and the loop has not heard of it."""
+        """The command is alive."""
+        self.has_lost_reader = False
+        """The command's output has no reader any more."""
+        self.is_pump_end_unreported = False
+        """The pump has ended, and the loop does not know that yet."""
         self.caller = "absent"
-        self.is_near = False
-        """We are in the foreground of the caller's terminal."""
+        self.is_foreground = False
+        """supervise is in the foreground of the caller's terminal."""
         self.modes = "found"
-        """`found`, `raw`, `showing`: as we have set it; `others`: as another group has."""
-        self.is_over = False
+        """`found`, `raw`, `showing`: the modes that supervise has set; `others`: those of another process group."""
+        self.has_ended = False
 
-    def called(self, event: str) -> None:
+    def handle_caller_event(self, event: str) -> None:
         self.caller, actions = CALLER[event][self.caller]  # type: ignore[index, assignment]
         for action in actions:
             if action == "restore":
-                # It looks for itself whose it is.
-                self.modes = "found" if self.is_near or self.modes in ("raw", "showing") else self.modes
+                # The action looks itself which group has the terminal.
+                self.modes = "found" if self.is_foreground or self.modes in ("raw", "showing") else self.modes
             else:
-                assert self.is_near, f"{action} in the background"
+                assert self.is_foreground, f"{action} in the background"
                 self.modes = {"take": "raw", "show": "showing"}[action]
 
     def pump_turn(self) -> None:
-        """The pump reads as soon as there is something to read, EIO too."""
-        while self.own and self.own.is_vacant:
-            self.own.happens("all_closed")
+        """Let the pump read: it reads as soon as there are bytes or EIO."""
+        while self.own and self.own.is_all_closed:
+            self.own.handle("all_closed")
         if self.own and self.own.state == "closed":
-            self.is_unneeded_due = True
+            self.is_pump_end_unreported = True
 
     # --- the run
 
-    @precondition(lambda self: not self.is_alive and not self.is_over)
+    @precondition(lambda self: not self.is_alive and not self.has_ended)
     @rule()
     def attempt_begins(self) -> None:
         if self.own and self.own.state != "closed":
-            # The attempt before it is cut.
-            self.own.happens("reader_gone")
+            # The output of the last attempt is cut.
+            self.own.handle("reader_gone")
         self.own = Terminal()
-        self.own.happens("opened")
-        self.called("needed")
-        self.is_alive, self.is_abandoned, self.is_unneeded_due = True, False, False
+        self.own.handle("opened")
+        self.handle_caller_event("needed")
+        self.is_alive, self.has_lost_reader, self.is_pump_end_unreported = True, False, False
         self.own.others = 1
 
     @precondition(lambda self: self.is_alive)
     @rule(starts=st.booleans())
     def command_ends(self, starts: bool) -> None:
-        """Or it never was."""
+        """End the command, which may never have been started."""
         assert self.own
         self.is_alive = False
         if not starts:
             self.own.others = 0
-        self.own.happens("ended")
-        self.called("ended")
+        self.own.handle("ended")
+        self.handle_caller_event("ended")
         self.pump_turn()
 
     @precondition(lambda self: self.own is not None)
     @rule()
     def reader_leaves(self) -> None:
-        """Or nobody waits for more."""
+        """Let the reader of the output leave, or the supervisor stop waiting for more output."""
         assert self.own
-        self.own.happens("reader_gone")
-        self.is_abandoned = self.is_unneeded_due = True
+        self.own.handle("reader_gone")
+        self.has_lost_reader = self.is_pump_end_unreported = True
 
-    @precondition(lambda self: self.is_unneeded_due)
+    @precondition(lambda self: self.is_pump_end_unreported)
     @rule()
-    def end_of_the_pump_is_heard(self) -> None:
-        self.called("not_needed")
-        self.is_unneeded_due = False
+    def pump_end_is_reported(self) -> None:
+        self.handle_caller_event("not_needed")
+        self.is_pump_end_unreported = False
 
     # --- the tree
 
     @precondition(lambda self: self.own and self.own.others and self.own.has_master)
     @rule()
-    def a_process_lets_go(self) -> None:
+    def a_process_closes_the_terminal(self) -> None:
         assert self.own
         self.own.others -= 1
         self.pump_turn()
 
     @precondition(lambda self: self.own and self.own.has_master and (self.is_alive or self.own.others))
     @rule()
-    def a_process_opens_it(self) -> None:
+    def a_process_opens_the_terminal(self) -> None:
         assert self.own
         assert self.own.has_master
         self.own.others += 1
@@ -175,47 +175,47 @@ class World(RuleBasedStateMachine):
 
     @precondition(lambda self: self.own is not None)
     @rule(event=st.sampled_from(["resized", "typed", "input_ended"]))
-    def something_for_the_command(self, event: str) -> None:
+    def the_caller_acts(self, event: str) -> None:
         assert self.own
         before = self.own.written
-        self.own.happens(event)
+        self.own.handle(event)
         if event != "resized":
-            # Whoever types is heard as long as the command can hear.
-            assert (self.own.written > before) == (self.is_alive and not self.is_abandoned)
+            # Keys reach the command as long as the command can read them.
+            assert (self.own.written > before) == (self.is_alive and not self.has_lost_reader)
 
     @rule()
-    def resized_without_any(self) -> None:
-        Terminal().happens("resized")
+    def resized_without_a_terminal(self) -> None:
+        Terminal().handle("resized")
 
-    @precondition(lambda self: not self.is_over)
-    @rule(is_near=st.booleans())
-    def a_look(self, is_near: bool) -> None:
-        if is_near != self.is_near:
-            self.is_near = is_near
-            if not is_near and self.modes != "found":
+    @precondition(lambda self: not self.has_ended)
+    @rule(is_foreground=st.booleans())
+    def the_supervisor_looks_for_its_group(self, is_foreground: bool) -> None:
+        if is_foreground != self.is_foreground:
+            self.is_foreground = is_foreground
+            if not is_foreground and self.modes != "found":
                 self.modes = "others"
-            elif is_near:
-                # A shell that gives it to a job sets it as it was.
+            elif is_foreground:
+                # A shell restores the modes when it gives the terminal to a job.
                 self.modes = "found"
-        self.called("foreground" if is_near else "background")
+        self.handle_caller_event("foreground" if is_foreground else "background")
 
-    @precondition(lambda self: not self.is_over)
-    @rule(is_near=st.booleans())
-    def stopped_and_continued(self, is_near: bool) -> None:
-        self.called("paused")
+    @precondition(lambda self: not self.has_ended)
+    @rule(is_foreground=st.booleans())
+    def stopped_and_continued(self, is_foreground: bool) -> None:
+        self.handle_caller_event("paused")
         assert self.modes in ("found", "others"), "a shell gets a raw terminal"
-        self.is_near = is_near
+        self.is_foreground = is_foreground
         self.modes = "found"
-        self.called("foreground" if is_near else "background")
+        self.handle_caller_event("foreground" if is_foreground else "background")
 
-    @precondition(lambda self: not self.is_over)
+    @precondition(lambda self: not self.has_ended)
     @rule()
     def run_is_over(self) -> None:
-        self.called("run_ended")
-        self.is_over = True
+        self.handle_caller_event("run_ended")
+        self.has_ended = True
         assert self.modes in ("found", "others")
         if self.own:
-            self.own.happens("reader_gone")
+            self.own.handle("reader_gone")
             assert not self.own.has_master
             assert not self.own.has_peer
         self.is_alive = False
@@ -224,7 +224,7 @@ class World(RuleBasedStateMachine):
 
     @invariant()
     def command_keeps_its_terminal(self) -> None:
-        if self.own and self.is_alive and not self.is_abandoned:
+        if self.own and self.is_alive and not self.has_lost_reader:
             assert self.own.state == "open"
             assert self.own.has_modes
 
@@ -235,20 +235,20 @@ class World(RuleBasedStateMachine):
             assert (self.own.has_master, self.own.has_peer) == held[self.own.state]
 
     @invariant()
-    def nothing_vacant_is_left_open(self) -> None:
-        assert not (self.own and self.own.is_vacant)
+    def no_terminal_that_all_have_closed_stays_open(self) -> None:
+        assert not (self.own and self.own.is_all_closed)
 
     @invariant()
     def caller_is_raw_for_a_command_alone(self) -> None:
         if self.caller == "raw":
-            assert self.is_near
+            assert self.is_foreground
             assert self.modes == "raw"
-            assert self.is_alive or self.is_unneeded_due
-        if self.caller in ("unused", "absent") and self.is_near:
+            assert self.is_alive or self.is_pump_end_unreported
+        if self.caller in ("unused", "absent") and self.is_foreground:
             assert self.modes == "found"
         if self.caller == "showing":
             assert not self.is_alive
-        if self.is_near and self.is_alive and not self.is_abandoned and not self.is_over:
+        if self.is_foreground and self.is_alive and not self.has_lost_reader and not self.has_ended:
             assert self.caller == "raw"
 
 
@@ -257,18 +257,18 @@ def test_every_history_of_a_run_on_a_terminal() -> None:
 
 
 @pytest.mark.parametrize(("table", "states"), [(OWN, OWN_STATES), (CALLER, CALLER_STATES)], ids=["own", "caller"])
-def test_every_event_is_answered_in_every_state(table: dict, states: tuple[str, ...]) -> None:
+def test_every_event_has_an_entry_for_every_state(table: dict, states: tuple[str, ...]) -> None:
     for event, row in table.items():
         assert tuple(row) == states, event
         assert {after for after, _ in row.values()} <= {*states}
 
 
-def test_a_terminal_that_is_closed_stays_so() -> None:
+def test_a_closed_terminal_stays_closed() -> None:
     assert {row["closed"] for row in OWN.values()} == {("closed", ())}
 
 
-def test_no_action_without_a_terminal() -> None:
-    """But for its making: no descriptor is named that is not there."""
+def test_no_action_on_a_terminal_that_does_not_exist() -> None:
+    """Before `make`, no action may use a descriptor."""
     for event, row in OWN.items():
         assert row["new"][1] == (("make", "hold_open", "set_modes", "size") if event == "opened" else ())
     assert {action for row in OWN.values() for _, actions in row.values() for action in actions} == OWN_ACTIONS

@@ -1,4 +1,4 @@
-"""Several attempts: which end is followed by another one, the back-off, and the deadlines of the whole run."""
+"""Several attempts: which outcome is retried, the back-off, and the deadlines of the whole run."""
 
 import pytest
 
@@ -66,17 +66,17 @@ FAILED = Outcome("failed", 1, None, Exit(1))
 
 @pytest.fixture(autouse=True)
 def _no_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Delays that the eye can check."""
+    """Switch the jitter off, so that the delays are round numbers."""
     monkeypatch.setattr(retry, "JITTER_SHARE", 0.0)
 
 
 def ends(at: float, code: int | None = 75, signal: int | None = None) -> tuple[Row, ...]:
-    """The command ends, and nothing is left of it; the last row's actions are yet to be added."""
+    """Return the rows of a command that ends without stragglers; the actions of the last row are still to be added."""
     return (at, ended(at, code, signal)), (at, Emptied()), (at, Drained())
 
 
 def ends_with(at: float, outcome: Outcome, number: int, most: int, delay: float) -> tuple[Row, ...]:
-    """It ends with that, and there will be another attempt."""
+    """Return the rows of a command that ends with that outcome and is retried."""
     assert outcome.exit
     *before, last = ends(at, outcome.exit.code, outcome.exit.signal)
     return *before, (*last, RetryScheduled(number, most, delay, outcome))
@@ -94,7 +94,7 @@ def outer(at: float, granted: float) -> Cause:
     return Cause("outer_deadline", at, limit="outer", limit_seconds=granted)
 
 
-# --- one after the other
+# --- several attempts
 
 
 def test_without_retries_the_first_end_is_the_end() -> None:
@@ -176,11 +176,11 @@ def test_the_first_attempt_s_samples_are_no_evidence_for_the_second() -> None:
     assert machine.wake_at == 64.0
 
 
-def test_a_delay_of_nothing() -> None:
+def test_a_delay_of_zero() -> None:
     play(Policy(retries=1, retry_delay=0.0), STARTED, *ends_with(5.0, LATER, 2, 2, 0.0), *starts(5.0, 2))
 
 
-# --- which end
+# --- which outcome is retried
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_which_end_is_followed_by_another_attempt(
     assert retry.is_wanted(retry.first(policy), outcome, 6.0) is is_wanted
 
 
-def test_by_default_what_hangs_and_what_asks_for_it() -> None:
+def test_the_default_retries_after_hangs_and_exit_code_75() -> None:
     assert Policy().retry_on == {"access", "idle", "resumable"}
 
 
@@ -235,13 +235,13 @@ def test_a_second_attempt_that_cannot_be_started_is_the_end() -> None:
     )  # fmt: skip
 
 
-def test_whose_bytes_were_shown_is_not_run_again_where_only_the_silent_are() -> None:
+def test_retry_if_silent_does_not_retry_an_attempt_that_printed() -> None:
     policy = Policy(retries=1, retry_if_silent=True)
     *before, last = ends(6.0)
     end = settled(None, Exit(75), 75, "resumable")
     play(policy, STARTED, (5.0, out(5.0)), *before, (*last, end))
     play(policy, STARTED, *ends_with(6.0, LATER, 2, 2, 1.0))
-    # Its last words come after its end, or after the signal.
+    # The last bytes come after the end of the command, or after the signal.
     play(policy, STARTED, (6.0, ended(6.0, 75)), (6.0, Emptied()), (6.1, out(6.1)), (6.2, Drained(), end))
     idle = timeout("idle", 5.0, 5)
     play(
@@ -269,7 +269,7 @@ def delays(policy: Policy, jitter: float, count: int) -> list[float]:
     return found
 
 
-def test_the_delay_doubles_up_to_its_most() -> None:
+def test_the_delay_doubles_up_to_its_maximum() -> None:
     policy = Policy(retries=100, retry_delay=1.0, retry_delay_max=10.0)
     assert delays(policy, 0.0, 6) == [1.0, 2.0, 4.0, 8.0, 10.0, 10.0]
     assert delays(policy, 0.5, 80)[-1] == 10.0
@@ -283,12 +283,12 @@ def test_chance_takes_up_to_a_quarter_off(monkeypatch: pytest.MonkeyPatch) -> No
     seen = [delays(policy, jitter, len(nominal)) for jitter in (0.0, 0.3, 0.7, 0.999)]
     for found in seen:
         assert all(0.75 * most < delay <= most for delay, most in zip(found, nominal, strict=True))
-        # One number of chance makes another one of each delay.
+        # One random number gives each delay another jitter.
         assert len({round(delay / most, 6) for delay, most in zip(found, nominal, strict=True)}) == len(nominal)
     assert len({found[0] for found in seen}) == len(seen)
 
 
-# --- who is left of the last attempt
+# --- processes that the last attempt has left
 
 
 def test_stragglers_are_killed_before_the_next_attempt() -> None:
@@ -308,7 +308,7 @@ def test_stragglers_are_left_where_no_attempt_follows() -> None:
 
 
 def test_no_attempt_begins_beside_one_that_cannot_be_killed() -> None:
-    """It ends as it would without retries, within a bound, and says why."""
+    """The run ends as it would without retries, within a bound, and says why."""
     end = settled(None, Exit(75), 75, "resumable")
     unknown = "whether attempt 1 is still alive is not known: no KILL was answered"
     play(
@@ -328,7 +328,7 @@ def test_no_attempt_begins_beside_one_that_cannot_be_killed() -> None:
     )
 
 
-def test_nor_beside_one_that_a_limit_could_not_stop() -> None:
+def test_no_attempt_begins_beside_one_that_a_limit_could_not_stop() -> None:
     cause = timeout("idle", 10.0, 10.0)
     machine = Machine(Policy(idle_timeout=10.0, retries=1, kill_after=1.0))
     told: list[object] = []
@@ -347,7 +347,7 @@ def test_nor_beside_one_that_a_limit_could_not_stop() -> None:
     assert machine.phase is Phase.DONE
 
 
-def test_a_cancellation_while_they_are_killed_ends_the_run() -> None:
+def test_a_cancellation_while_stragglers_are_killed_ends_the_run() -> None:
     cause = cancelled(5.2)
     play(
         Policy(retries=1),
@@ -359,7 +359,7 @@ def test_a_cancellation_while_they_are_killed_ends_the_run() -> None:
     )
 
 
-def test_what_a_straggler_prints_meanwhile_was_shown() -> None:
+def test_output_of_a_straggler_counts_for_retry_if_silent() -> None:
     play(
         Policy(retries=1, retry_if_silent=True),
         STARTED,
@@ -370,7 +370,7 @@ def test_what_a_straggler_prints_meanwhile_was_shown() -> None:
     )
 
 
-def test_news_of_the_last_attempt_are_not_the_next_one_s() -> None:
+def test_late_events_of_the_last_attempt_do_not_count_for_the_next() -> None:
     stale: list[Event] = [out(5.5), ended(5.5, 3), Emptied(), Drained(), Answered(False), sample(5.5), Started(1)]
     machine = play(Policy(retries=1), STARTED, *ends_with(5.0, LATER, 2, 2, 1.0), *[(5.5, one) for one in stale])
     assert machine.phase is Phase.BACKOFF
@@ -381,7 +381,7 @@ def test_news_of_the_last_attempt_are_not_the_next_one_s() -> None:
     assert machine.phase is Phase.RUNNING
 
 
-# --- the user meanwhile
+# --- requests of the user between attempts
 
 
 @pytest.mark.parametrize(("signal", "code", "die_of"), [(INT, 130, INT), (TERM, 143, None)])
@@ -397,7 +397,7 @@ def test_a_cancellation_in_a_back_off_ends_the_run(signal: int, code: int, die_o
     assert machine.wake_at == float("inf")
 
 
-def test_after_a_cancellation_nothing_is_tried_again() -> None:
+def test_no_attempt_follows_a_cancellation() -> None:
     idle = timeout("idle", 5.0, 5)
     verdict_of_idle: tuple[Row, ...] = (
         STARTED,
@@ -422,7 +422,7 @@ def test_after_a_cancellation_nothing_is_tried_again() -> None:
         (5.3, Cancel(INT, 5.3)),
         (5.4, Drained(), end),
     )
-    # It waits for an answer when the command ends by itself.
+    # The cancellation waits for an answer when the command ends by itself.
     play(
         policy,
         STARTED,
@@ -442,11 +442,11 @@ def test_a_cancellation_of_an_attempt_that_never_comes_to_exist() -> None:
         (7.0, Cancel(TERM, 7.0)),
     )
     assert machine.handle(Tick(), 7.1)[-1] == KillTree()
-    # The guardian that hangs cannot start another one.
+    # A guardian that hangs cannot start another attempt.
     assert isinstance(machine.handle(Emptied(), 7.3)[-1], Settle)
 
 
-def test_what_is_added_in_a_back_off_is_for_the_next_attempt() -> None:
+def test_time_added_in_a_back_off_is_for_the_next_attempt() -> None:
     machine = play(
         Policy(retries=1, timeout=100, warn_at=()),
         STARTED,
@@ -484,10 +484,10 @@ def test_a_pause_in_a_back_off() -> None:
     )
 
 
-# --- the total
+# --- the total limit
 
 
-def test_the_total_is_of_all_attempts() -> None:
+def test_the_total_limit_counts_all_attempts() -> None:
     cause = total(20.0, 20)
     play(
         Policy(retries=5, timeout=12, total_timeout=20, warn_at=()),
@@ -511,7 +511,7 @@ def test_the_total_is_in_force_while_the_command_is_not_up() -> None:
     )
 
 
-def test_an_exit_before_the_total_s_verdict_wins() -> None:
+def test_an_exit_before_the_verdict_of_the_total_wins() -> None:
     *before, last = ends(20.0, 0)
     play(
         Policy(retries=1, total_timeout=20, warn_at=()),
@@ -522,7 +522,7 @@ def test_an_exit_before_the_total_s_verdict_wins() -> None:
     )
 
 
-def test_where_no_time_is_left_there_is_no_back_off() -> None:
+def test_without_time_left_there_is_no_back_off() -> None:
     *before, last = ends(20.0, 75)
     play(
         Policy(retries=1, total_timeout=20, warn_at=()),
@@ -533,7 +533,7 @@ def test_where_no_time_is_left_there_is_no_back_off() -> None:
     )
 
 
-def test_a_back_off_is_no_longer_than_what_is_left_and_the_total_ends_the_run_in_it() -> None:
+def test_the_total_bounds_a_back_off_and_ends_the_run_in_it() -> None:
     play(
         Policy(retries=1, retry_delay=10, total_timeout=20, warn_at=()),
         STARTED,
@@ -542,14 +542,14 @@ def test_a_back_off_is_no_longer_than_what_is_left_and_the_total_ends_the_run_in
     )
 
 
-def test_of_a_cancellation_and_a_total_in_a_back_off_the_first_wins_and_at_a_tie_the_total() -> None:
+def test_the_earlier_of_cancellation_and_total_wins_in_a_back_off() -> None:
     policy = Policy(retries=1, retry_delay=10, total_timeout=20, warn_at=())
     before = (STARTED, *ends_with(15.0, LATER, 2, 2, 5.0))
     play(policy, *before, (20.5, Late(Cancel(INT, 20.0)), settled(total(20.5, 20), None, 124)))
     play(policy, *before, (20.5, Late(Cancel(INT, 19.9)), settled(cancelled(19.9), None, 130, die_of=INT)))
 
 
-def test_the_marks_of_the_total_are_each_said_once_a_run() -> None:
+def test_each_mark_of_the_total_is_announced_once_a_run() -> None:
     play(
         Policy(retries=5, total_timeout=100, warn_at=(60, 10), warn_signal=10),
         STARTED,
@@ -561,7 +561,7 @@ def test_the_marks_of_the_total_are_each_said_once_a_run() -> None:
     )
 
 
-def test_a_mark_in_a_back_off_has_nobody_to_signal() -> None:
+def test_a_mark_in_a_back_off_sends_no_signal() -> None:
     play(
         Policy(retries=5, retry_delay=30, total_timeout=100, warn_at=(60, 10), warn_signal=10),
         STARTED,
@@ -572,7 +572,7 @@ def test_a_mark_in_a_back_off_has_nobody_to_signal() -> None:
     )
 
 
-def test_the_signal_that_warns_is_sent_once_a_run() -> None:
+def test_the_warn_signal_is_sent_once_in_all_attempts() -> None:
     play(
         Policy(retries=5, timeout=30, warn_at=(10,), warn_signal=10),
         STARTED,
@@ -583,7 +583,7 @@ def test_the_signal_that_warns_is_sent_once_a_run() -> None:
     )
 
 
-def test_the_total_moves_for_nobody_and_bounds_who_moves() -> None:
+def test_the_total_never_moves_and_bounds_every_extension() -> None:
     talking = Activity(frozenset({"output"}))
     policy = Policy(
         timeout=40, total_timeout=50, max_extension=60, extend_by=20, extend_on=frozenset({"output"}), warn_at=(5,)
@@ -602,7 +602,7 @@ def test_the_total_moves_for_nobody_and_bounds_who_moves() -> None:
     )
 
 
-def test_by_hand_no_further_than_the_total() -> None:
+def test_the_user_cannot_extend_beyond_the_total() -> None:
     machine = play(
         Policy(timeout=40, total_timeout=50, warn_at=()),
         STARTED,
@@ -614,7 +614,7 @@ def test_by_hand_no_further_than_the_total() -> None:
     assert machine.latest == 50.0
 
 
-def test_by_hand_in_a_back_off_no_further_than_the_total() -> None:
+def test_the_user_cannot_extend_beyond_the_total_in_a_back_off() -> None:
     play(
         Policy(retries=1, timeout=40, total_timeout=50, warn_at=()),
         STARTED,
@@ -641,10 +641,10 @@ def test_a_total_that_is_over_before_the_start() -> None:
     )
 
 
-# --- a run around us
+# --- the limit of an outer run
 
 
-def test_the_outer_run_s_time_is_no_timeout_of_ours() -> None:
+def test_the_end_of_an_outer_run_s_time_is_no_timeout() -> None:
     cause = outer(20.0, 20)
     play(
         Policy(retries=3, timeout=100, outer_deadline=20, warn_at=(5,)),
@@ -659,7 +659,7 @@ def test_the_outer_run_s_time_is_no_timeout_of_ours() -> None:
 
 
 @pytest.mark.parametrize("own", [{"timeout": 20}, {"total_timeout": 20}, {"idle_timeout": 20}, {"access_timeout": 20}])
-def test_at_a_tie_it_is_the_outer_one(own: dict[str, float]) -> None:
+def test_at_a_tie_the_outer_limit_is_the_cause(own: dict[str, float]) -> None:
     play(
         Policy(outer_deadline=20, warn_at=(), **own),  # type: ignore[arg-type]
         STARTED,
@@ -668,7 +668,7 @@ def test_at_a_tie_it_is_the_outer_one(own: dict[str, float]) -> None:
     )
 
 
-def test_a_shorter_limit_of_our_own_is_ours() -> None:
+def test_a_shorter_own_limit_is_the_cause() -> None:
     play(
         Policy(timeout=10, outer_deadline=20, warn_at=()),
         STARTED,
@@ -686,7 +686,7 @@ def test_an_outer_run_that_ends_in_a_back_off() -> None:
     )
 
 
-def test_a_status_that_is_preserved_is_still_told_as_what_it_was() -> None:
+def test_a_preserved_status_keeps_its_outcome() -> None:
     machine = play(
         Policy(outer_deadline=20, warn_at=(), preserve_status=True),
         STARTED,
@@ -700,7 +700,7 @@ def test_a_status_that_is_preserved_is_still_told_as_what_it_was() -> None:
     assert (end.outcome.name, end.outcome.exit_code, end.outcome.reason) == ("resumable", 3, "outer_deadline")
 
 
-def test_latest() -> None:
+def test_the_latest_end_of_an_attempt() -> None:
     machine = Machine(Policy(access_timeout=10, timeout=100, max_extension=50, total_timeout=1000))
     machine.handle(Started(1), 0.05)
     assert machine.latest == 160.05

@@ -1,4 +1,4 @@
-"""From the cause, or the command's own end, to the outcome: cancellation, grace, kill, stragglers, drain."""
+"""The way from a cause, or the command's own end, to the outcome: cancellation, grace, kill, stragglers, drain."""
 
 import pytest
 
@@ -62,7 +62,7 @@ def test_a_cancellation_passes_its_signal_on() -> None:
     )
 
 
-def test_one_that_the_terminal_has_delivered_is_not_sent_again() -> None:
+def test_a_signal_that_the_terminal_has_delivered_is_not_sent_again() -> None:
     play(
         Policy(),
         STARTED,
@@ -84,7 +84,7 @@ def test_a_second_cancellation_kills_at_once() -> None:
     )
 
 
-def test_after_a_timeout_the_first_is_passed_on_and_the_second_kills() -> None:
+def test_after_a_timeout_the_first_cancellation_is_passed_on_and_the_second_kills() -> None:
     cause = timeout("completion", 10.0, 10)
     play(
         Policy(timeout=10),
@@ -99,7 +99,7 @@ def test_after_a_timeout_the_first_is_passed_on_and_the_second_kills() -> None:
     )
 
 
-def test_the_same_signal_at_once_is_an_echo_and_no_second_one() -> None:
+def test_the_same_signal_at_once_is_an_echo() -> None:
     play(
         Policy(),
         STARTED,
@@ -125,7 +125,7 @@ def test_a_key_is_no_echo() -> None:
     )
 
 
-def test_a_window_is_closed_once() -> None:
+def test_the_two_hangups_of_a_closed_window_are_one_cancellation() -> None:
     play(
         Policy(),
         STARTED,
@@ -134,14 +134,14 @@ def test_a_window_is_closed_once() -> None:
     )
 
 
-def test_a_hangup_of_the_terminal_and_the_one_of_its_shell_are_one() -> None:
+def test_a_hangup_of_the_terminal_and_that_of_its_shell_are_one_cancellation() -> None:
     start = (5.0, Cancel(HUP, 5.0, from_terminal=True), StopTree(HUP), verdict(cancelled(5.0, HUP), HUP))
     play(Policy(), STARTED, start, (7.0, Cancel(HUP, 7.0)), (7.5, Cancel(HUP, 7.5, from_terminal=True)))
     play(Policy(), STARTED, start, (7.0, Cancel(HUP, 7.0)), (9.0, Cancel(HUP, 9.0), KillTree(), AGAIN))
 
 
 def test_a_second_hangup_by_a_process_kills() -> None:
-    """As a second TERM does."""
+    """A second HUP kills as a second TERM does."""
     play(
         Policy(),
         STARTED,
@@ -174,7 +174,7 @@ def test_a_first_cancellation_leaves_the_grace_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("come", [(10.0, Cancel(INT, 10.0)), (10.5, Late(Cancel(INT, 10.25)))])
-def test_a_deadline_that_was_due_no_later_is_settled_first(come: tuple[float, Event]) -> None:
+def test_a_deadline_that_was_due_no_later_is_decided_first(come: tuple[float, Event]) -> None:
     play(
         Policy(timeout=10),
         STARTED,
@@ -183,7 +183,7 @@ def test_a_deadline_that_was_due_no_later_is_settled_first(come: tuple[float, Ev
     )
 
 
-def test_a_deadline_that_was_due_later_is_not() -> None:
+def test_a_deadline_that_was_due_later_is_not_decided() -> None:
     play(
         Policy(timeout=10),
         STARTED,
@@ -266,7 +266,7 @@ def test_a_cancelled_start_that_never_comes_is_given_up() -> None:
         (1.0, Cancel(TERM, 1.0)),
         (1.05, Cancel(TERM, 1.05)),
         (1.1, TICK, Verdict(unborn(cancelled(1.0, TERM)), KILL, 0.0), KillTree()),
-        # It comes all the same, and is killed with all else.
+        # The command is started after all, and is killed with the rest of the tree.
         (1.15, Started(1)),
         (1.3, Emptied(), settled(unborn(cancelled(1.0, TERM)), None, 143)),
     )
@@ -282,12 +282,12 @@ def test_the_limits_of_a_start_that_never_comes_count_from_the_call() -> None:
         )
 
 
-def test_a_start_that_takes_long_is_counted() -> None:
+def test_a_limit_counts_a_start_that_takes_long() -> None:
     machine = play(Policy(timeout=10, warn_at=()), (8.0, Started(1)))
     assert machine.deadlines == {"completion": 10.1}
 
 
-def test_who_survives_a_start_that_never_comes_is_named_and_not_waited_for() -> None:
+def test_survivors_of_a_start_that_never_comes_are_named() -> None:
     cause = unborn(timeout("completion", 10.1, 10))
     play(
         Policy(timeout=10, retries=3, retry_on=frozenset({"completion"}), warn_at=()),
@@ -299,7 +299,7 @@ def test_who_survives_a_start_that_never_comes_is_named_and_not_waited_for() -> 
 # --- grace and kill
 
 
-def test_whoever_ignores_the_signal_is_killed_after_the_grace() -> None:
+def test_a_tree_that_ignores_the_signal_is_killed_after_the_grace() -> None:
     cause = timeout("completion", 10.0, 10)
     play(
         Policy(timeout=10, kill_after=3),
@@ -371,7 +371,7 @@ def test_a_kill_that_is_never_answered_is_given_up() -> None:
     )
 
 
-def test_survivors_are_not_waited_for() -> None:
+def test_the_run_does_not_wait_for_survivors() -> None:
     cause = timeout("completion", 10.0, 10)
     play(
         Policy(timeout=10, kill_after=0),
@@ -384,7 +384,7 @@ def test_survivors_are_not_waited_for() -> None:
     )
 
 
-def test_after_a_cause_a_slow_reader_is_waited_for_a_bounded_time() -> None:
+def test_after_a_cause_the_wait_for_a_slow_reader_is_bounded() -> None:
     cause = cancelled(5.0, TERM)
     play(
         Policy(),
@@ -413,7 +413,7 @@ def test_no_drain_at_all() -> None:
 # --- the command's own end
 
 
-def test_who_holds_the_pipe_is_waited_for_as_long_as_the_drain_and_a_reader_without_bound() -> None:
+def test_the_drain_bounds_the_wait_for_more_output_and_not_that_for_a_reader() -> None:
     machine = play(
         Policy(timeout=10),
         STARTED,
@@ -424,7 +424,7 @@ def test_who_holds_the_pipe_is_waited_for_as_long_as_the_drain_and_a_reader_with
     assert machine.phase is Phase.DONE
 
 
-def test_an_end_that_is_told_after_its_drain() -> None:
+def test_an_exit_that_arrives_after_its_drain_is_over() -> None:
     play(Policy(), STARTED, (9.0, ended(4.5, 0), CutOutput()), (9.1, Drained(), settled(None, Exit(0), 0, "completed")))
 
 
@@ -449,7 +449,7 @@ def test_stragglers_that_cannot_be_killed_are_given_up() -> None:
     )
 
 
-def test_stragglers_are_waited_for_under_the_limits_in_force() -> None:
+def test_the_wait_for_stragglers_is_under_the_limits_in_force() -> None:
     cause = timeout("completion", 20.0, 20)
     play(
         Policy(stragglers="wait", timeout=20, idle_timeout=8, warn_at=()),
@@ -476,7 +476,7 @@ def test_the_last_straggler_ends_the_run() -> None:
     )
 
 
-def test_a_cancellation_while_stragglers_are_waited_for() -> None:
+def test_a_cancellation_during_the_wait_for_stragglers() -> None:
     cause = cancelled(9.0)
     play(
         Policy(stragglers="wait"),
@@ -501,7 +501,7 @@ def test_a_cancellation_while_stragglers_are_killed() -> None:
     )
 
 
-def test_a_cancellation_while_only_a_reader_is_waited_for_settles_at_once() -> None:
+def test_a_cancellation_during_the_wait_for_a_reader_ends_the_run_at_once() -> None:
     play(
         Policy(),
         STARTED,
@@ -514,7 +514,7 @@ def test_a_cancellation_while_only_a_reader_is_waited_for_settles_at_once() -> N
     )
 
 
-def test_a_cancellation_while_somebody_still_holds_the_pipe_stops_the_tree() -> None:
+def test_a_cancellation_while_a_process_holds_the_pipe_stops_the_tree() -> None:
     cause = cancelled(6.0)
     play(
         Policy(),
@@ -543,7 +543,7 @@ def test_a_status_that_was_lost() -> None:
     assert (end.outcome.name, end.outcome.exit_code) == ("error", 125)
 
 
-def test_the_verdict_of_a_late_tick_has_the_time_at_which_it_fell() -> None:
+def test_the_verdict_of_a_late_tick_has_the_time_of_the_answer() -> None:
     machine = play(Policy(timeout=10, warn_at=()), STARTED, (12.0, LATE, Ask()))
     (_, said) = machine.handle(ALIVE, 12.5)
     assert isinstance(said, Announce)

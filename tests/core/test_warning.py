@@ -27,7 +27,7 @@ def test_a_mark_that_is_not_shorter_than_the_limit_is_skipped() -> None:
     play(Policy(access_timeout=10.5), STARTED, (0.5, TICK, Warned("access", 10, 10.0, 10.5)))
 
 
-def test_for_idle_one_longer_than_half_of_it() -> None:
+def test_an_idle_mark_longer_than_half_of_the_limit_is_skipped() -> None:
     play(Policy(idle_timeout=20), STARTED, (10.0, TICK, Warned("idle", 10, 10.0, 20.0)))
     play(Policy(idle_timeout=19.5), STARTED, (19.5, TICK, Ask()))
 
@@ -36,7 +36,7 @@ def test_marks_off() -> None:
     play(Policy(timeout=100, warn_at=()), STARTED, (100.0, TICK, Ask()))
 
 
-def test_of_several_that_are_due_only_the_nearest_is_said() -> None:
+def test_only_the_nearest_of_several_due_marks_is_announced() -> None:
     play(
         Policy(timeout=100),
         STARTED,
@@ -63,7 +63,7 @@ def test_output_moves_the_idle_deadline_and_its_marks() -> None:
     )
 
 
-def test_the_user_moves_the_deadline_and_only_marks_still_to_come_are_said_again() -> None:
+def test_after_the_user_moves_a_deadline_only_marks_ahead_are_announced_again() -> None:
     play(
         Policy(timeout=100),
         STARTED,
@@ -136,7 +136,7 @@ def test_the_warn_signal_once_a_run_at_the_first_mark() -> None:
     )
 
 
-def test_the_warn_signal_also_where_the_warning_would_be_silent() -> None:
+def test_the_warn_signal_is_sent_even_if_the_warning_would_be_silent() -> None:
     output = frozenset[Evidence]({"output"})
     play(
         Policy(timeout=20, warn_at=(5,), warn_signal=USR1, max_extension=500, extend_by=99, extend_on=output),

@@ -1,7 +1,7 @@
-"""What holds in every history: a world of chance around the machine, with a float for a clock.
+"""The rules of the machine in random histories, with a float for a clock.
 
-All times are multiples of a power of two, so that sums are exact and a twin machine that is paused now and then can be
-compared to the last bit.
+All times are multiples of a power of two. So sums are exact, and a second machine (the twin), which is paused now and
+then, can be compared to the last bit.
 """
 
 from dataclasses import replace
@@ -59,7 +59,7 @@ from supervise.core.outcome import Cause, Exit, Outcome
 from supervise.core.policy import Policy, RetryOn, Stream
 
 ANSWER_BOUND_SECONDS = 1 / 16
-"""Stands in for 50 ms, of which binary floats know no exact sums."""
+"""Stands for 50 ms, for which binary floats have no exact sums."""
 SPAN = st.integers(0, 16 * 12).map(lambda number: number / 16)
 MOMENT = st.integers(0, 16).map(lambda number: number / 16)
 RARELY = st.sampled_from([False, False, False, True])
@@ -84,7 +84,7 @@ POLICIES = st.builds(
     total_timeout=st.sampled_from([None, None, 30.0, 100.0]),
     outer_deadline=st.sampled_from([None, None, 15.0, 60.0]),
 )
-PERSISTENT = st.builds(
+RETRY_POLICIES = st.builds(
     Policy,
     access_timeout=st.sampled_from([None, 5.0]),
     timeout=st.sampled_from([20.0, None]),
@@ -105,52 +105,52 @@ PERSISTENT = st.builds(
     total_timeout=st.sampled_from([None, None, 60.0]),
     outer_deadline=st.sampled_from([None, None, None, 60.0]),
 )
-"""Of runs that try again."""
+"""Policies of runs with retries."""
 OF_RUN = ("total", "outer")
 
 
 class World(RuleBasedStateMachine):
-    """The runner, the guardian and the command, as chance will have them."""
+    """The runner, the guardian and the command; hypothesis chooses what happens."""
 
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
         self.asked: float | None = None
         """When the open question was asked."""
-        self.news: list[Output] = []
-        """Output that is not told yet."""
+        self.unsent_output: list[Output] = []
+        """Output events that the machine has not got yet."""
         self.has_output = False
         self.is_root_alive = False
         self.is_tree_alive = False
         self.is_drained = False
-        self.tried = ""
-        self.has_said_stuck = False
+        self.failed_probe = ""
+        self.was_stuck = False
         self.used_in_access = 0.0
         self.cpu = 0.0
         self.activity = "busy"
-        # What the checks remember, of the run.
+        # What the checks remember of the run.
         self.warned: set[tuple[str, float, float]] = set()
         self.warn_signals = 0
         self.attempts = 1
         self.is_cancelled = False
         self.settled = 0
         self.offset = 0.0
-        self.forget()
+        self.reset_attempt()
 
-    def forget(self) -> None:
-        """What the checks remember of one attempt."""
+    def reset_attempt(self) -> None:
+        """Reset what the checks remember of one attempt."""
         self.started = 0.0
         self.access: float | None = None
         self.last_byte = -inf
         self.granted: dict[str, float] = {}
         self.cause: Cause | None = None
         self.anchor = -inf
-        """From when idle counts."""
+        """The time from which the idle limit counts."""
         self.kill_due = inf
         self.last_call = inf
         self.is_killed = False
         self.was_shown = False
-        self.tried = ""
+        self.failed_probe = ""
 
     @initialize(policy=POLICIES, at_once=st.sampled_from([True, True, True, False]))
     def begin(self, policy: Policy, at_once: bool) -> None:
@@ -163,9 +163,9 @@ class World(RuleBasedStateMachine):
         if at_once:
             self.start()
 
-    # --- telling the machine, and what holds whatever it is told
+    # --- events for the machine, and the checks that follow each of them
 
-    def tell(self, event: Event) -> list[Action]:
+    def send(self, event: Event) -> list[Action]:
         before, wake_before = dict(self.machine.deadlines), self.machine.wake_at
         phase_before = self.machine.phase
         self.is_cancelled |= isinstance(event, Cancel)
@@ -190,10 +190,10 @@ class World(RuleBasedStateMachine):
             if action == Ask():
                 self.asked = self.now
         if TakeSample() in actions:
-            self.tell(Sampled(self.sample()))
+            self.send(Sampled(self.sample()))
         if self.machine.is_unstarted and KillTree() in actions:
-            # Nothing is left, or what cannot be killed is named.
-            self.tell(Emptied())
+            # No process is left, or the survivors are named.
+            self.send(Emptied())
         if any(isinstance(action, StartAttempt) for action in actions):
             self.begun = self.now
             if self.is_at_once:
@@ -201,7 +201,7 @@ class World(RuleBasedStateMachine):
         return actions
 
     def check_tick(self, actions: list[Action], wake_before: float) -> None:
-        # A back-off may take no time, and there may be a mark that was reached while the attempt ended.
+        # A back-off may take no time, and a mark may have been reached while the attempt ended.
         assert self.machine.wake_at > self.now or self.machine.phase is Phase.BACKOFF
         if self.now < wake_before:
             assert actions == []
@@ -241,7 +241,7 @@ class World(RuleBasedStateMachine):
                 assert used <= cap
                 assert used + (self.used_in_access if limit == "completion" else 0.0) <= self.policy.max_extension
                 if evidence is None and cap:
-                    # What the command asked for before its start was told is handled with the news of that.
+                    # A request from before the start is handled together with Started.
                     assert isinstance(event, TimeRequested | Started)
                     assert isinstance(event, Started) or deadline <= event.at + event.by
                     self.used_in_access += by if limit == "access" else 0.0
@@ -260,9 +260,9 @@ class World(RuleBasedStateMachine):
                 assert number == self.attempts == self.machine.attempt_number
                 assert number <= most == self.policy.retries + 1
                 self.check_retry(outcome, delay, before)
-                self.forget()
-                # What is in the pipe of an attempt that is over, nobody reads.
-                self.news = []
+                self.reset_attempt()
+                # The output that is left in the pipe of an ended attempt is not read.
+                self.unsent_output = []
                 self.is_drained = True
             case StartAttempt(number):
                 assert number == self.attempts
@@ -276,14 +276,14 @@ class World(RuleBasedStateMachine):
                 if self.cause:
                     assert outcome.cause == self.cause
                 elif outcome.cause and outcome.cause.limit:
-                    # In a back-off, or where the command has never come to exist.
+                    # The run has ended in a back-off, or the command was never started.
                     assert outcome.cause.limit in OF_RUN
                     assert outcome.name == ("resumable" if outcome.cause.limit == "outer" else "completion_timeout")
                 elif outcome.cause:
                     assert outcome.cause.kind in ("cancelled", "spawn_failed")
 
     def check_retry(self, outcome: Outcome, delay: float, before: dict[str, float]) -> None:
-        """It was worth another attempt, and nothing of it is alive that could have been killed."""
+        """Check that --retry-on names the outcome, and that no process that can be killed is alive."""
         assert not self.is_cancelled
         assert outcome.cause == self.cause
         assert not (self.policy.retry_if_silent and self.was_shown)
@@ -301,7 +301,7 @@ class World(RuleBasedStateMachine):
         self, cause: Cause, event: Event, asked: float | None, before: dict[str, float], actions: list[Action]
     ) -> None:
         if cause.reason == limits.STUCK_REASON:
-            assert self.has_said_stuck
+            assert self.was_stuck
             assert cause.kind == "idle_timeout"
             assert asked is not None
             return
@@ -310,15 +310,17 @@ class World(RuleBasedStateMachine):
             assert KillTree() in actions
             return
         if cause.kind == "cancelled":
-            # Nothing that was due no later than it was passed over, unless the question saved the command.
+            # Each deadline that was due no later has moved, or the answer to the question has saved the command.
             assert all(at > cause.at for at in self.machine.deadlines.values())
             return
         assert asked is not None
         assert cause.limit
         assert isinstance(event, Answered) or (isinstance(event, Tick) and self.now >= asked + ANSWER_BOUND_SECONDS)
         assert before[cause.limit] <= asked
-        assert cause.reason == (f"last tried {self.tried}" if cause.limit == "access" and self.tried else "")
-        # Of those that were due and could not be moved, the earliest.
+        assert cause.reason == (
+            f"last tried {self.failed_probe}" if cause.limit == "access" and self.failed_probe else ""
+        )
+        # The earliest deadline that could not be moved is the cause.
         moved = {"idle"} if event == Answered(True) else set()
         for action in actions:
             match action:
@@ -327,7 +329,7 @@ class World(RuleBasedStateMachine):
                 case Announce(Extended(limit)):
                     moved.add(limit)
         assert before[cause.limit] == min(at for limit, at in before.items() if limit not in moved)
-        # Of those that are due at the same moment, the run's.
+        # At a tie the deadline of the run is the cause.
         assert cause.limit in OF_RUN or all(before[cause.limit] < before.get(limit, inf) for limit in OF_RUN)
         assert self.is_root_alive or self.policy.stragglers == "wait"
         if cause.limit == "idle":
@@ -362,8 +364,8 @@ class World(RuleBasedStateMachine):
 
     def check_twin(self, event: Event, actions: list[Action]) -> None:
         now = self.now + self.offset
-        got = [self.of_twin(one) for one in self.twin.handle(self.for_twin(event), now)]
-        assert got == [_without_times_of_the_end(one) for one in actions]
+        got = [self.from_twin(one) for one in self.twin.handle(self.for_twin(event), now)]
+        assert got == [_without_time_of_cause(one) for one in actions]
         assert self.twin.phase is self.machine.phase
         assert self.twin.wake_at - self.offset == self.machine.wake_at
         assert {name: at - self.offset for name, at in self.twin.deadlines.items()} == self.machine.deadlines
@@ -381,10 +383,10 @@ class World(RuleBasedStateMachine):
         return event
 
     def later(self, t: float) -> float:
-        """When it happened in the twin's world."""
+        """Return the time at which the event happens in the history of the twin."""
         return t + sum(length for at, length in self.pauses if t >= at)
 
-    def of_twin(self, action: Action) -> Action:
+    def from_twin(self, action: Action) -> Action:
         match action:
             case Announce(Access() as notice):
                 return Announce(replace(notice, at=notice.at - self.offset))
@@ -392,7 +394,7 @@ class World(RuleBasedStateMachine):
                 return Announce(replace(notice, deadline=notice.deadline - self.offset))
             case Announce(Verdict() as notice):
                 return Announce(replace(notice, cause=replace(notice.cause, at=notice.cause.at - self.offset)))
-        return _without_times_of_the_end(action)
+        return _without_time_of_cause(action)
 
     @rule(length=SPAN.filter(bool))
     def pause_the_twin(self, length: float) -> None:
@@ -411,7 +413,7 @@ class World(RuleBasedStateMachine):
 
     @rule(span=SPAN)
     def time_goes_by(self, span: float, answers: bool | None = False) -> None:
-        """Whoever is asked answers at once, or (None) never."""
+        """Let time pass. The holder answers a question at once, or never if `answers` is None."""
         until = self.now + span
         while self.machine.wake_at <= until:
             self.now = max(self.now, self.machine.wake_at)
@@ -425,20 +427,20 @@ class World(RuleBasedStateMachine):
         self.time_goes_by(span, answers)
 
     @rule(span=SPAN)
-    def we_are_slow(self, span: float) -> None:
+    def supervise_is_slow(self, span: float) -> None:
         self.now += span
         self.tick()
 
     @rule()
     def tick(self) -> None:
-        self.tell_news()
-        self.tell(Tick())
+        self.send_output()
+        self.send(Tick())
 
-    def tell_news(self) -> None:
-        for one in self.news:
+    def send_output(self) -> None:
+        for one in self.unsent_output:
             self.last_byte = max(self.last_byte, one.last if one.stream in self.policy.idle_on else -inf)
-            self.tell(one)
-        self.news = []
+            self.send(one)
+        self.unsent_output = []
 
     # --- the command
 
@@ -449,26 +451,26 @@ class World(RuleBasedStateMachine):
         self.is_root_alive = self.is_tree_alive = True
         if self.policy.access_timeout is None:
             self.access = self.started
-        self.tell(Started(1))
+        self.send(Started(1))
 
     @precondition(lambda self: self.machine.phase is Phase.STARTING)
     @rule(happens=RARELY)
     def fail_to_start(self, happens: bool = True) -> None:
         if not happens:
             return
-        self.tell(SpawnFailed("not_found", "why"))
+        self.send(SpawnFailed("not_found", "why"))
 
     @rule(stream=STREAMS)
     def print(self, stream: Stream) -> None:
         if self.is_drained:
             return
-        self.news.append(Output(stream, 1, self.now, self.now))
+        self.unsent_output.append(Output(stream, 1, self.now, self.now))
         if not self.has_output:
             self.has_output = True
-            self.tell_news()
+            self.send_output()
 
     @rule(activity=st.sampled_from(["busy", "connected", "silent"]))
-    def become(self, activity: str) -> None:
+    def change_activity(self, activity: str) -> None:
         self.activity = activity
 
     def sample(self) -> Sample:
@@ -484,9 +486,9 @@ class World(RuleBasedStateMachine):
     def exit(self, happens: bool = True, code: int = 0, ago: float = 0.0) -> None:
         if not happens:
             return
-        self.tell_news()
+        self.send_output()
         self.is_root_alive = False
-        self.tell(Exited(Exit(code), self.now - ago))
+        self.send(Exited(Exit(code), self.now - ago))
 
     @precondition(lambda self: self.is_tree_alive and not self.is_root_alive)
     @rule(happens=RARELY)
@@ -494,66 +496,66 @@ class World(RuleBasedStateMachine):
         if not happens:
             return
         self.is_tree_alive = False
-        self.tell(Emptied())
+        self.send(Emptied())
 
     @precondition(lambda self: not self.is_drained)
     @rule(happens=RARELY)
     def close(self, happens: bool = True) -> None:
         if not happens:
             return
-        self.tell_news()
+        self.send_output()
         self.is_drained = True
-        self.tell(Drained())
+        self.send(Drained())
 
-    # --- whoever holds it, and the user
+    # --- the guardian and the user
 
     @precondition(lambda self: self.asked is not None)
     @rule(pending=st.booleans())
     def answer(self, pending: bool) -> None:
-        self.tell_news()
-        self.tell(Answered(pending))
+        self.send_output()
+        self.send(Answered(pending))
 
     @rule(ago=MOMENT, how=st.sampled_from(["manual", "port=80", "notify"]))
     def ready(self, ago: float, how: str) -> None:
-        actions = self.tell(Ready(how, self.now - ago))
+        actions = self.send(Ready(how, self.now - ago))
         assert how == "manual" or not any(
             isinstance(one, Announce) and isinstance(one.notice, Refused) for one in actions
         )
 
     @rule(ago=MOMENT)
     def say_alive(self, ago: float) -> None:
-        """Told late it may come before news of bytes that were earlier."""
+        """Send WATCHDOG=1, which may arrive before output events that are older."""
         if self.machine.phase is Phase.RUNNING:
             self.last_byte = max(self.last_byte, self.now - ago)
-        self.tell(Alive(self.now - ago))
+        self.send(Alive(self.now - ago))
 
     @rule(happens=RARELY)
     def say_stuck(self, happens: bool) -> None:
         if happens and self.machine.phase is not Phase.STARTING:
-            self.has_said_stuck = self.has_said_stuck or self.machine.phase is Phase.RUNNING
-            self.tell(Stuck(self.now))
+            self.was_stuck = self.was_stuck or self.machine.phase is Phase.RUNNING
+            self.send(Stuck(self.now))
 
     @rule(ago=MOMENT, by=st.sampled_from([1.0, 20.0]))
     def ask_for_time(self, ago: float, by: float) -> None:
-        self.tell(TimeRequested(by, self.now - ago))
+        self.send(TimeRequested(by, self.now - ago))
 
     @rule(why=st.sampled_from(["refused", "reset"]))
-    def try_in_vain(self, why: str) -> None:
-        assert self.tell(ProbeFailed("port=80", why)) == []
-        self.tried = why if self.machine.phase is Phase.RUNNING else self.tried
+    def fail_a_probe(self, why: str) -> None:
+        assert self.send(ProbeFailed("port=80", why)) == []
+        self.failed_probe = why if self.machine.phase is Phase.RUNNING else self.failed_probe
 
     @rule(happens=RARELY, by=st.sampled_from([0.5, 30.0]))
     def extend(self, happens: bool, by: float) -> None:
         if happens:
-            self.tell(Extend(by))
+            self.send(Extend(by))
 
     @rule(happens=RARELY, signal=st.sampled_from([2, 15]), ago=MOMENT, delivered=st.booleans())
     def cancel(self, happens: bool, signal: int, ago: float, delivered: bool) -> None:
         if happens:
-            self.tell(Cancel(signal, self.now - ago, delivered))
+            self.send(Cancel(signal, self.now - ago, delivered))
 
     def teardown(self) -> None:
-        """However it went so far, it ends, and once."""
+        """End the run, from wherever it is; it must end exactly once."""
         if not hasattr(self, "machine"):
             return
         if self.machine.phase is Phase.STARTING:
@@ -565,23 +567,23 @@ class World(RuleBasedStateMachine):
         if not self.is_drained:
             self.close()
         if self.machine.phase is Phase.BACKOFF:
-            self.tell(Cancel(2, self.now))
+            self.send(Cancel(2, self.now))
         assert self.machine.phase is Phase.DONE
         assert self.settled == 1
         assert self.machine.wake_at == inf
 
 
-class Again(World):
-    """The same for runs of several attempts, whose commands do not live long."""
+class RetryWorld(World):
+    """Runs of several attempts, whose commands do not live long."""
 
-    @initialize(policy=PERSISTENT, at_once=st.just(True))
+    @initialize(policy=RETRY_POLICIES, at_once=st.just(True))
     def begin(self, policy: Policy, at_once: bool) -> None:
         super().begin(policy, at_once)
 
     @precondition(lambda self: self.is_root_alive)
     @rule(code=st.sampled_from([75, 3]), is_alone=st.booleans(), talks=RARELY)
     def fail(self, code: int, is_alone: bool, talks: bool) -> None:
-        """All at once, as most do, or with somebody left."""
+        """End the command, its tree and its output at once, or leave a process alive."""
         if talks:
             self.print("stdout")
         self.exit(code=code)
@@ -593,21 +595,21 @@ class Again(World):
     @precondition(lambda self: self.is_killed and self.is_tree_alive)
     @rule()
     def die(self) -> None:
-        """As whoever is killed does."""
+        """Die of KILL."""
         if self.is_root_alive:
             self.exit(code=3)
         if self.is_tree_alive:
             self.empty()
 
     @rule()
-    def wait(self) -> None:
-        """For whatever comes next, a back-off's end say."""
+    def wait_for_next_wake(self) -> None:
+        """Wait until the machine wakes, for example at the end of a back-off."""
         if self.machine.wake_at < inf:
             self.time_goes_by(max(0.0, self.machine.wake_at - self.now))
 
 
-def _without_times_of_the_end(action: Action) -> Action:
-    """A cause keeps the time it was given; what the pauses since have moved is not known to it."""
+def _without_time_of_cause(action: Action) -> Action:
+    """Return the action without the time of its cause, which stays when a later pause moves all other times."""
     match action:
         case Settle(Outcome(cause=Cause() as cause) as outcome):
             return Settle(replace(outcome, cause=replace(cause, at=0.0)))
@@ -616,8 +618,8 @@ def _without_times_of_the_end(action: Action) -> Action:
     return action
 
 
-@pytest.mark.parametrize("world", [World, Again])
-def test_what_holds_in_every_history(world: type[World], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("world", [World, RetryWorld])
+def test_the_rules_hold_in_every_history(world: type[World], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "ANSWER_BOUND_SECONDS", ANSWER_BOUND_SECONDS)
     monkeypatch.setattr(limits, "UNCOUNTED_START_SECONDS", 0.125)
     monkeypatch.setattr(limits, "CANCELLED_START_SECONDS", 0.125)

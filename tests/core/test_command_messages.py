@@ -1,4 +1,4 @@
-"""What the command says of itself: that it is alive, that it is stuck, that it needs more time."""
+"""Messages of the command (sd_notify(3)): it is alive, it is stuck, it needs more time."""
 
 from supervise.core.events import (
     Access,
@@ -39,7 +39,7 @@ def stuck(at: float) -> Cause:
 # --- alive
 
 
-def test_that_it_is_alive_is_for_idle_what_a_byte_is() -> None:
+def test_a_watchdog_message_counts_for_idle_as_a_byte() -> None:
     play(
         policy(idle_timeout=10),
         STARTED,
@@ -50,7 +50,7 @@ def test_that_it_is_alive_is_for_idle_what_a_byte_is() -> None:
     )
 
 
-def test_that_it_was_alive_told_while_the_question_is_open_saves_it() -> None:
+def test_a_watchdog_message_during_the_question_saves_the_command() -> None:
     play(
         policy(idle_timeout=10),
         STARTED,
@@ -61,7 +61,7 @@ def test_that_it_was_alive_told_while_the_question_is_open_saves_it() -> None:
     )
 
 
-def test_that_it_is_alive_is_no_sign_of_access() -> None:
+def test_a_watchdog_message_is_no_sign_of_access() -> None:
     play(
         policy(access_timeout=5, idle_timeout=10),
         STARTED,
@@ -74,7 +74,7 @@ def test_that_it_is_alive_is_no_sign_of_access() -> None:
 # --- stuck
 
 
-def test_that_it_is_stuck_is_an_idle_timeout_whatever_the_limits() -> None:
+def test_a_stuck_command_is_an_idle_timeout_whatever_the_limits() -> None:
     for limits in ({}, {"access_timeout": 5.0}, {"idle_timeout": 60.0}, {"timeout": 60.0, "max_extension": 60.0}):
         play(
             policy(**limits),
@@ -99,7 +99,7 @@ def test_stuck_while_another_question_is_open_comes_after_it() -> None:
     )
 
 
-def test_of_being_stuck_and_a_cancellation_the_first_wins() -> None:
+def test_the_earlier_of_stuck_and_a_cancellation_wins() -> None:
     play(
         policy(),
         STARTED,
@@ -110,14 +110,14 @@ def test_of_being_stuck_and_a_cancellation_the_first_wins() -> None:
     play(policy(), STARTED, (1.0, Cancel(INT, 1.0), StopTree(INT), verdict(cancelled(1.0), INT)), (1.01, Stuck(1.01)))
 
 
-def test_stuck_before_the_command_is_there_is_heard_then() -> None:
+def test_a_stuck_message_before_the_start_is_handled_at_the_start() -> None:
     play(policy(), (0.0, Stuck(0.0)), (0.1, Started(1), Ask()), (0.11, ALIVE, StopTree(TERM), verdict(stuck(0.11))))
 
 
 # --- more time
 
 
-def test_more_time_is_given_as_asked_and_within_the_cap() -> None:
+def test_a_request_for_time_is_granted_within_the_cap() -> None:
     play(
         policy(timeout=10, max_extension=15, extend_on=frozenset({"output"})),
         STARTED,
@@ -142,7 +142,7 @@ def test_access_and_completion_share_the_cap() -> None:
     )
 
 
-def test_without_a_cap_there_is_no_more_time_and_that_is_said_once() -> None:
+def test_without_a_cap_requests_for_time_are_refused_with_one_message() -> None:
     play(
         policy(access_timeout=5, access_on=frozenset({"notify"})),
         STARTED,
@@ -158,7 +158,7 @@ def test_without_a_limit_there_is_nothing_to_prolong() -> None:
     play(policy(idle_timeout=5, max_extension=60), STARTED, (1.0, TimeRequested(9.0, 1.0)), (5.0, TICK, Ask()))
 
 
-def test_asked_in_time_and_told_late_is_in_time_and_asked_late_is_not() -> None:
+def test_a_request_counts_from_when_it_was_made() -> None:
     limits = policy(timeout=10, max_extension=60, extend_on=frozenset({"output"}))
     play(
         limits,
@@ -187,7 +187,7 @@ def test_a_deadline_that_was_prolonged_has_its_marks_again() -> None:
     )
 
 
-def test_what_is_said_after_a_pause_is_moved_with_all_else() -> None:
+def test_a_pause_moves_the_times_of_the_command_s_messages() -> None:
     play(
         policy(idle_timeout=10, timeout=20, max_extension=60),
         STARTED,
@@ -201,7 +201,7 @@ def test_what_is_said_after_a_pause_is_moved_with_all_else() -> None:
     )
 
 
-def test_nothing_of_it_is_heard_when_the_command_is_being_stopped() -> None:
+def test_messages_of_a_command_that_is_being_stopped_are_ignored() -> None:
     play(
         policy(timeout=5, max_extension=60, extend_on=frozenset({"output"})),
         STARTED,

@@ -1,4 +1,4 @@
-"""Any event in any phase is handled, or ignored on purpose; nothing is ordered twice or after the end."""
+"""Each event in each phase is handled, or ignored on purpose; no action comes twice or after the end."""
 
 from typing import get_args
 

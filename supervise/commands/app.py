@@ -142,6 +142,7 @@ def _forget_stdout() -> None:
 
 
 def _app() -> typer.Typer:
+    """Return the app: the options of `run` at the top, and a typer command for each subcommand."""
     # `supervise OPTIONS -- COMMAND` is read as `run`, which knows where COMMAND begins. The group has the options of
     # `run` for its help page alone.
     app = typer.Typer(
@@ -178,6 +179,8 @@ def _app() -> typer.Typer:
 
 
 def _collector(row: Subcommand) -> Callable[..., Words]:
+    """Return the callback of typer for the row: it returns the words of the options and the operands."""
+
     def collect(context: typer.Context, **words: str | bool | list[str] | None) -> Words:
         return _collect(context, None, **words)
 
@@ -186,6 +189,7 @@ def _collector(row: Subcommand) -> Callable[..., Words]:
 
 
 def _collect(context: typer.Context, version: bool | None, **words: str | bool | list[str] | None) -> Words:
+    """Return the words of the options that are given, by key, and the rest of the command line."""
     given: dict[str, str] = {}
     for key, word in words.items():
         if isinstance(word, list | tuple):
@@ -219,6 +223,7 @@ def _version_option() -> object:
 
 
 def _typer_option(option: Option, names: Mapping[str, Option]) -> object:
+    """Return typer's form of the row; `names` are all names of options by which the user can give it."""
     return typer.Option(
         *(name for name, row in names.items() if row is option),
         help=_help(option),
@@ -229,6 +234,7 @@ def _typer_option(option: Option, names: Mapping[str, Option]) -> object:
 
 
 def _help(option: Option) -> str:
+    """Return the help of the option with its choices and its default, in rich's markup."""
     choices = f" One of {', '.join(option.choices)}." if option.kind == "choice" else ""
     choices = f" Any of {', '.join(option.choices)}." if option.kind == "set" else choices
     default = f" [dim]\\[default: {option.default}][/dim]" if option.default else ""
@@ -291,6 +297,7 @@ def _written(words: list[str], names: Mapping[str, Option]) -> dict[str, str]:
 
 
 def _no_such_command(words: list[str]) -> str:
+    """Return the message for a first word that is no subcommand, with the command line that was probably meant."""
     first, *rest = words
     if first in HABITS:
         return f"no such command {first!r}; did you mean: supervise {HABITS[first]}"
@@ -307,6 +314,7 @@ def _no_such_command(words: list[str]) -> str:
 
 
 def _not_separated(words: list[str], command: list[str]) -> str:
+    """Return the message for options without `run` and without `--`, with the command line that was probably meant."""
     options = words[: len(words) - len(command)]
     if command[0] in subcommands.first_words():
         return f"options stand after {command[0]}: supervise {_shown([command[0], *options, *command[1:]])}"

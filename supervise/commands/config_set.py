@@ -49,6 +49,10 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
 
 
 def _option(key: str) -> Option:
+    """Return the option of the key.
+
+    Raises BadValueError where there is none, or the configuration cannot have it.
+    """
     option = option_names().get("--" + key.removeprefix("--"))
     if option is None:
         raise BadValueError(f"no such option {key!r}; {config.did_you_mean(key, config.configurable())}")
@@ -80,6 +84,10 @@ def _value(option: Option, word: str) -> object:
 
 
 def _set(document: dict[str, Any], option: Option, value: object, profile: "str | None") -> None:
+    """Set the option in the document, in the table of the profile if one is given, and remove the option's other names.
+
+    Raises BadValueError where the place of the table is taken by another value.
+    """
     table = document
     if profile is not None:
         profiles = document.setdefault(config.PROFILES, {})

@@ -122,6 +122,10 @@ class Keyboard:
         self._waiting += data
 
     def _without_detaching(self, data: bytes) -> bytes:
+        """Return the keys without a Ctrl-Backslash that may be the first of two.
+
+        Raises Detached at the second one.
+        """
         out = bytearray()
         for byte in data:
             if byte == DETACH and self._held_until:

@@ -57,6 +57,7 @@ def _status(run_id: str) -> dict[str, Any] | None:
 
 
 def _fields(name: str, at: float | None, now: float) -> list[tuple[str, object]]:
+    """Return the two JSON fields of one instant: its time, and the seconds until then."""
     return [
         (name, None if at is None else serializer.time(at)),
         (f"{name}_in", None if at is None else round(max(0.0, at - now), 3)),

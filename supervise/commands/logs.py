@@ -192,6 +192,7 @@ class Timed:
         self._out.finish()
 
     def _end_lines(self) -> None:
+        """Print the lines that have no end yet, since no more of them comes."""
         for stream, (at, begun) in self._begun.items():
             if begun:
                 self._write(stream, at, begun)

@@ -44,6 +44,7 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
 
 
 def _lines(lost: Lost, *, is_dry: bool) -> list[str]:
+    """Return what was done for the lost run, as lines for people; with `is_dry`, what would be done."""
     record = lost.record
     name = f" ({record.name})" if record.name else ""
     seen = f", last seen {liveness.local(lost.last_seen)}" if lost.last_seen else ""
@@ -64,6 +65,7 @@ def _lines(lost: Lost, *, is_dry: bool) -> list[str]:
 
 
 def _fields(lost: Lost) -> dict[str, Any]:
+    """Return what was done for the lost run, for --json."""
     record = lost.record
     return {
         "run_id": record.run_id,

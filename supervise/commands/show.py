@@ -50,6 +50,7 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
 
 
 def _fields(timeline: Timeline) -> dict[str, Any]:
+    """Return the object of --json; its keys are part of the interface."""
     record = timeline.summary.record
     return {
         **timeline.summary.fields(),
@@ -68,6 +69,7 @@ def _fields(timeline: Timeline) -> dict[str, Any]:
 
 
 def _draw(timeline: Timeline) -> None:
+    """Print the run for people: the verdict, the facts, the time line, the curves, the events and the last lines."""
     from rich.console import Console
     from rich.text import Text
 
@@ -113,6 +115,7 @@ def _draw(timeline: Timeline) -> None:
 
 
 def _facts(timeline: Timeline) -> list[tuple[str, str]]:
+    """Return the titles and texts of the lines between the verdict and the time line."""
     summary, facts = timeline.summary, timeline.summary.record.facts
     ended = summary.end.get("ended_at")
     until = f", ended {formats.local_time(reader.epoch(ended))}" if ended else ""
@@ -152,6 +155,7 @@ def _span(timeline: Timeline) -> float:
 
 
 def _time_line(timeline: Timeline, width: int, is_plain: bool) -> "list[Any]":
+    """Return the time line as lines: the phases, the letters of the events, the deadlines and the legend."""
     from rich.text import Text
 
     span = _span(timeline) or 1.0

@@ -208,11 +208,13 @@ def _deadlines(timeline: Timeline) -> list[Mark]:
 
 
 def _limit(record: reader.Record, name: str) -> float | None:
+    """Return the seconds of the limit that the run was started with; None where the limit was off."""
     word = _dict(record.facts.get("options")).get(name)
     return (duration(word) or None) if isinstance(word, str) else None
 
 
 def _text(event: Fields) -> str:
+    """Return the line for the event in the list below the time line."""
     match event["event"]:
         case "access":
             return f"access by {event.get('how')}"
@@ -236,6 +238,7 @@ def _text(event: Fields) -> str:
 
 
 def _evidence(event: Fields) -> str:
+    """Return the evidence of an extension as the end of its line; '' where there is none."""
     evidence = event.get("evidence")
     if not isinstance(evidence, dict):
         return " by hand" if event["event"] == "extended" else ""
@@ -252,6 +255,7 @@ def _took(value: object) -> str:
 
 
 def _last_lines(record: reader.Record) -> list[str]:
+    """Return the last LAST_LINES lines of the output, each cut to LINE_BYTES and harmless for a terminal."""
     lines: deque[bytes] = deque(maxlen=LAST_LINES)
     is_open = False
     for chunk in Reader(record.folder).chunks():

@@ -23,7 +23,7 @@ def hear_detector(runner: "Runner") -> None:
             case ("missed", sign, why):
                 runner.dispatch(ProbeFailed(sign, why))
             case ("failed", text):
-                runner.notices.tell(Trouble(text))
+                runner.notices.announce(Trouble(text))
             case ("helper", pid, is_running):
                 # Should the supervisor die, the guardian kills the helper.
                 launched.child.channel.send(("helper", pid, is_running))

@@ -73,7 +73,7 @@ class Runner:
         self.machine = Machine(self.policy, int.from_bytes(os.urandom(2)) / 0x10000)
         self.notices = Notices(launched, self.policy, self.now)
         self.outcome: Outcome | None = None
-        self.gauged: deque[tuple[float, float]] = deque(maxlen=2)
+        self.usage_samples: deque[tuple[float, float]] = deque(maxlen=2)
         """The last two measures of what the run uses, for the live line: the second of the run, and CPU seconds."""
         self.root = 0
         """The pid of the command's own process; 0 where the pid is not known."""
@@ -110,7 +110,7 @@ class Runner:
 
     def say(self, item: ReportItem) -> None:
         """Report an item that the machine does not have to know."""
-        self.notices.tell(item)
+        self.notices.announce(item)
         # `wake_at` may have moved: a notice may wait for more of its kind.
         self._report_dispatch()
 
@@ -125,7 +125,7 @@ class Runner:
         self._waiting.append(event)
         while self._waiting:
             event = self._waiting.popleft()
-            self.notices.tell(event, at)
+            self.notices.announce(event, at)
             for action in self.machine.handle(event, self.now() if at is None else at):
                 self._perform(action)
         if self.launched.access.detector:
@@ -197,7 +197,7 @@ class Runner:
             case StartAttempt(number, previous):
                 self._start_attempt(number, previous)
             case Announce(notice):
-                self.notices.tell(notice)
+                self.notices.announce(notice)
                 for listener in self._listeners:
                     listener.on_notice(notice)
                 if isinstance(notice, RetryScheduled):
@@ -233,7 +233,7 @@ class Runner:
         self.stop_orders.close()
         try:
             if self.launched.streams.stdin and (warning := self.launched.streams.stdin.rewind()):
-                self.notices.tell(Trouble(warning))
+                self.notices.announce(Trouble(warning))
             restart.start(self.launched, number, previous)
         except (OSError, RuntimeError) as error:
             self.launched.child.channel.send(("kill",))

@@ -1,4 +1,4 @@
-"""The looks at the command's tree: samples as evidence of activity, and a snapshot where a limit stops it."""
+"""Evidence of what the command's tree does: samples of its activity, and a snapshot where a limit stops the tree."""
 
 import _thread
 from collections import deque
@@ -17,31 +17,31 @@ from supervise.runner.notices import Notices
 
 if TYPE_CHECKING:
     from supervise.activity.sampler import Sampler
-    from supervise.runner.diagnosis import Diagnosing
+    from supervise.runner.diagnosis import DiagnosisBuilder
 
 
 class Observer:
-    """Looks when the runner wants it, for one run."""
+    """Takes the samples and the snapshots of one run, at the runner's request."""
 
     def __init__(self, launched: Launched, policy: Policy, notices: Notices, now: Callable[[], float]) -> None:
-        """`now`: seconds since the run began."""
+        """`now` returns the seconds since the run began."""
         self._launched = launched
         self._policy = policy
         self._notices = notices
         self._now = now
         self._sampler: Sampler | None = None
-        self._looks: deque[Sample] = deque(maxlen=SAMPLES_PER_WINDOW + 1)
-        """The last of them: one window."""
-        self._shot: Shot | None = None
-        """The newest snapshot, as far as it is taken."""
+        self._samples: deque[Sample] = deque(maxlen=SAMPLES_PER_WINDOW + 1)
+        """The samples of the last window."""
+        self._snapshot: PendingSnapshot | None = None
+        """The newest snapshot, which a thread may still be taking; None where there is none."""
 
     def forget(self) -> None:
-        """The attempt is over: what was seen of it says nothing of the next one."""
-        self._looks.clear()
-        self._shot = None
+        """Forget the attempt that is over: its samples say nothing of the next one."""
+        self._samples.clear()
+        self._snapshot = None
 
     def sample(self) -> Sample:
-        """What the tree has done since the last one; what cannot be measured is told once."""
+        """Return what the tree has done since the last sample; announce once what cannot be measured."""
         from supervise.activity.sampler import Sampler
 
         if self._sampler is None:
@@ -49,72 +49,72 @@ class Observer:
             self._sampler = Sampler(self._launched.child.holder(), kinds=kinds, now=self._now)
         self._sampler.holder_pid = self._launched.child.holder()
         sample = self._sampler.sample()
-        self._looks.append(sample)
+        self._samples.append(sample)
         for text in self._sampler.unmeasured():
-            self._notices.tell(Trouble(text))
+            self._notices.announce(Trouble(text))
         return sample
 
     def begin_snapshot(self, until: float) -> None:
-        """Begin to take a snapshot of the tree, as far as that goes until then, on the monotonic clock."""
-        # In a thread, the loading of it included: neither a read of /proc that blocks nor a disk that is gone may hold
-        # up the signal.
-        shot = Shot()
+        """Begin to take a snapshot of the tree, which has to be taken by that moment of CLOCK_MONOTONIC."""
+        # A thread does this, the import included: a read of /proc that blocks, or a disk that is gone, must not delay
+        # the signal.
+        snapshot = PendingSnapshot()
         try:
-            _thread.start_new_thread(self._look, (until, shot))
+            _thread.start_new_thread(self._take, (until, snapshot))
         except RuntimeError:
-            # No more threads: no diagnosis.
-            self._shot = None
+            # The system gives no more threads: there is no diagnosis.
+            self._snapshot = None
             return
-        self._shot = shot
+        self._snapshot = snapshot
 
     def take_snapshot(self, is_begun: bool) -> None:
-        """Take a snapshot of the tree within SNAPSHOT_SECONDS; where one `is_begun`, look at the output alone."""
+        """Take a snapshot of the tree within SNAPSHOT_SECONDS; where one `is_begun`, note the output alone."""
         if not is_begun:
-            # The thread may hold the interpreter for that much longer before the supervisor has it.
-            patience = SNAPSHOT_SECONDS - getswitchinterval()
-            self.begin_snapshot(monotonic() + patience)
-            if self._shot:
-                self._shot.wait(patience)
-        elif self._shot and self._shot.diagnosing:
-            # What the command has printed since the look was begun counts, and what it prints at the signal does not.
-            self._shot.diagnosing.look_at_output()
+            # The thread can keep the interpreter from the supervisor for one switch interval beyond its time.
+            seconds = SNAPSHOT_SECONDS - getswitchinterval()
+            self.begin_snapshot(monotonic() + seconds)
+            if self._snapshot:
+                self._snapshot.wait(seconds)
+        elif self._snapshot and self._snapshot.builder:
+            # Output since the begin of the snapshot counts, and output after the signal does not.
+            self._snapshot.builder.note_output()
 
     def show_snapshot(self) -> None:
-        """Tell what is to be seen in the one that was taken, if there is one."""
-        if not self._shot:
+        """Announce the diagnosis of the snapshot that was taken, if there is one."""
+        if not self._snapshot:
             return
-        # Now that the signal is sent there is time for a thread that has hardly come to run on a busy machine.
-        self._shot.wait(SNAPSHOT_SECONDS)
-        if self._shot.diagnosing:
-            self._notices.tell(self._shot.diagnosing.result())
+        # The signal is sent: now there is time for a thread that has hardly run yet on a busy machine.
+        self._snapshot.wait(SNAPSHOT_SECONDS)
+        if self._snapshot.builder:
+            self._notices.announce(self._snapshot.builder.result())
 
-    def _look(self, until: float, shot: "Shot") -> None:
+    def _take(self, until: float, snapshot: "PendingSnapshot") -> None:
         try:
-            from supervise.runner.diagnosis import Diagnosing
+            from supervise.runner.diagnosis import DiagnosisBuilder
 
-            diagnosing = Diagnosing(
-                self._launched, self._policy, self._launched.child.holder(), tuple(self._looks), until
+            builder = DiagnosisBuilder(
+                self._launched, self._policy, self._launched.child.holder(), tuple(self._samples), until
             )
-            shot.diagnosing = diagnosing
-            diagnosing.look()
+            snapshot.builder = builder
+            builder.take()
         except (OSError, ImportError):
-            # No more descriptors, or the disk is gone: it is shown as far as it came.
+            # No descriptor is left, or the disk is gone: the diagnosis shows what was seen before that.
             pass
         finally:
-            shot.taken.release()
+            snapshot.taken.release()
 
 
-class Shot:
-    """A snapshot that a thread takes.  A late thread of an attempt before this one changes no other shot."""
+class PendingSnapshot:
+    """A snapshot that one thread takes; a late thread of an earlier attempt has an object of its own."""
 
     def __init__(self) -> None:
-        self.diagnosing: Diagnosing | None = None
-        """The snapshot; None until the thread has begun, or where it could not begin."""
+        self.builder: DiagnosisBuilder | None = None
+        """None until the thread has begun, and where it could not begin."""
         self.taken = _thread.allocate_lock()
-        """The thread holds this lock as long as it takes the snapshot."""
+        """A lock that is held until the thread has taken the snapshot."""
         self.taken.acquire()
 
     def wait(self, seconds: float) -> None:
-        """Wait for the thread, but no longer than that."""
+        """Wait until the snapshot is taken, for that many seconds at most."""
         if self.taken.acquire(timeout=seconds):
             self.taken.release()

@@ -63,10 +63,10 @@ def finish(runner: Runner) -> Outcome:
         left = () if runner.is_empty else _stragglers(launched)
         output = _keep_output(launched)
         if left:
-            notices.tell(Stragglers(left, output or ("cut" if launched.terminals.pty_input else "")))
+            notices.announce(Stragglers(left, output or ("cut" if launched.terminals.pty_input else "")))
     if unused_attempts := runner.machine.unused_attempts:
-        notices.tell(NotRetried(unused_attempts, outcome))
-    notices.tell(outcome)
+        notices.announce(NotRetried(unused_attempts, outcome))
+    notices.announce(outcome)
     if launched.streams.copier:
         launched.streams.copier.flush()
         runner.hear_threads()
@@ -103,7 +103,7 @@ def _stragglers(launched: Launched) -> tuple[Process, ...]:
 
 
 def _keep_output(launched: Launched) -> Literal["", "record", "dropped", "cut"]:
-    """Have what is printed later read on; return what becomes of it, '' where no process holds a pipe of the run."""
+    """Have a process read the output of stragglers; return what becomes of it, '' where no straggler holds a pipe."""
     if not launched.streams.kept:
         return ""
     from supervise.records import straggler_output
@@ -123,8 +123,8 @@ def _keep_output(launched: Launched) -> Literal["", "record", "dropped", "cut"]:
 def _show_held(launched: Launched, spool: "Spool", policy: Policy, outcome: Outcome) -> Outcome:
     """Show the output of the last attempt; return the outcome, which is another one where the output is not whole.
 
-    The reader has all the time that it wants until a signal comes; where a limit or a signal ended the run, the reader
-    has `shutdown.LAST` seconds.
+    The wait for the reader has no bound until a signal comes; where a limit or a signal ended the run, it takes
+    `shutdown.CUT_DRAIN_SECONDS` at most.
     """
     done = spool.start_showing()
     until = monotonic() + shutdown.CUT_DRAIN_SECONDS
@@ -160,7 +160,7 @@ def _answers(launched: Launched, question: "AskList | AskUsage") -> "Iterator[Fr
         try:
             got = launched.child.channel.receive()
         except BlockingIOError:
-            # A part of a long answer: a thousand processes do not go into one packet.
+            # The first packets of a long answer: a thousand processes do not go into one.
             continue
         if got is None:
             return

@@ -1,4 +1,4 @@
-"""The live line: made anew each second, as long as the command is silent."""
+"""The live line: drawn each second while the command is silent."""
 
 from collections.abc import Sequence
 from os import fsencode
@@ -10,26 +10,26 @@ from supervise.faces.live_text import LiveState, LiveText
 from supervise.runner.dispatcher import Runner
 from supervise.terminal.overlay import Overlay
 
-SILENCE = 1.0
-"""Seconds without output before it is drawn, and between two drawings."""
+REDRAW_SECONDS = 1.0
+"""Seconds without output before the line is drawn, and between two drawings."""
 
 
 async def draw(runner: Runner, overlay: Overlay, live: LiveText) -> None:
-    """Draw it until the run is over."""
+    """Draw the line until the run is over."""
     while runner.outcome is None:
-        waits = _last_byte(runner) + SILENCE - monotonic()
+        waits = _last_byte(runner) + REDRAW_SECONDS - monotonic()
         if waits > 0:
             await trio.sleep(waits)
             continue
-        # What the machine knows of the output is not stale then.
+        # The machine first hears of the output until now: the line must not show an old state.
         runner.tick()
         columns = overlay.columns
         overlay.show(fsencode(live.text(live_state(runner), columns)), columns)
-        await trio.sleep(SILENCE)
+        await trio.sleep(REDRAW_SECONDS)
 
 
 def live_state(runner: Runner) -> LiveState:
-    """Where the run is now."""
+    """Return the state of the run, for the line."""
     machine, started, last = runner.machine, runner.launched.info.started, _last_byte(runner)
     return LiveState(
         t=runner.now(),
@@ -37,18 +37,18 @@ def live_state(runner: Runner) -> LiveState:
         deadlines=machine.deadlines,
         phase_ends_at=machine.phase_ends_at,
         last_byte=last - started if last > started else None,
-        cpu_percent=cpu_percent(runner.gauged),
+        cpu_percent=cpu_percent(runner.usage_samples),
     )
 
 
-def cpu_percent(gauged: Sequence[tuple[float, float]]) -> float | None:
-    """Over the time between the last two looks; None before the second one."""
-    if len(gauged) < 2:
+def cpu_percent(samples: Sequence[tuple[float, float]]) -> float | None:
+    """Return the CPU use between the last two samples, in percent of one core; None before the second sample."""
+    if len(samples) < 2:
         return None
-    (since, before), (until, after) = gauged[-2], gauged[-1]
+    (since, before), (until, after) = samples[-2], samples[-1]
     return max(0.0, after - before) / (until - since) * 100 if until > since else None
 
 
 def _last_byte(runner: Runner) -> float:
-    """When the silence began, by CLOCK_MONOTONIC."""
+    """Return when the command has last printed, or when the run began, by CLOCK_MONOTONIC."""
     return max(runner.launched.info.started, *(pump.last for pump in runner.launched.streams.pumps))

@@ -18,7 +18,7 @@ from supervise.runner.file_upkeep import MAX_PAUSE_SECONDS, FileUpkeep
 from supervise.runner.listener import Listener
 from supervise.runner.requests import Requests, open_control
 from supervise.runner.stop_orders import LOOK_SECONDS
-from supervise.runner.usage import gauge
+from supervise.runner.usage import start_recording
 
 if TYPE_CHECKING:
     from supervise.faces.live_text import LiveText
@@ -51,7 +51,7 @@ async def _watch(runner: Runner, end: Callable[[], NoReturn]) -> None:
             nursery.start_soon(_serve, control, runner)
         nursery.start_soon(upkeep.run)
         nursery.start_soon(alarm.run)
-        gauge(runner)
+        start_recording(runner)
         if launched.streams.overlay and runner.notices.live:
             nursery.start_soon(_draw, runner, launched.streams.overlay, runner.notices.live)
         nursery.start_soon(_create_cgroup, runner)
@@ -161,7 +161,7 @@ async def _serve(control: ControlServer, runner: Runner) -> None:
         await control.serve()
     except Exception as error:
         # An error of supervise here must not stop the command.
-        runner.notices.tell(Trouble(f"this run can no longer be steered: {type(error).__name__}: {error}"))
+        runner.notices.announce(Trouble(f"this run can no longer be steered: {type(error).__name__}: {error}"))
 
 
 async def _draw(runner: Runner, overlay: "Overlay", live: "LiveText") -> None:
@@ -172,7 +172,7 @@ async def _draw(runner: Runner, overlay: "Overlay", live: "LiveText") -> None:
     except Exception as error:
         # An error of supervise here must not stop the command.
         overlay.hide()
-        runner.notices.tell(Trouble(f"there is no live line any more: {type(error).__name__}: {error}"))
+        runner.notices.announce(Trouble(f"there is no live line any more: {type(error).__name__}: {error}"))
 
 
 async def _create_cgroup(runner: Runner) -> None:

@@ -1,4 +1,4 @@
-"""What is told about one run, and to whom: people on stderr, programs in the events file and the report."""
+"""The notices of one run: messages for people on stderr, events for programs, the report, the record."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
     from supervise.faces.live_text import LiveText
     from supervise.records.status_file import StatusFile
 
-MOST_RECORDED = 1 << 23
-"""Bytes of the events in a record, where --log-max is not less: half of what a reader of it takes."""
+RECORDED_EVENT_BYTES = 1 << 23
+"""Bytes of the events in a record, or --log-max where that is less: half of what a reader of the record accepts."""
 ENDS = (Verdict, Exited, RetryScheduled, Outcome)
-"""Items before which all that waits is told."""
-LEAST_FOR_REPORT = 0.1
+"""Items before which all waiting items are announced."""
+MIN_REPORT_SECONDS = 0.1
 """Seconds that a file system which may stop answering has for the report, however long other writes took."""
-LAST_WORDS = 0.2
-"""Seconds that whoever reads our messages has for the last of them, when all is over."""
+FLUSH_SECONDS = 0.2
+"""Seconds that each reader of messages and events has to take the last of them, when the run is over."""
 
 
 class Notices:
-    """Passes on all that happens to the faces, and their words to where they are read."""
+    """Hands each item of a run to the faces, and their output to stderr, the events file and the record."""
 
     def __init__(self, launched: Launched, policy: Policy, now: Callable[[], float]) -> None:
         values = launched.info.values
@@ -53,10 +53,10 @@ class Notices:
         self._events = _events_of(launched)
         self._recorded = Messenger(launched.files.record.outlet()) if launched.files.record else None
         self._status = _status_file(launched)
-        self._room = min(MOST_RECORDED, values["log_max"] or MOST_RECORDED)
-        """Bytes that the events in the record may still have."""
+        self._room = min(RECORDED_EVENT_BYTES, values["log_max"] or RECORDED_EVENT_BYTES)
+        """Bytes that are left for events in the record."""
         self._unrecorded = 0
-        """Events that found no room in the record."""
+        """The number of events that found no room in the record."""
         self._throttle = Throttle()
         self._report: str | None = values["report"]
         self._launched = launched
@@ -69,12 +69,12 @@ class Notices:
             has_access_limit=values["access_timeout"] is not None,
         )
 
-    def tell(self, item: ReportItem, at: float | None = None) -> None:
-        """Something happened, or is to be said, `at` that moment of the run (now)."""
+    def announce(self, item: ReportItem, at: float | None = None) -> None:
+        """Announce an item of that second of the run (now); the throttle may keep it for a moment."""
         now = self._now()
         item = self._mask(item)
         if self.live:
-            # The live line is one line, of which only the last is seen.
+            # The live line shows the latest state, and needs no throttle.
             self.live.hear(item)
         match item:
             case Said("status", text) if self._status:
@@ -83,31 +83,26 @@ class Notices:
                 self._throttle.begin_attempt()
                 if self._status:
                     self._status.show("")
-        told = self._throttle.hear(item, now)
-        if told is None:
+        released = self._throttle.hear(item, now)
+        if released is None:
             waiting = self._throttle.take_all if isinstance(item, ENDS) else self._throttle.take_due
-            self._tell_all(waiting(now), now)
-            self._tell(item, now if at is None else at)
+            self._write_all(waiting(now), now)
+            self._write(item, now if at is None else at)
         else:
-            self._tell_all(told, now)
+            self._write_all(released, now)
 
     @property
     def due(self) -> float:
-        """Return when `tell_due` has something to tell, in seconds of the run."""
+        """Return when a waiting item is due, in seconds of the run; infinity where none waits."""
         return self._throttle.due
 
-    def tell_due(self) -> None:
-        """Tell what has waited in order to be told together with more."""
-        now = self._now()
-        self._tell_all(self._throttle.take_due(now), now)
+    def _write_all(self, released: list[Released], now: float) -> None:
+        for item, left_out in released:
+            self._write(item, now, left_out)
 
-    def _tell_all(self, told: list[Released], now: float) -> None:
-        for item, left_out in told:
-            self._tell(item, now, left_out)
-
-    def _tell(self, item: ReportItem, t: float, left_out: int = 0) -> None:
-        # Absolute times are made anew each time: clocks are set, and machines sleep.  The two clocks are read one right
-        # after the other: what was told in between, on a busy machine, would move every absolute time.
+    def _write(self, item: ReportItem, t: float, left_out: int = 0) -> None:
+        # The wall clock is read for each item: clocks are set, and machines sleep.  The two clocks are read one right
+        # after the other: anything in between, on a busy machine, would move the absolute time.
         moment = Moment(t, time() - (self._now() - t), left_out)
         for line in self._messages.lines(item, moment):
             self._people.say(os.fsencode(line) + b"\n")
@@ -121,7 +116,7 @@ class Notices:
         self._full_report.hear(item, moment)
 
     def _record_event(self, item: ReportItem, moment: Moment, text: str) -> None:
-        """Record an event, within the bound of a record; the end comes in any case, and says how many were left out."""
+        """Record an event if the record has room; the end is always recorded, with the number of events left out."""
         assert self._recorded
         if isinstance(item, Outcome) and self._unrecorded:
             text = jsonl.line(item, replace(moment, left_out=self._unrecorded), self._run_id) or text
@@ -135,41 +130,41 @@ class Notices:
         if "report" not in self._launched.files.remote:
             return report_file.write(path, whole)
         left = self._launched.files.write_until - monotonic()
-        return _write_apart(path, whole, max(LEAST_FOR_REPORT, left), self._launched.streams.has_cancelling_signal)
+        return _write_apart(path, whole, max(MIN_REPORT_SECONDS, left), self._launched.streams.has_cancelling_signal)
 
     @property
     def wants_usage(self) -> bool:
-        """Somebody will read what the command has used."""
+        """Return whether the report or the record shows what the command has used."""
         return bool(self._report or self._record)
 
     def complain(self, name: str, why: str) -> None:
-        """The record, the log of the output or the events cannot be written any more; it is said once of each."""
+        """Announce, once for each name, that the record, `--log` or `--events` cannot be written any more, and why."""
         if name not in self._complained:
             self._complained.add(name)
             what = "the record of this run is not complete" if name == "record" else f"{name}: no more is written"
-            self.tell(Trouble(f"{what}: {why}"))
+            self.announce(Trouble(f"{what}: {why}"))
 
     def _complain_of_events(self) -> None:
-        """A thread writes them: what has failed shows at the next one, or at the end."""
+        """Announce that the events cannot be written: their thread fails, and this shows at the next event."""
         if self._events and self._events.is_gone:
             self.complain("--events", self._events.why)
 
     def finish(self, usage: Usage) -> None:
-        """Nothing more will be told: write the report, and see that all arrives, for as long as that is bearable."""
+        """Write the report and the end of the record, and wait for FLUSH_SECONDS for each reader; the last call."""
         whole = self._full_report.report(Moment(self._now(), time()), usage)
         if self._report:
             failure = self._write_report(self._report, whole)
             if failure:
-                self.tell(Trouble(f"--report: {failure}"))
+                self.announce(Trouble(f"--report: {failure}"))
         for program in filter(None, (self._events, self._recorded)):
-            program.flush(LAST_WORDS)
+            program.flush(FLUSH_SECONDS)
         self._complain_of_events()
         if self._record:
             try:
                 run_record.close(self._record, whole)
             except OSError as error:
                 self.complain("record", reason_of(error))
-        self._people.flush(LAST_WORDS)
+        self._people.flush(FLUSH_SECONDS)
 
 
 def _events_of(launched: Launched) -> Messenger | None:
@@ -187,7 +182,7 @@ def _outlet_of_events(launched: Launched) -> Outlet:
 
 
 def _write_apart(path: str, whole: "Mapping[str, object]", seconds: float, is_over: Callable[[], bool]) -> str | None:
-    """Write the report in a process that is left behind where it hangs; return why it could not be written, or None."""
+    """Write the report in a process that can be left behind; return why it could not be written, or None."""
     from supervise.process import bounded_call
 
     def write() -> "tuple[str | None, tuple[int, ...]]":
@@ -211,7 +206,7 @@ def full_report_of(
     name: str | None = None,
     has_access_limit: bool = False,
 ) -> FullReport:
-    """The account of a run of which only the start is known."""
+    """Return the full report of a run that has just begun."""
     return FullReport(
         run_id=run_id,
         command=command,
@@ -230,7 +225,7 @@ def _status_file(launched: Launched) -> "StatusFile | None":
     try:
         from supervise.records.status_file import StatusFile
     except (OSError, ImportError):
-        # As with the live line, no descriptor is left, or its library cannot be loaded.
+        # No descriptor is left, or the disk is gone: the run goes on without the file.
         return None
     return StatusFile(launched.files.record)
 
@@ -239,7 +234,7 @@ def _live(policy: Policy) -> "LiveText | None":
     try:
         from supervise.faces.live_text import LiveText
     except (OSError, ImportError):
-        # No more descriptors, or the disk is gone: no command shall be stopped for this.
+        # No descriptor is left, or the disk is gone: the run goes on without a live line.
         return None
     return LiveText(policy)
 
@@ -248,5 +243,5 @@ def _cwd() -> str:
     try:
         return os.getcwd()
     except OSError:
-        # It was removed under us.
+        # The folder was removed.
         return ""

@@ -1,6 +1,7 @@
-"""The command's bytes: the threads that move them, from the first of them on or when it is not done at once.
+"""The relay of the command's output: the threads that move the bytes, from the first byte on.
 
-A short command may end here yet, before any library is loaded.
+A run without threads ends before this module is loaded (`launch/short_run.py`).  A command that prints and ends soon
+still ends here, before any library is loaded.
 """
 
 import select
@@ -21,15 +22,15 @@ if TYPE_CHECKING:
 
 
 def start(launched: Launched) -> None:
-    """Take signals and bytes from now on.
+    """Start the threads that take the signals and move the output.
 
-    Raises OSError, and RuntimeError where there can be no more threads.
+    Raises OSError, and RuntimeError where the system gives no more threads.
     """
     if not launched.child.guardian.keep():
-        _hear_last_words(launched)
+        _take_last_messages(launched)
     inbox = launched.streams.open_inbox()
     launched.child.drop_early_signals()
-    # First, since whoever sends one may be gone a moment later.
+    # This comes first: the sender of a signal may end a moment later, and then cannot be looked up any more.
     signals.start_thread(signals.block(), inbox)
     values = launched.info.values
     outlets: tuple[outlet.Outlet, outlet.Outlet] = outlet.of_stdio()
@@ -50,9 +51,9 @@ def start(launched: Launched) -> None:
 
 
 def watch(launched: Launched) -> None:
-    """Hear what comes until the command has ended and its bytes are through, or it is no short one.
+    """Handle what comes until the command has ended and its output is written, or the command is no short one.
 
-    Where nothing is left to be done for it then, this process ends.
+    End this process where the run then needs no runner.
     """
     poll = select.poll()
     poll.register(launched.child.channel, select.POLLIN)
@@ -66,9 +67,9 @@ def watch(launched: Launched) -> None:
 
 
 def start_pumps(launched: Launched) -> None:
-    """Take the bytes of the command that is being started, and hand it the keys.
+    """Start the pumps of the command that is being started; with --pty, hand it the keys.
 
-    Raises OSError, and RuntimeError where there can be no more threads.
+    Raises OSError, and RuntimeError where the system gives no more threads.
     """
     from supervise.output.pump import Cutoff, Pump, take_turns
 
@@ -94,7 +95,7 @@ def start_pumps(launched: Launched) -> None:
     if wanted := launched.info.values["access_on"]:
         _detect_access(launched, wanted)
     if pty_input:
-        # The terminal is taken before the command's first word is seen: a caller that waits for that word types then.
+        # The terminal is taken before the command's first output is shown: a caller may type as soon as it sees that.
         from supervise.launch import own_terminal
 
         own_terminal.take_keys(launched)
@@ -105,7 +106,7 @@ def start_pumps(launched: Launched) -> None:
 
 
 def _streams(launched: Launched) -> "Iterator[tuple[Stream, int, outlet.Outlet]]":
-    """Return of the command's pipes the name of the stream, the supervisor's end, and where its bytes go."""
+    """Return for each pipe of the command its stream's name, the supervisor's end, and the outlet of its bytes."""
     names: tuple[Stream, ...] = ("both",) if len(launched.streams.sources) == 1 else ("stdout", "stderr")
     return zip(names, launched.streams.sources, launched.streams.outlets, strict=False)
 
@@ -147,8 +148,8 @@ def _detect_access(launched: Launched, wanted: "tuple[str, ...]") -> None:
         feed.end()
 
 
-def _hear_last_words(launched: Launched) -> None:
-    """The guardian has gone of a command that has ended: from here on its line is silent."""
+def _take_last_messages(launched: Launched) -> None:
+    """Take the last messages of a guardian that has exited with its command, and silence its channel."""
     launched.child.note_heard(*launched.child.guardian.last_messages())
     if launched.child.has_ended:
         launched.terminals.end_command()

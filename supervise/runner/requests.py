@@ -242,7 +242,7 @@ def open_control(runner: Runner, requests: Requests) -> ControlServer | None:
         return ControlServer(sockets.listen(run_id, announce), requests.handle)
     except OSError as error:
         why = reason_of(error, with_path=True)
-    runner.notices.tell(Trouble(f"no control socket, so this run cannot be steered: {why}"))
+    runner.notices.announce(Trouble(f"no control socket, so this run cannot be steered: {why}"))
     return None
 
 

@@ -27,7 +27,7 @@ def end(launched: Launched, why: TurnedAway) -> Outcome:
     launched.streams.open_messages(outlet.of_stdio()[1])
     outcome = outcome_of(why, now(), policy)
     notices = Notices(launched, policy, now)
-    notices.tell(outcome)
+    notices.announce(outcome)
     notices.finish(Usage())
     return outcome
 

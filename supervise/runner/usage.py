@@ -1,7 +1,7 @@
-"""What a long run uses, noted now and then for its record: the curves of `supervise show` are made of it.
+"""The CPU time and the output of a long run, recorded from time to time: `supervise show` draws its curves from them.
 
-In a thread of its own, that a look holds up no deadline: at three thousand processes it takes 50 ms and more, of which
-the interpreter is free for others whenever /proc is read.
+A thread samples them, so that a sample delays no deadline: for three thousand processes it takes 50 ms and more, in
+which other threads run whenever /proc is read.
 """
 
 import _thread
@@ -12,31 +12,34 @@ from supervise.output.outlet import Messenger
 from supervise.records.store import Record
 from supervise.runner.dispatcher import Runner
 
-LEAST = 2.0
-"""Seconds between two looks, each of which takes about half a millisecond."""
-PART = 20
-"""Looks in all that has gone by: the longer a run, the fewer."""
+MIN_PAUSE_SECONDS = 2.0
+"""Seconds between two samples at least; a sample takes about half a millisecond."""
+SAMPLES_PER_AGE = 20
+"""The pause is the run's age by this number: a longer run has fewer samples in an hour."""
 
 
-def gauge(runner: Runner) -> None:
-    """Note the usage until the run is over, a line each: seconds of run and CPU, bytes on stdout, stderr and both."""
+def start_recording(runner: Runner) -> None:
+    """Record the usage until the run is over.
+
+    Each sample is a line: seconds of the run, CPU seconds, and the bytes on stdout, stderr and both.
+    """
     record = runner.launched.files.record
     if record is None:
         return
     try:
-        _thread.start_new_thread(_gauge, (runner, record))
+        _thread.start_new_thread(_record, (runner, record))
     except RuntimeError:
-        # No more threads: the record is done without.
+        # The system gives no more threads: the record has no curves.
         pass
 
 
-def _gauge(runner: Runner, record: Record) -> None:
+def _record(runner: Runner, record: Record) -> None:
     try:
         sampler = Sampler(runner.holder(), kinds=frozenset({"cpu"}), now=runner.now)
-        sleep(LEAST)
+        sleep(MIN_PAUSE_SECONDS)
         messenger = Messenger(record.samples())
     except (OSError, ImportError):
-        # No more descriptors, or the disk is gone: no command shall be stopped for this.
+        # No descriptor is left, or the disk is gone: the command goes on, and the record has no curves.
         return
     while True:
         sampler.holder_pid = runner.holder()
@@ -44,7 +47,7 @@ def _gauge(runner: Runner, record: Record) -> None:
         counts = {pump.stream: pump.count for pump in runner.launched.streams.pumps}
         out, err, both = (counts.get(stream, 0) for stream in ("stdout", "stderr", "both"))
         t = monotonic() - runner.launched.info.started
-        runner.gauged.append((t, cpu))
-        # In yet another thread: a disk that is slow or full shall not hold up the next look.
+        runner.usage_samples.append((t, cpu))
+        # The messenger writes in a thread of its own: a disk that is slow or full must not delay the next sample.
         messenger.say(f"{t:.3f} {cpu:.3f} {out} {err} {both}\n".encode())
-        sleep(max(LEAST, runner.now() / PART))
+        sleep(max(MIN_PAUSE_SECONDS, runner.now() / SAMPLES_PER_AGE))

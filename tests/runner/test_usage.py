@@ -17,7 +17,7 @@ from tests.support.harness import HANG_SECONDS, wait_until
 
 
 def test_a_look_that_takes_long_holds_up_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(usage, "LEAST", 0.0)
+    monkeypatch.setattr(usage, "MIN_PAUSE_SECONDS", 0.0)
     go, is_over, has_ended = threading.Event(), threading.Event(), threading.Event()
 
     def holder() -> int:
@@ -34,7 +34,7 @@ def test_a_look_that_takes_long_holds_up_nobody(tmp_path: Path, monkeypatch: pyt
         files=SimpleNamespace(record=record), streams=SimpleNamespace(pumps=pumps), info=SimpleNamespace(started=0.0)
     )
     runner: Any = SimpleNamespace(launched=launched, holder=holder, now=lambda: 0.0, gauged=[])
-    usage.gauge(runner)
+    usage.start_recording(runner)
     samples = Path(record.folder) / SAMPLES_FILE
     assert not samples.exists()
     go.set()

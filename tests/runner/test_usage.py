@@ -1,6 +1,6 @@
-"""What is noted for the record of a long run: in a thread of its own, that holds up nobody.
+"""The usage of a long run is recorded in a thread of its own, which delays nothing else.
 
-Shown with a run that is none, whose tree takes as long to look at as we want.  What a real one notes: cli/test_show.py.
+A stand-in for a run shows that: a look at its tree takes as long as the test wants.  cli/test_show.py has real runs.
 """
 
 import os
@@ -16,7 +16,7 @@ from supervise.runner import usage
 from tests.support.harness import HANG_SECONDS, wait_until
 
 
-def test_a_look_that_takes_long_holds_up_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_look_that_takes_long_delays_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(usage, "MIN_PAUSE_SECONDS", 0.0)
     go, is_over, has_ended = threading.Event(), threading.Event(), threading.Event()
 
@@ -33,7 +33,7 @@ def test_a_look_that_takes_long_holds_up_nobody(tmp_path: Path, monkeypatch: pyt
     launched = SimpleNamespace(
         files=SimpleNamespace(record=record), streams=SimpleNamespace(pumps=pumps), info=SimpleNamespace(started=0.0)
     )
-    runner: Any = SimpleNamespace(launched=launched, holder=holder, now=lambda: 0.0, gauged=[])
+    runner: Any = SimpleNamespace(launched=launched, holder=holder, now=lambda: 0.0, usage_samples=[])
     usage.start_recording(runner)
     samples = Path(record.folder) / SAMPLES_FILE
     assert not samples.exists()

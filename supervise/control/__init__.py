@@ -1,1 +1,1 @@
-"""Requests a run from outside: its socket, the server in the supervisor and the client in a command."""
+"""Steering a run from outside: its control socket, the server in the supervisor, and the client in a subcommand."""

@@ -1,4 +1,7 @@
-"""The other end of a run's control socket: a client that waits, with a bound.  Built-in modules only."""
+"""The client of a run's control socket, for subcommands; every wait for an answer has a bound.
+
+Only built-in modules are imported, so that a subcommand starts quickly.
+"""
 
 import _socket
 import os
@@ -11,26 +14,26 @@ from supervise.options import paths, serializer
 Fields = dict[str, Any]
 
 ANSWER_SECONDS = 10.0
-"""Seconds that a run may take to answer: far more than a busy machine needs."""
+"""Seconds that the client waits for an answer: far more than a run on a busy machine needs."""
 STOPPED_CHECK_SECONDS = 0.5
-"""Seconds without an answer after which it is looked whether the run can answer at all."""
+"""Seconds without an answer after which the client checks whether the supervisor is stopped (SIGSTOP, Ctrl-Z)."""
 CONNECT_POLL_SECONDS = 0.02
-"""Seconds between two looks for a socket that is not there yet: a run's library is still being loaded."""
+"""Seconds between two attempts to connect: a run opens its socket only when its libraries are loaded."""
 
 
 class ClientError(Exception):
-    """The run could not be asked, or has refused; the text is the whole message."""
+    """The run cannot be reached, does not answer, or refuses; the text is the whole message."""
 
 
 class Connection:
-    """To one run."""
+    """A connection to the control socket of one run."""
 
     def __init__(self, socket: _socket.socket) -> None:
         self.socket = socket
         self._in = b""
 
     def fileno(self) -> int:
-        """For poll."""
+        """Return the descriptor of the socket, for poll(2)."""
         return self.socket.fileno()
 
     def send(self, do: str, **fields: str | float | bool | None) -> None:
@@ -41,9 +44,9 @@ class Connection:
         self.socket.sendall(serializer.json({"do": do, **fields}).encode() + b"\n")
 
     def receive(self) -> Fields | None:
-        """The next line; None where the run has closed the connection, which it does at its end.
+        """Return the next line of the run as an object; None where the run has closed the connection: it has ended.
 
-        Raises TimeoutError, and ValueError for what is no line of a run's.
+        Raises TimeoutError; ValueError where the line is no JSON object.
         """
         while (end := self._in.find(b"\n")) < 0:
             try:
@@ -60,7 +63,7 @@ class Connection:
         return found
 
     def wait(self) -> None:
-        """Wait, for as long as it takes, until `receive` will not."""
+        """Wait without a bound until a line, or the end of the connection, can be received."""
         if not self.has_line:
             import select
 
@@ -70,7 +73,7 @@ class Connection:
 
     @property
     def has_line(self) -> bool:
-        """A whole line is here already."""
+        """Whether a whole line has been received and not been returned yet."""
         return b"\n" in self._in
 
 
@@ -81,11 +84,11 @@ def connect(
     noted: "Callable[[], str]" = str,
     miss: "Callable[[], object]" = str,
 ) -> Connection | None:
-    """Return a connection to that run; None where the run has no socket, and `is_alive` no longer.
+    """Return a connection to that run; None where the run has no socket and `is_alive` returns False.
 
-    `noted` tells the folder in which its record has its socket, '' where that is not known; `miss` is called once where
-    it has none, so that the run looks for its socket.
-    Raises ClientError where it lives and cannot be reached for so long.
+    `noted` returns the folder of the socket that the record of the run names, '' where it names none.  `miss` is called
+    once where the run has no socket: it is to make the supervisor check, and replace, a socket that was removed.
+    Raises ClientError where the run lives and cannot be reached for `seconds`.
     """
     until = monotonic() + seconds
     why = "it has no control socket"
@@ -108,18 +111,18 @@ def connect(
 
 
 def ask(connection: Connection, run_id: str, do: str, **fields: str | float | bool | None) -> Fields | None:
-    """What the run answers; None where it ended before it could.
+    """Send the request `do` to the run and return its answer; None where the run ends before it answers.
 
-    Raises ClientError where it refuses, or does not answer.
+    Raises ClientError where the run refuses, or does not answer within ANSWER_SECONDS.
     """
     try:
         try:
             connection.send(do, **fields)
         except ConnectionError:
-            # The run has hung up, and may have said why before.
+            # The run has closed the connection, and may have sent the reason before.
             pass
         while (answer := _wait_for_answer(connection, run_id)) is not None and "event" in answer:
-            # News of the run, which may come before the answer.
+            # An event of the run may come before the answer; it is dropped here.
             pass
     except ConnectionError:
         return None
@@ -151,10 +154,11 @@ def _wait_for_answer(connection: Connection, run_id: str) -> Fields | None:
 
 
 def has_state(run_id: str, state: "str | None") -> bool:
-    """That run is there, and was started where that is the folder of records, into which it need not write any.
+    """Return whether the run lives and has this state folder, by the environment of its supervisor (proc(5)).
 
-    By its environment (proc(5)) and not by its word: also one that is stopped must not be taken for another's.
-    Raises ClientError where it cannot be reached.
+    It need not have a record there (`--no-record`).  The run is not asked: a stopped supervisor would not answer, and
+    the run would then be taken for another user's.
+    Raises ClientError where the run cannot be reached.
     """
     from supervise.process import tree
 
@@ -173,7 +177,7 @@ def has_state(run_id: str, state: "str | None") -> bool:
 
 def _why(error: OSError) -> str:
     if isinstance(error, BlockingIOError):
-        # More clients wait than listen(2) was told to keep.
+        # More clients wait at the socket than its backlog (listen(2)) holds.
         return "its control socket is full: very many others are about to ask it"
     from supervise.text.stderr import reason_of
 
@@ -181,7 +185,7 @@ def _why(error: OSError) -> str:
 
 
 def _state_of(pid: int) -> str:
-    """As proc(5) has it; X where it is gone."""
+    """Return the state of that process as in proc(5); `X` where it has ended."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             return chr(file.read().rpartition(b") ")[2][0])

@@ -1,11 +1,11 @@
-"""JSON read by the built-in module alone: `json` imports re, half of what the start of a small command costs."""
+"""Reads JSON by the built-in module `_json`: `json` imports re, which is half of the start of a small subcommand."""
 
 import _json
 from typing import Any
 
 
 class _Context:
-    """How the scanner reads, as `json.JSONDecoder` has it by default (json.scanner)."""
+    """The settings of the scanner, with the defaults of `json.JSONDecoder` (json.scanner)."""
 
     strict = True
     object_hook = None
@@ -19,9 +19,9 @@ _scan = _json.make_scanner(_Context)  # type: ignore[arg-type]  # a JSONDecoder 
 
 
 def read(text: str) -> Any:
-    """The value that the text begins with.
+    """Return the JSON value at the beginning of the text.
 
-    Raises ValueError.
+    Raises ValueError where there is none.
     """
     try:
         return _scan(text, 0)[0]

@@ -1,19 +1,19 @@
-"""The folders in which the sockets and the locks of runs lie, and which user they belong to.
+"""The folders of a user that hold the control sockets and the locks of runs.
 
-Sockets are in the first of these folders that can be had:
+Control sockets lie in the first of these folders that can be opened or made:
 
     $XDG_RUNTIME_DIR/supervise      while the user is logged in
-    /run/user/UID/supervise         the same, for a process that was not told so (cron, su)
+    /run/user/UID/supervise         the same folder, for a process without that variable (cron, su)
     /run/lock/supervise-UID         whether the user is logged in or not
-    ~/.local/state/supervise/run/HOST    where /run/lock is root's alone; the home is the account's, whatever HOME says
-    /tmp/supervise-UID              where there is no home either
+    ~/.local/state/supervise/run/HOST    where only root may write /run/lock; the account's home, whatever HOME says
+    /tmp/supervise-UID              where the account has no home either
 
-Locks are in the first of the last three, since all runs of a user must find the same one: the folder below /run/user
-goes with the last login, and a job of cron's has neither of the first two.
+Locks lie in the first of the last three, since all runs of a user must find the same file: the folder in /run/user
+disappears with the last login, and a job of cron often has neither of the first two.
 
-In /run/lock and /tmp another user may have taken the name.  Then the folder is `supervise-UID.` and eight random
-digits; in these folders, which are sticky, no other user can remove it or give one to this user, so it is found again
-by its owner.  Built-in modules only: commands that merely ask need no more.
+In /run/lock and /tmp another user may have made a folder of that name.  Then the name is `supervise-UID.` and eight
+random digits.  Both parents are sticky, so no other user can remove such a folder or give a folder to this user: the
+folder is found again by its owner.  Only built-in modules are imported, so that subcommands start quickly.
 """
 
 import fcntl
@@ -32,34 +32,34 @@ if TYPE_CHECKING:
 FOLDER_NAME = "supervise"
 LOGIN_PARENT = "/run/user"
 LOCK_PARENT = "/run/lock"
-"""Made at boot (file-hierarchy(7)), never cleaned; on some systems root alone may write it."""
+"""A folder that is made at boot (file-hierarchy(7)) and never cleaned; on some systems only root may write it."""
 TEMPORARY_PARENT = "/tmp"
-"""Not TMPDIR, which may be another one in the next shell."""
+"""The constant /tmp and not TMPDIR, which may differ from shell to shell."""
 PRIVATE_MODE = 0o700
 OPEN_TRIES = 10
-"""How often a folder is looked for that another run of the same user makes at the same moment."""
+"""Attempts to open or make a folder that another run of the user makes, or a cleaner removes, at the same moment."""
 FILE_SYSTEM_SECONDS = 0.4
-"""Seconds that the file system of a home or of XDG_RUNTIME_DIR has to answer before it is passed over."""
+"""Seconds that the file system of a home or of XDG_RUNTIME_DIR may take to answer; then the folder is skipped."""
 SEARCH_ONLY_MODE = 0o711
-"""The mode with which others may go to a name that they know, and see no names."""
+"""The mode of a folder that other users may enter by a name that they know, and may not list."""
 
 
 class FolderChoice:
-    """One line of the list: a folder for that user."""
+    """One line of the list above, for one user: a folder that may hold sockets and locks."""
 
     __slots__ = ("is_shared", "name", "parent", "uid")
 
     def __init__(self, uid: int, parent: str, name: str, *, is_shared: bool = False) -> None:
         self.uid = uid
         self.parent = parent
-        """The folder that has to be there already."""
+        """The folder that has to exist already."""
         self.name = name
-        """The name of the folder within the parent, which may have folders between."""
+        """The path of the folder below the parent; it may have several components."""
         self.is_shared = is_shared
-        """Other users may make names in the parent."""
+        """Whether other users may make folders in the parent."""
 
     def paths(self) -> "Iterator[str]":
-        """Return the folders of that user which are there, the one with the plain name first."""
+        """Yield the paths at which the user has such a folder, the plain name first."""
         if not self.is_shared:
             if self._answers():
                 yield f"{self.parent}/{self.name}"
@@ -67,7 +67,7 @@ class FolderChoice:
         try:
             names = [one for one in os.listdir(self.parent) if one == self.name or one.startswith(f"{self.name}.")]
         except PermissionError:
-            # The parent may be entered and not listed: the plain name alone can be found again.
+            # The parent may be entered and not listed, so only the plain name can be found again.
             names = [self.name]
         except OSError:
             return
@@ -81,9 +81,9 @@ class FolderChoice:
                 yield path
 
     def open(self) -> "Folder":
-        """Return the folder, made where it is not there.
+        """Return the folder, opened; make it where it does not exist.
 
-        Raises OSError; UntrustedError where it is another user's.
+        Raises OSError; UntrustedError where the folder is another user's.
         """
         if not self.is_shared:
             if not self._answers():
@@ -95,37 +95,37 @@ class FolderChoice:
                 try:
                     return open_folder(path, self.uid)
                 except (UntrustedError, FileNotFoundError, NotADirectoryError):
-                    # The folder is open to others, or a cleaner has just removed it.  After any other error, such as no
-                    # descriptor that is left, another folder would be no better.
+                    # The folder is open to others, or a cleaner has just removed it.  Any other error, such as a lack
+                    # of descriptors, is raised: it would meet the next folder too.
                     continue
             try:
-                # A link does not count either, the caller's own included: clients look for folders.
+                # lstat(2): a link takes the name too, even a link of the effective user, since clients search folders.
                 os.lstat(plain)
             except FileNotFoundError:
                 try:
                     return open_folder(plain, self.uid, make_below=self.parent)
                 except (UntrustedError, NotADirectoryError):
-                    # Another user has taken the name first.
+                    # Another user has taken the name since lstat(2).
                     break
             if plain not in self.paths() or not _is_closed(plain):
                 break
             # Another run of this user has made the folder since the list was read.
         if not os.access(self.parent, os.R_OK):
-            # A folder with another name would be found by no other run, and each run would have a folder of its own.
+            # The parent cannot be listed, so no other run would find a folder with random digits.
             raise PermissionError(EACCES, os.strerror(EACCES), self.parent)
         return open_folder(f"{plain}.{os.urandom(4).hex()}", self.uid, make_below=self.parent)
 
     def _answers(self) -> bool:
-        """Return whether the place's file system answers: a home may be on a network disk, XDG_RUNTIME_DIR anywhere."""
+        """Return whether the folder's file system answers: a home, or XDG_RUNTIME_DIR, may be on a network disk."""
         from supervise.process import bounded_call
 
         return bounded_call.answers(f"{self.parent}/{self.name}", FILE_SYSTEM_SECONDS)
 
 
 class HomeChoice(FolderChoice):
-    """The line that needs the account's home: looked up only where the lines before it did not do.
+    """The line of the list that is in the account's home.
 
-    A directory service that has to be asked for it may be slow, or gone.
+    The home is looked up only when this line is reached: the directory service (NIS, LDAP) may be slow or down.
     """
 
     __slots__ = ("_found",)
@@ -138,16 +138,16 @@ class HomeChoice(FolderChoice):
         if not self._found:
             self._found = True
             self.parent = _home(self.uid)
-            # A home that several machines share has a folder for this one.
+            # Several machines may share the home, so the folder bears the machine's id.
             self.name = f".local/state/{FOLDER_NAME}/run/{identity.machine_id() or os.uname().nodename}"
 
     def paths(self) -> "Iterator[str]":
-        """Return the folder of that user."""
+        """Yield the path of the folder, where the account has a home."""
         self._look_up()
         return super().paths() if self.parent else iter(())
 
     def open(self) -> "Folder":
-        """Return the folder, made where it is not there.
+        """Return the folder, opened; make it where it does not exist.
 
         Raises OSError.
         """
@@ -158,7 +158,7 @@ class HomeChoice(FolderChoice):
 
 
 class Folder:
-    """A folder of one user's, held open."""
+    """An open folder of one user."""
 
     __slots__ = ("fd", "path")
 
@@ -174,9 +174,9 @@ class Folder:
             return False
 
     def protect(self) -> None:
-        """Have systemd-tmpfiles(8) pass over all that is in it, for as long as the descriptor is open (tmpfiles.d(5)).
+        """Lock the folder, so that systemd-tmpfiles(8) skips its content while the descriptor is open (tmpfiles.d(5)).
 
-        Other cleaners do not ask; so what lies there is looked after as well.
+        Other cleaners ignore the lock; against them, runs also renew the times of their files (`touch`).
         """
         try:
             fcntl.flock(self.fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -185,12 +185,12 @@ class Folder:
             pass
 
     def close(self) -> None:
-        """Let go of the folder."""
+        """Close the folder's descriptor, which also gives up its lock."""
         os.close(self.fd)
 
 
 def open_folder(path: str, uid: int, make_below: "str | None" = None, mode: int = PRIVATE_MODE) -> Folder:
-    """Return that folder of that user's, with exactly that mode where it is the caller's own.
+    """Open that folder of that user; a folder of the effective user gets exactly that mode.
 
     Raises OSError; UntrustedError where another user owns it, may write it, or may put another one in its place.
     """
@@ -206,7 +206,7 @@ def open_folder(path: str, uid: int, make_below: "str | None" = None, mode: int 
         except PermissionError:
             if not is_own:
                 raise
-            # The folder's mode keeps its own user out.
+            # The folder's mode refuses even its own user.
             os.chmod(f"/proc/self/fd/{held}", mode)
             fd = os.open(".", how, dir_fd=held)
     finally:
@@ -218,13 +218,13 @@ def open_folder(path: str, uid: int, make_below: "str | None" = None, mode: int 
 
 
 def for_sockets(uid: "int | None" = None) -> "list[FolderChoice]":
-    """Return the places where that user's control sockets may be; without a number those of the effective user."""
+    """Return the folders where the control sockets of that user may be; without `uid`, of the effective user."""
     own = os.geteuid()
     uid = own if uid is None else uid
     places = []
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     if uid == own and runtime.startswith("/") and not _may_hang(runtime):
-        # A relative path counts as none, as the XDG Base Directory Specification has it.
+        # A relative path is ignored (XDG Base Directory Specification).
         places.append(FolderChoice(uid, runtime.rstrip("/"), FOLDER_NAME))
     if runtime.rstrip("/") != f"{LOGIN_PARENT}/{uid}" or uid != own:
         places.append(FolderChoice(uid, f"{LOGIN_PARENT}/{uid}", FOLDER_NAME))
@@ -232,14 +232,14 @@ def for_sockets(uid: "int | None" = None) -> "list[FolderChoice]":
 
 
 def _may_hang(path: str) -> bool:
-    """Return whether the file system of that folder does not answer, or may stop to: other folders will do."""
+    """Return whether the folder's file system does not answer, or is of a kind that may stop to (NFS, FUSE)."""
     from supervise.process import bounded_call
 
     return not bounded_call.answers(f"{path}/{FOLDER_NAME}", FILE_SYSTEM_SECONDS) or hang_risk.may_hang_at(path)
 
 
 def for_locks(uid: "int | None" = None) -> "list[FolderChoice]":
-    """Return the places where that user's locks may be, whether there is a login or not."""
+    """Return the folders where the locks of that user may be, which exist with and without a login."""
     uid = os.geteuid() if uid is None else uid
     shared = FolderChoice(uid, LOCK_PARENT, f"{FOLDER_NAME}-{uid}", is_shared=True)
     temporary = FolderChoice(uid, TEMPORARY_PARENT, f"{FOLDER_NAME}-{uid}", is_shared=True)
@@ -247,7 +247,7 @@ def for_locks(uid: "int | None" = None) -> "list[FolderChoice]":
 
 
 def folders_of(uid: int) -> "Iterator[Folder]":
-    """Yield those of that user's folders that are there; each is closed when the next one is asked for."""
+    """Yield the existing folders of that user, opened; each is closed when the next one is asked for."""
     for place in for_sockets(uid):
         for path in place.paths():
             try:
@@ -261,7 +261,7 @@ def folders_of(uid: int) -> "Iterator[Folder]":
 
 
 def users() -> "list[int]":
-    """Return the uids whose runs the caller may steer: the caller's own and, for root, those with such a folder."""
+    """Return the uids whose runs the effective user may steer: its own, and for root each uid with such a folder."""
     own = os.geteuid()
     if own != 0:
         return [own]
@@ -295,7 +295,10 @@ def _is_closed(path: str) -> bool:
 
 
 def _home(uid: int) -> str:
-    """Return the home of the account, there or not, the same for cron and a login; empty where the account has none."""
+    """Return the home of the account (passwd(5)), existing or not; '' where the account has none.
+
+    HOME is not used, since it may differ between cron and a login.
+    """
     import pwd
 
     try:
@@ -306,7 +309,7 @@ def _home(uid: int) -> str:
 
 
 class _RuleOf:
-    """The rule for root, on the way to another user's folder: only root and that user may have made what is passed."""
+    """The rule by which root walks to a folder of another user: only root and that user may own what is passed."""
 
     def __init__(self, uid: int) -> None:
         self._uid = uid

@@ -1,7 +1,8 @@
-"""The socket by which a run is asked and steered: JSON lines, each way one object a line (unix(7), RFC 8259).
+"""The server of a run's control socket: one JSON object a line, both ways (unix(7), RFC 8259).
 
-It knows nothing of what is asked: a handler answers.  Whoever is not this user, or root, is not listened to.  Whatever
-a client does, stalls or sends, it costs a bounded piece of memory, and nobody waits for it.
+The server passes each request to a handler, which answers it.  It serves clients of the effective user and of root, and
+closes any other connection.  A client that stalls, or sends too much, costs a bounded amount of memory and delays
+neither the supervisor nor other clients.
 """
 
 import json
@@ -19,25 +20,25 @@ from supervise.control import sockets
 Fields = dict[str, Any]
 
 REQUEST_BYTES = 1 << 16
-"""Bytes of one request."""
+"""Bytes of one request at most."""
 UNREAD_BYTES = 1 << 17
-"""Bytes of answers that may wait for a client beyond what the kernel keeps; a client that leaves more is dropped."""
+"""Bytes of answers that wait for a client, beyond the kernel's buffer; a client that leaves more unread is dropped."""
 UNREAD_BYTES_BEFORE_REQUEST = 1 << 14
-"""Bytes of answers that may wait when its next request is read: a client that does not read is not read either."""
+"""Bytes of unread answers with which the next request of a client is still read; with more, the server waits first."""
 CLIENT_LIMIT = 256
-"""Clients at a time."""
+"""Clients that are served at a time."""
 STALL_SECONDS = 30.0
-"""Seconds for which a client may take none of what waits for it; then it is dropped."""
+"""Seconds for which a client may read none of the bytes that wait for it; then the client is dropped."""
 FIRST_REQUEST_SECONDS = 30.0
-"""Seconds that a client has for its first request: who has nothing to ask takes nobody's place."""
+"""Seconds that a client has for its first request; then it is dropped, so that idle clients do not fill the server."""
 HANG_UP_POLL_SECONDS = 0.2
-"""Seconds between two looks whether a client is still there that has sent more than is wanted yet."""
+"""Seconds between two checks of whether a client has hung up that has sent more requests than are read yet."""
 LAST_ANSWERS_SECONDS = 2.0
-"""Seconds that a client which asks nothing more has to read its answers."""
+"""Seconds that a client has to read its answers after it has closed its sending side."""
 
 
 class Client:
-    """One connection."""
+    """The connection of one client."""
 
     def __init__(self, socket: socket.socket) -> None:
         self._socket = socket
@@ -47,44 +48,40 @@ class Client:
         self._changed = trio.Event()
         self._written = trio.Event()
         self._scope = trio.CancelScope()
-        """The scope of all that is done for this client."""
+        """The cancel scope of all tasks for this client."""
         self.has_asked = False
-        """The client has sent a whole request.  Such a client may wait for the end of the run, and ask nothing more."""
+        """Whether the client has sent a whole request.  Such a client may then wait silently for the end of the run."""
         self.on_leave: Callable[[], None] = _nothing
-        """Called when it has left or was dropped."""
-
-    @property
-    def has_read_all(self) -> bool:
-        """Nothing waits to be read by it."""
-        return not self._out
+        """Called when the client has left or was dropped."""
 
     def answer(self, fields: Fields) -> None:
-        """The answer to its request, exactly once for each."""
-        self.tell(fields)
+        """Send the answer to the client's request; called exactly once for each request."""
+        self.send(fields)
         self._answered.set()
 
-    def tell(self, fields: Fields) -> None:
-        """Have it told; what it does not read is kept within a bound, and then it is dropped."""
+    def send(self, fields: Fields) -> None:
+        """Send an object to the client, in the background; drop the client where more than UNREAD_BYTES wait for it."""
         self._out += json.dumps(fields, allow_nan=False).encode() + b"\n"
         if len(self._out) > UNREAD_BYTES:
-            # The client is dropped here and not by the writer, which waits for a reader: a next request would be heard.
+            # The client is dropped here and not in `_write`, which waits for the client: its next request would be
+            # handled meanwhile.
             self.drop()
         self._changed.set()
 
     def drop(self) -> None:
-        """Drop the client."""
+        """Close the connection, from the next checkpoint on."""
         self._scope.cancel()
 
-    def tell_last(self, fields: Fields) -> None:
-        """The last that it will be told, at once or never."""
-        self.tell(fields)
+    def send_last(self, fields: Fields) -> None:
+        """Send the last object of this connection, as far as the kernel takes it at once."""
+        self.send(fields)
         try:
             self._socket.send(self._out)
         except OSError:
             pass
 
     async def serve(self, handle: Callable[[Fields, "Client"], None]) -> None:
-        """Hand its requests on, one after the other, until it leaves."""
+        """Pass the client's requests to `handle`, one at a time, until the client leaves; then close the connection."""
         try:
             with self._scope:
                 async with trio.open_nursery() as nursery:
@@ -105,7 +102,7 @@ class Client:
                 self.has_asked = True
                 request = _request(line)
                 if request is None:
-                    self.tell({"ok": False, "why": "not a request: one JSON object a line, with `do`"})
+                    self.send({"ok": False, "why": "not a request: one JSON object a line, with `do`"})
                     return
                 self._answered = trio.Event()
                 self._hand_on(request, handle)
@@ -121,14 +118,14 @@ class Client:
             nursery.cancel_scope.cancel()
 
     async def _notice_hang_up(self) -> None:
-        """Whoever has left waits for nothing any more; who has only nothing more to ask does.
+        """Wait until the client has closed its connection, then raise BrokenPipeError.
 
-        Raises BrokenPipeError.
+        A client that has closed only its sending side still waits for its answer, and does not count.
         """
         poll = select.poll()
         poll.register(self._socket, 0)
         while not poll.poll(0):
-            # It stays readable where there is more to read, or its end: so not asked for at once again.
+            # The socket stays readable with unread requests, or with the end of the sending side, so the loop sleeps.
             await trio.lowlevel.wait_readable(self._socket)
             if not poll.poll(0):
                 await trio.sleep(HANG_UP_POLL_SECONDS)
@@ -138,7 +135,7 @@ class Client:
         try:
             handle(request, self)
         except Exception as error:
-            # A fault of ours, for which no command shall be stopped.
+            # A fault of supervise must not stop the command: the client alone gets the error.
             self.answer({"ok": False, "why": f"internal error: {type(error).__name__}: {error}"})
 
     async def _line(self) -> bytes | None:
@@ -153,7 +150,7 @@ class Client:
             if not data:
                 return None
             self._in += data
-        # Also where it is all here already: whoever sends many at once gives way to the others.
+        # A checkpoint for each request: a client that sends many at once must not keep other tasks waiting.
         await trio.lowlevel.checkpoint()
         line = bytes(self._in[:end])
         del self._in[: end + 1]
@@ -182,17 +179,17 @@ class Client:
 
 
 class ControlServer:
-    """The socket of one run."""
+    """The server at the control socket of one run."""
 
     def __init__(self, listener: sockets.Listener, handle: Callable[[Fields, Client], None]) -> None:
         self.listener = listener
         self._socket = socket.socket(fileno=listener.socket.detach())
         self._handle = handle
         self._clients: dict[Client, None] = {}
-        """The clients, in the order of their coming."""
+        """The connected clients, in the order of their connection."""
 
     async def serve(self) -> None:
-        """Accept clients, for ever."""
+        """Accept and serve clients until cancelled."""
         async with trio.open_nursery() as nursery:
             while True:
                 try:
@@ -205,7 +202,7 @@ class ControlServer:
                 except BlockingIOError:
                     continue
                 except OSError:
-                    # No more descriptors: it can wait.
+                    # No descriptors are left: the client waits at the socket.
                     await trio.sleep(0.1)
                     continue
                 one.setblocking(False)
@@ -220,7 +217,7 @@ class ControlServer:
                 nursery.start_soon(self._serve, client)
 
     def move(self, listener: sockets.Listener) -> None:
-        """Accept clients at the new socket from now on; clients that are connected stay."""
+        """Accept clients at a new socket from now on; connected clients stay."""
         before, self._socket = self._socket, socket.socket(fileno=listener.socket.detach())
         trio.lowlevel.notify_closing(before)
         before.close()
@@ -229,13 +226,13 @@ class ControlServer:
         self.listener = listener
 
     def _make_room(self) -> bool:
-        """Make room for one more client: where all places are taken, the first client without a request goes."""
+        """Return whether one more client can be served; drop the oldest client without a request if need be."""
         if len(self._clients) < CLIENT_LIMIT:
             return True
         first = next((one for one in self._clients if not one.has_asked), None)
         if first is None:
             return False
-        # The place is free at once, though the connection is closed a moment later.
+        # The client leaves the list at once, though its connection is closed at its next checkpoint.
         del self._clients[first]
         first.drop()
         return True
@@ -246,13 +243,13 @@ class ControlServer:
         client.on_leave()
 
     def finish(self, fields: Fields) -> None:
-        """Tell all clients so; the end of their connections is the end of this process."""
+        """Send the last event to all clients; their connections end with this process."""
         for client in self._clients:
-            client.tell_last(fields)
+            client.send_last(fields)
 
 
 def _refuse(one: socket.socket) -> None:
-    """Say why, and hang up: a client that sees only the end of its connection takes that for the end of the run."""
+    """Send a refusal and close the connection: a client without the refusal would think that the run has ended."""
     why = f"its control socket is full: it serves {CLIENT_LIMIT} clients at a time"
     with one:
         try:
@@ -262,7 +259,7 @@ def _refuse(one: socket.socket) -> None:
 
 
 def _nothing() -> None:
-    """Where nobody minds."""
+    """Do nothing: the default of `Client.on_leave`."""
 
 
 def _request(line: bytes) -> Fields | None:

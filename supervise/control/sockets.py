@@ -1,7 +1,7 @@
-"""Where the control sockets of runs are: `RUN_ID.sock`, in a folder that no other user can enter (unix(7)).
+"""The sockets of runs: `RUN_ID.sock` for control, `RUN_ID.notify` for sd_notify(3), in folders of `runtime_folders`.
 
-A socket's address has room for 107 bytes only, so the folder is named by a descriptor, /proc/self/fd/N, wherever it is.
-`runtime_folders` has the folders.  Built-in modules only: commands that merely ask need no more.
+The address of a socket holds 107 bytes only (unix(7)), so a socket is bound and connected by the folder's descriptor,
+/proc/self/fd/N/NAME.  Only built-in modules are imported, so that subcommands start quickly.
 """
 
 import _socket
@@ -19,23 +19,24 @@ if TYPE_CHECKING:
 
 SOCKET_SUFFIX = ".sock"
 UNNAMED_SUFFIX = ".new"
-"""The suffix of a socket that no client can connect to yet."""
+"""The suffix of a control socket before it listens."""
 NOTIFY_SUFFIX = ".notify"
-"""The suffix of the socket by which the command speaks to supervise, or of the folder of that socket."""
+"""The suffix of the socket for the command's sd_notify(3) messages, or, for root, of the folder of that socket."""
 ADDRESS_BYTES = 107
 """Bytes of a path in the address of a socket (unix(7))."""
 NOTIFY_FILE = "said"
-"""The name of the socket within such a folder."""
+"""The name of the notify socket within such a folder."""
 ROOT_NOTIFY_PARENT = "/run/supervise-notify"
-"""The parent of such folders where root runs: a server that has given up root must find the way.  None can list it."""
+"""The parent of such folders: a server that has given up root can still enter it, and only root can list it."""
 UCRED_BYTES = 12
 """Bytes of struct ucred: pid, uid and gid (unix(7), SO_PEERCRED)."""
 
 
 class Listener:
-    """The socket of a run.
+    """The listening control socket of a run.
 
-    It is bound and listens before it gets its name, so that a client which is refused there knows that the run is dead.
+    The socket is bound under another name, listens, and is then renamed.  So a client that is refused by it
+    (ECONNREFUSED) knows that the run is dead.
     """
 
     def __init__(self, folder: Folder, run_id: str) -> None:
@@ -57,7 +58,7 @@ class Listener:
         folder.protect()
 
     def is_there(self) -> bool:
-        """Return whether clients still find the socket."""
+        """Return whether the path still leads to this socket, so that clients find it."""
         try:
             found = os.lstat(self._name, dir_fd=self.folder.fd)
         except OSError:
@@ -65,19 +66,19 @@ class Listener:
         return os.path.samestat(found, self._file) and self.folder.is_there()
 
     def touch(self) -> None:
-        """Have the socket look young to what removes old files."""
+        """Set the file's times to now, so that programs that remove old files leave it alone."""
         try:
             os.utime(self._name, dir_fd=self.folder.fd)
         except OSError:
             pass
 
     def close(self) -> None:
-        """Let go of the socket."""
+        """Close the socket and its folder; the file stays."""
         self.socket.close()
         self.folder.close()
 
     def remove(self) -> None:
-        """Remove the socket, so that no client finds it any more; what another process has put in its place stays."""
+        """Remove the socket's file; a file that another process has put in its place stays."""
         try:
             if os.path.samestat(os.lstat(self._name, dir_fd=self.folder.fd), self._file):
                 os.unlink(self._name, dir_fd=self.folder.fd)
@@ -86,16 +87,17 @@ class Listener:
 
 
 def listen(run_id: str, announce: "Callable[[str], object]") -> Listener:
-    """Return the socket of that run, in the first folder that can be had; its path is announced before.
+    """Return the control socket of that run, in the first folder that can be used.
 
-    Raises OSError, which says what is wrong with the last of them.
+    `announce` is called with each folder before the socket is made in it.  Raises OSError for the last folder where
+    none can be used.
     """
     *others, last = runtime_folders.for_sockets()
     for place in others:
         try:
             return _listen(place, run_id, announce)
         except OSError:
-            # XDG_RUNTIME_DIR is another user's (sudo), or gone with the last login.
+            # XDG_RUNTIME_DIR is another user's (sudo), or was removed with the last login.
             pass
     return _listen(last, run_id, announce)
 
@@ -107,7 +109,7 @@ def _listen(place: runtime_folders.FolderChoice, run_id: str, announce: "Callabl
 
 
 def remove(path: str, run_id: str) -> None:
-    """Remove what a dead run of the caller's has left in that folder."""
+    """Remove the sockets that a dead run of the effective user has left in that folder."""
     mode = runtime_folders.SEARCH_ONLY_MODE if path == ROOT_NOTIFY_PARENT else runtime_folders.PRIVATE_MODE
     try:
         folder = runtime_folders.open_folder(path, os.geteuid(), mode=mode)
@@ -118,7 +120,7 @@ def remove(path: str, run_id: str) -> None:
 
 
 def remove_everywhere(run_id: str) -> None:
-    """Remove the same in all folders that it may be in."""
+    """Remove the sockets of a dead run of the effective user from all folders."""
     for folder in runtime_folders.folders_of(os.geteuid()):
         _remove_from(folder, run_id, (SOCKET_SUFFIX, UNNAMED_SUFFIX, NOTIFY_SUFFIX))
     remove(ROOT_NOTIFY_PARENT, run_id)
@@ -155,7 +157,7 @@ def _remove(folder: Folder, name: str) -> None:
 
 
 def sweep(before: float) -> None:
-    """Remove what is older (epoch seconds) and was left by runs that were killed whole, on record or not."""
+    """Remove the dead sockets of the effective user that are older than `before` (epoch seconds), on record or not."""
     for folder in runtime_folders.folders_of(os.geteuid()):
         _sweep(folder, before)
     try:
@@ -181,14 +183,15 @@ def _remove_dead(folder: Folder, name: str, before: float) -> None:
         if _is_dead(_address(folder, path), is_notify=name.endswith(NOTIFY_SUFFIX)):
             _remove(folder, name)
     except OSError:
-        # Its run has ended meanwhile.
+        # The run of this socket has just ended and removed it.
         pass
 
 
 def _is_dead(address: str, *, is_notify: bool) -> bool:
-    """Return whether no process has that socket any more.
+    """Return whether no process has that socket open any more.
 
-    It is called as what it is not, a stream or datagrams: a live one refuses that too, but does not hear of it.
+    The check connects with the wrong type, stream for datagram or the reverse: a live socket answers EPROTOTYPE then,
+    and its process does not notice the attempt.
     """
     one = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM if is_notify else _socket.SOCK_DGRAM)
     try:
@@ -196,7 +199,7 @@ def _is_dead(address: str, *, is_notify: bool) -> bool:
     except (ConnectionRefusedError, FileNotFoundError):
         return True
     except OSError:
-        # EPROTOTYPE, where it is alive.
+        # EPROTOTYPE: the socket is alive.  Any other error proves nothing.
         pass
     finally:
         one.close()
@@ -204,20 +207,19 @@ def _is_dead(address: str, *, is_notify: bool) -> bool:
 
 
 def bind_notify(run_id: str) -> "tuple[_socket.socket, str, str]":
-    """Return the socket to which the command of that run can send datagrams, its folder, and its path.
+    """Return the notify socket of that run, to which its command sends datagrams, its folder, and its path.
 
-    Another user can neither reach nor fill it.  The command of an ordinary user is that user's, and so is the folder.
-    A command of root's may become any user: its socket is open to all, in a folder of its own with a name that cannot
-    be guessed and is nowhere to be seen but in the command's environment (not in /proc/net/unix either, where there is
-    the name that it was bound by).
-    Raises OSError, which says what is wrong with the last of the folders.
+    No other user can reach or fill the socket.  For an ordinary user it lies in a folder of that user alone.  A command
+    of root may change to any user, so its socket is open to all users, in a folder whose name holds 64 random bits.
+    That name stands only in the environment of the command; /proc/net/unix shows the /proc/self/fd path of the bind.
+    Raises OSError for the last folder where none can be used.
     """
     why = OSError(errno.ENOENT, os.strerror(errno.ENOENT))
     if os.geteuid() == 0:
         try:
             return _bind_for_all(run_id)
         except OSError:
-            # The folder cannot be made in a user namespace, or on a file system that is read only.
+            # /run cannot be written in a user namespace, or where it is mounted read only.
             pass
     for place in runtime_folders.for_sockets():
         try:
@@ -258,11 +260,11 @@ def _bind_for_all(run_id: str) -> "tuple[_socket.socket, str, str]":
 
 def _bind_notify(folder: Folder, name: str, mode: int) -> "_socket.socket":
     if len(os.fsencode(f"{folder.path}/{name}")) > ADDRESS_BYTES:
-        # The command has to find the socket by its whole path.
+        # The command has to connect by the whole path, which must fit the address of a socket.
         raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), folder.path)
     one = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)
     try:
-        # From the first message on.
+        # Set before bind(2), so that the first message comes with its sender's credentials too.
         one.setsockopt(_socket.SOL_SOCKET, _socket.SO_PASSCRED, 1)
         one.bind(_address(folder, name))
         os.chmod(name, mode, dir_fd=folder.fd)
@@ -273,11 +275,11 @@ def _bind_notify(folder: Folder, name: str, mode: int) -> "_socket.socket":
 
 
 def connect(run_id: str, seconds: float, noted: str = "") -> "_socket.socket | None":
-    """Return a connection to that run, each of whose calls waits so long at most; None where the run has no socket.
+    """Return a connection to the control socket of that run; None where the run has no socket.
 
-    It is looked for in the folder that its record has `noted`, and in all that it may be in.  Root finds the runs of
-    all users so, everybody else their own.
-    Raises OSError where it cannot be reached.
+    Each call on the connection waits `seconds` at most.  The socket is searched in the folder `noted` by the run's
+    record, then in all folders of `runtime_folders`: for root those of all users, else those of the effective user.
+    Raises OSError where the socket exists and cannot be reached.
     """
     from supervise.process import bounded_call
 
@@ -309,7 +311,7 @@ def _connect(folder: Folder, run_id: str, seconds: float, uid: int) -> "_socket.
             return one
     except OSError as error:
         if error.errno == errno.ECONNREFUSED and uid == os.geteuid():
-            # It and its guardian were killed.
+            # The supervisor and the guardian were killed, and left the socket's file.
             _remove_from(folder, run_id, (SOCKET_SUFFIX, UNNAMED_SUFFIX))
         elif error.errno not in (errno.ECONNREFUSED, errno.ENOENT):
             one.close()
@@ -319,7 +321,7 @@ def _connect(folder: Folder, run_id: str, seconds: float, uid: int) -> "_socket.
 
 
 def ids() -> "list[str]":
-    """The ids of the runs that have a socket, the oldest first; some may be dead."""
+    """Return the ids of the runs that have a control socket, the oldest first; some of the runs may be dead."""
     found = set()
     for uid in runtime_folders.users():
         for folder in runtime_folders.folders_of(uid):
@@ -330,7 +332,7 @@ def ids() -> "list[str]":
 
 
 def peer(one: "_socket.socket") -> "tuple[int, int]":
-    """Return pid and uid of the process at the other end: the one that called connect, or listen."""
+    """Return pid and uid of the process at the other end, at its connect(2) or listen(2) (unix(7), SO_PEERCRED)."""
     data = one.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, UCRED_BYTES)
     pid, uid = (int.from_bytes(data[at : at + 4], byteorder, signed=True) for at in (0, 4))
     return pid, uid

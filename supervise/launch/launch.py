@@ -120,7 +120,7 @@ def _start(launched: Launched, on_lost: "OnLost") -> "Start":
     if has_terminal:
         from supervise.terminal import caller_terminal
 
-        find_terminal = caller_terminal.found_again
+        find_terminal = caller_terminal.from_facts
         shared = launched.terminals.share(is_commands=not values["pty"])
         if shared:
             first.append((("terminal", shared.facts), shared.opened))

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     """What `records.lost.write` takes: the run's start in epoch seconds and by CLOCK_MONOTONIC, the supervisor's pid,
     the start of the report, the path of the report, and whether there is a record."""
     TerminalFacts = tuple[Any, ...]
-    """What `terminal.caller.found_again` takes."""
+    """What `terminal.caller_terminal.from_facts` takes."""
     ProcessFacts = tuple[int, str, int, str, str]
     """What `tree.describe` returns: pid, name, uid, state, what the process waits in."""
     FailureKind = Literal["not_found", "not_executable", "error"]

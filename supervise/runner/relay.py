@@ -35,8 +35,8 @@ def start(launched: Launched) -> None:
     values = launched.info.values
     outlets: tuple[outlet.Outlet, outlet.Outlet] = outlet.of_stdio()
     overlay = spool = None
-    if values["live"] and (laid := _lay_over(launched, outlets)):
-        outlets, overlay = laid, laid[1]
+    if values["live"] and (overlaid := _with_live_line(launched, outlets)):
+        outlets, overlay = overlaid, overlaid[1]
     launched.streams.open_messages(outlets[1])
     if launched.info.is_detached:
         outlets = outlets[0], outlets[0]
@@ -111,7 +111,7 @@ def _streams(launched: Launched) -> "Iterator[tuple[Stream, int, outlet.Outlet]]
     return zip(names, launched.streams.sources, launched.streams.outlets, strict=False)
 
 
-def _lay_over(
+def _with_live_line(
     launched: Launched, outlets: "tuple[outlet.Outlet, outlet.Outlet]"
 ) -> "tuple[outlet.Outlet, Overlay] | None":
     """Return the outlets with the live line over them; None where no line can be drawn."""
@@ -120,7 +120,7 @@ def _lay_over(
         return None
     from supervise.terminal import overlay
 
-    return overlay.lay_over(outlets)
+    return overlay.with_live_line(outlets)
 
 
 def _copier_of(launched: Launched) -> "Copier | None":

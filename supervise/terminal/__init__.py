@@ -1,1 +1,1 @@
-"""Terminals: the one that the caller has, and the command's own (--pty)."""
+"""Terminals: the caller's, the command's own (--pty), and the live line over the caller's."""

@@ -1,7 +1,7 @@
-"""The controlling terminal of the caller, as it was before the command came: it is left as it was found.
+"""The controlling terminal of the caller: saves its state before the command starts, and restores it at the end.
 
-A command that is stopped can leave it raw, non-blocking, or in the hands of a process group that is dead.  In all of
-this SIGTTOU must be blocked: the kernel would stop a process in the background that changes a terminal.
+A command that is killed can leave the terminal raw, non-blocking, or with a dead process group in its foreground.  The
+functions here need SIGTTOU blocked: the kernel would stop a background process that changes a terminal.
 """
 
 import errno
@@ -16,11 +16,14 @@ if TYPE_CHECKING:
     from supervise.terminal.terminal_modes import Modes
 
     Facts = tuple[int, Modes, bool, tuple[bool, ...]]
-    """What the guardian needs to restore it: our group, the modes, whether it shows our stdout, and `are_blocking`."""
+    """What the guardian needs to restore the terminal: `group`, `saved`, `is_shown` and `are_blocking`."""
 
 
 class CallerTerminal:
-    """The terminal of the caller."""
+    """The caller's terminal and its saved state.
+
+    `is_shown`: the terminal is the stdout of supervise.  `are_blocking`: for each of `descriptors`, whether it blocked.
+    """
 
     def __init__(
         self,
@@ -33,30 +36,33 @@ class CallerTerminal:
         are_blocking: "tuple[bool, ...]" = (),
     ) -> None:
         self.fd = fd
-        """A descriptor of a new open of the terminal: what is set of its description does not reach the caller's."""
+        """The terminal, opened again: flags of this open file description do not reach that of the caller."""
         self.group = group
-        """The process group of supervise, which had the foreground."""
+        """The process group of supervise, which was in the foreground."""
         self.saved = saved
         self._is_shown = is_shown
         self.descriptors = tuple(descriptors)
-        """Copies of those of our stdin, stdout and stderr that are this terminal, and that the command has too.
+        """Copies of the stdin, stdout and stderr of supervise that are this terminal and are the command's as well.
 
-        They share one description with the caller's, and with it O_NONBLOCK (open(2), fcntl(2)).
+        They share the caller's open file description, and so its O_NONBLOCK (open(2), fcntl(2)).
         """
         self._are_blocking = are_blocking
 
     @property
     def facts(self) -> "Facts":
-        """Return what the guardian needs for `found_again`, beside `opened`."""
+        """Return what the guardian needs for `from_facts`, beside `opened`."""
         return self.group, self.saved, self._is_shown, self._are_blocking
 
     @property
     def opened(self) -> "tuple[int, ...]":
-        """Return all descriptors of the terminal: /dev/tty cannot be opened when the leader of its session has died."""
+        """Return all descriptors of the terminal.
+
+        The guardian gets these, since /dev/tty cannot be opened any more once the session leader has died.
+        """
         return self.fd, *self.descriptors
 
     def restore(self) -> None:
-        """Give the terminal back to the supervisor's group as it was, unless another group has it now."""
+        """Restore the foreground group and the modes, unless a live process group other than supervise's has them."""
         self.give_back()
         for fd, is_blocking in zip(self.descriptors, self._are_blocking, strict=True):
             try:
@@ -67,11 +73,11 @@ class CallerTerminal:
             if not self._is_others():
                 terminal_modes.set_modes(self.fd, self.saved)
         except OSError:
-            # The terminal is gone.
+            # The terminal has hung up.
             pass
 
     def give_back(self) -> None:
-        """Take the terminal from a group that is dead: what comes after supervise could not read from it."""
+        """Take the foreground from a dead process group: the next command of the caller could not read from there."""
         try:
             if not _is_alive(os.tcgetpgrp(self.fd)):
                 os.tcsetpgrp(self.fd, self.group)
@@ -80,14 +86,14 @@ class CallerTerminal:
             pass
 
     def make_raw(self) -> None:
-        """Have the terminal hand on every key, and show every byte, as it is.
+        """Make the terminal raw: it passes on each key, and shows each byte, unchanged.
 
         Raises OSError.
         """
         terminal_modes.set_modes(self.fd, terminal_modes.raw(self.saved))
 
     def show_only(self) -> None:
-        """Have the terminal show every byte as it is, and take the keys as before; where supervise has made it raw.
+        """Give a terminal that supervise has made raw its own key modes back; its output stays raw.
 
         Raises OSError.
         """
@@ -105,25 +111,25 @@ class CallerTerminal:
     def _is_others(self) -> bool:
         now = terminal_modes.get_modes(self.fd)
         if now in (terminal_modes.raw(self.saved), terminal_modes.showing(self.saved)):
-            # The modes are those that the supervisor has set.
+            # The supervisor has set these modes.
             return False
         try:
             foreground = os.tcgetpgrp(self.fd)
         except OSError as error:
-            # The session has lost the terminal, with its leader, and no other process of the session can have it.
+            # ENOTTY: the session leader has died, the session has lost the terminal, and no process of it can have it.
             if error.errno != errno.ENOTTY:
                 raise
             return False
         if foreground != self.group and _is_alive(foreground):
             return True
-        # A pager that reads supervise's stdout (`supervise make | less`) is in the same group, and sets its own modes.
+        # A pager on the stdout of supervise (`supervise make | less`) is in the same group, and has set these modes.
         return not self._is_shown and not terminal_modes.is_by_line(now)
 
 
 def open_shared(*, is_commands: bool) -> CallerTerminal | None:
-    """Return the controlling terminal; None where there is none, or where supervise is not in its foreground.
+    """Return the controlling terminal with its state; None where there is none, or supervise is in its background.
 
-    `is_commands`: the command has the stdin, stdout and stderr of supervise where these are that terminal.
+    `is_commands`: the command gets the stdin, stdout and stderr of supervise that are this terminal.
     """
     fd = open_controlling()
     if fd < 0:
@@ -146,14 +152,14 @@ def open_shared(*, is_commands: bool) -> CallerTerminal | None:
     return None
 
 
-def found_again(facts: "Facts", opened: "Sequence[int]") -> CallerTerminal:
-    """Return the same in another process, from its facts and `opened`."""
+def from_facts(facts: "Facts", opened: "Sequence[int]") -> CallerTerminal:
+    """Return the caller's terminal in another process, the guardian, from its `facts` and `opened`."""
     group, saved, is_shown, are_blocking = facts
     return CallerTerminal(opened[0], group, saved, is_shown=is_shown, descriptors=opened[1:], are_blocking=are_blocking)
 
 
 def open_controlling(flags: int = 0) -> int:
-    """Open the controlling terminal once more; -1 where there is none."""
+    """Open the controlling terminal again; return -1 where there is none."""
     try:
         return os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC | flags)
     except OSError:
@@ -162,7 +168,7 @@ def open_controlling(flags: int = 0) -> int:
 
 def _is_alive(group: int) -> bool:
     if not group:
-        # The group is of another pid namespace, and has no number here.
+        # The group belongs to another pid namespace, and has no number in this one.
         return True
     try:
         os.killpg(group, 0)

@@ -1,9 +1,9 @@
-"""A line of ours that stands on the terminal while the command is silent, and is gone before anything else is written.
+"""The live line on the terminal: drawn while the command is silent, and erased before any other byte is written.
 
-It stands only where the cursor is known to be in the first column, and leaves it there: a prompt or a progress bar is
-never torn, and what is echoed of a key wraps nothing.  It is written without any attribute, and not while the command's
-are set: they could not be restored, since saving them (DECSC) would take the command's only place for that, and what is
-erased would be filled with its background.
+The line is drawn only while the cursor is known to be in the first column, and leaves the cursor there: so a prompt or
+a progress bar is never broken, and an echoed key wraps nothing.  The line is drawn without attributes (colours, bold),
+and not while the command has set some.  They could not be restored: saving them (DECSC) would overwrite what the
+command has saved, and erasing would fill the line with the command's background.
 """
 
 import _thread
@@ -18,56 +18,56 @@ from supervise.output.outlet import Outlet
 from supervise.process.file_calls import is_writable
 
 ERASE_SECONDS = 0.2
-"""Seconds that a terminal which takes nothing is given to take the line away."""
+"""Seconds to wait at most for a terminal that takes no bytes, before the line is left on it."""
 DEFAULT_COLUMNS = 80
-"""Columns where the terminal does not tell: those of the VT100."""
+"""Columns of a terminal that reports none: those of the VT100."""
 CLEAR_LINE = b"\x1b[K"
 CLEAR_BELOW = b"\x1b[J"
-"""ECMA-48, EL and ED: from the cursor to the end of the line, and of the screen."""
+"""ECMA-48, EL and ED: erase from the cursor to the end of the line, and to the end of the screen."""
 SGR = re.compile(rb"\x1b\[([\d;:]*)m")
-"""ECMA-48, SGR."""
+"""ECMA-48, SGR: sets or resets attributes."""
 RESET_CODE = rb"(0*|10|2[2-9]|[34]9|5[459])"
 RESETS_ALONE = re.compile(rb"%b(;%b)*" % (RESET_CODE, RESET_CODE))
-"""Those that take attributes away; 00 is as good as 0, as in 39;49;00 (Pygments)."""
+"""Parameters of an SGR that only resets attributes; 00 counts as 0, as in 39;49;00 (Pygments)."""
 ATTRIBUTE_SEARCH_BYTES = 1 << 12
-"""Bytes at the end of a write that are looked at for such."""
+"""Bytes at the end of a write that are searched for SGR."""
 
 
 class Overlay(Outlet):
-    """A terminal's outlet, with that line."""
+    """The outlet of a terminal, with the live line."""
 
     def __init__(self, fd: int) -> None:
         super().__init__(fd)
         self.piped_stdout: PipedStdout | None = None
         self.is_plain = True
         self._wanted = b""
-        """The line that is to stand there; empty for none."""
-        self._for = 0
-        """The columns that it was made for."""
-        self._standing = 0
-        """The columns that the terminal had when the line was written that stands there; 0 where none does."""
+        """The line that is to be on the terminal; empty for none."""
+        self._wanted_columns = 0
+        """The columns of the window that the wanted line was made for."""
+        self._drawn_columns = 0
+        """The columns of the window when the line was drawn that is on the terminal; 0 where none is."""
         self._busy = _thread.allocate_lock()
-        """Held while the terminal is being made to show what is wanted."""
+        """Held while a thread draws or erases the line."""
 
     @property
     def columns(self) -> int:
-        """How wide the window is now."""
+        """The width of the window now, in columns."""
         try:
             return os.get_terminal_size(self.fd).columns or DEFAULT_COLUMNS
         except OSError:
             return DEFAULT_COLUMNS
 
     def show(self, line: bytes, columns: int) -> None:
-        """Have this line stand there, which was made for a window so wide, if it can now; returns at once.
+        """Have a thread draw this line, made for a window of so many columns, if it can be drawn now; return at once.
 
-        In a thread of its own: a terminal that takes nothing (Ctrl-S) delays no deadline.
+        A thread draws, so that a terminal that takes no bytes (Ctrl-S) delays no deadline.
         """
         if self._busy.acquire(blocking=False):
-            self._wanted, self._for = line, columns
+            self._wanted, self._wanted_columns = line, columns
             self._start()
 
     def hide(self) -> None:
-        """Take it away, and wait for that as long as is bearable."""
+        """Have a thread erase the line, and wait ERASE_SECONDS at most for that."""
         self._wanted = b""
         until = monotonic() + ERASE_SECONDS
         if self._busy.acquire(timeout=ERASE_SECONDS):
@@ -83,11 +83,11 @@ class Overlay(Outlet):
         self.is_plain = leaves_plain(data, self.is_plain)
         super().write(data)
 
-    def make_way(self) -> None:
-        """Somebody else may write there in a moment: take it away, unless the terminal takes nothing."""
-        if self._standing and is_writable(self.fd) and self.lock.acquire(timeout=ERASE_SECONDS):
+    def erase_before_others(self) -> None:
+        """Erase the line before another process may write to the terminal, unless the terminal takes no bytes."""
+        if self._drawn_columns and is_writable(self.fd) and self.lock.acquire(timeout=ERASE_SECONDS):
             try:
-                if self._standing:
+                if self._drawn_columns:
                     self._erase()
             except OSError:
                 # The terminal is gone.
@@ -96,38 +96,38 @@ class Overlay(Outlet):
                 self.lock.release()
 
     def splice(self, source: int, size: int) -> NoReturn:
-        """Refuse, as many a terminal does: nothing goes there past us."""
+        """Raise OSError, as a terminal does that cannot splice: all bytes must pass `write`, which erases the line."""
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
 
     def _write_all(self, data: "bytes | memoryview") -> None:
-        if self._standing:
+        if self._drawn_columns:
             self._erase()
         super()._write_all(data)
 
     def _erase(self) -> None:
         # In a window that has become narrower the line may have been broken into several.
-        clear = CLEAR_BELOW if self.columns < self._standing else CLEAR_LINE
-        self._standing = 0
+        clear = CLEAR_BELOW if self.columns < self._drawn_columns else CLEAR_LINE
+        self._drawn_columns = 0
         super()._write_all(b"\r" + clear)
 
     def _start(self) -> None:
-        """Make it so in a thread, which releases `_busy`."""
+        """Start a thread that draws or erases the line, and releases `_busy` at its end."""
         try:
-            if self._wanted or self._standing:
-                _thread.start_new_thread(self._settle, ())
+            if self._wanted or self._drawn_columns:
+                _thread.start_new_thread(self._update, ())
                 return
         except RuntimeError:
-            # The system gives no more threads.
+            # The system has no more threads.
             pass
         self._busy.release()
 
-    def _settle(self) -> None:
+    def _update(self) -> None:
         try:
             if line := self._wanted:
                 self._draw(line)
             else:
                 with self.lock:
-                    if self._standing:
+                    if self._drawn_columns:
                         self._erase()
         except OSError:
             # The terminal is gone.
@@ -136,7 +136,7 @@ class Overlay(Outlet):
             self._busy.release()
 
     def _draw(self, line: bytes) -> None:
-        # Whoever has one of them writes now: that is no silence.
+        # A lock that is held means that output is being written: the command is not silent.
         if not self.lock.acquire(blocking=False):
             return
         try:
@@ -152,23 +152,24 @@ class Overlay(Outlet):
 
     def _draw_where_clear(self, line: bytes) -> None:
         if not self._is_ours():
-            # Whoever has it may have written there since: it is left to them.
-            self._standing = 0
-        elif self._is_clear() and self.columns == self._for and is_writable(self.fd):
-            if self._for < self._standing:
+            # The process group in the foreground may have written over the line, so it is not erased later.
+            self._drawn_columns = 0
+        elif self._is_clear() and self.columns == self._wanted_columns and is_writable(self.fd):
+            if self._wanted_columns < self._drawn_columns:
                 self._erase()
-            self._standing = self._for
+            self._drawn_columns = self._wanted_columns
             super()._write_all(b"\r" + line + CLEAR_LINE + b"\r")
 
     def _is_clear(self) -> bool:
-        """The cursor is in the first column, no attribute is set, and nobody is about to show anything."""
+        """Return whether the cursor is in the first column, no attribute is set, and no output is pending."""
         is_clear = all(one.at_line_start and one.is_plain for one in (self, self.piped_stdout) if one)
         return is_clear and not (self.piped_stdout and self.piped_stdout.is_pending())
 
     def _is_ours(self) -> bool:
-        """We are in the foreground, and keys are shown and come by the line: no shell's prompt, no password, no editor.
+        """Return whether supervise is in the foreground, and the terminal echoes keys and passes them on by the line.
 
-        Not compared with what it was like at the start: the command may have been faster than our look at it.
+        So no line is drawn into a shell's prompt, a password prompt or an editor.  The modes are not compared with
+        those at the start of the run: the command may have changed them before supervise could read them.
         """
         import termios
 
@@ -181,7 +182,7 @@ class Overlay(Outlet):
 
 
 class PipedStdout(Outlet):
-    """A stdout that somebody reads who may show it on that terminal (`| tee`)."""
+    """A stdout that is a pipe or a socket, whose reader may print to the terminal of the line (`| tee`)."""
 
     def __init__(self, fd: int, overlay: Overlay) -> None:
         super().__init__(fd)
@@ -197,18 +198,21 @@ class PipedStdout(Outlet):
         super().write(data)
 
     def splice(self, source: int, size: int) -> int:
-        """Move up to so many bytes from that pipe, after the line is gone.
+        """Erase the live line, then move up to `size` bytes from that pipe to stdout (splice(2)).
 
         Raises OSError.
         """
         with self.lock:
-            self._overlay.make_way()
+            self._overlay.erase_before_others()
             moved = os.splice(source, self.fd, size)
             self.at_line_start = False
         return moved
 
     def is_pending(self) -> bool:
-        """Its reader has not read all of it yet, and may show that at any moment (unix(7), SIOCOUTQ; pipe(7))."""
+        """Return whether the reader has not read all bytes yet, and may print them at any moment.
+
+        SIOCOUTQ (unix(7)) answers for a socket, FIONREAD (pipe(7)) for a pipe.
+        """
         import fcntl
         import termios
 
@@ -216,28 +220,28 @@ class PipedStdout(Outlet):
             try:
                 return any(fcntl.ioctl(self.fd, request, bytes(4)))
             except OSError:
-                # The first one is a socket's, the other one a pipe's.
+                # TIOCOUTQ has the number of SIOCOUTQ, which a pipe does not know.
                 continue
         return False
 
     def _write_all(self, data: "bytes | memoryview") -> None:
-        self._overlay.make_way()
+        self._overlay.erase_before_others()
         super()._write_all(data)
 
 
 def leaves_plain(data: "bytes | memoryview", was_plain: bool) -> bool:
-    """After these bytes no attribute is set, as far as the last that sets one tells."""
+    """Return whether no attribute is set after these bytes, by the last SGR in them; else as before."""
     found = SGR.findall(data[-ATTRIBUTE_SEARCH_BYTES:])
     return RESETS_ALONE.fullmatch(found[-1]) is not None if found else was_plain
 
 
-def lay_over(outlets: tuple[Outlet, Outlet]) -> tuple[Outlet, Overlay] | None:
-    """Those of stdout and stderr, with the line over stderr; None where nothing can be drawn there."""
+def with_live_line(outlets: tuple[Outlet, Outlet]) -> tuple[Outlet, Overlay] | None:
+    """Return the outlets of stdout and stderr with the live line over stderr; None where it cannot be drawn there."""
     out, err = outlets
     if not err.is_terminal or os.environ.get("TERM", "dumb") in ("", "dumb"):
         return None
     if out is not err and out.is_terminal:
-        # Another terminal, or the same by another name (/dev/tty), of which nobody would take the line away.
+        # Stdout is another terminal, or this one by another name (/dev/tty), where no write would erase the line.
         return None
     overlay, mode = Overlay(err.fd), os.fstat(out.fd).st_mode
     if out is err:

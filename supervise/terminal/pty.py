@@ -1,8 +1,8 @@
-"""The terminal of one attempt's command (pty(7)): its only owner, which does what the table of its states says.
+"""The command's own terminal in one attempt (--pty, pty(7)); it follows the table of states in `core/pty_states.py`.
 
-The supervisor's side has one holder, this object, and no other process a copy: closed here, it hangs up.  The pump
-reads it, the relay writes to it, clients steer it, each in a thread of its own; what could meet a descriptor that has
-just been closed is done under one lock.
+This object alone holds the master, the supervisor's side, and no other process has a copy: closing it hangs the
+terminal up.  The pump reads the terminal, `pty_input` writes to it and clients set its size, each in another thread; a
+lock keeps them from using a descriptor that was just closed.
 """
 
 import _thread
@@ -21,39 +21,39 @@ if TYPE_CHECKING:
     from supervise.terminal.terminal_modes import Modes
 
 TIOCGPTPEER = 0x5441
-"""Opens the command's side by the supervisor's, whatever is mounted at /dev/pts (Linux 4.13, ioctl_tty(2))."""
+"""The ioctl that opens the command's side by the master, whatever is mounted at /dev/pts (Linux 4.13, ioctl_tty(2))."""
 PEER_FLAGS = os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC
 
 
 class Pty:
-    """One terminal, from its making to its end."""
+    """One terminal, from its creation to its hang-up."""
 
     def __init__(
-        self, dress: "Modes | None", around: "Modes | None", size: "tuple[int, int]", *, is_utf8: bool
+        self, modes: "Modes | None", character_modes: "Modes | None", size: "tuple[int, int]", *, is_utf8: bool
     ) -> None:
-        """Make the terminal, of that size.
+        """Make the terminal, of that size (rows, columns).
 
-        `dress`: the modes to have, as they are; else, `around`: those of a terminal of which it has the keys alone;
-        else `is_utf8` alone is known of what it is to be.
+        `modes` are the modes that it gets.  Where they are None, it gets the modes of a new terminal, with the control
+        characters of the modes `character_modes`, or, where these are None too, with IUTF8 as in `is_utf8`.
         Raises OSError.
         """
         self.master = self.peer = -1
-        """The supervisor's side, and its copy of the command's: -1 in a state that has none."""
+        """The master, and the supervisor's descriptor of the command's side; -1 in a state that has none."""
         self.name = ""
         self._guard = _thread.allocate_lock()
         self._state: OwnState = "new"
-        self._dress, self._around, self._is_utf8 = dress, around, is_utf8
+        self._modes, self._character_modes, self._is_utf8 = modes, character_modes, is_utf8
         self._size = size
         self._keys = b""
-        """The keys that are still to be written."""
+        """The keys for the next write."""
         self._written = 0
         self.on_close = _ignored
-        """Called when the terminal has hung up: a poll that waits for its descriptor would keep it from hanging up."""
+        """Called when the master is closed: a poll(2) that still waits for it would keep the terminal open."""
         self._handle("opened")
 
     @property
     def is_open(self) -> bool:
-        """Return whether the command may live, and its terminal with it."""
+        """Return whether the command may be running, so that the terminal takes keys."""
         return self._state == "open"
 
     @property
@@ -62,30 +62,31 @@ class Pty:
         return self._state == "closed"
 
     def end(self) -> None:
-        """Note that the command has ended, or never was: the terminal lasts as long as others of its tree hold it."""
+        """Note that the command has ended, or was never started; the terminal lasts while its tree has it open."""
         self._handle("ended")
 
-    def vacate(self) -> bool:
-        """Take note of a read that has given EIO; True where nothing more will come.
+    def check_end(self) -> bool:
+        """Note that a read of the master has failed with EIO; return whether no more output can come.
 
-        Raises OSError where the command's side cannot be opened again.
+        EIO means that no process has the command's side open, which is an end only after the command's.  Raises OSError
+        where the command's side cannot be opened again.
         """
         self._handle("all_closed")
         return self.is_closed
 
-    def abandon(self) -> None:
+    def hang_up(self) -> None:
         """Hang the terminal up."""
         self._handle("reader_gone")
 
     def resize(self, rows: int, columns: int) -> bool:
-        """Give the terminal that size; False where it has hung up."""
+        """Give the terminal that size; return False where it has hung up."""
         with self._guard:
             self._size = rows, columns
             self._perform("resized")
             return self._state in ("open", "ending")
 
     def type(self, keys: bytes) -> int:
-        """Hand on as many of these keys as the terminal takes now; return how many, -1 where it takes none any more."""
+        """Write these keys to the terminal; return how many it has taken, -1 where it takes no keys any more."""
         with self._guard:
             if not self.is_open:
                 return -1
@@ -94,14 +95,14 @@ class Pty:
             return self._written
 
     def end_input(self) -> bool:
-        """Have a read of the command's give the end of file, by the key that stands for it there; False: not yet."""
+        """Write the end-of-file key of the terminal; return False where the terminal does not take it now."""
         with self._guard:
             self._keys, self._written = b"", 0
             self._perform("input_ended")
             return self._written == len(self._keys)
 
     def has_unread(self) -> bool:
-        """Return whether the command has something to read."""
+        """Return whether the terminal holds input that the command has not read."""
         import select
 
         with self._guard:
@@ -112,7 +113,7 @@ class Pty:
             return bool(poll.poll(0))
 
     def is_by_line(self) -> bool:
-        """Return whether the command reads whole lines."""
+        """Return whether the terminal is in line mode, so that the command reads whole lines."""
         with self._guard:
             return self.master >= 0 and terminal_modes.is_by_line(terminal_modes.get_modes(self.master))
 
@@ -127,7 +128,7 @@ class Pty:
                 self._do(action)
         except OSError:
             if after == "open" and event in ("opened", "all_closed"):
-                # The part of the terminal that was made is closed.
+                # The descriptors that were opened before the error are closed.
                 self._state = "open"
                 self._perform("reader_gone")
             raise
@@ -145,7 +146,7 @@ class Pty:
                     self.peer = self._open_peer()
                 return True
             case "set_modes":
-                return self._put_on()
+                return self._set_modes()
             case "size":
                 return _is_done(lambda: terminal_modes.set_size(self.master, *self._size))
             case "write":
@@ -171,18 +172,18 @@ class Pty:
         except OSError as error:
             if error.errno not in (errno.EINVAL, errno.ENOTTY):
                 raise
-            # The kernel is older.
+            # The kernel is older than Linux 4.13.
             return os.open(self.name, PEER_FLAGS)
 
-    def _put_on(self) -> bool:
-        if self._dress is None:
+    def _set_modes(self) -> bool:
+        if self._modes is None:
             fresh = terminal_modes.get_modes(self.peer)
-            if self._around is None:
-                self._dress = terminal_modes.sane(fresh, is_utf8=self._is_utf8)
+            if self._character_modes is None:
+                self._modes = terminal_modes.sane(fresh, is_utf8=self._is_utf8)
             else:
-                self._dress = terminal_modes.with_characters(fresh, self._around)
-        dress = self._dress
-        return _is_done(lambda: terminal_modes.set_modes(self.peer, dress))
+                self._modes = terminal_modes.with_characters(fresh, self._character_modes)
+        modes = self._modes
+        return _is_done(lambda: terminal_modes.set_modes(self.peer, modes))
 
     def _write(self) -> bool:
         try:
@@ -194,7 +195,7 @@ class Pty:
 
 
 def _is_done(call: "Callable[[], None]") -> bool:
-    """Return whether the terminal has not refused the call: it is worth having also where it refuses."""
+    """Call, and return whether the terminal has accepted; a refusal is no error, since the terminal works without."""
     try:
         call()
     except OSError:
@@ -203,4 +204,4 @@ def _is_done(call: "Callable[[], None]") -> bool:
 
 
 def _ignored() -> None:
-    """Do nothing, since no thread waits."""
+    """Do nothing: the default of `Pty.on_close`."""

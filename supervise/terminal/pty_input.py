@@ -1,14 +1,15 @@
-"""The relay of --pty: keys and window sizes on their way from the caller's terminal into the command's.
+"""The input of --pty: passes keys and window sizes from the caller's terminal to the command's terminal.
 
-The keys come from stdin where that is a terminal, else, where stdout is one, from the controlling terminal (`seq 99 |
-supervise --pty -- less`).  A thread reads them through an open of its own, non-blocking: O_NONBLOCK belongs to a
-description, and stdin's is the caller's as well (open(2)).
+The keys come from stdin where that is a terminal; else, where stdout is one, from the controlling terminal (`seq 99 |
+supervise --pty -- less`).  A thread opens that terminal again and reads it non-blocking: O_NONBLOCK belongs to an open
+file description, and the caller shares that of stdin (open(2)).
 
-A stdin that is no terminal is given to the command as it is: a terminal cuts lines of 4096 bytes, and takes bytes of a
-file for keys.  `docker run -t` refuses it instead, which would make a pipeline fail that works without --pty.
+A stdin that is no terminal becomes the command's stdin as it is: a terminal would cut lines after 4096 bytes, and take
+some bytes of a file for keys.  `docker run -t` refuses such a stdin, but then a pipeline that works without --pty would
+fail with it.
 
-What was typed before the terminal was raw has gone through its line discipline: an end of file is there a read of no
-bytes, and would become a NUL once the terminal is raw (n_tty).  So it is read line by line before.
+Keys that were typed before the terminal became raw are in its line discipline (n_tty): an end of file among them is a
+read of no bytes, and would become a NUL in raw mode.  These keys are therefore read line by line before that.
 """
 
 import _thread
@@ -30,37 +31,41 @@ if TYPE_CHECKING:
 
 READ_BYTES = 1 << 16
 FOREGROUND_POLL_SECONDS = 0.2
-"""Seconds between two looks at what the kernel does not announce: which group is in the foreground, what is unread."""
+"""Seconds between two checks of the foreground group and of unread input: the kernel announces no change of either."""
 
 
 class PtyInput:
-    """Hands on the keys and the window size of one run."""
+    """Passes the keys and the window size of one run to the terminal of its command."""
 
     def __init__(self, caller: "CallerTerminal | None", *, is_detached: bool, is_utf8: bool) -> None:
-        """Make the relay; `is_utf8` is what a terminal is told where there is no terminal around it."""
+        """Find where the keys come from.
+
+        `caller` is the caller's terminal, None without one.  `is_utf8` is the IUTF8 mode of the command's terminal
+        where there is no terminal to copy modes from.
+        """
         self.pty: Pty | None = None
-        """The terminal of the attempt."""
+        """The command's terminal in this attempt."""
         self.is_stdin = is_detached or os.isatty(0)
-        """The command's stdin is its own terminal."""
+        """Whether the command's stdin is its own terminal; else it is that of supervise."""
         self._guard = _thread.allocate_lock()
         self._is_utf8 = is_utf8
         self._caller = caller
         self._state: CallerState = "absent"
         self._window = next((fd for fd in range(3) if os.isatty(fd)), caller.fd if caller else -1)
-        """A terminal whose size and modes are copied; -1 where there is none."""
+        """A descriptor of the terminal whose size and modes are copied; -1 where there is none."""
         self._attached: dict[object, tuple[int, int]] = {}
-        """The sizes of the windows of attached clients; the last one that was set counts."""
+        """The window sizes of attached clients (rows, columns); the size that was set last counts."""
         self._keys, self._has_jobs, self._may_block = -1, True, False
         if not is_detached:
             self._find_keys()
         self._queue: deque[bytes | None] = deque()
-        """Keys that the command's terminal has not taken yet; None for an end of file."""
+        """Keys that the command's terminal has not taken yet; None stands for an end of file."""
         self._is_over = False
-        """The caller's terminal has hung up: the end of the input is the answer to every read."""
+        """Whether the caller's terminal has hung up: then each read of the command gets the end of the input."""
         self._was_by_line = True
         self._is_running = False
-        self._is_told = False
-        """The thread has told that supervise has come to the foreground, and no look has followed yet."""
+        self._is_reported = False
+        """Whether the thread has reported that supervise is in the foreground, and `look` was not called since."""
         self._wake = self._trigger = -1
         if self._keys >= 0:
             self._wake, self._trigger = os.pipe()
@@ -79,14 +84,14 @@ class PtyInput:
         return self._keys >= 0
 
     def open(self) -> Pty:
-        """Make a terminal for the attempt that begins.
+        """Make the command's terminal for a new attempt.
 
         Raises OSError.
         """
-        dress, around = self._look_around()
+        exact_modes, character_modes = self._modes_to_copy()
         rows, columns = self._size()
-        pty = Pty(dress, around, (rows, columns), is_utf8=self._is_utf8)
-        pty.on_close = self._nudge
+        pty = Pty(exact_modes, character_modes, (rows, columns), is_utf8=self._is_utf8)
+        pty.on_close = self._wake_thread
         with self._guard:
             self.pty = pty
             self._queue.clear()
@@ -94,23 +99,24 @@ class PtyInput:
         return pty
 
     def discard(self) -> None:
-        """Hang up a terminal that no command has had yet, and that no pump reads."""
+        """Hang up the command's terminal before any command has used it and any pump reads it."""
         if self.pty:
-            self.pty.abandon()
+            self.pty.hang_up()
 
     def look(self, caller: "CallerTerminal | None") -> None:
-        """See who has the caller's terminal: when the run begins, when supervise is continued, when that has changed.
+        """Check which process group has the caller's terminal, and take or leave the keys accordingly.
 
-        `caller` is that terminal, where supervise has come to its foreground by now.
+        Called at the start of the run, when supervise is continued, and when the thread posts a change.  `caller` is
+        the caller's terminal, None while supervise has never been in its foreground.
         """
         with self._guard:
             self._caller = caller
-            self._is_told = False
+            self._is_reported = False
             is_near = caller.is_ours if self._has_jobs and caller else not self._has_jobs
             self._handle("foreground" if is_near and self._keys >= 0 else "background")
 
     def end(self) -> None:
-        """Note that the command has ended, or never was; its last bytes are still on their way."""
+        """Note that the command has ended, or was never started; its terminal may still hold output."""
         if self.pty:
             self.pty.end()
         with self._guard:
@@ -118,7 +124,7 @@ class PtyInput:
             self._handle("ended")
 
     def leave(self) -> None:
-        """Note that the command's terminal has hung up, or that nothing comes from it any more."""
+        """Note that the command's terminal has hung up, or has no more output."""
         with self._guard:
             self._handle("not_needed")
 
@@ -133,12 +139,12 @@ class PtyInput:
             self._handle("run_ended")
 
     def copy_size(self) -> None:
-        """Give the command's terminal the size of the window around us, or of the client that is attached."""
+        """Give the command's terminal the size of the caller's window, or of an attached client's."""
         if self.pty:
             self.pty.resize(*self._size())
 
     def set_size(self, client: object, rows: int, columns: int) -> bool:
-        """Give the command's terminal the size of that client's window; False where there is no terminal just now."""
+        """Give the command's terminal the size of that client's window; return False where it has hung up."""
         self._attached.pop(client, None)
         self._attached[client] = rows, columns
         return bool(self.pty and self.pty.resize(rows, columns))
@@ -149,13 +155,13 @@ class PtyInput:
         self.copy_size()
 
     def type(self, keys: bytes) -> int:
-        """Hand on as many of a client's keys as the command's terminal takes now; -1 where there is none."""
+        """Write a client's keys to the command's terminal; return how many it takes now, -1 where it takes none."""
         return self.pty.type(keys) if self.pty else -1
 
     def start(self, inbox: "Inbox") -> None:
-        """Start the thread that hands the keys on; it posts `("foreground",)` when supervise has come there.
+        """Start the thread that passes the keys on; it posts `("foreground",)` when supervise gets to the foreground.
 
-        Raises RuntimeError where there can be no more threads.
+        Raises RuntimeError where the system has no more threads.
         """
         with self._guard:
             if self._keys >= 0 and not self._is_running:
@@ -169,17 +175,21 @@ class PtyInput:
             try:
                 os.tcgetpgrp(0)
             except OSError:
-                # The terminal is of another session (`su -c`): supervise leaves its modes alone.
+                # The terminal belongs to another session (`su -c`): supervise leaves its modes alone.
                 self._has_jobs = False
         elif not os.isatty(1):
             return
         self._keys = caller_terminal.open_controlling(os.O_NONBLOCK) if self._has_jobs else _open_other()
         if self._keys < 0 and os.isatty(0):
-            # The terminal is another user's, say: it is read only when something is there.
+            # The terminal cannot be opened again (it is another user's, say): stdin is read, which may block.
             self._keys, self._may_block = 0, True
 
-    def _look_around(self) -> "tuple[Modes | None, Modes | None]":
-        """Return the modes to copy; of a terminal that another group has set for itself, those to copy keys from."""
+    def _modes_to_copy(self) -> "tuple[Modes | None, Modes | None]":
+        """Return the modes for the command's terminal, and the modes to take only the control characters from.
+
+        At most one of both is not None.  Only characters are taken from a terminal whose modes another process group
+        has set for itself.
+        """
         if self._window < 0:
             return None, None
         if self._caller and self._has_jobs:
@@ -205,9 +215,9 @@ class PtyInput:
             try:
                 self._do(action)
             except OSError:
-                # The terminal is gone.
+                # The terminal has hung up.
                 pass
-        self._nudge()
+        self._wake_thread()
 
     def _do(self, action: "CallerAction") -> bool:
         match action:
@@ -228,7 +238,7 @@ class PtyInput:
                 return True
 
     def _take_lines(self) -> None:
-        """Take what was typed before it is raw, as long as a read gives whole lines.
+        """Read the lines that were typed while the terminal was not raw.
 
         Raises OSError.
         """
@@ -237,9 +247,9 @@ class PtyInput:
                 return
 
     def _take_last_line(self) -> None:
-        """Take what came between the last look and the raw mode, and the line that was not finished by then.
+        """Read the unfinished line, and what was typed between the last read and the raw mode.
 
-        An end of file in there is a NUL by now.  The key for a NUL, typed in these microseconds, is not told from it.
+        An end of file in these bytes has become a NUL.  A NUL that is typed within these microseconds is taken for it.
         Raises OSError.
         """
         try:
@@ -261,7 +271,7 @@ class PtyInput:
             with self._guard:
                 is_read = self._is_listening() and not self._queue
                 if not self._is_over:
-                    # Without POLLIN the poll only hears of a hang-up, after which no group is in the foreground.
+                    # Without POLLIN, poll(2) still reports a hang-up, after which no group is in the foreground.
                     poll.register(self._keys, select.POLLIN if is_read else 0)
                 if self._queue and self.pty and self.pty.is_open:
                     poll.register(self.pty.master, select.POLLOUT)
@@ -272,34 +282,34 @@ class PtyInput:
             is_readable = is_read and bool(ready.get(self._keys, 0))
             has_hung_up = not is_read and bool(ready.get(self._keys, 0))
             if self._may_block and is_readable:
-                # Another process may have read the bytes first, and the read would wait: so it is not under the lock.
+                # The lock is not held: another process may have read the bytes, and this read would wait.
                 try:
                     self._read(is_by_line=True)
                 except OSError:
                     has_hung_up = True
             with self._guard:
                 self._is_over |= has_hung_up
-                self._turn(inbox, is_readable=is_readable and not self._may_block)
+                self._work(inbox, is_readable=is_readable and not self._may_block)
 
     def _is_listening(self) -> bool:
         return self._state == "raw" and not self._is_over and self.pty is not None and self.pty.is_open
 
-    def _turn(self, inbox: "Inbox", *, is_readable: bool) -> None:
-        """Do what there is to do now, in the thread, with the lock held."""
+    def _work(self, inbox: "Inbox", *, is_readable: bool) -> None:
+        """Do one round of the thread's work; the lock is held."""
         try:
             if is_readable and self._is_listening():
                 self._read(is_by_line=terminal_modes.is_by_line(terminal_modes.get_modes(self._keys)))
             if self._is_over and not self._queue:
-                self._go_on_ending()
+                self._keep_ending()
         except OSError:
             self._is_over = True
         try:
-            self._hand_on()
+            self._write_keys()
         except OSError:
-            # The command's terminal does not take the keys.
+            # The command's terminal has hung up.
             self._queue.clear()
-        if self._state == "waiting" and not self._is_told and self._is_in_foreground():
-            self._is_told = True
+        if self._state == "waiting" and not self._is_reported and self._is_in_foreground():
+            self._is_reported = True
             inbox.post(("foreground",))
 
     def _is_in_foreground(self) -> bool:
@@ -309,7 +319,7 @@ class PtyInput:
             return False
 
     def _read(self, *, is_by_line: bool) -> bool:
-        """Take what the caller has typed; False where that is nothing.
+        """Read what the caller has typed into the queue; return False where there is nothing.
 
         Raises OSError.
         """
@@ -319,7 +329,7 @@ class PtyInput:
             # Another process has read it.
             return False
         except OSError as error:
-            # EIO also refuses a read to a background process that blocks SIGTTIN, and tells that the terminal is gone.
+            # EIO has two causes: the terminal has hung up, or supervise is in the background and blocks SIGTTIN.
             if error.errno == errno.EIO and self._has_jobs and not self._is_in_foreground():
                 self._handle("background")
                 return False
@@ -330,11 +340,11 @@ class PtyInput:
         return True
 
     def _as_typed(self, data: bytes) -> "list[bytes | None]":
-        """Return what a read by the line has given, with the keys for the end of file that must have been typed.
+        """Return the queue entries for a read in line mode: the data, and None for each end-of-file key typed.
 
-        One after an unfinished line hands that over, and the next one is the end of file.  But an unfinished line alone
-        may also be what was typed while the terminal was raw, at a shell's prompt say, so that key is only taken for
-        certain where no program switches between the two.
+        The first end-of-file key after an unfinished line hands that line over, a second one ends the input.  But an
+        unfinished line may also have been typed in raw mode, at a shell's prompt say.  So the key after it is certain
+        only where no program switches between the modes: where the terminal has no job control.
         """
         if data:
             is_handed_over = not self._has_jobs and not data.endswith(b"\n")
@@ -343,7 +353,7 @@ class PtyInput:
         is_unfinished = before is not None and not before.endswith((b"\n", b"\r"))
         return [None, None] if is_unfinished else [None]
 
-    def _hand_on(self) -> None:
+    def _write_keys(self) -> None:
         pty = self.pty
         while self._queue and pty and pty.is_open:
             keys = self._queue[0]
@@ -360,11 +370,11 @@ class PtyInput:
             else:
                 self._queue[0] = keys[taken:]
 
-    def _go_on_ending(self) -> None:
-        """Keep the end of file ready for a command that reads lines, whenever nothing else is.
+    def _keep_ending(self) -> None:
+        """After a hang-up, keep an end of file ready for a command that reads lines.
 
-        A command that takes single keys, as a line editor does, gets its key once each time it comes to that.
-        Raises OSError.
+        A command that reads single keys, as a line editor does, gets the end-of-file key once each time it switches to
+        that mode.  Raises OSError.
         """
         pty = self.pty
         if pty and pty.is_open:
@@ -372,17 +382,17 @@ class PtyInput:
             if not pty.has_unread() if self._was_by_line else was_by_line:
                 self._queue.append(None)
 
-    def _nudge(self) -> None:
+    def _wake_thread(self) -> None:
         if self._trigger >= 0:
             try:
                 os.write(self._trigger, b"!")
             except BlockingIOError:
-                # The terminal is full of it already.
+                # The pipe is full of such bytes already.
                 pass
 
 
 def _open_other() -> int:
-    """Open again the terminal that is stdin, and not the session's; return -1 where that is not permitted."""
+    """Open the terminal at stdin again, which is not the session's; return -1 where that is not permitted."""
     try:
         return os.open("/proc/self/fd/0", os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError:

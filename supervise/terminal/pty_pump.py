@@ -1,4 +1,4 @@
-"""The pump that takes the bytes out of the command's own terminal."""
+"""The pump that reads the command's own terminal (--pty)."""
 
 from supervise.output.pump import Pump
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class PtyPump(Pump):
-    """A pump whose source belongs to the terminal, which knows what an EIO means and closes it."""
+    """A pump whose source is the master of the terminal, which decides whether EIO is the end, and closes it."""
 
     def __init__(
         self,
@@ -27,15 +27,15 @@ class PtyPump(Pump):
         super().__init__("stdout", pty.master, outlet, cut, inbox, copier, after)
 
     def _is_at_end(self) -> bool:
-        return self._pty.vacate()
+        return self._pty.check_end()
 
     def _close_source(self) -> None:
-        self._pty.abandon()
+        self._pty.hang_up()
 
     def keep_source(self) -> int:
-        """Return -1: a terminal hangs up with the supervisor, and none of it can be kept."""
+        """Return -1: a terminal hangs up when the supervisor ends, so stragglers cannot keep it."""
         return -1
 
     def source_name(self) -> str:
-        """Return '': what buffers its output in blocks for a pipe does not do so for a terminal."""
+        """Return '': a program that buffers its output in blocks for a pipe does not do so for a terminal."""
         return ""

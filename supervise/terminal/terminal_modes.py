@@ -1,6 +1,6 @@
 """The modes and the size of a terminal (termios(3), tty_ioctl(4)).
 
-Each function raises OSError, never termios.error; a call that a signal interrupted is made again.
+Each function raises OSError, never termios.error, and repeats a call that a signal has interrupted.
 """
 
 import errno
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     """What tcgetattr(3) gives: four flag words, two speeds, the control characters."""
 
 DEFAULT_ROWS, DEFAULT_COLUMNS = 24, 80
-"""Rows and columns where the terminal knows none: those of the VT100, which programs take for granted too."""
+"""The size of a terminal that reports none: that of the VT100, which other programs assume too."""
 IUTF8 = 0x4000
-"""The Backspace key erases a whole character (<asm-generic/termbits.h>); Python has no name for it."""
+"""The mode by which Backspace erases a whole UTF-8 character (<asm-generic/termbits.h>); Python does not name it."""
 CHARACTERS_INDEX = 6
 """The index of the control characters in the modes."""
 DISABLED = b"\0"
-"""_POSIX_VDISABLE: a control character that no key gives."""
+"""_POSIX_VDISABLE: the value of a control character without a key."""
 WINSIZE_BYTES = 8
 """Bytes of struct winsize: four unsigned shorts, of which the first two are rows and columns."""
 
@@ -38,13 +38,13 @@ def get_modes(fd: int) -> "Modes":
 def set_modes(fd: int, modes: "Modes") -> None:
     """Set the modes of that terminal at once.
 
-    Not TCSADRAIN: a terminal that was stopped with Ctrl-S would never be drained.
+    TCSADRAIN would wait for ever at a terminal that is stopped with Ctrl-S.
     """
     _call(lambda: termios.tcsetattr(fd, termios.TCSANOW, modes))
 
 
 def get_size(fd: int) -> "tuple[int, int]":
-    """Return rows and columns of that terminal; what it does not know is 0."""
+    """Return rows and columns of that terminal; 0 for a number that the terminal does not know."""
     data = _call(lambda: fcntl.ioctl(fd, termios.TIOCGWINSZ, bytes(WINSIZE_BYTES)))
     return int.from_bytes(data[:2], sys.byteorder), int.from_bytes(data[2:4], sys.byteorder)
 
@@ -56,12 +56,12 @@ def set_size(fd: int, rows: int, columns: int) -> None:
 
 
 def usable(rows: int, columns: int) -> "tuple[int, int]":
-    """Return that size with a usual number in place of each 0: a serial line knows no size, and editors refuse 0."""
+    """Return that size with the default in place of each 0: a serial line knows no size, and editors refuse 0."""
     return rows or DEFAULT_ROWS, columns or DEFAULT_COLUMNS
 
 
 def raw(modes: "Modes") -> "Modes":
-    """Return those modes made raw, as by cfmakeraw(3): each key is handed on and each byte shown as it is."""
+    """Return those modes made raw, as by cfmakeraw(3): each key is passed on, and each byte shown, unchanged."""
     iflag, oflag, cflag, lflag, ispeed, ospeed, cc = modes
     iflag &= ~(
         termios.IGNBRK
@@ -82,7 +82,7 @@ def raw(modes: "Modes") -> "Modes":
 
 
 def showing(modes: "Modes") -> "Modes":
-    """Return those modes with raw output alone: each byte is shown as it is, and a key means what it did."""
+    """Return those modes with raw output: each byte is shown unchanged; the modes for keys stay."""
     return [modes[0], modes[1] & ~termios.OPOST, *modes[2:]]
 
 
@@ -98,19 +98,19 @@ def end_of_file(modes: "Modes") -> bytes:
 
 
 def sane(fresh: "Modes", *, is_utf8: bool) -> "Modes":
-    """Return the modes for a terminal that has no other around it, from those that the kernel gives a new one."""
+    """Return the modes of a new terminal, `fresh`, with IUTF8 set or cleared."""
     return [fresh[0] | IUTF8 if is_utf8 else fresh[0] & ~IUTF8, *fresh[1:]]
 
 
 def with_characters(fresh: "Modes", around: "Modes") -> "Modes":
-    """Return the modes of a new terminal with the keys and the encoding of the one around it, and no more of that.
+    """Return the modes of a new terminal, `fresh`, with the control characters and the encoding of `around`.
 
-    For a job in the background: the process in the foreground, a line editor say, has set the rest for itself.
+    For a job in the background: the foreground process, a line editor say, has set the other modes for itself.
     """
     made = sane(fresh, is_utf8=bool(around[0] & IUTF8))
     cc = [*made[CHARACTERS_INDEX]]
     for number, key in enumerate(around[CHARACTERS_INDEX]):
-        # A line editor switches keys off that it reads itself; VMIN and VTIME are numbers, and its own.
+        # A line editor disables keys that it handles itself; VMIN and VTIME are numbers for its own reads.
         if isinstance(key, bytes) and key != DISABLED and number not in (termios.VMIN, termios.VTIME):
             cc[number] = key
     return [*made[:CHARACTERS_INDEX], cc]
@@ -121,9 +121,9 @@ def _call(call: "Callable[[], T]") -> "T":
         try:
             return call()
         except termios.error as error:
-            # termios.error is no OSError, though it carries the same two arguments.
+            # termios.error has the two arguments of OSError, but is not a subclass of it.
             if error.args[0] != errno.EINTR:
                 raise OSError(*error.args) from None
         except InterruptedError:
-            # Python makes its own calls again (PEP 475), but no ioctl(2).
+            # Python repeats an interrupted call by itself (PEP 475), but not ioctl(2).
             pass

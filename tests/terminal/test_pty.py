@@ -32,7 +32,7 @@ def test_it_is_held_until_the_command_has_ended(own: Pty) -> None:
     with pytest.raises(OSError, match="Input/output error") as caught:
         os.read(own.master, 1)
     assert caught.value.errno == errno.EIO
-    assert own.vacate()
+    assert own.check_end()
     assert own.master == own.peer == -1
 
 
@@ -42,14 +42,14 @@ def test_what_others_have_open_outlives_the_command(own: Pty) -> None:
     os.write(other, b"late\n")
     select.select([own.master], [], [], HANG_SECONDS)
     assert os.read(own.master, 100) == b"late\r\n"
-    own.abandon()
+    own.hang_up()
     with pytest.raises(OSError, match="Input/output error"):
         os.write(other, b"too late\n")
     os.close(other)
 
 
 def test_after_its_end_nothing_is_done(own: Pty) -> None:
-    own.abandon()
+    own.hang_up()
     assert own.is_closed
     assert own.type(b"keys") == -1
     assert own.end_input()
@@ -57,7 +57,7 @@ def test_after_its_end_nothing_is_done(own: Pty) -> None:
     assert not own.has_unread()
     assert not own.is_by_line()
     own.end()
-    assert own.vacate()
+    assert own.check_end()
 
 
 def test_the_end_of_the_input_is_the_key_of_its_modes(own: Pty) -> None:
@@ -118,7 +118,7 @@ def test_threads_that_type_while_it_hangs_up(own: Pty) -> None:
     threads = [threading.Thread(target=use) for _ in range(4)]
     for thread in threads:
         thread.start()
-    own.abandon()
+    own.hang_up()
     for thread in threads:
         thread.join()
     assert not failed

@@ -18,7 +18,7 @@ def own():
     before = sorted(os.listdir("/proc/self/fd"))
     one = Pty(None, None, (30, 90), is_utf8=True)
     yield one
-    one.abandon()
+    one.hang_up()
     assert sorted(os.listdir("/proc/self/fd")) == before
 
 

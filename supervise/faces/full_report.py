@@ -160,7 +160,7 @@ class FullReport:
         """The parts of the report for all earlier attempts."""
         self._outcome: Outcome | None = None
         self._ended: Moment | None = None
-        self._some = {name: FirstAndLast() for name in report_shape.LISTS}
+        self._lists = {name: FirstAndLast() for name in report_shape.LISTS}
         self._stop: Fields | None = None
         self._diagnosis: Fields | None = None
         self._stragglers: list[Fields] = []
@@ -184,11 +184,11 @@ class FullReport:
                 self._attempts[-1].exit = json_fields.command_exit(exit)
                 self._attempts[-1].ended_at = moment.wall(t)
             case Warned():
-                self._some["warnings"].append({"at": at, **left_out, **json_fields.warning(item, moment)})
+                self._lists["warnings"].append({"at": at, **left_out, **json_fields.warning(item, moment)})
             case Extended():
-                self._some["extensions"].append({"at": at, **left_out, **json_fields.extension(item, moment)})
+                self._lists["extensions"].append({"at": at, **left_out, **json_fields.extension(item, moment)})
             case PutOff():
-                self._some["put_offs"].append({"at": at, **left_out, **json_fields.put_off(item, moment)})
+                self._lists["put_offs"].append({"at": at, **left_out, **json_fields.put_off(item, moment)})
             case Verdict(cause, signal, kill_after, dump_signal):
                 self._stop = {
                     "at": json_fields.time(moment.wall(cause.at)),
@@ -237,7 +237,7 @@ class FullReport:
         last = self._attempts[-1] if self._attempts else None
         end = json_fields.outcome(self._outcome) if self._outcome else LOST_OUTCOME
         used = usage or Usage()
-        left_out = {name: some.left_out for name, some in self._some.items()}
+        left_out = {name: entries.left_out for name, entries in self._lists.items()}
         return report_shape.report(
             self._start,
             end,
@@ -248,7 +248,7 @@ class FullReport:
             status=self._status,
             stop=self._stop,
             diagnosis=self._diagnosis,
-            lists={name: some.all() for name, some in self._some.items()},
+            lists={name: entries.all() for name, entries in self._lists.items()},
             left_out=left_out if any(left_out.values()) else None,
             attempts=[*self._past, *(one.report(self._number) for one in self._attempts)],
             usage=report_shape.usage(

@@ -34,7 +34,7 @@ def line(item: ReportItem, moment: Moment, run_id: str) -> str | None:
     event = _event(item, moment)
     if event is None:
         return None
-    t = _happened(item, moment)
+    t = _time_of(item, moment)
     head = report_shape.head(run_id, json_fields.time(moment.wall(t)), json_fields.seconds(t))
     if moment.left_out:
         event["left_out"] = moment.left_out
@@ -42,7 +42,7 @@ def line(item: ReportItem, moment: Moment, run_id: str) -> str | None:
     return json.dumps({**head, **event}, allow_nan=False)
 
 
-def _happened(item: ReportItem, moment: Moment) -> float:
+def _time_of(item: ReportItem, moment: Moment) -> float:
     """Return the second of the run at which the item happened."""
     match item:
         case Access(at=at) | Exited(at=at) | Verdict(Cause(at=at)):

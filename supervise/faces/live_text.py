@@ -56,42 +56,42 @@ class LiveText:
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
-        self._heard = LiveAttempt()
+        self._attempt = LiveAttempt()
 
     def hear(self, item: ReportItem) -> None:
         """Take note of the item."""
-        heard = self._heard
+        attempt = self._attempt
         match item:
             case RetryScheduled():
-                self._heard = LiveAttempt(item)
+                self._attempt = LiveAttempt(item)
             case Access():
-                heard.used_before, heard.used = heard.used, 0.0
+                attempt.used_before, attempt.used = attempt.used, 0.0
             case Extended(used=used, cap=cap) if cap:
-                heard.used = used
+                attempt.used = used
             case Verdict():
-                heard.verdict = item
+                attempt.verdict = item
             case KillOrdered():
-                heard.is_killing = True
+                attempt.is_killing = True
             case Exited():
-                heard.has_exited = True
+                attempt.has_exited = True
             case Said("status", text):
-                heard.status = text
+                attempt.status = text
 
     def text(self, state: LiveState, columns: int) -> str:
         """Return the text in less than `columns` cells; the last column stays free, so that no terminal wraps."""
         parts = [self._where(state)]
-        if (follows := self._heard.follows) and state.phase is not Phase.BACKOFF:
+        if (follows := self._attempt.follows) and state.phase is not Phase.BACKOFF:
             parts.append(f"attempt {follows.number} of {follows.most}")
         parts += [self._limit(limit, at, state.t) for limit, at in sorted(state.deadlines.items(), key=_at)]
         if state.phase is Phase.RUNNING:
             parts += [_silence(state), _cpu(state)]
-        if self._heard.status:
-            parts.append(f'"{self._heard.status}"')
+        if self._attempt.status:
+            parts.append(f'"{self._attempt.status}"')
         return cut(PREFIX + clean(", ".join(filter(None, parts))), columns - 1)
 
     def _where(self, state: LiveState) -> str:
-        heard, so_far, left = self._heard, phrases.duration(int(state.t)), _left(state.phase_ends_at, state.t)
-        match state.phase, heard:
+        attempt, so_far, left = self._attempt, phrases.duration(int(state.t)), _left(state.phase_ends_at, state.t)
+        match state.phase, attempt:
             case Phase.RUNNING, LiveAttempt(has_exited=True):
                 return f"waiting for the processes left running, {so_far}"
             case Phase.RUNNING, _:
@@ -109,7 +109,7 @@ class LiveText:
         return f"starting for {so_far}"
 
     def _limit(self, limit: Limit, at: float, t: float) -> str:
-        used = self._heard.used_before + self._heard.used
+        used = self._attempt.used_before + self._attempt.used
         if not used or limit not in ("access", "completion"):
             return f"{limit} limit in {_left(at, t)}"
         cap = phrases.duration(self._policy.max_extension)

@@ -65,29 +65,29 @@ class StderrMessages:
         """
         self._survivors = 0
         """Number of processes of this attempt that could not be killed."""
-        self._waits_for = 0
+        self._next_attempt = 0
         """The number of the attempt that is to come; 0 while an attempt runs."""
 
     def lines(self, item: ReportItem, moment: Moment) -> list[str]:
         """Return the messages for the item: whole lines without their ends, often none."""
         if isinstance(item, RetryScheduled | Started):
-            self._waits_for = item.number if isinstance(item, RetryScheduled) else 0
+            self._next_attempt = item.number if isinstance(item, RetryScheduled) else 0
             self._is_killing, self._is_empty, self._survivors = False, False, 0
         if isinstance(item, Emptied):
             self._is_killing, self._survivors = False, len(item.survivors)
             self._is_empty = not item.survivors
         elif isinstance(item, KillOrdered):
             self._is_killing, self._survivors = not self._is_empty, 0
-        texts = self._always(item, moment)
+        texts = self._at_any_verbosity(item, moment)
         if self._verbosity != "quiet":
-            texts += self._normally(item, moment)
+            texts += self._unless_quiet(item, moment)
         if self._verbosity == "verbose":
-            texts += self._verbosely(item, moment)
+            texts += self._if_verbose(item, moment)
         if moment.left_out and texts:
             texts[-1] += f" ({moment.left_out} more before it)"
         return [PREFIX + clean(text) for text in texts]
 
-    def _always(self, item: ReportItem, moment: Moment) -> list[str]:
+    def _at_any_verbosity(self, item: ReportItem, moment: Moment) -> list[str]:
         """Return errors and the final message."""
         match item:
             case Trouble(text):
@@ -98,7 +98,7 @@ class StderrMessages:
                 return self._final(item, moment)
         return []
 
-    def _normally(self, item: ReportItem, moment: Moment) -> list[str]:
+    def _unless_quiet(self, item: ReportItem, moment: Moment) -> list[str]:
         match item:
             case Warned():
                 return [self._warning(item, moment)]
@@ -124,7 +124,7 @@ class StderrMessages:
                 return _named("left running", processes) + ([STRAGGLER_OUTPUT_TEXT[output]] if output else [])
         return []
 
-    def _verbosely(self, item: ReportItem, moment: Moment) -> list[str]:
+    def _if_verbose(self, item: ReportItem, moment: Moment) -> list[str]:
         match item:
             case Started(pid):
                 return [f"started: pid {pid}: {shell_words.command_line(self._command)}"]
@@ -151,15 +151,15 @@ class StderrMessages:
         head = f"{item.limit} limit in {phrases.measured(item.left)} ({_time(item.deadline, moment)}): "
         if item.extension is not None:
             text = f"an extension is likely: {phrases.activity(item.extension)}"
-        elif self._waits_for:
+        elif self._next_attempt:
             text = "no other attempt will follow then"
         else:
             text = f"{self._so_far(item)}the command will be stopped with {signal_name(self._policy.signal)}"
         return head + text + (f"; sent it {signal_name(item.signal)}" if item.signal else "")
 
     def _final(self, outcome: Outcome, moment: Moment) -> list[str]:
-        if self._waits_for and outcome.cause and outcome.cause.kind != "spawn_failed":
-            return [f"{_verdict(outcome.cause)}, before attempt {self._waits_for} (exit {outcome.exit_code})"]
+        if self._next_attempt and outcome.cause and outcome.cause.kind != "spawn_failed":
+            return [f"{_verdict(outcome.cause)}, before attempt {self._next_attempt} (exit {outcome.exit_code})"]
         if outcome.name in REASON_ALONE or not outcome.cause or not (self._survivors or self._is_killing):
             return _final(outcome, moment)
         who = (

@@ -24,34 +24,34 @@ class SecretMask:
 
     def __call__(self, item: ReportItem) -> ReportItem:
         """Return the item with *** in place of its secrets; an item without secrets is returned itself."""
-        return self._hidden(item)
+        return self._masked(item)
 
-    def _hidden(self, value: T) -> T:
+    def _masked(self, value: T) -> T:
         if isinstance(value, tuple):
-            return tuple(map(self._hidden, value))  # type: ignore[return-value]  # each item keeps its class
+            return tuple(map(self._masked, value))  # type: ignore[return-value]  # each item keeps its class
         if not is_dataclass(value) or isinstance(value, type):
             return value
         changed = {}
-        for name, hide in self._ways(type(value)):
+        for name, mask in self._maskers(type(value)):
             old = getattr(value, name)
-            new = hide(old)
+            new = mask(old)
             if new is not old and new != old:
                 changed[name] = new
         return replace(value, **changed) if changed else value
 
-    def _ways(self, kind: type) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
+    def _maskers(self, kind: type) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
         if kind not in self._texts:
             hints = get_type_hints(kind)
-            ways = ((one.name, self._way(one.name, hints[one.name])) for one in fields(kind))
-            self._texts[kind] = tuple((name, way) for name, way in ways if way)
+            maskers = ((one.name, self._masker(one.name, hints[one.name])) for one in fields(kind))
+            self._texts[kind] = tuple((name, masker) for name, masker in maskers if masker)
         return self._texts[kind]
 
-    def _way(self, name: str, hint: object) -> Callable[[Any], Any] | None:
+    def _masker(self, name: str, hint: object) -> Callable[[Any], Any] | None:
         parts = _parts(hint)
         if str in parts:
-            hide = self._redaction.name if name == "name" else self._redaction.text
-            return lambda value: hide(value) if isinstance(value, str) else value
-        return self._hidden if any(map(is_dataclass, parts)) else None
+            mask = self._redaction.name if name == "name" else self._redaction.text
+            return lambda value: mask(value) if isinstance(value, str) else value
+        return self._masked if any(map(is_dataclass, parts)) else None
 
 
 def _parts(hint: object) -> set[object]:

@@ -64,7 +64,7 @@ class Throttle:
             item = _merged(kind.pending, item)
         spacing = max(FIRST_SPACING_SECONDS, now / SPACINGS_PER_RUN)
         kind.pending, kind.due = item, max(now, kind.free_at - BURST_ITEMS * spacing)
-        return self._tell(kind, now) if kind.due <= now else []
+        return self._release(kind, now) if kind.due <= now else []
 
     def begin_attempt(self) -> None:
         """Forget the items that were reported last, which came from another process."""
@@ -73,13 +73,13 @@ class Throttle:
 
     def take_due(self, now: float) -> list[Released]:
         """Return the merged items that have waited long enough."""
-        return [told for kind in self._kinds.values() if kind.due <= now for told in self._tell(kind, now)]
+        return [released for kind in self._kinds.values() if kind.due <= now for released in self._release(kind, now)]
 
     def take_all(self, now: float) -> list[Released]:
         """Return all merged items."""
-        return [told for kind in self._kinds.values() for told in self._tell(kind, now)]
+        return [released for kind in self._kinds.values() for released in self._release(kind, now)]
 
-    def _tell(self, kind: _Allowance, now: float) -> list[Released]:
+    def _release(self, kind: _Allowance, now: float) -> list[Released]:
         item, left_out = kind.pending, kind.left_out
         if item is None:
             return []

@@ -331,7 +331,7 @@ def test_no_attempt_begins_beside_one_that_cannot_be_killed() -> None:
 def test_no_attempt_begins_beside_one_that_a_limit_could_not_stop() -> None:
     cause = timeout("idle", 10.0, 10.0)
     machine = Machine(Policy(idle_timeout=10.0, retries=1, kill_after=1.0))
-    told: list[object] = []
+    actions: list[object] = []
     for at, event in (
         (0.0, Started(1)),
         (10.0, TICK),
@@ -341,9 +341,9 @@ def test_no_attempt_begins_beside_one_that_a_limit_could_not_stop() -> None:
         (16.0, Emptied((Process(7, "sudo"),))),
         (16.1, Drained()),
     ):
-        told += machine.handle(event, at)
-    assert Announce(Refused("retry", "attempt 1 is still alive and cannot be killed (pid 7)")) in told
-    assert [one.outcome.name for one in told if isinstance(one, Settle)] == [cause.kind]
+        actions += machine.handle(event, at)
+    assert Announce(Refused("retry", "attempt 1 is still alive and cannot be killed (pid 7)")) in actions
+    assert [one.outcome.name for one in actions if isinstance(one, Settle)] == [cause.kind]
     assert machine.phase is Phase.DONE
 
 

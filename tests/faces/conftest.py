@@ -6,7 +6,7 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def _zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """One hour east of Greenwich, whatever the machine's own zone and its tables."""
+    """Set the time zone to one hour east of Greenwich, whatever the zone of the machine."""
     with monkeypatch.context() as patch:
         patch.setenv("TZ", "<+01>-1")
         time.tzset()

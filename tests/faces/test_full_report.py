@@ -1,3 +1,5 @@
+"""The full report: its content for every kind of run, and its schema."""
+
 import json
 from typing import Any, Literal, get_args
 
@@ -59,7 +61,7 @@ def full_report(*, has_access_limit: bool = True) -> FullReport:
 
 
 def report(*items: ReportItem, usage: Usage | None = USED, checked: bool = True) -> Fields:
-    """The report of a run to which these things happened, one a second."""
+    """Return the report of a run in which these items happened, one a second."""
     heard = full_report()
     for second, item in enumerate(items):
         heard.hear(item, moment(second))
@@ -133,7 +135,7 @@ ENDS: list[tuple[list[ReportItem], dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("items", "expected"), ENDS)
-def test_every_kind_of_end_is_told_and_valid(items: list[ReportItem], expected: dict[str, Any]) -> None:
+def test_every_kind_of_end_is_reported_and_valid(items: list[ReportItem], expected: dict[str, Any]) -> None:
     made = report(*items)
     assert {name: made[name] for name in expected} == expected
 
@@ -251,20 +253,20 @@ def test_the_whole_report_of_an_eventful_run() -> None:
     }
 
 
-def test_the_last_word_of_the_command_on_itself_is_told() -> None:
+def test_the_report_has_the_last_status_of_the_command() -> None:
     words = (Said("status", "loading"), Said("main pid", "813"), Said("status", "up\udcff"), Said("stopping"))
     assert report(STARTED, *words)["status"] == "up\\xff"
     assert report(STARTED, Said("status", "up"), Said("status", ""))["status"] is None
 
 
-def test_a_command_that_was_stuck_has_no_limit_that_was_used_up() -> None:
+def test_a_stuck_command_has_no_limit_seconds() -> None:
     cause = Cause("idle_timeout", 1.0, limit="idle", reason="the command says that it is stuck")
     made = report(STARTED, Verdict(cause, 15, 10.0), Outcome("idle_timeout", 123, cause, TERMED))
     assert (made["limit"], made["limit_seconds"]) == ("idle", None)
     assert made["reason"] == "the command says that it is stuck"
 
 
-def test_the_signal_that_asks_for_a_dump_is_told() -> None:
+def test_the_report_names_the_dump_signal() -> None:
     made = report(STARTED, Verdict(IDLE, 15, 10.0, 3))
     assert made["stop"] == {**ORDER, "dump_signal": "QUIT"}
 
@@ -274,17 +276,17 @@ def test_without_a_stop_there_is_no_diagnosis() -> None:
     assert not VALIDATOR.is_valid(made)
 
 
-def test_a_diagnosis_is_of_the_attempt_that_was_stopped() -> None:
+def test_a_diagnosis_belongs_to_the_attempt_that_was_stopped() -> None:
     again = report(STARTED, Verdict(IDLE, 15, 10.0), HANGING, Started(813))
     assert again["diagnosis"] is None
 
 
-def test_stragglers_are_told() -> None:
+def test_the_report_names_stragglers() -> None:
     made = report(STARTED, Stragglers((SLEEP,)), Outcome("completed", 0, None, Exit(0)))
     assert made["stragglers"] == [{"pid": 813, "name": "sleep", "uid": 1000, "state": "S", "waits_in": None}]
 
 
-def test_the_last_of_several_attempts_speaks_for_the_run() -> None:
+def test_the_last_attempt_gives_the_outcome_of_the_run() -> None:
     made = report(
         STARTED,
         UP,
@@ -319,7 +321,7 @@ def test_a_run_lost_in_its_second_attempt() -> None:
     ]
 
 
-def test_usage_that_nobody_could_tell_is_null() -> None:
+def test_unknown_usage_is_null() -> None:
     made = report(STARTED, usage=None)
     assert made["usage"] == dict.fromkeys(
         ("cpu_seconds", "max_rss_bytes", "stdout_bytes", "stderr_bytes", "both_bytes")
@@ -356,22 +358,22 @@ WRONG: list[tuple[list[ReportItem], dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("items", "wrong"), WRONG)
-def test_the_schema_refuses_what_cannot_be(items: list[ReportItem], wrong: dict[str, Any]) -> None:
+def test_the_schema_refuses_impossible_values(items: list[ReportItem], wrong: dict[str, Any]) -> None:
     assert not VALIDATOR.is_valid({**report(*items), **wrong})
 
 
 @pytest.mark.parametrize("name", list(report(STARTED)))
-def test_the_schema_misses_what_is_missing(name: str) -> None:
+def test_the_schema_requires_every_field(name: str) -> None:
     made = report(STARTED)
     del made[name]
     assert not VALIDATOR.is_valid(made)
 
 
-def test_the_schema_refuses_what_is_too_much() -> None:
+def test_the_schema_refuses_an_unknown_field() -> None:
     assert not VALIDATOR.is_valid({**report(STARTED), "surprise": 1})
 
 
-def test_the_schemas_say_the_same_of_the_same_things() -> None:
+def test_the_two_schemas_share_their_definitions() -> None:
     here, there = VALIDATOR.schema["$defs"], validator("event").schema["$defs"]
     assert {name: here[name] for name in there} == there
 
@@ -411,7 +413,7 @@ def test_the_report_of_every_run_is_valid(items: list[ReportItem], start: Moment
     examples.command_exit,
     st.builds(Policy, preserve_status=st.booleans(), success_codes=st.frozensets(st.integers(0, 255))),
 )
-def test_the_report_of_every_end_that_there_is_is_valid(cause: Cause | None, exit: Exit, policy: Policy) -> None:
+def test_the_report_of_every_cause_and_exit_is_valid(cause: Cause | None, exit: Exit, policy: Policy) -> None:
     verdict: list[ReportItem] = [Verdict(cause, 15, 10.0)] if cause else []
     made = report(STARTED, *verdict, settle(cause, exit, policy))
     assert made["outcome"] not in ("not_found", "not_executable", "lost", "busy")
@@ -428,7 +430,7 @@ def test_the_report_of_every_failure_to_start_is_valid(
 
 @examples.unhurried
 @given(st.lists(examples.item, max_size=12), examples.moment)
-def test_no_history_at_all_makes_it_fail(items: list[ReportItem], start: Moment) -> None:
+def test_any_history_makes_a_report(items: list[ReportItem], start: Moment) -> None:
     heard = full_report()
     for item in items:
         heard.hear(item, start)
@@ -442,7 +444,7 @@ def test_without_an_access_limit_access_is_at_spawn() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2, 60, 255, 256, 257, 258, 1000])
-def test_however_many_attempts_there_are_each_is_in_the_report(count: int) -> None:
+def test_the_report_has_every_attempt_however_many_there_are(count: int) -> None:
     past = PackedList()
     for number in range(count):
         past.append({"number": number})
@@ -451,7 +453,7 @@ def test_however_many_attempts_there_are_each_is_in_the_report(count: int) -> No
 
 
 @pytest.mark.parametrize(("count", "left_out"), [(0, 0), (60, 0), (61, 1), (5000, 4940)])
-def test_of_very_many_entries_the_first_and_the_last_are_kept(count: int, left_out: int) -> None:
+def test_a_long_list_keeps_its_first_and_last_entries(count: int, left_out: int) -> None:
     some = FirstAndLast()
     for number in range(count):
         some.append({"number": number})

@@ -1,3 +1,5 @@
+"""The JSON lines of events, and their schema."""
+
 import json
 from typing import Any
 
@@ -165,7 +167,7 @@ def test_an_event(item: ReportItem, expected: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(("item", "expected"), EVENTS)
-def test_the_schema_refuses_what_is_missing_and_what_is_too_much(item: ReportItem, expected: dict[str, Any]) -> None:
+def test_the_schema_refuses_a_missing_and_an_unknown_field(item: ReportItem, expected: dict[str, Any]) -> None:
     line = jsonl.line(item, NOW, "a-1")
     assert line is not None
     event = json.loads(line)
@@ -193,7 +195,7 @@ def test_the_schema_refuses_wrong_values(wrong: dict[str, Any]) -> None:
     assert not VALIDATOR.is_valid({**json.loads(line), **wrong})
 
 
-def test_what_concerns_nobody_else_is_no_event() -> None:
+def test_internal_items_are_no_events() -> None:
     assert jsonl.line(Tick(), NOW, "a-1") is None
     assert jsonl.line(Cancel(15, 1.0), NOW, "a-1") is None
 
@@ -217,5 +219,5 @@ def test_every_event_is_one_line_and_valid(item: ReportItem, moment: Moment) -> 
 
 @examples.unhurried
 @given(examples.unheard, examples.moment)
-def test_what_is_no_event_makes_no_line(item: ReportItem, moment: Moment) -> None:
+def test_an_item_that_is_no_event_makes_no_line(item: ReportItem, moment: Moment) -> None:
     assert jsonl.line(item, moment, "a-1") is None

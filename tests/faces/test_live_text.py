@@ -1,3 +1,5 @@
+"""The text of the live line."""
+
 import sys
 
 import pytest
@@ -38,12 +40,12 @@ def running(t: float, **more: object) -> LiveState:
 
 
 HISTORIES: list[tuple[list[ReportItem], LiveState, str]] = [
-    # up, or not
+    # before and after access
     ([], at(3.9, Phase.STARTING), "starting for 3s"),
     ([STARTED], running(12.0, deadlines={"access": 30.0}), "not up yet after 12s, access limit in 18s, no output yet"),
     ([STARTED], running(723.4), "running for 12m3s, no output yet"),
     ([STARTED, ACCESS], running(62.4, last_byte=2.2), "running for 1m2s, no output for 1m"),
-    # the nearest deadline first; a part of a second that is left is one
+    # the nearest deadline first; a part of a second counts as one
     (
         [STARTED, ACCESS],
         running(60.0, deadlines={"completion": 3602.0, "idle": 651.9, "total": 9000.0}, last_byte=51.9),
@@ -75,7 +77,7 @@ HISTORIES: list[tuple[list[ReportItem], LiveState, str]] = [
         running(4.0, deadlines={"completion": 3662.0}, last_byte=2.0),
         "running for 4s, completion limit in 1h0m58s, no output for 2s",
     ),
-    # what was measured, and what it says of itself
+    # CPU use, and the status of the command
     (
         [STARTED, ACCESS, STATUS],
         running(9.0, last_byte=2.0, cpu_percent=97.2),
@@ -117,7 +119,7 @@ HISTORIES: list[tuple[list[ReportItem], LiveState, str]] = [
         running(70.0, deadlines={"completion": 100.0}, last_byte=10.0),
         "waiting for the processes left running, 1m10s, completion limit in 30s, no output for 1m",
     ),
-    # again: of an attempt that is over nothing is left
+    # a retry: nothing of the last attempt is left
     (
         [STARTED, ACCESS, STATUS, MOVED, RETRYING],
         at(700.5, Phase.BACKOFF, phase_ends_at=704.0, deadlines={"total": 1000.0}),
@@ -138,7 +140,7 @@ HISTORIES: list[tuple[list[ReportItem], LiveState, str]] = [
         at(1.0, Phase.BACKOFF, phase_ends_at=2.0),
         "attempt 2 of 2 in 1s (exit 75)",
     ),
-    # what is said elsewhere
+    # items that change nothing in the line
     (
         [STARTED, ACCESS, Warned("completion", 60.0, 60.0, 3602.0)],
         running(5.0, last_byte=2.0),
@@ -155,7 +157,7 @@ def text(items: list[ReportItem], state: LiveState, columns: int = 1000) -> str:
 
 
 @pytest.mark.parametrize(("items", "state", "expected"), HISTORIES, ids=[one[2] for one in HISTORIES])
-def test_histories(items: list[ReportItem], state: LiveState, expected: str) -> None:
+def test_the_text_of_the_live_line(items: list[ReportItem], state: LiveState, expected: str) -> None:
     assert text(items, state) == "supervise: " + expected
 
 
@@ -163,14 +165,14 @@ WIDE = [STARTED, Said("status", "\u4f60\u597d" * 50)]
 
 
 @pytest.mark.parametrize("columns", range(1, 140))
-def test_it_is_shorter_than_the_window_is_wide(columns: int) -> None:
-    """By the cells it takes, and by no more than the half of a letter."""
+def test_the_text_is_shorter_than_the_window_is_wide(columns: int) -> None:
+    """A wide letter may leave one more cell free."""
     shown = text(WIDE, running(9.0, last_byte=2.0), columns)
     assert columns - 2 <= cell_len(shown) < columns
 
 
 @given(examples.item, st.text(), st.integers(1, 200))
-def test_whatever_happens_it_is_one_harmless_line(item: ReportItem, status: str, columns: int) -> None:
+def test_the_text_is_always_one_harmless_line(item: ReportItem, status: str, columns: int) -> None:
     live = LiveText(POLICY)
     live.hear(Said("status", status))
     live.hear(item)
@@ -180,7 +182,7 @@ def test_whatever_happens_it_is_one_harmless_line(item: ReportItem, status: str,
         assert cell_len(shown) < columns
 
 
-def test_no_run_hinges_on_what_only_the_line_needs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The disk is gone, say: then there is none."""
+def test_a_run_goes_on_if_the_live_line_cannot_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk may be gone; then there is no live line."""
     monkeypatch.setitem(sys.modules, "supervise.faces.live_text", None)
     assert notices._live(POLICY) is None

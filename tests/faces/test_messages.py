@@ -1,3 +1,5 @@
+"""The messages to people, by verbosity."""
+
 from dataclasses import replace
 
 import pytest
@@ -94,7 +96,7 @@ NORMAL: list[tuple[ReportItem, list[str]]] = [
         ["idle stop put off by 30s to 14:07:30+01:00: cpu 97% (processes that came and went)"],
     ),
     (Refused("extend", "the run is being stopped"), ["extend refused: the run is being stopped"]),
-    # verdicts, and what follows
+    # verdicts and the clean-up
     (Verdict(COMPLETION, 15, 10.0), ["completion timeout: ran longer than 1h; stopping with TERM, KILL in 10s"]),
     (Verdict(TOTAL, 15, 10.0), ["completion timeout: the total of 2h is used up; stopping with TERM, KILL in 10s"]),
     (Verdict(IDLE, 2, 0.5), ["idle timeout: no output for 10m; stopping with INT, KILL in 0.5s"]),
@@ -220,35 +222,35 @@ def prefixed(texts: list[str]) -> list[str]:
 
 
 @pytest.mark.parametrize(("item", "texts"), ALWAYS)
-def test_errors_and_the_final_message_are_always_said(item: ReportItem, texts: list[str]) -> None:
+def test_errors_and_the_final_message_are_always_written(item: ReportItem, texts: list[str]) -> None:
     assert said(item, "quiet") == said(item, "normal") == said(item, "verbose") == prefixed(texts)
 
 
 @pytest.mark.parametrize(("item", "texts"), NORMAL)
-def test_what_goes_on_is_said_unless_quiet(item: ReportItem, texts: list[str]) -> None:
+def test_what_happens_is_written_unless_quiet(item: ReportItem, texts: list[str]) -> None:
     assert said(item, "quiet") == []
     assert said(item, "normal") == said(item, "verbose") == prefixed(texts)
 
 
 @pytest.mark.parametrize(("item", "texts"), VERBOSE)
-def test_more_is_said_where_it_was_asked_for(item: ReportItem, texts: list[str]) -> None:
+def test_verbose_writes_more(item: ReportItem, texts: list[str]) -> None:
     assert said(item, "quiet") == said(item, "normal") == []
     assert said(item, "verbose") == prefixed(texts)
 
 
 @pytest.mark.parametrize("item", NEVER)
-def test_what_others_say_is_not_said_twice(item: ReportItem) -> None:
+def test_an_item_that_another_message_covers_has_none(item: ReportItem) -> None:
     assert said(item, "verbose") == []
 
 
-def test_the_signal_named_is_the_one_asked_for() -> None:
+def test_a_warning_names_the_signal_of_the_policy() -> None:
     policy = Policy(timeout=3600, signal=2)
     assert said(Warned("completion", 60.0, 60.0, 660.0), "normal", policy) == prefixed(
         ["completion limit in 1m (14:08:00+01:00): the command will be stopped with INT"]
     )
 
 
-def test_under_a_grace_the_silence_is_not_guessed() -> None:
+def test_a_warning_under_idle_grace_does_not_name_the_silence() -> None:
     policy = Policy(idle_timeout=600, idle_grace=300)
     assert said(Warned("idle", 10.0, 10.0, 610.0), "normal", policy) == prefixed(
         ["idle limit in 10s (14:07:10+01:00): the command will be stopped with TERM"]
@@ -262,14 +264,14 @@ def test_absolute_times_follow_a_clock_that_was_set() -> None:
     )
 
 
-def test_of_many_processes_some_are_named() -> None:
+def test_a_message_names_some_of_many_processes() -> None:
     many = tuple(Process(pid, "sleep") for pid in range(1, 31))
     assert said(Stragglers(many), "normal") == prefixed(
         [*(f"left running: pid {pid} sleep" for pid in range(1, 11)), "left running: and 20 more"]
     )
 
 
-def test_of_a_large_tree_its_beginning_is_shown() -> None:
+def test_a_diagnosis_shows_the_beginning_of_a_large_tree() -> None:
     many = tuple(ProcessSnapshot(pid, 1, 0, "x", "S", "", 0.0, 1) for pid in range(1, 301))
     lines = said(Diagnosis(many, more=50), "normal")
     assert len(lines) == 1 + 20 + 1
@@ -279,7 +281,7 @@ def test_of_a_large_tree_its_beginning_is_shown() -> None:
 
 @examples.unhurried
 @given(examples.item, examples.moment, st.sampled_from(["quiet", "normal", "verbose"]), st.lists(examples.some_text))
-def test_every_line_is_one_line_that_prints(
+def test_every_message_is_one_printable_line(
     item: ReportItem, moment: Moment, verbosity: Verbosity, command: list[str]
 ) -> None:
     for line in StderrMessages(command, POLICY, verbosity).lines(item, moment):
@@ -301,13 +303,13 @@ def test_there_is_one_final_message_or_none(outcome: Outcome, moment: Moment) ->
         ([KillOrdered("grace"), Emptied()], "the command was stopped after 10m"),
         ([KillOrdered("grace"), Emptied((SUDO,))], "1 process could not be stopped within 10m"),
         ([Emptied((SUDO, SUDO))], "2 processes could not be stopped within 10m"),
-        # Nobody has answered.
+        # No item has reported the end of the tree.
         ([KillOrdered("grace")], "the processes of the command could not be stopped within 10m"),
-        # That was another attempt.
+        # The survivor belongs to another attempt.
         ([KillOrdered("grace"), Emptied((SUDO,)), Started(9)], "the command was stopped after 10m"),
     ],
 )  # fmt: skip
-def test_what_could_not_be_stopped_is_never_called_stopped(items: list[ReportItem], final: str) -> None:
+def test_the_final_message_never_says_that_a_surviving_command_was_stopped(items: list[ReportItem], final: str) -> None:
     plain = StderrMessages(COMMAND, POLICY, "normal")
     for item in items:
         plain.lines(item, NOW)

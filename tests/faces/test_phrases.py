@@ -1,3 +1,5 @@
+"""Values in the words of messages."""
+
 from dataclasses import replace
 
 import pytest
@@ -134,7 +136,7 @@ def test_a_process(one: Process, expected: str) -> None:
     assert phrases.process(one) == expected
 
 
-def test_what_a_process_was_doing() -> None:
+def test_a_process_of_a_diagnosis() -> None:
     one = ProcessSnapshot(7, 1, 0, "x", "D", "folio_wait", 0.0, 1)
     assert phrases.process_snapshot(one) == "pid 7 x: in uninterruptible sleep in folio_wait, cpu 0%"
     assert phrases.process_snapshot(replace(one, state="P", waits_in="")) == "pid 7 x: state P, cpu 0%"
@@ -164,7 +166,7 @@ def test_an_end(exit: Exit | None, expected: str) -> None:
 
 @unhurried
 @given(text)
-def test_what_is_clean_prints_and_stays_clean(anything: str) -> None:
+def test_cleaned_text_prints_and_stays_as_it_is(anything: str) -> None:
     cleaned = phrases.clean(anything)
     assert cleaned.isprintable()
     assert phrases.clean(cleaned) == cleaned
@@ -178,13 +180,13 @@ def test_direction_overrides_and_line_separators_do_not_print() -> None:
 
 @unhurried
 @given(activity, process)
-def test_no_name_reaches_a_terminal_as_it_is(seen: Activity, one: Process) -> None:
+def test_names_are_cleaned(seen: Activity, one: Process) -> None:
     assert phrases.activity(seen).isprintable()
     assert phrases.process(one).isprintable()
 
 
 @unhurried
 @given(process_snapshot, last_line, time)
-def test_nothing_that_was_read_reaches_a_terminal_as_it_is(one: ProcessSnapshot, line: LastLine, t: float) -> None:
+def test_text_of_a_diagnosis_is_cleaned(one: ProcessSnapshot, line: LastLine, t: float) -> None:
     assert phrases.process_snapshot(one).isprintable()
     assert phrases.last_line(line, t).isprintable()

@@ -1,4 +1,4 @@
-"""The shape of the report and of the events is that of the schemas which are published with them."""
+"""The shape of reports and events is that of the published schemas."""
 
 import json
 from pathlib import Path
@@ -29,7 +29,7 @@ def test_a_report_has_all_fields_of_its_schema_and_no_others() -> None:
     assert set(whole(left_out={"warnings": 1})) == set(REPORT["properties"])
 
 
-def test_its_parts_have_the_fields_of_the_schema() -> None:
+def test_the_parts_of_a_report_have_the_fields_of_the_schema() -> None:
     parts = REPORT["$defs"]
     assert set(ATTEMPT) == set(parts["attempt"]["required"])
     assert set(report_shape.process(1, "a", 0, "S", "")) == set(parts["process"]["required"])
@@ -48,13 +48,13 @@ def test_the_number_of_the_schema_is_one_constant(schema: dict[str, Any]) -> Non
     assert schema["properties"]["schema"]["const"] == report_shape.SCHEMA
 
 
-def test_no_other_module_has_a_number_of_the_schema() -> None:
+def test_no_other_module_has_the_number_of_the_schema() -> None:
     bearers = [path.name for path in PACKAGE.rglob("*.py") if "\nSCHEMA = " in path.read_text(encoding="utf-8")]
     assert bearers == ["report_shape.py"]
 
 
 def test_no_other_module_writes_a_field_that_only_a_report_has() -> None:
-    """`put_offs` and `straggler_output` name a report as nothing else does."""
+    """Only a report has `put_offs` and `straggler_output`."""
     bearers = {
         str(path.relative_to(PACKAGE))
         for path in PACKAGE.rglob("*.py")

@@ -1,4 +1,4 @@
-"""The configuration: what it says of each option, and what is said of one that is wrong."""
+"""The configuration: the values that it gives to options, and the messages for errors."""
 
 import os
 import tomllib
@@ -30,7 +30,7 @@ def values(configuration, profile=None):
 
 
 def wrong(write, text, profile=None):
-    """What is said of it, without the file's name."""
+    """Return the message for the configuration, without the file's name."""
     with pytest.raises(BadValueError) as error:
         write(text).settings(profile)
     return str(error.value).partition("config.toml:")[2]
@@ -75,24 +75,24 @@ def wrong(write, text, profile=None):
 )
 def test_a_value_is_of_the_type_that_fits(write, line, key, value):
     assert values(write(line)) == {key: value}
-    # By way of tomllib, too.
+    # The same by way of tomllib.
     assert values(write(f"profiles.x = {{ {line} }}\n"), "x") == {key: value}
 
 
-def test_every_option_may_stand_there_but_those_that_choose_the_configuration():
+def test_every_option_can_be_configured_except_config_and_profile():
     assert {"--" + name for name in config.configurable()} == {
         name for name in option_names() if name.startswith("--")
     } - {"--config", "--profile"}
 
 
-def test_a_profile_stands_over_the_defaults(write):
+def test_a_profile_wins_over_the_defaults(write):
     loaded = write("timeout = 1\nquiet = true\n[profiles.ci]\ntimeout = 2\n[profiles.x]\ntimeout = 3")
     assert values(loaded) == {"timeout": 1.0, "quiet": True}
     assert values(loaded, "ci") == {"timeout": 2.0, "quiet": True}
     assert loaded.settings("ci")["timeout"].path == ("profiles", "ci", "timeout")
 
 
-def test_what_is_wrong_in_a_profile_that_is_not_used_harms_no_run(write):
+def test_errors_in_an_unused_profile_harm_no_run(write):
     loaded = write("timeout = 1\n[profiles.ci]\nnonsense = 2")
     assert values(loaded) == {"timeout": 1.0}
     assert len(loaded.problems()) == 1
@@ -102,7 +102,7 @@ def test_what_is_wrong_in_a_profile_that_is_not_used_harms_no_run(write):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("\nidle-timout = 5", "2: no such option 'idle-timout'; did you mean idle-timeout?"),
         ("idle_timeout = 5", "1: no such option 'idle_timeout'; did you mean idle-timeout?"),
@@ -140,12 +140,12 @@ def test_what_is_wrong_in_a_profile_that_is_not_used_harms_no_run(write):
         ('report = """\n"""\nsignal = """\nx"""', "1: report: got nothing, takes the path of a file (1 more)"),
     ],
 )
-def test_what_is_wrong_is_told_with_its_line(write, text, said):
-    assert wrong(write, text).startswith(said)
+def test_an_error_is_reported_with_its_line(write, text, expected):
+    assert wrong(write, text).startswith(expected)
 
 
 @pytest.mark.parametrize(
-    ("text", "profile", "said"),
+    ("text", "profile", "expected"),
     [
         ("[profiles.ci]\ntimout = 5", "ci", "2: no such option 'timout'; did you mean timeout?"),
         ("x = 1\n\n[profiles.ci]\ny = 5", "ci", "1: no such option 'x'; see supervise run --help (1 more)"),
@@ -153,12 +153,12 @@ def test_what_is_wrong_is_told_with_its_line(write, text, said):
         ("[profiles.ci]\n[profiles.ci.profiles]", "ci", "2: no such option 'profiles'; "),
     ],
 )
-def test_what_is_wrong_in_the_profile_is_told_with_its_line(write, text, profile, said):
-    assert wrong(write, text, profile).startswith(said)
+def test_an_error_in_the_profile_is_reported_with_its_line(write, text, profile, expected):
+    assert wrong(write, text, profile).startswith(expected)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("a", "1: not TOML: expected "),
         ("\n\na =", "3: not TOML: invalid value"),
@@ -171,16 +171,16 @@ def test_what_is_wrong_in_the_profile_is_told_with_its_line(write, text, profile
         ("a = '\x01'", "1: not TOML: "),
     ],
 )  # fmt: skip
-def test_what_is_not_toml_is_told_with_its_line(write, text, said):
+def test_a_file_that_is_not_toml_is_reported_with_the_line(write, text, expected):
     with pytest.raises(BadValueError) as error:
         write(text)
     located = str(error.value).partition("config.toml:")[2]
     assert located.partition(":")[2].strip() == located.partition(":")[2][1:]
-    assert located.startswith(said)
+    assert located.startswith(expected)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("[profiles.release]\n[profiles.ci]", "no such profile 'c'; did you mean ci?"),
         ("[profiles.release]\n[profiles.x]", "no such profile 'c'; there are release, x"),
@@ -188,24 +188,24 @@ def test_what_is_not_toml_is_told_with_its_line(write, text, said):
         ("profiles = 3", "no such profile 'c'; it has no profiles"),
     ],
 )
-def test_a_profile_that_is_not_there(write, text, said):
-    with pytest.raises(BadValueError, match=r"config\.toml: " + said.replace("?", r"\?")):
+def test_a_profile_that_does_not_exist(write, text, expected):
+    with pytest.raises(BadValueError, match=r"config\.toml: " + expected.replace("?", r"\?")):
         write(text).settings("c")
 
 
-def test_a_mark_of_utf_8_at_the_begin_is_no_part_of_it(write):
+def test_a_byte_order_mark_is_skipped(write):
     assert write(b"\xef\xbb\xbftimeout = 5\r\n").settings(None)["timeout"].value == 5
     assert wrong(write, b"\xef\xbb\xbftimeout = 5\nx = 1\n").startswith("2: ")
 
 
-def test_a_message_is_one_line_and_not_endless(write):
+def test_a_message_is_one_line_of_bounded_length(write):
     for text in (f"'{'x' * 9999}' = 1", f"timeout = '{'x' * 9999}'", '"a\\nb" = 1', 'signal = "a\\nb\\u2028"'):
-        said = wrong(write, text)
-        assert said.isprintable()
-        assert len(said) < 600
+        expected = wrong(write, text)
+        assert expected.isprintable()
+        assert len(expected) < 600
 
 
-def test_all_that_is_wrong(write):
+def test_all_errors_of_a_file(write):
     loaded = write(
         """timeout = "5x"
 quite = true
@@ -235,7 +235,7 @@ kill-after = -1
 def test_files_that_cannot_be_read(tmp_path):
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
-    for path, said in [
+    for path, expected in [
         (tmp_path, "is a directory, takes a file of TOML"),
         (tmp_path / "no", "cannot read it: no such file or directory"),
         (tmp_path / "x" / "no", "cannot read it: no such file or directory"),
@@ -247,11 +247,11 @@ def test_files_that_cannot_be_read(tmp_path):
     ]:
         with pytest.raises(BadValueError) as error:
             config.load(str(path))
-        assert str(error.value).endswith(said)
+        assert str(error.value).endswith(expected)
         assert str(error.value).isprintable()
 
 
-def test_no_file_is_the_empty_one():
+def test_dev_null_is_an_empty_configuration():
     assert config.load("/dev/null").settings(None) == {}
 
 
@@ -281,7 +281,7 @@ texts = st.one_of(documents, st.lists(garbage, max_size=6).map("\n".join), st.bi
 
 @settings(max_examples=2000, deadline=None)
 @given(texts, st.sampled_from([None, "ci", "a b", "no"]))
-def test_fuzz_a_value_or_a_clear_error(tmp_path_factory, drawn, profile):
+def test_any_text_is_a_configuration_or_a_clear_error(tmp_path_factory, drawn, profile):
     import tomli_w
 
     if isinstance(drawn, dict):
@@ -300,13 +300,13 @@ def test_fuzz_a_value_or_a_clear_error(tmp_path_factory, drawn, profile):
         found = loaded.settings(profile)
     except BadValueError as error:
         event("refused")
-        said = str(error)
-        assert said.startswith(str(file) + ":")
-        assert said.isprintable()
+        expected = str(error)
+        assert expected.startswith(str(file) + ":")
+        assert expected.isprintable()
     else:
         event("read, with settings" if found else "read, and empty")
         assert set(found) <= {option.key for option in OPTIONS}
         return
-    if "no such profile" not in said and not any(word in said for word in ("not TOML", "not UTF-8")):
+    if "no such profile" not in expected and not any(word in expected for word in ("not TOML", "not UTF-8")):
         problems = loaded.located(loaded.problems())
-        assert said.removesuffix(")").rpartition(" (")[0] in problems or said in problems
+        assert expected.removesuffix(")").rpartition(" (")[0] in problems or expected in problems

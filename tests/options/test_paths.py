@@ -1,4 +1,4 @@
-"""Our folders are those that platformdirs names."""
+"""The folders of supervise are those that platformdirs names."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ BASES = [None, "/base", "/base/", "", "relative", " ", "~/base"]
 
 @pytest.mark.parametrize("home", HOMES)
 @pytest.mark.parametrize("base", BASES)
-def test_they_are_what_platformdirs_says(monkeypatch, home, base):
+def test_the_folders_are_those_of_platformdirs(monkeypatch, home, base):
     for name in ("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"):
         monkeypatch.delenv(name, raising=False)
     for name, value in home.items():
@@ -27,7 +27,7 @@ def test_they_are_what_platformdirs_says(monkeypatch, home, base):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it is platformdirs that answers")
-def test_a_user_without_a_home_has_none(monkeypatch):
+def test_a_user_without_a_home_has_no_folders(monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 2**31 - 7)
     assert paths.config({}) is None
     assert paths.state({"XDG_STATE_HOME": "relative"}) is None

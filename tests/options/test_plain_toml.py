@@ -1,4 +1,4 @@
-"""The reader of plain TOML and the finder of lines, beside tomllib."""
+"""The reader of plain TOML and the finder of lines, compared with tomllib."""
 
 import tomllib
 
@@ -27,7 +27,7 @@ from supervise.options.toml_lines import lines_of
         ),
     ],
 )
-def test_plain_things_are_read(text, document):
+def test_plain_toml_is_read(text, document):
     assert repr(read(text)) == repr(document) == repr(tomllib.loads(text))
 
 
@@ -79,7 +79,7 @@ def test_plain_things_are_read(text, document):
         "a = '\x7f'",
     ],
 )
-def test_all_else_is_left_to_tomllib(text):
+def test_other_text_is_left_to_tomllib(text):
     assert read(text) is None
 
 
@@ -96,7 +96,7 @@ texts = st.one_of(st.lists(pieces, max_size=12).map("".join), st.text(max_size=2
 @example("[profiles.a]\nb = 1\nb = 1")
 @example("a = ''")
 @example('a = """"')
-def test_what_it_reads_tomllib_reads_as_the_same(text):
+def test_tomllib_reads_the_same_document(text):
     document = read(text)
     event("left to tomllib" if document is None else "read" if document else "empty")
     if document is not None:
@@ -153,7 +153,7 @@ def paths(table):
 
 @settings(max_examples=1000, deadline=None)
 @given(texts)
-def test_whatever_tomllib_reads_has_its_lines(text):
+def test_every_document_that_tomllib_reads_has_its_lines(text):
     try:
         document = tomllib.loads(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What is written by hand reads as what it was."""
+"""TOML and JSON written without their libraries read back as the same values."""
 
 import json
 import tomllib
@@ -27,7 +27,7 @@ def test_toml(values: dict[str, object], table: dict[str, object]) -> None:
     assert tomllib.loads(serializer.toml(whole)) == whole
 
 
-def test_toml_leaves_out_what_is_not_there() -> None:
+def test_toml_leaves_out_none() -> None:
     assert serializer.toml({"a": None, "b": 1, "c": {}}) == "b = 1\n"
 
 
@@ -37,7 +37,7 @@ def test_json(value: object) -> None:
 
 
 @given(st.binary())
-def test_a_byte_that_is_no_text(data: bytes) -> None:
+def test_a_byte_that_is_not_utf_8_is_marked(data: bytes) -> None:
     word = data.decode(errors="surrogateescape")
     assert serializer.marked(word) == json_fields.text(word)
 

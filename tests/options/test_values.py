@@ -1,4 +1,4 @@
-"""Words to values: whatever the word, a value that the option can have, or one clear line."""
+"""From words to values: any word gives a value of the option, or one clear line."""
 
 import math
 
@@ -63,7 +63,7 @@ def test_any_word_for_a_duration(option, word):
 
 
 @given(st.integers(0, int(values.LONGEST_DURATION_SECONDS) * 1000))
-def test_a_duration_that_we_write_is_read_as_the_same(milliseconds):
+def test_a_written_duration_is_read_as_the_same(milliseconds):
     seconds = milliseconds / 1000
     read = values.duration(phrases.duration(seconds))
     assert read is not None
@@ -110,7 +110,7 @@ def test_any_word_for_any_option(option, word):
     ],
     ids=lambda word: word[:15],
 )
-def test_numbers_that_are_too_long_or_too_large(name, word):
+def test_numbers_that_are_too_long_or_too_large_are_refused(name, word):
     with pytest.raises(BadValueError, match="takes "):
         values.read(option_names()[name], word)
 
@@ -119,11 +119,11 @@ ROWS = [*OPTIONS, *(option for row in SUBCOMMANDS for option in row.options if o
 
 
 SAME_AS = {"older-than": "records-age", "keep": "records-number", "max-size": "records-max"}
-"""Options of `prune` that stand for one of a run: what they do not say is as that one has it."""
+"""Options of `prune` that stand for an option of `run`, whose value counts if they are not given."""
 
 
 @pytest.mark.parametrize("option", ROWS, ids=lambda option: option.name)
-def test_the_value_of_every_default_is_what_its_word_says(option):
+def test_the_value_of_every_default_is_that_of_its_word(option):
     if option.name in SAME_AS:
         other = option_names()[f"--{SAME_AS[option.name]}"]
         assert option.value is None

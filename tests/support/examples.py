@@ -285,16 +285,16 @@ def _runs(draw: st.DrawFn) -> list[ReportItem]:
     end = draw(outcome)
     if end.name in ("not_found", "not_executable"):
         return [SpawnFailed(end.name, "x: not found"), end]
-    told: list[ReportItem] = [Started(draw(pid)), *draw(st.lists(notice | others, max_size=5))]
+    items: list[ReportItem] = [Started(draw(pid)), *draw(st.lists(notice | others, max_size=5))]
     if end.cause and end.cause.kind != "spawn_failed":
-        told += [
+        items += [
             Verdict(end.cause, draw(signal), draw(time)),
             *draw(st.lists(st.just(KillOrdered("grace")), max_size=1)),
         ]
         if end.cause.limit:
-            told += draw(st.lists(diagnosis, max_size=1))
-    told += [Exited(end.exit or Exit(None), draw(time)), end]
-    return told[: draw(st.integers(0, len(told)))]
+            items += draw(st.lists(diagnosis, max_size=1))
+    items += [Exited(end.exit or Exit(None), draw(time)), end]
+    return items[: draw(st.integers(0, len(items)))]
 
 
 run = _runs()

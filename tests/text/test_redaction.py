@@ -1,4 +1,4 @@
-"""What is taken for a secret, and what is not."""
+"""Secrets that are masked, and words that are shown."""
 
 import time
 
@@ -54,7 +54,7 @@ def test_a_secret_is_masked(words: list[str], shown: list[str]) -> None:
 
 
 @pytest.mark.parametrize("words", AS_IT_IS)
-def test_what_is_no_secret_is_shown(words: list[str]) -> None:
+def test_words_without_a_secret_are_shown(words: list[str]) -> None:
     one = Redaction()
     assert one.words(words) == words
     assert not one.has_found
@@ -79,7 +79,7 @@ def test_an_ordinary_run_does_not_load_the_rules(words: list[str]) -> None:
         (["off", "abc"], ["x", "--password", "abc"], ["x", "--password", "***"]),
     ],
 )
-def test_patterns(patterns: list[str], words: list[str], shown: list[str]) -> None:
+def test_the_matches_of_patterns_are_masked(patterns: list[str], words: list[str], shown: list[str]) -> None:
     assert Redaction(patterns).words(words) == shown
 
 
@@ -90,14 +90,14 @@ def test_a_known_secret_is_masked_in_other_text() -> None:
     assert one.text("connecting to http://u:p@h") == "connecting to http://u:***@h"
 
 
-def test_the_kernel_cuts_the_name_of_a_process() -> None:
+def test_a_secret_is_masked_in_a_name_that_the_kernel_has_cut() -> None:
     one = Redaction(["very.*secret"])
     one.words(["/x/run-verylongsecret.sh"])
     assert one.name("run-verylongsec") == "run-***"
     assert one.name("run-very") == "run-very"
 
 
-def test_long_text_of_others_costs_time_in_proportion() -> None:
+def test_the_time_for_long_text_grows_in_proportion() -> None:
     one = Redaction()
     began = time.monotonic()
     for piece in ("password=", "password ", "://u:p/", "password=\"'", "--token=", "://", "passwordpassword"):

@@ -1,4 +1,4 @@
-"""Text of others, made harmless."""
+"""Text of others made harmless for a terminal."""
 
 import pytest
 
@@ -23,17 +23,17 @@ from supervise.text.sanitizer import Cleaner, clean, clean_lines
         ("\ue000\U0010ffff", "\\ue000\\U0010ffff"),
     ],
 )
-def test_what_does_not_print_is_an_escape(text: str, shown: str) -> None:
+def test_a_character_that_does_not_print_is_an_escape(text: str, shown: str) -> None:
     assert clean(text) == shown
     assert clean(shown) == shown
 
 
-def test_lines_stay_lines() -> None:
+def test_line_feeds_stay() -> None:
     assert clean_lines("a\tb\r\n\x1b[2J\n10%\r20%\n") == "a\tb\n\\x1b[2J\n10%\\r20%\n"
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 7])
-def test_a_character_in_two_pieces_is_one(size: int) -> None:
+def test_a_character_in_two_pieces_stays_whole(size: int) -> None:
     data = "ü✓😀\r\n\u202ex\n".encode() + b"\xff\xe2\x82 \xf0\x9f\r"
     cleaner = Cleaner()
     pieces = [cleaner.clean(data[at : at + size]) for at in range(0, len(data), size)]

@@ -1,4 +1,4 @@
-"""The words for an error of the system, and that one module alone writes what begins with `supervise: `."""
+"""The words for a system error; and only one module writes lines that begin with `supervise: `."""
 
 import ast
 import errno
@@ -12,7 +12,7 @@ from supervise.text.stderr import PREFIX, line, reason_of
 
 PACKAGE = Path(supervise.__file__).parent
 BARE = {"__main__.py", "launch/early_exit.py"}
-"""What has to say that nothing can be loaded any more."""
+"""Modules with a fixed line for the case that nothing can be imported any more."""
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_the_words_for_an_error(error, words):
     assert reason_of(error) == words
 
 
-def test_the_path_of_an_error_is_told_where_there_is_one():
+def test_the_words_for_an_error_can_include_its_path():
     assert reason_of(OSError(errno.EACCES, "Permission denied", "/A"), with_path=True) == "permission denied: /A"
     assert reason_of(OSError(errno.EACCES, "Permission denied"), with_path=True) == "permission denied"
     assert reason_of(RuntimeError("No more"), with_path=True) == "no more"
@@ -41,7 +41,7 @@ def test_a_line_is_prefixed_cleaned_and_redacted():
 
 
 def texts(path):
-    """The texts of a module, its docstrings and comments left out."""
+    """Return the texts of a module without its docstrings."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes):
             yield node.value if isinstance(node.value, str) else node.value.decode("latin-1")
@@ -53,12 +53,12 @@ def test_no_other_module_writes_the_prefix():
         for path in PACKAGE.rglob("*.py")
         if any(text.lstrip("\n").startswith(PREFIX) and "\n\n" not in text for text in texts(path))
     }
-    # The docstring of the package begins so, too.
+    # The docstring of the package begins with the prefix, too.
     assert writers - {"__init__.py"} == {"text/stderr.py"} | BARE
 
 
 def test_no_other_module_words_an_error():
-    """`strerror` in lower case is what `reason_of` is for; os.strerror words a bare number."""
+    """Only `reason_of` writes strerror in lower case; os.strerror gives the words of a bare number."""
     worders = {
         str(path.relative_to(PACKAGE))
         for path in PACKAGE.rglob("*.py")
@@ -68,5 +68,5 @@ def test_no_other_module_words_an_error():
         and node.func.attr == "lower"
         and "error.strerror" in ast.unparse(node.func.value)
     }
-    # The guardian makes the record, and may have no descriptor left to load a module with.
+    # The guardian makes the record, and may have no descriptor left to import a module with.
     assert worders == {"launch/run_record.py"}

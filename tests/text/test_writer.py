@@ -1,4 +1,4 @@
-"""Writing all of the data to a descriptor that does not block: until it is taken, or for a bounded wait."""
+"""Writes to a non-blocking descriptor, until all data is taken or a wait has reached its bound."""
 
 import os
 import threading
@@ -22,7 +22,7 @@ def pipe() -> Iterator[tuple[int, int]]:
 
 
 @pytest.mark.parametrize("seconds", [None, 60.0])
-def test_all_is_written_however_slowly_it_is_taken(pipe: tuple[int, int], seconds: float | None) -> None:
+def test_all_data_is_written_however_slow_the_reader(pipe: tuple[int, int], seconds: float | None) -> None:
     taken = bytearray()
 
     def take() -> None:

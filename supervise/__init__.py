@@ -1,6 +1,6 @@
 """supervise: run a command under limits, and say why it ended."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 EXIT_TRY_AGAIN, EXIT_ERROR, EXIT_SIGNALED = 75, 125, 128
 """Three members of `core.exit_codes.ExitCode`, for code that runs before the command starts. The number of a signal is

@@ -8,7 +8,7 @@ from supervise.core.activity_window import SampleHistory
 from supervise.core.deadlines import Deadline, Deadlines
 from supervise.core.events import Activity, Cancel, Event, Process
 from supervise.core.outcome import Cause, Exit, OutcomeName
-from supervise.core.pause import with_times
+from supervise.core.pause import with_moved_times
 from supervise.core.policy import Policy
 
 SAMPLES_PER_WINDOW = 5
@@ -182,6 +182,6 @@ class Attempt:
         self.snapshot_begun_at += by
         self.last_byte += by
         self.phase_ends_at += by
-        self.postponed = [with_times(event, lambda t: t + by) for event in self.postponed]
+        self.postponed = [with_moved_times(event, lambda t: t + by) for event in self.postponed]
         if self.question:
             self.question.shift(by)

@@ -118,7 +118,7 @@ class Deadline:
         """Arm the marks that lie ahead."""
         self.armed = tuple(mark for mark in self.marks if self.at - mark > now)
 
-    def reach(self, now: float) -> float | None:
+    def take_reached_mark(self, now: float) -> float | None:
         """Disarm the marks that are reached and return the one nearest to the deadline; None if none is reached."""
         reached = [mark for mark in self.armed if self.at - mark <= now]
         self.armed = tuple(mark for mark in self.armed if mark not in reached)
@@ -129,7 +129,7 @@ class Deadline:
         return [self.at, *(self.at - mark for mark in self.armed)]
 
 
-def of_run(policy: Policy) -> tuple[Deadline, ...]:
+def run_deadlines(policy: Policy) -> tuple[Deadline, ...]:
     """Return the deadlines of the whole run, in the order in which they win an exact tie. They count from its begin."""
     limits: list[tuple[Limit, float | None]] = [("outer", policy.outer_deadline), ("total", policy.total_timeout)]
     return tuple(
@@ -199,7 +199,7 @@ class Deadlines:
                 "idle", anchor, limit, marks, policy.idle_grace, window, window, bounded_by=self.bounded_by
             )
 
-    def first_at(self, begin: float) -> Deadline | None:
+    def first_if_started_at(self, begin: float) -> Deadline | None:
         """Return the first deadline of a command that would begin to exist at `begin`; None if it would have none."""
         preview = Deadlines(self._policy, self.bounded_by)
         preview.added_before_start = self.added_before_start

@@ -43,10 +43,10 @@ def time_requested(attempt: Attempt, event: TimeRequested, now: float) -> list[A
 def extend(attempt: Attempt, event: Extend, now: float) -> list[Action]:
     """Move the deadline in force by the time that the user adds, beyond any cap."""
     deadline = attempt.deadlines.access or attempt.deadlines.completion
-    return [Announce(add(deadline, event, now))]
+    return [Announce(add_by_user(deadline, event, now))]
 
 
-def add(deadline: Deadline | None, event: Extend, now: float) -> Extended | Refused:
+def add_by_user(deadline: Deadline | None, event: Extend, now: float) -> Extended | Refused:
     """Add the time of the user to the deadline; return the notice that says so, or why it is refused."""
     if deadline is None:
         return Refused("extend", "no limit is in force that could be extended")

@@ -62,7 +62,7 @@ def started(attempt: Attempt, event: Started, now: float) -> list[Action]:
 
 def due_in_start(attempt: Attempt) -> Deadline | None:
     """Return the deadline that ends a start which does not come; None if no limit bounds the start."""
-    first = attempt.deadlines.first_at(attempt.start_ordered_at + UNCOUNTED_START_SECONDS)
+    first = attempt.deadlines.first_if_started_at(attempt.start_ordered_at + UNCOUNTED_START_SECONDS)
     return min((one for one in (*attempt.run_deadlines, first) if one), key=lambda one: one.at, default=None)
 
 

@@ -122,7 +122,7 @@ from supervise.core.events import (
     TimeRequested,
     Undelivered,
 )
-from supervise.core.pause import Pauses, with_times
+from supervise.core.pause import Pauses, with_moved_times
 from supervise.core.policy import Limit, Policy
 
 if TYPE_CHECKING:
@@ -236,8 +236,8 @@ class Machine:
                 return []
             case Tick() if self._pauses.is_on:
                 return []
-        now = self._pauses.moved(now)
-        actions = self._handle(with_times(event, self._pauses.moved), now)
+        now = self._pauses.after_pauses(now)
+        actions = self._handle(with_moved_times(event, self._pauses.after_pauses), now)
         while self._attempt.postponed and self._attempt.may_handle_postponed:
             actions += self._handle(self._attempt.postponed.pop(0), now)
         return actions
@@ -257,7 +257,7 @@ class Machine:
 
     def _try_again(self, settle: Settle, now: float) -> list[Action]:
         if retry.may_have_survivors(self._attempt):
-            return shutdown.clear(self._attempt, now)
+            return shutdown.kill_leftovers(self._attempt, now)
         if why := retry.obstacle(self._attempt):
             return [Announce(Refused("retry", why)), settle]
         self._attempt, actions = retry.next_attempt(self._attempt, settle.outcome, self._jitter, now)

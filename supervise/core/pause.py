@@ -52,7 +52,7 @@ class Pauses:
         self._past.append((since, now))
         return now - since
 
-    def moved(self, t: float) -> float:
+    def after_pauses(self, t: float) -> float:
         """Return the time moved by all pauses that came after it."""
         moved = t
         for since, until in self._past:
@@ -77,7 +77,7 @@ def beat(left: float) -> float:
     return min(max(left / BEAT_DIVISOR, SHORTEST_BEAT_SECONDS), LONGEST_BEAT_SECONDS)
 
 
-def with_times(event: Event, move: "Callable[[float], float]") -> Event:
+def with_moved_times(event: Event, move: "Callable[[float], float]") -> Event:
     """Return the event with each of its times moved."""
     match event:
         case Output():

@@ -41,7 +41,7 @@ RETRY_ON_OF_OUTCOME: dict[OutcomeName, RetryOn] = {
 
 def first(policy: Policy) -> Attempt:
     """Return the first attempt of a run."""
-    return _begun(Attempt(policy, deadlines.of_run(policy)), 0.0)
+    return _order_start(Attempt(policy, deadlines.run_deadlines(policy)), 0.0)
 
 
 def is_wanted(attempt: Attempt, outcome: Outcome, now: float) -> bool:
@@ -134,7 +134,7 @@ def _delay(policy: Policy, number: int, jitter: float) -> float:
     return min(doubled, policy.retry_delay_max) * (1 - JITTER_SHARE * ((jitter + number * GOLDEN_RATIO) % 1))
 
 
-def _begun(attempt: Attempt, now: float) -> Attempt:
+def _order_start(attempt: Attempt, now: float) -> Attempt:
     """Set the attempt to STARTING at `now` and return it."""
     attempt.phase = Phase.STARTING
     attempt.start_ordered_at = now
@@ -153,7 +153,7 @@ def tick_backoff(attempt: Attempt, event: Tick, now: float) -> list[Action]:
         return _end(attempt, limits.timeout(due, now))
     if now >= attempt.phase_ends_at:
         assert attempt.previous
-        _begun(attempt, now)
+        _order_start(attempt, now)
         return [StartAttempt(attempt.number, attempt.previous)]
     return [action for one in attempt.deadlines.in_force() for action in warning.warn(attempt, one, now)]
 
@@ -172,10 +172,10 @@ def _end(attempt: Attempt, cause: Cause) -> list[Action]:
 
 def extend_backoff(attempt: Attempt, event: Extend, now: float) -> list[Action]:
     """Keep the time that the user adds for the first deadline of the next attempt."""
-    said = extension.add(attempt.deadlines.first_at(attempt.phase_ends_at), event, now)
-    if isinstance(said, Extended):
+    answer = extension.add_by_user(attempt.deadlines.first_if_started_at(attempt.phase_ends_at), event, now)
+    if isinstance(answer, Extended):
         attempt.deadlines.added_before_start += event.by
-    return [Announce(said)]
+    return [Announce(answer)]
 
 
 def ready_backoff(attempt: Attempt, event: Ready, now: float) -> list[Action]:

@@ -103,7 +103,7 @@ def kill_stragglers(attempt: Attempt, now: float) -> list[Action]:
     return _order_kill(attempt, now)
 
 
-def clear(attempt: Attempt, now: float) -> list[Action]:
+def kill_leftovers(attempt: Attempt, now: float) -> list[Action]:
     """Kill what the attempt has left before the next attempt begins."""
     attempt.phase = Phase.STOPPING
     attempt.is_drained = True

@@ -10,7 +10,7 @@ LIMITS_WITH_WARN_SIGNAL = ("completion", "total", "outer")
 
 def warn(attempt: Attempt, deadline: Deadline, now: float) -> list[Action]:
     """Return the warning of the mark that the deadline has reached; no action if it has reached none."""
-    mark = deadline.reach(now)
+    mark = deadline.take_reached_mark(now)
     # The deadline of the run that comes first has marks of its own.
     if mark is None or deadline.is_bounded:
         return []

@@ -168,16 +168,16 @@ class FullReport:
         self._survivors: list[Fields] = []
         self._status: str | None = None
 
-    def hear(self, item: ReportItem, moment: Moment) -> None:
+    def note(self, item: ReportItem, moment: Moment) -> None:
         """Take note of the item."""
         at = json_fields.time(moment.epoch)
         left_out: Fields = {"left_out": moment.left_out} if moment.left_out else {}
         match item:
             case Started(pid):
                 access: Fields | None = None if self._has_access_limit else {"at": at, "how": "spawn"}
-                self._hear_start(ReportedAttempt(pid, moment.epoch, access=access))
+                self._note_start(ReportedAttempt(pid, moment.epoch, access=access))
             case SpawnFailed():
-                self._hear_start(ReportedAttempt(None, moment.epoch))
+                self._note_start(ReportedAttempt(None, moment.epoch))
             case Access(t, how) if self._attempts:
                 self._attempts[-1].access = {"at": json_fields.time(moment.wall(t)), "how": json_fields.text(how)}
             case Exited(exit, t) if self._attempts:
@@ -213,9 +213,9 @@ class FullReport:
             case Said("status", text):
                 self._status = json_fields.text(text) or None
             case Outcome():
-                self._hear_end(item, moment)
+                self._note_end(item, moment)
 
-    def _hear_start(self, attempt: ReportedAttempt) -> None:
+    def _note_start(self, attempt: ReportedAttempt) -> None:
         for one in self._attempts:
             self._past.append(one.report(self._number))
         self._attempts = [attempt]
@@ -226,7 +226,7 @@ class FullReport:
         """Return the number of the last attempt."""
         return len(self._past) + 1
 
-    def _hear_end(self, outcome: Outcome, moment: Moment) -> None:
+    def _note_end(self, outcome: Outcome, moment: Moment) -> None:
         self._outcome, self._ended = outcome, moment
         if self._attempts and not self._attempts[-1].is_over:
             self._attempts[-1].end(outcome, moment)

@@ -58,7 +58,7 @@ class LiveText:
         self._policy = policy
         self._attempt = LiveAttempt()
 
-    def hear(self, item: ReportItem) -> None:
+    def note(self, item: ReportItem) -> None:
         """Take note of the item."""
         attempt = self._attempt
         match item:

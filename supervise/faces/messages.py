@@ -162,12 +162,12 @@ class StderrMessages:
             return [f"{_verdict(outcome.cause)}, before attempt {self._next_attempt} (exit {outcome.exit_code})"]
         if outcome.name in REASON_ALONE or not outcome.cause or not (self._survivors or self._is_killing):
             return _final(outcome, moment)
-        who = (
+        subject = (
             f"{self._survivors} process{'es' * (self._survivors > 1)}"
             if self._survivors
             else "the processes of the command"
         )
-        failed = f"{who} could not be stopped"
+        failed = f"{subject} could not be stopped"
         return [f"{phrases.cause(outcome.cause)}: {failed} within {phrases.measured(moment.t)} ({_codes(outcome)})"]
 
     def _why_not(self, item: NotRetried) -> str:

@@ -98,8 +98,8 @@ def activity(seen: Activity) -> str:
     parts = []
     if "cpu" in seen.counts:
         busiest = seen.busiest
-        who = f"pid {busiest.pid} {clean(busiest.name)}" if busiest else "processes that came and went"
-        parts.append(f"cpu {percent(seen.cpu_percent)} ({who})")
+        subject = f"pid {busiest.pid} {clean(busiest.name)}" if busiest else "processes that came and went"
+        parts.append(f"cpu {percent(seen.cpu_percent)} ({subject})")
     if "socket" in seen.counts:
         parts.append(f"{size(seen.socket_bytes)} on {_number(seen.sockets, 'socket')}")
     if "connection" in seen.counts:

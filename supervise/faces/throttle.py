@@ -50,7 +50,7 @@ class Throttle:
         """Return when a merged item has to be reported; infinity if none waits."""
         return min((kind.due for kind in self._kinds.values()), default=inf)
 
-    def hear(self, item: ReportItem, now: float) -> list[Released] | None:
+    def note(self, item: ReportItem, now: float) -> list[Released] | None:
         """Return what to report now for the item; None if the item is of a kind that is not throttled."""
         key = _key(item)
         if key is None:

@@ -138,8 +138,8 @@ def load(file: str, *, is_named: bool = True) -> Configuration:
         except (ValueError, RecursionError) as error:
             from supervise.options.toml_lines import line_of_error
 
-            is_told = isinstance(error, tomllib.TOMLDecodeError)
-            why = str(error).partition(" (at ")[0] if is_told else "Too long or too deep"
+            has_position = isinstance(error, tomllib.TOMLDecodeError)
+            why = str(error).partition(" (at ")[0] if has_position else "Too long or too deep"
             line = line_of_error(error, text)
             raise BadValueError(f"{shown(file)}:{line}: not TOML: {why[:1].lower()}{why[1:]}") from None
     return Configuration(file, text, document)

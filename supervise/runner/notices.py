@@ -75,7 +75,7 @@ class Notices:
         item = self._mask(item)
         if self.live:
             # The live line shows the latest state, and needs no throttle.
-            self.live.hear(item)
+            self.live.note(item)
         match item:
             case Said("status", text) if self._status:
                 self._status.show(text)
@@ -83,7 +83,7 @@ class Notices:
                 self._throttle.begin_attempt()
                 if self._status:
                     self._status.show("")
-        released = self._throttle.hear(item, now)
+        released = self._throttle.note(item, now)
         if released is None:
             waiting = self._throttle.take_all if isinstance(item, ENDS) else self._throttle.take_due
             self._write_all(waiting(now), now)
@@ -113,7 +113,7 @@ class Notices:
             if text and self._recorded:
                 self._record_event(item, moment, text)
         self._complain_of_events()
-        self._full_report.hear(item, moment)
+        self._full_report.note(item, moment)
 
     def _record_event(self, item: ReportItem, moment: Moment, text: str) -> None:
         """Record an event if the record has room; the end is always recorded, with the number of events left out."""

@@ -38,16 +38,16 @@ def test_time_added_by_hand_does_not_use_the_cap() -> None:
 
 def test_a_mark_is_reached_once_and_the_nearest_of_several_is_returned() -> None:
     deadline = completion()
-    assert deadline.reach(49.0) is None
-    assert deadline.reach(50.0) == 60.0
-    assert deadline.reach(50.0) is None
-    assert deadline.reach(100.0) == 10.0
-    assert completion().reach(105.0) == 10.0
+    assert deadline.take_reached_mark(49.0) is None
+    assert deadline.take_reached_mark(50.0) == 60.0
+    assert deadline.take_reached_mark(50.0) is None
+    assert deadline.take_reached_mark(100.0) == 10.0
+    assert completion().take_reached_mark(105.0) == 10.0
 
 
 def test_a_moved_deadline_arms_only_the_marks_that_lie_ahead() -> None:
     deadline = completion(cap=1000.0, step=30.0)
-    deadline.reach(105.0)
+    deadline.take_reached_mark(105.0)
     deadline.add_step(110.0)
     assert deadline.at == 140.0
     assert deadline.armed == (10.0,)
@@ -57,7 +57,7 @@ def test_a_moved_deadline_arms_only_the_marks_that_lie_ahead() -> None:
 
 def test_an_older_byte_does_not_restart_the_idle_clock() -> None:
     deadline = completion()
-    deadline.reach(60.0)
+    deadline.take_reached_mark(60.0)
     deadline.restart(10.0, now=61.0)
     deadline.restart(5.0, now=61.0)
     assert (deadline.at, deadline.armed) == (110.0, (10.0,))

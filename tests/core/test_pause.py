@@ -44,7 +44,7 @@ def test_a_time_that_arrives_after_the_pause(before: float, now: float) -> None:
     pauses.begin(10.0)
     pauses.begin(12.0)
     assert pauses.end(20.0) == 10.0
-    assert pauses.moved(before) == now
+    assert pauses.after_pauses(before) == now
 
 
 def test_several_pauses_add_up() -> None:
@@ -52,7 +52,7 @@ def test_several_pauses_add_up() -> None:
     for begin, end in ((10.0, 20.0), (30.0, 31.0)):
         pauses.begin(begin)
         pauses.end(end)
-    assert [pauses.moved(t) for t in (5.0, 15.0, 25.0, 30.5, 40.0)] == [16.0, 21.0, 26.0, 31.0, 40.0]
+    assert [pauses.after_pauses(t) for t in (5.0, 15.0, 25.0, 30.5, 40.0)] == [16.0, 21.0, 26.0, 31.0, 40.0]
 
 
 def test_an_end_without_a_beginning_is_no_pause() -> None:

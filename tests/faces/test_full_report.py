@@ -64,7 +64,7 @@ def report(*items: ReportItem, usage: Usage | None = USED, checked: bool = True)
     """Return the report of a run in which these items happened, one a second."""
     heard = full_report()
     for second, item in enumerate(items):
-        heard.hear(item, moment(second))
+        heard.note(item, moment(second))
     made = heard.report(moment(90.0), usage)
     return valid(made) if checked else made
 
@@ -403,7 +403,7 @@ def test_the_schema_has_the_words_of_the_core() -> None:
 def test_the_report_of_every_run_is_valid(items: list[ReportItem], start: Moment, usage: Usage | None) -> None:
     heard = full_report()
     for item in items:
-        heard.hear(item, start)
+        heard.note(item, start)
     valid(heard.report(start, usage))
 
 
@@ -433,13 +433,13 @@ def test_the_report_of_every_failure_to_start_is_valid(
 def test_any_history_makes_a_report(items: list[ReportItem], start: Moment) -> None:
     heard = full_report()
     for item in items:
-        heard.hear(item, start)
+        heard.note(item, start)
     json.dumps(heard.report(start), allow_nan=False).encode("ascii")
 
 
 def test_without_an_access_limit_access_is_at_spawn() -> None:
     heard = full_report(has_access_limit=False)
-    heard.hear(Started(812), moment(1.0))
+    heard.note(Started(812), moment(1.0))
     assert heard.report(moment(2.0))["access"] == {"at": "2026-11-22T13:07:01.000Z", "how": "spawn"}
 
 

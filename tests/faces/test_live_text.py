@@ -152,7 +152,7 @@ HISTORIES: list[tuple[list[ReportItem], LiveState, str]] = [
 def text(items: list[ReportItem], state: LiveState, columns: int = 1000) -> str:
     live = LiveText(POLICY)
     for item in items:
-        live.hear(item)
+        live.note(item)
     return live.text(state, columns)
 
 
@@ -174,8 +174,8 @@ def test_the_text_is_shorter_than_the_window_is_wide(columns: int) -> None:
 @given(examples.item, st.text(), st.integers(1, 200))
 def test_the_text_is_always_one_harmless_line(item: ReportItem, status: str, columns: int) -> None:
     live = LiveText(POLICY)
-    live.hear(Said("status", status))
-    live.hear(item)
+    live.note(Said("status", status))
+    live.note(item)
     for phase in Phase:
         shown = live.text(at(9.0, phase, last_byte=2.0, phase_ends_at=12.0), columns)
         assert shown.isprintable()

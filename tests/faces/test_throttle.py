@@ -29,14 +29,14 @@ def played(items: list[tuple[float, ReportItem]], end: float) -> list[tuple[floa
         while throttle.due < at:
             due = throttle.due
             note(due, throttle.take_due(due))
-        note(at, throttle.take_all(at) if item is None else throttle.hear(item, at))
+        note(at, throttle.take_all(at) if item is None else throttle.note(item, at))
     assert throttle.due == inf
     return reported
 
 
 @pytest.mark.parametrize("item", [Started(1), Tick(), Trouble("x"), Outcome("completed", 0)])
 def test_essential_items_are_not_throttled(item: ReportItem) -> None:
-    assert Throttle().hear(item, 0) is None
+    assert Throttle().note(item, 0) is None
 
 
 def test_a_few_items_are_reported_at_once() -> None:
@@ -84,11 +84,11 @@ def test_each_kind_has_an_allowance_of_its_own() -> None:
 
 def test_the_same_text_is_reported_again_only_in_another_attempt() -> None:
     throttle = Throttle()
-    assert throttle.hear(status(1), 0) == [(status(1), 0)]
-    assert throttle.hear(status(1), 5) == []
+    assert throttle.note(status(1), 0) == [(status(1), 0)]
+    assert throttle.note(status(1), 5) == []
     assert throttle.due == inf
     throttle.begin_attempt()
-    assert throttle.hear(status(1), 6) == [(status(1), 0)]
+    assert throttle.note(status(1), 6) == [(status(1), 0)]
 
 
 def test_a_merged_item_says_what_all_its_items_say() -> None:

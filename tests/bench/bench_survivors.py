@@ -93,7 +93,7 @@ TOOLS = (
 
 def run(tool: Tool, artist: Artist) -> Result:
     for limit in LIMITS:
-        with arena.turn(artist), arena.stage() as place:
+        with arena.turn(artist), arena.stage_folder() as place:
             command = tool.words_for(arena.command_of(artist, place / "ready"), limit, place)
             result = arena.run(command, place, patience=float(limit) + PATIENCE, settle=SETTLE, **tool.end)
         if result.stood:
@@ -119,7 +119,7 @@ def speed(name: str, reach: str, rounds: int) -> dict[str, Any]:
     artist = next(one for one in arena.ALL if one.name == name)
     found = []
     for _ in range(rounds):
-        with arena.turn(artist), arena.stage() as place:
+        with arena.turn(artist), arena.stage_folder() as place:
             options = ["-a", "30", "-t", "0.3", "-k", "0.3", "--no-record", "--events", str(place / "events")]
             command = arena.command_of(artist, place / "ready")
             result = arena.run([SUPERVISE, "run", *options, "--", *command], place)

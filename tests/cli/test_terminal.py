@@ -1,4 +1,4 @@
-"""On a terminal, without --pty: programs that take the whole of it, what it is like afterwards, and its end."""
+"""Runs on a terminal, mostly without --pty: full-screen programs, the terminal after a run, and its end."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from tests.support.screens import CTRL_C, CTRL_D, SHELLS, Shell, screen, shell, 
 from tests.support.terminals import named, script, supervisor
 from tests.torture.arena import as_ordinary_user
 
-# pexpect forks; that other threads of the test are at rest then is known.
+# pexpect forks; the other threads of the test do nothing at that moment.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 
 FULL_SCREEN = {
@@ -21,8 +21,8 @@ FULL_SCREEN = {
     "vim": ("vim -N -u NONE -i NONE text", r'^"text" 1000L', ":q\r"),
     "top": ("top", r"^ *PID USER", "q"),
 }
-PROMPT = 'python3 -c \'import getpass; print("got", getpass.getpass("Secret: "))\''
-BOTH = pytest.mark.parametrize("option", ["", "--pty"], ids=["shared", "pty"])
+PASSWORD_PROMPT = 'python3 -c \'import getpass; print("got", getpass.getpass("Secret: "))\''
+SHARED_AND_OWN_TERMINAL = pytest.mark.parametrize("option", ["", "--pty"], ids=["shared", "pty"])
 
 
 # --- full-screen programs
@@ -35,11 +35,11 @@ WITH_SCREEN = pytest.mark.parametrize(
         for name, option in [("less", "--pty"), ("top", "--pty"), ("vim", "--pty"), ("vim", "")]
     ],
 )
-"""Without --pty the command's stdout is a pipe, on which vim insists less than the others."""
+"""Without --pty the stdout of the command is a pipe; of these programs only vim works with that."""
 
 
 @WITH_SCREEN
-def test_a_full_screen_program_is_used_and_left(supervise: Place, name: str, option: str) -> None:
+def test_a_full_screen_program_runs_and_restores_the_terminal(supervise: Place, name: str, option: str) -> None:
     command, sign, leave = FULL_SCREEN[name]
     with script(supervise, f"supervise {option} -- {command}") as sh:
         sh.wait_for(sign)
@@ -50,8 +50,10 @@ def test_a_full_screen_program_is_used_and_left(supervise: Place, name: str, opt
 
 @WITH_SCREEN
 @pytest.mark.parametrize("how", ["TERM", "KILL"])
-def test_a_full_screen_program_is_stopped_by_a_timeout(supervise: Place, name: str, option: str, how: str) -> None:
-    """Also by KILL, which leaves it no time to clean up."""
+def test_the_terminal_is_restored_when_a_timeout_stops_a_full_screen_program(
+    supervise: Place, name: str, option: str, how: str
+) -> None:
+    """KILL leaves the program no time to clean up."""
     command, sign, _ = FULL_SCREEN[name]
     with script(supervise, f"supervise -t 4 -s {how} {option} -- {command}") as sh:
         sh.wait_for(sign)
@@ -62,15 +64,15 @@ def test_a_full_screen_program_is_stopped_by_a_timeout(supervise: Place, name: s
 
 
 @pytest.mark.needs("less")
-def test_a_pager_without_a_terminal_of_its_own_is_a_cat(supervise: Place) -> None:
-    """As in any pipeline."""
+def test_a_pager_without_pty_prints_all(supervise: Place) -> None:
+    """A pager in a pipeline does so."""
     with script(supervise, "supervise -- less text; seq 3 | supervise -- less") as sh:
         sh.wait_for("^1000\n1\n2\n3\ncode 0$")
 
 
-@BOTH
-def test_we_are_killed_while_a_program_has_the_screen(supervise: Place, option: str) -> None:
-    """The guardian restores the terminal at once, and stops the program."""
+@SHARED_AND_OWN_TERMINAL
+def test_the_guardian_restores_the_terminal_of_a_killed_supervisor(supervise: Place, option: str) -> None:
+    """A full-screen program has the terminal; the guardian stops the program, too."""
     command = "trap '' TERM HUP; stty raw -echo; echo $$ >pid; echo ready; exec sleep 100"
     wait = "until stty -a | grep -q ' icanon'; do sleep 0.05; done"
     with script(supervise, f'supervise {option} -k 0.2 -- sh -c "{command}"; {wait}') as sh:
@@ -81,20 +83,20 @@ def test_we_are_killed_while_a_program_has_the_screen(supervise: Place, option: 
         wait_until(lambda: not is_alive(pid) and not named(supervise, "supervise-guard"))
 
 
-def test_what_a_command_sets_that_ends_by_itself_stays(supervise: Place) -> None:
+def test_modes_that_a_command_sets_stay_after_its_own_end(supervise: Place) -> None:
     with shell(supervise) as sh:
         sh.run("sh -c 'stty tostop; supervise -- sh -c \"stty -tostop; sleep 0.2\"; stty -a' | grep -o -e '-tostop'")
         assert sh.has_line("-tostop")
 
 
-@BOTH
-def test_a_command_that_is_killed_by_others_leaves_a_usable_terminal(supervise: Place, option: str) -> None:
+@SHARED_AND_OWN_TERMINAL
+def test_the_terminal_is_usable_after_the_command_was_killed(supervise: Place, option: str) -> None:
     with script(supervise, f"supervise {option} -- sh -c 'stty raw -echo; sleep 0.3; kill -KILL $$'") as sh:
         sh.wait_for("^code 137$")
 
 
-def test_the_foreground_is_given_back(supervise: Place) -> None:
-    """A command with a group of its own in the foreground is killed: whoever comes after us can read."""
+def test_the_foreground_is_given_back_after_a_timeout(supervise: Place) -> None:
+    """A command with a group of its own in the foreground is killed; the next command of the script can read."""
     with script(supervise, "supervise -t 1 -s KILL -- bash --norc -i; read word; echo read $word") as sh:
         sh.wait_for("^code|stopped after")
         sh.wait_for("exit 124")
@@ -102,7 +104,7 @@ def test_the_foreground_is_given_back(supervise: Place) -> None:
         sh.wait_for("^read hello$")
 
 
-def test_the_foreground_is_given_back_by_the_guardian(supervise: Place) -> None:
+def test_the_guardian_gives_the_foreground_back(supervise: Place) -> None:
     command = "supervise -k 0.2 -- env PS1='inner> ' bash --norc -i"
     line = f"{command}; until [ -e gone ]; do sleep 0.05; done; read word; echo read $word"
     with script(supervise, line) as sh:
@@ -121,9 +123,9 @@ def test_the_foreground_is_given_back_by_the_guardian(supervise: Place) -> None:
 # --- password prompts
 
 
-@BOTH
-def test_a_password_prompt(supervise: Place, option: str) -> None:
-    with script(supervise, f"supervise {option} -- {PROMPT}") as sh:
+@SHARED_AND_OWN_TERMINAL
+def test_a_password_is_typed_without_echo(supervise: Place, option: str) -> None:
+    with script(supervise, f"supervise {option} -- {PASSWORD_PROMPT}") as sh:
         sh.wait_for("^Secret:")
         sh.screen.enter("hush")
         sh.wait_for("^got hush$")
@@ -131,19 +133,19 @@ def test_a_password_prompt(supervise: Place, option: str) -> None:
         sh.wait_for("^code 0$")
 
 
-@BOTH
+@SHARED_AND_OWN_TERMINAL
 @pytest.mark.parametrize("into", ["", " | cat; sleep 0"], ids=["terminal", "pipe"])
-def test_a_password_prompt_that_is_stopped(supervise: Place, option: str, into: str) -> None:
-    """The echo is back."""
-    with script(supervise, f"supervise -t 1 {option} -- {PROMPT}{into}") as sh:
+def test_the_echo_is_back_after_a_stopped_password_prompt(supervise: Place, option: str, into: str) -> None:
+    """A limit stops the prompt, which has switched the echo off."""
+    with script(supervise, f"supervise -t 1 {option} -- {PASSWORD_PROMPT}{into}") as sh:
         sh.wait_for("^Secret:")
         sh.wait_for("^code ")
 
 
 @pytest.mark.needs("ssh-keygen")
-@BOTH
-def test_a_passphrase_of_ssh(supervise: Place, option: str) -> None:
-    """ssh, ssh-add and ssh-keygen ask by the same function, which opens /dev/tty."""
+@SHARED_AND_OWN_TERMINAL
+def test_a_passphrase_is_typed_for_ssh(supervise: Place, option: str) -> None:
+    """The programs ssh, ssh-add and ssh-keygen ask by the same function, which opens /dev/tty."""
     key = supervise.file("key")
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "hushhush", "-f", str(key)], check=True)
     with script(supervise, f"supervise {option} -- ssh-keygen -y -f key") as sh:
@@ -157,7 +159,7 @@ def test_a_passphrase_of_ssh(supervise: Place, option: str) -> None:
 # --- the window
 
 
-def test_the_size_of_the_window_is_the_commands_too(supervise: Place) -> None:
+def test_a_resize_reaches_the_command(supervise: Place) -> None:
     command = "trap 'stty size' WINCH; stty size; while :; do sleep 0.05; done"
     with shell(supervise) as sh:
         sh.start(f'supervise -- sh -c "{command}"')
@@ -172,9 +174,9 @@ def test_the_size_of_the_window_is_the_commands_too(supervise: Place) -> None:
 HUP_CLEANER = "trap 'sleep 0.3; touch cleaned; exit' HUP; echo ready; while :; do sleep 0.05; done"
 
 
-@BOTH
-def test_a_window_is_closed(supervise: Place, option: str) -> None:
-    """Nothing survives, and who cleans up at HUP is left the time for it, although more than one HUP comes."""
+@SHARED_AND_OWN_TERMINAL
+def test_closing_the_window_leaves_time_to_clean_up_and_no_process(supervise: Place, option: str) -> None:
+    """The clean-up at HUP has its time, although more than one HUP comes."""
     with tmux(supervise) as window:
         window.wait_for_prompt(1)
         window.enter(f'supervise {option} -- sh -c "{HUP_CLEANER}"')
@@ -184,8 +186,8 @@ def test_a_window_is_closed(supervise: Place, option: str) -> None:
         wait_until(lambda: not supervise.alive())
 
 
-@BOTH
-def test_a_terminal_vanishes(supervise: Place, option: str) -> None:
+@SHARED_AND_OWN_TERMINAL
+def test_a_vanished_terminal_leaves_no_process(supervise: Place, option: str) -> None:
     with screen(supervise, SHELLS["bash"]) as on:
         sh = Shell(on)
         stubborn = words("ignore=HUP", "ignore=TERM", "fork", "setsid", "ignore=HUP", "stay", "end", "ready", "stay")
@@ -195,8 +197,8 @@ def test_a_terminal_vanishes(supervise: Place, option: str) -> None:
         wait_until(lambda: not supervise.alive())
 
 
-def test_the_program_of_a_window(supervise: Place) -> None:
-    """No shell around us: we lead the session."""
+def test_a_run_that_leads_its_session_ends_with_its_window(supervise: Place) -> None:
+    """There is no shell around supervise."""
     with tmux(supervise, f'{supervise.program} -- sh -c "{HUP_CLEANER}"') as window:
         window.wait_for("^ready$")
         window.kill_window()
@@ -204,7 +206,7 @@ def test_the_program_of_a_window(supervise: Place) -> None:
         wait_until(lambda: not supervise.alive())
 
 
-def test_nohup_outlives_the_terminal(supervise: Place) -> None:
+def test_a_run_under_nohup_outlives_the_terminal(supervise: Place) -> None:
     with tmux(supervise) as window:
         window.wait_for_prompt(1)
         command = words("print_ignored", "mark=pid", "wait_for=go", "say=done")
@@ -224,9 +226,9 @@ def test_nohup_outlives_the_terminal(supervise: Place) -> None:
 
 
 @pytest.mark.parametrize("tostop", ["tostop", "-tostop"])
-@BOTH
-def test_in_the_background_nothing_of_ours_stops_the_job(supervise: Place, option: str, tostop: str) -> None:
-    """Not even our messages, where the terminal stops whoever writes from the background."""
+@SHARED_AND_OWN_TERMINAL
+def test_messages_do_not_stop_a_background_job(supervise: Place, option: str, tostop: str) -> None:
+    """A terminal with `tostop` stops processes that write from the background."""
     with shell(supervise) as sh:
         sh.run(f"stty {tostop}; supervise -v {option} -t 1 -- sleep 100 </dev/null & wait $!; echo code $?")
         assert sh.has_line("code 124")
@@ -235,7 +237,7 @@ def test_in_the_background_nothing_of_ours_stops_the_job(supervise: Place, optio
 
 
 @pytest.mark.needs("less")
-def test_our_reader_is_a_pager(supervise: Place) -> None:
+def test_a_pager_reads_the_output(supervise: Place) -> None:
     with script(supervise, "supervise -- seq 100 | less") as sh:
         sh.wait_for(r"^23\n:$")
         sh.type(" ")
@@ -245,7 +247,7 @@ def test_our_reader_is_a_pager(supervise: Place) -> None:
 
 
 @pytest.mark.needs("less")
-def test_a_pager_keeps_the_terminal_when_we_stop_the_command(supervise: Place) -> None:
+def test_a_pager_keeps_the_terminal_when_a_limit_stops_the_command(supervise: Place) -> None:
     line = "supervise -t 1 --report report.json -- sh -c 'seq 100; sleep 100' | less"
     with script(supervise, line) as sh:
         sh.wait_for(r"^23\n:$")
@@ -259,7 +261,7 @@ def test_a_pager_keeps_the_terminal_when_we_stop_the_command(supervise: Place) -
 
 
 def _is_left(supervise: Place, sh: Shell) -> bool:
-    """Leave the pager, if it hears that within a second."""
+    """Leave the pager; return whether it ends within a second."""
     sh.type("q")
     until = time.monotonic() + 1
     wait_until(lambda: not named(supervise, "less") or time.monotonic() > until)
@@ -267,15 +269,15 @@ def _is_left(supervise: Place, sh: Shell) -> bool:
 
 
 @pytest.mark.needs("less")
-def test_ctrl_c_in_a_pager_behind_us(supervise: Place) -> None:
-    """The whole pipeline gets it: the command stops, the pager stays until it is left."""
+def test_ctrl_c_in_a_pager_stops_the_command_before_it(supervise: Place) -> None:
+    """The whole pipeline gets INT: the command stops, and the pager stays until the user leaves it."""
     with shell(supervise) as sh:
         sh.run("stty -a >before")
         sh.start("supervise -- sh -c 'seq 100; exec sleep 100' | less")
         sh.wait_for(r"^23\n:$")
         sh.type(CTRL_C)
         wait_until(lambda: not named(supervise, "supervise"))
-        # What is typed before the pager has taken its own INT is thrown away by it.
+        # The pager discards keys that come before it has handled INT.
         wait_until(lambda: _is_left(supervise, sh))
         sh.wait_for_prompt()
         sh.run("clear; stty -a >after; cmp before after && echo same")
@@ -295,8 +297,8 @@ INSIDE = {
 
 
 @pytest.mark.parametrize("command", INSIDE.values(), ids=INSIDE)
-def test_kill_0_inside_is_no_cancellation(supervise: Place, command: str) -> None:
-    """It hits us as well, being in one group with the command; it meant its own, and has got it: once."""
+def test_kill_0_by_the_command_is_no_cancellation(supervise: Place, command: str) -> None:
+    """The signal reaches supervise as well, in the same group; the command gets it once."""
     supervise.file("inner").write_text(command)
     with shell(supervise) as sh:
         sh.run("supervise -- sh inner; echo code $?")
@@ -306,24 +308,24 @@ def test_kill_0_inside_is_no_cancellation(supervise: Place, command: str) -> Non
 
 
 @pytest.mark.parametrize("trap", ["", "trap 'exit 3' TERM; "], ids=["which would die of it", "that catches it"])
-def test_kill_by_a_program_that_is_gone(supervise: Place, trap: str) -> None:
-    """It was for us alone, as a process of the command's shows."""
+def test_a_kill_by_a_program_that_has_ended_cancels(supervise: Place, trap: str) -> None:
+    """A process of the command shows that the signal went to supervise alone."""
     with shell(supervise) as sh:
         sh.run(f'supervise -- sh -c "{trap}sleep 100 & touch ready; wait" & until [ -e ready ]; do sleep 0.1; done')
-        # Not kill(1), which a bare machine has as a word of the shell alone: that sender would live on.
+        # The kill of a shell would not do: that sender would live on.
         sh.start(f"{sys.executable} -c 'import os, sys; os.kill(int(sys.argv[1]), 15)' $!; wait $!; echo code $?")
         sh.wait_for("^code 143$")
         sh.wait_for_prompt()
 
 
-def test_a_script_around_us_leaves_by_kill_0(supervise: Place) -> None:
-    """That is from outside, though the script is in our group, and gone when we look."""
+def test_kill_0_by_a_script_around_supervise_cancels(supervise: Place) -> None:
+    """The script is outside of the tree, though in the same group, and has ended when supervise looks."""
     supervise.file("script").write_text(
         f"supervise --report report.json -- {words('ignore=TERM', 'mark=ready', 'stay')} &\n"
         "trap 'kill 0' EXIT\nuntil [ -e ready ]; do sleep 0.1; done\n"
     )
     with shell(supervise) as sh:
-        # What is said of it may stand behind the prompt.
+        # The message may come after the prompt.
         sh.start("sh script")
         sh.wait_for("supervise: cancelled by signal TERM")
         os.kill(supervisor(supervise), signal.SIGINT)
@@ -334,8 +336,8 @@ def test_a_script_around_us_leaves_by_kill_0(supervise: Place) -> None:
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root, to be somebody else")
-@BOTH
-def test_as_an_ordinary_user(supervise: Place, option: str) -> None:
+@SHARED_AND_OWN_TERMINAL
+def test_an_ordinary_user_has_a_usable_repl(supervise: Place, option: str) -> None:
     user = as_ordinary_user(str(supervise.program))
     if not user:
         pytest.skip("an ordinary user cannot start the program")

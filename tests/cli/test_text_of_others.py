@@ -1,4 +1,4 @@
-"""Text of others on a terminal: names, words, status and output cannot steer it."""
+"""Names, words, status and output of other programs cannot steer a terminal."""
 
 import os
 
@@ -15,16 +15,16 @@ def is_harmless(text: str) -> bool:
     return not any(one in text for one in HARMFUL)
 
 
-def named(place: Place) -> str:
-    """A program whose process has such a name, and an odd byte in it."""
+def evil_program(place: Place) -> str:
+    """Return a program whose process has such a name with an invalid byte in it."""
     path = os.fsencode(place.folder) + b"/\x1b]0;\x07\xe2\x80\xae\n\xff"
     os.symlink("/bin/sh", path)
     return os.fsdecode(path)
 
 
-def test_of_processes_and_words(supervise: Place) -> None:
+def test_names_and_words_are_escaped_in_messages_report_and_events(supervise: Place) -> None:
     script = "printf 'said \\033]0;x\\007\\342\\200\\256'; while :; do sleep 0.1; done"
-    ended = supervise("-v", "-t", "1", "--", named(supervise), "-c", script, EVIL, events=True)
+    ended = supervise("-v", "-t", "1", "--", evil_program(supervise), "-c", script, EVIL, events=True)
     assert ended.code == 124
     text = ended.err.decode()
     assert is_harmless(text)
@@ -33,8 +33,8 @@ def test_of_processes_and_words(supervise: Place) -> None:
 
 
 @pytest.mark.parametrize("words", [["ps", "-a"], ["show", "-"], ["recover"], ["config", "check"]])
-def test_on_record(supervise: Place, words: list[str]) -> None:
-    supervise("-t", "0.5", "--", named(supervise), "-c", "sleep 9; :", EVIL)
+def test_commands_about_records_escape_names_and_words(supervise: Place, words: list[str]) -> None:
+    supervise("-t", "0.5", "--", evil_program(supervise), "-c", "sleep 9; :", EVIL)
     folder = supervise.file(EVIL.replace("/", ""))
     folder.mkdir()
     supervise.start("--", "true", EVIL, report=False, cwd=folder).wait()
@@ -48,14 +48,14 @@ def test_on_record(supervise: Place, words: list[str]) -> None:
 
 
 @pytest.mark.parametrize("words", [["nosuch" + EVIL], ["-t" + EVIL, "--", "true"], ["--no" + EVIL], ["show", EVIL]])
-def test_in_refusals(supervise: Place, words: list[str]) -> None:
+def test_refusals_escape_words(supervise: Place, words: list[str]) -> None:
     ended = supervise.popen([str(supervise.program), *words]).wait()
     assert ended.code == 125
     assert is_harmless(ended.err.decode())
     assert ended.err.count(b"\n") == 1
 
 
-def test_a_file_that_cannot_be_written(supervise: Place) -> None:
+def test_refusals_escape_the_names_of_files(supervise: Place) -> None:
     for option in ("--report", "--log", "--events", "--config"):
         ended = supervise.start(option, f"/nowhere/{EVIL}", "--", "true", report=False).wait()
         assert ended.code == 125
@@ -66,7 +66,7 @@ OUTPUT = b"\xc3\xbc \x1b[31mred\x1b[0m\x07\r\n\xe2\x80\xae\tend\xff\n"
 
 
 @pytest.fixture
-def recorded(supervise: Place) -> Place:
+def recorded_run(supervise: Place) -> Place:
     supervise.file("output").write_bytes(OUTPUT)
     supervise.start("--", "cat", "output", report=False).wait()
     return supervise
@@ -80,27 +80,27 @@ def on_terminal(place: Place, *words: str) -> bytes:
         child.close()
 
 
-def test_logs_into_a_pipe_are_raw(recorded: Place) -> None:
-    assert recorded.popen([str(recorded.program), "logs", "-"]).wait().out == OUTPUT
+def test_logs_into_a_pipe_prints_the_bytes_unchanged(recorded_run: Place) -> None:
+    assert recorded_run.popen([str(recorded_run.program), "logs", "-"]).wait().out == OUTPUT
 
 
 @pytest.mark.parametrize("words", [[], ["-f"], ["-n", "5"], ["--stdout"]])
-def test_logs_on_a_terminal_are_harmless(recorded: Place, words: list[str]) -> None:
-    shown = on_terminal(recorded, "logs", *words, "-")
+def test_logs_on_a_terminal_escapes_control_characters(recorded_run: Place, words: list[str]) -> None:
+    shown = on_terminal(recorded_run, "logs", *words, "-")
     assert shown.decode() == "ü \\x1b[31mred\\x1b[0m\\x07\r\n\\u202e" + "\tend\\xff\r\n"
 
 
-def test_with_times_too(recorded: Place) -> None:
-    first, second = on_terminal(recorded, "logs", "--timestamps", "-").decode().splitlines()
+def test_logs_timestamps_on_a_terminal_escapes_control_characters(recorded_run: Place) -> None:
+    first, second = on_terminal(recorded_run, "logs", "--timestamps", "-").decode().splitlines()
     assert first.endswith(" stdout ü \\x1b[31mred\\x1b[0m\\x07")
     assert second.endswith("\\u202e\tend\\xff")
 
 
-def test_raw_on_a_terminal(recorded: Place) -> None:
-    assert on_terminal(recorded, "logs", "--raw", "-") == OUTPUT.replace(b"\n", b"\r\n")
+def test_logs_raw_on_a_terminal_prints_the_bytes_unchanged(recorded_run: Place) -> None:
+    assert on_terminal(recorded_run, "logs", "--raw", "-") == OUTPUT.replace(b"\n", b"\r\n")
 
 
-def test_the_path_of_the_configuration_for_a_script(supervise: Place) -> None:
+def test_config_path_into_a_pipe_prints_the_bytes_unchanged(supervise: Place) -> None:
     path = os.fsencode(supervise.folder) + b"/\xff\x1b.toml"
     environ = {"SUPERVISE_CONFIG": os.fsdecode(path)}
     assert supervise.popen([str(supervise.program), "config", "path"], env=environ).wait().out == path + b"\n"

@@ -1,4 +1,4 @@
-"""What cannot be read is said to be so; whatever lies in a record's place is one line, and never a hang."""
+"""Files that cannot be read are reported as such; odd files in the place of a record give one line and no hang."""
 
 import json
 import os
@@ -30,7 +30,7 @@ HOSTILE: dict[str, Callable[[Path], object]] = {
     "another kind of value": lambda path: path.write_text('[["event"]]\n{"t": 1e400, "event": ["started"]}\n'),
 }
 FILES = ("run.toml", "lock", "end.json", "events.jsonl", "output", "socket")
-ASKING = ("show", "logs", "wait", "stop")
+COMMANDS = ("show", "logs", "wait", "stop")
 
 
 def _make_zero(path: Path) -> None:
@@ -41,15 +41,15 @@ def _make_zero(path: Path) -> None:
 
 
 def _bind(path: Path) -> None:
-    """A socket at a path that may be too long for its address."""
+    """Make a socket at a path that may be too long for a socket address."""
     folder = os.open(path.parent, os.O_RDONLY)
     with socket.socket(socket.AF_UNIX) as one:
         one.bind(f"/proc/self/fd/{folder}/{path.name}")
     os.close(folder)
 
 
-def is_one_line(ended: Ended, *, may_be_silent: bool = False) -> None:
-    """It has ended with its answer, or with one line that says why there is none."""
+def check_one_line(ended: Ended, *, may_be_silent: bool = False) -> None:
+    """Check that the command has ended with its answer, or with one line that says why there is none."""
     assert b"Traceback" not in ended.err
     assert b"internal error" not in ended.err
     assert len(ended.err.splitlines()) <= 1, ended.err
@@ -60,41 +60,43 @@ def is_one_line(ended: Ended, *, may_be_silent: bool = False) -> None:
 
 @pytest.mark.parametrize("has_ended", [True, False])
 @pytest.mark.parametrize("what", HOSTILE)
-def test_what_lies_in_the_place_of_a_file(supervise: Place, what: str, has_ended: bool) -> None:
+def test_any_kind_of_file_in_the_place_of_a_record_file_gives_one_line(
+    supervise: Place, what: str, has_ended: bool
+) -> None:
     end = {"stop": None} if has_ended else {}
     for name in FILES:
         run_id = make(supervise.state, 1.7e9, **end)
         path = Path(supervise.state, "runs", run_id, name)
         path.unlink(missing_ok=True)
         HOSTILE[what](path)
-        for words in ((one, run_id) for one in ASKING):
-            # `wait` prints nothing: of a run that is lost its code says so.
-            is_one_line(ask(supervise, *words), may_be_silent=words[0] == "wait")
+        for words in ((one, run_id) for one in COMMANDS):
+            # `wait` prints nothing: its exit code says that the run is lost.
+            check_one_line(ask(supervise, *words), may_be_silent=words[0] == "wait")
         for words in (["ps", "--all"], ["recover", "--dry-run"]):
-            is_one_line(ask(supervise, *words))
+            check_one_line(ask(supervise, *words))
         shutil.rmtree(path.parent)
 
 
 @pytest.mark.parametrize("what", [one for one in HOSTILE if one != "nothing"])
-def test_what_lies_in_the_place_of_a_record(supervise: Place, what: str) -> None:
+def test_any_kind_of_file_in_the_place_of_a_record_gives_one_line(supervise: Place, what: str) -> None:
     run_id = make(supervise.state, 1.7e9, stop=None)
     folder = Path(supervise.state, "runs", run_id)
     shutil.rmtree(folder)
     HOSTILE[what](folder)
-    for words in (*([one, run_id] for one in ASKING), ["ps", "--all"], ["recover"], ["prune"]):
-        is_one_line(ask(supervise, *words), may_be_silent=words[0] == "wait")
+    for words in (*([one, run_id] for one in COMMANDS), ["ps", "--all"], ["recover"], ["prune"]):
+        check_one_line(ask(supervise, *words), may_be_silent=words[0] == "wait")
     if what == "a folder":
-        # One that is empty is as old as its name, and was pruned.
+        # An empty record is as old as its name, and was pruned.
         return
     [one] = listed(supervise, "--all")
     assert (one["run_id"], one["state"]) == (run_id, "lost")
 
 
-# --- folders that may not be read
+# --- unreadable folders
 
 
 @pytest.mark.parametrize("part", ["", "runs"])
-def test_a_folder_that_cannot_be_read_is_not_empty(users: Users, part: str) -> None:
+def test_an_unreadable_state_folder_is_reported(users: Users, part: str) -> None:
     assert users.supervise(ALICE, "--name", "mine", "--", "true").returncode == 0
     folder = users.home(ALICE) / ".local/state/supervise" / part
     folder.chmod(0)
@@ -109,7 +111,7 @@ def test_a_folder_that_cannot_be_read_is_not_empty(users: Users, part: str) -> N
 
 
 @pytest.mark.parametrize("part", [".config", ".config/supervise"])
-def test_a_configuration_in_a_folder_that_cannot_be_entered_is_not_missing(users: Users, part: str) -> None:
+def test_a_configuration_in_a_closed_folder_is_reported(users: Users, part: str) -> None:
     home = users.home(ALICE)
     assert users.supervise(ALICE, "config", "set", "retries", "3").returncode == 0
     file, folder = home / ".config/supervise/config.toml", home / part
@@ -132,14 +134,14 @@ def test_a_configuration_in_a_folder_that_cannot_be_entered_is_not_missing(users
         ended = users.supervise(ALICE, "--profile", "ci", "--", "true")
         assert (ended.returncode, ended.stderr.count("\n")) == (125, 1)
         assert "permission denied" in ended.stderr
-        # One that is named is not looked for there.
+        # A named configuration is not looked for there.
         named = users.supervise(ALICE, "--config", "/dev/null", "--", "true")
         assert (named.returncode, named.stderr) == (0, "")
     finally:
         folder.chmod(0o700)
 
 
-def test_a_record_that_cannot_be_read_is_neither_lost_nor_empty(users: Users) -> None:
+def test_an_unreadable_record_is_reported(users: Users) -> None:
     assert users.supervise(ALICE, "--name", "mine", "--", "true").returncode == 0
     [folder] = (users.home(ALICE) / ".local/state/supervise/runs").iterdir()
     folder.chmod(0)
@@ -156,7 +158,7 @@ def test_a_record_that_cannot_be_read_is_neither_lost_nor_empty(users: Users) ->
 # --- the rows of ps
 
 
-def test_rows_that_are_left_out_are_counted(supervise: Place) -> None:
+def test_ps_counts_the_rows_that_it_leaves_out(supervise: Place) -> None:
     for second in range(23):
         make(supervise.state, 1.7e9 + second, stop=None)
     ended = ask(supervise, "ps", "--all")
@@ -171,10 +173,10 @@ def test_rows_that_are_left_out_are_counted(supervise: Place) -> None:
     assert ask(supervise, "ps").messages == []
 
 
-# --- which run is meant
+# --- the choice of a run
 
 
-def test_the_beginning_and_the_end_of_an_id(supervise: Place) -> None:
+def test_a_run_is_found_by_beginning_or_end_of_its_id(supervise: Place) -> None:
     first = make(supervise.state, 1.7e9, stop=None)
     second = make(supervise.state, 1.7e9 + 86400, stop=None)
     for word, run_id in ((first[:8], first), (first[-5:], first), (second[-10:], second), (second, second)):
@@ -186,7 +188,7 @@ def test_the_beginning_and_the_end_of_an_id(supervise: Place) -> None:
         raise reader.NotFoundError(reader.several("9", ["9a", "b9"]))
 
 
-def test_the_end_of_the_id_of_a_run_that_goes_on(supervise: Place) -> None:
+def test_a_run_without_a_record_is_found_by_the_end_of_its_id(supervise: Place) -> None:
     running = supervise.start("--no-record", "--", *child("ready", "stay"), report=False)
     running.wait_for_out(b"ready")
     socket_of = wait_until(lambda: next(iter(supervise.runtime.rglob("*.sock")), None))

@@ -1,4 +1,4 @@
-"""`supervise wait`: a run's own code, when it is over, and not a word."""
+"""`supervise wait`: it ends with the exit code of the run, and prints nothing."""
 
 import os
 import signal
@@ -11,14 +11,14 @@ from tests.support.clients import ask, command, newest, socket_of
 from tests.support.harness import Place, child, state_of, wait_until
 
 
-def are_connected(path: Path, number: int) -> bool:
-    """So many have a connection to that run's socket, accepted or not yet (proc_pid_net(5): the state 03)."""
+def has_connections(path: Path, number: int) -> bool:
+    """Return whether the socket of a run has so many connections, accepted or not (proc_pid_net(5): state 03)."""
     lines = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()]
     return sum(len(words) == 8 and words[5] == "03" and path.stem in words[7] for words in lines) == number
 
 
 def id_of(supervise: Place) -> str:
-    """Of the one run on record, as soon as there is one."""
+    """Wait for a run on record, and return its id."""
     runs = Path(supervise.environ["HOME"]) / ".local/state/supervise/runs"
     return wait_until(lambda: next((path.name for path in runs.glob("2*")), ""))
 
@@ -33,7 +33,9 @@ def id_of(supervise: Place) -> str:
         (("-p", "-t", "0.5"), ("exit_on=TERM,9", "stay"), 9),
     ],
 )
-def test_the_code_of_a_run(supervise: Place, options: tuple[str, ...], words: tuple[str, ...], code: int) -> None:
+def test_wait_ends_with_the_code_of_the_run(
+    supervise: Place, options: tuple[str, ...], words: tuple[str, ...], code: int
+) -> None:
     go = supervise.file("go")
     running = supervise.start(*options, "--", *child(f"wait_for={go}", *words))
     run_id = id_of(supervise)
@@ -48,7 +50,7 @@ def test_the_code_of_a_run(supervise: Place, options: tuple[str, ...], words: tu
     running.wait()
 
 
-def test_a_run_that_is_cancelled(supervise: Place) -> None:
+def test_wait_ends_with_the_code_of_a_cancellation(supervise: Place) -> None:
     running = supervise.start("--", *child("ready", "stay"))
     running.wait_for_out(b"ready")
     waiting = supervise.popen([str(supervise.program), "wait", newest(supervise)])
@@ -57,7 +59,7 @@ def test_a_run_that_is_cancelled(supervise: Place) -> None:
     assert running.wait().code == 143
 
 
-def test_a_run_that_is_lost(supervise: Place) -> None:
+def test_wait_ends_when_the_run_is_lost(supervise: Place) -> None:
     running = supervise.start("-k", "0.2", "--", *child("ready", "stay"))
     running.wait_for_out(b"ready")
     waiting = supervise.popen([str(supervise.program), "wait", newest(supervise)])
@@ -71,19 +73,19 @@ def test_a_run_that_is_lost(supervise: Place) -> None:
     running.wait()
 
 
-def test_a_run_without_a_record(supervise: Place) -> None:
+def test_wait_works_for_a_run_without_a_record(supervise: Place) -> None:
     running = supervise.start("--no-record", "-t", "1h", "--", *child("exit_on=TERM,4", "ready", "stay"))
     path = socket_of(supervise)
     run_id = path.stem
-    # What others leave who were killed.
+    # A killed run leaves such a socket.
     dead = path.with_name(f"{run_id[:10]}00000-0123456789.sock")
     os.mknod(dead, stat.S_IFSOCK | 0o600)
     running.wait_for_out(b"ready")
     assert command(supervise, "extend", run_id[:10], "1s").code == 0
     assert not dead.exists()
     waiting = supervise.popen([str(supervise.program), "wait", run_id[:10]])
-    wait_until(lambda: are_connected(path, 1))
-    # It has asked, and waits for the answer at least; and clients are served in the order of their coming.
+    wait_until(lambda: has_connections(path, 1))
+    # The client has sent its request and waits for the answer, and the run serves clients in the order of their coming.
     wait_until(lambda: state_of(waiting.pid) == "S")
     ask(path, do="status")
     os.kill(running.pid, signal.SIGTERM)
@@ -92,7 +94,7 @@ def test_a_run_without_a_record(supervise: Place) -> None:
     running.wait()
 
 
-def test_the_beginning_of_two_runs_without_records(supervise: Place) -> None:
+def test_wait_refuses_the_common_beginning_of_two_ids(supervise: Place) -> None:
     first = supervise.start("--no-record", "--", *child("ready", "stay"))
     second = supervise.start("--no-record", "--", *child("ready", "stay"))
     socket_of(supervise, 1)
@@ -105,7 +107,7 @@ def test_the_beginning_of_two_runs_without_records(supervise: Place) -> None:
         assert one.wait().code == 143
 
 
-def test_many_wait(supervise: Place) -> None:
+def test_many_clients_can_wait_for_a_run(supervise: Place) -> None:
     running = supervise.start("--", *child("wait_for=go", "exit=3"))
     id_of(supervise)
     waiting = [supervise.popen([str(supervise.program), "wait", newest(supervise)]) for _ in range(10)]
@@ -115,6 +117,6 @@ def test_many_wait(supervise: Place) -> None:
     running.wait()
 
 
-def test_there_is_no_such_run(supervise: Place) -> None:
+def test_wait_refuses_an_unknown_run(supervise: Place) -> None:
     ended = command(supervise, "wait", "nobody")
     assert (ended.code, ended.messages) == (125, ["wait: no run 'nobody' on record; see supervise ps --all"])

@@ -13,7 +13,7 @@ def marks(ended: Ended) -> list[float]:
     return [warning["mark"] for warning in ended.report["warnings"]]
 
 
-def test_each_mark_once(supervise: Place) -> None:
+def test_each_limit_warns_once_at_each_mark(supervise: Place) -> None:
     running = {
         limit: supervise.start(option, "3", "--warn-at", "0.4s,0.8s", "--", *child(*words))
         for option, limit, words in (
@@ -34,12 +34,12 @@ def test_each_mark_once(supervise: Place) -> None:
             assert re.match(rf"{when}.*will be stopped with TERM", message)
 
 
-def test_none_in_the_report_where_none_was_due(supervise: Place) -> None:
+def test_a_report_without_a_warning_has_none(supervise: Place) -> None:
     assert supervise("-t", "30", "--", *child("exit=0")).report["warnings"] == []
 
 
-def test_absent_where_the_limit_is_not_longer_than_the_mark(supervise: Place) -> None:
-    """The default's marks of 60 and 10 seconds too."""
+def test_marks_longer_than_the_limit_are_skipped(supervise: Place) -> None:
+    """Among them are the default marks of 60 and 10 seconds."""
     assert marks(supervise("-t", "1", "--", *child("ready", "stay"))) == []
     assert marks(supervise("-t", "1", "--warn-at", "5s,1s", "--", *child("ready", "stay"))) == []
     assert marks(supervise("-t", "2", "--warn-at", "5s,2s,0.4s", "--", *child("ready", "stay"))) == [0.4]
@@ -50,22 +50,22 @@ def test_idle_marks_longer_than_half_the_limit_are_skipped(supervise: Place) -> 
 
 
 @pytest.mark.parametrize("off", ["off", "0"])
-def test_off(supervise: Place, off: str) -> None:
+def test_warn_at_off_gives_no_warning(supervise: Place, off: str) -> None:
     ended = supervise("-t", "1", "--warn-at", off, "--", *child("ready", "stay"))
     assert marks(ended) == []
     assert ended.code == 124
 
 
-def test_said_again_for_a_new_deadline(supervise: Place) -> None:
-    """Every byte makes a new idle deadline; each silence of its own is warned of."""
+def test_each_new_idle_deadline_has_its_warning(supervise: Place) -> None:
+    """Each byte makes a new idle deadline."""
     words = ("ready", "sleep=2.4", "ready", "sleep=2.4", "exit=0")
     ended = supervise("-i", "3", "--warn-at", "1s", "--", *child(*words))
     assert ended.code == 0
     assert marks(ended) == [1, 1]
 
 
-def test_armed_again_after_an_extension(supervise: Place) -> None:
-    """First with the prospect of an extension; then, when the cap is used up, without."""
+def test_each_extended_deadline_has_its_warning(supervise: Place) -> None:
+    """The first warning announces an extension; the last one, with the cap used up, does not."""
     options = ("-t", "3", "-x", "2", "--extend-by", "1", "--warn-at", "0.5s", "--cpu-threshold", "2")
     ended = supervise(*options, "--", *child("burn_cpu=60"))
     assert ended.code == 124
@@ -74,23 +74,22 @@ def test_armed_again_after_an_extension(supervise: Place) -> None:
     assert first["extension"]["counts"] == ["cpu"]
     assert last["extension"] is None
     assert first["deadline"] < last["deadline"]
-    # In between it was only said where none was likely any more.
+    # The warnings in between depend on the activity at that moment.
     assert marks(ended) == [0.5, 0.5]
     said = [message for message in ended.messages if "completion limit in" in message]
     assert "an extension is likely: cpu" in said[0]
     assert "will be stopped" in said[1]
 
 
-def test_quiet(supervise: Place) -> None:
-    """Not said, but in the report."""
+def test_a_quiet_run_has_warnings_in_its_report_alone(supervise: Place) -> None:
     ended = supervise("-q", "-t", "2", "--warn-at", "0.4s", "--", *child("ready", "stay"))
     assert marks(ended) == [0.4]
     assert ended.messages == ended.finals
     assert len(ended.finals) == 1
 
 
-def test_warn_signal(supervise: Place) -> None:
-    """Once a run, at the first mark, to the command's own process."""
+def test_warn_signal_goes_once_to_the_command_alone(supervise: Place) -> None:
+    """The signal comes at the first mark."""
     other = supervise.file("other")
     words = (
         "fork",
@@ -111,7 +110,7 @@ def test_warn_signal(supervise: Place) -> None:
     assert [warning["signal"] for warning in ended.report["warnings"]] == ["USR1", None]
 
 
-def test_warn_signal_lets_it_save_its_work(supervise: Place) -> None:
+def test_warn_signal_lets_a_command_save_its_work(supervise: Place) -> None:
     ended = supervise(
         "-t", "20", "--warn-at", "19s", "--warn-signal", "INT", "--", *child("exit_on=INT,75", "ready", "stay")
     )

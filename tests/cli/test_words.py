@@ -1,4 +1,4 @@
-"""What a user writes, and what is said of it: names of signals and options, hints, odd stdouts, closed streams."""
+"""Words of the command line and their messages: signals, options, hints; and odd or closed streams."""
 
 import json
 import os
@@ -13,7 +13,7 @@ import pytest
 from tests.support.harness import Place, wait_until
 
 
-def asked(place: Place, *words: str) -> tuple[int, str]:
+def call(place: Place, *words: str) -> tuple[int, str]:
     ended = place.popen([str(place.program), *words]).wait()
     return ended.code, ended.err.decode().strip().removeprefix("supervise: ")
 
@@ -34,11 +34,11 @@ def test_a_real_time_signal_stops_and_is_named(supervise: Place, word: str, name
 
 
 @pytest.mark.parametrize("word", ["RTMIN+31", "RTMIN-1", "RTMAX+1", "RTMIN+", "RTMIN+03", "RT"])
-def test_what_is_no_real_time_signal(supervise: Place, word: str) -> None:
-    assert asked(supervise, "-s", word, "--", "true")[0] == 125
+def test_an_invalid_real_time_signal_is_refused(supervise: Place, word: str) -> None:
+    assert call(supervise, "-s", word, "--", "true")[0] == 125
 
 
-def test_a_command_that_dies_of_one(supervise: Place) -> None:
+def test_a_death_by_a_real_time_signal_is_named(supervise: Place) -> None:
     ended = supervise("--", "sh", "-c", f"kill -{signal.SIGRTMIN + 3} $$")
     assert ended.code == 128 + signal.SIGRTMIN + 3
     assert ended.messages == ["the command was killed by RTMIN+3 (exit 165)"]
@@ -97,14 +97,14 @@ def test_a_missing_loader_is_named(supervise: Place) -> None:
         (["1h30m", "make"], "for a limit write: -t 1h30m"),
     ],
 )
-def test_a_hint_for_what_is_no_program(supervise: Place, command: list[str], hint: str) -> None:
+def test_a_shell_builtin_or_alias_as_command_gets_a_hint(supervise: Place, command: list[str], hint: str) -> None:
     ended = supervise("--", *command, env={"PATH": "/nowhere"})
     assert ended.code == 127
     assert ended.messages[0].startswith(f"{command[0]}: not found; ")
     assert ended.messages[0].endswith(hint)
 
 
-def test_a_program_of_that_name_runs(supervise: Place) -> None:
+def test_a_program_with_the_name_of_a_builtin_runs(supervise: Place) -> None:
     script(supervise, "cd", "#!/bin/sh\necho ours\n")
     ended = supervise("--", "cd", env={"PATH": f"{supervise.folder}:{os.environ['PATH']}"})
     assert ended.out == b"ours\n"
@@ -131,8 +131,8 @@ def test_a_program_of_that_name_runs(supervise: Place) -> None:
         (["make", "check"], "supervise run make check"),
     ],
 )
-def test_a_hint_for_the_habits_of_other_programs(supervise: Place, words: list[str], hint: str) -> None:
-    code, said = asked(supervise, *words)
+def test_words_of_other_programs_get_a_hint(supervise: Place, words: list[str], hint: str) -> None:
+    code, said = call(supervise, *words)
     assert code == 125
     assert said.endswith(f"did you mean: {hint}")
 
@@ -154,13 +154,13 @@ def test_a_hint_for_the_habits_of_other_programs(supervise: Place, words: list[s
     ],
 )
 def test_an_option_is_named_as_it_was_written(supervise: Place, words: list[str], name: str) -> None:
-    code, said = asked(supervise, *words)
+    code, said = call(supervise, *words)
     assert code == 125
     assert said.startswith(f"{name}: ")
 
 
 @pytest.mark.parametrize("words", [["-h"], ["run", "-h"], ["ps", "-h"], ["config", "-h"], ["config", "set", "-h"]])
-def test_h_is_help(supervise: Place, words: list[str]) -> None:
+def test_h_prints_the_help(supervise: Place, words: list[str]) -> None:
     short, long = (
         supervise.popen([str(supervise.program), *words[:-1], name]).wait() for name in ("-h", "--help")
     )  # fmt: skip
@@ -175,21 +175,21 @@ def test_h_is_help(supervise: Place, words: list[str]) -> None:
     "word",
     ["18446744073709551616", "9223372036854775808d", "inf", "Infinity", "+INF", "infd", "9" * 400, "99999999h9m"],
 )
-def test_any_length_of_time_is_taken_as_timeout_takes_it(supervise: Place, word: str) -> None:
+def test_any_length_of_time_is_taken_as_by_timeout(supervise: Place, word: str) -> None:
     script = "sleep 0.1; echo $SUPERVISE_DEADLINE"
     ended = supervise("-v", "-t", word, "-k", word, "-i", word, "--drain", word, "--", "sh", "-c", script, events=True)
     assert ended.code == 0
     assert not ended.events_named("trouble")
 
 
-def test_a_grace_without_end_can_be_cut_short(supervise: Place) -> None:
+def test_a_limit_holds_with_an_endless_grace(supervise: Place) -> None:
     ended = supervise("-t", "0.3", "-k", "9223372036854775808d", "-x", "99999999999d", "--", "sleep", "9")
     assert ended.code == 124
     assert ended.report["duration"] < 5
 
 
 def test_the_guardian_waits_out_a_grace_of_years(supervise: Place) -> None:
-    """Milliseconds of years do not go into the int of poll(2): the guardian died of it, and the tree lived on."""
+    """Years in milliseconds do not fit into the int of poll(2); the guardian died of that once."""
     script = "exec 2>done.err; trap 'sleep 0.5; echo done >done; exit' TERM; echo $$ >root; while :; do sleep 0.1; done"
     running = supervise.start("-k", "99999999999d", "--", "sh", "-c", script)
     wait_until(supervise.file("root").exists)
@@ -208,14 +208,14 @@ def test_a_stream_that_was_closed_is_dev_null(supervise: Place, stream: str) -> 
     assert json.loads(supervise.file("r").read_text())["outcome"] == "failed"
 
 
-def test_all_of_them_closed(supervise: Place) -> None:
+def test_a_limit_holds_with_all_streams_closed(supervise: Place) -> None:
     assert supervise.shell("supervise -t 0.3 -- sh -c 'cat; echo x; sleep 9' <&- >&- 2>&-").code == 124
 
 
 @pytest.mark.parametrize("option", ["--events", "--log"])
 @pytest.mark.parametrize("name", ["/dev/stderr", "/dev/fd/2", "/proc/self/fd/2", "/dev/fd/7"])
-def test_a_descriptor_is_that_descriptor(supervise: Place, option: str, name: str) -> None:
-    """Opened anew, a file would be written over from its beginning."""
+def test_a_path_of_a_descriptor_is_written_without_opening_it_anew(supervise: Place, option: str, name: str) -> None:
+    """A file that is opened anew would be overwritten from its beginning."""
     script = f'echo before >&2; supervise {option} {name} -- sh -c "echo an error >&2"; echo "after $(seq -s, 99)" >&2'
     ended = supervise.shell(f"{{ {script}; }} 2>all 7>&2")
     assert ended.code == 0
@@ -233,11 +233,11 @@ def test_events_begin_on_a_line_of_their_own(supervise: Place) -> None:
     lines = supervise.file("all").read_text().splitlines()
     assert lines.count("half") == 1
     names = [json.loads(line)["event"] for line in lines if line != "half"]
-    # That no process is left may be told before the end of the run, or not any more.
+    # The event that no process is left may come before the end of the run, or not at all.
     assert [name for name in names if name != "emptied"] == ["started", "exited", "settled"]
 
 
-def test_a_descriptor_that_cannot_be_written(supervise: Place) -> None:
+def test_an_unwritable_descriptor_is_refused(supervise: Place) -> None:
     supervise.file("there").touch()
     for name in ("/dev/fd/7", "/dev/fd/99"):
         ended = supervise.shell(f"supervise --events {name} -- touch started 7<there")
@@ -248,8 +248,8 @@ def test_a_descriptor_that_cannot_be_written(supervise: Place) -> None:
 
 @pytest.mark.parametrize("option", ["--events", "--log"])
 @pytest.mark.parametrize("name", ["/dev/fd/77", "/proc/self/fd/77"])
-def test_a_descriptor_that_is_not_open_is_called_so(supervise: Place, option: str, name: str) -> None:
-    """Such a name cannot be made as a file, and no other process has a part in that."""
+def test_a_closed_descriptor_is_refused_as_not_open(supervise: Place, option: str, name: str) -> None:
+    """No file of that name can be made."""
     ended = supervise.shell(f"supervise {option} {name} -- touch started 77>&-")
     assert ended.code == 125
     assert ended.messages == [f"{option}: cannot write '{name}': is not an open descriptor"]
@@ -259,7 +259,7 @@ def test_a_descriptor_that_is_not_open_is_called_so(supervise: Place, option: st
 @pytest.mark.parametrize(
     "words", [["logs", "-"], ["attach", "-"], ["logs", "--timestamps", "-"], ["show", "--json", "-"]]
 )
-def test_a_stdout_that_does_not_block_gets_all_of_it(supervise: Place, words: list[str]) -> None:
+def test_a_non_blocking_stdout_gets_all_output_of_a_client(supervise: Place, words: list[str]) -> None:
     running = supervise.start("--", "sh", "-c", "seq 60000; " + "sleep 2" * (words[0] == "attach"), "x" * 90000)
     if words[0] != "attach":
         running.wait()
@@ -270,7 +270,7 @@ def test_a_stdout_that_does_not_block_gets_all_of_it(supervise: Place, words: li
     os.set_blocking(theirs, False)
     other = supervise.popen([str(supervise.program), *words], stdout=theirs)
     os.close(theirs)
-    # It has filled the pipe, or it has failed at that.
+    # The client has filled the pipe, or has failed.
     wait_until(lambda: select.select([ours], [], [], 0)[0])
     time.sleep(0.3)
     data = b""

@@ -1,6 +1,6 @@
-"""The escape artists by name, and how one of them is run under a supervisor and looked after.
+"""The escape artists by name, and the run of an artist under a supervisor and a keeper.
 
-Not a test: test_escape.py and the bench of survivors both use it.
+This is no test: test_escape.py and the bench of survivors both use it.
 """
 
 import fcntl
@@ -21,17 +21,17 @@ HERE = Path(__file__).parent
 ARTISTS = HERE / "artists"
 KEEPER = (sys.executable, "-S", "-E", str(HERE / "keeper.py"))
 HANG_SECONDS = 180.0
-"""Seconds after which a keeper is taken to hang: it bounds all that it does by less."""
+"""Seconds after which a keeper is taken to hang: all its own waits are shorter."""
 NOT_ALLOWED = 77
-"""What an artist exits with where the system does not let it do what it wants."""
-ORDINARY = 65534
-"""nobody, wherever there is one."""
-HOGS = 3
+"""The exit code of an artist that the system does not allow its trick."""
+ORDINARY_UID = 65534
+"""The uid of the user `nobody`."""
+BUSY_LOOPS = 3
 
 
 @dataclass(frozen=True)
 class Artist:
-    """One way to escape."""
+    """A program with one trick to escape."""
 
     name: str
     what: str
@@ -87,9 +87,9 @@ ROOT_OWNED = Artist("root-owned", "set-user-id root, all its user ids root's, un
 
 @dataclass(frozen=True)
 class Result:
-    """What the keeper saw; its own words (keeper.py), and what the program printed."""
+    """The findings of the keeper (keeper.py), and the output of the program."""
 
-    wall: str
+    cgroup: str
     """The cgroup of the guardian before anything was done to it; empty where there is none."""
     stood: bool
     has_acted: bool
@@ -104,12 +104,12 @@ class Result:
 
 
 class NoCompilerError(Exception):
-    """The artists that are written in C cannot be built."""
+    """There is no compiler for the artists that are written in C."""
 
 
 @cache
 def _built() -> Path:
-    """The C artists, compiled into a folder that everybody may look into and that goes with us."""
+    """Compile the C artists into a folder that every user may read, and that is removed at the end of this process."""
     compiler = shutil.which("gcc") or shutil.which("cc")
     if not compiler:
         raise NoCompilerError("no gcc and no cc to build the artists in C with")
@@ -127,17 +127,17 @@ def _folder() -> "tempfile.TemporaryDirectory[str]":
 
 
 def folder() -> Path:
-    """A folder for what is built once."""
+    """Return the folder for all that is built once."""
     return Path(_folder().name)
 
 
 def command_of(artist: Artist, ready: Path) -> list[str]:
-    """Its command line.
+    """Return the command line of the artist.
 
     Raises NoCompilerError.
     """
     if artist.language == "python":
-        # `env`, since access(2), by which a command is looked for, leaves out what `as_ordinary_user` may have to keep.
+        # `env` executes the program: a lookup by access(2) ignores the capabilities that `as_ordinary_user` keeps.
         return ["env", sys.executable, "-S", "-E", str(_copied("artist.py")), artist.name, str(ready)]
     if artist.language == "sh":
         return ["sh", str(_copied("artist.sh")), artist.name, str(ready)]
@@ -147,20 +147,20 @@ def command_of(artist: Artist, ready: Path) -> list[str]:
 
 @cache
 def _copied(name: str) -> Path:
-    """A copy that an ordinary user may read, wherever the checkout is."""
+    """Return a copy of the file that an ordinary user may read, wherever the checkout is."""
     return Path(shutil.copy(ARTISTS / name, folder()))
 
 
 @cache
 def _root_owned() -> Path:
-    """The artists once more, set-user-id root.  Only root can make it."""
+    """Return the program of the artists set-user-id root; only root can make it."""
     program = Path(shutil.copy(_built(), folder() / "root-owned"))
     program.chmod(0o4755)
     return program
 
 
 def why_not_root_owned() -> str:
-    """Why nothing can be made set-user-id root here; empty where it can."""
+    """Return why no program can be made set-user-id root here; empty where one can."""
     if os.getuid():
         return "only root can make a set-user-id root program"
     if os.statvfs(folder()).f_flag & os.ST_NOSUID:
@@ -169,23 +169,23 @@ def why_not_root_owned() -> str:
 
 
 @cache
-def as_ordinary_user(program: str, user: int = ORDINARY) -> tuple[str, ...]:
-    """The words that make root an ordinary user who can start that program; none where that cannot be done."""
+def as_ordinary_user(program: str, user: int = ORDINARY_UID) -> tuple[str, ...]:
+    """Return the words by which root becomes an ordinary user who can start that program; none where it cannot."""
     if os.getuid() or not shutil.which("setpriv"):
         return ()
     plain = ("setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups")
-    # An interpreter below a closed home of root: may it be found and read, nothing else.
+    # The interpreter may be below a closed home of root: the user keeps the right to find and read it, and no other.
     reading = (*plain, "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
     for words in (plain, reading):
-        # `env`: setpriv itself still has root's ways when it looks for a program.
+        # `env` looks the program up: setpriv itself still has root's rights in its own lookup.
         tried = subprocess.run([*words, "env", program, "--version"], capture_output=True, cwd="/")
         if tried.returncode == 0:
             return words
     return ()
 
 
-def unified() -> Path:
-    """Our own cgroup, of version 2.
+def own_cgroup() -> Path:
+    """Return the folder of this process's own cgroup of version 2.
 
     Raises OSError where there is none.
     """
@@ -198,10 +198,10 @@ def unified() -> Path:
     return Path(points[0] + own)
 
 
-def why_no_wall() -> str:
-    """Why no cgroup that can be killed whole is to be had here; empty where one is."""
+def why_no_cgroup() -> str:
+    """Return why there can be no cgroup with `cgroup.kill` here; empty where there can."""
     try:
-        folder = unified() / f"probe-{os.getpid()}"
+        folder = own_cgroup() / f"probe-{os.getpid()}"
         folder.mkdir()
     except OSError as error:
         return str(error)
@@ -211,19 +211,19 @@ def why_no_wall() -> str:
 
 
 def cgroup_of(pid: int) -> str:
-    """The path of its cgroup of version 2."""
+    """Return the path of the process's cgroup of version 2."""
     lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
     return next(line.removeprefix("0::") for line in lines if line.startswith("0::"))
 
 
 def folder_of(cgroup: str) -> Path:
-    """Where that cgroup is, below our own."""
-    return unified() / Path(cgroup).name
+    """Return the folder of that cgroup, which is below the own one."""
+    return own_cgroup() / Path(cgroup).name
 
 
 @contextmanager
 def turn(artist: Artist) -> Iterator[None]:
-    """Wait until no other storm is on, where this is one, also among tests that run side by side."""
+    """Wait, for a storm, until no other storm runs, also in tests that run side by side."""
     with open(__file__) as file:
         if artist.is_storm:
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -231,8 +231,8 @@ def turn(artist: Artist) -> Iterator[None]:
 
 
 @contextmanager
-def stage() -> Iterator[Path]:
-    """An empty folder that everybody may write to; sticky, else supervise would put no socket below it."""
+def stage_folder() -> Iterator[Path]:
+    """Yield an empty folder that every user may write; it is sticky, else supervise would put no socket below it."""
     with tempfile.TemporaryDirectory(prefix="escape-run-", ignore_cleanup_errors=True) as name:
         os.chmod(name, 0o1777)
         yield Path(name)
@@ -245,20 +245,20 @@ def run(
     act: str = "none",
     number: int = 0,
     after: float | None = None,
-    walled: bool = False,
+    in_cgroup: bool = False,
     linger: float = 0.0,
     gap: float = 0.0,
     patience: float = 20.0,
     settle: float = 0.0,
 ) -> Result:
-    """Run it in `place` under a keeper, whose words these are; the artist's ready file is `place / "ready"`."""
+    """Run the command in `place` under a keeper with these words; the ready file of the artist is `place / "ready"`."""
     runtime = place / "runtime"
     runtime.mkdir(mode=0o700, exist_ok=True)
     environ = {
         "PATH": os.environ["PATH"],
         "HOME": str(place),
         "TMPDIR": str(place),
-        # The socket of a run that is killed whole stays, and goes with the place.
+        # The socket of a run that is killed whole stays, and is removed with the place.
         "XDG_RUNTIME_DIR": str(runtime),
         "LANG": "C.UTF-8",
     }
@@ -270,7 +270,7 @@ def run(
         "act": act,
         "signal": number,
         "after": after,
-        "walled": walled,
+        "in_cgroup": in_cgroup,
         "linger": linger,
         "gap": gap,
         "patience": patience,
@@ -280,7 +280,7 @@ def run(
     try:
         printed, _ = keeper.communicate(timeout=HANG_SECONDS)
     except BaseException:
-        # It kills whoever is left before it goes.
+        # The keeper kills all processes that are left before it ends.
         keeper.terminate()
         keeper.communicate()
         raise
@@ -290,8 +290,8 @@ def run(
 
 
 @contextmanager
-def hogs(count: int = HOGS) -> Iterator[None]:
-    """So many busy loops beside us, none of which outlives two minutes."""
+def busy_loops(count: int = BUSY_LOOPS) -> Iterator[None]:
+    """Run so many busy loops beside the test, each for two minutes at most."""
     code = "import signal; signal.alarm(120)\nwhile True: pass"
     started = [subprocess.Popen([sys.executable, "-S", "-E", "-c", code]) for _ in range(count)]
     try:

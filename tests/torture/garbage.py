@@ -1,4 +1,4 @@
-"""Inputs that nobody should send, made from a seed; and, as a program, a command that says such things of itself.
+"""Garbage for sockets, made from a seed; as a program, a command that sends such messages by sd_notify.
 
 python -I -S garbage.py SEED COUNT
 """
@@ -17,7 +17,7 @@ KEYS = (b"READY", b"STATUS", b"STOPPING", b"WATCHDOG", b"EXTEND_TIMEOUT_USEC", b
 
 
 def value(chance: random.Random, depth: int = 0) -> Any:
-    """A value of JSON, or what Python's reader takes for one."""
+    """Return a value of JSON, or one that Python's reader takes for JSON."""
     kind = chance.randrange(8 if depth < 3 else 6)
     if kind < 2:
         return chance.choice(NUMBERS)
@@ -33,7 +33,7 @@ def value(chance: random.Random, depth: int = 0) -> Any:
 
 
 def request(chance: random.Random) -> bytes:
-    """A line for a control socket, almost always nearly right.  No `stop` that would be obeyed."""
+    """Return a line for a control socket, mostly almost right, and never a `stop` that would be obeyed."""
     fields = {"do": chance.choice(WORDS)} if chance.random() < 0.9 else {"do": value(chance)}
     for name in ("by", "signal", "text", "rows", "columns", "more", "do "):
         if chance.random() < 0.3:
@@ -45,7 +45,7 @@ def request(chance: random.Random) -> bytes:
 
 
 def requests(chance: random.Random) -> bytes:
-    """What a client sends at once."""
+    """Return the bytes that a client sends at once."""
     kind = chance.random()
     if kind < 0.8:
         return b"".join(request(chance) for _ in range(chance.choice((1, 1, 1, 2, 30))))
@@ -55,7 +55,7 @@ def requests(chance: random.Random) -> bytes:
 
 
 def datagram(chance: random.Random) -> bytes:
-    """A message of sd_notify, almost always nearly right.  No WATCHDOG=trigger, which would end the run."""
+    """Return a message of sd_notify, mostly almost right, and never WATCHDOG=trigger, which would end the run."""
     lines = []
     for _ in range(chance.choice((0, 1, 1, 2, 5, 60))):
         text = chance.choice(
@@ -71,7 +71,7 @@ def datagram(chance: random.Random) -> bytes:
 
 
 def mangled(chance: random.Random, data: bytes) -> bytes:
-    """With some bytes changed, cut off or doubled."""
+    """Return the data with some bytes changed, cut off or doubled."""
     changed = bytearray(data)
     for _ in range(chance.randrange(1, 4)):
         at = chance.randrange(len(changed) + 1)
@@ -86,7 +86,7 @@ def mangled(chance: random.Random, data: bytes) -> bytes:
 
 
 def main() -> None:
-    """Say it, with descriptors now and then, and at last that all is well."""
+    """Send the messages, some with descriptors, and a valid one at the end."""
     chance, count = random.Random(int(sys.argv[1])), int(sys.argv[2])
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as one:
         one.connect(os.environ["NOTIFY_SOCKET"])

@@ -1,19 +1,19 @@
-"""Runs one program with an escape artist under it, does something to it, and says who was left: `keeper.py JSON`.
+"""Run one program with an escape artist under it, act on it, and report the survivors: `keeper.py JSON`.
 
-It is a subreaper, so that whoever leaves the program's tree falls to it, however it has left: `waitpid` saying ECHILD
-is the proof that nobody is left, and all its descendants are all that is left.  It needs no mark on anybody, and
-nothing of the supervisor that it tests.  What is left is killed when it has been counted.
+The keeper is a subreaper, so a process that leaves the tree of the program becomes its child. ECHILD of waitpid(2) is
+the proof that no process is left, and the survivors are its descendants. The keeper needs no mark on any process, and
+no code of the supervisor that it tests. It kills the survivors when they have been counted.
 
     command, cwd, env   what to run, its stdout and stderr in the files `out` and `err` of cwd
-    ready               a file that the artist makes when it stands
-    act                 "none", "signal", "group", "guardian", "both", "both-reversed": whom the signal goes to
+    ready               a file that the artist makes when it is complete
+    act                 "none", "signal", "group", "guardian", "both", "both-reversed": the target of the signal
     signal              its number
-    after               seconds from the start at which we act; null: when the artist stands
+    after               seconds from the start to the act; null: when the artist is complete
     linger              seconds to wait when all that is so
     gap                 seconds between the deaths of both
-    walled              wait, too, until all below the guardian are in a cgroup (supervise/process/cgroup.py)
+    in_cgroup           wait, too, until all processes below the guardian are in a cgroup (supervise/process/cgroup.py)
     patience            seconds that the program may take to end from then on; it is killed after that
-    settle              seconds that whoever is left may take to die when the program has ended
+    settle              seconds that processes may take to die when the program has ended
 
 Started with `-S -E`: standard library, few imports.
 """
@@ -27,16 +27,16 @@ import time
 from typing import Any
 
 SET_CHILD_SUBREAPER = 36
-WALL = 0x40000000
-STANDS = 30.0
-"""Seconds that an artist may take to stand."""
-LONGEST = 60.0
+WAIT_ALL_CHILDREN = 0x40000000
+COMPLETE_SECONDS = 30.0
+"""Seconds that an artist may take to be complete."""
+CLEAN_UP_SECONDS = 60.0
 """Seconds that the clean-up may take: by then every artist has ended by itself."""
-LOOK = 0.001
+LOOK_SECONDS = 0.001
 
 
 class Keeper:
-    """The parent of one program, and the heir of all who leave it."""
+    """The parent of one program and of all its orphans."""
 
     def __init__(self, wanted: dict[str, Any]) -> None:
         self.wanted = wanted
@@ -45,7 +45,7 @@ class Keeper:
         self.ended_at = 0.0
 
     def start(self) -> None:
-        """Start it, and go on when it is no copy of us any more."""
+        """Start the program, and wait until it has been executed."""
         wanted = self.wanted
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         stdio = (
@@ -69,10 +69,10 @@ class Keeper:
             os._exit(126)
 
     def reap(self) -> bool:
-        """Take all statuses; True where nobody at all is left."""
+        """Reap all dead children; return whether no child is left."""
         while True:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG | WALL)
+                pid, status = os.waitpid(-1, os.WNOHANG | WAIT_ALL_CHILDREN)
             except ChildProcessError:
                 return True
             if not pid:
@@ -81,21 +81,21 @@ class Keeper:
                 self.status, self.ended_at = os.waitstatus_to_exitcode(status), time.monotonic()
 
     def wait(self, seconds: float, is_met: Any) -> bool:
-        """Reap until it is met, for so long."""
+        """Reap until the condition is met, at most so many seconds."""
         until = time.monotonic() + seconds
         while not is_met():
             if time.monotonic() > until:
                 return False
             self.reap()
-            time.sleep(LOOK)
+            time.sleep(LOOK_SECONDS)
         return True
 
     def guardian(self) -> int:
-        """Its pid; 0 where there is none."""
+        """Return the pid of the guardian; 0 where there is none."""
         return next((pid for pid in children(self.program) if comm(pid) == "supervise-guard"), 0)
 
     def act(self) -> bool:
-        """Do it; False where there is nobody to do it to."""
+        """Send the signal; return whether its target exists."""
         kind, number = self.wanted["act"], self.wanted["signal"]
         self.reap()
         if kind == "none":
@@ -116,7 +116,7 @@ class Keeper:
             try:
                 os.kill(pid, number)
             except ProcessLookupError:
-                # The guardian goes by itself when we have been killed, and nobody is left.
+                # The guardian of a killed supervisor ends by itself when no process is left.
                 pass
         return True
 
@@ -125,24 +125,24 @@ class Keeper:
         started = time.monotonic()
         self.start()
         if wanted["after"] is None:
-            self.wait(STANDS, lambda: self.status is not None or os.path.exists(wanted["ready"]))
+            self.wait(COMPLETE_SECONDS, lambda: self.status is not None or os.path.exists(wanted["ready"]))
         else:
             self.wait(wanted["after"], lambda: self.status is not None)
-        if wanted["walled"]:
-            self.wait(STANDS, lambda: self.status is not None or self.is_walled())
+        if wanted["in_cgroup"]:
+            self.wait(COMPLETE_SECONDS, lambda: self.status is not None or self.is_in_cgroup())
         time.sleep(wanted["linger"])
-        wall = cgroup(self.guardian()).decode()
+        folder = cgroup(self.guardian()).decode()
         has_acted, acted_at = self.act(), time.monotonic()
         has_ended = self.wait(wanted["patience"], lambda: self.status is not None)
         if not has_ended:
             os.kill(self.program, signal.SIGKILL)
-            self.wait(LONGEST, lambda: self.status is not None)
+            self.wait(CLEAN_UP_SECONDS, lambda: self.status is not None)
         self.wait(wanted["settle"], self.reap)
         is_empty = self.reap()
         emptied_at = time.monotonic()
         survivors = [] if is_empty else self.survivors()
         return {
-            "wall": wall,
+            "cgroup": folder,
             "stood": os.path.exists(wanted["ready"]),
             "has_acted": has_acted,
             "has_ended": has_ended,
@@ -153,25 +153,25 @@ class Keeper:
             "survivors": survivors,
         }
 
-    def is_walled(self) -> bool:
-        """The guardian has gone into a cgroup of its own, and has everybody in it."""
+    def is_in_cgroup(self) -> bool:
+        """Return whether the guardian and all its descendants are in a cgroup of their own."""
         guardian = self.guardian()
         inside = cgroup(guardian)
-        # A dead one is in none, or in the root's.
+        # A dead process is in no cgroup, or in the root one.
         found = [cgroup(pid) for pid in descendants(guardian) if describe(pid)] if b"/supervise-" in inside else []
         return bool(found) and all(one.startswith(inside) for one in found if one)
 
     def survivors(self) -> list[str]:
-        """Who is alive of our descendants; somebody is, if not exactly those: a fork chain has moved on meanwhile."""
+        """Return the living descendants; of a fork chain the list is outdated at once, but not empty."""
         found = [one for pid in descendants(os.getpid()) if (one := describe(pid))]
         return found or ["one that was gone before it could be named"]
 
     def clean(self) -> None:
         """Kill all descendants."""
-        until = time.monotonic() + LONGEST
+        until = time.monotonic() + CLEAN_UP_SECONDS
         own = f"/proc/self/task/{os.getpid()}/children"
         while not self.reap():
-            # Mostly what is our own child: who forks faster than we can walk falls to us with every kill.
+            # Children first: a process that forks faster than the walk becomes a child with each kill.
             for _ in range(50):
                 for pid in reversed(numbers(own)):
                     kill(pid)
@@ -181,7 +181,7 @@ class Keeper:
                 kill(pid)
             if time.monotonic() > until:
                 raise RuntimeError(f"still alive: {self.survivors()}")
-            time.sleep(LOOK)
+            time.sleep(LOOK_SECONDS)
 
 
 def read(path: str) -> bytes:
@@ -197,7 +197,7 @@ def numbers(path: str) -> list[int]:
 
 
 def cgroup(pid: int) -> bytes:
-    """The path of its cgroup, of version 2; empty where it is gone.  Its first thread may have exited elsewhere."""
+    """Return the path of the process's cgroup of version 2; empty where it is gone."""
     try:
         thread = max(os.listdir(f"/proc/{pid}/task"), key=int)
     except OSError:
@@ -229,7 +229,7 @@ def descendants(root: int) -> list[int]:
 
 
 def describe(pid: int) -> str:
-    """`pid name uid state`; empty where it is dead.  The dead whose other threads live are not."""
+    """Return `pid name uid state`; empty where the process is dead with all its threads."""
     stat = read(f"/proc/{pid}/stat")
     fields = stat[stat.rfind(b")") + 1 :].split()
     if not fields or (fields[0] in (b"Z", b"X") and int(fields[17]) < 2):
@@ -247,7 +247,7 @@ def kill(pid: int) -> None:
 
 def main() -> None:
     ctypes.CDLL(None).prctl(SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    # Whoever asks us to end shall not leave the storm to the machine.
+    # A keeper that is asked to end must not leave a storm behind.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     keeper = Keeper(json.loads(sys.argv[1]))

@@ -1,10 +1,10 @@
-"""A user who, as fast as possible, plants what another user's supervise may stumble over.
+"""A user who plants files in the way of another user's supervise, as fast as possible.
 
     python planter.py SECONDS FOLDERS_JSON SECRETS_JSON MARK
 
 In each of the folders the program makes, swaps and removes links to the secrets, FIFOs (which it reads), files, other
 names of files, and folders with the same in them, under the names that the runs use.  It prints one JSON object: how
-often each thing was done, and what of the mark it could read.
+often each was made, and where the program could read the mark.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ LOST = "20261124-200139-123456abcd"
 
 
 class Planter:
-    """What was done, and what was read."""
+    """The attacker, with counters of the acts and the data that it could read."""
 
     def __init__(self, folders: list[str], secrets: list[str], ran: str, victim: str) -> None:
         self.folders = folders
@@ -36,11 +36,11 @@ class Planter:
         os.umask(0)
 
     def act(self) -> None:
-        """Do one thing."""
+        """Carry out one act."""
         folder = random.choice(self.folders)
         names = [*NAMES]
         with contextlib.suppress(OSError):
-            # Also what a run makes beside its report.
+            # The temporary file that a run makes beside its report is a target, too.
             names += os.listdir(folder)
         path = f"{folder}/{random.choice(names)}"
         if random.random() < 0.2:
@@ -50,7 +50,7 @@ class Planter:
         aside = f"{folder}/.aside-{random.randrange(100)}"
         try:
             if random.random() < 0.5:
-                # In one step, over whatever stands there.
+                # The rename replaces any file in one step.
                 make(aside)
                 os.rename(aside, path)
             else:
@@ -62,7 +62,7 @@ class Planter:
         self.done[make.__name__] = self.done.get(make.__name__, 0) + 1
 
     def remove(self, path: str) -> None:
-        """Move away whatever may be moved, and remove what is this user's."""
+        """Move the file away where that is allowed, and remove it where it belongs to this user."""
         self.moved += 1
         away = f"{os.path.dirname(path)}/.moved-{self.moved}"
         with contextlib.suppress(OSError):
@@ -73,7 +73,7 @@ class Planter:
                 os.unlink(away)
 
     def clear(self) -> None:
-        """Take away what stands under the names of the runs."""
+        """Remove the files under the names that the runs use."""
         for folder in self.folders:
             for name in NAMES:
                 self.remove(f"{folder}/{name}")
@@ -100,13 +100,13 @@ class Planter:
             random.choice((self.link, self.file, self.fifo))(f"{path}/{name}")
 
     def config(self, path: str) -> None:
-        """A configuration that would run a command; the path is the folder `.config`."""
+        """Plant a configuration that would run a command; the path is the folder `.config`."""
         os.makedirs(f"{path}/supervise")
         with open(f"{path}/supervise/config.toml", "w") as file:
             file.write(CONFIG.format(self.ran))
 
     def state(self, path: str) -> None:
-        """A lost run that would be run again, and whose process is another user's; the path is the folder `.local`."""
+        """Plant a lost run with a rerun, whose process is another user's; the path is the folder `.local`."""
         state = f"{path}/state/supervise"
         os.makedirs(f"{state}/runs/{LOST}")
         os.makedirs(f"{state}/live")
@@ -132,7 +132,7 @@ class Planter:
             os.symlink(random.choice(self.secrets), f"{state}/runs/20261124-200140-123456abcd")
 
     def look(self) -> None:
-        """Read what has come through the FIFOs."""
+        """Read the FIFOs."""
         poll = select.poll()
         for fd in self.fifos:
             poll.register(fd, select.POLLIN)
@@ -141,7 +141,7 @@ class Planter:
                 self.read += os.read(fd, 1 << 16)
 
     def files(self, mark: bytes) -> list[str]:
-        """The files in the folders, and in those below, that this user can read and that have the mark."""
+        """Return the files in the folders and below that this user can read and that have the mark."""
         found = []
         for folder in self.folders:
             for at, _, names in os.walk(folder):
@@ -168,13 +168,13 @@ def main() -> None:
             planter.act()
         planter.look()
         if random.random() < 0.5:
-            # A run must now and then find nothing, and be hit in its middle.
+            # Now and then a run must find no planted file, and be hit in its middle.
             planter.clear()
             time.sleep(random.random() * 0.3)
         turns += 1
         if turns % 40 == 0:
             leaked |= set(planter.files(mark.encode()))
-        # The runs must get a turn on a machine of one core, too.
+        # The pause lets the runs go on where there is one core alone.
         time.sleep(0.002)
     planter.look()
     leaked |= set(planter.files(mark.encode()))

@@ -1,7 +1,7 @@
-"""Nobody survives: every escape artist, stopped in every way, as root and as an ordinary user, alone and in a crowd.
+"""No escape artist survives: each is stopped in every way, as root and as an ordinary user, alone and in a crowd.
 
-What counts as a survivor is decided by the kernel: see keeper.py.  Where supervise ends by itself nobody may be left at
-that moment; where it was killed, the guardian has the time that a stop may take.
+The kernel decides what a survivor is: see keeper.py. Where supervise ends by itself, no process may be left at that
+moment; where it was killed, the guardian has the time that a stop may take.
 """
 
 import json
@@ -19,11 +19,11 @@ import pytest
 from tests.torture import arena
 from tests.torture.arena import Artist, Result
 
-WITHIN = 15.0
-"""Seconds that a guardian may take to be through when we have been killed: many times what it takes."""
+SETTLE_SECONDS = 15.0
+"""Seconds that a guardian may take to stop the tree of a killed supervisor: many times what it takes."""
 STOPPING = ("-k", "0.2s", "--no-record")
 FROM_READY = ("-a", "30s")
-"""The artist says `ready` when it stands, which is access: the clock runs from there on, on a slow machine too."""
+"""The artist prints `ready` when it is complete, which is access: the limit counts from there."""
 REPETITIONS = 20
 MOMENTS = 200
 
@@ -41,10 +41,10 @@ class Way:
 WAYS = {
     "timeout": Way((*FROM_READY, "-t", "0.1s"), 124),
     "interrupted": Way((), -signal.SIGINT, {"act": "signal", "number": signal.SIGINT}),
-    "killed": Way((), -signal.SIGKILL, {"act": "signal", "number": signal.SIGKILL, "settle": WITHIN}),
+    "killed": Way((), -signal.SIGKILL, {"act": "signal", "number": signal.SIGKILL, "settle": SETTLE_SECONDS}),
     "guardian-killed": Way((*FROM_READY, "-t", "0.4s"), 124, {"act": "guardian", "number": signal.SIGKILL}),
 }
-GROUP_KILLED = Way((), -signal.SIGKILL, {"act": "group", "number": signal.SIGKILL, "settle": WITHIN})
+GROUP_KILLED = Way((), -signal.SIGKILL, {"act": "group", "number": signal.SIGKILL, "settle": SETTLE_SECONDS})
 NAMES = {artist.name: artist for artist in arena.ALL}
 
 every_artist = pytest.mark.parametrize("artist", arena.ALL, ids=lambda artist: artist.name)
@@ -52,8 +52,8 @@ every_way = pytest.mark.parametrize("way", WAYS)
 
 
 @pytest.fixture(params=["own-user", "ordinary-user"])
-def user(request: pytest.FixtureRequest, program: Path) -> tuple[str, ...]:
-    """The words that make us that user, whom the tests are run for: as root both root and an ordinary one."""
+def user_words(request: pytest.FixtureRequest, program: Path) -> tuple[str, ...]:
+    """Return the words that change to the user of the test: as root both root and an ordinary user, else none."""
     if request.param == "own-user":
         return ()
     if os.getuid():
@@ -65,9 +65,9 @@ def user(request: pytest.FixtureRequest, program: Path) -> tuple[str, ...]:
 
 
 @pytest.fixture
-def hogs() -> Iterator[None]:
-    """Three busy loops beside us."""
-    with arena.hogs():
+def busy_loops() -> Iterator[None]:
+    """Run three busy loops beside the test."""
+    with arena.busy_loops():
         yield
 
 
@@ -88,7 +88,7 @@ def perform(
     **act: Any,
 ) -> Result:
     """Run the artist under supervise, and end it in that way."""
-    with arena.turn(artist), arena.stage() as place:
+    with arena.turn(artist), arena.stage_folder() as place:
         words = [*supervise, "run", *way.options, *STOPPING, *options, "--", *_command(artist, place)]
         result = arena.run(words, place, **{**way.act, **act})
     if result.status == arena.NOT_ALLOWED and not result.stood:
@@ -96,8 +96,8 @@ def perform(
     return result
 
 
-def is_over(result: Result, way: Way) -> None:
-    """It came to its end as it should, and nobody is left."""
+def check_is_over(result: Result, way: Way) -> None:
+    """Check that the run ended as expected, and that no process is left."""
     assert result.stood, result
     assert result.has_acted, result
     assert result.has_ended, result
@@ -105,67 +105,67 @@ def is_over(result: Result, way: Way) -> None:
     assert result.status == way.status, result
 
 
-# --- everybody, in every way
+# --- each artist, in every way
 
 
 @pytest.mark.parametrize("artist", arena.SIMPLE, ids=lambda artist: artist.name)
-def test_nobody_survives_a_timeout(artist: Artist, program: Path) -> None:
-    is_over(perform(artist, WAYS["timeout"], (str(program),)), WAYS["timeout"])
+def test_no_artist_survives_a_timeout(artist: Artist, program: Path) -> None:
+    check_is_over(perform(artist, WAYS["timeout"], (str(program),)), WAYS["timeout"])
 
 
 @pytest.mark.slow
 @every_way
 @every_artist
-def test_nobody_survives(artist: Artist, way: str, user: tuple[str, ...], program: Path) -> None:
-    is_over(perform(artist, WAYS[way], (*user, str(program))), WAYS[way])
+def test_no_artist_survives_any_way(artist: Artist, way: str, user_words: tuple[str, ...], program: Path) -> None:
+    check_is_over(perform(artist, WAYS[way], (*user_words, str(program))), WAYS[way])
 
 
 @pytest.mark.slow
 @every_artist
-@pytest.mark.usefixtures("hogs")
-def test_nobody_survives_beside_busy_loops(artist: Artist, program: Path) -> None:
-    is_over(perform(artist, WAYS["timeout"], (str(program),)), WAYS["timeout"])
+@pytest.mark.usefixtures("busy_loops")
+def test_no_artist_survives_beside_busy_loops(artist: Artist, program: Path) -> None:
+    check_is_over(perform(artist, WAYS["timeout"], (str(program),)), WAYS["timeout"])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("way", ["interrupted", "killed", "guardian-killed"])
 @pytest.mark.parametrize("artist", arena.STORMS, ids=lambda artist: artist.name)
-@pytest.mark.usefixtures("hogs")
+@pytest.mark.usefixtures("busy_loops")
 def test_no_storm_survives_beside_busy_loops(artist: Artist, way: str, program: Path) -> None:
-    is_over(perform(artist, WAYS[way], (str(program),)), WAYS[way])
+    check_is_over(perform(artist, WAYS[way], (str(program),)), WAYS[way])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("artist", arena.CHAINS, ids=lambda artist: artist.name)
-def test_no_chain_survives_often(artist: Artist, user: tuple[str, ...], program: Path) -> None:
+def test_no_chain_survives_many_timeouts(artist: Artist, user_words: tuple[str, ...], program: Path) -> None:
     for _ in range(REPETITIONS):
-        is_over(perform(artist, WAYS["timeout"], (*user, str(program))), WAYS["timeout"])
+        check_is_over(perform(artist, WAYS["timeout"], (*user_words, str(program))), WAYS["timeout"])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["setsid", "pipe-holder", "fork-on-term", "chain-1ms-setsid", "deep-100"])
-def test_nobody_survives_the_death_of_our_whole_group(name: str, program: Path) -> None:
-    """As CI runners end a job: `killpg` with KILL."""
-    is_over(perform(NAMES[name], GROUP_KILLED, (str(program),)), GROUP_KILLED)
+def test_no_artist_survives_a_kill_of_the_whole_group(name: str, program: Path) -> None:
+    """CI runners end a job by killpg(3) with KILL."""
+    check_is_over(perform(NAMES[name], GROUP_KILLED, (str(program),)), GROUP_KILLED)
 
 
-# --- who may not be killed
+# --- processes that may not be killed
 
 
 @pytest.mark.slow
 @every_way
-def test_who_may_not_be_killed_is_named(way: str, user: tuple[str, ...], program: Path) -> None:
+def test_a_process_that_may_not_be_killed_is_named(way: str, user_words: tuple[str, ...], program: Path) -> None:
     if why := arena.why_not_root_owned():
         pytest.skip(why)
-    within = {"settle": 5.0} if user and way == "killed" else {}
-    result = perform(arena.ROOT_OWNED, WAYS[way], (*user, str(program)), ("--drain", "0.2s"), **within)
-    if not user:
-        is_over(result, WAYS[way])
+    within = {"settle": 5.0} if user_words and way == "killed" else {}
+    result = perform(arena.ROOT_OWNED, WAYS[way], (*user_words, str(program)), ("--drain", "0.2s"), **within)
+    if not user_words:
+        check_is_over(result, WAYS[way])
         return
     assert result.stood
     assert result.has_ended, result
     assert result.status == WAYS[way].status
-    # Neither the guardian nor anybody else is left.
+    # Neither the guardian nor another process is left.
     [survivor] = result.survivors
     pid = survivor.split()[0]
     assert survivor == f"{pid} root-owned uid=0 S"
@@ -194,28 +194,28 @@ main()
 @pytest.mark.parametrize("lack", [WITHOUT_CHILDREN, WITHOUT_PIDFD], ids=["children-files", "pidfd"])
 @pytest.mark.parametrize("way", ["timeout", "guardian-killed"])
 @pytest.mark.parametrize("name", ["double-fork", "stopped", "thread-forks", "pair", "chain-1ms-setsid", "wide-1000"])
-def test_nobody_survives_without(lack: str, way: str, name: str) -> None:
-    is_over(perform(NAMES[name], WAYS[way], (sys.executable, "-I", "-c", lack + MAIN)), WAYS[way])
+def test_no_artist_survives_where_a_call_is_missing(lack: str, way: str, name: str) -> None:
+    check_is_over(perform(NAMES[name], WAYS[way], (sys.executable, "-I", "-c", lack + MAIN)), WAYS[way])
 
 
-# --- one of us is killed at any moment
+# --- kills at any moment
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("whom", ["signal", "group", "guardian"])
-def test_killed_at_any_moment(whom: str, program: Path) -> None:
-    """From the birth to the end: before the command, with it, in the grace, in the kill.  What is reported is whole."""
+def test_no_artist_survives_a_kill_at_any_moment(whom: str, program: Path) -> None:
+    """The kill comes before, while and after the command runs, in the grace and in the stop. The report is whole."""
     dice = random.Random(f"torture {whom}")
     way = Way(("-t", "0.15s", "--report", "report.json"), 0)
     has_acted = 0
     for number in range(MOMENTS):
-        # A third of them where the guardian and the command are born.
+        # A third of the moments are where guardian and command start.
         moment = dice.uniform(0, 0.05 if number % 3 == 0 else 0.6)
         name = dice.choice(["fork-on-term", "double-fork", "chain-1ms-setsid", "deep-100", "nested-subreaper"])
-        with arena.turn(NAMES[name]), arena.stage() as place:
+        with arena.turn(NAMES[name]), arena.stage_folder() as place:
             report = place / "report.json"
             words = [str(program), "run", *way.options, *STOPPING, "--", *_command(NAMES[name], place)]
-            result = arena.run(words, place, act=whom, number=signal.SIGKILL, after=moment, settle=WITHIN)
+            result = arena.run(words, place, act=whom, number=signal.SIGKILL, after=moment, settle=SETTLE_SECONDS)
             assert not result.survivors, (moment, name, result)
             assert result.has_ended, (moment, name, result)
             if report.exists():

@@ -1,4 +1,4 @@
-"""Twenty thousand inputs for each socket: no traceback, no hang, no growth, and the run goes on as if nothing was."""
+"""Twenty thousand inputs for each socket: no traceback, no hang, no growth, and the run goes on."""
 
 import os
 import random
@@ -12,14 +12,14 @@ from tests.support.measures import GROWTH_LIMIT_KB, connected, fds, pss, threads
 from tests.torture import garbage
 
 COUNT = int(os.environ.get("FUZZ_COUNT", "20000"))
-WARM = COUNT // 20
-"""Inputs after which all that is ever loaded is loaded."""
+WARM_UP_COUNT = COUNT // 20
+"""Inputs after which all modules are loaded."""
 SEED = int(os.environ.get("FUZZ_SEED", str(random.randrange(10**9))))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("options", [(), ("--pty", "-a", "1h", "--access-on", "attach")], ids=["plain", "pty"])
-def test_the_control_socket(supervise: Place, options: tuple[str, ...]) -> None:
+def test_the_control_socket_survives_garbage(supervise: Place, options: tuple[str, ...]) -> None:
     count = COUNT if not options else COUNT // 10
     script = "if [ -t 1 ]; then stty raw -echo <&1; fi; echo ready; exec sleep 1000"
     running, run_id = steered(supervise, "-q", "-t", "1h", *options, "--", "sh", "-c", script)
@@ -28,10 +28,10 @@ def test_the_control_socket(supervise: Place, options: tuple[str, ...]) -> None:
     chance = random.Random(SEED)
     before = None
     for number in range(count):
-        if number == WARM:
+        if number == WARM_UP_COUNT:
             before = pss(running.pid)
         with wait_until(lambda: connected(path)) as one:
-            # An answer that may never come (to `more`) is not waited for.
+            # The request `more` may have no answer, so none is waited for.
             one.settimeout(0.01)
             try:
                 one.sendall(garbage.requests(chance))
@@ -40,7 +40,7 @@ def test_the_control_socket(supervise: Place, options: tuple[str, ...]) -> None:
                 while number % 4 and (got := one.recv(1 << 16)):
                     assert b"internal error" not in got, f"FUZZ_SEED={SEED}: {got!r}"
             except OSError:
-                # It is not read any more, or nothing comes.
+                # The run does not read it any more, or sends nothing.
                 pass
     assert running.process.poll() is None, f"FUZZ_SEED={SEED}"
     assert ask(path, do="status")["phase"] == "running", f"FUZZ_SEED={SEED}"
@@ -56,7 +56,7 @@ def test_the_control_socket(supervise: Place, options: tuple[str, ...]) -> None:
 
 
 @pytest.mark.slow
-def test_the_notify_socket(supervise: Place) -> None:
+def test_the_notify_socket_survives_garbage(supervise: Place) -> None:
     read, write = os.pipe()
     words = (*PYTHON, str(Path(garbage.__file__)), str(SEED), str(COUNT))
     options = ("-q", "--notify", "-a", "1h", "--access-on", "notify", "-x", "1h", "-t", "2h", "-i", "1h")
@@ -82,8 +82,8 @@ def test_the_notify_socket(supervise: Place) -> None:
     assert running.report_path.stat().st_size < 1 << 16
 
 
-def test_a_few_of_each(supervise: Place) -> None:
-    """The same, in no time, so that the generators themselves are tried with every run of the tests."""
+def test_both_sockets_survive_a_little_garbage(supervise: Place) -> None:
+    """A quick test of the generators, for each run of the tests."""
     chance = random.Random(SEED)
     running, run_id = steered(supervise, "-q", "--notify", "-t", "1h", "--", *child("ready", "stay"))
     for _ in range(200):

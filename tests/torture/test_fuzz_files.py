@@ -1,4 +1,4 @@
-"""Twenty thousand records and configurations of garbage: each is an answer or one line, and nothing grows."""
+"""Twenty thousand records and configurations of garbage: each gives an answer or one line, and no memory grows."""
 
 import os
 import random
@@ -16,11 +16,11 @@ from supervise.records import reader, recovery, retention
 from tests.support.harness import Place
 
 COUNT = int(os.environ.get("FUZZ_COUNT", "20000"))
-WARM = COUNT // 10
+WARM_UP_COUNT = COUNT // 10
 SEED = int(os.environ.get("FUZZ_SEED", str(random.randrange(10**9))))
 GROWTH_LIMIT_KB = 4096
-SLOWEST = 5.0
-"""Seconds for one input."""
+INPUT_SECONDS = 5.0
+"""Seconds that one input may take."""
 RUN_ID = "20261124-200139-123456abcd"
 SEEDS = {
     "run.toml": b'schema = 1\nrun_id = "20261124-200139-123456abcd"\nname = "x"\ncommand = ["sleep", "1"]\npid = 12\n'
@@ -43,12 +43,12 @@ WORDS = (
 
 
 def changed(chance: random.Random, data: bytes) -> bytes:
-    """The same with a few bytes torn out, doubled or replaced."""
+    """Return the data with a few bytes removed, doubled or replaced."""
     for _ in range(chance.randrange(4)):
         at, length = chance.randrange(len(data) + 1), chance.randrange(12)
         word = chance.choice(WORDS) if chance.random() < 0.7 else chance.randbytes(length)
         if chance.random() < 0.5 and (colon := data.find(b": ", at)) >= 0:
-            # In the place of a value.
+            # The bytes take the place of a value.
             end = min((one for one in (data.find(b",", colon), data.find(b"}", colon)) if one > 0), default=len(data))
             data = data[: colon + 2] + word + data[end:]
         else:
@@ -57,7 +57,7 @@ def changed(chance: random.Random, data: bytes) -> bytes:
 
 
 def resident() -> int:
-    """KiB that this process has for itself."""
+    """Return the private memory of this process in KiB."""
     text = Path("/proc/self/smaps_rollup").read_text()
     return sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Private_"))
 
@@ -66,7 +66,7 @@ def fuzz(step: Callable[[random.Random], None]) -> None:
     chance = random.Random(SEED)
     before, slowest = 0, 0.0
     for number in range(COUNT):
-        if number == WARM:
+        if number == WARM_UP_COUNT:
             before = resident()
         began = time.monotonic()
         try:
@@ -79,7 +79,7 @@ def fuzz(step: Callable[[random.Random], None]) -> None:
         except Exception as error:
             raise AssertionError(f"FUZZ_SEED={SEED}, input {number}") from error
         slowest = max(slowest, time.monotonic() - began)
-    assert slowest < SLOWEST, f"FUZZ_SEED={SEED}"
+    assert slowest < INPUT_SECONDS, f"FUZZ_SEED={SEED}"
     assert resident() - before < GROWTH_LIMIT_KB, f"FUZZ_SEED={SEED}"
 
 
@@ -89,7 +89,7 @@ def no_cores() -> None:
 
 
 @pytest.mark.slow
-def test_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_records_of_garbage_give_an_answer_or_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
@@ -131,7 +131,7 @@ def test_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-def test_configurations(tmp_path: Path) -> None:
+def test_configurations_of_garbage_are_read_or_refused(tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
 
     def step(chance: random.Random) -> None:
@@ -152,8 +152,8 @@ QUESTIONS = (
 )
 
 
-def answers(supervise: Place, words: list[str], number: int, codes: tuple[int, ...]) -> None:
-    """The program ends with one of these codes, and with at most a line for each thing that is wrong."""
+def check_answers(supervise: Place, words: list[str], number: int, codes: tuple[int, ...]) -> None:
+    """Check that the program ends with one of these codes, and has at most one line for each fault."""
     ended = supervise.popen([str(supervise.program), *words]).wait()
     where = f"FUZZ_SEED={SEED}, input {number}: {words}: {ended}"
     assert ended.code in codes, where
@@ -164,7 +164,7 @@ def answers(supervise: Place, words: list[str], number: int, codes: tuple[int, .
 
 
 @pytest.mark.slow
-def test_records_through_the_program(supervise: Place) -> None:
+def test_the_program_survives_records_of_garbage(supervise: Place) -> None:
     chance = random.Random(SEED)
     for number in range(PROGRAM_COUNT):
         folder = Path(supervise.state, "runs", RUN_ID)
@@ -177,11 +177,11 @@ def test_records_through_the_program(supervise: Place) -> None:
             (folder / "end.json").unlink()
             Path(supervise.state, "live", RUN_ID).touch()
         words = chance.choice(QUESTIONS)
-        answers(supervise, words, number, tuple(range(256)) if words[0] in ("wait", "attach") else (0, 1, 125))
+        check_answers(supervise, words, number, tuple(range(256)) if words[0] in ("wait", "attach") else (0, 1, 125))
 
 
 @pytest.mark.slow
-def test_configurations_through_the_program(supervise: Place) -> None:
+def test_the_program_survives_configurations_of_garbage(supervise: Place) -> None:
     chance = random.Random(SEED)
     file = supervise.file("config.toml")
     for number in range(PROGRAM_COUNT):
@@ -196,4 +196,4 @@ def test_configurations_through_the_program(supervise: Place) -> None:
             ],
             1,
         ):
-            answers(supervise, words, number, (0, 125))
+            check_answers(supervise, words, number, (0, 125))

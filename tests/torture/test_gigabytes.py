@@ -1,4 +1,4 @@
-"""Much output: memory does not grow with it, and not a byte is lost."""
+"""Much output: memory does not grow with it, and no byte is lost."""
 
 import os
 from pathlib import Path
@@ -12,7 +12,7 @@ GIGABYTE = 1_000_000_000
 
 @pytest.mark.slow
 @pytest.mark.parametrize("pause", [0.0, 1.0], ids=["at once", "after a while"])
-def test_a_gigabyte_in_one_line(supervise: Place, pause: float) -> None:
+def test_a_gigabyte_in_one_line_takes_little_memory(supervise: Place, pause: float) -> None:
     done, go = supervise.file("done"), supervise.file("go")
     ours, theirs = os.pipe()
     with open(ours, "rb", buffering=0) as reader:
@@ -43,8 +43,8 @@ def test_a_gigabyte_in_one_line(supervise: Place, pause: float) -> None:
         "dd bs=7 count=2000000 status=none; cat",
     ],
 )
-def test_the_same_bytes(supervise: Place, reader: str) -> None:
-    """By fast and slow readers, in large pieces and in small."""
+def test_fast_and_slow_readers_get_the_same_bytes(supervise: Place, reader: str) -> None:
+    """They read in large pieces and in small ones."""
     path = supervise.file("random")
     with path.open("wb") as file:
         for _ in range(100):
@@ -55,7 +55,7 @@ def test_the_same_bytes(supervise: Place, reader: str) -> None:
 
 
 @pytest.mark.slow
-def test_both_streams_at_full_speed(supervise: Place) -> None:
+def test_both_streams_at_full_speed_arrive_whole(supervise: Place) -> None:
     path = supervise.file("random")
     path.write_bytes(os.urandom(50_000_000))
     script = (

@@ -1,4 +1,4 @@
-"""Argument lists that nobody would write, through the installed program."""
+"""Argument lists that no user would write, with the installed program."""
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,8 +18,8 @@ WORDS = st.one_of(st.sampled_from(KNOWN), TEXT, BYTES.map(lambda data: data.deco
 @pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None)
 @given(words=st.lists(WORDS, max_size=6))
-def test_no_traceback(supervise: Place, words: list[str]) -> None:
-    """A known code, and where it is our refusal, a few clear lines.  What it may run is harmless and short."""
+def test_any_words_end_without_a_traceback(supervise: Place, words: list[str]) -> None:
+    """The exit code is a known one, and a refusal has a few clear lines. Programs that may run are harmless."""
     folder = supervise.folder / "bin"
     folder.mkdir(exist_ok=True)
     for name in ("true", "echo"):

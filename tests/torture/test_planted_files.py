@@ -1,7 +1,7 @@
 """A user who swaps links, FIFOs, files and folders in every shared folder while root and another user run commands.
 
-Nothing outside of those folders is changed or read, nothing of the runs is told to that user, and no run is disturbed
-by more than one clear refusal.
+No file outside of those folders is changed or read, that user learns nothing about the runs, and a run is disturbed by
+at most one clear refusal.
 """
 
 import json
@@ -17,11 +17,11 @@ import pytest
 from tests.support.users import ALICE, BOB, ROOT, Users, alive
 from tests.torture import planter
 
-SECONDS = float(os.environ.get("SUPERVISE_ATTACK_SECONDS", "60"))
+ATTACK_SECONDS = float(os.environ.get("SUPERVISE_ATTACK_SECONDS", "60"))
 RUNS = 500
 MARK = "the-mark-of-a-secret"
-HUNG = 30.0
-"""Seconds that no run takes."""
+HANG_SECONDS = 30.0
+"""Seconds after which a run is taken to hang."""
 
 
 KINDS = (
@@ -30,7 +30,7 @@ KINDS = (
 )  # fmt: skip
 
 
-ASKING = {
+QUESTIONS = {
     "recover": ["recover"],
     "prune": ["prune"],
     "ps": ["ps", "--all"],
@@ -38,11 +38,11 @@ ASKING = {
     "logs": ["logs", planter.LOST],
     "wait": ["wait", planter.LOST],
 }
-"""What looks at the records of a HOME that all share."""
+"""Commands that read the records of a shared HOME."""
 
 
 class Victim(threading.Thread):
-    """One of the two users, and how their runs went."""
+    """One of the two users, and the results of their runs."""
 
     def __init__(self, users: Users, uid: int, folders: list[Path], number: int, until: float) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class Victim(threading.Thread):
     def run(self) -> None:
         began = time.monotonic()
         for turn in range(self.number):
-            # Spread over the time of the attack.
+            # The runs are spread over the time of the attack.
             due = began + (self.until - began) * turn / self.number
             time.sleep(max(0.0, due - time.monotonic()))
             self.one(turn)
@@ -67,7 +67,7 @@ class Victim(threading.Thread):
         folder = self.folders[turn % len(self.folders)]
         name = str(folder / ("sub/" if turn % 7 == 0 else "")) + "/"
         kind = KINDS[turn % len(KINDS)]
-        env = {"HOME": str(folder if kind in ("home", *ASKING) else self.users.home(self.uid))}
+        env = {"HOME": str(folder if kind in ("home", *QUESTIONS) else self.users.home(self.uid))}
         options = {
             "report": ["--no-record", "--report", f"{name}run.json"],
             "log": ["--no-record", "--log", f"{name}log"],
@@ -80,8 +80,8 @@ class Victim(threading.Thread):
             "relative": ["--no-record", "--report", "run.json", "--log", "./log"],
         }.get(kind, [])
         words = ["run", *options, "--", "echo", MARK]
-        if kind in ASKING:
-            words = ASKING[kind]
+        if kind in QUESTIONS:
+            words = QUESTIONS[kind]
         elif kind == "killed":
             words[-2:] = ["sh", "-c", f"echo {MARK}; sleep 1000"]
         script = 'umask 077; exec "$@"'
@@ -94,7 +94,7 @@ class Victim(threading.Thread):
                     assert process.stdout
                     process.stdout.readline()
                     process.kill()
-                out, err = (data.decode() for data in process.communicate(timeout=HUNG))
+                out, err = (data.decode() for data in process.communicate(timeout=HANG_SECONDS))
         except subprocess.TimeoutExpired:
             process.kill()
             self.wrong.append(f"{kind}: hangs")
@@ -105,15 +105,15 @@ class Victim(threading.Thread):
             self.wrong.append(f"{kind}: {process.returncode} {err}")
         elif kind == "killed":
             self.note(f"killed {process.returncode}", is_right=process.returncode in (-9, 125), what=out + err)
-        elif kind in ASKING:
-            # With a HOME that all share the user may have no records at all.
+        elif kind in QUESTIONS:
+            # With a shared HOME the user may have no records at all.
             is_right = process.returncode in (0, 1, 125) and len(told) <= 1 and "run again" not in out
             self.note(f"{kind} {process.returncode}", is_right=is_right, what=out + err)
         elif process.returncode == 75:
             # Another user may hold a lock that several users share.
             self.note(f"{kind} busy", is_right=kind == "lock file" and "busy: " in err and len(told) == 1, what=err)
         elif process.returncode == 125:
-            # One line for each file that is refused: the log, say, and the report that would tell so.
+            # There is one line for each file that is refused, such as the log and the report.
             most = 2 if kind in ("all", "relative") and "--report: cannot write" in told[-1] else 1
             self.note(f"{kind} refused", is_right=out == "" and 1 <= len(told) <= most, what=out + err)
         else:
@@ -126,7 +126,7 @@ class Victim(threading.Thread):
             self.wrong.append(f"{how}: {what}")
 
 
-def everything(folder: Path) -> dict[str, object]:
+def content_of(folder: Path) -> dict[str, object]:
     return {
         str(path): (
             path.lstat().st_mode,
@@ -139,14 +139,14 @@ def everything(folder: Path) -> dict[str, object]:
 
 
 @pytest.mark.slow
-def test_files_that_another_user_plants_all_the_time(users: Users, roots_records: None) -> None:
+def test_files_planted_all_the_time_disturb_no_run(users: Users, roots_records: None) -> None:
     folders = [users.shared("sticky"), users.shared("open", 0o777), users.shared("alices", owner=ALICE)]
     ran = users.folder / "ran"
     ran.touch()
     ran.chmod(0o666)
     secrets = []
     for uid in (ROOT, ALICE):
-        # Where the attacker may look, and nothing is theirs to write.
+        # The attacker may read here, and write nothing.
         place = users.folder / f"secrets-{uid}"
         place.mkdir(0o755)
         (place / "file").write_text("kept")
@@ -155,22 +155,28 @@ def test_files_that_another_user_plants_all_the_time(users: Users, roots_records
         for path in (place, *place.rglob("*")):
             os.chown(path, uid, uid)
         secrets += [str(place / "file"), str(place / "new"), str(place), str(place / "folder")]
-    before = [everything(users.folder / f"secrets-{uid}") for uid in (ROOT, ALICE)]
+    before = [content_of(users.folder / f"secrets-{uid}") for uid in (ROOT, ALICE)]
     with users.popen(ALICE, "sleep", "1000") as bystander:
         started = Path(f"/proc/{bystander.pid}/stat").read_text().rpartition(") ")[2].split()[19]
-        words = (str(SECONDS + 600), json.dumps([str(one) for one in folders]), json.dumps(secrets), MARK, str(ran))
+        words = (
+            str(ATTACK_SECONDS + 600),
+            json.dumps([str(one) for one in folders]),
+            json.dumps(secrets),
+            MARK,
+            str(ran),
+        )
         attacker = users.popen(
             BOB, str(users.python), "-I", "-c", Path(planter.__file__).read_text(), *words,
             f"{bystander.pid} {started}", stdin=subprocess.PIPE,
         )  # fmt: skip
-        until = time.monotonic() + SECONDS
+        until = time.monotonic() + ATTACK_SECONDS
         victims = [Victim(users, uid, folders, RUNS // 2, until) for uid in (ROOT, ALICE)]
         for victim in victims:
             victim.start()
         while any(victim.is_alive() for victim in victims):
             time.sleep(0.25)
             for folder in folders:
-                # What a victim made first would stand there for good, and the attack on that name would be over.
+                # A file that a victim made first would stay, and end the attack on that name.
                 for path in (*folder.glob("*"), folder / ".config", folder / ".local"):
                     try:
                         is_theirs = path.lstat().st_uid in (ROOT, ALICE)
@@ -182,13 +188,13 @@ def test_files_that_another_user_plants_all_the_time(users: Users, roots_records
                         path.unlink(missing_ok=True)
         for victim in victims:
             victim.join()
-        out, err = attacker.communicate(timeout=HUNG)
+        out, err = attacker.communicate(timeout=HANG_SECONDS)
         assert attacker.returncode == 0, err
         told = json.loads(out)
         print(told["done"], *(victim.went for victim in victims), sep="\n")
         assert bystander.poll() is None, "a forged record had it killed"
         bystander.kill()
-    assert [everything(users.folder / f"secrets-{uid}") for uid in (ROOT, ALICE)] == before
+    assert [content_of(users.folder / f"secrets-{uid}") for uid in (ROOT, ALICE)] == before
     assert (told["fifos"], told["files"]) == (False, [])
     assert {*ran.read_text().split()} <= {str(BOB)}
     for victim in victims:

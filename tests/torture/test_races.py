@@ -11,42 +11,42 @@ import pytest
 from tests.support.harness import Place, child, wait_until
 
 COUNT = int(os.environ.get("RACES", "12"))
-"""Tries of each kind, each with three questions."""
+"""Trials of each kind, each with three questions."""
 SEED = int(os.environ.get("RACES_SEED", str(random.randrange(10**9))))
-WIDE = 0.2
+SPREAD_SECONDS = 0.2
 """Seconds within which the questions and the end of the run fall."""
-ENDED = 7
+EXIT_CODE = 7
 QUESTIONS: dict[str, tuple[list[str], tuple[int, ...]]] = {
     "ps": (["ps", "--json", "--all"], (0,)),
     "show": (["show", "one"], (0,)),
     "show --json": (["show", "--json", "one"], (0,)),
     "logs -f": (["logs", "-f", "one"], (0,)),
-    "wait": (["wait", "one"], (ENDED, 125)),
+    "wait": (["wait", "one"], (EXIT_CODE, 125)),
     "extend": (["extend", "one", "1m"], (0, 125)),
-    "attach": (["attach", "one"], (ENDED, 125)),
+    "attach": (["attach", "one"], (EXIT_CODE, 125)),
     "stop": (["stop", "one"], (0, 125)),
 }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("manner", ["ends", "is lost", "is pruned"])
-def test_questions_while_a_run_ends(supervise: Place, manner: str) -> None:
+def test_questions_at_the_end_of_a_run_get_a_true_answer(supervise: Place, manner: str) -> None:
     chance = random.Random(SEED)
     names = [name for name in QUESTIONS if name != "stop" or manner == "ends"]
     for number in range(COUNT):
         go = supervise.file(f"go{number}")
-        words = ["--name", "one", "-t", "1h", "--", *child("say=here", f"wait_for={go}", f"exit={ENDED}")]
+        words = ["--name", "one", "-t", "1h", "--", *child("say=here", f"wait_for={go}", f"exit={EXIT_CODE}")]
         running = supervise.start(*words, report=False)
         running.wait_for_out(b"here")
         guardian = running.guardian()
         asked = chance.sample(names, 3)
-        moments = sorted((chance.uniform(0, WIDE), name) for name in [*asked, "the end"])
+        moments = sorted((chance.uniform(0, SPREAD_SECONDS), name) for name in [*asked, "the end"])
         if manner == "is lost":
-            # What is shown is on record a moment later; a supervisor that is killed in between has not written it.
+            # Output is on record a moment after it is shown; a supervisor killed in between has not written it.
             newest = sorted(Path(supervise.state, "runs").iterdir())[-1]
             wait_until(lambda folder=newest: b"here" in b"".join(one.read_bytes() for one in folder.glob("output*")))
             if number % 2:
-                # Every second one has a socket when it is killed.
+                # Every second run has a socket when it is killed.
                 wait_until(lambda folder=newest: [*supervise.runtime.rglob(f"{folder.name}.sock")])
         clients, pruner = {}, None
         began = time.monotonic()
@@ -71,13 +71,13 @@ def test_questions_while_a_run_ends(supervise: Place, manner: str) -> None:
             where = f"RACES_SEED={SEED}, try {number}: {moments}: {name}: {ended}"
             codes = {*QUESTIONS[name][1], *([125] if pruner and name != "ps" else [])}
             if "stop" in asked and name in ("wait", "attach"):
-                # The code of a run that was stopped.
+                # A stopped run has this code.
                 codes.add(128 + signal.SIGTERM)
             assert ended.code in codes, where
             assert b"Traceback" not in ended.err, where
             assert ended.err.count(b"\n") <= 3, where
             if ended.code == 125 and name != "wait":
-                # What came before the record was removed was shown.
+                # The client has printed the output from before the removal of the record.
                 assert ended.err.startswith(b"supervise: "), where
                 continue
             if name in ("ps", "show", "show --json"):
@@ -88,7 +88,7 @@ def test_questions_while_a_run_ends(supervise: Place, manner: str) -> None:
         if manner == "is lost":
             assert code == -signal.SIGKILL
         elif "stop" not in asked:
-            assert code == ENDED
+            assert code == EXIT_CODE
         wait_until(lambda: not supervise.alive())
     if manner == "is lost":
         # With the supervisor and its guardian killed, a socket stays until a client misses its run, and removes it.

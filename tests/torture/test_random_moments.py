@@ -10,26 +10,26 @@ import pytest
 from tests.support.harness import Place, child, name_of, validator, wait_until
 from tests.support.trees import TREE, wait
 
-TIMES = 100
+TRIALS = 100
 
 
 def moments(seed: int) -> list[float]:
-    """Half of them in the first 60 ms, where the guardian and the command are born."""
+    """Return moments, half of them in the first 60 ms, in which the guardian and the command begin."""
     dice = random.Random(seed)
-    return [dice.uniform(0, 0.06) if one % 2 else dice.uniform(0, 0.9) for one in range(TIMES)]
+    return [dice.uniform(0, 0.06) if one % 2 else dice.uniform(0, 0.9) for one in range(TRIALS)]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("whom", ["supervise", "its group"])
-def test_killed(supervise: Place, whom: str) -> None:
-    """Nobody stays alive, and what is in the report's place is the old file or a whole report."""
+def test_a_kill_at_any_moment_leaves_no_process_and_no_half_report(supervise: Place, whom: str) -> None:
+    """The file of the report is the old one or a whole report."""
     seen = set()
     for number, moment in enumerate(moments(1)):
         report = supervise.report_path(number)
         report.write_text("old")
         running = supervise.start("-t", "0.6", "-k", "0.1", "--stragglers", "kill", "--", *child(*TREE))
         wait(moment)
-        # Its group is its own, and so its pid's.
+        # The supervisor leads its group.
         os.kill(running.pid if whom == "supervise" else -running.pid, signal.SIGKILL)
         running.process.wait()
         wait_until(lambda: not supervise.alive())
@@ -46,17 +46,17 @@ def test_killed(supervise: Place, whom: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=["TERM", "INT", "HUP"])
-def test_cancelled(supervise: Place, number: signal.Signals) -> None:
-    """The code is that of the cancellation, of the command, or of the timeout, and the report says so too."""
+def test_a_cancellation_at_any_moment_has_a_true_code(supervise: Place, number: signal.Signals) -> None:
+    """The code is that of the cancellation, of the command, or of the timeout, and the report agrees."""
     outcomes = set()
-    for moment in moments(2)[: TIMES // 2]:
+    for moment in moments(2)[: TRIALS // 2]:
         running = supervise.start("-t", "0.6", "-k", "0.1", "--stragglers", "kill", "--", *child(*TREE))
         wait(moment)
         running.send(number)
         ended = running.wait()
         wait_until(lambda: not supervise.alive())
         if ended.report is None:
-            # Before our first line: Python's own start, or the signal's own way with us.
+            # Before the first line of supervise the signal hits Python itself, or has its default effect.
             assert ended.code in (-number, 1)
             continue
         assert ended.left == []
@@ -68,9 +68,9 @@ def test_cancelled(supervise: Place, number: signal.Signals) -> None:
 
 
 @pytest.mark.slow
-def test_the_guardian_is_killed(supervise: Place) -> None:
-    """We do its work from there: no hang, nobody alive, and an end that is known or said to be unknown."""
-    for moment in moments(3)[: TIMES // 2]:
+def test_a_run_ends_truly_after_its_guardian_was_killed_at_any_moment(supervise: Place) -> None:
+    """The supervisor does its work; the end is known, or reported as unknown."""
+    for moment in moments(3)[: TRIALS // 2]:
         running = supervise.start("-t", "0.6", "-k", "0.1", "--stragglers", "kill", "--", *child(*TREE))
         wait(moment)
         for pid in running.children():

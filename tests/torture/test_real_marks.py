@@ -1,4 +1,4 @@
-"""The marks that everybody has: 60 and 10 seconds before the end."""
+"""The default warnings: 60 and 10 seconds before the end."""
 
 import re
 import signal
@@ -9,12 +9,12 @@ from tests.support.harness import Place, child
 
 
 @pytest.mark.slow
-def test_sixty_and_ten_seconds(supervise: Place) -> None:
-    """One minute in all: the completion limit twice, access and idle beside it."""
+def test_the_default_warnings_come_60_and_10_seconds_before_the_end(supervise: Place) -> None:
+    """The runs go on side by side, and take one minute in all."""
     runs = {
         "completion": supervise.start("-t", "62", "--", *child("ready", "stay")),
         "access": supervise.start("-a", "62", "--", *child("stay")),
-        # For idle only marks of at most half the limit.
+        # The idle limit has only marks of at most half the limit.
         "idle": supervise.start("-i", "62", "--", *child("ready", "stay")),
         "extended": supervise.start("-t", "12", "-x", "49", "--extend-by", "49", "--", *child("burn_cpu=13", "stay")),
     }
@@ -28,7 +28,7 @@ def test_sixty_and_ten_seconds(supervise: Place) -> None:
 
 
 @pytest.mark.slow
-def test_neither_in_a_limit_of_ten_seconds(supervise: Place) -> None:
+def test_a_limit_of_ten_seconds_has_no_default_warning(supervise: Place) -> None:
     ended = supervise("-t", "10", "--", *child("ready", "stay"))
     assert ended.report["warnings"] == []
     assert ended.report["command_exit"]["signal"] == signal.SIGTERM.name[3:]

@@ -1,4 +1,4 @@
-"""A command that exits in the very instant of its deadline: whoever was first, all say the same."""
+"""A command that exits at the very instant of its deadline: code, report, events and messages agree."""
 
 import random
 from typing import Any
@@ -7,13 +7,13 @@ import pytest
 
 from tests.support.harness import Ended, Place, child
 
-TIMES = 200
-AT_ONCE = 4
-JITTER = 0.05
+TRIALS = 200
+SIMULTANEOUS_RUNS = 4
+JITTER_SECONDS = 0.05
 
 
-def agrees(ended: Ended, own_code: int) -> str:
-    """The outcome, if the code, the report, the events and the messages all tell the same story."""
+def check_agreement(ended: Ended, own_code: int) -> str:
+    """Check that code, report, events and messages agree, and return the outcome."""
     report: Any = ended.report
     outcome = report["outcome"]
     [exited] = ended.events_named("exited")
@@ -25,7 +25,7 @@ def agrees(ended: Ended, own_code: int) -> str:
         [verdict] = verdicts
         assert outcome == "completion_timeout"
         assert len(ended.finals) == 1
-        # It was alive when the verdict fell: an exit that came first would have won.
+        # The command was alive at the verdict: an earlier exit would have won.
         assert exited["t"] >= verdict["t"]
     else:
         assert ended.code == own_code
@@ -40,23 +40,23 @@ def agrees(ended: Ended, own_code: int) -> str:
 @pytest.mark.slow
 @pytest.mark.alone
 @pytest.mark.parametrize("words", [("exit=9",), ("exit_on=TERM,9", "exit=9")], ids=["plain", "handles TERM"])
-def test_exit_at_the_deadline(supervise: Place, words: tuple[str, ...]) -> None:
+def test_an_exit_at_the_deadline_has_one_story(supervise: Place, words: tuple[str, ...]) -> None:
     """Two hundred times, with jitter."""
     dice = random.Random(2)
     outcomes = []
-    for _ in range(TIMES // 2 // AT_ONCE):
-        pauses = [1 + dice.uniform(-JITTER, JITTER) for _ in range(AT_ONCE)]
+    for _ in range(TRIALS // 2 // SIMULTANEOUS_RUNS):
+        pauses = [1 + dice.uniform(-JITTER_SECONDS, JITTER_SECONDS) for _ in range(SIMULTANEOUS_RUNS)]
         batch = [
             supervise.start("-t", "1", "--", *child(*words[:-1], f"sleep_until_age={pause}", words[-1]), events=True)
             for pause in pauses
         ]
-        outcomes += [agrees(one.wait(), 9) for one in batch]
-    # Both were met, or nothing was tried.
+        outcomes += [check_agreement(one.wait(), 9) for one in batch]
+    # Both outcomes must occur, or the trials have shown nothing.
     assert set(outcomes) == {"completion_timeout", "failed"}
 
 
-def agrees_on_access(ended: Ended) -> str:
-    """The same for a command that comes up in the very instant of its access limit."""
+def check_access_agreement(ended: Ended) -> str:
+    """Check the same for a command that comes up at the very instant of its access limit, and return the outcome."""
     report: Any = ended.report
     verdicts = ended.events_named("verdict")
     accesses = ended.events_named("access")
@@ -75,7 +75,7 @@ def agrees_on_access(ended: Ended) -> str:
         assert ended.code == 9
         assert not verdicts
         assert report["access"] == {"at": access["at"], "how": access["how"]}
-        # The limit counts from the start of the command, which comes a little after that of the run.
+        # The limit counts from the start of the command, a little after the start of the run.
         assert access["t"] <= ended.events_named("started")[0]["t"] + 1
         assert ended.err == b""
     return str(report["outcome"])
@@ -84,15 +84,19 @@ def agrees_on_access(ended: Ended) -> str:
 @pytest.mark.slow
 @pytest.mark.alone
 @pytest.mark.parametrize("sign", ["file", "notify", "match"])
-def test_ready_at_the_access_limit(supervise: Place, sign: str) -> None:
+def test_a_sign_at_the_access_limit_has_one_story(supervise: Place, sign: str) -> None:
     """Two hundred times, with jitter."""
     dice = random.Random(5)
     outcomes = []
-    for batch in range(TIMES // 3 // AT_ONCE + 1):
+    for batch in range(TRIALS // 3 // SIMULTANEOUS_RUNS + 1):
         started = []
-        for number in range(AT_ONCE):
-            # A file is looked for at its own times; the line and the message come when they come.
-            pause = 1 + dice.uniform(-JITTER, JITTER) - (0.35 if sign == "file" and dice.random() < 0.7 else 0)
+        for number in range(SIMULTANEOUS_RUNS):
+            # A file is found at the next probe; a line and a message are found at once.
+            pause = (
+                1
+                + dice.uniform(-JITTER_SECONDS, JITTER_SECONDS)
+                - (0.35 if sign == "file" and dice.random() < 0.7 else 0)
+            )
             path = supervise.file(f"up-{batch}-{number}")
             how, vice = {
                 "file": (f"file={path}", f"mark={path}"),
@@ -101,6 +105,6 @@ def test_ready_at_the_access_limit(supervise: Place, sign: str) -> None:
             }[sign]
             words = child(f"sleep_until_age={pause}", vice, "sleep=0.6", "exit=9")
             started.append(supervise.start("-a", "1", "--access-on", how, "--", *words, events=True))
-        outcomes += [agrees_on_access(one.wait()) for one in started]
-    # Both were met, or nothing was tried.
+        outcomes += [check_access_agreement(one.wait()) for one in started]
+    # Both outcomes must occur, or the trials have shown nothing.
     assert set(outcomes) == {"access_timeout", "failed"}

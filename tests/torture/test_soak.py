@@ -1,6 +1,6 @@
-"""A run that grows old costs what it cost when it was young.
+"""The cost of a run does not grow with its age.
 
-The whole soaks: tests/bench/bench_soak.py.
+The long soaks are in tests/bench/bench_soak.py.
 """
 
 import importlib.util
@@ -26,8 +26,8 @@ def soak() -> Any:
     return module
 
 
-def is_flat(summary: Any) -> None:
-    """In the last quarter of the looks and in the first: a descriptor more that is on its way is no growth."""
+def check_flat(summary: Any) -> None:
+    """Check that the last quarter of the samples is no larger than the first, but for one descriptor in use."""
     assert abs(summary["fds"]["last"] - summary["fds"]["first"]) <= 4, summary
     assert abs(summary["threads"]["last"] - summary["threads"]["first"]) <= 3, summary
     assert summary["pss"]["last"] - summary["pss"]["first"] <= 2048, summary
@@ -35,21 +35,21 @@ def is_flat(summary: Any) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("pty", [False, True])
-def test_a_thousand_and_a_half_attempts(soak: Any, supervise: Place, pty: bool) -> None:
+def test_1500_attempts_cost_no_more_than_the_first(soak: Any, supervise: Place, pty: bool) -> None:
     done = soak.attempts(supervise.folder / "soak", 1500, 0.25, pty=pty)
     summary = done.summary()
     assert (summary["code"], summary["attempts"]) == (3, 1500)
-    is_flat(summary)
+    check_flat(summary)
 
 
 @pytest.mark.slow
-def test_fifteen_seconds_of_output_with_clients_that_come_and_go(soak: Any, supervise: Place) -> None:
+def test_output_and_clients_for_fifteen_seconds_cost_no_more_than_at_first(soak: Any, supervise: Place) -> None:
     done = soak.output(supervise.folder / "soak", 15, 0.5)
     summary = done.summary()
     assert summary["code"] == 0
     assert sum(summary["clients"].values()) > 20
-    is_flat(summary)
-    # The output is within its bound, and whole at its end.
+    check_flat(summary)
+    # The output on record is within its bound, and its end is whole.
     (record,) = (supervise.folder / "soak/home/.local/state/supervise/runs").iterdir()
     kept = sum(path.stat().st_size for path in record.glob("output*"))
     assert kept <= 4 << 20

@@ -19,14 +19,14 @@ if CHECKOUT not in package.__path__:
 
 
 def pytest_configure() -> None:
-    """Let the tests start where the caller ignores a signal (nohup, a background job of sh): they send these."""
+    """Restore signals that the caller ignores (nohup, a background job of sh), since the tests send them."""
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """A test marked with `needs` names the programs that a bare machine lacks."""
+    """Skip a test marked with `needs` where a program that it names is missing."""
     for marker in item.iter_markers("needs"):
         for name in marker.args:
             programs.needed(name)
@@ -36,8 +36,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def room(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Let a test marked `alone` run while pytest's other workers wait: it measures how late something is.
 
-    All workers share the room, and a test that wants it alone closes the gate in front of it first: with one lock,
-    the others would follow each other in for ever.
+    All workers share a lock, the room. A test that wants the room alone first locks the gate before it: with one lock
+    alone, the other tests would keep following each other into the room.
     """
     if not hasattr(request.config, "workerinput"):
         yield
@@ -55,23 +55,23 @@ def room(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture(scope="session")
 def program() -> Path:
-    """The installed `supervise` of the environment that runs the tests."""
+    """Return the installed `supervise` of the environment that runs the tests."""
     path = Path(sys.executable).with_name("supervise")
     if not path.exists():
-        pytest.fail(f"{path} is not there: install the package into the environment that runs the tests")
+        pytest.fail(f"{path} is missing: install the package into the environment that runs the tests")
     return path
 
 
 @pytest.fixture
 def supervise(tmp_path: Path, program: Path) -> Iterator[harness.Place]:
-    """Runs the installed program in an empty folder; nothing may be left of it when the test is over."""
+    """Yield a place that runs the installed program in an empty folder; no trace may be left when the test is over."""
     with harness.place(tmp_path, program) as place:
         yield place
 
 
 @pytest.fixture
 def users(program: Path) -> Iterator[users_module.Users]:
-    """Two ordinary users beside root, and a supervise that they can execute."""
+    """Yield two ordinary users beside root, and a supervise that they can execute."""
     if why := users_module.why_not():
         pytest.skip(why)
     with users_module.users(program) as found:
@@ -80,6 +80,6 @@ def users(program: Path) -> Iterator[users_module.Users]:
 
 @pytest.fixture
 def roots_records() -> Iterator[None]:
-    """For a test in which root has the home of another user, and so uses that of its account."""
+    """Remove the records of root at the end of a test in which root has the home of another user."""
     with users_module.roots_records():
         yield

@@ -1,4 +1,4 @@
-"""The arrows between our modules and what they may load, from the code's own imports."""
+"""The imports between the modules of supervise, and the modules that a run may load."""
 
 import ast
 import os
@@ -15,7 +15,7 @@ from tests.support.harness import wait_until
 PACKAGE = Path(__file__).parents[1] / "supervise"
 HANG_SECONDS = 60.0
 
-OURS = {
+ROOMS = {
     "core": set(),
     "text": set(),
     "files": {"text"},
@@ -48,7 +48,7 @@ OURS = {
     "pages": {"commands", "core", "options"},
     "__main__": {"commands", "launch", "options", "process", "records", "runner"},
 }
-"""Which rooms each room may import, beside itself; each arrow points upwards in this table."""
+"""The rooms that each room may import beside itself; each arrow points upwards in this table."""
 SHORT_RUN = {
     "__main__",
     "launch",
@@ -68,7 +68,7 @@ SHORT_RUN = {
     "process.spawn",
     "process.system",
 }
-"""What of ours `supervise --no-record -- true` may load; each room, a package, costs it a tenth of a millisecond."""
+"""The modules of supervise that `supervise --no-record -- true` may load; each room costs 0.1 ms."""
 SHORT_RUN_WITH_A_RECORD = {
     "faces",
     "faces.report_shape",
@@ -81,7 +81,7 @@ SHORT_RUN_WITH_A_RECORD = {
     "records.short_run_report",
     "records.store",
 }
-"""What a record adds to that."""
+"""The modules that a record adds to these."""
 STATE = "launch.state"
 """The module that alone writes the state of a run."""
 CHANGES = {"append", "extend", "insert", "pop", "remove", "clear", "add", "discard", "update", "setdefault", "popitem"}
@@ -104,7 +104,7 @@ LIBRARIES = {
     "tomli_w": {"commands.config_set"},
     "platformdirs": {"options.paths"},
 }
-"""Which modules of ours may import each library; no other module may."""
+"""The modules that may import each library; no other module may."""
 SLOW = {
     "asyncio",
     "ctypes",
@@ -118,11 +118,11 @@ SLOW = {
     "threading",
     "typing",
 }
-"""What costs too much before the command is born, and need not be loaded at all for one that is done at once."""
+"""Modules that cost too much before the command starts, and that a short run need not load at all."""
 
 
 def modules():
-    """Our modules by their name within the package: `core.machine`, and `core` for core/__init__.py."""
+    """Return the modules by their name within the package: `core.machine`, and `core` for core/__init__.py."""
     found = {}
     for path in sorted(PACKAGE.rglob("*.py")):
         parts = path.relative_to(PACKAGE).with_suffix("").parts
@@ -134,7 +134,7 @@ MODULES = modules()
 
 
 def imports(name):
-    """All that a module imports, anywhere in it; `from a import b` is `a.b` where that is a module of ours."""
+    """Return all imports in a module; `from a import b` is `a.b` where that is a module of supervise."""
     found = set()
     for node in ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -155,16 +155,16 @@ def part(name):
     return name.split(".")[0]
 
 
-def test_the_modules_were_found():
+def test_all_modules_are_found():
     assert {"__main__", "core.machine", "options.argv", "process.guardian", "runner.dispatcher"} <= set(MODULES)
 
 
 def test_no_module_lies_outside_of_the_rooms():
-    assert {name for name in MODULES if "." not in name} == {"", *OURS}
+    assert {name for name in MODULES if "." not in name} == {"", *ROOMS}
 
 
 def test_no_two_modules_have_one_name():
-    """But for the file of a subcommand, which bears the subcommand's name."""
+    """The file of a subcommand is an exception: it bears the name of the subcommand."""
     words = {row.module for row in SUBCOMMANDS}
     others = [name for name in MODULES if "." in name and f"supervise.{name}" not in words]
     names = Counter(name.rpartition(".")[2] for name in others)
@@ -173,7 +173,7 @@ def test_no_two_modules_have_one_name():
 
 @pytest.mark.parametrize("name", [name for name in MODULES if name])
 def test_arrows_run_one_way(name):
-    assert {part(one) for one in ours(name)} <= {part(name), *OURS[part(name)]}
+    assert {part(one) for one in ours(name)} <= {part(name), *ROOMS[part(name)]}
 
 
 def tree_of(name):
@@ -322,7 +322,7 @@ def test_a_process_ends_in_the_functions_that_are_named_for_it():
 
 
 def test_no_test_module_imports_another():
-    """What several test modules use is in tests/support."""
+    """Helpers of several test modules are in tests/support."""
     found = [
         (path.name, node.module)
         for path in Path(__file__).parent.rglob("test_*.py")
@@ -333,8 +333,8 @@ def test_no_test_module_imports_another():
 
 
 def test_no_arrow_leads_back():
-    rooms = [*OURS]
-    assert [(one, other) for one in rooms for other in OURS[one] if rooms.index(other) >= rooms.index(one)] == []
+    rooms = [*ROOMS]
+    assert [(one, other) for one in rooms for other in ROOMS[one] if rooms.index(other) >= rooms.index(one)] == []
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if part(name) == "core"])
@@ -350,7 +350,7 @@ def test_libraries_are_imported_in_their_places_alone(name):
 
 @pytest.mark.parametrize("name", ["options.table", "options.values", "options.argv"])
 def test_the_fast_reader_imports_only_itself(name):
-    """But for types, which no run imports, and what every interpreter has."""
+    """Imports for types, which no run executes, and modules that every interpreter has are exceptions."""
     assert {one for one in imports(name) if part(one) != "supervise"} <= {
         "collections.abc",
         "os",
@@ -363,16 +363,16 @@ def test_the_fast_reader_imports_only_itself(name):
         "options.values": {"options.table"},
         "options.argv": {"options.paths", "options.table"},
     }[name]
-    assert loaded(f"import supervise.{name}") == full({"options", *needed, name})
+    assert modules_loaded(f"import supervise.{name}") == full({"options", *needed, name})
 
 
 def full(names):
-    """The full names of these modules of ours, and of the package itself."""
+    """Return the full names of these modules, and of the package itself."""
     return {"supervise", *(f"supervise.{one}" for one in names)}
 
 
-def loaded(code):
-    """What a new interpreter loads for that code, beyond what every interpreter has."""
+def modules_loaded(code):
+    """Return the modules that a new interpreter loads for that code, beyond those that every interpreter has."""
     script = f"""
 import sys
 sys.path.insert(0, {str(PACKAGE.parent)!r})
@@ -387,11 +387,11 @@ print(*set(sys.modules) - before)
 
 
 def test_importing_the_package_loads_nothing():
-    assert loaded("import supervise") == {"supervise"}
+    assert modules_loaded("import supervise") == {"supervise"}
 
 
 def loaded_by(*words, code=0, **variables):
-    """What an interpreter says on stderr that it has loaded, with these words; they must end with that code."""
+    """Run an interpreter with these words, check its exit code, and return the modules that it has loaded."""
     call = subprocess.run(
         [sys.executable, "-X", "importtime", *words],
         capture_output=True,
@@ -406,8 +406,8 @@ def loaded_by(*words, code=0, **variables):
 
 
 def loaded_by_a_short_run(state, *words):
-    """On a busy machine one of `true` is not always short: then the engine was loaded as well, and it is run again."""
-    # The first run of a day removes old records, and loads what that takes.
+    """Return the modules that a short run loads; on a busy machine a run that became a long one is repeated."""
+    # The first run of a day removes old records, and loads the modules for that.
     loaded_by(*words, XDG_STATE_HOME=str(state))
 
     def of_a_short_one():
@@ -427,7 +427,7 @@ def loaded_by_a_short_run(state, *words):
         (["wait", "20000101-000000-123456abcd"], 125),
     ],
 )
-def test_a_command_that_only_asks_loads_nothing_slow(program, words, code):
+def test_a_command_that_only_asks_loads_no_library(program, words, code):
     foreign = loaded_by(program, *words, code=code) - loaded_by("-c", "pass")
     assert "supervise.commands.invocation" in foreign
     assert {part(one) for one in foreign} & set(LIBRARIES) == set()
@@ -435,7 +435,7 @@ def test_a_command_that_only_asks_loads_nothing_slow(program, words, code):
 
 
 @pytest.mark.parametrize(("options", "most"), [(["--no-record"], SHORT_RUN), ([], SHORT_RUN | SHORT_RUN_WITH_A_RECORD)])
-def test_a_short_run_loads_what_it_needs_and_nothing_slow(program, tmp_path, options, most):
+def test_a_short_run_loads_only_its_modules(program, tmp_path, options, most):
     foreign = loaded_by_a_short_run(tmp_path, program, "run", *options, "--", "true") - loaded_by("-c", "pass")
     assert "supervise.launch.launch" in foreign
     assert {one for one in foreign if part(one) == "supervise"} <= full(most)
@@ -443,8 +443,8 @@ def test_a_short_run_loads_what_it_needs_and_nothing_slow(program, tmp_path, opt
     assert {part(one) for one in foreign} & set(LIBRARIES) == set()
 
 
-def test_a_short_run_without_a_record_loads_nothing_of_what_it_does_not_use(program, tmp_path, monkeypatch):
-    """What has to do with files, a lock, a record, a terminal, or an environment that no mapping holds."""
+def test_a_short_run_without_a_record_loads_no_module_for_files_or_terminals(program, tmp_path, monkeypatch):
+    """Among them are modules for locks, records, and an environment that no mapping holds."""
     monkeypatch.delenv("SUPERVISE_DEADLINE", raising=False)
     foreign = loaded_by_a_short_run(tmp_path, program, "--no-record", "--", "true")
     assert "supervise.launch.short_run" in foreign
@@ -461,24 +461,24 @@ def test_a_short_run_without_a_record_loads_nothing_of_what_it_does_not_use(prog
 
 
 def test_a_short_run_with_a_report_loads_no_event_loop(program, tmp_path):
-    """It has ended before there would be anything to wait for."""
+    """The run ends before there is an event to wait for."""
 
     def libraries_of_a_short_one():
         found = loaded_by(program, "--report", tmp_path / "r.json", "--", "true")
-        # Beside the answer: an empty set would be none.
+        # The pair is true, while an empty set alone would be no answer.
         return (True, {part(one) for one in found} & set(LIBRARIES)) if "supervise.runner.loop" not in found else None
 
     assert wait_until(libraries_of_a_short_one) == (True, set())
 
 
-def test_a_long_run_loads_nothing_of_what_it_does_not_use(program):
-    """What looks for signs of access, hears sd_notify or starts another attempt."""
+def test_a_long_run_loads_no_module_for_unused_features(program):
+    """The features are signs of access, sd_notify and further attempts."""
     foreign = loaded_by(program, "run", "-a", "30", "--", "sh", "-c", "sleep 2; echo")
     assert "supervise.runner.loop" in foreign
     assert {one for one in foreign if one.startswith("supervise.access")} == set()
 
 
-def test_a_long_run_without_a_live_line_loads_nothing_of_it(program):
+def test_a_long_run_without_a_live_line_loads_no_module_for_it(program):
     foreign = loaded_by(program, "run", "-t", "30", "--", "sh", "-c", "sleep 2; echo")
     assert "supervise.runner.loop" in foreign
     assert (

@@ -1,4 +1,4 @@
-"""The architecture page, supervise/README.md, names files and folders that are there."""
+"""The architecture page, supervise/README.md, names files and folders that exist."""
 
 import re
 from pathlib import Path
@@ -7,19 +7,19 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "supervise"
-"""In the checkout: an installed package has no `pages/`."""
+"""The package in the checkout: an installed one has no `pages/`."""
 PAGE = (ROOT / "supervise/README.md").read_text(encoding="utf-8")
 PICTURE = set(re.findall(r"^      (\w+/|\w+\.py) ", PAGE, re.MULTILINE))
 FUTURE = {"batch/"}
 
 
 @pytest.mark.parametrize("name", sorted(set(re.findall(r"`([a-z_]+/[a-z_./]+\.(?:py|json))`", PAGE))))
-def test_each_file_is_there(name):
+def test_each_file_on_the_page_exists(name):
     assert (PACKAGE / name).is_file() or (ROOT / name).is_file()
 
 
 @pytest.mark.parametrize("name", sorted(set(re.findall(r"`([a-z]+/)`", PAGE)) - FUTURE))
-def test_each_folder_is_there(name):
+def test_each_folder_on_the_page_exists(name):
     assert (PACKAGE / name).is_dir()
 
 

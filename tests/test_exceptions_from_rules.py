@@ -1,4 +1,4 @@
-"""Each exception from a rule of ruff or mypy says why it is one."""
+"""Each exception from a rule of ruff or mypy has its reason."""
 
 import re
 from pathlib import Path
@@ -17,13 +17,13 @@ FOUND = [
 
 
 @pytest.mark.parametrize(("path", "number"), FOUND, ids=lambda one: getattr(one, "stem", None))
-def test_each_in_the_code_has_its_reason(path: Path, number: int) -> None:
-    """It stands on the line, or as a comment on the line above."""
+def test_each_exception_in_the_code_has_its_reason(path: Path, number: int) -> None:
+    """The reason is on the line, or in a comment on the line above."""
     lines = path.read_text(encoding="utf-8").splitlines()
     assert REASON.search(lines[number]) or lines[number - 1].strip().startswith("# ")
 
 
-def test_each_in_the_configuration_has_its_reason() -> None:
+def test_each_exception_in_the_configuration_has_its_reason() -> None:
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     _, _, rules = text.partition("[tool.ruff.lint]")
     lists = re.findall(r'^(?:ignore|"[^"]+") = \[\n(.*?)^\]', rules, re.MULTILINE | re.DOTALL)

@@ -1,4 +1,4 @@
-"""What is built and installed, and that man page, README and program say the same."""
+"""Wheel, sdist and installation; and man page, README and program agree."""
 
 import json
 import re
@@ -31,7 +31,7 @@ SHARED = {
 
 
 def build(target, folder):
-    """Build a wheel or an sdist of the checkout, with the back end that is installed here."""
+    """Build a wheel or an sdist of the checkout with the installed back end."""
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", folder],
         cwd=ROOT,
@@ -49,8 +49,8 @@ def wheel(tmp_path_factory):
         yield file
 
 
-def named(wheel, ending):
-    """The one file of the wheel whose name ends so."""
+def content_of(wheel, ending):
+    """Return the text of the only file in the wheel whose name ends so."""
     (name,) = [name for name in wheel.namelist() if name.endswith(ending)]
     return wheel.read(name).decode()
 
@@ -60,14 +60,14 @@ def named(wheel, ending):
 
 def test_the_wheel_has_our_own_script_and_no_entry_point(wheel):
     # What pip makes of `#!python` is the interpreter's path; an entry point it would wrap in a script that imports re.
-    assert named(wheel, ".data/scripts/supervise") == (ROOT / "supervise/script").read_text()
+    assert content_of(wheel, ".data/scripts/supervise") == (ROOT / "supervise/script").read_text()
     assert (ROOT / "supervise/script").read_text().startswith("#!python\n")
     assert not any(name.endswith("entry_points.txt") for name in wheel.namelist())
 
 
 @pytest.mark.parametrize("place", SHARED)
 def test_the_wheel_installs_the_man_page_and_the_completions(wheel, place):
-    assert named(wheel, f".data/data/{place}") == (ROOT / SHARED[place]).read_text()
+    assert content_of(wheel, f".data/data/{place}") == (ROOT / SHARED[place]).read_text()
 
 
 def test_the_wheel_has_every_file_of_the_package_but_what_makes_the_pages(wheel):
@@ -99,7 +99,7 @@ def test_the_sdist_builds_the_same_wheel_and_has_the_tests(wheel, tmp_path):
 
 
 def test_the_checkout_has_no_other_visible_folder():
-    """What git ignores is not the checkout's."""
+    """Folders that git ignores do not count."""
     made = {"dist", "build", "__pycache__"}
     visible = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")} - made
     assert visible == {"supervise", "tests", "completions", "man"}
@@ -116,7 +116,7 @@ def test_the_installed_program_is_that_script(program):
     assert "".join(rest) == (ROOT / "supervise" / "script").read_text().split("\n", 1)[1]
 
 
-def test_nothing_beside_the_script_is_taken_for_a_module(program, tmp_path):
+def test_no_file_beside_the_script_is_imported(program, tmp_path):
     script = tmp_path / "supervise"
     script.write_text(program.read_text())
     script.chmod(0o755)
@@ -132,7 +132,7 @@ def test_no_console_script_is_installed():
 
 @pytest.mark.slow
 def test_pip_installs_it_into_a_fresh_environment(tmp_path):
-    """Without its dependencies: a plain short run loads none of them."""
+    """The dependencies are left out: a plain short run loads none of them."""
     wheel = build("wheel", tmp_path / "dist")
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True, timeout=HANG_SECONDS)
     pip = [tmp_path / "venv" / "bin" / "python", "-m", "pip", "--isolated", "--disable-pip-version-check"]
@@ -149,7 +149,7 @@ def test_pip_installs_it_into_a_fresh_environment(tmp_path):
 
 # --- what is said ----------------------------------------------------------------------------------------------------
 
-ENDS = {
+CAUSES = {
     "completed": (None, Exit(0)),
     "failed": (None, Exit(3)),
     "resumable": (None, Exit(75)),
@@ -165,15 +165,15 @@ ENDS = {
 
 
 @pytest.mark.parametrize(("code", "name"), [(code, name) for code, name, _ in EXIT_CODES])
-def test_the_exit_codes_of_the_man_page_are_the_programs(code, name):
-    outcome = outcome_of(TurnedAway("busy"), 1.0, Policy()) if name == "busy" else settle(*ENDS[name], Policy())
+def test_the_exit_codes_of_the_man_page_are_those_of_the_program(code, name):
+    outcome = outcome_of(TurnedAway("busy"), 1.0, Policy()) if name == "busy" else settle(*CAUSES[name], Policy())
     signal = {"signaled": 11, "cancelled": 15}.get(name, 0)
     assert outcome.name == name
     assert outcome.exit_code == int({"its own": "3", "128+N": str(128 + signal)}.get(code, code))
 
 
 def test_the_man_page_has_every_outcome_that_a_run_can_have():
-    assert {name for _, name, _ in EXIT_CODES} == {*ENDS, "busy"}
+    assert {name for _, name, _ in EXIT_CODES} == {*CAUSES, "busy"}
 
 
 def test_the_man_page_has_every_name_of_the_report():
@@ -193,9 +193,9 @@ def test_the_readme_has_the_exit_codes_of_the_man_page(code, name):
     assert any(re.search(rf"\b{code}\b", line) and name.replace("_", " ") in line for line in lines)
 
 
-def test_the_readme_names_no_option_that_is_not_there():
+def test_the_readme_names_no_unknown_option():
     text = (ROOT / "README.md").read_text()
-    # Of each line what stands after our name and before the command's own words.
+    # Of each line only the words between `supervise` and the command count.
     ours = " ".join(part.split(" -- ")[0] for part in re.findall(r"\bsupervise\b(.*)", text))
     rows = (*OPTIONS, *(option for row in SUBCOMMANDS for option in row.options))
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", ours)) <= {*option_names(rows), "--help", "--version"}

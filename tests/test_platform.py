@@ -1,4 +1,4 @@
-"""Where there is no Linux, everything imports, and `run` says in one line that it cannot keep its promise there."""
+"""On a system other than Linux all modules import, and `run` refuses with one line."""
 
 import pkgutil
 import subprocess
@@ -8,9 +8,9 @@ import pytest
 
 import supervise
 
-# A Linux that says it is a Mac, without what the standard library has on Linux and not on a Mac.  The libraries come
-# first: they would look for what a real Mac has.
-PRETEND = """
+# A Linux that says it is a Mac, without the calls that the standard library has on Linux alone. The libraries are
+# imported first, since they would look for the calls of a real Mac.
+PRETENCE = """
 import _signal, _socket, fcntl, os, posix, resource, select, signal, socket, sys, time
 import sysconfig; sysconfig.get_config_vars()
 import getpass, platformdirs, psutil, rich, tomli_w, trio, typer
@@ -38,7 +38,7 @@ MODULES = sorted(
     for module in pkgutil.walk_packages(supervise.__path__, "supervise.")
     if not module.name.endswith("__main__")
 )
-# Each in a process of its own: a module must not lean on what another has imported first.  fork(2) makes that cheap.
+# Each import is in a process of its own, since a module must not rely on the imports of another. fork(2) is cheap.
 IMPORT_EACH = """
 import importlib, traceback
 for name in {modules}:
@@ -55,10 +55,10 @@ for name in {modules}:
 CALL = "sys.argv = ['supervise', *{words}]; from supervise.__main__ import main; main()"
 
 
-def elsewhere(script: str) -> "subprocess.CompletedProcess[str]":
-    """What the script does on a machine that says it is a Mac."""
+def run_elsewhere(script: str) -> "subprocess.CompletedProcess[str]":
+    """Run a script on a machine that says it is a Mac."""
     return subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", PRETEND + script],
+        [sys.executable, "-W", "ignore", "-c", PRETENCE + script],
         capture_output=True,
         text=True,
         timeout=60,
@@ -66,33 +66,33 @@ def elsewhere(script: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def called(*words: str) -> "subprocess.CompletedProcess[str]":
-    """What `supervise` does there with these words."""
-    return elsewhere(CALL.format(words=list(words)))
+def call_elsewhere(*words: str) -> "subprocess.CompletedProcess[str]":
+    """Run `supervise` with these words on such a machine."""
+    return run_elsewhere(CALL.format(words=list(words)))
 
 
 def test_every_module_imports_elsewhere() -> None:
     assert len(MODULES) > 100
-    done = elsewhere(IMPORT_EACH.format(modules=["supervise", *MODULES]))
+    done = run_elsewhere(IMPORT_EACH.format(modules=["supervise", *MODULES]))
     assert (done.stdout, done.returncode) == ("", 0), done.stderr
 
 
-def test_the_pretence_holds() -> None:
-    """A module that asks for what a Mac lacks would fail above."""
+def test_the_pretended_mac_lacks_calls_of_linux() -> None:
+    """So a module that imports such a call would fail in the test above."""
     for asked in ("os.memfd_create", "posix.waitid", "socket.SOCK_CLOEXEC", "signal.sigwaitinfo"):
-        done = elsewhere(asked)
+        done = run_elsewhere(asked)
         assert done.returncode == 1
         assert "AttributeError" in done.stderr
 
 
-def test_the_version_elsewhere() -> None:
-    done = called("--version")
+def test_the_version_is_printed_elsewhere() -> None:
+    done = call_elsewhere("--version")
     assert (done.stdout, done.stderr, done.returncode) == (f"supervise {supervise.__version__}\n", "", 0)
 
 
 @pytest.mark.parametrize("words", [("--help",), ("-h",), ("run", "--help"), ("ps", "--help")], ids=" ".join)
-def test_help_elsewhere(words: tuple[str, ...]) -> None:
-    done = called(*words)
+def test_help_is_printed_elsewhere(words: tuple[str, ...]) -> None:
+    done = call_elsewhere(*words)
     assert done.returncode == 0
     assert done.stderr == ""
     assert "supervise" in done.stdout
@@ -116,7 +116,7 @@ def test_run_is_refused_elsewhere_with_one_line(words: tuple[str, ...], tmp_path
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    done = called(*words)
+    done = call_elsewhere(*words)
     assert done.returncode == 125
     assert done.stdout == ""
     assert done.stderr.startswith("supervise: cannot run a command on darwin:")

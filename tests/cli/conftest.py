@@ -1,4 +1,4 @@
-"""Fixtures of several modules here."""
+"""Fixtures of several modules in this folder."""
 
 import os
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from tests.support.places import lock_file
 
 @pytest.fixture
 def lock_name() -> Iterator[str]:
-    """Nobody else's."""
+    """Yield the name of a lock that no other run uses; its file is removed at the end."""
     name = f"test-{os.getpid()}-{os.urandom(4).hex()}"
     yield name
     lock_file(name).unlink(missing_ok=True)

@@ -11,14 +11,14 @@ from supervise.control import sockets
 from supervise.runner.file_upkeep import FileUpkeep
 
 
-def test_a_look_that_the_end_interrupts_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_upkeep_that_the_end_interrupts_leaves_no_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     control: Any = SimpleNamespace(listener=sockets.listen("run", lambda _: None))
     control.listener.remove()
     has_begun = threading.Event()
 
     def announce(_: str) -> None:
-        # The look is under way, and the run is over.
+        # The upkeep is under way, and the run is over.
         ending.start()
         has_begun.wait()
 
@@ -32,7 +32,7 @@ def test_a_look_that_the_end_interrupts_leaves_nothing(tmp_path: Path, monkeypat
     upkeep.look()
     ending.join()
     assert [*(tmp_path / "supervise").iterdir()] == []
-    # No look after that makes one.
+    # No later upkeep makes a socket.
     upkeep.look()
     assert [*(tmp_path / "supervise").iterdir()] == []
     assert upkeep._moved

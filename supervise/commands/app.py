@@ -44,7 +44,7 @@ EPILOG = (
     f"Exit codes: the command's own; {', '.join(f'{code.shown} {code.words}' for code in ExitCode)}.\n\n"
     "For more, see the manual: man supervise."
 )
-ALONE = ("--help", "-h", "--version")
+HELP_AND_VERSION = ("--help", "-h", "--version")
 HELP = ("--help", "-h")
 HABITS = {"-?": "--help", "-V": "--version", "help": "--help", "version": "--version"}
 """What users of other programs write for help and version."""
@@ -77,8 +77,8 @@ def main(words: list[str], environ: Mapping[str, str]) -> Request | invocation.I
     """
     if not words:
         refuse(*SHORT_HELP)
-    is_bare = words[0].startswith("-") and words[0] not in ("-", *ALONE)
-    if not is_bare and words[0] not in (*subcommands.first_words(), *ALONE):
+    is_bare = words[0].startswith("-") and words[0] not in ("-", *HELP_AND_VERSION)
+    if not is_bare and words[0] not in (*subcommands.first_words(), *HELP_AND_VERSION):
         refuse(_no_such_command(words))
     row = subcommands.find(words)
     if row is None and (parts := subcommands.second_words(words[0])) and words[1:2] not in ([one] for one in HELP):
@@ -266,9 +266,9 @@ def _explain(error: Exception, names: Mapping[str, Option]) -> str:
     option = names.get(name)
     if option is not None and not option.is_flag:
         return f"{name}: needs a value ({option.metavar})"
-    if option is not None or name in ALONE:
+    if option is not None or name in HELP_AND_VERSION:
         return f"{name}: takes no value"
-    known = [*names, *ALONE]
+    known = [*names, *HELP_AND_VERSION]
     near = HABITS.get(name) or next(iter(difflib.get_close_matches(name, known, n=1)), None)
     return f"no such option {_shown([name])}; " + (f"did you mean {near}?" if near else "see supervise --help")
 

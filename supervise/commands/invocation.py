@@ -65,8 +65,12 @@ def fill(
     `written` has the name of each option as the command line has it (`-n`), by the option's key, for the messages.
     Raises BadValueError.
     """
-    if not row.least <= len(operands) <= row.most:
-        wrong = "an operand is missing" if len(operands) < row.least else f"unexpected operand {operands[row.most]!r}"
+    if not row.min_operands <= len(operands) <= row.max_operands:
+        wrong = (
+            "an operand is missing"
+            if len(operands) < row.min_operands
+            else f"unexpected operand {operands[row.max_operands]!r}"
+        )
         raise BadValueError(f"{row.name}: {wrong}; usage: supervise {row.usage}")
     values = {}
     for option in row.options:

@@ -39,12 +39,12 @@ class Subcommand:
         return " ".join(filter(None, (self.name, "[OPTIONS]" if self.options else "", self.operands)))
 
     @property
-    def least(self) -> int:
+    def min_operands(self) -> int:
         """Return the least number of operands."""
         return len([word for word in self.operands.split() if not word.startswith("[")])
 
     @property
-    def most(self) -> int:
+    def max_operands(self) -> int:
         """Return the greatest number of operands."""
         return len(self.operands.split())
 

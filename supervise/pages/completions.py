@@ -11,7 +11,7 @@ NAMES = option_names()
 SHORTS_WITH_VALUE = "".join(option.short for option in OPTIONS if not option.is_flag)
 SHORT_FLAGS = "".join(option.short for option in OPTIONS if option.is_flag)
 WITH_VALUE = [name for name, option in NAMES.items() if not option.is_flag]
-ALONE = {"--help": "Show a help page and exit", "--version": "Show the version and exit"}
+HELP_AND_VERSION = {"--help": "Show a help page and exit", "--version": "Show the version and exit"}
 
 
 def names_of(option: Option) -> list[str]:
@@ -42,7 +42,7 @@ def bash_parts() -> dict[str, str]:
         f"        {'|'.join(paths)}) _supervise_files ;;",
     ]
     return {
-        "OPTIONS": " ".join([*NAMES, *ALONE]),
+        "OPTIONS": " ".join([*NAMES, *HELP_AND_VERSION]),
         "VALUES": "\n".join(arms),
         "WITH_VALUE": "|".join(WITH_VALUE),
         "SHORT_FLAGS": SHORT_FLAGS,
@@ -94,7 +94,7 @@ def zsh_parts() -> dict[str, str]:
     A spec has the names that it excludes, its own name, the description and the completion of the value.
     """
     specs = [spec for option in OPTIONS for spec in _zsh_specs(option, names_of(option))]
-    specs += [shlex.quote(f"(- *){name}[{text}]") for name, text in ALONE.items()]
+    specs += [shlex.quote(f"(- *){name}[{text}]") for name, text in HELP_AND_VERSION.items()]
     return {
         "OPTIONS": "\n".join("    " + spec for spec in specs),
         "COMMANDS": " ".join(first_words()),
@@ -163,7 +163,7 @@ def _zsh_text(text: str) -> str:
 def fish_parts() -> dict[str, str]:
     """Return the parts for fish: `complete` lines, one for each option and subcommand."""
     lines = [_fish_line(_fish_names(names_of(option)), _fish_value(option), option.help) for option in OPTIONS]
-    lines += [_fish_line(_fish_names([name]), [], text) for name, text in ALONE.items()]
+    lines += [_fish_line(_fish_names([name]), [], text) for name, text in HELP_AND_VERSION.items()]
     return {
         "OPTIONS": "\n".join(lines),
         "WITH_VALUE": " ".join(WITH_VALUE),
@@ -187,7 +187,7 @@ def _fish_subcommands() -> list[str]:
         for option in row.options:
             words = _fish_names([name for name, one in names.items() if one is option])
             lines.append(_fish_call(asks, [*words, *_fish_value(option), "-d", option.help.removesuffix(".")]))
-        lines.append(_fish_call(asks, ["-l", "help", "-d", ALONE["--help"]]))
+        lines.append(_fish_call(asks, ["-l", "help", "-d", HELP_AND_VERSION["--help"]]))
         if "RUN" in row.operands:
             lines.append(_fish_call(asks, ["-k", "-a", "(__supervise_runs)"]))
     return lines

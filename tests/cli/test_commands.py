@@ -56,8 +56,8 @@ class TestEach:
         assert text == f"supervise: {row.name}: unexpected operand 'x'; usage: supervise {row.usage}\n"
 
     def test_too_few_operands_are_refused(self, row):
-        if row.least:
-            words = words_of(row)[: len(row.name.split()) + row.least - 1]
+        if row.min_operands:
+            words = words_of(row)[: len(row.name.split()) + row.min_operands - 1]
             assert invocation.read(words) is None
             code, text = refusal(words, {})
             assert code == 125

@@ -56,7 +56,7 @@ def test_as_the_faces_have_it(times: list[float], code: int, limit: float | None
     lines = []
     for item, t in told:
         moment = Moment(t, STARTED_AT + t)
-        full_report.hear(item, moment)
+        full_report.note(item, moment)
         lines.append(jsonl.line(item, moment, FACTS["run_id"]))
     assert brief.events(settled).splitlines() == lines
     usage = {"cpu_seconds": 0.001, "max_rss_bytes": 5, "stdout_bytes": 3, "stderr_bytes": 0, "both_bytes": 0}

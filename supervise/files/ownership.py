@@ -1,7 +1,7 @@
-"""Who can be trusted with a path: the caller, and root where uid 0 is root.
+"""Whether a file's owner and mode make it safe to use: the effective user and root are trusted, other users are not.
 
-Everybody else counts as another user.  The questions here are asked of what a descriptor says (fstat(2)), never of a
-name, which another user could point elsewhere between the question and the use.
+The functions take the result of fstat(2) of an open descriptor, never a path, which another user could point elsewhere
+between the check and the use.
 """
 
 import os
@@ -11,25 +11,25 @@ from stat import S_ISVTX, S_IWGRP, S_IWOTH
 ACL = "system.posix_acl_access"
 """The extended attribute that holds a POSIX ACL (acl(5))."""
 ALL_UIDS = ["0", "0", "4294967295"]
-"""The map of a user namespace in which every uid is what it is outside (user_namespaces(7))."""
+"""The content of /proc/self/uid_map where each uid is the same outside of the namespace (user_namespaces(7))."""
 UNMAPPED = 65534
-"""How the kernel shows a uid that has no name in this user namespace (/proc/sys/kernel/overflowuid)."""
+"""The uid that the kernel shows for a uid without a mapping in this user namespace (/proc/sys/kernel/overflowuid)."""
 
 
 class UntrustedError(PermissionError):
-    """Another user made a file, or may change it.  `strerror` says what is wrong, `filename` says with what."""
+    """A file that another user has made or may change.  `strerror` is the reason, `filename` the path."""
 
     def __init__(self, why: str, path: str, *, is_ours: bool = False) -> None:
         super().__init__(EACCES, why, path)
         self.why = f"{why[:1].lower()}{why[1:]}"
-        """The same as a part of a message."""
+        """The reason as a part of a message, with a small first letter."""
         self.where = path
         self.is_ours = is_ours
-        """The file belongs to the caller, who can mend it by chmod."""
+        """Whether the file belongs to the effective user, who can correct its mode by chmod(1)."""
 
 
 def is_us(uid: int) -> bool:
-    """Return whether the effective user has this uid, and has it alone."""
+    """Return whether the uid is the effective user's; False where it also stands for unmapped users."""
     return uid == os.geteuid() and (uid != UNMAPPED or not _is_partial_namespace())
 
 
@@ -37,15 +37,15 @@ def is_trusted(uid: int) -> bool:
     """Return whether the uid is the effective user's or root's."""
     if uid == 0 or is_us(uid):
         return True
-    # A user namespace that does not map uid 0 shows root outside, like every other user outside, as UNMAPPED.
-    # Only the root folder is certainly root's there.
+    # In a user namespace that does not map uid 0, root has the uid UNMAPPED, as each other unmapped user has.  The uid
+    # then counts as root's where the root folder has it.
     return uid == UNMAPPED and _is_partial_namespace() and os.stat("/").st_uid == UNMAPPED
 
 
 def is_open(found: os.stat_result, fd: int) -> bool:
-    """Return whether another user may write this file, or make and remove names in this folder, sticky bit or not.
+    """Return whether another user may write this file, or make names in this folder, sticky bit or not.
 
-    `fd` is a descriptor of it, which may be one of O_PATH.
+    `found` is the fstat(2) of the file, `fd` a descriptor of it, which may be an O_PATH one.
     """
     if found.st_mode & S_IWOTH:
         return True
@@ -53,16 +53,16 @@ def is_open(found: os.stat_result, fd: int) -> bool:
 
 
 def is_sticky(found: os.stat_result) -> bool:
-    """Return whether only the owner of an entry, or of this folder, may remove or rename the entry."""
+    """Return whether the folder is sticky: only its owner, or an entry's owner, may remove or rename the entry."""
     return bool(found.st_mode & S_ISVTX)
 
 
 def is_private_group(gid: int) -> bool:
     """Return whether the group has the effective user or root as its only member.
 
-    Many systems give each user a group of that kind and a umask of 002, so that all that the user makes can be written
-    by the group.  Another user whose primary group it is would not be seen: to look for one means to read every account
-    of the site.
+    Many systems give each user such a group and a umask of 002, so that all files of the user can be written by the
+    group.  A user who has the group as primary group without being listed in it is not found: that would need a search
+    through all accounts.
     """
     if gid == 0:
         return True
@@ -77,7 +77,7 @@ def is_private_group(gid: int) -> bool:
 
 
 def name(uid: int) -> str:
-    """Return the user as a message names them: `alice`, or `uid 1001`."""
+    """Return the name of a user for a message: `alice`, or `uid 1001` where the account is unknown."""
     import pwd
 
     try:
@@ -87,11 +87,11 @@ def name(uid: int) -> str:
 
 
 def _has_acl(fd: int) -> bool:
-    """Return whether an ACL may give other users the right that the mode shows as the group's."""
+    """Return whether the file has an ACL: its group bits may then be the rights of other users (acl(5))."""
     try:
         os.getxattr(f"/proc/self/fd/{fd}", ACL)
     except OSError:
-        # The file has no ACL, or its file system knows none.
+        # The file has no ACL, or its file system does not support them.
         return False
     return True
 

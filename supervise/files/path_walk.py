@@ -1,9 +1,9 @@
-"""Going down a path one component at a time, by descriptors (openat(2)), so that each step can be judged.
+"""Walks down a path one component at a time, by descriptors (openat(2)), so that a rule can check each step.
 
-The kernel resolves a path in one go and tells nothing of the links on the way.  Its settings protected_symlinks,
-protected_regular and protected_fifos (proc_sys_fs(5)) judge only in folders that are sticky and open to all, and may be
-off.  Here each folder is held open before the next name in it is looked up, and a link is read through a descriptor of
-the link itself: what was judged is what is followed.
+The kernel resolves a path in one call and does not report the links on it.  Its settings protected_symlinks,
+protected_regular and protected_fifos (proc_sys_fs(5)) check only folders that are sticky and open to all, and may be
+off.  The walk opens each folder before it looks up the next name in it, and reads a link by a descriptor of the link
+itself: so what was checked is what is followed.
 """
 
 import os
@@ -15,27 +15,27 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     class Rule(Protocol):
-        """Says what a walk may pass.  Both methods raise OSError where the walk ends."""
+        """Decides which folders and links a walk may pass.  Both methods raise OSError to end the walk."""
 
         def enter(self, fd: int, found: os.stat_result, shown: str) -> None:
-            """Judge a folder that the walk has opened."""
+            """Check a folder that the walk has opened; `shown` is its path for messages."""
 
         def follow(self, folder: int, of_folder: os.stat_result, link: os.stat_result, shown: str) -> None:
-            """Judge a link in a folder before the walk follows the link."""
+            """Check a link in a folder before the walk follows it."""
 
 
 HOLD_FLAGS = getattr(os, "O_PATH", os.O_RDONLY) | os.O_NOFOLLOW | os.O_CLOEXEC
-"""Flags of an open that needs no permission to read, and opens neither a FIFO nor a device."""
+"""Flags to open any file without the right to read it, and without the effects of opening a FIFO or a device."""
 HOLD_FOLDER_FLAGS = HOLD_FLAGS | os.O_DIRECTORY
-"""The same for a folder: O_DIRECTORY mounts an automount point, which O_PATH alone would not do (open(2))."""
+"""Such flags for a folder: O_DIRECTORY mounts an automount point, which O_PATH alone would not do (open(2))."""
 LINK_LIMIT = 40
-"""Links that a walk follows at most, as many as the kernel does (path_resolution(7))."""
+"""Links that a walk follows at most; the kernel has the same limit (path_resolution(7))."""
 CHANGE_LIMIT = 20
-"""How often a walk looks again at a name that another process changes under it."""
+"""How often a walk looks up a name again that another process has changed meanwhile."""
 
 
 class Entry:
-    """The place that a path leads to: a name in a folder that is held open."""
+    """The end of a path: a name in an open folder, and the file of that name, if there is one."""
 
     __slots__ = ("folder", "found", "is_descriptor", "name", "of_folder", "shown")
 
@@ -49,19 +49,19 @@ class Entry:
         self.shown = shown
         """The path for messages."""
         self.found = found
-        """What stands there, which is no link; None where nothing does."""
+        """The fstat(2) of the file, which is no link; None where there is no file of that name."""
         self.is_descriptor = False
-        """The name is the number of an open file of a process: the folder is `/proc/PID/fd` (proc(5))."""
+        """Whether the entry is an open descriptor: a number in the folder `/proc/PID/fd` (proc(5))."""
 
     def close(self) -> None:
-        """Let go of the folder."""
+        """Close the folder."""
         os.close(self.folder)
 
 
 def open_folder(path: str, rule: "Rule", make_below: "str | None" = None, mode: int = 0o700) -> int:
     """Return a descriptor (O_PATH) of the folder at that path.
 
-    What is missing below the folder `make_below` is made, with exactly that mode whatever the umask.
+    Missing folders below `make_below` are made, with exactly that mode whatever the umask.
     Raises OSError.
     """
     walk = _Walk(rule)
@@ -76,7 +76,7 @@ def open_folder(path: str, rule: "Rule", make_below: "str | None" = None, mode: 
 
 
 def find(path: str, rule: "Rule") -> Entry:
-    """Return the place that a path leads to, through all the links that the rule lets pass.  The caller closes it.
+    """Return the entry that a path leads to, through all links that the rule accepts; the caller closes it.
 
     Raises OSError.
     """
@@ -89,7 +89,7 @@ def find(path: str, rule: "Rule") -> Entry:
             while len(walk.pending) > 1:
                 walk.step()
             if not walk.pending:
-                # The path leads to the root folder or to a folder above, by a link.
+                # The last component is a link to the root folder, or to `.` or `..`.
                 raise _error(EISDIR, path)
             entry = walk.look()
             if entry:
@@ -100,7 +100,7 @@ def find(path: str, rule: "Rule") -> Entry:
 
 
 class _Walk:
-    """Knows where a walk has come to: in `folder`, with the components that are still to go, the next one last."""
+    """The state of a walk: the open `folder` that it has reached, and the components that remain, the next one last."""
 
     __slots__ = ("_changes", "_links", "_mode", "_rule", "folder", "of_folder", "pending", "shown")
 
@@ -112,10 +112,10 @@ class _Walk:
         self.of_folder: os.stat_result
         self.shown = ""
         self.pending: list[tuple[str, bool]] = []
-        """The components that are still to go, each with whether a folder of that name may be made."""
+        """The components that remain, each with whether a folder of that name may be made."""
 
     def begin(self, path: str, kept: int, mode: int) -> None:
-        """Begin at the root or at the current folder; folders after the first `kept` components may be made."""
+        """Open the root or the current folder; folders after the first `kept` components of the path may be made."""
         if "\0" in path:
             raise OSError(EINVAL, "Embedded null byte", path)
         self._mode = mode
@@ -123,13 +123,13 @@ class _Walk:
         self._enter_first(path)
 
     def close(self) -> None:
-        """Let go of the folder."""
+        """Close the folder that the walk has reached."""
         if self.folder >= 0:
             os.close(self.folder)
             self.folder = -1
 
     def step(self) -> None:
-        """Enter the folder that comes next, or replace the link that stands there by the components of its target."""
+        """Enter the next folder; where the next component is a link, put the components of its target in its place."""
         word, may_make = self.pending.pop()
         here = self._shown(word)
         try:
@@ -152,7 +152,7 @@ class _Walk:
             self._enter(fd, here)
 
     def look(self) -> "Entry | None":
-        """Return what stands at the last component; None where that is a link, whose target the walk goes to now."""
+        """Return the entry of the last component; None where it is a link, whose target then remains to be walked."""
         word, _ = self.pending.pop()
         here = self._shown(word)
         try:
@@ -169,7 +169,7 @@ class _Walk:
         if word.isdecimal() and _is_on_proc(found):
             os.close(held)
             if int(word) == self.folder and os.path.samestat(self.of_folder, os.stat("/proc/self/fd")):
-                # The descriptor of that number is this walk's own, and was not open when the path was given.
+                # The descriptor of that number is the walk's own: at the call, the path led to no open descriptor.
                 raise _error(ENOENT, here)
             entry = Entry(self.folder, self.of_folder, word, here, os.stat(word, dir_fd=self.folder))
             entry.is_descriptor = True
@@ -192,7 +192,7 @@ class _Walk:
         self._enter(os.open(first, HOLD_FOLDER_FLAGS), first)
 
     def _pass_link(self, held: int, word: str, here: str) -> None:
-        """Take the link that is held open, and close it."""
+        """Follow the link at the descriptor `held`, and close that."""
         try:
             found = os.fstat(held)
             if not S_ISLNK(found.st_mode):
@@ -201,7 +201,7 @@ class _Walk:
             if self._links > LINK_LIMIT:
                 raise _error(ELOOP, here)
             if self.pending and _is_on_proc(found):
-                # The target of such a link of proc(5) is no text: the kernel alone knows what the link leads to.
+                # A magic link of proc(5), such as /proc/PID/fd/3: its text is not its target, so the kernel follows it.
                 self._enter(os.open(word, HOLD_FOLDER_FLAGS & ~os.O_NOFOLLOW, dir_fd=self.folder), here)
                 return
             self._rule.follow(self.folder, self.of_folder, found, here)
@@ -213,7 +213,7 @@ class _Walk:
             self._enter_first(target)
 
     def _make(self, word: str, here: str) -> None:
-        """Make the folder, and enter it unless another process has made something of that name meanwhile."""
+        """Make the folder and enter it; look it up again where another process has just made a file of that name."""
         try:
             os.mkdir(word, self._mode, dir_fd=self.folder)
         except FileExistsError:
@@ -228,7 +228,8 @@ class _Walk:
             if self.of_folder.st_mode & 0o777 != self._mode:
                 self._set_mode(word, parent)
         except BaseException:
-            # The server maps the user to another one (root squash): the folder that it made is not left behind.
+            # The rule refuses the new folder, as where a file server maps root to another user (root squash): the
+            # folder is removed again.
             try:
                 os.rmdir(word, dir_fd=parent)
             except OSError:
@@ -238,19 +239,19 @@ class _Walk:
             os.close(parent)
 
     def _set_mode(self, word: str, parent: int) -> None:
-        """Set the mode, since the umask has taken bits away.
+        """Set the exact mode of the new folder, from which the umask has taken bits.
 
-        The file is named by /proc: fchmod(2) takes no descriptor of O_PATH.
+        The call goes by /proc/self/fd, since fchmod(2) refuses an O_PATH descriptor.
         """
         try:
             os.chmod(f"/proc/self/fd/{self.folder}", self._mode)
         except FileNotFoundError:
-            # This system has no /proc; only the caller can have changed what the name stands for.
+            # This system has no /proc; no other user can have replaced the new folder.
             os.chmod(word, self._mode, dir_fd=parent)
         self.of_folder = os.fstat(self.folder)
 
     def _look_again(self, word: str, here: str, *, may_make: bool) -> None:
-        """Look again at a name that has changed between two looks."""
+        """Put a name back that another process has changed between two system calls, to be looked up again."""
         self._changes += 1
         if self._changes > CHANGE_LIMIT:
             raise _error(ENOENT, here)

@@ -1,10 +1,9 @@
-"""Files and folders of supervise's own: the state, the records, the configuration, locks and sockets.
+"""Opens files and folders that supervise makes for itself: state, records, configuration, locks and sockets.
 
-They count only where they belong to the effective user and where no other user may write them or put something else in
-their place.  So each folder on the way belongs to the effective user or to root, and is closed to others or sticky; in
-one that is sticky and open, what is entered belongs to the effective user or to root.  Then no name on the way can be
-changed by another user any more, and the path itself may be used for what lies below: its meaning cannot change between
-a look and a use.
+They are used only where they belong to the effective user, and no other user may write or replace them.  So each folder
+on the path must belong to the effective user or to root, and be closed to other users or sticky.  Where a folder is
+sticky and open, the next component must also belong to the effective user or to root.  No other user can then change a
+name on the path, so the path can be used again after the check.
 """
 
 import os
@@ -17,11 +16,11 @@ READ_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CL
 
 
 def open_folder(path: str, make_below: "str | None" = None, mode: int = 0o700) -> int:
-    """Return a descriptor (O_PATH) of a folder of the effective user's; the caller closes it.
+    """Return a descriptor (O_PATH) of a folder of the effective user; the caller closes it.
 
-    What is missing below the folder `make_below`, or below the root where the path does not begin with that folder, is
-    made with exactly that mode whatever the umask.
-    Raises OSError; UntrustedError where another user owns it, may write it, or may put another one in its place.
+    Missing folders below `make_below` are made, with exactly that mode whatever the umask; where the path does not
+    begin with `make_below`, all missing folders are.
+    Raises OSError; UntrustedError where another user owns the folder, may write it, or may replace it.
     """
     if make_below is not None and not f"{path}/".startswith(f"{make_below.rstrip('/')}/"):
         make_below = "/"
@@ -39,7 +38,7 @@ def open_folder(path: str, make_below: "str | None" = None, mode: int = 0o700) -
 
 
 def check_folder(path: str, make_below: "str | None" = None) -> None:
-    """Check the folder in the same way, where the path itself is used from then on.
+    """Check a folder as `open_folder` does, for a caller that then uses the path.
 
     Raises OSError; UntrustedError.
     """
@@ -47,38 +46,38 @@ def check_folder(path: str, make_below: "str | None" = None) -> None:
 
 
 def obstacle(path: str) -> "UntrustedError | None":
-    """Return why no folder at that path can be the effective user's, whether it is there yet or not.
+    """Return why a folder at that path, existing or to be made, cannot be the effective user's own; None if it can.
 
-    None also where the effective user can mend what is wrong.
+    Returns None also where the effective user can remove the obstacle by chmod(1).
     """
     try:
         os.close(path_walk.open_folder(path, OWNER_RULE))
     except UntrustedError as error:
         return None if error.is_ours else error
     except OSError:
-        # The path ends before its last component.
+        # A component of the path does not exist yet.
         pass
     return None
 
 
 def find(path: str) -> path_walk.Entry:
-    """Return the place that a path leads to, in a folder of the effective user's or root's; the caller closes it.
+    """Return the entry that a path leads to, in a folder of the effective user or root; the caller closes it.
 
-    Raises OSError; UntrustedError where another user may put something else in its place.
+    Raises OSError; UntrustedError where another user may replace the entry.
     """
     return path_walk.find(path, OWNER_RULE)
 
 
 def open_to_read(path: str) -> int:
-    """Return a descriptor for reading of a file that the effective user or root has made.
+    """Return a descriptor for reading a file of the effective user or root.
 
-    Raises OSError; UntrustedError where another user owns it, may write it, or may put another one in its place.
+    Raises OSError; UntrustedError where another user owns the file, may write it, or may replace it.
     """
     entry = find(path)
     try:
         fd = os.open(entry.name, READ_FLAGS, dir_fd=entry.folder)
         try:
-            judge_file(fd, path)
+            check_file(fd, path)
             if os.fstat(fd).st_nlink > 1 and ownership.is_open(entry.of_folder, entry.folder):
                 raise UntrustedError(
                     "It has another name as well (a hard link), and other users may make names there", path
@@ -91,10 +90,10 @@ def open_to_read(path: str) -> int:
         entry.close()
 
 
-def judge_file(fd: int, shown: str) -> None:
-    """Check that an open file is the effective user's or root's, and closed to others.
+def check_file(fd: int, shown: str) -> None:
+    """Check that an open file belongs to the effective user or root, and that no other user may write it.
 
-    Raises UntrustedError.
+    Raises UntrustedError, which names the path `shown`.
     """
     found = os.fstat(fd)
     if not ownership.is_trusted(found.st_uid):
@@ -105,14 +104,14 @@ def judge_file(fd: int, shown: str) -> None:
 
 class _Rule:
     def enter(self, fd: int, found: os.stat_result, shown: str) -> None:
-        """Judge a folder; raises UntrustedError where another user may replace what comes next in it."""
+        """Check a folder; raise UntrustedError where another user may replace the next component in it."""
         if not ownership.is_trusted(found.st_uid):
             raise UntrustedError(f"It belongs to another user ({ownership.name(found.st_uid)})", shown)
         if not ownership.is_sticky(found) and ownership.is_open(found, fd):
             raise UntrustedError("Other users may write it", shown, is_ours=ownership.is_us(found.st_uid))
 
     def follow(self, folder: int, of_folder: os.stat_result, link: os.stat_result, shown: str) -> None:
-        """Judge a link; raises UntrustedError where another user has planted it in a sticky folder."""
+        """Check a link; raise UntrustedError where another user may have made it, in a sticky folder."""
         if not ownership.is_open(of_folder, folder):
             return
         if not ownership.is_trusted(link.st_uid):

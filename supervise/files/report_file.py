@@ -1,6 +1,6 @@
-"""The report's file: whether it can be written, and writing it whole or not at all.
+"""The file of `--report`: checks that it can be written, and writes it whole or not at all.
 
-Built-in modules alone at the top: the check is made before the command is born.
+Only built-in modules are imported at the top, since the check is made before the command starts.
 """
 
 import errno
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
     from supervise.files.path_walk import Entry
 
 READER_WAIT_SECONDS = 2.0
-"""Seconds to wait in all for a reader of a FIFO, a terminal or the like."""
+"""Seconds to wait in all for the reader of a FIFO, a terminal or another file that can block."""
 READER_POLL_SECONDS = 0.02
-"""Seconds between two looks."""
+"""Seconds between two attempts to open or to write such a file."""
 REFUSED_BY_FOLDER = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY, errno.EXDEV)
-"""The folder takes no new file or no rename (a mount point), but the file itself may still be written."""
+"""Errors of a folder that takes no new file or no rename (a mount point), so that the file is written in place."""
 NONBLOCKING_FLAGS = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 PIPE_WRITE_BYTES = 4096
-"""Bytes that a pipe takes at once when poll(2) says that it takes any (pipe(7), PIPE_BUF)."""
+"""Bytes that a pipe takes without blocking when poll(2) reports it writable (pipe(7), PIPE_BUF)."""
 
 
 def check(path: str) -> "str | None":
-    """Why a report could not be written to that path: one line; None where it could, as far as one can tell.
+    """Return, as one line, why a report cannot be written to that path; None where no obstacle is found.
 
-    Nothing is opened or made: even an open and close would end a reader of a FIFO, or tell one who watches the file
-    that it is finished.
+    The check opens and makes nothing: an open and close would end the reader of a FIFO, and a process that watches the
+    file (inotify(7)) would take it for finished.
     """
     try:
         number = _obstacle(path)
@@ -42,12 +42,12 @@ def check(path: str) -> "str | None":
 
 
 def write(path: str, report: "Mapping[str, object]") -> "str | None":
-    """Write it as one line of JSON; why it could not be written, or None.
+    """Write the report as one line of JSON; return why it cannot be written, or None.
 
-    A regular file, or one that is not there yet, is replaced by a rename, so that whoever reads it finds the old
-    report or the new one.  Without fsync: that guards against a loss of power alone, in which the run is lost too, and
-    on a busy disk it would hold up our exit for seconds.  Anything else is written in place, and given up where nobody
-    reads for two seconds.
+    A regular or missing file is replaced by a rename, so that a reader finds the old report or the new one.  There is
+    no fsync(2): it would guard against a loss of power alone, which loses the run too, and could delay the exit by
+    seconds on a busy disk.  Any other file is written in place; the write is given up where no process reads the file
+    for READER_WAIT_SECONDS.
     """
     import json
 
@@ -67,9 +67,9 @@ def write(path: str, report: "Mapping[str, object]") -> "str | None":
 
 
 def read(path: str) -> bytes:
-    """Return the bytes of the file at that place; none where that is no regular file that may be read.
+    """Return the content of the regular file at that path.
 
-    Raises OSError.
+    Raises OSError, also where the file is not regular.
     """
     fd = user_files.open_regular(path, os.O_RDONLY)
     try:
@@ -91,11 +91,11 @@ def _line(path: str, error: "OSError | ValueError") -> str:
 
 
 def _obstacle(path: str) -> int:
-    """The errno that writing would meet; 0 for none."""
+    """Return the errno that a write would raise; 0 for none."""
     place = user_files.find(path)
     try:
         if place.is_descriptor:
-            # The link shows how it was opened (proc(5), /proc/PID/fd).
+            # The mode of the link shows how the descriptor was opened (proc(5), /proc/PID/fd).
             mode = os.lstat(place.name, dir_fd=place.folder).st_mode
             return 0 if mode & stat.S_IWUSR else errno.EBADF
         name = "." if place.found is None else place.name
@@ -110,7 +110,7 @@ def _obstacle(path: str) -> int:
 
 
 def _is_on_proc(place: "Entry") -> bool:
-    """Return whether the folder is in /proc, where no file can be made whatever the mode says: a closed descriptor."""
+    """Return whether the folder is in /proc, where no file can be made whatever its mode: the path is a closed fd."""
     try:
         return place.of_folder.st_dev == os.stat("/proc/self").st_dev
     except OSError:
@@ -118,14 +118,14 @@ def _is_on_proc(place: "Entry") -> bool:
 
 
 def _is_replaceable(place: "Entry") -> bool:
-    """Return whether a regular file, or nothing, stands at that place."""
+    """Return whether the entry is a regular file, or no file yet."""
     return place.found is None or stat.S_ISREG(place.found.st_mode)
 
 
 def _replace(place: "Entry", name: str, data: bytes) -> bool:
-    """Put a new file, `name` until it is whole, in the place of the old one; False where the folder forbids that.
+    """Replace the entry by a new file, called `name` until it is whole; return False where the folder forbids that.
 
-    Raises OSError where the new file cannot be written whole: then the old one stays as it was.
+    Raises OSError where the new file cannot be written whole; the old file is unchanged then.
     """
     try:
         name, fd = _make_beside(place, name)
@@ -148,10 +148,10 @@ def _replace(place: "Entry", name: str, data: bytes) -> bool:
 
 
 def _make_beside(place: "Entry", name: str) -> "tuple[str, int]":
-    """Make a new file in the folder; return its name, and a descriptor.
+    """Make a new file in the entry's folder; return its name and a descriptor.
 
-    The run's name for it can be taken: by a supervisor that was killed while it wrote, whose guardian writes the report
-    again, or by another user, who cannot guess the second one.
+    A file of that name may exist: from a supervisor that was killed while it wrote and whose guardian writes the report
+    now, which is removed; or from another user, in which case a name with 64 random bits is used.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
@@ -164,18 +164,18 @@ def _make_beside(place: "Entry", name: str) -> "tuple[str, int]":
         else:
             name += f"-{os.urandom(8).hex()}"
     except FileNotFoundError:
-        # The process that wrote this file has removed it meanwhile.
+        # The process that made this file has just removed it.
         pass
     return name, os.open(name, flags, 0o666, dir_fd=place.folder)
 
 
 def _keep_mode(place: "Entry", fd: int) -> None:
-    """Mode and owner of the file that is there already; a new one has those that a shell's redirection gives."""
+    """Give the new file the mode and the owner of the old one; without an old file it keeps those of open(2)."""
     old, new = place.found, os.fstat(fd)
     if old is None:
         return
     if (old.st_uid, old.st_gid) != (new.st_uid, new.st_gid):
-        # All but root are refused this.  Then the old owner loses nothing but a file that the caller may replace.
+        # Only root may change an owner.  Else the new file belongs to the caller, who may replace the old one anyway.
         try:
             os.fchown(fd, old.st_uid, old.st_gid)
         except PermissionError:
@@ -184,18 +184,18 @@ def _keep_mode(place: "Entry", fd: int) -> None:
 
 
 def _write_descriptor(place: "Entry", data: bytes) -> None:
-    """Write to a descriptor that is open already.
+    """Write to an open descriptor, named as /dev/fd/N or /proc/PID/fd/N.
 
-    A descriptor must not be followed to its file's name: the file would be replaced under the process that holds it
-    open.  Raises OSError.
+    The file behind it is not replaced by a rename: the process that has it open would keep the old file.
+    Raises OSError.
     """
     assert place.found
     mode = place.found.st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISSOCK(mode)):
-        # A pipe or a terminal, opened anew, can be written without blocking and without changing the shared one.
+        # A pipe or a terminal is opened again: O_NONBLOCK then does not change the shared open file description.
         _write_in_place(place, data)
     elif os.path.samestat(place.of_folder, os.stat("/proc/self/fd")):
-        # Opened anew, a file would be written from its beginning, over what stands there; a socket cannot be.
+        # A regular file that is opened again would be overwritten from its beginning; a socket cannot be opened.
         _write_all(int(place.name), data)
     else:
         raise OSError(errno.EBADF, "The descriptor is another process's")
@@ -208,7 +208,7 @@ def _write_in_place(place: "Entry", data: bytes) -> None:
         try:
             _write_all(fd, data)
         except OSError:
-            # No half report: nothing at all is what the reader can make something of.
+            # An empty file is better for a reader than half a report.
             if is_regular:
                 os.ftruncate(fd, 0)
             raise
@@ -219,9 +219,9 @@ def _write_in_place(place: "Entry", data: bytes) -> None:
 
 
 def _open_for(place: "Entry") -> int:
-    """Return a descriptor that never blocks.
+    """Return a non-blocking descriptor for writing; wait READER_WAIT_SECONDS for a reader of a FIFO.
 
-    Raises OSError: ENXIO where no process has come to read from a FIFO.
+    Raises OSError: ENXIO where no process opens the FIFO for reading.
     """
     for _ in range(round(READER_WAIT_SECONDS / READER_POLL_SECONDS)):
         try:
@@ -234,9 +234,9 @@ def _open_for(place: "Entry") -> int:
 
 
 def _write_all(fd: int, data: bytes) -> None:
-    """All of it, as long as somebody takes it.
+    """Write all of the data, and wait READER_WAIT_SECONDS in all for a reader.
 
-    Raises OSError: ETIMEDOUT where nobody did for too long.
+    Raises OSError: ETIMEDOUT where the reader takes too long.
     """
     import select
 

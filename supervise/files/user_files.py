@@ -1,15 +1,15 @@
-"""Files at paths that the user names (`--report`, `--log`, `--events`), wherever they lie.
+"""Opens files at paths that the user names (`--report`, `--log`, `--events`), in any folder.
 
-Whether the user may write there is the kernel's to judge.  What is judged here is what another user may have planted:
+The kernel decides whether the user may write there.  This module refuses what another user may have planted:
 
-- A link is followed where its folder is closed to others, and elsewhere only where the caller, root or the owner of the
-  folder made the link.
-- A file, FIFO or device that is there already is used on the same condition in a folder that is sticky or open to all,
-  as the kernel's protected_regular and protected_fifos have it.
-- The owner of a folder counts for that only where the folder itself was not made by that user in a folder open to
-  others: a user that may make `/tmp/x` may make `/tmp/x/report.json` with it.
-- A file or link with a second name counts as planted in a folder open to others: any user can give a file of the
-  caller's another name there (link(2), where protected_hardlinks is off).
+- A link is followed where its folder is closed to other users.  Elsewhere it is followed only where the caller, root or
+  the owner of the folder made it.
+- An existing file, FIFO or device in a folder that is sticky or open to all is used only if one of these three made it,
+  as with the kernel's protected_regular and protected_fifos (proc_sys_fs(5)).
+- The owner of a folder does not count where that user made the folder in a folder that is open to others: a user that
+  can make `/tmp/x` can make `/tmp/x/report.json` too.
+- A file or link with a second name, in a folder that is open to others, counts as planted: any user can give a file of
+  the caller another name there (link(2), where protected_hardlinks is off).
 """
 
 import os
@@ -26,25 +26,25 @@ if TYPE_CHECKING:
 
 APPEND_FLAGS = os.O_APPEND | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC
 OPEN_TRIES = 10
-"""How often a file is opened again that another process makes or removes at the same moment."""
+"""Attempts to open a file that another process makes or removes at the same moment."""
 
 
 def locate(path: str) -> Entry:
-    """Return the place that a path leads to, its links judged and what stands there not; the caller closes it.
+    """Return the entry that a path leads to, after a check of its links but not of the entry; the caller closes it.
 
-    Raises OSError; UntrustedError where another user has planted a link on the way.
+    Raises OSError; UntrustedError where another user has planted a link on the path.
     """
     return path_walk.find(path, _Rule())
 
 
 def find(path: str) -> Entry:
-    """Return the place that a path leads to, judged; the caller closes it.
+    """Return the entry that a path leads to, after a check of its links and of the entry; the caller closes it.
 
-    Raises OSError; UntrustedError where another user has planted what stands there or a link on the way.
+    Raises OSError; UntrustedError where another user has planted the file or a link on the path.
     """
     entry = locate(path)
     try:
-        judge(entry)
+        check_entry(entry)
     except BaseException:
         entry.close()
         raise
@@ -52,24 +52,24 @@ def find(path: str) -> Entry:
 
 
 def open_folder(path: str) -> int:
-    """Return a descriptor (O_PATH) of that folder; what is missing of it is made, for the caller alone.
+    """Return a descriptor (O_PATH) of that folder; missing folders are made with mode 0700.
 
-    Raises OSError; UntrustedError where another user has planted a link on the way.
+    Raises OSError; UntrustedError where another user has planted a link on the path.
     """
     return path_walk.open_folder(path, _Rule(), make_below="")
 
 
-def judge(entry: Entry) -> None:
-    """Check that no other user has planted what stands at that place.
+def check_entry(entry: Entry) -> None:
+    """Check that no other user has planted the file of that entry.
 
     Raises UntrustedError.
     """
     if entry.found is not None and not entry.is_descriptor and not S_ISDIR(entry.found.st_mode):
-        _judge(entry.folder, entry.of_folder, entry.found, entry.shown)
+        _check(entry.folder, entry.of_folder, entry.found, entry.shown)
 
 
 def open_at(entry: Entry, flags: int) -> int:
-    """Return a descriptor of what stands at that place, judged again by what was opened.
+    """Open the file of that entry, check the open file again, and return its descriptor.
 
     Raises OSError.
     """
@@ -77,7 +77,7 @@ def open_at(entry: Entry, flags: int) -> int:
         return os.open(entry.name, flags & ~os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=entry.folder)
     fd = os.open(entry.name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=entry.folder)
     try:
-        _judge(entry.folder, entry.of_folder, os.fstat(fd), entry.shown)
+        _check(entry.folder, entry.of_folder, os.fstat(fd), entry.shown)
     except BaseException:
         os.close(fd)
         raise
@@ -85,9 +85,9 @@ def open_at(entry: Entry, flags: int) -> int:
 
 
 def open_to_append(path: str, *, may_make: bool = True) -> int:
-    """Return a descriptor to append to that file, which others may write as well; it never blocks.
+    """Return a non-blocking descriptor to append to that file, which other processes may write too.
 
-    Raises OSError.
+    The file is made where it is missing and `may_make` is set.  Raises OSError.
     """
     error: OSError = FileExistsError(EEXIST, "Another process keeps changing it", path)
     for _ in range(OPEN_TRIES):
@@ -103,7 +103,7 @@ def open_to_append(path: str, *, may_make: bool = True) -> int:
                 )  # fmt: skip
             if entry.is_descriptor:
                 return _again(entry)
-            # A FIFO is opened for reading too: without a reader, an open for writing would fail or wait for ever.
+            # A FIFO is opened for reading too: without a reader, an open for writing alone fails (ENXIO, fifo(7)).
             return open_at(entry, (os.O_RDWR if S_ISFIFO(entry.found.st_mode) else os.O_WRONLY) | APPEND_FLAGS)
         except FileExistsError:
             continue
@@ -111,7 +111,7 @@ def open_to_append(path: str, *, may_make: bool = True) -> int:
             if not may_make:
                 raise
             if entry.found is None:
-                # The file is perhaps not removed just now: in /proc none can be made, and its folder may be gone.
+                # The cause may be lasting: no file can be made in /proc, or in a removed folder.
                 error = FileNotFoundError(ENOENT, missing.strerror, path)
         finally:
             entry.close()
@@ -119,11 +119,11 @@ def open_to_append(path: str, *, may_make: bool = True) -> int:
 
 
 def _again(entry: Entry) -> int:
-    """Return a descriptor of a file that is open already: `/dev/stderr`, `/dev/fd/3`.
+    """Return a descriptor for a file that is open already: `/dev/stderr`, `/dev/fd/3`.
 
-    Opened anew, a regular file would be written from its beginning, over what its other writers have put there.  A pipe
-    or a terminal is better opened anew, since then it does not block and the shared one is left as it is; but the file
-    of another user, as after su(1), is not opened again.
+    A regular file or a socket is duplicated: opened again, the file would be overwritten from its beginning, and the
+    socket could not be opened.  A pipe or a terminal is opened again, so that O_NONBLOCK does not change the shared
+    open file description; it is duplicated where that is refused, since it belongs to another user, as after su(1).
     Raises OSError.
     """
     is_own = os.path.samestat(entry.of_folder, os.stat("/proc/self/fd"))
@@ -142,10 +142,10 @@ def _again(entry: Entry) -> int:
 
 
 def replace(entry: Entry, name: str, fd: int, fill: "Callable[[int], object]") -> None:
-    """Fill a new file of the same folder, `name`, and rename it to what stands at that place.
+    """Replace the file of that entry by a new file of the same folder, `name`, which `fill` writes.
 
-    `fd` is that file, open to write, and is closed here.  A reader of the place finds the old file or the new
-    one, each of them whole; where the new one cannot be filled or renamed, it is removed and the error is raised.
+    `fd` is the new file, open for writing, and is closed here.  A reader finds the old file or the new one, each whole.
+    Where the new file cannot be written or renamed, it is removed, and the error is raised.
     """
     try:
         try:
@@ -157,15 +157,15 @@ def replace(entry: Entry, name: str, fd: int, fill: "Callable[[int], object]") -
         try:
             os.unlink(name, dir_fd=entry.folder)
         except OSError:
-            # The folder is gone, say; the first error tells more.
+            # The folder was removed, say; the first error says more.
             pass
         raise
 
 
 def open_regular(path: str, flags: int) -> int:
-    """Return a descriptor of the regular file that is there.
+    """Return a descriptor of the regular file at that path.
 
-    Raises OSError.
+    Raises OSError; FileNotFoundError where the file is not regular.
     """
     entry = find(path)
     try:
@@ -178,24 +178,24 @@ def open_regular(path: str, flags: int) -> int:
 
 class _Rule:
     def enter(self, fd: int, found: os.stat_result, shown: str) -> None:
-        """Pass any folder: the kernel judges what the user may do in it."""
+        """Accept any folder: the kernel decides what the user may do in it."""
 
     def follow(self, folder: int, of_folder: os.stat_result, link: os.stat_result, shown: str) -> None:
-        """Judge a link; raises UntrustedError where another user has planted it."""
-        _judge_owner("link", folder, of_folder, link, shown, is_shared=ownership.is_open(of_folder, folder))
-        _judge_names(folder, of_folder, link, shown)
+        """Check a link; raise UntrustedError where another user has planted it."""
+        _check_owner("link", folder, of_folder, link, shown, is_shared=ownership.is_open(of_folder, folder))
+        _check_second_names(folder, of_folder, link, shown)
 
 
-def _judge(folder: int, of_folder: os.stat_result, found: os.stat_result, shown: str) -> None:
+def _check(folder: int, of_folder: os.stat_result, found: os.stat_result, shown: str) -> None:
     is_for_all = bool(of_folder.st_mode & S_IWOTH)
     is_shared = is_for_all or (ownership.is_sticky(of_folder) and ownership.is_open(of_folder, folder))
     kind = "FIFO" if S_ISFIFO(found.st_mode) else "file"
-    _judge_owner(kind, folder, of_folder, found, shown, is_shared=is_shared)
+    _check_owner(kind, folder, of_folder, found, shown, is_shared=is_shared)
     if S_ISREG(found.st_mode):
-        _judge_names(folder, of_folder, found, shown)
+        _check_second_names(folder, of_folder, found, shown)
 
 
-def _judge_owner(
+def _check_owner(
     kind: str, folder: int, of_folder: os.stat_result, found: os.stat_result, shown: str, *, is_shared: bool
 ) -> None:
     if ownership.is_trusted(found.st_uid):
@@ -204,7 +204,7 @@ def _judge_owner(
         raise UntrustedError(f"The {kind} there was made by another user ({ownership.name(found.st_uid)})", shown)
 
 
-def _judge_names(folder: int, of_folder: os.stat_result, found: os.stat_result, shown: str) -> None:
+def _check_second_names(folder: int, of_folder: os.stat_result, found: os.stat_result, shown: str) -> None:
     if found.st_nlink > 1 and ownership.is_open(of_folder, folder):
         raise UntrustedError(
             "The file there has another name as well (a hard link), and other users may make names there", shown
@@ -212,7 +212,7 @@ def _judge_names(folder: int, of_folder: os.stat_result, found: os.stat_result, 
 
 
 def _is_planted(folder: int, of_folder: os.stat_result) -> bool:
-    """Return whether another user made the folder, or one above it, in a folder that is open to others."""
+    """Return whether another user made the folder, or a folder above it, in a folder that is open to others."""
     at = os.dup(folder)
     try:
         while not ownership.is_trusted(of_folder.st_uid):

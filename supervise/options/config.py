@@ -196,7 +196,7 @@ def _open(file: str, *, is_named: bool) -> int:
         fd = user_files.open_at(entry, private_files.READ_FLAGS)
         try:
             if not _is_null(os.fstat(fd)):
-                private_files.judge_file(fd, file)
+                private_files.check_file(fd, file)
         except BaseException:
             os.close(fd)
             raise

@@ -53,10 +53,10 @@ class Guardian:
     """The guardian as the supervisor sees it."""
 
     def __init__(
-        self, pid: int, line: "SupervisorEnd", has_terminal: bool, leave: int, permit: int, mask: "Iterable[int]"
+        self, pid: int, end: "SupervisorEnd", has_terminal: bool, leave: int, permit: int, mask: "Iterable[int]"
     ) -> None:
         self.pid = pid
-        self.channel = line
+        self.channel = end
         self.has_terminal = has_terminal
         """The supervisor has a controlling terminal, and shares it with the command."""
         self._leave = leave

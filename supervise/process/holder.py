@@ -165,16 +165,16 @@ class Holder:
             _kill_group(pid)
         if self.reap():
             return
-        stop = self._load()
+        kill = self._load()
         if not self.stopping_since:
-            stop.ask_all(os.getpid(), self._stop_signal)
+            kill.ask_all(os.getpid(), self._stop_signal)
             self._signal_unseen(self._stop_signal)
             self.stopping_since = monotonic()
         until = self.stopping_since + self._grace
         while not self.reap() and monotonic() < until:
             self._wait(until - monotonic())
         self._signal_unseen(_signal.SIGKILL)
-        stop.kill_all(os.getpid(), self._own_group(), self.reap, self._wait)
+        kill.kill_all(os.getpid(), self._own_group(), self.reap, self._wait)
 
     def reap(self) -> bool:
         """Reap all children that have died, and report the command's end; return whether no child is left."""

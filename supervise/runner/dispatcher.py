@@ -85,7 +85,7 @@ class Runner:
         self.stop_orders = StopOrders(launched, self._report_suspect)
         self._listeners: list[Listener] = []
         self._has_ended = False
-        """The listeners have heard of the end."""
+        """`Listener.on_end` has been called."""
         self._signals = SignalEvents(self)
         self._observer = Observer(launched, self.policy, self.notices, self.now)
         self._counted = dict.fromkeys(launched.streams.pumps, 0)
@@ -93,7 +93,7 @@ class Runner:
         self._asked = 0
         """The number of the last question whether the command lives."""
         self._waiting: deque[Event] = deque()
-        """Events that come of the actions of another event, which the machine handles first."""
+        """Events that the machine has not handled yet: an action of one event can bring another event."""
         self.take_terminal()
 
     def now(self) -> float:
@@ -105,7 +105,7 @@ class Runner:
         return self.launched.child.holder()
 
     def listen(self, listener: Listener) -> None:
-        """Have the listener hear of what happens from now on, after those that came before it."""
+        """Call the listener's methods from now on, after those of earlier listeners."""
         self._listeners.append(listener)
 
     def say(self, item: ReportItem) -> None:

@@ -1,10 +1,10 @@
-"""Modules that trio imports and no run uses: each is loaded at its first use, which never comes.
+"""The import of trio without the modules that supervise never uses: a stand-in loads each of them at its first use.
 
-A module takes time and memory at three ends: when it is loaded, as long as the command runs, and at the supervisor's
-exit, which the caller waits for and which takes a tenth of a millisecond for each megabyte.  Without TLS, DTLS, names
-of hosts and a search for the C library, trio takes 3 MB of memory and 4 MB of mapped files less, and needs no process
-of `ldconfig`.  `importlib.util.LazyLoader` was rejected: it loads a module as soon as any code looks at `__file__`, and
-`inspect` looks at that of all modules.
+An unused module costs time when it is loaded, memory while the command runs, and time again at the supervisor's exit,
+which the caller waits for: a tenth of a millisecond for each megabyte.  Without TLS, DTLS, names of hosts and a search
+for the C library, trio takes 3 MB of memory and 4 MB of mapped files less, and needs no process of `ldconfig`.
+`importlib.util.LazyLoader` was rejected: it loads a module as soon as any code reads `__file__`, and `inspect` reads
+that of all modules.
 """
 
 import sys
@@ -13,17 +13,17 @@ from types import ModuleType
 
 NEVER_USED = ("ssl", "hmac", "idna", "ipaddress", "subprocess")
 SEARCH = "ctypes.util"
-"""The module by which trio looks for the C library, to name its threads."""
+"""The module with which trio searches for the C library, to name its threads."""
 C_LIBRARY = "libc.so.6"
-"""The name of that library under Linux; where there is another one (musl), trio's threads have no names."""
+"""The name of the C library of most Linux systems; with another one (musl) trio's threads have no names."""
 
 
 class _Later(ModuleType):
-    """Stands for a module until an attribute of that module is asked for."""
+    """Stands for a module until an attribute of the module is read."""
 
     def __getattr__(self, name: str) -> object:
         if name.startswith("__"):
-            # `inspect` asks all modules for such names.
+            # `inspect` reads such names of all modules.
             raise AttributeError(name)
         _withdraw(self)
         return getattr(import_module(self.__name__), name)
@@ -32,7 +32,7 @@ class _Later(ModuleType):
 def load_trio() -> None:
     """Import trio, without the modules that it never uses here.
 
-    All other code that imports one of these modules gets the module itself.  Raises what an import raises.
+    Other code that imports one of these modules gets the module itself.  Raises the errors of an import.
     """
     import ctypes
 
@@ -51,7 +51,7 @@ def load_trio() -> None:
 
 
 def _withdraw(module: _Later) -> None:
-    """Let the next import find the module itself."""
+    """Remove the stand-in, so that the next import loads the module itself."""
     name = module.__name__
     if sys.modules.get(name) is module:
         del sys.modules[name]

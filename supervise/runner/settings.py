@@ -1,4 +1,4 @@
-"""The machine's policy, from what the options say."""
+"""The machine's policy, made from the values of the options."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,10 +12,10 @@ STREAMS = ("stdout", "stderr", "both")
 
 
 def policy_of(values: Mapping[str, Any], outer_deadline: float | None = None) -> Policy:
-    """Return the machine's part of the options.
+    """Return the policy for these values of the options.
 
-    `values`: by the keys of the table of options, each of the type that its row's reader returns, which mypy cannot
-    know.  `outer_deadline`: the deadline of a run around this one, in seconds since this run began.
+    `values` has the keys of the table of options; each value is of the type that its row's reader returns, which mypy
+    cannot know.  `outer_deadline` is the deadline of an outer run, in seconds since this run began.
     """
     fields = {name: values[name] for name in Policy.__dataclass_fields__ if name in values}
     fields["outer_deadline"] = outer_deadline
@@ -28,7 +28,7 @@ def policy_of(values: Mapping[str, Any], outer_deadline: float | None = None) ->
     fields["idle_on"] = frozenset(STREAMS if idle_on == "both" or values["pty"] else (idle_on,))
     fields["extend_on"] = frozenset(values["extend_on"])
     fields["success_codes"] = frozenset(values["success_codes"])
-    # Where nobody would be told, the signal need not wait for a look at the tree.
-    is_heard = not values["quiet"] or values["report"] or values["events"] or not values["no_record"]
-    fields["diagnose"] = values["diagnose"] == "on" and bool(is_heard)
+    # A run without a reader needs no diagnosis, and its signal need not wait for a snapshot.
+    has_reader = not values["quiet"] or values["report"] or values["events"] or not values["no_record"]
+    fields["diagnose"] = values["diagnose"] == "on" and bool(has_reader)
     return Policy(**fields)

@@ -95,14 +95,12 @@ def tick_start(attempt: Attempt, event: Tick, now: float) -> list[Action]:
     first = next((event for event in attempt.postponed if isinstance(event, Cancel)), None)
     due = due_in_start(attempt)
     if due and now >= due.at and not (first and first.at < due.at):
-        return shutdown.give_up_start(
-            attempt, replace(timeout(due, now), reason=UNSTARTED_REASON, is_unstarted=True), now
-        )
-    if first is None:
+        cause = timeout(due, now)
+    elif first:
+        cause = shutdown.cancellation(first)
+    else:
         return []
-    return shutdown.give_up_start(
-        attempt, replace(shutdown.cancellation(first), reason=UNSTARTED_REASON, is_unstarted=True), now
-    )
+    return shutdown.give_up_start(attempt, replace(cause, reason=UNSTARTED_REASON, is_unstarted=True), now)
 
 
 # --- RUNNING

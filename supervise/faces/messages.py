@@ -111,7 +111,7 @@ class StderrMessages:
             case Verdict():
                 return [f"{_verdict(item.cause)}; {_stopping(item)}"]
             case KillOrdered(why):
-                again = "asked again: " if why == "again" else ""
+                again = "a second request to stop: " if why == "again" else ""
                 return [f"{again}killing what is left with KILL"]
             case RetryScheduled():
                 delay, why = phrases.measured(item.delay), phrases.why(item.outcome)
@@ -155,7 +155,7 @@ class StderrMessages:
             text = "no other attempt will follow then"
         else:
             text = f"{self._so_far(item)}the command will be stopped with {signal_name(self._policy.signal)}"
-        return head + text + (f"; sent it {signal_name(item.signal)}" if item.signal else "")
+        return head + text + (f"; sent {signal_name(item.signal)} to the command" if item.signal else "")
 
     def _final(self, outcome: Outcome, moment: Moment) -> list[str]:
         if self._next_attempt and outcome.cause and outcome.cause.kind != "spawn_failed":
@@ -174,7 +174,7 @@ class StderrMessages:
         if item.why == "time":
             return "the run has no time left for another attempt"
         if item.why == "output":
-            return "something was printed, and --retry-if-silent was asked for"
+            return "the command has printed, and --retry-if-silent is set"
         word = RETRIED.get(item.outcome.name)
         if word is None:
             return f"--retry-on has no word for {item.outcome.name}"

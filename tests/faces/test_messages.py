@@ -68,7 +68,7 @@ NORMAL: list[tuple[ReportItem, list[str]]] = [
     ),
     (
         Warned("completion", 10.0, 10.0, 610.0, None, 10),
-        ["completion limit in 10s (14:07:10+01:00): the command will be stopped with TERM; sent it USR1"],
+        ["completion limit in 10s (14:07:10+01:00): the command will be stopped with TERM; sent USR1 to the command"],
     ),
     (
         Warned("access", 10.0, 10.0, 610.0),
@@ -138,7 +138,7 @@ NORMAL: list[tuple[ReportItem, list[str]]] = [
     ),
     (Diagnosis(()), []),
     (KillOrdered("grace"), ["killing what is left with KILL"]),
-    (KillOrdered("again"), ["asked again: killing what is left with KILL"]),
+    (KillOrdered("again"), ["a second request to stop: killing what is left with KILL"]),
     (
         Stragglers((SLEEP, Process(814, "x"))),
         ["left running: pid 813 sleep (uid 1000, state S)", "left running: pid 814 x"],

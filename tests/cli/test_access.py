@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.access import free_port, is_access, run
 from tests.support.harness import PYTHON, Ended, Place, child, name_of, wait_until
+from tests.support.programs import localhost_needed
 
 
 def is_access_timeout(ended: Ended, *tried: str) -> None:
@@ -187,6 +188,8 @@ def test_a_port_gives_access_when_a_late_server_listens(supervise: Place) -> Non
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
 def test_a_port_with_a_host_gives_access(supervise: Place, host: str) -> None:
+    if host == "localhost":
+        localhost_needed()
     port = free_port()
     sign = f"port={host}:{port}"
     is_access(run(supervise, "-a", "20", "-t", "1", "--access-on", sign, "--", *child(f"listen={port}", "stay")), sign)
@@ -310,6 +313,7 @@ def test_an_http_redirect_gives_access_and_errors_do_not(supervise: Place) -> No
 
 
 def test_a_real_http_server_gives_access(supervise: Place) -> None:
+    localhost_needed()
     port = free_port()
     server = f"sleep 0.5; exec {sys.executable} -m http.server {port} --bind 127.0.0.1"
     sign = f"http=http://localhost:{port}/"

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.access import free_port, is_access, run
 from tests.support.harness import PYTHON, Ended, Place, child
-from tests.support.programs import needed
+from tests.support.programs import localhost_needed, needed
 
 SERVER = """
 import http.server, ssl, sys
@@ -74,6 +74,7 @@ def test_a_certificate_that_ssl_cert_file_names_gives_access(supervise: Place, c
 
 
 def test_a_certificate_of_another_host_is_no_access(supervise: Place, certificate: tuple[str, str]) -> None:
+    localhost_needed()
     why = last_tried(*access_of(supervise, "localhost", *certificate, env={"SSL_CERT_FILE": certificate[0]}))
     assert why == "certificate verify failed: Hostname mismatch, certificate is not valid for 'localhost'"
 

@@ -19,11 +19,14 @@ ATTEMPTS = 200
 
 
 def masters(pid: int) -> int:
-    """Return how many descriptors of that process are the master of a terminal; 0 where the process is gone."""
+    """Return how many descriptors of that process are the master of a terminal; 0 where the process is gone.
+
+    Of a process that is about to end the kernel does not let another one see the descriptors (ptrace(2), EACCES).
+    """
     found = 0
     try:
         paths = [*Path(f"/proc/{pid}/fd").iterdir()]
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
         paths = []
     for path in paths:
         try:

@@ -6,6 +6,7 @@ installs every such program.
 
 import os
 import shutil
+import socket
 
 import pytest
 
@@ -20,6 +21,14 @@ def needed(name: str) -> str:
         missing(f"there is no {name} on this machine")
     assert found
     return found
+
+
+def localhost_needed() -> None:
+    """Skip the test where the name `localhost` has no address: a bare machine has no /etc/hosts (hosts(5))."""
+    try:
+        socket.getaddrinfo("localhost", None)
+    except socket.gaierror:
+        missing("this machine does not know localhost")
 
 
 def missing(reason: str) -> None:

@@ -136,6 +136,7 @@ def probe_failed(attempt: Attempt, event: ProbeFailed, now: float) -> list[Actio
 
 
 def _give_access(attempt: Attempt, how: str, at: float) -> list[Action]:
+    """Give access at `at`, unless access came before or the access deadline is earlier."""
     access = attempt.deadlines.access
     # A sign later than the access deadline gives no access, even if the deadline is not decided yet.
     if access is None or at > access.at:
@@ -219,6 +220,7 @@ def tick(attempt: Attempt, event: Tick, now: float) -> list[Action]:
 
 
 def _take_sample(attempt: Attempt, now: float) -> list[Action]:
+    """Order a sample, and note when."""
     attempt.sampled_at = now
     return [TakeSample()]
 

@@ -86,6 +86,7 @@ def _is_named(policy: Policy, outcome: Outcome) -> bool:
 
 
 def _is_cancelled(attempt: Attempt) -> bool:
+    """Return whether a user has cancelled the run."""
     return attempt.last_cancel is not None or any(isinstance(event, Cancel) for event in attempt.postponed)
 
 
@@ -166,6 +167,7 @@ def cancel_backoff(attempt: Attempt, event: Cancel, now: float) -> list[Action]:
 
 
 def _end(attempt: Attempt, cause: Cause) -> list[Action]:
+    """End the run in a back-off, with that cause."""
     attempt.cause = cause
     return shutdown.settle(attempt)
 

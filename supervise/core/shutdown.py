@@ -70,6 +70,7 @@ def stop(attempt: Attempt, cause: Cause, signal: int, now: float, *, skip_signal
 def _send_stop(
     attempt: Attempt, signal: int, now: float, *announcement: Announce, skip_signal: bool = False
 ) -> list[Action]:
+    """Send the signal that stops the tree, around it the snapshot of a limit, and begin the grace."""
     attempt.is_dumping = False
     is_shown = attempt.policy.diagnose and attempt.cause and attempt.cause.limit
     grace = _grace(attempt, signal)
@@ -83,6 +84,7 @@ def _send_stop(
 
 def _grace(attempt: Attempt, signal: int) -> float:
     # After KILL there is no grace. A process that is forked meanwhile is found by the kill.
+    """Return the seconds between the signal and KILL."""
     return 0.0 if signal == KILL else attempt.policy.kill_after
 
 
@@ -137,6 +139,7 @@ def drain(attempt: Attempt, since: float, now: float) -> list[Action]:
 
 
 def _drain_on(attempt: Attempt, now: float) -> list[Action]:
+    """End the drain if its time is over: cut the output first, and settle if that is not delivered in time."""
     if now < attempt.phase_ends_at:
         return []
     if attempt.is_drain_cut and attempt.cause:
@@ -149,6 +152,7 @@ def _drain_on(attempt: Attempt, now: float) -> list[Action]:
 
 
 def _order_kill(attempt: Attempt, now: float) -> list[Action]:
+    """Order KILL, without a notice."""
     attempt.is_killing = True
     attempt.is_dumping = False
     attempt.phase_ends_at = now + KILL_ANSWER_SECONDS
@@ -156,11 +160,12 @@ def _order_kill(attempt: Attempt, now: float) -> list[Action]:
 
 
 def _kill(attempt: Attempt, why: Literal["grace", "again"], now: float) -> list[Action]:
+    """Order KILL and announce why."""
     return [*_order_kill(attempt, now), Announce(KillOrdered(why))]
 
 
 def undelivered(attempt: Attempt, event: Undelivered, now: float) -> list[Action]:
-    """Note that output is lost; whatever the command's exit code, the outcome is then an error."""
+    """Note that output is lost. If the command ends by itself, the outcome is then an error, whatever its exit code."""
     what = "output" if event.stream == "both" else event.stream
     attempt.undelivered = attempt.undelivered or f"{what} could not be written, and is not whole: {event.reason}"
     return []
@@ -222,6 +227,7 @@ def _is_echo(event: Cancel, last: Cancel) -> bool:
 
 
 def _is_from_terminal(event: Cancel) -> bool:
+    """Return whether a terminal has caused the signal."""
     return event.delivered or event.from_terminal
 
 

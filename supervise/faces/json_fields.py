@@ -166,6 +166,7 @@ def outcome(value: Outcome) -> Fields:
 
 
 def _reason(value: Outcome, cause: Cause | None) -> str | None:
+    """Return the reason of the outcome, or the sender of a cancellation."""
     reason = value.reason or (cause.reason or cause.source if cause else "")
     if not reason and cause and cause.kind == "cancelled":
         reason = f"signal {signal(cause.signal)}"

@@ -171,6 +171,7 @@ class StderrMessages:
         return [f"{phrases.cause(outcome.cause)}: {failed} within {phrases.measured(moment.t)} ({_codes(outcome)})"]
 
     def _why_not(self, item: NotRetried) -> str:
+        """Return why the remaining attempts are not used."""
         if item.why == "time":
             return "the run has no time left for another attempt"
         if item.why == "output":
@@ -183,6 +184,7 @@ class StderrMessages:
         return f"{end} is not in --retry-on {','.join(asked)}; --retry-on {word} or any would retry it"
 
     def _so_far(self, item: Warned) -> str:
+        """Return what the command has not done so far, for a warning."""
         if item.limit == "access":
             return "not up yet; "
         # With --idle-grace the deadline may have moved, and then this is not the time since the last byte.
@@ -212,6 +214,7 @@ def _put_off(item: PutOff, moment: Moment) -> str:
 
 
 def _verdict(cause: Cause) -> str:
+    """Return the cause and what has happened, for the announcement of a verdict."""
     limit = phrases.duration(cause.limit_seconds or 0)
     match cause:
         case Cause(is_unstarted=True) if cause.limit and cause.limit not in ("total", "outer"):
@@ -230,6 +233,7 @@ def _verdict(cause: Cause) -> str:
 
 
 def _stopping(item: Verdict) -> str:
+    """Return how the command is being stopped."""
     dump = f"asking for a dump with {signal_name(item.dump_signal)}, then " if item.dump_signal else ""
     if item.signal == KILL:
         return f"{dump}stopping with KILL"
@@ -278,6 +282,7 @@ def _codes(outcome: Outcome) -> str:
 
 
 def _named(what: str, processes: tuple[Process, ...]) -> list[str]:
+    """Return a message for each of the processes, up to PROCESSES_NAMED."""
     lines = [f"{what}: {phrases.process(one)}" for one in processes[:PROCESSES_NAMED]]
     more = len(processes) - len(lines)
     return lines + ([f"{what}: and {more} more"] if more else [])

@@ -80,6 +80,7 @@ class Throttle:
         return [released for kind in self._kinds.values() for released in self._release(kind, now)]
 
     def _release(self, kind: _Allowance, now: float) -> list[Released]:
+        """Return the merged item of the kind, if there is one, and take its cost from the allowance."""
         item, left_out = kind.pending, kind.left_out
         if item is None:
             return []
@@ -89,6 +90,7 @@ class Throttle:
 
 
 def _key(item: ReportItem) -> tuple[str, str] | None:
+    """Return the kind of the item that has an allowance of its own; None for an item that is not throttled."""
     match item:
         case Said(what=word) | ProbeFailed(how=word) | Refused(what=word):
             return type(item).__name__, word
@@ -114,6 +116,7 @@ def _merged(before: ReportItem, item: ReportItem) -> ReportItem:
 
 
 def _cost(item: ReportItem) -> int:
+    """Return the number of items that the item costs."""
     text = ""
     match item:
         case Said(text=text) | ProbeFailed(why=text) | Refused(why=text):

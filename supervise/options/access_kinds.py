@@ -83,10 +83,12 @@ def unix_address_of(argument: str) -> bytes:
 
 
 def _anything(argument: str) -> str:
+    """Return '': every argument is valid."""
     return ""
 
 
 def _expression(argument: str) -> str:
+    """Return what match= takes if the argument is no regular expression."""
     from supervise.text import redaction
 
     # The matcher reads the expression and the lines as UTF-8, whatever the locale is.

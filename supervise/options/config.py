@@ -31,11 +31,13 @@ NOT_CONFIGURED = ("config", "profile")
 LARGEST_NUMBER = 10**15
 """No option takes a larger number."""
 COMPARED_NAME_CHARACTERS = 50
+"""Characters of an unknown name that are compared with the known names."""
 MESSAGE_CHARACTERS = 400
 """Characters of a message."""
 NAMES_LISTED = 8
 """Names that a message can list."""
 KINDS_OF_NUMBERS = ("limit", "cap", "delay", "step", "marks", "percent", "codes", "signal", "count", "size", "room")
+"""The kinds of options that take a TOML number."""
 KINDS_OF_LISTS = ("marks", "set", "codes", "causes", "names")
 """The kinds of options whose words have commas between them."""
 
@@ -268,6 +270,7 @@ def _is_number(value: float) -> bool:
 
 
 def _takes(option: Option) -> str:
+    """Return what the option takes, in the words of its reader."""
     try:
         read_value(option, WORD_SEPARATOR)
     except BadValueError as error:
@@ -276,6 +279,7 @@ def _takes(option: Option) -> str:
 
 
 def _described(value: object) -> str:
+    """Return the TOML value, or its type, in the words of a message."""
     match value:
         case bool():
             return str(value).lower()
@@ -294,6 +298,7 @@ def _described(value: object) -> str:
 
 
 def _shortened(text: str) -> str:
+    """Return the text, cut to MESSAGE_CHARACTERS."""
     return text if len(text) <= MESSAGE_CHARACTERS else text[:MESSAGE_CHARACTERS] + " ..."
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _silent_files: "set[str]" = set()
 """The files whose file system has not answered."""
 LIMITS = ("access_timeout", "timeout", "total_timeout")
+"""The options that bound the wait for an answer."""
 ANSWER_SECONDS = 2.0
 """Seconds that the file system of the user's own configuration has to answer; half of the shortest limit if that is
 less."""
@@ -126,6 +127,7 @@ def _unless_anothers(path: str, notice: str) -> "tuple[str, str]":
 
 
 def _is_ours(path: str) -> bool:
+    """Return whether the file belongs to the user."""
     try:
         return os.stat(path).st_uid == os.geteuid()
     except OSError:

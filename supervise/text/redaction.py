@@ -106,6 +106,7 @@ class Redaction:
         return name
 
     def _in_word(self, word: str) -> "list[Span]":
+        """Return where the word has secrets, by the patterns and the default rules."""
         spans = self._matches(word)
         if self._has_rules and is_suspect((word,)):
             name, equals, value = word.partition("=")
@@ -118,6 +119,7 @@ class Redaction:
         return spans
 
     def _matches(self, text: str) -> "list[Span]":
+        """Return where the patterns match."""
         found = []
         for pattern in self._patterns:
             for match in pattern.finditer(text):
@@ -126,6 +128,7 @@ class Redaction:
         return found
 
     def _learn(self, word: str, spans: "list[Span]") -> None:
+        """Remember the secrets at these spans of the word."""
         if not spans:
             return
         for begin, end in spans:
@@ -136,6 +139,7 @@ class Redaction:
         self._secrets.sort(key=len, reverse=True)
 
     def _known(self, text: str) -> str:
+        """Return the text without the secrets that are remembered."""
         for secret in self._secrets:
             text = text.replace(secret, MASK)
         return text
@@ -171,11 +175,13 @@ def _masked(text: str, spans: "list[Span]") -> str:
 
 
 def _is_secret_option(word: str) -> bool:
+    """Return whether the word is an option whose value is a secret."""
     name = word.lstrip("-")
     return 1 <= len(word) - len(name) <= 2 and _is_secret_name(name)
 
 
 def _is_secret_name(name: str) -> bool:
+    """Return whether the name is that of a secret."""
     plain = name.lower().replace("_", "-")
     is_name = all(one.isalnum() or one in NAME_PUNCTUATION for one in name)
     return is_name and plain.endswith(SECRET_NAMES) and not plain.startswith("no-")
@@ -187,6 +193,7 @@ def _in_text(text: str) -> "list[Span]":
 
 
 def _passwords_of_urls(text: str) -> "list[Span]":
+    """Return where the passwords of URLs are."""
     found, at = [], text.find("://")
     while at >= 0:
         begin = at + 3
@@ -216,6 +223,7 @@ def _end_of(text: str, begin: int, ends: str) -> int:
 
 def _named(text: str) -> "list[Span]":
     # Only ASCII is lowered, as only there the length of a letter stays the same.
+    """Return where the values of the names of secrets are."""
     lower = "".join(one.lower() if one.isascii() else one for one in text).replace("_", "-")
     found = []
     for name in SECRET_NAMES:
@@ -281,4 +289,5 @@ def _end_of_shell_word(text: str, start: int) -> int:
 
 
 def _unquoted(value: str) -> str:
+    """Return the value without the quotes around it."""
     return value[1:-1] if len(value) > 2 and value[0] in QUOTES and value[-1] == value[0] else value

@@ -64,7 +64,7 @@ class Client:
         self._out += json.dumps(fields, allow_nan=False).encode() + b"\n"
         if len(self._out) > UNREAD_BYTES:
             # The client is dropped here and not in `_write`, which waits for the client: its next request would be
-            # handled meanwhile.
+            # handled before that.
             self.drop()
         self._changed.set()
 
@@ -91,7 +91,7 @@ class Client:
                         await self._flush()
                     nursery.cancel_scope.cancel()
         except* OSError:
-            # The client is gone.
+            # The client has closed the connection.
             pass
         self._socket.close()
 

@@ -38,7 +38,7 @@ class LockSocket:
         self._address = b"\0supervise/" + key
         self._owners = owners
         self._fd = -1
-        """The socket, never closed: the kernel takes the name back when this process and the guardian are gone."""
+        """The socket, never closed: the kernel frees the name when this process and the guardian have ended."""
 
     def take(self) -> bool:
         """Bind the name; return False where another run of `owners` has it.

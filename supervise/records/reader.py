@@ -148,7 +148,7 @@ class Record:
             os.listdir(self.folder)
             os.stat(f"{self.folder}/{LOCK_FILE}", follow_symlinks=False)
         except OSError as error:
-            # A record without a lock is damaged and can be read all the same.  A link that leads nowhere cannot.
+            # A record without a lock is damaged, but can be read.  A link that leads nowhere cannot.
             is_missing = isinstance(error, FileNotFoundError) and not os.path.islink(self.folder)
             return None if is_missing else error
         return None

@@ -123,7 +123,7 @@ def last_line(whole: "Mapping[str, Any]") -> str:
 
 
 def line_of(start: "Mapping[str, Any]", at: str, t: float, event: "Mapping[str, Any]") -> str:
-    """Return an event as a line of JSON, its head included; `at` is its time, `t` the same in seconds of the run."""
+    """Return an event as a line of JSON, its head included; `at` is its time, `t` the second of the run."""
     return serializer.json({**report_shape.head(start["run_id"], at, t), **event}) + "\n"
 
 
@@ -133,7 +133,7 @@ def hear(event: "dict[str, Any]", whole: "dict[str, Any]", *, has_access_limit: 
     Raises ValueError, LookupError, TypeError or AttributeError where the event is none of supervise.
     """
     at, attempts = event["at"], whole["attempts"]
-    told = {key: value for key, value in event.items() if key not in report_shape.HEAD}
+    fields = {key: value for key, value in event.items() if key not in report_shape.HEAD}
     match event["event"]:
         case "started":
             # As in the full report: without an access limit, the start of the command is its access.
@@ -156,7 +156,7 @@ def hear(event: "dict[str, Any]", whole: "dict[str, Any]", *, has_access_limit: 
             whole["command_exit"] = how
             attempts[-1].update(ended_at=at, command_exit=how)
         case "warned" | "extended" | "put_off" as name:
-            whole[LIST_OF_EVENT[name]].append({"at": at, **told})
+            whole[LIST_OF_EVENT[name]].append({"at": at, **fields})
         case "said" if event["what"] == "status":
             whole["status"] = event["text"] or None
         case "verdict":
@@ -168,7 +168,7 @@ def hear(event: "dict[str, Any]", whole: "dict[str, Any]", *, has_access_limit: 
             attempts[-1]["outcome"] = event["outcome"]
             whole.update(stop=None, diagnosis=None)
         case "diagnosis":
-            whole["diagnosis"] = {"at": at, **told}
+            whole["diagnosis"] = {"at": at, **fields}
 
 
 def _process(one: "tuple[int, str, int, str, str]") -> "dict[str, Any]":

@@ -135,7 +135,7 @@ def preview(state: str, host: str = "") -> "list[Lost]":
 
 def recover(state: str, rerun: "Rerun", host: str = "") -> "list[Lost]":
     """Recover all lost runs: stop their processes, write their ends, and run them again where they ask for that."""
-    losses, ours = [], []
+    losses, claimed = [], []
     for lost in find(state, host):
         if lost.flaw:
             losses.append(lost)
@@ -148,15 +148,15 @@ def recover(state: str, rerun: "Rerun", host: str = "") -> "list[Lost]":
                 if now is None:
                     lost.release()
                     continue
-                ours.append(lost)
+                claimed.append(lost)
         except OSError as error:
             lost.has_failed = True
             lost.trouble = f"cannot be recovered: {reason_of(error)}"
         losses.append(lost)
-    orphans.stop_all([found for lost in ours if (found := _orphans_of(lost))])
-    if ours:
-        cgroup.remove_leftovers([lost.record.run_id for lost in ours])
-    for lost in ours:
+    orphans.stop_all([found for lost in claimed if (found := _orphans_of(lost))])
+    if claimed:
+        cgroup.remove_leftovers([lost.record.run_id for lost in claimed])
+    for lost in claimed:
         try:
             _settle(lost, rerun)
         except OSError as error:

@@ -55,16 +55,16 @@ def rerun(record: "Record", times: int) -> str:
 
 def program() -> "list[str]":
     """Return the words that started this interpreter and supervise, without the arguments."""
-    ours = sys.orig_argv[: len(sys.orig_argv) - len(sys.argv[1:])]
-    return [sys.executable, *ours[1:]]
+    words = sys.orig_argv[: len(sys.orig_argv) - len(sys.argv[1:])]
+    return [sys.executable, *words[1:]]
 
 
-def environment(kept: "Mapping[str, str]", ours: "Mapping[str, str]") -> "dict[str, str]":
-    """Return the environment `ours` without the variables that steer a single run, and with the `kept` variables."""
+def environment(kept: "Mapping[str, str]", own: "Mapping[str, str]") -> "dict[str, str]":
+    """Return the environment `own` without the variables that steer a single run, and with the `kept` variables."""
     of_options = {name for option in OPTIONS for name in option.variables}
     of_runs = ("RUN_ID", "ATTEMPT", "PREVIOUS_OUTCOME", "DEADLINE", "RECOVERED_FROM")
     left_out = of_options | {f"SUPERVISE_{name}" for name in of_runs}
-    return {name: word for name, word in ours.items() if name not in left_out} | {**kept}
+    return {name: word for name, word in own.items() if name not in left_out} | {**kept}
 
 
 def _options(said: "Mapping[str, list[str]]") -> "list[str]":

@@ -76,7 +76,7 @@ class Overlay(Outlet):
                 self._busy.release()
 
     def write(self, data: "bytes | memoryview") -> None:
-        """Write all of the data, however long that takes, after the live line is gone.
+        """Erase the live line, then write all of the data; wait for a reader without a bound.
 
         Raises OSError.
         """
@@ -90,7 +90,7 @@ class Overlay(Outlet):
                 if self._drawn_columns:
                     self._erase()
             except OSError:
-                # The terminal is gone.
+                # The terminal has hung up.
                 pass
             finally:
                 self.lock.release()
@@ -130,7 +130,7 @@ class Overlay(Outlet):
                     if self._drawn_columns:
                         self._erase()
         except OSError:
-            # The terminal is gone.
+            # The terminal has hung up.
             pass
         finally:
             self._busy.release()
@@ -190,7 +190,7 @@ class PipedStdout(Outlet):
         self._overlay = overlay
 
     def write(self, data: "bytes | memoryview") -> None:
-        """Write all of the data, however long that takes, after the live line is gone.
+        """Erase the live line, then write all of the data; wait for a reader without a bound.
 
         Raises OSError.
         """

@@ -1,4 +1,4 @@
-"""Folders and files of supervise's own, and what other users have made in their place.  Real users and file systems."""
+"""`private_files`: supervise's own folders and files, and files of other users in their place; with real users."""
 
 import os
 
@@ -10,7 +10,7 @@ from tests.support.users import ALICE, BOB, ROOT, as_user
 
 
 def open_folder(path, make_below=None, umask=0o022):
-    """Empty where it could be had, or why not."""
+    """Open the folder; return '' or the reason why it is refused."""
     os.umask(umask)
     try:
         os.close(private_files.open_folder(str(path), None if make_below is None else str(make_below)))
@@ -48,21 +48,21 @@ def test_folders_are_made_with_their_mode_whatever_the_umask(users, umask):
         assert (found.st_mode & 0o7777, found.st_uid) == (0o700, ALICE)
 
 
-def test_a_home_that_is_not_there_is_not_made(users):
+def test_a_missing_home_is_not_made(users):
     missing = users.home(ALICE) / "missing"
     assert as_user(ALICE, open_folder, missing / "a", missing) == f"{missing}: No such file or directory"
     assert not missing.exists()
 
 
 @pytest.mark.parametrize("uid", [ROOT, ALICE], ids=["root", "alice"])
-def test_a_folder_of_another_user_is_none_and_is_left_alone(users, uid):
+def test_a_folder_of_another_user_is_refused_and_unchanged(users, uid):
     home = users.home(BOB)
     home.chmod(0o777)
     assert as_user(uid, open_folder, home / "a", home) == f"{home}: It belongs to another user (uid {BOB})"
     assert os.listdir(home) == []
 
 
-def test_one_made_first_in_a_sticky_folder_is_none(users):
+def test_a_folder_made_first_by_another_user_in_a_sticky_folder_is_refused(users):
     sticky = users.shared()
     as_user(BOB, os.mkdir, sticky / "a")
     os.chmod(sticky / "a", 0o777)
@@ -80,7 +80,7 @@ def test_a_link_of_another_user_in_a_sticky_folder_is_not_followed(users):
 
 
 @pytest.mark.parametrize(("mode", "is_open"), [(0o700, False), (0o755, False), (0o775, True), (0o757, True)])
-def test_a_folder_that_others_may_write_is_none(users, mode, is_open):
+def test_a_folder_that_others_may_write_is_refused(users, mode, is_open):
     home = users.home(ALICE)
     (home / "a").mkdir()
     (home / "a/b").mkdir()
@@ -93,8 +93,8 @@ def test_a_folder_that_others_may_write_is_none(users, mode, is_open):
         assert why == (f"{home}/a: Other users may write it (ours)" if is_open else "")
 
 
-def test_a_group_of_the_users_own_is_no_other_user(users):
-    """Where the umask is 002, as with a group for each user."""
+def test_the_private_group_of_the_user_counts_as_the_user(users):
+    """Systems with a group for each user have the umask 002."""
     import grp
     import pwd
 
@@ -114,8 +114,8 @@ def test_a_group_of_the_users_own_is_no_other_user(users):
     assert "Other users may write it" in as_user(ROOT, look, user.pw_uid, user.pw_gid)
 
 
-def test_an_acl_that_lets_another_user_write_counts(users):
-    """The mode shows as the group's what an ACL gives to anybody (acl(5))."""
+def test_a_folder_that_an_acl_opens_to_another_user_is_refused(users):
+    """The group bits of the mode show the rights that an ACL gives to any user (acl(5))."""
     path = users.folder / "roots"
     path.mkdir(0o700)
     assert open_folder(path) == ""
@@ -136,7 +136,7 @@ def test_an_acl_that_lets_another_user_write_counts(users):
 
 
 def test_a_folder_that_is_replaced_while_it_is_made_is_never_used(users):
-    """Another user makes and removes the name all the time: each answer is right, and nothing is made in theirs."""
+    """Another user keeps making and removing the name: each answer is right, and no file is made in that folder."""
     sticky, home = users.shared(), users.home(ALICE)
     pid = os.fork()
     if pid == 0:
@@ -182,7 +182,7 @@ def test_a_folder_that_is_replaced_while_it_is_made_is_never_used(users):
     ],
     ids=["own", "own, readable", "root's", "open to all", "open to a group", "another's"],
 )
-def test_a_file_is_read_where_it_is_the_callers_or_roots_and_closed_to_others(users, owner, mode, expected):
+def test_a_file_of_the_caller_or_root_closed_to_others_is_read(users, owner, mode, expected):
     path = users.home(ALICE) / "config"
     write(path, mode=mode)
     os.chown(path, owner, BOB)
@@ -190,7 +190,7 @@ def test_a_file_is_read_where_it_is_the_callers_or_roots_and_closed_to_others(us
     assert as_user(ALICE, read, path) == expected
 
 
-def test_a_link_to_a_file_of_the_callers_own_is_followed_and_its_way_judged(users):
+def test_a_link_to_a_file_of_the_caller_is_followed_and_its_path_checked(users):
     home, sticky = users.home(ALICE), users.shared()
     as_user(ALICE, write, home / "dotfile")
     as_user(ALICE, os.symlink, "dotfile", home / "config")
@@ -200,7 +200,7 @@ def test_a_link_to_a_file_of_the_callers_own_is_followed_and_its_way_judged(user
     assert "The link belongs to another user" in as_user(ALICE, read, home / "other")
 
 
-def test_another_name_of_an_own_file_in_a_folder_that_others_may_write_is_not_read(users):
+def test_a_second_name_of_the_callers_file_in_an_open_folder_is_not_read(users):
     home, sticky = users.home(ALICE), users.shared()
     as_user(ALICE, write, home / "notes")
     os.link(home / "notes", sticky / "config")
@@ -209,14 +209,14 @@ def test_another_name_of_an_own_file_in_a_folder_that_others_may_write_is_not_re
     assert as_user(ALICE, read, home / "config") == b"mine"
 
 
-def test_a_fifo_in_the_place_of_a_file_holds_nobody_up(users):
+def test_a_fifo_in_the_place_of_a_file_does_not_block(users):
     path = users.home(ALICE) / "config"
     as_user(ALICE, os.mkfifo, path, 0o600)
     assert as_user(ALICE, read, path) == b""
 
 
 def test_in_a_user_namespace_root_outside_is_trusted_and_is_not_the_caller(users):
-    """There `/` belongs to the uid that stands for all that have none (user_namespaces(7))."""
+    """There `/` belongs to the overflow uid, which stands for all unmapped uids (user_namespaces(7))."""
     script = (
         "import os, sys; sys.path.insert(0, sys.argv[1]); from supervise.files import ownership, private_files\n"
         "os.close(private_files.open_folder(sys.argv[2], sys.argv[2]))\n"

@@ -16,7 +16,7 @@ from supervise.files import report_file
 REPORT: dict[str, object] = {"run_id": "a", "outcome": "completed"}
 WRITTEN = b'{"run_id": "a", "outcome": "completed"}\n'
 LARGE: dict[str, object] = {"run_id": "a", "command": ["x" * 1000] * 1000}
-"""More than a pipe holds."""
+"""A report that is larger than the buffer of a pipe."""
 
 is_root = os.geteuid() == 0
 no_root = pytest.mark.skipif(not is_root, reason="needs root: it mounts a small file system")
@@ -28,13 +28,13 @@ def names(folder: Path) -> list[str]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that a reader who never comes is waited for only briefly."""
+    """Shorten the wait for a reader that does not come."""
     monkeypatch.setattr(report_file, "READER_WAIT_SECONDS", 0.1)
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own of 64 KiB."""
+    """Mount a file system of 64 KiB."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mounted = subprocess.run(
@@ -47,7 +47,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def bounded_write(path: Path, obj: dict[str, object]) -> str | None:
-    """As `report_file.write`, in a thread: should it hang, the test fails and goes on."""
+    """Call `report_file.write` in a thread, so that a hang fails the test instead of stopping it."""
     answers: list[str | None] = []
     thread = threading.Thread(target=lambda: answers.append(report_file.write(str(path), obj)), daemon=True)
     thread.start()
@@ -57,9 +57,9 @@ def bounded_write(path: Path, obj: dict[str, object]) -> str | None:
 
 
 def as_nobody(call: str, path: Path) -> str:
-    """What `report.<call>` says of that path to an ordinary user."""
+    """Return what the call of `report_file` returns for that path to the user `nobody`."""
     program = (
-        # All modules first: the folder that they are in may be closed to others.
+        # All modules are imported as root: their folder may be closed to other users.
         "import json, os, select, sys\n"
         "from supervise.files import report_file\n"
         "if os.geteuid() == 0:\n"
@@ -80,7 +80,7 @@ WRITE = "write(sys.argv[1], {'run_id': 'a', 'outcome': 'completed'})"
 
 @pytest.fixture
 def open_to_all(tmp_path: Path) -> Path:
-    """A folder whose path an ordinary user can walk; its own permissions are up to the test."""
+    """Make a folder whose path an ordinary user can walk; each test sets the folder's own mode."""
     for folder in (tmp_path, *tmp_path.parents):
         if folder.owner() == tmp_path.owner() and folder != folder.parent and not folder.stat().st_mode & 0o001:
             folder.chmod(folder.stat().st_mode | 0o011)
@@ -92,7 +92,7 @@ def open_to_all(tmp_path: Path) -> Path:
 # --- what can be written
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_file_is_made(tmp_path: Path) -> None:
     path = tmp_path / "r.json"
     assert report_file.check(str(path)) is None
     assert names(tmp_path) == []
@@ -113,7 +113,7 @@ def test_a_file_in_the_current_folder(tmp_path: Path, monkeypatch: pytest.Monkey
     assert (tmp_path / "r.json").read_bytes() == WRITTEN
 
 
-def test_a_file_that_is_there_is_replaced_and_keeps_its_mode(tmp_path: Path) -> None:
+def test_an_existing_file_is_replaced_and_keeps_its_mode(tmp_path: Path) -> None:
     path = tmp_path / "r.json"
     path.write_text("an old and longer one, of which nothing may remain behind the new one\n")
     path.chmod(0o604)
@@ -147,8 +147,8 @@ def test_links_are_followed(tmp_path: Path, is_there: bool) -> None:
     assert names(tmp_path / "far") == ["r.json"]
 
 
-def test_what_a_killed_writer_has_left(tmp_path: Path) -> None:
-    """The guardian writes the report of the same run; what belongs to another run stays."""
+def test_the_leftover_of_a_killed_writer_is_replaced(tmp_path: Path) -> None:
+    """The guardian writes the report of the killed run; a leftover of another run stays."""
     (tmp_path / ".supervise-a").write_text("half a repo")
     (tmp_path / ".supervise-b").write_text("another's")
     assert report_file.write(str(tmp_path / "r.json"), REPORT) is None
@@ -156,26 +156,26 @@ def test_what_a_killed_writer_has_left(tmp_path: Path) -> None:
     assert names(tmp_path) == [".supervise-b", "r.json"]
 
 
-def test_a_name_as_long_as_a_name_can_be(tmp_path: Path) -> None:
+def test_the_longest_possible_name_is_written(tmp_path: Path) -> None:
     path = tmp_path / ("r" * 255)
     assert report_file.check(str(path)) is None
     assert report_file.write(str(path), REPORT) is None
     assert path.read_bytes() == WRITTEN
 
 
-def test_a_device() -> None:
+def test_a_device_is_written_in_place() -> None:
     assert report_file.check(os.devnull) is None
     assert report_file.write(os.devnull, REPORT) is None
     assert stat.S_ISCHR(os.stat(os.devnull).st_mode)
 
 
-def test_a_fifo_with_a_reader(tmp_path: Path) -> None:
+def test_a_fifo_with_a_reader_is_written(tmp_path: Path) -> None:
     path = tmp_path / "fifo"
     os.mkfifo(path)
     read: list[bytes] = []
     reader = threading.Thread(target=lambda: read.append(path.read_bytes()))
     reader.start()
-    # The check must not open it: this reader would see its end then, and nothing else.
+    # The check must not open the FIFO: its close would be the end of the input for this reader.
     assert report_file.check(str(path)) is None
     assert report_file.write(str(path), LARGE) is None
     reader.join(10)
@@ -183,7 +183,7 @@ def test_a_fifo_with_a_reader(tmp_path: Path) -> None:
     assert stat.S_ISFIFO(path.stat().st_mode)
 
 
-def test_a_fifo_whose_reader_comes_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fifo_whose_reader_comes_late_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "fifo"
     os.mkfifo(path)
     readers: list[int] = []
@@ -216,7 +216,7 @@ def test_a_fifo_whose_reader_does_not_read_is_given_up(tmp_path: Path) -> None:
         os.close(reader)
 
 
-def test_a_fifo_whose_reader_leaves(tmp_path: Path) -> None:
+def test_a_fifo_whose_reader_leaves_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "fifo"
     os.mkfifo(path)
     reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
@@ -236,7 +236,7 @@ def test_a_fifo_whose_reader_leaves(tmp_path: Path) -> None:
 # --- descriptors
 
 
-def test_a_descriptor_of_a_file_is_written_where_it_stands(tmp_path: Path) -> None:
+def test_a_descriptor_of_a_file_is_written_at_its_position(tmp_path: Path) -> None:
     path = tmp_path / "log"
     fd = os.open(path, os.O_WRONLY | os.O_CREAT)
     try:
@@ -249,7 +249,7 @@ def test_a_descriptor_of_a_file_is_written_where_it_stands(tmp_path: Path) -> No
     assert path.read_bytes() == b"output of the command\n" + WRITTEN + b"output of the next\n"
 
 
-def test_a_descriptor_of_a_pipe() -> None:
+def test_a_descriptor_of_a_pipe_is_written() -> None:
     reader, writer = os.pipe()
     try:
         assert report_file.check(f"/proc/self/fd/{writer}") is None
@@ -261,7 +261,7 @@ def test_a_descriptor_of_a_pipe() -> None:
         os.close(writer)
 
 
-def test_a_descriptor_of_a_socket() -> None:
+def test_a_descriptor_of_a_socket_is_written() -> None:
     here, there = socket.socketpair()
     with here, there:
         assert report_file.check(f"/dev/fd/{here.fileno()}") is None
@@ -269,7 +269,7 @@ def test_a_descriptor_of_a_socket() -> None:
         assert there.recv(1000) == WRITTEN
 
 
-def test_a_link_to_a_descriptor(tmp_path: Path) -> None:
+def test_a_link_to_a_descriptor_is_written(tmp_path: Path) -> None:
     fd = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT)
     try:
         (tmp_path / "link").symlink_to(f"/dev/fd/{fd}")
@@ -280,7 +280,7 @@ def test_a_link_to_a_descriptor(tmp_path: Path) -> None:
     assert (tmp_path / "link").is_symlink()
 
 
-def test_a_descriptor_that_is_not_open() -> None:
+def test_a_closed_descriptor_is_refused() -> None:
     fd = os.dup(0)
     os.close(fd)
     path = f"/proc/self/fd/{fd}"
@@ -288,7 +288,7 @@ def test_a_descriptor_that_is_not_open() -> None:
     assert report_file.write(path, REPORT) == f"cannot write '{path}': no such file or directory"
 
 
-def test_a_descriptor_that_is_only_open_for_reading(tmp_path: Path) -> None:
+def test_a_descriptor_open_for_reading_only_is_refused(tmp_path: Path) -> None:
     (tmp_path / "log").write_text("old")
     fd = os.open(tmp_path / "log", os.O_RDONLY)
     try:
@@ -321,7 +321,9 @@ def test_a_descriptor_that_is_only_open_for_reading(tmp_path: Path) -> None:
         ("nul\0", "embedded null byte"),
     ],
 )
-def test_a_path_that_cannot_be_written(path: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_path_that_cannot_be_written_is_refused_with_the_reason(
+    path: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     Path("file").touch()
     Path("loop").symlink_to("loop")
@@ -329,17 +331,17 @@ def test_a_path_that_cannot_be_written(path: str, why: str, tmp_path: Path, monk
     before = names(tmp_path)
     assert report_file.write(path, REPORT) == f"cannot write {path!r}: {why}"
     if path != "/proc/r.json":
-        # A file system that takes no files tells only when asked to.
+        # A file system that takes no files reports that only on an attempt.
         assert report_file.check(path) == f"cannot write {path!r}: {why}"
     assert names(tmp_path) == before
 
 
-def test_the_message_is_one_line_whatever_the_path() -> None:
+def test_the_message_for_any_path_is_one_line() -> None:
     message = report_file.check("no\nwhere\x1b[2J\udcff/r.json")
     assert message == r"cannot write 'no\nwhere\x1b[2J\udcff/r.json': no such file or directory"
 
 
-def test_a_folder_that_takes_no_new_file(open_to_all: Path) -> None:
+def test_a_file_in_a_folder_that_takes_no_new_file_is_written_in_place(open_to_all: Path) -> None:
     path = open_to_all / "r.json"
     path.write_text("an old and longer one, of which nothing may remain behind the new one\n")
     path.chmod(0o666)
@@ -358,7 +360,7 @@ def test_a_folder_that_takes_no_new_file(open_to_all: Path) -> None:
         open_to_all.chmod(0o755)
 
 
-def test_a_file_that_may_not_be_written(open_to_all: Path) -> None:
+def test_a_file_without_write_permission_is_refused(open_to_all: Path) -> None:
     path = open_to_all / "r.json"
     path.write_text("old")
     path.chmod(0o444)
@@ -423,7 +425,7 @@ def test_a_read_only_file_system_is_named(small_disk: Path) -> None:
         assert report_file.write(str(path), REPORT) == f"cannot write '{path}': read-only file system"
 
 
-def test_a_report_in_pieces_is_never_seen(tmp_path: Path) -> None:
+def test_a_reader_never_sees_a_part_of_a_report(tmp_path: Path) -> None:
     path = tmp_path / "r.json"
     is_over = threading.Event()
     torn: list[bytes] = []

@@ -1,4 +1,4 @@
-"""Paths that the user names, in folders where another user has planted something.  With real users and files."""
+"""`user_files`: paths that the user names, in folders where another user has planted files; with real users."""
 
 import errno
 import os
@@ -16,7 +16,7 @@ LINK, FILE, NAMES = "link", "file", "another name"
 
 
 def append(path, data=b"x"):
-    """Append to the file, and say how that went: empty where it did, or why not."""
+    """Append to the file; return '' or the reason why that is refused."""
     try:
         fd = user_files.open_to_append(str(path))
     except OSError as error:
@@ -53,7 +53,7 @@ def test_a_new_file_is_made(users, sticky):
     assert (found.st_uid, found.st_size) == (ALICE, 1)
 
 
-def test_a_file_of_the_callers_own_is_used(users, sticky):
+def test_a_file_of_the_caller_is_used(users, sticky):
     assert [as_user(ALICE, append, sticky / "log") for _ in range(2)] == ["", ""]
     assert (sticky / "log").read_bytes() == b"xx"
 
@@ -70,7 +70,7 @@ def test_a_link_of_another_user_is_not_followed(users, secret, mode, uid):
     assert secret.read_bytes() == b""
 
 
-def test_a_link_of_another_user_to_what_is_not_there_makes_nothing(users, sticky):
+def test_a_dangling_link_of_another_user_makes_no_file(users, sticky):
     there = users.home(ALICE) / "fresh"
     as_user(BOB, make_link, there, sticky / "log")
     assert LINK in as_user(ALICE, append, sticky / "log")
@@ -91,7 +91,7 @@ def test_a_link_of_another_user_at_the_end_of_an_own_link_is_not_followed(users,
     assert secret.read_bytes() == b""
 
 
-def test_a_link_of_the_callers_own_or_of_roots_is_followed(users, sticky, secret):
+def test_a_link_of_the_caller_or_root_is_followed(users, sticky, secret):
     as_user(ALICE, make_link, secret, sticky / "mine")
     make_link(secret, sticky / "roots")
     assert as_user(ALICE, append, sticky / "mine") == ""
@@ -100,7 +100,7 @@ def test_a_link_of_the_callers_own_or_of_roots_is_followed(users, sticky, secret
 
 
 def test_a_link_that_the_owner_of_the_folder_made_is_followed(users, secret):
-    """As the kernel has it: the owner of a folder may replace all that lies in it anyway."""
+    """As with the kernel's protected_symlinks: the owner of a folder may replace each file in it anyway."""
     os.chown(users.home(BOB).parent, ROOT, ROOT)
     users.home(BOB).chmod(0o1777)
     as_user(BOB, make_link, secret, users.home(BOB) / "log")
@@ -109,7 +109,7 @@ def test_a_link_that_the_owner_of_the_folder_made_is_followed(users, secret):
 
 @pytest.mark.parametrize("mode", [0o755, 0o1777])
 @pytest.mark.parametrize("uid", [ROOT, ALICE], ids=["root", "alice"])
-def test_a_folder_planted_with_a_link_in_it_is_no_way_around_that(users, sticky, secret, mode, uid):
+def test_a_link_in_a_planted_folder_is_not_followed(users, sticky, secret, mode, uid):
     folder = sticky / "out"
     as_user(BOB, os.mkdir, folder)
     as_user(BOB, os.chmod, folder, mode)
@@ -121,7 +121,7 @@ def test_a_folder_planted_with_a_link_in_it_is_no_way_around_that(users, sticky,
     assert secret.read_bytes() == b""
 
 
-def test_nor_is_a_relative_path_from_within_it(users, sticky, secret):
+def test_a_relative_path_within_a_planted_folder_is_refused(users, sticky, secret):
     folder = sticky / "out"
     as_user(BOB, os.mkdir, folder)
     as_user(BOB, make_link, secret, folder / "log")
@@ -143,8 +143,8 @@ def test_a_file_of_another_user_is_not_written(users, mode, uid):
     assert (folder / "log").read_bytes() == b""
 
 
-def test_a_file_in_a_folder_of_a_group_without_the_sticky_bit_is_the_groups(users):
-    """The kernel's protected_regular lets it pass as well: a team shares such a folder on purpose."""
+def test_a_file_in_a_group_folder_without_the_sticky_bit_is_used(users):
+    """The kernel's protected_regular allows it too: a team shares such a folder on purpose."""
     folder = users.shared("team", 0o2770)
     os.chown(folder, ROOT, BOB)
     folder.chmod(0o2770)
@@ -159,7 +159,7 @@ def test_a_fifo_of_another_user_is_neither_opened_nor_written(users, sticky):
     reader = os.open(sticky / "log", os.O_RDONLY | os.O_NONBLOCK)
     try:
         assert "FIFO" in as_user(ALICE, append, sticky / "log")
-        # A writer that comes and goes would leave a hang-up.
+        # A writer that opened and closed the FIFO would leave POLLHUP.
         import select
 
         poll = select.poll()
@@ -169,14 +169,14 @@ def test_a_fifo_of_another_user_is_neither_opened_nor_written(users, sticky):
         os.close(reader)
 
 
-def test_another_name_of_an_own_file_is_not_written(users, sticky, secret):
-    """Where protected_hardlinks is off, any user can give a file of the caller's another name in a shared folder."""
+def test_a_second_name_of_the_callers_file_is_not_written(users, sticky, secret):
+    """Where protected_hardlinks is off, any user can give a file of the caller a second name in a shared folder."""
     os.link(secret, sticky / "log")
     assert NAMES in as_user(ALICE, append, sticky / "log")
     assert secret.read_bytes() == b""
 
 
-def test_another_name_of_an_own_link_is_not_followed(users, sticky, secret):
+def test_a_second_name_of_the_callers_link_is_not_followed(users, sticky, secret):
     link = users.home(ALICE) / "link"
     as_user(ALICE, make_link, secret, link)
     os.link(link, sticky / "log", follow_symlinks=False)
@@ -184,7 +184,7 @@ def test_another_name_of_an_own_link_is_not_followed(users, sticky, secret):
     assert secret.read_bytes() == b""
 
 
-def test_in_a_folder_of_the_callers_own_all_links_are_followed(users, secret):
+def test_in_a_folder_of_the_caller_all_links_are_followed(users, secret):
     home = users.home(ALICE)
     as_user(ALICE, make_link, secret, home / "link")
     os.lchown(home / "link", BOB, BOB)
@@ -194,7 +194,7 @@ def test_in_a_folder_of_the_callers_own_all_links_are_followed(users, secret):
     assert secret.read_bytes() == b"xx"
 
 
-def test_a_folder_and_a_loop_of_links_are_told(users, sticky):
+def test_a_folder_and_a_loop_of_links_are_reported(users, sticky):
     as_user(ALICE, make_link, "b", sticky / "a")
     as_user(ALICE, make_link, "a", sticky / "b")
     assert as_user(ALICE, append, sticky / "a") == "Too many levels of symbolic links"
@@ -203,7 +203,7 @@ def test_a_folder_and_a_loop_of_links_are_told(users, sticky):
     assert as_user(ALICE, append, sticky / "none/log") == "No such file or directory"
 
 
-def test_an_open_descriptor_is_found_by_its_names(tmp_path):
+def test_an_open_descriptor_is_found_by_each_of_its_names(tmp_path):
     file = tmp_path / "file"
     with file.open("wb") as opened:
         for path in (f"/dev/fd/{opened.fileno()}", f"/proc/self/fd/{opened.fileno()}"):
@@ -213,7 +213,7 @@ def test_an_open_descriptor_is_found_by_its_names(tmp_path):
             entry.close()
 
 
-def test_what_was_swapped_between_the_look_and_the_opening_is_refused(users, sticky, secret):
+def test_a_file_that_is_swapped_before_the_open_is_refused(users, sticky, secret):
     make_file(sticky / "log")
 
     def look_and_open():
@@ -238,7 +238,7 @@ def test_what_was_swapped_between_the_look_and_the_opening_is_refused(users, sti
     assert FILE in look_and_open()
 
 
-def test_no_descriptor_is_left_whatever_the_way_leads_to(users, sticky, secret):
+def test_no_descriptor_is_left_for_any_kind_of_path(users, sticky, secret):
     as_user(BOB, make_link, secret, sticky / "link")
     as_user(BOB, make_file, sticky / "file")
     before = os.listdir("/proc/self/fd")
@@ -249,27 +249,27 @@ def test_no_descriptor_is_left_whatever_the_way_leads_to(users, sticky, secret):
     assert os.listdir("/proc/self/fd") == before
 
 
-def test_an_untrusted_error_says_what_and_where(users, sticky):
+def test_an_untrusted_error_names_the_reason_and_the_path(users, sticky):
     as_user(BOB, make_file, sticky / "log")
     with pytest.raises(UntrustedError, match=rf"another user \(uid {BOB}\): '{sticky}/log'"):
         user_files.find(str(sticky / "log"))
     assert stat.S_ISREG((sticky / "log").stat().st_mode)
 
 
-def test_where_no_file_can_be_made_that_is_the_reason() -> None:
+def test_a_missing_file_in_proc_is_an_error() -> None:
     with pytest.raises(FileNotFoundError, match="No such file or directory"):
         user_files.open_to_append("/proc/no-such-file")
 
 
 @pytest.mark.parametrize("path", ["/proc/self/fd/999", "/dev/fd/999"])
-def test_a_descriptor_that_is_not_open_is_called_so(path: str) -> None:
+def test_a_closed_descriptor_is_named_in_the_error(path: str) -> None:
     with pytest.raises(OSError, match="Is not an open descriptor") as error:
         user_files.open_to_append(path)
     assert error.value.errno == errno.EBADF
 
 
 @pytest.mark.parametrize("is_whole", [True, False])
-def test_a_place_has_the_old_file_or_the_new_one_whole(tmp_path: Path, is_whole: bool) -> None:
+def test_an_entry_is_the_whole_old_file_or_the_whole_new_one(tmp_path: Path, is_whole: bool) -> None:
     (tmp_path / "old").write_text("old")
     entry = user_files.find(str(tmp_path / "old"))
     fd = os.open(tmp_path / "new", os.O_WRONLY | os.O_CREAT)

@@ -1,4 +1,4 @@
-"""What was printed is read as it was written, within its bound, whatever has become of the files."""
+"""The output on record: it is read as it was written, within its bound, and damaged files do no harm."""
 
 import os
 from pathlib import Path
@@ -57,7 +57,7 @@ def test_each_chunk_has_its_stream_and_its_time(folder: Path) -> None:
     ]
 
 
-def test_of_bytes_in_a_pipe(folder: Path) -> None:
+def test_bytes_are_taken_out_of_a_pipe(folder: Path) -> None:
     path = fresh(folder)
     writer = Writer(path, 1 << 20)
     ours, theirs = os.pipe()
@@ -100,11 +100,11 @@ def test_blocks_are_reserved_for_a_flood_and_given_back(folder: Path) -> None:
     assert data_of(read(path)) == b"a" * 30_000 + b"b" * 30_000 + b"end"
 
 
-def test_reserved_beyond_four_gigabytes(folder: Path) -> None:
+def test_blocks_are_reserved_beyond_four_gigabytes(folder: Path) -> None:
     with (folder / "sparse").open("wb") as file:
         if not file_calls.reserve(file.fileno(), 0, 1 << 12):
             pytest.skip("this file system reserves nothing")
-        # As an int of 32 bits it would be 0, where blocks are already.
+        # As an int of 32 bits the position would be 0, where blocks are reserved already.
         assert file_calls.reserve(file.fileno(), 1 << 33, 1 << 12)
         assert os.fstat(file.fileno()).st_size == 0
         assert os.fstat(file.fileno()).st_blocks * 512 == 2 << 12
@@ -137,7 +137,7 @@ def test_the_beginning_and_the_end_are_kept(folder: Path, pieces: list[tuple[str
     assert len(tail) >= most * 3 // 4 * (PARTS_KEPT - 1) // PARTS_KEPT - heads - HEAD_BYTES * PARTS_KEPT * 2
 
 
-def test_what_was_left_out_for_a_slow_disk(folder: Path) -> None:
+def test_bytes_left_out_for_a_slow_disk_are_counted(folder: Path) -> None:
     path = fresh(folder)
     writer = Writer(path, SMALLEST_BOUND_BYTES)
     writer.write("stdout", NOW, b"one\n")
@@ -146,7 +146,7 @@ def test_what_was_left_out_for_a_slow_disk(folder: Path) -> None:
     assert [one.left_out for one in read(path)] == [0, 1000]
 
 
-def test_read_as_it_grows(folder: Path) -> None:
+def test_the_output_is_read_while_it_grows(folder: Path) -> None:
     path = fresh(folder)
     reader = Reader(path)
     assert list(reader.chunks(is_over=False)) == []
@@ -159,7 +159,7 @@ def test_read_as_it_grows(folder: Path) -> None:
     assert found == b"".join(b"%d\n" % number for number in range(20_000))
 
 
-def test_a_chunk_that_is_being_written_is_left_for_later(folder: Path) -> None:
+def test_a_half_written_chunk_is_read_later(folder: Path) -> None:
     path = fresh(folder)
     Writer(path, SMALLEST_BOUND_BYTES).write("stdout", NOW, b"whole\n")
     whole = Path(path, "output").read_bytes()
@@ -170,7 +170,7 @@ def test_a_chunk_that_is_being_written_is_left_for_later(folder: Path) -> None:
     assert data_of(list(reader.chunks(is_over=False))) == b"whole\n"
 
 
-def test_of_a_run_that_was_killed_in_the_middle_of_a_chunk(folder: Path) -> None:
+def test_the_half_chunk_of_a_killed_run_is_read_at_its_end(folder: Path) -> None:
     path = fresh(folder)
     Writer(path, SMALLEST_BOUND_BYTES).write("stdout", NOW, b"whole\n")
     whole = Path(path, "output").read_bytes()
@@ -189,21 +189,21 @@ def test_garbage_harms_only_what_it_replaces(folder: Path, garbage: bytes, at: i
     file = Path(path, "output")
     whole = file.read_bytes()
     file.write_bytes(whole[:at] + garbage + whole[at + length :])
-    # What comes before it is there in any case.
+    # The chunks before the garbage are read in any case.
     intact = at // (HEAD_BYTES + 7)
     assert data_of(read(path)).startswith(b"".join(b"line %d\n" % number for number in range(min(10, intact))))
 
 
 @FRESH
 @given(data=st.binary(max_size=3000))
-def test_nothing_but_garbage(folder: Path, data: bytes) -> None:
+def test_garbage_alone_is_read_without_an_error(folder: Path, data: bytes) -> None:
     path = fresh(folder)
     Path(path, "output").write_bytes(data)
     Path(path, "output.7").write_bytes(data[::-1])
     read(path)
 
 
-def test_what_is_no_file_of_ours(folder: Path) -> None:
+def test_a_file_that_is_not_regular_is_not_read(folder: Path) -> None:
     path = fresh(folder)
     os.mkfifo(f"{path}/output")
     Path(path, "output.1").mkdir()

@@ -1,4 +1,4 @@
-"""What a follower of a run makes of the lines that the run says."""
+"""The follower of a run's output, with each sequence of lines that the run may send."""
 
 import json
 import socket
@@ -17,14 +17,16 @@ ENDED = {"ok": True, "event": "ended", "outcome": "failed", "exit_code": 3}
     [
         ([ENDED], 3),
         ([{"ok": True}, ENDED], 3),
-        # Asked for more at the moment of its end: that is refused, and then come its last words.
+        # The request `more` comes at the moment of the run's end: the run refuses it, then sends `ended`.
         ([{"ok": False, "why": OVER}, ENDED], 3),
         ([{"ok": False, "why": OVER}], None),
         ([{"ok": False, "why": "too many clients"}, ENDED], None),
         ([], None),
     ],
 )
-def test_the_last_words_of_a_run(tmp_path: Path, said: list[dict[str, object]], code: int | None) -> None:
+def test_a_follower_takes_the_event_ended_for_the_end(
+    tmp_path: Path, said: list[dict[str, object]], code: int | None
+) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         for one in said:

@@ -1,6 +1,6 @@
-"""Reading whatever lies in the state folder: `ps`, `show`, `logs` and `wait` have an answer, whoever has written it.
+"""Records of any content: `ps`, `show`, `logs` and `wait` answer without a crash.
 
-(What `recover` makes of it is tested beside it.)
+The recovery of such records is tested in test_recovery.py.
 """
 
 import json

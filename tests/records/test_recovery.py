@@ -1,4 +1,4 @@
-"""Recovering whatever lies in the state folder: an answer, never a crash, and nobody else's process is hit."""
+"""The recovery of records of any content: no crash, and no process of another run is killed."""
 
 import json
 import os
@@ -40,7 +40,7 @@ STARTED = {"schema": 1, "run_id": RUN_ID, "at": "2026-11-24T20:01:39.124Z", "t":
 
 
 class Clock:
-    """Goes as fast as somebody sleeps: of a run just lost, half a second is waited for a command on its way."""
+    """A clock that advances by each sleep: the recovery waits half a second for the command of a run just lost."""
 
     def __init__(self) -> None:
         self._now = 1.0
@@ -54,8 +54,8 @@ class Clock:
 
 
 @pytest.fixture(autouse=True)
-def _nobody_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    """But for the processes that a test invents; and whoever would be hit is not."""
+def _no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide all processes but those that a test invents; a signal to any process fails the test."""
     monkeypatch.setattr(orphans.tree, "scan", dict)
     clock = Clock()
     monkeypatch.setattr(orphans, "monotonic", clock.read)
@@ -92,7 +92,7 @@ def refuse(record: reader.Record, times: int) -> str:
     raise recovery.RerunError("not run again: no")
 
 
-def test_a_sound_one(state: Path) -> None:
+def test_a_sound_record_is_recovered(state: Path) -> None:
     seen: list[str] = []
     [lost] = recovery.recover(str(state), again(seen))
     assert (lost.rerun, seen) == ("new", [f"{RUN_ID} 1"])
@@ -104,22 +104,22 @@ def test_a_sound_one(state: Path) -> None:
     assert recovery.recover(str(state), again(seen)) == []
 
 
-def test_one_that_is_on_no_list(state: Path) -> None:
-    """Somebody has tidied up the folder of the unfinished."""
+def test_a_lost_run_without_its_entry_in_live_is_recovered(state: Path) -> None:
+    """A user has removed the folder `live`."""
     shutil.rmtree(state / "live")
     [lost] = recovery.recover(str(state), again([]))
     assert lost.record.has_end
     assert lost.rerun is None
 
 
-def test_what_is_not_allowed_now_is_not_taken_back(state: Path) -> None:
+def test_a_refused_rerun_is_not_tried_again(state: Path) -> None:
     [lost] = recovery.recover(str(state), refuse)
     assert (lost.rerun, lost.trouble) == (None, "not run again: no")
     assert recovery.recover(str(state), refuse) == []
 
 
 def foreign(folder: Path, name: str) -> Iterator[str]:
-    """All that may stand where a file of ours should, and of which kind that is."""
+    """Put a file of each foreign kind in the place of a record's file; yield its kind."""
     path = folder / name
     path.unlink(missing_ok=True)
     yield "nothing"
@@ -142,8 +142,8 @@ def foreign(folder: Path, name: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("name", ["run.toml", "events.jsonl", "roots", "lock", "output"])
-def test_foreign_files(tmp_path: Path, name: str) -> None:
-    """What is no file that a run writes, and a run.toml that is not one, leave the record alone; the rest is done."""
+def test_a_record_with_a_foreign_file_is_left_alone(tmp_path: Path, name: str) -> None:
+    """A file of a kind that no run writes, or a damaged run.toml, keeps the record from recovery; others are done."""
     state = tmp_path / "0"
     folder = made(state)
     for kind in foreign(folder, name):
@@ -161,7 +161,7 @@ def test_foreign_files(tmp_path: Path, name: str) -> None:
         (state / "live" / RUN_ID).touch()
 
 
-def test_a_record_of_another_run(tmp_path: Path) -> None:
+def test_a_record_with_the_facts_of_another_run_is_left_alone(tmp_path: Path) -> None:
     made(tmp_path, toml=serializer.toml({**SOUND, "run_id": "20261124-200139-00000000ff"}))
     seen: list[str] = []
     [lost] = recovery.recover(str(tmp_path), again(seen))
@@ -171,9 +171,9 @@ def test_a_record_of_another_run(tmp_path: Path) -> None:
     assert (lost.stopped, lost.is_to_rerun) == ([], False)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, who can give files away")
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give files to another user")
 @pytest.mark.parametrize("part", [".", "run.toml", "roots", "../../live"])
-def test_a_record_that_another_user_owns_in_part(tmp_path: Path, part: str) -> None:
+def test_a_record_that_another_user_owns_in_part_is_left_alone(tmp_path: Path, part: str) -> None:
     folder = made(tmp_path)
     (folder / "roots").touch()
     path = folder / part / RUN_ID if part == "../../live" else folder / part
@@ -188,7 +188,7 @@ def test_a_record_that_another_user_owns_in_part(tmp_path: Path, part: str) -> N
     assert "other users may write" in lost.flaw
 
 
-def test_a_record_that_is_a_link(tmp_path: Path) -> None:
+def test_a_record_that_is_a_link_is_left_alone(tmp_path: Path) -> None:
     folder = made(tmp_path)
     folder.rename(tmp_path / "elsewhere")
     folder.symlink_to(tmp_path / "elsewhere")
@@ -198,14 +198,14 @@ def test_a_record_that_is_a_link(tmp_path: Path) -> None:
     assert (tmp_path / "elsewhere" / "run.toml").exists(), "what a link leads to is not removed"
 
 
-def test_a_claim_that_cannot_be_had(state: Path) -> None:
+def test_a_claim_that_fails_leaves_the_run_lost(state: Path) -> None:
     (state / "runs" / RUN_ID / recovery.CLAIM_FILE).mkdir()
     [lost] = recovery.recover(str(state), again([]))
     assert lost.flaw.endswith(f"{recovery.CLAIM_FILE} is not what a run writes there")
     assert not lost.record.has_end
 
 
-def test_what_is_no_run(state: Path) -> None:
+def test_names_that_are_no_run_ids_are_ignored(state: Path) -> None:
     for name in ("x", ".hidden", "20261124", RUN_ID + "0"):
         (state / "runs" / name).mkdir()
         (state / "live" / name).touch()
@@ -214,15 +214,15 @@ def test_what_is_no_run(state: Path) -> None:
     assert [lost.record.run_id for lost in recovery.recover(str(state), again([]))] == [RUN_ID]
 
 
-def test_an_end_that_is_broken_is_an_end(state: Path) -> None:
-    """It was written: the run has ended, only nobody knows how."""
+def test_a_damaged_end_is_an_end(state: Path) -> None:
+    """The run has ended, though its report cannot be read."""
     (state / "runs" / RUN_ID / store.END_FILE).write_text("{")
     assert recovery.recover(str(state), again([])) == []
     assert reader.unfinished(str(state)) == []
 
 
-def test_a_process_of_the_run_by_its_pid_alone_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the right start time it would be (the other tests see to that)."""
+def test_a_process_with_the_pid_alone_is_not_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The start time must match as well; that a match counts is shown by tests/cli/test_recover.py."""
     ours = orphans.tree.stat(os.getpid())
     assert ours is not None
     monkeypatch.setattr(orphans, "own_ancestry", set)
@@ -272,7 +272,7 @@ def toml_of(values: dict[str, Any]) -> bytes:
 def test_fuzzed_files(
     changed: dict[str, Any], options: dict[str, Any], lines: list[bytes], roots: bytes, cut: int
 ) -> None:
-    """Each record of this host that tells its run gets its end, and that can be read; all others are left alone."""
+    """Each record of this host with a readable run id gets a readable end; all other records are left alone."""
     with tempfile.TemporaryDirectory() as place:
         text = toml_of({**SOUND, "options": options, **changed})
         folder = made(Path(place), toml=text[: len(text) - cut] if cut < 100 else text)

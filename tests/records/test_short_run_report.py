@@ -1,4 +1,4 @@
-"""What is written of a short run is what the faces would have written."""
+"""The report and the events of a short run equal those that `faces/` would make."""
 
 import json
 from typing import Any
@@ -29,7 +29,9 @@ TIMES = st.tuples(*[st.floats(0, 0.05)] * 4).map(sorted)
 
 
 @given(TIMES, st.integers(0, 255), st.sampled_from([None, 0.001, 10.0]), st.booleans())
-def test_as_the_faces_have_it(times: list[float], code: int, limit: float | None, is_printing: bool) -> None:
+def test_the_report_and_the_events_equal_those_of_the_faces(
+    times: list[float], code: int, limit: float | None, is_printing: bool
+) -> None:
     spawned, first, ended, settled = times
     brief = ShortRun(
         FACTS,

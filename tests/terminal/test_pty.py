@@ -1,4 +1,4 @@
-"""The command's terminal as one object, on real terminals: what it does in a state that has none, and its modes."""
+"""The command's own terminal (`Pty`), on real terminals: its calls in each state, and its modes."""
 
 import errno
 import os
@@ -22,8 +22,8 @@ def own():
     assert sorted(os.listdir("/proc/self/fd")) == before
 
 
-def test_it_is_held_until_the_command_has_ended(own: Pty) -> None:
-    """A process that opens and closes the command's side tells of no end."""
+def test_the_terminal_is_open_until_the_command_has_ended(own: Pty) -> None:
+    """A process that opens and closes the command's side causes EIO, which is no end while the command runs."""
     os.close(os.open(own.name, os.O_RDWR | os.O_NOCTTY))
     with pytest.raises(BlockingIOError):
         os.read(own.master, 1)
@@ -36,7 +36,7 @@ def test_it_is_held_until_the_command_has_ended(own: Pty) -> None:
     assert own.master == own.peer == -1
 
 
-def test_what_others_have_open_outlives_the_command(own: Pty) -> None:
+def test_a_terminal_that_others_have_open_outlives_the_command(own: Pty) -> None:
     other = os.open(own.name, os.O_RDWR | os.O_NOCTTY)
     own.end()
     os.write(other, b"late\n")
@@ -48,7 +48,7 @@ def test_what_others_have_open_outlives_the_command(own: Pty) -> None:
     os.close(other)
 
 
-def test_after_its_end_nothing_is_done(own: Pty) -> None:
+def test_a_closed_terminal_accepts_no_call(own: Pty) -> None:
     own.hang_up()
     assert own.is_closed
     assert own.type(b"keys") == -1
@@ -60,20 +60,20 @@ def test_after_its_end_nothing_is_done(own: Pty) -> None:
     assert own.check_end()
 
 
-def test_the_end_of_the_input_is_the_key_of_its_modes(own: Pty) -> None:
+def test_the_end_of_the_input_is_the_key_of_the_terminals_modes(own: Pty) -> None:
     now = termios.tcgetattr(own.peer)
     now[6][termios.VEOF] = b"\x05"
     termios.tcsetattr(own.peer, termios.TCSANOW, now)
     assert own.type(b"line\n") == 5
     assert own.end_input()
-    # The kernel hands it over in a moment of its own.
+    # The kernel passes the key on a moment later.
     wait_until(own.has_unread)
     assert os.read(own.peer, 100) == b"line\n"
     assert os.read(own.peer, 100) == b""
     assert not own.has_unread()
 
 
-def test_a_key_that_is_switched_off_is_not_typed(own: Pty) -> None:
+def test_a_disabled_end_of_file_key_is_not_typed(own: Pty) -> None:
     now = termios.tcgetattr(own.peer)
     now[6][termios.VEOF] = b"\0"
     termios.tcsetattr(own.peer, termios.TCSANOW, now)
@@ -81,20 +81,20 @@ def test_a_key_that_is_switched_off_is_not_typed(own: Pty) -> None:
     assert not own.has_unread()
 
 
-def test_keys_beyond_what_it_holds_wait(own: Pty) -> None:
+def test_keys_beyond_the_terminals_buffer_wait(own: Pty) -> None:
     termios.tcsetattr(own.peer, termios.TCSANOW, terminal_modes.raw(termios.tcgetattr(own.peer)))
 
     def is_full() -> bool:
         while own.type(b"x" * 4096):
             pass
-        # An end of file that finds no room is to be tried again.
+        # An end of file for which there is no room is to be written again later.
         return not own.end_input()
 
-    # The kernel makes room once more while it hands over what came first.
+    # The kernel makes room again when it passes on the first keys.
     wait_until(is_full)
 
 
-def test_its_size_and_its_modes(own: Pty) -> None:
+def test_the_terminal_has_its_size_and_its_modes(own: Pty) -> None:
     assert termios.tcgetwinsize(own.peer) == (30, 90)
     assert own.resize(1, 2)
     assert termios.tcgetwinsize(own.peer) == (1, 2)
@@ -102,8 +102,8 @@ def test_its_size_and_its_modes(own: Pty) -> None:
     assert terminal_modes.is_by_line(terminal_modes.get_modes(own.peer))
 
 
-def test_threads_that_type_while_it_hangs_up(own: Pty) -> None:
-    """None meets a descriptor that is another file by now."""
+def test_threads_that_type_during_a_hang_up_meet_no_other_file(own: Pty) -> None:
+    """No thread uses a descriptor number that belongs to another file by now."""
     failed: list[BaseException] = []
 
     def use() -> None:
@@ -124,8 +124,8 @@ def test_threads_that_type_while_it_hangs_up(own: Pty) -> None:
     assert not failed
 
 
-def test_what_is_no_terminal_is_an_os_error() -> None:
-    """Never a termios.error, which no one who catches OSError expects."""
+def test_a_descriptor_without_a_terminal_raises_os_error() -> None:
+    """The functions never raise termios.error, which `except OSError` would not catch."""
     read, write = os.pipe()
     for call in (
         lambda: terminal_modes.get_modes(read),
@@ -141,5 +141,5 @@ def test_what_is_no_terminal_is_an_os_error() -> None:
 
 
 @pytest.mark.parametrize(("size", "made"), [((0, 0), (24, 80)), ((5, 0), (5, 80)), ((0, 7), (24, 7)), ((1, 1), (1, 1))])
-def test_a_usable_size(size: tuple[int, int], made: tuple[int, int]) -> None:
+def test_a_size_of_zero_gets_the_default(size: tuple[int, int], made: tuple[int, int]) -> None:
     assert terminal_modes.usable(*size) == made

@@ -21,7 +21,7 @@ from supervise.core.events import (
 from supervise.core.outcome import Outcome
 from supervise.faces import json_fields, report_shape
 from supervise.faces.json_fields import Fields
-from supervise.faces.report_items import Diagnosis, Moment, ReportItem, Said, Stragglers, Usage
+from supervise.faces.report_items import CommandMessage, Diagnosis, Moment, ReportItem, Stragglers, Usage
 
 ENTRIES_KEPT = 60
 """Entries of each list that the report keeps: of warnings, of extensions, and of idle stops that were put off."""
@@ -210,7 +210,7 @@ class FullReport:
             case Stragglers(processes, output):
                 self._stragglers = [json_fields.process(one) for one in processes]
                 self._straggler_output = output or None
-            case Said("status", text):
+            case CommandMessage("status", text):
                 self._status = json_fields.text(text) or None
             case Outcome():
                 self._note_end(item, moment)

@@ -14,7 +14,7 @@ from supervise.core.events import Access, Exited, Extended, KillOrdered, RetrySc
 from supervise.core.policy import Limit, Policy
 from supervise.faces import phrases
 from supervise.faces.messages import KILL
-from supervise.faces.report_items import ReportItem, Said
+from supervise.faces.report_items import CommandMessage, ReportItem
 from supervise.text.sanitizer import clean
 from supervise.text.stderr import PREFIX
 
@@ -74,7 +74,7 @@ class LiveText:
                 attempt.is_killing = True
             case Exited():
                 attempt.has_exited = True
-            case Said("status", text):
+            case CommandMessage("status", text):
                 attempt.status = text
 
     def text(self, state: LiveState, columns: int) -> str:

@@ -28,7 +28,7 @@ from supervise.core.outcome import Cause, Outcome
 from supervise.core.policy import Policy
 from supervise.core.retry import RETRY_ON_OF_OUTCOME as RETRIED
 from supervise.faces import phrases
-from supervise.faces.report_items import Diagnosis, Moment, NotRetried, ReportItem, Said, Stragglers, Trouble
+from supervise.faces.report_items import CommandMessage, Diagnosis, Moment, NotRetried, ReportItem, Stragglers, Trouble
 from supervise.text import shell_words
 from supervise.text.sanitizer import clean
 from supervise.text.signal_names import signal_name
@@ -132,7 +132,7 @@ class StderrMessages:
                 return [f"access after {phrases.measured(at)}: {how}"]
             case ProbeFailed(_, why):
                 return [f"not up yet: {why}"]
-            case Said(what, text):
+            case CommandMessage(what, text):
                 return [f"the command says: {what}" + (f": {text}" if text else "")]
             case PutOff(first=False):
                 return [_put_off(item, moment)]

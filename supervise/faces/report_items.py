@@ -85,7 +85,7 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class CommandMessage:
     """A message of the command by sd_notify(3)."""
 
     what: Literal["status", "stopping", "main pid"]
@@ -105,5 +105,5 @@ class Usage:
     """Bytes of the output if stdout and stderr are one stream. With --pty that stream counts as stdout."""
 
 
-ReportItem = Event | Notice | Outcome | NotRetried | Stragglers | Diagnosis | Trouble | Said
+ReportItem = Event | Notice | Outcome | NotRetried | Stragglers | Diagnosis | Trouble | CommandMessage
 """Any item of a run. A face ignores the items that it does not show."""

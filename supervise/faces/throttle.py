@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from math import inf
 
 from supervise.core.events import Extended, ProbeFailed, PutOff, Refused, Warned
-from supervise.faces.report_items import ReportItem, Said
+from supervise.faces.report_items import CommandMessage, ReportItem
 
 BURST_ITEMS = 10.0
 """Items that are reported at once before the allowance is used up."""
@@ -56,7 +56,7 @@ class Throttle:
         if key is None:
             return None
         kind = self._kinds.setdefault(key, _Allowance())
-        if isinstance(item, Said) and item == (kind.pending or kind.last):
+        if isinstance(item, CommandMessage) and item == (kind.pending or kind.last):
             # The same text again is no news.
             return []
         if kind.pending is not None:
@@ -92,7 +92,7 @@ class Throttle:
 def _key(item: ReportItem) -> tuple[str, str] | None:
     """Return the kind of the item that has an allowance of its own; None for an item that is not throttled."""
     match item:
-        case Said(what=word) | ProbeFailed(how=word) | Refused(what=word):
+        case CommandMessage(what=word) | ProbeFailed(how=word) | Refused(what=word):
             return type(item).__name__, word
         case Warned(limit=limit):
             return "Warned", limit
@@ -119,6 +119,6 @@ def _cost(item: ReportItem) -> int:
     """Return the number of items that the item costs."""
     text = ""
     match item:
-        case Said(text=text) | ProbeFailed(why=text) | Refused(why=text):
+        case CommandMessage(text=text) | ProbeFailed(why=text) | Refused(why=text):
             pass
     return 1 + len(text) // CHARACTERS_PER_ITEM

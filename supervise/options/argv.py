@@ -210,7 +210,7 @@ def _has_no_file(environ: "Mapping[str, str]") -> bool:
     from supervise.process import system
 
     path = f"{folder}/{FILE}"
-    if not system.is_at_hand(path) or not paths.closed_way(folder):
+    if not system.is_at_hand(path) or not paths.deepest_trusted_folder(folder):
         return False
     try:
         os.stat(path)

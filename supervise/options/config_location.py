@@ -38,7 +38,7 @@ def find(given: "Mapping[str, str]", environ: "Mapping[str, str]") -> "tuple[str
         if not _answers(path, lambda: os.stat(path), given, environ):
             raise BadValueError(f"{source}: {path!r} does not answer")
         return path, ""
-    if late := _own_is_late(given, environ):
+    if late := _own_file_is_silent(given, environ):
         return "", late
     path, notice = users_file(environ)
     try:
@@ -56,7 +56,7 @@ def find(given: "Mapping[str, str]", environ: "Mapping[str, str]") -> "tuple[str
     return _unless_anothers(path, notice) if path else ("", notice)
 
 
-def _own_is_late(given: "Mapping[str, str]", environ: "Mapping[str, str]") -> str:
+def _own_file_is_silent(given: "Mapping[str, str]", environ: "Mapping[str, str]") -> str:
     """Return the notice that the user's own configuration is not used, as its file system does not answer; or ''."""
     folder = paths.config(environ) if sys.platform == "linux" else None
     path = os.path.join(folder, argv.FILE) if folder else ""

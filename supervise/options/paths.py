@@ -37,7 +37,7 @@ def own_state(environ: "Mapping[str, str]") -> "tuple[str | None, str]":
     return _own(environ, state)
 
 
-def closed_way(path: str) -> "tuple[os.stat_result, bool] | None":
+def deepest_trusted_folder(path: str) -> "tuple[os.stat_result, bool] | None":
     """Return the stat of the deepest existing folder on the path, and whether it is the path itself.
 
     None if `files/private_files.py` has to check the path: if a folder on it does not belong to the effective user or
@@ -61,7 +61,7 @@ def closed_way(path: str) -> "tuple[os.stat_result, bool] | None":
 
 def _own(environ: "Mapping[str, str]", of: "Callable[[Mapping[str, str]], str | None]") -> "tuple[str | None, str]":
     path = of(environ)
-    if path is None or closed_way(path) or sys.platform != "linux":
+    if path is None or deepest_trusted_folder(path) or sys.platform != "linux":
         return path, ""
     from supervise.files import private_files
 

@@ -432,7 +432,7 @@ def _make_folders(state: str) -> None:
     A missing home folder is not made: supervise would make a folder that is a home by its name alone.
     Raises OSError.
     """
-    way = paths.closed_way(state)
+    way = paths.deepest_trusted_folder(state)
     if not (way and way[1] and way[0].st_uid == os.geteuid()):
         from supervise.files import private_files
 

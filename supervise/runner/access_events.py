@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from supervise.core.events import Alive, ProbeFailed, Ready, Stuck, TimeRequested
-from supervise.faces.report_items import Said, Trouble
+from supervise.faces.report_items import CommandMessage, Trouble
 from supervise.process.protocol import unknown
 
 if TYPE_CHECKING:
@@ -48,6 +48,6 @@ def hear_notify(runner: "Runner") -> None:
             case ("prolong", at, by):
                 runner.dispatch(TimeRequested(by, at - launched.info.started))
             case ("status" | "stopping" | "main pid" as what, _, text):
-                runner.say(Said(what, text))
+                runner.say(CommandMessage(what, text))
             case _:
                 unknown(news)

@@ -12,7 +12,7 @@ from supervise.core.policy import Policy
 from supervise.faces import jsonl
 from supervise.faces.full_report import FullReport
 from supervise.faces.messages import StderrMessages, Verbosity
-from supervise.faces.report_items import Moment, ReportItem, Said, Trouble, Usage
+from supervise.faces.report_items import CommandMessage, Moment, ReportItem, Trouble, Usage
 from supervise.faces.secret_mask import SecretMask
 from supervise.faces.throttle import Released, Throttle
 from supervise.files import report_file
@@ -77,7 +77,7 @@ class Notices:
             # The live line shows the latest state, and needs no throttle.
             self.live.note(item)
         match item:
-            case Said("status", text) if self._status:
+            case CommandMessage("status", text) if self._status:
                 self._status.show(text)
             case Started():
                 self._throttle.begin_attempt()

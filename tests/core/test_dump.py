@@ -29,11 +29,11 @@ from supervise.core.outcome import Cause, Exit
 from supervise.core.policy import Policy
 from supervise.core.shutdown import DUMP_SECONDS, SNAPSHOT_SECONDS
 from tests.support.history import (
-    AGAIN,
     ALIVE,
     GRACE,
     INT,
     KILL,
+    KILL_AGAIN,
     TERM,
     TICK,
     Row,
@@ -251,7 +251,7 @@ def test_a_cancellation_cuts_the_dump_short_and_is_passed_on() -> None:
         BOTH,
         *DUMPING,
         (10.5, Cancel(INT, 10.5, delivered=True), *STOP, StopTree(INT, skip_signal=True)),
-        (10.9, Cancel(INT, 10.9), KillTree(), AGAIN),
+        (10.9, Cancel(INT, 10.9), KillTree(), KILL_AGAIN),
     )
 
 
@@ -267,7 +267,7 @@ def test_a_cancellation_by_kill_kills() -> None:
     play(
         BOTH,
         *DUMPING,
-        (10.5, Cancel(KILL, 10.5), KillTree(), AGAIN),
+        (10.5, Cancel(KILL, 10.5), KillTree(), KILL_AGAIN),
         (10.6, ended(10.6, None, KILL)),
         (10.6, Emptied()),
         (10.6, Drained(), settled(CAUSE, Exit(None, KILL), 124)),

@@ -23,12 +23,12 @@ from supervise.core.machine import Machine
 from supervise.core.outcome import Cause, Exit
 from supervise.core.policy import Policy
 from tests.support.history import (
-    AGAIN,
     ALIVE,
     GRACE,
     HUP,
     INT,
     KILL,
+    KILL_AGAIN,
     LATE,
     TERM,
     TICK,
@@ -76,7 +76,7 @@ def test_a_second_cancellation_kills_at_once() -> None:
         Policy(),
         STARTED,
         (5.0, Cancel(TERM, 5.0), StopTree(TERM), verdict(cause)),
-        (6.0, Cancel(INT, 6.0), KillTree(), AGAIN),
+        (6.0, Cancel(INT, 6.0), KillTree(), KILL_AGAIN),
         (6.5, Cancel(INT, 6.5)),
         (7.0, ended(7.0, None, KILL)),
         (7.0, Emptied()),
@@ -92,7 +92,7 @@ def test_after_a_timeout_the_first_cancellation_is_passed_on_and_the_second_kill
         (10.0, TICK, Ask()),
         (10.0, ALIVE, StopTree(TERM), verdict(cause)),
         (11.0, Cancel(INT, 11.0, delivered=True), StopTree(INT, skip_signal=True)),
-        (12.0, Cancel(INT, 12.0), KillTree(), AGAIN),
+        (12.0, Cancel(INT, 12.0), KillTree(), KILL_AGAIN),
         (13.0, ended(13.0, 0)),
         (13.0, Emptied()),
         (13.0, Drained(), settled(cause, Exit(0), 124)),
@@ -106,13 +106,13 @@ def test_the_same_signal_at_once_is_an_echo() -> None:
         (5.0, Cancel(TERM, 5.0), StopTree(TERM), verdict(cancelled(5.0, TERM))),
         (5.05, Cancel(TERM, 5.05)),
         (5.08, Cancel(TERM, 5.08)),
-        (5.25, Cancel(TERM, 5.25), KillTree(), AGAIN),
+        (5.25, Cancel(TERM, 5.25), KillTree(), KILL_AGAIN),
     )
     play(
         Policy(),
         STARTED,
         (5.0, Cancel(TERM, 5.0), StopTree(TERM), verdict(cancelled(5.0, TERM))),
-        (5.05, Cancel(INT, 5.05), KillTree(), AGAIN),
+        (5.05, Cancel(INT, 5.05), KillTree(), KILL_AGAIN),
     )
 
 
@@ -121,7 +121,7 @@ def test_a_key_is_no_echo() -> None:
         Policy(),
         STARTED,
         (5.0, Cancel(INT, 5.0, delivered=True), StopTree(INT, skip_signal=True), verdict(cancelled(5.0), INT)),
-        (5.05, Cancel(INT, 5.05, delivered=True), KillTree(), AGAIN),
+        (5.05, Cancel(INT, 5.05, delivered=True), KillTree(), KILL_AGAIN),
     )
 
 
@@ -137,7 +137,7 @@ def test_the_two_hangups_of_a_closed_window_are_one_cancellation() -> None:
 def test_a_hangup_of_the_terminal_and_that_of_its_shell_are_one_cancellation() -> None:
     start = (5.0, Cancel(HUP, 5.0, from_terminal=True), StopTree(HUP), verdict(cancelled(5.0, HUP), HUP))
     play(Policy(), STARTED, start, (7.0, Cancel(HUP, 7.0)), (7.5, Cancel(HUP, 7.5, from_terminal=True)))
-    play(Policy(), STARTED, start, (7.0, Cancel(HUP, 7.0)), (9.0, Cancel(HUP, 9.0), KillTree(), AGAIN))
+    play(Policy(), STARTED, start, (7.0, Cancel(HUP, 7.0)), (9.0, Cancel(HUP, 9.0), KillTree(), KILL_AGAIN))
 
 
 def test_a_second_hangup_by_a_process_kills() -> None:
@@ -147,7 +147,7 @@ def test_a_second_hangup_by_a_process_kills() -> None:
         STARTED,
         (5.0, Cancel(HUP, 5.0), StopTree(HUP), verdict(cancelled(5.0, HUP), HUP)),
         (5.05, Cancel(HUP, 5.05)),
-        (7.0, Cancel(HUP, 7.0), KillTree(), AGAIN),
+        (7.0, Cancel(HUP, 7.0), KillTree(), KILL_AGAIN),
     )
 
 
@@ -215,7 +215,7 @@ def test_two_cancellations_during_the_question() -> None:
             verdict(timeout("completion", 10.03, 10)),
             StopTree(INT),
             KillTree(),
-            AGAIN,
+            KILL_AGAIN,
         ),
     )
 
@@ -521,7 +521,7 @@ def test_a_cancellation_while_a_process_holds_the_pipe_stops_the_tree() -> None:
         STARTED,
         (5.0, ended(5.0, 0)),
         (6.0, Cancel(INT, 6.0), StopTree(INT), verdict(cause, INT)),
-        (7.0, Cancel(INT, 7.0), KillTree(), AGAIN),
+        (7.0, Cancel(INT, 7.0), KillTree(), KILL_AGAIN),
         (7.1, Emptied()),
         (7.1, Drained(), settled(cause, Exit(0), 130, die_of=INT)),
     )

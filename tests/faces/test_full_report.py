@@ -25,7 +25,7 @@ from supervise.core.outcome import Cause, Exit, Outcome, OutcomeName, settle
 from supervise.core.policy import Evidence, Policy
 from supervise.faces.full_report import FirstAndLast, FullReport, PackedList
 from supervise.faces.json_fields import Fields
-from supervise.faces.report_items import Moment, ReportItem, Said, Stragglers, Usage
+from supervise.faces.report_items import CommandMessage, Moment, ReportItem, Stragglers, Usage
 from tests.support import examples
 from tests.support.examples import COMPILER, EPOCH, HANGING, HANGING_FIELDS, SLEEP, SUDO, validator
 
@@ -254,9 +254,14 @@ def test_the_whole_report_of_an_eventful_run() -> None:
 
 
 def test_the_report_has_the_last_status_of_the_command() -> None:
-    words = (Said("status", "loading"), Said("main pid", "813"), Said("status", "up\udcff"), Said("stopping"))
+    words = (
+        CommandMessage("status", "loading"),
+        CommandMessage("main pid", "813"),
+        CommandMessage("status", "up\udcff"),
+        CommandMessage("stopping"),
+    )
     assert report(STARTED, *words)["status"] == "up\\xff"
-    assert report(STARTED, Said("status", "up"), Said("status", ""))["status"] is None
+    assert report(STARTED, CommandMessage("status", "up"), CommandMessage("status", ""))["status"] is None
 
 
 def test_a_stuck_command_has_no_limit_seconds() -> None:

@@ -27,7 +27,7 @@ from supervise.core.events import (
 )
 from supervise.core.outcome import Cause, Exit, Outcome
 from supervise.faces import jsonl
-from supervise.faces.report_items import Moment, ReportItem, Said, Stragglers, Trouble
+from supervise.faces.report_items import CommandMessage, Moment, ReportItem, Stragglers, Trouble
 from tests.support import examples
 from tests.support.examples import COMPILER, HANGING, HANGING_FIELDS, NOW, SUDO, validator
 
@@ -124,8 +124,8 @@ EVENTS: list[tuple[ReportItem, dict[str, Any]]] = [
             "last_line": {**HANGING_FIELDS["last_line"], "at": "2026-11-22T13:06:00.000Z"},
         },
     ),
-    (Said("status", "up\udcff"), {"event": "said", "what": "status", "text": "up\\xff"}),
-    (Said("main pid", "812"), {"event": "said", "what": "main_pid", "text": "812"}),
+    (CommandMessage("status", "up\udcff"), {"event": "said", "what": "status", "text": "up\\xff"}),
+    (CommandMessage("main pid", "812"), {"event": "said", "what": "main_pid", "text": "812"}),
     (ProbeFailed("port=80", "127.0.0.1:80: connection refused"), {
         "event": "tried",
         "how": "port=80",

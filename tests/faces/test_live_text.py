@@ -12,7 +12,7 @@ from supervise.core.events import Access, Exited, Extended, KillOrdered, RetrySc
 from supervise.core.outcome import Cause, Exit, Outcome
 from supervise.core.policy import Policy
 from supervise.faces.live_text import LiveState, LiveText
-from supervise.faces.report_items import ReportItem, Said
+from supervise.faces.report_items import CommandMessage, ReportItem
 from supervise.runner import notices
 from tests.support import examples
 from tests.support.examples import COMPILER
@@ -27,7 +27,7 @@ STARTED = Started(812)
 ACCESS = Access(2.0, "output")
 MOVED = Extended("completion", 120.0, 4920.0, 240.0, 7200.0, COMPILER)
 ASKED = Extended("access", 30.0, 60.0, 30.0, 7200.0, None)
-STATUS = Said("status", "compiling foo")
+STATUS = CommandMessage("status", "compiling foo")
 STOP = Verdict(COMPLETION, 15, 10.0)
 
 
@@ -83,9 +83,9 @@ HISTORIES: list[tuple[list[ReportItem], LiveState, str]] = [
         running(9.0, last_byte=2.0, cpu_percent=97.2),
         'running for 9s, no output for 7s, cpu 97%, "compiling foo"',
     ),
-    ([STARTED, STATUS, Said("status", "")], running(9.0, last_byte=2.0), "running for 9s, no output for 7s"),
+    ([STARTED, STATUS, CommandMessage("status", "")], running(9.0, last_byte=2.0), "running for 9s, no output for 7s"),
     (
-        [STARTED, Said("status", "\x1b[2J\n\u4f60\u597d\u202e")],
+        [STARTED, CommandMessage("status", "\x1b[2J\n\u4f60\u597d\u202e")],
         running(9.0, last_byte=2.0),
         'running for 9s, no output for 7s, "\\x1b[2J\\n\u4f60\u597d\\u202e"',
     ),
@@ -161,7 +161,7 @@ def test_the_text_of_the_live_line(items: list[ReportItem], state: LiveState, ex
     assert text(items, state) == "supervise: " + expected
 
 
-WIDE = [STARTED, Said("status", "\u4f60\u597d" * 50)]
+WIDE = [STARTED, CommandMessage("status", "\u4f60\u597d" * 50)]
 
 
 @pytest.mark.parametrize("columns", range(1, 140))
@@ -174,7 +174,7 @@ def test_the_text_is_shorter_than_the_window_is_wide(columns: int) -> None:
 @given(examples.item, st.text(), st.integers(1, 200))
 def test_the_text_is_always_one_harmless_line(item: ReportItem, status: str, columns: int) -> None:
     live = LiveText(POLICY)
-    live.note(Said("status", status))
+    live.note(CommandMessage("status", status))
     live.note(item)
     for phase in Phase:
         shown = live.text(at(9.0, phase, last_byte=2.0, phase_ends_at=12.0), columns)

@@ -29,7 +29,7 @@ from supervise.core.events import (
 from supervise.core.outcome import Cause, Exit, Outcome
 from supervise.core.policy import Policy
 from supervise.faces.messages import PREFIX, StderrMessages, Verbosity
-from supervise.faces.report_items import Diagnosis, Moment, ReportItem, Said, Stragglers, Trouble
+from supervise.faces.report_items import CommandMessage, Diagnosis, Moment, ReportItem, Stragglers, Trouble
 from tests.support import examples
 from tests.support.examples import COMPILER, HANGING, NOW, SLEEP, SUDO
 
@@ -198,8 +198,8 @@ VERBOSE: list[tuple[ReportItem, list[str]]] = [
         ["idle stop put off by 30s to 14:07:30+01:00: cpu 97% (processes that came and went)"],
     ),
     (ProbeFailed("port=80", "x:80: connection refused"), ["not up yet: x:80: connection refused"]),
-    (Said("status", "all\nis well"), [r"the command says: status: all\nis well"]),
-    (Said("stopping"), ["the command says: stopping"]),
+    (CommandMessage("status", "all\nis well"), [r"the command says: status: all\nis well"]),
+    (CommandMessage("stopping"), ["the command says: stopping"]),
     (Paused(), ["paused: all clocks stop"]),
     (Resumed(), ["resumed: all clocks go on"]),
     (Exited(Exit(3), 599.0), ["the command ended after 9m59s: exit 3"]),

@@ -7,15 +7,15 @@ import pytest
 
 from supervise.core.events import Extended, ProbeFailed, PutOff, Refused, Started, Tick, Warned
 from supervise.core.outcome import Outcome
-from supervise.faces.report_items import ReportItem, Said, Trouble
+from supervise.faces.report_items import CommandMessage, ReportItem, Trouble
 from supervise.faces.throttle import BURST_ITEMS, Released, Throttle
 from tests.support.examples import COMPILER
 
 DAY = 86400.0
 
 
-def status(number: int) -> Said:
-    return Said("status", f"step {number}")
+def status(number: int) -> CommandMessage:
+    return CommandMessage("status", f"step {number}")
 
 
 def played(items: list[tuple[float, ReportItem]], end: float) -> list[tuple[float, ReportItem, int]]:
@@ -57,7 +57,7 @@ def test_the_number_of_reports_in_weeks_is_bounded(length: int) -> None:
     end = 30 * DAY
     step = 30.0
     items: list[tuple[float, ReportItem]] = [
-        (number * step, Said("status", f"{number}".ljust(length))) for number in range(int(end / step))
+        (number * step, CommandMessage("status", f"{number}".ljust(length))) for number in range(int(end / step))
     ]
     reported = played(items, end)
     assert len(reported) * (1 + length // 1024) < 1500
@@ -71,13 +71,13 @@ def test_each_kind_has_an_allowance_of_its_own() -> None:
         for number in range(100)
         for item in (
             status(number),
-            Said("main pid", str(number)),
+            CommandMessage("main pid", str(number)),
             Refused("ready", "x"),
             ProbeFailed("listen", f"{number}"),
         )
     ]
     reported = played(items, 0.5)
-    for kind in (Said, Refused, ProbeFailed):
+    for kind in (CommandMessage, Refused, ProbeFailed):
         assert any(isinstance(item, kind) for _, item, _ in reported)
     assert len(reported) == 4 * (BURST_ITEMS + 2)
 

@@ -45,11 +45,11 @@ from supervise.core.events import (
 )
 from supervise.core.outcome import Cause, Exit, Outcome
 from supervise.faces.report_items import (
+    CommandMessage,
     Diagnosis,
     LastLine,
     Moment,
     ReportItem,
-    Said,
     Stragglers,
     Trouble,
     Usage,
@@ -250,7 +250,7 @@ heard = (
     st.builds(Started, pid)
     | st.builds(SpawnFailed, st.sampled_from(["not_found", "not_executable", "error"]), text)
     | st.builds(Verdict, timeout | outer | cancellation, signal, time)
-    | st.builds(Said, st.sampled_from(["status", "stopping", "main pid"]), text)
+    | st.builds(CommandMessage, st.sampled_from(["status", "stopping", "main pid"]), text)
     | st.just(ProbeFailed("port=80", "127.0.0.1:80: connection refused"))
     | st.builds(KillOrdered, st.sampled_from(["grace", "again"]))
     | st.builds(Exited, command_exit, time)

@@ -109,4 +109,4 @@ def settled(cause: Cause | None, exit: Exit | None, code: int, name: str = "", *
 
 
 GRACE = KillOrdered("grace")
-AGAIN = KillOrdered("again")
+KILL_AGAIN = KillOrdered("again")

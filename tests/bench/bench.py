@@ -1,9 +1,9 @@
-"""supervise beside what a user would take instead, in one run on one machine.
+"""Measure supervise beside the tools that a user would take instead, in one run on one machine.
 
     python tests/bench/bench.py [--quick] [NAME...]
 
-Prints a table and then the same as JSON.  `P` is a whole `python -c pass` of the same interpreter.  With --quick the
-figures mean little, but each is there.
+Prints a table and then the same as JSON.  `P` is a whole `python -c pass` of the same interpreter.  With --quick all
+figures are there, but they mean little.
 """
 
 import json
@@ -80,7 +80,7 @@ def machine() -> str:
 
 
 def missing(name: str) -> str:
-    """Of a program that does not do the same the cell is empty."""
+    """Return why the program has no column; a cell is empty where a program does not do the same as supervise."""
     return "not found" if name in PROGRAMS and not shutil.which(name) else ""
 
 
@@ -96,7 +96,7 @@ def table(rows: list[dict[str, object]]) -> str:
 
 
 def main(words: list[str]) -> None:
-    """Measure those that are named, or all."""
+    """Measure the named figures, or all."""
     benches = WHOLE
     if "--quick" in words:
         benches, bench_sampling.OTHERS = QUICK, 100

@@ -1,4 +1,4 @@
-"""How fast bytes flow through us, and how soon a single line is through."""
+"""The throughput of supervise, and the delay of a single line."""
 
 import os
 import shutil
@@ -14,13 +14,13 @@ from bench_tools import ENVIRON, SUPERVISE, in_turn, medians, probe, quantile, r
 PIECE = 1 << 28
 """Bytes of the file in memory that is written again and again."""
 STARTING = 0.4
-"""Seconds in which our libraries are loaded."""
+"""Seconds in which supervise loads its libraries."""
 US = 1_000_000
 
 
 @contextmanager
 def flood(total: int) -> Iterator[tuple[str, int]]:
-    """The words that write so many bytes, a file in memory several times over, and how many these are."""
+    """Return words that write so many bytes, a file in memory several times over, and the number of bytes."""
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         path, piece = Path(folder) / "piece", min(PIECE, total)
         with path.open("wb") as file:
@@ -36,12 +36,12 @@ def rates(ways: dict[str, str], rounds: int, size: int) -> dict[str, float]:
 
 
 def pipe_to_pipe(rounds: int = 7, total: int = 3 << 30) -> dict[str, object]:
-    """From the source into supervise, or cat, or pv, and on into a last cat; its stdout and stderr are apart."""
+    """Measure from the source into supervise, cat or pv, and on into a last cat, with stdout and stderr apart."""
     return _through(rounds, total, "", "pipe to pipe")
 
 
 def one_pipe_to_pipe(rounds: int = 7, total: int = 3 << 30) -> dict[str, object]:
-    """The same with `2>&1`: the command has one pipe as its stdout and its stderr (--streams)."""
+    """Measure the same with `2>&1`: the command has one pipe as its stdout and stderr (--streams)."""
     return _through(rounds, total, " 2>&1", "pipe to pipe, 2>&1")
 
 
@@ -61,7 +61,7 @@ def _through(rounds: int, total: int, redirection: str, name: str) -> dict[str, 
 
 
 def to_null(rounds: int = 7, total: int = 3 << 30) -> dict[str, object]:
-    """One pipe each way: from the source into us, or cat, and into /dev/null."""
+    """Measure from the source into supervise or cat, and on into /dev/null."""
     with flood(total) as (source, size):
         ways = {
             "supervise": f"{SUPERVISE} --no-record -- {source} > /dev/null",
@@ -72,7 +72,7 @@ def to_null(rounds: int = 7, total: int = 3 << 30) -> dict[str, object]:
 
 
 def _lags(words: list[str], *, is_one_pipe: bool = False) -> list[tuple[float, float]]:
-    """For each line of the probe: the instant of its writing since the first, and its way's length, in seconds.
+    """Return for each line of the probe the instant of its writing since the first, and its delay, in seconds.
 
     With `is_one_pipe` stdout and stderr are the same pipe.
     """
@@ -102,12 +102,12 @@ def _ways(program: str, count: int, microseconds: int) -> dict[str, list[str]]:
 
 
 def line(rounds: int = 5, count: int = 400) -> dict[str, object]:
-    """A line now and then, when all is loaded."""
+    """Measure the delay of a line now and then, when all libraries are loaded."""
     return _single(rounds, count, "a single line through us", is_one_pipe=False)
 
 
 def line_in_one_pipe(rounds: int = 5, count: int = 400) -> dict[str, object]:
-    """The same with `2>&1`."""
+    """Measure the same with `2>&1`."""
     return _single(rounds, count, "a single line through us, 2>&1", is_one_pipe=True)
 
 
@@ -123,7 +123,7 @@ def _single(rounds: int, count: int, name: str, *, is_one_pipe: bool) -> dict[st
 
 
 def line_at_start(rounds: int = 20) -> dict[str, object]:
-    """A line every millisecond while our libraries are being loaded: the slowest in a hundred."""
+    """Measure a line every millisecond while the libraries are loaded: the slowest in a hundred."""
     found: dict[str, list[float]] = {"supervise": [], "cat": [], "alone": []}
     with probe() as (program, _):
         for _ in range(rounds):

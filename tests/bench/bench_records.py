@@ -1,4 +1,4 @@
-"""What a record costs, and how soon those that ask for records have their answer."""
+"""The cost of a record, and the time of the commands that read records."""
 
 import os
 import shutil
@@ -20,7 +20,7 @@ UNRECORDED = "--no-record"
 
 @contextmanager
 def state() -> Iterator[str]:
-    """A state folder for what is started meanwhile."""
+    """Use a temporary state folder for all programs that are started meanwhile."""
     with tempfile.TemporaryDirectory() as folder:
         ENVIRON["XDG_STATE_HOME"] = folder
         try:
@@ -30,7 +30,7 @@ def state() -> Iterator[str]:
 
 
 def shortest(rounds: int = 100) -> dict[str, object]:
-    """`supervise -- true` with a record, and what that adds."""
+    """Measure `supervise -- true` with and without a record."""
     kinds = {
         "supervise": [SUPERVISE, "--", "true"],
         UNRECORDED: [SUPERVISE, UNRECORDED, "--", "true"],
@@ -43,7 +43,7 @@ def shortest(rounds: int = 100) -> dict[str, object]:
 
 
 def pipe_to_pipe(rounds: int = 9, total: int = 1 << 30) -> dict[str, object]:
-    """From the source into us and on into a last cat, all of it recorded."""
+    """Measure from the source into supervise and on into a last cat, with all of it recorded."""
     with state() as folder, flood(total) as (source, size):
 
         def measure(words: list[str]) -> float:
@@ -61,7 +61,7 @@ def pipe_to_pipe(rounds: int = 9, total: int = 1 << 30) -> dict[str, object]:
 
 
 def log(rounds: int = 5, total: int = 1 << 30) -> dict[str, object]:
-    """A plain copy beside it, into a file."""
+    """Measure the same with a plain copy into a file (--log)."""
     with tempfile.TemporaryDirectory() as folder, flood(total) as (source, size):
         file = Path(folder) / "log"
         ways = {
@@ -75,7 +75,7 @@ def log(rounds: int = 5, total: int = 1 << 30) -> dict[str, object]:
 
 @contextmanager
 def many(count: int) -> Iterator[None]:
-    """So many runs on record, a few of them lost."""
+    """Make so many records of runs, a few of them lost."""
     with state() as folder:
         begin = time.time() - count
         for number in range(count):
@@ -91,14 +91,14 @@ def many(count: int) -> Iterator[None]:
 
 
 def asked(rounds: int = 30, count: int = 10_000) -> dict[str, object]:
-    """`ps` among so many, most of which have ended."""
+    """Measure `ps` among so many records, most of which have ended."""
     with many(count):
         found = medians(in_turn({"supervise": [SUPERVISE, "ps"], "P": PYTHON_PASS}, rounds, lambda w: whole(w) * MS))
     return row(f"`ps` with {count} on record", "ms", found, found["supervise"] / found["P"], "<= 4 P")
 
 
 def asked_for_all(rounds: int = 30, count: int = 10_000) -> dict[str, object]:
-    """The newest of all."""
+    """Measure `ps --all`, which lists the newest ones."""
     kinds = {"supervise": [SUPERVISE, "ps", "--all", "-n", "20"], "P": PYTHON_PASS}
     with many(count):
         found = medians(in_turn(kinds, rounds, lambda words: whole(words) * MS))

@@ -1,4 +1,4 @@
-"""One look at a process tree, side by side with what psutil takes for the same.
+"""One sample of a process tree, side by side with the same by psutil.
 
 python tests/bench/bench_sampling.py prints medians as JSON.
 """
@@ -43,7 +43,7 @@ for line in sys.stdin:
 
 @contextmanager
 def others(count: int) -> Iterator[None]:
-    """So many sleeping processes that have nothing to do with the tree."""
+    """Start so many sleeping processes outside of the tree; they are killed at the end."""
     pids = []
     try:
         for _ in range(count):
@@ -59,7 +59,7 @@ def others(count: int) -> Iterator[None]:
 
 @contextmanager
 def command(*words: str) -> "Iterator[subprocess.Popen[str]]":
-    """A command in a group of its own; the whole group is killed at the end."""
+    """Start a command in a group of its own; the whole group is killed at the end."""
     process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, process_group=0)
     try:
         yield process
@@ -84,7 +84,7 @@ def sampler(pid: int, *kinds: str) -> Sampler:
 
 
 def tree_of_ten(rounds: int = 20) -> dict[str, object]:
-    """CPU time of a tree of ten processes while 3,000 others live."""
+    """Measure the CPU time of a tree of ten processes while 3,000 others live."""
     with others(OTHERS), command("sh", "-c", TEN) as root:
         while len(tree.walk(root.pid)) < 10:
             time.sleep(0.01)
@@ -111,7 +111,7 @@ def tree_of_ten(rounds: int = 20) -> dict[str, object]:
 
 
 def thousand_sockets(rounds: int = 20) -> dict[str, object]:
-    """TCP sockets of a tree that holds 1,000, both ends of 500 connections; all silent, and all with a byte moved."""
+    """Measure a tree with 1,000 TCP sockets, both ends of 500 connections: all silent, and all with a byte moved."""
     with command("sh", "-c", f'"{sys.executable}" -S -c "$0" {SOCKETS}; :', PAIRS) as root:
         assert root.stdin is not None
         assert root.stdout is not None

@@ -1,10 +1,10 @@
-"""What a long run costs as it grows old: descriptors, threads and memory of the supervisor and of the guardian.
+"""The cost of a long run over time: descriptors, threads and memory of the supervisor and the guardian.
 
     python tests/bench/bench_soak.py attempts --count 10000 [--pty] [--every SECONDS]
     python tests/bench/bench_soak.py output --seconds 1800 [--rate BYTES] [--clients N] [--every SECONDS]
 
-Each look is printed as one line, and the last line says how far the first quarter and the last lie apart.  Memory is
-the proportional set size (PSS) of /proc/PID/smaps_rollup, in kB: what the interpreter shares with others counts once.
+Each sample is printed as one line, and the last line compares the first quarter with the last.  Memory is the
+proportional set size (PSS) of /proc/PID/smaps_rollup, in kB, which counts pages that processes share once.
 """
 
 import argparse
@@ -29,7 +29,7 @@ CHUNK = 100
 
 
 class Look:
-    """One look at a run."""
+    """One sample of a run."""
 
     def __init__(self, seconds: float, attempts: int, pids: list[int]) -> None:
         self.seconds = seconds
@@ -56,7 +56,7 @@ def _guardian(pid: int) -> list[int]:
 
 
 class Soak:
-    """One run in a folder of its own, looked at until it ends."""
+    """One run in a folder of its own, sampled until it ends."""
 
     def __init__(self, folder: Path, words: list[str], every: float) -> None:
         self.folder = folder
@@ -74,7 +74,7 @@ class Soak:
         self.clients: dict[str, int] = {}
 
     def watch(self) -> None:
-        """Look, and print, until the run has ended."""
+        """Sample and print until the run has ended."""
         began = time.monotonic()
         print(f"supervise {self.process.pid} and its guardian", flush=True)
         while True:
@@ -87,7 +87,7 @@ class Soak:
                 pids = [self.process.pid, *_guardian(self.process.pid)]
                 look = Look(time.monotonic() - began, self._count_attempts(), pids)
             except (FileNotFoundError, ProcessLookupError):
-                # It ends.
+                # The run ends.
                 continue
             self.looks.append(look)
             print(look, flush=True)
@@ -109,7 +109,7 @@ class Soak:
         return str(found[0])
 
     def summary(self) -> dict[str, object]:
-        """How the first and the last quarter of the looks differ, without the first tenth: all is loaded by then."""
+        """Compare the first and the last quarter of the samples, without the first tenth, which loads modules."""
         looks = self.looks[len(self.looks) // 10 :]
         part = max(1, len(looks) // 4)
         found: dict[str, object] = {"code": self.process.returncode, "looks": len(self.looks)}
@@ -122,7 +122,7 @@ class Soak:
 
 
 def attempts(folder: Path, count: int, every: float, *, pty: bool = False) -> Soak:
-    """So many attempts of one run, one right after the other."""
+    """Soak one run with so many attempts, one right after the other."""
     words = ["--retries", str(count - 1), "--retry-on", "failed", "--retry-delay", "0", *(["--pty"] if pty else [])]
     soak = Soak(folder, [*words, "--", "sh", "-c", "echo attempt; exit 3"], every)
     soak.watch()
@@ -130,7 +130,7 @@ def attempts(folder: Path, count: int, every: float, *, pty: bool = False) -> So
 
 
 def output(folder: Path, seconds: float, every: float, rate: int = 1_000_000, clients: int = 5) -> Soak:
-    """So many seconds of output, with clients that come, ask, follow, stall and go."""
+    """Soak one run with so many seconds of output, and with clients that ask, follow, stall and leave."""
     script = f"""
 import sys, time
 line = b"x" * ({rate} // {CHUNK} - 1) + b"\\n"
@@ -161,7 +161,7 @@ def _come_and_go(path: str, soak: Soak) -> None:
                 one.connect(path)
                 way(one)
         except OSError:
-            # Refused, dropped, or the run is over.
+            # The client was refused or dropped, or the run has ended.
             pass
         soak.clients[way.__name__] = soak.clients.get(way.__name__, 0) + 1
         time.sleep(random.random() / 5)
@@ -200,7 +200,7 @@ def _extend(one: socket.socket) -> None:
 
 
 def _flood(one: socket.socket) -> None:
-    # Nothing is read: after a while nothing more is taken.
+    # The client reads no answer, so after a while the run reads no request.
     for _ in range(100):
         one.sendall(b'{"do": "status"}\n' * 100)
 

@@ -1,4 +1,4 @@
-"""How soon the command is born, how long the shortest run takes, how soon its end is ours."""
+"""The time to the start of the command, the time of the shortest run, and the delay of its end."""
 
 import os
 import time
@@ -9,7 +9,7 @@ MS = 1000
 
 
 def born(rounds: int = 100) -> dict[str, object]:
-    """From just before the wrapper's exec to the command's first instruction, against a whole `python -c pass`."""
+    """Measure from just before the exec of the wrapper to the first instruction of the command."""
     with probe() as (program, file):
 
         def birth(words: list[str]) -> float:
@@ -25,14 +25,14 @@ def born(rounds: int = 100) -> dict[str, object]:
 
 
 def shortest(rounds: int = 100) -> dict[str, object]:
-    """`supervise --no-record -- true`, whole."""
+    """Measure the whole of `supervise --no-record -- true`."""
     kinds = {**wrapped("true"), "P": PYTHON_PASS}
     found = medians(in_turn(kinds, rounds, lambda words: whole(words) * MS))
     return row("`supervise --no-record -- true`, whole", "ms", found, found["supervise"] / found["P"], "<= 1.4 P")
 
 
 def end(rounds: int = 20, seconds: float = 1.5) -> dict[str, object]:
-    """From the command's last instruction to our own end, in a run that has long outlived the fast way in."""
+    """Measure from the last instruction of the command to the end of supervise, in a run with all libraries loaded."""
     with probe() as (program, file):
 
         def lag(words: list[str]) -> float:

@@ -1,8 +1,8 @@
-"""The suites of pexpect and ptyprocess, plain and under supervise, with and without a terminal around them.
+"""The test suites of pexpect and ptyprocess, plain and under supervise, with and without a terminal.
 
     .venv/bin/python tests/bench/bench_suites.py [--only pexpect|ptyprocess] [-k WORDS]
 
-Both are fetched by pip, as sources, into a temporary folder, and nothing of them is kept.  The results of each test are
+Both are fetched by pip, as sources, into a temporary folder, which is removed at the end.  The results of each test are
 compared with those of the plain run of the same kind; one that differs is run three times more, alone, both ways, since
 some of these tests depend on the moment.  Exits with 1 where a difference stays.  As root the runs go side by side,
 each in a network namespace, because the tests of sockets use fixed ports; else one after the other.
@@ -30,7 +30,7 @@ WAYS: dict[str, list[str]] = {
     "supervise --": [SUPERVISE, "--no-record", "-q", "--"],
     "supervise --pty --": [SUPERVISE, "--no-record", "-q", "--pty", "--"],
 }
-LONGEST = 900
+SUITE_SECONDS = 900
 """Seconds that one suite may take."""
 IFF_UP = 1
 
@@ -38,7 +38,7 @@ Results = dict[str, str]
 
 
 def fetch(name: str, folder: Path) -> Path:
-    """Fetch the sources of that package; where they are."""
+    """Fetch the sources of that package, and return their folder."""
     pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary", ":all:", "-d", str(folder), name]
     subprocess.run(pip, check=True, stderr=subprocess.DEVNULL)
     (archive,) = folder.glob(f"{name}-*.tar.gz")
@@ -48,7 +48,7 @@ def fetch(name: str, folder: Path) -> Path:
 
 
 def run(source: Path, way: str, *, is_on_terminal: bool, words: list[str]) -> tuple[Results, int, float]:
-    """Run the suite; the result of each test, the exit code, and how many seconds it took."""
+    """Run the suite; return the result of each test, the exit code, and the seconds that it took."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as place:
         report = Path(place) / "report.xml"
@@ -66,7 +66,7 @@ def run(source: Path, way: str, *, is_on_terminal: bool, words: list[str]) -> tu
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
-                timeout=LONGEST,
+                timeout=SUITE_SECONDS,
                 start_new_session=True,
                 preexec_fn=alone_in_the_network if os.getuid() == 0 else None,
                 check=False,
@@ -78,7 +78,7 @@ def run(source: Path, way: str, *, is_on_terminal: bool, words: list[str]) -> tu
 
 
 def alone_in_the_network() -> None:
-    """Leave for a network namespace with a loopback of its own (netdevice(7))."""
+    """Move this process into a network namespace with a loopback of its own (netdevice(7))."""
     if hasattr(os, "unshare"):
         os.unshare(os.CLONE_NEWNET)
     else:

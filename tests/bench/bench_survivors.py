@@ -1,14 +1,14 @@
-"""Who is left when a supervisor has ended: every escape artist of tests/torture under supervise and what is like it.
+"""The processes left when a supervisor has ended: each escape artist of tests/torture under supervise and other tools.
 
     python -m tests.bench.bench_survivors [--quick] [ARTIST...]
 
 Prints tables and then the same as JSON; takes about ten minutes, with --quick and one artist half a minute.  Each tool
 ends the way it is made for: by its own limit where it has one, by TERM where it has none (and by KILL a few seconds
-later where that does not end it), unshare by KILL.  A second after that we count.
+later where that does not end it), unshare by KILL.  The survivors are counted a second later.
 
-None of these tools is bad at what it is for.  `timeout` and `timelimit` promise to signal a command, not a tree; `tini`
+None of these tools is bad at its purpose.  `timeout` and `timelimit` promise to signal a command, not a tree; `tini`
 and `dumb-init` are the first process of a container, whose end ends all others, which nothing does outside of one;
-`supervisord` stops process groups.  `unshare` leaves nobody, where one may use it: it takes root or user namespaces.
+`supervisord` stops process groups.  `unshare` leaves no process, but needs root or user namespaces.
 """
 
 import json
@@ -28,9 +28,9 @@ from tests.torture.arena import Artist, Result
 
 SUPERVISE = str(Path(sys.executable).with_name("supervise"))
 LIMITS = ("1.5", "6")
-"""Seconds that a tool is told; the second where an artist was not through with its preparations by the first."""
-PATIENCE = 3.0
-SETTLE = 1.0
+"""Limits in seconds for a tool; the second is for an artist that was not complete by the first."""
+END_SECONDS = 3.0
+SETTLE_SECONDS = 1.0
 ROUNDS = 9
 REACHES = {"wide-1000": "<= 1000 ms", "orphans-1000": "<= 1000 ms", "chain-1ms": "<= 50 ms"}
 
@@ -54,7 +54,7 @@ stderr_logfile = NONE
 
 @dataclass(frozen=True)
 class Tool:
-    """The words before the command, and how it is ended where it has no `{limit}` of its own."""
+    """A tool: the words before the command, and the signal that ends a tool without a `{limit}` of its own."""
 
     name: str
     words: tuple[str, ...]
@@ -70,7 +70,7 @@ class Tool:
         words = [word.format(limit=limit) for word in self.words]
         if self.name != "supervisord":
             return [*words, *command]
-        # Neither the paths nor the names have blanks or percent signs.
+        # Neither paths nor names have blanks or percent signs.
         (place / "supervisord.conf").write_text(SUPERVISORD.format(command=" ".join(command)))
         return [*words, "-c", str(place / "supervisord.conf")]
 
@@ -95,14 +95,14 @@ def run(tool: Tool, artist: Artist) -> Result:
     for limit in LIMITS:
         with arena.turn(artist), arena.stage_folder() as place:
             command = tool.words_for(arena.command_of(artist, place / "ready"), limit, place)
-            result = arena.run(command, place, patience=float(limit) + PATIENCE, settle=SETTLE, **tool.end)
+            result = arena.run(command, place, patience=float(limit) + END_SECONDS, settle=SETTLE_SECONDS, **tool.end)
         if result.stood:
             break
     return result
 
 
 def survivors(artists: list[Artist], tools: list[Tool]) -> list[dict[str, Any]]:
-    """How many of each artist were left under each tool; null where the artist never stood."""
+    """Return how many processes of each artist survived each tool; None where the artist was never complete."""
     rows = []
     for artist in artists:
         print(f"{artist.name} ...", file=sys.stderr)
@@ -115,7 +115,7 @@ def survivors(artists: list[Artist], tools: list[Tool]) -> list[dict[str, Any]]:
 
 
 def speed(name: str, reach: str, rounds: int) -> dict[str, Any]:
-    """Milliseconds from the order to kill until nobody is left, of a tree that ignores TERM."""
+    """Measure the milliseconds from the order to kill until no process of a tree that ignores TERM is left."""
     artist = next(one for one in arena.ALL if one.name == name)
     found = []
     for _ in range(rounds):
@@ -132,7 +132,7 @@ def speed(name: str, reach: str, rounds: int) -> dict[str, Any]:
 
 
 def version(tool: Tool) -> str:
-    """The first line that it has to say about itself; dumb-init says it on stderr."""
+    """Return the first line of `--version`; dumb-init prints it on stderr."""
     done = subprocess.run(
         [tool.words[0], tool.asked], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
@@ -145,7 +145,7 @@ def machine() -> str:
 
 
 def summary(rows: list[dict[str, Any]], tools: list[Tool], missing: list[str]) -> str:
-    """A tool a line: how many artists had survivors, and which."""
+    """Return one line for each tool: how many artists had survivors, and which."""
     lines = ["| tool | artists with survivors | which |", "| --- | --- | --- |"]
     for tool in tools:
         names = [row["artist"] for row in rows if row["left"][tool.name]]
@@ -158,7 +158,7 @@ def summary(rows: list[dict[str, Any]], tools: list[Tool], missing: list[str]) -
 
 
 def details(rows: list[dict[str, Any]], tools: list[Tool]) -> str:
-    """An artist a line: how many processes were left; `?` where it cannot be done (CLONE_PARENT by a first process)."""
+    """Return one line for each artist: how many processes survived; `?` where the artist could not run there."""
     lines = [f"| artist | what | {' | '.join(tool.name for tool in tools)} |", "| --- " * (len(tools) + 2) + "|"]
     for row in rows:
         cells = ("?" if row["left"][tool.name] is None else str(row["left"][tool.name]) for tool in tools)
@@ -167,7 +167,7 @@ def details(rows: list[dict[str, Any]], tools: list[Tool]) -> str:
 
 
 def main(words: list[str]) -> None:
-    """Measure with the artists that are named, or all."""
+    """Measure with the named artists, or all."""
     rounds = 1 if "--quick" in words else ROUNDS
     names = [word for word in words if word != "--quick"]
     artists = [artist for artist in arena.ALL if not names or artist.name in names]

@@ -1,4 +1,4 @@
-"""What the measurements share: the programs, how they are started and waited for, and the probe."""
+"""Helpers of all measurements: the programs, their start and end, and the probe."""
 
 import os
 import shutil
@@ -15,11 +15,11 @@ SUPERVISE = str(Path(sys.executable).with_name("supervise"))
 PYTHON_PASS = [sys.executable, "-c", "pass"]
 OURS = ("SUPERVISE_", "PYTHON")
 ENVIRON = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-"""Without what changes how supervise or Python behaves: PYTHONUNBUFFERED hides what buffering does."""
+"""The environment without variables that change supervise or Python, such as PYTHONUNBUFFERED."""
 
 
 def wrapped(*command: str) -> dict[str, list[str]]:
-    """The command under each wrapper that there is: its name, and all the words."""
+    """Return for each installed wrapper its name, and the words that run the command under it."""
     ways = {
         "supervise": [SUPERVISE, "--no-record", "--", *command],
         "timeout": ["timeout", "60", *command],
@@ -30,9 +30,9 @@ def wrapped(*command: str) -> dict[str, list[str]]:
 
 
 def start(words: list[str], stdout: int | None = None, stderr: int | None = None) -> int:
-    """Start a program as cheaply as can be; return its pid.
+    """Start a program as cheaply as possible; return its pid.
 
-    Its stdout is /dev/null and its stderr is the caller's where they are not given.
+    By default its stdout is /dev/null, and its stderr is that of the caller.
     """
     path = shutil.which(words[0])
     assert path, words[0]
@@ -47,7 +47,7 @@ def start(words: list[str], stdout: int | None = None, stderr: int | None = None
 
 
 def whole(words: list[str]) -> float:
-    """Seconds from just before its start to its end."""
+    """Run a program; return the seconds from just before its start to its end."""
     begin = time.monotonic()
     os.wait4(start(words), 0)
     return time.monotonic() - begin
@@ -55,7 +55,7 @@ def whole(words: list[str]) -> float:
 
 @contextmanager
 def probe() -> Iterator[tuple[str, Path]]:
-    """The path of the probe, and a file in memory for what it writes."""
+    """Return the path of the probe, and a file in memory for its output."""
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         path = Path(folder) / "probe"
         source = Path(__file__).with_name("probe.c")
@@ -64,14 +64,14 @@ def probe() -> Iterator[tuple[str, Path]]:
 
 
 def stamps(file: Path) -> list[float]:
-    """What the probe wrote, in seconds; the file is emptied for the next."""
+    """Return the times that the probe wrote, in seconds, and empty the file for the next."""
     found = [int(line) / 1e9 for line in file.read_text().split()]
     file.unlink()
     return found
 
 
 def in_turn(kinds: dict[str, list[str]], rounds: int, measure: object) -> dict[str, list[float]]:
-    """Measure each kind once a round, one after the other, so that all meet the same weather."""
+    """Measure each kind once a round, one after the other, so that all run under the same load."""
     found: dict[str, list[float]] = {name: [] for name in kinds}
     for _ in range(rounds):
         for name, words in kinds.items():
@@ -89,7 +89,7 @@ def quantile(values: list[float], part: float) -> float:
 
 
 def row(what: str, unit: str, figures: dict[str, float], value: float, reach: str) -> dict[str, object]:
-    """One line of the table.  `reach` is `<= 1.3 P` or the like; `value` is what is held against its number."""
+    """Return one line of the table.  `reach` is a goal such as `<= 1.3 P`; `value` is compared with its number."""
     sign, number = reach.split()[:2]
     return {
         "what": what,

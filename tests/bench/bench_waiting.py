@@ -1,4 +1,4 @@
-"""What we cost while the command runs on, and how late a deadline is on a busy machine."""
+"""The cost of supervise while the command runs, and the lateness of a deadline on a busy machine."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ LIMITS = ("-t", "1h", "-i", "1h", "-x", "1h")
 
 
 def _family(pid: int) -> list[int]:
-    """The wrapper, and those of its descendants that are its own processes: the guardian, the watcher of the wall."""
+    """Return the pids of the wrapper and of its own processes: the guardian, and the watcher of the cgroup."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [pid, *(int(one) for one in children if Path(f"/proc/{one}/comm").read_text().strip() in OURS)]
 
@@ -39,18 +39,18 @@ def _long(name: str) -> list[str]:
 
 
 def _pss(pid: int) -> float:
-    """Megabytes, shared pages divided by those who share them (this benchmark's own Python is one of them)."""
+    """Return the proportional set size in megabytes; the Python of this benchmark shares pages, too."""
     text = Path(f"/proc/{pid}/smaps_rollup").read_text()
     return int(text.split("\nPss:")[1].split()[0]) / 1000
 
 
 def _cpu(pid: int) -> float:
-    """Milliseconds of CPU of all its threads so far (clock ticks of 10 ms would be too coarse)."""
+    """Return the milliseconds of CPU of all threads so far (clock ticks of 10 ms would be too coarse)."""
     return sum(int(path.read_text().split()[0]) for path in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e6
 
 
 def memory(rounds: int = 3, settled: float = 3.0) -> dict[str, object]:
-    """The sum over our processes, three seconds after the start."""
+    """Measure the memory of all processes of the wrapper, three seconds after the start."""
     figures = {}
     for name in wrapped("sleep"):
         if name != "alone":
@@ -63,7 +63,7 @@ def memory(rounds: int = 3, settled: float = 3.0) -> dict[str, object]:
 
 
 def cpu(span: float = 20.0, settled: float = 3.0) -> dict[str, object]:
-    """Of our processes while nothing happens, with three limits set, as for a minute."""
+    """Measure the CPU of these processes while the command is idle, with three limits set, scaled to a minute."""
     figures = {}
     for name in wrapped("sleep"):
         if name != "alone":
@@ -86,9 +86,9 @@ def _busy(count: int) -> Iterator[None]:
 
 
 def lateness(rounds: int = 30) -> dict[str, object]:
-    """From a second after the command's first instruction to its TERM, with two busy loops beside.
+    """Measure the delay of the TERM after a limit of a second, beside two busy loops.
 
-    With the defaults: the diagnosis and the messages are made, as for every user.
+    The options are the defaults, so the snapshot is taken and the messages are printed.
     """
     with probe() as (program, file), _busy(2):
         ways = {

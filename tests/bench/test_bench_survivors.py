@@ -1,4 +1,4 @@
-"""The bench of survivors runs, finds nobody under supervise, and sees who is left under another."""
+"""The bench of survivors runs, and finds no process left under supervise but some under another tool."""
 
 import json
 import subprocess
@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow
-def test_survivors_are_seen() -> None:
+def test_the_bench_finds_survivors_under_another_tool_alone() -> None:
     needed("cc")
     words = [sys.executable, "-m", "tests.bench.bench_survivors", "--quick", "setsid"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=240, check=False, cwd=ROOT)

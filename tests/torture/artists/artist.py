@@ -1,7 +1,7 @@
-"""Escape artists that need nothing but Python: `python -S -E artist.py NAME READY_FILE`.
+"""Escape artists in Python: `python -S -E artist.py NAME READY_FILE`.
 
-Each writes READY_FILE, and `ready` on stdout, when all that it consists of stands, and is bounded by itself: no process
-outlives LIFE, and nothing forks in a loop.
+Each writes READY_FILE, and `ready` on stdout, when all its processes exist. No process outlives LIFETIME_SECONDS, and
+none forks in a loop.
 """
 
 import os
@@ -9,25 +9,25 @@ import signal
 import sys
 import time
 
-LIFE = 60
-DEADLINE = time.monotonic() + LIFE
-ASKING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+LIFETIME_SECONDS = 60
+DEADLINE = time.monotonic() + LIFETIME_SECONDS
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 
 def rest() -> None:
-    """Live on until the deadline."""
+    """Sleep until the deadline."""
     while (left := DEADLINE - time.monotonic()) > 0:
         time.sleep(left)
     os._exit(0)
 
 
 def be_stubborn() -> None:
-    for number in ASKING:
+    for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
 
 class Stage:
-    """The parts tell the lead that they stand by a pipe; the lead tells the world."""
+    """The pipe by which the processes report to the first one that they exist; the first one writes READY_FILE."""
 
     def __init__(self, ready: str) -> None:
         self.ready = ready
@@ -37,7 +37,7 @@ class Stage:
         os.write(self.tells, b"!")
 
     def lead(self, expected: int) -> None:
-        """Wait for the others, say ready, and then live as a server would: until asked to stop."""
+        """Wait for the other processes, print `ready`, and live until a signal asks for the end, as a server does."""
         for _ in range(expected):
             os.read(self.hears, 1)
         os.close(self.hears)
@@ -85,7 +85,7 @@ def ignored_signals(stage: Stage) -> None:
         try:
             signal.signal(number, signal.SIG_IGN)
         except OSError:
-            # Those that the C library keeps for itself.
+            # The C library keeps these signals for itself.
             pass
     if not os.fork():
         stage.stand()
@@ -107,14 +107,14 @@ def stopped(stage: Stage) -> None:
         os.setsid()
         be_stubborn()
         os.kill(os.getpid(), signal.SIGSTOP)
-        # Somebody let it go on; that is no reason to leave.
+        # A process that is continued does not end.
         rest()
     os.waitpid(child, os.WUNTRACED)
     stage.lead(0)
 
 
 def pipe_holder(stage: Stage) -> None:
-    """It holds our stdout and stderr open and writes now and then, so that nobody who waits for EOF sees one."""
+    """Hold stdout and stderr open and write now and then, so that a reader that waits for the end never sees it."""
     if not os.fork():
         os.setsid()
         be_stubborn()
@@ -141,12 +141,12 @@ def closed_descriptors(stage: Stage) -> None:
 
 
 def emptied_environment(stage: Stage) -> None:
-    """Neither a variable nor a name nor an argument of ours is left, and the name is made to break readers of stat."""
+    """Drop all variables, arguments and the name; the new name would break a careless reader of /proc/PID/stat."""
     child = os.fork()
     if not child:
         os.setsid()
         be_stubborn()
-        rename = f"import time; open('/proc/self/comm', 'w').write(') Z 1 1 1'); time.sleep({LIFE})"
+        rename = f"import time; open('/proc/self/comm', 'w').write(') Z 1 1 1'); time.sleep({LIFETIME_SECONDS})"
         os.execve(sys.executable, ["-", "-S", "-E", "-c", rename], {})
     while name_of(child) != ") Z 1 1 1\n":
         time.sleep(0.001)
@@ -159,9 +159,9 @@ def name_of(pid: int) -> str:
 
 
 def stops_its_parent(stage: Stage) -> None:
-    """Whoever started us is to wait for us, and cannot."""
+    """Stop the parent, so that it cannot wait for this process."""
     if os.getppid() > 1:
-        # In a pid namespace of its own it is 0, which would be ourselves.
+        # In a pid namespace of its own the parent is 0, and kill(2) would take that for the own group.
         os.kill(os.getppid(), signal.SIGSTOP)
     stage.lead(0)
 

@@ -57,34 +57,40 @@ def test_no_step_is_longer_than_the_cap(supervise: Place) -> None:
     assert extension_steps(ended) == [pytest.approx(1, abs=0.002)]
 
 
-def test_short_busy_processes_count_as_activity(supervise: Place) -> None:
-    """No process lives long enough to be sampled twice."""
-    ended = supervise(*BUSY, "-x", "1.5", "--extend-by", "1", "--", "sh", "-c", SHORT_BUSY_PROCESSES, events=True)
-    check_extended_to_the_cap(ended, 3, 1.5)
+ACTIVE_TREES = {
+    "processes too short to be sampled twice": ("1.5", "1", ("sh", "-c", SHORT_BUSY_PROCESSES)),
+    "short children of one process": ("1", "2m", child("burn_in_short_children=60")),
+    "an orphan outside of the command's session": ("1", "2m", child("double_fork", "burn_cpu=60", "end", "stay")),
+}
 
 
-def test_short_busy_children_count_as_activity(supervise: Place) -> None:
-    ended = supervise(*BUSY, "-x", "1", "--", *child("burn_in_short_children=60"), events=True)
-    check_extended_to_the_cap(ended, 3, 1)
+@pytest.mark.parametrize(("cap", "step", "command"), ACTIVE_TREES.values(), ids=ACTIVE_TREES)
+def test_cpu_of_any_process_of_the_tree_counts_as_activity(
+    supervise: Place, cap: str, step: str, command: tuple[str, ...]
+) -> None:
+    ended = supervise(*BUSY, "-x", cap, "--extend-by", step, "--", *command, events=True)
+    check_extended_to_the_cap(ended, 3, float(cap))
 
 
-def test_busy_orphans_count_as_activity(supervise: Place) -> None:
-    """A process that has left the command's session still belongs to its tree."""
-    ended = supervise(*BUSY, "-x", "1", "--", *child("double_fork", "burn_cpu=60", "end", "stay"), events=True)
-    check_extended_to_the_cap(ended, 3, 1)
+INACTIVE_TREES = {
+    "an idle command": (2, (), child("ready", "stay")),
+    "starts of processes": (2, (), ("sh", "-c", "while sleep 0.3; do :; done")),
+    "an open silent connection": (2, (), child("tcp_silent", "ready", "stay")),
+    "a connection within the tree": (2, ("--extend-on", "connection"), child("tcp_silent", "stay")),
+    "CPU below the threshold": (2, ("--cpu-threshold", "400"), child("burn_cpu=60")),
+    # The window is at most a quarter of the limit.
+    "activity before the window": (3, (), child("burn_cpu=1.2", "stay")),
+}
 
 
-def test_starts_of_processes_are_no_activity(supervise: Place) -> None:
-    ended = supervise("-t", "2", "-x", "20", "--", "sh", "-c", "while sleep 0.3; do :; done")
+@pytest.mark.parametrize(("limit", "options", "command"), INACTIVE_TREES.values(), ids=INACTIVE_TREES)
+def test_a_tree_without_activity_is_not_extended(
+    supervise: Place, limit: int, options: tuple[str, ...], command: tuple[str, ...]
+) -> None:
+    ended = supervise("-t", str(limit), "-x", "20", *options, "--", *command)
     assert ended.code == 124
     assert extension_steps(ended) == []
-
-
-def test_an_idle_command_is_not_extended(supervise: Place) -> None:
-    ended = supervise("-t", "2", "-x", "20", "--", *child("ready", "stay"))
-    assert ended.code == 124
-    assert extension_steps(ended) == []
-    assert ended.report["limit_seconds"] == 2
+    assert ended.report["limit_seconds"] == limit
 
 
 def test_bytes_over_tcp_count_as_activity(supervise: Place) -> None:
@@ -99,12 +105,6 @@ def test_bytes_over_tcp_count_as_activity(supervise: Place) -> None:
     assert re.search(r": \S+ k?B on \d sockets?$", next(m for m in ended.messages if m.startswith("extended by")))
 
 
-def test_an_open_silent_connection_is_no_activity(supervise: Place) -> None:
-    ended = supervise("-t", "2", "-x", "20", "--", *child("tcp_silent", "ready", "stay"))
-    assert ended.code == 124
-    assert extension_steps(ended) == []
-
-
 def test_an_open_silent_connection_counts_with_extend_on_connection(supervise: Place) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
@@ -113,12 +113,6 @@ def test_an_open_silent_connection_counts_with_extend_on_connection(supervise: P
         )  # fmt: skip
     check_extended_to_the_cap(ended, 3, 1)
     assert ended.report["extensions"][0]["evidence"]["connections"] == 1
-
-
-def test_a_connection_within_the_tree_is_no_activity(supervise: Place) -> None:
-    ended = supervise("-t", "2", "-x", "20", "--extend-on", "connection", "--", *child("tcp_silent", "stay"))
-    assert ended.code == 124
-    assert extension_steps(ended) == []
 
 
 def test_output_and_io_count_where_named(supervise: Place) -> None:
@@ -143,12 +137,6 @@ def test_activity_that_extend_on_does_not_name_does_not_count(supervise: Place) 
         assert extension_steps(ended) == []
 
 
-def test_cpu_below_the_threshold_is_no_activity(supervise: Place) -> None:
-    ended = supervise("-t", "2", "-x", "20", "--cpu-threshold", "400", "--", *child("burn_cpu=60"))
-    assert ended.code == 124
-    assert extension_steps(ended) == []
-
-
 def test_a_run_without_a_cap_is_not_extended(supervise: Place) -> None:
     assert extension_steps(supervise("-t", "2", "--", *child("burn_cpu=60"))) == []
 
@@ -161,13 +149,6 @@ def test_a_command_that_becomes_idle_ends_at_its_moved_deadline(supervise: Place
     assert extension_steps(ended) == [pytest.approx(3, abs=0.05)]
     assert ended.report["limit_seconds"] == pytest.approx(6, abs=0.05)
     assert ended.events_named("verdict")[0]["t"] >= 6
-
-
-def test_activity_before_the_window_does_not_count(supervise: Place) -> None:
-    """The window is at most a quarter of the limit."""
-    ended = supervise("-t", "3", "-x", "20", "--", *child("burn_cpu=1.2", "stay"))
-    assert ended.code == 124
-    assert extension_steps(ended) == []
 
 
 def test_a_command_may_end_within_an_extension(supervise: Place) -> None:

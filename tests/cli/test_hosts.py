@@ -34,49 +34,38 @@ def set_machine_id(monkeypatch: pytest.MonkeyPatch, path: Path, machine_id: str)
 
 
 @pytest.mark.parametrize(
-    ("changed", "is_other"),
+    ("machine_id", "changed", "is_other"),
     [
-        ({}, False),
+        (THIS_MACHINE, {}, False),
         # Renamed since: the boot is the same.
-        ({"host": "before"}, False),
-        ({"host": "before", "machine_id": OTHER_MACHINE}, False),
+        (THIS_MACHINE, {"host": "before"}, False),
+        (THIS_MACHINE, {"host": "before", "machine_id": OTHER_MACHINE}, False),
         # Booted since.
-        ({"boot_id": OTHER_BOOT}, False),
+        (THIS_MACHINE, {"boot_id": OTHER_BOOT}, False),
         # Many machines have one name, and many are copies of one image.
-        ({"boot_id": OTHER_BOOT, "machine_id": OTHER_MACHINE}, True),
-        ({"boot_id": OTHER_BOOT, "host": "other"}, True),
-        # What is unknown proves nothing.
-        ({"boot_id": ""}, False),
-        ({"boot_id": "", "machine_id": ""}, False),
-        ({"boot_id": "", "machine_id": OTHER_MACHINE}, True),
-        ({"boot_id": "", "machine_id": "", "host": "other"}, True),
+        (THIS_MACHINE, {"boot_id": OTHER_BOOT, "machine_id": OTHER_MACHINE}, True),
+        (THIS_MACHINE, {"boot_id": OTHER_BOOT, "host": "other"}, True),
+        # An unknown value proves nothing.
+        (THIS_MACHINE, {"boot_id": ""}, False),
+        (THIS_MACHINE, {"boot_id": "", "machine_id": ""}, False),
+        (THIS_MACHINE, {"boot_id": "", "machine_id": OTHER_MACHINE}, True),
+        (THIS_MACHINE, {"boot_id": "", "machine_id": "", "host": "other"}, True),
         # Records from before there was a machine id, and broken ones.
-        ({"boot_id": OTHER_BOOT, "machine_id": None}, False),
-        ({"boot_id": 7, "machine_id": [], "host": {}}, False),
+        (THIS_MACHINE, {"boot_id": OTHER_BOOT, "machine_id": None}, False),
+        (THIS_MACHINE, {"boot_id": 7, "machine_id": [], "host": {}}, False),
+        # A machine without an id is known by its name alone.
+        ("", {}, False),
+        ("", {"boot_id": OTHER_BOOT}, False),
+        ("", {"boot_id": OTHER_BOOT, "machine_id": OTHER_MACHINE}, False),
+        ("", {"boot_id": "", "machine_id": OTHER_MACHINE}, False),
+        ("", {"boot_id": OTHER_BOOT, "machine_id": OTHER_MACHINE, "host": "other"}, True),
+        ("", {"boot_id": "", "host": "other"}, True),
     ],
 )
 def test_machine_id_and_host_name_tell_another_machine(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, changed: dict[str, object], is_other: bool
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, machine_id: str, changed: dict[str, object], is_other: bool
 ) -> None:
-    here = set_machine_id(monkeypatch, tmp_path / "machine-id", THIS_MACHINE)
-    assert identity.is_other_host({**here, **changed}) == is_other
-
-
-@pytest.mark.parametrize(
-    ("changed", "is_other"),
-    [
-        ({}, False),
-        ({"boot_id": OTHER_BOOT}, False),
-        ({"boot_id": OTHER_BOOT, "machine_id": OTHER_MACHINE}, False),
-        ({"boot_id": "", "machine_id": OTHER_MACHINE}, False),
-        ({"boot_id": OTHER_BOOT, "machine_id": OTHER_MACHINE, "host": "other"}, True),
-        ({"boot_id": "", "host": "other"}, True),
-    ],
-)
-def test_a_machine_without_an_id_is_known_by_its_name(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, changed: dict[str, object], is_other: bool
-) -> None:
-    here = set_machine_id(monkeypatch, tmp_path / "machine-id", "")
+    here = set_machine_id(monkeypatch, tmp_path / "machine-id", machine_id)
     assert identity.is_other_host({**here, **changed}) == is_other
 
 

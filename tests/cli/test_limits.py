@@ -63,20 +63,22 @@ def test_a_command_within_its_limit_keeps_its_exit_code(supervise: Place, limit:
 # --- together
 
 
-def test_the_access_limit_comes_first(supervise: Place) -> None:
-    check_timeout(supervise("-a", "1", "-t", "30", "-i", "30", "--", *child("stay")), "access", 1)
+FIRST_LIMITS = {
+    "access": (("-a", "1", "-t", "30", "-i", "30"), ("stay",), "access", 1),
+    "completion": (("-a", "30", "-t", "1", "-i", "30"), ("ready", "stay"), "completion", 1),
+    "idle": (("-a", "30", "-t", "30", "-i", "1"), ("ready", "stay"), "idle", 1),
+    "completion of a command that prints all the time": (
+        ("-t", "1.5", "-i", "20"), ("ready", "tick=0.1,1000"), "completion", 1.5,
+    ),
+    "access longer than completion": (("-a", "2", "-t", "1"), ("stay",), "access", 2),
+}  # fmt: skip
 
 
-def test_the_completion_limit_comes_first(supervise: Place) -> None:
-    check_timeout(supervise("-a", "30", "-t", "1", "-i", "30", "--", *child("ready", "stay")), "completion", 1)
-
-
-def test_the_idle_limit_comes_first(supervise: Place) -> None:
-    check_timeout(supervise("-a", "30", "-t", "30", "-i", "1", "--", *child("ready", "stay")), "idle", 1)
-
-
-def test_the_completion_limit_ends_a_command_that_prints_all_the_time(supervise: Place) -> None:
-    check_timeout(supervise("-t", "1.5", "-i", "20", "--", *child("ready", "tick=0.1,1000")), "completion", 1.5)
+@pytest.mark.parametrize(("options", "words", "limit", "seconds"), FIRST_LIMITS.values(), ids=FIRST_LIMITS)
+def test_the_limit_that_is_due_first_ends_the_run(
+    supervise: Place, options: tuple[str, ...], words: tuple[str, ...], limit: str, seconds: float
+) -> None:
+    check_timeout(supervise(*options, "--", *child(*words)), limit, seconds)
 
 
 # --- access
@@ -102,10 +104,6 @@ def test_the_completion_limit_does_not_run_before_access(supervise: Place) -> No
     """The command takes three times its completion limit to come up."""
     ended = supervise("-a", "20", "-t", "0.7", "--", *child("sleep=2.1", "ready", "exit=5"))
     assert ended.code == 5
-
-
-def test_the_access_limit_may_be_longer_than_the_completion_limit(supervise: Place) -> None:
-    check_timeout(supervise("-a", "2", "-t", "1", "--", *child("stay")), "access", 2)
 
 
 def test_later_output_does_not_move_the_completion_deadline(supervise: Place) -> None:

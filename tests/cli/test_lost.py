@@ -5,6 +5,8 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
+
 from supervise.records import reader
 from tests.support.deaths import checked, kill
 from tests.support.harness import Place, Running, child, wait_for_file, wait_until
@@ -173,14 +175,15 @@ def test_the_next_run_reports_a_lost_one_without_an_end_on_record(supervise: Pla
     supervise.sweep()
 
 
-def test_a_quiet_next_run_reports_a_lost_one_to_its_command_alone(supervise: Place) -> None:
+@pytest.mark.parametrize(
+    ("options", "name", "previous"), [(["-q"], "night", b"lost"), ([], "day", b"")], ids=["quiet", "another name"]
+)
+def test_a_quiet_run_and_one_of_another_name_print_nothing_about_a_lost_one(
+    supervise: Place, options: list[str], name: str, previous: bytes
+) -> None:
+    """The command of the quiet run still gets SUPERVISE_PREVIOUS_OUTCOME."""
     lose_run(supervise, "--name", "night")
-    assert run_next(supervise, "-q") == ([], b"lost")
-
-
-def test_a_run_of_another_name_reports_no_lost_one(supervise: Place) -> None:
-    lose_run(supervise, "--name", "night")
-    assert run_next(supervise, name="day") == ([], b"")
+    assert run_next(supervise, *options, name=name) == ([], previous)
 
 
 def test_a_run_reports_no_lost_one_while_the_last_one_goes_on(supervise: Place) -> None:

@@ -206,15 +206,12 @@ def test_the_output_of_a_terminal_is_recorded(supervise: Place) -> None:
     assert printed(only(supervise)) == b"hello\r\n"
 
 
-def test_a_flood_is_recorded_and_logged_whole(supervise: Place) -> None:
+@pytest.mark.parametrize(
+    "line", ["supervise --log copy -- cat | cksum", "supervise -- cat | cat > copy"], ids=["and logged", "alone"]
+)
+def test_a_flood_is_recorded_whole(supervise: Place, line: str) -> None:
     """The flood is handed over by splice."""
-    ended = supervise.shell("seq 3000000 | supervise --log copy -- cat | cksum; cksum < copy; seq 3000000 | cksum")
-    assert len(set(ended.out.splitlines())) == 1
-    assert printed(only(supervise)) == supervise.file("copy").read_bytes()
-
-
-def test_a_flood_is_recorded_whole(supervise: Place) -> None:
-    ended = supervise.shell("seq 3000000 | supervise -- cat | cat > copy; cksum < copy; seq 3000000 | cksum")
+    ended = supervise.shell(f"seq 3000000 | {line}; cksum < copy; seq 3000000 | cksum")
     assert len(set(ended.out.splitlines())) == 1
     assert printed(only(supervise)) == supervise.file("copy").read_bytes()
 

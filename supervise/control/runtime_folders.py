@@ -166,7 +166,7 @@ class Folder:
         self.path = path
         self.fd = fd
 
-    def is_there(self) -> bool:
+    def is_in_place(self) -> bool:
         """Return whether the path still leads to the folder."""
         try:
             return os.path.samestat(os.stat(self.path), os.fstat(self.fd))

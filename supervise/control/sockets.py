@@ -57,13 +57,13 @@ class Listener:
             raise
         folder.protect()
 
-    def is_there(self) -> bool:
+    def is_in_place(self) -> bool:
         """Return whether the path still leads to this socket, so that clients find it."""
         try:
             found = os.lstat(self._name, dir_fd=self.folder.fd)
         except OSError:
             return False
-        return os.path.samestat(found, self._file) and self.folder.is_there()
+        return os.path.samestat(found, self._file) and self.folder.is_in_place()
 
     def touch(self) -> None:
         """Set the file's times to now, so that programs that remove old files leave it alone."""

@@ -45,7 +45,7 @@ def _wait(
     seconds, holder = values["lock_wait"], lock.holder()
     if outer is not None:
         seconds = min(seconds, outer)
-    if seconds > 0 and lock.is_held_around_us():
+    if seconds > 0 and lock.is_held_by_ancestor():
         # The one would wait for the other.
         raise TurnedAway(f"busy: the lock {lock.name} is held by {holder}, of which this run is a part")
     if seconds > 0:

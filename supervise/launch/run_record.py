@@ -76,7 +76,7 @@ class Plan:
         return (
             ("recorded", said, state, started, hang_risk.may_hang(record.events)),
             record.descriptors,
-            record.take_back,
+            record.discard,
         )
 
     def made(self, guardian: int, message: "RecordMade", fds: "list[int]") -> "store.Record | None":

@@ -65,7 +65,7 @@ class Lock:
             self._own_folder = _folder()
             self._folder, self._file = self._own_folder.fd, name + LOCK_SUFFIX
             key = b"lock/%d/" % os.geteuid() + os.fsencode(name)
-        self._claim = LockSocket(key, owners)
+        self._socket = LockSocket(key, owners)
         self.fd = self._open()
 
     def take(self) -> bool:
@@ -78,9 +78,9 @@ class Lock:
                 flock(self.fd, LOCK_EX | LOCK_NB)
             except BlockingIOError:
                 return False
-            if not self.is_there():
+            if not self.is_in_place():
                 self._open_again()
-            elif self._claim.take():
+            elif self._socket.take():
                 return True
             else:
                 # Another run has the abstract socket: it holds the lock, its file was removed, and it will put the
@@ -100,7 +100,7 @@ class Lock:
         awaited = {*cancelling, *pausing, WAKE_SIGNAL}
         _signal.pthread_sigmask(_signal.SIG_BLOCK, awaited)
         while True:
-            _thread.start_new_thread(self._block, (_thread.get_ident(),))
+            _thread.start_new_thread(self._lock_in_thread, (_thread.get_ident(),))
             while True:
                 left = until - monotonic()
                 info = _signal.sigtimedwait(awaited, left) if left > 0 else None
@@ -117,14 +117,14 @@ class Lock:
             if self.take():
                 return 0
 
-    def _block(self, waiting: int) -> None:
+    def _lock_in_thread(self, waiting: int) -> None:
         try:
             flock(self.fd, LOCK_EX)
-            if self.is_there() and not self._claim.take():
+            if self.is_in_place() and not self._socket.take():
                 # The file was removed while the holder had the lock, and the holder puts it back.  Only the abstract
                 # socket shows the end of that holder.
                 flock(self.fd, LOCK_UN)
-                self._claim.wait()
+                self._socket.wait()
         except OSError:
             # The main thread calls flock(2) again, and reports the error.
             pass
@@ -133,11 +133,11 @@ class Lock:
     def write_holder(self, run_id: str) -> None:
         """Write into the file that the run of this process has the lock; without effect on a full disk."""
         self._text = f"{run_id} {os.getpid()} {int(time())}\n".encode()
-        self._write()
+        self._write_holder()
 
-    def _write(self) -> None:
+    def _write_holder(self) -> None:
         try:
-            if self._is_path and os.fstat(self.fd).st_size and not self._written()[1]:
+            if self._is_path and os.fstat(self.fd).st_size and not self._read_holder()[1]:
                 # The file has other content: it is a file of the user that serves as a lock, as under flock(1).
                 return
             os.ftruncate(self.fd, 0)
@@ -150,18 +150,18 @@ class Lock:
         """Return the holder of the lock as text for a message: `run ID (pid N) since 2026-11-24T20:01:39Z`."""
         until = monotonic() + HOLDER_NAME_SECONDS
         while True:
-            run_id, pid, since = self._written()
+            run_id, pid, since = self._read_holder()
             is_alive = _is_alive(pid)
             if is_alive or monotonic() > until:
                 break
             # The run that has the lock has not written its name yet, and the file still names its predecessor.
             sleep(HOLDER_POLL_SECONDS)
-            if not self.is_there():
+            if not self.is_in_place():
                 try:
                     self._open_again()
                 except OSError:
                     break
-        owner = 0 if is_alive else self._locker() or self._claim.owner()
+        owner = 0 if is_alive else self._locking_pid() or self._socket.owner()
         if owner and owner != pid and _is_alive(owner):
             # The holder has no right to write the file, or another user has written something else into it.
             return f"pid {owner}{self._user_of(owner)}"
@@ -171,7 +171,7 @@ class Lock:
         whose = self._user_of(pid) if is_alive else ""
         return f"run {run_id} (pid {pid}{whose}{gone}) since {strftime('%Y-%m-%dT%H:%M:%SZ', gmtime(since))}"
 
-    def _locker(self) -> int:
+    def _locking_pid(self) -> int:
         """Return the pid of the process that has locked the file (/proc/locks, proc(5)); 0 where it is not listed."""
         number = b":%d " % os.fstat(self.fd).st_ino
         for line in reader.read("/proc/locks").splitlines():
@@ -189,12 +189,12 @@ class Lock:
         except OSError:
             # The process has ended, or /proc hides it (hidepid, proc(5)) since it is another user's.  The abstract
             # socket of the lock gives its uid.
-            taker, uid = self._claim.taker()
+            taker, uid = self._socket.taker()
             if taker != pid:
                 return " of another user" if _is_anothers(pid) else ""
         return "" if uid == os.geteuid() else f" of {ownership.name(uid)}"
 
-    def is_held_around_us(self) -> bool:
+    def is_held_by_ancestor(self) -> bool:
         """Return whether the holder is an ancestor of this process.
 
         Such a holder waits for this process, so the lock would never become free.  A holder that has not written its
@@ -202,10 +202,10 @@ class Lock:
         """
         from supervise.process import tree
 
-        _, pid, _ = self._written()
+        _, pid, _ = self._read_holder()
         return any(one.pid == pid for one in tree.ancestry(os.getpid()))
 
-    def _written(self) -> "tuple[str, int, int]":
+    def _read_holder(self) -> "tuple[str, int, int]":
         """Return run id, pid and start (epoch seconds) that the last holder wrote; pid 0 where the line is broken."""
         text = os.pread(self.fd, HOLDER_READ_BYTES, 0).decode("ascii", "replace")
         run_id, _, rest = text.rstrip("\n").partition(" ")
@@ -261,16 +261,16 @@ class Lock:
             raise UntrustedError(why, self._file)
         return fd
 
-    def is_there(self) -> bool:
+    def is_in_place(self) -> bool:
         """Return whether the name still leads to the open file, so that the next run opens the same file."""
         try:
             there = os.stat(self._file, dir_fd=self._folder, follow_symlinks=False)
         except OSError:
             return False
-        return os.path.samestat(there, os.fstat(self.fd)) and (self._is_path or self._own_folder.is_there())
+        return os.path.samestat(there, os.fstat(self.fd)) and (self._is_path or self._own_folder.is_in_place())
 
     def _open_again(self) -> None:
-        if not self._is_path and not self._own_folder.is_there():
+        if not self._is_path and not self._own_folder.is_in_place():
             self._own_folder.close()
             self._own_folder = _folder()
             self._folder = self._own_folder.fd
@@ -289,14 +289,14 @@ class Lock:
         try:
             self._open_again()
             flock(self.fd, LOCK_EX | LOCK_NB)
-            is_ours = self.is_there()
+            is_ours = self.is_in_place()
         except OSError:
             is_ours = False
         if not is_ours:
             os.close(self.fd)
             self.fd = kept
             return None
-        self._write()
+        self._write_holder()
         # A run that waits on the old file gets its lock now, finds that the name leads elsewhere, and waits there.
         os.close(kept)
         return self.fd

@@ -34,7 +34,7 @@ def write(
     """
     run_id = start["run_id"]
     record = _find(run_id) if is_recorded else None
-    own = _written(path, run_id) if path else None
+    own = _written_report(path, run_id) if path else None
     end = own or (record.end() if record else None)
     is_made_here = end is None
     if end is None:
@@ -91,7 +91,7 @@ def _append_event(path: str, end: "dict[str, Any]") -> None:
         pass
 
 
-def _written(path: str, run_id: str) -> "dict[str, Any] | None":
+def _written_report(path: str, run_id: str) -> "dict[str, Any] | None":
     """Return the report that the supervisor has written; None where the file is no whole report of this run.
 
     The supervisor may have died after the report, before it sent the guardian its last message.

@@ -100,7 +100,9 @@ def find(state: str, host: str = "") -> "list[Lost]":
     """
     unfinished = {record.run_id for record in reader.unfinished(state)}
     candidates = (reader.Record(state, run_id) for run_id in reversed(reader.ids(state)))
-    found = (_look(one, host, is_listed=one.run_id in unfinished) for one in candidates if os.path.isdir(one.folder))
+    found = (
+        _lost_run(one, host, is_listed=one.run_id in unfinished) for one in candidates if os.path.isdir(one.folder)
+    )
     losses = [lost for lost in found if lost]
     for lost in losses:
         lost.flaw = _flaw(lost.record)
@@ -125,9 +127,9 @@ def preview(state: str, host: str = "") -> "list[Lost]":
             continue
         if found := _orphans_of(lost):
             found.find(everyone, ids, spared)
-            lost.stopped = _met(found)
+            lost.stopped = _pids_and_names(found)
         try:
-            lost.is_to_rerun = _times(lost.record) is not None
+            lost.is_to_rerun = _next_recovery(lost.record) is not None
         except RerunError as error:
             lost.trouble = str(error)
     return losses
@@ -144,7 +146,7 @@ def recover(state: str, rerun: "Rerun", host: str = "") -> "list[Lost]":
             if lost.claim():
                 # Another process may have recovered the run between the search and this claim.
                 is_listed = os.path.lexists(f"{state}/{store.LIVE_FOLDER}/{lost.record.run_id}")
-                now = _look(lost.record, host, is_listed=is_listed)
+                now = _lost_run(lost.record, host, is_listed=is_listed)
                 if now is None:
                     lost.release()
                     continue
@@ -158,7 +160,7 @@ def recover(state: str, rerun: "Rerun", host: str = "") -> "list[Lost]":
         cgroup.remove_leftovers([lost.record.run_id for lost in claimed])
     for lost in claimed:
         try:
-            _settle(lost, rerun)
+            _finish(lost, rerun)
         except OSError as error:
             lost.has_failed = True
             lost.trouble = f"cannot be written down: {reason_of(error)}"
@@ -166,7 +168,7 @@ def recover(state: str, rerun: "Rerun", host: str = "") -> "list[Lost]":
     return losses
 
 
-def _look(record: "Record", host: str, *, is_listed: bool) -> "Lost | None":
+def _lost_run(record: "Record", host: str, *, is_listed: bool) -> "Lost | None":
     """Return that run as lost; None where there is nothing to recover."""
     if (is_listed or not record.has_end) and _is_others(record, host):
         return None
@@ -242,14 +244,14 @@ def _orphans_of(lost: Lost) -> "Orphans | None":
         # The pids and start times on record are of an unknown boot, and the same services get the same ones at each
         # boot: they prove nothing.  The search then goes by the run's id in the environment of processes alone.
         guardian, roots = (0, 0), []
-    signal, grace = _said(record, "signal"), _said(record, "kill_after")
+    signal, grace = _option(record, "signal"), _option(record, "kill_after")
     lost.orphans = Orphans(record.run_id, roots, guardian, signal, grace)
     if lost.last_seen and abs(time() - lost.last_seen) < START_WINDOW_SECONDS:
         lost.orphans.quiet_seconds = START_WAIT_SECONDS
     return lost.orphans
 
 
-def _met(found: Orphans) -> "list[tuple[int, str]]":
+def _pids_and_names(found: Orphans) -> "list[tuple[int, str]]":
     return sorted((pid, name) for (pid, _), name in found.seen_names.items())
 
 
@@ -262,7 +264,7 @@ def _roots(record: "Record") -> "list[tuple[int, int]]":
     return found
 
 
-def _settle(lost: Lost, rerun: "Rerun") -> None:
+def _finish(lost: Lost, rerun: "Rerun") -> None:
     """Remove the sockets of the run, write its end, and run it again where it asks for that; its processes are stopped.
 
     Raises OSError.
@@ -270,14 +272,14 @@ def _settle(lost: Lost, rerun: "Rerun") -> None:
     record = lost.record
     sockets.remove_everywhere(record.run_id)
     if lost.orphans:
-        lost.survivors, lost.stopped = lost.orphans.survivors, _met(lost.orphans)
+        lost.survivors, lost.stopped = lost.orphans.survivors, _pids_and_names(lost.orphans)
     try:
-        times = _times(record)
+        times = _next_recovery(record)
     except RerunError as error:
         times, lost.trouble = None, str(error)
     if not record.has_end:
         end = rebuilt_report.report(
-            _start(record), record.events(), time(), _seconds(lost), lost.reason, lost.survivors
+            _first_fields(record), record.events(), time(), _length_seconds(lost), lost.reason, lost.survivors
         )
         rebuilt_report.write(record.state, end, is_kept=times is not None)
     if times is not None:
@@ -307,14 +309,14 @@ def _run_again(lost: Lost, rerun: "Rerun", times: int) -> None:
     store.settle(record.state, record.run_id)
 
 
-def _times(record: "Record") -> "int | None":
+def _next_recovery(record: "Record") -> "int | None":
     """Return the number of the recovery by which the run is to be run again; None where it is not to be run again.
 
     Raises RerunError where `--max-recoveries` is reached, and where the secrets of its words were not kept.
     """
-    if not record.command or _said(record, "on_interrupt") != "rerun":
+    if not record.command or _option(record, "on_interrupt") != "rerun":
         return None
-    times, most = _number(record, "recoveries") + 1, _said(record, "max_recoveries")
+    times, most = _number(record, "recoveries") + 1, _option(record, "max_recoveries")
     if times > most:
         raise RerunError(f"not run again: --max-recoveries is {most}")
     if record.real_words() is None:
@@ -322,7 +324,7 @@ def _times(record: "Record") -> "int | None":
     return times
 
 
-def _said(record: "Record", key: str) -> "Any":
+def _option(record: "Record", key: str) -> "Any":
     """Return the value of an option of that run; the default where the record holds none, or a bad one."""
     option = next(one for one in OPTIONS if one.key == key)
     words = record.options.get(option.name)
@@ -343,21 +345,21 @@ def _text(record: "Record", key: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _seconds(lost: Lost) -> float:
+def _length_seconds(lost: Lost) -> float:
     """Return the seconds from the start of the run to its last sign of life."""
-    return (lost.last_seen or 0.0) - _begun(lost.record)
+    return (lost.last_seen or 0.0) - _start_seconds(lost.record)
 
 
-def _begun(record: "Record") -> float:
+def _start_seconds(record: "Record") -> float:
     """Return the start of the run in epoch seconds, by its id: the files of the record may be damaged."""
     day, second, rest = record.run_id.split("-")
     micros = rest[:6]
     return (reader.epoch_of(day, second) or 0.0) + (int(micros) / 1e6 if micros.isdecimal() else 0.0)
 
 
-def _start(record: "Record") -> "dict[str, Any]":
+def _first_fields(record: "Record") -> "dict[str, Any]":
     """Return the first fields of the report, with a default for each that the record does not hold."""
-    begun = _begun(record)
+    begun = _start_seconds(record)
     return {
         "run_id": record.run_id,
         "name": record.name,
@@ -366,5 +368,5 @@ def _start(record: "Record") -> "dict[str, Any]":
         "host": _text(record, "host") or os.uname().nodename,
         "pid": _number(record, "pid") or 1,
         "started_at": serializer.time(begun),
-        "access_limit": _said(record, "access_timeout") is not None,
+        "access_limit": _option(record, "access_timeout") is not None,
     }

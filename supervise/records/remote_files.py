@@ -38,9 +38,9 @@ class RemoteRecord(Record):
         for fd in held:
             os.close(fd)
 
-    def take_back(self) -> None:
+    def discard(self) -> None:
         """Remove the record, without waiting for its file system."""
-        self.file_worker.post("take_back")
+        self.file_worker.post("discard")
 
     def note_root(self, pid: int) -> None:
         """Write the command's pid and start time to the record."""
@@ -77,9 +77,9 @@ class RemoteRecord(Record):
         """Return the outlet to which samples are written line by line."""
         return RemoteOutlet(self.file_worker, "sample")
 
-    def put_status(self, data: bytes) -> None:
+    def write_status(self, data: bytes) -> None:
         """Write the last STATUS of the command."""
-        self.file_worker.call("put_status", data)
+        self.file_worker.call("write_status", data)
 
     def writer(self, most: int) -> "RemoteSink":
         """Return the sink that records the output, within `most` bytes."""
@@ -161,12 +161,12 @@ class _ServedRecord:
         self._record = record
         self._writer: Writer | None = None
         self._samples = -1
-        self.take_back = record.take_back
+        self.discard = record.discard
         self.add_root = record.add_root
         self.note_socket = record.note_socket
         self.touch = record.touch
         self.append = record.append
-        self.put_status = record.put_status
+        self.write_status = record.write_status
 
     def end(self, report: "dict[str, object]", bounds: "tuple[object, ...]") -> None:
         self._record.bounds = bounds

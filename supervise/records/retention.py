@@ -86,10 +86,10 @@ def prune(state: str, bounds: Bounds, until: float = float("inf"), least: int = 
     now = time()
     ids = reader.ids(state)
     path = f"{state}/{store.PRUNED_FILE}"
-    known = _read(path, {*ids})
-    kept, is_done = _look(state, ids, known, until)
+    known = _read_pruned(path, {*ids})
+    kept, is_done = _facts_of_all(state, ids, known, until)
     if bounds.age is not None:
-        _date_old(state, kept, now - bounds.age)
+        _renew_ends(state, kept, now - bounds.age)
     removed: list[str] = []
     for one in _excess(kept, bounds, now, is_whole=is_done):
         if len(removed) >= least and monotonic() > until:
@@ -106,7 +106,7 @@ def prune(state: str, bounds: Bounds, until: float = float("inf"), least: int = 
     for run_id in removed:
         kept.pop(run_id, None)
     if kept.keys() != known.keys():
-        _write(path, kept.values())
+        _write_pruned(path, kept.values())
     if is_done:
         _sweep(state, now)
     return removed, is_done
@@ -155,7 +155,7 @@ def touch(path: str, at: float) -> None:
         pass
 
 
-def _look(
+def _facts_of_all(
     state: str, ids: "list[str]", known: "dict[str, EndedRecord]", until: float
 ) -> "tuple[dict[str, EndedRecord], bool]":
     """Return the facts of the ended records, the oldest first, and whether the time until `until` was enough."""
@@ -167,13 +167,13 @@ def _look(
             if monotonic() > until:
                 is_done = False
                 continue
-            one = _seen(f"{state}/{store.RUNS_FOLDER}/{run_id}", run_id)
+            one = _facts_of(f"{state}/{store.RUNS_FOLDER}/{run_id}", run_id)
         if one is not None:
             kept[run_id] = one
     return kept, is_done
 
 
-def _date_old(state: str, kept: "dict[str, EndedRecord]", before: float) -> None:
+def _renew_ends(state: str, kept: "dict[str, EndedRecord]", before: float) -> None:
     """Read the end times of the runs that began before `before` again: the clock may have been set since."""
     for run_id, one in kept.items():
         if _began(run_id) >= before:
@@ -185,7 +185,7 @@ def _date_old(state: str, kept: "dict[str, EndedRecord]", before: float) -> None
             continue
 
 
-def _seen(folder: str, run_id: str) -> "EndedRecord | None":
+def _facts_of(folder: str, run_id: str) -> "EndedRecord | None":
     """Return the facts of that record; None where the run has not ended, or the folder is another user's."""
     try:
         found = os.lstat(folder)
@@ -292,7 +292,7 @@ def _remove(state: str, run_id: str, removed: "list[str]") -> None:
         removed.append(run_id)
 
 
-def _read(path: str, ids: "set[str]") -> "dict[str, EndedRecord]":
+def _read_pruned(path: str, ids: "set[str]") -> "dict[str, EndedRecord]":
     """Return the facts of these records from the file `pruned`; a damaged line is left out."""
     known: dict[str, EndedRecord] = {}
     for line in reader.read(path).decode(errors="replace").splitlines():
@@ -308,7 +308,7 @@ def _read(path: str, ids: "set[str]") -> "dict[str, EndedRecord]":
     return known
 
 
-def _write(path: str, kept: "Iterable[EndedRecord]") -> None:
+def _write_pruned(path: str, kept: "Iterable[EndedRecord]") -> None:
     try:
         # The time of the file says when all records were last pruned, so the write must not change it.
         looked = os.lstat(path).st_mtime

@@ -46,7 +46,7 @@ class StatusFile:
                     self._is_busy = False
                     return
             try:
-                self._record.put_status(text.encode() + b"\n")
+                self._record.write_status(text.encode() + b"\n")
             except OSError:
                 # The record was removed, or the disk is full.
                 pass

@@ -87,7 +87,7 @@ class Record:
         """Return the lock's and the events' descriptors, which a file worker needs to take over this record."""
         return self._lock, self.events
 
-    def take_back(self) -> None:
+    def discard(self) -> None:
         """Remove the record of a run that did not come about."""
         remove(self.state, self.run_id)
 
@@ -160,7 +160,7 @@ class Record:
 
         return Outlet(open_own(f"{self.folder}/{SAMPLES_FILE}", CREATE_FLAGS | os.O_APPEND))
 
-    def put_status(self, data: bytes) -> None:
+    def write_status(self, data: bytes) -> None:
         """Write the last STATUS of the command over the one before.
 
         A reader may for a moment see the new text with the rest of the old one.  Raises OSError.

@@ -124,7 +124,7 @@ class FileUpkeep:
         if lock is None:
             return True
         try:
-            if lock.is_there():
+            if lock.is_in_place():
                 return True
             fd = lock.renew()
         except OSError:
@@ -135,7 +135,7 @@ class FileUpkeep:
         return False
 
     def _look_at_socket(self) -> bool:
-        if self._control is None or self._control.listener.is_there():
+        if self._control is None or self._control.listener.is_in_place():
             return True
         with self._looking:
             if self._is_over:

@@ -98,7 +98,7 @@ def test_known_records_are_not_read_again(state: str, monkeypatch: pytest.Monkey
     for n in range(5):
         add(state, 1000 - n, name="x")
     prune(state)
-    monkeypatch.setattr(retention, "_seen", lambda *_: pytest.fail("it was known"))
+    monkeypatch.setattr(retention, "_facts_of", lambda *_: pytest.fail("it was known"))
     assert len(prune(state, number=3)) == 3
 
 

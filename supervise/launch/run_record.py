@@ -123,7 +123,7 @@ def plan(info: "RunInfo") -> Plan:
         if values["keep_secrets"]:
             secrets = store.words_of(request.command, request.given, kept)
         elif values["on_interrupt"] == "rerun":
-            warn("recover will not run this again: its words have secrets in them, which only --keep-secrets keeps")
+            warn("recover will not run this again: its words hold secrets, which only --keep-secrets keeps")
     bounds = tuple(values[f"records_{what}"] for what in ("age", "number", "max"))
     told = None if values["quiet"] else request.notice
     return Plan(info.run_id, facts, told, secrets, is_needed=values["detach"], bounds=bounds)

@@ -163,7 +163,7 @@ def recover(state: str, rerun: "Rerun", host: str = "") -> "list[Lost]":
             _finish(lost, rerun)
         except OSError as error:
             lost.has_failed = True
-            lost.trouble = f"cannot be written down: {reason_of(error)}"
+            lost.trouble = f"cannot write its end: {reason_of(error)}"
         lost.release()
     return losses
 
@@ -211,7 +211,7 @@ def _flaw(record: "Record") -> str:
             if not ownership.is_us(found.st_uid):
                 return f"{path} belongs to another user ({ownership.name(found.st_uid)})"
             if found.st_mode & 0o170000 != (0o040000 if path == record.folder else 0o100000):
-                return f"{path} is not what a run writes there"
+                return f"{path} is of a kind that no run makes there"
             if found.st_mode & 0o022:
                 return f"other users may write {path}"
     except OSError as error:
@@ -320,7 +320,7 @@ def _next_recovery(record: "Record") -> "int | None":
     if times > most:
         raise RerunError(f"not run again: --max-recoveries is {most}")
     if record.real_words() is None:
-        raise RerunError("not run again: its words have secrets in them, which were not kept (--keep-secrets)")
+        raise RerunError("not run again: its words hold secrets, which only --keep-secrets keeps")
     return times
 
 

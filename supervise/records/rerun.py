@@ -45,7 +45,7 @@ def rerun(record: "Record", times: int) -> str:
         out, err = caller.communicate(timeout=START_WAIT_SECONDS)
     except subprocess.TimeoutExpired:
         # The new run is not killed: it may wait for its `--lock`, and gives up by itself when this process ends.
-        raise RerunError(f"run again, but it has not begun within {START_WAIT_SECONDS:.0f} s") from None
+        raise RerunError(f"run again, but its command has not started within {START_WAIT_SECONDS:.0f} s") from None
     if caller.returncode:
         why = os.fsdecode(err).strip().splitlines() or [f"exit {caller.returncode}"]
         is_busy = caller.returncode == EXIT_TRY_AGAIN

@@ -356,7 +356,7 @@ def test_recover_does_not_wait_for_a_rerun_that_waits_for_its_lock(supervise: Pl
     code = f"{shorter}from supervise.__main__ import main; main()"
     ended = supervise.popen([str(supervise.program.parent / "python"), "-c", code, "recover", "--json"]).wait()
     [lost] = json.loads(ended.out)["lost"]
-    assert lost["trouble"] == "run again, but it has not begun within 1 s"
+    assert lost["trouble"] == "run again, but its command has not started within 1 s"
     assert not mark.exists()
     holder.send(signal.SIGTERM)
     holder.wait()

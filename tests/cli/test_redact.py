@@ -154,14 +154,14 @@ def test_recover_does_not_rerun_a_run_without_its_secrets(supervise: Place) -> N
     for words in (["recover", "--dry-run"], ["recover"]):
         ended = supervise.popen([str(supervise.program), *words]).wait()
         assert ended.code == 1
-        assert "not run again: its words have secrets in them" in ended.out.decode()
+        assert "not run again: its words hold secrets" in ended.out.decode()
     assert reader.ids(supervise.state) == [record.run_id]
 
 
 def test_a_run_that_recover_cannot_rerun_warns_at_its_start(supervise: Place) -> None:
     ended = supervise("--on-interrupt", "rerun", "--", "true", f"--token={SECRET}")
     assert ended.messages == [
-        "recover will not run this again: its words have secrets in them, which only --keep-secrets keeps"
+        "recover will not run this again: its words hold secrets, which only --keep-secrets keeps"
     ]
 
 

@@ -193,7 +193,7 @@ def test_a_record_that_is_a_link_is_left_alone(tmp_path: Path) -> None:
     folder.rename(tmp_path / "elsewhere")
     folder.symlink_to(tmp_path / "elsewhere")
     [lost] = recovery.recover(str(tmp_path), again([]))
-    assert "is not what a run writes there" in lost.flaw
+    assert "is of a kind that no run makes there" in lost.flaw
     store.remove(str(tmp_path), RUN_ID)
     assert (tmp_path / "elsewhere" / "run.toml").exists(), "what a link leads to is not removed"
 
@@ -201,7 +201,7 @@ def test_a_record_that_is_a_link_is_left_alone(tmp_path: Path) -> None:
 def test_a_claim_that_fails_leaves_the_run_lost(state: Path) -> None:
     (state / "runs" / RUN_ID / recovery.CLAIM_FILE).mkdir()
     [lost] = recovery.recover(str(state), again([]))
-    assert lost.flaw.endswith(f"{recovery.CLAIM_FILE} is not what a run writes there")
+    assert lost.flaw.endswith(f"{recovery.CLAIM_FILE} is of a kind that no run makes there")
     assert not lost.record.has_end
 
 

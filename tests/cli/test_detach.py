@@ -43,7 +43,7 @@ def test_a_variable_can_detach_a_run(supervise: Place) -> None:
         (("--", "./nosuch"), 127, "./nosuch: not found"),
         (("--", "/etc/passwd"), 126, "/etc/passwd: permission denied"),
         (("--events", "/nowhere/events", "--", "true"), 125, "--events: cannot write"),
-        (("--no-record", "--", "true"), 125, "--detach: its output goes into the record, of which"),
+        (("--no-record", "--", "true"), 125, "--detach: the output goes into the record, which --no-record"),
         (("--detac", "--", "true"), 125, "no such option --detac"),
     ],
 )  # fmt: skip

@@ -176,7 +176,7 @@ def main(words: list[str]) -> None:
     rows = survivors(artists, tools)
     speeds = [speed(name, reach, rounds) for name, reach in REACHES.items()]
     print(summary(rows, tools, missing), "", details(rows, tools), "", sep="\n")
-    print("| from the order to kill until nobody is left | median | longest | reach |")
+    print("| from the order to kill until no process is left | median | longest | reach |")
     print("| --- | --- | --- | --- |")
     for one in speeds:
         print(f"| {one['artist']} | {one['median_ms']} ms | {one['max_ms']} ms | {one['reach']} |")

@@ -42,8 +42,8 @@ def refuse(launched: "Launched", why: str) -> "NoReturn":
         # Where descriptors are short, what is loaded and written now needs those of the channel and the pipes.
         if launched.child.has_guardian:
             launched.child.channel.close()
-        if not launched.streams.pumps:
-            launched.streams.close_sources()
+        if not launched.pumps:
+            launched.child.close_sources()
         from supervise.launch import refusal
 
         refusal.write_end(launched, why)

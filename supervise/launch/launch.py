@@ -126,7 +126,7 @@ def _start(launched: Launched, on_lost: "OnLost") -> "Start":
             first.append((("terminal", shared.facts), shared.opened))
     launched.child.change_environment(environment.of_run(launched.info))
     if values["retries"]:
-        launched.streams.keep_stdin()
+        launched.child.keep_stdin()
     if values["name"] or RECOVERED_FROM in os.environ:
         from supervise.launch import run_record
 
@@ -204,7 +204,7 @@ class Start:
         from supervise.process import guardian
 
         launched = self._launched
-        info, files, sources = launched.info, launched.files, launched.streams.sources
+        info, files, sources = launched.info, launched.files, launched.child.sources
         notify, pty_input = launched.access.notify, launched.terminals.pty_input
         unneeded = {files.events, launched.child.caller, getattr(files.log, "fd", -1)}
         unneeded |= {notify.fileno() if notify else -1}
@@ -264,7 +264,7 @@ def open_stdio(launched: Launched) -> "tuple[Stdio, str]":
     Raises OSError.
     """
     if not launched.info.values["pty"]:
-        return launched.streams.open_pipes(is_one=_is_one_stream(launched)), ""
+        return launched.child.open_pipes(is_one=_is_one_stream(launched)), ""
     from supervise.launch import own_terminal
 
     return own_terminal.open_stdio(launched)

@@ -19,7 +19,7 @@ def open_stdio(launched: Launched) -> "tuple[tuple[int, int, int], str]":
     pty_input = launched.terminals.pty_input
     assert pty_input
     pty = pty_input.open()
-    launched.streams.open_master(pty)
+    launched.child.open_master(pty)
     # The caller of this function closes what it has handed over; the terminal keeps its own descriptor.
     theirs = os.dup(pty.peer)
     return (theirs if pty_input.is_stdin else 0, theirs, theirs), pty.name

@@ -62,7 +62,7 @@ def wait(launched: Launched, fork_again: "Callable[[], None]") -> bool:
     if launched.terminals.pty_input:
         launched.terminals.pty_input.discard()
     else:
-        launched.streams.close_sources()
+        launched.child.close_sources()
     fork_again()
     return True
 
@@ -73,7 +73,7 @@ def end(launched: Launched, record: "Record", code: int, ended: float) -> bool:
 
     started = launched.info.started
     pid, spawned = next((message[1:3] for message in launched.child.heard if message[0] == "started"), (None, 0.0))
-    first = min((pump.first for pump in launched.streams.pumps if pump.count), default=None)
+    first = min((pump.first for pump in launched.pumps if pump.count), default=None)
     brief = ShortRun(
         record.facts,
         launched.info.started_at,
@@ -85,8 +85,9 @@ def end(launched: Launched, record: "Record", code: int, ended: float) -> bool:
         ended=ended - started,
     )
     used = _ask_usage(launched)
-    launched.files.bound_writing(SHORT_WRITES, launched.streams.has_cancelling_signal)
-    return run_record.end(record, brief, monotonic() - started, used, launched.streams.counts())
+    launched.files.bound_writing(SHORT_WRITES, launched.has_cancelling_signal)
+    counts = launched.streams.counts() if launched.pumps else dict.fromkeys(("stdout", "stderr", "both"), 0)
+    return run_record.end(record, brief, monotonic() - started, used, counts)
 
 
 def _ask_usage(launched: Launched) -> "dict[str, object]":

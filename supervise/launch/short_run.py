@@ -17,9 +17,9 @@ def is_done_in_silence(launched: Launched) -> bool:
     if launched.terminals.pty_input or launched.info.is_detached:
         return False
     poll = select.poll()
-    for source in launched.streams.sources:
+    for source in launched.child.sources:
         poll.register(source, select.POLLIN)
-    silent = {*launched.streams.sources}
+    silent = {*launched.child.sources}
     while silent:
         left = launched.child.short_until - monotonic()
         if left <= 0 or _signal.sigpending():
@@ -27,7 +27,7 @@ def is_done_in_silence(launched: Launched) -> bool:
         ready = poll.poll(min(left, SIGNAL_POLL_SECONDS) * 1000)
         speaking = [source for source, events in ready if events & select.POLLIN]
         if speaking:
-            launched.streams.note_first(speaking)
+            launched.child.note_first(speaking)
             return False
         for source, _ in ready:
             poll.unregister(source)
@@ -55,7 +55,7 @@ def end_plainly(launched: Launched) -> None:
 def _is_cancelled(launched: Launched) -> bool:
     if _signal.sigpending() - {_signal.SIGCHLD}:
         return True
-    if not launched.streams.pumps:
+    if not launched.pumps:
         return False
     from supervise.process import signals
 
@@ -67,9 +67,10 @@ def _plain_end(launched: Launched) -> "int | None":
     """Return the exit code of a command of which nothing is to be said; None where something is."""
     if launched.access.detector or launched.access.notify or not launched.info.is_unreported:
         return None
-    if not all(pump.has_ended and not pump.failure for pump in launched.streams.pumps):
+    if not all(pump.has_ended and not pump.failure for pump in launched.pumps):
         return None
-    if launched.streams.copier and (not launched.streams.copier.flush() or launched.streams.copier.has_failed):
+    copier = launched.streams.copier if launched.pumps else None
+    if copier and (not copier.flush() or copier.has_failed):
         return None
     if launched.child.has_heard("unknown"):
         # The runner ends the run: this is an internal error.

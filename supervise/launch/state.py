@@ -1,7 +1,8 @@
-"""The state of a run: what the run is, its command, its streams, its terminals, its files and its signs of access.
+"""The state of a run: what the run is, its command, its terminals, its files, its signs of access and its streams.
 
-Each attribute is assigned in this module alone, by a method that says what happens; all other modules read.  The launch
-makes these objects before the command exists, so at its top this module loads built-in modules alone.
+Each attribute is assigned in the module of its class alone, by a method that says what happens; all other modules read.
+The launch makes these objects before the command exists, so at its top this module loads built-in modules alone.  The
+streams are in a file of their own: a run that is over at once, and silent, has none.
 """
 
 import _signal
@@ -19,23 +20,19 @@ if TYPE_CHECKING:
     from supervise.access.detector import Detector
     from supervise.access.notify import NotifySocket
     from supervise.launch.run_record import Plan
+    from supervise.launch.streams import Streams
     from supervise.options.argv import Request
     from supervise.output.log_file import LogFile
-    from supervise.output.outlet import Outlet
     from supervise.output.pump import Pump
-    from supervise.output.spool import Spool
-    from supervise.output.tee import Copier
     from supervise.process.cgroup import CommandCgroup
     from supervise.process.file_worker import FileWorker
     from supervise.process.guardian import Guardian
-    from supervise.process.inbox import Inbox, Item
     from supervise.process.protocol import FromHolder, HolderEnd, RecordMade, SupervisorEnd, Variables
     from supervise.process.stdin import InitialStdin
     from supervise.records.flock import Lock
     from supervise.records.remote_files import RemoteOutlet, RemoteSink
     from supervise.records.store import Record
     from supervise.terminal.caller_terminal import CallerTerminal
-    from supervise.terminal.overlay import Overlay
     from supervise.terminal.pty import Pty
     from supervise.terminal.pty_input import PtyInput
     from supervise.text.redaction import Redaction
@@ -142,7 +139,7 @@ class RunInfo:
 
 
 class Child:
-    """The command, and the process that holds it: the guardian, or the supervisor where the guardian has died."""
+    """The command with its pipes, and its holder: the guardian, or the supervisor where the guardian has died."""
 
     guardian: "Guardian"
     channel: "SupervisorEnd"
@@ -156,6 +153,12 @@ class Child:
         """Whether a guardian was forked: from then on there is a channel, too."""
         self.variables: Variables = {}
         """The changes to the environment that the command gets: name and value, or None for a name to remove."""
+        self.sources: tuple[int, ...] = ()
+        """The supervisor's ends of the command's stdout and stderr, or of the command's terminal."""
+        self.spoke_first = -1
+        """The source in which bytes were seen before any were in another one; -1 where that is not known."""
+        self.stdin: InitialStdin | None = None
+        """Standard input as it was before the first attempt; None where there is one attempt at most."""
         self.heard: list[FromHolder] = []
         """The messages of the guardian that came before the runner was there."""
         self.hung: set[int] = set()
@@ -173,6 +176,39 @@ class Child:
     def change_environment(self, variables: "Variables") -> None:
         """Add these changes to the environment that the command gets."""
         self.variables |= variables
+
+    def open_pipes(self, *, is_one: bool) -> "Stdio":
+        """Open the pipes of the command, one for stdout and stderr where `is_one`; return the command's ends.
+
+        Raises OSError.
+        """
+        self.spoke_first = -1
+        out, out_sink = os.pipe()
+        if is_one:
+            self.sources = (out,)
+            return 0, out_sink, out_sink
+        err, err_sink = os.pipe()
+        self.sources = out, err
+        return 0, out_sink, err_sink
+
+    def open_master(self, pty: "Pty") -> None:
+        """Take the bytes from the master of the command's own terminal (`--pty`)."""
+        self.sources = (pty.master,)
+
+    def close_sources(self) -> None:
+        """Close the supervisor's ends, which no pump has."""
+        for source in self.sources:
+            os.close(source)
+
+    def note_first(self, sources: "list[int]") -> None:
+        """Note in which sources the first bytes were seen."""
+        self.spoke_first = sources[0] if len(sources) == 1 else -1
+
+    def keep_stdin(self) -> None:
+        """Keep standard input as it is now, for the attempts after the first."""
+        from supervise.process.stdin import InitialStdin
+
+        self.stdin = InitialStdin()
 
     def be_held_by(self, guardian: "Guardian") -> None:
         """Note the guardian that has just been forked, with its channel and the signals that are pending now."""
@@ -258,151 +294,6 @@ class Child:
     def report_unread(self, number: int) -> None:
         """Tell the guardian that the supervisor closes its end of the pipe with that inode number."""
         self.channel.send(("unread", number))
-
-
-class Streams:
-    """The bytes of the run: from the command to the readers, and from supervise itself to its stderr."""
-
-    inbox: "Inbox"
-    """Where the threads post; there from the start of the pumps on."""
-    messages: "Outlet"
-    """The outlet for the words of supervise itself."""
-
-    def __init__(self) -> None:
-        self.sources: tuple[int, ...] = ()
-        """The supervisor's ends of the command's stdout and stderr, or of the command's terminal."""
-        self.spoke_first = -1
-        """The source in which bytes were seen before any were in another one; -1 where that is not known."""
-        self.outlets: tuple[Outlet, ...] = ()
-        """The outlets for the command's stdout and stderr."""
-        self.pumps: tuple[Pump, ...] = ()
-        self.overlay: Overlay | None = None
-        """The outlet of stderr with the line of --live over it; None where no line is drawn."""
-        self.spool: Spool | None = None
-        """With --retry-output last: the output that is not shown yet."""
-        self.stdin: InitialStdin | None = None
-        """Standard input as it was before the first attempt; None where there is one attempt at most."""
-        self.copier: Copier | None = None
-        """What copies the output to the record and to the log; None where neither wants it."""
-        self.kept: list[tuple[str, int]] = []
-        """Streams, with copies of their pipes' read ends, that some process still held when the drain was over."""
-        self._cut = -1
-        self._shown: dict[str, int] = {"stdout": 0, "stderr": 0, "both": 0}
-        self._posted: list[Item] = []
-
-    def open_pipes(self, *, is_one: bool) -> "Stdio":
-        """Open the pipes of the command, one for stdout and stderr where `is_one`; return the command's ends.
-
-        Raises OSError.
-        """
-        self.spoke_first = -1
-        out, out_sink = os.pipe()
-        if is_one:
-            self.sources = (out,)
-            return 0, out_sink, out_sink
-        err, err_sink = os.pipe()
-        self.sources = out, err
-        return 0, out_sink, err_sink
-
-    def open_master(self, pty: "Pty") -> None:
-        """Take the bytes from the master of the command's own terminal (`--pty`)."""
-        self.sources = (pty.master,)
-
-    def close_sources(self) -> None:
-        """Close the supervisor's ends, which no pump has."""
-        for source in self.sources:
-            os.close(source)
-
-    def note_first(self, sources: "list[int]") -> None:
-        """Note in which sources the first bytes were seen."""
-        self.spoke_first = sources[0] if len(sources) == 1 else -1
-
-    def keep_stdin(self) -> None:
-        """Keep standard input as it is now, for the attempts after the first."""
-        from supervise.process.stdin import InitialStdin
-
-        self.stdin = InitialStdin()
-
-    def open_inbox(self) -> "Inbox":
-        """Return the inbox, new, in which threads post from now on.
-
-        Raises OSError.
-        """
-        from supervise.process.inbox import Inbox
-
-        self.inbox = Inbox()
-        return self.inbox
-
-    def open_messages(self, outlet: "Outlet") -> None:
-        """Write what supervise itself says to that outlet."""
-        self.messages = outlet
-
-    def open_outlets(
-        self, outlets: "tuple[Outlet, ...]", overlay: "Overlay | None", spool: "Spool | None", copier: "Copier | None"
-    ) -> None:
-        """Hand the command's bytes to these outlets, and a copy of the bytes to the copier."""
-        self.outlets, self.overlay, self.spool, self.copier = outlets, overlay, spool, copier
-
-    def open_cut(self) -> int:
-        """Return a descriptor on which the pumps of an attempt hear `cut`.
-
-        Raises OSError.
-        """
-        heard, self._cut = os.pipe()
-        return heard
-
-    def cut(self) -> None:
-        """Tell the pumps to wait for no more bytes."""
-        if self._cut >= 0:
-            os.close(self._cut)
-            self._cut = -1
-
-    def add_pumps(self, pumps: "tuple[Pump, ...]") -> None:
-        """Note the pumps of the attempt that begins."""
-        self.pumps = pumps
-
-    def keep_source(self, stream: str, fd: int) -> None:
-        """Keep a copy of a pipe's read end: a process that outlives the run would otherwise get SIGPIPE."""
-        self.kept.append((stream, fd))
-
-    def leave_attempt(self) -> None:
-        """Leave the pumps of an attempt that is over: its tree is dead, and its bytes have had their time."""
-        for pump in self.pumps:
-            pump.abandon()
-            self._shown[pump.stream] += pump.count
-        for _, fd in self.kept:
-            os.close(fd)
-        self.kept.clear()
-        self.pumps = tuple(pump for pump in self.pumps if not pump.has_ended)
-        self.cut()
-
-    def counts(self) -> "dict[str, int]":
-        """Return the bytes that the command has written so far, in all attempts, by stream."""
-        counts = dict(self._shown)
-        for pump in self.pumps:
-            counts[pump.stream] += pump.count
-        return counts
-
-    def collect_posted(self) -> "list[Item]":
-        """Keep for the runner what the threads have posted by now; return all that is kept."""
-        self._posted += self.inbox.take()
-        return self._posted
-
-    def take_posted(self) -> "list[Item]":
-        """Return all that the threads have posted since the last call; the first call counts from the start on."""
-        posted, self._posted = self._posted, []
-        return posted + self.inbox.take()
-
-    def has_cancelling_signal(self) -> bool:
-        """Return whether a signal that cancels a run has come, and is not handled yet."""
-        if not _signal.sigpending().isdisjoint(CANCELLING):
-            return True
-        return bool(self.pumps) and self.inbox.has_signal(CANCELLING)
-
-    def hide_line(self) -> None:
-        """Hide the line of --live, where one is drawn."""
-        if self.overlay:
-            self.overlay.hide()
 
 
 class Terminals:
@@ -582,11 +473,13 @@ class Launched:
 
     __slots__ = ("access", "child", "files", "info", "streams", "terminals")
 
+    streams: "Streams"
+    """There from the moment on at which the bytes flow."""
+
     def __init__(self, request: "Request", caller: int = -1, began: "float | None" = None) -> None:
         """`caller`: see Child.  `began`: when the supervisor was called, by CLOCK_MONOTONIC."""
         self.info = RunInfo(request, began)
         self.child = Child(caller)
-        self.streams = Streams()
         self.terminals = Terminals()
         self.files = Files()
         self.access = Access()
@@ -621,6 +514,24 @@ class Launched:
         if self.child.note_start(root) and self.files.record:
             self.files.record.note_root(root)
         self.child.answer_caller(self.info.run_id)
+
+    def open_streams(self) -> "Streams":
+        """Return the streams of the run, new."""
+        from supervise.launch.streams import Streams
+
+        self.streams = Streams()
+        return self.streams
+
+    @property
+    def pumps(self) -> "tuple[Pump, ...]":
+        """Return the pumps of the attempt; none while no bytes flow."""
+        return self.streams.pumps if hasattr(self, "streams") else ()
+
+    def has_cancelling_signal(self) -> bool:
+        """Return whether a signal that cancels a run has come, and is not handled yet."""
+        if not _signal.sigpending().isdisjoint(CANCELLING):
+            return True
+        return bool(self.pumps) and self.streams.inbox.has_signal(CANCELLING)
 
 
 def _id_of(epoch: float) -> str:

@@ -232,7 +232,7 @@ class Runner:
     def _start_attempt(self, number: int, previous: str) -> None:
         self.stop_orders.close()
         try:
-            if self.launched.streams.stdin and (warning := self.launched.streams.stdin.rewind()):
+            if self.launched.child.stdin and (warning := self.launched.child.stdin.rewind()):
                 self.notices.announce(Trouble(warning))
             restart.start(self.launched, number, previous)
         except (OSError, RuntimeError) as error:

@@ -42,7 +42,7 @@ def finish(runner: Runner) -> Outcome:
     launched.files.free_reserve()
     launched.streams.hide_line()
     seconds = WRITE_SECONDS if outcome.cause or outcome.exit is None else WRITE_SECONDS_AFTER_EXIT
-    launched.files.bound_writing(seconds, launched.streams.has_cancelling_signal)
+    launched.files.bound_writing(seconds, launched.has_cancelling_signal)
     if launched.streams.spool:
         outcome = runner.outcome = _show_held(launched, launched.streams.spool, runner.policy, outcome)
     if outcome.cause is None:

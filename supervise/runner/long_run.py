@@ -37,8 +37,9 @@ def run(launched: Launched, end: "End") -> "NoReturn":
     Raises EarlyExit where a short run is over after all and there is nothing to report, and where the threads that the
     run needs cannot be had.
     """
-    sys.unraisablehook = _end_with_thread(launched, end)
     try:
+        launched.open_streams()
+        sys.unraisablehook = _end_with_thread(launched, end)
         from supervise.runner import relay
 
         relay.start(launched)

@@ -130,7 +130,7 @@ class Notices:
         if "report" not in self._launched.files.remote:
             return report_file.write(path, whole)
         left = self._launched.files.write_until - monotonic()
-        return _write_apart(path, whole, max(MIN_REPORT_SECONDS, left), self._launched.streams.has_cancelling_signal)
+        return _write_apart(path, whole, max(MIN_REPORT_SECONDS, left), self._launched.has_cancelling_signal)
 
     @property
     def wants_usage(self) -> bool:

@@ -88,7 +88,7 @@ def start_pumps(launched: Launched) -> None:
             for stream, source, sink in _streams(launched)
         )
         if len(pumps) == 2:
-            take_turns(pumps, streams.spoke_first)
+            take_turns(pumps, launched.child.spoke_first)
     streams.add_pumps(pumps)
     if launched.access.notify:
         launched.access.notify.start(streams.inbox, launched.child.holder)
@@ -107,8 +107,8 @@ def start_pumps(launched: Launched) -> None:
 
 def _streams(launched: Launched) -> "Iterator[tuple[Stream, int, outlet.Outlet]]":
     """Return for each pipe of the command its stream's name, the supervisor's end, and the outlet of its bytes."""
-    names: tuple[Stream, ...] = ("both",) if len(launched.streams.sources) == 1 else ("stdout", "stderr")
-    return zip(names, launched.streams.sources, launched.streams.outlets, strict=False)
+    names: tuple[Stream, ...] = ("both",) if len(launched.child.sources) == 1 else ("stdout", "stderr")
+    return zip(names, launched.child.sources, launched.streams.outlets, strict=False)
 
 
 def _with_live_line(

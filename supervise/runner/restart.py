@@ -22,7 +22,7 @@ def start(launched: Launched, number: int, previous: str) -> None:
     launched.child.change_environment(
         {**environment.of_attempt(launched.info, number), b"SUPERVISE_PREVIOUS_OUTCOME": previous.encode()}
     )
-    copies = () if launched.terminals.pty_input else launched.streams.sources
+    copies = () if launched.terminals.pty_input else launched.child.sources
     launched.child.channel.send(
         ("spawn", launched.info.request.command, launched.child.variables, tty), (*stdio, *copies)
     )

@@ -24,7 +24,7 @@ def end(launched: Launched, why: TurnedAway) -> Outcome:
         return monotonic() - launched.info.started
 
     policy = policy_of(launched.info.values, launched.info.budget)
-    launched.streams.open_messages(outlet.of_stdio()[1])
+    launched.open_streams().open_messages(outlet.of_stdio()[1])
     outcome = outcome_of(why, now(), policy)
     notices = Notices(launched, policy, now)
     notices.announce(outcome)

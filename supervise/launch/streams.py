@@ -1,0 +1,112 @@
+"""The streams of a run whose bytes flow: each attribute is assigned in this module alone."""
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from supervise.output.outlet import Outlet
+    from supervise.output.pump import Pump
+    from supervise.output.spool import Spool
+    from supervise.output.tee import Copier
+    from supervise.process.inbox import Inbox, Item
+    from supervise.terminal.overlay import Overlay
+
+
+class Streams:
+    """The bytes of the run: from the command to the readers, and from supervise itself to its stderr."""
+
+    inbox: "Inbox"
+    """Where the threads post."""
+    messages: "Outlet"
+    """The outlet for the words of supervise itself."""
+
+    def __init__(self) -> None:
+        self.outlets: tuple[Outlet, ...] = ()
+        """The outlets for the command's stdout and stderr."""
+        self.pumps: tuple[Pump, ...] = ()
+        self.overlay: Overlay | None = None
+        """The outlet of stderr with the line of --live over it; None where no line is drawn."""
+        self.spool: Spool | None = None
+        """With --retry-output last: the output that is not shown yet."""
+        self.copier: Copier | None = None
+        """What copies the output to the record and to the log; None where neither wants it."""
+        self.kept: list[tuple[str, int]] = []
+        """Streams, with copies of their pipes' read ends, that some process still held when the drain was over."""
+        self._cut = -1
+        self._shown: dict[str, int] = {"stdout": 0, "stderr": 0, "both": 0}
+        self._posted: list[Item] = []
+
+    def open_inbox(self) -> "Inbox":
+        """Return the inbox, new, in which threads post from now on.
+
+        Raises OSError.
+        """
+        from supervise.process.inbox import Inbox
+
+        self.inbox = Inbox()
+        return self.inbox
+
+    def open_messages(self, outlet: "Outlet") -> None:
+        """Write what supervise itself says to that outlet."""
+        self.messages = outlet
+
+    def open_outlets(
+        self, outlets: "tuple[Outlet, ...]", overlay: "Overlay | None", spool: "Spool | None", copier: "Copier | None"
+    ) -> None:
+        """Hand the command's bytes to these outlets, and a copy of the bytes to the copier."""
+        self.outlets, self.overlay, self.spool, self.copier = outlets, overlay, spool, copier
+
+    def open_cut(self) -> int:
+        """Return a descriptor on which the pumps of an attempt hear `cut`.
+
+        Raises OSError.
+        """
+        heard, self._cut = os.pipe()
+        return heard
+
+    def cut(self) -> None:
+        """Tell the pumps to wait for no more bytes."""
+        if self._cut >= 0:
+            os.close(self._cut)
+            self._cut = -1
+
+    def add_pumps(self, pumps: "tuple[Pump, ...]") -> None:
+        """Note the pumps of the attempt that begins."""
+        self.pumps = pumps
+
+    def keep_source(self, stream: str, fd: int) -> None:
+        """Keep a copy of a pipe's read end: a process that outlives the run would otherwise get SIGPIPE."""
+        self.kept.append((stream, fd))
+
+    def leave_attempt(self) -> None:
+        """Leave the pumps of an attempt that is over: its tree is dead, and its bytes have had their time."""
+        for pump in self.pumps:
+            pump.abandon()
+            self._shown[pump.stream] += pump.count
+        for _, fd in self.kept:
+            os.close(fd)
+        self.kept.clear()
+        self.pumps = tuple(pump for pump in self.pumps if not pump.has_ended)
+        self.cut()
+
+    def counts(self) -> "dict[str, int]":
+        """Return the bytes that the command has written so far, in all attempts, by stream."""
+        counts = dict(self._shown)
+        for pump in self.pumps:
+            counts[pump.stream] += pump.count
+        return counts
+
+    def collect_posted(self) -> "list[Item]":
+        """Keep for the runner what the threads have posted by now; return all that is kept."""
+        self._posted += self.inbox.take()
+        return self._posted
+
+    def take_posted(self) -> "list[Item]":
+        """Return all that the threads have posted since the last call; the first call counts from the start on."""
+        posted, self._posted = self._posted, []
+        return posted + self.inbox.take()
+
+    def hide_line(self) -> None:
+        """Hide the line of --live, where one is drawn."""
+        if self.overlay:
+            self.overlay.hide()

@@ -136,6 +136,10 @@ def ask(connection: Connection, run_id: str, do: str, **fields: str | float | bo
 
 
 def _wait_for_answer(connection: Connection, run_id: str) -> Fields | None:
+    """Return the next line of the run, as `receive` does, within ANSWER_SECONDS.
+
+    Raises TimeoutError; ClientError as soon as the supervisor is seen stopped.
+    """
     until = monotonic() + ANSWER_SECONDS
     connection.socket.settimeout(STOPPED_CHECK_SECONDS)
     try:

@@ -96,8 +96,12 @@ class Client:
         self._socket.close()
 
     async def _read(self, handle: Callable[[Fields, "Client"], None]) -> None:
+        """Read the client's requests and pass them on, until it has closed its sending side.
+
+        Raises OSError.
+        """
         with trio.move_on_after(FIRST_REQUEST_SECONDS) as patience:
-            while (line := await self._line()) is not None:
+            while (line := await self._next_line()) is not None:
                 patience.deadline = inf
                 self.has_asked = True
                 request = _request(line)
@@ -138,7 +142,11 @@ class Client:
             # A fault of supervise must not stop the command: the client alone gets the error.
             self.answer({"ok": False, "why": f"internal error: {type(error).__name__}: {error}"})
 
-    async def _line(self) -> bytes | None:
+    async def _next_line(self) -> bytes | None:
+        """Return the next line of the client; None at the end, and b'' for a line of more than REQUEST_BYTES.
+
+        Raises OSError.
+        """
         while (end := self._in.find(b"\n")) < 0:
             if len(self._in) > REQUEST_BYTES:
                 return b""
@@ -157,6 +165,10 @@ class Client:
         return line
 
     async def _write(self) -> None:
+        """Send the waiting bytes to the client as fast as it reads them; drop it where it stalls.
+
+        Raises OSError.
+        """
         while True:
             if self._out:
                 with trio.move_on_after(STALL_SECONDS) as patience:

@@ -137,6 +137,7 @@ def _remove_from(folder: Folder, run_id: str, suffixes: "tuple[str, ...]") -> No
 
 
 def _remove(folder: Folder, name: str) -> None:
+    """Remove the socket of that name, or the folder of that name with the socket in it; an error is ignored."""
     try:
         os.unlink(name, dir_fd=folder.fd)
     except IsADirectoryError:
@@ -175,6 +176,7 @@ def _sweep(folder: Folder, before: float) -> None:
 
 
 def _remove_dead(folder: Folder, name: str, before: float) -> None:
+    """Remove that socket where it is older than `before` (epoch seconds) and dead."""
     try:
         found = os.lstat(name, dir_fd=folder.fd)
         if found.st_mtime >= before:
@@ -242,6 +244,10 @@ def bind_notify(run_id: str) -> "tuple[_socket.socket, str, str]":
 
 
 def _bind_for_all(run_id: str) -> "tuple[_socket.socket, str, str]":
+    """Return the notify socket of a command of root, its folder's parent, and its path.
+
+    Raises OSError.
+    """
     above = os.path.dirname(ROOT_NOTIFY_PARENT)
     outer = runtime_folders.open_folder(ROOT_NOTIFY_PARENT, 0, above, runtime_folders.SEARCH_ONLY_MODE)
     try:
@@ -259,6 +265,10 @@ def _bind_for_all(run_id: str) -> "tuple[_socket.socket, str, str]":
 
 
 def _bind_notify(folder: Folder, name: str, mode: int) -> "_socket.socket":
+    """Return a datagram socket, bound to that name in the folder with that mode.
+
+    Raises OSError.
+    """
     if len(os.fsencode(f"{folder.path}/{name}")) > ADDRESS_BYTES:
         # The command has to connect by the whole path, which must fit the address of a socket.
         raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), folder.path)
@@ -303,6 +313,10 @@ def connect(run_id: str, seconds: float, noted: str = "") -> "_socket.socket | N
 
 
 def _connect(folder: Folder, run_id: str, seconds: float, uid: int) -> "_socket.socket | None":
+    """Return a connection to the run's socket in that folder of that user; None where it has none or a dead one.
+
+    Raises OSError where the socket exists and cannot be reached.
+    """
     one = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
     one.settimeout(seconds)
     try:

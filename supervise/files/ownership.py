@@ -97,6 +97,7 @@ def _has_acl(fd: int) -> bool:
 
 
 def _is_partial_namespace() -> bool:
+    """Return whether this process is in a user namespace that does not map each uid to itself."""
     try:
         fd = os.open("/proc/self/uid_map", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

@@ -178,6 +178,10 @@ class _Walk:
         return None
 
     def _enter(self, fd: int, here: str) -> None:
+        """Make the folder `fd` the current one, after the rule has checked it; close it on an error.
+
+        Raises OSError.
+        """
         try:
             found = os.fstat(fd)
             self._rule.enter(fd, found, here)

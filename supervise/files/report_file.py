@@ -202,6 +202,10 @@ def _write_descriptor(place: "Entry", data: bytes) -> None:
 
 
 def _write_in_place(place: "Entry", data: bytes) -> None:
+    """Write over the file of that entry, and cut a regular file to the new length.
+
+    Raises OSError.
+    """
     fd = _open_for(place)
     try:
         is_regular = stat.S_ISREG(os.fstat(fd).st_mode)

@@ -174,12 +174,13 @@ class Reader:
             later = [one for one in numbers if one > self._number]
             if self._number in numbers:
                 # A part that is begun after the folder was listed holds later bytes than this part.
-                yield from self._rest(is_over=is_over or bool(later))
+                yield from self._unread_chunks(is_over=is_over or bool(later))
             if not later:
                 return
             self._number, self._position = later[0], 0
 
-    def _rest(self, *, is_over: bool) -> "Iterator[Chunk]":
+    def _unread_chunks(self, *, is_over: bool) -> "Iterator[Chunk]":
+        """Yield the chunks of the current part that were not read yet; none where the part was removed."""
         try:
             fd = os.open(_path(self._folder, self._number), os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError:
@@ -189,7 +190,7 @@ class Reader:
             if not S_ISREG(os.fstat(fd).st_mode):
                 # A run writes regular files alone, and a device such as /dev/zero never comes to its end.
                 return
-            while (chunk := self._next(fd, is_over=is_over)) is not None:
+            while (chunk := self._next_chunk(fd, is_over=is_over)) is not None:
                 yield chunk
         except OSError:
             # The disk fails: the chunks of this part are lost.
@@ -197,7 +198,11 @@ class Reader:
         finally:
             os.close(fd)
 
-    def _next(self, fd: int, *, is_over: bool) -> "Chunk | None":
+    def _next_chunk(self, fd: int, *, is_over: bool) -> "Chunk | None":
+        """Return the next chunk of the open part, and move past it; None where no whole chunk follows.
+
+        A cut chunk at the end counts where the run `is_over`.  Raises OSError.
+        """
         while True:
             head = os.pread(fd, HEAD_BYTES, self._position)
             if len(head) < HEAD_BYTES:

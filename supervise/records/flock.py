@@ -118,6 +118,7 @@ class Lock:
                 return 0
 
     def _lock_in_thread(self, waiting: int) -> None:
+        """Wait in flock(2) until the lock is free, then wake the thread `waiting`."""
         try:
             flock(self.fd, LOCK_EX)
             if self.is_in_place() and not self._socket.take():
@@ -136,6 +137,7 @@ class Lock:
         self._write_holder()
 
     def _write_holder(self) -> None:
+        """Write the holder's line into the file, over the line of the last holder; an error is ignored."""
         try:
             if self._is_path and os.fstat(self.fd).st_size and not self._read_holder()[1]:
                 # The file has other content: it is a file of the user that serves as a lock, as under flock(1).
@@ -215,6 +217,10 @@ class Lock:
         return (run_id, int(pid), int(since)) if is_whole and reader.is_id(run_id) else ("", 0, 0)
 
     def _open(self) -> int:
+        """Return a descriptor of the lock's file, made where it is missing.
+
+        Raises OSError, UntrustedError.
+        """
         if not self._is_path:
             return self._checked(store.open_own(self._file, os.O_RDWR | os.O_CREAT | OPEN_FLAGS, dir_fd=self._folder))
         while True:

@@ -44,6 +44,7 @@ class Follower:
         yield from self.reader.chunks(is_over=self.end is not None)
 
     def _ask(self) -> None:
+        """Send the request `more`, unless one is unanswered or the run has ended."""
         if self._is_asked or self.end:
             return
         try:

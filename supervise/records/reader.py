@@ -307,6 +307,10 @@ def find(word: str, state: "str | None" = None) -> Record:
 
 
 def _find(word: str, state: str) -> "Record | None":
+    """Return the run for a word of the user in one state folder; None where there is none.
+
+    Raises NotFoundError where several runs match, UnreadableError.
+    """
     if word == "-":
         newest = next(iter(ids(state)), None)
         return None if newest is None else Record(state, newest)

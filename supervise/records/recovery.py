@@ -289,6 +289,10 @@ def _finish(lost: Lost, rerun: "Rerun") -> None:
 
 
 def _run_again(lost: Lost, rerun: "Rerun", times: int) -> None:
+    """Remove the run from the list of unfinished runs and run it again as recovery number `times`.
+
+    Does nothing where another process has removed it from the list: that process runs it again.  Raises OSError.
+    """
     record = lost.record
     live = f"{record.state}/{store.LIVE_FOLDER}/{record.run_id}"
     lost.is_to_rerun = True

@@ -277,6 +277,7 @@ def _is_forgotten(record: reader.Record, now: float, age: float) -> bool:
 
 
 def _remove(state: str, run_id: str, removed: "list[str]") -> None:
+    """Remove the record, and add its id to `removed` where that succeeds."""
     hidden = f".{run_id}"
     try:
         # A rename removes the record for all readers at once: a half-removed record would look like a lost run.
@@ -309,6 +310,7 @@ def _read_pruned(path: str, ids: "set[str]") -> "dict[str, EndedRecord]":
 
 
 def _write_pruned(path: str, kept: "Iterable[EndedRecord]") -> None:
+    """Write the facts of these records to the file `pruned`; an error is ignored."""
     try:
         # The time of the file says when all records were last pruned, so the write must not change it.
         looked = os.lstat(path).st_mtime

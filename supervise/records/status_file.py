@@ -39,6 +39,7 @@ class StatusFile:
             self._is_busy = True
 
     def _write(self) -> None:
+        """Write each new status until there is none; runs in a thread."""
         while True:
             with self._guard:
                 text, self._text = self._text, None

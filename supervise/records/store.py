@@ -232,6 +232,10 @@ def create(state: str, run_id: str, facts: "Mapping[str, object]", secrets: "byt
 
 
 def _create(state: str, run_id: str, facts: "Mapping[str, object]", secrets: "bytes | None") -> Record:
+    """Make the record under a hidden name, lock it, and rename it; on an error remove what was made.
+
+    Raises OSError.
+    """
     runs = f"{state}/{RUNS_FOLDER}"
     making = f"{runs}/.{run_id}"
     _make_folders(state)
@@ -387,6 +391,10 @@ def open_own(path: str, flags: int = CREATE_FLAGS, *, dir_fd: "int | None" = Non
 
 
 def _write_beside(path: str, data: bytes) -> str:
+    """Write the data to a new file in the folder of `path`; return the path of the new file.
+
+    Raises OSError.
+    """
     beside = f"{path}.{os.getpid()}"
     fd = open_own(beside)
     try:

@@ -70,7 +70,7 @@ class CallerTerminal:
             except OSError:
                 pass
         try:
-            if not self._is_others():
+            if not self._has_foreign_modes():
                 terminal_modes.set_modes(self.fd, self.saved)
         except OSError:
             # The terminal has hung up.
@@ -108,7 +108,11 @@ class CallerTerminal:
         except OSError:
             return False
 
-    def _is_others(self) -> bool:
+    def _has_foreign_modes(self) -> bool:
+        """Return whether the modes of the terminal are those of another program, and so must not be restored.
+
+        Raises OSError.
+        """
         now = terminal_modes.get_modes(self.fd)
         if now in (terminal_modes.raw(self.saved), terminal_modes.showing(self.saved)):
             # The supervisor has set these modes.
@@ -167,6 +171,7 @@ def open_controlling(flags: int = 0) -> int:
 
 
 def _is_alive(group: int) -> bool:
+    """Return whether a process of that group exists."""
     if not group:
         # The group belongs to another pid namespace, and has no number in this one.
         return True

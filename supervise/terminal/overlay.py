@@ -122,6 +122,7 @@ class Overlay(Outlet):
         self._busy.release()
 
     def _update(self) -> None:
+        """Draw the wanted line, or erase the line where none is wanted, and release `_busy`; runs in a thread."""
         try:
             if line := self._wanted:
                 self._draw(line)
@@ -136,6 +137,10 @@ class Overlay(Outlet):
             self._busy.release()
 
     def _draw(self, line: bytes) -> None:
+        """Draw the line while no output is being written.
+
+        Raises OSError.
+        """
         # A lock that is held means that output is being written: the command is not silent.
         if not self.lock.acquire(blocking=False):
             return
@@ -151,6 +156,10 @@ class Overlay(Outlet):
             self.lock.release()
 
     def _draw_where_clear(self, line: bytes) -> None:
+        """Draw the line where the cursor and the modes allow that; the locks of both outlets are held.
+
+        Raises OSError.
+        """
         if not self._is_ours():
             # The process group in the foreground may have written over the line, so it is not erased later.
             self._drawn_columns = 0

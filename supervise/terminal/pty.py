@@ -122,6 +122,10 @@ class Pty:
             self._perform(event)
 
     def _perform(self, event: "OwnEvent") -> None:
+        """Do the actions that the table gives for this event, and enter the next state; the lock is held.
+
+        Raises OSError.
+        """
         after, actions = OWN[event][self._state]
         try:
             for action in actions:
@@ -135,6 +139,10 @@ class Pty:
         self._state = after
 
     def _do(self, action: "OwnAction") -> bool:
+        """Do one action of the table; return whether the terminal has accepted it.
+
+        Raises OSError.
+        """
         match action:
             case "make":
                 self.master, self.peer = os.openpty()
@@ -176,6 +184,10 @@ class Pty:
             return os.open(self.name, PEER_FLAGS)
 
     def _set_modes(self) -> bool:
+        """Set the modes of the terminal, computed from a new terminal's at the first call.
+
+        Returns whether the terminal has accepted them.  Raises OSError where they cannot be read.
+        """
         if self._modes is None:
             fresh = terminal_modes.get_modes(self.peer)
             if self._character_modes is None:

@@ -171,6 +171,7 @@ class PtyInput:
     # --- the caller's terminal
 
     def _find_keys(self) -> None:
+        """Open the terminal that the keys come from; without one, `_keys` stays -1."""
         if os.isatty(0):
             try:
                 os.tcgetpgrp(0)
@@ -210,6 +211,7 @@ class PtyInput:
         return terminal_modes.usable(*around)
 
     def _handle(self, event: "CallerEvent") -> None:
+        """Do the actions that the table gives for this event, and enter the next state; the lock is held."""
         self._state, actions = CALLER[event][self._state]
         for action in actions:
             try:
@@ -220,6 +222,10 @@ class PtyInput:
         self._wake_thread()
 
     def _do(self, action: "CallerAction") -> bool:
+        """Do one action of the table on the caller's terminal; return True.
+
+        Raises OSError.
+        """
         match action:
             case "take":
                 if self._caller and self._has_jobs:
@@ -265,6 +271,7 @@ class PtyInput:
     # --- the thread
 
     def _run(self, inbox: "Inbox") -> None:
+        """Pass keys on, and watch for the foreground, until the process ends; runs in a thread."""
         while True:
             poll = select.poll()
             poll.register(self._wake, select.POLLIN)
@@ -354,6 +361,10 @@ class PtyInput:
         return [None, None] if is_unfinished else [None]
 
     def _write_keys(self) -> None:
+        """Write the queued keys to the command's terminal, as many as it takes now.
+
+        Raises OSError.
+        """
         pty = self.pty
         while self._queue and pty and pty.is_open:
             keys = self._queue[0]

@@ -117,6 +117,10 @@ def with_characters(fresh: "Modes", around: "Modes") -> "Modes":
 
 
 def _call(call: "Callable[[], T]") -> "T":
+    """Return the result of the call, repeated after EINTR.
+
+    Raises OSError in place of termios.error.
+    """
     while True:
         try:
             return call()

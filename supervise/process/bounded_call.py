@@ -15,7 +15,16 @@ from supervise.process import channel, hang_risk, null, system
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, NoReturn
+    from typing import Any, Literal, Never, NoReturn
+
+    from supervise.process.protocol import End
+
+    Result = tuple[Literal["done"], Any]
+    """What the operation has returned; its descriptors come with the message."""
+    Failure = tuple[Literal["failed"], int, str, str]
+    """The OSError of the operation: number, reason, path or ''."""
+    CallerEnd = End[Never, Result | Failure]
+    WorkerEnd = End[Result | Failure, object]
 
     IsOver = Callable[[], bool]
     """Returns whether the caller has to stop waiting."""
@@ -72,14 +81,19 @@ def run(
     _reap(pid)
     if got is None:
         raise ChildProcessError(0, "its process has died")
-    (word, *words), rights = got
-    if word == "failed":
-        number, why, path = words
-        raise OSError(number, why, path or None)
-    return words[0], tuple(rights)
+    message, fds = got
+    match message:
+        case ("done", result):
+            return result, tuple(fds)
+        case ("failed", number, why, path):
+            raise OSError(number, why, path or None)
+        case _:
+            from supervise.process.protocol import unknown
+
+            raise unknown(message)
 
 
-def _operate_and_exit(operation: "Operation", worker_end: "channel.Channel", kept: "tuple[int, ...]") -> "NoReturn":
+def _operate_and_exit(operation: "Operation", worker_end: "WorkerEnd", kept: "tuple[int, ...]") -> "NoReturn":
     """Run the operation in the forked process, send what it returns, and end the process."""
     try:
         system.prctl(system.PR_SET_PDEATHSIG, _signal.SIGKILL)
@@ -136,8 +150,8 @@ def with_hang_risk(path: str, operation: "Callable[[str], Operated]") -> "tuple[
 
 
 def _await(
-    own_end: "channel.Channel", until: float, is_over: "Callable[[], bool]"
-) -> "tuple[tuple[Any, ...], list[int]] | None":
+    own_end: "CallerEnd", until: float, is_over: "Callable[[], bool]"
+) -> "tuple[Result | Failure, list[int]] | None":
     """Return the answer; None where the process has died.
 
     Raises BlockingIOError where no answer comes in time.

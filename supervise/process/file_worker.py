@@ -18,7 +18,18 @@ from supervise.process import channel, null, system
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, NoReturn
+    from typing import Any, Literal, NoReturn
+
+    from supervise.process.protocol import End
+
+    Request = tuple[Literal["post", "call"], str, tuple[object, ...]]
+    """The method and its arguments; `post` wants no answer."""
+    Result = tuple[Literal["done"], Any]
+    """What the method has returned."""
+    Failure = tuple[Literal["failed"], int, str, str | None]
+    """The OSError of the method: number, reason, path."""
+    SupervisorEnd = End[Request, Result | Failure]
+    WorkerEnd = End[Result | Failure, Request]
 
 POLL_SECONDS = 0.02
 """Seconds between two looks at the bound, which the end of the run may set while a call waits."""
@@ -48,6 +59,7 @@ class FileWorker:
         self._is_killed = False
         self._is_hurried: Callable[[], bool] = bool
         self._guard = _thread.allocate_lock()
+        self._channel: SupervisorEnd
         self._channel, worker_end = channel.pair()
         try:
             self.pid = os.fork()
@@ -91,10 +103,15 @@ class FileWorker:
             self._guard.release()
         if got is None:
             raise ChildProcessError(errno.ECHILD, "Its process has died")
-        word, *result = got[0]
-        if word == "failed":
-            raise OSError(*result)
-        return result[0]
+        match got[0]:
+            case ("done", result):
+                return result
+            case ("failed", number, why, path):
+                raise OSError(number, why, path)
+            case message:
+                from supervise.process.protocol import unknown
+
+                raise unknown(message)
 
     def bound(self, seconds: float, is_hurried: "Callable[[], bool]") -> None:
         """Bound the waits from now on, since the run is over.
@@ -144,7 +161,7 @@ class FileWorker:
             raise TimeoutError(errno.ETIMEDOUT, "Its file system does not answer")
 
 
-def _serve_and_exit(make: "Callable[[], object]", worker_end: "channel.Channel", keep: "tuple[int, ...]") -> "NoReturn":
+def _serve_and_exit(make: "Callable[[], object]", worker_end: "WorkerEnd", keep: "tuple[int, ...]") -> "NoReturn":
     """Run the file worker in the forked process, which ends after that."""
     try:
         _serve(make, worker_end, keep)
@@ -152,7 +169,7 @@ def _serve_and_exit(make: "Callable[[], object]", worker_end: "channel.Channel",
         os._exit(0)
 
 
-def _serve(make: "Callable[[], object]", worker_end: "channel.Channel", keep: "tuple[int, ...]") -> None:
+def _serve(make: "Callable[[], object]", worker_end: "WorkerEnd", keep: "tuple[int, ...]") -> None:
     """Run the file worker: call what the supervisor asks for, until the supervisor hangs up or is dead."""
     system.prctl(system.PR_SET_PDEATHSIG, _signal.SIGKILL)
     # A signal that the caller sends to the whole process group is not meant for the file worker.
@@ -176,7 +193,7 @@ def _serve(make: "Callable[[], object]", worker_end: "channel.Channel", keep: "t
         if got is None:
             return
         kind, method, words = got[0]
-        answer: tuple[object, ...]
+        answer: Result | Failure
         try:
             answer = "done", getattr(served, method)(*words)
         except OSError as error:

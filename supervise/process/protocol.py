@@ -2,9 +2,9 @@
 
 The holder is the guardian, or a thread of the supervisor after the guardian's death (see `process/holder.py`).  A
 message is a tuple of plain values, since `marshal` carries it; its first item is its name.  A sender writes the tuple
-as it stands here, and a receiver matches all of a union and ends with `case _: unknown(message)`.  So mypy refuses a
-name that is misspelt, an item of another type, and a message that no case receives.  Dataclasses were rejected: their
-module takes longer to load than a short run does.
+as it stands here, and a receiver matches all of a union and ends with `case _: raise unknown(message)`.  So mypy
+refuses a name that is misspelt, an item of another type, and a message that no case receives.  Dataclasses were
+rejected: their module takes longer to load than a short run does.
 
     the supervisor sends                what the holder does, and answers
     ("orders", signal, grace, facts)    Keep how to stop the tree, and what to write, if the supervisor dies.
@@ -42,7 +42,7 @@ Times are seconds of CLOCK_MONOTONIC, which all processes share.
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Literal, Never, NoReturn, Protocol, TypeVar
+    from typing import Any, Literal, Never, Protocol, TypeVar
 
     Variables = dict[bytes, bytes | None]
     """Variables of the command's environment that differ from the caller's; a variable that is None is removed."""
@@ -170,14 +170,14 @@ def name_of(message: "Never") -> str:
     return str(words[0]) if words else ""
 
 
-def unknown(message: "Never") -> "NoReturn":
-    """Raise UnknownMessageError: no case of the receiver has matched the message.
+def unknown(message: "Never") -> UnknownMessageError:
+    """Return the error to raise where no case of the receiver has matched the message.
 
-    The parameter's type has mypy refuse the call while a message of the union is left.
+    The parameter's type has mypy refuse the call while a message of the union has no case.
     """
-    raise UnknownMessageError(f"unknown message {name_of(message)!r}")
+    return UnknownMessageError(f"unknown message {name_of(message)!r}")
 
 
-def not_known(name: str) -> "NoReturn":
-    """Raise UnknownMessageError: the holder has answered that it does not know the message of that name."""
-    raise UnknownMessageError(f"the holder does not know the message {name!r}")
+def not_known(name: str) -> UnknownMessageError:
+    """Return the error to raise where the holder has answered that it does not know the message of that name."""
+    return UnknownMessageError(f"the holder does not know the message {name!r}")

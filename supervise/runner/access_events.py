@@ -28,7 +28,7 @@ def hear_detector(runner: "Runner") -> None:
                 # Should the supervisor die, the guardian kills the helper.
                 launched.child.channel.send(("helper", pid, is_running))
             case _:
-                unknown(finding)
+                raise unknown(finding)
 
 
 def hear_notify(runner: "Runner") -> None:
@@ -50,4 +50,4 @@ def hear_notify(runner: "Runner") -> None:
             case ("status" | "stopping" | "main pid" as what, _, text):
                 runner.say(CommandMessage(what, text))
             case _:
-                unknown(news)
+                raise unknown(news)

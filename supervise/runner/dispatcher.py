@@ -353,7 +353,7 @@ class Runner:
         Raises UnknownMessageError.
         """
         if message[0] == "unknown":
-            not_known(message[1])
+            raise not_known(message[1])
         if message[0] == "exited" or message[0] == "failed":
             self.launched.terminals.end_command()
         if self.machine.phase is Phase.BACKOFF:
@@ -391,7 +391,7 @@ class Runner:
                 # The answer has come too late: the supervisor has gone on without it.
                 pass
             case _:
-                unknown(message)
+                raise unknown(message)
 
     def hear_item(self, item: "Item") -> None:
         """Handle one item that a thread has posted.
@@ -415,7 +415,7 @@ class Runner:
             case ("signal", number, code, sender, at, ancestry):
                 self._signals.hear(number, code, sender, at - self.launched.info.started, ancestry)
             case _:
-                unknown(item)
+                raise unknown(item)
 
     def _hear_pump_end(self, pump: Pump) -> None:
         self._count_output()

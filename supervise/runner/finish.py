@@ -166,5 +166,5 @@ def _answers(launched: Launched, question: "AskList | AskUsage") -> "Iterator[Fr
             return
         message, _ = got
         if message[0] == "unknown":
-            not_known(message[1])
+            raise not_known(message[1])
         yield message

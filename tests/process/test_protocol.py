@@ -16,7 +16,13 @@ from supervise.process.holder import Holder
 
 ROOT = Path(__file__).parents[2]
 HANG_SECONDS = 60.0
-CHECKED = ("supervise.runner.dispatcher", "supervise.runner.requests", "supervise.process.holder")
+CHECKED = (
+    "supervise.process.file_worker",
+    "supervise.process.bounded_call",
+    "supervise.runner.dispatcher",
+    "supervise.runner.requests",
+    "supervise.process.holder",
+)
 """What these modules import is checked too: all that sends or receives a message."""
 
 PERFORMER = "            case CutOutput():\n                self._cut()\n"
@@ -54,6 +60,9 @@ MISTAKES: dict[str, tuple[str, str, str]] = {
     "a finding misspelt by its receiver": ("runner/access_events.py", 'case ("missed", sign', 'case ("mised", sign'),
     "news of sd_notify misspelt by its sender": ("access/notify.py", 'lines.append(("alive"', 'lines.append(("alife"'),
     "news of sd_notify misspelt by its receiver": ("runner/access_events.py", 'case ("stuck", at', 'case ("stukc", at'),
+    "a result misspelt by a process for one call": ("process/bounded_call.py", '(("done", value)', '(("doen", value)'),
+    "a result without a receiver": ("process/bounded_call.py", 'case ("done", result)', 'case ("doen", result)'),
+    "a request misspelt to a file worker": ("process/file_worker.py", '(("call", method', '(("cal", method'),
 }
 """Each mistake: a file, its words, and what stands there instead."""
 
@@ -148,12 +157,12 @@ def test_the_holder_reports_a_message_that_it_does_not_know(
         (
             ("runner/dispatcher.py", '(("ask", self._asked))', '(("aks", self._asked))'),
             ["-t", "0.2", "--", "sleep", "60"],
-            "UnknownMessageError: the holder does not know the message 'aks' (not_known, line N)",
+            "UnknownMessageError: the holder does not know the message 'aks' (hear_message, line N)",
         ),
         (
             ("process/holder.py", '(("alive", number,', '(("alife", number,'),
             ["-t", "0.2", "--", "sleep", "60"],
-            "UnknownMessageError: unknown message 'alife' (unknown, line N)",
+            "UnknownMessageError: unknown message 'alife' (hear_message, line N)",
         ),
         (
             (
@@ -162,12 +171,12 @@ def test_the_holder_reports_a_message_that_it_does_not_know(
                 '(("startd",))\n        finally',
             ),
             ["-v", "--", "true"],
-            "UnknownMessageError: unknown message 'startd' (unknown, line N)",
+            "UnknownMessageError: unknown message 'startd' (hear_message, line N)",
         ),
         (
             ("output/pump.py", 'post(("first", self))', 'post(("frist", self))'),
             ["--", "sh", "-c", "echo; sleep 60"],
-            "UnknownMessageError: unknown message 'frist' (unknown, line N)",
+            "UnknownMessageError: unknown message 'frist' (hear_item, line N)",
         ),
         (
             ("runner/dispatcher.py", "            case Ask():\n", "            case Ask() if self._asked < 0:\n"),

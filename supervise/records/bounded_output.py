@@ -27,6 +27,7 @@ HEAD_BYTES = calcsize(CHUNK_HEAD)
 STREAM_OF_LETTER = {b"o": "stdout", b"e": "stderr", b"b": "both"}
 LETTER_OF_STREAM = {stream: letter for letter, stream in STREAM_OF_LETTER.items()}
 PARTS_KEPT = 32
+"""Part files that are kept beside the first one, of equal size."""
 RESERVED_BYTES = 1 << 22
 """Bytes of disk that a flood of output reserves at once: a third of a write's time goes into finding free blocks."""
 CHUNK_BYTES = 1 << 24

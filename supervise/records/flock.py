@@ -32,9 +32,11 @@ LOCK_SUFFIX = ".lock"
 WAKE_SIGNAL = _signal.SIGURG
 """The signal by which the locking thread wakes the waiting thread; supervise uses it for nothing else."""
 PAUSE_SIGNAL = _signal.SIGTSTP
+"""The signal of Ctrl-Z, during which the wait does not count."""
 HOLDER_NAME_SECONDS = 0.1
 """Seconds that the new holder of a lock may take to write its name into the file."""
 HOLDER_POLL_SECONDS = 0.002
+"""Seconds between two reads of that name."""
 HOLDER_READ_BYTES = 200
 """Bytes that are read of a lock's file to learn its holder."""
 OPEN_FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC

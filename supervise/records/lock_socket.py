@@ -24,6 +24,7 @@ BACKLOG = 4096
 LISTEN_WAIT_SECONDS = 0.05
 """Seconds that an owner may take between bind(2) and listen(2), from which on clients can connect."""
 CONNECT_POLL_SECONDS = 0.002
+"""Seconds between two attempts to bind or to connect within that time."""
 
 
 class LockSocket:

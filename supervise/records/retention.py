@@ -26,10 +26,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 KEPT_SECONDS = 30 * 86400.0
+"""The default bound of a record's age."""
 KEPT_RECORDS = 500
+"""The default bound of the number of records."""
 KEPT_BYTES = 1 << 30
+"""The default bound of the size of all records together."""
 RESERVED_RUNS_OF_NAME = 5
+"""Runs of each name that are in the reserve."""
 RESERVED_FAILURES = 100
+"""Runs without success that are in the reserve."""
 PRUNE_SECONDS = 0.02
 """Seconds that a run may spend at its end on removing old records."""
 CONTINUE_SECONDS = 20.0

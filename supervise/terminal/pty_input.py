@@ -55,7 +55,12 @@ class PtyInput:
         """A descriptor of the terminal whose size and modes are copied; -1 where there is none."""
         self._attached: dict[object, tuple[int, int]] = {}
         """The window sizes of attached clients (rows, columns); the size that was set last counts."""
-        self._keys, self._has_jobs, self._may_block = -1, True, False
+        self._keys = -1
+        """The descriptor that the keys are read from; -1 where there are none."""
+        self._has_jobs = True
+        """Whether the terminal of the keys is the session's, so that it has job control."""
+        self._may_block = False
+        """Whether a read of the keys may block, since the descriptor is stdin itself."""
         if not is_detached:
             self._find_keys()
         self._queue: deque[bytes | None] = deque()
@@ -67,6 +72,7 @@ class PtyInput:
         self._is_reported = False
         """Whether the thread has reported that supervise is in the foreground, and `look` was not called since."""
         self._wake = self._trigger = -1
+        """The read and the write end of a pipe that wakes the thread; -1 without keys."""
         if self._keys >= 0:
             self._wake, self._trigger = os.pipe()
             os.set_blocking(self._wake, False)
@@ -112,8 +118,8 @@ class PtyInput:
         with self._guard:
             self._caller = caller
             self._is_reported = False
-            is_near = caller.is_ours if self._has_jobs and caller else not self._has_jobs
-            self._handle("foreground" if is_near and self._keys >= 0 else "background")
+            is_in_front = caller.is_ours if self._has_jobs and caller else not self._has_jobs
+            self._handle("foreground" if is_in_front and self._keys >= 0 else "background")
 
     def end(self) -> None:
         """Note that the command has ended, or was never started; its terminal may still hold output."""

@@ -123,7 +123,7 @@ def test_an_existing_file_is_replaced_and_keeps_its_mode(tmp_path: Path) -> None
         assert report_file.check(str(path)) is None
         assert path.read_text().startswith("an old")
         assert report_file.write(str(path), REPORT) is None
-        assert reader.read().startswith("an old"), "whoever reads the old report reads it to its end"
+        assert reader.read().startswith("an old"), "a reader of the old report reads it to its end"
     assert path.read_bytes() == WRITTEN
     assert stat.S_IMODE(path.stat().st_mode) == 0o604
     if is_root:

@@ -60,7 +60,7 @@ def _no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     monkeypatch.setattr(orphans, "monotonic", clock.read)
     monkeypatch.setattr(orphans, "sleep", clock.sleep)
-    monkeypatch.setattr(kill, "send", lambda *_: pytest.fail("somebody was hit"))
+    monkeypatch.setattr(kill, "send", lambda *_: pytest.fail("a process was signalled"))
 
 
 @pytest.fixture

@@ -43,12 +43,12 @@ def test_the_report_and_the_events_equal_those_of_the_faces(
         code=code,
         ended=ended,
     )
-    told: list[tuple[ReportItem, float]] = [(Started(8), spawned)]
+    items: list[tuple[ReportItem, float]] = [(Started(8), spawned)]
     if limit is not None and is_printing and first <= spawned + limit:
-        told.append((Access(first, "output"), first))
+        items.append((Access(first, "output"), first))
     own_end = Exit(code)
     event: Event = Exited(own_end, ended)
-    told += (event, ended), (settle(None, own_end, Policy()), settled)
+    items += (event, ended), (settle(None, own_end, Policy()), settled)
 
     full_report = FullReport(
         **{key: FACTS[key] for key in ("run_id", "name", "command", "cwd", "host", "pid")},
@@ -56,7 +56,7 @@ def test_the_report_and_the_events_equal_those_of_the_faces(
         has_access_limit=limit is not None,
     )
     lines = []
-    for item, t in told:
+    for item, t in items:
         moment = Moment(t, STARTED_AT + t)
         full_report.note(item, moment)
         lines.append(jsonl.line(item, moment, FACTS["run_id"]))

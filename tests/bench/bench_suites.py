@@ -91,6 +91,7 @@ def alone_in_the_network() -> None:
 
 
 def results_of(report: Path) -> Results:
+    """Return the result of each test in a JUnit report."""
     found = {}
     for case in ElementTree.parse(report).iter("testcase"):
         outcome = next((one.tag for one in case if one.tag in ("failure", "error", "skipped")), "passed")
@@ -115,6 +116,7 @@ def main() -> int:
 
 
 def compare(sources: dict[str, Path], runs: dict[tuple[str, str, bool], tuple[Results, int, float]]) -> int:
+    """Print the results of all runs and the tests that differ; return 1 where a difference stays."""
     is_different = False
     for (name, way, on), (found, code, seconds) in runs.items():
         counts = {outcome: list(found.values()).count(outcome) for outcome in sorted({*found.values()})}
@@ -132,6 +134,7 @@ def compare(sources: dict[str, Path], runs: dict[tuple[str, str, bool], tuple[Re
 
 
 def one_more(source: Path, test: str, way: str, *, on: bool) -> list[str]:
+    """Run one test alone three times; return the different results."""
     words = ["-k", test.rpartition("::")[2]]
     return sorted({run(source, way, is_on_terminal=on, words=words)[0].get(test, "absent") for _ in range(3)})
 

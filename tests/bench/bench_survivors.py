@@ -92,6 +92,7 @@ TOOLS = (
 
 
 def run(tool: Tool, artist: Artist) -> Result:
+    """Run an artist under a tool; return the findings of the keeper."""
     for limit in LIMITS:
         with arena.turn(artist), arena.stage_folder() as place:
             command = tool.words_for(arena.command_of(artist, place / "ready"), limit, place)

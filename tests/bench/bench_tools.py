@@ -84,6 +84,7 @@ def medians(found: dict[str, list[float]]) -> dict[str, float]:
 
 
 def quantile(values: list[float], part: float) -> float:
+    """Return the value below which that part of the values is."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * part))]
 

@@ -34,6 +34,7 @@ def plain(request):
 
 
 def values(**changed):
+    """Return the default values of all options, with these changed."""
     return {option.key: option.value for option in OPTIONS} | changed
 
 

@@ -15,15 +15,19 @@ FILLED = {"RUN": "20261124-1", "DURATION": "5s", "KEY": "timeout", "VALUE": "5m"
 
 
 def words_of(row):
+    """Return a valid call of the command in that row."""
     return [*row.name.split(), *(FILLED.get(word.strip("[]"), "x") for word in row.operands.split())]
 
 
 def plain(call):
+    """Return a Call as plain data."""
     return call and (call.row, call.values, call.operands)
 
 
 @pytest.fixture
 def call(program, tmp_path):
+    """Return a function that runs the program with these words and variables in an empty folder."""
+
     def call(*words, **environ):
         environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "LC_ALL": "C.UTF-8", "COLUMNS": "100", **environ}
         return subprocess.run(
@@ -41,6 +45,8 @@ def call(program, tmp_path):
 
 @pytest.mark.parametrize("row", SUBCOMMANDS, ids=lambda row: row.name)
 class TestEach:
+    """Rules that hold for each command of the table."""
+
     def test_the_module_has_a_main(self, row):
         assert callable(importlib.import_module(row.module).main)
 

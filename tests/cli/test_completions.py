@@ -88,6 +88,7 @@ class Terminal:
 
 @contextlib.contextmanager
 def interactive(command, home):
+    """Run an interactive shell on a terminal; at the end it is killed."""
     # Not pty.fork(): Python warns of a fork where pytest has threads, and warnings are errors here.
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
@@ -115,6 +116,7 @@ def bash_offers(words, home, before=""):
 
 
 def fish_offers(line, home):
+    """Return the completions that fish offers for that line."""
     call = subprocess.run(
         [needed("fish"), "-c", f"source {COMPLETIONS}/supervise.fish; complete -C $argv[1]", line],
         env=environ(home), cwd=home, capture_output=True, text=True, timeout=HANG_SECONDS, check=True,

@@ -24,6 +24,7 @@ def file(supervise: Place) -> Path:
 
 
 def call(supervise: Place, *words: str, **manner: object) -> Ended:
+    """Run `supervise` with these words, to its end."""
     return supervise.start(*words, report=False, **manner).wait()  # type: ignore[arg-type]
 
 

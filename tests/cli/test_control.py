@@ -19,6 +19,7 @@ from tests.support.harness import HANG_SECONDS, Place, child, wait_until
 
 
 def stop(supervise: Place, run_id: str) -> None:
+    """Stop the run by `supervise stop`."""
     assert command(supervise, "stop", run_id).code == 0
 
 
@@ -208,6 +209,7 @@ GARBAGE = st.one_of(
 
 
 def check_garbage_is_survived(supervise: Place, count: int, options: tuple[str, ...]) -> None:
+    """Send a run so much garbage, and check that it still answers and its command still runs."""
     # The keys have a Ctrl-C now and then, which must be a mere byte to the command.
     command = ("sh", "-c", "if [ -t 1 ]; then stty raw -echo </dev/tty; fi; echo ready; exec sleep 1000")
     running, run_id = steered(supervise, *options, "--", *command)

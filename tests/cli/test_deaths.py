@@ -133,6 +133,7 @@ def test_a_supervisor_killed_at_any_moment_leaves_no_process_and_no_half_report(
 
 
 def killed_at(supervise: Place, delay: float, *words: str) -> None:
+    """Kill a supervisor so many seconds after its start; check that no process lives and the report is old or whole."""
     report = supervise.report_path(0)
     report.write_text("old")
     running = supervise.start("--stragglers", "kill", *words)

@@ -31,6 +31,7 @@ def snapshot(ended: Ended) -> list[str]:
 
 
 def processes(ended: Ended) -> list[dict[str, Any]]:
+    """Return the processes of the snapshot in the report."""
     return list(ended.report["diagnosis"]["processes"])
 
 

@@ -16,6 +16,7 @@ from tests.support.harness import Ended, Place, child, validator, wait_until
 
 
 def names(ended: Ended) -> list[str]:
+    """Return the names of all events."""
     return [event["event"] for event in ended.events]
 
 

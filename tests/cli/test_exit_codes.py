@@ -101,6 +101,7 @@ def test_a_timeout_with_signal_kill_is_124(supervise: Place) -> None:
 
 
 def script(folder: Path, text: str, mode: int = 0o755) -> str:
+    """Write a script of that mode, and return the word that calls it."""
     path = folder / "script"
     path.write_text(text)
     path.chmod(mode)
@@ -109,6 +110,7 @@ def script(folder: Path, text: str, mode: int = 0o755) -> str:
 
 @pytest.fixture
 def odd_files(supervise: Place) -> None:
+    """Make files that cannot be executed, each for another reason."""
     (supervise.folder / "folder").mkdir()
     (supervise.folder / "plain").write_text("echo never\n")
     (supervise.folder / "binary").write_bytes(b"\x7fELF\0\0\0\0nonsense")

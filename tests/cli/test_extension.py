@@ -14,6 +14,7 @@ BUSY = ("-t", "3", "--cpu-threshold", "2")
 
 
 def extension_steps(ended: Ended) -> list[float]:
+    """Return the seconds of each extension in the report."""
     return [extension["by"] for extension in ended.report["extensions"]]
 
 

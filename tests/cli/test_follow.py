@@ -11,6 +11,7 @@ from tests.support.harness import Place, Running, child, wait_until
 
 
 def follow(supervise: Place, *words: str) -> Running:
+    """Start `supervise logs -f` for the newest run."""
     return supervise.popen([str(supervise.program), "logs", "-f", "-", *words])
 
 

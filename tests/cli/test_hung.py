@@ -35,6 +35,7 @@ class Dead:
 
 @pytest.fixture(params=["unread", "unanswered"])
 def dead(request: pytest.FixtureRequest, supervise: Place, tmp_path: Path) -> Iterator[Dead]:
+    """Mount a file system that does not answer."""
     with mounted(tmp_path / "dead", request.param) as hung:
         yield Dead(hung.folder, request.param == "unread")
     # Processes that could not be killed die now.
@@ -154,6 +155,7 @@ def test_a_cancellation_holds_in_a_folder_that_hangs(supervise: Place, tmp_path:
 
 
 def run_where(supervise: Place, start: str, hung: Hung, tmp_path: Path) -> float:
+    """Let the folder of a script hang before it calls supervise; check the timeout, and return when the hang began."""
     reader, writer = os.pipe()
     running = supervise.popen(["dash", "-c", start], stdin=reader)
     os.close(reader)
@@ -389,6 +391,7 @@ def test_a_log_on_a_hung_disk_is_refused_without_a_limit(supervise: Place, dead:
 
 
 def state_of(hung: Hung) -> dict[str, str]:
+    """Return the variables that put the records on that file system."""
     return {"XDG_STATE_HOME": str(hung.folder)}
 
 

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarn
 
 
 def report(supervise: Place) -> Any:
+    """Wait for the report of the run, check it against the schema, and return it."""
     path = supervise.file("report.json")
     wait_until(path.exists)
     read = json.loads(path.read_text())

@@ -12,6 +12,7 @@ from tests.support.harness import Ended, Place, wait_until
 
 
 def left(ended: Ended) -> list[str]:
+    """Check that the call succeeded, and return the words that it printed."""
     assert (ended.code, ended.err) == (0, b"")
     return ended.out.decode().split()
 

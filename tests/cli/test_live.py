@@ -53,6 +53,7 @@ def cells(on: Screen) -> list[list[Any]]:
 
 
 def without_the_line(transcript: bytes) -> bytes:
+    """Return the bytes without all drawings and erasures of the live line."""
     return ERASED.sub(b"", DRAWN.sub(b"", transcript))
 
 
@@ -64,6 +65,7 @@ def without_and_with(supervise: Place, line: str, script: str, pauses: int) -> t
 
 
 def live(supervise: Place, *options: str) -> list[str]:
+    """Return the words that run a command with the live line."""
     return [str(supervise.program), "--live", *options, "--"]
 
 
@@ -267,6 +269,7 @@ def test_fifty_megabytes_arrive_whole_on_a_terminal_with_the_line(supervise: Pla
 
 
 def read(on: Screen) -> bytes:
+    """Return bytes from the terminal; empty at its end."""
     try:
         return os.read(on._child.child_fd, 1 << 16)
     except OSError:

@@ -18,6 +18,7 @@ NOTIFY = ("--access-on", "notify")
 
 
 def run(supervise: Place, *words: str, **manner: object) -> Ended:
+    """Run supervise with events, to its end, and check that no process and no notify socket is left."""
     ended = supervise.start(*words, events=True, **manner).wait()
     assert not ended.left
     folders = (

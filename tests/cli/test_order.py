@@ -26,6 +26,7 @@ EXPECTED = b"start\nerror\nend\n" * REPETITIONS
 
 
 def ask(place: Place, *words: str) -> Ended:
+    """Run `supervise` with these words, to its end."""
     return place.popen([str(place.program), *words]).wait()
 
 

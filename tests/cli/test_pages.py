@@ -54,6 +54,7 @@ def test_python_m_supervise_pages_outside_of_a_checkout_is_refused(tmp_path):
 
 
 def environ_with_checkout():
+    """Return an environment in which Python imports the package from the checkout."""
     return os.environ | {"PYTHONPATH": str(ROOT)}
 
 

@@ -152,6 +152,7 @@ def test_ps_and_prune_are_right_with_ten_thousand_records(supervise: Place) -> N
 
 @pytest.fixture
 def printed(supervise: Place) -> Place:
+    """Run a command that prints lines on both streams, and return the place of its record."""
     script = "echo one; sleep 0.05; echo two >&2; sleep 0.05; printf thr; sleep 0.05; echo ee; sleep 0.05; printf end"
     supervise.start("--", "sh", "-c", script, report=False).wait()
     return supervise

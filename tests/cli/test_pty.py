@@ -225,6 +225,7 @@ def test_a_raw_terminal_passes_each_byte(supervise: Place) -> None:
 
 
 def tail() -> bytes:
+    """Return the numbered lines as a terminal gives them."""
     return b"".join(b"%039d\r\n" % number for number in range(LINES))
 
 

@@ -90,6 +90,7 @@ class OnTerminal:
 def on_terminal(
     place: Place, words: list[str], typed: bytes = b"", size: tuple[int, int] = (24, 80)
 ) -> Iterator[OnTerminal]:
+    """Run a program that leads a session on a terminal; at the end it is killed."""
     one = OnTerminal(place, words, typed, size)
     try:
         yield one
@@ -98,6 +99,7 @@ def on_terminal(
 
 
 def supervised(place: Place, *words: str) -> list[str]:
+    """Return the words that run a command with `--pty`, quietly and without a record."""
     return [str(place.program), "-q", "--no-record", "--pty", *words]
 
 
@@ -291,6 +293,7 @@ def test_ctrl_c_cancels_where_neither_stdin_nor_stdout_is_a_terminal(supervise: 
 
 
 def blocking(fd: int) -> bool:
+    """Return whether the open file description blocks."""
     return not fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_NONBLOCK
 
 
@@ -374,6 +377,7 @@ def test_the_modes_are_restored_at_each_end(supervise: Place, end: str) -> None:
 
 
 def in_namespace(*words: str) -> list[str]:
+    """Return the words that run a program in a pid namespace of its own; skip the test where there can be none."""
     unshare = ["unshare", "--pid", "--fork", "--mount-proc"]
     if subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode:
         pytest.skip("no pid namespace can be made here")

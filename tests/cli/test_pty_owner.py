@@ -113,6 +113,7 @@ def test_ctrl_c_cancels_a_run_whose_reader_has_left(supervise: Place) -> None:
 
 
 def stty(fd: int) -> bytes:
+    """Return all modes of the terminal as text."""
     return subprocess.run(["stty", "-a"], stdin=fd, capture_output=True, check=True).stdout
 
 

@@ -141,6 +141,7 @@ def test_a_run_is_lost_as_soon_as_its_supervisor_is_killed(supervise: Place) -> 
 
 
 def one_warning(err: bytes) -> bool:
+    """Return whether stderr is just the warning that the run is not recorded."""
     lines = err.decode().splitlines()
     return len(lines) == 1 and lines[0].startswith("supervise: this run is not recorded: ")
 
@@ -189,6 +190,7 @@ def test_a_failed_start_has_a_record(supervise: Place) -> None:
 
 
 def printed(record: reader.Record, stream: str = "") -> bytes:
+    """Return the output on record, of one stream or of all."""
     return b"".join(chunk.data for chunk in Reader(record.folder).chunks() if stream in ("", chunk.stream))
 
 

@@ -227,6 +227,7 @@ def start_rerunnable(place: Place, *options: str) -> Running:
 
 
 def wait_for_lines(path: Path) -> list[bytes]:
+    """Wait until the file is not empty, and return its lines."""
     return wait_until(lambda: path.exists() and path.read_bytes()).splitlines()
 
 

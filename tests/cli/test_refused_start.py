@@ -88,6 +88,7 @@ def test_a_refusal_has_one_event(supervise: Place) -> None:
 
 
 def unusable_state(supervise: Place, how: str) -> dict[str, str]:
+    """Return variables that lead to a state folder in which no record can be made."""
     state = supervise.file("state")
     if how == "a file":
         state.write_text("")

@@ -38,6 +38,7 @@ def prune(state: str, **bounds: Any) -> set[str]:
 
 @pytest.fixture
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return a state folder that is empty."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     return str(tmp_path / "state/supervise")

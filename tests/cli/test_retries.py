@@ -21,6 +21,7 @@ def script(text: str) -> tuple[str, ...]:
 
 
 def outcomes(ended: Ended) -> list[str]:
+    """Return the outcomes of all attempts in the report."""
     return [one["outcome"] for one in ended.report["attempts"]]
 
 
@@ -205,6 +206,7 @@ def test_a_run_in_its_retry_delay_answers_and_stops(supervise: Place) -> None:
 
 
 def check_total_timeout(ended: Ended, seconds: float) -> None:
+    """Check that the total timeout ended the run after so many seconds."""
     assert ended.code == 124
     assert ended.report["outcome"] == "completion_timeout"
     assert ended.report["timeout_cause"] == "completion"
@@ -312,6 +314,7 @@ def test_much_output_of_several_attempts_arrives_in_order(supervise: Place) -> N
 
 
 def variables(supervise: Place, *options: str, **manner: Any) -> dict[str, str]:
+    """Return the SUPERVISE_ variables of a command, but the id of the run."""
     ended = supervise(*options, "--", "env", **manner)
     pairs = dict(line.split("=", 1) for line in ended.out.decode().splitlines())
     return {name: pairs[name] for name in pairs if name.startswith("SUPERVISE_") and name != "SUPERVISE_RUN_ID"}
@@ -359,6 +362,7 @@ def test_an_invalid_deadline_variable_is_ignored(supervise: Place, word: str) ->
 
 
 def inner_run(supervise: Place, *options: str) -> tuple[Path, tuple[str, ...]]:
+    """Return the report and the command line of a run inside another one."""
     report = supervise.file("inner.json")
     return report, (str(supervise.program), "run", "--report", str(report), *options, "--", *child("stay"))
 
@@ -412,6 +416,7 @@ def test_a_refused_sleep_makes_the_run_retry(supervise: Place) -> None:
 
 
 def on_terminal(supervise: Place, *options: str) -> "pexpect.spawn[bytes]":
+    """Start a run with `--pty` on a terminal, whose command reads a line and asks for a retry."""
     command = ["run", "--pty", *options, "--", *script("read x; echo got $x; exit 75")]
     return pexpect.spawn(str(supervise.program), command, env=supervise.environ, cwd=str(supervise.folder), timeout=40)
 

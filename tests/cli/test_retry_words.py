@@ -13,6 +13,7 @@ COUNT_ROWS = 'n=$(wc -l); echo "rows $((n))"; [ $SUPERVISE_ATTEMPT = 2 ] || exit
 
 
 def unused_messages(ended: Ended) -> list[str]:
+    """Return the messages that say why no other attempt follows."""
     return [message for message in ended.messages if message.startswith("not tried again: ")]
 
 
@@ -89,6 +90,7 @@ def test_a_file_as_stdin_is_read_anew_by_each_attempt(supervise: Place) -> None:
 
 
 def stdin_warnings(ended: Ended) -> int:
+    """Return the number of warnings about an stdin that was read."""
     return len([message for message in ended.messages if message.startswith("stdin is a ")])
 
 

@@ -18,12 +18,14 @@ from tests.support.harness import HANG_SECONDS, Place, child, wait_until
 
 
 def show_text(place: Place, *words: str, **environ: str) -> str:
+    """Return the text of `supervise show`."""
     ended = place.popen([str(place.program), "show", *words], env=environ).wait()
     assert (ended.code, ended.err) == (0, b"")
     return ended.out.decode()
 
 
 def shown_facts(place: Place, word: str = "-") -> dict[str, Any]:
+    """Return the facts of `supervise show --json`."""
     found: dict[str, Any] = json.loads(show_text(place, word, "--json"))
     return found
 

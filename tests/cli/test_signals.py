@@ -142,7 +142,7 @@ def test_a_run_started_with_pipe_ignored_has_the_usual_pipe_signal(supervise: Pl
 
 
 def test_a_run_started_with_signals_blocked_can_be_cancelled(supervise: Place) -> None:
-    """The command has the mask of the caller, so TERM does not reach it; supervise takes TERM all the same."""
+    """The command has the mask of the caller, so TERM does not reach it; supervise still takes TERM."""
     start = "import os, signal, sys; signal.pthread_sigmask(0, range(1, 32)); os.execv(sys.argv[1], sys.argv[1:])"
     words = [str(supervise.program), "run", "--report", "report-0.json", "-k", "0.3", "--", *child("ready", "stay")]
     running = supervise.popen([child()[0], "-c", start, *words])
@@ -222,6 +222,7 @@ def test_supervise_as_pid_1_reaps_all_orphans(supervise: Place, as_pid_1: list[s
 
 
 def zombies_below(pid: int) -> list[int]:
+    """Return the zombies among the descendants of a process."""
     found, todo = [], [pid]
     while todo:
         with open(f"/proc/{todo[-1]}/task/{todo.pop()}/children") as file:

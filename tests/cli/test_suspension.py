@@ -25,12 +25,14 @@ def tree_of(running: Running) -> list[int]:
 
 
 def stop_all(pids: list[int]) -> None:
+    """Stop these processes by STOP."""
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     wait_until(lambda: all(state_of(pid) == "T" for pid in pids))
 
 
 def continue_all(pids: list[int]) -> None:
+    """Continue these processes, children first."""
     for pid in reversed(pids):
         os.kill(pid, signal.SIGCONT)
 

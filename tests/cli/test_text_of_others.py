@@ -12,6 +12,7 @@ HARMFUL = ("\x1b]0;", "\x07", "\u202e", "\nsupervise: forged", "\u009b")
 
 
 def is_harmless(text: str) -> bool:
+    """Return whether no part of the text could steer a terminal or forge a line."""
     return not any(one in text for one in HARMFUL)
 
 
@@ -67,12 +68,14 @@ OUTPUT = b"\xc3\xbc \x1b[31mred\x1b[0m\x07\r\n\xe2\x80\xae\tend\xff\n"
 
 @pytest.fixture
 def recorded_run(supervise: Place) -> Place:
+    """Run a command that prints bytes with control characters, and return the place of its record."""
     supervise.file("output").write_bytes(OUTPUT)
     supervise.start("--", "cat", "output", report=False).wait()
     return supervise
 
 
 def on_terminal(place: Place, *words: str) -> bytes:
+    """Return the bytes that `supervise` prints on a terminal."""
     child = pexpect.spawn(str(place.program), list(words), env=place.environ, cwd=str(place.folder), timeout=30)
     try:
         return child.read()

@@ -10,6 +10,7 @@ CLOCK = r"\d\d:\d\d:\d\d[+-]\d\d:\d\d"
 
 
 def marks(ended: Ended) -> list[float]:
+    """Return the marks of all warnings in the report, in seconds before the deadline."""
     return [warning["mark"] for warning in ended.report["warnings"]]
 
 

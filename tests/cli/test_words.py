@@ -14,6 +14,7 @@ from tests.support.harness import Place, wait_until
 
 
 def call(place: Place, *words: str) -> tuple[int, str]:
+    """Run `supervise` with these words; return its exit code and message."""
     ended = place.popen([str(place.program), *words]).wait()
     return ended.code, ended.err.decode().strip().removeprefix("supervise: ")
 
@@ -48,6 +49,7 @@ def test_a_death_by_a_real_time_signal_is_named(supervise: Place) -> None:
 
 
 def script(place: Place, name: str, text: str) -> str:
+    """Write an executable script, and return the word that calls it."""
     path = place.file(name)
     path.write_text(text, newline="")
     path.chmod(0o755)

@@ -74,37 +74,37 @@ def ended(at: float, code: int | None = 0, signal: int | None = None) -> Exited:
 
 
 def sample(at: float, **seen: object) -> Sampled:
-    """One look at the tree."""
+    """Return the event for a sample of the tree that the machine has asked for."""
     return Sampled(Sample(at, **seen))  # type: ignore[arg-type]
 
 
 def cpu(percent: float) -> Activity:
-    """Only the CPU was busy, and nobody in particular."""
+    """Return activity of the CPU alone, without a busiest process."""
     return Activity(frozenset({"cpu"}), percent)
 
 
 def timeout(limit: Limit, at: float, granted: float) -> Cause:
-    """A timeout as a cause."""
+    """Return a timeout as a cause."""
     return Cause(f"{limit}_timeout", at, limit=limit, limit_seconds=granted)  # type: ignore[arg-type]
 
 
 def unborn(cause: Cause) -> Cause:
-    """The same, of a command whose start had not come to an end."""
+    """Return that cause for a command whose start had not ended."""
     return replace(cause, reason="the command had not been started", is_unstarted=True)
 
 
 def cancelled(at: float, signal: int = INT) -> Cause:
-    """A cancellation as a cause."""
+    """Return a cancellation as a cause."""
     return Cause("cancelled", at, signal=signal)
 
 
 def verdict(cause: Cause, signal: int = TERM, kill_after: float = 10.0) -> Verdict:
-    """As it is announced."""
+    """Return the verdict that the machine announces for that cause."""
     return Verdict(cause, signal, kill_after)
 
 
 def settled(cause: Cause | None, exit: Exit | None, code: int, name: str = "", **more: object) -> Settle:
-    """The end."""
+    """Return the action that ends the run."""
     return Settle(Outcome(name or (cause.kind if cause else ""), code, cause, exit, **more))  # type: ignore[arg-type]
 
 

@@ -1,4 +1,4 @@
-"""What a refused call says."""
+"""Calls that supervise refuses: their exit code and messages."""
 
 import contextlib
 import io
@@ -12,6 +12,7 @@ from tests.support.harness import Ended
 
 
 def is_refused(ended: Ended, *needles: str) -> None:
+    """Check that the call was refused with 125 and one to four lines, the first of which has these texts."""
     assert ended.code == 125
     assert ended.out == b""
     lines = ended.err.decode().splitlines()
@@ -25,7 +26,7 @@ def is_refused(ended: Ended, *needles: str) -> None:
 
 @contextlib.contextmanager
 def messages():
-    """What is written to descriptor 2 inside, to be asked for afterwards; stdout is kept away."""
+    """Yield a function that returns, after the block, what the block wrote to descriptor 2; stdout is dropped."""
     text = []
     with tempfile.TemporaryFile() as file, contextlib.redirect_stdout(io.StringIO()):
         kept = os.dup(2)
@@ -40,7 +41,7 @@ def messages():
 
 
 def refusal(words, environ):
-    """The code and the text with which the typer way refuses."""
+    """Return the exit code and the message with which the typer app refuses these words."""
     with messages() as text, pytest.raises(SystemExit) as stop:
         app.main(words, environ)
     return stop.value.code, text()

@@ -37,7 +37,7 @@ class Artist:
     what: str
     language: str = "c"
     is_storm: bool = False
-    """It is a load on the machine as long as it lives: one at a time is enough."""
+    """Whether the artist loads the machine while it lives: only one storm runs at a time."""
 
 
 SIMPLE = (

@@ -121,6 +121,7 @@ class Keeper:
         return True
 
     def run(self) -> dict[str, Any]:
+        """Run the program, act on it, and return the findings."""
         wanted = self.wanted
         started = time.monotonic()
         self.start()
@@ -193,6 +194,7 @@ def read(path: str) -> bytes:
 
 
 def numbers(path: str) -> list[int]:
+    """Return the numbers in a file; none where it is gone."""
     return [int(number) for number in read(path).split()]
 
 
@@ -207,10 +209,12 @@ def cgroup(pid: int) -> bytes:
 
 
 def comm(pid: int) -> str:
+    """Return the name of a process."""
     return read(f"/proc/{pid}/comm").decode(errors="replace").strip()
 
 
 def children(pid: int) -> list[int]:
+    """Return the children of a process."""
     try:
         tasks = os.listdir(f"/proc/{pid}/task")
     except OSError:
@@ -219,6 +223,7 @@ def children(pid: int) -> list[int]:
 
 
 def descendants(root: int) -> list[int]:
+    """Return all descendants of a process."""
     found = [root]
     seen = {root}
     for pid in found:

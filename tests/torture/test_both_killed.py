@@ -37,6 +37,7 @@ pytestmark = pytest.mark.skipif(bool(why_no_cgroup), reason=f"no cgroup can be m
 
 
 def kill_both(artist: Artist, program: Path, act: str, linger: float = 0.0, gap: float = 0.0) -> None:
+    """Kill supervisor and guardian of an artist by that act, and check that no process survives."""
     with arena.turn(artist), arena.stage_folder() as place:
         try:
             words = arena.command_of(artist, place / "ready")
@@ -92,6 +93,7 @@ def cgroup_folder_of(running: Running) -> Path:
 
 
 def inside(pid: int, cgroup: Path) -> bool:
+    """Return whether the process is in that cgroup."""
     return arena.cgroup_of(pid).endswith(f"/{cgroup.name}")
 
 

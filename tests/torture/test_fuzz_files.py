@@ -63,6 +63,7 @@ def resident() -> int:
 
 
 def fuzz(step: Callable[[random.Random], None]) -> None:
+    """Call the step with so many seeds; check that no input takes too long and the memory does not grow."""
     chance = random.Random(SEED)
     before, slowest = 0, 0.0
     for number in range(COUNT):
@@ -85,6 +86,7 @@ def fuzz(step: Callable[[random.Random], None]) -> None:
 
 @pytest.fixture(autouse=True)
 def no_cores() -> None:
+    """Keep programs that crash from writing core files."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 

@@ -127,6 +127,7 @@ class Victim(threading.Thread):
 
 
 def content_of(folder: Path) -> dict[str, object]:
+    """Return mode, owner, number of links and text of each file in the folder."""
     return {
         str(path): (
             path.lstat().st_mode,

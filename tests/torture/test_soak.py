@@ -18,6 +18,7 @@ BENCH = Path(__file__).parents[1] / "bench" / "bench_soak.py"
 
 @pytest.fixture
 def soak() -> Any:
+    """Load the bench of soaks as a module."""
     spec = importlib.util.spec_from_file_location("bench_soak", BENCH)
     assert spec
     assert spec.loader

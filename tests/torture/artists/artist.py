@@ -22,6 +22,7 @@ def rest() -> None:
 
 
 def be_stubborn() -> None:
+    """Ignore the signals that ask for the end."""
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 OPEN_SECONDS = 5.0
 """Seconds that the file system of a report, a log, events or a lock has to answer, before the run is refused."""
-NEVER_LATE = ("/dev/", "/proc/")
+ANSWERING_FOLDERS = ("/dev/", "/proc/")
 """Folders whose file systems always answer."""
 
 
@@ -55,8 +55,8 @@ def _admit(launched: Launched) -> None:
     if DEADLINE in os.environ:
         from supervise.launch import budget
 
-        # The wait for a lock is within it, too.
-        launched.info.set_budget(budget.our_part(values["kill_after"], launched.info.started_at))
+        # The budget bounds the wait for a lock, too.
+        launched.info.set_budget(budget.from_outer_run(values["kill_after"], launched.info.started_at))
     if values["lock"]:
         if values["lock"].startswith("/"):
             from supervise.launch import files
@@ -75,7 +75,7 @@ def _open(launched: Launched, key: str, operation: "Callable[[str], tuple[str, t
     Raises OSError, BadValueError, TurnedAway.
     """
     path = launched.info.values[key]
-    if path.startswith(NEVER_LATE):
+    if path.startswith(ANSWERING_FOLDERS):
         # Such a path may name a descriptor of this very process.
         why, fds = operation(path)
     else:

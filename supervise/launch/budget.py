@@ -1,19 +1,20 @@
-"""The run around us, where there is one, and our part of the time that it has left."""
+"""This run's part of the time that an outer run has left, where supervise runs inside of supervise."""
 
 import os
 
 from supervise.options.table import DEADLINE
 from supervise.options.values import LONGEST_DURATION_SECONDS
 
-HEADWAY = 1.0
-"""Seconds, and our own grace, that we are to be done before it is."""
+HEADWAY_SECONDS = 1.0
+"""Seconds, beside the grace of this run, by which this run ends before the outer run's deadline."""
 
 
-def our_part(kill_after: float, now: float) -> "float | None":
-    """So many seconds from now, there has to be time for our own end in what is left; None where there is no bound.
+def from_outer_run(kill_after: float, now: float) -> "float | None":
+    """Return the seconds from `now` on that this run may take; None where no outer run bounds it.
 
-    The wall clock is asked this once.  A time that has passed says nothing: that run is over and has left us, or was
-    given more by hand, or we are its clean-up.
+    The end of this run takes `kill_after` seconds at most, and has to fit into what the outer run has left.  `now` is
+    in seconds since the epoch, as the deadline in the environment is.  A deadline that has passed bounds nothing: the
+    outer run is over and has left this one behind, or got more time by hand, or this run is its clean-up.
     """
     try:
         left = float(os.environ[DEADLINE]) - now
@@ -21,4 +22,4 @@ def our_part(kill_after: float, now: float) -> "float | None":
         return None
     if not 0 < left < LONGEST_DURATION_SECONDS:
         return None
-    return left - min(kill_after + HEADWAY, left / 2)
+    return left - min(kill_after + HEADWAY_SECONDS, left / 2)

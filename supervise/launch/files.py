@@ -1,4 +1,4 @@
-"""What is asked for beside the command: where it cannot be had, that is said at once, before anything is started."""
+"""The files that options name, opened before anything is started: one that cannot be opened refuses the run."""
 
 from supervise.options.table import BadValueError
 
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 
 def check_report(path: str) -> "tuple[str, tuple[int, ...]]":
-    """Return why the report cannot be written, empty where it can; no file is opened."""
+    """Return why the report cannot be written, or ''; no file is opened."""
     from supervise.files import report_file
 
     why = report_file.check(path)
@@ -16,24 +16,24 @@ def check_report(path: str) -> "tuple[str, tuple[int, ...]]":
 
 
 def open_events(path: str) -> "tuple[str, tuple[int, ...]]":
-    """Why the file of the events cannot be opened, or a descriptor of it."""
+    """Return why the file of `--events` cannot be opened, or '' and a descriptor of the file."""
     return _opened("--events", path)
 
 
 def open_log(path: str) -> "tuple[str, tuple[int, ...]]":
-    """Return why the file of `--log` cannot be opened, or a descriptor of it."""
+    """Return why the file of `--log` cannot be opened, or '' and a descriptor of the file."""
     return _opened("--log", path)
 
 
 def log_of(fd: int) -> "LogFile":
-    """Return the plain copy of the output (`--log`), written into that descriptor."""
+    """Return the log that writes a plain copy of the output into that descriptor (`--log`)."""
     from supervise.output.log_file import LogFile
 
     return LogFile(fd)
 
 
 def look_at_lock(path: str) -> "tuple[str, tuple[int, ...]]":
-    """Return nothing once the file system of a lock at a path has answered; the lock tells what is wrong there."""
+    """Return '' and no descriptor once the file system of the lock has answered; errors are left to the lock itself."""
     import os
     from stat import S_ISREG
 
@@ -47,6 +47,7 @@ def look_at_lock(path: str) -> "tuple[str, tuple[int, ...]]":
 
 
 def _opened(option: str, path: str) -> "tuple[str, tuple[int, ...]]":
+    """Return why the file of the option cannot be opened, or '' and its descriptor."""
     try:
         return "", (_open_to_append(option, path),)
     except BadValueError as error:
@@ -54,6 +55,10 @@ def _opened(option: str, path: str) -> "tuple[str, tuple[int, ...]]":
 
 
 def _open_to_append(option: str, path: str) -> int:
+    """Return a descriptor that appends to the file.
+
+    Raises BadValueError.
+    """
     from supervise.files import user_files
 
     try:

@@ -1,4 +1,4 @@
-"""The lock of a run: taken before anything of its command is there, or the run is turned away."""
+"""The lock of a run (`--lock`): the run has it before anything of the command exists, or is turned away."""
 
 import _signal
 import os
@@ -6,8 +6,8 @@ import os
 from supervise.launch.admission import TurnedAway
 from supervise.records.flock import Lock
 
-TELLING = 0.5
-"""Seconds that the reader of the events has to take the line that says that the run waits for its lock."""
+WAITING_EVENT_SECONDS = 0.5
+"""Seconds that the reader of the events has to take the line which says that the run waits for its lock."""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,22 +15,23 @@ if TYPE_CHECKING:
 
 
 class UnlockableError(Exception):
-    """There can be no such lock; the text says why."""
+    """The system gives no such lock; the text says why."""
 
 
 def take(
-    values: "dict[str, Any]", run_id: str, cancelling: "set[int]", outer: "float | None", events: int = -1
+    values: "dict[str, Any]", run_id: str, cancelling: "set[int]", budget: "float | None", events: int = -1
 ) -> Lock:
-    """Return the lock, held by this process, after a wait where that was asked for; `events` is told of the wait.
+    """Return the lock, held by this process, after a wait where `--lock-wait` asks for one.
 
-    The wait is no longer than `outer` seconds, this run's part of what a run around it has left.
+    The wait ends after `budget` seconds at the latest: this run's part of what an outer run has left.  Before the wait
+    begins, an event is written to the descriptor `events`, unless that is -1.
     Raises TurnedAway, UnlockableError.
     """
     name = values["lock"]
     try:
         lock = Lock(name, values["lock_mode"])
         if not lock.take():
-            _wait(lock, values, run_id, cancelling, outer, events)
+            _wait(lock, values, run_id, cancelling, budget, events)
         lock.write_holder(run_id)
     except (OSError, RuntimeError) as error:
         from supervise.text.stderr import reason_of
@@ -40,23 +41,27 @@ def take(
 
 
 def _wait(
-    lock: Lock, values: "dict[str, Any]", run_id: str, cancelling: "set[int]", outer: "float | None", events: int
+    lock: Lock, values: "dict[str, Any]", run_id: str, cancelling: "set[int]", budget: "float | None", events: int
 ) -> None:
+    """Wait until the lock is taken.
+
+    Raises TurnedAway where another run keeps the lock, or a signal comes, and OSError.
+    """
     seconds, holder = values["lock_wait"], lock.holder()
-    if outer is not None:
-        seconds = min(seconds, outer)
+    if budget is not None:
+        seconds = min(seconds, budget)
     if seconds > 0 and lock.is_held_by_ancestor():
-        # The one would wait for the other.
+        # This run would wait for the outer run, and the outer run for this one.
         raise TurnedAway(f"busy: the lock {lock.name} is held by {holder}, of which this run is a part")
     if seconds > 0:
-        # The signals are blocked before a line tells of the wait: a signal sent in answer cancels the wait and is told.
+        # The signals are blocked before a line reports the wait: a signal in answer to that line cancels the wait.
         _signal.pthread_sigmask(_signal.SIG_BLOCK, cancelling)
         if not values["quiet"]:
             from supervise.launch import run_record
 
             run_record.warn(f"waiting for the lock {lock.name}, held by {holder}")
         if events >= 0:
-            _tell(events, run_id, lock.name, holder)
+            _write_event(events, run_id, lock.name, holder)
         number = lock.wait(seconds, cancelling)
         if number == 0:
             return
@@ -66,8 +71,8 @@ def _wait(
     raise TurnedAway(f"busy: the lock {lock.name} is held by {holder}")
 
 
-def _tell(events: int, run_id: str, name: str, holder: str) -> None:
-    """That it waits, before the run begins and anything of it is loaded that could tell it."""
+def _write_event(events: int, run_id: str, name: str, holder: str) -> None:
+    """Write the event `waiting`, before the modules are loaded that write the other events."""
     import select
     from time import time
 
@@ -78,19 +83,19 @@ def _tell(events: int, run_id: str, name: str, holder: str) -> None:
     line = serializer.json({**head, "event": "waiting", "lock": name, "holder": holder}).encode() + b"\n"
     poll = select.poll()
     poll.register(events, select.POLLOUT)
-    # A reader that does not read (of a FIFO) misses it, and holds up no run.  Even where there is room, the write may
-    # block: another process may be the faster, a long line may not go in, a file system may have gone.
+    # The reader of a FIFO that does not read misses the event, and holds up no run.  Even where there is room, the
+    # write may block: another process may fill the FIFO first, the line may be too long, a file system may be gone.
     if not poll.poll(0):
         return
     from supervise.process import bounded_call
 
     try:
-        bounded_call.run(lambda: (os.write(events, line), ()), TELLING, (events,))
+        bounded_call.run(lambda: (os.write(events, line), ()), WAITING_EVENT_SECONDS, (events,))
     except (OSError, bounded_call.NoAnswerError):
         pass
 
 
 def cancelling() -> "set[int]":
-    """The signals that cancel a run, but for those that our caller ignores for us (nohup)."""
+    """Return the signals that cancel a run: not those that the caller lets supervise ignore (nohup(1))."""
     numbers = {_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT}
     return {number for number in numbers if _signal.getsignal(number) != _signal.SIG_IGN}

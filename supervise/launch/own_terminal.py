@@ -1,4 +1,4 @@
-"""The terminal that supervise opens for a command (--pty)."""
+"""The command's own terminal, which supervise opens (`--pty`)."""
 
 import os
 

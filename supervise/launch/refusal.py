@@ -1,6 +1,6 @@
-"""The end of a run that supervise refuses to start: it is told as any other end, with the outcome `error`.
+"""The end of a run that supervise refuses to start, with the outcome `error`, in the report, the events and the record.
 
-What may be short is memory, so little is loaded: neither the faces nor `json`, where they are not needed.
+Memory may be short, so this module loads little: neither the faces nor `json`.
 """
 
 import os
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def write_end(launched: "Launched", why: str) -> None:
-    """Write the end of that run into its report, its events and its record.
+    """Write the end of the run into its report, its events and its record; `why` is the reason for the refusal.
 
     Raises OSError where the record cannot be written.
     """
@@ -45,7 +45,7 @@ def write_end(launched: "Launched", why: str) -> None:
     if launched.files.record:
         if launched.files.record.events >= 0:
             _append(launched.files.record.events, lines)
-            # Where descriptors are short, the end of the run needs this one.
+            # Where descriptors are short, the files that follow need this one.
             os.close(launched.files.record.events)
         else:
             launched.files.record.append("".join(lines).encode())
@@ -55,9 +55,9 @@ def write_end(launched: "Launched", why: str) -> None:
 
 
 def _write_report(path: "str | None", whole: "dict[str, Any]", why: str) -> None:
-    """Write the report of a run that was refused, and say what is the matter with it, unless `why` says so.
+    """Write the report of a refused run; say why it cannot be written, unless `why` has said that already.
 
-    What is the matter can be something else by now, where another user keeps changing it: that is no second refusal.
+    Another user may have changed the path since, so the report can fail in a new way: that is no second refusal.
     """
     if not path:
         return
@@ -71,7 +71,7 @@ def _write_report(path: "str | None", whole: "dict[str, Any]", why: str) -> None
 
 
 def _events(launched: "Launched") -> "list[tuple[float, dict[str, Any]]]":
-    """Return what the guardian has told of the command, each event with its second of the run."""
+    """Return the events of the command that the guardian has reported, each with its second of the run."""
     found: list[tuple[float, dict[str, Any]]] = []
     for message in launched.child.heard:
         match message:
@@ -83,6 +83,7 @@ def _events(launched: "Launched") -> "list[tuple[float, dict[str, Any]]]":
 
 
 def _exit_of(status: int) -> "dict[str, object]":
+    """Return the `command_exit` of a report for that wait status (waitpid(2))."""
     if not os.WIFSIGNALED(status):
         return {"code": os.WEXITSTATUS(status), "signal": None, "core": False}
     from supervise.text.signal_names import signal_name
@@ -102,5 +103,5 @@ def _append(fd: int, lines: "list[str]") -> None:
         if poll.poll(0):
             os.write(fd, "".join(lines).encode())
     except OSError:
-        # The report tells what these lines do.
+        # The report says the same as these lines.
         pass

@@ -1,4 +1,4 @@
-"""The record of a run as the supervisor has it: the wait for the guardian to make it, and the end of a short run."""
+"""The wait of the supervisor for the record that the guardian makes, and the end of a short run on record."""
 
 import _signal
 from time import monotonic
@@ -20,45 +20,45 @@ if TYPE_CHECKING:
 
     from supervise.records.store import Record
 
-RECORD_DETACHED = 15.0
+DETACHED_RECORD_SECONDS = 15.0
 """Seconds that the file system may take for the record of a run with --detach, which is refused without one: many
 times what two hundred runs take that are started at once."""
-TELLING = 1.0
-"""Seconds that the guardian may take to tell of what it has done already."""
-SHORT_WRITES = 1.0
+REPORT_SECONDS = 1.0
+"""Seconds that the guardian may take to report a record that it has made already."""
+WRITE_SECONDS = 1.0
 """Seconds that a file system which may stop answering has for the end of a short run."""
 
 
 def wait(launched: Launched, fork_again: "Callable[[], None]") -> bool:
     """Wait for the guardian to make the record; where that takes too long, have another one start the command.
 
-    The wait ends early where supervise is cancelled.  `fork_again` forks another guardian, which makes no record;
-    returns whether that has happened.
+    The wait ends early where a signal cancels the run.  `fork_again` forks another guardian, which makes no record.
+    Returns whether another guardian was forked.
     Raises OSError, Refusal.
     """
-    patience = RECORD_DETACHED if launched.info.is_detached else RECORD_SECONDS
-    until = launched.info.started + min(patience, max(launched.info.first_limit() / 2, MIN_ANSWER_SECONDS))
-    # A configuration that did not come may have taken all of that time.
+    seconds = DETACHED_RECORD_SECONDS if launched.info.is_detached else RECORD_SECONDS
+    until = launched.info.started + min(seconds, max(launched.info.first_limit() / 2, MIN_ANSWER_SECONDS))
+    # A configuration on a file system that does not answer may have taken all of that time.
     until = max(until, monotonic() + START_DELAY_SECONDS)
     cancelling = {number for number in CANCELLING if _signal.getsignal(number) != _signal.SIG_IGN}
     while launched.files.plan and (left := until - monotonic()) > 0 and cancelling.isdisjoint(_signal.sigpending()):
         if launched.child.wait_for_channel(min(left, SIGNAL_POLL_SECONDS)) and not launched.hear():
-            # The guardian has died.  The holder of the command says so.
+            # The guardian has died.  The runner reports that.
             launched.files.drop_plan()
     if not launched.files.plan:
         return False
     if not launched.child.guardian.take_permit():
-        launched.child.wait_for_channel(TELLING)
+        launched.child.wait_for_channel(REPORT_SECONDS)
         launched.hear()
         return False
     launched.files.drop_plan()
     launched.child.guardian.give_up()
     if launched.info.is_detached:
-        raise Refusal(f"{UNDETACHED}: {run_record.late()}")
-    run_record.say_late()
+        raise Refusal(f"{UNDETACHED}: {run_record.missing_answer()}")
+    run_record.say_missing_answer()
     launched.child.channel.close()
     launched.child.give_up(launched.child.guardian.pid)
-    # The guardian that hangs may hold the other ends.
+    # The guardian that hangs may hold the other ends of the pipes.
     if launched.terminals.pty_input:
         launched.terminals.pty_input.discard()
     else:
@@ -68,7 +68,7 @@ def wait(launched: Launched, fork_again: "Callable[[], None]") -> bool:
 
 
 def end(launched: Launched, record: "Record", code: int, ended: float) -> bool:
-    """Write the end of a short run; False where that could not be done."""
+    """Write the end of a short run into its record; return False where that fails."""
     from supervise.records.short_run_report import ShortRun
 
     started = launched.info.started
@@ -85,13 +85,13 @@ def end(launched: Launched, record: "Record", code: int, ended: float) -> bool:
         ended=ended - started,
     )
     used = _ask_usage(launched)
-    launched.files.bound_writing(SHORT_WRITES, launched.has_cancelling_signal)
+    launched.files.bound_writing(WRITE_SECONDS, launched.has_cancelling_signal)
     counts = launched.streams.counts() if launched.pumps else dict.fromkeys(("stdout", "stderr", "both"), 0)
     return run_record.end(record, brief, monotonic() - started, used, counts)
 
 
 def _ask_usage(launched: Launched) -> "dict[str, object]":
-    """Return what the command has used; empty where the guardian does not say so at once."""
+    """Return the CPU time and the memory of the command; empty where the guardian does not answer within 0.1 s."""
     launched.child.channel.send(("usage",))
     while launched.child.wait_for_channel(0.1) and (got := launched.child.channel.receive()):
         if got[0][0] == "used":

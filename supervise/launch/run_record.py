@@ -1,4 +1,4 @@
-"""The record of this run, as the way in needs it: begun before the command, and ended for a short one."""
+"""The record of this run before the runner is there: planned before the command, and ended for a short run."""
 
 import os
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from supervise.records.remote_files import RemoteSink
 
 UNRECORDED = "this run is not recorded"
-PATIENCE = 0.5
-"""Seconds that the command's output waits for a disk, once, before what comes is left out of the record."""
-PATIENCE_FOR_LOG = 2.5
-"""The same for `--log`, whose reader may be slow."""
+RECORD_DELAY_SECONDS = 0.5
+"""Seconds for which the command's output waits for a slow disk, once; after that bytes are left out of the record."""
+LOG_DELAY_SECONDS = 2.5
+"""Seconds for which the command's output waits for `--log`, whose reader may be slow."""
 
 
 class Plan:
-    """A record that is to be made.  The guardian makes it, and hands it to the supervisor.
+    """The record that the guardian makes and hands to the supervisor.
 
-    Should the file system not answer, it is the guardian that hangs, and the supervisor goes on with another one.  A
-    thread of the supervisor in an uninterruptible sleep would keep the supervisor from ending at all.
+    Where the file system does not answer, the guardian hangs, and the supervisor goes on with another guardian.  A
+    thread of the supervisor was rejected: in an uninterruptible sleep it would keep the supervisor from ending.
     """
 
     def __init__(
@@ -46,17 +46,18 @@ class Plan:
         self._run_id = run_id
         self._facts = facts
         self._secrets = secrets
-        """What stands in the file of secrets, where one is kept."""
+        """The content of the file of secrets; None where none is kept."""
         self._told = told
-        """What has been said of the user's folders already; None where nothing of them is to be said."""
+        """The notice about the user's folders that was printed already; None where no such notice is wanted."""
         self._is_needed = is_needed
+        """Whether the run does not begin without a record; the supervisor then says why."""
         self._bounds = bounds
-        """Without a record the run does not begin, and the supervisor says why."""
+        """The bounds of all records: age, number and size."""
 
     def make(self) -> "tuple[RecordMade, tuple[int, ...], Callable[[], None]]":
-        """Make the record, in the guardian; return what the supervisor has to know, and what takes the record back.
+        """Make the record, in the guardian; return the message for the supervisor, and the function that undoes it.
 
-        Where it cannot be made, that is said once, and the run goes on without.
+        Where the record cannot be made, the message says why, and the run goes on without a record.
         """
         guardian = os.getpid()
         started = identity.starttime(guardian)
@@ -70,7 +71,7 @@ class Plan:
             record = store.create(state, self._run_id, self._facts, self._secrets)
         except OSError as error:
             why = f"{(error.strerror or str(error)).lower()}{f': {error.filename}' if error.filename else ''}"
-            # The notice has said already that there is no folder.
+            # The notice has named the missing folder already.
             is_said = self._is_needed or (state is None and is_told)
             return ("unrecorded", why, said, "" if is_said else f"{UNRECORDED}: {why}"), (), _nothing
         return (
@@ -80,7 +81,7 @@ class Plan:
         )
 
     def made(self, guardian: int, message: "RecordMade", fds: "list[int]") -> "store.Record | None":
-        """Return, in the supervisor, the record that the guardian has made, or None; say what has to be said of it."""
+        """Return, in the supervisor, the record that the guardian has made, or None; print what the message says."""
         if message[0] == "unrecorded":
             for text in filter(None, message[2:]):
                 warn(text)
@@ -96,14 +97,14 @@ class Plan:
             try:
                 record = remote_files.RemoteRecord(record)
             except OSError:
-                # No process can be had: the supervisor writes the record itself, as long as its file system answers.
+                # The system gives no process: the supervisor writes the record itself, and may hang there.
                 pass
         record.bounds = self._bounds
         return record
 
 
 def _nothing() -> None:
-    """Take nothing back."""
+    """Undo nothing: no record was made."""
 
 
 def plan(info: "RunInfo") -> Plan:
@@ -129,24 +130,24 @@ def plan(info: "RunInfo") -> Plan:
     return Plan(info.run_id, facts, told, secrets, is_needed=values["detach"], bounds=bounds)
 
 
-def say_late() -> None:
+def say_missing_answer() -> None:
     """Say that the file system of the record does not answer."""
-    warn(f"{UNRECORDED}: {late()}")
+    warn(f"{UNRECORDED}: {missing_answer()}")
 
 
-def late() -> str:
+def missing_answer() -> str:
     """Return why there is no record: its file system does not answer."""
     return f"{paths.state(os.environ)} does not answer"
 
 
 def recovered_from() -> "tuple[str, int] | None":
-    """The lost run that this one runs again, and for which time."""
+    """Return the id of the lost run that this run repeats, and the number of the repetition; None for other runs."""
     run_id, _, times = os.environ.get(RECOVERED_FROM, "").partition(" ")
     return (run_id, int(times)) if times.isdecimal() else None
 
 
 def was_predecessor_lost(values: "Mapping[str, Any]") -> bool:
-    """The last run of that name, or the one that this runs again, was lost; of the first that is said."""
+    """Return whether the last run of that name, or the run that this one repeats, was lost; print the former."""
     from supervise.records import predecessor
 
     name, (state, _) = values["name"], paths.own_state(os.environ)
@@ -162,17 +163,17 @@ def copier(
     log: "LogFile | RemoteSink | None",
     on_failure: "Callable[[str, str], None]",
 ) -> "Copier":
-    """The way of the output into that record, up to so many bytes, and into that log."""
+    """Return what copies the output into the record, up to `most` bytes, and into the log."""
     from supervise.output.tee import Copier
 
     sinks: list[Sink] = [record.writer(most)] if record else []
     if log:
         sinks.append(log)
-    return Copier(sinks, PATIENCE_FOR_LOG if log else PATIENCE, on_failure)
+    return Copier(sinks, LOG_DELAY_SECONDS if log else RECORD_DELAY_SECONDS, on_failure)
 
 
 def close(record: store.Record, report: "Mapping[str, object]") -> None:
-    """Write how the run ended, then remove old records where that is due.
+    """Write the end of the run into its record, then remove old records where that is due.
 
     Raises OSError, and TimeoutError where the file system of the record does not answer.
     """
@@ -187,7 +188,7 @@ def close(record: store.Record, report: "Mapping[str, object]") -> None:
 def end(
     record: store.Record, brief: ShortRun, settled: float, used: "Mapping[str, object]", counts: "Mapping[str, int]"
 ) -> bool:
-    """Write the end of a short run, over at `settled`; False where that could not be done."""
+    """Write the end of a short run, which was over at second `settled`; return False where that fails."""
     usage = {
         "cpu_seconds": used.get("cpu_seconds"),
         "max_rss_bytes": used.get("max_rss_bytes"),
@@ -202,13 +203,13 @@ def end(
     try:
         record.append(brief.events(settled).encode())
     except OSError:
-        # What is left to be told stands in the report.
+        # The report holds the same facts.
         pass
     return True
 
 
 def warn(text: str) -> None:
-    """Say it on stderr, unless that is full."""
+    """Print the line on stderr, unless stderr is full."""
     from supervise.text import stderr
 
     stderr.say_without_waiting(text)

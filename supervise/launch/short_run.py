@@ -1,6 +1,6 @@
-"""The short run: a command that ends within the first moments, and of which there is nothing to be said.
+"""The short run: its command ends within SHORT_RUN_SECONDS, and there is nothing to report.
 
-It ends here, before any library is loaded.  This file is loaded while the guardian starts the command.
+Such a run ends before any library is loaded.  This file is loaded while the guardian starts the command.
 """
 
 import _signal
@@ -13,7 +13,7 @@ from supervise.launch.state import SIGNAL_POLL_SECONDS, Launched
 
 
 def is_done_in_silence(launched: Launched) -> bool:
-    """Wait while the command is silent and supervise gets no signal; return whether the command has ended so."""
+    """Wait while the command prints nothing and no signal comes; return whether the command has ended meanwhile."""
     if launched.terminals.pty_input or launched.info.is_detached:
         return False
     poll = select.poll()
@@ -41,7 +41,10 @@ def is_done_in_silence(launched: Launched) -> bool:
 
 
 def end_plainly(launched: Launched) -> None:
-    """End as the command did, if it has ended by itself, has left no process, and nothing is to be said or written."""
+    """End the run with the command's exit code, where the command ended by itself and there is nothing to report.
+
+    Raises EarlyExit then; returns where the runner has to end the run.
+    """
     status = None if _is_cancelled(launched) else _plain_end(launched)
     if status is None:
         return
@@ -53,6 +56,7 @@ def end_plainly(launched: Launched) -> None:
 
 
 def _is_cancelled(launched: Launched) -> bool:
+    """Return whether a signal has come that may cancel the run."""
     if _signal.sigpending() - {_signal.SIGCHLD}:
         return True
     if not launched.pumps:
@@ -64,7 +68,7 @@ def _is_cancelled(launched: Launched) -> bool:
 
 
 def _plain_end(launched: Launched) -> "int | None":
-    """Return the exit code of a command of which nothing is to be said; None where something is."""
+    """Return the command's exit code; None where the command did not end by itself, or there is something to report."""
     if launched.access.detector or launched.access.notify or not launched.info.is_unreported:
         return None
     if not all(pump.has_ended and not pump.failure for pump in launched.pumps):

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.places import lock_file
+from tests.support.lock_paths import lock_file
 
 
 @pytest.fixture

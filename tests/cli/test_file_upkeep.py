@@ -15,8 +15,8 @@ from supervise.records import flock
 from supervise.runner import file_upkeep
 from tests.support.clients import command, socket_of, steered
 from tests.support.harness import Place, child, is_alive, wait_for_file, wait_until
+from tests.support.lock_paths import lock_file
 from tests.support.locks import hold
-from tests.support.places import lock_file
 
 
 def holder_of(path: Path) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.harness import Place, child, state_of, validator, wait_for_file, wait_until
-from tests.support.places import lock_file
+from tests.support.lock_paths import lock_file
 from tests.support.screens import CTRL_BACKSLASH, CTRL_C, CTRL_Z, Shell, shell, tmux, words
 
 # pexpect forks; the other threads of the test do nothing at that moment.

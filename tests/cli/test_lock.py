@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.harness import Place, Running, child, is_alive, state_of, wait_for_file, wait_until
+from tests.support.lock_paths import lock_file
 from tests.support.locks import hold
-from tests.support.places import lock_file
 from tests.support.refusals import is_refused
 
 HOLDER = r"run (\d{8}-\d{6}-[0-9a-f]+) \(pid (\d+)\) since \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"

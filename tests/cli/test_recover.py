@@ -13,7 +13,7 @@ import pytest
 from supervise.records import reader
 from tests.support.deaths import OTHER_BOOT, checked, kill, kill_both, recover, rewrite, started
 from tests.support.harness import Place, Running, child, is_alive, wait_for_file, wait_until
-from tests.support.places import lock_file
+from tests.support.lock_paths import lock_file
 from tests.support.records import facts, only, records_of
 
 HANG_SECONDS = 60.0

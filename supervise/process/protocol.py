@@ -157,8 +157,11 @@ class UnknownMessageError(Exception):
 def key(message: "tuple[Any, ...]") -> "tuple[Any, ...]":
     """Return the key of a message; the later of two messages with one key makes the earlier one needless.
 
-    The numbers of `ask` count up, and only the answer to the last is used; the last `helper` of a pid holds.
+    The numbers of `ask` count up, and only the answer to the last is used; the last `helper` of a pid holds.  A `post`
+    or `call` to a file worker may append bytes: two that are equal are two appends, and neither is needless.
     """
+    if message[0] in ("post", "call"):
+        return (object(),)
     if message[0] in ("ask", "list", "usage"):
         return message[:1]
     return message[:2] if message[0] == "helper" else message

@@ -71,6 +71,14 @@ def test_of_messages_that_replace_each_other_the_last_is_kept() -> None:
     assert sorted(said) == [("ask", 4999), ("helper", 7, True), ("root", 10), ("stop", 15, False)]
 
 
+def test_equal_requests_to_a_file_worker_are_all_kept() -> None:
+    """Each may append bytes, and a file that does not take them for a while gets all of them later."""
+    ours, theirs, count = filled()
+    for _ in range(3):
+        assert ours.send(("post", "append", ("line\n",)))
+    assert received(theirs, ours)[count:] == [("post", "append", ("line\n",))] * 3
+
+
 def test_the_queue_has_a_bound_that_a_kill_exceeds() -> None:
     ours, theirs, count = filled()
     for number in range(10_000):

@@ -98,7 +98,7 @@ ENDS = {
 STANDARD_IN_CORE = {"collections.abc", "dataclasses", "enum", "math", "typing"}
 LIBRARIES = {
     "typer": {"commands.app"},
-    "rich": {"commands.show", "faces.live_text"},
+    "rich": {"commands.show", "faces.live_line_text"},
     "trio": {"control.server", "runner.live_line", "runner.loop"},
     "psutil": {"activity.psutil_tree"},
     "tomli_w": {"commands.config_set"},
@@ -483,7 +483,7 @@ def test_a_long_run_without_a_live_line_loads_no_module_for_it(program):
     foreign = loaded_by(program, "run", "-t", "30", "--", "sh", "-c", "sleep 2; echo")
     assert "supervise.runner.loop" in foreign
     assert (
-        foreign & {"supervise.runner.live_line", "supervise.faces.live_text", "supervise.terminal.overlay", "rich"}
+        foreign & {"supervise.runner.live_line", "supervise.faces.live_line_text", "supervise.terminal.overlay", "rich"}
         == set()
     )
 

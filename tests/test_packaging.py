@@ -13,7 +13,8 @@ import pytest
 
 from supervise.commands.app import EPILOG
 from supervise.commands.subcommands import SUBCOMMANDS
-from supervise.core.outcome import Cause, Exit, settle
+from supervise.core.exit_codes import settle
+from supervise.core.outcome import Cause, Exit
 from supervise.core.policy import Policy
 from supervise.launch.lock import TurnedAway
 from supervise.options.table import OPTIONS, option_names

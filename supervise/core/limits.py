@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Literal
 
-from supervise.core import extension, shutdown, warning
+from supervise.core import deadline_extension, shutdown, warning
 from supervise.core.attempt import Attempt, Phase, Question
 from supervise.core.deadlines import Deadline
 from supervise.core.events import (
@@ -241,7 +241,7 @@ def _decide(attempt: Attempt, now: float, pending: bool, at: float) -> list[Acti
         if due is attempt.deadlines.idle and pending:
             # The bytes wait in the pipe: supervise is slow to read, and the command is not silent.
             due.restart(now, now)
-        elif moved := extension.move_by_activity(attempt, due, now):
+        elif moved := deadline_extension.move_by_activity(attempt, due, now):
             actions += moved
         else:
             # The cause has the time of the answer. The command may have ended since then, and an exit before a verdict

@@ -94,7 +94,7 @@ HANDLERS below them says which function handles each event in each phase.
 from math import inf
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from supervise.core import extension, limits, retry, shutdown
+from supervise.core import deadline_extension, limits, retry, shutdown
 from supervise.core.attempt import Attempt, Phase
 from supervise.core.events import (
     Action,
@@ -149,10 +149,12 @@ HANDLERS: dict[type[Event], tuple[Handler, Handler, Handler, Handler, Handler]] 
     ProbeFailed: (ignored, limits.probe_failed, ignored, ignored, ignored),
     Alive: (limits.postpone, limits.alive, ignored, ignored, ignored),
     Stuck: (limits.postpone, limits.stuck, ignored, ignored, ignored),
-    TimeRequested: (limits.postpone, extension.time_requested, ignored, ignored, ignored),
+    TimeRequested: (limits.postpone, deadline_extension.time_requested, ignored, ignored, ignored),
     Sampled: (ignored, limits.sampled, ignored, ignored, ignored),
     Answered: (ignored, limits.answered, ignored, ignored, ignored),
-    Extend: (limits.postpone, extension.extend, shutdown.extend_late, shutdown.extend_late, retry.extend_backoff),
+    Extend: (
+        limits.postpone, deadline_extension.extend, shutdown.extend_late, shutdown.extend_late, retry.extend_backoff,
+    ),
     Cancel: (
         limits.cancel_start, limits.cancel, shutdown.cancel_stopping, shutdown.cancel_draining, retry.cancel_backoff,
     ),

@@ -3,7 +3,7 @@
 from math import inf
 from typing import Literal
 
-from supervise.core import deadlines, extension, limits, shutdown, warning
+from supervise.core import deadline_extension, deadlines, limits, shutdown, warning
 from supervise.core.attempt import Attempt, Phase
 from supervise.core.events import (
     Action,
@@ -174,7 +174,7 @@ def _end(attempt: Attempt, cause: Cause) -> list[Action]:
 
 def extend_backoff(attempt: Attempt, event: Extend, now: float) -> list[Action]:
     """Keep the time that the user adds for the first deadline of the next attempt."""
-    answer = extension.add_by_user(attempt.deadlines.first_if_started_at(attempt.phase_ends_at), event, now)
+    answer = deadline_extension.add_by_user(attempt.deadlines.first_if_started_at(attempt.phase_ends_at), event, now)
     if isinstance(answer, Extended):
         attempt.deadlines.added_before_start += event.by
     return [Announce(answer)]

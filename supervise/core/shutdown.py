@@ -4,7 +4,7 @@ from dataclasses import replace
 from math import inf
 from typing import Literal
 
-from supervise.core import outcome
+from supervise.core import exit_codes
 from supervise.core.attempt import Attempt, Phase
 from supervise.core.events import (
     Action,
@@ -126,7 +126,7 @@ def settle(attempt: Attempt) -> list[Action]:
     """End the attempt with its outcome."""
     attempt.phase = Phase.DONE
     attempt.phase_ends_at = inf
-    return [Settle(outcome.settle(attempt.cause, attempt.exit, attempt.policy, attempt.undelivered))]
+    return [Settle(exit_codes.settle(attempt.cause, attempt.exit, attempt.policy, attempt.undelivered))]
 
 
 def drain(attempt: Attempt, since: float, now: float) -> list[Action]:

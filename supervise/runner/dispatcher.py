@@ -406,7 +406,7 @@ class Runner:
                 for pump in [one for one in self._counted if one is source]:
                     self._hear_pump_end(pump)
             case ("copy failed", name, why):
-                self.notices.complain(name, why)
+                self.notices.write_failures.report(name, why)
             case ("copied",):
                 for listener in self._listeners:
                     listener.on_copy()

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 from supervise.core import shutdown
 from supervise.core.events import Process
-from supervise.core.outcome import Cause, Outcome, settle
+from supervise.core.exit_codes import settle
+from supervise.core.outcome import Cause, Outcome
 from supervise.core.policy import Policy
 from supervise.faces.report_items import NotRetried, Stragglers, Usage
 from supervise.launch.state import Launched

@@ -6,7 +6,7 @@ from time import monotonic
 
 import trio
 
-from supervise.faces.live_text import LiveState, LiveText
+from supervise.faces.live_line_text import LiveState, LiveText
 from supervise.runner.dispatcher import Runner
 from supervise.terminal.overlay import Overlay
 

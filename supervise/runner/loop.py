@@ -21,7 +21,7 @@ from supervise.runner.stop_orders import LOOK_SECONDS
 from supervise.runner.usage import start_recording
 
 if TYPE_CHECKING:
-    from supervise.faces.live_text import LiveText
+    from supervise.faces.live_line_text import LiveText
     from supervise.terminal.overlay import Overlay
 
 OUTER_CGROUP_POLL_SECONDS = 0.02

@@ -11,19 +11,20 @@ from supervise.core.outcome import Outcome
 from supervise.core.policy import Policy
 from supervise.faces import jsonl
 from supervise.faces.full_report import FullReport
-from supervise.faces.messages import StderrMessages, Verbosity
 from supervise.faces.report_items import CommandMessage, Moment, ReportItem, Trouble, Usage
 from supervise.faces.secret_mask import SecretMask
+from supervise.faces.stderr_messages import StderrMessages, Verbosity
 from supervise.faces.throttle import Released, Throttle
 from supervise.files import report_file
 from supervise.launch import run_record
 from supervise.launch.state import Launched
 from supervise.output.outlet import Messenger, Outlet
+from supervise.runner.write_failures import WriteFailures
 from supervise.text.redaction import Redaction
 from supervise.text.stderr import reason_of
 
 if TYPE_CHECKING:
-    from supervise.faces.live_text import LiveText
+    from supervise.faces.live_line_text import LiveText
     from supervise.records.status_file import StatusFile
 
 RECORDED_EVENT_BYTES = 1 << 23
@@ -49,7 +50,7 @@ class Notices:
         self.live = _live(policy) if launched.streams.overlay else None
         self._people = Messenger(launched.streams.messages)
         self._record = launched.files.record
-        self._complained: set[str] = set()
+        self.write_failures = WriteFailures(self.announce)
         self._events = _events_of(launched)
         self._recorded = Messenger(launched.files.record.outlet()) if launched.files.record else None
         self._status = _status_file(launched)
@@ -112,7 +113,7 @@ class Notices:
                 self._events.say(text.encode() + b"\n")
             if text and self._recorded:
                 self._record_event(item, moment, text)
-        self._complain_of_events()
+        self._report_lost_events()
         self._full_report.note(item, moment)
 
     def _record_event(self, item: ReportItem, moment: Moment, text: str) -> None:
@@ -137,17 +138,10 @@ class Notices:
         """Return whether the report or the record shows what the command has used."""
         return bool(self._report or self._record)
 
-    def complain(self, name: str, why: str) -> None:
-        """Announce, once for each name, that the record, `--log` or `--events` cannot be written any more, and why."""
-        if name not in self._complained:
-            self._complained.add(name)
-            what = "the record of this run is not complete" if name == "record" else f"{name}: no more is written"
-            self.announce(Trouble(f"{what}: {why}"))
-
-    def _complain_of_events(self) -> None:
+    def _report_lost_events(self) -> None:
         """Announce that the events cannot be written: their thread fails, and this shows at the next event."""
         if self._events and self._events.is_gone:
-            self.complain("--events", self._events.why)
+            self.write_failures.report("--events", self._events.why)
 
     def finish(self, usage: Usage) -> None:
         """Write the report and the end of the record, and wait for FLUSH_SECONDS for each reader; the last call."""
@@ -158,12 +152,12 @@ class Notices:
                 self.announce(Trouble(f"--report: {failure}"))
         for program in filter(None, (self._events, self._recorded)):
             program.flush(FLUSH_SECONDS)
-        self._complain_of_events()
+        self._report_lost_events()
         if self._record:
             try:
                 run_record.close(self._record, whole)
             except OSError as error:
-                self.complain("record", reason_of(error))
+                self.write_failures.report("record", reason_of(error))
         self._people.flush(FLUSH_SECONDS)
 
 
@@ -232,7 +226,7 @@ def _status_file(launched: Launched) -> "StatusFile | None":
 
 def _live(policy: Policy) -> "LiveText | None":
     try:
-        from supervise.faces.live_text import LiveText
+        from supervise.faces.live_line_text import LiveText
     except (OSError, ImportError):
         # No descriptor is left, or the disk is gone: the run goes on without a live line.
         return None

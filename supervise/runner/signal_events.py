@@ -9,7 +9,7 @@ import os
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from supervise.core.events import Cancel, Paused, Resumed
+from supervise.core.events import Cancel
 from supervise.core.outcome import Exit
 from supervise.process import signal_origin, signals
 from supervise.runner import reaper
@@ -49,7 +49,10 @@ class SignalEvents:
                 Cancel(number, at, delivered=is_delivered, from_terminal=is_from_terminal, source=source)
             )
         elif number in signals.STOPPING:
-            self._pause(number, is_from_terminal=is_from_terminal)
+            # Most runs are never stopped, and do not load this file.
+            from supervise.runner import suspension
+
+            suspension.pause(self._runner, self._launched, number, is_from_terminal=is_from_terminal)
         elif number in signals.PASSED_ON:
             self._pass_on(number, is_from_terminal)
 
@@ -76,30 +79,6 @@ class SignalEvents:
         if code == signals.CODE_FROM_PROCESS:
             self._runner.report_missed_socket()
         reaper.child_died(self._launched)
-
-    def _pause(self, number: int, *, is_from_terminal: bool) -> None:
-        """Stop the supervisor, as the signal demands, and go on when it is continued.
-
-        A terminal has sent the signal to the command as well, and the kernel judges whether it stops a process
-        (tty_ioctl(4), an orphaned process group).  A process that signals the supervisor alone means the run: then the
-        whole tree is stopped and continued with the supervisor.
-        """
-        from supervise.process import suspension
-
-        self._runner.dispatch(Paused())
-        suspended: dict[int, int] = {}
-        if not is_from_terminal:
-            number = signals.STOP
-            suspended = suspension.suspend(self._runner.holder())
-        self._launched.streams.hide_line()
-        if self._launched.terminals.pty_input:
-            self._launched.terminals.pty_input.pause()
-        signals.stop(number)
-        # The machine hears of this absence here, and must not hear of it again.
-        self._runner.absence.forget()
-        suspension.resume(suspended)
-        self._runner.take_terminal()
-        self._runner.dispatch(Resumed())
 
     def _pass_on(self, number: int, is_from_terminal: bool) -> None:
         if number == signals.CONT:

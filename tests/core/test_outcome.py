@@ -2,7 +2,8 @@
 
 import pytest
 
-from supervise.core.outcome import Cause, Exit, Outcome, settle
+from supervise.core.exit_codes import settle
+from supervise.core.outcome import Cause, Exit, Outcome
 from supervise.core.policy import Policy
 from tests.support.history import INT, KILL, TERM, cancelled, timeout
 

@@ -21,7 +21,8 @@ from supervise.core.events import (
     Verdict,
     Warned,
 )
-from supervise.core.outcome import Cause, Exit, Outcome, OutcomeName, settle
+from supervise.core.exit_codes import settle
+from supervise.core.outcome import Cause, Exit, Outcome, OutcomeName
 from supervise.core.policy import Evidence, Policy
 from supervise.faces.full_report import FirstAndLast, FullReport, PackedList
 from supervise.faces.json_fields import Fields

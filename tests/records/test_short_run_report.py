@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supervise.core.events import Access, Event, Exited, Started
-from supervise.core.outcome import Exit, settle
+from supervise.core.exit_codes import settle
+from supervise.core.outcome import Exit
 from supervise.core.policy import Policy
 from supervise.faces import jsonl
 from supervise.faces.full_report import FullReport

@@ -13,8 +13,8 @@ from supervise.core.attempt import Phase
 from supervise.core.events import Access, Exited, Extended, KillOrdered, RetryScheduled, Verdict
 from supervise.core.policy import Limit, Policy
 from supervise.faces import phrases
-from supervise.faces.messages import KILL
 from supervise.faces.report_items import CommandMessage, ReportItem
+from supervise.faces.stderr_messages import KILL
 from supervise.text.sanitizer import clean
 from supervise.text.stderr import PREFIX
 

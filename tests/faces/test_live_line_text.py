@@ -11,7 +11,7 @@ from supervise.core.attempt import Phase
 from supervise.core.events import Access, Exited, Extended, KillOrdered, RetryScheduled, Started, Verdict, Warned
 from supervise.core.outcome import Cause, Exit, Outcome
 from supervise.core.policy import Policy
-from supervise.faces.live_text import LiveState, LiveText
+from supervise.faces.live_line_text import LiveState, LiveText
 from supervise.faces.report_items import CommandMessage, ReportItem
 from supervise.runner import notices
 from tests.support import examples
@@ -184,5 +184,5 @@ def test_the_text_is_always_one_harmless_line(item: ReportItem, status: str, col
 
 def test_a_run_goes_on_if_the_live_line_cannot_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     """The disk may be gone; then there is no live line."""
-    monkeypatch.setitem(sys.modules, "supervise.faces.live_text", None)
+    monkeypatch.setitem(sys.modules, "supervise.faces.live_line_text", None)
     assert notices._live(POLICY) is None

@@ -327,15 +327,26 @@ class Place:
         return alive_with(self._token)
 
     def sweep(self) -> list[str]:
-        """Kill all processes of the test; return those that were alive, by pid and name."""
+        """Kill all processes of the test; return those that were alive, by pid and name.
+
+        The sockets of the runs that are killed so go as well: no process is left that could remove them.
+        """
         swept = {pid: name_of(pid) for pid in self.alive()}
+        sockets = self._open_sockets()
         wait_until(lambda: not self._kill_alive())
         for running in self._started:
             running.process.wait(HANG_SECONDS)
             for reader in running.readers.values():
                 reader.join(HANG_SECONDS)
         reap_orphans()
+        for path in sockets:
+            path.unlink(missing_ok=True)
         return [f"{pid} {name}" for pid, name in swept.items()]
+
+    def _open_sockets(self) -> list[Path]:
+        """Return the sockets of runs that are alive; the kernel has the names under which they were bound (proc(5))."""
+        bound = Path("/proc/net/unix").read_text()
+        return [path for path in self.runtime.rglob("*") if path.is_socket() and path.stem in bound]
 
     def _kill_alive(self) -> list[int]:
         alive = self.alive()

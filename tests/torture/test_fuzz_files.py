@@ -139,7 +139,7 @@ def test_configurations_of_garbage_are_read_or_refused(tmp_path: Path) -> None:
     def step(chance: random.Random) -> None:
         file.write_bytes(changed(chance, CONFIGURATION))
         found = config.load(str(file), is_named=True)
-        for line in found.told(found.problems()):
+        for line in found.located(found.problems()):
             assert "\n" not in line
         found.settings("ci" if chance.random() < 0.5 else None)
 

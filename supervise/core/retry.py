@@ -21,6 +21,9 @@ from supervise.core.policy import Policy, RetryOn
 
 JITTER_SHARE = 0.25
 """The part of a delay that chance may take off, so that runs which failed together do not all come back together."""
+MIN_START_SECONDS = 0.5
+"""Seconds that a start has under a shorter limit as well: a busy machine needs more than a tenth of a second now and
+then, and a start that is given up is not retried."""
 GOLDEN_RATIO = 0.6180339887498949
 """Its multiples modulo 1 lie evenly, so one random number is enough for the jitter of all delays of a run."""
 DOUBLINGS_COUNTED = 64
@@ -141,7 +144,7 @@ def _order_start(attempt: Attempt, now: float) -> Attempt:
     attempt.start_ordered_at = now
     # A deadline that falls due in a start gives the start up: there is no command to ask or to stop.
     due = limits.due_in_start(attempt)
-    attempt.phase_ends_at = due.at if due else inf
+    attempt.phase_ends_at = max(due.at, now + MIN_START_SECONDS) if due else inf
     return attempt
 
 

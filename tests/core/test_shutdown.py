@@ -282,6 +282,20 @@ def test_the_limits_of_a_start_that_never_comes_count_from_the_call() -> None:
         )
 
 
+@pytest.mark.parametrize("limit", [0.1, 0.3])
+def test_a_start_has_half_a_second_under_a_shorter_limit(limit: float) -> None:
+    """A busy machine may need that long; the limit itself is in force as soon as the command exists."""
+    cause = unborn(timeout("completion", 0.5, limit))
+    play(
+        Policy(timeout=limit, warn_at=()),
+        (0.5, TICK, Verdict(cause, KILL, 0.0), KillTree()),
+        (0.6, Emptied(), settled(cause, None, 124, "completion_timeout")),
+    )
+    assert play(Policy(timeout=limit, warn_at=()), (0.45, Started(1))).deadlines == {
+        "completion": pytest.approx(0.1 + limit)
+    }
+
+
 def test_a_limit_counts_a_start_that_takes_long() -> None:
     machine = play(Policy(timeout=10, warn_at=()), (8.0, Started(1)))
     assert machine.deadlines == {"completion": 10.1}

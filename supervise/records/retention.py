@@ -206,9 +206,12 @@ def _facts_of(folder: str, run_id: str) -> "EndedRecord | None":
     except OSError:
         return None
     outcome = _text_after(f"{folder}/{store.END_FILE}", b'"outcome": "')
-    return EndedRecord(
-        run_id, ended, size, outcome == SUCCESS, _text_after(f"{folder}/{store.FACTS_FILE}", b'\nname = "')
-    )
+    name = _text_after(f"{folder}/{store.FACTS_FILE}", b'\nname = "')
+    if not os.path.lexists(folder):
+        # Another process has removed the record meanwhile.  Half-read facts look like those of a failure, which is kept
+        # in place of a record that should stay.
+        return None
+    return EndedRecord(run_id, ended, size, outcome == SUCCESS, name)
 
 
 def _text_after(path: str, mark: bytes) -> str:

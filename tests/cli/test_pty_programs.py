@@ -173,8 +173,12 @@ def ssh_server(place: Place) -> Iterator[str]:
 
 
 def test_ssh_inside_supervise_passes_keys_size_and_code(supervise: Place) -> None:
-    """The far end has a terminal of the same size; Ctrl-C is passed, too."""
-    ask = "printf Secret:; stty -echo; read x; stty echo; echo; echo got $x"
+    """The far end has a terminal of the same size; Ctrl-C is passed, too.
+
+    The prompt appears when the echo is off already, as getpass(3) does it: an answer typed at a prompt
+    that comes first is echoed or not, as chance has it.
+    """
+    ask = "stty -echo; printf Secret:; read x; stty echo; echo; echo got $x"
     far = supervise.file("far")
     far.write_text(f"cd {supervise.folder}; stty size; {ask}; trap 'exit 6' INT; echo ready; exec 3<>pipe; read y <&3")
     os.mkfifo(supervise.file("pipe"))

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Literal
 
-from supervise.core import deadline_extension, shutdown, warning
+from supervise.core import deadline_extension, shutdown, warning_times
 from supervise.core.attempt import Attempt, Phase, Question
 from supervise.core.deadlines import Deadline
 from supervise.core.events import (
@@ -215,7 +215,7 @@ def tick(attempt: Attempt, event: Tick, now: float) -> list[Action]:
         attempt.snapshot_begun_at = now
         actions.append(BeginSnapshot(min(one.at for one in attempt.deadlines.in_force())))
     for deadline in attempt.deadlines.in_force():
-        actions += warning.warn(attempt, deadline, now)
+        actions += warning_times.warn(attempt, deadline, now)
     return actions
 
 

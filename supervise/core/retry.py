@@ -3,7 +3,7 @@
 from math import inf
 from typing import Literal
 
-from supervise.core import deadline_extension, deadlines, limits, shutdown, warning
+from supervise.core import deadline_extension, deadlines, limits, shutdown, warning_times
 from supervise.core.attempt import Attempt, Phase
 from supervise.core.events import (
     Action,
@@ -159,7 +159,7 @@ def tick_backoff(attempt: Attempt, event: Tick, now: float) -> list[Action]:
         assert attempt.previous
         _order_start(attempt, now)
         return [StartAttempt(attempt.number, attempt.previous)]
-    return [action for one in attempt.deadlines.in_force() for action in warning.warn(attempt, one, now)]
+    return [action for one in attempt.deadlines.in_force() for action in warning_times.warn(attempt, one, now)]
 
 
 def cancel_backoff(attempt: Attempt, event: Cancel, now: float) -> list[Action]:

@@ -15,7 +15,7 @@ function __supervise_rest --description 'Print the words of COMMAND up to the cu
                 set -q words[2]; and string escape -- $words[2..]
                 commandline -ct
                 return 0
-            case -a --access-timeout -t --timeout --completion-timeout -i --idle-timeout --idle-on --idle-grace --access-on --warn-at --warn-signal -x --max-extension --extend-by --extend-on --activity-window --cpu-threshold -s --signal -k --kill-after --stragglers --drain --diagnose --dump-signal --retries --retry-on --retry-delay --retry-delay-max --retry-output --total-timeout --success-codes --report --events --lock --lock-mode --lock-wait --name --log --log-max --records-age --records-number --records-max --on-interrupt --max-recoveries --keep-env --redact --streams --config --profile
+            case -a --access-timeout -t --timeout --completion-timeout -i --idle-timeout --idle-on --idle-grace --access-on --warn-at --warn-signal -x --max-extension --extend-by --extend-on --activity-window --cpu-threshold -s --signal -k --kill-after --stragglers --drain --diagnose --dump-signal --retries --retry-on --retry-delay --retry-delay-max --retry-output --total-timeout --success-codes --report --events --lock --lock-mode --lock-wait --name --log --log-max --records-age --records-number --records-max --on-interrupt --max-recoveries --keep-env --redact --streams --heartbeat --config --profile
                 # If the value of the option is missing, it is the word being typed.
                 set -q words[2]; or return 1
                 set -e words[1..2]
@@ -180,6 +180,7 @@ complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_a
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l streams -x -a 'auto apart together' -d 'Give the command one pipe for stdout and stderr (together), which keeps their order, or two (apart). auto gives one if both are the same open file (a terminal, 2>&1) or the run is detached'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -s d -l detach -d 'Print the id of the run and return as soon as the command runs. Its output goes only into the record'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l live -d 'While the command is silent, show on the terminal what the run is doing and how much time is left. The line disappears before the next output'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l heartbeat -x -d 'While the command is silent and its process tree is measurably active, say so on stderr each time this long has passed, for CI services that end a silent job. A command that hangs gets no such line'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -s q -l quiet -d 'Print only errors and the final message'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -s v -l verbose -d 'Print more messages: the start, access, and every end'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l config -r -F -d 'Read the configuration from FILE instead of your own; /dev/null for none'

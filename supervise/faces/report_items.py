@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from supervise.core.events import Event, Notice, Process, ProcessSnapshot
+from supervise.core.events import Activity, Event, Notice, Process, ProcessSnapshot
 from supervise.core.outcome import Outcome
 from supervise.core.policy import Stream
 
@@ -85,6 +85,14 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """The command has printed nothing for `silence` seconds and works, as its `activity` shows (--heartbeat)."""
+
+    silence: float
+    activity: Activity
+
+
+@dataclass(frozen=True, slots=True)
 class CommandMessage:
     """A message of the command by sd_notify(3)."""
 
@@ -105,5 +113,5 @@ class Usage:
     """Bytes of the output if stdout and stderr are one stream. With --pty that stream counts as stdout."""
 
 
-ReportItem = Event | Notice | Outcome | NotRetried | Stragglers | Diagnosis | Trouble | CommandMessage
+ReportItem = Event | Notice | Outcome | NotRetried | Stragglers | Diagnosis | Trouble | Heartbeat | CommandMessage
 """Any item of a run. A face ignores the items that it does not show."""

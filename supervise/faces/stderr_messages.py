@@ -28,7 +28,16 @@ from supervise.core.outcome import Cause, Outcome
 from supervise.core.policy import Policy
 from supervise.core.retry import RETRY_ON_OF_OUTCOME as RETRIED
 from supervise.faces import phrases
-from supervise.faces.report_items import CommandMessage, Diagnosis, Moment, NotRetried, ReportItem, Stragglers, Trouble
+from supervise.faces.report_items import (
+    CommandMessage,
+    Diagnosis,
+    Heartbeat,
+    Moment,
+    NotRetried,
+    ReportItem,
+    Stragglers,
+    Trouble,
+)
 from supervise.text import shell_words
 from supervise.text.sanitizer import clean
 from supervise.text.signal_names import signal_name
@@ -118,6 +127,8 @@ class StderrMessages:
                 return [f"attempt {item.number} of {item.most} in {delay}: {why}"]
             case NotRetried():
                 return [f"not tried again: {self._why_not(item)}"]
+            case Heartbeat(silence, seen):
+                return [f"no output for {phrases.measured(silence)}, still busy: {phrases.activity(seen)}"]
             case Diagnosis():
                 return _diagnosis(item, moment)
             case Stragglers(processes, output):

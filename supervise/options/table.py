@@ -383,6 +383,11 @@ OPTIONS = (
         "disappears before the next output.",
     ),
     Option(
+        OUTPUT, "heartbeat", "", "limit", "off", "DURATION",
+        "While the command is silent and its process tree is measurably active, say so on stderr each time this long "
+        "has passed, for CI services that end a silent job. A command that hangs gets no such line.",
+    ),
+    Option(
         OUTPUT, "quiet", "q", "flag", "", "",
         "Print only errors and the final message.",
     ),

@@ -54,6 +54,10 @@ async def _watch(runner: Runner, end: Callable[[], NoReturn]) -> None:
         start_recording(runner)
         if launched.streams.overlay and runner.notices.live:
             nursery.start_soon(_draw, runner, launched.streams.overlay, runner.notices.live)
+        values = launched.info.values
+        # With --quiet nothing but errors and the final message is said, and a detached run has nobody to say it to.
+        if values["heartbeat"] and not (values["quiet"] or launched.info.is_detached):
+            nursery.start_soon(_beat, runner, values["heartbeat"])
         nursery.start_soon(_create_cgroup, runner)
         nursery.start_soon(guardian_watch.run)
         # The descriptor is asked for each time: the channel is another one once the guardian has died.
@@ -173,6 +177,16 @@ async def _draw(runner: Runner, overlay: "Overlay", live: "LiveText") -> None:
         # An error of supervise here must not stop the command.
         overlay.hide()
         runner.notices.announce(Trouble(f"there is no live line any more: {type(error).__name__}: {error}"))
+
+
+async def _beat(runner: Runner, every: float) -> None:
+    try:
+        from supervise.runner.heartbeat import Pulse
+
+        await Pulse(runner, every).run()
+    except Exception as error:
+        # An error of supervise here must not stop the command.
+        runner.notices.announce(Trouble(f"there is no heartbeat any more: {type(error).__name__}: {error}"))
 
 
 async def _create_cgroup(runner: Runner) -> None:

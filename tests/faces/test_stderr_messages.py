@@ -28,7 +28,7 @@ from supervise.core.events import (
 )
 from supervise.core.outcome import Cause, Exit, Outcome
 from supervise.core.policy import Policy
-from supervise.faces.report_items import CommandMessage, Diagnosis, Moment, ReportItem, Stragglers, Trouble
+from supervise.faces.report_items import CommandMessage, Diagnosis, Heartbeat, Moment, ReportItem, Stragglers, Trouble
 from supervise.faces.stderr_messages import PREFIX, StderrMessages, Verbosity
 from tests.support import examples
 from tests.support.examples import COMPILER, HANGING, NOW, SLEEP, SUDO
@@ -137,6 +137,10 @@ NORMAL: list[tuple[ReportItem, list[str]]] = [
         ["what the processes were doing, and their CPU use since the start of each:", "  pid 812 x: running, cpu 97%"],
     ),
     (Diagnosis(()), []),
+    (
+        Heartbeat(61.2, COMPILER),
+        ["no output for 1m1s, still busy: cpu 97% (pid 812 cc1plus), 1.2 MB on 2 sockets"],
+    ),
     (KillOrdered("grace"), ["killing what is left with KILL"]),
     (KillOrdered("again"), ["a second request to stop: killing what is left with KILL"]),
     (

@@ -47,6 +47,7 @@ from supervise.core.outcome import Cause, Exit, Outcome
 from supervise.faces.report_items import (
     CommandMessage,
     Diagnosis,
+    Heartbeat,
     LastLine,
     Moment,
     ReportItem,
@@ -244,6 +245,7 @@ others = (
     st.builds(Emptied, processes)
     | st.builds(Stragglers, processes)
     | st.builds(Trouble, text)
+    | st.builds(Heartbeat, time, activity)
     | st.sampled_from([Paused(), Resumed()])
 )
 heard = (

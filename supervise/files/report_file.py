@@ -1,4 +1,4 @@
-"""The file of `--report`: checks that it can be written, and writes it whole or not at all.
+"""The file of `--report` or the like: checks that it can be written, and writes it whole or not at all.
 
 Only built-in modules are imported at the top, since the check is made before the command starts.
 """
@@ -22,20 +22,23 @@ READER_POLL_SECONDS = 0.02
 """Seconds between two attempts to open or to write such a file."""
 REFUSED_BY_FOLDER = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY, errno.EXDEV)
 """Errors of a folder that takes no new file or no rename (a mount point), so that the file is written in place."""
+NOT_REPLACEABLE = "It cannot be replaced by a new file"
 NONBLOCKING_FLAGS = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 PIPE_WRITE_BYTES = 4096
 """Bytes that a pipe takes without blocking when poll(2) reports it writable (pipe(7), PIPE_BUF)."""
 
 
-def check(path: str) -> "str | None":
+def check(path: str, *, may_write_in_place: bool = True) -> "str | None":
     """Return, as one line, why a report cannot be written to that path; None where no obstacle is found.
+
+    Without `may_write_in_place` the path must be that of a regular file, or of none, in a folder that takes new files.
 
     The check opens and makes nothing: an open and close would end the reader of a FIFO, and a process that watches the
     file (inotify(7)) would take it for finished.
     """
     try:
-        number = _obstacle(path)
+        number = _obstacle(path, may_write_in_place=may_write_in_place)
     except (OSError, ValueError) as error:
         return _line(path, error)
     return _line(path, OSError(number, os.strerror(number))) if number else None
@@ -52,12 +55,23 @@ def write(path: str, report: "Mapping[str, object]") -> "str | None":
     import json
 
     data = json.dumps(report, allow_nan=False).encode("ascii") + b"\n"
+    return write_bytes(path, f".supervise-{report['run_id']}", data)
+
+
+def write_bytes(path: str, unfinished: str, data: bytes, *, may_write_in_place: bool = True) -> "str | None":
+    """Write the data as `write` does; return why it cannot be written, or None.
+
+    A file that replaces another one is called `unfinished` until it is whole.  Without `may_write_in_place` what cannot
+    be replaced is not written at all.
+    """
     try:
         place = user_files.find(path)
         try:
-            if place.is_descriptor:
+            if place.is_descriptor and may_write_in_place:
                 _write_descriptor(place, data)
-            elif not _is_replaceable(place) or not _replace(place, f".supervise-{report['run_id']}", data):
+            elif not _is_replaceable(place) or not _replace(place, unfinished, data):
+                if not may_write_in_place:
+                    raise OSError(errno.EPERM, NOT_REPLACEABLE)
                 _write_in_place(place, data)
         finally:
             place.close()
@@ -66,15 +80,15 @@ def write(path: str, report: "Mapping[str, object]") -> "str | None":
     return None
 
 
-def read(path: str) -> bytes:
-    """Return the content of the regular file at that path.
+def read(path: str, most: "int | None" = None) -> bytes:
+    """Return the content of the regular file at that path, some `most` bytes of it where that is given.
 
     Raises OSError, also where the file is not regular.
     """
     fd = user_files.open_regular(path, os.O_RDONLY)
     try:
         data = b""
-        while more := os.read(fd, 1 << 20):
+        while (most is None or len(data) < most) and (more := os.read(fd, 1 << 20)):
             data += more
         return data
     finally:
@@ -90,18 +104,24 @@ def _line(path: str, error: "OSError | ValueError") -> str:
     return f"cannot write {path!r}: {why}"
 
 
-def _obstacle(path: str) -> int:
-    """Return the errno that a write would raise; 0 for none."""
+def _obstacle(path: str, *, may_write_in_place: bool) -> int:
+    """Return the errno that a write would raise; 0 for none.
+
+    Raises OSError.
+    """
     place = user_files.find(path)
     try:
+        if not may_write_in_place and (place.is_descriptor or not _is_replaceable(place)):
+            raise OSError(errno.EPERM, NOT_REPLACEABLE)
         if place.is_descriptor:
             # The mode of the link shows how the descriptor was opened (proc(5), /proc/PID/fd).
             mode = os.lstat(place.name, dir_fd=place.folder).st_mode
             return 0 if mode & stat.S_IWUSR else errno.EBADF
-        name = "." if place.found is None else place.name
+        is_made = place.found is None or not may_write_in_place
+        name = "." if is_made else place.name
         if place.found is not None and stat.S_ISDIR(place.found.st_mode):
             return errno.EISDIR
-        how = os.W_OK | os.X_OK if place.found is None else os.W_OK
+        how = os.W_OK | os.X_OK if is_made else os.W_OK
         if os.access(name, how, dir_fd=place.folder, effective_ids=os.access in os.supports_effective_ids):
             return errno.ENOENT if place.found is None and _is_on_proc(place) else 0
         return errno.EROFS if os.statvfs(place.folder).f_flag & os.ST_RDONLY else errno.EACCES

@@ -45,11 +45,12 @@ def admit(launched: Launched) -> "TurnedAway | None":
 
 def _admit(launched: Launched) -> None:
     values = launched.info.values
-    if values["report"] or values["events"]:
+    if launched.info.result_files or values["events"]:
         from supervise.launch import files
 
-        if values["report"]:
-            _open(launched, "report", files.check_report)
+        checks = {"report": files.check_report, "metrics": files.check_metrics}
+        for key in launched.info.result_files:
+            _open(launched, key, checks[key])
         if values["events"]:
             launched.files.open_events(_open(launched, "events", files.open_events))
     if DEADLINE in os.environ:

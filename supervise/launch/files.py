@@ -9,10 +9,12 @@ if TYPE_CHECKING:
 
 def check_report(path: str) -> "tuple[str, tuple[int, ...]]":
     """Return why the report cannot be written, or ''; no file is opened."""
-    from supervise.files import report_file
+    return _checked("--report", path)
 
-    why = report_file.check(path)
-    return f"--report: {why}" if why else "", ()
+
+def check_metrics(path: str) -> "tuple[str, tuple[int, ...]]":
+    """Return why the file of `--metrics` cannot be replaced, or ''; no file is opened."""
+    return _checked("--metrics", path, may_write_in_place=False)
 
 
 def open_events(path: str) -> "tuple[str, tuple[int, ...]]":
@@ -44,6 +46,14 @@ def look_at_lock(path: str) -> "tuple[str, tuple[int, ...]]":
     except OSError:
         pass
     return "", ()
+
+
+def _checked(option: str, path: str, *, may_write_in_place: bool = True) -> "tuple[str, tuple[int, ...]]":
+    """Return why the file of the option cannot be written, or ''."""
+    from supervise.files import report_file
+
+    why = report_file.check(path, may_write_in_place=may_write_in_place)
+    return f"{option}: {why}" if why else "", ()
 
 
 def _opened(option: str, path: str) -> "tuple[str, tuple[int, ...]]":

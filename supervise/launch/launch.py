@@ -99,7 +99,8 @@ def _admit(launched: Launched) -> "TurnedAway | None":
         from supervise.launch import run_record
 
         run_record.warn(request.notice)
-    if values["report"] or values["events"] or values["lock"] or values["log"] or DEADLINE in os.environ:
+    has_files = launched.info.result_files or values["events"] or values["log"]
+    if has_files or values["lock"] or DEADLINE in os.environ:
         from supervise.launch import admission
 
         return admission.admit(launched)
@@ -252,6 +253,7 @@ def _facts(launched: Launched) -> "Facts":
         "access_limit": values["access_timeout"] is not None,
         "rerun": values["on_interrupt"] == "rerun",
         "events": values["events"],
+        "results": {key: path for key, path in launched.info.result_files.items() if key != "report"},
     }
     times = launched.info.started_at, launched.info.started
     return (*times, os.getpid(), start, values["report"], launched.files.plan is not None)

@@ -41,7 +41,8 @@ def write_end(launched: "Launched", why: str) -> None:
     _append(launched.files.events, lines)
     if launched.files.remote_events:
         launched.files.remote_events.file_worker.post("append", "".join(lines).encode())
-    _write_report(values["report"], whole, why)
+    for option, path in launched.info.result_files.items():
+        _write_result(option, path, whole, why)
     if launched.files.record:
         if launched.files.record.events >= 0:
             _append(launched.files.record.events, lines)
@@ -54,20 +55,18 @@ def write_end(launched: "Launched", why: str) -> None:
         run_record.close(launched.files.record, whole)
 
 
-def _write_report(path: "str | None", whole: "dict[str, Any]", why: str) -> None:
-    """Write the report of a refused run; say why it cannot be written, unless `why` has said that already.
+def _write_result(option: str, path: str, whole: "dict[str, Any]", why: str) -> None:
+    """Write the report or the metrics of a refused run; say why that fails, unless `why` has said it already.
 
     Another user may have changed the path since, so the report can fail in a new way: that is no second refusal.
     """
-    if not path:
-        return
-    from supervise.files import report_file
+    from supervise.records import result_files
 
-    failure = report_file.write(path, whole)
-    if failure and failure not in why and not why.startswith("--report: "):
+    failure = result_files.write(option, path, whole)
+    if failure and failure not in why and not why.startswith(f"--{option}: "):
         from supervise.launch import run_record
 
-        run_record.warn(f"--report: {failure}")
+        run_record.warn(f"--{option}: {failure}")
 
 
 def _events(launched: "Launched") -> "list[tuple[float, dict[str, Any]]]":

@@ -55,6 +55,8 @@ RESERVE_BYTES = 4 << 20
 """Bytes of address space that are kept for the end of a run which is short of memory: for the modules that write that
 end into the report and the record, and for what these modules write.  The C library maps a block of this size by itself
 (mallopt(3), M_MMAP_THRESHOLD), unmaps the block when it is freed, and pages that are never touched cost nothing."""
+RESULT_FILES = ("report", "metrics")
+"""The options of which each names a file that is written when the run ends."""
 SUSPECT_PARTS = ("passw", "token", "secret", "key", "://")
 """Marks of secrets: where the lower-case words have none, no rule finds a secret in them (a test holds them equal to
 those of the rules), so an ordinary run does not load the rules."""
@@ -128,8 +130,13 @@ class RunInfo:
     def is_unreported(self) -> bool:
         """Return whether nothing is reported of a command that ends by itself, and no other attempt follows."""
         values = self.values
-        is_reported = values["report"] or values["events"] or values["verbose"] or values["success_codes"] != (0,)
-        return not is_reported and not values["retries"]
+        is_reported = values["events"] or values["verbose"] or values["success_codes"] != (0,)
+        return not is_reported and not values["retries"] and not self.result_files
+
+    @property
+    def result_files(self) -> "dict[str, str]":
+        """Return the files that are written when the run ends, by the keys of their options."""
+        return {key: self.values[key] for key in RESULT_FILES if self.values[key]}
 
     def first_limit(self) -> float:
         """Return the first limit of the run, in seconds of the run; infinity where there is none."""

@@ -289,6 +289,10 @@ OPTIONS = (
         "Append each event of the run to FILE as it happens, one JSON object a line.",
     ),
     Option(
+        RESULT, "metrics", "", "prom", "", "FILE.prom",
+        "When the run ends, replace FILE.prom by metrics of the run, for node_exporter's textfile collector.",
+    ),
+    Option(
         LOCK, "lock", "", "lock", "", "NAME|/PATH",
         "Run only one at a time: if another run of yours on this machine holds the lock NAME, name that run and exit "
         "with 75. /PATH is a lock file that several users can share.",

@@ -197,6 +197,13 @@ def read_path(option: Option, word: str) -> str:
     return word
 
 
+def read_prom(option: Option, word: str) -> str:
+    """Return the path of a file of metrics; a collector reads no file of another ending."""
+    if not word.endswith(".prom") or "\0" in word:
+        raise _bad(word, "the path of a file whose name ends in .prom")
+    return word
+
+
 def read_size(option: Option, word: str) -> int:
     """Return bytes: 0, or enough of them to keep a beginning and an end apart."""
     size = _size(OFF_SIZE if word in OFF_WORDS[:1] else word)
@@ -333,6 +340,7 @@ READERS: "dict[str, Callable[[Option, str], object]]" = {
     "codes": read_codes,
     "evidences": read_evidences,
     "path": read_path,
+    "prom": read_prom,
     "name": read_name,
     "size": read_size,
     "room": read_room,

@@ -7,6 +7,8 @@ from supervise.options.table import OPTIONS, Option, option_names
 
 SIGNALS = ("TERM", "INT", "HUP", "QUIT", "KILL", "USR1", "USR2", "ABRT", "ALRM", "CONT", "STOP", "TSTP", "WINCH")
 """The signals that are completed: the usual ones, with the same names on every system. Others can be typed."""
+PATHS = ("path", "prom")
+"""The kinds of option whose value is the path of a file."""
 NAMES = option_names()
 SHORTS_WITH_VALUE = "".join(option.short for option in OPTIONS if not option.is_flag)
 SHORT_FLAGS = "".join(option.short for option in OPTIONS if option.is_flag)
@@ -35,7 +37,7 @@ def bash_parts() -> dict[str, str]:
 
     listed = [option for option in OPTIONS if option.kind in ("choice", "signal")]
     several = [option for option in OPTIONS if option.kind in ("set", "evidences", "causes")]
-    paths = [name for option in OPTIONS if option.kind == "path" for name in names_of(option)]
+    paths = [name for option in OPTIONS if option.kind in PATHS for name in names_of(option)]
     arms = [
         *values("_supervise_words", listed),
         *values("_supervise_list", several),
@@ -69,7 +71,7 @@ def _bash_subcommands() -> dict[str, str]:
         for name, option in option_names(row.options).items():
             if not option.is_flag:
                 words = " ".join(words_for(option))
-                then = "_supervise_files" if option.kind == "path" else f"_supervise_words {shlex.quote(words)}"
+                then = "_supervise_files" if option.kind in PATHS else f"_supervise_words {shlex.quote(words)}"
                 values.append(f"        '{row.name} {name}') {then}; return ;;")
     return {
         "GROUPS": "\n".join(groups) or "        *) ;;",
@@ -145,7 +147,7 @@ def _zsh_action(option: Option) -> str:
     words = " ".join(words_for(option))
     if option.kind in ("set", "causes"):
         return f"_sequence compadd - {words}"
-    if option.kind == "path":
+    if option.kind in PATHS:
         return "_files"
     if option.is_repeatable:
         # Some of the words end with = and need an argument right behind them.
@@ -210,7 +212,7 @@ def _fish_value(option: Option) -> list[str]:
     words = " ".join(words_for(option))
     if option.is_flag:
         return []
-    if option.kind == "path":
+    if option.kind in PATHS:
         return ["-r", "-F"]
     if option.kind in ("set", "causes"):
         return ["-x", "-a", f"(__fish_append , {words})"]

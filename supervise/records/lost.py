@@ -7,7 +7,7 @@ from time import monotonic, time
 from supervise.control import sockets
 from supervise.files import report_file, user_files
 from supervise.options import paths
-from supervise.records import liveness, reader, rebuilt_report, store
+from supervise.records import liveness, reader, rebuilt_report, result_files, store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,13 +24,13 @@ def write(
     is_recorded: bool,
     fault: str = "",
 ) -> None:
-    """Write the end of the run into its report and its record: `lost`, or `error` with the supervisor's own `fault`.
+    """Write the end of the run into its files and its record: `lost`, or `error` with the supervisor's own `fault`.
 
     A supervisor that dies may have written its own end to the report or to the record; that end is then copied to the
     other of the two.
     `started_at` (epoch seconds) and `started` (CLOCK_MONOTONIC) are the moment at which the run began.  `pid` is the
     supervisor's.  `start` holds the run's id, name and command, `access_limit` (whether there is one), `rerun` (whether
-    `recover` is to run it again) and the path of its events file.
+    `recover` is to run it again), the path of its events file, and those of `--metrics` and the like (`results`).
     """
     run_id = start["run_id"]
     record = _find(run_id) if is_recorded else None
@@ -48,6 +48,9 @@ def write(
             _append_event(start["events"], end)
     if path and not own:
         report_file.write(path, end)
+    for option, file in start["results"].items():
+        if not result_files.is_written(option, file, run_id):
+            result_files.write(option, file, end)
     if record:
         try:
             _end(record, end, is_kept=start["rerun"] and end["outcome"] == "lost", is_made_here=is_made_here)

@@ -15,10 +15,10 @@ from supervise.faces.report_items import CommandMessage, Moment, ReportItem, Tro
 from supervise.faces.secret_mask import SecretMask
 from supervise.faces.stderr_messages import StderrMessages, Verbosity
 from supervise.faces.throttle import Released, Throttle
-from supervise.files import report_file
 from supervise.launch import run_record
 from supervise.launch.state import Launched
 from supervise.output.outlet import Messenger, Outlet
+from supervise.records import result_files
 from supervise.runner.write_failures import WriteFailures
 from supervise.text.redaction import Redaction
 from supervise.text.stderr import reason_of
@@ -59,7 +59,7 @@ class Notices:
         self._unrecorded = 0
         """The number of events that found no room in the record."""
         self._throttle = Throttle()
-        self._report: str | None = values["report"]
+        self._result_files = launched.info.result_files
         self._launched = launched
         self._full_report = full_report_of(
             launched.info.run_id,
@@ -127,16 +127,16 @@ class Notices:
         self._room -= len(text) + 1
         self._recorded.say(text.encode() + b"\n")
 
-    def _write_report(self, path: str, whole: "Mapping[str, object]") -> str | None:
-        if "report" not in self._launched.files.remote:
-            return report_file.write(path, whole)
-        left = self._launched.files.write_until - monotonic()
-        return _write_apart(path, whole, max(MIN_REPORT_SECONDS, left), self._launched.has_cancelling_signal)
+    def _write_result(self, option: str, path: str, whole: "Mapping[str, object]") -> str | None:
+        if option not in self._launched.files.remote:
+            return result_files.write(option, path, whole)
+        left = max(MIN_REPORT_SECONDS, self._launched.files.write_until - monotonic())
+        return _write_apart(option, path, whole, left, self._launched.has_cancelling_signal)
 
     @property
     def wants_usage(self) -> bool:
-        """Return whether the report or the record shows what the command has used."""
-        return bool(self._report or self._record)
+        """Return whether the report, a file made of it or the record shows what the command has used."""
+        return bool(self._result_files or self._record)
 
     def _report_lost_events(self) -> None:
         """Announce that the events cannot be written: their thread fails, and this shows at the next event."""
@@ -146,10 +146,10 @@ class Notices:
     def finish(self, usage: Usage) -> None:
         """Write the report and the end of the record, and wait for FLUSH_SECONDS for each reader; the last call."""
         whole = self._full_report.report(Moment(self._now(), time()), usage)
-        if self._report:
-            failure = self._write_report(self._report, whole)
+        for option, path in self._result_files.items():
+            failure = self._write_result(option, path, whole)
             if failure:
-                self.announce(Trouble(f"--report: {failure}"))
+                self.announce(Trouble(f"--{option}: {failure}"))
         for program in filter(None, (self._events, self._recorded)):
             program.flush(FLUSH_SECONDS)
         self._report_lost_events()
@@ -175,12 +175,14 @@ def _outlet_of_events(launched: Launched) -> Outlet:
     return next(same, None) or Outlet(launched.files.events)
 
 
-def _write_apart(path: str, whole: "Mapping[str, object]", seconds: float, is_over: Callable[[], bool]) -> str | None:
-    """Write the report in a process that can be left behind; return why it could not be written, or None."""
+def _write_apart(
+    option: str, path: str, whole: "Mapping[str, object]", seconds: float, is_over: Callable[[], bool]
+) -> str | None:
+    """Write the file in a process that can be left behind; return why it could not be written, or None."""
     from supervise.process import bounded_call
 
     def write() -> "tuple[str | None, tuple[int, ...]]":
-        return report_file.write(path, whole), ()
+        return result_files.write(option, path, whole), ()
 
     try:
         why: str | None = bounded_call.run(write, seconds, is_over=is_over)[0]

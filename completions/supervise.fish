@@ -15,7 +15,7 @@ function __supervise_rest --description 'Print the words of COMMAND up to the cu
                 set -q words[2]; and string escape -- $words[2..]
                 commandline -ct
                 return 0
-            case -a --access-timeout -t --timeout --completion-timeout -i --idle-timeout --idle-on --idle-grace --access-on --warn-at --warn-signal -x --max-extension --extend-by --extend-on --activity-window --cpu-threshold -s --signal -k --kill-after --stragglers --drain --diagnose --dump-signal --retries --retry-on --retry-delay --retry-delay-max --retry-output --total-timeout --success-codes --report --events --metrics --lock --lock-mode --lock-wait --name --log --log-max --records-age --records-number --records-max --on-interrupt --max-recoveries --keep-env --redact --streams --heartbeat --config --profile
+            case -a --access-timeout -t --timeout --completion-timeout -i --idle-timeout --idle-on --idle-grace --access-on --warn-at --warn-signal -x --max-extension --extend-by --extend-on --activity-window --cpu-threshold -s --signal -k --kill-after --stragglers --drain --diagnose --dump-signal --retries --retry-on --retry-delay --retry-delay-max --retry-output --total-timeout --success-codes --report --events --metrics --lock --lock-mode --lock-wait --if-busy --slots --start-jitter --name --log --log-max --records-age --records-number --records-max --on-interrupt --max-recoveries --keep-env --redact --streams --heartbeat --config --profile
                 # If the value of the option is missing, it is the word being typed.
                 set -q words[2]; or return 1
                 set -e words[1..2]
@@ -165,6 +165,9 @@ complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_a
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l lock -x -d 'Run only one at a time: if another run of yours on this machine holds the lock NAME, name that run and exit with 75. /PATH is a lock file that several users can share'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l lock-mode -x -d 'The mode of a new lock file, as for chmod (666). Without this option the umask decides'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l lock-wait -x -d 'How long to wait for the lock; 0 for no wait'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l if-busy -x -a 'fail skip wait replace' -d 'What to do if another run has the lock: exit with 75 (fail), exit with 0 (skip), wait for the lock without a bound (wait), or stop that run and begin (replace)'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l slots -x -d 'Let up to N runs have the lock at once; with --if-busy replace, the oldest of them is stopped'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l start-jitter -x -d 'Wait for a random part of this time before the run begins. The wait is not part of the run'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l name -x -d 'Name the run. The other commands take NAME for the last run of that name'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l log -r -F -d 'Append a plain copy of the output to FILE'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l log-max -x -d 'How much output the record keeps, 64KiB or more: the beginning of the output in a quarter of SIZE, its end in the rest; 0 for none'

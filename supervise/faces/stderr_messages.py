@@ -153,6 +153,9 @@ class StderrMessages:
                 return ["resumed: all clocks go on"]
             case Exited(exit, at):
                 return [f"the command ended after {phrases.measured(at)}: {phrases.end(exit)}"]
+            case Outcome("busy", 0):
+                # Another run has the lock, and that is no failure (`--if-busy skip`).
+                return [f"skipped: {(item.reason or '').removeprefix('busy: ')}"]
             case Outcome() if not self._final(item, moment):
                 return [f"{item.name} ({_codes(item)})"]
         return []
@@ -272,6 +275,8 @@ def _final(outcome: Outcome, moment: Moment) -> list[str]:
     cause = outcome.cause
     if outcome.name == "signaled":
         return [f"the command was {phrases.end(outcome.exit)} (exit {outcome.exit_code})"]
+    if outcome.name == "busy" and not outcome.exit_code:
+        return []
     if outcome.name == "busy":
         return [f"{outcome.reason} ({_codes(outcome)})"]
     if cause is not None and cause.kind == "cancelled" and cause.reason and not cause.is_unstarted:

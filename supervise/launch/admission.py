@@ -22,13 +22,15 @@ ANSWERING_FOLDERS = ("/dev/", "/proc/")
 class TurnedAway(Exception):  # noqa: N818 - a lock that another run holds is no error
     """The run does not begin: another run has its lock, a limit has run out, or a signal has come."""
 
-    def __init__(self, why: str, signal: int = 0, *, is_limit: bool = False) -> None:
+    def __init__(self, why: str, signal: int = 0, *, is_limit: bool = False, is_skip: bool = False) -> None:
         super().__init__(why)
         self.why = why
         self.signal = signal
         """The signal that cancelled the run; 0 where none did."""
         self.is_limit = is_limit
         """Whether a limit of the run had run out."""
+        self.is_skip = is_skip
+        """Whether the caller wants no failure of it that another run has the lock (`--if-busy skip`)."""
 
 
 def admit(launched: Launched) -> "TurnedAway | None":
@@ -58,6 +60,8 @@ def _admit(launched: Launched) -> None:
 
         # The budget bounds the wait for a lock, too.
         launched.info.set_budget(budget.from_outer_run(values["kill_after"], launched.info.started_at))
+    if values["start_jitter"]:
+        _wait_for_start(launched)
     if values["lock"]:
         if values["lock"].startswith("/"):
             from supervise.launch import files
@@ -111,6 +115,29 @@ def _turn_away(why: str, *, is_limit: bool) -> "NoReturn":
 
     run_record.warn(why)
     raise TurnedAway(f"({why})" if number else why, number, is_limit=not number)
+
+
+def _wait_for_start(launched: Launched) -> None:
+    """Wait for a random part of `--start-jitter`; the clocks of the run begin after that.
+
+    Raises TurnedAway.
+    """
+    from supervise.launch import lock, signal_wait, start_delay
+
+    info = launched.info
+    seconds = start_delay.part_of(info.values["start_jitter"])
+    cancelling = lock.cancelling()
+    # As in a wait for a lock, a signal in answer to the line cancels the wait.
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, cancelling)
+    if info.values["verbose"]:
+        from supervise.launch import run_record
+
+        run_record.warn(f"starting in {seconds:.1f}s (--start-jitter)")
+    # No wait outlasts what an outer run has left: then its deadline ends this run.
+    number = signal_wait.wait(seconds if info.budget is None else min(seconds, info.budget), cancelling)
+    if number:
+        raise TurnedAway("while it waited for its start (--start-jitter)", number)
+    info.start_clocks()
 
 
 def _take_lock(launched: Launched) -> None:

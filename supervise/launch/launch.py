@@ -100,7 +100,7 @@ def _admit(launched: Launched) -> "TurnedAway | None":
 
         run_record.warn(request.notice)
     has_files = launched.info.result_files or values["events"] or values["log"]
-    if has_files or values["lock"] or DEADLINE in os.environ:
+    if has_files or values["lock"] or values["start_jitter"] or DEADLINE in os.environ:
         from supervise.launch import admission
 
         return admission.admit(launched)

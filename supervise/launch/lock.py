@@ -2,9 +2,11 @@
 
 import _signal
 import os
+from time import monotonic
 
 from supervise.launch.admission import TurnedAway
-from supervise.records.flock import Lock
+from supervise.launch.slots import Slots
+from supervise.options.values import LONGEST_DURATION_SECONDS
 
 WAITING_EVENT_SECONDS = 0.5
 """Seconds that the reader of the events has to take the line which says that the run waits for its lock."""
@@ -13,6 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from supervise.records.flock import Lock
+
 
 class UnlockableError(Exception):
     """The system gives no such lock; the text says why."""
@@ -20,55 +24,69 @@ class UnlockableError(Exception):
 
 def take(
     values: "dict[str, Any]", run_id: str, cancelling: "set[int]", budget: "float | None", events: int = -1
-) -> Lock:
+) -> "Lock":
     """Return the lock, held by this process, after a wait where `--lock-wait` asks for one.
 
     The wait ends after `budget` seconds at the latest: this run's part of what an outer run has left.  Before the wait
     begins, an event is written to the descriptor `events`, unless that is -1.
     Raises TurnedAway, UnlockableError.
     """
-    name = values["lock"]
+    slots = Slots(values["lock"], values["lock_mode"], values["slots"])
     try:
-        lock = Lock(name, values["lock_mode"])
-        if not lock.take():
-            _wait(lock, values, run_id, cancelling, budget, events)
-        lock.write_holder(run_id)
+        if not slots.take():
+            _wait(slots, values, run_id, cancelling, budget, events)
+        assert slots.taken
+        slots.taken.write_holder(run_id)
     except (OSError, RuntimeError) as error:
         from supervise.text.stderr import reason_of
 
         raise UnlockableError(f"--lock: {reason_of(error, with_path=True)}") from None
-    return lock
+    return slots.taken
 
 
 def _wait(
-    lock: Lock, values: "dict[str, Any]", run_id: str, cancelling: "set[int]", budget: "float | None", events: int
+    slots: Slots, values: "dict[str, Any]", run_id: str, cancelling: "set[int]", budget: "float | None", events: int
 ) -> None:
-    """Wait until the lock is taken.
+    """Wait until the lock is taken, as long and in the way that the options say.
 
     Raises TurnedAway where another run keeps the lock, or a signal comes, and OSError.
     """
-    seconds, holder = values["lock_wait"], lock.holder()
-    if budget is not None:
-        seconds = min(seconds, budget)
-    if seconds > 0 and lock.is_held_by_ancestor():
+    if_busy, holding = values["if_busy"], slots.holding()
+    is_skip = if_busy == "skip"
+    until = monotonic() + (LONGEST_DURATION_SECONDS if budget is None else budget)
+    seconds = LONGEST_DURATION_SECONDS if if_busy == "wait" else values["lock_wait"]
+    if (seconds > 0 or if_busy == "replace") and slots.are_held_by_ancestors():
         # This run would wait for the outer run, and the outer run for this one.
-        raise TurnedAway(f"busy: the lock {lock.name} is held by {holder}, of which this run is a part")
-    if seconds > 0:
+        raise TurnedAway(f"busy: {holding}, of which this run is a part", is_skip=is_skip)
+    if seconds > 0 or if_busy == "replace":
         # The signals are blocked before a line reports the wait: a signal in answer to that line cancels the wait.
         _signal.pthread_sigmask(_signal.SIG_BLOCK, cancelling)
+        if events >= 0:
+            _write_event(events, run_id, slots.name, slots.holder())
+    if seconds > 0:
         if not values["quiet"]:
             from supervise.launch import run_record
 
-            run_record.warn(f"waiting for the lock {lock.name}, held by {holder}")
-        if events >= 0:
-            _write_event(events, run_id, lock.name, holder)
-        number = lock.wait(seconds, cancelling)
-        if number == 0:
+            run_record.warn(f"waiting for the lock {slots.name}, held by {slots.holder()}")
+        if _is_taken(slots, slots.wait(min(seconds, until - monotonic()), cancelling)):
             return
-        if number:
-            raise TurnedAway(f"while it waited for the lock {lock.name}, held by {lock.holder()}", number)
-        holder = lock.holder()
-    raise TurnedAway(f"busy: the lock {lock.name} is held by {holder}")
+    if if_busy == "replace":
+        from supervise.launch.replacement import Replacement
+
+        replacement = Replacement(slots, is_quiet=values["quiet"])
+        if _is_taken(slots, replacement.wait(until - monotonic(), cancelling)):
+            return
+    raise TurnedAway(f"busy: {slots.holding()}", is_skip=is_skip)
+
+
+def _is_taken(slots: Slots, number: "int | None") -> bool:
+    """Return whether the wait that gave that number has ended with the lock, and not with its time.
+
+    Raises TurnedAway where a signal has ended it.
+    """
+    if number:
+        raise TurnedAway(f"while it waited for the lock {slots.name}, held by {slots.holder()}", number)
+    return number == 0
 
 
 def _write_event(events: int, run_id: str, name: str, holder: str) -> None:

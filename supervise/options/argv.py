@@ -132,7 +132,7 @@ def fill(
         # The words include the configured values of now. A later configuration must add nothing to them.
         words["config"] = os.devnull
         words.pop("profile", None)
-    _check_together(values, written or {})
+    _check_together(values, written or {}, words)
     # All variables of options are withheld, used or not: they must not set options of a supervise inside the command.
     withheld = tuple(name for option in OPTIONS for name in option.variables if name in ours) if ours else ()
     hints: tuple[str, ...] = ()
@@ -143,8 +143,14 @@ def fill(
     return Request(values, command, withheld, words, notice, hints)
 
 
-def _check_together(values: "Mapping[str, Any]", written: "Mapping[str, str]") -> None:
-    """Raise BadValueError if options contradict each other, wherever each of them is set."""
+def _check_together(values: "Mapping[str, Any]", written: "Mapping[str, str]", words: "Mapping[str, str]") -> None:
+    """Raise BadValueError if options contradict each other, wherever each of them is set.
+
+    `words` has the options that are set, by their names.
+    """
+    if not values["lock"] and ("if-busy" in words or "slots" in words):
+        option = "if-busy" if "if-busy" in words else "slots"
+        raise BadValueError(f"--{option}: needs a lock (--lock NAME), which decides whether another run is in the way")
     if values["access_on"] and values["access_timeout"] is None:
         raise BadValueError(
             "--access-on: needs an access limit (--access-timeout); without one, access is at the start"

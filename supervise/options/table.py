@@ -307,6 +307,22 @@ OPTIONS = (
         value=0.0,
     ),
     Option(
+        LOCK, "if-busy", "", "choice", "fail", "WHAT",
+        "What to do if another run has the lock: exit with 75 (fail), exit with 0 (skip), wait for the lock without a "
+        "bound (wait), or stop that run and begin (replace).",
+        choices=("fail", "skip", "wait", "replace"),
+    ),
+    Option(
+        LOCK, "slots", "", "slots", "1", "N",
+        "Let up to N runs have the lock at once; with --if-busy replace, the oldest of them is stopped.",
+        value=1,
+    ),
+    Option(
+        LOCK, "start-jitter", "", "delay", "0", "DURATION",
+        "Wait for a random part of this time before the run begins. The wait is not part of the run.",
+        value=0.0,
+    ),
+    Option(
         RECORD, "name", "", "name", "", "NAME",
         "Name the run. The other commands take NAME for the last run of that name.",
     ),

@@ -34,6 +34,8 @@ SIZES = {
 }
 SMALLEST_SIZE_BYTES = 1 << 16
 LARGEST_SIZE_BYTES = 1 << 44
+MOST_SLOTS = 100
+"""The most runs that may have one lock at once: a run that waits has all their files open."""
 NAME_CHARACTERS = 64
 DURATION_FORMS = "a duration (90, 90s, 1.5m, 1h30m, 2d, 500ms, PT1H30M)"
 
@@ -286,6 +288,13 @@ def read_count(option: Option, word: str) -> int:
     return _whole(word)
 
 
+def read_slots(option: Option, word: str) -> int:
+    """Return the number of runs that may have a lock at once."""
+    if not 1 <= _whole(word) <= MOST_SLOTS:
+        raise _bad(word, f"a number from 1 to {MOST_SLOTS}")
+    return _whole(word)
+
+
 def read_names(option: Option, word: str) -> "tuple[str, ...]":
     """Return names of environment variables, which have commas between them (POSIX, XBD 8.1)."""
     parts = tuple(word.split(","))
@@ -349,6 +358,7 @@ READERS: "dict[str, Callable[[Option, str], object]]" = {
     "lock": read_lock,
     "mode": read_mode,
     "count": read_count,
+    "slots": read_slots,
     "causes": read_causes,
     "names": read_names,
     "patterns": read_patterns,

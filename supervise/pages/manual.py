@@ -20,7 +20,11 @@ EXIT_CODES = (
         "resumable",
         "The command ended by itself with 75 (EX_TEMPFAIL: try again later), or the time of an outer run was over.",
     ),
-    (ExitCode.TRY_AGAIN.shown, "busy", "Another run holds the lock of \\-\\-lock; nothing was started."),
+    (
+        ExitCode.TRY_AGAIN.shown,
+        "busy",
+        "Another run holds the lock of \\-\\-lock; nothing was started. With \\-\\-if\\-busy skip the code is 0.",
+    ),
     *((code.shown, code.name.lower(), code.sentence) for code in ExitCode if code not in SHARED_CODES),
     (ExitCode.SIGNALED.shown, "signaled", "Signal N, which supervise had not sent, ended the command."),
     (

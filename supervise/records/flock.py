@@ -29,6 +29,8 @@ from supervise.records import reader, store
 from supervise.records.lock_socket import LockSocket
 
 LOCK_SUFFIX = ".lock"
+SLOT_MARK = "#"
+"""Stands between the name of a lock and the number of a slot after the first; no name of a lock has this character."""
 WAKE_SIGNAL = _signal.SIGURG
 """The signal by which the locking thread wakes the waiting thread; supervise uses it for nothing else."""
 PAUSE_SIGNAL = _signal.SIGTSTP
@@ -48,16 +50,20 @@ class Lock:
     Raises OSError where the file cannot be opened; UntrustedError where it would be another user's.
     """
 
-    def __init__(self, name: str, mode: "int | None" = None) -> None:
-        """Open the file; `mode` is the mode of a new file at a path, for which else the umask decides."""
+    def __init__(self, name: str, mode: "int | None" = None, slot: int = 1) -> None:
+        """Open the file; `mode` is the mode of a new file at a path, for which else the umask decides.
+
+        `slot` counts the runs that may have the lock at once (`--slots`): each slot is a lock with a file of its own.
+        """
         self.name = name
+        file = name if slot == 1 else f"{name}{SLOT_MARK}{slot}"
         self._mode = mode
         self._text = b""
         """The line by which this process, as the holder, names itself in the file."""
         self._is_path = name.startswith("/")
         owners = {os.geteuid()}
         if self._is_path:
-            entry = user_files.locate(name)
+            entry = user_files.locate(file)
             self._folder, self._file = entry.folder, entry.name
             key = b"lock/%d:%d/" % (entry.of_folder.st_dev, entry.of_folder.st_ino) + os.fsencode(entry.name)
             owners.add(0)
@@ -65,8 +71,8 @@ class Lock:
                 owners.add(entry.found.st_uid)
         else:
             self._own_folder = _folder()
-            self._folder, self._file = self._own_folder.fd, name + LOCK_SUFFIX
-            key = b"lock/%d/" % os.geteuid() + os.fsencode(name)
+            self._folder, self._file = self._own_folder.fd, file + LOCK_SUFFIX
+            key = b"lock/%d/" % os.geteuid() + os.fsencode(file)
         self._socket = LockSocket(key, owners)
         self.fd = self._open()
 
@@ -174,6 +180,19 @@ class Lock:
         gone = "" if is_alive else ", killed, and its command is still being stopped"
         whose = self._user_of(pid) if is_alive else ""
         return f"run {run_id} (pid {pid}{whose}{gone}) since {strftime('%Y-%m-%dT%H:%M:%SZ', gmtime(since))}"
+
+    def living_holder(self) -> "tuple[str, int, int]":
+        """Return run id, pid and start (epoch seconds) of the run that names itself as the holder.
+
+        The pid is 0 where the file names no run that lives, as in the moment before a new holder has written its name.
+        """
+        run_id, pid, since = self._read_holder()
+        return (run_id, pid, since) if pid and _is_alive(pid) else ("", 0, 0)
+
+    def close(self) -> None:
+        """Close the file of a lock that this process does not have."""
+        os.close(self.fd)
+        os.close(self._folder)
 
     def _locking_pid(self) -> int:
         """Return the pid of the process that has locked the file (/proc/locks, proc(5)); 0 where it is not listed."""

@@ -42,6 +42,6 @@ def outcome_of(why: TurnedAway, at: float, policy: Policy) -> Outcome:
             if isinstance(action, Settle):
                 return replace(action.outcome, reason=why.why)
     if not why.signal:
-        return Outcome("busy", ExitCode.TRY_AGAIN, reason=why.why)
+        return Outcome("busy", 0 if why.is_skip else ExitCode.TRY_AGAIN, reason=why.why)
     source = f"signal {signal_name(why.signal)}"
     return settle(Cause("cancelled", at, signal=why.signal, source=source, reason=why.why), None, policy)

@@ -15,7 +15,7 @@ function __supervise_rest --description 'Print the words of COMMAND up to the cu
                 set -q words[2]; and string escape -- $words[2..]
                 commandline -ct
                 return 0
-            case -a --access-timeout -t --timeout --completion-timeout -i --idle-timeout --idle-on --idle-grace --access-on --warn-at --warn-signal -x --max-extension --extend-by --extend-on --activity-window --cpu-threshold -s --signal -k --kill-after --stragglers --drain --diagnose --dump-signal --retries --retry-on --retry-delay --retry-delay-max --retry-output --total-timeout --success-codes --report --events --metrics --lock --lock-mode --lock-wait --if-busy --slots --start-jitter --name --log --log-max --records-age --records-number --records-max --on-interrupt --max-recoveries --keep-env --redact --streams --heartbeat --config --profile
+            case -a --access-timeout -t --timeout --completion-timeout -i --idle-timeout --idle-on --idle-grace --access-on --warn-at --warn-signal -x --max-extension --extend-by --extend-on --activity-window --cpu-threshold -s --signal -k --kill-after --stragglers --drain --diagnose --dump-signal --retries --retry-on --retry-delay --retry-delay-max --retry-output --total-timeout --success-codes --report --events --metrics --junit --lock --lock-mode --lock-wait --if-busy --slots --start-jitter --name --log --log-max --records-age --records-number --records-max --on-interrupt --max-recoveries --keep-env --redact --streams --heartbeat --config --profile
                 # If the value of the option is missing, it is the word being typed.
                 set -q words[2]; or return 1
                 set -e words[1..2]
@@ -162,6 +162,7 @@ complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_a
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l report -r -F -d 'Write a report of the run to FILE when it ends, as one JSON object'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l events -r -F -d 'Append each event of the run to FILE as it happens, one JSON object a line'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l metrics -r -F -d 'When the run ends, replace FILE.prom by metrics of the run, for node_exporter\'s textfile collector'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l junit -r -F -d 'Write JUnit XML to FILE when the run ends, with a test case for each attempt'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l lock -x -d 'Run only one at a time: if another run of yours on this machine holds the lock NAME, name that run and exit with 75. /PATH is a lock file that several users can share'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l lock-mode -x -d 'The mode of a new lock file, as for chmod (666). Without this option the umask decides'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l lock-wait -x -d 'How long to wait for the lock; 0 for no wait'

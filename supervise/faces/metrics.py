@@ -4,7 +4,7 @@ The format is that of Prometheus (text exposition, version 0.0.4).  The collecto
 time stamp, and series of two files that differ in nothing but their values.
 """
 
-from supervise.text import sanitizer
+from supervise.faces import report_values
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def text(report: "Mapping[str, Any]", before: str) -> str:
 
     The time of the last success is taken from `before` where this run did not succeed.
     """
-    name = name_of(report)
+    name = report_values.name_of(report)
     found: dict[str, list[str]] = {metric: [] for metric in HELP}
     for metric, labels, value in _samples(report, last_success(before, name)):
         shown = ",".join(f'{label}="{_escaped(word)}"' for label, word in {"name": name, **labels}.items())
@@ -54,14 +54,6 @@ def text(report: "Mapping[str, Any]", before: str) -> str:
         if lines:
             parts += (f"# HELP {metric} {HELP[metric]}\n", f"# TYPE {metric} gauge\n", *lines)
     return "".join(parts)
-
-
-def name_of(report: "Mapping[str, Any]") -> str:
-    """Return the name of the run; without one, the name of its command, which is the file's name and no path."""
-    if report["name"]:
-        return str(report["name"])
-    word = str(report["command"][0])
-    return sanitizer.clean(word.rstrip("/").rpartition("/")[2] or word) or "-"
 
 
 def last_success(before: str, name: str) -> float:
@@ -83,20 +75,15 @@ def is_of(before: str, run_id: str) -> bool:
     return before.startswith(f"{MARK}{run_id}\n")
 
 
-def has_succeeded(report: "Mapping[str, Any]") -> bool:
-    """Return whether the run succeeded: a run that was skipped, since another one held its lock, did not."""
-    return bool(report["exit_code"] == 0 and report["outcome"] != "busy")
-
-
 def _samples(report: "Mapping[str, Any]", before: float) -> "Iterator[tuple[str, dict[str, str], float]]":
     """Yield the name, the further labels and the value of each series; what is not known has no series."""
-    success, ended = has_succeeded(report), _epoch(report["ended_at"])
+    success, ended = report_values.has_succeeded(report), report_values.epoch(report["ended_at"])
     attempts, usage = report["attempts"], report["usage"]
     left_out = report.get("left_out") or {}
     values: dict[str, float | None] = {
         "supervise_success": int(success),
         "supervise_exit_code": report["exit_code"],
-        "supervise_start_timestamp_seconds": _epoch(report["started_at"]),
+        "supervise_start_timestamp_seconds": report_values.epoch(report["started_at"]),
         "supervise_end_timestamp_seconds": ended,
         "supervise_duration_seconds": report["duration"],
         "supervise_attempts": len(attempts),
@@ -109,8 +96,8 @@ def _samples(report: "Mapping[str, Any]", before: float) -> "Iterator[tuple[str,
     if attempts:
         last = attempts[-1]
         access = last["access"] and last["access"]["at"]
-        values["supervise_attempt_duration_seconds"] = _seconds(last["started_at"], last["ended_at"])
-        values["supervise_access_duration_seconds"] = _seconds(last["started_at"], access)
+        for what, end in (("attempt", last["ended_at"]), ("access", access)):
+            values[f"supervise_{what}_duration_seconds"] = report_values.seconds_between(last["started_at"], end)
     for outcome in OUTCOMES:
         yield "supervise_outcome", {"outcome": outcome}, int(report["outcome"] == outcome)
     for stream in STREAMS:
@@ -119,18 +106,6 @@ def _samples(report: "Mapping[str, Any]", before: float) -> "Iterator[tuple[str,
     for metric, value in values.items():
         if value is not None:
             yield metric, {}, value
-
-
-def _seconds(start: str, end: "str | None") -> "float | None":
-    """Return the seconds between two times of the report, 0 where the clock was set back; None without an end."""
-    return None if end is None else max(0.0, round(_epoch(end) - _epoch(start), 3))
-
-
-def _epoch(time: str) -> float:
-    """Return the epoch seconds of a time of the report."""
-    from datetime import datetime
-
-    return datetime.fromisoformat(time).timestamp()
 
 
 def _escaped(value: str) -> str:

@@ -50,7 +50,7 @@ def _admit(launched: Launched) -> None:
     if launched.info.result_files or values["events"]:
         from supervise.launch import files
 
-        checks = {"report": files.check_report, "metrics": files.check_metrics}
+        checks = {"report": files.check_report, "metrics": files.check_metrics, "junit": files.check_junit}
         for key in launched.info.result_files:
             _open(launched, key, checks[key])
         if values["events"]:

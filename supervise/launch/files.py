@@ -17,6 +17,11 @@ def check_metrics(path: str) -> "tuple[str, tuple[int, ...]]":
     return _checked("--metrics", path, may_write_in_place=False)
 
 
+def check_junit(path: str) -> "tuple[str, tuple[int, ...]]":
+    """Return why the file of `--junit` cannot be written, or ''; no file is opened."""
+    return _checked("--junit", path)
+
+
 def open_events(path: str) -> "tuple[str, tuple[int, ...]]":
     """Return why the file of `--events` cannot be opened, or '' and a descriptor of the file."""
     return _opened("--events", path)

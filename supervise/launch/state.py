@@ -55,7 +55,7 @@ RESERVE_BYTES = 4 << 20
 """Bytes of address space that are kept for the end of a run which is short of memory: for the modules that write that
 end into the report and the record, and for what these modules write.  The C library maps a block of this size by itself
 (mallopt(3), M_MMAP_THRESHOLD), unmaps the block when it is freed, and pages that are never touched cost nothing."""
-RESULT_FILES = ("report", "metrics")
+RESULT_FILES = ("report", "metrics", "junit")
 """The options of which each names a file that is written when the run ends."""
 SUSPECT_PARTS = ("passw", "token", "secret", "key", "://")
 """Marks of secrets: where the lower-case words have none, no rule finds a secret in them (a test holds them equal to

@@ -293,6 +293,10 @@ OPTIONS = (
         "When the run ends, replace FILE.prom by metrics of the run, for node_exporter's textfile collector.",
     ),
     Option(
+        RESULT, "junit", "", "path", "", "FILE",
+        "Write JUnit XML to FILE when the run ends, with a test case for each attempt.",
+    ),
+    Option(
         LOCK, "lock", "", "lock", "", "NAME|/PATH",
         "Run only one at a time: if another run of yours on this machine holds the lock NAME, name that run and exit "
         "with 75. /PATH is a lock file that several users can share.",

@@ -10,31 +10,37 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-MOST_METRICS_BYTES = 1 << 20
-"""Bytes of an earlier file of metrics that are read: supervise writes some five thousand."""
+MOST_BYTES_BEFORE = 1 << 20
+"""Bytes of an earlier file that are read: the metrics are some five thousand, and JUnit has the run's id first."""
 
 
 def write(option: str, path: str, report: "Mapping[str, Any]") -> "str | None":
     """Write the file of that option; return why it cannot be written, or None."""
     if option == "report":
         return report_file.write(path, report)
+    unfinished = f".supervise-{report['run_id']}-{option}"
+    if option == "junit":
+        from supervise.faces import junit
+
+        return report_file.write_bytes(path, unfinished, junit.text(report).encode())
     from supervise.faces import metrics
 
-    data = metrics.text(report, _metrics_before(path)).encode()
     # The collector would read a file that is written in place in part.
-    return report_file.write_bytes(path, f".supervise-{report['run_id']}-{option}", data, may_write_in_place=False)
+    data = metrics.text(report, _text_before(path)).encode()
+    return report_file.write_bytes(path, unfinished, data, may_write_in_place=False)
 
 
 def is_written(option: str, path: str, run_id: str) -> bool:
     """Return whether the file of that option, `metrics` or `junit`, holds the end of that run already."""
-    from supervise.faces import metrics
+    from supervise.faces import junit, metrics
 
-    return metrics.is_of(_metrics_before(path), run_id)
+    before = _text_before(path)
+    return junit.is_of(before, run_id) if option == "junit" else metrics.is_of(before, run_id)
 
 
-def _metrics_before(path: str) -> str:
+def _text_before(path: str) -> str:
     """Return the text of an earlier run; '' where there is none that can be read."""
     try:
-        return report_file.read(path, MOST_METRICS_BYTES).decode()
-    except (OSError, ValueError):
+        return report_file.read(path, MOST_BYTES_BEFORE).decode(errors="replace")
+    except OSError:
         return ""

@@ -29,6 +29,7 @@ def policy_of(values: Mapping[str, Any], outer_deadline: float | None = None) ->
     fields["extend_on"] = frozenset(values["extend_on"])
     fields["success_codes"] = frozenset(values["success_codes"])
     # A run without a reader needs no diagnosis, and its signal need not wait for a snapshot.
-    has_reader = not values["quiet"] or values["report"] or values["events"] or not values["no_record"]
+    has_file = values["report"] or values["junit"] or values["events"]
+    has_reader = not values["quiet"] or has_file or not values["no_record"]
     fields["diagnose"] = values["diagnose"] == "on" and bool(has_reader)
     return Policy(**fields)

@@ -1,48 +1,13 @@
 """The metrics are read back by Prometheus's own parser."""
 
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from supervise.core.outcome import OutcomeName
 from supervise.faces import metrics, report_shape
-
-START = {
-    "run_id": "20261129-010203-000001abcd",
-    "name": "night",
-    "command": ["/opt/x/backup", "--all"],
-    "cwd": "/",
-    "host": "h",
-    "pid": 7,
-    "started_at": "2026-11-29T01:02:03.000Z",
-}
-ENDED = 1795914133.5
-"""The end of the run, in epoch seconds."""
-
-
-def report_of(outcome: str = "completed", exit_code: int | None = 0, **changes: Any) -> dict[str, Any]:
-    """Return the report of a run of ten seconds."""
-    attempt = report_shape.attempt(
-        1,
-        8,
-        started_at="2026-11-29T01:02:03.250Z",
-        ended_at="2026-11-29T01:02:13.500Z",
-        outcome=outcome,
-        command_exit=None,
-        access={"at": "2026-11-29T01:02:04.250Z", "how": "output"},
-    )
-    whole = report_shape.report(
-        START,
-        report_shape.outcome(outcome, exit_code),
-        ended_at="2026-11-29T01:02:13.500Z",
-        duration=10.5,
-        command_exit=None,
-        access=attempt["access"],
-        attempts=[attempt],
-        usage=report_shape.usage(1.25, 4096, 10, 20, 0),
-    )
-    return {**whole, **changes}
+from tests.support.reports import ENDED, RUN_ID, report_of
 
 
 def parsed(text: str) -> dict[str, float]:
@@ -150,5 +115,5 @@ def test_without_a_name_the_label_is_that_of_the_command(word: str, name: str) -
 
 def test_the_first_line_names_the_run() -> None:
     text = metrics.text(report_of(), "")
-    assert metrics.is_of(text, START["run_id"])  # type: ignore[arg-type]  # the id is text
+    assert metrics.is_of(text, RUN_ID)
     assert not metrics.is_of(text, "20261129-010203-000001abc")

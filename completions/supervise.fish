@@ -186,6 +186,7 @@ complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_a
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -s d -l detach -d 'Print the id of the run and return as soon as the command runs. Its output goes only into the record'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l live -d 'While the command is silent, show on the terminal what the run is doing and how much time is left. The line disappears before the next output'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l heartbeat -x -d 'While the command is silent and its process tree is measurably active, say so on stderr each time this long has passed, for CI services that end a silent job. A command that hangs gets no such line'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l quiet-unless-failed -d 'Print nothing if the run succeeds. If it does not: the verdict, what was run, and the output (its last LINES lines)'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -s q -l quiet -d 'Print only errors and the final message'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -s v -l verbose -d 'Print more messages: the start, access, and every end'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l config -r -F -d 'Read the configuration from FILE instead of your own; /dev/null for none'

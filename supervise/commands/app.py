@@ -84,7 +84,7 @@ def main(words: list[str], environ: Mapping[str, str]) -> Request | invocation.I
     if row is None and (parts := subcommands.second_words(words[0])) and words[1:2] not in ([one] for one in HELP):
         refuse(f"{words[0]}: takes one of {', '.join(parts)}" + "".join(f", got {_shown([one])}" for one in words[1:2]))
     try:
-        given, command = _parse(["run", *words] if is_bare else words)
+        given, command = _parse(_with_implied_words(["run", *words] if is_bare else words))
         if row:
             return invocation.fill(row, given, command, _written(words, option_names(row.options)))
         if not command:
@@ -264,7 +264,7 @@ def _explain(error: Exception, names: Mapping[str, Option]) -> str:
     if name is None:
         return str(getattr(error, "message", error)).splitlines()[0]
     option = names.get(name)
-    if option is not None and not option.is_flag:
+    if option is not None and option.takes_next_word:
         return f"{name}: needs a value ({option.metavar})"
     if option is not None or name in HELP_AND_VERSION:
         return f"{name}: takes no value"
@@ -291,9 +291,21 @@ def _written(words: list[str], names: Mapping[str, Option]) -> dict[str, str]:
             name = word[:2]
         if option:
             written[option.key] = name
-            if not option.is_flag and word == name:
+            if option.takes_next_word and word == name:
                 next(rest, None)
     return written
+
+
+def _with_implied_words(words: list[str]) -> list[str]:
+    """Return the words with `=WORD` after each option that stands without its word; typer would take the next word."""
+    names, whole = option_names(), list(words)
+    number = 1
+    while words[:1] == ["run"] and number < len(whole) and whole[number].startswith("-") and whole[number] != "--":
+        option = names.get(whole[number])
+        if option and option.implied:
+            whole[number] += f"={option.implied}"
+        number += 2 if option and option.takes_next_word else 1
+    return whole
 
 
 def _no_such_command(words: list[str]) -> str:

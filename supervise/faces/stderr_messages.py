@@ -96,6 +96,13 @@ class StderrMessages:
             texts[-1] += f" ({moment.left_out} more before it)"
         return [PREFIX + clean(text) for text in texts]
 
+    def verdict(self, outcome: Outcome, moment: Moment) -> list[str]:
+        """Return how the run has ended, also where the command ended by itself, and what was run."""
+        texts = self._final(outcome, moment)
+        if not texts:
+            texts = [f"the command {outcome.name} after {phrases.measured(moment.t)} ({_codes(outcome)})"]
+        return [PREFIX + clean(text) for text in [*texts, f"it ran: {shell_words.command_line(self._command)}"]]
+
     def _at_any_verbosity(self, item: ReportItem, moment: Moment) -> list[str]:
         """Return errors and the final message."""
         match item:

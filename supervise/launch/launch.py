@@ -89,6 +89,10 @@ def _admit(launched: Launched) -> "TurnedAway | None":
         why = "without Linux's subreaper no end of its tree could be promised"
         raise Refusal(f"cannot run a command on {sys.platform}: {why}")
     request, values = launched.info.request, launched.info.values
+    if values["quiet_unless_failed"] is not None:
+        from supervise.text import stderr
+
+        stderr.hold()
     if request.hints and not values["quiet"]:
         from supervise.launch import run_record
 

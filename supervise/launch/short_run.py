@@ -83,6 +83,8 @@ def _plain_end(launched: Launched) -> "int | None":
         match message:
             case ("exited", status, at, False) if os.WIFEXITED(status):
                 code = os.WEXITSTATUS(status)
+                if code and launched.info.values["quiet_unless_failed"] is not None:
+                    return None
                 if launched.files.record is None:
                     return code
                 from supervise.launch import registration

@@ -27,7 +27,7 @@ class Streams:
         self.overlay: Overlay | None = None
         """The outlet of stderr with the line of --live over it; None where no line is drawn."""
         self.spool: Spool | None = None
-        """With --retry-output last: the output that is not shown yet."""
+        """The output that is not shown yet; None where all output is shown as it comes."""
         self.copier: Copier | None = None
         """What copies the output to the record and to the log; None where neither wants it."""
         self.kept: list[tuple[str, int]] = []

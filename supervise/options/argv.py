@@ -94,6 +94,8 @@ def take_options(rest: "list[str]", names: "Mapping[str, Option]") -> "dict[str,
             equals = value = word[2:]
         if option.is_flag:
             value = ON
+        elif not equals and option.implied:
+            value = option.implied
         elif not equals:
             if not rest:
                 return None

@@ -37,7 +37,8 @@ class Option:
 
     `kind` names the reader in `values.READERS`, and `default` is written as a user would write it. `value` is what that
     reader returns for the default, so that a run without options needs no reader. `kinds` returns the table of the
-    option's values if they have one; `{forms}` in the help becomes their list.
+    option's values if they have one; `{forms}` in the help becomes their list. `implied` is the word of an option that
+    stands without one; another word follows an equals sign then (`--option=WORD`), and is never the next word.
     """
 
     __slots__ = (
@@ -46,6 +47,7 @@ class Option:
         "_kinds",
         "aliases",
         "default",
+        "implied",
         "key",
         "kind",
         "metavar",
@@ -69,6 +71,7 @@ class Option:
         choices: "tuple[str, ...]" = (),
         kinds: "Callable[[], tuple[AccessKind, ...]] | None" = None,
         value: object = None,
+        implied: str = "",
     ) -> None:
         self.panel = panel
         self.name = name
@@ -80,6 +83,7 @@ class Option:
         self.aliases = aliases
         self._choices = choices
         self._kinds = kinds
+        self.implied = implied
         self.value = False if kind == "flag" else default if kind == "choice" else value
         self.key = name.replace("-", "_")
         """The name of the option in Python."""
@@ -103,6 +107,11 @@ class Option:
     def is_flag(self) -> bool:
         """Return whether the option takes no value on the command line."""
         return self.kind == "flag"
+
+    @property
+    def takes_next_word(self) -> bool:
+        """Return whether the word after the option is its value, where no equals sign gives one."""
+        return self.kind != "flag" and not self.implied
 
     @property
     def is_repeatable(self) -> bool:
@@ -410,6 +419,12 @@ OPTIONS = (
         OUTPUT, "heartbeat", "", "limit", "off", "DURATION",
         "While the command is silent and its process tree is measurably active, say so on stderr each time this long "
         "has passed, for CI services that end a silent job. A command that hangs gets no such line.",
+    ),
+    Option(
+        OUTPUT, "quiet-unless-failed", "", "lines", "off", "LINES",
+        "Print nothing if the run succeeds. If it does not: the verdict, what was run, and the output (its last "
+        "LINES lines).",
+        implied="whole",
     ),
     Option(
         OUTPUT, "quiet", "q", "flag", "", "",

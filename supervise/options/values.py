@@ -295,6 +295,15 @@ def read_slots(option: Option, word: str) -> int:
     return _whole(word)
 
 
+def read_lines(option: Option, word: str) -> "int | None":
+    """Return a number of lines from 1 on, 0 for all lines, or None for `off`."""
+    if word in OFF_WORDS or word == "whole":
+        return 0 if word == "whole" else None
+    if not (word.isascii() and word.isdigit()) or int(word) < 1:
+        raise _bad(word, "a number of lines from 1 on, whole or off")
+    return int(word)
+
+
 def read_names(option: Option, word: str) -> "tuple[str, ...]":
     """Return names of environment variables, which have commas between them (POSIX, XBD 8.1)."""
     parts = tuple(word.split(","))
@@ -360,6 +369,7 @@ READERS: "dict[str, Callable[[Option, str], object]]" = {
     "count": read_count,
     "slots": read_slots,
     "causes": read_causes,
+    "lines": read_lines,
     "names": read_names,
     "patterns": read_patterns,
     "flag": read_flag,

@@ -1,4 +1,4 @@
-"""Holds the output of an attempt that is shown only where no other attempt follows (`--retry-output last`).
+"""Holds output that is shown at the end or not at all: `--retry-output last`, `--quiet-unless-failed`.
 
 It is held in a file without a name, since it may be larger than memory.
 """
@@ -6,85 +6,241 @@ It is held in a file without a name, since it may be larger than memory.
 import _thread
 import errno
 import os
+from _collections import deque
 from typing import NoReturn
 
 from supervise.output.outlet import Outlet
 from supervise.text.stderr import reason_of
-from supervise.text.writer import write_all
 
 READ_BYTES = 1 << 18
 """Bytes of one read."""
+MAX_PIECES = 50_000
+"""Pieces of the latest output: two streams that take turns at each byte must not fill the memory."""
+
+
+class Piece:
+    """Bytes of one outlet that stand one after the other in the file."""
+
+    __slots__ = ("is_message", "outlet", "size")
+
+    def __init__(self, outlet: Outlet, size: int, is_message: bool) -> None:
+        self.outlet = outlet
+        self.size = size
+        self.is_message = is_message
 
 
 class Spool:
-    """The output of one attempt, in the order in which it came."""
+    """The held output, in the order in which it came; the middle of more than `most` bytes is left out.
 
-    def __init__(self) -> None:
-        """Make the file. Raises OSError."""
+    The first half of the file keeps the beginning, and the second half is a ring that keeps the latest bytes.
+    """
+
+    def __init__(self, most: int = 0) -> None:
+        """Make the file, which holds at most that many bytes; 0 for no bound. Raises OSError."""
         folder = os.environ.get("TMPDIR") or "/tmp"
         try:
             self._fd = os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
         except OSError:
             self._fd = os.memfd_create("supervise", os.MFD_CLOEXEC)
-        self._pieces: list[tuple[Outlet, int]] = []
+        self._most = most
+        self._head_bytes = most // 2
+        self._size = 0
+        """Bytes that were added so far, those left out included."""
+        self._head: list[Piece] = []
+        self._tail: deque[Piece] = deque()
+        self._tail_bytes = 0
+        self._left_out = 0
+        """Bytes of the middle that are left out."""
         self._guard = _thread.allocate_lock()
         self.is_through = False
-        """Nothing is held any more: no attempt can follow this one."""
+        """Nothing is held any more: what comes is shown at once."""
+        self.is_dropping = False
+        """Nothing is held and nothing is shown any more."""
         self.failure = ""
         """Why the output could not be shown; empty where its reader has left."""
 
-    def add(self, outlet: Outlet, data: "bytes | memoryview") -> None:
-        """Append the bytes of one stream to the file.
+    def add(self, outlet: Outlet, data: "bytes | memoryview", *, is_message: bool = False) -> None:
+        """Append the bytes of one stream to the file; `is_message` where they are supervise's own.
 
         Raises OSError.
         """
         with self._guard:
-            last = self._pieces[-1] if self._pieces else None
-            size = len(data)
-            write_all(self._fd, memoryview(data))
-            if last and last[0] is outlet:
-                self._pieces[-1] = outlet, last[1] + size
-            else:
-                self._pieces.append((outlet, size))
+            if self.is_dropping:
+                return
+            if self.is_through:
+                # The output was being shown when these bytes came.
+                outlet.write(data)
+                return
+            if self._most and len(self._head) >= MAX_PIECES:
+                self._head_bytes = min(self._head_bytes, self._size)
+            rest = memoryview(data)
+            while rest:
+                is_head = not self._most or self._size < self._head_bytes
+                begin = 0 if is_head else self._head_bytes
+                length = (self._head_bytes if is_head else self._most - self._head_bytes) if self._most else 0
+                offset = begin + ((self._size - begin) % length if length else self._size)
+                part = rest[: begin + length - offset] if length else rest
+                self._write_at(offset, part)
+                self._note(Piece(outlet, len(part), is_message), is_head=is_head)
+                self._size += len(part)
+                rest = rest[len(part) :]
+
+    def _write_at(self, offset: int, data: memoryview) -> None:
+        while data:
+            size = os.pwrite(self._fd, data, offset)
+            data, offset = data[size:], offset + size
+
+    def _note(self, piece: Piece, *, is_head: bool) -> None:
+        """Note whose the added bytes are; forget the oldest bytes of the ring, which these have replaced."""
+        pieces: list[Piece] | deque[Piece] = self._head if is_head else self._tail
+        last = pieces[-1] if pieces else None
+        if last and last.outlet is piece.outlet and last.is_message == piece.is_message:
+            last.size += piece.size
+        else:
+            pieces.append(piece)
+        if is_head:
+            return
+        self._tail_bytes += piece.size
+        while (surplus := self._tail_bytes - (self._most - self._head_bytes)) > 0 or len(self._tail) > MAX_PIECES:
+            oldest = self._tail[0]
+            cut = oldest.size if surplus <= 0 else min(surplus, oldest.size)
+            oldest.size -= cut
+            self._tail_bytes -= cut
+            self._left_out += cut
+            if not oldest.size:
+                self._tail.popleft()
 
     def forget(self) -> None:
         """Drop all held output: another attempt begins."""
         with self._guard:
-            self._pieces.clear()
-            os.lseek(self._fd, 0, os.SEEK_SET)
-            os.ftruncate(self._fd, 0)
+            self._forget()
 
-    def start_showing(self) -> "_thread.LockType":
-        """Start a thread that shows the held output; return a lock that the thread holds until it is done.
+    def _forget(self) -> None:
+        self._head.clear()
+        self._tail.clear()
+        self._size = self._tail_bytes = self._left_out = 0
+        os.ftruncate(self._fd, 0)
 
+    def drop(self) -> None:
+        """Drop all held output and all that is still to come."""
+        with self._guard:
+            self.is_dropping = True
+            self._forget()
+
+    def start_showing(self, lines: "int | None" = None) -> "_thread.LockType":
+        """Start a thread that shows the held output, or its last `lines` lines; return a lock held until it is done.
+
+        All messages are shown. What comes later is shown at once, when the thread is done.
         Raises RuntimeError where the system gives no more threads.
         """
         done = _thread.allocate_lock()
         done.acquire()
-        _thread.start_new_thread(self._show, (done,))
+        _thread.start_new_thread(self._show, (done, lines))
         return done
 
-    def _show(self, done: "_thread.LockType") -> None:
+    def _show(self, done: "_thread.LockType", lines: "int | None") -> None:
         try:
-            os.lseek(self._fd, 0, os.SEEK_SET)
-            gone: set[Outlet] = set()
-            for outlet, size in self._pieces:
-                self._show_piece(outlet, size, gone)
+            with self._guard:
+                held = self._held()
+                surplus = 0 if lines is None else self._bytes_before_last(lines, held)
+                gone: set[Outlet] = set()
+                for piece, offset in held:
+                    if piece is None:
+                        if not surplus:
+                            self._show_gap(gone)
+                        continue
+                    skipped = 0 if piece.is_message else min(surplus, piece.size)
+                    surplus -= skipped
+                    self._show_piece(piece.outlet, piece.size - skipped, offset + skipped, gone)
         except OSError as error:
             self.failure = reason_of(error)
         finally:
+            self.is_through = True
             done.release()
 
-    def _show_piece(self, outlet: Outlet, size: int, gone: "set[Outlet]") -> None:
-        """Write the next `size` bytes of the file to the outlet, unless its reader has left."""
-        while size and (data := os.read(self._fd, min(size, READ_BYTES))):
+    def _held(self) -> "list[tuple[Piece | None, int]]":
+        """Return the held pieces in order, each with its place in the stream of all bytes; None for the gap."""
+        held: list[tuple[Piece | None, int]] = []
+        at = 0
+        for piece in self._head:
+            held.append((piece, at))
+            at += piece.size
+        if self._left_out:
+            held.append((None, at))
+            at += self._left_out
+        for piece in self._tail:
+            held.append((piece, at))
+            at += piece.size
+        return held
+
+    def _bytes_before_last(self, lines: int, held: "list[tuple[Piece | None, int]]") -> int:
+        """Return how many of the held bytes of the command come before its last `lines` lines."""
+        total = sum(piece.size for piece, _ in held if piece and not piece.is_message)
+        counted = 0
+        feeds = 0
+        for piece, at in reversed(held):
+            if piece is None or piece.is_message:
+                continue
+            end = at + piece.size
+            while end > at:
+                begin = max(at, end - READ_BYTES)
+                data = self._read_whole(begin, end - begin)
+                if not counted and data.endswith(b"\n"):
+                    # The line feed at the very end closes the last line.
+                    feeds -= 1
+                feeds += data.count(b"\n")
+                if feeds >= lines:
+                    return total - counted - (len(data) - _place_after(data, feeds - lines + 1))
+                counted += len(data)
+                end = begin
+        return 0
+
+    def _read_at(self, at: int, size: int) -> bytes:
+        """Return up to `size` bytes from that place in the stream of all bytes, at least one.
+
+        Raises OSError.
+        """
+        if not self._most or at < self._head_bytes:
+            return os.pread(self._fd, min(size, self._head_bytes - at) if self._most else size, at)
+        length = self._most - self._head_bytes
+        offset = (at - self._head_bytes) % length
+        return os.pread(self._fd, min(size, length - offset), self._head_bytes + offset)
+
+    def _read_whole(self, at: int, size: int) -> bytes:
+        parts = []
+        while size and (data := self._read_at(at, size)):
+            parts.append(data)
+            at, size = at + len(data), size - len(data)
+        return b"".join(parts)
+
+    def _show_gap(self, gone: "set[Outlet]") -> None:
+        """Say how many bytes are left out here, on the stream whose bytes come next."""
+        outlet = self._tail[0].outlet
+        try:
+            if outlet not in gone:
+                outlet.write_line(b"supervise: %d bytes of the output are left out here\n" % self._left_out)
+        except BrokenPipeError:
+            gone.add(outlet)
+
+    def _show_piece(self, outlet: Outlet, size: int, at: int, gone: "set[Outlet]") -> None:
+        """Write `size` bytes from that place to the outlet, unless its reader has left."""
+        while size and (data := self._read_at(at, min(size, READ_BYTES))):
             size -= len(data)
+            at += len(data)
             try:
                 if outlet not in gone:
                     outlet.write(data)
             except BrokenPipeError:
                 # The reader of this stream has left; the other stream may still have one.
                 gone.add(outlet)
+
+
+def _place_after(data: bytes, count: int) -> int:
+    """Return the place after the line feed number `count` of the data."""
+    place = 0
+    for _ in range(count):
+        place = data.index(b"\n", place) + 1
+    return place
 
 
 class SpooledOutlet(Outlet):
@@ -102,8 +258,22 @@ class SpooledOutlet(Outlet):
         """
         if self._spool.is_through:
             self._outlet.write(data)
-        else:
+            return
+        with self.lock:
             self._spool.add(self._outlet, data)
+            self.at_line_start = data[-1] == 10
+
+    def write_line(self, line: bytes) -> None:
+        """Hold a message of supervise, or write it where nothing is held any more.
+
+        Raises OSError.
+        """
+        if self._spool.is_through:
+            self._outlet.write_line(line)
+            return
+        with self.lock:
+            self._spool.add(self._outlet, line if self.at_line_start else b"\n" + line, is_message=True)
+            self.at_line_start = True
 
     def splice(self, source: int, size: int) -> NoReturn:
         """Refuse the splice, since no byte may bypass the spool."""

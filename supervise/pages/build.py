@@ -10,6 +10,7 @@ def pages() -> dict[str, str]:
     """Return the text of every page, by its path in the checkout."""
     return {
         "man/supervise.1": fill("supervise.1", manual.parts() | {"VERSION": __version__}),
+        "man/supervise-cron.7": fill("supervise-cron.7", {"VERSION": __version__}),
         "completions/supervise.bash": fill("supervise.bash", completions.bash_parts()),
         "completions/_supervise": fill("_supervise", completions.zsh_parts()),
         "completions/supervise.fish": fill("supervise.fish", completions.fish_parts()),

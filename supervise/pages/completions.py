@@ -10,9 +10,9 @@ SIGNALS = ("TERM", "INT", "HUP", "QUIT", "KILL", "USR1", "USR2", "ABRT", "ALRM",
 PATHS = ("path", "prom")
 """The kinds of option whose value is the path of a file."""
 NAMES = option_names()
-SHORTS_WITH_VALUE = "".join(option.short for option in OPTIONS if not option.is_flag)
+SHORTS_WITH_VALUE = "".join(option.short for option in OPTIONS if option.takes_next_word)
 SHORT_FLAGS = "".join(option.short for option in OPTIONS if option.is_flag)
-WITH_VALUE = [name for name, option in NAMES.items() if not option.is_flag]
+WITH_VALUE = [name for name, option in NAMES.items() if option.takes_next_word]
 HELP_AND_VERSION = {"--help": "Show a help page and exit", "--version": "Show the version and exit"}
 
 
@@ -69,7 +69,7 @@ def _bash_subcommands() -> dict[str, str]:
     values = []
     for row in SUBCOMMANDS:
         for name, option in option_names(row.options).items():
-            if not option.is_flag:
+            if option.takes_next_word:
                 words = " ".join(words_for(option))
                 then = "_supervise_files" if option.kind in PATHS else f"_supervise_words {shlex.quote(words)}"
                 values.append(f"        '{row.name} {name}') {then}; return ;;")
@@ -108,7 +108,7 @@ def zsh_parts() -> dict[str, str]:
 
 def _zsh_specs(option: Option, names: list[str]) -> list[str]:
     described = "[" + _zsh_text(option.help) + "]"
-    value = "" if option.is_flag else f":{option.metavar}:{_zsh_action(option)}"
+    value = "" if not option.takes_next_word else f":{option.metavar}:{_zsh_action(option)}"
     excluded = "*" if option.is_repeatable else f"({' '.join(names)})"
     return [shlex.quote(excluded + _zsh_name(name, option) + described + value) for name in names]
 
@@ -138,7 +138,7 @@ def _zsh_subcommand(row: Subcommand) -> str:
 
 
 def _zsh_name(name: str, option: Option) -> str:
-    if option.is_flag:
+    if not option.takes_next_word:
         return name
     return name + ("=" if name.startswith("--") else "+")
 
@@ -210,7 +210,7 @@ def _fish_names(names: list[str]) -> list[str]:
 
 def _fish_value(option: Option) -> list[str]:
     words = " ".join(words_for(option))
-    if option.is_flag:
+    if not option.takes_next_word:
         return []
     if option.kind in PATHS:
         return ["-r", "-F"]

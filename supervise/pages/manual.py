@@ -75,6 +75,8 @@ def _option(option: Option, names: "dict[str, Option]") -> str:
 def _names(option: Option, known: "dict[str, Option]") -> str:
     names = [name for name, row in known.items() if row is option]
     value = f" \\fI{option.metavar}\\fR" if option.metavar else ""
+    if option.implied:
+        value = f"[=\\fI{option.metavar}\\fR]"
     return ", ".join(f"\\fB{_escaped(name)}\\fR" for name in names) + value
 
 

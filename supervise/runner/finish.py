@@ -45,7 +45,7 @@ def finish(runner: Runner) -> Outcome:
     seconds = WRITE_SECONDS if outcome.cause or outcome.exit is None else WRITE_SECONDS_AFTER_EXIT
     launched.files.bound_writing(seconds, launched.has_cancelling_signal)
     if launched.streams.spool:
-        outcome = runner.outcome = _show_held(launched, launched.streams.spool, runner.policy, outcome)
+        outcome = runner.outcome = _end_spool(runner, launched.streams.spool, outcome)
     if outcome.cause is None:
         runner.let_guardian_go()
     if launched.child.cgroup:
@@ -121,13 +121,28 @@ def _keep_output(launched: Launched) -> Literal["", "record", "dropped", "cut"]:
     return "record" if folder else "dropped"
 
 
-def _show_held(launched: Launched, spool: "Spool", policy: Policy, outcome: Outcome) -> Outcome:
-    """Show the output of the last attempt; return the outcome, which is another one where the output is not whole.
+def _end_spool(runner: Runner, spool: "Spool", outcome: Outcome) -> Outcome:
+    """Show the held output, or drop it where the run has succeeded and is to be silent; return the outcome."""
+    values, lines = runner.launched.info.values, None
+    if values["quiet_unless_failed"] is not None:
+        runner.notices.flush_messages()
+        if not outcome.exit_code:
+            spool.drop()
+            return outcome
+        runner.notices.show_verdict(outcome)
+        lines = values["quiet_unless_failed"] or None
+    return _show_held(runner.launched, spool, runner.policy, outcome, lines)
+
+
+def _show_held(
+    launched: Launched, spool: "Spool", policy: Policy, outcome: Outcome, lines: "int | None" = None
+) -> Outcome:
+    """Show the held output, or its last `lines` lines; return the outcome, another one if the output is not whole.
 
     The wait for the reader has no bound until a signal comes; where a limit or a signal ended the run, it takes
     `shutdown.CUT_DRAIN_SECONDS` at most.
     """
-    done = spool.start_showing()
+    done = spool.start_showing(lines)
     until = monotonic() + shutdown.CUT_DRAIN_SECONDS
     while not done.acquire(timeout=SIGNAL_POLL_SECONDS):
         if outcome.cause and monotonic() >= until:

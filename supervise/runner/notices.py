@@ -17,6 +17,7 @@ from supervise.faces.stderr_messages import StderrMessages, Verbosity
 from supervise.faces.throttle import Released, Throttle
 from supervise.launch import run_record
 from supervise.launch.state import Launched
+from supervise.output import outlet
 from supervise.output.outlet import Messenger, Outlet
 from supervise.records import result_files
 from supervise.runner.write_failures import WriteFailures
@@ -60,6 +61,8 @@ class Notices:
         """The number of events that found no room in the record."""
         self._throttle = Throttle()
         self._result_files = launched.info.result_files
+        self._shown_verdict: Outcome | None = None
+        """The outcome whose message was shown ahead of the held output."""
         self._launched = launched
         self._full_report = full_report_of(
             launched.info.run_id,
@@ -92,6 +95,22 @@ class Notices:
         else:
             self._write_all(released, now)
 
+    def show_verdict(self, outcome: Outcome) -> None:
+        """Write the verdict and what was run to stderr, ahead of the held output (`--quiet-unless-failed`)."""
+        t = self._now()
+        masked = self._mask(outcome)
+        assert isinstance(masked, Outcome)
+        lines = self._messages.verdict(masked, Moment(t, time() - (self._now() - t)))
+        verdict = Messenger(outlet.of_stdio()[1])
+        for line in lines:
+            verdict.say(os.fsencode(line) + b"\n")
+        verdict.flush(FLUSH_SECONDS)
+        self._shown_verdict = masked
+
+    def flush_messages(self) -> None:
+        """Wait for FLUSH_SECONDS until the messages so far are written, or held."""
+        self._people.flush(FLUSH_SECONDS)
+
     @property
     def due(self) -> float:
         """Return when a waiting item is due, in seconds of the run; infinity where none waits."""
@@ -105,7 +124,7 @@ class Notices:
         # The wall clock is read for each item: clocks are set, and machines sleep.  The two clocks are read one right
         # after the other: anything in between, on a busy machine, would move the absolute time.
         moment = Moment(t, time() - (self._now() - t), left_out)
-        for line in self._messages.lines(item, moment):
+        for line in self._messages.lines(item, moment) if item != self._shown_verdict else ():
             self._people.say(os.fsencode(line) + b"\n")
         if self._events or self._recorded:
             text = jsonl.line(item, moment, self._run_id)

@@ -11,6 +11,7 @@ from supervise.launch import short_run
 from supervise.launch.state import Launched
 from supervise.output import outlet
 from supervise.process import signals
+from supervise.text import stderr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,17 +36,23 @@ def start(launched: Launched) -> None:
     values = launched.info.values
     outlets: tuple[outlet.Outlet, outlet.Outlet] = outlet.of_stdio()
     overlay = spool = None
-    if values["live"] and (overlaid := _with_live_line(launched, outlets)):
+    is_held = values["quiet_unless_failed"] is not None
+    if values["live"] and not is_held and (overlaid := _with_live_line(launched, outlets)):
         outlets, overlay = overlaid, overlaid[1]
-    launched.streams.open_messages(outlets[1])
+    messages = outlets[1]
     if launched.info.is_detached:
         outlets = outlets[0], outlets[0]
-    elif values["retry_output"] == "last" and values["retries"]:
+    elif is_held or (values["retry_output"] == "last" and values["retries"]):
         from supervise.output.spool import Spool, SpooledOutlet
 
-        spool = Spool()
+        spool = Spool(values["log_max"] if is_held else 0)
         held = {outlet: SpooledOutlet(spool, outlet) for outlet in outlets}
         outlets = held[outlets[0]], held[outlets[1]]
+        if is_held:
+            messages = outlets[1]
+            for line in stderr.take_held():
+                messages.write_line(line)
+    launched.streams.open_messages(messages)
     launched.streams.open_outlets(outlets, overlay, spool, _copier_of(launched))
     start_pumps(launched)
 

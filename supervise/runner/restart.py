@@ -13,10 +13,11 @@ def start(launched: Launched, number: int, previous: str) -> None:
     """
     launched.streams.leave_attempt()
     launched.access.end_attempt()
-    if launched.streams.spool:
-        launched.streams.spool.forget()
-        # No attempt can follow the last one: its output is shown as it comes.
-        launched.streams.spool.is_through = number > launched.info.values["retries"]
+    values, spool = launched.info.values, launched.streams.spool
+    if spool and values["retry_output"] == "last":
+        spool.forget()
+        # No attempt can follow the last one: its output is shown as it comes, unless the end decides about that.
+        spool.is_through = number > values["retries"] and values["quiet_unless_failed"] is None
     stdio, tty = launch.open_stdio(launched)
     relay.start_pumps(launched)
     launched.child.change_environment(

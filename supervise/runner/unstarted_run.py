@@ -14,6 +14,7 @@ from supervise.launch.state import Launched
 from supervise.output import outlet
 from supervise.runner.notices import Notices
 from supervise.runner.settings import policy_of
+from supervise.text import stderr
 from supervise.text.signal_names import signal_name
 
 
@@ -24,8 +25,11 @@ def end(launched: Launched, why: TurnedAway) -> Outcome:
         return monotonic() - launched.info.started
 
     policy = policy_of(launched.info.values, launched.info.budget)
-    launched.open_streams().open_messages(outlet.of_stdio()[1])
+    messages = outlet.of_stdio()[1]
+    launched.open_streams().open_messages(messages)
     outcome = outcome_of(why, now(), policy)
+    for line in stderr.take_held() if outcome.exit_code else ():
+        messages.write_line(line)
     notices = Notices(launched, policy, now)
     notices.announce(outcome)
     notices.finish(Usage())

@@ -8,6 +8,21 @@ something to write, and has a fixed line for the case that no import succeeds an
 import os
 
 PREFIX = "supervise: "
+_held: "list[bytes] | None" = None
+"""The lines that wait for the end of the run (`--quiet-unless-failed`); None where each is written at once."""
+
+
+def hold() -> None:
+    """Keep the lines of `say_without_waiting` until the next line of `say` or a call of `take_held`."""
+    global _held
+    _held = []
+
+
+def take_held() -> "list[bytes]":
+    """Return the lines that were kept, and keep no more."""
+    global _held
+    held, _held = _held or [], None
+    return held
 
 
 def line(text: str, end: str = "\n") -> bytes:
@@ -25,7 +40,7 @@ def say(*texts: str, end: str = "\n") -> None:
     """
     from supervise.text.writer import write_all
 
-    lines = b"".join(line(text, end) for text in texts)
+    lines = b"".join([*take_held(), *(line(text, end) for text in texts)])
     try:
         write_all(2, lines)
     except OSError:
@@ -33,10 +48,13 @@ def say(*texts: str, end: str = "\n") -> None:
 
 
 def say_without_waiting(text: str) -> None:
-    """Write the text to stderr unless stderr is full: the command must not wait for a reader of stderr."""
+    """Write the text to stderr unless stderr is full: the command must not wait for its reader. `hold` keeps it."""
     import select
 
     said = line(text)
+    if _held is not None:
+        _held.append(said)
+        return
     poll = select.poll()
     poll.register(2, select.POLLOUT)
     try:

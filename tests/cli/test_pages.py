@@ -70,7 +70,8 @@ def test_the_man_page_has_every_option_with_its_names_once_and_in_order():
     expected = []
     for option in OPTIONS:
         names = ", ".join(name for name, row in option_names().items() if row is option)
-        expected.append(f"{names} {option.metavar}".rstrip())
+        value = f"[={option.metavar}]" if option.implied else f" {option.metavar}".rstrip()
+        expected.append(names + value)
     assert named == [*expected, "--help", "--version"]
 
 

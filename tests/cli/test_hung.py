@@ -206,6 +206,7 @@ def other_places(dead: Dead) -> dict[str, tuple[list[str], dict[str, str]]]:
     """Return words and variables of runs that touch the dead folder for another file than the command."""
     return {
         "report": (["--report", f"{dead.folder}/r"], {}),
+        "metrics": (["--metrics", f"{dead.folder}/m.prom"], {}),
         "log": (["--log", f"{dead.folder}/l"], {}),
         "events": (["--events", f"{dead.folder}/e"], {}),
         "lock": (["--lock", f"{dead.folder}/k"], {}),
@@ -218,7 +219,7 @@ def other_places(dead: Dead) -> dict[str, tuple[list[str], dict[str, str]]]:
 
 @pytest.mark.alone
 @pytest.mark.parametrize(
-    "what", ["report", "log", "events", "lock", "config", "XDG_CONFIG_HOME", "HOME", "all of them"]
+    "what", ["report", "metrics", "log", "events", "lock", "config", "XDG_CONFIG_HOME", "HOME", "all of them"]
 )
 def test_a_limit_holds_where_a_named_file_or_the_configuration_hangs(supervise: Place, dead: Dead, what: str) -> None:
     words, env = other_places(dead)[what]

@@ -79,11 +79,14 @@ def test_each_end_has_metrics(supervise: Place, words: tuple[str, ...], outcome:
     assert (found[outcome], found["exit_code"]) == (1, ended.code)
 
 
-def test_a_run_without_its_lock_has_metrics(supervise: Place) -> None:
+@pytest.mark.parametrize(("more", "code"), [((), 75), (("--if-busy", "skip"), 0)])
+def test_a_run_without_its_lock_is_no_success(supervise: Place, more: tuple[str, ...], code: int) -> None:
     holder = supervise.start("--lock", "x", "--", *child(f"mark={supervise.file('up')}", "stay"))
     wait_for_file(supervise.file("up"))
-    assert supervise("--metrics", "x.prom", "--lock", "x", "--", "true").code == 75
-    assert read(supervise.file("x.prom"))["busy"] == 1
+    assert supervise("--metrics", "x.prom", "--lock", "x", *more, "--", "true").code == code
+    found = read(supervise.file("x.prom"))
+    assert (found["busy"], found["exit_code"], found["success"]) == (1, code, 0)
+    assert found["last_success_timestamp_seconds"] == 0
     holder.send(signal.SIGTERM)
     holder.wait()
 
@@ -131,11 +134,15 @@ def test_a_reader_finds_whole_files_alone(supervise: Place) -> None:
 
     reader = threading.Thread(target=look)
     reader.start()
-    for _ in range(5):
-        assert supervise("--metrics", "folder/x.prom", "--no-record", "--", "true", report=False).code == 0
-    wait_until(lambda: reads > 10_000)
-    ended.set()
-    reader.join()
+    runs = 0
+    try:
+        while runs < 5 or (reads < 10_000 and runs < 100):
+            assert supervise("--metrics", "folder/x.prom", "--no-record", "--", "true", report=False).code == 0
+            runs += 1
+    finally:
+        ended.set()
+        reader.join()
+    assert reads >= 10_000
     assert flaws == []
 
 

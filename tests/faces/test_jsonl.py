@@ -27,7 +27,7 @@ from supervise.core.events import (
 )
 from supervise.core.outcome import Cause, Exit, Outcome
 from supervise.faces import jsonl
-from supervise.faces.report_items import CommandMessage, Moment, ReportItem, Stragglers, Trouble
+from supervise.faces.report_items import CommandMessage, Heartbeat, Moment, ReportItem, Stragglers, Trouble
 from tests.support import examples
 from tests.support.examples import COMPILER, HANGING, HANGING_FIELDS, NOW, SUDO, validator
 
@@ -200,6 +200,12 @@ def test_internal_items_are_no_events() -> None:
     assert jsonl.line(Cancel(15, 1.0), NOW, "a-1") is None
 
 
+def test_a_heartbeat_is_no_event() -> None:
+    """It is for people alone."""
+    activity = examples.Activity(frozenset({"cpu"}), 50.0, ProcessCpu(7, 1, "cc1plus", 1.0))
+    assert jsonl.line(Heartbeat(60.0, activity), NOW, "a-1") is None
+
+
 def test_a_name_that_is_not_utf_8_is_marked() -> None:
     activity = examples.Activity(frozenset({"cpu"}), 50.0, ProcessCpu(7, 1, "a\udcff\n", 1.0))
     line = jsonl.line(Warned("completion", 10.0, 10.0, 610.0, activity), NOW, "a-1")
@@ -208,7 +214,7 @@ def test_a_name_that_is_not_utf_8_is_marked() -> None:
 
 
 @examples.unhurried
-@given(examples.heard, examples.moment)
+@given(examples.heard.filter(lambda item: not isinstance(item, Heartbeat)), examples.moment)
 def test_every_event_is_one_line_and_valid(item: ReportItem, moment: Moment) -> None:
     line = jsonl.line(item, moment, "a-1")
     assert line is not None

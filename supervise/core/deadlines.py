@@ -131,7 +131,11 @@ class Deadline:
 
 def run_deadlines(policy: Policy) -> tuple[Deadline, ...]:
     """Return the deadlines of the whole run, in the order in which they win an exact tie. They count from its begin."""
-    limits: list[tuple[Limit, float | None]] = [("outer", policy.outer_deadline), ("total", policy.total_timeout)]
+    limits: list[tuple[Limit, float | None]] = [
+        ("outer", policy.outer_deadline),
+        ("runner", policy.runner_deadline),
+        ("total", policy.total_timeout),
+    ]
     return tuple(
         Deadline(name, 0.0, limit, tuple(mark for mark in policy.warn_at if mark < limit))
         for name, limit in limits

@@ -37,7 +37,7 @@ class ExitCode(IntEnum):
     TRY_AGAIN = (
         75,
         "try again later",
-        "EX_TEMPFAIL of sysexits.h: the lock is held by another run, or the time of an outer run was over.",
+        "EX_TEMPFAIL of sysexits.h: the lock is held by another run, or the time of an outer run or a CI job was over.",
     )
     ACCESS_TIMEOUT = 122, "access timeout", "The command did not come up in time."
     IDLE_TIMEOUT = 123, "idle timeout", "The command went silent."
@@ -78,8 +78,9 @@ def _stopped(cause: Cause, exit: Exit | None) -> Outcome:
             return Outcome(cause.kind, ExitCode.IDLE_TIMEOUT, cause, exit)
         case "completion_timeout":
             return Outcome(cause.kind, ExitCode.COMPLETION_TIMEOUT, cause, exit)
-        case "outer_deadline":
-            # The limit is that of the outer run, so this is no timeout: with more time the command can go on.
+        case "outer_deadline" | "runner_deadline":
+            # The limit is that of the outer run or the CI job, so this is no timeout: with more time the command can go
+            # on.
             return Outcome("resumable", ExitCode.TRY_AGAIN, cause, exit, reason=cause.kind)
         case "cancelled":
             signal = cause.signal or 0

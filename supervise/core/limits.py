@@ -1,7 +1,6 @@
 """What an attempt does until it has a cause: its start, access, its due deadlines and the question before a verdict."""
 
 from dataclasses import replace
-from typing import Literal
 
 from supervise.core import deadline_extension, shutdown, warning_times
 from supervise.core.attempt import Attempt, Phase, Question
@@ -29,7 +28,7 @@ from supervise.core.events import (
     TakeSample,
     Tick,
 )
-from supervise.core.outcome import Cause
+from supervise.core.outcome import Cause, TimeoutKind
 from supervise.core.policy import Limit
 
 ANSWER_BOUND_SECONDS = 0.050
@@ -41,12 +40,13 @@ CANCELLED_START_SECONDS = 0.1
 """Seconds after a cancellation for which the machine waits for a command that does not exist yet."""
 UNSTARTED_REASON = "the command had not been started"
 STUCK_REASON = "the command says that it is stuck (WATCHDOG=trigger)"
-CAUSE_OF_LIMIT: dict[Limit, Literal["access_timeout", "completion_timeout", "idle_timeout", "outer_deadline"]] = {
+CAUSE_OF_LIMIT: dict[Limit, TimeoutKind] = {
     "access": "access_timeout",
     "completion": "completion_timeout",
     "idle": "idle_timeout",
     "total": "completion_timeout",
     "outer": "outer_deadline",
+    "runner": "runner_deadline",
 }
 
 

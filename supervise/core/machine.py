@@ -31,8 +31,8 @@ HANDLERS below them says which function handles each event in each phase.
     3.2 If unread bytes are in the pipe, the idle limit restarts: supervise was slow, the command was not silent.
     3.3 Otherwise the deadline moves, if the tree is active and the cap of the extensions has room.
     3.4 Otherwise the deadline is the cause of the end.
-    3.5 Of several due deadlines the earliest is decided first; at a tie the order is outer, total, access, completion,
-        idle.
+    3.5 Of several due deadlines the earliest is decided first; at a tie the order is outer, runner, total, access,
+        completion, idle.
 
 4. Messages of the command (sd_notify(3))
 
@@ -82,7 +82,8 @@ HANDLERS below them says which function handles each event in each phase.
 
 9. Deadlines of the run
 
-    9.1 The total limit, and the end of an outer run's time, are in force in every attempt and in every back-off.
+    9.1 The total limit, and the end of the time of an outer run or a CI job, are in force in every attempt and in every
+        back-off.
     9.2 They bound all other deadlines. Neither activity nor the user moves them. At a tie they are the cause.
     9.3 One that falls due in a back-off ends the run; there is no command to ask about.
 

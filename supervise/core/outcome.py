@@ -11,6 +11,10 @@ OutcomeName = Literal[
 ]  # fmt: skip
 
 
+TimeoutKind = Literal["access_timeout", "idle_timeout", "completion_timeout", "outer_deadline", "runner_deadline"]
+"""The causes that a limit has."""
+
+
 @dataclass(frozen=True, slots=True)
 class Exit:
     """How the command's own process ended: with `code`, or by `signal`, and whether it dumped core.
@@ -27,7 +31,7 @@ class Exit:
 class Cause:
     """Why supervise has ended a run that had not ended by itself. A cause is set once and never re-worded."""
 
-    kind: Literal["access_timeout", "idle_timeout", "completion_timeout", "outer_deadline", "cancelled", "spawn_failed"]
+    kind: TimeoutKind | Literal["cancelled", "spawn_failed"]
     at: float
     limit: Limit | None = None
     limit_seconds: float | None = None

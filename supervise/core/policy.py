@@ -5,8 +5,11 @@ from typing import Literal
 
 Stream = Literal["stdout", "stderr", "both"]
 """`both` means that stdout and stderr of the command are one pipe."""
-Limit = Literal["access", "completion", "idle", "total", "outer"]
-"""`total` is the limit of all attempts together, `outer` that of the run around this one."""
+Limit = Literal["access", "completion", "idle", "total", "outer", "runner"]
+"""`total` is the limit of all attempts together, `outer` that of the run around this one, `runner` that of
+the CI job."""
+LIMITS_OF_RUN: tuple[Limit, ...] = ("total", "outer", "runner")
+"""The limits that all attempts share: after one of them no other attempt follows."""
 SpawnFailure = Literal["not_found", "not_executable", "error"]
 """Why the command does not exist: its file was not found, could not be executed, or the system had no process for it.
 """
@@ -59,6 +62,8 @@ class Policy:
     """The limit of all attempts and the waits between them, from the begin of the run."""
     outer_deadline: float | None = None
     """When the time that an outer run leaves to this run is over, in seconds since this run began."""
+    runner_deadline: float | None = None
+    """When the time that a CI job leaves to this run is over, in seconds since this run began."""
 
     preserve_status: bool = False
     success_codes: frozenset[int] = frozenset({0})

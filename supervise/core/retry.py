@@ -17,7 +17,7 @@ from supervise.core.events import (
     Tick,
 )
 from supervise.core.outcome import Cause, Outcome, OutcomeName
-from supervise.core.policy import Policy, RetryOn
+from supervise.core.policy import LIMITS_OF_RUN, Policy, RetryOn
 
 JITTER_SHARE = 0.25
 """The part of a delay that chance may take off, so that runs which failed together do not all come back together."""
@@ -57,7 +57,7 @@ def is_wanted(attempt: Attempt, outcome: Outcome, now: float) -> bool:
         return False
     if deadlines.earliest(attempt.run_deadlines) <= now:
         return False
-    if outcome.cause and outcome.cause.limit in ("total", "outer"):
+    if outcome.cause and outcome.cause.limit in LIMITS_OF_RUN:
         return False
     return _is_named(policy, outcome)
 
@@ -72,9 +72,7 @@ def why_not(attempt: Attempt, outcome: Outcome, now: float) -> Literal["", "caus
     is_over = outcome.name in ("completed", "cancelled") or _is_cancelled(attempt) or attempt.is_unstarted
     if is_over or attempt.number > policy.retries:
         return ""
-    if deadlines.earliest(attempt.run_deadlines) <= now or (
-        outcome.cause and outcome.cause.limit in ("total", "outer")
-    ):
+    if deadlines.earliest(attempt.run_deadlines) <= now or (outcome.cause and outcome.cause.limit in LIMITS_OF_RUN):
         return "time"
     if not _is_named(policy, outcome):
         return "cause"

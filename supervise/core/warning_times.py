@@ -3,8 +3,9 @@
 from supervise.core.attempt import Attempt, Phase
 from supervise.core.deadlines import Deadline
 from supervise.core.events import Action, Announce, SignalRoot, Warned
+from supervise.core.policy import LIMITS_OF_RUN
 
-LIMITS_WITH_WARN_SIGNAL = ("completion", "total", "outer")
+LIMITS_WITH_WARN_SIGNAL = ("completion", *LIMITS_OF_RUN)
 """The limits whose warnings send --warn-signal: a command can prepare for their deadline."""
 
 

@@ -25,7 +25,7 @@ from supervise.core.events import (
     Warned,
 )
 from supervise.core.outcome import Cause, Outcome
-from supervise.core.policy import Policy
+from supervise.core.policy import LIMITS_OF_RUN, Policy
 from supervise.core.retry import RETRY_ON_OF_OUTCOME as RETRIED
 from supervise.faces import phrases
 from supervise.faces.report_items import (
@@ -76,6 +76,8 @@ class StderrMessages:
         """Number of processes of this attempt that could not be killed."""
         self._next_attempt = 0
         """The number of the attempt that is to come; 0 while an attempt runs."""
+        self._knows_job_end = False
+        """The reader has been told until when the CI job lets the run go on."""
 
     def lines(self, item: ReportItem, moment: Moment) -> list[str]:
         """Return the messages for the item: whole lines without their ends, often none."""
@@ -145,7 +147,7 @@ class StderrMessages:
     def _if_verbose(self, item: ReportItem, moment: Moment) -> list[str]:
         match item:
             case Started(pid):
-                return [f"started: pid {pid}: {shell_words.command_line(self._command)}"]
+                return [f"started: pid {pid}: {shell_words.command_line(self._command)}", *self._job_end(moment)]
             case Access(at, how):
                 return [f"access after {phrases.measured(at)}: {how}"]
             case ProbeFailed(_, why):
@@ -166,6 +168,14 @@ class StderrMessages:
             case Outcome() if not self._final(item, moment):
                 return [f"{item.name} ({_codes(item)})"]
         return []
+
+    def _job_end(self, moment: Moment) -> list[str]:
+        """Return until when the CI job lets the run go on, at the first start alone."""
+        end = self._policy.runner_deadline
+        if end is None or self._knows_job_end:
+            return []
+        self._knows_job_end = True
+        return [f"the CI job leaves this run {phrases.measured(end - moment.t)}, until {_time(end, moment)}"]
 
     def _warning(self, item: Warned, moment: Moment) -> str:
         """Return which limit is near, the time that is left, the time of the deadline, and what will happen then."""
@@ -238,12 +248,14 @@ def _verdict(cause: Cause) -> str:
     """Return the cause and what has happened, for the announcement of a verdict."""
     limit = phrases.duration(cause.limit_seconds or 0)
     match cause:
-        case Cause(is_unstarted=True) if cause.limit and cause.limit not in ("total", "outer"):
+        case Cause(is_unstarted=True) if cause.limit and cause.limit not in LIMITS_OF_RUN:
             return f"{phrases.cause(cause)}: not started after {limit}"
         case Cause("completion_timeout", limit="total"):
             return f"{phrases.cause(cause)}: the total of {limit} is used up"
         case Cause("outer_deadline"):
             return f"{phrases.cause(cause)}: the run around this one leaves no more time"
+        case Cause("runner_deadline"):
+            return f"{phrases.cause(cause)}: the rest of the CI job's time is its margin"
         case Cause("completion_timeout"):
             return f"{phrases.cause(cause)}: ran longer than {limit}"
         case Cause("idle_timeout"):
@@ -292,6 +304,8 @@ def _final(outcome: Outcome, moment: Moment) -> list[str]:
         return [outcome.reason or (cause.reason if cause else "") or outcome.name.replace("_", " ")]
     if cause is None:
         return []
+    if cause.kind == "runner_deadline" and cause.is_unstarted:
+        return [f"{phrases.cause(cause)}: {cause.reason} ({_codes(outcome)})"]
     what = cause.reason if cause.is_unstarted else "the command was stopped"
     return [f"{phrases.cause(cause)}: {what} after {phrases.measured(moment.t)} ({_codes(outcome)})"]
 

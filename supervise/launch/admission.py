@@ -55,11 +55,9 @@ def _admit(launched: Launched) -> None:
             _open(launched, key, checks[key])
         if values["events"]:
             launched.files.open_events(_open(launched, "events", files.open_events))
-    if DEADLINE in os.environ:
-        from supervise.launch import budget
-
+    if values["runner_margin"] or DEADLINE in os.environ:
         # The budget bounds the wait for a lock, too.
-        launched.info.set_budget(budget.from_outer_run(values["kill_after"], launched.info.started_at))
+        _take_budget(launched)
     if values["start_jitter"]:
         _wait_for_start(launched)
     if values["lock"]:
@@ -133,11 +131,29 @@ def _wait_for_start(launched: Launched) -> None:
         from supervise.launch import run_record
 
         run_record.warn(f"starting in {seconds:.1f}s (--start-jitter)")
-    # No wait outlasts what an outer run has left: then its deadline ends this run.
-    number = signal_wait.wait(seconds if info.budget is None else min(seconds, info.budget), cancelling)
+    # No wait outlasts what an outer run or a CI job has left: then its deadline ends this run.
+    bound = info.first_budget()
+    number = signal_wait.wait(seconds if bound is None else min(seconds, bound), cancelling)
     if number:
         raise TurnedAway("while it waited for its start (--start-jitter)", number)
     info.start_clocks()
+
+
+def _take_budget(launched: Launched) -> None:
+    """Note the run's part of the time of an outer run and of a CI job.
+
+    Raises TurnedAway where no more than the margin is left of the job.
+    """
+    from supervise.launch import budget
+
+    info = launched.info
+    margin, kill_after = info.values["runner_margin"], info.values["kill_after"]
+    if not margin or budget.is_in_outer_run():
+        info.set_budget(budget.from_outer_run(kill_after, info.started_at))
+    if margin:
+        info.set_job_budget(budget.from_ci_job(margin, kill_after, info.started_at))
+        if info.job_budget == 0:
+            raise TurnedAway("only the margin is left of the CI job, so the command was not started", is_limit=True)
 
 
 def _take_lock(launched: Launched) -> None:
@@ -149,7 +165,7 @@ def _take_lock(launched: Launched) -> None:
 
     info = launched.info
     try:
-        taken = lock.take(info.values, info.run_id, lock.cancelling(), info.budget, launched.files.events)
+        taken = lock.take(info.values, info.run_id, lock.cancelling(), info.first_budget(), launched.files.events)
     except lock.UnlockableError as error:
         raise Refusal(str(error)) from None
     launched.files.hold_lock(taken)

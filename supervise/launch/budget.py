@@ -1,4 +1,4 @@
-"""This run's part of the time that an outer run has left, where supervise runs inside of supervise."""
+"""This run's part of the time that is left around it: of an outer run of supervise, and of a CI job."""
 
 import os
 
@@ -9,6 +9,11 @@ HEADWAY_SECONDS = 1.0
 """Seconds, beside the grace of this run, by which this run ends before the outer run's deadline."""
 
 
+def is_in_outer_run() -> bool:
+    """Return whether supervise runs inside of supervise, so that the deadline in the environment is the outer run's."""
+    return bool(os.environ.get("SUPERVISE_RUN_ID"))
+
+
 def from_outer_run(kill_after: float, now: float) -> "float | None":
     """Return the seconds from `now` on that this run may take; None where no outer run bounds it.
 
@@ -16,10 +21,31 @@ def from_outer_run(kill_after: float, now: float) -> "float | None":
     in seconds since the epoch, as the deadline in the environment is.  A deadline that has passed bounds nothing: the
     outer run is over and has left this one behind, or got more time by hand, or this run is its clean-up.
     """
-    try:
-        left = float(os.environ[DEADLINE]) - now
-    except (LookupError, ValueError):
-        return None
+    left = _deadline() - now
     if not 0 < left < LONGEST_DURATION_SECONDS:
         return None
     return left - min(kill_after + HEADWAY_SECONDS, left / 2)
+
+
+def from_ci_job(margin: float, kill_after: float, now: float) -> "float | None":
+    """Return the seconds from `now` on that this run may take; None where no end of a CI job is known.
+
+    The run leaves the last `margin` seconds to the rest of the job.  Its own end is a part of them, or begins earlier
+    where `kill_after` needs more.  The result is 0 where no more than the margin is left.  `now` is in seconds since
+    the epoch.  An end that has passed bounds nothing: this run is the job's clean-up.
+    """
+    from supervise.launch import ci_job
+
+    ends = [*ci_job.ends(os.environ, now), *([] if is_in_outer_run() else [_deadline()])]
+    left = min((end - now for end in ends if 0 < end - now < LONGEST_DURATION_SECONDS), default=None)
+    if left is None:
+        return None
+    return 0.0 if left <= margin else left - max(margin, min(kill_after + HEADWAY_SECONDS, left / 2))
+
+
+def _deadline() -> float:
+    """Return the deadline in the environment, in seconds since the epoch; 0 where there is none."""
+    try:
+        return float(os.environ[DEADLINE])
+    except (LookupError, ValueError):
+        return 0.0

@@ -104,7 +104,8 @@ def _admit(launched: Launched) -> "TurnedAway | None":
 
         run_record.warn(request.notice)
     has_files = launched.info.result_files or values["events"] or values["log"]
-    if has_files or values["lock"] or values["start_jitter"] or DEADLINE in os.environ:
+    waits = values["lock"] or values["start_jitter"]
+    if has_files or waits or values["runner_margin"] or DEADLINE in os.environ:
         from supervise.launch import admission
 
         return admission.admit(launched)

@@ -84,6 +84,8 @@ class RunInfo:
         self.run_id = _id_of(self.started_at)
         self.budget: float | None = None
         """The second of the run at which its part of an outer run's time is over; None without an outer run."""
+        self.job_budget: float | None = None
+        """The second of the run at which its part of a CI job's time is over; None where no end of a job is known."""
         if began is not None and self.started - began > START_DELAY_SECONDS:
             # The configuration came late, or did not come.  The limits count from the call.
             self.started_at -= self.started - began
@@ -111,11 +113,21 @@ class RunInfo:
         """Bound the run by its part of an outer run's time; None where there is no outer run."""
         self.budget = seconds
 
+    def set_job_budget(self, seconds: "float | None") -> None:
+        """Bound the run by its part of a CI job's time; None where no end of a job is known."""
+        self.job_budget = seconds
+
+    def first_budget(self) -> "float | None":
+        """Return the second of the run at which the time around it is over; None where nothing bounds it."""
+        return min((one for one in (self.budget, self.job_budget) if one is not None), default=None)
+
     def start_clocks(self) -> None:
         """Begin the run's times now, after a wait for its lock.  The wait has used up a part of the budget."""
         waited_since, self.started, self.started_at = self.started, monotonic(), time()
         if self.budget is not None:
             self.budget -= self.started - waited_since
+        if self.job_budget is not None:
+            self.job_budget -= self.started - waited_since
 
     def drop_option(self, key: str) -> None:
         """Go on as if that option had no value: its file does not answer."""
@@ -142,7 +154,8 @@ class RunInfo:
         """Return the first limit of the run, in seconds of the run; infinity where there is none."""
         values = self.values
         first = values["timeout"] if values["access_timeout"] is None else values["access_timeout"]
-        return min((limit for limit in (first, self.budget, values["total_timeout"]) if limit is not None), default=inf)
+        bounds = (first, self.budget, self.job_budget, values["total_timeout"])
+        return min((limit for limit in bounds if limit is not None), default=inf)
 
 
 class Child:

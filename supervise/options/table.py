@@ -169,6 +169,11 @@ OPTIONS = (
         value=0.0,
     ),
     Option(
+        LIMITS, "runner-margin", "", "limit", "off", "DURATION",
+        "Stop (75, resumable) this long before the end of the CI job where the job tells its end (GitLab, Buildkite, "
+        "or SUPERVISE_DEADLINE), so that the rest of the job has time; 75 at once if no more is left.",
+    ),
+    Option(
         ACCESS, "access-on", "", "evidences", "", "SIGN",
         "The sign that the command is up: {forms}. Repeat the option for several signs; the first one seen counts. "
         "Without the option, the sign is output.",

@@ -18,7 +18,7 @@ EXIT_CODES = (
     (
         ExitCode.TRY_AGAIN.shown,
         "resumable",
-        "The command ended by itself with 75 (EX_TEMPFAIL: try again later), or the time of an outer run was over.",
+        "The command ended by itself with 75 (EX_TEMPFAIL: try again later), or the time around it was over.",
     ),
     (
         ExitCode.TRY_AGAIN.shown,

@@ -24,7 +24,7 @@ def end(launched: Launched, why: TurnedAway) -> Outcome:
     def now() -> float:
         return monotonic() - launched.info.started
 
-    policy = policy_of(launched.info.values, launched.info.budget)
+    policy = policy_of(launched.info.values, launched.info.budget, launched.info.job_budget)
     messages = outlet.of_stdio()[1]
     launched.open_streams().open_messages(messages)
     outcome = outcome_of(why, now(), policy)
@@ -36,6 +36,13 @@ def end(launched: Launched, why: TurnedAway) -> Outcome:
     return outcome
 
 
+def _with_reason(outcome: Outcome, why: str) -> Outcome:
+    """Return the outcome with that reason; the deadline of a CI job keeps its word, by which programs know it."""
+    if outcome.cause and outcome.cause.kind == "runner_deadline":
+        return replace(outcome, cause=replace(outcome.cause, reason=why))
+    return replace(outcome, reason=why)
+
+
 def outcome_of(why: TurnedAway, at: float, policy: Policy) -> Outcome:
     """Return the outcome of a run that was turned away at that second: busy, or cancelled where a signal came."""
     if why.is_limit:
@@ -44,7 +51,7 @@ def outcome_of(why: TurnedAway, at: float, policy: Policy) -> Outcome:
         machine.handle(Tick(), max(at, machine.wake_at))
         for action in machine.handle(Emptied(), max(at, machine.wake_at)):
             if isinstance(action, Settle):
-                return replace(action.outcome, reason=why.why)
+                return _with_reason(action.outcome, why.why)
     if not why.signal:
         return Outcome("busy", 0 if why.is_skip else ExitCode.TRY_AGAIN, reason=why.why)
     source = f"signal {signal_name(why.signal)}"

@@ -116,6 +116,7 @@ POLICIES = st.builds(
     retry_if_silent=st.booleans(),
     total_timeout=st.none() | st.floats(0.01, 100),
     outer_deadline=st.none() | st.floats(-1, 100),
+    runner_deadline=st.none() | st.floats(-1, 100),
 )
 TIMES = st.floats(0, 100)
 ANY_EVENT = st.sampled_from(EVENTS) | st.one_of(

@@ -83,6 +83,7 @@ POLICIES = st.builds(
     drain=st.sampled_from([0.0, 2.0]),
     total_timeout=st.sampled_from([None, None, 30.0, 100.0]),
     outer_deadline=st.sampled_from([None, None, 15.0, 60.0]),
+    runner_deadline=st.sampled_from([None, None, None, 15.0]),
 )
 RETRY_POLICIES = st.builds(
     Policy,
@@ -104,9 +105,10 @@ RETRY_POLICIES = st.builds(
     retry_if_silent=st.sampled_from([False, False, True]),
     total_timeout=st.sampled_from([None, None, 60.0]),
     outer_deadline=st.sampled_from([None, None, None, 60.0]),
+    runner_deadline=st.sampled_from([None, None, None, 40.0]),
 )
 """Policies of runs with retries."""
-OF_RUN = ("total", "outer")
+OF_RUN = ("total", "outer", "runner")
 
 
 class World(RuleBasedStateMachine):
@@ -278,7 +280,7 @@ class World(RuleBasedStateMachine):
                 elif outcome.cause and outcome.cause.limit:
                     # The run has ended in a back-off, or the command was never started.
                     assert outcome.cause.limit in OF_RUN
-                    assert outcome.name == ("resumable" if outcome.cause.limit == "outer" else "completion_timeout")
+                    assert outcome.name == ("completion_timeout" if outcome.cause.limit == "total" else "resumable")
                 elif outcome.cause:
                     assert outcome.cause.kind in ("cancelled", "spawn_failed")
 

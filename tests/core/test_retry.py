@@ -700,6 +700,20 @@ def test_a_preserved_status_keeps_its_outcome() -> None:
     assert (end.outcome.name, end.outcome.exit_code, end.outcome.reason) == ("resumable", 3, "outer_deadline")
 
 
+def test_the_end_of_a_ci_job_s_time_is_no_timeout() -> None:
+    cause = Cause("runner_deadline", 20.0, limit="runner", limit_seconds=20)
+    play(
+        Policy(retries=3, timeout=100, runner_deadline=20, warn_at=(5,)),
+        STARTED,
+        (15.0, TICK, Warned("runner", 5, 5.0, 20.0)),
+        (20.0, TICK, Ask()),
+        (20.0, ALIVE, StopTree(TERM), verdict(cause)),
+        (20.1, ended(20.1, None, TERM)),
+        (20.1, Emptied()),
+        (20.1, Drained(), settled(cause, Exit(None, TERM), 75, "resumable", reason="runner_deadline")),
+    )
+
+
 def test_the_latest_end_of_an_attempt() -> None:
     machine = Machine(Policy(access_timeout=10, timeout=100, max_extension=50, total_timeout=1000))
     machine.handle(Started(1), 0.05)

@@ -155,7 +155,7 @@ time = st.floats(0, 6.4e9)
 count = st.integers(0, 2**63)
 pid = st.integers(1, 2**22)
 signal = st.integers(1, 64)
-limit = st.sampled_from(["access", "completion", "idle", "total", "outer"])
+limit = st.sampled_from(["access", "completion", "idle", "total", "outer", "runner"])
 activity = st.builds(
     Activity,
     st.frozensets(st.sampled_from(["cpu", "socket", "connection", "output", "io"]), min_size=1),
@@ -205,13 +205,22 @@ timeout = (
 )
 cancellation = st.builds(Cause, st.just("cancelled"), time, signal=signal, source=text)
 code = st.integers(0, 255)
-outer = st.builds(Cause, st.just("outer_deadline"), time, st.just("outer"), time)
+outer = st.sampled_from(["outer", "runner"]).flatmap(
+    lambda one: st.builds(Cause, st.just(f"{one}_deadline"), time, st.just(one), time)
+)
 ended_by_us = (
     timeout.flatmap(
         lambda cause: st.builds(Outcome, st.just(cause.kind), code, st.just(cause), st.none() | command_exit)
     )
-    | st.builds(
-        Outcome, st.just("resumable"), st.just(75), outer, st.none() | command_exit, reason=st.just("outer_deadline")
+    | outer.flatmap(
+        lambda cause: st.builds(
+            Outcome,
+            st.just("resumable"),
+            st.just(75),
+            st.just(cause),
+            st.none() | command_exit,
+            reason=st.just(cause.kind),
+        )
     )
     | st.builds(Outcome, st.just("cancelled"), code, cancellation, st.none() | command_exit, die_of=st.none() | signal)
 )
@@ -245,7 +254,6 @@ others = (
     st.builds(Emptied, processes)
     | st.builds(Stragglers, processes)
     | st.builds(Trouble, text)
-    | st.builds(Heartbeat, time, activity)
     | st.sampled_from([Paused(), Resumed()])
 )
 heard = (
@@ -277,7 +285,7 @@ unheard = st.sampled_from(
         Cancel(15, 1.0),
     ]
 )
-item = heard | unheard
+item = heard | unheard | st.builds(Heartbeat, time, activity)
 usage = st.builds(Usage, st.none() | time, st.none() | count, st.none() | count, st.none() | count)
 
 

@@ -19,6 +19,8 @@ STOPPED_CHECK_SECONDS = 0.5
 """Seconds without an answer after which the client checks whether the supervisor is stopped (SIGSTOP, Ctrl-Z)."""
 CONNECT_POLL_SECONDS = 0.02
 """Seconds between two attempts to connect: a run opens its socket only when its libraries are loaded."""
+REFUSED = "refused: "
+"""The beginning of the error where the run has answered, and refuses."""
 
 
 class ClientError(Exception):
@@ -131,7 +133,7 @@ def ask(connection: Connection, run_id: str, do: str, **fields: str | float | bo
     if answer is None:
         return None
     if not answer.get("ok"):
-        raise ClientError(f"refused: {answer.get('why')}")
+        raise ClientError(f"{REFUSED}{answer.get('why')}")
     return answer
 
 

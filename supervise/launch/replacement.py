@@ -14,12 +14,15 @@ if TYPE_CHECKING:
     from supervise.launch.slots import Slots
     from supervise.records.flock import Lock
 
+inf = float("inf")
 END_WAIT_SECONDS = 3600.0
 """Seconds to wait for the end of the run that is stopped, as `supervise stop` waits: longer than any sensible
 --kill-after."""
-UNNAMED_SECONDS = 20.0
-"""Seconds to wait for a lock that no living run holds by name: its run may have been killed, and its command may still
-be being stopped."""
+UNNAMED_SECONDS = 2.0
+"""Seconds to wait for a lock that no run holds by name: a new holder may not have written its name yet, or it is
+another program."""
+RETRY_SECONDS = 0.5
+"""Seconds after which a run that has refused to be stopped, since it is over, is asked again."""
 STOP_SIGNAL = 15
 """TERM: the signal that `supervise stop` has by default."""
 
@@ -34,6 +37,8 @@ class Replacement:
         """The slot whose run was stopped last."""
         self._stopped = ""
         """The id of that run."""
+        self._ask_again_at = inf
+        """When to ask that run again, by CLOCK_MONOTONIC."""
         self._unnamed_since = 0.0
         """Since when no slot names a living run, by CLOCK_MONOTONIC; 0 where one does."""
 
@@ -50,7 +55,8 @@ class Replacement:
         if self._slots.take():
             return True
         # Another run may have taken the slot of the run that was stopped; then that one is in the way.
-        if self._slot is None or self._slot.living_holder()[0] not in ("", self._stopped):
+        is_due = monotonic() > self._ask_again_at
+        if self._slot is None or is_due or self._slot.living_holder()[0] not in ("", self._stopped):
             self._slot = self._slots.oldest()
             if self._slot is None:
                 self._check_patience()
@@ -60,6 +66,10 @@ class Replacement:
         return False
 
     def _check_patience(self) -> None:
+        if self._slots.are_left_by_killed_runs():
+            # The guardian stops the command within the grace of that run, and then the lock is free.
+            self._unnamed_since = 0.0
+            return
         self._unnamed_since = self._unnamed_since or monotonic()
         if monotonic() - self._unnamed_since > UNNAMED_SECONDS:
             raise TurnedAway(f"busy: {self._slots.holding()}, which is no run that can be stopped")
@@ -70,10 +80,10 @@ class Replacement:
         Raises TurnedAway.
         """
         run_id, pid, _ = slot.living_holder()
-        self._stopped = run_id
+        is_first, self._stopped, self._ask_again_at = run_id != self._stopped, run_id, inf
         if not pid:
             return
-        if not self._is_quiet:
+        if is_first and not self._is_quiet:
             run_record.warn(f"stopping {slot.holder()}, which has the lock {slot.name}")
         try:
             connection = client.connect(
@@ -83,6 +93,10 @@ class Replacement:
                 client.ask(connection, run_id, "stop", signal=STOP_SIGNAL)
                 connection.socket.close()
         except client.ClientError as error:
+            if str(error).startswith(client.REFUSED):
+                # The run is over, and about to free its lock, or it serves very many clients; it is asked again.
+                self._ask_again_at = monotonic() + RETRY_SECONDS
+                return
             raise TurnedAway(f"busy: {self._slots.holding()}, which cannot be stopped: {error}") from None
 
 

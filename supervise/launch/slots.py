@@ -79,6 +79,10 @@ class Slots:
                 found.append((since, identity.starttime(pid), lock))
         return min(found, key=lambda one: one[:2])[2] if found else None
 
+    def are_left_by_killed_runs(self) -> bool:
+        """Return whether a slot belongs to a run that was killed, whose command is still being stopped."""
+        return any(lock.is_left_by_killed_run() for lock in self._locks)
+
     def holding(self) -> str:
         """Return which run has the lock, for a message: `the lock backup is held by run ID (pid N) since TIME`."""
         if self._number == 1:

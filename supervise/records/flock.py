@@ -189,6 +189,15 @@ class Lock:
         run_id, pid, since = self._read_holder()
         return (run_id, pid, since) if pid and _is_alive(pid) else ("", 0, 0)
 
+    def is_left_by_killed_run(self) -> bool:
+        """Return whether the run that has the lock was killed, and its guardian still stops its command."""
+        _, pid, _ = self._read_holder()
+        if not pid or _is_alive(pid):
+            return False
+        # The file may name the last run, and another program may have locked the file since.
+        owner = self._locking_pid() or self._socket.owner()
+        return not (owner and owner != pid and _is_alive(owner))
+
     def close(self) -> None:
         """Close the file of a lock that this process does not have."""
         os.close(self.fd)

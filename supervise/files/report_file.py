@@ -117,16 +117,21 @@ def _obstacle(path: str, *, may_write_in_place: bool) -> int:
             # The mode of the link shows how the descriptor was opened (proc(5), /proc/PID/fd).
             mode = os.lstat(place.name, dir_fd=place.folder).st_mode
             return 0 if mode & stat.S_IWUSR else errno.EBADF
-        is_made = place.found is None or not may_write_in_place
-        name = "." if is_made else place.name
         if place.found is not None and stat.S_ISDIR(place.found.st_mode):
             return errno.EISDIR
-        how = os.W_OK | os.X_OK if is_made else os.W_OK
-        if os.access(name, how, dir_fd=place.folder, effective_ids=os.access in os.supports_effective_ids):
+        needed = [] if place.found is None else [(place.name, os.W_OK)]
+        if place.found is None or not may_write_in_place:
+            needed.append((".", os.W_OK | os.X_OK))
+        if all(_is_allowed(place, name, how) for name, how in needed):
             return errno.ENOENT if place.found is None and _is_on_proc(place) else 0
         return errno.EROFS if os.statvfs(place.folder).f_flag & os.ST_RDONLY else errno.EACCES
     finally:
         place.close()
+
+
+def _is_allowed(place: "Entry", name: str, how: int) -> bool:
+    """Return whether access(2) allows that on a name in the folder of the entry."""
+    return os.access(name, how, dir_fd=place.folder, effective_ids=os.access in os.supports_effective_ids)
 
 
 def _is_on_proc(place: "Entry") -> bool:

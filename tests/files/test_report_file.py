@@ -360,6 +360,41 @@ def test_a_file_in_a_folder_that_takes_no_new_file_is_written_in_place(open_to_a
         open_to_all.chmod(0o755)
 
 
+def test_what_may_not_be_written_in_place_needs_a_folder_that_takes_new_files(open_to_all: Path) -> None:
+    path = open_to_all / "m.prom"
+    check = "check(sys.argv[1], may_write_in_place=False)"
+    write = "write_bytes(sys.argv[1], '.x', b'x', may_write_in_place=False)"
+    path.write_text("old")
+    path.chmod(0o666)
+    open_to_all.chmod(0o777)
+    assert as_nobody(check, path) == "None"
+    open_to_all.chmod(0o555)
+    try:
+        assert as_nobody(check, path) == f"cannot write '{path}': permission denied"
+        assert as_nobody(write, path) == f"cannot write '{path}': it cannot be replaced by a new file"
+    finally:
+        open_to_all.chmod(0o777)
+    path.chmod(0o444)
+    assert as_nobody(check, path) == f"cannot write '{path}': permission denied"
+    assert path.read_text() == "old"
+    path.chmod(0o666)
+    assert as_nobody(write, path) == "None"
+    assert path.read_text() == "x"
+    assert names(open_to_all) == ["m.prom"]
+
+
+def test_what_may_not_be_written_in_place_is_a_regular_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "file").write_text("old")
+    with (tmp_path / "file").open("a") as file:
+        for path in (tmp_path / "fifo", Path(f"/dev/fd/{file.fileno()}")):
+            why = f"cannot write '{path}': it cannot be replaced by a new file"
+            assert report_file.check(str(path), may_write_in_place=False) == why
+            assert report_file.write_bytes(str(path), ".x", b"x", may_write_in_place=False) is not None
+    assert (tmp_path / "file").read_text() == "old"
+    assert names(tmp_path) == ["fifo", "file"]
+
+
 def test_a_file_without_write_permission_is_refused(open_to_all: Path) -> None:
     path = open_to_all / "r.json"
     path.write_text("old")

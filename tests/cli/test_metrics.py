@@ -106,6 +106,21 @@ def test_the_guardian_writes_the_metrics_of_a_killed_supervisor(supervise: Place
     assert found["last_success_timestamp_seconds"] == success
 
 
+def test_written_metrics_stay_though_the_supervisor_is_killed_after_them(supervise: Place) -> None:
+    """Without a report and a record, they are all that tells the guardian of the end."""
+    path, up = supervise.file("x.prom"), supervise.file("up")
+    words = ("--metrics", "x.prom", "--junit", "x.xml", "--no-record", "-k", "0.3", "--")
+    script = 'echo "$SUPERVISE_RUN_ID" > id; echo $$ > up; exec sleep 600'
+    running = supervise.start("run", *words, "sh", "-c", script, report=False)
+    wait_for_file(up)
+    text = f"# supervise run {supervise.file('id').read_text()}# all is written\n"
+    path.write_text(text)
+    kill(supervise, running)
+    running.wait()
+    wait_until(supervise.file("x.xml").exists)
+    assert path.read_text() == text
+
+
 def test_a_detached_run_has_metrics(supervise: Place) -> None:
     assert supervise("--metrics", "x.prom", "--detach", "--", "true").code == 0
     report_of(supervise)

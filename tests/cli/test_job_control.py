@@ -210,6 +210,21 @@ def test_ctrl_z_stops_the_clock_of_lock_wait(supervise: Place, wait: int, is_in_
     lock_file(name).unlink()
 
 
+def test_ctrl_z_stops_the_random_wait_before_a_start_and_ctrl_c_ends_it(supervise: Place) -> None:
+    with shell(supervise) as sh:
+        sh.start("supervise run --report report.json --start-jitter 100d -v -- touch started")
+        sh.wait_for("starting in")
+        stop_by_key(sh)
+        sh.start("fg")
+        sh.wait_for("^supervise run ")
+        sh.type(CTRL_C)
+        sh.wait_for_prompt()
+        sh.run("echo code $?")
+        assert sh.has_line("code 130")
+    assert report(supervise)["outcome"] == "cancelled"
+    assert not supervise.file("started").exists()
+
+
 def test_a_run_goes_on_in_the_background_after_ctrl_z_and_bg(supervise: Place) -> None:
     with shell(supervise) as sh:
         sh.start(f"supervise run --report report.json -- {words('ready', 'wait_for=go', 'say=done')}")

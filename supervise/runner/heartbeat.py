@@ -14,6 +14,9 @@ from supervise.core.attempt import SAMPLES_PER_WINDOW, Phase
 from supervise.faces.report_items import Heartbeat, Trouble
 from supervise.runner.dispatcher import Runner
 
+SHORTEST_WINDOW_SECONDS = 0.1
+"""Seconds: samples in quick succession would keep the supervisor from its other work."""
+
 
 class Pulse:
     """Looks for activity of a silent command from a window before each line is due, and says what was measured."""
@@ -25,7 +28,7 @@ class Pulse:
         kinds = policy.extend_on - {"output"} or frozenset({"cpu", "socket"})
         self._runner = runner
         self._every = every
-        self._window = min(policy.activity_window, every / 2)
+        self._window = max(min(policy.activity_window, every / 2), SHORTEST_WINDOW_SECONDS)
         self._policy = replace(policy, extend_on=kinds)
         self._sampler = Sampler(runner.holder(), kinds=kinds, now=runner.now)
         self._attempt = 0

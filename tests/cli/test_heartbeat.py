@@ -7,6 +7,8 @@ import pytest
 
 from tests.support.harness import Ended, Place, child
 
+BUSY = ("--cpu-threshold", "2")
+"""The least CPU use that counts, low enough for a busy machine."""
 LINE = re.compile(r"no output for ([0-9.]+)s, still busy: (.+)")
 
 
@@ -18,7 +20,7 @@ def beats(ended: Ended) -> list[tuple[float, str]]:
 
 @pytest.mark.parametrize("options", [(), ("--no-record",), ("--pty",), ("--max-extension", "1s")])
 def test_a_silent_busy_command_has_a_heartbeat(supervise: Place, options: tuple[str, ...]) -> None:
-    ended = supervise("--heartbeat", "0.6", *options, "--", *child("burn_cpu=3", "exit=3"))
+    ended = supervise(*BUSY, "--heartbeat", "0.6", *options, "--", *child("burn_cpu=3", "exit=3"))
     assert ended.code == 3
     found = beats(ended)
     assert found
@@ -43,7 +45,7 @@ def test_a_command_that_hangs_has_none(supervise: Place) -> None:
 
 def test_a_command_that_stops_being_busy_has_none_any_more(supervise: Place) -> None:
     """The command is busy for 2 s. The window of the last line may reach back to them, and no later one's does."""
-    ended = supervise("--heartbeat", "0.5", "--", *child("burn_cpu=2", "sleep=3"))
+    ended = supervise(*BUSY, "--heartbeat", "0.5", "--", *child("burn_cpu=2", "sleep=3"))
     found = beats(ended)
     assert found
     assert found[-1][0] < 4
@@ -56,7 +58,7 @@ def test_a_command_that_prints_in_time_has_none(supervise: Place) -> None:
 
 
 def test_the_silence_counts_from_the_last_byte(supervise: Place) -> None:
-    ended = supervise("--heartbeat", "0.6", "--", *child("sleep=1", "bytes=2e", "burn_cpu=2"))
+    ended = supervise(*BUSY, "--heartbeat", "0.6", "--", *child("sleep=1", "bytes=2e", "burn_cpu=2"))
     found = beats(ended)
     assert found
     assert found[-1][0] < 2.5
@@ -64,7 +66,7 @@ def test_the_silence_counts_from_the_last_byte(supervise: Place) -> None:
 
 def test_a_heartbeat_begins_a_line_of_its_own_and_changes_no_byte_of_the_output(supervise: Place) -> None:
     words = " ".join(f"'{word}'" for word in child("bytes=2e", "burn_cpu=2", "bytes=2e"))
-    ended = supervise.shell(f"supervise --heartbeat 0.6 -- {words} 2>&1")
+    ended = supervise.shell(f"supervise --cpu-threshold 2 --heartbeat 0.6 -- {words} 2>&1")
     lines = ended.out.split(b"\n")
     said = [line for line in lines if b"still busy" in line]
     assert said
@@ -73,20 +75,20 @@ def test_a_heartbeat_begins_a_line_of_its_own_and_changes_no_byte_of_the_output(
 
 
 def test_the_streams_stay_apart(supervise: Place) -> None:
-    ended = supervise("--heartbeat", "0.6", "--", *child("bytes=2e", "burn_cpu=2", "bytes=2e"))
+    ended = supervise(*BUSY, "--heartbeat", "0.6", "--", *child("bytes=2e", "burn_cpu=2", "bytes=2e"))
     assert ended.out == b".."
     assert beats(ended)
 
 
 def test_a_heartbeat_resets_no_idle_clock_and_moves_no_deadline(supervise: Place) -> None:
-    ended = supervise("--heartbeat", "0.5", "-i", "2.5", "--", *child("ready", "burn_cpu=60"))
+    ended = supervise(*BUSY, "--heartbeat", "0.5", "-i", "2.5", "--", *child("ready", "burn_cpu=60"))
     assert ended.code == 123
     assert beats(ended)
     assert ended.report["extensions"] == ended.report["put_offs"] == []
 
 
 def test_the_silence_of_an_attempt_is_its_own(supervise: Place) -> None:
-    words = ("--retries", "1", "--retry-on", "failed", "--retry-delay", "0.1", "--heartbeat", "0.6")
+    words = ("--retries", "1", "--retry-on", "failed", "--retry-delay", "0.1", *BUSY, "--heartbeat", "0.6")
     ended = supervise(*words, "--", *child("burn_cpu=1.7", "exit=3"))
     assert ended.code == 3
     found = beats(ended)
@@ -95,7 +97,7 @@ def test_the_silence_of_an_attempt_is_its_own(supervise: Place) -> None:
 
 
 def test_quiet_silences_the_heartbeat(supervise: Place) -> None:
-    ended = supervise("-q", "--heartbeat", "0.5", "--", *child("burn_cpu=2"))
+    ended = supervise("-q", *BUSY, "--heartbeat", "0.5", "--", *child("burn_cpu=2"))
     assert ended.err == b""
 
 
@@ -104,3 +106,15 @@ def test_a_bad_duration_is_one_line(supervise: Place) -> None:
     assert ended.code == 125
     assert ended.err.count(b"\n") == 1
     assert b"--heartbeat" in ended.err
+
+
+def test_a_success_that_is_to_be_silent_has_none(supervise: Place) -> None:
+    ended = supervise("--quiet-unless-failed", *BUSY, "--heartbeat", "0.5", "--", *child("burn_cpu=2"))
+    assert (ended.code, ended.out, ended.err) == (0, b"", b"")
+
+
+def test_a_detached_run_has_none_and_goes_on(supervise: Place) -> None:
+    ended = supervise("-d", *BUSY, "--heartbeat", "0.5", "--", *child("burn_cpu=1.5", "exit=3"), report=False)
+    assert (ended.code, ended.err) == (0, b"")
+    waited = supervise.popen([str(supervise.program), "wait", ended.out.decode().strip()]).wait()
+    assert waited.code == 3

@@ -39,7 +39,7 @@ def seconds_given(supervise: Place, *options: str, env: dict[str, str]) -> float
 
 @pytest.mark.parametrize(
     "env",
-    [lambda: gitlab(63.9), lambda: gitlab(63.9, timezone(timedelta(hours=2, minutes=30))), lambda: deadline(63)],
+    [lambda: gitlab(64.9), lambda: gitlab(64.9, timezone(timedelta(hours=2, minutes=30))), lambda: deadline(64)],
     ids=["gitlab", "gitlab with an offset", "workflow"],
 )
 def test_a_run_leaves_the_margin_to_the_job(supervise: Place, env) -> None:  # type: ignore[no-untyped-def]

@@ -282,6 +282,9 @@ def _is_one_stream(launched: Launched) -> bool:
     values = launched.info.values
     if values["streams"] != "auto":
         return bool(values["streams"] == "together")
+    if values["timestamps"] is not None or values["prefix"]:
+        # Each stream has its own beginnings of lines.
+        return False
     if values["idle_on"] != "both":
         return False
     if launched.info.is_detached:

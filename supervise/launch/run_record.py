@@ -14,10 +14,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from supervise.launch.state import RunInfo
-    from supervise.output.log_file import LogFile
     from supervise.output.tee import Copier, Sink
     from supervise.process.protocol import RecordMade
-    from supervise.records.remote_files import RemoteSink
 
 UNRECORDED = "this run is not recorded"
 RECORD_DELAY_SECONDS = 0.5
@@ -160,7 +158,7 @@ def was_predecessor_lost(values: "Mapping[str, Any]") -> bool:
 def copier(
     record: "store.Record | None",
     most: int,
-    log: "LogFile | RemoteSink | None",
+    log: "Sink | None",
     on_failure: "Callable[[str, str], None]",
 ) -> "Copier":
     """Return what copies the output into the record, up to `most` bytes, and into the log."""

@@ -412,6 +412,16 @@ OPTIONS = (
         choices=("auto", "apart", "together"),
     ),
     Option(
+        OUTPUT, "timestamps", "", "stamps", "off", "FORMAT",
+        "Begin each line of output with the time: iso (the default), elapsed (seconds since the start), or a format of "
+        "strftime(3).",
+        implied="iso",
+    ),
+    Option(
+        OUTPUT, "prefix", "", "text", "", "TEXT",
+        "Begin each line of output with TEXT.",
+    ),
+    Option(
         OUTPUT, "detach", "d", "flag", "", "",
         "Print the id of the run and return as soon as the command runs. Its output goes only into the record.",
     ),

@@ -295,6 +295,22 @@ def read_slots(option: Option, word: str) -> int:
     return _whole(word)
 
 
+def read_stamps(option: Option, word: str) -> "str | None":
+    """Return `iso`, `elapsed`, or a format of strftime(3) that has a percent sign; None for `off`."""
+    if word in OFF_WORDS:
+        return None
+    if word not in ("iso", "elapsed") and "%" not in word:
+        raise _bad(word, "iso, elapsed, off or a format of strftime (%H:%M:%S)")
+    return word
+
+
+def read_text(option: Option, word: str) -> str:
+    """Return the text, which may be any one line."""
+    if "\n" in word or "\r" in word:
+        raise _bad(word, "a text without an end of a line")
+    return word
+
+
 def read_lines(option: Option, word: str) -> "int | None":
     """Return a number of lines from 1 on, 0 for all lines, or None for `off`."""
     if word in OFF_WORDS or word == "whole":
@@ -370,6 +386,8 @@ READERS: "dict[str, Callable[[Option, str], object]]" = {
     "slots": read_slots,
     "causes": read_causes,
     "lines": read_lines,
+    "stamps": read_stamps,
+    "text": read_text,
     "names": read_names,
     "patterns": read_patterns,
     "flag": read_flag,

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from supervise.core.policy import Stream
-    from supervise.output.tee import Copier
+    from supervise.output.line_marks import Style
+    from supervise.output.tee import Copier, Sink
     from supervise.terminal.overlay import Overlay
 
 
@@ -53,7 +54,12 @@ def start(launched: Launched) -> None:
             for line in stderr.take_held():
                 messages.write_line(line)
     launched.streams.open_messages(messages)
-    launched.streams.open_outlets(outlets, overlay, spool, _copier_of(launched))
+    style = _style_of_marks(launched)
+    if style:
+        from supervise.output.line_marks import MarkedOutlet
+
+        outlets = MarkedOutlet(outlets[0], style), MarkedOutlet(outlets[1], style)
+    launched.streams.open_outlets(outlets, overlay, spool, _copier_of(launched, style))
     start_pumps(launched)
 
 
@@ -130,15 +136,30 @@ def _with_live_line(
     return overlay.with_live_line(outlets)
 
 
-def _copier_of(launched: Launched) -> "Copier | None":
+def _style_of_marks(launched: Launched) -> "Style | None":
+    """Return what stands before each line of output; None where nothing does."""
+    values = launched.info.values
+    if values["timestamps"] is None and not values["prefix"]:
+        return None
+    from supervise.output.line_marks import Style
+
+    return Style(values["timestamps"], values["prefix"] or "", launched.info.started_at)
+
+
+def _copier_of(launched: Launched, style: "Style | None") -> "Copier | None":
     most = launched.info.values["log_max"]
     record = launched.files.record if most else None
     if not record and not launched.files.log:
         return None
     from supervise.launch import run_record
 
+    log: Sink | None = launched.files.log
+    if log and style:
+        from supervise.output.line_marks import MarkedSink
+
+        log = MarkedSink(log, style)
     return run_record.copier(
-        record, most, launched.files.log, lambda name, why: launched.streams.inbox.post(("copy failed", name, why))
+        record, most, log, lambda name, why: launched.streams.inbox.post(("copy failed", name, why))
     )
 
 

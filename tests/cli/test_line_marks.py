@@ -1,0 +1,52 @@
+"""`--timestamps` and `--prefix`: marks on each line of the command's output, in what is shown and in `--log`."""
+
+import re
+
+from tests.support.harness import Place
+
+STAMP = rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d "
+
+
+def test_both_streams_are_marked_and_stay_apart_and_the_record_has_no_marks(supervise: Place) -> None:
+    log = supervise.file("log")
+    script = "echo a; echo b >&2; printf 'c\\rd'"
+    ended = supervise("--timestamps", "--prefix", "x: ", "--log", str(log), "--", "sh", "-c", script)
+    assert re.fullmatch(STAMP + rb"x: a\n" + STAMP + rb"x: c\r" + STAMP + rb"x: d", ended.out)
+    assert re.fullmatch(STAMP + rb"x: b\n", ended.err)
+    assert sorted(re.sub(STAMP, b"", log.read_bytes()).split(b"x: ")) == [b"", b"a\n", b"b\n", b"c\r", b"d"]
+    recorded = supervise.popen([str(supervise.program), "logs", "--stdout", "-"]).wait()
+    assert recorded.out == b"a\nc\rd"
+
+
+def test_streams_that_are_one_file_are_marked_line_by_line(supervise: Place) -> None:
+    ended = supervise.shell("supervise --prefix '> ' -- sh -c 'echo 1; sleep 0.3; echo 2 >&2; sleep 0.3; echo 3' 2>&1")
+    assert ended.out == b"> 1\n> 2\n> 3\n"
+
+
+def test_messages_of_supervise_have_no_mark(supervise: Place) -> None:
+    ended = supervise("--prefix", "> ", "-t", "1s", "--", "sh", "-c", "echo x >&2; sleep 60")
+    assert ended.code == 124
+    lines = ended.err.decode().splitlines()
+    assert lines[0] == "> x"
+    assert all(line.startswith("supervise: ") for line in lines[1:])
+
+
+def test_much_output_is_whole_under_its_marks(supervise: Place) -> None:
+    ended = supervise("--prefix", "é ", "--", "sh", "-c", "seq 300000; head -c 3000000 /dev/zero")
+    numbers = "".join(f"é {number}\n" for number in range(1, 300_001)).encode()
+    assert ended.out == numbers + "é ".encode() + bytes(3_000_000)
+
+
+def test_held_output_and_elapsed_times_go_together(supervise: Place) -> None:
+    ended = supervise(
+        "--quiet-unless-failed", "--timestamps=elapsed", "--", "sh", "-c", "echo a; sleep 0.5; echo b; exit 1"
+    )
+    times = [float(line.split()[0]) for line in ended.out.splitlines()]
+    assert [line.split()[1] for line in ended.out.splitlines()] == [b"a", b"b"]
+    assert times[1] - times[0] >= 0.4
+
+
+def test_bad_words_are_refused_with_one_line(supervise: Place) -> None:
+    for words in (("--timestamps=x",), ("--prefix", "a\nb")):
+        ended = supervise.popen([str(supervise.program), *words, "--", "true"]).wait()
+        assert (ended.code, len(ended.err.splitlines())) == (125, 1)

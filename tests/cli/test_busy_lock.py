@@ -211,6 +211,12 @@ def test_a_signal_cancels_the_wait_for_the_start(supervise: Place, number: int, 
     assert not started.exists()
 
 
+def test_the_deadline_of_an_outer_run_counts_the_wait_for_the_start(supervise: Place) -> None:
+    environ = {"SUPERVISE_DEADLINE": str(time.time() + 2)}
+    ended = supervise("--start-jitter", "100d", "--", *child("stay"), env=environ)
+    assert (ended.code, ended.report["outcome"]) == (75, "resumable")
+
+
 def test_a_detached_run_starts_after_the_wait(supervise: Place) -> None:
     started = supervise.file("started")
     words = ("run", "--detach", "--start-jitter", "0.2s", "--", *child(f"mark={started}"))

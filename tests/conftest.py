@@ -1,6 +1,7 @@
 """Fixtures of the end-to-end tests."""
 
 import fcntl
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import supervise as package
+from supervise.launch.state import CI_VARIABLES
 from tests.support import harness, programs
 from tests.support import users as users_module
 
@@ -19,10 +21,16 @@ if CHECKOUT not in package.__path__:
 
 
 def pytest_configure() -> None:
-    """Restore signals that the caller ignores (nohup, a background job of sh), since the tests send them."""
+    """Restore signals that the caller ignores (nohup, a background job of sh), since the tests send them.
+
+    Forget that this is a job of a CI service.
+    """
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    for name in CI_VARIABLES.values():
+        # The tests may run in a job of such a service, where each supervise would report to it.
+        os.environ.pop(name, None)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

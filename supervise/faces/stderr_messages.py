@@ -39,6 +39,7 @@ from supervise.faces.report_items import (
     Trouble,
 )
 from supervise.text import shell_words
+from supervise.text.runner_commands import disarmed
 from supervise.text.sanitizer import clean
 from supervise.text.signal_names import signal_name
 from supervise.text.stderr import PREFIX
@@ -96,7 +97,7 @@ class StderrMessages:
             texts += self._if_verbose(item, moment)
         if moment.left_out and texts:
             texts[-1] += f" ({moment.left_out} more before it)"
-        return [PREFIX + clean(text) for text in texts]
+        return [PREFIX + disarmed(clean(text)) for text in texts]
 
     def verdict(self, outcome: Outcome, moment: Moment) -> list[str]:
         """Return how the run has ended, also where the command ended by itself, and what was run."""

@@ -258,6 +258,7 @@ def _facts(launched: Launched) -> "Facts":
         "access_limit": values["access_timeout"] is not None,
         "rerun": values["on_interrupt"] == "rerun",
         "events": values["events"],
+        "ci": launched.info.ci,
         "results": {key: path for key, path in launched.info.result_files.items() if key != "report"},
     }
     times = launched.info.started_at, launched.info.started

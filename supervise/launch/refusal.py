@@ -43,6 +43,8 @@ def write_end(launched: "Launched", why: str) -> None:
         launched.files.remote_events.file_worker.post("append", "".join(lines).encode())
     for option, path in launched.info.result_files.items():
         _write_result(option, path, whole, why)
+    if launched.info.ci:
+        _tell_service(launched, whole, why)
     if launched.files.record:
         if launched.files.record.events >= 0:
             _append(launched.files.record.events, lines)
@@ -53,6 +55,24 @@ def write_end(launched: "Launched", why: str) -> None:
         from supervise.launch import run_record
 
         run_record.close(launched.files.record, whole)
+
+
+def _tell_service(launched: "Launched", whole: "dict[str, Any]", why: str) -> None:
+    """Tell the CI service how the run has ended."""
+    from supervise.records import ci_files
+
+    if launched.info.ci == "github":
+        from supervise.faces import github
+        from supervise.text.redaction import Redaction
+        from supervise.text.sanitizer import clean
+        from supervise.text.writer import write_all
+
+        line = github.annotation("error", "error (supervise)", clean(Redaction().text(why)))
+        write_all(2, line.encode() + b"\n")
+    if failure := ci_files.append(launched.info.ci, whole, os.environ):
+        from supervise.launch import run_record
+
+        run_record.warn(f"--ci: {failure}")
 
 
 def _write_result(option: str, path: str, whole: "dict[str, Any]", why: str) -> None:

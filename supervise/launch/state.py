@@ -55,6 +55,8 @@ RESERVE_BYTES = 4 << 20
 """Bytes of address space that are kept for the end of a run which is short of memory: for the modules that write that
 end into the report and the record, and for what these modules write.  The C library maps a block of this size by itself
 (mallopt(3), M_MMAP_THRESHOLD), unmaps the block when it is freed, and pages that are never touched cost nothing."""
+CI_VARIABLES = {"github": "GITHUB_ACTIONS", "gitlab": "GITLAB_CI", "buildkite": "BUILDKITE"}
+"""The variable of each CI service, which is `true` in its jobs."""
 RESULT_FILES = ("report", "metrics", "junit")
 """The options of which each names a file that is written when the run ends."""
 SUSPECT_PARTS = ("passw", "token", "secret", "key", "://")
@@ -82,6 +84,8 @@ class RunInfo:
         self.started_at = time()
         """When the run began, in seconds since the epoch."""
         self.run_id = _id_of(self.started_at)
+        self.ci = "" if request.values["detach"] else _service_of(request.values["ci"])
+        """The CI service to report to; '' for none, and for a detached run, which may end after its job."""
         self.budget: float | None = None
         """The second of the run at which its part of an outer run's time is over; None without an outer run."""
         self.job_budget: float | None = None
@@ -143,7 +147,7 @@ class RunInfo:
         """Return whether nothing is reported of a command that ends by itself, and no other attempt follows."""
         values = self.values
         is_reported = values["events"] or values["verbose"] or values["success_codes"] != (0,)
-        return not is_reported and not values["retries"] and not self.result_files
+        return not is_reported and not values["retries"] and not self.result_files and not self.ci
 
     @property
     def result_files(self) -> "dict[str, str]":
@@ -552,6 +556,16 @@ class Launched:
         if not _signal.sigpending().isdisjoint(CANCELLING):
             return True
         return bool(self.pumps) and self.streams.inbox.has_signal(CANCELLING)
+
+
+def _service_of(word: str) -> str:
+    """Return the CI service that `--ci` names, or that `auto` finds; '' for none."""
+    if word != "auto":
+        return word if word in CI_VARIABLES else ""
+    for service, variable in CI_VARIABLES.items():
+        if os.environ.get(variable) == "true":
+            return service
+    return ""
 
 
 def _id_of(epoch: float) -> str:

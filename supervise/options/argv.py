@@ -170,6 +170,8 @@ def _check_together(values: "Mapping[str, Any]", written: "Mapping[str, str]", w
     if values["detach"] and values["no_record"]:
         detach = written.get("detach", "--detach")
         raise BadValueError(f"{detach}: the output goes into the record, which --no-record switches off")
+    if values["detach"] and "ci" in words and values["ci"] in ("github", "gitlab", "buildkite"):
+        raise BadValueError(f"--ci: {values['ci']} reads the output of a job, and --detach leaves none")
     if values["no_record"] and values["on_interrupt"] == "rerun":
         raise BadValueError("--on-interrupt: rerun needs a record, which --no-record switches off")
 

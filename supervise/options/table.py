@@ -442,6 +442,13 @@ OPTIONS = (
         implied="whole",
     ),
     Option(
+        OUTPUT, "ci", "", "choice", "auto", "SERVICE",
+        "Report to a CI service: github (annotations, outputs and summary of the step), gitlab (the diagnosis in a "
+        "section) or buildkite (the failed group opened). auto finds the service by its variables; plain and off "
+        "report to none.",
+        choices=("auto", "github", "gitlab", "buildkite", "plain", "off"),
+    ),
+    Option(
         OUTPUT, "quiet", "q", "flag", "", "",
         "Print only errors and the final message.",
     ),

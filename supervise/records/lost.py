@@ -30,7 +30,8 @@ def write(
     other of the two.
     `started_at` (epoch seconds) and `started` (CLOCK_MONOTONIC) are the moment at which the run began.  `pid` is the
     supervisor's.  `start` holds the run's id, name and command, `access_limit` (whether there is one), `rerun` (whether
-    `recover` is to run it again), the path of its events file, and those of `--metrics` and the like (`results`).
+    `recover` is to run it again), the path of its events file, and those of `--metrics` and the like (`results`), and
+    the CI service that is told (`ci`, or '').
     """
     run_id = start["run_id"]
     record = _find(run_id) if is_recorded else None
@@ -51,6 +52,10 @@ def write(
     for option, file in start["results"].items():
         if not result_files.is_written(option, file, run_id):
             result_files.write(option, file, end)
+    if start["ci"] and is_made_here:
+        from supervise.records import ci_files
+
+        ci_files.append(start["ci"], end, os.environ)
     if record:
         try:
             _end(record, end, is_kept=start["rerun"] and end["outcome"] == "lost", is_made_here=is_made_here)

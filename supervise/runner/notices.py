@@ -25,6 +25,7 @@ from supervise.text.redaction import Redaction
 from supervise.text.stderr import reason_of
 
 if TYPE_CHECKING:
+    from supervise.faces.ci_lines import CiLines
     from supervise.faces.live_line_text import LiveText
     from supervise.records.status_file import StatusFile
 
@@ -34,6 +35,8 @@ ENDS = (Verdict, Exited, RetryScheduled, Outcome)
 """Items before which all waiting items are announced."""
 MIN_REPORT_SECONDS = 0.1
 """Seconds that a file system which may stop answering has for the report, however long other writes took."""
+CI_SECONDS = 1.0
+"""Seconds that the files of a CI service may take."""
 FLUSH_SECONDS = 0.2
 """Seconds that each reader of messages and events has to take the last of them, when the run is over."""
 
@@ -49,6 +52,7 @@ class Notices:
         self._mask = SecretMask(launched.info.redaction or Redaction(values["redact"]))
         self._messages = StderrMessages(launched.info.command, policy, verbosity)
         self.live = _live(policy) if launched.streams.overlay else None
+        self._ci = _ci_of(launched)
         self._people = Messenger(launched.streams.messages)
         self._record = launched.files.record
         self.write_failures = WriteFailures(self.announce)
@@ -124,7 +128,11 @@ class Notices:
         # The wall clock is read for each item: clocks are set, and machines sleep.  The two clocks are read one right
         # after the other: anything in between, on a busy machine, would move the absolute time.
         moment = Moment(t, time() - (self._now() - t), left_out)
-        for line in self._messages.lines(item, moment) if item != self._shown_verdict else ():
+        lines = self._messages.lines(item, moment)
+        shown = self._ci.around(item, lines, moment) if self._ci else lines
+        if item == self._shown_verdict:
+            shown = [line for line in shown if line not in lines]
+        for line in shown:
             self._people.say(os.fsencode(line) + b"\n")
         if self._events or self._recorded:
             text = jsonl.line(item, moment, self._run_id)
@@ -152,10 +160,27 @@ class Notices:
         left = max(MIN_REPORT_SECONDS, self._launched.files.write_until - monotonic())
         return _write_apart(option, path, whole, left, self._launched.has_cancelling_signal)
 
+    def _append_for_ci(self, whole: "Mapping[str, object]") -> None:
+        """Append to the files of the CI service in a process that can be left behind; say what cannot be written."""
+        from supervise.process import bounded_call
+        from supervise.records import ci_files
+
+        def append() -> "tuple[str, tuple[int, ...]]":
+            return ci_files.append(self._launched.info.ci, whole, os.environ), ()
+
+        try:
+            why = bounded_call.run(append, CI_SECONDS, is_over=lambda: False)[0]
+        except bounded_call.NoAnswerError:
+            why = "the file system of its files does not answer"
+        except OSError as error:
+            why = reason_of(error)
+        if why:
+            self.announce(Trouble(f"--ci: {why}"))
+
     @property
     def wants_usage(self) -> bool:
         """Return whether the report, a file made of it or the record shows what the command has used."""
-        return bool(self._result_files or self._record)
+        return bool(self._result_files or self._record or self._ci)
 
     def _report_lost_events(self) -> None:
         """Announce that the events cannot be written: their thread fails, and this shows at the next event."""
@@ -169,6 +194,8 @@ class Notices:
             failure = self._write_result(option, path, whole)
             if failure:
                 self.announce(Trouble(f"--{option}: {failure}"))
+        if self._ci:
+            self._append_for_ci(whole)
         for program in filter(None, (self._events, self._recorded)):
             program.flush(FLUSH_SECONDS)
         self._report_lost_events()
@@ -243,6 +270,17 @@ def _status_file(launched: Launched) -> "StatusFile | None":
         # No descriptor is left, or the disk is gone: the run goes on without the file.
         return None
     return StatusFile(launched.files.record)
+
+
+def _ci_of(launched: Launched) -> "CiLines | None":
+    if not launched.info.ci:
+        return None
+    try:
+        from supervise.faces.ci_lines import CiLines
+    except (OSError, ImportError):
+        # No descriptor is left, or the disk is gone: the run goes on without the lines.
+        return None
+    return CiLines(launched.info.ci, launched.info.run_id)
 
 
 def _live(policy: Policy) -> "LiveText | None":

@@ -26,11 +26,12 @@ def take_held() -> "list[bytes]":
 
 
 def line(text: str, end: str = "\n") -> bytes:
-    """Return the line as it is written: prefixed, harmless for a terminal, and with passwords masked."""
+    """Return the line as it is written: prefixed, harmless for terminals and CI runners, with passwords masked."""
     from supervise.text.redaction import Redaction
+    from supervise.text.runner_commands import disarmed
     from supervise.text.sanitizer import clean
 
-    return (PREFIX + clean(Redaction().text(text)) + end).encode()
+    return (PREFIX + disarmed(clean(Redaction().text(text))) + end).encode()
 
 
 def say(*texts: str, end: str = "\n") -> None:

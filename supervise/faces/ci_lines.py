@@ -1,0 +1,48 @@
+"""The lines on stderr that a CI service reads, beside or around the messages of a run."""
+
+from supervise.core.events import Warned
+from supervise.core.outcome import Outcome
+from supervise.faces import github
+from supervise.faces.report_items import Diagnosis, Moment, ReportItem
+from supervise.text.stderr import PREFIX
+
+OWN_ENDS = ("failed", "resumable")
+"""Outcomes of a command that ended by itself with a code: the service shows the code, and the command says why."""
+
+
+class CiLines:
+    """Adds the lines for one run on one service: `github`, `gitlab` or `buildkite`."""
+
+    def __init__(self, service: str, run_id: str) -> None:
+        self._service = service
+        self._run_id = run_id
+        self._warnings = 0
+        """The number of warnings that GitHub has got."""
+
+    def around(self, item: ReportItem, lines: list[str], moment: Moment) -> list[str]:
+        """Return the messages for that item together with the lines for the service."""
+        if not lines:
+            return lines
+        if self._service == "github":
+            return lines + self._annotations(item, lines)
+        if self._service == "gitlab" and isinstance(item, Diagnosis):
+            return _section(lines, f"supervise_{self._run_id.replace('-', '_')}", int(moment.epoch))
+        if self._service == "buildkite" and isinstance(item, Outcome) and item.exit_code:
+            # The agent opens the group that is current, which is that of the command.
+            return ["^^^ +++", *lines]
+        return lines
+
+    def _annotations(self, item: ReportItem, lines: list[str]) -> list[str]:
+        text = "\n".join(line.removeprefix(PREFIX) for line in lines)
+        if isinstance(item, Warned) and self._warnings < github.MOST_WARNINGS:
+            self._warnings += 1
+            return [github.annotation("warning", "supervise", text)]
+        if isinstance(item, Outcome) and item.exit_code and item.name not in OWN_ENDS:
+            return [github.annotation("error", f"{item.name.replace('_', ' ')} (supervise)", text)]
+        return []
+
+
+def _section(lines: list[str], name: str, at: int) -> list[str]:
+    """Return the lines within a section that GitLab shows collapsed; `at` is in epoch seconds."""
+    head = f"\x1b[0Ksection_start:{at}:{name}[collapsed=true]\r\x1b[0K{PREFIX}diagnosis"
+    return [head, *lines, f"\x1b[0Ksection_end:{at}:{name}\r\x1b[0K"]

@@ -126,12 +126,12 @@ class RunInfo:
         return min((one for one in (self.budget, self.job_budget) if one is not None), default=None)
 
     def start_clocks(self) -> None:
-        """Begin the run's times now, after a wait for its lock.  The wait has used up a part of the budget."""
+        """Begin the run's times now, after a wait for its lock or its start, which used up a part of each budget."""
         waited_since, self.started, self.started_at = self.started, monotonic(), time()
         if self.budget is not None:
-            self.budget -= self.started - waited_since
+            self.budget = max(self.budget - (self.started - waited_since), 0.0)
         if self.job_budget is not None:
-            self.job_budget -= self.started - waited_since
+            self.job_budget = max(self.job_budget - (self.started - waited_since), 0.0)
 
     def drop_option(self, key: str) -> None:
         """Go on as if that option had no value: its file does not answer."""

@@ -9,7 +9,7 @@ import inspect
 import io
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, NoReturn
 
 import typer
@@ -89,7 +89,7 @@ def main(words: list[str], environ: Mapping[str, str]) -> Request | invocation.I
             return invocation.fill(row, given, command, _written(words, option_names(row.options)))
         if not command:
             refuse("there is no COMMAND to run", f"usage: {USAGE}")
-        if is_bare and words[-len(command) - 1] != "--":
+        if is_bare and not _has_dashes(words[: len(words) - len(command)]):
             refuse(_not_separated(words, command))
         return fill(given, command, environ, _written(words[: len(words) - len(command)], option_names()))
     except BadValueError as error:
@@ -278,22 +278,31 @@ def _written(words: list[str], names: Mapping[str, Option]) -> dict[str, str]:
 
     Of an option that stands twice, the last name counts, as the last value does.
     """
-    written: dict[str, str] = {}
+    return {option.key: name for name, option in _options_in(words, names) if option}
+
+
+def _has_dashes(words: list[str]) -> bool:
+    """Return whether a `--` ends the options of `run`; one that is the value of an option does not."""
+    return any(option is None for _, option in _options_in(words, option_names()))
+
+
+def _options_in(words: list[str], names: Mapping[str, Option]) -> Iterator[tuple[str, Option | None]]:
+    """Yield each option of the words with the name that stands there; at the end `--` with None if it stands there."""
     rest = iter(words)
     for word in rest:
         if word == "--":
-            break
+            yield word, None
+            return
         name = word.partition("=")[0] if word.startswith("--") else word[:2]
         while (option := names.get(name)) and option.is_flag and not word.startswith("--") and len(word) > 2:
             # A word of several short options, such as -qk5, is split.
-            written[option.key] = name
+            yield name, option
             word = "-" + word[2:]
             name = word[:2]
         if option:
-            written[option.key] = name
+            yield name, option
             if option.takes_next_word and word == name:
                 next(rest, None)
-    return written
 
 
 def _with_implied_words(words: list[str]) -> list[str]:

@@ -381,6 +381,7 @@ THOUSAND_EXAMPLES = settings(max_examples=1000, deadline=None, suppress_health_c
 @THOUSAND_EXAMPLES
 @given(lists, environs)
 @example(["--report", "--", "make"], {})
+@example(["--redact", "--", "make"], {})
 @example(["-q", "--report", "x", "--", "make"], {"SUPERVISE_REPORT": "--"})
 def test_the_fast_reader_and_typer_agree_on_any_words(words, environ):
     fast = argv.read(words, environ)

@@ -10,6 +10,7 @@ from _collections import deque
 from typing import NoReturn
 
 from supervise.output.outlet import Outlet
+from supervise.text import stderr
 from supervise.text.stderr import reason_of
 
 READ_BYTES = 1 << 18
@@ -218,7 +219,7 @@ class Spool:
         outlet = self._tail[0].outlet
         try:
             if outlet not in gone:
-                outlet.write_line(b"supervise: %d bytes of the output are left out here\n" % self._left_out)
+                outlet.write_line(stderr.line(f"{self._left_out} bytes of the output are left out here"))
         except BrokenPipeError:
             gone.add(outlet)
 

@@ -89,9 +89,14 @@ def main(words: list[str], environ: Mapping[str, str]) -> Request | invocation.I
             return invocation.fill(row, given, command, _written(words, option_names(row.options)))
         if not command:
             refuse("there is no COMMAND to run", f"usage: {USAGE}")
-        if is_bare and not _has_dashes(words[: len(words) - len(command)]):
+        options = words[: len(words) - len(command)]
+        if is_bare and options[-1] != "--":
             refuse(_not_separated(words, command))
-        return fill(given, command, environ, _written(words[: len(words) - len(command)], option_names()))
+        request = fill(given, command, environ, _written(options, option_names()))
+        # The message about a `--` that an option does not take as its value comes first.
+        if is_bare and not _has_dashes(options):
+            refuse(_not_separated(words, command))
+        return request
     except BadValueError as error:
         refuse(str(error))
     except UsageError as error:

@@ -283,14 +283,14 @@ def _is_one_stream(launched: Launched) -> bool:
     values = launched.info.values
     if values["streams"] != "auto":
         return bool(values["streams"] == "together")
-    if values["timestamps"] is not None or values["prefix"]:
-        # Each stream has its own beginnings of lines.
-        return False
     if values["idle_on"] != "both":
         return False
     if launched.info.is_detached:
         # The output goes into the record and nowhere else.
         return True
+    if values["timestamps"] is not None or values["prefix"]:
+        # Each stream has its own beginnings of lines.
+        return False
     from supervise.process import system
 
     return system.is_same_file(1, 2)

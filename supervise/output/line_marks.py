@@ -27,8 +27,8 @@ class Style:
         self._timestamps = timestamps
         self._prefix = os.fsencode(prefix)
         self._started = started
-        self._second = -1
-        self._of_second = ("", "")
+        self._latest = (-1, "", "")
+        """The latest second of a mark, its date and time, and its offset from UTC."""
 
     def mark(self, at: float) -> bytes:
         """Return the mark of a line that came at that time, in epoch seconds."""
@@ -45,13 +45,13 @@ class Style:
 
     def _date(self, second: int) -> "tuple[str, str]":
         """Return the date and the time of that second, and the offset from UTC (RFC 3339)."""
-        if second != self._second:
+        latest = self._latest
+        if second != latest[0]:
             local = localtime(second)
             offset = strftime("%z", local)
-            # Both are one assignment: two streams have a thread each.
-            self._of_second = strftime("%Y-%m-%dT%H:%M:%S", local), f"{offset[:3]}:{offset[3:5]}"
-            self._second = second
-        return self._of_second
+            # This is one assignment, since two streams have a thread each.
+            self._latest = latest = second, strftime("%Y-%m-%dT%H:%M:%S", local), f"{offset[:3]}:{offset[3:5]}"
+        return latest[1:]
 
 
 class LineMarker:
@@ -62,6 +62,10 @@ class LineMarker:
         self._is_line_start = True
         self._has_return = False
         """The last byte is a carriage return: a line feed may follow, which ends the same line."""
+
+    def begin_line(self) -> None:
+        """Take the next byte for the first one of a line: a message of supervise has ended the line before."""
+        self._is_line_start, self._has_return = True, False
 
     def add_marks(self, data: "bytes | memoryview", at: float) -> bytes:
         """Return the bytes, never empty, with the marks of the lines that begin in them."""
@@ -106,6 +110,8 @@ class MarkedOutlet(Outlet):
 
         Raises OSError.
         """
+        if self._outlet.at_line_start:
+            self._marker.begin_line()
         self._outlet.write(self._marker.add_marks(data, time()))
 
     def write_line(self, line: bytes) -> None:

@@ -53,6 +53,8 @@ class Spool:
         self._left_out = 0
         """Bytes of the middle that are left out."""
         self._guard = _thread.allocate_lock()
+        self.outlets: list[SpooledOutlet] = []
+        """The outlets whose bytes this spool holds."""
         self.is_through = False
         """Nothing is held any more: what comes is shown at once."""
         self.is_dropping = False
@@ -121,6 +123,8 @@ class Spool:
         self._tail.clear()
         self._size = self._tail_bytes = self._left_out = 0
         os.ftruncate(self._fd, 0)
+        for outlet in self.outlets:
+            outlet.at_line_start = True
 
     def drop(self) -> None:
         """Drop all held output and all that is still to come."""
@@ -251,6 +255,7 @@ class SpooledOutlet(Outlet):
         super().__init__(outlet.fd)
         self._spool = spool
         self._outlet = outlet
+        spool.outlets.append(self)
 
     def write(self, data: "bytes | memoryview") -> None:
         """Hold the bytes, or write them where nothing is held any more.
@@ -259,6 +264,7 @@ class SpooledOutlet(Outlet):
         """
         if self._spool.is_through:
             self._outlet.write(data)
+            self.at_line_start = self._outlet.at_line_start
             return
         with self.lock:
             self._spool.add(self._outlet, data)

@@ -31,6 +31,17 @@ def test_messages_of_supervise_have_no_mark(supervise: Place) -> None:
     assert all(line.startswith("supervise: ") for line in lines[1:])
 
 
+def test_each_attempt_and_what_follows_a_message_begin_with_a_mark(supervise: Place) -> None:
+    """The first attempt ends in the middle of a line."""
+    script = "[ $SUPERVISE_ATTEMPT = 2 ] && echo ok && exit; printf abc; exit 3"
+    words = ("--prefix", "> ", "--retries", "1", "--retry-on", "any", "--retry-delay", "0.1s")
+    shown = supervise(*words, "--retry-output", "last", "--", "sh", "-c", script)
+    assert (shown.code, shown.out) == (0, b"> ok\n")
+    ended = supervise.shell(f"supervise {' '.join(words).replace('> ', repr('> '))} -- sh -c '{script}' 2>&1")
+    lines = ended.out.decode().splitlines()
+    assert (lines[0], lines[-1]) == ("> abc", "> ok")
+
+
 def test_much_output_is_whole_under_its_marks(supervise: Place) -> None:
     ended = supervise("--prefix", "é ", "--", "sh", "-c", "seq 300000; head -c 3000000 /dev/zero")
     numbers = "".join(f"é {number}\n" for number in range(1, 300_001)).encode()

@@ -4,10 +4,8 @@ from supervise.core.events import Warned
 from supervise.core.outcome import Outcome
 from supervise.faces import github
 from supervise.faces.report_items import Diagnosis, Moment, ReportItem
+from supervise.faces.report_shape import OWN_ENDS
 from supervise.text.stderr import PREFIX
-
-OWN_ENDS = ("failed", "resumable")
-"""Outcomes of a command that ended by itself with a code: the service shows the code, and the command says why."""
 
 
 class CiLines:

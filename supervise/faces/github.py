@@ -51,10 +51,11 @@ def outputs(report: "Mapping[str, Any]") -> str:
 
 def summary(report: "Mapping[str, Any]") -> str:
     """Return the text for the file of `GITHUB_STEP_SUMMARY`: a table, and a diagram of the attempts in Mermaid."""
-    return "\n" + "".join(f"{line}\n" for line in (*_table(report), *_diagram(report))) + "\n"
+    return "\n" + "".join(f"{line}\n" for line in (*table(report), *_diagram(report))) + "\n"
 
 
-def _table(report: "Mapping[str, Any]") -> "Iterator[str]":
+def table(report: "Mapping[str, Any]") -> "Iterator[str]":
+    """Yield the lines of the table, in GitHub Flavored Markdown."""
     command = " ".join(report["command"])
     if len(command) > COMMAND_CHARACTERS:
         command = command[:COMMAND_CHARACTERS] + "..."

@@ -15,6 +15,8 @@ START = ("run_id", "name", "command", "cwd", "host", "pid", "started_at")
 """The fields of a report that describe the start of the run."""
 HEAD = ("schema", "run_id", "at", "t", "event")
 """The first fields of each event."""
+OWN_ENDS = ("failed", "resumable")
+"""Outcomes of a command that ended by itself with a code: a CI service shows the code, and the command says why."""
 LISTS = ("warnings", "extensions", "put_offs")
 """The fields of a report that are lists of what may happen several times."""
 

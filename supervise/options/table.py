@@ -444,7 +444,7 @@ OPTIONS = (
     Option(
         OUTPUT, "ci", "", "choice", "auto", "SERVICE",
         "Report to a CI service: github (annotations, outputs and summary of the step), gitlab (the diagnosis in a "
-        "section) or buildkite (the failed group opened). auto finds the service by its variables; plain and off "
+        "section) or buildkite (an annotation of a failure). auto finds the service by its variables; plain and off "
         "report to none.",
         choices=("auto", "github", "gitlab", "buildkite", "plain", "off"),
     ),

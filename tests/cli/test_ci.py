@@ -154,6 +154,24 @@ def test_buildkite_opens_the_group_of_a_failure(supervise: Place) -> None:
     assert shown(supervise("--", "true", env=env)) == ""
 
 
+@pytest.mark.parametrize("end", ["exit 1", "exec sleep 60"])
+def test_buildkite_gets_an_annotation_whatever_its_agent_does(supervise: Place, end: str) -> None:
+    folder = supervise.file("bin")
+    folder.mkdir()
+    agent = folder / "buildkite-agent"
+    agent.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >>{supervise.file("words")}\necho noise >&2\n{end}\n')
+    agent.chmod(0o755)
+    env = {"BUILDKITE": "true", "PATH": f"{folder}:{supervise.environ['PATH']}"}
+    ended = supervise("-t", "0.3", "--", "sleep", "60", env=env)
+    assert ended.code == 124
+    assert "noise" not in shown(ended)
+    assert ended.left == []
+    words = supervise.file("words").read_text().split("\n")
+    assert words[0] == "annotate"
+    assert "| outcome | completion timeout |" in words
+    assert words[-5:] == ["--style", "error", "--context", f"supervise-{ended.report['run_id']}", ""]
+
+
 def test_a_detached_run_has_no_job_to_report_to(supervise: Place) -> None:
     ended = supervise.start("--ci", "github", "-d", "--", "true", report=False).wait()
     assert ended.code == 125

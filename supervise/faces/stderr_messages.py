@@ -39,10 +39,8 @@ from supervise.faces.report_items import (
     Trouble,
 )
 from supervise.text import shell_words
-from supervise.text.runner_commands import disarmed
-from supervise.text.sanitizer import clean
 from supervise.text.signal_names import signal_name
-from supervise.text.stderr import PREFIX
+from supervise.text.stderr import message
 
 Verbosity = Literal["quiet", "normal", "verbose"]
 
@@ -97,14 +95,14 @@ class StderrMessages:
             texts += self._if_verbose(item, moment)
         if moment.left_out and texts:
             texts[-1] += f" ({moment.left_out} more before it)"
-        return [PREFIX + disarmed(clean(text)) for text in texts]
+        return [message(text) for text in texts]
 
     def verdict(self, outcome: Outcome, moment: Moment) -> list[str]:
         """Return how the run has ended, also where the command ended by itself, and what was run."""
         texts = self._final(outcome, moment)
         if not texts:
             texts = [f"the command {outcome.name} after {phrases.measured(moment.t)} ({_codes(outcome)})"]
-        return [PREFIX + clean(text) for text in [*texts, f"it ran: {shell_words.command_line(self._command)}"]]
+        return [message(text) for text in [*texts, f"it ran: {shell_words.command_line(self._command)}"]]
 
     def _at_any_verbosity(self, item: ReportItem, moment: Moment) -> list[str]:
         """Return errors and the final message."""

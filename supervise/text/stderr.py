@@ -25,13 +25,19 @@ def take_held() -> "list[bytes]":
     return held
 
 
-def line(text: str, end: str = "\n") -> bytes:
-    """Return the line as it is written: prefixed, harmless for terminals and CI runners, with passwords masked."""
-    from supervise.text.redaction import Redaction
+def message(text: str) -> str:
+    """Return the text as a message of supervise: with the prefix, and harmless for terminals and CI runners."""
     from supervise.text.runner_commands import disarmed
     from supervise.text.sanitizer import clean
 
-    return (PREFIX + disarmed(clean(Redaction().text(text))) + end).encode()
+    return PREFIX + disarmed(clean(text))
+
+
+def line(text: str, end: str = "\n") -> bytes:
+    """Return the text as the line of a message, with passwords masked."""
+    from supervise.text.redaction import Redaction
+
+    return (message(Redaction().text(text)) + end).encode()
 
 
 def say(*texts: str, end: str = "\n") -> None:

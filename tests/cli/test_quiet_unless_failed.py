@@ -68,6 +68,13 @@ def test_a_failure_shows_the_verdict_first_then_the_command_and_the_output(super
     assert lines(ended)[2:] == (["err"] if "err" in script else [])
 
 
+def test_the_command_line_under_the_verdict_is_no_command_of_a_ci_runner(supervise: Place) -> None:
+    ended = supervise(QUIET, "--", "sh", "-c", "exit 3", "##[error]x", "a ::warning:: b")
+    assert lines(ended)[1].startswith("supervise: it ran: sh -c 'exit 3' ")
+    assert b"##[" not in ended.err
+    assert b"::" not in ended.err
+
+
 def test_one_pipe_for_both_streams_keeps_the_order_under_the_verdict(supervise: Place) -> None:
     script = "supervise --quiet-unless-failed -- sh -c 'echo 1; echo 2 >&2; echo 3; exit 9' 2>&1"
     assert supervise.shell(script).out.decode().splitlines()[2:] == ["1", "2", "3"]

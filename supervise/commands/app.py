@@ -283,43 +283,46 @@ def _written(words: list[str], names: Mapping[str, Option]) -> dict[str, str]:
 
     Of an option that stands twice, the last name counts, as the last value does.
     """
-    return {option.key: name for name, option in _options_in(words, names) if option}
+    return {option.key: name for _, name, option in _options_in(words, names) if option}
 
 
 def _has_dashes(words: list[str]) -> bool:
     """Return whether a `--` ends the options of `run`; one that is the value of an option does not."""
-    return any(option is None for _, option in _options_in(words, option_names()))
-
-
-def _options_in(words: list[str], names: Mapping[str, Option]) -> Iterator[tuple[str, Option | None]]:
-    """Yield each option of the words with the name that stands there; at the end `--` with None if it stands there."""
-    rest = iter(words)
-    for word in rest:
-        if word == "--":
-            yield word, None
-            return
-        name = word.partition("=")[0] if word.startswith("--") else word[:2]
-        while (option := names.get(name)) and option.is_flag and not word.startswith("--") and len(word) > 2:
-            # A word of several short options, such as -qk5, is split.
-            yield name, option
-            word = "-" + word[2:]
-            name = word[:2]
-        if option:
-            yield name, option
-            if option.takes_next_word and word == name:
-                next(rest, None)
+    return any(name == "--" for _, name, _ in _options_in(words, option_names()))
 
 
 def _with_implied_words(words: list[str]) -> list[str]:
     """Return the words with `=WORD` after each option that stands without its word; typer would take the next word."""
-    names, whole = option_names(), list(words)
-    number = 1
-    while words[:1] == ["run"] and number < len(whole) and whole[number].startswith("-") and whole[number] != "--":
-        option = names.get(whole[number])
-        if option and option.implied:
+    begin = ["run"] if words[:1] == ["run"] else []
+    whole = words[len(begin) :]
+    for number, name, option in _options_in(list(whole), option_names()):
+        if option is None:
+            # The command begins here, or a mistake that is refused.
+            break
+        if option.implied and whole[number] == name:
             whole[number] += f"={option.implied}"
-        number += 2 if option and option.takes_next_word else 1
-    return whole
+    return begin + whole
+
+
+def _options_in(words: list[str], names: Mapping[str, Option]) -> Iterator[tuple[int, str, Option | None]]:
+    """Yield each option of the words, up to a `--`, with its place and the name that stands there.
+
+    A word that is neither an option nor the value of one, such as the `--`, is yielded with None.
+    """
+    rest = iter(enumerate(words))
+    for number, word in rest:
+        if word == "--":
+            yield number, word, None
+            return
+        name = word.partition("=")[0] if word.startswith("--") else word[:2]
+        while (option := names.get(name)) and option.is_flag and not word.startswith("--") and len(word) > 2:
+            # A word of several short options, such as -qk5, is split.
+            yield number, name, option
+            word = "-" + word[2:]
+            name = word[:2]
+        yield number, name, option
+        if option and option.takes_next_word and word == name:
+            next(rest, None)
 
 
 def _no_such_command(words: list[str]) -> str:

@@ -11,7 +11,7 @@ from supervise.options import paths
 from supervise.options.table import BadValueError
 from supervise.process import identity
 from supervise.records import reader
-from supervise.records.store import LOCK_FILE, SOCKET_FILE
+from supervise.records.store import LOCK_FILE
 from supervise.text import stderr
 from supervise.text.sanitizer import clean
 
@@ -88,18 +88,8 @@ class Target:
                 pass
 
     def _folder_of_socket(self) -> str:
-        """Return the folder of the control socket that the record names.
-
-        '' where the record names none, and where the folder belongs to another user than the record.
-        """
-        if self.record is None:
-            return ""
-        folder = os.fsdecode(reader.read(f"{self.record.folder}/{SOCKET_FILE}").rstrip(b"\n"))
-        try:
-            has_same_owner = os.stat(folder).st_uid == os.stat(self.record.folder).st_uid
-        except (OSError, ValueError):
-            return ""
-        return folder if has_same_owner else ""
+        """Return the folder of the control socket that the record names; '' where it names none."""
+        return reader.folder_of_socket(self.record.folder) if self.record else ""
 
     def _owner(self) -> int | None:
         """Return the user id that the record belongs to; None for the effective user, and where it is unknown."""

@@ -3,6 +3,7 @@
 The lines of the runner's commands and their escapes are those of actions/toolkit (core, command.ts).
 """
 
+from supervise.faces import report_values
 from supervise.text import sanitizer
 from supervise.text.runner_commands import disarmed
 
@@ -116,6 +117,4 @@ def _diagram(report: "Mapping[str, Any]") -> "Iterator[str]":
 
 def _milliseconds(time: str) -> int:
     """Return a time of the report in milliseconds since the epoch."""
-    from datetime import datetime
-
-    return round(datetime.fromisoformat(time).timestamp() * 1000)
+    return round(report_values.epoch(time) * 1000)

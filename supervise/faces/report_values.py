@@ -1,4 +1,4 @@
-"""Values of a finished report that the texts made of it share: metrics and JUnit."""
+"""Values of a finished report that the texts made of it share: metrics, JUnit and the summary for GitHub."""
 
 from supervise.text import sanitizer
 

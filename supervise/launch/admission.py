@@ -50,9 +50,8 @@ def _admit(launched: Launched) -> None:
     if launched.info.result_files or values["events"]:
         from supervise.launch import files
 
-        checks = {"report": files.check_report, "metrics": files.check_metrics, "junit": files.check_junit}
         for key in launched.info.result_files:
-            _open(launched, key, checks[key])
+            _open(launched, key, files.check_of_result(key))
         if values["events"]:
             launched.files.open_events(_open(launched, "events", files.open_events))
     if values["runner_margin"] or DEADLINE in os.environ:

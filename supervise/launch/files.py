@@ -4,22 +4,25 @@ from supervise.options.table import BadValueError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from supervise.output.log_file import LogFile
 
 
-def check_report(path: str) -> "tuple[str, tuple[int, ...]]":
-    """Return why the report cannot be written, or ''; no file is opened."""
-    return _checked("--report", path)
+def check_of_result(option: str) -> "Callable[[str], tuple[str, tuple[int, ...]]]":
+    """Return the check of the file of that option, one of `state.RESULT_FILES`.
 
+    The check takes the path, opens no file, and returns why the file cannot be written, or ''.
+    """
 
-def check_metrics(path: str) -> "tuple[str, tuple[int, ...]]":
-    """Return why the file of `--metrics` cannot be replaced, or ''; no file is opened."""
-    return _checked("--metrics", path, may_write_in_place=False)
+    def check(path: str) -> "tuple[str, tuple[int, ...]]":
+        from supervise.files import report_file
+        from supervise.records import result_files
 
+        why = report_file.check(path, may_write_in_place=option not in result_files.REPLACED_ONLY)
+        return f"--{option}: {why}" if why else "", ()
 
-def check_junit(path: str) -> "tuple[str, tuple[int, ...]]":
-    """Return why the file of `--junit` cannot be written, or ''; no file is opened."""
-    return _checked("--junit", path)
+    return check
 
 
 def open_events(path: str) -> "tuple[str, tuple[int, ...]]":
@@ -51,14 +54,6 @@ def look_at_lock(path: str) -> "tuple[str, tuple[int, ...]]":
     except OSError:
         pass
     return "", ()
-
-
-def _checked(option: str, path: str, *, may_write_in_place: bool = True) -> "tuple[str, tuple[int, ...]]":
-    """Return why the file of the option cannot be written, or ''."""
-    from supervise.files import report_file
-
-    why = report_file.check(path, may_write_in_place=may_write_in_place)
-    return f"{option}: {why}" if why else "", ()
 
 
 def _opened(option: str, path: str) -> "tuple[str, tuple[int, ...]]":

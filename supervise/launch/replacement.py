@@ -1,13 +1,11 @@
 """`--if-busy replace`: the run that has the lock is stopped, and this run takes its place."""
 
-import os
 from time import monotonic
 
 from supervise.control import client
 from supervise.launch import run_record
 from supervise.launch.admission import TurnedAway
 from supervise.records import reader
-from supervise.records.store import SOCKET_FILE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -103,8 +101,6 @@ class Replacement:
 def _folder_of_socket(run_id: str) -> str:
     """Return the folder of the control socket that the record of that run names; '' where it names none."""
     try:
-        folder = reader.find(run_id).folder
-        socket_folder = os.fsdecode(reader.read(f"{folder}/{SOCKET_FILE}").rstrip(b"\n"))
-        return socket_folder if os.stat(socket_folder).st_uid == os.stat(folder).st_uid else ""
-    except (reader.NotFoundError, reader.UnreadableError, OSError, ValueError):
+        return reader.folder_of_socket(reader.find(run_id).folder)
+    except (reader.NotFoundError, reader.UnreadableError, OSError):
         return ""

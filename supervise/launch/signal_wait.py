@@ -9,9 +9,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PAUSE_SIGNAL = _signal.SIGTSTP
-"""The signal of Ctrl-Z, during which the wait does not count."""
-
 
 def wait(seconds: float, cancelling: "set[int]") -> int:
     """Sleep for `seconds` and return 0, or the number of the signal of `cancelling` that comes before; see `poll`."""
@@ -26,20 +23,18 @@ def poll(seconds: float, cancelling: "set[int]", attempt: "Callable[[], bool]", 
     blocked.
     """
     until = monotonic() + seconds
-    awaited = {*cancelling}
-    if _signal.getsignal(PAUSE_SIGNAL) != _signal.SIG_IGN:
-        awaited.add(PAUSE_SIGNAL)
+    pausing = signals.pausing()
+    awaited = {*cancelling, *pausing}
     _signal.pthread_sigmask(_signal.SIG_BLOCK, awaited)
     while not attempt():
         left = until - monotonic()
         # A signal that is pending already ends the shortest wait, too.
         info = _signal.sigtimedwait(awaited, max(min(left, every), 0))
-        if info is None and left <= every:
-            return None
-        if info is not None and info.si_signo != PAUSE_SIGNAL:
+        if info is None:
+            if left <= every:
+                return None
+        elif info.si_signo in pausing:
+            until += signals.pause()
+        else:
             return int(info.si_signo)
-        if info is not None:
-            since = monotonic()
-            signals.stop(PAUSE_SIGNAL)
-            until += monotonic() - since
     return 0

@@ -4,12 +4,11 @@ All bytes of the output stay as they are. A mark stands before the first byte of
 or with a carriage return that no line feed follows, as in a progress bar.
 """
 
-import errno
 import os
 from time import localtime, strftime, time
 from typing import NoReturn
 
-from supervise.output.outlet import Outlet
+from supervise.output.outlet import Outlet, refuse_splice
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -123,7 +122,7 @@ class MarkedOutlet(Outlet):
 
     def splice(self, source: int, size: int) -> NoReturn:
         """Refuse the splice, since no line may go without its mark."""
-        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        refuse_splice()
 
 
 class MarkedSink:

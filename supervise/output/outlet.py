@@ -13,7 +13,7 @@ from supervise.text.stderr import reason_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Protocol
+    from typing import NoReturn, Protocol
 
     class LineSink(Protocol):
         """Takes whole lines: an outlet, or an object that stands for one."""
@@ -102,6 +102,11 @@ class Outlet:
                 if self.is_terminal and error.errno == errno.EIO:
                     return
                 raise
+
+
+def refuse_splice() -> "NoReturn":
+    """Raise the OSError of a file that does not support splice: all bytes have to pass the outlet's `write`."""
+    raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
 
 
 def of_stdio() -> "tuple[Outlet, Outlet]":

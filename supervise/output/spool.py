@@ -4,12 +4,11 @@ It is held in a file without a name, since it may be larger than memory.
 """
 
 import _thread
-import errno
 import os
 from _collections import deque
 from typing import NoReturn
 
-from supervise.output.outlet import Outlet
+from supervise.output.outlet import Outlet, refuse_splice
 from supervise.text import stderr
 from supervise.text.stderr import reason_of
 
@@ -284,4 +283,4 @@ class SpooledOutlet(Outlet):
 
     def splice(self, source: int, size: int) -> NoReturn:
         """Refuse the splice, since no byte may bypass the spool."""
-        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        refuse_splice()

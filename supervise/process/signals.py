@@ -109,6 +109,18 @@ def stop(number: int) -> None:
     _signal.pthread_sigmask(_signal.SIG_BLOCK, {number} - {STOP})
 
 
+def pausing() -> "set[int]":
+    """Return a set of the signal of Ctrl-Z; an empty set where this process ignores that signal."""
+    return set() if _signal.getsignal(_signal.SIGTSTP) == _signal.SIG_IGN else {_signal.SIGTSTP}
+
+
+def pause() -> float:
+    """Stop this process, as Ctrl-Z does; return the seconds for which it was stopped."""
+    since = monotonic()
+    stop(_signal.SIGTSTP)
+    return monotonic() - since
+
+
 def die_of(number: int) -> None:
     """End this process with the default action of that signal; return where the kernel does not end it (PID 1)."""
     _signal.signal(number, _signal.SIG_DFL)

@@ -33,8 +33,6 @@ SLOT_MARK = "#"
 """Stands between the name of a lock and the number of a slot after the first; no name of a lock has this character."""
 WAKE_SIGNAL = _signal.SIGURG
 """The signal by which the locking thread wakes the waiting thread; supervise uses it for nothing else."""
-PAUSE_SIGNAL = _signal.SIGTSTP
-"""The signal of Ctrl-Z, during which the wait does not count."""
 HOLDER_NAME_SECONDS = 0.1
 """Seconds that the new holder of a lock may take to write its name into the file."""
 HOLDER_POLL_SECONDS = 0.002
@@ -104,7 +102,7 @@ class Lock:
         call and stay blocked.
         """
         until = monotonic() + seconds
-        pausing = {PAUSE_SIGNAL} if _signal.getsignal(PAUSE_SIGNAL) != _signal.SIG_IGN else set()
+        pausing = signals.pausing()
         awaited = {*cancelling, *pausing, WAKE_SIGNAL}
         _signal.pthread_sigmask(_signal.SIG_BLOCK, awaited)
         while True:
@@ -112,10 +110,8 @@ class Lock:
             while True:
                 left = until - monotonic()
                 info = _signal.sigtimedwait(awaited, left) if left > 0 else None
-                if info is not None and info.si_signo == PAUSE_SIGNAL:
-                    since = monotonic()
-                    signals.stop(PAUSE_SIGNAL)
-                    until += monotonic() - since
+                if info is not None and info.si_signo in pausing:
+                    until += signals.pause()
                     continue
                 if info is None or info.si_signo != WAKE_SIGNAL:
                     return info.si_signo if info else None

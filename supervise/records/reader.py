@@ -20,6 +20,7 @@ from supervise.records.store import (
     RUNS_FOLDER,
     SAMPLES_FILE,
     SECRETS_FILE,
+    SOCKET_FILE,
     STATUS_FILE,
 )
 
@@ -416,6 +417,19 @@ def read(path: str) -> bytes:
         return b""
     finally:
         os.close(fd)
+
+
+def folder_of_socket(folder: str) -> str:
+    """Return the folder of the control socket that the record in that folder names.
+
+    '' where the record names none, and where the folder belongs to another user than the record.
+    """
+    socket_folder = os.fsdecode(read(f"{folder}/{SOCKET_FILE}").rstrip(b"\n"))
+    try:
+        has_same_owner = os.stat(socket_folder).st_uid == os.stat(folder).st_uid
+    except (OSError, ValueError):
+        return ""
+    return socket_folder if has_same_owner else ""
 
 
 def _toml(path: str) -> "dict[str, Any]":

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+REPLACED_ONLY = ("metrics",)
+"""The options whose file is replaced by a new one or not written: its reader would read one written in place in part.
+"""
 MOST_BYTES_BEFORE = 1 << 20
 """Bytes of an earlier file that are read: the metrics are some five thousand, and JUnit has the run's id first."""
 
@@ -18,16 +21,16 @@ def write(option: str, path: str, report: "Mapping[str, Any]") -> "str | None":
     """Write the file of that option; return why it cannot be written, or None."""
     if option == "report":
         return report_file.write(path, report)
-    unfinished = f".supervise-{report['run_id']}-{option}"
     if option == "junit":
         from supervise.faces import junit
 
-        return report_file.write_bytes(path, unfinished, junit.text(report).encode())
-    from supervise.faces import metrics
+        text = junit.text(report)
+    else:
+        from supervise.faces import metrics
 
-    # The collector would read a file that is written in place in part.
-    data = metrics.text(report, _text_before(path)).encode()
-    return report_file.write_bytes(path, unfinished, data, may_write_in_place=False)
+        text = metrics.text(report, _text_before(path))
+    unfinished = f".supervise-{report['run_id']}-{option}"
+    return report_file.write_bytes(path, unfinished, text.encode(), may_write_in_place=option not in REPLACED_ONLY)
 
 
 def is_written(option: str, path: str, run_id: str) -> bool:

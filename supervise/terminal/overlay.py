@@ -7,14 +7,13 @@ command has saved, and erasing would fill the line with the command's background
 """
 
 import _thread
-import errno
 import os
 import re
 import stat
 from time import monotonic
 from typing import NoReturn
 
-from supervise.output.outlet import Outlet
+from supervise.output.outlet import Outlet, refuse_splice
 from supervise.process.file_calls import is_writable
 
 ERASE_SECONDS = 0.2
@@ -97,7 +96,7 @@ class Overlay(Outlet):
 
     def splice(self, source: int, size: int) -> NoReturn:
         """Raise OSError, as a terminal does that cannot splice: all bytes must pass `write`, which erases the line."""
-        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        refuse_splice()
 
     def _write_all(self, data: "bytes | memoryview") -> None:
         if self._drawn_columns:

@@ -29,7 +29,8 @@ from supervise.core.events import (
 from supervise.core.outcome import Cause, Exit, Outcome
 from supervise.core.policy import Policy
 from supervise.faces.report_items import CommandMessage, Diagnosis, Heartbeat, Moment, ReportItem, Stragglers, Trouble
-from supervise.faces.stderr_messages import PREFIX, StderrMessages, Verbosity
+from supervise.faces.stderr_messages import StderrMessages, Verbosity
+from supervise.text.stderr import PREFIX
 from tests.support import examples
 from tests.support.examples import COMPILER, HANGING, NOW, SLEEP, SUDO
 

@@ -291,7 +291,7 @@ def test_each_part_of_the_state_writes_itself_alone(node):
         "launched.streams.pumps = ()",
         "self._launched.child.root += 1",
         "del launched.files.record",
-        "a, launched.info.budget = 1, 2",
+        "a, launched.info.budgets = 1, 2",
         "for launched.files.events in (): pass",
         "launched.child.variables[b'X'] = None",
         "launched.child.heard.append(())",

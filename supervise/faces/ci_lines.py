@@ -17,18 +17,18 @@ class CiLines:
         self._warnings = 0
         """The number of warnings that GitHub has got."""
 
-    def around(self, item: ReportItem, lines: list[str], moment: Moment) -> list[str]:
-        """Return the messages for that item together with the lines for the service."""
+    def around(self, item: ReportItem, lines: list[str], moment: Moment) -> tuple[list[str], list[str]]:
+        """Return the lines for the service that come before and after the messages for that item."""
         if not lines:
-            return lines
+            return [], []
         if self._service == "github":
-            return lines + self._annotations(item, lines)
+            return [], self._annotations(item, lines)
         if self._service == "gitlab" and isinstance(item, Diagnosis):
-            return _section(lines, f"supervise_{self._run_id.replace('-', '_')}", int(moment.epoch))
+            return _section(f"supervise_{self._run_id.replace('-', '_')}", int(moment.epoch))
         if self._service == "buildkite" and isinstance(item, Outcome) and item.exit_code:
             # The agent opens the group that is current, which is that of the command.
-            return ["^^^ +++", *lines]
-        return lines
+            return ["^^^ +++"], []
+        return [], []
 
     def _annotations(self, item: ReportItem, lines: list[str]) -> list[str]:
         text = "\n".join(line.removeprefix(PREFIX) for line in lines)
@@ -40,7 +40,7 @@ class CiLines:
         return []
 
 
-def _section(lines: list[str], name: str, at: int) -> list[str]:
-    """Return the lines within a section that GitLab shows collapsed; `at` is in epoch seconds."""
+def _section(name: str, at: int) -> tuple[list[str], list[str]]:
+    """Return the begin and the end of a section that GitLab shows collapsed; `at` is in epoch seconds."""
     head = f"\x1b[0Ksection_start:{at}:{name}[collapsed=true]\r\x1b[0K{PREFIX}diagnosis"
-    return [head, *lines, f"\x1b[0Ksection_end:{at}:{name}\r\x1b[0K"]
+    return [head], [f"\x1b[0Ksection_end:{at}:{name}\r\x1b[0K"]

@@ -148,10 +148,10 @@ def _take_budget(launched: Launched) -> None:
     info = launched.info
     margin, kill_after = info.values["runner_margin"], info.values["kill_after"]
     if not margin or budget.is_in_outer_run():
-        info.set_budget(budget.from_outer_run(kill_after, info.started_at))
+        info.set_budget("outer", budget.from_outer_run(kill_after, info.started_at))
     if margin:
-        info.set_job_budget(budget.from_ci_job(margin, kill_after, info.started_at))
-        if info.job_budget == 0:
+        info.set_budget("runner", budget.from_ci_job(margin, kill_after, info.started_at))
+        if info.budgets.get("runner") == 0:
             raise TurnedAway("only the margin is left of the CI job, so the command was not started", is_limit=True)
 
 

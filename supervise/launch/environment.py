@@ -37,7 +37,7 @@ def of_attempt(info: "RunInfo", number: int) -> "Variables":
 def _latest_second(info: "RunInfo", begin: float) -> "float | None":
     """Return the last second of the run that an attempt from `begin` on may reach; None where there is no limit."""
     values = info.values
-    bounds = [values["total_timeout"], info.budget, info.job_budget]
+    bounds = [values["total_timeout"], info.first_budget()]
     if values["timeout"] is not None:
         bounds.append(begin + (values["access_timeout"] or 0.0) + values["timeout"] + values["max_extension"])
     return min((bound for bound in bounds if bound is not None), default=None)

@@ -89,7 +89,7 @@ def _admit(launched: Launched) -> "TurnedAway | None":
         why = "without Linux's subreaper no end of its tree could be promised"
         raise Refusal(f"cannot run a command on {sys.platform}: {why}")
     request, values = launched.info.request, launched.info.values
-    if values["quiet_unless_failed"] is not None:
+    if launched.info.holds_output:
         from supervise.text import stderr
 
         stderr.hold()

@@ -83,7 +83,7 @@ def _plain_end(launched: Launched) -> "int | None":
         match message:
             case ("exited", status, at, False) if os.WIFEXITED(status):
                 code = os.WEXITSTATUS(status)
-                if code and launched.info.values["quiet_unless_failed"] is not None:
+                if code and launched.info.holds_output:
                     return None
                 if launched.files.record is None:
                     return code

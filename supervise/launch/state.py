@@ -86,10 +86,9 @@ class RunInfo:
         self.run_id = _id_of(self.started_at)
         self.ci = "" if request.values["detach"] else _service_of(request.values["ci"])
         """The CI service to report to; '' for none, and for a detached run, which may end after its job."""
-        self.budget: float | None = None
-        """The second of the run at which its part of an outer run's time is over; None without an outer run."""
-        self.job_budget: float | None = None
-        """The second of the run at which its part of a CI job's time is over; None where no end of a job is known."""
+        self.budgets: dict[str, float] = {}
+        """The second of the run at which its part of the time around it is over, by limit: `outer` for an outer run,
+        `runner` for a CI job."""
         if began is not None and self.started - began > START_DELAY_SECONDS:
             # The configuration came late, or did not come.  The limits count from the call.
             self.started_at -= self.started - began
@@ -113,25 +112,20 @@ class RunInfo:
             for name, word in request.given.items()
         }
 
-    def set_budget(self, seconds: "float | None") -> None:
-        """Bound the run by its part of an outer run's time; None where there is no outer run."""
-        self.budget = seconds
-
-    def set_job_budget(self, seconds: "float | None") -> None:
-        """Bound the run by its part of a CI job's time; None where no end of a job is known."""
-        self.job_budget = seconds
+    def set_budget(self, limit: str, seconds: "float | None") -> None:
+        """Bound the run by its part of the time around it; None where there is nothing around it."""
+        if seconds is not None:
+            self.budgets[limit] = seconds
 
     def first_budget(self) -> "float | None":
         """Return the second of the run at which the time around it is over; None where nothing bounds it."""
-        return min((one for one in (self.budget, self.job_budget) if one is not None), default=None)
+        return min(self.budgets.values(), default=None)
 
     def start_clocks(self) -> None:
         """Begin the run's times now, after a wait for its lock or its start, which used up a part of each budget."""
         waited_since, self.started, self.started_at = self.started, monotonic(), time()
-        if self.budget is not None:
-            self.budget = max(self.budget - (self.started - waited_since), 0.0)
-        if self.job_budget is not None:
-            self.job_budget = max(self.job_budget - (self.started - waited_since), 0.0)
+        waited = self.started - waited_since
+        self.budgets = {limit: max(seconds - waited, 0.0) for limit, seconds in self.budgets.items()}
 
     def drop_option(self, key: str) -> None:
         """Go on as if that option had no value: its file does not answer."""
@@ -154,11 +148,16 @@ class RunInfo:
         """Return the files that are written when the run ends, by the keys of their options."""
         return {key: self.values[key] for key in RESULT_FILES if self.values[key]}
 
+    @property
+    def holds_output(self) -> bool:
+        """Return whether output and messages wait for the end of the run (`--quiet-unless-failed`)."""
+        return self.values["quiet_unless_failed"] is not None
+
     def first_limit(self) -> float:
         """Return the first limit of the run, in seconds of the run; infinity where there is none."""
         values = self.values
         first = values["timeout"] if values["access_timeout"] is None else values["access_timeout"]
-        bounds = (first, self.budget, self.job_budget, values["total_timeout"])
+        bounds = (first, values["total_timeout"], *self.budgets.values())
         return min((limit for limit in bounds if limit is not None), default=inf)
 
 

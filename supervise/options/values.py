@@ -315,9 +315,9 @@ def read_lines(option: Option, word: str) -> "int | None":
     """Return a number of lines from 1 on, 0 for all lines, or None for `off`."""
     if word in OFF_WORDS or word == "whole":
         return 0 if word == "whole" else None
-    if not (word.isascii() and word.isdigit()) or int(word) < 1:
+    if _whole(word) < 1:
         raise _bad(word, "a number of lines from 1 on, whole or off")
-    return int(word)
+    return _whole(word)
 
 
 def read_names(option: Option, word: str) -> "tuple[str, ...]":

@@ -69,7 +69,7 @@ class Runner:
 
     def __init__(self, launched: Launched) -> None:
         self.launched = launched
-        self.policy = policy_of(launched.info.values, launched.info.budget, launched.info.job_budget)
+        self.policy = policy_of(launched.info.values, launched.info.budgets)
         self.machine = Machine(self.policy, int.from_bytes(os.urandom(2)) / 0x10000)
         self.notices = Notices(launched, self.policy, self.now)
         self.outcome: Outcome | None = None

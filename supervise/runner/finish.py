@@ -123,14 +123,14 @@ def _keep_output(launched: Launched) -> Literal["", "record", "dropped", "cut"]:
 
 def _end_spool(runner: Runner, spool: "Spool", outcome: Outcome) -> Outcome:
     """Show the held output, or drop it where the run has succeeded and is to be silent; return the outcome."""
-    values, lines = runner.launched.info.values, None
-    if values["quiet_unless_failed"] is not None:
+    lines = None
+    if runner.launched.info.holds_output:
         runner.notices.flush_messages()
         if not outcome.exit_code:
             spool.drop()
             return outcome
         runner.notices.show_verdict(outcome)
-        lines = values["quiet_unless_failed"] or None
+        lines = runner.launched.info.values["quiet_unless_failed"] or None
     return _show_held(runner.launched, spool, runner.policy, outcome, lines)
 
 

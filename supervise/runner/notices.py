@@ -101,10 +101,9 @@ class Notices:
 
     def show_verdict(self, outcome: Outcome) -> None:
         """Write the verdict and what was run to stderr, ahead of the held output (`--quiet-unless-failed`)."""
-        t = self._now()
         masked = self._mask(outcome)
         assert isinstance(masked, Outcome)
-        lines = self._messages.verdict(masked, Moment(t, time() - (self._now() - t)))
+        lines = self._messages.verdict(masked, self._moment(self._now()))
         verdict = Messenger(outlet.of_stdio()[1])
         for line in lines:
             verdict.say(os.fsencode(line) + b"\n")
@@ -124,15 +123,18 @@ class Notices:
         for item, left_out in released:
             self._write(item, now, left_out)
 
-    def _write(self, item: ReportItem, t: float, left_out: int = 0) -> None:
+    def _moment(self, t: float, left_out: int = 0) -> Moment:
         # The wall clock is read for each item: clocks are set, and machines sleep.  The two clocks are read one right
         # after the other: anything in between, on a busy machine, would move the absolute time.
-        moment = Moment(t, time() - (self._now() - t), left_out)
+        return Moment(t, time() - (self._now() - t), left_out)
+
+    def _write(self, item: ReportItem, t: float, left_out: int = 0) -> None:
+        moment = self._moment(t, left_out)
         lines = self._messages.lines(item, moment)
-        shown = self._ci.around(item, lines, moment) if self._ci else lines
+        before, after = self._ci.around(item, lines, moment) if self._ci else ([], [])
         if item == self._shown_verdict:
-            shown = [line for line in shown if line not in lines]
-        for line in shown:
+            lines = []
+        for line in (*before, *lines, *after):
             self._people.say(os.fsencode(line) + b"\n")
         if self._events or self._recorded:
             text = jsonl.line(item, moment, self._run_id)

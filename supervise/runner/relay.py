@@ -37,7 +37,7 @@ def start(launched: Launched) -> None:
     values = launched.info.values
     outlets: tuple[outlet.Outlet, outlet.Outlet] = outlet.of_stdio()
     overlay = spool = None
-    is_held = values["quiet_unless_failed"] is not None
+    is_held = launched.info.holds_output
     if values["live"] and not is_held and (overlaid := _with_live_line(launched, outlets)):
         outlets, overlay = overlaid, overlaid[1]
     messages = outlets[1]

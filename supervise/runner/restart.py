@@ -17,7 +17,7 @@ def start(launched: Launched, number: int, previous: str) -> None:
     if spool and values["retry_output"] == "last":
         spool.forget()
         # No attempt can follow the last one: its output is shown as it comes, unless the end decides about that.
-        spool.is_through = number > values["retries"] and values["quiet_unless_failed"] is None
+        spool.is_through = number > values["retries"] and not launched.info.holds_output
     stdio, tty = launch.open_stdio(launched)
     relay.start_pumps(launched)
     launched.child.change_environment(

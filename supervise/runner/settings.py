@@ -11,18 +11,15 @@ EVERY_CAUSE = tuple(cause for cause in CAUSES if "=" not in cause and cause != "
 STREAMS = ("stdout", "stderr", "both")
 
 
-def policy_of(
-    values: Mapping[str, Any], outer_deadline: float | None = None, runner_deadline: float | None = None
-) -> Policy:
+def policy_of(values: Mapping[str, Any], budgets: Mapping[str, float]) -> Policy:
     """Return the policy for these values of the options.
 
     `values` has the keys of the table of options; each value is of the type that its row's reader returns, which mypy
-    cannot know.  `outer_deadline` is the deadline of an outer run, and `runner_deadline` that of the CI job, in
-    seconds since this run began.
+    cannot know.  `budgets` has the deadlines of an outer run (`outer`) and of the CI job (`runner`), in seconds since
+    this run began.
     """
     fields = {name: values[name] for name in Policy.__dataclass_fields__ if name in values}
-    fields["outer_deadline"] = outer_deadline
-    fields["runner_deadline"] = runner_deadline
+    fields |= {f"{limit}_deadline": seconds for limit, seconds in budgets.items()}
     causes: tuple[str, ...] = values["retry_on"]
     words = EVERY_CAUSE if "any" in causes else causes
     fields["retry_on"] = frozenset(cause for cause in words if "=" not in cause)

@@ -24,7 +24,7 @@ def end(launched: Launched, why: TurnedAway) -> Outcome:
     def now() -> float:
         return monotonic() - launched.info.started
 
-    policy = policy_of(launched.info.values, launched.info.budget, launched.info.job_budget)
+    policy = policy_of(launched.info.values, launched.info.budgets)
     messages = outlet.of_stdio()[1]
     launched.open_streams().open_messages(messages)
     outcome = outcome_of(why, now(), policy)

@@ -14,17 +14,20 @@ from supervise.text.stderr import reason_of
 
 READ_BYTES = 1 << 18
 """Bytes of one read."""
+MAX_BYTES = 1 << 62
+"""More bytes than any file has."""
 MAX_PIECES = 50_000
 """Pieces of the latest output: two streams that take turns at each byte must not fill the memory."""
 
 
 class Piece:
-    """Bytes of one outlet that stand one after the other in the file."""
+    """Bytes of one outlet that came one after the other: `size` bytes from place `at` in the stream of all bytes."""
 
-    __slots__ = ("is_message", "outlet", "size")
+    __slots__ = ("at", "is_message", "outlet", "size")
 
-    def __init__(self, outlet: Outlet, size: int, is_message: bool) -> None:
+    def __init__(self, outlet: Outlet, at: int, size: int, is_message: bool) -> None:
         self.outlet = outlet
+        self.at = at
         self.size = size
         self.is_message = is_message
 
@@ -43,14 +46,12 @@ class Spool:
         except OSError:
             self._fd = os.memfd_create("supervise", os.MFD_CLOEXEC)
         self._most = most
-        self._head_bytes = most // 2
+        self._head_bytes = most // 2 if most else MAX_BYTES
         self._size = 0
         """Bytes that were added so far, those left out included."""
         self._head: list[Piece] = []
         self._tail: deque[Piece] = deque()
-        self._tail_bytes = 0
-        self._left_out = 0
-        """Bytes of the middle that are left out."""
+        """The pieces in the ring; of the first one, the ring may have only the end."""
         self._guard = _thread.allocate_lock()
         self.outlets: list[SpooledOutlet] = []
         """The outlets whose bytes this spool holds."""
@@ -77,40 +78,43 @@ class Spool:
                 self._head_bytes = min(self._head_bytes, self._size)
             rest = memoryview(data)
             while rest:
-                is_head = not self._most or self._size < self._head_bytes
-                begin = 0 if is_head else self._head_bytes
-                length = (self._head_bytes if is_head else self._most - self._head_bytes) if self._most else 0
-                offset = begin + ((self._size - begin) % length if length else self._size)
-                part = rest[: begin + length - offset] if length else rest
+                offset, room = self._place(self._size)
+                part = rest[:room]
                 self._write_at(offset, part)
-                self._note(Piece(outlet, len(part), is_message), is_head=is_head)
-                self._size += len(part)
+                self._note(Piece(outlet, self._size, len(part), is_message))
                 rest = rest[len(part) :]
+
+    def _place(self, at: int) -> "tuple[int, int]":
+        """Return where in the file a byte of the stream stands, and how many bytes fit from there to the next seam."""
+        if at < self._head_bytes:
+            return at, self._head_bytes - at
+        ring = self._most - self._head_bytes
+        offset = (at - self._head_bytes) % ring
+        return self._head_bytes + offset, ring - offset
 
     def _write_at(self, offset: int, data: memoryview) -> None:
         while data:
             size = os.pwrite(self._fd, data, offset)
             data, offset = data[size:], offset + size
 
-    def _note(self, piece: Piece, *, is_head: bool) -> None:
-        """Note whose the added bytes are; forget the oldest bytes of the ring, which these have replaced."""
-        pieces: list[Piece] | deque[Piece] = self._head if is_head else self._tail
+    def _note(self, piece: Piece) -> None:
+        """Note whose the added bytes are; forget the pieces of the ring that these bytes have replaced."""
+        pieces: list[Piece] | deque[Piece] = self._head if piece.at < self._head_bytes else self._tail
         last = pieces[-1] if pieces else None
         if last and last.outlet is piece.outlet and last.is_message == piece.is_message:
             last.size += piece.size
         else:
             pieces.append(piece)
-        if is_head:
-            return
-        self._tail_bytes += piece.size
-        while (surplus := self._tail_bytes - (self._most - self._head_bytes)) > 0 or len(self._tail) > MAX_PIECES:
-            oldest = self._tail[0]
-            cut = oldest.size if surplus <= 0 else min(surplus, oldest.size)
-            oldest.size -= cut
-            self._tail_bytes -= cut
-            self._left_out += cut
-            if not oldest.size:
-                self._tail.popleft()
+        self._size += piece.size
+        while self._tail and (
+            self._tail[0].at + self._tail[0].size <= self._ring_begin or len(self._tail) > MAX_PIECES
+        ):
+            self._tail.popleft()
+
+    @property
+    def _ring_begin(self) -> int:
+        """The place of the oldest byte that the ring may still hold."""
+        return self._size - (self._most - self._head_bytes)
 
     def forget(self) -> None:
         """Drop all held output: another attempt begins."""
@@ -120,7 +124,7 @@ class Spool:
     def _forget(self) -> None:
         self._head.clear()
         self._tail.clear()
-        self._size = self._tail_bytes = self._left_out = 0
+        self._size = 0
         os.ftruncate(self._fd, 0)
         for outlet in self.outlets:
             outlet.at_line_start = True
@@ -145,49 +149,40 @@ class Spool:
     def _show(self, done: "_thread.LockType", lines: "int | None") -> None:
         try:
             with self._guard:
-                held = self._held()
+                latest = self._latest()
+                held = [*self._head, *latest]
                 surplus = 0 if lines is None else self._bytes_before_last(lines, held)
                 gone: set[Outlet] = set()
-                for piece, offset in held:
-                    if piece is None:
-                        if not surplus:
-                            self._show_gap(gone)
-                        continue
+                for piece in held:
+                    if latest and piece is latest[0] and not surplus:
+                        self._show_gap(piece, gone)
                     skipped = 0 if piece.is_message else min(surplus, piece.size)
                     surplus -= skipped
-                    self._show_piece(piece.outlet, piece.size - skipped, offset + skipped, gone)
+                    self._show_piece(piece.outlet, piece.size - skipped, piece.at + skipped, gone)
         except OSError as error:
             self.failure = reason_of(error)
         finally:
             self.is_through = True
             done.release()
 
-    def _held(self) -> "list[tuple[Piece | None, int]]":
-        """Return the held pieces in order, each with its place in the stream of all bytes; None for the gap."""
-        held: list[tuple[Piece | None, int]] = []
-        at = 0
-        for piece in self._head:
-            held.append((piece, at))
-            at += piece.size
-        if self._left_out:
-            held.append((None, at))
-            at += self._left_out
-        for piece in self._tail:
-            held.append((piece, at))
-            at += piece.size
-        return held
+    def _latest(self) -> "list[Piece]":
+        """Return the pieces of the ring, the first one without the bytes that were replaced."""
+        latest = list(self._tail)
+        if latest and (gone := self._ring_begin - latest[0].at) > 0:
+            first = latest[0]
+            latest[0] = Piece(first.outlet, first.at + gone, first.size - gone, first.is_message)
+        return latest
 
-    def _bytes_before_last(self, lines: int, held: "list[tuple[Piece | None, int]]") -> int:
+    def _bytes_before_last(self, lines: int, held: "list[Piece]") -> int:
         """Return how many of the held bytes of the command come before its last `lines` lines."""
-        total = sum(piece.size for piece, _ in held if piece and not piece.is_message)
+        of_command = [piece for piece in held if not piece.is_message]
+        total = sum(piece.size for piece in of_command)
         counted = 0
         feeds = 0
-        for piece, at in reversed(held):
-            if piece is None or piece.is_message:
-                continue
-            end = at + piece.size
-            while end > at:
-                begin = max(at, end - READ_BYTES)
+        for piece in reversed(of_command):
+            end = piece.at + piece.size
+            while end > piece.at:
+                begin = max(piece.at, end - READ_BYTES)
                 data = self._read_whole(begin, end - begin)
                 if not counted and data.endswith(b"\n"):
                     # The line feed at the very end closes the last line.
@@ -204,11 +199,8 @@ class Spool:
 
         Raises OSError.
         """
-        if not self._most or at < self._head_bytes:
-            return os.pread(self._fd, min(size, self._head_bytes - at) if self._most else size, at)
-        length = self._most - self._head_bytes
-        offset = (at - self._head_bytes) % length
-        return os.pread(self._fd, min(size, length - offset), self._head_bytes + offset)
+        offset, room = self._place(at)
+        return os.pread(self._fd, min(size, room), offset)
 
     def _read_whole(self, at: int, size: int) -> bytes:
         parts = []
@@ -217,14 +209,14 @@ class Spool:
             at, size = at + len(data), size - len(data)
         return b"".join(parts)
 
-    def _show_gap(self, gone: "set[Outlet]") -> None:
-        """Say how many bytes are left out here, on the stream whose bytes come next."""
-        outlet = self._tail[0].outlet
+    def _show_gap(self, piece: Piece, gone: "set[Outlet]") -> None:
+        """Say how many bytes are left out before the first piece of the ring, on the stream of that piece."""
+        left_out = piece.at - self._head_bytes
         try:
-            if outlet not in gone:
-                outlet.write_line(stderr.line(f"{self._left_out} bytes of the output are left out here"))
+            if left_out and piece.outlet not in gone:
+                piece.outlet.write_line(stderr.line(f"{left_out} bytes of the output are left out here"))
         except BrokenPipeError:
-            gone.add(outlet)
+            gone.add(piece.outlet)
 
     def _show_piece(self, outlet: Outlet, size: int, at: int, gone: "set[Outlet]") -> None:
         """Write `size` bytes from that place to the outlet, unless its reader has left."""

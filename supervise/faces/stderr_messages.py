@@ -76,7 +76,7 @@ class StderrMessages:
         self._next_attempt = 0
         """The number of the attempt that is to come; 0 while an attempt runs."""
         self._knows_job_end = False
-        """The reader has been told until when the CI job lets the run go on."""
+        """A message has said until when the CI job lets the run go on."""
 
     def lines(self, item: ReportItem, moment: Moment) -> list[str]:
         """Return the messages for the item: whole lines without their ends, often none."""

@@ -30,7 +30,7 @@ class TurnedAway(Exception):  # noqa: N818 - a lock that another run holds is no
         self.is_limit = is_limit
         """Whether a limit of the run had run out."""
         self.is_skip = is_skip
-        """Whether the caller wants no failure of it that another run has the lock (`--if-busy skip`)."""
+        """Whether a lock that another run holds is no failure for the caller (`--if-busy skip`)."""
 
 
 def admit(launched: Launched) -> "TurnedAway | None":

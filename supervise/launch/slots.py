@@ -1,4 +1,4 @@
-"""The slots of a lock (`--slots N`): each is a lock of its own, and a run has the lock once it has one of them."""
+"""The slots of a lock (`--slots N`): each slot has a lock file, and a run that has one slot has the lock."""
 
 from supervise.launch import signal_wait
 from supervise.process import identity

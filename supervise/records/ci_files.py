@@ -10,6 +10,7 @@ from supervise.faces import github
 from supervise.faces.report_shape import OWN_ENDS
 from supervise.files import user_files
 from supervise.text.stderr import reason_of
+from supervise.text.writer import write_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,8 +41,7 @@ def append(service: str, report: "Mapping[str, Any]", environ: "Mapping[str, str
         try:
             fd = user_files.open_to_append(path)
             try:
-                if os.write(fd, data) < len(data):
-                    failures.append(f"{variable}: written in part: {path!r}")
+                write_all(fd, data)
             finally:
                 os.close(fd)
         except (OSError, ValueError) as error:

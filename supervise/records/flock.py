@@ -51,7 +51,8 @@ class Lock:
     def __init__(self, name: str, mode: "int | None" = None, slot: int = 1) -> None:
         """Open the file; `mode` is the mode of a new file at a path, for which else the umask decides.
 
-        `slot` counts the runs that may have the lock at once (`--slots`): each slot is a lock with a file of its own.
+        `slot` is the number, from 1 on, of one of the runs that may have the lock at once (`--slots`); each number has
+        its own file.
         """
         self.name = name
         file = name if slot == 1 else f"{name}{SLOT_MARK}{slot}"

@@ -1,5 +1,7 @@
 """Several attempts: which outcome is retried, the back-off, and the deadlines of the whole run."""
 
+from typing import Literal
+
 import pytest
 
 from supervise.core import retry
@@ -15,11 +17,9 @@ from supervise.core.events import (
     Drained,
     Emptied,
     Event,
-    Exited,
     Extend,
     Extended,
     KillTree,
-    Output,
     Paused,
     Process,
     Ready,
@@ -644,17 +644,21 @@ def test_a_total_that_is_over_before_the_start() -> None:
 # --- the limit of an outer run
 
 
-def test_the_end_of_an_outer_run_s_time_is_no_timeout() -> None:
-    cause = outer(20.0, 20)
+@pytest.mark.parametrize("around", ["outer", "runner"])
+def test_the_end_of_the_time_around_a_run_is_no_timeout(around: Literal["outer", "runner"]) -> None:
+    """An outer run's time, or that of a CI job."""
+    kind: Literal["outer_deadline", "runner_deadline"] = f"{around}_deadline"  # type: ignore[assignment]  # the two names
+    cause = Cause(kind, 20.0, limit=around, limit_seconds=20)
+    deadline = {kind: 20}
     play(
-        Policy(retries=3, timeout=100, outer_deadline=20, warn_at=(5,)),
+        Policy(retries=3, timeout=100, warn_at=(5,), **deadline),  # type: ignore[arg-type]
         STARTED,
-        (15.0, TICK, Warned("outer", 5, 5.0, 20.0)),
+        (15.0, TICK, Warned(around, 5, 5.0, 20.0)),
         (20.0, TICK, Ask()),
         (20.0, ALIVE, StopTree(TERM), verdict(cause)),
         (20.1, ended(20.1, None, TERM)),
         (20.1, Emptied()),
-        (20.1, Drained(), settled(cause, Exit(None, TERM), 75, "resumable", reason="outer_deadline")),
+        (20.1, Drained(), settled(cause, Exit(None, TERM), 75, "resumable", reason=kind)),
     )
 
 
@@ -698,30 +702,3 @@ def test_a_preserved_status_keeps_its_outcome() -> None:
     (end,) = machine.handle(Drained(), 20.1)
     assert isinstance(end, Settle)
     assert (end.outcome.name, end.outcome.exit_code, end.outcome.reason) == ("resumable", 3, "outer_deadline")
-
-
-def test_the_end_of_a_ci_job_s_time_is_no_timeout() -> None:
-    cause = Cause("runner_deadline", 20.0, limit="runner", limit_seconds=20)
-    play(
-        Policy(retries=3, timeout=100, runner_deadline=20, warn_at=(5,)),
-        STARTED,
-        (15.0, TICK, Warned("runner", 5, 5.0, 20.0)),
-        (20.0, TICK, Ask()),
-        (20.0, ALIVE, StopTree(TERM), verdict(cause)),
-        (20.1, ended(20.1, None, TERM)),
-        (20.1, Emptied()),
-        (20.1, Drained(), settled(cause, Exit(None, TERM), 75, "resumable", reason="runner_deadline")),
-    )
-
-
-def test_the_latest_end_of_an_attempt() -> None:
-    machine = Machine(Policy(access_timeout=10, timeout=100, max_extension=50, total_timeout=1000))
-    machine.handle(Started(1), 0.05)
-    assert machine.latest == 160.05
-    machine.handle(Output("stdout", 1, 4.0, 4.0), 4.0)
-    assert machine.latest == 154.0
-    machine.handle(Extend(10.0), 5.0)
-    assert machine.latest == 164.0
-    machine.handle(Extend(5000.0), 5.0)
-    assert machine.latest == 1000.0
-    machine.handle(Exited(Exit(75), 6.0), 6.0)

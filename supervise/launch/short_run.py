@@ -11,6 +11,9 @@ from time import monotonic
 from supervise.launch.early_exit import EarlyExit
 from supervise.launch.state import SIGNAL_POLL_SECONDS, Launched
 
+SIGNAL_POST_SECONDS = 0.1
+"""Seconds that the thread of the signals has to post what it has taken; it may look up the sender in /proc."""
+
 
 def is_done_in_silence(launched: Launched) -> bool:
     """Wait while the command prints nothing and no signal comes; return whether the command has ended meanwhile."""
@@ -56,7 +59,9 @@ def end_plainly(launched: Launched) -> None:
 
 
 def _is_cancelled(launched: Launched) -> bool:
-    """Return whether a signal has come that may cancel the run."""
+    """Return whether a signal has come that may cancel the run, or the runner has to find that out."""
+    if launched.pumps and not _has_posted_signals(launched):
+        return True
     if _signal.sigpending() - {_signal.SIGCHLD}:
         return True
     if not launched.pumps:
@@ -65,6 +70,23 @@ def _is_cancelled(launched: Launched) -> bool:
 
     taken = {item[1] for item in launched.streams.collect_posted() if item[0] == "signal"}
     return not taken.isdisjoint(signals.CANCELLING)
+
+
+def _has_posted_signals(launched: Launched) -> bool:
+    """Wait until the thread that takes the signals has posted those that it has taken; return whether it has in time.
+
+    A signal of the terminal reaches the command as well, and the command may have ended by it before the thread runs.
+    """
+    from supervise.process import signals
+
+    streams, own_pid, until = launched.streams, os.getpid(), monotonic() + SIGNAL_POST_SECONDS
+    signals.mark(streams.signal_thread)
+    while not any(signals.is_mark(item, own_pid) for item in streams.collect_posted()):
+        left = until - monotonic()
+        if left <= 0:
+            return False
+        streams.inbox.wait(left)
+    return True
 
 
 def _plain_end(launched: Launched) -> "int | None":

@@ -21,6 +21,8 @@ class Streams:
     """The outlet for the words of supervise itself."""
 
     def __init__(self) -> None:
+        self.signal_thread = 0
+        """The identifier of the thread that takes the signals."""
         self.outlets: tuple[Outlet, ...] = ()
         """The outlets for the command's stdout and stderr."""
         self.pumps: tuple[Pump, ...] = ()
@@ -45,6 +47,10 @@ class Streams:
 
         self.inbox = Inbox()
         return self.inbox
+
+    def note_signal_thread(self, thread: int) -> None:
+        """Note the identifier of the thread that takes the signals and posts them."""
+        self.signal_thread = thread
 
     def open_messages(self, outlet: "Outlet") -> None:
         """Write what supervise itself says to that outlet."""

@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from signal import struct_siginfo
 
-    from supervise.process.inbox import Inbox
+    from supervise.process.inbox import Inbox, Item
     from supervise.process.tree import Stat
 
 CANCELLING = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT)
@@ -52,8 +52,8 @@ def block() -> "frozenset[int]":
     return frozenset(taken)
 
 
-def start_thread(taken: "frozenset[int]", inbox: "Inbox") -> None:
-    """Start the thread that takes the signals and posts each one to the inbox.
+def start_thread(taken: "frozenset[int]", inbox: "Inbox") -> int:
+    """Start the thread that takes the signals and posts each one to the inbox; return the thread's identifier.
 
     Each item is `("signal", number, code, sender's pid, CLOCK_MONOTONIC, sender's ancestry)`. The ancestry is read
     at once, since the sender may end right after the signal: `kill 0` in the command hits the sender too. It is empty
@@ -61,7 +61,7 @@ def start_thread(taken: "frozenset[int]", inbox: "Inbox") -> None:
 
     Raises RuntimeError where the system gives no more threads.
     """
-    _thread.start_new_thread(_take, (taken, inbox))
+    return _thread.start_new_thread(_take, (taken, inbox))
 
 
 def _take(taken: "frozenset[int]", inbox: "Inbox") -> None:
@@ -91,6 +91,20 @@ def _ancestry_of(pid: int) -> "list[Stat]":
         # No descriptor or no memory is left to load the library.
         return []
     return tree.ancestry(pid)
+
+
+def mark(thread: int) -> None:
+    """Send the thread that takes the signals one of this process: when it is posted, all signals before it are.
+
+    Between the moment at which the thread takes a signal from the kernel and the moment at which it posts the signal,
+    neither sigpending(2) nor the inbox shows it.  The signal is SIGCHLD, which has no other effect (see `is_mark`).
+    """
+    _signal.pthread_kill(thread, CHLD)
+
+
+def is_mark(item: "Item", own_pid: int) -> bool:
+    """Return whether the item of the inbox is the signal of `mark`."""
+    return item[0] == "signal" and item[1] == CHLD and item[3] == own_pid
 
 
 def pending() -> "set[int]":

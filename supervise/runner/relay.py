@@ -33,7 +33,7 @@ def start(launched: Launched) -> None:
     inbox = launched.streams.open_inbox()
     launched.child.drop_early_signals()
     # This comes first: the sender of a signal may end a moment later, and then cannot be looked up any more.
-    signals.start_thread(signals.block(), inbox)
+    launched.streams.note_signal_thread(signals.start_thread(signals.block(), inbox))
     values = launched.info.values
     outlets: tuple[outlet.Outlet, outlet.Outlet] = outlet.of_stdio()
     overlay = spool = None

@@ -116,8 +116,8 @@ def test_a_removed_control_socket_is_restored(supervise: Place) -> None:
     assert not path.exists()
 
 
-def test_a_run_can_be_steered_after_a_logout_removed_the_runtime_folder(supervise: Place) -> None:
-    running, run_id = steered(supervise, "--lock", f"logout-{os.getpid()}", "-t", "1h", "--", *child("ready", "stay"))
+def test_a_run_can_be_steered_after_a_logout_removed_the_runtime_folder(supervise: Place, lock_name: str) -> None:
+    running, run_id = steered(supervise, "--lock", lock_name, "-t", "1h", "--", *child("ready", "stay"))
     record = Path(supervise.state, "runs", run_id)
     wait_until((record / "socket").exists)
     assert (record / "socket").read_text().strip() == str(supervise.runtime / "supervise")
@@ -136,7 +136,6 @@ def test_a_run_can_be_steered_after_a_logout_removed_the_runtime_folder(supervis
     wait_until(lambda: not (Path(noted) / f"{run_id}.sock").exists())
     running.wait()
     wait_until(lambda: not supervise.alive())
-    lock_file(f"logout-{os.getpid()}").unlink()
     supervise.runtime.mkdir()
 
 

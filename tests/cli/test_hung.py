@@ -290,8 +290,11 @@ def test_the_command_runs_where_the_home_hangs(supervise: Place, dead: Dead, wha
 
 
 @pytest.mark.alone
-@pytest.mark.parametrize("options", [[], ["--notify"], ["--lock", f"hung-{os.getpid()}"], ["--pty", "--notify"]])
-def test_a_limit_holds_where_the_runtime_folder_hangs(supervise: Place, dead: Dead, options: list[str]) -> None:
+@pytest.mark.parametrize("options", [[], ["--notify"], ["--lock", "LOCK"], ["--pty", "--notify"]])
+def test_a_limit_holds_where_the_runtime_folder_hangs(
+    supervise: Place, dead: Dead, lock_name: str, options: list[str]
+) -> None:
+    options = [lock_name if one == "LOCK" else one for one in options]
     env = {"XDG_RUNTIME_DIR": str(dead.folder)}
 
     def time_taken() -> float:
@@ -364,6 +367,7 @@ def test_a_lock_is_taken_where_the_home_of_the_account_hangs(supervise: Place, t
         assert time.monotonic() - began < 3, running.err
         assert b"no control socket" not in running.err
     wait_until(lambda: not supervise.alive())
+    Path(f"/tmp/supervise-{os.geteuid()}", f"home-{os.getpid()}.lock").unlink(missing_ok=True)
 
 
 @pytest.mark.alone

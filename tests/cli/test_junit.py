@@ -52,10 +52,12 @@ def test_the_case_of_a_silent_run_has_the_diagnosis(supervise: Place) -> None:
 
 
 @pytest.mark.parametrize(("more", "code", "kind"), [((), 75, "error"), (("--if-busy", "skip"), 0, "skipped")])
-def test_a_run_without_its_lock_has_a_case(supervise: Place, more: tuple[str, ...], code: int, kind: str) -> None:
-    holder = supervise.start("--lock", "x", "--", *child(f"mark={supervise.file('up')}", "stay"))
+def test_a_run_without_its_lock_has_a_case(
+    supervise: Place, lock_name: str, more: tuple[str, ...], code: int, kind: str
+) -> None:
+    holder = supervise.start("--lock", lock_name, "--", *child(f"mark={supervise.file('up')}", "stay"))
     wait_for_file(supervise.file("up"))
-    assert supervise("--junit", "x.xml", "--lock", "x", *more, "--", "true").code == code
+    assert supervise("--junit", "x.xml", "--lock", lock_name, *more, "--", "true").code == code
     assert cases(supervise) == {"start": kind}
     holder.send(signal.SIGTERM)
     holder.wait()

@@ -80,10 +80,12 @@ def test_each_end_has_metrics(supervise: Place, words: tuple[str, ...], outcome:
 
 
 @pytest.mark.parametrize(("more", "code"), [((), 75), (("--if-busy", "skip"), 0)])
-def test_a_run_without_its_lock_is_no_success(supervise: Place, more: tuple[str, ...], code: int) -> None:
-    holder = supervise.start("--lock", "x", "--", *child(f"mark={supervise.file('up')}", "stay"))
+def test_a_run_without_its_lock_is_no_success(
+    supervise: Place, lock_name: str, more: tuple[str, ...], code: int
+) -> None:
+    holder = supervise.start("--lock", lock_name, "--", *child(f"mark={supervise.file('up')}", "stay"))
     wait_for_file(supervise.file("up"))
-    assert supervise("--metrics", "x.prom", "--lock", "x", *more, "--", "true").code == code
+    assert supervise("--metrics", "x.prom", "--lock", lock_name, *more, "--", "true").code == code
     found = read(supervise.file("x.prom"))
     assert (found["busy"], found["exit_code"], found["success"]) == (1, code, 0)
     assert found["last_success_timestamp_seconds"] == 0

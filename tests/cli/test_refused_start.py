@@ -68,10 +68,10 @@ def test_a_start_without_descriptors_ends_as_an_error(supervise: Place, count: i
     assert supervise.shell("supervise recover").out == b"nothing was lost\n"
 
 
-@pytest.mark.parametrize("options", [["--log", "none/log"], ["--lock", "x", "--events", "none/events"]])
-def test_a_refusal_before_the_record_writes_the_report(supervise: Place, options: list[str]) -> None:
+@pytest.mark.parametrize("options", [["--log", "none/log"], ["--lock", "LOCK", "--events", "none/events"]])
+def test_a_refusal_before_the_record_writes_the_report(supervise: Place, lock_name: str, options: list[str]) -> None:
     supervise.report_path(0).write_text("of another run")
-    ended = supervise(*options, "--", "touch", "mark")
+    ended = supervise(*(lock_name if one == "LOCK" else one for one in options), "--", "touch", "mark")
     check_refusal(supervise, ended)
     assert not supervise.file("mark").exists()
     assert reader.ids(supervise.state) == []

@@ -58,7 +58,7 @@ def test_the_minutes_of_buildkite_count_from_the_start(supervise: Place) -> None
     assert ended.report["duration"] >= 2
 
 
-def test_nothing_is_started_where_no_more_than_the_margin_is_left(supervise: Place) -> None:
+def test_nothing_is_started_where_no_more_than_the_margin_is_left(supervise: Place, lock_name: str) -> None:
     ended = supervise(*RUNS, "--", "touch", "started", env=gitlab(50), events=True)
     assert is_runner_deadline(ended)
     assert not supervise.file("started").exists()
@@ -68,7 +68,7 @@ def test_nothing_is_started_where_no_more_than_the_margin_is_left(supervise: Pla
     ended = supervise("-d", *RUNS, "--", "touch", "started", env=gitlab(50), report=False)
     assert ended.code == 75
     assert not supervise.file("started").exists()
-    ended = supervise(*RUNS, "--lock", "x", "--lock-wait", "1h", "--", "touch", "started", env=gitlab(50))
+    ended = supervise(*RUNS, "--lock", lock_name, "--lock-wait", "1h", "--", "touch", "started", env=gitlab(50))
     assert is_runner_deadline(ended)
 
 

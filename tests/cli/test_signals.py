@@ -1,6 +1,7 @@
 """Signals to supervise: some cancel the run, some are passed on, some are ignored."""
 
 import os
+import pty
 import signal
 import subprocess
 
@@ -241,6 +242,29 @@ def test_a_signal_at_the_end_of_a_short_command_leaves_a_true_code(supervise: Pl
         ended = supervise("--no-record", "--", "sh", "-c", hit)
         # A signal of the command itself is no cancellation.
         assert (ended.code, ended.err, ended.left) == (3, b"", [])
+
+
+def test_quit_of_the_terminal_cancels_a_short_run_whose_command_ends_by_it(supervise: Place) -> None:
+    """The command may be gone before the thread that takes the signals has posted this one."""
+    quits = "trap 'exit 3' QUIT; echo ready; read -r line"
+    words = [str(supervise.program), "--no-record", "-k", "1h", "--", "sh", "-c", quits]
+    for _ in range(60):
+        pid, terminal = pty.fork()
+        if not pid:
+            os.execve(words[0], words, supervise.environ)
+        with os.fdopen(terminal, "r+b", buffering=0) as screen:
+            shown = b""
+            while b"ready" not in shown:
+                shown += screen.read(4096)
+            screen.write(b"\x1c")
+            try:
+                while more := screen.read(4096):
+                    shown += more
+            except OSError:
+                # The last process has closed the terminal.
+                pass
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 131, shown
+        assert b"cancelled by signal QUIT" in shown
 
 
 def test_short_commands_leave_no_process(supervise: Place) -> None:

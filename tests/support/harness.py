@@ -332,21 +332,28 @@ class Place:
         The sockets of the runs that are killed so go as well: no process is left that could remove them.
         """
         swept = {pid: name_of(pid) for pid in self.alive()}
-        sockets = self._open_sockets()
+        forgotten = self._forgotten_sockets()
         wait_until(lambda: not self._kill_alive())
         for running in self._started:
             running.process.wait(HANG_SECONDS)
             for reader in running.readers.values():
                 reader.join(HANG_SECONDS)
         reap_orphans()
-        for path in sockets:
+        for path in self._sockets() - forgotten:
             path.unlink(missing_ok=True)
         return [f"{pid} {name}" for pid, name in swept.items()]
 
-    def _open_sockets(self) -> list[Path]:
-        """Return the sockets of runs that are alive; the kernel has the names under which they were bound (proc(5))."""
+    def _sockets(self) -> set[Path]:
+        return {path for path in self.runtime.rglob("*") if path.is_socket()}
+
+    def _forgotten_sockets(self) -> set[Path]:
+        """Return the sockets whose run is over; the kernel has the names under which the others are bound (proc(5)).
+
+        A run that opens its socket a moment later, before it is killed, has not forgotten it.
+        """
+        sockets = self._sockets()
         bound = Path("/proc/net/unix").read_text()
-        return [path for path in self.runtime.rglob("*") if path.is_socket() and path.stem in bound]
+        return {path for path in sockets if path.stem not in bound}
 
     def _kill_alive(self) -> list[int]:
         alive = self.alive()

@@ -60,33 +60,17 @@ def end_plainly(launched: Launched) -> None:
 
 def _is_cancelled(launched: Launched) -> bool:
     """Return whether a signal has come that may cancel the run, or the runner has to find that out."""
-    if launched.pumps and not _has_posted_signals(launched):
-        return True
+    # First the signals that are in the kernel: one of these that is taken meanwhile may be posted after the mark.
     if _signal.sigpending() - {_signal.SIGCHLD}:
         return True
     if not launched.pumps:
         return False
+    if not launched.streams.hear_signal_thread(SIGNAL_POST_SECONDS):
+        return True
     from supervise.process import signals
 
     taken = {item[1] for item in launched.streams.collect_posted() if item[0] == "signal"}
     return not taken.isdisjoint(signals.CANCELLING)
-
-
-def _has_posted_signals(launched: Launched) -> bool:
-    """Wait until the thread that takes the signals has posted those that it has taken; return whether it has in time.
-
-    A signal of the terminal reaches the command as well, and the command may have ended by it before the thread runs.
-    """
-    from supervise.process import signals
-
-    streams, own_pid, until = launched.streams, os.getpid(), monotonic() + SIGNAL_POST_SECONDS
-    signals.mark(streams.signal_thread)
-    while not any(signals.is_mark(item, own_pid) for item in streams.collect_posted()):
-        left = until - monotonic()
-        if left <= 0:
-            return False
-        streams.inbox.wait(left)
-    return True
 
 
 def _plain_end(launched: Launched) -> "int | None":

@@ -1,6 +1,7 @@
 """The streams of a run whose bytes flow: each attribute is assigned in this module alone."""
 
 import os
+from time import monotonic
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,6 +52,23 @@ class Streams:
     def note_signal_thread(self, thread: int) -> None:
         """Note the identifier of the thread that takes the signals and posts them."""
         self.signal_thread = thread
+
+    def hear_signal_thread(self, seconds: float) -> bool:
+        """Wait until the thread of the signals has posted each signal that it has taken; return whether it has in time.
+
+        A signal of the terminal reaches the command as well, and the command may have ended by it before the thread
+        posts it.
+        """
+        from supervise.process import signals
+
+        own_pid, until = os.getpid(), monotonic() + seconds
+        signals.mark(self.signal_thread)
+        while not any(signals.is_mark(item, own_pid) for item in self.collect_posted()):
+            left = until - monotonic()
+            if left <= 0:
+                return False
+            self.inbox.wait(left)
+        return True
 
     def open_messages(self, outlet: "Outlet") -> None:
         """Write what supervise itself says to that outlet."""

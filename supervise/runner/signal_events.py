@@ -35,7 +35,10 @@ class SignalEvents:
     def hear(self, number: int, code: int, sender: int, at: float, ancestry: "list[Stat]") -> None:
         """Handle a signal that came at that second of the run; for the other arguments see `inbox.SignalTaken`."""
         is_from_terminal = code == signals.CODE_FROM_KERNEL
-        if number == signals.CHLD:
+        if number == signals.CHLD and sender == os.getpid():
+            # This is the mark of `signals.mark`.
+            pass
+        elif number == signals.CHLD:
             self._hear_child(code, sender)
         elif not is_from_terminal and self._is_from_inside(number, sender, at, ancestry):
             pass
@@ -68,6 +71,10 @@ class SignalEvents:
             not self.has_cancelled and (left := until - monotonic()) > 0
         ):
             self._launched.streams.inbox.wait(left)
+            self._runner.hear_threads()
+        if not self.has_cancelled:
+            # The thread may have taken a signal from the kernel that it has not posted yet.
+            self._launched.streams.hear_signal_thread(BOTH_SIGNALLED_SECONDS)
             self._runner.hear_threads()
 
     def _hear_child(self, code: int, sender: int) -> None:

@@ -5,30 +5,57 @@ from supervise.core.outcome import Outcome
 from supervise.faces import github
 from supervise.faces.report_items import Diagnosis, Moment, ReportItem
 from supervise.faces.report_shape import OWN_ENDS
+from supervise.text import runner_commands
 from supervise.text.stderr import PREFIX
 
 
 class CiLines:
     """Adds the lines for one run on one service: `github`, `gitlab` or `buildkite`."""
 
-    def __init__(self, service: str, run_id: str) -> None:
+    def __init__(self, service: str, run_id: str, fence: str = "", *, is_held: bool = False) -> None:
+        """`fence`: the token of the fence around the command's output; '' for none.
+
+        `is_held`: the output and all messages are shown when the run has ended, and only if it did not succeed.
+        """
         self._service = service
         self._run_id = run_id
+        self._fence = fence
+        self._is_held = is_held
+        self._late: list[str] = []
+        """Annotations for after the fence: held output may lose its middle, and with it a half of what lifts the fence.
+        """
         self._warnings = 0
         """The number of warnings that GitHub has got."""
 
     def around(self, item: ReportItem, lines: list[str], moment: Moment) -> tuple[list[str], list[str]]:
         """Return the lines for the service that come before and after the messages for that item."""
+        if self._service == "github":
+            annotations = self._annotations(item, lines) if lines else []
+            return [], self._fenced(item, annotations) if self._fence else annotations
         if not lines:
             return [], []
-        if self._service == "github":
-            return [], self._annotations(item, lines)
         if self._service == "gitlab" and isinstance(item, Diagnosis):
             return _section(f"supervise_{self._run_id.replace('-', '_')}", int(moment.epoch))
         if self._service == "buildkite" and isinstance(item, Outcome) and item.exit_code:
             # The agent opens the group that is current, which is that of the command.
             return ["^^^ +++"], []
         return [], []
+
+    def _fenced(self, item: ReportItem, annotations: list[str]) -> list[str]:
+        """Return the annotations with the lines that lift the fence around them, or end it, as one message."""
+        if isinstance(item, Outcome):
+            annotations = [*self._late, *annotations]
+            if self._is_held and not item.exit_code:
+                return []
+        elif self._is_held:
+            self._late += annotations
+            return []
+        elif not annotations:
+            return []
+        resume, stop = (
+            line(self._fence).decode().rstrip("\n") for line in (runner_commands.resume_line, runner_commands.stop_line)
+        )
+        return ["\n".join([resume, *annotations, *([] if isinstance(item, Outcome) else [stop])])]
 
     def _annotations(self, item: ReportItem, lines: list[str]) -> list[str]:
         text = "\n".join(line.removeprefix(PREFIX) for line in lines)

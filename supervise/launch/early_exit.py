@@ -44,6 +44,10 @@ def refuse(launched: "Launched", why: str) -> "NoReturn":
             launched.child.channel.close()
         if not launched.pumps:
             launched.child.close_sources()
+        if launched.info.fence:
+            from supervise.launch import ci_fence
+
+            ci_fence.lower(launched)
         from supervise.launch import refusal
 
         refusal.write_end(launched, why)

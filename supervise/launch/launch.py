@@ -147,6 +147,13 @@ def _start(launched: Launched, on_lost: "OnLost") -> "Start":
         from supervise.launch import run_record
 
         launched.files.plan_record(run_record.plan(launched.info))
+    if values["ci_fence"] and launched.info.ci == "github":
+        from supervise.launch import ci_fence
+
+        ci_fence.plan(launched)
+        if not launched.info.holds_output:
+            # The guardian has no stderr of its own any more when it obeys its first messages.
+            first.append((ci_fence.last_line(launched.info.fence), (os.dup(2),)))
     start = Start(launched, first, has_terminal, on_lost, find_terminal)
     start.fork()
     return start

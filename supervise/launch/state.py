@@ -86,6 +86,8 @@ class RunInfo:
         self.run_id = _id_of(self.started_at)
         self.ci = "" if request.values["detach"] else _service_of(request.values["ci"])
         """The CI service to report to; '' for none, and for a detached run, which may end after its job."""
+        self.fence = ""
+        """The token of the fence around the command's output (`--ci-fence`); '' where there is none."""
         self.budgets: dict[str, float] = {}
         """The second of the run at which its part of the time around it is over, by limit: `outer` for an outer run,
         `runner` for a CI job."""
@@ -116,6 +118,10 @@ class RunInfo:
         """Bound the run by its part of the time around it; None where there is nothing around it."""
         if seconds is not None:
             self.budgets[limit] = seconds
+
+    def put_fence(self, token: str) -> None:
+        """Note the token of the fence around the command's output."""
+        self.fence = token
 
     def first_budget(self) -> "float | None":
         """Return the second of the run at which the time around it is over; None where nothing bounds it."""

@@ -449,6 +449,11 @@ OPTIONS = (
         choices=("auto", "github", "gitlab", "buildkite", "plain", "off"),
     ),
     Option(
+        OUTPUT, "ci-fence", "", "flag", "", "",
+        "In a job of GitHub, keep the runner from obeying commands (::error:: and the like) in the command's output. "
+        "This is sure only where stdout and stderr are one pipe (2>&1).",
+    ),
+    Option(
         OUTPUT, "quiet", "q", "flag", "", "",
         "Print only errors and the final message.",
     ),

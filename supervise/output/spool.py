@@ -54,7 +54,7 @@ class Spool:
         """The pieces in the ring; of the first one, the ring may have only the end."""
         self._guard = _thread.allocate_lock()
         self.outlets: list[SpooledOutlet] = []
-        """The outlets whose bytes this spool holds."""
+        """The outlets whose bytes this spool holds; that of stderr is the last."""
         self.is_through = False
         """Nothing is held any more: what comes is shown at once."""
         self.is_dropping = False
@@ -135,20 +135,23 @@ class Spool:
             self.is_dropping = True
             self._forget()
 
-    def start_showing(self, lines: "int | None" = None) -> "_thread.LockType":
+    def start_showing(self, lines: "int | None" = None, first: bytes = b"") -> "_thread.LockType":
         """Start a thread that shows the held output, or its last `lines` lines; return a lock held until it is done.
 
+        `first` is a line for stderr that comes before the output.
         All messages are shown. What comes later is shown at once, when the thread is done.
         Raises RuntimeError where the system gives no more threads.
         """
         done = _thread.allocate_lock()
         done.acquire()
-        _thread.start_new_thread(self._show, (done, lines))
+        _thread.start_new_thread(self._show, (done, lines, first))
         return done
 
-    def _show(self, done: "_thread.LockType", lines: "int | None") -> None:
+    def _show(self, done: "_thread.LockType", lines: "int | None", first: bytes) -> None:
         try:
             with self._guard:
+                if first:
+                    self.outlets[-1].write_first(first)
                 latest = self._latest()
                 held = [*self._head, *latest]
                 surplus = 0 if lines is None else self._bytes_before_last(lines, held)
@@ -272,6 +275,16 @@ class SpooledOutlet(Outlet):
         with self.lock:
             self._spool.add(self._outlet, line if self.at_line_start else b"\n" + line, is_message=True)
             self.at_line_start = True
+
+    def write_first(self, line: bytes) -> None:
+        """Write a line ahead of the held bytes; a reader that has left gets no line.
+
+        Raises OSError.
+        """
+        try:
+            self._outlet.write_line(line)
+        except BrokenPipeError:
+            pass
 
     def splice(self, source: int, size: int) -> NoReturn:
         """Refuse the splice, since no byte may bypass the spool."""

@@ -275,6 +275,7 @@ def _hold(holder: Holder, trigger: int, on_lost: "OnLost", find_terminal: "Termi
         if terminal:
             # The terminal is restored at once: a program that runs after supervise need not wait for the grace.
             terminal.restore()
+        holder.write_last_line()
         holder.stop_alone()
         if terminal:
             terminal.give_back()

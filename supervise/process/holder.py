@@ -45,6 +45,10 @@ LOAD_AFTER_MILLISECONDS = 50
 one must not depend on a disk that may be gone by then."""
 
 
+LAST_LINE_SECONDS = 0.5
+"""Seconds that the reader of a line which the supervisor has left for its death has to make room for it."""
+
+
 class SupersededError(Exception):
     """The supervisor has given this guardian up: another guardian runs the command."""
 
@@ -68,6 +72,8 @@ class Holder:
         self.sockets: list[tuple[str, str]] = []
         self.fault = ""
         """Why the supervisor has given up; empty where it has not."""
+        self._last_line = b"", -1
+        """A line, and the descriptor to which it is written if the supervisor dies."""
         self._helpers: set[int] = set()
         self._locks: list[int] = []
         """Descriptors that hold the run's lock, beside the descriptor that was open at the fork."""
@@ -153,6 +159,24 @@ class Holder:
         if self._cgroup_moves is not None and next(self._cgroup_moves, self) is self:
             self._cgroup_moves = None
 
+    def write_last_line(self) -> None:
+        """Write the line that the supervisor has left for its death, if the descriptor takes it at once or soon.
+
+        A supervisor that has given up still passes on bytes of the command, and writes the line itself.
+        """
+        line, fd = self._last_line
+        if fd < 0 or self.fault:
+            return
+        poll = select.poll()
+        poll.register(fd, select.POLLOUT)
+        try:
+            if poll.poll(LAST_LINE_SECONDS * 1000):
+                # The supervisor may have died in the middle of a line.
+                os.write(fd, b"\n" + line)
+        except OSError:
+            # The reader has left.
+            pass
+
     def stop_alone(self) -> None:
         """Stop the tree after the supervisor's death: send the signal of `--signal`, wait for the grace, kill.
 
@@ -228,6 +252,8 @@ class Holder:
                 for fd in self._locks:
                     os.close(fd)
                 self._locks = [*fds]
+            case ("last_line", line):
+                self._last_line = line, fds[0]
             case ("helper", pid, is_running):
                 (self._helpers.add if is_running else self._helpers.discard)(pid)
             case ("cgroup", folder):

@@ -11,6 +11,7 @@ rejected: their module takes longer to load than a short run does.
     ("terminal", facts) + descriptors   Keep the caller's terminal, to restore it if the supervisor dies.
     ("socket", folder, run_id)          Keep where the control socket is, to remove it if the supervisor dies.
     ("lock",) + descriptor              Keep open the file of the run's lock, which was made anew.
+    ("last_line", line) + descriptor    Keep the line, to write it to that descriptor at once if the supervisor dies.
     ("helper", pid, is_running)         Keep the leader of a helper's process group, to kill the group if the
                                         supervisor dies; forget it where the helper has ended.
     ("unread", inode)                   Close the copy of the pipe with that inode number: its reader has left.
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     Terminal = tuple[Literal["terminal"], TerminalFacts]
     Socket = tuple[Literal["socket"], str, str]
     Lock = tuple[Literal["lock"]]
+    LastLine = tuple[Literal["last_line"], bytes]
     Helper = tuple[Literal["helper"], int, bool]
     Unread = tuple[Literal["unread"], int]
     Cgroup = tuple[Literal["cgroup"], str]
@@ -80,6 +82,7 @@ if TYPE_CHECKING:
         | Terminal
         | Socket
         | Lock
+        | LastLine
         | Helper
         | Unread
         | Cgroup

@@ -123,7 +123,7 @@ def _keep_output(launched: Launched) -> Literal["", "record", "dropped", "cut"]:
 
 def _end_spool(runner: Runner, spool: "Spool", outcome: Outcome) -> Outcome:
     """Show the held output, or drop it where the run has succeeded and is to be silent; return the outcome."""
-    lines = None
+    lines, first = None, b""
     if runner.launched.info.holds_output:
         runner.notices.flush_messages()
         if not outcome.exit_code:
@@ -131,18 +131,29 @@ def _end_spool(runner: Runner, spool: "Spool", outcome: Outcome) -> Outcome:
             return outcome
         runner.notices.show_verdict(outcome)
         lines = runner.launched.info.values["quiet_unless_failed"] or None
-    return _show_held(runner.launched, spool, runner.policy, outcome, lines)
+        if runner.launched.info.fence:
+            from supervise.launch import ci_fence
+
+            first = ci_fence.begin_late(runner.launched)
+    return _show_held(runner.launched, spool, runner.policy, outcome, lines, first)
 
 
 def _show_held(
-    launched: Launched, spool: "Spool", policy: Policy, outcome: Outcome, lines: "int | None" = None
+    launched: Launched,
+    spool: "Spool",
+    policy: Policy,
+    outcome: Outcome,
+    lines: "int | None" = None,
+    first: bytes = b"",
 ) -> Outcome:
     """Show the held output, or its last `lines` lines; return the outcome, another one if the output is not whole.
+
+    `first` is a line for stderr that comes before.
 
     The wait for the reader has no bound until a signal comes; where a limit or a signal ended the run, it takes
     `shutdown.CUT_DRAIN_SECONDS` at most.
     """
-    done = spool.start_showing(lines)
+    done = spool.start_showing(lines, first)
     until = monotonic() + shutdown.CUT_DRAIN_SECONDS
     while not done.acquire(timeout=SIGNAL_POLL_SECONDS):
         if outcome.cause and monotonic() >= until:

@@ -107,6 +107,10 @@ def _give_up(launched: Launched, why: str, end: "End") -> "NoReturn":
         launched.child.channel.send(("fault", why))
         launched.child.channel.end()
         _wait_for_guardian(launched)
+        if launched.info.fence and settled is None:
+            from supervise.launch import ci_fence
+
+            ci_fence.lower(launched)
     finally:
         # Memory may be too short even for the words above.
         if not is_said:

@@ -282,7 +282,8 @@ def _ci_of(launched: Launched) -> "CiLines | None":
     except (OSError, ImportError):
         # No descriptor is left, or the disk is gone: the run goes on without the lines.
         return None
-    return CiLines(launched.info.ci, launched.info.run_id)
+    info = launched.info
+    return CiLines(info.ci, info.run_id, info.fence, is_held=info.holds_output)
 
 
 def _live(policy: Policy) -> "LiveText | None":

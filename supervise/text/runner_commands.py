@@ -1,7 +1,18 @@
 """Text of others made harmless for the runner of a CI service, which reads commands from the lines of a job.
 
 A runner of GitHub takes `::name::` at the start of a line for a command, and the older `##[name]` anywhere in a line.
+Between `::stop-commands::TOKEN` and `::TOKEN::` it obeys none.
 """
+
+
+def stop_line(token: str) -> bytes:
+    """Return the line after which the runner obeys no command until it reads `resume_line` of that token."""
+    return f"::stop-commands::{token}\n".encode()
+
+
+def resume_line(token: str) -> bytes:
+    """Return the line after which the runner obeys commands again."""
+    return f"::{token}::\n".encode()
 
 
 def disarmed(text: str) -> str:

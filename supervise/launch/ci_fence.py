@@ -1,0 +1,67 @@
+"""The fence of `--ci-fence`: lines on stderr that keep GitHub's runner from obeying commands in the command's output.
+
+The runner stops at `::stop-commands::TOKEN` and resumes at `::TOKEN::` (actions/runner, ActionCommandManager.cs).  The
+token is random, so the output cannot hold it.
+"""
+
+import os
+import select
+
+from supervise.launch.early_exit import Refusal, reason_of
+from supervise.text import runner_commands
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from supervise.launch.state import Launched
+    from supervise.process.protocol import LastLine
+
+TOKEN_BYTES = 16
+STDERR_SECONDS = 5.0
+"""Seconds that the reader of stderr has to make room for the first line of the fence, before the run is refused."""
+
+
+def plan(launched: "Launched") -> None:
+    """Choose the token of the fence; write the first line unless the output is held until the run has ended.
+
+    Raises OSError, and Refusal where the line cannot be written: then nothing would keep the runner from obeying.
+    """
+    token = os.urandom(TOKEN_BYTES).hex()
+    if not launched.info.holds_output:
+        _write_first(runner_commands.stop_line(token))
+    launched.info.put_fence(token)
+
+
+def _write_first(line: bytes) -> None:
+    poll = select.poll()
+    poll.register(2, select.POLLOUT)
+    if not poll.poll(STDERR_SECONDS * 1000):
+        raise Refusal("--ci-fence: stderr takes no line, since its reader does not read")
+    try:
+        # The program before may have left its last line unfinished, and the runner looks at the start of a line.
+        os.write(2, b"\n" + line)
+    except OSError as error:
+        raise Refusal(f"--ci-fence: cannot write to stderr: {reason_of(error)}") from None
+
+
+def begin_late(launched: "Launched") -> bytes:
+    """Return the first line of the fence, for held output that is shown now; tell the guardian of the last line."""
+    launched.child.channel.send(last_line(launched.info.fence), (2,))
+    return runner_commands.stop_line(launched.info.fence)
+
+
+def last_line(token: str) -> "LastLine":
+    """Return the message by which the guardian ends the fence if the supervisor is killed."""
+    return "last_line", runner_commands.resume_line(token)
+
+
+def lower(launched: "Launched") -> None:
+    """Write the last line of the fence, unless bytes of the command may still follow: then the fence stays.
+
+    A run that ends by the runner's loop has its last line from `faces.ci_lines`.
+    """
+    info = launched.info
+    if info.fence and not info.holds_output and all(pump.has_ended for pump in launched.pumps):
+        try:
+            os.write(2, b"\n" + runner_commands.resume_line(info.fence))
+        except OSError:
+            pass

@@ -45,7 +45,7 @@ ROOMS = {
         "text",
     },
     "commands": {"control", "core", "faces", "files", "options", "process", "records", "terminal", "text"},
-    "pages": {"commands", "core", "options"},
+    "pages": {"commands", "core", "faces", "options"},
     "__main__": {"commands", "launch", "options", "process", "records", "runner"},
 }
 """The rooms that each room may import beside itself; each arrow points upwards in this table."""

@@ -12,6 +12,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
 
+OUTPUTS = {
+    "outcome": "How the run ended: completed, failed, signaled, resumable, access_timeout, idle_timeout, "
+    "completion_timeout, error, not_executable, not_found, cancelled, busy or lost.",
+    "timeout_cause": "The limit that ended the run: access, idle or completion; empty if none did.",
+    "exit_code": "The exit code of supervise; empty if it was killed.",
+    "run_id": "The id of the run, for supervise show and supervise logs.",
+    "duration": "The seconds that the run took.",
+    "attempts": "How often the command was started.",
+}
+"""The outputs of a step, in their order; each but the last is a value of the report."""
 MOST_WARNINGS = 3
 """The `::warning` lines of a run: GitHub shows ten for a step, and the command may have its own."""
 MOST_MARKS = 20
@@ -39,14 +49,7 @@ def outputs(report: "Mapping[str, Any]") -> str:
     The text begins with a line feed, since the command may have left its last line unfinished; an empty line says
     nothing to the runner.
     """
-    values = {
-        "outcome": report["outcome"],
-        "timeout_cause": report["timeout_cause"],
-        "exit_code": report["exit_code"],
-        "run_id": report["run_id"],
-        "duration": report["duration"],
-        "attempts": len(report["attempts"]),
-    }
+    values = {**{name: report[name] for name in OUTPUTS}, "attempts": len(report["attempts"])}
     return "\n" + "".join(f"{key}={'' if value is None else value}\n" for key, value in values.items())
 
 

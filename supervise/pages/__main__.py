@@ -1,4 +1,4 @@
-"""Write every page into the folders `man` and `completions` of the current directory."""
+"""Write every page into its folder below the current directory: `man`, `completions`, `.github/actions/supervise`."""
 
 import sys
 from pathlib import Path

@@ -3,7 +3,7 @@
 from importlib.resources import files
 
 from supervise import __version__
-from supervise.pages import completions, manual
+from supervise.pages import completions, github_action, manual
 
 
 def pages() -> dict[str, str]:
@@ -11,6 +11,7 @@ def pages() -> dict[str, str]:
     return {
         "man/supervise.1": fill("supervise.1", manual.parts() | {"VERSION": __version__}),
         "man/supervise-cron.7": fill("supervise-cron.7", {"VERSION": __version__}),
+        ".github/actions/supervise/action.yml": fill("action.yml", github_action.parts()),
         "completions/supervise.bash": fill("supervise.bash", completions.bash_parts()),
         "completions/_supervise": fill("_supervise", completions.zsh_parts()),
         "completions/supervise.fish": fill("supervise.fish", completions.fish_parts()),

@@ -35,8 +35,8 @@ def test_no_placeholder_of_a_template_is_left():
 
 
 def test_python_m_supervise_pages_writes_the_pages(tmp_path):
-    for folder in ("man", "completions"):
-        (tmp_path / folder).mkdir()
+    for path in build.pages():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
     subprocess.run(
         [sys.executable, "-m", "supervise.pages"], cwd=tmp_path, env=environ_with_checkout(), check=True, timeout=60
     )

@@ -11,10 +11,9 @@ import socket
 from collections.abc import Callable, Mapping
 from time import monotonic
 
-from supervise.access import helper_process
 from supervise.activity import tcp
 from supervise.options.access_kinds import port_of, unix_address_of
-from supervise.process import tree
+from supervise.process import helper_process, tree
 from supervise.text.stderr import reason_of
 
 CONNECT_SECONDS = 1.0

@@ -5,8 +5,8 @@ import _thread
 import os
 import sys
 
-from supervise.access import helper_process
 from supervise.output.feed import Feed
+from supervise.process import helper_process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

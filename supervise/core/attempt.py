@@ -93,6 +93,8 @@ class Attempt:
     phase_ends_at: float = inf
     """The time that bounds the current phase: a start that never comes, the dump, the grace, the kill, the drain, the
     back-off."""
+    held_until: float = -inf
+    """The attempt begins no earlier, however long its back-off is: hooks hold it up."""
     is_dumping: bool = False
     """--dump-signal was sent, and the signal that stops the tree was not sent yet."""
     is_killing: bool = False
@@ -124,7 +126,7 @@ class Attempt:
             return self.question.answer_due
         checks = (check for one in self.deadlines.in_force() for check in one.checks())
         if self.phase is Phase.BACKOFF:
-            return min(self.sample_at, *checks, self.phase_ends_at)
+            return min(self.sample_at, *checks, max(self.phase_ends_at, self.held_until))
         return min(self.sample_at, self.snapshot_at, *checks)
 
     @property
@@ -182,6 +184,7 @@ class Attempt:
         self.snapshot_begun_at += by
         self.last_byte += by
         self.phase_ends_at += by
+        self.held_until += by
         self.postponed = [with_moved_times(event, lambda t: t + by) for event in self.postponed]
         if self.question:
             self.question.shift(by)

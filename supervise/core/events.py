@@ -162,13 +162,20 @@ class Undelivered:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """The next attempt begins at `until` or later: hooks run that have to be over before it."""
+
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """Time has passed. A Tick is harmless at any moment."""
 
 
 Event = (
     Started | SpawnFailed | Output | Ready | ProbeFailed | Alive | Stuck | TimeRequested | Sampled | Answered | Extend
-    | Cancel | Paused | Resumed | Exited | Emptied | Drained | Undelivered | Tick
+    | Cancel | Paused | Resumed | Exited | Emptied | Drained | Undelivered | Hold | Tick
 )  # fmt: skip
 
 

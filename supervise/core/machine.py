@@ -78,6 +78,7 @@ HANDLERS below them says which function handles each event in each phase.
         follows and a message says so.
     8.3 A back-off comes before each retry. Its length doubles each time, up to --retry-delay-max and the time that the
         run has left. A cancellation in a back-off ends the run. Time that the user adds there is for the next attempt.
+        A hook for the retry may hold the next attempt up for longer.
     8.4 An attempt begins with new state. The deadlines of the run and the sent --warn-signal carry over.
 
 9. Deadlines of the run
@@ -108,6 +109,7 @@ from supervise.core.events import (
     Event,
     Exited,
     Extend,
+    Hold,
     Output,
     Paused,
     ProbeFailed,
@@ -165,6 +167,7 @@ HANDLERS: dict[type[Event], tuple[Handler, Handler, Handler, Handler, Handler]] 
     Undelivered: (
         shutdown.undelivered, shutdown.undelivered, shutdown.undelivered, shutdown.undelivered, ignored,
     ),
+    Hold: (ignored, ignored, ignored, ignored, retry.hold),
     Tick: (limits.tick_start, limits.tick, shutdown.tick_stopping, shutdown.tick_draining, retry.tick_backoff),
 }  # fmt: skip
 

@@ -11,6 +11,7 @@ from supervise.core.events import (
     Cancel,
     Extend,
     Extended,
+    Hold,
     Ready,
     RetryScheduled,
     StartAttempt,
@@ -153,11 +154,17 @@ def tick_backoff(attempt: Attempt, event: Tick, now: float) -> list[Action]:
     """End the run if a deadline of the run is due, or begin the attempt if the back-off is over."""
     if due := attempt.deadlines.first_due(now):
         return _end(attempt, limits.timeout(due, now))
-    if now >= attempt.phase_ends_at:
+    if now >= max(attempt.phase_ends_at, attempt.held_until):
         assert attempt.previous
         _order_start(attempt, now)
         return [StartAttempt(attempt.number, attempt.previous)]
     return [action for one in attempt.deadlines.in_force() for action in warning_times.warn(attempt, one, now)]
+
+
+def hold(attempt: Attempt, event: Hold, now: float) -> list[Action]:
+    """Begin the attempt no earlier than that."""
+    attempt.held_until = event.until
+    return []
 
 
 def cancel_backoff(attempt: Attempt, event: Cancel, now: float) -> list[Action]:

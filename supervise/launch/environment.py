@@ -13,15 +13,31 @@ if TYPE_CHECKING:
 
 def of_run(info: "RunInfo") -> "Variables":
     """Return the changes for a run and its first attempt."""
+    variables = _without_own(info)
+    variables[b"SUPERVISE_RUN_ID"] = info.run_id.encode()
+    # What an outer run has said of itself is not true of this one.
+    variables[b"SUPERVISE_PREVIOUS_OUTCOME"] = None
+    variables.update(of_attempt(info, 1))
+    return variables
+
+
+def of_hooks(info: "RunInfo") -> "dict[bytes, bytes]":
+    """Return the environment of a hook: what the caller gave, without what is meant for this run of supervise alone.
+
+    A hook is no part of the run, so it has neither the run's id nor its deadline: `recover` stops no hook, and a
+    supervise in a hook is bound by none of this run's limits.
+    """
+    left_out = _without_own(info)
+    return {name: value for name, value in os.environb.items() if name not in left_out}
+
+
+def _without_own(info: "RunInfo") -> "Variables":
+    """Return the changes that take away what is meant for this run of supervise alone."""
     variables: Variables = {os.fsencode(name): None for name in info.request.withheld}
     if is_lc_ctype_ours():
         variables[b"LC_CTYPE"] = None
     if RECOVERED_FROM in os.environ:
         variables[RECOVERED_FROM.encode()] = None
-    variables[b"SUPERVISE_RUN_ID"] = info.run_id.encode()
-    # What an outer run has said of itself is not true of this one.
-    variables[b"SUPERVISE_PREVIOUS_OUTCOME"] = None
-    variables.update(of_attempt(info, 1))
     return variables
 
 

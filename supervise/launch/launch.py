@@ -154,6 +154,11 @@ def _start(launched: Launched, on_lost: "OnLost") -> "Start":
         if not launched.info.holds_output:
             # The guardian has no stderr of its own any more when it obeys its first messages.
             first.append((ci_fence.last_line(launched.info.fence), (os.dup(2),)))
+    if launched.info.is_monitored:
+        from supervise.launch import monitors
+
+        # The guardian inherits the channel, to tell of the end of the run should the supervisor be killed.
+        monitors.courier_of(launched)
     start = Start(launched, first, has_terminal, on_lost, find_terminal)
     start.fork()
     return start
@@ -223,6 +228,8 @@ class Start:
         unneeded |= {notify.fileno() if notify else -1}
         if pty_input:
             unneeded |= {*sources, *pty_input.descriptors}
+        if launched.monitoring.courier:
+            unneeded |= {launched.monitoring.courier.messengers_end}
         orders: Orders = ("orders", info.values["signal"], info.values["kill_after"], _facts(launched))
         words: list[Order] = [(orders, ()), *self._first]
         if files.plan:
@@ -266,6 +273,7 @@ def _facts(launched: Launched) -> "Facts":
         "rerun": values["on_interrupt"] == "rerun",
         "events": values["events"],
         "ci": launched.info.ci,
+        "courier": launched.monitoring.courier.fileno() if launched.monitoring.courier else -1,
         "results": {key: path for key, path in launched.info.result_files.items() if key != "report"},
     }
     times = launched.info.started_at, launched.info.started

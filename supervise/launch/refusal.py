@@ -55,6 +55,10 @@ def write_end(launched: "Launched", why: str) -> None:
         from supervise.launch import run_record
 
         run_record.close(launched.files.record, whole)
+    if launched.info.is_monitored:
+        from supervise.launch import monitors
+
+        monitors.tell_all(launched, lines)
 
 
 def _tell_service(launched: "Launched", whole: "dict[str, Any]", why: str) -> None:

@@ -3,7 +3,7 @@
 import os
 
 from supervise.options import paths
-from supervise.options.table import RECOVERED_FROM, WORD_SEPARATOR
+from supervise.options.table import OFF_RECORD, RECOVERED_FROM, WORD_SEPARATOR
 from supervise.process import hang_risk, identity
 from supervise.records import store
 from supervise.records.short_run_report import ShortRun
@@ -117,7 +117,8 @@ def plan(info: "RunInfo") -> Plan:
     }
     facts = store.facts_of(info.run_id, values["name"], info.command, info.started_at, options, shown, recovered_from())
     secrets = None
-    if redaction and redaction.has_found:
+    is_incomplete = not OFF_RECORD.isdisjoint(request.given)
+    if (redaction and redaction.has_found) or (is_incomplete and values["keep_secrets"]):
         facts["redacted"] = True
         if values["keep_secrets"]:
             secrets = store.words_of(request.command, request.given, kept)

@@ -10,7 +10,7 @@ import os
 import select
 from time import gmtime, monotonic, strftime, time
 
-from supervise.options.table import WORD_SEPARATOR
+from supervise.options.table import OFF_RECORD, WORD_SEPARATOR
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from supervise.access.notify import NotifySocket
     from supervise.launch.run_record import Plan
     from supervise.launch.streams import Streams
+    from supervise.monitoring.courier import Courier
     from supervise.options.argv import Request
     from supervise.output.log_file import LogFile
     from supervise.output.pump import Pump
@@ -74,7 +75,7 @@ class RunInfo:
         """The value of each option, by the option's key."""
         self.redaction: Redaction | None = None
         """The rules that hide secrets in the words; None where the words look as if they had no secret."""
-        self.command, self.given = request.command, request.given
+        self.command, self.given = request.command, _recorded(request.given)
         """The words of the command and of the options as they are shown and recorded: without their secrets."""
         self.parent = os.getppid()
         self.mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, ())
@@ -111,7 +112,7 @@ class RunInfo:
         self.command = redaction.words(request.command)
         self.given = {
             name: WORD_SEPARATOR.join(map(redaction.word, word.split(WORD_SEPARATOR)))
-            for name, word in request.given.items()
+            for name, word in _recorded(request.given).items()
         }
 
     def set_budget(self, limit: str, seconds: "float | None") -> None:
@@ -147,7 +148,13 @@ class RunInfo:
         """Return whether nothing is reported of a command that ends by itself, and no other attempt follows."""
         values = self.values
         is_reported = values["events"] or values["verbose"] or values["success_codes"] != (0,)
-        return not is_reported and not values["retries"] and not self.result_files and not self.ci
+        tells = self.result_files or self.ci or self.is_monitored
+        return not is_reported and not values["retries"] and not tells
+
+    @property
+    def is_monitored(self) -> bool:
+        """Return whether others are told of the run while it goes on, by the messenger."""
+        return bool(self.values["hook"])
 
     @property
     def result_files(self) -> "dict[str, str]":
@@ -497,10 +504,22 @@ class Access:
             self.notify.remove()
 
 
+class Monitoring:
+    """What tells others of the run while it goes on (`--hook`)."""
+
+    def __init__(self) -> None:
+        self.courier: Courier | None = None
+        """Sends the events of the run to the messenger; None where nobody is told."""
+
+    def open_courier(self, courier: "Courier") -> None:
+        """Note the courier, whose messenger is not started yet."""
+        self.courier = courier
+
+
 class Launched:
     """A run on its way.  It holds the parts of the run's state, and does what takes more than one of them."""
 
-    __slots__ = ("access", "child", "files", "info", "streams", "terminals")
+    __slots__ = ("access", "child", "files", "info", "monitoring", "streams", "terminals")
 
     streams: "Streams"
     """There from the moment on at which the bytes flow."""
@@ -512,6 +531,7 @@ class Launched:
         self.terminals = Terminals()
         self.files = Files()
         self.access = Access()
+        self.monitoring = Monitoring()
 
     def hear(self) -> bool:
         """Take one message of the guardian, if there is one; return False where the guardian has gone."""
@@ -561,6 +581,11 @@ class Launched:
         if not _signal.sigpending().isdisjoint(CANCELLING):
             return True
         return bool(self.pumps) and self.streams.inbox.has_signal(CANCELLING)
+
+
+def _recorded(given: "dict[str, str]") -> "dict[str, str]":
+    """Return the words of the options that are recorded."""
+    return {name: word for name, word in given.items() if name not in OFF_RECORD}
 
 
 def _service_of(word: str) -> str:

@@ -119,7 +119,7 @@ class Option:
 
         The environment has one value a line then, and the configuration has a list.
         """
-        return self.kind in ("evidences", "patterns")
+        return self.kind in ("evidences", "patterns", "hooks")
 
     @property
     def variables(self) -> "tuple[str, ...]":
@@ -143,6 +143,10 @@ LIMITS, ACCESS, WARNINGS, EXTENSION, STOPPING, RETRIES, RESULT, LOCK, RECORD, OU
 EVIDENCE = ("cpu", "socket", "connection", "output", "io")
 CAUSES = ("access", "idle", "completion", "failed", "signaled", "resumable", "any", "code=")
 """The causes of another attempt; one that ends with `=` takes a value."""
+HOOK_EVENTS = ("started", "access", "warned", "extended", "verdict", "settled", "retrying", "lost")
+"""The events that a hook can be for, in the words of the schema of events."""
+OFF_RECORD = frozenset(("hook",))
+"""The names of the options whose words may hold a secret that no rule finds: the record does not have them."""
 
 OPTIONS = (
     Option(
@@ -309,6 +313,14 @@ OPTIONS = (
     Option(
         RESULT, "junit", "", "path", "", "FILE",
         "Write JUnit XML to FILE when the run ends, with a test case for each attempt.",
+    ),
+    Option(
+        RESULT, "hook", "", "hooks", "", "EVENT=COMMAND",
+        "Run the shell command COMMAND beside the run when EVENT happens (started, access, warned, extended, verdict, "
+        "settled, retrying or lost), with the event as JSON on its stdin. It has 10 seconds. Repeat the option for "
+        "several hooks.",
+        choices=tuple(f"{event}=" for event in HOOK_EVENTS),
+        value=(),
     ),
     Option(
         LOCK, "lock", "", "lock", "", "NAME|/PATH",

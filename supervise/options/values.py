@@ -3,7 +3,7 @@
 A reader takes the row of the option and the word. It returns the value, or raises BadValueError with one clear line.
 """
 
-from supervise.options.table import WORD_SEPARATOR, BadValueError, Option
+from supervise.options.table import HOOK_EVENTS, WORD_SEPARATOR, BadValueError, Option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -361,6 +361,18 @@ def read_evidences(option: Option, word: str) -> "tuple[str, ...]":
     return tuple(dict.fromkeys(signs))
 
 
+def read_hooks(option: Option, word: str) -> "tuple[str, ...]":
+    """Return hooks as they were written, each once: `settled=mail root`. The command is not shown in an error."""
+    hooks = word.split(WORD_SEPARATOR)
+    for hook in hooks:
+        event, equals, command = hook.partition("=")
+        if not equals or event not in HOOK_EVENTS:
+            raise _bad(event, f"EVENT=COMMAND, where EVENT is {', '.join(HOOK_EVENTS[:-1])} or {HOOK_EVENTS[-1]}")
+        if not command.strip():
+            raise _bad(hook, f"a shell command after {event}=")
+    return tuple(dict.fromkeys(hooks))
+
+
 READERS: "dict[str, Callable[[Option, str], object]]" = {
     "limit": read_limit,
     "cap": read_cap,
@@ -373,6 +385,7 @@ READERS: "dict[str, Callable[[Option, str], object]]" = {
     "percent": read_percent,
     "codes": read_codes,
     "evidences": read_evidences,
+    "hooks": read_hooks,
     "path": read_path,
     "prom": read_prom,
     "name": read_name,

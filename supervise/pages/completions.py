@@ -36,7 +36,7 @@ def bash_parts() -> dict[str, str]:
         ]
 
     listed = [option for option in OPTIONS if option.kind in ("choice", "signal")]
-    several = [option for option in OPTIONS if option.kind in ("set", "evidences", "causes")]
+    several = [option for option in OPTIONS if option.kind in ("set", "evidences", "causes", "hooks")]
     paths = [name for option in OPTIONS if option.kind in PATHS for name in names_of(option)]
     arms = [
         *values("_supervise_words", listed),

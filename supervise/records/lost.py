@@ -30,8 +30,8 @@ def write(
     other of the two.
     `started_at` (epoch seconds) and `started` (CLOCK_MONOTONIC) are the moment at which the run began.  `pid` is the
     supervisor's.  `start` holds the run's id, name and command, `access_limit` (whether there is one), `rerun` (whether
-    `recover` is to run it again), the path of its events file, and those of `--metrics` and the like (`results`), and
-    the CI service that is told (`ci`, or '').
+    `recover` is to run it again), the path of its events file, and those of `--metrics` and the like (`results`), the
+    CI service that is told (`ci`, or ''), and the descriptor of the channel to the messenger (`courier`, or -1).
     """
     run_id = start["run_id"]
     record = _find(run_id) if is_recorded else None
@@ -45,6 +45,10 @@ def write(
         events = record.events() if record else ()
         outcome, reason = ("error", fault) if fault else ("lost", liveness.CRASH)
         end = rebuilt_report.report(head, events, time(), monotonic() - started, reason, outcome=outcome)
+        if start["courier"] >= 0:
+            from supervise.monitoring import courier
+
+            courier.tell_end(start["courier"], rebuilt_report.last_line(end).rstrip())
         if start["events"]:
             _append_event(start["events"], end)
     if path and not own:

@@ -22,6 +22,7 @@ from supervise.core.events import (
     Emptied,
     Event,
     Exited,
+    Hold,
     KillTree,
     Output,
     Paused,
@@ -62,6 +63,9 @@ from supervise.text.stderr import reason_of
 if TYPE_CHECKING:
     from supervise.process.inbox import Item
     from supervise.process.protocol import FromHolder
+
+HOLD_SECONDS = 30.0
+"""Seconds for which the hooks before an attempt hold it up at most: each has ten, after those of earlier events."""
 
 
 class Runner:
@@ -202,6 +206,8 @@ class Runner:
                     listener.on_notice(notice)
                 if isinstance(notice, RetryScheduled):
                     self._forget_attempt()
+                    if self.notices.teller and self.notices.teller.is_awaited:
+                        self._waiting.append(Hold(self.now() + HOLD_SECONDS))
             case Settle(outcome):
                 self.outcome = outcome
             case _:
@@ -293,7 +299,8 @@ class Runner:
         back, and the run's socket is removed before.  `finish` waits for the guardian's exit, as its last step.
         """
         launched = self.launched
-        is_ended_elsewhere = self.notices.wants_usage or launched.files.events >= 0 or launched.files.remote_events
+        writes_events = launched.files.events >= 0 or launched.files.remote_events or launched.info.is_monitored
+        is_ended_elsewhere = self.notices.wants_usage or writes_events
         holds = (
             launched.terminals.caller,
             launched.terminals.pty_input,
@@ -312,6 +319,15 @@ class Runner:
             self._has_ended = True
             for listener in self._listeners:
                 listener.on_end()
+
+    def hear_messenger(self) -> None:
+        """Handle all that the messenger has said by now: a hook has failed, or the next attempt may begin."""
+        teller = self.notices.teller
+        if teller:
+            was_awaited = teller.is_awaited
+            teller.hear()
+            if was_awaited and not teller.is_awaited:
+                self.dispatch(Hold(self.now()))
 
     # --- messages of the holder, and items of the threads
 

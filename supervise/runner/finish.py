@@ -84,7 +84,7 @@ def finish(runner: Runner) -> Outcome:
 
 def _end_signs(launched: Launched) -> None:
     if launched.access.detector:
-        from supervise.access import helper_process
+        from supervise.process import helper_process
 
         launched.access.detector.stop()
         if launched.child.holder() != os.getpid():

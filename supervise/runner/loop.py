@@ -22,6 +22,7 @@ from supervise.runner.usage import start_recording
 
 if TYPE_CHECKING:
     from supervise.faces.live_line_text import LiveText
+    from supervise.runner.teller import Teller
     from supervise.terminal.overlay import Overlay
 
 OUTER_CGROUP_POLL_SECONDS = 0.02
@@ -63,6 +64,8 @@ async def _watch(runner: Runner, end: Callable[[], NoReturn]) -> None:
         # The descriptor is asked for each time: the channel is another one once the guardian has died.
         nursery.start_soon(_hear, runner.hear_channel, lambda: launched.child.channel.fileno())
         nursery.start_soon(_hear, runner.hear_threads, launched.streams.inbox.fileno)
+        if runner.notices.teller:
+            nursery.start_soon(_hear_messenger, runner, runner.notices.teller)
         await alarm.is_over.wait()
         if control:
             control.finish(requests.last_words())
@@ -208,3 +211,10 @@ async def _hear(hear: Callable[[], None], fileno: Callable[[], int]) -> None:
     while True:
         await trio.lowlevel.wait_readable(fileno())
         hear()
+
+
+async def _hear_messenger(runner: Runner, teller: "Teller") -> None:
+    """Hear what the messenger says, until it is dead."""
+    while teller.descriptor >= 0:
+        await trio.lowlevel.wait_readable(teller.descriptor)
+        runner.hear_messenger()

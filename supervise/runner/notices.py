@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from supervise.faces.ci_lines import CiLines
     from supervise.faces.live_line_text import LiveText
     from supervise.records.status_file import StatusFile
+    from supervise.runner.teller import Teller
 
 RECORDED_EVENT_BYTES = 1 << 23
 """Bytes of the events in a record, or --log-max where that is less: half of what a reader of the record accepts."""
@@ -46,6 +47,7 @@ class Notices:
 
     def __init__(self, launched: Launched, policy: Policy, now: Callable[[], float]) -> None:
         values = launched.info.values
+        self._launched = launched
         verbosity: Verbosity = "quiet" if values["quiet"] else "verbose" if values["verbose"] else "normal"
         self._now = now
         self._run_id = launched.info.run_id
@@ -53,6 +55,8 @@ class Notices:
         self._messages = StderrMessages(launched.info.command, policy, verbosity)
         self.live = _live(policy) if launched.streams.overlay else None
         self._ci = _ci_of(launched)
+        self.teller = _teller_of(launched, self.announce)
+        """Tells others of the run; None where nobody is told."""
         self._people = Messenger(launched.streams.messages)
         self._record = launched.files.record
         self.write_failures = WriteFailures(self.announce)
@@ -67,7 +71,6 @@ class Notices:
         self._result_files = launched.info.result_files
         self._shown_verdict: Outcome | None = None
         """The outcome whose message was shown ahead of the held output."""
-        self._launched = launched
         self._full_report = full_report_of(
             launched.info.run_id,
             launched.info.command,
@@ -76,6 +79,8 @@ class Notices:
             name=values["name"],
             has_access_limit=values["access_timeout"] is not None,
         )
+        if self.teller:
+            self.teller.start()
 
     def announce(self, item: ReportItem, at: float | None = None) -> None:
         """Announce an item of that second of the run (now); the throttle may keep it for a moment."""
@@ -136,12 +141,14 @@ class Notices:
             lines = []
         for line in (*before, *lines, *after):
             self._people.say(os.fsencode(line) + b"\n")
-        if self._events or self._recorded:
+        if self._events or self._recorded or self.teller:
             text = jsonl.line(item, moment, self._run_id)
             if text and self._events:
                 self._events.say(text.encode() + b"\n")
             if text and self._recorded:
                 self._record_event(item, moment, text)
+            if text and self.teller:
+                self.teller.tell(item, text)
         self._report_lost_events()
         self._full_report.note(item, moment)
 
@@ -198,6 +205,8 @@ class Notices:
                 self.announce(Trouble(f"--{option}: {failure}"))
         if self._ci:
             self._append_for_ci(whole)
+        if self.teller:
+            self.teller.end()
         for program in filter(None, (self._events, self._recorded)):
             program.flush(FLUSH_SECONDS)
         self._report_lost_events()
@@ -284,6 +293,17 @@ def _ci_of(launched: Launched) -> "CiLines | None":
         return None
     info = launched.info
     return CiLines(info.ci, info.run_id, info.fence, is_held=info.holds_output)
+
+
+def _teller_of(launched: Launched, announce: "Callable[[ReportItem], None]") -> "Teller | None":
+    if not launched.info.is_monitored:
+        return None
+    try:
+        from supervise.runner.teller import Teller
+    except (OSError, ImportError):
+        # No descriptor is left, or the disk is gone: the run goes on, and nobody is told.
+        return None
+    return Teller(launched, announce)
 
 
 def _live(policy: Policy) -> "LiveText | None":

@@ -7,8 +7,9 @@ from supervise.launch.state import Launched
 
 def own_children(launched: Launched) -> set[int]:
     """Return the children of the supervisor that have nothing to do with the command's tree."""
-    cgroup = launched.child.cgroup
-    return {*(one.pid for one in launched.files.file_workers), *([cgroup.watcher] if cgroup else [])}
+    cgroup, courier = launched.child.cgroup, launched.monitoring.courier
+    others = [*([cgroup.watcher] if cgroup else []), *([courier.pid] if courier else [])]
+    return {*(one.pid for one in launched.files.file_workers), *others}
 
 
 def child_died(launched: Launched) -> None:
@@ -37,6 +38,6 @@ def _reap_orphans(launched: Launched) -> None:
 def _is_waited_for(launched: Launched, pid: int) -> bool:
     if launched.access.detector is None:
         return False
-    from supervise.access import helper_process
+    from supervise.process import helper_process
 
     return helper_process.is_helper(pid)

@@ -18,6 +18,7 @@ from supervise.core.events import (
     Event,
     Exited,
     Extend,
+    Hold,
     Output,
     Paused,
     ProbeFailed,
@@ -64,6 +65,7 @@ EVENTS: tuple[Event, ...] = (
     Emptied(),
     Drained(),
     Undelivered("stdout", "no space left on device"),
+    Hold(2.0),
     Tick(),
 )
 WAYS: dict[Phase, tuple[Event, ...]] = {

@@ -1,4 +1,4 @@
-"""Helper processes: processes of the supervisor's own, besides the guardian, that look for signs of access.
+"""Helper processes: processes of the supervisor's own, besides the guardian: checks of access, and hooks.
 
 Each has its own session, so that no key of the terminal and no signal to the supervisor's process group reaches it.
 When it is of no more use, it is killed with its process group.

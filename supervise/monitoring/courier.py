@@ -1,0 +1,157 @@
+"""The supervisor's side of the messenger (`monitoring/messenger.py`): starts its process, and sends it the events.
+
+No send waits.  A messenger that is slow or stopped has up to MOST_WAITING events before it; further ones are left out
+and counted, but for the last one.
+"""
+
+import _signal
+import _socket
+import os
+import select
+import sys
+from time import monotonic
+
+from supervise.process import channel
+from supervise.process.spawn import named
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from supervise.monitoring.messenger import CourierEnd, FromMessenger
+
+MOST_WAITING = 100
+"""Events that may wait for the messenger."""
+LAST_EVENTS = ("settled", "lost")
+"""The events of which one is the last of each run."""
+END_SECONDS = 0.2
+"""Seconds that the supervisor waits at its end for the last hooks: most hooks are done by then."""
+PID_1_SECONDS = 30.0
+"""Seconds for which a supervisor that is PID 1 waits for the messenger to end: with PID 1 the kernel kills all others.
+The messenger's own bounds end it before."""
+CODE = "import sys; sys.path.insert(0, sys.argv[1]); from supervise.monitoring.messenger import main; main()"
+PROCESS_NAME = "supervise-messenger"
+"""The word in the messenger's command line by which users and tests recognize the process."""
+
+
+class Courier:
+    """Sends the events of one run to the messenger."""
+
+    def __init__(self, plan: "dict[str, Any]", environ: "Mapping[bytes, bytes]") -> None:
+        """Open the channel; the messenger is started by `start`, after the command.
+
+        `plan`: see the table of messages.  `environ`: the environment of the hooks.  Raises OSError.
+        """
+        self._plan = plan
+        self._environ = environ
+        self._wanted = {event for event, _ in plan["hooks"]} | {*LAST_EVENTS}
+        self._awaited = {event for event, _ in plan["hooks"]}
+        self._end: CourierEnd
+        self._end, self._theirs = channel.pair()
+        self.pid = 0
+        """The pid of the messenger; 0 before its start."""
+        self.is_over = False
+        """The messenger cannot be had, or is dead."""
+        self.left_out = 0
+        """The number of events that found no room."""
+        self._sent = 0
+        self.told = 0
+        """The number of the last event whose hooks are over."""
+
+    def fileno(self) -> int:
+        """Return the descriptor of the supervisor's end, of which the guardian has a copy; readable at an answer."""
+        return self._end.fileno()
+
+    @property
+    def messengers_end(self) -> int:
+        """Return the descriptor of the messenger's end; -1 once the messenger has it."""
+        return -1 if self.pid or self.is_over else self._theirs.fileno()
+
+    def start(self) -> None:
+        """Start the messenger.
+
+        Raises OSError.
+        """
+        root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+        try:
+            self.pid = os.posix_spawn(
+                sys.executable,
+                [sys.executable, "-I", "-S", "-c", CODE, root, PROCESS_NAME],
+                named(self._environ),
+                file_actions=[
+                    (os.POSIX_SPAWN_DUP2, self._theirs.fileno(), 0),
+                    (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_RDWR, 0),
+                    (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_RDWR, 0),
+                ],
+                setsid=True,
+                setsigmask=(),
+                # A caller may ignore SIGCHLD: the messenger would learn nothing of the end of a hook.
+                setsigdef=(_signal.SIGCHLD, _signal.SIGPIPE, _signal.SIGXFSZ),
+            )
+        finally:
+            self.is_over = not self.pid
+            self._theirs.close()
+        self._end.send(("plan", self._plan))
+
+    def tell(self, line: str) -> int:
+        """Send the event, a line of JSON, where somebody is to be told of it.
+
+        Return its number where there are hooks for it, 0 otherwise.
+        """
+        import json
+
+        name = json.loads(line)["event"]
+        if name not in self._wanted or self.is_over:
+            return 0
+        if self._sent - self.told >= MOST_WAITING and name not in LAST_EVENTS:
+            self.left_out += 1
+            return 0
+        self._sent += 1
+        if not self._end.send(("event", self._sent, line)):
+            # The end of the channel says so to the loop.
+            return 0
+        return self._sent if name in self._awaited else 0
+
+    def hear(self) -> "list[FromMessenger]":
+        """Return the messages that have come by now, and note the messenger's end."""
+        found: list[FromMessenger] = []
+        while not self.is_over:
+            self._end.flush()
+            try:
+                got = self._end.receive()
+            except BlockingIOError:
+                break
+            if got is None:
+                self.is_over = True
+                break
+            if got[0][0] == "told":
+                self.told = got[0][1]
+            found.append(got[0])
+        return found
+
+    def await_last(self) -> "list[FromMessenger]":
+        """Wait, after the last event, until its hooks are over, for END_SECONDS; return what the messenger says.
+
+        As PID 1, wait for the end of the messenger.
+        """
+        found: list[FromMessenger] = []
+        is_first_process = os.getpid() == 1
+        until = monotonic() + (PID_1_SECONDS if is_first_process else END_SECONDS)
+        while not self.is_over and (is_first_process or self.told < self._sent) and monotonic() < until:
+            self._wait(until - monotonic())
+            found += self.hear()
+        return found
+
+    def _wait(self, seconds: float) -> None:
+        """Wait, for that many seconds at most, until the messenger answers or takes what waits for it."""
+        poll = select.poll()
+        poll.register(self._end, select.POLLIN | (select.POLLOUT if self._end.has_unsent else 0))
+        poll.poll(seconds * 1000 + 1)
+
+
+def tell_end(fd: int, line: str) -> None:
+    """Send the messenger, in the guardian, the event that ends the run, on that descriptor of its channel."""
+    end: CourierEnd = channel.Channel(_socket.socket(fileno=fd))
+    end.send(("event", 0, line))
+    end.flush(END_SECONDS)

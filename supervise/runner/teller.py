@@ -1,0 +1,84 @@
+"""Tells others of the run while it goes on, by the messenger (`monitoring/messenger.py`), and hears what it answers."""
+
+from collections.abc import Callable
+
+from supervise.core.events import RetryScheduled
+from supervise.faces.report_items import ReportItem, Trouble
+from supervise.launch import monitors
+from supervise.launch.state import Launched
+from supervise.process.protocol import unknown
+from supervise.text.stderr import reason_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from supervise.monitoring.courier import Courier
+    from supervise.monitoring.messenger import FromMessenger
+
+
+class Teller:
+    """The way from the notices of one run to the messenger; a messenger that cannot be had costs only its messages."""
+
+    def __init__(self, launched: Launched, announce: Callable[[ReportItem], None]) -> None:
+        self._launched = launched
+        self._announce = announce
+        self._courier: Courier | None = None
+        self._awaited = 0
+        """The number of the event `retrying` before the next attempt; 0 where none has hooks."""
+
+    def start(self) -> None:
+        """Start the messenger; announce why, where that fails."""
+        try:
+            courier = monitors.courier_of(self._launched)
+            courier.start()
+        except (OSError, ImportError) as error:
+            self._announce(Trouble(f"--hook: no hook is run: {reason_of(error)}"))
+        else:
+            self._courier = courier
+
+    def tell(self, item: ReportItem, line: str) -> None:
+        """Send the item, as a line of JSON, where somebody is to be told of it."""
+        if self._courier:
+            number = self._courier.tell(line)
+            if isinstance(item, RetryScheduled):
+                self._awaited = number
+
+    @property
+    def is_awaited(self) -> bool:
+        """Return whether hooks run that have to be over before the next attempt."""
+        courier = self._courier
+        return bool(courier and not courier.is_over and self._awaited > courier.told)
+
+    @property
+    def descriptor(self) -> int:
+        """Return the descriptor that is readable when the messenger answers, or has died; -1 once it is dead."""
+        courier = self._courier
+        return courier.fileno() if courier and not courier.is_over else -1
+
+    def hear(self) -> None:
+        """Announce what the messenger says, and its death."""
+        courier = self._courier
+        if courier is None or courier.is_over:
+            return
+        self._announce_all(courier.hear())
+        if courier.is_over:
+            self._announce(Trouble("--hook: no more hooks are run: the process that runs them has died"))
+
+    def end(self) -> None:
+        """Wait a little for the last hooks; announce which of them have failed, and what was left out."""
+        if self._courier is None:
+            return
+        self._announce_all(self._courier.await_last())
+        if self._courier.left_out:
+            self._announce(Trouble(f"--hook: {self._courier.left_out} events were left out: the hooks took too long"))
+
+    def _announce_all(self, messages: "Sequence[FromMessenger]") -> None:
+        for message in messages:
+            match message:
+                case ("told", _):
+                    pass
+                case ("trouble", text):
+                    self._announce(Trouble(text))
+                case _:
+                    raise unknown(message)

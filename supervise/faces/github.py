@@ -26,6 +26,11 @@ MOST_WARNINGS = 3
 """The `::warning` lines of a run: GitHub shows ten for a step, and the command may have its own."""
 MOST_MARKS = 20
 """Warnings and extensions that the diagram shows."""
+MOST_ATTEMPTS = 20
+"""Attempts that the diagram shows, the last ones."""
+AXIS_FORMATS = ((10.0, "%M:%S.%L"), (86400.0, "%H:%M:%S"))
+"""The forms of a time below the diagram (d3-time-format), each for a run that is shorter than that many seconds."""
+LONG_AXIS_FORMAT = "%d %b %H:%M"
 COMMAND_CHARACTERS = 500
 """Characters of the command that the summary shows."""
 
@@ -89,17 +94,22 @@ def _cell(text: str) -> str:
 
 def _diagram(report: "Mapping[str, Any]") -> "Iterator[str]":
     """Yield the lines of the diagram; all words in it are ours, since Mermaid has no sure escape."""
-    attempts = report["attempts"]
+    attempts = report["attempts"][-MOST_ATTEMPTS:]
     if not attempts:
         return
     yield ""
+    if len(attempts) < len(report["attempts"]):
+        yield f"The last {MOST_ATTEMPTS} attempts:"
+        yield ""
+    ended = _milliseconds(report["ended_at"] or attempts[-1]["started_at"])
+    shown = (ended - _milliseconds(attempts[0]["started_at"])) / 1000
     yield "```mermaid"
     yield "gantt"
     yield "    dateFormat x"
-    yield "    axisFormat %H:%M:%S"
+    yield f"    axisFormat {next((form for most, form in AXIS_FORMATS if shown < most), LONG_AXIS_FORMAT)}"
     for attempt in attempts:
         start = _milliseconds(attempt["started_at"])
-        end = max(start + 1, _milliseconds(attempt["ended_at"] or report["ended_at"]))
+        end = max(start + 1, _milliseconds(attempt["ended_at"]) if attempt["ended_at"] else ended)
         access = attempt["access"] and min(end, max(start, _milliseconds(attempt["access"]["at"])))
         yield f"    section Attempt {attempt['number']}"
         if access and access > start:
@@ -107,7 +117,7 @@ def _diagram(report: "Mapping[str, Any]") -> "Iterator[str]":
             start = min(access, end - 1)
         mark = "done" if attempt["outcome"] == "completed" else "crit"
         yield f"    {attempt['outcome'].replace('_', ' ')} :{mark}, {start}, {end}"
-    marks = [(one["at"], f"warning of the {one['limit']} limit") for one in report["warnings"]]
+    marks = [(one["at"], f"{one['limit']} warning") for one in report["warnings"]]
     marks += [(one["at"], "extension") for one in report["extensions"]]
     if report["stop"]:
         marks.append((report["stop"]["at"], f"stop by {report['stop']['signal'] or 'KILL'}"))

@@ -5,7 +5,7 @@ or with a carriage return that no line feed follows, as in a progress bar.
 """
 
 import os
-from time import localtime, strftime, time
+from time import localtime, monotonic, strftime, time
 from typing import NoReturn
 
 from supervise.output.outlet import Outlet, refuse_splice
@@ -16,13 +16,15 @@ if TYPE_CHECKING:
 
 READ_BYTES = 1 << 18
 """Bytes of one read from a pipe."""
+MAX_AGE_SECONDS = 10.0
+"""Seconds for which bytes wait for a slow `--log` at most."""
 
 
 class Style:
     """What the marks of a run look like."""
 
     def __init__(self, timestamps: "str | None", prefix: str, started: float) -> None:
-        """`timestamps` is `iso`, `elapsed`, a format of strftime(3) or None; `started` is in epoch seconds."""
+        """`timestamps` is `iso`, `elapsed`, a format of strftime(3) or None; `started` is a CLOCK_MONOTONIC time."""
         self._timestamps = timestamps
         self._prefix = os.fsencode(prefix)
         self._started = started
@@ -34,7 +36,9 @@ class Style:
         if self._timestamps is None:
             return self._prefix
         if self._timestamps == "elapsed":
-            stamp = f"{max(0.0, at - self._started):.3f}"
+            # Only the age of the bytes is a difference of wall-clock times: someone may set that clock in the meantime.
+            age = min(max(0.0, time() - at), MAX_AGE_SECONDS)
+            stamp = f"{max(0.0, monotonic() - self._started - age):.3f}"
         elif self._timestamps == "iso":
             date, offset = self._date(int(at))
             stamp = f"{date}.{int(at % 1 * 1000):03d}{offset}"

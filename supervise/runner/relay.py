@@ -143,7 +143,7 @@ def _style_of_marks(launched: Launched) -> "Style | None":
         return None
     from supervise.output.line_marks import Style
 
-    return Style(values["timestamps"], values["prefix"] or "", launched.info.started_at)
+    return Style(values["timestamps"], values["prefix"] or "", launched.info.started)
 
 
 def _copier_of(launched: Launched, style: "Style | None") -> "Copier | None":

@@ -19,8 +19,8 @@ import bench_starting
 import bench_waiting
 from bench_tools import row
 
-COLUMNS = ("supervise", "P", "timeout", "tini", "cat", "pv", "psutil", "tee", "--no-record", "alone")
-PROGRAMS = ("timeout", "tini", "pv")
+COLUMNS = ("supervise", "P", "timeout", "tini", "cat", "pv", "psutil", "tee", "sed", "ts", "--no-record", "alone")
+PROGRAMS = ("timeout", "tini", "pv", "ts")
 MIB = 1 << 20
 
 
@@ -36,6 +36,8 @@ WHOLE = {
     "pipe": bench_flowing.pipe_to_pipe,
     "one_pipe": bench_flowing.one_pipe_to_pipe,
     "null": bench_flowing.to_null,
+    "prefix": bench_flowing.prefix,
+    "timestamps": bench_flowing.timestamps,
     "line": bench_flowing.line,
     "line_in_one_pipe": bench_flowing.line_in_one_pipe,
     "line_at_start": bench_flowing.line_at_start,
@@ -57,6 +59,8 @@ QUICK = {
     "pipe": lambda: bench_flowing.pipe_to_pipe(1, 64 * MIB),
     "one_pipe": lambda: bench_flowing.one_pipe_to_pipe(1, 64 * MIB),
     "null": lambda: bench_flowing.to_null(1, 64 * MIB),
+    "prefix": lambda: bench_flowing.prefix(1, 1_000_000),
+    "timestamps": lambda: bench_flowing.timestamps(1, 1_000_000, 10_000),
     "line": lambda: bench_flowing.line(1, 200),
     "line_in_one_pipe": lambda: bench_flowing.line_in_one_pipe(1, 200),
     "line_at_start": lambda: bench_flowing.line_at_start(1),

@@ -71,6 +71,34 @@ def to_null(rounds: int = 7, total: int = 3 << 30) -> dict[str, object]:
     return row("to /dev/null", "GB/s", found, found["supervise"] / found["cat"], ">= 0.9 x cat")
 
 
+def prefix(rounds: int = 7, lines: int = 20_000_000) -> dict[str, object]:
+    """Measure lines of nine bytes through `--prefix` or sed."""
+    return _marked(rounds, {"supervise": lines, "sed": lines}, "--prefix x", "sed s/^/x/", ">= 2 x sed")
+
+
+def timestamps(rounds: int = 3, lines: int = 20_000_000, lines_of_ts: int = 200_000) -> dict[str, object]:
+    """Measure lines of nine bytes through `--timestamps` or ts, which gets few of them, since it is slow."""
+    return _marked(rounds, {"supervise": lines, "ts": lines_of_ts}, "--timestamps", "ts", ">= 20 x ts")
+
+
+def _marked(rounds: int, lines: dict[str, int], option: str, other: str, reach: str) -> dict[str, object]:
+    found, name = {}, other.split()[0]
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        ways = {}
+        for way, count in lines.items():
+            path = Path(folder) / way
+            path.write_bytes(b"%08d\n" % 0 * count)
+            marker = f"| {other}" if way == name else ""
+            run = "" if way == name else f"{SUPERVISE} --no-record {option} -- "
+            ways[way] = f"{run}cat {path} {marker} | cat > /dev/null"
+        if not shutil.which(name):
+            del ways[name]
+        kinds = {way: ["sh", "-c", script] for way, script in ways.items()}
+        seconds = medians(in_turn(kinds, rounds, whole))
+    found = {way: lines[way] * 9 / spent / 1e9 for way, spent in seconds.items()}
+    return row(f"lines with {option}", "GB/s", found, found["supervise"] / found.get(name, float("nan")), reach)
+
+
 def _lags(words: list[str], *, is_one_pipe: bool = False) -> list[tuple[float, float]]:
     """Return for each line of the probe the instant of its writing since the first, and its delay, in seconds.
 

@@ -15,11 +15,12 @@ BENCH = Path(__file__).with_name("bench.py")
 @pytest.mark.slow
 def test_the_quick_bench_has_all_figures() -> None:
     needed("cc")
+    needed("ts")
     done = subprocess.run([sys.executable, BENCH, "--quick"], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     table, _, text = done.stdout.partition("{")
     rows = json.loads("{" + text)["rows"]
-    assert len(rows) == table.count("\n") - 2 == 19
+    assert len(rows) == table.count("\n") - 2 == 21
     for row in rows:
         assert row["figures"]["supervise"] is not None
         assert len(row["figures"]) > 1

@@ -48,6 +48,25 @@ def test_much_output_is_whole_under_its_marks(supervise: Place) -> None:
     assert ended.out == numbers + "é ".encode() + bytes(3_000_000)
 
 
+def test_a_terminal_of_its_own_has_marked_lines(supervise: Place) -> None:
+    ended = supervise("--pty", "--prefix", "> ", "--", "sh", "-c", "echo 1; printf '10%%\\r20%%\\n'; echo 2 >&2")
+    assert ended.out == b"> 1\r\n> 10%\r> 20%\r\n> 2\r\n"
+
+
+def test_the_log_of_a_detached_run_is_marked(supervise: Place) -> None:
+    log = supervise.file("log")
+    words = ("run", "--detach", "--timestamps", "--prefix", "> ", "--log", str(log), "--", "sh", "-c", "echo 1; echo 2")
+    started = supervise.start(*words, report=False).wait()
+    assert started.code == 0
+    assert supervise.start("wait", started.out.decode().strip(), report=False).wait().code == 0
+    assert re.fullmatch(STAMP + rb"> 1\n" + STAMP + rb"> 2\n", log.read_bytes())
+
+
+def test_a_letter_that_comes_in_two_pieces_is_whole(supervise: Place) -> None:
+    script = r"printf '\303'; sleep 0.3; printf '\251\n\303'; sleep 0.3; printf '\251'"
+    assert supervise("--prefix", "> ", "--", "sh", "-c", script).out.decode() == "> é\n> é"
+
+
 def test_held_output_and_elapsed_times_go_together(supervise: Place) -> None:
     ended = supervise(
         "--quiet-unless-failed", "--timestamps=elapsed", "--", "sh", "-c", "echo a; sleep 0.5; echo b; exit 1"

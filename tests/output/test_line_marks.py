@@ -2,9 +2,11 @@
 
 import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from supervise.output import line_marks
 from supervise.output.line_marks import LineMarker, Style
 
 MARK = b"<mark>"
@@ -31,5 +33,13 @@ def test_an_empty_mark_changes_nothing(pieces: list[bytes]) -> None:
 
 def test_the_time_is_iso_elapsed_or_a_format_of_strftime() -> None:
     assert re.fullmatch(rb"2001-09-09T\d\d:\d\d:40\.250[+-]\d\d:\d\d ", Style("iso", "", 0).mark(1e9 + 0.25))
-    assert Style("elapsed", "x", 1e9).mark(1e9 + 2.5) == b"2.500 x"
     assert Style("%S%%", "", 0).mark(1e9) == b"40% "
+
+
+def test_a_step_of_the_wall_clock_does_not_change_the_elapsed_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    style = Style("elapsed", "x", 100.0)
+    monkeypatch.setattr(line_marks, "monotonic", lambda: 102.5)
+    monkeypatch.setattr(line_marks, "time", lambda: 5e8)
+    assert style.mark(5e8) == b"2.500 x"
+    assert style.mark(5e8 - 0.5) == b"2.000 x", "the bytes have waited for half a second"
+    assert style.mark(1e9) == b"2.500 x", "the clock was set back after the bytes came"

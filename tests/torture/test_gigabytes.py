@@ -11,16 +11,18 @@ GIGABYTE = 1_000_000_000
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("pause", [0.0, 1.0], ids=["at once", "after a while"])
-def test_a_gigabyte_in_one_line_takes_little_memory(supervise: Place, pause: float) -> None:
+@pytest.mark.parametrize(
+    ("pause", "mark"), [(0.0, ""), (1.0, ""), (0.0, "é ")], ids=["at once", "after a while", "with a mark"]
+)
+def test_a_gigabyte_in_one_line_takes_little_memory(supervise: Place, pause: float, mark: str) -> None:
     done, go = supervise.file("done"), supervise.file("go")
     ours, theirs = os.pipe()
     with open(ours, "rb", buffering=0) as reader:
         words = (f"sleep={pause}", f"flood={GIGABYTE}", f"mark={done}", f"wait_for={go}", "exit=3")
-        running = supervise.start("-i", "30", "--", *child(*words), stdout=theirs)
+        running = supervise.start("-i", "30", "--prefix", mark, "--", *child(*words), stdout=theirs)
         os.close(theirs)
         guardian = running.guardian()
-        arrived, buffer = 0, bytearray(1 << 20)
+        arrived, buffer = -len(mark.encode()), bytearray(1 << 20)
         while arrived < GIGABYTE:
             arrived += reader.readinto(buffer) or 0
         wait_for_file(done)

@@ -1,5 +1,6 @@
 """--runner-margin: a run ends before the CI job around it does."""
 
+import json
 import time
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -56,6 +57,25 @@ def test_the_minutes_of_buildkite_count_from_the_start(supervise: Place) -> None
     ended = supervise("--runner-margin", "58s", "-k", "1", "--", *child("stay"), env={"BUILDKITE_TIMEOUT": "1"})
     assert is_runner_deadline(ended)
     assert ended.report["duration"] >= 2
+
+
+@pytest.mark.parametrize(
+    ("margin", "env", "left"),
+    [("60s", gitlab, 64.9), ("57s", lambda _: {"BUILDKITE": "true", "BUILDKITE_TIMEOUT": "1"}, 60)],
+    ids=["gitlab", "buildkite"],
+)
+def test_a_job_writes_its_artefacts_before_its_end(supervise: Place, margin: str, env, left: float) -> None:  # type: ignore[no-untyped-def]
+    """A pretended runner that would kill the job, of which a stubborn tree holds up all that comes after it."""
+    job = (
+        f'supervise --runner-margin {margin} -k 0.5 --report run.json -- "$@" || code=$?\n'
+        "cp run.json artefact; date +%s.%N >at; exit $code"
+    )
+    ends = time.time() + left
+    tree = child("fork", "ignore=TERM", "stay", "end", "ignore=TERM", "ready", "stay")
+    ended = supervise.popen(["bash", "-c", job, "job", *tree], env=env(left)).wait(left)
+    assert (ended.code, ended.left) == (75, [])
+    assert json.loads(supervise.file("artefact").read_text())["reason"] == "runner_deadline"
+    assert ends - float(supervise.file("at").read_text()) > 40
 
 
 def test_nothing_is_started_where_no_more_than_the_margin_is_left(supervise: Place, lock_name: str) -> None:

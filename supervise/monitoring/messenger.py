@@ -87,6 +87,8 @@ def main() -> None:
     _signal.pthread_sigmask(_signal.SIG_SETMASK, _signal.valid_signals())
     system.become_subreaper()
     system.prctl(system.PR_SET_NAME, NAME)
+    # A hook can stop its parent: a stopped messenger would stay for ever.
+    system.prctl(system.PR_SET_PDEATHSIG, _signal.SIGCONT)
     end: MessengerEnd = channel.Channel(_socket.socket(fileno=os.dup(0)))
     nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     os.dup2(nothing, 0)

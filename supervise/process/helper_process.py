@@ -105,6 +105,12 @@ def is_helper(pid: int) -> bool:
         return pid in _alive
 
 
+def living() -> set[int]:
+    """Return the pids of all helpers that have not been reaped."""
+    with _guard:
+        return {*_alive}
+
+
 def kill_all_but(spared: set[int]) -> None:
     """Kill and reap all descendants of this process but the pids `spared` and their descendants.
 

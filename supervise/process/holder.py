@@ -79,7 +79,7 @@ class Holder:
         """Descriptors that hold the run's lock, beside the descriptor that was open at the fork."""
         self.spared: set[int] = set()
         """In a supervisor that is the holder: its children outside of the command's tree, which are the watcher of the
-        cgroup and the file workers."""
+        cgroup, the file workers and the messenger."""
         self._cgroup_moves: Iterator[None] | None = None
         """Moves the rest of the tree into the run's cgroup, some processes at each step."""
         self._stop_signal = 15
@@ -191,14 +191,14 @@ class Holder:
             return
         kill = self._load()
         if not self.stopping_since:
-            kill.ask_all(os.getpid(), self._stop_signal)
+            kill.ask_all(os.getpid(), self._stop_signal, spared=self.spared)
             self._signal_unseen(self._stop_signal)
             self.stopping_since = monotonic()
         until = self.stopping_since + self._grace
         while not self.reap() and monotonic() < until:
             self._wait(until - monotonic())
         self._signal_unseen(_signal.SIGKILL)
-        kill.kill_all(os.getpid(), self._own_group(), self.reap, self._wait)
+        kill.kill_all(os.getpid(), self._own_group(), self.reap, self._wait, self.spared)
 
     def reap(self) -> bool:
         """Reap all children that have died, and report the command's end; return whether no child is left."""
@@ -296,7 +296,7 @@ class Holder:
     def _stop(self, signal: int, is_delivered: bool) -> None:
         self.stopping_since = monotonic()
         spared = self.group if is_delivered else None
-        self._load().ask_all(os.getpid(), signal, spared_group=spared)
+        self._load().ask_all(os.getpid(), signal, spared_group=spared, spared=self.spared)
         self._signal_unseen(_signal.SIGCONT if is_delivered else signal)
         self.reap()
 
@@ -304,7 +304,7 @@ class Holder:
         self.stopping_since = self.stopping_since or monotonic()
         kill = self._load()
         self._signal_unseen(_signal.SIGKILL)
-        survivors = kill.kill_all(os.getpid(), self._own_group(), self.reap, self._wait)
+        survivors = kill.kill_all(os.getpid(), self._own_group(), self.reap, self._wait, self.spared)
         if not self.was_emptied:
             # This is also sent where no process lives, but a debugger outside of the tree keeps one from being reaped.
             self.channel.send(("empty", survivors))
@@ -407,8 +407,10 @@ class Holder:
         from supervise.process import tree
 
         self.reap()
-        alive = [one.pid for one in tree.look(os.getpid()) if one.pid != os.getpid() and tree.is_alive(one)]
-        return [seen for pid in alive if pid not in self.spared and (seen := tree.describe(pid))]
+        alive = [
+            one.pid for one in tree.look(os.getpid(), self.spared) if one.pid != os.getpid() and tree.is_alive(one)
+        ]
+        return [seen for pid in alive if (seen := tree.describe(pid))]
 
     def _own_group(self) -> int:
         return self.group or os.getpgrp()

@@ -16,7 +16,7 @@ from supervise.process import freezer, tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
 CHILD_KILL_SECONDS = 0.020
 """Seconds for which only direct children are killed before the next look at the whole tree. A chain that forks faster
@@ -83,19 +83,20 @@ def _open(pid: int) -> int:
         return -1
 
 
-def ask_all(holder: int, number: int, *, spared_group: int | None = None) -> None:
+def ask_all(holder: int, number: int, *, spared_group: int | None = None, spared: "Collection[int]" = ()) -> None:
     """Send the signal, then CONT, to every descendant of the holder, once to each.
 
-    The members of `spared_group` have got the signal from the terminal already: they get CONT alone.
+    The members of `spared_group` have got the signal from the terminal already: they get CONT alone.  The pids `spared`
+    and their descendants get nothing.
     """
     asked = set()
-    for process in tree.look(holder):
+    for process in tree.look(holder, spared):
         if process.pid != holder:
             _ask(process, number, spared_group)
             asked.add(process.pid)
     # The second look finds processes that were forked during the first one. Children of processes that already had the
     # signal are left alone: they may be the clean-up itself.
-    for process in tree.look(holder):
+    for process in tree.look(holder, spared):
         if process.pid not in asked and process.ppid not in asked and process.pid != holder:
             _ask(process, number, spared_group)
 
@@ -105,15 +106,22 @@ def _ask(process: tree.Stat, number: int, spared_group: int | None) -> None:
     send(process.pid, process.starttime, signals)
 
 
-def kill_all(holder: int, group: int, reap: "Callable[[], bool]", wait: "Callable[[float], None]") -> list[Survivor]:
+def kill_all(
+    holder: int,
+    group: int,
+    reap: "Callable[[], bool]",
+    wait: "Callable[[float], None]",
+    spared: "Collection[int]" = (),
+) -> list[Survivor]:
     """Kill every descendant of the holder until none is left; return the survivors that do not die.
 
     `holder` is the pid of this process. `reap` reaps the dead and returns whether no child is left. `wait` waits at
     most that many seconds for the death of a child. `group` is the process group in which this process was started; it
-    is never killed as a group.
+    is never killed as a group. The pids `spared` are children of this process that are not to be killed, and `reap`
+    does not count them.
     """
     for _ in range(QUICK_GENERATIONS):
-        if _kill_children(holder, reap) or _reap_for(GENERATION_SECONDS, reap, wait):
+        if _kill_children(holder, reap, spared) or _reap_for(GENERATION_SECONDS, reap, wait):
             return []
     killed: set[tuple[int, int]] = set()
     until = monotonic() + KILL_LIMIT_SECONDS
@@ -122,9 +130,9 @@ def kill_all(holder: int, group: int, reap: "Callable[[], bool]", wait: "Callabl
     # REFUSAL_SECONDS.
     refusal_until = monotonic() + REFUSAL_SECONDS
     while not reap():
-        if _kill_children(holder, reap):
+        if _kill_children(holder, reap, spared):
             break
-        alive, refused, is_fresh = _kill_tree(holder, group, killed)
+        alive, refused, is_fresh = _kill_tree(holder, group, killed, spared)
         now = monotonic()
         if is_fresh or refused != alive:
             refusal_until = now + REFUSAL_SECONDS
@@ -151,12 +159,12 @@ def _reap_for(seconds: float, reap: "Callable[[], bool]", wait: "Callable[[float
     return False
 
 
-def _kill_children(holder: int, reap: "Callable[[], bool]") -> bool:
+def _kill_children(holder: int, reap: "Callable[[], bool]", spared: "Collection[int]") -> bool:
     """Kill the direct children, newest first, until no new one appears; return True where no child is left."""
     until = monotonic() + CHILD_KILL_SECONDS
     done: set[int] = set()
     while monotonic() < until:
-        children = tree.children(holder)
+        children = [pid for pid in tree.children(holder) if pid not in spared]
         # A pid that was reaped may come again: a fork storm wraps pid_max within seconds.
         done.intersection_update(children)
         fresh = [pid for pid in children if pid not in done]
@@ -175,7 +183,9 @@ def _kill_children(holder: int, reap: "Callable[[], bool]") -> bool:
     return False
 
 
-def _kill_tree(holder: int, group: int, killed: set[tuple[int, int]]) -> tuple[list[int], list[int], bool]:
+def _kill_tree(
+    holder: int, group: int, killed: set[tuple[int, int]], spared: "Collection[int]"
+) -> tuple[list[int], list[int], bool]:
     """Kill every process that one look at the tree finds, and the process groups that were made inside the tree.
 
     Return the pids that were alive, those of them that this user may not kill, and whether a process was killed for the
@@ -183,7 +193,7 @@ def _kill_tree(holder: int, group: int, killed: set[tuple[int, int]]) -> tuple[l
     """
     alive, refused, is_fresh = [], [], False
     # Parents first: a parent that would restart its dead child is dead by then.
-    for now in tree.look(holder):
+    for now in tree.look(holder, spared):
         if now.pid == holder:
             continue
         if now.pgrp == now.pid != group:

@@ -10,7 +10,7 @@ from time import monotonic
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
 
 def _has_own_proc() -> "bool":
@@ -243,16 +243,21 @@ def collect(root: "int") -> "dict[int, Stat]":
     return {process.pid: process for process in look(root)}
 
 
-def look(root: "int") -> "Iterator[Stat]":
-    """Yield `root` and its descendants one by one, each as it was a moment ago: for callers that must act at once."""
+def look(root: "int", spared: "Collection[int]" = ()) -> "Iterator[Stat]":
+    """Yield `root` and its descendants one by one, each as it was a moment ago: for callers that must act at once.
+
+    The pids `spared` and their descendants are left out.
+    """
     if not HAS_OWN_PROC:
         for pid in children(root):
+            if pid in spared:
+                continue
             process = unreadable(pid, root)
             if process is not None:
                 yield process
         return
     if not has_children_file():
-        yield from _collect_by_scan(root).values()
+        yield from _collect_by_scan(root, spared).values()
         return
     order = [root]
     parents = {root: 0}
@@ -266,7 +271,7 @@ def look(root: "int") -> "Iterator[Stat]":
             continue
         # Most processes have one thread, and the number is known by now: that saves reading a folder for each process.
         for child in _children_of_thread(pid, pid) if process.num_threads == 1 else _children_of_threads(pid):
-            if child not in parents:
+            if child not in parents and child not in spared:
                 parents[child] = pid
                 order.append(child)
         yield process
@@ -323,8 +328,8 @@ def _children_of_thread(pid: "int", thread: "int | str") -> "list[int]":
     return [int(child) for child in read(f"/proc/{pid}/task/{thread}/children").split()]
 
 
-def _collect_by_scan(root: "int") -> "dict[int, Stat]":
-    """Return what `collect` returns, by one scan of /proc."""
+def _collect_by_scan(root: "int", spared: "Collection[int]" = ()) -> "dict[int, Stat]":
+    """Return what `look` yields, by pid, by one scan of /proc."""
     everyone = scan()
     by_parent: dict[int, list[int]] = {}
     for process in everyone.values():
@@ -333,5 +338,5 @@ def _collect_by_scan(root: "int") -> "dict[int, Stat]":
     order = [root] if root in everyone else []
     for pid in order:
         found[pid] = everyone[pid]
-        order += [child for child in by_parent.get(pid, ()) if child not in found]
+        order += [child for child in by_parent.get(pid, ()) if child not in found and child not in spared]
     return found

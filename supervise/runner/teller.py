@@ -1,12 +1,15 @@
 """Tells others of the run while it goes on, by the messenger (`monitoring/messenger.py`), and hears what it answers."""
 
+import os
 from collections.abc import Callable
 
 from supervise.core.events import RetryScheduled
 from supervise.faces.report_items import ReportItem, Trouble
 from supervise.launch import monitors
 from supervise.launch.state import Launched
+from supervise.process import helper_process
 from supervise.process.protocol import unknown
+from supervise.runner.reaper import own_children
 from supervise.text.stderr import reason_of
 
 TYPE_CHECKING = False
@@ -64,6 +67,14 @@ class Teller:
         self._announce_all(courier.hear())
         if courier.is_over:
             self._announce(Trouble("--hook: no more hooks are run: the process that runs them has died"))
+            self._kill_hooks()
+
+    def _kill_hooks(self) -> None:
+        """Kill the hooks of a messenger that has died: they are children of the supervisor now."""
+        child = self._launched.child
+        if child.holder() != os.getpid():
+            # Otherwise they are among the processes that are stopped with the command.
+            helper_process.kill_all_but({child.guardian.pid, *own_children(self._launched), *helper_process.living()})
 
     def end(self) -> None:
         """Wait a little for the last hooks; announce which of them have failed, and what was left out."""

@@ -101,6 +101,23 @@ def test_a_run_that_is_killed_with_its_guardian_is_lost(supervise: Place) -> Non
     assert told(supervise)[-1]["t"] > told(supervise)[0]["t"]
 
 
+@pytest.mark.parametrize("words", [("-t", "1.5"), ("--stragglers", "kill")])
+def test_hooks_go_on_after_the_death_of_the_guardian(supervise: Place, words: tuple[str, ...]) -> None:
+    """The supervisor then has the messenger and the command among its children, and stops the command alone."""
+    up, hook = supervise.file("up"), supervise.file("hook")
+    script = f"trap '' TERM; (setsid sleep 600 &); echo $$ > {up}; sleep {600 if '-t' in words else 1}"
+    slow = ("--hook", f"access=echo $$ > {hook}; trap '' TERM; sleep 2; echo done >> {hook}")
+    running = supervise.start(*TO_LOG, *slow, "-a", "9", "-k", "0.3", *words, "--", "sh", "-c", f"echo; {script}")
+    wait_for_file(up)
+    wait_for_file(hook)
+    os.kill(running.guardian(), signal.SIGKILL)
+    ended = running.wait()
+    assert ended.code == (124 if "-t" in words else 0)
+    verdict = ["verdict"] if "-t" in words else []
+    assert names_told(supervise) == ["started", "access", *verdict, "settled"]
+    assert hook.read_text().split()[1:] == ["done"]
+
+
 def test_an_attempt_waits_for_the_hook_before_it(supervise: Place) -> None:
     again = ("--retries", "1", "--retry-on", "failed", "--retry-delay", "0")
     order = ("--hook", "retrying=sleep 0.5; echo hook >> order")
@@ -168,6 +185,15 @@ def test_a_hook_that_fails_is_named_without_its_command(supervise: Place) -> Non
     assert b"pa55" not in ended.err
 
 
+def test_a_hook_that_stops_the_messenger_delays_nothing_and_leaves_nothing(supervise: Place) -> None:
+    up = supervise.file("up")
+    words = ("--hook", f"started=kill -STOP $PPID; echo $$ > {up}", *TO_LOG)
+    began = time.monotonic()
+    assert supervise(*words, "--", "sh", "-c", wait_in_sh(up)).code == 0
+    assert time.monotonic() - began < FEW_SECONDS
+    assert names_told(supervise) == ["started", "settled"]
+
+
 def test_no_hook_is_on_record(supervise: Place) -> None:
     supervise("--hook", "settled=echo 8a7f6c > /dev/null", "--keep-env", "HOME", "--", "sleep", "0.1")
     wait_until(lambda: not supervise.alive())
@@ -220,8 +246,8 @@ def test_a_word_that_is_no_hook_is_refused(supervise: Place, word: str, shown: s
 
 def test_a_dead_messenger_costs_only_its_messages(supervise: Place) -> None:
     up = supervise.file("up")
-    running = supervise.start("--hook", f"started=echo $PPID > {up}", "--", "sleep", "1.5")
+    running = supervise.start("--hook", f"started=echo $PPID > {up}; sleep 600; true", "--", "sleep", "1.5")
     os.kill(wait_for_file(up), signal.SIGKILL)
     ended = running.wait()
-    assert ended.code == 0
+    assert (ended.code, ended.left) == (0, [])
     assert [line for line in ended.messages if line.startswith("--hook: no more hooks are run: ")] != []

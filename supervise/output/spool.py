@@ -1,9 +1,11 @@
 """Holds output that is shown at the end or not at all: `--retry-output last`, `--quiet-unless-failed`.
 
-It is held in a file without a name, since it may be larger than memory.
+It is held in a file without a name, since it may be larger than memory. A disk that is full costs the command nothing:
+the middle of the output is left out then.
 """
 
 import _thread
+import errno
 import os
 from _collections import deque
 from typing import NoReturn
@@ -18,6 +20,10 @@ MAX_BYTES = 1 << 62
 """More bytes than any file has."""
 MAX_PIECES = 50_000
 """Pieces of the latest output: two streams that take turns at each byte must not fill the memory."""
+MEMORY_BYTES = 16 << 20
+"""Bytes that are held in memory at most, where the disk takes none or too few."""
+QUIET_BYTES = 64 << 20
+"""Bytes of a silent run that are held at most where `--log-max 0` gives no bound."""
 
 
 class Piece:
@@ -44,9 +50,12 @@ class Spool:
         try:
             self._fd = os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
         except OSError:
-            self._fd = os.memfd_create("supervise", os.MFD_CLOEXEC)
+            self._fd = _open_memory()
+            most = min(most or MEMORY_BYTES, MEMORY_BYTES)
         self._most = most
         self._head_bytes = most // 2 if most else MAX_BYTES
+        self._shortage = ""
+        """Why the file has less room than it should have; empty where it has enough."""
         self._size = 0
         """Bytes that were added so far, those left out included."""
         self._head: list[Piece] = []
@@ -80,7 +89,11 @@ class Spool:
             while rest:
                 offset, room = self._place(self._size)
                 part = rest[:room]
-                self._write_at(offset, part)
+                try:
+                    self._write_at(offset, part)
+                except OSError as error:
+                    self._shrink_after(error)
+                    continue
                 self._note(Piece(outlet, self._size, len(part), is_message))
                 rest = rest[len(part) :]
 
@@ -96,6 +109,36 @@ class Spool:
         while data:
             size = os.pwrite(self._fd, data, offset)
             data, offset = data[size:], offset + size
+
+    def _shrink_after(self, error: OSError) -> None:
+        """Make do with the room that the file has so far, or with memory where that is little: the disk is full.
+
+        Raises the error where that has been tried.
+        """
+        room = self._size
+        is_limited = error.errno == errno.EFBIG
+        if self._shortage or (self._most and room >= self._most) or (is_limited and room < 2):
+            raise error
+        self._shortage = reason_of(error)
+        # A limit on the size of files (RLIMIT_FSIZE) is one for files in memory as well.
+        if room < MEMORY_BYTES and not is_limited:
+            memory = memoryview(self._read_whole(0, self._size))
+            os.close(self._fd)
+            self._fd = _open_memory()
+            self._write_at(0, memory)
+            room = MEMORY_BYTES
+        self._most = min(self._most or room, room)
+        self._head_bytes = min(self._head_bytes, self._most // 2)
+        # Until now no byte of the ring was replaced, so each byte stands where it has to.
+        pieces = [*self._head, *self._tail]
+        self._head.clear()
+        self._tail.clear()
+        self._size = 0
+        for piece in pieces:
+            first = min(piece.size, max(0, self._head_bytes - piece.at))
+            for at, size in ((piece.at, first), (piece.at + first, piece.size - first)):
+                if size:
+                    self._note(Piece(piece.outlet, at, size, piece.is_message))
 
     def _note(self, piece: Piece) -> None:
         """Note whose the added bytes are; forget the pieces of the ring that these bytes have replaced."""
@@ -217,7 +260,8 @@ class Spool:
         left_out = piece.at - self._head_bytes
         try:
             if left_out and piece.outlet not in gone:
-                piece.outlet.write_line(stderr.line(f"{left_out} bytes of the output are left out here"))
+                why = f": {self._shortage}" if self._shortage else ""
+                piece.outlet.write_line(stderr.line(f"{left_out} bytes of the output are left out here{why}"))
         except BrokenPipeError:
             gone.add(piece.outlet)
 
@@ -232,6 +276,11 @@ class Spool:
             except BrokenPipeError:
                 # The reader of this stream has left; the other stream may still have one.
                 gone.add(outlet)
+
+
+def _open_memory() -> int:
+    """Return a file in memory. Raises OSError."""
+    return os.memfd_create("supervise", os.MFD_CLOEXEC)
 
 
 def _place_after(data: bytes, count: int) -> int:

@@ -44,9 +44,9 @@ def start(launched: Launched) -> None:
     if launched.info.is_detached:
         outlets = outlets[0], outlets[0]
     elif is_held or (values["retry_output"] == "last" and values["retries"]):
-        from supervise.output.spool import Spool, SpooledOutlet
+        from supervise.output.spool import QUIET_BYTES, Spool, SpooledOutlet
 
-        spool = Spool(values["log_max"] if is_held else 0)
+        spool = Spool((values["log_max"] or QUIET_BYTES) if is_held else 0)
         held = {outlet: SpooledOutlet(spool, outlet) for outlet in outlets}
         outlets = held[outlets[0]], held[outlets[1]]
         if is_held:

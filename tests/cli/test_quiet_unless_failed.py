@@ -1,5 +1,6 @@
 """`--quiet-unless-failed`: not one byte of a run that succeeds, and all of one that does not."""
 
+import errno
 import os
 import signal
 
@@ -8,6 +9,7 @@ import pytest
 from supervise.options.table import OPTIONS
 from supervise.output.outlet import Outlet
 from supervise.output.spool import Spool, SpooledOutlet
+from tests.support.deaths import kill
 from tests.support.harness import Ended, Place, state_of, wait_for_file, wait_until
 from tests.support.locks import hold
 
@@ -117,6 +119,55 @@ def test_the_middle_of_too_much_output_is_left_out_with_a_line(supervise: Place)
     assert int(number) == len(whole) - (1 << 20)
 
 
+def test_a_full_disk_costs_the_middle_of_the_output_alone(supervise: Place) -> None:
+    """A limit on the size of files stands for the full disk."""
+    script = f"(ulimit -f 1000; exec supervise {QUIET} --no-record -- sh -c 'seq 1000000; exit 3') 2>err | cat"
+    shown = supervise.shell(f"{script}; exit ${{PIPESTATUS[0]}}")
+    first, _, rest = shown.out.partition(b"supervise: ")
+    number, _, last = rest.partition(b" bytes of the output are left out here: file too large\n")
+    whole = b"".join(b"%d\n" % number for number in range(1, 1_000_001))
+    assert shown.code == 3
+    assert whole.startswith(first.removesuffix(b"\n"))
+    assert whole.endswith(last)
+    assert 1 << 18 < len(last) < len(whole) - int(number) <= 1_024_000
+    assert supervise.file("err").read_bytes().startswith(b"supervise: the command failed after ")
+
+
+def test_a_log_of_no_size_leaves_the_output_of_a_silent_run_bounded(supervise: Place) -> None:
+    ended = supervise.shell(f"supervise {QUIET} --log-max 0 -- sh -c 'head -c 100000000 /dev/zero; exit 1' | wc -c")
+    assert 1 << 26 <= int(ended.out) < (1 << 26) + 100
+
+
+def test_a_terminal_of_its_own_is_silent_until_a_failure(supervise: Place) -> None:
+    assert supervise(QUIET, "--pty", "--", "sh", "-c", "echo x").out == b""
+    ended = supervise(QUIET, "--pty", "--", "sh", "-c", "echo x; echo y >&2; exit 3")
+    assert (ended.code, ended.out) == (3, b"x\r\ny\r\n")
+    assert len(lines(ended)) == 2
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_closed_stream_costs_the_other_one_nothing(supervise: Place, closed: str) -> None:
+    ended = supervise.shell(f"supervise {QUIET} -- sh -c 'echo out; echo err >&2; exit 3' {closed}")
+    assert ended.code == 3
+    assert ended.out == (b"" if closed.startswith(">") else b"out\n")
+    assert lines(ended)[2:] == (["err"] if closed == ">&-" else [])
+
+
+def test_a_killed_supervisor_leaves_no_file_and_a_record_with_the_output(supervise: Place) -> None:
+    folder = supervise.file("held")
+    folder.mkdir()
+    logs = [str(supervise.program), "logs", "held"]
+    words = (QUIET, "--name", "held", "-k", "0.3", "--", "sh", "-c", "echo out; exec sleep 600")
+    running = supervise.start(*words, env={"TMPDIR": str(folder)})
+    wait_until(lambda: supervise.popen(logs).wait().out == b"out\n")
+    kill(supervise, running)
+    ended = running.wait()
+    assert (ended.out, ended.err) == (b"", b"")
+    assert ended.report["outcome"] == "lost"
+    assert list(folder.iterdir()) == []
+    assert supervise.popen(logs).wait().out == b"out\n"
+
+
 def test_retries_show_all_attempts_or_the_last(supervise: Place) -> None:
     words = ("--retries", "1", "--retry-delay", "0", "--", "sh", "-c", "echo try $SUPERVISE_ATTEMPT; exit 75")
     assert supervise(QUIET, *words).out == b"try 1\ntry 2\n"
@@ -152,6 +203,37 @@ def test_the_word_after_the_option_is_never_its_value(supervise: Place) -> None:
 
 def test_no_option_takes_the_next_word_if_it_has_an_implied_one() -> None:
     assert [option.name for option in OPTIONS if option.implied and option.takes_next_word] == []
+
+
+@pytest.mark.parametrize(("most", "room"), [(0, 100), (0, 40), (64, 20), (64, 50), (1000, 65)])
+def test_a_spool_on_a_full_disk_keeps_what_has_room(monkeypatch: pytest.MonkeyPatch, most: int, room: int) -> None:
+    """Two streams of an outlet each, so that the pieces are many."""
+    reading, writing = os.pipe()
+    spool, whole, disk_write = Spool(most), b"", os.pwrite
+    disk = os.fstat(spool._fd).st_ino
+
+    def write(fd: int, data: "bytes | memoryview", offset: int) -> int:
+        if os.fstat(fd).st_ino == disk and offset + len(data) > room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return disk_write(fd, data, offset)
+
+    monkeypatch.setattr(os, "pwrite", write)
+    monkeypatch.setattr("supervise.output.spool.MEMORY_BYTES", 60)
+    held = [SpooledOutlet(spool, Outlet(writing)) for _ in range(2)]
+    for number in range(90):
+        data = bytes([97 + number % 26]) * (1 + number % 5)
+        whole += data
+        held[number % 2].write(data)
+    assert spool.start_showing().acquire(timeout=10)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as file:
+        first, _, rest = file.read().partition(b"supervise: ")
+    number, _, last = rest.partition(b" bytes of the output are left out here: no space left on device\n")
+    first = first.removesuffix(b"\n")
+    assert whole.startswith(first)
+    assert whole.endswith(last)
+    assert len(first) + int(number) + len(last) == len(whole)
+    assert len(first) + len(last) >= 50
 
 
 def test_a_bounded_spool_keeps_the_beginning_and_the_end_of_every_pattern() -> None:

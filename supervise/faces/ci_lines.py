@@ -21,11 +21,16 @@ class CiLines:
         self._run_id = run_id
         self._fence = fence
         self._is_held = is_held
+        self._is_left_up = False
         self._late: list[str] = []
         """Annotations for after the fence: held output may lose its middle, and with it a half of what lifts the fence.
         """
         self._warnings = 0
         """The number of warnings that GitHub has got."""
+
+    def leave_fence(self) -> None:
+        """Have the fence stay: bytes of the command may follow the end of the run, since their reader is slow."""
+        self._is_left_up = True
 
     def around(self, item: ReportItem, lines: list[str], moment: Moment) -> tuple[list[str], list[str]]:
         """Return the lines for the service that come before and after the messages for that item."""
@@ -50,12 +55,13 @@ class CiLines:
         elif self._is_held:
             self._late += annotations
             return []
-        elif not annotations:
+        ends = isinstance(item, Outcome) and not self._is_left_up
+        if not annotations and not ends:
             return []
         resume, stop = (
             line(self._fence).decode().rstrip("\n") for line in (runner_commands.resume_line, runner_commands.stop_line)
         )
-        return ["\n".join([resume, *annotations, *([] if isinstance(item, Outcome) else [stop])])]
+        return ["\n".join([resume, *annotations, *([] if ends else [stop])])]
 
     def _annotations(self, item: ReportItem, lines: list[str]) -> list[str]:
         text = "\n".join(line.removeprefix(PREFIX) for line in lines)

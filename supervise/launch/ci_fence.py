@@ -60,8 +60,7 @@ def lower(launched: "Launched") -> None:
     A run that ends by the runner's loop has its last line from `faces.ci_lines`.
     """
     info = launched.info
-    if info.fence and not info.holds_output and all(pump.has_ended for pump in launched.pumps):
-        try:
-            os.write(2, b"\n" + runner_commands.resume_line(info.fence))
-        except OSError:
-            pass
+    if info.fence and not info.holds_output and launched.is_output_over:
+        from supervise.text import stderr
+
+        stderr.write(b"\n" + runner_commands.resume_line(info.fence))

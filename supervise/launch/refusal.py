@@ -67,12 +67,12 @@ def _tell_service(launched: "Launched", whole: "dict[str, Any]", why: str) -> No
 
     if launched.info.ci == "github":
         from supervise.faces import github
+        from supervise.text import stderr
         from supervise.text.redaction import Redaction
         from supervise.text.sanitizer import clean
-        from supervise.text.writer import write_all
 
         line = github.annotation("error", "error (supervise)", clean(Redaction().text(why)))
-        write_all(2, line.encode() + b"\n")
+        stderr.write(line.encode() + b"\n")
     if failure := ci_files.append(launched.info.ci, whole, os.environ):
         from supervise.launch import run_record
 

@@ -576,6 +576,11 @@ class Launched:
         """Return the pumps of the attempt; none while no bytes flow."""
         return self.streams.pumps if hasattr(self, "streams") else ()
 
+    @property
+    def is_output_over(self) -> bool:
+        """Return whether no pump, also of an earlier attempt, has bytes left to pass on."""
+        return not any(pump.unfinished() for pump in self.pumps)
+
     def has_cancelling_signal(self) -> bool:
         """Return whether a signal that cancels a run has come, and is not handled yet."""
         if not _signal.sigpending().isdisjoint(CANCELLING):

@@ -67,6 +67,8 @@ def finish(runner: Runner) -> Outcome:
             notices.announce(Stragglers(left, output or ("cut" if launched.terminals.pty_input else "")))
     if unused_attempts := runner.machine.unused_attempts:
         notices.announce(NotRetried(unused_attempts, outcome))
+    if launched.info.fence and not launched.is_output_over:
+        notices.leave_fence()
     notices.announce(outcome)
     if launched.streams.copier:
         launched.streams.copier.flush()

@@ -115,6 +115,11 @@ class Notices:
         verdict.flush(FLUSH_SECONDS)
         self._shown_verdict = masked
 
+    def leave_fence(self) -> None:
+        """Have the fence of `--ci-fence` stay when the run has ended."""
+        if self._ci:
+            self._ci.leave_fence()
+
     def flush_messages(self) -> None:
         """Wait for FLUSH_SECONDS until the messages so far are written, or held."""
         self._people.flush(FLUSH_SECONDS)

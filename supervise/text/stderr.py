@@ -8,8 +8,14 @@ something to write, and has a fixed line for the case that no import succeeds an
 import os
 
 PREFIX = "supervise: "
+READER_SECONDS = 2.0
+"""Seconds that the reader of stderr has, once, to make room for the lines of a program that is about to end."""
 _held: "list[bytes] | None" = None
 """The lines that wait for the end of the run (`--quiet-unless-failed`); None where each is written at once."""
+
+
+_has_no_reader = False
+"""Whether the reader of stderr has had its time."""
 
 
 def hold() -> None:
@@ -45,11 +51,23 @@ def say(*texts: str, end: str = "\n") -> None:
 
     Raises OSError or ImportError if no descriptor is left to import the redaction with.
     """
+    write(b"".join([*take_held(), *(line(text, end) for text in texts)]))
+
+
+def write(lines: bytes) -> None:
+    """Write the lines to stderr, unless its reader takes nothing for READER_SECONDS, or has taken nothing before."""
+    global _has_no_reader
+    import select
+
     from supervise.text.writer import write_all
 
-    lines = b"".join([*take_held(), *(line(text, end) for text in texts)])
+    poll = select.poll()
+    poll.register(2, select.POLLOUT)
     try:
-        write_all(2, lines)
+        if poll.poll(0 if _has_no_reader else READER_SECONDS * 1000):
+            write_all(2, lines)
+        else:
+            _has_no_reader = True
     except OSError:
         pass
 

@@ -1,45 +1,26 @@
 """What a run tells a CI service: GitHub's lines and files are read back as its runner reads them."""
 
 import re
-from pathlib import Path
 
 import pytest
 
 from tests.support.deaths import kill
+from tests.support.github_runner import Runner, outputs
 from tests.support.harness import Ended, Place, child, wait_for_file, wait_until
 
 HOSTILE = "::error::a%0Ab,c:d ##[error]x\x1b[31m\r::stop-commands::t"
-LINE = re.compile(r"::(?P<name>[a-z-]+)(?: (?P<properties>.*?))?::(?P<data>.*)")
-
-
-def unescaped(text: str, pairs: tuple[str, ...]) -> str:
-    for pair in pairs:
-        text = text.replace(*pair.split("="))
-    return text.replace("%0D", "\r").replace("%0A", "\n").replace("%25", "%")
 
 
 def annotations(stderr: str) -> list[tuple[str, str, str]]:
-    """Return the kind, the title and the text of each command that the runner finds in the lines."""
-    found = []
-    for line in re.split(r"[\r\n]", stderr):
-        assert "##[" not in line
-        if match := LINE.match(line):
-            key, _, title = (match["properties"] or "").partition("=")
-            assert key == "title"
-            assert re.search("[:,]", title) is None
-            found.append((match["name"], unescaped(title, ("%3A=:", "%2C=,")), unescaped(match["data"], ())))
-        else:
-            assert "::" not in line
-    return found
+    """Return the kind, the title and the text of each command that the runner finds in the lines; no other is there."""
+    runner = Runner().read(stderr.encode())
+    assert not any("::" in line or "##[" in line for line in runner.shown)
+    assert all([*one.properties] == ["title"] for one in runner.obeyed)
+    return [(one.name, one.title, one.data) for one in runner.obeyed]
 
 
 def shown(ended: Ended) -> str:
     return ended.err.decode()
-
-
-def outputs(path: Path) -> dict[str, str]:
-    """Return the last value of each output; the runner skips empty lines."""
-    return dict(line.split("=", 1) for line in path.read_text().splitlines() if line)
 
 
 def github(supervise: Place, **more: str) -> dict[str, str]:

@@ -44,7 +44,7 @@ def runner_of(output: bytes) -> Runner:
     ],
 )
 def test_only_commands_of_supervise_are_obeyed(supervise: Place, more: list[str]) -> None:
-    words = ("--ci-fence", "-t", "0.7", "--warn-at", "0.4s", *more, "--", "sh", "-c", STAY)
+    words = ("--ci-fence", "-t", "1.5", "--warn-at", "1s", *more, "--", "sh", "-c", STAY)
     ended = supervise(*words, env=github(supervise), stderr=subprocess.STDOUT)
     assert ended.code == 124
     runner = runner_of(ended.out)
@@ -142,3 +142,28 @@ def test_other_services_have_no_fence(supervise: Place, env: dict[str, str]) -> 
 def test_a_detached_run_has_no_fence(supervise: Place) -> None:
     ended = supervise.start("-d", "--ci-fence", "--", "true", report=False, env=github(supervise)).wait()
     assert (ended.code, ended.err) == (0, b"")
+
+
+def test_a_reader_that_stands_still_leaves_the_fence_up(supervise: Place) -> None:
+    """Whatever it reads later is the command's, and no command of the runner."""
+    source, sink = os.pipe()
+    script = "yes ::error::x | head -c 1000000"
+    words = ("--ci-fence", "-t", "0.5", "-k", "0.5", "--", "sh", "-c", f"{script}; exec sleep 60")
+    running = supervise.start(*words, env=github(supervise), stdout=sink, stderr=sink)
+    os.close(sink)
+    assert running.process.wait(30) == 124
+    with open(source, "rb") as pipe:
+        runner = Runner().read(pipe.read())
+    assert runner.annotations == []
+    assert runner.token
+
+
+@pytest.mark.slow
+def test_a_reader_that_never_reads_refuses_the_run(supervise: Place) -> None:
+    source, sink = os.pipe()
+    os.write(sink, bytes(1 << 16))
+    ended = supervise("--ci-fence", "-t", "30", "--", "touch", "started", env=github(supervise), stderr=sink)
+    os.close(source)
+    os.close(sink)
+    assert (ended.code, supervise.file("started").exists()) == (125, False)
+    assert ended.report["reason"] == "--ci-fence: stderr takes no line, since its reader does not read"

@@ -163,9 +163,9 @@ class Undelivered:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """The next attempt begins at `until` or later: hooks run that have to be over before it."""
+    """The next attempt begins after `seconds` or later: hooks run that have to be over before it; 0 when they are."""
 
-    until: float
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ from supervise.core.events import (
     Cancel,
     Event,
     Exited,
-    Hold,
     Output,
     Ready,
     Sampled,
@@ -87,8 +86,6 @@ def with_moved_times(event: Event, move: "Callable[[float], float]") -> Event:
             return Answered(pending, move(at))
         case Ready() | Alive() | Stuck() | TimeRequested() | Exited() | Cancel():
             return replace(event, at=move(event.at))
-        case Hold(until):
-            return Hold(move(until))
         case Sampled(sample):
             return Sampled(replace(sample, at=move(sample.at)))
     return event

@@ -163,7 +163,7 @@ def tick_backoff(attempt: Attempt, event: Tick, now: float) -> list[Action]:
 
 def hold(attempt: Attempt, event: Hold, now: float) -> list[Action]:
     """Begin the attempt no earlier than that."""
-    attempt.held_until = event.until
+    attempt.held_until = now + event.seconds
     return []
 
 

@@ -69,6 +69,9 @@ def run(launched: Launched, on_lost: "OnLost") -> "TurnedAway | None":
         take_back(launched, error)
     if short_run.is_done_in_silence(launched):
         short_run.end_plainly(launched)
+    if launched.monitoring.courier:
+        # Its Python starts while the runner is loaded.
+        launched.monitoring.courier.start()
     if launched.files.plan:
         try:
             from supervise.launch import registration

@@ -29,8 +29,7 @@ def tell_all(launched: Launched, lines: "list[str]") -> None:
     Raises OSError.
     """
     courier = courier_of(launched)
-    if not courier.pid:
-        courier.start()
+    courier.start()
     for line in lines:
         courier.tell(line.rstrip())
     for message in courier.await_last():

@@ -13,6 +13,7 @@ from time import monotonic
 
 from supervise.process import channel
 from supervise.process.spawn import named
+from supervise.text.stderr import reason_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,19 +46,22 @@ class Courier:
         """
         self._plan = plan
         self._environ = environ
-        self._wanted = {event for event, _ in plan["hooks"]} | {*LAST_EVENTS}
-        self._awaited = {event for event, _ in plan["hooks"]}
+        self._hooked = {event for event, _ in plan["hooks"]}
         self._end: CourierEnd
         self._end, self._theirs = channel.pair()
         self.pid = 0
         """The pid of the messenger; 0 before its start."""
         self.is_over = False
         """The messenger cannot be had, or is dead."""
+        self.failure = ""
+        """Why the messenger cannot be had."""
         self.left_out = 0
         """The number of events that found no room."""
         self._sent = 0
         self.told = 0
         """The number of the last event whose hooks are over."""
+        self._awaited = 0
+        """The number of the last event that has hooks."""
 
     def fileno(self) -> int:
         """Return the descriptor of the supervisor's end, of which the guardian has a copy; readable at an answer."""
@@ -69,10 +73,9 @@ class Courier:
         return -1 if self.pid or self.is_over else self._theirs.fileno()
 
     def start(self) -> None:
-        """Start the messenger.
-
-        Raises OSError.
-        """
+        """Start the messenger, unless that was tried before; note why it cannot be had."""
+        if self.pid or self.is_over:
+            return
         root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
         try:
             self.pid = os.posix_spawn(
@@ -85,12 +88,14 @@ class Courier:
                     (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_RDWR, 0),
                 ],
                 setsid=True,
-                setsigmask=(),
+                # None ends it, also while its interpreter starts; it gives its hooks an empty mask.
+                setsigmask=_signal.valid_signals(),
                 # A caller may ignore SIGCHLD: the messenger would learn nothing of the end of a hook.
                 setsigdef=(_signal.SIGCHLD, _signal.SIGPIPE, _signal.SIGXFSZ),
             )
+        except OSError as error:
+            self.is_over, self.failure = True, reason_of(error)
         finally:
-            self.is_over = not self.pid
             self._theirs.close()
         self._end.send(("plan", self._plan))
 
@@ -102,7 +107,7 @@ class Courier:
         import json
 
         name = json.loads(line)["event"]
-        if name not in self._wanted or self.is_over:
+        if self.is_over or not (name in self._hooked or name in LAST_EVENTS):
             return 0
         if self._sent - self.told >= MOST_WAITING and name not in LAST_EVENTS:
             self.left_out += 1
@@ -111,7 +116,10 @@ class Courier:
         if not self._end.send(("event", self._sent, line)):
             # The end of the channel says so to the loop.
             return 0
-        return self._sent if name in self._awaited else 0
+        if name not in self._hooked:
+            return 0
+        self._awaited = self._sent
+        return self._sent
 
     def hear(self) -> "list[FromMessenger]":
         """Return the messages that have come by now, and note the messenger's end."""
@@ -138,7 +146,7 @@ class Courier:
         found: list[FromMessenger] = []
         is_first_process = os.getpid() == 1
         until = monotonic() + (PID_1_SECONDS if is_first_process else END_SECONDS)
-        while not self.is_over and (is_first_process or self.told < self._sent) and monotonic() < until:
+        while not self.is_over and (is_first_process or self.told < self._awaited) and monotonic() < until:
             self._wait(until - monotonic())
             found += self.hear()
         return found

@@ -84,7 +84,6 @@ REASON = "supervisor died"
 
 def main() -> None:
     """Tell of the events of one run; descriptor 0 is the channel."""
-    _signal.pthread_sigmask(_signal.SIG_SETMASK, _signal.valid_signals())
     system.become_subreaper()
     system.prctl(system.PR_SET_NAME, NAME)
     # A hook can stop its parent: a stopped messenger would stay for ever.

@@ -207,7 +207,7 @@ class Runner:
                 if isinstance(notice, RetryScheduled):
                     self._forget_attempt()
                     if self.notices.teller and self.notices.teller.is_awaited:
-                        self._waiting.append(Hold(self.now() + HOLD_SECONDS))
+                        self._waiting.append(Hold(HOLD_SECONDS))
             case Settle(outcome):
                 self.outcome = outcome
             case _:
@@ -327,7 +327,7 @@ class Runner:
             was_awaited = teller.is_awaited
             teller.hear()
             if was_awaited and not teller.is_awaited:
-                self.dispatch(Hold(self.now()))
+                self.dispatch(Hold(0.0))
 
     # --- messages of the holder, and items of the threads
 

@@ -33,12 +33,13 @@ class Teller:
     def start(self) -> None:
         """Start the messenger; announce why, where that fails."""
         try:
-            courier = monitors.courier_of(self._launched)
+            self._courier = courier = monitors.courier_of(self._launched)
             courier.start()
+            failure = courier.failure
         except (OSError, ImportError) as error:
-            self._announce(Trouble(f"--hook: no hook is run: {reason_of(error)}"))
-        else:
-            self._courier = courier
+            failure = reason_of(error)
+        if failure:
+            self._announce(Trouble(f"--hook: no hook is run: {failure}"))
 
     def tell(self, item: ReportItem, line: str) -> None:
         """Send the item, as a line of JSON, where somebody is to be told of it."""

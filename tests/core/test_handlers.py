@@ -65,7 +65,7 @@ EVENTS: tuple[Event, ...] = (
     Emptied(),
     Drained(),
     Undelivered("stdout", "no space left on device"),
-    Hold(2.0),
+    Hold(1.0),
     Tick(),
 )
 WAYS: dict[Phase, tuple[Event, ...]] = {

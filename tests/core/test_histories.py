@@ -30,6 +30,7 @@ from supervise.core.events import (
     Exited,
     Extend,
     Extended,
+    Hold,
     KillTree,
     Output,
     Paused,
@@ -602,6 +603,11 @@ class RetryWorld(World):
             self.exit(code=3)
         if self.is_tree_alive:
             self.empty()
+
+    @rule(ahead=st.sampled_from([0.0, 0.5, 30.0]))
+    def hold(self, ahead: float) -> None:
+        """Hold the next attempt up, or let it go."""
+        assert self.send(Hold(ahead)) == []
 
     @rule()
     def wait_for_next_wake(self) -> None:

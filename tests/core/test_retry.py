@@ -19,6 +19,7 @@ from supervise.core.events import (
     Event,
     Extend,
     Extended,
+    Hold,
     KillTree,
     Paused,
     Process,
@@ -379,6 +380,30 @@ def test_late_events_of_the_last_attempt_do_not_count_for_the_next() -> None:
         assert machine.handle(event, 6.0) == []
     machine.handle(Started(2), 6.0)
     assert machine.phase is Phase.RUNNING
+
+
+# --- hooks before an attempt
+
+
+def test_an_attempt_that_is_held_begins_when_it_is_let_go() -> None:
+    failed = (STARTED, *ends_with(5.0, LATER, 2, 2, 1.0), (5.0, Hold(30.0)))
+    machine = play(Policy(retries=1), *failed)
+    assert machine.wake_at == 35.0
+    play(Policy(retries=1), *failed, (9.0, Hold(0.0)), *starts(9.0, 2))
+    play(Policy(retries=1), *failed, (5.5, Hold(0.0)), *starts(6.0, 2))
+    play(Policy(retries=1), *failed, *starts(35.0, 2))
+
+
+def test_a_hold_keeps_neither_a_deadline_nor_a_cancellation_from_ending_the_run() -> None:
+    cause, limit = cancelled(7.0), total(20.0, 20.0)
+    failed = (STARTED, *ends_with(5.0, LATER, 2, 2, 1.0), (5.0, Hold(30.0)))
+    play(Policy(retries=1), *failed, (7.0, Cancel(INT, 7.0), settled(cause, None, 130, die_of=INT)))
+    play(Policy(retries=1, total_timeout=20, warn_at=()), *failed, (20.0, TICK, settled(limit, None, 124)))
+
+
+def test_a_pause_moves_a_hold() -> None:
+    failed = (STARTED, *ends_with(5.0, LATER, 2, 2, 1.0), (5.0, Hold(30.0)))
+    play(Policy(retries=1), *failed, (10.0, Paused()), (20.0, Resumed()), *starts(45.0, 2))
 
 
 # --- requests of the user between attempts

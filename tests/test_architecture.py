@@ -475,6 +475,17 @@ def test_a_short_run_without_a_record_loads_no_module_for_files_or_terminals(pro
     assert foreign & {f"supervise.{one}" for one in unused} == set()
 
 
+@pytest.mark.parametrize("option", ["--timestamps", "--prefix=x", "--quiet-unless-failed"])
+def test_an_option_for_the_output_costs_a_short_run_no_library(program, option):
+    def of_a_short_one():
+        found = loaded_by(program, "--no-record", option, "--", "sh", "-c", "echo; exit 0")
+        return found if "supervise.core.machine" not in found else None
+
+    foreign = wait_until(of_a_short_one) - loaded_by("-c", "pass")
+    assert foreign & {"supervise.output.line_marks", "supervise.output.spool"}
+    assert foreign & SLOW == set()
+
+
 def test_a_short_run_with_a_report_loads_no_event_loop(program, tmp_path):
     """The run ends before there is an event to wait for."""
 

@@ -6,12 +6,13 @@ or with a carriage return that no line feed follows, as in a progress bar.
 
 import os
 from time import localtime, monotonic, strftime, time
-from typing import NoReturn
 
 from supervise.output.outlet import Outlet, refuse_splice
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import NoReturn
+
     from supervise.output.tee import Sink
 
 READ_BYTES = 1 << 18
@@ -124,7 +125,7 @@ class MarkedOutlet(Outlet):
         """
         self._outlet.write_line(line)
 
-    def splice(self, source: int, size: int) -> NoReturn:
+    def splice(self, source: int, size: int) -> "NoReturn":
         """Refuse the splice, since no line may go without its mark."""
         refuse_splice()
 

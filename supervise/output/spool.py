@@ -8,11 +8,14 @@ import _thread
 import errno
 import os
 from _collections import deque
-from typing import NoReturn
 
 from supervise.output.outlet import Outlet, refuse_splice
 from supervise.text import stderr
 from supervise.text.stderr import reason_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 READ_BYTES = 1 << 18
 """Bytes of one read."""
@@ -335,6 +338,6 @@ class SpooledOutlet(Outlet):
         except BrokenPipeError:
             pass
 
-    def splice(self, source: int, size: int) -> NoReturn:
+    def splice(self, source: int, size: int) -> "NoReturn":
         """Refuse the splice, since no byte may bypass the spool."""
         refuse_splice()

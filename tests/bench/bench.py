@@ -13,6 +13,7 @@ import shutil
 import sys
 
 import bench_flowing
+import bench_options
 import bench_records
 import bench_sampling
 import bench_starting
@@ -49,6 +50,11 @@ WHOLE = {
     "record": bench_records.shortest,
     "record_pipe": bench_records.pipe_to_pipe,
     "log": bench_records.log,
+    "ci_github": bench_options.ci_github,
+    "timestamps_short": bench_options.timestamps,
+    "quiet_unless_failed": bench_options.quiet_unless_failed,
+    "metrics": bench_options.metrics,
+    "junit": bench_options.junit,
     "ps": bench_records.asked,
     "ps_all": bench_records.asked_for_all,
 }
@@ -72,6 +78,11 @@ QUICK = {
     "record": lambda: bench_records.shortest(3),
     "record_pipe": lambda: bench_records.pipe_to_pipe(1, 64 * MIB),
     "log": lambda: bench_records.log(1, 64 * MIB),
+    "ci_github": lambda: bench_options.ci_github(3),
+    "timestamps_short": lambda: bench_options.timestamps(3),
+    "quiet_unless_failed": lambda: bench_options.quiet_unless_failed(3),
+    "metrics": lambda: bench_options.metrics(3),
+    "junit": lambda: bench_options.junit(3),
     "ps": lambda: bench_records.asked(1, 100),
     "ps_all": lambda: bench_records.asked_for_all(1, 100),
 }

@@ -147,6 +147,8 @@ complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_a
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l cpu-threshold -x -d 'The least CPU use over the window, in percent of one core, that counts as activity'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -s s -l signal -x -a 'TERM INT HUP QUIT KILL USR1 USR2 ABRT ALRM CONT STOP TSTP WINCH' -d 'The signal that asks the process tree to stop'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -s k -l kill-after -x -d 'Kill what is left of the process tree this long after the signal; 0 for at once'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l with-parent -d 'Stop the command when the process that started supervise is gone'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l stop-on-eof -d 'Stop the command when its stdin, a pipe or a socket, has ended: ssh HOST supervise --stop-on-eof -- COMMAND ends with the connection'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l stragglers -x -a 'report kill wait' -d 'What to do with processes that are left when the command has ended by itself'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l drain -x -d 'How long to wait for the end of the output after the command has ended, while another process holds the pipe'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l diagnose -x -a 'on off' -d 'Show what the process tree was doing when a limit stopped it'

@@ -106,6 +106,7 @@ ENDS = {
     "process.bounded_call: _operate_and_exit",
     "process.file_worker: _serve_and_exit",
     "process.guardian: _serve_and_exit",
+    "launch.ties: _signal_and_exit",
     "process.raw_environment: _become_or_exit",
 }
 """The functions that end a process: the supervisor's, and those of the processes that the supervisor forks."""

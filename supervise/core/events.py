@@ -103,7 +103,7 @@ class Extend:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """A signal to supervise, or `supervise stop`.
+    """A signal to supervise, `supervise stop`, or the end of what the run is tied to.
 
     `delivered` says that the tree has the signal already, from a terminal.
     """
@@ -115,6 +115,8 @@ class Cancel:
     """The kernel has sent the signal for a terminal (a key, a hang-up), and no process has."""
     source: str = ""
     """The sender, for people: `signal INT`, `signal TERM from pid 812 (make)`, `supervise stop`."""
+    word: str = ""
+    """The end of what the run is tied to, for programs: `parent_gone`, `stdin_ended`; empty for any other sender."""
 
 
 @dataclass(frozen=True, slots=True)

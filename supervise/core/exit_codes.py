@@ -85,7 +85,8 @@ def _stopped(cause: Cause, exit: Exit | None) -> Outcome:
         case "cancelled":
             signal = cause.signal or 0
             # A shell ends its script or loop if a child has died of INT, but not if the child has exited with 130.
-            return Outcome(cause.kind, ExitCode.SIGNALED + signal, cause, exit, die_of=INT if signal == INT else None)
+            die_of = INT if signal == INT else None
+            return Outcome(cause.kind, ExitCode.SIGNALED + signal, cause, exit, cause.word or None, die_of)
 
 
 def _own_end(exit: Exit | None, policy: Policy) -> Outcome:

@@ -56,6 +56,9 @@ HANDLERS below them says which function handles each event in each phase.
         rest of the output, for a bounded time.
     6.3 The first cancellation after a timeout is passed on to the tree and changes nothing else. A second
         cancellation kills at once, unless it is an echo of the first.
+        The end of what the run is tied to (--with-parent, --stop-on-eof) is a cancellation of a command that runs, or
+        of a wait for the next attempt. Otherwise it only keeps another attempt from starting: it is no second
+        cancellation, and a signal after it is the first one.
     6.4 At a limit, a snapshot of the tree is taken before the signal and shown after the announcement. The snapshot
         begins ahead of the deadline, so the signal does not wait; for an unforeseen deadline (4.2) the signal waits
         up to 50 ms.

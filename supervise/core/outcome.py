@@ -40,6 +40,8 @@ class Cause:
     """The signal of a cancellation."""
     source: str = ""
     """The sender of a cancellation, for people."""
+    word: str = ""
+    """The reason of a cancellation by no sender, for programs: `parent_gone`, `stdin_ended`."""
     is_unstarted: bool = False
     """The command did not exist yet."""
     failure: SpawnFailure | None = None

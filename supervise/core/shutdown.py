@@ -96,7 +96,7 @@ def cancel(attempt: Attempt, event: Cancel, now: float) -> list[Action]:
 
 def cancellation(event: Cancel) -> Cause:
     """Return the cancellation as a cause."""
-    return Cause("cancelled", event.at, signal=event.signal, source=event.source)
+    return Cause("cancelled", event.at, signal=event.signal, source=event.source, word=event.word)
 
 
 def kill_stragglers(attempt: Attempt, now: float) -> list[Action]:
@@ -195,6 +195,8 @@ def cancel_stopping(attempt: Attempt, event: Cancel, now: float) -> list[Action]
     A cancellation that is passed on changes neither the cause nor the grace.
     """
     last = attempt.last_cancel
+    if event.word:
+        return _note_end_of_tie(attempt, event)
     if last and event.signal == last.signal and _is_echo(event, last):
         if event.signal == HUP and not _is_from_terminal(event):
             # The echo of this hang-up has come, so the next HUP from a process is a second request.
@@ -207,7 +209,8 @@ def cancel_stopping(attempt: Attempt, event: Cancel, now: float) -> list[Action]
         return [Announce(Verdict(attempt.cause, KILL, 0.0))]
     if attempt.is_killing:
         return []
-    if last or event.signal == KILL:
+    # A terminal that closes ends the parent and sends a signal: that is no second request.
+    if (last and not last.word) or event.signal == KILL:
         return _kill(attempt, "again", now)
     passed_on: list[Action] = [StopTree(event.signal, event.delivered)]
     if not attempt.is_dumping:
@@ -216,6 +219,15 @@ def cancel_stopping(attempt: Attempt, event: Cancel, now: float) -> list[Action]
     is_same = event.signal == attempt.policy.signal
     actions = _send_stop(attempt, attempt.policy.signal, now, skip_signal=is_same and event.delivered)
     return actions if is_same or attempt.is_killing else actions + passed_on
+
+
+def _note_end_of_tie(attempt: Attempt, event: Cancel) -> list[Action]:
+    """Keep another attempt from starting: what the run is tied to has ended, and the run is about to end anyway.
+
+    Ctrl-C often ends the parent too, so this is no second request to stop.
+    """
+    attempt.last_cancel = attempt.last_cancel or event
+    return []
 
 
 def _is_echo(event: Cancel, last: Cancel) -> bool:
@@ -281,6 +293,8 @@ def tick_draining(attempt: Attempt, event: Tick, now: float) -> list[Action]:
 
 def cancel_draining(attempt: Attempt, event: Cancel, now: float) -> list[Action]:
     """Cancel the run, as its output is not delivered yet, and stop the processes that are left of the tree."""
+    if event.word:
+        return _note_end_of_tie(attempt, event)
     if attempt.cause:
         # No process is left to be stopped, and this wait is short. The cancellation only keeps another attempt from
         # starting.

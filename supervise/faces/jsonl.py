@@ -111,7 +111,7 @@ def _verdict(item: Verdict) -> Fields:
         "limit": cause.limit,
         "limit_seconds": json_fields.seconds(cause.limit_seconds),
         "source": json_fields.text(cause.source) or None,
-        "reason": json_fields.text(cause.reason) or None,
+        "reason": json_fields.text(cause.reason or cause.word) or None,
         "signal": json_fields.signal(item.signal),
         "kill_after": json_fields.seconds(item.kill_after),
         "dump_signal": json_fields.signal(item.dump_signal),

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
+    from supervise.launch.ties import Tie
+
 OPEN_SECONDS = 5.0
 """Seconds that the file system of a report, a log, events or a lock has to answer, before the run is refused."""
 ANSWERING_FOLDERS = ("/dev/", "/proc/")
@@ -22,7 +24,9 @@ ANSWERING_FOLDERS = ("/dev/", "/proc/")
 class TurnedAway(Exception):  # noqa: N818 - a lock that another run holds is no error
     """The run does not begin: another run has its lock, a limit has run out, or a signal has come."""
 
-    def __init__(self, why: str, signal: int = 0, *, is_limit: bool = False, is_skip: bool = False) -> None:
+    def __init__(
+        self, why: str, signal: int = 0, *, is_limit: bool = False, is_skip: bool = False, tie: "Tie | None" = None
+    ) -> None:
         super().__init__(why)
         self.why = why
         self.signal = signal
@@ -31,6 +35,8 @@ class TurnedAway(Exception):  # noqa: N818 - a lock that another run holds is no
         """Whether a limit of the run had run out."""
         self.is_skip = is_skip
         """Whether a lock that another run holds is no failure for the caller (`--if-busy skip`)."""
+        self.tie = tie
+        """What the run was tied to, where its end has cancelled the run (`--with-parent`, `--stop-on-eof`)."""
 
 
 def admit(launched: Launched) -> "TurnedAway | None":
@@ -47,6 +53,11 @@ def admit(launched: Launched) -> "TurnedAway | None":
 
 def _admit(launched: Launched) -> None:
     values = launched.info.values
+    if values["with_parent"] or values["stop_on_eof"]:
+        from supervise.launch import ties
+
+        # First of all, since the parent may end at any moment.
+        launched.info.tie_to(ties.tie(values, launched.info.parent))
     if launched.info.result_files or values["events"]:
         from supervise.launch import files
 
@@ -57,6 +68,43 @@ def _admit(launched: Launched) -> None:
     if values["runner_margin"] or DEADLINE in os.environ:
         # The budget bounds the wait for a lock, too.
         _take_budget(launched)
+    if launched.info.ties:
+        _wait_while_tied(launched)
+    else:
+        _wait(launched)
+    if values["log"]:
+        from supervise.launch import files
+
+        launched.files.open_log(files.log_of(_open(launched, "log", files.open_log)))
+
+
+def _wait_while_tied(launched: Launched) -> None:
+    """Wait as `_wait` does; turn the run away where what it is tied to ends in the wait, or its parent is gone.
+
+    Bytes of a stdin that has ended before may still be read by the command.
+    Raises TurnedAway, Refusal.
+    """
+    from supervise.launch import ties
+
+    values, tied = launched.info.values, launched.info.ties
+    try:
+        if values["start_jitter"] or values["lock"]:
+            with ties.Watch(tied):
+                _wait(launched)
+    except TurnedAway as why:
+        if why.signal and (ended := next((one for one in tied if one.has_ended()), None)):
+            raise TurnedAway(why.why, values["signal"], tie=ended) from None
+        raise
+    if (parent := tied[0]).is_strict and parent.has_ended():
+        raise TurnedAway("before the command was started", values["signal"], tie=parent)
+
+
+def _wait(launched: Launched) -> None:
+    """Wait for the start and for the lock that the options ask for.
+
+    Raises TurnedAway, Refusal.
+    """
+    values = launched.info.values
     if values["start_jitter"]:
         _wait_for_start(launched)
     if values["lock"]:
@@ -65,10 +113,6 @@ def _admit(launched: Launched) -> None:
 
             _open(launched, "lock", files.look_at_lock)
         _take_lock(launched)
-    if values["log"]:
-        from supervise.launch import files
-
-        launched.files.open_log(files.log_of(_open(launched, "log", files.open_log)))
 
 
 def _open(launched: Launched, key: str, operation: "Callable[[str], tuple[str, tuple[int, ...]]]") -> int:

@@ -108,7 +108,8 @@ def _admit(launched: Launched) -> "TurnedAway | None":
         run_record.warn(request.notice)
     has_files = launched.info.result_files or values["events"] or values["log"]
     waits = values["lock"] or values["start_jitter"]
-    if has_files or waits or values["runner_margin"] or DEADLINE in os.environ:
+    is_tied = values["with_parent"] or values["stop_on_eof"]
+    if has_files or waits or is_tied or values["runner_margin"] or DEADLINE in os.environ:
         from supervise.launch import admission
 
         return admission.admit(launched)
@@ -229,6 +230,7 @@ class Start:
         notify, pty_input = launched.access.notify, launched.terminals.pty_input
         unneeded = {files.events, launched.child.caller, getattr(files.log, "fd", -1)}
         unneeded |= {notify.fileno() if notify else -1}
+        unneeded |= {tie.fd for tie in info.ties}
         if pty_input:
             unneeded |= {*sources, *pty_input.descriptors}
         if launched.monitoring.courier:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from supervise.access.notify import NotifySocket
     from supervise.launch.run_record import Plan
     from supervise.launch.streams import Streams
+    from supervise.launch.ties import Tie
     from supervise.monitoring.courier import Courier
     from supervise.options.argv import Request
     from supervise.output.log_file import LogFile
@@ -92,6 +93,8 @@ class RunInfo:
         self.budgets: dict[str, float] = {}
         """The second of the run at which its part of the time around it is over, by limit: `outer` for an outer run,
         `runner` for a CI job."""
+        self.ties: tuple[Tie, ...] = ()
+        """What the run must not outlive (`--with-parent`, `--stop-on-eof`)."""
         if began is not None and self.started - began > START_DELAY_SECONDS:
             # The configuration came late, or did not come.  The limits count from the call.
             self.started_at -= self.started - began
@@ -119,6 +122,10 @@ class RunInfo:
         """Bound the run by its part of the time around it; None where there is nothing around it."""
         if seconds is not None:
             self.budgets[limit] = seconds
+
+    def tie_to(self, ties: "tuple[Tie, ...]") -> None:
+        """Note what the run must not outlive."""
+        self.ties = ties
 
     def put_fence(self, token: str) -> None:
         """Note the token of the fence around the command's output."""

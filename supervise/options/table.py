@@ -235,6 +235,15 @@ OPTIONS = (
         value=10.0,
     ),
     Option(
+        STOPPING, "with-parent", "", "flag", "", "",
+        "Stop the command when the process that started supervise is gone.",
+    ),
+    Option(
+        STOPPING, "stop-on-eof", "", "flag", "", "",
+        "Stop the command when its stdin, a pipe or a socket, has ended: ssh HOST supervise --stop-on-eof -- COMMAND "
+        "ends with the connection.",
+    ),
+    Option(
         STOPPING, "stragglers", "", "choice", "report", "WHAT",
         "What to do with processes that are left when the command has ended by itself.",
         choices=("report", "kill", "wait"),

@@ -5,13 +5,15 @@ import select
 
 REGULAR, PIPE, SOCKET = 0o100000, 0o010000, 0o140000
 """Kinds of file (inode(7))."""
+KIND_MASK = 0o170000
+"""The bits of a file's mode that tell its kind."""
 
 
 class InitialStdin:
     """The state of standard input before the first attempt."""
 
     def __init__(self) -> None:
-        self._kind = os.fstat(0).st_mode & 0o170000
+        self._kind = os.fstat(0).st_mode & KIND_MASK
         self._position = os.lseek(0, 0, os.SEEK_CUR) if self._kind == REGULAR else 0
         self._waiting = self._count()
         """Bytes that waited in the pipe or socket."""
@@ -39,20 +41,22 @@ class InitialStdin:
         return self._count() < self._waiting or (self._has_ended() and not self._had_ended)
 
     def _count(self) -> int:
-        """Return how many bytes wait to be read (ioctl_tty(2), FIONREAD)."""
-        if self._kind not in (PIPE, SOCKET):
-            return 0
-        import fcntl
-        import sys
-        import termios
-
-        try:
-            return int.from_bytes(fcntl.ioctl(0, termios.FIONREAD, bytes(4)), sys.byteorder)
-        except OSError:
-            return 0
+        return unread_bytes() if self._kind in (PIPE, SOCKET) else 0
 
     def _has_ended(self) -> bool:
         """Return whether no process holds the writing end, and no byte waits."""
         poll = select.poll()
         poll.register(0, select.POLLIN)
         return any(events & select.POLLHUP for _, events in poll.poll(0)) and not self._count()
+
+
+def unread_bytes() -> int:
+    """Return how many bytes wait in stdin, a pipe or a socket, to be read (ioctl_tty(2), FIONREAD)."""
+    import fcntl
+    import sys
+    import termios
+
+    try:
+        return int.from_bytes(fcntl.ioctl(0, termios.FIONREAD, bytes(4)), sys.byteorder)
+    except OSError:
+        return 0

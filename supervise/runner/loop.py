@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 import trio
 
 from supervise.control.server import ControlServer
+from supervise.core.events import Cancel
 from supervise.faces.report_items import Trouble
 from supervise.process import cgroup
 from supervise.runner.dispatcher import Runner
@@ -22,6 +23,7 @@ from supervise.runner.usage import start_recording
 
 if TYPE_CHECKING:
     from supervise.faces.live_line_text import LiveText
+    from supervise.launch.ties import Tie
     from supervise.runner.teller import Teller
     from supervise.terminal.overlay import Overlay
 
@@ -64,6 +66,8 @@ async def _watch(runner: Runner, end: Callable[[], NoReturn]) -> None:
         # The descriptor is asked for each time: the channel is another one once the guardian has died.
         nursery.start_soon(_hear, runner.hear_channel, lambda: launched.child.channel.fileno())
         nursery.start_soon(_hear, runner.hear_threads, launched.streams.inbox.fileno)
+        for tie in launched.info.ties:
+            nursery.start_soon(_watch_tie, runner, tie)
         if runner.notices.teller:
             nursery.start_soon(_hear_messenger, runner, runner.notices.teller)
         await alarm.is_over.wait()
@@ -211,6 +215,16 @@ async def _hear(hear: Callable[[], None], fileno: Callable[[], int]) -> None:
     while True:
         await trio.lowlevel.wait_readable(fileno())
         hear()
+
+
+async def _watch_tie(runner: Runner, tie: "Tie") -> None:
+    """Stop the run after the end of what it is tied to."""
+    from supervise.launch.ties import STEP_SECONDS
+
+    await trio.lowlevel.wait_readable(tie.fd)
+    while not tie.is_over():
+        await trio.sleep(STEP_SECONDS)
+    runner.dispatch(Cancel(runner.policy.signal, runner.now(), source=tie.end, word=tie.reason))
 
 
 async def _hear_messenger(runner: Runner, teller: "Teller") -> None:

@@ -54,5 +54,5 @@ def outcome_of(why: TurnedAway, at: float, policy: Policy) -> Outcome:
                 return _with_reason(action.outcome, why.why)
     if not why.signal:
         return Outcome("busy", 0 if why.is_skip else ExitCode.TRY_AGAIN, reason=why.why)
-    source = f"signal {signal_name(why.signal)}"
-    return settle(Cause("cancelled", at, signal=why.signal, source=source, reason=why.why), None, policy)
+    source, word = (why.tie.end, why.tie.reason) if why.tie else (f"signal {signal_name(why.signal)}", "")
+    return settle(Cause("cancelled", at, signal=why.signal, source=source, reason=why.why, word=word), None, policy)

@@ -541,6 +541,56 @@ def test_a_cancellation_while_a_process_holds_the_pipe_stops_the_tree() -> None:
     )
 
 
+# --- the end of what the run is tied to
+
+
+def gone(at: float) -> Cancel:
+    """Return the end of the parent (`--with-parent`)."""
+    return Cancel(TERM, at, source="the end of its parent", word="parent_gone")
+
+
+GONE = Cause("cancelled", 5.0, signal=TERM, source="the end of its parent", word="parent_gone")
+
+
+def test_the_end_of_the_parent_cancels_and_a_signal_after_it_is_the_first() -> None:
+    play(
+        Policy(),
+        STARTED,
+        (5.0, gone(5.0), StopTree(TERM), verdict(GONE)),
+        (5.5, Cancel(HUP, 5.5), StopTree(HUP)),
+        (6.0, Cancel(INT, 6.0), KillTree(), KILL_AGAIN),
+        (6.1, Emptied()),
+        (6.1, Drained(), settled(GONE, None, 143, reason="parent_gone")),
+    )
+
+
+def test_the_end_of_the_parent_is_no_second_request() -> None:
+    cause = cancelled(5.0)
+    play(
+        Policy(),
+        STARTED,
+        (5.0, Cancel(INT, 5.0), StopTree(INT), verdict(cause, INT)),
+        (5.5, gone(5.5)),
+        (6.0, Cancel(INT, 6.0), KillTree(), KILL_AGAIN),
+    )
+
+
+def test_the_end_of_the_parent_leaves_the_end_of_the_command_as_it_is() -> None:
+    play(
+        Policy(), STARTED, (5.0, ended(5.0, 3)), (5.5, gone(5.5)), (6.0, Drained(), settled(None, Exit(3), 3, "failed"))
+    )
+
+
+def test_no_attempt_follows_the_end_of_the_parent() -> None:
+    play(
+        Policy(retries=5, retry_on=frozenset({"failed"})),
+        STARTED,
+        (5.0, ended(5.0, 3)),
+        (5.5, gone(5.5)),
+        (6.0, Drained(), settled(None, Exit(3), 3, "failed")),
+    )
+
+
 def test_the_signal_goes_out_before_it_is_announced() -> None:
     machine = Machine(Policy())
     machine.handle(Started(1), 0.0)

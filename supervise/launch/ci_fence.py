@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 TOKEN_BYTES = 16
 STDERR_SECONDS = 5.0
-"""Seconds that the reader of stderr has to make room for the first line of the fence, before the run is refused."""
+"""Seconds that the reader of stderr has to make room for a line of the fence; without the first the run is refused."""
 
 
 def plan(launched: "Launched") -> None:
@@ -27,20 +27,25 @@ def plan(launched: "Launched") -> None:
     """
     token = os.urandom(TOKEN_BYTES).hex()
     if not launched.info.holds_output:
-        _write_first(runner_commands.stop_line(token))
+        try:
+            if not _write(runner_commands.stop_line(token)):
+                raise Refusal("--ci-fence: stderr takes no line, since its reader does not read")
+        except OSError as error:
+            raise Refusal(f"--ci-fence: cannot write to stderr: {reason_of(error)}") from None
     launched.info.put_fence(token)
 
 
-def _write_first(line: bytes) -> None:
+def _write(line: bytes) -> bool:
+    """Write the line to stderr by what is loaded; return False where the reader makes no room for it in time.
+
+    Raises OSError.
+    """
     poll = select.poll()
     poll.register(2, select.POLLOUT)
     if not poll.poll(STDERR_SECONDS * 1000):
-        raise Refusal("--ci-fence: stderr takes no line, since its reader does not read")
-    try:
-        # The program before may have left its last line unfinished, and the runner looks at the start of a line.
-        os.write(2, b"\n" + line)
-    except OSError as error:
-        raise Refusal(f"--ci-fence: cannot write to stderr: {reason_of(error)}") from None
+        return False
+    # What came before may be an unfinished line, and the runner looks at the start of a line.
+    return bool(os.write(2, b"\n" + line))
 
 
 def begin_late(launched: "Launched") -> bytes:
@@ -61,6 +66,7 @@ def lower(launched: "Launched") -> None:
     """
     info = launched.info
     if info.fence and not info.holds_output and launched.is_output_over:
-        from supervise.text import stderr
-
-        stderr.write(b"\n" + runner_commands.resume_line(info.fence))
+        try:
+            _write(runner_commands.resume_line(info.fence))
+        except OSError:
+            pass

@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 
 import pytest
 
@@ -44,13 +45,14 @@ def runner_of(output: bytes) -> Runner:
     ],
 )
 def test_only_commands_of_supervise_are_obeyed(supervise: Place, more: list[str]) -> None:
-    words = ("--ci-fence", "-t", "1.5", "--warn-at", "1s", *more, "--", "sh", "-c", STAY)
+    words = ("--ci-fence", "-t", "0.9", "--warn-at", "0.4s", *more, "--", "sh", "-c", STAY)
     ended = supervise(*words, env=github(supervise), stderr=subprocess.STDOUT)
     assert ended.code == 124
     runner = runner_of(ended.out)
     *warnings, error = runner.annotations
     assert error == ("error", "completion timeout (supervise)")
-    assert {*warnings} == ({("warning", "supervise")} if "-q" not in more else set())
+    # On a busy machine the run may be over before a warning is due.
+    assert {*warnings} <= ({("warning", "supervise")} if "-q" not in more else set())
     assert any("::error::f" in line for line in runner.shown)
     assert len({*runner.tokens}) == 1
     assert re.fullmatch("[0-9a-f]{32}", runner.tokens[0])
@@ -62,7 +64,21 @@ def test_a_middle_that_is_left_out_takes_no_half_of_the_fence_along(supervise: P
     options = ("--ci-fence", "--quiet-unless-failed", "--log-max", "64KiB", "-t", "1.4", "--warn-at", marks)
     ended = supervise(*options, "--", "sh", "-c", script, env=github(supervise), stderr=subprocess.STDOUT)
     assert b"bytes of the output are left out here" in ended.out
-    assert [kind for kind, _ in runner_of(ended.out).annotations] == [*["warning"] * 3, "error"]
+    *warnings, error = runner_of(ended.out).annotations
+    assert error[0] == "error"
+    assert warnings in ([("warning", "supervise")] * count for count in range(4))
+
+
+def test_the_fence_is_lifted_for_a_warning(supervise: Place) -> None:
+    script = f"printf '{HOSTILE}'; trap \"printf '{HOSTILE}'; exit\" TERM; sleep 60 & wait"
+    words = ("--ci-fence", "-t", "60", "--warn-at", "59.9s", "--", "sh", "-c", script)
+    running = supervise.start(*words, env=github(supervise), stderr=subprocess.STDOUT)
+    wait_until(lambda: b"::warning title" in running.out)
+    running.send(signal.SIGTERM)
+    ended = running.wait()
+    # The last bytes of the command come after the warning.
+    assert ended.out.count(b"::error::f") == 2
+    assert runner_of(ended.out).annotations == [("warning", "supervise"), ("error", "cancelled (supervise)")]
 
 
 @pytest.mark.parametrize(("end", "code"), [("exit 0", 0), ("exit 3", 3)])
@@ -142,6 +158,7 @@ def test_other_services_have_no_fence(supervise: Place, env: dict[str, str]) -> 
 def test_a_detached_run_has_no_fence(supervise: Place) -> None:
     ended = supervise.start("-d", "--ci-fence", "--", "true", report=False, env=github(supervise)).wait()
     assert (ended.code, ended.err) == (0, b"")
+    wait_until(lambda: not supervise.alive())
 
 
 def test_a_reader_that_stands_still_leaves_the_fence_up(supervise: Place) -> None:
@@ -167,3 +184,15 @@ def test_a_reader_that_never_reads_refuses_the_run(supervise: Place) -> None:
     os.close(sink)
     assert (ended.code, supervise.file("started").exists()) == (125, False)
     assert ended.report["reason"] == "--ci-fence: stderr takes no line, since its reader does not read"
+
+
+def test_the_fence_ends_after_a_fault_of_supervise(supervise: Place) -> None:
+    supervise.file("trio.py").write_text("1 / 0")
+    start = "import sys; sys.path.insert(0, sys.argv.pop(1)); from supervise.__main__ import main; main()"
+    python = [sys.executable, "-I", "-c", start, str(supervise.folder)]
+    words = ["run", "--ci-fence", "-k", "0.3", "--", "sh", "-c", STAY]
+    ended = supervise.popen([*python, *words], env=github(supervise), stderr=subprocess.STDOUT).wait()
+    assert ended.code == 125
+    runner = runner_of(ended.out)
+    assert runner.annotations == []
+    assert len(runner.tokens) == 1

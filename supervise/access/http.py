@@ -6,6 +6,8 @@ import socket
 from time import monotonic
 from urllib.parse import urlsplit
 
+from supervise.text import tls_errors
+
 HEAD_BYTES = 1 << 16
 """Bytes of an answer that are read at most."""
 REASON_CHARACTERS = 200
@@ -37,7 +39,7 @@ def get(url: str, seconds: float) -> tuple[int, str]:
     except OSError as error:
         if scheme != "https":
             raise
-        raise _plainly(error) from None
+        raise tls_errors.plainly(error) from None
 
 
 def _secured(plain: socket.socket, host: str, until: float) -> socket.socket:
@@ -49,18 +51,6 @@ def _secured(plain: socket.socket, host: str, until: float) -> socket.socket:
 
     plain.settimeout(_left(until))
     return ssl.create_default_context().wrap_socket(plain, server_hostname=host)
-
-
-def _plainly(error: OSError) -> OSError:
-    """Return the error without the place in the library's source (`(_ssl.c:1006)`)."""
-    import ssl
-
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return OSError(errno.EPROTO, f"certificate verify failed: {error.verify_message.rstrip('.')}")
-    if isinstance(error, ssl.SSLError) and error.reason:
-        # With TLS 1.3 a refusal of the server can come after the handshake.
-        return OSError(errno.EPROTO, f"handshake of TLS failed: {error.reason.replace('_', ' ').lower()}")
-    return error
 
 
 def _left(until: float) -> float:

@@ -7,8 +7,10 @@ from supervise.commands import formats
 from supervise.commands.config_path import check_readable
 from supervise.options import argv, config, config_location
 from supervise.options.table import OPTIONS, WORD_SEPARATOR, BadValueError, Option
+from supervise.options.values import is_secret_check
 from supervise.options.values import read as read_value
 from supervise.text import stderr
+from supervise.text.redaction import MASK
 from supervise.text.sanitizer import clean
 
 
@@ -59,6 +61,8 @@ def _row(
             row["from"] += f" (profile {config.shown(setting.path[1])})"
     else:
         word = "off" if option.is_flag else option.default
+    if option.kind == "check" and is_secret_check(word):
+        word = MASK
     return row | {"value": word.split(WORD_SEPARATOR) if option.is_repeatable and word else word or None}
 
 

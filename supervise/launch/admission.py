@@ -58,6 +58,9 @@ def _admit(launched: Launched) -> None:
 
         # First of all, since the parent may end at any moment.
         launched.info.tie_to(ties.tie(values, launched.info.parent))
+    if values["ping"]:
+        # The check is told of a run that is refused, too.
+        _find_check(launched, values["ping"])
     if launched.info.result_files or values["events"]:
         from supervise.launch import files
 
@@ -140,6 +143,35 @@ def _open(launched: Launched, key: str, operation: "Callable[[str], tuple[str, t
     if why:
         raise BadValueError(why)
     return fds[0] if fds else -1
+
+
+def _find_check(launched: Launched, word: str) -> None:
+    """Note the URL of the check of `--ping`.
+
+    Raises OSError, BadValueError, TurnedAway.
+    """
+    from supervise.monitoring import check_address, healthchecks
+
+    def find() -> "tuple[tuple[str, str], tuple[int, ...]]":
+        try:
+            return ("", check_address.address_of(word, os.environ)), ()
+        except BadValueError as error:
+            return (str(error), ""), ()
+
+    paths = check_address.files_of(word, os.environ)
+    if paths:
+        from supervise.process import bounded_call
+
+        try:
+            (why, url), _ = bounded_call.run(find, OPEN_SECONDS)
+        except bounded_call.NoAnswerError as late:
+            launched.child.give_up(late.pid)
+            _turn_away(f"--ping: {paths[0]!r} does not answer", is_limit=False)
+    else:
+        (why, url), _ = find()
+    if why:
+        raise BadValueError(why)
+    launched.info.note_check(url, healthchecks.secrets_of(url))
 
 
 def _turn_away(why: str, *, is_limit: bool) -> "NoReturn":

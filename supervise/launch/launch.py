@@ -109,7 +109,8 @@ def _admit(launched: Launched) -> "TurnedAway | None":
     has_files = launched.info.result_files or values["events"] or values["log"]
     waits = values["lock"] or values["start_jitter"]
     is_tied = values["with_parent"] or values["stop_on_eof"]
-    if has_files or waits or is_tied or values["runner_margin"] or DEADLINE in os.environ:
+    is_limited = values["runner_margin"] or DEADLINE in os.environ
+    if has_files or waits or is_tied or is_limited or values["ping"]:
         from supervise.launch import admission
 
         return admission.admit(launched)

@@ -1,8 +1,15 @@
-"""Who is told of a run while it goes on (`--hook`), before and without a runner."""
+"""Who is told of a run while it goes on (`--hook`, `--ping`), before and without a runner."""
+
+import os
+from time import monotonic
 
 from supervise.launch import environment
 from supervise.launch.state import Launched
-from supervise.monitoring.courier import Courier
+from supervise.monitoring.courier import Courier, trouble_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from supervise.launch.state import RunInfo
 
 
 def courier_of(launched: Launched) -> Courier:
@@ -16,6 +23,7 @@ def courier_of(launched: Launched) -> Courier:
             "run_id": info.run_id,
             "started": info.started,
             "hooks": [(event, command) for event, _, command in (hook.partition("=") for hook in info.values["hook"])],
+            "ping": _ping_of(info),
         }
         launched.monitoring.open_courier(Courier(plan, environment.of_hooks(info)))
     courier = launched.monitoring.courier
@@ -32,8 +40,18 @@ def tell_all(launched: Launched, lines: "list[str]") -> None:
     courier.start()
     for line in lines:
         courier.tell(line.rstrip())
-    for message in courier.await_last():
-        if message[0] == "trouble":
+    until = monotonic() + launched.info.values["ping_wait"]
+    for message in (*courier.await_last(), *courier.await_pings(until, launched.has_cancelling_signal)):
+        if text := trouble_of(message):
             from supervise.launch import run_record
 
-            run_record.warn(message[1])
+            run_record.warn(text)
+
+
+def _ping_of(info: "RunInfo") -> "dict[str, object] | None":
+    """Return the plan for the pings; None where no check is told."""
+    if not info.check:
+        return None
+    values = info.values
+    has_body = values["ping_body"] == "on"
+    return {"url": info.check, "host": os.uname().nodename, "has_body": has_body, "seconds": values["ping_wait"]}

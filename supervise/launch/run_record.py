@@ -3,7 +3,7 @@
 import os
 
 from supervise.options import paths
-from supervise.options.table import OFF_RECORD, RECOVERED_FROM, WORD_SEPARATOR
+from supervise.options.table import RECOVERED_FROM, WORD_SEPARATOR
 from supervise.process import hang_risk, identity
 from supervise.records import store
 from supervise.records.short_run_report import ShortRun
@@ -117,7 +117,7 @@ def plan(info: "RunInfo") -> Plan:
     }
     facts = store.facts_of(info.run_id, values["name"], info.command, info.started_at, options, shown, recovered_from())
     secrets = None
-    is_incomplete = not OFF_RECORD.isdisjoint(request.given)
+    is_incomplete = len(info.given) < len(request.given)
     if (redaction and redaction.has_found) or (is_incomplete and values["keep_secrets"]):
         facts["redacted"] = True
         if values["keep_secrets"]:
@@ -160,14 +160,14 @@ def copier(
     record: "store.Record | None",
     most: int,
     log: "Sink | None",
+    tail: "Sink | None",
     on_failure: "Callable[[str, str], None]",
 ) -> "Copier":
-    """Return what copies the output into the record, up to `most` bytes, and into the log."""
+    """Return what copies the output into the record, up to `most` bytes, into the log, and to the keeper of its end."""
     from supervise.output.tee import Copier
 
     sinks: list[Sink] = [record.writer(most)] if record else []
-    if log:
-        sinks.append(log)
+    sinks += filter(None, (log, tail))
     return Copier(sinks, LOG_DELAY_SECONDS if log else RECORD_DELAY_SECONDS, on_failure)
 
 

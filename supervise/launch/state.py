@@ -10,7 +10,7 @@ import os
 import select
 from time import gmtime, monotonic, strftime, time
 
-from supervise.options.table import OFF_RECORD, WORD_SEPARATOR
+from supervise.options.table import OFF_RECORD, SECRET_FILE, WORD_SEPARATOR
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -90,6 +90,8 @@ class RunInfo:
         """The CI service to report to; '' for none, and for a detached run, which may end after its job."""
         self.fence = ""
         """The token of the fence around the command's output (`--ci-fence`); '' where there is none."""
+        self.check = ""
+        """The URL of the check of healthchecks.io that is told of the run; '' where none is."""
         self.budgets: dict[str, float] = {}
         """The second of the run at which its part of the time around it is over, by limit: `outer` for an outer run,
         `runner` for a CI job."""
@@ -107,7 +109,8 @@ class RunInfo:
         """
         request = self.request
         text = WORD_SEPARATOR.join((*request.command, *request.given.values())).lower()
-        if not (self.values["redact"] or self.values["keep_env"] or any(mark in text for mark in SUSPECT_PARTS)):
+        is_plain = not self.values["redact"] and not self.values["keep_env"] and not self.values["ping"]
+        if is_plain and not any(mark in text for mark in SUSPECT_PARTS):
             return
         from supervise.text.redaction import Redaction
 
@@ -117,6 +120,13 @@ class RunInfo:
             name: WORD_SEPARATOR.join(map(redaction.word, word.split(WORD_SEPARATOR)))
             for name, word in _recorded(request.given).items()
         }
+
+    def note_check(self, url: str, secrets: "tuple[str, ...]") -> None:
+        """Note the URL of the check that is told of the run (`--ping`), and what must not be shown of it."""
+        self.check = url
+        if self.redaction:
+            for secret in secrets:
+                self.redaction.hide(secret)
 
     def set_budget(self, limit: str, seconds: "float | None") -> None:
         """Bound the run by its part of the time around it; None where there is nothing around it."""
@@ -161,7 +171,7 @@ class RunInfo:
     @property
     def is_monitored(self) -> bool:
         """Return whether others are told of the run while it goes on, by the messenger."""
-        return bool(self.values["hook"])
+        return bool(self.values["hook"] or self.check)
 
     @property
     def result_files(self) -> "dict[str, str]":
@@ -512,7 +522,7 @@ class Access:
 
 
 class Monitoring:
-    """What tells others of the run while it goes on (`--hook`)."""
+    """What tells others of the run while it goes on (`--hook`, `--ping`)."""
 
     def __init__(self) -> None:
         self.courier: Courier | None = None
@@ -597,7 +607,7 @@ class Launched:
 
 def _recorded(given: "dict[str, str]") -> "dict[str, str]":
     """Return the words of the options that are recorded."""
-    return {name: word for name, word in given.items() if name not in OFF_RECORD}
+    return {name: word for name, word in given.items() if name not in OFF_RECORD or word.startswith(SECRET_FILE)}
 
 
 def _service_of(word: str) -> str:

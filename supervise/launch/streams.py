@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from supervise.output.outlet import Outlet
     from supervise.output.pump import Pump
     from supervise.output.spool import Spool
+    from supervise.output.tail import Tail
     from supervise.output.tee import Copier
     from supervise.process.inbox import Inbox, Item
     from supervise.terminal.overlay import Overlay
@@ -33,6 +34,8 @@ class Streams:
         """The output that is not shown yet; None where all output is shown as it comes."""
         self.copier: Copier | None = None
         """What copies the output to the record and to the log; None where neither wants it."""
+        self.tail: Tail | None = None
+        """The end of the output, for the last ping; None where no ping takes it."""
         self.kept: list[tuple[str, int]] = []
         """Streams, with copies of their pipes' read ends, that some process still held when the drain was over."""
         self._cut = -1
@@ -73,6 +76,13 @@ class Streams:
     def open_messages(self, outlet: "Outlet") -> None:
         """Write what supervise itself says to that outlet."""
         self.messages = outlet
+
+    def keep_tail(self, most: int) -> "Tail":
+        """Return what keeps the last `most` bytes of the output."""
+        from supervise.output.tail import Tail
+
+        self.tail = Tail(most)
+        return self.tail
 
     def open_outlets(
         self, outlets: "tuple[Outlet, ...]", overlay: "Overlay | None", spool: "Spool | None", copier: "Copier | None"

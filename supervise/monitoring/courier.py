@@ -9,15 +9,16 @@ import _socket
 import os
 import select
 import sys
-from time import monotonic
+from time import monotonic, sleep
 
 from supervise.process import channel
+from supervise.process.protocol import unknown
 from supervise.process.spawn import named
 from supervise.text.stderr import reason_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from supervise.monitoring.messenger import CourierEnd, FromMessenger
@@ -26,8 +27,14 @@ MOST_WAITING = 100
 """Events that may wait for the messenger."""
 LAST_EVENTS = ("settled", "lost")
 """The events of which one is the last of each run."""
+PINGED_EVENTS = ("started", "extended")
+"""The events that are pinged, beside the last one."""
 END_SECONDS = 0.2
 """Seconds that the supervisor waits at its end for the last hooks: most hooks are done by then."""
+SIGNAL_POLL_SECONDS = 0.02
+"""Seconds between two looks for a signal, while a ping is waited for."""
+DEATH_POLL_SECONDS = 0.002
+"""Seconds between two looks whether the messenger has ended."""
 PID_1_SECONDS = 30.0
 """Seconds for which a supervisor that is PID 1 waits for the messenger to end: with PID 1 the kernel kills all others.
 The messenger's own bounds end it before."""
@@ -47,6 +54,9 @@ class Courier:
         self._plan = plan
         self._environ = environ
         self._hooked = {event for event, _ in plan["hooks"]}
+        self._has_pings = self.awaits_pings = plan["ping"] is not None
+        """The last ping is not sent yet."""
+        self._wanted = {*self._hooked, *LAST_EVENTS, *(PINGED_EVENTS if self._has_pings else ())}
         self._end: CourierEnd
         self._end, self._theirs = channel.pair()
         self.pid = 0
@@ -107,7 +117,7 @@ class Courier:
         import json
 
         name = json.loads(line)["event"]
-        if self.is_over or not (name in self._hooked or name in LAST_EVENTS):
+        if self.is_over or name not in self._wanted:
             return 0
         if self._sent - self.told >= MOST_WAITING and name not in LAST_EVENTS:
             self.left_out += 1
@@ -120,6 +130,11 @@ class Courier:
             return 0
         self._awaited = self._sent
         return self._sent
+
+    def send_output(self, data: bytes) -> None:
+        """Send the end of the command's output, for the last ping."""
+        if data and not self.is_over:
+            self._end.send(("output", data))
 
     def hear(self) -> "list[FromMessenger]":
         """Return the messages that have come by now, and note the messenger's end."""
@@ -135,6 +150,8 @@ class Courier:
                 break
             if got[0][0] == "told":
                 self.told = got[0][1]
+            elif got[0][0] == "pinged":
+                self.awaits_pings = False
             found.append(got[0])
         return found
 
@@ -151,11 +168,46 @@ class Courier:
             found += self.hear()
         return found
 
+    def await_pings(self, until: float, is_hurried: "Callable[[], bool]") -> "list[FromMessenger]":
+        """Wait, after the last event, until the last ping is sent; return what the messenger says.
+
+        The wait ends at `until`, by CLOCK_MONOTONIC, or when `is_hurried` returns True.  A messenger that has sent the
+        last ping has END_SECONDS to end, so that no process of the run is left.
+        """
+        found: list[FromMessenger] = []
+        while self.awaits_pings and not self.is_over and (left := until - monotonic()) > 0 and not is_hurried():
+            self._wait(min(left, SIGNAL_POLL_SECONDS))
+            found += self.hear()
+        if self._has_pings and not self.awaits_pings:
+            self._await_death(min(until, monotonic() + END_SECONDS))
+        return found
+
+    def _await_death(self, until: float) -> None:
+        """Reap the messenger, and wait for that until that moment at most."""
+        try:
+            while not os.waitpid(self.pid, os.WNOHANG)[0] and monotonic() < until:
+                sleep(DEATH_POLL_SECONDS)
+        except ChildProcessError:
+            # Where the supervisor reaps orphans, its reaper may have been first.
+            pass
+
     def _wait(self, seconds: float) -> None:
         """Wait, for that many seconds at most, until the messenger answers or takes what waits for it."""
         poll = select.poll()
         poll.register(self._end, select.POLLIN | (select.POLLOUT if self._end.has_unsent else 0))
         poll.poll(seconds * 1000 + 1)
+
+
+def trouble_of(message: "FromMessenger") -> str:
+    """Return what a message says for people, or ''."""
+    match message:
+        case ("told", _) | ("pinged", ""):
+            return ""
+        case ("trouble", text):
+            return text
+        case ("pinged", failure):
+            return f"--ping: {failure}"
+    raise unknown(message)
 
 
 def tell_end(fd: int, line: str) -> None:

@@ -1,4 +1,4 @@
-"""The messenger: a process beside the supervisor that tells others of the events of a run (`--hook`).
+"""The messenger: a process beside the supervisor that tells others of the events of a run (`--hook`, `--ping`).
 
     supervisor ──┬── channel ── messenger ── sh -c COMMAND ── ...
     guardian  ───┘
@@ -14,6 +14,8 @@ copy.  The messages are tuples of plain values; `Courier` in `monitoring/courier
         "run_id", "started"             The id of the run and its start by CLOCK_MONOTONIC, for an event that the
                                         messenger makes itself.
         "hooks"                         A list of hooks, each a pair of an event's name and a shell command.
+        "ping"                          None, or what `Pinger` begins with.
+    ("output", data)                    Take the end of the command's output, for the last ping.
     ("event", number, line)             Tell of the event, a line of JSON in the words of schema/event.schema.json.
                                         Answer: ("told", number) when its hooks are over.
     the guardian sends, after the supervisor's death
@@ -21,6 +23,7 @@ copy.  The messages are tuples of plain values; `Courier` in `monitoring/courier
 
     the messenger sends without an order
     ("trouble", text)                   A hook has failed: `text` says which, and how.
+    ("pinged", failure)                 The last ping is sent; `failure` says why one of them has failed, or is empty.
 
 The rules of its life:
 
@@ -31,7 +34,7 @@ The rules of its life:
    becomes a child of the messenger, which kills it.
 3. `settled` or `lost` is the last event.  An end of the channel without either means that the supervisor and the
    guardian were both killed: then the messenger makes the event `lost` itself.
-4. After the last event each service (`Hooks`) has a bounded time to finish; then the messenger ends.
+4. After the last event each service (`Hooks`, `Pinger`) has a bounded time to finish; then the messenger ends.
 
 A service is an object with three methods: `hear(number, event, line)`, which does not wait; `end()` after the last
 event; and `wait()`, which returns when the service is done and has a bound.  Each service has a thread of its own, so
@@ -54,10 +57,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Literal, Protocol
 
+    from supervise.monitoring.pinger import Pinger
     from supervise.process.protocol import End
 
-    ToMessenger = tuple[Literal["plan"], dict[str, Any]] | tuple[Literal["event"], int, str]
-    FromMessenger = tuple[Literal["told"], int] | tuple[Literal["trouble"], str]
+    Plan = tuple[Literal["plan"], dict[str, Any]]
+    ToMessenger = Plan | tuple[Literal["output"], bytes] | tuple[Literal["event"], int, str]
+    FromMessenger = tuple[Literal["told"], int] | tuple[Literal["trouble", "pinged"], str]
     MessengerEnd = End[FromMessenger, ToMessenger]
     CourierEnd = End[ToMessenger, FromMessenger]
 
@@ -95,21 +100,30 @@ def main() -> None:
     if message is None or message[0] != "plan":
         return
     plan = message[1]
-    services: list[Service] = []
-    if plan["hooks"]:
-        services.append(Hooks(plan["hooks"], _environ(), end.send))
-    _tell_all(end, services, plan)
+    # Without a hook, too: this service answers that an event is told.
+    services: list[Service] = [Hooks(plan["hooks"], _environ(), end.send)]
+    pinger = None
+    if plan["ping"]:
+        from supervise.monitoring.pinger import Pinger
+
+        pinger = Pinger(plan["ping"], end.send)
+        services.append(pinger)
+    _tell_all(end, services, pinger, plan)
     for service in services:
         service.end()
     for service in services:
         service.wait()
 
 
-def _tell_all(end: "MessengerEnd", services: "list[Service]", plan: "dict[str, Any]") -> None:
+def _tell_all(end: "MessengerEnd", services: "list[Service]", pinger: "Pinger | None", plan: "dict[str, Any]") -> None:
     """Hand each event to the services, up to the last one."""
     while True:
         message = _receive(end)
         match message:
+            case ("output", data):
+                if pinger:
+                    pinger.output = data
+                continue
             case ("event", number, line):
                 event = json.loads(line)
             case _:

@@ -23,7 +23,9 @@ FILE = "config.toml"
 ON = "on"
 """The word of a flag that is given on the command line."""
 NAMES = option_names()
-CONFIG, PROFILE = NAMES["--config"], NAMES["--profile"]
+CONFIG, PROFILE, PING = NAMES["--config"], NAMES["--profile"], NAMES["--ping"]
+CHECK = "CHECK_UUID"
+"""The variable that names a check of healthchecks.io, as for other programs that ping."""
 
 
 class Request:
@@ -142,6 +144,15 @@ def fill(
         from supervise.options import misspelt_variables
 
         hints = misspelt_variables.misspelt(ours)
+    if environ.get(CHECK) and not source_of(PING, given, ours)[0]:
+        from supervise.options.values import is_secret_file, is_uuid
+
+        if is_uuid(environ[CHECK]) or is_secret_file(environ[CHECK]):
+            values["ping"] = words["ping"] = environ[CHECK]
+            # A supervise inside the command must not tell this check of its own run, which is only a part of this one.
+            withheld += (CHECK,)
+        else:
+            hints += (f"{CHECK}: is neither a UUID nor file:PATH, so this run pings nothing",)
     return Request(values, command, withheld, words, notice, hints)
 
 

@@ -145,8 +145,11 @@ CAUSES = ("access", "idle", "completion", "failed", "signaled", "resumable", "an
 """The causes of another attempt; one that ends with `=` takes a value."""
 HOOK_EVENTS = ("started", "access", "warned", "extended", "verdict", "settled", "retrying", "lost")
 """The events that a hook can be for, in the words of the schema of events."""
-OFF_RECORD = frozenset(("hook",))
-"""The names of the options whose words may hold a secret that no rule finds: the record does not have them."""
+OFF_RECORD = frozenset(("hook", "ping"))
+"""The names of the options whose words may hold a secret that no rule finds: the record does not have them, unless they
+begin with SECRET_FILE."""
+SECRET_FILE = "file:"
+"""Stands before the path of a file that holds a secret."""
 
 OPTIONS = (
     Option(
@@ -330,6 +333,21 @@ OPTIONS = (
         "several hooks.",
         choices=tuple(f"{event}=" for event in HOOK_EVENTS),
         value=(),
+    ),
+    Option(
+        RESULT, "ping", "", "check", "off", "URL|UUID|SLUG",
+        "Tell healthchecks.io, or a server like it, of the start and the end of the run. file:PATH names a file that "
+        "holds the check; a SLUG needs HC_PING_KEY. CHECK_UUID in the environment does the same.",
+    ),
+    Option(
+        RESULT, "ping-body", "", "choice", "on", "on|off",
+        "Send the last 10 kB of the output with the last ping.",
+        choices=("on", "off"),
+    ),
+    Option(
+        RESULT, "ping-wait", "", "delay", "1s", "DURATION",
+        "How long the end of the run may wait for the pings; what is not sent by then is sent in the background.",
+        value=1.0,
     ),
     Option(
         LOCK, "lock", "", "lock", "", "NAME|/PATH",

@@ -3,7 +3,7 @@
 A reader takes the row of the option and the word. It returns the value, or raises BadValueError with one clear line.
 """
 
-from supervise.options.table import HOOK_EVENTS, WORD_SEPARATOR, BadValueError, Option
+from supervise.options.table import HOOK_EVENTS, SECRET_FILE, WORD_SEPARATOR, BadValueError, Option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,6 +37,9 @@ LARGEST_SIZE_BYTES = 1 << 44
 MOST_SLOTS = 100
 """The most runs that may have one lock at once: a run that waits has all their files open."""
 NAME_CHARACTERS = 64
+URL_SCHEMES = ("https://", "http://")
+CHECK_FORMS = "the URL (https://HOST/...), the UUID or the slug (letters a-z, digits, - and _) of a check"
+CHECK_CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789-_"
 DURATION_FORMS = "a duration (90, 90s, 1.5m, 1h30m, 2d, 500ms, PT1H30M)"
 
 
@@ -204,6 +207,52 @@ def read_prom(option: Option, word: str) -> str:
     if not word.endswith(".prom") or "\0" in word:
         raise _bad(word, "the path of a file whose name ends in .prom")
     return word
+
+
+def read_check(option: Option, word: str) -> "str | None":
+    """Return the word for a check of healthchecks.io, or `file:PATH`; None for `off`. The error does not show it."""
+    if word in OFF_WORDS:
+        return None
+    if not is_secret_file(word) and not is_check(word):
+        got = f"a word of {len(word)} characters that may be a secret" if word else "nothing"
+        raise BadValueError(f"got {got}, takes {CHECK_FORMS}, file:PATH, or off")
+    return word
+
+
+def is_secret_file(word: str) -> bool:
+    """Return whether the word is `file:PATH`, for a secret in that file."""
+    return word.startswith(SECRET_FILE) and len(word) > len(SECRET_FILE) and "\0" not in word
+
+
+def is_check(word: str) -> bool:
+    """Return whether the word is the URL, the UUID or the slug of a check."""
+    if word.startswith(URL_SCHEMES):
+        return is_url(word)
+    name, mark, query = word.partition("?")
+    is_name = is_uuid(name) or (name != "" and not name.strip(CHECK_CHARACTERS))
+    return is_name and (not mark or query == "create=1")
+
+
+def is_url(word: str) -> bool:
+    """Return whether the word is a URL of HTTP with a host, and with a number as its port if it has one."""
+    authority = word.partition("://")[2].partition("/")[0].partition("?")[0].rpartition("@")[2]
+    # The colons of an IPv6 address are in brackets.
+    address, bracket, rest = authority.rpartition("]")
+    host, mark, port = rest.partition(":")
+    has_port = not mark or 0 < _whole(port) < 1 << 16
+    is_plain = word.isascii() and word.isprintable() and " " not in word
+    return word.startswith(URL_SCHEMES) and is_plain and bool(address or host) and has_port and not (bracket and host)
+
+
+def is_uuid(word: str) -> bool:
+    """Return whether the word is a UUID in its usual form (RFC 9562, 4)."""
+    parts = word.lower().split("-")
+    return [len(part) for part in parts] == [8, 4, 4, 4, 12] and not "".join(parts).strip("0123456789abcdef")
+
+
+def is_secret_check(word: str) -> bool:
+    """Return whether all who know the word can ping the check: a URL or a UUID. A slug or a path is no secret."""
+    return word.startswith(URL_SCHEMES) or is_uuid(word.partition("?")[0])
 
 
 def read_size(option: Option, word: str) -> int:
@@ -388,6 +437,7 @@ READERS: "dict[str, Callable[[Option, str], object]]" = {
     "hooks": read_hooks,
     "path": read_path,
     "prom": read_prom,
+    "check": read_check,
     "name": read_name,
     "size": read_size,
     "room": read_room,

@@ -81,6 +81,7 @@ def finish(runner: Runner) -> Outcome:
     if launched.child.cgroup:
         launched.child.cgroup.remove()
     launched.files.dismiss_file_workers()
+    notices.finish_pings()
     return outcome
 
 

@@ -222,6 +222,13 @@ class Notices:
                 self.write_failures.report("record", reason_of(error))
         self._people.flush(FLUSH_SECONDS)
 
+    def finish_pings(self) -> None:
+        """Wait for the last ping, and say on stderr why one has failed; report and record are written already."""
+        for text in self.teller.await_pings() if self.teller else ():
+            for line in self._messages.lines(self._mask(Trouble(text)), self._moment(self._now())):
+                self._people.say(os.fsencode(line) + b"\n")
+            self._people.flush(FLUSH_SECONDS)
+
 
 def _events_of(launched: Launched) -> Messenger | None:
     if launched.files.remote_events:

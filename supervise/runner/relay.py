@@ -13,6 +13,10 @@ from supervise.output import outlet
 from supervise.process import signals
 from supervise.text import stderr
 
+TAIL_BYTES = 20_000
+"""Bytes of the end of the output that are kept for a ping: twice what it carries, so that a secret whose beginning is
+not kept is not in the half that is sent."""
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -149,7 +153,8 @@ def _style_of_marks(launched: Launched) -> "Style | None":
 def _copier_of(launched: Launched, style: "Style | None") -> "Copier | None":
     most = launched.info.values["log_max"]
     record = launched.files.record if most else None
-    if not record and not launched.files.log:
+    is_pinged = launched.info.check and launched.info.values["ping_body"] == "on"
+    if not record and not launched.files.log and not is_pinged:
         return None
     from supervise.launch import run_record
 
@@ -158,8 +163,9 @@ def _copier_of(launched: Launched, style: "Style | None") -> "Copier | None":
         from supervise.output.line_marks import MarkedSink
 
         log = MarkedSink(log, style)
+    tail = launched.streams.keep_tail(TAIL_BYTES) if is_pinged else None
     return run_record.copier(
-        record, most, log, lambda name, why: launched.streams.inbox.post(("copy failed", name, why))
+        record, most, log, tail, lambda name, why: launched.streams.inbox.post(("copy failed", name, why))
     )
 
 

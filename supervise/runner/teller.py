@@ -2,13 +2,15 @@
 
 import os
 from collections.abc import Callable
+from time import monotonic
 
 from supervise.core.events import RetryScheduled
+from supervise.core.outcome import Outcome
 from supervise.faces.report_items import ReportItem, Trouble
 from supervise.launch import monitors
 from supervise.launch.state import Launched
+from supervise.monitoring.courier import trouble_of
 from supervise.process import helper_process
-from supervise.process.protocol import unknown
 from supervise.runner.reaper import own_children
 from supervise.text.stderr import reason_of
 
@@ -27,6 +29,11 @@ class Teller:
         self._launched = launched
         self._announce = announce
         self._courier: Courier | None = None
+        has_hooks = launched.info.values["hook"]
+        self._none = "--hook: no hook is run" if has_hooks else "--ping: nothing is pinged"
+        self._no_more = "--hook: no more hooks are run" if has_hooks else "--ping: nothing more is pinged"
+        self._pings_until = 0.0
+        """Until when the end of the run waits for its last ping, by CLOCK_MONOTONIC."""
         self._awaited = 0
         """The number of the event `retrying` before the next attempt; 0 where none has hooks."""
 
@@ -39,11 +46,17 @@ class Teller:
         except (OSError, ImportError) as error:
             failure = reason_of(error)
         if failure:
-            self._announce(Trouble(f"--hook: no hook is run: {failure}"))
+            self._announce(Trouble(f"{self._none}: {failure}"))
 
     def tell(self, item: ReportItem, line: str) -> None:
         """Send the item, as a line of JSON, where somebody is to be told of it."""
         if self._courier:
+            if isinstance(item, Outcome):
+                self._pings_until = monotonic() + self._launched.info.values["ping_wait"]
+                if self._courier.awaits_pings:
+                    from supervise.runner import ping_body
+
+                    self._courier.send_output(ping_body.of(self._launched))
             number = self._courier.tell(line)
             if isinstance(item, RetryScheduled):
                 self._awaited = number
@@ -67,7 +80,7 @@ class Teller:
             return
         self._announce_all(courier.hear())
         if courier.is_over:
-            self._announce(Trouble("--hook: no more hooks are run: the process that runs them has died"))
+            self._announce(Trouble(f"{self._no_more}: the process for that has died"))
             self._kill_hooks()
 
     def _kill_hooks(self) -> None:
@@ -85,12 +98,14 @@ class Teller:
         if self._courier.left_out:
             self._announce(Trouble(f"--hook: {self._courier.left_out} events were left out: the hooks took too long"))
 
+    def await_pings(self) -> list[str]:
+        """Wait for the last ping until --ping-wait is over or a signal comes; return what is to be said of it."""
+        if self._courier is None:
+            return []
+        messages = self._courier.await_pings(self._pings_until, self._launched.has_cancelling_signal)
+        return [text for message in messages if (text := trouble_of(message))]
+
     def _announce_all(self, messages: "Sequence[FromMessenger]") -> None:
         for message in messages:
-            match message:
-                case ("told", _):
-                    pass
-                case ("trouble", text):
-                    self._announce(Trouble(text))
-                case _:
-                    raise unknown(message)
+            if text := trouble_of(message):
+                self._announce(Trouble(text))

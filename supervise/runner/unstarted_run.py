@@ -33,6 +33,7 @@ def end(launched: Launched, why: TurnedAway) -> Outcome:
     notices = Notices(launched, policy, now)
     notices.announce(outcome)
     notices.finish(Usage())
+    notices.finish_pings()
     return outcome
 
 

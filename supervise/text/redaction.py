@@ -10,6 +10,8 @@ With `--redact PATTERN` the matches of a regular expression are secrets too; see
 the words of a command is also masked in all other reported text: in the reason of an error, in the name of a process.
 """
 
+import os
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import re
@@ -87,6 +89,12 @@ class Redaction:
         """Return one word as it is shown: the value of an option, or `NAME=VALUE` of the environment."""
         return self.words([word])[0]
 
+    def hide(self, secret: str) -> None:
+        """Remember a secret that is no word of the command."""
+        if len(secret) >= SECRET_CHARACTERS and secret not in self._secrets:
+            self._secrets.append(secret)
+            self._secrets.sort(key=len, reverse=True)
+
     def text(self, text: str) -> str:
         """Return text as it is shown, without the remembered secrets and without what the default rules find.
 
@@ -94,6 +102,20 @@ class Redaction:
         """
         text = self._known(text)
         return _masked(text, _in_text(text) if self._has_rules and is_suspect((text,)) else [])
+
+    def output(self, data: bytes) -> bytes:
+        """Return output of the command as others may see it; the patterns are searched for in it, too.
+
+        The caller has to bound the time: hostile output can make the search run for long.
+        """
+        text = data.decode("utf-8", "surrogateescape")
+        return self.text(_masked(text, self._matches(text))).encode("utf-8", "surrogateescape")
+
+    def may_change(self, data: bytes) -> bool:
+        """Return whether `output` may find a secret in these bytes, in a short time."""
+        lower = data.lower()
+        has_marks = self._has_rules and any(mark.encode() in lower for mark in SUSPECT_PARTS)
+        return has_marks or bool(self._patterns) or any(os.fsencode(secret) in data for secret in self._secrets)
 
     def name(self, name: str) -> str:
         """Return the name of a process as it is shown, even if the kernel has cut it in the middle of a secret."""
@@ -133,10 +155,7 @@ class Redaction:
             return
         for begin, end in spans:
             self.has_found = self.has_found or begin < end
-            secret = _unquoted(word[begin:end])
-            if len(secret) >= SECRET_CHARACTERS and secret not in self._secrets:
-                self._secrets.append(secret)
-        self._secrets.sort(key=len, reverse=True)
+            self.hide(_unquoted(word[begin:end]))
 
     def _known(self, text: str) -> str:
         """Return the text without the secrets that are remembered."""

@@ -1,13 +1,13 @@
 """`--access-on http=https://...`: an answer counts only with a certificate that is trusted, as with curl."""
 
-import subprocess
 import time
 
 import pytest
 
 from tests.support.access import free_port, is_access, run
+from tests.support.certificates import self_signed
 from tests.support.harness import PYTHON, Ended, Place, child
-from tests.support.programs import localhost_needed, needed
+from tests.support.programs import localhost_needed
 
 SERVER = """
 import http.server, ssl, sys
@@ -23,18 +23,7 @@ server.serve_forever()
 
 @pytest.fixture
 def certificate(supervise: Place) -> tuple[str, str]:
-    """Make a self-signed certificate of 127.0.0.1, and return its file and the file of its key."""
-    paths = str(supervise.file("cert.pem")), str(supervise.file("key.pem"))
-    subprocess.run(
-        [
-            needed("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-            "-days", "1", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1",
-            "-out", paths[0], "-keyout", paths[1],
-        ],
-        check=True,
-        capture_output=True,
-    )  # fmt: skip
-    return paths
+    return self_signed(supervise.folder)
 
 
 def access_of(supervise: Place, host: str, *certificate: str, limit: str = "3", **manner: object) -> tuple[str, Ended]:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from supervise.options.argv import read
+from tests.support import check_servers
 from tests.support.harness import Place, Running, wait_until
 from tests.support.programs import missing, needed
 
@@ -98,17 +99,20 @@ def test_cron_mails_of_the_five_lines_what_failed_alone(supervise: Place) -> Non
     path = f"{supervise.program.parent}:{programs}:/usr/bin:/bin"
     names = {"PATH": path, "MAILTO": variables["MAILTO"], "HOME": str(home)}
     jobs = [f"{name}={value}" for name, value in names.items()]
+    secret = supervise.file("backup.ping")
     for when, command in lines:
-        jobs.append(
-            f"{when if when[0] == '@' else '* * * * *'} {command.replace('--start-jitter 30m', '--start-jitter 1s')}"
-        )
-    with cron(supervise, jobs) as (running, mail):
+        changed = command.replace("--start-jitter 30m", "--start-jitter 1s").replace("/etc/backup.ping", str(secret))
+        jobs.append(f"{when if when[0] == '@' else '* * * * *'} {changed}")
+    with check_servers.recording() as server, cron(supervise, jobs) as (running, mail):
+        secret.write_text(f"{server.url}/check\n")
         runs = [supervise.file(f"{name}.runs") for name in ("backup", "fetch-feed", "report", "update")]
         wait_until(lambda: all(run.exists() for run in runs), MINUTES)
         wait_until(lambda: [one for one in mail.iterdir() if one.name[0] != "."])
         daemon = own_children(running.process.pid)[0]
         wait_until(lambda: not own_children(daemon))
         mails = [one for one in mail.iterdir() if one.name[0] != "."]
+    assert server.paths[:2] == ["/check/start", "/check"]
+    assert server.asked[1].body == b"backup prints\nbackup errs\n"
     texts = [one.read_text() for one in mails]
     assert len(texts) == len(runs[2].read_text().split()), texts
     for text in texts:

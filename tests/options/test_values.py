@@ -44,7 +44,8 @@ def read_or_clear_error(option: Option, word: str) -> object:
     except BadValueError as error:
         event("refused")
         text = str(error)
-        assert text.startswith(f"got {word!r}, takes " if word else "got nothing, takes ")
+        got = f"a word of {len(word)} characters that may be a secret" if option.kind == "check" else repr(word)
+        assert text.startswith(f"got {got}, takes " if word else "got nothing, takes ")
         assert text.isprintable()
         return "refused"
 
@@ -132,3 +133,47 @@ def test_the_value_of_every_default_is_that_of_its_word(option):
         assert option.value == values.read(option, option.default)
     else:
         assert option.value == {"flag": False, "evidences": (), "patterns": (), "hooks": ()}.get(option.kind)
+
+
+CHECKS = {
+    "https://hc-ping.com/5bf66975-d4c7-4bf5-bcc8-b8d8a82ea278": True,
+    "http://[::1]:8000/ping/x?create=1": True,
+    "https://user:pass@host/x": True,
+    "5BF66975-D4C7-4BF5-BCC8-B8D8A82EA278": True,
+    "nightly_backup-2": True,
+    "backup?create=1": True,
+    "file:/etc/backup.ping": True,
+    "file:": False,
+    "https://": False,
+    "https://:80/x": False,
+    "https://host:port/x": False,
+    "https://host:0/x": False,
+    "https://host/a b": False,
+    "https://host/\u00e9": False,
+    "ftp://host/x": False,
+    "Backup": False,
+    "backup?create=2": False,
+    "key/backup": False,
+    "": False,
+}
+
+
+@pytest.mark.parametrize(("word", "is_taken"), CHECKS.items())
+def test_a_check_is_a_url_a_uuid_a_slug_or_a_file(word, is_taken):
+    if is_taken:
+        assert values.read(option_names()["--ping"], word) == word
+        return
+    with pytest.raises(BadValueError, match=r"^got (nothing|a word of [0-9]+ characters that may be a secret), takes "):
+        values.read(option_names()["--ping"], word)
+
+
+def test_a_check_can_be_switched_off():
+    assert values.read(option_names()["--ping"], "off") is None
+
+
+@pytest.mark.parametrize(
+    ("word", "is_secret"),
+    [("https://h/x", True), ("5bf66975-d4c7-4bf5-bcc8-b8d8a82ea278", True), ("backup", False), ("file:/x", False)],
+)
+def test_a_check_that_anybody_could_ping_is_a_secret(word, is_secret):
+    assert values.is_secret_check(word) == is_secret

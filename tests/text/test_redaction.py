@@ -104,3 +104,16 @@ def test_the_time_for_long_text_grows_in_proportion() -> None:
         one.text(piece * (1 << 16 // len(piece)))
         one.text(piece * 8000)
     assert time.monotonic() - began < 10
+
+
+def test_output_is_searched_by_patterns_as_well():
+    rules = Redaction([r"pin (\d+)"])
+    rules.hide("hunter22")
+    data = b"pin 1234\n\xff TOKEN=abcd hunter22"
+    assert rules.may_change(data)
+    assert rules.output(data) == b"pin ***\n\xff TOKEN=*** ***"
+
+
+def test_output_without_marks_of_secrets_need_not_be_searched():
+    assert not Redaction().may_change(b"compiled 12 files\n")
+    assert Redaction().may_change(b"PASSWORD")

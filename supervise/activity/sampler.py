@@ -49,6 +49,11 @@ class Sampler:
         io_bytes = self._look_at_io(processes) if "io" in self._kinds else 0
         return Sample(at, cpu, busy, moved, moved_bytes, connections, io_bytes)
 
+    @property
+    def processes(self) -> tuple[tree.Stat, ...]:
+        """Return the processes of the last sample."""
+        return tuple(self._processes.values())
+
     def unmeasured(self) -> tuple[str, ...]:
         """Return what was asked for and cannot be measured here, as sentences for the user; each sentence once.
 

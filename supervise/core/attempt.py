@@ -7,7 +7,7 @@ from math import inf
 from supervise.core.activity_window import SampleHistory
 from supervise.core.deadlines import Deadline, Deadlines
 from supervise.core.events import Activity, Cancel, Event, Process
-from supervise.core.outcome import Cause, Exit, OutcomeName
+from supervise.core.outcome import Cause, Exit, MemoryLack, OutcomeName
 from supervise.core.pause import with_moved_times
 from supervise.core.policy import Policy
 
@@ -87,6 +87,8 @@ class Attempt:
     """--warn-signal was sent, in this attempt or an earlier one."""
     cause: Cause | None = None
     exit: Exit | None = None
+    memory: MemoryLack | None = None
+    """The kill of the kernel's OOM killer by which the command has ended."""
     undelivered: str = ""
     """Why bytes of the output are lost; empty if none are."""
     last_cancel: Cancel | None = None

@@ -6,7 +6,7 @@ All times are seconds since the run began, on the monotonic clock.
 from dataclasses import dataclass
 from typing import Literal
 
-from supervise.core.outcome import Cause, Exit, Outcome, OutcomeName
+from supervise.core.outcome import Cause, Exit, MemoryLack, Outcome, OutcomeName
 from supervise.core.policy import Evidence, Limit, SpawnFailure, Stream
 
 # --- events: what has happened --------------------------------------------------------------------------------------
@@ -135,6 +135,16 @@ class Exited:
 
     exit: Exit
     at: float
+    memory: MemoryLack | None = None
+    """The kill of the kernel's OOM killer by which it has ended; None where there is no evidence of one."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryExceeded:
+    """The tree has reached --memory-max at `at`."""
+
+    lack: MemoryLack
+    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +187,7 @@ class Tick:
 
 Event = (
     Started | SpawnFailed | Output | Ready | ProbeFailed | Alive | Stuck | TimeRequested | Sampled | Answered | Extend
-    | Cancel | Paused | Resumed | Exited | Emptied | Drained | Undelivered | Hold | Tick
+    | Cancel | Paused | Resumed | Exited | MemoryExceeded | Emptied | Drained | Undelivered | Hold | Tick
 )  # fmt: skip
 
 

@@ -11,11 +11,13 @@ from dataclasses import replace
 from enum import IntEnum
 from typing import Self
 
-from supervise.core.outcome import Cause, Exit, Outcome
+from supervise.core.outcome import OUT_OF_MEMORY, Cause, Exit, MemoryLack, Outcome
 from supervise.core.policy import Policy
 
 INT = 2
 """The number of SIGINT, the same on every system (POSIX, `kill -2`)."""
+KILL = 9
+"""The number of SIGKILL, the same on every system (POSIX, `kill -9`)."""
 
 
 class ExitCode(IntEnum):
@@ -53,16 +55,21 @@ class ExitCode(IntEnum):
         return f"{self.value}+N" if self is ExitCode.SIGNALED else str(self.value)
 
 
-def settle(cause: Cause | None, exit: Exit | None, policy: Policy, undelivered: str = "") -> Outcome:
+def settle(
+    cause: Cause | None, exit: Exit | None, policy: Policy, undelivered: str = "", memory: MemoryLack | None = None
+) -> Outcome:
     """Return the outcome of a run: of its cause (None: the command ended by itself) and of the command's own end.
 
     `exit` is None if the command never ran. `undelivered` says why a part of its output is lost, which is an error even
-    if the command has exited with 0.
+    if the command has exited with 0. `memory` is the kill of the kernel's OOM killer by which the command has ended.
     """
     if cause is None:
-        return (
-            Outcome("error", ExitCode.ERROR, exit=exit, reason=undelivered) if undelivered else _own_end(exit, policy)
-        )
+        if undelivered:
+            return Outcome("error", ExitCode.ERROR, exit=exit, reason=undelivered)
+        own = _own_end(exit, policy)
+        # A command that has succeeded, or asks for another try, has got over the loss of a process.
+        is_named = memory is not None and own.name in ("failed", "signaled")
+        return replace(own, reason=OUT_OF_MEMORY, memory=memory) if is_named else own
     if policy.preserve_status and (status := _status(exit)) is not None:
         return replace(_stopped(cause, exit), exit_code=status, die_of=None)
     return _stopped(cause, exit)
@@ -82,6 +89,9 @@ def _stopped(cause: Cause, exit: Exit | None) -> Outcome:
             # The limit is that of the outer run or the CI job, so this is no timeout: with more time the command can go
             # on.
             return Outcome("resumable", ExitCode.TRY_AGAIN, cause, exit, reason=cause.kind)
+        case "out_of_memory":
+            # The same end as by the kernel's OOM killer, so that a caller need not know which of the two it was.
+            return Outcome("signaled", ExitCode.SIGNALED + KILL, cause, exit, reason=OUT_OF_MEMORY, memory=cause.memory)
         case "cancelled":
             signal = cause.signal or 0
             # A shell ends its script or loop if a child has died of INT, but not if the child has exited with 130.

@@ -18,6 +18,7 @@ from supervise.core.events import (
     Emptied,
     Event,
     Exited,
+    MemoryExceeded,
     Output,
     ProbeFailed,
     Ready,
@@ -28,7 +29,8 @@ from supervise.core.events import (
     TakeSample,
     Tick,
 )
-from supervise.core.outcome import Cause, TimeoutKind
+from supervise.core.exit_codes import KILL
+from supervise.core.outcome import OUT_OF_MEMORY, Cause, TimeoutKind
 from supervise.core.policy import Limit
 
 ANSWER_BOUND_SECONDS = 0.050
@@ -172,9 +174,18 @@ def cancel(attempt: Attempt, event: Cancel, now: float) -> list[Action]:
     return shutdown.cancel(attempt, event, now)
 
 
+def memory_exceeded(attempt: Attempt, event: MemoryExceeded, now: float) -> list[Action]:
+    """Kill the tree, which has reached --memory-max; an open question needs no answer any more.
+
+    There is no grace: a tree that takes more memory meanwhile can bring the machine to a halt.
+    """
+    attempt.question = None
+    return shutdown.stop(attempt, Cause(OUT_OF_MEMORY, event.at, memory=event.lack), KILL, now)
+
+
 def exited(attempt: Attempt, event: Exited, now: float) -> list[Action]:
     """Note that the command has ended by itself, which wins over an open question."""
-    attempt.exit = event.exit
+    attempt.exit, attempt.memory = event.exit, event.memory
     if attempt.policy.stragglers == "wait":
         return []
     attempt.question = None

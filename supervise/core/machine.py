@@ -50,8 +50,8 @@ HANDLERS below them says which function handles each event in each phase.
 
 6. The stop
 
-    6.1 The cause is set once: a timeout, a cancellation or a failure to start. A deadline that is due no later than a
-        cancellation is decided before it.
+    6.1 The cause is set once: a timeout, a cancellation, --memory-max or a failure to start. A deadline that is due no
+        later than a cancellation is decided before it.
     6.2 The order is: the signal, the announcement, the grace, KILL until no process of the tree is alive, then the
         rest of the output, for a bounded time.
     6.3 The first cancellation after a timeout is passed on to the tree and changes nothing else. A second
@@ -64,6 +64,8 @@ HANDLERS below them says which function handles each event in each phase.
         up to 50 ms.
     6.5 --dump-signal comes before that snapshot. The command then has one second to write its dump; its end or a
         cancellation cuts that second short.
+    6.6 A tree that has reached --memory-max is killed without a grace, as the kernel's OOM killer does; the outcome
+        and the exit code are those of that kill.
 
 7. A command that ends by itself
 
@@ -72,6 +74,7 @@ HANDLERS below them says which function handles each event in each phase.
     7.2 Output that is in the pipe is delivered however slow its reader is. More output, from a process that still
         holds the pipe, is awaited for the time of --drain.
     7.3 A cancellation during that wait is a cause.
+    7.4 The kernel's OOM killer is named as the reason of an end by its KILL, and of a failure after it.
 
 8. Retries
 
@@ -113,6 +116,7 @@ from supervise.core.events import (
     Exited,
     Extend,
     Hold,
+    MemoryExceeded,
     Output,
     Paused,
     ProbeFailed,
@@ -165,6 +169,7 @@ HANDLERS: dict[type[Event], tuple[Handler, Handler, Handler, Handler, Handler]] 
         limits.cancel_start, limits.cancel, shutdown.cancel_stopping, shutdown.cancel_draining, retry.cancel_backoff,
     ),
     Exited: (ignored, limits.exited, shutdown.exited_stopping, ignored, ignored),
+    MemoryExceeded: (ignored, limits.memory_exceeded, ignored, ignored, ignored),
     Emptied: (ignored, limits.emptied, shutdown.emptied_stopping, shutdown.emptied_draining, ignored),
     Drained: (limits.postpone, limits.drained, shutdown.drained_stopping, shutdown.drained_draining, ignored),
     Undelivered: (

@@ -1,7 +1,7 @@
 """How a run ends: how the command ended, the cause for which supervise has ended the run, and the outcome."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from supervise.core.policy import Limit, SpawnFailure
 
@@ -10,6 +10,9 @@ OutcomeName = Literal[
     "not_executable", "not_found", "cancelled", "busy", "lost",
 ]  # fmt: skip
 
+
+OUT_OF_MEMORY: Final = "out_of_memory"
+"""The reason of an end for lack of memory, and the kind of its cause where supervise has stopped the tree."""
 
 TimeoutKind = Literal["access_timeout", "idle_timeout", "completion_timeout", "outer_deadline", "runner_deadline"]
 """The causes that a limit has."""
@@ -28,10 +31,31 @@ class Exit:
 
 
 @dataclass(frozen=True, slots=True)
+class MemoryLack:
+    """What is known of an end for lack of memory: by the kernel's OOM killer, or by supervise at --memory-max.
+
+    None stands for what is not known.
+    """
+
+    killed_by: Literal["kernel", "supervise"]
+    evidence: Literal["kernel_log", "cgroup", "samples"]
+    """What has shown it: a line of the kernel's log, the counter of a cgroup, or the samples of supervise."""
+    pid: int | None = None
+    """The process that was killed; where supervise has stopped the tree, its largest process."""
+    name: str = ""
+    process_bytes: int | None = None
+    """The resident memory of that process."""
+    tree_bytes: int | None = None
+    """The memory of the whole tree."""
+    limit_bytes: int | None = None
+    """The limit that was reached; None also where the machine had no memory left."""
+
+
+@dataclass(frozen=True, slots=True)
 class Cause:
     """Why supervise has ended a run that had not ended by itself. A cause is set once and never re-worded."""
 
-    kind: TimeoutKind | Literal["cancelled", "spawn_failed"]
+    kind: TimeoutKind | Literal["cancelled", "spawn_failed", "out_of_memory"]
     at: float
     limit: Limit | None = None
     limit_seconds: float | None = None
@@ -46,6 +70,8 @@ class Cause:
     """The command did not exist yet."""
     failure: SpawnFailure | None = None
     reason: str = ""
+    memory: MemoryLack | None = None
+    """What is known of a lack of memory, where that is the cause."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +84,8 @@ class Outcome:
     exit: Exit | None = None
     reason: str | None = None
     die_of: int | None = None
+    memory: MemoryLack | None = None
+    """What is known of the lack of memory, where that is the reason."""
 
     def __post_init__(self) -> None:
         """Store the exit code as a plain number: marshal, which sends a report to other processes, knows no enum."""

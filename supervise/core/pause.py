@@ -9,6 +9,7 @@ from supervise.core.events import (
     Cancel,
     Event,
     Exited,
+    MemoryExceeded,
     Output,
     Ready,
     Sampled,
@@ -84,7 +85,7 @@ def with_moved_times(event: Event, move: "Callable[[float], float]") -> Event:
             return replace(event, first=move(event.first), last=move(event.last))
         case Answered(pending, float(at)):
             return Answered(pending, move(at))
-        case Ready() | Alive() | Stuck() | TimeRequested() | Exited() | Cancel():
+        case Ready() | Alive() | Stuck() | TimeRequested() | Exited() | MemoryExceeded() | Cancel():
             return replace(event, at=move(event.at))
         case Sampled(sample):
             return Sampled(replace(sample, at=move(sample.at)))

@@ -14,7 +14,7 @@ SpawnFailure = Literal["not_found", "not_executable", "error"]
 """Why the command does not exist: its file was not found, could not be executed, or the system had no process for it.
 """
 Evidence = Literal["cpu", "socket", "connection", "output", "io"]
-RetryOn = Literal["access", "idle", "completion", "failed", "signaled", "resumable"]
+RetryOn = Literal["access", "idle", "completion", "failed", "signaled", "resumable", "oom"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

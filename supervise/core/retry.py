@@ -17,7 +17,7 @@ from supervise.core.events import (
     StartAttempt,
     Tick,
 )
-from supervise.core.outcome import Cause, Outcome, OutcomeName
+from supervise.core.outcome import OUT_OF_MEMORY, Cause, Outcome, OutcomeName
 from supervise.core.policy import LIMITS_OF_RUN, Policy, RetryOn
 
 JITTER_SHARE = 0.25
@@ -81,7 +81,9 @@ def why_not(attempt: Attempt, outcome: Outcome, now: float) -> Literal["", "caus
 
 
 def _is_named(policy: Policy, outcome: Outcome) -> bool:
-    """Return whether --retry-on names the outcome, or the exit code of a command that ended by itself."""
+    """Return whether --retry-on names the outcome, its reason, or the exit code of a command that ended by itself."""
+    if outcome.reason == OUT_OF_MEMORY and "oom" in policy.retry_on:
+        return True
     is_own = outcome.cause is None and outcome.exit is not None and outcome.name in ("failed", "resumable")
     code = outcome.exit.code if is_own and outcome.exit else None
     return RETRY_ON_OF_OUTCOME.get(outcome.name) in policy.retry_on or code in policy.retry_codes

@@ -29,10 +29,9 @@ from supervise.core.events import (
     Undelivered,
     Verdict,
 )
+from supervise.core.exit_codes import KILL
 from supervise.core.outcome import Cause
 
-KILL = 9
-"""The number of SIGKILL, the same on every system (POSIX, `kill -9`)."""
 KILL_ANSWER_SECONDS = 10.0
 """Seconds to wait for the end of a tree that was sent KILL (a process may be in an uninterruptible sleep). The process
 that kills reports the survivors before that."""
@@ -126,7 +125,8 @@ def settle(attempt: Attempt) -> list[Action]:
     """End the attempt with its outcome."""
     attempt.phase = Phase.DONE
     attempt.phase_ends_at = inf
-    return [Settle(exit_codes.settle(attempt.cause, attempt.exit, attempt.policy, attempt.undelivered))]
+    outcome = exit_codes.settle(attempt.cause, attempt.exit, attempt.policy, attempt.undelivered, attempt.memory)
+    return [Settle(outcome)]
 
 
 def drain(attempt: Attempt, since: float, now: float) -> list[Action]:

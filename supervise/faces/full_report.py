@@ -21,7 +21,15 @@ from supervise.core.events import (
 from supervise.core.outcome import Outcome
 from supervise.faces import json_fields, report_shape
 from supervise.faces.json_fields import Fields
-from supervise.faces.report_items import CommandMessage, Diagnosis, Moment, ReportItem, Stragglers, Usage
+from supervise.faces.report_items import (
+    CommandMessage,
+    Diagnosis,
+    MemoryLimit,
+    Moment,
+    ReportItem,
+    Stragglers,
+    Usage,
+)
 
 ENTRIES_KEPT = 60
 """Entries of each list that the report keeps: of warnings, of extensions, and of idle stops that were put off."""
@@ -163,6 +171,7 @@ class FullReport:
         self._lists = {name: FirstAndLast() for name in report_shape.LISTS}
         self._stop: Fields | None = None
         self._diagnosis: Fields | None = None
+        self._memory_limit_by: str | None = None
         self._stragglers: list[Fields] = []
         self._straggler_output: str | None = None
         self._survivors: list[Fields] = []
@@ -210,6 +219,8 @@ class FullReport:
             case Stragglers(processes, output):
                 self._stragglers = [json_fields.process(one) for one in processes]
                 self._straggler_output = output or None
+            case MemoryLimit(by):
+                self._memory_limit_by = by
             case CommandMessage("status", text):
                 self._status = json_fields.text(text) or None
             case Outcome():
@@ -248,6 +259,7 @@ class FullReport:
             status=self._status,
             stop=self._stop,
             diagnosis=self._diagnosis,
+            memory_limit_by=self._memory_limit_by,
             lists={name: entries.all() for name, entries in self._lists.items()},
             left_out=left_out if any(left_out.values()) else None,
             attempts=[*self._past, *(one.report(self._number) for one in self._attempts)],
@@ -257,6 +269,7 @@ class FullReport:
                 used.stdout_bytes,
                 used.stderr_bytes,
                 used.both_bytes,
+                used.max_tree_rss_bytes,
             ),
             stragglers=self._stragglers,
             straggler_output=self._straggler_output,

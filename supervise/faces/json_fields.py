@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime
 
 from supervise.core.events import Activity, Extended, Process, ProcessSnapshot, PutOff, Socket, Warned
-from supervise.core.outcome import Cause, Exit, Outcome
+from supervise.core.outcome import Cause, Exit, MemoryLack, Outcome
 from supervise.faces import report_shape
 from supervise.faces.phrases import LATEST_EPOCH_SECONDS
 from supervise.faces.report_items import Diagnosis, LastLine, Moment
@@ -162,7 +162,20 @@ def outcome(value: Outcome) -> Fields:
         limit=cause.limit if cause else None,
         limit_seconds=seconds(cause.limit_seconds) if cause else None,
         reason=_reason(value, cause),
+        out_of_memory=_lack(value.memory) if value.memory else None,
     )
+
+
+def _lack(value: MemoryLack) -> Fields:
+    return {
+        "killed_by": value.killed_by,
+        "evidence": value.evidence,
+        "pid": value.pid,
+        "name": text(value.name) or None,
+        "process_bytes": value.process_bytes,
+        "tree_bytes": value.tree_bytes,
+        "limit_bytes": value.limit_bytes,
+    }
 
 
 def _reason(value: Outcome, cause: Cause | None) -> str | None:

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from supervise.core.events import Activity, Process, ProcessSnapshot, Socket
-from supervise.core.outcome import Cause, Exit, Outcome
+from supervise.core.outcome import Cause, Exit, MemoryLack, Outcome
 from supervise.faces.report_items import LastLine
 from supervise.text.byte_count import size
 from supervise.text.sanitizer import clean
@@ -125,8 +125,24 @@ def cause(one: Cause) -> str:
     return one.kind.replace("_", " ")
 
 
+def memory_lack(one: MemoryLack) -> str:
+    """Return what was killed for lack of memory, its size and the limit.
+
+    `the kernel's OOM killer killed pid 812 python3 (98 MB); the limit is 105 MB`
+    """
+    subject = f"pid {one.pid} {clean(one.name)}".rstrip() if one.pid else "a process"
+    known = f" ({size(one.process_bytes)})" if one.process_bytes else ""
+    limit = f"the limit is {size(one.limit_bytes)}" if one.limit_bytes else "no memory was left"
+    if one.killed_by == "kernel":
+        return f"the kernel's OOM killer killed {subject}{known}; {limit}"
+    whole = f"its processes have {size(one.tree_bytes or 0)} in memory"
+    return f"{whole}, the largest is {subject}{known}; {limit} (--memory-max)"
+
+
 def why(outcome: Outcome) -> str:
     """Return why another attempt follows the outcome."""
+    if outcome.memory:
+        return "out of memory"
     return cause(outcome.cause) if outcome.cause else end(outcome.exit)
 
 

@@ -93,6 +93,13 @@ class Heartbeat:
 
 
 @dataclass(frozen=True, slots=True)
+class MemoryLimit:
+    """What holds --memory-max: a cgroup of the run, or samples."""
+
+    by: Literal["cgroup", "samples"]
+
+
+@dataclass(frozen=True, slots=True)
 class CommandMessage:
     """A message of the command by sd_notify(3)."""
 
@@ -111,7 +118,11 @@ class Usage:
     stderr_bytes: int | None = None
     both_bytes: int | None = None
     """Bytes of the output if stdout and stderr are one stream. With --pty that stream counts as stdout."""
+    max_tree_rss_bytes: int | None = None
+    """The largest sum of the resident memory of all processes that a sample has shown; None where none was taken."""
 
 
-ReportItem = Event | Notice | Outcome | NotRetried | Stragglers | Diagnosis | Trouble | Heartbeat | CommandMessage
+ReportItem = (
+    Event | Notice | Outcome | NotRetried | Stragglers | Diagnosis | Trouble | Heartbeat | MemoryLimit | CommandMessage
+)
 """Any item of a run. A face ignores the items that it does not show."""

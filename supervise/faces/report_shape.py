@@ -34,6 +34,7 @@ def report(
     status: "str | None" = None,
     stop: "Mapping[str, Any] | None" = None,
     diagnosis: "Mapping[str, Any] | None" = None,
+    memory_limit_by: "str | None" = None,
     lists: "Mapping[str, Iterable[Mapping[str, Any]]] | None" = None,
     left_out: "Mapping[str, int] | None" = None,
     stragglers: "Iterable[Mapping[str, Any]]" = (),
@@ -55,6 +56,7 @@ def report(
         "status": status,
         "stop": stop,
         "diagnosis": diagnosis,
+        "memory_limit_by": memory_limit_by,
         **{name: [*(lists or {}).get(name, ())] for name in LISTS},
         **({"left_out": left_out} if left_out else {}),
         "attempts": [*attempts],
@@ -74,6 +76,7 @@ def outcome(
     limit: "str | None" = None,
     limit_seconds: "float | None" = None,
     reason: "str | None" = None,
+    out_of_memory: "Mapping[str, Any] | None" = None,
 ) -> "dict[str, Any]":
     """Return how a run or an attempt ended, and why. With the name alone, nothing more is known of the end."""
     return {
@@ -82,6 +85,7 @@ def outcome(
         "limit": limit,
         "limit_seconds": limit_seconds,
         "reason": reason,
+        "out_of_memory": out_of_memory,
         "exit_code": exit_code,
         "command_exit": command_exit,
     }
@@ -120,11 +124,16 @@ def usage(
     stdout_bytes: "int | None" = None,
     stderr_bytes: "int | None" = None,
     both_bytes: "int | None" = None,
+    max_tree_rss_bytes: "int | None" = None,
 ) -> "dict[str, Any]":
-    """Return the resources that the whole tree has used; None for what is not known."""
+    """Return the resources that the whole tree has used; None for what is not known.
+
+    The largest process alone is a lower bound of what the tree had in memory, and all that a short run knows.
+    """
     return {
         "cpu_seconds": cpu_seconds,
         "max_rss_bytes": max_rss_bytes,
+        "max_tree_rss_bytes": max(max_rss_bytes or 0, max_tree_rss_bytes or 0) or None,
         "stdout_bytes": stdout_bytes,
         "stderr_bytes": stderr_bytes,
         "both_bytes": both_bytes,

@@ -206,7 +206,7 @@ class StderrMessages:
             return "the run has no time left for another attempt"
         if item.why == "output":
             return "the command has printed, and --retry-if-silent is set"
-        word = RETRIED.get(item.outcome.name)
+        word = "oom" if item.outcome.memory else RETRIED.get(item.outcome.name)
         if word is None:
             return f"--retry-on has no word for {item.outcome.name}"
         end = phrases.why(item.outcome) if item.outcome.cause is None else item.outcome.name.replace("_", " ")
@@ -261,6 +261,8 @@ def _verdict(cause: Cause) -> str:
             return f"{phrases.cause(cause)}: {cause.reason or f'no output for {limit}'}"
         case Cause("access_timeout"):
             return f"{phrases.cause(cause)}: not up after {limit}" + (f"; {cause.reason}" if cause.reason else "")
+    if cause.memory:
+        return f"{phrases.cause(cause)}: {phrases.memory_lack(cause.memory)}"
     return phrases.cause(cause)
 
 
@@ -291,7 +293,9 @@ def _diagnosis(item: Diagnosis, moment: Moment) -> list[str]:
 def _final(outcome: Outcome, moment: Moment) -> list[str]:
     """Return the final message of a run in whose end supervise had a part; none for a command that ended by itself."""
     cause = outcome.cause
-    if outcome.name == "signaled":
+    if outcome.memory and cause is None:
+        return [f"out of memory: {phrases.memory_lack(outcome.memory)} (exit {outcome.exit_code})"]
+    if outcome.name == "signaled" and cause is None:
         return [f"the command was {phrases.end(outcome.exit)} (exit {outcome.exit_code})"]
     if outcome.name == "busy" and not outcome.exit_code:
         return []

@@ -48,6 +48,7 @@ def refuse(launched: "Launched", why: str) -> "NoReturn":
             from supervise.launch import ci_fence
 
             ci_fence.lower(launched)
+        launched.child.lift_memory_limit()
         from supervise.launch import refusal
 
         refusal.write_end(launched, why)

@@ -148,6 +148,12 @@ def _start(launched: Launched, on_lost: "OnLost") -> "Start":
 
         # Should the supervisor be killed, the guardian removes the socket.
         first.append((("socket", notify_socket.open_in(launched), launched.info.run_id), ()))
+    if values["memory_max"]:
+        from supervise.process import memory_cgroup
+
+        launched.child.limit_memory(memory_cgroup.create(launched.info.run_id, values["memory_max"]))
+        if launched.child.memory:
+            first.append((("memory", launched.child.memory.folder), ()))
     if not values["no_record"]:
         from supervise.launch import run_record
 

@@ -191,6 +191,7 @@ def end(
     usage = {
         "cpu_seconds": used.get("cpu_seconds"),
         "max_rss_bytes": used.get("max_rss_bytes"),
+        "max_tree_rss_bytes": used.get("max_rss_bytes"),
         "stdout_bytes": counts["stdout"],
         "stderr_bytes": counts["stderr"],
         "both_bytes": counts["both"],

@@ -75,7 +75,8 @@ def _is_cancelled(launched: Launched) -> bool:
 
 def _plain_end(launched: Launched) -> "int | None":
     """Return the command's exit code; None where the command did not end by itself, or there is something to report."""
-    if launched.access.detector or launched.access.notify or not launched.info.is_unreported:
+    is_watched = launched.access.detector or launched.access.notify or launched.info.values["memory_max"]
+    if is_watched or not launched.info.is_unreported:
         return None
     if not all(pump.has_ended and not pump.failure for pump in launched.pumps):
         return None

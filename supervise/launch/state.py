@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from supervise.process.cgroup import CommandCgroup
     from supervise.process.file_worker import FileWorker
     from supervise.process.guardian import Guardian
+    from supervise.process.memory_cgroup import RunCgroup
     from supervise.process.protocol import FromHolder, HolderEnd, RecordMade, SupervisorEnd, Variables
     from supervise.process.stdin import InitialStdin
     from supervise.records.flock import Lock
@@ -220,6 +221,8 @@ class Child:
         """When the command stops being a short one, by CLOCK_MONOTONIC."""
         self.cgroup: CommandCgroup | None = None
         """The cgroup of the command, which kills the command where supervisor and guardian are killed both."""
+        self.memory: RunCgroup | None = None
+        """The memory cgroup of the command with the limit of --memory-max; None where it has none."""
         self.own_holder_trigger = -1
         """A pipe that wakes the holder in the supervisor's own thread; -1 while the guardian holds the command."""
         self._early: set[int] = set()
@@ -333,6 +336,15 @@ class Child:
     def enter(self, cgroup: "CommandCgroup") -> None:
         """Note the cgroup that was made for the command."""
         self.cgroup = cgroup
+
+    def limit_memory(self, memory: "RunCgroup | None") -> None:
+        """Note the memory cgroup that was made for the command."""
+        self.memory = memory
+
+    def lift_memory_limit(self) -> None:
+        """Remove the memory cgroup of the command, and move out of it what outlives the run."""
+        if self.memory:
+            self.memory.clear()
 
     def holder(self) -> int:
         """Return the pid of the process that holds the command."""

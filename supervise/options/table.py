@@ -141,7 +141,7 @@ LIMITS, ACCESS, WARNINGS, EXTENSION, STOPPING, RETRIES, RESULT, LOCK, RECORD, OU
     "Configuration",
 )
 EVIDENCE = ("cpu", "socket", "connection", "output", "io")
-CAUSES = ("access", "idle", "completion", "failed", "signaled", "resumable", "any", "code=")
+CAUSES = ("access", "idle", "completion", "failed", "signaled", "resumable", "oom", "any", "code=")
 """The causes of another attempt; one that ends with `=` takes a value."""
 HOOK_EVENTS = ("started", "access", "warned", "extended", "verdict", "settled", "retrying", "lost")
 """The events that a hook can be for, in the words of the schema of events."""
@@ -179,6 +179,11 @@ OPTIONS = (
         LIMITS, "runner-margin", "", "limit", "off", "DURATION",
         "Stop (75, resumable) this long before the end of the CI job where the job tells its end (GitLab, Buildkite, "
         "or SUPERVISE_DEADLINE), so that the rest of the job has time; 75 at once if no more is left.",
+    ),
+    Option(
+        LIMITS, "memory-max", "", "memory", "off", "SIZE",
+        "Kill the process tree (137, out of memory) if all of it together has more than this in memory. A cgroup holds "
+        "the limit where supervise may make one, samples do elsewhere.",
     ),
     Option(
         ACCESS, "access-on", "", "evidences", "", "SIGN",
@@ -274,7 +279,8 @@ OPTIONS = (
     Option(
         RETRIES, "retry-on", "", "causes", "access,idle,resumable", "CAUSE,...",
         "The outcomes after which the command is run again: a limit (access, idle, completion), failed, signaled, "
-        "resumable (75), an exit code of the command (code=N), or every end that is not a success (any).",
+        "resumable (75), oom (out of memory), an exit code of the command (code=N), or every end that is not a success "
+        "(any).",
         choices=CAUSES,
         value=("access", "idle", "resumable"),
     ),

@@ -175,7 +175,7 @@ def read_causes(option: Option, word: str) -> "tuple[str, ...]":
         name, equals, code = part.partition("=")
         is_code = 1 <= _whole(code) <= 255
         if name + equals not in option.choices or (equals and not is_code):
-            raise _bad(word, "some of access,idle,completion,failed,signaled,resumable,any,code=N, N from 1 to 255")
+            raise _bad(word, "some of access,idle,completion,failed,signaled,resumable,oom,any,code=N, N from 1 to 255")
     return parts
 
 
@@ -273,6 +273,16 @@ def read_room(option: Option, word: str) -> float:
     size = _size(word)
     if size is None:
         raise _bad(word, f"{SIZE_FORMS}; 0 to keep nothing, off or infinity for no limit")
+    return size
+
+
+def read_memory(option: Option, word: str) -> "int | None":
+    """Return the bytes that the tree may have in memory; None for no limit, which 0 is too."""
+    if word in OFF_WORDS or word == "0":
+        return None
+    size = _size(word)
+    if not size:
+        raise _bad(word, f"{SIZE_FORMS}; 0, off or infinity for no limit")
     return size
 
 
@@ -441,6 +451,7 @@ READERS: "dict[str, Callable[[Option, str], object]]" = {
     "name": read_name,
     "size": read_size,
     "room": read_room,
+    "memory": read_memory,
     "profile": read_profile,
     "host": read_host,
     "lock": read_lock,

@@ -25,7 +25,7 @@ import os
 import select
 from time import monotonic, sleep
 
-from supervise.process import tree
+from supervise.process import memory_cgroup, tree
 from supervise.process.spawn import SHELL, named
 
 TYPE_CHECKING = False
@@ -164,6 +164,29 @@ def create(run_id: str) -> CommandCgroup | None:
     if not home or os.getpid() == 1 or not os.access(home, os.W_OK) or _is_limited(home):
         return None
     folder = f"{home}/{NAME_PREFIX}{run_id}"
+    cgroup = _watched(home, folder)
+    if cgroup is None:
+        return None
+    try:
+        # The watcher comes first: should the supervisor be killed in between, the watcher removes the folder.
+        os.mkdir(folder)
+        os.stat(f"{folder}/cgroup.kill")
+    except OSError:
+        cgroup.move_out(0)
+        cgroup.remove()
+        os.close(cgroup.watcher_pipe)
+        return None
+    return cgroup
+
+
+def guard(folder: str) -> CommandCgroup | None:
+    """Start the watcher for the cgroup in which the command is already; None where the watcher cannot be started."""
+    home = _own_folder()
+    return _watched(home, folder) if home and os.getpid() != 1 else None
+
+
+def _watched(home: str, folder: str) -> CommandCgroup | None:
+    """Start the watcher of that cgroup, which need not exist yet; None where that fails."""
     try:
         reader, writer = os.pipe()
     except OSError:
@@ -175,17 +198,7 @@ def create(run_id: str) -> CommandCgroup | None:
         return None
     finally:
         os.close(reader)
-    cgroup = CommandCgroup(home, folder, watcher, writer)
-    try:
-        # The watcher comes first: should the supervisor be killed in between, the watcher removes the folder.
-        os.mkdir(folder)
-        os.stat(f"{folder}/cgroup.kill")
-    except OSError:
-        cgroup.move_out(0)
-        cgroup.remove()
-        os.close(writer)
-        return None
-    return cgroup
+    return CommandCgroup(home, folder, watcher, writer)
 
 
 def move_in(folder: str, spared: set[int], reap: "Callable[[], object]") -> "Iterator[None]":
@@ -251,6 +264,7 @@ def remove_leftovers(run_ids: "Collection[str]") -> None:
         for folder, _, _ in os.walk(os.fsdecode(point)):
             if os.path.basename(folder) in names:
                 _remove(folder)
+    memory_cgroup.remove_leftovers(names)
 
 
 def _remove(folder: str) -> None:

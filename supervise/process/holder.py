@@ -80,6 +80,8 @@ class Holder:
         self.spared: set[int] = set()
         """In a supervisor that is the holder: its children outside of the command's tree, which are the watcher of the
         cgroup, the file workers and the messenger."""
+        self._memory_folder = ""
+        """The memory cgroup in which the command is started (--memory-max); empty where it has none of its own."""
         self._cgroup_moves: Iterator[None] | None = None
         """Moves the rest of the tree into the run's cgroup, some processes at each step."""
         self._stop_signal = 15
@@ -188,6 +190,7 @@ class Holder:
         for pid in self._helpers:
             _kill_group(pid)
         if self.reap():
+            self._remove_memory_cgroup()
             return
         kill = self._load()
         if not self.stopping_since:
@@ -199,6 +202,14 @@ class Holder:
             self._wait(until - monotonic())
         self._signal_unseen(_signal.SIGKILL)
         kill.kill_all(os.getpid(), self._own_group(), self.reap, self._wait, self.spared)
+        self._remove_memory_cgroup()
+
+    def _remove_memory_cgroup(self) -> None:
+        """Remove the memory cgroup of the command: the supervisor is dead, and no process is left in it."""
+        if self._memory_folder:
+            from supervise.process import memory_cgroup
+
+            memory_cgroup.remove(self._memory_folder)
 
     def reap(self) -> bool:
         """Reap all children that have died, and report the command's end; return whether no child is left."""
@@ -256,11 +267,16 @@ class Holder:
                 self._last_line = line, fds[0]
             case ("helper", pid, is_running):
                 (self._helpers.add if is_running else self._helpers.discard)(pid)
+            case ("cgroup", ""):
+                # The command is in its cgroup already, and the message has brought the watcher's pipe.
+                pass
             case ("cgroup", folder):
                 from supervise.process import cgroup
 
                 self._cgroup_moves = cgroup.move_in(folder, self.spared, self.reap)
                 self._move_into_cgroup()
+            case ("memory", folder):
+                self._memory_folder = folder
             case ("spawn", command, variables, terminal):
                 if fds[3:]:
                     self._take_copies(fds[3:])
@@ -359,7 +375,11 @@ class Holder:
             self._leads_group = group is None
             file = find(command[0], paths)
             environ = kept if self._is_mapping else self._exact(variables)
-            self.root = spawn(file, command, environ, stdio, group=group, terminal=terminal, mask=self.mask)
+            home = self._enter_memory_cgroup()
+            try:
+                self.root = spawn(file, command, environ, stdio, group=group, terminal=terminal, mask=self.mask)
+            finally:
+                self._leave_memory_cgroup(home)
         except SpawnError as error:
             self.channel.send(("failed", error.kind, error.reason))
         else:
@@ -370,6 +390,20 @@ class Holder:
             # all three are one descriptor.
             for fd in {*stdio} - {0, 1, 2}:
                 os.close(fd)
+
+    def _enter_memory_cgroup(self) -> str:
+        """Enter the memory cgroup of the command, if it has one; return the folder to go back to."""
+        if not self._memory_folder:
+            return ""
+        from supervise.process import memory_cgroup
+
+        return memory_cgroup.visit(self._memory_folder)
+
+    def _leave_memory_cgroup(self, home: str) -> None:
+        if home:
+            from supervise.process import memory_cgroup
+
+            memory_cgroup.enter(home, os.getpid())
 
     def _exact(self, variables: "Variables") -> "RawEnvironment":
         from supervise.process.raw_environment import RawEnvironment

@@ -19,6 +19,7 @@ rejected: their module takes longer to load than a short run does.
     ("record",)                         Make the record of the run.
                                         Answer: ("recorded", said, state, started, may_hang) + descriptors,
                                         or ("unrecorded", why, said, notice).
+    ("memory", folder)                  Start the command in that memory cgroup, each attempt anew.
     ("spawn", command, variables,       Start the command.  After the standard streams come the read ends of its
         terminal) + descriptors         pipes, from the second attempt on.
                                         Answer: ("started", pid, at) or ("failed", kind, reason).
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
     Stop = tuple[Literal["stop"], int, bool]
     Kill = tuple[Literal["kill"]]
     SignalRoot = tuple[Literal["root"], int]
+    Memory = tuple[Literal["memory"], str]
     AskList = tuple[Literal["list"]]
     AskUsage = tuple[Literal["usage"]]
     Fault = tuple[Literal["fault"], str]
@@ -86,6 +88,7 @@ if TYPE_CHECKING:
         | Helper
         | Unread
         | Cgroup
+        | Memory
         | MakeRecord
         | Spawn
         | Ask

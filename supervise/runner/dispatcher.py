@@ -24,6 +24,7 @@ from supervise.core.events import (
     Exited,
     Hold,
     KillTree,
+    MemoryExceeded,
     Output,
     Paused,
     Process,
@@ -42,10 +43,11 @@ from supervise.core.events import (
     Tick,
     Undelivered,
 )
+from supervise.core.exit_codes import KILL, ExitCode
 from supervise.core.machine import Machine
-from supervise.core.outcome import Exit, Outcome
+from supervise.core.outcome import Exit, MemoryLack, Outcome
 from supervise.core.pause import beat
-from supervise.faces.report_items import ReportItem, Trouble
+from supervise.faces.report_items import MemoryLimit, ReportItem, Trouble
 from supervise.launch.state import Launched
 from supervise.output.pump import Pump
 from supervise.process.protocol import not_known, unknown
@@ -63,6 +65,7 @@ from supervise.text.stderr import reason_of
 if TYPE_CHECKING:
     from supervise.process.inbox import Item
     from supervise.process.protocol import FromHolder
+    from supervise.runner.memory import MemoryWatch
 
 HOLD_SECONDS = 30.0
 """Seconds for which the hooks before an attempt hold it up at most: each has ten, after those of earlier events."""
@@ -96,6 +99,8 @@ class Runner:
         """The bytes of each pump that the machine knows of."""
         self._asked = 0
         """The number of the last question whether the command lives."""
+        self.memory: MemoryWatch | None = None
+        """What watches the memory of the tree; None until the loop runs, or something needs it."""
         self._waiting: deque[Event] = deque()
         """Events that the machine has not handled yet: an action of one event can bring another event."""
         self.take_terminal()
@@ -230,6 +235,8 @@ class Runner:
         # An order of this attempt must not reach the next one, should the guardian die.
         self.stop_orders.close()
         self._observer.forget()
+        if self.memory:
+            self.memory.end_attempt()
         if self.launched.terminals.pty_input:
             self.launched.terminals.pty_input.leave()
         else:
@@ -381,6 +388,10 @@ class Runner:
                 self.root, self.root_since = pid, at - self.launched.info.started
                 self.launched.hear_start(pid)
                 self.dispatch(Started(pid), at - self.launched.info.started)
+                if self.memory:
+                    self.watch_memory(None)
+                elif self.launched.info.values["memory_max"]:
+                    self.watch_memory(self._new_watch())
             case ("failed", kind, reason):
                 self.dispatch(SpawnFailed(kind, reason))
             case ("exited", status, at, has_others):
@@ -388,11 +399,16 @@ class Runner:
                 self._count_output()
                 ended = _exit_of(status)
                 self._signals.hear_before(ended)
+                lack = self._lack_of(ended, at)
                 has_drained = all(pump.has_ended and not pump.failure for pump in self.launched.streams.pumps)
-                if has_drained and not (self._signals.has_cancelled or self.launched.info.values["retries"]):
+                goes_on = lack or self._signals.has_cancelled or self.launched.info.values["retries"]
+                if has_drained and not goes_on:
                     # This is the end of the run: the guardian exits while the supervisor reports it.
                     self.let_guardian_go()
-                self.dispatch(Exited(ended, at - self.launched.info.started))
+                if lack and self.memory and self.memory.limit_by == "cgroup":
+                    # The kernel holds --memory-max, and has killed one process: the rest of the tree goes, too.
+                    self.dispatch(MemoryExceeded(lack, at - self.launched.info.started))
+                self.dispatch(Exited(ended, at - self.launched.info.started, lack))
             case ("empty", survivors):
                 self.is_empty = not survivors
                 self.stop_orders.close()
@@ -408,6 +424,40 @@ class Runner:
                 pass
             case _:
                 raise unknown(message)
+
+    def watch_memory(self, watch: "MemoryWatch | None") -> None:
+        """Have that watch the memory of the attempt that runs now, and of each later one."""
+        self.memory = self.memory or watch
+        if self.memory is None:
+            return
+        self.memory.begin_attempt(self.root)
+        if self.memory.limit_by:
+            self.notices.announce(MemoryLimit(self.memory.limit_by))
+
+    def _new_watch(self) -> "MemoryWatch | None":
+        """Return what watches the memory of the run, loaded before the loop; None where that cannot be loaded."""
+        try:
+            from supervise.runner.memory import MemoryWatch
+        except (OSError, ImportError):
+            # No descriptor is left, or the disk is gone: a kill by the kernel has no name then.
+            return None
+        return MemoryWatch(self.launched)
+
+    def exceed_memory(self, lack: MemoryLack, root: int) -> None:
+        """Stop the tree of the command `root`, which has reached --memory-max; an end that has come before counts."""
+        at = self.now()
+        self.read_messages()
+        if self.root == root:
+            self._count_output()
+            self.dispatch(MemoryExceeded(lack, at))
+
+    def _lack_of(self, ended: Exit, at: float) -> MemoryLack | None:
+        """Return the kill of the kernel's OOM killer by which the command has ended, if there is evidence of one."""
+        may_be = ended.signal == KILL or ended.code == ExitCode.SIGNALED + KILL or (self.memory and ended.code)
+        if self.machine.phase is not Phase.RUNNING or not may_be:
+            return None
+        self.memory = self.memory or self._new_watch()
+        return self.memory.lack_of(self.root, ended, at) if self.memory else None
 
     def hear_item(self, item: "Item") -> None:
         """Handle one item that a thread has posted.

@@ -73,13 +73,14 @@ def finish(runner: Runner) -> Outcome:
     if launched.streams.copier:
         launched.streams.copier.flush()
         runner.hear_threads()
-    notices.finish(_usage(launched) if notices.wants_usage else Usage())
+    notices.finish(_usage(runner) if notices.wants_usage else Usage())
     launched.files.settle(outcome.exit_code)
     runner.end_listeners()
     if launched.child.holder() != os.getpid():
         launched.child.guardian.dismiss()
     if launched.child.cgroup:
         launched.child.cgroup.remove()
+    launched.child.lift_memory_limit()
     launched.files.dismiss_file_workers()
     notices.finish_pings()
     return outcome
@@ -172,11 +173,13 @@ def _show_held(
     return outcome
 
 
-def _usage(launched: Launched) -> Usage:
+def _usage(runner: Runner) -> Usage:
+    launched = runner.launched
     answers = _answers(launched, ("usage",))
     cpu, rss = next((message[1:] for message in answers if message[0] == "used"), (None, None))
     counts = launched.streams.counts()
-    return Usage(cpu, rss, counts["stdout"], counts["stderr"], counts["both"])
+    most = runner.memory.most if runner.memory else None
+    return Usage(cpu, rss, counts["stdout"], counts["stderr"], counts["both"], most)
 
 
 def _answers(launched: Launched, question: "AskList | AskUsage") -> "Iterator[FromHolder]":

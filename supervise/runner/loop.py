@@ -17,6 +17,7 @@ from supervise.process import cgroup
 from supervise.runner.dispatcher import Runner
 from supervise.runner.file_upkeep import MAX_PAUSE_SECONDS, FileUpkeep
 from supervise.runner.listener import Listener
+from supervise.runner.memory import MemoryWatch
 from supervise.runner.requests import Requests, open_control
 from supervise.runner.stop_orders import LOOK_SECONDS
 from supervise.runner.usage import start_recording
@@ -40,6 +41,7 @@ def watch(runner: Runner, end: Callable[[], NoReturn]) -> None:
 
 async def _watch(runner: Runner, end: Callable[[], NoReturn]) -> None:
     launched = runner.launched
+    values = launched.info.values
     # trio's clock is the monotonic clock with a random offset.
     offset = trio.current_time() - monotonic() + launched.info.started
     async with trio.open_nursery() as nursery:
@@ -54,10 +56,12 @@ async def _watch(runner: Runner, end: Callable[[], NoReturn]) -> None:
             nursery.start_soon(_serve, control, runner)
         nursery.start_soon(upkeep.run)
         nursery.start_soon(alarm.run)
+        runner.watch_memory(MemoryWatch(launched))
         start_recording(runner)
+        if values["memory_max"] and runner.memory:
+            nursery.start_soon(_hold_memory_limit, runner, runner.memory)
         if launched.streams.overlay and runner.notices.live:
             nursery.start_soon(_draw, runner, launched.streams.overlay, runner.notices.live)
-        values = launched.info.values
         # With --quiet nothing but errors and the final message is said, and a detached run has nobody to say it to.
         if values["heartbeat"] and not (values["quiet"] or launched.info.is_detached):
             nursery.start_soon(_beat, runner, values["heartbeat"])
@@ -196,17 +200,34 @@ async def _beat(runner: Runner, every: float) -> None:
         runner.notices.announce(Trouble(f"there is no heartbeat any more: {type(error).__name__}: {error}"))
 
 
+async def _hold_memory_limit(runner: Runner, watch: MemoryWatch) -> None:
+    """Look at the memory of the tree again and again, and stop a tree that has reached --memory-max."""
+    while True:
+        root = runner.root
+        try:
+            lack, seconds = await trio.to_thread.run_sync(watch.look, abandon_on_cancel=True)
+        except RuntimeError:
+            # The system gives no more threads, for a bomb of processes perhaps, which the limit has to stop.
+            lack, seconds = watch.look()
+        if lack and root:
+            runner.exceed_memory(lack, root)
+        await trio.sleep(seconds)
+
+
 async def _create_cgroup(runner: Runner) -> None:
     """Create the command's cgroup; wait before for that of an outer run, for OUTER_CGROUP_SECONDS at most."""
     until = monotonic() + cgroup.OUTER_CGROUP_SECONDS
     while cgroup.is_outer_cgroup_due() and monotonic() < until:
         await trio.sleep(OUTER_CGROUP_POLL_SECONDS)
     launched = runner.launched
+    memory = launched.child.memory
     if launched.child.holder() == launched.child.guardian.pid:
-        created = cgroup.create(launched.info.run_id)
+        # A process is in one cgroup of version 2 alone, and with a limit by one the command is in that already.
+        guarded = memory.folder if memory and memory.version == 2 else ""
+        created = cgroup.guard(guarded) if guarded else cgroup.create(launched.info.run_id)
         if created:
             launched.child.enter(created)
-            launched.child.channel.send(("cgroup", created.folder), (created.watcher_pipe,))
+            launched.child.channel.send(("cgroup", "" if guarded else created.folder), (created.watcher_pipe,))
             launched.child.guardian.wake()
 
 

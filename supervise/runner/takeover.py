@@ -34,8 +34,11 @@ def take_over(launched: Launched, root: int) -> None:
     holder = Holder(theirs, wake, os.getpgrp() if launched.child.guardian.has_terminal else None)
     holder.mask = launched.child.guardian.mask
     holder.spared = own_children(launched)
-    if launched.child.cgroup:
+    memory = launched.child.memory
+    if launched.child.cgroup and launched.child.cgroup.folder != (memory.folder if memory else ""):
         # The supervisor starts what is started from now on, and has to be in the cgroup itself.
         launched.child.channel.send(("cgroup", launched.child.cgroup.folder))
+    if memory:
+        launched.child.channel.send(("memory", memory.folder))
     holder.take_over(root)
     _thread.start_new_thread(holder.serve, ())

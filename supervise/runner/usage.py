@@ -1,4 +1,4 @@
-"""The CPU time and the output of a long run, recorded from time to time: `supervise show` draws its curves from them.
+"""The CPU time, the memory and the output of a long run from time to time: `supervise show` draws curves from them.
 
 A thread samples them, so that a sample delays no deadline: for three thousand processes it takes 50 ms and more, in
 which other threads run whenever /proc is read.
@@ -24,7 +24,7 @@ def start_recording(runner: Runner) -> None:
     Each sample is a line: seconds of the run, CPU seconds, and the bytes on stdout, stderr and both.
     """
     record = runner.launched.files.record
-    if record is None:
+    if record is None and not runner.notices.wants_usage:
         return
     try:
         _thread.start_new_thread(_record, (runner, record))
@@ -33,21 +33,24 @@ def start_recording(runner: Runner) -> None:
         pass
 
 
-def _record(runner: Runner, record: Record) -> None:
+def _record(runner: Runner, record: Record | None) -> None:
     try:
         sampler = Sampler(runner.holder(), kinds=frozenset({"cpu"}), now=runner.now)
         sleep(MIN_PAUSE_SECONDS)
-        messenger = Messenger(record.samples())
+        messenger = Messenger(record.samples()) if record else None
     except (OSError, ImportError):
         # No descriptor is left, or the disk is gone: the command goes on, and the record has no curves.
         return
     while True:
         sampler.holder_pid = runner.holder()
         cpu = sampler.sample().cpu
+        if runner.memory:
+            runner.memory.note_sample(sampler.processes)
         counts = {pump.stream: pump.count for pump in runner.launched.streams.pumps}
         out, err, both = (counts.get(stream, 0) for stream in ("stdout", "stderr", "both"))
         t = monotonic() - runner.launched.info.started
         runner.usage_samples.append((t, cpu))
-        # The messenger writes in a thread of its own: a disk that is slow or full must not delay the next sample.
-        messenger.say(f"{t:.3f} {cpu:.3f} {out} {err} {both}\n".encode())
+        if messenger:
+            # The messenger writes in a thread of its own: a disk that is slow or full must not delay the next sample.
+            messenger.say(f"{t:.3f} {cpu:.3f} {out} {err} {both}\n".encode())
         sleep(max(MIN_PAUSE_SECONDS, runner.now() / SAMPLES_PER_AGE))

@@ -19,6 +19,7 @@ from supervise.core.events import (
     Exited,
     Extend,
     Hold,
+    MemoryExceeded,
     Output,
     Paused,
     ProbeFailed,
@@ -39,7 +40,7 @@ from supervise.core.events import (
     Verdict,
 )
 from supervise.core.machine import HANDLERS, PHASES, Machine
-from supervise.core.outcome import Exit
+from supervise.core.outcome import Exit, MemoryLack
 from supervise.core.policy import Policy
 
 EVENTS: tuple[Event, ...] = (
@@ -59,6 +60,7 @@ EVENTS: tuple[Event, ...] = (
     Extend(1.0),
     Cancel(15, 1.0),
     Cancel(9, 1.0),
+    MemoryExceeded(MemoryLack("supervise", "samples"), 1.0),
     Paused(),
     Resumed(),
     Exited(Exit(0), 1.0),

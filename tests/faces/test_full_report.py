@@ -182,12 +182,14 @@ def test_the_whole_report_of_an_eventful_run() -> None:
         "limit": "completion",
         "limit_seconds": 60.0,
         "reason": None,
+        "out_of_memory": None,
         "exit_code": 124,
         "command_exit": command_exit,
         "access": access,
         "status": None,
         "stop": ORDER,
         "diagnosis": {"at": "2026-11-22T13:07:07.000Z", **HANGING_FIELDS},
+        "memory_limit_by": None,
         "warnings": [
             {
                 "at": "2026-11-22T13:07:02.000Z",
@@ -244,6 +246,7 @@ def test_the_whole_report_of_an_eventful_run() -> None:
         "usage": {
             "cpu_seconds": 1.235,
             "max_rss_bytes": 50_000_000,
+            "max_tree_rss_bytes": 50_000_000,
             "stdout_bytes": 10,
             "stderr_bytes": 0,
             "both_bytes": None,
@@ -330,7 +333,7 @@ def test_a_run_lost_in_its_second_attempt() -> None:
 def test_unknown_usage_is_null() -> None:
     made = report(STARTED, usage=None)
     assert made["usage"] == dict.fromkeys(
-        ("cpu_seconds", "max_rss_bytes", "stdout_bytes", "stderr_bytes", "both_bytes")
+        ("cpu_seconds", "max_rss_bytes", "max_tree_rss_bytes", "stdout_bytes", "stderr_bytes", "both_bytes")
     )
 
 

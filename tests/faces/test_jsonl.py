@@ -150,6 +150,7 @@ EVENTS: list[tuple[ReportItem, dict[str, Any]]] = [
             "limit": "idle",
             "limit_seconds": 600.0,
             "reason": None,
+            "out_of_memory": None,
             "exit_code": 123,
             "command_exit": {"code": 0, "signal": None, "core": False},
         },

@@ -10,7 +10,7 @@ from supervise.core.events import Access, Event, Exited, Started
 from supervise.core.exit_codes import settle
 from supervise.core.outcome import Exit
 from supervise.core.policy import Policy
-from supervise.faces import jsonl
+from supervise.faces import jsonl, report_shape
 from supervise.faces.full_report import FullReport
 from supervise.faces.report_items import Moment, ReportItem, Usage
 from supervise.options import serializer
@@ -62,7 +62,7 @@ def test_the_report_and_the_events_equal_those_of_the_faces(
         full_report.note(item, moment)
         lines.append(jsonl.line(item, moment, FACTS["run_id"]))
     assert brief.events(settled).splitlines() == lines
-    usage = {"cpu_seconds": 0.001, "max_rss_bytes": 5, "stdout_bytes": 3, "stderr_bytes": 0, "both_bytes": 0}
+    usage = report_shape.usage(0.001, 5, 3, 0, 0)
     whole = full_report.report(Moment(settled, STARTED_AT + settled), Usage(0.001, 5, 3, 0, 0))
     assert json.loads(serializer.json(brief.report(settled, usage))) == whole
     assert list(brief.report(settled, usage)) == list(whole)

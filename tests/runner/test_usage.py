@@ -33,7 +33,7 @@ def test_a_look_that_takes_long_delays_nothing(tmp_path: Path, monkeypatch: pyte
     launched = SimpleNamespace(
         files=SimpleNamespace(record=record), streams=SimpleNamespace(pumps=pumps), info=SimpleNamespace(started=0.0)
     )
-    runner: Any = SimpleNamespace(launched=launched, holder=holder, now=lambda: 0.0, usage_samples=[])
+    runner: Any = SimpleNamespace(launched=launched, holder=holder, now=lambda: 0.0, usage_samples=[], memory=None)
     usage.start_recording(runner)
     samples = Path(record.folder) / SAMPLES_FILE
     assert not samples.exists()

@@ -89,6 +89,8 @@ REASON = "supervisor died"
 
 def main() -> None:
     """Tell of the events of one run; descriptor 0 is the channel."""
+    # The caller may have left a pipe or a lock open for its children, and waits for its end.
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     system.become_subreaper()
     system.prctl(system.PR_SET_NAME, NAME)
     # A hook can stop its parent: a stopped messenger would stay for ever.

@@ -218,6 +218,19 @@ def test_a_run_that_is_run_again_has_the_hooks_that_were_kept(
     assert [event["event"] for event in told(supervise)] == ["started", "lost", *again]
 
 
+def test_hooks_hold_none_of_the_callers_descriptors(supervise: Place) -> None:
+    """A caller that waits for a pipe or a lock need not wait for a hook that hangs."""
+    script = """
+        exec 9>lock; flock 9
+        echo "$(supervise run --hook "settled=ls /proc/self/fd > fds; sleep 1; touch done" -- true 3>&1 4<lock 2>&1)"
+        exec 9>&-; flock -n lock test ! -e done
+    """
+    assert supervise.shell(script).code == 0
+    wait_until(lambda: supervise.file("done").exists() and not supervise.alive())
+    # The fourth is the folder that ls reads.
+    assert supervise.file("fds").read_text().split() == ["0", "1", "2", "3"]
+
+
 def test_hooks_from_the_environment(supervise: Place) -> None:
     """A hook is told of neither the option nor the run's id: a supervise in a hook has no hooks, and is no orphan."""
     script = 'echo "$SUPERVISE_HOOK|$SUPERVISE_RUN_ID|$SUPERVISE_DEADLINE|$HOME" > seen'

@@ -77,5 +77,6 @@ def time(epoch: float) -> str:
     """Return `2026-11-22T13:07:00.123Z` for epoch seconds (RFC 3339)."""
     from time import gmtime, strftime
 
-    milliseconds = int(round(epoch * 1e6) // 1000)
+    # The fraction apart: so many microseconds as a whole would have lost digits.
+    milliseconds = int(epoch) * 1000 + round((epoch - int(epoch)) * 1e6) // 1000
     return f"{strftime('%Y-%m-%dT%H:%M:%S', gmtime(milliseconds // 1000))}.{milliseconds % 1000:03}Z"

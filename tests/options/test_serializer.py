@@ -4,7 +4,7 @@ import json
 import tomllib
 from signal import Signals
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from supervise.core.exit_codes import ExitCode
@@ -43,5 +43,6 @@ def test_a_byte_that_is_not_utf_8_is_marked(data: bytes) -> None:
 
 
 @given(st.floats(0, 4e9))
+@example(2251799814.3709993)
 def test_time(epoch: float) -> None:
     assert serializer.time(epoch) == json_fields.time(epoch)

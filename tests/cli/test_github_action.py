@@ -64,9 +64,15 @@ def test_the_action_installs_supervise_and_runs_a_command(supervise: Place) -> N
     )
     assert re.fullmatch(r"\d+\.\d+", action.outputs["duration"])
     assert "### supervise" in action.summary
+    action = Action(FOLDER, supervise, {"command": "supervise left; type -P supervise python3"}, {})
     again = action.finish("install", action.start("install"))
     # A second use of the action in a job installs nothing.
     assert (again.returncode, again.stdout) == (0, b"")
+    code, out = run(action)
+    left, program, python = out.splitlines()
+    assert (code, left) == (0, "infinity infinity")
+    assert Path(program).parent.name == "path"
+    assert Path(python).parent != Path(program).parent, "the Python of the job stays"
 
 
 def test_a_package_without_the_program_is_refused(supervise: Place) -> None:
@@ -80,6 +86,10 @@ def test_the_command_fails_at_its_first_error(supervise: Place) -> None:
     action = action_of(supervise, command="false | true\necho no")
     assert run(action) == (1, "")
     assert action.outputs["outcome"] == "failed"
+
+
+def test_a_command_that_looks_like_an_option(supervise: Place) -> None:
+    assert run(action_of(supervise, command="--version"))[0] == 127
 
 
 def test_a_limit_ends_the_step(supervise: Place) -> None:

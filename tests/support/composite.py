@@ -46,10 +46,13 @@ class Action:
         script.write_text(found["run"])
         temporary = self._file("runner-temp")
         temporary.mkdir(exist_ok=True)
-        files = {"GITHUB_OUTPUT": f"output-{step}", "GITHUB_STEP_SUMMARY": f"summary-{step}"}
+        files = {"GITHUB_OUTPUT": f"output-{step}", "GITHUB_STEP_SUMMARY": f"summary-{step}", "GITHUB_PATH": "path"}
         for name in files.values():
             self._file(name).touch()
+        # Of the folders that earlier steps have added, the last stands first.
+        added = self._file("path").read_text().splitlines()
         env = {
+            "PATH": ":".join([*reversed(added), self._place.environ["PATH"]]),
             **self._contexts["env"],
             **{name: self._filled(text) for name, text in found.get("env", {}).items()},
             **{name: str(self._file(file)) for name, file in files.items()},

@@ -51,8 +51,6 @@ class Client:
         """The cancel scope of all tasks for this client."""
         self.has_asked = False
         """Whether the client has sent a whole request.  Such a client may then wait silently for the end of the run."""
-        self.on_leave: Callable[[], None] = _nothing
-        """Called when the client has left or was dropped."""
 
     def answer(self, fields: Fields) -> None:
         """Send the answer to the client's request; called exactly once for each request."""
@@ -193,10 +191,17 @@ class Client:
 class ControlServer:
     """The server at the control socket of one run."""
 
-    def __init__(self, listener: sockets.Listener, handle: Callable[[Fields, Client], None]) -> None:
+    def __init__(
+        self,
+        listener: sockets.Listener,
+        handle: Callable[[Fields, Client], None],
+        on_leave: Callable[[Client], None],
+    ) -> None:
+        """Make the server; `handle` gets each request, and `on_leave` each client that has left or was dropped."""
         self.listener = listener
         self._socket = socket.socket(fileno=listener.socket.detach())
         self._handle = handle
+        self._on_leave = on_leave
         self._clients: dict[Client, None] = {}
         """The connected clients, in the order of their connection."""
 
@@ -252,7 +257,7 @@ class ControlServer:
     async def _serve(self, client: Client) -> None:
         await client.serve(self._handle)
         self._clients.pop(client, None)
-        client.on_leave()
+        self._on_leave(client)
 
     def finish(self, fields: Fields) -> None:
         """Send the last event to all clients; their connections end with this process."""
@@ -268,10 +273,6 @@ def _refuse(one: socket.socket) -> None:
             one.send(json.dumps({"ok": False, "why": why}).encode() + b"\n")
         except OSError:
             pass
-
-
-def _nothing() -> None:
-    """Do nothing: the default of `Client.on_leave`."""
 
 
 def _request(line: bytes) -> Fields | None:

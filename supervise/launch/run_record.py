@@ -162,13 +162,14 @@ def copier(
     log: "Sink | None",
     tail: "Sink | None",
     on_failure: "Callable[[str, str], None]",
+    on_written: "Callable[[], None]",
 ) -> "Copier":
     """Return what copies the output into the record, up to `most` bytes, into the log, and to the keeper of its end."""
     from supervise.output.tee import Copier
 
     sinks: list[Sink] = [record.writer(most)] if record else []
     sinks += filter(None, (log, tail))
-    return Copier(sinks, LOG_DELAY_SECONDS if log else RECORD_DELAY_SECONDS, on_failure)
+    return Copier(sinks, LOG_DELAY_SECONDS if log else RECORD_DELAY_SECONDS, on_failure, on_written)
 
 
 def close(record: store.Record, report: "Mapping[str, object]") -> None:

@@ -56,12 +56,21 @@ ROOM_POLL_SECONDS = 0.0001
 class Copier:
     """Copies both streams to the sinks. Pumps put bytes in; one thread takes them out."""
 
-    def __init__(self, sinks: "list[Sink]", wait_seconds: float, on_failure: "Callable[[str, str], None]") -> None:
+    def __init__(
+        self,
+        sinks: "list[Sink]",
+        wait_seconds: float,
+        on_failure: "Callable[[str, str], None]",
+        on_written: "Callable[[], None]",
+    ) -> None:
         """Make the copier of these sinks.
 
         `wait_seconds` is how long a pump waits for room. `on_failure` is called once for a sink that fails, with the
-        name of the sink and the reason.
+        name of the sink and the reason. `on_written` is called in the copier's thread after a piece was written, if
+        `report_next` has asked for that.
         """
+        self.written = 0
+        """Pieces that were written so far; the copier's thread counts."""
         self.has_failed = False
         """A sink has failed."""
         self.is_gone = False
@@ -69,6 +78,9 @@ class Copier:
         self._sinks = sinks
         self._wait_seconds = wait_seconds
         self._on_failure = on_failure
+        self._on_written = on_written
+        self._is_awaited = False
+        """`on_written` is called after the next piece."""
         self._waiting: deque[tuple[str, float, bytes | int, tuple[int, int] | None]] = deque()
         """Stream, time, and the bytes; or the number of bytes in the given pipe; or, without a pipe, the number that is
         left out."""
@@ -82,8 +94,6 @@ class Copier:
         """A pipe exists, or may be made."""
         self._empty: list[tuple[int, int]] = []
         """The pipes in which no bytes wait."""
-        self.on_written: Callable[[], None] | None = None
-        """Called in the copier's thread after each piece was written."""
         self._guard = _thread.allocate_lock()
         self._wake = _thread.allocate_lock()
         self._wake.acquire()
@@ -115,6 +125,10 @@ class Copier:
             return 0
         self._post(stream, done, pipe)
         return done
+
+    def report_next(self, *, is_awaited: bool) -> None:
+        """Call `on_written` after the next piece, once; or call it no more."""
+        self._is_awaited = is_awaited
 
     def flush(self) -> bool:
         """Wait for all bytes to be written and all sinks to settle; return False where that takes too long."""
@@ -203,8 +217,10 @@ class Copier:
                     else:
                         self._each("take", stream, at, pipe[0], what)
                     self._empty.append(pipe)
-                if self.on_written:
-                    self.on_written()
+                self.written += 1
+                if self._is_awaited:
+                    self._is_awaited = False
+                    self._on_written()
             with self._guard:
                 if not self._sinks:
                     self._give_up()

@@ -164,8 +164,14 @@ def _copier_of(launched: Launched, style: "Style | None") -> "Copier | None":
 
         log = MarkedSink(log, style)
     tail = launched.streams.keep_tail(TAIL_BYTES) if is_pinged else None
+    inbox = launched.streams.inbox
     return run_record.copier(
-        record, most, log, tail, lambda name, why: launched.streams.inbox.post(("copy failed", name, why))
+        record,
+        most,
+        log,
+        tail,
+        on_failure=lambda name, why: inbox.post(("copy failed", name, why)),
+        on_written=lambda: inbox.post(("copied",)),
     )
 
 

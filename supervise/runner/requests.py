@@ -38,13 +38,9 @@ class OutputFollowers:
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
-        self._copied = 0
-        """How often the record was written to; the thread that writes it counts."""
         self._known: dict[Client, int] = {}
-        """The count at the last answer, by client."""
+        """How often the record had been written to at the last answer, by client."""
         self._waiting: list[Client] = []
-        self._is_awaited = False
-        """The thread that writes the record posts at the next write."""
 
     @property
     def has_output(self) -> bool:
@@ -54,33 +50,28 @@ class OutputFollowers:
 
     def wait(self, client: Client) -> None:
         """Answer the client as soon as the record has more than at the client's last answer."""
-        copy = self._runner.launched.streams.copier
-        if not self.has_output or copy is None:
+        if not self.has_output:
             client.answer(_refusal("there is no record of its output"))
             return
-        copy.on_written = self._written
         self._waiting.append(client)
-        client.on_leave = lambda: self._forget(client)
         self.answer_waiting()
 
     def answer_waiting(self) -> None:
         """Answer all clients for which the record has more."""
+        copier = self._runner.launched.streams.copier
+        if copier is None:
+            return
         # This comes before the count is read: a write after that is then posted.
-        self._is_awaited = True
-        count = self._copied
+        copier.report_next(is_awaited=True)
+        count = copier.written
         for client in [one for one in self._waiting if self._known.get(one) != count]:
             self._waiting.remove(client)
             self._known[client] = count
             client.answer({"ok": True})
-        self._is_awaited = bool(self._waiting)
+        copier.report_next(is_awaited=bool(self._waiting))
 
-    def _written(self) -> None:
-        self._copied += 1
-        if self._is_awaited:
-            self._is_awaited = False
-            self._runner.launched.streams.inbox.post(("copied",))
-
-    def _forget(self, client: Client) -> None:
+    def forget(self, client: Client) -> None:
+        """Forget the client: it has left."""
         self._known.pop(client, None)
         if client in self._waiting:
             self._waiting.remove(client)
@@ -118,6 +109,14 @@ class Requests(Listener):
     def on_copy(self) -> None:
         """Answer the clients that wait for more output."""
         self._followers.answer_waiting()
+
+    def on_leave(self, client: Client) -> None:
+        """Forget the client, which has left or was dropped."""
+        self._followers.forget(client)
+        pty_input = self._runner.launched.terminals.pty_input
+        if pty_input:
+            # The terminal gets the size of the supervisor's own again.
+            pty_input.forget_size(client)
 
     def handle(self, request: Fields, client: Client) -> None:
         """Answer the request, now or when the machine has decided."""
@@ -192,8 +191,6 @@ class Requests(Listener):
         pty_input = self._runner.launched.terminals.pty_input
         if pty_input is None or not (0 < rows <= MAX_WINDOW_SIZE and 0 < columns <= MAX_WINDOW_SIZE):
             return _refusal("there is no such size")
-        # When the client with this window has left, the terminal gets the size of the supervisor's own again.
-        client.on_leave = lambda: pty_input.forget_size(client)
         # Where there is no terminal just now, between two attempts, the size is kept for the next one.
         return {"ok": True} if pty_input.set_size(client, rows, columns) else _refusal("its terminal is closed")
 
@@ -239,7 +236,7 @@ def open_control(runner: Runner, requests: Requests) -> ControlServer | None:
         child.channel.send(("socket", folder, run_id))
 
     try:
-        return ControlServer(sockets.listen(run_id, announce), requests.handle)
+        return ControlServer(sockets.listen(run_id, announce), requests.handle, requests.on_leave)
     except OSError as error:
         why = reason_of(error, with_path=True)
     runner.notices.announce(Trouble(f"no control socket, so this run cannot be steered: {why}"))

@@ -157,8 +157,8 @@ class PtyInput:
 
     def forget_size(self, client: object) -> None:
         """Forget the size of that client's window: the client has left."""
-        self._attached.pop(client, None)
-        self.copy_size()
+        if self._attached.pop(client, None) is not None:
+            self.copy_size()
 
     def type(self, keys: bytes) -> int:
         """Write a client's keys to the command's terminal; return how many it takes now, -1 where it takes none."""

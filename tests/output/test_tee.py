@@ -48,7 +48,7 @@ class Sink:
 
 def copy_to(*sinks: Sink, wait_seconds: float = 0.05) -> tuple[Copier, list[tuple[str, str]]]:
     failures: list[tuple[str, str]] = []
-    return Copier(list(sinks), wait_seconds, lambda name, why: failures.append((name, why))), failures
+    return Copier(list(sinks), wait_seconds, lambda name, why: failures.append((name, why)), lambda: None), failures
 
 
 def put(copy: Copier, data: bytes) -> None:

@@ -28,7 +28,7 @@ _supervise()
                     option=-$word
                 fi
                 at=$((at + 1))
-                if [[ $option == @(-a|--access-timeout|-t|--timeout|--completion-timeout|-i|--idle-timeout|--idle-on|--idle-grace|--runner-margin|--memory-max|--access-on|--warn-at|--warn-signal|-x|--max-extension|--extend-by|--extend-on|--activity-window|--cpu-threshold|-s|--signal|-k|--kill-after|--stragglers|--drain|--diagnose|--dump-signal|--retries|--retry-on|--retry-delay|--retry-delay-max|--retry-output|--total-timeout|--success-codes|--report|--events|--metrics|--junit|--hook|--ping|--ping-body|--ping-wait|--lock|--lock-mode|--lock-wait|--if-busy|--slots|--start-jitter|--name|--log|--log-max|--records-age|--records-number|--records-max|--on-interrupt|--max-recoveries|--keep-env|--redact|--streams|--prefix|--heartbeat|--ci|--config|--profile) ]]; then
+                if [[ $option == @(-a|--access-timeout|-t|--timeout|--completion-timeout|-i|--idle-timeout|--idle-on|--idle-grace|--runner-margin|--memory-max|--access-on|--warn-at|--warn-signal|-x|--max-extension|--extend-by|--extend-on|--activity-window|--cpu-threshold|-s|--signal|-k|--kill-after|--stragglers|--drain|--diagnose|--dump-signal|--retries|--retry-on|--retry-delay|--retry-delay-max|--retry-output|--total-timeout|--on-timeout|--success-codes|--report|--events|--metrics|--junit|--hook|--ping|--ping-body|--ping-wait|--lock|--lock-mode|--lock-wait|--if-busy|--slots|--start-jitter|--name|--log|--log-max|--records-age|--records-number|--records-max|--on-interrupt|--max-recoveries|--keep-env|--redact|--streams|--prefix|--heartbeat|--ci|--config|--profile) ]]; then
                     # If = breaks words (COMP_WORDBREAKS), --name=value is three words.
                     [[ ${COMP_WORDS[at]} == = ]] && (( at < COMP_CWORD )) && at=$((at + 1))
                     if (( at >= COMP_CWORD )); then
@@ -44,7 +44,7 @@ _supervise()
         esac
     done
     if [[ $cur == -* ]]; then
-        _supervise_words '-a --access-timeout -t --timeout --completion-timeout -i --idle-timeout --idle-on --idle-grace --runner-margin --memory-max --access-on --notify --warn-at --warn-signal -x --max-extension --extend-by --extend-on --activity-window --cpu-threshold -s --signal -k --kill-after --with-parent --stop-on-eof --stragglers --drain --diagnose --dump-signal --retries --retry-on --retry-delay --retry-delay-max --retry-if-silent --retry-output --total-timeout -p --preserve-status --success-codes --report --events --metrics --junit --hook --ping --ping-body --ping-wait --lock --lock-mode --lock-wait --if-busy --slots --start-jitter --name --log --log-max --no-record --records-age --records-number --records-max --on-interrupt --max-recoveries --keep-env --redact --keep-secrets --pty --streams --timestamps --prefix -d --detach --live --heartbeat --quiet-unless-failed --ci --ci-fence -q --quiet -v --verbose --config --profile --help --version'
+        _supervise_words '-a --access-timeout -t --timeout --completion-timeout -i --idle-timeout --idle-on --idle-grace --runner-margin --memory-max --access-on --notify --warn-at --warn-signal -x --max-extension --extend-by --extend-on --activity-window --cpu-threshold -s --signal -k --kill-after --with-parent --stop-on-eof --stragglers --drain --diagnose --dump-signal --retries --retry-on --retry-delay --retry-delay-max --retry-if-silent --retry-output --total-timeout -p --preserve-status --on-timeout --success-codes --report --events --metrics --junit --hook --ping --ping-body --ping-wait --lock --lock-mode --lock-wait --if-busy --slots --start-jitter --name --log --log-max --no-record --records-age --records-number --records-max --on-interrupt --max-recoveries --keep-env --redact --keep-secrets --pty --streams --timestamps --prefix -d --detach --live --heartbeat --quiet-unless-failed --ci --ci-fence -q --quiet -v --verbose --config --profile --help --version'
     elif [[ $form == run ]]; then
         _supervise_command "$COMP_CWORD"
     elif (( COMP_CWORD == 1 )); then
@@ -114,6 +114,7 @@ _supervise_value()
         --diagnose) _supervise_words 'on off' ;;
         --dump-signal) _supervise_words 'TERM INT HUP QUIT KILL USR1 USR2 ABRT ALRM CONT STOP TSTP WINCH' ;;
         --retry-output) _supervise_words 'all last' ;;
+        --on-timeout) _supervise_words 'fail pass' ;;
         --ping-body) _supervise_words 'on off' ;;
         --if-busy) _supervise_words 'fail skip wait replace' ;;
         --on-interrupt) _supervise_words 'nothing rerun' ;;

@@ -15,7 +15,7 @@ function __supervise_rest --description 'Print the words of COMMAND up to the cu
                 set -q words[2]; and string escape -- $words[2..]
                 commandline -ct
                 return 0
-            case -a --access-timeout -t --timeout --completion-timeout -i --idle-timeout --idle-on --idle-grace --runner-margin --memory-max --access-on --warn-at --warn-signal -x --max-extension --extend-by --extend-on --activity-window --cpu-threshold -s --signal -k --kill-after --stragglers --drain --diagnose --dump-signal --retries --retry-on --retry-delay --retry-delay-max --retry-output --total-timeout --success-codes --report --events --metrics --junit --hook --ping --ping-body --ping-wait --lock --lock-mode --lock-wait --if-busy --slots --start-jitter --name --log --log-max --records-age --records-number --records-max --on-interrupt --max-recoveries --keep-env --redact --streams --prefix --heartbeat --ci --config --profile
+            case -a --access-timeout -t --timeout --completion-timeout -i --idle-timeout --idle-on --idle-grace --runner-margin --memory-max --access-on --warn-at --warn-signal -x --max-extension --extend-by --extend-on --activity-window --cpu-threshold -s --signal -k --kill-after --stragglers --drain --diagnose --dump-signal --retries --retry-on --retry-delay --retry-delay-max --retry-output --total-timeout --on-timeout --success-codes --report --events --metrics --junit --hook --ping --ping-body --ping-wait --lock --lock-mode --lock-wait --if-busy --slots --start-jitter --name --log --log-max --records-age --records-number --records-max --on-interrupt --max-recoveries --keep-env --redact --streams --prefix --heartbeat --ci --config --profile
                 # If the value of the option is missing, it is the word being typed.
                 set -q words[2]; or return 1
                 set -e words[1..2]
@@ -162,6 +162,7 @@ complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_a
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l retry-output -x -a 'all last' -d 'Show the output of all attempts as it comes, or only that of the last attempt, when it has ended'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l total-timeout -x -d 'Stop (124) if all attempts and the waits between them together take longer than this'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -s p -l preserve-status -d 'Exit with the command\'s own status even if it was stopped'
+complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l on-timeout -x -a 'fail pass' -d 'What it means if --timeout stops the command: exit with 124 (fail), or with 0 (pass) for a soak test or a fuzzer, which has succeeded then'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l success-codes -x -d 'Exit codes of the command that mean success; for these supervise exits with 0'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l report -r -F -d 'Write a report of the run to FILE when it ends, as one JSON object'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -l events -r -F -d 'Append each event of the run to FILE as it happens, one JSON object a line'

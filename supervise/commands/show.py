@@ -76,7 +76,8 @@ def _draw(timeline: Timeline) -> None:
     console = Console(highlight=False, soft_wrap=True, no_color=os.environ.get("CLICOLOR") == "0" or None)
     is_plain = not (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
     summary, record = timeline.summary, timeline.summary.record
-    style = GOOD if summary.verdict in ("completed", "running") else BAD
+    is_good = summary.state == "running" or summary.end.get("exit_code") == 0
+    style = GOOD if is_good else BAD
     name = f" ({clean(record.name)})" if record.name else ""
     why = f": {clean(timeline.why or timeline.doing)}" if timeline.why or timeline.doing else ""
     console.print(Text.assemble((summary.verdict, style), f"{why}   {record.run_id}{name}"))

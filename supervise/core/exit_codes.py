@@ -70,9 +70,22 @@ def settle(
         # A command that has succeeded, or asks for another try, has got over the loss of a process.
         is_named = memory is not None and own.name in ("failed", "signaled")
         return replace(own, reason=OUT_OF_MEMORY, memory=memory) if is_named else own
+    if passes(cause, policy):
+        outcome = _stopped(cause, exit)
+        # A loss of output is no success, as in the end of a command by itself.
+        return replace(outcome, reason=undelivered) if undelivered else replace(outcome, exit_code=0)
     if policy.preserve_status and (status := _status(exit)) is not None:
         return replace(_stopped(cause, exit), exit_code=status, die_of=None)
     return _stopped(cause, exit)
+
+
+def passes(cause: Cause | None, policy: Policy) -> bool:
+    """Return whether the cause is a success: the command ran until its completion limit (`--on-timeout pass`).
+
+    The limit of all attempts together may stop a command that has only just begun, after attempts that failed.
+    """
+    is_wanted = cause is not None and cause.limit == "completion" and not cause.is_unstarted
+    return is_wanted and policy.on_timeout == "pass"
 
 
 def _stopped(cause: Cause, exit: Exit | None) -> Outcome:

@@ -96,7 +96,9 @@ HANDLERS below them says which function handles each event in each phase.
 
 10. The end
 
-    10.1 The outcome is settled once, by the action Settle. After it the machine orders nothing and ignores every event.
+    10.1 With --on-timeout pass, a command that the completion limit has stopped has succeeded: no other attempt
+         follows, and no diagnosis is shown. The total limit, and a start that is given up, are no success.
+    10.2 The outcome is settled once, by the action Settle. After it the machine orders nothing and ignores every event.
 """
 
 from math import inf

@@ -65,5 +65,7 @@ class Policy:
     runner_deadline: float | None = None
     """When the time that a CI job leaves to this run is over, in seconds since this run began."""
 
+    on_timeout: Literal["fail", "pass"] = "fail"
+    """What the end by the completion limit means; `pass` makes it a success."""
     preserve_status: bool = False
     success_codes: frozenset[int] = frozenset({0})

@@ -3,7 +3,7 @@
 from math import inf
 from typing import Literal
 
-from supervise.core import deadline_extension, deadlines, limits, shutdown, warning_times
+from supervise.core import deadline_extension, deadlines, exit_codes, limits, shutdown, warning_times
 from supervise.core.attempt import Attempt, Phase
 from supervise.core.events import (
     Action,
@@ -60,6 +60,8 @@ def is_wanted(attempt: Attempt, outcome: Outcome, now: float) -> bool:
         return False
     if outcome.cause and outcome.cause.limit in LIMITS_OF_RUN:
         return False
+    if exit_codes.passes(outcome.cause, policy):
+        return False
     return _is_named(policy, outcome)
 
 
@@ -70,8 +72,8 @@ def why_not(attempt: Attempt, outcome: Outcome, now: float) -> Literal["", "caus
     `time`: the time of the run is over.
     """
     policy = attempt.policy
-    is_over = outcome.name in ("completed", "cancelled") or _is_cancelled(attempt) or attempt.is_unstarted
-    if is_over or attempt.number > policy.retries:
+    is_over = outcome.name in ("completed", "cancelled") or exit_codes.passes(outcome.cause, policy)
+    if is_over or _is_cancelled(attempt) or attempt.is_unstarted or attempt.number > policy.retries:
         return ""
     if deadlines.earliest(attempt.run_deadlines) <= now or (outcome.cause and outcome.cause.limit in LIMITS_OF_RUN):
         return "time"

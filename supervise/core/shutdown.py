@@ -71,7 +71,9 @@ def _send_stop(
 ) -> list[Action]:
     """Send the signal that stops the tree, around it the snapshot of a limit, and begin the grace."""
     attempt.is_dumping = False
-    is_shown = attempt.policy.diagnose and attempt.cause and attempt.cause.limit
+    # Of an intended end there is nothing that a diagnosis could explain.
+    is_failure = not exit_codes.passes(attempt.cause, attempt.policy)
+    is_shown = is_failure and attempt.policy.diagnose and attempt.cause and attempt.cause.limit
     grace = _grace(attempt, signal)
     is_begun = attempt.has_snapshot(now)
     attempt.phase_ends_at = now + (SNAPSHOT_SECONDS if is_shown and not is_begun else 0.0) + grace

@@ -115,7 +115,8 @@ def _diagram(report: "Mapping[str, Any]") -> "Iterator[str]":
         if access and access > start:
             yield f"    until access :{start}, {access}"
             start = min(access, end - 1)
-        mark = "done" if attempt["outcome"] == "completed" else "crit"
+        is_good = attempt["outcome"] == "completed" or (attempt is attempts[-1] and report_values.has_succeeded(report))
+        mark = "done" if is_good else "crit"
         yield f"    {attempt['outcome'].replace('_', ' ')} :{mark}, {start}, {end}"
     marks = [(one["at"], f"{one['limit']} warning") for one in report["warnings"]]
     marks += [(one["at"], "extension") for one in report["extensions"]]

@@ -24,6 +24,7 @@ from supervise.core.events import (
     Verdict,
     Warned,
 )
+from supervise.core.exit_codes import passes
 from supervise.core.outcome import Cause, Outcome
 from supervise.core.policy import LIMITS_OF_RUN, Policy
 from supervise.core.retry import RETRY_ON_OF_OUTCOME as RETRIED
@@ -191,7 +192,8 @@ class StderrMessages:
         if self._next_attempt and outcome.cause and outcome.cause.kind != "spawn_failed":
             return [f"{_verdict(outcome.cause)}, before attempt {self._next_attempt} (exit {outcome.exit_code})"]
         if outcome.name in REASON_ALONE or not outcome.cause or not (self._survivors or self._is_killing):
-            return _final(outcome, moment)
+            is_intended = passes(outcome.cause, self._policy) and not outcome.exit_code
+            return _final(outcome, moment, is_intended=is_intended)
         subject = (
             f"{self._survivors} process{'es' * (self._survivors > 1)}"
             if self._survivors
@@ -290,7 +292,7 @@ def _diagnosis(item: Diagnosis, moment: Moment) -> list[str]:
     return lines + ([BUFFERING_HINT] if item.is_held_back else [])
 
 
-def _final(outcome: Outcome, moment: Moment) -> list[str]:
+def _final(outcome: Outcome, moment: Moment, *, is_intended: bool) -> list[str]:
     """Return the final message of a run in whose end supervise had a part; none for a command that ended by itself."""
     cause = outcome.cause
     if outcome.memory and cause is None:
@@ -310,6 +312,10 @@ def _final(outcome: Outcome, moment: Moment) -> list[str]:
     if cause.kind == "runner_deadline" and cause.is_unstarted:
         return [f"{phrases.cause(cause)}: {cause.reason} ({_codes(outcome)})"]
     what = cause.reason if cause.is_unstarted else "the command was stopped"
+    if is_intended:
+        what = "as intended, the command was stopped"
+    elif outcome.name == "completion_timeout" and outcome.reason:
+        what = f"{outcome.reason}; {what}"
     return [f"{phrases.cause(cause)}: {what} after {phrases.measured(moment.t)} ({_codes(outcome)})"]
 
 

@@ -88,7 +88,8 @@ def _end(event: "Mapping[str, Any]") -> "Request | None":
     reason = event["reason"] or outcome.replace("_", " ")
     if outcome == "busy" and not event["exit_code"]:
         return None
-    if outcome == "completed":
+    # A completion limit can be the end of a run that was to last until then (`--on-timeout pass`).
+    if outcome == "completed" or (outcome == "completion_timeout" and not event["exit_code"]):
         return Request("", is_last=True)
     # The deadline of an outer run is `resumable`, too; only the command's own 75 has neither limit nor reason.
     is_own = outcome in OWN_CODES and not event["limit"] and not event["reason"]

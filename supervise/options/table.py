@@ -312,6 +312,12 @@ OPTIONS = (
         "Exit with the command's own status even if it was stopped.",
     ),
     Option(
+        RESULT, "on-timeout", "", "choice", "fail", "fail|pass",
+        "What it means if --timeout stops the command: exit with 124 (fail), or with 0 (pass) for a soak test or a "
+        "fuzzer, which has succeeded then.",
+        choices=("fail", "pass"),
+    ),
+    Option(
         RESULT, "success-codes", "", "codes", "0", "CODE,...",
         "Exit codes of the command that mean success; for these supervise exits with 0.",
         value=(0,),

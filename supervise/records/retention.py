@@ -42,6 +42,8 @@ CONTINUE_SECONDS = 20.0
 ABANDONED_SECONDS = 3600.0
 """Age in seconds at which a half-made record, or a socket that no process has, counts as abandoned."""
 SUCCESS = "completed"
+PASSED, CODE_OF_SUCCESS = "completion_timeout", b'"exit_code": 0,'
+"""An outcome that is a success with that exit code (`--on-timeout pass`)."""
 FACT_READ_BYTES = 1 << 16
 """Bytes at the beginning of run.toml or end.json that are searched for the name or the outcome."""
 EPOCH_SECONDS_LIMIT = 1e12
@@ -205,13 +207,15 @@ def _facts_of(folder: str, run_id: str) -> "EndedRecord | None":
                 size += max(stat.st_size, stat.st_blocks * 512)
     except OSError:
         return None
-    outcome = _text_after(f"{folder}/{store.END_FILE}", b'"outcome": "')
+    end = f"{folder}/{store.END_FILE}"
+    outcome = _text_after(end, b'"outcome": "')
     name = _text_after(f"{folder}/{store.FACTS_FILE}", b'\nname = "')
     if not os.path.lexists(folder):
         # Another process has removed the record meanwhile.  Half-read facts look like those of a failure, which is kept
         # in place of a record that should stay.
         return None
-    return EndedRecord(run_id, ended, size, outcome == SUCCESS, name)
+    is_good = outcome == SUCCESS or (outcome == PASSED and CODE_OF_SUCCESS in reader.read(end)[:FACT_READ_BYTES])
+    return EndedRecord(run_id, ended, size, is_good, name)
 
 
 def _text_after(path: str, mark: bytes) -> str:

@@ -613,3 +613,20 @@ def test_the_verdict_of_a_late_tick_has_the_time_of_the_answer() -> None:
     assert isinstance(said, Announce)
     assert isinstance(said.notice, Verdict)
     assert said.notice.cause.at == 12.5
+
+
+def test_the_completion_limit_may_be_the_success() -> None:
+    """There is no diagnosis, and no other attempt, even where the completion limit is to be retried."""
+    policy = Policy(
+        timeout=10, warn_at=(), on_timeout="pass", diagnose=True, retries=3, retry_on=frozenset({"completion"})
+    )
+    cause = timeout("completion", 10.0, 10.0)
+    play(
+        policy,
+        STARTED,
+        (10.0, LATE, Ask()),
+        (10.0, ALIVE, StopTree(TERM), verdict(cause)),
+        (10.1, ended(10.1, 7)),
+        (10.1, Emptied()),
+        (10.1, Drained(), settled(cause, Exit(7), 0, "completion_timeout")),
+    )

@@ -335,6 +335,7 @@ class Runner:
             teller.hear()
             if was_awaited and not teller.is_awaited:
                 self.dispatch(Hold(0.0))
+            self._report_dispatch()
 
     # --- messages of the holder, and items of the threads
 

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -173,6 +174,29 @@ def test_what_a_hook_leaves_running_is_killed_with_it(supervise: Place) -> None:
     supervise("--hook", f"started={script}", "--", "sh", "-c", wait_in_sh(pids))
     wait_until(lambda: not supervise.alive())
     assert time.monotonic() - began < FEW_SECONDS
+
+
+def test_the_first_process_of_a_container_waits_for_its_last_hooks(supervise: Place) -> None:
+    """With PID 1 the kernel kills all others."""
+    unshare = ["unshare", "--pid", "--fork", "--mount-proc"]
+    if subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no pid namespace can be made here")
+    hook = "settled=sleep 1; touch done"
+    ended = supervise.popen([*unshare, str(supervise.program), "--hook", hook, "--", "sh", "-c", "exit 3"]).wait()
+    assert ended.code == 3
+    assert supervise.file("done").exists()
+
+
+def test_the_stop_of_an_outer_run_leaves_the_inner_one_its_hooks(supervise: Place) -> None:
+    inner = (str(supervise.program), "run", *TO_LOG, "--", *child(f"mark={supervise.file('up')}", "stay"))
+    running = supervise.start("--", *inner)
+    wait_for_file(supervise.file("up"))
+    wait_until(lambda: told(supervise))
+    running.send(signal.SIGTERM)
+    ended = running.wait()
+    assert (ended.code, ended.left) == (143, [])
+    assert names_told(supervise) == ["started", "verdict", "settled"]
+    assert told(supervise)[-1]["outcome"] == "cancelled"
 
 
 def test_a_hook_that_fails_is_named_without_its_command(supervise: Place) -> None:

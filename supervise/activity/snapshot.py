@@ -5,14 +5,18 @@ read by the end of that time is the snapshot.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from time import clock_gettime, monotonic, sleep
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from supervise.activity import tcp
 from supervise.activity.cpu import TICKS_PER_SECOND
+from supervise.activity.input_wait import Wait
 from supervise.core.events import ProcessSnapshot, Socket
 from supervise.process import tree
+
+if TYPE_CHECKING:
+    from supervise.core.outcome import InputSource
 
 MAX_PROCESSES = 300
 """Processes that are described; later ones are only counted."""
@@ -48,8 +52,18 @@ class Snapshot(NamedTuple):
 class SnapshotReader:
     """Takes one snapshot of the descendants of `holder`. One thread runs `take`, another calls `snapshot`."""
 
-    def __init__(self, holder: int, earlier: CpuBaseline | None, until: float) -> None:
-        """`until` is the end of the caller's wait, by CLOCK_MONOTONIC: later findings are not part of the snapshot."""
+    def __init__(
+        self,
+        holder: int,
+        earlier: CpuBaseline | None,
+        until: float,
+        find_waits: Callable[[float], Iterable[Wait]] = lambda _: (),
+    ) -> None:
+        """`until` is the end of the caller's wait, by CLOCK_MONOTONIC: later findings are not part of the snapshot.
+
+        `find_waits` returns the threads of the tree that wait for input, found by that moment.
+        """
+        self._find_waits = find_waits
         self._holder = holder
         self._earlier = earlier
         self._until = until
@@ -57,6 +71,7 @@ class SnapshotReader:
         self._more = 0
         self._waits_in: dict[int, str] = {}
         self._stdout: dict[int, str] = {}
+        self._awaits: dict[int, InputSource] = {}
         self._sockets: dict[int, list[Socket]] = {}
         self._first: dict[int, tuple[float, float]] = {}
         self._percent: dict[int, float] = {}
@@ -65,7 +80,7 @@ class SnapshotReader:
 
     def take(self) -> None:
         """Read everything, the most useful facts first."""
-        for step in (self._walk, self._look_closer, self._look_at_sockets, self._measure_cpu):
+        for step in (self._walk, self._look_closer, self._look_for_waits, self._look_at_sockets, self._measure_cpu):
             if self._is_time_over():
                 return
             step()
@@ -88,6 +103,7 @@ class SnapshotReader:
                     one.num_threads,
                     tuple(self._sockets.get(one.pid, ())),
                     self._stdout.get(one.pid, ""),
+                    self._awaits.get(one.pid),
                 )
                 for depth, one in found
             ),
@@ -134,6 +150,10 @@ class SnapshotReader:
             except OSError:
                 # The descriptor is closed, or the process is gone or another user's.
                 pass
+
+    def _look_for_waits(self) -> None:
+        """Note which processes wait for input."""
+        self._awaits = {one.pid: one.source for one in self._find_waits(self._until)}
 
     def _look_at_sockets(self) -> None:
         """Read the TCP sockets of the processes."""

@@ -9,6 +9,7 @@ A deadline is always the sum of the same three numbers (start, granted, added). 
 from dataclasses import dataclass
 from math import inf
 
+from supervise.core.outcome import InputWait
 from supervise.core.policy import Limit, Policy
 
 
@@ -167,7 +168,9 @@ class Deadlines:
         self.completion: Deadline | None = None
         self.idle: Deadline | None = None
         self.stuck: Deadline | None = None
-        """The idle deadline that WATCHDOG=trigger makes; nothing moves it."""
+        """The idle deadline that WATCHDOG=trigger or a wait for input makes; nothing moves it."""
+        self.awaited: InputWait | None = None
+        """The wait for input that has made the deadline `stuck`."""
 
     def begin(self, now: float) -> None:
         """Begin the first deadlines, as the command exists since `now`. Without an access limit this is access."""
@@ -216,9 +219,10 @@ class Deadlines:
         if self.idle:
             self.idle.restart(last, now)
 
-    def note_stuck(self, at: float) -> None:
-        """Add an idle deadline at `at`, which does not move."""
-        self.stuck = self.stuck or Deadline("idle", at, 0.0, ())
+    def note_stuck(self, at: float, awaited: InputWait | None = None) -> None:
+        """Add an idle deadline at `at`, which does not move; `awaited` is the wait for input that makes it."""
+        if self.stuck is None:
+            self.stuck, self.awaited = Deadline("idle", at, 0.0, ()), awaited
 
     def in_force(self) -> list[Deadline]:
         """Return all deadlines in force, in the order in which they win an exact tie."""

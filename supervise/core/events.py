@@ -6,7 +6,7 @@ All times are seconds since the run began, on the monotonic clock.
 from dataclasses import dataclass
 from typing import Literal
 
-from supervise.core.outcome import Cause, Exit, MemoryLack, Outcome, OutcomeName
+from supervise.core.outcome import Cause, Exit, InputSource, InputWait, MemoryLack, Outcome, OutcomeName
 from supervise.core.policy import Evidence, Limit, SpawnFailure, Stream
 
 # --- events: what has happened --------------------------------------------------------------------------------------
@@ -65,6 +65,14 @@ class Stuck:
     """The command has sent WATCHDOG=trigger (sd_notify(3)) at `at`: it is stuck."""
 
     at: float
+
+
+@dataclass(frozen=True, slots=True)
+class InputAwaited:
+    """A process of the tree waits for input, at `at` for as long as --prompt-timeout allows."""
+
+    at: float
+    input: InputWait
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +194,9 @@ class Tick:
 
 
 Event = (
-    Started | SpawnFailed | Output | Ready | ProbeFailed | Alive | Stuck | TimeRequested | Sampled | Answered | Extend
-    | Cancel | Paused | Resumed | Exited | MemoryExceeded | Emptied | Drained | Undelivered | Hold | Tick
+    Started | SpawnFailed | Output | Ready | ProbeFailed | Alive | Stuck | InputAwaited | TimeRequested | Sampled
+    | Answered | Extend | Cancel | Paused | Resumed | Exited | MemoryExceeded | Emptied | Drained | Undelivered | Hold
+    | Tick
 )  # fmt: skip
 
 
@@ -237,6 +246,8 @@ class ProcessSnapshot:
     sockets: tuple[Socket, ...] = ()
     stdout: str = ""
     """The target of its stdout as /proc names it (`pipe:[812]`); empty if that may not be read."""
+    awaits: InputSource | None = None
+    """The input that the process waits for, while no process of the tree works; None if it waits for none."""
 
 
 @dataclass(frozen=True, slots=True)

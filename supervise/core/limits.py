@@ -18,6 +18,7 @@ from supervise.core.events import (
     Emptied,
     Event,
     Exited,
+    InputAwaited,
     MemoryExceeded,
     Output,
     ProbeFailed,
@@ -30,7 +31,7 @@ from supervise.core.events import (
     Tick,
 )
 from supervise.core.exit_codes import KILL
-from supervise.core.outcome import OUT_OF_MEMORY, Cause, TimeoutKind
+from supervise.core.outcome import OUT_OF_MEMORY, WAITS_FOR_INPUT, Cause, TimeoutKind
 from supervise.core.policy import Limit
 
 ANSWER_BOUND_SECONDS = 0.050
@@ -159,6 +160,12 @@ def stuck(attempt: Attempt, event: Stuck, now: float) -> list[Action]:
     return [] if attempt.question else _ask(attempt, now)
 
 
+def input_awaited(attempt: Attempt, event: InputAwaited, now: float) -> list[Action]:
+    """Make an idle deadline due now, as `stuck` does."""
+    attempt.deadlines.note_stuck(min(event.at, now), event.input)
+    return [] if attempt.question else _ask(attempt, now)
+
+
 def sampled(attempt: Attempt, event: Sampled, now: float) -> list[Action]:
     """Keep the sample for the next check of activity."""
     attempt.samples.add(event.sample)
@@ -259,7 +266,10 @@ def _decide(attempt: Attempt, now: float, pending: bool, at: float) -> list[Acti
             # would win.
             cause = timeout(due, at)
             if due is attempt.deadlines.stuck:
-                cause = replace(cause, limit_seconds=None, reason=STUCK_REASON)
+                awaited = attempt.deadlines.awaited
+                reason = WAITS_FOR_INPUT if awaited else STUCK_REASON
+                seconds = attempt.policy.prompt_timeout if awaited else None
+                cause = replace(cause, limit_seconds=seconds, reason=reason, awaited=awaited)
             elif due.limit == "access":
                 cause = replace(cause, reason=_last_tried(attempt))
             return actions + shutdown.stop(attempt, cause, attempt.policy.signal, now)

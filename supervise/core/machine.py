@@ -34,11 +34,13 @@ HANDLERS below them says which function handles each event in each phase.
     3.5 Of several due deadlines the earliest is decided first; at a tie the order is outer, runner, total, access,
         completion, idle.
 
-4. Messages of the command (sd_notify(3))
+4. Messages of the command (sd_notify(3)), and waits for input
 
     4.1 WATCHDOG=1 counts as a byte of output for the idle limit.
     4.2 WATCHDOG=trigger is an idle deadline at that time, with or without an idle limit. Nothing moves it.
     4.3 EXTEND_TIMEOUT_USEC moves the deadline in force, within --max-extension. Access and completion share that cap.
+    4.4 A process that waits for input for the time of --prompt-timeout, while nothing else in the tree works, is an
+        idle deadline as in 4.2.
 
 5. Warnings
 
@@ -118,6 +120,7 @@ from supervise.core.events import (
     Exited,
     Extend,
     Hold,
+    InputAwaited,
     MemoryExceeded,
     Output,
     Paused,
@@ -161,6 +164,7 @@ HANDLERS: dict[type[Event], tuple[Handler, Handler, Handler, Handler, Handler]] 
     ProbeFailed: (ignored, limits.probe_failed, ignored, ignored, ignored),
     Alive: (limits.postpone, limits.alive, ignored, ignored, ignored),
     Stuck: (limits.postpone, limits.stuck, ignored, ignored, ignored),
+    InputAwaited: (ignored, limits.input_awaited, ignored, ignored, ignored),
     TimeRequested: (limits.postpone, deadline_extension.time_requested, ignored, ignored, ignored),
     Sampled: (ignored, limits.sampled, ignored, ignored, ignored),
     Answered: (ignored, limits.answered, ignored, ignored, ignored),

@@ -30,6 +30,22 @@ class Exit:
     core: bool = False
 
 
+WAITS_FOR_INPUT = "waits_for_input"
+"""The reason of an idle timeout by --prompt-timeout, by which programs know it."""
+InputSource = Literal["terminal", "stdin"]
+"""What the input of a command comes from: the terminal of the caller or of --pty, or the caller's pipe or socket."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputWait:
+    """A process that was blocked in a read of the input for `seconds`, while nothing else in the tree worked."""
+
+    pid: int
+    name: str
+    source: InputSource
+    seconds: float
+
+
 @dataclass(frozen=True, slots=True)
 class MemoryLack:
     """What is known of an end for lack of memory: by the kernel's OOM killer, or by supervise at --memory-max.
@@ -72,6 +88,8 @@ class Cause:
     reason: str = ""
     memory: MemoryLack | None = None
     """What is known of a lack of memory, where that is the cause."""
+    awaited: InputWait | None = None
+    """The wait for input that is the cause; `reason` is WAITS_FOR_INPUT then."""
 
 
 @dataclass(frozen=True, slots=True)

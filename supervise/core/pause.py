@@ -9,6 +9,7 @@ from supervise.core.events import (
     Cancel,
     Event,
     Exited,
+    InputAwaited,
     MemoryExceeded,
     Output,
     Ready,
@@ -85,7 +86,7 @@ def with_moved_times(event: Event, move: "Callable[[float], float]") -> Event:
             return replace(event, first=move(event.first), last=move(event.last))
         case Answered(pending, float(at)):
             return Answered(pending, move(at))
-        case Ready() | Alive() | Stuck() | TimeRequested() | Exited() | MemoryExceeded() | Cancel():
+        case Ready() | Alive() | Stuck() | InputAwaited() | TimeRequested() | Exited() | MemoryExceeded() | Cancel():
             return replace(event, at=move(event.at))
         case Sampled(sample):
             return Sampled(replace(sample, at=move(sample.at)))

@@ -27,6 +27,8 @@ class Policy:
     timeout: float | None = None
     idle_timeout: float | None = None
     idle_on: frozenset[Stream] = frozenset({"stdout", "stderr", "both"})
+    prompt_timeout: float | None = None
+    """Seconds for which a process of the tree may wait for input while nothing else in the tree works."""
     idle_grace: float = 0.0
     """Seconds since the last byte by which activity may put off an idle stop in all."""
 

@@ -91,6 +91,7 @@ def _process_snapshot(value: ProcessSnapshot) -> Fields:
         "name": text(value.name),
         "state": text(value.state),
         "waits_in": text(value.waits_in) or None,
+        "awaits": value.awaits,
         "cpu_percent": round(value.cpu_percent, 1),
         "threads": value.threads,
         "sockets": [_socket(one) for one in value.sockets],
@@ -113,6 +114,7 @@ def _last_line(value: LastLine, moment: Moment) -> Fields:
         "at": time(moment.wall(value.at)),
         "text": text(value.text),
         "cut": value.is_cut,
+        "unfinished": value.is_unfinished,
     }
 
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from supervise.core.events import Activity, Process, ProcessSnapshot, Socket
-from supervise.core.outcome import Cause, Exit, MemoryLack, Outcome
+from supervise.core.outcome import Cause, Exit, InputSource, MemoryLack, Outcome
 from supervise.faces.report_items import LastLine
 from supervise.text.byte_count import size
 from supervise.text.sanitizer import clean
@@ -24,6 +24,7 @@ STATES = {
     "I": "idle",
 }
 """The letters of proc(5)."""
+INPUTS: dict[InputSource, str] = {"terminal": "the terminal", "stdin": "stdin"}
 GENERATIONS_INDENTED = 10
 """Generations that are indented; deeper ones are not, so that a line keeps room for its text."""
 SOCKETS_NAMED = 3
@@ -73,10 +74,11 @@ def process_snapshot(one: ProcessSnapshot) -> str:
     """
     state = STATES.get(one.state, f"state {one.state}") + (f" in {one.waits_in}" if one.waits_in else "")
     threads = f", {one.threads} threads" if one.threads > 1 else ""
+    awaits = f", waits for input from {INPUTS[one.awaits]}" if one.awaits else ""
     sockets = [f"tcp {_socket(socket)}" for socket in one.sockets[:SOCKETS_NAMED]]
     if len(one.sockets) > SOCKETS_NAMED:
         sockets.append(f"and {_number(len(one.sockets) - SOCKETS_NAMED, 'more socket')}")
-    text = "; ".join([f"pid {one.pid} {one.name}: {state}, cpu {percent(one.cpu_percent)}{threads}", *sockets])
+    text = "; ".join([f"pid {one.pid} {one.name}: {state}, cpu {percent(one.cpu_percent)}{threads}{awaits}", *sockets])
     return "  " * min(one.depth, GENERATIONS_INDENTED) + clean(text)
 
 
@@ -86,11 +88,15 @@ def _socket(one: Socket) -> str:
     return f"{one.local} > {one.peer} {one.state}, sent {size(one.sent)}, received {size(one.received)}"
 
 
-def last_line(one: LastLine, t: float) -> str:
-    """Return `last line, 10m before, on stdout: Compiling ...` for a message at `t` seconds of the run."""
+def last_line(one: LastLine, t: float, is_question: bool = False) -> str:
+    """Return `last line, 10m before, on stdout: Compiling ...` for a message at `t` seconds of the run.
+
+    `is_question` says that a process waits for input: then the text says whether the line is unfinished.
+    """
     text = ("..." if one.is_cut else "") + clean(one.text)
     where = "" if one.stream == "both" else f", on {one.stream}"
-    return f"last line, {measured(t - one.at)} before{where}: {text}"
+    line = "unfinished last line" if one.is_unfinished and is_question else "last line"
+    return f"{line}, {measured(t - one.at)} before{where}: {text}"
 
 
 def activity(seen: Activity) -> str:

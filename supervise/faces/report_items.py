@@ -51,12 +51,16 @@ class Stragglers:
 
 @dataclass(frozen=True, slots=True)
 class LastLine:
-    """The last line of the output, printed at `at` seconds of the run. `is_cut` says that its beginning is missing."""
+    """The last line of the output, printed at `at` seconds of the run. `is_cut` says that its beginning is missing.
+
+    `is_unfinished` says that its end was not printed, as that of a question.
+    """
 
     stream: Stream
     at: float
     text: str
     is_cut: bool = False
+    is_unfinished: bool = False
 
 
 @dataclass(frozen=True, slots=True)

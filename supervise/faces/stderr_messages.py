@@ -25,7 +25,7 @@ from supervise.core.events import (
     Warned,
 )
 from supervise.core.exit_codes import passes
-from supervise.core.outcome import Cause, Outcome
+from supervise.core.outcome import Cause, InputWait, Outcome
 from supervise.core.policy import LIMITS_OF_RUN, Policy
 from supervise.core.retry import RETRY_ON_OF_OUTCOME as RETRIED
 from supervise.faces import phrases
@@ -40,6 +40,7 @@ from supervise.faces.report_items import (
     Trouble,
 )
 from supervise.text import shell_words
+from supervise.text.sanitizer import clean
 from supervise.text.signal_names import signal_name
 from supervise.text.stderr import message
 
@@ -259,6 +260,12 @@ def _verdict(cause: Cause) -> str:
             return f"{phrases.cause(cause)}: the rest of the CI job's time is its margin"
         case Cause("completion_timeout"):
             return f"{phrases.cause(cause)}: ran longer than {limit}"
+        case Cause("idle_timeout", awaited=InputWait() as wait):
+            where = phrases.INPUTS[wait.source]
+            process = f"pid {wait.pid} {clean(wait.name)}"
+            return (
+                f"{phrases.cause(cause)}: {process} has waited {phrases.measured(wait.seconds)} for input from {where}"
+            )
         case Cause("idle_timeout"):
             return f"{phrases.cause(cause)}: {cause.reason or f'no output for {limit}'}"
         case Cause("access_timeout"):
@@ -288,7 +295,8 @@ def _diagnosis(item: Diagnosis, moment: Moment) -> list[str]:
     if more:
         lines.append(f"  and {more} more")
     if item.last_line:
-        lines.append(phrases.last_line(item.last_line, moment.t))
+        is_question = any(one.awaits for one in item.processes)
+        lines.append(phrases.last_line(item.last_line, moment.t, is_question))
     return lines + ([BUFFERING_HINT] if item.is_held_back else [])
 
 

@@ -171,6 +171,11 @@ OPTIONS = (
         choices=("stdout", "stderr", "both"),
     ),
     Option(
+        LIMITS, "prompt-timeout", "", "limit", "off", "DURATION",
+        "Stop (123) if a process has waited this long in a read of stdin or the terminal while nothing else in the "
+        "process tree works.",
+    ),
+    Option(
         LIMITS, "idle-grace", "", "cap", "off", "DURATION",
         "Put an idle stop off while the process tree is active, by at most this much since the last byte of output.",
         value=0.0,

@@ -4,6 +4,7 @@ The thread that takes the snapshot loads this module.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from math import inf
 from time import monotonic
 
@@ -13,6 +14,7 @@ from supervise.core.policy import Policy
 from supervise.faces.report_items import Diagnosis, LastLine
 from supervise.launch.state import Launched
 from supervise.output import pump
+from supervise.runner import input_evidence
 
 MARGIN_SECONDS = 0.005
 """Seconds by which the snapshot has to be ready before the signal is sent."""
@@ -20,6 +22,8 @@ MIN_CPU_SPAN_SECONDS = 0.5
 """Seconds between two samples from which on they show a CPU use: CPU times are in hundredths of a second."""
 SILENCE_SECONDS = 10.0
 """Seconds without output that are long for any program."""
+BUSY_STATES = ("R", "D")
+"""The letters of a process that runs, or waits for a disk (proc_pid_stat(5))."""
 BUSY_PERCENT = 50.0
 """Percent of one core from which on a process is busy."""
 
@@ -35,7 +39,12 @@ class DiagnosisBuilder:
         self._policy = policy
         self._pipe = launched.streams.pumps[0].source_name()
         self.note_output()
-        self._reader = SnapshotReader(holder, _cpu_baseline(samples, policy, self._now()), until - MARGIN_SECONDS)
+        self._reader = SnapshotReader(
+            holder,
+            _cpu_baseline(samples, policy, self._now()),
+            until - MARGIN_SECONDS,
+            lambda latest: input_evidence.find(launched, latest),
+        )
 
     def note_output(self) -> None:
         """Note what the output shows now; to be called again where the snapshot was begun long before the signal."""
@@ -52,8 +61,12 @@ class DiagnosisBuilder:
     def result(self) -> Diagnosis:
         """Return the diagnosis from what has been seen by now."""
         snapshot = self._reader.snapshot()
+        processes = snapshot.processes
+        if any(one.state in BUSY_STATES or one.cpu_percent >= self._policy.cpu_threshold for one in processes):
+            # Work is under way, and a process that reads the input beside it holds up nothing.
+            processes = tuple(replace(one, awaits=None) for one in processes)
         return Diagnosis(
-            snapshot.processes,
+            processes,
             snapshot.more,
             snapshot.span,
             snapshot.is_whole,
@@ -98,4 +111,6 @@ def _last_line(launched: Launched) -> LastLine | None:
     # The tail may begin in the middle of a character of UTF-8.
     line = lines[-1].lstrip(bytes(range(0x80, 0xC0))) if is_cut else lines[-1]
     at = newest.last - launched.info.started
-    return LastLine(newest.stream, at, line.decode("utf-8", "surrogateescape").strip(), is_cut)
+    return LastLine(
+        newest.stream, at, line.decode("utf-8", "surrogateescape").strip(), is_cut, not tail.endswith(b"\n")
+    )

@@ -65,6 +65,8 @@ async def _watch(runner: Runner, end: Callable[[], NoReturn]) -> None:
         # With --quiet nothing but errors and the final message is said, and a detached run has nobody to say it to.
         if values["heartbeat"] and not (values["quiet"] or launched.info.is_detached):
             nursery.start_soon(_beat, runner, values["heartbeat"])
+        if values["prompt_timeout"]:
+            nursery.start_soon(_watch_prompts, runner, values["prompt_timeout"])
         nursery.start_soon(_create_cgroup, runner)
         nursery.start_soon(guardian_watch.run)
         # The descriptor is asked for each time: the channel is another one once the guardian has died.
@@ -212,6 +214,16 @@ async def _hold_memory_limit(runner: Runner, watch: MemoryWatch) -> None:
         if lack and root:
             runner.exceed_memory(lack, root)
         await trio.sleep(seconds)
+
+
+async def _watch_prompts(runner: Runner, seconds: float) -> None:
+    try:
+        from supervise.runner.prompt_watch import PromptWatch
+
+        await PromptWatch(runner, seconds).run()
+    except Exception as error:
+        # An error of supervise here must not stop the command.
+        runner.notices.announce(Trouble(f"--prompt-timeout has no effect any more: {type(error).__name__}: {error}"))
 
 
 async def _create_cgroup(runner: Runner) -> None:

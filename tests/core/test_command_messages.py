@@ -7,6 +7,7 @@ from supervise.core.events import (
     Cancel,
     Emptied,
     Extended,
+    InputAwaited,
     Paused,
     Ready,
     Refused,
@@ -18,7 +19,7 @@ from supervise.core.events import (
     Warned,
 )
 from supervise.core.limits import STUCK_REASON
-from supervise.core.outcome import Cause
+from supervise.core.outcome import WAITS_FOR_INPUT, Cause, InputWait
 from supervise.core.policy import Policy
 from tests.support.history import ALIVE, INT, TERM, TICK, UNREAD, cancelled, ended, out, play, timeout, verdict
 
@@ -112,6 +113,25 @@ def test_the_earlier_of_stuck_and_a_cancellation_wins() -> None:
 
 def test_a_stuck_message_before_the_start_is_handled_at_the_start() -> None:
     play(policy(), (0.0, Stuck(0.0)), (0.1, Started(1), Ask()), (0.11, ALIVE, StopTree(TERM), verdict(stuck(0.11))))
+
+
+# --- waits for input
+
+
+def test_a_wait_for_input_is_an_idle_timeout_of_its_own_length() -> None:
+    wait = InputWait(7, "ssh", "terminal", 30.1)
+    cause = Cause("idle_timeout", 40.01, limit="idle", limit_seconds=30.0, reason=WAITS_FOR_INPUT, awaited=wait)
+    for limits in ({}, {"access_timeout": 60.0}, {"idle_timeout": 60.0}, {"timeout": 60.0, "max_extension": 60.0}):
+        play(
+            policy(prompt_timeout=30.0, **limits),
+            STARTED,
+            (40.0, InputAwaited(39.9, wait), Ask()),
+            (40.01, ALIVE, StopTree(TERM), verdict(cause)),
+        )
+
+
+def test_an_end_wins_over_a_wait_for_input() -> None:
+    play(policy(), STARTED, (1.0, InputAwaited(1.0, InputWait(7, "ssh", "stdin", 1.0)), Ask()), (1.01, ended(0.99, 3)))
 
 
 # --- more time

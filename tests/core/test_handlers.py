@@ -19,6 +19,7 @@ from supervise.core.events import (
     Exited,
     Extend,
     Hold,
+    InputAwaited,
     MemoryExceeded,
     Output,
     Paused,
@@ -40,7 +41,7 @@ from supervise.core.events import (
     Verdict,
 )
 from supervise.core.machine import HANDLERS, PHASES, Machine
-from supervise.core.outcome import Exit, MemoryLack
+from supervise.core.outcome import Exit, InputWait, MemoryLack
 from supervise.core.policy import Policy
 
 EVENTS: tuple[Event, ...] = (
@@ -52,6 +53,7 @@ EVENTS: tuple[Event, ...] = (
     ProbeFailed("port=80", "127.0.0.1:80: connection refused"),
     Alive(1.0),
     Stuck(1.0),
+    InputAwaited(1.0, InputWait(7, "ssh", "terminal", 9.0)),
     TimeRequested(1.0, 1.0),
     TimeRequested(30.0, 1.0),
     Sampled(Sample(1.0, cpu=1.0, connections=1)),
@@ -128,6 +130,7 @@ ANY_EVENT = st.sampled_from(EVENTS) | st.one_of(
     st.builds(Ready, st.just("manual"), TIMES),
     st.builds(Alive, TIMES),
     st.builds(Stuck, TIMES),
+    st.builds(InputAwaited, TIMES, st.just(InputWait(7, "ssh", "stdin", 9.0))),
     st.builds(TimeRequested, TIMES, TIMES),
     st.builds(Cancel, st.sampled_from([2, 15]), TIMES, st.booleans()),
     st.builds(Exited, st.just(Exit(1)), TIMES),

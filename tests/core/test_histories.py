@@ -31,6 +31,7 @@ from supervise.core.events import (
     Extend,
     Extended,
     Hold,
+    InputAwaited,
     KillTree,
     Output,
     Paused,
@@ -56,7 +57,7 @@ from supervise.core.events import (
     Warned,
 )
 from supervise.core.machine import Machine
-from supervise.core.outcome import Cause, Exit, Outcome
+from supervise.core.outcome import WAITS_FOR_INPUT, Cause, Exit, InputWait, Outcome
 from supervise.core.policy import Policy, RetryOn, Stream
 
 ANSWER_BOUND_SECONDS = 1 / 16
@@ -303,7 +304,7 @@ class World(RuleBasedStateMachine):
     def check_verdict(
         self, cause: Cause, event: Event, asked: float | None, before: dict[str, float], actions: list[Action]
     ) -> None:
-        if cause.reason == limits.STUCK_REASON:
+        if cause.reason in (limits.STUCK_REASON, WAITS_FOR_INPUT):
             assert self.was_stuck
             assert cause.kind == "idle_timeout"
             assert asked is not None
@@ -379,7 +380,7 @@ class World(RuleBasedStateMachine):
         match event:
             case Output():
                 return replace(event, first=self.later(event.first), last=self.later(event.last))
-            case Ready() | Alive() | Stuck() | TimeRequested() | Exited() | Cancel():
+            case Ready() | Alive() | Stuck() | InputAwaited() | TimeRequested() | Exited() | Cancel():
                 return replace(event, at=self.later(event.at))
             case Sampled(sample):
                 return Sampled(replace(sample, at=self.later(sample.at)))
@@ -528,7 +529,7 @@ class World(RuleBasedStateMachine):
     @rule(ago=MOMENT)
     def say_alive(self, ago: float) -> None:
         """Send WATCHDOG=1, which may arrive before output events that are older."""
-        if self.machine.phase is Phase.RUNNING:
+        if self.machine.phase in (Phase.STARTING, Phase.RUNNING):
             self.last_byte = max(self.last_byte, self.now - ago)
         self.send(Alive(self.now - ago))
 
@@ -537,6 +538,12 @@ class World(RuleBasedStateMachine):
         if happens and self.machine.phase is not Phase.STARTING:
             self.was_stuck = self.was_stuck or self.machine.phase is Phase.RUNNING
             self.send(Stuck(self.now))
+
+    @rule(happens=RARELY)
+    def wait_for_input(self, happens: bool) -> None:
+        if happens and self.machine.phase is not Phase.STARTING:
+            self.was_stuck = self.was_stuck or self.machine.phase is Phase.RUNNING
+            self.send(InputAwaited(self.now, InputWait(7, "ssh", "terminal", 9.0)))
 
     @rule(ago=MOMENT, by=st.sampled_from([1.0, 20.0]))
     def ask_for_time(self, ago: float, by: float) -> None:

@@ -126,7 +126,7 @@ NORMAL: list[tuple[ReportItem, list[str]]] = [
         HANGING,
         [
             "what the processes were doing, as far as could be read in time, and their CPU use over the last 0.03s:",
-            "  pid 812 sh: sleeping in do_wait, cpu 0%",
+            "  pid 812 sh: sleeping in do_wait, cpu 0%, waits for input from the terminal",
             rf"    pid 813 cu\xffrl: sleeping in wait_woken, cpu 0.3%, 4 threads; {TCP}",
             "  and 2 more",
             r"last line, 1m before, on stderr: ...fetching\x1b[0m",

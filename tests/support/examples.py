@@ -20,6 +20,7 @@ from supervise.core.events import (
     Exited,
     Extend,
     Extended,
+    InputAwaited,
     KillOrdered,
     Output,
     Paused,
@@ -43,7 +44,7 @@ from supervise.core.events import (
     Verdict,
     Warned,
 )
-from supervise.core.outcome import Cause, Exit, Outcome
+from supervise.core.outcome import Cause, Exit, InputWait, Outcome
 from supervise.faces.report_items import (
     CommandMessage,
     Diagnosis,
@@ -72,7 +73,7 @@ SLEEP = Process(813, "sleep", 1000, "S")
 
 HANGING = Diagnosis(
     (
-        ProcessSnapshot(812, 811, 0, "sh", "S", "do_wait", 0.0, 1),
+        ProcessSnapshot(812, 811, 0, "sh", "S", "do_wait", 0.0, 1, awaits="terminal"),
         ProcessSnapshot(
             813,
             812,
@@ -104,6 +105,7 @@ HANGING_FIELDS: dict[str, Any] = {
             "name": "sh",
             "state": "S",
             "waits_in": "do_wait",
+            "awaits": "terminal",
             "cpu_percent": 0.0,
             "threads": 1,
             "sockets": [],
@@ -115,6 +117,7 @@ HANGING_FIELDS: dict[str, Any] = {
             "name": "cu\\xffrl",
             "state": "S",
             "waits_in": "wait_woken",
+            "awaits": None,
             "cpu_percent": 0.3,
             "threads": 4,
             "sockets": [
@@ -131,7 +134,13 @@ HANGING_FIELDS: dict[str, Any] = {
     ],
     "more": 2,
     "complete": False,
-    "last_line": {"stream": "stderr", "at": "2026-11-22T13:16:00.000Z", "text": "fetching\x1b[0m", "cut": True},
+    "last_line": {
+        "stream": "stderr",
+        "at": "2026-11-22T13:16:00.000Z",
+        "text": "fetching\x1b[0m",
+        "cut": True,
+        "unfinished": False,
+    },
     "hint": "block_buffering",
 }
 
@@ -279,6 +288,7 @@ unheard = st.sampled_from(
         Sampled(Sample(1.0)),
         Alive(1.0),
         Stuck(1.0),
+        InputAwaited(1.0, InputWait(7, "ssh", "terminal", 9.0)),
         TimeRequested(1.0, 1.0),
         Answered(False),
         Extend(60.0),

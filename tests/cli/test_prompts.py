@@ -1,0 +1,212 @@
+"""`--prompt-timeout`: real programs that ask are found, and programs that work or wait for something else are not."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from tests.support.harness import Place, wait_until
+from tests.support.programs import missing, needed
+from tests.support.ssh_servers import ssh_server
+from tests.support.terminals import script
+
+# pexpect forks; the other threads of the test do nothing at that moment.
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+
+ASKS = {
+    "bash": ("bash", "bash -c 'read -p \"Name: \" x'"),
+    "bash in a subshell": ("bash", "bash -c 'echo start; (read -s -p Secret: x); true'"),
+    "python": ("bash", f"{sys.executable} -c 'input(\"Name? \")'"),
+    "python in a child": ("bash", f"sh -c '{sys.executable} -c \"import getpass; getpass.getpass()\"; true'"),
+    "cat": ("cat", "cat"),
+    "sudo": ("sudo", "setpriv --reuid=65534 --clear-groups sudo -k true"),
+    "npm": ("npm", "npm --no-update-notifier init"),
+    "apt-get": ("apt-get", "apt-get -o Debug::NoLocking=1 -o Dir::Bin::dpkg=/bin/false remove less"),
+    "git": ("vim", "git -c core.editor='vim -u NONE' -c user.name=a -c user.email=a@b commit --allow-empty"),
+    "gpg": ("gpg", "gpg --full-generate-key"),
+    "pinentry": ("pinentry-curses", "sh -c 'GPG_TTY=$(tty) gpg --symmetric --no-symkey-cache secret.txt'"),
+}
+"""A program that has to be there, and a command that asks on its terminal."""
+
+
+IS_NOT_ASKING = {
+    "sleep": "sleep 60",
+    "silent work": f"{sys.executable} -c 'while True: pass'",
+    "server": f"{sys.executable} -m http.server 0",
+    "server with keys": f"{sys.executable} {{folder}}/keys.py",
+    "tail": "tail -f text",
+    "cat of a pipe of the tree": "sh -c 'sleep 60 | cat'",
+    "interpreter of the tree": f"sh -c 'sleep 60 | {sys.executable} -i -q'",
+    "stalled download": f"{sys.executable} {{folder}}/stall.py",
+    "waiting shell": "sh -c 'sleep 60; read x'",
+    "loop": "sh -c 'while :; do sleep 0.1; done'",
+    "work beside a read": f"sh -c '{sys.executable} -c \"while True: pass\" & read x'",
+}
+"""Commands that do not ask, on a terminal and without a byte of output."""
+KEYS = """
+import select, socket, sys
+server = socket.create_server(("127.0.0.1", 0))
+while True:
+    select.select([server, sys.stdin], [], [])
+"""
+STALL = """
+import socket
+server = socket.create_server(("127.0.0.1", 0))
+client = socket.create_connection(server.getsockname())
+client.recv(1)
+"""
+
+
+def report_of(place: Place) -> Any:
+    """Return the report of the run, once it is there."""
+    path = place.file("report.json")
+    wait_until(path.exists)
+    return json.loads(path.read_text())
+
+
+def check_found(report: Any, source: str) -> None:
+    """Check that the run was stopped for its wait for input, which the diagnosis shows."""
+    end = report["outcome"], report["exit_code"], report["reason"], report["limit"], report["limit_seconds"]
+    assert end == ("idle_timeout", 123, "waits_for_input", "idle", 1)
+    assert {one["awaits"] for one in report["diagnosis"]["processes"]} - {None} == {source}
+
+
+@pytest.mark.parametrize("option", ["", "--pty "])
+@pytest.mark.parametrize("name", ASKS)
+def test_a_program_that_asks_on_the_terminal_is_found(supervise: Place, name: str, option: str) -> None:
+    program, command = ASKS[name]
+    needed(program)
+    if name == "sudo" and os.getuid():
+        missing("only root can become a user whom sudo asks")
+    if name == "git":
+        subprocess.run(["git", "init", "-q", str(supervise.folder)], check=True)
+    supervise.file("secret.txt").write_text("x")
+    line = f"supervise --report report.json --prompt-timeout 1s -t 60s -k 1s {option}-- {command}"
+    with script(supervise, line) as sh:
+        sh.wait_for("^code 123$")
+    check_found(report_of(supervise), "terminal")
+
+
+@pytest.mark.needs("sudo")
+@pytest.mark.parametrize("option", ["", "--pty "])
+def test_a_process_of_another_user_is_found_by_the_echo_that_it_has_switched_off(supervise: Place, option: str) -> None:
+    if os.getuid():
+        missing("only root can become a user whom sudo asks")
+    supervise.file("home").mkdir(mode=0o777)
+    supervise.file("home").chmod(0o777)
+    user = f"setpriv --reuid=65534 --regid=65534 --clear-groups env HOME={supervise.file('home')}"
+    line = f"{user} supervise --no-record --report home/report.json --prompt-timeout 1s -t 60s {option}-- sudo -k true"
+    with script(supervise, line) as sh:
+        sh.wait_for("^code 123$")
+    report = json.loads(supervise.file("home/report.json").read_text())
+    assert report["reason"] == "waits_for_input"
+    assert "sudo" in [one["name"] for one in report["diagnosis"]["processes"] if one["awaits"]]
+
+
+@pytest.mark.parametrize("option", ["", "--pty "])
+def test_a_password_prompt_of_ssh_is_found(supervise: Place, option: str) -> None:
+    with ssh_server(supervise) as ssh:
+        line = f"supervise --report report.json --prompt-timeout 1s -t 60s {option}-- {ssh} -o IdentitiesOnly=yes"
+        with script(supervise, f"{line} -o PubkeyAuthentication=no -o PasswordAuthentication=yes true") as sh:
+            sh.wait_for("^code 123$")
+    check_found(report_of(supervise), "terminal")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("sh", "-c", "printf 'Name: '; read x"),
+        (sys.executable, "-c", "input('Name: ')"),
+        (sys.executable, "-c", "import select, sys; print(end='Name: ', flush=True); select.select([0], [], [])"),
+        (
+            sys.executable,
+            "-c",
+            "import select; p = select.poll(); p.register(0); print(end='Name: ', flush=True); p.poll()",
+        ),
+        (
+            sys.executable,
+            "-c",
+            "import select; p = select.epoll(); p.register(0); print(end='Name: ', flush=True); p.poll()",
+        ),
+        ("sh", "-c", "printf 'Name: '; cat >/dev/null"),
+    ],
+)
+def test_a_program_that_asks_on_the_pipe_of_the_caller_is_found(supervise: Place, command: tuple[str, ...]) -> None:
+    """The unfinished last line is the question."""
+    source, sink = os.pipe()
+    try:
+        ended = supervise("--prompt-timeout", "1s", "-t", "60s", "--", *command, stdin=source, events=True)
+    finally:
+        os.close(source)
+        os.close(sink)
+    check_found(ended.report, "stdin")
+    last = ended.report["diagnosis"]["last_line"]
+    assert (last["text"], last["unfinished"]) == ("Name:", True)
+    assert "has waited 1s for input from stdin" in ended.messages[0]
+    assert ended.events_named("verdict")[0]["reason"] == "waits_for_input"
+
+
+def test_the_diagnosis_of_an_idle_timeout_shows_who_asks_without_the_option(supervise: Place) -> None:
+    source, sink = os.pipe()
+    ended = supervise("-i", "1s", "--", "sh", "-c", "printf 'Name: '; read x", stdin=source)
+    os.close(source)
+    os.close(sink)
+    assert ended.report["reason"] is None
+    assert [one["awaits"] for one in ended.report["diagnosis"]["processes"]] == ["stdin"]
+
+
+def test_input_that_comes_now_and_then_begins_the_wait_anew(supervise: Place) -> None:
+    """Each wait is shorter than the limit, all of them together are longer."""
+    feed = "for n in 1 2 3 4 5; do sleep 0.4; echo $n; done | supervise --prompt-timeout 1s --report report.json -- cat"
+    ended = supervise.shell(feed)
+    assert (ended.code, ended.out) == (0, b"1\n2\n3\n4\n5\n")
+
+
+def test_a_pager_with_a_user_who_types_is_not_called_waiting(supervise: Place) -> None:
+    needed("less")
+    with script(supervise, "supervise --pty --prompt-timeout 1500ms --report report.json -- less text") as sh:
+        sh.wait_for("^1$")
+        for number in range(2, 12):
+            sh.type("\n")
+            sh.wait_for(f"^{number + 22}$")
+            subprocess.run(["sleep", "0.3"], check=True)
+        sh.type("q")
+        sh.wait_for("^code 0$")
+
+
+def check_none(place: Place, runs: int, seconds: int) -> None:
+    """Run each command that does not ask so many times at once on a terminal, and check that none is called waiting."""
+    place.file("keys.py").write_text(KEYS)
+    place.file("stall.py").write_text(STALL)
+    place.file("text").write_text("text\n")
+    master, terminal = os.openpty()
+    try:
+        running = {
+            (name, run): place.start(
+                *("--no-record", "--prompt-timeout", "500ms", "-t", f"{seconds}s", "--"),
+                *shlex.split(command.replace("{folder}", str(place.folder))),
+                stdin=terminal,
+            )
+            for run in range(runs)
+            for name, command in IS_NOT_ASKING.items()
+        }
+        ended = {which: one.wait().report for which, one in running.items()}
+    finally:
+        os.close(master)
+        os.close(terminal)
+    assert {which: one["reason"] for which, one in ended.items() if one["outcome"] != "completion_timeout"} == {}
+    assert {one["reason"] for one in ended.values()} == {None}
+
+
+def test_a_command_that_works_or_waits_for_something_else_is_not_called_waiting(supervise: Place) -> None:
+    check_none(supervise, 1, 4)
+
+
+@pytest.mark.slow
+def test_no_command_is_called_waiting_under_load(supervise: Place) -> None:
+    for _ in range(5):
+        check_none(supervise, 3, 6)

@@ -70,11 +70,3 @@ def connections(processes: Mapping[int, Stat]) -> int:
 def _mapped(end: tuple[str, int]) -> tuple[str, int]:
     """Return the address without the prefix of an IPv4 address that is mapped into IPv6."""
     return end[0].removeprefix("::ffff:"), end[1]
-
-
-def resident(pid: int) -> int:
-    """Return the resident bytes of the process; 0 where it is gone or unreadable."""
-    try:
-        return int(psutil.Process(pid).memory_info().rss)
-    except psutil.Error:
-        return 0

@@ -6,7 +6,6 @@ only where the sum is above a limit.
 """
 
 import os
-from collections.abc import Collection
 
 from supervise.process import tree
 
@@ -16,9 +15,7 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 def of_process(pid: int) -> int:
     """Return the resident bytes of the process; 0 where it is gone, dead or unreadable."""
     fields = tree.read(f"/proc/{pid}/statm").split()
-    if len(fields) > 1:
-        return int(fields[1]) * PAGE_BYTES
-    return 0 if tree.HAS_OWN_PROC else _by_psutil(pid)
+    return int(fields[1]) * PAGE_BYTES if len(fields) > 1 else 0
 
 
 def proportional(sizes: dict[int, int], limit: int) -> int:
@@ -34,20 +31,8 @@ def proportional(sizes: dict[int, int], limit: int) -> int:
     return total
 
 
-def sizes(pids: Collection[int]) -> dict[int, int]:
-    """Return the resident bytes of each process."""
-    return {pid: of_process(pid) for pid in pids}
-
-
 def _proportional_of(pid: int, resident: int) -> int:
     for line in tree.read(f"/proc/{pid}/smaps_rollup").splitlines():
         if line.startswith(b"Pss:"):
             return int(line.split()[1]) * 1024
     return resident
-
-
-def _by_psutil(pid: int) -> int:
-    """Return the resident bytes of a process where there is no /proc."""
-    from supervise.activity import psutil_tree
-
-    return psutil_tree.resident(pid)

@@ -133,7 +133,9 @@ def _facts(timeline: Timeline) -> list[tuple[str, str]]:
     usage = summary.end.get("usage")
     if isinstance(usage, dict):
         cpu = seconds_of(usage.get("cpu_seconds"))
-        rss, out, err = (bytes_of(usage.get(f"{key}_bytes")) for key in ("max_rss", "stdout", "stderr"))
+        rss, out, err = (bytes_of(usage.get(f"{key}_bytes")) for key in ("max_tree_rss", "stdout", "stderr"))
+        # A record of 0.2.0 has the memory of the largest process alone.
+        rss = bytes_of(usage.get("max_rss_bytes")) if rss is None else rss
         # A record of 0.1.0 has no number for both streams in one pipe.
         both = bytes_of(usage.get("both_bytes")) or 0
         parts = [

@@ -31,7 +31,8 @@ USED_FILES = {1: "memory.usage_in_bytes", 2: "memory.current"}
 SWAP_FILES = {1: "memory.memsw.limit_in_bytes", 2: "memory.swap.max"}
 """Version 1 limits memory and swap together, version 2 swap alone."""
 EVENT_FILES = {1: ("memory.oom_control",), 2: ("memory.events.local", "memory.events")}
-"""The files with the counter `oom_kill`, the processes of this cgroup that the OOM killer has killed."""
+"""The files with the counter `oom_kill`, the processes of this cgroup that the OOM killer has killed. The second file
+of version 2 counts those of the cgroups below, too, and an old kernel has it alone."""
 
 
 KEPT_LIMITS = ("memory.max", "memory.high", "cpu.max", "pids.max")
@@ -44,6 +45,7 @@ class Place:
     def __init__(self, version: int, folder: str, path: str, *, is_own: bool = True) -> None:
         self.version = version
         self.folder = folder
+        self.event_files = EVENT_FILES[version]
         self.path = path
         """The path that the kernel names, of which the mount may show the end alone."""
         self.is_own = is_own
@@ -51,7 +53,7 @@ class Place:
 
     def kills(self) -> "int | None":
         """Return how many processes the OOM killer has killed here; None where the kernel does not count them."""
-        for name in EVENT_FILES[self.version]:
+        for name in self.event_files:
             for line in tree.read(f"{self.folder}/{name}").splitlines():
                 if line.startswith(b"oom_kill "):
                     return int(line.split()[1])
@@ -77,6 +79,8 @@ class RunCgroup(Place):
 
     def __init__(self, version: int, folder: str, home: str) -> None:
         super().__init__(version, folder, "")
+        # A cgroup that the command has made below, for a container, is a part of its tree.
+        self.event_files = EVENT_FILES[version][-1:]
         self._home = home
 
     def has(self, pid: int) -> bool:

@@ -434,6 +434,10 @@ class Runner:
         self.memory.begin_attempt(self.root)
         if self.memory.limit_by:
             self.notices.announce(MemoryLimit(self.memory.limit_by))
+        elif self.launched.info.values["memory_max"]:
+            self.notices.announce(
+                Trouble("--memory-max: nothing can hold it here: no cgroup may be made, and no /proc read")
+            )
 
     def _new_watch(self) -> "MemoryWatch | None":
         """Return what watches the memory of the run, loaded before the loop; None where that cannot be loaded."""

@@ -51,6 +51,8 @@ class MemoryWatch:
         """The memory cgroup in which the kernel counts its kills; None where none is known."""
         self._counts: deque[tuple[float, int]] = deque(maxlen=8)
         """The kills that were counted there, and when."""
+        self._killed_on_machine: int | None = 0
+        """The kills on the whole machine before the attempt."""
         self._seen: dict[int, tuple[str, int]] = {}
         """The name and the resident bytes of each process in the last sample."""
         self._last = (0.0, 0)
@@ -58,10 +60,12 @@ class MemoryWatch:
 
     @property
     def limit_by(self) -> Literal["cgroup", "samples"] | None:
-        """Return what holds --memory-max; None where there is no such limit."""
+        """Return what holds --memory-max; None where there is no such limit, or nothing can hold it."""
         if self._limit is None:
             return None
-        return "cgroup" if self._is_in_cgroup else "samples"
+        if self._is_in_cgroup:
+            return "cgroup"
+        return "samples" if tree.HAS_OWN_PROC else None
 
     def begin_attempt(self, root: int) -> None:
         """Count from now, for the command with that pid."""
@@ -72,6 +76,7 @@ class MemoryWatch:
         own = self._launched.child.memory
         self._is_in_cgroup = own is not None and own.has(root)
         self._place = own if self._is_in_cgroup else memory_cgroup.find(root) or memory_cgroup.find()
+        self._killed_on_machine = _kills_on_machine()
         self._count()
 
     def end_attempt(self) -> None:
@@ -141,7 +146,7 @@ class MemoryWatch:
         """
         self._root = root
         is_killed = exit.signal == KILL
-        if not is_killed and not exit.code:
+        if (not is_killed and not exit.code) or not self._may_have_killed(at):
             return None
         if self._is_in_cgroup:
             return self._by_kernel(exit, at) if self._has_new_kill(at) else None
@@ -151,6 +156,13 @@ class MemoryWatch:
         if (is_killed or exit.code == KILLED_CODE) and self._has_new_kill(at):
             return self._of_counter(is_killed)
         return None
+
+    def _may_have_killed(self, at: float) -> bool:
+        """Return whether the OOM killer can have killed a process in the attempt that has ended at that moment."""
+        # The attempt may have begun, and the kill have come, before the first count.
+        before = self._killed_on_machine if self._began < at - COUNT_AGE_SECONDS else 0
+        now = _kills_on_machine()
+        return now is None or now != before
 
     def _has_new_kill(self, at: float) -> bool:
         """Return whether the kernel has counted a kill in the cgroup: of this attempt, or shortly before `at`."""
@@ -203,3 +215,11 @@ class MemoryWatch:
         if not is_root:
             return MemoryLack("kernel", "cgroup", limit_bytes=limit)
         return MemoryLack("kernel", "cgroup", self._root, name, size, None, limit)
+
+
+def _kills_on_machine() -> int | None:
+    """Return how many processes the OOM killer has killed since the boot; None before Linux 4.13, and without /proc."""
+    for line in tree.read("/proc/vmstat").splitlines():
+        if line.startswith(b"oom_kill "):
+            return int(line.split()[1])
+    return None

@@ -11,7 +11,7 @@ import pytest
 
 from supervise.process import kernel_log, memory_cgroup
 from supervise.process.memory_cgroup import RunCgroup
-from tests.support.harness import Place, Running, wait_until
+from tests.support.harness import Place, Running, is_alive, wait_until
 from tests.support.users import ALICE, Users
 
 MIB = 1 << 20
@@ -185,8 +185,10 @@ def test_the_guardian_removes_the_cgroup_where_the_supervisor_was_killed(supervi
     assert home is not None
     assert folder is not None
     assert folder.folder != home.folder
+    guardian = running.guardian()
     running.send(signal.SIGKILL)
-    wait_until(lambda: not os.path.exists(folder.folder))
+    wait_until(lambda: not is_alive(guardian))
+    assert not os.path.exists(folder.folder)
     running.wait()
 
 

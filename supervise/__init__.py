@@ -2,6 +2,6 @@
 
 __version__ = "0.2.0"
 
-EXIT_TRY_AGAIN, EXIT_ERROR, EXIT_SIGNALED = 75, 125, 128
-"""Three members of `core.exit_codes.ExitCode`, for code that runs before the command starts. The number of a signal is
+EXIT_TRY_AGAIN, EXIT_GOES_ON, EXIT_ERROR, EXIT_SIGNALED = 75, 121, 125, 128
+"""Four members of `core.exit_codes.ExitCode`, for code that runs before the command starts. The number of a signal is
 added to the last one."""

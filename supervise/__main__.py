@@ -62,7 +62,7 @@ def _main() -> None:
             take_back(launched, error)
         long_run.run(launched, _end_process)
     except EarlyExit as early:
-        _end_process(early.code)
+        _end_process(early.code, early.die_of)
 
 
 def _start(request: "Request", began: float) -> "Launched":
@@ -71,10 +71,11 @@ def _start(request: "Request", began: float) -> "Launched":
     Raises EarlyExit if the run is refused, or if a short run has ended and there is nothing to report.
     """
     from supervise.launch import launch
-    from supervise.launch.state import Launched
+    from supervise.launch.state import Launched, hands_back
 
     caller = launch.detach(request) if request.values["detach"] else -1
-    launched = Launched(request, caller, began)
+    front = launch.leave_front(request) if hands_back(request.values) else None
+    launched = Launched(request, caller, began, front)
     turned_away = launch.run(launched, _clear_up)
     if turned_away:
         from supervise.runner import unstarted_run

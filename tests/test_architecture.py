@@ -114,7 +114,14 @@ STANDARD_IN_CORE = {"collections.abc", "dataclasses", "enum", "math", "typing"}
 LIBRARIES = {
     "typer": {"commands.app"},
     "rich": {"commands.show", "faces.live_line_text"},
-    "trio": {"control.server", "runner.heartbeat", "runner.live_line", "runner.loop", "runner.prompt_watch"},
+    "trio": {
+        "control.server",
+        "runner.hand_back",
+        "runner.heartbeat",
+        "runner.live_line",
+        "runner.loop",
+        "runner.prompt_watch",
+    },
     "psutil": {"activity.psutil_tree"},
     "tomli_w": {"commands.config_set"},
     "platformdirs": {"options.paths"},

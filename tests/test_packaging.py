@@ -165,7 +165,7 @@ CAUSES = {
 }
 
 
-@pytest.mark.parametrize(("code", "name"), [(code, name) for code, name, _ in EXIT_CODES])
+@pytest.mark.parametrize(("code", "name"), [(code, name) for code, name, _ in EXIT_CODES if name])
 def test_the_exit_codes_of_the_man_page_are_those_of_the_program(code, name):
     outcome = outcome_of(TurnedAway("busy"), 1.0, Policy()) if name == "busy" else settle(*CAUSES[name], Policy())
     signal = {"signaled": 11, "cancelled": 15}.get(name, 0)
@@ -174,7 +174,7 @@ def test_the_exit_codes_of_the_man_page_are_those_of_the_program(code, name):
 
 
 def test_the_man_page_has_every_outcome_that_a_run_can_have():
-    assert {name for _, name, _ in EXIT_CODES} == {*CAUSES, "busy"}
+    assert {name for _, name, _ in EXIT_CODES if name} == {*CAUSES, "busy"}
 
 
 def test_the_man_page_has_every_name_of_the_report():

@@ -3,7 +3,7 @@
 Each code has a name, a few words for `--help` and a sentence for the manual.
 
 A command that ends by itself gives its own exit code, which may equal one of these; the report says which of the two it
-was. The code that runs before the command starts cannot afford an enum: `supervise/__init__.py` has the three codes
+was. The code that runs before the command starts cannot afford an enum: `supervise/__init__.py` has the four codes
 that are needed there, and a test holds them equal to these.
 """
 
@@ -40,6 +40,11 @@ class ExitCode(IntEnum):
         75,
         "try again later",
         "EX_TEMPFAIL of sysexits.h: the lock is held by another run, or the time of an outer run or a CI job was over.",
+    )
+    GOES_ON = (
+        121,
+        "the run goes on",
+        "The run goes on without its caller (--detach-after), or after a bounded wait for it.",
     )
     ACCESS_TIMEOUT = 122, "access timeout", "The command did not come up in time."
     IDLE_TIMEOUT = 123, "idle timeout", "The command went silent."

@@ -213,6 +213,15 @@ class Machine:
         return self._attempt.is_unstarted
 
     @property
+    def goes_on(self) -> bool:
+        """Return whether the run goes on, as far as is known: no end of the command and no cancellation has come."""
+        attempt = self._attempt
+        if attempt.phase is Phase.BACKOFF:
+            return True
+        is_alive = attempt.phase in (Phase.RUNNING, Phase.STOPPING) and attempt.exit is None
+        return is_alive and not attempt.last_cancel and not (attempt.cause and attempt.cause.kind == "cancelled")
+
+    @property
     def attempt_number(self) -> int:
         """Return the number of the current attempt, from 1 on; in a back-off, the number of the next attempt."""
         return self._attempt.number

@@ -26,7 +26,16 @@ from supervise.core.events import (
 from supervise.core.outcome import Cause, Outcome
 from supervise.faces import json_fields, report_shape
 from supervise.faces.json_fields import Fields
-from supervise.faces.report_items import CommandMessage, Diagnosis, Moment, NotRetried, ReportItem, Stragglers, Trouble
+from supervise.faces.report_items import (
+    CommandMessage,
+    Diagnosis,
+    HandedBack,
+    Moment,
+    NotRetried,
+    ReportItem,
+    Stragglers,
+    Trouble,
+)
 
 
 def line(item: ReportItem, moment: Moment, run_id: str) -> str | None:
@@ -97,6 +106,8 @@ def _event(item: ReportItem, moment: Moment) -> Fields | None:
             return {"event": "diagnosis", **json_fields.diagnosis(item, moment)}
         case CommandMessage(what, text):
             return {"event": "said", "what": what.replace(" ", "_"), "text": json_fields.text(text)}
+        case HandedBack(reason):
+            return {"event": "handed_back", "reason": reason}
         case Trouble(text):
             return {"event": "trouble", "text": json_fields.text(text)}
         case Outcome():

@@ -104,6 +104,16 @@ class MemoryLimit:
 
 
 @dataclass(frozen=True, slots=True)
+class HandedBack:
+    """The caller has control again, and the run goes on alone.
+
+    `reason`: what has passed, the time of --detach-after or of --detach-after-idle.
+    """
+
+    reason: Literal["time", "idle"]
+
+
+@dataclass(frozen=True, slots=True)
 class CommandMessage:
     """A message of the command by sd_notify(3)."""
 
@@ -127,6 +137,16 @@ class Usage:
 
 
 ReportItem = (
-    Event | Notice | Outcome | NotRetried | Stragglers | Diagnosis | Trouble | Heartbeat | MemoryLimit | CommandMessage
+    Event
+    | Notice
+    | Outcome
+    | NotRetried
+    | Stragglers
+    | Diagnosis
+    | Trouble
+    | Heartbeat
+    | MemoryLimit
+    | HandedBack
+    | CommandMessage
 )
 """Any item of a run. A face ignores the items that it does not show."""

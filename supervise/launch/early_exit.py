@@ -22,9 +22,11 @@ OUT_OF_MEMORY = b"supervise: cannot go on: out of memory; stopping the command\n
 class EarlyExit(Exception):  # noqa: N818 - the run is over, and all is said: no error
     """The process ends now, with `code`: the run is over before the runner has it, or never begins."""
 
-    def __init__(self, code: int) -> None:
+    def __init__(self, code: int, die_of: "int | None" = None) -> None:
         super().__init__(code)
         self.code = code
+        self.die_of = die_of
+        """The signal of which the process dies instead; None for the code."""
 
 
 class Refusal(Exception):  # noqa: N818 - an answer to the caller, not an error of the program

@@ -15,6 +15,7 @@ from supervise.options.table import DEADLINE, RECOVERED_FROM, BadValueError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from supervise.launch.admission import TurnedAway
+    from supervise.launch.front import Front
     from supervise.launch.state import Stdio
     from supervise.options.argv import Request
     from supervise.process.guardian import OnLost, Order, TerminalFinder
@@ -41,6 +42,19 @@ def detach(request: "Request") -> int:
         where = f": {error.filename}" if error.filename else ""
         why = f"cannot go on in a process of its own: {reason_of(error)}{where}"
         refuse(Launched(request), why)
+
+
+def leave_front(request: "Request") -> "Front":
+    """Go on in a new process; return there the process that was called.
+
+    Raises EarlyExit: in that process when the run has ended or goes on alone, and where the run is refused.
+    """
+    from supervise.launch import front
+
+    try:
+        return front.leave()
+    except (OSError, ImportError) as error:
+        refuse(Launched(request), f"cannot go on in a process of its own: {reason_of(error)}")
 
 
 def run(launched: Launched, on_lost: "OnLost") -> "TurnedAway | None":
@@ -238,6 +252,8 @@ class Start:
         unneeded = {files.events, launched.child.caller, getattr(files.log, "fd", -1)}
         unneeded |= {notify.fileno() if notify else -1}
         unneeded |= {tie.fd for tie in info.ties}
+        if launched.child.front:
+            unneeded |= {launched.child.front.fileno()}
         if pty_input:
             unneeded |= {*sources, *pty_input.descriptors}
         if launched.monitoring.courier:

@@ -14,11 +14,12 @@ from supervise.options.table import OFF_RECORD, SECRET_FILE, WORD_SEPARATOR
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Literal
 
     from supervise.access.detector import Detector
     from supervise.access.notify import NotifySocket
+    from supervise.launch.front import Front
     from supervise.launch.run_record import Plan
     from supervise.launch.streams import Streams
     from supervise.launch.ties import Tie
@@ -70,8 +71,8 @@ those of the rules), so an ordinary run does not load the rules."""
 class RunInfo:
     """What the run is: its request, its id, its times.  Nothing of this changes once the guardian is forked."""
 
-    def __init__(self, request: "Request", began: "float | None") -> None:
-        """`began`: when the supervisor was called, by CLOCK_MONOTONIC."""
+    def __init__(self, request: "Request", began: "float | None", parent: int) -> None:
+        """`began`: when the supervisor was called, by CLOCK_MONOTONIC.  `parent`: the pid of the caller."""
         self.request = request
         self.values = request.values
         """The value of each option, by the option's key."""
@@ -79,7 +80,7 @@ class RunInfo:
         """The rules that hide secrets in the words; None where the words look as if they had no secret."""
         self.command, self.given = request.command, _recorded(request.given)
         """The words of the command and of the options as they are shown and recorded: without their secrets."""
-        self.parent = os.getppid()
+        self.parent = parent
         self.mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, ())
         """The signals that the caller blocks; read before supervise blocks any itself."""
         self.started = monotonic()
@@ -87,8 +88,10 @@ class RunInfo:
         self.started_at = time()
         """When the run began, in seconds since the epoch."""
         self.run_id = _id_of(self.started_at)
-        self.ci = "" if request.values["detach"] else _service_of(request.values["ci"])
-        """The CI service to report to; '' for none, and for a detached run, which may end after its job."""
+        is_left = request.values["detach"] or hands_back(request.values)
+        self.ci = "" if is_left else _service_of(request.values["ci"])
+        """The CI service to report to; '' for none, and for a run that may end after its job: one that is detached, or
+        gives control back."""
         self.fence = ""
         """The token of the fence around the command's output (`--ci-fence`); '' where there is none."""
         self.check = ""
@@ -199,8 +202,11 @@ class Child:
     channel: "SupervisorEnd"
     """The channel to the holder of the command."""
 
-    def __init__(self, caller: int) -> None:
+    def __init__(self, caller: int, front: "Front | None") -> None:
         """`caller`: with --detach, the descriptor on which the caller waits for the command; otherwise -1."""
+        self.front = front
+        """The process that the caller started and waits for; None where that is the supervisor itself, and once the
+        caller has control again."""
         self.caller = caller
         """The descriptor on which the caller of --detach waits for the command; -1 once the caller has its answer."""
         self.has_guardian = False
@@ -307,6 +313,10 @@ class Child:
         detach.report_start(self.caller, run_id)
         self.caller = -1
 
+    def let_front_go(self) -> None:
+        """Note that the caller has control again."""
+        self.front = None
+
     def drop_early_signals(self) -> None:
         """Of the signals from before the command's start, keep those that cancel a run."""
         self._early &= {*CANCELLING}
@@ -386,6 +396,15 @@ class Terminals:
             self.pty_input.finish()
         if self.caller:
             self.caller.restore()
+
+    def leave(self) -> None:
+        """Give the terminal back for good: the run goes on without it."""
+        self.give_back()
+        if self.pty_input:
+            self.pty_input.leave_caller()
+        if self.caller:
+            self.caller.close()
+            self.caller = None
 
     def end_command(self) -> None:
         """Note that the command has ended, or never was: with --pty its terminal is kept no longer."""
@@ -553,10 +572,12 @@ class Launched:
     streams: "Streams"
     """There from the moment on at which the bytes flow."""
 
-    def __init__(self, request: "Request", caller: int = -1, began: "float | None" = None) -> None:
-        """`caller`: see Child.  `began`: when the supervisor was called, by CLOCK_MONOTONIC."""
-        self.info = RunInfo(request, began)
-        self.child = Child(caller)
+    def __init__(
+        self, request: "Request", caller: int = -1, began: "float | None" = None, front: "Front | None" = None
+    ) -> None:
+        """`caller`, `front`: see Child.  `began`: when the supervisor was called, by CLOCK_MONOTONIC."""
+        self.info = RunInfo(request, began, front.parent if front else os.getppid())
+        self.child = Child(caller, front)
         self.terminals = Terminals()
         self.files = Files()
         self.access = Access()
@@ -620,6 +641,11 @@ class Launched:
 def _recorded(given: "dict[str, str]") -> "dict[str, str]":
     """Return the words of the options that are recorded."""
     return {name: word for name, word in given.items() if name not in OFF_RECORD or word.startswith(SECRET_FILE)}
+
+
+def hands_back(values: "Mapping[str, object]") -> bool:
+    """Return whether the run may give control back while it goes on (`--detach-after`, `--detach-after-idle`)."""
+    return not values["detach"] and (values["detach_after"] or values["detach_after_idle"]) is not None
 
 
 def _service_of(word: str) -> str:

@@ -140,6 +140,11 @@ class Streams:
         posted, self._posted = self._posted, []
         return posted + self.inbox.take()
 
+    def leave_line(self) -> None:
+        """Hide the line of --live for good."""
+        self.hide_line()
+        self.overlay = None
+
     def hide_line(self) -> None:
         """Hide the line of --live, where one is drawn."""
         if self.overlay:

@@ -9,6 +9,7 @@ import select
 from time import monotonic
 
 from supervise.launch.early_exit import Refusal, reason_of
+from supervise.launch.state import hands_back
 from supervise.process import stdin, system
 
 TYPE_CHECKING = False
@@ -83,6 +84,8 @@ def tie(values: "dict[str, Any]", parent: int) -> "tuple[Tie, ...]":
 def _parent_tie(values: "dict[str, Any]", parent: int) -> Tie:
     if values["detach"]:
         raise Refusal("--with-parent: a detached run is to outlive its parent (--detach)")
+    if hands_back(values):
+        raise Refusal("--with-parent: a run that gives control back is to outlive its parent (--detach-after)")
     if parent == 0:
         raise Refusal("--with-parent: the parent is in another pid namespace, where its end cannot be seen")
     if parent == INIT:
@@ -104,6 +107,8 @@ def _parent_tie(values: "dict[str, Any]", parent: int) -> Tie:
 def _stdin_tie(values: "dict[str, Any]") -> Tie:
     if values["detach"]:
         raise Refusal("--stop-on-eof: a detached run has no stdin (--detach)")
+    if hands_back(values):
+        raise Refusal("--stop-on-eof: a run that gives control back loses its stdin (--detach-after)")
     kind = os.fstat(0).st_mode & stdin.KIND_MASK
     if os.isatty(0):
         raise Refusal("--stop-on-eof: stdin is a terminal; only the end of a pipe or a socket can be seen")

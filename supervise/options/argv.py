@@ -183,6 +183,15 @@ def _check_together(values: "Mapping[str, Any]", written: "Mapping[str, str]", w
         raise BadValueError(f"{detach}: the output goes into the record, which --no-record switches off")
     if values["detach"] and "ci" in words and values["ci"] in ("github", "gitlab", "buildkite"):
         raise BadValueError(f"--ci: {values['ci']} reads the output of a job, and --detach leaves none")
+    after = next((name for name in ("detach-after", "detach-after-idle") if values[name.replace("-", "_")]), "")
+    if after and values["no_record"]:
+        raise BadValueError(f"--{after}: the run goes on in its record, which --no-record switches off")
+    if after and "ci" in words and values["ci"] in ("github", "gitlab", "buildkite"):
+        raise BadValueError(f"--ci: {values['ci']} reads the output of a job, and --{after} may end that output early")
+    if values["json"] and not after:
+        raise BadValueError(
+            "--json: says when control is given back, which takes --detach-after or --detach-after-idle"
+        )
     if values["no_record"] and values["on_interrupt"] == "rerun":
         raise BadValueError("--on-interrupt: rerun needs a record, which --no-record switches off")
 

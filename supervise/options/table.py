@@ -482,6 +482,19 @@ OPTIONS = (
         "Print the id of the run and return as soon as the command runs. Its output goes only into the record.",
     ),
     Option(
+        OUTPUT, "detach-after", "", "limit", "off", "DURATION",
+        "Give control back (121) if the command still runs after this time: stdout and stderr are closed, and the run "
+        "goes on as with --detach. Until then nothing differs from an ordinary run.",
+    ),
+    Option(
+        OUTPUT, "detach-after-idle", "", "limit", "off", "DURATION",
+        "Give control back in the same way if the command has printed nothing for this time.",
+    ),
+    Option(
+        OUTPUT, "json", "", "flag", "", "",
+        "When control is given back, say so as a JSON object on stdout instead of a line on stderr.",
+    ),
+    Option(
         OUTPUT, "live", "", "flag", "", "",
         "While the command is silent, show on the terminal what the run is doing and how much time is left. The line "
         "disappears before the next output.",

@@ -97,6 +97,8 @@ class Pump:
         self.tail = b""
         """The last bytes of the output, TAIL_BYTES at most: they show its last line."""
         self.has_ended = False
+        self.is_passing_on = False
+        """Bytes that were read are not written yet."""
         self.failure = ""
         """Why bytes could not be written; empty where the reader has left, which only concerns the command."""
         self.feed: Feed | None = None
@@ -243,14 +245,17 @@ class Pump:
                 self._take_turn(self.turn)
             if is_flood and self._hand_over():
                 continue
+            self.is_passing_on = True
             size = self._read(into)
             if size < 0:
+                self.is_passing_on = False
                 continue
             if not size:
                 self._is_through = True
                 return
             if not self._pass_on(view[:size]):
                 return
+            self.is_passing_on = False
             # `count` includes the bytes that were spliced since the last read.
             is_flood, seen = self.count - seen >= FLOOD_READ_BYTES, self.count
             if is_flood and not is_enlarged:

@@ -9,7 +9,7 @@ import json
 from supervise.faces.github import OUTPUTS
 from supervise.options.table import OPTIONS, Option
 
-LEFT_OUT = ("detach", "live")
+LEFT_OUT = ("detach", "detach-after", "detach-after-idle", "json", "live")
 """Options without an input: the step waits for its run, and a job has no terminal."""
 
 

@@ -25,7 +25,12 @@ EXIT_CODES = (
         "busy",
         "Another run holds the lock of \\-\\-lock; nothing was started. With \\-\\-if\\-busy skip the code is 0.",
     ),
-    *((code.shown, code.name.lower(), code.sentence) for code in ExitCode if code not in SHARED_CODES),
+    *(
+        # A run that goes on has no outcome yet.
+        (code.shown, "" if code is ExitCode.GOES_ON else code.name.lower(), code.sentence)
+        for code in ExitCode
+        if code not in SHARED_CODES
+    ),
     (ExitCode.SIGNALED.shown, "signaled", "Signal N, which supervise had not sent, ended the command."),
     (
         ExitCode.SIGNALED.shown,
@@ -43,7 +48,9 @@ def parts() -> dict[str, str]:
         "COMMANDS": "\n".join(_command(row) for row in SUBCOMMANDS),
         "ACCESS_KINDS": "\n".join(map(_access_kind, KINDS)),
         "EXIT_CODES": "\n".join(
-            f'.TP\n.BR {code.replace(" ", chr(92) + " ")} " ({_escaped(name)})"\n{_wrapped(text)}'
+            f".TP\n.BR {code.replace(' ', chr(92) + ' ')}"
+            + (f' " ({_escaped(name)})"' if name else "")
+            + f"\n{_wrapped(text)}"
             for code, name, text in EXIT_CODES
         ),
     }

@@ -75,6 +75,11 @@ class Guardian:
         leave, self._leave = self._leave, -1
         return leave < 0 or bool(os.read(leave, 1))
 
+    def leave_terminal(self) -> None:
+        """Have the guardian leave the caller's terminal and session, with the supervisor."""
+        self.has_terminal = False
+        self.channel.send(("released",))
+
     def forget_permit(self) -> None:
         """Close the permit: the record is made, or will not be."""
         if self._permit >= 0:

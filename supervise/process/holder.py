@@ -72,6 +72,8 @@ class Holder:
         self.sockets: list[tuple[str, str]] = []
         self.fault = ""
         """Why the supervisor has given up; empty where it has not."""
+        self._is_released = False
+        """The caller has control again: the next command gets a session of its own."""
         self._last_line = b"", -1
         """A line, and the descriptor to which it is written if the supervisor dies."""
         self._helpers: set[int] = set()
@@ -265,6 +267,8 @@ class Holder:
                 self._locks = [*fds]
             case ("last_line", line):
                 self._last_line = line, fds[0]
+            case ("released",):
+                self._leave_caller()
             case ("helper", pid, is_running):
                 (self._helpers.add if is_running else self._helpers.discard)(pid)
             case ("cgroup", ""):
@@ -308,6 +312,27 @@ class Holder:
 
                 # An exception here would end the guardian, and look like a death from outside.
                 self.channel.send(("unknown", name_of(message)))
+
+    def _leave_caller(self) -> None:
+        """Leave the caller's terminal and session; the command stays in a group that no shell waits for any more.
+
+        Without a parent in its session that group is orphaned: a read of the terminal fails there, and does not stop
+        the reader (setpgid(2), tty_ioctl(4)).
+        """
+        self._is_released = True
+        for fd in {*self.terminal_descriptors, self._last_line[1]} - {-1}:
+            os.close(fd)
+        self.terminal, self.terminal_descriptors, self._last_line = (), (), (b"", -1)
+        if self.group is None:
+            return
+        try:
+            if self.group:
+                # The leader of a group can make no session.
+                os.setpgid(0, self.group)
+            os.setsid()
+        except OSError:
+            # The group is gone, with the command, and the guardian stays in its own.
+            pass
 
     def _stop(self, signal: int, is_delivered: bool) -> None:
         self.stopping_since = monotonic()
@@ -371,7 +396,7 @@ class Holder:
                 paths = places(command[0], kept)
             else:
                 kept, paths = prepared
-            group = None if terminal else self.group
+            group = None if terminal or self._is_released else self.group
             self._leads_group = group is None
             file = find(command[0], paths)
             environ = kept if self._is_mapping else self._exact(variables)

@@ -12,6 +12,8 @@ rejected: their module takes longer to load than a short run does.
     ("socket", folder, run_id)          Keep where the control socket is, to remove it if the supervisor dies.
     ("lock",) + descriptor              Keep open the file of the run's lock, which was made anew.
     ("last_line", line) + descriptor    Keep the line, to write it to that descriptor at once if the supervisor dies.
+    ("released",)                       Leave the caller's terminal and session, and forget that terminal and the last
+                                        line: the caller has control again.
     ("helper", pid, is_running)         Keep the leader of a helper's process group, to kill the group if the
                                         supervisor dies; forget it where the helper has ended.
     ("unread", inode)                   Close the copy of the pipe with that inode number: its reader has left.
@@ -65,6 +67,7 @@ if TYPE_CHECKING:
     Socket = tuple[Literal["socket"], str, str]
     Lock = tuple[Literal["lock"]]
     LastLine = tuple[Literal["last_line"], bytes]
+    Released = tuple[Literal["released"]]
     Helper = tuple[Literal["helper"], int, bool]
     Unread = tuple[Literal["unread"], int]
     Cgroup = tuple[Literal["cgroup"], str]
@@ -85,6 +88,7 @@ if TYPE_CHECKING:
         | Socket
         | Lock
         | LastLine
+        | Released
         | Helper
         | Unread
         | Cgroup
@@ -149,7 +153,7 @@ if TYPE_CHECKING:
     SupervisorEnd = End[ToHolder, FromHolder]
     HolderEnd = End[FromHolder, ToHolder]
 
-NEVER_LEFT_OUT = frozenset(("stop", "kill", "bye", "unread", "exited", "empty", "unknown"))
+NEVER_LEFT_OUT = frozenset(("stop", "kill", "bye", "unread", "released", "exited", "empty", "unknown"))
 """Names of the messages that are kept however many wait for room: those that end the command, the run or the channel.
 
 A copy of a pipe that stays open (`unread`) would hide from the command that its reader has left.

@@ -35,6 +35,8 @@ CODE_CHILD_STOPPED = 5
 """The si_code CLD_STOPPED of a SIGCHLD (sigaction(2))."""
 CODE_FROM_PROCESS = 0
 """The si_code SI_USER: a process sent the signal by kill(2)."""
+CODE_QUEUED = -1
+"""The si_code SI_QUEUE: the front of the run (`launch/front.py`) has handed the signal on."""
 CODE_FROM_KERNEL = 0x80
 """The si_code SI_KERNEL: the terminal sent the signal to its whole foreground group (sigaction(2))."""
 
@@ -137,6 +139,8 @@ def pause() -> float:
 
 def die_of(number: int) -> None:
     """End this process with the default action of that signal; return where the kernel does not end it (PID 1)."""
-    _signal.signal(number, _signal.SIG_DFL)
-    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, {number})
+    if number != _signal.SIGKILL:
+        # Nothing can change what KILL does.
+        _signal.signal(number, _signal.SIG_DFL)
+        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, {number})
     _signal.raise_signal(number)

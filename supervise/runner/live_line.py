@@ -1,6 +1,5 @@
 """The live line: drawn each second while the command is silent."""
 
-from collections.abc import Sequence
 from os import fsencode
 from time import monotonic
 
@@ -8,6 +7,7 @@ import trio
 
 from supervise.faces.live_line_text import LiveState, LiveText
 from supervise.runner.dispatcher import Runner
+from supervise.runner.usage import cpu_percent
 from supervise.terminal.overlay import Overlay
 
 REDRAW_SECONDS = 1.0
@@ -15,8 +15,8 @@ REDRAW_SECONDS = 1.0
 
 
 async def draw(runner: Runner, overlay: Overlay, live: LiveText) -> None:
-    """Draw the line until the run is over."""
-    while runner.outcome is None:
+    """Draw the line until the run is over, or the caller has control again."""
+    while runner.outcome is None and runner.notices.live:
         waits = _last_byte(runner) + REDRAW_SECONDS - monotonic()
         if waits > 0:
             await trio.sleep(waits)
@@ -39,14 +39,6 @@ def live_state(runner: Runner) -> LiveState:
         last_byte=last - started if last > started else None,
         cpu_percent=cpu_percent(runner.usage_samples),
     )
-
-
-def cpu_percent(samples: Sequence[tuple[float, float]]) -> float | None:
-    """Return the CPU use between the last two samples, in percent of one core; None before the second sample."""
-    if len(samples) < 2:
-        return None
-    (since, before), (until, after) = samples[-2], samples[-1]
-    return max(0.0, after - before) / (until - since) * 100 if until > since else None
 
 
 def _last_byte(runner: Runner) -> float:

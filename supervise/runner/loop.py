@@ -24,6 +24,7 @@ from supervise.runner.usage import start_recording
 
 if TYPE_CHECKING:
     from supervise.faces.live_line_text import LiveText
+    from supervise.launch.front import Front
     from supervise.launch.ties import Tie
     from supervise.runner.teller import Teller
     from supervise.terminal.overlay import Overlay
@@ -67,6 +68,8 @@ async def _watch(runner: Runner, end: Callable[[], NoReturn]) -> None:
             nursery.start_soon(_beat, runner, values["heartbeat"])
         if values["prompt_timeout"]:
             nursery.start_soon(_watch_prompts, runner, values["prompt_timeout"])
+        if launched.child.front:
+            _start_hand_back(nursery, runner, launched.child.front)
         nursery.start_soon(_create_cgroup, runner)
         nursery.start_soon(guardian_watch.run)
         # The descriptor is asked for each time: the channel is another one once the guardian has died.
@@ -224,6 +227,18 @@ async def _watch_prompts(runner: Runner, seconds: float) -> None:
     except Exception as error:
         # An error of supervise here must not stop the command.
         runner.notices.announce(Trouble(f"--prompt-timeout has no effect any more: {type(error).__name__}: {error}"))
+
+
+def _start_hand_back(nursery: trio.Nursery, runner: Runner, front: "Front") -> None:
+    """Have the caller get control back in time, where the run has a record in which it can go on."""
+    if runner.launched.files.record is None:
+        runner.notices.announce(Trouble("without a record this run stays in the foreground (--detach-after)"))
+        return
+    from supervise.runner.hand_back import HandBack
+
+    hand_back = HandBack(runner, front)
+    runner.listen(hand_back)
+    nursery.start_soon(hand_back.run)
 
 
 async def _create_cgroup(runner: Runner) -> None:

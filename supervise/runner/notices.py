@@ -11,7 +11,7 @@ from supervise.core.outcome import Outcome
 from supervise.core.policy import Policy
 from supervise.faces import jsonl
 from supervise.faces.full_report import FullReport
-from supervise.faces.report_items import CommandMessage, Moment, ReportItem, Trouble, Usage
+from supervise.faces.report_items import CommandMessage, HandedBack, Moment, ReportItem, Trouble, Usage
 from supervise.faces.secret_mask import SecretMask
 from supervise.faces.stderr_messages import StderrMessages, Verbosity
 from supervise.faces.throttle import Released, Throttle
@@ -119,6 +119,16 @@ class Notices:
         """Have the fence of `--ci-fence` stay when the run has ended."""
         if self._ci:
             self._ci.leave_fence()
+
+    def epoch_of(self, t: float) -> float:
+        """Return that second of the run in epoch seconds, by the clock as it is set now."""
+        return time() - (self._now() - t)
+
+    def leave_caller(self, item: HandedBack) -> None:
+        """Announce that the caller gets control back, and write the messages so far; no live line follows."""
+        self.announce(item)
+        self.live = None
+        self.flush_messages()
 
     def flush_messages(self) -> None:
         """Wait for FLUSH_SECONDS until the messages so far are written, or held."""

@@ -31,10 +31,16 @@ class SignalEvents:
         self._launched = runner.launched
         self.has_cancelled = False
         """A signal has cancelled the run."""
+        self._last: dict[int, tuple[int, bool, float]] = {}
+        """By number the last signal: its sender, whether the front has handed it on, and when it came."""
 
     def hear(self, number: int, code: int, sender: int, at: float, ancestry: "list[Stat]") -> None:
         """Handle a signal that came at that second of the run; for the other arguments see `inbox.SignalTaken`."""
         is_from_terminal = code == signals.CODE_FROM_KERNEL
+        if self._launched.child.front and self._has_heard(
+            number, sender, is_handed_on=code == signals.CODE_QUEUED, at=at
+        ):
+            return
         if number == signals.CHLD and sender == os.getpid():
             # This is the mark of `signals.mark`.
             pass
@@ -58,6 +64,15 @@ class SignalEvents:
             suspension.pause(self._runner, self._launched, number, is_from_terminal=is_from_terminal)
         elif number in signals.PASSED_ON:
             self._pass_on(number, is_from_terminal)
+
+    def _has_heard(self, number: int, sender: int, *, is_handed_on: bool, at: float) -> bool:
+        """Return whether this signal, sent to the whole group, has come before, through the front or past it."""
+        before = self._last.get(number)
+        if before and before[:2] == (sender, not is_handed_on) and at - before[2] < BOTH_SIGNALLED_SECONDS:
+            del self._last[number]
+            return True
+        self._last[number] = sender, is_handed_on, at
+        return False
 
     def hear_before(self, exit: Exit) -> None:
         """Handle a signal that has ended the command and may have been sent to the supervisor as well (Ctrl-C).
@@ -112,7 +127,8 @@ class SignalEvents:
         if signal_origin.is_of_command(sender, ancestry, self._runner.root, self._runner.holder()):
             return True
         # A pid of 0 stands for a process outside of the supervisor's pid namespace.
-        if ancestry or sender in (0, self._launched.info.parent):
+        front = self._launched.child.front
+        if ancestry or sender in (0, self._launched.info.parent, front.pid if front else 0):
             return False
         # The sender has ended.
         return (

@@ -33,7 +33,12 @@ def pause(runner: "Runner", launched: "Launched", number: int, *, is_from_termin
     launched.streams.hide_line()
     if launched.terminals.pty_input:
         launched.terminals.pty_input.pause()
+    front = launched.child.front
+    if front:
+        front.note_pause(number)
     signals.stop(number)
+    if front:
+        front.resume()
     # The machine hears of this absence here, and must not hear of it again.
     runner.absence.forget()
     resume(suspended)

@@ -5,6 +5,7 @@ which other threads run whenever /proc is read.
 """
 
 import _thread
+from collections.abc import Sequence
 from time import monotonic, sleep
 
 from supervise.activity.sampler import Sampler
@@ -54,3 +55,11 @@ def _record(runner: Runner, record: Record | None) -> None:
             # The messenger writes in a thread of its own: a disk that is slow or full must not delay the next sample.
             messenger.say(f"{t:.3f} {cpu:.3f} {out} {err} {both}\n".encode())
         sleep(max(MIN_PAUSE_SECONDS, runner.now() / SAMPLES_PER_AGE))
+
+
+def cpu_percent(samples: Sequence[tuple[float, float]]) -> float | None:
+    """Return the CPU use between the last two samples, in percent of one core; None before the second sample."""
+    if len(samples) < 2:
+        return None
+    (since, before), (until, after) = samples[-2], samples[-1]
+    return max(0.0, after - before) / (until - since) * 100 if until > since else None

@@ -85,6 +85,11 @@ class CallerTerminal:
         except OSError:
             pass
 
+    def close(self) -> None:
+        """Close all descriptors of the terminal."""
+        for fd in self.opened:
+            os.close(fd)
+
     def make_raw(self) -> None:
         """Make the terminal raw: it passes on each key, and shows each byte, unchanged.
 

@@ -67,6 +67,8 @@ class PtyInput:
         """Keys that the command's terminal has not taken yet; None stands for an end of file."""
         self._is_over = False
         """Whether the caller's terminal has hung up: then each read of the command gets the end of the input."""
+        self._is_left = False
+        """Whether the caller has control again, and the terminal with it."""
         self._was_by_line = True
         self._is_running = False
         self._is_reported = False
@@ -143,6 +145,16 @@ class PtyInput:
         """Restore the caller's terminal, since the run ends."""
         with self._guard:
             self._handle("run_ended")
+
+    def leave_caller(self) -> None:
+        """Leave the caller's terminal, after `finish`, for good: what is typed or happens there concerns no one here.
+
+        The thread closes the descriptor of the keys, and ends.
+        """
+        with self._guard:
+            self._caller, self._has_jobs, self._window = None, True, -1
+            self._is_left = True
+            self._wake_thread()
 
     def copy_size(self) -> None:
         """Give the command's terminal the size of the caller's window, or of an attached client's."""
@@ -301,8 +313,18 @@ class PtyInput:
                 except OSError:
                     has_hung_up = True
             with self._guard:
+                if self._is_left:
+                    self._close_keys()
+                    return
                 self._is_over |= has_hung_up
                 self._work(inbox, is_readable=is_readable and not self._may_block)
+
+    def _close_keys(self) -> None:
+        """Read no more keys, as if there had never been a terminal; the lock is held."""
+        for fd in {self._keys, self._wake, self._trigger} - {0, -1}:
+            os.close(fd)
+        self._keys = self._wake = self._trigger = -1
+        self._queue.clear()
 
     def _is_listening(self) -> bool:
         return self._state == "raw" and not self._is_over and self.pty is not None and self.pty.is_open

@@ -18,6 +18,7 @@ OWN = {one.value for one in ExitCode} - {ExitCode.SIGNALED}
 
 def test_the_codes_of_the_fast_path_are_those_of_the_table() -> None:
     assert supervise.EXIT_TRY_AGAIN == ExitCode.TRY_AGAIN
+    assert supervise.EXIT_GOES_ON == ExitCode.GOES_ON
     assert supervise.EXIT_ERROR == ExitCode.ERROR
     assert supervise.EXIT_SIGNALED == ExitCode.SIGNALED
 

@@ -397,6 +397,7 @@ def test_the_schema_has_the_words_of_the_core() -> None:
     notices = {other.get(kind.__name__, kind.__name__) for kind in get_args(Notice) + get_args(Event)}
     assert {"".join(part.title() for part in name.split("_")) for name in events} - notices == {
         "Diagnosis",
+        "HandedBack",
         "Lost",
         "Settled",
         "NotRetried",

@@ -48,6 +48,7 @@ from supervise.core.outcome import Cause, Exit, InputWait, Outcome
 from supervise.faces.report_items import (
     CommandMessage,
     Diagnosis,
+    HandedBack,
     Heartbeat,
     LastLine,
     Moment,
@@ -270,6 +271,7 @@ heard = (
     | st.builds(SpawnFailed, st.sampled_from(["not_found", "not_executable", "error"]), text)
     | st.builds(Verdict, timeout | outer | cancellation, signal, time)
     | st.builds(CommandMessage, st.sampled_from(["status", "stopping", "main pid"]), text)
+    | st.builds(HandedBack, st.sampled_from(["time", "idle"]))
     | st.just(ProbeFailed("port=80", "127.0.0.1:80: connection refused"))
     | st.builds(KillOrdered, st.sampled_from(["grace", "again"]))
     | st.builds(Exited, command_exit, time)

@@ -228,7 +228,7 @@ def _text(event: Fields) -> str:
         case "verdict":
             source = f" by {event['source']}" if isinstance(event.get("source"), str) else ""
             signal = f", {event.get('signal')} to the tree" if event.get("signal") else ""
-            return f"{event.get('cause')}{source}{signal}"
+            return f"{str(event.get('cause')).replace('_', ' ')}{source}{signal}"
         case "killing":
             return "KILL to what is left"
         case "retrying":

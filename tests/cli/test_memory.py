@@ -171,6 +171,7 @@ def test_what_outlives_the_command_leaves_the_cgroup(supervise: Place) -> None:
     pid = int(ended.out)
     place = memory_cgroup.find(pid)
     os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not is_alive(pid))
     home = memory_cgroup.find()
     assert place is not None
     assert home is not None
@@ -188,6 +189,21 @@ def test_the_guardian_removes_the_cgroup_where_the_supervisor_was_killed(supervi
     guardian = running.guardian()
     running.send(signal.SIGKILL)
     wait_until(lambda: not is_alive(guardian))
+    assert not os.path.exists(folder.folder)
+    running.wait()
+
+
+def test_recover_removes_the_cgroup_where_both_were_killed(supervise: Place) -> None:
+    needs_cgroup()
+    running = supervise.start("--memory-max", "500M", "--", *STAYS)
+    folder = memory_cgroup.find(root_of(running))
+    assert folder is not None
+    guardian = running.guardian()
+    os.kill(guardian, signal.SIGSTOP)
+    running.send(signal.SIGKILL)
+    os.kill(guardian, signal.SIGKILL)
+    wait_until(lambda: not is_alive(guardian))
+    assert supervise("recover", report=False).code == 1
     assert not os.path.exists(folder.folder)
     running.wait()
 

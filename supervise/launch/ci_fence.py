@@ -20,19 +20,23 @@ STDERR_SECONDS = 5.0
 """Seconds that the reader of stderr has to make room for a line of the fence; without the first the run is refused."""
 
 
-def plan(launched: "Launched") -> None:
-    """Choose the token of the fence; write the first line unless the output is held until the run has ended.
+def new_token() -> str:
+    """Return a token for a fence."""
+    return os.urandom(TOKEN_BYTES).hex()
 
-    Raises OSError, and Refusal where the line cannot be written: then nothing would keep the runner from obeying.
+
+def begin(launched: "Launched") -> None:
+    """Write the first line of the fence.
+
+    Raises Refusal where it cannot be written: then nothing would keep the runner from obeying.
     """
-    token = os.urandom(TOKEN_BYTES).hex()
-    if not launched.info.holds_output:
-        try:
-            if not _write(runner_commands.stop_line(token)):
-                raise Refusal("--ci-fence: stderr takes no line, since its reader does not read")
-        except OSError as error:
-            raise Refusal(f"--ci-fence: cannot write to stderr: {reason_of(error)}") from None
-    launched.info.put_fence(token)
+    try:
+        why = "" if _write(runner_commands.stop_line(launched.info.fence)) else "its reader does not read"
+    except OSError as error:
+        why = reason_of(error)
+    if why:
+        launched.info.put_fence("")
+        raise Refusal(f"--ci-fence: cannot write to stderr: {why}")
 
 
 def _write(line: bytes) -> bool:
@@ -65,7 +69,9 @@ def lower(launched: "Launched") -> None:
     A run that ends by the runner's loop has its last line from `faces.ci_lines`.
     """
     info = launched.info
-    if info.fence and not info.holds_output and launched.is_output_over:
+    # Without a guardian the first line was not written.
+    has_begun = info.fence and not info.holds_output and launched.child.has_guardian
+    if has_begun and launched.is_output_over:
         try:
             _write(runner_commands.resume_line(info.fence))
         except OSError:

@@ -175,7 +175,7 @@ def _start(launched: Launched, on_lost: "OnLost") -> "Start":
     if values["ci_fence"] and launched.info.ci == "github":
         from supervise.launch import ci_fence
 
-        ci_fence.plan(launched)
+        launched.info.put_fence(ci_fence.new_token())
         if not launched.info.holds_output:
             # The guardian has no stderr of its own any more when it obeys its first messages.
             first.append((ci_fence.last_line(launched.info.fence), (os.dup(2),)))
@@ -206,6 +206,8 @@ class Start:
         self._has_terminal = has_terminal
         self._on_lost = on_lost
         self._find_terminal = find_terminal
+        self._needs_fence = bool(launched.info.fence) and not launched.info.holds_output
+        """The first line of `--ci-fence` is to be written before the command is started."""
 
     def fork(self) -> None:
         """Fork the guardian, which makes the record, where one is planned, and starts the command.
@@ -216,11 +218,12 @@ class Start:
         stdio, tty = open_stdio(launched)
         spawn: Spawn = ("spawn", launched.info.request.command, launched.child.variables, tty)
         # A detached run has to be found again: without a record its command does not begin.
-        is_spawn_later = launched.files.plan is not None and (
+        needs_record = launched.files.plan is not None and (
             launched.terminals.pty_input is not None or launched.info.is_detached
         )
+        is_spawn_later = needs_record or self._needs_fence
         self._fork(stdio, None if is_spawn_later else spawn)
-        if is_spawn_later:
+        if needs_record:
             from supervise.launch import registration
 
             if registration.wait(launched, self.fork):
@@ -236,6 +239,12 @@ class Start:
             from supervise.launch import own_terminal
 
             own_terminal.take_keys(launched)
+        if self._needs_fence:
+            # The guardian is there, which ends the fence if the supervisor is killed.
+            from supervise.launch import ci_fence
+
+            ci_fence.begin(launched)
+            self._needs_fence = False
         if is_spawn_later:
             launched.child.channel.send(spawn, stdio)
             # The words of a command can be longer than what the socket takes at once.

@@ -142,7 +142,7 @@ class RunInfo:
         self.ties = ties
 
     def put_fence(self, token: str) -> None:
-        """Note the token of the fence around the command's output."""
+        """Note the token of the fence around the command's output; '' where there is none after all."""
         self.fence = token
 
     def first_budget(self) -> "float | None":

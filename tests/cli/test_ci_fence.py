@@ -183,7 +183,7 @@ def test_a_reader_that_never_reads_refuses_the_run(supervise: Place) -> None:
     os.close(source)
     os.close(sink)
     assert (ended.code, supervise.file("started").exists()) == (125, False)
-    assert ended.report["reason"] == "--ci-fence: stderr takes no line, since its reader does not read"
+    assert ended.report["reason"] == "--ci-fence: cannot write to stderr: its reader does not read"
 
 
 def test_the_fence_ends_after_a_fault_of_supervise(supervise: Place) -> None:

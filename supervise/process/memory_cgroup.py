@@ -192,10 +192,13 @@ def remove_leftovers(names: "set[str]") -> None:
 
 
 def remove(folder: str, seconds: float = REMOVE_SECONDS) -> None:
-    """Remove the cgroup, for that many seconds at most while its dead leave it."""
+    """Remove the cgroup, for that many seconds at most while its dead leave it, and those that runs left below it."""
     until = monotonic() + seconds
     while True:
         try:
+            for one, _, _ in os.walk(folder, topdown=False):
+                if one != folder and os.path.basename(one).startswith(NAME_PREFIX):
+                    os.rmdir(one)
             os.rmdir(folder)
         except FileNotFoundError:
             return

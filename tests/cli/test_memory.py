@@ -193,6 +193,20 @@ def test_the_guardian_removes_the_cgroup_where_the_supervisor_was_killed(supervi
     running.wait()
 
 
+def test_a_run_within_a_run_has_a_limit_within_the_limit(supervise: Place) -> None:
+    needs_cgroup()
+    inner = str(supervise.program), "run", "--no-record", "--memory-max", "50M", "--"
+    assert supervise("--memory-max", "300M", "--", *inner, *hog()).code == 137
+    running = supervise.start("--memory-max", "300M", "--", *inner, *STAYS)
+    folder = memory_cgroup.find(root_of(running))
+    assert folder is not None
+    outer = os.path.dirname(folder.folder)
+    assert os.path.basename(outer).startswith("supervise-")
+    running.send(signal.SIGTERM)
+    running.wait()
+    assert not os.path.exists(outer)
+
+
 def test_recover_removes_the_cgroup_where_both_were_killed(supervise: Place) -> None:
     needs_cgroup()
     running = supervise.start("--memory-max", "500M", "--", *STAYS)

@@ -9,9 +9,10 @@ import _socket
 import os
 import select
 import sys
-from time import monotonic, sleep
+from time import monotonic
 
 from supervise.process import channel
+from supervise.process.child_end import reap_within
 from supervise.process.protocol import unknown
 from supervise.process.spawn import named
 from supervise.text.stderr import reason_of
@@ -33,8 +34,6 @@ END_SECONDS = 0.2
 """Seconds that the supervisor waits at its end for the last hooks: most hooks are done by then."""
 SIGNAL_POLL_SECONDS = 0.02
 """Seconds between two looks for a signal, while a ping is waited for."""
-DEATH_POLL_SECONDS = 0.002
-"""Seconds between two looks whether the messenger has ended."""
 PID_1_SECONDS = 30.0
 """Seconds for which a supervisor that is PID 1 waits for the messenger to end: with PID 1 the kernel kills all others.
 The messenger's own bounds end it before."""
@@ -179,17 +178,8 @@ class Courier:
             self._wait(min(left, SIGNAL_POLL_SECONDS))
             found += self.hear()
         if self._has_pings and not self.awaits_pings:
-            self._await_death(min(until, monotonic() + END_SECONDS))
+            reap_within(self.pid, min(until - monotonic(), END_SECONDS))
         return found
-
-    def _await_death(self, until: float) -> None:
-        """Reap the messenger, and wait for that until that moment at most."""
-        try:
-            while not os.waitpid(self.pid, os.WNOHANG)[0] and monotonic() < until:
-                sleep(DEATH_POLL_SECONDS)
-        except ChildProcessError:
-            # Where the supervisor reaps orphans, its reaper may have been first.
-            pass
 
     def _wait(self, seconds: float) -> None:
         """Wait, for that many seconds at most, until the messenger answers or takes what waits for it."""

@@ -8,9 +8,10 @@ system, and those whose configuration or runtime folder is not in the kernel's c
 
 import _signal
 import os
-from time import monotonic, sleep
+from time import monotonic
 
 from supervise.process import channel, hang_risk, null, system
+from supervise.process.child_end import reap_within
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,8 +38,6 @@ SIGNAL_POLL_SECONDS = 0.01
 """Seconds between two looks for a blocked signal."""
 EXIT_SECONDS = 0.1
 """Seconds that the process has to exit after its answer."""
-WAITPID_POLL_SECONDS = 0.0002
-"""Seconds between two looks whether the process has exited."""
 CANCELLING = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT)
 """The signals that end a wait, unless the caller ignores them."""
 
@@ -78,7 +77,9 @@ def run(
         raise NoAnswerError(pid) from None
     finally:
         own_end.close()
-    _reap(pid)
+    # The exit closes the descriptors that the process has opened, which asks the file system once more (FUSE_FLUSH).
+    if not reap_within(pid, EXIT_SECONDS):
+        _leave(pid)
     if got is None:
         raise ChildProcessError(0, "its process has died")
     message, fds = got
@@ -170,19 +171,6 @@ def _is_cancelled() -> bool:
     # Only blocked signals are looked at; any other ends this process anyway.
     pending = _signal.sigpending()
     return any(number in pending and _signal.getsignal(number) != _signal.SIG_IGN for number in CANCELLING)
-
-
-def _reap(pid: int) -> None:
-    """Reap the process, or leave it where it does not exit in EXIT_SECONDS.
-
-    Its exit closes the descriptors it has opened, which asks the file system once more (FUSE_FLUSH).
-    """
-    until = monotonic() + EXIT_SECONDS
-    while not os.waitpid(pid, os.WNOHANG)[0]:
-        if monotonic() > until:
-            _leave(pid)
-            return
-        sleep(WAITPID_POLL_SECONDS)
 
 
 def _leave(pid: int) -> None:

@@ -22,10 +22,10 @@ In three cases there is no cgroup, and no message about it:
 
 import _signal
 import os
-import select
 from time import monotonic, sleep
 
 from supervise.process import memory_cgroup, tree
+from supervise.process.child_end import reap_within
 from supervise.process.spawn import SHELL, named
 
 TYPE_CHECKING = False
@@ -120,36 +120,12 @@ class CommandCgroup:
         except (ChildProcessError, ProcessLookupError):
             return
         # A debugger, a frozen cgroup or a disk may keep the watcher from dying.
-        _await_end(self.watcher, WATCHER_DEATH_SECONDS)
+        reap_within(self.watcher, WATCHER_DEATH_SECONDS)
 
     def let_watcher_kill(self) -> None:
         """Close the watcher's pipe, and wait while the watcher kills and removes the cgroup."""
         os.close(self.watcher_pipe)
-        _await_end(self.watcher, WATCHER_WORK_SECONDS)
-
-
-def _await_end(child: int, seconds: float) -> None:
-    """Wait for the end of a child of this process, for `seconds` at most, and reap the child."""
-    until = monotonic() + seconds
-    try:
-        pidfd = os.pidfd_open(child)
-    except (AttributeError, OSError):
-        # The child is gone, the kernel is older than 5.3 or has no descriptor left, or Python does not know the call.
-        pidfd = -1
-    try:
-        while not os.waitpid(child, os.WNOHANG)[0] and (left := until - monotonic()) > 0:
-            if pidfd >= 0:
-                poll = select.poll()
-                poll.register(pidfd, select.POLLIN)
-                poll.poll(left * 1000)
-            else:
-                sleep(0.001)
-    except ChildProcessError:
-        # Another thread has reaped the child.
-        pass
-    finally:
-        if pidfd >= 0:
-            os.close(pidfd)
+        reap_within(self.watcher, WATCHER_WORK_SECONDS)
 
 
 def is_outer_cgroup_due() -> bool:

@@ -11,9 +11,10 @@ import _thread
 import errno
 import os
 from math import inf
-from time import monotonic, sleep
+from time import monotonic
 
 from supervise.process import channel, null, system
+from supervise.process.child_end import reap_within
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,8 +38,6 @@ DEATH_SECONDS = 0.05
 """Seconds that all file workers together have to die of KILL; only one that cannot be killed takes so long."""
 EXIT_SECONDS = 0.05
 """Seconds that a file worker without further work has to exit."""
-WAITPID_POLL_SECONDS = 0.001
-"""Seconds between two looks whether the file worker has ended."""
 HANG_SECONDS = 0.2
 """Seconds after which a call without an answer shows that the file system does not answer now."""
 
@@ -132,27 +131,20 @@ class FileWorker:
 
         The caller calls `await_death` later, when this was done for all file workers.
         """
-        until = 0.0 if self._has_timed_out else max(self.until, monotonic() + EXIT_SECONDS)
-        try:
-            while not os.waitpid(self.pid, os.WNOHANG)[0]:
-                if monotonic() > until:
-                    os.kill(self.pid, _signal.SIGKILL)
-                    self._is_killed = True
-                    return
-                sleep(WAITPID_POLL_SECONDS)
-        except OSError:
-            pass
+        if not reap_within(self.pid, 0 if self._has_timed_out else max(self.until - monotonic(), EXIT_SECONDS)):
+            self._is_killed = True
+            try:
+                os.kill(self.pid, _signal.SIGKILL)
+            except ProcessLookupError:
+                pass
 
     def await_death(self, until: float) -> None:
         """Reap the file worker if it was killed, and wait for that until the moment `until` (CLOCK_MONOTONIC).
 
         It dies at once, or stays in an uninterruptible wait.
         """
-        try:
-            while self._is_killed and not os.waitpid(self.pid, os.WNOHANG)[0] and monotonic() < until:
-                sleep(WAITPID_POLL_SECONDS)
-        except OSError:
-            pass
+        if self._is_killed:
+            reap_within(self.pid, until - monotonic())
 
     def _check(self) -> None:
         """Raise TimeoutError where the time for an answer is over."""

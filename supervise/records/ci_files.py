@@ -4,11 +4,11 @@ Each of the three writers of an end calls this: the runner, the refusal of a sta
 """
 
 import os
-from time import monotonic, sleep
 
 from supervise.faces import github
 from supervise.faces.report_shape import OWN_ENDS
 from supervise.files import user_files
+from supervise.process.child_end import reap_within
 from supervise.text.stderr import reason_of
 from supervise.text.writer import write_all
 
@@ -22,8 +22,6 @@ TEXTS = {"GITHUB_OUTPUT": github.outputs, "GITHUB_STEP_SUMMARY": github.summary}
 
 AGENT_SECONDS = 4.5
 """Seconds that Buildkite's agent has for the annotation; then it is killed."""
-AGENT_POLL_SECONDS = 0.01
-"""Seconds between two looks whether the agent has ended."""
 
 
 def append(service: str, report: "Mapping[str, Any]", environ: "Mapping[str, str]") -> str:
@@ -58,10 +56,6 @@ def _annotate(report: "Mapping[str, Any]", environ: "Mapping[str, str]") -> None
         pid = os.posix_spawnp(words[0], words, environ, file_actions=null, setpgroup=0, setsigmask=())
     except (OSError, ValueError):
         return
-    until = monotonic() + AGENT_SECONDS
-    while os.waitpid(pid, os.WNOHANG)[0] == 0:
-        if monotonic() > until:
-            os.killpg(pid, 9)
-            os.waitpid(pid, 0)
-            return
-        sleep(AGENT_POLL_SECONDS)
+    if not reap_within(pid, AGENT_SECONDS):
+        os.killpg(pid, 9)
+        os.waitpid(pid, 0)

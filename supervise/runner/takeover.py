@@ -5,31 +5,21 @@ A thread of the supervisor then does the guardian's work, by the same `Holder` a
 
 import _thread
 import os
-from time import monotonic, sleep
 
 from supervise.launch.state import Launched
+from supervise.process.child_end import reap_within
 from supervise.process.holder import Holder
 from supervise.runner.reaper import own_children
 
 DEATH_SECONDS = 0.3
 """Seconds within which a guardian dies whose end of the channel is closed."""
-DEATH_POLL_SECONDS = 0.001
-
-
-def _reap(guardian: int) -> None:
-    """Reap the guardian; one that a debugger traces can be reaped by the debugger alone, and is not waited for."""
-    until = monotonic() + DEATH_SECONDS
-    try:
-        while not os.waitpid(guardian, os.WNOHANG)[0] and monotonic() < until:
-            sleep(DEATH_POLL_SECONDS)
-    except ChildProcessError:
-        pass
 
 
 def take_over(launched: Launched, root: int) -> None:
     """Hold the command in a thread from now on; `root` is its pid, 0 where the guardian has not reported the pid."""
     launched.child.channel.close()
-    _reap(launched.child.guardian.pid)
+    # A guardian that a debugger traces can be reaped by the debugger alone, and is not waited for.
+    reap_within(launched.child.guardian.pid, DEATH_SECONDS)
     theirs, wake = launched.child.become_holder()
     holder = Holder(theirs, wake, os.getpgrp() if launched.child.guardian.has_terminal else None)
     holder.mask = launched.child.guardian.mask

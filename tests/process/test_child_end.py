@@ -1,4 +1,4 @@
-"""How the supervisor waits for the end of the watcher of a cgroup."""
+"""A child is waited for as long as allowed, whether its end can be seen by a descriptor or not."""
 
 import os
 import signal
@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from supervise.process import cgroup
+from supervise.process.child_end import reap_within
 
 
 def child_that_stays() -> int:
@@ -26,12 +26,20 @@ def test_the_wait_for_a_child_that_does_not_end_is_bounded(monkeypatch: pytest.M
         monkeypatch.setattr(os, "pidfd_open", refuse)
     pid = child_that_stays()
     began = time.monotonic()
-    cgroup._await_end(pid, 0.1)
+    assert not reap_within(pid, 0.1)
     assert 0.1 <= time.monotonic() - began < 5
     os.kill(pid, signal.SIGKILL)
-    cgroup._await_end(pid, 40)
+    assert reap_within(pid, 40)
     assert time.monotonic() - began < 5
     # The child is reaped, and to wait for it again takes no time.
     with pytest.raises(ChildProcessError):
         os.waitpid(pid, 0)
-    cgroup._await_end(pid, 40)
+    assert reap_within(pid, 40)
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0])
+def test_no_time_is_one_look(seconds: float) -> None:
+    pid = child_that_stays()
+    assert not reap_within(pid, seconds)
+    os.kill(pid, signal.SIGKILL)
+    assert reap_within(pid, float("inf"))

@@ -10,7 +10,7 @@ from supervise.monitoring.courier import MOST_WAITING, Courier
 from supervise.monitoring.messenger import REASON
 from supervise.records import liveness
 
-PLAN = {"run_id": "x", "started": 0.0, "hooks": [("warned", "true")]}
+PLAN = {"run_id": "x", "started": 0.0, "hooks": [("warned", "true")], "ping": None}
 
 
 def line(name: str) -> str:

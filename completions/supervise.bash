@@ -70,7 +70,7 @@ _supervise_subcommand()
         extend) options='--help' has_run=yes ;;
         stop) options='-s --signal --help' has_run=yes ;;
         attach) options='-r --read-only --help' has_run=yes ;;
-        wait) options='--help' has_run=yes ;;
+        wait) options='--for --json --help' has_run=yes ;;
         recover) options='--dry-run --host --json --help' ;;
         left) options='--json --help' ;;
         sleep) options='--help' ;;
@@ -89,6 +89,7 @@ _supervise_subcommand()
         'prune --max-size') _supervise_words ''; return ;;
         'stop -s') _supervise_words 'TERM INT HUP QUIT KILL USR1 USR2 ABRT ALRM CONT STOP TSTP WINCH'; return ;;
         'stop --signal') _supervise_words 'TERM INT HUP QUIT KILL USR1 USR2 ABRT ALRM CONT STOP TSTP WINCH'; return ;;
+        'wait --for') _supervise_words ''; return ;;
         'recover --host') _supervise_words ''; return ;;
         'config show --config') _supervise_files; return ;;
         'config show --profile') _supervise_words ''; return ;;

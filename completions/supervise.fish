@@ -102,6 +102,8 @@ complete -c supervise -n '__supervise_asks attach' -s r -l read-only -d 'Only wa
 complete -c supervise -n '__supervise_asks attach' -l help -d 'Show a help page and exit'
 complete -c supervise -n '__supervise_asks attach' -k -a '(__supervise_runs)'
 complete -c supervise -n 'test (count (commandline -opc)) = 1' -a wait -d 'Wait for the end of a run, and exit with its code'
+complete -c supervise -n '__supervise_asks wait' -l for -x -d 'Wait so long at most: 121 if the run then goes on'
+complete -c supervise -n '__supervise_asks wait' -l json -d 'Print the state and the exit code as a JSON object'
 complete -c supervise -n '__supervise_asks wait' -l help -d 'Show a help page and exit'
 complete -c supervise -n '__supervise_asks wait' -k -a '(__supervise_runs)'
 complete -c supervise -n 'test (count (commandline -opc)) = 1' -a recover -d 'Find lost runs, stop the processes that are left of them, and run again those with --on-interrupt rerun'

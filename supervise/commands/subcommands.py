@@ -142,8 +142,12 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
     Subcommand(
         "wait", "RUN",
         "Wait for the end of a run, and exit with its code.",
-        about="Nothing is printed. If the run has already ended, the wait is over at once. For a lost run the code "
-        "is 125.",
+        about="Nothing is printed without --json. If the run has already ended, the wait is over at once. For a lost "
+        "run the code is 125.",
+        options=(
+            Option("", "for", "", "limit", "off", "DURATION", "Wait so long at most: 121 if the run then goes on."),
+            Option("", "json", "", "flag", "", "", "Print the state and the exit code as a JSON object."),
+        ),
     ),
     Subcommand(
         "recover", "",

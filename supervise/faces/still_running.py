@@ -5,6 +5,9 @@ from typing import Literal
 
 from supervise.faces import json_fields, phrases, report_shape
 
+NEXT_WAIT = "5m"
+"""How long the wait is that the line proposes."""
+
 
 @dataclass(frozen=True, slots=True)
 class StillRunning:
@@ -28,7 +31,7 @@ def line(seen: StillRunning) -> str:
     last = "no output yet" if seen.silence is None else f"last line {phrases.measured(seen.silence)} ago"
     cpu = [] if seen.cpu_percent is None else [f"cpu {phrases.percent(seen.cpu_percent)}"]
     facts = ", ".join([*cpu, last])
-    wait = f"supervise wait {seen.run_id}"
+    wait = f"supervise wait {seen.run_id} --for {NEXT_WAIT}"
     return f"still running after {phrases.measured(seen.elapsed)} ({facts}); goes on as {seen.run_id}: {wait}"
 
 

@@ -85,7 +85,8 @@ class Option:
         self._kinds = kinds
         self.implied = implied
         self.value = False if kind == "flag" else default if kind == "choice" else value
-        self.key = name.replace("-", "_")
+        # `for` is a word of Python itself.
+        self.key = "for_" if name == "for" else name.replace("-", "_")
         """The name of the option in Python."""
 
     @property

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tests.support.clients import command, newest, stop
-from tests.support.harness import Place, child, is_alive, validator, wait_for_file, wait_until
-from tests.support.screens import CTRL_Z, SHELLS, screen, shell, words
+from tests.support.harness import Place, child, is_alive, state_of, validator, wait_for_file, wait_until
+from tests.support.screens import CTRL_C, CTRL_Z, SHELLS, screen, shell, words
 from tests.support.terminals import named
 
 AFTER = ("--detach-after", "1")
@@ -50,7 +50,7 @@ def test_the_caller_gets_control_back_and_the_run_goes_on(supervise: Place) -> N
     (message,) = ended.messages
     run_id = run_of(message)
     assert message.startswith(STILL)
-    assert message.endswith(f"; goes on as {run_id}: supervise wait {run_id}")
+    assert message.endswith(f"; goes on as {run_id}: supervise wait {run_id} --for 5m")
     assert is_alive(wait_for_file(pid_file))
     assert "handed_back" in events(supervise, run_id)
     go.touch()
@@ -217,8 +217,11 @@ def test_a_shell_stops_and_continues_a_run_with_a_front(supervise: Place) -> Non
         sh.wait_for("^up$")
         sh.type(CTRL_Z)
         sh.wait_for_prompt()
+        both = [*named(supervise, "supervise-front"), *named(supervise, "supervise")]
+        assert [state_of(pid) for pid in both] == ["T", "T"]
         sh.start("fg")
-        sh.type("\x03")
+        wait_until(lambda: all(state_of(pid) == "S" for pid in both))
+        sh.type(CTRL_C)
         sh.wait_for_prompt()
         sh.check_usable()
     assert named(supervise, "supervise") == []

@@ -1,5 +1,6 @@
 """`supervise wait`: it ends with the exit code of the run, and prints nothing."""
 
+import json
 import os
 import signal
 import stat
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.clients import ask, command, newest, socket_of
-from tests.support.harness import Place, child, state_of, wait_until
+from tests.support.harness import Place, child, state_of, validator, wait_until
 
 
 def has_connections(path: Path, number: int) -> bool:
@@ -120,3 +121,20 @@ def test_many_clients_can_wait_for_a_run(supervise: Place) -> None:
 def test_wait_refuses_an_unknown_run(supervise: Place) -> None:
     ended = command(supervise, "wait", "nobody")
     assert (ended.code, ended.messages) == (125, ["wait: no run 'nobody' on record; see supervise ps --all"])
+
+
+@pytest.mark.parametrize("record", [(), ("--no-record",)])
+def test_a_bounded_wait_ends_with_121_while_the_run_goes_on(supervise: Place, record: tuple[str, ...]) -> None:
+    go = supervise.file("go")
+    running = supervise.start(*record, "--", *child("ready", f"wait_for={go}", "exit=7"))
+    running.wait_for_out(b"ready")
+    first = command(supervise, "wait", socket_of(supervise).stem, "--for", "0.2", "--json")
+    found = json.loads(first.out)
+    validator("answer").validate(found)
+    assert (first.code, found["state"], found["exit_code"], first.err) == (121, "running", 121, b"")
+    waiting = supervise.popen([str(supervise.program), "wait", found["run_id"][-6:], "--for", "1h", "--json"])
+    wait_until(lambda: state_of(waiting.pid) == "S")
+    go.touch()
+    ended = waiting.wait()
+    assert (ended.code, json.loads(ended.out)["state"], json.loads(ended.out)["exit_code"]) == (7, "ended", 7)
+    assert running.wait().code == 7

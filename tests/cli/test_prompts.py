@@ -13,6 +13,7 @@ from tests.support.harness import Place, wait_until
 from tests.support.programs import missing, needed
 from tests.support.ssh_servers import ssh_server
 from tests.support.terminals import script
+from tests.support.users import Users
 
 # pexpect forks; the other threads of the test do nothing at that moment.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
@@ -26,7 +27,7 @@ ASKS = {
     "sudo": ("sudo", "setpriv --reuid=65534 --clear-groups sudo -k true"),
     "npm": ("npm", "npm --no-update-notifier init"),
     "apt-get": ("apt-get", "apt-get -o Debug::NoLocking=1 -o Dir::Bin::dpkg=/bin/false remove less"),
-    "git": ("vim", "git -c core.editor='vim -u NONE' -c user.name=a -c user.email=a@b commit --allow-empty"),
+    "git": ("vi", "git -c core.editor='vi -u NONE' -c user.name=a -c user.email=a@b commit --allow-empty"),
     "gpg": ("gpg", "gpg --full-generate-key"),
     "pinentry": ("pinentry-curses", "sh -c 'GPG_TTY=$(tty) gpg --symmetric --no-symkey-cache secret.txt'"),
 }
@@ -93,16 +94,14 @@ def test_a_program_that_asks_on_the_terminal_is_found(supervise: Place, name: st
 
 @pytest.mark.needs("sudo")
 @pytest.mark.parametrize("option", ["", "--pty "])
-def test_a_process_of_another_user_is_found_by_the_echo_that_it_has_switched_off(supervise: Place, option: str) -> None:
-    if os.getuid():
-        missing("only root can become a user whom sudo asks")
-    supervise.file("home").mkdir(mode=0o777)
-    supervise.file("home").chmod(0o777)
-    user = f"setpriv --reuid=65534 --regid=65534 --clear-groups env HOME={supervise.file('home')}"
-    line = f"{user} supervise --no-record --report home/report.json --prompt-timeout 1s -t 60s {option}-- sudo -k true"
-    with script(supervise, line) as sh:
+def test_a_process_of_another_user_is_found_by_its_silent_terminal(supervise: Place, users: Users, option: str) -> None:
+    """The user has an account, since sudo asks no other."""
+    folder = users.shared()
+    user = f"setpriv --reuid=65534 --regid=65534 --clear-groups env HOME={folder} {users.program}"
+    options = f"--no-record --report {folder}/report.json --prompt-timeout 1s -t 60s {option}"
+    with script(supervise, f"{user} {options}-- sudo -k true") as sh:
         sh.wait_for("^code 123$")
-    report = json.loads(supervise.file("home/report.json").read_text())
+    report = json.loads((folder / "report.json").read_text())
     assert report["reason"] == "waits_for_input"
     assert "sudo" in [one["name"] for one in report["diagnosis"]["processes"] if one["awaits"]]
 

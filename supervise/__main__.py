@@ -6,10 +6,7 @@ import os
 import sys
 from time import monotonic
 
-from supervise import EXIT_ERROR
-
-NEEDED_BYTES = 4 << 20
-"""Bytes of memory without which no library can be loaded."""
+from supervise import EXIT_ERROR, is_short_of_memory
 
 
 def main() -> None:
@@ -17,7 +14,7 @@ def main() -> None:
     try:
         _main()
     except Exception:
-        if not _is_short_of_memory():
+        if not is_short_of_memory():
             raise
         # Memory ran out before the command existed, even for the first libraries.
         os.write(2, b"supervise: cannot start: out of memory\n")
@@ -95,15 +92,6 @@ def _end_process(code: int, signal: "int | None" = None) -> "NoReturn":
 
         signals.die_of(signal)
     os._exit(code)
-
-
-def _is_short_of_memory() -> bool:
-    """Return whether NEEDED_BYTES cannot be allocated."""
-    try:
-        bytearray(NEEDED_BYTES)
-    except MemoryError:
-        return True
-    return False
 
 
 def _fill_stdio() -> None:

@@ -506,11 +506,12 @@ def test_a_short_run_with_a_report_loads_no_event_loop(program, tmp_path):
 
 
 def test_a_long_run_loads_no_module_for_unused_features(program):
-    """The features are signs of access, hooks, sd_notify, further attempts, and files that are made of the report."""
+    """The features are signs of access, hooks, sd_notify, further attempts, files made of the report, other runs."""
     foreign = loaded_by(program, "run", "-a", "30", "--", "sh", "-c", "sleep 2; echo")
     assert "supervise.runner.loop" in foreign
     assert {one for one in foreign if one.startswith(("supervise.access", "supervise.monitoring"))} == set()
     assert foreign & {"supervise.runner.teller", "supervise.launch.monitors"} == set()
+    assert foreign & {"supervise.control.client", "supervise.records.output_follower"} == set()
     assert foreign & {"supervise.faces.metrics", "supervise.faces.junit", "supervise.faces.report_values"} == set()
 
 

@@ -28,6 +28,8 @@ NOTIFY_FILE = "said"
 """The name of the notify socket within such a folder."""
 ROOT_NOTIFY_PARENT = "/run/supervise-notify"
 """The parent of such folders: a server that has given up root can still enter it, and only root can list it."""
+OVER = "the run is over"
+"""The reason with which a run refuses requests after its end, until it sends the event `ended`."""
 UCRED_BYTES = 12
 """Bytes of struct ucred: pid, uid and gid (unix(7), SO_PEERCRED)."""
 

@@ -7,14 +7,12 @@ so a slow reader delays neither the run nor other readers.  It answers the reque
 from typing import Any
 
 from supervise.control.client import Connection
+from supervise.control.sockets import OVER
 from supervise.records.bounded_output import Chunk, Reader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-OVER = "the run is over"
-"""The reason with which the run refuses requests after its end, until it sends the event `ended`."""
 
 
 class Follower:

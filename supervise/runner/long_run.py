@@ -11,7 +11,7 @@ import os
 import sys
 from time import sleep
 
-from supervise import EXIT_ERROR
+from supervise import EXIT_ERROR, is_short_of_memory
 from supervise.launch.early_exit import OUT_OF_MEMORY, reason_of, say, take_back
 from supervise.launch.state import SIGNAL_POLL_SECONDS, Launched
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     End = Callable[[int, int | None], NoReturn]
     """Ends the process, with that exit code or of that signal."""
 
-NEEDED_BYTES = 4 << 20
-"""Bytes of memory without which no library can be loaded."""
 IMPORT_SWITCH_SECONDS = 0.0005
 """Seconds for which the thread that imports keeps the interpreter: a line in a pump must not wait for an import."""
 _giving_up = _thread.allocate_lock()
@@ -79,7 +77,7 @@ def _end_with_thread(launched: Launched, end: "End") -> "Callable[[sys.Unraisabl
     """Return a hook that ends the run without a traceback if one of its threads has died for lack of memory."""
 
     def end_run(what: "sys.UnraisableHookArgs") -> None:
-        if what.exc_type is not MemoryError and not _is_short_of_memory():
+        if what.exc_type is not MemoryError and not is_short_of_memory():
             sys.__unraisablehook__(what)
             return
         _give_up(launched, "cannot go on: out of memory; stopping the command", end)
@@ -146,7 +144,7 @@ def _fault_of(error: Exception) -> str:
     while isinstance(error, ExceptionGroup):
         # trio wraps the error of a task in groups.
         error = error.exceptions[0]
-    if _is_short_of_memory():
+    if is_short_of_memory():
         # The type of the error says nothing: CPython reports a lack of memory as another error in some places.
         return "cannot go on: out of memory"
     if _is_short_of_descriptors():
@@ -159,15 +157,6 @@ def _fault_of(error: Exception) -> str:
         trace = trace.tb_next
     where = f"{trace.tb_frame.f_code.co_name}, line {trace.tb_lineno}" if trace else "nowhere"
     return f"internal error: {type(error).__name__}: {error} ({where})"
-
-
-def _is_short_of_memory() -> bool:
-    """Return whether NEEDED_BYTES cannot be allocated."""
-    try:
-        bytearray(NEEDED_BYTES)
-    except MemoryError:
-        return True
-    return False
 
 
 def _is_short_of_descriptors() -> bool:

@@ -17,7 +17,6 @@ from supervise.faces import json_fields
 from supervise.faces.report_items import Trouble
 from supervise.faces.report_shape import SCHEMA
 from supervise.options.values import LONGEST_DURATION_SECONDS
-from supervise.records.output_follower import OVER
 from supervise.runner.dispatcher import Runner
 from supervise.runner.listener import Listener
 from supervise.text.signal_names import signal_name
@@ -92,7 +91,7 @@ class Requests(Listener):
         while self._waiting and (is_over or not self._runner.machine.has_postponed):
             what, client = self._waiting.popleft()
             # The machine gives no notice of a sign of access once the command is up.
-            client.answer(_refusal(OVER) if is_over or what == "extend" else self._agreed(what))
+            client.answer(_refusal(sockets.OVER) if is_over or what == "extend" else self._agreed(what))
 
     def on_notice(self, notice: Notice) -> None:
         """Answer the client whose request the notice decides."""
@@ -123,7 +122,7 @@ class Requests(Listener):
         # The machine first hears of all that has happened before the request.
         self._runner.tick()
         if self._runner.outcome is not None:
-            client.answer(_refusal(OVER))
+            client.answer(_refusal(sockets.OVER))
             return
         match request:
             case {"do": "status"}:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from supervise.control.client import Connection
-from supervise.records.output_follower import OVER, Follower
+from supervise.control.sockets import OVER
+from supervise.records.output_follower import Follower
 
 ENDED = {"ok": True, "event": "ended", "outcome": "failed", "exit_code": 3}
 

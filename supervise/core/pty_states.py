@@ -25,15 +25,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Literal, TypeAlias
 
-    OwnState: TypeAlias = Literal["new", "open", "ending", "closed"]
-    OwnEvent: TypeAlias = Literal["opened", "ended", "all_closed", "reader_gone", "resized", "typed", "input_ended"]
-    OwnAction: TypeAlias = Literal["make", "hold_open", "set_modes", "size", "write", "write_end", "release", "close"]
+    CommandState: TypeAlias = Literal["new", "open", "ending", "closed"]
+    CommandEvent: TypeAlias = Literal["opened", "ended", "all_closed", "reader_gone", "resized", "typed", "input_ended"]
+    CommandAction: TypeAlias = Literal[
+        "make", "hold_open", "set_modes", "size", "write", "write_end", "release", "close"
+    ]
 
     CallerState: TypeAlias = Literal["absent", "waiting", "unused", "raw", "showing"]
     CallerEvent: TypeAlias = Literal["needed", "ended", "not_needed", "foreground", "background", "paused", "run_ended"]
     CallerAction: TypeAlias = Literal["take", "show", "restore"]
 
-OWN: "dict[OwnEvent, dict[OwnState, tuple[OwnState, tuple[OwnAction, ...]]]]" = {
+COMMAND_TERMINAL: "dict[CommandEvent, dict[CommandState, tuple[CommandState, tuple[CommandAction, ...]]]]" = {
     # An attempt begins: its command needs a terminal.
     "opened": {
         "new": ("open", ("make", "hold_open", "set_modes", "size")),
@@ -86,7 +88,7 @@ OWN: "dict[OwnEvent, dict[OwnState, tuple[OwnState, tuple[OwnAction, ...]]]]" = 
     },
 }
 
-CALLER: "dict[CallerEvent, dict[CallerState, tuple[CallerState, tuple[CallerAction, ...]]]]" = {
+CALLER_TERMINAL: "dict[CallerEvent, dict[CallerState, tuple[CallerState, tuple[CallerAction, ...]]]]" = {
     # A command's terminal is open.
     "needed": {
         "absent": ("waiting", ()),

@@ -10,14 +10,14 @@ import errno
 import fcntl
 import os
 
-from supervise.core.pty_states import OWN
+from supervise.core.pty_states import COMMAND_TERMINAL
 from supervise.terminal import terminal_modes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from supervise.core.pty_states import OwnAction, OwnEvent, OwnState
+    from supervise.core.pty_states import CommandAction, CommandEvent, CommandState
     from supervise.terminal.terminal_modes import Modes
 
 TIOCGPTPEER = 0x5441
@@ -41,7 +41,7 @@ class Pty:
         """The master, and the supervisor's descriptor of the command's side; -1 in a state that has none."""
         self.name = ""
         self._guard = _thread.allocate_lock()
-        self._state: OwnState = "new"
+        self._state: CommandState = "new"
         self._modes, self._character_modes, self._is_utf8 = modes, character_modes, is_utf8
         self._size = size
         self._keys = b""
@@ -117,16 +117,16 @@ class Pty:
         with self._guard:
             return self.master >= 0 and terminal_modes.is_by_line(terminal_modes.get_modes(self.master))
 
-    def _handle(self, event: "OwnEvent") -> None:
+    def _handle(self, event: "CommandEvent") -> None:
         with self._guard:
             self._perform(event)
 
-    def _perform(self, event: "OwnEvent") -> None:
+    def _perform(self, event: "CommandEvent") -> None:
         """Do the actions that the table gives for this event, and enter the next state; the lock is held.
 
         Raises OSError.
         """
-        after, actions = OWN[event][self._state]
+        after, actions = COMMAND_TERMINAL[event][self._state]
         try:
             for action in actions:
                 self._do(action)
@@ -138,7 +138,7 @@ class Pty:
             raise
         self._state = after
 
-    def _do(self, action: "OwnAction") -> bool:
+    def _do(self, action: "CommandAction") -> bool:
         """Do one action of the table; return whether the terminal has accepted it.
 
         Raises OSError.

@@ -18,7 +18,7 @@ import os
 import select
 from _collections import deque
 
-from supervise.core.pty_states import CALLER
+from supervise.core.pty_states import CALLER_TERMINAL
 from supervise.terminal import caller_terminal, terminal_modes
 from supervise.terminal.pty import Pty
 
@@ -230,7 +230,7 @@ class PtyInput:
 
     def _handle(self, event: "CallerEvent") -> None:
         """Do the actions that the table gives for this event, and enter the next state; the lock is held."""
-        self._state, actions = CALLER[event][self._state]
+        self._state, actions = CALLER_TERMINAL[event][self._state]
         for action in actions:
             try:
                 self._do(action)

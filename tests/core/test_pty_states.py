@@ -9,11 +9,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from supervise.core.pty_states import CALLER, OWN
+from supervise.core.pty_states import CALLER_TERMINAL, COMMAND_TERMINAL
 
-OWN_STATES = ("new", "open", "ending", "closed")
+COMMAND_STATES = ("new", "open", "ending", "closed")
 CALLER_STATES = ("absent", "waiting", "unused", "raw", "showing")
-OWN_ACTIONS = {"make", "hold_open", "set_modes", "size", "write", "write_end", "release", "close"}
+COMMAND_ACTIONS = {"make", "hold_open", "set_modes", "size", "write", "write_end", "release", "close"}
 
 
 class Terminal:
@@ -30,7 +30,7 @@ class Terminal:
         self.releases = 0
 
     def handle(self, event: str) -> None:
-        self.state, actions = OWN[event][self.state]  # type: ignore[index, assignment]
+        self.state, actions = COMMAND_TERMINAL[event][self.state]  # type: ignore[index, assignment]
         for action in actions:
             getattr(self, action)()
 
@@ -92,7 +92,7 @@ class World(RuleBasedStateMachine):
         self.has_ended = False
 
     def handle_caller_event(self, event: str) -> None:
-        self.caller, actions = CALLER[event][self.caller]  # type: ignore[index, assignment]
+        self.caller, actions = CALLER_TERMINAL[event][self.caller]  # type: ignore[index, assignment]
         for action in actions:
             if action == "restore":
                 # The action looks itself which group has the terminal.
@@ -256,7 +256,11 @@ def test_every_history_of_a_run_on_a_terminal() -> None:
     run_state_machine_as_test(World, settings=settings(max_examples=300, stateful_step_count=40, deadline=None))
 
 
-@pytest.mark.parametrize(("table", "states"), [(OWN, OWN_STATES), (CALLER, CALLER_STATES)], ids=["own", "caller"])
+@pytest.mark.parametrize(
+    ("table", "states"),
+    [(COMMAND_TERMINAL, COMMAND_STATES), (CALLER_TERMINAL, CALLER_STATES)],
+    ids=["command", "caller"],
+)
 def test_every_event_has_an_entry_for_every_state(table: dict, states: tuple[str, ...]) -> None:
     for event, row in table.items():
         assert tuple(row) == states, event
@@ -264,11 +268,13 @@ def test_every_event_has_an_entry_for_every_state(table: dict, states: tuple[str
 
 
 def test_a_closed_terminal_stays_closed() -> None:
-    assert {row["closed"] for row in OWN.values()} == {("closed", ())}
+    assert {row["closed"] for row in COMMAND_TERMINAL.values()} == {("closed", ())}
 
 
 def test_no_action_on_a_terminal_that_does_not_exist() -> None:
     """Before `make`, no action may use a descriptor."""
-    for event, row in OWN.items():
+    for event, row in COMMAND_TERMINAL.items():
         assert row["new"][1] == (("make", "hold_open", "set_modes", "size") if event == "opened" else ())
-    assert {action for row in OWN.values() for _, actions in row.values() for action in actions} == OWN_ACTIONS
+    assert {
+        action for row in COMMAND_TERMINAL.values() for _, actions in row.values() for action in actions
+    } == COMMAND_ACTIONS

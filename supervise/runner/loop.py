@@ -69,7 +69,7 @@ async def _watch(runner: Runner, end: Callable[[], NoReturn]) -> None:
         if values["prompt_timeout"]:
             nursery.start_soon(_watch_prompts, runner, values["prompt_timeout"])
         if launched.child.front:
-            _start_hand_back(nursery, runner, launched.child.front)
+            nursery.start_soon(_hand_back, runner, launched.child.front)
         nursery.start_soon(_create_cgroup, runner)
         nursery.start_soon(guardian_watch.run)
         # The descriptor is asked for each time: the channel is another one once the guardian has died.
@@ -229,16 +229,21 @@ async def _watch_prompts(runner: Runner, seconds: float) -> None:
         runner.notices.announce(Trouble(f"--prompt-timeout has no effect any more: {type(error).__name__}: {error}"))
 
 
-def _start_hand_back(nursery: trio.Nursery, runner: Runner, front: "Front") -> None:
-    """Have the caller get control back in time, where the run has a record in which it can go on."""
+async def _hand_back(runner: Runner, front: "Front") -> None:
+    """Give the caller control back in time, where the run has a record in which it can go on."""
     if runner.launched.files.record is None:
         runner.notices.announce(Trouble("without a record this run stays in the foreground (--detach-after)"))
         return
-    from supervise.runner.hand_back import HandBack
+    try:
+        from supervise.runner.hand_back import HandBack
 
-    hand_back = HandBack(runner, front)
-    runner.listen(hand_back)
-    nursery.start_soon(hand_back.run)
+        hand_back = HandBack(runner, front)
+        runner.listen(hand_back)
+        await hand_back.run()
+    except Exception as error:
+        # An error of supervise here must not stop the command.
+        front.withdraw()
+        runner.notices.announce(Trouble(f"this run stays in the foreground: {type(error).__name__}: {error}"))
 
 
 async def _create_cgroup(runner: Runner) -> None:

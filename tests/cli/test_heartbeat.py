@@ -24,7 +24,7 @@ def test_a_silent_busy_command_has_a_heartbeat(supervise: Place, options: tuple[
     assert ended.code == 3
     found = beats(ended)
     assert found
-    assert all(re.fullmatch(r"cpu \d+% \(pid \d+ \S+\)", what) for _, what in found)
+    assert all(re.fullmatch(r"cpu [\d.]+% \(pid \d+ \S+\)", what) for _, what in found)
     assert all(silence >= 0.6 for silence, _ in found)
     # Each silence is at least one heartbeat longer than the one before; the line rounds it.
     assert all(later[0] - sooner[0] >= 0.4 for sooner, later in pairwise(found))

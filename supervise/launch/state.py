@@ -109,7 +109,8 @@ class RunInfo:
     def hide_secrets(self) -> None:
         """Take the secrets out of the words that are shown; the command itself runs with the real ones.
 
-        Raises OSError, ImportError or MemoryError where the rules cannot be loaded.
+        Raises OSError, ImportError or MemoryError where the rules cannot be loaded, and Refusal where a pattern of the
+        user cannot be searched for in time.
         """
         request = self.request
         text = WORD_SEPARATOR.join((*request.command, *request.given.values())).lower()
@@ -119,11 +120,25 @@ class RunInfo:
         from supervise.text.redaction import Redaction
 
         self.redaction = redaction = Redaction(self.values["redact"])
+        if redaction.has_patterns:
+            self._bound_search(redaction)
         self.command = redaction.words(request.command)
         self.given = {
             name: WORD_SEPARATOR.join(map(redaction.word, word.split(WORD_SEPARATOR)))
             for name, word in _recorded(request.given).items()
         }
+
+    def _bound_search(self, redaction: "Redaction") -> None:
+        """Raise Refusal where the search for secrets takes too long; none of the words is shown then."""
+        from supervise.launch import secret_search
+        from supervise.launch.early_exit import Refusal
+        from supervise.text.redaction import MASK
+
+        request = self.request
+        words = [one for word in request.given.values() for one in word.split(WORD_SEPARATOR)]
+        if not secret_search.is_bounded(lambda: [redaction.words(request.command), *map(redaction.word, words)]):
+            self.command, self.given = [MASK] * len(request.command), {}
+            raise Refusal(secret_search.TOO_LONG)
 
     def note_check(self, url: str, secrets: "tuple[str, ...]") -> None:
         """Note the URL of the check that is told of the run (`--ping`), and what must not be shown of it."""

@@ -68,6 +68,11 @@ class Redaction:
         self.has_found = False
         """A word that was searched has a secret."""
 
+    @property
+    def has_patterns(self) -> bool:
+        """Return whether there are patterns of the user."""
+        return bool(self._patterns)
+
     def words(self, words: "list[str]") -> "list[str]":
         """Return the words of a command as they are shown, and remember their secrets."""
         spans: list[list[Span]] = [self._in_word(word) for word in words]

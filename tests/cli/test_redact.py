@@ -94,6 +94,19 @@ def test_an_invalid_pattern_is_refused_before_the_start(supervise: Place) -> Non
     assert not supervise.file("started").exists()
 
 
+def test_a_pattern_that_needs_hours_is_refused_with_no_word_of_the_command(supervise: Place) -> None:
+    """Nested repetition makes the search exponential; nothing of the search is left running."""
+    secret = "a" * 40 + "b"
+    ended = supervise("--redact", "(a+)+$", "--", "touch", secret)
+    assert ended.code == 125
+    assert ended.messages == [
+        "--redact: the search for secrets in the words of the command takes too long; take a simpler pattern"
+    ]
+    assert ended.report["command"] == ["***", "***"]
+    assert not supervise.file(secret).exists()
+    assert supervise.alive() == []
+
+
 def test_the_configuration_can_have_patterns(supervise: Place) -> None:
     file = supervise.file("config.toml")
     file.write_text('redact = ["hunter[0-9]", "zz+"]\n')

@@ -91,7 +91,7 @@ def test_fuzzed_files(
         assert json.loads(capfd.readouterr().out, parse_constant=pytest.fail)["run_id"] == RUN_ID
         show.main({"json": False}, [RUN_ID])
         assert RUN_ID in capfd.readouterr().out
-        assert 0 <= wait.main({}, [RUN_ID]) <= 255
+        assert 0 <= wait.main({"for_": None, "json": False}, [RUN_ID]) <= 255
         for has_times in (True, False):
             kinds = {"follow": False, "stdout": False, "stderr": False, "lines": None, "raw": False}
             assert logs.main({**kinds, "timestamps": has_times}, [RUN_ID]) == 0

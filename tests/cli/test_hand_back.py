@@ -5,8 +5,8 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,6 +17,8 @@ from tests.support.terminals import named
 
 AFTER = ("--detach-after", "1")
 STILL = "still running after "
+AT_ONCE = 8
+"""Runs at once, each of which sleeps most of the time."""
 
 
 def run_of(message: str) -> str:
@@ -28,6 +30,12 @@ def events(place: Place, run_id: str) -> list[str]:
     """The names of the events on record."""
     (path,) = Path(place.environ["HOME"]).rglob(f"{run_id}/events.jsonl")
     return [json.loads(line)["event"] for line in path.read_text().splitlines()]
+
+
+def events_of(place: Place, name: str) -> list[Path]:
+    """The event files of the runs of that name."""
+    runs = Path(place.environ["HOME"]).rglob("run.toml")
+    return [path.with_name("events.jsonl") for path in runs if f'name = "{name}"' in path.read_text()]
 
 
 def logged(place: Place, run_id: str) -> bytes:
@@ -244,44 +252,49 @@ def test_a_run_that_goes_on_outlives_the_terminal(supervise: Place, pty: str) ->
     assert not is_alive(pid)
 
 
+def end_at_the_moment(place: Place, number: int) -> int:
+    """Run a command that ends within 50 ms of the moment; check the code, and return it."""
+    code = f"import os, time; time.sleep({0.95 + number % 100 / 1000}); os.write(1, b'end'); os._exit(7)"
+    ran = place.start(*AFTER, "--", sys.executable, "-S", "-I", "-c", code, report=False).wait()
+    if ran.code == 121:
+        assert command(place, "wait", run_of(ran.messages[0])).code == 7
+    else:
+        assert (ran.code, ran.out) == (7, b"end")
+    return ran.code
+
+
 @pytest.mark.slow
 def test_an_end_at_the_same_moment_has_its_own_code(supervise: Place) -> None:
     """121 stands only for a run whose command lived at that moment, and whose code `wait` gives."""
-    seen: dict[int, int] = {}
-    for number in range(500):
-        lives = 0.95 + number % 100 / 1000
-        code = f"import os, time; time.sleep({lives}); os.write(1, b'end'); os._exit(7)"
-        ran: Any = subprocess.run(
-            ["supervise", "run", *AFTER, "--", sys.executable, "-S", "-I", "-c", code],
-            capture_output=True, env=supervise.environ, cwd=supervise.folder, check=False,
-        )  # fmt: skip
-        seen[ran.returncode] = seen.get(ran.returncode, 0) + 1
-        if ran.returncode == 121:
-            assert command(supervise, "wait", run_of(ran.stderr.decode())).code == 7
-        else:
-            assert (ran.returncode, ran.stdout) == (7, b"end")
-    assert seen.keys() <= {7, 121}
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        seen = {*pool.map(lambda number: end_at_the_moment(supervise, number), range(500))}
+    assert seen == {7, 121}
+
+
+def kill_around_the_moment(place: Place, number: int) -> bool:
+    """Kill the caller's process within 250 ms of the moment; return whether the run went on, which it says itself."""
+    pid_file, name = place.file(f"pid-{number}"), f"kill-{number}"
+    options = (*AFTER, "--name", name)
+    running = place.start(*options, "--", *child(f"mark={pid_file}", "stay"), report=False).process
+    pid = wait_for_file(pid_file)
+    try:
+        running.wait(0.7 + number / 400)
+    except subprocess.TimeoutExpired:
+        running.kill()
+    running.wait()
+    is_on = any("handed_back" in path.read_text() for path in events_of(place, name))
+    if is_on:
+        assert is_alive(pid)
+        command(place, "stop", name)
+    else:
+        assert running.returncode == -signal.SIGKILL
+    wait_until(lambda: not is_alive(pid))
+    assert command(place, "wait", name).code == 143
+    return is_on
 
 
 @pytest.mark.slow
 def test_a_front_that_is_killed_leaves_a_run_that_is_cancelled_or_goes_on(supervise: Place) -> None:
-    for number in range(200):
-        pid_file = supervise.file(f"pid-{number}")
-        running = subprocess.Popen(
-            ["supervise", "run", *AFTER, "--", *child(f"mark={pid_file}", "stay")],
-            env=supervise.environ, cwd=supervise.folder, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        pid, until = wait_for_file(pid_file), 0.7 + number / 400
-        try:
-            running.wait(until)
-        except subprocess.TimeoutExpired:
-            running.kill()
-        running.wait()
-        run_id = newest(supervise)
-        if "handed_back" in events(supervise, run_id):
-            assert is_alive(pid)
-            command(supervise, "stop", run_id)
-        else:
-            assert running.returncode == -signal.SIGKILL
-        wait_until(lambda pid=pid: not is_alive(pid))  # type: ignore[misc]
-        assert command(supervise, "wait", run_id).code == 143
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        seen = {*pool.map(lambda number: kill_around_the_moment(supervise, number), range(200))}
+    assert seen == {False, True}

@@ -26,7 +26,7 @@ ASKS = {
     "cat": ("cat", "cat"),
     "sudo": ("sudo", "setpriv --reuid=65534 --clear-groups sudo -k true"),
     "npm": ("npm", "npm --no-update-notifier init"),
-    "apt-get": ("apt-get", "apt-get -o Debug::NoLocking=1 -o Dir::Bin::dpkg=/bin/false remove less"),
+    "apt-get": ("apt-get", "apt-get -o Debug::NoLocking=1 -o Dir::Bin::dpkg=/bin/false remove {package}"),
     "git": ("vi", "git -c core.editor='vi -u NONE' -c user.name=a -c user.email=a@b commit --allow-empty"),
     "gpg": ("gpg", "gpg --full-generate-key"),
     "pinentry": ("pinentry-curses", "sh -c 'GPG_TTY=$(tty) gpg --symmetric --no-symkey-cache secret.txt'"),
@@ -62,6 +62,13 @@ client.recv(1)
 """
 
 
+def removable() -> str:
+    """Return an installed package that apt-get removes if it is told so."""
+    words = ["dpkg-query", "-W", "-f", "${Essential} ${Priority} ${db:Status-Status} ${Package}\n"]
+    lines = subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()
+    return next(line.split()[-1] for line in lines if line.startswith("no optional installed "))
+
+
 def report_of(place: Place) -> Any:
     """Return the report of the run, once it is there."""
     path = place.file("report.json")
@@ -85,6 +92,8 @@ def test_a_program_that_asks_on_the_terminal_is_found(supervise: Place, name: st
         missing("only root can become a user whom sudo asks")
     if name == "git":
         subprocess.run(["git", "init", "-q", str(supervise.folder)], check=True)
+    if name == "apt-get":
+        command = command.format(package=removable())
     supervise.file("secret.txt").write_text("x")
     line = f"supervise --report report.json --prompt-timeout 1s -t 60s -k 1s {option}-- {command}"
     with script(supervise, line) as sh:

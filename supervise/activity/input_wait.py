@@ -46,7 +46,7 @@ POLLED_MAX = 256
 THREADS_MAX = 64
 """Threads of one process that are looked at; a process with more is not called waiting."""
 PROCESSES_MAX = 300
-"""Processes that are looked at; a tree with more is not called waiting."""
+"""Processes that are looked at, in the order of the tree."""
 TTY_NR_FIELD, TPGID_FIELD = 4, 5
 """The places of the terminal and of its foreground group among the fields after the name (proc_pid_stat(5))."""
 THE_TERMINAL = os.makedev(5, 0)
@@ -97,7 +97,7 @@ def find(
     """Return the threads of the tree below `holder` that wait for input.
 
     `get_modes` returns the attributes of the command's terminal (termios.tcgetattr), or None. `until`: the search ends
-    by that moment of CLOCK_MONOTONIC, and finds nothing then. What else the tree does is for the caller to judge.
+    by that moment of CLOCK_MONOTONIC, with what it has found. What else the tree does is for the caller to judge.
     """
     calls = CALLS.get(os.uname().machine)
     if calls is None or not (inputs.stdin or inputs.terminals):
@@ -105,7 +105,7 @@ def find(
     found: list[Wait] = []
     for number, one in enumerate(tree.look(holder)):
         if number > PROCESSES_MAX or monotonic() > until:
-            return ()
+            break
         if one.pid == holder or not tree.is_alive(one):
             continue
         try:

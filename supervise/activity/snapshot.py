@@ -80,7 +80,7 @@ class SnapshotReader:
 
     def take(self) -> None:
         """Read everything, the most useful facts first."""
-        for step in (self._walk, self._look_closer, self._look_for_waits, self._look_at_sockets, self._measure_cpu):
+        for step in (self._walk, self._look_for_waits, self._look_closer, self._look_at_sockets, self._measure_cpu):
             if self._is_time_over():
                 return
             step()

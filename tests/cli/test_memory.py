@@ -11,7 +11,8 @@ import pytest
 
 from supervise.process import kernel_log, memory_cgroup
 from supervise.process.memory_cgroup import RunCgroup
-from tests.support.harness import Place, Running, is_alive, wait_until
+from tests.support.clients import ask, socket_of
+from tests.support.harness import Ended, Place, Running, is_alive, wait_until
 from tests.support.users import ALICE, Users
 
 MIB = 1 << 20
@@ -52,6 +53,25 @@ def hog() -> tuple[str, ...]:
     return "/usr/bin/python3", "-c", HOG
 
 
+def late_hog(go: Path) -> tuple[str, ...]:
+    """Return the hog that begins when the file is there."""
+    wait = f"import os, time\nwhile not os.path.exists({str(go)!r}): time.sleep(0.01)\n"
+    return "/usr/bin/python3", "-c", wait + HOG
+
+
+def ended_late(place: Place, *words: str) -> Ended:
+    """Run the words, which wait for the file `go`, until supervise has counted the kills so far.
+
+    Where the kernel's log may not be read, as in a container, only a count that grows is evidence.
+    """
+    others = len([*place.runtime.rglob("*.sock")])
+    running = place.start("--", *words)
+    # A run that answers has its loop, and the loop begins with that count.
+    assert ask(socket_of(place, others), do="status")["ok"]
+    place.file("go").touch()
+    return running.wait()
+
+
 @pytest.fixture
 def limited() -> Iterator[RunCgroup]:
     """Yield a memory cgroup of 50 MiB, as a container or an administrator makes one."""
@@ -73,7 +93,7 @@ def in_cgroup(made: RunCgroup, *words: str) -> tuple[str, ...]:
 
 
 def test_an_oom_kill_in_a_cgroup_around_the_run_is_named(supervise: Place, limited: RunCgroup) -> None:
-    ended = supervise("--", *in_cgroup(limited, *hog()))
+    ended = ended_late(supervise, *in_cgroup(limited, *late_hog(supervise.file("go"))))
     assert is_out_of_memory(ended.report)
     lack = ended.report["out_of_memory"]
     assert (lack["killed_by"], lack["limit_bytes"]) == ("kernel", LIMIT)
@@ -87,7 +107,9 @@ def test_an_oom_kill_in_a_cgroup_around_the_run_is_named(supervise: Place, limit
 
 
 def test_a_shell_whose_child_the_kernel_killed_fails_for_that_reason(supervise: Place, limited: RunCgroup) -> None:
-    ended = supervise("--", *in_cgroup(limited, "sh", "-c", '"$@"; exit $?', "sh", *hog()))
+    ended = ended_late(
+        supervise, *in_cgroup(limited, "sh", "-c", '"$@"; exit $?', "sh", *late_hog(supervise.file("go")))
+    )
     assert (ended.code, ended.report["outcome"], ended.report["reason"]) == (137, "failed", "out_of_memory")
 
 
@@ -103,7 +125,7 @@ def test_a_plain_kill_is_not_called_out_of_memory(supervise: Place, options: tup
 def test_a_plain_kill_in_a_cgroup_with_an_oom_kill_of_another_run(supervise: Place, limited: RunCgroup) -> None:
     running = supervise.start("--", *in_cgroup(limited, *STAYS))
     root = root_of(running)
-    assert is_out_of_memory(supervise("--", *in_cgroup(limited, *hog())).report)
+    assert is_out_of_memory(ended_late(supervise, *in_cgroup(limited, *late_hog(supervise.file("go")))).report)
     os.kill(root, signal.SIGKILL)
     report = running.wait().report
     if not kernel_log.kills(0.0):

@@ -63,10 +63,18 @@ client.recv(1)
 
 
 def removable() -> str:
-    """Return an installed package that apt-get removes if it is told so."""
-    words = ["dpkg-query", "-W", "-f", "${Essential} ${Priority} ${db:Status-Status} ${Package}\n"]
+    """Return an installed package that apt-get would remove, without any other."""
+    words = ["dpkg-query", "-W", "-f", "${Essential} ${db:Status-Status} ${Package}\n"]
     lines = subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()
-    return next(line.split()[-1] for line in lines if line.startswith("no optional installed "))
+    names = [line.split()[-1] for line in lines if line.startswith("no installed ")]
+    names.sort(key=lambda name: name.startswith("lib"))
+    return next(name for name in names if "essential" not in removal(name) and removal(name).count("\nRemv ") == 1)
+
+
+def removal(package: str) -> str:
+    """Return what apt-get would do to remove the package."""
+    words = ["apt-get", "-s", "-o", "Debug::NoLocking=1", "remove", package]
+    return subprocess.run(words, capture_output=True, text=True, check=False).stdout
 
 
 def report_of(place: Place) -> Any:

@@ -62,7 +62,9 @@ class DiagnosisBuilder:
         """Return the diagnosis from what has been seen by now."""
         snapshot = self._reader.snapshot()
         processes = snapshot.processes
-        if any(one.state in BUSY_STATES or one.cpu_percent >= self._policy.cpu_threshold for one in processes):
+        # Without two looks the CPU use is that since the start of each process, when most of them were busy.
+        busy = self._policy.cpu_threshold if snapshot.span else inf
+        if any(one.state in BUSY_STATES or one.cpu_percent >= busy for one in processes):
             # Work is under way, and a process that reads the input beside it holds up nothing.
             processes = tuple(replace(one, awaits=None) for one in processes)
         return Diagnosis(

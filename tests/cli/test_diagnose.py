@@ -54,8 +54,8 @@ def test_each_limit_shows_a_snapshot(supervise: Place, limit: str, words: tuple[
     verdict, header, first, second, *rest = ended.messages
     assert "timeout" in verdict
     assert re.fullmatch(r"what the processes were doing, .*and their CPU use over the last 0\.0\ds:", header)
-    assert re.fullmatch(r"  pid \d+ python\S*: sleeping in \w+nanosleep, cpu \d+%", first)
-    assert re.fullmatch(r"    pid \d+ python\S*: sleeping in \w+nanosleep, cpu \d+%", second)
+    assert re.fullmatch(r"  pid \d+ python\S*: sleeping in \w+nanosleep, cpu [\d.]+%", first)
+    assert re.fullmatch(r"    pid \d+ python\S*: sleeping in \w+nanosleep, cpu [\d.]+%", second)
     assert len(rest) == 1 + len(words), "the last line, if there was one, and the final message"
     assert [one["depth"] for one in processes(ended)] == [0, 1]
     assert processes(ended)[0]["pid"] == processes(ended)[1]["parent"] == ended.report["attempts"][0]["pid"]

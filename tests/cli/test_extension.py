@@ -48,7 +48,7 @@ def test_each_extension_has_a_message(supervise: Place) -> None:
     assert len(said) == len(extension_steps(ended)) == 2
     clock = r"(\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d[+-]\d\d:\d\d"
     for used, message in zip(("1s", "2s"), said, strict=True):
-        assert re.fullmatch(rf"extended by 1s to {clock} \({used} of 2s used\): cpu \d+% \(pid \d+ .*\)", message)
+        assert re.fullmatch(rf"extended by 1s to {clock} \({used} of 2s used\): cpu [\d.]+% \(pid \d+ .*\)", message)
 
 
 def test_no_step_is_longer_than_the_cap(supervise: Place) -> None:

@@ -118,7 +118,7 @@ def test_records_of_garbage_give_an_answer_or_one_line(tmp_path: Path, monkeypat
         show.main({"json": True}, [RUN_ID])
         if chance.random() < 0.05:
             show.main({"json": False}, [RUN_ID])
-        assert 0 <= wait.main({}, [RUN_ID]) <= 255
+        assert 0 <= wait.main({"for_": None, "json": False}, [RUN_ID]) <= 255
         recovery.preview(str(state)) if chance.random() < 0.02 else None
         (state / "pruned").write_bytes(changed(chance, f"{RUN_ID} 9 9 1 x\n".encode()))
         retention.prune(str(state), retention.Bounds(None, None, None))

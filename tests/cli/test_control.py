@@ -124,11 +124,13 @@ import os, sys
 from importlib import import_module
 from supervise.commands import invocation
 call = invocation.read(sys.argv[1:])
-import_module(call.row.module)
+for module in call.row.module, "supervise.control.client", "supervise.process.bounded_call":
+    import_module(module)
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 os._exit(invocation.carry_out(call))
 """
-"""A command of supervise run by another user with this environment; that user cannot read the program's folder."""
+"""A command of supervise run by another user with this environment; that user cannot read the program's folder, nor
+that of a Python in a home, so all that it needs is loaded before."""
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder away")

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from supervise.output.tee import Sink
 
-READ_BYTES = 1 << 18
-"""Bytes of one read from a pipe."""
 MAX_AGE_SECONDS = 10.0
 """Seconds for which bytes wait for a slow `--log` at most."""
 
@@ -146,15 +144,6 @@ class MarkedSink:
         """
         marker = self._markers.setdefault(stream, LineMarker(self._style))
         self._sink.write(stream, at, marker.add_marks(data, at))
-
-    def take(self, stream: str, at: float, pipe: int, size: int) -> None:
-        """Write `size` bytes from that pipe, which holds as many.
-
-        Raises OSError.
-        """
-        while size and (data := os.read(pipe, min(size, READ_BYTES))):
-            self.write(stream, at, data)
-            size -= len(data)
 
     def skip(self, size: int) -> None:
         """Note that `size` bytes are left out here.

@@ -1,14 +1,10 @@
 """The user's copy of the output (`--log FILE`), which is appended to the file, as `tee -a` does."""
 
-import os
-
 from supervise.text.stderr import PREFIX
 from supervise.text.writer import write_all
 
 WAIT_SECONDS = 2.0
 """Seconds for which the reader of a FIFO may take nothing."""
-READ_BYTES = 1 << 18
-"""Bytes of one read from a pipe."""
 
 
 class LogFile:
@@ -19,20 +15,10 @@ class LogFile:
     def __init__(self, fd: int) -> None:
         """`fd` is the file, opened to append, and non-blocking."""
         self.fd = fd
-        self._buffer: memoryview | None = None
 
     def write(self, stream: str, at: float, data: "bytes | memoryview") -> None:
         """Append these bytes."""
         write_all(self.fd, data, WAIT_SECONDS)
-
-    def take(self, stream: str, at: float, pipe: int, size: int) -> None:
-        """Append `size` bytes from that pipe, which holds as many."""
-        if self._buffer is None:
-            self._buffer = memoryview(bytearray(READ_BYTES))
-        while size:
-            got = os.readv(pipe, [self._buffer[: min(size, READ_BYTES)]])
-            self.write(stream, at, self._buffer[:got])
-            size -= got
 
     def skip(self, size: int) -> None:
         """Note in the file that `size` bytes are left out here."""

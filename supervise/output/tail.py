@@ -1,10 +1,6 @@
 """The last bytes of the output, of both streams in the order in which they came (`--ping`)."""
 
 import _thread
-import os
-
-READ_BYTES = 1 << 16
-"""Bytes of one read from a pipe."""
 
 
 class Tail:
@@ -30,13 +26,6 @@ class Tail:
             if len(self._bytes) > 2 * self._most:
                 # Only now and then are the bytes moved.
                 del self._bytes[: -self._most]
-
-    def take(self, stream: str, at: float, pipe: int, size: int) -> None:
-        """Keep the end of `size` bytes out of that pipe, which holds as many."""
-        while size:
-            data = os.read(pipe, min(size, READ_BYTES))
-            size -= len(data)
-            self.write(stream, at, data)
 
     def skip(self, size: int) -> None:
         """Say that `size` bytes are left out here."""

@@ -15,23 +15,24 @@ from supervise.text.stderr import reason_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from typing import Protocol, TypeVar
 
     T = TypeVar("T")
 
     class Sink(Protocol):
-        """A destination of the bytes; its methods raise OSError where the bytes cannot be written."""
+        """A destination of the bytes; its methods raise OSError where the bytes cannot be written.
+
+        The record has one method more, `take(stream, at, pipe, size)`: it writes `size` bytes from that pipe, which
+        holds as many, without a copy.
+        """
 
         @property
         def name(self) -> str:
             """What messages to the user call the sink."""
 
-        def write(self, stream: str, at: float, data: bytes) -> None:
-            """Write these bytes; `at` is their time in epoch seconds."""
-
-        def take(self, stream: str, at: float, pipe: int, size: int) -> None:
-            """Write `size` bytes from that pipe, which holds as many."""
+        def write(self, stream: str, at: float, data: bytes | memoryview) -> None:
+            """Write these bytes, which may be others after the call; `at` is their time in epoch seconds."""
 
         def skip(self, size: int) -> None:
             """Note that `size` bytes are left out here."""
@@ -94,6 +95,8 @@ class Copier:
         """A pipe exists, or may be made."""
         self._empty: list[tuple[int, int]] = []
         """The pipes in which no bytes wait."""
+        self._buffer: memoryview | None = None
+        """Where the bytes of a pipe are read to, each time: new memory would cost almost as much as the write."""
         self._guard = _thread.allocate_lock()
         self._wake = _thread.allocate_lock()
         self._wake.acquire()
@@ -211,11 +214,7 @@ class Copier:
                 elif not pipe:
                     self._each("skip", what)
                 else:
-                    if len(self._sinks) > 1:
-                        for data in _read(pipe[0], what):
-                            self._each("write", stream, at, data)
-                    else:
-                        self._each("take", stream, at, pipe[0], what)
+                    self._write_out(stream, at, pipe[0], what)
                     self._empty.append(pipe)
                 self.written += 1
                 if self._is_awaited:
@@ -230,6 +229,18 @@ class Copier:
                 self._is_stalled = False
                 self._busy.release()
             self._wake.acquire()
+
+    def _write_out(self, stream: str, at: float, pipe: int, size: int) -> None:
+        """Have the sinks write `size` bytes of the pipe, which holds as many."""
+        if len(self._sinks) == 1 and hasattr(self._sinks[0], "take"):
+            self._each("take", stream, at, pipe, size)
+            return
+        if self._buffer is None:
+            self._buffer = memoryview(bytearray(READ_BYTES))
+        while size:
+            data = self._buffer[: os.readv(pipe, [self._buffer[:size]])]
+            size -= len(data)
+            self._each("write", stream, at, data)
 
     def _each(self, do: str, *words: object) -> None:
         """Call the method of each sink, and drop the sinks that fail."""
@@ -246,11 +257,3 @@ class Copier:
         self.is_gone = True
         self._waiting.clear()
         self._busy.release()
-
-
-def _read(pipe: int, size: int) -> "Iterator[bytes]":
-    """Yield `size` bytes of the pipe in pieces."""
-    while size:
-        data = os.read(pipe, min(size, READ_BYTES))
-        size -= len(data)
-        yield data

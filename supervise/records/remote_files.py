@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from supervise.output.log_file import LogFile
     from supervise.records.bounded_output import Writer
 
-READ_BYTES = 1 << 18
-
 
 class RemoteRecord(Record):
     """The record of this run while the file worker holds its descriptors, the lock included."""
@@ -97,13 +95,6 @@ class RemoteSink:
     def write(self, stream: str, at: float, data: "bytes | memoryview") -> None:
         """Write these bytes; `at` in epoch seconds."""
         self.file_worker.call("sink", self._words, "write", (stream, at, bytes(data)))
-
-    def take(self, stream: str, at: float, pipe: int, size: int) -> None:
-        """Write `size` bytes out of that pipe."""
-        while size:
-            data = os.read(pipe, min(size, READ_BYTES))
-            size -= len(data)
-            self.write(stream, at, data)
 
     def skip(self, size: int) -> None:
         """Count `size` bytes as printed and left out."""

@@ -3,6 +3,7 @@
 import os
 
 from supervise.output.tail import Tail
+from supervise.output.tee import Copier
 
 
 def test_the_last_bytes_of_both_streams_are_kept_in_order() -> None:
@@ -20,13 +21,19 @@ def test_less_than_that_is_kept_whole() -> None:
     assert tail.data == b"abc"
 
 
-def test_bytes_are_taken_out_of_a_pipe() -> None:
-    tail = Tail(5)
+def test_bytes_come_out_of_a_pipe() -> None:
+    tail, failures = Tail(5), list[tuple[str, str]]()
+    copier = Copier([tail], 0.0, lambda *words: failures.append(words), lambda: None)
     source, sink = os.pipe()
     os.write(sink, b"x" * 1000 + b"the end" + b"next")
-    tail.take("stdout", 0.0, source, 1007)
+    assert copier.tee("stdout", source, 1007) == 1007
+    assert copier.flush()
     assert tail.data == b"e end"
-    assert os.read(source, 100) == b"next"
+    os.read(source, 1007)
+    assert copier.tee("stdout", source, 1007) == 4
+    assert copier.flush()
+    assert tail.data == b"dnext"
+    assert failures == []
     os.close(source)
     os.close(sink)
 

@@ -27,7 +27,7 @@ class Sink:
         self.settled = -1
         self.error: OSError | None = None
 
-    def write(self, stream: str, at: float, data: bytes) -> None:
+    def write(self, stream: str, at: float, data: bytes | memoryview) -> None:
         assert self.open.wait(HANG_SECONDS)
         if self.error:
             raise self.error
@@ -190,7 +190,7 @@ def test_a_sink_that_hangs_does_not_hold_up_the_pump() -> None:
 
 def test_a_sink_that_is_slower_misses_nothing() -> None:
     class Slow(Sink):
-        def write(self, stream: str, at: float, data: bytes) -> None:
+        def write(self, stream: str, at: float, data: bytes | memoryview) -> None:
             time.sleep(0.001)
             super().write(stream, at, data)
 

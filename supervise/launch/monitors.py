@@ -5,7 +5,7 @@ from time import monotonic
 
 from supervise.launch import environment
 from supervise.launch.state import Launched
-from supervise.monitoring.courier import Courier, trouble_of
+from supervise.monitoring.courier import Courier
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,11 +41,10 @@ def tell_all(launched: Launched, lines: "list[str]") -> None:
     for line in lines:
         courier.tell(line.rstrip())
     until = monotonic() + launched.info.values["ping_wait"]
-    for message in (*courier.await_last(), *courier.await_pings(until, launched.has_cancelling_signal)):
-        if text := trouble_of(message):
-            from supervise.launch import run_record
+    for text in (*courier.await_last(), *courier.await_pings(until, launched.has_cancelling_signal)):
+        from supervise.launch import run_record
 
-            run_record.warn(text)
+        run_record.warn(text)
 
 
 def _ping_of(info: "RunInfo") -> "dict[str, object] | None":

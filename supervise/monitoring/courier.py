@@ -135,9 +135,9 @@ class Courier:
         if data and not self.is_over:
             self._end.send(("output", data))
 
-    def hear(self) -> "list[FromMessenger]":
-        """Return the messages that have come by now, and note the messenger's end."""
-        found: list[FromMessenger] = []
+    def hear(self) -> "list[str]":
+        """Return what the messenger has said for people by now, and note its answers and its end."""
+        found = []
         while not self.is_over:
             self._end.flush()
             try:
@@ -147,19 +147,29 @@ class Courier:
             if got is None:
                 self.is_over = True
                 break
-            if got[0][0] == "told":
-                self.told = got[0][1]
-            elif got[0][0] == "pinged":
-                self.awaits_pings = False
-            found.append(got[0])
+            if text := self._take(got[0]):
+                found.append(text)
         return found
 
-    def await_last(self) -> "list[FromMessenger]":
-        """Wait, after the last event, until its hooks are over, for END_SECONDS; return what the messenger says.
+    def _take(self, message: "FromMessenger") -> str:
+        """Note the answer; return what it says for people, or ''."""
+        match message:
+            case ("told", number):
+                self.told = number
+                return ""
+            case ("pinged", failure):
+                self.awaits_pings = False
+                return f"--ping: {failure}" if failure else ""
+            case ("trouble", text):
+                return text
+        raise unknown(message)
+
+    def await_last(self) -> "list[str]":
+        """Wait, after the last event, until its hooks are over, for END_SECONDS; return what is to be said of them.
 
         As PID 1, wait for the end of the messenger.
         """
-        found: list[FromMessenger] = []
+        found = []
         is_first_process = os.getpid() == 1
         until = monotonic() + (PID_1_SECONDS if is_first_process else END_SECONDS)
         while not self.is_over and (is_first_process or self.told < self._awaited) and monotonic() < until:
@@ -167,13 +177,13 @@ class Courier:
             found += self.hear()
         return found
 
-    def await_pings(self, until: float, is_hurried: "Callable[[], bool]") -> "list[FromMessenger]":
-        """Wait, after the last event, until the last ping is sent; return what the messenger says.
+    def await_pings(self, until: float, is_hurried: "Callable[[], bool]") -> "list[str]":
+        """Wait, after the last event, until the last ping is sent; return what is to be said of it.
 
         The wait ends at `until`, by CLOCK_MONOTONIC, or when `is_hurried` returns True.  A messenger that has sent the
         last ping has END_SECONDS to end, so that no process of the run is left.
         """
-        found: list[FromMessenger] = []
+        found = []
         while self.awaits_pings and not self.is_over and (left := until - monotonic()) > 0 and not is_hurried():
             self._wait(min(left, SIGNAL_POLL_SECONDS))
             found += self.hear()
@@ -186,18 +196,6 @@ class Courier:
         poll = select.poll()
         poll.register(self._end, select.POLLIN | (select.POLLOUT if self._end.has_unsent else 0))
         poll.poll(seconds * 1000 + 1)
-
-
-def trouble_of(message: "FromMessenger") -> str:
-    """Return what a message says for people, or ''."""
-    match message:
-        case ("told", _) | ("pinged", ""):
-            return ""
-        case ("trouble", text):
-            return text
-        case ("pinged", failure):
-            return f"--ping: {failure}"
-    raise unknown(message)
 
 
 def tell_end(fd: int, line: str) -> None:

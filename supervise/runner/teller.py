@@ -9,7 +9,6 @@ from supervise.core.outcome import Outcome
 from supervise.faces.report_items import ReportItem, Trouble
 from supervise.launch import monitors
 from supervise.launch.state import Launched
-from supervise.monitoring.courier import trouble_of
 from supervise.process import helper_process
 from supervise.runner.reaper import own_children
 from supervise.text.stderr import reason_of
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from supervise.monitoring.courier import Courier
-    from supervise.monitoring.messenger import FromMessenger
 
 
 class Teller:
@@ -102,10 +100,8 @@ class Teller:
         """Wait for the last ping until --ping-wait is over or a signal comes; return what is to be said of it."""
         if self._courier is None:
             return []
-        messages = self._courier.await_pings(self._pings_until, self._launched.has_cancelling_signal)
-        return [text for message in messages if (text := trouble_of(message))]
+        return self._courier.await_pings(self._pings_until, self._launched.has_cancelling_signal)
 
-    def _announce_all(self, messages: "Sequence[FromMessenger]") -> None:
-        for message in messages:
-            if text := trouble_of(message):
-                self._announce(Trouble(text))
+    def _announce_all(self, texts: "Sequence[str]") -> None:
+        for text in texts:
+            self._announce(Trouble(text))

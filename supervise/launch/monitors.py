@@ -53,4 +53,5 @@ def _ping_of(info: "RunInfo") -> "dict[str, object] | None":
         return None
     values = info.values
     has_body = values["ping_body"] == "on"
-    return {"url": info.check, "host": os.uname().nodename, "has_body": has_body, "seconds": values["ping_wait"]}
+    run = {"run_id": info.run_id, "host": os.uname().nodename}
+    return {**run, "url": info.check, "has_body": has_body, "seconds": values["ping_wait"]}

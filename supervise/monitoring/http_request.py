@@ -51,8 +51,8 @@ def host_of(url: str) -> str:
     return (parts.hostname or "") + (f":{parts.port}" if parts.port else "")
 
 
-def send(url: str, body: bytes, is_over: "Callable[[], bool]" = bool) -> Answer:
-    """Send a POST, up to three times; `is_over` returns whether no other attempt is wanted."""
+def send(url: str, body: bytes, is_over: "Callable[[], bool]" = lambda: False) -> Answer:
+    """Send a POST, up to three times; `is_over` returns whether no other attempt is wanted any more."""
     answer = attempt(url, body, ATTEMPT_SECONDS)
     for seconds in PAUSE_SECONDS:
         if answer.is_final or is_over():

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
 MOST_LOGS = 5
 """Extensions that wait for a slow server at most; further ones are not told."""
-
-
 LAST_SECONDS = 30.0
 """Seconds after the last event within which the requests that wait are sent, or longer where `--ping-wait` is."""
 
@@ -22,17 +20,18 @@ class Pinger:
     """Tells one check of the events of one run. Its thread alone sends, so the requests keep their order."""
 
     def __init__(self, plan: "Mapping[str, Any]", send: "Callable[[tuple[Literal['pinged'], str]], object]") -> None:
-        """Begin with the plan of the supervisor: `url` of the check, `host`, `has_body` and `seconds` of --ping-wait.
+        """Begin with the plan of the supervisor.
+
+        It holds `url` of the check, `run_id` and `host` of the run, `has_body` and `seconds` of --ping-wait.
 
         When the last request is sent, `send` is called with the reason why a request has failed, or ''.
         """
         self.output = b""
         """The end of the command's output, which the last request carries."""
         self._check = plan["url"]
-        self._host = plan["host"]
+        self._rid = healthchecks.rid_of(plan["run_id"], plan["host"])
         self._seconds = max(LAST_SECONDS, plan["seconds"])
         self._send_message = send
-        self._rid = ""
         self._has_started = False
         self._last: healthchecks.Request | None = None
         self._failure = ""
@@ -47,7 +46,6 @@ class Pinger:
         request = healthchecks.request_of(event, is_first_start=not self._has_started)
         if request is None or (request.suffix == "/log" and self._requests.qsize() >= MOST_LOGS):
             return
-        self._rid = self._rid or healthchecks.rid_of(event["run_id"], self._host)
         if request.is_last:
             self._last = request
             return
@@ -76,11 +74,10 @@ class Pinger:
             body = self.output
         url = healthchecks.url_of(self._check, request.suffix, self._rid)
         limit = self._body_limit
-        answer = http_request.send(url, body[-limit:] if limit else b"", bool if request.is_last else self._is_over)
+        answer = http_request.send(
+            url, body[-limit:] if limit else b"", is_over=lambda: self._last is not None and not request.is_last
+        )
         if answer.body_limit is not None:
             self._body_limit = min(answer.body_limit, limit)
         if answer.failure and not self._failure:
             self._failure = f"{http_request.host_of(self._check)}: {answer.failure}"
-
-    def _is_over(self) -> bool:
-        return self._last is not None

@@ -32,7 +32,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def pinger_of(url: str, *, has_body: bool = True) -> tuple[Pinger, list[tuple[str, str]]]:
     """Return a pinger, and the list of what it sends to the supervisor."""
     answers: list[tuple[str, str]] = []
-    plan = {"url": url, "host": "here", "has_body": has_body, "seconds": HANG_SECONDS}
+    plan = {"url": url, "run_id": "r", "host": "here", "has_body": has_body, "seconds": HANG_SECONDS}
     return Pinger(plan, answers.append), answers
 
 

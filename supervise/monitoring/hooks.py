@@ -76,9 +76,10 @@ class Hooks:
             until = monotonic() + HOOK_SECONDS
             if name not in LAST_EVENTS:
                 until = min(until, self._earlier_until)
-            for number_of_hook, why in enumerate(self._tell(commands, line, until), 1) if commands else ():
+            whys = self._tell(commands, line, until) if commands else []
+            for index, why in enumerate(whys, 1):
                 if why:
-                    which = f", hook {number_of_hook} of {len(commands)}" if len(commands) > 1 else ""
+                    which = f", hook {index} of {len(commands)}" if len(commands) > 1 else ""
                     self._send(("trouble", f"--hook: {name}{which}: {why}"))
             self._send(("told", number))
 

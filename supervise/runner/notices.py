@@ -110,8 +110,7 @@ class Notices:
         assert isinstance(masked, Outcome)
         lines = self._messages.verdict(masked, self._moment(self._now()))
         verdict = Messenger(outlet.of_stdio()[1])
-        for line in lines:
-            verdict.say(os.fsencode(line) + b"\n")
+        _say_all(verdict, lines)
         verdict.flush(FLUSH_SECONDS)
         self._shown_verdict = masked
 
@@ -154,8 +153,7 @@ class Notices:
         before, after = self._ci.around(item, lines, moment) if self._ci else ([], [])
         if item == self._shown_verdict:
             lines = []
-        for line in (*before, *lines, *after):
-            self._people.say(os.fsencode(line) + b"\n")
+        _say_all(self._people, [*before, *lines, *after])
         if self._events or self._recorded or self.teller:
             text = jsonl.line(item, moment, self._run_id)
             if text and self._events:
@@ -235,9 +233,13 @@ class Notices:
     def finish_pings(self) -> None:
         """Wait for the last ping, and say on stderr why one has failed; report and record are written already."""
         for text in self.teller.await_pings() if self.teller else ():
-            for line in self._messages.lines(self._mask(Trouble(text)), self._moment(self._now())):
-                self._people.say(os.fsencode(line) + b"\n")
+            _say_all(self._people, self._messages.lines(self._mask(Trouble(text)), self._moment(self._now())))
             self._people.flush(FLUSH_SECONDS)
+
+
+def _say_all(messenger: Messenger, lines: list[str]) -> None:
+    for line in lines:
+        messenger.say(os.fsencode(line) + b"\n")
 
 
 def _events_of(launched: Launched) -> Messenger | None:

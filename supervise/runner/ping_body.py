@@ -1,13 +1,8 @@
 """The text of the last ping: the end of the command's output, without its secrets."""
 
-from typing import TYPE_CHECKING
-
 from supervise.launch.state import Launched
 from supervise.monitoring.healthchecks import BODY_BYTES
 from supervise.text.redaction import Redaction
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 SEARCH_SECONDS = 0.3
 """Seconds for the search for secrets; hostile output can make a regular expression run for hours."""
@@ -24,16 +19,16 @@ def of(launched: Launched) -> bytes:
     data = tail.data
     redaction = launched.info.redaction or Redaction(launched.info.values["redact"])
     if redaction.may_change(data):
-        data = _bounded(lambda: redaction.output(data))
+        data = _masked(data, redaction)
     return data[-BODY_BYTES:]
 
 
-def _bounded(search: "Callable[[], bytes]") -> bytes:
-    """Return the result of the search, or words that say that it took too long."""
+def _masked(data: bytes, redaction: Redaction) -> bytes:
+    """Return the output without its secrets, or words that say that the search for them took too long."""
     from supervise.process import bounded_call
 
     try:
-        found: bytes = bounded_call.run(lambda: (search(), ()), SEARCH_SECONDS, is_over=lambda: False)[0]
+        found: bytes = bounded_call.run(lambda: (redaction.output(data), ()), SEARCH_SECONDS, is_over=lambda: False)[0]
         return found
     except (bounded_call.NoAnswerError, OSError):
         return UNSEARCHED

@@ -96,7 +96,7 @@ class Attempt:
     """The time that bounds the current phase: a start that never comes, the dump, the grace, the kill, the drain, the
     back-off."""
     held_until: float = -inf
-    """The attempt begins no earlier, however long its back-off is: hooks hold it up."""
+    """Until when hooks hold the attempt up, however short its back-off is."""
     is_dumping: bool = False
     """--dump-signal was sent, and the signal that stops the tree was not sent yet."""
     is_killing: bool = False
@@ -128,8 +128,13 @@ class Attempt:
             return self.question.answer_due
         checks = (check for one in self.deadlines.in_force() for check in one.checks())
         if self.phase is Phase.BACKOFF:
-            return min(self.sample_at, *checks, max(self.phase_ends_at, self.held_until))
+            return min(self.sample_at, *checks, self.begins_at)
         return min(self.sample_at, self.snapshot_at, *checks)
+
+    @property
+    def begins_at(self) -> float:
+        """Return when an attempt that is in its back-off begins, as far as is known."""
+        return max(self.phase_ends_at, self.held_until)
 
     @property
     def sample_at(self) -> float:

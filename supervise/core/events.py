@@ -183,7 +183,7 @@ class Undelivered:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """The next attempt begins after `seconds` or later: hooks run that have to be over before it; 0 when they are."""
+    """Hooks hold the next attempt up, for `seconds` at most; 0: the hooks are over."""
 
     seconds: float
 

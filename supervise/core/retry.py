@@ -158,7 +158,7 @@ def tick_backoff(attempt: Attempt, event: Tick, now: float) -> list[Action]:
     """End the run if a deadline of the run is due, or begin the attempt if the back-off is over."""
     if due := attempt.deadlines.first_due(now):
         return _end(attempt, limits.timeout(due, now))
-    if now >= max(attempt.phase_ends_at, attempt.held_until):
+    if now >= attempt.begins_at:
         assert attempt.previous
         _order_start(attempt, now)
         return [StartAttempt(attempt.number, attempt.previous)]
@@ -166,7 +166,7 @@ def tick_backoff(attempt: Attempt, event: Tick, now: float) -> list[Action]:
 
 
 def hold(attempt: Attempt, event: Hold, now: float) -> list[Action]:
-    """Begin the attempt no earlier than that."""
+    """Hold the attempt up for that many seconds from now on; 0 ends a hold."""
     attempt.held_until = now + event.seconds
     return []
 

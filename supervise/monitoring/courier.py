@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 MOST_WAITING = 100
 """Events that may wait for the messenger."""
 LAST_EVENTS = ("settled", "lost")
-"""The events of which one is the last of each run."""
+"""One of these events is the last one of each run."""
 PINGED_EVENTS = ("started", "extended")
 """The events that are pinged, beside the last one."""
 END_SECONDS = 0.2
@@ -97,7 +97,7 @@ class Courier:
                     (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_RDWR, 0),
                 ],
                 setsid=True,
-                # None ends it, also while its interpreter starts; it gives its hooks an empty mask.
+                # No signal but KILL ends it, not even while its interpreter starts. It gives its hooks an empty mask.
                 setsigmask=_signal.valid_signals(),
                 # A caller may ignore SIGCHLD: the messenger would learn nothing of the end of a hook.
                 setsigdef=(_signal.SIGCHLD, _signal.SIGPIPE, _signal.SIGXFSZ),
@@ -123,7 +123,7 @@ class Courier:
             return 0
         self._sent += 1
         if not self._end.send(("event", self._sent, line)):
-            # The end of the channel says so to the loop.
+            # The messenger is dead; the loop hears of that by the end of the channel.
             return 0
         if name not in self._hooked:
             return 0

@@ -149,7 +149,8 @@ def _receive(end: "MessengerEnd") -> "ToMessenger | None":
             return got[0]
         if is_second:
             return None
-        # An answer that was not read is an error on this end, once, ahead of the messages that were sent before.
+        # Where the supervisor has died before it read an answer, this end reports an error first, once, and only then
+        # hands out the messages that were sent.
         is_second = True
 
 

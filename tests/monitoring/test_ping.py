@@ -17,7 +17,6 @@ from tests.support.refusals import is_refused
 
 UUID = "5bf66975-d4c7-4bf5-bcc8-b8d8a82ea278"
 OUTPUT_BYTES = 100_000
-PRINTS_MUCH = f"i=0; while [ $i -lt {OUTPUT_BYTES // 10} ]; do echo line$((100000+i)) | cut -c1-9; i=$((i+1)); done"
 SLACK_SECONDS = 4.0
 """Seconds that a busy machine may add to a run."""
 

@@ -293,28 +293,30 @@ def unfinished(state: str) -> "list[Record]":
 def find(word: str, state: "str | None" = None) -> Record:
     """Return the run for a word of the user: an id, a name, the unique beginning or end of an id, or `-`: the newest.
 
+    The first state folder that has the word counts; `-` means the newest run of all of them.
     Raises NotFoundError; UnreadableError where the folder of the run, or a folder that may hold it, cannot be read.
     """
     states = state_folders() if state is None else [state]
-    for one in states:
-        found = _find(word, one)
-        if found and (error := found.obstacle()):
-            raise UnreadableError(found.folder, error)
-        if found:
-            return found
+    if word == "-":
+        # Ids sort by time.
+        newest = [Record(one, run_id) for one in states for run_id in ids(one)[:1]]
+        found = max(newest, key=lambda record: record.run_id, default=None)
+    else:
+        found = next(filter(None, (_find(word, one) for one in states)), None)
+    if found and (error := found.obstacle()):
+        raise UnreadableError(found.folder, error)
+    if found:
+        return found
     raise NotFoundError(
         "there is no run on record" if word == "-" else f"no run {word!r} on record; see supervise ps --all"
     )
 
 
 def _find(word: str, state: str) -> "Record | None":
-    """Return the run for a word of the user in one state folder; None where there is none.
+    """Return the run of that id, name, or beginning or end of an id in one state folder; None where there is none.
 
     Raises NotFoundError where several runs match, UnreadableError.
     """
-    if word == "-":
-        newest = next(iter(ids(state)), None)
-        return None if newest is None else Record(state, newest)
     if is_id(word) and os.path.isdir(f"{state}/{RUNS_FOLDER}/{word}"):
         return Record(state, word)
     if (named := last_of_name(word, state)) is not None:

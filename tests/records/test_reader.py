@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from supervise.commands import logs, ps, show, wait
+from supervise.records import reader
 
 RUN_ID = "20261124-200139-123456abcd"
 WORDS = st.text(max_size=8) | st.sampled_from(
@@ -95,3 +96,17 @@ def test_fuzzed_files(
         for has_times in (True, False):
             kinds = {"follow": False, "stdout": False, "stderr": False, "lines": None, "raw": False}
             assert logs.main({**kinds, "timestamps": has_times}, [RUN_ID]) == 0
+
+
+@pytest.mark.parametrize(("named", "own"), [("1", "2"), ("2", "1")])
+def test_the_newest_run_is_that_of_all_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str, own: str
+) -> None:
+    """Root looks into the folder that HOME names, another user's perhaps, and has its own runs elsewhere."""
+    states = [str(tmp_path / "named"), str(tmp_path / "own")]
+    monkeypatch.setattr(reader, "state_folders", lambda: states)
+    with pytest.raises(reader.NotFoundError, match="there is no run on record"):
+        reader.find("-")
+    for state, minute in zip(states, (named, own), strict=True):
+        Path(state, "runs", f"20261124-200{minute}00-000000abcd").mkdir(parents=True)
+    assert reader.find("-").run_id == "20261124-200200-000000abcd"

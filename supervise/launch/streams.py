@@ -39,6 +39,8 @@ class Streams:
         self.kept: list[tuple[str, int]] = []
         """Streams, with copies of their pipes' read ends, that some process still held when the drain was over."""
         self._cut = -1
+        self._last = 0.0
+        """When an earlier attempt has last printed, by CLOCK_MONOTONIC; 0.0 where none has."""
         self._shown: dict[str, int] = {"stdout": 0, "stderr": 0, "both": 0}
         self._posted: list[Item] = []
 
@@ -117,11 +119,17 @@ class Streams:
         for pump in self.pumps:
             pump.abandon()
             self._shown[pump.stream] += pump.count
+        self._last = self.last_byte
         for _, fd in self.kept:
             os.close(fd)
         self.kept.clear()
         self.pumps = tuple(pump for pump in self.pumps if not pump.has_ended)
         self.cut()
+
+    @property
+    def last_byte(self) -> float:
+        """Return when the command has last printed, in any attempt, by CLOCK_MONOTONIC; 0.0 where it has not."""
+        return max([self._last, *(pump.last for pump in self.pumps)])
 
     def counts(self) -> "dict[str, int]":
         """Return the bytes that the command has written so far, in all attempts, by stream."""

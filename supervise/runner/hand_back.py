@@ -74,8 +74,8 @@ class HandBack(Listener):
 
     def _last_byte(self) -> float | None:
         """Return the second of the run at which the command has last printed; None where it has not."""
-        spoken = [pump.last - self._launched.info.started for pump in self._launched.streams.pumps if pump.last]
-        return max(spoken, default=None)
+        last = self._launched.streams.last_byte
+        return last - self._launched.info.started if last else None
 
     def _goes_on(self) -> bool:
         """Return whether the run goes on for a while, as far as is known."""

@@ -54,8 +54,8 @@ class Pulse:
 
     def _silent_since(self) -> float:
         """Return the second of the run at which the command has last printed, or its attempt has begun."""
-        streams, started = self._runner.launched.streams, self._runner.launched.info.started
-        return max([self._began, *(pump.last - started for pump in streams.pumps)])
+        launched = self._runner.launched
+        return max(self._began, launched.streams.last_byte - launched.info.started)
 
     def _due(self) -> float:
         return max(self._silent_since(), self._said_at) + self._every

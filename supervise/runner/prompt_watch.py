@@ -75,7 +75,7 @@ class PromptWatch:
         if span > 2 * self._pause + LATE_SECONDS:
             # This process was stopped, or the machine was asleep: nobody knows what the tree did.
             return True
-        printed = max((pump.last for pump in launched.streams.pumps), default=0.0) - launched.info.started
+        printed = launched.streams.last_byte - launched.info.started
         percent = 100 * (now.cpu - before.cpu) / span if span > 0 else 0.0
         is_moving = now.socket_bytes > 0 or now.io_bytes > 0
         return printed >= before.at or percent >= self._runner.policy.cpu_threshold or is_moving

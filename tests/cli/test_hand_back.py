@@ -80,6 +80,14 @@ def test_output_holds_off_the_hand_back_of_silence(supervise: Place) -> None:
     assert (ended.code, ended.out) == (0, b"1\n2\n3\n4\n5\n6\n")
 
 
+def test_output_of_an_earlier_attempt_holds_off_the_hand_back_too(supervise: Place) -> None:
+    """Three seconds after the start, the second attempt runs and has printed nothing."""
+    script = "[ $SUPERVISE_ATTEMPT = 1 ] && { sleep 2; echo one; exit 75; }; sleep 1.5; exit 3"
+    options = ("--detach-after-idle", "3", "--retries", "1", "--retry-delay", "0")
+    ended = supervise(*options, "--", "sh", "-c", script)
+    assert (ended.code, ended.out) == (3, b"one\n")
+
+
 def test_a_reader_that_stands_still_gets_control_back(supervise: Place) -> None:
     """The flood fills the pipe of the caller, which reads only when supervise has exited."""
     flood = "import os, time\nfor i in range(300000): os.write(1, b'%09d\\n' % i)\n"

@@ -75,11 +75,8 @@ class Front:
         self._channel.send(("offer",))
 
     def has_accepted(self) -> bool:
-        """Return whether the front keeps its signals; False where it has not answered, or has died."""
-        try:
-            return self._channel.receive() is not None
-        except BlockingIOError:
-            return False
+        """Return whether the front keeps its signals, once the channel is readable; False where the front has died."""
+        return self._channel.receive() is not None
 
     def withdraw(self) -> None:
         """Have the front hand on its signals again."""

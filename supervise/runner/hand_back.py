@@ -85,10 +85,15 @@ class HandBack(Listener):
         return self._runner.outcome is None and self._runner.machine.goes_on and not is_about_to_end
 
     async def _give_back(self, reason: Literal["time", "idle"]) -> bool:
-        """Agree with the front, and give control back; return False where the run has ended meanwhile."""
+        """Agree with the front, and give control back; return False where the run has ended meanwhile.
+
+        Return True, too, where control can never be given back: the front has died, or no descriptor is left.
+        """
         self._front.offer()
-        while not self._front.has_accepted():
-            await trio.lowlevel.wait_readable(self._front.fileno())
+        await trio.lowlevel.wait_readable(self._front.fileno())
+        if not self._front.has_accepted():
+            # The run is cancelled by that death, and nobody waits for control.
+            return True
         try:
             null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         except OSError as error:

@@ -12,8 +12,8 @@ The hand-back is an exchange of three messages, so that a signal to the front ei
     ("offer",)              from the supervisor: from its answer on, the front keeps the signals that it gets.
     ("accepted",)           from the front, after all signals that it has handed on.
     ("withdraw",)           from the supervisor: the run has ended or was cancelled meanwhile; the kept signals follow.
-    ("go", line, answer)    from the supervisor, which has nothing of the caller's open any more: the front writes the
-                            answer to stdout and the line to stderr, and exits with 121.
+    ("go", fd, words)       from the supervisor, which has nothing of the caller's open any more: the front writes the
+                            words to stdout or stderr, and exits with 121.
 
 The death of the front before that is a TERM for the supervisor (PR_SET_PDEATHSIG).  A stdin that is a pipe or a socket
 reaches the command through the front, so that it ends for both sides when the front does.
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     Offer = tuple[Literal["offer"]]
     Withdraw = tuple[Literal["withdraw"]]
-    Go = tuple[Literal["go"], bytes, bytes]
+    Go = tuple[Literal["go"], int, bytes]
     Pausing = tuple[Literal["pausing"], int]
     Accepted = tuple[Literal["accepted"]]
     ToFront = Offer | Withdraw | Go | Pausing
@@ -100,9 +100,9 @@ class Front:
         """End with the front again, as before `let_go`."""
         system.prctl(system.PR_SET_PDEATHSIG, _signal.SIGTERM)
 
-    def end(self, line: bytes, answer: bytes) -> None:
-        """Have the front write its last words and exit."""
-        self._channel.send(("go", line, answer))
+    def end(self, fd: int, words: bytes) -> None:
+        """Have the front write these last words to that descriptor and exit."""
+        self._channel.send(("go", fd, words))
         self._channel.close()
 
 
@@ -151,6 +151,8 @@ class _Stand:
         self._sink = sink
         self._is_stdin_due = False
         """Stdin has bytes, or its end, which wait for room in the command's pipe."""
+        self._is_look_due = False
+        """A SIGCHLD has come since the last look at the supervisor."""
         self._pause = 0
         """The signal by which the supervisor is about to stop itself; 0 for none that it has named."""
         self._kept: list[tuple[int, bytes]] | None = None
@@ -168,7 +170,9 @@ class _Stand:
             ready = dict(poll.poll())
             if self._hear():
                 return EXIT_GOES_ON, None
-            if self._source in ready and (ended := self._take_signals()) is not None:
+            if self._source in ready:
+                self._take_signals()
+            if self._is_look_due and (ended := self._look_at_supervisor()) is not None:
                 return ended
             if self._sink in ready:
                 self._pass_stdin()
@@ -187,7 +191,7 @@ class _Stand:
                 break
             match got[0]:
                 case ("offer",):
-                    self._take_signals(is_last=True)
+                    self._take_signals()
                     self._kept = []
                     self._channel.send(("accepted",))
                 case ("withdraw",):
@@ -196,9 +200,8 @@ class _Stand:
                         self._hand_on(number, info)
                 case ("pausing", number):
                     self._pause = number
-                case ("go", line, answer):
-                    _say(1, answer)
-                    _say(2, line)
+                case ("go", fd, words):
+                    _say(fd, words)
                     return True
                 case message:
                     from supervise.process.protocol import unknown
@@ -206,44 +209,36 @@ class _Stand:
                     raise unknown(message)
         return False
 
-    def _take_signals(self, *, is_last: bool = False) -> "tuple[int, int | None] | None":
-        """Handle the signals that have come; return how the supervisor has ended, None while it lives.
-
-        With `is_last` the supervisor is alive and about to get an answer: only the signals for it are handled.
-        """
-        is_childs = False
+    def _take_signals(self) -> None:
+        """Hand on or keep the signals that have come; note whether the supervisor has stopped or ended."""
         while True:
             try:
                 info = os.read(self._source, SIGNALFD_BYTES)
             except BlockingIOError:
-                break
+                return
             number = int.from_bytes(info[:4], byteorder)
             if number == signals.CHLD:
-                is_childs = True
+                self._is_look_due = True
             elif _is_for_front_alone(number, _int(info, 8)) and _int(info, 12) != self._pid:
                 if self._kept is None:
                     self._hand_on(number, info)
                 else:
                     self._kept.append((number, info))
-        if is_last:
-            if is_childs:
-                # Its handler must not be skipped.
-                os.kill(os.getpid(), signals.CHLD)
-            return None
-        return self._look_at_supervisor() if is_childs else None
 
     def _look_at_supervisor(self) -> "tuple[int, int | None] | None":
         """Stop where the supervisor is stopped by job control; return how it has ended, None where it has not."""
+        self._is_look_due = False
         while True:
             found = os.waitid(os.P_PID, self._pid, os.WEXITED | os.WSTOPPED | os.WNOHANG)
             if found is None:
                 return None
+            if self._hear():
+                # The hand-back was under way in the channel, so it came before that.
+                return EXIT_GOES_ON, None
             if found.si_code == os.CLD_EXITED:
-                # A hand-back that is under way in the channel came before that end.
-                return (EXIT_GOES_ON, None) if self._hear() else (found.si_status, None)
+                return found.si_status, None
             if found.si_code in (os.CLD_KILLED, os.CLD_DUMPED):
-                return (EXIT_GOES_ON, None) if self._hear() else (EXIT_SIGNALED + found.si_status, found.si_status)
-            self._hear()
+                return EXIT_SIGNALED + found.si_status, found.si_status
             pause, self._pause = self._pause, 0
             if found.si_status in signals.STOPPING or pause == found.si_status:
                 # The shell takes its terminal back now, which the supervisor has prepared for that.

@@ -79,9 +79,9 @@ class HandBack(Listener):
 
     def _goes_on(self) -> bool:
         """Return whether the run goes on for a while, as far as is known."""
-        phase, now = self._runner.machine.phase, self._runner.now()
-        self._stopping_since = min(self._stopping_since, now) if phase is Phase.STOPPING else inf
-        is_about_to_end = now - self._stopping_since < STOP_SECONDS if phase is Phase.STOPPING else False
+        is_stopping, now = self._runner.machine.phase is Phase.STOPPING, self._runner.now()
+        self._stopping_since = min(self._stopping_since, now) if is_stopping else inf
+        is_about_to_end = is_stopping and now - self._stopping_since < STOP_SECONDS
         return self._runner.outcome is None and self._runner.machine.goes_on and not is_about_to_end
 
     async def _give_back(self, reason: Literal["time", "idle"]) -> bool:
@@ -162,8 +162,9 @@ class HandBack(Listener):
         except OSError:
             # It leads a process group, and keeps it.
             pass
-        others = [fd for fd in (launched.files.events, getattr(launched.files.log, "fd", -1)) if fd > 2]
-        for fd in [*(fd for fd in others if any(_is_same(fd, standard) for standard in (1, 2))), 0, 1, 2]:
+        others = (launched.files.events, getattr(launched.files.log, "fd", -1))
+        shared = [fd for fd in others if fd > 2 and (_is_same(fd, 1) or _is_same(fd, 2))]
+        for fd in (*shared, 0, 1, 2):
             os.dup2(null, fd, inheritable=fd < 3)
         os.close(null)
         try:
@@ -171,11 +172,12 @@ class HandBack(Listener):
         except OSError as error:
             notices.announce(Trouble(f"the caller's streams may stay open: {reason_of(error)}"))
         launched.child.guardian.leave_terminal()
-        is_json = launched.info.values["json"]
-        line = "\n" * (not at_line_start) + message(still_running.line(seen)) + "\n"
-        answer = json.dumps(still_running.answer(seen, EXIT_GOES_ON)) + "\n"
         launched.child.let_front_go()
-        self._front.end(b"" if is_json else os.fsencode(line), answer.encode() if is_json else b"")
+        if launched.info.values["json"]:
+            self._front.end(1, json.dumps(still_running.answer(seen, EXIT_GOES_ON)).encode() + b"\n")
+        else:
+            line = "\n" * (not at_line_start) + message(still_running.line(seen)) + "\n"
+            self._front.end(2, os.fsencode(line))
 
 
 def _is_same(one: int, other: int) -> bool:

@@ -22,11 +22,13 @@ def is_tied_end(ended: Ended, reason: str) -> bool:
 
 # --- --with-parent
 
+TELLS = """-c 'echo $$ >parent; "$@"; true' parent "$@"; true"""
+"""What a shell needs to write its pid, to start the words, and to stay their parent."""
 PARENTS = {
-    "sh": 'sh -c \'echo $$ >parent; "$@"; true\' sh "$@"; true',
-    "bash": 'bash -c \'echo $$ >parent; "$@"; true\' bash "$@"; true',
-    "setsid": 'setsid -w sh -c \'echo $$ >parent; "$@"; true\' sh "$@"; true',
-    "double fork": '((sh -c \'echo $$ >parent; "$@"; true\' sh "$@"; true) &) ; sleep 0',
+    "sh": f"sh {TELLS}",
+    "bash": f"bash {TELLS}",
+    "setsid": f"setsid -w sh {TELLS}",
+    "double fork": f"((sh {TELLS}) &) ; sleep 0",
 }
 
 
@@ -92,18 +94,8 @@ def test_a_parent_that_stays_costs_nothing(supervise: Place) -> None:
 def test_the_end_of_the_parent_ends_the_wait_for_a_lock(supervise: Place, lock_name: str) -> None:
     holder = supervise.start("--lock", lock_name, "--", *child("ready", "stay"))
     holder.wait_for_out(b"ready")
-    words = (
-        "--with-parent",
-        "--lock",
-        lock_name,
-        "--lock-wait",
-        "1h",
-        "--report",
-        "waits.json",
-        "--",
-        "touch",
-        "started",
-    )
+    options = ("--with-parent", "--lock", lock_name, "--lock-wait", "1h", "--report", "waits.json")
+    words = (*options, "--", "touch", "started")
     running = supervise.popen(["sh", "-c", '"$@"; true', "sh", "supervise", "run", *words])
     running.wait_for_err(b"waiting for the lock")
     running.send(signal.SIGKILL)
@@ -120,21 +112,9 @@ def test_no_attempt_follows_the_end_of_the_parent(supervise: Place) -> None:
     """The parent ends while a command that has gone silent is being stopped, or between two attempts."""
     for delay, words in (("0", ("ignore=TERM", "stay")), ("1h", ("exit=1",))):
         report = supervise.file("report.json")
-        options = (
-            "--retries",
-            "5",
-            "--retry-on",
-            "any",
-            "--retry-delay",
-            delay,
-            "-i",
-            "0.5s",
-            "-k",
-            "1",
-            "--report",
-            str(report),
-        )
-        call = "supervise", "run", "--with-parent", *options, "--", *child(*words)
+        retries = ("--retries", "5", "--retry-on", "any", "--retry-delay", delay)
+        options = ("--with-parent", *retries, "-i", "0.5s", "-k", "1", "--report", str(report))
+        call = "supervise", "run", *options, "--", *child(*words)
         running = supervise.popen(["sh", "-c", '"$@"; true', "sh", *call])
         running.wait_for_err(b"stopping with" if delay == "0" else b"attempt 2 of 6")
         running.send(signal.SIGKILL)

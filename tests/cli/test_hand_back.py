@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.clients import command, newest, stop
 from tests.support.harness import Place, child, is_alive, state_of, validator, wait_for_file, wait_until
-from tests.support.screens import CTRL_C, CTRL_Z, SHELLS, screen, shell, words
+from tests.support.screens import CTRL_C, SHELLS, screen, shell, words
 from tests.support.terminals import named
 
 AFTER = ("--detach-after", "1")
@@ -231,8 +231,7 @@ def test_a_shell_stops_and_continues_a_run_with_a_front(supervise: Place) -> Non
     with shell(supervise) as sh:
         sh.start(f"supervise --detach-after 1h -- {words('say=up', 'stay')}")
         sh.wait_for("^up$")
-        sh.type(CTRL_Z)
-        sh.wait_for_prompt()
+        sh.stop_job()
         both = [*named(supervise, "supervise-front"), *named(supervise, "supervise")]
         assert [state_of(pid) for pid in both] == ["T", "T"]
         sh.start("fg")

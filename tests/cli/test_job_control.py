@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.harness import Place, child, state_of, validator, wait_for_file, wait_until
 from tests.support.lock_paths import lock_file
-from tests.support.screens import CTRL_BACKSLASH, CTRL_C, CTRL_Z, Shell, shell, tmux, words
+from tests.support.screens import CTRL_BACKSLASH, CTRL_C, Shell, shell, tmux, words
 
 # pexpect forks; the other threads of the test do nothing at that moment.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
@@ -30,13 +30,6 @@ def events(supervise: Place) -> list[Any]:
 
 def lines_with(sh: Shell, text: str) -> list[str]:
     return [line for line in sh.screen.lines if text in line]
-
-
-def stop_by_key(sh: Shell) -> None:
-    """Type Ctrl-Z, and wait until the shell reports the stopped job."""
-    sh.type(CTRL_Z)
-    sh.wait_for_prompt()
-    assert lines_with(sh, "Stopped")
 
 
 # --- Ctrl-C
@@ -137,7 +130,7 @@ def test_ctrl_z_and_fg_stop_the_clocks(supervise: Place) -> None:
         command = words("ready", "wait_for=go", "sleep=0.4", "exit=3")
         sh.start(f"supervise run --report report.json -t 1.5 -i 1.5 -- {command}")
         sh.wait_for("^ready")
-        stop_by_key(sh)
+        sh.stop_job()
         sh.run("sleep 2; touch go")
         sh.start("fg")
         sh.wait_for_prompt()
@@ -150,8 +143,7 @@ def test_ctrl_z_shifts_the_deadline_by_the_time_stopped(supervise: Place) -> Non
     with shell(supervise) as sh:
         sh.start(f"supervise run --report report.json --events events -t 1 -- {words('ready', 'stay')}")
         sh.wait_for("^ready")
-        sh.type(CTRL_Z)
-        sh.wait_for_prompt()
+        sh.stop_job()
         sh.run("sleep 2")
         sh.start("fg")
         sh.wait_for_prompt()
@@ -168,7 +160,7 @@ def test_ctrl_z_between_two_attempts_delays_the_next_one(supervise: Place) -> No
     with shell(supervise) as sh:
         sh.start(f"supervise run --report report.json --events events {retries} -- {words('say=up', 'exit=3')}")
         sh.wait_for("attempt 2 of 2")
-        stop_by_key(sh)
+        sh.stop_job()
         sh.run("sleep 4")
         assert sh.screen.lines.count("up") == 1
         sh.start("fg")
@@ -192,7 +184,7 @@ def test_ctrl_z_stops_the_clock_of_lock_wait(supervise: Place, wait: int, is_in_
     with shell(supervise) as sh:
         sh.start(f"supervise run --report report.json --lock {name} --lock-wait {wait} -- echo in''side")
         sh.wait_for("waiting for the lock")
-        stop_by_key(sh)
+        sh.stop_job()
         sh.run(f"sleep {wait + 1}")
         if is_in_time:
             sh.start("fg")
@@ -214,7 +206,7 @@ def test_ctrl_z_stops_the_random_wait_before_a_start_and_ctrl_c_ends_it(supervis
     with shell(supervise) as sh:
         sh.start("supervise run --report report.json --start-jitter 100d -v -- touch started")
         sh.wait_for("starting in")
-        stop_by_key(sh)
+        sh.stop_job()
         sh.start("fg")
         sh.wait_for("^supervise run ")
         sh.type(CTRL_C)
@@ -229,8 +221,7 @@ def test_a_run_goes_on_in_the_background_after_ctrl_z_and_bg(supervise: Place) -
     with shell(supervise) as sh:
         sh.start(f"supervise run --report report.json -- {words('ready', 'wait_for=go', 'say=done')}")
         sh.wait_for("^ready")
-        sh.type(CTRL_Z)
-        sh.wait_for_prompt()
+        sh.stop_job()
         sh.run("bg")
         sh.run("clear; touch go; wait; echo code $?")
         assert "done" in sh.screen.text

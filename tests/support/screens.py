@@ -196,6 +196,12 @@ class Shell:
     def type(self, keys: str) -> None:
         self.screen.type(keys)
 
+    def stop_job(self) -> None:
+        """Type Ctrl-Z, and wait until the shell reports the stopped job."""
+        self.type(CTRL_Z)
+        self.wait_for_prompt()
+        assert any("Stopped" in line for line in self.screen.lines), self.screen.text
+
     def check_usable(self) -> None:
         """Check that the terminal echoes what is typed, that `Enter` enters it, and that no job is left."""
         self.run("clear; jobs; echo us''able")

@@ -68,11 +68,8 @@ def _start(request: "Request", began: float) -> "Launched":
     Raises EarlyExit if the run is refused, or if a short run has ended and there is nothing to report.
     """
     from supervise.launch import launch
-    from supervise.launch.state import Launched, hands_back
 
-    caller = launch.detach(request) if request.values["detach"] else -1
-    front = launch.leave_front(request) if hands_back(request.values) else None
-    launched = Launched(request, caller, began, front)
+    launched = launch.new_run(request, began)
     turned_away = launch.run(launched, _clear_up)
     if turned_away:
         from supervise.runner import unstarted_run

@@ -9,13 +9,12 @@ import sys
 
 from supervise.launch import environment
 from supervise.launch.early_exit import Refusal, reason_of, refuse, refuse_start, take_back
-from supervise.launch.state import Launched
+from supervise.launch.state import Launched, hands_back
 from supervise.options.table import DEADLINE, RECOVERED_FROM, BadValueError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from supervise.launch.admission import TurnedAway
-    from supervise.launch.front import Front
     from supervise.launch.state import Stdio
     from supervise.options.argv import Request
     from supervise.process.guardian import OnLost, Order, TerminalFinder
@@ -29,32 +28,25 @@ the run goes on without a record."""
 UNDETACHED = "--detach: no record can be made, so output and end of the run would be lost"
 
 
-def detach(request: "Request") -> int:
-    """Go on in a new process; return the descriptor on which the caller waits there for the command's start.
+def new_run(request: "Request", began: float) -> Launched:
+    """Return the state of the run, in a new process where the options ask for one; for `began` see Launched.
 
-    Raises EarlyExit, in the process that was called with the answer of the new one.
+    Raises EarlyExit: in the process that was called, with the answer of the new one, and where there can be none.
     """
-    from supervise.launch import detach
-
+    values = request.values
     try:
-        return detach.leave()
-    except OSError as error:
-        where = f": {error.filename}" if error.filename else ""
-        why = f"cannot go on in a process of its own: {reason_of(error)}{where}"
-        refuse(Launched(request), why)
+        if values["detach"]:
+            from supervise.launch import detach
 
+            return Launched(request, detach.leave(), began)
+        if hands_back(values):
+            from supervise.launch import front
 
-def leave_front(request: "Request") -> "Front":
-    """Go on in a new process; return there the process that was called.
-
-    Raises EarlyExit: in that process when the run has ended or goes on alone, and where the run is refused.
-    """
-    from supervise.launch import front
-
-    try:
-        return front.leave()
+            return Launched(request, began=began, front=front.leave())
     except (OSError, ImportError) as error:
-        refuse(Launched(request), f"cannot go on in a process of its own: {reason_of(error)}")
+        where = f": {error.filename}" if isinstance(error, OSError) and error.filename else ""
+        refuse(Launched(request), f"cannot go on in a process of its own: {reason_of(error)}{where}")
+    return Launched(request, began=began)
 
 
 def run(launched: Launched, on_lost: "OnLost") -> "TurnedAway | None":

@@ -28,6 +28,7 @@ from time import monotonic
 from supervise import EXIT_ERROR, EXIT_GOES_ON, EXIT_SIGNALED
 from supervise.launch.early_exit import EarlyExit
 from supervise.process import channel, signals, system
+from supervise.process.stdin import STREAMS, kind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def leave() -> Front:
     """
     mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, ())
     ours, theirs = channel.pair()
-    stdin = os.pipe() if _is_stream(0) else None
+    stdin = os.pipe() if kind() in STREAMS else None
     source = _open_signals(signals.block())
     front, parent = os.getpid(), os.getppid()
     pid = os.fork()
@@ -286,14 +287,6 @@ def _is_for_front_alone(number: int, code: int) -> bool:
     if code != signals.CODE_FROM_KERNEL:
         return True
     return number == signals.HUP and os.getsid(0) == os.getpid()
-
-
-def _is_stream(fd: int) -> bool:
-    """Return whether that descriptor is a pipe or a socket, whose other end can wait for this end to be closed."""
-    from stat import S_ISFIFO, S_ISSOCK
-
-    mode = os.fstat(fd).st_mode
-    return S_ISFIFO(mode) or S_ISSOCK(mode)
 
 
 def _open_signals(numbers: "frozenset[int]") -> int:

@@ -109,10 +109,10 @@ def _stdin_tie(values: "dict[str, Any]") -> Tie:
         raise Refusal("--stop-on-eof: a detached run has no stdin (--detach)")
     if hands_back(values):
         raise Refusal("--stop-on-eof: a run that gives control back loses its stdin (--detach-after)")
-    kind = os.fstat(0).st_mode & stdin.KIND_MASK
+    kind = stdin.kind()
     if os.isatty(0):
         raise Refusal("--stop-on-eof: stdin is a terminal; only the end of a pipe or a socket can be seen")
-    if kind not in (stdin.PIPE, stdin.SOCKET):
+    if kind not in stdin.STREAMS:
         what = "a file" if kind == stdin.REGULAR else "/dev/null, closed, or no stream"
         raise Refusal(f"--stop-on-eof: stdin is {what}; only the end of a pipe or a socket can be seen")
     try:

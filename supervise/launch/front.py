@@ -247,12 +247,10 @@ class _Stand:
 
     def _hand_on(self, number: int, info: bytes) -> None:
         """Send the supervisor the signal, with the pid and the user of its sender."""
-        queued = QUEUE_NUMBERS.get(os.uname().machine)
-        if queued:
-            words = (number, 0, signals.CODE_QUEUED, 0, _int(info, 12), _int(info, 16))
-            data = b"".join(word.to_bytes(4, byteorder, signed=word < 0) for word in words).ljust(SIGNALFD_BYTES, b"\0")
-            if system.call("syscall", queued, self._pid, number, data) == 0:
-                return
+        words = (number, 0, signals.CODE_QUEUED, 0, _int(info, 12), _int(info, 16))
+        data = b"".join(word.to_bytes(4, byteorder, signed=word < 0) for word in words).ljust(SIGNALFD_BYTES, b"\0")
+        if system.call_by_number(QUEUE_NUMBERS, self._pid, number, data) == 0:
+            return
         try:
             os.kill(self._pid, number)
         except OSError:

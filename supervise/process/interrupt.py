@@ -20,12 +20,11 @@ def other_threads() -> None:
     any time, and its identifier must not be used afterwards.
     Raises OSError where the threads cannot be listed.
     """
-    number = TGKILL_NUMBERS.get(os.uname().machine)
     _signal.signal(_signal.SIGURG, _do_nothing)
     own = os.getpid()
     for thread in map(int, os.listdir("/proc/self/task")):
-        if thread != own and number:
-            system.call("syscall", number, own, thread, _signal.SIGURG)
+        if thread != own:
+            system.call_by_number(TGKILL_NUMBERS, own, thread, _signal.SIGURG)
 
 
 def _do_nothing(number: int, frame: object) -> None:

@@ -87,9 +87,8 @@ def _has_same_position(one: int, other: int) -> bool:
 
     if all(fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_APPEND for fd in (one, other)):
         return True
-    number = KCMP_NUMBERS.get(os.uname().machine)
     try:
-        answer = call("syscall", number, os.getpid(), os.getpid(), KCMP_FILE, one, other) if number else -1
+        answer = call_by_number(KCMP_NUMBERS, os.getpid(), os.getpid(), KCMP_FILE, one, other)
     except ImportError:
         answer = -1
     if answer >= 0:
@@ -111,6 +110,16 @@ def call(name: str, *arguments: "int | bytes") -> int:
         _functions[name] = _ctypes.call_function, _address_of(name)
     call, address = _functions[name]
     return int(call(address, arguments))
+
+
+def call_by_number(numbers: "dict[str, int]", *arguments: "int | bytes") -> int:
+    """Make the system call that has these numbers by machine, for which the C library has no function (syscall(2)).
+
+    Return -1 where the call fails, or where the number for this machine is not known.
+    Raises OSError, and ImportError where _ctypes cannot be loaded.
+    """
+    number = numbers.get(os.uname().machine)
+    return call("syscall", number, *arguments) if number else -1
 
 
 def _address_of(name: str) -> int:

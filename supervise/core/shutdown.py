@@ -198,7 +198,8 @@ def cancel_stopping(attempt: Attempt, event: Cancel, now: float) -> list[Action]
     """
     last = attempt.last_cancel
     if event.word:
-        return _note_end_of_tie(attempt, event)
+        # Ctrl-C often ends the parent too, so the end of what the run is tied to is no second request to stop.
+        return _forbid_retry(attempt, event)
     if last and event.signal == last.signal and _is_echo(event, last):
         if event.signal == HUP and not _is_from_terminal(event):
             # The echo of this hang-up has come, so the next HUP from a process is a second request.
@@ -223,11 +224,8 @@ def cancel_stopping(attempt: Attempt, event: Cancel, now: float) -> list[Action]
     return actions if is_same or attempt.is_killing else actions + passed_on
 
 
-def _note_end_of_tie(attempt: Attempt, event: Cancel) -> list[Action]:
-    """Keep another attempt from starting: what the run is tied to has ended, and the run is about to end anyway.
-
-    Ctrl-C often ends the parent too, so this is no second request to stop.
-    """
+def _forbid_retry(attempt: Attempt, event: Cancel) -> list[Action]:
+    """Keep another attempt from starting after this one, which is about to end anyway."""
     attempt.last_cancel = attempt.last_cancel or event
     return []
 
@@ -295,13 +293,9 @@ def tick_draining(attempt: Attempt, event: Tick, now: float) -> list[Action]:
 
 def cancel_draining(attempt: Attempt, event: Cancel, now: float) -> list[Action]:
     """Cancel the run, as its output is not delivered yet, and stop the processes that are left of the tree."""
-    if event.word:
-        return _note_end_of_tie(attempt, event)
-    if attempt.cause:
-        # No process is left to be stopped, and this wait is short. The cancellation only keeps another attempt from
-        # starting.
-        attempt.last_cancel = attempt.last_cancel or event
-        return []
+    if attempt.cause or event.word:
+        # With a cause no process is left to be stopped, and this wait is short.
+        return _forbid_retry(attempt, event)
     if not attempt.is_empty:
         return cancel(attempt, event, now)
     attempt.cause = cancellation(event)

@@ -120,25 +120,26 @@ class RunInfo:
         from supervise.text.redaction import Redaction
 
         self.redaction = redaction = Redaction(self.values["redact"])
+
+        def search() -> "tuple[list[str], dict[str, str]]":
+            # The secrets of the command are hidden in the words of the options, too.
+            command = redaction.words(request.command)
+            return command, {
+                name: WORD_SEPARATOR.join(map(redaction.word, word.split(WORD_SEPARATOR)))
+                for name, word in self.given.items()
+            }
+
         if redaction.has_patterns:
-            self._bound_search(redaction)
-        self.command = redaction.words(request.command)
-        self.given = {
-            name: WORD_SEPARATOR.join(map(redaction.word, word.split(WORD_SEPARATOR)))
-            for name, word in _recorded(request.given).items()
-        }
+            from supervise.launch import secret_search
 
-    def _bound_search(self, redaction: "Redaction") -> None:
-        """Raise Refusal where the search for secrets takes too long; none of the words is shown then."""
-        from supervise.launch import secret_search
-        from supervise.launch.early_exit import Refusal
-        from supervise.text.redaction import MASK
+            if not secret_search.is_bounded(search):
+                from supervise.launch.early_exit import Refusal
+                from supervise.text.redaction import MASK
 
-        request = self.request
-        words = [one for word in request.given.values() for one in word.split(WORD_SEPARATOR)]
-        if not secret_search.is_bounded(lambda: [redaction.words(request.command), *map(redaction.word, words)]):
-            self.command, self.given = [MASK] * len(request.command), {}
-            raise Refusal(secret_search.TOO_LONG)
+                # None of the words is shown then.
+                self.command, self.given = [MASK] * len(request.command), {}
+                raise Refusal(secret_search.TOO_LONG)
+        self.command, self.given = search()
 
     def note_check(self, url: str, secrets: "tuple[str, ...]") -> None:
         """Note the URL of the check that is told of the run (`--ping`), and what must not be shown of it."""

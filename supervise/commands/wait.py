@@ -6,6 +6,7 @@ from typing import Any
 
 from supervise import EXIT_ERROR, EXIT_GOES_ON
 from supervise.commands import lookup
+from supervise.faces.report_shape import SCHEMA
 from supervise.options import serializer
 from supervise.options.table import BadValueError
 from supervise.records import reader
@@ -36,7 +37,7 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
     except _TimeIsOver:
         state, code = "running", EXIT_GOES_ON
     if values["json"]:
-        print(serializer.json({"schema": 1, "run_id": target.run_id, "state": state, "exit_code": code}))
+        print(serializer.json({"schema": SCHEMA, "run_id": target.run_id, "state": state, "exit_code": code}))
     return code
 
 

@@ -11,9 +11,12 @@ from supervise.options.table import DEADLINE, BadValueError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
     from supervise.launch.ties import Tie
+    from supervise.process.bounded_call import Operation
+
+    Answer = tuple[Any, tuple[int, ...]]
 
 OPEN_SECONDS = 5.0
 """Seconds that the file system of a report, a log, events or a lock has to answer, before the run is refused."""
@@ -98,8 +101,9 @@ def _wait_while_tied(launched: Launched) -> None:
         if why.signal and (ended := next((one for one in tied if one.has_ended()), None)):
             raise TurnedAway(why.why, values["signal"], tie=ended) from None
         raise
-    if (parent := tied[0]).is_strict and parent.has_ended():
-        raise TurnedAway("before the command was started", values["signal"], tie=parent)
+    for one in tied:
+        if one.is_strict and one.has_ended():
+            raise TurnedAway("before the command was started", values["signal"], tie=one)
 
 
 def _wait(launched: Launched) -> None:
@@ -130,19 +134,29 @@ def _open(launched: Launched, key: str, operation: "Callable[[str], tuple[str, t
     else:
         from supervise.process import bounded_call
 
-        left = launched.info.first_limit() - (monotonic() - launched.info.started)
-        left = min(OPEN_SECONDS, max(left, MIN_ANSWER_SECONDS))
-        try:
-            (why, is_remote), fds = bounded_call.run(lambda: bounded_call.with_hang_risk(path, operation), left)
-            if is_remote:
-                launched.files.note_remote(key)
-        except bounded_call.NoAnswerError as late:
-            launched.child.give_up(late.pid)
-            launched.info.drop_option(key)
-            _turn_away(f"--{key}: {path!r} does not answer", is_limit=left < OPEN_SECONDS)
+        (why, is_remote), fds = _ask(launched, key, path, lambda: bounded_call.with_hang_risk(path, operation))
+        if is_remote:
+            launched.files.note_remote(key)
     if why:
         raise BadValueError(why)
     return fds[0] if fds else -1
+
+
+def _ask(launched: Launched, key: str, path: str, operation: "Operation") -> "Answer":
+    """Return what the operation on the file of that option returns.
+
+    Raises OSError; TurnedAway and Refusal where the file system does not answer in time.
+    """
+    from supervise.process import bounded_call
+
+    left = launched.info.first_limit() - (monotonic() - launched.info.started)
+    left = min(OPEN_SECONDS, max(left, MIN_ANSWER_SECONDS))
+    try:
+        return bounded_call.run(operation, left)
+    except bounded_call.NoAnswerError as late:
+        launched.child.give_up(late.pid)
+        launched.info.drop_option(key)
+        _turn_away(f"--{key}: {path!r} does not answer", is_limit=left < OPEN_SECONDS)
 
 
 def _find_check(launched: Launched, word: str) -> None:
@@ -159,16 +173,7 @@ def _find_check(launched: Launched, word: str) -> None:
             return (str(error), ""), ()
 
     paths = check_address.files_of(word, os.environ)
-    if paths:
-        from supervise.process import bounded_call
-
-        try:
-            (why, url), _ = bounded_call.run(find, OPEN_SECONDS)
-        except bounded_call.NoAnswerError as late:
-            launched.child.give_up(late.pid)
-            _turn_away(f"--ping: {paths[0]!r} does not answer", is_limit=False)
-    else:
-        (why, url), _ = find()
+    (why, url), _ = _ask(launched, "ping", paths[0], find) if paths else find()
     if why:
         raise BadValueError(why)
     launched.info.note_check(url, healthchecks.secrets_of(url))

@@ -210,6 +210,7 @@ def other_places(dead: Dead) -> dict[str, tuple[list[str], dict[str, str]]]:
         "log": (["--log", f"{dead.folder}/l"], {}),
         "events": (["--events", f"{dead.folder}/e"], {}),
         "lock": (["--lock", f"{dead.folder}/k"], {}),
+        "ping": (["--ping", f"file:{dead.folder}/p"], {}),
         "config": (["--config", f"{dead.folder}/c"], {}),
         "XDG_CONFIG_HOME": ([], {"XDG_CONFIG_HOME": str(dead.folder)}),
         "HOME": ([], {"HOME": str(dead.folder)}),
@@ -219,7 +220,8 @@ def other_places(dead: Dead) -> dict[str, tuple[list[str], dict[str, str]]]:
 
 @pytest.mark.alone
 @pytest.mark.parametrize(
-    "what", ["report", "metrics", "log", "events", "lock", "config", "XDG_CONFIG_HOME", "HOME", "all of them"]
+    "what",
+    ["report", "metrics", "log", "events", "lock", "ping", "config", "XDG_CONFIG_HOME", "HOME", "all of them"],
 )
 def test_a_limit_holds_where_a_named_file_or_the_configuration_hangs(supervise: Place, dead: Dead, what: str) -> None:
     words, env = other_places(dead)[what]

@@ -122,7 +122,6 @@ def _stdin_tie(values: "dict[str, Any]") -> Tie:
         fd = os.dup(watch.fileno())
     except OSError as error:
         raise Refusal(f"--stop-on-eof: stdin cannot be watched: {reason_of(error)}") from None
-    os.set_inheritable(fd, False)
     watch.close()
     return Tie(fd, "stdin_ended", "the end of stdin", stdin.unread_bytes)
 
@@ -149,6 +148,8 @@ class Watch:
 
         Raises Refusal.
         """
+        # A caller may ignore SIGCHLD, and the kernel would reap the process: its pid could then be another process.
+        _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
         # Before the wait blocks it itself, the signal would end this process.
         _signal.pthread_sigmask(_signal.SIG_BLOCK, {_signal.SIGTERM})
         own_pid = os.getpid()
@@ -161,12 +162,8 @@ class Watch:
 
     def __exit__(self, *error: object) -> None:
         """End that process, and take back a signal of it that nothing has taken."""
-        try:
-            os.kill(self._pid, _signal.SIGKILL)
-            os.waitpid(self._pid, 0)
-        except OSError:
-            # The caller ignores SIGCHLD, so the kernel has reaped the process.
-            pass
+        os.kill(self._pid, _signal.SIGKILL)
+        os.waitpid(self._pid, 0)
         info = _signal.sigtimedwait({_signal.SIGTERM}, 0)
         if info and info.si_pid != self._pid:
             os.kill(os.getpid(), _signal.SIGTERM)

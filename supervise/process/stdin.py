@@ -8,7 +8,7 @@ REGULAR, PIPE, SOCKET = 0o100000, 0o010000, 0o140000
 KIND_MASK = 0o170000
 """The bits of a file's mode that tell its kind."""
 STREAMS = (PIPE, SOCKET)
-"""The kinds whose other end a process may hold, which sees that stdin is closed."""
+"""Kinds with another end, whose holder sees that stdin is closed."""
 
 
 class InitialStdin:

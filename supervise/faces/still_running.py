@@ -1,4 +1,4 @@
-"""What a caller is told that does not wait for the end of a run: one line, or one JSON object."""
+"""The words for a caller that does not wait for the end of a run: one line, or one JSON object."""
 
 from dataclasses import dataclass
 from typing import Literal

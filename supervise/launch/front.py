@@ -153,7 +153,7 @@ class _Stand:
         self._is_stdin_due = False
         """Stdin has bytes, or its end, which wait for room in the command's pipe."""
         self._is_look_due = False
-        """A SIGCHLD has come since the last look at the supervisor."""
+        """A SIGCHLD has come since the last look at the supervisor's state."""
         self._pause = 0
         """The signal by which the supervisor is about to stop itself; 0 for none that it has named."""
         self._kept: list[tuple[int, bytes]] | None = None

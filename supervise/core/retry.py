@@ -50,19 +50,7 @@ def first(policy: Policy) -> Attempt:
 
 def is_wanted(attempt: Attempt, outcome: Outcome, now: float) -> bool:
     """Return whether another attempt follows an attempt with that outcome."""
-    policy = attempt.policy
-    if attempt.number > policy.retries or _is_cancelled(attempt) or attempt.is_unstarted:
-        # A guardian that hangs in a start cannot begin another attempt.
-        return False
-    if policy.retry_if_silent and attempt.has_output:
-        return False
-    if deadlines.earliest(attempt.run_deadlines) <= now:
-        return False
-    if outcome.cause and outcome.cause.limit in LIMITS_OF_RUN:
-        return False
-    if exit_codes.passes(outcome.cause, policy):
-        return False
-    return _is_named(policy, outcome)
+    return not _is_last(attempt, outcome) and not why_not(attempt, outcome, now)
 
 
 def why_not(attempt: Attempt, outcome: Outcome, now: float) -> Literal["", "cause", "output", "time"]:
@@ -72,14 +60,22 @@ def why_not(attempt: Attempt, outcome: Outcome, now: float) -> Literal["", "caus
     `time`: the time of the run is over.
     """
     policy = attempt.policy
-    is_over = outcome.name in ("completed", "cancelled") or exit_codes.passes(outcome.cause, policy)
-    if is_over or _is_cancelled(attempt) or attempt.is_unstarted or attempt.number > policy.retries:
+    if _is_last(attempt, outcome):
         return ""
     if deadlines.earliest(attempt.run_deadlines) <= now or (outcome.cause and outcome.cause.limit in LIMITS_OF_RUN):
         return "time"
     if not _is_named(policy, outcome):
         return "cause"
     return "output" if policy.retry_if_silent and attempt.has_output else ""
+
+
+def _is_last(attempt: Attempt, outcome: Outcome) -> bool:
+    """Return whether no other attempt remains, can be made or is needed after that outcome."""
+    policy = attempt.policy
+    if attempt.number > policy.retries or _is_cancelled(attempt) or attempt.is_unstarted:
+        # A guardian that hangs in a start cannot begin another attempt.
+        return True
+    return outcome.name in ("completed", "cancelled") or exit_codes.passes(outcome.cause, policy)
 
 
 def _is_named(policy: Policy, outcome: Outcome) -> bool:

@@ -1,4 +1,4 @@
-"""Who is told of a run while it goes on (`--hook`, `--ping`), before and without a runner."""
+"""Makes the courier that tells others of a run (`--hook`, `--ping`); for a refused run, has it tell of the end."""
 
 import os
 from time import monotonic
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def courier_of(launched: Launched) -> Courier:
-    """Return the courier of the run, which is made at the first call, before the guardian where there is one.
+    """Return the courier of the run; the first call makes it, before the guardian is forked.
 
     Raises OSError.
     """

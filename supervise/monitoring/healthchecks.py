@@ -36,9 +36,9 @@ class Request:
     def __init__(self, suffix: str, text: str = "", *, is_last: bool = False) -> None:
         self.suffix = suffix
         self.text = text
-        """The words of the body; of the last request, where the command has printed nothing."""
+        """The body; of the last request only where the command has printed nothing."""
         self.is_last = is_last
-        """Whether the run is over with it: then the end of the output is its body."""
+        """Whether it tells of the end of the run; then its body is the end of the output."""
 
 
 def rid_of(run_id: str, host: str) -> str:

@@ -1,4 +1,4 @@
-"""One request of HTTP for monitoring: a POST that takes a bounded time as a whole, and the same again where it fails.
+"""Sends a POST for monitoring, which takes a bounded time as a whole, and sends it again where that fails.
 
 A server may take the connection and never answer, or send one byte each second, and a name server may not answer at
 all. A time limit of the socket bounds each wait alone, so each attempt has a thread that can be left behind. Proxies
@@ -76,7 +76,7 @@ def attempt(url: str, body: bytes, seconds: float) -> Answer:
             answers.append(_answer(url, body, until))
         except Exception as error:
             # No fault of a server or a library may cost more than the ping.
-            answers.append(_failed(error, url))
+            answers.append(_failed(error, url, seconds))
         finally:
             done.release()
 
@@ -88,7 +88,7 @@ def attempt(url: str, body: bytes, seconds: float) -> Answer:
     return answers[0] if answers else _late(seconds)
 
 
-def _late(seconds: float = ATTEMPT_SECONDS) -> Answer:
+def _late(seconds: float) -> Answer:
     return Answer(f"no answer within {seconds:g} s", is_final=False)
 
 
@@ -152,12 +152,12 @@ def _opener(until: float) -> OpenerDirector:
     return opener
 
 
-def _failed(error: Exception, url: str) -> Answer:
-    """Return the answer for an attempt that has failed with that error."""
+def _failed(error: Exception, url: str, seconds: float) -> Answer:
+    """Return the answer for an attempt of that many seconds that has failed with that error."""
     if isinstance(error, URLError) and isinstance(error.reason, Exception):
         error = error.reason
     if isinstance(error, TimeoutError):
-        return _late()
+        return _late(seconds)
     if isinstance(error, HTTPException):
         return Answer("the answer is not HTTP", is_final=False)
     if isinstance(error, OSError) and error.strerror:

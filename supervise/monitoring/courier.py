@@ -11,7 +11,7 @@ import select
 import sys
 from time import monotonic
 
-from supervise.process import channel
+from supervise.process import channel, null
 from supervise.process.child_end import reap_within
 from supervise.process.protocol import unknown
 from supervise.process.spawn import named
@@ -86,15 +86,17 @@ class Courier:
         if self.pid or self.is_over:
             return
         root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+        nothing = -1
         try:
+            nothing = null.open_null()
             self.pid = os.posix_spawn(
                 sys.executable,
                 [sys.executable, "-I", "-S", "-c", CODE, root, PROCESS_NAME],
                 named(self._environ),
                 file_actions=[
                     (os.POSIX_SPAWN_DUP2, self._theirs.fileno(), 0),
-                    (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_RDWR, 0),
-                    (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_RDWR, 0),
+                    (os.POSIX_SPAWN_DUP2, nothing, 1),
+                    (os.POSIX_SPAWN_DUP2, nothing, 2),
                 ],
                 setsid=True,
                 # No signal but KILL ends it, not even while its interpreter starts. It gives its hooks an empty mask.
@@ -106,6 +108,8 @@ class Courier:
             self.is_over, self.failure = True, reason_of(error)
         finally:
             self._theirs.close()
+            if nothing >= 0:
+                os.close(nothing)
         self._end.send(("plan", self._plan))
 
     def tell(self, line: str) -> int:

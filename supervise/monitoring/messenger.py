@@ -96,8 +96,8 @@ def main() -> None:
     # A hook can stop its parent: a stopped messenger would stay for ever.
     system.prctl(system.PR_SET_PDEATHSIG, _signal.SIGCONT)
     end: MessengerEnd = channel.Channel(_socket.socket(fileno=os.dup(0)))
-    nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    os.dup2(nothing, 0)
+    # Descriptor 1 is /dev/null.
+    os.dup2(1, 0)
     message = _receive(end)
     if message is None or message[0] != "plan":
         return

@@ -1,5 +1,6 @@
 """Shortage of descriptors, processes, memory and room: a clear message, and never a command without supervision."""
 
+import json
 import os
 import resource
 import subprocess
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.harness import PYTHON, Place, child
+from tests.support.harness import PYTHON, Place, child, wait_until
 from tests.torture.arena import as_ordinary_user
 
 MANY_FILES = min(20_000, resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 100)
@@ -232,6 +233,16 @@ def test_a_run_without_dev_null_works(supervise: Place, options: list[str], clos
         assert ended.code == 3, ended.err
         assert ended.err == b""
         assert ended.out == b"ran\n"
+
+
+def test_a_hook_without_dev_null_is_run(supervise: Place) -> None:
+    if os.geteuid():
+        pytest.skip("only root can hide it")
+    run = [str(supervise.program), "run", "--hook", "settled=cat > told", "--", "sh", "-c", "exit 3"]
+    ended = supervise.popen(["unshare", "-m", "sh", "-c", HIDE_DEVICES, "sh", *run]).wait()
+    assert (ended.code, ended.err) == (3, b"")
+    wait_until(lambda: supervise.file("told").exists() and not supervise.alive())
+    assert json.loads(supervise.file("told").read_text())["outcome"] == "failed"
 
 
 def test_a_detached_run_without_dev_null_is_refused(supervise: Place) -> None:

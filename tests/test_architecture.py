@@ -26,7 +26,7 @@ ROOMS = {
     "output": {"core", "process", "text"},
     "activity": {"core", "process"},
     "access": {"activity", "options", "output", "process", "text"},
-    "terminal": {"core", "output", "process"},
+    "terminal": {"core", "output", "process", "text"},
     "control": {"files", "options", "process", "text"},
     "records": {"control", "faces", "files", "monitoring", "options", "output", "process", "text"},
     "launch": {

@@ -5,10 +5,10 @@ token is random, so the output cannot hold it.
 """
 
 import os
-import select
 
 from supervise.launch.early_exit import Refusal, reason_of
 from supervise.text import runner_commands
+from supervise.text.writer import is_writable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,9 +44,7 @@ def _write(line: bytes) -> bool:
 
     Raises OSError.
     """
-    poll = select.poll()
-    poll.register(2, select.POLLOUT)
-    if not poll.poll(STDERR_SECONDS * 1000):
+    if not is_writable(2, STDERR_SECONDS):
         return False
     # What came before may be an unfinished line, and the runner looks at the start of a line.
     return bool(os.write(2, b"\n" + line))

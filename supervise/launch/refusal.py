@@ -116,14 +116,12 @@ def _exit_of(status: int) -> "dict[str, object]":
 
 def _append(fd: int, lines: "list[str]") -> None:
     """Add the lines to a file of events, unless that is a FIFO whose reader does not read."""
-    import select
-
     if fd < 0:
         return
-    poll = select.poll()
-    poll.register(fd, select.POLLOUT)
+    from supervise.text.writer import is_writable
+
     try:
-        if poll.poll(0):
+        if is_writable(fd):
             os.write(fd, "".join(lines).encode())
     except OSError:
         # The report says the same as these lines.

@@ -7,9 +7,9 @@ import select
 from _collections import deque
 from time import monotonic
 
-from supervise.process.file_calls import is_writable
 from supervise.process.system import is_same_file
 from supervise.text.stderr import reason_of
+from supervise.text.writer import is_writable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

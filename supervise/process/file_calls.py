@@ -70,15 +70,6 @@ def watch_file(watch: int, fd: int) -> bool:
         return False
 
 
-def is_writable(fd: int, seconds: float = 0) -> bool:
-    """Return whether the descriptor takes a byte, or will never take one again: now, or within `seconds`."""
-    import select
-
-    poll = select.poll()
-    poll.register(fd, select.POLLOUT)
-    return bool(poll.poll(seconds * 1000))
-
-
 def _long(number: int) -> "Any":
     """Return the number as an argument that is wider than an int."""
     import _ctypes

@@ -14,7 +14,7 @@ from time import monotonic
 from typing import NoReturn
 
 from supervise.output.outlet import Outlet, refuse_splice
-from supervise.process.file_calls import is_writable
+from supervise.text.writer import is_writable
 
 ERASE_SECONDS = 0.2
 """Seconds to wait at most for a terminal that takes no bytes, before the line is left on it."""

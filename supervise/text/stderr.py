@@ -12,10 +12,8 @@ READER_SECONDS = 2.0
 """Seconds that the reader of stderr has, once, to make room for the lines of a program that is about to end."""
 _held: "list[bytes] | None" = None
 """The lines that wait for the end of the run (`--quiet-unless-failed`); None where each is written at once."""
-
-
 _has_no_reader = False
-"""Whether the reader of stderr has had its time."""
+"""The reader of stderr has had its time, and has taken nothing."""
 
 
 def hold() -> None:
@@ -57,14 +55,10 @@ def say(*texts: str, end: str = "\n") -> None:
 def write(lines: bytes) -> None:
     """Write the lines to stderr, unless its reader takes nothing for READER_SECONDS, or has taken nothing before."""
     global _has_no_reader
-    import select
+    from supervise.text.writer import is_writable, write_all
 
-    from supervise.text.writer import write_all
-
-    poll = select.poll()
-    poll.register(2, select.POLLOUT)
     try:
-        if poll.poll(0 if _has_no_reader else READER_SECONDS * 1000):
+        if is_writable(2, 0 if _has_no_reader else READER_SECONDS):
             write_all(2, lines)
         else:
             _has_no_reader = True
@@ -74,16 +68,14 @@ def write(lines: bytes) -> None:
 
 def say_without_waiting(text: str) -> None:
     """Write the text to stderr unless stderr is full: the command must not wait for its reader. `hold` keeps it."""
-    import select
+    from supervise.text.writer import is_writable
 
     said = line(text)
     if _held is not None:
         _held.append(said)
         return
-    poll = select.poll()
-    poll.register(2, select.POLLOUT)
     try:
-        if poll.poll(0):
+        if is_writable(2):
             os.write(2, said)
     except OSError:
         pass

@@ -1,4 +1,4 @@
-"""Writes to a descriptor that another process may have made non-blocking."""
+"""Writes to a descriptor that another process may have made non-blocking, and whose reader may not read."""
 
 import io
 import os
@@ -7,6 +7,18 @@ import sys
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+
+def is_writable(fd: int, seconds: "float | None" = 0) -> bool:
+    """Return whether the descriptor takes a byte, or will never take one again: now, or within `seconds`.
+
+    None waits without end.  Raises OSError.
+    """
+    import select
+
+    poll = select.poll()
+    poll.register(fd, select.POLLOUT)
+    return bool(poll.poll(None if seconds is None else seconds * 1000))
 
 
 def write_all(fd: int, data: "bytes | memoryview", wait_seconds: "float | None" = None) -> None:
@@ -20,12 +32,9 @@ def write_all(fd: int, data: "bytes | memoryview", wait_seconds: "float | None" 
         except BlockingIOError:
             # O_NONBLOCK belongs to the open file, which other processes share (fcntl(2)). Clearing it would change
             # their reads and writes, so the writer waits for room.
-            import select
             from errno import ETIMEDOUT
 
-            poll = select.poll()
-            poll.register(fd, select.POLLOUT)
-            if not poll.poll(None if wait_seconds is None else wait_seconds * 1000):
+            if not is_writable(fd, wait_seconds):
                 raise TimeoutError(ETIMEDOUT, "Its reader does not read") from None
 
 

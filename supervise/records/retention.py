@@ -207,24 +207,28 @@ def _facts_of(folder: str, run_id: str) -> "EndedRecord | None":
                 size += max(stat.st_size, stat.st_blocks * 512)
     except OSError:
         return None
-    end = f"{folder}/{store.END_FILE}"
-    outcome = _text_after(end, b'"outcome": "')
-    name = _text_after(f"{folder}/{store.FACTS_FILE}", b'\nname = "')
+    end = _beginning_of(f"{folder}/{store.END_FILE}")
+    outcome = _text_after(b'"outcome": "', end)
+    name = _text_after(b'\nname = "', _beginning_of(f"{folder}/{store.FACTS_FILE}"))
     if not os.path.lexists(folder):
         # Another process has removed the record meanwhile.  Half-read facts look like those of a failure, which is kept
         # in place of a record that should stay.
         return None
-    is_good = outcome == SUCCESS or (outcome == PASSED and CODE_OF_SUCCESS in reader.read(end)[:FACT_READ_BYTES])
+    is_good = outcome == SUCCESS or (outcome == PASSED and CODE_OF_SUCCESS in end)
     return EndedRecord(run_id, ended, size, is_good, name)
 
 
-def _text_after(path: str, mark: bytes) -> str:
-    """Return the text between that mark and the next quote; '' where the file has no such text.
+def _beginning_of(path: str) -> bytes:
+    return reader.read(path)[:FACT_READ_BYTES]
+
+
+def _text_after(mark: bytes, data: bytes) -> str:
+    """Return the text between that mark and the next quote; '' where the data has no such text.
 
     The mark cannot be within a text of TOML or JSON, where its quotes would be escaped.  Loading tomllib or json would
     cost more than a short run.
     """
-    _, found, rest = reader.read(path)[:FACT_READ_BYTES].partition(mark)
+    _, found, rest = data.partition(mark)
     text = rest.partition(b'"')[0].decode(errors="replace") if found else ""
     return text if text and " " not in text and text.isprintable() else ""
 

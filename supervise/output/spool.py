@@ -50,10 +50,12 @@ class Spool:
     def __init__(self, most: int = 0) -> None:
         """Make the file, which holds at most that many bytes; 0 for no bound. Raises OSError."""
         folder = os.environ.get("TMPDIR") or "/tmp"
+        self._is_in_memory = False
+        """The file is one in memory."""
         try:
             self._fd = os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
         except OSError:
-            self._fd = _open_memory()
+            self._open_memory()
             most = min(most or MEMORY_BYTES, MEMORY_BYTES)
         self._most = most
         self._head_bytes = most // 2 if most else MAX_BYTES
@@ -100,6 +102,11 @@ class Spool:
                 self._note(Piece(outlet, self._size, len(part), is_message))
                 rest = rest[len(part) :]
 
+    def _open_memory(self) -> None:
+        """Use a file in memory. Raises OSError."""
+        self._fd = os.memfd_create("supervise", os.MFD_CLOEXEC)
+        self._is_in_memory = True
+
     def _place(self, at: int) -> "tuple[int, int]":
         """Return where in the file a byte of the stream stands, and how many bytes fit from there to the next seam."""
         if at < self._head_bytes:
@@ -116,23 +123,24 @@ class Spool:
     def _shrink_after(self, error: OSError) -> None:
         """Make do with the room that the file has so far, or with memory where that is little: the disk is full.
 
-        Raises the error where that has been tried.
+        The disk may have even less room for a later attempt, since others take what `forget` sets free.
+        Raises the error where nothing is left to try.
         """
         room = self._size
         is_limited = error.errno == errno.EFBIG
-        if self._shortage or (self._most and room >= self._most) or (is_limited and room < 2):
+        if (self._most and room >= self._most) or (room < 2 if is_limited else self._is_in_memory):
             raise error
         self._shortage = reason_of(error)
         # A limit on the size of files (RLIMIT_FSIZE) is one for files in memory as well.
         if room < MEMORY_BYTES and not is_limited:
-            memory = memoryview(self._read_whole(0, self._size))
-            os.close(self._fd)
-            self._fd = _open_memory()
-            self._write_at(0, memory)
+            held, disk = memoryview(self._read_whole(0, self._size)), self._fd
+            self._open_memory()
+            os.close(disk)
+            self._write_at(0, held)
             room = MEMORY_BYTES
         self._most = min(self._most or room, room)
         self._head_bytes = min(self._head_bytes, self._most // 2)
-        # Until now no byte of the ring was replaced, so each byte stands where it has to.
+        # Until now no byte of the ring was replaced, so each byte stands where it has to stand.
         pieces = [*self._head, *self._tail]
         self._head.clear()
         self._tail.clear()
@@ -279,11 +287,6 @@ class Spool:
             except BrokenPipeError:
                 # The reader of this stream has left; the other stream may still have one.
                 gone.add(outlet)
-
-
-def _open_memory() -> int:
-    """Return a file in memory. Raises OSError."""
-    return os.memfd_create("supervise", os.MFD_CLOEXEC)
 
 
 def _place_after(data: bytes, count: int) -> int:

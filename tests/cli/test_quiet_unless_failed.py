@@ -3,6 +3,7 @@
 import errno
 import os
 import signal
+from collections.abc import Callable
 
 import pytest
 
@@ -205,25 +206,42 @@ def test_no_option_takes_the_next_word_if_it_has_an_implied_one() -> None:
     assert [option.name for option in OPTIONS if option.implied and option.takes_next_word] == []
 
 
-@pytest.mark.parametrize(("most", "room"), [(0, 100), (0, 40), (64, 20), (64, 50), (1000, 65)])
-def test_a_spool_on_a_full_disk_keeps_what_has_room(monkeypatch: pytest.MonkeyPatch, most: int, room: int) -> None:
-    """Two streams of an outlet each, so that the pieces are many."""
+@pytest.mark.parametrize(
+    ("most", "rooms"),
+    [
+        *((0, [100]), (0, [40]), (64, [20]), (64, [50]), (1000, [65])),
+        *((0, [100, 20]), (0, [100, 80]), (1000, [90, 70, 30]), (64, [20, 10]), (0, [100, 0])),
+    ],
+)
+def test_a_spool_on_a_full_disk_keeps_what_has_room(
+    monkeypatch: pytest.MonkeyPatch, most: int, rooms: list[int]
+) -> None:
+    """Two streams of an outlet each, so that the pieces are many.
+
+    For each further attempt the disk has less room: others have taken what the attempt before has set free.
+    """
     reading, writing = os.pipe()
-    spool, whole, disk_write = Spool(most), b"", os.pwrite
+    spool, disk_write = Spool(most), os.pwrite
     disk = os.fstat(spool._fd).st_ino
 
-    def write(fd: int, data: "bytes | memoryview", offset: int) -> int:
-        if os.fstat(fd).st_ino == disk and offset + len(data) > room:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return disk_write(fd, data, offset)
+    def write_within(room: int) -> Callable[..., int]:
+        def write(fd: int, data: "bytes | memoryview", offset: int) -> int:
+            if os.fstat(fd).st_ino == disk and offset + len(data) > room:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return disk_write(fd, data, offset)
 
-    monkeypatch.setattr(os, "pwrite", write)
+        return write
+
     monkeypatch.setattr("supervise.output.spool.MEMORY_BYTES", 60)
     held = [SpooledOutlet(spool, Outlet(writing)) for _ in range(2)]
-    for number in range(90):
-        data = bytes([97 + number % 26]) * (1 + number % 5)
-        whole += data
-        held[number % 2].write(data)
+    for room in rooms:
+        monkeypatch.setattr(os, "pwrite", write_within(room))
+        spool.forget()
+        whole = b""
+        for number in range(90):
+            data = bytes([97 + number % 26]) * (1 + number % 5)
+            whole += data
+            held[number % 2].write(data)
     assert spool.start_showing().acquire(timeout=10)
     os.close(writing)
     with os.fdopen(reading, "rb") as file:

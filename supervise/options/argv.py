@@ -181,13 +181,14 @@ def _check_together(values: "Mapping[str, Any]", written: "Mapping[str, str]", w
     if values["detach"] and values["no_record"]:
         detach = written.get("detach", "--detach")
         raise BadValueError(f"{detach}: the output goes into the record, which --no-record switches off")
-    if values["detach"] and "ci" in words and values["ci"] in ("github", "gitlab", "buildkite"):
-        raise BadValueError(f"--ci: {values['ci']} reads the output of a job, and --detach leaves none")
+    service = values["ci"] if values["ci"] in ("github", "gitlab", "buildkite") else ""
+    if values["detach"] and service:
+        raise BadValueError(f"--ci: {service} reads the output of a job, and --detach leaves none")
     after = next((name for name in ("detach-after", "detach-after-idle") if values[name.replace("-", "_")]), "")
     if after and values["no_record"]:
         raise BadValueError(f"--{after}: the run goes on in its record, which --no-record switches off")
-    if after and "ci" in words and values["ci"] in ("github", "gitlab", "buildkite"):
-        raise BadValueError(f"--ci: {values['ci']} reads the output of a job, and --{after} may end that output early")
+    if after and service:
+        raise BadValueError(f"--ci: {service} reads the output of a job, and --{after} may end that output early")
     if values["json"] and not after:
         raise BadValueError(
             "--json: says when control is given back, which takes --detach-after or --detach-after-idle"

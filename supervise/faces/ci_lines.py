@@ -23,8 +23,8 @@ class CiLines:
         self._is_held = is_held
         self._is_left_up = False
         self._late: list[str] = []
-        """Annotations for after the fence: held output may lose its middle, and with it a half of what lifts the fence.
-        """
+        """Annotations for the end of the fence: held output may lose its middle, and with it the line that lifts the
+        fence or the one that puts it up again."""
         self._warnings = 0
         """The number of warnings that GitHub has got."""
 
@@ -47,7 +47,10 @@ class CiLines:
         return [], []
 
     def _fenced(self, item: ReportItem, annotations: list[str]) -> list[str]:
-        """Return the annotations with the lines that lift the fence around them, or end it, as one message."""
+        """Return one message: the annotations between the lines that lift the fence and put it up again.
+
+        At the end of the run the fence stays lifted.
+        """
         if isinstance(item, Outcome):
             annotations = [*self._late, *annotations]
             if self._is_held and not item.exit_code:
@@ -58,10 +61,8 @@ class CiLines:
         ends = isinstance(item, Outcome) and not self._is_left_up
         if not annotations and not ends:
             return []
-        resume, stop = (
-            line(self._fence).decode().rstrip("\n") for line in (runner_commands.resume_line, runner_commands.stop_line)
-        )
-        return ["\n".join([resume, *annotations, *([] if ends else [stop])])]
+        again = [] if ends else [runner_commands.stop_line(self._fence)]
+        return ["\n".join([runner_commands.resume_line(self._fence), *annotations, *again])]
 
     def _annotations(self, item: ReportItem, lines: list[str]) -> list[str]:
         text = "\n".join(line.removeprefix(PREFIX) for line in lines)

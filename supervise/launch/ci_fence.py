@@ -39,7 +39,7 @@ def begin(launched: "Launched") -> None:
         raise Refusal(f"--ci-fence: cannot write to stderr: {why}")
 
 
-def _write(line: bytes) -> bool:
+def _write(line: str) -> bool:
     """Write the line to stderr by what is loaded; return False where the reader makes no room for it in time.
 
     Raises OSError.
@@ -47,18 +47,18 @@ def _write(line: bytes) -> bool:
     if not is_writable(2, STDERR_SECONDS):
         return False
     # What came before may be an unfinished line, and the runner looks at the start of a line.
-    return bool(os.write(2, b"\n" + line))
+    return bool(os.write(2, f"\n{line}\n".encode()))
 
 
 def begin_late(launched: "Launched") -> bytes:
     """Return the first line of the fence, for held output that is shown now; tell the guardian of the last line."""
     launched.child.channel.send(last_line(launched.info.fence), (2,))
-    return runner_commands.stop_line(launched.info.fence)
+    return f"{runner_commands.stop_line(launched.info.fence)}\n".encode()
 
 
 def last_line(token: str) -> "LastLine":
     """Return the message by which the guardian ends the fence if the supervisor is killed."""
-    return "last_line", runner_commands.resume_line(token)
+    return "last_line", f"{runner_commands.resume_line(token)}\n".encode()
 
 
 def lower(launched: "Launched") -> None:

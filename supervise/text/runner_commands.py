@@ -5,14 +5,14 @@ Between `::stop-commands::TOKEN` and `::TOKEN::` it obeys none.
 """
 
 
-def stop_line(token: str) -> bytes:
-    """Return the line after which the runner obeys no command until it reads `resume_line` of that token."""
-    return f"::stop-commands::{token}\n".encode()
+def stop_line(token: str) -> str:
+    """Return the line, without its line feed, after which the runner obeys no command until `resume_line` comes."""
+    return f"::stop-commands::{token}"
 
 
-def resume_line(token: str) -> bytes:
-    """Return the line after which the runner obeys commands again."""
-    return f"::{token}::\n".encode()
+def resume_line(token: str) -> str:
+    """Return the line, without its line feed, after which the runner obeys commands again."""
+    return f"::{token}::"
 
 
 def disarmed(text: str) -> str:

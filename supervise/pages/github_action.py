@@ -1,4 +1,4 @@
-"""The parts of the GitHub Action that are made from the tables: an input for each option, an output for each value.
+"""The parts of the GitHub Action that are made from the tables: the inputs of the options, the outputs of the values.
 
 A step hands an input to supervise as the environment variable of the option, since a value that stands in the text of a
 shell script would be run.  An input that is not given leaves a variable of the workflow as it is.

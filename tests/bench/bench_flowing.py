@@ -73,29 +73,28 @@ def to_null(rounds: int = 7, total: int = 3 << 30) -> dict[str, object]:
 
 def prefix(rounds: int = 7, lines: int = 20_000_000) -> dict[str, object]:
     """Measure lines of nine bytes through `--prefix` or sed."""
-    return _marked(rounds, {"supervise": lines, "sed": lines}, "--prefix x", "sed s/^/x/", ">= 2 x sed")
+    return _marked(rounds, lines, "--prefix x", "sed s/^/x/", lines, ">= 2 x sed")
 
 
 def timestamps(rounds: int = 3, lines: int = 20_000_000, lines_of_ts: int = 200_000) -> dict[str, object]:
     """Measure lines of nine bytes through `--timestamps` or ts, which gets few of them, since it is slow."""
-    return _marked(rounds, {"supervise": lines, "ts": lines_of_ts}, "--timestamps", "ts", ">= 20 x ts")
+    return _marked(rounds, lines, "--timestamps", "ts", lines_of_ts, ">= 20 x ts")
 
 
-def _marked(rounds: int, lines: dict[str, int], option: str, other: str, reach: str) -> dict[str, object]:
-    found, name = {}, other.split()[0]
+def _marked(rounds: int, ours: int, option: str, other: str, theirs: int, reach: str) -> dict[str, object]:
+    """Measure so many lines under supervise with the option, and so many through the other program."""
+    name, counts = other.split()[0], {"supervise": ours}
+    if shutil.which(name):
+        counts[name] = theirs
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
-        ways = {}
-        for way, count in lines.items():
+        kinds = {}
+        for way, count in counts.items():
             path = Path(folder) / way
             path.write_bytes(b"%08d\n" % 0 * count)
-            marker = f"| {other}" if way == name else ""
-            run = "" if way == name else f"{SUPERVISE} --no-record {option} -- "
-            ways[way] = f"{run}cat {path} {marker} | cat > /dev/null"
-        if not shutil.which(name):
-            del ways[name]
-        kinds = {way: ["sh", "-c", script] for way, script in ways.items()}
+            source = f"cat {path} | {other}" if way == name else f"{SUPERVISE} --no-record {option} -- cat {path}"
+            kinds[way] = ["sh", "-c", f"{source} | cat > /dev/null"]
         seconds = medians(in_turn(kinds, rounds, whole))
-    found = {way: lines[way] * 9 / spent / 1e9 for way, spent in seconds.items()}
+    found = {way: counts[way] * 9 / spent / 1e9 for way, spent in seconds.items()}
     return row(f"lines with {option}", "GB/s", found, found["supervise"] / found.get(name, float("nan")), reach)
 
 

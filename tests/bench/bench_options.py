@@ -54,5 +54,4 @@ def _added(rounds: int, reach: str, *option: str) -> dict[str, object]:
         "P": PYTHON_PASS,
     }
     found = medians(in_turn(kinds, rounds, lambda words: whole(words) * MS))
-    what = f"`echo`, what {' '.join(option[:1])} adds"
-    return row(what, "ms", found, (found["supervise"] - found[PLAIN]) / found["P"], reach)
+    return row(f"`echo`, what {option[0]} adds", "ms", found, (found["supervise"] - found[PLAIN]) / found["P"], reach)

@@ -13,9 +13,10 @@ from pathlib import Path
 
 SUPERVISE = str(Path(sys.executable).with_name("supervise"))
 PYTHON_PASS = [sys.executable, "-c", "pass"]
-OURS = ("SUPERVISE_", "PYTHON")
+OURS = ("SUPERVISE_", "PYTHON", "CHECK_UUID", "GITHUB_ACTIONS", "GITLAB_CI", "BUILDKITE")
 ENVIRON = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-"""The environment without variables that change supervise or Python, such as PYTHONUNBUFFERED."""
+"""The environment without variables that change supervise or Python, such as PYTHONUNBUFFERED, or that make a run tell
+others of its end."""
 
 
 def wrapped(*command: str) -> dict[str, list[str]]:

@@ -88,7 +88,7 @@ def _busy(count: int) -> Iterator[None]:
 def lateness(rounds: int = 30) -> dict[str, object]:
     """Measure the delay of the TERM after a limit of a second, beside two busy loops.
 
-    The options are the defaults, so the snapshot is taken and the messages are printed.
+    But for --no-record the options are the defaults, so the snapshot is taken and the messages are printed.
     """
     with probe() as (program, file), _busy(2):
         ways = {

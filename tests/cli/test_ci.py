@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tests.support.deaths import kill
-from tests.support.github_runner import Runner, outputs
+from tests.support.github_runner import Runner, outputs, step
 from tests.support.harness import Ended, Place, child, wait_for_file, wait_until
 
 HOSTILE = "::error::a%0Ab,c:d ##[error]x\x1b[31m\r::stop-commands::t"
@@ -23,15 +23,10 @@ def shown(ended: Ended) -> str:
     return ended.err.decode()
 
 
-def github(supervise: Place, **more: str) -> dict[str, str]:
-    files = {"GITHUB_OUTPUT": str(supervise.file("out")), "GITHUB_STEP_SUMMARY": str(supervise.file("sum"))}
-    return {"GITHUB_ACTIONS": "true", **files, **more}
-
-
 @pytest.mark.parametrize("more", [[], ["--no-record", "-v"], ["--pty"], ["-q"]])
 def test_github_gets_the_verdict_and_the_outputs(supervise: Place, more: list[str]) -> None:
     words = ("-t", "0.5", "--warn-at", "0.4s", *more, "--", "sh", "-c", "sleep 60; :", HOSTILE)
-    ended = supervise(*words, env=github(supervise))
+    ended = supervise(*words, env=step(supervise))
     assert ended.code == 124
     (kind, title, text), *others = reversed(annotations(shown(ended)))
     assert (kind, title) == ("error", "completion timeout (supervise)")
@@ -54,7 +49,7 @@ def test_github_gets_the_verdict_and_the_outputs(supervise: Place, more: list[st
 
 def test_github_gets_three_warnings_at_most(supervise: Place) -> None:
     words = ("-t", "5.5", "--warn-at", "5s,4s,3s,2s,1s", "--", "sleep", "60")
-    ended = supervise(*words, env=github(supervise))
+    ended = supervise(*words, env=step(supervise))
     kinds = [kind for kind, _, _ in annotations(shown(ended))]
     assert kinds == ["warning", "warning", "warning", "error"]
     assert shown(ended).count("supervise: completion limit in") > 3
@@ -65,7 +60,7 @@ def test_a_command_that_ends_by_itself_has_outputs_and_no_error(
     supervise: Place, script: str, code: int, outcome: str
 ) -> None:
     supervise.file("out").write_text("unfinished=line")
-    ended = supervise.start("--no-record", "--", "sh", "-c", script, report=False, env=github(supervise)).wait()
+    ended = supervise.start("--no-record", "--", "sh", "-c", script, report=False, env=step(supervise)).wait()
     assert (ended.code, shown(ended)) == (code, "")
     found = outputs(supervise.file("out"))
     assert (found["unfinished"], found["outcome"], found["exit_code"]) == ("line", outcome, str(code))
@@ -74,7 +69,7 @@ def test_a_command_that_ends_by_itself_has_outputs_and_no_error(
 def test_there_is_no_error_where_a_later_attempt_succeeded(supervise: Place) -> None:
     script = "test -e again && exit 0; : >again; exec sleep 60"
     words = ("-t", "0.5", "--retries", "1", "--retry-on", "any", "--retry-delay", "1ms", "--", "sh", "-c", script)
-    ended = supervise(*words, env=github(supervise))
+    ended = supervise(*words, env=step(supervise))
     assert ended.code == 0
     assert "error" not in {kind for kind, _, _ in annotations(shown(ended))}
     assert outputs(supervise.file("out"))["attempts"] == "2"
@@ -82,20 +77,20 @@ def test_there_is_no_error_where_a_later_attempt_succeeded(supervise: Place) -> 
 
 def test_a_refused_start_is_an_error(supervise: Place) -> None:
     words = ("--log", "/nowhere/::error::x", "--", "true")
-    ended = supervise.start(*words, report=False, env=github(supervise)).wait()
+    ended = supervise.start(*words, report=False, env=step(supervise)).wait()
     assert ended.code == 125
     assert [one[:2] for one in annotations(shown(ended))] == [("error", "error (supervise)")]
     assert outputs(supervise.file("out"))["outcome"] == "error"
 
 
 def test_a_missing_program_is_an_error(supervise: Place) -> None:
-    ended = supervise("--", "./no-such::error::program", env=github(supervise))
+    ended = supervise("--", "./no-such::error::program", env=step(supervise))
     assert ended.code == 127
     assert [one[:2] for one in annotations(shown(ended))] == [("error", "not found (supervise)")]
 
 
 def test_the_outputs_of_a_killed_supervise_are_written(supervise: Place) -> None:
-    running = supervise.start("-k", "1", "--", *child("mark=pid", "stay"), env=github(supervise))
+    running = supervise.start("-k", "1", "--", *child("mark=pid", "stay"), env=step(supervise))
     wait_for_file(supervise.file("pid"))
     kill(supervise, running)
     found = wait_until(lambda: supervise.file("out").exists() and outputs(supervise.file("out")))
@@ -104,7 +99,7 @@ def test_the_outputs_of_a_killed_supervise_are_written(supervise: Place) -> None
 
 
 def test_files_that_cannot_be_written_cost_a_line_alone(supervise: Place) -> None:
-    ended = supervise("--", "true", env=github(supervise, GITHUB_OUTPUT="/nowhere/out"))
+    ended = supervise("--", "true", env=step(supervise, GITHUB_OUTPUT="/nowhere/out"))
     assert ended.code == 0
     assert shown(ended) == "supervise: --ci: GITHUB_OUTPUT: cannot write '/nowhere/out': no such file or directory\n"
     assert supervise.file("sum").exists()
@@ -112,7 +107,7 @@ def test_files_that_cannot_be_written_cost_a_line_alone(supervise: Place) -> Non
 
 @pytest.mark.parametrize("word", ["off", "plain"])
 def test_the_service_is_switched_off(supervise: Place, word: str) -> None:
-    ended = supervise("--ci", word, "-t", "0.3", "--", "sleep", "60", env=github(supervise))
+    ended = supervise("--ci", word, "-t", "0.3", "--", "sleep", "60", env=step(supervise))
     assert annotations(shown(ended)) == []
     assert not supervise.file("out").exists()
 

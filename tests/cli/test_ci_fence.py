@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from tests.support.deaths import kill
-from tests.support.github_runner import Runner
+from tests.support.github_runner import Runner, step
 from tests.support.harness import Place, child, is_alive, wait_for_file, wait_until
 
 HOSTILE = (
@@ -18,11 +18,6 @@ HOSTILE = (
 )
 """What the command prints: all that the runner could obey, with no line feed at the end."""
 STAY = f"printf '{HOSTILE}'; exec sleep 60"
-
-
-def github(supervise: Place) -> dict[str, str]:
-    files = {"GITHUB_OUTPUT": str(supervise.file("out")), "GITHUB_STEP_SUMMARY": str(supervise.file("sum"))}
-    return {"GITHUB_ACTIONS": "true", **files}
 
 
 def runner_of(output: bytes) -> Runner:
@@ -46,7 +41,7 @@ def runner_of(output: bytes) -> Runner:
 )
 def test_only_commands_of_supervise_are_obeyed(supervise: Place, more: list[str]) -> None:
     words = ("--ci-fence", "-t", "0.9", "--warn-at", "0.4s", *more, "--", "sh", "-c", STAY)
-    ended = supervise(*words, env=github(supervise), stderr=subprocess.STDOUT)
+    ended = supervise(*words, env=step(supervise), stderr=subprocess.STDOUT)
     assert ended.code == 124
     runner = runner_of(ended.out)
     *warnings, error = runner.annotations
@@ -62,7 +57,7 @@ def test_a_middle_that_is_left_out_takes_no_half_of_the_fence_along(supervise: P
     script = "for i in 1 2 3 4 5 6 7 8 9; do seq 2000; echo ::error::x; sleep 0.1; done; exec sleep 60"
     marks = ",".join(f"{tenth / 10}s" for tenth in range(1, 14))
     options = ("--ci-fence", "--quiet-unless-failed", "--log-max", "64KiB", "-t", "1.4", "--warn-at", marks)
-    ended = supervise(*options, "--", "sh", "-c", script, env=github(supervise), stderr=subprocess.STDOUT)
+    ended = supervise(*options, "--", "sh", "-c", script, env=step(supervise), stderr=subprocess.STDOUT)
     assert b"bytes of the output are left out here" in ended.out
     *warnings, error = runner_of(ended.out).annotations
     assert error[0] == "error"
@@ -72,7 +67,7 @@ def test_a_middle_that_is_left_out_takes_no_half_of_the_fence_along(supervise: P
 def test_the_fence_is_lifted_for_a_warning(supervise: Place) -> None:
     script = f"printf '{HOSTILE}'; trap \"printf '{HOSTILE}'; exit\" TERM; sleep 60 & wait"
     words = ("--ci-fence", "-t", "60", "--warn-at", "59.9s", "--", "sh", "-c", script)
-    running = supervise.start(*words, env=github(supervise), stderr=subprocess.STDOUT)
+    running = supervise.start(*words, env=step(supervise), stderr=subprocess.STDOUT)
     wait_until(lambda: b"::warning title" in running.out)
     running.send(signal.SIGTERM)
     ended = running.wait()
@@ -84,18 +79,18 @@ def test_the_fence_is_lifted_for_a_warning(supervise: Place) -> None:
 @pytest.mark.parametrize(("end", "code"), [("exit 0", 0), ("exit 3", 3)])
 def test_a_short_run_has_a_fence(supervise: Place, end: str, code: int) -> None:
     words = ("--ci-fence", "--no-record", "--", "sh", "-c", f"printf '{HOSTILE}'; {end}")
-    ended = supervise.start(*words, report=False, env=github(supervise), stderr=subprocess.STDOUT).wait()
+    ended = supervise.start(*words, report=False, env=step(supervise), stderr=subprocess.STDOUT).wait()
     assert ended.code == code
     assert runner_of(ended.out).annotations == []
 
 
 def test_the_fence_begins_and_ends_at_the_start_of_a_line(supervise: Place) -> None:
     script = f"printf unfinished; supervise --ci-fence -- printf '{HOSTILE}'"
-    assert runner_of(supervise.shell(f"exec 2>&1; {script}", env=github(supervise)).out).annotations == []
+    assert runner_of(supervise.shell(f"exec 2>&1; {script}", env=step(supervise)).out).annotations == []
 
 
 def test_the_fence_ends_where_the_start_is_refused(supervise: Place) -> None:
-    ended = supervise("--ci-fence", "--", "./no-such-program", env=github(supervise))
+    ended = supervise("--ci-fence", "--", "./no-such-program", env=step(supervise))
     assert ended.code == 127
     runner = runner_of(ended.err)
     assert len(runner.tokens) == 1
@@ -105,7 +100,7 @@ def test_the_fence_ends_where_the_start_is_refused(supervise: Place) -> None:
 def test_the_guardian_ends_the_fence_of_a_killed_supervise(supervise: Place) -> None:
     script = "trap '' TERM; echo $$; echo ::error::x; exec sleep 60"
     words = ("--ci-fence", "-k", "30", "--", "sh", "-c", script)
-    running = supervise.start(*words, env=github(supervise), stderr=subprocess.STDOUT)
+    running = supervise.start(*words, env=step(supervise), stderr=subprocess.STDOUT)
     wait_until(lambda: b"::error::x\n" in running.out)
     pid = int(running.out.split()[1])
     running.send(signal.SIGKILL)
@@ -117,7 +112,7 @@ def test_the_guardian_ends_the_fence_of_a_killed_supervise(supervise: Place) -> 
 
 
 def test_a_supervise_whose_guardian_is_killed_ends_the_fence(supervise: Place) -> None:
-    running = supervise.start("--ci-fence", "--", *child("mark=pid", "stay"), env=github(supervise))
+    running = supervise.start("--ci-fence", "--", *child("mark=pid", "stay"), env=step(supervise))
     wait_for_file(supervise.file("pid"))
     os.kill(running.guardian(), signal.SIGKILL)
     running.send(signal.SIGTERM)
@@ -126,7 +121,7 @@ def test_a_supervise_whose_guardian_is_killed_ends_the_fence(supervise: Place) -
 
 def test_held_output_of_a_killed_supervise_has_no_fence(supervise: Place) -> None:
     words = ("--ci-fence", "--quiet-unless-failed", "-k", "0.1", "--", *child("mark=pid", "stay"))
-    running = supervise.start(*words, env=github(supervise))
+    running = supervise.start(*words, env=step(supervise))
     wait_for_file(supervise.file("pid"))
     kill(supervise, running)
     assert running.wait().err == b""
@@ -134,7 +129,7 @@ def test_held_output_of_a_killed_supervise_has_no_fence(supervise: Place) -> Non
 
 def test_quiet_unless_failed_stays_quiet(supervise: Place) -> None:
     words = ("--ci-fence", "--quiet-unless-failed", "-t", "30", "--", "sh", "-c", f"printf '{HOSTILE}'")
-    ended = supervise(*words, env=github(supervise))
+    ended = supervise(*words, env=step(supervise))
     assert (ended.code, ended.out, ended.err) == (0, b"", b"")
 
 
@@ -142,7 +137,7 @@ def test_a_fence_that_cannot_be_written_refuses_the_run(supervise: Place) -> Non
     source, sink = os.pipe()
     os.close(source)
     words = ("--ci-fence", "--", "touch", "started")
-    ended = supervise(*words, env=github(supervise), stderr=sink)
+    ended = supervise(*words, env=step(supervise), stderr=sink)
     os.close(sink)
     assert (ended.code, ended.report["outcome"]) == (125, "error")
     assert ended.report["reason"] == "--ci-fence: cannot write to stderr: broken pipe"
@@ -156,7 +151,7 @@ def test_other_services_have_no_fence(supervise: Place, env: dict[str, str]) -> 
 
 
 def test_a_detached_run_has_no_fence(supervise: Place) -> None:
-    ended = supervise.start("-d", "--ci-fence", "--", "true", report=False, env=github(supervise)).wait()
+    ended = supervise.start("-d", "--ci-fence", "--", "true", report=False, env=step(supervise)).wait()
     assert (ended.code, ended.err) == (0, b"")
     wait_until(lambda: not supervise.alive())
 
@@ -166,7 +161,7 @@ def test_a_reader_that_stands_still_leaves_the_fence_up(supervise: Place) -> Non
     source, sink = os.pipe()
     script = "yes ::error::x | head -c 1000000"
     words = ("--ci-fence", "-t", "0.5", "-k", "0.5", "--", "sh", "-c", f"{script}; exec sleep 60")
-    running = supervise.start(*words, env=github(supervise), stdout=sink, stderr=sink)
+    running = supervise.start(*words, env=step(supervise), stdout=sink, stderr=sink)
     os.close(sink)
     assert running.process.wait(30) == 124
     with open(source, "rb") as pipe:
@@ -179,7 +174,7 @@ def test_a_reader_that_stands_still_leaves_the_fence_up(supervise: Place) -> Non
 def test_a_reader_that_never_reads_refuses_the_run(supervise: Place) -> None:
     source, sink = os.pipe()
     os.write(sink, bytes(1 << 16))
-    ended = supervise("--ci-fence", "-t", "30", "--", "touch", "started", env=github(supervise), stderr=sink)
+    ended = supervise("--ci-fence", "-t", "30", "--", "touch", "started", env=step(supervise), stderr=sink)
     os.close(source)
     os.close(sink)
     assert (ended.code, supervise.file("started").exists()) == (125, False)
@@ -191,7 +186,7 @@ def test_the_fence_ends_after_a_fault_of_supervise(supervise: Place) -> None:
     start = "import sys; sys.path.insert(0, sys.argv.pop(1)); from supervise.__main__ import main; main()"
     python = [sys.executable, "-I", "-c", start, str(supervise.folder)]
     words = ["run", "--ci-fence", "-k", "0.3", "--", "sh", "-c", STAY]
-    ended = supervise.popen([*python, *words], env=github(supervise), stderr=subprocess.STDOUT).wait()
+    ended = supervise.popen([*python, *words], env=step(supervise), stderr=subprocess.STDOUT).wait()
     assert ended.code == 125
     runner = runner_of(ended.out)
     assert runner.annotations == []

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from tests.support.github_runner import Runner, outputs
+from tests.support.github_runner import Runner, outputs, step
 from tests.support.harness import Place, child
 
 WORD = "::error::a%0Ab,c:d\n::error::e\r::warning::f ##[error]g ##[error]h\x1b[31m <<EOF\n::set-output name=outcome::x"
@@ -16,11 +16,10 @@ BYTES = os.fsencode(WORD) + b"\xff\x80"
 
 def runner_of(supervise: Place, *words: str | bytes, env: dict[str, str] | None = None) -> tuple[int, Runner]:
     """Run supervise in a step with one pipe for both streams; return its code and the runner that has read all."""
-    files = {"GITHUB_OUTPUT": str(supervise.file("out")), "GITHUB_STEP_SUMMARY": str(supervise.file("sum"))}
     command = [str(supervise.program), *words]
     ended = supervise.popen(
         command,  # type: ignore[arg-type]
-        env={"GITHUB_ACTIONS": "true", **files, **(env or {})},
+        env=step(supervise, **(env or {})),
         stderr=subprocess.STDOUT,
     ).wait()
     return ended.code, Runner().read(ended.out)

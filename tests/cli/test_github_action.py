@@ -27,9 +27,9 @@ def action_of(supervise: Place, variables: dict[str, str] | None = None, **input
 
 def run(action: Action) -> tuple[int, str]:
     """Run the step with the command; return its exit code and its output, which is all on stdout."""
-    call = action.finish("run", action.start("run"))
-    assert call.stderr == b""
-    return call.returncode, call.stdout.decode(errors="replace")
+    ended = action.finish("run", action.start("run"))
+    assert ended.err == b""
+    return ended.code, ended.out.decode(errors="replace")
 
 
 def test_the_file_is_valid() -> None:
@@ -55,7 +55,7 @@ def test_each_option_is_an_input_and_a_variable_of_the_step() -> None:
 def test_the_action_installs_supervise_and_runs_a_command(supervise: Place) -> None:
     script = "echo one\necho two >&2\n\nif true; then\n  echo three\nfi\n"
     action = Action(FOLDER, supervise, {"command": script, "timeout": "1m"}, {})
-    assert action.finish("install", action.start("install"), 300).returncode == 0
+    assert action.finish("install", action.start("install"), 300).code == 0
     assert run(action) == (0, "one\ntwo\nthree\n")
     assert (action.outputs["outcome"], action.outputs["exit_code"], action.outputs["attempts"]) == (
         "completed",
@@ -67,7 +67,7 @@ def test_the_action_installs_supervise_and_runs_a_command(supervise: Place) -> N
     action = Action(FOLDER, supervise, {"command": "supervise left; type -P supervise python3"}, {})
     again = action.finish("install", action.start("install"))
     # A second use of the action in a job installs nothing.
-    assert (again.returncode, again.stdout) == (0, b"")
+    assert (again.code, again.out) == (0, b"")
     code, out = run(action)
     left, program, python = out.splitlines()
     assert (code, left) == (0, "infinity infinity")
@@ -77,8 +77,7 @@ def test_the_action_installs_supervise_and_runs_a_command(supervise: Place) -> N
 
 def test_a_package_without_the_program_is_refused(supervise: Place) -> None:
     action = Action(FOLDER, supervise, {"command": "true", "from": "./no-such-folder"}, {})
-    call = action.finish("install", action.start("install"), 120)
-    assert call.returncode != 0
+    assert action.finish("install", action.start("install"), 120).code != 0
     assert action.outputs == dict.fromkeys(action.outputs, "")
 
 

@@ -1,13 +1,12 @@
 """A composite action as GitHub's runner runs it: its steps in turn, with the runner's files and contexts."""
 
 import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
 from tests.support.ci_schemas import read_yaml
 from tests.support.github_runner import outputs
-from tests.support.harness import Place, Running
+from tests.support.harness import Ended, Place, Running
 
 BASH = ("bash", "--noprofile", "--norc", "-e", "-o", "pipefail")
 """What runs the file of a step with `shell: bash` (actions/runner, ScriptHandlerHelpers.cs)."""
@@ -63,12 +62,12 @@ class Action:
         folder = self._place.folder / self._filled(found.get("working-directory", ""))
         return self._place.popen([*BASH, str(script)], env=env, cwd=folder)
 
-    def finish(self, step: str, running: Running, bound: float = 40.0) -> subprocess.CompletedProcess[bytes]:
+    def finish(self, step: str, running: Running, bound: float = 40.0) -> Ended:
         """Wait for the step, and take its outputs."""
         ended = running.wait(bound)
         self.assume(step, **outputs(self._file(f"output-{step}")))
         assert ended.left == []
-        return subprocess.CompletedProcess(step, ended.code, ended.out, ended.err)
+        return ended
 
     def _file(self, name: str) -> Path:
         return self._place.file(name)

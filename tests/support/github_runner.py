@@ -8,12 +8,16 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.support.harness import Place
+
 COMMANDS = {
     *("add-mask", "add-matcher", "add-path", "debug", "echo", "endgroup", "error", "group", "notice"),
     *("remove-matcher", "save-state", "set-env", "set-output", "stop-commands", "warning"),
 }
 DATA = (("%0D", "\r"), ("%0A", "\n"), ("%25", "%"))
 PROPERTY = (("%0D", "\r"), ("%0A", "\n"), ("%3A", ":"), ("%2C", ","), ("%25", "%"))
+LINE_END = re.compile("\r\n|\r|\n")
+"""What ends a line for .NET's StreamReader."""
 OLD = (("%3B", ";"), ("%0D", "\r"), ("%0A", "\n"), ("%5D", "]"), ("%25", "%"))
 
 
@@ -28,9 +32,10 @@ class Command:
         return self.properties["title"]
 
 
-def lines_of(output: bytes) -> list[str]:
-    """Return the lines as .NET's StreamReader does: CR, LF or both end one."""
-    return re.split("\r\n|\r|\n", output.decode(errors="replace"))
+def step(place: Place, **more: str) -> dict[str, str]:
+    """Return the variables of a step, whose files for outputs and summary are `out` and `sum`; `more` are added."""
+    files = {"GITHUB_OUTPUT": str(place.file("out")), "GITHUB_STEP_SUMMARY": str(place.file("sum"))}
+    return {"GITHUB_ACTIONS": "true", **files, **more}
 
 
 class Runner:
@@ -50,7 +55,7 @@ class Runner:
         return [(one.name, one.properties.get("title", "")) for one in self.obeyed]
 
     def read(self, output: bytes) -> "Runner":
-        for line in lines_of(output):
+        for line in LINE_END.split(output.decode(errors="replace")):
             self._read_line(line)
         return self
 
@@ -114,7 +119,7 @@ def _unescaped(text: str, pairs: tuple[tuple[str, str], ...]) -> str:
 
 def outputs(path: Path) -> dict[str, str]:
     """Return the outputs in a file of GITHUB_OUTPUT: lines `NAME=VALUE`, and `NAME<<DELIMITER` with lines up to it."""
-    lines = iter(re.split("\r\n|\r|\n", path.read_text(encoding="utf-8-sig")))
+    lines = iter(LINE_END.split(path.read_text(encoding="utf-8-sig")))
     found = {}
     for line in lines:
         equals, heredoc = line.find("="), line.find("<<")

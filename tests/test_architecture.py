@@ -522,6 +522,7 @@ def test_a_long_run_loads_no_module_for_unused_features(program):
     assert foreign & {"supervise.runner.teller", "supervise.launch.monitors"} == set()
     assert foreign & {"supervise.control.client", "supervise.records.output_follower"} == set()
     assert foreign & {"supervise.faces.metrics", "supervise.faces.junit", "supervise.faces.report_values"} == set()
+    assert foreign & {"supervise.records.result_files", "supervise.files.report_file"} == set()
 
 
 def test_a_long_run_without_a_live_line_loads_no_module_for_it(program):

@@ -19,7 +19,6 @@ from supervise.launch import run_record
 from supervise.launch.state import Launched
 from supervise.output import outlet
 from supervise.output.outlet import Messenger, Outlet
-from supervise.records import result_files
 from supervise.runner.write_failures import WriteFailures
 from supervise.text.redaction import Redaction
 from supervise.text.stderr import reason_of
@@ -69,6 +68,8 @@ class Notices:
         """The number of events that found no room in the record."""
         self._throttle = Throttle()
         self._result_files = launched.info.result_files
+        if self._result_files:
+            from supervise.records import result_files  # noqa: F401 - at the end no descriptor may be left to load it
         self._shown_verdict: Outcome | None = None
         """The outcome whose message was shown ahead of the held output."""
         self._full_report = full_report_of(
@@ -177,6 +178,8 @@ class Notices:
         self._recorded.say(text.encode() + b"\n")
 
     def _write_result(self, option: str, path: str, whole: "Mapping[str, object]") -> str | None:
+        from supervise.records import result_files
+
         if option not in self._launched.files.remote:
             return result_files.write(option, path, whole)
         left = max(MIN_REPORT_SECONDS, self._launched.files.write_until - monotonic())
@@ -261,6 +264,7 @@ def _write_apart(
 ) -> str | None:
     """Write the file in a process that can be left behind; return why it could not be written, or None."""
     from supervise.process import bounded_call
+    from supervise.records import result_files
 
     def write() -> "tuple[str | None, tuple[int, ...]]":
         return result_files.write(option, path, whole), ()

@@ -87,7 +87,7 @@ def _admit(launched: Launched) -> None:
 def _wait_while_tied(launched: Launched) -> None:
     """Wait as `_wait` does; turn the run away where what it is tied to ends in the wait, or its parent is gone.
 
-    Bytes of a stdin that has ended before may still be read by the command.
+    A run that need not wait is not turned away by the end of stdin: the command may still read the rest.
     Raises TurnedAway, Refusal.
     """
     from supervise.launch import ties

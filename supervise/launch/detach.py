@@ -27,8 +27,7 @@ def leave() -> int:
         raise EarlyExit(_answer(answer, pid))
     os.setsid()
     # Should the caller end before it knows the run's id (Ctrl-C during the wait for a lock), no run must begin later.
-    system.prctl(system.PR_SET_PDEATHSIG, _signal.SIGTERM)
-    if os.getppid() != caller:
+    if not system.end_with(caller, _signal.SIGTERM):
         raise EarlyExit(EXIT_ERROR)
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)

@@ -94,12 +94,11 @@ class Front:
 
     def let_go(self) -> bool:
         """Outlive the front from now on; return False where the front has died before."""
-        system.prctl(system.PR_SET_PDEATHSIG, 0)
-        return os.getppid() == self.pid
+        return system.end_with(self.pid, 0)
 
     def hold(self) -> None:
         """End with the front again, as before `let_go`."""
-        system.prctl(system.PR_SET_PDEATHSIG, _signal.SIGTERM)
+        system.end_with(self.pid, _signal.SIGTERM)
 
     def end(self, fd: int, words: bytes) -> None:
         """Have the front write these last words to that descriptor and exit."""
@@ -128,8 +127,7 @@ def leave() -> Front:
     _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
     theirs.close()
     os.close(source)
-    system.prctl(system.PR_SET_PDEATHSIG, _signal.SIGTERM)
-    if os.getppid() != front:
+    if not system.end_with(front, _signal.SIGTERM):
         raise EarlyExit(EXIT_ERROR)
     if stdin:
         os.dup2(stdin[0], 0)

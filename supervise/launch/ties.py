@@ -172,11 +172,10 @@ class Watch:
 def _signal_and_exit(ties: "tuple[Tie, ...]", waiting: int) -> "NoReturn":
     """Send the waiting process a TERM once an end has come, in a process that dies with that process."""
     try:
-        system.prctl(system.PR_SET_PDEATHSIG, _signal.SIGKILL)
         poll = select.poll()
         for one in ties:
             poll.register(one.fd, select.POLLIN)
-        if os.getppid() == waiting:
+        if system.end_with(waiting, _signal.SIGKILL):
             poll.poll()
             os.kill(waiting, _signal.SIGTERM)
     finally:

@@ -35,6 +35,15 @@ def prctl(option: int, argument: "int | bytes") -> bool:
         return False
 
 
+def end_with(parent: int, number: int) -> bool:
+    """Have the kernel send this process that signal at the end of its parent (PR_SET_PDEATHSIG); 0 stands for none.
+
+    Return False where that process is the parent no more: it has ended before.
+    """
+    prctl(PR_SET_PDEATHSIG, number)
+    return os.getppid() == parent
+
+
 def become_subreaper() -> bool:
     """Make the orphaned descendants children of this process instead of init: PR_SET_CHILD_SUBREAPER, Linux 3.4."""
     return prctl(PR_SET_CHILD_SUBREAPER, 1)

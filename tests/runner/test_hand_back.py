@@ -1,12 +1,14 @@
 """The hand-back to a front that has died; cli/test_hand_back.py has real runs."""
 
+import os
+import signal
 from types import SimpleNamespace
 from typing import Any
 
 import trio
 
 from supervise.launch.front import Front
-from supervise.process import channel
+from supervise.process import channel, system
 from supervise.runner.hand_back import HandBack
 from tests.support.harness import HANG_SECONDS
 
@@ -27,3 +29,21 @@ def test_a_front_that_is_dead_is_asked_once() -> None:
 
     trio.run(give_back)
     ours.close()
+
+
+def test_a_front_that_dies_while_it_is_let_go_ends_the_run() -> None:
+    """Its death sends no signal in that moment."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    ours, theirs = channel.pair()
+    front = Front(0, 0, ours)
+    try:
+        assert not front.let_go()
+        front.hold()
+        info = signal.sigtimedwait({signal.SIGTERM}, HANG_SECONDS)
+        assert info
+        assert info.si_pid == os.getpid()
+    finally:
+        system.prctl(system.PR_SET_PDEATHSIG, 0)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        ours.close()
+        theirs.close()

@@ -34,7 +34,8 @@ def events(place: Place, run_id: str) -> list[str]:
 
 def events_of(place: Place, name: str) -> list[Path]:
     """The event files of the runs of that name."""
-    runs = Path(place.environ["HOME"]).rglob("run.toml")
+    # A record that is being made has another name, until it is complete.
+    runs = Path(place.state).glob("runs/2*/run.toml")
     return [path.with_name("events.jsonl") for path in runs if f'name = "{name}"' in path.read_text()]
 
 
@@ -289,7 +290,13 @@ def kill_around_the_moment(place: Place, number: int) -> bool:
     except subprocess.TimeoutExpired:
         running.kill()
     running.wait()
-    is_on = any("handed_back" in path.read_text() for path in events_of(place, name))
+
+    def is_handed_back() -> bool:
+        return any("handed_back" in path.read_text() for path in events_of(place, name))
+
+    # The process may have been killed after the decision, before the event was written.
+    wait_until(lambda: is_handed_back() or not is_alive(pid))
+    is_on = is_handed_back()
     if is_on:
         assert is_alive(pid)
         command(place, "stop", name)

@@ -71,8 +71,8 @@ def recording(*, is_stuck: bool = False, certificate: tuple[str, str] | None = N
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        server.block_on_close = False
+        # The end waits for all answers: a connection that is closed later would be missed by the next test.
+        server.daemon_threads = False
         scheme = "http"
         if certificate:
             scheme, context = "https", ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

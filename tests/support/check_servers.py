@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
+from tests.support.access import free_port
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -137,6 +139,4 @@ def dripping(link: socket.socket, over: threading.Event) -> None:
 
 def closed_port() -> str:
     """Return a URL where nothing listens."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{one.getsockname()[1]}"
+    return f"http://127.0.0.1:{free_port()}"

@@ -31,7 +31,7 @@ mermaid.initialize({startOnLoad: false});
 </script>"""
 
 
-def library(folder: Path) -> Path:
+def library(folder: Path) -> None:
     """Put Mermaid's script into the folder; skip the test where npm cannot get it."""
     call = subprocess.run(
         [needed("npm"), "pack", "--silent", PACKAGE], cwd=folder, capture_output=True, timeout=SECONDS, check=False
@@ -39,13 +39,11 @@ def library(folder: Path) -> Path:
     if call.returncode:
         missing(f"npm cannot get {PACKAGE}")
     (package,) = folder.glob("*.tgz")
-    script = folder / "mermaid.min.js"
     with tarfile.open(package) as files:
         found = files.extractfile("package/dist/mermaid.min.js")
         assert found
-        script.write_bytes(found.read())
+        (folder / "mermaid.min.js").write_bytes(found.read())
     package.unlink()
-    return script
 
 
 def rendered(folder: Path, texts: list[str]) -> list[list[str] | str]:

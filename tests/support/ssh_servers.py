@@ -1,11 +1,11 @@
 """An sshd on the loopback, for the tests that need a far end."""
 
 import os
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tests.support.access import free_port
 from tests.support.harness import HANG_SECONDS, Place, wait_until
 from tests.support.programs import needed
 
@@ -19,9 +19,7 @@ def ssh_server(place: Place) -> Iterator[str]:
     folder.mkdir()
     for name in ("host", "key"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     (folder / "config").write_text(
         f"ListenAddress 127.0.0.1\nPort {port}\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/key.pub\n"
         "PidFile none\nStrictModes no\nUsePAM no\nPermitRootLogin yes\nPrintMotd no\nPrintLastLog no\n"

@@ -50,7 +50,7 @@ def _cpu(pid: int) -> float:
 
 
 def memory(rounds: int = 3, settled: float = 3.0) -> dict[str, object]:
-    """Measure the memory of all processes of the wrapper, three seconds after the start."""
+    """Measure the memory of all processes of the wrapper, with three limits set, three seconds after the start."""
     figures = {}
     for name in wrapped("sleep"):
         if name != "alone":

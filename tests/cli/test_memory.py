@@ -12,11 +12,13 @@ import pytest
 from supervise.process import kernel_log, memory_cgroup
 from supervise.process.memory_cgroup import RunCgroup
 from tests.support.clients import ask, socket_of
-from tests.support.harness import Ended, Place, Running, is_alive, wait_until
+from tests.support.harness import Place, Running, is_alive, wait_until
 from tests.support.users import ALICE, Users
 
 MIB = 1 << 20
 LIMIT = 50 * MIB
+AROUND = 100 * MIB
+"""The limit of a cgroup that holds supervise, too, which has a quarter of it."""
 HOG = "import sys; kept = []\nwhile True: kept.append(b'x' * (1 << 20))"
 """Takes memory without an end, so it needs a limit."""
 BOMB = """
@@ -59,23 +61,27 @@ def late_hog(go: Path) -> tuple[str, ...]:
     return "/usr/bin/python3", "-c", wait + HOG
 
 
-def ended_late(place: Place, *words: str) -> Ended:
-    """Run the words, which wait for the file `go`, until supervise has counted the kills so far.
+def ended_late(place: Place, made: RunCgroup, *words: str) -> dict[str, Any]:
+    """Run the words with supervise in that cgroup, as in a container, and return the report.
 
-    Where the kernel's log may not be read, as in a container, only a count that grows is evidence.
+    The words wait for the file `go` until supervise has counted the kills so far: where the kernel's log may not be
+    read, as in a container, only a count that grows is evidence.
     """
-    others = len([*place.runtime.rglob("*.sock")])
-    running = place.start("--", *words)
+    others, report = len([*place.runtime.rglob("*.sock")]), place.file("late.json")
+    running = place.popen([*in_cgroup(made, str(place.program), "run", "--report", str(report)), "--", *words])
     # A run that answers has its loop, and the loop begins with that count.
     assert ask(socket_of(place, others), do="status")["ok"]
     place.file("go").touch()
-    return running.wait()
+    ended = running.wait()
+    found: dict[str, Any] = json.loads(report.read_text())
+    assert ended.code == found["exit_code"]
+    return {**found, "finals": ended.finals}
 
 
 @pytest.fixture
 def limited() -> Iterator[RunCgroup]:
-    """Yield a memory cgroup of 50 MiB, as a container or an administrator makes one."""
-    made = memory_cgroup.create(f"test-{os.getpid()}", LIMIT)
+    """Yield a memory cgroup of 100 MiB, as a container or an administrator makes one."""
+    made = memory_cgroup.create(f"test-{os.getpid()}", AROUND)
     if made is None:
         pytest.skip("this process may not make a memory cgroup, or the kernel has no memory controller")
     yield made
@@ -93,24 +99,23 @@ def in_cgroup(made: RunCgroup, *words: str) -> tuple[str, ...]:
 
 
 def test_an_oom_kill_in_a_cgroup_around_the_run_is_named(supervise: Place, limited: RunCgroup) -> None:
-    ended = ended_late(supervise, *in_cgroup(limited, *late_hog(supervise.file("go"))))
-    assert is_out_of_memory(ended.report)
-    lack = ended.report["out_of_memory"]
-    assert (lack["killed_by"], lack["limit_bytes"]) == ("kernel", LIMIT)
-    assert lack["pid"] == ended.report["attempts"][0]["pid"]
+    report = ended_late(supervise, limited, *late_hog(supervise.file("go")))
+    assert is_out_of_memory(report)
+    lack = report["out_of_memory"]
+    assert (lack["killed_by"], lack["limit_bytes"]) == ("kernel", AROUND)
+    assert lack["pid"] == report["attempts"][0]["pid"]
     assert lack["name"] == "python3"
     if lack["evidence"] == "kernel_log":
-        assert LIMIT / 2 < lack["process_bytes"] <= LIMIT * 1.2
-    assert len(ended.finals) == 1
-    assert f"out of memory: the kernel's OOM killer killed pid {lack['pid']} python3 (" in ended.finals[0]
-    assert ended.report["memory_limit_by"] is None
+        assert AROUND / 2 < lack["process_bytes"] <= AROUND * 1.2
+    assert len(report["finals"]) == 1
+    size = " (" if lack["process_bytes"] else ";"
+    assert f"out of memory: the kernel's OOM killer killed pid {lack['pid']} python3{size}" in report["finals"][0]
+    assert report["memory_limit_by"] is None
 
 
 def test_a_shell_whose_child_the_kernel_killed_fails_for_that_reason(supervise: Place, limited: RunCgroup) -> None:
-    ended = ended_late(
-        supervise, *in_cgroup(limited, "sh", "-c", '"$@"; exit $?', "sh", *late_hog(supervise.file("go")))
-    )
-    assert (ended.code, ended.report["outcome"], ended.report["reason"]) == (137, "failed", "out_of_memory")
+    report = ended_late(supervise, limited, "sh", "-c", '"$@"; exit $?', "sh", *late_hog(supervise.file("go")))
+    assert (report["exit_code"], report["outcome"], report["reason"]) == (137, "failed", "out_of_memory")
 
 
 @pytest.mark.parametrize("options", [(), ("--memory-max", "500M")], ids=["plain", "with a limit"])
@@ -125,7 +130,9 @@ def test_a_plain_kill_is_not_called_out_of_memory(supervise: Place, options: tup
 def test_a_plain_kill_in_a_cgroup_with_an_oom_kill_of_another_run(supervise: Place, limited: RunCgroup) -> None:
     running = supervise.start("--", *in_cgroup(limited, *STAYS))
     root = root_of(running)
-    assert is_out_of_memory(ended_late(supervise, *in_cgroup(limited, *late_hog(supervise.file("go")))).report)
+    # The other run is told from this one by its socket.
+    socket_of(supervise)
+    assert is_out_of_memory(ended_late(supervise, limited, *late_hog(supervise.file("go"))))
     os.kill(root, signal.SIGKILL)
     report = running.wait().report
     if not kernel_log.kills(0.0):

@@ -25,6 +25,7 @@ import os
 from time import monotonic, sleep
 
 from supervise.process import memory_cgroup, tree
+from supervise.process.cgroup_files import NAME_PREFIX, enter, folder_under, is_limited, mounts
 from supervise.process.child_end import reap_within
 from supervise.process.spawn import SHELL, named
 
@@ -32,8 +33,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
-NAME_PREFIX = "supervise-"
-"""The beginning of the cgroup's name; the run's id follows."""
 BURST_SECONDS = 0.05
 """Seconds for which the guardian moves processes in without a break; it does nothing else meanwhile."""
 MOVE_IN_SECONDS = 2.0
@@ -104,7 +103,7 @@ class CommandCgroup:
                     # An outer run may have ended meanwhile, and have moved the supervisor out of its cgroup.
                     self._home = now or self._home
             for pid in inside:
-                _move(pid, self._home)
+                enter(self._home, pid)
 
     def remove(self) -> None:
         """Remove the cgroup and end the watcher; a cgroup that still has processes in it or below it stays."""
@@ -137,7 +136,7 @@ def is_outer_cgroup_due() -> bool:
 def create(run_id: str) -> CommandCgroup | None:
     """Start the watcher, make the empty cgroup, and return it; None where there can be none."""
     home = _own_folder()
-    if not home or os.getpid() == 1 or not os.access(home, os.W_OK) or _is_limited(home):
+    if not home or os.getpid() == 1 or not os.access(home, os.W_OK) or is_limited(home, LIMIT_FILES):
         return None
     folder = f"{home}/{NAME_PREFIX}{run_id}"
     cgroup = _watched(home, folder)
@@ -187,7 +186,7 @@ def move_in(folder: str, spared: set[int], reap: "Callable[[], object]") -> "Ite
     thousand processes takes long on a busy machine.
     """
     before = _cgroup("self")
-    if not before or not _move(os.getpid(), folder):
+    if not before or not enter(folder, os.getpid()):
         return
     # The outer run may just be moving this tree into its own cgroup: then some processes are already in the folder
     # where this cgroup was made, and some are not. An empty path is counted as outside: the process has ended before
@@ -207,7 +206,7 @@ def move_in(folder: str, spared: set[int], reap: "Callable[[], object]") -> "Ite
             if one.pid in spared or key in moved or not tree.is_alive(one) or _cgroup(one.pid) not in outside:
                 continue
             empty = 0
-            if _still_exists(one) and _move(one.pid, folder):
+            if _still_exists(one) and enter(folder, one.pid):
                 moved.add(key)
             if monotonic() > pause:
                 break
@@ -230,13 +229,13 @@ def _move_in_children(folder: str, outside: set[bytes], spared: set[int], reap: 
         if not children or _cgroup(children[-1]) not in outside:
             return
         # The pid belongs to that child until this process reaps it.
-        _move(children[-1], folder)
+        enter(folder, children[-1])
 
 
 def remove_leftovers(run_ids: "Collection[str]") -> None:
     """Remove the cgroups that runs with these ids have left, wherever they are mounted; their watchers are dead."""
     names = {f"{NAME_PREFIX}{run_id}" for run_id in run_ids}
-    for _, point in _mounts():
+    for _, point in mounts(2):
         for folder, _, _ in os.walk(os.fsdecode(point)):
             if os.path.basename(folder) in names:
                 _remove(folder)
@@ -320,22 +319,7 @@ def _own_folder() -> str:
     own = _cgroup("self")
     if not own or b"/.." in own:
         return ""
-    for root, point in _mounts():
-        inside = own.removeprefix(root.rstrip(b"/"))
-        if own.startswith(root) and inside[:1] in (b"", b"/"):
-            return os.fsdecode(point + inside).rstrip("/")
-    return ""
-
-
-def _mounts() -> "Iterator[tuple[bytes, bytes]]":
-    """Yield for each mount of cgroup2 the path of its root cgroup and its mount point."""
-    for line in tree.read("/proc/self/mountinfo").splitlines():
-        # proc(5): id, parent, device, root, mount point, options, more of them, a hyphen, type, source, options.
-        before, _, after = line.partition(b" - ")
-        root, point = before.split(b" ")[3:5]
-        # A name with a space is written with a backslash; such mounts are so rare that they are passed over.
-        if after.startswith(b"cgroup2 ") and b"\\" not in point:
-            yield root, point
+    return next((folder for root, point in mounts(2) if (folder := folder_under(root, point, own))), "")
 
 
 def _cgroup(pid: int | str) -> bytes:
@@ -346,12 +330,6 @@ def _cgroup(pid: int | str) -> bytes:
     return b""
 
 
-def _is_limited(folder: str) -> bool:
-    """Return whether the cgroup limits memory or CPU."""
-    limits = (tree.read(f"{folder}/{name}") for name in LIMIT_FILES)
-    return any(limit and not limit.startswith(b"max") for limit in limits)
-
-
 def _inside(folder: str) -> list[int]:
     """Return the threads in the cgroup; for cgroup.procs each number stands for the whole process of the thread.
 
@@ -359,23 +337,3 @@ def _inside(folder: str) -> list[int]:
     """
     # Not by cgroup.procs: it may miss a process whose first thread has exited.
     return [thread for thread in map(int, tree.read(f"{folder}/cgroup.threads").split()) if thread]
-
-
-def _move(pid: int, folder: str) -> bool:
-    """Move that process, or the process of that thread, into the cgroup; return whether it is there now."""
-    return _write(f"{folder}/cgroup.procs", b"%d" % pid)
-
-
-def _write(path: str, what: bytes) -> bool:
-    """Write the bytes to that file; return whether that was possible."""
-    try:
-        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        os.write(fd, what)
-    except OSError:
-        return False
-    finally:
-        os.close(fd)
-    return True

@@ -426,9 +426,9 @@ class Holder:
 
     def _leave_memory_cgroup(self, home: str) -> None:
         if home:
-            from supervise.process import memory_cgroup
+            from supervise.process.cgroup_files import enter
 
-            memory_cgroup.enter(home, os.getpid())
+            enter(home, os.getpid())
 
     def _exact(self, variables: "Variables") -> "RawEnvironment":
         from supervise.process.raw_environment import RawEnvironment

@@ -13,13 +13,8 @@ import os
 from time import monotonic, sleep
 
 from supervise.process import tree
+from supervise.process.cgroup_files import NAME_PREFIX, enter, folder_under, is_limited, mounts, write
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-NAME_PREFIX = "supervise-"
-"""The beginning of the cgroup's name; the run's id follows."""
 MOVE_SECONDS = 0.2
 """Seconds that moving the surviving processes out of the cgroup may take."""
 REMOVE_SECONDS = 2.0
@@ -53,11 +48,8 @@ class Place:
 
     def kills(self) -> "int | None":
         """Return how many processes the OOM killer has killed here; None where the kernel does not count them."""
-        for name in self.event_files:
-            for line in tree.read(f"{self.folder}/{name}").splitlines():
-                if line.startswith(b"oom_kill "):
-                    return int(line.split()[1])
-        return None
+        counts = (_kills_in(f"{self.folder}/{name}") for name in self.event_files)
+        return next((count for count in counts if count is not None), None)
 
     def used(self) -> "int | None":
         """Return the bytes in use; None where that cannot be read."""
@@ -108,28 +100,30 @@ def find(pid: "int | str" = "self") -> "Place | None":
         if number == b"0" or b"memory" in controllers.split(b","):
             paths[2 if number == b"0" else 1] = path
     for version in sorted(paths):
-        for root, point in _mounts(version):
-            inside = paths[version].removeprefix(root.rstrip(b"/"))
-            if paths[version].startswith(root) and inside[:1] in (b"", b"/") and b"/.." not in inside:
-                own = os.fsdecode(point + inside).rstrip("/")
-                if version == 1:
-                    return Place(version, own, os.fsdecode(paths[version]))
-                if folder := _with_controller(own, os.fsdecode(point)):
-                    whole = os.fsdecode(paths[version])
-                    return Place(version, folder, whole[: len(whole) + len(folder) - len(own)], is_own=folder == own)
+        for root, point in mounts(version, b"memory"):
+            own = folder_under(root, point, paths[version])
+            whole = os.fsdecode(paths[version])
+            if own and version == 1:
+                return Place(version, own, whole)
+            if own and (folder := _with_controller(own, os.fsdecode(point))):
+                return Place(version, folder, whole[: len(whole) + len(folder) - len(own)], is_own=folder == own)
     return None
 
 
 def limit_of(path: str) -> "int | None":
     """Return the limit of the memory cgroup at that path of the kernel's log; None where it is not visible."""
     for version in (1, 2):
-        for root, point in _mounts(version):
-            top = os.fsdecode(root).rstrip("/")
-            if path.startswith(f"{top}/"):
-                number = _limit(tree.read(f"{os.fsdecode(point)}{path[len(top) :]}/{LIMIT_FILES[version]}"))
-                if number is not None:
-                    return number
+        for root, point in mounts(version, b"memory"):
+            folder = folder_under(root, point, os.fsencode(path))
+            number = _limit(tree.read(f"{folder}/{LIMIT_FILES[version]}")) if folder else None
+            if number is not None:
+                return number
     return None
+
+
+def kills_on_machine() -> "int | None":
+    """Return how many processes the OOM killer has killed since the boot; None before Linux 4.13, and without /proc."""
+    return _kills_in("/proc/vmstat")
 
 
 def create(run_id: str, limit: int) -> "RunCgroup | None":
@@ -146,14 +140,14 @@ def create(run_id: str, limit: int) -> "RunCgroup | None":
         return None
     made = RunCgroup(home.version, folder, home.folder)
     words = b"%d" % limit
-    is_limited = _write(f"{folder}/{LIMIT_FILES[home.version]}", words) and made.limit() is not None
+    is_limited = write(f"{folder}/{LIMIT_FILES[home.version]}", words) and made.limit() is not None
     if not is_limited or made.kills() is None or not os.access(f"{folder}/cgroup.procs", os.W_OK):
         remove(folder, 0.0)
         return None
     # Without these the tree could fill the swap, or lose one process after the other. A kernel may have neither.
-    _write(f"{folder}/{SWAP_FILES[home.version]}", words if home.version == 1 else b"0")
+    write(f"{folder}/{SWAP_FILES[home.version]}", words if home.version == 1 else b"0")
     if home.version == 2:
-        _write(f"{folder}/memory.oom.group", b"1")
+        write(f"{folder}/memory.oom.group", b"1")
     return made
 
 
@@ -164,7 +158,7 @@ def _new_folder(home: Place, run_id: str) -> "str | None":
     if tree.read(f"{home.folder}/cgroup.type") == b"":
         # The root cgroup alone has no such file; it may have processes, and controllers for those below.
         parent = home.folder
-    elif any((text := tree.read(f"{home.folder}/{name}")) and not text.startswith(b"max") for name in KEPT_LIMITS):
+    elif is_limited(home.folder, KEPT_LIMITS):
         return None
     else:
         parent = os.path.dirname(home.folder)
@@ -178,14 +172,9 @@ def visit(folder: str) -> str:
     return home.folder if home and home.is_own and enter(folder, os.getpid()) else ""
 
 
-def enter(folder: str, pid: int) -> bool:
-    """Move the process into the cgroup; return whether that was possible."""
-    return _write(f"{folder}/cgroup.procs", b"%d" % pid)
-
-
 def remove_leftovers(names: "set[str]") -> None:
     """Remove the cgroups of these names that dead runs have left in the hierarchy of version 1."""
-    for _, point in _mounts(1):
+    for _, point in mounts(1, b"memory"):
         for folder, _, _ in os.walk(os.fsdecode(point)):
             if os.path.basename(folder) in names:
                 remove(folder, 0.0)
@@ -220,18 +209,12 @@ def _with_controller(folder: str, top: str) -> str:
         folder = os.path.dirname(folder)
 
 
-def _mounts(version: int) -> "Iterator[tuple[bytes, bytes]]":
-    """Yield for each mount that has the memory cgroups of this version its root cgroup and its mount point."""
-    kind = b"cgroup2" if version == 2 else b"cgroup"
-    for line in tree.read("/proc/self/mountinfo").splitlines():
-        # proc(5): id, parent, device, root, mount point, options, more of them, a hyphen, type, source, options.
-        before, _, after = line.partition(b" - ")
-        root, point = before.split(b" ")[3:5]
-        name, _, options = after.partition(b" ")
-        is_memory = version == 2 or b"memory" in options.rpartition(b" ")[2].split(b",")
-        # A name with a space is written with a backslash; such mounts are so rare that they are passed over.
-        if name == kind and is_memory and b"\\" not in point:
-            yield root, point
+def _kills_in(path: str) -> "int | None":
+    """Return the count of that file; None where it has none."""
+    for line in tree.read(path).splitlines():
+        if line.startswith(b"oom_kill "):
+            return int(line.split()[1])
+    return None
 
 
 def _limit(text: bytes) -> "int | None":
@@ -241,18 +224,3 @@ def _limit(text: bytes) -> "int | None":
 def _number(path: str) -> "int | None":
     text = tree.read(path).strip()
     return int(text) if text.isdigit() else None
-
-
-def _write(path: str, what: bytes) -> bool:
-    """Write the bytes to that file; return whether that was possible."""
-    try:
-        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        os.write(fd, what)
-    except OSError:
-        return False
-    finally:
-        os.close(fd)
-    return True

@@ -76,7 +76,7 @@ class MemoryWatch:
         own = self._launched.child.memory
         self._is_in_cgroup = own is not None and own.has(root)
         self._place = own if self._is_in_cgroup else memory_cgroup.find(root) or memory_cgroup.find()
-        self._killed_on_machine = _kills_on_machine()
+        self._killed_on_machine = memory_cgroup.kills_on_machine()
         self._count()
 
     def end_attempt(self) -> None:
@@ -161,7 +161,7 @@ class MemoryWatch:
         """Return whether the OOM killer can have killed a process in the attempt that has ended at that moment."""
         # The attempt may have begun, and the kill have come, before the first count.
         before = self._killed_on_machine if self._began < at - COUNT_AGE_SECONDS else 0
-        now = _kills_on_machine()
+        now = memory_cgroup.kills_on_machine()
         return now is None or now != before
 
     def _has_new_kill(self, at: float) -> bool:
@@ -215,11 +215,3 @@ class MemoryWatch:
         if not is_root:
             return MemoryLack("kernel", "cgroup", limit_bytes=limit)
         return MemoryLack("kernel", "cgroup", self._root, name, size, None, limit)
-
-
-def _kills_on_machine() -> int | None:
-    """Return how many processes the OOM killer has killed since the boot; None before Linux 4.13, and without /proc."""
-    for line in tree.read("/proc/vmstat").splitlines():
-        if line.startswith(b"oom_kill "):
-            return int(line.split()[1])
-    return None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from supervise.process import cgroup, tree
+from supervise.process import cgroup, cgroup_files, tree
 
 V2 = "31 23 0:28 / /sys/fs/cgroup rw - cgroup2 cgroup rw"
 HYBRID = """31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755
@@ -65,7 +65,7 @@ def test_own_folder_is_found_by_membership_and_mounts(
 )
 def test_a_limit_of_memory_or_cpu_is_seen(tmp_path: Path, name: str, text: str, is_limited: bool) -> None:
     (tmp_path / name).write_text(text)
-    assert cgroup._is_limited(str(tmp_path)) is is_limited
+    assert cgroup_files.is_limited(str(tmp_path), cgroup.LIMIT_FILES) is is_limited
 
 
 def test_a_cgroup_that_cannot_be_made_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,7 +57,7 @@ def hierarchy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hierarchy:
         make(path)
         Hierarchy.fill(Path(path))
 
-    monkeypatch.setattr(memory_cgroup, "_mounts", lambda version: [(b"/", bytes(tmp_path))] if version == 2 else [])
+    monkeypatch.setattr(memory_cgroup, "mounts", lambda version, _: [(b"/", bytes(tmp_path))] if version == 2 else [])
     monkeypatch.setattr(memory_cgroup.tree, "read", read)
     monkeypatch.setattr(os, "mkdir", mkdir)
     return made

@@ -4,7 +4,8 @@ Each task hands what has come to the runner.  The tasks that have to react to th
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, NoReturn
 
@@ -176,33 +177,34 @@ class GuardianWatch(Listener):
             self._runner.look_at_guardian()
 
 
-async def _serve(control: ControlServer, runner: Runner) -> None:
+@contextmanager
+def _dispensable(runner: Runner, loss: str, clean_up: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """Let the run go on without what fails in the `with` block: call `clean_up`, and announce the loss."""
     try:
-        await control.serve()
+        yield
     except Exception as error:
         # An error of supervise here must not stop the command.
-        runner.notices.announce(Trouble(f"this run can no longer be steered: {type(error).__name__}: {error}"))
+        clean_up()
+        runner.notices.announce(Trouble(f"{loss}: {type(error).__name__}: {error}"))
+
+
+async def _serve(control: ControlServer, runner: Runner) -> None:
+    with _dispensable(runner, "this run can no longer be steered"):
+        await control.serve()
 
 
 async def _draw(runner: Runner, overlay: "Overlay", live: "LiveText") -> None:
-    from supervise.runner.live_line import draw
+    with _dispensable(runner, "there is no live line any more", overlay.hide):
+        from supervise.runner.live_line import draw
 
-    try:
         await draw(runner, overlay, live)
-    except Exception as error:
-        # An error of supervise here must not stop the command.
-        overlay.hide()
-        runner.notices.announce(Trouble(f"there is no live line any more: {type(error).__name__}: {error}"))
 
 
 async def _beat(runner: Runner, every: float) -> None:
-    try:
+    with _dispensable(runner, "there is no heartbeat any more"):
         from supervise.runner.heartbeat import Pulse
 
         await Pulse(runner, every).run()
-    except Exception as error:
-        # An error of supervise here must not stop the command.
-        runner.notices.announce(Trouble(f"there is no heartbeat any more: {type(error).__name__}: {error}"))
 
 
 async def _hold_memory_limit(runner: Runner, watch: MemoryWatch) -> None:
@@ -220,13 +222,10 @@ async def _hold_memory_limit(runner: Runner, watch: MemoryWatch) -> None:
 
 
 async def _watch_prompts(runner: Runner, seconds: float) -> None:
-    try:
+    with _dispensable(runner, "--prompt-timeout has no effect any more"):
         from supervise.runner.prompt_watch import PromptWatch
 
         await PromptWatch(runner, seconds).run()
-    except Exception as error:
-        # An error of supervise here must not stop the command.
-        runner.notices.announce(Trouble(f"--prompt-timeout has no effect any more: {type(error).__name__}: {error}"))
 
 
 async def _hand_back(runner: Runner, front: "Front") -> None:
@@ -234,16 +233,12 @@ async def _hand_back(runner: Runner, front: "Front") -> None:
     if runner.launched.files.record is None:
         runner.notices.announce(Trouble("without a record this run stays in the foreground (--detach-after)"))
         return
-    try:
+    with _dispensable(runner, "this run stays in the foreground", front.withdraw):
         from supervise.runner.hand_back import HandBack
 
         hand_back = HandBack(runner, front)
         runner.listen(hand_back)
         await hand_back.run()
-    except Exception as error:
-        # An error of supervise here must not stop the command.
-        front.withdraw()
-        runner.notices.announce(Trouble(f"this run stays in the foreground: {type(error).__name__}: {error}"))
 
 
 async def _create_cgroup(runner: Runner) -> None:

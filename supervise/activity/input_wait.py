@@ -47,10 +47,8 @@ THREADS_MAX = 64
 """Threads of one process that are looked at; a process with more is not called waiting."""
 PROCESSES_MAX = 300
 """Processes that are looked at, in the order of the tree."""
-TTY_NR_FIELD, TPGID_FIELD = 4, 5
-"""The places of the terminal and of its foreground group among the fields after the name (proc_pid_stat(5))."""
 THE_TERMINAL = os.makedev(5, 0)
-"""The device /dev/tty, which stands for the controlling terminal of whoever opens it (tty(4))."""
+"""The device /dev/tty: for each process that opens it, its own controlling terminal (tty(4))."""
 
 
 class Inputs(NamedTuple):
@@ -73,9 +71,9 @@ class Wait(NamedTuple):
 def inputs_of_caller(pty_name: str = "") -> Inputs:
     """Return the inputs of a command of this process; `pty_name` is the path of the command's own terminal."""
     terminals = set()
-    own = _fields(os.getpid())
-    if own and own[TTY_NR_FIELD]:
-        terminals.add(_device(own[TTY_NR_FIELD]))
+    own, _ = _terminal(os.getpid())
+    if own:
+        terminals.add(own)
     stdin = _target(os.getpid(), 0)
     try:
         if os.isatty(0):
@@ -147,17 +145,12 @@ def _waits_of(one: tree.Stat, inputs: Inputs, calls: dict[int, Kind]) -> list[Wa
 
 def _hidden_wait(one: tree.Stat, inputs: Inputs, get_modes: Callable[[], "list[object] | None"]) -> list[Wait]:
     """Return the wait of a process of another user that sleeps in the foreground of a terminal that does not echo."""
-    fields = _fields(one.pid)
-    if not fields or one.state != "S" or _device(fields[TTY_NR_FIELD]) not in inputs.terminals:
+    device, foreground = _terminal(one.pid)
+    if one.state != "S" or device not in inputs.terminals or foreground != one.pgrp:
         return []
     modes = get_modes()
     local = modes[3] if modes else 0
-    if (
-        not isinstance(local, int)
-        or not local & termios.ICANON
-        or local & termios.ECHO
-        or fields[TPGID_FIELD] != one.pgrp
-    ):
+    if not isinstance(local, int) or not local & termios.ICANON or local & termios.ECHO:
         return []
     return [Wait(one.pid, one.starttime, one.name, one.pid, "terminal")]
 
@@ -199,8 +192,7 @@ def _source(pid: int, fd: int, inputs: Inputs) -> InputSource | None:
         return None
     device = os.stat(f"/proc/{pid}/fd/{fd}").st_rdev
     if device == THE_TERMINAL:
-        fields = _fields(pid)
-        device = _device(fields[TTY_NR_FIELD]) if fields else 0
+        device, _ = _terminal(pid)
     return "terminal" if device in inputs.terminals else None
 
 
@@ -208,7 +200,7 @@ def _is_work(pid: int, fd: int) -> bool:
     """Return whether a process that waits for the descriptor waits for somebody else than the user."""
     target = _target(pid, fd)
     if target.startswith("pipe:"):
-        # A pipe of which the process has both ends wakes its own loop: nobody else writes to it, as a rule.
+        # With both ends of a pipe a process wakes its own loop. As a rule, no other process writes to such a pipe.
         return [_target(pid, int(each)) for each in os.listdir(f"/proc/{pid}/fd")].count(target) < 2
     return target not in ("anon_inode:[eventfd]", "anon_inode:[signalfd]", "/dev/null")
 
@@ -230,12 +222,14 @@ def _target(pid: int, fd: int) -> str:
         return ""
 
 
-def _fields(pid: int) -> list[int]:
-    """Return the numbers of /proc/PID/stat after the state, which stands as a 0; empty if the process is gone."""
+def _terminal(pid: int) -> tuple[int, int]:
+    """Return the process's controlling terminal, as a device number of stat(2), and the foreground group there.
+
+    The device is 0 where there is no terminal, or the process is gone.
+    """
     raw = tree.read(f"/proc/{pid}/stat")
-    return [0, *map(int, raw[raw.rfind(b")") + 4 :].split())] if raw else []
-
-
-def _device(tty_nr: int) -> int:
-    """Return the device number of a terminal as stat(2) has it, from that of /proc/PID/stat."""
-    return os.makedev(tty_nr >> 8 & 0xFFF, tty_nr & 0xFF | tty_nr >> 12 & 0xFFF00)
+    if not raw:
+        return 0, 0
+    # After the name: state, parent, group, session, terminal, foreground group (proc_pid_stat(5)).
+    number, group = map(int, raw[raw.rfind(b")") + 2 :].split(None, 6)[4:6])
+    return os.makedev(number >> 8 & 0xFFF, number & 0xFF | number >> 12 & 0xFFF00), group

@@ -390,9 +390,9 @@ class Runner:
                 self.launched.hear_start(pid)
                 self.dispatch(Started(pid), at - self.launched.info.started)
                 if self.memory:
-                    self.watch_memory(None)
+                    self._watch_attempt(self.memory)
                 elif self.launched.info.values["memory_max"]:
-                    self.watch_memory(self._new_watch())
+                    self.watch_memory()
             case ("failed", kind, reason):
                 self.dispatch(SpawnFailed(kind, reason))
             case ("exited", status, at, has_others):
@@ -426,14 +426,18 @@ class Runner:
             case _:
                 raise unknown(message)
 
-    def watch_memory(self, watch: "MemoryWatch | None") -> None:
-        """Have that watch the memory of the attempt that runs now, and of each later one."""
-        self.memory = self.memory or watch
+    def watch_memory(self) -> None:
+        """Watch the memory of the attempt that runs now, if one does, and of each later one."""
         if self.memory is None:
-            return
-        self.memory.begin_attempt(self.root)
-        if self.memory.limit_by:
-            self.notices.announce(MemoryLimit(self.memory.limit_by))
+            self.memory = self._new_watch()
+            if self.memory and self.root:
+                self._watch_attempt(self.memory)
+
+    def _watch_attempt(self, memory: "MemoryWatch") -> None:
+        """Watch the memory of the attempt that runs now, and say what holds --memory-max."""
+        memory.begin_attempt(self.root)
+        if memory.limit_by:
+            self.notices.announce(MemoryLimit(memory.limit_by))
         elif self.launched.info.values["memory_max"]:
             self.notices.announce(
                 Trouble("--memory-max: nothing can hold it here: no cgroup may be made, and no /proc read")

@@ -18,7 +18,6 @@ from supervise.process import cgroup
 from supervise.runner.dispatcher import Runner
 from supervise.runner.file_upkeep import MAX_PAUSE_SECONDS, FileUpkeep
 from supervise.runner.listener import Listener
-from supervise.runner.memory import MemoryWatch
 from supervise.runner.requests import Requests, open_control
 from supervise.runner.stop_orders import LOOK_SECONDS
 from supervise.runner.usage import start_recording
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from supervise.faces.live_line_text import LiveText
     from supervise.launch.front import Front
     from supervise.launch.ties import Tie
+    from supervise.runner.memory import MemoryWatch
     from supervise.runner.teller import Teller
     from supervise.terminal.overlay import Overlay
 
@@ -36,6 +36,7 @@ OUTER_CGROUP_POLL_SECONDS = 0.02
 
 def watch(runner: Runner, end: Callable[[], NoReturn]) -> None:
     """Serve the runner until the run has its outcome, then call `end`, which finishes the run and ends the process."""
+    runner.watch_memory()
     # All modules are loaded: no import keeps the interpreter from the pumps any more.
     sys.setswitchinterval(0.005)
     trio.run(_watch, runner, end)
@@ -58,7 +59,6 @@ async def _watch(runner: Runner, end: Callable[[], NoReturn]) -> None:
             nursery.start_soon(_serve, control, runner)
         nursery.start_soon(upkeep.run)
         nursery.start_soon(alarm.run)
-        runner.watch_memory(MemoryWatch(launched))
         start_recording(runner)
         if values["memory_max"] and runner.memory:
             nursery.start_soon(_hold_memory_limit, runner, runner.memory)
@@ -207,7 +207,7 @@ async def _beat(runner: Runner, every: float) -> None:
         await Pulse(runner, every).run()
 
 
-async def _hold_memory_limit(runner: Runner, watch: MemoryWatch) -> None:
+async def _hold_memory_limit(runner: Runner, watch: "MemoryWatch") -> None:
     """Look at the memory of the tree again and again, and stop a tree that has reached --memory-max."""
     while True:
         root = runner.root

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from supervise.process import kernel_log, memory_cgroup
 from supervise.process.memory_cgroup import RunCgroup
 from tests.support.clients import ask, socket_of
 from tests.support.harness import Place, Running, is_alive, wait_until
+from tests.support.programs import missing
 from tests.support.users import ALICE, Users
 
 MIB = 1 << 20
@@ -278,6 +280,17 @@ def test_shared_pages_count_once(users: Users) -> None:
         ALICE, "--no-record", "--report", str(report), "--memory-max", "150M", "--", "/usr/bin/python3", "-c", SHARES
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_limit_that_nothing_can_hold_is_told_once(supervise: Place) -> None:
+    """In a pid namespace without a /proc of its own no cgroup is found, and no process of the tree."""
+    namespace = ["unshare", "--pid", "--fork"]
+    if subprocess.run([*namespace, "true"], capture_output=True, check=False).returncode:
+        missing("this machine makes no namespaces")
+    words = str(supervise.program), "--no-record", "--memory-max", "50M", "--", "sleep", "1.5"
+    ended = supervise.popen([*namespace, *words]).wait()
+    assert ended.code == 0
+    assert len([one for one in ended.messages if "--memory-max: nothing can hold it here" in one]) == 1
 
 
 @pytest.mark.parametrize("word", ["0x", "-1", "10", "many"])

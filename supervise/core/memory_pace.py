@@ -1,4 +1,4 @@
-"""How often the memory of the tree is looked at: the nearer the limit, and the faster the growth, the oftener."""
+"""How often the memory of the tree is looked at: more often near the limit, and while the tree grows fast."""
 
 LONGEST_PAUSE_SECONDS = 1.0
 SHORTEST_PAUSE_SECONDS = 0.05

@@ -433,7 +433,8 @@ def test_the_program_has_no_traceback_on_any_words(words, environ):
     with (
         mock.patch.object(launch, "run", return_value=None) as run,
         mock.patch.object(long_run, "run"),
-        mock.patch.object(launch, "detach"),
+        mock.patch("supervise.launch.detach.leave", return_value=-1),
+        mock.patch("supervise.launch.front.leave"),
         mock.patch.object(gc, "disable"),
         mock.patch.object(sys, "argv", ["supervise", *words]),
         mock.patch.object(os, "environ", environ),

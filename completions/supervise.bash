@@ -7,7 +7,7 @@ _supervise()
     COMPREPLY=()
     if (( COMP_CWORD > 1 )) && [[ ${COMP_WORDS[1]} == run ]]; then
         at=2 form=run
-    elif (( COMP_CWORD > 1 )) && [[ ${COMP_WORDS[1]} == @(ps|show|logs|prune|ready|extend|stop|attach|wait|recover|left|sleep|config) ]]; then
+    elif (( COMP_CWORD > 1 )) && [[ ${COMP_WORDS[1]} == @(ps|show|logs|prune|ready|extend|stop|attach|wait|recover|left|sleep|config|help) ]]; then
         _supervise_subcommand
         return
     fi
@@ -48,14 +48,14 @@ _supervise()
     elif [[ $form == run ]]; then
         _supervise_command "$COMP_CWORD"
     elif (( COMP_CWORD == 1 )); then
-        _supervise_words 'run ps show logs prune ready extend stop attach wait recover left sleep config'
+        _supervise_words 'run ps show logs prune ready extend stop attach wait recover left sleep config help'
     fi
 }
 
 # Complete a subcommand other than run: its options, their values, and the ids of runs.
 _supervise_subcommand()
 {
-    local name=${COMP_WORDS[1]} options= has_run=
+    local name=${COMP_WORDS[1]} options= has_run= operands=
     case $name in
         config)
             (( COMP_CWORD == 2 )) && { _supervise_words 'show set path check'; return; }
@@ -78,6 +78,7 @@ _supervise_subcommand()
         'config set') options='--config --profile --help' ;;
         'config path') options='--config --help' ;;
         'config check') options='--config --help' ;;
+        help) options='--help' operands=agents ;;
     esac
     case "$name ${COMP_WORDS[COMP_CWORD - 1]}" in
         'ps -n') _supervise_words ''; return ;;
@@ -102,6 +103,8 @@ _supervise_subcommand()
         _supervise_words "$options"
     elif [[ -n $has_run ]]; then
         _supervise_words "$(supervise ps --all --quiet 2>/dev/null)"
+    elif [[ -n $operands ]]; then
+        _supervise_words "$operands"
     fi
 }
 

@@ -4,7 +4,7 @@
 function __supervise_rest --description 'Print the words of COMMAND up to the cursor; fail if COMMAND has not begun'
     set -l words (commandline -opc)[2..]
     set -l form bare
-    contains -- "$words[1]" ps show logs prune ready extend stop attach wait recover left sleep config; and return 1
+    contains -- "$words[1]" ps show logs prune ready extend stop attach wait recover left sleep config help; and return 1
     if test "$words[1]" = run
         set form run
         set -e words[1]
@@ -47,7 +47,7 @@ function __supervise_asks --description 'Succeed if the words up to the cursor b
     if set -q argv[1]
         test "$words[1..$(count $argv)]" = "$argv"
     else
-        contains -- "$words[1]" ps show logs prune ready extend stop attach wait recover left sleep config
+        contains -- "$words[1]" ps show logs prune ready extend stop attach wait recover left sleep config help
     end
 end
 
@@ -131,6 +131,9 @@ complete -c supervise -n '__supervise_asks config path' -l help -d 'Show a help 
 complete -c supervise -n '__supervise_group config' -a check -d 'Print each error in the configuration with its line; exit with 125 if there is one'
 complete -c supervise -n '__supervise_asks config check' -l config -r -F -d 'Read the configuration from FILE instead of your own; /dev/null for none'
 complete -c supervise -n '__supervise_asks config check' -l help -d 'Show a help page and exit'
+complete -c supervise -n 'test (count (commandline -opc)) = 1' -a help -d 'Print this help, or the text of a topic: agents (how a coding agent or a bot runs commands under supervise)'
+complete -c supervise -n '__supervise_asks help' -l help -d 'Show a help page and exit'
+complete -c supervise -n '__supervise_asks help' -a agents
 complete -c supervise -n '__supervise_rest >/dev/null' -x -a '(__supervise_command)'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -s a -l access-timeout -x -d 'Stop (122) if the command is not up within this time: no output has come, or no sign of --access-on'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -s t -l timeout -l completion-timeout -x -d 'Stop (124) if the command runs longer than this, counted from access'

@@ -46,7 +46,7 @@ EPILOG = (
 )
 HELP_AND_VERSION = ("--help", "-h", "--version")
 HELP = ("--help", "-h")
-HABITS = {"-?": "--help", "-V": "--version", "help": "--help", "version": "--version"}
+HABITS = {"-?": "--help", "-V": "--version", "version": "--version"}
 """What users of other programs write for help and version."""
 COMMANDS_OF_OTHERS = {
     "kill": "stop", "cancel": "stop", "abort": "stop", "terminate": "stop",

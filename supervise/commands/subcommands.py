@@ -4,6 +4,7 @@ The fast reader (`commands.invocation`), the typer app (`commands.app`), the man
 `main(values, operands)` in the module of its name carries a subcommand out.
 """
 
+from supervise.commands.topics import TOPICS
 from supervise.options.table import Option, option_names
 
 TYPE_CHECKING = False
@@ -14,10 +15,17 @@ if TYPE_CHECKING:
 class Subcommand:
     """One row of the table. `operands` are written as in a usage line: `RUN DURATION`, `[RUN]`."""
 
-    __slots__ = ("about", "help", "name", "operands", "options")
+    __slots__ = ("about", "help", "name", "operands", "options", "words")
 
     def __init__(
-        self, name: str, operands: str, help: str, *, about: str = "", options: "tuple[Option, ...]" = ()
+        self,
+        name: str,
+        operands: str,
+        help: str,
+        *,
+        about: str = "",
+        options: "tuple[Option, ...]" = (),
+        words: "tuple[str, ...]" = (),
     ) -> None:
         self.name = name
         """One word, or two: `config show`."""
@@ -27,6 +35,8 @@ class Subcommand:
         self.about = about
         """More sentences, for the subcommand's help page and the man page."""
         self.options = options
+        self.words = words
+        """The words that the operand may be, for the completions; empty if they cannot be listed."""
 
     @property
     def module(self) -> str:
@@ -198,6 +208,13 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
         "config check", "",
         "Print each error in the configuration with its line; exit with 125 if there is one.",
         options=(CONFIG,),
+    ),
+    Subcommand(
+        "help", "[TOPIC]",
+        "Print this help, or the text of a topic: agents (how a coding agent or a bot runs commands under supervise).",
+        about="The word of a subcommand is a topic, too: its help page. agents can be pasted into the instructions of "
+        "an agent; its manual page is supervise-agents(7).",
+        words=tuple(TOPICS),
     ),
 )  # fmt: skip
 

@@ -3,7 +3,8 @@
 from importlib.resources import files
 
 from supervise import __version__
-from supervise.pages import completions, github_action, manual
+from supervise.commands.topics import TOPICS
+from supervise.pages import completions, github_action, manual, topic_page
 
 
 def pages() -> dict[str, str]:
@@ -11,6 +12,10 @@ def pages() -> dict[str, str]:
     return {
         "man/supervise.1": fill("supervise.1", manual.parts() | {"VERSION": __version__}),
         "man/supervise-cron.7": fill("supervise-cron.7", {"VERSION": __version__}),
+        **{
+            f"man/supervise-{topic}.7": fill("topic.7", topic_page.parts(topic) | {"VERSION": __version__})
+            for topic in TOPICS
+        },
         ".github/actions/supervise/action.yml": fill("action.yml", github_action.parts()),
         "completions/supervise.bash": fill("supervise.bash", completions.bash_parts()),
         "completions/_supervise": fill("_supervise", completions.zsh_parts()),

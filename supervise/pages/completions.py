@@ -63,7 +63,8 @@ def _bash_subcommands() -> dict[str, str]:
     ]
     rows = [
         f"        {shlex.quote(row.name)}) options='{' '.join([*option_names(row.options), '--help'])}'"
-        f"{' has_run=yes' if 'RUN' in row.operands else ''} ;;"
+        f"{' has_run=yes' if 'RUN' in row.operands else ''}"
+        f"{' operands=' + shlex.quote(' '.join(row.words)) if row.words else ''} ;;"
         for row in SUBCOMMANDS
     ]
     values = []
@@ -132,7 +133,8 @@ def _zsh_subcommand(row: Subcommand) -> str:
     specs.append("'(- *)--help[Show a help page and exit]'")
     for number, word in enumerate(row.operands.split(), 1):
         bare = word.strip("[]")
-        action = "_supervise_runs" if bare == "RUN" else " "
+        words = f"({' '.join(row.words)})" if row.words else " "
+        action = "_supervise_runs" if bare == "RUN" else words
         specs.append(f"'{number}:{bare}:{action}'")
     return f"    {shlex.quote(row.name)})\n      _arguments -s -S {' '.join(specs)} ;;"
 
@@ -192,6 +194,8 @@ def _fish_subcommands() -> list[str]:
         lines.append(_fish_call(asks, ["-l", "help", "-d", HELP_AND_VERSION["--help"]]))
         if "RUN" in row.operands:
             lines.append(_fish_call(asks, ["-k", "-a", "(__supervise_runs)"]))
+        if row.words:
+            lines.append(_fish_call(asks, ["-a", " ".join(row.words)]))
     return lines
 
 

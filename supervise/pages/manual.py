@@ -49,8 +49,8 @@ def parts() -> dict[str, str]:
         "ACCESS_KINDS": "\n".join(map(_access_kind, KINDS)),
         "EXIT_CODES": "\n".join(
             f".TP\n.BR {code.replace(' ', chr(92) + ' ')}"
-            + (f' " ({_escaped(name)})"' if name else "")
-            + f"\n{_wrapped(text)}"
+            + (f' " ({escaped(name)})"' if name else "")
+            + f"\n{wrapped(text)}"
             for code, name, text in EXIT_CODES
         ),
     }
@@ -58,7 +58,7 @@ def parts() -> dict[str, str]:
 
 def _access_kind(kind: AccessKind) -> str:
     argument = re.sub("[A-Z]+( [A-Z]+)*", r"\\fI\g<0>\\fR", kind.metavar)
-    text = re.sub(r"\*(.+?)\*", r"\\fB\1\\fR", _wrapped(_escaped(kind.text)), flags=re.DOTALL)
+    text = re.sub(r"\*(.+?)\*", r"\\fB\1\\fR", wrapped(escaped(kind.text)), flags=re.DOTALL)
     return f".TP\n\\fB{kind.word}\\fR{argument}\n{text}"
 
 
@@ -68,7 +68,7 @@ def _options(panel: str) -> list[str]:
 
 def _command(row: Subcommand) -> str:
     text = [f".TP\n\\fBsupervise {row.name}\\fR" + (f" \\fI{row.operands}\\fR" if row.operands else "")]
-    text.append(_wrapped(_escaped(" ".join(filter(None, (row.help, row.about))))))
+    text.append(wrapped(escaped(" ".join(filter(None, (row.help, row.about))))))
     if row.options:
         names = option_names(row.options)
         text += [".RS", *(_option(option, names) for option in row.options), ".RE"]
@@ -84,7 +84,7 @@ def _names(option: Option, known: "dict[str, Option]") -> str:
     value = f" \\fI{option.metavar}\\fR" if option.metavar else ""
     if option.implied:
         value = f"[=\\fI{option.metavar}\\fR]"
-    return ", ".join(f"\\fB{_escaped(name)}\\fR" for name in names) + value
+    return ", ".join(f"\\fB{escaped(name)}\\fR" for name in names) + value
 
 
 def _text(option: Option) -> str:
@@ -95,10 +95,10 @@ def _text(option: Option) -> str:
         text += f" Any of {', '.join(option.choices)}."
     if option.default:
         text += f" The default is {option.default}."
-    return _wrapped(_escaped(text))
+    return wrapped(escaped(text))
 
 
-def _wrapped(text: str) -> str:
+def wrapped(text: str) -> str:
     """Return the text with each sentence on lines of its own.
 
     man(7) sets the wider space after a sentence only where the sentence ends a line of the source.
@@ -109,5 +109,6 @@ def _wrapped(text: str) -> str:
     )
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """Return the text with what man(7) would take for an escape or a hyphen escaped."""
     return text.replace("\\", "\\e").replace("-", "\\-")

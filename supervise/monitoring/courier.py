@@ -72,6 +72,11 @@ class Courier:
         self._awaited = 0
         """The number of the last event that has hooks."""
 
+    @property
+    def has_died(self) -> bool:
+        """Return whether the messenger has ended before the hooks of each event."""
+        return self.is_over and self.told < self._awaited
+
     def fileno(self) -> int:
         """Return the descriptor of the supervisor's end, of which the guardian has a copy; readable at an answer."""
         return self._end.fileno()

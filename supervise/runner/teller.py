@@ -78,8 +78,11 @@ class Teller:
             return
         self._announce_all(courier.hear())
         if courier.is_over:
-            self._announce(Trouble(f"{self._no_more}: the process for that has died"))
-            self._kill_hooks()
+            self._give_up()
+
+    def _give_up(self) -> None:
+        self._announce(Trouble(f"{self._no_more}: the process for that has died"))
+        self._kill_hooks()
 
     def _kill_hooks(self) -> None:
         """Kill the hooks of a messenger that has died: they are children of the supervisor now."""
@@ -92,7 +95,10 @@ class Teller:
         """Wait a little for the last hooks; announce which of them have failed, and what was left out."""
         if self._courier is None:
             return
+        was_over = self._courier.is_over
         self._announce_all(self._courier.await_last())
+        if self._courier.has_died and not was_over:
+            self._give_up()
         if self._courier.left_out:
             self._announce(Trouble(f"--hook: {self._courier.left_out} events were left out: the hooks took too long"))
 

@@ -282,9 +282,16 @@ def test_a_word_that_is_no_hook_is_refused(supervise: Place, word: str, shown: s
 
 
 def test_a_dead_messenger_costs_only_its_messages(supervise: Place) -> None:
-    up = supervise.file("up")
-    running = supervise.start("--hook", f"started=echo $PPID > {up}; sleep 600; true", "--", "sleep", "1.5")
-    os.kill(wait_for_file(up), signal.SIGKILL)
+    go = supervise.file("go")
+    hook = "started=kill -9 $PPID; sleep 600; true"
+    running = supervise.start("--hook", hook, "--", "sh", "-c", f"until [ -e {go} ]; do sleep 0.02; done")
+    running.wait_for_err(b"--hook: no more hooks are run: ")
+    go.touch()
     ended = running.wait()
+    assert (ended.code, ended.left) == (0, [])
+
+
+def test_a_messenger_that_dies_at_the_end_leaves_no_hook(supervise: Place) -> None:
+    ended = supervise("--hook", "settled=kill -9 $PPID; sleep 600; true", "--", "true")
     assert (ended.code, ended.left) == (0, [])
     assert [line for line in ended.messages if line.startswith("--hook: no more hooks are run: ")] != []

@@ -90,8 +90,11 @@ def is_watcher(pid: int) -> bool:
 
 
 def parent_of(pid: int) -> int:
-    """Return the pid of the parent."""
-    stat = Path(f"/proc/{pid}/stat").read_bytes()
+    """Return the pid of the parent; 0 where there is no such process."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return 0
     return int(stat[stat.rindex(b")") + 2 :].split()[1])
 
 

@@ -55,13 +55,18 @@ def write(path: str, report: "Mapping[str, object]") -> "str | None":
     import json
 
     data = json.dumps(report, allow_nan=False).encode("ascii") + b"\n"
-    return write_bytes(path, f".supervise-{report['run_id']}", data)
+    return write_bytes(path, unfinished(str(report["run_id"])), data)
 
 
-def write_bytes(path: str, unfinished: str, data: bytes, *, may_write_in_place: bool = True) -> "str | None":
+def unfinished(run_id: str) -> str:
+    """Return what the file of a run's report is called until it is whole."""
+    return f".supervise-{run_id}"
+
+
+def write_bytes(path: str, name: str, data: bytes, *, may_write_in_place: bool = True) -> "str | None":
     """Write the data as `write` does; return why it cannot be written, or None.
 
-    A file that replaces another one is called `unfinished` until it is whole.  Without `may_write_in_place` what cannot
+    A file that replaces another one is called `name` until it is whole.  Without `may_write_in_place` what cannot
     be replaced is not written at all.
     """
     try:
@@ -69,7 +74,7 @@ def write_bytes(path: str, unfinished: str, data: bytes, *, may_write_in_place: 
         try:
             if place.is_descriptor and may_write_in_place:
                 _write_descriptor(place, data)
-            elif not _is_replaceable(place) or not _replace(place, unfinished, data):
+            elif not _is_replaceable(place) or not _replace(place, name, data):
                 if not may_write_in_place:
                     raise OSError(errno.EPERM, NOT_REPLACEABLE)
                 _write_in_place(place, data)

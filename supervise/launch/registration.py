@@ -87,7 +87,7 @@ def end(launched: Launched, record: "Record", code: int, ended: float) -> bool:
     used = _ask_usage(launched)
     launched.files.bound_writing(WRITE_SECONDS, launched.has_cancelling_signal)
     counts = launched.streams.counts() if launched.pumps else dict.fromkeys(("stdout", "stderr", "both"), 0)
-    return run_record.end(record, brief, monotonic() - started, used, counts)
+    return run_record.end(record, brief, monotonic() - started, used, counts, launched.info.values["report"])
 
 
 def _ask_usage(launched: Launched) -> "dict[str, object]":

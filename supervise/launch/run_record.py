@@ -2,7 +2,7 @@
 
 import os
 
-from supervise.options import paths
+from supervise.options import paths, serializer
 from supervise.options.table import RECOVERED_FROM, WORD_SEPARATOR
 from supervise.process import hang_risk, identity
 from supervise.records import store
@@ -186,7 +186,12 @@ def close(record: store.Record, report: "Mapping[str, object]") -> None:
 
 
 def end(
-    record: store.Record, brief: ShortRun, settled: float, used: "Mapping[str, object]", counts: "Mapping[str, int]"
+    record: store.Record,
+    brief: ShortRun,
+    settled: float,
+    used: "Mapping[str, object]",
+    counts: "Mapping[str, int]",
+    report_path: "str | None",
 ) -> bool:
     """Write the end of a short run, which was over at second `settled`; return False where that fails."""
     usage = {
@@ -197,8 +202,16 @@ def end(
         "stderr_bytes": counts["stderr"],
         "both_bytes": counts["both"],
     }
+    report = brief.report(settled, usage)
+    if report_path:
+        from supervise.files import report_file
+
+        # report_file.write would load the library of JSON.
+        data = serializer.json(report).encode("ascii") + b"\n"
+        if report_file.write_bytes(report_path, report_file.unfinished(record.run_id), data):
+            return False
     try:
-        close(record, brief.report(settled, usage))
+        close(record, report)
     except OSError:
         return False
     try:

@@ -76,7 +76,10 @@ def _is_cancelled(launched: Launched) -> bool:
 def _plain_end(launched: Launched) -> "int | None":
     """Return the command's exit code; None where the command did not end by itself, or there is something to report."""
     is_watched = launched.access.detector or launched.access.notify or launched.info.values["memory_max"]
-    if is_watched or not launched.info.is_unreported:
+    if is_watched or not launched.info.is_briefly_reported:
+        return None
+    # The facts of the report are those of the record.
+    if launched.info.result_files and (launched.files.record is None or launched.files.remote):
         return None
     if not all(pump.has_ended and not pump.failure for pump in launched.pumps):
         return None

@@ -183,10 +183,18 @@ class RunInfo:
     @property
     def is_unreported(self) -> bool:
         """Return whether nothing is reported of a command that ends by itself, and no other attempt follows."""
+        return self.is_briefly_reported and not self.result_files
+
+    @property
+    def is_briefly_reported(self) -> bool:
+        """Return whether `--report` at most is written of a command that ends by itself, and no other attempt follows.
+
+        The record does not count.
+        """
         values = self.values
         is_reported = values["events"] or values["verbose"] or values["success_codes"] != (0,)
-        tells = self.result_files or self.ci or self.is_monitored
-        return not is_reported and not values["retries"] and not tells
+        tells = self.ci or self.is_monitored or self.result_files.keys() - {"report"}
+        return not (is_reported or values["retries"] or tells)
 
     @property
     def is_monitored(self) -> bool:

@@ -9,6 +9,7 @@ import re
 import signal
 import stat
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +49,8 @@ def test_a_very_short_run_has_a_report(supervise: Place) -> None:
     assert report["outcome"] == "completed"
     assert report["attempts"][0]["pid"] > 0
     assert report["usage"]["cpu_seconds"] is not None
+    (end,) = Path(supervise.state).glob("runs/*/end.json")
+    assert json.loads(end.read_bytes()) == report
 
 
 def test_usage_counts_the_whole_tree(supervise: Place) -> None:

@@ -7,7 +7,7 @@ _supervise()
     COMPREPLY=()
     if (( COMP_CWORD > 1 )) && [[ ${COMP_WORDS[1]} == run ]]; then
         at=2 form=run
-    elif (( COMP_CWORD > 1 )) && [[ ${COMP_WORDS[1]} == @(ps|show|logs|prune|ready|extend|stop|attach|wait|recover|left|sleep|config|help) ]]; then
+    elif (( COMP_CWORD > 1 )) && [[ ${COMP_WORDS[1]} == @(ps|show|logs|prune|ready|extend|stop|attach|wait|suggest|recover|left|sleep|config|help) ]]; then
         _supervise_subcommand
         return
     fi
@@ -48,14 +48,14 @@ _supervise()
     elif [[ $form == run ]]; then
         _supervise_command "$COMP_CWORD"
     elif (( COMP_CWORD == 1 )); then
-        _supervise_words 'run ps show logs prune ready extend stop attach wait recover left sleep config help'
+        _supervise_words 'run ps show logs prune ready extend stop attach wait suggest recover left sleep config help'
     fi
 }
 
-# Complete a subcommand other than run: its options, their values, and the ids of runs.
+# Complete a subcommand other than run: its options, their values, and the ids or names of runs.
 _supervise_subcommand()
 {
-    local name=${COMP_WORDS[1]} options= has_run= operands=
+    local name=${COMP_WORDS[1]} options= has_run= has_name= operands=
     case $name in
         config)
             (( COMP_CWORD == 2 )) && { _supervise_words 'show set path check'; return; }
@@ -71,6 +71,7 @@ _supervise_subcommand()
         stop) options='-s --signal --help' has_run=yes ;;
         attach) options='-r --read-only --help' has_run=yes ;;
         wait) options='--for --json --help' has_run=yes ;;
+        suggest) options='--list --json --help' has_name=yes ;;
         recover) options='--dry-run --host --json --help' ;;
         left) options='--json --help' ;;
         sleep) options='--help' ;;
@@ -103,6 +104,8 @@ _supervise_subcommand()
         _supervise_words "$options"
     elif [[ -n $has_run ]]; then
         _supervise_words "$(supervise ps --all --quiet 2>/dev/null)"
+    elif [[ -n $has_name ]]; then
+        _supervise_words "$(supervise suggest --list 2>/dev/null)"
     elif [[ -n $operands ]]; then
         _supervise_words "$operands"
     fi

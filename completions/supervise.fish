@@ -4,7 +4,7 @@
 function __supervise_rest --description 'Print the words of COMMAND up to the cursor; fail if COMMAND has not begun'
     set -l words (commandline -opc)[2..]
     set -l form bare
-    contains -- "$words[1]" ps show logs prune ready extend stop attach wait recover left sleep config help; and return 1
+    contains -- "$words[1]" ps show logs prune ready extend stop attach wait suggest recover left sleep config help; and return 1
     if test "$words[1]" = run
         set form run
         set -e words[1]
@@ -47,7 +47,7 @@ function __supervise_asks --description 'Succeed if the words up to the cursor b
     if set -q argv[1]
         test "$words[1..$(count $argv)]" = "$argv"
     else
-        contains -- "$words[1]" ps show logs prune ready extend stop attach wait recover left sleep config help
+        contains -- "$words[1]" ps show logs prune ready extend stop attach wait suggest recover left sleep config help
     end
 end
 
@@ -58,6 +58,10 @@ end
 
 function __supervise_runs
     supervise ps --all --quiet 2>/dev/null
+end
+
+function __supervise_names
+    supervise suggest --list 2>/dev/null
 end
 
 complete -c supervise -f
@@ -106,6 +110,11 @@ complete -c supervise -n '__supervise_asks wait' -l for -x -d 'Wait so long at m
 complete -c supervise -n '__supervise_asks wait' -l json -d 'Print the state and the exit code as a JSON object'
 complete -c supervise -n '__supervise_asks wait' -l help -d 'Show a help page and exit'
 complete -c supervise -n '__supervise_asks wait' -k -a '(__supervise_runs)'
+complete -c supervise -n 'test (count (commandline -opc)) = 1' -a suggest -d 'Suggest limits for the runs of a name (--name) from those on record'
+complete -c supervise -n '__supervise_asks suggest' -l list -d 'Print only the names on record'
+complete -c supervise -n '__supervise_asks suggest' -l json -d 'Print JSON'
+complete -c supervise -n '__supervise_asks suggest' -l help -d 'Show a help page and exit'
+complete -c supervise -n '__supervise_asks suggest' -a '(__supervise_names)'
 complete -c supervise -n 'test (count (commandline -opc)) = 1' -a recover -d 'Find lost runs, stop the processes that are left of them, and run again those with --on-interrupt rerun'
 complete -c supervise -n '__supervise_asks recover' -l dry-run -d 'Print what would be done, and do nothing'
 complete -c supervise -n '__supervise_asks recover' -l host -x -d 'Also recover runs of the host NAME: an earlier name of this machine, or this machine with an earlier machine id'

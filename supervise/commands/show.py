@@ -6,10 +6,10 @@ import sys
 from typing import Any
 
 from supervise.commands import formats, lookup
-from supervise.commands.summary import bytes_of, seconds_of
 from supervise.commands.timeline import Timeline, read_timeline
 from supervise.options import serializer
 from supervise.records import reader
+from supervise.records.reader import bytes_of, seconds_of
 from supervise.text import shell_words
 from supervise.text.byte_count import size
 from supervise.text.sanitizer import clean

@@ -160,6 +160,13 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
         ),
     ),
     Subcommand(
+        "suggest", "[NAME]",
+        "Suggest limits for the runs of a name (--name) from those on record.",
+        about="It prints how long the good runs took and were silent, the limits for the next ones, and how many of "
+        "the runs on record these limits would have stopped; see SUGGESTED LIMITS. Three good runs are needed.",
+        options=(Option("", "list", "", "flag", "", "", "Print only the names on record."), JSON),
+    ),
+    Subcommand(
         "recover", "",
         "Find lost runs, stop the processes that are left of them, and run again those with --on-interrupt rerun.",
         about="A run is lost if its supervise was killed or the machine went down; see RECOVERY. The exit code is 0 "

@@ -3,23 +3,8 @@
 from typing import Any
 
 from supervise.records import reader
+from supervise.records.reader import seconds_of
 from supervise.text.sanitizer import clean
-
-LARGEST_SECONDS = 1e12
-"""A recorded duration from this on (30,000 years) is damage."""
-LARGEST_BYTES = 1 << 63
-
-
-def seconds_of(value: object) -> float | None:
-    """Return a recorded number of seconds; None for a value that is no number, or cannot be right."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < LARGEST_SECONDS:
-        return float(value)
-    return None
-
-
-def bytes_of(value: object) -> int | None:
-    """Return a recorded number of bytes; None for a value that is no whole number, or cannot be right."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < LARGEST_BYTES else None
 
 
 class Summary:

@@ -6,11 +6,12 @@ from time import time
 from typing import Any
 
 from supervise.commands import formats
-from supervise.commands.summary import Summary, seconds_of
+from supervise.commands.summary import Summary
 from supervise.options.table import OPTIONS
 from supervise.options.values import duration
 from supervise.records import reader
 from supervise.records.bounded_output import Reader
+from supervise.records.reader import seconds_of
 from supervise.text.sanitizer import clean
 
 Fields = dict[str, Any]

@@ -63,7 +63,7 @@ def _bash_subcommands() -> dict[str, str]:
     ]
     rows = [
         f"        {shlex.quote(row.name)}) options='{' '.join([*option_names(row.options), '--help'])}'"
-        f"{' has_run=yes' if 'RUN' in row.operands else ''}"
+        f"{' has_run=yes' if 'RUN' in row.operands else ''}{' has_name=yes' if _takes_name(row) else ''}"
         f"{' operands=' + shlex.quote(' '.join(row.words)) if row.words else ''} ;;"
         for row in SUBCOMMANDS
     ]
@@ -79,6 +79,11 @@ def _bash_subcommands() -> dict[str, str]:
         "SUBCOMMANDS": "\n".join(rows),
         "SUBCOMMAND_VALUES": "\n".join(values) or "        *) ;;",
     }
+
+
+def _takes_name(row: Subcommand) -> bool:
+    """Return whether the operand of the row is the name of recorded runs."""
+    return row.operands.strip("[]") == "NAME"
 
 
 def _groups() -> dict[str, list[str]]:
@@ -133,7 +138,7 @@ def _zsh_subcommand(row: Subcommand) -> str:
     specs.append("'(- *)--help[Show a help page and exit]'")
     for number, word in enumerate(row.operands.split(), 1):
         bare = word.strip("[]")
-        words = f"({' '.join(row.words)})" if row.words else " "
+        words = "_supervise_names" if _takes_name(row) else f"({' '.join(row.words)})" if row.words else " "
         action = "_supervise_runs" if bare == "RUN" else words
         specs.append(f"'{number}:{bare}:{action}'")
     return f"    {shlex.quote(row.name)})\n      _arguments -s -S {' '.join(specs)} ;;"
@@ -196,6 +201,8 @@ def _fish_subcommands() -> list[str]:
             lines.append(_fish_call(asks, ["-k", "-a", "(__supervise_runs)"]))
         if row.words:
             lines.append(_fish_call(asks, ["-a", " ".join(row.words)]))
+        if _takes_name(row):
+            lines.append(_fish_call(asks, ["-a", "(__supervise_names)"]))
     return lines
 
 

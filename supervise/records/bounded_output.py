@@ -158,8 +158,10 @@ class Chunk:
 class Reader:
     """Reads the recorded chunks; each call of `chunks` continues where the last one ended."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, *, reads_data: bool = True) -> None:
+        """Read the chunks of the record in that folder; without `reads_data` only their heads."""
         self._folder = folder
+        self._reads_data = reads_data
         self._number = -1
         self._position = 0
         self._before = 0
@@ -213,12 +215,21 @@ class Reader:
                 break
             if not self._find_mark(fd):
                 return None
-        data = _pread(fd, size, self._position + HEAD_BYTES)
-        if len(data) < size and (not is_over or not data):
-            return None
-        self._position += HEAD_BYTES + len(data)
-        left_out, self._before = max(0, before - self._before), before + len(data)
+        if self._reads_data:
+            data = _pread(fd, size, self._position + HEAD_BYTES)
+            if len(data) < size and (not is_over or not data):
+                return None
+            size = len(data)
+        else:
+            data = b""
+        self._position += HEAD_BYTES + size
+        left_out, self._before = max(0, before - self._before), before + size
         return Chunk(STREAM_OF_LETTER[letter], at / 1e6, data, left_out)
+
+    @property
+    def printed(self) -> int:
+        """Return how many bytes the run had printed up to the end of the last chunk that was read."""
+        return self._before
 
     def _find_mark(self, fd: int) -> bool:
         """Move to the next CHUNK_MARK, past bytes that are no chunk; return False where there is none."""

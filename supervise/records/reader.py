@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 FACTS_READ_BYTES = 1 << 24
 """Bytes that are read of a file at most; supervise writes no facts, events or report as large."""
 RUN_SECONDS_LIMIT = 1e12
-"""The largest number of seconds that a sample may hold; a larger number is damage."""
+"""A recorded number of seconds from this on (30,000 years) is damage."""
+RUN_BYTES_LIMIT = 1 << 63
 UNKNOWN_WORD = "?"
 EPOCH_DAYS = 719468
 """Days from the first of March of the year 0 to the first of January of 1970."""
@@ -197,7 +198,7 @@ class Record:
             if (
                 0 <= t < RUN_SECONDS_LIMIT
                 and 0 <= cpu < RUN_SECONDS_LIMIT
-                and all(0 <= one < 1 << 63 for one in (out, err))
+                and all(0 <= one < RUN_BYTES_LIMIT for one in (out, err))
             ):
                 yield t, cpu, out, err, both
 
@@ -361,6 +362,18 @@ def is_id(name: str) -> bool:
         and (day + second).isdecimal()
         and all(one in "0123456789abcdef" for one in rest)
     )
+
+
+def seconds_of(value: object) -> "float | None":
+    """Return a recorded number of seconds; None for a value that is no number, or cannot be right."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < RUN_SECONDS_LIMIT:
+        return float(value)
+    return None
+
+
+def bytes_of(value: object) -> "int | None":
+    """Return a recorded number of bytes; None for a value that is no whole number, or cannot be right."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < RUN_BYTES_LIMIT else None
 
 
 def epoch(moment: object) -> "float | None":

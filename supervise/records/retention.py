@@ -8,8 +8,7 @@ since `recover` may need it.
     each group the oldest record is removed first; in the reserve, a success before a failure.  A flood of runs of one
     job therefore does not remove the last run of another job, nor a flood of successes the failure of last night.
 
-The facts of an ended record do not change, so the file `pruned` keeps them, one line for each record: reading ten
-thousand records again would cost more than a run.
+The facts of an ended record do not change, so the file `pruned` keeps them (see `ended_record`).
 """
 
 import fcntl
@@ -19,7 +18,8 @@ from time import monotonic, time
 
 from supervise.control import sockets
 from supervise.options.table import BadValueError
-from supervise.records import liveness, reader, store
+from supervise.records import ended_record, liveness, reader, store
+from supervise.records.ended_record import EndedRecord
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,12 +44,6 @@ ABANDONED_SECONDS = 3600.0
 SUCCESS = "completed"
 PASSED, CODE_OF_SUCCESS = "completion_timeout", b'"exit_code": 0,'
 """An outcome that is a success with that exit code (`--on-timeout pass`)."""
-FACT_READ_BYTES = 1 << 16
-"""Bytes at the beginning of run.toml or end.json that are searched for the name or the outcome."""
-EPOCH_SECONDS_LIMIT = 1e12
-"""The largest end of a run, in epoch seconds, that a line of the file `pruned` may give."""
-RECORD_BYTES_LIMIT = 1 << 60
-"""The largest size of a record, in bytes, that such a line may give."""
 
 
 class Bounds:
@@ -67,24 +61,6 @@ class Bounds:
         """Bytes of all records together."""
 
 
-class EndedRecord:
-    """The facts of a record that has ended, as a line of the file `pruned` holds them."""
-
-    __slots__ = ("ended", "is_good", "name", "run_id", "size")
-
-    def __init__(self, run_id: str, ended: float, size: int, is_good: bool, name: str) -> None:
-        self.run_id = run_id
-        self.ended = ended
-        self.size = size
-        self.is_good = is_good
-        self.name = name
-        """The name of the run; empty where it has none."""
-
-    def line(self) -> str:
-        """Return the record's line in the file `pruned`."""
-        return f"{self.run_id} {self.ended:.0f} {self.size} {self.is_good:d} {self.name}\n"
-
-
 def prune(state: str, bounds: Bounds, until: float = float("inf"), least: int = 0) -> "tuple[list[str], bool]":
     """Remove old records until `until` (CLOCK_MONOTONIC); return their ids, and whether the time was enough.
 
@@ -93,7 +69,7 @@ def prune(state: str, bounds: Bounds, until: float = float("inf"), least: int = 
     now = time()
     ids = reader.ids(state)
     path = f"{state}/{store.PRUNED_FILE}"
-    known = _read_pruned(path, {*ids})
+    known = ended_record.read_all(path, {*ids})
     kept, is_done = _facts_of_all(state, ids, known, until)
     if bounds.age is not None:
         _renew_ends(state, kept, now - bounds.age)
@@ -207,30 +183,15 @@ def _facts_of(folder: str, run_id: str) -> "EndedRecord | None":
                 size += max(stat.st_size, stat.st_blocks * 512)
     except OSError:
         return None
-    end = _beginning_of(f"{folder}/{store.END_FILE}")
-    outcome = _text_after(b'"outcome": "', end)
-    name = _text_after(b'\nname = "', _beginning_of(f"{folder}/{store.FACTS_FILE}"))
+    end = ended_record.beginning_of(f"{folder}/{store.END_FILE}")
+    outcome = ended_record.text_after(b'"outcome": "', end)
+    name = ended_record.name_of(folder)
     if not os.path.lexists(folder):
         # Another process has removed the record meanwhile.  Half-read facts look like those of a failure, which is kept
         # in place of a record that should stay.
         return None
     is_good = outcome == SUCCESS or (outcome == PASSED and CODE_OF_SUCCESS in end)
     return EndedRecord(run_id, ended, size, is_good, name)
-
-
-def _beginning_of(path: str) -> bytes:
-    return reader.read(path)[:FACT_READ_BYTES]
-
-
-def _text_after(mark: bytes, data: bytes) -> str:
-    """Return the text between that mark and the next quote; '' where the data has no such text.
-
-    The mark cannot be within a text of TOML or JSON, where its quotes would be escaped.  Loading tomllib or json would
-    cost more than a short run.
-    """
-    _, found, rest = data.partition(mark)
-    text = rest.partition(b'"')[0].decode(errors="replace") if found else ""
-    return text if text and " " not in text and text.isprintable() else ""
 
 
 def _excess(kept: "dict[str, EndedRecord]", bounds: Bounds, now: float, *, is_whole: bool) -> "Iterable[EndedRecord]":
@@ -307,22 +268,6 @@ def _remove(state: str, run_id: str, removed: "list[str]") -> None:
         store.remove(state, hidden)
     if not os.path.lexists(f"{state}/{store.RUNS_FOLDER}/{run_id}"):
         removed.append(run_id)
-
-
-def _read_pruned(path: str, ids: "set[str]") -> "dict[str, EndedRecord]":
-    """Return the facts of these records from the file `pruned`; a damaged line is left out."""
-    known: dict[str, EndedRecord] = {}
-    for line in reader.read(path).decode(errors="replace").splitlines():
-        words = line.split(" ")
-        if words[0] not in ids or len(words) != 5:
-            continue
-        try:
-            one = EndedRecord(words[0], float(words[1]), int(words[2]), words[3] == "1", words[4])
-        except ValueError:
-            continue
-        if 0 <= one.ended < EPOCH_SECONDS_LIMIT and 0 <= one.size < RECORD_BYTES_LIMIT:
-            known[one.run_id] = one
-    return known
 
 
 def _write_pruned(path: str, kept: "Iterable[EndedRecord]") -> None:

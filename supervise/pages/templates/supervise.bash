@@ -52,10 +52,10 @@ _supervise()
     fi
 }
 
-# Complete a subcommand other than run: its options, their values, and the ids of runs.
+# Complete a subcommand other than run: its options, their values, and the ids or names of runs.
 _supervise_subcommand()
 {
-    local name=${COMP_WORDS[1]} options= has_run= operands=
+    local name=${COMP_WORDS[1]} options= has_run= has_name= operands=
     case $name in
 @GROUPS@
     esac
@@ -69,6 +69,8 @@ _supervise_subcommand()
         _supervise_words "$options"
     elif [[ -n $has_run ]]; then
         _supervise_words "$(supervise ps --all --quiet 2>/dev/null)"
+    elif [[ -n $has_name ]]; then
+        _supervise_words "$(supervise suggest --list 2>/dev/null)"
     elif [[ -n $operands ]]; then
         _supervise_words "$operands"
     fi

@@ -60,6 +60,10 @@ function __supervise_runs
     supervise ps --all --quiet 2>/dev/null
 end
 
+function __supervise_names
+    supervise suggest --list 2>/dev/null
+end
+
 complete -c supervise -f
 complete -c supervise -n 'test (count (commandline -opc)) = 1' -a run -d 'Run a command under limits'
 @SUBCOMMAND_LINES@

@@ -64,13 +64,13 @@ _supervise_subcommand()
     case $name in
         ps) options='-a --all -n --number -q --quiet --json --help' ;;
         show) options='--json --help' has_run=yes ;;
-        logs) options='-f --follow --timestamps --stdout --stderr -n --lines --raw --help' has_run=yes ;;
+        logs) options='-f --follow --timestamps --stdout --stderr -n --lines --new --cursor --raw --help' has_run=yes ;;
         prune) options='--older-than --keep --max-size --help' ;;
         ready) options='--help' has_run=yes ;;
         extend) options='--help' has_run=yes ;;
         stop) options='-s --signal --help' has_run=yes ;;
         attach) options='-r --read-only --help' has_run=yes ;;
-        wait) options='--for --json --help' has_run=yes ;;
+        wait) options='--for --until --new --cursor --json --help' has_run=yes ;;
         suggest) options='--list --json --help' has_name=yes ;;
         recover) options='--dry-run --host --json --help' ;;
         left) options='--json --help' ;;
@@ -86,12 +86,15 @@ _supervise_subcommand()
         'ps --number') _supervise_words ''; return ;;
         'logs -n') _supervise_words ''; return ;;
         'logs --lines') _supervise_words ''; return ;;
+        'logs --cursor') _supervise_words ''; return ;;
         'prune --older-than') _supervise_words ''; return ;;
         'prune --keep') _supervise_words ''; return ;;
         'prune --max-size') _supervise_words ''; return ;;
         'stop -s') _supervise_words 'TERM INT HUP QUIT KILL USR1 USR2 ABRT ALRM CONT STOP TSTP WINCH'; return ;;
         'stop --signal') _supervise_words 'TERM INT HUP QUIT KILL USR1 USR2 ABRT ALRM CONT STOP TSTP WINCH'; return ;;
         'wait --for') _supervise_words ''; return ;;
+        'wait --until') _supervise_list 'end access idle= match='; return ;;
+        'wait --cursor') _supervise_words ''; return ;;
         'recover --host') _supervise_words ''; return ;;
         'config show --config') _supervise_files; return ;;
         'config show --profile') _supervise_words ''; return ;;

@@ -58,7 +58,7 @@ ROOMS = {
         "terminal",
         "text",
     },
-    "commands": {"control", "core", "faces", "files", "options", "process", "records", "terminal", "text"},
+    "commands": {"access", "control", "core", "faces", "files", "options", "process", "records", "terminal", "text"},
     "pages": {"commands", "core", "faces", "options"},
     "__main__": {"commands", "launch", "options", "process", "records", "runner"},
 }

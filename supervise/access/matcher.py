@@ -47,6 +47,11 @@ class LineBuffer:
             self._is_middle = True
         return None
 
+    def skip(self) -> None:
+        """Drop the line that has begun: the bytes that follow it are missing, and the next ones are within a line."""
+        self._rest = b""
+        self._is_middle = True
+
     def end(self) -> int | None:
         """Search the last line, which has no line feed; return as `feed` does."""
         return self._search(self._rest) if self._rest else None

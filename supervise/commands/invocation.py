@@ -6,7 +6,7 @@ from importlib import import_module
 from supervise import EXIT_ERROR
 from supervise.commands.subcommands import Subcommand, find
 from supervise.options.argv import take_options
-from supervise.options.table import BadValueError, option_names
+from supervise.options.table import WORD_SEPARATOR, BadValueError, option_names
 from supervise.options.values import read as read_value
 
 TYPE_CHECKING = False
@@ -42,7 +42,9 @@ def read(words: "list[str]") -> "Invocation | None":
         taken = take_options(rest, names)
         if taken is None:
             return None
-        said |= taken
+        for key, word in taken.items():
+            is_added = key in said and any(option.key == key and option.is_repeatable for option in row.options)
+            said[key] = said[key] + WORD_SEPARATOR + word if is_added else word
         if rest[:1] == ["--"]:
             operands += rest[1:]
             break

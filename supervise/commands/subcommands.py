@@ -59,6 +59,11 @@ class Subcommand:
         return len(self.operands.split())
 
 
+NEW = Option("", "new", "", "flag", "", "", "Print only output that no --new of this run has printed before.")
+CURSOR = Option(
+    "", "cursor", "", "name", "", "NAME",
+    "With --new: leave out only what a --new with this NAME has printed before.",
+)  # fmt: skip
 CONFIG = option_names()["--config"]
 JSON = Option("", "json", "", "flag", "", "", "Print JSON.")
 
@@ -92,6 +97,8 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
             Option("", "stdout", "", "flag", "", "", "Print only stdout."),
             Option("", "stderr", "", "flag", "", "", "Print only stderr."),
             Option("", "lines", "n", "count", "", "LINES", "Print only the last LINES lines."),
+            NEW,
+            CURSOR,
             Option(
                 "", "raw", "", "flag", "", "",
                 "On a terminal too, print the bytes as they were. Without this option control characters are shown "
@@ -151,12 +158,26 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
     ),
     Subcommand(
         "wait", "RUN",
-        "Wait for the end of a run, and exit with its code.",
-        about="Nothing is printed without --json. If the run has already ended, the wait is over at once. For a lost "
-        "run the code is 125.",
+        "Wait for the end of a run, or for what comes first, and exit with the code of the run, or with 121 if it "
+        "goes on.",
+        about="Nothing is printed without --new or --json. If the run has already ended, the wait is over at once. "
+        "For a lost run the code is 125.",
         options=(
             Option("", "for", "", "limit", "off", "DURATION", "Wait so long at most: 121 if the run then goes on."),
-            Option("", "json", "", "flag", "", "", "Print the state and the exit code as a JSON object."),
+            Option(
+                "", "until", "", "untils", "", "WHAT",
+                "Also end the wait when the command is up (access), when the run has printed nothing for so long "
+                "(idle=DURATION), or when a line of its output matches (match=REGEX). The end of the run always ends "
+                "the wait. May be given several times.",
+                choices=("end", "access", "idle=", "match="),
+                value=(),
+            ),
+            NEW,
+            CURSOR,
+            Option(
+                "", "json", "", "flag", "", "",
+                "Print the state, the exit code, what came first, and with --new the output, as a JSON object.",
+            ),
         ),
     ),
     Subcommand(

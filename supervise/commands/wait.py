@@ -1,11 +1,12 @@
-"""`supervise wait`: wait for the end of a run, and exit with its code, or with 121 where it goes on (`--for`)."""
+"""`supervise wait`: wait for the end of a run or what comes first, and exit with its code, or 121 where it goes on."""
 
-import _signal
+from math import inf
 from time import monotonic
 from typing import Any
 
 from supervise import EXIT_ERROR, EXIT_GOES_ON
 from supervise.commands import lookup
+from supervise.commands.alarm import Alarm, TimeIsOverError
 from supervise.faces.report_shape import SCHEMA
 from supervise.options import serializer
 from supervise.options.table import BadValueError
@@ -14,53 +15,85 @@ from supervise.text import stderr
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NoReturn
+    from supervise.commands.new_output import NewOutput
 
-
-class _TimeIsOver(Exception):  # noqa: N818 - the end of a wait, not an error
-    """The time of `--for` is over, and the run goes on."""
+END = "end"
+TIMEOUT = ""
 
 
 def main(values: dict[str, Any], operands: list[str]) -> int:
-    """Sleep until the run is over, or the time of `--for`; return the exit code of the run, 121 where it goes on.
+    """Wait until the run is over, or something that `--until` names has come, or the time of `--for` is over.
 
-    The code is 125 where the run is lost, or the record has no code.
+    Return the exit code of the run, and 121 where it goes on.  The code is 125 where the run is lost, or the record has
+    no code.
     """
+    deadline = inf if values["for_"] is None else monotonic() + values["for_"]
+    if values["cursor"] and not values["new"]:
+        raise BadValueError("--cursor: needs --new")
     target = lookup.find(operands[0])
-    until = None if values["for_"] is None else monotonic() + values["for_"]
-    try:
-        if target.record is None:
-            state, code = "ended", _wait_without_record(target, until)
-        else:
-            _wait_for_end(target, until)
-            state, code = _end_of(target)
-    except _TimeIsOver:
-        state, code = "running", EXIT_GOES_ON
+    output = _new_output(target, values)
+    until = tuple(pair for pair in values["until"] if pair != (END, ""))
+    if target.record and not until:
+        found, state, code = _wait_for_end(target, deadline)
+    else:
+        found, state, code = _wait_for_first(target, until, output, deadline)
     if values["json"]:
-        print(serializer.json({"schema": SCHEMA, "run_id": target.run_id, "state": state, "exit_code": code}))
+        head = {"schema": SCHEMA, "run_id": target.run_id, "state": state, "exit_code": code, "until": found or None}
+        if output:
+            output.print_object(head)
+        else:
+            print(serializer.json(head))
+    elif output:
+        output.print()
     return code
 
 
-def _wait_for_end(target: lookup.Target, until: float | None) -> None:
-    """Wait for the end of a run on record.
+def _new_output(target: lookup.Target, values: dict[str, Any]) -> "NewOutput | None":
+    """Return what prints the output of `--new`; None without that option.
 
-    Raises _TimeIsOver at that moment (CLOCK_MONOTONIC).
+    Raises BadValueError where an option needs recorded output, and the run has none.
     """
-    if until is None:
-        target.wait_for_end()
-        return
-    # The wait is one for a lock, which only a signal can end; the timer runs again and again, should the first one come
-    # before the wait has begun.
-    _signal.signal(_signal.SIGALRM, _end_wait)
-    _signal.setitimer(_signal.ITIMER_REAL, max(until - monotonic(), 1e-6), 1.0)
+    needs = ["--new"] * values["new"] + ["--until match="] * any(name == "match" for name, _ in values["until"])
+    if not needs:
+        return None
+    from supervise.commands.new_output import NewOutput, check_recorded
+
+    if target.record is None:
+        raise BadValueError(f"{needs[0]}: run {target.run_id} has no recorded output (--no-record)")
+    check_recorded(target.record, needs[0])
+    return NewOutput(target.record, values["cursor"]) if values["new"] else None
+
+
+def _wait_for_first(
+    target: lookup.Target, until: tuple[tuple[str, str], ...], output: "NewOutput | None", deadline: float
+) -> tuple[str, str, int]:
+    """Wait for the end of the run, or the first of `until`; return as `_wait_for_end` does."""
+    from supervise.commands.watch import Watch
+
+    watch = Watch(target, until, output.place() if output else None)
+    found = watch.wait(deadline)
+    if watch.unsearched and not found.startswith("match="):
+        stderr.say(f"{watch.unsearched} bytes of output were dropped before they could be searched for match=")
+    if found != END:
+        return found, "running", EXIT_GOES_ON
+    if target.record:
+        return _wait_for_end(target, deadline)
+    code = watch.end["exit_code"] if watch.end else EXIT_ERROR
+    return END, "ended", code
+
+
+def _wait_for_end(target: lookup.Target, deadline: float) -> tuple[str, str, int]:
+    """Wait for the end of a run on record, until that moment (CLOCK_MONOTONIC) at most.
+
+    Return what came first (END or TIMEOUT), the state of the run and the exit code for it.
+    """
     try:
-        target.wait_for_end()
-    finally:
-        _signal.setitimer(_signal.ITIMER_REAL, 0)
-
-
-def _end_wait(number: int, frame: object) -> "NoReturn":
-    raise _TimeIsOver
+        # The wait is one for a lock, which only a signal can end.
+        with Alarm(deadline):
+            target.wait_for_end()
+    except TimeIsOverError:
+        return TIMEOUT, "running", EXIT_GOES_ON
+    return END, *_end_of(target)
 
 
 def _end_of(target: lookup.Target) -> tuple[str, int]:
@@ -81,26 +114,3 @@ def _end_of(target: lookup.Target) -> tuple[str, int]:
     if target.record.has_end and (end is None or end.get("outcome") != "lost"):
         stderr.say(f"run {target.run_id} has ended; its record is damaged and has no exit code")
     return state, EXIT_ERROR
-
-
-def _wait_without_record(target: lookup.Target, until: float | None) -> int:
-    """Return the exit code of a run without a record, which reports its end to each connection.
-
-    Raises BadValueError where the run has already ended, and _TimeIsOver at that moment (CLOCK_MONOTONIC).
-    """
-    connection = target.connect()
-    if connection is None:
-        raise BadValueError(f"run {target.run_id} {target.ending()}")
-    code = EXIT_ERROR
-    # The run closes a connection on which no request has come.
-    connection.send("status")
-    while True:
-        connection.socket.settimeout(None if until is None else max(until - monotonic(), 1e-6))
-        try:
-            word = connection.receive()
-        except (TimeoutError, BlockingIOError):
-            raise _TimeIsOver from None
-        if word is None:
-            return code
-        if word.get("event") == "ended":
-            code = word["exit_code"]

@@ -120,7 +120,7 @@ class Option:
 
         The environment has one value a line then, and the configuration has a list.
         """
-        return self.kind in ("evidences", "patterns", "hooks")
+        return self.kind in ("evidences", "patterns", "hooks", "untils")
 
     @property
     def variables(self) -> "tuple[str, ...]":

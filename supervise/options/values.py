@@ -432,6 +432,25 @@ def read_hooks(option: Option, word: str) -> "tuple[str, ...]":
     return tuple(dict.fromkeys(hooks))
 
 
+def read_untils(option: Option, word: str) -> "tuple[tuple[str, str], ...]":
+    """Return what a wait is for, each once: pairs of `end`, `access`, `idle` or `match`, and the argument or ''."""
+    found = []
+    for one in dict.fromkeys(word.split(WORD_SEPARATOR)):
+        name, equals, argument = one.partition("=")
+        if name + equals not in option.choices:
+            raise _bad(one, "end, access, idle=DURATION or match=REGEX")
+        if name == "idle" and not duration(argument):
+            raise _bad(one, f"idle= and {DURATION_FORMS} longer than 0")
+        if name == "match":
+            from supervise.options import access_kinds
+
+            takes = access_kinds.flaw_of(one)
+            if takes:
+                raise _bad(one, takes if argument else "match= and a regular expression")
+        found.append((name, argument))
+    return tuple(found)
+
+
 READERS: "dict[str, Callable[[Option, str], object]]" = {
     "limit": read_limit,
     "cap": read_cap,
@@ -445,6 +464,7 @@ READERS: "dict[str, Callable[[Option, str], object]]" = {
     "codes": read_codes,
     "evidences": read_evidences,
     "hooks": read_hooks,
+    "untils": read_untils,
     "path": read_path,
     "prom": read_prom,
     "check": read_check,

@@ -72,7 +72,9 @@ def _bash_subcommands() -> dict[str, str]:
         for name, option in option_names(row.options).items():
             if option.takes_next_word:
                 words = " ".join(words_for(option))
-                then = "_supervise_files" if option.kind in PATHS else f"_supervise_words {shlex.quote(words)}"
+                # After a word that ends with `=` no space follows.
+                several = "_supervise_list" if option.is_repeatable else "_supervise_words"
+                then = "_supervise_files" if option.kind in PATHS else f"{several} {shlex.quote(words)}"
                 values.append(f"        '{row.name} {name}') {then}; return ;;")
     return {
         "GROUPS": "\n".join(groups) or "        *) ;;",

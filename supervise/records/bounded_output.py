@@ -34,6 +34,7 @@ CHUNK_BYTES = 1 << 24
 """The largest size in bytes that the reader accepts for a chunk; no writer makes one as large."""
 SMALLEST_BOUND_BYTES = 1 << 16
 """The smallest bound in bytes: below it a part would have no room for a head and useful text."""
+READ_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 FILE_MODE = 0o600
 
@@ -144,28 +145,75 @@ class Writer:
 class Chunk:
     """Bytes of one stream that were recorded at once."""
 
-    __slots__ = ("at", "data", "left_out", "stream")
+    __slots__ = ("at", "data", "left_out", "skipped", "stream")
 
-    def __init__(self, stream: str, at: float, data: bytes, left_out: int) -> None:
+    def __init__(self, stream: str, at: float, data: bytes, left_out: int, skipped: int = 0) -> None:
         self.stream = stream
         self.at = at
         """Epoch seconds."""
         self.data = data
         self.left_out = left_out
         """The number of bytes that were printed between the chunk before and this one, and are not on record."""
+        self.skipped = skipped
+        """How many bytes of the chunk were read before, and are not in `data`."""
+
+
+Place = tuple[int, int, int, int]
+"""How far an output was read: the number of the part, the position of the next chunk in it, the number of bytes that
+the run printed before that chunk, and how many bytes of that chunk were read."""
 
 
 class Reader:
     """Reads the recorded chunks; each call of `chunks` continues where the last one ended."""
 
-    def __init__(self, folder: str, *, reads_data: bool = True) -> None:
-        """Read the chunks of the record in that folder; without `reads_data` only their heads."""
+    def __init__(self, folder: str, place: "Place | None" = None, *, reads_data: bool = True) -> None:
+        """Read the chunks of the record in that folder; without `reads_data` only their heads.
+
+        Read from `place` on; from the beginning where that is None, and where the record has no such place.
+        """
         self._folder = folder
         self._reads_data = reads_data
         self._number = -1
         self._position = 0
         self._before = 0
         """The number of printed bytes up to the end of the last chunk that was read."""
+        self._skipped = 0
+        """How many bytes of the next chunk were read before."""
+        if place and self._has(place):
+            self._number, self._position, self._before, self._skipped = place
+
+    @property
+    def place(self) -> Place:
+        """Return how far the output was read: up to the end of the last chunk."""
+        return self._number, self._position, self._before, self._skipped
+
+    def place_in(self, chunk: "Chunk", size: int) -> Place:
+        """Return the place after that many bytes of the last chunk."""
+        whole = chunk.skipped + len(chunk.data)
+        return self._number, self._position - HEAD_BYTES - whole, self._before - whole, chunk.skipped + size
+
+    def _has(self, place: Place) -> bool:
+        """Return whether the place can be one in this record; a part of the record may have been removed since."""
+        number, position, before, skipped = place
+        numbers = _numbers(self._folder)
+        if number not in numbers:
+            return bool(numbers) and 0 <= number < numbers[-1]
+        try:
+            fd = os.open(_path(self._folder, number), READ_FLAGS)
+        except OSError:
+            return True
+        try:
+            head = os.pread(fd, HEAD_BYTES, position)
+            size = os.fstat(fd).st_size
+        except OSError:
+            return False
+        finally:
+            os.close(fd)
+        if len(head) < HEAD_BYTES:
+            # The end of the part, or a chunk that is being written.
+            return position <= size and not skipped and CHUNK_MARK[: len(head)] == head[: len(CHUNK_MARK)]
+        mark, _, length, _, printed = unpack_from(CHUNK_HEAD, head)
+        return bool(mark == CHUNK_MARK and printed >= before and skipped <= length)
 
     def chunks(self, *, is_over: bool = True) -> "Iterator[Chunk]":
         """Yield all chunks that were not read yet, the oldest first.
@@ -181,11 +229,13 @@ class Reader:
             if not later:
                 return
             self._number, self._position = later[0], 0
+            # Where that part was removed, these bytes of it are not among those that are left out.
+            self._before, self._skipped = self._before + self._skipped, 0
 
     def _unread_chunks(self, *, is_over: bool) -> "Iterator[Chunk]":
         """Yield the chunks of the current part that were not read yet; none where the part was removed."""
         try:
-            fd = os.open(_path(self._folder, self._number), os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+            fd = os.open(_path(self._folder, self._number), READ_FLAGS)
         except OSError:
             # The writer has removed this part since the folder was listed.
             return
@@ -224,7 +274,8 @@ class Reader:
             data = b""
         self._position += HEAD_BYTES + size
         left_out, self._before = max(0, before - self._before), before + size
-        return Chunk(STREAM_OF_LETTER[letter], at / 1e6, data, left_out)
+        skipped, self._skipped = self._skipped, 0
+        return Chunk(STREAM_OF_LETTER[letter], at / 1e6, data[skipped:], left_out, skipped)
 
     @property
     def printed(self) -> int:

@@ -103,6 +103,18 @@ class Record:
         return {name: word for name, words in found.items() for word in words if "\0" not in word and "=" not in name}
 
     @property
+    def has_output(self) -> bool:
+        """Whether the record is to hold the output (`--log-max`); True where its options are damaged."""
+        from supervise.options.table import option_names
+        from supervise.options.values import read_size
+
+        words = self.options.get("log-max", [])[-1:]
+        try:
+            return all(read_size(option_names()["--log-max"], word) for word in words)
+        except BadValueError:
+            return True
+
+    @property
     def is_redacted(self) -> bool:
         """Return whether some of the run's words are shown as ***."""
         return self.facts.get("redacted") is True

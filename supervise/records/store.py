@@ -8,6 +8,7 @@
       samples         the usage of a long run, one line for each sample
       status          the last STATUS of the command (see `status_file`)
       output ...      the output (see `bounded_output`)
+      cursor ...      how far `--new` has printed the output (see `cursor`)
       secrets         the words that run.toml shows as ***; with --keep-secrets alone, until the run ends
       end.json        the report, written at the end of the run; whole or absent
     live/RUN_ID       exists while end.json does not: the list of unfinished runs, which saves reading all records

@@ -7,11 +7,12 @@ later.
 import os
 from collections import deque
 from math import isfinite
-from time import time
+from time import monotonic, time
 from typing import Any
 
 from supervise.control import sockets
 from supervise.control.server import Client, ControlServer, Fields
+from supervise.core.attempt import Phase
 from supervise.core.events import Access, Cancel, Extend, Extended, Notice, Ready, Refused
 from supervise.faces import json_fields
 from supervise.faces.report_items import Trouble
@@ -76,6 +77,33 @@ class OutputFollowers:
             self._waiting.remove(client)
 
 
+class AccessWaiters:
+    """Clients that wait until the command is up; each gets one answer."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self._waiting: list[Client] = []
+
+    def wait(self, client: Client) -> None:
+        """Answer the client as soon as the command is up."""
+        self._waiting.append(client)
+        self.answer_waiting()
+
+    def answer_waiting(self) -> None:
+        """Answer all clients if the command is up: it runs, and no access limit is in force."""
+        machine = self._runner.machine
+        if not self._waiting or machine.phase is not Phase.RUNNING or machine.awaits_access:
+            return
+        waiting, self._waiting = self._waiting, []
+        for client in waiting:
+            client.answer({"ok": True})
+
+    def forget(self, client: Client) -> None:
+        """Forget the client: it has left."""
+        if client in self._waiting:
+            self._waiting.remove(client)
+
+
 class Requests(Listener):
     """Answers the requests of one run's clients."""
 
@@ -84,9 +112,11 @@ class Requests(Listener):
         self._waiting: deque[tuple[str, Client]] = deque()
         """Requests that the machine has not decided yet, with their clients, in the order in which it decides them."""
         self._followers = OutputFollowers(runner)
+        self._access_waiters = AccessWaiters(runner)
 
     def on_dispatch(self) -> None:
         """Answer the waiting clients where the machine has nothing left to decide."""
+        self._access_waiters.answer_waiting()
         is_over = self._runner.outcome is not None
         while self._waiting and (is_over or not self._runner.machine.has_postponed):
             what, client = self._waiting.popleft()
@@ -112,6 +142,7 @@ class Requests(Listener):
     def on_leave(self, client: Client) -> None:
         """Forget the client, which has left or was dropped."""
         self._followers.forget(client)
+        self._access_waiters.forget(client)
         pty_input = self._runner.launched.terminals.pty_input
         if pty_input:
             # The terminal gets the size of the supervisor's own again.
@@ -140,6 +171,8 @@ class Requests(Listener):
                 self._dispatch("attach", Ready("attach", self._runner.now()), client)
             case {"do": "more"}:
                 self._followers.wait(client)
+            case {"do": "access"}:
+                self._access_waiters.wait(client)
             case {"do": "keys", "text": str(text)}:
                 client.answer(self._type(text))
             case {"do": "size", "rows": int(rows), "columns": int(columns)} if _are_numbers(rows, columns):
@@ -194,22 +227,24 @@ class Requests(Listener):
         return {"ok": True} if pty_input.set_size(client, rows, columns) else _refusal("its terminal is closed")
 
     def _status(self) -> Fields:
-        runner = self._runner
-        values = runner.launched.info.values
+        runner, launched = self._runner, self._runner.launched
+        values = launched.info.values
         latest = runner.machine.latest
         deadlines = sorted(runner.machine.deadlines.items(), key=lambda one: one[1])
         return {
             "ok": True,
             "schema": SCHEMA,
-            "run_id": runner.launched.info.run_id,
+            "run_id": launched.info.run_id,
             "phase": runner.machine.phase.name.lower(),
             "supervisor_pid": os.getpid(),
             "pid": runner.root or None,
             "attempt": runner.machine.attempt_number,
             "has_pty": values["pty"],
-            "started_at": round(runner.launched.info.started_at, 3),
+            "started_at": round(launched.info.started_at, 3),
             "deadlines": [{"limit": limit, **self._moment(at)} for limit, at in deadlines],
             "latest": self._moment(latest) if isfinite(latest) else None,
+            # Seconds since the last byte of output; before the first, since the run began.
+            "silence": round(max(0.0, monotonic() - (launched.streams.last_byte or launched.info.started)), 3),
             "notify": self._said(),
         }
 

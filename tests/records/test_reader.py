@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from supervise.commands import logs, ps, show, wait
 from supervise.records import reader
+from tests.support.subcommands import defaults
 
 RUN_ID = "20261124-200139-123456abcd"
 WORDS = st.text(max_size=8) | st.sampled_from(
@@ -92,10 +93,9 @@ def test_fuzzed_files(
         assert json.loads(capfd.readouterr().out, parse_constant=pytest.fail)["run_id"] == RUN_ID
         show.main({"json": False}, [RUN_ID])
         assert RUN_ID in capfd.readouterr().out
-        assert 0 <= wait.main({"for_": None, "json": False}, [RUN_ID]) <= 255
+        assert 0 <= wait.main(defaults("wait"), [RUN_ID]) <= 255
         for has_times in (True, False):
-            kinds = {"follow": False, "stdout": False, "stderr": False, "lines": None, "raw": False}
-            assert logs.main({**kinds, "timestamps": has_times}, [RUN_ID]) == 0
+            assert logs.main({**defaults("logs"), "timestamps": has_times}, [RUN_ID]) == 0
 
 
 @pytest.mark.parametrize(("named", "own"), [("1", "2"), ("2", "1")])

@@ -14,6 +14,7 @@ from supervise.options import config
 from supervise.options.table import BadValueError
 from supervise.records import reader, recovery, retention
 from tests.support.harness import Place
+from tests.support.subcommands import defaults
 
 COUNT = int(os.environ.get("FUZZ_COUNT", "20000"))
 WARM_UP_COUNT = COUNT // 10
@@ -118,7 +119,7 @@ def test_records_of_garbage_give_an_answer_or_one_line(tmp_path: Path, monkeypat
         show.main({"json": True}, [RUN_ID])
         if chance.random() < 0.05:
             show.main({"json": False}, [RUN_ID])
-        assert 0 <= wait.main({"for_": None, "json": False}, [RUN_ID]) <= 255
+        assert 0 <= wait.main(defaults("wait"), [RUN_ID]) <= 255
         recovery.preview(str(state)) if chance.random() < 0.02 else None
         (state / "pruned").write_bytes(changed(chance, f"{RUN_ID} 9 9 1 x\n".encode()))
         retention.prune(str(state), retention.Bounds(None, None, None))

@@ -1,0 +1,180 @@
+"""The wait for the first of several things: the end of a run, its access, its silence, a line of its output.
+
+The run reports its access, new output and its end over its control socket, so a wait sleeps in poll(2) until then.
+While the run does not answer there (it has no socket yet, or serves as many clients as it can), the wait looks at the
+record every LOOK_SECONDS.
+"""
+
+import os
+import select
+from math import inf
+from time import monotonic
+from typing import Any
+
+from supervise.commands import lookup
+from supervise.commands.alarm import Alarm, TimeIsOverError
+from supervise.commands.inquiry import Inquiry
+from supervise.commands.silence import RecordedSilence, ReportedSilence
+from supervise.commands.wait import END, TIMEOUT
+from supervise.options.table import BadValueError
+from supervise.options.values import duration
+from supervise.records.store import EVENTS_FILE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from supervise.commands.output_search import OutputSearch
+    from supervise.records.bounded_output import Place
+    from supervise.records.reader import Record
+
+LOOK_SECONDS = 0.04
+
+
+class Watch:
+    """One wait for one run."""
+
+    def __init__(self, target: lookup.Target, until: tuple[tuple[str, str], ...], place: "Place | None") -> None:
+        """Prepare the wait for the pairs `until`, as `values.read_untils` returns them.
+
+        The output on record is searched from `place` on, from its beginning where that is None.
+        """
+        self._target = target
+        patterns = [argument for name, argument in until if name == "match"]
+        idle = {duration(argument) or inf: f"idle={argument}" for name, argument in until if name == "idle"}
+        self._search = _search_of(target, place, patterns) if patterns else None
+        # A run that is asked nothing else shows its end on this connection.
+        self._main = Inquiry(target, "more" if patterns else "status")
+        self._inquiries = [self._main]
+        self._access: Inquiry | None = None
+        self._is_up = False
+        if ("access", "") in until:
+            self._access = Inquiry(target, "status", "access")
+            self._inquiries.append(self._access)
+        self._recorded_access = RecordedAccess(target.record) if target.record else None
+        self._silence: RecordedSilence | ReportedSilence | None = None
+        self._idle_word = idle.get(min(idle, default=inf), "")
+        if idle and target.record and target.record.has_output:
+            self._silence = RecordedSilence(target.record, min(idle))
+        elif idle:
+            self._silence = ReportedSilence(Inquiry(target, "status"), min(idle))
+            self._inquiries.append(self._silence.inquiry)
+
+    @property
+    def end(self) -> dict[str, Any] | None:
+        """The event `ended` of the run, with outcome and exit code; None where none has come."""
+        return next((one.end for one in self._inquiries if one.end), None)
+
+    @property
+    def unsearched(self) -> int:
+        """The bytes of output that were dropped before they could be searched."""
+        return self._search.left_out if self._search else 0
+
+    def wait(self, deadline: float) -> str:
+        """Wait; return what came first, as the user has written it, END, or TIMEOUT at that moment (CLOCK_MONOTONIC).
+
+        Raises BadValueError where the run cannot be asked, or its output not be searched.
+        """
+        try:
+            with Alarm(deadline):
+                while (found := self._look()) is None:
+                    self._sleep()
+                return found
+        except TimeIsOverError:
+            return TIMEOUT
+
+    def _look(self) -> str | None:
+        """Ask the run what it has not been asked yet, and return what has come; None for nothing."""
+        if self._is_over():
+            return END
+        for one in self._inquiries:
+            # This comes before the output is read: the run reports each byte that comes after the request.
+            one.ask()
+        if self._is_over():
+            return END
+        if self._search and (pattern := self._search.find()) is not None:
+            return f"match={pattern}"
+        if self._silence and self._silence.due() <= monotonic():
+            return self._idle_word
+        if self._access and not self._access.is_served and self._recorded_access:
+            self._is_up = self._is_up or self._recorded_access.look()
+        return "access" if self._is_up else None
+
+    def _is_over(self) -> bool:
+        """Return whether the run is over.
+
+        Raises BadValueError where there is nothing to wait for: a run without a record that cannot be asked.
+        """
+        if self.end:
+            return True
+        if self._main.is_connected:
+            return False
+        if self._target.record:
+            return not self._target.is_running()
+        if self._main.is_gone and not self._main.was_served:
+            raise BadValueError(f"run {self._target.run_id} {self._target.ending()}")
+        return self._main.is_gone
+
+    def _sleep(self) -> None:
+        """Wait until the run reports something, or it is time to look; take what it reports."""
+        wake = self._silence.due() if self._silence else inf
+        if not all(one.is_served for one in self._inquiries):
+            wake = min(wake, monotonic() + LOOK_SECONDS)
+        if (self._search and self._search.is_behind) or any(one.has_line for one in self._inquiries):
+            wake = 0.0
+        poll = select.poll()
+        for one in self._inquiries:
+            if one.is_connected:
+                poll.register(one, select.POLLIN)
+        ready = dict(poll.poll(None if wake == inf else max(0.0, wake - monotonic()) * 1000 + 1))
+        for one in self._inquiries:
+            if one.is_connected and (one.has_line or one.fileno() in ready):
+                self._hear(one)
+
+    def _hear(self, inquiry: Inquiry) -> None:
+        asked, answer = inquiry.hear()
+        if asked == "more":
+            inquiry.add("more")
+        elif asked == "access":
+            self._is_up = True
+        elif asked and isinstance(self._silence, ReportedSilence) and inquiry is self._silence.inquiry:
+            self._silence.hear(answer)
+
+
+class RecordedAccess:
+    """Knows from its record whether the command of a run is up."""
+
+    def __init__(self, record: "Record") -> None:
+        self._record = record
+        self._size = -1
+        self._is_up = False
+
+    def look(self) -> bool:
+        """Return whether the command is up; read the events only where there are new ones."""
+        try:
+            size = os.stat(f"{self._record.folder}/{EVENTS_FILE}").st_size
+        except OSError:
+            return self._is_up
+        if size != self._size:
+            self._size = size
+            self._is_up = self._read()
+        return self._is_up
+
+    def _read(self) -> bool:
+        is_up = False
+        # Without an access limit, access is at the start.
+        has_limit = "access-timeout" in self._record.options
+        for event in self._record.events():
+            match event.get("event"):
+                case "started":
+                    is_up = not has_limit
+                case "access":
+                    is_up = True
+                case "exited" | "verdict" | "settled":
+                    is_up = False
+        return is_up
+
+
+def _search_of(target: lookup.Target, place: "Place | None", patterns: list[str]) -> "OutputSearch":
+    from supervise.commands.output_search import OutputSearch
+
+    assert target.record
+    return OutputSearch(target.record.folder, place, patterns)

@@ -137,6 +137,7 @@ from supervise.core.events import (
     TimeRequested,
     Undelivered,
 )
+from supervise.core.outcome import Cause
 from supervise.core.pause import Pauses, with_moved_times
 from supervise.core.policy import Limit, Policy
 
@@ -211,6 +212,16 @@ class Machine:
     def is_unstarted(self) -> bool:
         """Return whether the start of the command was given up, because the guardian did not report it."""
         return self._attempt.is_unstarted
+
+    @property
+    def cause(self) -> Cause | None:
+        """Return why the current attempt is being ended; None where it has not to end."""
+        return self._attempt.cause
+
+    def is_hurried_by(self, event: Cancel) -> bool:
+        """Return whether that cancellation, no echo of an earlier one, comes when an ended attempt has no process."""
+        is_gone = self.phase is Phase.DONE or (self.phase is Phase.DRAINING and self._attempt.cause is not None)
+        return is_gone and not shutdown.is_repetition(self._attempt.last_cancel, event)
 
     @property
     def goes_on(self) -> bool:

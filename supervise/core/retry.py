@@ -171,6 +171,7 @@ def cancel_backoff(attempt: Attempt, event: Cancel, now: float) -> list[Action]:
     """End the run: no process has to be stopped. At an exact tie with a deadline of the run, the timeout wins."""
     if due := attempt.deadlines.first_due(min(event.at, now)):
         return _end(attempt, limits.timeout(due, now))
+    attempt.last_cancel = event
     return _end(attempt, shutdown.cancellation(event))
 
 

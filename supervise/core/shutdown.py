@@ -200,7 +200,7 @@ def cancel_stopping(attempt: Attempt, event: Cancel, now: float) -> list[Action]
     if event.word:
         # Ctrl-C often ends the parent too, so the end of what the run is tied to is no second request to stop.
         return _forbid_retry(attempt, event)
-    if last and event.signal == last.signal and _is_echo(event, last):
+    if last and is_repetition(last, event):
         if event.signal == HUP and not _is_from_terminal(event):
             # The echo of this hang-up has come, so the next HUP from a process is a second request.
             attempt.last_cancel = replace(last, delivered=False, from_terminal=False)
@@ -228,6 +228,11 @@ def _forbid_retry(attempt: Attempt, event: Cancel) -> list[Action]:
     """Keep another attempt from starting after this one, which is about to end anyway."""
     attempt.last_cancel = attempt.last_cancel or event
     return []
+
+
+def is_repetition(last: Cancel | None, event: Cancel) -> bool:
+    """Return whether the event is no second request to stop: an echo of the last cancellation, or the end of a tie."""
+    return bool(event.word) or (last is not None and event.signal == last.signal and _is_echo(event, last))
 
 
 def _is_echo(event: Cancel, last: Cancel) -> bool:

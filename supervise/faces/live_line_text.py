@@ -104,6 +104,8 @@ class LiveText:
                 return "killing what is left"
             case Phase.DRAINING, _:
                 return "waiting for more output" + (f", {left} at most" if left else "")
+            case Phase.DONE, _:
+                return "stopped, waiting for the end of --stop-command"
             case Phase.BACKOFF, LiveAttempt(follows=RetryScheduled() as next):
                 return f"attempt {next.number} of {next.most} in {left} ({phrases.why(next.outcome)})"
         return f"starting for {so_far}"

@@ -16,7 +16,8 @@ def of_run(info: "RunInfo") -> "Variables":
     variables = _without_own(info)
     variables[b"SUPERVISE_RUN_ID"] = info.run_id.encode()
     # What an outer run has said of itself is not true of this one.
-    variables[b"SUPERVISE_PREVIOUS_OUTCOME"] = None
+    for name in (b"SUPERVISE_PREVIOUS_OUTCOME", b"SUPERVISE_OUTCOME", b"SUPERVISE_COMMAND_PID"):
+        variables[name] = None
     variables.update(of_attempt(info, 1))
     return variables
 

@@ -302,6 +302,7 @@ def _facts(launched: Launched) -> "Facts":
         "rerun": values["on_interrupt"] == "rerun",
         "events": values["events"],
         "ci": launched.info.ci,
+        "stop_command": values["stop_command"],
         "courier": launched.monitoring.courier.fileno() if launched.monitoring.courier else -1,
         "results": {key: path for key, path in launched.info.result_files.items() if key != "report"},
     }

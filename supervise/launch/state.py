@@ -253,6 +253,8 @@ class Child:
         """The cgroup of the command, which kills the command where supervisor and guardian are killed both."""
         self.memory: RunCgroup | None = None
         """The memory cgroup of the command with the limit of --memory-max; None where it has none."""
+        self.stop_process = 0
+        """The pid of the process of `--stop-command` while it runs; 0 otherwise."""
         self.own_holder_trigger = -1
         """A pipe that wakes the holder in the supervisor's own thread; -1 while the guardian holds the command."""
         self._early: set[int] = set()
@@ -379,6 +381,11 @@ class Child:
         """Remove the memory cgroup of the command, and move out of it what outlives the run."""
         if self.memory:
             self.memory.clear()
+
+    def note_stop_process(self, pid: int) -> None:
+        """Note the process of `--stop-command`, and tell the holder; 0 is its end."""
+        self.stop_process = pid
+        self.channel.send(("stop_command", pid))
 
     def holder(self) -> int:
         """Return the pid of the process that holds the command."""

@@ -19,7 +19,6 @@ from time import monotonic
 from supervise.monitoring.courier import LAST_EVENTS
 from supervise.process import helper_process, kill
 from supervise.process.spawn import SHELL
-from supervise.text.signal_names import signal_name
 from supervise.text.stderr import reason_of
 
 TYPE_CHECKING = False
@@ -178,7 +177,7 @@ class Batch:
                     return False
                 if pid in self._running:
                     index = self._running.pop(pid)
-                    self._whys[index] = self._whys[index] or _failure(status)
+                    self._whys[index] = self._whys[index] or helper_process.failure_of(status)
         except ChildProcessError:
             return True
 
@@ -186,11 +185,3 @@ class Batch:
 def _await_death(seconds: float) -> None:
     """Wait, for that many seconds at most, for the death of a child; SIGCHLD is blocked."""
     _signal.sigtimedwait((_signal.SIGCHLD,), seconds)
-
-
-def _failure(status: int) -> str:
-    """Return the words for a status as of waitpid(2); '' for success."""
-    if os.WIFSIGNALED(status):
-        return f"killed by signal {signal_name(os.WTERMSIG(status))}"
-    code = os.WEXITSTATUS(status)
-    return f"exit {code}" if code else ""

@@ -193,6 +193,8 @@ def _check_together(values: "Mapping[str, Any]", written: "Mapping[str, str]", w
         raise BadValueError(
             "--json: says when control is given back, which takes --detach-after or --detach-after-idle"
         )
+    if values["stop_command"] and not values["kill_after"]:
+        raise BadValueError("--stop-command: has the time of --kill-after, which is 0 here")
     if values["no_record"] and values["on_interrupt"] == "rerun":
         raise BadValueError("--on-interrupt: rerun needs a record, which --no-record switches off")
 

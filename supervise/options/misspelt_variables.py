@@ -7,9 +7,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 VARIABLES_OF_RUN = tuple(
-    PREFIX + name for name in ("RUN_ID", "ATTEMPT", "PREVIOUS_OUTCOME", "DEADLINE", "RECOVERED_FROM")
+    PREFIX + name
+    for name in ("RUN_ID", "ATTEMPT", "PREVIOUS_OUTCOME", "DEADLINE", "RECOVERED_FROM", "OUTCOME", "COMMAND_PID")
 )
-"""The variables that a run sets for its command; the first of them is always set."""
+"""The variables that a run sets for its command and for --stop-command; the first of them is always set."""
 NAME_SIMILARITY = 0.8
 """How similar a name must be to an option's to count as a misspelling, from 0 to 1: two letters of ten may differ."""
 

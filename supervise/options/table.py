@@ -258,6 +258,11 @@ OPTIONS = (
         "ends with the connection.",
     ),
     Option(
+        STOPPING, "stop-command", "", "text", "", "COMMAND",
+        "Run the shell command COMMAND when the process tree is stopped, to end what a daemon does on the command's "
+        "behalf: docker stop NAME. It has the time of --kill-after.",
+    ),
+    Option(
         STOPPING, "stragglers", "", "choice", "report", "WHAT",
         "What to do with processes that are left when the command has ended by itself.",
         choices=("report", "kill", "wait"),

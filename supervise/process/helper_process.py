@@ -1,4 +1,4 @@
-"""Helper processes: processes of the supervisor's own, besides the guardian: checks of access, and hooks.
+"""Helper processes, beside the guardian: checks of access, hooks, and the process of `--stop-command`.
 
 Each has its own session, so that no key of the terminal and no signal to the supervisor's process group reaches it.
 When it is of no more use, it is killed with its process group.
@@ -89,6 +89,13 @@ class HelperProcess:
             except ChildProcessError:
                 return UNKNOWN_STATUS
 
+    def kill_tree(self) -> None:
+        """Kill the helper with all that descends from it by now, and with its process group."""
+        with _guard:
+            if self.pid in _alive:
+                kill_tree(self.pid)
+        self.kill()
+
     def kill(self) -> None:
         """Kill the helper's process group."""
         with _guard:
@@ -97,6 +104,16 @@ class HelperProcess:
                     os.killpg(self.pid, _signal.SIGKILL)
                 except OSError:
                     pass
+
+
+def failure_of(status: int) -> str:
+    """Return the words for the status of a helper as of waitpid(2); '' for success."""
+    if os.WIFSIGNALED(status):
+        from supervise.text.signal_names import signal_name
+
+        return f"killed by signal {signal_name(os.WTERMSIG(status))}"
+    code = os.WEXITSTATUS(status)
+    return f"exit {code}" if code else ""
 
 
 def is_helper(pid: int) -> bool:
@@ -111,6 +128,17 @@ def living() -> set[int]:
         return {*_alive}
 
 
+def kill_tree(pid: int) -> None:
+    """Kill the process and all of its descendants, as they are now; the process first, which could start others."""
+    from supervise.process import tree
+
+    for one in (pid, *tree.walk(pid)):
+        try:
+            os.kill(one, _signal.SIGKILL)
+        except OSError:
+            pass
+
+
 def kill_all_but(spared: set[int]) -> None:
     """Kill and reap all descendants of this process but the pids `spared` and their descendants.
 
@@ -123,11 +151,8 @@ def kill_all_but(spared: set[int]) -> None:
         children = [pid for pid in tree.children(os.getpid()) if pid not in spared]
         if not children:
             return
-        for pid in (one for child in children for one in (*tree.walk(child), child)):
-            try:
-                os.kill(pid, _signal.SIGKILL)
-            except OSError:
-                pass
+        for pid in children:
+            kill_tree(pid)
         for pid in children:
             try:
                 os.waitpid(pid, os.WNOHANG)

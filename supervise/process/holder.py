@@ -45,6 +45,8 @@ LOAD_AFTER_MILLISECONDS = 50
 one must not depend on a disk that may be gone by then."""
 
 
+STOP_COMMAND_LOOK_SECONDS = 0.05
+"""Seconds between two looks at a process of `--stop-command` that is no child of the holder."""
 LAST_LINE_SECONDS = 0.5
 """Seconds that the reader of a line which the supervisor has left for its death has to make room for it."""
 
@@ -81,11 +83,18 @@ class Holder:
         """Descriptors that hold the run's lock, beside the descriptor that was open at the fork."""
         self.spared: set[int] = set()
         """In a supervisor that is the holder: its children outside of the command's tree, which are the watcher of the
-        cgroup, the file workers and the messenger."""
+        cgroup, the file workers, the messenger and the process of `--stop-command`."""
         self._memory_folder = ""
         """The memory cgroup in which the command is started (--memory-max); empty where it has none of its own."""
         self._cgroup_moves: Iterator[None] | None = None
         """Moves the rest of the tree into the run's cgroup, some processes at each step."""
+        self._stop_process: tuple[int, int] | None = None
+        """The pid and the start time of the process of `--stop-command` that the supervisor has started in this
+        attempt, (0, 0) once it is over; None where none was started."""
+        self._variables: Variables = {}
+        """The changes to the environment that the command has."""
+        self._is_supervisor = False
+        """The supervisor itself holds the command."""
         self._stop_signal = 15
         self._grace = 0.0
         self.leave = -1
@@ -191,7 +200,7 @@ class Holder:
         self._is_alone = True
         for pid in self._helpers:
             _kill_group(pid)
-        if self.reap():
+        if self.reap() and not self._is_stop_command_running():
             self._remove_memory_cgroup()
             return
         kill = self._load()
@@ -200,11 +209,59 @@ class Holder:
             self._signal_unseen(self._stop_signal)
             self.stopping_since = monotonic()
         until = self.stopping_since + self._grace
-        while not self.reap() and monotonic() < until:
-            self._wait(until - monotonic())
+        if self.is_root_alive and self._stop_process is None:
+            self._begin_stop_command(until - monotonic())
+        while monotonic() < until:
+            is_empty = self.reap()
+            if is_empty and not self._is_stop_command_running():
+                break
+            left = until - monotonic()
+            self._wait(min(left, STOP_COMMAND_LOOK_SECONDS) if is_empty else left)
         self._signal_unseen(_signal.SIGKILL)
         kill.kill_all(os.getpid(), self._own_group(), self.reap, self._wait, self.spared)
+        self._end_stop_command()
         self._remove_memory_cgroup()
+
+    def _begin_stop_command(self, seconds: float) -> None:
+        """Run the command of `--stop-command`, for that many seconds at most: as a child it is killed with the tree."""
+        command = self.facts[3]["stop_command"] if self.facts else None
+        if not command:
+            return
+        from supervise.process import stop_process
+
+        try:
+            stop_process.start(command, self._variables, "error" if self.fault else "lost", self.root, seconds)
+        except (OSError, ValueError):
+            # Nobody is left who could be told.
+            pass
+
+    def _note_stop_process(self, pid: int) -> None:
+        """Note the process of `--stop-command` that the supervisor has started; 0: it is over."""
+        from supervise.process import tree
+
+        now = tree.stat(pid) if pid else None
+        self._stop_process = pid, now.starttime if now else 0
+        if self._is_supervisor and pid:
+            self.spared.add(pid)
+
+    def _is_stop_command_running(self) -> bool:
+        """Return whether the process of `--stop-command` lives that the supervisor, which is dead, has started."""
+        if not self._stop_process:
+            return False
+        from supervise.process import tree
+
+        pid, started = self._stop_process
+        now = tree.stat(pid) if pid else None
+        return now is not None and now.starttime == started and tree.is_alive(now)
+
+    def _end_stop_command(self) -> None:
+        """Kill that process with all that descends from it: its time is over."""
+        if self._stop_process and self._is_stop_command_running():
+            from supervise.process import helper_process
+
+            pid = self._stop_process[0]
+            helper_process.kill_tree(pid)
+            _kill_group(pid)
 
     def _remove_memory_cgroup(self) -> None:
         """Remove the memory cgroup of the command: the supervisor is dead, and no process is left in it."""
@@ -271,6 +328,8 @@ class Holder:
                 self._leave_caller()
             case ("helper", pid, is_running):
                 (self._helpers.add if is_running else self._helpers.discard)(pid)
+            case ("stop_command", pid):
+                self._note_stop_process(pid)
             case ("cgroup", ""):
                 # The command is in its cgroup already, and the message has brought the watcher's pipe.
                 pass
@@ -363,7 +422,7 @@ class Holder:
 
         The folders of PATH are not read here: a folder may be on a file system that does not answer.
         """
-        kept = _environment(variables)
+        kept = environment(variables)
         self._prepared = kept, places(command[0], kept)
 
     def _make_record(self) -> None:
@@ -389,10 +448,11 @@ class Holder:
         terminal: str,
     ) -> None:
         self.stopping_since = 0.0
+        self._stop_process, self._variables = None, variables
         prepared, self._prepared = self._prepared, None
         try:
             if prepared is None:
-                kept = _environment(variables)
+                kept = environment(variables)
                 paths = places(command[0], kept)
             else:
                 kept, paths = prepared
@@ -498,6 +558,7 @@ class Holder:
         from supervise.process import tree
 
         self._load()
+        self._is_supervisor = True
         self.was_emptied = False
         supervisor = os.getpid()
         children = (pid for pid in tree.children(supervisor) if pid not in self.spared)
@@ -540,6 +601,8 @@ class Holder:
 
         if self.kept:
             self._load_copies()
+        if self.facts and self.facts[3]["stop_command"]:
+            from supervise.process import stop_process  # noqa: F401 - used after the supervisor's death
         return kill
 
 
@@ -564,7 +627,7 @@ def _kill_group(pid: int) -> None:
         pass
 
 
-def _environment(variables: "Variables") -> "dict[bytes, bytes]":
+def environment(variables: "Variables") -> "dict[bytes, bytes]":
     """Return the environment of this process with the variables replaced, and without those that are None."""
     environ = {**os.environb, **variables}
     return {name: value for name, value in environ.items() if value is not None}

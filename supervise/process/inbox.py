@@ -26,8 +26,11 @@ if TYPE_CHECKING:
     """The detector of access has news (see `access/findings.py`)."""
     NotifyHeard = tuple[Literal["notify"]]
     """The command has sent something by sd_notify(3) (see `access/notify.py`)."""
+    StopCommandEnded = tuple[Literal["stop command"], str]
+    """The command of --stop-command is over, and why it has failed, or ''."""
     Item = (
         FirstByte | PumpEnded | Copied | CopyFailed | ForegroundChanged | SignalTaken | AccessFound | NotifyHeard
+        | StopCommandEnded
     )  # fmt: skip
 
 FULL_ITEMS = 200

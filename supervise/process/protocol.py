@@ -16,6 +16,8 @@ rejected: their module takes longer to load than a short run does.
                                         line: the caller has control again.
     ("helper", pid, is_running)         Keep the leader of a helper's process group, to kill the group if the
                                         supervisor dies; forget it where the helper has ended.
+    ("stop_command", pid)               Keep the process of --stop-command, to bound it if the supervisor dies; 0 is
+                                        its end.
     ("unread", inode)                   Close the copy of the pipe with that inode number: its reader has left.
     ("cgroup", folder) + descriptor     Enter that cgroup with all of the tree, and keep the descriptor open.
     ("record",)                         Make the record of the run.
@@ -69,6 +71,7 @@ if TYPE_CHECKING:
     LastLine = tuple[Literal["last_line"], bytes]
     Released = tuple[Literal["released"]]
     Helper = tuple[Literal["helper"], int, bool]
+    StopCommand = tuple[Literal["stop_command"], int]
     Unread = tuple[Literal["unread"], int]
     Cgroup = tuple[Literal["cgroup"], str]
     MakeRecord = tuple[Literal["record"]]
@@ -90,6 +93,7 @@ if TYPE_CHECKING:
         | LastLine
         | Released
         | Helper
+        | StopCommand
         | Unread
         | Cgroup
         | Memory
@@ -153,7 +157,7 @@ if TYPE_CHECKING:
     SupervisorEnd = End[ToHolder, FromHolder]
     HolderEnd = End[FromHolder, ToHolder]
 
-NEVER_LEFT_OUT = frozenset(("stop", "kill", "bye", "unread", "released", "exited", "empty", "unknown"))
+NEVER_LEFT_OUT = frozenset(("stop", "stop_command", "kill", "bye", "unread", "released", "exited", "empty", "unknown"))
 """Names of the messages that are kept however many wait for room: those that end the command, the run or the channel.
 
 A copy of a pipe that stays open (`unread`) would hide from the command that its reader has left.

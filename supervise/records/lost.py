@@ -31,7 +31,8 @@ def write(
     `started_at` (epoch seconds) and `started` (CLOCK_MONOTONIC) are the moment at which the run began.  `pid` is the
     supervisor's.  `start` holds the run's id, name and command, `access_limit` (whether there is one), `rerun` (whether
     `recover` is to run it again), the path of its events file, and those of `--metrics` and the like (`results`), the
-    CI service that is told (`ci`, or ''), and the descriptor of the channel to the messenger (`courier`, or -1).
+    CI service that is told (`ci`, or ''), the descriptor of the channel to the messenger (`courier`, or -1), and the
+    command of `--stop-command`, which the holder runs before.
     """
     run_id = start["run_id"]
     record = _find(run_id) if is_recorded else None

@@ -4,6 +4,7 @@ import os
 import sys
 
 from supervise import EXIT_TRY_AGAIN
+from supervise.options.misspelt_variables import VARIABLES_OF_RUN
 from supervise.options.table import OPTIONS, RECOVERED_FROM, BadValueError
 from supervise.options.values import read
 from supervise.records.recovery import RerunError
@@ -62,8 +63,7 @@ def program() -> "list[str]":
 def environment(kept: "Mapping[str, str]", own: "Mapping[str, str]") -> "dict[str, str]":
     """Return the environment `own` without the variables that steer a single run, and with the `kept` variables."""
     of_options = {name for option in OPTIONS for name in option.variables}
-    of_runs = ("RUN_ID", "ATTEMPT", "PREVIOUS_OUTCOME", "DEADLINE", "RECOVERED_FROM")
-    left_out = of_options | {f"SUPERVISE_{name}" for name in of_runs}
+    left_out = {*of_options, *VARIABLES_OF_RUN}
     return {name: word for name, word in own.items() if name not in left_out} | {**kept}
 
 

@@ -17,12 +17,14 @@ from supervise.core.events import (
     Answered,
     Ask,
     BeginSnapshot,
+    Cancel,
     CutOutput,
     Drained,
     Emptied,
     Event,
     Exited,
     Hold,
+    KillOrdered,
     KillTree,
     MemoryExceeded,
     Output,
@@ -43,7 +45,7 @@ from supervise.core.events import (
     Tick,
     Undelivered,
 )
-from supervise.core.exit_codes import KILL, ExitCode
+from supervise.core.exit_codes import KILL, ExitCode, settle
 from supervise.core.machine import Machine
 from supervise.core.outcome import Exit, MemoryLack, Outcome
 from supervise.core.pause import beat
@@ -66,6 +68,7 @@ if TYPE_CHECKING:
     from supervise.process.inbox import Item
     from supervise.process.protocol import FromHolder
     from supervise.runner.memory import MemoryWatch
+    from supervise.runner.stop_command import StopCommand
 
 HOLD_SECONDS = 30.0
 """Seconds for which the hooks before an attempt hold it up at most: each has ten, after those of earlier events."""
@@ -90,6 +93,10 @@ class Runner:
         """No process of the command's tree is left, as its holder has reported."""
         self.absence = Absence(launched.info.started, self.holder)
         self.stop_orders = StopOrders(launched, self._report_suspect)
+        self.stop_command = self._new_stop_command()
+        """What runs the command of --stop-command; None where there is no such command."""
+        self._settled: Outcome | None = None
+        """The outcome, while the end of the run waits for that command."""
         self._listeners: list[Listener] = []
         self._has_ended = False
         """`Listener.on_end` has been called."""
@@ -131,6 +138,8 @@ class Runner:
             since, until = absence
             self.dispatch(Paused(), since)
             self.dispatch(Resumed(), until)
+        if isinstance(event, Cancel) and self.stop_command and self.machine.is_hurried_by(event):
+            self.stop_command.cut()
         self._waiting.append(event)
         while self._waiting:
             event = self._waiting.popleft()
@@ -193,6 +202,7 @@ class Runner:
             case ShowSnapshot():
                 self._observer.show_snapshot()
             case StopTree(signal, skip_signal):
+                self._begin_stop_command()
                 self.stop_orders.stop(signal, skip_signal)
             case KillTree():
                 self.read_messages()
@@ -211,12 +221,57 @@ class Runner:
                     listener.on_notice(notice)
                 if isinstance(notice, RetryScheduled):
                     self._forget_attempt()
-                    if self.notices.teller and self.notices.teller.is_awaited:
-                        self._waiting.append(Hold(HOLD_SECONDS))
+                    if self._is_held:
+                        bound = self.stop_command.seconds if self.stop_command else 0.0
+                        self._waiting.append(Hold(max(bound + 1, HOLD_SECONDS)))
+                if isinstance(notice, KillOrdered) and notice.why == "again" and self.stop_command:
+                    self.stop_command.cut()
+            case Settle(outcome) if self.stop_command and self.stop_command.is_running:
+                self._settled = outcome
             case Settle(outcome):
                 self.outcome = outcome
             case _:
                 assert_never(action)
+
+    @property
+    def _is_held(self) -> bool:
+        """Return whether the next attempt has to wait: for hooks, or for the command of --stop-command."""
+        teller = self.notices.teller
+        is_stopping = self.stop_command is not None and self.stop_command.is_running
+        return is_stopping or bool(teller and teller.is_awaited)
+
+    def _new_stop_command(self) -> "StopCommand | None":
+        """Return what runs the command of --stop-command, loaded before it is needed: the disk may be gone then."""
+        command = self.launched.info.values["stop_command"]
+        if not command:
+            return None
+        try:
+            from supervise.runner.stop_command import StopCommand
+        except (OSError, ImportError) as error:
+            self._say_of_stop_command(reason_of(error))
+            return None
+        return StopCommand(self.launched, command)
+
+    def _begin_stop_command(self) -> None:
+        """Run the command of --stop-command beside the stop of the tree, once in an attempt."""
+        if self.stop_command:
+            outcome = settle(self.machine.cause, None, self.policy, "").name
+            self._say_of_stop_command(self.stop_command.begin(outcome, self.root))
+
+    def _hear_stop_command(self, why: str) -> None:
+        """Handle the end of that command, for which the next attempt, or the end of the run, may have waited."""
+        if self.stop_command:
+            self.stop_command.note_end()
+        self._say_of_stop_command(why)
+        if self._settled:
+            self.outcome, self._settled = self._settled, None
+            self._report_dispatch()
+        elif not self._is_held:
+            self.dispatch(Hold(0.0))
+
+    def _say_of_stop_command(self, failure: str) -> None:
+        if failure:
+            self.notices.announce(Trouble(f"--stop-command: {failure}"))
 
     def _end_unborn(self) -> tuple[Process, ...]:
         """Kill a command whose start hangs, and its guardian, which hangs in that start; return the survivors."""
@@ -232,6 +287,8 @@ class Runner:
     def _forget_attempt(self) -> None:
         """Forget an attempt that is over; until the next one the keys are for supervise."""
         self.root, self.root_since = 0, inf
+        if self.stop_command:
+            self.stop_command.forget()
         # An order of this attempt must not reach the next one, should the guardian die.
         self.stop_orders.close()
         self._observer.forget()
@@ -331,9 +388,9 @@ class Runner:
         """Handle all that the messenger has said by now: a hook has failed, or the next attempt may begin."""
         teller = self.notices.teller
         if teller:
-            was_awaited = teller.is_awaited
+            was_held = self._is_held
             teller.hear()
-            if was_awaited and not teller.is_awaited:
+            if was_held and not self._is_held:
                 self.dispatch(Hold(0.0))
             self._report_dispatch()
 
@@ -485,6 +542,8 @@ class Runner:
             case ("copied",):
                 for listener in self._listeners:
                     listener.on_copy()
+            case ("stop command", why):
+                self._hear_stop_command(why)
             case ("foreground",):
                 self.take_terminal()
             case ("signal", number, code, sender, at, ancestry):

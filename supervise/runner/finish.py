@@ -50,7 +50,7 @@ def finish(runner: Runner) -> Outcome:
         runner.let_guardian_go()
     if launched.child.cgroup:
         launched.child.cgroup.move_out(launched.child.guardian.pid)
-    _end_signs(launched)
+    _end_helpers(runner, outcome)
     if launched.access.notify:
         access_events.hear_notify(runner)
         launched.access.notify.remove()
@@ -86,14 +86,17 @@ def finish(runner: Runner) -> Outcome:
     return outcome
 
 
-def _end_signs(launched: Launched) -> None:
+def _end_helpers(runner: Runner, outcome: Outcome) -> None:
+    """Kill the helper processes, and what they have left behind."""
+    launched = runner.launched
     if launched.access.detector:
+        launched.access.detector.stop()
+    has_helpers = launched.access.detector or (runner.stop_command and runner.stop_command.has_run)
+    # A supervisor that holds the command has the command's stragglers among its children, too.
+    if has_helpers and (outcome.cause or launched.child.holder() != os.getpid()):
         from supervise.process import helper_process
 
-        launched.access.detector.stop()
-        if launched.child.holder() != os.getpid():
-            # A supervisor that holds the command has the command's stragglers among its children, too.
-            helper_process.kill_all_but({launched.child.guardian.pid, *own_children(launched)})
+        helper_process.kill_all_but({launched.child.guardian.pid, *own_children(launched)})
 
 
 def _stragglers(launched: Launched) -> tuple[Process, ...]:

@@ -9,6 +9,8 @@ def own_children(launched: Launched) -> set[int]:
     """Return the children of the supervisor that have nothing to do with the command's tree."""
     cgroup, courier = launched.child.cgroup, launched.monitoring.courier
     others = [*([cgroup.watcher] if cgroup else []), *([courier.pid] if courier else [])]
+    if launched.child.stop_process:
+        others.append(launched.child.stop_process)
     return {*(one.pid for one in launched.files.file_workers), *others}
 
 
@@ -36,7 +38,7 @@ def _reap_orphans(launched: Launched) -> None:
 
 
 def _is_waited_for(launched: Launched, pid: int) -> bool:
-    if launched.access.detector is None:
+    if launched.access.detector is None and not launched.info.values["stop_command"]:
         return False
     from supervise.process import helper_process
 

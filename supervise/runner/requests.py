@@ -235,7 +235,7 @@ class Requests(Listener):
             "ok": True,
             "schema": SCHEMA,
             "run_id": launched.info.run_id,
-            "phase": runner.machine.phase.name.lower(),
+            "phase": _phase_of(runner.machine.phase).name.lower(),
             "supervisor_pid": os.getpid(),
             "pid": runner.root or None,
             "attempt": runner.machine.attempt_number,
@@ -275,6 +275,11 @@ def open_control(runner: Runner, requests: Requests) -> ControlServer | None:
         why = reason_of(error, with_path=True)
     runner.notices.announce(Trouble(f"no control socket, so this run cannot be steered: {why}"))
     return None
+
+
+def _phase_of(phase: Phase) -> Phase:
+    """Return the phase for a client: a run that is over is still stopping while --stop-command has not ended."""
+    return Phase.STOPPING if phase is Phase.DONE else phase
 
 
 def _is_seconds(value: float) -> bool:

@@ -5,6 +5,7 @@ import pytest
 from supervise.core.attempt import Phase
 from supervise.core.events import (
     Announce,
+    Answered,
     Ask,
     Cancel,
     CutOutput,
@@ -17,6 +18,7 @@ from supervise.core.events import (
     SpawnFailed,
     Started,
     StopTree,
+    Tick,
     Verdict,
 )
 from supervise.core.machine import Machine
@@ -630,3 +632,39 @@ def test_the_completion_limit_may_be_the_success() -> None:
         (10.1, Emptied()),
         (10.1, Drained(), settled(cause, Exit(7), 0, "completion_timeout")),
     )
+
+
+# --- a cancellation when no process is left
+
+
+def test_a_second_request_is_told_from_an_echo_when_no_process_is_left() -> None:
+    machine = Machine(Policy())
+    assert machine.cause is None
+    for at, event in [(0.0, Started(1)), (5.0, Cancel(INT, 5.0)), (5.01, ended(5.01, None, INT)), (5.02, Emptied())]:
+        assert not machine.is_hurried_by(Cancel(INT, at))
+        machine.handle(event, at)
+    assert (machine.phase, machine.cause) == (Phase.DRAINING, cancelled(5.0, INT))
+    for _ in range(2):
+        assert not machine.is_hurried_by(Cancel(INT, 5.05))
+        assert not machine.is_hurried_by(gone(6.0))
+        assert machine.is_hurried_by(Cancel(INT, 6.0))
+        assert machine.is_hurried_by(Cancel(TERM, 5.05))
+        machine.handle(Drained(), 5.03)
+    assert machine.phase is Phase.DONE
+
+
+def test_a_first_request_after_a_limit_is_heard_when_no_process_is_left() -> None:
+    machine = Machine(Policy(timeout=5.0))
+    for at, event in [(0.0, Started(1)), (5.0, Tick()), (5.01, Answered(False, 5.01))]:
+        machine.handle(event, at)
+    assert not machine.is_hurried_by(Cancel(INT, 5.1))
+    for event in (Emptied(), Drained()):
+        machine.handle(event, 5.2)
+    assert machine.is_hurried_by(Cancel(INT, 5.3))
+
+
+def test_the_own_end_of_a_command_is_hurried_by_nothing() -> None:
+    machine = Machine(Policy())
+    for event in (Started(1), ended(5.0, 0)):
+        machine.handle(event, 5.0)
+    assert (machine.phase, machine.is_hurried_by(Cancel(INT, 5.0))) == (Phase.DRAINING, False)

@@ -114,6 +114,7 @@ HISTORIES: list[tuple[list[ReportItem], LiveState, str]] = [
         "waiting for more output, 1s at most",
     ),
     ([STARTED, Exited(Exit(0), 5.0)], at(9.0, Phase.DRAINING), "waiting for more output"),
+    ([STARTED], at(9.0, Phase.DONE), "stopped, waiting for the end of --stop-command"),
     (
         [STARTED, ACCESS, Exited(Exit(0), 5.0)],
         running(70.0, deadlines={"completion": 100.0}, last_byte=10.0),

@@ -540,6 +540,7 @@ def test_a_long_run_without_a_live_line_loads_no_module_for_it(program):
         foreign & {"supervise.runner.live_line", "supervise.faces.live_line_text", "supervise.terminal.overlay", "rich"}
         == set()
     )
+    assert foreign & {"supervise.core.eta", "supervise.records.named_runs", "supervise.records.ended_record"} == set()
 
 
 def test_a_plain_configuration_costs_no_library(program, tmp_path):

@@ -11,9 +11,15 @@ from supervise.records import reader
 from supervise.text import shell_words, stderr
 from supervise.text.sanitizer import clean
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from supervise.commands.expected_end import ExpectedEnd
+
 TITLES = ["RUN", "NAME", "STATE", "STARTED", "TOOK", "COMMAND"]
 STATUS_CHARACTERS = 40
 """Characters of a command's STATUS that are shown."""
+COMMAND_CHARACTERS = 20
+"""Characters of the command that the column ETA has to leave room for."""
 USUAL_ROWS = 20
 """Runs that --all lists without --number."""
 
@@ -42,14 +48,40 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
             formats.print_line(one.record.run_id)
         _say_left_out(left_out)
         return 0
+    ends = _expected_ends(found)
     if values["json"]:
-        formats.print_line(serializer.json([one.fields() for one in found]))
+        formats.print_line(serializer.json([one.fields(ends.get(one.record.run_id)) for one in found]))
         return 0
     rows = [[one.record.run_id, one.record.name or "-", _state(one), *_times(one), _command(one)] for one in found]
-    for line in formats.table([TITLES, *rows], formats.terminal_width()):
+    for line in _table([TITLES, *rows], ["ETA", *(_left(one, ends) for one in found)] if ends else []):
         formats.print_line(line)
     _say_left_out(left_out)
     return 0
+
+
+def _expected_ends(found: "list[Summary]") -> "dict[str, ExpectedEnd]":
+    """Return the expected ends of the running runs by their ids, where they are known."""
+    if not any(one.state == "running" and one.record.name for one in found):
+        return {}
+    from supervise.commands.expected_end import expected_ends
+
+    return expected_ends(found)
+
+
+def _left(one: Summary, ends: "dict[str, ExpectedEnd]") -> str:
+    end = ends.get(one.record.run_id)
+    return end.shown if end else "-"
+
+
+def _table(rows: list[list[str]], etas: list[str]) -> list[str]:
+    """Return the lines of the table, with the column ETA before the command where the terminal has room for it."""
+    width = formats.terminal_width()
+    if etas:
+        longer = [[*row[:-1], eta, row[-1]] for row, eta in zip(rows, etas, strict=True)]
+        lines = formats.table([[*row[:-1], "x" * COMMAND_CHARACTERS] for row in longer], None)
+        if width is None or len(lines[0]) <= width:
+            return formats.table(longer, width)
+    return formats.table(rows, width)
 
 
 def _say_left_out(left_out: int) -> None:

@@ -6,6 +6,8 @@ import sys
 from typing import Any
 
 from supervise.commands import formats, lookup
+from supervise.commands.expected_end import ExpectedEnd, expected_ends
+from supervise.commands.summary import Summary
 from supervise.commands.timeline import Timeline, read_timeline
 from supervise.options import serializer
 from supervise.records import reader
@@ -53,7 +55,7 @@ def _fields(timeline: Timeline) -> dict[str, Any]:
     """Return the object of --json; its keys are part of the interface."""
     record = timeline.summary.record
     return {
-        **timeline.summary.fields(),
+        **timeline.summary.fields(_expected_end(timeline.summary)),
         "why": timeline.why or None,
         "phases": [{"name": one.name, "begin": one.begin, "end": one.end} for one in timeline.phases],
         "deadlines": [{"t": round(one.t, 3), "text": one.text} for one in timeline.deadlines],
@@ -128,6 +130,12 @@ def _facts(timeline: Timeline) -> list[tuple[str, str]]:
         ("in", clean(f"{facts.get('cwd', '?') or 'a removed folder'} on {facts.get('host', '?')}")),
         ("started", f"{formats.local_time(summary.started)}{until}, {length}"),
     ]
+    if end := _expected_end(summary):
+        runs = f"the last {end.runs} good runs of its name"
+        if end.is_overdue:
+            found.append(("expected", f"to have ended: it has taken longer than each of {runs}"))
+        else:
+            found.append(("expected", f"to end in about {end.shown}, at {formats.local_time(end.at)}, by {runs}"))
     if summary.status:
         found.append(("says", clean(summary.status)))
     usage = summary.end.get("usage")
@@ -149,6 +157,13 @@ def _facts(timeline: Timeline) -> list[tuple[str, str]]:
         names = [str(one.get("outcome")) for one in attempts if isinstance(one, dict)]
         found.append(("attempts", clean(", ".join(names))))
     return found
+
+
+def _expected_end(summary: Summary) -> ExpectedEnd | None:
+    """Return the expected end of a run that goes on; None where it is unknown."""
+    if summary.state != "running" or not summary.record.name:
+        return None
+    return expected_ends([summary]).get(summary.record.run_id)
 
 
 def _span(timeline: Timeline) -> float:

@@ -71,6 +71,7 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
     Subcommand(
         "ps", "",
         "List running runs, and lost runs that are not recovered yet, newest first.",
+        about="ETA is the time that is probably left to a run, by the earlier runs of its name.",
         options=(
             Option("", "all", "a", "flag", "", "", "Also list runs that have ended."),
             Option(

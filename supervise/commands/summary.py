@@ -6,6 +6,10 @@ from supervise.records import reader
 from supervise.records.reader import seconds_of
 from supervise.text.sanitizer import clean
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from supervise.commands.expected_end import ExpectedEnd
+
 
 class Summary:
     """The row of a run in a table: its state, outcome, start and duration, from its record.
@@ -42,19 +46,20 @@ class Summary:
         status = self.end.get("status")
         return status if isinstance(status, str) else ""
 
-    def fields(self) -> dict[str, Any]:
-        """Return the row of the run in the JSON of `ps` and `show`."""
-        record, end = self.record, self.end
+    def fields(self, end: "ExpectedEnd | None") -> dict[str, Any]:
+        """Return the row of the run in the JSON of `ps` and `show`; `end` is its expected end, where that is known."""
+        record, report = self.record, self.end
         return {
             "run_id": record.run_id,
             "name": record.name,
             "state": self.state,
-            "outcome": end.get("outcome"),
-            "exit_code": end.get("exit_code"),
+            "outcome": report.get("outcome"),
+            "exit_code": report.get("exit_code"),
             "status": self.status or None,
             "started_at": record.facts.get("started_at"),
-            "ended_at": end.get("ended_at"),
+            "ended_at": report.get("ended_at"),
             "duration": None if self.duration is None else round(self.duration, 3),
+            "eta": end and end.fields(),
             "pid": record.facts.get("pid"),
             "host": record.facts.get("host"),
             "cwd": record.facts.get("cwd"),

@@ -33,6 +33,8 @@ class LiveState:
     """When the last byte came; None before the first byte of this attempt."""
     cpu_percent: float | None = None
     """CPU use of the whole tree in percent of one core; None if it was not measured."""
+    time_left: float | None = None
+    """Seconds to the expected end of the run; infinity after all of them, None if no end is expected."""
 
 
 @dataclass(slots=True)
@@ -79,7 +81,7 @@ class LiveText:
 
     def text(self, state: LiveState, columns: int) -> str:
         """Return the text in less than `columns` cells; the last column stays free, so that no terminal wraps."""
-        parts = [self._where(state)]
+        parts = [self._where(state), self._expected(state)]
         if (follows := self._attempt.follows) and state.phase is not Phase.BACKOFF:
             parts.append(f"attempt {follows.number} of {follows.most}")
         parts += [self._limit(limit, at, state.t) for limit, at in sorted(state.deadlines.items(), key=_at)]
@@ -109,6 +111,11 @@ class LiveText:
             case Phase.BACKOFF, LiveAttempt(follows=RetryScheduled() as next):
                 return f"attempt {next.number} of {next.most} in {left} ({phrases.why(next.outcome)})"
         return f"starting for {so_far}"
+
+    def _expected(self, state: LiveState) -> str:
+        if state.phase is not Phase.RUNNING or self._attempt.has_exited or state.time_left is None:
+            return ""
+        return "longer than usual" if state.time_left == inf else f"about {_left(state.time_left, 0.0)} left"
 
     def _limit(self, limit: Limit, at: float, t: float) -> str:
         used = self._attempt.used_before + self._attempt.used

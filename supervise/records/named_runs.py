@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def newest_first(state: str, names: "set[str]", until: float) -> "Iterator[tuple[str, reader.Record]]":
     """Yield the ended runs of these names in that state folder, each with its name, until `until` (CLOCK_MONOTONIC).
 
-    A record that another user owns is left out.  Raises UnreadableError.
+    `names` may be changed meanwhile.  A record that another user owns is left out.  Raises UnreadableError.
     """
     ids = reader.ids(state)
     known = ended_record.read_all(f"{state}/{PRUNED_FILE}", {*ids})
@@ -34,28 +34,26 @@ def newest_first(state: str, names: "set[str]", until: float) -> "Iterator[tuple
             yield name, record
 
 
-def durations(states: "Iterable[str]", names: "set[str]", most: int, until: float) -> "dict[str, list[float]]":
+def durations(state: str, names: "set[str]", most: int, until: float) -> "dict[str, list[float]]":
     """Return the seconds that the last `most` good runs of each name took, the newest first.
 
     What cannot be read until `until` (CLOCK_MONOTONIC), or at all, is left out.
     """
     found: dict[str, list[float]] = {name: [] for name in names}
-    for state in states:
-        missing = {name for name in names if len(found[name]) < most}
-        if not missing:
-            break
-        try:
-            for name, record in newest_first(state, missing, until):
-                end = record.end() or {}
-                seconds = reader.seconds_of(end.get("duration"))
-                if end.get("outcome") == "completed" and seconds is not None:
-                    found[name].append(seconds)
-                    if len(found[name]) == most:
-                        missing.discard(name)
-                        if not missing:
-                            break
-        except BadValueError:
-            continue
+    missing = {*names}
+    try:
+        for name, record in newest_first(state, missing, until):
+            end = record.end() or {}
+            seconds = reader.seconds_of(end.get("duration"))
+            if end.get("outcome") == "completed" and seconds is not None:
+                found[name].append(seconds)
+                if len(found[name]) == most:
+                    missing.discard(name)
+            if not missing:
+                break
+    except BadValueError:
+        # The folder cannot be read.
+        pass
     return found
 
 

@@ -155,6 +155,12 @@ def test_bash_offers_the_words(words, offers, home):
     assert [offer for offer in bash_offers(words, home) if offer] == offers
 
 
+def test_bash_offers_the_names_on_record(home):
+    stand_in = 'supervise() { [[ $* == "suggest --list" ]] && printf "build\\nnightly\\n"; }\n'
+    assert bash_offers(["supervise", "suggest", "n"], home, stand_in) == ["nightly"]
+    assert bash_offers(["supervise", "suggest", "--l"], home, stand_in) == ["--list"]
+
+
 def test_bash_offers_every_option(home):
     assert set(bash_offers(["supervise", "--"], home)) == LONG_NAMES
 

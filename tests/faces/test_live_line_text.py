@@ -1,6 +1,7 @@
 """The text of the live line."""
 
 import sys
+from math import inf
 
 import pytest
 from hypothesis import given
@@ -88,6 +89,18 @@ HISTORIES: list[tuple[list[ReportItem], LiveState, str]] = [
         [STARTED, CommandMessage("status", "\x1b[2J\n\u4f60\u597d\u202e")],
         running(9.0, last_byte=2.0),
         'running for 9s, no output for 7s, "\\x1b[2J\\n\u4f60\u597d\\u202e"',
+    ),
+    # the expected end
+    (
+        [STARTED, ACCESS],
+        running(9.0, time_left=100.2, deadlines={"completion": 600.0}, last_byte=2.0),
+        "running for 9s, about 1m41s left, completion limit in 9m51s, no output for 7s",
+    ),
+    ([STARTED], running(9.0, time_left=inf), "running for 9s, longer than usual, no output yet"),
+    (
+        [STARTED, STOP],
+        at(603.0, Phase.STOPPING, phase_ends_at=610.2, time_left=5.0),
+        "stopping (completion timeout), KILL in 8s",
     ),
     # the end
     (

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from supervise import __main__ as entry
 from supervise.commands.subcommands import SUBCOMMANDS
 from tests.support.harness import wait_until
 
@@ -474,6 +475,12 @@ def test_a_short_run_loads_only_its_modules(program, tmp_path, options, most):
     assert {one for one in foreign if part(one) == "supervise"} <= full(most)
     assert foreign & SLOW == set()
     assert {part(one) for one in foreign} & set(LIBRARIES) == set()
+
+
+def test_the_fast_path_is_what_a_short_run_loads_before_its_command():
+    # The supervisor loads that one while the guardian starts the command.
+    assert {*entry.FAST_PATH} == SHORT_RUN - {"__main__", "launch.short_run"}
+    assert {*entry.ROOMS} == {name for name in entry.FAST_PATH if "." not in name}
 
 
 def test_a_short_run_without_a_record_loads_no_module_for_files_or_terminals(program, tmp_path, monkeypatch):

@@ -48,8 +48,7 @@ class LineBuffer:
         return None
 
     def skip(self) -> None:
-        """Drop the line that has begun: the bytes that follow it are missing, and the next ones are within a line."""
-        self._rest = b""
+        """Take the next bytes for the middle of a line, whose beginning is missing."""
         self._is_middle = True
 
     def end(self) -> int | None:

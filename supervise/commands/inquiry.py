@@ -74,7 +74,7 @@ class Inquiry:
         if now < self._retry_at:
             return
         try:
-            self._connection = self._target.connect(0.0)
+            self._connection = self._target.connect(0.0, is_blocking=False)
             self.is_gone = self._connection is None
         except BadValueError:
             # The run goes on and cannot be reached.
@@ -90,6 +90,9 @@ class Inquiry:
         assert self._connection
         try:
             word = self._connection.receive()
+        except BlockingIOError:
+            # The line is not whole yet.
+            return "", {}
         except (OSError, ValueError):
             word = None
         if word is None:

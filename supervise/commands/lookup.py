@@ -58,9 +58,10 @@ class Target:
         finally:
             os.close(fd)
 
-    def connect(self, seconds: float = client.ANSWER_SECONDS) -> client.Connection | None:
+    def connect(self, seconds: float = client.ANSWER_SECONDS, *, is_blocking: bool = True) -> client.Connection | None:
         """Return a connection to the run, waiting at most that long for its socket; None where the run has ended.
 
+        No call on the connection waits where it is not blocking.
         Raises BadValueError where the run goes on and cannot be reached.
         """
         owner = self._owner()
@@ -70,9 +71,10 @@ class Target:
             return client.connect(
                 self.run_id,
                 self.is_running,
-                seconds if owner is None else FOREIGN_SOCKET_SECONDS,
+                seconds if owner is None else min(seconds, FOREIGN_SOCKET_SECONDS),
                 self._folder_of_socket,
                 self._report_missing_socket if owner is None else str,
+                client.ANSWER_SECONDS if is_blocking else 0.0,
             )
         except client.ClientError as error:
             whose = "" if owner is None else f"; it is a run of the user {owner}, and this is the user {os.geteuid()}"

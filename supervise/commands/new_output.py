@@ -11,7 +11,7 @@ from typing import Any
 from supervise.commands import formats, lookup
 from supervise.commands.alarm import Alarm, TimeIsOverError
 from supervise.commands.printers import Out, Plain, Timed
-from supervise.files import ownership
+from supervise.files import ownership, private_files
 from supervise.options import serializer
 from supervise.options.table import BadValueError
 from supervise.records.bounded_output import STREAM_OF_LETTER, Chunk, Place, Reader
@@ -41,12 +41,13 @@ class NewOutput:
         """
         check_recorded(record, "--new")
         try:
-            owner = os.stat(record.folder).st_uid
+            # A cursor is written: root must not write where another user can lead it.
+            private_files.check_folder(record.folder)
+        except ownership.UntrustedError as error:
+            why = f"{error.where}: {error.why}; this user has no cursors there, so see the output without --new"
+            raise BadValueError(f"--new: {why}") from None
         except OSError:
-            owner = os.geteuid()
-        if not ownership.is_us(owner):
-            why = f"run {record.run_id} belongs to another user ({ownership.name(owner)}), whose cursors it keeps"
-            raise BadValueError(f"--new: {why}; see it without --new")
+            lookup.check_kept(record)
         self._record = record
         self._name = name
 

@@ -1,15 +1,13 @@
 """The search of a run's recorded output for lines that match an expression, while the output grows."""
 
-import _signal
-
 from supervise.access.matcher import SEARCH_CPU_SECONDS, LineBuffer, compiled
+from supervise.commands.alarm import Alarm, CpuAlarm, CpuTimeIsOverError
 from supervise.options.table import BadValueError
 from supervise.records.bounded_output import Chunk, Place, Reader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from re import Pattern
-    from typing import NoReturn
 
 PIECE_BYTES = 1 << 16
 """Bytes that are searched within SEARCH_CPU_SECONDS."""
@@ -31,15 +29,16 @@ class OutputSearch:
         self.is_behind = False
         """More output can be searched at once."""
 
-    def find(self) -> str | None:
+    def find(self, deadline: float) -> str | None:
         """Search output that was not searched yet, STEP_BYTES or a little more; return the pattern that matches first.
 
-        Raises BadValueError where an expression takes more than SEARCH_CPU_SECONDS for PIECE_BYTES.
+        Raises TimeIsOverError at that moment (CLOCK_MONOTONIC) where an expression takes longer; BadValueError where it
+        takes more than SEARCH_CPU_SECONDS for PIECE_BYTES.
         """
         done = 0
         self.is_behind = False
         for chunk in self._reader.chunks(is_over=False):
-            number = self._find_in(chunk)
+            number = self._find_in(chunk, deadline)
             if number is not None:
                 return self._patterns[number]
             done += len(chunk.data)
@@ -48,29 +47,24 @@ class OutputSearch:
                 break
         return None
 
-    def _find_in(self, chunk: Chunk) -> int | None:
+    def _find_in(self, chunk: Chunk, deadline: float) -> int | None:
         if chunk.left_out:
             self.left_out += chunk.left_out
-            for lines in self._lines.values():
-                lines.skip()
+            self._lines.clear()
         if chunk.stream not in self._lines:
             self._lines[chunk.stream] = LineBuffer(self._expressions)
+            if self.left_out:
+                # The bytes may be the rest of a line.
+                self._lines[chunk.stream].skip()
         for begin in range(0, len(chunk.data), PIECE_BYTES):
-            number = self._feed(self._lines[chunk.stream], chunk.data[begin : begin + PIECE_BYTES])
+            piece = chunk.data[begin : begin + PIECE_BYTES]
+            try:
+                with Alarm(deadline), CpuAlarm(SEARCH_CPU_SECONDS):
+                    number = self._lines[chunk.stream].feed(piece)
+            except CpuTimeIsOverError:
+                wanted = " or ".join(f"match={one}" for one in self._patterns)
+                why = f"--until: cannot look for {wanted}: the search of a line takes too long"
+                raise BadValueError(why) from None
             if number is not None:
                 return number
         return None
-
-    def _feed(self, lines: LineBuffer, data: bytes) -> int | None:
-        _signal.signal(_signal.SIGVTALRM, self._give_up)
-        _signal.setitimer(_signal.ITIMER_VIRTUAL, SEARCH_CPU_SECONDS)
-        try:
-            return lines.feed(data)
-        finally:
-            _signal.setitimer(_signal.ITIMER_VIRTUAL, 0)
-            _signal.signal(_signal.SIGVTALRM, _signal.SIG_DFL)
-
-    def _give_up(self, number: int, frame: object) -> "NoReturn":
-        _signal.setitimer(_signal.ITIMER_VIRTUAL, 0)
-        wanted = " or ".join(f"match={one}" for one in self._patterns)
-        raise BadValueError(f"--until: cannot look for {wanted}: the search of a line takes too long")

@@ -12,7 +12,7 @@ from time import monotonic
 from typing import Any
 
 from supervise.commands import lookup
-from supervise.commands.alarm import Alarm, TimeIsOverError
+from supervise.commands.alarm import TimeIsOverError
 from supervise.commands.inquiry import Inquiry
 from supervise.commands.silence import RecordedSilence, ReportedSilence
 from supervise.commands.wait import END, TIMEOUT
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from supervise.records.reader import Record
 
 LOOK_SECONDS = 0.04
+FIRST_LOOK_SECONDS = 0.5
+"""Seconds that a wait may take to see what came before it, however short it is."""
+MORE_SECONDS = 0.02
+"""Seconds until the run is asked for more output again: so a flood of output makes no flood of answers."""
 
 
 class Watch:
@@ -43,6 +47,8 @@ class Watch:
         self._search = _search_of(target, place, patterns) if patterns else None
         # A run that is asked nothing else shows its end on this connection.
         self._main = Inquiry(target, "more" if patterns else "status")
+        self._next_more = inf
+        """When the run is to be asked for more output again, by CLOCK_MONOTONIC."""
         self._inquiries = [self._main]
         self._access: Inquiry | None = None
         self._is_up = False
@@ -73,30 +79,46 @@ class Watch:
 
         Raises BadValueError where the run cannot be asked, or its output not be searched.
         """
+        # A wait of a millisecond, too, sees what has come before it.
+        first = max(deadline, monotonic() + FIRST_LOOK_SECONDS)
         try:
-            with Alarm(deadline):
-                while (found := self._look()) is None:
-                    self._sleep()
-                return found
+            while (found := self._look(first)) is None:
+                if self._has_looked():
+                    first = deadline
+                if first <= monotonic():
+                    return TIMEOUT
+                self._sleep(first)
+            return found
         except TimeIsOverError:
             return TIMEOUT
 
-    def _look(self) -> str | None:
-        """Ask the run what it has not been asked yet, and return what has come; None for nothing."""
+    def _look(self, deadline: float) -> str | None:
+        """Ask the run what it has not been asked yet, and return what has come; None for nothing.
+
+        Raises TimeIsOverError where the search of the output takes longer than until `deadline`.
+        """
         if self._is_over():
             return END
+        if self._next_more <= monotonic():
+            self._next_more = inf
+            self._main.add("more")
         for one in self._inquiries:
             # This comes before the output is read: the run reports each byte that comes after the request.
             one.ask()
         if self._is_over():
             return END
-        if self._search and (pattern := self._search.find()) is not None:
+        if self._search and (pattern := self._search.find(deadline)) is not None:
             return f"match={pattern}"
         if self._silence and self._silence.due() <= monotonic():
             return self._idle_word
         if self._access and not self._access.is_served and self._recorded_access:
             self._is_up = self._is_up or self._recorded_access.look()
         return "access" if self._is_up else None
+
+    def _has_looked(self) -> bool:
+        """Return whether all that came before the wait has been seen: the run has answered, and its output was read."""
+        is_behind = self._search is not None and self._search.is_behind
+        return not is_behind and all(one.is_served for one in self._inquiries)
 
     def _is_over(self) -> bool:
         """Return whether the run is over.
@@ -113,9 +135,9 @@ class Watch:
             raise BadValueError(f"run {self._target.run_id} {self._target.ending()}")
         return self._main.is_gone
 
-    def _sleep(self) -> None:
+    def _sleep(self, deadline: float) -> None:
         """Wait until the run reports something, or it is time to look; take what it reports."""
-        wake = self._silence.due() if self._silence else inf
+        wake = min(deadline, self._next_more, self._silence.due() if self._silence else inf)
         if not all(one.is_served for one in self._inquiries):
             wake = min(wake, monotonic() + LOOK_SECONDS)
         if (self._search and self._search.is_behind) or any(one.has_line for one in self._inquiries):
@@ -132,11 +154,17 @@ class Watch:
     def _hear(self, inquiry: Inquiry) -> None:
         asked, answer = inquiry.hear()
         if asked == "more":
-            inquiry.add("more")
-        elif asked == "access":
-            self._is_up = True
+            self._next_more = monotonic() + MORE_SECONDS
+        elif asked == "access" or (asked and inquiry is self._access):
+            self._is_up = asked == "access" or _has_access(answer)
         elif asked and isinstance(self._silence, ReportedSilence) and inquiry is self._silence.inquiry:
             self._silence.hear(answer)
+
+
+def _has_access(status: dict[str, Any]) -> bool:
+    """Return whether the command is up, from the run's answer to `status`: it runs, and no access limit is in force."""
+    limits = [one.get("limit") for one in status.get("deadlines") or ()]
+    return status.get("phase") == "running" and "access" not in limits
 
 
 class RecordedAccess:

@@ -85,11 +85,13 @@ def connect(
     seconds: float = ANSWER_SECONDS,
     noted: "Callable[[], str]" = str,
     miss: "Callable[[], object]" = str,
+    answer_seconds: float = ANSWER_SECONDS,
 ) -> Connection | None:
     """Return a connection to that run; None where the run has no socket and `is_alive` returns False.
 
     `noted` returns the folder of the socket that the record of the run names, '' where it names none.  `miss` is called
-    once where the run has no socket: it is to make the supervisor check, and replace, a socket that was removed.
+    once where the run has no socket: it is to make the supervisor check, and replace, a socket that was removed.  Each
+    call on the connection waits `answer_seconds` at most.
     Raises ClientError where the run lives and cannot be reached for `seconds`.
     """
     until = monotonic() + seconds
@@ -97,7 +99,7 @@ def connect(
     is_missed = False
     while True:
         try:
-            socket = sockets.connect(run_id, ANSWER_SECONDS, noted())
+            socket = sockets.connect(run_id, answer_seconds, noted())
         except OSError as error:
             socket, why = None, _why(error)
         if socket:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from supervise.records.bounded_output import Place
 
 FILE_NAME = "cursor"
-OPEN_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+OPEN_FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 LARGEST_NUMBER = 1 << 62
 """The largest number that a file may hold; a larger one is damage, and no position of pread(2)."""
 
@@ -33,10 +33,15 @@ class Cursor:
 
         Raises OSError.
         """
-        self._fd = open_own(path_of(folder, name), OPEN_FLAGS)
-        if not S_ISREG(os.fstat(self._fd).st_mode):
+        path = path_of(folder, name)
+        try:
+            self._fd = open_own(path, OPEN_FLAGS | os.O_CREAT | os.O_EXCL)
+        except FileExistsError:
+            self._fd = os.open(path, OPEN_FLAGS)
+        found = os.fstat(self._fd)
+        if not S_ISREG(found.st_mode) or found.st_nlink > 1:
             os.close(self._fd)
-            raise OSError("it is no regular file")
+            raise OSError("the cursor is no regular file of its own")
 
     def lock(self) -> None:
         """Wait until no other caller prints with this cursor, and lock it until `close`.

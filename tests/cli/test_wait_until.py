@@ -60,8 +60,8 @@ def test_a_wait_for_access_ends_when_the_command_is_up(
         waiter = waiting(supervise, socket_of(supervise).stem, "--until", "access")
         go.touch()
         assert found_by(waiter)["until"] == "access"
-    # It was up before this wait; without an access limit, from its start.
-    again = wait_json(supervise, "--until", "access")
+    # It was up before this wait; without an access limit, from its start. The shortest wait sees that.
+    again = wait_json(supervise, "--until", "access", "--for", "1ms")
     assert found_by(again)["until"] == "access"
     go.touch()
     end.touch()
@@ -93,8 +93,8 @@ def test_a_wait_for_a_line_finds_it_before_and_after_its_begin(supervise: Place)
     waiter = waiting(supervise, run_id, "--until", r"match=ready in \d", "--until", "idle=1h")
     go.touch()
     assert found_by(waiter)["until"] == r"match=ready in \d"
-    again = command(supervise, "wait", run_id, "--until", "match=^one$", "--until", "match=x")
-    assert (again.code, again.out, again.err) == (GOES_ON, b"", b"")
+    again = wait_json(supervise, "--until", "match=^one$", "--until", "match=x", "--for", "1ms")
+    assert found_by(again)["until"] == "match=^one$"
     end.touch()
     assert running.wait().code == 0
 
@@ -154,7 +154,7 @@ def test_a_hostile_expression_ends_with_the_time_of_the_wait_or_is_given_up(supe
     hostile = ("wait", newest(supervise), "--until", "match=(a+)+$")
     began = time.monotonic()
     assert command(supervise, *hostile, "--for", "0.3").code == GOES_ON
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
     ended = command(supervise, *hostile)
     assert ended.code == 125
     assert ended.messages == ["wait: --until: cannot look for match=(a+)+$: the search of a line takes too long"]

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.clients import command, detached, newest
 from tests.support.harness import Place, child, state_of, validator, wait_until
+from tests.support.users import ALICE, ROOT, Users
 
 COUNT = """
 import os, sys, time
@@ -154,3 +155,24 @@ def test_a_cursor_that_cannot_be_written_costs_neither_output_nor_code(supervise
         (message,) = ended.messages
         assert message.startswith("--new: cannot note what was printed, so it comes again: ")
     assert not (supervise.folder / "planted").exists()
+
+
+def test_root_keeps_no_cursor_in_the_record_of_a_user(users: Users) -> None:
+    """A user could lead root to another file; the output can be seen without --new."""
+    run_id = users.supervise(ALICE, "run", "--detach", "--", "echo", "hello").stdout.strip()
+    assert users.supervise(ALICE, "wait", run_id).returncode == 0
+    home = users.home(ALICE)
+    runs = home / ".local/state/supervise/runs"
+    env = {"HOME": str(home)}
+    assert users.supervise(ROOT, "logs", run_id, env=env).stdout == "hello\n"
+    refused = users.supervise(ROOT, "logs", "--new", run_id, env=env)
+    assert (refused.returncode, refused.stdout) == (125, "")
+    assert refused.stderr.startswith(f"supervise: logs: --new: {home}: it belongs to another user (")
+    assert refused.stderr.count("\n") == 1
+    # The record leads to a folder of root.
+    target = users.folder / "target"
+    (runs / run_id).rename(target)
+    os.chown(target, ROOT, ROOT)
+    (runs / run_id).symlink_to(target)
+    assert users.supervise(ROOT, "wait", "--new", run_id, env=env).returncode == 125
+    assert not list(target.glob("cursor*"))

@@ -74,18 +74,19 @@ def test_each_command_line_of_the_text_does_what_the_text_says(supervise: Place)
     served = agent.run("run --name web")
     assert (served.code, served.err) == (0, b"")
     web = served.out.decode().strip()
-
-    def is_up() -> bool:
-        shown = json.loads(command(supervise, "show", web, "--json").out)
-        return any(event["event"] == "access" for event in shown["events"])
-
-    wait_until(is_up)
+    up = agent.run("wait web")
+    assert (up.code, up.out, up.err) == (121, b"", b"")
+    shown = json.loads(command(supervise, "show", web, "--json").out)
+    assert any(event["event"] == "access" for event in shown["events"])
     assert {run["name"]: run["state"] for run in json.loads(agent.run("ps").out)} == {
         "build": "running",
         "web": "running",
     }
     assert agent.run("extend build").code == 0
-    assert agent.run("logs build").out == b"compiled\n"
+    assert agent.run("logs build --lines").out == b"compiled\n"
+    matched = agent.run("wait build --for 60s")
+    assert (matched.code, matched.out) == (121, b"compiled\n")
+    assert agent.run("logs build --new").out == b""
     waits = agent.start("wait build")
     go.touch()
     ended = waits.wait()

@@ -102,8 +102,14 @@ def _too_few(name: str, past: _Past, good: int, states: list[str]) -> str:
         known = named_runs.names(states)[:HINTS_COMPARED]
         hint = f"; {config.did_you_mean(name, known)}" if known else "; a run gets a name by --name"
         return f"no run named {name!r} has ended on record{hint}"
-    damaged = f"; {past.damaged} of its {past.runs} records are damaged" if past.damaged else ""
-    return f"{name}: {good} good {'run is' if good == 1 else 'runs are'} on record, {RUNS_NEEDED} are needed{damaged}"
+    notes = f"; {past.damaged} of its {past.runs} records are damaged" if past.damaged else ""
+    notes += "" if past.is_whole else f"; {_reach()}"
+    return f"{name}: {good} good {'run is' if good == 1 else 'runs are'} on record, {RUNS_NEEDED} are needed{notes}"
+
+
+def _reach() -> str:
+    """Return which records were read."""
+    return f"only the newest runs were read: {MOST_RUNS} at most, for {READ_SECONDS:g} seconds at most"
 
 
 def _spreads(good: list[Course]) -> dict[str, Spread | None]:
@@ -163,7 +169,7 @@ def _lines(name: str, past: _Past, limits: Limits) -> list[str]:
     if past.damaged:
         lines.append(f"{past.damaged} damaged {'record does' if past.damaged == 1 else 'records do'} not count")
     if not past.is_whole:
-        lines.append(f"only the newest runs were read: {MOST_RUNS} at most, for {READ_SECONDS:g} seconds at most")
+        lines.append(_reach())
     rows = [["", "RUNS", "MEDIAN", "P95", "LONGEST", "LIMIT"]]
     for title, spread in _spreads(past.courses("good")).items():
         if spread:

@@ -23,7 +23,8 @@ def newest_first(state: str, names: "set[str]", until: float) -> "Iterator[tuple
     """
     ids = reader.ids(state)
     known = ended_record.read_all(f"{state}/{PRUNED_FILE}", {*ids})
-    owner = _owner_of(f"{state}/{RUNS_FOLDER}")
+    # A link to the folder is followed; a link in the place of a record is not.
+    owner = _owner_of(os.path.realpath(f"{state}/{RUNS_FOLDER}"))
     for run_id in ids:
         if monotonic() > until:
             return
@@ -62,12 +63,12 @@ def names(states: "Iterable[str]") -> "list[str]":
 
     Raises UnreadableError.
     """
-    return sorted({
-        name
-        for state in states
-        for name in reader.listed(f"{state}/{NAMES_FOLDER}")
-        if reader.last_of_name(name, state)
-    })  # fmt: skip
+    found: set[str] = set()
+    for state in states:
+        ids = {*reader.ids(state)}
+        listed = reader.listed(f"{state}/{NAMES_FOLDER}")
+        found |= {name for name in listed if (last := reader.last_of_name(name, state)) and last.run_id in ids}
+    return sorted(found)
 
 
 def _owner_of(folder: str) -> "int | None":

@@ -356,7 +356,7 @@ def test_a_state_folder_that_others_may_write_is_not_used(users: Users) -> None:
         0,
         f"supervise: this run is not recorded: other users may write it: {where}\n",
     )
-    for words in (("recover",), ("prune",), ("ps",), ("show", "-")):
+    for words in (("recover",), ("prune",), ("ps",), ("show", "-"), ("suggest", "x")):
         done = users.supervise(ALICE, *words)
         assert (done.returncode, done.stdout) == (125, "")
         assert f"{where}: other users may write it" in done.stderr

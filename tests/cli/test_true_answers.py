@@ -101,7 +101,8 @@ def test_an_unreadable_state_folder_is_reported(users: Users, part: str) -> None
     folder = users.home(ALICE) / ".local/state/supervise" / part
     folder.chmod(0)
     try:
-        for words in ("ps --all", "ps --all --json", "show mine", "logs mine", "wait mine", "recover", "prune"):
+        asking = ("show mine", "logs mine", "wait mine", "suggest mine", "suggest --list")
+        for words in ("ps --all", "ps --all --json", *asking, "recover", "prune"):
             ended = users.supervise(ALICE, *words.split())
             assert (ended.returncode, ended.stdout) == (125, ""), words
             assert len(ended.stderr.splitlines()) == 1, (words, ended.stderr)

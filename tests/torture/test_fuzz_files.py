@@ -1,5 +1,6 @@
 """Twenty thousand records and configurations of garbage: each gives an answer or one line, and no memory grows."""
 
+import math
 import os
 import random
 import resource
@@ -9,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from supervise.commands import ps, show, wait
+from supervise.commands import past_attempts, ps, show, wait
+from supervise.core import learned_limits
 from supervise.options import config
 from supervise.options.table import BadValueError
-from supervise.records import reader, recovery, retention
+from supervise.records import named_runs, reader, recovery, retention
 from tests.support.harness import Place
 from tests.support.subcommands import defaults
 
@@ -26,9 +28,13 @@ RUN_ID = "20261124-200139-123456abcd"
 SEEDS = {
     "run.toml": b'schema = 1\nrun_id = "20261124-200139-123456abcd"\nname = "x"\ncommand = ["sleep", "1"]\npid = 12\n'
     b'pid_started = 3\nstarted_at = "2026-11-24T20:01:39.123Z"\nhost = "h"\nboot_id = "b"\n[options]\ntimeout = "9"\n',
-    "end.json": b'{"schema": 1, "outcome": "failed", "exit_code": 3, "duration": 1.5, "ended_at": '
-    b'"2026-11-24T20:01:41.123Z", "usage": {"cpu_seconds": 0.1, "max_rss_bytes": 5, "stdout_bytes": 1, '
-    b'"stderr_bytes": 2}, "attempts": [{"outcome": "failed"}], "command_exit": {"code": 3, "signal": null}}\n',
+    "end.json": b'{"schema": 1, "outcome": "failed", "exit_code": 3, "duration": 1.5, "started_at": '
+    b'"2026-11-24T20:01:39.623Z", "ended_at": "2026-11-24T20:01:41.123Z", '
+    b'"usage": {"cpu_seconds": 0.1, "max_rss_bytes": 5, "stdout_bytes": 1, '
+    b'"stderr_bytes": 2}, '
+    b'"attempts": [{"outcome": "failed", "started_at": "2026-11-24T20:01:39.7Z", '
+    b'"ended_at": "2026-11-24T20:01:41.1Z", "access": {"at": "2026-11-24T20:01:40.5Z", "how": "output"}}], '
+    b'"command_exit": {"code": 3, "signal": null}}\n',
     "events.jsonl": b'{"schema": 1, "at": "x", "t": 0.1, "event": "started", "pid": 7}\n{"t": 0.5, "event": "warned", '
     b'"limit": "idle", "left": 3}\n{"t": 0.9, "event": "extended", "evidence": {"cpu_percent": 3}, "by": 1}\n',
     "samples": b"0.5 0.1 3 4\n1.5 0.2 30 40\n",
@@ -119,6 +125,10 @@ def test_records_of_garbage_give_an_answer_or_one_line(tmp_path: Path, monkeypat
         show.main({"json": True}, [RUN_ID])
         if chance.random() < 0.05:
             show.main({"json": False}, [RUN_ID])
+        attempts = past_attempts.read(reader.Record(str(state), RUN_ID), math.inf) or []
+        limits = learned_limits.learn([one.course for one in attempts] * learned_limits.RUNS_NEEDED)
+        assert not any(limits.stop(one.course) for one in attempts)
+        named_runs.durations(str(state), {"x"}, 9, math.inf)
         assert 0 <= wait.main(defaults("wait"), [RUN_ID]) <= 255
         recovery.preview(str(state)) if chance.random() < 0.02 else None
         (state / "pruned").write_bytes(changed(chance, f"{RUN_ID} 9 9 1 x\n".encode()))

@@ -60,10 +60,13 @@ def read(record: reader.Record, until: float) -> list[PastAttempt] | None:
     clock: if it was set in a run of several parts, the run has no attempts here.
     """
     end = record.end()
-    started, ended = (reader.epoch((end or {}).get(name)) for name in ("started_at", "ended_at"))
-    duration = seconds_of((end or {}).get("duration"))
-    if not end or started is None or ended is None or duration is None:
+    if not end:
         return None
+    started, ended = (reader.epoch(end.get(name)) for name in ("started_at", "ended_at"))
+    duration = seconds_of(end.get("duration"))
+    if started is None or ended is None or duration is None:
+        # The duration of a lost run may be unknown.
+        return [] if end.get("outcome") == "lost" else None
     attempts = [one for one in _list(end.get("attempts")) if isinstance(one, dict)]
     is_clock_set = abs(ended - started - duration) > CLOCK_SECONDS + CLOCK_SHARE * duration
     if is_clock_set:

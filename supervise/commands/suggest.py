@@ -1,5 +1,6 @@
 """`supervise suggest`: limits for the next runs of a name, from its runs on record."""
 
+import os
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
@@ -86,8 +87,11 @@ def _read(states: list[str], name: str) -> _Past:
             if found.runs == MOST_RUNS:
                 found.is_whole = False
                 break
-            found.runs += 1
             attempts = past_attempts.read(record, until)
+            if attempts is None and not os.path.lexists(record.folder):
+                # It was pruned at this moment.
+                continue
+            found.runs += 1
             found.damaged += attempts is None
             newest_first.append(attempts or [])
         found.attempts = [one for attempts in reversed(newest_first) for one in attempts]

@@ -96,6 +96,15 @@ def test_the_replay_counts_what_would_have_been_stopped(supervise: Place, past: 
     assert "1 of the hung ones was stopped sooner" in text
 
 
+@pytest.mark.parametrize(("verdict", "caught"), [(299.0, 0), (301.0, 1)])
+def test_a_hung_attempt_ends_with_the_verdict(supervise: Place, past: PastRuns, verdict: float, caught: int) -> None:
+    """The clean-up after it says nothing of the command."""
+    for _ in range(3):
+        past.add(100.0)
+    past.add(330.0, outcome="completion_timeout", code=124, stop={"at": past.at(verdict)})
+    assert suggested(supervise)["replay"]["hung_caught"] == caught
+
+
 def test_old_slow_runs_are_replayed_but_do_not_count(supervise: Place, past: PastRuns) -> None:
     for seconds in (1000.0, 1000.0, *[100.0] * 100):
         past.add(seconds)
@@ -222,6 +231,13 @@ def test_damaged_records_do_not_count(supervise: Place, past: PastRuns, end: str
     found = suggested(supervise)
     assert (found["damaged"], found["limits"]["timeout"]) == (3, 300)
     assert "3 damaged records do not count" in ask(supervise, "suggest", "job").out.decode()
+
+
+def test_a_lost_run_is_no_damage(supervise: Place, past: PastRuns) -> None:
+    past.add(100.0, outcome="lost", code=125, duration=None)
+    for _ in range(3):
+        past.add(100.0)
+    assert (suggested(supervise)["damaged"], suggested(supervise)["runs"]) == (0, 4)
 
 
 @pytest.mark.parametrize(

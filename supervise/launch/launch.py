@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from supervise.launch.state import Stdio
     from supervise.options.argv import Request
     from supervise.process.guardian import OnLost, Order, TerminalFinder
-    from supervise.process.protocol import Facts, Orders, Spawn
+    from supervise.process.protocol import Orders, Spawn
 
 SPAWN_SECONDS = 10.0
 """Seconds that the guardian may take to read the words of the command."""
@@ -102,16 +102,12 @@ def _admit(launched: Launched) -> "TurnedAway | None":
         from supervise.text import stderr
 
         stderr.hold()
-    if request.hints and not values["quiet"]:
+    if (request.hints or request.notice) and not values["quiet"]:
         from supervise.launch import run_record
 
-        for hint in request.hints:
-            run_record.warn(hint)
+        for text in filter(None, (*request.hints, request.notice)):
+            run_record.warn(text)
     launched.info.hide_secrets()
-    if request.notice and not values["quiet"]:
-        from supervise.launch import run_record
-
-        run_record.warn(request.notice)
     has_files = launched.info.result_files or values["events"] or values["log"]
     waits = values["lock"] or values["start_jitter"]
     is_tied = values["with_parent"] or values["stop_on_eof"]
@@ -220,7 +216,7 @@ class Start:
 
             if registration.wait(launched, self.fork):
                 # Another guardian has the command now.
-                close(stdio)
+                launched.child.close_ends(stdio)
                 return
         if launched.info.is_detached and not launched.files.record:
             launched.child.guardian.dismiss()
@@ -241,7 +237,7 @@ class Start:
             launched.child.channel.send(spawn, stdio)
             # The words of a command can be longer than what the socket takes at once.
             launched.child.channel.flush(SPAWN_SECONDS)
-        close(stdio)
+        launched.child.close_ends(stdio)
 
     def _fork(self, stdio: "Stdio", spawn: "Spawn | None") -> None:
         """Fork the guardian with its first messages, `spawn` among them unless that is None: then it is sent later."""
@@ -259,7 +255,7 @@ class Start:
             unneeded |= {*sources, *pty_input.descriptors}
         if launched.monitoring.courier:
             unneeded |= {launched.monitoring.courier.messengers_end}
-        orders: Orders = ("orders", info.values["signal"], info.values["kill_after"], _facts(launched))
+        orders: Orders = ("orders", info.values["signal"], info.values["kill_after"], launched.facts())
         words: list[Order] = [(orders, ()), *self._first]
         if files.plan:
             # Before the command there is a record, and before that the guardian, which it names.
@@ -285,31 +281,6 @@ class Start:
         launched.child.be_held_by(child)
 
 
-def close(stdio: "Stdio") -> None:
-    """Close the command's ends, of which the guardian has copies."""
-    for fd in {*stdio} - {0}:
-        os.close(fd)
-
-
-def _facts(launched: Launched) -> "Facts":
-    """Return what the guardian needs to write the end of the run, should the supervisor die."""
-    values = launched.info.values
-    start = {
-        "run_id": launched.info.run_id,
-        "name": values["name"],
-        "command": launched.info.command,
-        "access_limit": values["access_timeout"] is not None,
-        "rerun": values["on_interrupt"] == "rerun",
-        "events": values["events"],
-        "ci": launched.info.ci,
-        "stop_command": values["stop_command"],
-        "courier": launched.monitoring.courier.fileno() if launched.monitoring.courier else -1,
-        "results": {key: path for key, path in launched.info.result_files.items() if key != "report"},
-    }
-    times = launched.info.started_at, launched.info.started
-    return (*times, os.getpid(), start, values["report"], launched.files.plan is not None)
-
-
 def open_stdio(launched: Launched) -> "tuple[Stdio, str]":
     """Open the command's streams for an attempt; return its stdin, stdout and stderr, and the name of its terminal.
 
@@ -317,25 +288,7 @@ def open_stdio(launched: Launched) -> "tuple[Stdio, str]":
     Raises OSError.
     """
     if not launched.info.values["pty"]:
-        return launched.child.open_pipes(is_one=_is_one_stream(launched)), ""
+        return launched.child.open_pipes(is_one=launched.info.is_one_stream), ""
     from supervise.launch import own_terminal
 
     return own_terminal.open_stdio(launched)
-
-
-def _is_one_stream(launched: Launched) -> bool:
-    """Return whether stdout and stderr of the command are one pipe, which keeps the order of the bytes (--streams)."""
-    values = launched.info.values
-    if values["streams"] != "auto":
-        return bool(values["streams"] == "together")
-    if values["idle_on"] != "both":
-        return False
-    if launched.info.is_detached:
-        # The output goes into the record and nowhere else.
-        return True
-    if values["timestamps"] is not None or values["prefix"]:
-        # Each stream has its own beginnings of lines.
-        return False
-    from supervise.process import system
-
-    return system.is_same_file(1, 2)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from supervise.process.file_worker import FileWorker
     from supervise.process.guardian import Guardian
     from supervise.process.memory_cgroup import RunCgroup
-    from supervise.process.protocol import FromHolder, HolderEnd, RecordMade, SupervisorEnd, Variables
+    from supervise.process.protocol import Facts, FromHolder, HolderEnd, RecordMade, SupervisorEnd, Variables
     from supervise.process.stdin import InitialStdin
     from supervise.records.flock import Lock
     from supervise.records.remote_files import RemoteOutlet, RemoteSink
@@ -211,6 +211,24 @@ class RunInfo:
         """Return whether output and messages wait for the end of the run (`--quiet-unless-failed`)."""
         return self.values["quiet_unless_failed"] is not None
 
+    @property
+    def is_one_stream(self) -> bool:
+        """Return whether stdout and stderr of the command are one pipe, which keeps their order (`--streams`)."""
+        values = self.values
+        if values["streams"] != "auto":
+            return bool(values["streams"] == "together")
+        if values["idle_on"] != "both":
+            return False
+        if self.is_detached:
+            # The output goes into the record and nowhere else.
+            return True
+        if values["timestamps"] is not None or values["prefix"]:
+            # Each stream has its own beginnings of lines.
+            return False
+        from supervise.process import system
+
+        return system.is_same_file(1, 2)
+
     def first_limit(self) -> float:
         """Return the first limit of the run, in seconds of the run; infinity where there is none."""
         values = self.values
@@ -282,6 +300,11 @@ class Child:
     def open_master(self, pty: "Pty") -> None:
         """Take the bytes from the master of the command's own terminal (`--pty`)."""
         self.sources = (pty.master,)
+
+    def close_ends(self, stdio: "Stdio") -> None:
+        """Close the command's ends, of which the guardian has copies."""
+        for fd in {*stdio} - {0}:
+            os.close(fd)
 
     def close_sources(self) -> None:
         """Close the supervisor's ends, which no pump has."""
@@ -613,6 +636,23 @@ class Launched:
         self.files = Files()
         self.access = Access()
         self.monitoring = Monitoring()
+
+    def facts(self) -> "Facts":
+        """Return what the guardian needs to write the end of the run, should the supervisor die."""
+        info, values = self.info, self.info.values
+        start = {
+            "run_id": info.run_id,
+            "name": values["name"],
+            "command": info.command,
+            "access_limit": values["access_timeout"] is not None,
+            "rerun": values["on_interrupt"] == "rerun",
+            "events": values["events"],
+            "ci": info.ci,
+            "stop_command": values["stop_command"],
+            "courier": self.monitoring.courier.fileno() if self.monitoring.courier else -1,
+            "results": {key: path for key, path in info.result_files.items() if key != "report"},
+        }
+        return info.started_at, info.started, os.getpid(), start, values["report"], self.files.plan is not None
 
     def hear(self) -> bool:
         """Take one message of the guardian, if there is one; return False where the guardian has gone."""

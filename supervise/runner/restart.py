@@ -27,4 +27,4 @@ def start(launched: Launched, number: int, previous: str) -> None:
     launched.child.channel.send(
         ("spawn", launched.info.request.command, launched.child.variables, tty), (*stdio, *copies)
     )
-    launch.close(stdio)
+    launched.child.close_ends(stdio)

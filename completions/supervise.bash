@@ -7,7 +7,7 @@ _supervise()
     COMPREPLY=()
     if (( COMP_CWORD > 1 )) && [[ ${COMP_WORDS[1]} == run ]]; then
         at=2 form=run
-    elif (( COMP_CWORD > 1 )) && [[ ${COMP_WORDS[1]} == @(ps|show|logs|prune|ready|extend|stop|attach|wait|suggest|recover|left|sleep|config|help) ]]; then
+    elif (( COMP_CWORD > 1 )) && [[ ${COMP_WORDS[1]} == @(ps|show|logs|prune|ready|extend|stop|attach|wait|suggest|recover|left|sleep|config|submit|collect|help) ]]; then
         _supervise_subcommand
         return
     fi
@@ -48,7 +48,7 @@ _supervise()
     elif [[ $form == run ]]; then
         _supervise_command "$COMP_CWORD"
     elif (( COMP_CWORD == 1 )); then
-        _supervise_words 'run ps show logs prune ready extend stop attach wait suggest recover left sleep config help'
+        _supervise_words 'run ps show logs prune ready extend stop attach wait suggest recover left sleep config submit collect help'
     fi
 }
 
@@ -79,7 +79,9 @@ _supervise_subcommand()
         'config set') options='--config --profile --help' ;;
         'config path') options='--config --help' ;;
         'config check') options='--config --help' ;;
-        help) options='--help' operands=agents ;;
+        submit) options='--on -j --jobs --name --tasks --results --halt --dry-run --resume --help' ;;
+        collect) options='--wait --json --help' ;;
+        help) options='--help' operands='agents batch' ;;
     esac
     case "$name ${COMP_WORDS[COMP_CWORD - 1]}" in
         'ps -n') _supervise_words ''; return ;;
@@ -102,6 +104,14 @@ _supervise_subcommand()
         'config set --profile') _supervise_words ''; return ;;
         'config path --config') _supervise_files; return ;;
         'config check --config') _supervise_files; return ;;
+        'submit --on') _supervise_words local; return ;;
+        'submit -j') _supervise_words ''; return ;;
+        'submit --jobs') _supervise_words ''; return ;;
+        'submit --name') _supervise_words ''; return ;;
+        'submit --tasks') _supervise_files; return ;;
+        'submit --results') _supervise_files; return ;;
+        'submit --halt') _supervise_words 'never soon now'; return ;;
+        'submit --resume') _supervise_words ''; return ;;
     esac
     if [[ $cur == -* ]]; then
         _supervise_words "$options"

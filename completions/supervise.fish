@@ -4,7 +4,7 @@
 function __supervise_rest --description 'Print the words of COMMAND up to the cursor; fail if COMMAND has not begun'
     set -l words (commandline -opc)[2..]
     set -l form bare
-    contains -- "$words[1]" ps show logs prune ready extend stop attach wait suggest recover left sleep config help; and return 1
+    contains -- "$words[1]" ps show logs prune ready extend stop attach wait suggest recover left sleep config submit collect help; and return 1
     if test "$words[1]" = run
         set form run
         set -e words[1]
@@ -47,7 +47,7 @@ function __supervise_asks --description 'Succeed if the words up to the cursor b
     if set -q argv[1]
         test "$words[1..$(count $argv)]" = "$argv"
     else
-        contains -- "$words[1]" ps show logs prune ready extend stop attach wait suggest recover left sleep config help
+        contains -- "$words[1]" ps show logs prune ready extend stop attach wait suggest recover left sleep config submit collect help
     end
 end
 
@@ -145,9 +145,23 @@ complete -c supervise -n '__supervise_asks config path' -l help -d 'Show a help 
 complete -c supervise -n '__supervise_group config' -a check -d 'Print each error in the configuration with its line; exit with 125 if there is one'
 complete -c supervise -n '__supervise_asks config check' -l config -r -F -d 'Read the configuration from FILE instead of your own; /dev/null for none'
 complete -c supervise -n '__supervise_asks config check' -l help -d 'Show a help page and exit'
-complete -c supervise -n 'test (count (commandline -opc)) = 1' -a help -d 'Print this help, or the text of a topic: agents (how a coding agent or a bot runs commands under supervise)'
+complete -c supervise -n 'test (count (commandline -opc)) = 1' -a submit -d 'Run COMMAND once for each ITEM, or each line of --tasks FILE, each time as a supervised run'
+complete -c supervise -n '__supervise_asks submit' -l on -x -a local -d 'What runs the tasks'
+complete -c supervise -n '__supervise_asks submit' -s j -l jobs -x -d 'Run N tasks at once; without this option, one for each CPU'
+complete -c supervise -n '__supervise_asks submit' -l name -x -d 'Name the batch; its runs are called BATCH.1, BATCH.2, ..'
+complete -c supervise -n '__supervise_asks submit' -l tasks -r -F -d 'Take each line of FILE for an item; - is stdin'
+complete -c supervise -n '__supervise_asks submit' -l results -r -F -d 'Write the report of each task to DIR/NUMBER.json, and its output to DIR/NUMBER.out. Without this option DIR is BATCH.results'
+complete -c supervise -n '__supervise_asks submit' -l halt -x -a 'never soon now' -d 'What to do after a task that has not succeeded: go on (never), start no more tasks (soon), or also cancel those that run (now)'
+complete -c supervise -n '__supervise_asks submit' -l dry-run -d 'Print what would be run, and run nothing'
+complete -c supervise -n '__supervise_asks submit' -l resume -x -d 'Run the tasks of BATCH that are left, with no COMMAND: what was not started, was lost or cancelled, or can be tried again (75)'
+complete -c supervise -n '__supervise_asks submit' -l help -d 'Show a help page and exit'
+complete -c supervise -n 'test (count (commandline -opc)) = 1' -a collect -d 'Say what has become of each task of a batch'
+complete -c supervise -n '__supervise_asks collect' -l wait -d 'Wait for the end of the batch first'
+complete -c supervise -n '__supervise_asks collect' -l json -d 'Print a JSON object with all tasks'
+complete -c supervise -n '__supervise_asks collect' -l help -d 'Show a help page and exit'
+complete -c supervise -n 'test (count (commandline -opc)) = 1' -a help -d 'Print this help, or the text of a topic: agents, batch'
 complete -c supervise -n '__supervise_asks help' -l help -d 'Show a help page and exit'
-complete -c supervise -n '__supervise_asks help' -a agents
+complete -c supervise -n '__supervise_asks help' -a 'agents batch'
 complete -c supervise -n '__supervise_rest >/dev/null' -x -a '(__supervise_command)'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -s a -l access-timeout -x -d 'Stop (122) if the command is not up within this time: no output has come, or no sign of --access-on'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -s t -l timeout -l completion-timeout -x -d 'Stop (124) if the command runs longer than this, counted from access'

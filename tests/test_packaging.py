@@ -26,6 +26,7 @@ HANG_SECONDS = 300.0
 SHARED = {
     "share/man/man1/supervise.1": "man/supervise.1",
     "share/man/man7/supervise-agents.7": "man/supervise-agents.7",
+    "share/man/man7/supervise-batch.7": "man/supervise-batch.7",
     "share/bash-completion/completions/supervise": "completions/supervise.bash",
     "share/zsh/site-functions/_supervise": "completions/_supervise",
     "share/fish/vendor_completions.d/supervise.fish": "completions/supervise.fish",

@@ -86,7 +86,7 @@ def main(words: list[str], environ: Mapping[str, str]) -> Request | invocation.I
     try:
         given, command = _parse(_with_implied_words(["run", *words] if is_bare else words))
         if row:
-            return invocation.fill(row, given, command, _written(words, option_names(row.options)))
+            return invocation.fill(row, given, command, _written(words, option_names(row.all_options)))
         if not command:
             refuse("there is no COMMAND to run", f"usage: {USAGE}")
         options = words[: len(words) - len(command)]
@@ -100,7 +100,7 @@ def main(words: list[str], environ: Mapping[str, str]) -> Request | invocation.I
     except BadValueError as error:
         refuse(str(error))
     except UsageError as error:
-        refuse(_explain(error, option_names(row.options if row else OPTIONS)))
+        refuse(_explain(error, option_names(row.all_options if row else OPTIONS)))
 
 
 def refuse(*lines: str) -> NoReturn:
@@ -178,7 +178,7 @@ def _app() -> typer.Typer:
             help=row.help + (f"\n\n{row.about}" if row.about else ""),
             short_help=row.help,
             options_metavar=" ".join(filter(None, ("[OPTIONS]" if row.options else "", row.operands))),
-            context_settings={"allow_extra_args": True},
+            context_settings={"allow_extra_args": True, "allow_interspersed_args": not row.runs_command},
         )(_collector(row))
     return app
 
@@ -189,7 +189,7 @@ def _collector(row: Subcommand) -> Callable[..., Words]:
     def collect(context: typer.Context, **words: str | bool | list[str] | None) -> Words:
         return _collect(context, None, **words)
 
-    collect.__signature__ = inspect.Signature(_parameters(row.options))  # type: ignore[attr-defined]  # what inspect.signature reads
+    collect.__signature__ = inspect.Signature(_parameters(row.all_options, shown=row.options))  # type: ignore[attr-defined]  # what inspect.signature reads
     return collect
 
 
@@ -204,14 +204,19 @@ def _collect(context: typer.Context, version: bool | None, **words: str | bool |
     return given, list(context.args)
 
 
-def _parameters(rows: tuple[Option, ...]) -> list[inspect.Parameter]:
-    """Return the signature from which typer makes its options: a parameter for each row of the table."""
+def _parameters(rows: tuple[Option, ...], shown: tuple[Option, ...] | None = None) -> list[inspect.Parameter]:
+    """Return the signature from which typer makes its options: a parameter for each row of the table.
+
+    `shown`: the rows that the help page has; None for all.
+    """
     keyword = inspect.Parameter.KEYWORD_ONLY
     annotations: dict[str, object] = {}
     names = option_names(rows)
     for option in rows:
         kind = bool if option.is_flag else list[str] if option.is_repeatable else str
-        annotations[option.key] = Annotated[kind | None, _typer_option(option, names)]
+        annotations[option.key] = Annotated[
+            kind | None, _typer_option(option, names, is_hidden=shown is not None and option not in shown)
+        ]
     return [
         inspect.Parameter("context", keyword, annotation=typer.Context),
         *(inspect.Parameter(key, keyword, annotation=kind, default=None) for key, kind in annotations.items()),
@@ -227,7 +232,7 @@ def _version_option() -> object:
     return typer.Option("--version", metavar="", callback=show, is_eager=True, help="Show the version and exit.")
 
 
-def _typer_option(option: Option, names: Mapping[str, Option]) -> object:
+def _typer_option(option: Option, names: Mapping[str, Option], *, is_hidden: bool) -> object:
     """Return typer's form of the row; `names` are all names of options by which the user can give it."""
     return typer.Option(
         *(name for name, row in names.items() if row is option),
@@ -235,6 +240,7 @@ def _typer_option(option: Option, names: Mapping[str, Option]) -> object:
         metavar=option.metavar,
         rich_help_panel=option.panel or None,
         show_default=False,
+        hidden=is_hidden,
     )
 
 

@@ -35,7 +35,7 @@ def read(words: "list[str]") -> "Invocation | None":
     row = find(words)
     if row is None:
         return None
-    names = option_names(row.options)
+    names = option_names(row.all_options)
     rest, operands = words[len(row.name.split()) :], list[str]()
     said: dict[str, str] = {}
     while rest:
@@ -47,6 +47,9 @@ def read(words: "list[str]") -> "Invocation | None":
             said[key] = said[key] + WORD_SEPARATOR + word if is_added else word
         if rest[:1] == ["--"]:
             operands += rest[1:]
+            break
+        if row.runs_command and rest:
+            operands += rest
             break
         operands += rest[:1]
         del rest[:1]
@@ -81,6 +84,8 @@ def fill(
         except BadValueError as error:
             name = (written or {}).get(option.key, f"--{option.name}")
             raise BadValueError(f"{name}: {error}") from None
+    if row.runs_command:
+        values["run"] = {key: word for key, word in said.items() if key not in values}
     return Invocation(row, values, operands)
 
 

@@ -5,7 +5,7 @@ The fast reader (`commands.invocation`), the typer app (`commands.app`), the man
 """
 
 from supervise.commands.topics import TOPICS
-from supervise.options.table import Option, option_names
+from supervise.options.table import OPTIONS, Option, option_names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Subcommand:
     """One row of the table. `operands` are written as in a usage line: `RUN DURATION`, `[RUN]`."""
 
-    __slots__ = ("about", "help", "name", "operands", "options", "words")
+    __slots__ = ("about", "help", "name", "operands", "options", "runs_command", "words")
 
     def __init__(
         self,
@@ -26,6 +26,7 @@ class Subcommand:
         about: str = "",
         options: "tuple[Option, ...]" = (),
         words: "tuple[str, ...]" = (),
+        runs_command: bool = False,
     ) -> None:
         self.name = name
         """One word, or two: `config show`."""
@@ -35,6 +36,8 @@ class Subcommand:
         self.about = about
         """More sentences, for the subcommand's help page and the man page."""
         self.options = options
+        self.runs_command = runs_command
+        """Whether the subcommand takes the options of `run`, too, and all words from the first operand on."""
         self.words = words
         """The words that the operand may be, for the completions; empty if they cannot be listed."""
 
@@ -49,14 +52,24 @@ class Subcommand:
         return " ".join(filter(None, (self.name, "[OPTIONS]" if self.options else "", self.operands)))
 
     @property
+    def all_options(self) -> "tuple[Option, ...]":
+        """Return all options that stand before the operands: those of `run`, too, where these may be given."""
+        if not self.runs_command:
+            return self.options
+        own = {option.key for option in self.options}
+        return (*self.options, *(option for option in OPTIONS if option.key not in own))
+
+    @property
     def min_operands(self) -> int:
         """Return the least number of operands."""
+        if self.runs_command:
+            return 0
         return len([word for word in self.operands.split() if not word.startswith("[")])
 
     @property
     def max_operands(self) -> int:
         """Return the greatest number of operands."""
-        return len(self.operands.split())
+        return MOST_WORDS if self.runs_command else len(self.operands.split())
 
 
 NEW = Option("", "new", "", "flag", "", "", "Print only output that no --new of this run has printed before.")
@@ -64,6 +77,8 @@ CURSOR = Option(
     "", "cursor", "", "name", "", "NAME",
     "With --new: leave out only what a --new with this NAME has printed before.",
 )  # fmt: skip
+MOST_WORDS = 1 << 31
+"""No command line has as many words."""
 CONFIG = option_names()["--config"]
 JSON = Option("", "json", "", "flag", "", "", "Print JSON.")
 
@@ -239,10 +254,51 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
         options=(CONFIG,),
     ),
     Subcommand(
+        "submit", "COMMAND [ARG]... [::: ITEM...]",
+        "Run COMMAND once for each ITEM, or each line of --tasks FILE, each time as a supervised run.",
+        about="{} in the words of COMMAND is the item, {#} its number from 1 on; without {} the item is the last "
+        "argument. The options of run stand here, too, and hold for each task. The name of the batch is printed "
+        "first. The exit code is 0 if all tasks have succeeded, and 1 otherwise. See supervise-batch(7).",
+        options=(
+            Option("", "on", "", "choice", "local", "ENGINE", "What runs the tasks.", choices=("local",)),
+            Option("", "jobs", "j", "slots", "", "N", "Run N tasks at once; without this option, one for each CPU."),
+            Option("", "name", "", "name", "", "BATCH", "Name the batch; its runs are called BATCH.1, BATCH.2, ..."),
+            Option("", "tasks", "", "path", "", "FILE", "Take each line of FILE for an item; - is stdin."),
+            Option(
+                "", "results", "", "path", "", "DIR",
+                "Write the report of each task to DIR/NUMBER.json, and its output to DIR/NUMBER.out. Without this "
+                "option DIR is BATCH.results.",
+            ),
+            Option(
+                "", "halt", "", "choice", "never", "WHEN",
+                "What to do after a task that has not succeeded: go on (never), start no more tasks (soon), or also "
+                "cancel those that run (now).",
+                choices=("never", "soon", "now"),
+            ),
+            Option("", "dry-run", "", "flag", "", "", "Print what would be run, and run nothing."),
+            Option(
+                "", "resume", "", "name", "", "BATCH",
+                "Run the tasks of BATCH that are left, with no COMMAND: what was not started, was lost or cancelled, "
+                "or can be tried again (75).",
+            ),
+        ),
+        runs_command=True,
+    ),
+    Subcommand(
+        "collect", "BATCH",
+        "Say what has become of each task of a batch.",
+        about="Tasks that have succeeded are only counted. The exit code is 0 if all tasks have succeeded, 121 if "
+        "some go on, and 1 otherwise.",
+        options=(
+            Option("", "wait", "", "flag", "", "", "Wait for the end of the batch first."),
+            Option("", "json", "", "flag", "", "", "Print a JSON object with all tasks."),
+        ),
+    ),
+    Subcommand(
         "help", "[TOPIC]",
-        "Print this help, or the text of a topic: agents (how a coding agent or a bot runs commands under supervise).",
+        "Print this help, or the text of a topic: agents, batch.",
         about="The word of a subcommand is a topic, too: its help page. agents can be pasted into the instructions of "
-        "an agent; its manual page is supervise-agents(7).",
+        "an agent. The text of a topic is also its manual page: supervise-agents(7), supervise-batch(7).",
         words=tuple(TOPICS),
     ),
 )  # fmt: skip

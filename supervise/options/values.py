@@ -156,7 +156,7 @@ def read_signal(option: Option, word: str) -> int:
 def read_choice(option: Option, word: str) -> str:
     """Return one of the option's choices."""
     if word not in option.choices:
-        raise _bad(word, " or ".join((", ".join(option.choices[:-1]), option.choices[-1])))
+        raise _bad(word, " or ".join(filter(None, (", ".join(option.choices[:-1]), option.choices[-1]))))
     return word
 
 

@@ -138,7 +138,9 @@ def _zsh_subcommand(row: Subcommand) -> str:
         for spec in _zsh_specs(option, [name for name, one in names.items() if one is option])
     ]
     specs.append("'(- *)--help[Show a help page and exit]'")
-    for number, word in enumerate(row.operands.split(), 1):
+    if row.runs_command:
+        specs.append("'*::argument:_normal'")
+    for number, word in enumerate([] if row.runs_command else row.operands.split(), 1):
         bare = word.strip("[]")
         words = "_supervise_names" if _takes_name(row) else f"({' '.join(row.words)})" if row.words else " "
         action = "_supervise_runs" if bare == "RUN" else words

@@ -12,6 +12,7 @@ import platform
 import shutil
 import sys
 
+import bench_batches
 import bench_flowing
 import bench_options
 import bench_records
@@ -55,6 +56,7 @@ WHOLE = {
     "quiet_unless_failed": bench_options.quiet_unless_failed,
     "metrics": bench_options.metrics,
     "junit": bench_options.junit,
+    "batch": bench_batches.of_short_tasks,
     "ps": bench_records.asked,
     "ps_all": bench_records.asked_for_all,
 }
@@ -83,6 +85,7 @@ QUICK = {
     "quiet_unless_failed": lambda: bench_options.quiet_unless_failed(3),
     "metrics": lambda: bench_options.metrics(3),
     "junit": lambda: bench_options.junit(3),
+    "batch": lambda: bench_batches.of_short_tasks(1, 20),
     "ps": lambda: bench_records.asked(1, 100),
     "ps_all": lambda: bench_records.asked_for_all(1, 100),
 }

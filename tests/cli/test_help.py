@@ -169,7 +169,7 @@ def test_a_call_without_words_shows_a_short_help(call):
         (["make", "-j", "two words"], "no such command 'make'; did you mean: supervise run make -j 'two words'"),
         (["rum", "make"], "no such command 'rum'; did you mean: supervise run make"),
         (["version"], "no such command 'version'; did you mean: supervise --version"),
-        (["help", "agent"], "help: got 'agent', takes a topic (agents) or a subcommand"),
+        (["help", "agent"], "help: got 'agent', takes a topic (agents, batch) or a subcommand"),
         (["help", "agents", "x"], "help: unexpected operand 'x'; usage: supervise help [TOPIC]"),
         ([""], "no such command ''; did you mean: supervise run ''"),
         (["-"], "no such command '-'; did you mean: supervise run -"),

@@ -6,7 +6,10 @@ one level, and code that is indented by four spaces.
 
 import os
 
-TOPICS = {"agents": "how a coding agent or a bot runs commands under supervise"}
+TOPICS = {
+    "agents": "how a coding agent or a bot runs commands under supervise",
+    "batch": "one command for many items, and what has become of each",
+}
 """What each topic is about, by its word: the NAME line of its man page."""
 
 

@@ -1,0 +1,186 @@
+"""The record of a batch, from which `collect` and `submit --resume` know the batch.
+
+    batches/NAME/     in the state folder, mode 0700, each file 0600
+      batch.json      engine, command, options, folders; whole from the moment at which the folder appears
+      items           the items as they are, each with a NUL behind it
+      ...             what the engine keeps (`journal`: the local engine)
+
+The words are there as they are, since the tasks are made of them; what is shown of them is masked.
+"""
+
+import json
+import os
+from time import time
+
+from supervise.batch import tasks
+from supervise.faces.report_shape import SCHEMA
+from supervise.files import private_files, report_file, user_files
+from supervise.options import serializer
+from supervise.options.table import BadValueError
+from supervise.process import identity
+from supervise.records import store
+from supervise.text import stderr
+from supervise.text.redaction import Redaction
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+BATCHES_FOLDER = "batches"
+FACTS_FILE, ITEMS_FILE = "batch.json", "items"
+READ_BYTES = 1 << 24
+"""Bytes that are read of a file at most."""
+
+
+class Batch:
+    """One batch: what its tasks are, and where their results are."""
+
+    def __init__(self, folder: str, facts: "dict[str, Any]", items: "list[str]") -> None:
+        self.folder = folder
+        """The folder of the record."""
+        self.facts = facts
+        self.items = items
+        self.name: str = facts["name"]
+        self.engine: str = facts["engine"]
+        self.command: list[str] = facts["command"]
+        self.options: list[str] = facts["options"]
+        """The words of the options with which each task is run."""
+        self.results: str = facts["results"]
+        """The folder of the results, from the root on."""
+        self.cwd: str = facts["cwd"]
+        self.jobs: int = facts["jobs"]
+        """How many tasks run at once."""
+        self.halt: str = facts["halt"]
+        """What a task that fails means for the others: `never`, `soon` or `now`."""
+
+    @property
+    def numbers(self) -> range:
+        """Return the numbers of the tasks."""
+        return range(1, len(self.items) + 1)
+
+    def words_of(self, number: int) -> "list[str]":
+        """Return the arguments of `supervise run` for that task."""
+        of_task = [f"--name={run_name(self.name, number)}", f"--report={self.report_path(number)}"]
+        return [*self.options, *of_task, "--", *self.command_of(number)]
+
+    def command_of(self, number: int) -> "list[str]":
+        """Return the command of that task."""
+        return tasks.words_of(self.command, self.items[number - 1], number)
+
+    def shown_item(self, number: int) -> str:
+        """Return the item without what may be a secret."""
+        return Redaction().word(self.items[number - 1])
+
+    def report_path(self, number: int) -> str:
+        """Return the path of the report of that task."""
+        return f"{self.results}/{number}.json"
+
+    def output_path(self, number: int) -> str:
+        """Return the path of the output of that task, stdout and stderr together."""
+        return f"{self.results}/{number}.out"
+
+    def report_of(self, number: int) -> "dict[str, Any] | None":
+        """Return the report of that task; None where there is none that can be read."""
+        try:
+            report = json.loads(report_file.read(self.report_path(number), READ_BYTES))
+        except (OSError, ValueError):
+            return None
+        return report if isinstance(report, dict) and isinstance(report.get("outcome"), str) else None
+
+
+def run_name(batch: str, number: int) -> str:
+    """Return the name of the run of that task."""
+    return f"{batch}.{number}"
+
+
+def facts_of(**values: object) -> "dict[str, object]":
+    """Return the content of batch.json: these values, and where and when the batch was made."""
+    return {
+        "schema": SCHEMA,
+        **values,
+        "cwd": store.cwd(),
+        "host": os.uname().nodename,
+        "machine_id": identity.machine_id(),
+        "boot_id": identity.boot_id(),
+        "created_at": serializer.time(time()),
+    }
+
+
+def create(state: str, facts: "dict[str, Any]", items: "list[str]") -> Batch:
+    """Make the record and the folder of the results; other processes see the record whole or not at all.
+
+    Raises BadValueError where the name is taken or the folder is not empty, and OSError.
+    """
+    name, results = facts["name"], facts["results"]
+    folder = f"{state}/{BATCHES_FOLDER}/{name}"
+    private_files.check_folder(f"{state}/{BATCHES_FOLDER}", make_below=os.environ.get("HOME", "/"))
+    if os.path.lexists(folder):
+        raise BadValueError(_taken(name))
+    _make_results(results)
+    making = f"{state}/{BATCHES_FOLDER}/.{name}.{os.getpid()}"
+    os.mkdir(making, 0o700)
+    try:
+        store.write_whole(f"{making}/{FACTS_FILE}", serializer.json(facts).encode("ascii") + b"\n")
+        store.write_whole(f"{making}/{ITEMS_FILE}", b"".join(os.fsencode(item) + b"\0" for item in items))
+        os.rename(making, folder)
+    except OSError:
+        remove(making)
+        if os.path.isdir(folder):
+            raise BadValueError(_taken(name)) from None
+        raise
+    return Batch(folder, facts, items)
+
+
+def _taken(name: str) -> str:
+    return f"there is a batch {name} already; take another name, or see supervise collect {name}"
+
+
+def _make_results(path: str) -> None:
+    """Make the folder of the results, or check that it is empty.
+
+    Raises BadValueError.
+    """
+    try:
+        os.makedirs(path, exist_ok=True)
+        fd = user_files.open_folder(path)
+        try:
+            found = os.listdir(f"/proc/self/fd/{fd}")
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise BadValueError(f"--results: cannot use {path!r}: {stderr.reason_of(error)}") from None
+    if found:
+        raise BadValueError(f"--results: {path!r} is not empty")
+
+
+def remove(folder: str) -> None:
+    """Remove the folder of a record as far as possible."""
+    try:
+        for one in os.listdir(folder):
+            store.unlink(f"{folder}/{one}")
+        os.rmdir(folder)
+    except OSError:
+        pass
+
+
+def find(state: str, name: str) -> Batch:
+    """Return the batch of that name.
+
+    Raises BadValueError where there is none, or its record is damaged.
+    """
+    folder = f"{state}/{BATCHES_FOLDER}/{name}"
+    if not name or "/" in name or name[0] == "." or "\0" in name or not os.path.isdir(folder):
+        raise BadValueError(f"no batch {name!r}")
+    try:
+        facts, items = json.loads(_read(f"{folder}/{FACTS_FILE}")), _read(f"{folder}/{ITEMS_FILE}")
+        return Batch(folder, facts, [os.fsdecode(item) for item in items.split(b"\0")[:-1]])
+    except OSError as error:
+        raise BadValueError(f"the record of the batch {name} cannot be read: {stderr.reason_of(error)}") from None
+    except (ValueError, LookupError, TypeError):
+        raise BadValueError(f"the record of the batch {name} is damaged") from None
+
+
+def _read(path: str) -> bytes:
+    fd = private_files.open_to_read(path)
+    with os.fdopen(fd, "rb") as file:
+        return file.read()

@@ -1,0 +1,74 @@
+"""The engines that run the tasks of a batch, and what each offers. One row and one module of this room for each.
+
+A module has the functions of `Engine`. `render` decides nothing that `hand_over` does not do.
+"""
+
+from importlib import import_module
+from typing import Protocol, cast
+
+from supervise.batch.batch_record import Batch
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Literal
+
+    Word = Literal["pending", "running", "ended", "lost", "node_fail", "evicted", "cancelled"]
+
+ENGINES = {"local": "N at a time on this machine, by this process"}
+"""What each engine is, by the word of `--on`; the module has the same name."""
+
+
+class State:
+    """What an engine says of one task."""
+
+    __slots__ = ("code", "word")
+
+    def __init__(self, word: "Word", code: "int | None" = None) -> None:
+        self.word = word
+        self.code = code
+        """The exit code, where the task has ended and the engine knows the code."""
+
+
+class States:
+    """What an engine says of all tasks of a batch."""
+
+    __slots__ = ("is_active", "of_tasks")
+
+    def __init__(self, of_tasks: "Mapping[int, State]", *, is_active: bool) -> None:
+        self.of_tasks = of_tasks
+        """The state of each task that the engine knows, by number."""
+        self.is_active = is_active
+        """Whether the engine is still to run what is pending."""
+
+
+class Engine(Protocol):
+    """What `submit` and `collect` need of an engine."""
+
+    def render(self, batch: Batch) -> "Iterable[bytes]":
+        """Yield the lines of exactly what is handed over."""
+
+    def hand_over(self, batch: Batch, *, is_quiet: bool, is_resumed: bool) -> int:
+        """Give the tasks to the engine, and return the exit code of `submit`.
+
+        `is_resumed`: the batch was handed over before, and what has not ended is run again.
+        Raises BadValueError, with nothing submitted, where the engine is missing or refuses.
+        """
+
+    def states(self, batch: Batch) -> States:
+        """Return what the engine says of the tasks.
+
+        Raises BadValueError where the engine cannot be asked.
+        """
+
+
+def load(name: str) -> Engine:
+    """Return the engine of that name.
+
+    Raises BadValueError where this version of supervise has no such engine.
+    """
+    from supervise.options.table import BadValueError
+
+    if name not in ENGINES:
+        raise BadValueError(f"the engine {name!r} is not one of {', '.join(ENGINES)}")
+    return cast("Engine", import_module(f"supervise.batch.{name}"))

@@ -92,6 +92,9 @@ def _load_fast_path() -> None:
     folder, modules = __file__.rpartition("/")[0], sys.modules
     for name in FAST_PATH:
         whole_name, path = f"supervise.{name}", f"{folder}/{name.replace('.', '/')}"
+        if whole_name in modules:
+            # A program that has imported supervise may call `main`: a second module would have other classes.
+            continue
         source = f"{path}/__init__.py" if name in ROOMS else f"{path}.py"
         module = type(sys)(whole_name)
         module.__file__ = source

@@ -39,18 +39,18 @@ async def _earlier_durations(runner: Runner) -> list[float]:
     name = record and record.facts.get("name")
     if not record or not isinstance(name, str):
         return []
-    from supervise.records import named_runs
-
     state, until = record.state, monotonic() + READ_SECONDS
     found: list[float] = []
     # A file system that does not answer keeps the thread, and not the line.
     with trio.move_on_after(2 * READ_SECONDS):
         try:
+            from supervise.records import named_runs
+
             found = await trio.to_thread.run_sync(
                 lambda: named_runs.durations(state, {name}, eta.RUNS_COUNTED, until)[name], abandon_on_cancel=True
             )
-        except RuntimeError:
-            # The system gives no more threads.
+        except (ImportError, OSError, RuntimeError):
+            # The system gives no more descriptors or threads.
             pass
     return found
 

@@ -38,7 +38,13 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
     else:
         found, state, code = _wait_for_first(target, until, output, deadline)
     if values["json"]:
-        head = {"schema": SCHEMA, "run_id": target.run_id, "state": state, "exit_code": code, "until": found or None}
+        head = {
+            "schema": SCHEMA,
+            "run_id": target.run_id,
+            "state": state,
+            "exit_code": code,
+            "until": serializer.marked(found) or None,
+        }
         if output:
             output.print_object(head)
         else:
@@ -78,8 +84,8 @@ def _wait_for_first(
         return found, "running", EXIT_GOES_ON
     if target.record:
         return _wait_for_end(target, deadline)
-    code = watch.end["exit_code"] if watch.end else EXIT_ERROR
-    return END, "ended", code
+    # A run without a record that does not say how it has ended was killed.
+    return (END, "ended", watch.end["exit_code"]) if watch.end else (END, "lost", EXIT_ERROR)
 
 
 def _wait_for_end(target: lookup.Target, deadline: float) -> tuple[str, str, int]:

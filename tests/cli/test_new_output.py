@@ -112,6 +112,19 @@ def test_a_reader_that_does_not_read_costs_the_others_nothing(supervise: Place) 
     assert 300000 - (1 << 20) < len(rest) <= 300000
 
 
+def test_what_a_killed_caller_has_printed_comes_again(supervise: Place) -> None:
+    supervise("--", *child("flood=300000", "exit=0"), stdout=subprocess.DEVNULL)
+    read, write = os.pipe()
+    stuck = supervise.popen([str(supervise.program), "logs", "--new", newest(supervise)], stdout=write)
+    os.close(write)
+    assert os.read(read, 1) == b"x"
+    stuck.send(signal.SIGKILL)
+    stuck.wait()
+    os.close(read)
+    assert len(new(supervise)) == 300000
+    assert new(supervise) == b""
+
+
 def test_an_object_has_a_part_of_a_long_output(supervise: Place) -> None:
     supervise("--", *child("flood=2500000", "exit=0"), stdout=subprocess.DEVNULL)
     sizes, found = [], {"has_more": True}

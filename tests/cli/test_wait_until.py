@@ -178,3 +178,39 @@ def test_a_wait_works_for_a_run_without_a_socket(supervise: Place) -> None:
     running.send(signal.SIGTERM)
     running.wait()
     hidden.unlink()
+
+
+def test_two_waits_do_not_disturb_each_other(supervise: Place) -> None:
+    go = supervise.file("go")
+    running = supervise.start("--", *child("say=one", f"wait_for={go}", "say=two", "exit=0"))
+    running.wait_for_out(b"one")
+    mine = waiting(supervise, newest(supervise), "--until", "match=two", "--new", "--cursor", "mine")
+    yours = waiting(supervise, newest(supervise), "--until", "idle=1h", "--new", "--cursor", "yours")
+    shared = wait_json(supervise, "--new")
+    short = wait_json(supervise, "--until", "match=one", "--new", "--cursor", "short")
+    assert found_by(short)["output"] == "one\n"
+    go.touch()
+    assert [json.loads(one.wait().out)["output"] for one in (mine, yours, shared)] == ["one\ntwo\n"] * 3
+    running.wait()
+
+
+def test_the_refusal_of_a_hostile_expression_is_one_line(supervise: Place) -> None:
+    running = supervise.start("--", *child("say=" + "a" * 200 + "!", "stay"))
+    running.wait_for_out(b"!")
+    ended = command(supervise, "wait", newest(supervise), "--until", "match=\x1b]0;x\x07|(a+)+\n$|(a+)+$")
+    assert ended.code == 125
+    assert (ended.err.count(b"\n"), b"\x1b" in ended.err) == (1, False)
+    running.send(signal.SIGTERM)
+    running.wait()
+
+
+def test_a_run_without_a_record_that_is_killed_is_lost(supervise: Place) -> None:
+    running = supervise.start("--no-record", "-k", "0.2", "--", *child("ready", "stay"))
+    running.wait_for_out(b"ready")
+    waiter = waiting(supervise, socket_of(supervise).stem, "--until", "idle=1h")
+    running.send(signal.SIGKILL)
+    running.process.wait()
+    ended = waiter.wait()
+    assert (ended.code, json.loads(ended.out)["state"]) == (125, "lost")
+    wait_until(lambda: not supervise.alive())
+    running.wait()

@@ -12,7 +12,7 @@ import sys
 from typing import Any
 
 NUMBERS = (0, -1, 1, 64, 65, 2**31, 2**63, -(2**63), 10**400, 1e308, -1e308, 5e-324, 0.5, float("nan"), float("inf"))
-WORDS = ("status", "extend", "ready", "attach", "more", "keys", "size", "x", "", "\0", "é" * 100, "\ud800")
+WORDS = ("status", "extend", "ready", "attach", "more", "access", "keys", "size", "x", "", "\0", "é" * 100, "\ud800")
 KEYS = (b"READY", b"STATUS", b"STOPPING", b"WATCHDOG", b"EXTEND_TIMEOUT_USEC", b"MAINPID", b"BARRIER", b"FDSTORE", b"")
 
 

@@ -505,7 +505,7 @@ def test_a_short_run_without_a_record_loads_no_module_for_files_or_terminals(pro
     unused = {
         "launch.admission",
         "options.config",
-        "launch.own_terminal",
+        "launch.command_terminal",
         "launch.run_record",
         "launch.registration",
         "process.raw_environment",
@@ -529,7 +529,7 @@ def test_a_short_run_with_a_report_writes_it_without_the_faces(program, tmp_path
     """The report is that of the record."""
     foreign = loaded_by_a_short_run(tmp_path, program, "--report", tmp_path / "r.json", "--", "true")
     foreign -= loaded_by("-c", "pass")
-    assert "supervise.files.report_file" in foreign
+    assert "supervise.files.whole_file" in foreign
     assert foreign & {*SLOW, "json", "supervise.core.machine", "supervise.faces.full_report"} == set()
     assert {part(one) for one in foreign} & set(LIBRARIES) == set()
 
@@ -552,7 +552,7 @@ def test_a_long_run_loads_no_module_for_unused_features(program):
     assert foreign & {"supervise.runner.teller", "supervise.launch.monitors"} == set()
     assert foreign & {"supervise.control.client", "supervise.records.output_follower"} == set()
     assert foreign & {"supervise.faces.metrics", "supervise.faces.junit", "supervise.faces.report_values"} == set()
-    assert foreign & {"supervise.records.result_files", "supervise.files.report_file"} == set()
+    assert foreign & {"supervise.records.result_files", "supervise.files.whole_file"} == set()
 
 
 def test_a_long_run_without_a_live_line_loads_no_module_for_it(program):

@@ -14,7 +14,7 @@ from time import time
 
 from supervise.batch import tasks
 from supervise.faces.report_shape import SCHEMA
-from supervise.files import private_files, report_file, user_files
+from supervise.files import private_files, user_files, whole_file
 from supervise.options import serializer
 from supervise.options.table import BadValueError
 from supervise.process import identity
@@ -82,7 +82,7 @@ class Batch:
     def report_of(self, number: int) -> "dict[str, Any] | None":
         """Return the report of that task; None where there is none that can be read."""
         try:
-            report = json.loads(report_file.read(self.report_path(number), READ_BYTES))
+            report = json.loads(whole_file.read(self.report_path(number), READ_BYTES))
         except (OSError, ValueError):
             return None
         return report if isinstance(report, dict) and isinstance(report.get("outcome"), str) else None

@@ -5,7 +5,7 @@ from supervise.core.outcome import Outcome
 from supervise.faces import github
 from supervise.faces.report_items import Diagnosis, Moment, ReportItem
 from supervise.faces.report_shape import OWN_ENDS
-from supervise.text import runner_commands
+from supervise.text import ci_commands
 from supervise.text.stderr import PREFIX
 
 
@@ -61,8 +61,8 @@ class CiLines:
         ends = isinstance(item, Outcome) and not self._is_left_up
         if not annotations and not ends:
             return []
-        again = [] if ends else [runner_commands.stop_line(self._fence)]
-        return ["\n".join([runner_commands.resume_line(self._fence), *annotations, *again])]
+        again = [] if ends else [ci_commands.stop_line(self._fence)]
+        return ["\n".join([ci_commands.resume_line(self._fence), *annotations, *again])]
 
     def _annotations(self, item: ReportItem, lines: list[str]) -> list[str]:
         text = "\n".join(line.removeprefix(PREFIX) for line in lines)

@@ -5,7 +5,7 @@ The lines of the runner's commands and their escapes are those of actions/toolki
 
 from supervise.faces import report_values
 from supervise.text import sanitizer
-from supervise.text.runner_commands import disarmed
+from supervise.text.ci_commands import disarmed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -65,12 +65,12 @@ def _admit(launched: Launched) -> None:
         # The check is told of a run that is refused, too.
         _find_check(launched, values["ping"])
     if launched.info.result_files or values["events"]:
-        from supervise.launch import files
+        from supervise.launch import option_files
 
         for key in launched.info.result_files:
-            _open(launched, key, files.check_of_result(key))
+            _open(launched, key, option_files.check_of_result(key))
         if values["events"]:
-            launched.files.open_events(_open(launched, "events", files.open_events))
+            launched.files.open_events(_open(launched, "events", option_files.open_events))
     if values["runner_margin"] or DEADLINE in os.environ:
         # The budget bounds the wait for a lock, too.
         _take_budget(launched)
@@ -79,9 +79,9 @@ def _admit(launched: Launched) -> None:
     else:
         _wait(launched)
     if values["log"]:
-        from supervise.launch import files
+        from supervise.launch import option_files
 
-        launched.files.open_log(files.log_of(_open(launched, "log", files.open_log)))
+        launched.files.open_log(option_files.log_of(_open(launched, "log", option_files.open_log)))
 
 
 def _wait_while_tied(launched: Launched) -> None:
@@ -116,9 +116,9 @@ def _wait(launched: Launched) -> None:
         _wait_for_start(launched)
     if values["lock"]:
         if values["lock"].startswith("/"):
-            from supervise.launch import files
+            from supervise.launch import option_files
 
-            _open(launched, "lock", files.look_at_lock)
+            _open(launched, "lock", option_files.look_at_lock)
         _take_lock(launched)
 
 

@@ -7,7 +7,7 @@ token is random, so the output cannot hold it.
 import os
 
 from supervise.launch.early_exit import Refusal, reason_of
-from supervise.text import runner_commands
+from supervise.text import ci_commands
 from supervise.text.writer import is_writable
 
 TYPE_CHECKING = False
@@ -31,7 +31,7 @@ def begin(launched: "Launched") -> None:
     Raises Refusal where it cannot be written: then nothing would keep the runner from obeying.
     """
     try:
-        why = "" if _write(runner_commands.stop_line(launched.info.fence)) else "its reader does not read"
+        why = "" if _write(ci_commands.stop_line(launched.info.fence)) else "its reader does not read"
     except OSError as error:
         why = reason_of(error)
     if why:
@@ -53,12 +53,12 @@ def _write(line: str) -> bool:
 def begin_late(launched: "Launched") -> bytes:
     """Return the first line of the fence, for held output that is shown now; tell the guardian of the last line."""
     launched.child.channel.send(last_line(launched.info.fence), (2,))
-    return f"{runner_commands.stop_line(launched.info.fence)}\n".encode()
+    return f"{ci_commands.stop_line(launched.info.fence)}\n".encode()
 
 
 def last_line(token: str) -> "LastLine":
     """Return the message by which the guardian ends the fence if the supervisor is killed."""
-    return "last_line", f"{runner_commands.resume_line(token)}\n".encode()
+    return "last_line", f"{ci_commands.resume_line(token)}\n".encode()
 
 
 def lower(launched: "Launched") -> None:
@@ -71,6 +71,6 @@ def lower(launched: "Launched") -> None:
     has_begun = info.fence and not info.holds_output and launched.child.has_guardian
     if has_begun and launched.is_output_over:
         try:
-            _write(runner_commands.resume_line(info.fence))
+            _write(ci_commands.resume_line(info.fence))
         except OSError:
             pass

@@ -146,10 +146,10 @@ def _start(launched: Launched, on_lost: "OnLost") -> "Start":
         if run_record.was_predecessor_lost(values):
             launched.child.change_environment({b"SUPERVISE_PREVIOUS_OUTCOME": b"lost"})
     if values["notify"] or "notify" in values["access_on"]:
-        from supervise.launch import notify_socket
+        from supervise.launch import notify_setup
 
         # Should the supervisor be killed, the guardian removes the socket.
-        first.append((("socket", notify_socket.open_in(launched), launched.info.run_id), ()))
+        first.append((("socket", notify_setup.open_in(launched), launched.info.run_id), ()))
     if values["memory_max"]:
         from supervise.process import memory_cgroup
 
@@ -224,9 +224,9 @@ class Start:
         if launched.terminals.pty_input:
             # The terminal is taken as early as the guardian can restore it and all is said of the record: what is typed
             # from now on is the command's, key by key.
-            from supervise.launch import own_terminal
+            from supervise.launch import command_terminal
 
-            own_terminal.take_keys(launched)
+            command_terminal.take_keys(launched)
         if self._needs_fence:
             # The guardian is there, which ends the fence if the supervisor is killed.
             from supervise.launch import ci_fence
@@ -289,6 +289,6 @@ def open_stdio(launched: Launched) -> "tuple[Stdio, str]":
     """
     if not launched.info.values["pty"]:
         return launched.child.open_pipes(is_one=launched.info.is_one_stream), ""
-    from supervise.launch import own_terminal
+    from supervise.launch import command_terminal
 
-    return own_terminal.open_stdio(launched)
+    return command_terminal.open_stdio(launched)

@@ -204,11 +204,11 @@ def end(
     }
     report = brief.report(settled, usage)
     if report_path:
-        from supervise.files import report_file
+        from supervise.files import whole_file
 
-        # report_file.write would load the library of JSON.
+        # whole_file.write would load the library of JSON.
         data = serializer.json(report).encode("ascii") + b"\n"
-        if report_file.write_bytes(report_path, report_file.unfinished(record.run_id), data):
+        if whole_file.write_bytes(report_path, whole_file.unfinished(record.run_id), data):
             return False
     try:
         close(record, report)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from supervise.access.detector import Detector
-    from supervise.access.notify import NotifySocket
+    from supervise.access.notify_socket import NotifySocket
     from supervise.launch.front import Front
     from supervise.launch.run_record import Plan
     from supervise.launch.streams import Streams

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     AccessFound = tuple[Literal["access"]]
     """The detector of access has news (see `access/findings.py`)."""
     NotifyHeard = tuple[Literal["notify"]]
-    """The command has sent something by sd_notify(3) (see `access/notify.py`)."""
+    """The command has sent something by sd_notify(3) (see `access/notify_socket.py`)."""
     StopCommandEnded = tuple[Literal["stop command"], str]
     """The command of --stop-command is over, and why it has failed, or ''."""
     Item = (

@@ -5,7 +5,7 @@ import os
 from time import monotonic, time
 
 from supervise.control import sockets
-from supervise.files import report_file, user_files
+from supervise.files import user_files, whole_file
 from supervise.options import paths
 from supervise.records import liveness, reader, rebuilt_report, result_files, store
 
@@ -53,7 +53,7 @@ def write(
         if start["events"]:
             _append_event(start["events"], end)
     if path and not own:
-        report_file.write(path, end)
+        whole_file.write(path, end)
     for option, file in start["results"].items():
         if not result_files.is_written(option, file, run_id):
             result_files.write(option, file, end)
@@ -110,7 +110,7 @@ def _written_report(path: str, run_id: str) -> "dict[str, Any] | None":
     The supervisor may have died after the report, before it sent the guardian its last message.
     """
     try:
-        found = json.loads(report_file.read(path))
+        found = json.loads(whole_file.read(path))
         return found if found["run_id"] == run_id and found["outcome"] else None
     except (OSError, ValueError, LookupError, TypeError):
         return None

@@ -3,7 +3,7 @@
 Each of the three writers of an end calls this: the runner, the refusal of a start, and the guardian of a lost run.
 """
 
-from supervise.files import report_file
+from supervise.files import whole_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ MOST_BYTES_BEFORE = 1 << 20
 def write(option: str, path: str, report: "Mapping[str, Any]") -> "str | None":
     """Write the file of that option; return why it cannot be written, or None."""
     if option == "report":
-        return report_file.write(path, report)
+        return whole_file.write(path, report)
     if option == "junit":
         from supervise.faces import junit
 
@@ -30,7 +30,7 @@ def write(option: str, path: str, report: "Mapping[str, Any]") -> "str | None":
 
         text = metrics.text(report, _text_before(path))
     unfinished = f".supervise-{report['run_id']}-{option}"
-    return report_file.write_bytes(path, unfinished, text.encode(), may_write_in_place=option not in REPLACED_ONLY)
+    return whole_file.write_bytes(path, unfinished, text.encode(), may_write_in_place=option not in REPLACED_ONLY)
 
 
 def is_written(option: str, path: str, run_id: str) -> bool:
@@ -44,6 +44,6 @@ def is_written(option: str, path: str, run_id: str) -> bool:
 def _text_before(path: str) -> str:
     """Return the text of an earlier run; '' where there is none that can be read."""
     try:
-        return report_file.read(path, MOST_BYTES_BEFORE).decode(errors="replace")
+        return whole_file.read(path, MOST_BYTES_BEFORE).decode(errors="replace")
     except OSError:
         return ""

@@ -14,7 +14,7 @@ from supervise.core.policy import Policy
 from supervise.faces.report_items import Diagnosis, LastLine
 from supervise.launch.state import Launched
 from supervise.output import pump
-from supervise.runner import input_evidence
+from supervise.runner import input_waits
 
 MARGIN_SECONDS = 0.005
 """Seconds by which the snapshot has to be ready before the signal is sent."""
@@ -43,7 +43,7 @@ class DiagnosisBuilder:
             holder,
             _cpu_baseline(samples, policy, self._now()),
             until - MARGIN_SECONDS,
-            lambda latest: input_evidence.find(launched, latest),
+            lambda latest: input_waits.find(launched, latest),
         )
 
     def note_output(self) -> None:

@@ -53,11 +53,11 @@ from supervise.faces.report_items import MemoryLimit, ReportItem, Trouble
 from supervise.launch.state import Launched
 from supervise.output.pump import Pump
 from supervise.process.protocol import not_known, unknown
-from supervise.runner import access_events, reaper, restart
+from supervise.runner import access_events, next_attempt, reaper
 from supervise.runner.absence import Absence
-from supervise.runner.evidence import Observer
 from supervise.runner.listener import Listener
 from supervise.runner.notices import Notices
+from supervise.runner.observer import Observer
 from supervise.runner.settings import policy_of
 from supervise.runner.signal_events import SignalEvents
 from supervise.runner.stop_orders import StopOrders
@@ -304,7 +304,7 @@ class Runner:
         try:
             if self.launched.child.stdin and (warning := self.launched.child.stdin.rewind()):
                 self.notices.announce(Trouble(warning))
-            restart.start(self.launched, number, previous)
+            next_attempt.start(self.launched, number, previous)
         except (OSError, RuntimeError) as error:
             self.launched.child.channel.send(("kill",))
             self._waiting.append(SpawnFailed("error", f"cannot start attempt {number}: {reason_of(error)}"))
@@ -563,9 +563,9 @@ class Runner:
     def take_terminal(self) -> None:
         """With --pty, take the keys for the command while supervise is in the foreground."""
         if self.launched.terminals.pty_input:
-            from supervise.launch import own_terminal
+            from supervise.launch import command_terminal
 
-            own_terminal.take_keys(self.launched)
+            command_terminal.take_keys(self.launched)
 
 
 def _exit_of(status: int) -> Exit:

@@ -14,7 +14,7 @@ from supervise.core.attempt import Phase
 from supervise.core.events import InputAwaited, Sample
 from supervise.core.outcome import InputWait
 from supervise.core.policy import Evidence
-from supervise.runner import input_evidence
+from supervise.runner import input_waits
 from supervise.runner.dispatcher import Runner
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class PromptWatch:
         now = self._last.at
         if self._is_active(before):
             self._since.clear()
-        self._since = {one: self._since.get(one, now) for one in input_evidence.find(runner.launched)}
+        self._since = {one: self._since.get(one, now) for one in input_waits.find(runner.launched)}
         for one, since in self._since.items():
             if now - since >= self._seconds:
                 self._since.clear()

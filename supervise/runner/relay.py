@@ -113,9 +113,9 @@ def start_pumps(launched: Launched) -> None:
         _detect_access(launched, wanted)
     if pty_input:
         # The terminal is taken before the command's first output is shown: a caller may type as soon as it sees that.
-        from supervise.launch import own_terminal
+        from supervise.launch import command_terminal
 
-        own_terminal.take_keys(launched)
+        command_terminal.take_keys(launched)
     for pump in pumps:
         pump.start()
     if pty_input:

@@ -31,7 +31,7 @@ def take_held() -> "list[bytes]":
 
 def message(text: str) -> str:
     """Return the text as a message of supervise: with the prefix, and harmless for terminals and CI runners."""
-    from supervise.text.runner_commands import disarmed
+    from supervise.text.ci_commands import disarmed
     from supervise.text.sanitizer import clean
 
     return PREFIX + disarmed(clean(text))

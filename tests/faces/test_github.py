@@ -3,7 +3,7 @@
 import pytest
 
 from supervise.faces import github
-from supervise.text.runner_commands import disarmed
+from supervise.text.ci_commands import disarmed
 
 
 def test_an_annotation_escapes_what_the_runner_would_read() -> None:

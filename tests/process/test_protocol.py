@@ -58,7 +58,11 @@ MISTAKES: dict[str, tuple[str, str, str]] = {
     ),
     "a finding misspelt by its sender": ("access/findings.py", '(("missed", sign, why))', '(("mised", sign, why))'),
     "a finding misspelt by its receiver": ("runner/access_events.py", 'case ("missed", sign', 'case ("mised", sign'),
-    "news of sd_notify misspelt by its sender": ("access/notify.py", 'lines.append(("alive"', 'lines.append(("alife"'),
+    "news of sd_notify misspelt by its sender": (
+        "access/notify_socket.py",
+        'lines.append(("alive"',
+        'lines.append(("alife"',
+    ),
     "news of sd_notify misspelt by its receiver": ("runner/access_events.py", 'case ("stuck", at', 'case ("stukc", at'),
     "a result misspelt by a process for one call": ("process/bounded_call.py", '(("done", value)', '(("doen", value)'),
     "a result without a receiver": ("process/bounded_call.py", 'case ("done", result)', 'case ("doen", result)'),

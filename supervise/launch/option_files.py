@@ -16,10 +16,10 @@ def check_of_result(option: str) -> "Callable[[str], tuple[str, tuple[int, ...]]
     """
 
     def check(path: str) -> "tuple[str, tuple[int, ...]]":
-        from supervise.files import report_file
+        from supervise.files import whole_file
         from supervise.records import result_files
 
-        why = report_file.check(path, may_write_in_place=option not in result_files.REPLACED_ONLY)
+        why = whole_file.check(path, may_write_in_place=option not in result_files.REPLACED_ONLY)
         return f"--{option}: {why}" if why else "", ()
 
     return check

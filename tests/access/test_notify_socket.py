@@ -15,7 +15,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from supervise.access import notify
+from supervise.access import notify_socket
 from supervise.process.inbox import Inbox
 
 KINDS = {"ready", "stopping", "status", "alive", "stuck", "prolong", "main pid"}
@@ -40,7 +40,7 @@ HANG_SECONDS = 20.0
         (b"WATCHDOG=trigger", [("stuck", 0.0, "")]),
         (b"WATCHDOG=2\nWATCHDOG_USEC=1000", []),
         (b"EXTEND_TIMEOUT_USEC=1500000", [("prolong", 1.5, "")]),
-        (b"EXTEND_TIMEOUT_USEC=18446744073709551615", [("prolong", notify.MAX_EXTENSION_SECONDS, "")]),
+        (b"EXTEND_TIMEOUT_USEC=18446744073709551615", [("prolong", notify_socket.MAX_EXTENSION_SECONDS, "")]),
         (b"EXTEND_TIMEOUT_USEC=-1\nEXTEND_TIMEOUT_USEC=1.5\nEXTEND_TIMEOUT_USEC=\nEXTEND_TIMEOUT_USEC=1e6", []),
         (b"EXTEND_TIMEOUT_USEC=" + b"9" * 4000, []),
         (b"MAINPID=4711", [("main pid", 0.0, "4711")]),
@@ -51,7 +51,7 @@ HANG_SECONDS = 20.0
     ],
 )  # fmt: skip
 def test_a_datagram_is_read_line_by_line(data: bytes, said: list[tuple[str, float, str]]) -> None:
-    assert notify.read(data) == said
+    assert notify_socket.read(data) == said
 
 
 names = st.sampled_from(
@@ -69,16 +69,16 @@ names = st.sampled_from(
 )
 words = st.sampled_from([b"1", b"trigger", b"0", b"-1", b"9" * 30, b"\xff", b""]) | st.binary(max_size=30)
 lines = st.tuples(names, st.sampled_from([b"=", b"=", b"=", b""]), words).map(b"".join) | st.binary(max_size=60)
-datagrams = st.lists(lines, max_size=8).map(b"\n".join) | st.binary(max_size=notify.MESSAGE_BYTES)
+datagrams = st.lists(lines, max_size=8).map(b"\n".join) | st.binary(max_size=notify_socket.MESSAGE_BYTES)
 
 
 @settings(max_examples=2000, deadline=None)
 @given(datagrams)
 @example(b"EXTEND_TIMEOUT_USEC=" + "\u0661".encode())
 def test_any_datagram_is_read_without_an_error(data: bytes) -> None:
-    for kind, number, text in notify.read(data):
+    for kind, number, text in notify_socket.read(data):
         assert kind in KINDS
-        assert 0 <= number <= notify.MAX_EXTENSION_SECONDS
+        assert 0 <= number <= notify_socket.MAX_EXTENSION_SECONDS
         assert "\n" not in text
         assert "\0" not in text
 
@@ -95,7 +95,7 @@ class Receiver:
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self.socket.bind(self.path)
         self.inbox = Inbox()
-        self.notify = notify.NotifySocket(self.socket, str(folder), self.path)  # type: ignore[arg-type]
+        self.notify = notify_socket.NotifySocket(self.socket, str(folder), self.path)  # type: ignore[arg-type]
         self.notify.start(self.inbox, holder)
         self._reports: list[tuple[object, ...]] = []
 
@@ -153,11 +153,11 @@ def test_of_each_kind_only_the_last_is_kept(receiver: Receiver) -> None:
 
 
 def test_a_message_that_is_too_long_is_ignored_whole(receiver: Receiver) -> None:
-    receiver.send(b"STATUS=" + b"x" * (notify.MESSAGE_BYTES - 7))
-    receiver.send(b"READY=1\nSTATUS=" + b"y" * notify.MESSAGE_BYTES)
+    receiver.send(b"STATUS=" + b"x" * (notify_socket.MESSAGE_BYTES - 7))
+    receiver.send(b"READY=1\nSTATUS=" + b"y" * notify_socket.MESSAGE_BYTES)
     receiver.wait_until_read()
     assert [one[0] for one in receiver.notify.take()] == ["status"]
-    assert receiver.notify.status == "x" * (notify.MESSAGE_BYTES - 7)
+    assert receiver.notify.status == "x" * (notify_socket.MESSAGE_BYTES - 7)
 
 
 def test_descriptors_that_come_along_are_closed(receiver: Receiver) -> None:

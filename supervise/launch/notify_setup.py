@@ -1,6 +1,6 @@
 """The socket of a run on which the command reports its state (sd_notify(3))."""
 
-from supervise.access.notify import NotifySocket
+from supervise.access.notify_socket import NotifySocket
 from supervise.control import sockets
 from supervise.launch.early_exit import Refusal, reason_of
 from supervise.launch.state import Launched

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from supervise.files import report_file
+from supervise.files import whole_file
 
 REPORT: dict[str, object] = {"run_id": "a", "outcome": "completed"}
 WRITTEN = b'{"run_id": "a", "outcome": "completed"}\n'
@@ -29,7 +29,7 @@ def names(folder: Path) -> list[str]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten the wait for a reader that does not come."""
-    monkeypatch.setattr(report_file, "READER_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(whole_file, "READER_WAIT_SECONDS", 0.1)
 
 
 @pytest.fixture
@@ -47,9 +47,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def bounded_write(path: Path, obj: dict[str, object]) -> str | None:
-    """Call `report_file.write` in a thread, so that a hang fails the test instead of stopping it."""
+    """Call `whole_file.write` in a thread, so that a hang fails the test instead of stopping it."""
     answers: list[str | None] = []
-    thread = threading.Thread(target=lambda: answers.append(report_file.write(str(path), obj)), daemon=True)
+    thread = threading.Thread(target=lambda: answers.append(whole_file.write(str(path), obj)), daemon=True)
     thread.start()
     thread.join(30)
     assert answers, "it hangs"
@@ -57,16 +57,16 @@ def bounded_write(path: Path, obj: dict[str, object]) -> str | None:
 
 
 def as_nobody(call: str, path: Path) -> str:
-    """Return what the call of `report_file` returns for that path to the user `nobody`."""
+    """Return what the call of `whole_file` returns for that path to the user `nobody`."""
     program = (
         # All modules are imported as root: their folder may be closed to other users.
         "import json, os, select, sys\n"
-        "from supervise.files import report_file\n"
+        "from supervise.files import whole_file\n"
         "if os.geteuid() == 0:\n"
         "    os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
-        f"print(report_file.{call})\n"
+        f"print(whole_file.{call})\n"
     )
-    root = Path(report_file.__file__).parents[2]
+    root = Path(whole_file.__file__).parents[2]
     environ = {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
         [sys.executable, "-c", program, str(path)], capture_output=True, check=True, text=True, env=environ
@@ -94,11 +94,11 @@ def open_to_all(tmp_path: Path) -> Path:
 
 def test_a_missing_file_is_made(tmp_path: Path) -> None:
     path = tmp_path / "r.json"
-    assert report_file.check(str(path)) is None
+    assert whole_file.check(str(path)) is None
     assert names(tmp_path) == []
     before = os.umask(0o027)
     try:
-        assert report_file.write(str(path), REPORT) is None
+        assert whole_file.write(str(path), REPORT) is None
     finally:
         os.umask(before)
     assert path.read_bytes() == WRITTEN
@@ -108,8 +108,8 @@ def test_a_missing_file_is_made(tmp_path: Path) -> None:
 
 def test_a_file_in_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert report_file.check("r.json") is None
-    assert report_file.write("r.json", REPORT) is None
+    assert whole_file.check("r.json") is None
+    assert whole_file.write("r.json", REPORT) is None
     assert (tmp_path / "r.json").read_bytes() == WRITTEN
 
 
@@ -120,9 +120,9 @@ def test_an_existing_file_is_replaced_and_keeps_its_mode(tmp_path: Path) -> None
     if is_root:
         os.chown(path, 1234, 1235)
     with path.open() as reader:
-        assert report_file.check(str(path)) is None
+        assert whole_file.check(str(path)) is None
         assert path.read_text().startswith("an old")
-        assert report_file.write(str(path), REPORT) is None
+        assert whole_file.write(str(path), REPORT) is None
         assert reader.read().startswith("an old"), "a reader of the old report reads it to its end"
     assert path.read_bytes() == WRITTEN
     assert stat.S_IMODE(path.stat().st_mode) == 0o604
@@ -139,8 +139,8 @@ def test_links_are_followed(tmp_path: Path, is_there: bool) -> None:
         target.write_text("old")
     (tmp_path / "one").symlink_to("two")
     (tmp_path / "two").symlink_to("far/r.json")
-    assert report_file.check(str(tmp_path / "one")) is None
-    assert report_file.write(str(tmp_path / "one"), REPORT) is None
+    assert whole_file.check(str(tmp_path / "one")) is None
+    assert whole_file.write(str(tmp_path / "one"), REPORT) is None
     assert target.read_bytes() == WRITTEN
     assert (tmp_path / "one").is_symlink()
     assert (tmp_path / "two").is_symlink()
@@ -151,21 +151,21 @@ def test_the_leftover_of_a_killed_writer_is_replaced(tmp_path: Path) -> None:
     """The guardian writes the report of the killed run; a leftover of another run stays."""
     (tmp_path / ".supervise-a").write_text("half a repo")
     (tmp_path / ".supervise-b").write_text("another's")
-    assert report_file.write(str(tmp_path / "r.json"), REPORT) is None
+    assert whole_file.write(str(tmp_path / "r.json"), REPORT) is None
     assert (tmp_path / "r.json").read_bytes() == WRITTEN
     assert names(tmp_path) == [".supervise-b", "r.json"]
 
 
 def test_the_longest_possible_name_is_written(tmp_path: Path) -> None:
     path = tmp_path / ("r" * 255)
-    assert report_file.check(str(path)) is None
-    assert report_file.write(str(path), REPORT) is None
+    assert whole_file.check(str(path)) is None
+    assert whole_file.write(str(path), REPORT) is None
     assert path.read_bytes() == WRITTEN
 
 
 def test_a_device_is_written_in_place() -> None:
-    assert report_file.check(os.devnull) is None
-    assert report_file.write(os.devnull, REPORT) is None
+    assert whole_file.check(os.devnull) is None
+    assert whole_file.write(os.devnull, REPORT) is None
     assert stat.S_ISCHR(os.stat(os.devnull).st_mode)
 
 
@@ -176,8 +176,8 @@ def test_a_fifo_with_a_reader_is_written(tmp_path: Path) -> None:
     reader = threading.Thread(target=lambda: read.append(path.read_bytes()))
     reader.start()
     # The check must not open the FIFO: its close would be the end of the input for this reader.
-    assert report_file.check(str(path)) is None
-    assert report_file.write(str(path), LARGE) is None
+    assert whole_file.check(str(path)) is None
+    assert whole_file.write(str(path), LARGE) is None
     reader.join(10)
     assert json.loads(read[0]) == LARGE
     assert stat.S_ISFIFO(path.stat().st_mode)
@@ -191,7 +191,7 @@ def test_a_fifo_whose_reader_comes_late_is_written(tmp_path: Path, monkeypatch: 
     def come(seconds: float) -> None:
         readers.append(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
 
-    monkeypatch.setattr(report_file, "sleep", come)
+    monkeypatch.setattr(whole_file, "sleep", come)
     assert bounded_write(path, REPORT) is None
     assert os.read(readers[0], 1000) == WRITTEN
     os.close(readers[0])
@@ -201,7 +201,7 @@ def test_a_fifo_whose_reader_comes_late_is_written(tmp_path: Path, monkeypatch: 
 def test_a_fifo_without_a_reader_is_given_up(tmp_path: Path) -> None:
     path = tmp_path / "fifo"
     os.mkfifo(path)
-    assert report_file.check(str(path)) is None, "a reader may still come"
+    assert whole_file.check(str(path)) is None, "a reader may still come"
     assert bounded_write(path, REPORT) == f"cannot write '{path}': no process reads from it"
 
 
@@ -241,8 +241,8 @@ def test_a_descriptor_of_a_file_is_written_at_its_position(tmp_path: Path) -> No
     fd = os.open(path, os.O_WRONLY | os.O_CREAT)
     try:
         os.write(fd, b"output of the command\n")
-        assert report_file.check(f"/dev/fd/{fd}") is None
-        assert report_file.write(f"/dev/fd/{fd}", REPORT) is None
+        assert whole_file.check(f"/dev/fd/{fd}") is None
+        assert whole_file.write(f"/dev/fd/{fd}", REPORT) is None
         os.write(fd, b"output of the next\n")
     finally:
         os.close(fd)
@@ -252,8 +252,8 @@ def test_a_descriptor_of_a_file_is_written_at_its_position(tmp_path: Path) -> No
 def test_a_descriptor_of_a_pipe_is_written() -> None:
     reader, writer = os.pipe()
     try:
-        assert report_file.check(f"/proc/self/fd/{writer}") is None
-        assert report_file.write(f"/proc/self/fd/{writer}", REPORT) is None
+        assert whole_file.check(f"/proc/self/fd/{writer}") is None
+        assert whole_file.write(f"/proc/self/fd/{writer}", REPORT) is None
         assert os.get_blocking(writer), "others share it"
         assert os.read(reader, 1000) == WRITTEN
     finally:
@@ -264,8 +264,8 @@ def test_a_descriptor_of_a_pipe_is_written() -> None:
 def test_a_descriptor_of_a_socket_is_written() -> None:
     here, there = socket.socketpair()
     with here, there:
-        assert report_file.check(f"/dev/fd/{here.fileno()}") is None
-        assert report_file.write(f"/dev/fd/{here.fileno()}", REPORT) is None
+        assert whole_file.check(f"/dev/fd/{here.fileno()}") is None
+        assert whole_file.write(f"/dev/fd/{here.fileno()}", REPORT) is None
         assert there.recv(1000) == WRITTEN
 
 
@@ -273,7 +273,7 @@ def test_a_link_to_a_descriptor_is_written(tmp_path: Path) -> None:
     fd = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT)
     try:
         (tmp_path / "link").symlink_to(f"/dev/fd/{fd}")
-        assert report_file.write(str(tmp_path / "link"), REPORT) is None
+        assert whole_file.write(str(tmp_path / "link"), REPORT) is None
     finally:
         os.close(fd)
     assert (tmp_path / "log").read_bytes() == WRITTEN
@@ -284,18 +284,17 @@ def test_a_closed_descriptor_is_refused() -> None:
     fd = os.dup(0)
     os.close(fd)
     path = f"/proc/self/fd/{fd}"
-    assert report_file.check(path) == f"cannot write '{path}': no such file or directory"
-    assert report_file.write(path, REPORT) == f"cannot write '{path}': no such file or directory"
+    assert whole_file.check(path) == f"cannot write '{path}': no such file or directory"
+    assert whole_file.write(path, REPORT) == f"cannot write '{path}': no such file or directory"
 
 
 def test_a_descriptor_open_for_reading_only_is_refused(tmp_path: Path) -> None:
     (tmp_path / "log").write_text("old")
     fd = os.open(tmp_path / "log", os.O_RDONLY)
     try:
-        assert report_file.check(f"/proc/self/fd/{fd}") == f"cannot write '/proc/self/fd/{fd}': bad file descriptor"
+        assert whole_file.check(f"/proc/self/fd/{fd}") == f"cannot write '/proc/self/fd/{fd}': bad file descriptor"
         assert (
-            report_file.write(f"/proc/self/fd/{fd}", REPORT)
-            == f"cannot write '/proc/self/fd/{fd}': bad file descriptor"
+            whole_file.write(f"/proc/self/fd/{fd}", REPORT) == f"cannot write '/proc/self/fd/{fd}': bad file descriptor"
         )
     finally:
         os.close(fd)
@@ -329,15 +328,15 @@ def test_a_path_that_cannot_be_written_is_refused_with_the_reason(
     Path("loop").symlink_to("loop")
     Path("to-nowhere").symlink_to("nowhere/r.json")
     before = names(tmp_path)
-    assert report_file.write(path, REPORT) == f"cannot write {path!r}: {why}"
+    assert whole_file.write(path, REPORT) == f"cannot write {path!r}: {why}"
     if path != "/proc/r.json":
         # A file system that takes no files reports that only on an attempt.
-        assert report_file.check(path) == f"cannot write {path!r}: {why}"
+        assert whole_file.check(path) == f"cannot write {path!r}: {why}"
     assert names(tmp_path) == before
 
 
 def test_the_message_for_any_path_is_one_line() -> None:
-    message = report_file.check("no\nwhere\x1b[2J\udcff/r.json")
+    message = whole_file.check("no\nwhere\x1b[2J\udcff/r.json")
     assert message == r"cannot write 'no\nwhere\x1b[2J\udcff/r.json': no such file or directory"
 
 
@@ -389,8 +388,8 @@ def test_what_may_not_be_written_in_place_is_a_regular_file(tmp_path: Path) -> N
     with (tmp_path / "file").open("a") as file:
         for path in (tmp_path / "fifo", Path(f"/dev/fd/{file.fileno()}")):
             why = f"cannot write '{path}': it cannot be replaced by a new file"
-            assert report_file.check(str(path), may_write_in_place=False) == why
-            assert report_file.write_bytes(str(path), ".x", b"x", may_write_in_place=False) is not None
+            assert whole_file.check(str(path), may_write_in_place=False) == why
+            assert whole_file.write_bytes(str(path), ".x", b"x", may_write_in_place=False) is not None
     assert (tmp_path / "file").read_text() == "old"
     assert names(tmp_path) == ["fifo", "file"]
 
@@ -407,8 +406,8 @@ def test_a_file_without_write_permission_is_refused(open_to_all: Path) -> None:
 def test_a_full_disk_leaves_the_old_report(small_disk: Path) -> None:
     path = small_disk / "r.json"
     path.write_text("old")
-    assert report_file.check(str(path)) is None
-    assert report_file.write(str(path), LARGE) == f"cannot write '{path}': no space left on device"
+    assert whole_file.check(str(path)) is None
+    assert whole_file.write(str(path), LARGE) == f"cannot write '{path}': no space left on device"
     assert path.read_text() == "old"
     assert names(small_disk) == ["r.json"]
 
@@ -424,13 +423,13 @@ def test_a_full_disk_leaves_no_half_report_in_place(
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "rename", refuse)
-    assert report_file.write(str(path), {"run_id": "a", "x": "y" * 40_000}) is None, "there is room for it once"
-    assert report_file.write(str(path), {"run_id": "a", "x": "y" * 20_000}) is None, (
+    assert whole_file.write(str(path), {"run_id": "a", "x": "y" * 40_000}) is None, "there is room for it once"
+    assert whole_file.write(str(path), {"run_id": "a", "x": "y" * 20_000}) is None, (
         "there is no rename, and the old one is cut off"
     )
     assert json.loads(path.read_bytes()) == {"run_id": "a", "x": "y" * 20_000}
-    monkeypatch.setattr(report_file, "_replace", lambda target, name, data: False)
-    assert report_file.write(str(path), LARGE) == f"cannot write '{path}': no space left on device"
+    monkeypatch.setattr(whole_file, "_replace", lambda target, name, data: False)
+    assert whole_file.write(str(path), LARGE) == f"cannot write '{path}': no space left on device"
     assert path.read_bytes() == b""
     assert names(small_disk) == ["r.json"]
 
@@ -442,8 +441,8 @@ def test_a_file_mounted_over_another_is_written_in_place(small_disk: Path, tmp_p
     path.touch()
     subprocess.run(["mount", "--bind", str(source), str(path)], check=True)
     try:
-        assert report_file.check(str(path)) is None
-        assert report_file.write(str(path), REPORT) is None
+        assert whole_file.check(str(path)) is None
+        assert whole_file.write(str(path), REPORT) is None
         assert source.read_bytes() == WRITTEN
         assert names(tmp_path) == ["disk", "r.json"]
     finally:
@@ -456,8 +455,8 @@ def test_a_read_only_file_system_is_named(small_disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     for name in ("r.json", "new.json"):
         path = small_disk / name
-        assert report_file.check(str(path)) == f"cannot write '{path}': read-only file system"
-        assert report_file.write(str(path), REPORT) == f"cannot write '{path}': read-only file system"
+        assert whole_file.check(str(path)) == f"cannot write '{path}': read-only file system"
+        assert whole_file.write(str(path), REPORT) == f"cannot write '{path}': read-only file system"
 
 
 def test_a_reader_never_sees_a_part_of_a_report(tmp_path: Path) -> None:
@@ -471,11 +470,11 @@ def test_a_reader_never_sees_a_part_of_a_report(tmp_path: Path) -> None:
             if not seen.endswith(b"}\n"):
                 torn.append(seen[-20:])
 
-    assert report_file.write(str(path), LARGE) is None
+    assert whole_file.write(str(path), LARGE) is None
     watcher = threading.Thread(target=watch)
     watcher.start()
     for _ in range(50):
-        assert report_file.write(str(path), LARGE) is None
+        assert whole_file.write(str(path), LARGE) is None
     is_over.set()
     watcher.join(10)
     assert torn == []
@@ -484,14 +483,14 @@ def test_a_reader_never_sees_a_part_of_a_report(tmp_path: Path) -> None:
 def test_the_check_loads_nothing_heavy() -> None:
     program = (
         "import sys; before = set(sys.modules)\n"
-        "from supervise.files import report_file\n"
-        "report_file.check('r.json')\n"
+        "from supervise.files import whole_file\n"
+        "whole_file.check('r.json')\n"
         "print(*sorted(set(sys.modules) - before))\n"
     )
-    environ = {"PYTHONPATH": str(Path(report_file.__file__).parents[2]), "PYTHONDONTWRITEBYTECODE": "1"}
+    environ = {"PYTHONPATH": str(Path(whole_file.__file__).parents[2]), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True, env=environ)
     loaded = set(done.stdout.split())
-    ours = {"supervise", "supervise.faces", "supervise.files.report_file", "supervise.files"}
+    ours = {"supervise", "supervise.faces", "supervise.files.whole_file", "supervise.files"}
     assert loaded <= {
         "errno",
         "time",

@@ -1,16 +1,18 @@
 """`--prompt-timeout`: real programs that ask are found, and programs that work or wait for something else are not."""
 
+import itertools
 import json
 import os
 import re
 import shlex
 import subprocess
 import sys
+from collections import deque
 from typing import Any
 
 import pytest
 
-from tests.support.harness import Place, wait_until
+from tests.support.harness import Place, Running, wait_until
 from tests.support.programs import missing, needed
 from tests.support.ssh_servers import ssh_server
 from tests.support.terminals import script
@@ -209,35 +211,56 @@ def test_a_pager_with_a_user_who_types_is_not_called_waiting(supervise: Place) -
         sh.wait_for("^code 0$")
 
 
-def check_none(place: Place, runs: int, seconds: int) -> None:
-    """Run each command that does not ask so many times at once on a terminal, and check that none is called waiting."""
+RUNS_UNDER_LOAD = 500
+"""Runs of commands that do not ask, in which none may be called waiting."""
+SIDE_BY_SIDE = 60
+"""Runs at the same time: the start of each, and the commands that work, are many times what two cores can do."""
+
+
+def check_none(place: Place, runs: int, side_by_side: int, seconds: int) -> None:
+    """Run the commands that do not ask in turn on a terminal, and check that none of them is called waiting.
+
+    `runs` is the number of all runs, of which so many are there at the same time; each takes that many seconds.  Among
+    them one asks, which is found.
+    """
     place.file("keys.py").write_text(KEYS)
     place.file("stall.py").write_text(STALL)
     place.file("text").write_text("text\n")
+    names = itertools.islice(itertools.cycle(IS_NOT_ASKING), runs)
+    options = ("--no-record", "--prompt-timeout", "500ms", "-t")
+    running: deque[tuple[str, Running]] = deque()
+    ended = []
+
+    def end_first() -> None:
+        name, first = running.popleft()
+        ended.append((name, first.wait().report))
+
     master, terminal = os.openpty()
     try:
-        running = {
-            (name, run): place.start(
-                *("--no-record", "--prompt-timeout", "500ms", "-t", f"{seconds}s", "--"),
-                *shlex.split(command.replace("{folder}", str(place.folder))),
-                stdin=terminal,
-            )
-            for run in range(runs)
-            for name, command in IS_NOT_ASKING.items()
-        }
-        ended = {which: one.wait().report for which, one in running.items()}
+        for name in names:
+            if len(running) == side_by_side:
+                end_first()
+            command = shlex.split(IS_NOT_ASKING[name].replace("{folder}", str(place.folder)))
+            running.append((name, place.start(*options, f"{seconds}s", "--", *command, stdin=terminal)))
+        asks = place.start(*options, "60s", "--", "cat", stdin=terminal)
+        while running:
+            end_first()
+        assert asks.wait().report["reason"] == "waits_for_input"
     finally:
         os.close(master)
         os.close(terminal)
-    assert {which: one["reason"] for which, one in ended.items() if one["outcome"] != "completion_timeout"} == {}
-    assert {one["reason"] for one in ended.values()} == {None}
+    assert len(ended) == runs
+    wrong = [(name, one["outcome"], one["reason"]) for name, one in ended if one["outcome"] != "completion_timeout"]
+    assert wrong == []
+    assert {one["reason"] for _, one in ended} == {None}
 
 
 def test_a_command_that_works_or_waits_for_something_else_is_not_called_waiting(supervise: Place) -> None:
-    check_none(supervise, 1, 4)
+    check_none(supervise, len(IS_NOT_ASKING), len(IS_NOT_ASKING), 4)
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_no_command_is_called_waiting_under_load(supervise: Place) -> None:
-    for _ in range(5):
-        check_none(supervise, 3, 6)
+    """The commands are the load, under which no other test should have to run."""
+    check_none(supervise, RUNS_UNDER_LOAD, SIDE_BY_SIDE, 4)

@@ -200,16 +200,20 @@ class Holder:
         self._is_alone = True
         for pid in self._helpers:
             _kill_group(pid)
+        if self.is_root_alive and self._stop_process is None:
+            self._find_stop_command()
         if self.reap() and not self._is_stop_command_running():
+            self._end_stop_command()
             self._remove_memory_cgroup()
             return
         kill = self._load()
+        needs_stop_command = self.is_root_alive and self._stop_process is None
         if not self.stopping_since:
             kill.ask_all(os.getpid(), self._stop_signal, spared=self.spared)
             self._signal_unseen(self._stop_signal)
             self.stopping_since = monotonic()
         until = self.stopping_since + self._grace
-        if self.is_root_alive and self._stop_process is None:
+        if needs_stop_command:
             self._begin_stop_command(until - monotonic())
         while monotonic() < until:
             is_empty = self.reap()
@@ -222,9 +226,22 @@ class Holder:
         self._end_stop_command()
         self._remove_memory_cgroup()
 
+    @property
+    def _stop_command(self) -> str:
+        """Return the command of `--stop-command`; '' where there is none."""
+        return self.facts[3]["stop_command"] or "" if self.facts else ""
+
+    def _find_stop_command(self) -> None:
+        """Find the process of `--stop-command` of which the supervisor, which is dead, had no time to tell."""
+        if self.facts and self._stop_command:
+            from supervise.process import stop_process
+
+            for one in stop_process.find(self.facts[3]["run_id"])[:1]:
+                self._stop_process = one.pid, one.starttime
+
     def _begin_stop_command(self, seconds: float) -> None:
         """Run the command of `--stop-command`, for that many seconds at most: as a child it is killed with the tree."""
-        command = self.facts[3]["stop_command"] if self.facts else None
+        command = self._stop_command
         if not command:
             return
         from supervise.process import stop_process
@@ -251,17 +268,26 @@ class Holder:
         from supervise.process import tree
 
         pid, started = self._stop_process
+        if pid and not started:
+            # /proc does not show it.
+            return _leads_session(pid)
         now = tree.stat(pid) if pid else None
         return now is not None and now.starttime == started and tree.is_alive(now)
 
     def _end_stop_command(self) -> None:
-        """Kill that process with all that descends from it: its time is over."""
-        if self._stop_process and self._is_stop_command_running():
-            from supervise.process import helper_process
+        """Kill that process with all that descends from it, also what it has left running, and what earlier ones have.
 
+        None of these is a child of the guardian.
+        """
+        if not self.facts or not self._stop_command:
+            return
+        from supervise.process import helper_process, stop_process
+
+        if self._stop_process and self._is_stop_command_running():
             pid = self._stop_process[0]
             helper_process.kill_tree(pid)
             _kill_group(pid)
+        stop_process.kill_left(self.facts[3]["run_id"])
 
     def _remove_memory_cgroup(self) -> None:
         """Remove the memory cgroup of the command: the supervisor is dead, and no process is left in it."""
@@ -601,7 +627,7 @@ class Holder:
 
         if self.kept:
             self._load_copies()
-        if self.facts and self.facts[3]["stop_command"]:
+        if self._stop_command:
             from supervise.process import stop_process  # noqa: F401 - used after the supervisor's death
         return kill
 
@@ -621,10 +647,18 @@ def _is_first(fds: "Sequence[int]") -> bool:
 def _kill_group(pid: int) -> None:
     """Kill the process group of that process if it leads a session; else the pid may be another process by now."""
     try:
-        if os.getsid(pid) == pid:
+        if _leads_session(pid):
             os.killpg(pid, _signal.SIGKILL)
     except OSError:
         pass
+
+
+def _leads_session(pid: int) -> bool:
+    """Return whether a process has that pid, and leads a session."""
+    try:
+        return os.getsid(pid) == pid
+    except OSError:
+        return False
 
 
 def environment(variables: "Variables") -> "dict[bytes, bytes]":

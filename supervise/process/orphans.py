@@ -175,7 +175,7 @@ class RunIds:
         key = _key(process)
         found = self._found.get(key)
         if found is None:
-            found = _run_id(process.pid)
+            found = run_id_of(process.pid)
             # A process that was just forked may still show the environment of its parent: its answer is not kept.
             if found or process.starttime / TICKS_PER_SECOND + EXEC_SECONDS < tree.since_boot():
                 self._found[key] = found
@@ -203,7 +203,7 @@ def own_ancestry() -> "set[int]":
     return {one.pid for one in tree.ancestry(os.getpid())}
 
 
-def _run_id(pid: int) -> str:
+def run_id_of(pid: int) -> str:
     """Return the run id in the process's first environment; '' where there is none or it may not be read."""
     try:
         if os.stat(f"/proc/{pid}").st_uid != os.geteuid():

@@ -222,8 +222,8 @@ class Runner:
                 if isinstance(notice, RetryScheduled):
                     self._forget_attempt()
                     if self._is_held:
-                        bound = self.stop_command.seconds if self.stop_command else 0.0
-                        self._waiting.append(Hold(max(bound + 1, HOLD_SECONDS)))
+                        bound = self.stop_command.longest if self.stop_command else 0.0
+                        self._waiting.append(Hold(max(bound, HOLD_SECONDS)))
                 if isinstance(notice, KillOrdered) and notice.why == "again" and self.stop_command:
                     self.stop_command.cut()
             case Settle(outcome) if self.stop_command and self.stop_command.is_running:

@@ -117,11 +117,13 @@ class Requests(Listener):
     def on_dispatch(self) -> None:
         """Answer the waiting clients where the machine has nothing left to decide."""
         self._access_waiters.answer_waiting()
-        is_over = self._runner.outcome is not None
+        is_over, is_settled = self._runner.outcome is not None, self._runner.machine.phase is Phase.DONE
         while self._waiting and (is_over or not self._runner.machine.has_postponed):
             what, client = self._waiting.popleft()
-            # The machine gives no notice of a sign of access once the command is up.
-            client.answer(_refusal(sockets.OVER) if is_over or what == "extend" else self._agreed(what))
+            # The machine gives no notice of a sign of access once the command is up. While the end of the run waits for
+            # --stop-command, a client can still attach and see the output.
+            is_refused = is_over or what == "extend" or (is_settled and what == "ready")
+            client.answer(_refusal(sockets.OVER) if is_refused else self._agreed(what))
 
     def on_notice(self, notice: Notice) -> None:
         """Answer the client whose request the notice decides."""

@@ -30,7 +30,7 @@ class StopCommand:
     def __init__(self, launched: Launched, command: str) -> None:
         self._launched = launched
         self._command = command
-        self.seconds: float = launched.info.values["kill_after"]
+        self._seconds: float = launched.info.values["kill_after"]
         """The time that it has."""
         self._helper: HelperProcess | None = None
         """Its process in this attempt; None before."""
@@ -50,9 +50,9 @@ class StopCommand:
             return ""
         self._has_begun = True
         child = self._launched.child
-        until = monotonic() + self.seconds
+        until = monotonic() + self._seconds
         try:
-            helper = stop_process.start(self._command, child.variables, outcome, root, self.seconds)
+            helper = stop_process.start(self._command, child.variables, outcome, root, self._seconds)
         except (OSError, ValueError) as error:
             return reason_of(error)
         self._helper, self.has_run = helper, True
@@ -67,6 +67,11 @@ class StopCommand:
             return reason_of(error)
         self.is_running = True
         return ""
+
+    @property
+    def longest(self) -> float:
+        """Return the seconds for which it can hold up the next attempt; 0 where it is over."""
+        return self._seconds + 2 * KILL_SECONDS if self.is_running else 0.0
 
     def note_end(self) -> None:
         """Note that it is over: the guardian need not wait for it any more."""
@@ -97,7 +102,7 @@ class StopCommand:
             why = f"cannot be killed (pid {helper.pid})"
         else:
             status = helper.wait()
-            why = f"not done after {phrases.duration(self.seconds)}" if is_late else failure_of(status)
+            why = f"not done after {phrases.duration(self._seconds)}" if is_late else failure_of(status)
         self._launched.streams.inbox.post(("stop command", why))
 
 

@@ -1,6 +1,7 @@
 """`--stop-command`: a command that ends what a daemon does on the command's behalf, when the tree is stopped."""
 
 import os
+import random
 import signal
 import subprocess
 import time
@@ -86,10 +87,9 @@ def test_the_end_of_a_tie_runs_it(supervise: Place) -> None:
 
 
 def test_it_is_run_after_control_was_given_back(supervise: Place) -> None:
-    ended = supervise("--detach-after", "0.3s", *TELL, "-t", "1s", "--", *child("stay"), report=False)
-    assert ended.code == 121
-    wait_until(lambda: told(supervise) and not supervise.alive())
-    assert told(supervise) == ["completion_timeout 1"]
+    assert supervise("--detach-after", "0.3s", *TELL, "--", *child("stay"), report=False).code == 121
+    assert supervise.start("stop", only(supervise).run_id, report=False).wait().code == 0
+    assert told(supervise) == ["cancelled 1"]
 
 
 @pytest.mark.parametrize(
@@ -326,7 +326,7 @@ def test_one_that_runs_outlives_the_supervisor(supervise: Place, words: tuple[st
     script = "echo begun >>told; sleep 0.5; echo to nobody; echo over >>told"
     running, _ = started(supervise, "--stop-command", script, "-k", "1.5s", words=words)
     running.send(signal.SIGTERM)
-    running.wait_for_err(b"stopping with TERM")
+    wait_until(lambda: told(supervise))
     kill(supervise, running)
     assert told(supervise) == ["begun", "over"]
 
@@ -337,6 +337,47 @@ def test_one_that_runs_and_hangs_is_killed_by_the_guardian(supervise: Place) -> 
     wait_until(lambda: all(supervise.file(name).exists() for name in ("near", "far")))
     kill(supervise, running)
     assert is_gone(supervise)
+
+
+def test_what_it_has_left_running_is_killed_after_the_supervisors_death(supervise: Place) -> None:
+    """It is no child of the guardian."""
+    script = HANGS.format(last="until test -s near && test -s far; do sleep 0.01; done; echo over >>told")
+    running, _ = started(supervise, "--stop-command", script, "-k", "1s", words=("ignore=TERM",))
+    running.send(signal.SIGTERM)
+    wait_until(lambda: told(supervise))
+    kill(supervise, running)
+    assert is_gone(supervise)
+    assert told(supervise) == ["over"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", ["supervisor", "guardian"])
+def test_it_is_run_once_at_whatever_moment_one_of_the_two_is_killed(supervise: Place, victim: str) -> None:
+    """Each run has a session that is left behind, to be killed."""
+    chance = random.Random(victim)
+    script = "echo begun >>told-{n}; (setsid sleep 1000 &); sleep 0.2; echo over >>told-{n}"
+    numbers = range(16)
+    runs = [
+        supervise.start(
+            *("--stop-command", script.format(n=number), "-k", "4s", "--"),
+            *child("ignore=TERM" if number % 2 else "exit_on=TERM,3", f"mark={supervise.file(f'up-{number}')}", "stay"),
+        )
+        for number in numbers
+    ]
+    for number, running in zip(numbers, runs, strict=True):
+        wait_for_file(supervise.file(f"up-{number}"))
+        dies = running.pid if victim == "supervisor" else running.guardian()
+        running.send(signal.SIGTERM)
+        time.sleep(chance.random() * chance.choice((0.02, 0.4)))
+        try:
+            os.kill(dies, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    for running in runs:
+        running.process.wait()
+    wait_until(lambda: not supervise.alive())
+    lines = [supervise.file(f"told-{number}").read_text().split() for number in numbers]
+    assert lines == [["begun", "over"]] * len(numbers)
 
 
 def test_one_that_is_over_is_not_run_again(supervise: Place) -> None:

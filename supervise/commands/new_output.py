@@ -85,23 +85,39 @@ class NewOutput:
         with _Turn(self._record, self._name) as turn:
             data, left_out, has_more = bytearray(), 0, turn.is_busy
             reader = Reader(self._record.folder, turn.place)
+            last = b""
             for chunk in () if turn.is_busy else self._chunks(reader):
-                room = OBJECT_BYTES - len(data)
-                has_more = len(chunk.data) > room
+                last = chunk.data[: OBJECT_BYTES - len(data)]
+                has_more = len(last) < len(chunk.data)
                 left_out += chunk.left_out
-                data += chunk.data[:room]
-                turn.place = reader.place_in(chunk, room) if has_more else reader.place
+                data += last
+                turn.place = reader.place_before(len(chunk.data) - len(last)) if has_more else reader.place
                 if has_more:
                     break
+            begun = _begun_character(last)
+            if begun and (has_more or self._is_running()):
+                # The next object has the whole character.
+                turn.place = reader.place_before(len(chunk.data) - len(last) + begun)
+                del data[-begun:]
             text = serializer.marked(bytes(data).decode("utf-8", "surrogateescape"))
             fields = {**head, "output": text, "left_out_bytes": left_out, "has_more": has_more}
             formats.write(serializer.json(fields).encode() + b"\n")
             turn.note()
         lookup.check_kept(self._record)
 
+    def _is_running(self) -> bool:
+        return lookup.Target(self._record.run_id, self._record).is_running()
+
     def _chunks(self, reader: Reader) -> "Iterator[Chunk]":
-        """Yield what is new now; a chunk that is not whole counts where the run is over."""
-        return reader.chunks(is_over=not lookup.Target(self._record.run_id, self._record).is_running())
+        """Yield what is new now; a chunk that is not whole counts where the run is over.
+
+        What the run prints from now on is for the next `--new`: the run may print faster than this process does.
+        """
+        end = reader.end()
+        for chunk in reader.chunks(is_over=not self._is_running()):
+            yield chunk
+            if reader.place[:2] >= end:
+                return
 
 
 class _Turn:
@@ -143,6 +159,18 @@ class _Turn:
     def __exit__(self, *error: object) -> None:
         if self._cursor:
             self._cursor.close()
+
+
+def _begun_character(data: bytes) -> int:
+    """Return how many bytes at the end are the beginning of a character in UTF-8 whose rest is missing (RFC 3629)."""
+    for number in (1, 2, 3):
+        byte = data[-number] if number <= len(data) else 0
+        if byte >= 0xC0:
+            size = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
+            return number if number < size else 0
+        if byte < 0x80:
+            return 0
+    return 0
 
 
 def check_recorded(record: "Record", asked: str) -> None:

@@ -179,6 +179,8 @@ class Reader:
         """The number of printed bytes up to the end of the last chunk that was read."""
         self._skipped = 0
         """How many bytes of the next chunk were read before."""
+        self._last: Place = (-1, 0, 0, 0)
+        """The place after the bytes of the last chunk, as a place within that chunk."""
         if place and self._has(place):
             self._number, self._position, self._before, self._skipped = place
 
@@ -187,10 +189,19 @@ class Reader:
         """Return how far the output was read: up to the end of the last chunk."""
         return self._number, self._position, self._before, self._skipped
 
-    def place_in(self, chunk: "Chunk", size: int) -> Place:
-        """Return the place after that many bytes of the last chunk."""
-        whole = chunk.skipped + len(chunk.data)
-        return self._number, self._position - HEAD_BYTES - whole, self._before - whole, chunk.skipped + size
+    def end(self) -> "tuple[int, int]":
+        """Return the number and the size of the last part now; the places of all chunks in the record are before it."""
+        numbers = _numbers(self._folder)
+        try:
+            return (numbers[-1], os.lstat(_path(self._folder, numbers[-1])).st_size) if numbers else (-1, 0)
+        except OSError:
+            # The run has removed that part since: it has printed more than the record holds.
+            return numbers[-1], 0
+
+    def place_before(self, size: int) -> Place:
+        """Return the place that is that many bytes before the end of the last chunk, which has as many."""
+        number, position, before, length = self._last
+        return number, position, before, length - size
 
     def _has(self, place: Place) -> bool:
         """Return whether the place can be one in this record; a part of the record may have been removed since."""
@@ -272,6 +283,7 @@ class Reader:
             size = len(data)
         else:
             data = b""
+        self._last = self._number, self._position, before, size
         self._position += HEAD_BYTES + size
         left_out, self._before = max(0, before - self._before), before + size
         skipped, self._skipped = self._skipped, 0

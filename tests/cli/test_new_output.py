@@ -112,6 +112,17 @@ def test_a_reader_that_does_not_read_costs_the_others_nothing(supervise: Place) 
     assert 300000 - (1 << 20) < len(rest) <= 300000
 
 
+def test_new_ends_while_the_run_prints_without_an_end(supervise: Place) -> None:
+    run_id, _ = detached(supervise, "yes", options=("--log-max", "4MiB"))
+    out = 0
+    for _ in range(5):
+        ended = command(supervise, "wait", run_id, "--new", "--for", "0.1")
+        assert (ended.code, ended.err) == (121, b"")
+        out += len(ended.out)
+    assert 0 < out <= 5 * (5 << 20)
+    assert command(supervise, "stop", run_id).code == 0
+
+
 def test_what_a_killed_caller_has_printed_comes_again(supervise: Place) -> None:
     supervise("--", *child("flood=300000", "exit=0"), stdout=subprocess.DEVNULL)
     read, write = os.pipe()
@@ -135,6 +146,23 @@ def test_an_object_has_a_part_of_a_long_output(supervise: Place) -> None:
         assert (ended.code, found["exit_code"], found["left_out_bytes"]) == (0, 0, 0)
         sizes.append(len(str(found["output"])))
     assert sizes == [1 << 20, 1 << 20, 2500000 - (1 << 21)]
+
+
+def test_no_object_cuts_a_character(supervise: Place) -> None:
+    """The program has printed the first two bytes of three when the first object is asked for."""
+    go = supervise.file("go")
+    script = (
+        "printf '\\360\\237\\230\\200\\342\\202'; until [ -e \"$1\" ]; do sleep 0.02; done; printf '\\254\\377\\342'"
+    )
+    running = supervise.start("--", "sh", "-c", script, "sh", str(go))
+    running.wait_for_out(b"\xe2\x82")
+    wait_until(lambda: b"\xe2" in command(supervise, "logs", newest(supervise)).out)
+    first = command(supervise, "wait", newest(supervise), "--new", "--json", "--for", "0.01")
+    go.touch()
+    second = command(supervise, "wait", newest(supervise), "--new", "--json")
+    assert [json.loads(one.out)["output"] for one in (first, second)] == ["\U0001f600", "\u20ac\\xff\\xe2"]
+    assert new(supervise) == b""
+    running.wait()
 
 
 def test_new_counts_what_the_record_has_dropped(supervise: Place) -> None:

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from tests.support.harness import Ended, Place, Running, child, is_alive, wait_for_file, wait_until
+from tests.support.parents import PARENTS
 from tests.support.ssh_servers import ssh_server
 
 END_SECONDS = 10.0
@@ -21,15 +22,6 @@ def is_tied_end(ended: Ended, reason: str) -> bool:
 
 
 # --- --with-parent
-
-TELLS = """-c 'echo $$ >parent; "$@"; true' parent "$@"; true"""
-"""What a shell needs to write its pid, to start the words, and to stay their parent."""
-PARENTS = {
-    "sh": f"sh {TELLS}",
-    "bash": f"bash {TELLS}",
-    "setsid": f"setsid -w sh {TELLS}",
-    "double fork": f"((sh {TELLS}) &) ; sleep 0",
-}
 
 
 @pytest.mark.parametrize("script", PARENTS.values(), ids=PARENTS)

@@ -32,8 +32,8 @@ class Inquiry:
         self._pause = FIRST_RETRY_SECONDS
         self.is_served = False
         """The run has answered on this connection: it answers the next request, too, as soon as it can."""
-        self.was_served = False
-        """The run has answered at least once."""
+        self.was_connected = False
+        """There has been a connection."""
         self.is_gone = False
         """The run has no socket, and does not live as far as its record says."""
         self.end: dict[str, Any] | None = None
@@ -76,6 +76,7 @@ class Inquiry:
         try:
             self._connection = self._target.connect(0.0, is_blocking=False)
             self.is_gone = self._connection is None
+            self.was_connected |= not self.is_gone
         except BadValueError:
             # The run goes on and cannot be reached.
             self._connection = None
@@ -100,7 +101,7 @@ class Inquiry:
         elif word.get("event") == "ended":
             self.end = word
         elif word.get("ok") and self._asked:
-            self.is_served = self.was_served = True
+            self.is_served = True
             self._pause = FIRST_RETRY_SECONDS
             asked, self._asked = self._asked, ""
             return asked, word

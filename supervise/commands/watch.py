@@ -131,7 +131,7 @@ class Watch:
             return False
         if self._target.record:
             return not self._target.is_running()
-        if self._main.is_gone and not self._main.was_served:
+        if self._main.is_gone and not self._main.was_connected:
             raise BadValueError(f"run {self._target.run_id} {self._target.ending()}")
         return self._main.is_gone
 

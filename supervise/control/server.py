@@ -29,6 +29,8 @@ CLIENT_LIMIT = 256
 """Clients that are served at a time."""
 STALL_SECONDS = 30.0
 """Seconds for which a client may read none of the bytes that wait for it; then the client is dropped."""
+SPARE_DESCRIPTORS = 2
+"""Descriptors that must be left beside a new client: a run that can no longer load a module, say, cannot go on."""
 FIRST_REQUEST_SECONDS = 30.0
 """Seconds that a client has for its first request; then it is dropped, so that idle clients do not fill the server."""
 HANG_UP_POLL_SECONDS = 0.2
@@ -226,8 +228,11 @@ class ControlServer:
                 if sockets.peer(one)[1] not in (0, os.geteuid()):
                     one.close()
                     continue
+                if not _has_spare_descriptors(one):
+                    _refuse(one, "its supervise has no descriptors left for a client (ulimit -n)")
+                    continue
                 if not self._make_room():
-                    _refuse(one)
+                    _refuse(one, f"its control socket is full: it serves {CLIENT_LIMIT} clients at a time")
                     continue
                 client = Client(one)
                 self._clients[client] = None
@@ -265,9 +270,22 @@ class ControlServer:
             client.send_last(fields)
 
 
-def _refuse(one: socket.socket) -> None:
+def _has_spare_descriptors(one: socket.socket) -> bool:
+    """Return whether this process can open SPARE_DESCRIPTORS more, beside that connection."""
+    spare: list[int] = []
+    try:
+        while len(spare) < SPARE_DESCRIPTORS:
+            spare.append(os.dup(one.fileno()))
+    except OSError:
+        return False
+    finally:
+        for fd in spare:
+            os.close(fd)
+    return True
+
+
+def _refuse(one: socket.socket, why: str) -> None:
     """Send a refusal and close the connection: a client without the refusal would think that the run has ended."""
-    why = f"its control socket is full: it serves {CLIENT_LIMIT} clients at a time"
     with one:
         try:
             one.send(json.dumps({"ok": False, "why": why}).encode() + b"\n")

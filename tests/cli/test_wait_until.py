@@ -214,3 +214,22 @@ def test_a_run_without_a_record_that_is_killed_is_lost(supervise: Place) -> None
     assert (ended.code, json.loads(ended.out)["state"]) == (125, "lost")
     wait_until(lambda: not supervise.alive())
     running.wait()
+
+
+@pytest.mark.parametrize("most", [22, 23, 24])
+def test_waits_take_no_descriptor_that_the_run_needs(supervise: Place, most: int) -> None:
+    """A run that is so short of descriptors refuses the waits, which look at its record then."""
+    go, end = supervise.file("go"), supervise.file("end")
+    words = child(f"wait_for={go}", "say=up", f"wait_for={end}", "exit=3")
+    running = supervise.popen(
+        ["bash", "-c", f'ulimit -n {most}; exec "$@"', "bash", str(supervise.program), "--", *words]
+    )
+    socket_of(supervise)
+    waits = [wait_json(supervise, "--until", "match=up") for _ in range(4)]
+    wait_until(lambda: all(state_of(one.pid) == "S" for one in waits))
+    go.touch()
+    for one in waits:
+        ended = one.wait()
+        assert (ended.code, json.loads(ended.out)["until"]) == (GOES_ON, "match=up")
+    end.touch()
+    assert running.wait().code == 3

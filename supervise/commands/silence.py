@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class RecordedSilence:
-    """Knows the silence by the times of the files with the output: no bytes are read, and the run is not asked."""
+    """Knows the silence by the times of the files with the output, for a run that cannot be asked."""
 
     def __init__(self, record: "Record", seconds: float) -> None:
         """Prepare to measure; `seconds` is the silence that is waited for."""

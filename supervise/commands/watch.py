@@ -5,28 +5,27 @@ While the run does not answer there (it has no socket yet, or serves as many cli
 record every LOOK_SECONDS.
 """
 
-import os
 import select
 from math import inf
 from time import monotonic
 from typing import Any
 
 from supervise.commands import lookup
+from supervise.commands.access_state import RecordedAccess, has_access
 from supervise.commands.alarm import TimeIsOverError
 from supervise.commands.inquiry import Inquiry
 from supervise.commands.silence import RecordedSilence, ReportedSilence
 from supervise.commands.wait import END, TIMEOUT
 from supervise.options.table import BadValueError
 from supervise.options.values import duration
-from supervise.records.store import EVENTS_FILE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from supervise.commands.output_search import OutputSearch
     from supervise.records.bounded_output import Place
-    from supervise.records.reader import Record
 
 LOOK_SECONDS = 0.04
+"""Seconds between two looks at a run that does not report: half of what a wait may be late, and the look takes time."""
 FIRST_LOOK_SECONDS = 0.5
 """Seconds that a wait may take to see what came before it, however short it is."""
 MORE_SECONDS = 0.02
@@ -56,13 +55,16 @@ class Watch:
             self._access = Inquiry(target, "status", "access")
             self._inquiries.append(self._access)
         self._recorded_access = RecordedAccess(target.record) if target.record else None
-        self._silence: RecordedSilence | ReportedSilence | None = None
+        self._begun = monotonic()
         self._idle_word = idle.get(min(idle, default=inf), "")
-        if idle and target.record and target.record.has_output:
-            self._silence = RecordedSilence(target.record, min(idle))
-        elif idle:
-            self._silence = ReportedSilence(Inquiry(target, "status"), min(idle))
-            self._inquiries.append(self._silence.inquiry)
+        self._silence: ReportedSilence | None = None
+        self._recorded_silence: RecordedSilence | None = None
+        if idle:
+            inquiry = Inquiry(target, "status") if patterns else self._main
+            self._silence = ReportedSilence(inquiry, min(idle))
+            self._inquiries += [inquiry] * (inquiry is not self._main)
+            if target.record and target.record.has_output:
+                self._recorded_silence = RecordedSilence(target.record, min(idle))
 
     @property
     def end(self) -> dict[str, Any] | None:
@@ -80,7 +82,7 @@ class Watch:
         Raises BadValueError where the run cannot be asked, or its output not be searched.
         """
         # A wait of a millisecond, too, sees what has come before it.
-        first = max(deadline, monotonic() + FIRST_LOOK_SECONDS)
+        first = max(deadline, self._begun + FIRST_LOOK_SECONDS)
         try:
             while (found := self._look(first)) is None:
                 if self._has_looked():
@@ -109,11 +111,22 @@ class Watch:
             return END
         if self._search and (pattern := self._search.find(deadline)) is not None:
             return f"match={pattern}"
-        if self._silence and self._silence.due() <= monotonic():
+        if self._silence_due() <= monotonic():
             return self._idle_word
         if self._access and not self._access.is_served and self._recorded_access:
             self._is_up = self._is_up or self._recorded_access.look()
         return "access" if self._is_up else None
+
+    def _silence_due(self) -> float:
+        """Return when the run will have been silent for so long, by CLOCK_MONOTONIC; it has been if that is past.
+
+        The run itself knows best: on a full disk its output goes on, and the record does not.
+        """
+        if self._silence is None:
+            return inf
+        if self._silence.inquiry.is_served or self._recorded_silence is None:
+            return self._silence.due()
+        return self._recorded_silence.due() if self._begun + FIRST_LOOK_SECONDS < monotonic() else inf
 
     def _has_looked(self) -> bool:
         """Return whether all that came before the wait has been seen: the run has answered, and its output was read."""
@@ -137,7 +150,7 @@ class Watch:
 
     def _sleep(self, deadline: float) -> None:
         """Wait until the run reports something, or it is time to look; take what it reports."""
-        wake = min(deadline, self._next_more, self._silence.due() if self._silence else inf)
+        wake = min(deadline, self._next_more, self._silence_due())
         if not all(one.is_served for one in self._inquiries):
             wake = min(wake, monotonic() + LOOK_SECONDS)
         if (self._search and self._search.is_behind) or any(one.has_line for one in self._inquiries):
@@ -156,49 +169,9 @@ class Watch:
         if asked == "more":
             self._next_more = monotonic() + MORE_SECONDS
         elif asked == "access" or (asked and inquiry is self._access):
-            self._is_up = asked == "access" or _has_access(answer)
-        elif asked and isinstance(self._silence, ReportedSilence) and inquiry is self._silence.inquiry:
+            self._is_up = asked == "access" or has_access(answer)
+        elif asked and self._silence and inquiry is self._silence.inquiry:
             self._silence.hear(answer)
-
-
-def _has_access(status: dict[str, Any]) -> bool:
-    """Return whether the command is up, from the run's answer to `status`: it runs, and no access limit is in force."""
-    limits = [one.get("limit") for one in status.get("deadlines") or ()]
-    return status.get("phase") == "running" and "access" not in limits
-
-
-class RecordedAccess:
-    """Knows from its record whether the command of a run is up."""
-
-    def __init__(self, record: "Record") -> None:
-        self._record = record
-        self._size = -1
-        self._is_up = False
-
-    def look(self) -> bool:
-        """Return whether the command is up; read the events only where there are new ones."""
-        try:
-            size = os.stat(f"{self._record.folder}/{EVENTS_FILE}").st_size
-        except OSError:
-            return self._is_up
-        if size != self._size:
-            self._size = size
-            self._is_up = self._read()
-        return self._is_up
-
-    def _read(self) -> bool:
-        is_up = False
-        # Without an access limit, access is at the start.
-        has_limit = "access-timeout" in self._record.options
-        for event in self._record.events():
-            match event.get("event"):
-                case "started":
-                    is_up = not has_limit
-                case "access":
-                    is_up = True
-                case "exited" | "verdict" | "settled":
-                    is_up = False
-        return is_up
 
 
 def _search_of(target: lookup.Target, place: "Place | None", patterns: list[str]) -> "OutputSearch":

@@ -4,12 +4,14 @@ import json
 import os
 import signal
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.clients import command, newest, socket_of
+from supervise.control.server import CLIENT_LIMIT
+from tests.support.clients import command, connect, detached, newest, socket_of
 from tests.support.harness import Place, Running, child, state_of, validator, wait_until
 
 GOES_ON = 121
@@ -171,10 +173,10 @@ def test_a_wait_works_for_a_run_without_a_socket(supervise: Place) -> None:
     os.rename(path, hidden)
     waiters = [
         supervise.popen([str(supervise.program), "wait", newest(supervise), "--until", what, "--json"])
-        for what in ("match=up", "access")
+        for what in ("match=up", "access", "idle=1s")
     ]
     go.touch()
-    assert [found_by(one)["until"] for one in waiters] == ["match=up", "access"]
+    assert [found_by(one)["until"] for one in waiters] == ["match=up", "access", "idle=1s"]
     running.send(signal.SIGTERM)
     running.wait()
     hidden.unlink()
@@ -233,3 +235,39 @@ def test_waits_take_no_descriptor_that_the_run_needs(supervise: Place, most: int
         assert (ended.code, json.loads(ended.out)["until"]) == (GOES_ON, "match=up")
     end.touch()
     assert running.wait().code == 3
+
+
+def test_each_until_counts_wherever_it_stands(supervise: Place) -> None:
+    running = supervise.start("--", *child("ready", "stay"))
+    running.wait_for_out(b"ready")
+    words = ("wait", "--until", "match=ready", newest(supervise), "--until", "idle=1h", "--for", "1h")
+    assert command(supervise, *words).code == GOES_ON
+    running.send(signal.SIGTERM)
+    running.wait()
+
+
+def test_a_wait_finds_a_line_of_a_later_attempt_on_a_terminal(supervise: Place) -> None:
+    script = "echo attempt >>tries; if [ $(wc -l <tries) = 2 ]; then echo second; sleep 100; fi; echo first; exit 3"
+    options = ("--pty", "--retries", "3", "--retry-on", "failed", "--retry-delay", "0.1")
+    run_id, _ = detached(supervise, "sh", "-c", script, options=options)
+    ended = command(supervise, "wait", run_id, "--until", "match=^second$", "--new")
+    assert (ended.code, ended.out) == (GOES_ON, b"first\r\nsecond\r\n")
+    assert command(supervise, "stop", run_id).code == 0
+
+
+def test_waits_that_a_run_cannot_serve_look_at_its_record(supervise: Place) -> None:
+    go, end = supervise.file("go"), supervise.file("end")
+    words = child(f"wait_for={go}", "say=up", f"wait_for={end}", "exit=6")
+    running = supervise.start("-a", "1h", "--", *words)
+    with ExitStack() as stack:
+        for _ in range(CLIENT_LIMIT):
+            client = stack.enter_context(connect(socket_of(supervise)))
+            client.sendall(b'{"do": "status"}\n')
+            assert client.recv(1)
+        waits = [wait_json(supervise, "--until", what) for what in ("match=up", "access", "idle=1500ms")]
+        last = wait_json(supervise, "--until", "match=down")
+        go.touch()
+        assert [found_by(one)["until"] for one in waits] == ["match=up", "access", "idle=1500ms"]
+        end.touch()
+        assert found_by(last, 6)["until"] == "end"
+    assert running.wait().code == 6

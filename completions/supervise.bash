@@ -79,7 +79,7 @@ _supervise_subcommand()
         'config set') options='--config --profile --help' ;;
         'config path') options='--config --help' ;;
         'config check') options='--config --help' ;;
-        submit) options='--on -j --jobs --name --tasks --results --halt --dry-run --resume --help' ;;
+        submit) options='--on -j --jobs --name --tasks --results --halt --engine-option --dry-run --resume --help' ;;
         collect) options='--wait --json --help' ;;
         help) options='--help' operands='agents batch' ;;
     esac
@@ -104,13 +104,14 @@ _supervise_subcommand()
         'config set --profile') _supervise_words ''; return ;;
         'config path --config') _supervise_files; return ;;
         'config check --config') _supervise_files; return ;;
-        'submit --on') _supervise_words local; return ;;
+        'submit --on') _supervise_words 'local slurm'; return ;;
         'submit -j') _supervise_words ''; return ;;
         'submit --jobs') _supervise_words ''; return ;;
         'submit --name') _supervise_words ''; return ;;
         'submit --tasks') _supervise_files; return ;;
         'submit --results') _supervise_files; return ;;
         'submit --halt') _supervise_words 'never soon now'; return ;;
+        'submit --engine-option') _supervise_list ''; return ;;
         'submit --resume') _supervise_words ''; return ;;
     esac
     if [[ $cur == -* ]]; then

@@ -49,9 +49,13 @@ class Batch:
         """The folder of the results, from the root on."""
         self.cwd: str = facts["cwd"]
         self.jobs: int = facts["jobs"]
-        """How many tasks run at once."""
+        """How many tasks run at once; 0 for what the engine takes for the best."""
         self.halt: str = facts["halt"]
         """What a task that fails means for the others: `never`, `soon` or `now`."""
+        self.restarts: int = facts["restarts"]
+        """How often the engine starts a task again that has ended with 75."""
+        self.engine_options: list[str] = facts["engine_options"]
+        """Options for the engine's own program."""
 
     @property
     def numbers(self) -> range:
@@ -151,6 +155,12 @@ def _make_results(path: str) -> None:
         raise BadValueError(f"--results: cannot use {path!r}: {stderr.reason_of(error)}") from None
     if found:
         raise BadValueError(f"--results: {path!r} is not empty")
+
+
+def discard(batch: Batch) -> None:
+    """Remove a batch that was not submitted, with the folder of its results."""
+    remove(batch.folder)
+    remove(batch.results)
 
 
 def remove(folder: str) -> None:

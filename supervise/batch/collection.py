@@ -19,10 +19,19 @@ LEFT = ("lost", "cancelled", "resumable", "busy")
 class Row:
     """What has become of one task."""
 
-    __slots__ = ("code", "number", "report", "state")
+    __slots__ = ("_reason", "code", "number", "report", "state")
 
-    def __init__(self, number: int, state: str, code: "int | None", report: "dict[str, Any] | None") -> None:
+    def __init__(
+        self,
+        number: int,
+        state: str,
+        code: "int | None",
+        report: "dict[str, Any] | None",
+        reason: "str | None",
+    ) -> None:
+        """`reason`: that of the engine."""
         self.number = number
+        self._reason = reason
         self.state = state
         """`ended` where there is a report, else what is missing: see `schema/batch.schema.json`."""
         self.code = code
@@ -32,6 +41,12 @@ class Row:
     def outcome(self) -> "str | None":
         """Return the outcome of the run; None where there is no report."""
         return self.report["outcome"] if self.report else None
+
+    @property
+    def reason(self) -> "str | None":
+        """Return why the run has ended so, by its report, or by the engine."""
+        found = self.report.get("reason") if self.report else None
+        return found if isinstance(found, str) else self._reason
 
     @property
     def word(self) -> str:
@@ -58,8 +73,8 @@ def _row(batch: Batch, number: int, state: State) -> Row:
     report = None if state.word == "pending" else batch.report_of(number)
     if report:
         code = report.get("exit_code")
-        return Row(number, "ended", code if isinstance(code, int) else state.code, report)
-    return Row(number, UNREPORTED if state.word == "ended" else state.word, state.code, None)
+        return Row(number, "ended", code if isinstance(code, int) else state.code, report, state.reason)
+    return Row(number, UNREPORTED if state.word == "ended" else state.word, state.code, None, state.reason)
 
 
 def unfinished(batch: Batch, states: States) -> "list[int]":
@@ -122,7 +137,7 @@ def _task(batch: Batch, row: Row) -> "dict[str, object]":
         "state": row.state,
         "outcome": row.outcome,
         "exit_code": row.code,
-        "reason": report.get("reason"),
+        "reason": row.reason,
         "duration": row.duration(),
         "attempts": len(attempts) if isinstance(attempts, list) else None,
         "run_id": report.get("run_id"),

@@ -15,17 +15,20 @@ if TYPE_CHECKING:
 
     Word = Literal["pending", "running", "ended", "lost", "node_fail", "evicted", "cancelled"]
 
-ENGINES = {"local": "N at a time on this machine, by this process"}
-"""What each engine is, by the word of `--on`; the module has the same name."""
+RESTARTING = {"local": False, "slurm": True}
+"""The engines, by the word of `--on`, which is the name of the module, and whether each starts a task again that has
+ended with 75; elsewhere the run of the task does that."""
 
 
 class State:
     """What an engine says of one task."""
 
-    __slots__ = ("code", "word")
+    __slots__ = ("code", "reason", "word")
 
-    def __init__(self, word: "Word", code: "int | None" = None) -> None:
+    def __init__(self, word: "Word", code: "int | None" = None, reason: "str | None" = None) -> None:
         self.word = word
+        self.reason = reason
+        """Why the engine has ended the task, in a word of the engine: `timeout`; None where it has not."""
         self.code = code
         """The exit code, where the task has ended and the engine knows the code."""
 
@@ -44,6 +47,9 @@ class States:
 
 class Engine(Protocol):
     """What `submit` and `collect` need of an engine."""
+
+    POLL_SECONDS: float
+    """Seconds between two looks of `collect --wait` at the states."""
 
     def render(self, batch: Batch) -> "Iterable[bytes]":
         """Yield the lines of exactly what is handed over."""
@@ -69,6 +75,6 @@ def load(name: str) -> Engine:
     """
     from supervise.options.table import BadValueError
 
-    if name not in ENGINES:
-        raise BadValueError(f"the engine {name!r} is not one of {', '.join(ENGINES)}")
+    if name not in RESTARTING:
+        raise BadValueError(f"the engine {name!r} is not one of {', '.join(RESTARTING)}")
     return cast("Engine", import_module(f"supervise.batch.{name}"))

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 CANCELLING = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT)
+POLL_SECONDS = 0.2
 OLD_TASK_SECONDS = 60.0
 """Seconds that the tasks of a killed `submit` may take to end, before a new one gives up."""
 
@@ -43,6 +44,9 @@ def hand_over(batch: Batch, *, is_quiet: bool, is_resumed: bool) -> int:
 
     A signal ends the batch with 128+N. Raises BadValueError where another process runs the batch.
     """
+    if batch.engine_options:
+        raise BadValueError("--engine-option: the engine local takes none")
+    batch.jobs = batch.jobs or len(os.sched_getaffinity(0))
     try:
         journal = Journal(batch.folder)
         results = user_files.open_folder(batch.results)

@@ -10,11 +10,9 @@ from supervise.commands import formats, lookup
 from supervise.options import serializer
 from supervise.text import stderr
 
-POLL_SECONDS = 0.2
-"""Seconds between two looks at a batch that goes on."""
 PROGRESS_SECONDS = 60.0
 """Seconds between two lines about the progress."""
-TITLES = ["TASK", "OUTCOME", "EXIT", "TOOK", "ITEM"]
+TITLES = ["TASK", "OUTCOME", "EXIT", "TOOK", "REASON", "ITEM"]
 
 
 def main(values: dict[str, Any], operands: list[str]) -> int:
@@ -51,10 +49,10 @@ def _wait(batch: Batch, engine: engines.Engine) -> engines.States:
             if is_due:
                 stderr.say(f"batch {batch.name}: {collection.summary(rows)}")
                 next_line = monotonic() + PROGRESS_SECONDS
-        sleep(POLL_SECONDS)
+        sleep(engine.POLL_SECONDS)
 
 
 def _cells(batch: Batch, row: Row) -> list[str]:
     code = "" if row.code is None else str(row.code)
     took = "" if row.report is None else formats.duration(row.duration())
-    return [str(row.number), row.word, code, took, serializer.marked(batch.shown_item(row.number))]
+    return [str(row.number), row.word, code, took, row.reason or "", serializer.marked(batch.shown_item(row.number))]

@@ -260,8 +260,11 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
         "argument. The options of run stand here, too, and hold for each task. The name of the batch is printed "
         "first. The exit code is 0 if all tasks have succeeded, and 1 otherwise. See supervise-batch(7).",
         options=(
-            Option("", "on", "", "choice", "local", "ENGINE", "What runs the tasks.", choices=("local",)),
-            Option("", "jobs", "j", "slots", "", "N", "Run N tasks at once; without this option, one for each CPU."),
+            Option("", "on", "", "choice", "local", "ENGINE", "What runs the tasks.", choices=("local", "slurm")),
+            Option(
+                "", "jobs", "j", "count", "", "N",
+                "Run N tasks at once; without this option, one for each CPU (local), or as many as the engine can.",
+            ),
             Option("", "name", "", "name", "", "BATCH", "Name the batch; its runs are called BATCH.1, BATCH.2, ..."),
             Option("", "tasks", "", "path", "", "FILE", "Take each line of FILE for an item; - is stdin."),
             Option(
@@ -274,6 +277,12 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
                 "What to do after a task that has not succeeded: go on (never), start no more tasks (soon), or also "
                 "cancel those that run (now).",
                 choices=("never", "soon", "now"),
+            ),
+            Option(
+                "", "engine-option", "", "words", "", "OPTION",
+                "Give OPTION to the program of the engine: --engine-option=-pgpu for sbatch. Repeat the "
+                "option for several.",
+                value=(),
             ),
             Option("", "dry-run", "", "flag", "", "", "Print what would be run, and run nothing."),
             Option(

@@ -16,6 +16,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from supervise.options.argv import Request
+
 OF_BATCHES = {
     "report": "each task has its report in the folder of --results",
     "metrics": "all tasks would write the same file",
@@ -44,6 +46,7 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
     engine = engines.load(values["on"])
     request = argv.fill(values["run"], command, os.environ)
     _check(request.given)
+    restarts = _restarts(request) if engines.RESTARTING[values["on"]] else None
     name = values["name"] or _new_name()
     if len(batch_record.run_name(name, len(items))) > NAME_CHARACTERS:
         raise BadValueError(f"--name: {name} is too long for the names of {len(items)} tasks")
@@ -51,10 +54,12 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
         name=name,
         engine=values["on"],
         command=command,
-        options=_options(request.given),
+        options=_options(request.given, restarts),
+        restarts=restarts or 0,
         results=os.path.abspath(values["results"] or f"{name}.results"),
-        jobs=values["jobs"] or len(os.sched_getaffinity(0)),
+        jobs=values["jobs"] or 0,
         halt=values["halt"],
+        engine_options=[*values["engine_option"]],
     )
     if values["dry_run"]:
         for line in engine.render(Batch("", facts, items)):
@@ -70,7 +75,11 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
     for variable in request.withheld:
         # The words of the options have their values.
         os.environ.pop(variable, None)
-    return engine.hand_over(batch, is_quiet=request.values["quiet"], is_resumed=False)
+    try:
+        return engine.hand_over(batch, is_quiet=request.values["quiet"], is_resumed=False)
+    except BadValueError:
+        batch_record.discard(batch)
+        raise
 
 
 def _resume(values: dict[str, Any], operands: list[str]) -> int:
@@ -108,16 +117,24 @@ def _check(given: "Mapping[str, str]") -> None:
             raise BadValueError(f"--{name}: not for a batch: {why}")
 
 
-def _options(given: "Mapping[str, str]") -> list[str]:
-    """Return the options of the tasks as words."""
+def _restarts(request: "Request") -> int:
+    """Return how often an engine is to start a task again that has ended with 75."""
+    causes = request.values["retry_on"] if "retry-on" in request.given else (RETRY_ON,)
+    return int(request.values["retries"]) if causes == (RETRY_ON,) else 0
+
+
+def _options(given: "Mapping[str, str]", restarts: int | None) -> list[str]:
+    """Return the options of the tasks as words; `restarts`: the engine does that, and not the run."""
     words = []
     for option in OPTIONS:
+        if restarts and option.name in ("retries", "retry-on"):
+            continue
         for word in given[option.name].split(WORD_SEPARATOR) if option.name in given else ():
             if not option.is_flag:
                 words.append(f"--{option.name}={word}")
             elif read(option, word):
                 words.append(f"--{option.name}")
-    if "retries" in given and "retry-on" not in given:
+    if "retries" in given and "retry-on" not in given and not restarts:
         words.append(f"--retry-on={RETRY_ON}")
     return words
 

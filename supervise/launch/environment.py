@@ -3,7 +3,7 @@
 import os
 from time import monotonic, time
 
-from supervise.options.table import DEADLINE, RECOVERED_FROM
+from supervise.options.table import DEADLINE, RECOVERED_FROM, RESTARTED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ def of_run(info: "RunInfo") -> "Variables":
     for name in (b"SUPERVISE_PREVIOUS_OUTCOME", b"SUPERVISE_OUTCOME", b"SUPERVISE_COMMAND_PID"):
         variables[name] = None
     variables.update(of_attempt(info, 1))
+    if outcome := _restarts()[1]:
+        variables[b"SUPERVISE_PREVIOUS_OUTCOME"] = outcome.encode()
     return variables
 
 
@@ -37,8 +39,9 @@ def _without_own(info: "RunInfo") -> "Variables":
     variables: Variables = {os.fsencode(name): None for name in info.request.withheld}
     if is_lc_ctype_ours():
         variables[b"LC_CTYPE"] = None
-    if RECOVERED_FROM in os.environ:
-        variables[RECOVERED_FROM.encode()] = None
+    for own in (RECOVERED_FROM, RESTARTED):
+        if own in os.environ:
+            variables[own.encode()] = None
     return variables
 
 
@@ -48,7 +51,14 @@ def of_attempt(info: "RunInfo", number: int) -> "Variables":
     latest = _latest_second(info, second)
     # In a call of `date` or a script's sum whole seconds are enough, but not for a limit of two.
     deadline = None if latest is None else f"{time() + latest - second:.3f}".encode()
-    return {b"SUPERVISE_ATTEMPT": b"%d" % number, DEADLINE.encode(): deadline}
+    return {b"SUPERVISE_ATTEMPT": b"%d" % (number + _restarts()[0]), DEADLINE.encode(): deadline}
+
+
+def _restarts() -> "tuple[int, str]":
+    """Return how often an engine has started this task of a batch before, and the last outcome; 0 and '' otherwise."""
+    count, _, outcome = os.environ.get(RESTARTED, "").partition(" ")
+    is_whole = count.isdecimal() and len(count) < 10 and outcome in ("resumable", "lost")
+    return (int(count), outcome) if is_whole else (0, "")
 
 
 def _latest_second(info: "RunInfo", begin: float) -> "float | None":

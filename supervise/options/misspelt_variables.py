@@ -8,7 +8,16 @@ if TYPE_CHECKING:
 
 VARIABLES_OF_RUN = tuple(
     PREFIX + name
-    for name in ("RUN_ID", "ATTEMPT", "PREVIOUS_OUTCOME", "DEADLINE", "RECOVERED_FROM", "OUTCOME", "COMMAND_PID")
+    for name in (
+        "RUN_ID",
+        "ATTEMPT",
+        "PREVIOUS_OUTCOME",
+        "DEADLINE",
+        "RECOVERED_FROM",
+        "RESTARTED",
+        "OUTCOME",
+        "COMMAND_PID",
+    )
 )
 """The variables that a run sets for its command and for --stop-command; the first of them is always set."""
 NAME_SIMILARITY = 0.8

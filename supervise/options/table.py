@@ -17,6 +17,8 @@ DEADLINE = PREFIX + "DEADLINE"
 """The variable that tells the command the latest time to which it may live, in epoch seconds."""
 RECOVERED_FROM = PREFIX + "RECOVERED_FROM"
 """The variable by which `recover` tells a run which lost run it repeats, and for which time."""
+RESTARTED = PREFIX + "RESTARTED"
+"""The variable by which the engine of a batch tells a task how often it was started before, and how that ended."""
 WORD_SEPARATOR = "\0"
 """Stands between the words of a repeatable option: no word of a command line can hold it."""
 
@@ -120,7 +122,7 @@ class Option:
 
         The environment has one value a line then, and the configuration has a list.
         """
-        return self.kind in ("evidences", "patterns", "hooks", "untils")
+        return self.kind in ("evidences", "patterns", "words", "hooks", "untils")
 
     @property
     def variables(self) -> "tuple[str, ...]":

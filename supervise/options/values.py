@@ -387,6 +387,11 @@ def read_names(option: Option, word: str) -> "tuple[str, ...]":
     return parts
 
 
+def read_words(option: Option, word: str) -> "tuple[str, ...]":
+    """Return the words as they are."""
+    return tuple(word.split(WORD_SEPARATOR))
+
+
 def read_patterns(option: Option, word: str) -> "tuple[str, ...]":
     """Return regular expressions, each once; the pattern `off` switches the default rules off."""
     patterns = tuple(dict.fromkeys(word.split(WORD_SEPARATOR)))
@@ -483,6 +488,7 @@ READERS: "dict[str, Callable[[Option, str], object]]" = {
     "stamps": read_stamps,
     "text": read_text,
     "names": read_names,
+    "words": read_words,
     "patterns": read_patterns,
     "flag": read_flag,
 }

@@ -11,7 +11,7 @@ import pytest
 from tests.support import batches
 from tests.support.batches import collect, outcomes, submit, words_of
 from tests.support.clients import command
-from tests.support.harness import Place, Running, wait_until
+from tests.support.harness import Place, Running, child, wait_until
 
 
 def begun(place: Place, *words: str, name: str = "b") -> Running:
@@ -68,7 +68,7 @@ def test_collect_shows_what_did_not_succeed(supervise: Place) -> None:
     submit(supervise, "--name", "b", *gate(supervise, "a", "f\x1b[31m"))
     ended = command(supervise, "collect", "b")
     title, row, end = ended.out.decode().splitlines()
-    assert (ended.code, title.split()) == (1, ["TASK", "OUTCOME", "EXIT", "TOOK", "ITEM"])
+    assert (ended.code, title.split()) == (1, ["TASK", "OUTCOME", "EXIT", "TOOK", "REASON", "ITEM"])
     assert (row.split()[:3], row.split()[-1]) == (["2", "failed", "3"], "f\\x1b[31m")
     assert end == f"batch b: 2 tasks: 1 completed, 1 failed; results in {supervise.folder}/b.results"
 
@@ -226,7 +226,7 @@ def test_bad_input_is_one_line_and_submits_nothing(supervise: Place, words: list
 
 
 def test_an_unknown_option_or_engine_is_refused(supervise: Place) -> None:
-    assert submit(supervise, "--on", "sun", "true", ":::", "a").messages == ["--on: got 'sun', takes local"]
+    assert submit(supervise, "--on", "sun", "true", ":::", "a").messages == ["--on: got 'sun', takes local or slurm"]
     assert submit(supervise, "--idle-timout", "1", "true").messages == [
         "no such option --idle-timout; did you mean --idle-timeout?"
     ]
@@ -308,7 +308,28 @@ def test_the_table_of_engines_has_the_engines_that_submit_offers() -> None:
 
     row = find(["submit"])
     assert row
-    assert [option.choices for option in row.options if option.name == "on"] == [tuple(engines.ENGINES)]
-    for name in engines.ENGINES:
+    assert [option.choices for option in row.options if option.name == "on"] == [tuple(engines.RESTARTING)]
+    for name in engines.RESTARTING:
         engine = engines.load(name)
         assert all(callable(getattr(engine, function)) for function in ("render", "hand_over", "states"))
+
+
+def test_an_engine_that_is_not_there_is_named(supervise: Place) -> None:
+    """No client of Slurm is on this PATH."""
+    ended = submit(supervise, "--on", "slurm", "true", ":::", "a", env={"PATH": "/nowhere"})
+    assert ended.code == 125
+    assert ended.messages == ["submit: there is no scontrol on this machine, which Slurm needs"]
+    assert not os.listdir(supervise.folder)
+
+
+def test_an_engine_tells_a_task_how_often_it_was_started(supervise: Place) -> None:
+    words = child("env=SUPERVISE_ATTEMPT", "env=SUPERVISE_PREVIOUS_OUTCOME", "env=SUPERVISE_RESTARTED")
+    ended = supervise("--", *words, env={"SUPERVISE_RESTARTED": "2 lost"})
+    assert ended.out.split() == [
+        b"SUPERVISE_ATTEMPT='3'",
+        b"SUPERVISE_PREVIOUS_OUTCOME='lost'",
+        b"SUPERVISE_RESTARTED=None",
+    ]
+    for word in ("x lost", "2 \x1b", "-1 lost", "99999999999 lost", "2"):
+        ended = supervise("--", *words, env={"SUPERVISE_RESTARTED": word})
+        assert ended.out.split()[:2] == [b"SUPERVISE_ATTEMPT='1'", b"SUPERVISE_PREVIOUS_OUTCOME=None"]

@@ -132,9 +132,14 @@ def test_the_value_of_every_default_is_that_of_its_word(option):
     elif option.default:
         assert option.value == values.read(option, option.default)
     else:
-        assert option.value == {"flag": False, "evidences": (), "patterns": (), "hooks": (), "untils": ()}.get(
-            option.kind
-        )
+        assert option.value == {
+            "flag": False,
+            "evidences": (),
+            "patterns": (),
+            "hooks": (),
+            "untils": (),
+            "words": (),
+        }.get(option.kind)
 
 
 CHECKS = {

@@ -4,7 +4,7 @@ import json
 import os
 from typing import Any
 
-from tests.support.harness import Ended, Place, validator
+from tests.support.harness import HANG_SECONDS, Ended, Place, validator
 
 ODD = "two words\nand 'lines' \"$HOME\" {} {#} `id` \\n * \udcff\udc80"
 """What a shell, a scheduler or a template could change."""
@@ -49,9 +49,9 @@ def submit(place: Place, *words: str, **manner: Any) -> Ended:
     return place.popen([str(place.program), "submit", *words], **manner).wait()
 
 
-def collect(place: Place, name: str, *options: str) -> tuple[int, Any]:
+def collect(place: Place, name: str, *options: str, bound: float = HANG_SECONDS) -> tuple[int, Any]:
     """Return the exit code of `supervise collect --json`, and what it prints, after a check of its form."""
-    ended = place.popen([str(place.program), "collect", name, "--json", *options]).wait()
+    ended = place.popen([str(place.program), "collect", name, "--json", *options]).wait(bound)
     assert ended.err == b"", ended.err
     found = json.loads(ended.out)
     validator("batch").validate(found)

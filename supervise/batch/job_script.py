@@ -1,0 +1,73 @@
+r"""What an engine that runs a shell script on other machines is handed: the script, and a file with a line a task.
+
+    RESULTS/.tasks      line N: the words of task N, quoted for a POSIX shell, with "$n" for each end of a line
+
+The script takes its line and executes the words. Within single quotes a shell changes no byte, so each word arrives as
+it is.
+"""
+
+import os
+
+from supervise.options.table import RESTARTED
+from supervise.records.rerun import program
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from supervise.batch.batch_record import Batch
+
+TASKS_FILE = ".tasks"
+NEWLINE = "'\"$n\"'"
+"""Ends the quotes, adds the variable with the end of a line, and begins them again."""
+
+
+def quoted(word: str) -> str:
+    """Return the word for a POSIX shell, on one line."""
+    return "'" + word.replace("'", "'\\''").replace("\n", NEWLINE) + "'"
+
+
+def task_lines(batch: "Batch") -> "Iterator[bytes]":
+    """Yield the line of each task."""
+    words = [*program(), "run"]
+    for number in batch.numbers:
+        yield os.fsencode(" ".join(map(quoted, [*words, *batch.words_of(number)]))) + b"\n"
+
+
+def script(batch: "Batch", *, number: str, restarts: str, again: str, head: str = "") -> bytes:
+    """Return the script of a task.
+
+    `number` and `restarts` are what a shell expands to the number of the task, and to how often it was started again;
+    `again` is the command that has the engine start it again, in which `$id` is free for use. `head` comes first.
+    """
+    folder = quoted(batch.results)
+    return os.fsencode(f"""#!/bin/sh
+{head}# A signal to all processes of the task is for supervise, which has to write its report.
+trap : TERM
+n='
+'
+number={number}
+restarts={restarts}
+results={folder}
+cd {quoted(batch.cwd)} || exit 125
+if [ "$restarts" = 0 ]; then
+    exec >"$results/$number.out" 2>&1 || exit 125
+else
+    exec >>"$results/$number.out" 2>&1 || exit 125
+    # Where there is no report, a machine has failed.
+    if [ -e "$results/$number.json" ]; then outcome=resumable; else outcome=lost; fi
+    export {RESTARTED}="$restarts $outcome"
+fi
+rm -f "$results/$number.json"
+line=$(LC_ALL=C sed -n "$number{{p;q;}}" "$results/{TASKS_FILE}")
+[ -n "$line" ] || exit 125
+eval "set -- $line"
+"$@"
+code=$?
+if [ "$code" = 75 ]; then
+    [ "$restarts" -ge {batch.restarts} ] || {{ {again}; }}
+    # An engine may start a task that ends with 75 again by itself; the report has the code.
+    exit 1
+fi
+exit "$code"
+""")

@@ -1,0 +1,265 @@
+"""The engine `slurm`: each task is a task of a job array (sbatch(1)).
+
+A task that ends with 75 is queued again by `scontrol requeue`, at most --retries times by SLURM_RESTART_COUNT, and by
+Slurm itself where its node has failed. All of a batch that is larger than the MaxArraySize of the cluster goes into
+several arrays.
+"""
+
+import json
+import os
+
+from supervise.batch import collection, job_script
+from supervise.batch.batch_record import Batch
+from supervise.batch.engines import State, States
+from supervise.options.table import BadValueError
+from supervise.records import store
+from supervise.records.rerun import environment
+from supervise.text import stderr
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any
+
+    from supervise.batch.engines import Word
+
+POLL_SECONDS = 5.0
+JOBS_FILE = "jobs"
+"""The file of the record with the arrays: the id of each, what is added to the number of a task, and the tasks."""
+CLIENT_SECONDS = 60.0
+"""Seconds that a client of Slurm may take: its controller may be slow."""
+LARGEST_ARRAY = 1001
+"""MaxArraySize where the cluster does not say it (slurm.conf(5))."""
+REST_OF_ARRAY = 0xFFFFFFFE
+"""The index of the record of all tasks that have none of their own: those that were cancelled before their start."""
+WORDS: "dict[str, Word]" = {
+    "PENDING": "pending", "REQUEUED": "pending", "REQUEUE_FED": "pending", "REQUEUE_HOLD": "pending",
+    "SPECIAL_EXIT": "pending", "CONFIGURING": "pending", "RESV_DEL_HOLD": "pending",
+    "RUNNING": "running", "COMPLETING": "running", "SUSPENDED": "running", "STOPPED": "running",
+    "SIGNALING": "running", "STAGE_OUT": "running", "RESIZING": "running",
+    "NODE_FAIL": "node_fail", "BOOT_FAIL": "node_fail",
+    "PREEMPTED": "evicted", "REVOKED": "evicted",
+    "CANCELLED": "cancelled",
+}  # fmt: skip
+"""What the states of a job mean (squeue(1), JOB STATE CODES); all others are ends."""
+REASONS = ("TIMEOUT", "DEADLINE", "OUT_OF_MEMORY", "PREEMPTED", "REVOKED", "NODE_FAIL", "BOOT_FAIL")
+"""The states that say why Slurm has ended a job."""
+AGAIN = 'scontrol requeue "${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID" && exec sleep 60'
+"""Slurm kills what is left of the task when it queues the task again."""
+
+
+def render(batch: Batch) -> "Iterator[bytes]":
+    """Yield the call of sbatch for each array with its script, and the lines of the tasks."""
+    for offset, numbers in _arrays(batch, [*batch.numbers], _largest_array()):
+        yield os.fsencode(" ".join(map(job_script.quoted, _sbatch(batch, offset, numbers)))) + b" <<'END'\n"
+        yield _script(batch, offset) + b"END\n"
+    yield b"# " + os.fsencode(f"{batch.results}/{job_script.TASKS_FILE}") + b":\n"
+    yield from job_script.task_lines(batch)
+
+
+def hand_over(batch: Batch, *, is_quiet: bool, is_resumed: bool) -> int:
+    """Submit the arrays; return 0. Where one is refused, those before it are cancelled, and BadValueError is raised."""
+    if batch.halt != "never":
+        raise BadValueError("--halt: the tasks of Slurm do not know of each other")
+    jobs, numbers = _jobs(batch), [*batch.numbers]
+    if is_resumed:
+        found = states(batch)
+        if found.is_active:
+            raise BadValueError(f"the batch {batch.name} is being run")
+        numbers = collection.unfinished(batch, found)
+    largest = _largest_array()
+    try:
+        store.write_whole(f"{batch.results}/{job_script.TASKS_FILE}", b"".join(job_script.task_lines(batch)))
+    except OSError as error:
+        raise BadValueError(f"cannot write into {batch.results!r}: {stderr.reason_of(error)}") from None
+    ids: list[str] = []
+    try:
+        for offset, part in _arrays(batch, numbers, largest):
+            # The tasks are not a part of the run in which this process may be.
+            said = _call(_sbatch(batch, offset, part), _script(batch, offset), environment({}, os.environ))
+            # The id is followed by the name of a cluster where there are several.
+            ids.append(said.split(b";")[0].decode("ascii", "replace").strip())
+            jobs.append({"id": ids[-1], "offset": offset, "numbers": part})
+            store.write_whole(f"{batch.folder}/{JOBS_FILE}", json.dumps(jobs).encode() + b"\n")
+    except (BadValueError, OSError) as error:
+        if ids:
+            _call(["scancel", *ids])
+        why = str(error) if isinstance(error, BadValueError) else stderr.reason_of(error, with_path=True)
+        raise BadValueError(why) from None
+    if not is_quiet:
+        stderr.say(
+            f"batch {batch.name}: {len(numbers)} tasks are job {', '.join(ids)} of Slurm; results in {batch.results}"
+        )
+    return 0
+
+
+def states(batch: Batch) -> States:
+    """Return what squeue, scontrol and sacct say; the first has what goes on, the others remember some ends."""
+    jobs = _jobs(batch)
+    found: dict[int, State] = {}
+    for job in jobs:
+        # A later array has the tasks that were left of an earlier one.
+        listed = _listed(job["id"])
+        found.update({job["offset"] + index: state for index, state in listed.items()})
+        if rest := {number - job["offset"] for number in job["numbers"]} - listed.keys():
+            ends = {**_accounted(job["id"], rest), **_remembered(job["id"])}
+            other = ends.get(REST_OF_ARRAY, State("lost"))
+            found.update({job["offset"] + index: ends.get(index, other) for index in rest})
+    return States(found, is_active=any(state.word in ("pending", "running") for state in found.values()))
+
+
+def _jobs(batch: Batch) -> "list[dict[str, Any]]":
+    try:
+        with open(f"{batch.folder}/{JOBS_FILE}", "rb") as file:
+            return list(json.loads(file.read()))
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError):
+        raise BadValueError(f"the record of the batch {batch.name} is damaged") from None
+
+
+def _arrays(batch: Batch, numbers: "list[int]", largest: int) -> "Iterator[tuple[int, list[int]]]":
+    """Yield, for each array, what is to be added to its indices, and the numbers of its tasks."""
+    begin = 0
+    while begin < len(numbers):
+        offset = numbers[begin] - 1
+        part = [number for number in numbers[begin : begin + largest - 1] if number - offset < largest]
+        yield offset, part
+        begin += len(part)
+
+
+def _sbatch(batch: Batch, offset: int, numbers: "list[int]") -> "list[str]":
+    indices = _ranges([number - offset for number in numbers])
+    at_once = f"%{batch.jobs}" if batch.jobs else ""
+    return [
+        "sbatch",
+        "--parsable",
+        f"--job-name={batch.name}",
+        f"--array={indices}{at_once}",
+        "--requeue",
+        "--output=/dev/null",
+        *batch.engine_options,
+    ]
+
+
+def _ranges(numbers: "list[int]") -> str:
+    """Return `1-3,7` for these numbers, which are in order."""
+    parts: list[list[int]] = []
+    for number in numbers:
+        if parts and parts[-1][1] == number - 1:
+            parts[-1][1] = number
+        else:
+            parts.append([number, number])
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in parts)
+
+
+def _indices(text: str) -> "list[int]":
+    """Return the numbers of `1-3,7%2`; none where Slurm has shortened the list (`1-3,...`)."""
+    found: list[int] = []
+    for part in text.partition("%")[0].split(","):
+        first, _, last = part.partition("-")
+        if first.isdigit() and (not last or last.isdigit()):
+            found += range(int(first), int(last or first) + 1)
+    return found
+
+
+def _script(batch: Batch, offset: int) -> bytes:
+    return job_script.script(
+        batch,
+        number=f"$(({offset} + SLURM_ARRAY_TASK_ID))",
+        restarts='"${SLURM_RESTART_COUNT:-0}"',
+        again=AGAIN,
+    )
+
+
+def _largest_array() -> int:
+    """Return the MaxArraySize of the cluster.
+
+    Raises BadValueError where there is no cluster.
+    """
+    for line in _call(["scontrol", "show", "config"]).splitlines():
+        name, _, value = line.partition(b"=")
+        if name.strip() == b"MaxArraySize" and value.strip().isdigit():
+            return max(2, int(value))
+    return LARGEST_ARRAY
+
+
+def _listed(job: str) -> "dict[int, State]":
+    """Return the tasks that wait or run, by index."""
+    try:
+        lines = _call(["squeue", "--noheader", "--array", f"--jobs={job}", "--format=%K %T"]).splitlines()
+    except _RefusedError:
+        # Slurm has forgotten the job.
+        return {}
+    found = {}
+    for line in lines:
+        index, _, word = line.decode("ascii", "replace").partition(" ")
+        state = _state(word, "")
+        # Slurm lists ended tasks, too, for a moment.
+        if index.isdigit() and state.word in ("pending", "running"):
+            found[int(index)] = state
+    return found
+
+
+def _remembered(job: str) -> "dict[int, State]":
+    """Return the ended tasks that the controller remembers (MinJobAge), by index."""
+    try:
+        lines = _call(["scontrol", "--oneliner", "show", "job", job]).splitlines()
+    except _RefusedError:
+        return {}
+    found = {}
+    for line in lines:
+        fields = dict(word.split("=", 1) for word in line.decode("utf-8", "replace").split() if "=" in word)
+        for index in _indices(fields.get("ArrayTaskId", "")):
+            found[index] = _state(fields.get("JobState", ""), fields.get("ExitCode", ""))
+    return found
+
+
+def _accounted(job: str, indices: "set[int]") -> "dict[int, State]":
+    """Return the ended tasks that the accounting has, by index; empty where the cluster keeps none."""
+    try:
+        lines = _call(["sacct", "-n", "-P", "-X", "-j", job, "-o", "JobID,State,ExitCode"]).splitlines()
+    except BadValueError:
+        return {}
+    found = {}
+    for line in lines:
+        name, _, rest = line.decode("utf-8", "replace").partition("|")
+        word, _, code = rest.partition("|")
+        index = name.rpartition("_")[2]
+        if index.isdigit() and int(index) in indices:
+            found[int(index)] = _state(word, code)
+    return found
+
+
+def _state(word: str, code: str) -> State:
+    """Return the state for a word such as `CANCELLED by 0`, and an exit code such as `3:0`, or `0:9` for signal 9."""
+    own, _, signal = code.partition(":")
+    number = -int(signal) if signal.isdigit() and int(signal) else int(own) if own.isdigit() else None
+    name = (word.split() or [""])[0].rstrip("+")
+    known = WORDS.get(name)
+    return State(known or "ended", None if known else number, name.lower() if name in REASONS else None)
+
+
+class _RefusedError(BadValueError):
+    """A client of Slurm has ended with an error; the text is what it said."""
+
+
+def _call(words: "list[str]", data: bytes = b"", environ: "Mapping[str, str] | None" = None) -> bytes:
+    """Return what a client of Slurm prints.
+
+    Raises BadValueError where it is missing, takes longer than CLIENT_SECONDS, or fails.
+    """
+    import subprocess
+
+    try:
+        done = subprocess.run(words, input=data, capture_output=True, env=environ, timeout=CLIENT_SECONDS, check=False)
+    except FileNotFoundError:
+        raise BadValueError(f"there is no {words[0]} on this machine, which Slurm needs") from None
+    except subprocess.TimeoutExpired:
+        raise BadValueError(f"{words[0]} has not answered within {CLIENT_SECONDS:.0f}s") from None
+    except OSError as error:
+        raise BadValueError(f"{words[0]}: {stderr.reason_of(error)}") from None
+    if done.returncode:
+        lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        raise _RefusedError(f"{words[0]}: {lines[-1] if lines else f'exit {done.returncode}'}")
+    return done.stdout

@@ -1,0 +1,106 @@
+"""Batches on a real cluster of Slurm: one controller and three nodes on this machine."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import batches, slurm
+from tests.support.batches import outcomes, submit, words_of
+from tests.support.harness import Place, name_of, parent_of, wait_until
+
+pytestmark = pytest.mark.slow
+ON = ("--on", "slurm", "--no-record")
+WAIT_SECONDS = 60.0
+"""Seconds for a batch: Slurm starts a task again some seconds after its end, and finds a dead node after more."""
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[slurm.Cluster]:
+    with slurm.cluster(tmp_path_factory.mktemp("slurm"), largest=6) as found:
+        yield found
+
+
+@pytest.fixture
+def place(supervise: Place, cluster: slurm.Cluster) -> Iterator[Place]:
+    """A place whose programs use the cluster; at the end no job is left."""
+    supervise.environ.update(cluster.environ)
+    yield supervise
+    cluster.ask("scancel", "--user=root")
+    wait_until(lambda: not cluster.ask("squeue", "--noheader"), WAIT_SECONDS)
+    wait_until(lambda: not supervise.alive(), WAIT_SECONDS)
+
+
+def collect(place: Place, name: str, *options: str) -> tuple[int, Any]:
+    return batches.collect(place, name, *options, bound=WAIT_SECONDS)
+
+
+def test_the_ten_tasks_have_their_outcomes(place: Place) -> None:
+    """The arrays of this cluster have room for five tasks."""
+    words = (*ON, "--name", "ten", "--results", "r", *batches.OPTIONS, *batches.command())
+    ended = submit(place, *words, ":::", *batches.ITEMS)
+    assert (ended.code, ended.out) == (0, b"ten\n"), ended.err
+    code, found = collect(place, "ten", "--wait")
+    assert (code, found["exit_code"], found["state"]) == (1, 1, "ended")
+    assert outcomes(found) == [*batches.OUTCOMES]
+    assert batches.output(found, 8) == bytes(batches.MEGABYTES * 1_000_000)
+    assert batches.output(found, 9) == os.fsencode(batches.ODD)
+
+
+def test_a_task_is_told_of_its_starts_before_and_is_started_no_more_than_allowed(place: Place) -> None:
+    script = 'echo "$SUPERVISE_ATTEMPT $SUPERVISE_PREVIOUS_OUTCOME"; exit 75'
+    submit(place, *ON, "--name", "b", "--retries", "1", "--", "sh", "-c", script, "sh", ":::", "x")
+    code, found = collect(place, "b", "--wait")
+    assert (code, outcomes(found)) == (1, [("resumable", 75)])
+    assert batches.output(found, 1) == b"1 \n2 resumable\n"
+
+
+def test_a_cancelled_job_is_named_and_can_be_resumed(place: Place, cluster: slurm.Cluster) -> None:
+    script = ': >"up$1"; until [ -e go ]; do sleep 0.1; done'
+    command = ("-k", "1", "--", "sh", "-c", script, "sh", ":::", "1", "2", "3")
+    submit(place, *ON, "--name", "b", "-j", "1", *command)
+    wait_until(place.file("up1").exists, WAIT_SECONDS)
+    code, found = collect(place, "b")
+    assert (code, words_of(found)) == (121, ["running", "pending", "pending"])
+    refused = submit(place, "--resume", "b")
+    assert (refused.code, refused.messages) == (125, ["submit: the batch b is being run"])
+    cluster.ask("scancel", "--name=b")
+    code, found = collect(place, "b", "--wait")
+    assert (code, words_of(found)) == (1, ["cancelled"] * 3)
+    assert [task["report"] is None for task in found["tasks"]] == [False, True, True]
+    place.file("go").touch()
+    assert submit(place, "--resume", "b").code == 0
+    code, found = collect(place, "b", "--wait")
+    assert (code, words_of(found)) == (0, ["completed"] * 3)
+
+
+def test_the_tasks_of_a_dead_node_are_run_again_or_named(place: Place, cluster: slurm.Cluster) -> None:
+    """The node is stopped with all that runs on it."""
+    script = 'echo "$1" >>ran; until [ -e go ]; do sleep 0.1; done'
+    submit(place, *ON, "--name", "b", "--engine-option=--nodelist=n0", "--", "sh", "-c", script, "sh", ":::", "x")
+    wait_until(place.file("ran").exists, WAIT_SECONDS)
+    assert words_of(collect(place, "b")[1]) == ["running"]
+    cluster.nodes[0].send_signal(signal.SIGKILL)
+    ran = place.alive()
+    for pid in [*{parent_of(pid) for pid in ran} - {*ran}, *ran]:
+        if name_of(pid) == "slurmstepd" or pid in ran:
+            os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: words_of(collect(place, "b")[1])[0] in ("pending", "node_fail"), WAIT_SECONDS)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--engine-option=--partition=none"], "sbatch: "),
+        (["--halt", "now"], "--halt: the tasks of Slurm do not know of each other"),
+    ],
+)
+def test_a_refusal_submits_nothing(place: Place, cluster: slurm.Cluster, words: list[str], message: str) -> None:
+    ended = submit(place, *ON, "--name", "b", *words, "--", "true", ":::", "a")
+    assert (ended.code, [line.startswith(f"submit: {message}") for line in ended.messages]) == (125, [True])
+    assert not cluster.ask("squeue", "--noheader")
+    assert not [*Path(place.state).glob("batches/*")]
+    assert not os.listdir(place.folder)

@@ -158,7 +158,7 @@ def test_it_has_the_environment_of_the_command_and_neither_its_tree_nor_its_stre
     assert (run_id, int(pid), int(parent), mine) == (ended.report["run_id"], root, running.pid, ["x", "y"])
     assert facts[6] == own
     assert facts[7:10] == ["/dev/null"] * 3
-    assert 0 < float(facts[11]) - int(facts[10]) < 6
+    assert 2 < float(facts[11]) - int(facts[10]) < 6
     assert b"to nobody" not in ended.out + ended.err
 
 

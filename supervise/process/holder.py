@@ -200,7 +200,7 @@ class Holder:
         self._is_alone = True
         for pid in self._helpers:
             _kill_group(pid)
-        if self.is_root_alive and self._stop_process is None:
+        if self._stop_process is None:
             self._find_stop_command()
         if self.reap() and not self._is_stop_command_running():
             self._end_stop_command()
@@ -275,9 +275,9 @@ class Holder:
         return now is not None and now.starttime == started and tree.is_alive(now)
 
     def _end_stop_command(self) -> None:
-        """Kill that process with all that descends from it, also what it has left running, and what earlier ones have.
+        """Kill that process with all that descends from it, and what those of earlier attempts have left running.
 
-        None of these is a child of the guardian.
+        None of these processes is a child of the guardian.
         """
         if not self.facts or not self._stop_command:
             return

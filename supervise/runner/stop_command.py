@@ -19,7 +19,7 @@ from supervise.process.helper_process import KILL_SECONDS, HelperProcess, failur
 from supervise.text.stderr import reason_of
 
 LOOK_SECONDS = 0.05
-"""Seconds between two looks for the end where the kernel has no pidfd."""
+"""Seconds between two looks at the process where the kernel has no pidfd."""
 POLL_SECONDS = 86400.0
 """Seconds of one poll(2) at most; the next one follows."""
 
@@ -35,7 +35,7 @@ class StopCommand:
         self._helper: HelperProcess | None = None
         """Its process in this attempt; None before."""
         self._has_begun = False
-        """It was to be started in this attempt."""
+        """This attempt has started it, or has tried to."""
         self.is_running = False
         """It was started, and the loop has not heard of its end."""
         self.has_run = False
@@ -83,7 +83,7 @@ class StopCommand:
         self._has_begun = False
 
     def cut(self) -> None:
-        """Kill it: its end was asked for again."""
+        """Kill it before its time is over."""
         if self._helper and self.is_running:
             self._helper.kill_tree()
 

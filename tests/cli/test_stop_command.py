@@ -2,15 +2,20 @@
 
 import os
 import random
+import shlex
 import signal
 import subprocess
 import time
 
 import pytest
 
-from tests.support.deaths import kill
+from tests.support.deaths import kill, kill_both, recover
 from tests.support.harness import Ended, Place, Running, child, is_alive, wait_for_file, wait_until
 from tests.support.records import only
+from tests.support.terminals import shell
+
+# pexpect forks; the other threads of the test do nothing at that moment.
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 
 TELL = ("--stop-command", "echo $SUPERVISE_OUTCOME $SUPERVISE_ATTEMPT >>told", "-k", "5s")
 """It tells of itself in a line."""
@@ -258,18 +263,34 @@ def test_supervise_stop_kills_it_when_the_tree_is_gone(supervise: Place) -> None
     running, root = started(supervise, *HANG, "-t", "0.3s")
     wait_until(lambda: not is_alive(root) and supervise.file("begun").exists())
     time.sleep(0.3)
-    status = supervise.start("ps", "--json", report=False).wait().out
-    assert b'"running"' in status
-    supervise.start("stop", only(supervise).run_id, report=False).wait()
+    run_id = only(supervise).run_id
+    assert b'"running"' in supervise.start("ps", "--json", report=False).wait().out
+    for request in (("ready", run_id), ("extend", run_id, "5m")):
+        assert b"refused: the run is over" in supervise.start(*request, report=False).wait().err
+    supervise.start("stop", run_id, report=False).wait()
     check_hurried(running)
+
+
+@pytest.mark.parametrize("option", [(), ("--pty",)])
+def test_a_key_kills_it_when_the_tree_is_gone(supervise: Place, option: tuple[str, ...]) -> None:
+    """With --pty the keys are the command's until it is gone."""
+    words = shlex.join(["supervise", *option, *HANG, "-t", "0.3s", "--", "sh", "-c", "echo $$ >root; exec sleep 60"])
+    with shell(supervise) as sh:
+        sh.start(words)
+        root = int(wait_until(lambda: supervise.file("root").exists() and supervise.file("root").read_text()))
+        wait_until(lambda: not is_alive(root) and supervise.file("begun").exists())
+        time.sleep(0.3)
+        sh.type("\x03")
+        sh.wait_for(r"\(exit 124")
+        sh.wait_for_prompt()
 
 
 # --- its faults
 
 
 def test_a_fault_of_it_costs_a_message(supervise: Place) -> None:
-    for script, why in (("exit 7", "exit 7"), ("kill -9 $$", "killed by signal KILL"), ("none-such", "exit 127")):
-        ended = supervise("--stop-command", script, "-k", "5s", "-t", "0.3s", "--", *child("stay"))
+    for text, why in (("exit 7", "exit 7"), ("kill -9 $$", "killed by signal KILL"), ("none-such", "exit 127")):
+        ended = supervise("--stop-command", text, "-k", "5s", "-t", "0.3s", "--", *child("stay"))
         assert (ended.code, ended.report["outcome"]) == (124, "completion_timeout")
         assert f"--stop-command: {why}" in ended.messages
 
@@ -337,6 +358,16 @@ def test_one_that_runs_and_hangs_is_killed_by_the_guardian(supervise: Place) -> 
     wait_until(lambda: all(supervise.file(name).exists() for name in ("near", "far")))
     kill(supervise, running)
     assert is_gone(supervise)
+
+
+def test_recover_stops_it_where_both_are_killed(supervise: Place) -> None:
+    running, _ = started(supervise, *HANG[:2], "-k", "2s", words=("ignore=TERM",))
+    running.send(signal.SIGTERM)
+    wait_until(supervise.file("begun").exists)
+    kill_both(running)
+    recover(supervise)
+    wait_until(lambda: not supervise.alive())
+    assert only(supervise).end()["outcome"] == "lost"
 
 
 def test_what_it_has_left_running_is_killed_after_the_supervisors_death(supervise: Place) -> None:

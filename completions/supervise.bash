@@ -62,7 +62,7 @@ _supervise_subcommand()
             name+=" ${COMP_WORDS[2]}" ;;
     esac
     case $name in
-        ps) options='-a --all -n --number -q --quiet --json --help' ;;
+        ps) options='-a --all -n --number -q --quiet --batches --json --help' ;;
         show) options='--json --help' has_run=yes ;;
         logs) options='-f --follow --timestamps --stdout --stderr -n --lines --new --cursor --raw --help' has_run=yes ;;
         prune) options='--older-than --keep --max-size --help' ;;

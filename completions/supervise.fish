@@ -71,6 +71,7 @@ complete -c supervise -n 'test (count (commandline -opc)) = 1' -a ps -d 'List ru
 complete -c supervise -n '__supervise_asks ps' -s a -l all -d 'Also list runs that have ended'
 complete -c supervise -n '__supervise_asks ps' -s n -l number -x -d 'List only the newest N runs; without this option --all lists 20, and --all --json lists all'
 complete -c supervise -n '__supervise_asks ps' -s q -l quiet -d 'Print only the ids'
+complete -c supervise -n '__supervise_asks ps' -l batches -d 'List the batches instead, those that have ended, too'
 complete -c supervise -n '__supervise_asks ps' -l json -d 'Print JSON'
 complete -c supervise -n '__supervise_asks ps' -l help -d 'Show a help page and exit'
 complete -c supervise -n 'test (count (commandline -opc)) = 1' -a show -d 'Show how a run went: its verdict, its time line with the deadlines, its CPU, memory and output, its last lines, and how to run it again'

@@ -12,7 +12,7 @@ import json
 import os
 from time import time
 
-from supervise.batch import tasks
+from supervise.batch import journal, tasks
 from supervise.faces.report_shape import SCHEMA
 from supervise.files import private_files, user_files, whole_file
 from supervise.options import serializer
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 BATCHES_FOLDER = "batches"
 FACTS_FILE, ITEMS_FILE = "batch.json", "items"
+AGE_SECONDS = 30 * 86400.0
+"""Seconds without a change after which the record of a batch is removed by the next `submit`."""
 READ_BYTES = 1 << 24
 """Bytes that are read of a file at most."""
 
@@ -87,9 +89,11 @@ class Batch:
         """Return the report of that task; None where there is none that can be read."""
         try:
             report = json.loads(whole_file.read(self.report_path(number), READ_BYTES))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return None
-        return report if isinstance(report, dict) and isinstance(report.get("outcome"), str) else None
+        outcome = report.get("outcome") if isinstance(report, dict) else None
+        # The tasks may write there, too.
+        return report if isinstance(outcome, str) and outcome.isidentifier() else None
 
 
 def run_name(batch: str, number: int) -> str:
@@ -121,6 +125,7 @@ def create(state: str, facts: "dict[str, Any]", items: "list[str]") -> Batch:
     if os.path.lexists(folder):
         raise BadValueError(_taken(name))
     _make_results(results)
+    _remove_old(f"{state}/{BATCHES_FOLDER}")
     making = f"{state}/{BATCHES_FOLDER}/.{name}.{os.getpid()}"
     os.mkdir(making, 0o700)
     try:
@@ -171,6 +176,27 @@ def remove(folder: str) -> None:
         os.rmdir(folder)
     except OSError:
         pass
+
+
+def _remove_old(folder: str) -> None:
+    """Remove the records that nothing has changed for AGE_SECONDS; the results stay."""
+    for name in os.listdir(folder):
+        try:
+            of_files = [os.stat(one.path).st_mtime for one in os.scandir(f"{folder}/{name}")]
+        except OSError:
+            continue
+        if max(of_files, default=0.0) < time() - AGE_SECONDS and not journal.is_held(f"{folder}/{name}"):
+            remove(f"{folder}/{name}")
+
+
+def names(state: str) -> "list[str]":
+    """Return the names of all batches on record, the oldest first."""
+    folder = f"{state}/{BATCHES_FOLDER}"
+    try:
+        found = [name for name in os.listdir(folder) if name[0] != "."]
+        return sorted(found, key=lambda name: (os.stat(f"{folder}/{name}/{FACTS_FILE}").st_mtime, name))
+    except OSError:
+        return []
 
 
 def find(state: str, name: str) -> Batch:

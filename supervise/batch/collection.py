@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 UNREPORTED = "unreported"
 """The state of a task that has ended and left no report: the results could not be written, say."""
+MOST_CODE = 255
+LONGEST_SECONDS = 1e12
 LEFT = ("lost", "cancelled", "resumable", "busy")
 """The outcomes after which `submit --resume` runs a task again: the command has not done its work, and may yet."""
 
@@ -45,8 +47,7 @@ class Row:
     @property
     def reason(self) -> "str | None":
         """Return why the run has ended so, by its report, or by the engine."""
-        found = self.report.get("reason") if self.report else None
-        return found if isinstance(found, str) else self._reason
+        return self.text("reason") or self._reason
 
     @property
     def word(self) -> str:
@@ -61,7 +62,12 @@ class Row:
     def duration(self) -> "float | None":
         """Return the seconds of the run."""
         found = self.report.get("duration") if self.report else None
-        return found if isinstance(found, (int, float)) else None
+        return found if isinstance(found, (int, float)) and 0 <= found < LONGEST_SECONDS else None
+
+    def text(self, name: str) -> "str | None":
+        """Return a text of the report; None where it has none of that name."""
+        found = self.report.get(name) if self.report else None
+        return found if isinstance(found, str) else None
 
 
 def rows(batch: Batch, states: States) -> "list[Row]":
@@ -73,7 +79,8 @@ def _row(batch: Batch, number: int, state: State) -> Row:
     report = None if state.word == "pending" else batch.report_of(number)
     if report:
         code = report.get("exit_code")
-        return Row(number, "ended", code if isinstance(code, int) else state.code, report, state.reason)
+        is_code = type(code) is int and 0 <= code <= MOST_CODE
+        return Row(number, "ended", code if is_code else state.code, report, state.reason)
     return Row(number, UNREPORTED if state.word == "ended" else state.word, state.code, None, state.reason)
 
 
@@ -114,7 +121,7 @@ def summary(found: "list[Row]") -> str:
     return f"{len(found)} tasks: {words}"
 
 
-def as_json(batch: Batch, found: "list[Row]", states: States) -> "dict[str, object]":
+def as_json(batch: Batch, found: "list[Row]", states: States, *, has_tasks: bool = True) -> "dict[str, object]":
     """Return the batch as `schema/batch.schema.json` has it."""
     return {
         "schema": SCHEMA,
@@ -124,7 +131,7 @@ def as_json(batch: Batch, found: "list[Row]", states: States) -> "dict[str, obje
         "exit_code": exit_code(found, states),
         "results": serializer.marked(batch.results),
         "counts": counts(found),
-        "tasks": [_task(batch, row) for row in found],
+        **({"tasks": [_task(batch, row) for row in found]} if has_tasks else {}),
     }
 
 
@@ -140,8 +147,8 @@ def _task(batch: Batch, row: Row) -> "dict[str, object]":
         "reason": row.reason,
         "duration": row.duration(),
         "attempts": len(attempts) if isinstance(attempts, list) else None,
-        "run_id": report.get("run_id"),
-        "host": report.get("host"),
+        "run_id": row.text("run_id"),
+        "host": row.text("host"),
         "report": serializer.marked(batch.report_path(row.number)) if row.report else None,
         "output": serializer.marked(batch.output_path(row.number)),
     }

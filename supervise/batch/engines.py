@@ -67,6 +67,12 @@ class Engine(Protocol):
         Raises BadValueError where the engine cannot be asked.
         """
 
+    def cancel(self, batch: Batch, number: int) -> None:
+        """Cancel what goes on and what is pending, by the signal of that number where the engine knows signals.
+
+        Raises BadValueError where nothing goes on.
+        """
+
 
 def load(name: str) -> Engine:
     """Return the engine of that name.

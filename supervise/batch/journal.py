@@ -1,6 +1,6 @@
 """The journal of the local engine: one line for each start and each end of a task.
 
-    boot ID                     the boot of the machine at that moment
+    boot ID PID STARTED         the boot of the machine, and the process that runs the batch from then on
     start NUMBER PID STARTED    the process writes this itself, before it becomes the supervise of the task
     end NUMBER CODE             the exit code, -N for signal N
     resumed                     the tasks without an end are to be run again
@@ -35,7 +35,8 @@ class Journal:
             raise BadValueError(f"the batch {os.path.basename(folder)} is being run") from None
         self.past = read(folder)
         self._fd = store.open_own(f"{folder}/{JOURNAL_FILE}", OPEN_FLAGS)
-        self._write(b"boot %s\n" % identity.boot_id().encode())
+        pid = os.getpid()
+        self._write(b"boot %s %d %d\n" % (identity.boot_id().encode() or b"-", pid, identity.starttime(pid)))
 
     def note_start(self, number: int) -> None:
         """Write that this process becomes that task.
@@ -73,6 +74,8 @@ class Past:
         """The pid and the start time of each task whose end is not known."""
         self.ended: dict[int, int] = {}
         """The exit code of each task that has ended."""
+        self.runner = (0, 0)
+        """The pid and the start time of the process that has run the batch last."""
         self._boot = b""
         """The boot in which the last lines were written."""
 
@@ -80,7 +83,8 @@ class Past:
         """Take one line; a broken one is left out."""
         try:
             match line:
-                case [b"boot", boot]:
+                case [b"boot", boot, pid, began]:
+                    self.runner = (int(pid), int(began))
                     if self._boot and self._boot != boot:
                         # No process of an earlier boot is alive.
                         self.started = dict.fromkeys(self.started, (0, 0))
@@ -112,7 +116,7 @@ def read(folder: str) -> Past:
                 past.note(line.split())
     except FileNotFoundError:
         pass
-    past.note([b"boot", *identity.boot_id().encode().split()])
+    past.note([b"boot", identity.boot_id().encode() or b"-", b"%d" % past.runner[0], b"%d" % past.runner[1]])
     return past
 
 

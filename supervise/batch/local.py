@@ -18,7 +18,7 @@ from supervise.batch.engines import State, States
 from supervise.batch.journal import Journal, Past, is_held, read
 from supervise.files import user_files
 from supervise.options.table import BadValueError
-from supervise.process import system
+from supervise.process import kill, system
 from supervise.records.rerun import program
 from supervise.text import shell_words, stderr
 
@@ -74,6 +74,18 @@ def states(batch: Batch) -> States:
     """Return the states by the journal, and by what is alive."""
     # The lock is looked at first: the last task may end meanwhile, and its end is in the journal then.
     return _states(batch, is_held=is_held(batch.folder))
+
+
+def cancel(batch: Batch, number: int) -> None:
+    """Send that signal to the process that runs the batch.
+
+    Raises BadValueError where none does.
+    """
+    if not is_held(batch.folder):
+        raise BadValueError(f"the batch {batch.name} has ended")
+    pid, began = read(batch.folder).runner
+    if pid:
+        kill.send(pid, began, (number,))
 
 
 def _states(batch: Batch, *, is_held: bool) -> States:

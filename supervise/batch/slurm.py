@@ -108,6 +108,16 @@ def states(batch: Batch) -> States:
     return States(found, is_active=any(state.word in ("pending", "running") for state in found.values()))
 
 
+def cancel(batch: Batch, number: int) -> None:
+    """Cancel all tasks by scancel(1), whatever the signal.
+
+    Raises BadValueError where none goes on.
+    """
+    if not states(batch).is_active:
+        raise BadValueError(f"the batch {batch.name} has ended")
+    _call(["scancel", *(job["id"] for job in _jobs(batch))])
+
+
 def _jobs(batch: Batch) -> "list[dict[str, Any]]":
     try:
         with open(f"{batch.folder}/{JOBS_FILE}", "rb") as file:

@@ -26,6 +26,10 @@ USUAL_ROWS = 20
 
 def main(values: dict[str, Any], operands: list[str]) -> int:
     """List the runs, the newest first; return 0."""
+    if values["batches"]:
+        from supervise.commands import batch_list
+
+        return batch_list.main(values)
     try:
         states = reader.state_folders()
     except reader.NotFoundError as error:

@@ -94,6 +94,7 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
                 "List only the newest N runs; without this option --all lists 20, and --all --json lists all.",
             ),
             Option("", "quiet", "q", "flag", "", "", "Print only the ids."),
+            Option("", "batches", "", "flag", "", "", "List the batches instead, those that have ended, too."),
             JSON,
         ),
     ),
@@ -153,7 +154,8 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
     Subcommand(
         "stop", "RUN",
         "Cancel a run, and wait for its end.",
-        about="The run ends as if its supervise had got the signal, with 128+N: 143 for TERM.",
+        about="The run ends as if its supervise had got the signal, with 128+N: 143 for TERM. If no run is called RUN, "
+        "but a batch is, the batch is cancelled.",
         options=(
             Option(
                 "", "signal", "s", "signal", "TERM", "SIGNAL", "The signal that asks the process tree to stop.",

@@ -311,7 +311,7 @@ def test_the_table_of_engines_has_the_engines_that_submit_offers() -> None:
     assert [option.choices for option in row.options if option.name == "on"] == [tuple(engines.RESTARTING)]
     for name in engines.RESTARTING:
         engine = engines.load(name)
-        assert all(callable(getattr(engine, function)) for function in ("render", "hand_over", "states"))
+        assert all(callable(getattr(engine, function)) for function in ("render", "hand_over", "states", "cancel"))
 
 
 def test_an_engine_that_is_not_there_is_named(supervise: Place) -> None:
@@ -333,3 +333,59 @@ def test_an_engine_tells_a_task_how_often_it_was_started(supervise: Place) -> No
     for word in ("x lost", "2 \x1b", "-1 lost", "99999999999 lost", "2"):
         ended = supervise("--", *words, env={"SUPERVISE_RESTARTED": word})
         assert ended.out.split()[:2] == [b"SUPERVISE_ATTEMPT='1'", b"SUPERVISE_PREVIOUS_OUTCOME=None"]
+
+
+def test_stop_cancels_a_batch(supervise: Place) -> None:
+    running = begun(supervise, "-j", "1", *gate(supervise, "w", "a"))
+    wait_until(lambda: ran(supervise) == ["w"])
+    assert command(supervise, "stop", "b").code == 0
+    assert running.wait().code == 143
+    assert words_of(collect(supervise, "b")[1]) == ["cancelled", "pending"]
+    again = command(supervise, "stop", "b")
+    assert (again.code, again.messages) == (125, ["stop: the batch b has ended"])
+    assert command(supervise, "stop", "c").code == 125
+
+
+def test_ps_lists_the_batches(supervise: Place) -> None:
+    assert command(supervise, "ps", "--batches").out.split() == [b"BATCH", b"ENGINE", b"STATE", b"SUBMITTED", b"TASKS"]
+    running = begun(supervise, "-j", "1", *gate(supervise, "w", "a"))
+    wait_until(lambda: ran(supervise) == ["w"])
+    submit(supervise, "--name", "c", "true", ":::", "a")
+    (one, other) = json.loads(command(supervise, "ps", "--batches", "--json").out)
+    assert (one["batch"], one["state"], one["counts"]) == ("c", "ended", {"completed": 1})
+    assert (other["batch"], other["state"], other["counts"]) == ("b", "running", {"running": 1, "pending": 1})
+    assert command(supervise, "ps", "--batches", "--quiet").out == b"c\nb\n"
+    supervise.file("go").touch()
+    running.wait()
+    Path(supervise.state, "batches", "c", "items").unlink()
+    listed = command(supervise, "ps", "--batches")
+    assert [line.split()[:3] for line in listed.out.decode().splitlines()[1:]] == [["b", "local", "ended"]]
+    assert listed.messages == ["batch c: the record of the batch c cannot be read: no such file or directory"]
+
+
+def test_a_report_that_a_task_has_made_up_does_no_harm(supervise: Place) -> None:
+    submit(supervise, "--name", "b", "true", ":::", "1", "2", "3", "4")
+    made_up = {
+        "outcome": "failed",
+        "exit_code": True,
+        "run_id": {},
+        "host": [],
+        "reason": 3,
+        "duration": -1,
+        "attempts": 7,
+    }
+    texts = ("[" * 100_000, json.dumps(made_up), '{"outcome": "x\\u001b"}', "7")
+    for number, text in enumerate(texts, 1):
+        supervise.file("b.results").joinpath(f"{number}.json").write_text(text)
+    assert words_of(collect(supervise, "b")[1]) == ["unreported", "failed", "unreported", "unreported"]
+    assert command(supervise, "collect", "b").code == 1
+
+
+def test_old_records_are_removed_and_results_stay(supervise: Place) -> None:
+    for name in ("old", "new"):
+        submit(supervise, "--name", name, "true", ":::", "1")
+    for file in Path(supervise.state, "batches", "old").iterdir():
+        os.utime(file, (1, 1))
+    submit(supervise, "--name", "newest", "true", ":::", "1")
+    assert command(supervise, "ps", "--batches", "--quiet").out == b"newest\nnew\n"
+    assert supervise.file("old.results").joinpath("1.json").exists()

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support import batches, slurm
 from tests.support.batches import outcomes, submit, words_of
+from tests.support.clients import command
 from tests.support.harness import Place, name_of, parent_of, wait_until
 
 pytestmark = pytest.mark.slow
@@ -58,16 +59,17 @@ def test_a_task_is_told_of_its_starts_before_and_is_started_no_more_than_allowed
     assert batches.output(found, 1) == b"1 \n2 resumable\n"
 
 
-def test_a_cancelled_job_is_named_and_can_be_resumed(place: Place, cluster: slurm.Cluster) -> None:
+def test_a_cancelled_job_is_named_and_can_be_resumed(place: Place) -> None:
     script = ': >"up$1"; until [ -e go ]; do sleep 0.1; done'
-    command = ("-k", "1", "--", "sh", "-c", script, "sh", ":::", "1", "2", "3")
-    submit(place, *ON, "--name", "b", "-j", "1", *command)
+    words = ("-k", "1", "--", "sh", "-c", script, "sh", ":::", "1", "2", "3")
+    submit(place, *ON, "--name", "b", "-j", "1", *words)
     wait_until(place.file("up1").exists, WAIT_SECONDS)
     code, found = collect(place, "b")
     assert (code, words_of(found)) == (121, ["running", "pending", "pending"])
     refused = submit(place, "--resume", "b")
     assert (refused.code, refused.messages) == (125, ["submit: the batch b is being run"])
-    cluster.ask("scancel", "--name=b")
+    # By scancel(1).
+    assert command(place, "stop", "b").code == 0
     code, found = collect(place, "b", "--wait")
     assert (code, words_of(found)) == (1, ["cancelled"] * 3)
     assert [task["report"] is None for task in found["tasks"]] == [False, True, True]

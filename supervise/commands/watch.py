@@ -2,7 +2,7 @@
 
 The run reports its access, new output and its end over its control socket, so a wait sleeps in poll(2) until then.
 While the run does not answer there (it has no socket yet, or serves as many clients as it can), the wait looks at the
-record every LOOK_SECONDS.
+record when a file of it changes, and every LOOK_SECONDS where that cannot be watched.
 """
 
 import select
@@ -14,6 +14,7 @@ from supervise.commands import lookup
 from supervise.commands.access_state import RecordedAccess, has_access
 from supervise.commands.alarm import TimeIsOverError
 from supervise.commands.inquiry import Inquiry
+from supervise.commands.record_bell import RecordBell
 from supervise.commands.silence import RecordedSilence, ReportedSilence
 from supervise.commands.wait import END, TIMEOUT
 from supervise.options.table import BadValueError
@@ -28,6 +29,8 @@ LOOK_SECONDS = 0.04
 """Seconds between two looks at a run that does not report: half of what a wait may be late, and the look takes time."""
 FIRST_LOOK_SECONDS = 0.5
 """Seconds that a wait may take to see what came before it, however short it is."""
+RARE_LOOK_SECONDS = 1.0
+"""Seconds between two looks at a record whose changes are reported: some kernels report no output by splice(2)."""
 MORE_SECONDS = 0.02
 """Seconds until the run is asked for more output again: so a flood of output makes no flood of answers."""
 
@@ -54,6 +57,7 @@ class Watch:
         if ("access", "") in until:
             self._access = Inquiry(target, "status", "access")
             self._inquiries.append(self._access)
+        self._bell = RecordBell(target.record.folder) if target.record else None
         self._recorded_access = RecordedAccess(target.record) if target.record else None
         self._begun = monotonic()
         self._idle_word = idle.get(min(idle, default=inf), "")
@@ -150,19 +154,36 @@ class Watch:
 
     def _sleep(self, deadline: float) -> None:
         """Wait until the run reports something, or it is time to look; take what it reports."""
-        wake = min(deadline, self._next_more, self._silence_due())
-        if not all(one.is_served for one in self._inquiries):
-            wake = min(wake, monotonic() + LOOK_SECONDS)
+        wake = min(deadline, self._next_more, self._silence_due(), monotonic() + self._seconds_to_look())
         if (self._search and self._search.is_behind) or any(one.has_line for one in self._inquiries):
             wake = 0.0
         poll = select.poll()
         for one in self._inquiries:
             if one.is_connected:
                 poll.register(one, select.POLLIN)
+        if self._bell and self._bell.is_ringing:
+            self._bell.silence()
+        elif self._bell and self._bell.fileno() >= 0:
+            poll.register(self._bell, select.POLLIN)
         ready = dict(poll.poll(None if wake == inf else max(0.0, wake - monotonic()) * 1000 + 1))
         for one in self._inquiries:
             if one.is_connected and (one.has_line or one.fileno() in ready):
                 self._hear(one)
+        if self._bell and self._bell.fileno() in ready:
+            self._bell.ring()
+
+    def _seconds_to_look(self) -> float:
+        """Return the seconds until the record is to be looked at; infinity where the run reports all."""
+        if all(one.is_served for one in self._inquiries):
+            if self._bell:
+                self._bell.take_down()
+            return inf
+        if self._bell is None or self._begun + FIRST_LOOK_SECONDS > monotonic() or not self._bell.hang():
+            return LOOK_SECONDS
+        if self._bell.is_ringing:
+            # Once more, a moment later: the lock of a run is free only after its file is reported as closed.
+            return LOOK_SECONDS
+        return RARE_LOOK_SECONDS
 
     def _hear(self, inquiry: Inquiry) -> None:
         asked, answer = inquiry.hear()

@@ -14,6 +14,7 @@ PIPE_BYTES = 1 << 20
 SPLICE_F_NONBLOCK = 2
 FALLOC_FL_KEEP_SIZE = 1
 IN_ATTRIB, IN_MOVE_SELF = 0x4, 0x800
+IN_MODIFY, IN_CLOSE_WRITE, IN_MOVED_TO, IN_CREATE = 0x2, 0x8, 0x80, 0x100
 
 
 def tee(source: int, sink: int, size: int) -> int:
@@ -66,6 +67,14 @@ def watch_file(watch: int, fd: int) -> bool:
     """Watch the open file for the loss of a link, or a move of its name; return whether that was possible."""
     try:
         return call("inotify_add_watch", watch, b"/proc/self/fd/%d" % fd, IN_ATTRIB | IN_MOVE_SELF) >= 0
+    except (ImportError, OSError):
+        return False
+
+
+def watch_folder(watch: int, path: bytes) -> bool:
+    """Watch the files of a folder: one is made, written, or closed by a writer; return whether that was possible."""
+    try:
+        return call("inotify_add_watch", watch, path, IN_MODIFY | IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE) >= 0
     except (ImportError, OSError):
         return False
 

@@ -212,3 +212,41 @@ def test_a_file_that_is_not_regular_is_not_read(folder: Path) -> None:
         Path(path, name).write_bytes(b"x")
     assert read(path) == []
     assert read(f"{path}/none") == []
+
+
+@given(pieces=PIECES, more=PIECES, share=st.floats(0, 1), cut=st.integers(0, 9000))
+@FRESH
+def test_a_reader_goes_on_at_the_place_of_another(
+    folder: Path, pieces: list[tuple[str, int]], more: list[tuple[str, int]], share: float, cut: int
+) -> None:
+    """Each byte is read once, or counted as left out once, while parts are removed between the two readers."""
+    path = fresh(folder)
+    writer = Writer(path, SMALLEST_BOUND_BYTES)
+    for stream, length in pieces:
+        writer.write(stream, NOW, b"x" * length)
+    first, seen = Reader(path), 0
+    place = first.place
+    for _, chunk in zip(range(int(share * len(pieces))), first.chunks(is_over=False), strict=False):
+        unread = min(cut, len(chunk.data))
+        seen += chunk.left_out + len(chunk.data)
+        place, read_of_it = first.place_before(unread), seen - unread
+    for stream, length in more:
+        writer.write(stream, NOW, b"x" * length)
+    rest = list(Reader(path, place).chunks())
+    printed = sum(length for _, length in pieces + more)
+    assert (read_of_it if seen else 0) + sum(one.left_out + len(one.data) for one in rest) == printed
+
+
+NUMBERS = st.integers(0, 1 << 62) | st.integers(0, 100)
+
+
+@given(place=st.tuples(NUMBERS, NUMBERS, NUMBERS, NUMBERS))
+@FRESH
+def test_a_place_that_a_record_has_not_is_its_beginning(folder: Path, place: tuple[int, int, int, int]) -> None:
+    path = fresh(folder)
+    Writer(path, SMALLEST_BOUND_BYTES).write("stdout", NOW, b"abc")
+    found = data_of(list(Reader(path, place).chunks()))
+    number, position, before, skipped = place
+    is_begin = (number, position, before) == (0, 0, 0) and skipped <= 3
+    is_end = (number, position, skipped) == (0, HEAD_BYTES + 3, 0)
+    assert found == b"abc" or is_begin or is_end

@@ -42,6 +42,8 @@ class Batch:
         """The folder of the record."""
         self.facts = facts
         self.items = items
+        self.has_made_results = False
+        """Whether `create` has made the folder of the results."""
         self.name: str = facts["name"]
         self.engine: str = facts["engine"]
         self.command: list[str] = facts["command"]
@@ -124,6 +126,7 @@ def create(state: str, facts: "dict[str, Any]", items: "list[str]") -> Batch:
     private_files.check_folder(f"{state}/{BATCHES_FOLDER}", make_below=os.environ.get("HOME", "/"))
     if os.path.lexists(folder):
         raise BadValueError(_taken(name))
+    has_made_results = not os.path.lexists(results)
     _make_results(results)
     _remove_old(f"{state}/{BATCHES_FOLDER}")
     making = f"{state}/{BATCHES_FOLDER}/.{name}.{os.getpid()}"
@@ -137,7 +140,9 @@ def create(state: str, facts: "dict[str, Any]", items: "list[str]") -> Batch:
         if os.path.isdir(folder):
             raise BadValueError(_taken(name)) from None
         raise
-    return Batch(folder, facts, items)
+    batch = Batch(folder, facts, items)
+    batch.has_made_results = has_made_results
+    return batch
 
 
 def _taken(name: str) -> str:
@@ -153,9 +158,12 @@ def _make_results(path: str) -> None:
         os.makedirs(path, exist_ok=True)
         fd = user_files.open_folder(path)
         try:
-            found = os.listdir(f"/proc/self/fd/{fd}")
+            # The descriptor is one by which a folder cannot be listed (O_PATH).
+            readable = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=fd)
         finally:
             os.close(fd)
+        found = os.listdir(readable)
+        os.close(readable)
     except OSError as error:
         raise BadValueError(f"--results: cannot use {path!r}: {stderr.reason_of(error)}") from None
     if found:
@@ -163,9 +171,15 @@ def _make_results(path: str) -> None:
 
 
 def discard(batch: Batch) -> None:
-    """Remove a batch that was not submitted, with the folder of its results."""
+    """Remove a batch that was not submitted, with the folder of its results if `create` has made that.
+
+    Raises OSError.
+    """
     remove(batch.folder)
-    remove(batch.results)
+    for one in os.listdir(batch.results):
+        store.unlink(f"{batch.results}/{one}")
+    if batch.has_made_results:
+        remove(batch.results)
 
 
 def remove(folder: str) -> None:

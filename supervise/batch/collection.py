@@ -118,7 +118,12 @@ def counts(found: "list[Row]") -> "dict[str, int]":
 def summary(found: "list[Row]") -> str:
     """Return the counts in words: `10 tasks: 7 completed, 3 failed`."""
     words = ", ".join(f"{number} {word}" for word, number in counts(found).items())
-    return f"{len(found)} tasks: {words}"
+    return f"{number_of_tasks(len(found))}: {words}"
+
+
+def number_of_tasks(number: int) -> str:
+    """Return `1 task` or `2 tasks`."""
+    return f"{number} task{'s' * (number != 1)}"
 
 
 def as_json(batch: Batch, found: "list[Row]", states: States, *, has_tasks: bool = True) -> "dict[str, object]":

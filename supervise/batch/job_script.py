@@ -57,8 +57,8 @@ else
     # Where there is no report, a machine has failed.
     if [ -e "$results/$number.json" ]; then outcome=resumable; else outcome=lost; fi
     export {RESTARTED}="$restarts $outcome"
+    rm -f "$results/$number.json"
 fi
-rm -f "$results/$number.json"
 line=$(LC_ALL=C sed -n "$number{{p;q;}}" "$results/{TASKS_FILE}")
 [ -n "$line" ] || exit 125
 eval "set -- $line"

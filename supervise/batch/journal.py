@@ -103,8 +103,19 @@ class Past:
     def is_alive(self, number: int) -> bool:
         """Return whether the process of the task is alive."""
         pid, began = self.started.get(number, (0, 0))
+        if pid and not began:
+            # The task has seen no /proc.
+            return _exists(pid)
         found = tree.stat(pid) if pid else None
         return found is not None and found.starttime == began and tree.is_alive(found)
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return True
 
 
 def read(folder: str) -> Past:

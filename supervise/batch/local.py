@@ -58,7 +58,11 @@ def hand_over(batch: Batch, *, is_quiet: bool, is_resumed: bool) -> int:
         left = collection.unfinished(batch, _states(batch, is_held=False))
         journal.note_resumption()
     if not is_quiet:
-        what = f"{len(left)} of {len(batch.items)} tasks are left" if is_resumed else f"{len(left)} tasks"
+        what = (
+            f"{len(left)} of {collection.number_of_tasks(len(batch.items))} left"
+            if is_resumed
+            else collection.number_of_tasks(len(left))
+        )
         stderr.say(f"batch {batch.name}: {what}, {batch.jobs} at a time; results in {batch.results}")
     number = _Runner(batch, journal, results, left).run()
     found = _states(batch, is_held=False)

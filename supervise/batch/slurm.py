@@ -67,6 +67,8 @@ def hand_over(batch: Batch, *, is_quiet: bool, is_resumed: bool) -> int:
         if found.is_active:
             raise BadValueError(f"the batch {batch.name} is being run")
         numbers = collection.unfinished(batch, found)
+        for number in numbers:
+            store.unlink(batch.report_path(number))
     largest = _largest_array()
     try:
         store.write_whole(f"{batch.results}/{job_script.TASKS_FILE}", b"".join(job_script.task_lines(batch)))
@@ -87,9 +89,8 @@ def hand_over(batch: Batch, *, is_quiet: bool, is_resumed: bool) -> int:
         why = str(error) if isinstance(error, BadValueError) else stderr.reason_of(error, with_path=True)
         raise BadValueError(why) from None
     if not is_quiet:
-        stderr.say(
-            f"batch {batch.name}: {len(numbers)} tasks are job {', '.join(ids)} of Slurm; results in {batch.results}"
-        )
+        what = f"{collection.number_of_tasks(len(numbers))} in job {', '.join(ids)} of Slurm"
+        stderr.say(f"batch {batch.name}: {what}; results in {batch.results}")
     return 0
 
 

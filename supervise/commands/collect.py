@@ -30,9 +30,7 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
                 formats.print_line(line)
         formats.print_line(f"batch {batch.name}: {collection.summary(rows)}; results in {batch.results}")
         if not states.is_active and (left := sum(row.state == "pending" for row in rows)):
-            formats.print_line(
-                f"{left} tasks were not started; supervise submit --resume {batch.name} runs what is left"
-            )
+            formats.print_line(f"{left} not started; supervise submit --resume {batch.name} runs what is left")
     return collection.exit_code(rows, states)
 
 

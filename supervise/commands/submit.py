@@ -1,6 +1,7 @@
 """`supervise submit`: run one command for many items, each as a supervised run, by an engine."""
 
 import os
+from contextlib import suppress
 from time import strftime
 from typing import Any
 
@@ -78,7 +79,8 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
     try:
         return engine.hand_over(batch, is_quiet=request.values["quiet"], is_resumed=False)
     except BadValueError:
-        batch_record.discard(batch)
+        with suppress(OSError):
+            batch_record.discard(batch)
         raise
 
 

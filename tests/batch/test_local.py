@@ -110,7 +110,7 @@ def test_after_a_kill_collect_tells_the_truth_and_resume_runs_what_is_left_once(
     assert words_of(found) == ["completed", "failed", "completed", "completed", "completed"]
     assert sorted(ran(supervise)) == ["a", "b", "f", "w1", "w1", "w2", "w2"]
     again = submit(supervise, "--resume", "b")
-    assert again.messages[0].startswith("batch b: 0 of 5 tasks are left")
+    assert again.messages[0].startswith("batch b: 0 of 5 tasks left")
     assert len(ran(supervise)) == 7
 
 

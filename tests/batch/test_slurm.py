@@ -106,3 +106,7 @@ def test_a_refusal_submits_nothing(place: Place, cluster: slurm.Cluster, words: 
     assert not cluster.ask("squeue", "--noheader")
     assert not [*Path(place.state).glob("batches/*")]
     assert not os.listdir(place.folder)
+    place.file("mine").mkdir()
+    submit(place, *ON, "--name", "b", "--results", "mine", *words, "--", "true", ":::", "a")
+    assert os.listdir(place.folder) == ["mine"]
+    place.file("mine").rmdir()

@@ -44,6 +44,8 @@ def python(code: str, *words: object, options: tuple[str, ...] = ()) -> str:
         text=True,
         timeout=HANG_SECONDS,
         check=False,
+        # An interpreter with another place for its bytecode makes folders here.
+        cwd=str(words[0]),
     )
     assert (ended.returncode, ended.stderr) == (0, "")
     return ended.stdout

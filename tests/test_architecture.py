@@ -128,7 +128,7 @@ ENDS = {
 STANDARD_IN_CORE = {"collections.abc", "dataclasses", "enum", "math", "typing"}
 LIBRARIES = {
     "typer": {"commands.app"},
-    "rich": {"commands.show", "faces.live_line_text"},
+    "rich": {"commands.batch_progress", "commands.show", "faces.live_line_text"},
     "trio": {
         "control.server",
         "runner.hand_back",

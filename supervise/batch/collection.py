@@ -117,8 +117,12 @@ def counts(found: "list[Row]") -> "dict[str, int]":
 
 def summary(found: "list[Row]") -> str:
     """Return the counts in words: `10 tasks: 7 completed, 3 failed`."""
-    words = ", ".join(f"{number} {word}" for word, number in counts(found).items())
-    return f"{number_of_tasks(len(found))}: {words}"
+    return f"{number_of_tasks(len(found))}: {in_words(found)}"
+
+
+def in_words(found: "list[Row]") -> str:
+    """Return the counts in words: `7 completed, 3 failed`."""
+    return ", ".join(f"{number} {word}" for word, number in counts(found).items())
 
 
 def number_of_tasks(number: int) -> str:

@@ -56,6 +56,7 @@ def hand_over(batch: Batch, *, is_quiet: bool, is_resumed: bool) -> int:
     if is_resumed:
         _await_old_tasks(batch, journal.past)
         left = collection.unfinished(batch, _states(batch, is_held=False))
+        _note_ends(batch, journal, {*journal.past.started} - {*left})
         journal.note_resumption()
     if not is_quiet:
         what = (
@@ -125,6 +126,13 @@ def _await_old_tasks(batch: Batch, past: Past) -> None:
         os.close(fd)
         if not has_ended:
             raise BadValueError(f"task {number} of the batch {batch.name} still runs (pid {pid}); stop it first")
+
+
+def _note_ends(batch: Batch, journal: Journal, numbers: "set[int]") -> None:
+    """Note the ends of tasks that have written their reports after their `submit` was killed."""
+    for number in sorted(numbers):
+        code = (batch.report_of(number) or {}).get("exit_code")
+        journal.note_end(number, code if isinstance(code, int) else EXIT_ERROR)
 
 
 def _program() -> "list[str]":

@@ -1,5 +1,6 @@
 """`supervise collect`: say what has become of each task of a batch."""
 
+import os
 from time import monotonic, sleep
 from typing import Any
 
@@ -10,8 +11,14 @@ from supervise.commands import formats, lookup
 from supervise.options import serializer
 from supervise.text import stderr
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 PROGRESS_SECONDS = 60.0
 """Seconds between two lines about the progress."""
+BAR_SECONDS = 1.0
+"""Seconds between two changes of the bar."""
 TITLES = ["TASK", "OUTCOME", "EXIT", "TOOK", "REASON", "ITEM"]
 
 
@@ -35,19 +42,44 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
 
 
 def _wait(batch: Batch, engine: engines.Engine) -> engines.States:
-    """Return the states once no task goes on; meanwhile say the progress on stderr."""
-    next_line = monotonic() + PROGRESS_SECONDS
-    while True:
-        states = engine.states(batch)
-        is_due = monotonic() >= next_line
-        if not states.is_active or is_due:
-            rows = collection.rows(batch, states)
-            if not collection.is_going_on(rows, states):
+    """Return the states once no task goes on; meanwhile show the progress on stderr."""
+    show, close = _progress(batch)
+    try:
+        while True:
+            states = engine.states(batch)
+            # The reports are read no more often than needed: a batch may have 100,000 tasks.
+            is_over = not states.is_active and not collection.is_going_on(collection.rows(batch, states), states)
+            if is_over:
                 return states
-            if is_due:
-                stderr.say(f"batch {batch.name}: {collection.summary(rows)}")
-                next_line = monotonic() + PROGRESS_SECONDS
-        sleep(engine.POLL_SECONDS)
+            show(states)
+            sleep(engine.POLL_SECONDS)
+    finally:
+        close()
+
+
+def _progress(batch: Batch) -> "tuple[Callable[[engines.States], None], Callable[[], None]]":
+    """Return what shows the progress, and what ends that: a bar on a terminal, a line a minute elsewhere."""
+    next_time = monotonic() + PROGRESS_SECONDS
+    bar = None
+    if os.isatty(2):
+        from supervise.commands.batch_progress import Bar
+
+        bar = Bar(batch.name, len(batch.items))
+        next_time = monotonic()
+
+    def show(states: engines.States) -> None:
+        nonlocal next_time
+        if monotonic() < next_time:
+            return
+        rows = collection.rows(batch, states)
+        if bar:
+            bar.show(rows)
+            next_time = monotonic() + BAR_SECONDS
+        else:
+            stderr.say(f"batch {batch.name}: {collection.summary(rows)}")
+            next_time = monotonic() + PROGRESS_SECONDS
+
+    return show, bar.close if bar else lambda: None
 
 
 def _cells(batch: Batch, row: Row) -> list[str]:

@@ -114,6 +114,23 @@ def test_after_a_kill_collect_tells_the_truth_and_resume_runs_what_is_left_once(
     assert len(ran(supervise)) == 7
 
 
+def test_a_task_that_ends_by_itself_after_the_kill_is_not_run_again(supervise: Place) -> None:
+    """It takes no notice of the signal, and has its report when the batch is resumed."""
+    script = 'trap "" TERM; echo "$1" >>ran; until [ -e go ]; do sleep 0.05; done'
+    running = begun(supervise, "-j", "1", "-k", "30", "--", "sh", "-c", script, "sh", ":::", "a", "b")
+    wait_until(lambda: ran(supervise) == ["a"])
+    report = supervise.file("b.results") / "1.json"
+    running.send(signal.SIGKILL)
+    running.wait()
+    supervise.file("go").touch()
+    wait_until(report.exists)
+    # As a run that had ended by itself just before the signal.
+    report.write_text(report.read_text().replace('"cancelled"', '"completed"').replace("143", "0"))
+    assert submit(supervise, "--resume", "b").code == 0
+    assert ran(supervise) == ["a", "b"]
+    assert words_of(collect(supervise, "b")[1]) == ["completed", "completed"]
+
+
 def test_resume_waits_for_the_tasks_of_the_killed_one(supervise: Place) -> None:
     """A task may take a while to stop, and must not run twice at once."""
     script = 'trap "" TERM; echo one >>ran; until [ -e go ]; do sleep 0.05; done; echo end >>ran'
@@ -389,3 +406,26 @@ def test_old_records_are_removed_and_results_stay(supervise: Place) -> None:
     submit(supervise, "--name", "newest", "true", ":::", "1")
     assert command(supervise, "ps", "--batches", "--quiet").out == b"newest\nnew\n"
     assert supervise.file("old.results").joinpath("1.json").exists()
+
+
+def test_a_terminal_shows_the_progress_of_a_wait(supervise: Place) -> None:
+    """The bar is on stderr, and stdout has the answer alone."""
+    running = begun(supervise, "-j", "1", *gate(supervise, "a", "w"))
+    wait_until(lambda: ran(supervise) == ["a", "w"])
+    ours, theirs = os.openpty()
+    with os.fdopen(ours, "rb", buffering=0) as shown:
+        waiting = supervise.popen([str(supervise.program), "collect", "--wait", "--json", "b"], stderr=theirs)
+        os.close(theirs)
+        seen = b""
+
+        def is_shown() -> bool:
+            nonlocal seen
+            seen += os.read(ours, 4096)
+            return b"1 running" in seen and b"1/2" in seen
+
+        wait_until(is_shown)
+        supervise.file("go").touch()
+        assert running.wait().code == 0
+        ended = waiting.wait()
+        assert (ended.code, json.loads(ended.out)["counts"]) == (0, {"completed": 2})
+        assert shown

@@ -42,6 +42,8 @@ WORDS: "dict[str, Word]" = {
     "CANCELLED": "cancelled",
 }  # fmt: skip
 """What the states of a job mean (squeue(1), JOB STATE CODES); all others are ends."""
+FORGOTTEN = "Invalid job id"
+"""What squeue and scontrol say of a job that they do not know."""
 REASONS = ("TIMEOUT", "DEADLINE", "OUT_OF_MEMORY", "PREEMPTED", "REVOKED", "NODE_FAIL", "BOOT_FAIL")
 """The states that say why Slurm has ended a job."""
 AGAIN = 'scontrol requeue "${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID" && exec sleep 60'
@@ -95,7 +97,20 @@ def hand_over(batch: Batch, *, is_quiet: bool, is_resumed: bool) -> int:
 
 
 def states(batch: Batch) -> States:
-    """Return what squeue, scontrol and sacct say; the first has what goes on, the others remember some ends."""
+    """Return what squeue, scontrol and sacct say; the first has what goes on, the others remember some ends.
+
+    Raises BadValueError where Slurm cannot be asked, and not all tasks have written their reports.
+    """
+    try:
+        return _asked(batch)
+    except BadValueError:
+        # The reports outlive the cluster.
+        if not all(map(batch.report_of, batch.numbers)):
+            raise
+        return States({number: State("ended") for number in batch.numbers}, is_active=False)
+
+
+def _asked(batch: Batch) -> States:
     jobs = _jobs(batch)
     found: dict[int, State] = {}
     for job in jobs:
@@ -199,8 +214,7 @@ def _listed(job: str) -> "dict[int, State]":
     """Return the tasks that wait or run, by index."""
     try:
         lines = _call(["squeue", "--noheader", "--array", f"--jobs={job}", "--format=%K %T"]).splitlines()
-    except _RefusedError:
-        # Slurm has forgotten the job.
+    except _ForgottenError:
         return {}
     found = {}
     for line in lines:
@@ -216,7 +230,7 @@ def _remembered(job: str) -> "dict[int, State]":
     """Return the ended tasks that the controller remembers (MinJobAge), by index."""
     try:
         lines = _call(["scontrol", "--oneliner", "show", "job", job]).splitlines()
-    except _RefusedError:
+    except _ForgottenError:
         return {}
     found = {}
     for line in lines:
@@ -251,8 +265,8 @@ def _state(word: str, code: str) -> State:
     return State(known or "ended", None if known else number, name.lower() if name in REASONS else None)
 
 
-class _RefusedError(BadValueError):
-    """A client of Slurm has ended with an error; the text is what it said."""
+class _ForgottenError(BadValueError):
+    """Slurm does not know the job any more."""
 
 
 def _call(words: "list[str]", data: bytes = b"", environ: "Mapping[str, str] | None" = None) -> bytes:
@@ -272,5 +286,6 @@ def _call(words: "list[str]", data: bytes = b"", environ: "Mapping[str, str] | N
         raise BadValueError(f"{words[0]}: {stderr.reason_of(error)}") from None
     if done.returncode:
         lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise _RefusedError(f"{words[0]}: {lines[-1] if lines else f'exit {done.returncode}'}")
+        kind = _ForgottenError if any(FORGOTTEN in line for line in lines) else BadValueError
+        raise kind(f"{words[0]}: {(lines or [f'exit {done.returncode}'])[-1].removeprefix(f'{words[0]}: ')}")
     return done.stdout

@@ -72,16 +72,21 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
         batch = batch_record.create(lookup.own_state(), facts, items)
     except OSError as error:
         raise BadValueError(f"no record of the batch can be made: {stderr.reason_of(error, with_path=True)}") from None
-    formats.print_line(name)
+    if not engines.RESTARTING[batch.engine]:
+        # The tasks are run by this process.
+        formats.print_line(name)
     for variable in request.withheld:
         # The words of the options have their values.
         os.environ.pop(variable, None)
     try:
-        return engine.hand_over(batch, is_quiet=request.values["quiet"], is_resumed=False)
+        code = engine.hand_over(batch, is_quiet=request.values["quiet"], is_resumed=False)
     except BadValueError:
         with suppress(OSError):
             batch_record.discard(batch)
         raise
+    if engines.RESTARTING[batch.engine]:
+        formats.print_line(name)
+    return code
 
 
 def _resume(values: dict[str, Any], operands: list[str]) -> int:

@@ -68,6 +68,9 @@ def test_a_cancelled_job_is_named_and_can_be_resumed(place: Place) -> None:
     assert (code, words_of(found)) == (121, ["running", "pending", "pending"])
     refused = submit(place, "--resume", "b")
     assert (refused.code, refused.messages) == (125, ["submit: the batch b is being run"])
+    # A cluster that does not answer has not lost the tasks.
+    silent = command(place, "collect", "b", env={"PATH": "/nowhere"})
+    assert (silent.code, len(silent.messages), silent.out) == (125, 1, b"")
     # By scancel(1).
     assert command(place, "stop", "b").code == 0
     code, found = collect(place, "b", "--wait")
@@ -77,6 +80,7 @@ def test_a_cancelled_job_is_named_and_can_be_resumed(place: Place) -> None:
     assert submit(place, "--resume", "b").code == 0
     code, found = collect(place, "b", "--wait")
     assert (code, words_of(found)) == (0, ["completed"] * 3)
+    assert command(place, "collect", "b", env={"PATH": "/nowhere"}).code == 0
 
 
 def test_the_tasks_of_a_dead_node_are_run_again_or_named(place: Place, cluster: slurm.Cluster) -> None:
@@ -102,7 +106,11 @@ def test_the_tasks_of_a_dead_node_are_run_again_or_named(place: Place, cluster: 
 )
 def test_a_refusal_submits_nothing(place: Place, cluster: slurm.Cluster, words: list[str], message: str) -> None:
     ended = submit(place, *ON, "--name", "b", *words, "--", "true", ":::", "a")
-    assert (ended.code, [line.startswith(f"submit: {message}") for line in ended.messages]) == (125, [True])
+    assert (ended.code, ended.out, [line.startswith(f"submit: {message}") for line in ended.messages]) == (
+        125,
+        b"",
+        [True],
+    )
     assert not cluster.ask("squeue", "--noheader")
     assert not [*Path(place.state).glob("batches/*")]
     assert not os.listdir(place.folder)

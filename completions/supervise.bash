@@ -81,7 +81,7 @@ _supervise_subcommand()
         'config check') options='--config --help' ;;
         submit) options='--on -j --jobs --name --tasks --results --halt --engine-option --dry-run --resume --help' ;;
         collect) options='--wait --json --help' ;;
-        help) options='--help' operands='agents batch' ;;
+        help) options='--help' operands='exit-codes limits access environment configuration ci cron agents batch' ;;
     esac
     case "$name ${COMP_WORDS[COMP_CWORD - 1]}" in
         'ps -n') _supervise_words ''; return ;;

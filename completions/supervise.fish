@@ -66,7 +66,7 @@ end
 
 complete -c supervise -f
 complete -c supervise -n 'test (count (commandline -opc)) = 1' -a run -d 'Run a command under limits'
-complete -c supervise -n 'test (count (commandline -opc)) = 1' -a config -d 'See config --help'
+complete -c supervise -n 'test (count (commandline -opc)) = 1' -a config -d 'Show, set, find and check the defaults of the options'
 complete -c supervise -n 'test (count (commandline -opc)) = 1' -a ps -d 'List running runs, and lost runs that are not recovered yet, newest first'
 complete -c supervise -n '__supervise_asks ps' -s a -l all -d 'Also list runs that have ended'
 complete -c supervise -n '__supervise_asks ps' -s n -l number -x -d 'List only the newest N runs; without this option --all lists 20, and --all --json lists all'
@@ -161,9 +161,9 @@ complete -c supervise -n 'test (count (commandline -opc)) = 1' -a collect -d 'Sa
 complete -c supervise -n '__supervise_asks collect' -l wait -d 'Wait for the end of the batch first'
 complete -c supervise -n '__supervise_asks collect' -l json -d 'Print a JSON object with all tasks'
 complete -c supervise -n '__supervise_asks collect' -l help -d 'Show a help page and exit'
-complete -c supervise -n 'test (count (commandline -opc)) = 1' -a help -d 'Print this help, or the text of a topic: agents, batch'
+complete -c supervise -n 'test (count (commandline -opc)) = 1' -a help -d 'Print the overview of supervise, the text of a topic, or the help page of a subcommand'
 complete -c supervise -n '__supervise_asks help' -l help -d 'Show a help page and exit'
-complete -c supervise -n '__supervise_asks help' -a 'agents batch'
+complete -c supervise -n '__supervise_asks help' -a 'exit-codes limits access environment configuration ci cron agents batch'
 complete -c supervise -n '__supervise_rest >/dev/null' -x -a '(__supervise_command)'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -s a -l access-timeout -x -d 'Stop (122) if the command is not up within this time: no output has come, or no sign of --access-on'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -s t -l timeout -l completion-timeout -x -d 'Stop (124) if the command runs longer than this, counted from access'

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from supervise.commands.app import EPILOG
+from supervise.commands.help_page import EPILOG
 from supervise.commands.subcommands import SUBCOMMANDS
 from supervise.core.exit_codes import settle
 from supervise.core.outcome import Cause, Exit
@@ -187,7 +187,7 @@ def test_the_man_page_has_every_name_of_the_report():
 
 def test_the_help_has_the_exit_codes_of_the_man_page():
     codes = {code for code, name, _ in EXIT_CODES if re.fullmatch(r"12.*", code)}
-    assert set(re.findall(r"\b12[\dN+]+", EPILOG)) == codes
+    assert set(re.findall(r"\b12[\dN+]+", " ".join(EPILOG))) == codes
 
 
 @pytest.mark.parametrize(("code", "name"), [(code, name) for code, name, _ in EXIT_CODES if code.isdigit()])

@@ -1,12 +1,10 @@
-"""The typer app: help, version, errors, and every command line that the fast reader cannot read whole.
+"""The typer app: version, errors, and every command line that the fast reader cannot read whole.
 
 The app is made from the same tables as the fast reader, and the same functions read the values, so that a command line
 means the same to both (a property test compares them).
 """
 
-import difflib
 import inspect
-import io
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -16,13 +14,16 @@ import typer
 from typer.main import get_command
 
 from supervise import __version__
-from supervise.commands import invocation, subcommands
+from supervise.commands import help as help_pages
+from supervise.commands import invocation, misplaced_options, subcommands
+from supervise.commands.invocation import HELP
 from supervise.commands.subcommands import SUBCOMMANDS, Subcommand
 from supervise.core.exit_codes import ExitCode
 from supervise.options.argv import Request, fill
 from supervise.options.table import OPTIONS, WORD_SEPARATOR, BadValueError, Option, option_names
 from supervise.process import command_hints
 from supervise.text import shell_words, stderr, writer
+from supervise.text.nearest import nearest
 from supervise.text.redaction import MASK, Redaction
 
 USAGE = "supervise run [OPTIONS] [--] COMMAND [ARG]..."
@@ -32,20 +33,7 @@ SHORT_HELP = (
     "for example: supervise run --timeout 30m --idle-timeout 5m -- make",
     "see supervise --help",
 )
-ABOUT = (
-    "Run a command under limits: stop it if it does not come up, goes silent or runs too long, and say why.\n\n"
-    "The short form [bold]supervise \\[OPTIONS] -- COMMAND[/bold] is the same as "
-    "[bold]supervise run \\[OPTIONS] \\[--] COMMAND[/bold]. "
-    "Options stand before the command; everything from its first word on belongs to it."
-)
-EPILOG = (
-    "Durations: 90, 90s, 1.5m, 1h30m, 2d, 500ms, PT1H30M; 0, off or infinity switch a limit off.\n\n"
-    "Every option can also come from the environment: SUPERVISE_IDLE_TIMEOUT=15m.\n\n"
-    f"Exit codes: the command's own; {', '.join(f'{code.shown} {code.words}' for code in ExitCode)}.\n\n"
-    "For more, see the manual: man supervise."
-)
-HELP_AND_VERSION = ("--help", "-h", "--version")
-HELP = ("--help", "-h")
+HELP_AND_VERSION = (*HELP, "--version")
 HABITS = {"-?": "--help", "-V": "--version", "version": "--version"}
 """What users of other programs write for help and version."""
 COMMANDS_OF_OTHERS = {
@@ -77,12 +65,14 @@ def main(words: list[str], environ: Mapping[str, str]) -> Request | invocation.I
     """
     if not words:
         refuse(*SHORT_HELP)
+    if asked := invocation.help_of(words):
+        return asked
     is_bare = words[0].startswith("-") and words[0] not in ("-", *HELP_AND_VERSION)
     if not is_bare and words[0] not in (*subcommands.first_words(), *HELP_AND_VERSION):
         refuse(_no_such_command(words))
     row = subcommands.find(words)
-    if row is None and (parts := subcommands.second_words(words[0])) and words[1:2] not in ([one] for one in HELP):
-        refuse(f"{words[0]}: takes one of {', '.join(parts)}" + "".join(f", got {_shown([one])}" for one in words[1:2]))
+    if row is None and (parts := subcommands.second_words(words[0])):
+        refuse(_no_such_part(words, parts))
     try:
         given, command = _parse(_with_implied_words(["run", *words] if is_bare else words))
         if row:
@@ -100,7 +90,7 @@ def main(words: list[str], environ: Mapping[str, str]) -> Request | invocation.I
     except BadValueError as error:
         refuse(str(error))
     except UsageError as error:
-        refuse(_explain(error, option_names(row.all_options if row else OPTIONS)))
+        refuse(_explain(error, words, row))
 
 
 def refuse(*lines: str) -> NoReturn:
@@ -118,14 +108,6 @@ def _parse(words: list[str]) -> Words:
     Raises SystemExit after typer has shown help or the version, and where stdout cannot be written.
     """
     writer.make_stdout_wait()
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # Rich shortens long names with a character that not every encoding has.
-        sys.stdout.reconfigure(errors="replace")
-    if os.environ.get("CLICOLOR") == "0" and not os.environ.get("FORCE_COLOR"):
-        # Rich obeys NO_COLOR and FORCE_COLOR, but not CLICOLOR. It is imported late, since an error needs no rich.
-        from typer import rich_utils
-
-        rich_utils.COLOR_SYSTEM = None
     try:
         result = APP.main(words, prog_name="supervise", standalone_mode=False)
         if isinstance(result, tuple):
@@ -148,37 +130,28 @@ def _forget_stdout() -> None:
 
 def _app() -> typer.Typer:
     """Return the app: the options of `run` at the top, and a typer command for each subcommand."""
-    # `supervise OPTIONS -- COMMAND` is read as `run`, which knows where COMMAND begins. The group has the options of
-    # `run` for its help page alone.
-    app = typer.Typer(
-        add_completion=False, rich_markup_mode="rich", context_settings={"help_option_names": ["--help", "-h"]}
-    )
-    app.callback(
-        help=ABOUT,
-        epilog=EPILOG,
-        invoke_without_command=True,
-        subcommand_metavar="-- COMMAND [ARG]...",
-    )(_collect)
+    # The help pages are those of `commands/help.py`, so typer gets no texts.
+    app = typer.Typer(add_completion=False, context_settings={"help_option_names": []})
+    app.callback(invoke_without_command=True)(_collect_at_top)
     app.command(
         "run",
-        help="Run COMMAND under limits.",
-        epilog=EPILOG,
         options_metavar="[OPTIONS] [--] COMMAND [ARG]...",
         # COMMAND is not a parameter of typer, since its versions print a parameter differently in the usage line.
-        context_settings={"allow_interspersed_args": False, "allow_extra_args": True},
+        context_settings={"allow_interspersed_args": False, "allow_extra_args": True, "help_option_names": []},
     )(_collect)
     groups: dict[str, typer.Typer] = {}
     for row in SUBCOMMANDS:
         *group, name = row.name.split()
         if group and group[0] not in groups:
             groups[group[0]] = typer.Typer(add_completion=False)
-            app.add_typer(groups[group[0]], name=group[0], help=f"See supervise {group[0]} --help.")
+            app.add_typer(groups[group[0]], name=group[0])
         (groups[group[0]] if group else app).command(
             name,
-            help=row.help + (f"\n\n{row.about}" if row.about else ""),
-            short_help=row.help,
-            options_metavar=" ".join(filter(None, ("[OPTIONS]" if row.options else "", row.operands))),
-            context_settings={"allow_extra_args": True, "allow_interspersed_args": not row.runs_command},
+            context_settings={
+                "allow_extra_args": True,
+                "allow_interspersed_args": not row.runs_command,
+                "help_option_names": [],
+            },
         )(_collector(row))
     return app
 
@@ -187,101 +160,97 @@ def _collector(row: Subcommand) -> Callable[..., Words]:
     """Return the callback of typer for the row: it returns the words of the options and the operands."""
 
     def collect(context: typer.Context, **words: str | bool | list[str] | None) -> Words:
-        return _collect(context, None, **words)
+        return _collect(context, **words)
 
-    collect.__signature__ = inspect.Signature(_parameters(row.all_options, shown=row.options))  # type: ignore[attr-defined]  # what inspect.signature reads
+    collect.__signature__ = inspect.Signature(_parameters(row.all_options, _help_option(row.name)))  # type: ignore[attr-defined]  # what inspect.signature reads
     return collect
 
 
-def _collect(context: typer.Context, version: bool | None, **words: str | bool | list[str] | None) -> Words:
+def _collect(context: typer.Context, **words: str | bool | list[str] | None) -> Words:
     """Return the words of the options that are given, by key, and the rest of the command line."""
     given: dict[str, str] = {}
     for key, word in words.items():
         if isinstance(word, list | tuple):
             given |= {key: WORD_SEPARATOR.join(word)} if word else {}
-        elif word is not None:
+        elif word is not None and key not in SHOWN:
             given[key] = "on" if word is True else str(word)
     return given, list(context.args)
 
 
-def _parameters(rows: tuple[Option, ...], shown: tuple[Option, ...] | None = None) -> list[inspect.Parameter]:
-    """Return the signature from which typer makes its options: a parameter for each row of the table.
+def _collect_at_top(context: typer.Context, **words: bool | None) -> None:
+    """Read nothing: the options of `run` stand after its word, which `main` adds."""
 
-    `shown`: the rows that the help page has; None for all.
-    """
+
+def _parameters(rows: tuple[Option, ...], *shown: inspect.Parameter) -> list[inspect.Parameter]:
+    """Return the signature from which typer makes its options: a parameter for each row of the table, and `shown`."""
     keyword = inspect.Parameter.KEYWORD_ONLY
     annotations: dict[str, object] = {}
     names = option_names(rows)
     for option in rows:
         kind = bool if option.is_flag else list[str] if option.is_repeatable else str
-        annotations[option.key] = Annotated[
-            kind | None, _typer_option(option, names, is_hidden=shown is not None and option not in shown)
-        ]
+        written = [name for name, row in names.items() if row is option]
+        annotations[option.key] = Annotated[kind | None, typer.Option(*written, metavar=option.metavar)]
     return [
         inspect.Parameter("context", keyword, annotation=typer.Context),
+        *shown,
         *(inspect.Parameter(key, keyword, annotation=kind, default=None) for key, kind in annotations.items()),
     ]
 
 
-def _version_option() -> object:
-    def show(asked: bool | None) -> None:
-        if asked:
-            print("supervise", __version__)
+def _shown_option(key: str, names: tuple[str, ...], show: Callable[[], object]) -> inspect.Parameter:
+    """Return the parameter of a flag that shows something, and ends the program."""
+
+    def callback(is_asked: bool | None) -> None:
+        if is_asked:
+            show()
             raise typer.Exit
 
-    return typer.Option("--version", metavar="", callback=show, is_eager=True, help="Show the version and exit.")
+    annotation = Annotated[bool | None, typer.Option(*names, callback=callback, is_eager=True)]
+    return inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=None)
 
 
-def _typer_option(option: Option, names: Mapping[str, Option], *, is_hidden: bool) -> object:
-    """Return typer's form of the row; `names` are all names of options by which the user can give it."""
-    return typer.Option(
-        *(name for name, row in names.items() if row is option),
-        help=_help(option),
-        metavar=option.metavar,
-        rich_help_panel=option.panel or None,
-        show_default=False,
-        hidden=is_hidden,
-    )
+def _help_option(name: str) -> inspect.Parameter:
+    return _shown_option("help", HELP, lambda: help_pages.main({}, [name] if name else []))
 
 
-def _help(option: Option) -> str:
-    """Return the help of the option with its choices and its default, in rich's markup."""
-    choices = f" One of {', '.join(option.choices)}." if option.kind == "choice" else ""
-    choices = f" Any of {', '.join(option.choices)}." if option.kind == "set" else choices
-    default = f" [dim]\\[default: {option.default}][/dim]" if option.default else ""
-    return option.help + choices + default
-
-
-def _parameters_of_run() -> list[inspect.Parameter]:
-    context, *others = _parameters(OPTIONS)
-    version = Annotated[bool | None, _version_option()]
-    return [
-        context,
-        inspect.Parameter("version", inspect.Parameter.KEYWORD_ONLY, annotation=version, default=None),
-        *others,
-    ]
-
-
-_collect.__signature__ = inspect.Signature(_parameters_of_run())  # type: ignore[attr-defined]  # as above
+VERSION = _shown_option("version", ("--version",), lambda: print("supervise", __version__))
+SHOWN = ("help", "version")
+"""The keys of these parameters."""
+_collect.__signature__ = inspect.Signature(_parameters(OPTIONS, _help_option("run"), VERSION))  # type: ignore[attr-defined]  # what inspect.signature reads
+_collect_at_top.__signature__ = inspect.Signature(_parameters((), _help_option(""), VERSION))  # type: ignore[attr-defined]  # as above
 APP = get_command(_app())
 
 
 # --- errors in one line ---------------------------------------------------------------------------------------------
 
 
-def _explain(error: Exception, names: Mapping[str, Option]) -> str:
-    """Return the message for an error of typer; `names` are the names of all options of the subcommand."""
+def _explain(error: Exception, words: list[str], row: Subcommand | None) -> str:
+    """Return the message for an error of typer; `row` is that of the subcommand, None for `run`."""
     name = getattr(error, "option_name", None)
     if name is None:
         return str(getattr(error, "message", error)).splitlines()[0]
+    names = option_names(row.all_options if row else OPTIONS)
     option = names.get(name)
     if option is not None and option.takes_next_word:
         return f"{name}: needs a value ({option.metavar})"
     if option is not None or name in HELP_AND_VERSION:
         return f"{name}: takes no value"
-    known = [*names, *HELP_AND_VERSION]
-    near = HABITS.get(name) or next(iter(difflib.get_close_matches(name, known, n=1)), None)
-    return f"no such option {_shown([name])}; " + (f"did you mean {near}?" if near else "see supervise --help")
+    if place := misplaced_options.explain(name, words, row):
+        return place
+    near = HABITS.get(name) or nearest(name, [*names, *HELP_AND_VERSION])
+    hint = f"did you mean {near}?" if near else f"see supervise {row.name if row else 'run'} --help"
+    return f"no such option {_shown([name])}; {hint}"
+
+
+def _no_such_part(words: list[str], parts: tuple[str, ...]) -> str:
+    """Return the message where none of the second words stands after a first word such as `config`."""
+    first, *rest = words
+    message = f"{first}: takes one of {', '.join(parts)}" + "".join(f", got {_shown([one])}" for one in rest[:1])
+    if rest and rest[0].startswith("-") and (part := next((one for one in rest if one in parts), "")):
+        others = [one for one in rest if one != part]
+        return f"options stand after {first} {part}: supervise {_shown([first, part, *others])}"
+    near = nearest(rest[0], parts) if rest else ""
+    return message + (f"; did you mean {near}?" if near else "")
 
 
 def _written(words: list[str], names: Mapping[str, Option]) -> dict[str, str]:
@@ -343,14 +312,17 @@ def _no_such_command(words: list[str]) -> str:
         row = subcommands.find(ours)
         operands = rest or (row.operands.split() if row else ["COMMAND"])
         return f"no such command {first!r}; did you mean: supervise {_shown([*ours, *operands])}"
-    near = difflib.get_close_matches(first, subcommands.first_words(), n=1)
-    meant = [near[0], *rest] if near else ["run", *words]
+    near = nearest(first, subcommands.first_words())
+    meant = [near, *rest] if near else ["run", *words]
     return f"no such command {first!r}; did you mean: supervise {_shown(meant)}"
 
 
 def _not_separated(words: list[str], command: list[str]) -> str:
     """Return the message for options without `run` and without `--`, with the command line that was probably meant."""
     options = words[: len(words) - len(command)]
+    row = subcommands.find(command)
+    if row and (wrong := misplaced_options.foreign(_written(options, option_names()), row)):
+        return wrong
     if command[0] in subcommands.first_words():
         return f"options stand after {command[0]}: supervise {_shown([command[0], *options, *command[1:]])}"
     if command_hints.is_duration(command[0]) and command[1:]:

@@ -1,26 +1,42 @@
-"""`supervise help`: print the help page, that of a subcommand, or the text of a topic."""
+"""`supervise help`: print the overview, the help page of a subcommand, or the text of a topic."""
 
-import os
 from typing import Any
 
-from supervise.commands import formats, subcommands
+from supervise.commands import formats, help_layout, overview, subcommands
 from supervise.commands.topics import TOPICS, text_of
 from supervise.options.table import BadValueError
+from supervise.text.stderr import reason_of
 
 
 def main(values: dict[str, Any], operands: list[str]) -> int:
     """Print what is asked for; return 0.
 
-    Raises BadValueError where there is no such topic, and SystemExit after a help page.
+    Raises BadValueError where there is no such topic, and where stdout cannot be written, but for a reader that left.
     """
-    word = operands[0] if operands else ""
-    if word in TOPICS:
-        formats.write(text_of(word).encode())
-        return 0
-    if word and word not in subcommands.first_words():
-        raise BadValueError(f"got {word!r}, takes a topic ({', '.join(TOPICS)}) or a subcommand")
-    # The app loads typer, which a topic does not need.
-    from supervise.commands import app
-
-    app.main([word, "--help"] if word else ["--help"], os.environ)
+    text = _text(operands[0] if operands else "")
+    try:
+        formats.write(text.encode())
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise BadValueError(f"cannot write to stdout: {reason_of(error)}") from None
     return 0
+
+
+def _text(word: str) -> str:
+    if word in TOPICS:
+        return text_of(word)
+    if not word:
+        lines = overview.lines(help_layout.columns())
+    elif word in subcommands.first_words() or subcommands.find(word.split()):
+        # The overview does not need the enum of the exit codes, which takes longer to load than the rest of this.
+        from supervise.commands import help_page
+
+        lines = help_page.of(word)
+    else:
+        from supervise.text.nearest import nearest
+
+        near = nearest(word, (*TOPICS, *subcommands.first_words()))
+        meant = f"did you mean: supervise help {near}" if near else f"there are {', '.join(TOPICS)}"
+        raise BadValueError(f"no such topic {word!r}; {meant}")
+    return "\n".join(lines) + "\n"

@@ -4,7 +4,7 @@ import sys
 from importlib import import_module
 
 from supervise import EXIT_ERROR
-from supervise.commands.subcommands import Subcommand, find
+from supervise.commands.subcommands import Subcommand, find, second_words
 from supervise.options.argv import take_options
 from supervise.options.table import WORD_SEPARATOR, BadValueError, option_names
 from supervise.options.values import read as read_value
@@ -13,6 +13,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
+
+
+HELP = ("--help", "-h")
 
 
 class Invocation:
@@ -30,8 +33,11 @@ class Invocation:
 def read(words: "list[str]") -> "Invocation | None":
     """Return the invocation that the words of the command line mean.
 
-    None where the typer app has to read the words: no row of the table, `--help`, or an error that the app explains.
+    None where the typer app has to read the words: no row of the table, `--help` among other words, or an error that
+    the app explains.
     """
+    if asked := help_of(words):
+        return asked
     row = find(words)
     if row is None:
         return None
@@ -57,6 +63,17 @@ def read(words: "list[str]") -> "Invocation | None":
         return fill(row, said, operands)
     except BadValueError:
         return None
+
+
+def help_of(words: "list[str]") -> "Invocation | None":
+    """Return the invocation of `help` that words such as `--help`, `run --help` or `config -h` mean, or None."""
+    if words[-1:] not in ([one] for one in HELP):
+        return None
+    name = " ".join(words[:-1])
+    row, shower = find(words), find(["help"])
+    if shower is None or (name and name != "run" and not (row and row.name == name) and not second_words(name)):
+        return None
+    return Invocation(shower, {}, [name] if name else [])
 
 
 def fill(

@@ -12,10 +12,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+START, WATCH, STEER, INSIDE, RECORDS, MACHINE = GROUPS = ("Start", "Watch", "Steer", "Inside", "Records", "Machine")
+"""What the subcommands are for, in the order of `supervise --help`. INSIDE: for the command of a run itself."""
+FAMILIES = {"config": "Show, set, find and check the defaults of the options"}
+"""What the subcommands of two words with the same first word do together, by that word."""
+
+
 class Subcommand:
     """One row of the table. `operands` are written as in a usage line: `RUN DURATION`, `[RUN]`."""
 
-    __slots__ = ("about", "help", "name", "operands", "options", "runs_command", "words")
+    __slots__ = ("about", "brief", "group", "help", "name", "operands", "options", "runs_command", "words")
 
     def __init__(
         self,
@@ -23,6 +29,8 @@ class Subcommand:
         operands: str,
         help: str,
         *,
+        group: str = "",
+        brief: str = "",
         about: str = "",
         options: "tuple[Option, ...]" = (),
         words: "tuple[str, ...]" = (),
@@ -32,7 +40,11 @@ class Subcommand:
         """One word, or two: `config show`."""
         self.operands = operands
         self.help = help
-        """One sentence for the help, the man page and the completions."""
+        """One sentence for the help page, the man page and the completions."""
+        self.group = group or MACHINE
+        """One of GROUPS, under which `supervise --help` lists the subcommand."""
+        self.brief = brief or help.removesuffix(".")
+        """A few words for the one line that the subcommand has there."""
         self.about = about
         """More sentences, for the subcommand's help page and the man page."""
         self.options = options
@@ -86,6 +98,8 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
     Subcommand(
         "ps", "",
         "List running runs, and lost runs that are not recovered yet, newest first.",
+        group=WATCH,
+        brief="List the runs that go on; with -a all",
         about="ETA is the time that is probably left to a run, by the earlier runs of its name.",
         options=(
             Option("", "all", "a", "flag", "", "", "Also list runs that have ended."),
@@ -102,11 +116,15 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
         "show", "RUN",
         "Show how a run went: its verdict, its time line with the deadlines, its CPU, memory and output, its last "
         "lines, and how to run it again.",
+        group=WATCH,
+        brief="Show how a run went, and why it was stopped",
         options=(JSON,),
     ),
     Subcommand(
         "logs", "RUN",
         "Print the recorded output of a run.",
+        group=WATCH,
+        brief="Print the output of a run; -f follows it",
         about="The record keeps the beginning and the end of a long output; see --log-max.",
         options=(
             Option("", "follow", "f", "flag", "", "", "Also print new output as it comes, until the run is over."),
@@ -126,6 +144,8 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
     Subcommand(
         "prune", "",
         "Remove old records, and the oldest ones if there are too many or they take too much space.",
+        group=RECORDS,
+        brief="Remove old records",
         about="Runs also do this by themselves, now and then. The record of a running run is never removed. The last "
         "5 runs of each name and the last 100 runs that did not succeed are removed after all others, and of these "
         "the failures last. A bound that no option sets is taken from the configuration or the environment: "
@@ -142,6 +162,8 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
     Subcommand(
         "ready", "RUN",
         "Report that the command of a run is up.",
+        group=STEER,
+        brief="Report that the command is up (--access-on manual)",
         about="This is a sign of access for a run with --access-on manual. It is refused once the access limit has "
         "fired.",
     ),
@@ -149,11 +171,15 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
         "extend", "RUN DURATION",
         "Add DURATION to the current deadline of a run: that of the access limit before access, else that of the "
         "completion limit.",
+        group=STEER,
+        brief="Give a run more time",
         about="--max-extension does not bound this; --total-timeout does.",
     ),
     Subcommand(
         "stop", "RUN",
         "Cancel a run, and wait for its end.",
+        group=STEER,
+        brief="Cancel a run or a batch, and wait for its end",
         about="The run ends as if its supervise had got the signal, with 128+N: 143 for TERM. If no run is called RUN, "
         "but a batch is, the batch is cancelled.",
         options=(
@@ -166,6 +192,8 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
     Subcommand(
         "attach", "RUN",
         "Show the output of a run from its beginning to its end, and exit with the code of the run.",
+        group=WATCH,
+        brief="Show a run from its beginning on; type, with --pty",
         about="If the run has --pty, keys and the size of the window go to the command, and Ctrl-\\ pressed twice "
         "detaches. Otherwise Ctrl-C detaches. The run goes on after either. Attaching is a sign of access for a run "
         "with --access-on attach; it is refused once the access limit has fired. A long output is shown without its "
@@ -178,6 +206,8 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
         "wait", "RUN",
         "Wait for the end of a run, or for what comes first, and exit with the code of the run, or with 121 if it "
         "goes on.",
+        group=WATCH,
+        brief="Wait for the end of a run, or for what comes first",
         about="Nothing is printed without --new or --json. If the run has already ended, the wait is over at once. "
         "For a lost run the code is 125.",
         options=(
@@ -201,6 +231,8 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
     Subcommand(
         "suggest", "[NAME]",
         "Suggest limits for the runs of a name (--name) from those on record.",
+        group=RECORDS,
+        brief="Suggest limits from earlier runs of a name",
         about="It prints how long the good runs took and were silent, the limits for the next ones, and how many of "
         "the runs on record these limits would have stopped; see SUGGESTED LIMITS. Three good runs are needed.",
         options=(Option("", "list", "", "flag", "", "", "Print only the names on record."), JSON),
@@ -208,6 +240,8 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
     Subcommand(
         "recover", "",
         "Find lost runs, stop the processes that are left of them, and run again those with --on-interrupt rerun.",
+        group=RECORDS,
+        brief="Clean up after runs whose supervise was killed",
         about="A run is lost if its supervise was killed or the machine went down; see RECOVERY. The exit code is 0 "
         "if nothing was lost, 1 if something was lost, 125 if something could not be done.",
         options=(
@@ -224,12 +258,16 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
         "left", "",
         "Print the seconds that are left to the surrounding run: until its current deadline, and until the last "
         "instant to which that deadline can move.",
+        group=INSIDE,
+        brief="Print the seconds that are left to this run",
         about="Both are whole seconds, or infinity for no limit. The idle limit does not count.",
         options=(JSON,),
     ),
     Subcommand(
         "sleep", "DURATION",
         "Sleep for DURATION, or exit with 75 at once if the surrounding run ends before that.",
+        group=INSIDE,
+        brief="Sleep, unless the run ends before that",
         about="With this, a command that would be stopped in its sleep ends in time instead, and can be tried again "
         "later.",
     ),
@@ -237,27 +275,33 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
         "config show", "",
         "Show the value that each option of run has now, and its source: a variable, a line of the configuration, or "
         "the default.",
+        group=MACHINE,
         options=(CONFIG, option_names()["--profile"], JSON),
     ),
     Subcommand(
         "config set", "KEY VALUE",
         "Write the value of an option into the configuration.",
+        group=MACHINE,
         about="The file is written whole or not at all. Comments in it are lost; a message says so.",
         options=(CONFIG, Option("", "profile", "", "profile", "", "NAME", "Set the option in this profile.")),
     ),
     Subcommand(
         "config path", "",
         "Print the path of the configuration file, also if the file does not exist.",
+        group=MACHINE,
         options=(CONFIG,),
     ),
     Subcommand(
         "config check", "",
         "Print each error in the configuration with its line; exit with 125 if there is one.",
+        group=MACHINE,
         options=(CONFIG,),
     ),
     Subcommand(
         "submit", "COMMAND [ARG]... [::: ITEM...]",
         "Run COMMAND once for each ITEM, or each line of --tasks FILE, each time as a supervised run.",
+        group=START,
+        brief="Run COMMAND once for each of many items",
         about="{} in the words of COMMAND is the item, {#} its number from 1 on; without {} the item is the last "
         "argument. The options of run stand here, too, and hold for each task. The name of the batch is printed "
         "first. The exit code is 0 if all tasks have succeeded, and 1 otherwise. See supervise-batch(7).",
@@ -298,6 +342,8 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
     Subcommand(
         "collect", "BATCH",
         "Say what has become of each task of a batch.",
+        group=WATCH,
+        brief="Say what has become of each item of submit",
         about="Tasks that have succeeded are only counted. The exit code is 0 if all tasks have succeeded, 121 if "
         "some go on, and 1 otherwise.",
         options=(
@@ -307,9 +353,10 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
     ),
     Subcommand(
         "help", "[TOPIC]",
-        "Print this help, or the text of a topic: agents, batch.",
-        about="The word of a subcommand is a topic, too: its help page. agents can be pasted into the instructions of "
-        "an agent. The text of a topic is also its manual page: supervise-agents(7), supervise-batch(7).",
+        "Print the overview of supervise, the text of a topic, or the help page of a subcommand.",
+        group=MACHINE,
+        brief="Explain a topic or a subcommand",
+        about=f"The topics are {', '.join(TOPICS)}. agents can be pasted into the instructions of an agent.",
         words=tuple(TOPICS),
     ),
 )  # fmt: skip

@@ -30,8 +30,6 @@ NOT_CONFIGURED = ("config", "profile")
 """Options that say which configuration is used, so they cannot stand in one."""
 LARGEST_NUMBER = 10**15
 """No option takes a larger number."""
-COMPARED_NAME_CHARACTERS = 50
-"""Characters of an unknown name that are compared with the known names."""
 MESSAGE_CHARACTERS = 400
 """Characters of a message."""
 NAMES_LISTED = 8
@@ -315,9 +313,8 @@ def _items(table: object) -> "list[tuple[str, Any]]":
 
 def did_you_mean(word: str, names: "list[str]") -> str:
     """Return a hint for a word that is none of the names."""
-    from difflib import get_close_matches
+    from supervise.text.nearest import nearest
 
-    near = get_close_matches(word[:COMPARED_NAME_CHARACTERS].lower().replace("_", "-"), names, n=1)
-    if near:
-        return f"did you mean {near[0]}?"
+    if near := nearest(word.replace("_", "-"), names):
+        return f"did you mean {near}?"
     return "see supervise run --help" if len(names) > NAMES_LISTED else "there are " + ", ".join(names)

@@ -7,7 +7,7 @@ from supervise.options.table import HOOK_EVENTS, SECRET_FILE, WORD_SEPARATOR, Ba
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 UNITS = {
     "ms": 0.001,
@@ -43,8 +43,15 @@ CHECK_CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789-_"
 DURATION_FORMS = "a duration (90, 90s, 1.5m, 1h30m, 2d, 500ms, PT1H30M)"
 
 
-def _bad(got: str, takes: str) -> BadValueError:
-    return BadValueError(f"got {got!r}, takes {takes}" if got else f"got nothing, takes {takes}")
+def _bad(got: str, takes: str, known: "Iterable[str]" = (), part: str = "") -> BadValueError:
+    """Return the error for a value; `known` are words that may have been meant, by `part` if that is not all of it."""
+    if not got:
+        return BadValueError(f"got nothing, takes {takes}")
+    if not known:
+        return BadValueError(f"got {got!r}, takes {takes}")
+    from supervise.text.nearest import hint
+
+    return BadValueError(f"got {got!r}, takes {takes}{hint(part or got, known)}")
 
 
 def _number(digits: str) -> "float | None":
@@ -149,22 +156,26 @@ def read_signal(option: Option, word: str) -> int:
     if number is None and 1 <= _whole(word) <= 64:
         number = _whole(word)
     if number is None:
-        raise _bad(word, "a signal (TERM, SIGTERM, 15)")
+        raise _bad(word, "a signal (TERM, SIGTERM, 15)", signal_table(), name)
     return number
 
 
 def read_choice(option: Option, word: str) -> str:
     """Return one of the option's choices."""
     if word not in option.choices:
-        raise _bad(word, " or ".join(filter(None, (", ".join(option.choices[:-1]), option.choices[-1]))))
+        raise _bad(
+            word, " or ".join(filter(None, (", ".join(option.choices[:-1]), option.choices[-1]))), option.choices
+        )
     return word
 
 
 def read_set(option: Option, word: str) -> "tuple[str, ...]":
     """Return some of the option's choices, which have commas between them."""
     parts = tuple(word.split(","))
-    if not all(part in option.choices for part in parts):
-        raise _bad(word, "some of " + ",".join(option.choices) + " with commas between")
+    for part in parts:
+        if part not in option.choices:
+            takes = "some of " + ",".join(option.choices) + " with commas between"
+            raise _bad(word, takes, option.choices, part)
     return parts
 
 
@@ -175,7 +186,8 @@ def read_causes(option: Option, word: str) -> "tuple[str, ...]":
         name, equals, code = part.partition("=")
         is_code = 1 <= _whole(code) <= 255
         if name + equals not in option.choices or (equals and not is_code):
-            raise _bad(word, "some of access,idle,completion,failed,signaled,resumable,oom,any,code=N, N from 1 to 255")
+            takes = "some of access,idle,completion,failed,signaled,resumable,oom,any,code=N, N from 1 to 255"
+            raise _bad(word, takes, () if equals else option.choices, part)
     return parts
 
 
@@ -421,7 +433,9 @@ def read_evidences(option: Option, word: str) -> "tuple[str, ...]":
     for sign in signs:
         takes = access_kinds.flaw_of(sign)
         if takes:
-            raise _bad(sign, takes)
+            name = sign.partition("=")[0]
+            is_known = any(kind.name == name for kind in access_kinds.KINDS)
+            raise _bad(sign, takes, () if is_known else access_kinds.WORDS, name)
     return tuple(dict.fromkeys(signs))
 
 
@@ -431,7 +445,8 @@ def read_hooks(option: Option, word: str) -> "tuple[str, ...]":
     for hook in hooks:
         event, equals, command = hook.partition("=")
         if not equals or event not in HOOK_EVENTS:
-            raise _bad(event, f"EVENT=COMMAND, where EVENT is {', '.join(HOOK_EVENTS[:-1])} or {HOOK_EVENTS[-1]}")
+            takes = f"EVENT=COMMAND, where EVENT is {', '.join(HOOK_EVENTS[:-1])} or {HOOK_EVENTS[-1]}"
+            raise _bad(event, takes, () if event in HOOK_EVENTS else HOOK_EVENTS)
         if not command.strip():
             raise _bad(hook, f"a shell command after {event}=")
     return tuple(dict.fromkeys(hooks))
@@ -443,7 +458,7 @@ def read_untils(option: Option, word: str) -> "tuple[tuple[str, str], ...]":
     for one in dict.fromkeys(word.split(WORD_SEPARATOR)):
         name, equals, argument = one.partition("=")
         if name + equals not in option.choices:
-            raise _bad(one, "end, access, idle=DURATION or match=REGEX")
+            raise _bad(one, "end, access, idle=DURATION or match=REGEX", option.choices, name)
         if name == "idle" and not duration(argument):
             raise _bad(one, f"idle= and {DURATION_FORMS} longer than 0")
         if name == "match":

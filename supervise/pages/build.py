@@ -3,8 +3,11 @@
 from importlib.resources import files
 
 from supervise import __version__
-from supervise.commands.topics import TOPICS
+from supervise.commands.topics import PAGES
 from supervise.pages import completions, github_action, manual, topic_page
+
+MADE = ("access", "exit-codes")
+"""The topics whose texts have a list that is made from a table."""
 
 
 def pages() -> dict[str, str]:
@@ -14,8 +17,9 @@ def pages() -> dict[str, str]:
         "man/supervise-cron.7": fill("supervise-cron.7", {"VERSION": __version__}),
         **{
             f"man/supervise-{topic}.7": fill("topic.7", topic_page.parts(topic) | {"VERSION": __version__})
-            for topic in TOPICS
+            for topic in PAGES
         },
+        **{f"supervise/commands/topics/{topic}.md": fill(f"{topic}.md", topic_page.lists()) for topic in MADE},
         ".github/actions/supervise/action.yml": fill("action.yml", github_action.parts()),
         "completions/supervise.bash": fill("supervise.bash", completions.bash_parts()),
         "completions/_supervise": fill("_supervise", completions.zsh_parts()),

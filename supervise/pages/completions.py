@@ -2,7 +2,7 @@
 
 import shlex
 
-from supervise.commands.subcommands import SUBCOMMANDS, Subcommand, first_words
+from supervise.commands.subcommands import FAMILIES, SUBCOMMANDS, Subcommand, first_words
 from supervise.options.table import OPTIONS, Option, option_names
 
 SIGNALS = ("TERM", "INT", "HUP", "QUIT", "KILL", "USR1", "USR2", "ABRT", "ALRM", "CONT", "STOP", "TSTP", "WINCH")
@@ -189,7 +189,7 @@ def fish_parts() -> dict[str, str]:
 
 def _fish_subcommands() -> list[str]:
     is_first = "test (count (commandline -opc)) = 1"
-    lines = [_fish_call(is_first, ["-a", group, "-d", f"See {group} --help"]) for group in _groups()]
+    lines = [_fish_call(is_first, ["-a", group, "-d", FAMILIES[group]]) for group in _groups()]
     for row in SUBCOMMANDS:
         first, *second = row.name.split()
         text = row.help.removesuffix(".")

@@ -1,11 +1,15 @@
-"""Turns the text of a topic of `supervise help` into the body of its man page, in man(7)."""
+"""Turns the text of a topic of `supervise help` into the body of its man page, in man(7), and tables into its lists."""
 
 import re
+import textwrap
 
 from supervise.commands.topics import TOPICS, text_of
-from supervise.pages.manual import escaped, wrapped
+from supervise.options.access_kinds import KINDS
+from supervise.pages.manual import EXIT_CODES, escaped, wrapped
 
 CODE = "    "
+COLUMNS = 100
+"""Characters of a line of a list."""
 
 
 def parts(topic: str) -> dict[str, str]:
@@ -17,6 +21,19 @@ def parts(topic: str) -> dict[str, str]:
         # The heading of the whole text is the NAME of the page, and the text before the first section its DESCRIPTION.
         "BODY": "\n".join([".SH DESCRIPTION", *_blocks(blocks)]),
     }
+
+
+def lists() -> dict[str, str]:
+    """Return the parts of the templates of topics: a list of the exit codes, and one of the signs of access."""
+    codes = [f"{code}{f' ({name})' if name else ''}: {text}".replace("\\-", "-") for code, name, text in EXIT_CODES]
+    signs = [f"{kind.form}: {re.split(r'(?<=[.]) ', kind.text)[0].replace('*', '')}" for kind in KINDS]
+    return {"EXIT_CODES": "\n".join(map(_item, codes)), "ACCESS_KINDS": "\n".join(map(_item, signs))}
+
+
+def _item(text: str) -> str:
+    return textwrap.fill(
+        text, COLUMNS, initial_indent="- ", subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
 
 
 def _blocks(blocks: list[str]) -> list[str]:

@@ -1,9 +1,9 @@
-"""The time to the start of the command, the time of the shortest run, and the delay of its end."""
+"""The time to the start of the command, the time of the shortest run, the delay of its end, and the time of a help."""
 
 import os
 import time
 
-from bench_tools import PYTHON_PASS, in_turn, medians, probe, row, stamps, start, whole, wrapped
+from bench_tools import PYTHON_PASS, SUPERVISE, in_turn, medians, probe, row, stamps, start, whole, wrapped
 
 MS = 1000
 
@@ -43,3 +43,10 @@ def end(rounds: int = 20, seconds: float = 1.5) -> dict[str, object]:
         found = medians(in_turn(wrapped(program, "end", str(seconds), str(file)), rounds, lag))
     beside = found.get("timeout", float("nan"))
     return row("child's exit to ours, long run", "ms", found, found["supervise"] / beside, "<= 7 x timeout")
+
+
+def overview(rounds: int = 50) -> dict[str, object]:
+    """Measure the whole of `supervise --help`."""
+    kinds = {"supervise": [SUPERVISE, "--help"], "P": PYTHON_PASS}
+    found = medians(in_turn(kinds, rounds, lambda words: whole(words) * MS))
+    return row("`supervise --help`, whole", "ms", found, found["supervise"], "<= 120 ms")

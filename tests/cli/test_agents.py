@@ -128,7 +128,7 @@ def test_a_word_that_is_no_topic_is_refused_in_one_line(supervise: Place) -> Non
     refused = command(supervise, "help", "a\x1b[31mb")
     assert refused.code == 125
     assert refused.err.decode().splitlines() == [
-        "supervise: help: got 'a\\x1b[31mb', takes a topic (agents, batch) or a subcommand"
+        f"supervise: help: no such topic 'a\\x1b[31mb'; there are {', '.join(TOPICS)}"
     ]
 
 

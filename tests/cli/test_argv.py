@@ -436,6 +436,7 @@ def test_the_program_has_no_traceback_on_any_words(words, environ):
         mock.patch("supervise.launch.detach.leave", return_value=-1),
         mock.patch("supervise.launch.front.leave"),
         mock.patch.object(gc, "disable"),
+        mock.patch.object(entry, "_end_process", side_effect=SystemExit),
         mock.patch.object(sys, "argv", ["supervise", *words]),
         mock.patch.object(os, "environ", environ),
         messages() as text,

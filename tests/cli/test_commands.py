@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from supervise.commands import app, invocation
-from supervise.commands.subcommands import SUBCOMMANDS, first_words
+from supervise.commands.subcommands import SUBCOMMANDS
 from tests.support.refusals import refusal
 
 HANG_SECONDS = 60.0
@@ -75,18 +75,13 @@ class TestEach:
     def test_the_help_names_all_options(self, row, call):
         ended = call(*row.name.split(), "--help")
         assert (ended.returncode, ended.stderr) == (0, "")
-        assert f"supervise {row.name} " in ended.stdout
+        assert f"Usage: supervise {row.usage}\n" in ended.stdout
         assert all(f"--{option.name}" in ended.stdout for option in row.options)
 
     def test_an_unknown_option_is_refused(self, row):
         code, text = refusal([*row.name.split(), "--xyzzy"], {})
         assert code == 125
-        assert text == "supervise: no such option --xyzzy; see supervise --help\n"
-
-
-def test_the_help_lists_all_commands(call):
-    text = call("--help").stdout
-    assert all(f"│ {word} " in text for word in first_words())
+        assert text == f"supervise: no such option --xyzzy; see supervise {row.name} --help\n"
 
 
 def test_an_unknown_command_gets_a_hint(call):

@@ -9,11 +9,13 @@ import pexpect
 import pytest
 
 from supervise import __version__
+from supervise.commands import help_page, overview
+from supervise.commands.subcommands import GROUPS, SUBCOMMANDS, first_words
+from supervise.commands.topics import TOPICS
 from supervise.options.table import OPTIONS, option_names
 
 HANG_SECONDS = 60.0
 PLAIN = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "COLUMNS": "120"}
-BOX = "╭╮╰╯│"
 
 
 @pytest.fixture
@@ -50,20 +52,77 @@ def test_help_goes_to_stdout_and_exits_with_0(call, words):
     assert "\x1b" not in ended.stdout.decode()
 
 
-@pytest.mark.parametrize("words", [["--help"], ["run", "--help"]])
+@pytest.mark.parametrize("words", [["help", "run"], ["run", "--help"], ["-q", "--help"]])
 def test_help_has_every_option_in_the_panels_of_the_table(call, words):
     text = call(*words).stdout.decode()
     panels = list(dict.fromkeys(option.panel for option in OPTIONS))
-    # The first panel has --help and --version.
-    titles = re.findall(r"^╭─ ([A-Z]\w+) ─", text, re.MULTILINE)
-    assert [title for title in titles if title != "Commands"] == ["Options", *panels]
+    titles = re.findall(r"^[A-Z]\w+$", text, re.MULTILINE)
+    assert titles[0] == "Limits"
+    assert sorted(titles) == sorted([*panels, "Other"])
     for name, option in option_names().items():
-        panel = text.split(f"╭─ {option.panel} ─")[1].split("╰─")[0]
+        panel = text.split(f"\n{option.panel}\n")[1].split("\n\n")[0]
         assert re.search(rf"(?<![\w-]){name}(?![\w-])", panel), name
 
 
+def test_the_help_of_run_begins_with_what_everyone_needs(call):
+    panels = help_page.panels()
+    essentials = [option_names()[name] for name in overview.ESSENTIALS]
+    assert [*panels][: len({option.panel for option in essentials})] == [
+        *dict.fromkeys(option.panel for option in essentials)
+    ]
+    for options in panels.values():
+        first = [option for option in essentials if option in options]
+        assert options[: len(first)] == first
+
+
+@pytest.mark.parametrize("words", [["--help"], ["-h"], ["help"]], ids=" ".join)
+@pytest.mark.parametrize("columns", [60, 80, 200])
+def test_the_overview_fits_a_screen(call, words, columns):
+    ended = call(*words, environ={"COLUMNS": str(columns)})
+    lines = ended.stdout.decode("ascii").splitlines()
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    assert max(map(len, lines)) <= min(columns, 100)
+    assert len(lines) <= (40 if columns >= 80 else 60)
+    assert all(re.search(rf"\s{name}\s", ended.stdout.decode()) for name in overview.ESSENTIALS)
+    assert all(f"  {example}" in lines for example in overview.EXAMPLES)
+    assert all(topic in " ".join(lines) for topic in TOPICS)
+
+
+def test_each_subcommand_has_one_line_of_the_overview(call):
+    lines = call("--help", environ={"COLUMNS": "80"}).stdout.decode().splitlines()
+    for word in first_words():
+        assert len([line for line in lines if re.match(rf"(?:{'|'.join(GROUPS)}|) *{word}  +[A-Z]", line)]) == 1, word
+    assert {row.group for row in SUBCOMMANDS} == {*GROUPS}
+
+
+@pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["config", "-h"]], ids=" ".join)
+@pytest.mark.parametrize("columns", ["60", "80", "200"])
+def test_no_line_of_a_help_page_is_wider_than_the_terminal(call, words, columns):
+    lines = call(*words, environ={"COLUMNS": columns}).stdout.decode("ascii").splitlines()
+    assert max(map(len, lines)) <= int(columns)
+
+
+@pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["config", "--help"], ["ps", "-a", "--help"]])
+def test_help_has_no_word_of_the_library(call, words):
+    text = call(*words).stdout.decode()
+    assert "<bool>" not in text
+    assert not re.search(r"[Ss]ee supervise [a-z ]*--help", text)
+
+
+@pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["ps", "--help"], ["config", "--help"]])
+def test_help_loads_neither_typer_nor_rich(program, words):
+    code = (
+        "import sys, os; sys.argv[1:] = sys.argv[1:]; from supervise import __main__ as entry\n"
+        "def end(code, signal=None): print([name for name in ('typer', 'rich', 'trio') if name in sys.modules])\n"
+        "entry._end_process = end\ntry: entry.main()\nexcept AssertionError: pass"
+    )
+    python = program.with_name("python")
+    ended = subprocess.run([python, "-c", code, *words], env=PLAIN, capture_output=True, check=False, timeout=60)
+    assert ended.stdout.splitlines()[-1] == b"[]"
+
+
 def test_help_names_defaults_and_choices(call):
-    text = re.sub(rf"[{BOX}\s]+", " ", call("--help").stdout.decode())
+    text = " ".join(call("run", "--help").stdout.decode().split())
     assert "[default: 60s,10s]" in text
     assert "One of report, kill, wait. [default: report]" in text
 
@@ -90,25 +149,29 @@ def test_help_is_printed_in_any_width(call, columns):
 def test_help_is_printed_in_any_encoding(call, encoding):
     ended = call("--help", environ={"PYTHONIOENCODING": encoding, "COLUMNS": "60"})
     assert (ended.returncode, ended.stderr) == (0, b"")
-    assert "idle" in ended.stdout.decode(encoding)
+    # The text is ASCII, which the terminal takes as it is.
+    assert "idle" in ended.stdout.decode("ascii")
 
 
-def test_variables_turn_colours_on_and_off(call):
-    coloured = re.compile(r"\x1b\[(\d+;)*3\d")
-    assert coloured.search(call("--help", environ={"FORCE_COLOR": "1"}).stdout.decode())
-    assert not coloured.search(call("--help", environ={"FORCE_COLOR": "1", "NO_COLOR": "1"}).stdout.decode())
+def test_variables_turn_bold_titles_on_and_off(call):
+    assert b"\x1b[1m" in call("--help", environ={"FORCE_COLOR": "1"}).stdout
+    assert b"\x1b" not in call("--help", environ={"FORCE_COLOR": "1", "NO_COLOR": "1"}).stdout
+    assert b"\x1b" not in call("--help", environ={"TERM": "xterm"}).stdout
 
 
 @pytest.mark.parametrize("words", [["--help"], ["show", "-"]], ids=" ".join)
-@pytest.mark.parametrize(("variable", "are_there"), [("X=1", True), ("NO_COLOR=1", False), ("CLICOLOR=0", False)])
-def test_help_and_refusals_on_a_terminal_have_colours(program, tmp_path, words, variable, are_there):
+@pytest.mark.parametrize(
+    ("variable", "are_there"), [("X=1", True), ("NO_COLOR=1", False), ("CLICOLOR=0", False), ("TERM=dumb", False)]
+)
+def test_help_and_verdicts_on_a_terminal_have_attributes(program, tmp_path, words, variable, are_there):
     name, _, value = variable.partition("=")
     environ = PLAIN | {"TERM": "xterm-256color", "HOME": str(tmp_path), name: value}
     subprocess.run([program, "--", "false"], env=environ, timeout=HANG_SECONDS, check=False)
     text, _ = pexpect.run(
         shlex.join([str(program), *words]), env=environ, cwd=tmp_path, timeout=HANG_SECONDS, withexitstatus=True
     )
-    assert bool(re.search(rb"\x1b\[(\d+;)*[34]\d[;m]", text)) is are_there
+    attributes = rb"\x1b\[1m" if words == ["--help"] else rb"\x1b\[(\d+;)*[34]\d[;m]"
+    assert bool(re.search(attributes, text)) is are_there
 
 
 def test_a_reader_that_leaves_early_is_no_error(call):
@@ -122,10 +185,10 @@ def test_a_reader_that_leaves_early_is_no_error(call):
 
 def test_a_full_disk_is_an_error(call):
     with open("/dev/full", "wb") as full:
-        for words in (["--help"], ["--version"]):
+        for words, name in ((["--help"], "help: "), (["--version"], "")):
             ended = call(*words, stdout=full)
             assert ended.returncode == 125
-            assert ended.stderr == b"supervise: cannot write to stdout: no space left on device\n"
+            assert ended.stderr.decode() == f"supervise: {name}cannot write to stdout: no space left on device\n"
 
 
 def test_closed_streams_do_not_change_the_exit_code(program):
@@ -156,9 +219,9 @@ def test_a_call_without_words_shows_a_short_help(call):
     [
         (["run", "--idle-timout", "5", "x"], "no such option --idle-timout; did you mean --idle-timeout?"),
         (["--idle-timout=5", "--", "x"], "no such option --idle-timout; did you mean --idle-timeout?"),
-        (["run", "-z", "x"], "no such option -z; see supervise --help"),
-        (["run", "-qz", "x"], "no such option -z; see supervise --help"),
-        (["run", "--xyzzy", "x"], "no such option --xyzzy; see supervise --help"),
+        (["run", "-z", "x"], "no such option -z; see supervise run --help"),
+        (["run", "-qz", "x"], "no such option -z; see supervise run --help"),
+        (["run", "--xyzzy", "x"], "no such option --xyzzy; see supervise run --help"),
         (["-?"], "no such option '-?'; did you mean --help?"),
         (["run", "--timeout"], "--timeout: needs a value (DURATION)"),
         (["run", "-qt"], "-t: needs a value (DURATION)"),
@@ -169,18 +232,63 @@ def test_a_call_without_words_shows_a_short_help(call):
         (["make", "-j", "two words"], "no such command 'make'; did you mean: supervise run make -j 'two words'"),
         (["rum", "make"], "no such command 'rum'; did you mean: supervise run make"),
         (["version"], "no such command 'version'; did you mean: supervise --version"),
-        (["help", "agent"], "help: got 'agent', takes a topic (agents, batch) or a subcommand"),
+        (["help", "agent"], "help: no such topic 'agent'; did you mean: supervise help agents"),
         (["help", "agents", "x"], "help: unexpected operand 'x'; usage: supervise help [TOPIC]"),
         ([""], "no such command ''; did you mean: supervise run ''"),
         (["-"], "no such command '-'; did you mean: supervise run -"),
         (["--timeout", "5", "make"], "put -- before the command: supervise --timeout 5 -- make"),
         (["-qt5", "make", "--", "x"], "put -- before the command: supervise -qt5 -- make -- x"),
+        (["help", "cofnig"], "help: no such topic 'cofnig'; did you mean: supervise help config"),
+        (["ps", "-t", "5"], "-t: an option of run, not of ps: supervise run -t DURATION -- COMMAND"),
+        (
+            ["ps", "--quiet-unless-failed"],
+            "--quiet-unless-failed: an option of run, not of ps: supervise run --quiet-unless-failed -- COMMAND",
+        ),
+        (["-t", "5", "ps"], "-t: an option of run, not of ps: supervise run -t DURATION -- COMMAND"),
+        (["-qt5", "logs", "-"], "-q: an option of run, not of logs: supervise run -q -- COMMAND"),
+        (["--all", "ps"], "options stand after ps: supervise ps --all ..."),
+        (["-n", "3", "ps"], "options stand after ps: supervise ps -n ..."),
+        (["--json", "ps"], "options stand after ps: supervise ps --json"),
+        (["run", "--follow", "make"], "--follow: an option of logs, not of run"),
+        (["ps", "--follow"], "--follow: an option of logs, not of ps"),
+        (["ps", "--al"], "no such option --al; did you mean --all?"),
+        (["ps", "--xyzzy"], "no such option --xyzzy; see supervise ps --help"),
+        (["config", "--json", "show"], "options stand after config show: supervise config show --json"),
+        (["config", "sho"], "config: takes one of show, set, path, check, got sho; did you mean show?"),
+        (["lgos", "-"], "no such command 'lgos'; did you mean: supervise logs -"),
         (["--quiet", "run", "make"], "options stand after run: supervise run --quiet make"),
         (["--quiet", "run", "--", "make"], "options stand after run: supervise run --quiet -- make"),
     ],
 )
 def test_a_refusal_is_one_line(call, words, message):
     assert refused(call(*words)) == [message]
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["run", "--ci", "githb"], "github"),
+        (["run", "--ci", "GitHub"], "github"),
+        (["run", "-s", "sigTRM"], "TERM"),
+        (["run", "--extend-on", "cpu,soket"], "socket"),
+        (["run", "--retry-on", "idel"], "idle"),
+        (["run", "--hook", "setled=x"], "settled"),
+        (["run", "-a3", "--access-on", "prot=3"], "port="),
+        (["wait", "--until", "acces"], "access"),
+        (["stop", "-s", "TRM"], "TERM"),
+    ],
+)
+def test_the_refusal_of_a_word_names_the_nearest_choice(call, words, meant):
+    (line,) = refused(call(*words, "x"))
+    assert line.endswith(f"; did you mean {meant}?")
+
+
+@pytest.mark.parametrize(
+    "words", [["--ci", "x"], ["-s", "99"], ["--retry-on", "code=0"], ["-a3", "--access-on", "port=x"]]
+)
+def test_a_word_that_is_like_no_choice_gets_no_guess(call, words):
+    (line,) = refused(call("run", *words, "x"))
+    assert "did you mean" not in line
 
 
 @pytest.mark.parametrize("words", [["run"], ["run", "--"], ["--"], ["-q"], ["run", "-t", "5"], ["-t5", "--"]])

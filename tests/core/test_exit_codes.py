@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import supervise
-from supervise.commands.app import EPILOG
+from supervise.commands.help_page import EPILOG
 from supervise.commands.subcommands import SUBCOMMANDS
 from supervise.core.exit_codes import ExitCode
 from supervise.options.table import OPTIONS
@@ -39,7 +39,7 @@ def test_each_code_has_words_and_a_sentence() -> None:
     for code in ExitCode:
         assert re.fullmatch(r"[^.;]+", code.words)
         assert re.fullmatch(r"[A-Z].*\.", code.sentence)
-        assert f"{code.shown} {code.words}" in EPILOG
+        assert f"{code.shown} {code.words}" in " ".join(EPILOG)
         assert code.shown in {row[0] for row in EXIT_CODES}
 
 

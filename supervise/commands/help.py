@@ -13,7 +13,7 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
 
     Raises BadValueError where there is no such topic, and where stdout cannot be written, but for a reader that left.
     """
-    text = _text(operands[0] if operands else "")
+    text = _text(" ".join(operands))
     try:
         formats.write(text.encode())
     except BrokenPipeError:
@@ -28,7 +28,7 @@ def _text(word: str) -> str:
         return text_of(word)
     if not word:
         lines = overview.lines(help_layout.columns())
-    elif word in subcommands.first_words() or subcommands.find(word.split()):
+    elif word in (*subcommands.first_words(), *(row.name for row in subcommands.SUBCOMMANDS)):
         # The overview does not need the enum of the exit codes, which takes longer to load than the rest of this.
         from supervise.commands import help_page
 

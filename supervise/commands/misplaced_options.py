@@ -18,9 +18,11 @@ def explain(name: str, words: "list[str]", row: "Subcommand | None") -> str:
     `row` is the subcommand of the words, which has no such option; None for `run`.
     """
     if row is None:
-        for at in range(1, len(words)):
+        # A word behind `run` or `--` belongs to a command.
+        end = 0 if words[0] == "run" else words.index("--") if "--" in words else len(words)
+        for at in range(1, end):
             later = subcommands.find(words[at:])
-            if later and words[at - 1] != "--" and name in option_names(later.options):
+            if later and name in option_names(later.options):
                 moved = f"{later.name} {name}"
                 return f"options stand after {later.name}: supervise {moved} ..."
     elif name in option_names():

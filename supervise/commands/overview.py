@@ -2,6 +2,7 @@
 
 from supervise.commands import help_layout
 from supervise.commands.subcommands import FAMILIES, GROUPS, START, SUBCOMMANDS
+from supervise.commands.topics import TOPICS
 from supervise.options.table import option_names
 
 ABOUT = "supervise runs a command, stops it if it does not come up, goes silent or runs too long, and says why."
@@ -21,12 +22,8 @@ EXAMPLES = (
     "supervise -a 20s --access-on port=8080 -- ./server",
     "supervise -t 1h --retries 2 --report run.json -- ./job",
 )
-READ_ON = (
-    "More: supervise run --help (all options), supervise SUBCOMMAND --help, man supervise, and "
-    "supervise help TOPIC: {topics}."
-)
+READ_ON = "More: supervise run --help, man supervise, supervise help SUBCOMMAND or TOPIC:"
 GROUP_COLUMNS = max(map(len, GROUPS)) + 2
-WORD_COLUMNS = 9
 
 
 def lines(columns: int) -> list[str]:
@@ -42,25 +39,22 @@ def lines(columns: int) -> list[str]:
     for head, (_, _, text) in zip(heads, options, strict=True):
         found += help_layout.entry(head, text, width, columns)
     found.append("")
-    for group in GROUPS:
-        for number, (word, text) in enumerate(_words(group)):
+    groups = {group: _words(group) for group in GROUPS}
+    at = GROUP_COLUMNS + max(len(word) for words in groups.values() for word, _ in words) + 2
+    for group, words in groups.items():
+        for number, (word, text) in enumerate(words):
             head = (group if number == 0 else "").ljust(GROUP_COLUMNS) + word
-            found += help_layout.entry(head, text, GROUP_COLUMNS + WORD_COLUMNS, columns)
+            found += help_layout.entry(head, text, at, columns)
     found += ["", *(f"  {example}" for example in EXAMPLES), ""]
-    return found + help_layout.filled(READ_ON.format(topics=_topics()), columns)
+    return [*found, *help_layout.filled(READ_ON, columns), *help_layout.filled(", ".join(TOPICS), columns)]
 
 
 def _words(group: str) -> list[tuple[str, str]]:
-    """Return the first words of the group's subcommands, each with what it does."""
-    found = {"run": RUN} if group == START else {}
+    """Return the first words of the group's subcommands, each with what it does; those with the same text in one."""
+    found = {RUN: ["run"]} if group == START else {}
     for row in SUBCOMMANDS:
         first, *second = row.name.split()
-        if row.group == group:
-            found[first] = FAMILIES.get(first, row.help.removesuffix(".")) if second else row.brief
-    return list(found.items())
-
-
-def _topics() -> str:
-    from supervise.commands.topics import TOPICS
-
-    return ", ".join(TOPICS)
+        text = FAMILIES.get(first, row.help.removesuffix(".")) if second else row.brief
+        if row.group == group and first not in found.setdefault(text, []):
+            found[text].append(first)
+    return [(", ".join(words), text) for text, words in found.items() if words]

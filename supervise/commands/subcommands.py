@@ -44,7 +44,7 @@ class Subcommand:
         self.group = group or MACHINE
         """One of GROUPS, under which `supervise --help` lists the subcommand."""
         self.brief = brief or help.removesuffix(".")
-        """A few words for the one line that the subcommand has there."""
+        """A few words for the one line that the subcommand has there; those with the same words share a line."""
         self.about = about
         """More sentences, for the subcommand's help page and the man page."""
         self.options = options
@@ -259,7 +259,7 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
         "Print the seconds that are left to the surrounding run: until its current deadline, and until the last "
         "instant to which that deadline can move.",
         group=INSIDE,
-        brief="Print the seconds that are left to this run",
+        brief="Print the time that is left to this run; sleep within it",
         about="Both are whole seconds, or infinity for no limit. The idle limit does not count.",
         options=(JSON,),
     ),
@@ -267,7 +267,7 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
         "sleep", "DURATION",
         "Sleep for DURATION, or exit with 75 at once if the surrounding run ends before that.",
         group=INSIDE,
-        brief="Sleep, unless the run ends before that",
+        brief="Print the time that is left to this run; sleep within it",
         about="With this, a command that would be stopped in its sleep ends in time instead, and can be tried again "
         "later.",
     ),
@@ -352,7 +352,7 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
         ),
     ),
     Subcommand(
-        "help", "[TOPIC]",
+        "help", "[TOPIC] [WORD]",
         "Print the overview of supervise, the text of a topic, or the help page of a subcommand.",
         group=MACHINE,
         brief="Explain a topic or a subcommand",

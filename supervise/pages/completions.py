@@ -142,7 +142,9 @@ def _zsh_subcommand(row: Subcommand) -> str:
         specs.append("'*::argument:_normal'")
     for number, word in enumerate([] if row.runs_command else row.operands.split(), 1):
         bare = word.strip("[]")
-        words = "_supervise_names" if _takes_name(row) else f"({' '.join(row.words)})" if row.words else " "
+        words = (
+            "_supervise_names" if _takes_name(row) else f"({' '.join(row.words)})" if row.words and number == 1 else " "
+        )
         action = "_supervise_runs" if bare == "RUN" else words
         specs.append(f"'{number}:{bare}:{action}'")
     return f"    {shlex.quote(row.name)})\n      _arguments -s -S {' '.join(specs)} ;;"

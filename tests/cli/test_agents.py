@@ -117,7 +117,8 @@ def test_help_prints_a_topic_as_it_is(supervise: Place) -> None:
 def test_help_prints_the_help_pages(supervise: Place) -> None:
     assert command(supervise, "help").out == command(supervise, "--help").out != b""
     assert command(supervise, "help", "wait").out == command(supervise, "wait", "--help").out != b""
-    assert b"Usage: supervise config" in command(supervise, "help", "config").out
+    assert b"Usage: supervise config SUBCOMMAND" in command(supervise, "help", "config").out
+    assert command(supervise, "help", "config", "set").out == command(supervise, "config", "set", "-h").out != b""
 
 
 def test_no_topic_has_the_name_of_a_subcommand() -> None:

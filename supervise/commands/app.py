@@ -72,6 +72,8 @@ def main(words: list[str], environ: Mapping[str, str]) -> Request | invocation.I
         refuse(_no_such_command(words))
     row = subcommands.find(words)
     if row is None and (parts := subcommands.second_words(words[0])):
+        if words[1:] and (asked := invocation.help_of(words[:2])):
+            return asked
         refuse(_no_such_part(words, parts))
     try:
         given, command = _parse(_with_implied_words(["run", *words] if is_bare else words))
@@ -105,7 +107,7 @@ def refuse(*lines: str) -> NoReturn:
 def _parse(words: list[str]) -> Words:
     """Return what typer reads from the words.
 
-    Raises SystemExit after typer has shown help or the version, and where stdout cannot be written.
+    Raises SystemExit after a help page or the version, and where stdout cannot be written.
     """
     writer.make_stdout_wait()
     try:
@@ -115,7 +117,7 @@ def _parse(words: list[str]) -> Words:
         if sys.stdout is not None:
             sys.stdout.flush()
     except (BrokenPipeError, SystemExit):
-        # The reader of stdout has left, as `| head -1` does. Typer and rich exit with 1 then, but that is no error.
+        # The reader of stdout has left, as `| head -1` does. Typer exits with 1 then, but that is no error.
         _forget_stdout()
     except OSError as error:
         _forget_stdout()

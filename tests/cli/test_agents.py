@@ -118,6 +118,7 @@ def test_help_prints_the_help_pages(supervise: Place) -> None:
     assert command(supervise, "help").out == command(supervise, "--help").out != b""
     assert command(supervise, "help", "wait").out == command(supervise, "wait", "--help").out != b""
     assert b"Usage: supervise config SUBCOMMAND" in command(supervise, "help", "config").out
+    assert command(supervise, "help", "config").out == command(supervise, "config", "--help", "x").out
     assert command(supervise, "help", "config", "set").out == command(supervise, "config", "set", "-h").out != b""
 
 

@@ -131,6 +131,7 @@ LIBRARIES = {
     "rich": {"commands.batch_progress", "commands.show", "faces.live_line_text"},
     "trio": {
         "control.server",
+        "runner.allocation_watch",
         "runner.hand_back",
         "runner.heartbeat",
         "runner.live_line",

@@ -91,6 +91,11 @@ class Deadline:
         self._arm(now)
         return self.at - before if self.is_bounded else by
 
+    def move_to(self, at: float, now: float) -> None:
+        """Set when the deadline is due, earlier or later than before."""
+        self.granted = at - self.start - self.added
+        self._arm(now)
+
     def add_step(self, now: float) -> float:
         """Add one step within the cap; return the seconds added, 0 if even the whole cap would not reach beyond `now`.
 
@@ -135,6 +140,7 @@ def run_deadlines(policy: Policy) -> tuple[Deadline, ...]:
     limits: list[tuple[Limit, float | None]] = [
         ("outer", policy.outer_deadline),
         ("runner", policy.runner_deadline),
+        ("allocation", policy.allocation_deadline),
         ("total", policy.total_timeout),
     ]
     return tuple(

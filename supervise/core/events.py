@@ -189,6 +189,13 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
+class AllocationMoved:
+    """The time that the job of an engine leaves to the run is over at `at`: its end has become known, or has moved."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """Time has passed. A Tick is harmless at any moment."""
 
@@ -196,7 +203,7 @@ class Tick:
 Event = (
     Started | SpawnFailed | Output | Ready | ProbeFailed | Alive | Stuck | InputAwaited | TimeRequested | Sampled
     | Answered | Extend | Cancel | Paused | Resumed | Exited | MemoryExceeded | Emptied | Drained | Undelivered | Hold
-    | Tick
+    | AllocationMoved | Tick
 )  # fmt: skip
 
 

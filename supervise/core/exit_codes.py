@@ -39,7 +39,7 @@ class ExitCode(IntEnum):
     TRY_AGAIN = (
         75,
         "try again later",
-        "EX_TEMPFAIL of sysexits.h: the lock is held by another run, or the time of an outer run or a CI job was over.",
+        "EX_TEMPFAIL of sysexits.h: the lock is held by another run, or the time of an outer run or a job was over.",
     )
     GOES_ON = (
         121,
@@ -103,9 +103,9 @@ def _stopped(cause: Cause, exit: Exit | None) -> Outcome:
             return Outcome(cause.kind, ExitCode.IDLE_TIMEOUT, cause, exit)
         case "completion_timeout":
             return Outcome(cause.kind, ExitCode.COMPLETION_TIMEOUT, cause, exit)
-        case "outer_deadline" | "runner_deadline":
-            # The limit is that of the outer run or the CI job, so this is no timeout: with more time the command can go
-            # on.
+        case "outer_deadline" | "runner_deadline" | "allocation_end":
+            # The limit is that of the outer run or the job around this one, so this is no timeout: with more time the
+            # command can go on.
             return Outcome("resumable", ExitCode.TRY_AGAIN, cause, exit, reason=cause.kind)
         case "out_of_memory":
             # The same end as by the kernel's OOM killer, so that a caller need not know which of the two it was.

@@ -9,6 +9,7 @@ from supervise.core.events import (
     Access,
     Action,
     Alive,
+    AllocationMoved,
     Announce,
     Answered,
     Ask,
@@ -50,7 +51,16 @@ CAUSE_OF_LIMIT: dict[Limit, TimeoutKind] = {
     "total": "completion_timeout",
     "outer": "outer_deadline",
     "runner": "runner_deadline",
+    "allocation": "allocation_end",
 }
+
+
+def allocation_moved(attempt: Attempt, event: AllocationMoved, now: float) -> list[Action]:
+    """Move the deadline of the job around this run, where the run has one."""
+    for deadline in attempt.run_deadlines:
+        if deadline.limit == "allocation":
+            deadline.move_to(event.at, now)
+    return []
 
 
 # --- STARTING

@@ -31,8 +31,8 @@ HANDLERS below them says which function handles each event in each phase.
     3.2 If unread bytes are in the pipe, the idle limit restarts: supervise was slow, the command was not silent.
     3.3 Otherwise the deadline moves, if the tree is active and the cap of the extensions has room.
     3.4 Otherwise the deadline is the cause of the end.
-    3.5 Of several due deadlines the earliest is decided first; at a tie the order is outer, runner, total, access,
-        completion, idle.
+    3.5 Of several due deadlines the earliest is decided first; at a tie the order is outer, runner, allocation, total,
+        access, completion, idle.
 
 4. Messages of the command (sd_notify(3)), and waits for input
 
@@ -91,9 +91,10 @@ HANDLERS below them says which function handles each event in each phase.
 
 9. Deadlines of the run
 
-    9.1 The total limit, and the end of the time of an outer run or a CI job, are in force in every attempt and in every
+    9.1 The total limit, and the end of the time of an outer run or a job, are in force in every attempt and in every
         back-off.
-    9.2 They bound all other deadlines. Neither activity nor the user moves them. At a tie they are the cause.
+    9.2 They bound all other deadlines. Neither activity nor the user moves them; an engine moves the end of its job.
+        At a tie they are the cause.
     9.3 One that falls due in a back-off ends the run; there is no command to ask about.
 
 10. The end
@@ -111,6 +112,7 @@ from supervise.core.attempt import Attempt, Phase
 from supervise.core.events import (
     Action,
     Alive,
+    AllocationMoved,
     Announce,
     Answered,
     Cancel,
@@ -183,6 +185,7 @@ HANDLERS: dict[type[Event], tuple[Handler, Handler, Handler, Handler, Handler]] 
         shutdown.undelivered, shutdown.undelivered, shutdown.undelivered, shutdown.undelivered, ignored,
     ),
     Hold: (ignored, ignored, ignored, ignored, retry.hold),
+    AllocationMoved: (limits.allocation_moved,) * 5,
     Tick: (limits.tick_start, limits.tick, shutdown.tick_stopping, shutdown.tick_draining, retry.tick_backoff),
 }  # fmt: skip
 
@@ -253,7 +256,7 @@ class Machine:
         if self.phase not in (Phase.RUNNING, Phase.BACKOFF):
             return {}
         deadlines = self._attempt.deadlines
-        return {one.limit: one.at for one in deadlines.in_force() if one is not deadlines.stuck}
+        return {one.limit: one.at for one in deadlines.in_force() if one is not deadlines.stuck and one.at < inf}
 
     @property
     def latest(self) -> float:

@@ -14,7 +14,9 @@ OutcomeName = Literal[
 OUT_OF_MEMORY: Final = "out_of_memory"
 """The reason of an end for lack of memory, and the kind of its cause where supervise has stopped the tree."""
 
-TimeoutKind = Literal["access_timeout", "idle_timeout", "completion_timeout", "outer_deadline", "runner_deadline"]
+TimeoutKind = Literal[
+    "access_timeout", "idle_timeout", "completion_timeout", "outer_deadline", "runner_deadline", "allocation_end",
+]  # fmt: skip
 """The causes that a limit has."""
 
 

@@ -5,10 +5,10 @@ from typing import Literal
 
 Stream = Literal["stdout", "stderr", "both"]
 """`both` means that stdout and stderr of the command are one pipe."""
-Limit = Literal["access", "completion", "idle", "total", "outer", "runner"]
+Limit = Literal["access", "completion", "idle", "total", "outer", "runner", "allocation"]
 """`total` is the limit of all attempts together, `outer` that of the run around this one, `runner` that of
-the CI job."""
-LIMITS_OF_RUN: tuple[Limit, ...] = ("total", "outer", "runner")
+the CI job, `allocation` that of the job of an engine (Slurm, HTCondor, Kubernetes)."""
+LIMITS_OF_RUN: tuple[Limit, ...] = ("total", "outer", "runner", "allocation")
 """The limits that all attempts share: after one of them no other attempt follows."""
 SpawnFailure = Literal["not_found", "not_executable", "error"]
 """Why the command does not exist: its file was not found, could not be executed, or the system had no process for it.
@@ -66,6 +66,9 @@ class Policy:
     """When the time that an outer run leaves to this run is over, in seconds since this run began."""
     runner_deadline: float | None = None
     """When the time that a CI job leaves to this run is over, in seconds since this run began."""
+    allocation_deadline: float | None = None
+    """When the time that the job of an engine leaves to this run is over, in seconds since this run began; infinity
+    where the end of the job is not known yet."""
 
     on_timeout: Literal["fail", "pass"] = "fail"
     """What the end by the completion limit means; `pass` makes it a success."""

@@ -5,6 +5,7 @@ code. A failure to start is reported as a shell reports it. There is no final me
 itself, whatever its exit code.
 """
 
+from math import inf
 from typing import Literal
 
 from supervise.core.events import (
@@ -171,12 +172,16 @@ class StderrMessages:
         return []
 
     def _job_end(self, moment: Moment) -> list[str]:
-        """Return until when the CI job lets the run go on, at the first start alone."""
-        end = self._policy.runner_deadline
-        if end is None or self._knows_job_end:
+        """Return until when the job around this run lets it go on, at the first start alone."""
+        if self._knows_job_end:
             return []
         self._knows_job_end = True
-        return [f"the CI job leaves this run {phrases.measured(end - moment.t)}, until {_time(end, moment)}"]
+        ends = {"CI job": self._policy.runner_deadline, "allocation": self._policy.allocation_deadline}
+        return [
+            f"the {name} leaves this run {phrases.measured(end - moment.t)}, until {_time(end, moment)}"
+            for name, end in ends.items()
+            if end is not None and end < inf
+        ]
 
     def _warning(self, item: Warned, moment: Moment) -> str:
         """Return which limit is near, the time that is left, the time of the deadline, and what will happen then."""
@@ -258,6 +263,8 @@ def _verdict(cause: Cause) -> str:
             return f"{phrases.cause(cause)}: the run around this one leaves no more time"
         case Cause("runner_deadline"):
             return f"{phrases.cause(cause)}: the rest of the CI job's time is its margin"
+        case Cause("allocation_end"):
+            return f"{phrases.cause(cause)}: the job around this run ends soon"
         case Cause("completion_timeout"):
             return f"{phrases.cause(cause)}: ran longer than {limit}"
         case Cause("idle_timeout", awaited=InputWait() as wait):
@@ -317,7 +324,7 @@ def _final(outcome: Outcome, moment: Moment, *, is_intended: bool) -> list[str]:
         return [outcome.reason or (cause.reason if cause else "") or outcome.name.replace("_", " ")]
     if cause is None:
         return []
-    if cause.kind == "runner_deadline" and cause.is_unstarted:
+    if cause.kind in ("runner_deadline", "allocation_end") and cause.is_unstarted:
         return [f"{phrases.cause(cause)}: {cause.reason} ({_codes(outcome)})"]
     what = cause.reason if cause.is_unstarted else "the command was stopped"
     if is_intended:

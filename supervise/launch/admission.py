@@ -71,7 +71,7 @@ def _admit(launched: Launched) -> None:
             _open(launched, key, option_files.check_of_result(key))
         if values["events"]:
             launched.files.open_events(_open(launched, "events", option_files.open_events))
-    if values["runner_margin"] or DEADLINE in os.environ:
+    if values["runner_margin"] or DEADLINE in os.environ or launched.info.is_in_job:
         # The budget bounds the wait for a lock, too.
         _take_budget(launched)
     if launched.info.ties:
@@ -220,7 +220,7 @@ def _wait_for_start(launched: Launched) -> None:
 
 
 def _take_budget(launched: Launched) -> None:
-    """Note the run's part of the time of an outer run and of a CI job.
+    """Note the run's part of the time of an outer run, of a CI job and of the job of an engine.
 
     Raises TurnedAway where no more than the margin is left of the job.
     """
@@ -234,6 +234,14 @@ def _take_budget(launched: Launched) -> None:
         info.set_budget("runner", budget.from_ci_job(margin, kill_after, info.started_at))
         if info.budgets.get("runner") == 0:
             raise TurnedAway("only the margin is left of the CI job, so the command was not started", is_limit=True)
+    if info.is_in_job:
+        from supervise.launch import allocation
+
+        end = allocation.end(launched)
+        if end is not None:
+            info.set_budget("allocation", budget.from_allocation(end, margin, kill_after, info.started_at))
+            if info.budgets.get("allocation") == 0:
+                raise TurnedAway("only the margin is left of the job, so the command was not started", is_limit=True)
 
 
 def _take_lock(launched: Launched) -> None:

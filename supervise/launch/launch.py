@@ -112,7 +112,7 @@ def _admit(launched: Launched) -> "TurnedAway | None":
     waits = values["lock"] or values["start_jitter"]
     is_tied = values["with_parent"] or values["stop_on_eof"]
     is_limited = values["runner_margin"] or DEADLINE in os.environ
-    if has_files or waits or is_tied or is_limited or values["ping"]:
+    if has_files or waits or is_tied or is_limited or launched.info.is_in_job or values["ping"]:
         from supervise.launch import admission
 
         return admission.admit(launched)

@@ -61,6 +61,8 @@ end into the report and the record, and for what these modules write.  The C lib
 (mallopt(3), M_MMAP_THRESHOLD), unmaps the block when it is freed, and pages that are never touched cost nothing."""
 CI_VARIABLES = {"github": "GITHUB_ACTIONS", "gitlab": "GITLAB_CI", "buildkite": "BUILDKITE"}
 """The variable of each CI service, which is `true` in its jobs."""
+ENGINE_VARIABLES = ("SLURM_JOB_ID", "_CONDOR_JOB_AD", "SUPERVISE_ACTIVE_DEADLINE")
+"""For each engine of batch jobs the variable that leads to the end of its job (`launch/allocation.py`)."""
 RESULT_FILES = ("report", "metrics", "junit")
 """The options of which each names a file that is written when the run ends."""
 SUSPECT_PARTS = ("passw", "token", "secret", "key", "://")
@@ -98,7 +100,7 @@ class RunInfo:
         """The URL of the check of healthchecks.io that is told of the run; '' where none is."""
         self.budgets: dict[str, float] = {}
         """The second of the run at which its part of the time around it is over, by limit: `outer` for an outer run,
-        `runner` for a CI job."""
+        `runner` for a CI job, `allocation` for the job of an engine (infinity where its end is not known yet)."""
         self.ties: tuple[Tie, ...] = ()
         """What the run must not outlive (`--with-parent`, `--stop-on-eof`)."""
         if began is not None and self.started - began > START_DELAY_SECONDS:
@@ -163,13 +165,18 @@ class RunInfo:
 
     def first_budget(self) -> "float | None":
         """Return the second of the run at which the time around it is over; None where nothing bounds it."""
-        return min(self.budgets.values(), default=None)
+        return min((seconds for seconds in self.budgets.values() if seconds < inf), default=None)
 
     def start_clocks(self) -> None:
         """Begin the run's times now, after a wait for its lock or its start, which used up a part of each budget."""
         waited_since, self.started, self.started_at = self.started, monotonic(), time()
         waited = self.started - waited_since
         self.budgets = {limit: max(seconds - waited, 0.0) for limit, seconds in self.budgets.items()}
+
+    @property
+    def is_in_job(self) -> bool:
+        """Return whether an engine of batch jobs may tell the end of a job around this run (`--no-engine`)."""
+        return not self.values["no_engine"] and any(map(os.environ.get, ENGINE_VARIABLES))
 
     def drop_option(self, key: str) -> None:
         """Go on as if that option had no value: its file does not answer."""

@@ -189,6 +189,11 @@ OPTIONS = (
         "or SUPERVISE_DEADLINE), so that the rest of the job has time; 75 at once if no more is left.",
     ),
     Option(
+        LIMITS, "no-engine", "", "flag", "", "",
+        "Do not end (75, resumable) before the end of the job around this run, as Slurm, HTCondor or "
+        "Kubernetes tells it.",
+    ),
+    Option(
         LIMITS, "memory-max", "", "memory", "off", "SIZE",
         "Kill the process tree (137, out of memory) if all of it together has more than this in memory. A cgroup holds "
         "the limit where supervise may make one, samples do elsewhere.",

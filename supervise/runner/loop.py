@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from supervise.faces.live_line_text import LiveText
     from supervise.launch.front import Front
     from supervise.launch.ties import Tie
+    from supervise.runner.allocation_watch import AllocationWatch
     from supervise.runner.memory import MemoryWatch
     from supervise.runner.teller import Teller
     from supervise.terminal.overlay import Overlay
@@ -76,6 +77,8 @@ async def _watch(runner: Runner, end: Callable[[], NoReturn]) -> None:
         # The descriptor is asked for each time: the channel is another one once the guardian has died.
         nursery.start_soon(_hear, runner.hear_channel, lambda: launched.child.channel.fileno())
         nursery.start_soon(_hear, runner.hear_threads, launched.streams.inbox.fileno)
+        if "allocation" in launched.info.budgets:
+            _start_allocation_watch(nursery, runner)
         for tie in launched.info.ties:
             nursery.start_soon(_watch_tie, runner, tie)
         if runner.notices.teller:
@@ -219,6 +222,23 @@ async def _hold_memory_limit(runner: Runner, watch: "MemoryWatch") -> None:
         if lack and root:
             runner.exceed_memory(lack, root)
         await trio.sleep(seconds)
+
+
+def _start_allocation_watch(nursery: trio.Nursery, runner: Runner) -> None:
+    """Ask Slurm for the end of its job, now and then; the other engines move no end of a job that runs."""
+    from supervise.launch import allocation
+
+    if job := allocation.slurm_job():
+        from supervise.runner.allocation_watch import AllocationWatch
+
+        watch = AllocationWatch(runner, job)
+        runner.listen(watch)
+        nursery.start_soon(_watch_allocation, runner, watch)
+
+
+async def _watch_allocation(runner: Runner, watch: "AllocationWatch") -> None:
+    with _dispensable(runner, "the end of the Slurm job is not asked for any more"):
+        await watch.run()
 
 
 async def _watch_prompts(runner: Runner, seconds: float) -> None:

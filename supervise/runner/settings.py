@@ -15,8 +15,8 @@ def policy_of(values: Mapping[str, Any], budgets: Mapping[str, float]) -> Policy
     """Return the policy for these values of the options.
 
     `values` has the keys of the table of options; each value is of the type that its row's reader returns, which mypy
-    cannot know.  `budgets` has the deadlines of an outer run (`outer`) and of the CI job (`runner`), in seconds since
-    this run began.
+    cannot know.  `budgets` has the deadlines of an outer run (`outer`) and of the job around this run (`runner`,
+    `allocation`), in seconds since this run began.
     """
     fields = {name: values[name] for name in Policy.__dataclass_fields__ if name in values}
     fields |= {f"{limit}_deadline": seconds for limit, seconds in budgets.items()}

@@ -38,8 +38,8 @@ def end(launched: Launched, why: TurnedAway) -> Outcome:
 
 
 def _with_reason(outcome: Outcome, why: str) -> Outcome:
-    """Return the outcome with that reason; the deadline of a CI job keeps its word, by which programs know it."""
-    if outcome.cause and outcome.cause.kind == "runner_deadline":
+    """Return the outcome with that reason; the deadline of a job keeps its word, by which programs know it."""
+    if outcome.cause and outcome.cause.kind in ("runner_deadline", "allocation_end"):
         return replace(outcome, cause=replace(outcome.cause, reason=why))
     return replace(outcome, reason=why)
 

@@ -10,6 +10,7 @@ from supervise.core.attempt import Phase
 from supervise.core.events import (
     Action,
     Alive,
+    AllocationMoved,
     Announce,
     Answered,
     Cancel,
@@ -70,6 +71,7 @@ EVENTS: tuple[Event, ...] = (
     Drained(),
     Undelivered("stdout", "no space left on device"),
     Hold(1.0),
+    AllocationMoved(1.0),
     Tick(),
 )
 WAYS: dict[Phase, tuple[Event, ...]] = {

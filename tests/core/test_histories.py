@@ -108,9 +108,10 @@ RETRY_POLICIES = st.builds(
     total_timeout=st.sampled_from([None, None, 60.0]),
     outer_deadline=st.sampled_from([None, None, None, 60.0]),
     runner_deadline=st.sampled_from([None, None, None, 40.0]),
+    allocation_deadline=st.sampled_from([None, None, None, 50.0, inf]),
 )
 """Policies of runs with retries."""
-OF_RUN = ("total", "outer", "runner")
+OF_RUN = ("total", "outer", "runner", "allocation")
 
 
 class World(RuleBasedStateMachine):

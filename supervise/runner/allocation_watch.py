@@ -17,6 +17,7 @@ from supervise.process import helper_process
 from supervise.process.spawn import SHELL
 from supervise.runner.dispatcher import Runner
 from supervise.runner.listener import Listener
+from supervise.text.stderr import reason_of
 
 FIRST_PAUSE_SECONDS = 1.0
 """Seconds before the first question where no end is known: most commands of a large array are over by then."""
@@ -63,7 +64,7 @@ class AllocationWatch(Listener):
             try:
                 end = await self._ask()
             except (NoEndError, OSError, RuntimeError) as error:
-                self._complain(str(error))
+                self._complain(reason_of(error) if isinstance(error, OSError) else str(error))
                 pause = UNKNOWN_PAUSE_SECONDS
             else:
                 self._hear(end)

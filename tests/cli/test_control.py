@@ -120,12 +120,14 @@ def test_processes_that_begin_at_once_share_one_fallback_folder(fallback: Path) 
 # --- permissions
 
 AS_ANOTHER_USER = """
-import os, sys
+import os, pkgutil, sys
 from importlib import import_module
 from supervise.commands import invocation
 call = invocation.read(sys.argv[1:])
-for module in call.row.module, "supervise.control.client", "supervise.process.bounded_call":
-    import_module(module)
+for room in "commands", "control", "files", "options", "process", "records", "text":
+    path = import_module(f"supervise.{room}").__path__
+    for module in pkgutil.iter_modules(path, f"supervise.{room}."):
+        import_module(module.name)
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 os._exit(invocation.carry_out(call))
 """

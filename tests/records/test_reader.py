@@ -81,7 +81,7 @@ def test_fuzzed_files(
         if end is not None:
             (folder / "end.json").write_bytes(end)
         for has_all in (True, False):
-            asked = {"all": has_all, "number": None, "quiet": False}
+            asked = {**defaults("ps"), "all": has_all}
             capfd.readouterr()
             ps.main({**asked, "json": True}, [])
             found = json.loads(capfd.readouterr().out, parse_constant=pytest.fail)

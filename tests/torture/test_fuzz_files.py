@@ -120,7 +120,7 @@ def test_records_of_garbage_give_an_answer_or_one_line(tmp_path: Path, monkeypat
             (folder / name).write_bytes(changed(chance, data))
         if chance.random() < 0.3:
             (folder / "end.json").unlink()
-        asked = {"all": True, "number": None, "quiet": False, "json": chance.random() < 0.5}
+        asked = {**defaults("ps"), "all": True, "json": chance.random() < 0.5}
         ps.main(asked, [])
         show.main({"json": True}, [RUN_ID])
         if chance.random() < 0.05:

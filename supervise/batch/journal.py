@@ -6,7 +6,7 @@
     resumed                     the tasks without an end are to be run again
 
 The lock beside the journal is held by the process that runs the batch, and by each process that is to become a task
-until it has written its line. Who has the lock therefore knows all starts.
+until it has written its line. So the journal has all starts for a process that has the lock.
 """
 
 import fcntl
@@ -14,7 +14,7 @@ import os
 
 from supervise.options.table import BadValueError
 from supervise.process import identity, tree
-from supervise.records import store
+from supervise.records import reader, store
 
 JOURNAL_FILE, LOCK_FILE = "journal", "lock"
 OPEN_FLAGS = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -133,14 +133,4 @@ def read(folder: str) -> Past:
 
 def is_held(folder: str) -> bool:
     """Return whether a process runs the batch."""
-    try:
-        fd = os.open(f"{folder}/{LOCK_FILE}", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(fd)
-    return False
+    return reader.is_held(f"{folder}/{LOCK_FILE}")

@@ -1,8 +1,8 @@
 """The engine `local`: N tasks at a time on this machine, in the order of their numbers, by the process of `submit`.
 
-Each task is a process of its own session, so that a key at the terminal reaches this process alone, which then cancels
-the tasks. A task is cancelled when this process ends, by KILL too: the kernel tells it (PR_SET_PDEATHSIG), in the
-moment before it is a supervise, too, in which `--with-parent` would not see that. Nothing polls: SIGCHLD is waited for.
+Each task is a process with a session of its own. A key at the terminal so reaches this process alone, and this process
+cancels the tasks. The kernel cancels a task when this process ends, also by KILL (PR_SET_PDEATHSIG). `--with-parent`
+would do that too late: a task that is not a supervise yet would stay. This process waits for SIGCHLD, and never polls.
 """
 
 import _signal
@@ -18,7 +18,7 @@ from supervise.batch.engines import State, States
 from supervise.batch.journal import Journal, Past, is_held, read
 from supervise.files import user_files
 from supervise.options.table import BadValueError
-from supervise.process import kill, system
+from supervise.process import kill, signals, system
 from supervise.records.rerun import program
 from supervise.text import shell_words, stderr
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import NoReturn
 
-CANCELLING = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGQUIT)
 POLL_SECONDS = 0.2
 OLD_TASK_SECONDS = 60.0
 """Seconds that the tasks of a killed `submit` may take to end, before a new one gives up."""
@@ -166,7 +165,7 @@ class _Runner:
         """
         # A caller may ignore SIGCHLD, and the kernel would reap the tasks.
         _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
-        awaited = {one for one in CANCELLING if _signal.getsignal(one) != _signal.SIG_IGN} | {_signal.SIGCHLD}
+        awaited = {one for one in signals.CANCELLING if _signal.getsignal(one) != _signal.SIG_IGN} | {_signal.SIGCHLD}
         self._mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, awaited)
         try:
             while self._start_more() or self._running:

@@ -125,7 +125,7 @@ def _asked(batch: Batch) -> States:
 
 
 def cancel(batch: Batch, number: int) -> None:
-    """Cancel all tasks by scancel(1), whatever the signal.
+    """Cancel all tasks by scancel(1), which sends signals of its own: the number is not used.
 
     Raises BadValueError where none goes on.
     """

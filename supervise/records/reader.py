@@ -233,14 +233,19 @@ def state_of(record: Record) -> "State":
 
 
 def is_locked(record: Record) -> bool:
-    """Return whether a process holds the lock of that run, which its supervisor holds for as long as it lives.
+    """Return whether a process holds the lock of that run, which its supervisor holds for as long as it lives."""
+    return is_held(f"{record.folder}/{LOCK_FILE}")
+
+
+def is_held(path: str) -> bool:
+    """Return whether a process holds the lock on that file (flock(2)).
 
     The check takes a shared lock for a moment, so that two processes that check at once do not see each other's lock.
     """
     import fcntl
 
     try:
-        fd = os.open(f"{record.folder}/{LOCK_FILE}", os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
         return False
     try:

@@ -1,6 +1,7 @@
 """The layout of help: lines that fit the columns of the reader, with titles in bold on a terminal."""
 
 import os
+import textwrap
 
 LEAST_COLUMNS = 40
 MOST_COLUMNS = 100
@@ -44,14 +45,15 @@ def _has_bold() -> bool:
 
 def filled(text: str, width: int, indent: int = 0) -> list[str]:
     """Return the text as lines of at most so many columns, each behind an indent; a longer word has its own line."""
-    found, line = list[str](), ""
-    for word in text.split():
-        if line and indent + len(line) + 1 + len(word) > width:
-            found.append(" " * indent + line)
-            line = word
-        else:
-            line = f"{line} {word}" if line else word
-    return [*found, " " * indent + line]
+    margin = " " * indent
+    return textwrap.wrap(
+        " ".join(text.split()),
+        width,
+        initial_indent=margin,
+        subsequent_indent=margin,
+        break_long_words=False,
+        break_on_hyphens=False,
+    ) or [margin]
 
 
 def entry(head: str, text: str, at: int, width: int) -> list[str]:

@@ -40,7 +40,10 @@ from supervise.faces.report_items import (
     Stragglers,
     Trouble,
 )
-from supervise.text import shell_words
+from supervise.text import (
+    ci_commands,  # noqa: F401 - used by `message`: no descriptor may be left by the first message
+    shell_words,
+)
 from supervise.text.sanitizer import clean
 from supervise.text.signal_names import signal_name
 from supervise.text.stderr import message

@@ -92,6 +92,14 @@ def test_n_tasks_run_at_once_and_in_order(supervise: Place) -> None:
     supervise.file("go").touch()
     assert running.wait().code == 0
     assert sorted(ran(supervise)) == ["w1", "w2", "w3", "w4"]
+    # Each of two tasks that are started together notes its start itself.
+    begun_in_pairs = starts(supervise)
+    assert (sorted(begun_in_pairs[:2]), sorted(begun_in_pairs[2:])) == (["1", "2"], ["3", "4"])
+
+
+def test_one_task_at_once_is_run_in_order(supervise: Place) -> None:
+    assert begun(supervise, "-j", "1", *gate(supervise, "d", "c", "b", "a")).wait().code == 0
+    assert ran(supervise) == ["d", "c", "b", "a"]
     assert starts(supervise) == ["1", "2", "3", "4"]
 
 

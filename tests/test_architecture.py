@@ -526,24 +526,13 @@ def test_an_option_for_the_output_costs_a_short_run_no_library(program, option):
     assert foreign & SLOW == set()
 
 
-def test_a_short_run_with_a_report_writes_it_without_the_faces(program, tmp_path):
-    """The report is that of the record."""
-    foreign = loaded_by_a_short_run(tmp_path, program, "--report", tmp_path / "r.json", "--", "true")
+@pytest.mark.parametrize("options", [[], ["--no-record"]])
+def test_a_short_run_with_a_report_writes_it_without_the_faces(program, tmp_path, options):
+    foreign = loaded_by_a_short_run(tmp_path, program, *options, "--report", tmp_path / "r.json", "--", "true")
     foreign -= loaded_by("-c", "pass")
     assert "supervise.files.whole_file" in foreign
     assert foreign & {*SLOW, "json", "supervise.core.machine", "supervise.faces.full_report"} == set()
     assert {part(one) for one in foreign} & set(LIBRARIES) == set()
-
-
-def test_a_short_run_with_a_report_and_no_record_loads_no_event_loop(program, tmp_path):
-    """The run ends before there is an event to wait for."""
-
-    def libraries_of_a_short_one():
-        found = loaded_by(program, "--no-record", "--report", tmp_path / "r.json", "--", "true")
-        # The pair is true, while an empty set alone would be no answer.
-        return (True, {part(one) for one in found} & set(LIBRARIES)) if "supervise.runner.loop" not in found else None
-
-    assert wait_until(libraries_of_a_short_one) == (True, set())
 
 
 def test_a_long_run_loads_no_module_for_unused_features(program):

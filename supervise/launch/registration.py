@@ -18,8 +18,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from supervise.records.store import Record
-
 DETACHED_RECORD_SECONDS = 15.0
 """Seconds that the file system may take for the record of a run with --detach, which is refused without one: many
 times what two hundred runs take that are started at once."""
@@ -67,15 +65,16 @@ def wait(launched: Launched, fork_again: "Callable[[], None]") -> bool:
     return True
 
 
-def end(launched: Launched, record: "Record", code: int, ended: float) -> bool:
-    """Write the end of a short run into its record; return False where that fails."""
+def end(launched: Launched, code: int, ended: float) -> bool:
+    """Write the end of a short run into its report and its record; return False where that fails."""
     from supervise.records.short_run_report import ShortRun
 
+    record = launched.files.record
     started = launched.info.started
     pid, spawned = next((message[1:3] for message in launched.child.heard if message[0] == "started"), (None, 0.0))
     first = min((pump.first for pump in launched.pumps if pump.count), default=None)
     brief = ShortRun(
-        record.facts,
+        record.facts if record else run_record.facts_of_start(launched.info),
         launched.info.started_at,
         pid=pid,
         spawned=spawned - started,

@@ -129,6 +129,18 @@ def plan(info: "RunInfo") -> Plan:
     return Plan(info.run_id, facts, told, secrets, is_needed=values["detach"], bounds=bounds)
 
 
+def facts_of_start(info: "RunInfo") -> "dict[str, object]":
+    """Return the facts for the report of a run without a record."""
+    return {
+        "run_id": info.run_id,
+        "name": info.values["name"],
+        "command": [serializer.marked(word) for word in info.command],
+        "cwd": serializer.marked(store.cwd()),
+        "host": os.uname().nodename,
+        "pid": os.getpid(),
+    }
+
+
 def say_missing_answer() -> None:
     """Say that the file system of the record does not answer."""
     warn(f"{UNRECORDED}: {missing_answer()}")
@@ -186,7 +198,7 @@ def close(record: store.Record, report: "Mapping[str, object]") -> None:
 
 
 def end(
-    record: store.Record,
+    record: "store.Record | None",
     brief: ShortRun,
     settled: float,
     used: "Mapping[str, object]",
@@ -208,8 +220,10 @@ def end(
 
         # whole_file.write would load the library of JSON.
         data = serializer.json(report).encode("ascii") + b"\n"
-        if whole_file.write_bytes(report_path, whole_file.unfinished(record.run_id), data):
+        if whole_file.write_bytes(report_path, whole_file.unfinished(str(brief.facts["run_id"])), data):
             return False
+    if not record:
+        return True
     try:
         close(record, report)
     except OSError:

@@ -78,8 +78,8 @@ def _plain_end(launched: Launched) -> "int | None":
     is_watched = launched.access.detector or launched.access.notify or launched.info.values["memory_max"]
     if is_watched or not launched.info.is_briefly_reported:
         return None
-    # The facts of the report are those of the record.
-    if launched.info.result_files and (launched.files.record is None or launched.files.remote):
+    # The runner has the process that writes to a file system which may stop answering.
+    if launched.info.result_files and launched.files.remote:
         return None
     if not all(pump.has_ended and not pump.failure for pump in launched.pumps):
         return None
@@ -95,9 +95,9 @@ def _plain_end(launched: Launched) -> "int | None":
                 code = os.WEXITSTATUS(status)
                 if code and launched.info.holds_output:
                     return None
-                if launched.files.record is None:
+                if launched.files.record is None and not launched.info.result_files:
                     return code
                 from supervise.launch import registration
 
-                return code if registration.end(launched, launched.files.record, code, at) else None
+                return code if registration.end(launched, code, at) else None
     return None

@@ -53,6 +53,19 @@ def test_a_very_short_run_has_a_report(supervise: Place) -> None:
     assert json.loads(end.read_bytes()) == report
 
 
+def test_the_report_of_a_short_run_without_a_record_has_the_same_fields(supervise: Place) -> None:
+    """The command of the other run is silent for longer than a short run may last."""
+    words = ("--no-record", "--name", "n", "--", "sh", "-c", "sleep $1; exit 3", "sh")
+    short, full = supervise(*words, "0").report, supervise(*words, "0.2").report
+    changing = ("run_id", "pid", "started_at", "ended_at", "duration", "access", "attempts", "usage", "command")
+    assert {key: short[key] for key in short if key not in changing} == {
+        key: full[key] for key in full if key not in changing
+    }
+    assert short["command"] == [*full["command"][:-1], "0"]
+    assert [*short] == [*full]
+    assert [*short["attempts"][0]] == [*full["attempts"][0]]
+
+
 def test_usage_counts_the_whole_tree(supervise: Place) -> None:
     report = supervise("--", *child("burn_in_short_children=0.5", "exit=0")).report
     assert report["usage"]["cpu_seconds"] > 0.04

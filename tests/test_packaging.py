@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from supervise.commands import manual_pages
 from supervise.commands.help_page import EPILOG
 from supervise.commands.subcommands import SUBCOMMANDS
 from supervise.core.exit_codes import settle
@@ -18,15 +19,13 @@ from supervise.core.outcome import Cause, Exit
 from supervise.core.policy import Policy
 from supervise.launch.lock import TurnedAway
 from supervise.options.table import OPTIONS, option_names
-from supervise.pages.manual import EXIT_CODES
+from supervise.pages.code_list import EXIT_CODES
 from supervise.runner.unstarted_run import outcome_of
 
 ROOT = Path(__file__).parents[1]
 HANG_SECONDS = 300.0
 SHARED = {
-    "share/man/man1/supervise.1": "man/supervise.1",
-    "share/man/man7/supervise-agents.7": "man/supervise-agents.7",
-    "share/man/man7/supervise-batch.7": "man/supervise-batch.7",
+    **{f"share/man/{page.path}": f"man/{page.path}" for page in manual_pages.pages()},
     "share/bash-completion/completions/supervise": "completions/supervise.bash",
     "share/zsh/site-functions/_supervise": "completions/_supervise",
     "share/fish/vendor_completions.d/supervise.fish": "completions/supervise.fish",
@@ -92,7 +91,7 @@ def test_the_sdist_builds_the_same_wheel_and_has_the_tests(wheel, tmp_path):
         "pyproject.toml",
         "README.md",
         "LICENSE",
-        "supervise/pages/templates/supervise.1",
+        "supervise/pages/templates/man/supervise.1",
         "supervise/script",
         "tests/conftest.py",
         ".github/CHANGELOG.md",
@@ -181,7 +180,7 @@ def test_the_man_page_has_every_outcome_that_a_run_can_have():
 
 def test_the_man_page_has_every_name_of_the_report():
     schema = json.loads((ROOT / "supervise" / "schema" / "report.schema.json").read_text())
-    text = (ROOT / "man" / "supervise.1").read_text().split(".SS The report")[1].split(".SS The events")[0]
+    text = (ROOT / "man/man5/supervise-report.5").read_text().split(".SH THE REPORT")[1].split(".SH THE EVENTS")[0]
     assert set(schema["required"]) <= set(re.findall(r"[a-z_]+", text))
 
 

@@ -234,7 +234,7 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
         group=RECORDS,
         brief="Suggest limits from earlier runs of a name",
         about="It prints how long the good runs took and were silent, the limits for the next ones, and how many of "
-        "the runs on record these limits would have stopped; see SUGGESTED LIMITS. Three good runs are needed.",
+        "the runs on record these limits would have stopped. Three good runs are needed.",
         options=(Option("", "list", "", "flag", "", "", "Print only the names on record."), JSON),
     ),
     Subcommand(
@@ -242,8 +242,8 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
         "Find lost runs, stop the processes that are left of them, and run again those with --on-interrupt rerun.",
         group=RECORDS,
         brief="Clean up after runs whose supervise was killed",
-        about="A run is lost if its supervise was killed or the machine went down; see RECOVERY. The exit code is 0 "
-        "if nothing was lost, 1 if something was lost, 125 if something could not be done.",
+        about="A run is lost if its supervise was killed or the machine went down. The exit code is 0 if nothing was "
+        "lost, 1 if something was lost, 125 if something could not be done.",
         options=(
             Option("", "dry-run", "", "flag", "", "", "Print what would be done, and do nothing."),
             Option(

@@ -2,8 +2,6 @@
 
 from importlib.resources import files
 
-from supervise import __version__
-from supervise.commands.topics import PAGES
 from supervise.pages import completions, github_action, manual, topic_page
 
 MADE = ("access", "exit-codes")
@@ -13,12 +11,7 @@ MADE = ("access", "exit-codes")
 def pages() -> dict[str, str]:
     """Return the text of every page, by its path in the checkout."""
     return {
-        "man/supervise.1": fill("supervise.1", manual.parts() | {"VERSION": __version__}),
-        "man/supervise-cron.7": fill("supervise-cron.7", {"VERSION": __version__}),
-        **{
-            f"man/supervise-{topic}.7": fill("topic.7", topic_page.parts(topic) | {"VERSION": __version__})
-            for topic in PAGES
-        },
+        **{f"man/{path}": text for path, text in manual.pages(_template).items()},
         **{f"supervise/commands/topics/{topic}.md": fill(f"{topic}.md", topic_page.lists()) for topic in MADE},
         ".github/actions/supervise/action.yml": fill("action.yml", github_action.parts()),
         "completions/supervise.bash": fill("supervise.bash", completions.bash_parts()),
@@ -29,7 +22,14 @@ def pages() -> dict[str, str]:
 
 def fill(template: str, parts: dict[str, str]) -> str:
     """Return the template of that name with each `@NAME@` replaced by the part of that name."""
-    text = (files("supervise.pages") / "templates" / template).read_text(encoding="ascii")
+    text = _template(template)
+    assert text, template
     for name, part in parts.items():
         text = text.replace(f"@{name}@", part)
     return text
+
+
+def _template(path: str) -> str:
+    """Return the text of the template at that path, or nothing where there is none."""
+    file = files("supervise.pages") / "templates" / path
+    return file.read_text(encoding="ascii") if file.is_file() else ""

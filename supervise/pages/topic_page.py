@@ -3,24 +3,22 @@
 import re
 import textwrap
 
-from supervise.commands.topics import TOPICS, text_of
+from supervise.commands.topics import text_of
 from supervise.options.access_kinds import KINDS
-from supervise.pages.manual import EXIT_CODES, escaped, wrapped
+from supervise.pages.code_list import EXIT_CODES
+from supervise.pages.source import escaped, linked, wrapped
 
 CODE = "    "
+READ_ON = "More is in "
+"""How the last paragraph of a topic begins, which names its pages; these have it in SEE ALSO."""
 COLUMNS = 100
 """Characters of a line of a list."""
 
 
-def parts(topic: str) -> dict[str, str]:
-    """Return the parts of the template `topic.7` for that topic."""
-    blocks = text_of(topic).rstrip("\n").split("\n\n")[1:]
-    return {
-        "TITLE": f"SUPERVISE-{topic.upper()}",
-        "NAME": escaped(f"supervise-{topic}") + " \\- " + escaped(TOPICS[topic]),
-        # The heading of the whole text is the NAME of the page, and the text before the first section its DESCRIPTION.
-        "BODY": "\n".join([".SH DESCRIPTION", *_blocks(blocks)]),
-    }
+def body(topic: str) -> list[str]:
+    """Return the lines of the text of the topic: its heading is the NAME of a page, what follows its DESCRIPTION."""
+    blocks = [block for block in text_of(topic).rstrip("\n").split("\n\n")[1:] if not block.startswith(READ_ON)]
+    return [".SH DESCRIPTION", *_blocks(blocks)]
 
 
 def lists() -> dict[str, str]:
@@ -50,8 +48,8 @@ def _blocks(blocks: list[str]) -> list[str]:
             found += [*[".PP"] * (not is_first), ".EX", *lines, ".EE"]
         elif block.startswith("- "):
             items = [" ".join(item.split()) for item in re.split(r"^- ", block, flags=re.MULTILINE)[1:]]
-            found += [line for item in items for line in (".IP \\(bu 2", wrapped(escaped(item)))]
+            found += [line for item in items for line in (".IP \\(bu 2", wrapped(linked(escaped(item))))]
         else:
-            found += [*[".PP"] * (not is_first), wrapped(escaped(" ".join(block.split())))]
+            found += [*[".PP"] * (not is_first), wrapped(linked(escaped(" ".join(block.split()))))]
         is_first = False
     return found

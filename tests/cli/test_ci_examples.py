@@ -13,12 +13,12 @@ from tests.support import ci_schemas
 from tests.support.github_runner import outputs
 from tests.support.harness import Place
 
-MANUAL = Path(__file__).parents[2] / "man/supervise.1"
+MANUAL = Path(__file__).parents[2] / "man" / "man7" / "supervise-ci.7"
 
 
 def examples() -> list[Any]:
     """Return the examples of the section, in their order: two of GitHub, one of GitLab, one of Buildkite."""
-    section = MANUAL.read_text().split("\n.SH CI SERVICES\n")[1].split("\n.SH ")[0].split("\n.SS Examples\n")[1]
+    section = MANUAL.read_text().split("\n.SH IN DETAIL\n")[1].split("\n.SH ")[0].split("\n.SS Examples\n")[1]
     texts = re.findall(r"^\.EX\n(.*?)^\.EE$", section, re.DOTALL | re.MULTILINE)
     return [ci_schemas.read_yaml(text.replace("\\-", "-").replace("\\(aq", "'")) for text in texts]
 
@@ -57,7 +57,7 @@ def test_the_example_of_buildkite_is_valid() -> None:
 
 
 def test_the_inputs_of_the_example_are_those_of_the_action() -> None:
-    action = ci_schemas.read_yaml((MANUAL.parents[1] / ".github/actions/supervise/action.yml").read_text())
+    action = ci_schemas.read_yaml((MANUAL.parents[2] / ".github/actions/supervise/action.yml").read_text())
     assert {*ACTION[0]["with"]} <= {*action["inputs"]}
 
 

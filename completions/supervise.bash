@@ -63,7 +63,7 @@ _supervise_subcommand()
     esac
     case $name in
         ps) options='-a --all -n --number -q --quiet --batches --json --help' ;;
-        show) options='--json --help' has_run=yes ;;
+        show) options='--html --json --help' has_run=yes ;;
         logs) options='-f --follow --timestamps --stdout --stderr -n --lines --new --cursor --raw --help' has_run=yes ;;
         prune) options='--older-than --keep --max-size --help' ;;
         ready) options='--help' has_run=yes ;;
@@ -86,6 +86,7 @@ _supervise_subcommand()
     case "$name ${COMP_WORDS[COMP_CWORD - 1]}" in
         'ps -n') _supervise_words ''; return ;;
         'ps --number') _supervise_words ''; return ;;
+        'show --html') _supervise_files; return ;;
         'logs -n') _supervise_words ''; return ;;
         'logs --lines') _supervise_words ''; return ;;
         'logs --cursor') _supervise_words ''; return ;;

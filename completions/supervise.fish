@@ -75,6 +75,7 @@ complete -c supervise -n '__supervise_asks ps' -l batches -d 'List the batches i
 complete -c supervise -n '__supervise_asks ps' -l json -d 'Print JSON'
 complete -c supervise -n '__supervise_asks ps' -l help -d 'Show a help page and exit'
 complete -c supervise -n 'test (count (commandline -opc)) = 1' -a show -d 'Show how a run went: its verdict, its time line with the deadlines, its CPU, memory and output, its last lines, and how to run it again'
+complete -c supervise -n '__supervise_asks show' -l html -r -F -d 'Write the run as one page of HTML to FILE, with nothing to load from elsewhere; - is stdout'
 complete -c supervise -n '__supervise_asks show' -l json -d 'Print JSON'
 complete -c supervise -n '__supervise_asks show' -l help -d 'Show a help page and exit'
 complete -c supervise -n '__supervise_asks show' -k -a '(__supervise_runs)'

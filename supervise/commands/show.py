@@ -5,13 +5,11 @@ import os
 import sys
 from typing import Any
 
-from supervise.commands import formats, lookup
-from supervise.commands.expected_end import ExpectedEnd, expected_ends
-from supervise.commands.summary import Summary
+from supervise.commands import formats, lookup, run_facts
 from supervise.commands.timeline import Timeline, read_timeline
 from supervise.options import serializer
+from supervise.options.table import BadValueError
 from supervise.records import reader
-from supervise.records.reader import bytes_of, seconds_of
 from supervise.text import shell_words
 from supervise.text.byte_count import size
 from supervise.text.sanitizer import clean
@@ -31,13 +29,19 @@ WIDTH_COLUMNS = 100
 """The greatest width of the drawing."""
 SHOWN_MARKS = 20
 """Events that are listed; the earliest are left out."""
+STDOUT = "-"
+"""The FILE of --html that stands for stdout."""
 GOOD, BAD = "bold green", "bold red"
 DRAWN_LAST = "wxRAKVL"
 """Letters of the events: of several in one column the one that stands later here is shown."""
 
 
 def main(values: dict[str, Any], operands: list[str]) -> int:
-    """Draw the run, or print it as JSON; return 0."""
+    """Draw the run, or print it as JSON, or write it as a page; return 0."""
+    if values["html"] is not None:
+        if values["json"]:
+            raise BadValueError("--html: not with --json")
+        return _write_page(values["html"], lookup.find_record(operands[0]))
     record = lookup.find_record(operands[0])
     timeline = read_timeline(record)
     lookup.check_kept(record)
@@ -51,11 +55,31 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
     return 0
 
 
+def _write_page(path: str, record: reader.Record) -> int:
+    """Write the run as a page of HTML to that path, or on stdout for `-`; return 0.
+
+    Raises BadValueError where the file cannot be written.
+    """
+    from supervise.commands import html_page
+    from supervise.files import whole_file
+
+    if path != STDOUT and (why := whole_file.check(path)):
+        raise BadValueError(f"--html: {why}")
+    timeline = read_timeline(record, html_page.MOST_LINES)
+    lookup.check_kept(record)
+    page = html_page.page(timeline).encode(errors="replace")
+    if path == STDOUT:
+        formats.write(page)
+    elif why := whole_file.write_bytes(path, f"{whole_file.unfinished(record.run_id)}-html", page):
+        raise BadValueError(f"--html: {why}")
+    return 0
+
+
 def _fields(timeline: Timeline) -> dict[str, Any]:
     """Return the object of --json; its keys are part of the interface."""
     record = timeline.summary.record
     return {
-        **timeline.summary.fields(_expected_end(timeline.summary)),
+        **timeline.summary.fields(run_facts.expected_end(timeline.summary)),
         "why": timeline.why or None,
         "phases": [{"name": one.name, "begin": one.begin, "end": one.end} for one in timeline.phases],
         "deadlines": [{"t": round(one.t, 3), "text": one.text} for one in timeline.deadlines],
@@ -83,7 +107,7 @@ def _draw(timeline: Timeline) -> None:
     name = f" ({clean(record.name)})" if record.name else ""
     why = f": {clean(timeline.why or timeline.doing)}" if timeline.why or timeline.doing else ""
     console.print(Text.assemble((summary.verdict, style), f"{why}   {record.run_id}{name}"))
-    for title, value in _facts(timeline):
+    for title, value in run_facts.facts(timeline):
         console.print(Text.assemble((f"{title:<9}", "dim"), value))
     width = max(10, min(console.width, WIDTH_COLUMNS) - 12)
     console.print()
@@ -92,7 +116,7 @@ def _draw(timeline: Timeline) -> None:
     for title, rates in (("cpu", timeline.cpu_rates), ("output", timeline.output_rates)):
         if rates:
             most = max(rate for _, _, rate in rates)
-            line = _spark(rates, _span(timeline), width, PLAIN_HEIGHTS if is_plain else HEIGHTS)
+            line = _spark(rates, timeline.span, width, PLAIN_HEIGHTS if is_plain else HEIGHTS)
             shown = f"{most:.0f}%" if title == "cpu" else f"{size(most)}/s"
             console.print(Text.assemble((f"{title:<9}", "dim"), (line, "blue"), f"  up to {shown}"))
     if (left_out := len(timeline.marks) - SHOWN_MARKS) > 0:
@@ -117,66 +141,11 @@ def _draw(timeline: Timeline) -> None:
         console.print(Text(f"  {cd}{shell_words.command_line(timeline.rerun_words)}".encode(errors="replace").decode()))
 
 
-def _facts(timeline: Timeline) -> list[tuple[str, str]]:
-    """Return the titles and texts of the lines between the verdict and the time line."""
-    summary, facts = timeline.summary, timeline.summary.record.facts
-    ended = summary.end.get("ended_at")
-    until = f", ended {formats.local_time(reader.epoch(ended))}" if ended else ""
-    length = formats.duration(summary.duration)
-    length = f"{length} ago" if summary.state == "running" else f"took {length}"
-    found = [
-        ("command", clean(shell_words.command_line(summary.record.command) or "?")),
-        # The path of a folder that was removed before the run is empty.
-        ("in", clean(f"{facts.get('cwd', '?') or 'a removed folder'} on {facts.get('host', '?')}")),
-        ("started", f"{formats.local_time(summary.started)}{until}, {length}"),
-    ]
-    if end := _expected_end(summary):
-        runs = f"the last {end.runs} good runs of its name"
-        if end.is_overdue:
-            found.append(("expected", f"to have ended: it has taken longer than each of {runs}"))
-        else:
-            found.append(("expected", f"to end in about {end.shown}, at {formats.local_time(end.at)}, by {runs}"))
-    if summary.status:
-        found.append(("says", clean(summary.status)))
-    usage = summary.end.get("usage")
-    if isinstance(usage, dict):
-        cpu = seconds_of(usage.get("cpu_seconds"))
-        rss, out, err = (bytes_of(usage.get(f"{key}_bytes")) for key in ("max_tree_rss", "stdout", "stderr"))
-        # A record of 0.2.0 has the memory of the largest process alone.
-        rss = bytes_of(usage.get("max_rss_bytes")) if rss is None else rss
-        # A record of 0.1.0 has no number for both streams in one pipe.
-        both = bytes_of(usage.get("both_bytes")) or 0
-        parts = [
-            "" if cpu is None else f"{cpu:.2f} s of CPU",
-            "" if rss is None else f"{size(rss)} of memory at most",
-            "" if out is None or err is None else f"{size(out + err + both)} printed",
-        ]
-        found.append(("used", ", ".join(filter(None, parts)) or "?"))
-    attempts = summary.end.get("attempts")
-    if isinstance(attempts, list) and len(attempts) > 1:
-        names = [str(one.get("outcome")) for one in attempts if isinstance(one, dict)]
-        found.append(("attempts", clean(", ".join(names))))
-    return found
-
-
-def _expected_end(summary: Summary) -> ExpectedEnd | None:
-    """Return the expected end of a run that goes on; None where it is unknown."""
-    if summary.state != "running" or not summary.record.name:
-        return None
-    return expected_ends([summary]).get(summary.record.run_id)
-
-
-def _span(timeline: Timeline) -> float:
-    """Return the seconds that the time line shows: up to the next deadline, unless that is far away."""
-    far = 2.0 if timeline.summary.state == "running" else 1.1
-    return max([timeline.length, *(one.t for one in timeline.deadlines if one.t <= far * timeline.length)])
-
-
 def _time_line(timeline: Timeline, width: int, is_plain: bool) -> "list[Any]":
     """Return the time line as lines: the phases, the letters of the events, the deadlines and the legend."""
     from rich.text import Text
 
-    span = _span(timeline) or 1.0
+    span = timeline.span or 1.0
     bars = PLAIN_BARS if is_plain else BARS
 
     def column(t: float) -> int:

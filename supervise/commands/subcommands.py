@@ -118,7 +118,13 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
         "lines, and how to run it again.",
         group=WATCH,
         brief="Show how a run went, and why it was stopped",
-        options=(JSON,),
+        options=(
+            Option(
+                "", "html", "", "path", "", "FILE",
+                "Write the run as one page of HTML to FILE, with nothing to load from elsewhere; - is stdout.",
+            ),
+            JSON,
+        ),
     ),
     Subcommand(
         "logs", "RUN",

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from time import time
 from typing import Any
 
-from supervise.commands import formats
+from supervise.commands import event_words, formats
 from supervise.commands.summary import Summary
 from supervise.options.table import OPTIONS
 from supervise.options.values import duration
@@ -18,6 +18,8 @@ Fields = dict[str, Any]
 
 FLAGS = frozenset(option.name for option in OPTIONS if option.is_flag)
 ON = ("on", "1", "true", "yes")
+EXTENDED = "extended to here"
+"""The text of a deadline that an extension has set."""
 LAST_LINES = 10
 """Lines of the output that are shown."""
 LINE_BYTES = 1000
@@ -103,6 +105,12 @@ class Timeline:
         return DOING.get(self.phases[-1].name, "") if self.phases and self.summary.state == "running" else ""
 
     @property
+    def span(self) -> float:
+        """Return the seconds that a drawing shows: up to the next deadline, unless that is far away."""
+        far = 2.0 if self.summary.state == "running" else 1.1
+        return max([self.length, *(one.t for one in self.deadlines if one.t <= far * self.length)])
+
+    @property
     def cpu_rates(self) -> list[tuple[float, float, float]]:
         """Return the CPU use between samples: begin and end in seconds, and percent of one core."""
         return [
@@ -134,8 +142,8 @@ class Timeline:
         return [*words, "--", *self.summary.record.command]
 
 
-def read_timeline(record: reader.Record) -> Timeline:
-    """Return the course of the run.
+def read_timeline(record: reader.Record, lines: int = LAST_LINES) -> Timeline:
+    """Return the course of the run, with that many lines of the end of its output.
 
     Raises OSError where the record cannot be read.
     """
@@ -150,11 +158,11 @@ def read_timeline(record: reader.Record) -> Timeline:
     ends = [summary.duration or 0.0, *(event["t"] for event in events), *(sample[0] for sample in samples)]
     timeline = Timeline(summary, events, samples, max(ends))
     timeline.marks = [
-        Mark(event["t"], MARKS[event["event"]], _text(event)) for event in events if event["event"] in MARKS
+        Mark(event["t"], MARKS[event["event"]], event_words.words(event)) for event in events if event["event"] in MARKS
     ]
     timeline.phases = _phases(events, timeline.length, has_access_limit=_limit(record, "access-timeout") is not None)
     timeline.deadlines = _deadlines(timeline)
-    timeline.last_lines = _last_lines(record)
+    timeline.last_lines = _last_lines(record, lines)
     return timeline
 
 
@@ -204,7 +212,7 @@ def _deadlines(timeline: Timeline) -> list[Mark]:
     for event in timeline.events:
         at = reader.epoch(event.get("deadline"))
         if event.get("event") == "extended" and at is not None and zero is not None:
-            found.append(Mark(at - zero, str(event.get("limit"))[:1], "extended to here"))
+            found.append(Mark(at - zero, str(event.get("limit"))[:1], EXTENDED))
     return [one for one in found if one.t >= 0]
 
 
@@ -214,50 +222,9 @@ def _limit(record: reader.Record, name: str) -> float | None:
     return (duration(word) or None) if isinstance(word, str) else None
 
 
-def _text(event: Fields) -> str:
-    """Return the line for the event in the list below the time line."""
-    match event["event"]:
-        case "access":
-            return f"access by {event.get('how')}"
-        case "warned":
-            return f"warned: {_took(event.get('left'))} left of the {event.get('limit')} limit"
-        case "extended":
-            cap = f" ({_took(event.get('used'))} of {_took(event.get('cap'))} used)" if event.get("evidence") else ""
-            return f"{event.get('limit')} limit extended by {_took(event.get('by'))}{cap}{_evidence(event)}"
-        case "put_off":
-            return f"idle stop put off by {_took(event.get('by'))}{_evidence(event)}"
-        case "verdict":
-            source = f" by {event['source']}" if isinstance(event.get("source"), str) else ""
-            signal = f", {event.get('signal')} to the tree" if event.get("signal") else ""
-            return f"{str(event.get('cause')).replace('_', ' ')}{source}{signal}"
-        case "killing":
-            return "KILL to what is left"
-        case "retrying":
-            attempt = f"attempt {event.get('attempt')} of {event.get('most')}"
-            return f"{attempt} in {_took(event.get('delay'))}, after {event.get('outcome')}"
-    return "the supervisor died"
-
-
-def _evidence(event: Fields) -> str:
-    """Return the evidence of an extension as the end of its line; '' where there is none."""
-    evidence = event.get("evidence")
-    if not isinstance(evidence, dict):
-        return " by hand" if event["event"] == "extended" else ""
-    parts = []
-    if evidence.get("cpu_percent"):
-        parts.append(f"cpu {evidence['cpu_percent']}%")
-    if evidence.get("socket_bytes"):
-        parts.append(f"{evidence['socket_bytes']} B on {evidence.get('sockets')} sockets")
-    return f": {', '.join(parts)}" if parts else ""
-
-
-def _took(value: object) -> str:
-    return formats.duration(seconds_of(value))
-
-
-def _last_lines(record: reader.Record) -> list[str]:
-    """Return the last LAST_LINES lines of the output, each cut to LINE_BYTES and harmless for a terminal."""
-    lines: deque[bytes] = deque(maxlen=LAST_LINES)
+def _last_lines(record: reader.Record, most: int) -> list[str]:
+    """Return the last lines of the output, each cut to LINE_BYTES and harmless for a terminal."""
+    lines: deque[bytes] = deque(maxlen=most)
     is_open = False
     for chunk in Reader(record.folder).chunks():
         parts = chunk.data.split(b"\n")

@@ -11,8 +11,9 @@ from typing import Any
 import pexpect
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from lxml import html
 
-from supervise.commands import show, timeline
+from supervise.commands import html_page, show, timeline
 from supervise.records import reader
 from tests.support.harness import HANG_SECONDS, Place, child, wait_until
 
@@ -203,4 +204,5 @@ def test_show_prints_any_record_without_a_traceback(
     (folder / "samples").write_bytes(b"1 0.5 10 0\n3 nan 1 1\n2 1 -5 0\n" + samples)
     found = timeline.read_timeline(record)
     show._draw(found)
+    assert len(html.fromstring(html_page.page(found)).xpath("//h1")) == 1
     json.dumps(show._fields(found))

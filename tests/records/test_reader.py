@@ -89,9 +89,11 @@ def test_fuzzed_files(
             assert all(one["state"] in ("ended", "lost") for one in found)
             ps.main({**asked, "json": False}, [])
             assert len(found) == capfd.readouterr().out.count(RUN_ID)
-        show.main({"json": True}, [RUN_ID])
+        show.main({"json": True, "html": None}, [RUN_ID])
         assert json.loads(capfd.readouterr().out, parse_constant=pytest.fail)["run_id"] == RUN_ID
-        show.main({"json": False}, [RUN_ID])
+        show.main({"json": False, "html": None}, [RUN_ID])
+        assert RUN_ID in capfd.readouterr().out
+        show.main({"json": False, "html": "-"}, [RUN_ID])
         assert RUN_ID in capfd.readouterr().out
         assert 0 <= wait.main(defaults("wait"), [RUN_ID]) <= 255
         for has_times in (True, False):

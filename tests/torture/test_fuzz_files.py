@@ -122,9 +122,10 @@ def test_records_of_garbage_give_an_answer_or_one_line(tmp_path: Path, monkeypat
             (folder / "end.json").unlink()
         asked = {**defaults("ps"), "all": True, "json": chance.random() < 0.5}
         ps.main(asked, [])
-        show.main({"json": True}, [RUN_ID])
+        show.main({"json": True, "html": None}, [RUN_ID])
         if chance.random() < 0.05:
-            show.main({"json": False}, [RUN_ID])
+            show.main({"json": False, "html": None}, [RUN_ID])
+            show.main({"json": False, "html": "-"}, [RUN_ID])
         attempts = past_attempts.read(reader.Record(str(state), RUN_ID), math.inf) or []
         limits = learned_limits.learn([one.course for one in attempts] * learned_limits.RUNS_NEEDED)
         assert not any(limits.stop(one.course) for one in attempts)

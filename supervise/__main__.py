@@ -1,4 +1,4 @@
-"""The entry of supervise: the fast path, or the typer app for words that the fast reader does not fully know."""
+"""The entry of supervise: the fast path, or the reader by click for words that the fast reader does not fully know."""
 
 import _signal
 import gc

@@ -127,7 +127,7 @@ ENDS = {
 """The functions that end a process: the supervisor's, and those of the processes that the supervisor forks."""
 STANDARD_IN_CORE = {"collections.abc", "dataclasses", "enum", "math", "typing"}
 LIBRARIES = {
-    "typer": {"commands.app"},
+    "click": {"commands.app"},
     "rich": {"commands.batch_progress", "commands.show", "faces.live_line_text"},
     "trio": {
         "control.server",

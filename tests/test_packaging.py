@@ -129,7 +129,7 @@ def test_no_file_beside_the_script_is_imported(program, tmp_path):
 
 
 def test_no_console_script_is_installed():
-    assert [one for one in distribution("supervise").entry_points if one.group == "console_scripts"] == []
+    assert [one for one in distribution("supervise-cli").entry_points if one.group == "console_scripts"] == []
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ import supervise
 PRETENCE = """
 import _signal, _socket, fcntl, os, posix, resource, select, signal, socket, sys, time
 import sysconfig; sysconfig.get_config_vars()
-import getpass, platformdirs, psutil, rich, tomli_w, trio, typer, urllib.request
+import click, getpass, platformdirs, psutil, rich, tomli_w, trio, urllib.request
 GONE = {
     "_signal": "sigwaitinfo sigtimedwait pidfd_send_signal SIGRTMIN SIGRTMAX SIGPWR SIGSTKFLT SIGPOLL SIGCLD",
     "_socket": "AF_NETLINK MSG_CMSG_CLOEXEC MSG_NOSIGNAL SCM_CREDENTIALS SOCK_CLOEXEC SOCK_NONBLOCK SOCK_SEQPACKET"

@@ -1,23 +1,21 @@
-"""The typer app: version, errors, and every command line that the fast reader cannot read whole.
+"""The reader by click: version, errors, and every command line that the fast reader cannot read whole.
 
-The app is made from the same tables as the fast reader, and the same functions read the values, so that a command line
-means the same to both (a property test compares them).
+Its options are made from the same tables as those of the fast reader, and the same functions read the values, so that a
+command line means the same to both (a property test compares them).
 """
 
-import inspect
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from typing import Annotated, NoReturn
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NoReturn
 
-import typer
-from typer.main import get_command
+import click
 
 from supervise import __version__
 from supervise.commands import help as help_pages
 from supervise.commands import invocation, misplaced_options, subcommands
 from supervise.commands.invocation import HELP
-from supervise.commands.subcommands import SUBCOMMANDS, Subcommand
+from supervise.commands.subcommands import Subcommand
 from supervise.core.exit_codes import ExitCode
 from supervise.options.argv import Request, fill
 from supervise.options.table import OPTIONS, WORD_SEPARATOR, BadValueError, Option, option_names
@@ -46,9 +44,6 @@ COMMANDS_OF_OTHERS = {
 }  # fmt: skip
 """Commands of systemctl, docker, kill(1), at(1) and the like, and the subcommands of supervise that do the same."""
 
-# Some versions of typer depend on click and others contain a copy; this is click's UsageError in either case.
-UsageError: type[Exception] = typer.BadParameter.__bases__[0]
-
 QUOTE_CHARACTERS = 200
 """Characters of a command line that a message quotes."""
 QUOTE_WORDS = 100
@@ -76,7 +71,7 @@ def main(words: list[str], environ: Mapping[str, str]) -> Request | invocation.I
             return asked
         refuse(_no_such_part(words, parts))
     try:
-        given, command = _parse(_with_implied_words(["run", *words] if is_bare else words))
+        given, command = _parse(_with_implied_words(["run", *words] if is_bare else words), row)
         if row:
             return invocation.fill(row, given, command, _written(words, option_names(row.all_options)))
         if not command:
@@ -91,7 +86,7 @@ def main(words: list[str], environ: Mapping[str, str]) -> Request | invocation.I
         return request
     except BadValueError as error:
         refuse(str(error))
-    except UsageError as error:
+    except click.UsageError as error:
         refuse(_explain(error, words, row))
 
 
@@ -104,20 +99,22 @@ def refuse(*lines: str) -> NoReturn:
     raise SystemExit(ExitCode.ERROR)
 
 
-def _parse(words: list[str]) -> Words:
-    """Return what typer reads from the words.
+def _parse(words: list[str], row: Subcommand | None) -> Words:
+    """Return what click reads from the words; `row` is that of the subcommand, None for `run`, help and version.
 
     Raises SystemExit after a help page or the version, and where stdout cannot be written.
     """
     writer.make_stdout_wait()
+    is_run = words[0] == "run"
+    command = _command(row) if row else RUN if is_run else TOP
+    # Not by the command's `main`, which obeys variables for completion, and which turns a broken pipe into an error.
     try:
-        result = APP.main(words, prog_name="supervise", standalone_mode=False)
-        if isinstance(result, tuple):
-            return result
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except (BrokenPipeError, SystemExit):
-        # The reader of stdout has left, as `| head -1` does. Typer exits with 1 then, but that is no error.
+        context = command.make_context("supervise", words[len(row.name.split()) if row else int(is_run) :])
+        return _given(context.params), context.args
+    except click.exceptions.Exit:
+        pass
+    except BrokenPipeError:
+        # The reader of stdout has left, as `| head -1` does.
         _forget_stdout()
     except OSError as error:
         _forget_stdout()
@@ -130,104 +127,69 @@ def _forget_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
-def _app() -> typer.Typer:
-    """Return the app: the options of `run` at the top, and a typer command for each subcommand."""
-    # The help pages are those of `commands/help.py`, so typer gets no texts.
-    app = typer.Typer(add_completion=False, context_settings={"help_option_names": []})
-    app.callback(invoke_without_command=True)(_collect_at_top)
-    app.command(
-        "run",
-        options_metavar="[OPTIONS] [--] COMMAND [ARG]...",
-        # COMMAND is not a parameter of typer, since its versions print a parameter differently in the usage line.
-        context_settings={"allow_interspersed_args": False, "allow_extra_args": True, "help_option_names": []},
-    )(_collect)
-    groups: dict[str, typer.Typer] = {}
-    for row in SUBCOMMANDS:
-        *group, name = row.name.split()
-        if group and group[0] not in groups:
-            groups[group[0]] = typer.Typer(add_completion=False)
-            app.add_typer(groups[group[0]], name=group[0])
-        (groups[group[0]] if group else app).command(
-            name,
-            context_settings={
-                "allow_extra_args": True,
-                "allow_interspersed_args": not row.runs_command,
-                "help_option_names": [],
-            },
-        )(_collector(row))
-    return app
-
-
-def _collector(row: Subcommand) -> Callable[..., Words]:
-    """Return the callback of typer for the row: it returns the words of the options and the operands."""
-
-    def collect(context: typer.Context, **words: str | bool | list[str] | None) -> Words:
-        return _collect(context, **words)
-
-    collect.__signature__ = inspect.Signature(_parameters(row.all_options, _help_option(row.name)))  # type: ignore[attr-defined]  # what inspect.signature reads
-    return collect
-
-
-def _collect(context: typer.Context, **words: str | bool | list[str] | None) -> Words:
-    """Return the words of the options that are given, by key, and the rest of the command line."""
+def _given(params: Mapping[str, str | bool | tuple[str, ...] | None]) -> dict[str, str]:
+    """Return the words of the options that are given, by key."""
     given: dict[str, str] = {}
-    for key, word in words.items():
-        if isinstance(word, list | tuple):
+    for key, word in params.items():
+        if isinstance(word, tuple):
             given |= {key: WORD_SEPARATOR.join(word)} if word else {}
-        elif word is not None and key not in SHOWN:
-            given[key] = "on" if word is True else str(word)
-    return given, list(context.args)
+        elif word is True:
+            given[key] = "on"
+        elif isinstance(word, str):
+            given[key] = word
+    return given
 
 
-def _collect_at_top(context: typer.Context, **words: bool | None) -> None:
-    """Read nothing: the options of `run` stand after its word, which `main` adds."""
+def _command(row: Subcommand) -> click.Command:
+    """Return the command of click for the row."""
+    return _made(_options(row.all_options), _help_option(row.name), takes_more_options=not row.runs_command)
 
 
-def _parameters(rows: tuple[Option, ...], *shown: inspect.Parameter) -> list[inspect.Parameter]:
-    """Return the signature from which typer makes its options: a parameter for each row of the table, and `shown`."""
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    annotations: dict[str, object] = {}
+def _made(options: Iterable[click.Option], *shown: click.Option, takes_more_options: bool = False) -> click.Command:
+    """Return a command of click; if it takes more options, these may also stand behind the first operand."""
+    # The operands are no parameters of click, so that the messages about them are those of `invocation`.
+    settings = {"allow_extra_args": True, "allow_interspersed_args": takes_more_options}
+    return click.Command("supervise", params=[*shown, *options], context_settings=settings, add_help_option=False)
+
+
+def _options(rows: tuple[Option, ...]) -> Iterator[click.Option]:
+    """Yield an option of click for each row of the table."""
     names = option_names(rows)
     for option in rows:
-        kind = bool if option.is_flag else list[str] if option.is_repeatable else str
         written = [name for name, row in names.items() if row is option]
-        annotations[option.key] = Annotated[kind | None, typer.Option(*written, metavar=option.metavar)]
-    return [
-        inspect.Parameter("context", keyword, annotation=typer.Context),
-        *shown,
-        *(inspect.Parameter(key, keyword, annotation=kind, default=None) for key, kind in annotations.items()),
-    ]
+        # Not False: then an option would take no word that begins with a dash.
+        is_flag = True if option.is_flag else None
+        yield click.Option([option.key, *written], is_flag=is_flag, multiple=option.is_repeatable)
 
 
-def _shown_option(key: str, names: tuple[str, ...], show: Callable[[], object]) -> inspect.Parameter:
-    """Return the parameter of a flag that shows something, and ends the program."""
+def _shown_option(names: tuple[str, ...], show: Callable[[], object]) -> click.Option:
+    """Return the option of a flag that shows something, and ends the program."""
 
-    def callback(is_asked: bool | None) -> None:
+    def callback(context: click.Context, _: click.Parameter, is_asked: bool | None) -> None:
         if is_asked:
             show()
-            raise typer.Exit
+            if sys.stdout is not None:
+                sys.stdout.flush()
+            context.exit()
 
-    annotation = Annotated[bool | None, typer.Option(*names, callback=callback, is_eager=True)]
-    return inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=None)
-
-
-def _help_option(name: str) -> inspect.Parameter:
-    return _shown_option("help", HELP, lambda: help_pages.main({}, [name] if name else []))
+    return click.Option(names, is_flag=True, callback=callback, is_eager=True, expose_value=False)
 
 
-VERSION = _shown_option("version", ("--version",), lambda: print("supervise", __version__))
-SHOWN = ("help", "version")
-"""The keys of these parameters."""
-_collect.__signature__ = inspect.Signature(_parameters(OPTIONS, _help_option("run"), VERSION))  # type: ignore[attr-defined]  # what inspect.signature reads
-_collect_at_top.__signature__ = inspect.Signature(_parameters((), _help_option(""), VERSION))  # type: ignore[attr-defined]  # as above
-APP = get_command(_app())
+def _help_option(name: str) -> click.Option:
+    return _shown_option(HELP, lambda: help_pages.main({}, [name] if name else []))
+
+
+VERSION = _shown_option(("--version",), lambda: print("supervise", __version__))
+RUN = _made(_options(OPTIONS), _help_option("run"), VERSION)
+TOP = _made((), _help_option(""), VERSION)
+"""Without a subcommand and without `run`, whose word `main` adds before options of a run."""
 
 
 # --- errors in one line ---------------------------------------------------------------------------------------------
 
 
 def _explain(error: Exception, words: list[str], row: Subcommand | None) -> str:
-    """Return the message for an error of typer; `row` is that of the subcommand, None for `run`."""
+    """Return the message for an error of click; `row` is that of the subcommand, None for `run`."""
     name = getattr(error, "option_name", None)
     if name is None:
         return str(getattr(error, "message", error)).splitlines()[0]
@@ -269,7 +231,7 @@ def _has_dashes(words: list[str]) -> bool:
 
 
 def _with_implied_words(words: list[str]) -> list[str]:
-    """Return the words with `=WORD` after each option that stands without its word; typer would take the next word."""
+    """Return the words with `=WORD` after each option that stands without its word; click would take the next word."""
     begin = ["run"] if words[:1] == ["run"] else []
     whole = words[len(begin) :]
     for number, name, option in _options_in(list(whole), option_names()):

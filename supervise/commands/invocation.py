@@ -33,8 +33,8 @@ class Invocation:
 def read(words: "list[str]") -> "Invocation | None":
     """Return the invocation that the words of the command line mean.
 
-    None where the typer app has to read the words: no row of the table, `--help` among other words, or an error that
-    the app explains.
+    None where the reader by click has to read the words: no row of the table, `--help` among other words, or an error
+    that it explains.
     """
     if asked := help_of(words):
         return asked

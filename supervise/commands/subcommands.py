@@ -1,6 +1,7 @@
 """The one table of the subcommands other than `run`.
 
-The fast reader (`commands.invocation`), the typer app (`commands.app`), the man page and the completions all use it.
+The fast reader (`commands.invocation`), the reader by click (`commands.app`), the man page and the completions all use
+it.
 `main(values, operands)` in the module of its name carries a subcommand out.
 """
 

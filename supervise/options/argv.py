@@ -2,7 +2,7 @@
 
 Words that it does not fully know (help, an error, another command) it leaves to `commands/app.py`, which returns the
 same Request for the same words or says what is wrong. This module is loaded before the command starts, so it uses
-built-in modules only; argparse or typer would cost more than the start of the command.
+built-in modules only; argparse or click would cost more than the start of the command.
 """
 
 import os

@@ -1,7 +1,7 @@
 """The one table of the options of `run`.
 
-The fast reader (`argv`), the typer app (`commands/app.py`), the environment, the man page and the completions are all
-made from it. It is loaded before the command starts, so it uses plain classes and built-in types only: a dataclass
+The fast reader (`argv`), the reader by click (`commands/app.py`), the environment, the man page and the completions are
+all made from it. It is loaded before the command starts, so it uses plain classes and built-in types only: a dataclass
 costs 17 ms.
 """
 

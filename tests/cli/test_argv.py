@@ -1,4 +1,4 @@
-"""The fast reader and the typer app: the requests that each makes of words, and that both are equal."""
+"""The fast reader and the reader by click: the requests that each makes of words, and that both are equal."""
 
 import gc
 import os
@@ -86,7 +86,7 @@ def values(**changed):
         (["run", "--idle-on", "stderr", "-k0", "x"], {"idle_on": "stderr", "kill_after": 0.0}, ["x"]),
     ],
 )  # fmt: skip
-def test_the_fast_reader_reads_plain_runs_as_typer_does(words, changed, command):
+def test_the_fast_reader_reads_plain_runs_as_click_does(words, changed, command):
     assert plain(argv.read(words, {})) == (values(**changed), command, ())
     assert plain(app.main(words, {})) == (values(**changed), command, ())
 
@@ -123,7 +123,7 @@ def test_the_fast_reader_reads_plain_runs_as_typer_does(words, changed, command)
         ["ps"],
     ],
 )
-def test_the_fast_reader_leaves_what_it_does_not_know_to_typer(words):
+def test_the_fast_reader_leaves_what_it_does_not_know_to_click(words):
     assert argv.read(words, {}) is None
 
 
@@ -383,9 +383,9 @@ THOUSAND_EXAMPLES = settings(max_examples=1000, deadline=None, suppress_health_c
 @example(["--report", "--", "make"], {})
 @example(["--redact", "--", "make"], {})
 @example(["-q", "--report", "x", "--", "make"], {"SUPERVISE_REPORT": "--"})
-def test_the_fast_reader_and_typer_agree_on_any_words(words, environ):
+def test_the_fast_reader_and_click_agree_on_any_words(words, environ):
     fast = argv.read(words, environ)
-    event("read fast" if fast else "left to typer")
+    event("read fast" if fast else "left to click")
     if fast is not None:
         assert plain(app.main(words, environ)) == plain(fast)
     else:
@@ -427,6 +427,7 @@ def test_the_fast_reader_reads_all_good_options(options, form, rest):
 
 @THOUSAND_EXAMPLES
 @given(lists, environs)
+@example(["--help"], {})
 def test_the_program_has_no_traceback_on_any_words(words, environ):
     """Before the launch there is a Request, or an end with 0 or 125 and one to four lines on stderr."""
     code = None
@@ -436,7 +437,7 @@ def test_the_program_has_no_traceback_on_any_words(words, environ):
         mock.patch("supervise.launch.detach.leave", return_value=-1),
         mock.patch("supervise.launch.front.leave"),
         mock.patch.object(gc, "disable"),
-        mock.patch.object(entry, "_end_process", side_effect=SystemExit),
+        mock.patch.object(entry, "_end_process", side_effect=lambda code, signal=None: sys.exit(code)),
         mock.patch.object(sys, "argv", ["supervise", *words]),
         mock.patch.object(os, "environ", environ),
         messages() as text,

@@ -50,7 +50,7 @@ class TestEach:
     def test_the_module_has_a_main(self, row):
         assert callable(importlib.import_module(row.module).main)
 
-    def test_the_fast_reader_and_typer_agree(self, row):
+    def test_the_fast_reader_and_click_agree(self, row):
         words = words_of(row)
         assert plain(invocation.read(words)) == plain(app.main(words, {}))
 

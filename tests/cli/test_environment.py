@@ -17,7 +17,7 @@ LISTEN_FDS = (
 )
 SHOW = ["cat", "/proc/self/environ"]
 MODULES = (
-    "random", "platform", "types", "logging", "signal", "socket", "select", "fcntl", "re", "trio", "rich", "typer",
+    "random", "platform", "types", "logging", "signal", "socket", "select", "fcntl", "re", "trio", "rich", "click",
     "outcome", "supervise", "encodings_of_mine", "sitecustomize",
 )  # fmt: skip
 
@@ -123,7 +123,7 @@ def test_python_m_supervise_loads_no_module_from_the_current_folder(supervise: P
     project = supervise.file("project")
     project.mkdir()
     # `python -m` itself imports the other modules, before any line of supervise.
-    for name in ("random", "platform", "logging", "socket", "subprocess", "trio", "rich", "typer", "outcome", "fcntl"):
+    for name in ("random", "platform", "logging", "socket", "subprocess", "trio", "rich", "click", "outcome", "fcntl"):
         (project / f"{name}.py").write_text("raise SystemExit('loaded')\n")
     words = [sys.executable, "-m", "supervise", "run", "-t", "30", "--", "sh", "-c", "sleep 0.3; exit 7"]
     ended = supervise.popen(words, cwd=project).wait()

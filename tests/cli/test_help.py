@@ -120,10 +120,10 @@ def test_help_has_no_word_of_the_library(call, words):
 
 
 @pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["ps", "--help"], ["config", "--help"]])
-def test_help_loads_neither_typer_nor_rich(program, words):
+def test_help_loads_neither_click_nor_rich(program, words):
     code = (
         "import sys, os; sys.argv[1:] = sys.argv[1:]; from supervise import __main__ as entry\n"
-        "def end(code, signal=None): print([name for name in ('typer', 'rich', 'trio') if name in sys.modules])\n"
+        "def end(code, signal=None): print([name for name in ('click', 'rich', 'trio') if name in sys.modules])\n"
         "entry._end_process = end\ntry: entry.main()\nexcept AssertionError: pass"
     )
     python = program.with_name("python")

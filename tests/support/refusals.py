@@ -41,7 +41,7 @@ def messages():
 
 
 def refusal(words, environ):
-    """Return the exit code and the message with which the typer app refuses these words."""
+    """Return the exit code and the message with which the reader by click refuses these words."""
     with messages() as text, pytest.raises(SystemExit) as stop:
         app.main(words, environ)
     return stop.value.code, text()

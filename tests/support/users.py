@@ -33,7 +33,7 @@ ROOT, ALICE, BOB = 0, 1_000_000 + 4 * os.getpid(), 1_000_001 + 4 * os.getpid()
 """The uids. Each process of pytest has others: at the end of a test all processes of its two users are killed."""
 ROOTS_HOME = Path("/root")
 """The home of root's account."""
-NEEDED = ("typer", "rich", "psutil", "trio", "tomli_w", "platformdirs")
+NEEDED = ("click", "rich", "trio", "tomli_w")
 """The distributions that the program imports; they are copied with all that they require."""
 
 

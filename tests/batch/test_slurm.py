@@ -97,6 +97,17 @@ def test_the_tasks_of_a_dead_node_are_run_again_or_named(place: Place, cluster: 
     wait_until(lambda: words_of(collect(place, "b")[1])[0] in ("pending", "node_fail"), WAIT_SECONDS)
 
 
+def test_the_lines_of_the_topic_do_what_the_text_says(place: Place) -> None:
+    lines = batches.TopicLines(place)
+    lines.add_program("sim", "#!/bin/sh\necho done\n")
+    place.file("a.ini").touch()
+    submitted = lines.run("submit --on slurm")
+    assert (submitted.code, submitted.out) == (0, b"sim\n"), submitted.err
+    ended = lines.start("collect --wait sim").wait(WAIT_SECONDS)
+    assert (ended.code, ended.err) == (0, b"")
+    assert batches.output(collect(place, "sim")[1], 1) == b"done\n"
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

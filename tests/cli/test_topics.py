@@ -97,7 +97,7 @@ def test_the_lines_of_the_crontab_are_those_of_the_manual() -> None:
     assert {*lines} <= {*page}
 
 
-@pytest.mark.parametrize("topic", [topic for topic in TOPICS if topic != "batch"])
+@pytest.mark.parametrize("topic", TOPICS)
 def test_a_topic_is_short_and_knows_its_options(topic: str) -> None:
     text = text_of(topic)
     assert text.isascii()

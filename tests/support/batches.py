@@ -4,7 +4,8 @@ import json
 import os
 from typing import Any
 
-from tests.support.harness import HANG_SECONDS, Ended, Place, validator
+from supervise.commands.topics import text_of
+from tests.support.harness import HANG_SECONDS, Ended, Place, Running, validator
 
 ODD = "two words\nand 'lines' \"$HOME\" {} {#} `id` \\n * \udcff\udc80"
 """What a shell, a scheduler or a template could change."""
@@ -74,3 +75,27 @@ def output(found: Any, number: int) -> bytes:
     """Return the output of that task."""
     with open(os.fsencode(found["tasks"][number - 1]["output"]), "rb") as file:
         return file.read()
+
+
+class TopicLines:
+    """The command lines of `supervise help batch`, in a place of a test."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self.left = [line.strip() for line in text_of("batch").splitlines() if line.startswith("    ")]
+        """The lines that no test has taken."""
+
+    def add_program(self, name: str, text: str) -> None:
+        """Make a program that a line names."""
+        self._place.file(name).write_text(text)
+        self._place.file(name).chmod(0o755)
+
+    def start(self, beginning: str) -> Running:
+        """Start the line that begins so after the word `supervise`."""
+        (line,) = [one for one in self.left if one.startswith(f"supervise {beginning}")]
+        self.left.remove(line)
+        return self._place.popen(["bash", "-c", f"PATH=.:$PATH; exec {line}"])
+
+    def run(self, beginning: str) -> Ended:
+        """Run that line, to its end."""
+        return self.start(beginning).wait()

@@ -27,6 +27,8 @@ PLAIN_BARS = {"starting": ".", "running": "=", "stopping": "#", "draining": "-",
 HEIGHTS, PLAIN_HEIGHTS = " ▁▂▃▄▅▆▇█", " .:-=+*#%@"
 WIDTH_COLUMNS = 100
 """The greatest width of the drawing."""
+BESIDE_COLUMNS = 26
+"""The columns for the words before and after a curve: the longest are `output` and `up to 1000 kB/s`."""
 SHOWN_MARKS = 20
 """Events that are listed; the earliest are left out."""
 STDOUT = "-"
@@ -109,7 +111,7 @@ def _draw(timeline: Timeline) -> None:
     console.print(Text.assemble((summary.verdict, style), f"{why}   {record.run_id}{name}"))
     for title, value in run_facts.facts(timeline):
         console.print(Text.assemble((f"{title:<9}", "dim"), value))
-    width = max(10, min(console.width, WIDTH_COLUMNS) - 12)
+    width = max(10, min(console.width, WIDTH_COLUMNS) - BESIDE_COLUMNS)
     console.print()
     for line in _time_line(timeline, width, is_plain):
         console.print(line)

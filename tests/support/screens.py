@@ -80,6 +80,12 @@ class Screen:
     def cursor_column(self) -> int:
         return int(self._screen.cursor.x)
 
+    def cell(self, line: int, column: int) -> tuple[str, str]:
+        """Return a character of the screen, and how it looks: the name of its colour, with `bold`, or ''."""
+        character = self._screen.buffer[line][column]
+        looks = [*([] if character.fg == "default" else [character.fg]), *(["bold"] if character.bold else [])]
+        return character.data, " ".join(looks)
+
     def type(self, keys: str) -> None:
         self._child.send(keys)
 

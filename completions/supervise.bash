@@ -7,7 +7,7 @@ _supervise()
     COMPREPLY=()
     if (( COMP_CWORD > 1 )) && [[ ${COMP_WORDS[1]} == run ]]; then
         at=2 form=run
-    elif (( COMP_CWORD > 1 )) && [[ ${COMP_WORDS[1]} == @(ps|show|logs|prune|ready|extend|stop|attach|wait|suggest|recover|left|sleep|config|submit|collect|help) ]]; then
+    elif (( COMP_CWORD > 1 )) && [[ ${COMP_WORDS[1]} == @(ps|show|logs|prune|ready|extend|stop|attach|wait|suggest|recover|left|sleep|config|submit|collect|help|man|completions|schema) ]]; then
         _supervise_subcommand
         return
     fi
@@ -48,7 +48,7 @@ _supervise()
     elif [[ $form == run ]]; then
         _supervise_command "$COMP_CWORD"
     elif (( COMP_CWORD == 1 )); then
-        _supervise_words 'run ps show logs prune ready extend stop attach wait suggest recover left sleep config submit collect help'
+        _supervise_words 'run ps show logs prune ready extend stop attach wait suggest recover left sleep config submit collect help man completions schema'
     fi
 }
 
@@ -82,6 +82,9 @@ _supervise_subcommand()
         submit) options='--on -j --jobs --name --tasks --results --halt --engine-option --dry-run --resume --help' ;;
         collect) options='--wait --json --help' ;;
         help) options='--help' operands='exit-codes limits access environment configuration ci cron agents batch' ;;
+        man) options='--help' ;;
+        completions) options='--help' operands='bash zsh fish' ;;
+        schema) options='--help' operands='report event config answer batch' ;;
     esac
     case "$name ${COMP_WORDS[COMP_CWORD - 1]}" in
         'ps -n') _supervise_words ''; return ;;

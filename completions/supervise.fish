@@ -4,7 +4,7 @@
 function __supervise_rest --description 'Print the words of COMMAND up to the cursor; fail if COMMAND has not begun'
     set -l words (commandline -opc)[2..]
     set -l form bare
-    contains -- "$words[1]" ps show logs prune ready extend stop attach wait suggest recover left sleep config submit collect help; and return 1
+    contains -- "$words[1]" ps show logs prune ready extend stop attach wait suggest recover left sleep config submit collect help man completions schema; and return 1
     if test "$words[1]" = run
         set form run
         set -e words[1]
@@ -47,7 +47,7 @@ function __supervise_asks --description 'Succeed if the words up to the cursor b
     if set -q argv[1]
         test "$words[1..$(count $argv)]" = "$argv"
     else
-        contains -- "$words[1]" ps show logs prune ready extend stop attach wait suggest recover left sleep config submit collect help
+        contains -- "$words[1]" ps show logs prune ready extend stop attach wait suggest recover left sleep config submit collect help man completions schema
     end
 end
 
@@ -165,6 +165,14 @@ complete -c supervise -n '__supervise_asks collect' -l help -d 'Show a help page
 complete -c supervise -n 'test (count (commandline -opc)) = 1' -a help -d 'Print the overview of supervise, the text of a topic, or the help page of a subcommand'
 complete -c supervise -n '__supervise_asks help' -l help -d 'Show a help page and exit'
 complete -c supervise -n '__supervise_asks help' -a 'exit-codes limits access environment configuration ci cron agents batch'
+complete -c supervise -n 'test (count (commandline -opc)) = 1' -a man -d 'Show a page of the manual'
+complete -c supervise -n '__supervise_asks man' -l help -d 'Show a help page and exit'
+complete -c supervise -n 'test (count (commandline -opc)) = 1' -a completions -d 'Print the completions for bash, zsh or fish'
+complete -c supervise -n '__supervise_asks completions' -l help -d 'Show a help page and exit'
+complete -c supervise -n '__supervise_asks completions' -a 'bash zsh fish'
+complete -c supervise -n 'test (count (commandline -opc)) = 1' -a schema -d 'Print the JSON Schema of the report, the events or the configuration'
+complete -c supervise -n '__supervise_asks schema' -l help -d 'Show a help page and exit'
+complete -c supervise -n '__supervise_asks schema' -a 'report event config answer batch'
 complete -c supervise -n '__supervise_rest >/dev/null' -x -a '(__supervise_command)'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -s a -l access-timeout -x -d 'Stop (122) if the command is not up within this time: no output has come, or no sign of --access-on'
 complete -c supervise -n 'not __supervise_rest >/dev/null; and not __supervise_asks' -s t -l timeout -l completion-timeout -x -d 'Stop (124) if the command runs longer than this, counted from access'

@@ -145,6 +145,11 @@ def test_pip_installs_it_into_a_fresh_environment(tmp_path):
     assert rest == (ROOT / "supervise" / "script").read_text().split("\n", 1)[1]
     for place, source in SHARED.items():
         assert (tmp_path / "venv" / place).read_text() == (ROOT / source).read_text()
+    # The manual and the completions are found there, too, although man(1) and the shells do not look there.
+    page = subprocess.run([script, "man", "ps"], timeout=HANG_SECONDS, check=True, capture_output=True, text=True)
+    assert page.stdout.startswith("SUPERVISE-PS(1)")
+    shell = subprocess.run([script, "completions", "bash"], timeout=HANG_SECONDS, check=True, capture_output=True)
+    assert shell.stdout == (ROOT / "completions" / "supervise.bash").read_bytes()
     ended = subprocess.run([script, "run", "--", "sh", "-c", "exit 3"], timeout=HANG_SECONDS, check=False)
     assert ended.returncode == 3
 

@@ -3,8 +3,10 @@
 import os
 from time import localtime, strftime
 
+from supervise.options.table import BadValueError
 from supervise.records import reader
 from supervise.text.sanitizer import clean
+from supervise.text.stderr import reason_of
 from supervise.text.writer import write_all
 
 UNITS = (("d", 86400), ("h", 3600), ("m", 60))
@@ -24,6 +26,26 @@ def write(data: "bytes | memoryview") -> None:
     Raises OSError.
     """
     write_all(1, data)
+
+
+def write_file(path: str) -> None:
+    """Write the content of a file of supervise on stdout.
+
+    Raises BadValueError if the file cannot be read, and OSError.
+    """
+    write(read_file(path))
+
+
+def read_file(path: str) -> bytes:
+    """Return the content of a file of supervise.
+
+    Raises BadValueError if it cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise BadValueError(f"cannot read {clean(path)}: {reason_of(error)}") from None
 
 
 def duration(seconds: float | None) -> str:

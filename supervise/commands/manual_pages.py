@@ -23,10 +23,13 @@ GUIDES = {
 """The section and the subject of each page that is neither a subcommand nor a topic."""
 ABOUT = {
     "run": "Run a command under limits",
+    "help": "Explain a topic or a subcommand",
+    "man": "Show a page of the manual",
+    "schema": "Print the JSON Schema of the report, the events or the configuration",
     "left": "Print the time that is left to the surrounding run",
     "sleep": "Sleep, unless the surrounding run ends before that",
 }
-"""What the page of a subcommand is about, where the one line of `supervise --help` is shared, or there is no row."""
+"""What the page of a subcommand is about, where the one line of `supervise --help` says less, or there is no row."""
 
 
 class Page:

@@ -22,7 +22,7 @@ EXAMPLES = (
     "supervise -a 20s --access-on port=8080 -- ./server",
     "supervise -t 1h --retries 2 --report run.json -- ./job",
 )
-READ_ON = "More: supervise run --help, man supervise, supervise help SUBCOMMAND or TOPIC:"
+READ_ON = "More: supervise run --help, supervise man, supervise help SUBCOMMAND or TOPIC:"
 GROUP_COLUMNS = max(map(len, GROUPS)) + 2
 
 

@@ -90,6 +90,9 @@ CURSOR = Option(
     "", "cursor", "", "name", "", "NAME",
     "With --new: leave out only what a --new with this NAME has printed before.",
 )  # fmt: skip
+SHELLS = ("bash", "zsh", "fish")
+SCHEMAS = ("report", "event", "config", "answer", "batch")
+"""What `schema` prints the JSON Schema of; the first three are for all users, the others for callers of one option."""
 MOST_WORDS = 1 << 31
 """No command line has as many words."""
 CONFIG = option_names()["--config"]
@@ -350,7 +353,7 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
         "collect", "BATCH",
         "Say what has become of each task of a batch.",
         group=WATCH,
-        brief="Say what has become of each item of submit",
+        brief="Say what has become of a batch",
         about="Tasks that have succeeded are only counted. The exit code is 0 if all tasks have succeeded, 121 if "
         "some go on, and 1 otherwise.",
         options=(
@@ -362,9 +365,35 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
         "help", "[TOPIC] [WORD]",
         "Print the overview of supervise, the text of a topic, or the help page of a subcommand.",
         group=MACHINE,
-        brief="Explain a topic or a subcommand",
+        brief="Explain a topic; show the manual",
         about=f"The topics are {', '.join(TOPICS)}. agents can be pasted into the instructions of an agent.",
         words=tuple(TOPICS),
+    ),
+    Subcommand(
+        "man", "[PAGE]",
+        "Show a page of the manual.",
+        group=MACHINE,
+        brief="Explain a topic; show the manual",
+        about="PAGE is the name of a page or of what it is about: supervise-ps or ps, limits, cron. Without it, the "
+        "page is supervise(1), which lists all others. On a terminal the page comes through man(1) if that is there, "
+        "or through the pager of MANPAGER or PAGER; otherwise it is printed as text. This works wherever supervise was "
+        "installed, also where man(1) does not look.",
+    ),
+    Subcommand(
+        "completions", "SHELL",
+        "Print the completions for bash, zsh or fish.",
+        group=MACHINE,
+        brief="Print the completions of a shell",
+        words=SHELLS,
+    ),
+    Subcommand(
+        "schema", "WHAT",
+        "Print the JSON Schema of the report, the events or the configuration.",
+        group=MACHINE,
+        brief="Print the JSON Schema of a report",
+        about="WHAT is report (--report), event (one line of --events), config (the configuration), answer (wait "
+        "--json and --detach-after --json) or batch (collect --json).",
+        words=SCHEMAS,
     ),
 )  # fmt: skip
 

@@ -37,6 +37,7 @@ LARGEST_SIZE_BYTES = 1 << 44
 MOST_SLOTS = 100
 """The most runs that may have one lock at once: a run that waits has all their files open."""
 NAME_CHARACTERS = 64
+FLAG_WORDS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 URL_SCHEMES = ("https://", "http://")
 CHECK_FORMS = "the URL (https://HOST/...), the UUID or the slug (letters a-z, digits, - and _) of a check"
 CHECK_CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -419,10 +420,9 @@ def read_patterns(option: Option, word: str) -> "tuple[str, ...]":
 
 def read_flag(option: Option, word: str) -> bool:
     """Return the value of a flag in the environment or the configuration; on the command line a flag has no value."""
-    answer = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
-    if word.lower() not in answer:
+    if word.lower() not in FLAG_WORDS:
         raise _bad(word, "1, true, yes or on; 0, false, no or off")
-    return answer[word.lower()]
+    return FLAG_WORDS[word.lower()]
 
 
 def read_evidences(option: Option, word: str) -> "tuple[str, ...]":

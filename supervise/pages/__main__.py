@@ -1,4 +1,4 @@
-"""Write every page into its folder below the current directory: `man`, `completions`, `.github/actions/supervise`."""
+"""Write every page into its folder below the current directory, such as `man` and `completions`."""
 
 import sys
 from pathlib import Path

@@ -2,7 +2,7 @@
 
 from importlib.resources import files
 
-from supervise.pages import completions, github_action, manual, topic_page
+from supervise.pages import completions, config_schema, github_action, manual, topic_page
 
 MADE = ("access", "exit-codes")
 """The topics whose texts have a list that is made from a table."""
@@ -13,6 +13,7 @@ def pages() -> dict[str, str]:
     return {
         **{f"man/{path}": text for path, text in manual.pages(_template).items()},
         **{f"supervise/commands/topics/{topic}.md": fill(f"{topic}.md", topic_page.lists()) for topic in MADE},
+        "supervise/schema/config.schema.json": config_schema.text(),
         ".github/actions/supervise/action.yml": fill("action.yml", github_action.parts()),
         "completions/supervise.bash": fill("supervise.bash", completions.bash_parts()),
         "completions/_supervise": fill("_supervise", completions.zsh_parts()),

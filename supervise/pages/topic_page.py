@@ -45,7 +45,7 @@ def _blocks(blocks: list[str]) -> list[str]:
             continue
         if block.startswith(CODE):
             lines = [escaped(line.removeprefix(CODE)) for line in block.splitlines()]
-            found += [*[".PP"] * (not is_first), ".EX", *lines, ".EE"]
+            found += [*[".PP"] * (not is_first), ".RS 4", ".EX", *lines, ".EE", ".RE"]
         elif block.startswith("- "):
             items = [" ".join(item.split()) for item in re.split(r"^- ", block, flags=re.MULTILINE)[1:]]
             found += [line for item in items for line in (".IP \\(bu 2", wrapped(linked(escaped(item))))]

@@ -158,16 +158,22 @@ def _make_results(path: str) -> None:
         os.makedirs(path, exist_ok=True)
         fd = user_files.open_folder(path)
         try:
-            # The descriptor is one by which a folder cannot be listed (O_PATH).
-            readable = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=fd)
+            found = _names_in(fd)
         finally:
             os.close(fd)
-        found = os.listdir(readable)
-        os.close(readable)
     except OSError as error:
         raise BadValueError(f"--results: cannot use {path!r}: {stderr.reason_of(error)}") from None
     if found:
         raise BadValueError(f"--results: {path!r} is not empty")
+
+
+def _names_in(folder: int) -> "list[str]":
+    """Return the names in the folder of that descriptor, by which a folder cannot be listed (O_PATH)."""
+    readable = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        return os.listdir(readable)
+    finally:
+        os.close(readable)
 
 
 def discard(batch: Batch) -> None:
@@ -176,8 +182,13 @@ def discard(batch: Batch) -> None:
     Raises OSError.
     """
     remove(batch.folder)
-    for one in os.listdir(batch.results):
-        store.unlink(f"{batch.results}/{one}")
+    folder = user_files.open_folder(batch.results)
+    try:
+        # The folder was empty before.
+        for one in _names_in(folder):
+            os.unlink(one, dir_fd=folder)
+    finally:
+        os.close(folder)
     if batch.has_made_results:
         remove(batch.results)
 

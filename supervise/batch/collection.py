@@ -14,6 +14,8 @@ UNREPORTED = "unreported"
 """The state of a task that has ended and left no report: the results could not be written, say."""
 MOST_CODE = 255
 LONGEST_SECONDS = 1e12
+KEPT = ("outcome", "exit_code", "reason", "duration", "run_id", "host")
+"""What is needed of a report, beside the number of its attempts."""
 LEFT = ("lost", "cancelled", "resumable", "busy")
 """The outcomes after which `submit --resume` runs a task again: the command has not done its work, and may yet."""
 
@@ -76,12 +78,21 @@ def rows(batch: Batch, states: States) -> "list[Row]":
 
 
 def _row(batch: Batch, number: int, state: State) -> Row:
-    report = None if state.word == "pending" else batch.report_of(number)
+    report = None if state.word == "pending" else _kept(batch.report_of(number))
     if report:
         code = report.get("exit_code")
         is_code = type(code) is int and 0 <= code <= MOST_CODE
         return Row(number, "ended", code if is_code else state.code, report, state.reason)
     return Row(number, UNREPORTED if state.word == "ended" else state.word, state.code, None, state.reason)
+
+
+def _kept(report: "dict[str, Any] | None") -> "dict[str, Any] | None":
+    """Return what is needed of a report, with the number of its attempts: a batch may have 100,000 reports."""
+    if not report:
+        return None
+    attempts = report.get("attempts")
+    found = {key: report[key] for key in KEPT if key in report}
+    return {**found, "attempts": len(attempts) if isinstance(attempts, list) else None}
 
 
 def unfinished(batch: Batch, states: States) -> "list[int]":
@@ -146,7 +157,6 @@ def as_json(batch: Batch, found: "list[Row]", states: States, *, has_tasks: bool
 
 def _task(batch: Batch, row: Row) -> "dict[str, object]":
     report = row.report or {}
-    attempts = report.get("attempts")
     return {
         "number": row.number,
         "item": serializer.marked(batch.shown_item(row.number)),
@@ -155,7 +165,7 @@ def _task(batch: Batch, row: Row) -> "dict[str, object]":
         "exit_code": row.code,
         "reason": row.reason,
         "duration": row.duration(),
-        "attempts": len(attempts) if isinstance(attempts, list) else None,
+        "attempts": report.get("attempts"),
         "run_id": row.text("run_id"),
         "host": row.text("host"),
         "report": serializer.marked(batch.report_path(row.number)) if row.report else None,

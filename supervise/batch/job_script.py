@@ -34,6 +34,28 @@ def task_lines(batch: "Batch") -> "Iterator[bytes]":
         yield os.fsencode(" ".join(map(quoted, [*words, *batch.words_of(number)]))) + b"\n"
 
 
+def write_tasks(batch: "Batch", folder: int) -> None:
+    """Write the file with the lines into the folder of the results, whose descriptor that is.
+
+    Raises OSError.
+    """
+    unlink(TASKS_FILE, folder)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(TASKS_FILE, flags, 0o600, dir_fd=folder), "wb") as file:
+        file.writelines(task_lines(batch))
+
+
+def unlink(name: str, folder: int) -> None:
+    """Remove that file of the folder, where it is.
+
+    Raises OSError.
+    """
+    try:
+        os.unlink(name, dir_fd=folder)
+    except FileNotFoundError:
+        pass
+
+
 def script(batch: "Batch", *, number: str, restarts: str, again: str, head: str = "") -> bytes:
     """Return the script of a task.
 

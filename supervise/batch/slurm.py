@@ -3,14 +3,20 @@
 A task that ends with 75 is queued again by `scontrol requeue`, at most --retries times by SLURM_RESTART_COUNT, and by
 Slurm itself where its node has failed. All of a batch that is larger than the MaxArraySize of the cluster goes into
 several arrays.
+
+The record has each array before sbatch gets it, and its id afterwards. The comment of the array has its tag, by which
+the array is found where this process was killed in between. The lock of the batch is held by this process and by
+sbatch, so that nobody looks for an array while it is submitted.
 """
 
+import fcntl
 import json
 import os
 
-from supervise.batch import collection, job_script
+from supervise.batch import collection, job_script, journal
 from supervise.batch.batch_record import Batch
 from supervise.batch.engines import State, States
+from supervise.files import user_files
 from supervise.options.table import BadValueError
 from supervise.records import store
 from supervise.records.rerun import environment
@@ -25,7 +31,10 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 5.0
 JOBS_FILE = "jobs"
-"""The file of the record with the arrays: the id of each, what is added to the number of a task, and the tasks."""
+"""The file of the record with the arrays: the tag and the id of each, what is added to the number of a task, and the
+tasks."""
+COMMENT = "--comment"
+"""The option of sbatch in which the tag stands."""
 CLIENT_SECONDS = 60.0
 """Seconds that a client of Slurm may take: its controller may be slow."""
 LARGEST_ARRAY = 1001
@@ -52,8 +61,9 @@ AGAIN = 'scontrol requeue "${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID" && exec s
 
 def render(batch: Batch) -> "Iterator[bytes]":
     """Yield the call of sbatch for each array with its script, and the lines of the tasks."""
-    for offset, numbers in _arrays(batch, [*batch.numbers], _largest_array()):
-        yield os.fsencode(" ".join(map(job_script.quoted, _sbatch(batch, offset, numbers)))) + b" <<'END'\n"
+    for position, (offset, numbers) in enumerate(_arrays(batch, [*batch.numbers], _largest_array())):
+        words = _sbatch(batch, offset, numbers, _tag(batch, position))
+        yield os.fsencode(" ".join(map(job_script.quoted, words))) + b" <<'END'\n"
         yield _script(batch, offset) + b"END\n"
     yield b"# " + os.fsencode(f"{batch.results}/{job_script.TASKS_FILE}") + b":\n"
     yield from job_script.task_lines(batch)
@@ -63,37 +73,83 @@ def hand_over(batch: Batch, *, is_quiet: bool, is_resumed: bool) -> int:
     """Submit the arrays; return 0. Where one is refused, those before it are cancelled, and BadValueError is raised."""
     if batch.halt != "never":
         raise BadValueError("--halt: the tasks of Slurm do not know of each other")
-    jobs, numbers = _jobs(batch), [*batch.numbers]
+    lock = _lock(batch)
+    numbers = [*batch.numbers]
     if is_resumed:
-        found = states(batch)
+        found = _asked(batch, is_held=False)
         if found.is_active:
             raise BadValueError(f"the batch {batch.name} is being run")
         numbers = collection.unfinished(batch, found)
-        for number in numbers:
-            store.unlink(batch.report_path(number))
     largest = _largest_array()
     try:
-        store.write_whole(f"{batch.results}/{job_script.TASKS_FILE}", b"".join(job_script.task_lines(batch)))
+        folder = user_files.open_folder(batch.results)
+        try:
+            for number in numbers if is_resumed else ():
+                job_script.unlink(f"{number}.json", folder)
+            job_script.write_tasks(batch, folder)
+        finally:
+            os.close(folder)
     except OSError as error:
         raise BadValueError(f"cannot write into {batch.results!r}: {stderr.reason_of(error)}") from None
-    ids: list[str] = []
-    try:
-        for offset, part in _arrays(batch, numbers, largest):
-            # The tasks are not a part of the run in which this process may be.
-            said = _call(_sbatch(batch, offset, part), _script(batch, offset), environment({}, os.environ))
-            # The id is followed by the name of a cluster where there are several.
-            ids.append(said.split(b";")[0].decode("ascii", "replace").strip())
-            jobs.append({"id": ids[-1], "offset": offset, "numbers": part})
-            store.write_whole(f"{batch.folder}/{JOBS_FILE}", json.dumps(jobs).encode() + b"\n")
-    except (BadValueError, OSError) as error:
-        if ids:
-            _call(["scancel", *ids])
-        why = str(error) if isinstance(error, BadValueError) else stderr.reason_of(error, with_path=True)
-        raise BadValueError(why) from None
+    ids = _submit(batch, numbers, largest, lock)
+    os.close(lock)
     if not is_quiet:
         what = f"{collection.number_of_tasks(len(numbers))} in job {', '.join(ids)} of Slurm"
         stderr.say(f"batch {batch.name}: {what}; results in {batch.results}")
     return 0
+
+
+def _lock(batch: Batch) -> int:
+    """Return a descriptor of the lock of the batch.
+
+    Raises BadValueError where another process has it.
+    """
+    try:
+        lock = store.open_own(f"{batch.folder}/{journal.LOCK_FILE}", journal.OPEN_FLAGS)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise BadValueError(f"the batch {batch.name} is being submitted") from None
+    except OSError as error:
+        raise BadValueError(stderr.reason_of(error, with_path=True)) from None
+    return lock
+
+
+def _submit(batch: Batch, numbers: "list[int]", largest: int, lock: int) -> "list[str]":
+    """Submit the arrays, and return their ids. Where one is refused, the others are cancelled.
+
+    Raises BadValueError.
+    """
+    jobs = _jobs(batch)
+    ids: list[str] = []
+    tags: set[str] = set()
+    # The tasks are not a part of the run in which this process may be.
+    environ = environment({}, os.environ)
+    try:
+        for offset, part in _arrays(batch, numbers, largest):
+            tag = _tag(batch, len(jobs))
+            tags.add(tag)
+            jobs.append({"id": None, "tag": tag, "offset": offset, "numbers": _ranges(part)})
+            _note(batch, jobs)
+            said = _call(_sbatch(batch, offset, part, tag), _script(batch, offset), environ, lock)
+            # The id is followed by the name of a cluster where there are several.
+            ids.append(said.split(b";")[0].decode("ascii", "replace").strip())
+            jobs[-1]["id"] = ids[-1]
+            _note(batch, jobs)
+    except (BadValueError, OSError) as error:
+        why = str(error) if isinstance(error, BadValueError) else stderr.reason_of(error, with_path=True)
+        try:
+            # An sbatch that was given up may have submitted its array.
+            ids = [job["id"] for job in _known_jobs(batch, is_held=False) if job["tag"] in tags] or ids
+            if ids:
+                _call(["scancel", *ids])
+        except BadValueError as second:
+            why = f"{why}; cancel job {', '.join(ids)}: {second}" if ids else why
+        raise BadValueError(why) from None
+    return ids
+
+
+def _note(batch: Batch, jobs: "list[dict[str, Any]]") -> None:
+    store.write_whole(f"{batch.folder}/{JOBS_FILE}", json.dumps(jobs).encode() + b"\n")
 
 
 def states(batch: Batch) -> States:
@@ -101,8 +157,10 @@ def states(batch: Batch) -> States:
 
     Raises BadValueError where Slurm cannot be asked, and not all tasks have written their reports.
     """
+    # The lock is looked at first: the last array may be noted meanwhile, and is in the record then.
+    is_held = journal.is_held(batch.folder)
     try:
-        return _asked(batch)
+        return _asked(batch, is_held=is_held)
     except BadValueError:
         # The reports outlive the cluster.
         if not all(map(batch.report_of, batch.numbers)):
@@ -110,18 +168,44 @@ def states(batch: Batch) -> States:
         return States({number: State("ended") for number in batch.numbers}, is_active=False)
 
 
-def _asked(batch: Batch) -> States:
-    jobs = _jobs(batch)
+def _asked(batch: Batch, *, is_held: bool) -> States:
+    """Return what Slurm says; `is_held`: the batch is being submitted."""
     found: dict[int, State] = {}
-    for job in jobs:
+    for job in _known_jobs(batch, is_held=is_held):
         # A later array has the tasks that were left of an earlier one.
         listed = _listed(job["id"])
         found.update({job["offset"] + index: state for index, state in listed.items()})
-        if rest := {number - job["offset"] for number in job["numbers"]} - listed.keys():
+        if rest := {number - job["offset"] for number in _indices(job["numbers"])} - listed.keys():
             ends = {**_accounted(job["id"], rest), **_remembered(job["id"])}
             other = ends.get(REST_OF_ARRAY, State("lost"))
             found.update({job["offset"] + index: ends.get(index, other) for index in rest})
-    return States(found, is_active=any(state.word in ("pending", "running") for state in found.values()))
+    is_active = is_held or any(state.word in ("pending", "running") for state in found.values())
+    for number in batch.numbers:
+        if number not in found:
+            # Its array was never submitted, or Slurm has forgotten the array before the record had its id.
+            found[number] = State("ended" if batch.report_of(number) else "pending")
+    return States(found, is_active=is_active)
+
+
+def _known_jobs(batch: Batch, *, is_held: bool) -> "list[dict[str, Any]]":
+    """Return the arrays with an id. Those that the record has without one are looked for, and noted where found.
+
+    Raises BadValueError.
+    """
+    jobs = _jobs(batch)
+    unknown = {job["tag"]: job for job in jobs if not job["id"]}
+    if unknown and not is_held:
+        words = ["squeue", "--noheader", f"--user={os.geteuid()}", "--states=all", "--format=%F|%k"]
+        for line in _call(words).decode("utf-8", "replace").splitlines():
+            job_id, _, comment = line.partition("|")
+            job = unknown.get(comment.split(" ")[-1])
+            if job and job_id.isdigit():
+                job["id"] = job_id
+        try:
+            _note(batch, jobs)
+        except OSError as error:
+            raise BadValueError(stderr.reason_of(error, with_path=True)) from None
+    return [job for job in jobs if job["id"]]
 
 
 def cancel(batch: Batch, number: int) -> None:
@@ -131,7 +215,7 @@ def cancel(batch: Batch, number: int) -> None:
     """
     if not states(batch).is_active:
         raise BadValueError(f"the batch {batch.name} has ended")
-    _call(["scancel", *(job["id"] for job in _jobs(batch))])
+    _call(["scancel", *(job["id"] for job in _jobs(batch) if job["id"])])
 
 
 def _jobs(batch: Batch) -> "list[dict[str, Any]]":
@@ -154,7 +238,14 @@ def _arrays(batch: Batch, numbers: "list[int]", largest: int) -> "Iterator[tuple
         begin += len(part)
 
 
-def _sbatch(batch: Batch, offset: int, numbers: "list[int]") -> "list[str]":
+def _tag(batch: Batch, position: int) -> str:
+    """Return what tells the array at that position of the record from all others."""
+    return f"supervise:{batch.name}:{batch.facts['created_at']}:{batch.facts['host']}:{position}"
+
+
+def _sbatch(batch: Batch, offset: int, numbers: "list[int]", tag: str) -> "list[str]":
+    """Return the call of sbatch. The tag is the last word of the comment, after that of the user."""
+    comment = [one.removeprefix(f"{COMMENT}=") for one in batch.engine_options if one.startswith(f"{COMMENT}=")]
     indices = _ranges([number - offset for number in numbers])
     at_once = f"%{batch.jobs}" if batch.jobs else ""
     return [
@@ -165,6 +256,7 @@ def _sbatch(batch: Batch, offset: int, numbers: "list[int]") -> "list[str]":
         "--requeue",
         "--output=/dev/null",
         *batch.engine_options,
+        f"{COMMENT}={' '.join([*comment[-1:], tag])}",
     ]
 
 
@@ -269,15 +361,20 @@ class _ForgottenError(BadValueError):
     """Slurm does not know the job any more."""
 
 
-def _call(words: "list[str]", data: bytes = b"", environ: "Mapping[str, str] | None" = None) -> bytes:
-    """Return what a client of Slurm prints.
+def _call(
+    words: "list[str]", data: bytes = b"", environ: "Mapping[str, str] | None" = None, lock: "int | None" = None
+) -> bytes:
+    """Return what a client of Slurm prints; `lock` is a descriptor that the client has, too.
 
     Raises BadValueError where it is missing, takes longer than CLIENT_SECONDS, or fails.
     """
     import subprocess
 
+    kept = () if lock is None else (lock,)
     try:
-        done = subprocess.run(words, input=data, capture_output=True, env=environ, timeout=CLIENT_SECONDS, check=False)
+        done = subprocess.run(
+            words, input=data, capture_output=True, env=environ, timeout=CLIENT_SECONDS, check=False, pass_fds=kept
+        )
     except FileNotFoundError:
         raise BadValueError(f"there is no {words[0]} on this machine, which Slurm needs") from None
     except subprocess.TimeoutExpired:

@@ -12,11 +12,16 @@ END_WAIT_SECONDS = 3600.0
 
 def main(values: dict[str, Any], operands: list[str]) -> int:
     """Cancel the run as the signal to its supervise would, and return 0 once no process of it is left."""
+    word = operands[0]
     try:
-        target = lookup.find(operands[0])
+        target = lookup.find(word)
     except BadValueError:
-        if not _stop_batch(operands[0], values["signal"]):
+        if not _stop_batch(word, values["signal"]):
             raise
+        return 0
+    name = target.record.facts.get("name") if target.record else None
+    # The id of a run may end with the name of a batch.
+    if word not in ("-", target.run_id, name) and _stop_batch(word, values["signal"]):
         return 0
     connection, _ = target.ask("stop", signal=values["signal"])
     connection.socket.settimeout(END_WAIT_SECONDS)

@@ -371,6 +371,15 @@ def test_stop_cancels_a_batch(supervise: Place) -> None:
     assert command(supervise, "stop", "c").code == 125
 
 
+def test_the_name_of_a_batch_goes_before_the_end_of_the_id_of_a_run(supervise: Place) -> None:
+    run_id = command(supervise, "run", "-d", "--", "sleep", "60").out.decode().strip()
+    running = begun(supervise, *gate(supervise, "w"), name=run_id[-4:])
+    wait_until(lambda: ran(supervise) == ["w"])
+    assert command(supervise, "stop", run_id[-4:]).code == 0
+    assert running.wait().code == 143
+    assert command(supervise, "stop", run_id).code == 0
+
+
 def test_ps_lists_the_batches(supervise: Place) -> None:
     assert command(supervise, "ps", "--batches").out.split() == [b"BATCH", b"ENGINE", b"STATE", b"SUBMITTED", b"TASKS"]
     running = begun(supervise, "-j", "1", *gate(supervise, "w", "a"))

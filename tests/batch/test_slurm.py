@@ -12,6 +12,7 @@ from tests.support import batches, slurm
 from tests.support.batches import outcomes, submit, words_of
 from tests.support.clients import command
 from tests.support.harness import Place, name_of, parent_of, wait_until
+from tests.support.programs import needed
 
 pytestmark = pytest.mark.slow
 ON = ("--on", "slurm", "--no-record")
@@ -106,6 +107,62 @@ def test_the_lines_of_the_topic_do_what_the_text_says(place: Place) -> None:
     ended = lines.start("collect --wait sim").wait(WAIT_SECONDS)
     assert (ended.code, ended.err) == (0, b"")
     assert batches.output(collect(place, "sim")[1], 1) == b"done\n"
+
+
+SBATCH = """#!/bin/sh
+{sbatch} "$@" >said
+: >submitted
+until [ -e noted ]; do sleep 0.05; done
+cat said
+"""
+"""An sbatch whose answer comes late."""
+
+
+def test_a_submit_that_is_killed_before_it_knows_the_job_has_not_submitted_twice(place: Place) -> None:
+    place.file("bin").mkdir()
+    place.file("bin/sbatch").write_text(SBATCH.format(sbatch=needed("sbatch")))
+    place.file("bin/sbatch").chmod(0o755)
+    script = 'echo "$1" >>ran; until [ -e go ]; do sleep 0.1; done'
+    words = (*ON, "--name", "b", "--engine-option=--comment=mine", "--", "sh", "-c", script, "sh", ":::", "a", "b")
+    path = f"{place.file('bin')}:{os.environ['PATH']}"
+    running = place.popen([str(place.program), "submit", *words], env={"PATH": path})
+    wait_until(place.file("submitted").exists, WAIT_SECONDS)
+    running.send(signal.SIGKILL)
+    # The answer is still to come.
+    code, found = collect(place, "b")
+    assert (code, words_of(found)) == (121, ["pending", "pending"])
+    refused = submit(place, "--resume", "b")
+    assert (refused.code, refused.messages) == (125, ["submit: the batch b is being submitted"])
+    place.file("noted").touch()
+    running.wait()
+    wait_until(lambda: words_of(collect(place, "b")[1]) == ["running", "running"], WAIT_SECONDS)
+    refused = submit(place, "--resume", "b")
+    assert (refused.code, refused.messages) == (125, ["submit: the batch b is being run"])
+    place.file("go").touch()
+    code, found = collect(place, "b", "--wait")
+    assert (code, words_of(found)) == (0, ["completed"] * 2)
+    assert sorted(place.file("ran").read_text().split()) == ["a", "b"]
+
+
+def test_a_submit_that_is_killed_before_sbatch_has_submitted_nothing(place: Place) -> None:
+    """Of three arrays the first is there."""
+    place.file("bin").mkdir()
+    place.file("bin/sbatch").write_text(
+        f'#!/bin/sh\n[ -e first ] && kill -KILL $PPID && exit\n: >first\nexec {needed("sbatch")} "$@"\n'
+    )
+    place.file("bin/sbatch").chmod(0o755)
+    items = [str(number) for number in range(1, 13)]
+    path = f"{place.file('bin')}:{os.environ['PATH']}"
+    killed = submit(
+        place, *ON, "--name", "b", "--", "sh", "-c", 'echo "$1" >>ran', "sh", ":::", *items, env={"PATH": path}
+    )
+    assert killed.code == -signal.SIGKILL
+    wait_until(lambda: words_of(collect(place, "b")[1]) == ["completed"] * 5 + ["pending"] * 7, WAIT_SECONDS)
+    assert collect(place, "b")[0] == 1
+    assert submit(place, "--resume", "b").code == 0
+    code, found = collect(place, "b", "--wait")
+    assert (code, found["counts"]) == (0, {"completed": 12})
+    assert sorted(place.file("ran").read_text().split()) == sorted(items)
 
 
 @pytest.mark.parametrize(

@@ -61,12 +61,16 @@ class Cluster:
         return done.stdout
 
     def is_up(self) -> bool:
-        return self.ask("sinfo", "--noheader", "--Node", "--format=%T").split() == ["idle"] * NODES
+        found = self.ask("sinfo", "--noheader", "--Node", "--partition=main", "--format=%T")
+        return found.split() == ["idle"] * NODES
 
 
 @contextmanager
-def cluster(folder: Path, largest: int = 1001) -> Iterator[Cluster]:
-    """Start a cluster in that folder, and wait until it is up; `largest` is its MaxArraySize."""
+def cluster(folder: Path, largest: int = 1001, more: str = "") -> Iterator[Cluster]:
+    """Start a cluster in that folder, and wait until it is up.
+
+    `largest` is its MaxArraySize, and `more` is added to its configuration.
+    """
     if os.geteuid() != 0:
         pytest.skip("only root can run a cluster of Slurm")
     programs = {name: needed(name) for name in ("munged", "slurmctld", "slurmd", "sbatch")}
@@ -78,7 +82,7 @@ def cluster(folder: Path, largest: int = 1001) -> Iterator[Cluster]:
     key.chmod(0o400)
     nodes = [f"NodeName=n{n} NodeHostname={host} NodeAddr=127.0.0.1 Port={free_port()} CPUs=4" for n in range(NODES)]
     text = CONF.format(host=host, port=free_port(), folder=folder, largest=largest, nodes="\n".join(nodes))
-    (folder / "slurm.conf").write_text(text)
+    (folder / "slurm.conf").write_text(text + more)
     munged = ["--force", "--foreground", f"--key-file={key}", f"--socket={folder}/munge.sock"]
     munged += [f"--pid-file={folder}/munge.pid", f"--log-file={folder}/munge.log", f"--seed-file={folder}/munge.seed"]
     with ExitStack() as stack, open(folder / "out", "wb") as out:

@@ -7,7 +7,7 @@ _supervise()
     COMPREPLY=()
     if (( COMP_CWORD > 1 )) && [[ ${COMP_WORDS[1]} == run ]]; then
         at=2 form=run
-    elif (( COMP_CWORD > 1 )) && [[ ${COMP_WORDS[1]} == @(ps|show|logs|prune|ready|extend|stop|attach|wait|suggest|recover|left|sleep|config|submit|collect|help|man|completions|schema) ]]; then
+    elif (( COMP_CWORD > 1 )) && [[ ${COMP_WORDS[1]} == @(ps|top|show|logs|prune|ready|extend|stop|attach|wait|suggest|recover|left|sleep|config|submit|collect|help|man|completions|schema) ]]; then
         _supervise_subcommand
         return
     fi
@@ -48,7 +48,7 @@ _supervise()
     elif [[ $form == run ]]; then
         _supervise_command "$COMP_CWORD"
     elif (( COMP_CWORD == 1 )); then
-        _supervise_words 'run ps show logs prune ready extend stop attach wait suggest recover left sleep config submit collect help man completions schema'
+        _supervise_words 'run ps top show logs prune ready extend stop attach wait suggest recover left sleep config submit collect help man completions schema'
     fi
 }
 
@@ -63,6 +63,7 @@ _supervise_subcommand()
     esac
     case $name in
         ps) options='-a --all -n --number -q --quiet --batches --json --help' ;;
+        top) options='--order --once --help' ;;
         show) options='--html --json --help' has_run=yes ;;
         logs) options='-f --follow --timestamps --stdout --stderr -n --lines --new --cursor --raw --help' has_run=yes ;;
         prune) options='--older-than --keep --max-size --help' ;;
@@ -89,6 +90,7 @@ _supervise_subcommand()
     case "$name ${COMP_WORDS[COMP_CWORD - 1]}" in
         'ps -n') _supervise_words ''; return ;;
         'ps --number') _supervise_words ''; return ;;
+        'top --order') _supervise_words 'left start cpu'; return ;;
         'show --html') _supervise_files; return ;;
         'logs -n') _supervise_words ''; return ;;
         'logs --lines') _supervise_words ''; return ;;

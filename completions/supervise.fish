@@ -4,7 +4,7 @@
 function __supervise_rest --description 'Print the words of COMMAND up to the cursor; fail if COMMAND has not begun'
     set -l words (commandline -opc)[2..]
     set -l form bare
-    contains -- "$words[1]" ps show logs prune ready extend stop attach wait suggest recover left sleep config submit collect help man completions schema; and return 1
+    contains -- "$words[1]" ps top show logs prune ready extend stop attach wait suggest recover left sleep config submit collect help man completions schema; and return 1
     if test "$words[1]" = run
         set form run
         set -e words[1]
@@ -47,7 +47,7 @@ function __supervise_asks --description 'Succeed if the words up to the cursor b
     if set -q argv[1]
         test "$words[1..$(count $argv)]" = "$argv"
     else
-        contains -- "$words[1]" ps show logs prune ready extend stop attach wait suggest recover left sleep config submit collect help man completions schema
+        contains -- "$words[1]" ps top show logs prune ready extend stop attach wait suggest recover left sleep config submit collect help man completions schema
     end
 end
 
@@ -74,6 +74,10 @@ complete -c supervise -n '__supervise_asks ps' -s q -l quiet -d 'Print only the 
 complete -c supervise -n '__supervise_asks ps' -l batches -d 'List the batches instead, those that have ended, too'
 complete -c supervise -n '__supervise_asks ps' -l json -d 'Print JSON'
 complete -c supervise -n '__supervise_asks ps' -l help -d 'Show a help page and exit'
+complete -c supervise -n 'test (count (commandline -opc)) = 1' -a top -d 'Show the runs that go on, live, with keys to show, stop, extend and attach to them'
+complete -c supervise -n '__supervise_asks top' -l order -x -a 'left start cpu' -d 'Sort by the time that is left (left), the newest first (start), or by the CPU use (cpu)'
+complete -c supervise -n '__supervise_asks top' -l once -d 'Print one frame and exit; this needs no terminal'
+complete -c supervise -n '__supervise_asks top' -l help -d 'Show a help page and exit'
 complete -c supervise -n 'test (count (commandline -opc)) = 1' -a show -d 'Show how a run went: its verdict, its time line with the deadlines, its CPU, memory and output, its last lines, and how to run it again'
 complete -c supervise -n '__supervise_asks show' -l html -r -F -d 'Write the run as one page of HTML to FILE, with nothing to load from elsewhere; - is stdout'
 complete -c supervise -n '__supervise_asks show' -l json -d 'Print JSON'

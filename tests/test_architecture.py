@@ -121,6 +121,7 @@ ENDS = {
     "process.file_worker: _serve_and_exit",
     "process.guardian: _serve_and_exit",
     "batch.local: _become_or_exit",
+    "commands.top_child: _carry_out_and_exit",
     "launch.ties: _signal_and_exit",
     "process.raw_environment: _become_or_exit",
 }

@@ -36,7 +36,7 @@ HABITS = {"-?": "--help", "-V": "--version", "version": "--version"}
 """What users of other programs write for help and version."""
 COMMANDS_OF_OTHERS = {
     "kill": "stop", "cancel": "stop", "abort": "stop", "terminate": "stop",
-    "list": "ps", "ls": "ps", "jobs": "ps", "top": "ps",
+    "list": "ps", "ls": "ps", "jobs": "ps", "htop": "top",
     "status": "show", "info": "show", "inspect": "show", "describe": "show", "report": "show",
     "tail": "logs -f", "follow": "logs -f", "log": "logs", "output": "logs", "journal": "logs",
     "start": "run", "exec": "run", "restart": "recover", "resume": "recover",

@@ -19,8 +19,13 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
     except BadValueError as error:
         raise BadValueError(f"DURATION: {error}") from None
     _, answer = lookup.find(operands[0]).ask("extend", by=seconds)
-    by = operands[1]
+    stderr.say(result(answer, seconds, operands[1]))
+    return 0
+
+
+def result(answer: dict[str, Any], seconds: float, word: str) -> str:
+    """Return what the answer of the run says; the user asked for those seconds by that word."""
+    by = word
     if answer["by"] < seconds - ROUNDING_SECONDS:
         by = f"{answer['by']:.1f} s of {by}, since the time of the whole run bounds it"
-    stderr.say(f"the {answer['limit']} limit is extended by {by}; {answer['left']:.0f} s are left")
-    return 0
+    return f"the {answer['limit']} limit is extended by {by}; {answer['left']:.0f} s are left"

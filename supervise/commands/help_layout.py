@@ -29,6 +29,11 @@ def title(text: str) -> str:
     return BOLD + text + PLAIN if _has_bold() else text
 
 
+def has_colour() -> bool:
+    """Return whether stdout is to be coloured."""
+    return _has_bold()
+
+
 def _has_bold() -> bool:
     environ = os.environ
     if environ.get("NO_COLOR"):

@@ -111,6 +111,10 @@ class Inquiry:
             self._close()
         return "", {}
 
+    def close(self) -> None:
+        """Close the connection; the next `ask` makes a new one."""
+        self._close()
+
     def _close(self) -> None:
         if self._connection:
             self._connection.socket.close()

@@ -117,6 +117,23 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
         ),
     ),
     Subcommand(
+        "top", "",
+        "Show the runs that go on, live, with keys to show, stop, extend and attach to them.",
+        group=WATCH,
+        brief="Show the runs live; stop, extend, attach by key",
+        about="Each run has a line: the time that is left until its next deadline, its CPU use, its command. Arrow "
+        "keys choose a run; s shows it, x stops it after a question, e extends it, a attaches to it, l prints its "
+        "output, o changes the order, q quits. A run that has ended stays for 5 seconds.",
+        options=(
+            Option(
+                "", "order", "", "choice", "left", "ORDER",
+                "Sort by the time that is left (left), the newest first (start), or by the CPU use (cpu).",
+                choices=("left", "start", "cpu"),
+            ),
+            Option("", "once", "", "flag", "", "", "Print one frame and exit; this needs no terminal."),
+        ),
+    ),
+    Subcommand(
         "show", "RUN",
         "Show how a run went: its verdict, its time line with the deadlines, its CPU, memory and output, its last "
         "lines, and how to run it again.",

@@ -29,6 +29,9 @@ DISABLED = b"\0"
 WINSIZE_BYTES = 8
 """Bytes of struct winsize: four unsigned shorts, of which the first two are rows and columns."""
 
+ECHOES, LINES = termios.ECHO, termios.ICANON
+"""The local modes that show each key, and that give whole lines."""
+
 
 def get_modes(fd: int) -> "Modes":
     """Return the modes of that terminal."""

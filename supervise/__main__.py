@@ -14,8 +14,10 @@ FAST_PATH = (
     "process.holder", "process.guardian",
 )  # fmt: skip
 """What each run loads before its command exists, each module after those that it imports; a test holds the list."""
+SHORT_RUN = ("launch.short_run",)
+"""What a run loads while its command is being started."""
 ROOMS = ("options", "process", "launch")
-"""The packages among them."""
+"""The packages in FAST_PATH."""
 HEADER_BYTES = 16
 """Bytes of a file of bytecode before its code: the magic number, flags, and time and size of the source (PEP 552)."""
 BYTECODE_BYTES = 1 << 16
@@ -45,7 +47,7 @@ def _main() -> None:
     words = sys.argv[1:]
     is_run = words[:1] == ["run"] or (words[0][:1] == "-" and "--" in words if words else False)
     if is_run:
-        _load_fast_path()
+        _load(FAST_PATH)
     from supervise.options import argv
 
     request = argv.read(words, os.environ) if is_run else None
@@ -77,8 +79,8 @@ def _main() -> None:
         _end_process(early.code, early.die_of)
 
 
-def _load_fast_path() -> None:
-    """Load the modules of FAST_PATH from their bytecode: import statements take a third longer.
+def _load(names: "tuple[str, ...]") -> None:
+    """Load these modules of supervise from their bytecode: import statements take a third longer.
 
     A wrapper is started thousands of times a day. The import statements that follow find these modules loaded, and load
     those that are left where bytecode is missing, old, or of another kind than Python writes by default.
@@ -90,7 +92,7 @@ def _load_fast_path() -> None:
     from marshal import loads
 
     folder, modules = __file__.rpartition("/")[0], sys.modules
-    for name in FAST_PATH:
+    for name in names:
         whole_name, path = f"supervise.{name}", f"{folder}/{name.replace('.', '/')}"
         if whole_name in modules:
             # A program that has imported supervise may call `main`: a second module would have other classes.
@@ -135,7 +137,7 @@ def _start(request: "Request", began: float) -> "Launched":
     from supervise.launch import launch
 
     launched = launch.new_run(request, began)
-    turned_away = launch.run(launched, _clear_up)
+    turned_away = launch.run(launched, _clear_up, lambda: _load(SHORT_RUN))
     if turned_away:
         from supervise.runner import unstarted_run
 

@@ -4,7 +4,7 @@ The types of the items say which texts those are: `str` is text of others, or a 
 `Literal` is a word of supervise's own. A list of fields by hand would miss the next new item.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar, get_args, get_type_hints
 
@@ -25,6 +25,11 @@ class SecretMask:
     def __call__(self, item: ReportItem) -> ReportItem:
         """Return the item with *** in place of its secrets; an item without secrets is returned itself."""
         return self._masked(item)
+
+    def prepare(self, kinds: Iterable[type]) -> None:
+        """Read the types of these classes now: that takes 0.1 ms for each, once."""
+        for kind in kinds:
+            self._maskers(kind)
 
     def _masked(self, value: T) -> T:
         if isinstance(value, tuple):

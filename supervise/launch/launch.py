@@ -14,6 +14,8 @@ from supervise.options.table import DEADLINE, RECOVERED_FROM, BadValueError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from supervise.launch.admission import TurnedAway
     from supervise.launch.state import Stdio
     from supervise.options.argv import Request
@@ -49,10 +51,11 @@ def new_run(request: "Request", began: float) -> Launched:
     return Launched(request, began=began)
 
 
-def run(launched: Launched, on_lost: "OnLost") -> "TurnedAway | None":
+def run(launched: Launched, on_lost: "OnLost", load_short_run: "Callable[[], None]") -> "TurnedAway | None":
     """Start the command; return None, or why the run does not begin at all.
 
-    The guardian calls `on_lost` when the supervisor dies.
+    The guardian calls `on_lost` when the supervisor dies. `load_short_run` loads the module of that name, faster than
+    the import statement does where it can.
     Raises EarlyExit where the run was refused, or where a short run is over and there is nothing to report.
     """
     try:
@@ -67,6 +70,7 @@ def run(launched: Launched, on_lost: "OnLost") -> "TurnedAway | None":
     launched.child.begin_short_run()
     try:
         # Meanwhile the guardian starts the command, which need not wait for this file.
+        load_short_run()
         from supervise.launch import short_run
     except (OSError, ImportError, MemoryError) as error:
         if launched.files.plan and launched.child.wait_for_channel(RECORD_SECONDS):

@@ -142,6 +142,11 @@ class Pump:
         self._end.acquire()
         _thread.start_new_thread(self._run, ())
 
+    def wait_for_end(self, seconds: float) -> None:
+        """Wait until the thread has done its work, that many seconds at most."""
+        if self._end.acquire(timeout=seconds):
+            self._end.release()
+
     def unfinished(self) -> "list[Pump]":
         """Return this pump and the pumps before it that have not ended: later pumps have to wait for them."""
         return [one for one in (*self._after, self) if not one.has_ended]

@@ -107,19 +107,23 @@ class CommandCgroup:
 
     def remove(self) -> None:
         """Remove the cgroup and end the watcher; a cgroup that still has processes in it or below it stays."""
-        _remove(self.folder)
-        # The watcher ends last: should the supervisor be killed in between, the watcher removes the cgroup.
-        self._end_watcher()
+        is_watched = self._kill_watcher()
+        # The watcher dies meanwhile, on another CPU. Should the supervisor be killed in between, an empty cgroup stays,
+        # until the run is recovered.
+        _remove(self.folder, lambda: self.move_out(0))
+        if is_watched:
+            # A debugger, a frozen cgroup or a disk may keep the watcher from dying.
+            reap_within(self.watcher, WATCHER_DEATH_SECONDS)
 
-    def _end_watcher(self) -> None:
+    def _kill_watcher(self) -> bool:
+        """Kill the watcher; return whether it was there."""
         try:
             # WNOWAIT: where the guardian is dead, another thread of the supervisor reaps every child.
             os.waitid(os.P_PID, self.watcher, os.WEXITED | os.WNOWAIT | os.WNOHANG)
             os.kill(self.watcher, _signal.SIGKILL)
         except (ChildProcessError, ProcessLookupError):
-            return
-        # A debugger, a frozen cgroup or a disk may keep the watcher from dying.
-        reap_within(self.watcher, WATCHER_DEATH_SECONDS)
+            return False
+        return True
 
     def let_watcher_kill(self) -> None:
         """Close the watcher's pipe, and wait while the watcher kills and removes the cgroup."""
@@ -242,8 +246,12 @@ def remove_leftovers(run_ids: "Collection[str]") -> None:
     memory_cgroup.remove_leftovers(names)
 
 
-def _remove(folder: str) -> None:
-    """Remove the cgroup, all below it, and the outer ones that could not be removed before; inhabited ones stay."""
+def _remove(folder: str, empty: "Callable[[], object]" = lambda: None) -> None:
+    """Remove the cgroup, all below it, and the outer ones that could not be removed before; inhabited ones stay.
+
+    `empty` moves processes out. It is called again and again: after the death of the guardian, a thread of the
+    supervisor moves the supervisor in, perhaps only now.
+    """
     began = monotonic()
     while True:
         try:
@@ -251,6 +259,7 @@ def _remove(folder: str) -> None:
         except FileNotFoundError:
             pass
         except OSError:
+            empty()
             _remove_inner(folder)
             if monotonic() > began + (INHABITED_RMDIR_SECONDS if _is_inhabited(folder) else EMPTY_RMDIR_SECONDS):
                 return

@@ -210,6 +210,8 @@ def fork(
     if not pid:
         ours.close()
         _serve_and_exit(holder, trigger, first, unneeded, has_terminal, on_lost, find_terminal)
+    # The guardian goes first where the kernel has put it on this CPU: the command's start is what the caller waits for.
+    os.sched_yield()
     theirs.close()
     os.close(wake)
     os.close(trigger)
@@ -228,9 +230,8 @@ def _serve_and_exit(
     """Run the guardian in the forked process, which ends after that; for the arguments see `fork`."""
     code = 70
     try:
-        if not has_terminal:
-            os.setsid()
-        elif holder.group:
+        group = os.getpgrp()
+        if not has_terminal or group:
             os.setpgid(0, 0)
         # A group of 0 is one of another pid namespace, without a number here.  The guardian stays in it: a process that
         # leaves such a group cannot come back, and the command has to be started in it, or could not read the terminal.
@@ -245,6 +246,8 @@ def _serve_and_exit(
         _leave_stdio(1, 2)
         for message, fds in first:
             holder.obey(message, fds)
+        if not has_terminal:
+            _begin_session(group)
         # What can wait comes after the spawn: the pages that it writes to are copied while the command is being loaded.
         for fd in unneeded:
             os.close(fd)
@@ -259,6 +262,21 @@ def _serve_and_exit(
         raise
     finally:
         os._exit(code)
+
+
+def _begin_session(group: int) -> None:
+    """Leave the caller's session, so that a kill of the whole session spares the guardian.
+
+    `group` is the process group of the supervisor. This comes after the spawn of the command: a new session is a new
+    autogroup (sched(7)), which has the kernel run the supervisor first, for a millisecond and more.
+    """
+    try:
+        # A process that leads a group cannot begin a session (setsid(2)).
+        os.setpgid(0, group)
+        os.setsid()
+    except OSError:
+        # No process of that group is left, or it has no number here. The guardian stays in a group of its own.
+        os.setpgid(0, 0)
 
 
 def has_terminal() -> bool:

@@ -70,6 +70,8 @@ if TYPE_CHECKING:
     from supervise.runner.memory import MemoryWatch
     from supervise.runner.stop_command import StopCommand
 
+PUMP_END_SECONDS = 0.002
+"""Seconds that the pumps have to find their pipes at their ends, once the command has ended and nothing holds them."""
 HOLD_SECONDS = 30.0
 """Seconds for which the hooks before an attempt hold it up at most: each has ten, after those of earlier events."""
 
@@ -339,6 +341,16 @@ class Runner:
         access_events.hear_detector(self)
         access_events.hear_notify(self)
 
+    def _let_pumps_end(self) -> None:
+        """Leave the interpreter to the pumps, PUMP_END_SECONDS at most, until they have ended.
+
+        They are awake, and would ask for the interpreter at each system call of this thread, and get it at none.
+        """
+        until = monotonic() + PUMP_END_SECONDS
+        for pump in self.launched.streams.pumps:
+            if not pump.has_ended:
+                pump.wait_for_end(max(0.0, until - monotonic()))
+
     def _cut(self) -> None:
         for pump in self.launched.streams.pumps:
             if not pump.has_ended:
@@ -364,7 +376,7 @@ class Runner:
         """
         launched = self.launched
         writes_events = launched.files.events >= 0 or launched.files.remote_events or launched.info.is_monitored
-        is_ended_elsewhere = self.notices.wants_usage or writes_events
+        is_ended_elsewhere = self.notices.wants_report or writes_events
         holds = (
             launched.terminals.caller,
             launched.terminals.pty_input,
@@ -454,6 +466,8 @@ class Runner:
                 self.dispatch(SpawnFailed(kind, reason))
             case ("exited", status, at, has_others):
                 self.is_empty = not has_others
+                if self.is_empty:
+                    self._let_pumps_end()
                 self._count_output()
                 ended = _exit_of(status)
                 self._signals.hear_before(ended)

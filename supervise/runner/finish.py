@@ -73,7 +73,7 @@ def finish(runner: Runner) -> Outcome:
     if launched.streams.copier:
         launched.streams.copier.flush()
         runner.hear_threads()
-    notices.finish(_usage(runner) if notices.wants_usage else Usage())
+    notices.finish(_usage(runner) if notices.wants_report else Usage())
     launched.files.settle(outcome.exit_code)
     runner.end_listeners()
     if launched.child.holder() != os.getpid():

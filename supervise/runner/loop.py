@@ -61,6 +61,7 @@ async def _watch(runner: Runner, end: Callable[[], NoReturn]) -> None:
         nursery.start_soon(upkeep.run)
         nursery.start_soon(alarm.run)
         start_recording(runner)
+        runner.notices.prepare_end()
         if values["memory_max"] and runner.memory:
             nursery.start_soon(_hold_memory_limit, runner, runner.memory)
         if launched.streams.overlay and runner.notices.live:

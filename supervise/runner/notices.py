@@ -6,8 +6,8 @@ from dataclasses import replace
 from time import monotonic, time
 from typing import TYPE_CHECKING
 
-from supervise.core.events import Exited, RetryScheduled, Started, Verdict
-from supervise.core.outcome import Outcome
+from supervise.core.events import Drained, Emptied, Exited, RetryScheduled, Started, Verdict
+from supervise.core.outcome import Exit, Outcome
 from supervise.core.policy import Policy
 from supervise.faces import jsonl
 from supervise.faces.full_report import FullReport
@@ -72,16 +72,25 @@ class Notices:
             from supervise.records import result_files  # noqa: F401 - at the end no descriptor may be left to load it
         self._shown_verdict: Outcome | None = None
         """The outcome whose message was shown ahead of the held output."""
-        self._full_report = full_report_of(
-            launched.info.run_id,
-            launched.info.command,
-            os.getpid(),
-            launched.info.started_at,
-            name=values["name"],
-            has_access_limit=values["access_timeout"] is not None,
-        )
+        self._full_report = self._new_report() if self.wants_report else None
+        """None where nothing of it would be written."""
         if self.teller:
             self.teller.start()
+
+    def prepare_end(self) -> None:
+        """Learn the types of the items with which runs end, while the command runs: at the end its caller waits."""
+        self._mask.prepare((Exited, Exit, Drained, Emptied, Outcome))
+
+    def _new_report(self) -> FullReport:
+        info = self._launched.info
+        return full_report_of(
+            info.run_id,
+            info.command,
+            os.getpid(),
+            info.started_at,
+            name=info.values["name"],
+            has_access_limit=info.values["access_timeout"] is not None,
+        )
 
     def announce(self, item: ReportItem, at: float | None = None) -> None:
         """Announce an item of that second of the run (now); the throttle may keep it for a moment."""
@@ -164,7 +173,8 @@ class Notices:
             if text and self.teller:
                 self.teller.tell(item, text)
         self._report_lost_events()
-        self._full_report.note(item, moment)
+        if self._full_report:
+            self._full_report.note(item, moment)
 
     def _record_event(self, item: ReportItem, moment: Moment, text: str) -> None:
         """Record an event if the record has room; the end is always recorded, with the number of events left out."""
@@ -203,8 +213,8 @@ class Notices:
             self.announce(Trouble(f"--ci: {why}"))
 
     @property
-    def wants_usage(self) -> bool:
-        """Return whether the report, a file made of it or the record shows what the command has used."""
+    def wants_report(self) -> bool:
+        """Return whether the report, a file made of it, the CI service or the record gets the whole end of the run."""
         return bool(self._result_files or self._record or self._ci)
 
     def _report_lost_events(self) -> None:
@@ -214,7 +224,7 @@ class Notices:
 
     def finish(self, usage: Usage) -> None:
         """Write the report and the end of the record, and wait for FLUSH_SECONDS for each reader; the last call."""
-        whole = self._full_report.report(Moment(self._now(), time()), usage)
+        whole = self._full_report.report(Moment(self._now(), time()), usage) if self._full_report else {}
         for option, path in self._result_files.items():
             failure = self._write_result(option, path, whole)
             if failure:

@@ -25,7 +25,7 @@ def start_recording(runner: Runner) -> None:
     Each sample is a line: seconds of the run, CPU seconds, and the bytes on stdout, stderr and both.
     """
     record = runner.launched.files.record
-    if record is None and not runner.notices.wants_usage:
+    if record is None and not runner.notices.wants_report:
         return
     try:
         _thread.start_new_thread(_record, (runner, record))

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 import supervise
-from supervise.__main__ import FAST_PATH
+from supervise.__main__ import FAST_PATH, SHORT_RUN
 from tests.support.harness import HANG_SECONDS
 
 LOADED = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from supervise import __main__
-__main__._load_fast_path()
+__main__._load(__main__.FAST_PATH + __main__.SHORT_RUN)
 print(*(name for name in sys.modules if name.startswith("supervise.")))
 import supervise.launch.short_run, supervise.process.cgroup
 assert sys.modules["supervise.options.table"] is supervise.options.table
@@ -64,7 +64,7 @@ def bytecode(place: Path, module: str) -> Path:
 
 def test_the_modules_are_those_that_an_import_finds(copy: Path) -> None:
     names, about = python(LOADED, copy).splitlines()
-    assert names.split() == ["supervise.__main__", *(f"supervise.{name}" for name in FAST_PATH)]
+    assert names.split() == ["supervise.__main__", *(f"supervise.{name}" for name in FAST_PATH + SHORT_RUN)]
     assert about == f"{copy}/supervise/options/table.py supervise.options supervise.launch"
 
 

@@ -17,7 +17,7 @@ FAST_PATH = (
 SHORT_RUN = ("launch.short_run",)
 """What a run loads while its command is being started."""
 ROOMS = ("options", "process", "launch")
-"""The packages in FAST_PATH."""
+"""The packages in FAST_PATH, whose own files hold a docstring alone, and are not read."""
 HEADER_BYTES = 16
 """Bytes of a file of bytecode before its code: the magic number, flags, and time and size of the source (PEP 552)."""
 BYTECODE_BYTES = 1 << 16
@@ -103,10 +103,10 @@ def _load(names: "tuple[str, ...]") -> None:
         module.__package__, _, own_name = whole_name.rpartition(".")
         if name in ROOMS:
             module.__package__, module.__path__ = whole_name, [path]
+        modules[whole_name] = module
         try:
-            code = loads(_bytecode(source, MAGIC_NUMBER))
-            modules[whole_name] = module
-            exec(code, module.__dict__)
+            if name not in ROOMS:
+                exec(loads(_bytecode(source, MAGIC_NUMBER)), module.__dict__)
         except Exception:
             # The import statement says what is the matter, if it fails, too.
             modules.pop(whole_name, None)

@@ -1,5 +1,6 @@
 """The fast path's modules, loaded from their bytecode: the same ones, the current ones, and none where that fails."""
 
+import ast
 import compileall
 import os
 import shutil
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import supervise
-from supervise.__main__ import FAST_PATH, SHORT_RUN
+from supervise.__main__ import FAST_PATH, ROOMS, SHORT_RUN
 from tests.support.harness import HANG_SECONDS
 
 LOADED = """
@@ -75,6 +76,13 @@ def test_an_interpreter_that_names_its_bytecode_otherwise_imports_as_usual(
     names, _ = python(LOADED, copy, options=options).splitlines()
     assert names == "supervise.__main__"
     assert python(RUN, copy, "run", "--no-record", "--", "echo", "shown", options=options) == "shown\n"
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_the_file_of_a_room_holds_a_docstring_alone(copy: Path, room: str) -> None:
+    (only,) = ast.parse((copy / f"supervise/{room}/__init__.py").read_text()).body
+    assert isinstance(only, ast.Expr)
+    assert isinstance(only.value, ast.Constant)
 
 
 def lose(file: Path) -> None:

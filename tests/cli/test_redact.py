@@ -191,3 +191,5 @@ def test_a_lost_run_shows_no_secret(supervise: Place) -> None:
     running.process.wait()
     wait_until(running.report_path.exists)
     assert SECRET not in running.report_path.read_text()
+    # The guardian exits after it has written the report.
+    wait_until(lambda: not supervise.alive())

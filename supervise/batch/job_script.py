@@ -76,8 +76,13 @@ if [ "$restarts" = 0 ]; then
     exec >"$results/$number.out" 2>&1 || exit 125
 else
     exec >>"$results/$number.out" 2>&1 || exit 125
-    # Where there is no report, a machine has failed.
-    if [ -e "$results/$number.json" ]; then outcome=resumable; else outcome=lost; fi
+    outcome=resumable
+    if [ ! -e "$results/$number.json" ]; then
+        # A machine has failed.
+        outcome=lost
+    elif grep -q '"outcome": "cancelled"' "$results/$number.json"; then
+        outcome=cancelled
+    fi
     export {RESTARTED}="$restarts $outcome"
     rm -f "$results/$number.json"
 fi

@@ -124,7 +124,8 @@ class Cancel:
     source: str = ""
     """The sender, for people: `signal INT`, `signal TERM from pid 812 (make)`, `supervise stop`."""
     word: str = ""
-    """The end of what the run is tied to, for programs: `parent_gone`, `stdin_ended`; empty for any other sender."""
+    """The end of what the run is tied to, or why an engine of jobs ends the run, for programs: `parent_gone`,
+    `preempted`; empty for any other sender."""
 
 
 @dataclass(frozen=True, slots=True)

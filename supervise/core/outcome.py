@@ -83,7 +83,7 @@ class Cause:
     source: str = ""
     """The sender of a cancellation, for people."""
     word: str = ""
-    """The reason of a cancellation by no sender, for programs: `parent_gone`, `stdin_ended`."""
+    """The reason of a cancellation by no sender, or by an engine of jobs, for programs: `parent_gone`, `preempted`."""
     is_unstarted: bool = False
     """The command did not exist yet."""
     failure: SpawnFailure | None = None

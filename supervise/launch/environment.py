@@ -57,7 +57,7 @@ def of_attempt(info: "RunInfo", number: int) -> "Variables":
 def _restarts() -> "tuple[int, str]":
     """Return how often an engine has started this task of a batch before, and the last outcome; 0 and '' otherwise."""
     count, _, outcome = os.environ.get(RESTARTED, "").partition(" ")
-    is_whole = count.isdecimal() and len(count) < 10 and outcome in ("resumable", "lost")
+    is_whole = count.isdecimal() and len(count) < 10 and outcome in ("resumable", "lost", "cancelled")
     return (int(count), outcome) if is_whole else (0, "")
 
 

@@ -1,5 +1,6 @@
 """Batches on a real cluster of Slurm: one controller and three nodes on this machine."""
 
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -77,6 +78,7 @@ def test_a_cancelled_job_is_named_and_can_be_resumed(place: Place) -> None:
     code, found = collect(place, "b", "--wait")
     assert (code, words_of(found)) == (1, ["cancelled"] * 3)
     assert [task["report"] is None for task in found["tasks"]] == [False, True, True]
+    assert found["tasks"][0]["reason"] is None
     place.file("go").touch()
     assert submit(place, "--resume", "b").code == 0
     code, found = collect(place, "b", "--wait")
@@ -186,3 +188,46 @@ def test_a_refusal_submits_nothing(place: Place, cluster: slurm.Cluster, words: 
     submit(place, *ON, "--name", "b", "--results", "mine", *words, "--", "true", ":::", "a")
     assert os.listdir(place.folder) == ["mine"]
     place.file("mine").rmdir()
+
+
+@pytest.fixture(scope="module")
+def preempting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[slurm.Cluster]:
+    """A cluster whose partition `high` takes the nodes of the other one, and queues the jobs there again."""
+    more = "PreemptType=preempt/partition_prio\nPreemptMode=REQUEUE\n"
+    more += "PartitionName=high Nodes=ALL MaxTime=60 State=UP PriorityTier=10\n"
+    with slurm.cluster(tmp_path_factory.mktemp("preempting"), more=more) as found:
+        yield found
+
+
+BY_WHAT: dict[str, tuple[str, ...]] = {
+    "preempted": ("sbatch", "--partition=high", "--nodelist=n1", "--exclusive", "--output=/dev/null", "--wrap=true"),
+    "node_drain": ("scontrol", "update", "nodename=n1", "state=down", "reason=test"),
+}
+
+
+@pytest.mark.parametrize("reason", BY_WHAT)
+def test_a_job_whose_node_is_taken_is_cancelled_with_the_reason(
+    supervise: Place, preempting: slurm.Cluster, reason: str
+) -> None:
+    """Slurm then queues the task again, which is told of its first end."""
+    supervise.environ.update(preempting.environ)
+    script = (
+        'trap "exit 9" TERM; echo "$SUPERVISE_ATTEMPT $SUPERVISE_PREVIOUS_OUTCOME"; until [ -e go ]; do sleep 0.1; done'
+    )
+    options = ("--engine-option=--nodelist=n1", "--engine-option=--exclusive", "-k", "1")
+    submit(supervise, *ON, "--name", "b", *options, "--", "sh", "-c", script, "sh", ":::", "x")
+    report = supervise.file("b.results") / "1.json"
+    output = supervise.file("b.results") / "1.out"
+    wait_until(lambda: output.exists() and output.read_text() == "1 \n", WAIT_SECONDS)
+    preempting.ask(
+        "scontrol", "update", "nodename=n1", "state=drain", "reason=test"
+    ) if reason == "node_drain" else None
+    preempting.ask(*BY_WHAT[reason])
+    wait_until(report.exists, WAIT_SECONDS)
+    found = json.loads(report.read_bytes())
+    assert (found["outcome"], found["reason"], found["exit_code"]) == ("cancelled", reason, 143)
+    supervise.file("go").touch()
+    preempting.ask("scontrol", "update", "nodename=n1", "state=resume")
+    code, ended = collect(supervise, "b", "--wait")
+    assert (code, words_of(ended)) == (0, ["completed"])
+    assert batches.output(ended, 1).decode().splitlines()[-1] == "2 cancelled"

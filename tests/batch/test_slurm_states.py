@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from supervise.batch import slurm
+from supervise.runner import slurm_evidence
 
 
 @pytest.mark.parametrize(
@@ -26,6 +27,30 @@ from supervise.batch import slurm
 def test_a_state_of_slurm_is_one_of_ours(word: str, code: str, found: tuple[str, int | None, str | None]) -> None:
     state = slurm._state(word, code)
     assert (state.word, state.code, state.reason) == found
+
+
+PREEMPTS, NO_PREEMPTION = "PreemptMode=REQUEUE", "PreemptMode=OFF"
+
+
+@pytest.mark.parametrize(
+    ("said", "restarts", "reason"),
+    [
+        ("JobState=COMPLETING Restarts=1\nNodeName=n State=IDLE+COMPLETING\n" + PREEMPTS, 0, "preempted"),
+        ("JobState=COMPLETING Restarts=1\nNodeName=n State=IDLE+COMPLETING\n" + NO_PREEMPTION, 0, "requeued"),
+        ("JobState=PREEMPTED Restarts=0\nNodeName=n State=IDLE\n" + PREEMPTS, 0, "preempted"),
+        ("JobState=PENDING Restarts=3\nNodeName=n State=DOWN+DRAIN\n" + PREEMPTS, 2, "node_drain"),
+        ("JobState=NODE_FAIL Restarts=0\nNodeName=n State=DOWN*\n" + PREEMPTS, 0, "node_drain"),
+        # Of scancel, also on a node that gets no more jobs, and of the limit of the job.
+        ("JobState=CANCELLED Restarts=2\nNodeName=n State=IDLE+DRAIN\n" + PREEMPTS, 2, ""),
+        ("JobState=TIMEOUT Restarts=0\nNodeName=n State=IDLE\n" + PREEMPTS, 0, ""),
+        ("JobState=RUNNING Restarts=0\n", 0, ""),
+        ("slurm_load_jobs error: Unable to contact slurm controller Restarts=x =", 0, ""),
+        ("", 0, ""),
+    ],
+)
+def test_a_signal_of_slurm_has_the_reason_that_scontrol_tells(said: str, restarts: int, reason: str) -> None:
+    assert slurm_evidence.reason_of(said, restarts) == reason
+    assert reason in ("", *slurm_evidence.PHRASES)
 
 
 def test_a_list_of_indices_is_read() -> None:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -553,6 +554,64 @@ def test_a_long_run_without_a_live_line_loads_no_module_for_it(program):
         == set()
     )
     assert foreign & {"supervise.core.eta", "supervise.records.named_runs", "supervise.records.ended_record"} == set()
+
+
+LINE_MODULES = ("runner.live_line", "faces.live_line_text", "terminal.overlay", "terminal.screen_track")
+"""The modules of the live line, but for the small one that keeps the first bytes of the output."""
+
+
+def loaded_on_a_terminal(folder, *words):
+    """Return the modules that the words load with stdin, stdout and stderr on a terminal."""
+    ours, theirs = os.openpty()
+    modules = folder / "modules"
+    # The interpreter writes its report to stderr, which has to be the terminal; so the modules are written at the end.
+    code = f"""
+import os, sys
+sys.argv = sys.argv[1:]
+end, own = os._exit, os.getpid()
+def write_and_end(code):
+    if os.getpid() == own:
+        with open({str(modules)!r}, "w") as file:
+            file.write(" ".join(sys.modules))
+    end(code)
+os._exit = write_and_end
+from supervise.__main__ import main
+main()
+"""
+    environ = {name: value for name, value in os.environ.items() if name not in ("CI", "PYTHONPATH")}
+    try:
+        with subprocess.Popen(
+            [sys.executable, "-c", code, *map(str, words)],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env={**environ, "TERM": "xterm"},
+        ) as run:
+            os.close(theirs)
+            text = b""
+            with suppress(OSError):
+                while data := os.read(ours, 1 << 16):
+                    text += data
+            assert run.wait(HANG_SECONDS) == 0, text
+    finally:
+        os.close(ours)
+    return set(modules.read_text().split())
+
+
+@pytest.mark.parametrize(
+    ("command", "watched"),
+    [(("true",), False), (("sh", "-c", "echo up; sleep 1.5; echo down"), True)],
+    ids=["short", "long"],
+)
+def test_a_run_on_a_terminal_loads_the_live_line_only_when_it_is_due(program, tmp_path, command, watched):
+    def loaded():
+        found = loaded_on_a_terminal(tmp_path, program, "run", "--no-record", "-t", "1m", "--", *command)
+        # On a busy machine a run that became a long one is repeated.
+        return found if watched == ("supervise.runner.relay" in found) else None
+
+    found = wait_until(loaded)
+    assert ("supervise.terminal.watched_outlet" in found) == watched
+    assert found & {*(f"supervise.{name}" for name in LINE_MODULES), "rich"} == set()
 
 
 def test_a_plain_configuration_costs_no_library(program, tmp_path):

@@ -234,13 +234,21 @@ def _with_implied_words(words: list[str]) -> list[str]:
     """Return the words with `=WORD` after each option that stands without its word; click would take the next word."""
     begin = ["run"] if words[:1] == ["run"] else []
     whole = words[len(begin) :]
+    joined = []
     for number, name, option in _options_in(list(whole), option_names()):
         if option is None:
             # The command begins here, or a mistake that is refused.
             break
         if option.implied and whole[number] == name:
-            whole[number] += f"={option.implied}"
-    return begin + whole
+            is_next = _is_followed_by_choice(whole, number, option)
+            whole[number] += f"={whole[number + 1] if is_next else option.implied}"
+            joined += [number + 1] if is_next else []
+    return begin + [word for number, word in enumerate(whole) if number not in joined]
+
+
+def _is_followed_by_choice(words: list[str], number: int, option: Option) -> bool:
+    """Return whether the word after that one is a choice of the option, which could stand without it."""
+    return bool(option.implied) and words[number + 1 : number + 2] != [] and words[number + 1] in option.choices
 
 
 def _options_in(words: list[str], names: Mapping[str, Option]) -> Iterator[tuple[int, str, Option | None]]:
@@ -260,7 +268,7 @@ def _options_in(words: list[str], names: Mapping[str, Option]) -> Iterator[tuple
             word = "-" + word[2:]
             name = word[:2]
         yield number, name, option
-        if option and option.takes_next_word and word == name:
+        if option and word == name and (option.takes_next_word or _is_followed_by_choice(words, number, option)):
             next(rest, None)
 
 

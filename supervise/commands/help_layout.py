@@ -3,6 +3,8 @@
 import os
 import textwrap
 
+from supervise.text import colour
+
 LEAST_COLUMNS = 40
 MOST_COLUMNS = 100
 """Longer lines are hard to read, on a wide terminal, too."""
@@ -26,26 +28,7 @@ def columns() -> int:
 
 def title(text: str) -> str:
     """Return the text as a title."""
-    return BOLD + text + PLAIN if _has_bold() else text
-
-
-def has_colour() -> bool:
-    """Return whether stdout is to be coloured."""
-    return _has_bold()
-
-
-def _has_bold() -> bool:
-    environ = os.environ
-    if environ.get("NO_COLOR"):
-        return False
-    if environ.get("FORCE_COLOR"):
-        return True
-    if environ.get("CLICOLOR") == "0" or environ.get("TERM", "dumb") in ("", "dumb"):
-        return False
-    try:
-        return os.isatty(1)
-    except OSError:
-        return False
+    return BOLD + text + PLAIN if colour.is_wanted(1) else text
 
 
 def filled(text: str, width: int, indent: int = 0) -> list[str]:

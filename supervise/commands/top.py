@@ -14,12 +14,13 @@ from time import monotonic, process_time
 from typing import Any, Literal
 
 from supervise import EXIT_SIGNALED
-from supervise.commands import extend, formats, help_layout, top_child, top_frame
+from supervise.commands import extend, formats, top_child, top_frame
 from supervise.commands.roster import Entry, Roster
 from supervise.commands.top_frame import Style, View
 from supervise.options.table import BadValueError
 from supervise.options.values import read_step
 from supervise.terminal.full_screen import Ended, FullScreen
+from supervise.text import colour
 from supervise.text.cells import wrapped
 from supervise.text.sanitizer import clean
 
@@ -101,7 +102,7 @@ class Top:
         self._screen = screen
         self._runs = runs
         self._view = View()
-        self._style = Style(is_coloured=help_layout.has_colour())
+        self._style = Style(is_coloured=colour.is_wanted(1))
         self._mode: Mode = "list"
         self._text: list[str] = []
         """What is shown instead of the runs, in the mode `text`."""

@@ -109,6 +109,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from supervise.core import deadline_extension, limits, retry, shutdown
 from supervise.core.attempt import Attempt, Phase
+from supervise.core.deadlines import Deadline
 from supervise.core.events import (
     Action,
     Alive,
@@ -253,10 +254,18 @@ class Machine:
     @property
     def deadlines(self) -> dict[Limit, float]:
         """Return the deadlines in force, for a display. One that depends on output may be stale until the next Tick."""
+        return {one.limit: one.at for one in self._shown_deadlines()}
+
+    @property
+    def deadline_starts(self) -> dict[Limit, float]:
+        """Return from when on the limit of each of these deadlines counts."""
+        return {one.limit: one.start for one in self._shown_deadlines()}
+
+    def _shown_deadlines(self) -> list[Deadline]:
         if self.phase not in (Phase.RUNNING, Phase.BACKOFF):
-            return {}
+            return []
         deadlines = self._attempt.deadlines
-        return {one.limit: one.at for one in deadlines.in_force() if one is not deadlines.stuck and one.at < inf}
+        return [one for one in deadlines.in_force() if one is not deadlines.stuck and one.at < inf]
 
     @property
     def latest(self) -> float:

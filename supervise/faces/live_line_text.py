@@ -1,11 +1,12 @@
 """The text of the live line: what the run is doing, shown on a terminal while the command is silent.
 
-The most important part comes first, because a narrow window cuts the end.
+In a narrow window the less important parts are left out, and only then the end is cut.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil, inf
+from typing import NamedTuple
 
 from rich.cells import cell_len
 
@@ -18,6 +19,37 @@ from supervise.faces.stderr_messages import KILL
 from supervise.text.sanitizer import clean
 from supervise.text.stderr import PREFIX
 
+BAR_CELLS = 8
+"""Cells of the bar that shows how much of the nearest limit has passed."""
+YELLOW_SECONDS, RED_SECONDS = 60.0, 10.0
+"""Seconds before a limit from which on it is shown in that colour."""
+YELLOW, RED = "33", "31"
+"""The colours of ECMA-48, as parameters of SGR."""
+STATUS_CELLS = 16
+"""Cells that the status of the command takes before it fills what is left."""
+OTHER_LIMIT, CPU, SILENCE, EXPECTED, BAR, STATUS, CAP, ATTEMPT, NEAREST_LIMIT, WHERE = range(10)
+"""The ranks of the parts: where there is no room, parts of a low rank are left out first."""
+
+
+class LineText(NamedTuple):
+    """The text of the line, and the part of it that has a colour."""
+
+    text: str
+    begin: int = 0
+    """The first letter of that part."""
+    end: int = 0
+    """The letter behind its last one."""
+    colour: str = ""
+    """The colour as a parameter of SGR; empty for none."""
+
+
+class Part(NamedTuple):
+    """One part of the text, with what stands between it and the part before."""
+
+    rank: int
+    text: str
+    before: str = ", "
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveState:
@@ -27,6 +59,8 @@ class LiveState:
     phase: Phase
     deadlines: Mapping[Limit, float]
     """The deadlines in force."""
+    starts: Mapping[Limit, float] = field(default_factory=dict)
+    """From when on each of these limits counts."""
     phase_ends_at: float = inf
     """When the current phase ends; infinity if nothing bounds it."""
     last_byte: float | None = None
@@ -79,17 +113,21 @@ class LiveText:
             case CommandMessage("status", text):
                 attempt.status = text
 
-    def text(self, state: LiveState, columns: int) -> str:
-        """Return the text in less than `columns` cells; the last column stays free, so that no terminal wraps."""
-        parts = [self._where(state), self._expected(state)]
+    def text(self, state: LiveState, cells: int) -> LineText:
+        """Return the text in so many cells at most."""
+        parts = [Part(WHERE, self._where(state)), Part(EXPECTED, self._expected(state))]
         if (follows := self._attempt.follows) and state.phase is not Phase.BACKOFF:
-            parts.append(f"attempt {follows.number} of {follows.most}")
-        parts += [self._limit(limit, at, state.t) for limit, at in sorted(state.deadlines.items(), key=_at)]
+            parts.append(Part(ATTEMPT, f"attempt {follows.number} of {follows.most}"))
+        parts += self._limits(state)
         if state.phase is Phase.RUNNING:
-            parts += [_silence(state), _cpu(state)]
-        if self._attempt.status:
-            parts.append(f'"{self._attempt.status}"')
-        return cut(PREFIX + clean(", ".join(filter(None, parts))), columns - 1)
+            parts += [Part(SILENCE, _silence(state)), Part(CPU, _cpu(state))]
+        status = clean(f'"{self._attempt.status}"') if self._attempt.status else ""
+        parts.append(Part(STATUS, cut(status, STATUS_CELLS)))
+        kept = _fitting([one for one in parts if one.text], cells)
+        if kept[-1].rank == STATUS:
+            whole = cells - _width(kept[:-1]) - len(kept[-1].before)
+            kept[-1] = Part(STATUS, cut(status, max(STATUS_CELLS, whole)))
+        return _coloured(kept, _colour(state), cells)
 
     def _where(self, state: LiveState) -> str:
         attempt, so_far, left = self._attempt, phrases.duration(int(state.t)), _left(state.phase_ends_at, state.t)
@@ -117,16 +155,79 @@ class LiveText:
             return ""
         return "longer than usual" if state.time_left == inf else f"about {_left(state.time_left, 0.0)} left"
 
-    def _limit(self, limit: Limit, at: float, t: float) -> str:
+    def _limits(self, state: LiveState) -> list[Part]:
+        """Return the parts of the limits, the nearest one first, with its bar."""
+        parts: list[Part] = []
+        for limit, at in _by_time(state):
+            words, used = f"{limit} limit in {_left(at, state.t)}", self._used(limit)
+            if parts:
+                parts.append(Part(OTHER_LIMIT, f"{words} {used}".rstrip()))
+            else:
+                bar = Part(BAR, _bar(limit, at, state))
+                parts += [bar, Part(NEAREST_LIMIT, words, " " if bar.text else ", "), Part(CAP, used, " ")]
+        return parts
+
+    def _used(self, limit: Limit) -> str:
+        """Return how much of the cap of extensions is used; empty where none is."""
         used = self._attempt.used_before + self._attempt.used
         if not used or limit not in ("access", "completion"):
-            return f"{limit} limit in {_left(at, t)}"
-        cap = phrases.duration(self._policy.max_extension)
-        return f"{limit} limit in {_left(at, t)} ({phrases.measured(used)} of {cap} used)"
+            return ""
+        return f"({phrases.measured(used)} of {phrases.duration(self._policy.max_extension)} used)"
 
 
-def _at(one: tuple[Limit, float]) -> float:
-    return one[1]
+def _by_time(state: LiveState) -> list[tuple[Limit, float]]:
+    """Return the limits in force with their deadlines, the nearest one first."""
+    return sorted(state.deadlines.items(), key=lambda one: one[1])
+
+
+def _bar(limit: Limit, at: float, state: LiveState) -> str:
+    """Return the bar of that limit; empty where nobody knows from when on the limit counts."""
+    start = state.starts.get(limit, at)
+    if start >= at:
+        return ""
+    passed = int(BAR_CELLS * min(1.0, max(0.0, (state.t - start) / (at - start))))
+    return f"[{'#' * passed}{'-' * (BAR_CELLS - passed)}]"
+
+
+def _colour(state: LiveState) -> str:
+    """Return the colour of the nearest limit; empty for none."""
+    left = min(state.deadlines.values(), default=inf) - state.t
+    return RED if left < RED_SECONDS else YELLOW if left < YELLOW_SECONDS else ""
+
+
+def _fitting(parts: list[Part], cells: int) -> list[Part]:
+    """Return the parts for which there is room; the most important one always stays."""
+    for rank in range(WHERE):
+        if _width(parts) <= cells:
+            break
+        parts = [one for one in parts if one.rank != rank]
+    return parts
+
+
+def _width(parts: list[Part]) -> int:
+    return cell_len(_joined(parts))
+
+
+def _joined(parts: list[Part]) -> str:
+    """Return the parts as one text; one whose neighbour was left out has a comma before it."""
+    text = PREFIX
+    for number, one in enumerate(parts):
+        if number:
+            is_behind = one.rank != NEAREST_LIMIT or parts[number - 1].rank == BAR
+            text += one.before if is_behind else ", "
+        text += one.text
+    return clean(text)
+
+
+def _coloured(parts: list[Part], colour: str, cells: int) -> LineText:
+    """Return the text, with the nearest limit and its bar in that colour."""
+    text = cut(_joined(parts), cells)
+    marked = [number for number, one in enumerate(parts) if one.rank in (BAR, NEAREST_LIMIT)]
+    if not colour or not marked:
+        return LineText(text)
+    first, last = marked[0], marked[-1]
+    begin = len(_joined(parts[: first + 1])) - len(parts[first].text)
+    return LineText(text, begin, min(len(text), len(_joined(parts[: last + 1]))), colour)
 
 
 def _left(at: float, t: float) -> str:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from supervise.output.tee import Copier
     from supervise.process.inbox import Inbox, Item
     from supervise.terminal.overlay import Overlay
+    from supervise.terminal.watched_outlet import WatchedOutlet
 
 
 class Streams:
@@ -28,8 +29,11 @@ class Streams:
         self.outlets: tuple[Outlet, ...] = ()
         """The outlets for the command's stdout and stderr."""
         self.pumps: tuple[Pump, ...] = ()
+        self.watched: tuple[WatchedOutlet, ...] = ()
+        """The outlet of the terminal over which the line of --live may be drawn, and that of a stdout which is a pipe;
+        empty where no line is drawn."""
         self.overlay: Overlay | None = None
-        """The outlet of stderr with the line of --live over it; None where no line is drawn."""
+        """The line of --live; None where none has been drawn."""
         self.spool: Spool | None = None
         """The output that is not shown yet; None where all output is shown as it comes."""
         self.copier: Copier | None = None
@@ -86,11 +90,20 @@ class Streams:
         self.tail = Tail(most)
         return self.tail
 
-    def open_outlets(
-        self, outlets: "tuple[Outlet, ...]", overlay: "Overlay | None", spool: "Spool | None", copier: "Copier | None"
-    ) -> None:
+    def open_outlets(self, outlets: "tuple[Outlet, ...]", spool: "Spool | None", copier: "Copier | None") -> None:
         """Hand the command's bytes to these outlets, and a copy of the bytes to the copier."""
-        self.outlets, self.overlay, self.spool, self.copier = outlets, overlay, spool, copier
+        self.outlets, self.spool, self.copier = outlets, spool, copier
+
+    def watch(self, outlets: "tuple[WatchedOutlet, ...]") -> None:
+        """Note the outlets that a line of --live needs: that of the terminal, and that of a stdout which is a pipe."""
+        self.watched = outlets
+
+    def open_overlay(self) -> "Overlay":
+        """Return the line of --live, new, over the terminal that is watched."""
+        from supervise.terminal.overlay import Overlay
+
+        self.overlay = Overlay(*self.watched)
+        return self.overlay
 
     def open_cut(self) -> int:
         """Return a descriptor on which the pumps of an attempt hear `cut`.
@@ -151,7 +164,7 @@ class Streams:
     def leave_line(self) -> None:
         """Hide the line of --live for good."""
         self.hide_line()
-        self.overlay = None
+        self.overlay, self.watched = None, ()
 
     def hide_line(self) -> None:
         """Hide the line of --live, where one is drawn."""

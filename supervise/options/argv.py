@@ -97,7 +97,7 @@ def take_options(rest: "list[str]", names: "Mapping[str, Option]") -> "dict[str,
         if option.is_flag:
             value = ON
         elif not equals and option.implied:
-            value = option.implied
+            value = rest.pop(0) if rest and rest[0] in option.choices else option.implied
         elif not equals:
             if not rest:
                 return None

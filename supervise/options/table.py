@@ -40,7 +40,8 @@ class Option:
     `kind` names the reader in `values.READERS`, and `default` is written as a user would write it. `value` is what that
     reader returns for the default, so that a run without options needs no reader. `kinds` returns the table of the
     option's values if they have one; `{forms}` in the help becomes their list. `implied` is the word of an option that
-    stands without one; another word follows an equals sign then (`--option=WORD`), and is never the next word.
+    stands without one; another word follows an equals sign then (`--option=WORD`), and is never the next word unless
+    that is one of the option's choices.
     """
 
     __slots__ = (
@@ -508,9 +509,13 @@ OPTIONS = (
         "When control is given back, say so as a JSON object on stdout instead of a line on stderr.",
     ),
     Option(
-        OUTPUT, "live", "", "flag", "", "",
-        "While the command is silent, show on the terminal what the run is doing and how much time is left. The line "
+        OUTPUT, "live", "", "when", "auto", "WHEN",
+        "While the command is silent, show on the terminal what the run is doing and how much time is left: on, off or "
+        "auto. auto does so after 3 seconds (15 without a limit), if stdout and stderr are the terminal. The line "
         "disappears before the next output.",
+        choices=("auto", "on", "off"),
+        value="auto",
+        implied="on",
     ),
     Option(
         OUTPUT, "heartbeat", "", "limit", "off", "DURATION",

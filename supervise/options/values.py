@@ -21,6 +21,8 @@ UNITS = {
 ISO_DATE_UNITS = {"W": 604800.0, "D": 86400.0}
 ISO_TIME_UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0}
 OFF_WORDS = ("off", "infinity")
+FLAG_WORDS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+"""What a flag may be in the environment and the configuration."""
 OFF_SIZE = "0"
 NO_BOUND = float("inf")
 SIZE_FORMS = "a size of 64KiB or more (500KiB, 64MiB, 1.5GiB; K, M and G are the same)"
@@ -168,6 +170,13 @@ def read_choice(option: Option, word: str) -> str:
             word, " or ".join(filter(None, (", ".join(option.choices[:-1]), option.choices[-1]))), option.choices
         )
     return word
+
+
+def read_when(option: Option, word: str) -> str:
+    """Return one of the option's choices; the words of a flag, which the option once was, count as `on` and `off`."""
+    if word.lower() in FLAG_WORDS and word not in option.choices:
+        return "on" if FLAG_WORDS[word.lower()] else "off"
+    return read_choice(option, word)
 
 
 def read_set(option: Option, word: str) -> "tuple[str, ...]":
@@ -479,6 +488,7 @@ READERS: "dict[str, Callable[[Option, str], object]]" = {
     "marks": read_marks,
     "signal": read_signal,
     "choice": read_choice,
+    "when": read_when,
     "set": read_set,
     "percent": read_percent,
     "codes": read_codes,

@@ -389,6 +389,11 @@ class Runner:
             self.end_listeners()
             launched.child.guardian.let_go()
 
+    def leave_caller(self) -> None:
+        """Have the listeners let go of the caller's terminal."""
+        for listener in self._listeners:
+            listener.on_leave_caller()
+
     def end_listeners(self) -> None:
         """Have the listeners remove what must not outlive the run, once."""
         if not self._has_ended:

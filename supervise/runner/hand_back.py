@@ -154,6 +154,7 @@ class HandBack(Listener):
             cpu_percent(self._runner.usage_samples),
         )
         launched.streams.leave_line()
+        self._runner.leave_caller()
         launched.terminals.leave()
         notices.leave_caller(HandedBack(reason))
         at_line_start = launched.streams.messages.at_line_start

@@ -21,5 +21,8 @@ class Listener:
     def on_suspect_guardian(self) -> None:
         """Begin to look at the guardian: it has an order, or stands still."""
 
+    def on_leave_caller(self) -> None:
+        """Let go of the caller's terminal: the caller has control again, and the run goes on."""
+
     def on_end(self) -> None:
         """Remove what must not outlive the run: all is said and written."""

@@ -6,6 +6,7 @@ Each task hands what has come to the runner.  The tasks that have to react to th
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from time import monotonic
 from typing import TYPE_CHECKING, NoReturn
 
@@ -23,14 +24,14 @@ from supervise.runner.stop_orders import LOOK_SECONDS
 from supervise.runner.usage import start_recording
 
 if TYPE_CHECKING:
-    from supervise.faces.live_line_text import LiveText
     from supervise.launch.front import Front
     from supervise.launch.ties import Tie
     from supervise.runner.allocation_watch import AllocationWatch
     from supervise.runner.memory import MemoryWatch
     from supervise.runner.teller import Teller
-    from supervise.terminal.overlay import Overlay
 
+LIVE_AFTER_SECONDS, LIVE_AFTER_SECONDS_WITHOUT_LIMITS = 3.0, 15.0
+"""Seconds of a run without a live line, unless the user asks for one: with a limit, and without any."""
 OUTER_CGROUP_POLL_SECONDS = 0.02
 """Seconds between two looks for the cgroup of an outer run."""
 
@@ -64,8 +65,8 @@ async def _watch(runner: Runner, end: Callable[[], NoReturn]) -> None:
         runner.notices.prepare_end()
         if values["memory_max"] and runner.memory:
             nursery.start_soon(_hold_memory_limit, runner, runner.memory)
-        if launched.streams.overlay and runner.notices.live:
-            nursery.start_soon(_draw, runner, launched.streams.overlay, runner.notices.live)
+        if launched.streams.watched:
+            nursery.start_soon(_draw, runner)
         # With --quiet nothing but errors and the final message is said, and a detached run has nobody to say it to.
         if values["heartbeat"] and not (values["quiet"] or launched.info.is_detached):
             nursery.start_soon(_beat, runner, values["heartbeat"])
@@ -197,11 +198,24 @@ async def _serve(control: ControlServer, runner: Runner) -> None:
         await control.serve()
 
 
-async def _draw(runner: Runner, overlay: "Overlay", live: "LiveText") -> None:
-    with _dispensable(runner, "there is no live line any more", overlay.hide):
-        from supervise.runner.live_line import draw
-
-        await draw(runner, overlay, live)
+async def _draw(runner: Runner) -> None:
+    """Draw the live line; a run that ends before the line is worth its modules loads none of them."""
+    with _dispensable(runner, "there is no live line any more", runner.launched.streams.leave_line):
+        if runner.launched.info.values["live"] == "auto":
+            await trio.sleep(LIVE_AFTER_SECONDS - runner.now())
+            if not runner.machine.deadlines:
+                await trio.sleep(LIVE_AFTER_SECONDS_WITHOUT_LIMITS - runner.now())
+        try:
+            # A thread loads the modules, so that no deadline is late.
+            await trio.to_thread.run_sync(import_module, "supervise.runner.live_line")
+            from supervise.runner.live_line import LiveLine
+        except (ImportError, OSError, RuntimeError):
+            # The system gives no more descriptors or threads, or the disk is gone: the run has no live line.
+            return
+        if runner.launched.streams.watched:
+            line = LiveLine(runner)
+            runner.listen(line)
+            await line.run()
 
 
 async def _beat(runner: Runner, every: float) -> None:

@@ -1,6 +1,7 @@
 """The notices of one run: messages for people on stderr, events for programs, the report, the record."""
 
 import os
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from time import monotonic, time
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 RECORDED_EVENT_BYTES = 1 << 23
 """Bytes of the events in a record, or --log-max where that is less: half of what a reader of the record accepts."""
+UNSEEN_ITEMS = 200
+"""Items that are kept until the live line is drawn for the first time; the latest ones count."""
 ENDS = (Verdict, Exited, RetryScheduled, Outcome)
 """Items before which all waiting items are announced."""
 MIN_REPORT_SECONDS = 0.1
@@ -52,7 +55,11 @@ class Notices:
         self._run_id = launched.info.run_id
         self._mask = SecretMask(launched.info.redaction or Redaction(values["redact"]))
         self._messages = StderrMessages(launched.info.command, policy, verbosity)
-        self.live = _live(policy) if launched.streams.overlay else None
+        self.live: LiveText | None = None
+        """Makes the text of the live line; None before it is drawn for the first time, and where it never is."""
+        self._unseen: deque[ReportItem] | None = deque(maxlen=UNSEEN_ITEMS) if launched.streams.watched else None
+        """The items that the text of a later live line depends on."""
+        self._policy = policy
         self._ci = _ci_of(launched)
         self.teller = _teller_of(launched, self.announce)
         """Tells others of the run; None where nobody is told."""
@@ -96,9 +103,11 @@ class Notices:
         """Announce an item of that second of the run (now); the throttle may keep it for a moment."""
         now = self._now()
         item = self._mask(item)
+        # The live line shows the latest state, and needs no throttle.
         if self.live:
-            # The live line shows the latest state, and needs no throttle.
             self.live.note(item)
+        elif self._unseen is not None:
+            self._unseen.append(item)
         match item:
             case CommandMessage("status", text) if self._status:
                 self._status.show(text)
@@ -136,8 +145,21 @@ class Notices:
     def leave_caller(self, item: HandedBack) -> None:
         """Announce that the caller gets control back, and write the messages so far; no live line follows."""
         self.announce(item)
-        self.live = None
+        self.live = self._unseen = None
         self.flush_messages()
+
+    def open_live(self) -> "LiveText":
+        """Return what makes the text of the live line, with the items so far.
+
+        Raises OSError or ImportError where no descriptor is left, or the disk is gone.
+        """
+        from supervise.faces.live_line_text import LiveText
+
+        live = LiveText(self._policy)
+        for item in self._unseen or ():
+            live.note(item)
+        self.live, self._unseen = live, None
+        return live
 
     def flush_messages(self) -> None:
         """Wait for FLUSH_SECONDS until the messages so far are written, or held."""
@@ -342,15 +364,6 @@ def _teller_of(launched: Launched, announce: "Callable[[ReportItem], None]") -> 
         # No descriptor is left, or the disk is gone: the run goes on, and nobody is told.
         return None
     return Teller(launched, announce)
-
-
-def _live(policy: Policy) -> "LiveText | None":
-    try:
-        from supervise.faces.live_line_text import LiveText
-    except (OSError, ImportError):
-        # No descriptor is left, or the disk is gone: the run goes on without a live line.
-        return None
-    return LiveText(policy)
 
 
 def _cwd() -> str:

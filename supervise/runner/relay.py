@@ -4,6 +4,7 @@ A run without threads ends before this module is loaded (`launch/short_run.py`).
 still ends here, before any library is loaded.
 """
 
+import os
 import select
 from time import monotonic
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from supervise.core.policy import Stream
     from supervise.output.line_marks import Style
     from supervise.output.tee import Copier, Sink
-    from supervise.terminal.overlay import Overlay
+    from supervise.terminal.watched_outlet import WatchedOutlet
 
 
 def start(launched: Launched) -> None:
@@ -40,10 +41,11 @@ def start(launched: Launched) -> None:
     launched.streams.note_signal_thread(signals.start_thread(signals.block(), inbox))
     values = launched.info.values
     outlets: tuple[outlet.Outlet, outlet.Outlet] = outlet.of_stdio()
-    overlay = spool = None
+    spool = None
     is_held = launched.info.holds_output
-    if values["live"] and not is_held and (overlaid := _with_live_line(launched, outlets)):
-        outlets, overlay = overlaid, overlaid[1]
+    if watched := _watched(launched, outlets):
+        outlets = watched[-1] if len(watched) > 1 or outlets[0] is outlets[1] else outlets[0], watched[0]
+        launched.streams.watch(watched)
     messages = outlets[1]
     if launched.info.is_detached:
         outlets = outlets[0], outlets[0]
@@ -63,7 +65,7 @@ def start(launched: Launched) -> None:
         from supervise.output.line_marks import MarkedOutlet
 
         outlets = MarkedOutlet(outlets[0], style), MarkedOutlet(outlets[1], style)
-    launched.streams.open_outlets(outlets, overlay, spool, _copier_of(launched, style))
+    launched.streams.open_outlets(outlets, spool, _copier_of(launched, style))
     start_pumps(launched)
 
 
@@ -128,16 +130,29 @@ def _streams(launched: Launched) -> "Iterator[tuple[Stream, int, outlet.Outlet]]
     return zip(names, launched.child.sources, launched.streams.outlets, strict=False)
 
 
-def _with_live_line(
-    launched: Launched, outlets: "tuple[outlet.Outlet, outlet.Outlet]"
-) -> "tuple[outlet.Outlet, Overlay] | None":
-    """Return the outlets with the live line over them; None where no line can be drawn."""
-    values = launched.info.values
-    if values["quiet"] or values["pty"] or launched.info.is_detached:
-        return None
-    from supervise.terminal import overlay
+def _watched(launched: Launched, outlets: "tuple[outlet.Outlet, outlet.Outlet]") -> "tuple[WatchedOutlet, ...]":
+    """Return the outlets that the live line needs, new ones, that of the terminal first; empty for no line."""
+    values, (out, err) = launched.info.values, outlets
+    if values["live"] == "off" or not err.is_terminal or os.environ.get("TERM", "dumb") in ("", "dumb"):
+        return ()
+    if values["quiet"] or values["pty"] or launched.info.is_detached or launched.info.holds_output:
+        return ()
+    if out is not err and (values["live"] == "auto" or out.is_terminal):
+        # Stdout may be another terminal, or this one by another name (/dev/tty), where no write would erase the line.
+        return ()
+    if values["live"] == "auto" and (launched.info.ci or os.environ.get("CI", "") not in ("", "0", "false")):
+        # A CI service keeps all that is drawn, in a log.
+        return ()
+    from supervise.terminal.watched_outlet import WatchedOutlet
 
-    return overlay.with_live_line(outlets)
+    if out is err or not _is_stream(out.fd):
+        return (WatchedOutlet(err.fd),)
+    return WatchedOutlet(err.fd), WatchedOutlet(out.fd)
+
+
+def _is_stream(fd: int) -> bool:
+    """Return whether that is a pipe or a socket, whose reader may print to the terminal."""
+    return os.fstat(fd).st_mode & 0o170000 in (0o010000, 0o140000)
 
 
 def _style_of_marks(launched: Launched) -> "Style | None":

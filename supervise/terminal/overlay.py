@@ -1,65 +1,93 @@
 """The live line on the terminal: drawn while the command is silent, and erased before any other byte is written.
 
-The line is drawn only while the cursor is known to be in the first column, and leaves the cursor there: so a prompt or
-a progress bar is never broken, and an echoed key wraps nothing.  The line is drawn without attributes (colours, bold),
-and not while the command has set some.  They could not be restored: saving them (DECSC) would overwrite what the
-command has saved, and erasing would fill the line with the command's background.
+The line begins where the cursor is, and the cursor goes back there by as many columns.  So text that is in front of the
+cursor stays: a key that was echoed, or the question of a program that writes to /dev/tty.  The cursor first goes as far
+to the right as the line is long, and back.  At the right edge that moves the cursor to the left, so that the line is
+never broken into two.  To save and restore the cursor (DECSC) was rejected: that would overwrite what another program
+has saved.
+
+The line is drawn only while the cursor stands behind a line feed, as far as the output tells, and no attributes are
+set.  These could not be restored, and erasing would fill the line with the command's background.
 """
 
 import _thread
+import fcntl
 import os
-import re
 import stat
+import sys
+import termios
 from time import monotonic
-from typing import NoReturn
+from typing import NamedTuple
 
-from supervise.output.outlet import Outlet, refuse_splice
+from supervise.output.outlet import Outlet
+from supervise.terminal import terminal_modes
+from supervise.terminal.watched_outlet import WatchedOutlet
 from supervise.text.writer import is_writable
 
 ERASE_SECONDS = 0.2
 """Seconds to wait at most for a terminal that takes no bytes, before the line is left on it."""
-DEFAULT_COLUMNS = 80
-"""Columns of a terminal that reports none: those of the VT100."""
-CLEAR_LINE = b"\x1b[K"
-CLEAR_BELOW = b"\x1b[J"
+TYPED_SHARE = 10
+"""One column in so many stays free for keys that are typed while the line is there."""
+CLEAR_LINE, CLEAR_BELOW = b"\x1b[0K", b"\x1b[0J"
 """ECMA-48, EL and ED: erase from the cursor to the end of the line, and to the end of the screen."""
-SGR = re.compile(rb"\x1b\[([\d;:]*)m")
-"""ECMA-48, SGR: sets or resets attributes."""
-RESET_CODE = rb"(0*|10|2[2-9]|[34]9|5[459])"
-RESETS_ALONE = re.compile(rb"%b(;%b)*" % (RESET_CODE, RESET_CODE))
-"""Parameters of an SGR that only resets attributes; 00 counts as 0, as in 39;49;00 (Pygments)."""
-ATTRIBUTE_SEARCH_BYTES = 1 << 12
-"""Bytes at the end of a write that are searched for SGR."""
 
 
-class Overlay(Outlet):
-    """The outlet of a terminal, with the live line."""
+class Drawing(NamedTuple):
+    """One text of the live line, with the part of it that has a colour."""
 
-    def __init__(self, fd: int) -> None:
-        super().__init__(fd)
-        self.piped_stdout: PipedStdout | None = None
-        self.is_plain = True
-        self._wanted = b""
-        """The line that is to be on the terminal; empty for none."""
+    text: str
+    begin: int
+    """The first letter of that part."""
+    end: int
+    """The letter behind its last one."""
+    colour: str
+    """The colour as a parameter of SGR; empty for none."""
+
+    def shown(self, *, is_coloured: bool) -> str:
+        """Return the text as it is drawn."""
+        text, begin, end, colour = self
+        if not (is_coloured and colour):
+            return text
+        return f"{text[:begin]}\x1b[{colour}m{text[begin:end]}\x1b[39m{text[end:]}"
+
+
+class Overlay:
+    """The live line over the outlet of a terminal."""
+
+    def __init__(self, outlet: WatchedOutlet, piped_stdout: WatchedOutlet | None = None) -> None:
+        self._outlet = outlet
+        self._piped_stdout = piped_stdout
+        """A stdout that is a pipe or a socket, whose reader may print to the terminal of the line (`| tee`)."""
+        self.fd = outlet.fd
+        self._is_at_prompt = os.getpgrp() == os.getpid()
+        """A shell with job control has started supervise, at a prompt, so that the cursor was in the first column."""
+        self._wanted: Drawing | None = None
+        """The line that is to be on the terminal."""
         self._wanted_columns = 0
         """The columns of the window that the wanted line was made for."""
         self._drawn_columns = 0
         """The columns of the window when the line was drawn that is on the terminal; 0 where none is."""
         self._busy = _thread.allocate_lock()
         """Held while a thread draws or erases the line."""
+        with outlet.lock:
+            outlet.uncover = self._uncover
+        if piped_stdout:
+            with piped_stdout.lock:
+                piped_stdout.uncover = self._uncover_for_others
 
     @property
     def columns(self) -> int:
         """The width of the window now, in columns."""
-        try:
-            return os.get_terminal_size(self.fd).columns or DEFAULT_COLUMNS
-        except OSError:
-            return DEFAULT_COLUMNS
+        return self._size()[1]
 
-    def show(self, line: bytes, columns: int) -> None:
+    def room(self, columns: int) -> int:
+        """Return the cells that the line may take in a window of so many columns."""
+        return columns - 1 - columns // TYPED_SHARE if self._is_at_margin() else columns // 2
+
+    def show(self, line: Drawing | None, columns: int) -> None:
         """Have a thread draw this line, made for a window of so many columns, if it can be drawn now; return at once.
 
-        A thread draws, so that a terminal that takes no bytes (Ctrl-S) delays no deadline.
+        None stands for no line.  A thread draws, so that a terminal that takes no bytes (Ctrl-S) delays no deadline.
         """
         if self._busy.acquire(blocking=False):
             self._wanted, self._wanted_columns = line, columns
@@ -67,47 +95,55 @@ class Overlay(Outlet):
 
     def hide(self) -> None:
         """Have a thread erase the line, and wait ERASE_SECONDS at most for that."""
-        self._wanted = b""
+        self._wanted = None
         until = monotonic() + ERASE_SECONDS
         if self._busy.acquire(timeout=ERASE_SECONDS):
             self._start()
             if self._busy.acquire(timeout=max(0.0, until - monotonic())):
                 self._busy.release()
 
-    def write(self, data: "bytes | memoryview") -> None:
-        """Erase the live line, then write all of the data; wait for a reader without a bound.
+    def leave_typed_line(self) -> None:
+        """Erase what is left of the line in the row above, after `Enter` has moved the cursor to the next one.
+
+        The text that was typed stays: it has as many letters as bytes, as far as it is ASCII.
+        """
+        with self._outlet.lock:
+            typed = self._typed_bytes()
+            if not (self._drawn_columns and typed and is_writable(self.fd)):
+                return
+            self._drawn_columns = 0
+            right = b"\x1b[%dC" % (typed - 1) if typed > 1 else b""
+            try:
+                self._outlet.write_bare(b"\x1b[A" + right + CLEAR_LINE + b"\x1b[B\r")
+            except OSError:
+                # The terminal has hung up.
+                pass
+
+    def _uncover(self) -> None:
+        """Erase the line before bytes are written to its terminal; the lock of the outlet is held.
 
         Raises OSError.
         """
-        self.is_plain = leaves_plain(data, self.is_plain)
-        super().write(data)
+        if self._drawn_columns:
+            self._erase()
 
-    def erase_before_others(self) -> None:
+    def _uncover_for_others(self) -> None:
         """Erase the line before another process may write to the terminal, unless the terminal takes no bytes."""
-        if self._drawn_columns and is_writable(self.fd) and self.lock.acquire(timeout=ERASE_SECONDS):
+        lock = self._outlet.lock
+        if self._drawn_columns and is_writable(self.fd) and lock.acquire(timeout=ERASE_SECONDS):
             try:
-                if self._drawn_columns:
-                    self._erase()
+                self._uncover()
             except OSError:
                 # The terminal has hung up.
                 pass
             finally:
-                self.lock.release()
-
-    def splice(self, source: int, size: int) -> NoReturn:
-        """Raise OSError, as a terminal does that cannot splice: all bytes must pass `write`, which erases the line."""
-        refuse_splice()
-
-    def _write_all(self, data: "bytes | memoryview") -> None:
-        if self._drawn_columns:
-            self._erase()
-        super()._write_all(data)
+                lock.release()
 
     def _erase(self) -> None:
         # In a window that has become narrower the line may have been broken into several.
         clear = CLEAR_BELOW if self.columns < self._drawn_columns else CLEAR_LINE
         self._drawn_columns = 0
-        super()._write_all(b"\r" + clear)
+        self._outlet.write_bare(clear)
 
     def _start(self) -> None:
         """Start a thread that draws or erases the line, and releases `_busy` at its end."""
@@ -116,7 +152,7 @@ class Overlay(Outlet):
                 _thread.start_new_thread(self._update, ())
                 return
         except RuntimeError:
-            # The system has no more threads.
+            # The system gives no more threads.
             pass
         self._busy.release()
 
@@ -126,134 +162,115 @@ class Overlay(Outlet):
             if line := self._wanted:
                 self._draw(line)
             else:
-                with self.lock:
-                    if self._drawn_columns:
-                        self._erase()
-        except OSError:
-            # The terminal has hung up.
+                with self._outlet.lock:
+                    self._uncover()
+        except (OSError, ImportError):
+            # The terminal has hung up, or the module that follows the output cannot be loaded.
             pass
         finally:
             self._busy.release()
 
-    def _draw(self, line: bytes) -> None:
+    def _draw(self, line: Drawing) -> None:
         """Draw the line while no output is being written.
 
-        Raises OSError.
+        Raises OSError, and ImportError.
         """
         # A lock that is held means that output is being written: the command is not silent.
-        if not self.lock.acquire(blocking=False):
+        if not self._outlet.lock.acquire(blocking=False):
             return
         try:
-            if not self.piped_stdout:
+            if not self._piped_stdout:
                 self._draw_where_clear(line)
-            elif self.piped_stdout.lock.acquire(blocking=False):
+            elif self._piped_stdout.lock.acquire(blocking=False):
                 try:
                     self._draw_where_clear(line)
                 finally:
-                    self.piped_stdout.lock.release()
+                    self._piped_stdout.lock.release()
         finally:
-            self.lock.release()
+            self._outlet.lock.release()
 
-    def _draw_where_clear(self, line: bytes) -> None:
+    def _draw_where_clear(self, line: Drawing) -> None:
         """Draw the line where the cursor and the modes allow that; the locks of both outlets are held.
 
-        Raises OSError.
+        Raises OSError, and ImportError.
         """
-        if not self._is_ours():
+        if not self._is_in_front():
             # The process group in the foreground may have written over the line, so it is not erased later.
             self._drawn_columns = 0
+        elif not self._is_by_line() or self._typed_bytes():
+            # Another program asks for a password, say: its question stays, and what is left of the line goes.
+            self._uncover()
         elif self._is_clear() and self.columns == self._wanted_columns and is_writable(self.fd):
             if self._wanted_columns < self._drawn_columns:
                 self._erase()
             self._drawn_columns = self._wanted_columns
-            super()._write_all(b"\r" + line + CLEAR_LINE + b"\r")
+            self._outlet.write_bare(self._drawing(line))
+
+    def _drawing(self, line: Drawing) -> bytes:
+        """Return the bytes that draw the line where the cursor is, and leave the cursor there."""
+        shown = line.shown(is_coloured=self._outlet.track.is_fresh)
+        if not line.text.isascii():
+            if self._is_at_margin():
+                # Terminals differ in how wide a letter is, so the way back is unknown but for the first column.
+                return b"\r" + os.fsencode(shown) + CLEAR_LINE + b"\r"
+            shown = shown.encode("ascii", "replace").decode()
+        cells = len(line.text)
+        return b"\x1b[%dC\x1b[%dD%b%b\x1b[%dD" % (cells, cells, shown.encode(), CLEAR_LINE, cells)
 
     def _is_clear(self) -> bool:
-        """Return whether the cursor is in the first column, no attribute is set, and no output is pending."""
-        is_clear = all(one.at_line_start and one.is_plain for one in (self, self.piped_stdout) if one)
-        return is_clear and not (self.piped_stdout and self.piped_stdout.is_pending())
+        """Return whether the cursor stands behind a line feed, the screen is clear there, and no output is pending."""
+        rows, both = self._size()[0], [one for one in (self._outlet, self._piped_stdout) if one]
+        is_clear = all(one.at_line_start and not one.is_lost and one.track.is_clear(rows) for one in both)
+        return is_clear and not (self._piped_stdout and _is_pending(self._piped_stdout))
 
-    def _is_ours(self) -> bool:
-        """Return whether supervise is in the foreground, and the terminal echoes keys and passes them on by the line.
+    def _is_at_margin(self) -> bool:
+        """Return whether the cursor is in the first column, as far as is known."""
+        return self._is_at_prompt or self._outlet.has_line_feed
 
-        So no line is drawn into a shell's prompt, a password prompt or an editor.  The modes are not compared with
-        those at the start of the run: the command may have changed them before supervise could read them.
-        """
-        import termios
-
-        shown = termios.ECHO | termios.ICANON
+    def _is_in_front(self) -> bool:
+        """Return whether supervise is in the foreground of the terminal."""
         try:
-            is_by_line = termios.tcgetattr(self.fd)[3] & shown == shown
-            return is_by_line and not self._is_raw() and os.tcgetpgrp(self.fd) == os.getpgrp()
-        except (OSError, termios.error):
+            return os.tcgetpgrp(self.fd) == os.getpgrp()
+        except OSError:
             return False
 
+    def _is_by_line(self) -> bool:
+        """Return whether the terminal echoes keys, passes them on by the line, and adds a return to each line feed.
 
-class PipedStdout(Outlet):
-    """A stdout that is a pipe or a socket, whose reader may print to the terminal of the line (`| tee`)."""
-
-    def __init__(self, fd: int, overlay: Overlay) -> None:
-        super().__init__(fd)
-        self.is_plain = True
-        self._overlay = overlay
-
-    def write(self, data: "bytes | memoryview") -> None:
-        """Erase the live line, then write all of the data; wait for a reader without a bound.
-
-        Raises OSError.
+        So no line is drawn into a password prompt or an editor.  The modes are not compared with those at the start of
+        the run: the command may have changed them before supervise could read them.
         """
-        self.is_plain = leaves_plain(data, self.is_plain)
-        super().write(data)
+        try:
+            modes = terminal_modes.get_modes(self.fd)
+        except OSError:
+            return False
+        shown, returns = termios.ECHO | termios.ICANON, termios.OPOST | termios.ONLCR
+        return bool(modes[3] & shown == shown and modes[1] & returns == returns)
 
-    def splice(self, source: int, size: int) -> int:
-        """Erase the live line, then move up to `size` bytes from that pipe to stdout (splice(2)).
+    def _typed_bytes(self) -> int:
+        """Return the bytes of the typed lines that wait for a reader (ioctl_tty(2)); 0 where they cannot be counted."""
+        return _count(self.fd, termios.FIONREAD)
 
-        Raises OSError.
-        """
-        with self.lock:
-            self._overlay.erase_before_others()
-            moved = os.splice(source, self.fd, size)
-            self.at_line_start = False
-        return moved
-
-    def is_pending(self) -> bool:
-        """Return whether the reader has not read all bytes yet, and may print them at any moment.
-
-        SIOCOUTQ (unix(7)) answers for a socket, FIONREAD (pipe(7)) for a pipe.
-        """
-        import fcntl
-        import termios
-
-        for request in (termios.TIOCOUTQ, termios.FIONREAD):
-            try:
-                return any(fcntl.ioctl(self.fd, request, bytes(4)))
-            except OSError:
-                # TIOCOUTQ has the number of SIOCOUTQ, which a pipe does not know.
-                continue
-        return False
-
-    def _write_all(self, data: "bytes | memoryview") -> None:
-        self._overlay.erase_before_others()
-        super()._write_all(data)
+    def _size(self) -> tuple[int, int]:
+        """Return the rows and the columns of the window now."""
+        try:
+            return terminal_modes.usable(*terminal_modes.get_size(self.fd))
+        except OSError:
+            return terminal_modes.DEFAULT_ROWS, terminal_modes.DEFAULT_COLUMNS
 
 
-def leaves_plain(data: "bytes | memoryview", was_plain: bool) -> bool:
-    """Return whether no attribute is set after these bytes, by the last SGR in them; else as before."""
-    found = SGR.findall(data[-ATTRIBUTE_SEARCH_BYTES:])
-    return RESETS_ALONE.fullmatch(found[-1]) is not None if found else was_plain
+def _is_pending(piped: Outlet) -> bool:
+    """Return whether the reader has not read all bytes yet, and may print them at any moment.
+
+    SIOCOUTQ (unix(7)), which has the number of TIOCOUTQ, answers for a socket, and FIONREAD (pipe(7)) for a pipe.
+    """
+    is_socket = stat.S_ISSOCK(os.fstat(piped.fd).st_mode)
+    return _count(piped.fd, termios.TIOCOUTQ if is_socket else termios.FIONREAD) > 0
 
 
-def with_live_line(outlets: tuple[Outlet, Outlet]) -> tuple[Outlet, Overlay] | None:
-    """Return the outlets of stdout and stderr with the live line over stderr; None where it cannot be drawn there."""
-    out, err = outlets
-    if not err.is_terminal or os.environ.get("TERM", "dumb") in ("", "dumb"):
-        return None
-    if out is not err and out.is_terminal:
-        # Stdout is another terminal, or this one by another name (/dev/tty), where no write would erase the line.
-        return None
-    overlay, mode = Overlay(err.fd), os.fstat(out.fd).st_mode
-    if out is err:
-        return overlay, overlay
-    if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
-        overlay.piped_stdout = PipedStdout(out.fd, overlay)
-    return overlay.piped_stdout or out, overlay
+def _count(fd: int, request: int) -> int:
+    """Return the number that the request of ioctl(2) gives; 0 where it gives none."""
+    try:
+        return int.from_bytes(fcntl.ioctl(fd, request, bytes(4)), sys.byteorder)
+    except OSError:
+        return 0

@@ -1,6 +1,6 @@
 """The text of the live line."""
 
-import sys
+import re
 from math import inf
 
 import pytest
@@ -12,9 +12,8 @@ from supervise.core.attempt import Phase
 from supervise.core.events import Access, Exited, Extended, KillOrdered, RetryScheduled, Started, Verdict, Warned
 from supervise.core.outcome import Cause, Exit, Outcome
 from supervise.core.policy import Policy
-from supervise.faces.live_line_text import LiveState, LiveText
+from supervise.faces.live_line_text import LineText, LiveState, LiveText
 from supervise.faces.report_items import CommandMessage, ReportItem
-from supervise.runner import notices
 from tests.support import examples
 from tests.support.examples import COMPILER
 
@@ -163,40 +162,95 @@ HISTORIES: list[tuple[list[ReportItem], LiveState, str]] = [
 ]
 
 
-def text(items: list[ReportItem], state: LiveState, columns: int = 1000) -> str:
+def line(items: list[ReportItem], state: LiveState, cells: int = 1000) -> LineText:
     live = LiveText(POLICY)
     for item in items:
         live.note(item)
-    return live.text(state, columns)
+    return live.text(state, cells)
 
 
 @pytest.mark.parametrize(("items", "state", "expected"), HISTORIES, ids=[one[2] for one in HISTORIES])
 def test_the_text_of_the_live_line(items: list[ReportItem], state: LiveState, expected: str) -> None:
-    assert text(items, state) == "supervise: " + expected
+    assert line(items, state).text == "supervise: " + expected
 
 
 WIDE = [STARTED, CommandMessage("status", "\u4f60\u597d" * 50)]
 
 
-@pytest.mark.parametrize("columns", range(1, 140))
-def test_the_text_is_shorter_than_the_window_is_wide(columns: int) -> None:
-    """A wide letter may leave one more cell free."""
-    shown = text(WIDE, running(9.0, last_byte=2.0), columns)
-    assert columns - 2 <= cell_len(shown) < columns
+@pytest.mark.parametrize("cells", range(1, 140))
+def test_the_text_finds_room_in_a_window_of_any_width(cells: int) -> None:
+    """A wide letter may leave one more cell free; a long status fills a wide window."""
+    shown = cell_len(line(WIDE, running(9.0, last_byte=2.0), cells).text)
+    assert shown <= cells
+    if cells >= 64 or cells <= 23:
+        assert shown >= cells - 1
+
+
+BUSY = running(
+    620.0,
+    deadlines={"completion": 3602.0, "idle": 651.9},
+    starts={"completion": 2.0, "idle": 51.9},
+    last_byte=600.0,
+    cpu_percent=97.2,
+    time_left=100.0,
+)
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        (
+            180,
+            (
+                "running for 10m20s, about 1m40s left, [#######-] idle limit in 32s, completion limit in 49m42s "
+                '(4m of 2h used), no output for 20s, cpu 97%, "compiling foo"'
+            ),
+        ),
+        (
+            125,
+            'running for 10m20s, about 1m40s left, [#######-] idle limit in 32s, no output for 20s, "compiling foo"',
+        ),
+        (90, 'running for 10m20s, [#######-] idle limit in 32s, "compiling foo"'),
+        (71, 'running for 10m20s, idle limit in 32s, "compiling foo"'),
+        (60, "running for 10m20s, idle limit in 32s"),
+        (30, "running for 10m20s"),
+        (25, "running for 10"),
+    ],
+)
+def test_the_least_important_parts_are_left_out_first(cells: int, expected: str) -> None:
+    assert line([STARTED, ACCESS, MOVED, STATUS], BUSY, cells).text == "supervise: " + expected
+
+
+@pytest.mark.parametrize(
+    ("t", "bar"),
+    [(2.0, "--------"), (12.0, "#-------"), (41.9, "###-----"), (81.9, "#######-"), (90.0, "########")],
+)
+def test_the_bar_shows_how_much_of_the_nearest_limit_has_passed(t: float, bar: str) -> None:
+    state = running(t, deadlines={"completion": 82.0, "total": 100.0}, starts={"completion": 2.0, "total": 0.0})
+    assert f", [{bar}] completion limit in " in line([STARTED, ACCESS], state).text
+
+
+@pytest.mark.parametrize(("left", "colour"), [(60.0, ""), (59.9, "33"), (10.0, "33"), (9.9, "31"), (-1.0, "31")])
+def test_the_nearest_limit_has_a_colour_when_it_is_near(left: float, colour: str) -> None:
+    state = running(100.0, deadlines={"total": 1000.0, "completion": 100.0 + left}, starts={"completion": 0.0})
+    shown = line([STARTED, ACCESS, MOVED], state)
+    assert shown.colour == colour
+    marked = shown.text[shown.begin : shown.end]
+    assert re.fullmatch(r"\[#+-*\] completion limit in \w+", marked) if colour else not marked
+
+
+def test_the_limit_has_its_colour_without_the_bar_too() -> None:
+    state = running(100.0, deadlines={"completion": 105.0}, starts={"completion": 0.0})
+    shown = line([STARTED, ACCESS], state, 60)
+    assert shown.text[shown.begin : shown.end] == "completion limit in 5s"
 
 
 @given(examples.item, st.text(), st.integers(1, 200))
-def test_the_text_is_always_one_harmless_line(item: ReportItem, status: str, columns: int) -> None:
+def test_the_text_is_always_one_harmless_line(item: ReportItem, status: str, cells: int) -> None:
     live = LiveText(POLICY)
     live.note(CommandMessage("status", status))
     live.note(item)
     for phase in Phase:
-        shown = live.text(at(9.0, phase, last_byte=2.0, phase_ends_at=12.0), columns)
+        shown = live.text(at(9.0, phase, last_byte=2.0, phase_ends_at=12.0), cells).text
         assert shown.isprintable()
-        assert cell_len(shown) < columns
-
-
-def test_a_run_goes_on_if_the_live_line_cannot_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The disk may be gone; then there is no live line."""
-    monkeypatch.setitem(sys.modules, "supervise.faces.live_line_text", None)
-    assert notices._live(POLICY) is None
+        assert cell_len(shown) <= cells

@@ -10,6 +10,8 @@ from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from supervise.commands import manual_pages
 from supervise.commands.help_page import EPILOG
@@ -30,6 +32,25 @@ SHARED = {
     "share/zsh/site-functions/_supervise": "completions/_supervise",
     "share/fish/vendor_completions.d/supervise.fish": "completions/supervise.fish",
 }
+
+
+WHEEL_BYTES = 1_000_000
+LINUX = {"sys_platform": "linux", "platform_system": "Linux", "os_name": "posix", "extra": ""}
+WEIGHED = {
+    *("click", "rich", "trio", "tomli-w"),
+    *("markdown-it-py", "mdurl", "pygments"),
+    *("attrs", "idna", "outcome", "sniffio", "sortedcontainers"),
+}
+"""What is installed on Linux: what supervise names, what rich brings, and what trio brings."""
+IMPORT_ALL_BUT = """
+import importlib, pkgutil, sys
+for name in sys.argv[1:]:
+    sys.modules[name] = None
+import supervise, rich.console, rich.live, rich.progress, rich.table, rich.text
+for module in pkgutil.walk_packages(supervise.__path__, "supervise."):
+    if module.name != "supervise.__main__" and not module.name.startswith("supervise.pages"):
+        importlib.import_module(module.name)
+"""
 
 
 def build(target, folder):
@@ -98,6 +119,32 @@ def test_the_sdist_builds_the_same_wheel_and_has_the_tests(wheel, tmp_path):
         *SHARED.values(),
     } <= names
     assert {name for name in wheel.namelist() if name.startswith("supervise/")} <= names
+
+
+def test_the_wheel_is_small(wheel):
+    assert sum(one.compress_size for one in wheel.infolist()) < WHEEL_BYTES
+
+
+def test_it_needs_no_more_than_the_libraries_that_are_weighed():
+    """CONTRIBUTING says what each of them costs."""
+    found, left = set(), ["supervise-cli"]
+    while left:
+        name = left.pop()
+        for line in distribution(name).requires or ():
+            needed = Requirement(line)
+            if canonicalize_name(needed.name) not in found and (not needed.marker or needed.marker.evaluate(LINUX)):
+                found.add(canonicalize_name(needed.name))
+                left.append(needed.name)
+    assert found == WEIGHED
+    text = (ROOT / ".github" / "CONTRIBUTING.md").read_text().split("## Dependencies")[1].split("\n## ")[0]
+    assert all(re.search(rf"\b{name}\b", text) for name in found)
+
+
+def test_the_debian_package_leaves_out_only_what_is_never_imported():
+    script = (ROOT / ".github" / "packaging" / "build-deb").read_text()
+    names = re.search(r'^rm -rf "\$private"/\{bin,(.*)\}$', script, re.MULTILINE)[1].replace("/", ".").split(",")
+    assert "pygments" in names
+    subprocess.run([sys.executable, "-c", IMPORT_ALL_BUT, *names], check=True, timeout=HANG_SECONDS)
 
 
 def test_the_checkout_has_no_other_visible_folder():

@@ -47,7 +47,9 @@ def _page(page: Page, template: str) -> str:
     for name, part in _parts(page).items():
         if f"@{name}@" in filled:
             filled = filled.replace(f"@{name}@", part())
-    return filled + "\n" + _see_also(page)
+    # The first line tells man(1) which preprocessor a page needs: that for tables.
+    mark = "'\\\" t\n" if "\n.TS" in filled else ""
+    return mark + filled + "\n" + _see_also(page)
 
 
 def _parts(page: Page) -> dict[str, Callable[[], str]]:

@@ -55,7 +55,7 @@ _supervise()
 # Complete a subcommand other than run: its options, their values, and the ids or names of runs.
 _supervise_subcommand()
 {
-    local name=${COMP_WORDS[1]} options= has_run= has_name= operands=
+    local name=${COMP_WORDS[1]} options= listed= operands=
     case $name in
         config)
             (( COMP_CWORD == 2 )) && { _supervise_words 'show set path check'; return; }
@@ -64,27 +64,27 @@ _supervise_subcommand()
     case $name in
         ps) options='-a --all -n --number -q --quiet --batches --json --help' ;;
         top) options='--order --once --help' ;;
-        show) options='--html --json --help' has_run=yes ;;
-        logs) options='-f --follow --timestamps --stdout --stderr -n --lines --new --cursor --raw --help' has_run=yes ;;
+        show) options='--html --json --help' listed=names,runs ;;
+        logs) options='-f --follow --timestamps --stdout --stderr -n --lines --new --cursor --raw --help' listed=names,runs ;;
         prune) options='--older-than --keep --max-size --help' ;;
-        ready) options='--help' has_run=yes ;;
-        extend) options='--help' has_run=yes ;;
-        stop) options='-s --signal --help' has_run=yes ;;
-        attach) options='-r --read-only --help' has_run=yes ;;
-        wait) options='--for --until --new --cursor --json --help' has_run=yes ;;
-        suggest) options='--list --json --help' has_name=yes ;;
+        ready) options='--help' listed=names,runs ;;
+        extend) options='--help' listed=names,runs ;;
+        stop) options='-s --signal --help' listed=names,batches,runs ;;
+        attach) options='-r --read-only --help' listed=names,runs ;;
+        wait) options='--for --until --new --cursor --json --help' listed=names,runs ;;
+        suggest) options='--list --json --help' listed=names ;;
         recover) options='--dry-run --host --json --help' ;;
         left) options='--json --help' ;;
         sleep) options='--help' ;;
         'config show') options='--config --profile --json --help' ;;
-        'config set') options='--config --profile --help' ;;
+        'config set') options='--config --profile --help' operands='access-timeout timeout completion-timeout idle-timeout idle-on prompt-timeout idle-grace runner-margin no-engine memory-max access-on notify warn-at warn-signal max-extension extend-by extend-on activity-window cpu-threshold signal kill-after with-parent stop-on-eof stop-command stragglers drain diagnose dump-signal retries retry-on retry-delay retry-delay-max retry-if-silent retry-output total-timeout preserve-status on-timeout success-codes report events metrics junit hook ping ping-body ping-wait lock lock-mode lock-wait if-busy slots start-jitter name log log-max no-record records-age records-number records-max on-interrupt max-recoveries keep-env redact keep-secrets pty streams timestamps prefix detach detach-after detach-after-idle json live heartbeat quiet-unless-failed ci ci-fence quiet verbose' ;;
         'config path') options='--config --help' ;;
         'config check') options='--config --help' ;;
         submit) options='--on -j --jobs --name --tasks --results --halt --engine-option --dry-run --resume --help' ;;
-        collect) options='--wait --json --help' ;;
+        collect) options='--wait --json --help' listed=batches ;;
         help) options='--help' operands='exit-codes limits access environment configuration ci cron agents batch' ;;
-        man) options='--help' ;;
-        completions) options='--help' operands='bash zsh fish' ;;
+        man) options='--help' operands='supervise run ps top show logs prune ready extend stop attach wait suggest recover left sleep config submit collect help man completions schema exit-codes limits access environment configuration ci cron agents batch retries stopping output terminal locks runs monitoring security report' ;;
+        completions) options='--list --help' operands='bash zsh fish' ;;
         schema) options='--help' operands='report event config answer batch' ;;
     esac
     case "$name ${COMP_WORDS[COMP_CWORD - 1]}" in
@@ -105,9 +105,9 @@ _supervise_subcommand()
         'wait --cursor') _supervise_words ''; return ;;
         'recover --host') _supervise_words ''; return ;;
         'config show --config') _supervise_files; return ;;
-        'config show --profile') _supervise_words ''; return ;;
+        'config show --profile') _supervise_listed profiles; return ;;
         'config set --config') _supervise_files; return ;;
-        'config set --profile') _supervise_words ''; return ;;
+        'config set --profile') _supervise_listed profiles; return ;;
         'config path --config') _supervise_files; return ;;
         'config check --config') _supervise_files; return ;;
         'submit --on') _supervise_words 'local slurm'; return ;;
@@ -118,14 +118,13 @@ _supervise_subcommand()
         'submit --results') _supervise_files; return ;;
         'submit --halt') _supervise_words 'never soon now'; return ;;
         'submit --engine-option') _supervise_list ''; return ;;
-        'submit --resume') _supervise_words ''; return ;;
+        'submit --resume') _supervise_listed batches; return ;;
+        'completions --list') _supervise_list 'runs names batches profiles locks'; return ;;
     esac
     if [[ $cur == -* ]]; then
         _supervise_words "$options"
-    elif [[ -n $has_run ]]; then
-        _supervise_words "$(supervise ps --all --quiet 2>/dev/null)"
-    elif [[ -n $has_name ]]; then
-        _supervise_words "$(supervise suggest --list 2>/dev/null)"
+    elif [[ -n $listed ]]; then
+        _supervise_listed "$listed"
     elif [[ -n $operands ]]; then
         _supervise_words "$operands"
     fi
@@ -151,6 +150,9 @@ _supervise_value()
         --extend-on) _supervise_list 'cpu socket connection output io' ;;
         --retry-on) _supervise_list 'access idle completion failed signaled resumable oom any code=' ;;
         --hook) _supervise_list 'started= access= warned= extended= verdict= settled= retrying= lost=' ;;
+        --name) _supervise_listed names ;;
+        --profile) _supervise_listed profiles ;;
+        --lock) _supervise_listed locks ;;
         --report|--events|--metrics|--junit|--log|--config) _supervise_files ;;
     esac
 }
@@ -167,6 +169,29 @@ _supervise_list()
     [[ $cur == *,* ]] && before=${cur%,*},
     mapfile -t COMPREPLY < <(compgen -P "$before" -W "$1" -- "${cur#"$before"}")
     compopt -o nospace 2>/dev/null
+}
+
+# Complete words that supervise knows: runs, names, batches, profiles or locks. A word may have spaces and quotes.
+_supervise_listed()
+{
+    local word begun=$cur quote=
+    [[ $cur == [\'\"]* ]] && quote=${cur:0:1}
+    begun=${begun#"$quote"}
+    # But within single quotes, what is typed has backslashes before its special characters.
+    [[ $quote != "'" ]] && begun=${begun//\\/}
+    while IFS= read -r word; do
+        [[ $word == "$begun"* ]] || continue
+        case $quote in
+            "'") word=${word//"'"/"'\''"} ;;
+            '"')
+                word=${word//'\'/'\\'} word=${word//'$'/'\$'}
+                word=${word//'`'/'\`'} word=${word//'"'/'\"'} ;;
+            *) printf -v word %q "$word" ;;
+        esac
+        # Readline adds the closing quote, but not where the word ends with one.
+        [[ -n $quote && $word == *"$quote" ]] && word+=$quote
+        COMPREPLY+=("$word")
+    done < <(supervise completions --list "$1" 2>/dev/null)
 }
 
 _supervise_files()

@@ -90,6 +90,8 @@ CURSOR = Option(
     "", "cursor", "", "name", "", "NAME",
     "With --new: leave out only what a --new with this NAME has printed before.",
 )  # fmt: skip
+LISTED = ("runs", "names", "batches", "profiles", "locks")
+"""What the completions ask for: words that are not in the tables."""
 SHELLS = ("bash", "zsh", "fish")
 SCHEMAS = ("report", "event", "config", "answer", "batch")
 """What `schema` prints the JSON Schema of; the first three are for all users, the others for callers of one option."""
@@ -397,10 +399,18 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
         "installed, also where man(1) does not look.",
     ),
     Subcommand(
-        "completions", "SHELL",
+        "completions", "[SHELL]",
         "Print the completions for bash, zsh or fish.",
         group=MACHINE,
         brief="Print the completions of a shell",
+        options=(
+            Option(
+                "", "list", "", "set", "", "WHAT",
+                "Print the words of these kinds instead, one a line, as the completions do: the ids of the newest "
+                "runs, the names of runs, the batches, the profiles of the configuration, the locks.",
+                choices=LISTED,
+            ),
+        ),
         words=SHELLS,
     ),
     Subcommand(

@@ -1,8 +1,11 @@
 """The parts of the completions that are made from the tables, in the syntax of each shell."""
 
 import shlex
+from collections.abc import Sequence
 
+from supervise.commands import manual_pages
 from supervise.commands.subcommands import FAMILIES, SUBCOMMANDS, Subcommand, first_words
+from supervise.options.config import configurable
 from supervise.options.table import OPTIONS, Option, option_names
 
 SIGNALS = ("TERM", "INT", "HUP", "QUIT", "KILL", "USR1", "USR2", "ABRT", "ALRM", "CONT", "STOP", "TSTP", "WINCH")
@@ -10,6 +13,20 @@ SIGNALS = ("TERM", "INT", "HUP", "QUIT", "KILL", "USR1", "USR2", "ABRT", "ALRM",
 PATHS = ("path", "prom")
 """The kinds of option whose value is the path of a file."""
 NAMES = option_names()
+LISTS = {"RUN": "names,runs", "NAME": "names", "BATCH": "batches"}
+"""What `supervise completions --list` prints for an operand."""
+LISTS_OF_SUBCOMMANDS = {"stop": "names,batches,runs"}
+"""The same for the first operand of a subcommand, where it may be more than its name says."""
+LISTS_OF_OPTIONS = {
+    NAMES["--name"]: "names",
+    NAMES["--profile"]: "profiles",
+    NAMES["--lock"]: "locks",
+    **{option: "batches" for row in SUBCOMMANDS for option in row.options if option.name == "resume"},
+    **{option: "profiles" for row in SUBCOMMANDS for option in row.options if option.kind == "profile"},
+}
+"""The same for the value of an option."""
+WORDS = {"KEY": configurable(), "PAGE": [page.word for page in manual_pages.pages()]}
+"""The words that an operand may be, where the row of the subcommand does not have them."""
 SHORTS_WITH_VALUE = "".join(option.short for option in OPTIONS if option.takes_next_word)
 SHORT_FLAGS = "".join(option.short for option in OPTIONS if option.is_flag)
 WITH_VALUE = [name for name, option in NAMES.items() if option.takes_next_word]
@@ -24,6 +41,17 @@ def names_of(option: Option) -> list[str]:
 def words_for(option: Option) -> tuple[str, ...]:
     """Return the words that the value of the option may be; none where they cannot be listed."""
     return SIGNALS if option.kind == "signal" else option.choices
+
+
+def list_for(row: Subcommand) -> str:
+    """Return what `--list` prints for the first operand of the row, or nothing."""
+    operand = row.operands.partition(" ")[0].strip("[]")
+    return LISTS_OF_SUBCOMMANDS.get(row.name, LISTS.get(operand, ""))
+
+
+def words_of(row: Subcommand) -> Sequence[str]:
+    """Return the words that the first operand of the row may be; none where they cannot be listed."""
+    return row.words or WORDS.get(row.operands.partition(" ")[0].strip("[]"), ())
 
 
 def bash_parts() -> dict[str, str]:
@@ -41,6 +69,11 @@ def bash_parts() -> dict[str, str]:
     arms = [
         *values("_supervise_words", listed),
         *values("_supervise_list", several),
+        *(
+            f"        {'|'.join(names_of(option))}) _supervise_listed {kind} ;;"
+            for option, kind in LISTS_OF_OPTIONS.items()
+            if option in OPTIONS
+        ),
         f"        {'|'.join(paths)}) _supervise_files ;;",
     ]
     return {
@@ -63,8 +96,8 @@ def _bash_subcommands() -> dict[str, str]:
     ]
     rows = [
         f"        {shlex.quote(row.name)}) options='{' '.join([*option_names(row.options), '--help'])}'"
-        f"{' has_run=yes' if 'RUN' in row.operands else ''}{' has_name=yes' if _takes_name(row) else ''}"
-        f"{' operands=' + shlex.quote(' '.join(row.words)) if row.words else ''} ;;"
+        f"{' listed=' + list_for(row) if list_for(row) else ''}"
+        f"{' operands=' + shlex.quote(' '.join(words_of(row))) if words_of(row) else ''} ;;"
         for row in SUBCOMMANDS
     ]
     values = []
@@ -73,19 +106,16 @@ def _bash_subcommands() -> dict[str, str]:
             if option.takes_next_word:
                 words = " ".join(words_for(option))
                 # After a word that ends with `=` no space follows.
-                several = "_supervise_list" if option.is_repeatable else "_supervise_words"
+                several = "_supervise_list" if option.is_repeatable or option.kind == "set" else "_supervise_words"
                 then = "_supervise_files" if option.kind in PATHS else f"{several} {shlex.quote(words)}"
+                if option in LISTS_OF_OPTIONS:
+                    then = f"_supervise_listed {LISTS_OF_OPTIONS[option]}"
                 values.append(f"        '{row.name} {name}') {then}; return ;;")
     return {
         "GROUPS": "\n".join(groups) or "        *) ;;",
         "SUBCOMMANDS": "\n".join(rows),
         "SUBCOMMAND_VALUES": "\n".join(values) or "        *) ;;",
     }
-
-
-def _takes_name(row: Subcommand) -> bool:
-    """Return whether the operand of the row is the name of recorded runs."""
-    return row.operands.strip("[]") == "NAME"
 
 
 def _groups() -> dict[str, list[str]]:
@@ -141,12 +171,13 @@ def _zsh_subcommand(row: Subcommand) -> str:
     if row.runs_command:
         specs.append("'*::argument:_normal'")
     for number, word in enumerate([] if row.runs_command else row.operands.split(), 1):
-        bare = word.strip("[]")
-        words = (
-            "_supervise_names" if _takes_name(row) else f"({' '.join(row.words)})" if row.words and number == 1 else " "
-        )
-        action = "_supervise_runs" if bare == "RUN" else words
-        specs.append(f"'{number}:{bare}:{action}'")
+        action = " "
+        if number == 1 and list_for(row):
+            # The space keeps zsh from adding arguments to the call.
+            action = f" _supervise_listed {list_for(row)}"
+        elif number == 1 and words_of(row):
+            action = f"({' '.join(words_of(row))})"
+        specs.append(f"'{number}:{word.strip('[]')}:{action}'")
     return f"    {shlex.quote(row.name)})\n      _arguments -s -S {' '.join(specs)} ;;"
 
 
@@ -158,6 +189,8 @@ def _zsh_name(name: str, option: Option) -> str:
 
 def _zsh_action(option: Option) -> str:
     words = " ".join(words_for(option))
+    if option in LISTS_OF_OPTIONS:
+        return f" _supervise_listed {LISTS_OF_OPTIONS[option]}"
     if option.kind in ("set", "causes"):
         return f"_sequence compadd - {words}"
     if option.kind in PATHS:
@@ -203,12 +236,10 @@ def _fish_subcommands() -> list[str]:
             words = _fish_names([name for name, one in names.items() if one is option])
             lines.append(_fish_call(asks, [*words, *_fish_value(option), "-d", option.help.removesuffix(".")]))
         lines.append(_fish_call(asks, ["-l", "help", "-d", HELP_AND_VERSION["--help"]]))
-        if "RUN" in row.operands:
-            lines.append(_fish_call(asks, ["-k", "-a", "(__supervise_runs)"]))
-        if row.words:
-            lines.append(_fish_call(asks, ["-a", " ".join(row.words)]))
-        if _takes_name(row):
-            lines.append(_fish_call(asks, ["-a", "(__supervise_names)"]))
+        if list_for(row):
+            lines.append(_fish_call(asks, ["-k", "-a", f"(__supervise_listed {list_for(row)})"]))
+        elif words_of(row):
+            lines.append(_fish_call(asks, ["-a", " ".join(words_of(row))]))
     return lines
 
 
@@ -229,6 +260,8 @@ def _fish_value(option: Option) -> list[str]:
     words = " ".join(words_for(option))
     if not option.takes_next_word:
         return []
+    if option in LISTS_OF_OPTIONS:
+        return ["-x", "-k", "-a", f"(__supervise_listed {LISTS_OF_OPTIONS[option]})"]
     if option.kind in PATHS:
         return ["-r", "-F"]
     if option.kind in ("set", "causes"):

@@ -60,6 +60,7 @@ WHOLE = {
     "batch": bench_batches.of_short_tasks,
     "ps": bench_records.asked,
     "ps_all": bench_records.asked_for_all,
+    "completed": bench_records.completed,
 }
 QUICK = {
     "born": lambda: bench_starting.born(3),
@@ -90,6 +91,7 @@ QUICK = {
     "batch": lambda: bench_batches.of_short_tasks(1, 20),
     "ps": lambda: bench_records.asked(1, 100),
     "ps_all": lambda: bench_records.asked_for_all(1, 100),
+    "completed": lambda: bench_records.completed(1, 100),
 }
 
 

@@ -97,6 +97,14 @@ def asked(rounds: int = 30, count: int = 10_000) -> dict[str, object]:
     return row(f"`ps` with {count} on record", "ms", found, found["supervise"] / found["P"], "<= 4 P")
 
 
+def completed(rounds: int = 30, count: int = 10_000) -> dict[str, object]:
+    """Measure the words that a shell asks for at TAB: the runs, their names and the batches."""
+    words = [SUPERVISE, "completions", "--list", "names,batches,runs"]
+    with many(count):
+        found = medians(in_turn({"supervise": words, "P": PYTHON_PASS}, rounds, lambda words: whole(words) * MS))
+    return row(f"TAB after `stop`, {count} on record", "ms", found, found["supervise"], "<= 60 ms")
+
+
 def asked_for_all(rounds: int = 30, count: int = 10_000) -> dict[str, object]:
     """Measure `ps --all`, which lists the newest ones."""
     kinds = {"supervise": [SUPERVISE, "ps", "--all", "-n", "20"], "P": PYTHON_PASS}

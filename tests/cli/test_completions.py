@@ -1,13 +1,6 @@
 """The completions in a real bash, zsh and fish."""
 
-import contextlib
-import os
-import pty
-import re
-import select
 import subprocess
-import time
-from pathlib import Path
 
 import pytest
 
@@ -15,19 +8,9 @@ from supervise.commands.subcommands import first_words
 from supervise.options.table import OPTIONS
 from supervise.pages.completions import NAMES
 from tests.support.programs import needed
+from tests.support.shells import BASH_RC, COMPLETIONS, HANG_SECONDS, ZSH_RC, environ, interactive
 
-COMPLETIONS = Path(__file__).parents[2] / "completions"
 LONG_NAMES = {name for name in NAMES if name.startswith("--")} | {"--help", "--version"}
-HANG_SECONDS = 30.0
-"""Seconds that a shell may take for an answer on a busy machine."""
-
-BASH_RC = """
-PS1='ready> '
-bind 'set bell-style none'
-bind 'set show-all-if-ambiguous on'
-bind 'set enable-bracketed-paste off'
-source {completions}/supervise.bash
-"""
 BASH_CALL = r"""
 source "$1"; shift
 COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
@@ -38,15 +21,6 @@ printf '%s\n' "${COMPREPLY[@]}"
 BASH_PACKAGE = r"""
 _command_offset() { COMPREPLY=("handed-over-from-$1"); }
 """
-ZSH_RC = """
-PS1='ready> '
-unsetopt BEEP PROMPT_CR PROMPT_SP
-unset zle_bracketed_paste
-LISTMAX=1000
-fpath=({completions} $fpath)
-autoload -Uz compinit
-compinit -u -D
-"""
 
 
 @pytest.fixture
@@ -54,55 +28,6 @@ def home(tmp_path):
     """Make a home that is empty but for one file with an awkward name; the shells run in it."""
     (tmp_path / "my report.json").touch()
     return tmp_path
-
-
-def environ(home):
-    return {"HOME": str(home), "ZDOTDIR": str(home), "PATH": os.environ["PATH"], "TERM": "dumb", "LC_ALL": "C"}
-
-
-class Terminal:
-    """A shell at whose terminal the test types."""
-
-    def __init__(self, fd):
-        self.fd = fd
-        self.seen = ""
-
-    def wait_for(self, *patterns):
-        """Read until the shell has shown each text since the last wait."""
-        until = time.monotonic() + HANG_SECONDS
-        while not all(re.search(pattern, self.seen) for pattern in patterns):
-            ready = select.select([self.fd], [], [], max(0.0, until - time.monotonic()))[0]
-            assert ready, f"not {patterns} in {self.seen!r}"
-            try:
-                self.seen += os.read(self.fd, 65536).decode(errors="replace")
-            except OSError:
-                pytest.fail(f"the shell ended after {self.seen!r}")
-        self.seen = ""
-
-    def complete(self, line, *patterns):
-        """Type the line and a TAB, wait for the texts, and delete the line again."""
-        os.write(self.fd, line.encode() + b"\t")
-        self.wait_for(*patterns)
-        os.write(self.fd, b"\x15")
-
-
-@contextlib.contextmanager
-def interactive(command, home):
-    """Run an interactive shell on a terminal; at the end it is killed."""
-    # Not pty.fork(): Python warns of a fork where pytest has threads, and warnings are errors here.
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        command, stdin=theirs, stdout=theirs, stderr=theirs, cwd=home, env=environ(home), start_new_session=True
-    )  # fmt: skip
-    os.close(theirs)
-    try:
-        terminal = Terminal(ours)
-        terminal.wait_for("ready> ")
-        yield terminal
-    finally:
-        process.kill()
-        process.wait()
-        os.close(ours)
 
 
 def bash_offers(words, home, before=""):
@@ -156,7 +81,7 @@ def test_bash_offers_the_words(words, offers, home):
 
 
 def test_bash_offers_the_names_on_record(home):
-    stand_in = 'supervise() { [[ $* == "suggest --list" ]] && printf "build\\nnightly\\n"; }\n'
+    stand_in = 'supervise() { [[ $* == "completions --list names" ]] && printf "build\\nnightly\\n"; }\n'
     assert bash_offers(["supervise", "suggest", "n"], home, stand_in) == ["nightly"]
     assert bash_offers(["supervise", "suggest", "--l"], home, stand_in) == ["--list"]
 
@@ -185,7 +110,7 @@ def test_bash_leaves_the_words_of_the_command_to_bash_completion(words, offset, 
 def test_bash_completes_at_a_terminal(home):
     rc = home / "rc"
     rc.write_text(BASH_RC.format(completions=COMPLETIONS))
-    with interactive([needed("bash"), "--noprofile", "--rcfile", str(rc), "-i"], home) as terminal:
+    with interactive([needed("bash"), "--noprofile", "--rcfile", str(rc), "-i"], home, environ(home)) as terminal:
         terminal.complete("supervise --idle-t", "--idle-timeout ")
         terminal.complete("supervise --signal=T", "TERM", "TSTP")
         terminal.complete("supervise --extend-on cpu,s", "cpu,socket")
@@ -200,7 +125,7 @@ def test_bash_completes_at_a_terminal(home):
 
 def test_zsh_completes_at_a_terminal(home):
     (home / ".zshrc").write_text(ZSH_RC.format(completions=COMPLETIONS))
-    with interactive([needed("zsh"), "-i"], home) as terminal:
+    with interactive([needed("zsh"), "-i"], home, environ(home)) as terminal:
         terminal.complete("supervise ru", "supervise run ")
         terminal.complete("supervise sl", "supervise sleep ")
         terminal.complete("supervise sleep --h", "--help ")

@@ -55,7 +55,7 @@ _supervise()
 # Complete a subcommand other than run: its options, their values, and the ids or names of runs.
 _supervise_subcommand()
 {
-    local name=${COMP_WORDS[1]} options= has_run= has_name= operands=
+    local name=${COMP_WORDS[1]} options= listed= operands=
     case $name in
 @GROUPS@
     esac
@@ -67,10 +67,8 @@ _supervise_subcommand()
     esac
     if [[ $cur == -* ]]; then
         _supervise_words "$options"
-    elif [[ -n $has_run ]]; then
-        _supervise_words "$(supervise ps --all --quiet 2>/dev/null)"
-    elif [[ -n $has_name ]]; then
-        _supervise_words "$(supervise suggest --list 2>/dev/null)"
+    elif [[ -n $listed ]]; then
+        _supervise_listed "$listed"
     elif [[ -n $operands ]]; then
         _supervise_words "$operands"
     fi
@@ -95,6 +93,29 @@ _supervise_list()
     [[ $cur == *,* ]] && before=${cur%,*},
     mapfile -t COMPREPLY < <(compgen -P "$before" -W "$1" -- "${cur#"$before"}")
     compopt -o nospace 2>/dev/null
+}
+
+# Complete words that supervise knows: runs, names, batches, profiles or locks. A word may have spaces and quotes.
+_supervise_listed()
+{
+    local word begun=$cur quote=
+    [[ $cur == [\'\"]* ]] && quote=${cur:0:1}
+    begun=${begun#"$quote"}
+    # But within single quotes, what is typed has backslashes before its special characters.
+    [[ $quote != "'" ]] && begun=${begun//\\/}
+    while IFS= read -r word; do
+        [[ $word == "$begun"* ]] || continue
+        case $quote in
+            "'") word=${word//"'"/"'\''"} ;;
+            '"')
+                word=${word//'\'/'\\'} word=${word//'$'/'\$'}
+                word=${word//'`'/'\`'} word=${word//'"'/'\"'} ;;
+            *) printf -v word %q "$word" ;;
+        esac
+        # Readline adds the closing quote, but not where the word ends with one.
+        [[ -n $quote && $word == *"$quote" ]] && word+=$quote
+        COMPREPLY+=("$word")
+    done < <(supervise completions --list "$1" 2>/dev/null)
 }
 
 _supervise_files()

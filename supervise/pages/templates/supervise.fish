@@ -56,12 +56,8 @@ function __supervise_group --description 'Succeed if this word is the only one b
     test "$words" = $argv[1]
 end
 
-function __supervise_runs
-    supervise ps --all --quiet 2>/dev/null
-end
-
-function __supervise_names
-    supervise suggest --list 2>/dev/null
+function __supervise_listed --description 'Print words that supervise knows: runs, names, batches, profiles or locks'
+    supervise completions --list $argv[1] 2>/dev/null
 end
 
 complete -c supervise -f

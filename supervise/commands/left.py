@@ -20,7 +20,8 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
     now, latest = time(), latest_of_environment()
     deadlines = [] if latest is None else [latest]
     if status := _status(os.environ.get("SUPERVISE_RUN_ID", "")):
-        latest = status["latest"]["at"] if status["latest"] else latest
+        # The environment is as it was when the command was started; the end of a job may have moved since.
+        latest = status["latest"]["at"] if status["latest"] else None
         # The idle deadline is left out: it moves with each byte of output.
         known = [one["at"] for one in status["deadlines"] if one["limit"] != "idle"]
         deadlines = known + ([] if latest is None else [latest])

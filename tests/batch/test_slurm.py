@@ -78,7 +78,7 @@ def test_a_cancelled_job_is_named_and_can_be_resumed(place: Place) -> None:
     code, found = collect(place, "b", "--wait")
     assert (code, words_of(found)) == (1, ["cancelled"] * 3)
     assert [task["report"] is None for task in found["tasks"]] == [False, True, True]
-    assert found["tasks"][0]["reason"] is None
+    assert found["tasks"][0]["reason"].startswith("signal TERM from pid ")
     place.file("go").touch()
     assert submit(place, "--resume", "b").code == 0
     code, found = collect(place, "b", "--wait")
@@ -109,6 +109,17 @@ def test_the_lines_of_the_topic_do_what_the_text_says(place: Place) -> None:
     ended = lines.start("collect --wait sim").wait(WAIT_SECONDS)
     assert (ended.code, ended.err) == (0, b"")
     assert batches.output(collect(place, "sim")[1], 1) == b"done\n"
+
+
+def test_a_task_knows_the_end_of_its_job(place: Place) -> None:
+    """Slurm tells the end from version 23 on; before, supervise asks squeue while the task runs."""
+    script = 'echo "${SLURM_JOB_END_TIME:-0} ${SUPERVISE_DEADLINE:-0}"'
+    words = ("-k", "2", "--engine-option=--time=5", "--", "sh", "-c", script, "sh")
+    submit(place, *ON, "--name", "b", *words, ":::", "x")
+    code, found = collect(place, "b", "--wait")
+    end, deadline = batches.output(found, 1).split()
+    assert (code, float(deadline)) == (0, pytest.approx(max(0, int(end) - 7), abs=1))
+    assert (int(end) > 0) == (slurm.major_version() >= 23)
 
 
 SBATCH = """#!/bin/sh

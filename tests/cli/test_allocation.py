@@ -172,13 +172,17 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[slurm.Cluster]
 
 @pytest.mark.slow
 def test_the_deadline_follows_the_end_of_a_real_job(supervise: Place, cluster: slurm.Cluster) -> None:
-    """Two jobs that an operator gives little time; he gives one of them more, while it runs."""
+    """Two jobs that an operator gives little time; he gives one of them more, while it runs.
+
+    The environment of the command stays as it is, and `supervise left` has the new end.
+    """
     place = supervise
     place.environ.update(cluster.environ)
     script = (
         "#!/bin/sh\ncd {folder}\n"
         "scontrol update JobId=$SLURM_JOB_ID EndTime=$(date -d +{left}sec +%FT%T)\n"
-        "supervise -k 0.5 --no-record --report {name}.json -- sleep 14 2>{name}.err\necho $? >{name}.code\n"
+        "supervise -k 0.5 --no-record --report {name}.json -- sh -c '"
+        "sleep 12; supervise left >{name}.left; echo $SUPERVISE_DEADLINE >>{name}.left; sleep 2' 2>{name}.err\necho $? >{name}.code\n"
     )
     jobs = {}
     for name, left in (("short", 13), ("moved", 16)):
@@ -193,3 +197,7 @@ def test_the_deadline_follows_the_end_of_a_real_job(supervise: Place, cluster: s
     assert place.file("short.code").read_text() == "75\n", place.file("short.err").read_text()
     assert '"reason": "allocation_end"' in place.file("short.json").read_text()
     assert place.file("moved.code").read_text() == "0\n", place.file("moved.err").read_text()
+    deadline, latest, *before = place.file("moved.left").read_text().split()
+    assert (int(deadline) > 900, int(latest) > 900) == (True, True)
+    # On Slurm before version 23 no end was known when the command was started.
+    assert all(float(one) < time.time() + 60 for one in before)

@@ -52,6 +52,12 @@ def test_left_under_an_idle_limit_is_infinity(supervise: Place) -> None:
     assert left(supervise("-i", "50", "--", "supervise", "left")) == ["infinity", "infinity"]
 
 
+def test_the_answer_of_the_run_goes_before_the_environment(supervise: Place) -> None:
+    """The end of a job may have moved since the command got its environment."""
+    words = ("-i", "50", "--", "env", f"SUPERVISE_DEADLINE={time.time() + 100}", "supervise", "left")
+    assert left(supervise(*words)) == ["infinity", "infinity"]
+
+
 def test_left_prints_json(supervise: Place) -> None:
     before = time.time()
     answer = json.loads(supervise("-t", "1000", "-x", "500", "--", "supervise", "left", "--json").out)

@@ -46,6 +46,10 @@ PartitionName=main Nodes=ALL Default=YES MaxTime=60 DefaultTime=10 State=UP
 """
 
 
+NEWER = "CommunicationParameters=NoCtldInAddrAny,NoInAddrAny\n"
+"""What Slurm needs from version 23 on: the daemons listen at the address of their machine alone."""
+
+
 class Cluster:
     """The cluster, and its nodes, which can be killed."""
 
@@ -65,6 +69,12 @@ class Cluster:
         return found.split() == ["idle"] * NODES
 
 
+def major_version() -> int:
+    """Return the 24 of Slurm 24.11.5."""
+    said = subprocess.run([needed("slurmctld"), "-V"], capture_output=True, text=True, timeout=30, check=True).stdout
+    return int(said.split()[1].split(".")[0])
+
+
 @contextmanager
 def cluster(folder: Path, largest: int = 1001, more: str = "") -> Iterator[Cluster]:
     """Start a cluster in that folder, and wait until it is up.
@@ -82,6 +92,9 @@ def cluster(folder: Path, largest: int = 1001, more: str = "") -> Iterator[Clust
     key.chmod(0o400)
     nodes = [f"NodeName=n{n} NodeHostname={host} NodeAddr=127.0.0.1 Port={free_port()} CPUs=4" for n in range(NODES)]
     text = CONF.format(host=host, port=free_port(), folder=folder, largest=largest, nodes="\n".join(nodes))
+    if major_version() >= 23:
+        text += NEWER
+        (folder / "cgroup.conf").write_text("CgroupPlugin=disabled\n")
     (folder / "slurm.conf").write_text(text + more)
     munged = ["--force", "--foreground", f"--key-file={key}", f"--socket={folder}/munge.sock"]
     munged += [f"--pid-file={folder}/munge.pid", f"--log-file={folder}/munge.log", f"--seed-file={folder}/munge.seed"]

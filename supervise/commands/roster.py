@@ -22,7 +22,7 @@ ANSWER_SECONDS = 2.0
 """Seconds that an answer may take; a run that is stopped (SIGSTOP) gives none."""
 FIRST_AGAIN_SECONDS, LAST_AGAIN_SECONDS = 0.05, 30.0
 """Seconds until a run is asked again that has not answered, doubled each time: a new run has no socket yet."""
-SOON_SECONDS = 1.0
+SOON_SECONDS = 2.0
 """A run that is asked again later than that is not waited for."""
 PASSED_SECONDS = 1.0
 """Seconds between two questions to a run whose deadline has passed, or whose events come quickly."""

@@ -30,7 +30,7 @@ LONGEST_TICK_SECONDS = 10.0
 SHORTEST_WAIT_SECONDS = 0.05
 PAUSE_SHARE = 120
 """The pause until the next look, by the CPU time since the last one."""
-ONCE_SECONDS = 2.0
+ONCE_SECONDS = 4.0
 """Seconds that --once waits for the answers of the runs."""
 USUAL_COLUMNS = 80
 LOG_LINES = "200"

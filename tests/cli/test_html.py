@@ -154,11 +154,11 @@ def test_a_long_output_makes_no_large_page(supervise: Place) -> None:
 
 
 def test_many_attempts_make_no_large_page(supervise: Place) -> None:
-    options = ("--retries", "300", "--retry-on", "failed", "--retry-delay", "0")
+    options = ("--retries", "100", "--retry-on", "failed", "--retry-delay", "0")
     assert supervise.start(*options, "--", "false", report=False).wait().code == 1
     path = page_of(supervise, "many")
-    assert path.stat().st_size < 400_000
-    assert "301 in all" in words_of(path)
+    assert path.stat().st_size < 200_000
+    assert "101 in all" in words_of(path)
 
 
 def test_the_page_goes_to_stdout_or_replaces_the_file_whole(supervise: Place) -> None:

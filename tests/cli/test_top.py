@@ -9,8 +9,6 @@ from contextlib import contextmanager
 
 import pytest
 
-from supervise.terminal.full_screen import keys_of
-from supervise.text.cells import fitted, width, wrapped
 from tests.support.clients import ask as ask_run
 from tests.support.clients import detached, socket_of
 from tests.support.harness import Place, child, wait_until
@@ -70,7 +68,7 @@ def test_top_sorts_the_runs_and_a_key_changes_the_order(supervise: Place) -> Non
     with top(supervise) as on:
         on.wait_until(lambda: names(on) == ["short", "long", "endless"], "the order by time left")
         assert on.lines[0].startswith("supervise top: 3 running, by time left")
-        assert re.search(r" short .* 1h29m ", on.text)
+        on.wait_for(r" short .* 1h29m ")
         assert re.search(r" endless .* - ", on.text)
         on.type("o")
         on.wait_until(
@@ -320,6 +318,7 @@ def test_without_a_terminal_top_is_refused_with_one_line(supervise: Place, envir
 def test_once_prints_one_frame_without_a_terminal(supervise: Place, columns: int) -> None:
     started(supervise, "one", "-t", "2h")
     started(supervise, "two", "-t", "1h")
+    socket_of(supervise, 1)
     head, titles, *rows = lines(ask(supervise, "top", "--once", COLUMNS=str(columns), TERM="dumb"))
     assert head.startswith("supervise top: 2 running, by time left")
     assert titles.split()[0] == "NAME"
@@ -332,41 +331,6 @@ def test_once_without_runs(supervise: Place) -> None:
     found = lines(ask(supervise, "top", "--once"))
     assert len(found) == 2
     assert "no run goes on" in found[1]
-
-
-# --- its parts
-
-
-@pytest.mark.parametrize(
-    ("data", "keys"),
-    [
-        (b"q", ["q"]),
-        (b"\x1b[A\x1bOB5", ["up", "down", "5"]),
-        (b"\x1b", ["escape"]),
-        (b"\x1b[24~x", ["x"]),
-        (b"\x1b[1;5Cx\x1b[", ["x"]),
-        ("ä\r\x7f\t".encode(), ["ä", "enter", "backspace"]),
-        (b"a\x1b", ["a", "escape"]),
-        (b"\xff\xfe", []),
-    ],
-)
-def test_keys_are_read(data: bytes, keys: list[str]) -> None:
-    assert keys_of(data) == keys
-
-
-@pytest.mark.parametrize("columns", range(2, 12))
-@pytest.mark.parametrize("text", ["", "abcdefghijklmnop", "日本語日本語", "a日本語"])
-def test_text_is_wrapped_at_columns(text: str, columns: int) -> None:
-    assert "".join(wrapped(text, columns)) == text
-    assert max(map(width, wrapped(text, columns))) <= columns
-
-
-@pytest.mark.parametrize("columns", range(12))
-@pytest.mark.parametrize("text", ["", "abc", "abcdefghijklmnop", "日本語日本語", "a日本語", "e\u0301" * 9])
-def test_text_is_fitted_to_columns(text: str, columns: int) -> None:
-    assert width(fitted(text, columns)) == width(fitted(text, columns, is_right=True)) == columns
-    if width(text) <= columns:
-        assert fitted(text, columns).rstrip() == text
 
 
 def test_ctrl_z_in_logs_stops_top_as_one_job(supervise: Place) -> None:

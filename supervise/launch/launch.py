@@ -33,9 +33,14 @@ UNDETACHED = "--detach: no record can be made, so output and end of the run woul
 def new_run(request: "Request", began: float) -> Launched:
     """Return the state of the run, in a new process where the options ask for one; for `began` see Launched.
 
-    Raises EarlyExit: in the process that was called, with the answer of the new one, and where there can be none.
+    Raises EarlyExit: in the process that was called, with the answer of the new one, where there can be none, and
+    after --dry-run.
     """
     values = request.values
+    if values["dry_run"]:
+        from supervise.launch import dry_run
+
+        dry_run.show(Launched(request))
     try:
         if values["detach"]:
             from supervise.launch import detach

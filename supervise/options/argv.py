@@ -31,7 +31,7 @@ CHECK = "CHECK_UUID"
 class Request:
     """What the words of the command line ask for."""
 
-    __slots__ = ("command", "given", "hints", "notice", "values", "withheld")
+    __slots__ = ("command", "given", "hints", "notice", "sources", "values", "withheld")
 
     def __init__(
         self,
@@ -41,6 +41,7 @@ class Request:
         given: "dict[str, str]",
         notice: str = "",
         hints: "tuple[str, ...]" = (),
+        sources: "Mapping[str, str]" = {},  # noqa: B006 - is never changed
     ) -> None:
         self.values = values
         """The value of each option, by its key."""
@@ -50,6 +51,8 @@ class Request:
         """The environment variables that set options of this run, which the command must not inherit."""
         self.given = given
         """The word of each option that is not at its default, by name. Given again, the words make the same run."""
+        self.sources = sources
+        """Where the word of each such option comes from: the option, a variable, or the key in the configuration."""
         self.hints = hints
         """Messages about environment variables whose names are nearly those of options."""
         self.notice = notice
@@ -118,7 +121,7 @@ def fill(
     `written`: how each option is written on the command line, by key, if that is known. Raises BadValueError with a
     text that begins with the name of the option or the variable.
     """
-    values, words = {option.key: option.value for option in OPTIONS}, {}
+    values, words, sources = {option.key: option.value for option in OPTIONS}, {}, {}
     ours = {name: word for name, word in environ.items() if name.startswith(PREFIX)}
     configured, notice = configuration(given, environ)
     for option in OPTIONS if given or ours or configured else ():
@@ -132,6 +135,7 @@ def fill(
             source = (written or {}).get(option.key, source) if source == "--" + option.name else source
             raise BadValueError(f"{source}: {error}") from None
         words[option.name] = setting.word if setting else word
+        sources[option.name] = "the configuration, " + ".".join(setting.path) if setting else source
     if configured or values["config"]:
         # The words include the configured values of now. A later configuration must add nothing to them.
         words["config"] = os.devnull
@@ -149,11 +153,12 @@ def fill(
 
         if is_uuid(environ[CHECK]) or is_secret_file(environ[CHECK]):
             values["ping"] = words["ping"] = environ[CHECK]
+            sources["ping"] = CHECK
             # A supervise inside the command must not tell this check of its own run, which is only a part of this one.
             withheld += (CHECK,)
         else:
             hints += (f"{CHECK}: is neither a UUID nor file:PATH, so this run pings nothing",)
-    return Request(values, command, withheld, words, notice, hints)
+    return Request(values, command, withheld, words, notice, hints, sources)
 
 
 def _check_together(values: "Mapping[str, Any]", written: "Mapping[str, str]", words: "Mapping[str, str]") -> None:

@@ -492,6 +492,10 @@ OPTIONS = (
         "Begin each line of output with TEXT.",
     ),
     Option(
+        OUTPUT, "dry-run", "", "flag", "", "",
+        "Print what would be run, with its limits and where each comes from, and run nothing.",
+    ),
+    Option(
         OUTPUT, "detach", "d", "flag", "", "",
         "Print the id of the run and return as soon as the command runs. Its output goes only into the record.",
     ),

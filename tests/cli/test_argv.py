@@ -436,6 +436,7 @@ def test_the_program_has_no_traceback_on_any_words(words, environ):
         mock.patch.object(long_run, "run"),
         mock.patch("supervise.launch.detach.leave", return_value=-1),
         mock.patch("supervise.launch.front.leave"),
+        mock.patch("supervise.launch.dry_run.show"),
         mock.patch.object(gc, "disable"),
         mock.patch.object(entry, "_end_process", side_effect=lambda code, signal=None: sys.exit(code)),
         mock.patch.object(sys, "argv", ["supervise", *words]),

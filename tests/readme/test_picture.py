@@ -18,7 +18,7 @@ def words(drawn: str) -> list[str]:
     # The last command has the folder of the run, which may be long.
     text = text[: text.index("run it again")]
     lines = [line for line in text.splitlines() if not re.search(r"\bpid\b|/work\b|\bCPU\b|up to", line)]
-    return re.findall(r"[A-Za-z_]{2,}", "\n".join(lines))
+    return re.findall(r"[A-Za-z_]{2,}", re.sub(r"\d{8}-\d{6}-\w{10}", "", "\n".join(lines)))
 
 
 # The terminal of the session is made by forking; no other thread of the test does anything then.

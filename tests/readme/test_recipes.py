@@ -317,9 +317,12 @@ def test_the_lines_do_what_the_words_beside_them_say(supervise: Place) -> None:
     localhost_needed()
     port = str(free_port())
     text = recipe("lines", {"8080": port, "-i 5m": "-i 0.5", "*.png": "a.png b.png"})
-    server, extend, fetch, submit, page, suggest = (line.split("  #")[0] for line in text.splitlines())
+    server, dry, extend, fetch, submit, page, suggest = (line.split("  #")[0] for line in text.splitlines())
     script(supervise, "server", SERVER)
     assert run(supervise, server, PORT=port, SERVE="0.5").code == 0
+    script(supervise, "fetch", "touch ran")
+    assert b"timeout         30m  from the command line" in run(supervise, dry).out
+    assert not supervise.file("ran").exists()
     assert run(supervise, "supervise run --detach --name build -t 1m -- sleep 600").code == 0
     extended = run(supervise, extend)
     assert extended.code == 0

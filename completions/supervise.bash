@@ -81,7 +81,7 @@ _supervise_subcommand()
         'config path') options='--config --help' ;;
         'config check') options='--config --help' ;;
         submit) options='--on -j --jobs --name --tasks --results --halt --engine-option --dry-run --resume --help' ;;
-        collect) options='--wait --json --help' listed=batches ;;
+        collect) options='--wait --from --json --help' listed=batches ;;
         help) options='--help' operands='exit-codes limits access environment configuration ci cron agents batch' ;;
         man) options='--help' operands='supervise run ps top show logs prune ready extend stop attach wait suggest recover left sleep config submit collect help man completions schema exit-codes limits access environment configuration ci cron agents batch retries stopping output terminal locks runs monitoring security report' ;;
         completions) options='--list --help' operands='bash zsh fish' ;;
@@ -110,7 +110,7 @@ _supervise_subcommand()
         'config set --profile') _supervise_listed profiles; return ;;
         'config path --config') _supervise_files; return ;;
         'config check --config') _supervise_files; return ;;
-        'submit --on') _supervise_words 'local slurm'; return ;;
+        'submit --on') _supervise_words 'local slurm kubernetes'; return ;;
         'submit -j') _supervise_words ''; return ;;
         'submit --jobs') _supervise_words ''; return ;;
         'submit --name') _supervise_words ''; return ;;
@@ -119,6 +119,7 @@ _supervise_subcommand()
         'submit --halt') _supervise_words 'never soon now'; return ;;
         'submit --engine-option') _supervise_list ''; return ;;
         'submit --resume') _supervise_listed batches; return ;;
+        'collect --from') _supervise_files; return ;;
         'completions --list') _supervise_list 'runs names batches profiles locks'; return ;;
     esac
     if [[ $cur == -* ]]; then

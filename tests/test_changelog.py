@@ -12,8 +12,8 @@ from supervise.options.table import option_names
 CHANGELOG = (Path(__file__).parents[1] / ".github/CHANGELOG.md").read_text(encoding="utf-8")
 HEAD = re.compile(r"^## \[(.+?)\](?: - (\d{4}-\d\d-\d\d))?$", re.MULTILINE)
 NAMES = {*option_names(), *(name for row in SUBCOMMANDS for name in option_names(row.options))}
-OTHER_PROGRAMS_OPTIONS = {"--password", "--token"}
-"""Options of other programs, whose values are masked."""
+OTHER_PROGRAMS_OPTIONS = {"--image", "--password", "--token"}
+"""Options of other programs, whose values are masked, and words of --engine-option."""
 
 
 def test_the_newest_version_in_the_changelog_is_that_of_the_program():

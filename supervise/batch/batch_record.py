@@ -93,9 +93,14 @@ class Batch:
             report = json.loads(whole_file.read(self.report_path(number), READ_BYTES))
         except (OSError, ValueError, RecursionError):
             return None
-        outcome = report.get("outcome") if isinstance(report, dict) else None
         # The tasks may write there, too.
-        return report if isinstance(outcome, str) and outcome.isidentifier() else None
+        return report if is_report(report) else None
+
+
+def is_report(found: "Any") -> bool:
+    """Return whether this may be the report of a task."""
+    outcome = found.get("outcome") if isinstance(found, dict) else None
+    return isinstance(outcome, str) and outcome.isidentifier()
 
 
 def run_name(batch: str, number: int) -> str:

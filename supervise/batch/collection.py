@@ -2,7 +2,7 @@
 
 from supervise import EXIT_GOES_ON
 from supervise.batch.batch_record import Batch
-from supervise.batch.engines import State, States
+from supervise.batch.engines import OUTPUT_KEPT_BY, State, States
 from supervise.faces.report_shape import SCHEMA
 from supervise.options import serializer
 
@@ -23,7 +23,7 @@ LEFT = ("lost", "cancelled", "resumable", "busy")
 class Row:
     """What has become of one task."""
 
-    __slots__ = ("_reason", "code", "number", "report", "state")
+    __slots__ = ("_reason", "code", "is_on_disk", "number", "report", "state")
 
     def __init__(
         self,
@@ -40,6 +40,8 @@ class Row:
         """`ended` where there is a report, else what is missing: see `schema/batch.schema.json`."""
         self.code = code
         self.report = report
+        self.is_on_disk = False
+        """Whether the report is with the results, and not with the engine alone."""
 
     @property
     def outcome(self) -> "str | None":
@@ -78,11 +80,13 @@ def rows(batch: Batch, states: States) -> "list[Row]":
 
 
 def _row(batch: Batch, number: int, state: State) -> Row:
-    report = None if state.word == "pending" else _kept(batch.report_of(number))
-    if report:
+    own = None if state.word == "pending" else batch.report_of(number)
+    if report := _kept(own or state.report):
         code = report.get("exit_code")
         is_code = type(code) is int and 0 <= code <= MOST_CODE
-        return Row(number, "ended", code if is_code else state.code, report, state.reason)
+        row = Row(number, "ended", code if is_code else state.code, report, state.reason)
+        row.is_on_disk = own is not None
+        return row
     return Row(number, UNREPORTED if state.word == "ended" else state.word, state.code, None, state.reason)
 
 
@@ -92,7 +96,7 @@ def _kept(report: "dict[str, Any] | None") -> "dict[str, Any] | None":
         return None
     attempts = report.get("attempts")
     found = {key: report[key] for key in KEPT if key in report}
-    return {**found, "attempts": len(attempts) if isinstance(attempts, list) else None}
+    return {**found, "attempts": _number_of(attempts) if isinstance(attempts, list) else None}
 
 
 def unfinished(batch: Batch, states: States) -> "list[int]":
@@ -155,6 +159,13 @@ def as_json(batch: Batch, found: "list[Row]", states: States, *, has_tasks: bool
     }
 
 
+def _number_of(attempts: "list[Any]") -> int:
+    """Return how many attempts there were; a short report has only the last one."""
+    last = attempts[-1] if attempts else None
+    number = last.get("number") if isinstance(last, dict) else None
+    return number if type(number) is int and number >= len(attempts) else len(attempts)
+
+
 def _task(batch: Batch, row: Row) -> "dict[str, object]":
     report = row.report or {}
     return {
@@ -168,6 +179,6 @@ def _task(batch: Batch, row: Row) -> "dict[str, object]":
         "attempts": report.get("attempts"),
         "run_id": row.text("run_id"),
         "host": row.text("host"),
-        "report": serializer.marked(batch.report_path(row.number)) if row.report else None,
-        "output": serializer.marked(batch.output_path(row.number)),
+        "report": serializer.marked(batch.report_path(row.number)) if row.report and row.is_on_disk else None,
+        "output": None if batch.engine in OUTPUT_KEPT_BY else serializer.marked(batch.output_path(row.number)),
     }

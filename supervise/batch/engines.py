@@ -11,19 +11,21 @@ from supervise.batch.batch_record import Batch
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from typing import Literal
+    from typing import IO, Any, Literal
 
     Word = Literal["pending", "running", "ended", "lost", "node_fail", "evicted", "cancelled"]
 
-RESTARTING = {"local": False, "slurm": True}
+RESTARTING = {"local": False, "slurm": True, "kubernetes": True}
 """The engines, by the word of `--on`, which is the name of the module, and whether each starts a task again that has
 ended with 75; elsewhere the run of the task does that."""
+OUTPUT_KEPT_BY = {"kubernetes": "kubectl logs"}
+"""The engines that keep the output of the tasks themselves, and what prints it; elsewhere it is with the results."""
 
 
 class State:
     """What an engine says of one task."""
 
-    __slots__ = ("code", "reason", "word")
+    __slots__ = ("code", "reason", "report", "word")
 
     def __init__(self, word: "Word", code: "int | None" = None, reason: "str | None" = None) -> None:
         self.word = word
@@ -31,6 +33,8 @@ class State:
         """Why the engine has ended the task, in a word of the engine: `timeout`; None where it has not."""
         self.code = code
         """The exit code, where the task has ended and the engine knows the code."""
+        self.report: dict[str, Any] | None = None
+        """The report of the task, where the engine has it and the folder of the results has none."""
 
 
 class States:
@@ -72,6 +76,29 @@ class Engine(Protocol):
 
         Raises BadValueError where nothing goes on.
         """
+
+
+class AnsweringEngine(Engine, Protocol):
+    """What `collect --from` needs of an engine, beside that."""
+
+    def states_of(self, batch: Batch, file: "IO[bytes]", name: str) -> States:
+        """Return what the answer of the engine says that somebody has written into a file.
+
+        Raises BadValueError, which names the file, where it is no such answer.
+        """
+
+
+def load_answering(name: str) -> AnsweringEngine:
+    """Return the engine of that name, which reads its own answers.
+
+    Raises BadValueError where it does not.
+    """
+    from supervise.options.table import BadValueError
+
+    engine = load(name)
+    if not hasattr(engine, "states_of"):
+        raise BadValueError(f"--from: the engine {name} is asked itself, or its machine has the answer")
+    return cast("AnsweringEngine", engine)
 
 
 def load(name: str) -> Engine:

@@ -9,6 +9,7 @@ from supervise.batch.batch_record import Batch
 from supervise.batch.collection import Row
 from supervise.commands import formats, lookup
 from supervise.options import serializer
+from supervise.options.table import BadValueError
 from supervise.text import stderr
 
 TYPE_CHECKING = False
@@ -25,13 +26,12 @@ TITLES = ["TASK", "OUTCOME", "EXIT", "TOOK", "REASON", "ITEM"]
 def main(values: dict[str, Any], operands: list[str]) -> int:
     """Print the tasks that have not succeeded, and the counts; return 0, 1 or 121."""
     batch = batch_record.find(lookup.own_state(), operands[0])
-    engine = engines.load(batch.engine)
-    states = _wait(batch, engine) if values["wait"] else engine.states(batch)
+    states = _answer(batch, values)
     rows = collection.rows(batch, states)
     if values["json"]:
         formats.write(serializer.json(collection.as_json(batch, rows, states)).encode("ascii") + b"\n")
     else:
-        shown = [row for row in rows if not row.has_succeeded and row.state != "pending"]
+        shown = [row for row in rows if not row.has_succeeded and (row.state != "pending" or row.reason)]
         if shown:
             for line in formats.table([TITLES, *(_cells(batch, row) for row in shown)], formats.terminal_width()):
                 formats.print_line(line)
@@ -39,6 +39,24 @@ def main(values: dict[str, Any], operands: list[str]) -> int:
         if not states.is_active and (left := sum(row.state == "pending" for row in rows)):
             formats.print_line(f"{left} not started; supervise submit --resume {batch.name} runs what is left")
     return collection.exit_code(rows, states)
+
+
+def _answer(batch: Batch, values: dict[str, Any]) -> engines.States:
+    """Return what the engine says, or a file with its answer.
+
+    Raises BadValueError.
+    """
+    path = values["from"]
+    if not path:
+        engine = engines.load(batch.engine)
+        return _wait(batch, engine) if values["wait"] else engine.states(batch)
+    if values["wait"]:
+        raise BadValueError("--from: the answer in a file does not change, so there is nothing to wait for")
+    try:
+        with open(0 if path == "-" else path, "rb", closefd=path != "-") as file:
+            return engines.load_answering(batch.engine).states_of(batch, file, f"--from: {path!r}")
+    except OSError as error:
+        raise BadValueError(f"--from: cannot read {path!r}: {stderr.reason_of(error)}") from None
 
 
 def _wait(batch: Batch, engine: engines.Engine) -> engines.States:

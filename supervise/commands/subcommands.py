@@ -335,7 +335,10 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
         "argument. The options of run stand here, too, and hold for each task. The name of the batch is printed "
         "first. The exit code is 0 if all tasks have succeeded, and 1 otherwise. See supervise-batch(7).",
         options=(
-            Option("", "on", "", "choice", "local", "ENGINE", "What runs the tasks.", choices=("local", "slurm")),
+            Option(
+                "", "on", "", "choice", "local", "ENGINE", "What runs the tasks.",
+                choices=("local", "slurm", "kubernetes"),
+            ),
             Option(
                 "", "jobs", "j", "count", "", "N",
                 "Run N tasks at once; without this option, one for each CPU (local), or as many as the engine can.",
@@ -356,7 +359,7 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
             Option(
                 "", "engine-option", "", "words", "", "OPTION",
                 "Give OPTION to the program of the engine: --engine-option=-pgpu for sbatch. Repeat the "
-                "option for several.",
+                "option for several. For kubernetes, --image=IMAGE is needed.",
                 value=(),
             ),
             Option("", "dry-run", "", "flag", "", "", "Print what would be run, and run nothing."),
@@ -377,6 +380,11 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
         "some go on, and 1 otherwise.",
         options=(
             Option("", "wait", "", "flag", "", "", "Wait for the end of the batch first."),
+            Option(
+                "", "from", "", "path", "", "FILE",
+                "Ask no cluster, but read its answer from FILE (- is stdin): that of kubectl get pods -o json, or of "
+                "podman inspect.",
+            ),
             Option("", "json", "", "flag", "", "", "Print a JSON object with all tasks."),
         ),
     ),

@@ -25,6 +25,9 @@ REFUSED_BY_FOLDER = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY, errno.
 NOT_REPLACEABLE = "It cannot be replaced by a new file"
 NONBLOCKING_FLAGS = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
+MOST_BYTES = {"/dev/termination-log": 4096}
+"""Bytes of a file that its reader takes: the kubelet cuts off the message of a container (Kubernetes, "Determine the
+Reason for Pod Failure"), and a part of a report is no JSON."""
 PIPE_WRITE_BYTES = 4096
 """Bytes that a pipe takes without blocking when poll(2) reports it writable (pipe(7), PIPE_BUF)."""
 
@@ -69,6 +72,10 @@ def write_bytes(path: str, name: str, data: bytes, *, may_write_in_place: bool =
     A file that replaces another one is called `name` until it is whole.  Without `may_write_in_place` what cannot
     be replaced is not written at all.
     """
+    if len(data) > MOST_BYTES.get(path, len(data)):
+        from supervise.files import short_report
+
+        data = short_report.shorten(data, MOST_BYTES[path])
     try:
         place = user_files.find(path)
         try:

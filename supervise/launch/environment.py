@@ -55,10 +55,13 @@ def of_attempt(info: "RunInfo", number: int) -> "Variables":
 
 
 def _restarts() -> "tuple[int, str]":
-    """Return how often an engine has started this task of a batch before, and the last outcome; 0 and '' otherwise."""
+    """Return how often an engine has started this task of a batch before, and the last outcome; 0 and '' otherwise.
+
+    The outcome is '' where the engine does not tell it.
+    """
     count, _, outcome = os.environ.get(RESTARTED, "").partition(" ")
-    is_whole = count.isdecimal() and len(count) < 10 and outcome in ("resumable", "lost", "cancelled")
-    return (int(count), outcome) if is_whole else (0, "")
+    is_whole = count.isdecimal() and len(count) < 10 and outcome in ("resumable", "lost", "cancelled", "unknown")
+    return (int(count), "" if outcome == "unknown" else outcome) if is_whole else (0, "")
 
 
 def _latest_second(info: "RunInfo", begin: float) -> "float | None":

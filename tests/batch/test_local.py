@@ -251,7 +251,8 @@ def test_bad_input_is_one_line_and_submits_nothing(supervise: Place, words: list
 
 
 def test_an_unknown_option_or_engine_is_refused(supervise: Place) -> None:
-    assert submit(supervise, "--on", "sun", "true", ":::", "a").messages == ["--on: got 'sun', takes local or slurm"]
+    refused = submit(supervise, "--on", "sun", "true", ":::", "a")
+    assert refused.messages == ["--on: got 'sun', takes local, slurm or kubernetes"]
     assert submit(supervise, "--idle-timout", "1", "true").messages == [
         "no such option --idle-timout; did you mean --idle-timeout?"
     ]
@@ -355,6 +356,8 @@ def test_an_engine_tells_a_task_how_often_it_was_started(supervise: Place) -> No
         b"SUPERVISE_PREVIOUS_OUTCOME='lost'",
         b"SUPERVISE_RESTARTED=None",
     ]
+    ended = supervise("--", *words, env={"SUPERVISE_RESTARTED": "2 unknown"})
+    assert ended.out.split()[:2] == [b"SUPERVISE_ATTEMPT='3'", b"SUPERVISE_PREVIOUS_OUTCOME=None"]
     for word in ("x lost", "2 \x1b", "-1 lost", "99999999999 lost", "2"):
         ended = supervise("--", *words, env={"SUPERVISE_RESTARTED": word})
         assert ended.out.split()[:2] == [b"SUPERVISE_ATTEMPT='1'", b"SUPERVISE_PREVIOUS_OUTCOME=None"]

@@ -25,6 +25,8 @@ GOES_ON = ("supervise wait web",)
 """How lines begin that exit with 121: the run goes on."""
 WITH_TESTS_OF_THEIR_OWN = ("agents", "batch")
 """Topics whose lines `test_agents.py` and `tests/batch` run."""
+OF_ENGINES = ("--image",)
+"""Words of --engine-option."""
 MOST_LINES = 60
 CRON_TIME = re.compile(r"(?:@reboot|(?:[*/0-9]+ ){5}) *")
 
@@ -104,4 +106,4 @@ def test_a_topic_is_short_and_knows_its_options(topic: str) -> None:
     assert len(text.splitlines()) <= MOST_LINES
     rows = (*OPTIONS, *(option for row in SUBCOMMANDS for option in row.options))
     ours = " ".join(line.split(" -- ")[0] for line in text.splitlines())
-    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", ours)) <= {*option_names(rows), "--help"}
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", ours)) <= {*option_names(rows), "--help", *OF_ENGINES}

@@ -142,7 +142,7 @@ def test_it_needs_no_more_than_the_libraries_that_are_weighed():
 
 def test_the_debian_package_leaves_out_only_what_is_never_imported():
     script = (ROOT / ".github" / "packaging" / "build-deb").read_text()
-    names = re.search(r'^rm -rf "\$private"/\{bin,(.*)\}$', script, re.MULTILINE)[1].replace("/", ".").split(",")
+    names = re.search(r'^rm -rf "\$\{private:\?\}"/\{bin,(.*)\}$', script, re.MULTILINE)[1].replace("/", ".").split(",")
     assert "pygments" in names
     subprocess.run([sys.executable, "-c", IMPORT_ALL_BUT, *names], check=True, timeout=HANG_SECONDS)
 

@@ -1,6 +1,6 @@
 # Read by tests/packaging/inside: the image of the Containerfile, built on this root without any registry, and supervise
 # as the first process of its containers.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2154  # the variables are those of inside
 
 apt() { apt-get -qq -o Dpkg::Use-Pty=0 --no-install-recommends "$@" >/dev/null; }
 
@@ -36,8 +36,7 @@ echo '{"default":[{"type":"insecureAcceptAnything"}]}' >/etc/containers/policy.j
 
 podman import -q ~/base.tar localhost/base
 rm ~/base.tar
-build() { podman build -q --isolation chroot --layers=false --build-arg BASE=localhost/base -t supervise -f "$checkout/.github/packaging/Containerfile" "$checkout"; }
-build
+podman build -q --isolation chroot --layers=false --build-arg BASE=localhost/base -t supervise -f "$checkout/.github/packaging/Containerfile" "$checkout"
 figures="$((($(podman image inspect -f '{{.Size}}' supervise) - $(podman image inspect -f '{{.Size}}' localhost/base)) / 1000)) KB more in the image"
 
 container() { timeout -k 5 60 podman run --rm supervise "$@"; }
@@ -48,6 +47,7 @@ expect 75 container -- sh -c 'exit 75'
 expect 127 container -- missing
 expect 124 container -t 1 -k 1 -- sh -c 'trap "" TERM; setsid sleep 77 & (setsid sh -c "trap \"\" TERM; sleep 78" &); sleep 79; sleep 79'
 expect 123 container -i 1 -- sleep 60
+says SYNOPSIS container man
 
 # Orphans that end are children of the first process, or of its guardian: none stays a zombie.
 # shellcheck disable=SC2016

@@ -1,5 +1,5 @@
 # Read by tests/packaging/inside: the Debian package, built here, installed, checked and removed.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2154  # the variables are those of inside
 
 apt() { apt-get -qq -o Dpkg::Use-Pty=0 --no-install-recommends "$@" >/dev/null; }
 

@@ -182,7 +182,8 @@ def test_the_deadline_follows_the_end_of_a_real_job(supervise: Place, cluster: s
         "#!/bin/sh\ncd {folder}\n"
         "scontrol update JobId=$SLURM_JOB_ID EndTime=$(date -d +{left}sec +%FT%T)\n"
         "supervise -k 0.5 --no-record --report {name}.json -- sh -c '"
-        "sleep 12; supervise left >{name}.left; echo $SUPERVISE_DEADLINE >>{name}.left; sleep 2' 2>{name}.err\necho $? >{name}.code\n"
+        "sleep 12; supervise left >{name}.left; echo $SUPERVISE_DEADLINE >>{name}.left; sleep 2' 2>{name}.err\n"
+        "echo $? >{name}.code\n"
     )
     jobs = {}
     for name, left in (("short", 13), ("moved", 16)):

@@ -7,7 +7,7 @@ _supervise()
     COMPREPLY=()
     if (( COMP_CWORD > 1 )) && [[ ${COMP_WORDS[1]} == run ]]; then
         at=2 form=run
-    elif (( COMP_CWORD > 1 )) && [[ ${COMP_WORDS[1]} == @(ps|top|show|logs|prune|ready|extend|stop|attach|wait|suggest|recover|left|sleep|config|submit|collect|help|man|completions|schema) ]]; then
+    elif (( COMP_CWORD > 1 )) && [[ ${COMP_WORDS[1]} == @(ps|top|show|logs|prune|ready|extend|stop|attach|wait|suggest|recover|left|sleep|config|submit|collect|help|man|doctor|completions|schema) ]]; then
         _supervise_subcommand
         return
     fi
@@ -48,7 +48,7 @@ _supervise()
     elif [[ $form == run ]]; then
         _supervise_command "$COMP_CWORD"
     elif (( COMP_CWORD == 1 )); then
-        _supervise_words 'run ps top show logs prune ready extend stop attach wait suggest recover left sleep config submit collect help man completions schema'
+        _supervise_words 'run ps top show logs prune ready extend stop attach wait suggest recover left sleep config submit collect help man doctor completions schema'
     fi
 }
 
@@ -77,13 +77,14 @@ _supervise_subcommand()
         left) options='--json --help' ;;
         sleep) options='--help' ;;
         'config show') options='--config --profile --json --help' ;;
-        'config set') options='--config --profile --help' operands='access-timeout timeout completion-timeout idle-timeout idle-on prompt-timeout idle-grace runner-margin no-engine memory-max access-on notify warn-at warn-signal max-extension extend-by extend-on activity-window cpu-threshold signal kill-after with-parent stop-on-eof stop-command stragglers drain diagnose dump-signal retries retry-on retry-delay retry-delay-max retry-if-silent retry-output total-timeout preserve-status on-timeout success-codes report events metrics junit hook ping ping-body ping-wait lock lock-mode lock-wait if-busy slots start-jitter name log log-max no-record records-age records-number records-max on-interrupt max-recoveries keep-env redact keep-secrets pty streams timestamps prefix detach detach-after detach-after-idle json live heartbeat quiet-unless-failed ci ci-fence quiet verbose' ;;
+        'config set') options='--config --profile --help' operands='access-timeout timeout completion-timeout idle-timeout idle-on prompt-timeout idle-grace runner-margin no-engine memory-max access-on notify warn-at warn-signal max-extension extend-by extend-on activity-window cpu-threshold signal kill-after with-parent stop-on-eof stop-command stragglers drain diagnose dump-signal retries retry-on retry-delay retry-delay-max retry-if-silent retry-output total-timeout preserve-status on-timeout success-codes report events metrics junit hook ping ping-body ping-wait lock lock-mode lock-wait if-busy slots start-jitter name log log-max no-record records-age records-number records-max on-interrupt max-recoveries keep-env redact keep-secrets pty streams timestamps prefix dry-run detach detach-after detach-after-idle json live heartbeat quiet-unless-failed ci ci-fence quiet verbose' ;;
         'config path') options='--config --help' ;;
         'config check') options='--config --help' ;;
         submit) options='--on -j --jobs --name --tasks --results --halt --engine-option --dry-run --resume --help' ;;
         collect) options='--wait --from --json --help' listed=batches ;;
         help) options='--help' operands='exit-codes limits access environment configuration ci cron agents batch' ;;
-        man) options='--help' operands='supervise run ps top show logs prune ready extend stop attach wait suggest recover left sleep config submit collect help man completions schema exit-codes limits access environment configuration ci cron agents batch retries stopping output terminal locks runs monitoring security report' ;;
+        man) options='--help' operands='supervise run ps top show logs prune ready extend stop attach wait suggest recover left sleep config submit collect help man doctor completions schema exit-codes limits access environment configuration ci cron agents batch retries stopping output terminal locks runs monitoring security report' ;;
+        doctor) options='--json --help' ;;
         completions) options='--list --help' operands='bash zsh fish' ;;
         schema) options='--help' operands='report event config answer batch' ;;
     esac

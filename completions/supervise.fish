@@ -4,7 +4,7 @@
 function __supervise_rest --description 'Print the words of COMMAND up to the cursor; fail if COMMAND has not begun'
     set -l words (commandline -opc)[2..]
     set -l form bare
-    contains -- "$words[1]" ps top show logs prune ready extend stop attach wait suggest recover left sleep config submit collect help man completions schema; and return 1
+    contains -- "$words[1]" ps top show logs prune ready extend stop attach wait suggest recover left sleep config submit collect help man doctor completions schema; and return 1
     if test "$words[1]" = run
         set form run
         set -e words[1]
@@ -47,7 +47,7 @@ function __supervise_asks --description 'Succeed if the words up to the cursor b
     if set -q argv[1]
         test "$words[1..$(count $argv)]" = "$argv"
     else
-        contains -- "$words[1]" ps top show logs prune ready extend stop attach wait suggest recover left sleep config submit collect help man completions schema
+        contains -- "$words[1]" ps top show logs prune ready extend stop attach wait suggest recover left sleep config submit collect help man doctor completions schema
     end
 end
 
@@ -141,7 +141,7 @@ complete -c supervise -n '__supervise_group config' -a set -d 'Write the value o
 complete -c supervise -n '__supervise_asks config set' -l config -r -F -d 'Read the configuration from FILE instead of your own; /dev/null for none'
 complete -c supervise -n '__supervise_asks config set' -l profile -x -k -a '(__supervise_listed profiles)' -d 'Set the option in this profile'
 complete -c supervise -n '__supervise_asks config set' -l help -d 'Show a help page and exit'
-complete -c supervise -n '__supervise_asks config set' -a 'access-timeout timeout completion-timeout idle-timeout idle-on prompt-timeout idle-grace runner-margin no-engine memory-max access-on notify warn-at warn-signal max-extension extend-by extend-on activity-window cpu-threshold signal kill-after with-parent stop-on-eof stop-command stragglers drain diagnose dump-signal retries retry-on retry-delay retry-delay-max retry-if-silent retry-output total-timeout preserve-status on-timeout success-codes report events metrics junit hook ping ping-body ping-wait lock lock-mode lock-wait if-busy slots start-jitter name log log-max no-record records-age records-number records-max on-interrupt max-recoveries keep-env redact keep-secrets pty streams timestamps prefix detach detach-after detach-after-idle json live heartbeat quiet-unless-failed ci ci-fence quiet verbose'
+complete -c supervise -n '__supervise_asks config set' -a 'access-timeout timeout completion-timeout idle-timeout idle-on prompt-timeout idle-grace runner-margin no-engine memory-max access-on notify warn-at warn-signal max-extension extend-by extend-on activity-window cpu-threshold signal kill-after with-parent stop-on-eof stop-command stragglers drain diagnose dump-signal retries retry-on retry-delay retry-delay-max retry-if-silent retry-output total-timeout preserve-status on-timeout success-codes report events metrics junit hook ping ping-body ping-wait lock lock-mode lock-wait if-busy slots start-jitter name log log-max no-record records-age records-number records-max on-interrupt max-recoveries keep-env redact keep-secrets pty streams timestamps prefix dry-run detach detach-after detach-after-idle json live heartbeat quiet-unless-failed ci ci-fence quiet verbose'
 complete -c supervise -n '__supervise_group config' -a path -d 'Print the path of the configuration file, also if the file does not exist'
 complete -c supervise -n '__supervise_asks config path' -l config -r -F -d 'Read the configuration from FILE instead of your own; /dev/null for none'
 complete -c supervise -n '__supervise_asks config path' -l help -d 'Show a help page and exit'
@@ -170,7 +170,10 @@ complete -c supervise -n '__supervise_asks help' -l help -d 'Show a help page an
 complete -c supervise -n '__supervise_asks help' -a 'exit-codes limits access environment configuration ci cron agents batch'
 complete -c supervise -n 'test (count (commandline -opc)) = 1' -a man -d 'Show a page of the manual'
 complete -c supervise -n '__supervise_asks man' -l help -d 'Show a help page and exit'
-complete -c supervise -n '__supervise_asks man' -a 'supervise run ps top show logs prune ready extend stop attach wait suggest recover left sleep config submit collect help man completions schema exit-codes limits access environment configuration ci cron agents batch retries stopping output terminal locks runs monitoring security report'
+complete -c supervise -n '__supervise_asks man' -a 'supervise run ps top show logs prune ready extend stop attach wait suggest recover left sleep config submit collect help man doctor completions schema exit-codes limits access environment configuration ci cron agents batch retries stopping output terminal locks runs monitoring security report'
+complete -c supervise -n 'test (count (commandline -opc)) = 1' -a doctor -d 'Say what this system gives to a run, and what supervise uses instead of what is missing'
+complete -c supervise -n '__supervise_asks doctor' -l json -d 'Print JSON'
+complete -c supervise -n '__supervise_asks doctor' -l help -d 'Show a help page and exit'
 complete -c supervise -n 'test (count (commandline -opc)) = 1' -a completions -d 'Print the completions for bash, zsh or fish'
 complete -c supervise -n '__supervise_asks completions' -l list -x -a '(__fish_append , runs names batches profiles locks)' -d 'Print the words of these kinds instead, one a line, as the completions do: the ids of the newest runs, the names of runs, the batches, the profiles of the configuration, the locks'
 complete -c supervise -n '__supervise_asks completions' -l help -d 'Show a help page and exit'

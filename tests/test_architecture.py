@@ -63,6 +63,7 @@ ROOMS = {
     "batch": {"faces", "files", "options", "process", "records", "text"},
     "commands": {
         "access",
+        "activity",
         "batch",
         "control",
         "core",

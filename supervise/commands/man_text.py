@@ -12,6 +12,8 @@ SECTION_INDENT = 7
 SUBSECTION_INDENT = 3
 SPECIAL = {"bu": "*", "aq": "'", "dq": '"', "ti": "~"}
 """The characters that have names, by these."""
+COMMENT = '\\"'
+"""Begins a comment, after a dot, or after an apostrophe where the comment names a preprocessor."""
 HARD_SPACE = "\0"
 """Stands for a space at which no line may end."""
 ESCAPES = re.compile(r"\\(?:f[BIRP]|\((?P<special>..)|(?P<one>[-e&~ ]))")
@@ -81,6 +83,8 @@ def rendered(source: str, width: int) -> str:
     page = Renderer(width)
     lines = iter(source.splitlines())
     for line in lines:
+        if line[1:3] == COMMENT:
+            continue
         macro, _, rest = line[1:].partition(" ") if line[:1] == "." else ("", "", line)
         match macro:
             case "" if line[:1] != ".":

@@ -407,6 +407,15 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
         "installed, also where man(1) does not look.",
     ),
     Subcommand(
+        "doctor", "",
+        "Say what this system gives to a run, and what supervise uses instead of what is missing.",
+        group=MACHINE,
+        brief="Say what this system gives a run",
+        about="Each line is ok, missing or broken. A run does without what is missing. The exit code is 1 if something "
+        "is broken that each run needs, and 0 otherwise.",
+        options=(JSON,),
+    ),
+    Subcommand(
         "completions", "[SHELL]",
         "Print the completions for bash, zsh or fish.",
         group=MACHINE,

@@ -25,6 +25,7 @@ SEE_ALSO = {
     "collect": ("submit", "batch"),
     "help": ("man", "run"),
     "man": ("help", "completions", "man(1)"),
+    "doctor": ("run", "stopping", "runs"),
     "completions": ("man", "bash(1)", "zshcompsys(1)", "fish(1)"),
     "schema": ("report", "configuration", "show"),
     "exit-codes": ("run", "report", "stopping"),

@@ -65,7 +65,9 @@ def test_the_text_of_a_page_fits_the_width(path: Path, width: int) -> None:
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name)
 def test_each_macro_and_escape_of_a_page_is_known(path: Path) -> None:
-    source = "".join(line for line in path.read_text(encoding="ascii").splitlines(True) if not line.startswith('.\\"'))
+    source = "".join(
+        line for line in path.read_text(encoding="ascii").splitlines(True) if line[1:3] != man_text.COMMENT
+    )
     assert set(re.findall(r"^\.([A-Za-z]+)", source, re.MULTILINE)) <= {*man_text.MACROS}
     assert "\\" not in man_text.ESCAPES.sub("", source)
     assert {*re.findall(r"\\\((..)", source)} <= {*man_text.SPECIAL}

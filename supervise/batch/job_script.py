@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from supervise.batch.batch_record import Batch
 
 TASKS_FILE = ".tasks"
+FAILURES = {91: "folder_missing", 92: "results_missing", 93: "results_unwritable", 94: "results_full"}
+"""The exit codes of the script of a task that leaves no report, and what each says of the machine of the task: the
+folder of the command or of the results is not there, or the report could not be written."""
 NEWLINE = "'\"$n\"'"
 """Ends the quotes, adds the variable with the end of a line, and begins them again."""
 
@@ -71,11 +74,22 @@ n='
 number={number}
 restarts={restarts}
 results={folder}
-cd {quoted(batch.cwd)} || exit 125
+[ -d "$results" ] || exit 92
+cd {quoted(batch.cwd)} || exit 91
+# Ends the task where no file can be written, without the shell's own printf, which does not always say why.
+check() {{
+    why=$({{ LC_ALL=C env printf x >"$results/.$number"; }} 2>&1)
+    written=$?
+    rm -f "$results/.$number"
+    [ "$written" != 0 ] || return 0
+    case $why in *"No space"* | *quota*) exit 94 ;; esac
+    exit 93
+}}
+(: >>"$results/$number.out") 2>/dev/null || {{ check; exit 93; }}
 if [ "$restarts" = 0 ]; then
-    exec >"$results/$number.out" 2>&1 || exit 125
+    exec >"$results/$number.out" 2>&1
 else
-    exec >>"$results/$number.out" 2>&1 || exit 125
+    exec >>"$results/$number.out" 2>&1
     outcome=resumable
     if [ ! -e "$results/$number.json" ]; then
         # A machine has failed.
@@ -87,10 +101,11 @@ else
     rm -f "$results/$number.json"
 fi
 line=$(LC_ALL=C sed -n "$number{{p;q;}}" "$results/{TASKS_FILE}")
-[ -n "$line" ] || exit 125
+[ -n "$line" ] || exit 92
 eval "set -- $line"
 "$@"
 code=$?
+[ -e "$results/$number.json" ] || check
 if [ "$code" = 75 ]; then
     [ "$restarts" -ge {batch.restarts} ] || {{ {again}; }}
     # An engine may start a task that ends with 75 again by itself; the report has the code.

@@ -354,7 +354,8 @@ def _state(word: str, code: str) -> State:
     number = -int(signal) if signal.isdigit() and int(signal) else int(own) if own.isdigit() else None
     name = (word.split() or [""])[0].rstrip("+")
     known = WORDS.get(name)
-    return State(known or "ended", None if known else number, name.lower() if name in REASONS else None)
+    reason = name.lower() if name in REASONS else job_script.FAILURES.get(number or 0)
+    return State(known or "ended", None if known else number, reason)
 
 
 class _ForgottenError(BadValueError):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import batches, slurm
+from tests.support import batches, mounts, slurm
 from tests.support.batches import outcomes, submit, words_of
 from tests.support.clients import command
 from tests.support.harness import Place, name_of, parent_of, wait_until
@@ -17,13 +17,21 @@ from tests.support.programs import needed
 
 pytestmark = pytest.mark.slow
 ON = ("--on", "slurm", "--no-record")
+MEMORY_KILOBYTES = 500_000
+"""Memory that a process with a batch of 100,000 tasks may map."""
 WAIT_SECONDS = 60.0
 """Seconds for a batch: Slurm starts a task again some seconds after its end, and finds a dead node after more."""
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[slurm.Cluster]:
-    with slurm.cluster(tmp_path_factory.mktemp("slurm"), largest=6) as found:
+def hidden(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that the node n2 does not see."""
+    return tmp_path_factory.mktemp("hidden")
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory, hidden: Path) -> Iterator[slurm.Cluster]:
+    with slurm.cluster(tmp_path_factory.mktemp("slurm"), largest=6, hidden=hidden) as found:
         yield found
 
 
@@ -122,6 +130,49 @@ def test_a_task_knows_the_end_of_its_job(place: Place) -> None:
     assert (int(end) > 0) == (slurm.major_version() >= 23)
 
 
+def test_a_folder_that_a_node_does_not_see_is_named(place: Place, hidden: Path) -> None:
+    words = ("--results", str(hidden / "r"), "--engine-option=--nodelist=n2", "--", "true", ":::", "x")
+    submit(place, *ON, "--name", "b", *words)
+    code, found = collect(place, "b", "--wait")
+    assert (code, words_of(found), found["tasks"][0]["reason"]) == (1, ["unreported"], "results_missing")
+    (hidden / "cwd").mkdir()
+    words = ("--results", str(place.file("r")), "--engine-option=--nodelist=n2", "--", "true", ":::", "x")
+    place.popen([str(place.program), "submit", *ON, "--name", "c", *words], cwd=hidden / "cwd").wait()
+    code, found = collect(place, "c", "--wait")
+    assert (code, words_of(found), found["tasks"][0]["reason"]) == (1, ["unreported"], "folder_missing")
+    assert b"folder_missing" in command(place, "collect", "c").out
+
+
+def test_a_full_disk_of_the_results_is_named(place: Place) -> None:
+    """The disk is full before the first task begins, and while the second one runs."""
+    disk = place.file("disk")
+    disk.mkdir()
+    script = 'if [ "$1" = 2 ]; then : >up; until [ -e go ]; do sleep 0.1; done; fi'
+    with mounts.small_disk(disk):
+        words = (
+            "--results",
+            "disk/r",
+            "-j",
+            "1",
+            "--engine-option=--nodelist=n0",
+            "--",
+            "sh",
+            "-c",
+            script,
+            "sh",
+            ":::",
+            "2",
+            "3",
+        )
+        submit(place, *ON, "--name", "b", *words)
+        wait_until(place.file("up").exists, WAIT_SECONDS)
+        mounts.fill(disk)
+        place.file("go").touch()
+        code, found = collect(place, "b", "--wait")
+        assert (code, words_of(found)) == (1, ["unreported"] * 2)
+        assert [task["reason"] for task in found["tasks"]] == ["results_full"] * 2
+
+
 SBATCH = """#!/bin/sh
 {sbatch} "$@" >said
 : >submitted
@@ -205,7 +256,7 @@ def test_a_refusal_submits_nothing(place: Place, cluster: slurm.Cluster, words: 
 def preempting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[slurm.Cluster]:
     """A cluster whose partition `high` takes the nodes of the other one, and queues the jobs there again."""
     more = "PreemptType=preempt/partition_prio\nPreemptMode=REQUEUE\n"
-    more += "PartitionName=high Nodes=ALL MaxTime=60 State=UP PriorityTier=10\n"
+    more += "PartitionName=high Nodes=ALL MaxTime=60 State=UP PriorityTier=10\nMaxJobCount=200000\n"
     with slurm.cluster(tmp_path_factory.mktemp("preempting"), more=more) as found:
         yield found
 
@@ -242,3 +293,19 @@ def test_a_job_whose_node_is_taken_is_cancelled_with_the_reason(
     code, ended = collect(supervise, "b", "--wait")
     assert (code, words_of(ended)) == (0, ["completed"])
     assert batches.output(ended, 1).decode().splitlines()[-1] == "2 cancelled"
+
+
+def test_100_000_tasks_are_a_hundred_arrays_in_bounded_memory(supervise: Place, preempting: slurm.Cluster) -> None:
+    """Slurm holds the tasks, and none is run."""
+    supervise.environ.update(preempting.environ)
+    supervise.file("items").write_text("".join(f"item {number}\n" for number in range(100_000)))
+    limited = f"ulimit -v {MEMORY_KILOBYTES}; exec supervise"
+    words = "submit --on slurm --name b --engine-option=--hold --tasks items -- true"
+    submitted = supervise.shell(f"{limited} {words}")
+    assert (submitted.code, submitted.out) == (0, b"b\n"), submitted.err
+    arrays = preempting.ask("squeue", "--noheader", "--name=b", "--format=%K").split()
+    assert len(arrays) == 100
+    collected = supervise.popen(["sh", "-c", f"{limited} collect b"]).wait(WAIT_SECONDS)
+    assert (collected.code, collected.out.split()[2:5]) == (121, [b"100000", b"tasks:", b"100000"]), collected.err
+    assert supervise.popen(["sh", "-c", "exec supervise stop b"]).wait(WAIT_SECONDS).code == 0
+    assert not preempting.ask("squeue", "--noheader", "--name=b")

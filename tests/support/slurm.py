@@ -76,10 +76,11 @@ def major_version() -> int:
 
 
 @contextmanager
-def cluster(folder: Path, largest: int = 1001, more: str = "") -> Iterator[Cluster]:
+def cluster(folder: Path, largest: int = 1001, more: str = "", hidden: Path | None = None) -> Iterator[Cluster]:
     """Start a cluster in that folder, and wait until it is up.
 
-    `largest` is its MaxArraySize, and `more` is added to its configuration.
+    `largest` is its MaxArraySize, and `more` is added to its configuration. The last node sees another folder than the
+    others at the path `hidden`.
     """
     if os.geteuid() != 0:
         pytest.skip("only root can run a cluster of Slurm")
@@ -110,7 +111,11 @@ def cluster(folder: Path, largest: int = 1001, more: str = "") -> Iterator[Clust
         start(programs["munged"], *munged)
         wait_until(lambda: (folder / "munge.sock").exists())
         start(programs["slurmctld"], "-D", "-i")
-        running = [start(programs["slurmd"], "-D", "-N", f"n{n}") for n in range(NODES)]
+        apart = [needed("unshare"), "--mount", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', str(hidden)]
+        running = [
+            start(*(apart if hidden and n == NODES - 1 else ()), programs["slurmd"], "-D", "-N", f"n{n}")
+            for n in range(NODES)
+        ]
         found = Cluster(folder, running)
         wait_until(found.is_up, START_SECONDS)
         yield found

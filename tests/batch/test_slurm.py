@@ -229,6 +229,19 @@ def test_a_submit_that_is_killed_before_sbatch_has_submitted_nothing(place: Plac
     assert sorted(place.file("ran").read_text().split()) == sorted(items)
 
 
+def test_where_the_second_array_is_refused_the_first_one_is_cancelled(place: Place, cluster: slurm.Cluster) -> None:
+    place.file("bin").mkdir()
+    refusal = "{ echo sbatch: error: no more jobs >&2; exit 1; }"
+    place.file("bin/sbatch").write_text(f'#!/bin/sh\n[ ! -e ran ] || {refusal}\n: >ran\nexec {needed("sbatch")} "$@"\n')
+    place.file("bin/sbatch").chmod(0o755)
+    items = [str(number) for number in range(1, 13)]
+    path = f"{place.file('bin')}:{os.environ['PATH']}"
+    ended = submit(place, *ON, "--name", "b", "--", "sleep", "60", ":::", *items, env={"PATH": path})
+    assert (ended.code, ended.out, ended.messages) == (125, b"", ["submit: sbatch: error: no more jobs"])
+    wait_until(lambda: not cluster.ask("squeue", "--noheader"), WAIT_SECONDS)
+    assert not [*Path(place.state).glob("batches/*")]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -37,14 +37,13 @@ source {completions}/supervise.fish
 
 
 @pytest.fixture
-def known(supervise: Place) -> Place:
+def known(supervise: Place, lock_name: str) -> Place:
     """A home with two runs that have names, a batch, a lock and profiles."""
     folder = Path(supervise.environ["HOME"]) / ".config/supervise"
     folder.mkdir(parents=True)
     profiles = [*ODD, "plain", "two\nlines"]
     (folder / "config.toml").write_text("".join(f"[profiles.{json.dumps(name)}]\nquiet = true\n" for name in profiles))
-    lock = f"lock-{os.getpid()}"
-    assert supervise("--name", "build", "--lock", lock, "--", "true").code == 0
+    assert supervise("--name", "build", "--lock", lock_name, "--", "true").code == 0
     assert supervise("--name", "nightly", "--", "true").code == 0
     assert command(supervise, "submit", "--name", "thumbs", "--", "true", ":::", "1").code == 0
     return supervise
@@ -60,13 +59,13 @@ def listed(place: Place, *kinds: str) -> list[str]:
 # --- the list --------------------------------------------------------------------------------------------------------
 
 
-def test_the_list_has_what_there_is(known: Place) -> None:
+def test_the_list_has_what_there_is(known: Place, lock_name: str) -> None:
     ids = listed(known, "runs")
     assert ids[0] == newest(known)
     assert len(ids) == 3
     assert listed(known, "names") == ["build", "nightly", "thumbs.1"]
     assert listed(known, "batches") == ["thumbs"]
-    assert f"lock-{os.getpid()}" in listed(known, "locks")
+    assert lock_name in listed(known, "locks")
     assert listed(known, "names", "batches") == ["build", "nightly", "thumbs.1", "thumbs"]
 
 
@@ -141,13 +140,13 @@ LINES = {
 
 
 @pytest.mark.parametrize("shell", [bash, zsh])
-def test_a_shell_completes_words_at_a_terminal(known: Place, shell: Shell) -> None:
+def test_a_shell_completes_words_at_a_terminal(known: Place, lock_name: str, shell: Shell) -> None:
     run_id = newest(known)
     with shell(known) as terminal:
         for line, shown in LINES.items():
             terminal.complete(line, shown)
         terminal.complete(f"supervise wait {run_id[:-3]}", f"{run_id} ")
-        terminal.complete(f"supervise --lock lock-{os.getpid()}"[:-1], f"lock-{os.getpid()} ")
+        terminal.complete(f"supervise --lock {lock_name[:-3]}", f"{lock_name} ")
 
 
 @pytest.mark.parametrize("shell", [bash, zsh])

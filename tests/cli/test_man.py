@@ -21,6 +21,9 @@ from tests.support.clients import command
 from tests.support.harness import Place
 from tests.support.programs import needed
 
+# pexpect forks; the other threads of the test do nothing at that moment.
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+
 ROOT = Path(__file__).parents[2]
 PAGES = manual_pages.pages()
 PATHS = [ROOT / "man" / page.path for page in PAGES]

@@ -1,18 +1,18 @@
 """Interactive shells with the completions of supervise, at whose terminals a test types."""
 
 import contextlib
-import fcntl
 import os
 import pty
 import re
 import select
 import subprocess
-import termios
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+
+from tests.support.programs import needed
 
 COMPLETIONS = Path(__file__).parents[2] / "completions"
 HANG_SECONDS = 30.0
@@ -72,12 +72,11 @@ class Terminal:
 @contextlib.contextmanager
 def interactive(command: list[str], home: Path, environ: Mapping[str, str]) -> Iterator[Terminal]:
     """Run an interactive shell on a terminal; at the end it is killed."""
-    # Not pty.fork(): Python warns of a fork where pytest has threads, and warnings are errors here.
+    # Not pty.fork(): Python warns of a fork where pytest has threads, and warnings are errors here. fish needs a
+    # controlling terminal, which setsid(1) sets before it becomes the shell.
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        command, stdin=theirs, stdout=theirs, stderr=theirs, cwd=home, env=environ, start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0) and None,
-    )  # fmt: skip
+    command = [needed("setsid"), "--ctty", *command]
+    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, cwd=home, env=environ)
     os.close(theirs)
     try:
         terminal = Terminal(ours)

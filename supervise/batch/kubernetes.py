@@ -190,12 +190,13 @@ def _state(batch: Batch, number: int, one: "Seen", *, goes_on: bool) -> State:
     is_final = not (state.code == pods.RESUMABLE and one.failures < batch.restarts)
     if goes_on and (not is_final or state.word in ("evicted", "node_fail")):
         return State("pending", None, state.reason)
-    if one.report:
-        state.report = one.report
-        if is_final and not os.path.lexists(batch.report_path(number)):
-            # Without a folder for it, the report is known as long as the pod is.
-            data = json.dumps(one.report).encode("ascii") + b"\n"
-            whole_file.write_bytes(batch.report_path(number), f".supervise-{number}", data)
+    report = pods.report_of(one.message)
+    if report and is_final and not os.path.lexists(batch.report_path(number)):
+        data = json.dumps(report).encode("ascii") + b"\n"
+        # Without a folder for it, the report is known as long as the pod is.
+        if not whole_file.write_bytes(batch.report_path(number), f".supervise-{number}", data):
+            return state
+    state.report = None if is_final and os.path.lexists(batch.report_path(number)) else report
     return state
 
 

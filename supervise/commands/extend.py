@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from supervise.commands import lookup
+from supervise.commands import formats, lookup
 from supervise.options.table import BadValueError, Option
 from supervise.options.values import read_step
 from supervise.text import stderr
@@ -27,5 +27,5 @@ def result(answer: dict[str, Any], seconds: float, word: str) -> str:
     """Return what the answer of the run says; the user asked for those seconds by that word."""
     by = word
     if answer["by"] < seconds - ROUNDING_SECONDS:
-        by = f"{answer['by']:.1f} s of {by}, since the time of the whole run bounds it"
-    return f"the {answer['limit']} limit is extended by {by}; {answer['left']:.0f} s are left"
+        by = f"{formats.duration(answer['by'])} of {by}, since the time of the whole run bounds it"
+    return f"the {answer['limit']} limit is extended by {by}; {formats.duration(answer['left'])} left"

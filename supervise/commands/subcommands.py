@@ -418,6 +418,10 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
     Subcommand(
         "completions", "[SHELL]",
         "Print the completions for bash, zsh or fish.",
+        about="To install them for yourself, make the folder and redirect them: for bash into the file "
+        "~/.local/share/bash-completion/completions/supervise, for fish into "
+        "~/.config/fish/completions/supervise.fish, for zsh into the file _supervise in a folder of $fpath. In one "
+        'session of bash, eval "$(supervise completions bash)" does.',
         group=MACHINE,
         brief="Print the completions of a shell",
         options=(

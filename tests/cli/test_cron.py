@@ -17,6 +17,7 @@ from supervise.options.argv import read
 from tests.support import check_servers
 from tests.support.harness import Place, Running, wait_until
 from tests.support.programs import missing, needed
+from tests.support.readme import recipe
 
 PAGE = Path(__file__).parents[2] / "man" / "man7" / "supervise-cron.7"
 MINUTES = 150.0
@@ -99,6 +100,12 @@ def test_cron_mails_of_the_five_lines_what_failed_alone(supervise: Place) -> Non
     path = f"{supervise.program.parent}:{programs}:/usr/bin:/bin"
     names = {"PATH": path, "MAILTO": variables["MAILTO"], "HOME": str(home)}
     jobs = [f"{name}={value}" for name, value in names.items()]
+    # And the line of the README, whose script is in the home and fails.
+    times, readme_line = recipe("cron", {}).strip().rsplit(" * ", 1)
+    assert len(times.split()) == 4
+    jobs.append(f"* * * * * {readme_line}")
+    (home / "nightly.sh").write_text("#!/bin/sh\necho the night\nexit 5\n")
+    (home / "nightly.sh").chmod(0o755)
     secret = supervise.file("backup.ping")
     for when, command in lines:
         changed = command.replace("--start-jitter 30m", "--start-jitter 1s").replace("/etc/backup.ping", str(secret))
@@ -107,13 +114,16 @@ def test_cron_mails_of_the_five_lines_what_failed_alone(supervise: Place) -> Non
         secret.write_text(f"{server.url}/check\n")
         runs = [supervise.file(f"{name}.runs") for name in ("backup", "fetch-feed", "report", "update")]
         wait_until(lambda: all(run.exists() for run in runs), MINUTES)
-        wait_until(lambda: [one for one in mail.iterdir() if one.name[0] != "."])
+        wait_until(lambda: len({b"the night" in one.read_bytes() for one in mail.iterdir() if one.name[0] != "."}) == 2)
         daemon = own_children(running.process.pid)[0]
         wait_until(lambda: not own_children(daemon))
         mails = [one for one in mail.iterdir() if one.name[0] != "."]
     assert server.paths[:2] == ["/check/start", "/check"]
     assert server.asked[1].body == b"backup prints\nbackup errs\n"
     texts = [one.read_text() for one in mails]
+    nightly = [text for text in texts if "the night" in text]
+    assert all("exit 5" in text.partition("\n\n")[2].splitlines()[0] for text in nightly)
+    texts = [text for text in texts if text not in nightly]
     assert len(texts) == len(runs[2].read_text().split()), texts
     for text in texts:
         head, _, body = text.partition("\n\n")

@@ -148,7 +148,7 @@ def test_top_extends_a_run_by_a_duration(supervise: Place) -> None:
         on.type("e")
         on.wait_for(r"^Extend one by .*: _")
         on.type("2hx\x7f\r")
-        on.wait_for(r"^one: the completion limit is extended by 2h; \d+ s are left")
+        on.wait_for(r"^one: the completion limit is extended by 2h; [\dhms]+ left")
         on.wait_for(r"^> one .* 2h59m")
         [deadline] = ask_run(socket_of(supervise), do="status")["deadlines"]
         assert deadline["left"] == pytest.approx(3 * 3600, abs=60)

@@ -23,7 +23,7 @@ from tests.support.ssh_servers import ssh_server
 
 NAMES = {
     *("ci", "cron", "agent", "ssh", "migration", "download", "tests", "container", "systemd", "attach"),
-    "lines",
+    *("lines", "completions"),
 }
 SERVER = """#!/usr/bin/env python3
 import os, socket, time
@@ -311,6 +311,17 @@ def test_a_person_attaches_in_a_terminal_and_answers(supervise: Place) -> None:
 
 
 # --- the lines
+
+
+@pytest.mark.needs("bash")
+def test_the_completions_are_installed_where_bash_looks(supervise: Place) -> None:
+    assert supervise.shell(f"set -e\n{recipe('completions', {})}").code == 0
+    home = Path(supervise.environ["HOME"])
+    installed = home / ".local/share/bash-completion/completions/supervise"
+    asked = f". {installed}; COMP_WORDS=(supervise sho); COMP_CWORD=1; _supervise; echo ${{COMPREPLY[*]}}"
+    assert supervise.shell(asked).out.split() == [b"show"]
+    assert (home / ".zfunc/_supervise").read_text().startswith("#compdef supervise")
+    assert "complete" in (home / ".config/fish/completions/supervise.fish").read_text()
 
 
 def test_the_lines_do_what_the_words_beside_them_say(supervise: Place) -> None:

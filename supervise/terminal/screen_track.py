@@ -19,7 +19,8 @@ _HARMLESS = rb"\[[\d;:]*[mK]|\[3J|\][^\x07\x1b]*(?:\x07|\x1b\\)|\\"
 """What follows ESC in SGR, EL, ED of the lines that have scrolled away, OSC and ST."""
 _CLEARING = rb"\x1b\[[02]?J|(?<=\x1b\[2J)\x1b\[(?:1;1|;)?H|\x1bc"
 """ED from the cursor on or of the whole screen, CUP to the first row after that, and RIS."""
-OTHER = re.compile(rb"[\x0e\x0f]|\x1b(?!%b)" % _HARMLESS)
+OTHER = re.compile(rb"\x1b(?!%b)" % _HARMLESS)
+"""A sequence that is not harmless.  The search is fast because the pattern begins with one certain byte."""
 LAST_OTHER = re.compile(rb".*(?:(%b)|[\x0e\x0f]|\x1b(?!%b))" % (_CLEARING, _HARMLESS), re.DOTALL)
 """The last sequence that is not harmless; the first group is one that clears."""
 UNFINISHED = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*|[ -/]*|%b)" % _STRING)
@@ -85,7 +86,7 @@ class ScreenTrack:
         if found := SGR.findall(data[-ATTRIBUTE_SEARCH_BYTES:]):
             self.is_plain = RESETS_ALONE.fullmatch(found[-1]) is not None
             self.is_fresh = RESETS_ALL.fullmatch(found[-1]) is not None
-        if not OTHER.search(data):
+        if not (OTHER.search(data) or any(shift in data for shift in SHIFTS)):
             return data
         for mode in MODES.finditer(data):
             self._note_mode(mode)

@@ -2,9 +2,11 @@
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -367,3 +369,137 @@ def test_a_terminal_stopped_by_ctrl_s_delays_no_deadline(supervise: Place) -> No
         on.wait_for("^supervise: running")
         on.type("\x13")
         assert on.wait_for_end() == 124
+
+
+# --- by default
+
+
+def by_default(supervise: Place, *options: str) -> list[str]:
+    """Return the words that run a command without the option, and not as a job of a CI service."""
+    return ["env", "-u", "CI", str(supervise.program), *options, "--"]
+
+
+@pytest.mark.parametrize("columns", [60, 80, 200])
+def test_the_line_is_drawn_by_default_in_a_window_of_any_width(supervise: Place, columns: int) -> None:
+    command = child("ready", "wait_for=go", "ready", "stay")
+    with screen(supervise, [*by_default(supervise, "-t", "5m"), *command]) as on:
+        on.resize(24, columns)
+        on.wait_for(r"^ready\nsupervise: running for \d+s, .*completion limit in 4m\d+s.*\Z")
+        assert len(on.text.splitlines()[-1]) < columns
+        on.resize(24, 40)
+        wait_to_be_drawn(on, "a narrow line")
+        supervise.file("go").touch()
+        on.wait_for(r"^ready\nready\nsupervise: running for \d+s\Z")
+        on.resize(24, columns)
+        on.wait_for(r"^ready\nready\nsupervise: running for \d+s, .*completion limit in 4m\d+s.*\Z")
+        on.type(CTRL_C)
+        on.wait_for_end()
+        assert on.text.startswith("ready\nready\n^Csupervise: cancelled by signal INT")
+
+
+UNDRAWN_BY_DEFAULT = {
+    "in a CI job": "CI=true supervise -t 1m -- sh script",
+    "in GitHub's": "env -u CI GITHUB_ACTIONS=true supervise -t 1m -- sh script",
+    "with a pipe": "env -u CI supervise -t 1m -- sh script | cat",
+    "turned off": "env -u CI supervise --live off -t 1m -- sh script",
+    "beside another": "env -u CI sh -c 'sleep 60 & supervise -t 1m -- sh script; kill $!'",
+    "without a limit": "env -u CI supervise -- sh script",
+    "reading the terminal": "env -u CI supervise -t 1m -- sh -c '(sleep 6; kill $$) & exec cat' || echo two",
+}
+
+
+@pytest.mark.parametrize("line", UNDRAWN_BY_DEFAULT.values(), ids=UNDRAWN_BY_DEFAULT)
+def test_by_default_no_line_is_drawn(supervise: Place, line: str) -> None:
+    supervise.file("script").write_text("sleep 5; echo two")
+    with screen(supervise, ["bash", "-c", line]) as on:
+        on.wait_for_end()
+    assert "two" in on.text
+    assert not DRAWN.search(on.transcript)
+
+
+def test_the_word_off_may_follow_the_option(supervise: Place) -> None:
+    for option in (["--live", "off"], ["--live=off"], ["--live"], ["--live", "on"]):
+        assert supervise.popen([str(supervise.program), *option, "--", "true"]).wait().code == 0
+        assert supervise.popen([str(supervise.program), "run", *option, "true"]).wait().code == 0
+    ended = supervise.popen([str(supervise.program), "run", "--live=perhaps", "true"]).wait()
+    assert (ended.code, ended.err) == (125, b"supervise: --live: got 'perhaps', takes auto, on or off\n")
+
+
+# --- keys that are typed, and what others write
+
+
+def test_typed_keys_stay_in_front_of_the_line(supervise: Place) -> None:
+    with screen(supervise, [*live(supervise), *child("ready", "wait_for=go", "ready")]) as on:
+        on.wait_for(r"^ready\nsupervise: running")
+        on.type("abc")
+        on.wait_for(r"^ready\nabcsupervise: running for \d+s.*\Z")
+        supervise.file("go").touch()
+        assert on.wait_for_end() == 0
+        assert on.text == "ready\nabcready"
+
+
+@pytest.mark.parametrize("typed", ["", "abc"])
+def test_enter_leaves_nothing_of_the_line(supervise: Place, typed: str) -> None:
+    with screen(supervise, [*live(supervise), *child("ready", "wait_for=go", "ready")]) as on:
+        on.wait_for(r"^ready\nsupervise: running")
+        on.type(typed + "\r")
+        on.wait_until(lambda: on.text == f"ready\n{typed}".strip("\n"), "the line to go")
+        before = len(on.transcript)
+        end = monotonic() + float(SILENCE_SECONDS)
+        on.wait_until(lambda: monotonic() > end, "the end of the silence")
+        assert not DRAWN.search(on.transcript, before)
+        supervise.file("go").touch()
+        assert on.wait_for_end() == 0
+        assert on.lines[:3] == ["ready", typed, "ready"]
+
+
+def test_a_line_that_the_caller_has_begun_stays(supervise: Place) -> None:
+    supervise.file("script").write_text(PAUSE + "pause; echo done")
+    line = f"printf 'Backing up... '; {shlex.join(live(supervise))} sh script; :"
+    with screen(supervise, ["bash", "-c", line]) as on:
+        on.wait_for(r"^Backing up\.\.\. supervise: running for \d+s(, no output yet)?\Z")
+        supervise.file("go").touch()
+        assert on.wait_for_end() == 0
+        assert on.text == "Backing up... done"
+
+
+def test_a_question_on_the_terminal_itself_stays(supervise: Place) -> None:
+    script = PAUSE + "echo up; pause; printf 'Sure? ' >/dev/tty; read answer </dev/tty; echo $answer"
+    supervise.file("script").write_text(script)
+    with screen(supervise, [*live(supervise), "sh", "script"]) as on:
+        on.wait_for(r"^up\nsupervise: running")
+        supervise.file("go").touch()
+        on.wait_for(r"^up\nSure\?\Z")
+        on.enter("yes")
+        assert on.wait_for_end() == 0
+        assert on.text == "up\nSure? yes\nyes"
+
+
+@pytest.mark.parametrize("variable", ["X=1", "NO_COLOR=1"])
+def test_the_line_is_yellow_and_then_red_near_a_limit(supervise: Place, variable: str) -> None:
+    seconds = "14" if variable == "X=1" else "5"
+    command = [*live(supervise, "-t", seconds, "--warn-at", "off", "--diagnose", "off"), *child("ready", "stay")]
+    with screen(supervise, ["env", variable, *command]) as on:
+        assert on.wait_for_end() == 124
+    colours = [re.findall(rb"\x1b\[3\dm", one) for one in DRAWN.findall(on.transcript)]
+    if variable == "NO_COLOR=1":
+        assert colours
+        assert not any(colours)
+    else:
+        assert colours[0] == [b"\x1b[33m", b"\x1b[39m"]
+        assert colours[-1] == [b"\x1b[31m", b"\x1b[39m"]
+
+
+def test_the_line_leaves_the_terminal_with_the_caller(supervise: Place) -> None:
+    """The caller gets control back (--detach-after), and the run goes on."""
+    with shell(supervise) as sh:
+        sh.start(f"clear; supervise --live --name it --detach-after 4 -- {words('ready', 'wait_for=go', 'ready')}")
+        sh.wait_for(r"^ready\nsupervise: running for")
+        sh.wait_for_prompt()
+        assert not re.search(r"pervise: running", sh.screen.text), sh.screen.text
+        drawn = len(DRAWN.findall(sh.screen.transcript))
+        sh.start("supervise attach it")
+        sh.wait_for(r"attach it\nready$")
+        supervise.file("go").touch()
+        sh.wait_for_prompt()
+        assert len(DRAWN.findall(sh.screen.transcript)) == drawn

@@ -85,7 +85,7 @@ check() {{
     case $why in *"No space"* | *quota*) exit 94 ;; esac
     exit 93
 }}
-(: >>"$results/$number.out") 2>/dev/null || {{ check; exit 93; }}
+true 2>/dev/null >>"$results/$number.out" || {{ check; exit 93; }}
 if [ "$restarts" = 0 ]; then
     exec >"$results/$number.out" 2>&1
 else

@@ -111,7 +111,7 @@ _supervise_subcommand()
         'config set --profile') _supervise_listed profiles; return ;;
         'config path --config') _supervise_files; return ;;
         'config check --config') _supervise_files; return ;;
-        'submit --on') _supervise_words 'local slurm kubernetes'; return ;;
+        'submit --on') _supervise_words 'local slurm htcondor kubernetes'; return ;;
         'submit -j') _supervise_words ''; return ;;
         'submit --jobs') _supervise_words ''; return ;;
         'submit --name') _supervise_words ''; return ;;

@@ -149,7 +149,7 @@ complete -c supervise -n '__supervise_group config' -a check -d 'Print each erro
 complete -c supervise -n '__supervise_asks config check' -l config -r -F -d 'Read the configuration from FILE instead of your own; /dev/null for none'
 complete -c supervise -n '__supervise_asks config check' -l help -d 'Show a help page and exit'
 complete -c supervise -n 'test (count (commandline -opc)) = 1' -a submit -d 'Run COMMAND once for each ITEM, or each line of --tasks FILE, each time as a supervised run'
-complete -c supervise -n '__supervise_asks submit' -l on -x -a 'local slurm kubernetes' -d 'What runs the tasks'
+complete -c supervise -n '__supervise_asks submit' -l on -x -a 'local slurm htcondor kubernetes' -d 'What runs the tasks'
 complete -c supervise -n '__supervise_asks submit' -s j -l jobs -x -d 'Run N tasks at once; without this option, one for each CPU (local), or as many as the engine can'
 complete -c supervise -n '__supervise_asks submit' -l name -x -d 'Name the batch; its runs are called BATCH.1, BATCH.2, ..'
 complete -c supervise -n '__supervise_asks submit' -l tasks -r -F -d 'Take each line of FILE for an item; - is stdin'

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     Word = Literal["pending", "running", "ended", "lost", "node_fail", "evicted", "cancelled"]
 
-RESTARTING = {"local": False, "slurm": True, "kubernetes": True}
+RESTARTING = {"local": False, "slurm": True, "htcondor": True, "kubernetes": True}
 """The engines, by the word of `--on`, which is the name of the module, and whether each starts a task again that has
 ended with 75; elsewhere the run of the task does that."""
 OUTPUT_KEPT_BY = {"kubernetes": "kubectl logs"}

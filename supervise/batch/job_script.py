@@ -13,7 +13,7 @@ from supervise.records.rerun import program
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from supervise.batch.batch_record import Batch
 
@@ -42,10 +42,18 @@ def write_tasks(batch: "Batch", folder: int) -> None:
 
     Raises OSError.
     """
-    unlink(TASKS_FILE, folder)
+    write_new(TASKS_FILE, task_lines(batch), folder)
+
+
+def write_new(name: str, lines: "Iterable[bytes]", folder: int) -> None:
+    """Write that file of the folder anew, never through a link that stands there.
+
+    Raises OSError.
+    """
+    unlink(name, folder)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with os.fdopen(os.open(TASKS_FILE, flags, 0o600, dir_fd=folder), "wb") as file:
-        file.writelines(task_lines(batch))
+    with os.fdopen(os.open(name, flags, 0o600, dir_fd=folder), "wb") as file:
+        file.writelines(lines)
 
 
 def unlink(name: str, folder: int) -> None:
@@ -59,17 +67,36 @@ def unlink(name: str, folder: int) -> None:
         pass
 
 
-def script(batch: "Batch", *, number: str, restarts: str, again: str, head: str = "") -> bytes:
+WITHOUT_TERM = """# A signal to all processes of the task is for supervise, which has to write its report.
+trap : TERM
+"""
+"""The head of a script whose shell waits for supervise."""
+
+
+def queued_again(batch: "Batch", again: str) -> str:
+    """Return the end of a script that has the engine start the task again after 75, by the command `again`."""
+    return f"""\
+"$@"
+code=$?
+[ -e "$results/$number.json" ] || check
+if [ "$code" = 75 ]; then
+    [ "$restarts" -ge {batch.restarts} ] || {{ {again}; }}
+    # An engine may start a task that ends with 75 again by itself; the report has the code.
+    exit 1
+fi
+exit "$code"
+"""
+
+
+def script(batch: "Batch", *, number: str, restarts: str, run: str, head: str = "") -> bytes:
     """Return the script of a task.
 
     `number` and `restarts` are what a shell expands to the number of the task, and to how often it was started again;
-    `again` is the command that has the engine start it again, in which `$id` is free for use. `head` comes first.
+    `run` is the end of the script, which executes the words `$@`. `head` comes first.
     """
     folder = quoted(batch.results)
     return os.fsencode(f"""#!/bin/sh
-{head}# A signal to all processes of the task is for supervise, which has to write its report.
-trap : TERM
-n='
+{head}n='
 '
 number={number}
 restarts={restarts}
@@ -103,13 +130,4 @@ fi
 line=$(LC_ALL=C sed -n "$number{{p;q;}}" "$results/{TASKS_FILE}")
 [ -n "$line" ] || exit 92
 eval "set -- $line"
-"$@"
-code=$?
-[ -e "$results/$number.json" ] || check
-if [ "$code" = 75 ]; then
-    [ "$restarts" -ge {batch.restarts} ] || {{ {again}; }}
-    # An engine may start a task that ends with 75 again by itself; the report has the code.
-    exit 1
-fi
-exit "$code"
-""")
+{run}""")

@@ -9,11 +9,10 @@ the array is found where this process was killed in between. The lock of the bat
 sbatch, so that nobody looks for an array while it is submitted.
 """
 
-import fcntl
 import json
 import os
 
-from supervise.batch import collection, job_script, journal
+from supervise.batch import collection, engine_clients, job_script, journal
 from supervise.batch.batch_record import Batch
 from supervise.batch.engines import State, States
 from supervise.files import user_files
@@ -35,8 +34,6 @@ JOBS_FILE = "jobs"
 tasks."""
 COMMENT = "--comment"
 """The option of sbatch in which the tag stands."""
-CLIENT_SECONDS = 60.0
-"""Seconds that a client of Slurm may take: its controller may be slow."""
 LARGEST_ARRAY = 1001
 """MaxArraySize where the cluster does not say it (slurm.conf(5))."""
 REST_OF_ARRAY = 0xFFFFFFFE
@@ -73,7 +70,7 @@ def hand_over(batch: Batch, *, is_quiet: bool, is_resumed: bool) -> int:
     """Submit the arrays; return 0. Where one is refused, those before it are cancelled, and BadValueError is raised."""
     if batch.halt != "never":
         raise BadValueError("--halt: the tasks of Slurm do not know of each other")
-    lock = _lock(batch)
+    lock = engine_clients.lock(batch)
     numbers = [*batch.numbers]
     if is_resumed:
         found = _asked(batch, is_held=False)
@@ -97,21 +94,6 @@ def hand_over(batch: Batch, *, is_quiet: bool, is_resumed: bool) -> int:
         what = f"{collection.number_of_tasks(len(numbers))} in job {', '.join(ids)} of Slurm"
         stderr.say(f"batch {batch.name}: {what}; results in {batch.results}")
     return 0
-
-
-def _lock(batch: Batch) -> int:
-    """Return a descriptor of the lock of the batch.
-
-    Raises BadValueError where another process has it.
-    """
-    try:
-        lock = store.open_own(f"{batch.folder}/{journal.LOCK_FILE}", journal.OPEN_FLAGS)
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise BadValueError(f"the batch {batch.name} is being submitted") from None
-    except OSError as error:
-        raise BadValueError(stderr.reason_of(error, with_path=True)) from None
-    return lock
 
 
 def _submit(batch: Batch, numbers: "list[int]", largest: int, lock: int) -> "list[str]":
@@ -286,7 +268,8 @@ def _script(batch: Batch, offset: int) -> bytes:
         batch,
         number=f"$(({offset} + SLURM_ARRAY_TASK_ID))",
         restarts='"${SLURM_RESTART_COUNT:-0}"',
-        again=AGAIN,
+        run=job_script.queued_again(batch, AGAIN),
+        head=job_script.WITHOUT_TERM,
     )
 
 
@@ -367,23 +350,11 @@ def _call(
 ) -> bytes:
     """Return what a client of Slurm prints; `lock` is a descriptor that the client has, too.
 
-    Raises BadValueError where it is missing, takes longer than CLIENT_SECONDS, or fails.
+    Raises BadValueError.
     """
-    import subprocess
-
-    kept = () if lock is None else (lock,)
     try:
-        done = subprocess.run(
-            words, input=data, capture_output=True, env=environ, timeout=CLIENT_SECONDS, check=False, pass_fds=kept
-        )
-    except FileNotFoundError:
-        raise BadValueError(f"there is no {words[0]} on this machine, which Slurm needs") from None
-    except subprocess.TimeoutExpired:
-        raise BadValueError(f"{words[0]} has not answered within {CLIENT_SECONDS:.0f}s") from None
-    except OSError as error:
-        raise BadValueError(f"{words[0]}: {stderr.reason_of(error)}") from None
-    if done.returncode:
-        lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        kind = _ForgottenError if any(FORGOTTEN in line for line in lines) else BadValueError
-        raise kind(f"{words[0]}: {(lines or [f'exit {done.returncode}'])[-1].removeprefix(f'{words[0]}: ')}")
-    return done.stdout
+        return engine_clients.call("Slurm", words, data, environ, lock)
+    except engine_clients.RefusedError as error:
+        if any(FORGOTTEN in line for line in error.said):
+            raise _ForgottenError(str(error)) from None
+        raise

@@ -337,7 +337,7 @@ SUBCOMMANDS: "tuple[Subcommand, ...]" = (
         options=(
             Option(
                 "", "on", "", "choice", "local", "ENGINE", "What runs the tasks.",
-                choices=("local", "slurm", "kubernetes"),
+                choices=("local", "slurm", "htcondor", "kubernetes"),
             ),
             Option(
                 "", "jobs", "j", "count", "", "N",

@@ -202,9 +202,9 @@ async def _draw(runner: Runner) -> None:
     """Draw the live line; a run that ends before the line is worth its modules loads none of them."""
     with _dispensable(runner, "there is no live line any more", runner.launched.streams.leave_line):
         if runner.launched.info.values["live"] == "auto":
-            await trio.sleep(LIVE_AFTER_SECONDS - runner.now())
+            await trio.sleep(max(0.0, LIVE_AFTER_SECONDS - runner.now()))
             if not runner.machine.deadlines:
-                await trio.sleep(LIVE_AFTER_SECONDS_WITHOUT_LIMITS - runner.now())
+                await trio.sleep(max(0.0, LIVE_AFTER_SECONDS_WITHOUT_LIMITS - runner.now()))
         try:
             # A thread loads the modules, so that no deadline is late.
             await trio.to_thread.run_sync(import_module, "supervise.runner.live_line")

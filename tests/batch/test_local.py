@@ -340,11 +340,14 @@ def test_the_table_of_engines_has_the_engines_that_submit_offers() -> None:
         assert all(callable(getattr(engine, function)) for function in ("render", "hand_over", "states", "cancel"))
 
 
-def test_an_engine_that_is_not_there_is_named(supervise: Place) -> None:
-    """No client of Slurm is on this PATH."""
-    ended = submit(supervise, "--on", "slurm", "true", ":::", "a", env={"PATH": "/nowhere"})
+@pytest.mark.parametrize(
+    ("engine", "program", "name"), [("slurm", "scontrol", "Slurm"), ("htcondor", "condor_config_val", "HTCondor")]
+)
+def test_an_engine_that_is_not_there_is_named(supervise: Place, engine: str, program: str, name: str) -> None:
+    """No client of an engine is on this PATH."""
+    ended = submit(supervise, "--on", engine, "true", ":::", "a", env={"PATH": "/nowhere"})
     assert ended.code == 125
-    assert ended.messages == ["submit: there is no scontrol on this machine, which Slurm needs"]
+    assert ended.messages == [f"submit: there is no {program} on this machine, which {name} needs"]
     assert not os.listdir(supervise.folder)
 
 

@@ -341,13 +341,13 @@ def test_the_table_of_engines_has_the_engines_that_submit_offers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("engine", "program", "name"), [("slurm", "scontrol", "Slurm"), ("htcondor", "condor_config_val", "HTCondor")]
+    ("engine", "client", "name"), [("slurm", "scontrol", "Slurm"), ("htcondor", "condor_config_val", "HTCondor")]
 )
-def test_an_engine_that_is_not_there_is_named(supervise: Place, engine: str, program: str, name: str) -> None:
+def test_an_engine_that_is_not_there_is_named(supervise: Place, engine: str, client: str, name: str) -> None:
     """No client of an engine is on this PATH."""
     ended = submit(supervise, "--on", engine, "true", ":::", "a", env={"PATH": "/nowhere"})
     assert ended.code == 125
-    assert ended.messages == [f"submit: there is no {program} on this machine, which {name} needs"]
+    assert ended.messages == [f"submit: there is no {client} on this machine, which {name} needs"]
     assert not os.listdir(supervise.folder)
 
 

@@ -35,8 +35,8 @@ _SIZE_WITH_RETRANS = 4 + 216  # up to bytes_retrans (Linux 4.19).
 
 _PART_BYTES = 1 << 15
 """Bytes in the longest part of a dump that the kernel makes."""
-_BUFFER = bytearray(_PART_BYTES + 1024)
-"""Somewhat longer than a part, so that the last message can be read with the layout of a longer one."""
+_BUFFER_BYTES = _PART_BYTES + 1024
+"""Somewhat more than a part, so that the last message can be read with the layout of a longer one."""
 
 
 class Tcp(NamedTuple):
@@ -62,6 +62,8 @@ def dump(states: frozenset[int] = CARRYING) -> list[Tcp] | None:
     if not hasattr(socket, "AF_NETLINK"):
         raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
     found: list[Tcp] = []
+    # Each dump has a buffer of its own: two threads may look at the same time, for activity and for a diagnosis.
+    buffer = bytearray(_BUFFER_BYTES)
     # A new netlink socket for each dump costs 15 us; a lasting one would still hold the rest of an answer that broke
     # off.
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_SOCK_DIAG) as netlink:
@@ -72,7 +74,7 @@ def dump(states: frozenset[int] = CARRYING) -> list[Tcp] | None:
             )  # fmt: skip
             try:
                 netlink.send(request)
-                if not _receive(netlink, found):
+                if not _receive(netlink, buffer, found):
                     return None
             except OSError as error:
                 if error.errno in (errno.EAGAIN, errno.ENOBUFS):
@@ -94,30 +96,30 @@ def _layout(gap: int) -> Struct:
     return Struct(f"=IHH8x BB2x36s28xI {gap}x HH120xQQ64xQQ")
 
 
-def _receive(netlink: socket.socket, found: list[Tcp]) -> bool:
+def _receive(netlink: socket.socket, buffer: bytearray, found: list[Tcp]) -> bool:
     """Append one dump to `found`, up to its end; return False if a part of it is missing."""
     gap = 0
     unpack = _layout(gap).unpack_from
     while True:
-        part = netlink.recv_into(_BUFFER, _PART_BYTES, socket.MSG_DONTWAIT | socket.MSG_TRUNC)
+        part = netlink.recv_into(buffer, _PART_BYTES, socket.MSG_DONTWAIT | socket.MSG_TRUNC)
         if part > _PART_BYTES:
             return False
         at = 0
         while at + _HEADER_SIZE <= part:
             (length, kind, flags, family, state, ends, inode,
-             size, attribute, acked, received, sent, again) = unpack(_BUFFER, at)  # fmt: skip
+             size, attribute, acked, received, sent, again) = unpack(buffer, at)  # fmt: skip
             if flags & _NLM_F_DUMP_INTR or not _HEADER_SIZE <= length <= part - at:
                 return False
             if kind in (_NLMSG_DONE, _NLMSG_ERROR):
-                code = _CODE.unpack_from(_BUFFER, at + _HEADER_SIZE)[0]
+                code = _CODE.unpack_from(buffer, at + _HEADER_SIZE)[0]
                 if code < 0:
                     raise OSError(-code, os.strerror(-code))
                 return True
             if inode:
                 if attribute != _INET_DIAG_INFO or _HEADER_SIZE + _SOCKET_SIZE + gap + size > length:
-                    gap = _find_info(at, length)
+                    gap = _find_info(buffer, at, length)
                     unpack = _layout(gap).unpack_from
-                    size, _, acked, received, sent, again = unpack(_BUFFER, at)[7:]
+                    size, _, acked, received, sent, again = unpack(buffer, at)[7:]
                 # The counters are sequence numbers, in which SYN and FIN count as a byte each: a connection without any
                 # data would show one byte. bytes_sent counts data alone, but not all of it may have arrived.
                 if size >= _SIZE_WITH_RETRANS:
@@ -130,11 +132,11 @@ def _receive(netlink: socket.socket, found: list[Tcp]) -> bool:
             at += (length + 3) & ~3
 
 
-def _find_info(at: int, length: int) -> int:
+def _find_info(buffer: bytearray, at: int, length: int) -> int:
     """Return how many bytes of other attributes come before the tcp_info in the message at this place."""
     first = here = at + _HEADER_SIZE + _SOCKET_SIZE
     while here + _ATTRIBUTE.size <= at + length:
-        size, attribute = _ATTRIBUTE.unpack_from(_BUFFER, here)
+        size, attribute = _ATTRIBUTE.unpack_from(buffer, here)
         if attribute == _INET_DIAG_INFO:
             return here - first
         here += (max(size, _ATTRIBUTE.size) + 3) & ~3

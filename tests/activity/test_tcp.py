@@ -8,6 +8,7 @@ import socket
 import struct
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
 import psutil
@@ -52,6 +53,9 @@ for line in sys.stdin:
     while n: n -= len(far.recv(n))
     print("done")
 """
+
+SERVERS = 200
+"""More sockets than one part of the kernel's table has."""
 
 EXIT = {"x86_64": "60", "aarch64": "93"}.get(platform.machine())
 
@@ -516,3 +520,17 @@ def test_the_owner_of_a_socket_is_looked_up_once_while_it_lives(monkeypatch: pyt
     assert [counter.look(both) for _ in range(3)] == [(0, 0), (1, 1), (1, 1)]
     assert counter.look({2: process(2)}) == (1, 1)
     assert asked == [[ours, other], [other], [ours, other]]
+
+
+def test_two_threads_may_look_at_the_same_time() -> None:
+    """The activity and a diagnosis are looked at by two threads; each gets a whole table, and no error."""
+    with ExitStack() as stack:
+        servers = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(SERVERS)]
+        inodes = {os.fstat(server.fileno()).st_ino for server in servers}
+
+        def look(_: int) -> int:
+            table = sock_diag.dump(frozenset({sock_diag.LISTEN}))
+            return len(inodes - {one.inode for one in table}) if table is not None else 0
+
+        with ThreadPoolExecutor(4) as threads:
+            assert not any(threads.map(look, range(400)))

@@ -54,6 +54,7 @@ class Summary:
             "name": record.name,
             "state": self.state,
             "outcome": report.get("outcome"),
+            "reason": report.get("reason"),
             "exit_code": report.get("exit_code"),
             "status": self.status or None,
             "started_at": record.facts.get("started_at"),

@@ -137,3 +137,17 @@ def test_a_word_that_is_no_topic_is_refused_in_one_line(supervise: Place) -> Non
 def test_each_text_has_its_row_in_the_table() -> None:
     texts = {path.stem for path in Path(text_of.__code__.co_filename).parent.glob("*.md")}
     assert texts == {*TOPICS}
+
+
+def test_show_gives_the_reason_that_the_text_names(supervise: Place) -> None:
+    assert supervise("-t", "1d", "--success-codes", "0", "--", "sh", "-c", "exit 75").code == 75
+    assert {"outcome", "exit_code", "reason"} <= set(shown(supervise))
+    assert (shown(supervise)["outcome"], shown(supervise)["reason"]) == ("resumable", None)
+    outer = ("-t", "1s", "--", str(supervise.program), "--name", "inner", "-t", "1h", "--", "sleep", "60")
+    assert supervise(*outer).code == 124
+    assert shown(supervise, "inner")["reason"] == "outer_deadline"
+
+
+def shown(place: Place, run: str = "-") -> Any:
+    """Return what `show --json` prints of that run."""
+    return json.loads(command(place, "show", run, "--json").out)

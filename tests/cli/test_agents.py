@@ -144,7 +144,7 @@ def test_show_gives_the_reason_that_the_text_names(supervise: Place) -> None:
     assert {"outcome", "exit_code", "reason"} <= set(shown(supervise))
     assert (shown(supervise)["outcome"], shown(supervise)["reason"]) == ("resumable", None)
     outer = ("-t", "1s", "--", str(supervise.program), "--name", "inner", "-t", "1h", "--", "sleep", "60")
-    assert supervise(*outer).code == 124
+    assert supervise(*outer).code == 75
     assert shown(supervise, "inner")["reason"] == "outer_deadline"
 
 

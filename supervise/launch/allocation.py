@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from supervise.launch.state import Launched
 
 SLURM, HTCONDOR, KUBERNETES = ENGINE_VARIABLES
+HTCONDOR_MACHINE = "_CONDOR_MACHINE_AD"
 SLURM_END = "SLURM_JOB_END_TIME"
 AD_SECONDS = 1.0
 """Seconds that the file system of the ad may take."""

@@ -138,6 +138,14 @@ def test_a_job_that_has_to_leave_its_machine_says_why_and_is_run_again(
     assert ran.read_text() == "1 \n2 cancelled\n"
 
 
+def test_a_task_knows_when_its_machine_retires(place: Place, pool: htcondor.Pool) -> None:
+    words = ("-k", "2", "--", "sh", "-c", "echo $SUPERVISE_DEADLINE", "sh", ":::", "x")
+    submit(place, *ON, "--name", "b", *words)
+    code, found = collect(place, "b", "--wait")
+    assert code == 0
+    assert float(batches.output(found, 1)) == pytest.approx(pool.retirement - 7, abs=1)
+
+
 def test_a_held_task_is_pending_for_that_reason(place: Place) -> None:
     submit(place, *ON, "--name", "b", "--engine-option=hold=true", "--", "true", ":::", "x")
     code, found = collect(place, "b")

@@ -3,13 +3,22 @@
 from typing import Any
 
 from supervise.commands import formats
+from supervise.options.table import OPTIONS
 from supervise.records.reader import seconds_of
 
 Fields = dict[str, Any]
 
+RETRY_ON = next(option.default for option in OPTIONS if option.name == "retry-on")
+"""What --retry-on covers where it is not given."""
+OBSTACLES = {
+    "time": "the run had no time left for another attempt",
+    "output": "the command had printed, and --retry-if-silent was set",
+}
+"""Why attempts were not used, by the word of the event."""
 
-def words(event: Fields) -> str:
-    """Return what has happened, in one line."""
+
+def words(event: Fields, run: Fields) -> str:
+    """Return what has happened, in one line; `run` has the facts of the run on record."""
     match event.get("event"):
         case "access":
             return f"access by {event.get('how')}"
@@ -31,10 +40,10 @@ def words(event: Fields) -> str:
             return f"{attempt} in {_took(event.get('delay'))}, after {event.get('outcome')}"
         case "lost":
             return "the supervisor died"
-    return _rare(event)
+    return _rare(event, run)
 
 
-def _rare(event: Fields) -> str:
+def _rare(event: Fields, run: Fields) -> str:
     """Return the words for an event that has no mark in the time line."""
     match event.get("event"):
         case "started":
@@ -60,10 +69,21 @@ def _rare(event: Fields) -> str:
         case "settled":
             return f"{_plain(event.get('outcome'))}, exit code {event.get('exit_code')}"
         case "not_retried":
-            return f"not tried again: {event.get('why')}"
+            return f"not tried again: {_obstacle(event, run)}"
         case "trouble":
             return str(event.get("text"))
     return _plain(event.get("event"))
+
+
+def _obstacle(event: Fields, run: Fields) -> str:
+    """Return why the attempts that were left were not used."""
+    why = event.get("why")
+    if why != "cause":
+        return OBSTACLES.get(str(why), _plain(why))
+    options = run.get("options")
+    given = options.get("retry-on") if isinstance(options, dict) else None
+    covered = given if isinstance(given, str) else RETRY_ON
+    return f"{_plain(event.get('outcome'))}, and --retry-on covers only {covered}"
 
 
 def _exit(found: object) -> str:

@@ -68,7 +68,7 @@ class _Chart:
         while not step or self._span / step > MOST_TICKS:
             step = 2 * step or DAY_SECONDS
         self._ticks = [at * step for at in range(int(self._span / step) + 1)]
-        limits = [mark.t for mark in timeline.deadlines if mark.t <= self._span][-MOST_SHAPES:]
+        limits = [mark.t for mark in timeline.limits if mark.t <= self._span][-MOST_SHAPES:]
         self._grid = "".join(self._line("grid", t) for t in self._ticks[1:]) + "".join(
             self._line("limit", t) for t in dict.fromkeys(limits)
         )
@@ -159,7 +159,7 @@ class _Chart:
 
     def limits(self) -> "list[str]":
         """Return the line that says what the dashed lines through all lanes are."""
-        shown = [mark for mark in self._timeline.deadlines if mark.t <= self._span]
+        shown = [mark for mark in self._timeline.limits if mark.t <= self._span]
         if not shown:
             return []
         words = ["extended to" if mark.text == EXTENDED else f"{clean(mark.text)}, at" for mark in shown]

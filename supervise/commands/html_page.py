@@ -138,11 +138,12 @@ def _events(timeline: Timeline) -> str:
     events = timeline.events[-MOST_EVENTS:]
     if not events:
         return ""
-    left_out = len(timeline.events) - len(events)
+    facts, left_out = timeline.summary.record.facts, len(timeline.events) - len(events)
     more = f"<p>The first {left_out} events are left out.</p>" if left_out else ""
     rows = "".join(
         f"<tr{_class(event)}><td>{formats.duration(event['t'])}</td>"
-        f"<td>{_escaped(event['event'].replace('_', ' '))}</td><td>{_escaped(event_words.words(event))}</td></tr>"
+        f"<td>{_escaped(event['event'].replace('_', ' '))}</td>"
+        f"<td>{_escaped(event_words.words(event, facts))}</td></tr>"
         for event in events
     )
     head = '<tr><th scope="col">time</th><th scope="col">event</th><th scope="col">what happened</th></tr>'

@@ -164,12 +164,12 @@ def _time_line(timeline: Timeline, width: int, is_plain: bool) -> "list[Any]":
     marks, limits = [" "] * width, [" "] * width
     for mark in sorted(timeline.marks, key=lambda one: DRAWN_LAST.find(one.letter)):
         marks[column(mark.t)] = mark.letter
-    for limit in timeline.deadlines:
+    for limit in timeline.limits:
         if limit.t <= span:
             limits[column(limit.t)] = "|"
     found = [line, Text.assemble(("         " + "".join(marks)).rstrip(), style="bold")]
     if any(one != " " for one in limits):
-        shown = "; ".join(dict.fromkeys(one.text for one in timeline.deadlines if one.t <= span))
+        shown = "; ".join(dict.fromkeys(one.text for one in timeline.limits if one.t <= span))
         found.append(Text.assemble(("limits   ", "dim"), "".join(limits), f"  {shown}"))
     names = list(dict.fromkeys(phase.name for phase in timeline.phases))
     legend = "  ".join(f"{bars[name]} {LEGEND[name]}" for name in names)

@@ -1,7 +1,8 @@
 """How a run went, from its record. Parts of the record that are missing or damaged are left out."""
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import inf
 from time import time
 from typing import Any
 
@@ -20,6 +21,8 @@ FLAGS = frozenset(option.name for option in OPTIONS if option.is_flag)
 ON = ("on", "1", "true", "yes")
 EXTENDED = "extended to here"
 """The text of a deadline that an extension has set."""
+SAME_SECONDS = 0.05
+"""Seconds by which clocks may differ: what has ended a deadline that much before it came was the deadline itself."""
 LAST_LINES = 10
 """Lines of the output that are shown."""
 LINE_BYTES = 1000
@@ -54,6 +57,8 @@ class Mark:
     t: float
     letter: str
     text: str
+    over: float = inf
+    """For a deadline, the second of the run from which on it was no longer in force."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +110,19 @@ class Timeline:
         return DOING.get(self.phases[-1].name, "") if self.phases and self.summary.state == "running" else ""
 
     @property
+    def limits(self) -> list[Mark]:
+        """Return the deadlines that came while they were in force, or were in force at the end of the run.
+
+        An access limit is over once the command is up, each limit of an attempt with that attempt, and a deadline that
+        was extended ahead of time with its extension.
+        """
+        return [one for one in self.deadlines if one.over >= one.t - SAME_SECONDS]
+
+    @property
     def span(self) -> float:
         """Return the seconds that a drawing shows: up to the next deadline, unless that is far away."""
         far = 2.0 if self.summary.state == "running" else 1.1
-        return max([self.length, *(one.t for one in self.deadlines if one.t <= far * self.length)])
+        return max([self.length, *(one.t for one in self.limits if one.t <= far * self.length)])
 
     @property
     def cpu_rates(self) -> list[tuple[float, float, float]]:
@@ -158,7 +172,9 @@ def read_timeline(record: reader.Record, lines: int = LAST_LINES) -> Timeline:
     ends = [summary.duration or 0.0, *(event["t"] for event in events), *(sample[0] for sample in samples)]
     timeline = Timeline(summary, events, samples, max(ends))
     timeline.marks = [
-        Mark(event["t"], MARKS[event["event"]], event_words.words(event)) for event in events if event["event"] in MARKS
+        Mark(event["t"], MARKS[event["event"]], event_words.words(event, record.facts))
+        for event in events
+        if event["event"] in MARKS
     ]
     timeline.phases = _phases(events, timeline.length, has_access_limit=_limit(record, "access-timeout") is not None)
     timeline.deadlines = _deadlines(timeline)
@@ -200,19 +216,35 @@ def _deadlines(timeline: Timeline) -> list[Mark]:
     """Return the deadlines of all attempts, and that of --total-timeout."""
     record, found = timeline.summary.record, list[Mark]()
     access, completion, total = (_limit(record, name) for name in ("access-timeout", "timeout", "total-timeout"))
+    zero = reader.epoch(record.facts.get("started_at"))
+
+    def end(letters: str, t: float) -> None:
+        """Note that the deadlines with these letters are in force no longer."""
+        for index, one in enumerate(found):
+            if one.letter in letters and one.over == inf:
+                found[index] = replace(one, over=t)
+
     for event in timeline.events:
-        t = event["t"]
-        if event.get("event") == "started" and access is not None:
-            found.append(Mark(t + access, "a", f"access limit of {formats.duration(access)}"))
-        if event.get("event") == ("started" if access is None else "access") and completion is not None:
-            found.append(Mark(t + completion, "c", f"completion limit of {formats.duration(completion)}"))
+        t, at = event["t"], reader.epoch(event.get("deadline"))
+        match event.get("event"):
+            case "started":
+                end("aci", t)
+                if access is not None:
+                    found.append(Mark(t + access, "a", f"access limit of {formats.duration(access)}"))
+                elif completion is not None:
+                    found.append(Mark(t + completion, "c", f"completion limit of {formats.duration(completion)}"))
+            case "access":
+                end("a", t)
+                if access is not None and completion is not None:
+                    found.append(Mark(t + completion, "c", f"completion limit of {formats.duration(completion)}"))
+            case "extended" if at is not None and zero is not None:
+                letter = str(event.get("limit"))[:1]
+                end(letter, t)
+                found.append(Mark(at - zero, letter, EXTENDED))
+            case "retrying":
+                end("aci", t)
     if total is not None:
         found.append(Mark(total, "t", f"total limit of {formats.duration(total)}"))
-    zero = reader.epoch(record.facts.get("started_at"))
-    for event in timeline.events:
-        at = reader.epoch(event.get("deadline"))
-        if event.get("event") == "extended" and at is not None and zero is not None:
-            found.append(Mark(at - zero, str(event.get("limit"))[:1], EXTENDED))
     return [one for one in found if one.t >= 0]
 
 

@@ -14,6 +14,7 @@ from supervise.core.attempt import Phase
 from supervise.core.events import Access, Exited, Extended, KillOrdered, RetryScheduled, Verdict
 from supervise.core.policy import Limit, Policy
 from supervise.faces import phrases
+from supervise.faces.message_colours import RED, RED_SECONDS, YELLOW, YELLOW_SECONDS
 from supervise.faces.report_items import CommandMessage, ReportItem
 from supervise.faces.stderr_messages import KILL
 from supervise.text.sanitizer import clean
@@ -21,10 +22,6 @@ from supervise.text.stderr import PREFIX
 
 BAR_CELLS = 8
 """Cells of the bar that shows how much of the nearest limit has passed."""
-YELLOW_SECONDS, RED_SECONDS = 60.0, 10.0
-"""Seconds before a limit from which on it is shown in that colour."""
-YELLOW, RED = "33", "31"
-"""The colours of ECMA-48, as parameters of SGR."""
 STATUS_CELLS = 16
 """Cells that the status of the command takes before it fills what is left."""
 OTHER_LIMIT, CPU, SILENCE, EXPECTED, BAR, STATUS, CAP, ATTEMPT, NEAREST_LIMIT, WHERE = range(10)

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     class CallerTerminal(Protocol):
         """The terminal of the caller, as the guardian restores it."""
 
+        def erase_line(self) -> None:
+            """Erase the live line, unless the caller has the terminal back already."""
+
         def restore(self) -> None:
             """Give the terminal back to the caller as it was."""
 
@@ -295,6 +298,8 @@ def _hold(holder: Holder, trigger: int, on_lost: "OnLost", find_terminal: "Termi
         terminal = None
         if find_terminal and holder.terminal:
             terminal = find_terminal(holder.terminal, holder.terminal_descriptors)
+        if terminal and holder.has_live_line:
+            terminal.erase_line()
         if terminal:
             # The terminal is restored at once: a program that runs after supervise need not wait for the grace.
             terminal.restore()

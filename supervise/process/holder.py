@@ -71,6 +71,8 @@ class Holder:
         self.facts: Facts | None = None
         self.terminal: TerminalFacts = ()
         self.terminal_descriptors: tuple[int, ...] = ()
+        self.has_live_line = False
+        """The live line is on that terminal."""
         self.sockets: list[tuple[str, str]] = []
         self.fault = ""
         """Why the supervisor has given up; empty where it has not."""
@@ -350,6 +352,8 @@ class Holder:
                 self._locks = [*fds]
             case ("last_line", line):
                 self._last_line = line, fds[0]
+            case ("live_line", is_drawn):
+                self.has_live_line = is_drawn
             case ("released",):
                 self._leave_caller()
             case ("helper", pid, is_running):

@@ -12,6 +12,8 @@ rejected: their module takes longer to load than a short run does.
     ("socket", folder, run_id)          Keep where the control socket is, to remove it if the supervisor dies.
     ("lock",) + descriptor              Keep open the file of the run's lock, which was made anew.
     ("last_line", line) + descriptor    Keep the line, to write it to that descriptor at once if the supervisor dies.
+    ("live_line", is_drawn)             Keep whether the live line is on the caller's terminal, to erase it if the
+                                        supervisor dies.
     ("released",)                       Leave the caller's terminal and session, and forget that terminal and the last
                                         line: the caller has control again.
     ("helper", pid, is_running)         Keep the leader of a helper's process group, to kill the group if the
@@ -69,6 +71,7 @@ if TYPE_CHECKING:
     Socket = tuple[Literal["socket"], str, str]
     Lock = tuple[Literal["lock"]]
     LastLine = tuple[Literal["last_line"], bytes]
+    LiveLine = tuple[Literal["live_line"], bool]
     Released = tuple[Literal["released"]]
     Helper = tuple[Literal["helper"], int, bool]
     StopCommand = tuple[Literal["stop_command"], int]
@@ -91,6 +94,7 @@ if TYPE_CHECKING:
         | Socket
         | Lock
         | LastLine
+        | LiveLine
         | Released
         | Helper
         | StopCommand
@@ -171,12 +175,13 @@ class UnknownMessageError(Exception):
 def key(message: "tuple[Any, ...]") -> "tuple[Any, ...]":
     """Return the key of a message; the later of two messages with one key makes the earlier one needless.
 
-    The numbers of `ask` count up, and only the answer to the last is used; the last `helper` of a pid holds.  A `post`
+    The numbers of `ask` count up, and only the answer to the last is used; the last `helper` of a
+    pid holds, and the last `live_line`.  A `post`
     or `call` to a file worker may append bytes: two that are equal are two appends, and neither is needless.
     """
     if message[0] in ("post", "call"):
         return (object(),)
-    if message[0] in ("ask", "list", "usage"):
+    if message[0] in ("ask", "list", "usage", "live_line"):
         return message[:1]
     return message[:2] if message[0] == "helper" else message
 

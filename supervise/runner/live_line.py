@@ -32,12 +32,17 @@ class LiveLine(Listener):
         self._is_auto = runner.launched.info.values["live"] == "auto"
         self._text = runner.notices.open_live()
         self._overlay = self._streams.open_overlay()
+        self._overlay.tell = self._tell_guardian
         self._is_coloured = colour.is_wanted(self._overlay.fd)
         self._keys = os.dup(self._overlay.fd)
         """The terminal, for the wait for typed lines: stderr becomes another file where control is given back."""
         self._scope = trio.CancelScope()
         self._durations: list[float] = []
         """The seconds that the last good runs of this run's name took."""
+
+    def _tell_guardian(self, is_drawn: bool) -> None:
+        """Have the guardian erase the line if this process is killed."""
+        self._runner.launched.child.channel.send(("live_line", is_drawn))
 
     def on_leave_caller(self) -> None:
         """Draw no more, and leave the terminal."""

@@ -12,6 +12,7 @@ from supervise.core.outcome import Exit, Outcome
 from supervise.core.policy import Policy
 from supervise.faces import jsonl
 from supervise.faces.full_report import FullReport
+from supervise.faces.message_colours import RED, colour_of, painted
 from supervise.faces.report_items import CommandMessage, HandedBack, Moment, ReportItem, Trouble, Usage
 from supervise.faces.secret_mask import SecretMask
 from supervise.faces.stderr_messages import StderrMessages, Verbosity
@@ -21,6 +22,7 @@ from supervise.launch.state import Launched
 from supervise.output import outlet
 from supervise.output.outlet import Messenger, Outlet
 from supervise.runner.write_failures import WriteFailures
+from supervise.text import colour
 from supervise.text.redaction import Redaction
 from supervise.text.stderr import reason_of
 
@@ -64,6 +66,7 @@ class Notices:
         self.teller = _teller_of(launched, self.announce)
         """Tells others of the run; None where nobody is told."""
         self._people = Messenger(launched.streams.messages)
+        self._is_coloured = colour.is_wanted(launched.streams.messages.fd)
         self._record = launched.files.record
         self.write_failures = WriteFailures(self.announce)
         self._events = _events_of(launched)
@@ -127,9 +130,9 @@ class Notices:
         """Write the verdict and what was run to stderr, ahead of the held output (`--quiet-unless-failed`)."""
         masked = self._mask(outcome)
         assert isinstance(masked, Outcome)
-        lines = self._messages.verdict(masked, self._moment(self._now()))
+        head, *lines = self._messages.verdict(masked, self._moment(self._now()))
         verdict = Messenger(outlet.of_stdio()[1])
-        _say_all(verdict, lines)
+        _say_all(verdict, [painted(head, RED if colour.is_wanted(2) else ""), *lines])
         verdict.flush(FLUSH_SECONDS)
         self._shown_verdict = masked
 
@@ -185,6 +188,8 @@ class Notices:
         before, after = self._ci.around(item, lines, moment) if self._ci else ([], [])
         if item == self._shown_verdict:
             lines = []
+        if self._is_coloured:
+            lines = [painted(line, colour_of(item, self._policy)) for line in lines]
         _say_all(self._people, [*before, *lines, *after])
         if self._events or self._recorded or self.teller:
             text = jsonl.line(item, moment, self._run_id)

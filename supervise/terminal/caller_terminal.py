@@ -6,6 +6,7 @@ functions here need SIGTTOU blocked: the kernel would stop a background process 
 
 import errno
 import os
+import select
 
 from supervise.terminal import terminal_modes
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
     Facts = tuple[int, Modes, bool, tuple[bool, ...]]
     """What the guardian needs to restore the terminal: `group`, `saved`, `is_shown` and `are_blocking`."""
+
+CLEAR_LINE = b"\x1b[0K"
+"""ECMA-48, EL: erase from the cursor to the end of the line."""
 
 
 class CallerTerminal:
@@ -72,6 +76,20 @@ class CallerTerminal:
         try:
             if not self._has_foreign_modes():
                 terminal_modes.set_modes(self.fd, self.saved)
+        except OSError:
+            # The terminal has hung up.
+            pass
+
+    def erase_line(self) -> None:
+        """Erase what stands behind the cursor, if the terminal takes bytes at once.
+
+        A shell that has the foreground back has printed over the live line, or will: nothing is erased any more.
+        """
+        poll = select.poll()
+        poll.register(self.fd, select.POLLOUT)
+        try:
+            if os.tcgetpgrp(self.fd) == self.group and poll.poll(0):
+                os.write(self.fd, CLEAR_LINE)
         except OSError:
             # The terminal has hung up.
             pass

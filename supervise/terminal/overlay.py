@@ -16,11 +16,13 @@ import os
 import stat
 import sys
 import termios
+from collections.abc import Callable
 from time import monotonic
 from typing import NamedTuple
 
 from supervise.output.outlet import Outlet
 from supervise.terminal import terminal_modes
+from supervise.terminal.caller_terminal import CLEAR_LINE
 from supervise.terminal.watched_outlet import WatchedOutlet
 from supervise.text.writer import is_writable
 
@@ -28,8 +30,8 @@ ERASE_SECONDS = 0.2
 """Seconds to wait at most for a terminal that takes no bytes, before the line is left on it."""
 TYPED_SHARE = 10
 """One column in so many stays free for keys that are typed while the line is there."""
-CLEAR_LINE, CLEAR_BELOW = b"\x1b[0K", b"\x1b[0J"
-"""ECMA-48, EL and ED: erase from the cursor to the end of the line, and to the end of the screen."""
+CLEAR_BELOW = b"\x1b[0J"
+"""ECMA-48, ED: erase from the cursor to the end of the screen."""
 
 
 class Drawing(NamedTuple):
@@ -67,6 +69,8 @@ class Overlay:
         """The columns of the window that the wanted line was made for."""
         self._drawn_columns = 0
         """The columns of the window when the line was drawn that is on the terminal; 0 where none is."""
+        self.tell: Callable[[bool], object] | None = None
+        """Called with whether the line is on the terminal, whenever that changes; never waits."""
         self._busy = _thread.allocate_lock()
         """Held while a thread draws or erases the line."""
         with outlet.lock:
@@ -111,7 +115,7 @@ class Overlay:
             typed = self._typed_bytes()
             if not (self._drawn_columns and typed and is_writable(self.fd)):
                 return
-            self._drawn_columns = 0
+            self._note_drawn(0)
             right = b"\x1b[%dC" % (typed - 1) if typed > 1 else b""
             try:
                 self._outlet.write_bare(b"\x1b[A" + right + CLEAR_LINE + b"\x1b[B\r")
@@ -142,8 +146,15 @@ class Overlay:
     def _erase(self) -> None:
         # In a window that has become narrower the line may have been broken into several.
         clear = CLEAR_BELOW if self.columns < self._drawn_columns else CLEAR_LINE
-        self._drawn_columns = 0
+        self._note_drawn(0)
         self._outlet.write_bare(clear)
+
+    def _note_drawn(self, columns: int) -> None:
+        """Note the columns of the window in which the line is drawn; 0 where it is there no more."""
+        has_changed = bool(columns) != bool(self._drawn_columns)
+        self._drawn_columns = columns
+        if has_changed and self.tell:
+            self.tell(bool(columns))
 
     def _start(self) -> None:
         """Start a thread that draws or erases the line, and releases `_busy` at its end."""
@@ -196,14 +207,14 @@ class Overlay:
         """
         if not self._is_in_front():
             # The process group in the foreground may have written over the line, so it is not erased later.
-            self._drawn_columns = 0
+            self._note_drawn(0)
         elif not self._is_by_line() or self._typed_bytes():
             # Another program asks for a password, say: its question stays, and what is left of the line goes.
             self._uncover()
         elif self._is_clear() and self.columns == self._wanted_columns and is_writable(self.fd):
             if self._wanted_columns < self._drawn_columns:
                 self._erase()
-            self._drawn_columns = self._wanted_columns
+            self._note_drawn(self._wanted_columns)
             self._outlet.write_bare(self._drawing(line))
 
     def _drawing(self, line: Drawing) -> bytes:

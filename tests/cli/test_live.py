@@ -5,6 +5,7 @@ import re
 import shlex
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from time import monotonic
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support.harness import HANG_SECONDS, Place, child, wait_for_file, wait_until
+from tests.support.listed_runs import listed
 from tests.support.screens import CTRL_C, CTRL_Z, Screen, screen, shell, tmux, words
 
 # pexpect forks; the other threads of the test do nothing at that moment.
@@ -339,6 +341,22 @@ def test_the_line_is_removed_at_any_end_of_the_run(supervise: Place, end: str) -
         sh.wait_for_prompt()
         assert not re.search(r"pervise: (running|stopping)", sh.screen.text), sh.screen.text
         assert sh.screen.lines[0] == "ready"
+
+
+CALLER = "import subprocess, sys; code = subprocess.run(sys.argv[1:]).returncode; input(); print(code)"
+"""A caller that prints nothing of its own at first: a shell may print over the line before the guardian erases it."""
+
+
+def test_the_line_is_removed_after_the_supervisor_was_killed(supervise: Place) -> None:
+    command = [sys.executable, "-c", CALLER, *live(supervise, "-k", "0.2"), *child("ready", "stay")]
+    with screen(supervise, command) as on:
+        on.wait_for(r"^ready\nsupervise: running")
+        (one,) = [run for run in listed(supervise) if run["state"] == "running"]
+        os.kill(one["pid"], signal.SIGKILL)
+        on.wait_for(r"\Aready\Z")
+        on.enter("")
+        assert on.wait_for_end() == 0
+    assert on.text == "ready\n\n-9"
 
 
 def test_the_line_is_removed_whole_after_the_window_became_narrower(supervise: Place) -> None:

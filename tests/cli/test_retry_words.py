@@ -39,6 +39,19 @@ def test_a_message_says_why_no_attempt_follows(
 
 
 @pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ((), "failed, and --retry-on covers only access,idle,resumable"),
+        (("--retry-on", "code=4,idle"), "failed, and --retry-on covers only code=4,idle"),
+        (("--retry-on", "any", "--retry-if-silent"), "the command had printed, and --retry-if-silent was set"),
+    ],
+)
+def test_the_page_says_why_no_attempt_follows(supervise: Place, options: tuple[str, ...], words: str) -> None:
+    supervise("--retries", "3", *AT_ONCE, *options, "--", "sh", "-c", "echo x; exit 22")
+    assert f"<td>not tried again: {words}</td>" in supervise.shell("supervise show --html - -").out.decode()
+
+
+@pytest.mark.parametrize(
     ("options", "script"),
     [
         (("--retries", "3"), "exit 0"),
